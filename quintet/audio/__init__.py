@@ -1,0 +1,1 @@
+"""Signals: files become clips, clips become spectra."""

@@ -1,0 +1,1 @@
+"""Hand-made descriptions of sound."""

@@ -1,0 +1,1 @@
+"""How it is told: the only folder that imports matplotlib and shap."""
