@@ -1,1 +1,90 @@
-"""Who is in the data."""
+"""Who is in the data: sources become manifests, manifests become splits."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quintet.datasets.folder import read_folder
+from quintet.datasets.grouping import with_groups
+from quintet.datasets.manifest import Manifest
+from quintet.datasets.table import SUFFIXES, read_table
+from quintet.errors import ConfigError, DatasetError, unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One row of the table of built-in datasets.
+
+    Args:
+        loader: `"module:function"`, imported when it is needed; the function takes the dataset's folder (or None) and
+            returns its `Manifest`.
+        description: one line.
+        source: where it comes from.
+        licence: what one may do with it.
+    """
+
+    loader: str
+    description: str
+    source: str
+    licence: str
+
+
+DATASETS: dict[str, Dataset] = {
+    "demo": Dataset(
+        loader="quintet.datasets.synthetic:load",
+        description="144 short pieces of music in 6 styles by 20 artists, composed and rendered by numpy",
+        source="rendered on this machine by quintet.datasets.synthetic",
+        licence="MIT",
+    ),
+}
+
+
+def load_source(source: str | Path | Manifest, *, group_by: str | None = None, columns: Mapping[str, str] | None = None) -> Manifest:
+    """The manifest of a source.
+
+    Args:
+        source: a folder with a sub-folder per class; a manifest file (.csv, .tsv, .parquet); the name of a built-in dataset
+            (see `DATASETS`), with its folder where it has one to read: `"demo"`, `"gtzan:/data/GTZAN"`. A `Manifest` is passed on.
+        group_by: where groups come from, if not from the source: a regular expression on the relative path, or `"tag:artist"`.
+        columns: for manifest files, which column stands for which of ours: `{"group": "fold"}`.
+
+    Raises:
+        DatasetError: if the source cannot be listed, or is not a source.
+        ConfigError: for settings that do not fit the source.
+    """
+    if columns and not _is_table(source):
+        raise ConfigError(f"Columns can be named for a manifest file only (.csv, .tsv, .parquet). Received them for '{source}'.")
+    if group_by and columns and "group" in columns:
+        raise ConfigError(f"Groups must come from one place. Received the column '{columns['group']}' and the pattern '{group_by}'.")
+    manifest = source if isinstance(source, Manifest) else _read(source, columns)
+    return with_groups(manifest, group_by) if group_by else manifest
+
+
+def _is_table(source: str | Path | Manifest) -> bool:
+    return isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir()
+
+
+def _read(source: str | Path, columns: Mapping[str, str] | None) -> Manifest:
+    """Whatever the source is: a name in the table first (write `./demo` for a folder called demo), then a path."""
+    name, _, folder = str(source).partition(":")
+    if isinstance(source, str) and name in DATASETS:
+        module, _, function = DATASETS[name].loader.partition(":")
+        load: Callable[[Path | None], Manifest] = getattr(importlib.import_module(module), function)
+        return load(Path(folder) if folder else None)
+    if _is_table(source):
+        return read_table(source, columns=columns)
+    if Path(source).is_dir():
+        return read_folder(source)
+    if Path(source).is_file():
+        raise DatasetError(
+            f"A source must be a folder with a sub-folder per class, a manifest ({', '.join(SUFFIXES)}) or a built-in dataset. "
+            f"'{source}' is another kind of file."
+        )
+    hint = str(unknown_name("built-in dataset", str(source), DATASETS))
+    raise DatasetError(f"A source must be a folder, a manifest file or the name of a built-in dataset. '{source}' does not exist. {hint}")
+
+
+__all__ = ["DATASETS", "Dataset", "Manifest", "load_source"]
