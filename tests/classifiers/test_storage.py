@@ -1,0 +1,168 @@
+"""Members on disk: the same numbers come back, and nothing that was tampered with is used."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+
+from quintet.classifiers.registry import make_member
+from quintet.classifiers.storage import check_tree, load_member, save_member
+from quintet.errors import ArtefactError
+
+QUICK = {"random_forest": {"n_estimators": 10}, "xgboost": {"n_estimators": 10}}
+NAMES = ("logistic_regression", "random_forest", "xgboost", "svm")
+
+
+def table(n_classes, seed=0):
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(60, 4)), columns=list("wxyz"))
+    X.iloc[5, 2] = np.nan
+    return X, np.array(["rock", "jazz", "pop"])[np.arange(60) % n_classes]
+
+
+@pytest.fixture(params=NAMES)
+def stored(request, tmp_path):
+    X, y = table(3)
+    fitted = make_member(request.param, **QUICK.get(request.param, {})).fit(X, y)
+    save_member(fitted, tmp_path)
+    return fitted, tmp_path, X
+
+
+def test_the_same_numbers_come_back(stored):
+    fitted, folder, X = stored
+    again = load_member(folder)
+    np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
+    assert again.predict(X).tolist() == fitted.predict(X).tolist()
+    assert again.get_params() == fitted.get_params()
+    assert again.prepared_names == fitted.prepared_names
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["two", "tags"])
+def test_two_classes_and_tags_come_back(name, kind, tmp_path):
+    X, y = table(2)
+    if kind == "tags":
+        y = np.column_stack([X["w"] > 0, X["x"] > 0, np.zeros(len(X))]).astype(int)
+    fitted = make_member(name, **QUICK.get(name, {})).fit(X, y)
+    save_member(fitted, tmp_path)
+    np.testing.assert_array_equal(load_member(tmp_path).predict_proba(X), fitted.predict_proba(X))
+
+
+def test_no_file_is_a_pickle(stored):
+    _, folder, _ = stored
+    assert {path.suffix for path in folder.iterdir()} <= {".json", ".npz", ".skops", ".ubj"}
+    for path in folder.iterdir():
+        assert not path.read_bytes().startswith(b"\x80")
+
+
+def test_a_truncated_file_is_named_or_at_least_refused(stored, tmp_path):
+    _, folder, _ = stored
+    for path in sorted(folder.iterdir()):
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("copy"))
+        (copy / path.name).write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(ArtefactError, match=r"must"):
+            load_member(copy)
+        (copy / path.name).unlink()
+        with pytest.raises(ArtefactError):
+            load_member(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 99}, "schema 99"),
+        ({"member": "nobody"}, "must be one of"),
+        ({"settings": {"C": 1.0, "evil": 1}}, "evil"),
+        ({"classes": [["rock"], "jazz"]}, "classes"),
+        ({"classes": ["rock", "jazz"]}, "does not fit"),
+        ({"n_features_in": 2}, "columns that are not there"),
+    ],
+)
+def test_a_changed_head_is_refused(change, message, tmp_path):
+    X, y = table(3)
+    save_member(make_member("logistic_regression").fit(X, y), tmp_path)
+    head = json.loads((tmp_path / "member.json").read_text()) | change
+    (tmp_path / "member.json").write_text(json.dumps(head))
+    with pytest.raises(ArtefactError, match=message):
+        load_member(tmp_path)
+
+
+def test_a_type_that_is_not_on_our_list_is_refused(tmp_path):
+    X, y = table(3)
+    save_member(make_member("logistic_regression").fit(X, y), tmp_path)
+
+    skops.io.dump({"model": LogisticRegression(), "code": shutil.rmtree}, tmp_path / "model_00.skops")
+
+    with pytest.raises(ArtefactError, match="only what Quintet writes"):
+        load_member(tmp_path)
+
+
+def test_another_estimator_in_the_file_is_refused(tmp_path):
+    X, y = table(3)
+    save_member(make_member("logistic_regression").fit(X, y), tmp_path / "a")
+    save_member(make_member("random_forest", n_estimators=3).fit(X, y), tmp_path / "b")
+    shutil.copy(tmp_path / "b" / "model_00.skops", tmp_path / "a" / "model_00.skops")
+    with pytest.raises(ArtefactError, match="logistic regression"):
+        load_member(tmp_path / "a")
+
+
+def crafted(tree, **changes):
+    """A copy of a tree with some node fields overwritten, as a forged file would have it."""
+    state = tree.__getstate__()
+    nodes = state["nodes"].copy()
+    for field, (node, value) in changes.items():
+        nodes[field][node] = value
+    forged = type(tree)(tree.n_features, np.array([tree.max_n_classes], dtype=np.intp), 1)
+    forged.__setstate__(state | {"nodes": nodes})
+    return forged
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"left_child": (0, 10_000_000)},
+        {"right_child": (0, 10_000_000)},
+        {"left_child": (1, 0)},
+        {"right_child": (0, -1)},
+        {"left_child": (0, -5)},
+        {"feature": (0, 4_000_000)},
+        {"feature": (0, -3)},
+    ],
+)
+def test_a_tree_that_points_outside_itself_is_refused(changes, tmp_path):
+    X, y = table(3)
+    fitted = make_member("random_forest", n_estimators=3).fit(X, y)
+    forest = fitted.models_[0]
+    check_tree(forest.estimators_[1].tree_, n_features=4, n_classes=3)
+
+    forest.estimators_[1].tree_ = crafted(forest.estimators_[1].tree_, **changes)
+    save_member(fitted, tmp_path)
+
+    with pytest.raises(ArtefactError, match="points outside itself"):
+        load_member(tmp_path)
+
+
+@pytest.mark.parametrize("attribute", ["support_vectors_", "_dual_coef_", "_n_support"])
+def test_a_machine_whose_arrays_do_not_match_is_refused(attribute, tmp_path):
+    X, y = table(2)
+    fitted = make_member("svm").fit(X, y)
+    machine = fitted.models_[0].machines[0]
+    setattr(machine, attribute, machine.__dict__[attribute][:1] if attribute != "_dual_coef_" else machine._dual_coef_[:, :2])
+    save_member(fitted, tmp_path)
+    with pytest.raises(ArtefactError, match="arrays of a machine"):
+        load_member(tmp_path)
+
+
+def test_what_is_not_a_fitted_member_is_not_written(tmp_path):
+    with pytest.raises(ArtefactError, match="Only members"):
+        save_member(LogisticRegression(), tmp_path)
+    with pytest.raises(ArtefactError, match="Only a fitted"):
+        save_member(make_member("svm"), tmp_path)
+    with pytest.raises(ArtefactError, match="has none"):
+        load_member(tmp_path / "nowhere")
