@@ -13,9 +13,8 @@ from quintet.errors import ConfigError, DatasetError
 @pytest.fixture
 def music(tmp_path):
     """A small folder of (empty) files with everything that people leave lying about."""
-    names = (
-        "rock/queen_1.wav rock/queen_2.mp3 rock/live/kinks_1.flac jazz/monk_1.AIF rock/cover.jpg rock/notes.txt jazz/.hidden.wav clips.csv".split()
-    )
+    audio = ["rock/queen_1.wav", "rock/queen_2.mp3", "rock/live/kinks_1.flac", "jazz/monk_1.AIF"]
+    names = [*audio, "rock/cover.jpg", "rock/notes.txt", "jazz/.hidden.wav", "clips.csv"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -118,6 +117,10 @@ class TestTable:
         assert frame["id"].tolist() == ["a", "a#2"]
         assert frame.loc[1, "problem"] == "listed twice: row 1 is used"
 
+    def test_same_file_under_two_ids(self, music):
+        frame = load_source(write(music, "path,label,id\nrock/queen_1.wav,rock,a\nrock/queen_1.wav,rock,b\n")).frame
+        assert frame["problem"].isna().tolist() == [True, False]
+
     def test_missing_column_names_the_nearest(self, music):
         with pytest.raises(DatasetError, match=r"column 'label'.*path, lable.*Did you mean 'lable'"):
             load_source(write(music, "path,lable\nrock/queen_1.wav,rock\n"))
@@ -183,9 +186,10 @@ class TestGroups:
             file["artist"] = artist
             file.save()
         (tmp_path / "jazz/broken.wav").write_text("no audio")
+        (tmp_path / "jazz/unheard.xyz").write_text("no audio")
         assert load_source(tmp_path, group_by="tag:artist").frame["group"].tolist()[0:1] == ["Nina"]
         assert load_source(tmp_path, group_by="tag:artist").frame.set_index("id").loc["jazz/c.flac", "group"] == "Duke"
-        with pytest.raises(DatasetError, match="3 of 4 files have none"):
+        with pytest.raises(DatasetError, match="3 of 5 files have none"):
             load_source(tmp_path, group_by="tag:album")
 
 
