@@ -1,3 +1,88 @@
-"""Quintet: five players and one sound."""
+"""Quintet: five players and one sound.
+
+Hand-made audio features to parquet, five kinds of classifier, their fusion, and an honest, explained verdict. Names are loaded
+when they are first used: `import quintet` alone loads no TensorFlow, no librosa, no matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quintet.audio.clip import Clip
+    from quintet.audio.decode import load_clip
+    from quintet.classifiers.registry import make_member
+    from quintet.datasets import Manifest, load_source
+    from quintet.ensemble.bundle import load_model
+    from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.ensemble.predictions import Predictions, read_predictions
+    from quintet.experiment import environment
+    from quintet.features.extractor import FeatureExtractor
+    from quintet.features.parameters import FeatureParameters
+    from quintet.features.spectrograms import SpectrogramStore
+    from quintet.features.table import FeatureTable, read_feature_table
+    from quintet.recipe import TrainSettings, load_recipe
+    from quintet.workflow import extract, predict, report, run, train
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Clip": "quintet.audio.clip",
+    "load_clip": "quintet.audio.decode",
+    "Manifest": "quintet.datasets",
+    "load_source": "quintet.datasets",
+    "FeatureExtractor": "quintet.features.extractor",
+    "FeatureParameters": "quintet.features.parameters",
+    "FeatureTable": "quintet.features.table",
+    "read_feature_table": "quintet.features.table",
+    "SpectrogramStore": "quintet.features.spectrograms",
+    "make_member": "quintet.classifiers.registry",
+    "EnsembleClassifier": "quintet.ensemble.classifier",
+    "Predictions": "quintet.ensemble.predictions",
+    "read_predictions": "quintet.ensemble.predictions",
+    "load_model": "quintet.ensemble.bundle",
+    "environment": "quintet.experiment",
+    "TrainSettings": "quintet.recipe",
+    "load_recipe": "quintet.recipe",
+    "extract": "quintet.workflow",
+    "train": "quintet.workflow",
+    "report": "quintet.workflow",
+    "predict": "quintet.workflow",
+    "run": "quintet.workflow",
+}
+
+__all__ = [
+    "Clip",
+    "load_clip",
+    "Manifest",
+    "load_source",
+    "FeatureExtractor",
+    "FeatureParameters",
+    "FeatureTable",
+    "read_feature_table",
+    "SpectrogramStore",
+    "make_member",
+    "EnsembleClassifier",
+    "Predictions",
+    "read_predictions",
+    "load_model",
+    "environment",
+    "TrainSettings",
+    "load_recipe",
+    "extract",
+    "train",
+    "report",
+    "predict",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'quintet' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

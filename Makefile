@@ -1,0 +1,54 @@
+# Two commands do all the set-up on a machine that has Python 3.11+, pip and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMO   ?= demo-run
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check lint types docs bench mutants build lock clean
+
+help:          ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked versions into $(VENV) (TensorFlow is large: some minutes the first time)…"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)  ## render the demo corpus, extract, train, report, predict; prints the scores and where the report lies
+	@$(BIN)/quintet run recipes/demo.toml -o $(DEMO)
+
+test: $(READY)  ## the quick tests (under 5 minutes on 2 cores)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-all: $(READY)  ## every test, the slow ones too
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+check: $(READY) lint types docs  ## ruff, mypy and the docs build
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+docs: $(READY)  ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+bench: $(READY)  ## measure speed side by side: ratios, a table and a JSON under benchmarks/results/
+	@$(BIN)/python -m benchmarks
+
+mutants: $(READY)  ## sabotage the code line by line: each sabotage must turn a named test red
+	@$(BIN)/python -m tests.mutants
+
+build: $(READY)  ## the wheel (pure Python) and the sdist, into dist/
+	@$(BIN)/hatchling build
+
+lock:          ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group dev -o requirements.lock pyproject.toml
+
+clean:         ## remove everything that make made, but the environment
+	rm -rf $(DEMO) site dist build .pytest_cache .mypy_cache .ruff_cache

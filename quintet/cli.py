@@ -1,0 +1,422 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported before a command needs it.
+
+Exit codes: 0 fine; 1 data, configuration, or clips that could not be used where every one was asked for; 2 usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quintet import __version__
+from quintet.errors import ConfigError, QuintetError
+
+if TYPE_CHECKING:
+    from quintet.features.parameters import FeatureParameters
+
+app = typer.Typer(
+    name="quintet",
+    help="Turn a pile of music into an explained, honest verdict: extract → train → report → predict.",
+    epilog="Begin with: quintet extract MUSIC -o features.parquet   (a folder with a sub-folder per class)",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 takes every core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results and errors.")]
+Seed = Annotated[int, typer.Option(min=0, help="Fixes splits, members and intervals.")]
+
+
+def main() -> None:
+    """The console script: every error of ours is a message and an exit code, never a traceback."""
+    try:
+        app()
+    except QuintetError as error:
+        from quintet.console import err
+
+        err.print("[bold red]Error:[/]", end=" ")
+        err.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        from quintet.console import err
+
+        err.print("Interrupted. What was finished is kept: the same command goes on from there (`train`: with --resume).")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        print(f"quintet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+# ------------------------------------------------------------------------------------------------------------ the main job
+
+
+@app.command(epilog="Example: quintet extract music/ -o features.parquet --jobs 4 --spectrograms spectrograms/")
+def extract(
+    source: Annotated[str, typer.Argument(help="Folder with a sub-folder per class, manifest (.csv, .parquet), or a dataset: demo.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The parquet file to write; what it holds and is not stale is kept.")],
+    features: Annotated[str, typer.Option("--features", "-f", help="The named feature set: full, bahuleyan2018.")] = "full",
+    families: Annotated[str | None, typer.Option(help="Only these families of the set: cepstral,spectral,…")] = None,
+    spectrograms: Annotated[Path | None, typer.Option(help="Also store log-mel spectrograms here, for the CNNs.")] = None,
+    jobs: Jobs = 1,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter: n_fft=4096, sample_rate=44100. Repeatable.")] = None,
+    group_by: Annotated[str | None, typer.Option(help="Groups from the path (a regular expression) or from tags: tag:artist.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Columns of a manifest: label=genre, group=artist. Repeatable.")] = None,
+    max_failures: Annotated[str | None, typer.Option(help="Stop when more clips than this fail: a number, or a share: 5%.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that one clip may take.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try the failed clips of an earlier run again.")] = False,
+    published_names: Annotated[bool, typer.Option("--published-names", help="Name the columns of bahuleyan2018 as the paper does.")] = False,
+    scheduler: Annotated[str | None, typer.Option(help="Work on a dask cluster: tcp://host:8786.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Describe every clip: hand-made features to parquet, bad clips to its ledger.
+
+    Ctrl-C loses nothing: the same command goes on where it stopped.
+    """
+    from quintet import workflow
+    from quintet.console import counting, err, out
+    from quintet.datasets import load_source
+
+    parameters = _parameters(features, families, set_)
+    manifest = load_source(source, group_by=group_by, columns=_pairs(column, "column"))
+    with counting("Extracting", quiet=quiet) as progress:
+        summary = workflow.extract(
+            manifest,
+            output,
+            parameters=parameters,
+            spectrograms=spectrograms,
+            n_jobs=_cores(jobs),
+            progress=progress,
+            max_failures=_limit(max_failures),
+            timeout_s=timeout,
+            retry_failed=retry_failed,
+            scheduler=scheduler,
+        )
+    if published_names:
+        from quintet.features.table import rename_published
+
+        rename_published(output)
+    if not quiet:
+        _print_ledger(summary, err)
+        out.print(f"{summary.n_ok} clips, {summary.n_features} features → {output}", soft_wrap=True)
+    if not summary.n_ok:
+        raise QuintetError(f"At least one clip must be usable. All {summary.n_failed} failed: the reasons stand in {output}.")
+
+
+@app.command(epilog="Example: quintet train features.parquet -o model/ --members logistic_regression,xgboost --seed 7")
+def train(
+    features: Annotated[Path, typer.Argument(help="A feature table: ours, or any CSV/parquet with one row per clip.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+    members: Annotated[str | None, typer.Option("--members", "-m", help="Which players, separated by commas (`quintet list members`).")] = None,
+    rules: Annotated[str | None, typer.Option(help="Fusion rules to fit: mean,geometric,weighted,…")] = None,
+    rule: Annotated[str, typer.Option(help="The rule that answers; auto chooses on the training part.")] = "auto",
+    protocol: Annotated[str, typer.Option(help="group, random (stamped as such), given (the data's split column), auto.")] = "auto",
+    test_size: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the clips held out for the test; 0: out of fold only.")] = 0.2,
+    folds: Annotated[int, typer.Option(min=2, help="Folds for out-of-fold predictions.")] = 5,
+    seed: Seed = 0,
+    spectrograms: Annotated[Path | None, typer.Option(help="Store of `extract --spectrograms`; made beside the table if needed.")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="A member's setting: xgboost.max_depth=3. Repeatable.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="For tables from elsewhere: the column that names the clip.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="… that holds the class.")] = None,
+    group_column: Annotated[str | None, typer.Option(help="… that holds the group (artist).")] = None,
+    label_from: Annotated[str | None, typer.Option(help="… or a regular expression on the id whose group is the class.")] = None,
+    split_file: Annotated[list[str] | None, typer.Option(help="Who is where: train=a.csv, valid=b.csv, test=c.csv. Repeatable.")] = None,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for the intervals.")] = 1000,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model folder.")] = False,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Train the players, join them, and judge them on groups they never heard."""
+    from quintet import workflow
+    from quintet.console import TrainingDisplay, counting, err, out, score_table
+    from quintet.features.table import read_feature_table
+    from quintet.recipe import TrainSettings, validated
+
+    table = read_feature_table(
+        features,
+        id_column=id_column,
+        label_column=label_column,
+        group_column=group_column,
+        label_from=label_from,
+        splits=_pairs(split_file, "split file"),
+    )
+    content: dict[str, Any] = {"protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed, "rule": rule, "resamples": resamples}
+    content["members"] = _names(members) or (_all_members() if table.parameters is not None else _table_members(err, quiet))
+    content["settings"] = _member_settings(setting)
+    if rules is not None:
+        content["rules"] = _names(rules)
+    elif rule != "auto":
+        content["rules"] = list(dict.fromkeys(["mean", rule]))
+    settings = validated(TrainSettings, content, where="quintet train")
+    store = spectrograms if spectrograms is not None or table.parameters is None else features.with_suffix(".spectrograms")
+    with counting("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
+        result = workflow.train(
+            table,
+            output,
+            settings=settings,
+            spectrograms=store,
+            resume=resume,
+            overwrite=overwrite,
+            listener=display,
+            progress=progress,
+            n_jobs=_cores(jobs),
+        )
+    _print_scores(result, out, score_table)
+    out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", soft_wrap=True)
+
+
+@app.command(epilog="Example: quintet report model/ -o report/ && open report/index.html")
+def report(
+    model: Annotated[Path, typer.Argument(help="A folder made by `quintet train`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the page and its numbers.")],
+    title: Annotated[str | None, typer.Option(help="A heading of your own.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Tell the story of a model: one HTML page that needs no network, and its numbers as files."""
+    from quintet import workflow
+    from quintet.console import err, out
+
+    with _working("Writing the report", err, quiet=quiet):
+        page = workflow.report(model, output, title=title)
+    out.print(f"Report → {page}", soft_wrap=True)
+
+
+@app.command(epilog="Example: quintet predict model/ new/*.mp3 --format csv > verdicts.csv")
+def predict(
+    model: Annotated[Path, typer.Argument(help="A folder made by `quintet train`.")],
+    files: Annotated[list[str] | None, typer.Argument(help="Audio files, folders, globs.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Predict the rows of a feature table instead of audio.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="The id column of a table from elsewhere.")] = None,
+    format_: Annotated[str, typer.Option("--format", help="table, csv, json, parquet.")] = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")] = None,
+    segment: Annotated[float | None, typer.Option(min=0, help="Cut long files into segments of this many seconds; 0: never.")] = None,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Ask the ensemble about new music. A file that cannot be read is reported, the others are predicted (exit code 1)."""
+    from quintet.console import counting, err
+    from quintet.prediction import predict_files, predict_table
+
+    if format_ not in {"table", "csv", "json", "parquet"}:
+        raise typer.BadParameter("must be table, csv, json or parquet", param_hint="--format")
+    if format_ == "parquet" and output is None:
+        raise typer.BadParameter("parquet is binary: name a file with --output", param_hint="--format")
+    if bool(files) == (table is not None):
+        raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")
+    if table is not None:
+        from quintet.features.table import read_feature_table
+
+        result = predict_table(model, read_feature_table(table, id_column=id_column))
+    else:
+        with counting("Listening", quiet=quiet) as progress:
+            result = predict_files(model, files or [], segment_s=segment, n_jobs=_cores(jobs), progress=progress)
+    _print_predictions(result, format_, output)
+    for row in result.failures.itertuples():
+        err.print(f"[red]✗[/] {row.file}: ", end="")
+        err.print(str(row.reason), markup=False, soft_wrap=True)
+    if len(result.failures):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: quintet run recipes/demo.toml -o demo-run")
+def run(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a recipe that comes along.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for everything that the run makes.")],
+    data: Annotated[str | None, typer.Option(help="Another source than the recipe's.")] = None,
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Run a whole recipe: data → features → training → report → predictions. Run again, it redoes only what is stale."""
+    from quintet import workflow
+    from quintet.console import TrainingDisplay, counting, err, out, score_table
+    from quintet.recipe import find_recipe, load_recipe
+
+    loaded = load_recipe(find_recipe(recipe), data=data)
+    headings = {"extracting": "Extracting", "predicting": "Listening", "training": "Training", "reporting": "Writing the report"}
+
+    @contextmanager
+    def stage(name: str) -> Iterator[Any]:
+        if name in {"extracting", "predicting"}:
+            with counting(headings[name], quiet=quiet) as progress:
+                yield progress
+        else:
+            if name in headings and not quiet:
+                err.print(f"{headings[name]}…")
+            yield None
+
+    with TrainingDisplay(quiet=quiet) as display:
+        result = workflow.run(loaded, output, hooks={"stage": stage, "listener": display}, n_jobs=_cores(jobs))
+    _print_ledger(result["summary"], err)
+    if result["predictions"] is not None:
+        _print_predictions(result["predictions"], "table", None)
+        out.print()
+    _print_scores(result["training"], out, score_table)
+    out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)
+
+
+@app.command("list", epilog="Example: quintet list members")
+def list_(
+    what: Annotated[str, typer.Argument(help="members, features, datasets, recipes or rules.")],
+) -> None:
+    """Show what there is to choose from, with its source."""
+    from quintet.console import out
+    from quintet.listing import listing
+
+    out.print(listing(what))
+
+
+# ----------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _cores(jobs: int) -> int:
+    return jobs or os.cpu_count() or 1
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
+    pairs = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value:
+            raise ConfigError(f"A {what} must be given as name=value. Received '{text}'.")
+        pairs[key.strip()] = value.strip()
+    return pairs or None
+
+
+def _value(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _parameters(features: str, families: str | None, settings: list[str] | None) -> FeatureParameters:
+    from pydantic import ValidationError
+
+    from quintet.features.parameters import FeatureParameters
+
+    chosen = {key: _value(value) for key, value in (_pairs(settings, "parameter") or {}).items()}
+    try:
+        return FeatureParameters(feature_set=features, families=tuple(_names(families)) or None, **chosen)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ConfigError(f"Feature parameters must be valid ({', '.join(FeatureParameters.model_fields)}). {faults}.") from None
+
+
+def _member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:
+    result: dict[str, dict[str, Any]] = {}
+    for key, value in (_pairs(settings, "setting") or {}).items():
+        member, dot, name = key.partition(".")
+        if not dot:
+            raise ConfigError(f"A member's setting must be given as member.name=value. Received '{key}={value}'.")
+        result.setdefault(member, {})[name] = _value(value)
+    return result
+
+
+def _limit(text: str | None) -> int | float | None:
+    if text is None:
+        return None
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else int(text)
+    except ValueError:
+        raise ConfigError(f"--max-failures must be a number of clips or a share such as 5%. Received '{text}'.") from None
+
+
+def _all_members() -> tuple[str, ...]:
+    from quintet.ensemble.classifier import DEFAULT_MEMBERS
+
+    return DEFAULT_MEMBERS
+
+
+def _table_members(err: Any, quiet: bool) -> tuple[str, ...]:
+    from quintet.ensemble.classifier import TABLE_MEMBERS
+
+    if not quiet:
+        err.print("This table was not made by quintet, so there is no audio for a CNN: training the four table members.")
+    return TABLE_MEMBERS
+
+
+@contextmanager
+def _working(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
+    if quiet or not err.is_terminal:
+        yield
+        return
+    with err.status(text + "…"):
+        yield
+
+
+def _print_ledger(summary: Any, err: Any) -> None:
+    if summary.n_reused:
+        err.print(f"{summary.n_reused} clips were there already and are not stale.")
+    if not summary.n_failed:
+        return
+    err.print(f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):")
+    for row in summary.failures.head(5).itertuples():
+        err.print(f"  [red]✗[/] {row.id}: ", end="")
+        err.print(str(row.reason), markup=False, soft_wrap=True)
+    if summary.n_failed > 5:
+        err.print(f"  … and {summary.n_failed - 5} more")
+
+
+def _print_scores(result: Any, out: Any, score_table: Any) -> None:
+    split = result.scores["split"]
+    for part, words in (("oof", "out of fold, training part"), ("test", "held-out test")):
+        if part not in result.scores:
+            continue
+        first = next(iter(result.scores[part].values()))
+        groups = f"{first['n_groups']} groups" if split["groups_known"] else "groups unknown: every clip is its own"
+        stamp = "  [bold red]RANDOM SPLIT: groups stand on both sides[/]" if split["protocol"] == "random" else ""
+        title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{stamp}"
+        out.print(score_table(result.scores[part], title=title, chosen=result.rule))
+        out.print()
+
+
+def _print_predictions(result: Any, format_: str, output: Path | None) -> None:
+    frame = result.frame
+    if format_ == "parquet":
+        frame.to_parquet(output, index=False)
+        return
+    if format_ == "table":
+        from rich.console import Console
+
+        from quintet.console import out, probability_table
+
+        rows = [{"file": r["file"], "probabilities": {c: r[f"probability.{c}"] for c in result.classes}} for r in frame.to_dict("records")]
+        table = probability_table(rows, result.classes)
+        if output is None:
+            out.print(table)
+        else:
+            with output.open("w", encoding="utf-8") as file:
+                Console(file=file, width=120).print(table)
+        return
+    text = frame.to_csv(index=False) if format_ == "csv" else frame.to_json(orient="records", indent=2, force_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")

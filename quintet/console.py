@@ -1,0 +1,137 @@
+"""What the terminal shows: progress on standard error, results on standard output, so that output pipes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+ENSEMBLE_NAMES = {"mean", "geometric", "weighted", "greedy", "stacked"}
+SHOWN_SCORES = (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("macro_auc", "macro AUC"), ("log_loss", "log loss"))
+
+
+class RateColumn(ProgressColumn):
+    """Items per second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate so far."""
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="dim")
+
+
+def _bar() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="yellow"),
+        console=err,
+        transient=True,
+    )
+
+
+@contextmanager
+def counting(description: str, *, quiet: bool = False) -> Iterator[Any]:
+    """A progress bar as a callable `update(done, total, note="")`."""
+    if quiet or not err.is_terminal:
+        yield lambda done, total, note="": None
+        return
+    with _bar() as bar:
+        task = bar.add_task(description, total=None, note="")
+        yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
+
+
+class TrainingDisplay:
+    """Turns training events into lines (and, on a terminal, a live status of the running fit)."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.status = err.status("") if err.is_terminal and not quiet else None
+        self._since: dict[str, float] = {}
+
+    def __enter__(self) -> TrainingDisplay:
+        if self.status:
+            self.status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.status:
+            self.status.stop()
+
+    def __call__(self, event: Any) -> None:
+        """Show one `quintet.ensemble.crossfit.TrainingEvent`."""
+        if self.quiet:
+            return
+        part = f"fold {event.fold + 1}/{event.n_folds}" if event.fold >= 0 else "all training clips"
+        self._since.setdefault(event.member, time.perf_counter())
+        if event.kind == "epoch" and self.status:
+            self.status.update(f"{event.member}  {part}  {_epoch(event.details)}")
+        elif event.kind == "start" and self.status:
+            self.status.update(f"{event.member}  {part}")
+        elif event.fold < 0 and event.kind in {"done", "reused"}:
+            seconds = time.perf_counter() - self._since[event.member]
+            note = "kept from the interrupted run" if event.kind == "reused" else f"{seconds:.1f} s"
+            err.print(f"  [green]✓[/] {event.member:<22} {event.n_folds} folds + final fit  [dim]{note}[/]")
+
+
+def _epoch(details: Mapping[str, Any]) -> str:
+    parts = [f"epoch {details.get('epoch', '?')}"]
+    parts += [f"{name} {details[name]:.3f}" for name in ("loss", "val_loss", "val_accuracy") if details.get(name) is not None]
+    return "  ".join(parts)
+
+
+def interval(score: Mapping[str, Any] | None) -> str:
+    """`0.871 [0.80, 0.93]`, or a dash where a score is undefined."""
+    if not score or score.get("value") is None:
+        return "–"
+    if score.get("low") is None:
+        return f"{score['value']:.3f}"
+    return f"{score['value']:.3f} [dim]\\[{score['low']:.2f}, {score['high']:.2f}][/]"
+
+
+def score_table(scores: Mapping[str, Any], *, title: str, chosen: str) -> Table:
+    """Members, then ensembles, with their intervals."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for _, heading in SHOWN_SCORES:
+        table.add_column(heading, justify="left", no_wrap=True)
+    for name in [*(n for n in scores if n not in ENSEMBLE_NAMES), *(n for n in scores if n in ENSEMBLE_NAMES)]:
+        label = f"ensemble: {name}" if name in ENSEMBLE_NAMES else name
+        style = "bold" if name == chosen else ""
+        table.add_row(label + (" ←" if name == chosen else ""), *[interval(scores[name]["scores"].get(key)) for key, _ in SHOWN_SCORES], style=style)
+    return table
+
+
+def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], *, shown: int = 3) -> Table:
+    """Files with their most probable classes."""
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("file", overflow="fold")
+    for place in range(min(shown, len(classes))):
+        table.add_column(("verdict", "second", "third")[place] if place < 3 else str(place + 1), no_wrap=True)
+    for row in rows:
+        ranked = sorted(classes, key=lambda c: -row["probabilities"][c])[:shown]
+        table.add_row(row["file"], *[f"{name} [dim]{row['probabilities'][name]:.2f}[/]" for name in ranked])
+    return table

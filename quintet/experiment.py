@@ -1,0 +1,349 @@
+"""One training run: a feature table becomes a model folder, judged on a split that was fixed before anything was fitted."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quintet.classifiers.registry import model as member_entry
+from quintet.datasets.manifest import Manifest, label_indicator, label_set
+from quintet.datasets.splits import Split, make_split
+from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of
+from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.crossfit import FINAL_FIT, Listener
+from quintet.ensemble.predictions import Predictions
+from quintet.errors import ArtefactError, ConfigError, DatasetError
+from quintet.evaluation.scores import score
+from quintet.features.extraction import extract as extract_clips
+from quintet.features.spectrograms import SpectrogramStore
+from quintet.features.table import FeatureTable, read_feature_table
+from quintet.recipe import TrainSettings
+
+LIBRARIES = (
+    "quintet",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "xgboost",
+    "keras",
+    "tensorflow",
+    "librosa",
+    "soundfile",
+    "soxr",
+    "numba",
+    "pandas",
+    "pyarrow",
+)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Where the model lies, and what it scored. `scores` is the content of scores.json."""
+
+    folder: Path
+    scores: dict[str, Any]
+    rule: str
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything a training run looks at, in the order of one table."""
+
+    table: FeatureTable
+    ids: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    groups: np.ndarray[Any, Any]
+    split: Split
+    spectrograms: SpectrogramStore | None
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether labels are sets."""
+        return bool(self.table.multilabel)
+
+    @property
+    def classes(self) -> list[str]:
+        """All labels (for sets: all tags), sorted."""
+        return sorted({tag for label in self.labels for tag in (label_set(label) if self.multilabel else [label])})
+
+    def target(self, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Labels `(n,)`, or the 0/1 indicator `(n, k)` for sets."""
+        return label_indicator(self.labels)[0][positions] if self.multilabel else self.labels[positions]
+
+    def inputs(self, positions: np.ndarray[Any, Any]) -> dict[str, Any]:
+        """Keyword arguments `X` and `spectrograms` for the ensemble."""
+        store = self.spectrograms
+        return {"X": self.table.features.iloc[positions], "spectrograms": None if store is None else store.take(list(self.ids[positions]))}
+
+
+def train(
+    features: str | Path | FeatureTable,
+    output: str | Path,
+    *,
+    settings: TrainSettings | None = None,
+    spectrograms: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+    progress: Callable[..., None] | None = None,
+    n_jobs: int = 1,
+) -> TrainingResult:
+    """Members and their fusion, trained and judged on a split that keeps groups together.
+
+    Args:
+        features: a feature table (file or `FeatureTable`).
+        output: the model folder to make.
+        settings: members, rules, split, seed; default `TrainSettings()`.
+        spectrograms: the store that `extract --spectrograms` wrote. Where a CNN takes part and none is given, the store
+            beside the table is used, and made if it is not there.
+        resume: go on where an interrupted run of the same configuration stopped.
+        overwrite: replace a model folder that exists.
+        listener, progress: called as training and extraction proceed.
+
+    Raises:
+        ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
+    """
+    settings = settings or TrainSettings()
+    table = features if isinstance(features, FeatureTable) else read_feature_table(features)
+    material = gather(table, settings, store=_store_for(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress))
+    config = {
+        "train": settings.model_dump(mode="json"),
+        "features": {"parameters": table.metadata.get("parameters"), "hash": table.parameter_hash, "columns": len(table.feature_names)},
+        "data": {"rows": len(material.ids), "digest": _table_digest(table)},
+        "split": {"digest": material.split.digest},
+    }
+    config["hash"] = hash_of(config)
+    folder = ModelFolder(output)
+    if _claim(folder, config, resume=resume, overwrite=overwrite):
+        return TrainingResult(folder.path, folder.read_json("scores.json"), folder.read_json("bundle.json")["rule"], reused=True)
+    material.split.write(folder.path / "split.parquet")
+    folder.write_json("environment.json", environment())
+    return _train(material, folder, settings, listener)
+
+
+def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramStore | None = None) -> Material:
+    """The usable rows of a table and their split, checked before anything is fitted."""
+    meta = table.meta
+    if not len(meta):
+        raise DatasetError("Training must have rows that were extracted without failure. This table has none: read its `reason` column.")
+    ids, labels, groups = (np.asarray(values, dtype=str) for values in (meta.index, meta["label"], meta["group"]))
+    given = meta["split"] if meta["split"].notna().any() else None
+    protocol = settings.protocol
+    if protocol == "auto":
+        protocol = "given" if given is not None else "group"
+    if protocol == "given" and given is None:
+        raise ConfigError("The protocol 'given' needs a `split` column (train, valid, test) in the data. This table has none: use 'group'.")
+    split = make_split(
+        ids,
+        labels,
+        groups,
+        protocol=protocol,
+        test_size=settings.test_size,
+        n_splits=settings.folds,
+        seed=settings.seed,
+        given=None if protocol != "given" or given is None else given.tolist(),
+        grouped=table.grouped,
+    )
+    return Material(table, ids, labels, groups, split, store)
+
+
+def _train(material: Material, folder: ModelFolder, settings: TrainSettings, listener: Listener | None) -> TrainingResult:
+    train_rows, test_rows = material.split.train, material.split.test
+    folds = [(np.searchsorted(train_rows, rest), np.searchsorted(train_rows, held_out)) for rest, held_out in material.split.folds()]
+    ensemble = EnsembleClassifier(
+        settings.members, rule=settings.rule, rules=settings.rules, n_splits=settings.folds, settings=settings.settings, seed=settings.seed
+    )
+    inputs = material.inputs(train_rows)
+    ensemble.fit(
+        inputs["X"],
+        material.target(train_rows),
+        material.groups[train_rows],
+        spectrograms=inputs["spectrograms"],
+        classes=material.classes,
+        folds=folds,
+        cache=FoldFiles(folder),
+        listener=listener,
+    )
+    parts = {"oof": (train_rows, ensemble.oof_)}
+    if len(test_rows):
+        members = ensemble.member_probabilities(**material.inputs(test_rows))
+        parts["test"] = (test_rows, {**members, **{rule: ensemble.fuse(members, rule) for rule in settings.rules}})
+    scores = _judge(material, folder, settings, parts)
+    _write_model(material, folder, ensemble, scores)
+    return TrainingResult(folder.path, scores, ensemble.rule_)
+
+
+def _judge(material: Material, folder: ModelFolder, settings: TrainSettings, parts: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Predictions and scores of every member and rule, on every part."""
+    frame = material.split.frame
+    scores: dict[str, Any] = {
+        "split": {
+            "protocol": material.split.protocol,
+            "grouped": bool(material.split.grouped),
+            "groups_known": bool(material.table.grouped),
+            "n_folds": material.split.n_folds,
+            "seed": settings.seed,
+            "digest": material.split.digest,
+            "parts": {str(k): int(v) for k, v in frame["part"].value_counts().items()},
+            "groups": {str(k): int(v) for k, v in frame.groupby("part")["group"].nunique().items()},
+        }
+    }
+    for part, (rows, probabilities) in parts.items():
+        scores[part] = {}
+        for name, values in probabilities.items():
+            predictions = Predictions(
+                clip_ids=material.ids[rows],
+                classes=tuple(material.classes),
+                probabilities=values,
+                labels=material.labels[rows],
+                groups=material.groups[rows],
+                multilabel=material.multilabel,
+            )
+            target = folder.path / "predictions" / part / f"{name}.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            predictions.write(target)
+            judged = score(
+                material.target(rows),
+                values,
+                material.classes,
+                material.groups[rows],
+                seed=settings.seed,
+                n_resamples=settings.resamples,
+                multilabel=material.multilabel,
+            )
+            scores[part][name] = judged.to_json()
+    return scores
+
+
+def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, scores: dict[str, Any]) -> None:
+    for name, results in ensemble.folds_.items():
+        final = list(getattr(ensemble.members_[name], "history_", []))
+        epochs = [{"member": name, "fold": k, **e} for k, r in [*enumerate(r.history for r in results), (FINAL_FIT, final)] for e in r]
+        if epochs:
+            folder.write_frame(f"history/{name}.parquet", pd.DataFrame(epochs))
+    table = material.table
+    used = table.frame[table.frame["id"].astype(str).isin(set(material.ids))]
+    folder.write_frame("features.parquet", used)
+    folder.write_frame("failures.parquet", table.failures.reset_index(drop=True))
+    folder.write_json("fusion.json", {"chosen": ensemble.rule_, "rules": {rule: fusion.to_json() for rule, fusion in ensemble.fusions_.items()}})
+    folder.write_json("scores.json", scores)
+    store = material.spectrograms
+    folder.seal(
+        {
+            "quintet": importlib.metadata.version("quintet"),
+            "members": list(ensemble.members_),
+            "rule": ensemble.rule_,
+            "classes": [str(c) for c in ensemble.classes_],
+            "multilabel": material.multilabel,
+            "feature_names": list(table.feature_names),
+            "feature_parameters": table.metadata.get("parameters"),
+            "feature_hash": table.parameter_hash,
+            "log_mel_hash": None if store is None else store.parameter_hash,
+            "spectrograms": None if store is None else str(store.folder),
+            "clip_seconds": _typical_duration(table),
+            "fold_seconds": {name: [round(r.seconds, 3) for r in results] for name, results in ensemble.folds_.items()},
+        }
+    )
+
+
+def _claim(folder: ModelFolder, config: dict[str, Any], *, resume: bool, overwrite: bool) -> bool:
+    """Make the folder ours; True where it already holds the finished model of this configuration and `resume` was asked."""
+    if folder.path.exists() and any(folder.path.iterdir()):
+        kept = folder.read_json("config.json") if (folder.path / "config.json").is_file() else {}
+        same = kept.get("hash") == config["hash"]
+        if resume and same:
+            return folder.sealed
+        if resume:
+            differs = [key for key in ("train", "features", "data", "split") if kept.get(key) != config[key]]
+            raise ArtefactError(
+                f"--resume goes on with the same configuration. {folder.path} was begun with another ({', '.join(differs)} differ): "
+                "use another folder, or --overwrite."
+            )
+        if not overwrite:
+            hint = "an unfinished run: --resume goes on with it" if kept and not folder.sealed else "add --overwrite to replace it"
+            raise ArtefactError(f"The model folder must not exist yet. {folder.path} does ({hint}), or choose another folder.")
+        if not kept:
+            raise ArtefactError(f"--overwrite replaces model folders only. {folder.path} holds something else: choose another folder.")
+        folder.clear()
+    folder.write_json("config.json", config)
+    return False
+
+
+def _store_for(
+    features: str | Path | FeatureTable, table: FeatureTable, settings: TrainSettings, given: str | Path | None, **options: Any
+) -> SpectrogramStore | None:
+    """The spectrograms that the CNNs of this run need: given, found beside the table, or made from the audio."""
+    networks = [name for name in settings.members if member_entry(name).input == "spectrogram"]
+    if not networks:
+        return None
+    if given is None and isinstance(features, FeatureTable):
+        raise ConfigError(f"{', '.join(networks)} needs spectrograms: pass spectrograms=FOLDER, or leave it out.")
+    folder = Path(given) if given is not None else Path(str(features)).with_suffix(".spectrograms")
+    if given is None and not folder.exists() and table.parameters is None:
+        raise ConfigError(
+            f"{', '.join(networks)} works on spectrograms, and this table was not made by quintet, so there is no audio to make them from. "
+            "Choose table members: --members logistic_regression,random_forest,xgboost,svm."
+        )
+    if not (folder / "store.json").exists():
+        if table.parameters is None:
+            raise ArtefactError(f"A spectrogram store must be a folder made by `quintet extract --spectrograms`. {folder} is not one.")
+        make_spectrograms(table, folder, **options)
+    store = SpectrogramStore(folder)
+    if table.parameters is not None and store.parameter_hash != table.parameters.log_mel.hash:
+        raise ArtefactError(
+            f"Spectrograms and table must come from the same parameters. {folder} has {store.parameter_hash}, the table "
+            f"{table.parameters.log_mel.hash}: extract again with --spectrograms."
+        )
+    return store
+
+
+def make_spectrograms(table: FeatureTable, folder: Path, **options: Any) -> None:
+    """The log-mel spectrograms of a table's clips, from the audio that its `path` column names."""
+    meta = table.frame[table.frame["status"] == "ok"]
+    if missing := [path for path in meta["path"] if not Path(str(path)).is_file()]:
+        raise ArtefactError(
+            f"A CNN needs the audio once, to make spectrograms. {len(missing)} of {len(meta)} files are gone (first: {missing[0]}): "
+            "restore them, pass --spectrograms DIR, or choose table members."
+        )
+    frame = meta[["id", "path", "label", "group", "start", "end", "split"]].assign(problem=pd.NA)
+    manifest = Manifest(frame=frame.reset_index(drop=True), name="spectrograms", root=Path(), multilabel=table.multilabel, grouped=table.grouped)
+    scratch = folder.with_name(f".{folder.name}.features.parquet")
+    extract_clips(manifest, scratch, parameters=table.parameters, spectrograms=folder, **options)
+    scratch.unlink(missing_ok=True)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, platform and command of this run."""
+    versions = {}
+    for library in LIBRARIES:
+        try:
+            versions[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            versions[library] = None
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"python": platform.python_version(), "platform": platform.platform(), "versions": versions, "created": now, "command": " ".join(sys.argv)}
+
+
+def _table_digest(table: FeatureTable) -> str:
+    columns = ["id", "label", "group", "status"]
+    return hash_of([pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum().item(), _values_digest(table.features)])
+
+
+def _values_digest(features: pd.DataFrame) -> str:
+    return hashlib.sha256(np.ascontiguousarray(features.to_numpy(np.float32)).tobytes()).hexdigest()[:16]
+
+
+def _typical_duration(table: FeatureTable) -> float | None:
+    durations = table.meta["duration_s"].dropna()
+    return None if durations.empty else round(float(durations.median()), 3)

@@ -1,0 +1,209 @@
+"""Verdicts on new audio: the same features as in training, or a refusal that says what differs."""
+
+from __future__ import annotations
+
+import glob
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quintet.audio.decode import probe
+from quintet.classifiers.registry import model as member_entry
+from quintet.datasets.folder import audio_files
+from quintet.datasets.manifest import Manifest
+from quintet.ensemble.bundle import load_model
+from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.errors import AlignmentError, ArtefactError, AudioError, DatasetError
+from quintet.features.extraction import extract
+from quintet.features.parameters import FeatureParameters
+from quintet.features.spectrograms import SpectrogramStore
+from quintet.features.table import FeatureTable, read_feature_table
+
+LONG = 1.5  # a file longer than this many training clips is cut into segments
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """One row per file.
+
+    Attributes:
+        frame: columns `file`, `verdict`, `confidence` (the verdict's probability), `segments`, then `probability.<class>`.
+        segments: one row per segment: `file`, `start`, `end`, `probability.<class>`.
+        failures: `file`, `stage`, `reason` of the files that could not be read.
+        classes: the class names.
+    """
+
+    frame: pd.DataFrame
+    segments: pd.DataFrame
+    failures: pd.DataFrame
+    classes: tuple[str, ...]
+
+
+def predict_files(
+    model: str | Path | EnsembleClassifier,
+    files: Sequence[str | Path],
+    *,
+    segment_s: float | None = None,
+    n_jobs: int = 1,
+    progress: Callable[..., None] | None = None,
+) -> PredictionResult:
+    """Class probabilities of audio files from the fused ensemble.
+
+    Args:
+        model: a model folder, or what `load_model` returned.
+        files: paths of files, folders (searched for audio) and globs.
+        segment_s: files more than 1.5 times this long are cut into segments of this many seconds, whose probabilities
+            are averaged. Default: the typical length of the training clips; 0 takes every file whole.
+        n_jobs: worker processes.
+        progress: called as extraction proceeds.
+
+    Raises:
+        ArtefactError: if the model is damaged, or was trained on other features than this version of quintet makes.
+        DatasetError: if no file is found.
+    """
+    ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
+    parameters = feature_parameters(ensemble)
+    manifest = list_segments(expand(files), ensemble.bundle_["clip_seconds"] if segment_s is None else segment_s)
+    networks = any(member_entry(name).input == "spectrogram" for name in ensemble.members_)
+    with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
+        spectrograms = Path(scratch) / "spectrograms" if networks else None
+        target = Path(scratch) / "features.parquet"
+        extract(manifest, target, parameters=parameters, spectrograms=spectrograms, n_jobs=n_jobs, progress=progress)
+        table = read_feature_table(target)
+        store = SpectrogramStore(spectrograms) if spectrograms is not None and len(table.meta) else None
+        probabilities = _probabilities(ensemble, table, store)
+    return _pooled(ensemble, table, probabilities)
+
+
+def predict_table(model: str | Path | EnsembleClassifier, table: FeatureTable, *, spectrograms: SpectrogramStore | None = None) -> PredictionResult:
+    """Class probabilities for the rows of a feature table, which must have the columns that the model was trained on.
+
+    Raises:
+        AlignmentError: if columns are missing, or the parameter hashes differ.
+    """
+    ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
+    wanted = ensemble.bundle_["feature_hash"]
+    if table.parameter_hash != wanted:
+        raise AlignmentError(
+            f"A table must be made with the parameters of the model ({wanted}). Received {table.parameter_hash}"
+            f"{_differences(ensemble, table.metadata.get('parameters'))}: extract it again."
+        )
+    return _pooled(ensemble, table, _probabilities(ensemble, table, spectrograms))
+
+
+def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
+    """The feature parameters of a model, checked against what this version of quintet would compute.
+
+    Raises:
+        ArtefactError: if the model was trained on a table that quintet did not make, or the hashes differ.
+    """
+    bundle = ensemble.bundle_
+    if bundle["feature_parameters"] is None:
+        raise ArtefactError(
+            "To predict audio, a model must be trained on features that quintet made. This one was trained on a table from elsewhere: "
+            "give it rows of such a table with `--table`."
+        )
+    parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
+    if parameters.hash != bundle["feature_hash"]:
+        raise ArtefactError(
+            f"Features must be those of the training. This model's have the hash {bundle['feature_hash']}, made by quintet {bundle['quintet']}; "
+            f"this version's have {parameters.hash} for the same settings: use that version, or extract and train again."
+        )
+    return parameters
+
+
+def expand(files: Sequence[str | Path]) -> list[Path]:
+    """Files, folders and globs as a list of files, each once, in the order given (folders and globs sorted).
+
+    A path that does not exist stays in the list: it becomes a reported failure. Folders contribute their audio files.
+
+    Raises:
+        DatasetError: if nothing is left.
+    """
+    found: dict[Path, None] = {}
+    for name in map(str, files):
+        path = Path(name)
+        if path.is_dir():
+            found.update(dict.fromkeys(audio_files(path)))
+        elif not path.exists() and glob.has_magic(name):
+            found.update({Path(p): None for p in sorted(glob.glob(name, recursive=True)) if Path(p).is_file()})
+        else:
+            found[path] = None
+    if not found:
+        raise DatasetError(f"There must be at least one audio file. Found none in: {', '.join(map(str, files))}.")
+    return list(found)
+
+
+def list_segments(files: Sequence[Path], segment_s: float | None) -> Manifest:
+    """A manifest with one row per file, or one per segment of a long file."""
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        windows = _windows(file, segment_s)
+        for start, end in windows:
+            name = str(file) if len(windows) == 1 else f"{file}#t={start:g},{end:g}"
+            window = (np.nan, np.nan) if len(windows) == 1 else (start, end)
+            rows.append({"id": name, "path": str(file.absolute()), "group": str(file), "start": window[0], "end": window[1]})
+    frame = pd.DataFrame(rows).assign(label=pd.NA, split=pd.NA, problem=pd.NA)
+    frame = frame[["id", "path", "label", "group", "start", "end", "split", "problem"]].astype(
+        {"label": "string", "split": "string", "problem": "string"}
+    )
+    return Manifest(frame=frame, name="prediction", root=Path(), multilabel=False, grouped=True)
+
+
+def _windows(file: Path, segment_s: float | None) -> list[tuple[float, float]]:
+    whole = [(0.0, float("nan"))]
+    if not segment_s:
+        return whole
+    try:
+        duration = probe(file).duration_s
+    except AudioError:
+        return whole  # extraction reports it
+    if duration is None or duration <= LONG * segment_s:
+        return whole
+    starts = [k * segment_s for k in range(int(duration // segment_s))]
+    if duration - (starts[-1] + segment_s) > 0.25 * segment_s:
+        starts.append(duration - segment_s)  # the end is heard too; the last segment overlaps its neighbour
+    return [(round(start, 3), round(start + segment_s, 3)) for start in starts]
+
+
+def _probabilities(ensemble: EnsembleClassifier, table: FeatureTable, store: SpectrogramStore | None) -> np.ndarray[Any, Any]:
+    names = ensemble.bundle_["feature_names"]
+    features = table.features
+    if missing := [name for name in names if name not in features.columns]:
+        raise AlignmentError(f"The table must have the {len(names)} columns of the training. {len(missing)} are missing, first: {missing[0]}.")
+    if not len(features):
+        return np.empty((0, len(ensemble.classes_)))
+    spectrograms = None if store is None else store.take(list(features.index))
+    return ensemble.predict_proba(features[names], spectrograms=spectrograms)
+
+
+def _pooled(ensemble: EnsembleClassifier, table: FeatureTable, probabilities: np.ndarray[Any, Any]) -> PredictionResult:
+    """Average over the segments of each file."""
+    classes = tuple(str(c) for c in ensemble.classes_)
+    columns = [f"probability.{c}" for c in classes]
+    meta = table.meta
+    file = np.asarray(meta["group"] if meta["group"].notna().all() else meta.index, dtype=str)
+    segments = pd.DataFrame({"file": file, "start": meta["start"].to_numpy(), "end": meta["end"].to_numpy()})
+    segments[columns] = probabilities
+    order = list(dict.fromkeys(file))
+    pooled = segments.groupby("file", sort=False)[columns].mean().reindex(order) if order else segments[columns].iloc[:0]
+    best = pooled.to_numpy().argmax(axis=1) if len(pooled) else np.empty(0, int)
+    frame = pd.DataFrame({"file": order, "verdict": [classes[k] for k in best], "confidence": pooled.to_numpy()[np.arange(len(best)), best]})
+    frame["segments"] = segments.groupby("file", sort=False).size().reindex(order).to_numpy() if order else []
+    frame[columns] = pooled.to_numpy()
+    failures = table.failures
+    lost = pd.DataFrame({"file": failures["id"], "stage": failures["stage"], "reason": failures["reason"]}).reset_index(drop=True)
+    return PredictionResult(frame, segments, lost, classes)
+
+
+def _differences(ensemble: EnsembleClassifier, received: Any) -> str:
+    wanted = ensemble.bundle_["feature_parameters"]
+    if not isinstance(wanted, dict) or not isinstance(received, dict):
+        return ""
+    differs = [f"{key} {received.get(key)} instead of {wanted.get(key)}" for key in wanted if received.get(key) != wanted.get(key)]
+    return f" ({'; '.join(differs[:4])})" if differs else ""

@@ -1,0 +1,77 @@
+"""The whole story on one page: extract → train → report → predict.
+
+Each function is one stage; `run` tells them in order, and does again only what is stale. The command line calls these and prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quintet.datasets import load_source
+from quintet.datasets.manifest import Manifest
+from quintet.features.parameters import FeatureParameters
+
+if TYPE_CHECKING:
+    from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.experiment import TrainingResult
+    from quintet.features.extraction import ExtractionSummary
+    from quintet.features.table import FeatureTable
+    from quintet.prediction import PredictionResult
+    from quintet.recipe import Recipe
+
+
+def extract(source: str | Path | Manifest, output: str | Path, *, parameters: FeatureParameters | None = None, **options: Any) -> ExtractionSummary:
+    """Features of every clip of a source, as one parquet table; bad clips become rows of its ledger.
+
+    Args:
+        source: folder with a sub-folder per class, manifest (.csv/.parquet), name of a built-in dataset, or a `Manifest`.
+        output: the parquet file to write. What it already holds and is not stale is kept.
+        parameters: default: the set `full`.
+        options: `spectrograms`, `n_jobs`, `progress`, `max_failures`, `timeout_s`, … of `quintet.features.extraction.extract`.
+    """
+    from quintet.features.extraction import extract as extract_clips
+
+    manifest = source if isinstance(source, Manifest) else load_source(source)
+    return extract_clips(manifest, Path(output), parameters=parameters or FeatureParameters(), **options)
+
+
+def train(features: str | Path | FeatureTable, output: str | Path, **options: Any) -> TrainingResult:
+    """Members and their fusion, trained on a feature table and judged on a split that keeps groups together.
+
+    Takes the options of `quintet.experiment.train`: `settings`, `spectrograms`, `resume`, `overwrite`, `listener`.
+    """
+    from quintet.experiment import train as train_model
+
+    return train_model(features, output, **options)
+
+
+def report(model: str | Path, output: str | Path, **options: Any) -> Path:
+    """One self-contained HTML page about a trained model, and its numbers beside it. Returns the page's path."""
+    from quintet.reports.document import write_report
+
+    return write_report(Path(model), Path(output), **options)
+
+
+def predict(model: str | Path | EnsembleClassifier, files: Sequence[str | Path], **options: Any) -> PredictionResult:
+    """Class probabilities of audio files (paths, folders, globs) from the fused ensemble.
+
+    Takes the options of `quintet.prediction.predict_files`: `segment_s`, `n_jobs`, `progress`.
+    """
+    from quintet.prediction import predict_files
+
+    return predict_files(model, files, **options)
+
+
+def run(recipe: Recipe, output: str | Path, *, hooks: Mapping[str, Any] | None = None, n_jobs: int = 1) -> dict[str, Any]:
+    """A whole recipe in one folder: features → model → report → predictions. Only what is stale is done again.
+
+    Args:
+        recipe: from `quintet.recipe.load_recipe`.
+        output: the run's folder.
+        hooks: `progress(stage)` context managers and a `listener`, from the command line.
+    """
+    from quintet.runner import run_recipe
+
+    return run_recipe(recipe, Path(output), hooks=hooks or {}, n_jobs=n_jobs)

@@ -1,0 +1,121 @@
+"""Guards: imports run downwards, one home for each thing, nothing heavy at the front door."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "quintet"
+LAYERS = (
+    ("errors",),
+    ("audio",),
+    ("datasets", "features"),
+    ("evaluation",),
+    ("classifiers",),
+    ("ensemble",),
+    ("audit",),
+    ("reports",),
+    ("recipe", "experiment", "prediction", "runner", "workflow"),
+    ("console", "listing", "cli"),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(tree: ast.AST) -> list[str]:
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return names
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_run_downwards(path: Path) -> None:
+    if path.parent == PACKAGE and path.stem in {"__init__", "__main__"}:
+        return
+    here = LEVEL[part_of(path)]
+    for name in imports(ast.parse(path.read_text())):
+        words = name.split(".")
+        if words[0] == "quintet" and len(words) > 1:
+            assert LEVEL[words[1]] <= here, f"{path.relative_to(PACKAGE)} imports {name}, which stands above it"
+
+
+def test_every_module_has_its_layer() -> None:
+    assert {part_of(p) for p in SOURCES} - {"__init__", "__main__"} <= set(LEVEL)
+
+
+HOMES = {  # a library, and the only places that may import it
+    "keras": ("classifiers/networks/", "classifiers/training.py"),
+    "tensorflow": ("classifiers/networks/", "classifiers/training.py"),
+    "matplotlib": ("reports/",),
+    "shap": ("reports/",),
+    "soxr": ("audio/resample.py",),
+    "soundfile": ("audio/decode.py", "datasets/"),
+    "typer": ("cli.py",),
+}
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_stays_in_its_home(library: str) -> None:
+    strays = [
+        p.relative_to(PACKAGE).as_posix()
+        for p in SOURCES
+        if any(name.split(".")[0] == library for name in imports(ast.parse(p.read_text())))
+        and not p.relative_to(PACKAGE).as_posix().startswith(HOMES[library])
+    ]
+    assert not strays
+
+
+def test_sample_rate_has_no_default_in_any_function() -> None:
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                args = node.args
+                positional = [*args.posonlyargs, *args.args]
+                with_default = positional[len(positional) - len(args.defaults) :]
+                named = [a.arg for a, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is not None]
+                assert "sample_rate" not in [a.arg for a in with_default] + named, f"{path}:{node.lineno} {node.name}"
+
+
+def test_no_pickle_anywhere() -> None:
+    for path in SOURCES:
+        assert not {"pickle", "dill", "cloudpickle"} & {n.split(".")[0] for n in imports(ast.parse(path.read_text()))}, path
+
+
+def test_no_global_random_state() -> None:
+    for path in SOURCES:
+        text = path.read_text()
+        assert "np.random.seed" not in text, path
+        assert "numpy.random.seed" not in text, path
+
+
+HEAVY = ("tensorflow", "keras", "librosa", "matplotlib", "shap", "sklearn", "numba", "scipy.signal", "pandas", "xgboost")
+
+
+@pytest.mark.parametrize(
+    "command", ["import quintet", "import sys; sys.argv = ['quintet', '--help']; import quintet.cli; quintet.cli.app(standalone_mode=False)"]
+)
+def test_the_front_door_is_light(command: str) -> None:
+    code = f"import sys\n{command}\nprint('LOADED', sorted(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "TERM": "dumb"})
+    assert "LOADED []" in done.stdout
+
+
+def test_no_machine_path_or_registry_in_the_lock() -> None:
+    lock = (PACKAGE.parent / "requirements.lock").read_text()
+    assert "--index-url" not in lock
+    assert "--find-links" not in lock
+    assert "://" not in lock
+    assert lock.count("--hash=sha256:") > lock.count("==")
