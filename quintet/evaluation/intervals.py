@@ -1,0 +1,155 @@
+"""Confidence intervals by group: clips of one track or artist stand and fall together, so groups are what is drawn, never clips.
+
+Up to some million statements the bootstrap is used (BCa, expanded for small samples); beyond, the spread between disjoint blocks of groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from quintet.errors import ConfigError, DatasetError
+
+Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+MAX_JACKKNIFE = 200
+BLOCK_ELEMENTS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Intervals of S statistics. `undefined` counts the resamples in which a statistic did not exist; these are left out of its interval.
+
+    `low` and `high` are NaN where there is nothing to draw from: one group, no resamples, or a statistic that is itself undefined.
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    method: str
+    n_groups: int
+    n_resamples: int
+    level: float
+    undefined: NDArray[np.int64]
+
+    def describe(self) -> dict[str, Any]:
+        """What a reader must know about the intervals, for JSON."""
+        return {"method": self.method, "level": self.level, "n_resamples": self.n_resamples, "by": "group", "n_groups": self.n_groups}
+
+
+def group_codes(groups: NDArray[Any] | None, n: int) -> tuple[NDArray[np.int64], int]:
+    """(n,) the number of each clip's group, and how many groups there are; without groups, every clip is its own."""
+    if groups is None:
+        return np.arange(n), n
+    if len(groups) != n:
+        raise DatasetError(f"There must be one group per clip ({n}). Received {len(groups)}. Join them by clip id.")
+    names, codes = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    return codes.astype(np.int64), len(names)
+
+
+def bootstrap(
+    statistic: Statistic, groups: NDArray[Any] | None, n: int, *, n_resamples: int = 1000, seed: int = 0, level: float = 0.95, width: int = 1
+) -> Intervals:
+    """Bootstrap intervals by group: bias-corrected and accelerated, at the tails of Student's t.
+
+    A resample draws as many groups as there are, with replacement; a clip's weight is how often its group was drawn. The tails are those of
+    t with G - 1 degrees of freedom, times √(G / (G - 1)): with 20 groups a plain percentile interval covers some 92 % where 95 % is promised.
+    An interval always holds the value itself.
+
+    Parameters:
+        statistic: weights (B, n) → (B, S); NaN where undefined.
+        groups: (n,) or None (every clip its own group).
+        n: number of clips.
+        n_resamples: 0 for none.
+        level: coverage, in (0, 1).
+        width: numbers per clip that the statistic works on at once; bounds the memory.
+
+    Source: Efron 1987 (BCa); Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3 (expansion).
+
+    Example:
+        >>> x = np.arange(100.0)
+        >>> found = bootstrap(lambda w: (w @ x / w.sum(axis=1))[:, None], None, 100)
+        >>> bool(43 < found.low[0] < 45 and 54 < found.high[0] < 56)  # 49.5 ± 1.98 · 29 / √100
+        True
+    """
+    if not 0 < level < 1:
+        raise ConfigError(f"The level of an interval must lie between 0 and 1. Received {level}. Use 0.95.")
+    codes, n_groups = group_codes(groups, n)
+    value = statistic(np.ones((1, n)))[0]
+    if n_groups < 2 or n_resamples < 1:
+        nothing = np.full(len(value), np.nan)
+        return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64))
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK_ELEMENTS // max(1, n * width))
+    drawn = np.concatenate([statistic(w) for w in _draws(codes, n_groups, n_resamples, rng, rows)])
+    left_out = np.concatenate([statistic(w) for w in _jackknife(codes, n_groups, rng, rows)])
+    ends = np.array([_bca(v, d, j, level=level, n_groups=n_groups) for v, d, j in zip(value, drawn.T, left_out.T, strict=True)]).reshape(-1, 2)
+    return Intervals(ends[:, 0], ends[:, 1], "bca bootstrap", n_groups, n_resamples, level, np.isnan(drawn).sum(axis=0))
+
+
+def spread_of_blocks(
+    statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    groups: NDArray[Any] | None,
+    value: NDArray[np.float64],
+    n: int,
+    *,
+    n_blocks: int = 20,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Intervals:
+    """Intervals for data too large to resample: value ± t · sd(blocks) / √J over J random, disjoint blocks of whole groups.
+
+    Parameters:
+        statistic: positions of rows → (S,), computed once per block: in all, the work of one evaluation.
+        value: (S,) the statistics of all rows.
+        n_blocks: J, lowered where there are fewer groups.
+    """
+    codes, n_groups = group_codes(groups, n)
+    n_blocks = min(n_blocks, n_groups)
+    if n_blocks < 2:
+        nothing = np.full(len(value), np.nan)
+        return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64))
+    block = np.random.default_rng(seed).permutation(np.arange(n_groups) % n_blocks)[codes]
+    table = np.stack([statistic(np.flatnonzero(block == j)) for j in range(n_blocks)])
+    known = ~np.isnan(table)
+    count = np.maximum(known.sum(axis=0), 1)
+    centre = np.where(known, table, 0.0).sum(axis=0) / count
+    variance = np.where(known, (table - centre) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
+    half = np.where(count > 1, stats.t.ppf((1 + level) / 2, np.maximum(count - 1, 1)) * np.sqrt(variance / count), np.nan)
+    return Intervals(value - half, value + half, f"spread of {n_blocks} blocks", n_groups, 0, level, (~known).sum(axis=0))
+
+
+def _draws(codes: NDArray[np.int64], n_groups: int, n_resamples: int, rng: np.random.Generator, rows: int) -> Iterator[NDArray[np.float64]]:
+    shares = np.full(n_groups, 1 / n_groups)
+    for start in range(0, n_resamples, rows):
+        yield rng.multinomial(n_groups, shares, size=min(rows, n_resamples - start)).astype(np.float64)[:, codes]
+
+
+def _jackknife(codes: NDArray[np.int64], n_groups: int, rng: np.random.Generator, rows: int) -> Iterator[NDArray[np.float64]]:
+    n_blocks = min(n_groups, MAX_JACKKNIFE)
+    block = rng.permutation(np.arange(n_groups) % n_blocks)[codes]
+    for start in range(0, n_blocks, rows):
+        yield (block != np.arange(start, min(start + rows, n_blocks))[:, None]).astype(np.float64)
+
+
+def _bca(value: float, drawn: NDArray[np.float64], left_out: NDArray[np.float64], *, level: float, n_groups: int) -> tuple[float, float]:
+    drawn, left_out = drawn[~np.isnan(drawn)], left_out[~np.isnan(left_out)]
+    if np.isnan(value) or len(drawn) < 2:
+        return float("nan"), float("nan")
+    below = (np.count_nonzero(drawn < value) + np.count_nonzero(drawn == value) / 2) / len(drawn)
+    bias = stats.norm.ppf(np.clip(below, 1 / (2 * len(drawn)), 1 - 1 / (2 * len(drawn))))
+    skew = _acceleration(left_out)
+    tail = stats.t.ppf((1 + level) / 2, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1))
+    shifted = bias + np.array([-tail, tail])
+    at = stats.norm.cdf(bias + shifted / np.maximum(1 - skew * shifted, 0.1))
+    low, high = np.quantile(drawn, at)
+    return float(min(low, value)), float(max(high, value))
+
+
+def _acceleration(left_out: NDArray[np.float64]) -> float:
+    deviation = left_out.mean() - left_out if len(left_out) else np.zeros(1)
+    scale = np.sum(deviation**2) ** 1.5
+    return float(np.sum(deviation**3) / (6 * scale)) if scale > 0 else 0.0
