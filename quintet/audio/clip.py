@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.errors import ConfigError
+from quintet.errors import ConfigError, NonFiniteError, SilentError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,3 +68,29 @@ class Clip:
         for start in starts:
             name = f"{self.id}#t={start / self.sample_rate:.1f},{(start + length) / self.sample_rate:.1f}"
             yield Clip(self.samples[start : start + length], self.sample_rate, name)
+
+
+def require_sound(samples: NDArray[np.generic], *, name: str) -> None:
+    """The check that every waveform passes once: finite, and not silent.
+
+    Args:
+        samples: any shape, integer or floating.
+        name: what to call it in the message.
+
+    Raises:
+        NonFiniteError: if a sample is NaN or infinite.
+        SilentError: if every sample is exactly zero.
+
+    Example:
+        >>> import numpy as np
+        >>> require_sound(np.zeros(4, np.float32), name="a.wav")
+        Traceback (most recent call last):
+        ...
+        quintet.errors.SilentError: A clip must contain sound. 'a.wav' is silent: every sample is zero. Leave it out, or check how it was recorded.
+    """
+    if samples.dtype.kind == "f":
+        bad = samples.size - np.count_nonzero(np.isfinite(samples))
+        if bad:
+            raise NonFiniteError(f"Samples must be finite numbers. '{name}' holds {bad} NaN or infinite samples of {samples.size}. Export it again.")
+    if not samples.any():
+        raise SilentError(f"A clip must contain sound. '{name}' is silent: every sample is zero. Leave it out, or check how it was recorded.")

@@ -1,0 +1,128 @@
+"""THE short-time Fourier transform: every descriptor and every log-mel starts from this one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from quintet.audio.clip import Clip
+from quintet.errors import TooShortError
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Magnitudes that know their frequencies.
+
+    Args:
+        magnitude: shape `(n_fft // 2 + 1, frames)`, float64, >= 0. In memory a frame is contiguous.
+        sample_rate: Hz.
+        n_fft: samples in a frame.
+        hop_length: samples between the centres of two frames.
+
+    Example:
+        >>> import numpy as np
+        >>> tone = Clip(np.sin(2 * np.pi * 1000 * np.arange(8000) / 8000), sample_rate=8000)
+        >>> spec = spectrum(tone, n_fft=1024, hop_length=256)
+        >>> float(spec.frequencies[spec.magnitude[:, 16].argmax()])
+        1000.0
+    """
+
+    magnitude: NDArray[np.float64]
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+
+    @cached_property
+    def power(self) -> NDArray[np.float64]:
+        """`magnitude²`, shape `(bins, frames)`."""
+        power: NDArray[np.float64] = np.square(self.magnitude)
+        return power
+
+    @cached_property
+    def total(self) -> NDArray[np.float64]:
+        """`Σ_k magnitude[k, t]`, shape `(frames,)`; 1 where a frame is silent, so that dividing by it gives 0."""
+        total = self.magnitude.sum(axis=0)
+        return np.where(total < np.finfo(np.float64).tiny, 1.0, total)
+
+    @property
+    def frequencies(self) -> NDArray[np.float64]:
+        """Centre of every bin, Hz, shape `(bins,)`: `k * sample_rate / n_fft`."""
+        return np.arange(self.n_fft // 2 + 1, dtype=np.float64) * (self.sample_rate / self.n_fft)
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Centre of every frame, seconds, shape `(frames,)`."""
+        return np.arange(self.magnitude.shape[1], dtype=np.float64) * (self.hop_length / self.sample_rate)
+
+    def every(self, stride: int) -> Spectrum:
+        """The spectrum with only every `stride`-th frame: what a hop of `stride * hop_length` would have given."""
+        if stride == 1:
+            return self
+        return Spectrum(self.magnitude[:, ::stride], self.sample_rate, self.n_fft, self.hop_length * stride)
+
+
+def spectrum(clip: Clip, *, n_fft: int, hop_length: int) -> Spectrum:
+    """Magnitude of the short-time Fourier transform: periodic Hann window, centred frames, zeros beyond the ends.
+
+    `magnitude[k, t] = |Σ_n samples[t * hop_length + n - n_fft / 2] * window[n] * exp(-2πi k n / n_fft)|`
+
+    Args:
+        clip: at least `n_fft` samples.
+        n_fft: even, samples.
+        hop_length: samples, positive.
+
+    Returns:
+        `1 + n // hop_length` frames in float64.
+
+    Raises:
+        TooShortError: if the clip has fewer samples than one frame.
+
+    Source:
+        Equal to `abs(librosa.stft(samples.astype(float), n_fft, hop_length))` within 1e-12.
+    """
+    frames = framed(clip, frame_length=n_fft, hop_length=hop_length, mode="constant")
+    transform = scipy.fft.rfft(frames * hann(n_fft), axis=1, overwrite_x=True)
+    return Spectrum(np.abs(transform).T, clip.sample_rate, n_fft, hop_length)
+
+
+def framed(clip: Clip, *, frame_length: int, hop_length: int, mode: str) -> NDArray[np.float64]:
+    """Centred frames of a clip, a read-only view of shape `(frames, frame_length)`, float64.
+
+    Args:
+        clip: at least `frame_length` samples.
+        frame_length: samples.
+        hop_length: samples.
+        mode: what lies beyond the ends: `"constant"` (zeros) or `"edge"` (the outermost sample goes on).
+
+    Raises:
+        TooShortError: if the clip is shorter than one frame.
+    """
+    n = len(clip.samples)
+    if n < frame_length:
+        raise TooShortError(
+            f"A clip must be at least one frame long ({frame_length} samples, {frame_length / clip.sample_rate:.3f} s). "
+            f"'{clip.id}' has {n} samples ({clip.duration_s:.3f} s at {clip.sample_rate} Hz). Leave it out, or choose a smaller n_fft."
+        )
+    padded = np.pad(clip.samples.astype(np.float64, copy=False), frame_length // 2, mode=mode)  # type: ignore[call-overload]
+    frames: NDArray[np.float64] = np.lib.stride_tricks.sliding_window_view(padded, frame_length)[::hop_length]
+    return frames
+
+
+@lru_cache(maxsize=16)
+def hann(length: int) -> NDArray[np.float64]:
+    """The periodic Hann window, shape `(length,)`: `0.5 - 0.5 cos(2πn / length)`.
+
+    Source:
+        Equal to `scipy.signal.get_window("hann", length)` to the last bit (hence the cosine from -π).
+
+    Example:
+        >>> hann(4).tolist()
+        [0.0, 0.5, 1.0, 0.5]
+    """
+    window = 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1))[:-1]
+    window.flags.writeable = False
+    return window

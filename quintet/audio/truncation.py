@@ -1,0 +1,98 @@
+"""What a file's header promises, so that a file that was cut short is noticed.
+
+libsndfile quietly shortens a WAV, AIFF or AU file whose data ends early, and plays an Ogg stream up to where it breaks
+off. Each function here reads a few bytes and answers how many frames there should have been.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)  # what programs write into a header that they cannot go back to
+
+
+def promised_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> int | None:
+    """Number of frames that the header of an audio file promises, None where it promises nothing.
+
+    Args:
+        path: the file.
+        format: libsndfile's name of the container, such as `"WAV"`.
+        frames: libsndfile's own count.
+        frame_bytes: bytes of one frame (all channels) if the file is PCM, 0 if the data is compressed.
+    """
+    reader = _READERS.get(format)
+    if reader is None:
+        return frames
+    with path.open("rb") as file:
+        return reader(file, frames, frame_bytes)
+
+
+def ogg_is_complete(path: Path) -> bool:
+    """Whether the last page of an Ogg file carries the end-of-stream mark.
+
+    Returns:
+        True also if no page is found near the end: then nothing can be said.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 70_000))  # a page has at most 65,307 bytes
+        tail = file.read()
+    last = tail.rfind(b"OggS")
+    return last < 0 or len(tail) < last + 6 or bool(tail[last + 5] & 0x04)
+
+
+def _chunks_of_wav(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
+    size = _chunk_size(file, b"data", byte_order="<")
+    if size is None or size in UNKNOWN_SIZES or size >= 0x7FFFF000 or not frame_bytes:
+        return None
+    return size // frame_bytes
+
+
+def _chunks_of_aiff(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
+    if _chunk_size(file, b"COMM", byte_order=">") is None:
+        return None
+    body = file.read(6)
+    return struct.unpack(">hI", body)[1] if len(body) == 6 else None
+
+
+def _chunk_size(file: BinaryIO, wanted: bytes, byte_order: str) -> int | None:
+    """Size of the first chunk with this name; the file then stands at its body."""
+    file.seek(12)
+    for _ in range(1000):  # a broken file may consist of empty chunks
+        head = file.read(8)
+        if len(head) < 8:
+            return None
+        name, size = struct.unpack(f"{byte_order}4sI", head)
+        if name == wanted:
+            return int(size)
+        file.seek(size + size % 2, 1)
+    return None
+
+
+def _header_of_au(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
+    head = file.read(12)
+    byte_order = ">" if head[:4] == b".snd" else "<"
+    size = struct.unpack(f"{byte_order}4xII", head)[1] if len(head) == 12 else 0
+    return None if size in UNKNOWN_SIZES or not frame_bytes else size // frame_bytes
+
+
+def _tag_of_mp3(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
+    """The count in the Xing or Info tag (libsndfile reports it); without a tag libsndfile only estimates."""
+    head = file.read(10)
+    start = 0
+    if head[:3] == b"ID3" and len(head) == 10:
+        start = 10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    file.seek(start)
+    first = file.read(4096)
+    return frames if b"Xing" in first or b"Info" in first else None
+
+
+_READERS: dict[str, Callable[[BinaryIO, int, int], int | None]] = {
+    "WAV": _chunks_of_wav,
+    "WAVEX": _chunks_of_wav,
+    "AIFF": _chunks_of_aiff,
+    "AU": _header_of_au,
+    "MP3": _tag_of_mp3,
+}

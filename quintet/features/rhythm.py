@@ -1,0 +1,86 @@
+"""Descriptors of rhythm: how strongly things begin, and how regularly."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from quintet.audio.spectrum import hann
+
+START_BPM = 120.0  # the tempo that is taken for granted where nothing speaks against it
+MAX_BPM = 320.0
+WINDOW_S = 8.0  # length of the autocorrelation
+
+
+def onset_strength(mel_db: NDArray[np.float64], *, n_fft: int, hop_length: int) -> NDArray[np.float64]:
+    """Mean rise of the mel bands from one frame to the next.
+
+    `onset[t + 1 + shift] = Σ_m max(0, mel_db[m, t + 1] - mel_db[m, t]) / n_mels` with `shift = n_fft // (2 hop_length)`,
+    which puts an onset where its frame is centred.
+
+    Args:
+        mel_db: shape `(n_mels, frames)`, dB (128 bands, at most 80 dB below the clip's loudest value).
+        n_fft: samples.
+        hop_length: samples.
+
+    Returns:
+        Shape `(frames,)`, >= 0; the first `1 + shift` are 0.
+
+    Source:
+        Equal to `librosa.onset.onset_strength` within 1e-12. Böck & Widmer 2013 without the maximum filter.
+    """
+    frames = mel_db.shape[1]
+    rise = np.maximum(0.0, np.diff(mel_db, axis=1)).mean(axis=0)
+    return np.concatenate([np.zeros(1 + n_fft // (2 * hop_length)), rise])[:frames]
+
+
+def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> tuple[float, float]:
+    """The most likely tempo, and how clearly it is heard.
+
+    The onset strength is cut into windows of 8 s around every frame; their autocorrelations, each divided by its value at
+    lag 0, are averaged to `strength[lag]`. The tempo is that of the lag with the largest
+    `log(1 + 1e6 strength[lag]) - log2(bpm / 120)² / 2` among those below 320 BPM.
+
+    Args:
+        onset: shape `(frames,)`, >= 0.
+        sample_rate: Hz.
+        hop_length: samples.
+
+    Returns:
+        `(bpm, clarity)`: beats per minute, and `strength` at that lag, in [0, 1]. Without any onset the
+        lag nearest to 120 BPM is answered with clarity 0.
+
+    Source:
+        `bpm` equals `librosa.feature.tempo(onset_envelope=onset)`. Two lags that are equally likely but for rounding (an
+        exactly periodic synthetic signal and its double) may be decided otherwise.
+
+    Example:
+        >>> clicks = np.zeros(1292)
+        >>> clicks[::43] = 1.0  # a click a second, nearly
+        >>> round(tempo(clicks, sample_rate=22050, hop_length=512)[0], 1)
+        60.1
+    """
+    lags = int(WINDOW_S * sample_rate // hop_length)
+    strength = _autocorrelation(onset, max(lags, 2))
+    bpm = 60.0 * sample_rate / (hop_length * np.arange(1, max(lags, 2), dtype=np.float64))
+    likelihood = np.log1p(1e6 * np.maximum(strength[1:], 0.0)) - 0.5 * np.log2(bpm / START_BPM) ** 2
+    likelihood[bpm >= MAX_BPM] = -np.inf
+    best = int(np.argmax(likelihood))
+    return float(bpm[best]), float(np.clip(strength[1 + best], 0.0, 1.0))
+
+
+def _autocorrelation(onset: NDArray[np.float64], lags: int) -> NDArray[np.float64]:
+    """Mean over all windows of the normalised autocorrelation, shape `(lags,)`.
+
+    The inverse transform is linear, so it is taken once, of the mean: a tempogram is never formed.
+    """
+    padded = np.pad(onset, lags // 2, mode="linear_ramp", end_values=0)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, lags)[: len(onset)] * hann(lags)
+    energy = np.einsum("tn,tn->t", windows, windows)
+    scale = np.divide(1.0, energy, out=np.zeros_like(energy), where=energy > np.finfo(np.float64).tiny)
+    size = scipy.fft.next_fast_len(2 * lags - 1, real=True)
+    transform = scipy.fft.rfft(windows, n=size, axis=1)
+    power = scale @ (transform.real**2 + transform.imag**2) / len(onset)
+    result: NDArray[np.float64] = scipy.fft.irfft(power, n=size)[:lags]
+    return result

@@ -1,0 +1,65 @@
+"""Descriptors of the waveform itself: zero crossings and loudness, frame by frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.audio.clip import Clip
+from quintet.audio.spectrum import framed
+
+ZERO = 1e-10  # samples this close to zero have no sign of their own: they count as positive
+
+
+def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDArray[np.float64]:
+    """Share of the samples of each frame at which the sign changes.
+
+    `zcr[t] = Σ_{n=1}^{frame_length-1} [sign(y[n]) != sign(y[n-1])] / frame_length`
+
+    Args:
+        clip: at least one frame long. Beyond its ends the outermost sample goes on, so that no crossing is made up.
+        frame_length: samples.
+        hop_length: samples.
+
+    Returns:
+        Shape `(1 + n // hop_length,)`, in [0, 1). Silence and DC give 0.
+
+    Source:
+        Equal to `librosa.feature.zero_crossing_rate`.
+
+    Example:
+        >>> tone = Clip(np.cos(2 * np.pi * 500 * (np.arange(8000) + 0.5) / 8000), sample_rate=8000)
+        >>> round(float(zero_crossing_rate(tone, frame_length=1024, hop_length=512)[8] * 8000 / 2), -1)
+        500.0
+    """
+    samples = np.pad(clip.samples, frame_length // 2, mode="edge")
+    negative = samples < -ZERO
+    crossings = np.concatenate([[0, 0], np.cumsum(negative[1:] != negative[:-1])])  # crossings[n]: those before sample n
+    starts = np.arange(0, len(samples) - frame_length + 1, hop_length)
+    return np.asarray((crossings[starts + frame_length] - crossings[starts + 1]) / frame_length, dtype=np.float64)
+
+
+def rms(clip: Clip, *, frame_length: int, hop_length: int) -> NDArray[np.float64]:
+    """Root of the mean square of each frame; zeros beyond the ends.
+
+    `rms[t] = sqrt(Σ_n y[n]² / frame_length)`
+
+    Args:
+        clip: at least one frame long.
+        frame_length: samples.
+        hop_length: samples.
+
+    Returns:
+        Shape `(1 + n // hop_length,)`, >= 0. Silence gives 0.
+
+    Source:
+        Equal to `librosa.feature.rms(..., dtype=np.float64)`.
+
+    Example:
+        >>> square = Clip(np.full(8000, 0.5), sample_rate=8000)
+        >>> float(rms(square, frame_length=1024, hop_length=512)[8])
+        0.5
+    """
+    frames = framed(clip, frame_length=frame_length, hop_length=hop_length, mode="constant")
+    root: NDArray[np.float64] = np.sqrt(np.einsum("tn,tn->t", frames, frames) / frame_length)
+    return root
