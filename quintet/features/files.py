@@ -1,0 +1,58 @@
+"""Files that are whole or absent, and folders that one process writes at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from quintet.errors import ArtefactError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary name beside `target`; what was written under it takes the place of `target` at the end, or nothing does.
+
+    A reader sees the old file or the new one, never a part, even if the process is killed or the power fails in between.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        synchronise(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def synchronise(path: Path) -> None:
+    """Have the operating system put a file's bytes on the disk before anything refers to them."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(lock: Path, *, what: str) -> Iterator[None]:
+    """Sole right to write, for as long as the block lasts; it ends with the process, however that ends.
+
+    Where the operating system has no `flock` (Windows) nothing is held.
+
+    Raises:
+        ArtefactError: if another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArtefactError(f"One process at a time may write {what}. Another is doing so now: wait for it, or write elsewhere.") from error
+        yield
