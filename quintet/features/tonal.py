@@ -34,7 +34,16 @@ def estimate_tuning(spectrum: Spectrum) -> float:
         >>> abs(estimate_tuning(spectrum(sharp, n_fft=2048, hop_length=512)) - 0.25) < 0.02
         True
     """
-    frequency, strength = spectral_peaks(spectrum)
+    return tuning_of_peaks(*spectral_peaks(spectrum))
+
+
+def tuning_of_peaks(frequency: NDArray[np.float64], strength: NDArray[np.float64]) -> float:
+    """`estimate_tuning` from the peaks: shape `(peaks,)` each, Hz and power. No peaks give 0.
+
+    Example:
+        >>> round(tuning_of_peaks(np.full(3, 440 * 2 ** (0.255 / 12)), np.ones(3)), 2)
+        0.25
+    """
     if not len(frequency):
         return 0.0
     strong = frequency[strength >= np.median(strength)]
@@ -51,9 +60,7 @@ def spectral_peaks(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.
         The non-zero entries of `librosa.piptrack(S=power)`.
     """
     power = spectrum.power
-    step = spectrum.sample_rate / spectrum.n_fft
-    low = max(1, int(np.ceil(PITCH_RANGE_HZ[0] / step)))
-    high = min(len(power) - 1, int(np.ceil(min(PITCH_RANGE_HZ[1], spectrum.sample_rate / 2) / step)))
+    low, high = pitch_bins(sample_rate=spectrum.sample_rate, n_fft=spectrum.n_fft)
     loud = power[low - 1 : high + 1]
     loud = np.where(loud > PEAK_SHARE * power.max(axis=0), loud, 0.0)
     centre = loud[1:-1]
@@ -65,6 +72,18 @@ def spectral_peaks(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.
     shift = np.divide(-slope, curvature, out=np.zeros_like(slope), where=np.abs(slope) < np.abs(curvature))
     frequency: NDArray[np.float64] = (bins + shift) * float(spectrum.sample_rate) / spectrum.n_fft
     return frequency, here + 0.5 * slope * shift
+
+
+def pitch_bins(*, sample_rate: int, n_fft: int) -> tuple[int, int]:
+    """The bins in which peaks are looked for: the first, and the one after the last. Both neighbours of each exist.
+
+    Example:
+        >>> pitch_bins(sample_rate=22050, n_fft=2048)
+        (14, 372)
+    """
+    step = sample_rate / n_fft
+    low, high = (int(np.ceil(limit / step)) for limit in PITCH_RANGE_HZ)
+    return max(1, low), min(n_fft // 2, high)
 
 
 @lru_cache(maxsize=128)
