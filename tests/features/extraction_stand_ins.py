@@ -8,7 +8,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
+
 from quintet.audio.decode import Decoded, load_clip
+
+
+def tone(path: Path, k: int, *, seconds: float = 0.4) -> Path:
+    """A short noisy tone; every `k` another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(int(22050 * seconds)) / 22050
+    noise = np.random.default_rng(k).standard_normal(len(t))
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * (200 + 30 * k) * t) + 0.05 * noise, 22050)
+    return path
 
 
 def load(path: str, **settings: Any) -> Decoded:

@@ -28,17 +28,9 @@ from quintet.features.workers import Job
 
 sys.path.insert(0, str(Path(__file__).parent))
 import extraction_stand_ins as stand_ins
+from extraction_stand_ins import tone
 
 PARAMETERS = FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral"))
-
-
-def tone(path: Path, k: int, *, seconds: float = 0.4) -> Path:
-    """A short noisy tone; every `k` another."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    time = np.arange(int(22050 * seconds)) / 22050
-    noise = np.random.default_rng(k).standard_normal(len(time))
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * (200 + 30 * k) * time) + 0.05 * noise, 22050)
-    return path
 
 
 def corpus_of(root: Path, n: int = 6) -> Path:
