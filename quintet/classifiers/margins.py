@@ -69,7 +69,7 @@ def _calibration_folds(y: Positions, groups: NDArray[np.str_] | None, *, n_split
     n_splits = min(n_splits, *(len(np.unique(own[y == k])) for k in np.unique(y)))
     if n_splits < 2:
         return []
-    folds = grouped_folds(y, own, n_splits=n_splits, seed=seed)
+    folds = grouped_folds(y, own.tolist(), n_splits=n_splits, seed=seed)
     for train, valid in folds:
         require_disjoint(own[train], own[valid], where="the calibration of the SVM")
     return [(train, valid) for train, valid in folds if len(train) and len(valid)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from quintet.errors import unknown_name
@@ -20,6 +21,7 @@ class Model:
         factory: `"module:function"`; called with `seed` and the settings, it gives an unfitted estimator.
         source: where it was described.
         parameters: trainable parameters as published, for 7 classes unless the source says otherwise; None where that means nothing.
+        settings: what it is called with unless the caller says otherwise.
     """
 
     name: str
@@ -27,13 +29,17 @@ class Model:
     factory: str
     source: str
     parameters: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
+
+NETWORK = "quintet.classifiers.spectrogram:SpectrogramClassifier"
 
 MODELS: tuple[Model, ...] = (
     Model("logistic_regression", "table", "quintet.classifiers.tabular:LogisticRegressionMember", "Bahuleyan 2018, §5.2"),
     Model("random_forest", "table", "quintet.classifiers.tabular:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
     Model("xgboost", "table", "quintet.classifiers.tabular:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
     Model("svm", "table", "quintet.classifiers.tabular:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
+    Model("vgg_small", "spectrogram", NETWORK, "after Simonyan and Zisserman 2015", None, {"network": "vgg_small"}),
 )
 
 
@@ -65,8 +71,8 @@ def make_member(name: str, *, seed: int = 0, **settings: Any) -> Any:
     row = model(name)
     module, function = row.factory.split(":")
     factory = getattr(importlib.import_module(module), function)
-    accepted = [key for key in inspect.signature(factory).parameters if key != "seed"]
+    accepted = [key for key in inspect.signature(factory).parameters if key not in ("seed", "network")]
     for key in settings:
         if key not in accepted:
             raise unknown_name(f"setting of '{name}'", key, accepted)
-    return factory(seed=seed, **settings)
+    return factory(seed=seed, **{**row.settings, **settings})

@@ -37,7 +37,8 @@ def save_member(estimator: Any, folder: str | Path) -> None:
         raise ArtefactError(f"Only a fitted member can be stored. Received '{name}' before fit. Call fit first.")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    head = {"schema": SCHEMA, "member": name, "settings": estimator.get_params(deep=False), "classes": estimator.classes_.tolist()}
+    settings = {key: value for key, value in estimator.get_params(deep=False).items() if key != "network"}  # the member's name says it
+    head: dict[str, Any] = {"schema": SCHEMA, "member": name, "settings": settings, "classes": estimator.classes_.tolist()}
     head |= {"multilabel": bool(estimator.multilabel_), "n_features_in": getattr(estimator, "n_features_in_", None)}
     if registry.model(name).input == "table":
         head |= _write_table_member(estimator, folder)

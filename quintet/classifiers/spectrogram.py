@@ -1,0 +1,363 @@
+"""A network on spectrograms with scikit-learn's contract: fit, predict_proba, classes_, clone; and what is stored of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from quintet.classifiers.networks.backend import device, load_keras
+from quintet.classifiers.networks.catalogue import build_network
+from quintet.classifiers.patches import PADDINGS, STANDARDS, band_statistics, checked_clips, even_patches, pooled, random_patches
+from quintet.classifiers.training import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
+from quintet.datasets.splits import grouped_folds, require_disjoint
+from quintet.errors import ConfigError, DatasetError, unknown_name
+
+Floats = NDArray[np.float64]
+Positions = NDArray[np.int64]
+CHUNK_BYTES = 256 * 2**20  # patches that are held at a time
+
+
+class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A network that reads log-mel spectrograms of any length, patch by patch, and whose verdict on a clip is the mean of its patches'.
+
+    In each epoch every training clip gives `patches_per_clip` patches from random places. A part of the clips that shares no group
+    with the rest is held out for early stopping; the weights of the epoch with its lowest loss are kept. Patches are
+    standardised with statistics of the training part only. Classes are weighted as 'balanced' does (tags are not).
+
+    Parameters:
+        network: a name in `networks.catalogue.NETWORKS`. settings: of that network's `build`.
+        epochs, batch_size, learning_rate, schedule ("cosine" or "constant"), patience: see `training.Plan`.
+        base_rate: factor on the learning rate for the pretrained base of a network that has one.
+        patch_frames: length of a patch. patches_per_clip: per epoch. max_patches: per clip in prediction.
+        padding: what continues a clip shorter than a patch: "repeat" or "floor". standard: "band", "global" or "none".
+        validation_share: of the groups, held out in `fit`; 0 trains all epochs on everything.
+        precision: "auto" (mixed on a GPU), "float32", "mixed_float16", "mixed_bfloat16". seed: decides everything random.
+
+    Attributes:
+        classes_, multilabel_, history_ (one dict per epoch), best_epoch_, weights_ (arrays), mean_ and std_ (n_mels, 1).
+        validation_: positions of the clips held out in `fit`.
+    """
+
+    def __init__(
+        self,
+        network: str = "vgg_small",
+        *,
+        settings: Mapping[str, Any] | None = None,
+        epochs: int = 40,
+        batch_size: int = 32,
+        learning_rate: float = 2e-3,
+        schedule: str = "cosine",
+        patience: int = 12,
+        base_rate: float = 1.0,
+        patch_frames: int = 128,
+        patches_per_clip: int = 1,
+        max_patches: int = 8,
+        padding: str = "repeat",
+        standard: str = "band",
+        validation_share: float = 0.15,
+        precision: str = "auto",
+        seed: int = 0,
+    ) -> None:
+        self.network = network
+        self.settings = settings
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.patience = patience
+        self.base_rate = base_rate
+        self.patch_frames = patch_frames
+        self.patches_per_clip = patches_per_clip
+        self.max_patches = max_patches
+        self.padding = padding
+        self.standard = standard
+        self.validation_share = validation_share
+        self.precision = precision
+        self.seed = seed
+
+    @property
+    def member(self) -> str:
+        """The name in the registry."""
+        return self.network
+
+    def fit(
+        self,
+        X: Sequence[Any],
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        on_epoch: Callable[[dict[str, float]], None] | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Self:
+        """The classifier fitted on spectrograms.
+
+        Parameters:
+            X: `Spectrograms`, a list of (n_mels, frames) arrays of any lengths, or an array (clips, n_mels, frames); dB.
+            y: (clips,) labels, or an indicator matrix (clips, tags). classes: names of the tags.
+            groups: (clips,) who belongs together; every clip on its own where None.
+            on_epoch: called with `{epoch, loss, accuracy, val_loss, val_accuracy, seconds}` after each epoch.
+            checkpoint: a folder for the state after each epoch; a fit that finds one there goes on from it.
+
+        Raises:
+            DatasetError: no clips, differing bands, one class only. SplitLeakError: a group on both sides of the early stopping.
+            ConfigError: a parameter that cannot be. ArtefactError: a checkpoint of another fit.
+        """
+        self._check_parameters()
+        clips = checked_clips(X)
+        targets = self._read_targets(y, len(clips), getattr(y, "columns", None) if classes is None else classes)
+        owners = np.arange(len(clips)).astype(str) if groups is None else np.asarray(groups).astype(str)
+        learners, self.validation_ = self._held_out(targets, owners)
+        self.n_mels_ = int(np.shape(clips[0])[0])
+        self.mean_, self.std_ = band_statistics(clips, learners, standard=self.standard)
+        model = self._new_network()
+        front, head = _divided(model)
+        plan = Plan(self.epochs, self.batch_size, self.learning_rate, self.schedule, self.patience, self.base_rate)
+        compile_network(head, plan, device=device(), multilabel=self.multilabel_)
+        weights = np.ones(len(learners)) if self.multilabel_ else compute_sample_weight("balanced", targets[learners])
+        rows = (targets, dict(zip(learners.tolist(), weights, strict=True)))
+        progress = train(
+            head,
+            plan,
+            batches=self._kept_batches(clips, learners, rows, front) if front else self._fresh_batches(clips, learners, rows),
+            validate=self._validation(clips, targets, front, head) if len(self.validation_) else None,
+            on_epoch=on_epoch,
+            checkpoint=Checkpoint(checkpoint, self._fingerprint(clips, targets, owners)) if checkpoint else None,
+        )
+        self.history_, self.best_epoch_ = progress.history, progress.best_epoch
+        self.weights_, self._model = model.get_weights(), model
+        return self
+
+    def predict_proba(self, X: Sequence[Any]) -> Floats:
+        """Probabilities (clips, classes) float64: the mean over the patches of each clip; rows sum to 1, save where there are tags."""
+        check_is_fitted(self, "weights_")
+        return self._pooled(X, lambda model, patches: self._probabilities(forward(model, patches, batch_size=self.batch_size)), self._network())
+
+    def predict(self, X: Sequence[Any]) -> NDArray[Any]:
+        """The most probable label (clips,), or the indicator matrix (clips, tags) of what is at least as likely as not."""
+        probabilities = self.predict_proba(X)
+        if self.multilabel_:
+            return (probabilities >= 0.5).astype(np.int64)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def embed(self, X: Sequence[Any]) -> Floats:
+        """The last hidden layer (clips, d) float64, the mean over the patches of each clip: a place on a map."""
+        check_is_fitted(self, "weights_")
+        model = self._network()
+        last = load_keras().Model(model.input, model.get_layer("embedding").output)
+        return self._pooled(X, lambda network, patches: forward(network, patches, batch_size=self.batch_size), last)
+
+    def _check_parameters(self) -> None:
+        for name, value, valid in (
+            ("padding", self.padding, PADDINGS),
+            ("standard", self.standard, STANDARDS),
+            ("schedule", self.schedule, SCHEDULES),
+        ):
+            if value not in valid:
+                raise unknown_name(name, value, valid)
+        for name in ("epochs", "batch_size", "patch_frames", "patches_per_clip", "max_patches", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1. Received {getattr(self, name)}.")
+        if not 0 <= self.validation_share <= 0.5:
+            raise ConfigError(f"validation_share must lie in 0 … 0.5. Received {self.validation_share}.")
+
+    def _read_targets(self, y: ArrayLike, n_clips: int, names: Sequence[str] | None) -> NDArray[Any]:
+        labels = np.asarray(y)
+        if len(labels) != n_clips:
+            raise DatasetError(f"There must be one label per spectrogram. Received {len(labels)} labels for {n_clips} spectrograms.")
+        self.multilabel_ = labels.ndim == 2 and labels.shape[1] > 1
+        if self.multilabel_:
+            self.classes_ = np.arange(labels.shape[1]) if names is None else np.array([str(name) for name in names])
+            return labels.astype(np.float32)
+        self.classes_, positions = np.unique(column_or_1d(labels), return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DatasetError(f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. Add clips of another class.")
+        return positions.astype(np.int32)
+
+    def _held_out(self, targets: NDArray[Any], owners: NDArray[np.str_]) -> tuple[Positions, Positions]:
+        """(learners, validation): positions, sharing no group. Nothing is held out where a class has one group only."""
+        everything = np.arange(len(owners))
+        having = [targets[:, k] > 0 if self.multilabel_ else targets == k for k in range(len(self.classes_))]
+        spread = np.array([len(np.unique(owners[rows])) for rows in having])  # groups per class
+        fewest = len(np.unique(owners)) if self.multilabel_ else int(spread.min())
+        if self.validation_share == 0 or fewest < 2:
+            return everything, everything[:0]
+        n_splits = min(fewest, max(2, round(1 / self.validation_share)))
+        divided = targets[:, spread >= 2] if self.multilabel_ else targets
+        learners, validation = grouped_folds(divided, owners.tolist(), n_splits=n_splits, seed=self.seed)[0]
+        require_disjoint(owners[learners], owners[validation], where="the early stopping of a network")
+        return learners, validation
+
+    def _new_network(self) -> Any:
+        precision = device().precision if self.precision == "auto" else self.precision
+        size = (self.n_mels_, self.patch_frames)
+        settings = dict(self.settings or {})
+        return build_network(
+            self.network, size, len(self.classes_), multilabel=self.multilabel_, seed=self.seed, precision=precision, settings=settings
+        )
+
+    def _network(self) -> Any:
+        """The network with the fitted weights, built when it is first needed."""
+        if getattr(self, "_model", None) is None:
+            self._model = self._new_network()
+            self._model.set_weights(self.weights_)
+        return self._model
+
+    def _standardised(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (patches - self.mean_) / self.std_
+
+    def _fresh_batches(self, clips: Sequence[Any], learners: Positions, rows: Any) -> Callable[[int], Iterator[Any]]:
+        """Epoch → chunks of patches from random places, in an order of that epoch's own."""
+        targets, weight = rows
+        per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.batch_size)) * self.batch_size
+
+        def batches(epoch: int) -> Iterator[Any]:
+            rng = np.random.default_rng([self.seed, epoch])
+            order = rng.permutation(np.repeat(learners, self.patches_per_clip))
+            for begin in range(0, len(order), per_chunk):
+                part = order[begin : begin + per_chunk]
+                patches = random_patches(clips, part, rng, frames=self.patch_frames, padding=self.padding)
+                yield self._standardised(patches), targets[part], np.array([weight[int(i)] for i in part], np.float32)
+
+        return batches
+
+    def _kept_batches(self, clips: Sequence[Any], learners: Positions, rows: Any, front: Any) -> Callable[[int], Iterator[Any]]:
+        """Epoch → what the frozen part made of evenly spaced patches, computed once, in an order of that epoch's own."""
+        targets, weight = rows
+        made, origin = self._through(front, clips, learners, at_most=self.patches_per_clip)
+        weights = np.array([weight[int(i)] for i in origin], np.float32)
+
+        def batches(epoch: int) -> Iterator[Any]:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(made))
+            yield made[order], targets[origin[order]], weights[order]
+
+        return batches
+
+    def _through(self, model: Any, clips: Sequence[Any], positions: Positions, *, at_most: int) -> tuple[NDArray[np.float32], Positions]:
+        """What `model` makes of evenly spaced patches of the clips at `positions`, and the position that each came from."""
+        outputs, origin = [], []
+        for i in positions:
+            patches = even_patches(clips[int(i)], frames=self.patch_frames, padding=self.padding, at_most=at_most)
+            outputs.append(forward(model, self._standardised(patches), batch_size=self.batch_size).astype(np.float32))
+            origin += [int(i)] * len(patches)
+        return np.concatenate(outputs), np.array(origin)
+
+    def _validation(self, clips: Sequence[Any], targets: NDArray[Any], front: Any, head: Any) -> Callable[[], dict[str, float]]:
+        """→ the loss (mean over classes, per clip) and the accuracy of the network on the part held out, as it stands."""
+        parts = [even_patches(clips[int(i)], frames=self.patch_frames, padding=self.padding, at_most=self.max_patches) for i in self.validation_]
+        owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        patches = self._standardised(np.concatenate(parts))
+        inputs = forward(front, patches, batch_size=self.batch_size).astype(np.float32) if front else patches
+        truth = targets[self.validation_]
+
+        def validate() -> dict[str, float]:
+            said = pooled(self._probabilities(forward(head, inputs, batch_size=self.batch_size)), owners, len(parts))
+            return {"val_loss": _surprise(said, truth), "val_accuracy": _agreement(said, truth)}
+
+        return validate
+
+    def _probabilities(self, logits: Floats) -> Floats:
+        return np.asarray(expit(logits) if self.multilabel_ else softmax(logits, axis=1))
+
+    def _pooled(self, X: Sequence[Any], function: Callable[[Any, NDArray[np.float32]], Floats], model: Any) -> Floats:
+        clips = checked_clips(X, n_mels=self.n_mels_)
+        per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.max_patches))
+        results = []
+        for begin in range(0, len(clips), per_chunk):
+            part = range(begin, min(begin + per_chunk, len(clips)))
+            patches = [even_patches(clips[i], frames=self.patch_frames, padding=self.padding, at_most=self.max_patches) for i in part]
+            owners = np.repeat(np.arange(len(patches)), [len(p) for p in patches])
+            results.append(pooled(function(model, self._standardised(np.concatenate(patches))), owners, len(patches)))
+        return np.concatenate(results)
+
+    def _fingerprint(self, clips: Sequence[Any], targets: NDArray[Any], owners: NDArray[np.str_]) -> str:
+        digest = hashlib.sha256(json.dumps(self.get_params(deep=False), sort_keys=True, default=str).encode())
+        for array in (
+            targets,
+            owners,
+            np.array([np.shape(clips[i]) for i in range(len(clips))]),
+            np.asarray(clips[0]),
+            np.asarray(clips[len(clips) - 1]),
+        ):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_model"}
+
+
+def _divided(model: Any) -> tuple[Any, Any]:
+    """(frozen part, the rest) of a network with a sub-model called `frozen`; (None, the whole) of any other."""
+    if "frozen" not in {layer.name for layer in model.layers}:
+        return None, model
+    keras, middle = load_keras(), model.get_layer("frozen").output
+    return keras.Model(model.input, middle), keras.Model(middle, model.output)
+
+
+def _surprise(said: Floats, truth: NDArray[Any]) -> float:
+    """Log loss; of one label, the mean over classes of the mean over their clips, so that rare classes count."""
+    said = np.clip(said, 1e-7, 1 - 1e-7)
+    if truth.ndim == 2:
+        return -float(np.mean(truth * np.log(said) + (1 - truth) * np.log(1 - said)))
+    losses = -np.log(said[np.arange(len(truth)), truth])
+    return float(np.mean([losses[truth == k].mean() for k in np.unique(truth)]))
+
+
+def _agreement(said: Floats, truth: NDArray[Any]) -> float:
+    return float(np.mean((said >= 0.5) == truth) if truth.ndim == 2 else np.mean(said.argmax(axis=1) == truth))
+
+
+def device_summary() -> str:
+    """One line for people: what networks run on.
+
+    Example: "CPU, float32" or "NVIDIA H200, mixed_bfloat16, XLA".
+    """
+    found = device()
+    return ", ".join([found.name, found.precision] + ["XLA"] * found.jit)
+
+
+def write_network(estimator: SpectrogramClassifier, folder: Path) -> dict[str, Any]:
+    """The weights, statistics and history of a fitted network into `folder`; what `member.json` must add."""
+    estimator._network().save_weights(folder / "network.weights.h5")
+    np.savez(folder / "statistics.npz", mean=estimator.mean_, std=estimator.std_, validation=estimator.validation_)
+    history = [{name: None if math.isnan(value) else value for name, value in row.items()} for row in estimator.history_]
+    return {"n_mels": estimator.n_mels_, "best_epoch": estimator.best_epoch_, "weights_sha256": _digest(estimator.weights_), "history": history}
+
+
+def read_network(estimator: SpectrogramClassifier, folder: Path, head: dict[str, Any]) -> None:
+    """What `write_network` wrote, put into `estimator`, whose settings and classes are already in place."""
+    from quintet.classifiers.storage import read_arrays
+
+    arrays = read_arrays(folder / "statistics.npz")
+    estimator.n_mels_, estimator.best_epoch_ = int(head["n_mels"]), int(head["best_epoch"])
+    estimator.mean_, estimator.std_, estimator.validation_ = arrays["mean"], arrays["std"], arrays["validation"]
+    if estimator.mean_.shape != (estimator.n_mels_, 1) or estimator.std_.shape != (estimator.n_mels_, 1):
+        raise ValueError(f"statistics.npz must hold {estimator.n_mels_} bands")
+    estimator.history_ = [{name: math.nan if value is None else value for name, value in row.items()} for row in head["history"]]
+    model = estimator._new_network()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras only warns of weights that it does not find, and keeps fresh ones: the digest says so
+        model.load_weights(folder / "network.weights.h5")
+    estimator.weights_, estimator._model = model.get_weights(), model
+    if _digest(estimator.weights_) != head["weights_sha256"]:
+        raise ValueError("network.weights.h5 does not hold the weights that member.json names")
+
+
+def _digest(arrays: Sequence[NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

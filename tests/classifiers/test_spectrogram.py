@@ -1,0 +1,222 @@
+"""A network with scikit-learn's contract: statistics, groups, early stopping, resuming, storage."""
+
+import json
+import pickle
+import random
+import shutil
+
+import numpy as np
+import pytest
+
+from quintet.classifiers.registry import make_member
+from quintet.classifiers.spectrogram import SpectrogramClassifier, device_summary
+from quintet.classifiers.storage import load_member, save_member
+from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
+
+SMALL = {"patch_frames": 16, "epochs": 3, "settings": {"filters": 4, "blocks": 2}, "batch_size": 8}
+
+
+def clips(n=24, n_mels=8, seed=0):
+    """Noise in dB; class `low` is louder in the lower half of the bands, `high` in the upper; lengths differ."""
+    rng = np.random.default_rng(seed)
+    y = np.where(np.arange(n) % 2, "high", "low")
+    X = []
+    for label in y:
+        clip = rng.normal(-40, 5, size=(n_mels, int(rng.integers(6, 40))))
+        clip[slice(n_mels // 2, None) if label == "high" else slice(n_mels // 2)] += 12
+        X.append(clip.astype(np.float32))
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y = clips()
+    return make_member("vgg_small", **SMALL | {"epochs": 10, "learning_rate": 0.02}).fit(X, y), X, y
+
+
+def test_it_learns_what_is_easy(fitted):
+    member, _, _ = fitted
+    X, y = clips(seed=1)
+    assert (member.predict(X) == y).mean() > 0.9
+    assert member.classes_.tolist() == ["high", "low"]
+
+
+def test_the_history_has_a_row_per_epoch(fitted):
+    member, _, _ = fitted
+    assert [row["epoch"] for row in member.history_] == list(range(1, len(member.history_) + 1))
+    assert set(member.history_[0]) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
+
+
+def test_the_best_epoch_is_kept(fitted):
+    member, X, y = fitted
+    losses = [row["val_loss"] for row in member.history_]
+    assert member.best_epoch_ == 1 + int(np.argmin(losses))
+    held_out = member.predict_proba([X[i] for i in member.validation_])
+    truth = np.searchsorted(member.classes_, y[member.validation_])
+    per_class = [-np.log(held_out[truth == k, k]).mean() for k in range(2)]
+    assert np.mean(per_class) == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_statistics_come_from_the_learners_only(fitted):
+    member, X, _ = fitted
+    learners = np.setdiff1d(np.arange(len(X)), member.validation_)
+    frames = np.concatenate([X[i] for i in learners], axis=1).astype(np.float64)
+    np.testing.assert_allclose(member.mean_[:, 0], frames.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(member.std_[:, 0], frames.std(axis=1), rtol=1e-5)
+
+
+def test_no_group_is_on_both_sides_of_early_stopping():
+    X, y = clips()
+    groups = np.arange(24) // 4
+    member = make_member("vgg_small", **SMALL | {"epochs": 1}).fit(X, y, groups=groups)
+    assert len(member.validation_) > 0
+    assert not set(groups[member.validation_]) & set(groups[np.setdiff1d(np.arange(24), member.validation_)])
+
+
+def test_a_leak_in_early_stopping_is_an_error(monkeypatch):
+    X, y = clips()
+    monkeypatch.setattr("quintet.classifiers.spectrogram.grouped_folds", lambda *a, **k: [(np.arange(0, 24, 2), np.arange(1, 24, 2))])
+    with pytest.raises(SplitLeakError, match="early stopping"):
+        make_member("vgg_small", **SMALL).fit(X, y, groups=np.arange(24) // 4)
+
+
+def test_early_stopping_stops():
+    X, y = clips()
+    rng = np.random.default_rng(0)
+    member = make_member("vgg_small", **SMALL | {"epochs": 30, "patience": 2}).fit(X, rng.permutation(y))
+    assert len(member.history_) == member.best_epoch_ + 2 < 30
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+    X, y = clips()
+    settings = SMALL | {"epochs": 4, "patches_per_clip": 2}
+    whole = make_member("vgg_small", **settings).fit(X, y)
+
+    def kill(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_member("vgg_small", **settings).fit(X, y, on_epoch=kill, checkpoint=tmp_path)
+    seen = []
+    resumed = make_member("vgg_small", **settings).fit(X, y, on_epoch=lambda row: seen.append(row["epoch"]), checkpoint=tmp_path)
+
+    assert seen == [3, 4]
+    for a, b in zip(whole.weights_, resumed.weights_, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [row["loss"] for row in resumed.history_] == [row["loss"] for row in whole.history_]
+
+    with pytest.raises(ArtefactError, match="another fit"):
+        make_member("vgg_small", **settings, seed=1).fit(X, y, checkpoint=tmp_path)
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ArtefactError, match="must be whole"):
+        make_member("vgg_small", **settings).fit(X, y, checkpoint=tmp_path)
+
+
+def test_without_validation_all_epochs_run_on_everything():
+    X, y = clips()
+    member = make_member("vgg_small", **SMALL, validation_share=0.0).fit(X, y)
+    assert len(member.validation_) == 0
+    assert member.best_epoch_ == len(member.history_) == 3
+    assert all(np.isnan(row["val_loss"]) for row in member.history_)
+
+
+def test_several_labels_per_clip():
+    X, y = clips()
+    Y = np.column_stack([y == "high", y == "low", np.arange(24) % 3 == 0]).astype(int)
+    member = make_member("vgg_small", **SMALL | {"epochs": 15, "learning_rate": 0.02}).fit(X, Y, classes=["high", "low", "third"])
+    probabilities = member.predict_proba(X)
+    assert probabilities.shape == (24, 3)
+    assert (member.predict(X)[:, :2] == Y[:, :2]).mean() > 0.85
+    assert member.classes_.tolist() == ["high", "low", "third"]
+
+
+def test_arrays_and_lists_are_read_alike(fitted):
+    member, _, _ = fitted
+    block = np.random.default_rng(0).normal(-40, 5, size=(3, 8, 20)).astype(np.float32)
+    np.testing.assert_allclose(member.predict_proba(block), member.predict_proba(list(block)), atol=1e-7)
+
+
+def test_a_place_on_a_map(fitted):
+    member, X, _ = fitted
+    assert member.embed(X).shape == (24, 16)
+
+
+def test_it_comes_back_from_disk_and_from_pickle(fitted, tmp_path):
+    member, X, _ = fitted
+    save_member(member, tmp_path)
+    again = load_member(tmp_path)
+    np.testing.assert_array_equal(again.predict_proba(X), member.predict_proba(X))
+    assert again.get_params() == member.get_params()
+    assert again.history_ == member.history_
+    sent = pickle.loads(pickle.dumps(member))  # joblib sends it to workers so; nothing is stored so
+    np.testing.assert_allclose(sent.predict_proba(X), member.predict_proba(X), atol=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {"member.json", "network.weights.h5", "statistics.npz"}
+
+
+def test_damaged_networks_are_refused(fitted, tmp_path):
+    member, _, _ = fitted
+    save_member(member, tmp_path / "good")
+    for name in ("network.weights.h5", "statistics.npz"):
+        shutil.copytree(tmp_path / "good", tmp_path / name)
+        path = tmp_path / name / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(ArtefactError):
+            load_member(tmp_path / name)
+    for change in ({"n_mels": 9}, {"settings": {"network": "resnet"}}, {"classes": ["a", "b", "c"]}):
+        head = json.loads((tmp_path / "good" / "member.json").read_text())
+        (tmp_path / "other").mkdir(exist_ok=True)
+        shutil.copytree(tmp_path / "good", tmp_path / "other", dirs_exist_ok=True)
+        (tmp_path / "other" / "member.json").write_text(json.dumps(head | change))
+        with pytest.raises(ArtefactError):
+            load_member(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"padding": "mirror"}, "padding must be one of"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"validation_share": 0.9}, "validation_share"),
+        ({"patch_frames": 4}, "at least"),
+        ({"settings": {"width": 3}}, "width"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    X, y = clips()
+    with pytest.raises(ConfigError, match=message):
+        make_member("vgg_small", **SMALL | settings).fit(X, y)
+
+
+def test_unknown_networks_point_at_the_nearest():
+    X, y = clips()
+    with pytest.raises(ConfigError, match="Did you mean 'vgg_small'"):
+        SpectrogramClassifier("vgg_smal").fit(X, y)
+
+
+def test_data_that_cannot_be_are_refused(fitted):
+    member, X, y = fitted
+    with pytest.raises(DatasetError, match="at least one spectrogram"):
+        member.predict_proba([])
+    with pytest.raises(DatasetError, match=r"Number 1 has \(9, 20\)"):
+        member.predict_proba([X[0], np.zeros((9, 20))])
+    with pytest.raises(DatasetError, match="one label per spectrogram"):
+        make_member("vgg_small", **SMALL).fit(X, y[:-1])
+    with pytest.raises(DatasetError, match="one class only"):
+        make_member("vgg_small", **SMALL).fit(X, ["a"] * len(X))
+
+
+def test_global_randomness_is_left_alone():
+    X, y = clips(n=8)
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    before = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    member = make_member("vgg_small", **SMALL | {"epochs": 1}).fit(X, y)
+    member.predict_proba(X)
+    assert random.getstate() == before[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_the_device_is_said_in_words():
+    assert device_summary().split(", ")[1] in {"float32", "mixed_float16", "mixed_bfloat16"}
