@@ -1,0 +1,281 @@
+"""The report: everything a model folder knows, on one page that needs no network, with every figure's numbers beside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quintet.errors import ArtefactError
+from quintet.reports import drawings
+from quintet.reports.confusion import main_confusions
+from quintet.reports.drawings import Drawing
+from quintet.reports.run import Run, read_run
+from quintet.reports.style import css_variables
+from quintet.reports.tables import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
+from quintet.reports.why import Why, explain_run
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, count, display, group_noun, interval, limits, number, opening, stamp
+
+MAX_INLINE = 120_000
+"""Bytes of CSV up to which a figure's numbers travel inside the page; larger ones are linked in `numbers/`."""
+
+
+@dataclass
+class Numbers:
+    """The numbers behind the figures: parquet beside the page, CSV inside it where it is small.
+
+    Args:
+        folder: where the files go.
+    """
+
+    folder: Path
+    links: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, name: str, frame: pd.DataFrame) -> None:
+        """Write `frame` as `name.parquet` and keep a link to it."""
+        table = frame.copy()
+        table.columns = [str(column) for column in table.columns]
+        table.to_parquet(self.folder / f"{name}.parquet", index=False)
+        text = table.to_csv(index=False).encode()
+        inline = len(text) <= MAX_INLINE
+        href = "data:text/csv;base64," + base64.b64encode(text).decode() if inline else f"numbers/{name}.parquet"
+        self.links[name] = {
+            "href": href,
+            "file": f"{name}.csv" if inline else f"{name}.parquet",
+            "rows": len(table),
+            "parquet": f"numbers/{name}.parquet",
+        }
+
+
+def write_report(model_folder: str | Path, output_folder: str | Path, *, title: str | None = None) -> Path:
+    """A report on a model folder: `index.html` and `numbers/`.
+
+    Args:
+        model_folder: made by `quintet train`.
+        output_folder: made where it does not exist; an older report in it is replaced, a folder that holds anything else is refused.
+        title: of the page. Default: from the folder's name.
+
+    Returns:
+        The path of `index.html`.
+
+    Raises:
+        ArtefactError: if `model_folder` is no finished model folder, or `output_folder` holds other things.
+    """
+    run = read_run(model_folder)
+    output = Path(output_folder)
+    _clear(output)
+    numbers = Numbers(output / "numbers")
+    numbers.folder.mkdir(parents=True)
+    page = render(_context(run, numbers, title or default_title(run)))
+    (numbers.folder / "scores.json").write_text(json.dumps(run.scores, indent=1), encoding="utf-8")
+    target = output / "index.html"
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def default_title(run: Run) -> str:
+    """The title of a report that was given none: what the classes are told by, and where from."""
+    name = run.path.resolve().name
+    return (
+        f"{count(len(run.classes), 'class')}, by ear"
+        if name.lower() in ("model", "models", "out", "output")
+        else f"{name[0].upper()}{name[1:]}, by ear"
+    )
+
+
+def _clear(output: Path) -> None:
+    strangers = (
+        [p.name for p in output.iterdir() if p.name not in ("index.html", "numbers") and not p.name.startswith(".")] if output.is_dir() else []
+    )
+    if strangers or (output.exists() and not output.is_dir()):
+        raise ArtefactError(f"A report needs a folder of its own. '{output}' holds {', '.join(strangers[:3]) or 'a file'}. Name another folder.")
+    shutil.rmtree(output / "numbers", ignore_errors=True)
+
+
+def render(context: Mapping[str, Any]) -> str:
+    """The page of a context, with style and script inside."""
+    import jinja2
+
+    folder = files("quintet.reports") / "templates"
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "interval": interval, "slug": drawings.slug}
+    environment.globals |= {"count": count}
+    template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
+    css = (folder / "report.css").read_text(encoding="utf-8")
+    css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
+    return template.render(**context, css=css, js=(folder / "report.js").read_text(encoding="utf-8"))
+
+
+def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
+    keys = score_names(run)
+    columns = len(run.classes)
+    confusion, counts = (None, None) if run.multilabel else drawings.confusion_drawing(run)
+    calibration, gap = drawings.calibration_drawing(run)
+    why = explain_run(run)
+    families = why.main.families["all"] if why.members else None
+    shares = None if families is None else families / families.sum()
+    figures: dict[str, Any] = {
+        "scores": drawings.score_drawings(run, keys),
+        "roc": drawings.roc_drawings(run),
+        "confusion": confusion,
+        "calibration": calibration,
+        "training": drawings.training_drawings(run),
+        "agreement": drawings.agreement_drawing(run),
+        "weights": drawings.weight_drawing(run),
+        "importance": drawings.importance_drawings(why.main, run, len(why.rows)) if why.members else [],
+        "maps": drawings.map_drawings(run),
+        "data": drawings.data_drawings(run),
+    }
+    tables = _tables(run, counts)
+    for name, frame in tables.items():
+        numbers.add(name, frame)
+    for drawing in (d for value in figures.values() for d in (value if isinstance(value, list) else [value]) if isinstance(d, Drawing)):
+        numbers.add(drawing.name, drawing.numbers)
+    return {
+        "title": title,
+        "run": run,
+        "stamp": stamp(run),
+        "opening": opening(run, _main_confusions(counts), shares),
+        "panel_columns": min((6, 5, 4), key=lambda c: (-columns % c, -c)) if columns > 3 else 4,
+        "confusions": _confusion_list(counts),
+        "trust": _trust(run),
+        "score_keys": keys,
+        "score_names": SCORE_NAMES,
+        "lower_is_better": LOWER_IS_BETTER,
+        "per_class_names": PER_CLASS_NAMES,
+        "headline": run.scores.get(run.part, {}).get(run.best, {}),
+        "rows": score_rows(run, keys),
+        "figures": figures,
+        "tables": {name: frame.to_dict("records") for name, frame in tables.items()},
+        "counts": counts,
+        "why": _why_view(run, why, numbers),
+        "limits": limits(run, gap),
+        "facts": _facts(run),
+        "commands": _commands(run),
+        "provenance": _provenance(run),
+        "group": group_noun(run),
+        "show": partial(display, run=run),
+        "links": numbers.links,
+    }
+
+
+def _tables(run: Run, counts: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
+    return {
+        "scores": score_table(run),
+        "classes": class_table(run, counts),
+        "mistakes": pd.DataFrame() if run.multilabel else mistakes(run),
+        "failures": run.failures,
+        "failure-reasons": failure_reasons(run.failures),
+    }
+
+
+def _main_confusions(counts: pd.DataFrame | None) -> list[tuple[str, str, int]]:
+    return [] if counts is None else main_confusions(counts)
+
+
+def _confusion_list(counts: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """The main confusions with their share of the true class."""
+    if counts is None:
+        return []
+    sums = counts.sum(axis=1).to_dict()
+    return [{"true": true, "verdict": verdict, "n": n, "of": int(sums[true])} for true, verdict, n in main_confusions(counts, limit=8)]
+
+
+def _trust(run: Run) -> list[dict[str, Any]]:
+    """Calibration of every member and ensemble, as far as scored."""
+    table = run.scores.get(run.part, {})
+    rows = [
+        {"name": name, "chosen": name == run.best, "ensemble": name in run.rules} | table.get(name, {}).get("scores", {})
+        for name in ranked(run, ["ece"])
+    ]
+    return [row for row in rows if "ece" in row]
+
+
+def _why_view(run: Run, why: Why, numbers: Numbers) -> dict[str, Any]:
+    """What the page shows of importance beyond its figures."""
+    if not why.members:
+        return {"members": [], "reasons": dict(why.reasons), "columns": [], "per_class": []}
+    shares = why.columns
+    numbers.add("importance-members", shares.reset_index(names="column"))
+    per_class = why.main.columns.drop(columns="all")
+    return {
+        "members": [{"name": name, "space": m.space, "residual": m.residual} for name, m in why.members.items()],
+        "reasons": dict(why.reasons),
+        "columns": [{"column": str(name), "shares": row.to_dict(), "mean": float(row.mean())} for name, row in shares.head(20).iterrows()],
+        "max_share": float(shares.to_numpy().max()),
+        "per_class": [{"class": c, "top": list(per_class[c].nlargest(6).items()), "max": float(per_class[c].max())} for c in per_class.columns],
+        "main": why.main.name,
+        "n": len(why.rows),
+        "n_background": len(why.background),
+    }
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """What was in the data, as short facts."""
+    split = run.split
+    used = split[split["part"] != "unused"] if "part" in split else split
+    facts = [
+        ("clips used", f"{len(used):,}"),
+        ("classes", str(len(run.classes))),
+        (f"{group_noun(run)}s", f"{used['group'].nunique():,}" if "group" in used else "–"),
+    ]
+    if "duration_s" in run.features:
+        facts.append(("of sound", _duration(float(run.features["duration_s"].sum()))))
+    facts.append(("columns", f"{run.values.shape[1]:,}"))
+    facts.append(("could not be used", f"{len(run.failures):,}"))
+    return facts
+
+
+def _duration(seconds: float) -> str:
+    """`3 h 20 min`, `27 min`, `40 s`.
+
+    Example:
+        >>> _duration(12000), _duration(1620)
+        ('3 h 20 min', '27 min')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _commands(run: Run) -> list[str]:
+    """The command lines that lead here again: the recorded one where it was ours, else one made from the configuration."""
+    program, _, rest = str(run.environment.get("command", "")).partition(" ")
+    if rest and Path(program).name == "quintet":
+        return [f"quintet {rest}", *([] if rest.startswith("run") else ["quintet report model -o report"])]
+    train = dict(run.config.get("train") or {})
+    options = f"--members {','.join(run.bundle['members'])} --seed {train.get('seed', 0)}"
+    return [f"quintet train features.parquet -o model {options}", "quintet report model -o report"]
+
+
+def _provenance(run: Run) -> list[tuple[str, str]]:
+    """Versions, hashes, seed: what must be equal for the numbers to be equal."""
+    split = run.scores.get("split", {})
+    environment = run.environment
+    rows = [
+        ("made", environment.get("created")),
+        ("seed", (run.config.get("train") or {}).get("seed")),
+        ("split", f"{split.get('protocol', '–')}, digest {split.get('digest', '–')}"),
+        ("data", (run.config.get("data") or {}).get("digest")),
+        ("configuration", run.config.get("hash")),
+        ("feature parameters", run.bundle.get("feature_hash")),
+        ("log-mel parameters", run.bundle.get("log_mel_hash")),
+        ("Python", environment.get("python")),
+        ("platform", environment.get("platform")),
+        ("device", environment.get("device")),
+    ]
+    rows += sorted((environment.get("versions") or {}).items())
+    return [
+        (str(key), ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value))
+        for key, value in rows
+        if value not in (None, {}, "")
+    ]

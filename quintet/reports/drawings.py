@@ -1,0 +1,281 @@
+"""Every figure of the page: the numbers behind it, the drawing, its caption, its alternative text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from quintet.evaluation.metrics import calibration_error, top_label
+from quintet.evaluation.ranking import rank_scores
+from quintet.reports.bars import column_bars, histogram, stacked_counts
+from quintet.reports.calibration import calibration_figure, calibration_points
+from quintet.reports.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure
+from quintet.reports.curves import roc_figure, roc_points, training_figure
+from quintet.reports.importance import family
+from quintet.reports.intervals import Dot, interval_figure
+from quintet.reports.maps import map_figure, neighbour_map, principal_map
+from quintet.reports.run import Run
+from quintet.reports.style import to_svg
+from quintet.reports.tables import agreement, ranked, score_table
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, number
+
+if TYPE_CHECKING:
+    from quintet.reports.why import MemberWhy
+
+MAX_POINTS = 1500
+"""Of a map: more would cost the page megabytes and show no more."""
+
+MAX_PANELS = 60
+"""ROC curves on the page; with more classes the table has them all."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure on the page. `numbers` is what it shows, for download under `name`; `wide` figures take the whole width."""
+
+    name: str
+    svg: str
+    caption: str
+    numbers: pd.DataFrame
+    title: str = ""
+    wide: bool = False
+
+
+def slug(text: str) -> str:
+    """A name that may stand in an id or a file name.
+
+    Example:
+        >>> slug("Hip hop / R&B")
+        'hip-hop-r-b'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+
+
+def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
+    """One dot-and-interval figure per score."""
+    table = score_table(run)
+    names = ranked(run, list(keys))
+    drawings = []
+    for key in keys:
+        rows = table[table["score"] == key].to_dict("records")
+        cells = {(r["name"], r["part"]): Dot(float(r["value"]), float(r["low"]), float(r["high"])) for r in rows}
+        nothing = Dot(np.nan, np.nan, np.nan)
+        main = [cells.get((name, run.part), nothing) for name in names]
+        other = [cells.get((name, "oof"), nothing) for name in names] if run.part == "test" and run.oof else []
+        figure = interval_figure([display(n, run) for n in names], main, out_of_fold=other, bold=[n in run.rules for n in names])
+        better = "lower is better" if key in LOWER_IS_BETTER else "higher is better"
+        best = f"{display(names[0], run)} {number(main[0].value)}"
+        alt = f"{SCORE_NAMES[key]} of members and ensembles with 95 % intervals: {best}. The table below has every value."
+        svg = to_svg(figure, f"score-{slug(key)}", alt)
+        drawings.append(Drawing(f"score-{slug(key)}", svg, better, table[table["score"] == key], SCORE_NAMES[key]))
+    return drawings
+
+
+def roc_drawings(run: Run) -> list[Drawing]:
+    """One ROC panel per class that has positives and negatives."""
+    predictions = {name: p.take(run.held_out.clip_ids) for name, p in run.parts[run.part].items()}
+    truth = run.held_out.indicator()
+    drawings = []
+    for k, label in enumerate(run.classes[:MAX_PANELS]):
+        if not 0 < truth[:, k].sum() < len(truth):
+            continue
+        curves = {name: roc_points(truth[:, k], p.probabilities[:, p.classes.index(label)]) for name, p in predictions.items()}
+        area = rank_scores(truth[:, k], run.held_out.probabilities[:, k]).auc
+        alt = f"ROC curve of {label}: area {area:.3f} for {display(run.best, run)}; the members in grey."
+        svg = to_svg(roc_figure(curves, run.best, title=label, area=area), f"roc-{k}", alt)
+        numbers = pd.concat([points.assign(name=name, **{"class": label}) for name, points in curves.items()])
+        drawings.append(Drawing(f"roc-{k}", svg, "", numbers, label))
+    return drawings
+
+
+def confusion_drawing(run: Run) -> tuple[Drawing, pd.DataFrame]:
+    """The confusion matrix of the chosen verdict, and its counts."""
+    p = run.held_out
+    known = p.codes() >= 0
+    counts = confusion_counts(p.codes()[known], p.probabilities.argmax(axis=1)[known], run.classes)
+    right = int(np.trace(counts.to_numpy()))
+    alt = f"Confusion matrix: {right} of {int(known.sum())} clips on the diagonal. The same numbers stand in the table below the figure."
+    svg = to_svg(confusion_figure(counts), "confusion", alt, titles=cell_titles(counts), min_width=40 * len(counts) if len(counts) > 9 else None)
+    caption = (
+        "Rows are the true class, columns the verdict. A number is a count of clips; the shade is its share of the row, "
+        "so the diagonal shows recall. Hover over a cell for the share."
+    )
+    return Drawing("confusion", svg, caption, counts.reset_index(), "What was taken for what"), counts
+
+
+def calibration_drawing(run: Run) -> tuple[Drawing, float]:
+    """The calibration curve of the chosen verdict, and its expected calibration error."""
+    p = run.held_out
+    if p.multilabel:
+        correct, confidence = p.indicator().ravel(), p.probabilities.ravel()
+    else:
+        known = p.codes() >= 0
+        correct, confidence = top_label(p.codes()[known], p.probabilities[known])
+    points = calibration_points(confidence, correct)
+    gap = float(calibration_error(correct, confidence))
+    trend = float(np.average(points["correct"] - points["confidence"], weights=points["n"]))
+    verdict = "too modest" if trend > 0.03 else "too sure" if trend < -0.03 else "about right"
+    caption = (
+        f"Each dot is {int(points['n'].median())} clips or so: how sure the verdict was (across) and how often it was right (up), with a 95 % "
+        f"Wilson interval. Above the dashed line the verdict is too modest, below it too sure. Here it is {verdict} (mean gap {trend:+.2f}, "
+        f"expected calibration error {gap:.3f})."
+    )
+    svg = to_svg(calibration_figure(points, confidence), "calibration", f"Calibration curve: {verdict}, expected calibration error {gap:.3f}.")
+    return Drawing("calibration", svg, caption, points, "Said and true"), gap
+
+
+def training_drawings(run: Run) -> list[Drawing]:
+    """Loss and accuracy by epoch, for every network."""
+    drawings = []
+    for name, history in run.history.items():
+        final = history[history["fold"] == -1] if (history["fold"] == -1).any() else history
+        for quantity, label in (("loss", "loss"), ("accuracy", "accuracy")):
+            if quantity not in history or history[quantity].isna().all():
+                continue
+            last, epochs = float(final[quantity].iloc[-1]), int(final["epoch"].iloc[-1])
+            alt = f"{label.capitalize()} of {display(name, run)} by epoch; the final fit ends at {number(last)} after {epochs} epochs."
+            svg = to_svg(training_figure(history, quantity, label=label), f"training-{slug(name)}-{quantity}", alt)
+            caption = "Solid: training part. Dashed: validation part, of other groups. Thin: folds. Bold: the final fit."
+            drawings.append(Drawing(f"training-{slug(name)}-{quantity}", svg, caption, history, f"{display(name, run)}: {label}"))
+    return drawings
+
+
+def agreement_drawing(run: Run) -> Drawing | None:
+    """How often two members give the same verdict; None for a single member."""
+    if len(run.members) < 2:
+        return None
+    names = (*run.members, run.best) if run.rules else run.members
+    shares = agreement({name: run.parts[run.part][name] for name in names})
+    shares.index = shares.columns = pd.Index(["Ensemble" if name in run.rules else display(name, run) for name in names])
+    off_diagonal = shares.to_numpy()[~np.eye(len(shares), dtype=bool)]
+    stretched = (shares - off_diagonal.min() * 0.8) / max(1 - off_diagonal.min() * 0.8, 1e-9)
+    texts = (shares * 100).round().astype(int).astype(str)
+    low = int(np.argmin(off_diagonal))
+    pairs = [(a, b) for i, a in enumerate(shares.index) for j, b in enumerate(shares.columns) if i != j]
+    alt = f"Agreement of members: least between {pairs[low][0]} and {pairs[low][1]} ({off_diagonal[low]:.0%})."
+    svg = to_svg(heat_figure(stretched.clip(0, 1), texts), "agreement", alt)
+    caption = (
+        "Share of clips (%) on which two members give the same verdict, right or wrong. Members that agree on everything add nothing to each other."
+    )
+    return Drawing("agreement", svg, caption, shares.reset_index(names="member"), "Who agrees with whom")
+
+
+def weight_drawing(run: Run) -> Drawing | None:
+    """The weights of the chosen rule, or of the first rule that has any."""
+    rule = run.best if run.best in run.weights else next(iter(run.weights), None)
+    if rule is None:
+        return None
+    weights = pd.Series(run.weights[rule]).rename(lambda name: display(name, run)).sort_values(ascending=False, kind="stable")
+    alt = f"Weights of the rule {rule}: " + ", ".join(f"{name} {w:.2f}" for name, w in weights.items()) + "."
+    svg = to_svg(column_bars(weights, unit="weight"), "weights", alt)
+    zero = [str(name) for name, w in weights.items() if abs(w) < 5e-3]
+    caption = f"How much each member counts in the rule “{rule.replace('_', ' ')}”, learnt out of fold." + (
+        f" Left out: {', '.join(zero)}." if zero else ""
+    )
+    numbers = pd.DataFrame([{"rule": r, "member": m, "weight": w} for r, table in run.weights.items() for m, w in table.items()])
+    return Drawing("weights", svg, caption, numbers, "Who counts how much")
+
+
+def importance_drawings(why: MemberWhy, run: Run, n_clips: int) -> list[Drawing]:
+    """The top 20 columns and the families of one member."""
+    who = display(why.name, run)
+    top = why.columns["all"].head(20)
+    families = {name: family(str(name)) for name in top.index}
+    alt = f"Mean absolute SHAP value of the 20 most important columns of {who}; first {top.index[0]}."
+    caption = f"Mean |SHAP value| of {who}, in {why.space}, summed over classes, on {n_clips} held-out clips. One colour per family."
+    columns = Drawing(
+        "importance-columns", to_svg(column_bars(top, unit=f"mean |SHAP|, {why.space}", families=families), "importance-columns", alt), caption,
+        why.columns.reset_index(names="column"), "Top 20 columns",
+    )  # fmt: skip
+    shares = why.families["all"] / max(float(why.families["all"].sum()), 1e-300)
+    alt = f"Share of each family in the verdict of {who}: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.head(4).items()) + "."
+    figure = column_bars(shares * 100, unit="% of what moves the verdict", families=_same(shares.index, families))
+    caption = "Within a family the SHAP values of a clip are added up before their size is taken: columns that cancel each other count for nothing."
+    by_family = Drawing(
+        "importance-families", to_svg(figure, "importance-families", alt), caption, why.families.reset_index(names="family"), "By family"
+    )
+    by_class = why.families.drop(columns="all")
+    spread = by_class / max(float(by_class.to_numpy().max()), 1e-300)
+    svg = to_svg(
+        heat_figure(spread.T, by_class.T.map(lambda value: f"{value:.2f}")), "importance-classes", f"Importance of each family for each class, {who}."
+    )
+    caption = f"Mean |SHAP value| of each family for each class ({why.space}). The stronger the shade, the more that family tells of the class."
+    heat = Drawing("importance-classes", svg, caption, by_class.reset_index(names="family"), "By family and class")
+    return [columns, by_family, heat]
+
+
+def _same(index: pd.Index, families: dict[str, str]) -> dict[str, str]:
+    """Families in the order of first appearance among the columns, so that both figures use the same colours."""
+    order = list(dict.fromkeys([*families.values(), *index]))
+    return {name: name for name in sorted(index, key=order.index)}
+
+
+def map_drawings(run: Run, *, seed: int = 0) -> list[Drawing]:
+    """PCA and t-SNE of the clips in feature space, with verdicts on hover."""
+    if run.multilabel or len(run.values) < 8 or run.values.shape[1] < 2:
+        return []
+    verdicts = _verdicts(run)
+    shown = run.values.index.intersection(verdicts.index, sort=False)
+    if len(shown) > MAX_POINTS:
+        shown = shown[np.sort(np.random.default_rng(seed).choice(len(shown), MAX_POINTS, replace=False))]
+    verdicts, values = verdicts.loc[shown], run.values.loc[shown]
+    hovers = {
+        f"point-{i}": f"{clip}: {row['label']}" + ("" if row["label"] == row["verdict"] else f", taken for {row['verdict']}")
+        for i, (clip, row) in enumerate(zip(verdicts.index, verdicts.to_dict("records"), strict=True))
+    }
+    wrong = (verdicts["label"] != verdicts["verdict"]).to_numpy()
+    components, (first, second) = principal_map(values)
+    drawings = []
+    for name, points, axis_names, title in (
+        ("map-pca", components, (f"first component ({first:.0%} of variance)", f"second component ({second:.0%})"), "PCA"),
+        ("map-tsne", neighbour_map(values, seed=seed), ("", ""), "t-SNE"),
+    ):
+        figure = map_figure(points, list(verdicts["label"]), run.classes, wrong=list(wrong), axis_names=axis_names)
+        svg = to_svg(figure, name, f"{title} map of {len(points)} clips by class; {int(wrong.sum())} misclassified ones ringed.", titles=hovers)
+        caption = (
+            "Neighbours stay neighbours; far distances mean nothing." if name == "map-tsne" else "The two directions in which clips differ most."
+        )
+        drawings.append(Drawing(name, svg, caption, points.join(verdicts).reset_index(names="id"), title))
+    return drawings
+
+
+def _verdicts(run: Run) -> pd.DataFrame:
+    """Label and verdict per clip: held-out clips by the final members, training clips out of fold."""
+    tables = []
+    for part in ("test", "oof"):
+        if run.best in run.parts[part]:
+            p = run.parts[part][run.best]
+            verdict = np.array(p.classes, dtype=object)[p.probabilities.argmax(axis=1)]
+            tables.append(pd.DataFrame({"label": p.labels, "verdict": verdict, "part": part}, index=p.clip_ids))
+    table = pd.concat(tables)
+    return table[table["label"].isin(run.classes) & ~table.index.duplicated()]
+
+
+def data_drawings(run: Run) -> list[Drawing]:
+    """Clips per class and part; durations."""
+    drawings = []
+    split = run.split[run.split["part"] != "unused"] if "part" in run.split else run.split
+    if len(split):
+        parts = {"train": "training", "test": "held out"}
+        labels = split.assign(label=split["label"].astype(str).str.split(";")).explode("label")
+        counts = pd.crosstab(labels["label"].str.strip(), labels["part"].map(parts).fillna(labels["part"]))
+        counts = counts[[c for c in ("training", "held out") if c in counts] + [c for c in counts if c not in parts.values()]]
+        svg = to_svg(
+            stacked_counts(counts),
+            "data-classes",
+            "Clips per class, training part and held-out part: " + ", ".join(f"{c} {int(n)}" for c, n in counts.sum(axis=1).items()),
+        )
+        caption = f"Grey: training part. Blue: held out. {split['group'].nunique()} {group_noun(run)}s in all."
+        drawings.append(Drawing("data-classes", svg, caption, counts.reset_index(), "Clips per class"))
+    if "duration_s" in run.features and run.features["duration_s"].notna().any():
+        durations = run.features["duration_s"].astype(float)
+        low, middle, high = durations.quantile([0.05, 0.5, 0.95])
+        svg = to_svg(histogram(durations.to_list(), unit="seconds"), "data-durations", f"Durations of the clips: median {middle:.1f} s.")
+        caption = f"Median {middle:.1f} s; nine of ten between {low:.1f} and {high:.1f} s."
+        drawings.append(Drawing("data-durations", svg, caption, durations.to_frame("duration_s").reset_index(names="id"), "Durations"))
+    return drawings

@@ -1,0 +1,185 @@
+"""Why a member says what it says: SHAP values of each column for each class, exact for each kind of member.
+
+| member | explained output | method |
+|---|---|---|
+| xgboost | log-odds before the softmax | XGBoost's own TreeSHAP (`pred_contribs`) |
+| random_forest | probability | TreeSHAP over the forest (`shap.TreeExplainer`) |
+| logistic_regression | log-odds before the softmax | closed form `coef[k, j] · (x[j] - mean(background[:, j]))` |
+| svm | decision value of each class | exact Shapley values of the RBF kernel (`kernel_shapley`) |
+
+Whatever the method, `values.sum(axis=1) + base_values` must be the output itself; `additivity_residual` measures by how much it is not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quintet.errors import unknown_name
+from quintet.features.catalogue import family_of
+from quintet.reports.kernels import kernel_shapley
+
+if TYPE_CHECKING:
+    import shap
+
+Array = NDArray[np.float64]
+Explained = tuple[Array, Array]  # values (n, d, classes) and base (classes,)
+
+SPACES: Mapping[str, str] = {
+    "xgboost": "log-odds before the softmax",
+    "random_forest": "probability",
+    "logistic_regression": "log-odds before the softmax",
+    "svm": "decision value",
+}
+"""Member → what its SHAP values add up to."""
+
+
+def explain(member: Any, X: pd.DataFrame, background: pd.DataFrame) -> shap.Explanation:
+    """SHAP values of a fitted table member on the rows of `X`, for every class.
+
+    Args:
+        member: one of the four table members of `quintet.classifiers`, fitted, with one label per clip.
+        X: (n, columns) rows to explain: held-out clips, not what the member was fitted on.
+        background: (m, columns) training rows. Logistic regression and SVM replace an absent column by theirs; the trees carry their own.
+
+    Returns:
+        `shap.Explanation` with `values` (n, d, classes), `base_values` (n, classes), `data` (n, d), `feature_names` (the d columns that the
+        member uses) and `output_names` (the classes, in the order of `classes_`). A two-class member has two columns of opposite sign.
+
+    Raises:
+        ConfigError: if there is no exact method for this kind of member.
+    """
+    shap = _shap()
+    name = str(getattr(member, "member", type(member).__name__))
+    if name not in _METHODS:
+        raise unknown_name("explained member", name, _METHODS)
+    rows, reference = member.prepare(X), member.prepare(background)
+    values, base = _two_sided(*_METHODS[name](member.models_[0], rows, reference), centre=1.0 if name == "random_forest" else 0.0)
+    return shap.Explanation(
+        values=values,
+        base_values=np.tile(base, (len(rows), 1)),
+        data=rows,
+        feature_names=list(member.prepared_names),
+        output_names=[str(c) for c in member.classes_],
+    )
+
+
+def outputs(member: Any, X: pd.DataFrame) -> Array:
+    """What the SHAP values of `explain` add up to, computed by the member itself: shape (n, classes)."""
+    name, rows, model = member.member, member.prepare(X), member.models_[0]
+    if name == "random_forest":
+        return np.asarray(model.predict_proba(rows), dtype=np.float64)
+    if name == "svm":
+        raw = np.column_stack([machine.decision_function(rows) for machine in model.machines])
+    elif name == "xgboost":
+        raw = np.asarray(model.predict(rows, output_margin=True), dtype=np.float64)
+    else:
+        raw = model.decision_function(rows)
+    raw = raw.reshape(len(rows), -1)
+    return np.column_stack([-raw, raw]) if raw.shape[1] == 1 else raw
+
+
+def additivity_residual(explanation: shap.Explanation, output: Array) -> float:
+    """The largest `|sum of values + base - output|` over rows and classes; 0 is exact.
+
+    Args:
+        explanation: of n rows.
+        output: (n, classes), from `outputs`.
+    """
+    return float(np.abs(explanation.values.sum(axis=1) + explanation.base_values - output).max())
+
+
+def column_importance(explanation: shap.Explanation) -> pd.DataFrame:
+    """Mean |SHAP value| over rows: one row per column, one column per class and `all` (the sum over classes), largest first."""
+    table = pd.DataFrame(np.abs(explanation.values).mean(axis=0), index=explanation.feature_names, columns=explanation.output_names)
+    table.insert(0, "all", table.sum(axis=1))
+    return table.sort_values("all", ascending=False, kind="stable")
+
+
+def family_importance(explanation: shap.Explanation, family_of_column: Callable[[str], str] | None = None) -> pd.DataFrame:
+    """Mean |sum of SHAP values within a family| over rows, shaped as `column_importance`: columns that cancel each other count for nothing."""
+    families = [(family_of_column or family)(name) for name in explanation.feature_names]
+    names = list(dict.fromkeys(families))
+    sums = np.stack([explanation.values[:, [f == name for f in families]].sum(axis=1) for name in names], axis=1)
+    table = pd.DataFrame(np.abs(sums).mean(axis=0), index=names, columns=explanation.output_names)
+    table.insert(0, "all", table.sum(axis=1))
+    return table.sort_values("all", ascending=False, kind="stable")
+
+
+def family(column: str) -> str:
+    """The family of a column; where a table from elsewhere has no dots in its names, the part before the first underscore.
+
+    Example:
+        >>> family("cepstral.mfcc_01.mean"), family("mfccs_1_mean"), family("tempo")
+        ('cepstral', 'mfccs', 'tempo')
+    """
+    return family_of(column) if "." in column else column.partition("_")[0]
+
+
+def direction(explanation: shap.Explanation) -> pd.DataFrame:
+    """Rank correlation of a column's value with its SHAP value, per class: +1 where more of it speaks for the class, NaN where constant."""
+    ranks = pd.DataFrame(explanation.data).rank().to_numpy()
+    table = {}
+    for k, name in enumerate(explanation.output_names):
+        pushed = pd.DataFrame(explanation.values[:, :, k]).rank().to_numpy()
+        table[name] = _column_correlation(ranks, pushed)
+    return pd.DataFrame(table, index=explanation.feature_names)
+
+
+def _column_correlation(a: Array, b: Array) -> Array:
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    return np.where(size > 0, (a * b).sum(axis=0) / np.where(size > 0, size, 1.0), np.nan)
+
+
+def _shap() -> Any:
+    """The module shap, imported when first needed: it warns about matplotlib's future while it is imported, which is no business of ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import shap
+    return shap
+
+
+def _two_sided(values: Array, base: Array, *, centre: float) -> Explained:
+    """A single output of two classes written as two: what speaks for one speaks against the other."""
+    if values.shape[2] > 1:
+        return values, base
+    return np.concatenate([-values, values], axis=2), np.concatenate([centre - base, base])
+
+
+def _xgboost(model: Any, rows: Array, background: Array) -> Explained:
+    import xgboost
+
+    contributions = model.get_booster().predict(xgboost.DMatrix(rows), pred_contribs=True).astype(np.float64)
+    contributions = contributions.reshape(len(rows), -1, contributions.shape[-1])
+    return contributions[:, :, :-1].transpose(0, 2, 1), contributions[0, :, -1]
+
+
+def _random_forest(model: Any, rows: Array, background: Array) -> Explained:
+    explainer = _shap().TreeExplainer(model)
+    values = np.asarray(explainer.shap_values(rows, check_additivity=False), dtype=np.float64)
+    return values, np.asarray(explainer.expected_value, dtype=np.float64)
+
+
+def _logistic_regression(model: Any, rows: Array, background: Array) -> Explained:
+    centre = background.mean(axis=0)
+    values = (rows - centre)[:, :, None] * model.coef_.T[None]
+    return values, model.coef_ @ centre + model.intercept_
+
+
+def _svm(model: Any, rows: Array, background: Array) -> Explained:
+    parts = [kernel_shapley(machine, rows, background) for machine in model.machines]
+    return np.stack([values for values, _ in parts], axis=2), np.array([base for _, base in parts])
+
+
+_METHODS: Mapping[str, Callable[[Any, Array, Array], Explained]] = {
+    "xgboost": _xgboost,
+    "random_forest": _random_forest,
+    "logistic_regression": _logistic_regression,
+    "svm": _svm,
+}

@@ -1,0 +1,164 @@
+"""The model folder as a report sees it: everything read once, nothing computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quintet.ensemble.predictions import Predictions, read_predictions
+from quintet.errors import ArtefactError
+from quintet.features.table import META_COLUMNS
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one training run left behind (docs/architecture.md, "The model folder").
+
+    Args:
+        path: the folder.
+        bundle, config, environment, scores: content of the JSON files of those names.
+        weights: fusion rule → member → weight; a rule without one weight per member has none.
+        split: columns `id, label, group, part, fold`.
+        failures: the ledger; empty where nothing failed.
+        features: the rows that were used, indexed by id, metadata columns included; empty where the run had no table.
+        history: network → epochs.
+        oof, test: member or rule → `Predictions`.
+    """
+
+    path: Path
+    bundle: Mapping[str, Any]
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    scores: Mapping[str, Any]
+    weights: Mapping[str, Mapping[str, float]]
+    split: pd.DataFrame
+    failures: pd.DataFrame
+    features: pd.DataFrame
+    history: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    oof: Mapping[str, Predictions] = field(default_factory=dict)
+    test: Mapping[str, Predictions] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the probability columns."""
+        return next(iter((self.test or self.oof).values())).classes
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the members, in the bundle's order."""
+        return tuple(name for name in self.bundle["members"] if name in self.parts[self.part])
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Names of the fusion rules that were scored, the chosen one first."""
+        names = [name for name in self.parts[self.part] if name not in self.bundle["members"]]
+        return tuple(sorted(names, key=lambda name: (name != self.bundle.get("rule"), name)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Ensembles, then members."""
+        return self.rules + self.members
+
+    @property
+    def best(self) -> str:
+        """The verdict that the report is about: the chosen fusion rule, or the only member."""
+        return self.rules[0] if self.rules else self.members[0]
+
+    @property
+    def parts(self) -> Mapping[str, Mapping[str, Predictions]]:
+        """`"test"` and `"oof"` → name → predictions."""
+        return {"test": self.test, "oof": self.oof}
+
+    @property
+    def part(self) -> str:
+        """`"test"` where there is a held-out part, `"oof"` otherwise."""
+        return "test" if self.test else "oof"
+
+    @property
+    def held_out(self) -> Predictions:
+        """The predictions that the report is about."""
+        return self.parts[self.part][self.best]
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether clips carry label sets."""
+        return self.held_out.multilabel
+
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """The features alone, `(n, d)`, indexed by id."""
+        kept = [c for c in self.features.columns if c not in META_COLUMNS and pd.api.types.is_numeric_dtype(self.features[c])]
+        return self.features[kept]
+
+    def member_settings(self, name: str) -> Mapping[str, Any]:
+        """The settings that were given for a member."""
+        return dict((self.config.get("train") or {}).get("settings", {}).get(name, {}))
+
+    @property
+    def random_weights(self) -> tuple[str, ...]:
+        """Networks that started from random weights although their architecture is known for pretrained ones."""
+        return tuple(name for name in self.members if self.member_settings(name).get("weights") == "random")
+
+
+def read_run(folder: str | Path) -> Run:
+    """The content of a model folder.
+
+    Raises:
+        ArtefactError: if the folder is not a finished model folder, or a file of it is damaged.
+    """
+    path = Path(folder)
+    if not (path / "bundle.json").is_file():
+        raise ArtefactError(
+            f"A report needs a finished model folder (bundle.json, scores.json, predictions). Received '{path}'. Run `quintet train` first."
+        )
+    predictions = {
+        part: {file.stem: read_predictions(file) for file in sorted((path / "predictions" / part).glob("*.parquet"))} for part in ("oof", "test")
+    }
+    if not any(predictions.values()):
+        raise ArtefactError(f"A report needs predictions. '{path / 'predictions'}' has none. Train again.")
+    features = _frame(path / "features.parquet")
+    return Run(
+        path=path,
+        bundle=_json(path / "bundle.json"),
+        config=_json(path / "config.json"),
+        environment=_json(path / "environment.json"),
+        scores=_json(path / "scores.json"),
+        weights=_weights(_json(path / "fusion.json")),
+        split=_frame(path / "split.parquet"),
+        failures=_frame(path / "failures.parquet"),
+        features=features.set_index("id") if "id" in features else features,
+        history={file.stem: pd.read_parquet(file) for file in sorted((path / "history").glob("*.parquet"))},
+        oof=predictions["oof"],
+        test=predictions["test"],
+    )
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError as error:
+        raise ArtefactError(f"'{path}' must hold JSON. It cannot be read: {error}. Restore the model folder, or train again.") from error
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+
+
+def _weights(fusion: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """rule → member → weight, whichever of the two documented shapes the file has."""
+    found: dict[str, dict[str, float]] = {}
+    for rule, content in fusion.get("rules", fusion).items():
+        weights = content.get("weights", content) if isinstance(content, Mapping) else None
+        if isinstance(weights, (list, tuple)) and len(weights) == len(content.get("members", ())):
+            weights = dict(zip(content["members"], weights, strict=True))
+        if isinstance(weights, Mapping) and weights and all(isinstance(w, (int, float)) for w in weights.values()):
+            found[rule] = {str(name): float(w) for name, w in weights.items()}
+    return found

@@ -1,0 +1,200 @@
+"""The look of every figure: one palette in two themes, one way from a matplotlib figure to inline SVG.
+
+Figures are drawn in the light theme's colours, so that `figure.savefig("paper.pdf")` looks right. `to_svg` then writes each colour as
+the CSS variable of the same name: the page decides, by theme and by medium, what `var(--ink)` is. Text stays text.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HEAT_STEPS = 11
+"""Steps of the colour ramp of heat maps: 0, 10, …, 100 %."""
+
+WIDTH = 360
+"""Width of a figure in its own units. A phone shows them at about 0.9 px, a desk screen at about 1.25 px: text of 10 stays readable."""
+
+LIGHT: dict[str, str] = {
+    "page": "#f7f6f2", "surface": "#fffffe", "ink": "#1b1f24", "muted": "#59616b", "rule": "#dcdee2", "faint": "#b4b9c0",
+    "accent": "#0b5c9e", "good": "#1d6f42", "warn": "#8f4a00", "bad": "#a8321f",
+    "series-1": "#0072b2", "series-2": "#c85200", "series-3": "#00845f", "series-4": "#b0528a", "series-5": "#946400", "series-6": "#2a86bd",
+    "series-7": "#6b4fa0", "series-8": "#4d545c",
+}  # fmt: skip
+DARK: dict[str, str] = {
+    "page": "#101317", "surface": "#181c22", "ink": "#e9ebee", "muted": "#a6aeb9", "rule": "#323943", "faint": "#5f6874",
+    "accent": "#74b9f7", "good": "#6fcf97", "warn": "#f0b35c", "bad": "#ff8f7a",
+    "series-1": "#5fb2ee", "series-2": "#f28b4b", "series-3": "#3fc79b", "series-4": "#e39ac4", "series-5": "#e0b23e", "series-6": "#9ad6f7",
+    "series-7": "#b9a2ee", "series-8": "#b4bac2",
+}  # fmt: skip
+SERIES = tuple(f"series-{i}" for i in range(1, 9))
+_RAMP_ENDS = {"light": ("#fdfdfb", "#0b4f8a"), "dark": ("#1d222a", "#8cc8ff")}
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def contrast(a: str, b: str) -> float:
+    """Contrast ratio of two colours, from 1 (equal) to 21 (black on white).
+
+    `(L1 + 0.05) / (L2 + 0.05)` with relative luminances `L1 >= L2`. Source: WCAG 2.2, success criterion 1.4.3.
+
+    Example:
+        >>> round(contrast("#000000", "#ffffff"), 6)
+        21.0
+    """
+
+    def luminance(colour: str) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _rgb(colour))]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def _ramp(theme: str) -> dict[str, str]:
+    """Colours of the heat ramp and of the text that stands on each step; every light value is unique, as `to_svg` needs."""
+    start, end = (_rgb(c) for c in _RAMP_ENDS[theme])
+    colours: dict[str, str] = {}
+    for step in range(HEAT_STEPS):
+        share = step / (HEAT_STEPS - 1)
+        red, green, blue = (round(a + (b - a) * share) for a, b in zip(start, end, strict=True))
+        fill = f"#{red:02x}{green:02x}{blue:02x}"
+        dark, light = f"#0a0c{step + 1:02x}", f"#ffff{255 - step - 2:02x}"
+        colours[f"heat-{step}"] = fill
+        colours[f"on-heat-{step}"] = max((dark, light), key=lambda c: contrast(c, fill))
+    return colours
+
+
+THEMES: dict[str, dict[str, str]] = {"light": LIGHT | _ramp("light"), "dark": DARK | _ramp("dark")}
+"""Theme → name → colour. The light theme's colours are what figures are drawn in."""
+
+
+def colour(name: str) -> str:
+    """The light theme's colour of that name, for use in matplotlib.
+
+    Example:
+        >>> colour("ink")
+        '#1b1f24'
+    """
+    return THEMES["light"][name]
+
+
+def series(index: int) -> tuple[str, str]:
+    """Colour and marker of the `index`-th series (0-based); both repeat after eight.
+
+    Example:
+        >>> series(0)
+        ('#0072b2', 'o')
+    """
+    return colour(SERIES[index % len(SERIES)]), _MARKERS[index % len(_MARKERS)]
+
+
+def heat(share: float) -> tuple[str, str]:
+    """Fill and text colour of a heat map's cell; `share` is in [0, 1], anything outside is clipped.
+
+    Example:
+        >>> heat(0.0)[0], heat(1.0)[0]
+        ('#fdfdfb', '#0b4f8a')
+    """
+    step = round(min(max(share, 0.0), 1.0) * (HEAT_STEPS - 1))
+    return colour(f"heat-{step}"), colour(f"on-heat-{step}")
+
+
+def css_variables(theme: str) -> str:
+    """The theme as CSS custom properties, ready for a rule's braces."""
+    return " ".join(f"--{name}: {value};" for name, value in THEMES[theme].items())
+
+
+def new_figure(height: float, *, width: float = WIDTH) -> Figure:
+    """An empty figure of `width` × `height` units with constrained layout; no pyplot, so no global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+    figure.patch.set_alpha(0.0)
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.05)  # type: ignore[union-attr, call-arg]
+    return figure
+
+
+def tidy(axes: Axes, *, grid: str = "") -> None:
+    """Quiet axes: no box, faint ticks, muted labels; `grid` is `""`, `"x"`, `"y"` or `"both"`."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(colour("faint"))
+        axes.spines[side].set_linewidth(0.8)
+    axes.tick_params(colors=colour("muted"), labelsize=10, length=3, width=0.8)
+    axes.xaxis.label.set(color=colour("muted"), fontsize=10)
+    axes.yaxis.label.set(color=colour("muted"), fontsize=10)
+    axes.patch.set_alpha(0.0)
+    if grid:
+        axes.grid(axis=grid, color=colour("rule"), linewidth=0.7)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
+
+
+def to_svg(figure: Figure, prefix: str, alt: str, *, titles: Mapping[str, str] | None = None, min_width: int | None = None) -> str:
+    """The figure as inline SVG: no sizes (CSS gives them), colours as CSS variables, text as text, ids unique on the page.
+
+    Args:
+        figure: a matplotlib figure drawn in the light theme's colours.
+        prefix: goes before every id, so that two figures on one page never share one.
+        alt: what the figure says, for those who do not see it.
+        titles: gid of an artist → text that appears on hover.
+        min_width: width in px below which the page scrolls the figure rather than shrink it.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "svg.id": prefix}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    width, height = figure.get_size_inches() * 72
+    body = re.sub(r"^.*?<svg[^>]*>", "", buffer.getvalue(), flags=re.S).rsplit("</svg>", 1)[0]
+    body = _slim(body, prefix, titles or {})
+    style = f' style="min-width:{min_width}px"' if min_width else ""
+    return f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{html.escape(alt)}"{style}>{body}</svg>'
+
+
+def _slim(body: str, prefix: str, titles: Mapping[str, str]) -> str:
+    """matplotlib's SVG without what the page does not need; sizes to two decimals."""
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.S)
+    body = body.replace("xlink:href", "href")
+    for gid, text in titles.items():
+        body = body.replace(f'<g id="{gid}">', f'<g class="hot"><title>{html.escape(text)}</title>', 1)
+    used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', body))
+    names = {name for pair in used for name in pair if name}
+    body = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in names else "", body)
+    body = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", body)
+    by_colour = {value: name for name, value in THEMES["light"].items()}
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var(--{by_colour[m[0]]})" if m[0] in by_colour else m[0], body)
+    body = re.sub(r"font: (\w+) ([\d.]+)px [^;\"]*", r"font-weight: \1; font-size: \2px", body)
+    body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
+    body = re.sub(r"; font-family: [^;\"]*| transform=\"rotate\(-?0 [^\"]*\"", "", body)
+    body = re.sub(r'<path d="[^"]*" style="fill: none; opacity: 0"/>', "", body)
+    body = re.sub(r'"[^"<>]*"', lambda attribute: re.sub(r"-?\d+\.\d{3,}", _short, attribute[0]), body)
+    body = re.sub(r" ?\n(?=[^<>]*\")", " ", re.sub(r">\s+<", "><", body))
+    for _ in range(3):
+        body = body.replace("<g></g>", "").replace("<defs></defs>", "")
+    return body.strip()
+
+
+def _short(found: re.Match[str]) -> str:
+    return f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def legend(axes: Axes, handles: Sequence[Any] | None = None, **settings: Any) -> None:
+    """A legend without a frame, in the page's ink."""
+    options: dict[str, Any] = {"frameon": False, "fontsize": 10, "labelcolor": colour("ink"), "handlelength": 1.6} | settings
+    if handles is None:
+        axes.legend(**options)
+    else:
+        axes.legend(handles=handles, **options)

@@ -1,0 +1,104 @@
+"""What a report computes to say why: SHAP values of every table member on held-out clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from quintet.classifiers.registry import MODELS
+from quintet.classifiers.storage import load_member
+from quintet.reports.importance import SPACES, additivity_residual, column_importance, explain, family_importance, outputs
+from quintet.reports.run import Run
+
+if TYPE_CHECKING:
+    import shap
+
+MAX_CLIPS, MAX_BACKGROUND = 120, 24
+"""A report explains at most so many held-out clips, against so many training clips: means settle long before, minutes do not."""
+
+
+@dataclass(frozen=True)
+class MemberWhy:
+    """One member explained: its SHAP values, their means by column and by family, and how far they are from adding up."""
+
+    name: str
+    explanation: shap.Explanation
+    columns: pd.DataFrame
+    families: pd.DataFrame
+    residual: float
+
+    @property
+    def space(self) -> str:
+        """What the values add up to."""
+        return SPACES[self.name]
+
+
+@dataclass(frozen=True)
+class Why:
+    """Every table member explained on the same held-out clips. `reasons`: member → why it could not be."""
+
+    members: Mapping[str, MemberWhy]
+    reasons: Mapping[str, str]
+    rows: pd.DataFrame
+    background: pd.DataFrame
+
+    @property
+    def main(self) -> MemberWhy:
+        """The member whose importance the page shows in full: XGBoost where it takes part."""
+        return self.members.get("xgboost") or next(iter(self.members.values()))
+
+    @property
+    def columns(self) -> pd.DataFrame:
+        """Share of each column in each member's importance: rows are columns, largest mean first; a member's shares sum to 1."""
+        shares = {name: why.columns["all"] / max(float(why.columns["all"].sum()), 1e-300) for name, why in self.members.items()}
+        table = pd.DataFrame(shares).fillna(0.0)
+        return table.loc[table.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+
+
+def explain_run(run: Run, *, seed: int = 0) -> Why:
+    """SHAP values of the run's table members on its held-out clips (out-of-fold clips are never explained: the final members were fitted on them).
+
+    Args:
+        run: a model folder with features, and with a held-out part.
+        seed: draws the clips where there are more than `MAX_CLIPS`, and the background.
+    """
+    tables = {row.name for row in MODELS if row.input == "table"}
+    reasons = {name: "works on spectrograms, not on columns" for name in run.members if name not in tables}
+    rows, background = _rows(run, seed)
+    members: dict[str, MemberWhy] = {}
+    for name in (n for n in run.members if n in tables):
+        folder = run.path / "members" / name
+        if run.multilabel:
+            reasons[name] = "label sets: columns are explained for single labels only"
+        elif not len(rows):
+            reasons[name] = "there are no held-out clips with features"
+        elif not folder.is_dir():
+            reasons[name] = "its folder is not there"
+        else:
+            members[name] = explain_member(name, load_member(folder), rows, background)
+    return Why(members, reasons, rows, background)
+
+
+def explain_member(name: str, member: Any, rows: pd.DataFrame, background: pd.DataFrame) -> MemberWhy:
+    """A member explained on `rows`."""
+    explanation = explain(member, rows, background)
+    return MemberWhy(
+        name, explanation, column_importance(explanation), family_importance(explanation), additivity_residual(explanation, outputs(member, rows))
+    )
+
+
+def _rows(run: Run, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if run.values.empty or run.part != "test":
+        return run.values.iloc[:0], run.values.iloc[:0]
+    rng = np.random.default_rng(seed)
+    held_out = run.values.index.intersection(pd.Index(run.held_out.clip_ids), sort=False)
+    train = run.values.index.intersection(pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False)
+    return _draw(run.values.loc[held_out], MAX_CLIPS, rng), _draw(run.values.loc[train], MAX_BACKGROUND, rng)
+
+
+def _draw(frame: pd.DataFrame, limit: int, rng: np.random.Generator) -> pd.DataFrame:
+    return frame if len(frame) <= limit else frame.iloc[np.sort(rng.choice(len(frame), limit, replace=False))]

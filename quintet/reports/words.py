@@ -1,0 +1,202 @@
+"""Sentences made from the numbers: what a careful person would say who had only the model folder to go by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from quintet.reports.run import Run
+
+SCORE_NAMES: Mapping[str, str] = {
+    "accuracy": "Accuracy",
+    "subset_accuracy": "Subset accuracy",
+    "macro_f1": "Macro F1",
+    "macro_auc": "Macro AUC",
+    "log_loss": "Log loss",
+}
+"""The scores of the page's tables and what it calls them; the others are in the downloads."""
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What the split allows one to believe: shown wherever a score is shown. `kind` is `"good"` or `"warn"`."""
+
+    kind: str
+    short: str
+    long: str
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A value for a table: fixed digits, a dash for what is not there.
+
+    Example:
+        >>> number(0.91234), number(None), number(float("nan"))
+        ('0.912', '–', '–')
+    """
+    return "–" if value is None or (isinstance(value, float) and not math.isfinite(value)) else f"{value:.{digits}f}"
+
+
+def interval(score: Mapping[str, Any] | None, digits: int = 2) -> str:
+    """`0.87 [0.81, 0.92]`, or the value alone where there is no interval."""
+    if not score or score.get("value") is None:
+        return "–"
+    low, high = score.get("low"), score.get("high")
+    return number(score["value"], digits) + (f" [{number(low, digits)}, {number(high, digits)}]" if low is not None and high is not None else "")
+
+
+def count(n: int, noun: str) -> str:
+    """`1 clip`, `58 clips`, `1 class`, `7 classes`, `2 families`.
+
+    Example:
+        >>> count(1, "clip"), count(7, "class"), count(2, "family")
+        ('1 clip', '7 classes', '2 families')
+    """
+    if n == 1:
+        return f"1 {noun}"
+    plural = noun + "es" if noun.endswith(("s", "x")) else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{n:,} {plural}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
+
+
+def shared_groups(split: pd.DataFrame) -> int:
+    """How many groups stand in the training part and in the test part."""
+    if not {"part", "group"} <= set(split.columns):
+        return 0
+    return len(set(split.loc[split["part"] == "train", "group"]) & set(split.loc[split["part"] == "test", "group"]))
+
+
+def stamp(run: Run) -> Stamp:
+    """What the split allows one to believe, from the split itself rather than from its name."""
+    split = run.scores.get("split", {})
+    noun = group_noun(run)
+    if not groups_known(run):
+        return Stamp(
+            "warn",
+            "Groups unknown",
+            "Groups unknown: every clip counts as its own group. If several clips come from one recording or one artist, these scores are too high "
+            "and their intervals too narrow.",
+        )
+    if shared := shared_groups(run.split):
+        return Stamp(
+            "warn",
+            "Ungrouped split",
+            f"Ungrouped split ({split.get('protocol', 'random')}): {count(shared, noun)} can be heard both in training and in test. "
+            "Members may recognise the recording rather than the class: these scores are too high.",
+        )
+    if split.get("protocol") == "random":
+        return Stamp(
+            "warn",
+            "Random split",
+            "Random split: clips were drawn without regard to groups. Scores on music by unheard artists are likely to be lower.",
+        )
+    return Stamp("good", f"Split by {noun}", f"Split by {noun}: no {noun} is heard both in training and in test; intervals resample whole {noun}s.")
+
+
+def groups_known(run: Run) -> bool:
+    """Whether the data say which clips belong together."""
+    split = run.scores.get("split", {})
+    return bool(split.get("groups_known", split.get("grouped", True)))
+
+
+def group_noun(run: Run) -> str:
+    """What a group is called: `artist`, `album`, … where the run knows, `group` otherwise."""
+    name = run.scores.get("split", {}).get("group_by")
+    return str(name) if name and str(name).isalpha() else "group"
+
+
+def display(name: str, run: Run) -> str:
+    """What a member or rule is called on the page.
+
+    Rules are written `ensemble, mean`; members keep their registry name without underscores.
+    """
+    if name in run.rules:
+        return f"Ensemble ({name.replace('_', ' ')})"
+    known = {
+        "xgboost": "XGBoost",
+        "svm": "SVM",
+        "vgg_small": "VGG (small)",
+        "vgg16_transfer": "VGG-16 (transfer)",
+        "vgg16_fine_tune": "VGG-16 (fine-tuned)",
+    }
+    return known.get(name, name.replace("_", " ").capitalize())
+
+
+def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.Series | None = None) -> list[str]:
+    """The opening paragraph, sentence by sentence.
+
+    Args:
+        run: the model folder.
+        confusions: `(true, verdict, count)`, most frequent first.
+        families: family → share of the verdict, largest first; None where importance was not computed.
+    """
+    scores = run.scores.get(run.part, {}).get(run.best, {})
+    values = scores.get("scores", {})
+    noun = group_noun(run)
+    clips = count(int(scores.get("n", len(run.held_out))), "held-out clip" if run.part == "test" else "out-of-fold clip")
+    known = groups_known(run)
+    by = f" from {count(int(scores.get('n_groups', 0)), noun)}" if known and scores.get("n_groups") else ""
+    unheard = ", none of them heard in training" if by and stamp(run).kind == "good" else ""
+    who = f"The ensemble of {count(len(run.members), 'member')}" if run.rules else f"The model ({display(run.best, run)})"
+    reached = [f"{interval(values[key])} {name}" for key, name in (("accuracy", "accuracy"), ("macro_auc", "macro AUC")) if key in values]
+    sentences = [f"{who} reaches {listed(reached) or 'the scores below'} on {clips}{by}{unheard}."]
+    if sentence := _against_best_member(run):
+        sentences.append(sentence)
+    if confusions:
+        named = [f"{true} taken for {verdict} ({n})" for true, verdict, n in confusions if n >= max(2, confusions[0][2] // 2)] or [
+            f"{confusions[0][0]} taken for {confusions[0][1]} ({confusions[0][2]})"
+        ]
+        sentences.append(f"Confusions concentrate on {listed(named)}.")
+    if families is not None and len(families) > 1:
+        first, second = families.index[0], families.index[1]
+        sentences.append(
+            f"What decides is above all {first} ({families.iloc[0]:.0%} of what moves the verdict), then {second} ({families.iloc[1]:.0%})."
+        )
+    return sentences
+
+
+def _against_best_member(run: Run) -> str:
+    table = run.scores.get(run.part, {})
+    accuracy = {name: table[name]["scores"]["accuracy"]["value"] for name in run.members if "accuracy" in table.get(name, {}).get("scores", {})}
+    if not run.rules or len(accuracy) < 2 or "accuracy" not in table.get(run.best, {}).get("scores", {}):
+        return ""
+    top = max(accuracy, key=lambda name: accuracy[name])
+    own = table[run.best]["scores"]["accuracy"]["value"]
+    compared = "more than" if own > accuracy[top] + 5e-4 else "less than" if own < accuracy[top] - 5e-4 else "as much as"
+    return f"That is {compared} its best single member, {display(top, run)}, reaches alone ({accuracy[top]:.2f})."
+
+
+def limits(run: Run, calibration_gap: float | None) -> list[str]:
+    """What one should not read into this report, as far as the numbers tell."""
+    scores = run.scores.get(run.part, {}).get(run.best, {})
+    found = []
+    mark = stamp(run)
+    if mark.kind == "warn":
+        found.append(mark.long)
+    groups = int(scores.get("n_groups", 0))
+    if 0 < groups < 20 and groups_known(run):
+        found.append(
+            f"The clips scored come from only {count(groups, group_noun(run))}: another draw could differ as widely as the intervals, or more."
+        )
+    small = [name for name, row in scores.get("per_class", {}).items() if 0 <= int(row.get("support", 0)) < 10]
+    if small:
+        found.append(f"Fewer than ten clips were scored of {listed(small)}: what is said about {'it' if len(small) == 1 else 'them'} is anecdotal.")
+    if run.random_weights:
+        found.append(
+            f"{listed([display(name, run) for name in run.random_weights])} started from random weights, not from pretrained ones: "
+            "do not compare with published figures of the pretrained network."
+        )
+    if calibration_gap is not None and calibration_gap > 0.1:
+        found.append(f"Probabilities are off by {calibration_gap:.2f} on average: rank by them, but do not take them at face value.")
+    if len(run.failures):
+        found.append(f"{count(len(run.failures), 'clip')} could not be used. Nothing here is true of them.")
+    found.append("SHAP values say what the members rely on, not what makes a piece of music belong to its class.")
+    return found

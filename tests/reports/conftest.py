@@ -1,0 +1,159 @@
+"""A small but whole model folder: real members on made-up features in which each class has a known cause."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import StratifiedGroupKFold
+
+from quintet.classifiers.registry import make_member
+from quintet.classifiers.storage import save_member
+from quintet.evaluation.scores import score
+from quintet.reports.document import write_report
+
+CLASSES = ("ambient", "classical", "hip hop", "jazz", "rock", "techno")
+COLUMNS = (
+    *(f"cepstral.mfcc_{i:02d}.{s}" for i in range(1, 14) for s in ("mean", "std")),
+    *(f"chroma.cens_{i:02d}.mean" for i in range(1, 13)),
+    *(f"contrast.band_{i}.mean" for i in range(1, 8)),
+    *(f"spectral.{q}.{s}" for q in ("centroid", "bandwidth_p2", "rolloff_85", "flatness") for s in ("mean", "std", "median")),
+    "rhythm.tempo.value", "rhythm.onset_strength.mean", "rhythm.onset_strength.std",
+    "temporal.zcr.mean", "temporal.zcr.std", "temporal.rms.mean", "temporal.rms.std",
+    *(f"tonal.tonnetz_{i}.mean" for i in range(1, 7)),
+)  # fmt: skip
+
+
+def make_features(n: int = 216, n_groups: int = 24, seed: int = 3) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Features (n, columns), labels and groups; three columns carry each class, and each group shifts everything a little."""
+    rng = np.random.default_rng(seed)
+    group = np.arange(n) % n_groups
+    label = np.array(CLASSES)[(group + rng.integers(0, 2, n) * 3) % len(CLASSES)]
+    values = rng.normal(size=(n, len(COLUMNS))) + 0.45 * rng.normal(size=(n_groups, len(COLUMNS)))[group]
+    for k, name in enumerate(CLASSES):
+        cause = rng.choice(len(COLUMNS), 3, replace=False)
+        values[np.ix_(label == name, cause)] += np.array([1.9, -1.5, 1.2]) * (0.55 if name in ("jazz", "classical") else 1.0)
+        values[label == name, 40 + k % 2] += 0.6 * (k % 3)
+    ids = [f"{name.replace(' ', '_')}/{g:02d}_{i:03d}.wav" for i, (name, g) in enumerate(zip(label, group, strict=True))]
+    return (
+        pd.DataFrame(values.astype(np.float32), columns=list(COLUMNS), index=pd.Index(ids, name="id")),
+        label,
+        np.array([f"artist {g:02d}" for g in group]),
+    )
+
+
+def make_members() -> dict[str, Any]:
+    return {
+        "logistic_regression": make_member("logistic_regression", C=0.03),
+        "random_forest": make_member("random_forest", n_estimators=60),
+        "svm": make_member("svm", calibration_folds=2),
+        "xgboost": make_member("xgboost", n_estimators=40),
+    }
+
+
+def scores_json(y: np.ndarray, p: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+    return score(y, p, CLASSES, groups, n_resamples=100).to_json()
+
+
+def network_like(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    logits = rng.normal(size=(len(y), len(CLASSES))) + 2.1 * (y[:, None] == np.array(CLASSES))
+    return np.exp(1.5 * logits) / np.exp(1.5 * logits).sum(1, keepdims=True)
+
+
+def predictions_frame(ids: np.ndarray, y: np.ndarray, groups: np.ndarray, p: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"clip_id": ids, "label": y, "group": groups} | {f"probability.{c}": p[:, k] for k, c in enumerate(CLASSES)})
+
+
+def history_frame(name: str, rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for fold in (*range(4), -1):
+        speed = rng.uniform(0.15, 0.25)
+        for epoch in range(1, int(rng.integers(14, 22))):
+            fit = 1 - np.exp(-speed * epoch)
+            rows.append({
+                "member": name, "fold": fold, "epoch": epoch,
+                "loss": 1.8 - 1.5 * fit + 0.03 * rng.normal(), "accuracy": 0.2 + 0.72 * fit + 0.01 * rng.normal(),
+                "val_loss": 1.85 - 1.1 * fit + 0.06 * rng.normal(), "val_accuracy": 0.2 + 0.55 * fit + 0.02 * rng.normal(), "seconds": 3.1,
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def write_model_folder(folder: Path, *, protocol: str = "group", grouped: bool = True, seed: int = 0) -> dict[str, Any]:
+    """The model folder of docs/architecture.md under `folder`; returns the fitted members by name."""
+    rng = np.random.default_rng(seed)
+    X, y, groups = make_features()
+    ids = X.index.to_numpy()
+    held_out = np.isin(groups, [f"artist {g:02d}" for g in (2, 7, 12, 17, 19, 22)])
+    fold = np.full(len(y), -1)
+    train = np.flatnonzero(~held_out)
+    for k, (_, valid) in enumerate(StratifiedGroupKFold(4, shuffle=True, random_state=seed).split(X.iloc[train], y[train], groups[train])):
+        fold[train[valid]] = k
+    members = make_members()
+    oof: dict[str, np.ndarray] = {name: np.zeros((len(y), len(CLASSES))) for name in members} | {"vgg_small": network_like(y, rng)}
+    test = {"vgg_small": oof["vgg_small"][held_out]}
+    for name, member in members.items():
+        for k in range(4):
+            inside, outside = train[fold[train] != k], train[fold[train] == k]
+            oof[name][outside] = member.fit(X.iloc[inside], y[inside], groups[inside]).predict_proba(X.iloc[outside])
+        test[name] = member.fit(X.iloc[train], y[train], groups[train]).predict_proba(X[held_out])
+    oof = {name: p[train] for name, p in oof.items()}
+    weights = {"logistic_regression": 0.12, "random_forest": 0.0, "svm": 0.14, "xgboost": 0.27, "vgg_small": 0.47}
+    for part in (oof, test):
+        part["mean"] = np.mean([part[m] for m in weights], axis=0)
+        part["weighted"] = np.sum([w * part[m] for m, w in weights.items()], axis=0)
+    for part, rows, table in (("oof", train, oof), ("test", np.flatnonzero(held_out), test)):
+        (folder / "predictions" / part).mkdir(parents=True)
+        for name, p in table.items():
+            predictions_frame(ids[rows], y[rows], groups[rows], p).to_parquet(folder / "predictions" / part / f"{name}.parquet")
+    scores = {
+        "oof": {name: scores_json(y[train], p, groups[train]) for name, p in oof.items()},
+        "test": {name: scores_json(y[held_out], p, groups[held_out]) for name, p in test.items()},
+        "split": {"protocol": protocol, "grouped": grouped, "seed": seed, "n_splits": 4, "digest": "4f2a9c1be07d5538", "group_by": "artist"},
+    }
+    for name, member in members.items():
+        save_member(member, folder / "members" / name)
+    _write_rest(folder, X, y, groups, fold, scores, weights, rng)
+    return members
+
+
+def _write_rest(folder: Path, X: pd.DataFrame, y: Any, groups: Any, fold: Any, scores: Any, weights: Any, rng: np.random.Generator) -> None:
+    (folder / "history").mkdir()
+    history_frame("vgg_small", rng).to_parquet(folder / "history" / "vgg_small.parquet")
+    pd.DataFrame({"id": X.index, "label": y, "group": groups, "part": np.where(fold < 0, "test", "train"), "fold": fold}).to_parquet(
+        folder / "split.parquet"
+    )
+    meta = pd.DataFrame(
+        {"id": X.index, "label": y, "group": groups, "status": "ok", "duration_s": rng.gamma(20, 0.4, len(y)), "native_sample_rate": 44100}
+    )
+    pd.concat([meta, X.reset_index(drop=True)], axis=1).to_parquet(folder / "features.parquet")
+    pd.DataFrame({
+        "id": ["jazz/broken.mp3", "rock/empty.wav", "rock/silence.wav", "techno/notes.wav"], "path": "…", "label": ["jazz", "rock", "rock", "techno"],
+        "stage": ["decode", "decode", "describe", "decode"], "error": ["DecodeError", "DecodeError", "SilentError", "DecodeError"],
+        "reason": ["It ends within a frame.", "The file is empty (0 bytes).", "Every sample is zero.", "This is text, not audio."],
+    }).to_parquet(folder / "failures.parquet")  # fmt: skip
+    files: dict[str, dict[str, Any]] = {
+        "scores.json": scores,
+        "fusion.json": {"rules": {"mean": {"weights": dict.fromkeys(weights, 0.2)}, "weighted": {"weights": weights}}},
+        "bundle.json": {"classes": list(CLASSES), "members": list(weights), "rule": "weighted", "feature_hash": "9b1d0f7c2e4a6638"},
+        "environment.json": {"python": "3.11.9", "platform": "Linux", "device": "CPU", "versions": {"quintet": "0.1.0", "numpy": "2.4.6"}},
+        "config.json": {"hash": "77aa01bd9c0e4f21", "train": {"seed": 0, "folds": 4, "settings": {"vgg_small": {"weights": "random"}}}},
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content, indent=1))
+
+
+@pytest.fixture(scope="session")
+def page(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report on `model_folder`."""
+    return write_report(model_folder, tmp_path_factory.mktemp("runs") / "report", title="Demo <music>")
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "demo model"
+    write_model_folder(folder)
+    return folder

@@ -1,0 +1,193 @@
+"""The page as a whole: what it says, what it weighs, whether everybody can read it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from quintet.errors import ArtefactError
+from quintet.reports.document import write_report
+from quintet.reports.run import read_run
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Outline(HTMLParser):
+    """Elements, ids, headings and balance of a page."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.ids: Counter[str] = Counter()
+        self.headings: list[int] = []
+        self.links: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.elements.append((tag, values))
+        if values.get("id"):
+            self.ids[str(values["id"])] += 1
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "a":
+            self.links.append(str(values.get("href")))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text.append(data)
+
+
+@pytest.fixture(scope="session")
+def outline(page: Path) -> Outline:
+    parser = Outline()
+    parser.feed(page.read_text(encoding="utf-8"))
+    return parser
+
+
+def test_every_element_is_closed(outline: Outline) -> None:
+    assert outline.open == []
+
+
+def test_ids_are_unique_and_every_inner_link_leads_somewhere(outline: Outline) -> None:
+    assert [name for name, times in outline.ids.items() if times > 1] == []
+    inner = {link[1:] for link in outline.links if link.startswith("#")}
+    inner |= {v[1:] for _, values in outline.elements for k, v in values.items() if k == "href" and v and v.startswith("#")}
+    assert inner <= set(outline.ids)
+    labelled = {str(values["aria-labelledby"]) for _, values in outline.elements if values.get("aria-labelledby")}
+    assert labelled <= set(outline.ids)
+
+
+def test_stable_anchors(outline: Outline) -> None:
+    assert {"scores", "split", "classes", "trust", "why", "members", "maps", "mistakes", "data", "card", "again"} <= set(outline.ids)
+
+
+def test_headings_start_at_one_and_never_skip_a_level(outline: Outline) -> None:
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    assert all(b <= a + 1 for a, b in zip(outline.headings, outline.headings[1:], strict=False))
+
+
+def test_accessible_names(outline: Outline) -> None:
+    assert ("html", {"lang": "en"}) in outline.elements
+    plots = [values for tag, values in outline.elements if tag == "svg" and "aria-hidden" not in values]
+    assert len(plots) > 15
+    assert all(values.get("role") == "img" and len(str(values.get("aria-label"))) > 20 for values in plots)
+    heads = [values for tag, values in outline.elements if tag == "th"]
+    assert all(values.get("scope") in ("col", "row", "colgroup") for values in heads)
+    assert len([1 for tag, _ in outline.elements if tag == "caption"]) == len([1 for tag, _ in outline.elements if tag == "table"])
+    regions = [values for _, values in outline.elements if values.get("role") == "region"]
+    assert all(values.get("aria-label") and values.get("tabindex") == "0" for values in regions)
+
+
+def test_the_page_needs_no_network_and_weighs_little(page: Path, outline: Outline) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert page.stat().st_size < 5_000_000
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import|<img|<iframe""", text)
+    outside = [link for link in outline.links if not link.startswith(("#", "data:", "numbers/"))]
+    assert outside == []
+
+
+def test_the_title_is_escaped(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "Demo &lt;music&gt;" in text
+    assert "Demo <music>" not in text
+
+
+def test_no_number_is_lost_on_the_way_to_the_page(outline: Outline) -> None:
+    assert not re.search(r"\bnan\b|\bNone\b|\bundefined\b", " ".join(outline.text))
+
+
+def test_scores_on_the_page_are_those_of_the_file(model_folder: Path, outline: Outline) -> None:
+    scores = json.loads((model_folder / "scores.json").read_text())
+    text = " ".join(outline.text)
+    for part in ("test", "oof"):
+        for content in scores[part].values():
+            for key in ("accuracy", "macro_f1", "macro_auc", "log_loss"):
+                assert f"{content['scores'][key]['value']:.3f}" in text
+
+
+def test_the_opening_is_made_from_the_numbers(model_folder: Path, outline: Outline) -> None:
+    accuracy = json.loads((model_folder / "scores.json").read_text())["test"]["weighted"]["scores"]["accuracy"]
+    text = re.sub(r"\s+", " ", " ".join(outline.text))
+    assert f"The ensemble of 5 members reaches {accuracy['value']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}] accuracy" in text
+    assert "on 54 held-out clips from 6 artists, none of them heard in training." in text
+
+
+def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path, outline: Outline) -> None:
+    files = {file.stem: pd.read_parquet(file) for file in (page.parent / "numbers").glob("*.parquet")}
+    assert {"scores", "confusion", "calibration", "importance-columns", "map-tsne", "mistakes", "weights"} <= set(files)
+    names = [(str(v["download"]), str(v["href"])) for tag, v in outline.elements if tag == "a" and v.get("download")]
+    assert len(names) > 20
+    for name, href in names:
+        if href.startswith("data:"):
+            table = pd.read_csv(io.BytesIO(base64.b64decode(href.split(",", 1)[1])))
+            assert table.shape == files[Path(name).stem].shape
+        else:
+            assert (page.parent / href).is_file()
+
+
+def test_random_weights_are_said_to_be_random(outline: Outline) -> None:
+    text = re.sub(r"\s+", " ", " ".join(outline.text))
+    assert "random weights, not from pretrained ones" in text
+
+
+def _changed(model_folder: Path, target: Path, **split: Any) -> Path:
+    shutil.copytree(model_folder, target)
+    scores = json.loads((target / "scores.json").read_text())
+    scores["split"] |= split
+    (target / "scores.json").write_text(json.dumps(scores))
+    shutil.rmtree(target / "members")  # no explanation: quicker
+    return target
+
+
+def test_unknown_groups_are_stamped_wherever_a_score_is_shown(model_folder: Path, tmp_path: Path) -> None:
+    folder = _changed(model_folder, tmp_path / "model", groups_known=False, grouped=False)
+    text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+    assert text.count('class="stamp warn"') >= 3
+    assert "every clip counts as its own group" in text
+    assert "none of them heard in training" not in text
+
+
+def test_groups_on_both_sides_are_found_in_the_split_whatever_it_is_called(model_folder: Path, tmp_path: Path) -> None:
+    folder = _changed(model_folder, tmp_path / "model", protocol="group", grouped=True)
+    split = pd.read_parquet(folder / "split.parquet")
+    split.loc[split["part"] == "test", "group"] = "artist 00"
+    split.to_parquet(folder / "split.parquet")
+    text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+    assert "1 artist can be heard both in training and in test" in text
+    assert 'class="stamp good"' not in text
+
+
+def test_a_folder_with_other_things_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("…")
+    with pytest.raises(ArtefactError, match=r"folder of its own.*thesis\.tex"):
+        write_report(model_folder, tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="finished model folder"):
+        read_run(tmp_path)
