@@ -37,9 +37,11 @@ def _stream(container: Any, source: Path, window: Window) -> Native:
     if not container.streams.audio or any(name in container.format.name for name in PLAYLISTS):
         raise DecodeError(f"A file must contain sound. '{source}' ({container.format.long_name}) has no audio track. Check that it is a recording.")
     stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise DecodeError(f"The codec of a file must be known. That of '{source}' is unknown to ffmpeg, or its header is damaged. Convert it to wav.")
     rate = int(stream.rate or 0)
-    if rate <= 0:
-        raise DecodeError(f"A file must state its sample rate. '{source}' does not: its header is damaged. Fetch it again.")
+    if rate <= 0 or stream.format is None or not stream.channels:
+        raise DecodeError(f"A file must state its sample rate, format and channels. '{source}' does not: its header is damaged. Fetch it again.")
     if window.start_s > PREROLL_S:
         container.seek(int((window.start_s - PREROLL_S) / stream.time_base) + (stream.start_time or 0), stream=stream)
     begin, samples = _decoded(container, stream, rate, window, source)

@@ -54,7 +54,7 @@ FEATURE_GROUPS: dict[str, Group] = {
     "tonal.chroma": Group(12, "1", "strength of the twelve pitch classes from C on, the strongest being 1"),
     "tonal.tonnetz": Group(6, "1", "centroid of the chroma on the circles of fifths, minor and major thirds"),
     "modulation.band": Group("n_bands", "dB", "strength of the loudness fluctuations of a mel band, by rate"),
-    "covariance.band": Group("n_bands", "dB²", "covariance of the level of two mel bands"),
+    "covariance.band": Group("n_bands", "1", "how the levels of two mel bands move together: logarithm of their covariance matrix"),
 }
 
 FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {

@@ -18,7 +18,7 @@ from quintet.errors import ConfigError
 from quintet.features import cepstral, modulation, rhythm, spectral, temporal, tonal
 from quintet.features.catalogue import group_columns, selection
 from quintet.features.parameters import FeatureParameters, LogMelParameters
-from quintet.features.statistics import covariance, summaries
+from quintet.features.statistics import log_covariance, summaries
 
 if TYPE_CHECKING:
     from quintet.features.transformer import FeatureExtractor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Description", "FeatureExtractor", "describe"]
 
 Array = NDArray[np.float64]
+COVARIANCE_FLOOR = 1.0  # dB²: a band that moves by less than a decibel stands still
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +171,7 @@ SERIES: dict[str, Callable[[Analysis], Array]] = {  # group → its series, shap
 WHOLE: dict[str, Callable[[Analysis, tuple[str, ...]], Array]] = {  # group → its numbers, where they are not statistics of a series
     "rhythm.tempo": Analysis.tempo,
     "modulation.band": lambda a, _: a.fluctuations().ravel(),
-    "covariance.band": lambda a, _: covariance(a.bands_db)[np.triu_indices(a.parameters.n_bands)],
+    "covariance.band": lambda a, _: log_covariance(a.bands_db, floor=COVARIANCE_FLOOR)[np.triu_indices(a.parameters.n_bands)],
 }
 
 

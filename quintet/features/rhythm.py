@@ -42,14 +42,17 @@ def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> t
     lag 0, are averaged to `strength[lag]`. The tempo is that of the lag with the largest
     `log(1 + 1e6 strength[lag]) - log2(bpm / 120)² / 2` among those below 320 BPM.
 
+    Clarity is how much the rest of the music resembles itself one such lag later, with `d = onset - mean(onset)`:
+    `clarity = Σ_t d[t] d[t + lag] / Σ_t d[t]²`.
+
     Args:
         onset: shape `(frames,)`, >= 0.
         sample_rate: Hz.
         hop_length: samples.
 
     Returns:
-        `(bpm, clarity)`: beats per minute, and `strength` at that lag, in [0, 1]. Without any onset the
-        lag nearest to 120 BPM is answered with clarity 0.
+        `(bpm, clarity)`: beats per minute, and clarity in [-1, 1]. Without any onset the lag nearest to 120 BPM is answered;
+        clarity is 0 if the onset strength is constant, or the clip shorter than the lag.
 
     Source:
         `bpm` equals `librosa.feature.tempo(onset_envelope=onset)`. Two lags that are equally likely but for rounding (an
@@ -58,16 +61,22 @@ def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> t
     Example:
         >>> clicks = np.zeros(1292)
         >>> clicks[::43] = 1.0  # a click a second, nearly
-        >>> round(tempo(clicks, sample_rate=22050, hop_length=512)[0], 1)
-        60.1
+        >>> [round(value, 1) for value in tempo(clicks, sample_rate=22050, hop_length=512)]
+        [60.1, 1.0]
     """
-    lags = int(WINDOW_S * sample_rate // hop_length)
-    strength = _autocorrelation(onset, max(lags, 2))
-    bpm = 60.0 * sample_rate / (hop_length * np.arange(1, max(lags, 2), dtype=np.float64))
+    lags = max(2, int(WINDOW_S * sample_rate // hop_length))
+    strength = _autocorrelation(onset, lags)
+    bpm = 60.0 * sample_rate / (hop_length * np.arange(1, lags, dtype=np.float64))
     likelihood = np.log1p(1e6 * np.maximum(strength[1:], 0.0)) - 0.5 * np.log2(bpm / START_BPM) ** 2
     likelihood[bpm >= MAX_BPM] = -np.inf
     best = int(np.argmax(likelihood))
-    return float(bpm[best]), float(np.clip(strength[1 + best], 0.0, 1.0))
+    return float(bpm[best]), _clarity(onset, lag=1 + best)
+
+
+def _clarity(onset: NDArray[np.float64], lag: int) -> float:
+    deviation = onset - onset.mean()
+    energy = float(deviation @ deviation)
+    return float(deviation[lag:] @ deviation[: len(onset) - lag]) / energy if lag < len(onset) and energy > 0 else 0.0
 
 
 def _autocorrelation(onset: NDArray[np.float64], lags: int) -> NDArray[np.float64]:

@@ -1,0 +1,84 @@
+"""Formats that only PyAV reads: written here with PyAV itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from quintet.audio.decode import load_clip
+from quintet.errors import DecodeError
+
+av = pytest.importorskip("av")
+
+RATE = 44100
+WAVE = (0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / RATE) * 32767).astype(np.int16)
+
+
+def encoded(path: Path, codec: str, samples: np.ndarray = WAVE) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, layout="mono")
+        stream.bit_rate = 128_000
+        if codec == "alac":
+            stream.format = "s16p"
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return path
+
+
+def test_alac_gives_the_very_samples_and_the_digest_of_the_wav(tmp_path):
+    soundfile.write(tmp_path / "a.wav", WAVE, RATE)
+    wav, m4a = load_clip(tmp_path / "a.wav", sample_rate=None), load_clip(encoded(tmp_path / "a.m4a", "alac"), sample_rate=None)
+    np.testing.assert_array_equal(m4a.clip.samples, wav.clip.samples)
+    assert (m4a.audio_digest, m4a.native_channels) == (wav.audio_digest, 1)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.m4a", "aac"), ("a.mp4", "aac"), ("a.wma", "wmav1")])
+def test_a_lossy_format_gives_the_tone(tmp_path, name, codec):
+    decoded = load_clip(encoded(tmp_path / name, codec), sample_rate=22050)
+    assert decoded.duration_s == pytest.approx(3.0, abs=0.11)
+    spectrum = np.abs(np.fft.rfft(decoded.clip.samples))
+    assert spectrum.argmax() / decoded.clip.duration_s == pytest.approx(440, abs=1)
+    assert np.sqrt(np.mean(decoded.clip.samples**2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.05)
+
+
+@pytest.mark.parametrize(("codec", "tolerance"), [("alac", 0.0), ("aac", 0.01)])
+def test_a_window_is_the_same_stretch_of_the_whole(tmp_path, codec, tolerance):
+    path = encoded(tmp_path / "a.m4a", codec)
+    whole = load_clip(path, sample_rate=None).clip.samples
+    window = load_clip(path, sample_rate=None, start_s=1.5, end_s=2.0).clip.samples
+    np.testing.assert_allclose(window, whole[round(1.5 * RATE) : 2 * RATE], atol=tolerance)
+
+
+def test_beyond_the_end_states_the_length(tmp_path):
+    with pytest.raises(DecodeError, match=r"is 3\.000 s long"):
+        load_clip(encoded(tmp_path / "a.m4a", "alac"), sample_rate=None, end_s=4.0)
+
+
+def test_a_cut_file_is_refused(tmp_path):
+    path = encoded(tmp_path / "a.m4a", "alac")
+    path.write_bytes(path.read_bytes()[:40_000])
+    with pytest.raises(DecodeError, match="must be"):
+        load_clip(path, sample_rate=None)
+
+
+def test_a_picture_is_refused(tmp_path):
+    path = tmp_path / "picture.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 64
+        for packet in [*stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")), *stream.encode(None)]:
+            container.mux(packet)
+    with pytest.raises(DecodeError, match="no audio track"):
+        load_clip(path, sample_rate=None)
+
+
+def test_a_playlist_opens_nothing(tmp_path):
+    encoded(tmp_path / "secret.m4a", "aac")
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nsecret.m4a\n#EXT-X-ENDLIST\n")
+    with pytest.raises(DecodeError):
+        load_clip(tmp_path / "list.m3u8", sample_rate=None)

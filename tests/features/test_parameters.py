@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from quintet.errors import ConfigError
+from quintet.features.parameters import FeatureParameters, LogMelParameters
+
+
+def test_equal_settings_have_equal_hashes_and_different_ones_different():
+    assert FeatureParameters().hash == FeatureParameters(feature_set="full", hop_length=512).hash
+    variants = [
+        FeatureParameters(),
+        FeatureParameters(feature_set="bahuleyan2018"),
+        FeatureParameters(families=("cepstral",)),
+        FeatureParameters(hop_length=256),
+        FeatureParameters(log_mel=LogMelParameters(n_mels=64)),
+    ]
+    assert len({p.hash for p in variants}) == len(variants)
+    assert all(len(p.hash) == 16 and int(p.hash, 16) >= 0 for p in variants)
+
+
+def test_the_hash_survives_json():
+    parameters = FeatureParameters(families=("tonal", "cepstral"), log_mel=LogMelParameters(fmax=8000))
+    again = FeatureParameters.model_validate_json(parameters.model_dump_json())
+    assert again == parameters
+    assert again.hash == parameters.hash
+
+
+def test_families_are_held_in_the_sets_order_and_all_of_them_is_none():
+    assert FeatureParameters(families=("cepstral", "spectral")).hash == FeatureParameters(families=("spectral", "cepstral", "spectral")).hash
+    every = ("temporal", "rhythm", "spectral", "cepstral", "tonal", "modulation", "covariance")
+    assert FeatureParameters(families=every) == FeatureParameters()
+
+
+def test_parameters_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        FeatureParameters().hop_length = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"feature_set": "fulll"}, "Did you mean 'full'"),
+        ({"families": ("cepstrum",)}, "Did you mean 'cepstral'"),
+        ({"feature_set": "bahuleyan2018", "families": ("modulation",)}, "must be one of: temporal, rhythm, spectral, cepstral, tonal"),
+        ({"families": ()}, "At least one feature family"),
+        ({"hop_lenght": 512}, "Did you mean 'hop_length'"),
+        ({"hop_length": 0}, "hop_length.*greater than or equal to 1"),
+        ({"hop_length": 4096}, "must not leave gaps"),
+        ({"n_fft": 1025}, "n_fft.*multiple of 2"),
+        ({"sample_rate": 8000, "log_mel": {"sample_rate": 8000}}, "begin below half the sample rate \\(4000 Hz\\)"),
+        ({"sample_rate": 16000}, "log-mel's sample rate must not exceed"),
+        ({"contrast_fmin": 5.0}, "at least two bins"),
+        ({"n_mfcc": 200}, "n_mfcc must not exceed n_mels"),
+        ({"modulation_hz": (20.0, 0.25)}, "modulation_hz must rise"),
+        ({"log_mel": {"fmin": 9000.0, "fmax": 8000.0}}, "fmin < fmax"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        FeatureParameters(**settings)
