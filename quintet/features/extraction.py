@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from quintet.features.files import held
 from quintet.features.parameters import FeatureParameters
 from quintet.features.parts import FACTS, Parts, chunked, finished_metadata, latest, table_block, table_facts, write_gathered
 from quintet.features.pools import Chunk, described, open_pool
+from quintet.features.remote import is_remote, worked_on_locally
 from quintet.features.spectrograms import SpectrogramWriter
 from quintet.features.table import FAILURE_COLUMNS, META_COLUMNS, library_versions, table_schema
 from quintet.features.workers import Job, Row, Source, failure, file_facts
@@ -66,7 +67,7 @@ class ExtractionSummary:
         n_reused: clips (of both kinds) whose row was there already and still true.
         failures: the ledger: id, path, label, group, stage, error, reason.
         seconds: wall-clock time of this run.
-        output: the table.
+        output: the table, as it was named.
         notes: what the user should know: why earlier rows were not reused, that versions differ.
     """
 
@@ -75,7 +76,7 @@ class ExtractionSummary:
     n_reused: int
     failures: pd.DataFrame
     seconds: float
-    output: Path
+    output: Path | str
     notes: tuple[str, ...] = ()
 
 
@@ -114,7 +115,7 @@ def extract(
 
     Args:
         manifest: the clips.
-        output: the parquet file; beside it, `output.parts` holds the parts of an unfinished run.
+        output: the parquet file, or a URL that fsspec knows; beside it, `output.parts` holds the parts of an unfinished run.
         parameters: of the features.
         spectrograms: the folder of a `SpectrogramStore` to fill too.
         n_jobs: worker processes; -1 is one per processor. One worker is a process of its own, too, so that a crashing decoder
@@ -130,9 +131,16 @@ def extract(
         ArtefactError: if `output` is something else, or another process is writing it.
         ConfigError: if the spectrogram store has other parameters, or settings contradict each other.
     """
+    if spectrograms is not None and is_remote(spectrograms):
+        raise ConfigError(
+            f"A spectrogram store is mapped into memory and must be a local folder. Received {spectrograms}: write it here and copy it."
+        )
     store = None if spectrograms is None else Path(spectrograms)
     job = Job(parameters, log_mel=store is not None)
     options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
+    if isinstance(output, str) and is_remote(output):
+        with worked_on_locally(output) as local:
+            return replace(run_extraction(manifest, local, options), output=output)
     return run_extraction(manifest, Path(output), options)
 
 

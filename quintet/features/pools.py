@@ -10,6 +10,7 @@ import concurrent.futures
 import multiprocessing
 import os
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -216,8 +217,13 @@ class ClusterPool:
         except (OSError, ValueError) as error:
             raise ConfigError(f"A dask scheduler must answer. None does at {address} ({error}): start one with `dask scheduler`.") from error
         self._job = job
-        self.capacity = max(4, 3 * sum(self._client.nthreads().values()))
         self._futures: dict[Any, Chunk] = {}
+        self._count_workers()
+
+    def _count_workers(self) -> None:
+        """Keep three chunks per thread under way; workers may come and go."""
+        self.capacity = max(4, 3 * sum(self._client.nthreads().values()))
+        self._counted_at = time.monotonic()
 
     def submit(self, chunk: Chunk) -> None:
         """Take on one chunk."""
@@ -229,8 +235,12 @@ class ClusterPool:
         Raises:
             QuintetError: if the scheduler is gone.
         """
+        if time.monotonic() - self._counted_at > 10:
+            self._count_workers()
         found = []
-        for future in self._cluster.wait(list(self._futures), return_when="FIRST_COMPLETED").done:
+        with self._client.as_current():
+            done = self._cluster.wait(list(self._futures), return_when="FIRST_COMPLETED").done
+        for future in done:
             chunk = self._futures.pop(future)
             try:
                 found.append(Outcome(chunk, future.result()))

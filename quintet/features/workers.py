@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.decode import Decoded, load_clip
-from quintet.errors import MissingExtraError, NonFiniteError, QuintetError
+from quintet.errors import AudioError, MissingExtraError, NonFiniteError, QuintetError
 from quintet.features.catalogue import feature_names
 from quintet.features.extractor import Description, describe
 from quintet.features.parameters import FeatureParameters
+from quintet.features.remote import fetched, is_remote, remote_facts
 
 # All that damaged audio can provoke in a decoder or a descriptor. Not ImportError: a broken installation is not the clip's fault.
 _CLIP_ERRORS = (
@@ -134,7 +136,9 @@ def failure(stage: str, error: str, reason: str) -> dict[str, str]:
 
 
 def file_facts(path: str) -> dict[str, Any]:
-    """Size (bytes) and time of change (ns) of a file, by which a later run sees whether it is still the same; nothing if it is gone."""
+    """Size (bytes) and time of change (ns) of a file or URL, by which a later run sees whether it is still the same; nothing if it is gone."""
+    if is_remote(path):
+        return {"status": "ok", **remote_facts(path)}
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -145,7 +149,11 @@ def file_facts(path: str) -> dict[str, Any]:
 def _decoded(source: Source, job: Job) -> Decoded:
     start_s = 0.0 if np.isnan(source.start) else source.start
     end_s = None if np.isnan(source.end) else source.end
-    return job.load(source.path, sample_rate=job.parameters.sample_rate, start_s=start_s, end_s=end_s, id=source.id)
+    with fetched(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
+        try:
+            return job.load(path, sample_rate=job.parameters.sample_rate, start_s=start_s, end_s=end_s, id=source.id)
+        except AudioError as error:
+            raise type(error)(str(error).replace(path, source.path)) from error  # a temporary name would help nobody
 
 
 def _values(description: Description, parameters: FeatureParameters) -> NDArray[np.float32]:
