@@ -85,7 +85,9 @@ def extract(
     max_failures: Annotated[str | None, typer.Option(help="Stop when more clips than this fail: a number, or a share: 5%.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one clip may take.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try the failed clips of an earlier run again.")] = False,
-    published_names: Annotated[bool, typer.Option("--published-names", help="Name the columns of bahuleyan2018 as the paper does.")] = False,
+    published_names: Annotated[
+        Path | None, typer.Option("--published-names", help="Also write the table with the paper's own column names here (.csv, .parquet).")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Work on a dask cluster: tcp://host:8786.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -96,8 +98,11 @@ def extract(
     from quintet import workflow
     from quintet.console import counting, err, out
     from quintet.datasets import load_source
+    from quintet.features import catalogue
 
     parameters = _parameters(features, families, set_)
+    if published_names is not None:
+        catalogue.published_names(features)  # refused before the work where the set has none
     manifest = load_source(source, group_by=group_by, columns=_pairs(column, "column"))
     with counting("Extracting", quiet=quiet) as progress:
         summary = workflow.extract(
@@ -112,13 +117,12 @@ def extract(
             retry_failed=retry_failed,
             scheduler=scheduler,
         )
-    if published_names:
-        from quintet.features.table import rename_published
-
-        rename_published(output)
+    if published_names is not None:
+        workflow.write_published(output, published_names)
     if not quiet:
         _print_ledger(summary, err)
-        out.print(f"{summary.n_ok} clips, {summary.n_features} features → {output}", soft_wrap=True)
+        columns = len(catalogue.feature_names(parameters))
+        out.print(f"{summary.n_ok} clips × {columns} features → {output}   ({summary.seconds:.1f} s)", soft_wrap=True)
     if not summary.n_ok:
         raise QuintetError(f"At least one clip must be usable. All {summary.n_failed} failed: the reasons stand in {output}.")
 
@@ -372,6 +376,8 @@ def _working(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
 
 
 def _print_ledger(summary: Any, err: Any) -> None:
+    for note in summary.notes:
+        err.print(f"[dim]{note}[/]")
     if summary.n_reused:
         err.print(f"{summary.n_reused} clips were there already and are not stale.")
     if not summary.n_failed:
@@ -393,8 +399,10 @@ def _print_scores(result: Any, out: Any, score_table: Any) -> None:
         groups = f"{first['n_groups']} groups" if split["groups_known"] else "groups unknown: every clip is its own"
         stamp = "  [bold red]RANDOM SPLIT: groups stand on both sides[/]" if split["protocol"] == "random" else ""
         title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{stamp}"
-        out.print(score_table(result.scores[part], title=title, chosen=result.rule))
+        out.print(f"[bold]{title}[/]", soft_wrap=True)
+        out.print(score_table(result.scores[part], chosen=result.rule))
         out.print()
+    out.print("» joins the members; ← answers in `quintet predict` (chosen on the training part).", style="dim", soft_wrap=True)
 
 
 def _print_predictions(result: Any, format_: str, output: Path | None) -> None:

@@ -55,13 +55,18 @@ def _bar() -> Progress:
 
 @contextmanager
 def counting(description: str, *, quiet: bool = False) -> Iterator[Any]:
-    """A progress bar as a callable `update(done, total, note="")`."""
+    """A progress bar as a callable that takes a `quintet.features.extraction.Progress`."""
     if quiet or not err.is_terminal:
-        yield lambda done, total, note="": None
+        yield lambda progress: None
         return
     with _bar() as bar:
         task = bar.add_task(description, total=None, note="")
-        yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
+
+        def show(progress: Any) -> None:
+            note = f"{progress.failed} failed" if progress.failed else ""
+            bar.update(task, completed=progress.done, total=progress.total, note=note)
+
+        yield show
 
 
 class TrainingDisplay:
@@ -112,16 +117,16 @@ def interval(score: Mapping[str, Any] | None) -> str:
     return f"{score['value']:.3f} [dim]\\[{score['low']:.2f}, {score['high']:.2f}][/]"
 
 
-def score_table(scores: Mapping[str, Any], *, title: str, chosen: str) -> Table:
-    """Members, then ensembles, with their intervals."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for _, heading in SHOWN_SCORES:
-        table.add_column(heading, justify="left", no_wrap=True)
+def score_table(scores: Mapping[str, Any], *, chosen: str) -> Table:
+    """Members, then ensembles, with their intervals; macro F1 only where the terminal is wide enough for it."""
+    shown = [pair for pair in SHOWN_SCORES if pair[0] != "macro_f1" or out.width >= 105]
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    for _, heading in shown:
+        table.add_column(heading, no_wrap=True)
     for name in [*(n for n in scores if n not in ENSEMBLE_NAMES), *(n for n in scores if n in ENSEMBLE_NAMES)]:
-        label = f"ensemble: {name}" if name in ENSEMBLE_NAMES else name
-        style = "bold" if name == chosen else ""
-        table.add_row(label + (" ←" if name == chosen else ""), *[interval(scores[name]["scores"].get(key)) for key, _ in SHOWN_SCORES], style=style)
+        label = ("» " if name in ENSEMBLE_NAMES else "") + name + (" ←" if name == chosen else "")
+        table.add_row(label, *[interval(scores[name]["scores"].get(key)) for key, _ in shown], style="bold" if name == chosen else "")
     return table
 
 

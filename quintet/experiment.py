@@ -236,7 +236,14 @@ def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClas
     used = table.frame[table.frame["id"].astype(str).isin(set(material.ids))]
     folder.write_frame("features.parquet", used)
     folder.write_frame("failures.parquet", table.failures.reset_index(drop=True))
-    folder.write_json("fusion.json", {"chosen": ensemble.rule_, "rules": {rule: fusion.to_json() for rule, fusion in ensemble.fusions_.items()}})
+    folder.write_json(
+        "fusion.json",
+        {
+            "chosen": ensemble.rule_,
+            "comparison": ensemble.comparison_._asdict(),
+            "rules": {rule: fusion.to_json() for rule, fusion in ensemble.fusions_.items()},
+        },
+    )
     folder.write_json("scores.json", scores)
     store = material.spectrograms
     folder.seal(

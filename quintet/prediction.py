@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.audio.decode import probe
+from quintet.audio.probe import probed_duration_s
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import Manifest
 from quintet.ensemble.bundle import load_model
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.errors import AlignmentError, ArtefactError, AudioError, DatasetError
+from quintet.errors import AlignmentError, ArtefactError, DatasetError
 from quintet.features.extraction import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
 
+FEW = 4  # so many clips are described in this process: a worker's start would cost more than it saves
 LONG = 1.5  # a file longer than this many training clips is cut into segments
 
 
@@ -73,7 +74,7 @@ def predict_files(
     with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
         spectrograms = Path(scratch) / "spectrograms" if networks else None
         target = Path(scratch) / "features.parquet"
-        extract(manifest, target, parameters=parameters, spectrograms=spectrograms, n_jobs=n_jobs, progress=progress)
+        extract(manifest, target, parameters=parameters, spectrograms=spectrograms, n_jobs=0 if len(manifest) <= FEW else n_jobs, progress=progress)
         table = read_feature_table(target)
         store = SpectrogramStore(spectrograms) if spectrograms is not None and len(table.meta) else None
         probabilities = _probabilities(ensemble, table, store)
@@ -159,10 +160,7 @@ def _windows(file: Path, segment_s: float | None) -> list[tuple[float, float]]:
     whole = [(0.0, float("nan"))]
     if not segment_s:
         return whole
-    try:
-        duration = probe(file).duration_s
-    except AudioError:
-        return whole  # extraction reports it
+    duration = probed_duration_s(file)  # None: extraction says why
     if duration is None or duration <= LONG * segment_s:
         return whole
     starts = [k * segment_s for k in range(int(duration // segment_s))]

@@ -46,7 +46,7 @@ class TrainSettings(Stage):
 
     members: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    rules: tuple[str, ...] = ("mean", "geometric", "weighted")
+    rules: tuple[str, ...] = ("mean", "geometric", "weighted", "greedy", "stacked")
     rule: str = "auto"
     protocol: Protocol = "auto"
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from quintet.datasets import load_source
 from quintet.datasets.manifest import Manifest
+from quintet.errors import DatasetError
 from quintet.features.parameters import FeatureParameters
 
 if TYPE_CHECKING:
@@ -35,6 +36,21 @@ def extract(source: str | Path | Manifest, output: str | Path, *, parameters: Fe
 
     manifest = source if isinstance(source, Manifest) else load_source(source)
     return extract_clips(manifest, Path(output), parameters=parameters or FeatureParameters(), **options)
+
+
+def write_published(table: str | Path, output: str | Path) -> None:
+    """A feature table under its paper's own column names, for programs that expect those: `.csv` or `.parquet`."""
+    from quintet.features.catalogue import published_names
+    from quintet.features.table import read_feature_table
+
+    made = read_feature_table(table)
+    if made.parameters is None:
+        raise DatasetError(f"Published names are known for tables that quintet made. {table} was not.")
+    frame = made.frame.rename(columns=published_names(made.parameters.feature_set))
+    if Path(output).suffix.lower() == ".csv":
+        frame.to_csv(output, index=False)
+    else:
+        frame.to_parquet(output, index=False)
 
 
 def train(features: str | Path | FeatureTable, output: str | Path, **options: Any) -> TrainingResult:

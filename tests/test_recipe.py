@@ -32,7 +32,7 @@ def test_data_can_be_replaced(tmp_path: Path) -> None:
         ('name = "a"\n[data]\nsource = "demo"\n[training]\n', r"unknown key 'training' \(did you mean 'train'\?\)"),
         ('name = "a"\n[data]\nsource = "demo"\n[train]\nfolds = 1\n', r"'train\.folds': .*greater than or equal to 2"),
         ('name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm", "svm"]\n', r"Members must differ"),
-        ('name = "a"\n[data]\nsource = "demo"\n[train]\nrule = "stacked"\n', r"must be 'auto' or one of the rules"),
+        ('name = "a"\n[data]\nsource = "demo"\n[train]\nrule = "median"\n', r"must be 'auto' or one of the rules"),
         ('name = "a"\n[data]\nsource = "demo"\n[train.settings.lstm]\nx = 1\n', r"Settings must be for members that take part"),
         ('name = "a"\n', r"'data': Field required"),
         ("name = ", r"A recipe must be TOML"),

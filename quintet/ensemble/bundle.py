@@ -1,0 +1,214 @@
+"""The trained ensemble on disk: a folder without pickles, hashed, versioned, refusing what it does not know.
+
+The layout is drawn in docs/architecture.md ("The model folder"). While training runs, finished folds lie under `work/`;
+`seal` removes them and writes `bundle.json` with a digest of every file, which `load_model` checks before it reads anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quintet.classifiers.storage import load_member, save_member
+from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.crossfit import FoldResult
+from quintet.ensemble.fusion import Fusion
+from quintet.errors import ArtefactError
+
+SCHEMA_VERSION = 1
+BUNDLE = "bundle.json"
+OUR_FOLDERS = ("work", "members", "history", "predictions")
+OUR_FILES = (BUNDLE, "config.json", "environment.json", "split.parquet", "failures.parquet", "features.parquet", "fusion.json", "scores.json")
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_of(content: Any) -> str:
+    """16 hex digits of the canonical JSON of `content`.
+
+    Example:
+        >>> hash_of({"a": 1, "b": 2}) == hash_of({"b": 2, "a": 1})
+        True
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+class ModelFolder:
+    """Reads and writes the files of one model folder.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether training has finished here."""
+        return (self.path / BUNDLE).is_file()
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write `content` as indented JSON."""
+        write_atomically(self.path / name, (json.dumps(content, indent=2, default=str, allow_nan=False) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of the folder.
+
+        Raises:
+            ArtefactError: if the file is missing or is not JSON.
+        """
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ArtefactError(f"A model folder must hold {name}. {self.path} does not: is it a folder made by `quintet train`?") from None
+        except json.JSONDecodeError as error:
+            raise ArtefactError(f"{self.path / name} must be JSON ({error}). It is damaged: train again, or restore it from a copy.") from None
+
+    def write_frame(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a table as parquet."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.tmp")
+        frame.to_parquet(temporary, index=False)
+        os.replace(temporary, target)
+
+    def read_frame(self, name: str) -> pd.DataFrame:
+        """A parquet table of the folder."""
+        if not (self.path / name).is_file():
+            raise ArtefactError(f"A model folder must hold {name}. {self.path} does not.")
+        return pd.read_parquet(self.path / name)
+
+    def clear(self) -> None:
+        """Remove what a training run writes here, and nothing else."""
+        for name in (*OUR_FOLDERS, *OUR_FILES):
+            target = self.path / name
+            if target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+
+    def seal(self, description: Mapping[str, Any]) -> None:
+        """Remove the working files and write `bundle.json` with the digest of every file."""
+        shutil.rmtree(self.path / "work", ignore_errors=True)
+        ours = [p for name in OUR_FOLDERS for p in (self.path / name).rglob("*")] + [self.path / name for name in OUR_FILES]
+        files = {p.relative_to(self.path).as_posix(): digest_of(p) for p in sorted(ours) if p.is_file() and p.name != BUNDLE}
+        self.write_json(BUNDLE, {"schema_version": SCHEMA_VERSION, **description, "files": files})
+
+    def verify(self) -> dict[str, Any]:
+        """The content of `bundle.json`, after every file's digest has been checked.
+
+        Raises:
+            ArtefactError: if training has not finished here, the version is unknown, or a file is missing or changed.
+        """
+        if not self.path.is_dir():
+            raise ArtefactError(f"A model must be a folder made by `quintet train`. There is no folder {self.path}.")
+        if not self.sealed:
+            raise ArtefactError(f"{self.path} holds no finished model ({BUNDLE} is missing). Finish it with `quintet train … --resume`.")
+        bundle: dict[str, Any] = self.read_json(BUNDLE)
+        if bundle.get("schema_version") != SCHEMA_VERSION:
+            raise ArtefactError(
+                f"This version of quintet reads model folders of schema {SCHEMA_VERSION}. {self.path} has {bundle.get('schema_version')}: "
+                "use the quintet version named in its environment.json, or train again."
+            )
+        for name, digest in bundle["files"].items():
+            file = self.path / name
+            if not file.is_file():
+                raise ArtefactError(f"The model folder must be complete. {file} is missing: restore it from a copy, or train again.")
+            if digest_of(file) != digest:
+                raise ArtefactError(f"A file of the model must be as it was written. {file} has changed since: restore it, or train again.")
+        return bundle
+
+
+class FoldFiles:
+    """The fold cache on disk: `work/MEMBER/fold-K.npz` and, at the end, `members/MEMBER/`."""
+
+    def __init__(self, folder: ModelFolder) -> None:
+        self.root = folder.path / "work"
+        self.members = folder.path / "members"
+
+    def load(self, member: str, fold: int) -> FoldResult | None:
+        """A finished fold, or None."""
+        file = self.root / member / f"fold-{fold}.npz"
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as kept:
+            return FoldResult(kept["probabilities"], json.loads(str(kept["history"])), float(kept["seconds"]))
+
+    def save(self, member: str, fold: int, result: FoldResult) -> None:
+        """Keep a finished fold; its epochs' checkpoint is not needed any more."""
+        folder = self.root / member
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".fold-{fold}.tmp.npz"
+        np.savez(temporary, probabilities=result.probabilities, history=json.dumps(result.history, default=float), seconds=result.seconds)
+        os.replace(temporary, folder / f"fold-{fold}.npz")
+        shutil.rmtree(self.checkpoint(member, fold), ignore_errors=True)
+
+    def checkpoint(self, member: str, fold: int) -> Path:
+        """Where a network keeps its state after each epoch."""
+        return self.root / member / f"checkpoint-{fold}"
+
+    def load_member(self, member: str) -> Any | None:
+        """The member fitted on the whole training part, or None."""
+        if not (self.members / member / ".complete").is_file():
+            return None
+        return load_member(self.members / member)
+
+    def save_member(self, member: str, estimator: Any) -> None:
+        """Keep the member fitted on the whole training part."""
+        folder = self.members / member
+        shutil.rmtree(folder, ignore_errors=True)
+        save_member(estimator, folder)
+        (folder / ".complete").write_bytes(b"")
+
+
+def load_model(path: str | Path) -> EnsembleClassifier:
+    """The trained ensemble of a model folder, ready to predict.
+
+    Args:
+        path: a folder made by `quintet train`.
+
+    Returns:
+        A fitted `EnsembleClassifier`; `bundle_` holds the content of `bundle.json` (feature parameters, hashes, classes).
+
+    Raises:
+        ArtefactError: if the folder is unfinished, damaged, or of another version.
+    """
+    folder = ModelFolder(path)
+    bundle = folder.verify()
+    config, fusion = folder.read_json("config.json"), folder.read_json("fusion.json")
+    settings = config["train"]
+    ensemble = EnsembleClassifier(
+        members=tuple(bundle["members"]),
+        rule=bundle["rule"],
+        rules=tuple(fusion["rules"]),
+        n_splits=settings["folds"],
+        settings=settings["settings"],
+        seed=settings["seed"],
+    )
+    ensemble.classes_ = np.asarray(bundle["classes"], dtype=object)
+    ensemble.members_ = {name: load_member(folder.path / "members" / name) for name in bundle["members"]}
+    ensemble.fusions_ = {rule: Fusion.from_json(content) for rule, content in fusion["rules"].items()}
+    ensemble.rule_ = bundle["rule"]
+    ensemble.bundle_ = bundle
+    return ensemble

@@ -1,0 +1,199 @@
+"""The ensemble as a scikit-learn estimator: members fitted side by side, joined by weights learnt out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from quintet.classifiers.registry import model
+from quintet.datasets.splits import grouped_folds
+from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities
+from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion
+from quintet.errors import ConfigError
+
+TABLE_MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")
+DEFAULT_MEMBERS = (*TABLE_MEMBERS, "vgg_small")
+DEFAULT_RULES = tuple(RULES)
+
+
+class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Several unlike members and one fused verdict.
+
+    `fit` predicts every row out of fold with every member (folds grouped and stratified), learns the fusion rules on those
+    predictions, chooses one of them (log loss under nested grouped folds; the plain mean unless another is clearly better),
+    and then fits every member on all rows.
+
+    Args:
+        members: names from `quintet.classifiers.registry.MODELS`.
+        rule: the fusion used by `predict_proba`: one of `rules`, or `"auto"` to choose on the training rows.
+        rules: the fusion rules to fit (`quintet.ensemble.fusion.RULES`).
+        n_splits: number of folds.
+        settings: member name → keyword arguments for that member.
+        seed: fixes folds, members and fusion.
+
+    Attributes:
+        classes_: `(k,)` class names, sorted (for label sets: tag names).
+        members_: name → estimator fitted on all rows.
+        fusions_: rule → `Fusion`.
+        rule_: the rule in use; `comparison_`: how the rules did on held-out groups of the training rows.
+        oof_: member or rule name → `(n, k)` out-of-fold probabilities. A rule's weights for a fold are learnt on the others.
+        folds_: member → one `FoldResult` per fold.
+
+    Raises:
+        ConfigError: if no member is given, a name is unknown, or a spectrogram member has no spectrograms.
+        SplitLeakError: if a group stands on both sides of a fold.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> y = np.repeat(["jazz", "rock"], 30)
+        >>> X = rng.normal(size=(60, 3)) + 3 * (y == "rock")[:, None]
+        >>> ensemble = EnsembleClassifier(members=("logistic_regression",), n_splits=3).fit(X, y)
+        >>> ensemble.predict(X[:1])[0], ensemble.classes_.tolist()
+        (np.str_('jazz'), ['jazz', 'rock'])
+    """
+
+    def __init__(
+        self,
+        members: Sequence[str] = TABLE_MEMBERS,
+        *,
+        rule: str = "auto",
+        rules: Sequence[str] = DEFAULT_RULES,
+        n_splits: int = 5,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.members = members
+        self.rule = rule
+        self.rules = rules
+        self.n_splits = n_splits
+        self.settings = settings
+        self.seed = seed
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        spectrograms: Any = None,
+        classes: Sequence[str] | None = None,
+        folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]] | None = None,
+        cache: FoldCache | None = None,
+        listener: Listener | None = None,
+    ) -> Self:
+        """Fit members and fusion.
+
+        Args:
+            X: feature table `(n, d)`, DataFrame or array; `None` where only spectrogram members take part.
+            y: labels `(n,)`, or a 0/1 indicator `(n, k)` for label sets (then `classes` names its columns).
+            groups: `(n,)`; rows of one group never stand on both sides of a fold. Default: every row its own group.
+            spectrograms: n log-mel arrays, for spectrogram members.
+            folds: (train, held-out) position arrays instead of `n_splits` new ones.
+            cache: keeps finished folds.
+            listener: called with a `TrainingEvent` as things happen.
+        """
+        inputs = Inputs(_as_table(X), spectrograms)
+        target, self.classes_ = self._target(y, classes)
+        group_array = np.arange(len(target)) if groups is None else np.asarray(groups)
+        self.n_features_in_ = 0 if inputs.table is None else inputs.table.shape[1]
+        self._check_names()
+        folds = folds if folds is not None else grouped_folds(target, group_array, n_splits=self.n_splits, seed=self.seed)
+        self._fit_members(inputs, target, group_array, folds, cache, listener)
+        self._fit_fusions(target, group_array, folds)
+        return self
+
+    def _target(self, y: ArrayLike, classes: Sequence[str] | None) -> tuple[NDArray[Any], NDArray[Any]]:
+        target = np.asarray(y)
+        if target.ndim == 2:
+            if classes is None or len(classes) != target.shape[1]:
+                raise ConfigError(f"Label sets need one class name per column. Received {target.shape[1]} columns and classes={classes}.")
+            return target, np.asarray(classes, dtype=object)
+        return target, np.unique(target)
+
+    def _check_names(self) -> None:
+        if not self.members:
+            raise ConfigError("An ensemble must have at least one member. Received none.")
+        for name in self.members:
+            model(name)
+        if stray := sorted(set(self.settings or {}) - set(self.members)):
+            raise ConfigError(f"Settings must be for members that take part ({', '.join(self.members)}). Received settings for: {', '.join(stray)}.")
+        if self.rule != "auto" and self.rule not in self.rules:
+            raise ConfigError(f"The rule must be 'auto' or one of: {', '.join(self.rules)}. Received '{self.rule}'.")
+
+    def _fit_members(
+        self, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any], cache: FoldCache | None, listener: Listener | None
+    ) -> None:
+        self.members_: dict[str, Any] = {}
+        self.oof_: dict[str, NDArray[np.float64]] = {}
+        self.folds_: dict[str, list[FoldResult]] = {}
+        for name in self.members:
+            trainer = Trainer(name, dict((self.settings or {}).get(name, {})), self.seed, cache, listener, len(folds))
+            self.oof_[name], self.folds_[name] = trainer.out_of_fold(inputs, y, groups, folds, self.classes_)
+            self.members_[name] = _fitted_on_all(trainer, inputs, y, groups, cache)
+
+    def _fit_fusions(self, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
+        stack = np.stack([self.oof_[name] for name in self.members])
+        common = {"classes": tuple(str(c) for c in self.classes_), "members": tuple(self.members), "seed": self.seed}
+        self.fusions_: dict[str, Fusion] = {}
+        for rule in self.rules:
+            self.oof_[rule] = np.full(stack.shape[1:], np.nan)
+            for train, held_out in folds:  # the weights that judge a row were learnt without it and without its group
+                self.oof_[rule][held_out] = fit_fusion(rule, stack[:, train], y[train], groups[train], **common).apply(stack[:, held_out])
+            self.fusions_[rule] = fit_fusion(rule, stack, y, groups, **common)
+        self.comparison_ = compare_rules(stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), **common)
+        self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
+
+    def member_probabilities(self, X: Any = None, spectrograms: Any = None) -> dict[str, NDArray[np.float64]]:
+        """Member name → `(n, k)` probabilities."""
+        check_is_fitted(self, "members_")
+        inputs = Inputs(_as_table(X), spectrograms)
+        multilabel = self.multilabel_
+        return {n: member_probabilities(m, inputs.of(model(n).input), self.classes_, multilabel=multilabel) for n, m in self.members_.items()}
+
+    @property
+    def multilabel_(self) -> bool:
+        """Whether clips carry label sets."""
+        return bool(getattr(next(iter(self.fusions_.values())), "multilabel", False))
+
+    def fuse(self, members: Mapping[str, NDArray[np.float64]], rule: str | None = None) -> NDArray[np.float64]:
+        """The members' probabilities joined by `rule` (default: the chosen one)."""
+        return self.fusions_[rule or self.rule_].apply(np.stack([members[name] for name in self.members_]))
+
+    def predict_proba(self, X: Any = None, spectrograms: Any = None) -> NDArray[np.float64]:
+        """Fused probabilities, shape `(n, k)`, columns in the order of `classes_`."""
+        return self.fuse(self.member_probabilities(X, spectrograms))
+
+    def predict(self, X: Any = None, spectrograms: Any = None) -> NDArray[Any]:
+        """The most probable class per row, shape `(n,)`; for label sets a 0/1 array `(n, k)` of tags at 0.5 or more."""
+        probabilities = self.predict_proba(X, spectrograms)
+        if self.multilabel_:
+            return (probabilities >= 0.5).astype(int)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+
+def _as_table(X: Any) -> pd.DataFrame | None:
+    if X is None or isinstance(X, pd.DataFrame):
+        return X
+    values = np.asarray(X)
+    if values.ndim != 2:
+        raise ConfigError(f"A feature table must have shape (n, d). Received {values.shape}.")
+    return pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])])
+
+
+def _fitted_on_all(trainer: Trainer, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], cache: FoldCache | None) -> Any:
+    load = getattr(cache, "load_member", None)
+    if load is not None and (kept := load(trainer.member)) is not None:
+        trainer.tell("reused", FINAL_FIT)
+        return kept
+    estimator = trainer.fit(inputs, y, groups)
+    save = getattr(cache, "save_member", None)
+    if save is not None:
+        save(trainer.member, estimator)
+    return estimator

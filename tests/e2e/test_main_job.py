@@ -1,0 +1,228 @@
+"""The four commands as a new user types them, on a small folder of synthesised sound."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+import quintet
+from quintet.cli import app
+from quintet.errors import QuintetError
+
+RATE = 22050
+FAST = ["--set", "random_forest.n_estimators=30", "--set", "xgboost.n_estimators=20", "--resamples", "50", "--folds", "3"]
+
+
+def tone(frequency: float, seed: int, *, noise: float) -> np.ndarray:
+    """Two seconds of a decaying tone with overtones in noise."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(2 * RATE) / RATE
+    wave = sum(np.sin(2 * np.pi * frequency * k * t + rng.uniform(0, 6)) / k for k in (1, 2, 3))
+    return (0.2 * wave * np.exp(-t * rng.uniform(0.2, 1.5)) + noise * rng.normal(size=t.size)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of twelve clips by six artists, two broken files and a text."""
+    root = tmp_path_factory.mktemp("music")
+    for k, (label, base) in enumerate((("flute", 900.0), ("tuba", 90.0))):
+        (root / label).mkdir()
+        for i in range(12):
+            name = root / label / f"artist{k}{i // 2}_{i:02d}.wav"
+            soundfile.write(name, tone(base * (1 + 0.05 * i), 100 * k + i, noise=0.02 + 0.01 * (i % 3)), RATE)
+    (root / "tuba" / "broken.wav").write_text("this is not audio")
+    (root / "tuba" / "empty.mp3").write_bytes(b"")
+    return root
+
+
+def call(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit | QuintetError):
+        raise result.exception
+    assert (result.exit_code == 0) == (code == 0), result.output + str(result.exception)
+    return result
+
+
+@pytest.fixture(scope="module")
+def run(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Extracted, trained and reported once for this module."""
+    folder = tmp_path_factory.mktemp("run")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    call("extract", music, "-o", folder / "features.parquet", "--features", "bahuleyan2018", "--group-by", r"/(artist\d+)_")
+    members = "logistic_regression,random_forest,xgboost,svm"
+    call("train", folder / "features.parquet", "-o", folder / "model", "--members", members, *FAST)
+    call("report", folder / "model", "-o", folder / "report")
+    return folder
+
+
+def test_extract_keeps_a_row_for_every_clip_and_a_reason_for_every_failure(run: Path) -> None:
+    table = quintet.read_feature_table(run / "features.parquet")
+    assert len(table.features) == 24
+    assert table.features.shape[1] == 97
+    assert set(table.failures["id"]) == {"tuba/broken.wav", "tuba/empty.mp3"}
+    assert table.failures["reason"].str.len().min() > 10
+
+
+def test_no_group_is_heard_on_both_sides(run: Path) -> None:
+    split = pd.read_parquet(run / "model" / "split.parquet")
+    train, test = (set(split.loc[split["part"] == part, "group"]) for part in ("train", "test"))
+    assert train
+    assert test
+    assert not train & test
+
+
+def test_scores_say_on_how_many_clips_and_with_which_interval(run: Path) -> None:
+    scores = json.loads((run / "model" / "scores.json").read_text())
+    for part in ("oof", "test"):
+        for name in ("logistic_regression", "random_forest", "xgboost", "svm", "mean", "weighted"):
+            judged = scores[part][name]
+            accuracy = judged["scores"]["accuracy"]
+            assert judged["n"] > judged["n_groups"] > 0
+            assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    assert scores["oof"]["mean"]["scores"]["macro_auc"]["value"] > 0.9
+
+
+def test_saved_predictions_give_the_saved_scores(run: Path) -> None:
+    predictions = quintet.read_predictions(run / "model" / "predictions" / "oof" / "svm.parquet")
+    chosen = np.asarray(predictions.classes)[predictions.probabilities.argmax(axis=1)]
+    saved = json.loads((run / "model" / "scores.json").read_text())["oof"]["svm"]["scores"]["accuracy"]["value"]
+    assert np.mean(chosen == predictions.labels) == pytest.approx(saved, abs=1e-12)
+
+
+def test_the_report_is_one_page_without_any_outside_reference(run: Path) -> None:
+    page = (run / "report" / "index.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+    assert "@import" not in page
+
+
+def test_predict_agrees_with_the_model_on_files_it_was_given(run: Path, music: Path) -> None:
+    files = sorted((music / "flute").glob("*.wav"))[:2]
+    result = quintet.predict(run / "model", files)
+    ensemble = quintet.load_model(run / "model")
+    table = quintet.read_feature_table(run / "features.parquet")
+    expected = ensemble.predict_proba(table.features.loc[[f"flute/{f.name}" for f in files]])
+    assert np.allclose(result.frame[[f"probability.{c}" for c in result.classes]], expected, atol=1e-9)
+
+
+def test_predict_reports_the_bad_file_and_predicts_the_others(run: Path, music: Path) -> None:
+    good, bad = music / "tuba" / "artist10_00.wav", music / "tuba" / "broken.wav"
+    result = call("predict", run / "model", good, bad, music / "nowhere.wav", "--format", "csv", "--quiet", code=1)
+    rows = result.stdout.strip().splitlines()
+    assert len(rows) == 2
+    assert rows[0].startswith("file,verdict,confidence")
+    assert "broken.wav" in result.stderr
+    assert "nowhere.wav" in result.stderr
+
+
+def test_long_files_are_heard_in_segments(run: Path, music: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.wav"
+    soundfile.write(long, np.concatenate([tone(900, seed, noise=0.02) for seed in range(4)]), RATE)
+    result = quintet.predict(run / "model", [long])
+    assert result.frame["segments"].tolist() == [4]
+    columns = [f"probability.{c}" for c in result.classes]
+    assert np.allclose(result.frame[columns].to_numpy()[0], result.segments[columns].to_numpy().mean(axis=0))
+    assert quintet.predict(run / "model", [long], segment_s=0).frame["segments"].tolist() == [1]
+
+
+def test_json_pipes(run: Path, music: Path) -> None:
+    result = call("predict", run / "model", music / "flute" / "artist00_00.wav", "--format", "json", "--quiet")
+    row = json.loads(result.stdout)[0]
+    assert row["verdict"] in {"flute", "tuba"}
+    assert row["probability.flute"] + row["probability.tuba"] == pytest.approx(1)
+
+
+def test_a_second_training_needs_permission_and_the_same_seed_gives_the_same_numbers(run: Path, tmp_path: Path) -> None:
+    arguments = ["train", run / "features.parquet", "--members", "logistic_regression,random_forest", *FAST]
+    call(*arguments, "-o", tmp_path / "a")
+    refused = call(*arguments, "-o", tmp_path / "a", code=1)
+    assert "must not exist yet" in str(refused.exception)
+    call(*arguments, "-o", tmp_path / "b")
+    for part in ("oof", "test"):
+        a, b = (pd.read_parquet(tmp_path / name / "predictions" / part / "random_forest.parquet") for name in "ab")
+        pd.testing.assert_frame_equal(a, b)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(run: Path, tmp_path: Path) -> None:
+    from quintet.ensemble.crossfit import TrainingEvent
+    from quintet.recipe import TrainSettings
+
+    settings = TrainSettings(members=("logistic_regression", "svm"), folds=3, resamples=50)
+    table = quintet.read_feature_table(run / "features.parquet")
+    whole = quintet.train(table, tmp_path / "whole", settings=settings)
+
+    def stop_at_svm(event: TrainingEvent) -> None:
+        if event.member == "svm" and event.fold == 1 and event.kind == "start":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quintet.train(table, tmp_path / "cut", settings=settings, listener=stop_at_svm)
+    started: list[tuple[str, int]] = []
+    resumed = quintet.train(
+        table, tmp_path / "cut", settings=settings, resume=True, listener=lambda e: started.append((e.member, e.fold)) if e.kind == "start" else None
+    )
+    assert started == [("svm", 1), ("svm", 2), ("svm", -1)]
+    assert resumed.scores == whole.scores
+    with pytest.raises(QuintetError, match="begun with another"):
+        quintet.train(table, tmp_path / "cut", settings=settings.model_copy(update={"seed": 1}), resume=True)
+
+
+def test_a_damaged_model_is_refused(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(run / "model", copy)
+    (copy / "fusion.json").write_text((copy / "fusion.json").read_text().replace("mean", "maen", 1))
+    with pytest.raises(QuintetError, match="has changed since"):
+        quintet.load_model(copy)
+
+
+def test_features_of_another_making_are_refused(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(run / "model", copy)
+    bundle = json.loads((copy / "bundle.json").read_text())
+    bundle["feature_hash"] = "0" * 16
+    (copy / "bundle.json").write_text(json.dumps(bundle))
+    with pytest.raises(QuintetError, match="Features must be those of the training"):
+        quintet.predict(copy, [run / "features.parquet"])
+
+
+def test_a_table_from_elsewhere_trains_and_predicts(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["blues", "metal"], 20)
+    frame = pd.DataFrame({"file_name": [f"{label}.{i:03d}.wav" for i, label in enumerate(labels)]})
+    frame[["a", "b", "c"]] = rng.normal(size=(40, 3)) + 2 * (labels == "metal")[:, None]
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    options = ["--id-column", "file_name", "--label-from", r"^([a-z]+)\."]
+    call("train", tmp_path / "table.csv", "-o", tmp_path / "model", *options, *FAST)
+    result = call("predict", tmp_path / "model", "--table", tmp_path / "table.csv", "--id-column", "file_name", "--format", "csv", "-q")
+    assert len(result.stdout.strip().splitlines()) == 41
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["extract", "nowhere", "-o", "x.parquet"], "does not exist"),
+        (["train", "nowhere.parquet", "-o", "m"], "There is no file"),
+        (["report", "nowhere", "-o", "r"], "There is no folder"),
+        (["extract", ".", "-o", "x.parquet", "--features", "fulll"], "full"),
+        (["extract", ".", "-o", "x.parquet", "--set", "n_fft"], "name=value"),
+    ],
+)
+def test_mistakes_are_answered_with_a_sentence(arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, QuintetError)
+    assert message in str(result.exception)
+
+
+def test_usage_faults_exit_with_two(run: Path) -> None:
+    assert CliRunner().invoke(app, ["predict", str(run / "model")]).exit_code == 2
+    assert CliRunner().invoke(app, ["predict", str(run / "model"), "x.wav", "--format", "xml"]).exit_code == 2
