@@ -161,7 +161,7 @@ def fit_fusion(
 ) -> Fusion:
     """A rule with what it learns from out-of-fold predictions.
 
-    Parameters:
+    Args:
         rule: a name of `RULES`.
         stack: (M, n, K) out-of-fold probabilities, of rows that their model has not seen. Weights learnt on others praise the member that overfits.
         y: (n,) labels, each one of `classes`; an indicator matrix (n, K), or sets `rock;live` with `multilabel=True`.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from quintet.errors import ArtefactError, ConfigError, DatasetError
 
@@ -24,17 +25,17 @@ BATCH_ROWS = 65_536
 class PredictionTable:
     """The columns of a file: `keys` (those of `clip_id, label, labels, group` that are there), `classes` and `probabilities` (n, K)."""
 
-    keys: pd.DataFrame
+    keys: dict[str, NDArray[Any]]
     classes: tuple[str, ...]
-    probabilities: np.ndarray[Any, Any]
-
-    def key(self, name: str) -> np.ndarray[Any, Any] | None:
-        """(n,) object, None where a cell is missing; None where there is no such column."""
-        return self.keys[name].to_numpy(dtype=object) if name in self.keys.columns else None
+    probabilities: NDArray[Any]
 
 
-def read_table(path: Path) -> PredictionTable:
+def read_table(path: Path, *, keys: bool = True, probabilities: bool = True) -> PredictionTable:
     """The columns of a `.csv` file, or of a parquet file under any other name; float32 where all columns are, else float64.
+
+    Args:
+        keys: False: leave `keys` empty.
+        probabilities: False: leave `probabilities` with no rows. The two halves of a large file can so be read at different times.
 
     Raises:
         ArtefactError: the file is missing or is neither parquet nor CSV.
@@ -43,7 +44,10 @@ def read_table(path: Path) -> PredictionTable:
     if not path.is_file():
         raise ArtefactError(f"A file of predictions must exist. There is none at '{path}'. Check the name.")
     try:
-        return _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
+        if path.suffix.lower() == ".csv":
+            return _read_csv(path)
+        with pq.ParquetFile(path) as file:
+            return _read_parquet(path, file, keys=keys, probabilities=probabilities)
     except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArtefactError(f"'{path}' must be a parquet or CSV file. It cannot be read: {error}. Write it again.") from error
 
@@ -62,31 +66,38 @@ def write_table(table: PredictionTable, path: Path) -> None:
     unfinished.replace(path)
 
 
-def _read_parquet(path: Path) -> PredictionTable:
-    with pq.ParquetFile(path) as file:
-        schema, n = file.schema_arrow, file.metadata.num_rows
-        keys, columns = _columns(path, schema.names)
-        types = [schema.field(name).type for name in columns]
-        if not all(pa.types.is_floating(kind) or pa.types.is_integer(kind) for kind in types):
-            raise DatasetError(f"{path}: the probability columns must be numbers. Received {sorted({str(kind) for kind in types})}. Convert them.")
-        values = np.empty((n, len(columns)), dtype=np.float32 if all(kind == pa.float32() for kind in types) else np.float64)
-        frame = file.read(columns=keys).to_pandas()
-        start = 0
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-            for k, name in enumerate(columns):
-                values[start : start + batch.num_rows, k] = batch.column(name).to_numpy(zero_copy_only=False)
-            start += batch.num_rows
-    return PredictionTable(frame, _classes(columns), values)
+def _read_parquet(path: Path, file: pq.ParquetFile, *, keys: bool, probabilities: bool) -> PredictionTable:
+    schema = file.schema_arrow
+    names, columns = _columns(path, schema.names)
+    types = [schema.field(name).type for name in columns]
+    if not all(pa.types.is_floating(kind) or pa.types.is_integer(kind) for kind in types):
+        raise DatasetError(f"{path}: the probability columns must be numbers. Received {sorted({str(kind) for kind in types})}. Convert them.")
+    n = file.metadata.num_rows if probabilities else 0
+    values = np.empty((n, len(columns)), dtype=np.float32 if all(kind == pa.float32() for kind in types) else np.float64)
+    start = 0
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns) if probabilities else ():
+        for k, name in enumerate(columns):
+            values[start : start + batch.num_rows, k] = batch.column(name).to_numpy(zero_copy_only=False)
+        start += batch.num_rows
+    table = file.read(columns=names) if keys else None
+    return PredictionTable({} if table is None else {name: _texts(table[name]) for name in names}, _classes(columns), values)
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[Any]:
+    """(n,) str or None; a value that repeats (a label, a group) is one object, however many rows have it."""
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    values = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    return np.asarray(values[encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)])
 
 
 def _read_csv(path: Path) -> PredictionTable:
     frame = pd.read_csv(path, dtype=dict.fromkeys(KEYS, str), na_filter=False)  # a genre may be called "None"
-    keys, columns = _columns(path, list(frame.columns))
+    names, columns = _columns(path, list(frame.columns))
     values = np.column_stack([pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64) for name in columns])
-    frame = frame[keys].astype(object)
+    keys = {name: frame[name].to_numpy(dtype=object) for name in names}
     for name in {"label", "group"} & set(keys):  # an empty cell of `labels` is the empty set
-        frame[name] = frame[name].where(frame[name] != "", None)
-    return PredictionTable(frame, _classes(columns), values)
+        keys[name] = np.array([value or None for value in keys[name]], dtype=object)
+    return PredictionTable(keys, _classes(columns), values)
 
 
 def _columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -104,7 +115,7 @@ def _classes(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _arrow(table: PredictionTable) -> pa.Table:
-    columns: dict[str, Any] = {name: pa.array(table.key(name), pa.string()) for name in table.keys.columns}
+    columns: dict[str, Any] = {name: pa.array(values, pa.string()) for name, values in table.keys.items()}
     for k, name in enumerate(table.classes):
         columns[PREFIX + name] = pa.array(np.ascontiguousarray(table.probabilities[:, k]))
     return pa.table(columns).replace_schema_metadata({"quintet.predictions": SCHEMA_VERSION})

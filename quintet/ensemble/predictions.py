@@ -25,7 +25,7 @@ SUM_TOLERANCE = 0.01  # a table printed with three decimals and ten classes stil
 class Predictions:
     """The probabilities that one model gives to each class of each clip.
 
-    Parameters:
+    Args:
         clip_ids: (n,) str, unique.
         classes: (K,) str, unique, in the order of the columns.
         probabilities: (n, K) float32 or float64 in [0, 1]; rows sum to 1 within 0.01 unless `multilabel`.
@@ -59,7 +59,7 @@ class Predictions:
             column = None if column is None else _strings(column)
             object.__setattr__(self, field, None if column is None or (len(column) and not _known(column).any()) else column)
         _check_shapes(self)
-        _check_probabilities(self)
+        _check_probabilities(self.clip_ids, self.classes, self.probabilities, multilabel=self.multilabel)
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -125,7 +125,7 @@ class Predictions:
             columns["labels" if self.multilabel else "label"] = np.full(len(self), None) if self.labels is None else self.labels
         if self.groups is not None:
             columns["group"] = self.groups
-        write_table(PredictionTable(pd.DataFrame(columns, dtype=object), self.classes, self.probabilities), Path(path))
+        write_table(PredictionTable(columns, self.classes, self.probabilities), Path(path))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Aligned(Sequence[Predictions]):
 def align(predictions: Sequence[Predictions], *, intersection: bool = False) -> Aligned:
     """The same clips of several models, joined by clip id in the order of the first; classes in the order of the first.
 
-    Parameters:
+    Args:
         predictions: at least one; labels and groups that one lacks are filled in from the others.
         intersection: leave out the clips that only some have, instead of refusing.
 
@@ -170,7 +170,9 @@ def align(predictions: Sequence[Predictions], *, intersection: bool = False) -> 
         raise AlignmentError("At least one set of predictions must be given. Received none. Name one or more files.")
     first = predictions[0]
     ids, left_out = common_ids([p.clip_ids for p in predictions], intersection=intersection)
-    columns = [class_order(first, p) for p in predictions]
+    columns = [class_order(first.classes, p.classes) for p in predictions]
+    if len({p.multilabel for p in predictions}) > 1:
+        raise AlignmentError("All predictions must be of one kind. Received label sets in one, single labels in another. Fuse them apart.")
     rows = [_in_order(p, ids, order) for p, order in zip(predictions, columns, strict=True)]
     labels = _merge([p.labels for p in rows], ids, "label", sets=first.multilabel)
     groups = _merge([p.groups for p in rows], ids, "group", sets=False)
@@ -198,17 +200,15 @@ def common_ids(ids: Sequence[np.ndarray[Any, Any]], *, intersection: bool) -> tu
     return np.asarray(everywhere, dtype=object), left_out
 
 
-def class_order(first: Predictions, other: Predictions) -> np.ndarray[Any, Any]:
-    """(K,) the columns of `other` in the class order of `first`; AlignmentError where the classes, or the kind of labels, differ."""
-    if first.multilabel != other.multilabel:
-        raise AlignmentError("All predictions must be of one kind. Received label sets in one, single labels in another. Fuse them apart.")
-    extra, lacking = sorted(set(other.classes) - set(first.classes)), sorted(set(first.classes) - set(other.classes))
+def class_order(first: Sequence[str], other: Sequence[str]) -> np.ndarray[Any, Any]:
+    """(K,) the columns of `other` in the class order of `first`; AlignmentError where the sets of classes differ."""
+    extra, lacking = sorted(set(other) - set(first)), sorted(set(first) - set(other))
     if extra or lacking:
         raise AlignmentError(
-            f"All predictions must have the same classes. One file has {len(first.classes)}, another {len(other.classes)}"
+            f"All predictions must have the same classes. One file has {len(first)}, another {len(other)}"
             f"{_named(', lacking', lacking)}{_named(', with also', extra)}. Train the members on the same classes."
         )
-    return np.array([other.classes.index(name) for name in first.classes])
+    return np.array([list(other).index(name) for name in first])
 
 
 def read_predictions(path: str | Path) -> Predictions:
@@ -218,13 +218,33 @@ def read_predictions(path: str | Path) -> Predictions:
         ArtefactError: the file is missing or is neither parquet nor CSV.
         DatasetError: a column is missing, ids repeat, or the probabilities are not probabilities.
     """
-    table = read_table(Path(path))
-    if {"label", "labels"} <= set(table.keys.columns):
-        raise DatasetError(f"{path}: there must be `label` or `labels` (sets), not both. Received both. Drop one.")
-    multilabel = "labels" in table.keys.columns
-    labels, ids = table.key("labels" if multilabel else "label"), np.asarray(table.key("clip_id"))
+    return _predictions(path, read_table(Path(path)))
+
+
+def read_keys(path: str | Path) -> tuple[Predictions, tuple[str, ...]]:
+    """Ids, labels and groups of a file, under one class without a name, and the classes it has: of a large file, what comes before numbers."""
+    table = read_table(Path(path), probabilities=False)
+    ids = np.asarray(table.keys["clip_id"])
+    return _predictions(path, replace(table, classes=("",), probabilities=np.broadcast_to(np.float32(1), (len(ids), 1)))), table.classes
+
+
+def read_probabilities(path: str | Path, keys: Predictions) -> np.ndarray[Any, Any]:
+    """(n, K) the probabilities of a file whose `keys` have been read: the other half of `read_keys`, checked."""
+    table = read_table(Path(path), keys=False)
     try:
-        return Predictions(ids, table.classes, table.probabilities, labels, table.key("group"), multilabel)
+        _check_probabilities(keys.clip_ids, table.classes, table.probabilities, multilabel=keys.multilabel)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from error
+    return table.probabilities
+
+
+def _predictions(path: str | Path, table: PredictionTable) -> Predictions:
+    if {"label", "labels"} <= set(table.keys):
+        raise DatasetError(f"{path}: there must be `label` or `labels` (sets), not both. Received both. Drop one.")
+    multilabel = "labels" in table.keys
+    labels = table.keys.get("labels" if multilabel else "label")
+    try:
+        return Predictions(table.keys["clip_id"], table.classes, table.probabilities, labels, table.keys.get("group"), multilabel)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
 
@@ -246,22 +266,24 @@ def _check_shapes(p: Predictions) -> None:
         raise DatasetError(f"Every clip id must be there once. {_examples(repeated)} are there more than once. Keep one row per clip.")
 
 
-def _check_probabilities(p: Predictions) -> None:
-    for start in range(0, len(p), BATCH_ROWS):
-        block = p.probabilities[start : start + BATCH_ROWS]
-        _refuse_rows(p, start, ~np.isfinite(block).all(axis=1), "be finite", "Drop the clips that could not be predicted.")
-        outside = np.asarray(((block < 0) | (block > 1 + 1e-6)).any(axis=1))
-        _refuse_rows(p, start, outside, "lie in [0, 1]", "Give probabilities, not scores, logits or percentages.")
-        if not p.multilabel:
-            wrong = np.asarray(np.abs(block.sum(axis=1, dtype=np.float64) - 1) > SUM_TOLERANCE)
-            _refuse_rows(p, start, wrong, "sum to 1 in each row", "Give one column per class, or write `labels` if a clip can have several.")
-
-
-def _refuse_rows(p: Predictions, start: int, wrong: np.ndarray[Any, Any], must: str, advice: str) -> None:
-    if wrong.any():
-        row = start + int(np.flatnonzero(wrong)[0])
-        values = ", ".join(f"{name} {value:.4g}" for name, value in zip(p.classes[:6], p.probabilities[row], strict=False))
-        raise DatasetError(f"Probabilities must {must}. {int(wrong.sum())} rows do not, such as '{p.clip_ids[row]}': {values}. {advice}")
+def _check_probabilities(ids: np.ndarray[Any, Any], classes: Sequence[str], values: np.ndarray[Any, Any], *, multilabel: bool) -> None:
+    wrong = np.zeros((3, len(values)), dtype=bool)
+    for start in range(0, len(values), BATCH_ROWS):
+        block, rows = values[start : start + BATCH_ROWS], slice(start, start + BATCH_ROWS)
+        low, high, total = block.min(axis=1), block.max(axis=1), block.sum(axis=1, dtype=np.float64)
+        wrong[0, rows] = ~np.isfinite(low + high)
+        wrong[1, rows] = (low < 0) | (high > 1 + 1e-6)
+        wrong[2, rows] = False if multilabel else np.abs(total - 1) > SUM_TOLERANCE
+    reasons = (
+        ("be finite", "Drop the clips that could not be predicted."),
+        ("lie in [0, 1]", "Give probabilities, not scores, logits or percentages."),
+        ("sum to 1 in each row", "Give one column per class, or write `labels` if a clip can have several."),
+    )
+    for rows_of, (must, advice) in zip(wrong, reasons, strict=True):
+        if rows_of.any():
+            row = int(np.flatnonzero(rows_of)[0])
+            example = ", ".join(f"{name} {value:.4g}" for name, value in zip(classes[:6], values[row], strict=False))
+            raise DatasetError(f"Probabilities must {must}. {int(rows_of.sum())} rows do not, such as '{ids[row]}': {example}. {advice}")
 
 
 def _in_order(p: Predictions, ids: np.ndarray[Any, Any], order: np.ndarray[Any, Any]) -> Predictions:

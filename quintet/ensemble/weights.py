@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 def true_probabilities(stack: NDArray[Any], target: NDArray[Any]) -> Array:
     """(M, N) the probability each member gave to what was the case, at least `FLOOR`.
 
-    Parameters:
+    Args:
         stack: (M, n, K).
         target: (n,) int codes: N = n, p[y]. Or (n, K) bool: N = n·K, p or 1 - p.
     """
@@ -29,7 +29,7 @@ def true_probabilities(stack: NDArray[Any], target: NDArray[Any]) -> Array:
 def convex_weights(likelihood: Array) -> Array:
     """The weights w ≥ 0, Σ w = 1 with the least log loss -mean ln(Σ_m w_m · L_m).
 
-    Parameters:
+    Args:
         likelihood: (M, N), from `true_probabilities`.
 
     Returns:
@@ -84,7 +84,7 @@ def informed(likelihood: Array, constant: Array, codes: NDArray[Any]) -> NDArray
     Beside overconfident members even noise lowers the log loss, because it spreads their probability. A member must therefore be worth something
     beside a constant opinion c: mean(L / c) - 1, the gain of mixing the first of it into c, must exceed `CERTAINTY` standard errors, by group.
 
-    Parameters:
+    Args:
         likelihood: (M, N).
         constant: (N,), from `constant_opinion`.
         codes: (n,) the number of each clip's group; N is a multiple of n.
@@ -112,7 +112,7 @@ def log_linear_pool(stack: NDArray[Any], target: NDArray[Any]) -> tuple[Array, A
 
     Multinomial logistic regression on log-probabilities with M + K parameters; log loss + (|a - 1/M|² + |b|²) / 2n: without data, the geometric mean.
 
-    Parameters:
+    Args:
         stack: (M, n, K).
         target: (n,) int codes or (n, K) bool.
     """

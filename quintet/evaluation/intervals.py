@@ -23,6 +23,7 @@ BLOCK_ELEMENTS = 4_000_000
 @dataclass(frozen=True)
 class Intervals:
     """Intervals of S statistics. `undefined` counts the resamples in which a statistic did not exist; these are left out of its interval.
+    `p_zero` is the two-sided p-value of "it is zero": 1 - the level of the interval that ends there (for differences).
 
     `low` and `high` are NaN where there is nothing to draw from: one group, no resamples, or a statistic that is itself undefined.
     """
@@ -34,6 +35,7 @@ class Intervals:
     n_resamples: int
     level: float
     undefined: NDArray[np.int64]
+    p_zero: NDArray[np.float64]
 
     def describe(self) -> dict[str, Any]:
         """What a reader must know about the intervals, for JSON."""
@@ -59,7 +61,7 @@ def bootstrap(
     t with G - 1 degrees of freedom, times √(G / (G - 1)): with 20 groups a plain percentile interval covers some 92 % where 95 % is promised.
     An interval always holds the value itself.
 
-    Parameters:
+    Args:
         statistic: weights (B, n) → (B, S); NaN where undefined.
         groups: (n,) or None (every clip its own group).
         n: number of clips.
@@ -81,13 +83,14 @@ def bootstrap(
     value = statistic(np.ones((1, n)))[0]
     if n_groups < 2 or n_resamples < 1:
         nothing = np.full(len(value), np.nan)
-        return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64))
+        return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing)
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK_ELEMENTS // max(1, n * width))
     drawn = np.concatenate([statistic(w) for w in _draws(codes, n_groups, n_resamples, rng, rows)])
     left_out = np.concatenate([statistic(w) for w in _jackknife(codes, n_groups, rng, rows)])
-    ends = np.array([_bca(v, d, j, level=level, n_groups=n_groups) for v, d, j in zip(value, drawn.T, left_out.T, strict=True)]).reshape(-1, 2)
-    return Intervals(ends[:, 0], ends[:, 1], "bca bootstrap", n_groups, n_resamples, level, np.isnan(drawn).sum(axis=0))
+    ends = np.array([_bca(v, d, j, level=level, n_groups=n_groups) for v, d, j in zip(value, drawn.T, left_out.T, strict=True)]).reshape(-1, 3)
+    undefined = np.isnan(drawn).sum(axis=0)
+    return Intervals(ends[:, 0], ends[:, 1], "bca bootstrap", n_groups, n_resamples, level, undefined, ends[:, 2])
 
 
 def spread_of_blocks(
@@ -102,7 +105,7 @@ def spread_of_blocks(
 ) -> Intervals:
     """Intervals for data too large to resample: value ± t · sd(blocks) / √J over J random, disjoint blocks of whole groups.
 
-    Parameters:
+    Args:
         statistic: positions of rows → (S,), computed once per block: in all, the work of one evaluation.
         value: (S,) the statistics of all rows.
         n_blocks: J, lowered where there are fewer groups.
@@ -111,7 +114,7 @@ def spread_of_blocks(
     n_blocks = min(n_blocks, n_groups)
     if n_blocks < 2:
         nothing = np.full(len(value), np.nan)
-        return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64))
+        return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing)
     block = np.random.default_rng(seed).permutation(np.arange(n_groups) % n_blocks)[codes]
     table = np.stack([statistic(np.flatnonzero(block == j)) for j in range(n_blocks)])
     known = ~np.isnan(table)
@@ -119,7 +122,10 @@ def spread_of_blocks(
     centre = np.where(known, table, 0.0).sum(axis=0) / count
     variance = np.where(known, (table - centre) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
     half = np.where(count > 1, stats.t.ppf((1 + level) / 2, np.maximum(count - 1, 1)) * np.sqrt(variance / count), np.nan)
-    return Intervals(value - half, value + half, f"spread of {n_blocks} blocks", n_groups, 0, level, (~known).sum(axis=0))
+    error = np.sqrt(variance / count)
+    t = np.divide(np.abs(value), error, out=np.where(value == 0, 0.0, np.inf), where=error > 0)
+    p_zero = np.where(count > 1, 2 * stats.t.sf(t, np.maximum(count - 1, 1)), np.nan)
+    return Intervals(value - half, value + half, f"spread of {n_blocks} blocks", n_groups, 0, level, (~known).sum(axis=0), p_zero)
 
 
 def _draws(codes: NDArray[np.int64], n_groups: int, n_resamples: int, rng: np.random.Generator, rows: int) -> Iterator[NDArray[np.float64]]:
@@ -135,18 +141,26 @@ def _jackknife(codes: NDArray[np.int64], n_groups: int, rng: np.random.Generator
         yield (block != np.arange(start, min(start + rows, n_blocks))[:, None]).astype(np.float64)
 
 
-def _bca(value: float, drawn: NDArray[np.float64], left_out: NDArray[np.float64], *, level: float, n_groups: int) -> tuple[float, float]:
+def _bca(value: float, drawn: NDArray[np.float64], left_out: NDArray[np.float64], *, level: float, n_groups: int) -> tuple[float, float, float]:
+    """Low end, high end, p-value of zero."""
     drawn, left_out = drawn[~np.isnan(drawn)], left_out[~np.isnan(left_out)]
     if np.isnan(value) or len(drawn) < 2:
-        return float("nan"), float("nan")
-    below = (np.count_nonzero(drawn < value) + np.count_nonzero(drawn == value) / 2) / len(drawn)
-    bias = stats.norm.ppf(np.clip(below, 1 / (2 * len(drawn)), 1 - 1 / (2 * len(drawn))))
-    skew = _acceleration(left_out)
-    tail = stats.t.ppf((1 + level) / 2, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1))
+        return float("nan"), float("nan"), float("nan")
+    bias, skew = _normal_score(drawn, value), _acceleration(left_out)
+    wider = np.sqrt(n_groups / (n_groups - 1))
+    tail = stats.t.ppf((1 + level) / 2, n_groups - 1) * wider
     shifted = bias + np.array([-tail, tail])
     at = stats.norm.cdf(bias + shifted / np.maximum(1 - skew * shifted, 0.1))
     low, high = np.quantile(drawn, at)
-    return float(min(low, value)), float(max(high, value))
+    moved = _normal_score(drawn, 0.0) - bias
+    t = (moved / max(1 + skew * moved, 0.1) - bias) / wider
+    return float(min(low, value)), float(max(high, value)), float(2 * stats.t.sf(abs(t), n_groups - 1))
+
+
+def _normal_score(drawn: NDArray[np.float64], value: float) -> float:
+    """Φ⁻¹ of the share of draws below `value`, ties half; at the ends, half a draw is taken to lie beyond."""
+    below = (np.count_nonzero(drawn < value) + np.count_nonzero(drawn == value) / 2) / len(drawn)
+    return float(stats.norm.ppf(np.clip(below, 1 / (2 * len(drawn)), 1 - 1 / (2 * len(drawn)))))
 
 
 def _acceleration(left_out: NDArray[np.float64]) -> float:

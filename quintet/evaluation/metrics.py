@@ -5,17 +5,19 @@ What a class cannot have (the AUC of a class without clips) is NaN. Averages run
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import DatasetError
-from quintet.evaluation.ranking import rank_scores, ratio
+from quintet.evaluation.ranking import RankScores, rank_scores, ratio
 
 Weights = NDArray[Any] | None
 N_BINS = 15
-BLOCK_ROWS = 65_536
+LARGE = 5_000_000  # statements from which on two threads are worth their while; sorting releases the lock
 SINGLE_LABEL = (
     "accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "micro_auc", "weighted_auc", "macro_pr_auc", "log_loss", "brier", "ece",
 )  # fmt: skip
@@ -100,14 +102,13 @@ def binary_log_losses(indicator: NDArray[Any], probabilities: NDArray[Any]) -> N
 def brier_losses(codes: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
     """(n,) Σ_k (p_k - 1[y = k])² per clip, in [0, 2]. Source: `sklearn.metrics.brier_score_loss(scale_by_half=False)`."""
     true = np.take_along_axis(probabilities, codes[:, None], axis=1)[:, 0].astype(np.float64)
-    blocks = [probabilities[i : i + BLOCK_ROWS].astype(np.float64) for i in range(0, len(codes), BLOCK_ROWS)]
-    return np.concatenate([np.einsum("ij,ij->i", block, block) for block in blocks]) - 2 * true + 1
+    return np.asarray(np.einsum("ij,ij->i", probabilities, probabilities).astype(np.float64) - 2 * true + 1)
 
 
 def reliability_curve(outcome: NDArray[Any], confidence: NDArray[Any], weights: Weights = None, *, n_bins: int = N_BINS) -> ReliabilityCurve:
     """How often what was said with confidence c came true, in `n_bins` equal bins (l, r] of c.
 
-    Parameters:
+    Args:
         outcome: (n,) bool: what was said came true. For classes, that the most probable one was right (`top_label`).
         confidence: (n,) in [0, 1].
 
@@ -149,7 +150,7 @@ def class_rates(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 def single_label_metrics(codes: NDArray[Any], probabilities: NDArray[Any], weights: Weights = None) -> MetricTable:
     """Every metric of `SINGLE_LABEL` and `PER_CLASS`.
 
-    Parameters:
+    Args:
         codes: (n,) int in [0, K).
         probabilities: (n, K).
         weights: None, (n,) or (B, n).
@@ -165,12 +166,12 @@ def single_label_metrics(codes: NDArray[Any], probabilities: NDArray[Any], weigh
     correct, confidence = top_label(codes, probabilities)
     rates = class_rates(confusion_matrix(codes, probabilities.argmax(axis=1), n_classes, weights))
     indicator = codes[:, None] == np.arange(n_classes)
-    ranked = _ranked(indicator, probabilities, weights)
+    averages, ranked = _ranked(indicator, probabilities, weights)
     scores = {
         "accuracy": _mean(correct, weights),
         "balanced_accuracy": defined_mean(rates["recall"]),
         "macro_f1": defined_mean(rates["f1"]),
-        **_averages(indicator, probabilities, ranked, weights),
+        **averages,
         "log_loss": _mean(log_losses(codes, probabilities), weights),
         "brier": _mean(brier_losses(codes, probabilities), weights),
         "ece": calibration_error(correct, confidence, weights),
@@ -183,7 +184,7 @@ def multi_label_metrics(indicator: NDArray[Any], probabilities: NDArray[Any], we
 
     `subset_accuracy` asks that the whole set is right; `log_loss`, `brier` and `ece` treat every (clip, tag) as one statement; `brier` is in [0, 1].
 
-    Parameters:
+    Args:
         indicator: (n, K) bool.
         probabilities: (n, K).
         weights: None, (n,) or (B, n).
@@ -191,13 +192,13 @@ def multi_label_metrics(indicator: NDArray[Any], probabilities: NDArray[Any], we
     called = probabilities >= 0.5
     counts = [np.stack([_sum(column, weights) for column in table.T], axis=-1) for table in (indicator & called, called, indicator)]
     rates, overall = _rates(*counts), _rates(*(count.sum(axis=-1) for count in counts))
-    ranked = _ranked(indicator, probabilities, weights)
+    averages, ranked = _ranked(indicator, probabilities, weights)
     statements = None if weights is None else np.repeat(weights, probabilities.shape[1], axis=-1)
     scores = {
         "subset_accuracy": _mean((called == indicator).all(axis=1), weights),
         "macro_f1": defined_mean(rates["f1"]),
         "micro_f1": overall["f1"],
-        **_averages(indicator, probabilities, ranked, weights),
+        **averages,
         "log_loss": _mean(binary_log_losses(indicator, probabilities), weights),
         "brier": _mean(np.square(probabilities - indicator).mean(axis=1, dtype=np.float64), weights),
         "ece": calibration_error(indicator.ravel(), probabilities.ravel(), statements),
@@ -212,22 +213,31 @@ def defined_mean(values: NDArray[Any], weights: NDArray[Any] | None = None) -> N
     return ratio((np.where(known, values, 0.0) * shares).sum(axis=-1), shares.sum(axis=-1))
 
 
-def _ranked(indicator: NDArray[Any], probabilities: NDArray[Any], weights: Weights) -> dict[str, NDArray[np.float64]]:
-    columns = [rank_scores(indicator[:, k], np.ascontiguousarray(probabilities[:, k]), weights) for k in range(probabilities.shape[1])]
-    return {"auc": np.stack([c.auc for c in columns], axis=-1), "pr_auc": np.stack([c.average_precision for c in columns], axis=-1)}
+def _ranked(indicator: NDArray[Any], probabilities: NDArray[Any], weights: Weights) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+    """The averages of the ranking metrics, and the same per class (…, K)."""
+    n_classes = probabilities.shape[1]
+    repeated = None if weights is None else np.repeat(weights, n_classes, axis=-1)
 
+    def ranked(k: int) -> RankScores:
+        if k < 0:
+            return rank_scores(indicator.ravel(), probabilities.ravel(), repeated)
+        return rank_scores(indicator[:, k], np.ascontiguousarray(probabilities[:, k]), weights)
 
-def _averages(indicator: NDArray[Any], probabilities: NDArray[Any], ranked: dict[str, NDArray[Any]], weights: Weights) -> dict[str, Any]:
-    repeated = None if weights is None else np.repeat(weights, probabilities.shape[1], axis=-1)
-    micro = rank_scores(indicator.ravel(), probabilities.ravel(), repeated)
+    if indicator.size > LARGE:
+        with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+            micro, *columns = pool.map(ranked, range(-1, n_classes))
+    else:
+        micro, *columns = map(ranked, range(-1, n_classes))
+    auc, pr_auc = (np.stack(values, axis=-1) for values in zip(*columns, strict=True))
     support = np.stack([_sum(column, weights) for column in indicator.T], axis=-1)
-    return {
-        "macro_auc": defined_mean(ranked["auc"]),
+    averages = {
+        "macro_auc": defined_mean(auc),
         "micro_auc": np.asarray(micro.auc),
-        "weighted_auc": defined_mean(ranked["auc"], support),
-        "macro_pr_auc": defined_mean(ranked["pr_auc"]),
+        "weighted_auc": defined_mean(auc, support),
+        "macro_pr_auc": defined_mean(pr_auc),
         "micro_pr_auc": np.asarray(micro.average_precision),
     }
+    return averages, {"auc": auc, "pr_auc": pr_auc}
 
 
 def _rates(hits: NDArray[Any], called: NDArray[Any], support: NDArray[Any]) -> dict[str, NDArray[np.float64]]:

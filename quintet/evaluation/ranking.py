@@ -36,7 +36,7 @@ def rank_scores(positive: NDArray[Any], scores: NDArray[Any], weights: NDArray[A
 
     AUC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻); AP = Σ_t (R_t - R_{t-1}) · P_t over the distinct thresholds t, from high to low.
 
-    Parameters:
+    Args:
         positive: (n,) bool.
         scores: (n,) float, finite, higher where a positive is more likely; ties count half.
         weights: None, (n,) or (B, n) float ≥ 0.

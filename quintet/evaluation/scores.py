@@ -80,7 +80,7 @@ def score(
 ) -> Scores:
     """Every metric of these probabilities, with intervals by group.
 
-    Parameters:
+    Args:
         y: (n,) str, each one of `classes`; for `multilabel` sets written `rock;live`, or an indicator matrix (n, K).
         probabilities: (n, K), columns in the order of `classes`.
         classes: K names.
@@ -118,7 +118,7 @@ def _intervals(
         return spread_of_blocks(lambda rows: _flat(_table(target[rows], probabilities[rows], None))[0], groups, value[0], n, seed=seed, level=level)
     if not n_resamples:
         nothing = np.full(value.shape[1], np.nan)
-        return Intervals(nothing, nothing, "none", group_codes(groups, n)[1], 0, level, np.zeros(value.shape[1], dtype=np.int64))
+        return Intervals(nothing, nothing, "none", group_codes(groups, n)[1], 0, level, np.zeros(value.shape[1], dtype=np.int64), nothing)
     return bootstrap(
         lambda weights: _flat(_table(target, probabilities, weights)), groups, n, n_resamples=n_resamples, seed=seed, level=level, width=n_classes
     )
