@@ -35,7 +35,7 @@ class Dataset:
 DATASETS: dict[str, Dataset] = {
     "demo": Dataset(
         loader="quintet.datasets.synthetic:load",
-        description="144 short pieces of music in 6 styles by 20 artists, composed and rendered by numpy",
+        description="144 short pieces of music in 6 styles by 24 artists, composed and rendered by numpy",
         source="rendered on this machine by quintet.datasets.synthetic",
         licence="MIT",
     ),

@@ -8,6 +8,7 @@ model that is tested on the artists it learnt from looks better than it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ PER_STYLE = 4
 _FIRST = "Ada Bela Cleo Dora Emil Fritz Gina Hugo Iris Jona Kaya Lars Mona Nils Olga Pia Quin Rosa"
 _LAST = "Amsel Birke Cedro Distel Eiche Falke Ginster Hafen Igel Jade Kiesel Linde"
 FIRST_NAMES, LAST_NAMES = _FIRST.split(), _LAST.split()
+
+
+INGREDIENTS = ("progression", "scale", "drums", "bass", "chords", "bass_sounds", "chord_sounds", "lead_sounds")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +44,7 @@ class Artist:
         tempo_pull: where in a style's range their tempi lie, in [0, 1].
         timing_ms: how loosely they play.
         signature: an instrument that they play in any style.
+        taste: which of a style's options they lean to, one number in [0, 1) per kind of ingredient.
         borrows: the chance that an ingredient of a piece comes from another style.
     """
 
@@ -55,6 +60,7 @@ class Artist:
     tempo_pull: float
     timing_ms: float
     signature: str
+    taste: dict[str, float]
     borrows: float
 
 
@@ -67,7 +73,7 @@ def draw_artist(seed: int, number: int, home: str) -> Artist:
         home=home,
         kit=drum_kit(rng),
         room=draw_room(rng),
-        eq_db=rng.normal(0, 4.5, len(EQ_BANDS)),
+        eq_db=rng.normal(0, 3.5, len(EQ_BANDS)),
         hiss_db=rng.uniform(-62, -34),
         drive=rng.uniform(0.5, 2.5),
         detune_cents=rng.normal(0, 15),
@@ -75,10 +81,12 @@ def draw_artist(seed: int, number: int, home: str) -> Artist:
         tempo_pull=rng.uniform(0, 1),
         timing_ms=rng.uniform(0, 10),
         signature=str(rng.choice([name for name in INSTRUMENTS if not name.endswith("bass")])),
-        borrows=rng.uniform(0.1, 0.35),
+        taste={kind: rng.random() for kind in INGREDIENTS},
+        borrows=rng.uniform(0.02, 0.1),
     )
 
 
-def draw_artists(seed: int) -> list[Artist]:
+@lru_cache(maxsize=4)
+def draw_artists(seed: int) -> tuple[Artist, ...]:
     """The corpus's artists: four at home in each style."""
-    return [draw_artist(seed, number, list(STYLES)[number % len(STYLES)]) for number in range(PER_STYLE * len(STYLES))]
+    return tuple(draw_artist(seed, number, list(STYLES)[number % len(STYLES)]) for number in range(PER_STYLE * len(STYLES)))

@@ -25,7 +25,8 @@ Instrument = Callable[[float, int, np.random.Generator], Wave]
 def _string(frequency: float, n: int, rng: np.random.Generator, *, loss: float, soften: int) -> Wave:
     """Karplus-Strong: `loss` is kept of each round, `soften` rounds of averaging before the pluck is heard."""
     period = max(2, round(RATE / frequency))
-    rounds = int(np.ceil(n / period)) + 2
+    speed = frequency * (period + 0.5) / RATE  # averaging two neighbours delays by half a sample; without this every string is flat
+    rounds = int(np.ceil(n * speed / period)) + 1
     line = rng.uniform(-1, 1, period)
     for _ in range(soften):
         line = 0.5 * (line + np.roll(line, 1))
@@ -35,7 +36,7 @@ def _string(frequency: float, n: int, rng: np.random.Generator, *, loss: float, 
         lines[k] = line
         line = loss * 0.5 * (line + np.concatenate((line[-1:], line[:-1])))
     wave = lines.ravel()
-    tuned = np.interp(np.arange(n) * frequency * period / RATE, np.arange(len(wave)), wave)  # a whole number of samples is never quite in tune
+    tuned = np.interp(np.arange(n) * speed, np.arange(len(wave)), wave)
     return np.asarray(tuned / np.abs(wave).max())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.synthesis.sound import RATE, Wave, noise_band, seconds
+from quintet.datasets.synthesis.sound import RATE, Wave, fast_length, noise_band, seconds
 
 EQ_BANDS = (60.0, 150.0, 400.0, 1_000.0, 2_500.0, 6_000.0, 10_000.0)  # Hz
 
@@ -43,15 +43,9 @@ def filter_gain(n: int, eq_db: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def through_desk_and_room(wave: Wave, eq_db: NDArray[np.float64], room: Room) -> Wave:
     """The wave equalised and in its room; same length (the tail after the end is cut)."""
-    n = _fast_length(len(wave) + len(room.response))
+    n = fast_length(len(wave) + len(room.response))
     spectrum = np.fft.rfft(wave, n) * filter_gain(n, eq_db) * (1 + room.amount * np.fft.rfft(room.response, n))
     return np.asarray(np.fft.irfft(spectrum, n)[: len(wave)])
-
-
-def _fast_length(n: int) -> int:
-    """The next length of the form 2^a · {4, 5, 6} that an FFT takes quickly."""
-    power: int = 1 << (n - 1).bit_length()
-    return min(length for length in (power * 5 // 8, power * 6 // 8, power) if length >= n)
 
 
 def to_tape(wave: Wave, *, drive: float, hiss_db: float, rms_db: float, rng: np.random.Generator) -> NDArray[np.int16]:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from quintet.datasets.synthesis.mixing import through_desk_and_room, to_tape
 from quintet.datasets.synthesis.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS, hits, notes
 from quintet.datasets.synthesis.sound import RATE, Wave, hertz
 from quintet.datasets.synthesis.styles import STYLES, Style
+
+LOYALTY = 0.85  # how often an artist does what they always do, where a style leaves the choice
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +58,31 @@ def choose(style: Style, artist: Artist, rng: np.random.Generator) -> Choice:
     def source() -> Style:
         return others[rng.integers(len(others))] if rng.random() < artist.borrows else style
 
-    def pick(options: tuple[str, ...]) -> str:
-        return options[rng.integers(len(options))]
+    def pick(kind: str, options: Sequence[T]) -> T:
+        place = artist.taste[kind] if rng.random() < LOYALTY else rng.random()
+        return options[int(place * len(options))]
 
     low, high = source().tempo
-    place = np.clip(artist.tempo_pull + rng.normal(0, 0.25), 0, 1)
-    progressions = source().progressions
-    lead = artist.signature if rng.random() < 0.5 else pick(source().lead_sounds)
-    harmony_sound = artist.signature if rng.random() < 0.15 else pick(source().chord_sounds)
+    place = np.clip(artist.tempo_pull + rng.normal(0, 0.2), 0, 1)
+    plays_signature = rng.random() < 0.35
     return Choice(
         duration_s=float(rng.uniform(6, 10)),
         tempo=float(low + place * (high - low)),
         swing=float(np.clip(source().swing + rng.normal(0, 0.05), 0, 0.6)),
-        tonic=int(rng.choice(artist.tonics)) if rng.random() < 0.7 else int(rng.integers(12)),
-        scale=pick(source().scales),
-        progression=progressions[rng.integers(len(progressions))],
-        drums=pick(source().drums),
-        bass=pick(source().bass),
-        chords=pick(source().chords),
-        sounds=(pick(source().bass_sounds), harmony_sound, lead),
+        tonic=int(rng.choice(artist.tonics)) if rng.random() < LOYALTY else int(rng.integers(12)),
+        scale=pick("scale", source().scales),
+        progression=pick("progression", source().progressions),
+        drums=pick("drums", source().drums),
+        bass=pick("bass", source().bass),
+        chords=pick("chords", source().chords),
+        sounds=(
+            pick("bass_sounds", source().bass_sounds),
+            pick("chord_sounds", source().chord_sounds),
+            artist.signature if plays_signature else pick("lead_sounds", source().lead_sounds),
+        ),
         voices=source().voices,
         density=source().density * float(rng.uniform(0.7, 1.3)),
-        balance=tuple(level * float(np.exp(rng.normal(0, 0.25))) for level in style.balance),  # type: ignore[arg-type]
+        balance=tuple(level * float(np.exp(rng.normal(0, 0.2))) for level in style.balance),  # type: ignore[arg-type]
     )
 
 
@@ -126,7 +134,7 @@ def play(score: Score, choice: Choice, artist: Artist, rng: np.random.Generator)
     """The dry mix of a score."""
     n = int(choice.duration_s * RATE)
     step_s = 60 / choice.tempo / 4
-    out = np.zeros(n + 2 * RATE)
+    out = np.zeros(n + 4 * RATE)
     drums, *levels = choice.balance
     sounded: dict[tuple[int, int, int], Wave] = {}
 
@@ -150,8 +158,8 @@ def play(score: Score, choice: Choice, artist: Artist, rng: np.random.Generator)
 
 
 def _tone(sound: str, midi: float, duration_s: float, rng: np.random.Generator) -> Wave:
-    """One note of an instrument at an even loudness, not longer than two seconds."""
-    wave = INSTRUMENTS[sound](hertz(midi), max(int(min(duration_s, 2.0) * RATE), 256), rng)
+    """One note of an instrument at an even loudness, not longer than four seconds."""
+    wave = INSTRUMENTS[sound](hertz(midi), max(int(min(duration_s, 4.0) * RATE), 256), rng)
     return np.asarray(0.3 * wave / max(float(np.sqrt(np.mean(wave[: RATE // 4] ** 2))), 0.05))
 
 
@@ -164,5 +172,5 @@ def render(style: str, artist: Artist, *, seed: int, number: int) -> NDArray[np.
     choice = choose(STYLES[style], artist, rng)
     bars = int(np.ceil(choice.duration_s * choice.tempo / 240)) + 1
     dry = play(write(choice, bars, rng), choice, artist, rng)
-    wet = through_desk_and_room(dry, artist.eq_db + rng.normal(0, 1.0, len(artist.eq_db)), artist.room)
+    wet = through_desk_and_room(dry, artist.eq_db + rng.normal(0, 0.7, len(artist.eq_db)), artist.room)
     return to_tape(wet, drive=artist.drive, hiss_db=artist.hiss_db, rms_db=float(rng.uniform(-23, -17)), rng=rng)

@@ -87,9 +87,21 @@ def fade(n: int, *, attack_s: float, release_s: float) -> Wave:
     return np.asarray(np.clip(np.minimum(t / max(attack_s, 1e-4), (t[-1] - t) / max(release_s, 1e-4)), 0.0, 1.0))
 
 
+def fast_length(n: int) -> int:
+    """The next length of the form 2^a · {5, 6, 8}, which an FFT takes quickly.
+
+    Example:
+        >>> [fast_length(n) for n in (17, 1_000, 1_024, 1_025)]
+        [20, 1024, 1024, 1280]
+    """
+    power: int = 1 << max(n - 1, 7).bit_length()
+    return min(length for length in (power * 5 // 8, power * 6 // 8, power) if length >= n)
+
+
 def noise_band(n: int, low_hz: float, high_hz: float, rng: np.random.Generator) -> Wave:
     """Noise between two frequencies (slopes of 12 dB per octave outside), with standard deviation 1."""
-    spectrum = np.fft.rfft(rng.standard_normal(n))
-    f = np.maximum(np.fft.rfftfreq(n, 1 / RATE), 1.0)
-    wave = np.fft.irfft(spectrum / (1 + (low_hz / f) ** 2) / (1 + (f / high_hz) ** 2), n)
+    size = fast_length(n)
+    spectrum = np.fft.rfft(rng.standard_normal(size))
+    f = np.maximum(np.fft.rfftfreq(size, 1 / RATE), 1.0)
+    wave = np.fft.irfft(spectrum / (1 + (low_hz / f) ** 2) / (1 + (f / high_hz) ** 2), size)[:n]
     return np.asarray(wave / wave.std())
