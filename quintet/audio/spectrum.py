@@ -101,15 +101,24 @@ def framed(clip: Clip, *, frame_length: int, hop_length: int, mode: str) -> NDAr
     Raises:
         TooShortError: if the clip is shorter than one frame.
     """
+    require_frame(clip, frame_length)
+    padded = np.pad(clip.samples.astype(np.float64, copy=False), frame_length // 2, mode=mode)  # type: ignore[call-overload]
+    frames: NDArray[np.float64] = np.lib.stride_tricks.sliding_window_view(padded, frame_length)[::hop_length]
+    return frames
+
+
+def require_frame(clip: Clip, frame_length: int) -> None:
+    """The check that a clip is at least one frame long.
+
+    Raises:
+        TooShortError: if it is not.
+    """
     n = len(clip.samples)
     if n < frame_length:
         raise TooShortError(
             f"A clip must be at least one frame long ({frame_length} samples, {frame_length / clip.sample_rate:.3f} s). "
             f"'{clip.id}' has {n} samples ({clip.duration_s:.3f} s at {clip.sample_rate} Hz). Leave it out, or choose a smaller n_fft."
         )
-    padded = np.pad(clip.samples.astype(np.float64, copy=False), frame_length // 2, mode=mode)  # type: ignore[call-overload]
-    frames: NDArray[np.float64] = np.lib.stride_tricks.sliding_window_view(padded, frame_length)[::hop_length]
-    return frames
 
 
 @lru_cache(maxsize=16)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from quintet.audio.spectrum import hann
 START_BPM = 120.0  # the tempo that is taken for granted where nothing speaks against it
 MAX_BPM = 320.0
 WINDOW_S = 8.0  # length of the autocorrelation
+
+Autocorrelation = Callable[[NDArray[np.float64], int], NDArray[np.float64]]  # onset strength, number of lags → strength of each lag
 
 
 def onset_strength(mel_db: NDArray[np.float64], *, n_fft: int, hop_length: int) -> NDArray[np.float64]:
@@ -35,7 +39,7 @@ def onset_strength(mel_db: NDArray[np.float64], *, n_fft: int, hop_length: int) 
     return np.concatenate([np.zeros(1 + n_fft // (2 * hop_length)), rise])[:frames]
 
 
-def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> tuple[float, float]:
+def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int, autocorrelation: Autocorrelation | None = None) -> tuple[float, float]:
     """The most likely tempo, and how clearly it is heard.
 
     The onset strength is cut into windows of 8 s around every frame; their autocorrelations, each divided by its value at
@@ -49,6 +53,7 @@ def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> t
         onset: shape `(frames,)`, >= 0.
         sample_rate: Hz.
         hop_length: samples.
+        autocorrelation: another way to compute `mean_autocorrelation`, with the same result.
 
     Returns:
         `(bpm, clarity)`: beats per minute, and clarity in [-1, 1]. Without any onset the lag nearest to 120 BPM is answered;
@@ -65,7 +70,7 @@ def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> t
         [60.1, 1.0]
     """
     lags = max(2, int(WINDOW_S * sample_rate // hop_length))
-    strength = _autocorrelation(onset, lags)
+    strength = (autocorrelation or mean_autocorrelation)(onset, lags)
     bpm = 60.0 * sample_rate / (hop_length * np.arange(1, lags, dtype=np.float64))
     likelihood = np.log1p(1e6 * np.maximum(strength[1:], 0.0)) - 0.5 * np.log2(bpm / START_BPM) ** 2
     likelihood[bpm >= MAX_BPM] = -np.inf
@@ -79,7 +84,7 @@ def _clarity(onset: NDArray[np.float64], lag: int) -> float:
     return float(deviation[lag:] @ deviation[: len(onset) - lag]) / energy if lag < len(onset) and energy > 0 else 0.0
 
 
-def _autocorrelation(onset: NDArray[np.float64], lags: int) -> NDArray[np.float64]:
+def mean_autocorrelation(onset: NDArray[np.float64], lags: int) -> NDArray[np.float64]:
     """Mean over all windows of the normalised autocorrelation, shape `(lags,)`.
 
     The inverse transform is linear, so it is taken once, of the mean: a tempogram is never formed.

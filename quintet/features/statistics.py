@@ -14,14 +14,14 @@ NOTHING = 1e-150  # a variance whose square is no longer a number
 CONSTANT = 1e-12  # a spread below this share of the largest value is rounding, not movement
 
 
-def summaries(series: NDArray[np.float64], statistics: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+def summaries(series: NDArray[np.float64] | Moments, statistics: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Statistics of each row of `series`.
 
     `mean = Σ x / n`, `std = sqrt(Σ (x - mean)² / n)`, `skew = m3 / m2^1.5`, `kurtosis = m4 / m2² - 3`
     with the central moments `m_k = Σ (x - mean)^k / n`.
 
     Args:
-        series: shape `(count, n)` or `(n,)`, float64, finite, n >= 1.
+        series: shape `(count, n)` or `(n,)`, float64, finite, n >= 1; or its `Moments`, where they were found otherwise.
         statistics: any of `STATISTICS`.
 
     Returns:
@@ -38,15 +38,19 @@ def summaries(series: NDArray[np.float64], statistics: Sequence[str]) -> dict[st
         >>> {name: value.tolist() for name, value in summaries(np.array([[1.0, 2.0, 9.0]]), ["mean", "median", "max"]).items()}
         {'mean': [4.0], 'median': [2.0], 'max': [9.0]}
     """
-    moments = _Moments(np.atleast_2d(series))
+    moments = series if isinstance(series, Moments) else Moments(np.atleast_2d(series))
     for name in statistics:
         if name not in _FORMULAS:
             raise unknown_name("statistic", name, STATISTICS)
     return {name: _FORMULAS[name](moments) for name in statistics}
 
 
-class _Moments:
-    """The powers of the deviation, formed once for std, skew and kurtosis."""
+class Moments:
+    """What the statistics of the rows of a series are made of, each formed once: arrays of shape `(count,)`.
+
+    Args:
+        rows: shape `(count, n)`, float64.
+    """
 
     def __init__(self, rows: NDArray[np.float64]) -> None:
         self.rows = rows
@@ -56,6 +60,18 @@ class _Moments:
         return np.asarray(self.rows.mean(axis=1))
 
     @cached_property
+    def smallest(self) -> NDArray[np.float64]:
+        return np.asarray(self.rows.min(axis=1))
+
+    @cached_property
+    def largest(self) -> NDArray[np.float64]:
+        return np.asarray(self.rows.max(axis=1))
+
+    @cached_property
+    def median(self) -> NDArray[np.float64]:
+        return np.asarray(np.median(self.rows, axis=1))
+
+    @cached_property
     def deviation(self) -> NDArray[np.float64]:
         return self.rows - self.mean[:, None]
 
@@ -63,27 +79,31 @@ class _Moments:
     def square(self) -> NDArray[np.float64]:
         return self.deviation * self.deviation
 
+    def moment(self, order: int) -> NDArray[np.float64]:
+        """`m_order`, for the orders 2, 3 and 4."""
+        if order == 2:
+            return np.asarray(self.square.mean(axis=1))
+        power = self.square if order == 4 else self.deviation
+        return np.asarray(np.einsum("ij,ij->i", self.square, power) / self.rows.shape[1])
+
     @cached_property
     def variance(self) -> NDArray[np.float64]:
         """`m2`, exactly 0 where the series is constant."""
-        m2 = self.square.mean(axis=1)
-        largest = np.maximum(self.rows.max(axis=1), -self.rows.min(axis=1))
-        return np.where(m2 <= np.square(CONSTANT * largest) + NOTHING, 0.0, m2)
+        m2 = self.moment(2)
+        return np.where(m2 <= np.square(CONSTANT * np.maximum(self.largest, -self.smallest)) + NOTHING, 0.0, m2)
 
     def shape(self, order: int) -> NDArray[np.float64]:
         """`m_order / m2^(order / 2)`, NaN where the series is constant."""
-        power = self.square if order == 4 else self.deviation
-        moment = np.einsum("ij,ij->i", self.square, power) / self.rows.shape[1]
         spread = np.where(self.variance > 0, self.variance, np.nan)
-        return np.asarray(moment / spread ** (order / 2))
+        return np.asarray(self.moment(order) / spread ** (order / 2))
 
 
-_FORMULAS: dict[str, Callable[[_Moments], NDArray[np.float64]]] = {
+_FORMULAS: dict[str, Callable[[Moments], NDArray[np.float64]]] = {
     "mean": lambda m: m.mean,
     "std": lambda m: np.sqrt(m.variance),
-    "min": lambda m: np.asarray(m.rows.min(axis=1)),
-    "max": lambda m: np.asarray(m.rows.max(axis=1)),
-    "median": lambda m: np.asarray(np.median(m.rows, axis=1)),
+    "min": lambda m: m.smallest,
+    "max": lambda m: m.largest,
+    "median": lambda m: m.median,
     "skew": lambda m: np.nan_to_num(m.shape(3), nan=0.0),
     "kurtosis": lambda m: np.nan_to_num(m.shape(4) - 3.0, nan=0.0),
 }

@@ -1,0 +1,163 @@
+"""Where compiled kernels are kept, and who compiles them.
+
+The kernels are Python; numba compiles them on the first use on a machine (some seconds, announced in one line on stderr) and keeps the machine
+code in a *cache folder* from which every later process loads it in milliseconds:
+
+    <user's cache directory>/quintet/kernels-<digest>/
+
+The digest covers the engine's source files, Python, numba, llvmlite and the processor: whatever could make the code wrong gives it another folder, so
+nothing stale is ever loaded. `QUINTET_CACHE_DIR` names another directory. Without a writable one the kernels are compiled in memory, once per
+process.
+
+Of several processes that start on an empty cache one compiles and the others wait for it (a lock file, made atomically).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+
+SOURCES = ("compilation.py", "lanes.py", "fourier.py", "kernels.py")
+"""The files whose text decides about the machine code."""
+
+LOCK_EXPIRES_S = 120.0
+"""A lock older than this belonged to a process that died; compiling takes a tenth of it."""
+
+_njit: Any = numba.njit
+_config: Any = numba.config
+
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",  # x / 0 is inf or nan, as in NumPy
+    "boundscheck": False,
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # a*b+c in one step, sums in any order; nan and inf stay what they are
+}
+
+
+def user_cache_directory() -> Path:
+    """The directory in which this platform's programs keep what they can make again; `QUINTET_CACHE_DIR` overrides it."""
+    chosen = os.environ.get("QUINTET_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+        return Path(base) / "quintet" / "Cache" if base else Path.home() / "AppData" / "Local" / "quintet" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "quintet"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(base) / "quintet" if base else Path.home() / ".cache" / "quintet"
+
+
+def digest() -> str:
+    """Sixteen hex digits of everything that decides about the machine code."""
+    state = hashlib.sha256()
+    for part in (
+        sys.version,
+        version("numba"),
+        version("llvmlite"),
+        llvmlite.binding.get_host_cpu_name(),
+        llvmlite.binding.get_host_cpu_features().flatten(),
+    ):
+        state.update(part.encode() + b"\0")
+    for name in SOURCES:
+        state.update((Path(__file__).parent / name).read_bytes())
+    return state.hexdigest()[:16]
+
+
+def writable_cache_folder() -> Path | None:
+    """The folder of this digest, made if need be; None where nothing can be written."""
+    try:
+        folder = user_cache_directory() / f"kernels-{digest()}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):  # RuntimeError: there is no home directory
+        return None
+
+
+COMPILES = not _config.DISABLE_JIT
+"""False where the environment has switched numba's compiler off."""
+
+FOLDER = writable_cache_folder()
+"""Where this process keeps and finds its kernels, or None."""
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A part of kernels, compiled into each of them; it cannot be called from Python."""
+    return _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """A compiled function that Python calls, kept in `FOLDER`.
+
+    numba reads the place of its cache from its configuration at this moment, so it is set for this moment only: the caches of other libraries stay
+    where they are.
+    """
+    if FOLDER is None:
+        return _njit(**_OPTIONS)(function)
+    before, _config.CACHE_DIR = _config.CACHE_DIR, str(FOLDER)
+    try:
+        return _njit(cache=True, **_OPTIONS)(function)
+    finally:
+        _config.CACHE_DIR = before
+
+
+def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
+    """Runs `compile_all`, which calls every kernel once, in such a way that one process per machine compiles and all others load.
+
+    Args:
+        compile_all: loads each kernel from the cache or, where it is not there, compiles it.
+        folder: the cache folder, or None to compile in memory.
+    """
+    if folder is None:
+        announce("compiling the feature kernels (about 10 s; no writable cache folder, so every process does: set QUINTET_CACHE_DIR)")
+        compile_all()
+        return
+    complete, lock = folder / "complete", folder / "lock"
+    while not complete.exists():
+        if not _acquire(lock):
+            time.sleep(0.05)
+            continue
+        try:
+            if not complete.exists():  # another process may have finished between the two looks
+                announce(f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}")
+                compile_all()
+                complete.touch()
+        finally:
+            lock.unlink(missing_ok=True)
+        return
+    compile_all()
+
+
+def is_compiled(folder: Path | None) -> bool:
+    """True where loading takes milliseconds, not seconds."""
+    return folder is not None and (folder / "complete").exists()
+
+
+def _acquire(lock: Path) -> bool:
+    """True if this process made the lock file. A lock that has expired is taken away first."""
+    try:
+        if time.time() - lock.stat().st_mtime > LOCK_EXPIRES_S:
+            lock.unlink(missing_ok=True)
+    except FileNotFoundError:
+        pass
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except (FileExistsError, PermissionError):  # Windows: PermissionError while the file is being removed
+        return False
+    return True
+
+
+def announce(text: str) -> None:
+    """One line on stderr."""
+    print(f"quintet: {text}", file=sys.stderr, flush=True)

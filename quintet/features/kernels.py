@@ -1,0 +1,482 @@
+"""The compiled loops over frames: what is measured while eight spectra are in the cache.
+
+Two passes over the samples, eight frames at a time, and nothing of a spectrogram's size is ever written:
+
+1. `measure_frames`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral peaks from which the tuning is
+estimated;
+2. `chroma_frames`: spectrum again (a transform costs less than keeping its result) → chroma, once the tuning of the whole clip is known.
+
+The definitions, with formulas and sources, are in `spectral.py`, `tonal.py` and `cepstral.py`; a kernel computes the same numbers, in bins instead
+of Hz, and the tests hold it to them. A *row* is a value of eight lanes (`lanes.py`): row `k` of `power` is bin `k` of eight frames.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.features.compilation import inlined, kernel
+from quintet.features.fourier import separate, transform
+from quintet.features.lanes import (
+    LANES,
+    absolute,
+    load,
+    load_frames,
+    mask_bits,
+    maximum,
+    minimum,
+    select,
+    splat,
+    split_exponent,
+    sqrt,
+    store,
+)
+
+FLOOR = 1e-10
+"""The least power that is not silence: `amin` of every logarithm."""
+
+TINY = float(np.finfo(np.float64).tiny)
+"""The least positive normal number: a sum below it counts as zero."""
+
+PRODUCT = 8
+"""Bins that are multiplied before one logarithm is taken: 8 powers of at most 1e38 fit into a float64."""
+
+
+class Bands(NamedTuple):
+    """Filterbanks as the weights that are not zero: band `m` covers the bins `first[m]` to `last[m] - 1`, its weights begin at
+    `weights[offset[m]]`.
+    """
+
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+class Request(NamedTuple):
+    """What to measure.
+
+    Attributes:
+        bands: all filterbanks, one after the other.
+        contrast: shape `(bands, 3)`: first bin, last bin + 1, and how many of the loudest and of the quietest bins are averaged.
+        rolloff: the share of the magnitude that lies below the roll-off, in (0, 1).
+        flatness: whether the flatness is wanted (its logarithms cost a tenth of all).
+        peaks: shape `(3,)`: first bin and last bin + 1 in which peaks are looked for, in every so many-th frame.
+    """
+
+    bands: Bands
+    contrast: NDArray[np.int64]
+    rolloff: float
+    flatness: bool
+    peaks: NDArray[np.int64]
+
+
+class Workspace(NamedTuple):
+    """Memory for eight frames, used again for every eight: samples at the edges of the clip, complex points, power, magnitude, sorted lists."""
+
+    padded: NDArray[np.float32]
+    points: NDArray[np.float64]
+    power: NDArray[np.float64]
+    magnitude: NDArray[np.float64]
+    lists: NDArray[np.float64]
+
+
+class Output(NamedTuple):
+    """What the first pass writes.
+
+    Attributes:
+        series: shape `(rows * groups, 8)`: row `r` of group `g` at `r * groups + g`; seen as `(rows, frames)`, one series per row.
+        pitches, heights: position (in bins) and interpolated power of every spectral peak, frame by frame.
+        found: shape `(1,)`: how many peaks there are.
+    """
+
+    series: NDArray[np.float64]
+    pitches: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    found: NDArray[np.int64]
+
+
+# Rows of `Output.series`: moments, then `2 * len(contrast)` rows of peaks and valleys, then the bands.
+CENTROID, MOMENT2, MOMENT3, MOMENT4, ROLLOFF, FLATNESS, FIRST_CONTRAST = range(7)
+
+
+@inlined
+def log(x: Any) -> Any:
+    """The natural logarithm of positive normal lanes, to 1 unit in the last place but one.
+
+    `x = m 2^e` with `m` near 1; `log m = 2 artanh((m - 1) / (m + 1))`, whose series in `s²` is cut where float64 ends.
+    """
+    m, e = split_exponent(x)
+    s = (m - 1.0) / (m + 1.0)
+    z = s * s
+    series = splat(2 / 23)
+    for denominator in (21, 19, 17, 15, 13, 11, 9, 7, 5, 3):
+        series = series * z + 2.0 / denominator
+    return (e * 1.90821492927058770002e-10 + s * z * series) + 2.0 * s + e * 6.93147180369123816490e-01
+
+
+# --- one clip, eight frames at a time --------------------------------------------------------------------------------------------------------
+
+
+@inlined
+def _transform_group(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) -> Any:
+    """Eight spectra into `work.power` and `work.magnitude`; samples before the clip and after it are zeros."""
+    length = 7 * hop + plan.window.shape[0]
+    inside = first_sample >= 0 and first_sample + length <= samples.shape[0]
+    if not inside:
+        for i in range(length):
+            at = first_sample + i
+            work.padded[i] = samples[at] if 0 <= at < samples.shape[0] else np.float32(0)
+    transform(samples if inside else work.padded, first_sample if inside else 0, hop, plan, work.points)
+    return separate(work.points, plan, work.power, work.magnitude)
+
+
+@inlined
+def _power_of(spectra: Any, begin: Any, stride: Any, work: Any) -> Any:
+    """The same from eight complex spectra that were computed elsewhere: float64 pairs, one spectrum every `stride` numbers."""
+    bins = work.power.shape[0]
+    total, weighted, loudest = splat(0.0), splat(0.0), splat(0.0)
+    for first in range(0, bins, LANES // 2):
+        pairs = load_frames(spectra, begin + 2 * first, stride)
+        for j in range(min(LANES // 2, bins - first)):
+            power = pairs[2 * j] * pairs[2 * j] + pairs[2 * j + 1] * pairs[2 * j + 1]
+            magnitude = sqrt(power)
+            store(work.power, first + j, power)
+            store(work.magnitude, first + j, magnitude)
+            total += magnitude
+            weighted += magnitude * (first + j)
+            loudest = maximum(loudest, power)
+    return total, weighted, loudest
+
+
+@kernel
+def measure_frames(samples: Any, hop: Any, plan: Any, request: Any, work: Any, output: Any) -> None:
+    """The first pass over a clip: `samples`, shape `(n,)`, float32, with frame `i` centred on sample `i * hop`."""
+    frames = 1 + samples.shape[0] // hop
+    for group in range((frames + LANES - 1) // LANES):
+        sums = _transform_group(samples, LANES * group * hop - plan.window.shape[0] // 2, hop, plan, work)
+        _measure(work, request, sums, output, frames, group)
+
+
+@kernel
+def measure_spectra(spectra: Any, stride: Any, frames: Any, group: Any, request: Any, work: Any, output: Any) -> None:
+    """The first pass over spectra that were computed elsewhere (for lengths that are no power of two).
+
+    Args:
+        spectra: float64 pairs (re, im), one spectrum every `stride` numbers, zeros at its end; a multiple of eight spectra, of which those after
+        the clip are zeros. stride: numbers from one spectrum to the next, a multiple of eight.
+        frames: in the whole clip.
+        group: the group of eight frames with which `spectra` begins.
+        request, work, output: as in `measure_frames`.
+    """
+    for begin in range(0, spectra.shape[0], LANES * stride):
+        sums = _power_of(spectra, begin, stride, work)
+        _measure(work, request, sums, output, frames, group)
+        group += 1
+
+
+@kernel
+def chroma_frames(samples: Any, hop: Any, plan: Any, weights: Any, work: Any, chroma: Any) -> None:
+    """The second pass: chroma of every frame, each divided by its largest value.
+
+    `weights` has shape `(bins, pitch classes)`, the latter filled up with zeros to a multiple of four; `chroma` has shape `(pitch classes *
+    groups, 8)`.
+    """
+    groups = ((1 + samples.shape[0] // hop) + LANES - 1) // LANES
+    for group in range(groups):
+        _transform_group(samples, LANES * group * hop - plan.window.shape[0] // 2, hop, plan, work)
+        _chroma(work.power, weights, chroma, groups, group)
+
+
+@kernel
+def chroma_spectra(spectra: Any, stride: Any, group: Any, weights: Any, work: Any, chroma: Any) -> None:
+    """The second pass over spectra that were computed elsewhere; arguments as in `measure_spectra` and `chroma_frames`."""
+    groups = chroma.shape[0] // 12
+    for begin in range(0, spectra.shape[0], LANES * stride):
+        _power_of(spectra, begin, stride, work)
+        _chroma(work.power, weights, chroma, groups, group)
+        group += 1
+
+
+# --- what is measured ------------------------------------------------------------------------------------------------------------------------
+
+
+@inlined
+def _measure(work: Any, request: Any, sums: Any, output: Any, frames: Any, group: Any) -> None:
+    """All series of the eight frames of a group, from their power and magnitude; the clip has `frames`."""
+    total, weighted, loudest = sums
+    result, groups = output.series, (frames + LANES - 1) // LANES
+    _moments(work.magnitude, total, weighted, request.rolloff, result, groups, group)
+    if request.flatness:
+        _flatness(work.power, result, groups, group)
+    _contrast(work.magnitude, request.contrast, work.lists, result, groups, group)
+    _filter(work.power, request.bands, FIRST_CONTRAST + 2 * request.contrast.shape[0], result, groups, group)
+    _peaks(work.power, loudest, request.peaks, LANES * group, frames, output)
+
+
+@inlined
+def _moments(magnitude: Any, total: Any, weighted: Any, share: Any, result: Any, groups: Any, group: Any) -> None:
+    """Centroid, central absolute moments of order 2, 3, 4, and roll-off, in bins; zeros for a silent frame."""
+    scale = select(total > 0.0, 1.0 / total, splat(0.0))
+    centroid, threshold = weighted * scale, total * share
+    moment2, moment3, moment4 = splat(0.0), splat(0.0), splat(0.0)
+    sum_so_far, below = splat(0.0), splat(0.0)
+    for k in range(magnitude.shape[0]):
+        value = load(magnitude, k)
+        distance = absolute(k - centroid)
+        second = value * distance * distance
+        moment2 += second
+        moment3 += second * distance
+        moment4 += second * distance * distance
+        sum_so_far += value
+        below += select(sum_so_far < threshold, splat(1.0), splat(0.0))
+    store(result, CENTROID * groups + group, centroid)
+    store(result, MOMENT2 * groups + group, moment2 * scale)
+    store(result, MOMENT3 * groups + group, moment3 * scale)
+    store(result, MOMENT4 * groups + group, moment4 * scale)
+    store(result, ROLLOFF * groups + group, below)
+
+
+@inlined
+def _flatness(power: Any, result: Any, groups: Any, group: Any) -> None:
+    """Logarithm of (geometric mean / arithmetic mean) of the power, floored at `FLOOR`."""
+    bins = power.shape[0]
+    logs, total = splat(0.0), splat(0.0)
+    for begin in range(0, bins, PRODUCT):
+        product = splat(1.0)
+        for k in range(begin, min(begin + PRODUCT, bins)):
+            value = maximum(load(power, k), splat(FLOOR))
+            product *= value
+            total += value
+        logs += log(product)
+    store(result, FLATNESS * groups + group, logs / bins - log(total / bins))
+
+
+@inlined
+def _contrast(magnitude: Any, bands: Any, lists: Any, result: Any, groups: Any, group: Any) -> None:
+    """Mean of the `n` loudest and of the `n` quietest bins of each band."""
+    for band in range(bands.shape[0]):
+        first, last, n = bands[band, 0], bands[band, 1], bands[band, 2]
+        peak = (FIRST_CONTRAST + band) * groups + group
+        valley = (FIRST_CONTRAST + bands.shape[0] + band) * groups + group
+        store(result, peak, _mean_of_loudest(magnitude, first, last, n, lists))
+        store(result, valley, _mean_of_quietest(magnitude, first, last, n, lists))
+
+
+@inlined
+def _mean_of_loudest(magnitude: Any, first: Any, last: Any, n: Any, lists: Any) -> Any:
+    """Mean of the `n` largest rows. `lists[:n]` holds them in falling order; a row goes in only where some lane has a larger value than its last."""
+    for i in range(n):
+        store(lists, i, splat(-1.0))
+    threshold = splat(-1.0)
+    for k in range(first, last):
+        value = load(magnitude, k)
+        if mask_bits(value > threshold):
+            for i in range(n):
+                held = load(lists, i)
+                store(lists, i, maximum(held, value))
+                value = minimum(held, value)
+            threshold = load(lists, n - 1)
+    return _mean(lists, n)
+
+
+@inlined
+def _mean_of_quietest(magnitude: Any, first: Any, last: Any, n: Any, lists: Any) -> Any:
+    """Mean of the `n` smallest rows, from the top of the band down (spectra fall, so that few rows go in late)."""
+    for i in range(n):
+        store(lists, i, splat(np.inf))
+    threshold = splat(np.inf)
+    for k in range(last - 1, first - 1, -1):
+        value = load(magnitude, k)
+        if mask_bits(value < threshold):
+            for i in range(n):
+                held = load(lists, i)
+                store(lists, i, minimum(held, value))
+                value = maximum(held, value)
+            threshold = load(lists, n - 1)
+    return _mean(lists, n)
+
+
+@inlined
+def _mean(rows: Any, n: Any) -> Any:
+    total = splat(0.0)
+    for i in range(n):
+        total += load(rows, i)
+    return total / n
+
+
+@inlined
+def _filter(power: Any, bands: Any, first_row: Any, result: Any, groups: Any, group: Any) -> None:
+    """Weighted sums of power: the bands of all filterbanks."""
+    for band in range(bands.first.shape[0]):
+        first, last, weight = bands.first[band], bands.last[band], bands.offset[band]
+        even, odd = splat(0.0), splat(0.0)  # two sums, so that one addition need not wait for the other
+        for k in range(first, last - 1, 2):
+            even += load(power, k) * bands.weights[weight]
+            odd += load(power, k + 1) * bands.weights[weight + 1]
+            weight += 2
+        if (last - first) % 2:
+            even += load(power, last - 1) * bands.weights[weight]
+        store(result, (first_row + band) * groups + group, even + odd)
+
+
+@inlined
+def _peaks(power: Any, loudest: Any, wanted: Any, first_frame: Any, frames: Any, output: Any) -> None:
+    """Appends the local maxima above a tenth of the frame's loudest bin, refined by a parabola through three bins."""
+    floor, found = loudest * 0.1, output.found[0]
+    for k in range(wanted[0], wanted[1]):
+        value = load(power, k)
+        here = mask_bits((value > floor) & (value > load(power, k - 1)) & (value >= load(power, k + 1)))
+        if here:
+            for lane in range(min(LANES, frames - first_frame)):
+                if here >> lane & 1 and (first_frame + lane) % wanted[2] == 0:
+                    below, at, above = power[k - 1, lane], power[k, lane], power[k + 1, lane]
+                    curve, slope = above + below - 2 * at, 0.5 * (above - below)
+                    shift = 0.0 if abs(slope) >= abs(curve) else -slope / curve
+                    output.pitches[found] = k + shift
+                    output.heights[found] = at + 0.5 * slope * shift
+                    found += 1
+    output.found[0] = found
+
+
+# --- sums of rows ----------------------------------------------------------------------------------------------------------------------------
+
+
+@inlined
+def _four_sums(rows: Any, first: Any, step: Any, weights: Any, column: Any) -> Any:
+    """`weights[:, column + (0, 1, 2, 3)].T @ rows[first::step]`: four sums at a time, so that each row is read once for four."""
+    a, b, c, d = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+    for k in range(weights.shape[0]):
+        value = load(rows, first + k * step)
+        a += value * weights[k, column]
+        b += value * weights[k, column + 1]
+        c += value * weights[k, column + 2]
+        d += value * weights[k, column + 3]
+    return a, b, c, d
+
+
+@inlined
+def _chroma(power: Any, weights: Any, chroma: Any, groups: Any, group: Any) -> None:
+    """Chroma of eight frames from their power."""
+    classes = chroma.shape[0] // groups
+    loudest = splat(0.0)
+    for column in range(0, classes, 4):
+        sums = _four_sums(power, 0, 1, weights, column)
+        for j in range(min(4, classes - column)):
+            store(chroma, (column + j) * groups + group, sums[j])
+            loudest = maximum(loudest, sums[j])
+    scale = select(loudest >= TINY, 1.0 / loudest, splat(1.0))
+    for row in range(group, chroma.shape[0], groups):
+        store(chroma, row, load(chroma, row) * scale)
+
+
+@kernel
+def decibels(power: Any, floor: Any, result: Any) -> None:
+    """`10 log10(max(power, floor))` of every number of `power`, shape `(n, 8)`, into `result`, float64 or float32."""
+    for row in range(power.shape[0]):
+        store(result, row, log(maximum(load(power, row), splat(floor))) * (10 / np.log(10)))
+
+
+@kernel
+def weighted_sums(rows: Any, weights: Any, result: Any) -> None:
+    """`weights.T @ rows` for series: `rows` is `(inputs * groups, 8)`, `weights` `(inputs, outputs)` filled up with zeros to a multiple of four
+    columns, `result` `(outputs * groups, 8)`.
+    """
+    groups = rows.shape[0] // weights.shape[0]
+    outputs = result.shape[0] // groups
+    for group in range(groups):
+        for column in range(0, outputs, 4):
+            sums = _four_sums(rows, group, groups, weights, column)
+            for j in range(min(4, outputs - column)):
+                store(result, (column + j) * groups + group, sums[j])
+
+
+@kernel
+def mean_normalised_power(series: Any, windows: Any, plan: Any, work: Any, result: Any) -> None:
+    """Sum over all windows of a series of their power spectrum divided by their energy, into `result`, shape `(bins, 8)`, whose lanes are to be
+    added up.
+
+    Window `i` begins at `series[i]`, float64, and is weighted by `plan.window` (which may end in zeros); its energy is that of the weighted
+    window. A window without energy counts as zeros. The inverse transform of the result is a sum of normalised autocorrelations.
+    """
+    bins, length = work.power.shape[0], plan.window.shape[0]
+    for k in range(bins):
+        store(result, k, splat(0.0))
+    for first in range(0, windows, LANES):
+        transform(series, first, 1, plan, work.points)
+        separate(work.points, plan, work.power, work.magnitude)
+        energy = load(work.power, 0) - load(work.power, bins - 1)  # Parseval: every bin but the first and the last stands for two
+        for k in range(1, bins):
+            energy += 2.0 * load(work.power, k)
+        for lane in range(LANES):
+            work.lists[0, lane] = float(length) if first + lane < windows else 0.0
+        scale = select(energy > TINY * length, load(work.lists, 0) / energy, splat(0.0))
+        for k in range(bins):
+            store(result, k, load(result, k) + load(work.power, k) * scale)
+
+
+# --- the waveform ----------------------------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def waveform_frames(samples: Any, frame_length: Any, crossings: Any, energy: Any, hop: Any) -> None:
+    """Changes of sign and sum of squares in every centred frame, into `crossings` and `energy`, shape `(frames,)` each.
+
+    Every sample is looked at once: frames are sums of chunks, which end where a frame begins or ends.
+    """
+    frames, whole, rest = len(energy), frame_length // hop, frame_length % hop
+    chunks = np.zeros((frames + whole, 4))
+    for i in range(frames + whole):
+        first = i * hop - frame_length // 2
+        chunks[i, 0], chunks[i, 1] = _chunk(samples, first, first + rest)
+        chunks[i, 2], chunks[i, 3] = _chunk(samples, first + rest, first + hop)
+    for i in range(frames):
+        changes, total = chunks[i + whole, 0], chunks[i + whole, 1]
+        for j in range(i, i + whole):
+            changes += chunks[j, 0] + chunks[j, 2]
+            total += chunks[j, 1] + chunks[j, 3]
+        first = i * hop - frame_length // 2
+        changes_at_first, _ = _chunk(samples, first, first + 1)  # the change between the frame's first sample and the one before is not in it
+        crossings[i] = changes - changes_at_first
+        energy[i] = total
+
+
+@inlined
+def _chunk(samples: Any, first: Any, last: Any) -> Any:
+    """Changes of sign into the samples `first` to `last - 1`, and the sum of their squares; nothing lies beyond the clip."""
+    zero = np.float32(-1e-10)
+    first, last = max(first, 0), min(last, len(samples))
+    changes, total = 0, 0.0
+    before = samples[max(first - 1, 0)] < zero
+    for i in range(first, last):
+        negative = samples[i] < zero
+        changes += negative != before
+        before = negative
+        value = np.float64(samples[i])
+        total += value * value
+    return changes, total
+
+
+@kernel
+def power_sums(rows: Any, centre: Any, centre_of_absolute: Any, sums: Any) -> None:
+    """Sums of the powers 1 to 4 of the deviation from a centre, into the rows of `sums`, shape `(8, 8)`: four of the samples, then four of their
+    absolute values.
+
+    `rows` are the samples, eight to a row; here a lane is no frame, but every eighth sample.
+    """
+    for first in (0, 4):
+        one, two, three, four = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+        for i in range(rows.shape[0]):
+            value = load(rows, i)
+            deviation = absolute(value) - centre_of_absolute if first else value - centre
+            square = deviation * deviation
+            one += deviation
+            two += square
+            three += square * deviation
+            four += square * square
+        store(sums, first, one)
+        store(sums, first + 1, two)
+        store(sums, first + 2, three)
+        store(sums, first + 3, four)

@@ -1,0 +1,315 @@
+"""Lanes: eight frames of a recording, computed side by side.
+
+A processor of today adds eight float64 numbers in one instruction, if they stand next to each other. Along the bins of *one* spectrum
+they seldom do the same thing (a filter begins here, a band ends there); along *eight frames* they always do. So the engine
+(`kernels.py`) puts frame 0 into lane 0, frame 1 into lane 1, … and computes with values that are eight numbers each:
+
+    value = load(rows, 3)            # rows[3, :], eight numbers: bin 3 of eight frames
+    power = value * value + 1e-10    # eight multiplications, eight additions
+    store(rows, 3, select(power > 1.0, power, splat(0.0)))
+
+Inside an `@njit` function `Lanes` behaves like a NumPy array of shape `(8,)`: `+ - * /`, comparisons (which give a *mask* of eight truth values),
+`&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous array of shape `(n, 8)`, one *row* per value; rows may be float32 (half the
+memory) but values are always float64.
+
+Everything here is an *intrinsic*: a function that tells numba which LLVM instruction to emit instead of compiling a Python body. Only
+`numba.extending` and `llvmlite.ir` are used; each intrinsic is one or two instructions and is tested against NumPy (`tests/features/test_lanes.py`).
+Where the processor has no registers of 512 bits, LLVM splits a value into two or four by itself.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import extending, types
+from numba.extending import models, overload, register_model
+from numpy.typing import DTypeLike, NDArray
+
+LANES = 8
+"""Frames per value."""
+
+
+def intrinsic(generator: Callable[..., Any]) -> Any:
+    """A function for kernels, from the one that generates its code (numba's own annotations mix up the arguments of the two)."""
+    return extending.intrinsic(generator)
+
+
+_INDEX = ir.IntType(32)
+_VALUE = ir.VectorType(ir.DoubleType(), LANES)
+_MASK = ir.VectorType(ir.IntType(1), LANES)
+_BITS = ir.VectorType(ir.IntType(64), LANES)
+
+
+def lane_rows(n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """Memory for `n` values: zeros of shape `(n, 8)`, aligned to a cache line (64 bytes).
+
+    Example:
+        >>> lane_rows(3).shape
+        (3, 8)
+    """
+    size = n * LANES * np.dtype(dtype).itemsize
+    memory = np.zeros(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(n, LANES)
+
+
+# --- the two types: eight float64 numbers, eight truth values --------------------------------------------------------------------------------
+
+
+class LanesType(types.Type):
+    """Numba's name for eight float64 numbers or, as a mask, eight truth values."""
+
+    def __init__(self, name: str, vector: ir.VectorType) -> None:
+        self.vector = vector
+        super().__init__(name=name)
+
+
+lanes = LanesType("Lanes", _VALUE)
+mask = LanesType("LanesMask", _MASK)
+
+
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):
+    """How a value is held: as one LLVM vector, in registers where there is room."""
+
+    def __init__(self, manager: Any, kind: LanesType) -> None:
+        super().__init__(manager, kind, kind.vector)  # type: ignore[no-untyped-call]
+
+
+def _constant(vector: ir.VectorType, number: float) -> ir.Constant:
+    return ir.Constant(vector, [number] * vector.count)
+
+
+def _spread(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
+    """The scalar in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(_INDEX, 0))
+    return builder.shuffle_vector(first, undefined, _constant(ir.VectorType(_INDEX, vector.count), 0))
+
+
+@intrinsic
+def splat(typingctx: Any, x: Any) -> Any:
+    """The number `x` in all eight lanes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _spread(builder, context.cast(builder, arguments[0], signature.args[0], types.float64), _VALUE)
+
+    return lanes(x), emit
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def _row_pointer(context: Any, builder: Any, array: tuple[Any, Any], row: Any) -> Any:
+    """Address of `array[row, 0]`, as an address of eight elements."""
+    kind, value = array
+    data = context.make_array(kind)(context, builder, value=value).data
+    element = builder.gep(data, [builder.mul(row, ir.Constant(ir.IntType(64), LANES))])
+    return builder.bitcast(element, ir.VectorType(context.get_data_type(kind.dtype), LANES).as_pointer())
+
+
+@intrinsic
+def load(typingctx: Any, rows: Any, row: Any) -> Any:
+    """`rows[row, :]`, widened to float64 where `rows` is float32."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_row_pointer(context, builder, (rows, arguments[0]), arguments[1]))
+        value.align = rows.dtype.bitwidth // 8
+        return value if rows.dtype == types.float64 else builder.fpext(value, _VALUE)
+
+    return lanes(rows, types.int64), emit
+
+
+@intrinsic
+def store(typingctx: Any, rows: Any, row: Any, value: Any) -> Any:
+    """`rows[row, :] = value`, rounded to float32 where `rows` is float32."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = arguments[2]
+        if rows.dtype != types.float64:
+            value = builder.fptrunc(value, ir.VectorType(context.get_data_type(rows.dtype), LANES))
+        builder.store(value, _row_pointer(context, builder, (rows, arguments[0]), arguments[1])).align = rows.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, lanes), emit
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """The transpose of an 8 × 8 square in three rounds: swap off-diagonal 1 × 1 squares, then 2 × 2, then 4 × 4."""
+    lane = range(LANES)
+    for size in (1, 2, 4):
+        upper = [k + LANES - size if k & size else k for k in lane]
+        lower = [k + LANES if k & size else k + size for k in lane]
+        swapped = list(rows)
+        for i in (i for i in lane if not i & size):
+            for target, order in ((i, upper), (i | size, lower)):
+                indices = ir.Constant(ir.VectorType(_INDEX, LANES), order)
+                swapped[target] = builder.shuffle_vector(rows[i], rows[i | size], indices)
+        rows = swapped
+    return rows
+
+
+@intrinsic
+def load_frames(typingctx: Any, samples: Any, start: Any, hop: Any) -> Any:
+    """Eight samples of each of eight frames: a tuple of eight values, value `j` being `samples[start + j + hop * [0, 1, …, 7]]`.
+
+    This is where frames become lanes: memory holds the samples of a frame one after the other, a value holds one sample of each frame.
+    """
+    result = types.UniTuple(lanes, LANES)  # type: ignore[no-untyped-call]
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, start, hop = arguments
+        data = context.make_array(samples)(context, builder, value=value).data
+        vector = ir.VectorType(context.get_data_type(samples.dtype), LANES)
+        frames = []
+        for frame in range(LANES):
+            offset = builder.add(start, builder.mul(hop, ir.Constant(ir.IntType(64), frame)))
+            frames.append(builder.load(builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())))
+            frames[-1].align = samples.dtype.bitwidth // 8
+        columns = _transposed(builder, frames)
+        if samples.dtype != types.float64:
+            columns = [builder.fpext(column, _VALUE) for column in columns]
+        return context.make_tuple(builder, result, columns)
+
+    return result(samples, types.int64, types.int64), emit
+
+
+# --- operators -------------------------------------------------------------------------------------------------------------------------------
+
+
+def _binary(result: LanesType, operand: LanesType, emit: Callable[[Any, Any, Any], Any]) -> Any:
+    """An intrinsic of two arguments, of which a scalar is spread over the lanes first."""
+
+    @intrinsic
+    def operation(typingctx: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            vectors = [
+                value if kind == operand else _spread(builder, context.cast(builder, value, kind, types.float64), _VALUE)
+                for kind, value in zip(signature.args, arguments, strict=True)
+            ]
+            return emit(builder, *vectors)
+
+        return result(a, b), generate
+
+    return operation
+
+
+def _overload(python_operators: tuple[Any, ...], operation: Any, operand: LanesType) -> None:
+    """Lets numba use `operation` where one side of a Python operator is `operand` and the other is, too, or is a number."""
+
+    def implementation(a: Any, b: Any) -> Any:
+        sides = {a, b}
+        if operand in sides and all(side == operand or (operand == lanes and isinstance(side, types.Number)) for side in sides):
+
+            def call(a: Any, b: Any) -> Any:
+                return operation(a, b)
+
+            return call
+        return None
+
+    for python_operator in python_operators:
+        overload(python_operator)(implementation)
+
+
+def _comparison(symbol: str) -> Any:
+    return _binary(mask, lanes, lambda builder, x, y: builder.fcmp_ordered(symbol, x, y))
+
+
+_overload((operator.add, operator.iadd), _binary(lanes, lanes, lambda builder, x, y: builder.fadd(x, y)), lanes)
+_overload((operator.sub, operator.isub), _binary(lanes, lanes, lambda builder, x, y: builder.fsub(x, y)), lanes)
+_overload((operator.mul, operator.imul), _binary(lanes, lanes, lambda builder, x, y: builder.fmul(x, y)), lanes)
+_overload((operator.truediv, operator.itruediv), _binary(lanes, lanes, lambda builder, x, y: builder.fdiv(x, y)), lanes)
+_overload((operator.lt,), _comparison("<"), lanes)
+_overload((operator.le,), _comparison("<="), lanes)
+_overload((operator.gt,), _comparison(">"), lanes)
+_overload((operator.ge,), _comparison(">="), lanes)
+_overload((operator.and_,), _binary(mask, mask, lambda builder, x, y: builder.and_(x, y)), mask)
+_overload((operator.or_,), _binary(mask, mask, lambda builder, x, y: builder.or_(x, y)), mask)
+
+
+@intrinsic
+def _negative(typingctx: Any, x: Any) -> Any:
+    return lanes(x), lambda context, builder, signature, arguments: builder.fneg(arguments[0])
+
+
+@overload(operator.neg)
+def _neg(x: Any) -> Any:
+    def call(x: Any) -> Any:
+        return _negative(x)
+
+    return call if x == lanes else None
+
+
+# --- functions -------------------------------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
+    """`numpy.where(condition, a, b)`: lane by lane `a` where the mask is true, else `b`."""
+    return lanes(mask, lanes, lanes), lambda context, builder, signature, arguments: builder.select(*arguments)
+
+
+@intrinsic
+def minimum(typingctx: Any, a: Any, b: Any) -> Any:
+    """`numpy.minimum(a, b)`; `b` where `a` is not a number."""
+    return lanes(lanes, lanes), lambda context, builder, signature, x: builder.select(builder.fcmp_ordered("<", x[0], x[1]), x[0], x[1])
+
+
+@intrinsic
+def maximum(typingctx: Any, a: Any, b: Any) -> Any:
+    """`numpy.maximum(a, b)`; `b` where `a` is not a number."""
+    return lanes(lanes, lanes), lambda context, builder, signature, x: builder.select(builder.fcmp_ordered(">", x[0], x[1]), x[0], x[1])
+
+
+def _unary(llvm_name: str) -> Callable[..., Any]:
+    """The code generator that calls LLVM's own function of one vector argument."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function = builder.module.declare_intrinsic(f"llvm.{llvm_name}.v{LANES}f64", (), ir.FunctionType(_VALUE, [_VALUE]))
+        return builder.call(function, arguments)
+
+    return emit
+
+
+@intrinsic
+def sqrt(typingctx: Any, x: Any) -> Any:
+    """`numpy.sqrt(x)`."""
+    return lanes(lanes), _unary("sqrt")
+
+
+@intrinsic
+def absolute(typingctx: Any, x: Any) -> Any:
+    """`numpy.abs(x)`."""
+    return lanes(lanes), _unary("fabs")
+
+
+@intrinsic
+def mask_bits(typingctx: Any, condition: Any) -> Any:
+    """The mask as one integer: bit `i` is set where lane `i` is true; 0 where none is."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.bitcast(arguments[0], ir.IntType(LANES)), ir.IntType(64))
+
+    return types.int64(mask), emit
+
+
+@intrinsic
+def split_exponent(typingctx: Any, x: Any) -> Any:
+    """`(m, e)` with `x = m * 2**e` and `sqrt(1/2) <= m < sqrt(2)`, both as float64 lanes, for positive normal `x`.
+
+    A float64 *is* a fraction and an exponent side by side in 64 bits; subtracting the bits of `sqrt(1/2)` first makes the cut fall there.
+    """
+    result = types.UniTuple(lanes, 2)  # type: ignore[no-untyped-call]
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        root_half = _constant(_BITS, 0x3FE6A09E667F3BCD)
+        bits = builder.sub(builder.bitcast(arguments[0], _BITS), root_half)
+        exponent = builder.ashr(bits, _constant(_BITS, 52))
+        fraction = builder.add(builder.and_(bits, _constant(_BITS, 2**52 - 1)), root_half)
+        return context.make_tuple(builder, result, [builder.bitcast(fraction, _VALUE), builder.sitofp(exponent, _VALUE)])
+
+    return result(lanes), emit
