@@ -26,7 +26,7 @@ from quintet.errors import ConfigError, DatasetError, unknown_name
 
 PROTOCOLS = ("group", "random", "given")
 PART_NAMES = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid", "testing": "test"}
-PART_NAMES |= {"train": "train", "valid": "valid", "test": "test"}
+PART_NAMES |= {"train": "train", "valid": "valid", "test": "test", "unused": "unused"}
 
 
 def grouped_folds(y: ArrayLike, groups: Sequence[Any], *, n_splits: int, seed: int) -> list[tuple[Positions, Positions]]:
@@ -133,7 +133,7 @@ def make_split(
         test_size: the share of the test part, in [0, 1); 0 for none (scores then come out of fold). Ignored under `given`.
         n_splits: the number of folds in the training part. None: 5, or fewer where a class has fewer groups.
         seed: which division.
-        given: under `given`: `train`, `valid` or `test` for every clip (also `validation`, `dev`, …); a clip without one is unused.
+        given: under `given`: `train`, `valid` or `test` for every clip (also `validation`, `dev`, …); a clip without one, or `unused`, is left out.
         grouped: whether the groups are knowledge (`Manifest.grouped`). None: yes, if they differ from the ids.
 
     Returns:
