@@ -54,3 +54,12 @@ def test_without_an_onset_the_answer_is_near_120_and_unclear():
 
 def test_a_clip_of_one_frame_has_no_onset():
     assert onset_strength(np.zeros((128, 1)), n_fft=2048, hop_length=512).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("distance", [3, 4, 5, 7])
+def test_no_tempo_is_faster_than_320(distance):
+    onset = np.zeros(600)
+    onset[[100, 100 + distance]] = 1.0  # a pair, which says nothing of any slower tempo
+    bpm, _ = tempo(onset, sample_rate=22050, hop_length=512)
+    assert bpm < 320
+    assert bpm == librosa.feature.tempo(onset_envelope=onset, sr=22050)[0]
