@@ -11,6 +11,7 @@ import pandas as pd
 from quintet.reports.style import SERIES, colour, new_figure, tidy
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -54,6 +55,36 @@ def family_colours(families: Sequence[str]) -> dict[str, str]:
     return {name: colour(SERIES[i % len(SERIES)]) for i, name in enumerate(dict.fromkeys(families))}
 
 
+def waterfall(steps: pd.DataFrame, *, base: float, total: float, base_name: str, total_name: str, unit: str) -> Figure:
+    """From a base to a total: every step starts where the one before it ended.
+
+    Args:
+        steps: columns `player, value, low, high`, in order; the values sum to `total - base`.
+        base, total: where it starts and ends; `base_name`, `total_name`: what these are called.
+    """
+    figure = new_figure(36 + 26 * (len(steps) + 2))
+    axes = figure.subplots()
+    rows = np.arange(len(steps) + 2)[::-1]
+    ends = base + np.append(0.0, steps["value"].to_numpy().cumsum())
+    axes.barh(rows[0], base, height=0.6, color=colour("faint"))
+    axes.barh(rows[-1], total, height=0.6, color=colour("ink"))
+    for row, start, end, low, high in zip(rows[1:-1], ends, ends[1:], steps["low"], steps["high"], strict=False):
+        axes.barh(row, end - start, left=start, height=0.6, color=colour("series-1" if end >= start else "series-2"))
+        axes.hlines(row - 0.36, start + low, start + high, color=colour("muted"), linewidth=1.1)
+    for row, end in zip(rows, ends, strict=False):
+        axes.vlines(end, row - 0.7, row - 0.3, color=colour("muted"), linewidth=0.7)
+    texts = [f"{base:.2f}", *(f"{value:+.2f}" for value in steps["value"]), f"{total:.2f}"]
+    places = [base, *np.maximum(ends[:-1], ends[1:]), total]
+    for row, place, text in zip(rows, places, texts, strict=True):
+        _beside(axes, place, row, text)
+    axes.set_yticks(rows, [base_name, *steps["player"], total_name])
+    axes.set(xlabel=unit, ylim=(-0.6, len(rows) - 0.4), xlim=(min(0.0, float(ends.min())), max(float(ends.max()), total) * 1.14))
+    tidy(axes, grid="x")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0, labelcolor=colour("ink"), labelsize=10.5)
+    return figure
+
+
 def stacked_counts(counts: pd.DataFrame, *, unit: str = "clips") -> Figure:
     """One bar per row, parts side by side in the order of the columns, the total at its end.
 
@@ -68,7 +99,7 @@ def stacked_counts(counts: pd.DataFrame, *, unit: str = "clips") -> Figure:
         axes.barh(rows, counts[part], left=start, height=0.6, color=paint, label=str(part))
         start += counts[part].to_numpy()
     for row, total in zip(rows, start, strict=True):
-        axes.text(total, row, f" {int(total)}", va="center_baseline", color=colour("muted"), fontsize=10)
+        _beside(axes, total, row, str(int(total)))
     axes.set_yticks(rows, counts.index.astype(str))
     axes.set(xlabel=unit, ylim=(-0.6, len(counts) - 0.4))
     axes.margins(x=0.08)
@@ -76,6 +107,11 @@ def stacked_counts(counts: pd.DataFrame, *, unit: str = "clips") -> Figure:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelcolor=colour("ink"), labelsize=10.5)
     return figure
+
+
+def _beside(axes: Axes, x: float, y: float, text: str) -> None:
+    """A text a little to the right of a point."""
+    axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center_baseline", color=colour("ink"), fontsize=10)
 
 
 def histogram(values: Sequence[float], *, unit: str, what: str = "clips") -> Figure:

@@ -68,6 +68,8 @@ def training_figure(history: pd.DataFrame, quantity: str, *, label: str) -> Figu
         quantity: `"loss"` or `"accuracy"`.
         label: of the vertical axis.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(230)
     axes = figure.subplots()
     styles = {quantity: (colour("series-1"), "-", "training"), f"val_{quantity}": (colour("series-2"), (0, (4, 2)), "validation")}
@@ -84,7 +86,7 @@ def training_figure(history: pd.DataFrame, quantity: str, *, label: str) -> Figu
             if final or not handles or handles[-1].get_label() != name:
                 handles.append(line)
     axes.set(xlabel="epoch", ylabel=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(axes, grid="y")
     legend(axes, handles)
     return figure

@@ -120,8 +120,6 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
     confusion, counts = (None, None) if run.multilabel else drawings.confusion_drawing(run)
     calibration, gap = drawings.calibration_drawing(run)
     why = explain_run(run)
-    families = why.main.families["all"] if why.members else None
-    shares = None if families is None else families / families.sum()
     figures: dict[str, Any] = {
         "scores": drawings.score_drawings(run, keys),
         "roc": drawings.roc_drawings(run),
@@ -131,6 +129,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "agreement": drawings.agreement_drawing(run),
         "weights": drawings.weight_drawing(run),
         "importance": drawings.importance_drawings(why.main, run, len(why.rows)) if why.members else [],
+        "game": drawings.game_drawings(why.game, run) if why.game else [],
         "maps": drawings.map_drawings(run),
         "data": drawings.data_drawings(run),
     }
@@ -143,7 +142,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "title": title,
         "run": run,
         "stamp": stamp(run),
-        "opening": opening(run, _main_confusions(counts), shares),
+        "opening": opening(run, _main_confusions(counts), why.game.shares if why.game else None),
         "panel_columns": min((6, 5, 4), key=lambda c: (-columns % c, -c)) if columns > 3 else 4,
         "confusions": _confusion_list(counts),
         "trust": _trust(run),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from quintet.evaluation.metrics import calibration_error, top_label
 from quintet.evaluation.ranking import rank_scores
-from quintet.reports.bars import column_bars, histogram, stacked_counts
+from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
 from quintet.reports.calibration import calibration_figure, calibration_points
 from quintet.reports.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure
 from quintet.reports.curves import roc_figure, roc_points, training_figure
@@ -25,7 +25,7 @@ from quintet.reports.tables import agreement, ranked, score_table
 from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, number
 
 if TYPE_CHECKING:
-    from quintet.reports.why import MemberWhy
+    from quintet.reports.why import GameWhy, MemberWhy
 
 MAX_POINTS = 1500
 """Of a map: more would cost the page megabytes and show no more."""
@@ -207,6 +207,35 @@ def importance_drawings(why: MemberWhy, run: Run, n_clips: int) -> list[Drawing]
     caption = f"Mean |SHAP value| of each family for each class ({why.space}). The stronger the shade, the more that family tells of the class."
     heat = Drawing("importance-classes", svg, caption, by_class.reset_index(names="family"), "By family and class")
     return [columns, by_family, heat]
+
+
+def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
+    """The ensemble as one game: from nothing heard to the verdict, and the same by class."""
+    who, n = display(run.best, run), len(game.clips)
+    figure = waterfall(
+        game.steps,
+        base=game.base,
+        total=game.prediction,
+        base_name="nothing heard",
+        total_name="everything heard",
+        unit="probability of the true class",
+    )
+    told = ", ".join(f"{row.player} {row.value:+.2f}" for row in game.steps.head(4).itertuples())
+    alt = f"From {game.base:.2f} to {game.prediction:.2f} probability of the true class: {told}."
+    caption = (
+        f"Exact Shapley values of the players for the probability that {who} gives to the true class, mean over {n} held-out clips. A player that is "
+        f"not heard is replaced by that of {game.n_background} training clips. Thin lines: 95 % intervals by {group_noun(run)}. "
+        f"The steps add up to the verdict within {game.shapley.residual:.0e}; that so few stand in for the absent blurs a step by at most "
+        f"{number(game.background_error)} (standard error)."
+    )
+    steps = Drawing("game", to_svg(figure, "game", alt), caption, game.steps, "What each family adds to the truth")
+    table = game.by_class
+    shades = (table / max(float(table.to_numpy().max()), 1e-9)).clip(0, 1)
+    texts = table.map(lambda value: "·" if abs(value) < 5e-3 else f"{value:.2f}".replace("0.", ".", 1).replace("-", "−"))
+    leaders = ", ".join(f"{label}: {player}" for label, player in table.idxmax(axis=1).items())
+    svg = to_svg(heat_figure(shades, texts), "game-classes", f"What each player adds to the probability of the true class; most by class: {leaders}.")
+    caption = "The same by true class: how far each player moves the clips of a class (row) towards it. A minus means that it leads astray."
+    return [steps, Drawing("game-classes", svg, caption, table.reset_index(names="class"), "Class by class")]
 
 
 def _same(index: pd.Index, families: dict[str, str]) -> dict[str, str]:

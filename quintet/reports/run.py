@@ -22,8 +22,7 @@ class Run:
 
     Args:
         path: the folder.
-        bundle, config, environment, scores: content of the JSON files of those names.
-        weights: fusion rule → member → weight; a rule without one weight per member has none.
+        bundle, config, environment, scores, fusion: content of the JSON files of those names.
         split: columns `id, label, group, part, fold`.
         failures: the ledger; empty where nothing failed.
         features: the rows that were used, indexed by id, metadata columns included; empty where the run had no table.
@@ -36,7 +35,7 @@ class Run:
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     scores: Mapping[str, Any]
-    weights: Mapping[str, Mapping[str, float]]
+    fusion: Mapping[str, Any]
     split: pd.DataFrame
     failures: pd.DataFrame
     features: pd.DataFrame
@@ -91,6 +90,11 @@ class Run:
         return self.held_out.multilabel
 
     @cached_property
+    def weights(self) -> Mapping[str, Mapping[str, float]]:
+        """Fusion rule → member → weight."""
+        return {rule: content["weights"] for rule, content in self.fusion.get("rules", {}).items() if content.get("weights")}
+
+    @cached_property
     def values(self) -> pd.DataFrame:
         """The features alone, `(n, d)`, indexed by id."""
         kept = [c for c in self.features.columns if c not in META_COLUMNS and pd.api.types.is_numeric_dtype(self.features[c])]
@@ -129,7 +133,7 @@ def read_run(folder: str | Path) -> Run:
         config=_json(path / "config.json"),
         environment=_json(path / "environment.json"),
         scores=_json(path / "scores.json"),
-        weights=_weights(_json(path / "fusion.json")),
+        fusion=_json(path / "fusion.json"),
         split=_frame(path / "split.parquet"),
         failures=_frame(path / "failures.parquet"),
         features=features.set_index("id") if "id" in features else features,
@@ -150,15 +154,3 @@ def _json(path: Path) -> Any:
 
 def _frame(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-
-
-def _weights(fusion: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """rule → member → weight, whichever of the two documented shapes the file has."""
-    found: dict[str, dict[str, float]] = {}
-    for rule, content in fusion.get("rules", fusion).items():
-        weights = content.get("weights", content) if isinstance(content, Mapping) else None
-        if isinstance(weights, (list, tuple)) and len(weights) == len(content.get("members", ())):
-            weights = dict(zip(content["members"], weights, strict=True))
-        if isinstance(weights, Mapping) and weights and all(isinstance(w, (int, float)) for w in weights.values()):
-            found[rule] = {str(name): float(w) for name, w in weights.items()}
-    return found

@@ -136,7 +136,7 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     Args:
         run: the model folder.
         confusions: `(true, verdict, count)`, most frequent first.
-        families: family → share of the verdict, largest first; None where importance was not computed.
+        families: player → share of what the ensemble knows beyond guessing, largest first; None where that was not computed.
     """
     scores = run.scores.get(run.part, {}).get(run.best, {})
     values = scores.get("scores", {})
@@ -156,11 +156,13 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
         ]
         sentences.append(f"Confusions concentrate on {listed(named)}.")
     if families is not None and len(families) > 1:
-        first, second = families.index[0], families.index[1]
-        sentences.append(
-            f"What decides is above all {first} ({families.iloc[0]:.0%} of what moves the verdict), then {second} ({families.iloc[1]:.0%})."
-        )
+        (first, most), (second, more) = ((_player(str(name)), float(families[name])) for name in families.index[:2])
+        sentences.append(f"Of what it knows beyond guessing, {first} {most:.0%} and {second} {more:.0%}.")
     return sentences
+
+
+def _player(name: str) -> str:
+    return "the spectrogram carries" if name == "spectrogram" else f"the {name} features carry"
 
 
 def _against_best_member(run: Run) -> str:

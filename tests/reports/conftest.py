@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import save_member
+from quintet.ensemble.fusion import Fusion
 from quintet.evaluation.scores import score
 from quintet.reports.document import write_report
 
@@ -135,9 +136,10 @@ def _write_rest(folder: Path, X: pd.DataFrame, y: Any, groups: Any, fold: Any, s
         "stage": ["decode", "decode", "describe", "decode"], "error": ["DecodeError", "DecodeError", "SilentError", "DecodeError"],
         "reason": ["It ends within a frame.", "The file is empty (0 bytes).", "Every sample is zero.", "This is text, not audio."],
     }).to_parquet(folder / "failures.parquet")  # fmt: skip
+    rules = {"mean": (0.2,) * 5, "weighted": tuple(weights.values())}
     files: dict[str, dict[str, Any]] = {
         "scores.json": scores,
-        "fusion.json": {"rules": {"mean": {"weights": dict.fromkeys(weights, 0.2)}, "weighted": {"weights": weights}}},
+        "fusion.json": {"rules": {rule: Fusion(rule, tuple(weights), CLASSES, w).to_json() for rule, w in rules.items()}},
         "bundle.json": {"classes": list(CLASSES), "members": list(weights), "rule": "weighted", "feature_hash": "9b1d0f7c2e4a6638"},
         "environment.json": {"python": "3.11.9", "platform": "Linux", "device": "CPU", "versions": {"quintet": "0.1.0", "numpy": "2.4.6"}},
         "config.json": {"hash": "77aa01bd9c0e4f21", "train": {"seed": 0, "folds": 4, "settings": {"vgg_small": {"weights": "random"}}}},

@@ -1,0 +1,122 @@
+"""The ensemble as one game: games whose values are known, and every fast way against the slow one."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quintet.classifiers.storage import load_member
+from quintet.errors import ConfigError
+from quintet.reports import coalitions
+from quintet.reports.families import families_of, family_shapley, shapley_values
+from quintet.reports.importance import family
+
+
+class Formula:
+    """A "member" with one output: a formula of the columns."""
+
+    def __init__(self, formula: Any) -> None:
+        self.formula = formula
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        return np.asarray(self.formula(X["a.x"], X["b.y"], X["c.z"]), dtype=float)[:, None]
+
+
+PLAYERS = {"a": ["a.x"], "b": ["b.y"], "c": ["c.z"]}
+
+
+def game(formula: Any, row: list[float], background: list[list[float]]) -> np.ndarray:
+    columns = ["a.x", "b.y", "c.z"]
+    rows, others = pd.DataFrame([row], columns=columns), pd.DataFrame(background, columns=columns)
+    found = family_shapley({"m": Formula(formula)}, lambda stack: stack[0], rows, others, players=PLAYERS)
+    assert found.residual < 1e-12
+    return found.values[0, :, 0]
+
+
+def test_an_additive_game_gives_each_family_its_own() -> None:
+    values = game(lambda x, y, z: 2 * x - 3 * y + z, [1.0, 1.0, 5.0], [[0.0, 0.0, 5.0], [0.0, 2.0, 5.0]])
+    np.testing.assert_allclose(values, [2.0, 0.0, 0.0], atol=1e-12)
+
+
+def test_a_product_is_shared_equally() -> None:
+    np.testing.assert_allclose(game(lambda x, y, z: x * y * z, [1.0, 2.0, 3.0], [[0.0, 0.0, 0.0]]), [2.0, 2.0, 2.0], atol=1e-12)
+    np.testing.assert_allclose(game(lambda x, y, z: x * y, [3.0, 5.0, 9.0], [[1.0, 1.0, 1.0]]), [6.0, 8.0, 0.0], atol=1e-12)
+
+
+def test_an_exclusive_or_of_two_families() -> None:
+    background = [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
+    np.testing.assert_allclose(game(lambda x, y, z: np.abs(x - y), [1.0, 0.0, 1.0], background), [0.25, 0.25, 0.0], atol=1e-12)
+    np.testing.assert_allclose(game(lambda x, y, z: np.abs(x - y), [1.0, 0.0, 1.0], [[0.0, 0.0, 0.0]]), [1.0, 0.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(game(lambda x, y, z: np.abs(x - y), [1.0, 1.0, 1.0], [[0.0, 0.0, 0.0]]), [0.0, 0.0, 0.0], atol=1e-12)
+
+
+def test_values_equal_the_mean_over_all_orders() -> None:
+    worth = np.random.default_rng(0).normal(size=(16, 3))
+    expected = np.zeros((4, 3))
+    for order in permutations(range(4)):
+        mask = 0
+        for i in order:
+            expected[i] += (worth[mask | 1 << i] - worth[mask]) / 24
+            mask |= 1 << i
+    np.testing.assert_allclose(shapley_values(worth), expected, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def tables(model_folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    features = pd.read_parquet(model_folder / "features.parquet").set_index("id")
+    split = pd.read_parquet(model_folder / "split.parquet").set_index("id")["part"]
+    values = features[[c for c in features.columns if "." in c]]
+    return values[split == "test"].iloc[:4], values[split == "train"].iloc[:3]
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "svm", "xgboost"])
+def test_the_fast_way_of_each_member_equals_the_hybrids(name: str, model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    member = load_member(model_folder / "members" / name)
+    players = families_of(list(tables[0].columns), lambda column: column[0])  # c, s, r, t: four players
+    assert len(players) == 4
+    fast = coalitions.coalition_probabilities(member, *tables, players)
+    slow = coalitions._by_hybrids(member.predict_proba, *tables, players)
+    assert fast.shape == (16, 12, 6)
+    np.testing.assert_allclose(fast, slow, atol=2e-6)  # XGBoost adds in float32
+    assert np.abs(fast[0] - fast[-1]).max() > 0.01
+
+
+def test_members_and_a_network_fused_add_up_to_the_prediction(model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    rng = np.random.default_rng(1)
+    own, other = (rng.dirichlet(np.ones(6), size=len(table)) for table in tables)
+    members: dict[str, Any] = {name: load_member(model_folder / "members" / name) for name in ("logistic_regression", "svm")} | {"cnn": None}
+    players = families_of(list(tables[0].columns), family)
+
+    def geometric(stack: np.ndarray) -> np.ndarray:
+        pooled = np.exp(np.log(stack + 1e-6).mean(axis=0))
+        return np.asarray(pooled / pooled.sum(axis=1, keepdims=True))
+
+    found = family_shapley(members, geometric, *tables, players=players, networks={"cnn": (own, other)})
+    assert found.players[-1] == "spectrogram"
+    assert found.residual < 1e-6
+    np.testing.assert_allclose(found.values.sum(axis=2), 0.0, atol=1e-9)  # probabilities of all classes sum to one
+    np.testing.assert_allclose(
+        found.prediction, geometric(np.stack([m.predict_proba(tables[0]) if m else own for m in members.values()])), atol=1e-12
+    )
+
+
+def test_a_member_without_weight_gets_no_value(tables: tuple[pd.DataFrame, pd.DataFrame], model_folder: Path) -> None:
+    member = load_member(model_folder / "members" / "logistic_regression")
+    own, other = (np.full((len(table), 6), 1 / 6) for table in tables)
+    own[:, 0], other[:, 1] = 0.5, 0.5
+    players = {"all": list(tables[0].columns)}
+    found = family_shapley({"l": member, "cnn": None}, lambda stack: stack[0], *tables, players=players, networks={"cnn": (own, other)})
+    np.testing.assert_allclose(found.values[:, 1], 0.0, atol=1e-12)
+
+
+def test_too_many_players_are_refused() -> None:
+    row = pd.DataFrame([[0.0] * 13], columns=[f"f{i}.x" for i in range(13)])
+    with pytest.raises(ConfigError, match="at most 12 players"):
+        family_shapley({}, lambda stack: stack[0], row, row, players={f"f{i}": [f"f{i}.x"] for i in range(13)})
+    with pytest.raises(ConfigError, match="exactly one family"):
+        family_shapley({}, lambda stack: stack[0], row, row, players={"f0": ["f0.x"]})

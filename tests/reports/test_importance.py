@@ -1,0 +1,170 @@
+"""SHAP values: equal to shap's own explainers, additive, on the right class with the right sign; a planted cause is found."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import factorial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from sklearn.svm import SVC
+
+from quintet.classifiers.registry import make_member
+from quintet.classifiers.storage import load_member
+from quintet.errors import ConfigError
+from quintet.reports.importance import (
+    _shap,
+    additivity_residual,
+    column_importance,
+    direction,
+    explain,
+    family,
+    family_importance,
+    outputs,
+)
+from quintet.reports.kernels import kernel_shapley
+from quintet.reports.run import read_run
+from quintet.reports.why import _rows
+
+TABLE_MEMBERS = ["logistic_regression", "random_forest", "svm", "xgboost"]
+
+
+@pytest.fixture(scope="module")
+def rows(model_folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    held_out, background = _rows(read_run(model_folder), seed=0)
+    return held_out.iloc[:12], background.iloc[:6]
+
+
+@pytest.fixture(scope="module")
+def explained(model_folder: Path, rows: tuple[pd.DataFrame, pd.DataFrame]) -> dict[str, tuple[Any, Any]]:
+    members = {name: load_member(model_folder / "members" / name) for name in TABLE_MEMBERS}
+    return {name: (member, explain(member, *rows)) for name, member in members.items()}
+
+
+@pytest.mark.parametrize("name", TABLE_MEMBERS)
+def test_values_and_base_add_up_to_the_members_own_output(name: str, explained: dict[str, tuple[Any, Any]], rows: tuple[pd.DataFrame, Any]) -> None:
+    member, explanation = explained[name]
+    assert explanation.values.shape == (12, len(member.prepared_names), 6)
+    assert list(explanation.output_names) == list(member.classes_)
+    output = outputs(member, rows[0])
+    assert additivity_residual(explanation, output) < 1e-5
+    assert np.abs(output - output.mean(axis=0)).max() > 0.05  # there is something to add up to
+    spoilt = _shap().Explanation(explanation.values.copy(), explanation.base_values)
+    spoilt.values[0, 0, 0] += 1e-3
+    assert additivity_residual(spoilt, output) > 9e-4
+
+
+def test_the_output_that_is_explained_orders_the_classes_as_the_probabilities_do(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
+    for member, _ in explained.values():
+        np.testing.assert_array_equal(outputs(member, rows[0]).argmax(axis=1), member.predict_proba(rows[0]).argmax(axis=1))
+
+
+def test_the_logistic_regression_equals_shaps_linear_explainer(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
+    member, explanation = explained["logistic_regression"]
+    shap = _shap()
+    masker = shap.maskers.Independent(member.prepare(rows[1]), max_samples=100)
+    theirs = shap.LinearExplainer(member.models_[0], masker).shap_values(member.prepare(rows[0]))
+    np.testing.assert_allclose(explanation.values, theirs, atol=1e-9)
+
+
+def test_xgboost_equals_shaps_tree_explainer(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
+    member, explanation = explained["xgboost"]
+    theirs = _shap().TreeExplainer(member.models_[0]).shap_values(member.prepare(rows[0]))
+    np.testing.assert_allclose(explanation.values, theirs, atol=1e-4)
+    own = member.models_[0].get_booster().predict(xgboost.DMatrix(member.prepare(rows[0])), pred_contribs=True)
+    np.testing.assert_array_equal(explanation.values[:, :, 2], own[:, 2, :-1].astype(np.float64))
+
+
+def test_the_svm_equals_shaps_exact_explainer_and_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 5))
+    machine = SVC(C=3.0).fit(X, (X[:, 0] * X[:, 1] + X[:, 2] > 0).astype(int))
+    rows, background = X[:4] + 0.3, X[10:17]
+    values, base = kernel_shapley(machine, rows, background)
+    np.testing.assert_allclose(values, _by_definition(machine, rows, background), atol=1e-9)
+    theirs = _shap().explainers.Exact(machine.decision_function, _shap().maskers.Independent(background, max_samples=100))(rows)
+    np.testing.assert_allclose(values, theirs.values, atol=1e-6)
+    assert base == pytest.approx(machine.decision_function(background).mean())
+
+
+def _by_definition(machine: Any, rows: np.ndarray, background: np.ndarray) -> np.ndarray:
+    d = rows.shape[1]
+    found = np.zeros(rows.shape)
+
+    def worth(row: np.ndarray, present: tuple[int, ...]) -> float:
+        hybrids = background.copy()
+        hybrids[:, list(present)] = row[list(present)]
+        return float(machine.decision_function(hybrids).mean())
+
+    for i, row in enumerate(rows):
+        for j in range(d):
+            for size in range(d):
+                weight = factorial(size) * factorial(d - size - 1) / factorial(d)
+                for others in combinations([k for k in range(d) if k != j], size):
+                    found[i, j] += weight * (worth(row, (*others, j)) - worth(row, others))
+    return found
+
+
+def test_few_nodes_are_enough_where_columns_are_many() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 300))
+    machine = SVC().fit(X, (X[:, 0] + X[:, 1] > 0).astype(int))
+    few, _ = kernel_shapley(machine, X[:2] + 0.5, X[20:23])
+    many, _ = kernel_shapley(machine, X[:2] + 0.5, X[20:23], n_nodes=160)
+    np.testing.assert_allclose(few, many, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", TABLE_MEMBERS)
+def test_a_planted_cause_ranks_first_for_its_class_and_speaks_for_it(name: str) -> None:
+    rng = np.random.default_rng(5)
+    columns = [f"{f}.{i}.mean" for f in ("cepstral", "tonal") for i in range(6)]
+    y = np.array(["blues", "disco", "polka"])[rng.integers(0, 3, 240)]
+    X = pd.DataFrame(rng.normal(size=(240, 12)), columns=columns)
+    X.loc[y == "disco", "tonal.3.mean"] += 3.0
+    settings = {"n_estimators": 40} if name in ("random_forest", "xgboost") else {}
+    member = make_member(name, **settings).fit(X.iloc[:180], y[:180])
+    explanation = explain(member, X.iloc[180:], X.iloc[:10])
+    importance = column_importance(explanation)
+    assert importance["disco"].idxmax() == "tonal.3.mean"
+    assert family_importance(explanation)["disco"].idxmax() == "tonal"
+    assert direction(explanation).loc["tonal.3.mean", "disco"] > 0.8  # more of it speaks for the class
+    k = list(explanation.output_names).index("disco")
+    j = list(explanation.feature_names).index("tonal.3.mean")
+    assert explanation.values[y[180:] == "disco", j, k].mean() > 0 > explanation.values[y[180:] == "polka", j, k].mean()
+
+
+@pytest.mark.parametrize("name", TABLE_MEMBERS)
+def test_two_classes_are_explained_as_two_opposite_columns(name: str) -> None:
+    rng = np.random.default_rng(6)
+    X = pd.DataFrame(rng.normal(size=(80, 4)), columns=list("abcd"))
+    y = np.where(X["b"] + 0.3 * rng.normal(size=80) > 0, "yes", "no")
+    member = make_member(name).fit(X, y) if name not in ("random_forest", "xgboost") else make_member(name, n_estimators=20).fit(X, y)
+    explanation = explain(member, X.iloc[:9], X.iloc[40:50])
+    assert explanation.values.shape == (9, 4, 2)
+    np.testing.assert_allclose(explanation.values[:, :, 0], -explanation.values[:, :, 1], atol=1e-9)
+    assert additivity_residual(explanation, outputs(member, X.iloc[:9])) < 1e-5
+
+
+def test_families_that_cancel_count_for_nothing() -> None:
+    values = np.array([[[1.0], [-1.0], [0.5]]])
+    explanation = _shap().Explanation(values, np.zeros((1, 1)), data=np.zeros((1, 3)), feature_names=["a.x", "a.y", "b.z"], output_names=["k"])
+    assert family_importance(explanation)["all"].to_dict() == {"b": 0.5, "a": 0.0}
+    assert column_importance(explanation)["all"].to_dict() == {"a.x": 1.0, "a.y": 1.0, "b.z": 0.5}
+    assert family("mfccs_1_mean") == "mfccs"
+
+
+def test_what_cannot_be_explained_exactly_is_refused(rows: Any) -> None:
+    with pytest.raises(ConfigError, match="explained member must be one of"):
+        explain(SVC(), *rows)
+
+
+def test_only_held_out_clips_are_explained(model_folder: Path) -> None:
+    run = read_run(model_folder)
+    held_out, background = _rows(run, seed=0)
+    part = run.split.set_index("id")["part"]
+    assert set(part.loc[held_out.index]) == {"test"}
+    assert set(part.loc[background.index]) == {"train"}
