@@ -129,6 +129,13 @@ class TestReuse:
         assert (table.metadata["dataset"], table.grouped) == ("other", True)
         assert set(stand_ins.counts(corpus).values()) == {1}
 
+    def test_another_window_of_the_same_name_is_another_clip(self, corpus: Path, tmp_path: Path) -> None:
+        for end in (0.3, 0.2):
+            (corpus / "w.csv").write_text(f"id,path,label,start,end\nx,rock/000.wav,rock,0,{end}\ny,rock/000.wav,rock,0,0.25\n")
+            summary = run_extraction(load_source(corpus / "w.csv"), tmp_path / "f.parquet", logged())
+        assert summary.n_reused == 1
+        assert read_feature_table(tmp_path / "f.parquet").meta["duration_s"].round(3).tolist() == [0.2, 0.25]
+
     def test_other_parameters_make_everything_stale(self, corpus: Path, tmp_path: Path) -> None:
         output = tmp_path / "f.parquet"
         self.run(corpus, output)
