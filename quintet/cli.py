@@ -257,21 +257,29 @@ def run(
     from quintet.recipe import find_recipe, load_recipe
 
     loaded = load_recipe(find_recipe(recipe), data=data)
-    headings = {"extracting": "Extracting", "predicting": "Listening", "training": "Training", "reporting": "Writing the report"}
+    headings = {
+        "listing": "Listing the clips",
+        "extracting": "Extracting",
+        "training": "Training",
+        "reporting": "Reporting",
+        "predicting": "Listening",
+    }
+
+    def tell(text: str) -> None:
+        if not quiet:
+            err.print(f"  {text}", soft_wrap=True)
 
     @contextmanager
     def stage(name: str) -> Iterator[Any]:
-        if name in {"extracting", "predicting"}:
-            with counting(headings[name], quiet=quiet) as progress:
-                yield progress
-        else:
-            if name in headings and not quiet:
-                err.print(f"{headings[name]}…")
-            yield None
+        if not quiet:
+            err.print(f"[bold]{headings[name]}[/]")
+        with counting("  ", quiet=quiet) as progress:
+            yield progress
 
     with TrainingDisplay(quiet=quiet) as display:
-        result = workflow.run(loaded, output, hooks={"stage": stage, "listener": display}, n_jobs=_cores(jobs))
-    _print_ledger(result["summary"], err)
+        result = workflow.run(loaded, output, hooks={"stage": stage, "tell": tell, "listener": display}, n_jobs=_cores(jobs))
+    if not quiet:
+        _print_ledger(result["summary"], err)
     if result["predictions"] is not None:
         _print_predictions(result["predictions"], "table", None)
         out.print()
@@ -379,7 +387,7 @@ def _print_ledger(summary: Any, err: Any) -> None:
     for note in summary.notes:
         err.print(f"[dim]{note}[/]")
     if summary.n_reused:
-        err.print(f"{summary.n_reused} clips were there already and are not stale.")
+        err.print(f"{summary.n_reused} clips kept from before: neither they nor the parameters have changed.")
     if not summary.n_failed:
         return
     err.print(f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):")

@@ -59,14 +59,22 @@ def counting(description: str, *, quiet: bool = False) -> Iterator[Any]:
     if quiet or not err.is_terminal:
         yield lambda progress: None
         return
-    with _bar() as bar:
-        task = bar.add_task(description, total=None, note="")
+    bar = _bar()  # begins with the first news and ends with the last, so that it never shares the screen with another display
+    tasks: list[Any] = []
 
-        def show(progress: Any) -> None:
-            note = f"{progress.failed} failed" if progress.failed else ""
-            bar.update(task, completed=progress.done, total=progress.total, note=note)
+    def show(progress: Any) -> None:
+        if not tasks:
+            bar.start()
+            tasks.append(bar.add_task(description, total=None, note=""))
+        bar.update(tasks[0], completed=progress.done, total=progress.total, note=f"{progress.failed} failed" if progress.failed else "")
+        if progress.done >= progress.total:
+            bar.stop()
 
+    try:
         yield show
+    finally:
+        if tasks:
+            bar.stop()
 
 
 class TrainingDisplay:
@@ -74,12 +82,10 @@ class TrainingDisplay:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.status = err.status("") if err.is_terminal and not quiet else None
+        self.status = err.status("") if err.is_terminal and not quiet else None  # begins with the first event
         self._since: dict[str, float] = {}
 
     def __enter__(self) -> TrainingDisplay:
-        if self.status:
-            self.status.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,6 +96,8 @@ class TrainingDisplay:
         """Show one `quintet.ensemble.crossfit.TrainingEvent`."""
         if self.quiet:
             return
+        if self.status:
+            self.status.start()
         part = f"fold {event.fold + 1}/{event.n_folds}" if event.fold >= 0 else "all training clips"
         self._since.setdefault(event.member, time.perf_counter())
         if event.kind == "epoch" and self.status:
@@ -98,6 +106,8 @@ class TrainingDisplay:
             self.status.update(f"{event.member}  {part}")
         elif event.fold < 0 and event.kind in {"done", "reused"}:
             seconds = time.perf_counter() - self._since[event.member]
+            if self.status and event.kind == "done":
+                self.status.stop()
             note = "kept from the interrupted run" if event.kind == "reused" else f"{seconds:.1f} s"
             err.print(f"  [green]✓[/] {event.member:<22} {event.n_folds} folds + final fit  [dim]{note}[/]")
 
@@ -130,13 +140,24 @@ def score_table(scores: Mapping[str, Any], *, chosen: str) -> Table:
     return table
 
 
+def shortened(path: str, width: int) -> str:
+    """A path that fits: its end, which tells files apart, is kept.
+
+    Example:
+        >>> shortened("music/of/mine/song.mp3", 14)
+        '…mine/song.mp3'
+    """
+    return path if len(path) <= width else "…" + path[-(width - 1) :]
+
+
 def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], *, shown: int = 3) -> Table:
     """Files with their most probable classes."""
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("file", overflow="fold")
+    table.add_column("file", no_wrap=True)
     for place in range(min(shown, len(classes))):
         table.add_column(("verdict", "second", "third")[place] if place < 3 else str(place + 1), no_wrap=True)
+    room = max(out.width - 20 * min(shown, len(classes)) - 2, 16)
     for row in rows:
         ranked = sorted(classes, key=lambda c: -row["probabilities"][c])[:shown]
-        table.add_row(row["file"], *[f"{name} [dim]{row['probabilities'][name]:.2f}[/]" for name in ranked])
+        table.add_row(shortened(row["file"], room), *[f"{name} [dim]{row['probabilities'][name]:.2f}[/]" for name in ranked])
     return table

@@ -118,6 +118,7 @@ def train(
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
     material = gather(table, settings, store=_store_for(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress))
     config = {
+        "quintet": importlib.metadata.version("quintet"),
         "train": settings.model_dump(mode="json"),
         "features": {"parameters": table.metadata.get("parameters"), "hash": table.parameter_hash, "columns": len(table.feature_names)},
         "data": {"rows": len(material.ids), "digest": _table_digest(table)},
@@ -272,7 +273,7 @@ def _claim(folder: ModelFolder, config: dict[str, Any], *, resume: bool, overwri
         if resume and same:
             return folder.sealed
         if resume:
-            differs = [key for key in ("train", "features", "data", "split") if kept.get(key) != config[key]]
+            differs = [key for key in ("quintet", "train", "features", "data", "split") if kept.get(key) != config[key]]
             raise ArtefactError(
                 f"--resume goes on with the same configuration. {folder.path} was begun with another ({', '.join(differs)} differ): "
                 "use another folder, or --overwrite."

@@ -9,6 +9,7 @@ from typing import Any
 
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets import load_source
+from quintet.datasets.folder import audio_files
 from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
 from quintet.errors import ArtefactError
 from quintet.experiment import train
@@ -24,7 +25,7 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
     Args:
         recipe: what to do.
         output: holds `recipe.json`, `features.parquet`, `spectrograms/`, `model/`, `report/` and `predictions.parquet`.
-        hooks: `stage(name) -> context manager yielding a progress callable`, `listener` for training events.
+        hooks: `stage(name) -> context manager yielding a progress callable`, `tell(text)`, `listener` for training events.
         n_jobs: worker processes for extraction.
 
     Returns:
@@ -36,12 +37,17 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
     parameters = feature_parameters_of(recipe)
     networks = any(member_entry(name).input == "spectrogram" for name in recipe.train.members)
     spectrograms = output / "spectrograms" if networks else None
+    tell: Callable[[str], None] = hooks.get("tell", lambda text: None)
     with stage("listing") as _:
         manifest = load_source(recipe.data.source, group_by=recipe.data.group_by, columns=recipe.data.columns)
     with stage("extracting") as progress:
         summary = extract(manifest, output / "features.parquet", parameters=parameters, spectrograms=spectrograms, n_jobs=n_jobs, progress=progress)
+    fresh = f", {summary.n_reused} of them kept from before" if summary.n_reused else ""
+    tell(f"{summary.n_ok} clips described{fresh}; {summary.n_failed} could not be used")
     with stage("training"):
         training = train_if_stale(recipe, output, spectrograms, hooks.get("listener"))
+    if training.reused:
+        tell("the model is up to date")
     with stage("reporting"):
         page = report_if_stale(output)
     predictions = None
@@ -87,7 +93,7 @@ def prediction_files(recipe: Recipe, output: Path) -> list[str]:
         if name == "held_out":
             from quintet.datasets.synthetic import render_held_out
 
-            files += [str(path) for path in render_held_out(output / "held_out")]
+            files += [str(path) for path in audio_files(render_held_out(output / "held_out").parent)]
         else:
             files.append(name)
     return files

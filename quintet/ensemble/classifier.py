@@ -147,7 +147,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for train, held_out in folds:  # the weights that judge a row were learnt without it and without its group
                 self.oof_[rule][held_out] = fit_fusion(rule, stack[:, train], y[train], groups[train], **common).apply(stack[:, held_out])
             self.fusions_[rule] = fit_fusion(rule, stack, y, groups, **common)
-        self.comparison_ = compare_rules(stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), **common)
+        self.comparison_ = compare_rules(stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), folds=folds, **common)
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
 
     def member_probabilities(self, X: Any = None, spectrograms: Any = None) -> dict[str, NDArray[np.float64]]:
