@@ -135,6 +135,7 @@ def train(
     rules: Annotated[str | None, typer.Option(help="Fusion rules to fit: mean,geometric,weighted,…")] = None,
     rule: Annotated[str, typer.Option(help="The rule that answers; auto chooses on the training part.")] = "auto",
     protocol: Annotated[str, typer.Option(help="group, random (stamped as such), given (the data's split column), auto.")] = "auto",
+    protocols: Annotated[str | None, typer.Option(help="Leak gate: the same members under several splits: random,group.")] = None,
     test_size: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the clips held out for the test; 0: out of fold only.")] = 0.2,
     folds: Annotated[int, typer.Option(min=2, help="Folds for out-of-fold predictions.")] = 5,
     seed: Seed = 0,
@@ -168,6 +169,7 @@ def train(
     content: dict[str, Any] = {"protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed, "rule": rule, "resamples": resamples}
     content["members"] = _names(members) or (_all_members() if table.parameters is not None else _table_members(err, quiet))
     content["settings"] = _member_settings(setting)
+    content["protocols"] = _names(protocols)
     if rules is not None:
         content["rules"] = _names(rules)
     elif rule != "auto":
@@ -187,6 +189,7 @@ def train(
             n_jobs=_cores(jobs),
         )
     _print_scores(result, out, score_table)
+    _print_leak_gate(result.scores.get("leak_gate"), out)
     out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", soft_wrap=True)
 
 
@@ -411,6 +414,16 @@ def _print_scores(result: Any, out: Any, score_table: Any) -> None:
         out.print(score_table(result.scores[part], chosen=result.rule))
         out.print()
     out.print("» joins the members; ← answers in `quintet predict` (chosen on the training part).", style="dim", soft_wrap=True)
+
+
+def _print_leak_gate(gate: Any, out: Any) -> None:
+    if not gate:
+        return
+    from quintet.console import gap_table
+
+    out.print("[bold]Leak gate: the same members under several splits[/]")
+    out.print(gap_table(gate))
+    out.print()
 
 
 def _print_predictions(result: Any, format_: str, output: Path | None) -> None:

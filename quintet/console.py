@@ -140,6 +140,22 @@ def score_table(scores: Mapping[str, Any], *, chosen: str) -> Table:
     return table
 
 
+def gap_table(gate: Mapping[str, Any]) -> Table:
+    """Accuracy and AUC per protocol, and the gap to the first with its interval."""
+    protocols = list(gate["protocols"])
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    for protocol in protocols:
+        table.add_column(f"{protocol}: accuracy", no_wrap=True)
+    for other in protocols[1:]:
+        table.add_column(f"gap {protocols[0]} − {other}", no_wrap=True)
+    for member in gate["protocols"][protocols[0]]:
+        cells = [interval(gate["protocols"][protocol][member]["scores"]["accuracy"]) for protocol in protocols]
+        gaps = [g for g in gate["gaps"] if g["member"] == member and g["score"] == "accuracy"]
+        table.add_row(member, *cells, *[f"{g['value']:+.3f} [dim]\\[{g['low']:+.2f}, {g['high']:+.2f}][/]" for g in gaps])
+    return table
+
+
 def shortened(path: str, width: int) -> str:
     """A path that fits: its end, which tells files apart, is kept.
 

@@ -16,15 +16,16 @@ import numpy as np
 import pandas as pd
 
 from quintet.classifiers.registry import model as member_entry
-from quintet.datasets.manifest import Manifest, label_indicator, label_set
+from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_set
 from quintet.datasets.splits import Split, make_split
 from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.crossfit import FINAL_FIT, Listener
+from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener
 from quintet.ensemble.predictions import Predictions
 from quintet.errors import ArtefactError, ConfigError, DatasetError
 from quintet.evaluation.scores import score
 from quintet.features.extraction import extract as extract_clips
+from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.recipe import TrainSettings
@@ -79,12 +80,18 @@ class Material:
 
     def target(self, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Labels `(n,)`, or the 0/1 indicator `(n, k)` for sets."""
-        return label_indicator(self.labels)[0][positions] if self.multilabel else self.labels[positions]
+        target: np.ndarray[Any, Any] = label_indicator(self.labels)[0] if self.multilabel else self.labels
+        return np.asarray(target[positions])
 
     def inputs(self, positions: np.ndarray[Any, Any]) -> dict[str, Any]:
         """Keyword arguments `X` and `spectrograms` for the ensemble."""
         store = self.spectrograms
         return {"X": self.table.features.iloc[positions], "spectrograms": None if store is None else store.take(list(self.ids[positions]))}
+
+    def members_inputs(self, positions: np.ndarray[Any, Any]) -> Inputs:
+        """The same as one object, for cross-fitting."""
+        given = self.inputs(positions)
+        return Inputs(given["X"], given["spectrograms"])
 
 
 def train(
@@ -146,9 +153,9 @@ def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramSt
     if protocol == "given" and given is None:
         raise ConfigError("The protocol 'given' needs a `split` column (train, valid, test) in the data. This table has none: use 'group'.")
     split = make_split(
-        ids,
-        labels,
-        groups,
+        ids.tolist(),
+        labels.tolist(),
+        groups.tolist(),
         protocol=protocol,
         test_size=settings.test_size,
         n_splits=settings.folds,
@@ -176,11 +183,15 @@ def _train(material: Material, folder: ModelFolder, settings: TrainSettings, lis
         cache=FoldFiles(folder),
         listener=listener,
     )
-    parts = {"oof": (train_rows, ensemble.oof_)}
+    parts: dict[str, tuple[Any, Any]] = {"oof": (train_rows, ensemble.oof_)}
     if len(test_rows):
         members = ensemble.member_probabilities(**material.inputs(test_rows))
         parts["test"] = (test_rows, {**members, **{rule: ensemble.fuse(members, rule) for rule in settings.rules}})
     scores = _judge(material, folder, settings, parts)
+    if settings.protocols:
+        from quintet.leak_gate import leak_gate  # it builds on this module
+
+        scores["leak_gate"] = leak_gate(material, settings, settings.protocols, listener=listener)
     _write_model(material, folder, ensemble, scores)
     return TrainingResult(folder.path, scores, ensemble.rule_)
 
@@ -306,7 +317,7 @@ def _store_for(
     if not (folder / "store.json").exists():
         if table.parameters is None:
             raise ArtefactError(f"A spectrogram store must be a folder made by `quintet extract --spectrograms`. {folder} is not one.")
-        make_spectrograms(table, folder, **options)
+        make_spectrograms(table, table.parameters, folder, **options)
     store = SpectrogramStore(folder)
     if table.parameters is not None and store.parameter_hash != table.parameters.log_mel.hash:
         raise ArtefactError(
@@ -316,7 +327,7 @@ def _store_for(
     return store
 
 
-def make_spectrograms(table: FeatureTable, folder: Path, **options: Any) -> None:
+def make_spectrograms(table: FeatureTable, parameters: FeatureParameters, folder: Path, **options: Any) -> None:
     """The log-mel spectrograms of a table's clips, from the audio that its `path` column names."""
     meta = table.frame[table.frame["status"] == "ok"]
     if missing := [path for path in meta["path"] if not Path(str(path)).is_file()]:
@@ -324,16 +335,17 @@ def make_spectrograms(table: FeatureTable, folder: Path, **options: Any) -> None
             f"A CNN needs the audio once, to make spectrograms. {len(missing)} of {len(meta)} files are gone (first: {missing[0]}): "
             "restore them, pass --spectrograms DIR, or choose table members."
         )
-    frame = meta[["id", "path", "label", "group", "start", "end", "split"]].assign(problem=pd.NA)
+    frame = meta[[column for column in COLUMNS if column != "problem"]].copy()
+    frame["problem"] = pd.Series(pd.NA, index=frame.index, dtype="string")
     manifest = Manifest(frame=frame.reset_index(drop=True), name="spectrograms", root=Path(), multilabel=table.multilabel, grouped=table.grouped)
     scratch = folder.with_name(f".{folder.name}.features.parquet")
-    extract_clips(manifest, scratch, parameters=table.parameters, spectrograms=folder, **options)
+    extract_clips(manifest, scratch, parameters=parameters, spectrograms=folder, **options)
     scratch.unlink(missing_ok=True)
 
 
 def environment() -> dict[str, Any]:
     """Versions, platform and command of this run."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for library in LIBRARIES:
         try:
             versions[library] = importlib.metadata.version(library)
@@ -345,7 +357,7 @@ def environment() -> dict[str, Any]:
 
 def _table_digest(table: FeatureTable) -> str:
     columns = ["id", "label", "group", "status"]
-    return hash_of([pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum().item(), _values_digest(table.features)])
+    return hash_of([int(pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum()), _values_digest(table.features)])
 
 
 def _values_digest(features: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from quintet.audio.probe import probed_duration_s
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.folder import audio_files
-from quintet.datasets.manifest import Manifest
+from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.ensemble.bundle import load_model
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AlignmentError, ArtefactError, DatasetError
@@ -149,10 +149,10 @@ def list_segments(files: Sequence[Path], segment_s: float | None) -> Manifest:
             name = str(file) if len(windows) == 1 else f"{file}#t={start:g},{end:g}"
             window = (np.nan, np.nan) if len(windows) == 1 else (start, end)
             rows.append({"id": name, "path": str(file.absolute()), "group": str(file), "start": window[0], "end": window[1]})
-    frame = pd.DataFrame(rows).assign(label=pd.NA, split=pd.NA, problem=pd.NA)
-    frame = frame[["id", "path", "label", "group", "start", "end", "split", "problem"]].astype(
-        {"label": "string", "split": "string", "problem": "string"}
-    )
+    frame = pd.DataFrame(rows)
+    for column in ("label", "split", "problem"):
+        frame[column] = pd.Series(pd.NA, index=frame.index, dtype="string")
+    frame = frame[list(COLUMNS)]
     return Manifest(frame=frame, name="prediction", root=Path(), multilabel=False, grouped=True)
 
 

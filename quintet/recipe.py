@@ -41,7 +41,8 @@ class TrainSettings(Stage):
     """How members are trained, joined and judged.
 
     `protocol`: `group` keeps groups together, `random` ignores them on purpose (its scores are stamped), `given` follows the
-    data's own `split` column, `auto` takes `given` where there is such a column and `group` otherwise.
+    data's own `split` column, `auto` takes `given` where there is such a column and `group` otherwise. `protocols`: the leak gate
+    compares the same members under these splits, beside the run itself.
     """
 
     members: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
@@ -49,6 +50,7 @@ class TrainSettings(Stage):
     rules: tuple[str, ...] = ("mean", "geometric", "weighted", "greedy", "stacked")
     rule: str = "auto"
     protocol: Protocol = "auto"
+    protocols: tuple[Literal["random", "group", "given"], ...] = ()
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
     folds: int = Field(default=5, ge=2)
     seed: int = Field(default=0, ge=0)
@@ -60,6 +62,8 @@ class TrainSettings(Stage):
             raise ValueError(f"Members must differ. Received: {', '.join(self.members)}.")
         if self.rule != "auto" and self.rule not in self.rules:
             raise ValueError(f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). Received '{self.rule}'.")
+        if len(set(self.protocols)) == 1:
+            raise ValueError(f"The leak gate compares at least two protocols. Received: {self.protocols[0]}.")
         if stray := sorted(set(self.settings) - set(self.members)):
             raise ValueError(f"Settings must be for members that take part. Received settings for: {', '.join(stray)}.")
         return self

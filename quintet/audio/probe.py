@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import soundfile
 
@@ -32,6 +33,7 @@ def _through_av(path: str | os.PathLike[str]) -> float | None:
     except ImportError:
         return None
     try:
+        container: Any
         with open(path, "rb") as file, av.open(file, options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
             return None if container.duration is None else float(container.duration) / float(av.time_base)
     except (av.error.FFmpegError, OSError, UnicodeDecodeError):

@@ -104,7 +104,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         group_array = np.arange(len(target)) if groups is None else np.asarray(groups)
         self.n_features_in_ = 0 if inputs.table is None else inputs.table.shape[1]
         self._check_names()
-        folds = folds if folds is not None else grouped_folds(target, group_array, n_splits=self.n_splits, seed=self.seed)
+        folds = folds if folds is not None else grouped_folds(target, group_array.tolist(), n_splits=self.n_splits, seed=self.seed)
         self._fit_members(inputs, target, group_array, folds, cache, listener)
         self._fit_fusions(target, group_array, folds)
         return self
@@ -135,12 +135,12 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.folds_: dict[str, list[FoldResult]] = {}
         for name in self.members:
             trainer = Trainer(name, dict((self.settings or {}).get(name, {})), self.seed, cache, listener, len(folds))
-            self.oof_[name], self.folds_[name] = trainer.out_of_fold(inputs, y, groups, folds, self.classes_)
+            self.oof_[name], self.folds_[name] = trainer.out_of_fold(inputs, y, groups, folds, self.class_names_)
             self.members_[name] = _fitted_on_all(trainer, inputs, y, groups, cache)
 
     def _fit_fusions(self, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
         stack = np.stack([self.oof_[name] for name in self.members])
-        common = {"classes": tuple(str(c) for c in self.classes_), "members": tuple(self.members), "seed": self.seed}
+        common: dict[str, Any] = {"classes": self.class_names_, "members": tuple(self.members), "seed": self.seed}
         self.fusions_: dict[str, Fusion] = {}
         for rule in self.rules:
             self.oof_[rule] = np.full(stack.shape[1:], np.nan)
@@ -155,7 +155,12 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "members_")
         inputs = Inputs(_as_table(X), spectrograms)
         multilabel = self.multilabel_
-        return {n: member_probabilities(m, inputs.of(model(n).input), self.classes_, multilabel=multilabel) for n, m in self.members_.items()}
+        return {n: member_probabilities(m, inputs.of(model(n).input), self.class_names_, multilabel=multilabel) for n, m in self.members_.items()}
+
+    @property
+    def class_names_(self) -> tuple[str, ...]:
+        """`classes_` as strings."""
+        return tuple(str(c) for c in self.classes_)
 
     @property
     def multilabel_(self) -> bool:

@@ -223,8 +223,8 @@ def compare_rules(
     The standard error is that of the paired difference, by group. A rule counts as good as the best where it loses by no more than that, and of
     those the simplest is chosen, in the order of `RULES`. Where the groups do not allow two folds, that is the first.
 
-    `folds`: (train, held-out) positions to judge on, in the place of new ones. Give those of the run: where the data bring their own validation part, or
-    groups are not known, new random folds would share artists and praise the rule that learns most.
+    `folds`: (train, held-out) positions to judge on, in the place of new ones. Give those of the run: where the data bring their own
+    validation part, or groups are not known, new random folds would share artists and praise the rule that learns most.
     """
     if stray := [rule for rule in rules if rule not in RULES]:
         raise unknown_name("fusion rule", stray[0], RULES)
