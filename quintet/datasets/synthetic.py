@@ -3,8 +3,8 @@
 Six styles × 24 pieces of 6 to 10 s by 24 artists, composed and rendered by numpy alone (`datasets/synthesis/` is the orchestra).
 Two of a style's 24 pieces are guest appearances by artists at home in another, and every artist now and then borrows a rhythm, a
 sound or a tempo. Artists leave a stronger mark than styles do, so a random split flatters and a split by artist does not: the
-lesson of the corpus. With the feature set `full`, 5 folds and seed 0, logistic regression and random forest reach an accuracy of 0.93 and
-0.90 (macro AUC 0.99) under random folds, 0.70 and 0.69 (0.92) under folds by artist.
+lesson of the corpus. With the feature set `full`, 5 folds and seed 0, logistic regression and random forest reach an accuracy of 0.91 and
+0.86 (macro AUC 0.99) under random folds, 0.73 and 0.68 (0.93 and 0.90) under folds by artist.
 
 **Reproducible**: the same seed gives the same 16-bit samples in every run, in any order of rendering, alone or together, for one
 build of numpy. Across processors `sin`, `tanh` and the FFT may differ in the last bit of a float64; a sample then differs by one

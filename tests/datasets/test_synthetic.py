@@ -151,7 +151,7 @@ class TestFolder:
 
 @pytest.mark.slow
 def test_a_split_by_artist_is_harder_than_a_random_one(tmp_path):
-    """Random forest on the cepstral family: random folds flatter, folds by artist do not, and nobody is perfect."""
+    """Random forest on the set `full`: random folds flatter, folds by artist do not, and nobody is perfect."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
 
@@ -160,7 +160,7 @@ def test_a_split_by_artist_is_harder_than_a_random_one(tmp_path):
     from quintet.features.parameters import FeatureParameters
 
     frame = load_source(render_demo(tmp_path / "demo")).frame
-    parameters = FeatureParameters(families=("cepstral",))
+    parameters = FeatureParameters(feature_set="full")
     x = np.array([list(describe(load_clip(path, sample_rate=22_050).clip, parameters).features.values()) for path in frame["path"]])
     y, accuracy, auc = frame["label"].to_numpy(str), {}, {}
     for name, units in (("random", frame["id"]), ("artist", frame["group"])):
