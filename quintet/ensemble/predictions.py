@@ -228,11 +228,11 @@ def read_keys(path: str | Path) -> tuple[Predictions, tuple[str, ...]]:
     return _predictions(path, replace(table, classes=("",), probabilities=np.broadcast_to(np.float32(1), (len(ids), 1)))), table.classes
 
 
-def read_probabilities(path: str | Path, keys: Predictions) -> np.ndarray[Any, Any]:
-    """(n, K) the probabilities of a file whose `keys` have been read: the other half of `read_keys`, checked."""
+def read_probabilities(path: str | Path, ids: np.ndarray[Any, Any], *, multilabel: bool) -> np.ndarray[Any, Any]:
+    """(n, K) the probabilities of a file whose `ids` have been read: the other half of `read_keys`, checked."""
     table = read_table(Path(path), keys=False)
     try:
-        _check_probabilities(keys.clip_ids, table.classes, table.probabilities, multilabel=keys.multilabel)
+        _check_probabilities(ids, table.classes, table.probabilities, multilabel=multilabel)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
     return table.probabilities

@@ -1,0 +1,84 @@
+"""Fusing and evaluating large files of predictions: wall and CPU time, and the peak of memory, each step in a process of its own.
+
+    python benchmarks/fusion.py                  # 1,000,000 rows × 10 members × 50 classes
+    python benchmarks/fusion.py --scale 0.01     # a hundredth of the rows, for a look
+
+The aim (issue 5): fusing and the point scores of the result under a minute and under 4 GB on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS, MEMBERS, CLASSES, BATCH = 1_000_000, 10, 50, 50_000
+
+
+def write_member(path: Path, n: int, seed: int) -> None:
+    """A member that knows something: float32 probabilities, labels and groups of four clips."""
+    rng, truth = np.random.default_rng([seed, 1]), np.random.default_rng(0)
+    writer = None
+    for start in range(0, n, BATCH):
+        rows = min(BATCH, n - start)
+        y = truth.integers(0, CLASSES, rows)
+        p = rng.standard_exponential((rows, CLASSES), dtype=np.float32)
+        p[np.arange(rows), y] *= 4
+        p /= p.sum(axis=1, keepdims=True)
+        keys = {
+            "clip_id": pa.array([f"clip{i:08d}" for i in range(start, start + rows)]),
+            "label": pa.array([f"class{k:02d}" for k in y]),
+            "group": pa.array([f"artist{i // 4}" for i in range(start, start + rows)]),
+        }
+        table = pa.table(keys | {f"probability.class{k:02d}": p[:, k] for k in range(CLASSES)})
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="none")
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
+def step(name: str, folder: Path) -> None:
+    """One step, in this process: prints its figures."""
+    from quintet.ensemble.fuse import evaluate_files, fuse_files
+
+    members, fused = sorted(folder.glob("member*.parquet")), folder / "fused.parquet"
+    wall, cpu = time.perf_counter(), time.process_time()
+    if name.startswith("fuse"):
+        fuse_files(members, fused, rule=name.split()[1])
+        figure = ""
+    else:
+        paths = members if "all" in name else [fused]
+        found = evaluate_files(paths, n_resamples=1000 if "intervals" in name else 0)
+        figure = ", ".join(f"{key} {found['scores'][key]['value']:.4f}" for key in ("accuracy", "macro_auc", "log_loss"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{name:28} wall {time.perf_counter() - wall:6.1f} s   CPU {time.process_time() - cpu:6.1f} s   peak {peak:5.2f} GB   {figure}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the million rows")
+    parser.add_argument("--folder", type=Path, help="where to put the files (2 GB); default: a temporary folder")
+    parser.add_argument("--step", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.step:
+        step(arguments.step, arguments.folder)
+        return
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        n = int(ROWS * arguments.scale)
+        print(f"{n:,} rows × {MEMBERS} members × {CLASSES} classes", flush=True)
+        for i in range(MEMBERS):
+            write_member(Path(name) / f"member{i}.parquet", n, i)
+        for what in ("fuse mean", "fuse geometric", "evaluate fused", "evaluate fused, intervals", "evaluate all"):
+            subprocess.run([sys.executable, __file__, "--folder", name, "--step", what], check=True)
+
+
+if __name__ == "__main__":
+    main()
