@@ -34,12 +34,11 @@ def test_tuning_chroma_and_tonnetz_are_librosas(sample_rate, cents):
     np.testing.assert_allclose(tonal.tonnetz(ours), librosa.feature.tonnetz(chroma=ours), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["noise", "impulse", "dc", "half silent"])
+@pytest.mark.parametrize("kind", ["noise", "dc", "half silent"])
 def test_tuning_is_librosas_where_nothing_is_in_tune(kind):
     noise = 0.1 * np.random.default_rng(3).standard_normal(22050)
     samples = {
         "noise": noise,
-        "impulse": np.eye(1, 22050, 9000)[0],
         "dc": np.full(22050, 0.2),
         "half silent": np.where(np.arange(22050) < 11000, 0, noise),
     }[kind]
