@@ -290,6 +290,54 @@ def run(
     out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)
 
 
+@app.command(epilog="Example: quintet fuse vgg.parquet xgboost.csv -o fused.parquet --rule geometric")
+def fuse(
+    predictions: Annotated[list[Path], typer.Argument(help="Files with clip_id, label (or labels), group, probability.<class>.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The fused predictions: .parquet or .csv.")],
+    rule: Annotated[str, typer.Option(help="mean, geometric, or a TOML file with a table [weights].")] = "mean",
+    intersection: Annotated[bool, typer.Option("--intersection", help="Leave out clips that only some files have.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
+) -> None:
+    """Join predictions from anywhere, by clip id."""
+    from quintet.console import out
+    from quintet.ensemble.fuse import fuse_files
+
+    summary = fuse_files(predictions, output, rule=rule, intersection=intersection)
+    if json_:
+        _print_json(summary.to_json())
+        return
+    weights = ", ".join(f"{name} {weight:.3f}" for name, weight in summary.weights.items())
+    out.print(f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}", soft_wrap=True)
+    if intersection:
+        out.print(f"{summary.left_out} clips left out: only some of the files have them.")
+
+
+@app.command(epilog="Example: quintet evaluate fused.parquet --json")
+def evaluate(
+    predictions: Annotated[list[Path], typer.Argument(help="One file of predictions, or several of the same clips (then: their mean, and each).")],
+    intersection: Annotated[bool, typer.Option("--intersection", help="Leave out clips that only some files have.")] = False,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples by group; 0: point scores only.")] = 1000,
+    seed: Seed = 0,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
+) -> None:
+    """Score predictions from anywhere, with intervals by group."""
+    from quintet.console import evaluation_table, out
+    from quintet.ensemble.fuse import evaluate_files
+
+    found = evaluate_files(predictions, intersection=intersection, seed=seed, n_resamples=resamples)
+    if json_:
+        _print_json(found)
+        return
+    groups = f"{found['n_groups']} groups" if found["grouped"] else "groups unknown: every clip is its own"
+    out.print(f"[bold]{found['of']}: {found['n']} clips, {groups}, {len(found['classes'])} classes[/]", soft_wrap=True)
+    out.print(evaluation_table(found))
+    for what, why in (("left_out", "only some of the files have them"), ("unlabelled", "they have no label")):
+        if found[what]:
+            out.print(f"{found[what]} clips left out: {why}.")
+    if found["undefined"]:
+        out.print(f"Undefined for: {found['undefined']}", soft_wrap=True)
+
+
 @app.command("list", epilog="Example: quintet list members")
 def list_(
     what: Annotated[str, typer.Argument(help="members, features, datasets, recipes or rules.")],
@@ -384,6 +432,12 @@ def _working(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
         return
     with err.status(text + "…"):
         yield
+
+
+def _print_json(content: Any) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def _print_ledger(summary: Any, err: Any) -> None:

@@ -140,6 +140,18 @@ def score_table(scores: Mapping[str, Any], *, chosen: str) -> Table:
     return table
 
 
+def evaluation_table(found: Mapping[str, Any]) -> Table:
+    """Every score of `quintet evaluate`, for the files and for their mean."""
+    columns = {**({found["of"]: found} if "files" in found else {"": found}), **found.get("files", {})}
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    for name in columns:
+        table.add_column(name, no_wrap=True)
+    for metric in found["scores"]:
+        table.add_row(metric, *[interval(column["scores"].get(metric)) for column in columns.values()])
+    return table
+
+
 def gap_table(gate: Mapping[str, Any]) -> Table:
     """Accuracy and AUC per protocol, and the gap to the first with its interval."""
     protocols = list(gate["protocols"])
