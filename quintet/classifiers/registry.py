@@ -32,14 +32,30 @@ class Model:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-NETWORK = "quintet.classifiers.spectrogram:SpectrogramClassifier"
+_PICTURE = {"patch_frames": 431, "standard": "global"}  # 10 s at 22,050 Hz and hop 512
+
+
+def _network(name: str, source: str, parameters: int | None = None, **settings: Any) -> Model:
+    factory = "quintet.classifiers.spectrogram:SpectrogramClassifier"
+    return Model(name, "spectrogram", factory, source, parameters, {"network": name, **settings})
+
 
 MODELS: tuple[Model, ...] = (
     Model("logistic_regression", "table", "quintet.classifiers.tabular:LogisticRegressionMember", "Bahuleyan 2018, §5.2"),
     Model("random_forest", "table", "quintet.classifiers.tabular:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
     Model("xgboost", "table", "quintet.classifiers.tabular:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
     Model("svm", "table", "quintet.classifiers.tabular:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
-    Model("vgg_small", "spectrogram", NETWORK, "after Simonyan and Zisserman 2015", None, {"network": "vgg_small"}),
+    _network("vgg_small", "after Simonyan and Zisserman 2015"),
+    _network("vgg16_transfer", "Bahuleyan 2018, §4.1", 9_441_287, **_PICTURE, epochs=20, learning_rate=1e-4, max_patches=3),
+    _network("vgg16_fine_tune", "Bahuleyan 2018, §4.1", 24_155_975, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
+    _network("feed_forward", "Bahuleyan 2018, §4.1", None, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
+    _network("musicnn", "Pons and Serra 2019", None, patch_frames=187, epochs=40, learning_rate=1e-3),
+    _network("pons2017", "Pons et al. 2017, §3.2", None, patch_frames=646, epochs=40, learning_rate=1e-3, max_patches=4),
+    _network("folmer_cnn", "Folmer 2021", None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-3),
+    _network("densenet121", "Huang et al. 2017; Folmer 2021", None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-4),
+    _network("crnn", "Lavanya et al. 2021", None, epochs=40, learning_rate=2e-3),
+    _network("lachmish_mel", "Lachmish 2016", None, patch_frames=599, epochs=20, learning_rate=1e-3, max_patches=3),
+    _network("lachmish_mfcc", "Lachmish 2016", None, patch_frames=599, standard="global", epochs=20, learning_rate=1e-3, max_patches=3),
 )
 
 

@@ -200,18 +200,22 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         require_disjoint(owners[learners], owners[validation], where="the early stopping of a network")
         return learners, validation
 
-    def _new_network(self) -> Any:
-        precision = device().precision if self.precision == "auto" else self.precision
-        size = (self.n_mels_, self.patch_frames)
-        settings = dict(self.settings or {})
+    def _new_network(self, *, pretrained: bool = True) -> Any:
         return build_network(
-            self.network, size, len(self.classes_), multilabel=self.multilabel_, seed=self.seed, precision=precision, settings=settings
+            self.network,
+            (self.n_mels_, self.patch_frames),
+            len(self.classes_),
+            multilabel=self.multilabel_,
+            seed=self.seed,
+            precision=device().precision if self.precision == "auto" else self.precision,
+            settings=dict(self.settings or {}),
+            pretrained=pretrained,
         )
 
     def _network(self) -> Any:
         """The network with the fitted weights, built when it is first needed."""
         if getattr(self, "_model", None) is None:
-            self._model = self._new_network()
+            self._model = self._new_network(pretrained=False)
             self._model.set_weights(self.weights_)
         return self._model
 
@@ -299,10 +303,10 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
 
 def _divided(model: Any) -> tuple[Any, Any]:
-    """(frozen part, the rest) of a network with a sub-model called `frozen`; (None, the whole) of any other."""
-    if "frozen" not in {layer.name for layer in model.layers}:
+    """(what never learns, the rest) of a network with a layer called `kept`; (None, the whole) of any other."""
+    if "kept" not in {layer.name for layer in model.layers}:
         return None, model
-    keras, middle = load_keras(), model.get_layer("frozen").output
+    keras, middle = load_keras(), model.get_layer("kept").output
     return keras.Model(model.input, middle), keras.Model(middle, model.output)
 
 
@@ -346,7 +350,7 @@ def read_network(estimator: SpectrogramClassifier, folder: Path, head: dict[str,
     if estimator.mean_.shape != (estimator.n_mels_, 1) or estimator.std_.shape != (estimator.n_mels_, 1):
         raise ValueError(f"statistics.npz must hold {estimator.n_mels_} bands")
     estimator.history_ = [{name: math.nan if value is None else value for name, value in row.items()} for row in head["history"]]
-    model = estimator._new_network()
+    model = estimator._new_network(pretrained=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras only warns of weights that it does not find, and keeps fresh ones: the digest says so
         model.load_weights(folder / "network.weights.h5")

@@ -220,6 +220,6 @@ class SVMMember(TableMember):
 
     def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> MarginClassifier:
         def new_machine() -> SVC:
-            return SVC(C=self.C, gamma=self.gamma, class_weight="balanced")
+            return SVC(C=self.C, gamma=self.gamma, class_weight="balanced", random_state=self.seed)  # without one it draws from the global generator
 
         return MarginClassifier.fitted(new_machine, X, y, groups=groups, calibration_folds=self.calibration_folds, seed=self.seed)

@@ -114,6 +114,16 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
         make_member("vgg_small", **settings).fit(X, y, checkpoint=tmp_path)
 
 
+def test_few_and_many_steps_give_the_same_weights(monkeypatch):
+    X, y = clips(n=12)
+    few = make_member("vgg_small", **SMALL | {"epochs": 1}).fit(X, y)
+    monkeypatch.setattr("quintet.classifiers.training.FEW_BATCHES", 0)
+    many = make_member("vgg_small", **SMALL | {"epochs": 1}).fit(X, y)
+    for a, b in zip(few.weights_, many.weights_, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert few.history_[0]["loss"] == pytest.approx(many.history_[0]["loss"], rel=1e-5)
+
+
 def test_without_validation_all_epochs_run_on_everything():
     X, y = clips()
     member = make_member("vgg_small", **SMALL, validation_share=0.0).fit(X, y)
@@ -140,7 +150,7 @@ def test_arrays_and_lists_are_read_alike(fitted):
 
 def test_a_place_on_a_map(fitted):
     member, X, _ = fitted
-    assert member.embed(X).shape == (24, 16)
+    assert member.embed(X).shape == (24, 2 * 16)  # mean and peak of 8 filters at 2 heights
 
 
 def test_it_comes_back_from_disk_and_from_pickle(fitted, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import random
 import sys
@@ -42,6 +43,7 @@ def load_keras() -> Any:
     """The keras module. The backend is TensorFlow unless the user set KERAS_BACKEND."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a network per fold is traced anew on purpose; TensorFlow would warn of it
     with _quiet_stderr():
         keras = importlib.import_module("keras")
         keras.ops.convert_to_numpy(keras.ops.zeros(1))  # the device is looked for at the first operation, with a greeting of its own

@@ -2,13 +2,14 @@
 
 A `build(input_shape, n_outputs, *, multilabel=False, …)` reads patches `(batch, n_mels, frames)` of standardised log-mel values and ends in a
 float32 layer `logits` `(batch, n_outputs)`: a softmax (one label) or a sigmoid (several) outside makes probabilities of it. The layer
-`embedding` before it is what maps are drawn from. A sub-model called `frozen`, where there is one, never learns: its output is
-computed once per patch and kept.
+`embedding` before it is what maps are drawn from. Where there is a layer called `kept`, nothing before it learns: its output is computed
+once per patch and kept. A sub-model called `base` is pretrained, and may learn at a lower rate.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,33 @@ from quintet.errors import ConfigError, unknown_name
 
 NETWORKS: dict[str, str] = {
     "vgg_small": "quintet.classifiers.networks.vgg_small:build",
+    "vgg16_transfer": "quintet.classifiers.networks.vgg16:build_transfer",
+    "vgg16_fine_tune": "quintet.classifiers.networks.vgg16:build_fine_tune",
+    "feed_forward": "quintet.classifiers.networks.feed_forward:build",
+    "musicnn": "quintet.classifiers.networks.musicnn:build",
+    "pons2017": "quintet.classifiers.networks.pons2017:build",
+    "folmer_cnn": "quintet.classifiers.networks.folmer_cnn:build",
+    "densenet121": "quintet.classifiers.networks.densenet121:build",
+    "crnn": "quintet.classifiers.networks.crnn:build",
+    "lachmish_mel": "quintet.classifiers.networks.lachmish:build_mel",
+    "lachmish_mfcc": "quintet.classifiers.networks.lachmish:build_mfcc",
 }
 
 
 def build_network(
-    name: str, input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool, seed: int, precision: str, settings: Mapping[str, Any]
+    name: str,
+    input_shape: tuple[int, int],
+    n_outputs: int,
+    *,
+    multilabel: bool,
+    seed: int,
+    precision: str,
+    settings: Mapping[str, Any],
+    pretrained: bool = True,
 ) -> Any:
-    """The unfitted `keras.Model` called `name`, its weights decided by `seed`.
+    """The unfitted `keras.Model` called `name`, its weights decided by `seed`, and by its setting `weights` where it has a pretrained base.
+
+    With `pretrained` False the base begins at random: for a network whose fitted weights are about to be put in, and need no download.
 
     Raises:
         ConfigError: an unknown name, a setting that this network does not have, or an input that is too small for it.
@@ -33,6 +54,8 @@ def build_network(
     module, function = NETWORKS[name].split(":")
     with building(seed=seed, precision=precision):
         build = getattr(importlib.import_module(module), function)
+        if not pretrained and "weights" in inspect.signature(build).parameters:
+            settings = {**settings, "weights": "random"}
         try:
             return build(input_shape, n_outputs, multilabel=multilabel, **settings)
         except (TypeError, ValueError) as error:

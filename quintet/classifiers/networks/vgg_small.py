@@ -15,6 +15,8 @@ def build(
 ) -> keras.Model:
     """Patches → frames averaged in pairs → `blocks` × (convolution, batch norm, ReLU, pooling) → mean and maximum over time → logits.
 
+    What is left of the frequency axis is not pooled: how high something sounds is a good part of what it is.
+
     Parameters:
         input_shape: (n_mels, frames) of a patch, each at least 2 ** blocks (frames twice that).
         n_outputs: classes or tags. multilabel: changes nothing here: the network ends in logits either way.
@@ -33,7 +35,8 @@ def build(
         x = layers.BatchNormalization(momentum=0.9, name=f"block{block}_norm")(x)
         x = layers.ReLU(name=f"block{block}_relu")(x)
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
-    mean, peak = layers.GlobalAveragePooling2D(name="mean")(x), layers.GlobalMaxPooling2D(name="peak")(x)
-    x = layers.Concatenate(name="embedding")([mean, peak])
+    steps = x.shape[2]
+    mean, peak = layers.AveragePooling2D((1, steps), name="mean")(x), layers.MaxPooling2D((1, steps), name="peak")(x)
+    x = layers.Flatten(name="embedding")(layers.Concatenate(name="summary")([mean, peak]))
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="vgg_small")

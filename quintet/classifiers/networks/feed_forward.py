@@ -1,0 +1,21 @@
+"""The feed-forward baseline: the same picture, flattened. Bahuleyan 2018, §4.1: 216 · 216 · 3 → 512 → 32 → logits."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from quintet.classifiers.networks.images import Picture
+
+
+def build(
+    input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, preprocessing: str = "paper", size: int = 216, dropout: float = 0.3
+) -> keras.Model:
+    """`preprocessing`: "paper" (colours on 0 … 1) or "imagenet"; nothing here was pretrained, so it is a matter of scale only."""
+    patches = keras.Input(input_shape, name="patches")
+    x = Picture(size, preprocessing=preprocessing, order="rgb", name="picture")(patches)
+    x = layers.Flatten(name="flat")(x)
+    x = layers.Dense(512, activation="relu", name="dense1")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Dense(32, activation="relu", name="embedding")(x)
+    return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="feed_forward")

@@ -1,0 +1,40 @@
+"""musicnn: the small published variant. Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio tagging (2019).
+
+Front end: timbral 7 × 38 and 7 × 67 (204 filters each, for 96 bands: 0.4 and 0.7 of them), temporal 128, 64, 32 × 1 (51 each, at their
+strongest band). Mid end: three convolutions of 64 filters, the last two residual; all of them and the front end are joined.
+Back end: peak and mean over time, dense 200.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from quintet.classifiers.networks.front_end import convolution, dense_end, summary, timbral, time_first
+
+
+def build(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 204, units: int = 200) -> keras.Model:
+    """`input_shape`: (n_mels, frames); published with 96 bands and 187 frames (3 s). `filters`: timbral ones; a quarter as many temporal."""
+    n_mels = input_shape[0]
+    patches = keras.Input(input_shape, name="patches")
+    x = time_first(patches)
+    views = [timbral(x, filters, frames=7, bands=int(share * n_mels)) for share in (0.4, 0.7)]
+    views += [_rhythm(x, filters // 4, frames=frames) for frames in (128, 64, 32)]
+    front = layers.Concatenate(name="front_end")(views)
+    first = convolution(front, 64, name="conv1", residual=False)
+    second = convolution(first, 64, name="conv2", residual=True)
+    third = convolution(second, 64, name="conv3", residual=True)
+    x = layers.Concatenate(name="mid_end")([front, first, second, third])
+    x = layers.BatchNormalization(momentum=0.9, name="summary_norm")(summary(x))
+    return keras.Model(patches, dense_end(x, n_outputs, units=units), name="musicnn")
+
+
+def _rhythm(x: Any, filters: int, *, frames: int) -> Any:
+    """`filters` of `frames` × 1 in every band, each at its strongest band: (batch, time, filters)."""
+    name = f"temporal_{frames}"
+    x = layers.Conv2D(filters, (frames, 1), padding="same", activation="relu", name=name)(x)
+    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    x = layers.MaxPooling2D((1, x.shape[2]), name=f"{name}_peak")(x)
+    return layers.Reshape((x.shape[1], filters), name=f"{name}_out")(x)

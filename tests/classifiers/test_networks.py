@@ -1,0 +1,202 @@
+"""The architectures: published parameter counts, preprocessing against Keras' own, what is frozen and what is kept."""
+
+import numpy as np
+import pytest
+
+from quintet.classifiers.networks.backend import building, load_keras
+from quintet.classifiers.networks.catalogue import NETWORKS, build_network
+from quintet.classifiers.registry import MODELS, make_member, model
+from quintet.errors import ArtefactError, ConfigError
+
+RANDOM = {"weights": "random"}
+
+
+def network(name, shape, n_outputs=7, seed=0, **settings):
+    return build_network(name, shape, n_outputs, multilabel=False, seed=seed, precision="float32", settings=settings)
+
+
+def trainable(built):
+    return sum(int(np.prod(variable.shape)) for variable in built.trainable_variables)
+
+
+def conv(n_in, n_out, *size, bias=True):
+    return int(np.prod(size)) * n_in * n_out + n_out * bias
+
+
+def test_the_registry_lists_every_network():
+    assert [row.name for row in MODELS if row.input == "spectrogram"] == list(NETWORKS)
+
+
+@pytest.mark.parametrize("name", ["vgg16_transfer", "vgg16_fine_tune"])
+def test_vgg16_has_the_published_number_of_weights(name):
+    assert (
+        trainable(network(name, (96, 431), **RANDOM)) == model(name).parameters == {"vgg16_transfer": 9_441_287, "vgg16_fine_tune": 24_155_975}[name]
+    )
+
+
+def test_feed_forward_is_512_and_32_on_the_flat_picture():
+    expected = conv(24 * 24 * 3, 512, 1) + conv(512, 32, 1) + conv(32, 7, 1)
+    assert trainable(network("feed_forward", (96, 431), size=24)) == expected
+
+
+def test_pons2017_has_the_weights_of_its_paper():
+    filters = [(7, 86, 16), (3, 86, 32), (1, 86, 64), (7, 38, 16), (3, 38, 32), (1, 38, 64)]
+    rhythms = [(165, 16), (128, 32), (64, 64), (32, 128)]
+    front = sum(conv(1, n, a, b) + 2 * n for a, b, n in filters) + sum(conv(1, n, a) + 2 * n for a, n in rhythms) + 2
+    back = conv(224 + 240, 512, 7) + 2 * conv(512, 512, 7) + 3 * 2 * 512
+    end = conv(1024, 500, 1) + 2 * 500 + conv(500, 50, 1)
+    assert trainable(network("pons2017", (96, 646), 50)) == front + back + end
+
+
+def test_musicnn_has_the_787_thousand_weights_of_the_small_published_variant():
+    front = sum(conv(1, 204, 7, bands) + 2 * 204 for bands in (38, 67)) + sum(conv(1, 51, n) + 2 * 51 for n in (128, 64, 32)) + 2
+    middle = conv(561, 64, 7) + 2 * conv(64, 64, 7) + 3 * 2 * 64
+    end = 2 * 1506 + conv(1506, 200, 1) + 2 * 200 + conv(200, 50, 1)
+    built = network("musicnn", (96, 187), 50)
+    assert trainable(built) == front + middle + end
+    assert round(trainable(built) / 1000) == 787
+
+
+def test_crnn_folmer_and_lachmish_are_as_described():
+    crnn = conv(1, 32, 3, 3, bias=False) + conv(32, 64, 3, 3, bias=False) + 2 * conv(64, 64, 3, 3, bias=False) + 2 * (32 + 3 * 64)
+    crnn += 3 * 32 * (2 * 64 // 2 + 32 + 2) + 3 * 32 * (32 + 32 + 2)  # a gate: inputs, state, two biases
+    assert trainable(network("crnn", (96, 128), 10)) == crnn + conv(32, 10, 1)
+    folmer = conv(1 * 3, 32, 3, 3, bias=False) + conv(32, 64, 3, 3, bias=False) + 2 * (32 + 64)
+    assert trainable(network("folmer_cnn", (90, 259), 10)) == folmer + conv(14 * 14 * 64, 128, 1) + conv(128, 10, 1)
+    convolutions = conv(1, 149, 4, 4) + conv(149, 73, 4, 4) + conv(73, 35, 4, 4)
+    for name, bands in (("lachmish_mel", 5), ("lachmish_mfcc", 4)):
+        built = network(name, (128, 599), 10, units=64)
+        assert trainable(built) == convolutions + conv(35 * bands * 35, 64, 1) + conv(64, 10, 1)
+        assert [built.get_layer(f"pool{k}").output.shape[1] for k in (1, 2, 3)] == [149, 73, 35]  # whence the numbers of filters
+
+
+@pytest.mark.slow
+def test_densenet121_has_the_base_of_its_paper():
+    built = network("densenet121", (90, 259), 10, **RANDOM)
+    assert built.count_params() == 7_037_504 + conv(1024, 10, 1)
+    assert trainable(built) == 6_953_856 + conv(1024, 10, 1)
+
+
+@pytest.mark.parametrize(("order", "family"), [("bgr", "vgg16"), ("rgb", "densenet")])
+def test_pictures_get_the_preprocessing_that_the_weights_want(order, family):
+    keras = load_keras()
+    from quintet.classifiers.networks.images import imagenet
+
+    rgb = np.random.default_rng(0).random((2, 5, 5, 3)).astype(np.float32)
+    expected = getattr(keras.applications, family).preprocess_input(rgb * 255.0)
+    np.testing.assert_allclose(np.asarray(imagenet(rgb, order=order)), expected, atol=1e-4)
+
+
+def test_a_picture_stands_upright_and_within_its_range():
+    load_keras()
+    from quintet.classifiers.networks.images import Picture
+
+    patch = np.full((1, 4, 4), -9.0, np.float32)
+    patch[0, 0] = 9.0  # the lowest band is bright
+    paper = np.asarray(Picture(4, preprocessing="paper", order="rgb")(patch))
+    np.testing.assert_allclose(paper[0, 3], [[0.5, 0.0, 0.0]] * 4, atol=1e-6)  # jet ends in dark red, at the bottom
+    np.testing.assert_allclose(paper[0, 0], [[0.0, 0.0, 0.5]] * 4, atol=1e-6)  # and begins in dark blue
+    grey = np.asarray(Picture(4, preprocessing="imagenet", order="bgr")(patch))
+    np.testing.assert_allclose(grey[0, 3, 0], 255.0 - np.array([103.939, 116.779, 123.68]), atol=1e-3)
+    with pytest.raises(ConfigError, match="Did you mean 'imagenet'"):
+        Picture(4, preprocessing="imagnet", order="bgr")
+
+
+def test_jet_is_the_colour_map_of_matplotlib():
+    colormaps = pytest.importorskip("matplotlib").colormaps
+    load_keras()
+    from quintet.classifiers.networks.images import jet
+
+    v = np.linspace(0, 1, 51)
+    np.testing.assert_allclose(np.asarray(jet(v[:, None].astype(np.float32))), colormaps["jet"](v)[:, :3], atol=0.02)  # theirs is a table of 256
+
+
+def test_mfcc_are_the_orthonormal_cosine_transform_over_bands():
+    load_keras()
+    from scipy.fft import dct
+
+    from quintet.classifiers.networks.lachmish import Cepstrum
+
+    patches = np.random.default_rng(0).normal(size=(2, 128, 9)).astype(np.float32)
+    expected = dct(patches, type=2, norm="ortho", axis=1)[:, :13]
+    np.testing.assert_allclose(np.asarray(Cepstrum(13)(patches)), expected, atol=1e-5)
+
+
+def test_the_seed_decides_the_first_weights_and_nothing_else_does():
+    weights = [network("crnn", (96, 32), seed=seed).get_weights() for seed in (1, 1, 2)]
+    assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
+
+
+def test_building_puts_the_precision_back():
+    keras = load_keras()
+    with building(seed=0, precision="mixed_bfloat16"):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_network_in_mixed_precision_ends_in_float32():
+    built = build_network("vgg_small", (32, 32), 3, multilabel=False, seed=0, precision="mixed_bfloat16", settings={"blocks": 2})
+    assert built.get_layer("block1_conv").compute_dtype == "bfloat16"
+    assert built.output.dtype == "float32"
+
+
+def pictures(n=10):
+    rng = np.random.default_rng(0)
+    return [rng.normal(-40, 5, size=(16, 20)).astype(np.float32) for _ in range(n)], np.arange(n) % 2
+
+
+def test_the_frozen_base_does_not_move_and_runs_once_per_patch(monkeypatch):
+    X, y = pictures()
+    calls = []
+    from quintet.classifiers import spectrogram
+
+    plain = spectrogram.forward
+    monkeypatch.setattr(spectrogram, "forward", lambda m, x, **k: calls.append((m.output.shape[-1], len(x))) or plain(m, x, **k))
+    settings = {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "epochs": 3}
+    member = make_member("vgg16_transfer", **settings, learning_rate=1e-3).fit(X, y)
+
+    first = network("vgg16_transfer", (16, 16), 2, weights="random", size=32).get_weights()
+    moved = [not np.array_equal(a, b) for a, b in zip(first, member.weights_, strict=True)]
+    assert moved == [False] * 26 + [True] * 4  # 13 convolutions with their biases; two dense layers with theirs
+    through_base = sum(n for width, n in calls if width == 512)
+    assert through_base == len(X) - len(member.validation_) + 2 * len(member.validation_)  # validation clips have two patches each
+
+
+def test_the_base_learns_at_its_own_rate():
+    X, y = pictures(8)
+    settings = {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "epochs": 1, "validation_share": 0.0, "learning_rate": 1e-3}
+    first = network("vgg16_fine_tune", (16, 16), 2, weights="random", size=32).get_weights()
+    member = make_member("vgg16_fine_tune", **settings, base_rate=0.1).fit(X, y)
+    moved = [np.abs(a - b).max() for a, b in zip(first, member.weights_, strict=True)]
+    assert moved[0] == pytest.approx(1e-4, rel=0.02)  # Adam's first step is its rate
+    assert moved[-2] == pytest.approx(1e-3, rel=0.02)
+    with pytest.raises(ConfigError, match="base_rate needs"):
+        make_member("vgg_small", base_rate=0.1, patch_frames=32, settings={"blocks": 2}).fit(X, y)
+
+
+def test_weights_come_from_a_file(tmp_path):
+    base = network("vgg16_fine_tune", (16, 16), 2, seed=1, weights="random", size=32).get_layer("base")
+    base.save_weights(tmp_path / "base.weights.h5")
+    again = network("vgg16_fine_tune", (16, 16), 2, seed=2, weights=str(tmp_path / "base.weights.h5"), size=32).get_layer("base")
+    np.testing.assert_array_equal(again.get_weights()[0], base.get_weights()[0])
+    with pytest.raises(ArtefactError, match="there is no file"):
+        network("vgg16_fine_tune", (16, 16), 2, weights=str(tmp_path / "none.h5"), size=32)
+
+
+def test_imagenet_without_a_network_says_what_to_do(monkeypatch, tmp_path):
+    load_keras()
+    from quintet.classifiers.networks import images
+
+    def unreachable(*args, **kwargs):
+        raise OSError("no route")
+
+    monkeypatch.setattr(images, "urlopen", unreachable)
+    monkeypatch.setattr(images, "keras_home", lambda: str(tmp_path))
+    with pytest.raises(ArtefactError, match=r'no route.*weights="random"'):
+        network("vgg16_transfer", (16, 16), 2, size=32)
+
+
+def test_a_patch_that_is_too_small_says_so():
+    with pytest.raises(ConfigError, match="must be possible for patches of"):
+        network("pons2017", (64, 40))

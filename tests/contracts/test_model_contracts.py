@@ -1,0 +1,120 @@
+"""What every row of the registry must do, table or spectrogram. The larger networks are marked slow."""
+
+import random
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from quintet.classifiers.registry import MODELS, make_member
+from quintet.classifiers.storage import load_member, save_member
+
+TINY = {
+    "random_forest": {"n_estimators": 30},
+    "xgboost": {"n_estimators": 30},
+    "vgg_small": {"settings": {"filters": 4, "blocks": 2}, "patch_frames": 16, "learning_rate": 0.02},
+    "vgg16_transfer": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "learning_rate": 1e-3},
+    "vgg16_fine_tune": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16},
+    "feed_forward": {"settings": {"size": 12}, "patch_frames": 16, "learning_rate": 1e-3},
+    "musicnn": {"settings": {"filters": 12}, "patch_frames": 40},
+    "pons2017": {"settings": {"filters": 16}, "patch_frames": 40},
+    "folmer_cnn": {"settings": {"size": 32, "filters": 4}, "patch_frames": 16},
+    "densenet121": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "learning_rate": 1e-3},
+    "crnn": {"settings": {"filters": 4}, "patch_frames": 32},
+    "lachmish_mel": {"settings": {"units": 64}, "patch_frames": 64},
+    "lachmish_mfcc": {"settings": {"units": 64}, "patch_frames": 64},
+}
+BANDS = {"pons2017": 88, "crnn": 96, "lachmish_mel": 64}
+EPOCHS = {"vgg16_fine_tune": 30}  # of the batch of eight, where 60 are not needed
+QUICK = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
+rows = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MODELS]
+networks = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MODELS if row.input == "spectrogram"]
+
+
+def problem(row, n=24, seed=0):
+    """(X, y) that is easy: classes differ in level (tables: of some features; spectrograms: of the lower or the upper bands)."""
+    rng = np.random.default_rng(seed)
+    y = np.array(["jazz", "pop", "rock"])[np.arange(n) % 3]
+    if row.input == "table":
+        return rng.normal(size=(n, 6)) + 3 * (np.arange(6) % 3 == (np.arange(n) % 3)[:, None]), y
+    bands = BANDS.get(row.name, 32)
+    clips = [rng.normal(-40, 5, size=(bands, int(rng.integers(50, 90)))).astype(np.float32) for _ in range(n)]
+    for i, clip in enumerate(clips):
+        part = bands // 3
+        clip[(i % 3) * part : (i % 3 + 1) * part] += 20
+    return clips, y
+
+
+def unfitted(row, **settings):
+    epochs = {"epochs": 2, "batch_size": 8} if row.input == "spectrogram" else {}
+    return make_member(row.name, **{**epochs, **TINY.get(row.name, {}), **settings})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """row → its fitted member and data; each is fitted once."""
+    kept = {}
+
+    def of(row):
+        if row.name not in kept:
+            X, y = problem(row)
+            kept.clear()  # one network at a time in memory
+            kept[row.name] = unfitted(row).fit(X, y), X, y
+        return kept[row.name]
+
+    return of
+
+
+@pytest.mark.parametrize("row", rows, scope="module")
+class TestEveryMember:
+    def test_clone_keeps_every_parameter(self, row):
+        settings = {"epochs": 7, "batch_size": 3} if row.input == "spectrogram" else {}
+        member = unfitted(row, seed=5, **settings)
+        assert clone(member).get_params() == member.get_params()
+        assert clone(member).get_params()["seed"] == 5
+        assert type(clone(member)) is type(member)
+
+    def test_probabilities_are_finite_and_sum_to_one(self, row, fitted):
+        member, X, _ = fitted(row)
+        probabilities = member.predict_proba(X)
+        assert probabilities.shape == (len(X), 3)
+        assert probabilities.dtype == np.float64
+        assert (probabilities >= 0).all()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-9)
+        assert member.classes_.tolist() == ["jazz", "pop", "rock"]
+
+    def test_neither_batch_size_nor_row_order_matter(self, row, fitted):
+        member, X, _ = fitted(row)
+        whole = member.predict_proba(X)
+        assert np.ptp(whole) > 1e-4  # not a constant, for which all this would be true
+        one_by_one = np.concatenate([member.predict_proba(X[i : i + 1]) for i in range(5)])
+        np.testing.assert_allclose(one_by_one, whole[:5], atol=1e-6)
+        order = np.random.default_rng(0).permutation(len(X))
+        shuffled = [X[i] for i in order] if row.input == "spectrogram" else X[order]
+        np.testing.assert_allclose(member.predict_proba(shuffled), whole[order], atol=1e-6)
+
+    def test_what_is_stored_comes_back(self, row, fitted, tmp_path):
+        member, X, _ = fitted(row)
+        save_member(member, tmp_path)
+        again = load_member(tmp_path)
+        np.testing.assert_allclose(again.predict_proba(X), member.predict_proba(X), atol=1e-7)
+        assert again.get_params() == member.get_params()
+
+    def test_the_same_seed_gives_the_same_and_global_randomness_is_left_alone(self, row, fitted):
+        member, X, y = fitted(row)
+        random.seed(3)
+        np.random.seed(3)  # noqa: NPY002
+        before = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+        again = unfitted(row).fit(X, y)
+        probabilities = again.predict_proba(X)
+        assert random.getstate() == before[0]
+        np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+        np.testing.assert_allclose(probabilities, member.predict_proba(X), atol=1e-6)
+
+    def test_what_is_easy_is_learnt(self, row):
+        n, epochs = (90, {}) if row.input == "table" else (8, {"epochs": EPOCHS.get(row.name, 60), "validation_share": 0.0, "schedule": "constant"})
+        X, y = problem(row, n=n)
+        member = unfitted(row, **epochs).fit(X, y)
+        said = member.predict_proba(X)[np.arange(n), np.searchsorted(member.classes_, y)]
+        # a batch of eight clips must be learnt by heart: a network that cannot is wired wrongly
+        assert -np.log(said).mean() < (0.5 if row.input == "table" else 0.1)
