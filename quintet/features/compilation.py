@@ -27,8 +27,8 @@ from typing import Any
 import llvmlite.binding
 import numba
 
-SOURCES = ("compilation.py", "lanes.py", "fourier.py", "kernels.py")
-"""The files whose text decides about the machine code."""
+SOURCES = ("compilation.py", "lanes.py", "fourier.py", "kernels.py", "tonal.py", "../audio/mel.py")
+"""The files whose text decides about the machine code (the last two for the constants that kernels take from them)."""
 
 LOCK_EXPIRES_S = 120.0
 """A lock older than this belonged to a process that died; compiling takes a tenth of it."""

@@ -140,6 +140,5 @@ def measurement_of(parameters: FeatureParameters, with_log_mel: bool) -> Measure
         filterbanks=tuple(dict.fromkeys(banks)),
         contrast=(p.n_contrast_bands, p.contrast_fmin) if "spectral.contrast" in groups else None,
         roll_percent=p.roll_percent,
-        flatness="spectral.flatness" in groups,
         peak_stride=p.chroma_stride if "tonal" in families else 0,
     )

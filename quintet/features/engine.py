@@ -24,7 +24,7 @@ from quintet.features.compilation import COMPILES, FOLDER, announce, compile_onc
 from quintet.features.kernels import FIRST_CONTRAST, Output
 from quintet.features.lanes import LANES, lane_rows
 from quintet.features.plan import Measurement, MelBands, chroma_weights, cosine_weights, plan_of, request_of, workspace
-from quintet.features.statistics import Moments
+from quintet.features.statistics import Moments, median
 
 Array = NDArray[np.float64]
 
@@ -180,9 +180,7 @@ class SampleMoments(Moments):
 
     @cached_property
     def median(self) -> Array:
-        n = len(self.samples)
-        middle = np.partition(self.samples, [(n - 1) // 2, n // 2])[[(n - 1) // 2, n // 2]]
-        return np.array([middle.astype(np.float64).mean()])
+        return median(self.samples[None])
 
     def moment(self, order: int) -> Array:
         return self.central[order - 1 : order]

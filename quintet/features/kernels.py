@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.audio.mel import AMIN
 from quintet.features.compilation import inlined, kernel
 from quintet.features.fourier import separate, transform
 from quintet.features.lanes import (
@@ -33,9 +34,7 @@ from quintet.features.lanes import (
     sqrt,
     store,
 )
-
-FLOOR = 1e-10
-"""The least power that is not silence: `amin` of every logarithm."""
+from quintet.features.tonal import PEAK_MARGIN, PEAK_SHARE
 
 TINY = float(np.finfo(np.float64).tiny)
 """The least positive normal number: a sum below it counts as zero."""
@@ -62,14 +61,12 @@ class Request(NamedTuple):
         bands: all filterbanks, one after the other.
         contrast: shape `(bands, 3)`: first bin, last bin + 1, and how many of the loudest and of the quietest bins are averaged.
         rolloff: the share of the magnitude that lies below the roll-off, in (0, 1).
-        flatness: whether the flatness is wanted (its logarithms cost a tenth of all).
         peaks: shape `(3,)`: first bin and last bin + 1 in which peaks are looked for, in every so many-th frame.
     """
 
     bands: Bands
     contrast: NDArray[np.int64]
     rolloff: float
-    flatness: bool
     peaks: NDArray[np.int64]
 
 
@@ -209,8 +206,7 @@ def _measure(work: Any, request: Any, sums: Any, output: Any, frames: Any, group
     total, weighted, loudest = sums
     result, groups = output.series, (frames + LANES - 1) // LANES
     _moments(work.magnitude, total, weighted, request.rolloff, result, groups, group)
-    if request.flatness:
-        _flatness(work.power, result, groups, group)
+    _flatness(work.power, result, groups, group)
     _contrast(work.magnitude, request.contrast, work.lists, result, groups, group)
     _filter(work.power, request.bands, FIRST_CONTRAST + 2 * request.contrast.shape[0], result, groups, group)
     _peaks(work.power, loudest, request.peaks, LANES * group, frames, output)
@@ -241,13 +237,13 @@ def _moments(magnitude: Any, total: Any, weighted: Any, share: Any, result: Any,
 
 @inlined
 def _flatness(power: Any, result: Any, groups: Any, group: Any) -> None:
-    """Logarithm of (geometric mean / arithmetic mean) of the power, floored at `FLOOR`."""
+    """Logarithm of (geometric mean / arithmetic mean) of the power, floored at `AMIN`."""
     bins = power.shape[0]
     logs, total = splat(0.0), splat(0.0)
     for begin in range(0, bins, PRODUCT):
         product = splat(1.0)
         for k in range(begin, min(begin + PRODUCT, bins)):
-            value = maximum(load(power, k), splat(FLOOR))
+            value = maximum(load(power, k), splat(AMIN))
             product *= value
             total += value
         logs += log(product)
@@ -324,11 +320,11 @@ def _filter(power: Any, bands: Any, first_row: Any, result: Any, groups: Any, gr
 
 @inlined
 def _peaks(power: Any, loudest: Any, wanted: Any, first_frame: Any, frames: Any, output: Any) -> None:
-    """Appends the local maxima above a tenth of the frame's loudest bin, refined by a parabola through three bins."""
-    floor, found = loudest * 0.1, output.found[0]
+    """Appends the local maxima above a share of the frame's loudest bin, refined by a parabola through three bins."""
+    floor, found = loudest * PEAK_SHARE, output.found[0]
     for k in range(wanted[0], wanted[1]):
         value = load(power, k)
-        here = mask_bits((value > floor) & (value > load(power, k - 1)) & (value >= load(power, k + 1)))
+        here = mask_bits((value > floor) & (value > load(power, k - 1) * PEAK_MARGIN) & (value * PEAK_MARGIN >= load(power, k + 1)))
         if here:
             for lane in range(min(LANES, frames - first_frame)):
                 if here >> lane & 1 and (first_frame + lane) % wanted[2] == 0:

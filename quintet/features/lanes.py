@@ -45,14 +45,14 @@ _BITS = ir.VectorType(ir.IntType(64), LANES)
 
 
 def lane_rows(n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """Memory for `n` values: zeros of shape `(n, 8)`, aligned to a cache line (64 bytes).
+    """Memory for `n` values, to be written before it is read: shape `(n, 8)`, aligned to a cache line (64 bytes).
 
     Example:
         >>> lane_rows(3).shape
         (3, 8)
     """
     size = n * LANES * np.dtype(dtype).itemsize
-    memory = np.zeros(size + 64, np.uint8)
+    memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].view(dtype).reshape(n, LANES)
 

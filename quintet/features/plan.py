@@ -36,7 +36,6 @@ class Measurement:
         filterbanks: any number.
         contrast: number of octaves and lowest edge in Hz, as `spectral.spectral_contrast` takes them; None for none.
         roll_percent: as `spectral.spectral_rolloff` takes it.
-        flatness: whether it is wanted.
         peak_stride: spectral peaks are looked for in every so many-th frame; 0 for none.
     """
 
@@ -46,7 +45,6 @@ class Measurement:
     filterbanks: tuple[MelBands, ...] = ()
     contrast: tuple[int, float] | None = None
     roll_percent: float = 0.85
-    flatness: bool = False
     peak_stride: int = 0
 
     @property
@@ -79,7 +77,6 @@ def request_of(measurement: Measurement) -> Request:
         bands=sparse(np.concatenate([np.zeros((0, m.bins)), *filters])),
         contrast=_contrast(m),
         rolloff=m.roll_percent,
-        flatness=m.flatness,
         peaks=np.array([*tonal.pitch_bins(sample_rate=m.sample_rate, n_fft=m.n_fft), m.peak_stride] if m.peak_stride else [0, 0, 1]),
     )
 

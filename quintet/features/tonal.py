@@ -11,6 +11,7 @@ from quintet.audio.spectrum import Spectrum
 
 PITCH_RANGE_HZ = (150.0, 4000.0)  # where spectral peaks are taken for pitches
 PEAK_SHARE = 0.1  # of the frame's largest power, below which a peak is none
+PEAK_MARGIN = 1 + 1e-9  # two bins that differ by less are equal: rounding makes no peaks
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -57,14 +58,14 @@ def spectral_peaks(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.
     """Frequencies (Hz) and strengths (power) of the interpolated peaks of all frames, each of shape `(peaks,)`.
 
     Source:
-        The non-zero entries of `librosa.piptrack(S=power)`.
+        The non-zero entries of `librosa.piptrack(S=power)`; but where a spectrum is flat (an impulse), librosa takes its rounding noise for peaks.
     """
     power = spectrum.power
     low, high = pitch_bins(sample_rate=spectrum.sample_rate, n_fft=spectrum.n_fft)
     loud = power[low - 1 : high + 1]
     loud = np.where(loud > PEAK_SHARE * power.max(axis=0), loud, 0.0)
     centre = loud[1:-1]
-    bins, frames = np.nonzero((centre > loud[:-2]) & (centre >= loud[2:]))
+    bins, frames = np.nonzero((centre > loud[:-2] * PEAK_MARGIN) & (centre * PEAK_MARGIN >= loud[2:]))
     bins += low
     below, here, above = power[bins - 1, frames], power[bins, frames], power[bins + 1, frames]
     curvature = above + below - 2 * here

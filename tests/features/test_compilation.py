@@ -1,0 +1,122 @@
+"""One process compiles, the others wait; nothing stale is loaded; no folder is no excuse."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from quintet.features import compilation
+from quintet.features.compilation import LOCK_EXPIRES_S, compile_once, digest, is_compiled, user_cache_directory, writable_cache_folder
+
+
+def test_many_at_once_compile_once(tmp_path, capsys):
+    inside, most, calls = [], [], []
+
+    def compile_all() -> None:
+        inside.append(1)
+        most.append(len(inside) if not is_compiled(tmp_path) else 0)
+        calls.append(is_compiled(tmp_path))
+        time.sleep(0.1)
+        inside.pop()
+
+    threads = [threading.Thread(target=compile_once, args=(compile_all, tmp_path)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1  # never two that compile
+    assert calls.count(False) == 1
+    assert calls.count(True) == 4  # the others load
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "lock").exists()
+
+
+def test_a_compiled_folder_is_loaded_in_silence(tmp_path, capsys):
+    (tmp_path / "complete").touch()
+    calls = []
+    compile_once(lambda: calls.append(1), tmp_path)
+    assert calls == [1]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_lock_of_a_dead_process_is_broken(tmp_path):
+    lock = tmp_path / "lock"
+    lock.touch()
+    os.utime(lock, (0, time.time() - LOCK_EXPIRES_S - 1))
+    compile_once(lambda: None, tmp_path)
+    assert is_compiled(tmp_path)
+
+
+def test_a_failed_compilation_leaves_no_lock_and_no_mark(tmp_path):
+    def fail() -> None:
+        raise ValueError("no such instruction")
+
+    with pytest.raises(ValueError, match="instruction"):
+        compile_once(fail, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_folder_every_process_compiles_and_says_so(capsys):
+    calls = []
+    compile_once(lambda: calls.append(1), None)
+    assert calls == [1]
+    assert "QUINTET_CACHE_DIR" in capsys.readouterr().err
+
+
+def test_the_environment_names_the_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path))
+    assert user_cache_directory() == tmp_path
+    folder = writable_cache_folder()
+    assert folder == tmp_path / f"kernels-{digest()}"
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_made_is_none(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "file" / "below"))
+    assert writable_cache_folder() is None
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_every_platform_has_its_place(platform, monkeypatch):
+    for name in ("QUINTET_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert "quintet" in user_cache_directory().parts[-2:]
+    assert user_cache_directory().is_relative_to(Path.home())
+
+
+def test_changed_sources_have_another_digest(tmp_path, monkeypatch):
+    before = digest()
+    assert digest() == before
+    (tmp_path / "extra.py").write_text("a = 1")
+    monkeypatch.setattr(compilation, "SOURCES", (*compilation.SOURCES, str(tmp_path / "extra.py")))
+    one = digest()
+    (tmp_path / "extra.py").write_text("a = 2")
+    assert len({before, one, digest()}) == 3
+
+
+def test_the_digest_covers_every_module_that_kernels_are_made_of():
+    code = "import quintet.features.kernels as k, sys; print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('quintet.features.')])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    with_kernels = {Path(name).name for name in loaded if "import inlined" in Path(name).read_text() or "@intrinsic" in Path(name).read_text()}
+    assert with_kernels <= {Path(name).name for name in compilation.SOURCES}
+
+
+@pytest.mark.slow
+def test_processes_on_an_empty_cache_compile_once(tmp_path):
+    code = "from quintet.features import engine; assert engine.available()"
+    environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
+    started = [subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = "".join(process.communicate()[1] for process in started)
+    assert all(process.returncode == 0 for process in started)
+    assert said.count("compiling") == 1
+    again = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert again.stderr == ""

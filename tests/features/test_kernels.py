@@ -1,0 +1,204 @@
+"""The kernels against the definitions: any setting, any sound, every series."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from quintet.audio.clip import Clip
+from quintet.audio.mel import AMIN
+from quintet.audio.spectrum import spectrum
+from quintet.errors import TooShortError
+from quintet.features import engine, fourier, kernels, plan, tonal
+from quintet.features.analysis import Analysis
+from quintet.features.catalogue import selection
+from quintet.features.compiled import CompiledAnalysis, analysis_of
+from quintet.features.extractor import describe
+from quintet.features.lanes import LANES, lane_rows
+from quintet.features.parameters import FeatureParameters, LogMelParameters
+from quintet.features.plan import Measurement, MelBands
+
+RATE = 22050
+FULL, PAPER = FeatureParameters(), FeatureParameters(feature_set="bahuleyan2018")
+
+
+def noise(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(n) * 0.1
+
+
+def music(n: int, rate: int = RATE, seed: int = 0) -> np.ndarray:
+    """Decaying chords over noise, with a silent stretch: something happens in every family."""
+    rng, t = np.random.default_rng(seed), np.arange(n) / rate
+    sound = 0.01 * rng.standard_normal(n)
+    for start in np.arange(0, n / rate, 0.37):
+        envelope = np.where(t >= start, np.exp(-6 * (t - start)), 0.0)
+        for pitch in rng.choice([220.0, 261.6, 329.6, 415.3, 880.0], 3):
+            sound += 0.2 * envelope * np.sin(2 * np.pi * pitch * (t - start))
+    sound[n // 3 : n // 3 + n // 10] = 0.0
+    return sound
+
+
+SOUNDS = {
+    "music": music(60000),
+    "sine at a bin": np.sin(2 * np.pi * 100 * np.arange(30000) / 2048),
+    "sine between bins": np.sin(2 * np.pi * 100.5 * np.arange(30000) / 2048),
+    "near half the rate": np.sin(2 * np.pi * 11000 * np.arange(30000) / RATE),
+    "constant": np.full(30000, 0.5),
+    "impulse": np.eye(1, 30000, 12345)[0],
+    "noise": noise(30000),
+    "clipped": np.clip(3 * np.sin(2 * np.pi * 300 * np.arange(30000) / RATE), -1, 1),
+    "silence, then noise": np.concatenate([np.zeros(15000), noise(15000)]),
+    "very quiet": noise(30000) * 1e-9,
+    "out of scale": noise(30000) * 3e5,
+}
+
+
+# --- the transform ---------------------------------------------------------------------------------------------------------------------------
+
+
+def power_of_bins(samples: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
+    """Every bin of every frame by the kernel, which is asked for a filter per bin."""
+    frames, bins = 1 + len(samples) // hop_length, n_fft // 2 + 1
+    groups = -(-frames // LANES)
+    request = kernels.Request(plan.sparse(np.eye(bins)), np.zeros((0, 3), np.int64), 0.85, np.array([0, 0, 1]))
+    output = kernels.Output(lane_rows((kernels.FIRST_CONTRAST + bins) * groups), np.empty(0), np.empty(0), np.zeros(1, np.int64))
+    kernels.measure_frames(samples, hop_length, fourier.fourier_plan(n_fft), request, plan.workspace(n_fft, hop_length, 1), output)
+    return output.series.reshape(-1, groups * LANES)[kernels.FIRST_CONTRAST :, :frames]
+
+
+@pytest.mark.parametrize("n_fft", [64, 128, 256, 512, 1024, 2048, 4096])
+def test_the_transform_is_the_fourier_transform(n_fft):
+    samples = noise(3 * n_fft + 5).astype(np.float32)
+    expected = spectrum(Clip(samples, RATE), n_fft=n_fft, hop_length=n_fft // 4).power
+    np.testing.assert_allclose(power_of_bins(samples, n_fft, n_fft // 4), expected, rtol=1e-9, atol=1e-13 * expected.max())
+
+
+def test_a_quiet_frame_beside_a_loud_one_keeps_its_precision():
+    samples = np.concatenate([noise(8192) * 1e-8, noise(8192)]).astype(np.float32)
+    expected = spectrum(Clip(samples, RATE), n_fft=512, hop_length=512).power
+    np.testing.assert_allclose(power_of_bins(samples, 512, 512)[:, :15], expected[:, :15], rtol=1e-9, atol=1e-13 * expected[:, :15].max())
+
+
+@pytest.mark.parametrize(("n_fft", "can"), [(64, True), (2048, True), (32, False), (1200, False), (96, False)])
+def test_other_lengths_are_left_to_scipy(n_fft, can):
+    assert fourier.transformable(n_fft) is can
+
+
+# --- the series ------------------------------------------------------------------------------------------------------------------------------
+
+
+def assert_same_series(samples: np.ndarray, parameters: FeatureParameters) -> None:
+    """Every group by the kernels and by the definitions; the tolerance is relative to the largest value of the series."""
+    clip = Clip(samples.astype(np.float32), parameters.sample_rate)
+    expected, received = Analysis(clip, parameters), CompiledAnalysis(clip, parameters, with_log_mel=True)
+    rounding = 2e-3 if np.ptp(samples) == 0 else 1e-6  # of a constant signal bandwidths are made of rounding noise
+    np.testing.assert_allclose(received.bandwidths, expected.bandwidths, rtol=rounding)
+    np.testing.assert_array_equal(received.waveform[0], expected.series("temporal.zcr"))
+    np.testing.assert_array_equal(received.measured.rolloff, expected.series("spectral.rolloff"))
+    thinned = expected.spectrum.every(parameters.chroma_stride)
+    assert received.measured.tuning == tonal.estimate_tuning(thinned)
+    np.testing.assert_allclose(received.log_mel(parameters.log_mel), expected.log_mel(parameters.log_mel), atol=1e-5)
+    for group in ("temporal.rms", "spectral.centroid", "spectral.contrast", "spectral.flatness", "cepstral.mfcc", "tonal.chroma", "rhythm.onset"):
+        one, other = received.series(group), expected.series(group)
+        rounding = 1e-4 if group == "spectral.contrast" else 1e-9 * np.abs(other).max()  # dB: the valley of a tone is rounding noise
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=rounding, err_msg=group)
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_any_sound(name):
+    assert_same_series(SOUNDS[name], FULL)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n_fft": 1024, "hop_length": 441},
+        {"n_fft": 1200, "hop_length": 300},
+        {"n_fft": 4096, "hop_length": 4096, "chroma_stride": 1},
+        {"n_fft": 2048, "hop_length": 100, "chroma_stride": 7},
+        {"n_mels": 40, "n_mfcc": 13, "n_bands": 1, "roll_percent": 0.5},
+        {"n_mels": 7, "n_mfcc": 7, "n_contrast_bands": 2, "contrast_fmin": 700.0, "roll_percent": 0.999},
+        {"log_mel": LogMelParameters(n_mels=128)},
+        {"log_mel": LogMelParameters(sample_rate=16000, n_fft=400, hop_length=160, n_mels=64, fmin=50, fmax=7000, floor_db=-70)},
+        {"sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_contrast_bands": 4, "log_mel": LogMelParameters(sample_rate=8000)},
+        {"sample_rate": 96000, "n_fft": 8192, "hop_length": 2000},
+    ],
+    ids=str,
+)
+def test_any_setting(settings):
+    parameters = FeatureParameters(**settings)
+    assert_same_series(music(40000, parameters.sample_rate), parameters)
+
+
+@pytest.mark.parametrize("n", [2048, 2049, 2048 + 511, 7 * 512, 8 * 512 - 1, 8 * 512, 20000 + 1])
+def test_any_length(n):
+    assert_same_series(music(n, seed=n), FULL)
+
+
+@pytest.mark.parametrize("parameters", [FULL, PAPER], ids=["full", "paper"])
+def test_a_row_is_the_same_by_either_way(parameters):
+    samples = music(5 * RATE).astype(np.float32)
+    compiled = describe(Clip(samples, RATE), parameters, log_mel=True)
+    defined = describe(Clip(samples.astype(np.float64), RATE), parameters, log_mel=True)
+    assert list(compiled.features) == list(defined.features)
+    np.testing.assert_allclose(list(compiled.features.values()), list(defined.features.values()), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(compiled.log_mel, defined.log_mel, atol=1e-5)
+
+
+def test_which_way_is_taken(monkeypatch):
+    clip = Clip(music(4096).astype(np.float32), RATE)
+    assert isinstance(analysis_of(clip, FULL), CompiledAnalysis)
+    assert type(analysis_of(Clip(clip.samples.astype(np.float64), RATE), FULL)) is Analysis
+    monkeypatch.setattr(engine, "available", lambda: False)
+    assert type(analysis_of(clip, FULL)) is Analysis
+
+
+def test_samples_need_not_be_contiguous():
+    samples = music(2 * 44100).astype(np.float32)
+    apart = describe(Clip(samples[::2], RATE), PAPER).features
+    assert apart == describe(Clip(samples[::2].copy(), RATE), PAPER).features
+
+
+def test_a_clip_shorter_than_a_frame_is_refused_by_the_kernels():
+    with pytest.raises(TooShortError, match="at least one frame"):
+        engine.measure(Clip(noise(100).astype(np.float32), RATE), Measurement(RATE, 128, 64))
+
+
+def test_only_what_is_asked_for_is_measured():
+    banks = {family: CompiledAnalysis(Clip(noise(4096).astype(np.float32), RATE), FeatureParameters(families=(family,))).measurement.filterbanks
+             for family in ("spectral", "cepstral", "modulation")}  # fmt: skip
+    assert banks == {"spectral": (), "cepstral": (MelBands(128),), "modulation": (MelBands(20),)}
+
+
+def test_the_sets_name_no_group_that_the_kernels_do_not_know():
+    analysis = CompiledAnalysis(Clip(music(9000).astype(np.float32), RATE), FULL)
+    assert all(np.isfinite(analysis.values(group, statistics)).all() for group, statistics in selection(FULL))
+    assert "spectrum" not in vars(analysis)  # the definitions' spectrogram was never made
+
+
+# --- the waveform and the logarithm ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 1001, 40000])
+def test_moments_of_a_waveform_are_those_of_its_samples(n):
+    samples = (noise(n) + 0.3).astype(np.float32)
+    for moments, values in zip(engine.sample_moments(samples), (samples, np.abs(samples)), strict=True):
+        exact = values.astype(np.float64)
+        assert moments.mean[0] == pytest.approx(exact.mean(), rel=1e-12)
+        for order in (2, 3, 4):
+            assert moments.moment(order)[0] == pytest.approx(np.mean((exact - exact.mean()) ** order), rel=1e-9, abs=1e-18)
+        assert (moments.smallest[0], moments.largest[0], moments.median[0]) == (exact.min(), exact.max(), np.median(exact))
+
+
+def test_the_logarithm_is_right_to_the_last_digits():
+    power = np.geomspace(1e-300, 1e300, 80000).reshape(-1, LANES)
+    power[0, :3] = [1.0, 2.0, np.nextafter(1.0, 2.0)]
+    result = lane_rows(len(power))
+    kernels.decibels(power, 1e-305, result)
+    np.testing.assert_allclose(result, 10 * np.log10(power), rtol=1e-15, atol=1e-15)
+
+
+def test_decibels_have_a_floor():
+    power, result = np.zeros((1, LANES)), lane_rows(1)
+    kernels.decibels(power, AMIN, result)
+    np.testing.assert_allclose(result, -100.0)
