@@ -39,6 +39,18 @@ DATASETS: dict[str, Dataset] = {
         source="rendered on this machine by quintet.datasets.synthetic",
         licence="MIT",
     ),
+    "gtzan": Dataset(
+        loader="quintet.datasets.gtzan:load",
+        description="1,000 excerpts of 30 s in 10 genres; repetitions grouped, the fault-filtered split where its lists are",
+        source="Tzanetakis & Cook 2002; read from your folder: gtzan:FOLDER",
+        licence="none stated",
+    ),
+    "fma": Dataset(
+        loader="quintet.datasets.fma:load",
+        description="Free Music Archive (small, medium, large or full) with its official split, grouped by artist",
+        source="Defferrard et al. 2017; read from your folder: fma:FOLDER",
+        licence="metadata CC BY 4.0; audio under each artist's own licence",
+    ),
 }
 
 
