@@ -228,7 +228,9 @@ def _require_groups(counts: NDArray[np.float64], names: NDArray[np.str_], classe
             f"A group must not hold all of a class: the class could be learnt or tested, never both. In {whole}, {listed}. "
             "Add clips of the class from other groups, leave the class out, or split by something finer."
         )
-    listed = ", ".join(f"'{classes[k]}' has {clips[k]:.0f} clips in {in_groups[k]} groups" for k in short)
+    short.sort(key=lambda k: in_groups[k])
+    listed = ", ".join(f"'{classes[k]}' has {clips[k]:.0f} clips in {in_groups[k]} groups" for k in short[:3])
+    listed += f", and {len(short) - 3} more classes have too few" if len(short) > 3 else ""
     raise DatasetError(
         f"Every class must lie in at least {needed} groups (clips, where no groups are known) to be divided so. In {whole}, {listed}. "
         "Ask for fewer folds or no test part, add clips from other groups, or leave the class out."

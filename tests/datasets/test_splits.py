@@ -163,6 +163,11 @@ class TestRefusals:
         with pytest.raises(DatasetError, match="'b' has 20 clips in 2 groups"):
             grouped_folds(labels, groups, n_splits=5, seed=0)
 
+    def test_long_lists_are_cut_rarest_first(self):
+        y = np.repeat(list("abcde"), [4, 4, 4, 4, 2])
+        with pytest.raises(DatasetError, match="'e' has 2 clips in 2 groups, 'a' has .*, 'b' has .*, and 2 more classes"):
+            grouped_folds(y, np.arange(18), n_splits=5, seed=0)
+
     def test_one_class(self):
         with pytest.raises(DatasetError, match=r"at least two classes. Received 1: a"):
             make_split(list("stuv"), ["a"] * 4, list("stuv"))
