@@ -165,7 +165,7 @@ class TestRefusals:
 
     def test_long_lists_are_cut_rarest_first(self):
         y = np.repeat(list("abcde"), [4, 4, 4, 4, 2])
-        with pytest.raises(DatasetError, match="'e' has 2 clips in 2 groups, 'a' has .*, 'b' has .*, and 2 more classes"):
+        with pytest.raises(DatasetError, match=r"'e' has 2 clips in 2 groups, 'a' has .*, 'b' has .*, and 2 more classes"):
             grouped_folds(y, np.arange(18), n_splits=5, seed=0)
 
     def test_one_class(self):
