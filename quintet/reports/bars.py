@@ -36,7 +36,8 @@ def column_bars(
         axes.hlines(rows, low, high, color=colour("ink"), linewidth=1.2)
     left = min(0.0, float(values.min()), float(low.min()) if low is not None else 0.0)
     for row, name in zip(rows, values.index, strict=True):
-        axes.text(left, row + 0.27, str(name), color=colour("ink"), fontsize=10.5, va="bottom")
+        paper = {"facecolor": colour("surface"), "linewidth": 0, "pad": 0.8}
+        axes.text(left, row + 0.27, str(name), color=colour("ink"), fontsize=10.5, va="bottom", bbox=paper)
     axes.axvline(0, color=colour("faint"), linewidth=0.8)
     axes.set(yticks=(), ylim=(-0.5, len(values) - 0.1), xlabel=unit)
     tidy(axes, grid="x")

@@ -130,6 +130,14 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "weights": drawings.weight_drawing(run),
         "importance": drawings.importance_drawings(why.main, run, len(why.rows)) if why.members else [],
         "game": drawings.game_drawings(why.game, run) if why.game else [],
+        "lost": [
+            drawings.lost_drawing(table, name, heading, run)
+            for table, name, heading in (
+                (why.lost_families, "lost-families", "What is lost without a family"),
+                (why.lost_columns, "lost-columns", "What is lost without a column"),
+            )
+            if table is not None
+        ],
         "maps": drawings.map_drawings(run),
         "data": drawings.data_drawings(run),
     }

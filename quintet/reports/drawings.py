@@ -25,7 +25,8 @@ from quintet.reports.tables import agreement, ranked, score_table
 from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, number
 
 if TYPE_CHECKING:
-    from quintet.reports.why import GameWhy, MemberWhy
+    from quintet.reports.whole import GameWhy
+    from quintet.reports.why import MemberWhy
 
 MAX_POINTS = 1500
 """Of a map: more would cost the page megabytes and show no more."""
@@ -236,6 +237,24 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
     svg = to_svg(heat_figure(shades, texts), "game-classes", f"What each player adds to the probability of the true class; most by class: {leaders}.")
     caption = "The same by true class: how far each player moves the clips of a class (row) towards it. A minus means that it leads astray."
     return [steps, Drawing("game-classes", svg, caption, table.reset_index(names="class"), "Class by class")]
+
+
+def lost_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawing:
+    """What the ensemble's AUC loses when a player is shuffled."""
+    table = table.head(20)
+    indexed = table.set_index("player")
+    corrected = name == "lost-columns"
+    low, high = (indexed[f"{end}_corrected" if corrected else end] for end in ("low", "high"))
+    figure = column_bars(indexed["fall"], unit="fall of macro AUC", low=low, high=high)
+    sure = [str(player) for player in indexed.index[low > 0]]
+    alt = f"Fall of macro AUC when shuffled: {', '.join(f'{p} {v:.3f}' for p, v in indexed['fall'].head(5).items())}."
+    said = f"Above zero beyond doubt: {', '.join(sure)}." if sure else "No interval excludes zero."
+    level = f", widened for {len(table)} comparisons" if corrected else ""
+    caption = (
+        f"How much macro AUC {display(run.best, run)} loses on held-out clips when this is shuffled among them, with 95 % intervals by "
+        f"{group_noun(run)}{level}. {said} What others also tell is not missed: correlated columns look small one by one."
+    )
+    return Drawing(name, to_svg(figure, name, alt), caption, table, title)
 
 
 def _same(index: pd.Index, families: dict[str, str]) -> dict[str, str]:

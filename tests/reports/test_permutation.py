@@ -1,0 +1,61 @@
+"""Permutation importance: what carries is missed, what does not is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quintet.classifiers.registry import make_member
+from quintet.reports.permutation import ensemble_predictor, permutation_importance
+
+
+def _problem(seed: int, *, planted: bool) -> tuple[Any, pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.array(["a", "b", "c"])[np.arange(300) % 3]
+    X = pd.DataFrame(rng.normal(size=(300, 8)), columns=[f"f{j // 2}.c{j}" for j in range(8)])
+    if planted:
+        X["f1.c2"] += 2.5 * (y == "b")
+        X["f3.c6"] += 1.5 * (y == "c")
+    member = make_member("logistic_regression").fit(X.iloc[:180], y[:180])
+    return member, X.iloc[180:], y[180:]
+
+
+def _importance(member: Any, X: pd.DataFrame, y: np.ndarray, **settings: Any) -> pd.DataFrame:
+    predict = ensemble_predictor({"m": member}, lambda stack: stack[0], X, {}, "spectrogram")
+    truth = y[:, None] == member.classes_
+    groups = np.array([f"g{i // 2}" for i in range(len(y))])
+    return permutation_importance(predict, truth, groups, {c: [c] for c in X.columns}, **settings).set_index("player")
+
+
+def test_planted_columns_are_missed_and_in_their_order() -> None:
+    table = _importance(*_problem(0, planted=True))
+    assert list(table.index[:2]) == ["f1.c2", "f3.c6"]
+    assert (table["low_corrected"].iloc[:2] > 0).all()
+    assert table["fall"].iloc[0] > 0.1
+    assert (table["low_corrected"] <= table["low"]).all()
+    assert (table["low_corrected"].iloc[2:] <= 0.005).all()
+
+
+def test_with_shuffled_labels_no_corrected_interval_excludes_zero() -> None:
+    for seed in range(4):
+        table = _importance(*_problem(seed, planted=False))
+        assert not ((table["low_corrected"] > 0) | (table["high_corrected"] < 0)).any()
+
+
+def test_a_family_is_shuffled_as_one_and_the_spectrogram_moves_the_networks_alone() -> None:
+    member, X, y = _problem(1, planted=True)
+    rng = np.random.default_rng(2)
+    heard = np.eye(3)[np.searchsorted(["a", "b", "c"], y)] * 0.5 + rng.dirichlet(np.ones(3), len(y)) * 0.5
+    predict = ensemble_predictor({"m": member, "cnn": None}, lambda stack: stack.mean(axis=0), X, {"cnn": heard}, "spectrogram")
+    order, own = rng.permutation(len(X)), np.arange(len(X))
+    untouched, mixed = predict(np.stack([own, order]), ["spectrogram"])
+    np.testing.assert_allclose(untouched, (member.predict_proba(X) + heard) / 2)
+    np.testing.assert_allclose(mixed, (member.predict_proba(X) + heard[order]) / 2)
+    np.testing.assert_allclose(predict(own[None], ())[0], untouched)
+    np.testing.assert_allclose(predict(order[None], [*X.columns, "spectrogram"])[0], untouched[order])
+    players = {f: [c for c in X.columns if c.startswith(f)] for f in ("f0", "f1", "f2", "f3")} | {"spectrogram": ["spectrogram"]}
+    table = permutation_importance(predict, y[:, None] == member.classes_, y, players).set_index("player")
+    assert table.index[0] == "spectrogram"
+    assert table["fall"].idxmin() in ("f0", "f2")
