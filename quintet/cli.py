@@ -137,7 +137,7 @@ def train(
     protocol: Annotated[str, typer.Option(help="group, random (stamped as such), given (the data's split column), auto.")] = "auto",
     protocols: Annotated[str | None, typer.Option(help="Leak gate: the same members under several splits: random,group.")] = None,
     test_size: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the clips held out for the test; 0: out of fold only.")] = 0.2,
-    folds: Annotated[int, typer.Option(min=2, help="Folds for out-of-fold predictions.")] = 5,
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds for out-of-fold predictions; 5, or as many as the groups allow.")] = None,
     seed: Seed = 0,
     spectrograms: Annotated[Path | None, typer.Option(help="Store of `extract --spectrograms`; made beside the table if needed.")] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A member's setting: xgboost.max_depth=3. Repeatable.")] = None,

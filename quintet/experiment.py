@@ -170,7 +170,7 @@ def _train(material: Material, folder: ModelFolder, settings: TrainSettings, lis
     train_rows, test_rows = material.split.train, material.split.test
     folds = [(np.searchsorted(train_rows, rest), np.searchsorted(train_rows, held_out)) for rest, held_out in material.split.folds()]
     ensemble = EnsembleClassifier(
-        settings.members, rule=settings.rule, rules=settings.rules, n_splits=settings.folds, settings=settings.settings, seed=settings.seed
+        settings.members, rule=settings.rule, rules=settings.rules, n_splits=settings.folds or 5, settings=settings.settings, seed=settings.seed
     )
     inputs = material.inputs(train_rows)
     ensemble.fit(

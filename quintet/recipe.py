@@ -42,7 +42,7 @@ class TrainSettings(Stage):
 
     `protocol`: `group` keeps groups together, `random` ignores them on purpose (its scores are stamped), `given` follows the
     data's own `split` column, `auto` takes `given` where there is such a column and `group` otherwise. `protocols`: the leak gate
-    compares the same members under these splits, beside the run itself.
+    compares the same members under these splits, beside the run itself. `folds`: None is 5, or fewer where a class lies in fewer groups.
     """
 
     members: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
@@ -52,7 +52,7 @@ class TrainSettings(Stage):
     protocol: Protocol = "auto"
     protocols: tuple[Literal["random", "group", "given"], ...] = ()
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
-    folds: int = Field(default=5, ge=2)
+    folds: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
     resamples: int = Field(default=1000, ge=0)
 

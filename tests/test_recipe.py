@@ -18,7 +18,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_a_small_recipe_is_completed_with_defaults(tmp_path: Path) -> None:
     recipe = load_recipe(written(tmp_path, 'name = "mine"\n[data]\nsource = "demo"\n[train]\nseed = 7\n'))
-    assert (recipe.train.seed, recipe.train.folds, recipe.features.set, recipe.data.source) == (7, 5, "full", "demo")
+    assert (recipe.train.seed, recipe.train.folds, recipe.features.set, recipe.data.source) == (7, None, "full", "demo")
 
 
 def test_data_can_be_replaced(tmp_path: Path) -> None:

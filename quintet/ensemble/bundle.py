@@ -202,7 +202,7 @@ def load_model(path: str | Path) -> EnsembleClassifier:
         members=tuple(bundle["members"]),
         rule=bundle["rule"],
         rules=tuple(fusion["rules"]),
-        n_splits=settings["folds"],
+        n_splits=settings["folds"] or 5,
         settings=settings["settings"],
         seed=settings["seed"],
     )
