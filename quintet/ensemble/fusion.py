@@ -18,7 +18,7 @@ from quintet.datasets.splits import grouped_folds
 from quintet.ensemble.weights import constant_opinion, convex_weights, greedy_weights, informed, log_evidence, log_linear_pool, true_probabilities
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import binary_log_losses, label_codes, log_losses, tag_indicator
+from quintet.evaluation.metrics import clip_losses, encoded
 
 
 class Rule(NamedTuple):
@@ -231,7 +231,7 @@ def compare_rules(
     target = _target(stack, y, members, classes, multilabel=multilabel)
     ordered = [rule for rule in RULES if rule in rules]
     codes, n_groups = group_codes(groups, len(target))
-    n_folds = min(n_splits, _most_folds(target, codes))
+    n_folds = min(n_splits, most_folds(target, codes))
     if n_folds < 2 or len(ordered) < 2 or len(members) < 2:
         return RuleComparison(ordered[0], {}, {}, "nothing to compare: one rule, one member, or a class in a single group")
     losses = {rule: np.zeros(len(target)) for rule in ordered}
@@ -239,10 +239,10 @@ def compare_rules(
     for train, valid in divided:
         for rule in ordered:
             fusion = _fusion(rule, stack[:, train], target[train], codes[train], members, classes)
-            losses[rule][valid] = _losses(target[valid], fusion.apply(stack[:, valid]))
+            losses[rule][valid] = clip_losses(target[valid], fusion.apply(stack[:, valid]))
     means = {rule: float(values.mean()) for rule, values in losses.items()}
     best = min(ordered, key=lambda rule: means[rule])
-    differences = {rule: (means[rule] - means[best], _standard_error(losses[rule] - losses[best], codes, n_groups)) for rule in ordered}
+    differences = {rule: (means[rule] - means[best], standard_error(losses[rule] - losses[best], codes, n_groups)) for rule in ordered}
     chosen = next(rule for rule in ordered if differences[rule][0] <= differences[rule][1])
     return RuleComparison(chosen, means, differences, f"the simplest within one standard error of the best ({best}), {n_folds} folds by group")
 
@@ -270,15 +270,10 @@ def _target(stack: NDArray[Any], y: NDArray[Any], members: Sequence[str], classe
     if stack.shape != (len(members), len(y), len(classes)):
         expected = (len(members), len(y), len(classes))
         raise AlignmentError(f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}.")
-    sets = y.ndim == 2 if multilabel is None else multilabel
-    return tag_indicator(y, tuple(classes)) if sets else label_codes(y, tuple(classes))
+    return encoded(y, tuple(classes), multilabel=multilabel)
 
 
-def _losses(target: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    return (binary_log_losses if target.ndim == 2 else log_losses)(target, probabilities)
-
-
-def _most_folds(target: NDArray[Any], groups: NDArray[np.int64]) -> int:
+def most_folds(target: NDArray[Any], groups: NDArray[np.int64]) -> int:
     """How many folds every class can be in: the least number of groups of a class (label sets: of all groups, where no tag lies in one alone)."""
     if target.ndim == 2:
         counts = [len(np.unique(groups[column])) for column in target.T if column.any()]
@@ -287,7 +282,7 @@ def _most_folds(target: NDArray[Any], groups: NDArray[np.int64]) -> int:
     return 1 if len(present) < 2 else min(len(np.unique(groups[target == k])) for k in present)
 
 
-def _standard_error(difference: NDArray[np.float64], codes: NDArray[np.int64], n_groups: int) -> float:
+def standard_error(difference: NDArray[np.float64], codes: NDArray[np.int64], n_groups: int) -> float:
     if n_groups < 2:
         return 0.0
     sums = np.bincount(codes, difference - difference.mean(), n_groups)

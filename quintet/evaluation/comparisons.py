@@ -12,7 +12,7 @@ from scipy import stats
 
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import bootstrap, group_codes, spread_of_blocks
-from quintet.evaluation.metrics import label_codes, multi_label_metrics, single_label_metrics, tag_indicator
+from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
 from quintet.evaluation.scores import MAX_RESAMPLED
 
 
@@ -81,7 +81,7 @@ def paired_differences(
         raise DatasetError(
             f"Both models must give {len(classes)} probabilities for each of the {len(y)} clips. Received {first.shape}, {second.shape}. Align them."
         )
-    target = tag_indicator(y, classes) if multilabel else label_codes(y, classes)
+    target = encoded(np.asarray(y), classes, multilabel=multilabel)
     metrics = multi_label_metrics if multilabel else single_label_metrics
     names = tuple(metrics(target, first).scores)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import Intervals, bootstrap, group_codes, spread_of_blocks
-from quintet.evaluation.metrics import PER_CLASS, MetricTable, label_codes, multi_label_metrics, single_label_metrics, tag_indicator
+from quintet.evaluation.metrics import PER_CLASS, MetricTable, encoded, multi_label_metrics, single_label_metrics
 
 MAX_RESAMPLED = 300_000_000  # clips · classes · resamples, some twenty seconds; above it intervals come from disjoint blocks
 
@@ -104,7 +104,7 @@ def score(
         )
     if probabilities.dtype not in (np.float32, np.float64):
         probabilities = probabilities.astype(np.float64)
-    target = tag_indicator(y, classes) if multilabel else label_codes(y, classes)
+    target = encoded(y, classes, multilabel=multilabel)
     point = _table(target, probabilities, None)
     intervals = _intervals(target, probabilities, groups, _flat(point), seed=seed, n_resamples=n_resamples, level=level)
     return _scores(point, intervals, classes, target)

@@ -1,0 +1,124 @@
+"""Calibration: planted temperatures are found, what is calibrated is left alone, and nothing is judged on the groups it was learnt from."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.isotonic import IsotonicRegression
+
+from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_calibration
+from quintet.errors import AlignmentError, ArtefactError, ConfigError
+from quintet.evaluation.metrics import calibration_error, clip_losses, top_label
+
+CLASSES = ("a", "b", "c")
+
+
+def corpus(temperature=1.0, n=3000, seed=0):
+    """Labels drawn from the probabilities themselves, then made too sure (T < 1) or too shy (T > 1)."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(3, 0.8), n).clip(1e-4)
+    p /= p.sum(axis=1, keepdims=True)
+    codes = (p.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    said = p ** (1 / temperature)
+    return said / said.sum(axis=1, keepdims=True), np.array(CLASSES)[codes], codes, p
+
+
+@pytest.mark.parametrize("planted", [0.3, 1.0, 2.5])
+def test_a_planted_temperature_is_found_and_undone(planted):
+    said, y, codes, p = corpus(planted)
+    found = fit_calibration(said, y, classes=CLASSES, method="temperature")
+    assert found.temperature == pytest.approx(1 / planted, rel=0.06)
+    np.testing.assert_allclose(found.apply(said), p, atol=0.03)
+    if planted != 1.0:
+        assert calibration_error(*top_label(codes, found.apply(said))) < calibration_error(*top_label(codes, said)) / 2
+
+
+def test_temperature_keeps_the_order_of_classes_and_its_input():
+    said, y, _, _ = corpus(0.5)
+    before = said.copy()
+    for dtype in (np.float32, np.float64):
+        after = fit_calibration(said.astype(dtype), y, classes=CLASSES, method="temperature").apply(said.astype(dtype))
+        assert after.dtype == dtype
+        np.testing.assert_array_equal(after.argmax(axis=1), said.argmax(axis=1))
+        np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(said, before)
+
+
+def test_what_is_calibrated_is_left_alone_and_what_is_not_is_not():
+    said, y, _, _ = corpus(1.0)
+    assert fit_calibration(said, y, np.arange(3000) // 3, classes=CLASSES).method == "none"
+    said, y, _, _ = corpus(0.4)
+    assert fit_calibration(said, y, np.arange(3000) // 3, classes=CLASSES).method == "temperature"
+
+
+def test_isotonic_is_chosen_where_no_temperature_helps_and_the_data_allow():
+    rng = np.random.default_rng(0)
+    p = rng.random(6000)
+    truth = np.where(p < 0.5, 0.1, 0.9)  # a step, said as a ramp
+    y = np.where(rng.random(6000) < truth, "a", "b")
+    said = np.stack([p, 1 - p], axis=1)
+    found = fit_calibration(said, y, np.arange(6000) // 2, classes=("a", "b"))
+    assert found.method == "isotonic"
+    assert found.apply(np.array([[0.3, 0.7], [0.8, 0.2]]))[:, 0] == pytest.approx([0.1, 0.9], abs=0.04)
+    few = fit_calibration(said[:150], y[:150], np.arange(150), classes=("a", "b"))
+    assert few.method != "isotonic"
+
+
+def test_isotonic_steps_equal_scikit_learn():
+    said, y, codes, _ = corpus(0.5, n=400)
+    said = said.round(2)
+    found = fit_calibration(said, y, classes=CLASSES, method="isotonic")
+    for k, (x, steps) in enumerate(found.steps):
+        oracle = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(said[:, k], codes == k)
+        np.testing.assert_allclose(np.interp(said[:, k], x, steps), oracle.predict(said[:, k]), atol=1e-12)
+    np.testing.assert_allclose(found.apply(said).sum(axis=1), 1)
+
+
+def test_cross_calibration_judges_on_groups_it_has_not_seen():
+    """Labels that are pure noise: isotonic learnt on the same rows looks better than it is, out of fold it does not."""
+    rng = np.random.default_rng(0)
+    groups, p = np.arange(300) // 3, rng.dirichlet(np.ones(3), 100)[np.arange(300) // 3]
+    codes = rng.integers(0, 3, 100)[groups]
+    y = np.array(CLASSES)[codes]
+    inside = clip_losses(codes, fit_calibration(p, y, groups, classes=CLASSES, method="isotonic").apply(p)).mean()
+    outside = clip_losses(codes, cross_calibrated(p, y, groups, classes=CLASSES, method="isotonic")).mean()
+    cut = clip_losses(codes, cross_calibrated(p, y, None, classes=CLASSES, method="isotonic")).mean()
+    assert inside < np.log(3) < outside
+    assert cut < outside
+
+
+def test_label_sets_have_a_temperature_of_their_own():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(3000, 3)) * 2
+    indicator = rng.random((3000, 3)) < 1 / (1 + np.exp(-z))
+    found = fit_calibration(1 / (1 + np.exp(-3 * z)), indicator, classes=CLASSES, method="temperature")
+    assert found.multilabel
+    assert found.temperature == pytest.approx(3, rel=0.1)
+    assert fit_calibration(1 / (1 + np.exp(-3 * z)), indicator, np.arange(3000), classes=CLASSES).method in ("temperature", "isotonic")
+
+
+@pytest.mark.parametrize("method", ["none", "temperature", "isotonic"])
+def test_json_gives_back_the_same_map(method):
+    said, y, _, _ = corpus(0.5, n=300)
+    found = fit_calibration(said, y, classes=CLASSES, method=method)
+    again = Calibration.from_json(json.loads(json.dumps(found.to_json())))
+    np.testing.assert_array_equal(again.apply(said), found.apply(said))
+
+
+def test_bad_input_is_refused():
+    said, y, _, _ = corpus(n=50)
+    with pytest.raises(ConfigError, match="Did you mean 'temperature'"):
+        fit_calibration(said, y, classes=CLASSES, method="temperatur")
+    with pytest.raises(ConfigError, match="'auto'"):
+        cross_calibrated(said, y, classes=CLASSES, method="auto")
+    with pytest.raises(AlignmentError, match="3 probabilities for each"):
+        fit_calibration(said[:-1], y, classes=CLASSES)
+    with pytest.raises(ArtefactError, match="'steps'"):
+        Calibration.from_json({"method": "none", "temperature": 1})
+    with pytest.raises(AlignmentError, match="one column per class"):
+        fit_calibration(said, y, classes=CLASSES, method="isotonic").apply(said[:, :2])
+    one_group_per_class = np.array([str(label) for label in y])
+    assert fit_calibration(said, y, one_group_per_class, classes=CLASSES).method == "none"
+    np.testing.assert_array_equal(cross_calibrated(said, y, one_group_per_class, classes=CLASSES, method="temperature"), said)
