@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from quintet.classifiers.augmentation import Augmentation
 from quintet.classifiers.networks.backend import device, load_keras
 from quintet.classifiers.networks.catalogue import build_network
 from quintet.classifiers.patches import PADDINGS, STANDARDS, band_statistics, checked_clips, even_patches, pooled, random_patches
@@ -27,6 +27,23 @@ from quintet.errors import ConfigError, DatasetError, unknown_name
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 CHUNK_BYTES = 256 * 2**20  # patches that are held at a time
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What is to be said of each clip: targets (clips, classes or tags) and weights (clips,), float32."""
+
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, targets: NDArray[Any], learners: Positions, *, n_classes: int) -> _Rows:
+        """Labels one-hot and weighted as 'balanced' among the learners; tags as they are, unweighted."""
+        weights = np.ones(len(targets), np.float32)
+        if targets.ndim == 2:
+            return cls(targets, weights)
+        weights[learners] = compute_sample_weight("balanced", targets[learners])
+        return cls(np.eye(n_classes, dtype=np.float32)[targets], weights)
 
 
 class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -42,6 +59,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         base_rate: factor on the learning rate for the pretrained base of a network that has one.
         patch_frames: length of a patch. patches_per_clip: per epoch. max_patches: per clip in prediction.
         padding: what continues a clip shorter than a patch: "repeat" or "floor". standard: "band", "global" or "none".
+        augmentation: of training patches, e.g. `{"mask_bands": 12, "mask_frames": 24, "mixup": 0.2}`: see `Augmentation`.
         validation_share: of the groups, held out in `fit`; 0 trains all epochs on everything.
         precision: "auto" (mixed on a GPU), "float32", "mixed_float16", "mixed_bfloat16". seed: decides everything random.
 
@@ -66,6 +84,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         max_patches: int = 8,
         padding: str = "repeat",
         standard: str = "band",
+        augmentation: Mapping[str, float] | None = None,
         validation_share: float = 0.15,
         precision: str = "auto",
         seed: int = 0,
@@ -83,6 +102,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.max_patches = max_patches
         self.padding = padding
         self.standard = standard
+        self.augmentation = augmentation
         self.validation_share = validation_share
         self.precision = precision
         self.seed = seed
@@ -126,8 +146,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         front, head = _divided(model)
         plan = Plan(self.epochs, self.batch_size, self.learning_rate, self.schedule, self.patience, self.base_rate)
         compile_network(head, plan, device=device(), multilabel=self.multilabel_)
-        weights = np.ones(len(learners)) if self.multilabel_ else compute_sample_weight("balanced", targets[learners])
-        rows = (targets, dict(zip(learners.tolist(), weights, strict=True)))
+        rows = _Rows.of(targets, learners, n_classes=len(self.classes_))
         progress = train(
             head,
             plan,
@@ -167,6 +186,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         ):
             if value not in valid:
                 raise unknown_name(name, value, valid)
+        Augmentation.of(self.augmentation)
         for name in ("epochs", "batch_size", "patch_frames", "patches_per_clip", "max_patches", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1. Received {getattr(self, name)}.")
@@ -184,7 +204,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.classes_, positions = np.unique(column_or_1d(labels), return_inverse=True)
         if len(self.classes_) < 2:
             raise DatasetError(f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. Add clips of another class.")
-        return positions.astype(np.int32)
+        return positions.astype(np.int64)
 
     def _held_out(self, targets: NDArray[Any], owners: NDArray[np.str_]) -> tuple[Positions, Positions]:
         """(learners, validation): positions, sharing no group. Nothing is held out where a class has one group only."""
@@ -222,30 +242,32 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _standardised(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         return (patches - self.mean_) / self.std_
 
-    def _fresh_batches(self, clips: Sequence[Any], learners: Positions, rows: Any) -> Callable[[int], Iterator[Any]]:
-        """Epoch → chunks of patches from random places, in an order of that epoch's own."""
-        targets, weight = rows
+    def _fresh_batches(self, clips: Sequence[Any], learners: Positions, rows: _Rows) -> Callable[[int], Iterator[Any]]:
+        """Epoch → chunks of patches from random places, augmented, in an order of that epoch's own."""
         per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.batch_size)) * self.batch_size
+        augmentation = Augmentation.of(self.augmentation)
 
         def batches(epoch: int) -> Iterator[Any]:
             rng = np.random.default_rng([self.seed, epoch])
             order = rng.permutation(np.repeat(learners, self.patches_per_clip))
             for begin in range(0, len(order), per_chunk):
                 part = order[begin : begin + per_chunk]
-                patches = random_patches(clips, part, rng, frames=self.patch_frames, padding=self.padding)
-                yield self._standardised(patches), targets[part], np.array([weight[int(i)] for i in part], np.float32)
+                patches = self._standardised(random_patches(clips, part, rng, frames=self.patch_frames, padding=self.padding))
+                yield augmentation(patches, rows.targets[part], rows.weights[part], rng)
 
         return batches
 
-    def _kept_batches(self, clips: Sequence[Any], learners: Positions, rows: Any, front: Any) -> Callable[[int], Iterator[Any]]:
+    def _kept_batches(self, clips: Sequence[Any], learners: Positions, rows: _Rows, front: Any) -> Callable[[int], Iterator[Any]]:
         """Epoch → what the frozen part made of evenly spaced patches, computed once, in an order of that epoch's own."""
-        targets, weight = rows
+        if Augmentation.of(self.augmentation).active:
+            raise ConfigError(
+                f"Augmentation needs patches that are new in each epoch; '{self.network}' keeps what its base made of them. Switch it off."
+            )
         made, origin = self._through(front, clips, learners, at_most=self.patches_per_clip)
-        weights = np.array([weight[int(i)] for i in origin], np.float32)
 
         def batches(epoch: int) -> Iterator[Any]:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(made))
-            yield made[order], targets[origin[order]], weights[order]
+            yield made[order], rows.targets[origin[order]], rows.weights[origin[order]]
 
         return batches
 
@@ -330,38 +352,3 @@ def device_summary() -> str:
     """
     found = device()
     return ", ".join([found.name, found.precision] + ["XLA"] * found.jit)
-
-
-def write_network(estimator: SpectrogramClassifier, folder: Path) -> dict[str, Any]:
-    """The weights, statistics and history of a fitted network into `folder`; what `member.json` must add."""
-    estimator._network().save_weights(folder / "network.weights.h5")
-    np.savez(folder / "statistics.npz", mean=estimator.mean_, std=estimator.std_, validation=estimator.validation_)
-    history = [{name: None if math.isnan(value) else value for name, value in row.items()} for row in estimator.history_]
-    return {"n_mels": estimator.n_mels_, "best_epoch": estimator.best_epoch_, "weights_sha256": _digest(estimator.weights_), "history": history}
-
-
-def read_network(estimator: SpectrogramClassifier, folder: Path, head: dict[str, Any]) -> None:
-    """What `write_network` wrote, put into `estimator`, whose settings and classes are already in place."""
-    from quintet.classifiers.storage import read_arrays
-
-    arrays = read_arrays(folder / "statistics.npz")
-    estimator.n_mels_, estimator.best_epoch_ = int(head["n_mels"]), int(head["best_epoch"])
-    estimator.mean_, estimator.std_, estimator.validation_ = arrays["mean"], arrays["std"], arrays["validation"]
-    if estimator.mean_.shape != (estimator.n_mels_, 1) or estimator.std_.shape != (estimator.n_mels_, 1):
-        raise ValueError(f"statistics.npz must hold {estimator.n_mels_} bands")
-    estimator.history_ = [{name: math.nan if value is None else value for name, value in row.items()} for row in head["history"]]
-    model = estimator._new_network(pretrained=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras only warns of weights that it does not find, and keeps fresh ones: the digest says so
-        model.load_weights(folder / "network.weights.h5")
-    estimator.weights_, estimator._model = model.get_weights(), model
-    if _digest(estimator.weights_) != head["weights_sha256"]:
-        raise ValueError("network.weights.h5 does not hold the weights that member.json names")
-
-
-def _digest(arrays: Sequence[NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -70,7 +70,7 @@ class Progress:
 def compile_network(model: Any, plan: Plan, *, device: Device, multilabel: bool) -> None:
     """Adam, cross-entropy on logits (per tag where there are several), accuracy; XLA where the device wants it."""
     keras = load_keras()
-    one_label = (keras.losses.SparseCategoricalCrossentropy(from_logits=True), keras.metrics.SparseCategoricalAccuracy(name="accuracy"))
+    one_label = (keras.losses.CategoricalCrossentropy(from_logits=True), keras.metrics.CategoricalAccuracy(name="accuracy"))
     per_tag = (keras.losses.BinaryCrossentropy(from_logits=True), keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"))
     loss, accuracy = per_tag if multilabel else one_label
     optimizer = keras.optimizers.Adam(plan.learning_rate) if plan.base_rate == 1.0 else _two_rates(model, plan)

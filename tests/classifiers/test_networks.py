@@ -159,6 +159,8 @@ def test_the_frozen_base_does_not_move_and_runs_once_per_patch(monkeypatch):
     first = network("vgg16_transfer", (16, 16), 2, weights="random", size=32).get_weights()
     moved = [not np.array_equal(a, b) for a, b in zip(first, member.weights_, strict=True)]
     assert moved == [False] * 26 + [True] * 4  # 13 convolutions with their biases; two dense layers with theirs
+    with pytest.raises(ConfigError, match="Augmentation needs"):
+        make_member("vgg16_transfer", **settings, augmentation={"mixup": 0.2}).fit(X, y)
     through_base = sum(n for width, n in calls if width == 512)
     assert through_base == len(X) - len(member.validation_) + 2 * len(member.validation_)  # validation clips have two patches each
 

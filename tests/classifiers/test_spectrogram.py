@@ -89,7 +89,7 @@ def test_early_stopping_stops():
 
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     X, y = clips()
-    settings = SMALL | {"epochs": 4, "patches_per_clip": 2}
+    settings = SMALL | {"epochs": 4, "patches_per_clip": 2, "augmentation": {"mask_bands": 2, "mixup": 0.2}}
     whole = make_member("vgg_small", **settings).fit(X, y)
 
     def kill(row):
@@ -190,6 +190,7 @@ def test_damaged_networks_are_refused(fitted, tmp_path):
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"validation_share": 0.9}, "validation_share"),
         ({"patch_frames": 4}, "at least"),
+        ({"augmentation": {"mixup": -1}}, "mixup must be at least 0"),
         ({"settings": {"width": 3}}, "width"),
     ],
 )

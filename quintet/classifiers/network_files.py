@@ -1,0 +1,53 @@
+"""A fitted network as files: weights by Keras, statistics as arrays, history as JSON; the architecture is our own code."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.classifiers.spectrogram import SpectrogramClassifier
+
+
+def write_network(estimator: SpectrogramClassifier, folder: Path) -> dict[str, Any]:
+    """The weights, statistics and history of a fitted network into `folder`; what `member.json` must add."""
+    estimator._network().save_weights(folder / "network.weights.h5")
+    np.savez(folder / "statistics.npz", mean=estimator.mean_, std=estimator.std_, validation=estimator.validation_)
+    history = [{name: None if math.isnan(value) else value for name, value in row.items()} for row in estimator.history_]
+    return {"n_mels": estimator.n_mels_, "best_epoch": estimator.best_epoch_, "weights_sha256": _digest(estimator.weights_), "history": history}
+
+
+def read_network(estimator: SpectrogramClassifier, folder: Path, head: dict[str, Any]) -> None:
+    """What `write_network` wrote, put into `estimator`, whose settings and classes are already in place."""
+    arrays = _arrays(folder / "statistics.npz")
+    estimator.n_mels_, estimator.best_epoch_ = int(head["n_mels"]), int(head["best_epoch"])
+    estimator.mean_, estimator.std_, estimator.validation_ = arrays["mean"], arrays["std"], arrays["validation"]
+    if estimator.mean_.shape != (estimator.n_mels_, 1) or estimator.std_.shape != (estimator.n_mels_, 1):
+        raise ValueError(f"statistics.npz must hold {estimator.n_mels_} bands")
+    estimator.history_ = [{name: math.nan if value is None else value for name, value in row.items()} for row in head["history"]]
+    model = estimator._new_network(pretrained=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras only warns of weights that it does not find, and keeps fresh ones: the digest says so
+        model.load_weights(folder / "network.weights.h5")
+    estimator.weights_, estimator._model = model.get_weights(), model
+    if _digest(estimator.weights_) != head["weights_sha256"]:
+        raise ValueError("network.weights.h5 does not hold the weights that member.json names")
+
+
+def _digest(arrays: Sequence[NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
