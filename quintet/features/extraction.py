@@ -32,7 +32,7 @@ from quintet.features.spectrograms import SpectrogramWriter
 from quintet.features.table import FAILURE_COLUMNS, META_COLUMNS, library_versions, table_schema
 from quintet.features.workers import Job, Row, Source, failure, file_facts
 
-FLUSH_S, FLUSH_ROWS = 5.0, 2000  # a part is written when either is reached
+FLUSH_S, FLUSH_ROWS = 5.0, 500  # a part is written when either is reached
 CHUNK_S, CHUNK_CLIPS = 120.0, 16  # a worker is handed this much audio (estimated), or this many clips, at a time
 _BYTES_PER_S = {".wav": 176_400, ".aif": 176_400, ".aiff": 176_400, ".au": 176_400, ".flac": 90_000}  # otherwise 20 000: only for the order
 _FROM_MANIFEST = ("id", "path", "label", "group", "start", "end", "split")
@@ -231,17 +231,19 @@ def _plan(
 
 
 def _file_facts(manifest: Manifest) -> pd.DataFrame:
-    """Size and time of change of every file of the manifest (each looked at once)."""
-    paths = manifest.frame["path"]
-    seen = {path: file_facts(path) for path in paths.dropna().unique()}
-    columns = ("source_size", "source_mtime_ns")
-    return pd.DataFrame({name: pd.array([seen.get(path, {}).get(name) for path in paths], dtype="Int64") for name in columns})
+    """Size and time of change of the file of every row (each looked at once), -1 where it is gone."""
+    numbers, paths = pd.factorize(manifest.frame["path"])
+    found = np.full((2, len(paths) + 1), -1, np.int64)  # the last is for rows without a path, whose number is -1
+    for k, path in enumerate(paths):
+        facts = file_facts(path)
+        found[:, k] = facts.get("source_size", -1), facts.get("source_mtime_ns", -1)
+    return pd.DataFrame({"source_size": found[0, numbers], "source_mtime_ns": found[1, numbers]})
 
 
 def _unchanged(known: pd.DataFrame, files: pd.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
     same = known["status"].notna().to_numpy() & (known["stage"] != "manifest").fillna(True).to_numpy(dtype=bool)
     for name in ("source_size", "source_mtime_ns"):
-        same &= known[name].astype("Int64").fillna(-1).to_numpy(dtype=np.int64) == files[name].fillna(-1).to_numpy(dtype=np.int64)
+        same &= known[name].astype("Int64").fillna(-1).to_numpy(dtype=np.int64) == files[name].to_numpy()
     for name in ("start", "end"):
         same &= known[name].fillna(-1.0).to_numpy(dtype=float) == manifest.frame[name].fillna(-1.0).to_numpy(dtype=float)
     return same
@@ -250,7 +252,7 @@ def _unchanged(known: pd.DataFrame, files: pd.DataFrame, manifest: Manifest) -> 
 def _estimated_seconds(frame: pd.DataFrame, sizes: pd.Series) -> NDArray[np.float64]:
     """A guess at the length of each clip, by which the longest are begun first and the short ones are handed out together."""
     rate = frame["path"].str.lower().str.extract(r"(\.[^./\\]+)$", expand=False).map(_BYTES_PER_S).fillna(20_000).to_numpy(dtype=float)
-    whole = sizes.fillna(0).to_numpy(dtype=float) / rate
+    whole = sizes.clip(lower=0).to_numpy(dtype=float) / rate
     window = (frame["end"] - frame["start"].fillna(0.0)).to_numpy(dtype=float)
     return np.where(np.isnan(window), whole, np.minimum(window, np.where(whole > 0, whole, np.inf)))
 

@@ -138,7 +138,8 @@ def write_gathered(output: Path, meta: pd.DataFrame, blocks: Sequence[Path], whe
     """
     names = schema.names[len(META_COLUMNS) :]
     size = int(np.clip(len(meta) // 64, 1024, 16384))
-    with replacing(output) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=list(META_COLUMNS)) as writer:
+    settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": list(META_COLUMNS), "write_statistics": False}
+    with replacing(output) as temporary, pq.ParquetWriter(temporary, schema, **settings) as writer:
         for begin in range(0, max(len(meta), 1), size):
             columns = _gathered(blocks, where[begin : begin + size], len(names))
             rows = meta.iloc[begin : begin + size]
