@@ -42,7 +42,7 @@ def roc_figure(curves: Mapping[str, pd.DataFrame], main: str, *, title: str, are
         title: class name, drawn above the panel.
         area: AUC of `main`.
     """
-    figure = new_figure(212, width=200)
+    figure = new_figure(184, width=170)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=colour("rule"), linewidth=1)
     for name, points in curves.items():
@@ -51,11 +51,11 @@ def roc_figure(curves: Mapping[str, pd.DataFrame], main: str, *, title: str, are
     points = curves[main]
     axes.fill_between(points["false_positive_rate"], points["true_positive_rate"], color=colour("accent"), alpha=0.08, linewidth=0)
     axes.plot(points["false_positive_rate"], points["true_positive_rate"], color=colour("accent"), linewidth=2)
-    axes.text(0.97, 0.06, f"AUC {area:.3f}", ha="right", color=colour("ink"), fontsize=11, fontweight="bold", transform=axes.transAxes)
+    axes.text(0.97, 0.06, f"AUC {area:.3f}", ha="right", color=colour("ink"), fontsize=10.5, fontweight="bold", transform=axes.transAxes)
     axes.set(
         xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), xticklabels=("0", ".5", "1"), yticklabels=("0", ".5", "1")
     )
-    axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=colour("ink"))
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=colour("ink"))
     tidy(axes)
     return figure
 

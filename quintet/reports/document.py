@@ -151,7 +151,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "run": run,
         "stamp": stamp(run),
         "opening": opening(run, _main_confusions(counts), why.game.shares if why.game else None),
-        "panel_columns": min((6, 5, 4), key=lambda c: (-columns % c, -c)) if columns > 3 else 4,
+        "panel_columns": min((5, 4, 3), key=lambda c: (-columns % c, -c)) if columns > 3 else 4,
         "confusions": _confusion_list(counts),
         "trust": _trust(run),
         "score_keys": keys,

@@ -167,18 +167,23 @@ def agreement_drawing(run: Run) -> Drawing | None:
 
 
 def weight_drawing(run: Run) -> Drawing | None:
-    """The weights of the chosen rule, or of the first rule that has any."""
-    rule = run.best if run.best in run.weights else next(iter(run.weights), None)
-    if rule is None:
+    """How much each member counts in each rule; None for a single member."""
+    rules = [rule for rule in run.rules if rule in run.weights]
+    if not rules or len(run.members) < 2:
         return None
-    weights = pd.Series(run.weights[rule]).rename(lambda name: display(name, run)).sort_values(ascending=False, kind="stable")
-    alt = f"Weights of the rule {rule}: " + ", ".join(f"{name} {w:.2f}" for name, w in weights.items()) + "."
-    svg = to_svg(column_bars(weights, unit="weight"), "weights", alt)
-    zero = [str(name) for name, w in weights.items() if abs(w) < 5e-3]
-    caption = f"How much each member counts in the rule “{rule.replace('_', ' ')}”, learnt out of fold." + (
-        f" Left out: {', '.join(zero)}." if zero else ""
+    table = pd.DataFrame({rule: run.weights[rule] for rule in rules}).T[list(run.members)]
+    shades = table.clip(lower=0).div(table.clip(lower=0).max(axis=1).clip(lower=1e-12), axis=0)
+    labelled = table.rename(columns=lambda name: display(name, run), index=lambda rule: rule.replace("_", " "))
+    texts = labelled.map(lambda weight: "0" if abs(weight) < 5e-3 else f"{weight:.2f}".replace("-", "−"))
+    chosen = labelled.iloc[0].sort_values(ascending=False, kind="stable")
+    alt = f"Weights of the rule {labelled.index[0]}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in chosen.items()) + "."
+    svg = to_svg(heat_figure(shades, texts, row_label="fusion rule"), "weights", alt)
+    caption = f"How much each member counts in each rule, learnt out of fold. The verdict is that of the first row, “{labelled.index[0]}”."
+    if "stacked" in table.index:
+        caption += " The weights of “stacked” are slopes and need not sum to one."
+    numbers = pd.DataFrame(
+        [{"rule": rule, "member": member, "weight": weight} for rule, row in run.weights.items() for member, weight in row.items()]
     )
-    numbers = pd.DataFrame([{"rule": r, "member": m, "weight": w} for r, table in run.weights.items() for m, w in table.items()])
     return Drawing("weights", svg, caption, numbers, "Who counts how much")
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def kernel_shapley(machine: Any, rows: Array, background: Array, *, n_nodes: int = 12) -> tuple[Array, float]:
+def kernel_shapley(machine: Any, rows: Array, background: Array, *, n_nodes: int = 8) -> tuple[Array, float]:
     """Shapley values of a binary `sklearn.svm.SVC` with an RBF kernel, averaged over a background.
 
     Args:
@@ -54,22 +54,27 @@ _compiled: Any = None
 
 def _product_values(rows: Array, background: Array, vectors: Array, alphas: Array, gamma: float, nodes: Array, weights: Array) -> Array:
     n, d = rows.shape
+    m = len(background)
     values = np.zeros((n, d))
-    present, absent, share = np.empty(d), np.empty(d), np.empty(d)
+    present, share, absent = np.empty(d), np.empty(d), np.empty((m, d))
     for v in range(len(vectors)):
+        for b in range(m):
+            for j in range(d):
+                absent[b, j] = np.exp(-gamma * (background[b, j] - vectors[v, j]) ** 2)
         for i in range(n):
             for j in range(d):
                 present[j] = np.exp(-gamma * (rows[i, j] - vectors[v, j]) ** 2)
-            for b in range(len(background)):
-                for j in range(d):
-                    absent[j] = np.exp(-gamma * (background[b, j] - vectors[v, j]) ** 2)
-                    share[j] = 0.0
+            for b in range(m):
+                without = absent[b]
+                share[:] = 0.0
                 for k in range(len(nodes)):
+                    t = nodes[k]
                     product = 1.0
                     for j in range(d):
-                        product *= absent[j] + nodes[k] * (present[j] - absent[j])
+                        product *= without[j] + t * (present[j] - without[j])
+                    product *= weights[k]
                     for j in range(d):
-                        share[j] += weights[k] * product / (absent[j] + nodes[k] * (present[j] - absent[j]))
+                        share[j] += product / (without[j] + t * (present[j] - without[j]))
                 for j in range(d):
-                    values[i, j] += alphas[v] * (present[j] - absent[j]) * share[j]
+                    values[i, j] += alphas[v] * (present[j] - without[j]) * share[j]
     return values / len(background)

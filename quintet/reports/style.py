@@ -25,13 +25,13 @@ WIDTH = 360
 LIGHT: dict[str, str] = {
     "page": "#f7f6f2", "surface": "#fffffe", "ink": "#1b1f24", "muted": "#59616b", "rule": "#dcdee2", "faint": "#b4b9c0",
     "accent": "#0b5c9e", "good": "#1d6f42", "warn": "#8f4a00", "bad": "#a8321f",
-    "series-1": "#0072b2", "series-2": "#c85200", "series-3": "#00845f", "series-4": "#b0528a", "series-5": "#946400", "series-6": "#2a86bd",
+    "series-1": "#0072b2", "series-2": "#c85200", "series-3": "#00845f", "series-4": "#b0528a", "series-5": "#946400", "series-6": "#6f7f00",
     "series-7": "#6b4fa0", "series-8": "#4d545c",
 }  # fmt: skip
 DARK: dict[str, str] = {
     "page": "#101317", "surface": "#181c22", "ink": "#e9ebee", "muted": "#a6aeb9", "rule": "#323943", "faint": "#5f6874",
     "accent": "#74b9f7", "good": "#6fcf97", "warn": "#f0b35c", "bad": "#ff8f7a",
-    "series-1": "#5fb2ee", "series-2": "#f28b4b", "series-3": "#3fc79b", "series-4": "#e39ac4", "series-5": "#e0b23e", "series-6": "#9ad6f7",
+    "series-1": "#5fb2ee", "series-2": "#f28b4b", "series-3": "#3fc79b", "series-4": "#e39ac4", "series-5": "#e0b23e", "series-6": "#b5d96b",
     "series-7": "#b9a2ee", "series-8": "#b4bac2",
 }  # fmt: skip
 SERIES = tuple(f"series-{i}" for i in range(1, 9))

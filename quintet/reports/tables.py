@@ -54,12 +54,13 @@ def score_rows(run: Run, keys: list[str]) -> list[dict[str, Any]]:
 
 
 def ranked(run: Run, keys: list[str]) -> list[str]:
-    """The chosen ensemble, the other ensembles, then the members; each by the first score."""
+    """The chosen ensemble, the other ensembles, then the members; each by the first score, best first."""
     table = run.scores.get(run.part, {})
 
     def value(name: str) -> float:
         score = table.get(name, {}).get("scores", {}).get(keys[0], {}) if keys else {}
-        return float(score["value"]) if score.get("value") is not None else -np.inf
+        sign = -1.0 if keys[0] in LOWER_IS_BETTER else 1.0
+        return sign * float(score["value"]) if score.get("value") is not None else -np.inf
 
     return sorted(run.names, key=lambda name: (name != run.best, name not in run.rules, -value(name)))
 

@@ -166,14 +166,24 @@ def _player(name: str) -> str:
 
 
 def _against_best_member(run: Run) -> str:
+    """How the ensemble stands to its best member, and whether the difference means anything."""
     table = run.scores.get(run.part, {})
-    accuracy = {name: table[name]["scores"]["accuracy"]["value"] for name in run.members if "accuracy" in table.get(name, {}).get("scores", {})}
-    if not run.rules or len(accuracy) < 2 or "accuracy" not in table.get(run.best, {}).get("scores", {}):
+    accuracy = {name: table[name]["scores"]["accuracy"] for name in run.names if "accuracy" in table.get(name, {}).get("scores", {})}
+    members = [name for name in run.members if name in accuracy]
+    if not run.rules or len(members) < 2 or run.best not in accuracy:
         return ""
-    top = max(accuracy, key=lambda name: accuracy[name])
-    own = table[run.best]["scores"]["accuracy"]["value"]
-    compared = "more than" if own > accuracy[top] + 5e-4 else "less than" if own < accuracy[top] - 5e-4 else "as much as"
-    return f"That is {compared} its best single member, {display(top, run)}, reaches alone ({accuracy[top]:.2f})."
+    top = max(members, key=lambda name: float(accuracy[name]["value"]))
+    own, alone = accuracy[run.best], accuracy[top]["value"]
+    sentence = f"Its best single member, {within(top, run)}, reaches {alone:.2f} alone"
+    if own["low"] is not None and own["low"] <= alone <= own["high"]:
+        return f"{sentence}, a difference that the interval does not rule out to be chance."
+    return f"{sentence}."
+
+
+def within(name: str, run: Run) -> str:
+    """`display` as it stands within a sentence: `logistic regression`, but `XGBoost`."""
+    text = display(name, run)
+    return text[0].lower() + text[1:] if text[1:2].islower() and not text.startswith("XG") else text
 
 
 def limits(run: Run, calibration_gap: float | None) -> list[str]:

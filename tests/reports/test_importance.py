@@ -79,16 +79,26 @@ def test_xgboost_equals_shaps_tree_explainer(explained: dict[str, tuple[Any, Any
     np.testing.assert_array_equal(explanation.values[:, :, 2], own[:, 2, :-1].astype(np.float64))
 
 
-def test_the_svm_equals_shaps_exact_explainer_and_the_definition() -> None:
+def _small_machine() -> tuple[SVC, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 5))
     machine = SVC(C=3.0).fit(X, (X[:, 0] * X[:, 1] + X[:, 2] > 0).astype(int))
-    rows, background = X[:4] + 0.3, X[10:17]
+    return machine, X[:4] + 0.3, X[10:17]
+
+
+def test_the_svm_equals_the_definition() -> None:
+    machine, rows, background = _small_machine()
     values, base = kernel_shapley(machine, rows, background)
     np.testing.assert_allclose(values, _by_definition(machine, rows, background), atol=1e-9)
+    assert base == pytest.approx(machine.decision_function(background).mean())
+
+
+@pytest.mark.slow  # shap compiles for a quarter of a minute
+def test_the_svm_equals_shaps_exact_explainer() -> None:
+    machine, rows, background = _small_machine()
+    values, _ = kernel_shapley(machine, rows, background)
     theirs = _shap().explainers.Exact(machine.decision_function, _shap().maskers.Independent(background, max_samples=100))(rows)
     np.testing.assert_allclose(values, theirs.values, atol=1e-6)
-    assert base == pytest.approx(machine.decision_function(background).mean())
 
 
 def _by_definition(machine: Any, rows: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -114,7 +124,7 @@ def test_few_nodes_are_enough_where_columns_are_many() -> None:
     X = rng.normal(size=(60, 300))
     machine = SVC().fit(X, (X[:, 0] + X[:, 1] > 0).astype(int))
     few, _ = kernel_shapley(machine, X[:2] + 0.5, X[20:23])
-    many, _ = kernel_shapley(machine, X[:2] + 0.5, X[20:23], n_nodes=160)
+    many, _ = kernel_shapley(machine, X[:2] + 0.5, X[20:23], n_nodes=150)
     np.testing.assert_allclose(few, many, atol=1e-10)
 
 

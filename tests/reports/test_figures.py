@@ -1,0 +1,204 @@
+"""What figures and tables show: values that can be checked by head, and the edges (one class, no failure, label sets, ties)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quintet.ensemble.predictions import Predictions
+from quintet.evaluation.scores import score
+from quintet.reports import drawings
+from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
+from quintet.reports.calibration import calibration_points
+from quintet.reports.confusion import cell_titles, confusion_counts, heat_figure, main_confusions
+from quintet.reports.curves import roc_points, training_figure
+from quintet.reports.document import default_title, write_report
+from quintet.reports.intervals import Dot, interval_figure
+from quintet.reports.maps import neighbour_map, principal_map, standardised
+from quintet.reports.run import Run, read_run
+from quintet.reports.style import to_svg
+from quintet.reports.tables import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
+from quintet.reports.whole import group_intervals
+from quintet.reports.words import count, display, limits, listed, opening, stamp
+
+
+@pytest.fixture(scope="module")
+def run(model_folder: Path) -> Run:
+    return read_run(model_folder)
+
+
+def test_confusions_by_hand() -> None:
+    truth, verdict = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0, 2])
+    counts = confusion_counts(truth, verdict, ["jazz", "rock", "folk"])
+    assert counts.to_numpy().tolist() == [[1, 2, 0], [1, 1, 0], [0, 0, 1]]
+    assert main_confusions(counts) == [("jazz", "rock", 2), ("rock", "jazz", 1)]
+    assert cell_titles(counts)["cell-0-1"] == "jazz → rock: 2 of 3 (67%)"
+    assert main_confusions(confusion_counts(truth, truth, ["a", "b", "c"])) == []
+
+
+def test_the_confusion_matrix_is_the_one_of_the_predictions(run: Run) -> None:
+    drawing, counts = drawings.confusion_drawing(run)
+    p = run.held_out
+    for i, true in enumerate(run.classes):
+        for j, verdict in enumerate(run.classes):
+            assert counts.iloc[i, j] == sum(
+                a == true and run.classes[b] == verdict for a, b in zip(p.labels, p.probabilities.argmax(axis=1), strict=True)
+            )
+    assert drawing.svg.count("<title>") == len(run.classes) ** 2
+
+
+def test_roc_ends_in_both_corners_and_ties_are_one_step() -> None:
+    points = roc_points(np.array([True, False, True, False]), np.array([0.5, 0.5, 0.5, 0.5]))
+    assert points[["false_positive_rate", "true_positive_rate"]].to_numpy().tolist() == [[0.0, 0.0], [1.0, 1.0]]
+
+
+def test_calibration_bins_hold_every_clip_once() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.3, 1, 203)
+    points = calibration_points(confidence, rng.uniform(size=203) < confidence)
+    assert points["n"].sum() == 203
+    assert (points["low"] <= points["correct"]).all()
+    assert (points["correct"] <= points["high"]).all()
+    assert np.average(points["confidence"], weights=points["n"]) == pytest.approx(confidence.mean())
+    one = calibration_points(np.array([0.9, 0.8]), np.array([True, True]))
+    assert len(one) == 1
+    assert one["low"].item() == pytest.approx(0.342, abs=1e-3)  # Wilson, 2 of 2
+
+
+def test_rows_are_ranked_and_the_best_of_each_column_is_marked(run: Run) -> None:
+    assert ranked(run, ["accuracy"])[0] == run.best == "weighted"
+    values = [run.scores["test"][name]["scores"]["log_loss"]["value"] for name in ranked(run, ["log_loss"])[2:]]
+    assert values == sorted(values)
+    rows = score_rows(run, ["accuracy", "log_loss"])
+    table = score_table(run)
+    for k, (key, best) in enumerate((("accuracy", max), ("log_loss", min))):
+        wanted = best(table[(table["part"] == "test") & (table["score"] == key)]["value"])
+        assert all(row["scores"]["test"][k]["best"] == (abs(row["scores"]["test"][k]["value"] - wanted) < 6e-4) for row in rows)
+
+
+def test_mistakes_are_wrong_sure_and_in_order(run: Run) -> None:
+    table = mistakes(run, limit=5)
+    assert (table["label"] != table["verdict"]).all()
+    assert table["confidence"].is_monotonic_decreasing
+    assert (table["confidence"] >= table["probability_of_label"]).all()
+    assert table["members_agreeing"].between(0, 5).all()
+
+
+def test_agreement_is_symmetric_and_keyed_by_clip(run: Run) -> None:
+    shares = agreement({name: run.test[name] for name in run.members})
+    np.testing.assert_array_equal(shares, shares.T)
+    assert (np.diag(shares) == 1).all()
+    turned = run.test["svm"].take(run.test["svm"].clip_ids[::-1])
+    assert agreement({"a": run.test["svm"], "b": turned}).loc["a", "b"] == 1
+
+
+def test_the_principal_map_finds_the_long_direction() -> None:
+    rng = np.random.default_rng(0)
+    long = rng.normal(size=200)
+    features = pd.DataFrame({"a": long, "b": long + 0.1 * rng.normal(size=200), "c": rng.normal(size=200), "constant": 1.0})
+    features.iloc[3, 0] = np.nan
+    points, (first, second) = principal_map(features)
+    assert standardised(features).shape == (200, 3)
+    assert abs(np.corrcoef(points["x"], long)[0, 1]) > 0.99
+    assert 0.6 < first < 0.7
+    assert first + second < 1.0000001
+
+
+def test_the_neighbour_map_keeps_far_clusters_apart_and_is_reproducible() -> None:
+    rng = np.random.default_rng(0)
+    features = pd.DataFrame(rng.normal(size=(60, 5)) + 12 * (np.arange(60) % 2)[:, None])
+    points = neighbour_map(features, seed=1)
+    pd.testing.assert_frame_equal(points, neighbour_map(features, seed=1))
+    even, odd = points.iloc[::2].mean(), points.iloc[1::2].mean()
+    assert np.hypot(*(even - odd)) > 2 * points.iloc[::2].std().max()
+
+
+def test_every_figure_is_well_formed() -> None:
+    steps = pd.DataFrame({"player": ["a", "b"], "value": [0.3, -0.1], "low": [0.2, -0.2], "high": [0.4, 0.0]})
+    history = pd.DataFrame({"fold": [0, 0, -1, -1], "epoch": [1, 2, 1, 2], "loss": [2.0, 1.0, 1.5, 0.5]})
+    dot = Dot(0.5, 0.4, 0.6)
+    for figure in (
+        waterfall(steps, base=0.2, total=0.4, base_name="nothing", total_name="everything", unit="p"),
+        column_bars(pd.Series({"x.y": 0.5, "x.z": -0.1}), unit="u", families={"x.y": "x", "x.z": "x"}),
+        stacked_counts(pd.DataFrame({"training": [3, 1], "held out": [1, 0]}, index=["a", "b"])),
+        histogram([1.0, 2.0, np.nan], unit="s"),
+        training_figure(history, "loss", label="loss"),
+        interval_figure(["a", "b"], [dot, Dot(0.3, np.nan, np.nan)], out_of_fold=[dot, dot], bold=[True, False]),
+        heat_figure(pd.DataFrame([[0.0, 1.5], [np.float64(0.2), 1.0]]), pd.DataFrame([["a", "b"], ["c", "d"]])),
+    ):
+        ET.fromstring(to_svg(figure, "p", "alt"))
+
+
+def test_intervals_by_group_are_wider_than_by_clip_where_groups_matter() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(10), 20)
+    values = (rng.normal(size=10)[groups] + 0.1 * rng.normal(size=200))[:, None]
+    wide = np.subtract(*group_intervals(values, groups)[::-1])
+    narrow = np.subtract(*group_intervals(values, np.arange(200))[::-1])
+    assert wide[0] > 2 * narrow[0]
+
+
+def test_words(run: Run) -> None:
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert count(2, "class") == "2 classes"
+    assert display("weighted", run) == "Ensemble (weighted)"
+    assert display("random_forest", run) == "Random forest"
+    assert stamp(run).kind == "good"
+    sentences = opening(run, [("jazz", "rock", 5), ("rock", "jazz", 1)], pd.Series({"spectrogram": 0.61, "cepstral": 0.2}))
+    assert "Confusions concentrate on jazz taken for rock (5)." in sentences
+    assert "Of what it knows beyond guessing, the spectrogram carries 61% and the cepstral features carry 20%." in sentences
+    assert any("random weights" in text for text in limits(run, 0.0))
+    assert not any("off by" in text for text in limits(run, 0.05))
+    assert any("off by 0.30" in text for text in limits(run, 0.3))
+
+
+def test_failures_are_counted_by_reason() -> None:
+    ledger = pd.DataFrame({"stage": ["decode"] * 3, "error": ["DecodeError"] * 3, "reason": ["empty", "text", "empty"], "id": list("abc")})
+    assert failure_reasons(ledger)[["reason", "clips"]].to_numpy().tolist() == [["empty", 2], ["text", 1]]
+    assert failure_reasons(pd.DataFrame()).empty
+
+
+def test_a_single_member_without_a_held_out_part_has_a_report(model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Just one"
+    shutil.copytree(model_folder, folder)
+    shutil.rmtree(folder / "predictions" / "test")
+    shutil.rmtree(folder / "history")
+    for file in (folder / "predictions" / "oof").iterdir():
+        if file.stem != "svm":
+            file.unlink()
+    (folder / "failures.parquet").unlink()
+    scores = json.loads((folder / "scores.json").read_text())
+    (folder / "scores.json").write_text(json.dumps({"oof": {"svm": scores["oof"]["svm"]}, "split": scores["split"]}))
+    (folder / "bundle.json").write_text(json.dumps({"members": ["svm"], "rule": "svm", "classes": scores["split"]}))
+    (folder / "fusion.json").write_text("{}")
+    text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+    assert default_title(read_run(folder)) == "Just one, by ear"
+    assert "The model (SVM) reaches" in text
+    assert "Every clip could be used." in text
+    assert "Held out" not in text
+
+
+def test_label_sets_have_a_report(run: Run, model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    scores = json.loads((folder / "scores.json").read_text())
+    for part in ("test", "oof"):
+        for name, p in run.parts[part].items():
+            labels = np.array([f"{a};{run.classes[i % 6]}" if i % 6 < 3 else a for i, a in enumerate(p.labels)], dtype=object)
+            tagged: Predictions = replace(p, labels=labels, multilabel=True)
+            (folder / "predictions" / part / f"{name}.parquet").unlink()
+            tagged.write(folder / "predictions" / part / f"{name}.parquet")
+            scores[part][name] = score(labels, p.probabilities, run.classes, p.groups, n_resamples=20, multilabel=True).to_json()
+    (folder / "scores.json").write_text(json.dumps(scores))
+    text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+    assert "Subset accuracy" in text
+    assert 'id="figure-confusion"' not in text
+    assert "label sets: columns are explained for single labels only" in text
+    assert len(class_table(read_run(folder), None)) == 6
