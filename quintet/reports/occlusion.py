@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,16 @@ def occlusion(
         raise ConfigError(f"Occlusion needs (n_mels, frames) and at least one stripe. Received {picture.shape}, {n_bands} × {n_times}.")
     cover = picture.mean(axis=1, keepdims=True) if fill is None else np.asarray(fill, dtype=np.float32).reshape(-1, 1)
     bands, frames = _edges(picture.shape[0], n_bands), _edges(picture.shape[1], n_times)
-    rows = [slice(a, b) for a, b in zip(bands, bands[1:], strict=False)]
-    columns = [slice(a, b) for a, b in zip(frames, frames[1:], strict=False)]
+    rows = [slice(a, b) for a, b in pairwise(bands)]
+    columns = [slice(a, b) for a, b in pairwise(frames)]
     everything = slice(None)
     regions = [(r, c) for r in rows for c in columns] + [(r, everything) for r in rows] + [(everything, c) for c in columns]
     whole = float(np.asarray(predict([picture]), dtype=np.float64)[0, column])
     lost = whole - np.concatenate(
-        [_probabilities(predict, picture, np.broadcast_to(cover, picture.shape), regions[i : i + AT_ONCE], column) for i in range(0, len(regions), AT_ONCE)]
+        [
+            _probabilities(predict, picture, np.broadcast_to(cover, picture.shape), regions[i : i + AT_ONCE], column)
+            for i in range(0, len(regions), AT_ONCE)
+        ]
     )
     n_cells = len(rows) * len(columns)
     cells = lost[:n_cells].reshape(len(rows), len(columns))
@@ -169,10 +173,10 @@ def _shifts(change: Array) -> Array:
 
 def _stretched(small: Array, shape: tuple[int, ...]) -> Array:
     """A map at another size, linear between the centres of its cells."""
-    for axis, size in enumerate(shape):
-        n = small.shape[axis]
+    for size in shape:  # each turn stretches the rows and transposes
+        n = small.shape[0]
         places = (np.arange(size) + 0.5) / size * n - 0.5
-        small = np.apply_along_axis(lambda line, places=places, n=n: np.interp(places, np.arange(n), line), axis, small)
+        small = np.stack([np.interp(places, np.arange(n), line) for line in small.T])
     return small
 
 
