@@ -84,6 +84,7 @@ class TrainingDisplay:
         self.quiet = quiet
         self.status = err.status("") if err.is_terminal and not quiet else None  # begins with the first event
         self._since: dict[str, float] = {}
+        self._told: set[str] = set()
 
     def __enter__(self) -> TrainingDisplay:
         return self
@@ -102,6 +103,9 @@ class TrainingDisplay:
         self._since.setdefault(event.member, time.perf_counter())
         if event.kind == "epoch" and self.status:
             self.status.update(f"{event.member}  {part}  {_epoch(event.details)}")
+        if event.kind == "start" and event.details.get("device") and event.member not in self._told:
+            self._told.add(event.member)
+            err.print(f"  {event.member} trains on: {event.details['device']}", soft_wrap=True)
         elif event.kind == "start" and self.status:
             self.status.update(f"{event.member}  {part}")
         elif event.fold < 0 and event.kind in {"done", "reused"}:

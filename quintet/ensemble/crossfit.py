@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from quintet.classifiers.registry import make_member, model
 from quintet.datasets.splits import require_disjoint
@@ -156,9 +158,10 @@ class Trainer:
             extra["on_epoch"] = lambda epoch: self.tell("epoch", fold, **epoch)
             if self.cache is not None:
                 extra["checkpoint"] = self.cache.checkpoint(self.member, fold)
-        self.tell("start", fold)
+        self.tell("start", fold, **_device(entry.input))
         started = time.perf_counter()
-        estimator.fit(inputs.of(entry.input), y, groups=groups, **extra)
+        with _one_thread(entry.input):
+            estimator.fit(inputs.of(entry.input), y, groups=groups, **extra)
         self.tell("done", fold, seconds=time.perf_counter() - started)
         return estimator
 
@@ -205,6 +208,22 @@ class Trainer:
             probabilities[parts[1]] = result.probabilities
             results.append(result)
         return probabilities, results
+
+
+def _device(kind: str) -> dict[str, str]:
+    """Where a network is trained, for the display."""
+    if kind == "table":
+        return {}
+    from quintet.classifiers.spectrogram import device_summary  # it loads keras
+
+    return {"device": device_summary()}
+
+
+@contextmanager
+def _one_thread(kind: str) -> Iterator[None]:
+    """One BLAS thread for table members: their matrices are small, and threads that wait for each other on a busy machine cost 30 times the work."""
+    with threadpool_limits(limits=1, user_api="blas") if kind == "table" else nullcontext():
+        yield
 
 
 def member_probabilities(estimator: Any, X: Any, classes: Sequence[str], *, multilabel: bool) -> NDArray[np.float64]:
