@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
 from quintet.reports import coalitions
 from quintet.reports.families import families_of, family_shapley, shapley_values
 from quintet.reports.importance import family
+from quintet.reports.trees import coalition_outputs, forest_of_sklearn
 
 
 class Formula:
@@ -112,6 +114,32 @@ def test_a_member_without_weight_gets_no_value(tables: tuple[pd.DataFrame, pd.Da
     players = {"all": list(tables[0].columns)}
     found = family_shapley({"l": member, "cnn": None}, lambda stack: stack[0], *tables, players=players, networks={"cnn": (own, other)})
     np.testing.assert_allclose(found.values[:, 1], 0.0, atol=1e-12)
+
+
+def test_a_network_alone_moves_from_its_mean_on_the_background_to_its_own_opinion(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    rng = np.random.default_rng(2)
+    own, other = (rng.dirichlet(np.ones(6), size=len(table)) for table in tables)
+
+    class Silent:
+        def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+            return np.full((len(X), 6), 1 / 6)
+
+    found = family_shapley(
+        {"t": Silent(), "cnn": None}, lambda stack: stack[1], *tables, players={"all": list(tables[0].columns)}, networks={"cnn": (own, other)}
+    )
+    np.testing.assert_allclose(found.base, np.tile(other.mean(axis=0), (4, 1)), atol=1e-12)
+    np.testing.assert_allclose(found.values[:, 1], own - other.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(found.by_background[:, 1], own[:, None] - other[None], atol=1e-12)
+
+
+def test_neighbouring_float32_values_go_the_way_scikit_learn_sends_them() -> None:
+    base = np.array([1.0, 3.0, 0.1, -7.0], dtype=np.float32)
+    column = np.concatenate([base, np.nextafter(base, np.float32(np.inf))]).astype(np.float64)
+    X, y = np.column_stack([column, -column]), np.arange(8) // 4
+    forest = RandomForestClassifier(30, random_state=0).fit(X, y)
+    nobody = np.zeros(2, dtype=np.int64)
+    ours = np.concatenate([coalition_outputs(forest_of_sklearn(forest), X[[i]], X[[i]], nobody, 1)[1] for i in range(8)])
+    np.testing.assert_allclose(ours, forest.predict_proba(X), atol=1e-12)
 
 
 def test_too_many_players_are_refused() -> None:

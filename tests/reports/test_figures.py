@@ -182,6 +182,7 @@ def test_a_single_member_without_a_held_out_part_has_a_report(model_folder: Path
     assert default_title(read_run(folder)) == "Just one, by ear"
     assert "The model (SVM) reaches" in text
     assert "Every clip could be used." in text
+    assert "there are no held-out clips with features" in text  # the member was fitted on all others
     assert "Held out" not in text
 
 
