@@ -80,5 +80,5 @@ def spans(facts: pd.DataFrame) -> dict[str, Any]:
     for name in ("native_sample_rate", "native_channels"):
         known = facts[name].dropna() if name in facts else pd.Series(dtype="int64")
         if len(known):
-            found[name] = {str(int(value)): int(count) for value, count in known.value_counts().items()}
+            found[name] = dict(zip(known.value_counts().index.astype("int64").astype("str"), known.value_counts().tolist(), strict=True))
     return found

@@ -24,7 +24,7 @@ RUN = 3  # samples at full scale in a row: one alone may be a peak
 BANDS = 128  # of equal width, up to half the sample rate
 STEP_DB = 20.0  # no instrument and no room fall so steeply
 STEP_BANDS = 4
-LOWEST_CUTOFF_HZ = 2000.0  # below it a steep fall is music
+LOWEST_CUTOFF_HZ = 3000.0  # a telephone's; below it a steep fall is music
 BANDWIDTH_FFT = 2048
 BANDWIDTH_FRAMES = 1200
 
@@ -88,7 +88,7 @@ def clipped_share(clip: Clip) -> float:
 def cutoff_hz(clip: Clip) -> float:
     """The frequency at which the long-term spectrum breaks off, as encoders and resamplers make it do; half the sample rate where it does not.
 
-    The power is averaged over time in 128 bands. The cut-off is the upper edge of the highest band, above 2 kHz, from which everything above lies at
+    The power is averaged over time in 128 bands. The cut-off is the upper edge of the highest band, above 3 kHz, from which everything above lies at
     least 20 dB below the median of the four bands that end there, one band being left for the transition. A spectrum that
     fades gradually, as that of a cello does, has none: darkness is music, a wall is not.
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from quintet.datasets.manifest import label_indicator
-from quintet.datasets.splits import grouped_folds, usable_folds
+from quintet.datasets.splits import Positions, grouped_folds, usable_folds
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import Intervals, bootstrap, spread_of_blocks
-from quintet.evaluation.ranking import rank_scores
+from quintet.evaluation.ranking import rank_scores, ratio
 
 SIGNALS = {
     "duration_s": "duration",
@@ -51,7 +51,7 @@ def shortcut_audit(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *,
 
     Returns:
         Columns signal, auc, low, high, warning; the signals from high to low, the row "all together" first. A thing that does not vary has AUC 0.5
-        exactly, as does every corpus in which nothing varies.
+        exactly; without any known thing there are no rows.
 
     Raises:
         DatasetError: if fewer than two classes lie in two groups each: then nothing can be predicted for a group that was not seen.
@@ -63,12 +63,14 @@ def shortcut_audit(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *,
         raise DatasetError(
             f"Shortcuts can be measured where two classes lie in two groups each. Received {len(usable)} such of {len(classes)} classes."
         )
-    rows = matrix[:, usable].any(axis=1)
+    rows = np.flatnonzero(matrix[:, usable].any(axis=1))
     target, groups_used = matrix[rows][:, usable], groups.to_numpy()[rows]
     single = labels.to_numpy()[rows] if (matrix.sum(axis=1) == 1).all() else target
-    n_splits = usable_folds(single, groups_used)
-    folds = grouped_folds(single, groups_used, n_splits=n_splits, seed=seed)
-    columns = {name: _column(facts[name][rows]) for name in SIGNALS if name in facts and facts[name].notna().any()}
+    names = groups_used.tolist()
+    folds = grouped_folds(single, names, n_splits=usable_folds(single, names), seed=seed)
+    columns = {name: _column(facts[name].iloc[rows]) for name in SIGNALS if name in facts and facts[name].notna().any()}
+    if not columns:
+        return pd.DataFrame(columns=list(SHORTCUT_COLUMNS))
     varying = {name: column for name, column in columns.items() if (column != column[0]).any()}
     measured = {TOGETHER: np.concatenate(list(varying.values()), axis=1) if varying else None}
     measured |= {SIGNALS[name]: varying.get(name) for name in columns}
@@ -90,7 +92,7 @@ def _auc(
     x: NDArray[np.float64] | None,
     target: NDArray[np.int8],
     groups: NDArray[np.object_],
-    folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    folds: list[tuple[Positions, Positions]],
     seed: int,
 ) -> tuple[float, float, float]:
     """The macro AUC out of fold, and the ends of its interval."""
@@ -119,7 +121,8 @@ def _macro_auc(target: NDArray[np.int8], scores: NDArray[np.float64], weights: N
     each = np.stack([rank_scores(target[:, k] == 1, scores[:, k], weights).auc for k in range(target.shape[1])])
     known = ~np.isnan(each)
     total = np.where(known, each, 0.0).sum(axis=0)
-    return np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0))[:, None]
+    mean: NDArray[np.float64] = ratio(total, known.sum(axis=0))
+    return mean[:, None]
 
 
 def _interval(target: NDArray[np.int8], scores: NDArray[np.float64], groups: NDArray[np.object_], value: float, seed: int) -> Intervals:
