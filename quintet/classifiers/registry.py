@@ -45,7 +45,7 @@ MODELS: tuple[Model, ...] = (
     Model("random_forest", "table", "quintet.classifiers.tabular:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
     Model("xgboost", "table", "quintet.classifiers.tabular:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
     Model("svm", "table", "quintet.classifiers.tabular:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
-    _network("vgg_small", "after Simonyan and Zisserman 2015"),
+    _network("vgg_small", "after Simonyan and Zisserman 2015", epochs=30, patience=15, augmentation={"mixup": 0.3}),
     _network("vgg16_transfer", "Bahuleyan 2018, §4.1", 9_441_287, **_PICTURE, epochs=20, learning_rate=1e-4, max_patches=3),
     _network("vgg16_fine_tune", "Bahuleyan 2018, §4.1", 24_155_975, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
     _network("feed_forward", "Bahuleyan 2018, §4.1", None, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),

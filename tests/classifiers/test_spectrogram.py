@@ -13,7 +13,7 @@ from quintet.classifiers.spectrogram import SpectrogramClassifier, device_summar
 from quintet.classifiers.storage import load_member, save_member
 from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
 
-SMALL = {"patch_frames": 16, "epochs": 3, "settings": {"filters": 4, "blocks": 2}, "batch_size": 8}
+SMALL = {"patch_frames": 16, "epochs": 3, "settings": {"filters": 4, "blocks": 2}, "batch_size": 8, "augmentation": None}
 
 
 def clips(n=24, n_mels=8, seed=0):
@@ -160,6 +160,7 @@ def test_it_comes_back_from_disk_and_from_pickle(fitted, tmp_path):
     np.testing.assert_array_equal(again.predict_proba(X), member.predict_proba(X))
     assert again.get_params() == member.get_params()
     assert again.history_ == member.history_
+    assert "_model" not in member.__getstate__()
     sent = pickle.loads(pickle.dumps(member))  # joblib sends it to workers so; nothing is stored so
     np.testing.assert_allclose(sent.predict_proba(X), member.predict_proba(X), atol=1e-6)
     assert {path.name for path in tmp_path.iterdir()} == {"member.json", "network.weights.h5", "statistics.npz"}
@@ -174,6 +175,13 @@ def test_damaged_networks_are_refused(fitted, tmp_path):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(ArtefactError):
             load_member(tmp_path / name)
+    other = pickle.loads(pickle.dumps(member))
+    other.weights_ = [weights + 1 for weights in member.weights_]
+    save_member(other, tmp_path / "swapped")
+    shutil.copy(tmp_path / "swapped" / "network.weights.h5", tmp_path / "good" / "network.weights.h5")
+    with pytest.raises(ArtefactError, match=r"does not hold the weights that member\.json names"):
+        load_member(tmp_path / "good")
+    save_member(member, tmp_path / "good")
     for change in ({"n_mels": 9}, {"settings": {"network": "resnet"}}, {"classes": ["a", "b", "c"]}):
         head = json.loads((tmp_path / "good" / "member.json").read_text())
         (tmp_path / "other").mkdir(exist_ok=True)

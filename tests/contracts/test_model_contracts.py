@@ -12,8 +12,8 @@ from quintet.classifiers.storage import load_member, save_member
 TINY = {
     "random_forest": {"n_estimators": 30},
     "xgboost": {"n_estimators": 30},
-    "vgg_small": {"settings": {"filters": 4, "blocks": 2}, "patch_frames": 16, "learning_rate": 0.02},
-    "vgg16_transfer": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "learning_rate": 1e-3},
+    "vgg_small": {"settings": {"filters": 4, "blocks": 2}, "patch_frames": 16, "learning_rate": 0.02, "augmentation": None},
+    "vgg16_transfer": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "learning_rate": 3e-3},
     "vgg16_fine_tune": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16},
     "feed_forward": {"settings": {"size": 12}, "patch_frames": 16, "learning_rate": 1e-3},
     "musicnn": {"settings": {"filters": 12}, "patch_frames": 40},

@@ -14,6 +14,9 @@ def build(
 ) -> keras.Model:
     """The base (7,037,504 weights, 6,953,856 of them learn), mean over the picture, logits. `weights`: "imagenet", "random" or a path."""
     base = pretrained(keras.applications.DenseNet121, size=size, weights=weights, url=DENSENET121_WEIGHT_PATH_NO_TOP, name="base")
+    for layer in base.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.9  # published 0.99 forgets its beginning over hundreds of steps, more than a small collection has
     patches = keras.Input(input_shape, name="patches")
     x = base(Picture(size, preprocessing="imagenet", order="rgb", name="picture")(patches))
     x = layers.GlobalAveragePooling2D(name="embedding")(x)

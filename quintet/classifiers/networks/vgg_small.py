@@ -11,7 +11,7 @@ from keras import layers
 
 
 def build(
-    input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 16, blocks: int = 4, dropout: float = 0.3
+    input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 16, blocks: int = 4, dropout: float = 0.5
 ) -> keras.Model:
     """Patches → frames averaged in pairs → `blocks` × (convolution, batch norm, ReLU, pooling) → mean and maximum over time → logits.
 
