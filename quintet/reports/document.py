@@ -19,10 +19,10 @@ from quintet.reports import drawings
 from quintet.reports.confusion import main_confusions
 from quintet.reports.drawings import Drawing
 from quintet.reports.run import Run, read_run
-from quintet.reports.style import css_variables
+from quintet.reports.style import css_variables, marker
 from quintet.reports.tables import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
 from quintet.reports.why import Why, explain_run
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, count, display, group_noun, interval, limits, number, opening, stamp
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, count, display, group_noun, groups_known, interval, limits, number, opening, stamp
 
 MAX_INLINE = 120_000
 """Bytes of CSV up to which a figure's numbers travel inside the page; larger ones are linked in `numbers/`."""
@@ -107,7 +107,7 @@ def render(context: Mapping[str, Any]) -> str:
     folder = files("quintet.reports") / "templates"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "interval": interval, "slug": drawings.slug}
-    environment.globals |= {"count": count}
+    environment.globals |= {"count": count, "marker": marker}
     template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
     css = (folder / "report.css").read_text(encoding="utf-8")
     css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
@@ -169,6 +169,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "commands": _commands(run),
         "provenance": _provenance(run),
         "group": group_noun(run),
+        "known_groups": groups_known(run),
         "show": partial(display, run=run),
         "links": numbers.links,
     }
@@ -229,11 +230,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     """What was in the data, as short facts."""
     split = run.split
     used = split[split["part"] != "unused"] if "part" in split else split
-    facts = [
-        ("clips used", f"{len(used):,}"),
-        ("classes", str(len(run.classes))),
-        (f"{group_noun(run)}s", f"{used['group'].nunique():,}" if "group" in used else "–"),
-    ]
+    facts = [("clips used", f"{len(used):,}"), ("classes", str(len(run.classes)))]
+    if groups_known(run) and "group" in used:
+        facts.append((f"{group_noun(run)}s", f"{used['group'].nunique():,}"))
     if "duration_s" in run.features:
         facts.append(("of sound", _duration(float(run.features["duration_s"].sum()))))
     facts.append(("columns", f"{run.values.shape[1]:,}"))

@@ -22,7 +22,7 @@ from quintet.reports.maps import map_figure, neighbour_map, principal_map
 from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, ranked, score_table
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, number
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, unit
 
 if TYPE_CHECKING:
     from quintet.reports.whole import GameWhy
@@ -172,8 +172,8 @@ def weight_drawing(run: Run) -> Drawing | None:
     if not rules or len(run.members) < 2:
         return None
     table = pd.DataFrame({rule: run.weights[rule] for rule in rules}).T[list(run.members)]
-    shades = table.clip(lower=0).div(table.clip(lower=0).max(axis=1).clip(lower=1e-12), axis=0)
     labelled = table.rename(columns=lambda name: display(name, run), index=lambda rule: rule.replace("_", " "))
+    shades = (labelled / max(1.0, float(labelled.to_numpy().max()))).clip(0, 1)
     texts = labelled.map(lambda weight: "0" if abs(weight) < 5e-3 else f"{weight:.2f}".replace("-", "−"))
     chosen = labelled.iloc[0].sort_values(ascending=False, kind="stable")
     alt = f"Weights of the rule {labelled.index[0]}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in chosen.items()) + "."
@@ -230,7 +230,7 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
     alt = f"From {game.base:.2f} to {game.prediction:.2f} probability of the true class: {told}."
     caption = (
         f"Exact Shapley values of the players for the probability that {who} gives to the true class, mean over {n} held-out clips. A player that is "
-        f"not heard is replaced by that of {game.n_background} training clips. Thin lines: 95 % intervals by {group_noun(run)}. "
+        f"not heard is replaced by that of {game.n_background} training clips. Thin lines: 95 % intervals by {unit(run)}. "
         f"The steps add up to the verdict within {game.shapley.residual:.0e}; that so few stand in for the absent blurs a step by at most "
         f"{number(game.background_error)} (standard error)."
     )
@@ -257,7 +257,7 @@ def lost_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawin
     level = f", widened for {len(table)} comparisons" if corrected else ""
     caption = (
         f"How much macro AUC {display(run.best, run)} loses on held-out clips when this is shuffled among them, with 95 % intervals by "
-        f"{group_noun(run)}{level}. {said} What others also tell is not missed: correlated columns look small one by one."
+        f"{unit(run)}{level}. {said} What others also tell is not missed: correlated columns look small one by one."
     )
     return Drawing(name, to_svg(figure, name, alt), caption, table, title)
 
@@ -323,7 +323,7 @@ def data_drawings(run: Run) -> list[Drawing]:
             "data-classes",
             "Clips per class, training part and held-out part: " + ", ".join(f"{c} {int(n)}" for c, n in counts.sum(axis=1).items()),
         )
-        caption = f"Grey: training part. Blue: held out. {split['group'].nunique()} {group_noun(run)}s in all."
+        caption = "Grey: training part. Blue: held out." + (f" {split['group'].nunique()} {group_noun(run)}s in all." if groups_known(run) else "")
         drawings.append(Drawing("data-classes", svg, caption, counts.reset_index(), "Clips per class"))
     if "duration_s" in run.features and run.features["duration_s"].notna().any():
         durations = run.features["duration_s"].astype(float)

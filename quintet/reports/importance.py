@@ -173,8 +173,7 @@ def _logistic_regression(model: Any, rows: Array, background: Array) -> Explaine
 
 
 def _svm(model: Any, rows: Array, background: Array) -> Explained:
-    parts = [kernel_shapley(machine, rows, background) for machine in model.machines]
-    return np.stack([values for values, _ in parts], axis=2), np.array([base for _, base in parts])
+    return kernel_shapley(model.machines, rows, background)
 
 
 _METHODS: Mapping[str, Callable[[Any, Array, Array], Explained]] = {

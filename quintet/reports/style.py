@@ -90,13 +90,18 @@ def colour(name: str) -> str:
 
 
 def series(index: int) -> tuple[str, str]:
-    """Colour and marker of the `index`-th series (0-based); both repeat after eight.
+    """Colour and marker of the `index`-th series (0-based); colours repeat after eight, with other markers: 64 differ.
 
     Example:
-        >>> series(0)
-        ('#0072b2', 'o')
+        >>> series(0), series(8)
+        (('#0072b2', 'o'), ('#0072b2', 'D'))
     """
-    return colour(SERIES[index % len(SERIES)]), _MARKERS[index % len(_MARKERS)]
+    return colour(SERIES[index % len(SERIES)]), _MARKERS[marker(index)]
+
+
+def marker(index: int) -> int:
+    """Which of the eight markers the `index`-th series has."""
+    return (index + index // len(SERIES) * 3) % len(_MARKERS)
 
 
 def heat(share: float) -> tuple[str, str]:

@@ -113,6 +113,11 @@ def group_noun(run: Run) -> str:
     return str(name) if name and str(name).isalpha() else "group"
 
 
+def unit(run: Run) -> str:
+    """What intervals resample: the group where groups are known, the clip otherwise."""
+    return group_noun(run) if groups_known(run) else "clip"
+
+
 def display(name: str, run: Run) -> str:
     """What a member or rule is called on the page.
 
@@ -150,7 +155,9 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     sentences = [f"{who} reaches {listed(reached) or 'the scores below'} on {clips}{by}{unheard}."]
     if sentence := _against_best_member(run):
         sentences.append(sentence)
-    if confusions:
+    if confusions and confusions[0][2] == 1 and len(confusions) > 1:
+        sentences.append("No two classes are confused more than once.")
+    elif confusions:
         named = [f"{true} taken for {verdict} ({n})" for true, verdict, n in confusions if n >= max(2, confusions[0][2] // 2)] or [
             f"{confusions[0][0]} taken for {confusions[0][1]} ({confusions[0][2]})"
         ]

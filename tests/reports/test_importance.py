@@ -88,17 +88,17 @@ def _small_machine() -> tuple[SVC, np.ndarray, np.ndarray]:
 
 def test_the_svm_equals_the_definition() -> None:
     machine, rows, background = _small_machine()
-    values, base = kernel_shapley(machine, rows, background)
-    np.testing.assert_allclose(values, _by_definition(machine, rows, background), atol=1e-9)
-    assert base == pytest.approx(machine.decision_function(background).mean())
+    values, base = kernel_shapley([machine], rows, background)
+    np.testing.assert_allclose(values, _by_definition(machine, rows, background)[:, :, None], atol=1e-9)
+    assert base[0] == pytest.approx(machine.decision_function(background).mean())
 
 
 @pytest.mark.slow  # shap compiles for a quarter of a minute
 def test_the_svm_equals_shaps_exact_explainer() -> None:
     machine, rows, background = _small_machine()
-    values, _ = kernel_shapley(machine, rows, background)
+    values, _ = kernel_shapley([machine], rows, background)
     theirs = _shap().explainers.Exact(machine.decision_function, _shap().maskers.Independent(background, max_samples=100))(rows)
-    np.testing.assert_allclose(values, theirs.values, atol=1e-6)
+    np.testing.assert_allclose(values[:, :, 0], theirs.values, atol=1e-6)
 
 
 def _by_definition(machine: Any, rows: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -119,12 +119,25 @@ def _by_definition(machine: Any, rows: np.ndarray, background: np.ndarray) -> np
     return found
 
 
+def test_machines_together_equal_machines_apart() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(50, 4))
+    machines: list[Any] = [SVC(C=2.0, gamma=gamma).fit(X, (X[:, k] > 0.2).astype(int)) for k, gamma in enumerate((0.3, 0.3, 0.7))]
+    values, bases = kernel_shapley([*machines, None], X[:5], X[30:36])
+    for k, machine in enumerate(machines):
+        alone, base = kernel_shapley([machine], X[:5], X[30:36])
+        np.testing.assert_allclose(values[:, :, k], alone[:, :, 0], atol=1e-12)
+        assert bases[k] == pytest.approx(base[0])
+    assert (values[:, :, 3] == 0).all()
+    assert bases[3] == -1
+
+
 def test_few_nodes_are_enough_where_columns_are_many() -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(60, 300))
     machine = SVC().fit(X, (X[:, 0] + X[:, 1] > 0).astype(int))
-    few, _ = kernel_shapley(machine, X[:2] + 0.5, X[20:23])
-    many, _ = kernel_shapley(machine, X[:2] + 0.5, X[20:23], n_nodes=150)
+    few, _ = kernel_shapley([machine], X[:2] + 0.5, X[20:23])
+    many, _ = kernel_shapley([machine], X[:2] + 0.5, X[20:23], n_nodes=150)
     np.testing.assert_allclose(few, many, atol=1e-10)
 
 
