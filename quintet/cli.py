@@ -144,6 +144,7 @@ def train(
     id_column: Annotated[str | None, typer.Option(help="For tables from elsewhere: the column that names the clip.")] = None,
     label_column: Annotated[str | None, typer.Option(help="… that holds the class.")] = None,
     group_column: Annotated[str | None, typer.Option(help="… that holds the group (artist).")] = None,
+    groups: Annotated[Path | None, typer.Option(help="Groups from a CSV with id and group, such as `audit --groups-to` writes.")] = None,
     label_from: Annotated[str | None, typer.Option(help="… or a regular expression on the id whose group is the class.")] = None,
     split_file: Annotated[list[str] | None, typer.Option(help="Who is where: train=a.csv, valid=b.csv, test=c.csv. Repeatable.")] = None,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for the intervals.")] = 1000,
@@ -166,6 +167,10 @@ def train(
         label_from=label_from,
         splits=_pairs(split_file, "split file"),
     )
+    if groups is not None:
+        from quintet.experiment import regrouped
+
+        table = regrouped(table, groups)
     content: dict[str, Any] = {"protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed, "rule": rule, "resamples": resamples}
     content["members"] = _names(members) or (_all_members() if table.parameters is not None else _table_members(err, quiet))
     content["settings"] = _member_settings(setting)
@@ -288,6 +293,40 @@ def run(
         out.print()
     _print_scores(result["training"], out, score_table)
     out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)
+
+
+@app.command(epilog="Example: quintet audit music/ --groups-to groups.csv && quintet train features.parquet -o model/ --groups groups.csv")
+def audit(
+    source: Annotated[str, typer.Argument(help="What `extract` takes (folder, manifest, dataset), or a feature table.")],
+    fingerprints: Annotated[bool, typer.Option(help="Listen for copies that were re-encoded, re-levelled or trimmed.")] = True,
+    groups_to: Annotated[Path | None, typer.Option(help="Write who must never part (duplicates joined) as a CSV for `train --groups`.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="For tables from elsewhere: the column that names the clip.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="… that holds the class.")] = None,
+    group_column: Annotated[str | None, typer.Option(help="… that holds the group.")] = None,
+    label_from: Annotated[str | None, typer.Option(help="… or a regular expression on the id whose group is the class.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
+    jobs: Jobs = 1,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """What is wrong with a corpus, before anything is trained: duplicates, wrong labels, balance, and shortcuts that need no music."""
+    from quintet.audit import audit as audit_corpus
+    from quintet.audit import write_groups
+    from quintet.console import counting, out
+    from quintet.features.table import read_feature_table
+
+    subject: Any = source
+    if id_column or label_from or label_column:
+        subject = read_feature_table(source, id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from)
+    with counting("Listening", quiet=quiet) as progress:
+        found = audit_corpus(subject, n_jobs=_cores(jobs), progress=progress, fingerprints=fingerprints, seed=seed)
+    if groups_to is not None:
+        write_groups(found, groups_to)
+    if json_:
+        _print_json(found.to_json())
+        return
+    for line in found.lines():
+        out.print(line, markup=False, soft_wrap=True, style="bold" if line and not line.startswith(" ") else None)
 
 
 @app.command(epilog="Example: quintet fuse vgg.parquet xgboost.csv -o fused.parquet --rule geometric")

@@ -22,7 +22,7 @@ from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener
 from quintet.ensemble.predictions import Predictions
-from quintet.errors import ArtefactError, ConfigError, DatasetError
+from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.evaluation.scores import score
 from quintet.features.extraction import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
@@ -138,6 +138,25 @@ def train(
     material.split.write(folder.path / "split.parquet")
     folder.write_json("environment.json", environment())
     return _train(material, folder, settings, listener)
+
+
+def regrouped(table: FeatureTable, groups: str | Path) -> FeatureTable:
+    """The table under other groups: those of a CSV with the columns id and group, such as `quintet audit --groups-to` writes.
+
+    Raises:
+        AlignmentError: if the file lacks a column, or a usable clip of the table.
+    """
+    listed = pd.read_csv(groups, dtype=str)
+    if missing := {"id", "group"} - set(listed.columns):
+        raise AlignmentError(f"A file of groups must have the columns id and group. {groups} lacks: {', '.join(sorted(missing))}.")
+    found = table.frame["id"].astype(str).map(listed.drop_duplicates("id").set_index("id")["group"])
+    absent = table.frame.loc[found.isna() & (table.frame["status"] == "ok"), "id"].tolist()
+    if absent:
+        raise AlignmentError(
+            f"Every usable clip must have a group. {groups} has none for {len(absent)}, for example {absent[0]}: audit this table again."
+        )
+    frame = table.frame.assign(group=found.fillna(table.frame["group"].astype(str)))
+    return FeatureTable(frame, {**table.metadata, "grouped": bool(frame["group"].duplicated().any())})
 
 
 def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramStore | None = None) -> Material:
