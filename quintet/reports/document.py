@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -106,12 +107,24 @@ def render(context: Mapping[str, Any]) -> str:
 
     folder = files("quintet.reports") / "templates"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "interval": interval, "slug": drawings.slug}
+    environment.filters |= {"breakable": breakable, "number": number, "interval": interval, "slug": drawings.slug}
     environment.globals |= {"count": count, "marker": marker}
     template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
     css = (folder / "report.css").read_text(encoding="utf-8")
     css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
     return template.render(**context, css=css, js=(folder / "report.js").read_text(encoding="utf-8"))
+
+
+def breakable(name: str) -> Any:
+    """A column's or a clip's name that may break after a dot, an underscore or a slash, as safe HTML.
+
+    Example:
+        >>> str(breakable("a_b<c>"))
+        'a_<wbr>b&lt;c&gt;'
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._/])", r"\1<wbr>", str(escape(name))))
 
 
 def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
@@ -151,7 +164,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "run": run,
         "stamp": stamp(run),
         "opening": opening(run, _main_confusions(counts), why.game.shares if why.game else None),
-        "panel_columns": min((5, 4, 3), key=lambda c: (-columns % c, -c)) if columns > 3 else 4,
+        "panel_columns": min((6, 5, 4), key=lambda c: (-columns % c, -c)) if columns > 3 else 4,
         "confusions": _confusion_list(counts),
         "trust": _trust(run),
         "score_keys": keys,

@@ -254,10 +254,11 @@ def lost_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawin
     sure = [str(player) for player in indexed.index[low > 0]]
     alt = f"Fall of macro AUC when shuffled: {', '.join(f'{p} {v:.3f}' for p, v in indexed['fall'].head(5).items())}."
     said = f"Above zero beyond doubt: {', '.join(sure)}." if sure else "No interval excludes zero."
+    alike = "; columns that say nearly the same (rank correlation 0.9 and above) are therefore shuffled together" if corrected else ""
     level = f", widened for {len(table)} comparisons" if corrected else ""
     caption = (
         f"How much macro AUC {display(run.best, run)} loses on held-out clips when this is shuffled among them, with 95 % intervals by "
-        f"{unit(run)}{level}. {said} What others also tell is not missed: correlated columns look small one by one."
+        f"{unit(run)}{level}. {said} What others also tell is not missed{alike}."
     )
     return Drawing(name, to_svg(figure, name, alt), caption, table, title)
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import defined_mean
@@ -57,6 +59,42 @@ def permutation_importance(
         rows.append((name, falls[0], *ends))
     table = pd.DataFrame(rows, columns=["player", "fall", "low", "high", "low_corrected", "high_corrected"])
     return table.sort_values("fall", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def correlated_groups(values: pd.DataFrame, columns: Sequence[str], *, threshold: float = 0.9) -> dict[str, list[str]]:
+    """The given columns, each with all columns that say nearly the same, to be shuffled together.
+
+    Two columns belong together where their rank correlation is at least `threshold` in size, directly or through others (single linkage).
+
+    Args:
+        values: (n, d) training rows, so that held-out clips have no say in the groups.
+        columns: those of interest, most important first; one that falls into an earlier one's group is not listed again.
+
+    Returns:
+        Name → columns: `a` for a column of its own, `a + 2 alike` for one with two others.
+
+    Example:
+        >>> table = pd.DataFrame({"a": [1, 2, 3, 4], "b": [2, 4, 6, 9], "c": [1, -1, 1, -1]})
+        >>> correlated_groups(table, ["b", "a", "c"])
+        {'b + 1 alike': ['b', 'a'], 'c': ['c']}
+    """
+    ranks = values.rank().to_numpy(dtype=float)
+    ranks = np.where(np.isfinite(ranks), ranks, np.nanmean(ranks, axis=0))
+    centred = ranks - ranks.mean(axis=0)
+    size = np.sqrt((centred**2).sum(axis=0))
+    unit = centred / np.where(size > 0, size, 1.0)
+    _, component = connected_components(csr_array(np.abs(unit.T @ unit) >= threshold - 1e-12), directed=False)
+    names = np.asarray(values.columns.astype(str))
+    found: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    for column in columns:
+        own = int(component[values.columns.get_loc(column)])
+        if own in seen:
+            continue
+        seen.add(own)
+        alike = [str(name) for name in names[component == own] if name != column]
+        found[f"{column} + {len(alike)} alike" if alike else column] = [column, *alike]
+    return found
 
 
 def _macro_auc(truth: NDArray[np.bool_], probabilities: Array, weights: Array) -> Array:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from quintet.classifiers.storage import load_member
 from quintet.reports.importance import SPACES, additivity_residual, column_importance, explain, family_importance, outputs
+from quintet.reports.permutation import correlated_groups
 from quintet.reports.run import Run
 from quintet.reports.whole import TABLE_MEMBERS, GameWhy, assemble, draw, family_players, play, shuffle
 
@@ -89,7 +90,8 @@ def explain_run(run: Run, *, seed: int = 0) -> Why:
     if assembly is None:
         return why
     labelled = rows.loc[rows.index.intersection(pd.Index(run.held_out.clip_ids[run.held_out.scorable]), sort=False)]
-    columns = {str(name): [str(name)] for name in why.columns.index[:12]}
+    train = run.values.loc[run.values.index.intersection(pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False)]
+    columns = correlated_groups(train, [str(name) for name in why.columns.index[:16]])
     return replace(
         why,
         game=play(run, assembly, labelled, background, seed=seed),

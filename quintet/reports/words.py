@@ -193,6 +193,21 @@ def within(name: str, run: Run) -> str:
     return text[0].lower() + text[1:] if text[1:2].islower() and not text.startswith("XG") else text
 
 
+def identical_columns(values: pd.DataFrame) -> list[list[str]]:
+    """Groups of columns that hold the same value for every clip and are not constant.
+
+    Example:
+        >>> identical_columns(pd.DataFrame({"a": [1, 2], "b": [1, 2], "c": [2, 1], "d": [5, 5], "e": [5, 5]}))
+        [['a', 'b']]
+    """
+    groups: dict[bytes, list[str]] = {}
+    for name in values.columns:
+        column = values[name].to_numpy(dtype=float)
+        if len(column) and (column != column[0]).any():
+            groups.setdefault(column.tobytes(), []).append(str(name))
+    return [names for names in groups.values() if len(names) > 1]
+
+
 def limits(run: Run, calibration_gap: float | None) -> list[str]:
     """What one should not read into this report, as far as the numbers tell."""
     scores = run.scores.get(run.part, {}).get(run.best, {})
@@ -212,6 +227,10 @@ def limits(run: Run, calibration_gap: float | None) -> list[str]:
         found.append(
             f"{listed([display(name, run) for name in run.random_weights])} started from random weights, not from pretrained ones: "
             "do not compare with published figures of the pretrained network."
+        )
+    if twins := identical_columns(run.values):
+        found.append(
+            f"Some columns are identical: {listed([' = '.join(names) for names in twins[:3]])}. Their importance is divided among them by chance."
         )
     if calibration_gap is not None and calibration_gap > 0.1:
         found.append(f"Probabilities are off by {calibration_gap:.2f} on average: rank by them, but do not take them at face value.")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.classifiers.registry import make_member
-from quintet.reports.permutation import ensemble_predictor, permutation_importance
+from quintet.reports.permutation import correlated_groups, ensemble_predictor, permutation_importance
 
 
 def _problem(seed: int, *, planted: bool) -> tuple[Any, pd.DataFrame, np.ndarray]:
@@ -42,6 +42,21 @@ def test_with_shuffled_labels_no_corrected_interval_excludes_zero() -> None:
     for seed in range(4):
         table = _importance(*_problem(seed, planted=False))
         assert not ((table["low_corrected"] > 0) | (table["high_corrected"] < 0)).any()
+
+
+def test_twins_are_missed_together_though_not_apart() -> None:
+    rng = np.random.default_rng(4)
+    y = np.array(["a", "b"])[np.arange(400) % 2]
+    signal = rng.normal(size=400) + 1.5 * (y == "b")
+    X = pd.DataFrame({f"x.twin_{i}": signal + 0.02 * rng.normal(size=400) for i in range(4)} | {"x.other": rng.normal(size=400)})
+    groups = correlated_groups(X.iloc[:200], ["x.twin_2", "x.other", "x.twin_0"])
+    assert groups == {"x.twin_2 + 3 alike": ["x.twin_2", "x.twin_0", "x.twin_1", "x.twin_3"], "x.other": ["x.other"]}
+    member = make_member("logistic_regression").fit(X.iloc[:200], y[:200])
+    predict = ensemble_predictor({"m": member}, lambda stack: stack[0], X.iloc[200:], {}, "spectrogram")
+    truth = y[200:, None] == member.classes_
+    together = permutation_importance(predict, truth, np.arange(200), groups).set_index("player")["fall"]
+    apart = permutation_importance(predict, truth, np.arange(200), {c: [c] for c in X.columns}).set_index("player")["fall"]
+    assert together["x.twin_2 + 3 alike"] > 3 * apart["x.twin_2"]
 
 
 def test_a_family_is_shuffled_as_one_and_the_spectrogram_moves_the_networks_alone() -> None:
