@@ -239,6 +239,14 @@ def test_the_choice_never_sees_a_group_on_both_sides(monkeypatch):
         assert whole == some != [True] * 24
 
 
+def test_the_mean_is_kept_where_another_is_better_by_less_than_a_standard_error():
+    stack, y, groups, _ = corpus(noise=False, strengths=(1.5, 0.9), n_groups=40, seed=6)
+    found = compare_rules(stack, y, groups, rules=("mean", "weighted"), **settings_for(stack))
+    assert found.chosen == "mean"
+    gap, error = found.differences["mean"]
+    assert 0 < gap < error
+
+
 def test_the_choice_depends_on_neither_the_order_of_rules_nor_the_global_state():
     stack, y, groups, _ = corpus(n_groups=24)
     one, two = (compare_rules(stack, y, groups, rules=r, **settings_for(stack)) for r in (("mean", "greedy"), ("greedy", "mean")))

@@ -11,6 +11,7 @@ from scipy import stats
 from quintet.errors import DatasetError
 from quintet.evaluation import comparisons as module
 from quintet.evaluation.comparisons import delong, holm, mcnemar, paired_differences
+from quintet.evaluation.ranking import rank_scores
 from quintet.evaluation.scores import score
 
 CLASSES = ("a", "b", "c")
@@ -70,6 +71,18 @@ def test_delong_is_not_impressed_by_copies_in_one_group():
     copies = [np.repeat(x, 5) for x in (positive, first, second)]
     assert delong(*copies, np.repeat(groups, 5)).standard_error == pytest.approx(once.standard_error, rel=1e-12)
     assert delong(*copies).standard_error < once.standard_error / 2
+
+
+def test_delong_by_group_counts_what_positives_and_negatives_of_a_group_share():
+    """Groups that hold both kinds and shift all their scores alike: the error is that of a bootstrap over groups, which needs the mixed terms."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(100), 6)
+    positive = np.tile([True, True, True, False, False, False], 100)
+    shift = rng.normal(size=100)[groups] * 2
+    first, second = shift + positive + rng.normal(size=600), rng.normal(size=600) + positive
+    drawn = rng.multinomial(100, np.full(100, 0.01), size=2000)[:, groups].astype(float)
+    areas = [rank_scores(positive, scores, drawn).auc for scores in (first, second)]
+    assert delong(positive, first, second, groups).standard_error == pytest.approx((areas[0] - areas[1]).std(), rel=0.08)
 
 
 def test_delong_of_equal_scores_and_of_too_few():
