@@ -222,6 +222,7 @@ def predict(
     id_column: Annotated[str | None, typer.Option(help="The id column of a table from elsewhere.")] = None,
     format_: Annotated[str, typer.Option("--format", help="table, csv, json, parquet.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Answer with the set of classes that holds the true one so surely: 0.9.")] = None,
     segment: Annotated[float | None, typer.Option(min=0, help="Cut long files into segments of this many seconds; 0: never.")] = None,
     jobs: Jobs = 1,
     quiet: Quiet = False,
@@ -239,16 +240,34 @@ def predict(
     if table is not None:
         from quintet.features.table import read_feature_table
 
-        result = predict_table(model, read_feature_table(table, id_column=id_column))
+        result = predict_table(model, read_feature_table(table, id_column=id_column), confidence=confidence)
     else:
         with counting("Listening", quiet=quiet) as progress:
-            result = predict_files(model, files or [], segment_s=segment, n_jobs=_cores(jobs), progress=progress)
+            result = predict_files(model, files or [], segment_s=segment, confidence=confidence, n_jobs=_cores(jobs), progress=progress)
     _print_predictions(result, format_, output)
     for row in result.failures.itertuples():
         err.print(f"[red]✗[/] {row.file}: ", end="")
         err.print(str(row.reason), markup=False, soft_wrap=True)
     if len(result.failures):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: quintet explain model/ song.mp3 -o explanation/ && open explanation/index.html")
+def explain(
+    model: Annotated[Path, typer.Argument(help="A folder made by `quintet train`.")],
+    file: Annotated[Path, typer.Argument(help="One audio file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the page and its numbers.")],
+    segment: Annotated[float | None, typer.Option(min=0, help="Cut a long file into segments of this many seconds; 0: never.")] = None,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Say why one track got its verdict: over time, by column and family, on the spectrogram, and what it resembles."""
+    from quintet.console import err, out
+    from quintet.explanation import explain as explain_track
+
+    with _working("Listening and looking for reasons", err, quiet=quiet):
+        page = explain_track(model, file, output, segment_s=segment, n_jobs=_cores(jobs))
+    out.print(f"Explanation → {page}", soft_wrap=True)
 
 
 @app.command(epilog="Example: quintet run recipes/demo.toml -o demo-run")
@@ -496,6 +515,7 @@ def _print_ledger(summary: Any, err: Any) -> None:
 
 def _print_scores(result: Any, out: Any, score_table: Any) -> None:
     split = result.scores["split"]
+    verdict = result.scores["verdict"]
     for part, words in (("oof", "out of fold, training part"), ("test", "held-out test")):
         if part not in result.scores:
             continue
@@ -506,7 +526,14 @@ def _print_scores(result: Any, out: Any, score_table: Any) -> None:
         out.print(f"[bold]{title}[/]", soft_wrap=True)
         out.print(score_table(result.scores[part], chosen=result.rule))
         out.print()
-    out.print("» joins the members; ← answers in `quintet predict` (chosen on the training part).", style="dim", soft_wrap=True)
+    how = {"none": "as it is", "temperature": f"at temperature {verdict['calibration']['temperature']:.2f}", "isotonic": "by isotonic steps"}
+    text = f"» joins the members; ← answers in `quintet predict` (chosen on the training part), {how[verdict['calibration']['method']]}"
+    if "test" in verdict:
+        before, after = result.scores["test"][result.rule]["scores"], verdict["test"]["scores"]
+        pairs = (("log_loss", "log loss"), ("ece", "calibration error"))
+        shown = [f"{words} {before[key]['value']:.3f} → {after[key]['value']:.3f}" for key, words in pairs]
+        text += f": {', '.join(shown)} on the test"
+    out.print(text + ".", style="dim", soft_wrap=True)
 
 
 def _print_leak_gate(gate: Any, out: Any) -> None:
@@ -529,7 +556,7 @@ def _print_predictions(result: Any, format_: str, output: Path | None) -> None:
 
         from quintet.console import out, probability_table
 
-        rows = [{"file": r["file"], "probabilities": {c: r[f"probability.{c}"] for c in result.classes}} for r in frame.to_dict("records")]
+        rows = [{**r, "probabilities": {c: r[f"probability.{c}"] for c in result.classes}} for r in frame.to_dict("records")]
         table = probability_table(rows, result.classes)
         if output is None:
             out.print(table)

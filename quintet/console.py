@@ -188,8 +188,12 @@ def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str],
     table.add_column("file", no_wrap=True)
     for place in range(min(shown, len(classes))):
         table.add_column(("verdict", "second", "third")[place] if place < 3 else str(place + 1), no_wrap=True)
-    room = max(out.width - 20 * min(shown, len(classes)) - 2, 16)
+    with_sets = any("set" in row for row in rows)
+    if with_sets:
+        table.add_column("set", overflow="fold")
+    room = max(out.width - 20 * (min(shown, len(classes)) + with_sets) - 2, 16)
     for row in rows:
         ranked = sorted(classes, key=lambda c: -row["probabilities"][c])[:shown]
-        table.add_row(shortened(row["file"], room), *[f"{name} [dim]{row['probabilities'][name]:.2f}[/]" for name in ranked])
+        held = [row["set"].replace(";", ", ") or "[red]none of these[/]"] if with_sets else []
+        table.add_row(shortened(row["file"], room), *[f"{name} [dim]{row['probabilities'][name]:.2f}[/]" for name in ranked], *held)
     return table

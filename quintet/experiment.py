@@ -8,7 +8,7 @@ import importlib.metadata
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_
 from quintet.datasets.splits import Split, make_split
 from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of
 from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.conformal import coverage
 from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener
 from quintet.ensemble.predictions import Predictions
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
@@ -45,6 +46,9 @@ LIBRARIES = (
     "pandas",
     "pyarrow",
 )
+
+
+CONFIDENCES = (0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,7 @@ def _train(material: Material, folder: ModelFolder, settings: TrainSettings, lis
         members = ensemble.member_probabilities(**material.inputs(test_rows))
         parts["test"] = (test_rows, {**members, **{rule: ensemble.fuse(members, rule) for rule in settings.rules}})
     scores = _judge(material, folder, settings, parts)
+    scores["verdict"] = _judge_verdict(material, folder, settings, ensemble, parts)
     if settings.protocols:
         from quintet.leak_gate import leak_gate  # it builds on this module
 
@@ -231,30 +236,42 @@ def _judge(material: Material, folder: ModelFolder, settings: TrainSettings, par
         }
     }
     for part, (rows, probabilities) in parts.items():
-        scores[part] = {}
-        for name, values in probabilities.items():
-            predictions = Predictions(
-                clip_ids=material.ids[rows],
-                classes=tuple(material.classes),
-                probabilities=values,
-                labels=material.labels[rows],
-                groups=material.groups[rows],
-                multilabel=material.multilabel,
-            )
-            target = folder.path / "predictions" / part / f"{name}.parquet"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            predictions.write(target)
-            judged = score(
-                material.target(rows),
-                values,
-                material.classes,
-                material.groups[rows],
-                seed=settings.seed,
-                n_resamples=settings.resamples,
-                multilabel=material.multilabel,
-            )
-            scores[part][name] = judged.to_json()
+        folder_of_part = folder.path / "predictions" / part
+        scores[part] = {name: _scored(material, settings, rows, p, folder_of_part / f"{name}.parquet") for name, p in probabilities.items()}
     return scores
+
+
+def _scored(material: Material, settings: TrainSettings, rows: Any, values: Any, target: Path) -> dict[str, Any]:
+    """The scores of these probabilities, which are kept at `target`."""
+    classes = tuple(material.classes)
+    known = {"labels": material.labels[rows], "groups": material.groups[rows], "multilabel": material.multilabel}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Predictions(clip_ids=material.ids[rows], classes=classes, probabilities=values, **known).write(target)
+    options: dict[str, Any] = {"seed": settings.seed, "n_resamples": settings.resamples, "multilabel": material.multilabel}
+    return score(material.target(rows), values, classes, material.groups[rows], **options).to_json()
+
+
+def _judge_verdict(material: Material, folder: ModelFolder, settings: TrainSettings, ensemble: EnsembleClassifier, parts: Any) -> dict[str, Any]:
+    """What `predict` would have said: the chosen rule, calibrated, and the coverage of its prediction sets."""
+    said = {"oof": ensemble.oof_verdict_}
+    if "test" in parts:
+        said["test"] = ensemble.verdict(parts["test"][1])
+    judged: dict[str, Any] = {"rule": ensemble.rule_, "calibration": ensemble.calibration_.to_json(), "sets": {}}
+    for part, values in said.items():
+        rows = parts[part][0]
+        judged[part] = _scored(material, settings, rows, values, folder.path / "verdict" / f"{part}.parquet")
+        if ensemble.conformal_ is not None and part == "test":  # on the out-of-fold part it was calibrated: no news there
+            for confidence in CONFIDENCES:
+                sets = ensemble.conformal_.sets(values, confidence)
+                found = coverage(sets, material.labels[rows], material.groups[rows], classes=ensemble.class_names_, confidence=confidence)
+                judged["sets"][str(confidence)] = _without_nan(asdict(found))
+    return judged
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    return None if isinstance(content, float) and np.isnan(content) else content
 
 
 def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, scores: dict[str, Any]) -> None:
@@ -275,6 +292,8 @@ def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClas
             "rules": {rule: fusion.to_json() for rule, fusion in ensemble.fusions_.items()},
         },
     )
+    sets = None if ensemble.conformal_ is None else ensemble.conformal_.to_json()
+    folder.write_json("trust.json", {"calibration": ensemble.calibration_.to_json(), "conformal": sets})
     folder.write_json("scores.json", scores)
     store = material.spectrograms
     folder.seal(

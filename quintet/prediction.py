@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.ensemble.bundle import load_model
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.errors import AlignmentError, ArtefactError, DatasetError
+from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.features.extraction import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
@@ -33,7 +33,9 @@ class PredictionResult:
     """One row per file.
 
     Attributes:
-        frame: columns `file`, `verdict`, `confidence` (the verdict's probability), `segments`, then `probability.<class>`.
+        frame: columns `file`, `verdict`, `confidence` (the verdict's probability), `segments`, then `probability.<class>`; where a
+            confidence was asked for also `set` (the classes that cannot be excluded, joined by `;`; empty: none of these) and `out_of_class`
+            in [0, 1), near 1 where no known class fits.
         segments: one row per segment: `file`, `start`, `end`, `probability.<class>`.
         failures: `file`, `stage`, `reason` of the files that could not be read.
         classes: the class names.
@@ -50,6 +52,7 @@ def predict_files(
     files: Sequence[str | Path],
     *,
     segment_s: float | None = None,
+    confidence: float | None = None,
     n_jobs: int = 1,
     progress: Callable[..., None] | None = None,
 ) -> PredictionResult:
@@ -60,6 +63,8 @@ def predict_files(
         files: paths of files, folders (searched for audio) and globs.
         segment_s: files more than 1.5 times this long are cut into segments of this many seconds, whose probabilities
             are averaged. Default: the typical length of the training clips; 0 takes every file whole.
+        confidence: answer also with the set of classes that holds the true one with this probability, for clips drawn like those of the
+            training and no longer than a segment; possibly empty: none of these.
         n_jobs: worker processes.
         progress: called as extraction proceeds.
 
@@ -78,10 +83,12 @@ def predict_files(
         table = read_feature_table(target)
         store = SpectrogramStore(spectrograms) if spectrograms is not None and len(table.meta) else None
         probabilities = _probabilities(ensemble, table, store)
-    return _pooled(ensemble, table, probabilities)
+    return _with_sets(ensemble, _pooled(ensemble, table, probabilities), confidence)
 
 
-def predict_table(model: str | Path | EnsembleClassifier, table: FeatureTable, *, spectrograms: SpectrogramStore | None = None) -> PredictionResult:
+def predict_table(
+    model: str | Path | EnsembleClassifier, table: FeatureTable, *, spectrograms: SpectrogramStore | None = None, confidence: float | None = None
+) -> PredictionResult:
     """Class probabilities for the rows of a feature table, which must have the columns that the model was trained on.
 
     Raises:
@@ -94,7 +101,7 @@ def predict_table(model: str | Path | EnsembleClassifier, table: FeatureTable, *
             f"A table must be made with the parameters of the model ({wanted}). Received {table.parameter_hash}"
             f"{_differences(ensemble, table.metadata.get('parameters'))}: extract it again."
         )
-    return _pooled(ensemble, table, _probabilities(ensemble, table, spectrograms))
+    return _with_sets(ensemble, _pooled(ensemble, table, _probabilities(ensemble, table, spectrograms)), confidence)
 
 
 def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
@@ -197,6 +204,21 @@ def _pooled(ensemble: EnsembleClassifier, table: FeatureTable, probabilities: np
     failures = table.failures
     lost = pd.DataFrame({"file": failures["id"], "stage": failures["stage"], "reason": failures["reason"]}).reset_index(drop=True)
     return PredictionResult(frame, segments, lost, classes)
+
+
+def _with_sets(ensemble: EnsembleClassifier, result: PredictionResult, confidence: float | None) -> PredictionResult:
+    if confidence is None:
+        return result
+    if ensemble.conformal_ is None:
+        raise ConfigError(
+            "Prediction sets are calibrated for models with one label per clip. This model predicts label sets: leave --confidence out."
+        )
+    values = result.frame[[f"probability.{c}" for c in result.classes]].to_numpy(np.float64)
+    inside = ensemble.conformal_.sets(values, confidence)
+    frame = result.frame.copy()
+    frame.insert(4, "set", [";".join(c for c, held in zip(result.classes, row, strict=True) if held) for row in inside])
+    frame.insert(5, "out_of_class", ensemble.conformal_.out_of_class(values))
+    return replace(result, frame=frame)
 
 
 def _differences(ensemble: EnsembleClassifier, received: Any) -> str:

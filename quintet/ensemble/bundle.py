@@ -18,15 +18,27 @@ import numpy as np
 import pandas as pd
 
 from quintet.classifiers.storage import load_member, save_member
+from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.conformal import Conformal
 from quintet.ensemble.crossfit import FoldResult
 from quintet.ensemble.fusion import Fusion
 from quintet.errors import ArtefactError
 
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
-OUR_FOLDERS = ("work", "members", "history", "predictions")
-OUR_FILES = (BUNDLE, "config.json", "environment.json", "split.parquet", "failures.parquet", "features.parquet", "fusion.json", "scores.json")
+OUR_FOLDERS = ("work", "members", "history", "predictions", "verdict")
+OUR_FILES = (
+    BUNDLE,
+    "config.json",
+    "environment.json",
+    "split.parquet",
+    "failures.parquet",
+    "features.parquet",
+    "fusion.json",
+    "trust.json",
+    "scores.json",
+)
 
 
 def digest_of(path: Path) -> str:
@@ -210,5 +222,8 @@ def load_model(path: str | Path) -> EnsembleClassifier:
     ensemble.members_ = {name: load_member(folder.path / "members" / name) for name in bundle["members"]}
     ensemble.fusions_ = {rule: Fusion.from_json(content) for rule, content in fusion["rules"].items()}
     ensemble.rule_ = bundle["rule"]
+    trust = folder.read_json("trust.json")
+    ensemble.calibration_ = Calibration.from_json(trust["calibration"])
+    ensemble.conformal_ = None if trust["conformal"] is None else Conformal.from_json(trust["conformal"])
     ensemble.bundle_ = bundle
     return ensemble

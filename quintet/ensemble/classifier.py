@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from quintet.classifiers.registry import model
 from quintet.datasets.splits import grouped_folds
+from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_calibration
+from quintet.ensemble.conformal import Conformal, fit_conformal
 from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities
 from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion
 from quintet.errors import ConfigError
@@ -44,6 +46,10 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rule_: the rule in use; `comparison_`: how the rules did on held-out groups of the training rows.
         oof_: member or rule name → `(n, k)` out-of-fold probabilities. A rule's weights for a fold are learnt on the others.
         folds_: member → one `FoldResult` per fold.
+        calibration_: what makes the chosen rule's probabilities trustworthy, learnt on its out-of-fold predictions (a temperature, isotonic
+            steps where data allow, or nothing where neither helps); `predict_proba` applies it.
+        conformal_: prediction sets, calibrated on the same; None for label sets.
+        oof_verdict_: `(n, k)` what `predict_proba` would have said out of fold.
 
     Raises:
         ConfigError: if no member is given, a name is unknown, or a spectrogram member has no spectrograms.
@@ -107,6 +113,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds = folds if folds is not None else grouped_folds(target, group_array.tolist(), n_splits=self.n_splits, seed=self.seed)
         self._fit_members(inputs, target, group_array, folds, cache, listener)
         self._fit_fusions(target, group_array, folds)
+        self._fit_trust(target, group_array)
         return self
 
     def _target(self, y: ArrayLike, classes: Sequence[str] | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -150,6 +157,14 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.comparison_ = compare_rules(stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), folds=folds, **common)
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
 
+    def _fit_trust(self, y: NDArray[Any], groups: NDArray[Any]) -> None:
+        """Calibration and prediction sets of the verdict, both from out-of-fold predictions and by group."""
+        raw, names = self.oof_[self.rule_], self.class_names_
+        self.calibration_: Calibration = fit_calibration(raw, y, groups, classes=names, seed=self.seed)
+        method = self.calibration_.method
+        self.oof_verdict_ = cross_calibrated(raw, y, groups, classes=names, method=method, seed=self.seed)
+        self.conformal_: Conformal | None = None if y.ndim == 2 else fit_conformal(self.oof_verdict_, y, groups, classes=names)
+
     def member_probabilities(self, X: Any = None, spectrograms: Any = None) -> dict[str, NDArray[np.float64]]:
         """Member name → `(n, k)` probabilities."""
         check_is_fitted(self, "members_")
@@ -172,8 +187,12 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.fusions_[rule or self.rule_].apply(np.stack([members[name] for name in self.members_]))
 
     def predict_proba(self, X: Any = None, spectrograms: Any = None) -> NDArray[np.float64]:
-        """Fused probabilities, shape `(n, k)`, columns in the order of `classes_`."""
-        return self.fuse(self.member_probabilities(X, spectrograms))
+        """Fused and calibrated probabilities, shape `(n, k)`, columns in the order of `classes_`."""
+        return self.verdict(self.member_probabilities(X, spectrograms))
+
+    def verdict(self, members: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The members' probabilities joined by the chosen rule, and calibrated."""
+        return np.asarray(self.calibration_.apply(self.fuse(members)))
 
     def predict(self, X: Any = None, spectrograms: Any = None) -> NDArray[Any]:
         """The most probable class per row, shape `(n,)`; for label sets a 0/1 array `(n, k)` of tags at 0.5 or more."""

@@ -226,3 +226,65 @@ def test_mistakes_are_answered_with_a_sentence(arguments: list[str], message: st
 def test_usage_faults_exit_with_two(run: Path) -> None:
     assert CliRunner().invoke(app, ["predict", str(run / "model")]).exit_code == 2
     assert CliRunner().invoke(app, ["predict", str(run / "model"), "x.wav", "--format", "xml"]).exit_code == 2
+
+
+def test_sets_hold_more_where_more_certainty_is_asked(run: Path, music: Path) -> None:
+    files = sorted((music / "tuba").glob("artist*.wav"))
+    sets = {c: quintet.predict(run / "model", files, confidence=c).frame["set"].str.split(";") for c in (0.5, 0.9)}
+    assert all(set(small) - {""} <= set(large) for small, large in zip(sets[0.5], sets[0.9], strict=True))
+    answered = quintet.predict(run / "model", files, confidence=0.9).frame
+    assert ((answered["set"] == "") == (answered["out_of_class"] >= 0.9)).all()
+
+
+def test_members_files_fuse_to_the_ensembles_own_mean(run: Path, tmp_path: Path) -> None:
+    parts = run / "model" / "predictions" / "test"
+    files = [parts / f"{name}.parquet" for name in ("logistic_regression", "random_forest", "xgboost", "svm")]
+    call("fuse", *files, "-o", tmp_path / "fused.parquet", "--rule", "mean")
+    ours, theirs = quintet.read_predictions(tmp_path / "fused.parquet"), quintet.read_predictions(parts / "mean.parquet")
+    assert np.allclose(ours.take(theirs.clip_ids).probabilities, theirs.probabilities, atol=1e-12)
+    found = json.loads(call("evaluate", tmp_path / "fused.parquet", "--json", "--resamples", "50").stdout)
+    saved = json.loads((run / "model" / "scores.json").read_text())["test"]["mean"]
+    assert found["n"] == saved["n"]
+    for name in ("accuracy", "macro_f1", "macro_auc", "micro_auc", "log_loss", "ece"):
+        assert found["scores"][name]["value"] == pytest.approx(saved["scores"][name]["value"], abs=1e-9)
+        assert set(found["scores"][name]) >= {"value", "low", "high"}
+
+
+def test_the_audit_finds_the_copy_and_its_groups_keep_it_together(music: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "music"
+    shutil.copytree(music, corpus)
+    shutil.copy(corpus / "flute" / "artist00_00.wav", corpus / "tuba" / "stray.wav")
+    found = json.loads(call("audit", corpus, "--json", "--quiet", "--groups-to", tmp_path / "groups.csv").stdout)
+    assert [{p["first"], p["second"]} for p in found["pairs"] if p["across_classes"]] == [{"flute/artist00_00.wav", "tuba/stray.wav"}]
+    groups = pd.read_csv(tmp_path / "groups.csv").set_index("id")["group"]
+    assert groups["flute/artist00_00.wav"] == groups["tuba/stray.wav"]
+    call("extract", corpus, "-o", tmp_path / "f.parquet", "--features", "bahuleyan2018")
+    call("train", tmp_path / "f.parquet", "-o", tmp_path / "model", "-m", "logistic_regression", "--groups", tmp_path / "groups.csv")
+    split = pd.read_parquet(tmp_path / "model" / "split.parquet").set_index("id")
+    assert split.loc["flute/artist00_00.wav", "part"] == split.loc["tuba/stray.wav", "part"]
+
+
+def test_the_leak_gate_sees_a_leak(tmp_path: Path) -> None:
+    """Columns that know the artist and nothing of the class: chance under `group`, far above it under `random`."""
+    rng = np.random.default_rng(1)
+    artists = np.arange(20)
+    mark = rng.normal(size=(20, 6)) * 4
+    rows = [(f"{a}_{i}.wav", f"class{a % 2}", f"artist{a}", *(mark[a] + rng.normal(size=6) * 0.3)) for a in artists for i in range(6)]
+    pd.DataFrame(rows, columns=["id", "label", "group", *"abcdef"]).to_csv(tmp_path / "t.csv", index=False)
+    members = ["-m", "random_forest", "--set", "random_forest.n_estimators=50", "--resamples", "100"]
+    call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "--protocols", "random,group", *members)
+    gate = json.loads((tmp_path / "model" / "scores.json").read_text())["leak_gate"]
+    gap = next(g for g in gate["gaps"] if g["member"] == "random_forest" and g["score"] == "accuracy")
+    assert gap["value"] > 0.2
+    assert gap["low"] > 0
+
+
+def test_a_leaking_split_is_refused(tmp_path: Path) -> None:
+    rows = [(f"{i}.wav", "ab"[i % 2], f"artist{i // 4}", "test" if i % 4 == 0 else "train", i * 0.1) for i in range(24)]
+    lists = []
+    for part in ("train", "test"):
+        pd.DataFrame([(r[0],) for r in rows if r[3] == part], columns=["id"]).to_csv(tmp_path / f"{part}.csv", index=False)
+        lists += ["--split-file", f"{part}={tmp_path / part}.csv"]
+    pd.DataFrame([r[:3] + r[4:] for r in rows], columns=["id", "label", "group", "x"]).to_csv(tmp_path / "t.csv", index=False)
+    result = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "-m", "logistic_regression", *lists, code=1)
+    assert "No group may stand on both sides" in str(result.exception)
