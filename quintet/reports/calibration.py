@@ -49,7 +49,7 @@ def calibration_figure(points: pd.DataFrame, confidence: NDArray[np.floating]) -
     figure = new_figure(330)
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.plot([0, 1], [0, 1], color=colour("faint"), linewidth=1.2, linestyle=(0, (3, 2)))
-    axes.text(0.3, 0.36, "perfect", color=colour("muted"), fontsize=10, ha="right")
+    axes.text(0.14, 0.07, "perfect", color=colour("muted"), fontsize=10)
     axes.vlines(points["confidence"], points["low"], points["high"], color=colour("accent"), linewidth=2.4, alpha=0.4)
     axes.plot(points["confidence"], points["correct"], "o-", color=colour("accent"), linewidth=1.4, markersize=6.5)
     axes.set(ylabel="share correct", ylim=(-0.02, 1.04))

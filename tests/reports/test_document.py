@@ -20,7 +20,7 @@ from quintet.reports.document import write_report
 from quintet.reports.run import read_run
 from quintet.reports.words import stamp
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 
 
 class Outline(HTMLParser):
