@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ def _uncrowded_blocks(
     keep = np.repeat((sizes > 1) & (sizes <= CROWD), sizes)
     marks, frames, owner = marks[keep], frames[keep], owner[keep]
     edges = np.unique(np.searchsorted(marks, marks[::BLOCK_MARKS]))
-    for begin, end in zip(edges, np.append(edges[1:], len(marks)), strict=True):
+    for begin, end in pairwise([*edges.tolist(), len(marks)]):
         yield marks[begin:end], frames[begin:end], owner[begin:end]
 
 

@@ -50,8 +50,8 @@ class Fingerprint(NamedTuple):
 def fingerprint(clip: Clip) -> Fingerprint:
     """The marks of a clip.
 
-    Gain moves none of them, trimming only removes those of the part that is gone (and shifts the others), and re-encoding loses a share.
-    Of a long recording only the marks below a fixed threshold are kept, so that a copy or an excerpt keeps the same ones.
+    Gain moves none of them that stands clear of -100 dBFS; trimming only removes those of the part that is gone, and shifts the others; re-encoding
+    loses a share. Of a long recording only the marks below a fixed threshold are kept, so that a copy or an excerpt keeps the same ones.
 
     Args:
         clip: at 8000 Hz.

@@ -30,7 +30,7 @@ HIGH_AUC = 0.65  # warn where even the lower end of the interval lies above
 LEVEL = 0.95
 RESAMPLES = 400
 MANY_CLIPS = 20_000  # from here on the interval comes from the spread of blocks
-TREES = 100
+TREES = 60
 LEAF = 3
 SHORTCUT_COLUMNS = ("signal", "auc", "low", "high", "warning")
 
@@ -56,6 +56,8 @@ def shortcut_audit(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *,
     Raises:
         DatasetError: if fewer than two classes lie in two groups each: then nothing can be predicted for a group that was not seen.
     """
+    if not len(labels):
+        raise DatasetError("At least two classes must lie in two groups each, for shortcuts to be measured. Received no labels.")
     matrix, classes = label_indicator(labels)
     counted = pd.DataFrame(matrix, index=labels.index).groupby(groups.to_numpy()).max().sum(axis=0).to_numpy()
     usable = np.flatnonzero((counted >= 2) & (matrix.mean(axis=0) < 1))

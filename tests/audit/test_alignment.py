@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from quintet.audio.clip import Clip
+from quintet.audio.resample import resample
+from quintet.audit.alignment import NOWHERE, align
+
+RATE = 8000
+
+
+def clip(samples: NDArray[np.floating]) -> Clip:
+    return Clip(samples, RATE)
+
+
+@pytest.fixture
+def noise() -> NDArray[np.float64]:
+    return 0.1 * np.random.default_rng(0).normal(size=3 * RATE)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 777, 4000])
+def test_the_shift_is_what_was_cut(noise: NDArray[np.float64], cut: int) -> None:
+    found = align(clip(noise), clip(-0.3 * -noise[cut:]), near_s=cut / RATE + 0.02)
+    assert found.shift_s == cut / RATE
+    assert found.overlap_s == (3 * RATE - cut) / RATE
+    assert found.agreement == pytest.approx(1.0, abs=1e-9)
+
+
+def test_it_is_the_same_from_either_side(noise: NDArray[np.float64]) -> None:
+    a, b = clip(noise), clip(noise[800:] + 0.02 * np.random.default_rng(1).normal(size=3 * RATE - 800))
+    there, back = align(a, b, near_s=0.1), align(b, a, near_s=-0.1)
+    assert there.shift_s == -back.shift_s
+    assert there.agreement == pytest.approx(back.agreement, abs=1e-6)
+
+
+def test_added_noise_lowers_it_as_it_should(noise: NDArray[np.float64]) -> None:
+    other = 0.1 * np.random.default_rng(1).normal(size=len(noise))
+    found = align(clip(noise), clip(noise + other), near_s=0.0)  # r = 1 / sqrt(2)
+    assert found.agreement == pytest.approx(np.sqrt(0.5), abs=0.03)
+    assert abs(align(clip(noise), clip(other), near_s=0.0).agreement) < 0.1
+
+
+def test_half_a_sample_does_not_matter(noise: NDArray[np.float64]) -> None:
+    fine = resample(noise, orig_sr=RATE, target_sr=6 * RATE)
+    copy = resample(fine[4803:], orig_sr=6 * RATE, target_sr=RATE)
+    assert align(clip(noise), clip(copy), near_s=0.1).agreement > 0.95
+
+
+def test_a_clipped_copy_still_agrees() -> None:
+    t = np.arange(2 * RATE) / RATE
+    drum = 0.9 * np.sin(2 * np.pi * 50 * t) * np.exp(-4 * t)
+    assert align(clip(drum), clip(np.clip(2 * drum, -1, 1)), near_s=0.0).agreement > 0.95
+
+
+def test_drums_of_one_machine_differ_in_what_is_faint() -> None:
+    t = np.arange(RATE) / RATE
+    body = 0.9 * np.sin(2 * np.pi * 50 * t) * np.exp(-8 * t)
+    rng = np.random.default_rng(0)
+    one, two = (body + 0.02 * rng.normal(size=RATE) * np.exp(-8 * t) for _ in range(2))
+    assert np.corrcoef(one, two)[0, 1] > 0.99
+    assert align(clip(one), clip(two), near_s=0.0).agreement < 0.6
+
+
+def test_too_little_overlap_is_nowhere(noise: NDArray[np.float64]) -> None:
+    assert align(clip(noise[: 2 * RATE]), clip(noise), near_s=1.5) == NOWHERE
+    assert align(clip(noise), clip(np.zeros(3 * RATE)), near_s=0.0) == NOWHERE

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from quintet.audit import AuditReport, audit, write_groups
+from quintet.features.extraction import Progress
+from quintet.features.foreign import Roles, foreign_table
+from quintet.features.table import read_feature_table
+
+RATE = 44100
+GTZAN = Path(__file__).parents[2] / "../shared/data/gtzan97/gtzan97.csv"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory, sounds: dict[str, NDArray[np.float64]]) -> Path:
+    """Two classes; a flac under the other label, an mp3, a clip that is silent and one that is no audio."""
+    root = tmp_path_factory.mktemp("corpus")
+    for label in ("tunes", "drums"):
+        (root / label).mkdir()
+    rounded = {name: np.round(32767 * samples).astype(np.int16) for name, samples in sounds.items()}
+    for name, samples in rounded.items():
+        soundfile.write(root / ("tunes" if "melody" in name else "drums") / f"{name}.wav", samples, RATE)
+    soundfile.write(root / "drums" / "stray.flac", rounded["melody0"], RATE)
+    soundfile.write(root / "tunes" / "copy.mp3", 0.5 * sounds["melody1"], RATE)
+    soundfile.write(root / "drums" / "hushed.wav", np.append(rounded["kick0"], np.zeros(20 * RATE, np.int16)), RATE)
+    soundfile.write(root / "tunes" / "silent.wav", np.zeros(RATE), RATE)
+    (root / "drums" / "broken.wav").write_text("not audio")
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(corpus: Path) -> AuditReport:
+    return audit(corpus)
+
+
+def test_copies_are_found_and_named(report: AuditReport) -> None:
+    found = {frozenset((r.first, r.second)): r.kind for r in report.pairs.itertuples()}
+    assert found == {
+        frozenset(("tunes/melody0.wav", "drums/stray.flac")): "same audio",
+        frozenset(("tunes/melody1.wav", "tunes/copy.mp3")): "same recording",
+        frozenset(("drums/kick0.wav", "drums/hushed.wav")): "same recording",
+    }
+    assert len(report.across_classes) == 1
+    assert any(w.startswith("A label is wrong somewhere") and "stray.flac" in w for w in report.warnings)
+
+
+def test_copies_share_a_group(report: AuditReport) -> None:
+    group = report.groups.set_index("id")["group"]
+    assert group["tunes/melody0.wav"] == group["drums/stray.flac"]
+    assert group["tunes/melody1.wav"] == group["tunes/copy.mp3"]
+    assert group.nunique() == len(group) - 3
+
+
+def test_what_cannot_be_used_is_listed(report: AuditReport) -> None:
+    assert sorted(report.problems["id"]) == ["drums/broken.wav", "tunes/silent.wav"]
+    assert not set(report.problems["id"]) & set(report.clips.index)
+    assert report.oddities[["id", "kind"]].to_numpy().tolist()[:1] == [["drums/hushed.wav", "silent"]]
+
+
+def noises(root: Path, *, gains: tuple[float, float] = (1.0, 1.0), rates: tuple[int, int] = (16000, 16000)) -> Path:
+    """Two classes of 20 half seconds of noise each, at random levels, with another gain or rate if wanted."""
+    rng = np.random.default_rng(0)
+    for label, gain, rate in zip(("one", "two"), gains, rates, strict=True):
+        (root / label).mkdir()
+        for k in range(20):
+            soundfile.write(root / label / f"{k}.wav", gain * 10 ** rng.uniform(-2, -1.5) * rng.normal(size=rate // 2), rate)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("planted", "named"), [({}, set()), ({"gains": (1.0, 8.0)}, {"loudness"}), ({"rates": (16000, 22050)}, {"sample rate", "bandwidth cut-off"})]
+)
+def test_only_what_was_planted_raises_the_warning(planted: dict[str, tuple[float, float]], named: set[str], tmp_path: Path) -> None:
+    found = audit(noises(tmp_path, **planted), fingerprints=False)  # type: ignore[arg-type]
+    warned = set(found.shortcuts["signal"][found.shortcuts["warning"]])
+    assert warned == (named | {"all together"} if named else set())
+    sentences = [w for w in found.warnings if w.startswith("Shortcut: ")]
+    assert len(sentences) == len(warned)
+    assert all(any(signal in w for w in sentences) for signal in warned)
+
+
+def test_the_report_is_plain_json_and_text(report: AuditReport) -> None:
+    told = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert told["n"] == 17
+    assert told["pairs"][0]["across_classes"] is True
+    assert sorted(told["groups"].values()) == sorted(told["groups"].values())
+    assert sum(len(ids) for ids in told["groups"].values()) == 6
+    text = "\n".join(report.lines())
+    for title in ("Classes", "Duplicates", "Clips that stand out", "Unusable", "AUC without any music", "Warnings"):
+        assert f"\n{title}" in text
+    assert "melody0.wav" in text
+
+
+def test_groups_are_written_as_a_table(report: AuditReport, tmp_path: Path) -> None:
+    write_groups(report, tmp_path / "new" / "groups.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "groups.csv"), report.groups, check_dtype=False)
+
+
+def test_without_fingerprints_only_equal_audio_is_found(corpus: Path) -> None:
+    told: list[Progress] = []
+    found = audit(corpus, fingerprints=False, progress=told.append)
+    assert found.pairs["kind"].tolist() == ["same audio"]
+    assert (told[-1].done, told[-1].total, told[-1].failed) == (19, 19, 2)
+
+
+@pytest.mark.slow
+def test_two_processes_find_the_same(corpus: Path, report: AuditReport) -> None:
+    assert audit(corpus, n_jobs=2).to_json() == report.to_json()
+
+
+def table(rows: NDArray[np.float64], **columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=[f"f{j}" for j in range(rows.shape[1])]).assign(**columns)
+
+
+def test_a_table_from_elsewhere_joins_its_groups() -> None:
+    rows = np.random.default_rng(0).normal(size=(6, 10))
+    rows[4] = rows[1]
+    frame = table(rows, id=list("abcdef"), label=list("xxyyyy"), group=["p", "p", "q", "q", "r", "r"])
+    found = audit(foreign_table(frame, Roles(), name="elsewhere"))
+    assert found.pairs[["first", "second", "kind", "across_classes"]].to_numpy().tolist() == [["b", "e", "same row", True]]
+    assert found.groups["group"].tolist() == ["p", "p", "q", "q", "p", "p"]
+    assert any(w.startswith("Duplicates that stand in different groups: 1") for w in found.warnings)
+    assert found.shortcuts.empty
+
+
+def test_a_table_with_a_failed_row_and_no_label() -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 10))
+    rows[2, 3] = np.nan
+    found = audit(foreign_table(table(rows, id=list("abcd")), Roles(), name="bare"))
+    assert found.problems["id"].tolist() == ["c"]
+    assert found.balance.empty
+    assert found.groups["id"].tolist() == ["a", "b", "d"]
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not GTZAN.exists(), reason="needs ../shared/data")
+def test_the_fourteen_pairs_of_gtzan() -> None:
+    found = audit(read_feature_table(GTZAN, id_column="file_name", label_from=r"^([^.]+)"))
+    assert len(found.pairs) == 14
+    assert found.across_classes[["first", "second"]].to_numpy().tolist() == [["metal.00058.wav", "rock.00016.wav"]]
+    assert found.groups["group"].nunique() == 999 - 14

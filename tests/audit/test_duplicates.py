@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from quintet.audio.resample import resample
+from quintet.audit.duplicates import joined_groups, same_digest, same_rows, same_sound
+from quintet.audit.listening import Place, listen_to_all
+
+VARIANTS = ("mp3", "ogg", "flac22", "up6", "down6", "begin", "end")
+
+
+def write_variant(folder: Path, name: str, samples: NDArray[np.float64], variant: str) -> Place:
+    """One copy of a recording as a file."""
+    cut = len(samples) // 10
+    gain = {"up6": 2.0, "down6": 0.5}.get(variant, 1.0)
+    part = {"begin": samples[cut:], "end": samples[:-cut]}.get(variant, np.clip(gain * samples, -1, 1))
+    rate = 22050 if variant == "flac22" else 44100
+    path = folder / f"{name}.{variant}.{variant if variant in ('mp3', 'ogg') else 'flac'}"
+    soundfile.write(path, resample(part, orig_sr=44100, target_sr=rate), rate)
+    return Place(path.name, str(path))
+
+
+def found_pairs(places: list[Place]) -> pd.DataFrame:
+    heard = listen_to_all(places, fingerprints=True)
+    assert [h.problem for h in heard] == [None] * len(places)
+    return same_sound(places, [h.fingerprint for h in heard if h.fingerprint is not None])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_copy_finds_its_original_and_no_other(variant: str, sounds: dict[str, NDArray[np.float64]], tmp_path: Path) -> None:
+    places = [write_variant(tmp_path, name, samples, kind) for name, samples in sounds.items() for kind in ("original", variant)]
+    pairs = found_pairs(places)
+    recordings = [(a.split(".")[0], b.split(".")[0]) for a, b in zip(pairs["first"], pairs["second"], strict=True)]
+    assert sorted(recordings) == sorted((name, name) for name in sounds)
+    expected = {"begin": 0.1}.get(variant, 0.0)
+    for (name, _), shift in zip(recordings, pairs["shift_s"], strict=True):
+        assert shift == pytest.approx(expected * len(sounds[name]) / 44100, abs=0.03)
+
+
+def test_equal_digests_pair_with_the_first() -> None:
+    pairs = same_digest(pd.Series({"a": "x", "b": "y", "c": "x", "d": "x", "e": None}))
+    assert pairs[["first", "second"]].to_numpy().tolist() == [["a", "c"], ["a", "d"]]
+
+
+def test_equal_rows_equal_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(60, 12)) * 10.0 ** rng.integers(-3, 4, 12)
+    values[:, 3] = 7.0  # does not vary
+    values[40] = values[3]
+    values[41] = values[3] + 1e-5 * values.std(axis=0)
+    values[42] = values[5] + np.eye(12)[0] * 1e-2 * values.std(axis=0)  # one column is off
+    table = pd.DataFrame(values, index=[f"t{k}" for k in range(60)])
+    close = [(i, j) for j in range(60) for i in range(j) if (np.abs(values[i] - values[j]) <= 2e-5 * values.std(axis=0)).all()]
+    assert close == [(3, 40), (3, 41), (40, 41)]
+    assert same_rows(table)[["first", "second"]].to_numpy().tolist() == [["t3", "t40"], ["t3", "t41"]]
+
+
+def test_equal_rows_of_few_numbers_prove_nothing() -> None:
+    table = pd.DataFrame(np.ones((4, 7)) * [[1], [1], [2], [3]], index=list("abcd"))
+    assert same_rows(table).empty
+    assert same_rows(pd.DataFrame(np.ones((4, 20)), index=list("abcd"))).empty
+
+
+def test_rows_that_meet_by_chance_in_one_direction_are_not_equal() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3, 10))
+    direction = np.random.default_rng(0).normal(size=10)
+    rows[1] = rows[0] + (lambda v: v - direction * (v @ direction) / (direction @ direction))(rng.normal(size=10))
+    assert same_rows(pd.DataFrame(rows, index=list("abc"))).empty
+
+
+def test_groups_are_connected_components() -> None:
+    ids = [f"t{k}" for k in range(8)]
+    pairs = pd.DataFrame({"first": ["t0", "t5", "t1"], "second": ["t5", "t1", "t7"]})
+    groups = joined_groups(ids, pairs)
+    assert groups.to_dict() == {**{k: k for k in ids}, "t5": "t0", "t1": "t0", "t7": "t0"}
+
+
+def test_known_groups_are_joined_through_duplicates() -> None:
+    known = {"a": "ann", "b": "ann", "c": "bob", "d": "bob", "e": "eve"}
+    pairs = pd.DataFrame({"first": ["b"], "second": ["c"]})
+    assert joined_groups(list("abcde"), pairs, known=known).tolist() == ["ann", "ann", "ann", "ann", "eve"]
+    assert joined_groups(list("abcde"), pairs[:0], known=known).to_dict() == known

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from quintet.audio.clip import Clip
+from quintet.audio.resample import resample
+from quintet.audit import fingerprints
+from quintet.audit.candidates import candidate_pairs
+from quintet.audit.fingerprints import HOP, RATE, Fingerprint, fingerprint
+from quintet.errors import ConfigError
+
+spec = importlib.util.spec_from_file_location("audit_sounds", Path(__file__).with_name("conftest.py"))
+assert spec is not None
+assert spec.loader is not None
+made = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(made)
+
+
+def printed(samples: NDArray[np.floating], *, rate: int = 44100) -> Fingerprint:
+    return fingerprint(Clip(resample(samples, orig_sr=rate, target_sr=RATE), RATE))
+
+
+def share(a: Fingerprint, b: Fingerprint) -> float:
+    return float(np.isin(a.marks, b.marks).mean())
+
+
+def test_gain_moves_no_mark_that_is_clear_of_the_floor(sounds: dict[str, NDArray[np.float64]]) -> None:
+    loud = 0.1 * np.random.default_rng(0).normal(size=3 * 44100)
+    assert share(printed(loud), printed(0.5 * loud)) > 0.95
+    assert min(share(printed(samples), printed(0.5 * samples)) for samples in sounds.values()) > 0.3
+
+
+def test_trimming_shifts_the_marks_by_what_was_cut() -> None:
+    whole = resample(made.melody(1), orig_sr=44100, target_sr=RATE)
+    found = candidate_pairs([fingerprint(Clip(whole, RATE)), fingerprint(Clip(whole[30 * HOP :], RATE))])
+    assert found.first.tolist() == [0]
+    assert found.shift[0] in (29, 30)
+
+
+def test_other_recordings_share_next_to_nothing(sounds: dict[str, NDArray[np.float64]]) -> None:
+    prints = [printed(sounds[f"melody{k}"]) for k in range(6)]
+    assert max(share(a, b) for i, a in enumerate(prints) for b in prints[:i]) < 0.1
+
+
+def test_a_drum_without_its_attack_is_known_by_its_decay(sounds: dict[str, NDArray[np.float64]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def shared(samples: NDArray[np.float64]) -> bool:
+        return len(candidate_pairs([printed(samples), printed(samples[round(0.12 * 44100) :])]).votes) == 1
+
+    drums = [sounds[f"kick{k}"] for k in range(4)]
+    assert all(shared(drum) for drum in drums)
+    monkeypatch.setattr(fingerprints, "SHORT_S", 0.0)
+    assert not all(shared(drum) for drum in drums)
+
+
+def test_an_excerpt_of_a_long_recording_keeps_the_same_marks() -> None:
+    samples = made.melody(7, seconds=90.0, rate=RATE)
+    whole, part = fingerprint(Clip(samples, RATE)), fingerprint(Clip(samples[50 * HOP * 10 : 50 * HOP * 10 + 20 * RATE], RATE))
+    assert len(whole.marks) < 1.2 * fingerprints.MAX_MARKS
+    found = candidate_pairs([whole, part])
+    assert abs(int(found.shift[0]) - 500) <= 1
+    assert found.votes[0] > 100
+
+
+def test_blocks_of_a_long_recording_have_one_clock() -> None:
+    samples = np.concatenate([np.zeros(70 * RATE), made.melody(3, seconds=8, rate=RATE)])
+    alone, late = fingerprint(Clip(samples[70 * RATE :], RATE)), fingerprint(Clip(samples, RATE))
+    found = candidate_pairs([alone, late])
+    assert abs(int(found.shift[0]) + 70 * RATE / HOP) <= 1
+
+
+def test_silence_has_no_marks() -> None:
+    assert len(fingerprint(Clip(np.zeros(RATE), RATE)).marks) == 0
+    assert len(fingerprint(Clip(np.zeros(10), RATE)).marks) == 0
+
+
+def test_another_rate_is_refused() -> None:
+    with pytest.raises(ConfigError, match="8000 Hz"):
+        fingerprint(Clip(np.zeros(16000), 16000))

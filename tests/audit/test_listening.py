@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from quintet.audio.clip import Clip
+from quintet.audio.resample import resample
+from quintet.audit.listening import Place, clipped_share, cutoff_hz, listen, listen_to_all, loudness_db, silence_share
+
+RATE = 44100
+NOISE = 0.1 * np.random.default_rng(0).normal(size=3 * RATE)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 32000])
+def test_what_came_from_a_lower_rate_breaks_off_there(rate: int) -> None:
+    passed = resample(resample(NOISE, orig_sr=RATE, target_sr=rate), orig_sr=rate, target_sr=RATE)
+    assert 0.9 * rate / 2 < cutoff_hz(Clip(passed, RATE)) < 1.1 * rate / 2
+
+
+def test_an_encoder_leaves_its_edge(tmp_path: Path) -> None:
+    path = tmp_path / "low.mp3"
+    soundfile.write(path, NOISE, RATE, bitrate_mode="CONSTANT", compression_level=0.9)
+    heard = listen(Place("low", str(path)), fingerprints=False)
+    assert 15000 < heard.facts["cutoff_hz"] < 19000
+
+
+def test_darkness_is_no_edge() -> None:
+    spectrum = np.fft.rfft(NOISE)
+    f = np.fft.rfftfreq(len(NOISE), 1 / RATE)
+    dark = np.fft.irfft(spectrum / (1 + (f / 300) ** 2))  # 12 dB an octave
+    assert cutoff_hz(Clip(dark, RATE)) == RATE / 2
+    tones = sum(np.sin(2 * np.pi * 700 * k * np.arange(RATE) / RATE) / k**2 for k in range(1, 8))
+    assert cutoff_hz(Clip(tones + 0.01 * NOISE[:RATE], RATE)) == RATE / 2
+
+
+def test_levels_in_closed_form() -> None:
+    assert loudness_db(Clip(np.full(1000, 0.1), 8000)) == pytest.approx(-20.0)
+    half = np.concatenate([0.5 * np.ones(8000), 1e-4 * np.ones(8000)])
+    assert silence_share(Clip(half, 8000)) == 0.5
+    sine = np.sin(2 * np.pi * 500 * np.arange(8000) / 8000 + 0.01)
+    assert clipped_share(Clip(0.99 * sine, 8000)) == 0.0
+    assert clipped_share(Clip(np.clip(2 * sine, -1, 1), 8000)) == pytest.approx(2 / 3, abs=0.1)  # |sin| > 1/2
+
+
+def test_what_cannot_be_read_has_a_problem(tmp_path: Path) -> None:
+    good, silent, text = tmp_path / "good.wav", tmp_path / "silent.wav", tmp_path / "text.wav"
+    soundfile.write(good, NOISE, RATE)
+    soundfile.write(silent, np.zeros(RATE), RATE)
+    text.write_text("no audio")
+    told: list[tuple[int, int, int]] = []
+    places = [Place(p.name, str(p)) for p in (good, silent, text)] + [Place("gone", str(tmp_path / "gone.wav"))]
+    found = listen_to_all(places, fingerprints=True, progress=lambda *numbers: told.append(numbers))
+    assert [h.problem is None for h in found] == [True, False, False, False]
+    assert "silent" in str(found[1].problem)
+    assert told == [(4, 1, 0), (4, 2, 1), (4, 3, 2), (4, 4, 3)]
+    assert found[0].facts["native_sample_rate"] == RATE
+    assert found[0].facts["native_channels"] == 1
+    assert found[0].facts["duration_s"] == 3.0
+
+
+def test_a_window_is_all_that_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.concatenate([NOISE, 0.1 * NOISE]), RATE)
+    loud, soft = (listen(Place(str(s), str(path), s, s + 3.0), fingerprints=False).facts for s in (0.0, 3.0))
+    assert loud["duration_s"] == 3.0
+    assert loud["loudness_db"] - soft["loudness_db"] == pytest.approx(20.0, abs=0.1)
