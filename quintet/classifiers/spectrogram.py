@@ -199,6 +199,10 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             raise DatasetError(f"There must be one label per spectrogram. Received {len(labels)} labels for {n_clips} spectrograms.")
         self.multilabel_ = labels.ndim == 2 and labels.shape[1] > 1
         if self.multilabel_:
+            if not np.isin(labels, (0, 1)).all():
+                raise DatasetError("An indicator matrix must hold 0 and 1 only. Received other values. Give labels (clips,) otherwise.")
+            if names is not None and len(names) != labels.shape[1]:
+                raise DatasetError(f"There must be one name per tag. Received {len(names)} names for {labels.shape[1]} columns.")
             self.classes_ = np.arange(labels.shape[1]) if names is None else np.array([str(name) for name in names])
             return labels.astype(np.float32)
         self.classes_, positions = np.unique(column_or_1d(labels), return_inverse=True)

@@ -4,6 +4,8 @@ import json
 import pickle
 import random
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -222,6 +224,10 @@ def test_data_that_cannot_be_are_refused(fitted):
         member.predict_proba([X[0], np.zeros((9, 20))])
     with pytest.raises(DatasetError, match="one label per spectrogram"):
         make_member("vgg_small", **SMALL).fit(X, y[:-1])
+    with pytest.raises(DatasetError, match="one name per tag"):
+        make_member("vgg_small", **SMALL).fit(X, np.eye(24, 3, dtype=int), classes=["only"])
+    with pytest.raises(DatasetError, match="0 and 1 only"):
+        make_member("vgg_small", **SMALL).fit(X, np.full((24, 3), 2))
     with pytest.raises(DatasetError, match="one class only"):
         make_member("vgg_small", **SMALL).fit(X, ["a"] * len(X))
 
@@ -235,6 +241,11 @@ def test_global_randomness_is_left_alone():
     member.predict_proba(X)
     assert random.getstate() == before[0]
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_importing_it_loads_no_keras():
+    code = "import sys, quintet.classifiers.spectrogram, quintet.classifiers.storage; print([m for m in ('keras', 'xgboost') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_the_device_is_said_in_words():
