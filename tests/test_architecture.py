@@ -20,7 +20,7 @@ LAYERS = (
     ("ensemble",),
     ("audit",),
     ("reports",),
-    ("recipe", "experiment", "leak_gate", "prediction", "runner", "workflow"),
+    ("recipe", "experiment", "leak_gate", "prediction", "explanation", "runner", "workflow"),
     ("console", "listing", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,215 @@
+"""One track as the ensemble heard it, and why: values of columns and families, and the regions of the spectrogram, for one class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.conformal import Conformal
+from quintet.features.parameters import LogMelParameters
+from quintet.reports.families import FamilyShapley, families_of, family_shapley
+from quintet.reports.importance import SPACES, additivity_residual, explain, family, outputs
+from quintet.reports.occlusion import N_BANDS, Occlusion, grad_cam, occlusion
+from quintet.reports.run import Run
+from quintet.reports.whole import TABLE_MEMBERS, draw
+
+Array = NDArray[np.float64]
+MAX_BACKGROUND, MAX_GAME_SEGMENTS, MAX_PROBED = 16, 24, 8
+"""Training clips that stand in for what is absent; segments that are explained; segments whose spectrogram is covered piece by piece."""
+TIMES = (4, 28)
+"""Stripes of time in which a segment is covered: at least, and over all segments together."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A track and what was said of it.
+
+    Args:
+        name, duration_s, native_sample_rate, native_channels: of the file. digests: of its segments, to recognise known recordings.
+        classes, multilabel: of the model.
+        starts, ends: (m,) seconds, of the segments whose mean is the verdict.
+        features: (m, columns). pictures: m log-mel spectrograms (n_mels, frames), dB, made with `log_mel`.
+        members: member → (m, K) probabilities. fused: (m, K).
+        curve: `start, end` and one column per class: the verdict over time; `fine`: whether these windows are shorter than the segments.
+        lost: `start, end, reason` of windows that could not be used.
+        conformal: the model's calibrated prediction sets, where it has them.
+    """
+
+    name: str
+    duration_s: float
+    native_sample_rate: int
+    native_channels: int
+    digests: tuple[str, ...]
+    classes: tuple[str, ...]
+    multilabel: bool
+    starts: tuple[float, ...]
+    ends: tuple[float, ...]
+    features: pd.DataFrame
+    pictures: tuple[NDArray[np.float32], ...]
+    log_mel: LogMelParameters
+    members: Mapping[str, Array]
+    fused: Array
+    curve: pd.DataFrame
+    fine: bool
+    lost: pd.DataFrame
+    conformal: Conformal | None = None
+
+    @property
+    def probabilities(self) -> Array:
+        """(K,): the verdict, the mean over segments."""
+        return np.asarray(self.fused.mean(axis=0))
+
+    @property
+    def order(self) -> list[int]:
+        """Classes, the most probable first."""
+        return [int(k) for k in np.argsort(-self.probabilities, kind="stable")]
+
+
+@dataclass(frozen=True)
+class Push:
+    """What each column did for every class in one member, mean over segments: `values` (columns × classes), in the member's own `space`."""
+
+    values: pd.DataFrame
+    base: pd.Series
+    space: str
+    residual: float
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where one network heard a class: per probed segment (`segments`, positions) what covering takes away, and Grad-CAM (None: no convolutions)."""
+
+    name: str
+    column: int
+    segments: tuple[int, ...]
+    occlusions: tuple[Occlusion, ...]
+    cams: tuple[Array, ...] | None
+
+    @property
+    def probability(self) -> float:
+        """That the network gives to the class, mean over the probed segments."""
+        return float(np.mean([found.probability for found in self.occlusions]))
+
+    @property
+    def bands(self) -> Array:
+        """(b,): what a stripe of bands adds, mean over segments."""
+        return np.asarray(np.mean([found.bands for found in self.occlusions], axis=0))
+
+
+@dataclass(frozen=True)
+class TrackWhy:
+    """Why the ensemble said so. `reasons`: member → why it could not be explained by columns."""
+
+    pushes: Mapping[str, Push]
+    reasons: Mapping[str, str]
+    game: FamilyShapley | None
+    looked: tuple[Looked, ...]
+    n_background: int
+    n_explained: int
+
+
+def why_of(heard: Heard, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0) -> TrackWhy:
+    """SHAP values of the table members, the family game of the fused verdict, and what the networks listened to, on one track.
+
+    Args:
+        heard: the track.
+        ensemble: the model of `run`.
+        run: its folder: training clips stand in for what is absent.
+        seed: draws these.
+    """
+    chosen = _evenly(len(heard.fused), MAX_GAME_SEGMENTS)
+    rows = heard.features.iloc[chosen]
+    background = draw(run.values.loc[training_ids(run), list(rows.columns)], MAX_BACKGROUND, np.random.default_rng(seed))
+    tables = {name: member for name, member in ensemble.members_.items() if name in TABLE_MEMBERS}
+    reasons = {name: "listens to the spectrogram, not to columns: see the maps" for name in ensemble.members_ if name not in TABLE_MEMBERS}
+    if heard.multilabel or not len(background):
+        told = "label sets: columns are explained for single labels only" if heard.multilabel else "the model has no training clips with it"
+        pushes, game = {}, None
+        reasons |= dict.fromkeys(tables, told)
+    else:
+        pushes = {name: push(member, rows, background) for name, member in tables.items() if name in SPACES}
+        game = _game(heard, ensemble, run, rows, background, chosen) if tables else None
+    networks = {name: member for name, member in ensemble.members_.items() if name not in TABLE_MEMBERS}
+    looked = tuple(look(heard, name, member, heard.order[0]) for name, member in networks.items())
+    return TrackWhy(pushes, reasons, game, looked, len(background), len(chosen))
+
+
+def push(member: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Push:
+    """The mean SHAP values of a table member over the segments of a track: they add up to its mean output."""
+    explanation = explain(member, rows, background)
+    names = explanation.output_names
+    values = pd.DataFrame(explanation.values.mean(axis=0), index=explanation.feature_names, columns=names)
+    base = pd.Series(explanation.base_values.mean(axis=0), index=names)
+    return Push(values, base, SPACES[member.member], additivity_residual(explanation, outputs(member, rows)))
+
+
+def look(heard: Heard, name: str, member: Any, k: int) -> Looked:
+    """Occlusion and Grad-CAM of one network for class `k` of the model."""
+    column = [str(c) for c in member.classes_].index(heard.classes[k])
+    probed = _evenly(len(heard.pictures), MAX_PROBED)
+    times = max(TIMES[0], TIMES[1] // len(probed))
+    fill = np.broadcast_to(np.asarray(member.mean_), (heard.log_mel.n_mels, 1))
+    covered = [occlusion(member.predict_proba, heard.pictures[i], column, n_bands=N_BANDS, n_times=times, fill=fill) for i in probed]
+    cams = [grad_cam(member, heard.pictures[i], column) for i in probed]
+    known = tuple(cam for cam in cams if cam is not None)
+    return Looked(name, k, tuple(probed), tuple(covered), known if len(known) == len(cams) else None)
+
+
+def training_ids(run: Run) -> list[str]:
+    """Ids of the clips that the members were fitted on, as far as their features are kept."""
+    train = run.split.loc[run.split["part"] == "train", "id"] if len(run.split) else pd.Series(dtype=str)
+    return [str(name) for name in run.values.index.intersection(pd.Index(train), sort=False)]
+
+
+def _game(
+    heard: Heard, ensemble: EnsembleClassifier, run: Run, rows: pd.DataFrame, background: pd.DataFrame, chosen: list[int]
+) -> FamilyShapley | None:
+    networks = {}
+    for name in ensemble.members_:
+        if name in TABLE_MEMBERS:
+            continue
+        if name not in run.oof:
+            return None
+        known = run.oof[name].take(list(background.index))
+        networks[name] = (heard.members[name][chosen], known.probabilities[:, [known.classes.index(c) for c in heard.classes]].astype(np.float64))
+    players = families_of([str(c) for c in rows.columns], family)
+
+    def fuse(stack: Array) -> Array:
+        return ensemble.verdict(dict(zip(ensemble.members_, stack, strict=True)))
+
+    return family_shapley(ensemble.members_, fuse, rows, background, players=players, networks=networks)
+
+
+def steps_for(game: FamilyShapley, k: int) -> pd.DataFrame:
+    """What each player adds to class `k`, mean over segments, largest size first: `player, value, low, high`.
+
+    The interval (± 1.96 standard errors) is what so few background clips leave open.
+    """
+    value = game.values[:, :, k].mean(axis=0)
+    against = game.by_background[:, :, :, k].mean(axis=0)
+    error = against.std(axis=1, ddof=1) / np.sqrt(against.shape[1]) if against.shape[1] > 1 else np.zeros(len(value))
+    table = pd.DataFrame({"player": game.players, "value": value, "low": value - 1.96 * error, "high": value + 1.96 * error})
+    return table.loc[table["value"].abs().sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
+
+
+def percentiles(rows: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
+    """For each column, the share of training clips with a smaller value than the track's mean, ties half; NaN where nothing is known."""
+    mean, known = rows.mean(axis=0), train[list(rows.columns)]
+    below = (known.lt(mean, axis=1).sum() + 0.5 * known.eq(mean, axis=1).sum()) / known.notna().sum().clip(lower=1)
+    return below.where(mean.notna() & known.notna().any())
+
+
+def _evenly(n: int, most: int) -> list[int]:
+    """At most `most` of `n` positions, evenly spread.
+
+    Example:
+        >>> _evenly(5, 8), _evenly(100, 3)
+        ([0, 1, 2, 3, 4], [0, 50, 99])
+    """
+    return list(range(n)) if n <= most else [int(i) for i in np.rint(np.linspace(0, n - 1, most))]

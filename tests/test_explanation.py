@@ -1,0 +1,263 @@
+"""`quintet explain` from end to end on synthesised sound: the page, its numbers, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+import quintet
+from quintet.cli import main
+from quintet.ensemble.bundle import load_model
+from quintet.errors import ArtefactError, AudioError, ConfigError
+from quintet.explanation import explain, listen, sound_of
+from quintet.prediction import predict_files
+from quintet.recipe import TrainSettings
+from quintet.reports.heard import why_of
+from quintet.reports.run import read_run
+
+RATE = 22050
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+def tone(frequency: float, seed: int, *, length_s: float = 1.5) -> np.ndarray:
+    """A tone with overtones in noise."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(length_s * RATE)) / RATE
+    wave = sum(np.sin(2 * np.pi * frequency * k * t + rng.uniform(0, 6)) / k for k in (1, 2, 3))
+    return (0.2 * wave + 0.02 * rng.normal(size=t.size)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of eight clips by four artists; a long file of two classes, a text and a silence."""
+    root = tmp_path_factory.mktemp("music")
+    for k, (label, base) in enumerate((("flute", 900.0), ("horn", 300.0), ("tuba", 90.0))):
+        (root / "data" / label).mkdir(parents=True)
+        for i in range(8):
+            soundfile.write(root / "data" / label / f"artist{k}{i // 2}_{i}.wav", tone(base * (1 + 0.03 * i), 100 * k + i), RATE)
+    soundfile.write(root / "long & <odd>.wav", np.concatenate([tone(940, 7, length_s=4.5), tone(95, 8, length_s=1.5)]), RATE)
+    soundfile.write(root / "silence.wav", np.zeros(RATE), RATE)
+    (root / "notes.mp3").write_text("this is not audio")
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(music: Path) -> Path:
+    """A small ensemble with a network, trained once for this module."""
+    table, folder = music / "features.parquet", music / "model"
+    parameters = quintet.FeatureParameters(feature_set="bahuleyan2018")
+    manifest = quintet.load_source(music / "data", group_by=r"/(artist\d+)_")
+    quintet.extract(manifest, table, parameters=parameters, spectrograms=music / "spectrograms", n_jobs=0)
+    network = {"epochs": 4, "patch_frames": 64, "settings": {"filters": 4, "blocks": 3}}
+    settings = TrainSettings(
+        members=("logistic_regression", "xgboost", "vgg_small"),
+        settings={"xgboost": {"n_estimators": 10}, "vgg_small": network},
+        folds=2,
+        rules=("mean",),
+        rule="mean",
+        resamples=20,
+    )
+    quintet.train(table, folder, settings=settings, spectrograms=music / "spectrograms")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(model: Path, music: Path) -> Path:
+    return explain(model, music / "long & <odd>.wav", music / "page")
+
+
+class Outline(HTMLParser):
+    """Elements, ids and text of a page; every element must be closed."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.ids: Counter[str] = Counter()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page.read_text(encoding="utf-8"))
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.elements.append((tag, values))
+        if values.get("id"):
+            self.ids[str(values["id"])] += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text += data + " "
+
+
+def test_the_verdict_is_that_of_predict_and_every_reason_adds_up_to_it(model: Path, music: Path) -> None:
+    file = music / "long & <odd>.wav"
+    ensemble, run = load_model(model), read_run(model)
+    heard, predicted = listen(ensemble, file), predict_files(model, [file])
+    expected = predicted.frame[[f"probability.{c}" for c in heard.classes]].to_numpy()[0]
+    np.testing.assert_allclose(heard.probabilities, expected, atol=1e-9)
+    assert len(heard.fused) == len(predicted.segments) == 4
+    assert heard.starts == pytest.approx((0, 1.5, 3.0, 4.5))
+    assert not heard.fine
+    why = why_of(heard, ensemble, run)
+    assert why.game is not None
+    assert why.game.residual < 1e-6
+    np.testing.assert_allclose(why.game.prediction.mean(axis=0), heard.probabilities, atol=1e-9)
+    assert "spectrogram" in why.game.players
+    assert set(why.pushes) == {"logistic_regression", "xgboost"}
+    assert all(push.residual < 1e-4 for push in why.pushes.values())
+    (looked,) = why.looked
+    assert looked.probability == pytest.approx(heard.members["vgg_small"][:, looked.column].mean(), abs=1e-6)
+    assert looked.cams is not None
+    assert [cam.shape for cam in looked.cams] == [picture.shape for picture in heard.pictures]
+
+
+def test_a_short_file_is_judged_whole_and_also_heard_in_windows(model: Path, music: Path) -> None:
+    file = music / "data" / "tuba" / "artist20_0.wav"
+    heard, predicted = listen(load_model(model), file), predict_files(model, [file])
+    np.testing.assert_allclose(heard.probabilities, predicted.frame[[f"probability.{c}" for c in heard.classes]].to_numpy()[0], atol=1e-9)
+    assert heard.fine
+    assert len(heard.fused) == 1
+    assert heard.curve["start"].iloc[0] == 0
+    assert heard.curve["end"].iloc[-1] == pytest.approx(heard.duration_s, abs=0.01)
+    assert (heard.curve["end"] - heard.curve["start"]).min() >= 0.99
+
+
+def test_the_page_stands_alone_and_everything_on_it_leads_somewhere(page: Path) -> None:
+    text, outline = page.read_text(encoding="utf-8"), Outline(page)
+    assert page.stat().st_size < 5_000_000
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import|<iframe""", text)
+    sources = [str(values[key]) for _, values in outline.elements for key in ("src", "href") if values.get(key)]
+    assert all(source.startswith(("#", "data:", "numbers/")) for source in sources)
+    assert [name for name, times in outline.ids.items() if times > 1] == []
+    assert {source[1:] for source in sources if source.startswith("#")} <= set(outline.ids)
+    assert {"time", "where", "why", "members", "neighbours", "again"} <= set(outline.ids)
+    assert not re.search(r"\bnan\b|\bNone\b|\bundefined\b", outline.text)
+
+
+def test_the_page_is_accessible(page: Path) -> None:
+    outline = Outline(page)
+    tags = Counter(tag for tag, _ in outline.elements)
+    assert tags["h1"] == 1
+    assert tags["caption"] == tags["table"]
+    images = [values for tag, values in outline.elements if values.get("role") == "img"]
+    assert len(images) >= 5
+    assert all(len(str(values.get("aria-label"))) > 20 for values in images)
+    assert all("alt" in values for tag, values in outline.elements if tag == "img")
+    assert all(values.get("scope") for tag, values in outline.elements if tag == "th")
+    levels = [int(tag[1]) for tag, _ in outline.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+def test_the_opening_is_made_from_the_numbers(page: Path, model: Path, music: Path) -> None:
+    heard = listen(load_model(model), music / "long & <odd>.wav")
+    text = re.sub(r"\s+", " ", Outline(page).text)
+    best = heard.order[0]
+    assert f"Quintet hears {heard.classes[best]}, with a probability of {heard.probabilities[best]:.2f}." in text
+    leads = int((heard.curve[list(heard.classes)].to_numpy().argmax(axis=1) == best).sum())
+    assert f"leads in {leads} of 4 segments" in text or f"leads in all {leads} segments" in text
+    assert "Of the 8 nearest training clips" in text
+    assert "long & <odd>.wav" in text
+
+
+def test_the_sound_travels_inside_the_page(page: Path, music: Path) -> None:
+    (audio,) = [values for tag, values in Outline(page).elements if tag == "audio"]
+    kind, content = str(audio["src"]).split(";base64,")
+    assert kind == "data:audio/wav"
+    assert base64.b64decode(content) == (music / "long & <odd>.wav").read_bytes()
+
+
+def test_what_is_too_large_is_made_small_or_linked(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = music / "long & <odd>.wav"
+    monkeypatch.setattr("quintet.explanation.EMBEDDED_BYTES", 100_000)
+    small = sound_of(file, tmp_path / "page", 6.0)
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(small.source.split(",")[1])))
+    assert (len(samples) / rate, samples.ndim) == (6.0, 1)
+    assert "small mono copy" in small.note
+    monkeypatch.setattr("quintet.explanation.EMBEDDED_BYTES", 100)
+    link = sound_of(file, tmp_path / "page", 6.0)
+    assert link.outside
+    assert link.source.endswith("long%20%26%20%3Codd%3E.wav")
+    assert "too long" in link.note
+
+
+def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path) -> None:
+    files = {file.stem: pd.read_parquet(file) for file in (page.parent / "numbers").glob("*.parquet")}
+    assert {"over-time", "members", "neighbours", "columns", "families-1", "vgg-small-cells", "vgg-small-bands"} <= set(files)
+    links = [(str(v["download"]), str(v["href"])) for tag, v in Outline(page).elements if tag == "a" and v.get("download")]
+    assert len(links) >= 8
+    for name, href in links:
+        assert pd.read_csv(io.BytesIO(base64.b64decode(href.split(",", 1)[1]))).shape == files[Path(name).stem].shape
+
+
+def test_a_known_recording_is_recognised_whatever_it_is_called(model: Path, music: Path, tmp_path: Path) -> None:
+    split = pd.read_parquet(model / "split.parquet").set_index("id")["part"]
+    for part, told in (("train", "proves nothing"), ("test", "no member has learnt from")):
+        clip = split.index[split == part][0]
+        copy = tmp_path / f"{part}.flac"
+        samples, rate = soundfile.read(music / "data" / clip, dtype="int16")
+        soundfile.write(copy, samples, rate, subtype="PCM_16")
+        text = re.sub(r"\s+", " ", Outline(explain(model, copy, tmp_path / f"page-{part}")).text)
+        assert f"It is {clip}, labelled {clip.split('/')[0]}" in text
+        assert told in text
+
+
+@pytest.mark.parametrize(("name", "match"), [("notes.mp3", "audio"), ("nowhere.wav", "exist"), ("silence.wav", "silent")])
+def test_a_file_that_cannot_be_heard_is_an_error_of_ours(model: Path, music: Path, tmp_path: Path, name: str, match: str) -> None:
+    with pytest.raises(AudioError, match=match):
+        explain(model, music / name, tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
+def test_the_command_writes_the_page_and_exits_with_one_where_it_cannot(
+    model: Path, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["quintet", "explain", str(model), str(music / "notes.mp3"), "-o", str(tmp_path / "page")])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 1
+    assert "Error:" in capfd.readouterr().err
+    clip = music / "data" / "horn" / "artist10_1.wav"
+    monkeypatch.setattr(sys, "argv", ["quintet", "explain", str(model), str(clip), "-o", str(tmp_path / "page")])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 0
+    assert (tmp_path / "page" / "index.html").is_file()
+
+
+def test_folders_and_foreign_pages_are_refused_and_an_older_page_is_replaced(page: Path, model: Path, music: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="one file"):
+        explain(model, music / "data", tmp_path / "page")
+    clip = music / "data" / "horn" / "artist10_1.wav"
+    (tmp_path / "thesis.tex").write_text("…")
+    with pytest.raises(ArtefactError, match=r"folder of its own.*thesis\.tex"):
+        explain(model, clip, tmp_path)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "index.html").write_text("<title>A report</title>")
+    with pytest.raises(ArtefactError, match="another page"):
+        explain(model, clip, tmp_path / "report")
+    shutil.copytree(page.parent, tmp_path / "again")
+    (tmp_path / "again" / "numbers" / "stale.parquet").touch()
+    assert clip.name in explain(model, clip, tmp_path / "again").read_text(encoding="utf-8")
+    assert not (tmp_path / "again" / "numbers" / "stale.parquet").exists()
