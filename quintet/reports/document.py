@@ -228,7 +228,7 @@ def _why_view(run: Run, why: Why, numbers: Numbers) -> dict[str, Any]:
     numbers.add("importance-members", shares.reset_index(names="column"))
     per_class = why.main.columns.drop(columns="all")
     return {
-        "members": [{"name": name, "space": m.space, "residual": m.residual} for name, m in why.members.items()],
+        "members": [{"name": name, "space": m.space, "residual": m.residual, "stability": m.stability} for name, m in why.members.items()],
         "reasons": dict(why.reasons),
         "columns": [{"column": str(name), "shares": row.to_dict(), "mean": float(row.mean())} for name, row in shares.head(20).iterrows()],
         "max_share": float(shares.to_numpy().max()),

@@ -111,6 +111,29 @@ def family_importance(explanation: shap.Explanation, family_of_column: Callable[
     return table.sort_values("all", ascending=False, kind="stable")
 
 
+def ranking_stability(explanation: shap.Explanation, groups: NDArray[Any], *, n_splits: int = 25, seed: int = 0) -> float:
+    """Mean rank correlation of the columns' importance between two halves of the groups: 1 where another draw of clips would rank them alike.
+
+    Args:
+        explanation: of n rows, as `explain` gives it.
+        groups: (n,) a group is never divided.
+
+    Returns:
+        In [-1, 1]; NaN where there are fewer than four groups, or nothing to rank.
+    """
+    names, codes = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    if len(names) < 4 or explanation.values.shape[1] < 2:
+        return float("nan")
+    sizes = np.abs(explanation.values).sum(axis=2)
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(n_splits):
+        first = np.isin(codes, rng.permutation(len(names))[: len(names) // 2])
+        a, b = (np.asarray(pd.Series(sizes[rows].mean(axis=0)).rank(), dtype=np.float64)[:, None] for rows in (first, ~first))
+        found.append(float(_column_correlation(a, b)[0]))
+    return float(np.mean(found))
+
+
 def family(column: str) -> str:
     """The family of a column; where a table from elsewhere has no dots in its names, the part before the first underscore.
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quintet.classifiers.storage import load_member
-from quintet.reports.importance import SPACES, additivity_residual, column_importance, explain, family_importance, outputs
+from quintet.reports.importance import SPACES, additivity_residual, column_importance, explain, family_importance, outputs, ranking_stability
 from quintet.reports.permutation import correlated_groups
 from quintet.reports.run import Run
 from quintet.reports.whole import TABLE_MEMBERS, GameWhy, assemble, draw, family_players, play, shuffle
@@ -24,13 +25,15 @@ MAX_CLIPS, MAX_BACKGROUND = 120, 16
 
 @dataclass(frozen=True)
 class MemberWhy:
-    """One member explained: its SHAP values, their means by column and by family, and how far they are from adding up."""
+    """One member explained: its SHAP values, their means by column and by family, how far they are from adding up, and how firm
+    the ranking of the columns is (`ranking_stability`)."""
 
     name: str
     explanation: shap.Explanation
     columns: pd.DataFrame
     families: pd.DataFrame
     residual: float
+    stability: float
 
     @property
     def space(self) -> str:
@@ -84,7 +87,7 @@ def explain_run(run: Run, *, seed: int = 0) -> Why:
         else:
             tables[name] = load_member(folder)
     some = draw(rows, MAX_CLIPS, np.random.default_rng(seed))
-    members = {name: explain_member(name, member, some, background) for name, member in tables.items()}
+    members = {name: explain_member(name, member, some, background, _groups(run, some)) for name, member in tables.items()}
     why = Why(members, reasons, some, background)
     assembly = assemble(run, tables) if tables else None
     if assembly is None:
@@ -100,12 +103,17 @@ def explain_run(run: Run, *, seed: int = 0) -> Why:
     )
 
 
-def explain_member(name: str, member: Any, rows: pd.DataFrame, background: pd.DataFrame) -> MemberWhy:
-    """A member explained on `rows`."""
+def explain_member(name: str, member: Any, rows: pd.DataFrame, background: pd.DataFrame, groups: NDArray[Any]) -> MemberWhy:
+    """A member explained on `rows`, whose `groups` (n,) stay together where the ranking is tried on halves."""
     explanation = explain(member, rows, background)
-    return MemberWhy(
-        name, explanation, column_importance(explanation), family_importance(explanation), additivity_residual(explanation, outputs(member, rows))
-    )
+    residual, stability = additivity_residual(explanation, outputs(member, rows)), ranking_stability(explanation, groups)
+    return MemberWhy(name, explanation, column_importance(explanation), family_importance(explanation), residual, stability)
+
+
+def _groups(run: Run, rows: pd.DataFrame) -> NDArray[Any]:
+    """The group of each row; its own id where groups are unknown."""
+    p = run.held_out.take(list(rows.index))
+    return p.clip_ids if p.groups is None else p.groups
 
 
 def _rows(run: Run, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

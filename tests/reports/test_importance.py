@@ -25,6 +25,7 @@ from quintet.reports.importance import (
     family,
     family_importance,
     outputs,
+    ranking_stability,
 )
 from quintet.reports.kernels import kernel_shapley
 from quintet.reports.run import read_run
@@ -170,6 +171,20 @@ def test_two_classes_are_explained_as_two_opposite_columns(name: str) -> None:
     assert explanation.values.shape == (9, 4, 2)
     np.testing.assert_allclose(explanation.values[:, :, 0], -explanation.values[:, :, 1], atol=1e-9)
     assert additivity_residual(explanation, outputs(member, X.iloc[:9])) < 1e-5
+
+
+def test_a_ranking_is_firm_where_the_values_are_and_not_where_they_are_noise() -> None:
+    rng = np.random.default_rng(8)
+    noise = np.abs(rng.normal(size=(40, 30, 1)))
+    firm = noise * np.geomspace(1, 1000, 30)[None, :, None]
+    groups, base = np.repeat(np.arange(10), 4), np.zeros((40, 1))
+    assert ranking_stability(_shap().Explanation(firm, base), groups) > 0.95
+    assert abs(ranking_stability(_shap().Explanation(noise, base), groups)) < 0.35
+    by_group = np.abs(rng.normal(size=(10, 30, 1)))[groups]  # each group ranks in its own way: only a division of groups shows how little is known
+    assert (
+        ranking_stability(_shap().Explanation(by_group, base), groups) < 0.3 < ranking_stability(_shap().Explanation(by_group, base), np.arange(40))
+    )
+    assert np.isnan(ranking_stability(_shap().Explanation(firm, base), groups % 3))
 
 
 def test_families_that_cancel_count_for_nothing() -> None:
