@@ -69,9 +69,8 @@ def main() -> None:
     originals = [Place(id, path) for id, path in zip(clips["id"], clips["path"], strict=True)]
     durations = [load_clip(place.path, sample_rate=None).duration_s for place in originals]
     prints, cpu_s, audio_s = printed(originals)
-    print(
-        f"{len(originals)} clips, {audio_s:.0f} s: {1e3 * cpu_s / audio_s:.2f} ms of CPU and {sum(len(p.marks) for p in prints) / audio_s:.0f} marks a second"
-    )
+    n_marks = sum(len(p.marks) for p in prints)
+    print(f"{len(originals)} clips, {audio_s:.0f} s: {1e3 * cpu_s / audio_s:.2f} ms of CPU and {n_marks / audio_s:.0f} marks per second of audio")
     n_pairs = len(originals) * (len(originals) - 1) // 2
     others = same_sound(originals, prints)
     rates = []
