@@ -27,8 +27,8 @@ from typing import Any
 import llvmlite.binding
 import numba
 
-SOURCES = ("compilation.py", "lanes.py", "fourier.py", "kernels.py", "tonal.py", "../audio/mel.py")
-"""The files whose text decides about the machine code (the last two for the constants that kernels take from them)."""
+SOURCES = ("compilation.py", "lanes.py", "fourier.py", "kernels.py", "temporal.py", "tonal.py", "../audio/mel.py")
+"""The files whose text decides about the machine code (the last three for the constants that kernels take from them)."""
 
 LOCK_EXPIRES_S = 120.0
 """A lock older than this belonged to a process that died; compiling takes a tenth of it."""
@@ -133,9 +133,9 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
                 announce(f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}")
                 compile_all()
                 complete.touch()
+                return
         finally:
             lock.unlink(missing_ok=True)
-        return
     compile_all()
 
 

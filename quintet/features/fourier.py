@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.features.compilation import inlined
-from quintet.features.lanes import load, load_frames, maximum, splat, sqrt, store
+from quintet.features.lanes import load, load_frames, store
 
 SMALLEST = 64
 """The shortest frame this transform can do; the others are powers of two above it."""
@@ -217,27 +217,14 @@ def _transform_block(points: Any, begin: Any, length: Any, roots: Any, used: Any
 
 
 @inlined
-def separate(points: Any, plan: Any, power: Any, magnitude: Any) -> Any:
-    """Power and magnitude of the real frames, shape `(n_fft / 2 + 1, 8)` each, from the transformed points.
-
-    Returns, for each lane: the sum of the magnitudes, the sum of bin × magnitude, and the largest power.
-    """
+def separate(points: Any, plan: Any, power: Any) -> None:
+    """Power of the real frames, shape `(n_fft / 2 + 1, 8)`, from the transformed points."""
     half = points.shape[0] // 2
-    total, weighted, loudest = splat(0.0), splat(0.0), splat(0.0)
     for k in range(half // 2 + 1):
-        p, q = _power_pair(_point(points, plan.order[k]), _point(points, plan.order[(half - k) % half]), plan.turns[k, 0], plan.turns[k, 1])
-        a, b = sqrt(p), sqrt(q)
+        low, high = _point(points, plan.order[k]), _point(points, plan.order[(half - k) % half])
+        p, q = _power_pair(low, high, plan.turns[k, 0], plan.turns[k, 1])
         store(power, k, p)
-        store(magnitude, k, a)
-        total += a
-        weighted += a * k
-        loudest = maximum(loudest, maximum(p, q))
-        if 2 * k != half:
-            store(power, half - k, q)
-            store(magnitude, half - k, b)
-            total += b
-            weighted += b * (half - k)
-    return total, weighted, loudest
+        store(power, half - k, q)
 
 
 @inlined

@@ -23,8 +23,10 @@ from quintet.features.fourier import separate, transform
 from quintet.features.lanes import (
     LANES,
     absolute,
+    across,
     load,
     load_frames,
+    load_run,
     mask_bits,
     maximum,
     minimum,
@@ -34,6 +36,7 @@ from quintet.features.lanes import (
     sqrt,
     store,
 )
+from quintet.features.temporal import ZERO
 from quintet.features.tonal import PEAK_MARGIN, PEAK_SHARE
 
 TINY = float(np.finfo(np.float64).tiny)
@@ -71,13 +74,15 @@ class Request(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Memory for eight frames, used again for every eight: samples at the edges of the clip, complex points, power, magnitude, sorted lists."""
+    """Memory for eight frames, used again for every eight: samples at the edges of the clip, complex points, power, magnitude, and what is left to
+    sort.
+    """
 
     padded: NDArray[np.float32]
     points: NDArray[np.float64]
     power: NDArray[np.float64]
     magnitude: NDArray[np.float64]
-    lists: NDArray[np.float64]
+    rest: NDArray[np.float64]
 
 
 class Output(NamedTuple):
@@ -118,8 +123,8 @@ def log(x: Any) -> Any:
 
 
 @inlined
-def _transform_group(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) -> Any:
-    """Eight spectra into `work.power` and `work.magnitude`; samples before the clip and after it are zeros."""
+def _transform_group(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) -> None:
+    """The power of eight frames into `work.power`; samples before the clip and after it are zeros."""
     length = 7 * hop + plan.window.shape[0]
     inside = first_sample >= 0 and first_sample + length <= samples.shape[0]
     if not inside:
@@ -127,25 +132,17 @@ def _transform_group(samples: Any, first_sample: Any, hop: Any, plan: Any, work:
             at = first_sample + i
             work.padded[i] = samples[at] if 0 <= at < samples.shape[0] else np.float32(0)
     transform(samples if inside else work.padded, first_sample if inside else 0, hop, plan, work.points)
-    return separate(work.points, plan, work.power, work.magnitude)
+    separate(work.points, plan, work.power)
 
 
 @inlined
-def _power_of(spectra: Any, begin: Any, stride: Any, work: Any) -> Any:
+def _power_of(spectra: Any, begin: Any, stride: Any, work: Any) -> None:
     """The same from eight complex spectra that were computed elsewhere: float64 pairs, one spectrum every `stride` numbers."""
     bins = work.power.shape[0]
-    total, weighted, loudest = splat(0.0), splat(0.0), splat(0.0)
     for first in range(0, bins, LANES // 2):
         pairs = load_frames(spectra, begin + 2 * first, stride)
         for j in range(min(LANES // 2, bins - first)):
-            power = pairs[2 * j] * pairs[2 * j] + pairs[2 * j + 1] * pairs[2 * j + 1]
-            magnitude = sqrt(power)
-            store(work.power, first + j, power)
-            store(work.magnitude, first + j, magnitude)
-            total += magnitude
-            weighted += magnitude * (first + j)
-            loudest = maximum(loudest, power)
-    return total, weighted, loudest
+            store(work.power, first + j, pairs[2 * j] * pairs[2 * j] + pairs[2 * j + 1] * pairs[2 * j + 1])
 
 
 @kernel
@@ -153,8 +150,8 @@ def measure_frames(samples: Any, hop: Any, plan: Any, request: Any, work: Any, o
     """The first pass over a clip: `samples`, shape `(n,)`, float32, with frame `i` centred on sample `i * hop`."""
     frames = 1 + samples.shape[0] // hop
     for group in range((frames + LANES - 1) // LANES):
-        sums = _transform_group(samples, LANES * group * hop - plan.window.shape[0] // 2, hop, plan, work)
-        _measure(work, request, sums, output, frames, group)
+        _transform_group(samples, LANES * group * hop - plan.window.shape[0] // 2, hop, plan, work)
+        _measure(work, request, output, frames, group)
 
 
 @kernel
@@ -169,8 +166,8 @@ def measure_spectra(spectra: Any, stride: Any, frames: Any, group: Any, request:
         request, work, output: as in `measure_frames`.
     """
     for begin in range(0, spectra.shape[0], LANES * stride):
-        sums = _power_of(spectra, begin, stride, work)
-        _measure(work, request, sums, output, frames, group)
+        _power_of(spectra, begin, stride, work)
+        _measure(work, request, output, frames, group)
         group += 1
 
 
@@ -201,26 +198,32 @@ def chroma_spectra(spectra: Any, stride: Any, group: Any, weights: Any, work: An
 
 
 @inlined
-def _measure(work: Any, request: Any, sums: Any, output: Any, frames: Any, group: Any) -> None:
-    """All series of the eight frames of a group, from their power and magnitude; the clip has `frames`."""
-    total, weighted, loudest = sums
+def _measure(work: Any, request: Any, output: Any, frames: Any, group: Any) -> None:
+    """All series of the eight frames of a group, from their power; the clip has `frames`."""
     result, groups = output.series, (frames + LANES - 1) // LANES
-    _moments(work.magnitude, total, weighted, request.rolloff, result, groups, group)
+    _moments(work, request.rolloff, result, groups, group)
     _flatness(work.power, result, groups, group)
-    _contrast(work.magnitude, request.contrast, work.lists, result, groups, group)
+    _contrast(work, request.contrast, result, groups, group)
     _filter(work.power, request.bands, FIRST_CONTRAST + 2 * request.contrast.shape[0], result, groups, group)
-    _peaks(work.power, loudest, request.peaks, LANES * group, frames, output)
+    _peaks(work.power, request.peaks, LANES * group, frames, output)
 
 
 @inlined
-def _moments(magnitude: Any, total: Any, weighted: Any, share: Any, result: Any, groups: Any, group: Any) -> None:
-    """Centroid, central absolute moments of order 2, 3, 4, and roll-off, in bins; zeros for a silent frame."""
+def _moments(work: Any, share: Any, result: Any, groups: Any, group: Any) -> None:
+    """Magnitude; its centroid, central absolute moments of order 2, 3, 4, and roll-off, in bins; zeros for a silent frame."""
+    bins = work.power.shape[0]
+    total, weighted = splat(0.0), splat(0.0)
+    for k in range(bins):
+        value = sqrt(load(work.power, k))
+        store(work.magnitude, k, value)
+        total += value
+        weighted += value * k
     scale = select(total > 0.0, 1.0 / total, splat(0.0))
     centroid, threshold = weighted * scale, total * share
     moment2, moment3, moment4 = splat(0.0), splat(0.0), splat(0.0)
     sum_so_far, below = splat(0.0), splat(0.0)
-    for k in range(magnitude.shape[0]):
-        value = load(magnitude, k)
+    for k in range(bins):
+        value = load(work.magnitude, k)
         distance = absolute(k - centroid)
         second = value * distance * distance
         moment2 += second
@@ -251,56 +254,49 @@ def _flatness(power: Any, result: Any, groups: Any, group: Any) -> None:
 
 
 @inlined
-def _contrast(magnitude: Any, bands: Any, lists: Any, result: Any, groups: Any, group: Any) -> None:
+def _contrast(work: Any, bands: Any, result: Any, groups: Any, group: Any) -> None:
     """Mean of the `n` loudest and of the `n` quietest bins of each band."""
     for band in range(bands.shape[0]):
-        first, last, n = bands[band, 0], bands[band, 1], bands[band, 2]
-        peak = (FIRST_CONTRAST + band) * groups + group
-        valley = (FIRST_CONTRAST + bands.shape[0] + band) * groups + group
-        store(result, peak, _mean_of_loudest(magnitude, first, last, n, lists))
-        store(result, valley, _mean_of_quietest(magnitude, first, last, n, lists))
+        peak, valley = _extremes(work.magnitude, bands[band, 0], bands[band, 1], bands[band, 2], work.rest)
+        store(result, (FIRST_CONTRAST + band) * groups + group, peak)
+        store(result, (FIRST_CONTRAST + bands.shape[0] + band) * groups + group, valley)
 
 
 @inlined
-def _mean_of_loudest(magnitude: Any, first: Any, last: Any, n: Any, lists: Any) -> Any:
-    """Mean of the `n` largest rows. `lists[:n]` holds them in falling order; a row goes in only where some lane has a larger value than its last."""
-    for i in range(n):
-        store(lists, i, splat(-1.0))
-    threshold = splat(-1.0)
-    for k in range(first, last):
-        value = load(magnitude, k)
-        if mask_bits(value > threshold):
-            for i in range(n):
-                held = load(lists, i)
-                store(lists, i, maximum(held, value))
-                value = minimum(held, value)
-            threshold = load(lists, n - 1)
-    return _mean(lists, n)
+def _extremes(magnitude: Any, first: Any, last: Any, n: Any, rest: Any) -> Any:
+    """Mean of the `n` largest and mean of the `n` smallest of the rows `first` to `last - 1`.
+
+    A sweep over the rows keeps the three largest in registers, a > b > c, and hands on what they displace; the next sweep finds the next three
+    among that. So each lane selects for itself without any branch. The smallest are the largest of the negatives.
+    """
+    count = last - first
+    for k in range(count):
+        value = load(magnitude, first + k)
+        store(rest, 2 * k, value)
+        store(rest, 2 * k + 1, -value)
+    peak, valley = splat(0.0), splat(0.0)
+    for found in range(0, n, 3):
+        peak += _three_largest(rest, 0, count, n - found)
+        valley -= _three_largest(rest, 1, count, n - found)
+    return peak / n, valley / n
 
 
 @inlined
-def _mean_of_quietest(magnitude: Any, first: Any, last: Any, n: Any, lists: Any) -> Any:
-    """Mean of the `n` smallest rows, from the top of the band down (spectra fall, so that few rows go in late)."""
-    for i in range(n):
-        store(lists, i, splat(np.inf))
-    threshold = splat(np.inf)
-    for k in range(last - 1, first - 1, -1):
-        value = load(magnitude, k)
-        if mask_bits(value < threshold):
-            for i in range(n):
-                held = load(lists, i)
-                store(lists, i, minimum(held, value))
-                value = maximum(held, value)
-            threshold = load(lists, n - 1)
-    return _mean(lists, n)
-
-
-@inlined
-def _mean(rows: Any, n: Any) -> Any:
-    total = splat(0.0)
-    for i in range(n):
-        total += load(rows, i)
-    return total / n
+def _three_largest(rest: Any, which: Any, count: Any, wanted: Any) -> Any:
+    """Sum of the three largest (or of `wanted`, if that is less) of every second row; the others stay in the rows."""
+    a, b, c = splat(-np.inf), splat(-np.inf), splat(-np.inf)
+    for row in range(which, 2 * count, 2):
+        value = load(rest, row)
+        a, value = maximum(a, value), minimum(a, value)
+        b, value = maximum(b, value), minimum(b, value)
+        c, value = maximum(c, value), minimum(c, value)
+        store(rest, row, value)
+    total = a
+    if wanted > 1:
+        total += b
+    if wanted > 2:
+        total += c
+    return total
 
 
 @inlined
@@ -319,9 +315,12 @@ def _filter(power: Any, bands: Any, first_row: Any, result: Any, groups: Any, gr
 
 
 @inlined
-def _peaks(power: Any, loudest: Any, wanted: Any, first_frame: Any, frames: Any, output: Any) -> None:
+def _peaks(power: Any, wanted: Any, first_frame: Any, frames: Any, output: Any) -> None:
     """Appends the local maxima above a share of the frame's loudest bin, refined by a parabola through three bins."""
-    floor, found = loudest * PEAK_SHARE, output.found[0]
+    loudest, found = splat(0.0), output.found[0]
+    for k in range(power.shape[0]):
+        loudest = maximum(loudest, load(power, k))
+    floor = loudest * PEAK_SHARE
     for k in range(wanted[0], wanted[1]):
         value = load(power, k)
         here = mask_bits((value > floor) & (value > load(power, k - 1) * PEAK_MARGIN) & (value * PEAK_MARGIN >= load(power, k + 1)))
@@ -402,13 +401,13 @@ def mean_normalised_power(series: Any, windows: Any, plan: Any, work: Any, resul
         store(result, k, splat(0.0))
     for first in range(0, windows, LANES):
         transform(series, first, 1, plan, work.points)
-        separate(work.points, plan, work.power, work.magnitude)
+        separate(work.points, plan, work.power)
         energy = load(work.power, 0) - load(work.power, bins - 1)  # Parseval: every bin but the first and the last stands for two
         for k in range(1, bins):
             energy += 2.0 * load(work.power, k)
         for lane in range(LANES):
-            work.lists[0, lane] = float(length) if first + lane < windows else 0.0
-        scale = select(energy > TINY * length, load(work.lists, 0) / energy, splat(0.0))
+            work.rest[0, lane] = float(length) if first + lane < windows else 0.0
+        scale = select(energy > TINY * length, load(work.rest, 0) / energy, splat(0.0))
         for k in range(bins):
             store(result, k, load(result, k) + load(work.power, k) * scale)
 
@@ -442,37 +441,62 @@ def waveform_frames(samples: Any, frame_length: Any, crossings: Any, energy: Any
 @inlined
 def _chunk(samples: Any, first: Any, last: Any) -> Any:
     """Changes of sign into the samples `first` to `last - 1`, and the sum of their squares; nothing lies beyond the clip."""
-    zero = np.float32(-1e-10)
-    first, last = max(first, 0), min(last, len(samples))
-    changes, total = 0, 0.0
-    before = samples[max(first - 1, 0)] < zero
-    for i in range(first, last):
-        negative = samples[i] < zero
-        changes += negative != before
-        before = negative
-        value = np.float64(samples[i])
-        total += value * value
-    return changes, total
+    zero = np.float32(-ZERO)
+    begin, end = max(first, 1), min(last, len(samples))  # nothing comes before sample 0: no change of sign
+    changes, squares = splat(0.0), splat(0.0)
+    for i in range(begin, end - LANES + 1, LANES):
+        value = load_run(samples, i)
+        sign = select(value < zero, splat(1.0), splat(0.0))
+        sign_before = select(load_run(samples, i - 1) < zero, splat(1.0), splat(0.0))
+        changes += absolute(sign - sign_before)
+        squares += value * value
+    total_changes, total = across(changes), across(squares)
+    for i in range(begin + max(end - begin, 0) // LANES * LANES, end):
+        total_changes += (samples[i] < zero) != (samples[i - 1] < zero)
+        total += np.float64(samples[i]) ** 2
+    if first <= 0 < last:
+        total += np.float64(samples[0]) ** 2
+    return total_changes, total
 
 
 @kernel
-def power_sums(rows: Any, centre: Any, centre_of_absolute: Any, sums: Any) -> None:
-    """Sums of the powers 1 to 4 of the deviation from a centre, into the rows of `sums`, shape `(8, 8)`: four of the samples, then four of their
-    absolute values.
+def sums(samples: Any) -> Any:
+    """Sum of the samples, and of their absolute values."""
+    total, total_absolute = splat(0.0), splat(0.0)
+    whole = len(samples) // LANES * LANES
+    for i in range(0, whole, LANES):
+        value = load_run(samples, i)
+        total += value
+        total_absolute += absolute(value)
+    one, other = across(total), across(total_absolute)
+    for i in range(whole, len(samples)):
+        one += np.float64(samples[i])
+        other += abs(np.float64(samples[i]))
+    return one, other
 
-    `rows` are the samples, eight to a row; here a lane is no frame, but every eighth sample.
-    """
-    for first in (0, 4):
-        one, two, three, four = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-        for i in range(rows.shape[0]):
-            value = load(rows, i)
-            deviation = absolute(value) - centre_of_absolute if first else value - centre
-            square = deviation * deviation
-            one += deviation
-            two += square
-            three += square * deviation
-            four += square * square
-        store(sums, first, one)
-        store(sums, first + 1, two)
-        store(sums, first + 2, three)
-        store(sums, first + 3, four)
+
+@kernel
+def power_sums(samples: Any, centre: Any, centre_of_absolute: Any) -> Any:
+    """Sums of the powers 2, 3 and 4 of the deviation of the samples from a centre, then of that of their absolute values."""
+    whole = len(samples) // LANES * LANES
+    two, three, four = splat(0.0), splat(0.0), splat(0.0)
+    two_absolute, three_absolute, four_absolute = splat(0.0), splat(0.0), splat(0.0)
+    for i in range(0, whole, LANES):
+        value = load_run(samples, i)
+        deviation = value - centre
+        square = deviation * deviation
+        two += square
+        three += square * deviation
+        four += square * square
+        deviation = absolute(value) - centre_of_absolute
+        square = deviation * deviation
+        two_absolute += square
+        three_absolute += square * deviation
+        four_absolute += square * square
+    result = np.array([across(two), across(three), across(four), across(two_absolute), across(three_absolute), across(four_absolute)])
+    for i in range(whole, len(samples)):
+        value = np.float64(samples[i])
+        for power in range(2, 5):
+            result[power - 2] += (value - centre) ** power
+            result[power + 1] += (abs(value) - centre_of_absolute) ** power
+    return result

@@ -8,9 +8,9 @@ they seldom do the same thing (a filter begins here, a band ends there); along *
     power = value * value + 1e-10    # eight multiplications, eight additions
     store(rows, 3, select(power > 1.0, power, splat(0.0)))
 
-Inside an `@njit` function `Lanes` behaves like a NumPy array of shape `(8,)`: `+ - * /`, comparisons (which give a *mask* of eight truth values),
-`&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous array of shape `(n, 8)`, one *row* per value; rows may be float32 (half the
-memory) but values are always float64.
+Inside an `@njit` function a value behaves like a NumPy array of shape `(8,)`: `+ - * /`, comparisons (which give a *mask* of eight truth values),
+`&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous array of shape `(n, 8)`, one *row* per value. Rows may be float32 (half the
+memory), values are always float64.
 
 Everything here is an *intrinsic*: a function that tells numba which LLVM instruction to emit instead of compiling a Python body. Only
 `numba.extending` and `llvmlite.ir` are used; each intrinsic is one or two instructions and is tested against NumPy (`tests/features/test_lanes.py`).
@@ -61,7 +61,7 @@ def lane_rows(n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
 
 
 class LanesType(types.Type):
-    """Numba's name for eight float64 numbers or, as a mask, eight truth values."""
+    """Numba's name for eight numbers or, as a mask, eight truth values."""
 
     def __init__(self, name: str, vector: ir.VectorType) -> None:
         self.vector = vector
@@ -129,13 +129,27 @@ def store(typingctx: Any, rows: Any, row: Any, value: Any) -> Any:
     """`rows[row, :] = value`, rounded to float32 where `rows` is float32."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = arguments[2]
+        number = arguments[2]
         if rows.dtype != types.float64:
-            value = builder.fptrunc(value, ir.VectorType(context.get_data_type(rows.dtype), LANES))
-        builder.store(value, _row_pointer(context, builder, (rows, arguments[0]), arguments[1])).align = rows.dtype.bitwidth // 8
+            number = builder.fptrunc(number, ir.VectorType(context.get_data_type(rows.dtype), LANES))
+        builder.store(number, _row_pointer(context, builder, (rows, arguments[0]), arguments[1])).align = rows.dtype.bitwidth // 8
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, lanes), emit
+
+
+@intrinsic
+def load_run(typingctx: Any, samples: Any, start: Any) -> Any:
+    """`samples[start : start + 8]`, widened to float64: here a lane is no frame, but every eighth sample."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(samples)(context, builder, value=arguments[0]).data
+        vector = ir.VectorType(context.get_data_type(samples.dtype), LANES)
+        value = builder.load(builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer()))
+        value.align = samples.dtype.bitwidth // 8
+        return value if samples.dtype == types.float64 else builder.fpext(value, _VALUE)
+
+    return lanes(samples, types.int64), emit
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
@@ -181,14 +195,14 @@ def load_frames(typingctx: Any, samples: Any, start: Any, hop: Any) -> Any:
 # --- operators -------------------------------------------------------------------------------------------------------------------------------
 
 
-def _binary(result: LanesType, operand: LanesType, emit: Callable[[Any, Any, Any], Any]) -> Any:
+def _binary(emit: Callable[[Any, Any, Any], Any], result: LanesType) -> Any:
     """An intrinsic of two arguments, of which a scalar is spread over the lanes first."""
 
     @intrinsic
     def operation(typingctx: Any, a: Any, b: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             vectors = [
-                value if kind == operand else _spread(builder, context.cast(builder, value, kind, types.float64), _VALUE)
+                value if isinstance(kind, LanesType) else _spread(builder, context.cast(builder, value, kind, types.float64), _VALUE)
                 for kind, value in zip(signature.args, arguments, strict=True)
             ]
             return emit(builder, *vectors)
@@ -199,36 +213,40 @@ def _binary(result: LanesType, operand: LanesType, emit: Callable[[Any, Any, Any
 
 
 def _overload(python_operators: tuple[Any, ...], operation: Any, operand: LanesType) -> None:
-    """Lets numba use `operation` where one side of a Python operator is `operand` and the other is, too, or is a number."""
+    """Lets numba use `operation` where both sides of a Python operator are `operand`, or one is a value and the other a number."""
 
     def implementation(a: Any, b: Any) -> Any:
-        sides = {a, b}
-        if operand in sides and all(side == operand or (operand == lanes and isinstance(side, types.Number)) for side in sides):
+        scaled = operand == lanes and lanes in (a, b) and isinstance(b if a == lanes else a, types.Number)
+        if not (a == b == operand or scaled):
+            return None
 
-            def call(a: Any, b: Any) -> Any:
-                return operation(a, b)
+        def call(a: Any, b: Any) -> Any:
+            return operation(a, b)
 
-            return call
-        return None
+        return call
 
     for python_operator in python_operators:
         overload(python_operator)(implementation)
 
 
-def _comparison(symbol: str) -> Any:
-    return _binary(mask, lanes, lambda builder, x, y: builder.fcmp_ordered(symbol, x, y))
+def _arithmetic(emit: Callable[[Any, Any, Any], Any], *python_operators: Any) -> None:
+    _overload(python_operators, _binary(emit, lanes), lanes)
 
 
-_overload((operator.add, operator.iadd), _binary(lanes, lanes, lambda builder, x, y: builder.fadd(x, y)), lanes)
-_overload((operator.sub, operator.isub), _binary(lanes, lanes, lambda builder, x, y: builder.fsub(x, y)), lanes)
-_overload((operator.mul, operator.imul), _binary(lanes, lanes, lambda builder, x, y: builder.fmul(x, y)), lanes)
-_overload((operator.truediv, operator.itruediv), _binary(lanes, lanes, lambda builder, x, y: builder.fdiv(x, y)), lanes)
-_overload((operator.lt,), _comparison("<"), lanes)
-_overload((operator.le,), _comparison("<="), lanes)
-_overload((operator.gt,), _comparison(">"), lanes)
-_overload((operator.ge,), _comparison(">="), lanes)
-_overload((operator.and_,), _binary(mask, mask, lambda builder, x, y: builder.and_(x, y)), mask)
-_overload((operator.or_,), _binary(mask, mask, lambda builder, x, y: builder.or_(x, y)), mask)
+def _comparison(symbol: str, python_operator: Any) -> None:
+    _overload((python_operator,), _binary(lambda builder, x, y: builder.fcmp_ordered(symbol, x, y), mask), lanes)
+
+
+_arithmetic(lambda builder, x, y: builder.fadd(x, y), operator.add, operator.iadd)
+_arithmetic(lambda builder, x, y: builder.fsub(x, y), operator.sub, operator.isub)
+_arithmetic(lambda builder, x, y: builder.fmul(x, y), operator.mul, operator.imul)
+_arithmetic(lambda builder, x, y: builder.fdiv(x, y), operator.truediv, operator.itruediv)
+_comparison("<", operator.lt)
+_comparison("<=", operator.le)
+_comparison(">", operator.gt)
+_comparison(">=", operator.ge)
+_overload((operator.and_,), _binary(lambda builder, x, y: builder.and_(x, y), mask), mask)
+_overload((operator.or_,), _binary(lambda builder, x, y: builder.or_(x, y), mask), mask)
 
 
 @intrinsic
@@ -285,6 +303,22 @@ def sqrt(typingctx: Any, x: Any) -> Any:
 def absolute(typingctx: Any, x: Any) -> Any:
     """`numpy.abs(x)`."""
     return lanes(lanes), _unary("fabs")
+
+
+@intrinsic
+def across(typingctx: Any, x: Any) -> Any:
+    """`numpy.sum(x)`: the eight lanes added up, as a number: halves onto each other, three times."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = arguments[0]
+        for half in (4, 2, 1):
+            undefined, indices = ir.Constant(vector.type, ir.Undefined), ir.VectorType(_INDEX, half)
+            low = builder.shuffle_vector(vector, undefined, ir.Constant(indices, list(range(half))))
+            high = builder.shuffle_vector(vector, undefined, ir.Constant(indices, list(range(half, 2 * half))))
+            vector = builder.fadd(low, high)
+        return builder.extract_element(vector, ir.Constant(_INDEX, 0))
+
+    return types.float64(lanes), emit
 
 
 @intrinsic

@@ -86,11 +86,11 @@ def plan_of(n_fft: int) -> FourierPlan | None:
     return fourier_plan(n_fft) if transformable(n_fft) else None
 
 
-def workspace(n_fft: int, hop_length: int, longest_list: int) -> Workspace:
-    """Memory for eight frames, and for sorted lists of up to `longest_list` values."""
+def workspace(n_fft: int, hop_length: int) -> Workspace:
+    """Memory for eight frames."""
     bins = n_fft // 2 + 1
     padded = np.zeros(7 * hop_length + n_fft, np.float32)
-    return Workspace(padded, lane_rows(n_fft), lane_rows(bins), lane_rows(bins), lane_rows(max(longest_list, 1)))
+    return Workspace(padded, lane_rows(n_fft), lane_rows(bins), lane_rows(bins), lane_rows(2 * bins))
 
 
 def sparse(filters: NDArray[np.float64]) -> Bands:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.spectrum import Spectrum
+from quintet.features.statistics import median
 
 PITCH_RANGE_HZ = (150.0, 4000.0)  # where spectral peaks are taken for pitches
 PEAK_SHARE = 0.1  # of the frame's largest power, below which a peak is none
@@ -47,10 +48,10 @@ def tuning_of_peaks(frequency: NDArray[np.float64], strength: NDArray[np.float64
     """
     if not len(frequency):
         return 0.0
-    strong = frequency[strength >= np.median(strength)]
+    strong = frequency[strength >= median(strength[None])]
     residual = np.mod(12 * np.log2(strong / 27.5), 1.0)
     residual[residual >= 0.5] -= 1.0
-    counts, edges = np.histogram(residual, np.linspace(-0.5, 0.5, 101))
+    counts, edges = np.histogram(residual, bins=100, range=(-0.5, 0.5))
     return float(edges[counts.argmax()])
 
 

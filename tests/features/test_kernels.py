@@ -62,7 +62,7 @@ def power_of_bins(samples: np.ndarray, n_fft: int, hop_length: int) -> np.ndarra
     groups = -(-frames // LANES)
     request = kernels.Request(plan.sparse(np.eye(bins)), np.zeros((0, 3), np.int64), 0.85, np.array([0, 0, 1]))
     output = kernels.Output(lane_rows((kernels.FIRST_CONTRAST + bins) * groups), np.empty(0), np.empty(0), np.zeros(1, np.int64))
-    kernels.measure_frames(samples, hop_length, fourier.fourier_plan(n_fft), request, plan.workspace(n_fft, hop_length, 1), output)
+    kernels.measure_frames(samples, hop_length, fourier.fourier_plan(n_fft), request, plan.workspace(n_fft, hop_length), output)
     return output.series.reshape(-1, groups * LANES)[kernels.FIRST_CONTRAST :, :frames]
 
 

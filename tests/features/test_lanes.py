@@ -9,9 +9,11 @@ from numba import njit
 from quintet.features.lanes import (
     LANES,
     absolute,
+    across,
     lane_rows,
     load,
     load_frames,
+    load_run,
     mask_bits,
     maximum,
     minimum,
@@ -77,6 +79,13 @@ def _frames(samples, start, hop, results):
         store(results, j, values[j])
 
 
+@njit
+def _across(samples, start, results):
+    value = load_run(samples, start)
+    store(results, 0, value)
+    return across(value)
+
+
 @pytest.fixture(scope="module")
 def numbers():
     rows = lane_rows(4)
@@ -135,6 +144,13 @@ def test_frames_become_lanes(dtype, start, hop):
     _frames(samples, start, hop, results)
     expected = [[samples[start + j + hop * frame] for frame in range(LANES)] for j in range(LANES)]
     np.testing.assert_array_equal(results, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_run_of_samples_and_its_sum(dtype):
+    samples, results = np.arange(30, dtype=dtype) ** 2, lane_rows(1)
+    assert _across(samples, 5, results) == samples[5:13].sum()
+    np.testing.assert_array_equal(results[0], samples[5:13])
 
 
 def test_rows_begin_on_a_cache_line():
