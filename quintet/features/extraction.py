@@ -1,6 +1,6 @@
 """Many clips: from a manifest to one feature table, in parallel, resumable, with a ledger.
 
-The order of things in a run: see what is there already and still true (`_Plan`), describe the rest in a pool and keep it in parts, gather
+The order of things in a run: see what is there already and still true (`freshness`), describe the rest in a pool and keep it in parts, gather
 one table in the order of the manifest. Resuming after a crash and running again over a finished table are the same thing.
 """
 
@@ -18,23 +18,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from quintet.datasets import Manifest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.catalogue import feature_names
 from quintet.features.files import held
+from quintet.features.freshness import Plan, planned
 from quintet.features.parameters import FeatureParameters
 from quintet.features.parts import FACTS, Parts, chunked, finished_metadata, latest, table_block, table_facts, write_gathered
 from quintet.features.pools import Chunk, described, open_pool
 from quintet.features.remote import is_remote, worked_on_locally
 from quintet.features.spectrograms import SpectrogramWriter
 from quintet.features.table import FAILURE_COLUMNS, META_COLUMNS, library_versions, table_schema
-from quintet.features.workers import Job, Row, Source, failure, file_facts
+from quintet.features.workers import Job, Row, Source, failure
 
 FLUSH_S, FLUSH_ROWS = 5.0, 500  # a part is written when either is reached
 CHUNK_S, CHUNK_CLIPS = 120.0, 16  # a worker is handed this much audio (estimated), or this many clips, at a time
-_BYTES_PER_S = {".wav": 176_400, ".aif": 176_400, ".aiff": 176_400, ".au": 176_400, ".flac": 90_000}  # otherwise 20 000: only for the order
 _FROM_MANIFEST = ("id", "path", "label", "group", "start", "end", "split")
 
 
@@ -156,7 +155,8 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
         if writer is not None:
             stack.enter_context(writer)
         parts = Parts(folder, feature_names(options.job.parameters), options.job.parameters.hash)
-        plan = _plan(manifest, output, finished, parts, writer, options)
+        plan = planned(manifest, _known(output, finished, parts), writer, retry_failed=options.retry_failed)
+        notes = _notes(finished, parts)
         run = _Run(manifest, parts, writer, options, limit, plan)
         run.describe()
         if writer is not None:
@@ -170,7 +170,7 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
         failures=ledger,
         seconds=time.monotonic() - began,
         output=output,
-        notes=plan.notes,
+        notes=notes,
     )
 
 
@@ -190,71 +190,20 @@ def _failure_limit(max_failures: int | float | None, total: int) -> float:
     return float(max_failures)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is to be done: positions in the manifest with their estimated seconds of audio, longest first."""
-
-    todo: NDArray[np.int64]
-    cost_s: NDArray[np.float64]
-    reused: int
-    failed: int
-    notes: tuple[str, ...]
+def _earlier(finished: dict[str, Any] | None, parts: Parts) -> dict[str, Any] | None:
+    """The metadata of the finished table if its rows may be used again; None if there is no table, or one of other parameters."""
+    return finished if finished is not None and finished["parameter_hash"] == parts.parameter_hash else None
 
 
-def _plan(
-    manifest: Manifest, output: Path, finished: dict[str, Any] | None, parts: Parts, writer: SpectrogramWriter | None, options: Options
-) -> _Plan:
-    """Which clips are known already and unchanged, and what the others will cost."""
-    frames, notes = [], []
-    if finished is not None:
-        if finished["parameter_hash"] == parts.parameter_hash:
-            frames.append(table_facts(output))
-        else:
-            notes.append(
-                f"Other parameters than before ({finished['parameter_hash']} then, {parts.parameter_hash} now): all clips are extracted again."
-            )
-    frames += [block.facts for block in parts.blocks()]
-    files = _file_facts(manifest)
-    known = latest(frames).set_index("id").reindex(manifest.frame["id"])
-    usable = manifest.frame["problem"].isna().to_numpy()
-    fresh = usable & _unchanged(known, files, manifest)
-    if options.retry_failed:
-        fresh &= (known["status"] != "failed").to_numpy()
-    if writer is not None:
-        stored = [writer.digest(id) for id in manifest.frame["id"]]
-        fresh &= (known["status"] == "failed").to_numpy() | (known["audio_digest"] == pd.Series(stored, index=known.index, dtype="str")).to_numpy()
-    todo = np.flatnonzero(usable & ~fresh)
-    cost = _estimated_seconds(manifest.frame, files["source_size"])
-    order = np.argsort(-cost[todo], kind="stable")
-    failed = int((~usable).sum() + (known["status"] == "failed").to_numpy()[fresh].sum())
-    return _Plan(todo[order], cost[todo][order], int(fresh.sum()), failed, tuple(notes))
+def _known(output: Path, finished: dict[str, Any] | None, parts: Parts) -> pd.DataFrame:
+    """What is known of every clip that was ever described with these parameters: the newest row of each id."""
+    return latest(([] if _earlier(finished, parts) is None else [table_facts(output)]) + [block.facts for block in parts.blocks()])
 
 
-def _file_facts(manifest: Manifest) -> pd.DataFrame:
-    """Size and time of change of the file of every row (each looked at once), -1 where it is gone."""
-    numbers, paths = pd.factorize(manifest.frame["path"])
-    found = np.full((2, len(paths) + 1), -1, np.int64)  # the last is for rows without a path, whose number is -1
-    for k, path in enumerate(paths):
-        facts = file_facts(path)
-        found[:, k] = facts.get("source_size", -1), facts.get("source_mtime_ns", -1)
-    return pd.DataFrame({"source_size": found[0, numbers], "source_mtime_ns": found[1, numbers]})
-
-
-def _unchanged(known: pd.DataFrame, files: pd.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
-    same = known["status"].notna().to_numpy() & (known["stage"] != "manifest").fillna(True).to_numpy(dtype=bool)
-    for name in ("source_size", "source_mtime_ns"):
-        same &= known[name].astype("Int64").fillna(-1).to_numpy(dtype=np.int64) == files[name].to_numpy()
-    for name in ("start", "end"):
-        same &= known[name].fillna(-1.0).to_numpy(dtype=float) == manifest.frame[name].fillna(-1.0).to_numpy(dtype=float)
-    return same
-
-
-def _estimated_seconds(frame: pd.DataFrame, sizes: pd.Series) -> NDArray[np.float64]:
-    """A guess at the length of each clip, by which the longest are begun first and the short ones are handed out together."""
-    rate = frame["path"].str.lower().str.extract(r"(\.[^./\\]+)$", expand=False).map(_BYTES_PER_S).fillna(20_000).to_numpy(dtype=float)
-    whole = sizes.clip(lower=0).to_numpy(dtype=float) / rate
-    window = (frame["end"] - frame["start"].fillna(0.0)).to_numpy(dtype=float)
-    return np.where(np.isnan(window), whole, np.minimum(window, np.where(whole > 0, whole, np.inf)))
+def _notes(finished: dict[str, Any] | None, parts: Parts) -> tuple[str, ...]:
+    if finished is None or _earlier(finished, parts) is not None:
+        return ()
+    return (f"Other parameters than before ({finished['parameter_hash']} then, {parts.parameter_hash} now): all clips are extracted again.",)
 
 
 @dataclass
@@ -266,7 +215,7 @@ class _Run:
     writer: SpectrogramWriter | None
     options: Options
     limit: float
-    plan: _Plan
+    plan: Plan
     rows: list[Row] = field(default_factory=list)
     done: int = 0
     failed: int = 0
@@ -337,7 +286,7 @@ class _Run:
 def _gather(manifest: Manifest, output: Path, finished: dict[str, Any] | None, parts: Parts, options: Options) -> pd.DataFrame:
     """Write the final table from the finished one and the parts, unless it is there already. Returns the ledger."""
     blocks = parts.blocks()
-    earlier = finished if finished is not None and finished["parameter_hash"] == parts.parameter_hash else None
+    earlier = _earlier(finished, parts)
     frames = ([] if earlier is None else [table_facts(output)]) + [block.facts for block in blocks]
     known = latest(frames).set_index("id").reindex(manifest.frame["id"])
     meta = _meta(manifest, known, parts.parameter_hash)
