@@ -1,40 +1,70 @@
 """One-line sabotages, each of which must turn a named test red: `make mutants`.
 
-A row is (file, what stands there, what to put instead, the test that must fail). The file is put back whatever happens.
+A row is (file, what stands there, what to put instead, the test that must fail). The sabotage is done to a copy of the tree.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+FEATURES, AUDIO = "quintet/features", "quintet/audio"
 
-MUTANTS: tuple[tuple[str, str, str, str], ...] = ()
+MUTANTS: tuple[tuple[str, str, str, str], ...] = (
+    (f"{AUDIO}/spectrum.py", 'mode="constant"', 'mode="reflect"', "tests/audio/test_spectrum.py"),
+    (f"{AUDIO}/mel.py", "2.0 / (edges[2:] - edges[:-2])", "1.0 / (edges[2:] - edges[:-2])", "tests/audio/test_mel.py"),
+    (f"{AUDIO}/decode.py", "SHORTAGE_S * rate:", "1e9 * rate:", "tests/audio/test_decode.py"),
+    (f"{AUDIO}/decode.py", "file.seek(first)", "pass", "tests/audio/test_decode.py"),
+    (
+        f"{FEATURES}/spectral.py",
+        "reached = cumulated >= roll_percent",
+        "reached = cumulated > 0.99",
+        "tests/features/test_spectral.py",
+    ),
+    (f"{FEATURES}/statistics.py", "m.shape(4) - 3.0", "m.shape(4)", "tests/features/test_statistics.py"),
+    (f"{FEATURES}/rhythm.py", "np.log2(bpm / START_BPM) ** 2", "0", "tests/features/test_rhythm.py"),
+    (f"{FEATURES}/tonal.py", "np.roll(bumps, -3", "np.roll(bumps, -2", "tests/features/test_tonal.py"),
+    (f"{FEATURES}/modulation.py", "/ np.sum(window**2)", "/ length", "tests/features/test_modulation.py"),
+    ("quintet/datasets/split.py", "    if shared:", "    if False:", "tests/datasets/test_splits.py"),
+    ("quintet/ensemble/bundle.py", "if digest_of(file) != digest:", "if False:", "tests/e2e/test_main_job.py -k damaged"),
+    ("quintet/ensemble/crossfit.py", "X = inputs.take(valid)", "X = inputs.take(train[: len(valid)])", "tests/e2e/test_main_job.py -k leak_gate"),
+    ("quintet/prediction.py", "if parameters.hash != bundle", "if False and bundle", "tests/e2e/test_main_job.py -k another_making"),
+    ("quintet/experiment.py", "        if resume and same:", "        if resume:", "tests/e2e/test_main_job.py -k interrupted"),
+)
 
 
-def survives(file: str, before: str, after: str, test: str) -> bool:
-    """Whether the named test still passes with the sabotage in place."""
-    path = ROOT / file
+def survives(tree: Path, file: str, before: str, after: str, test: str) -> bool:
+    """Whether the named test does anything but fail with the sabotage in place."""
+    path = tree / file
     original = path.read_text(encoding="utf-8")
-    if original.count(before) != 1:
-        raise SystemExit(f"{file}: the line to sabotage must stand there once, found {original.count(before)} times: {before!r}")
-    try:
-        path.write_text(original.replace(before, after), encoding="utf-8")
-        done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()], cwd=ROOT, capture_output=True)
-    finally:
-        path.write_text(original, encoding="utf-8")
-    return done.returncode == 0
+    if before not in original:
+        raise SystemExit(f"{file}: the line to sabotage must stand there. There is no {before!r}.")
+    path.write_text(original.replace(before, after, 1), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True)
+    path.write_text(original, encoding="utf-8")
+    return done.returncode != 1  # 1: tests failed; anything else (2: not collected, 5: no test) is no proof
 
 
 def main() -> None:
     """Run all of them; exit 1 if any survives."""
+    tree = Path(tempfile.mkdtemp(prefix="quintet-mutants-"))
+    for name in ("quintet", "tests", "recipes"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "requirements.lock", "README.md"):
+        shutil.copy(ROOT / name, tree)
     alive = 0
     for file, before, after, test in MUTANTS:
-        lives = survives(file, before, after, test)
+        lives = survives(tree, file, before, after, test)
         alive += lives
         print(f"{'SURVIVED' if lives else 'killed  '}  {file}: {before.strip()[:60]} → {after.strip()[:60]}   [{test}]", flush=True)
+    shutil.rmtree(tree, ignore_errors=True)
     print(f"{len(MUTANTS) - alive} of {len(MUTANTS)} sabotages turned their test red")
     raise SystemExit(1 if alive else 0)
 
