@@ -80,8 +80,7 @@ def _ballots(marks: NDArray[np.uint32], frames: NDArray[np.int32], owner: NDArra
         a, b = owner[same].astype(np.int64), owner[same + k].astype(np.int64)
         distance = frames[same].astype(np.int64) - frames[same + k]
         apart = a != b
-        a, b, distance = a[apart], b[apart], np.where(a < b, distance, -distance)[apart]
-        pair = (np.minimum(a, b) * n + np.maximum(a, b)) << 21
+        distance, pair = distance[apart], (a * n + b)[apart] << 21  # a < b: equal marks stand in the order of their owners
         keys += [pair | (distance + (1 << 20) >> 1 << 1), pair | (distance + (1 << 20) + 1 >> 1 << 1) - 1]
     unique, counts = np.unique(np.concatenate(keys), return_counts=True)
     return unique, counts.astype(np.int64)

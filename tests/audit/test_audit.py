@@ -64,6 +64,14 @@ def test_what_cannot_be_used_is_listed(report: AuditReport) -> None:
     assert report.oddities[["id", "kind"]].to_numpy().tolist()[:1] == [["drums/hushed.wav", "silent"]]
 
 
+def test_equal_files_are_named_once(sounds: dict[str, NDArray[np.float64]], tmp_path: Path) -> None:
+    (tmp_path / "tunes").mkdir()
+    for name in ("a", "b", "c"):
+        soundfile.write(tmp_path / "tunes" / f"{name}.wav", sounds["melody0"], RATE)
+    pairs = audit(tmp_path).pairs
+    assert pairs[["first", "second", "kind"]].to_numpy().tolist() == [["tunes/a.wav", f"tunes/{k}.wav", "same audio"] for k in "bc"]
+
+
 def noises(root: Path, *, gains: tuple[float, float] = (1.0, 1.0), rates: tuple[int, int] = (16000, 16000)) -> Path:
     """Two classes of 20 half seconds of noise each, at random levels, with another gain or rate if wanted."""
     rng = np.random.default_rng(0)

@@ -63,7 +63,8 @@ def test_an_excerpt_of_a_long_recording_keeps_the_same_marks() -> None:
     assert len(whole.marks) < 1.2 * fingerprints.MAX_MARKS
     found = candidate_pairs([whole, part])
     assert abs(int(found.shift[0]) - 500) <= 1
-    assert found.votes[0] > 100
+    kept_in_both = part.marks[part.marks <= whole.marks.max()]
+    assert np.isin(kept_in_both, whole.marks).mean() > 0.6
 
 
 def test_blocks_of_a_long_recording_have_one_clock() -> None:

@@ -94,3 +94,10 @@ def test_one_group_for_a_class_cannot_be_measured() -> None:
     facts, labels, _ = corpus(8, classes=2)
     with pytest.raises(DatasetError, match="two groups each"):
         shortcut_audit(facts, labels, labels)
+
+
+def test_two_groups_for_a_class_are_enough() -> None:
+    facts, labels, _ = corpus(9, classes=2)
+    groups = labels + pd.Series(np.where(np.arange(60) < 30, "a", "b"), index=labels.index)
+    found = shortcut_audit(facts[["loudness_db"]], labels, groups)
+    assert found["auc"].between(0, 1).all()
