@@ -106,7 +106,7 @@ def test_a_table_without_anything_in_it_is_refused():
 def test_the_forest_is_the_same_on_one_and_on_two_threads():
     X, y = blobs()
     one, two = (RandomForestMember(n_estimators=25, n_jobs=jobs, seed=3).fit(X, y).predict_proba(X) for jobs in (1, 2))
-    np.testing.assert_array_equal(one, two)
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-14)  # threads add up the trees in any order: the last bit may differ
 
 
 @pytest.mark.parametrize("name", ["random_forest", "xgboost"])
