@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
+from quintet.audio.decode import load_clip
 from quintet.audio.resample import resample
 from quintet.audit.alignment import NOWHERE, align
 
 RATE = 8000
+VIOLIN = Path(__file__).parents[2] / "../shared/data/instruments/Violin_or_fiddle/6eb59008.flac"
 
 
 def clip(samples: NDArray[np.floating]) -> Clip:
@@ -46,6 +50,15 @@ def test_half_a_sample_does_not_matter(noise: NDArray[np.float64]) -> None:
     fine = resample(noise, orig_sr=RATE, target_sr=6 * RATE)
     copy = resample(fine[4803:], orig_sr=6 * RATE, target_sr=RATE)
     assert align(clip(noise), clip(copy), near_s=0.1).agreement > 0.95
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not VIOLIN.exists(), reason="needs ../shared/data")
+@pytest.mark.parametrize("cut", [6438, 6439])
+def test_a_steady_tone_is_not_taken_for_its_neighbouring_period(cut: int) -> None:
+    native = load_clip(VIOLIN, sample_rate=None).clip
+    whole, part = (clip(resample(x, orig_sr=44100, target_sr=RATE)) for x in (native.samples, native.samples[cut:]))
+    assert align(whole, part, near_s=0.152).agreement > 0.95
 
 
 def test_a_clipped_copy_still_agrees() -> None:
