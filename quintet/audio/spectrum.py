@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
@@ -84,6 +83,8 @@ def spectrum(clip: Clip, *, n_fft: int, hop_length: int) -> Spectrum:
     Source:
         Equal to `abs(librosa.stft(samples.astype(float), n_fft, hop_length))` within 1e-12.
     """
+    import scipy.fft  # takes longer to load than a clip, and the kernels do without it
+
     frames = framed(clip, frame_length=n_fft, hop_length=hop_length, mode="constant")
     transform = scipy.fft.rfft(frames * hann(n_fft), axis=1, overwrite_x=True)
     return Spectrum(np.abs(transform).T, clip.sample_rate, n_fft, hop_length)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 DELTA_WIDTH = 9  # frames over which a slope is measured
@@ -28,7 +27,9 @@ def mfcc(mel_db: NDArray[np.float64], *, n_mfcc: int) -> NDArray[np.float64]:
         >>> mfcc(np.full((4, 1), 3.0), n_mfcc=2).round(9).tolist()
         [[6.0], [0.0]]
     """
-    coefficients: NDArray[np.float64] = scipy.fft.dct(mel_db, axis=0, type=2, norm="ortho")[:n_mfcc]
+    n_mels = len(mel_db)
+    cosines = np.cos(np.pi * np.outer(np.arange(n_mfcc), 2 * np.arange(n_mels) + 1) / (2 * n_mels))
+    coefficients: NDArray[np.float64] = np.sqrt(np.where(np.arange(n_mfcc) == 0, 1, 2) / n_mels)[:, None] * (cosines @ mel_db)
     return coefficients
 
 

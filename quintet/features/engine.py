@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
-import scipy.fft
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
@@ -126,6 +125,8 @@ def _stride(n_fft: int) -> int:
 
 def _spectra(clip: Clip, n_fft: int, hop_length: int) -> Iterator[tuple[int, Array]]:
     """Spectra by scipy, `BLOCK` frames at a time, with the group of eight frames at which they begin."""
+    import scipy.fft  # takes longer to load than the features of a clip
+
     frames = framed(clip, frame_length=n_fft, hop_length=hop_length, mode="constant")
     for first in range(0, len(frames), BLOCK):
         some = frames[first : first + BLOCK]
@@ -205,7 +206,7 @@ def mean_autocorrelation(onset: Array, lags: int) -> Array:
     series = np.concatenate([padded, np.zeros(size + LANES)])
     total = lane_rows(size // 2 + 1)
     kernels.mean_normalised_power(series, len(onset), plan._replace(window=window), workspace(size, 1), total)
-    result: Array = scipy.fft.irfft(total.sum(axis=1), n=size)[:lags] / len(onset)
+    result: Array = np.fft.irfft(total.sum(axis=1), n=size)[:lags] / len(onset)
     return result
 
 
@@ -229,14 +230,23 @@ def _call_every_kernel() -> None:
     """Each kernel once, with the types with which it is always called: that is what makes numba load or compile it."""
     clip = Clip(np.linspace(-1, 1, 256, dtype=np.float32), 8000)
     bank = MelBands(2)
-    for n_fft in (64, 66):  # in lanes, and by scipy
-        measured = measure(clip, Measurement(8000, n_fft, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1))
-        chroma(clip, n_fft=n_fft, hop_length=32, tuning=0.0)
+    measured = measure(clip, Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1))
+    chroma(clip, n_fft=64, hop_length=32, tuning=0.0)
+    _call_the_kernels_for_other_lengths(measured.measurement)
     measured.decibels(bank, floor=AMIN, dtype=np.float32)
     mfcc(np.asarray(measured.decibels(bank, floor=AMIN), np.float64), 2)
     waveform_frames(clip.samples, frame_length=64, hop_length=32)
     sample_moments(clip.samples)
     mean_autocorrelation(np.ones(8), 4)
+
+
+def _call_the_kernels_for_other_lengths(m: Measurement) -> None:
+    """Those that take spectra, with eight empty ones."""
+    spectra, work = np.zeros(LANES * _stride(m.n_fft)), workspace(m.n_fft, m.hop_length)
+    output = Output(lane_rows(m.rows), np.empty(0), np.empty(0), np.zeros(1, np.int64))
+    kernels.measure_spectra(spectra, _stride(m.n_fft), LANES, 0, request_of(m), work, output)
+    weights = chroma_weights(sample_rate=m.sample_rate, n_fft=m.n_fft, tuning=0.0)
+    kernels.chroma_spectra(spectra, _stride(m.n_fft), 0, weights, work, lane_rows(12))
 
 
 def _keep_memory() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from quintet.audio.mel import power_to_db
@@ -54,7 +53,7 @@ def _density(deviation: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     starts = range(0, frames - length + 1, max(1, length // 2))
     window = hann(length) if length > 1 else np.ones(1)
     segments = np.stack([deviation[:, start : start + length] * window for start in starts])
-    transform = scipy.fft.rfft(segments, n=size, axis=2)
+    transform = np.fft.rfft(segments, n=size, axis=2)
     power = (transform.real**2 + transform.imag**2).mean(axis=0)
     density: NDArray[np.float64] = power / np.sum(window**2)
     return density

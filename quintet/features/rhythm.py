@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from quintet.audio.spectrum import hann
@@ -89,6 +88,8 @@ def mean_autocorrelation(onset: NDArray[np.float64], lags: int) -> NDArray[np.fl
 
     The inverse transform is linear, so it is taken once, of the mean: a tempogram is never formed.
     """
+    import scipy.fft  # takes longer to load than the features of a clip, and the kernels do without it
+
     padded = np.pad(onset, lags // 2, mode="linear_ramp", end_values=0)
     windows = np.lib.stride_tricks.sliding_window_view(padded, lags)[: len(onset)] * hann(lags)
     energy = np.einsum("tn,tn->t", windows, windows)

@@ -1,0 +1,57 @@
+"""Recordings to measure with: real ones where a folder of them is at hand, else pieces of the demo corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from quintet.audio.decode import load_clip
+from quintet.datasets.synthesis.piece import render
+from quintet.datasets.synthesis.sound import RATE as DEMO_RATE
+from quintet.datasets.synthetic import pieces
+
+RATE = 44100
+FORMATS = {  # name → suffix, soundfile's format and subtype, channels
+    "wav": (".wav", "WAV", "PCM_16", 1),
+    "flac": (".flac", "FLAC", "PCM_16", 1),
+    "mp3": (".mp3", "MP3", "MPEG_LAYER_III", 1),
+    "stereo wav": (".wav", "WAV", "PCM_16", 2),
+    "stereo mp3": (".mp3", "MP3", "MPEG_LAYER_III", 2),
+}
+_DEMO = list(pieces(seed=0, per_style=4))
+
+
+def recording(source: Path | None, *, seconds: float, seed: int = 0) -> NDArray[np.float32]:
+    """`seconds` of music at 44.1 kHz, two channels, shape `(n, 2)`: recordings of the folder one after the other, in a random order."""
+    n = round(seconds * RATE)
+    channels = []
+    for channel in (0, 1):
+        rng = np.random.default_rng([seed, channel])
+        parts: list[NDArray[np.float32]] = []
+        while sum(map(len, parts)) < n:
+            parts.append(_piece(source, rng))
+        channels.append(np.concatenate(parts)[:n])
+    left, right = channels
+    return np.column_stack([0.6 * left + 0.3 * right, 0.3 * left + 0.6 * right]).astype(np.float32)
+
+
+def _piece(source: Path | None, rng: np.random.Generator) -> NDArray[np.float32]:
+    if source is None:
+        piece = _DEMO[rng.integers(len(_DEMO))]
+        samples = render(piece.style, piece.artist, seed=0, number=piece.number).astype(np.float32) / 32768
+        return np.asarray(soxr.resample(samples, DEMO_RATE, RATE), np.float32)
+    paths = sorted(path for path in source.rglob("*") if path.suffix in (".flac", ".wav", ".mp3", ".ogg"))
+    clip = load_clip(paths[rng.integers(len(paths))], sample_rate=None).clip
+    return np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
+
+
+def written(samples: NDArray[np.float32], folder: Path, name: str) -> Path:
+    """The recording as a file of one of `FORMATS`."""
+    suffix, format, subtype, channels = FORMATS[name]
+    path = folder / f"{name.replace(' ', '-')}-{len(samples) // RATE}s{suffix}"
+    soundfile.write(path, samples[:, :channels], RATE, format=format, subtype=subtype)
+    return path
