@@ -135,7 +135,7 @@ def _heard(
         duration_s=max(*ends, _duration(file)) if len(ends) > 1 else ends[0],
         native_sample_rate=int(first["native_sample_rate"]),
         native_channels=int(first["native_channels"]),
-        digests=tuple(str(d) for d in parts["audio_digest"]),
+        digests=_digests(file, parts),
         classes=classes,
         multilabel=ensemble.multilabel_,
         starts=tuple(starts),
@@ -150,6 +150,17 @@ def _heard(
         conformal=ensemble.conformal_,
         lost=table.frame.loc[table.frame["status"] != "ok", ["start", "end", "reason"]].reset_index(drop=True),
     )
+
+
+def _digests(file: Path, parts: pd.DataFrame) -> tuple[str, ...]:
+    """Of the whole file first where it was cut, then of its segments."""
+    segments = tuple(str(d) for d in parts["audio_digest"])
+    if len(segments) == 1:
+        return segments
+    try:
+        return (load_clip(file, sample_rate=None).audio_digest, *segments)
+    except AudioError:  # its segments can be read, the whole cannot: a damaged end
+        return segments
 
 
 def sound_of(file: Path, output: Path, duration_s: float) -> Sound:

@@ -20,8 +20,10 @@ from quintet.reports.run import Run
 from quintet.reports.whole import TABLE_MEMBERS, draw
 
 Array = NDArray[np.float64]
-MAX_BACKGROUND, MAX_GAME_SEGMENTS, MAX_PROBED = 16, 24, 8
-"""Training clips that stand in for what is absent; segments that are explained; segments whose spectrogram is covered piece by piece."""
+MAX_BACKGROUND, MAX_SEGMENTS = 16, 24
+"""Training clips that stand in for what is absent; segments that are explained."""
+MAX_PATCHES = 80
+"""Of a network, over the segments whose spectrogram is covered piece by piece: each is asked about some sixty times."""
 TIMES = (4, 28)
 """Stripes of time in which a segment is covered: at least, and over all segments together."""
 
@@ -123,13 +125,15 @@ def why_of(heard: Heard, ensemble: EnsembleClassifier, run: Run, *, seed: int = 
         run: its folder: training clips stand in for what is absent.
         seed: draws these.
     """
-    chosen = _evenly(len(heard.fused), MAX_GAME_SEGMENTS)
+    chosen = _evenly(len(heard.fused), MAX_SEGMENTS)
     rows = heard.features.iloc[chosen]
     background = draw(run.values.loc[training_ids(run), list(rows.columns)], MAX_BACKGROUND, np.random.default_rng(seed))
     tables = {name: member for name, member in ensemble.members_.items() if name in TABLE_MEMBERS}
     reasons = {name: "listens to the spectrogram, not to columns: see the maps" for name in ensemble.members_ if name not in TABLE_MEMBERS}
     if heard.multilabel or not len(background):
-        told = "label sets: columns are explained for single labels only" if heard.multilabel else "the model has no training clips with it"
+        told = "is not explained by columns: " + (
+            "that is for single labels, not for sets" if heard.multilabel else "the model folder has no training clips"
+        )
         pushes, game = {}, None
         reasons |= dict.fromkeys(tables, told)
     else:
@@ -151,8 +155,10 @@ def push(member: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Push:
 
 def look(heard: Heard, name: str, member: Any, k: int) -> Looked:
     """Occlusion and Grad-CAM of one network for class `k` of the model."""
-    column = [str(c) for c in member.classes_].index(heard.classes[k])
-    probed = _evenly(len(heard.pictures), MAX_PROBED)
+    column = k if heard.multilabel else [str(c) for c in member.classes_].index(heard.classes[k])  # tags are numbers there, in this order
+    longest = max(picture.shape[1] for picture in heard.pictures)
+    patches = min(member.max_patches, -(-longest // member.patch_frames))
+    probed = _evenly(len(heard.pictures), min(MAX_SEGMENTS, max(4, MAX_PATCHES // patches)))
     times = max(TIMES[0], TIMES[1] // len(probed))
     fill = np.broadcast_to(np.asarray(member.mean_), (heard.log_mel.n_mels, 1))
     covered = [occlusion(member.predict_proba, heard.pictures[i], column, n_bands=N_BANDS, n_times=times, fill=fill) for i in probed]

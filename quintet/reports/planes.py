@@ -21,7 +21,7 @@ from quintet.features.parameters import LogMelParameters
 Array = NDArray[np.float64]
 COLUMNS = 960  # of a picture over the whole track
 RANGE_DB = 70.0  # below the loudest: white
-FOR, AGAINST = (226, 88, 0), (0, 104, 190)
+FOR, AGAINST = (236, 106, 16), (36, 128, 220)
 HZ_TICKS = (500, 1000, 2000, 4000, 8000, 16000)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,7 @@ def _looked(heard: Heard, found: Looked, run: Run, numbers: Numbers) -> dict[str
     """The layers of one network over the spectrogram, its stripes of bands and of time."""
     cells = [np.repeat(o.cells, np.diff(o.band_edges), axis=0) for o in found.occlusions]
     cells = [np.repeat(c, np.diff(o.frame_edges), axis=1) for c, o in zip(cells, found.occlusions, strict=True)]
+    cams = None if found.cams is None else [cam * o.probability for cam, o in zip(found.cams, found.occlusions, strict=True)]
     edges = band_hz(heard.log_mel, found.occlusions[0].band_edges)
     bands = [{"low": low, "high": high, "value": float(v)} for (low, high), v in zip(edges, found.bands, strict=True)]
     moments = _moments(heard, found)
@@ -202,7 +204,7 @@ def _looked(heard: Heard, found: Looked, run: Run, numbers: Numbers) -> dict[str
         "p": found.probability,
         "covered": map_picture(_laid(heard, cells, found.segments)),
         "largest": float(max(np.abs(o.cells).max() for o in found.occlusions)),
-        "cam": None if found.cams is None else map_picture(_laid(heard, found.cams, found.segments)),
+        "cam": None if cams is None else map_picture(_laid(heard, cams, found.segments)),
         "bands": bands[::-1],
         "band_top": max(abs(band["value"]) for band in bands) or 1.0,
         "moments": [m | {"x": 100 * m["start"] / heard.duration_s, "width": 100 * (m["end"] - m["start"]) / heard.duration_s} for m in moments],
@@ -214,10 +216,11 @@ def _looked(heard: Heard, found: Looked, run: Run, numbers: Numbers) -> dict[str
 
 def _moments(heard: Heard, found: Looked) -> list[dict[str, float]]:
     """What each stripe of time adds, in seconds of the track."""
-    rows = []
+    rows, places = [], spans(heard.starts, heard.ends, heard.duration_s)
     for i, o in zip(found.segments, found.occlusions, strict=True):
         edges = heard.starts[i] + o.frame_edges / o.frame_edges[-1] * (heard.ends[i] - heard.starts[i])
-        rows += [{"start": float(a), "end": float(b), "value": float(v)} for a, b, v in zip(edges, edges[1:], o.times, strict=False)]
+        edges = np.clip(edges, *places[i])  # where segments overlap, each is shown up to the middle
+        rows += [{"start": float(a), "end": float(b), "value": float(v)} for (a, b), v in zip(pairwise(edges), o.times, strict=True) if b > a]
     return rows
 
 
@@ -259,12 +262,12 @@ def _family_drawings(heard: Heard, why: TrackWhy) -> list[Drawing]:
 def _column_drawings(heard: Heard, why: TrackWhy, run: Run) -> list[Drawing]:
     """The columns that moved each table member most, towards the verdict or away from it."""
     name, found = heard.classes[heard.order[0]], []
-    paints: dict[str, str] = {}
+    order: dict[str, str] = {}  # one family, one colour, in every member's figure
     for member, push in why.pushes.items():
         values = push.values[name]
         top = values.loc[values.abs().sort_values(ascending=False, kind="stable").index].head(8)
-        families = {str(column): family(str(column)) for column in top.index}
-        paints |= families
+        order |= {(told := family(str(column))): told for column in top.index}
+        families = order | {str(column): family(str(column)) for column in top.index}
         figure = column_bars(top, unit=f"towards {name} →  ({push.space})", families=families)
         alt = f"{display(member, run)}: " + ", ".join(f"{column} {_signed(value)}" for column, value in top.head(4).items()) + "."
         rest = float(values.sum() - top.sum())
@@ -296,8 +299,8 @@ def _column_table(heard: Heard, why: TrackWhy, train: pd.DataFrame, numbers: Num
 
 
 def _said(heard: Heard, run: Run) -> list[dict[str, Any]]:
-    """What the ensemble and each member said, mean over segments."""
-    rows = {run.best: heard.fused} | dict(heard.members) if len(heard.members) > 1 else dict(heard.members)
+    """What the ensemble (calibrated) and each member said, mean over segments."""
+    rows = {run.best: heard.fused} | dict(heard.members)
     found = []
     for name, values in rows.items():
         mean = values.mean(axis=0)

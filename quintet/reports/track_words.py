@@ -63,7 +63,8 @@ def opening(heard: Heard, why: TrackWhy, near: Neighbours | None, run: Run) -> l
 def _verdict(heard: Heard) -> str:
     p, order = heard.probabilities, heard.order
     if not heard.multilabel:
-        return f"Quintet hears {heard.classes[order[0]]}, with a probability of {p[order[0]]:.2f}."
+        says = "hears" if p[order[0]] >= 0.5 else "leans towards"
+        return f"Quintet {says} {heard.classes[order[0]]}, with a probability of {p[order[0]]:.2f}."
     tags = [f"{heard.classes[k]} ({p[k]:.2f})" for k in order if p[k] >= 0.5]
     if tags:
         return f"Quintet hears {listed(tags)}."
@@ -151,7 +152,7 @@ def fits(heard: Heard, near: Neighbours | None) -> Note | None:
         if near is not None and strange
         else ""
     )
-    if heard.conformal is None:
+    if heard.conformal is None or len(heard.fused) > 1:  # sets are promised for clips like those of the training, not for means of many
         return Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.") if far else None
     verdict = heard.probabilities[None]
     inside = [heard.classes[k] for k in heard.order if heard.conformal.sets(verdict, CONFIDENCE)[0, k]]
