@@ -111,7 +111,7 @@ def context(heard: Heard, why: TrackWhy, run: Run, *, numbers: Numbers, sound: S
         "classes": [{"name": heard.classes[k], "p": float(heard.probabilities[k])} for k in heard.order[:4]],
         "axis": {"time": time_ticks(heard.duration_s), "hz": hz_ticks(heard.log_mel)},
         "over_time": _over_time(heard),
-        "curve": json.dumps(_curve(heard)),
+        "curve": json.dumps(_curve(heard)).replace("<", "\\u003c"),
         "loudness": loudness_picture(_laid(heard, list(heard.pictures), range(len(heard.pictures)))),
         "looked": [_looked(heard, found, run, numbers) for found in why.looked],
         "figures": figures,

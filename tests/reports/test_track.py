@@ -1,0 +1,170 @@
+"""The page of one track from numbers made by hand: its sentences, its notes, and what it does with gaps, label sets and missing networks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quintet.classifiers.storage import load_member
+from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.conformal import fit_conformal
+from quintet.ensemble.fusion import Fusion
+from quintet.features.parameters import LogMelParameters
+from quintet.reports.heard import Heard, TrackWhy, percentiles, push, steps_for, training_ids, why_of
+from quintet.reports.neighbours import nearest_tracks
+from quintet.reports.run import Run, read_run
+from quintet.reports.track import Sound, write_track
+from quintet.reports.track_words import fits, known_recording, opening
+
+NOTHING = TrackWhy({}, {}, None, (), 0, 0)
+
+
+@pytest.fixture(scope="module")
+def run(model_folder: Path) -> Run:
+    return read_run(model_folder)
+
+
+@pytest.fixture(scope="module")
+def ensemble(model_folder: Path, run: Run) -> EnsembleClassifier:
+    """The folder's table members joined by its weights, without its network."""
+    names = ("logistic_regression", "random_forest", "svm", "xgboost")
+    joined = EnsembleClassifier(members=names)
+    joined.members_ = {name: load_member(model_folder / "members" / name) for name in names}
+    joined.classes_ = np.array(run.classes, dtype=object)
+    joined.rule_, joined.fusions_ = "mean", {"mean": Fusion("mean", names, run.classes, (0.25,) * 4)}
+    joined.calibration_ = SimpleNamespace(apply=lambda p: p)  # type: ignore[assignment]
+    return joined
+
+
+def heard_of(run: Run, fused: Any, rows: pd.DataFrame | None = None, **changes: Any) -> Heard:
+    """A track of ten seconds per segment with these probabilities."""
+    p = np.asarray(fused, dtype=float)
+    m = len(p)
+    starts = tuple(10.0 * i for i in range(m))
+    curve = pd.DataFrame(p, columns=list(run.classes))
+    curve.insert(0, "start", starts)
+    curve.insert(1, "end", [10.0 * (i + 1) for i in range(m)])
+    rng = np.random.default_rng(1)
+    made = Heard(
+        name="song.mp3", duration_s=10.0 * m, native_sample_rate=44100, native_channels=2, digests=("abc",), classes=run.classes, multilabel=False,
+        starts=starts, ends=tuple(10.0 * (i + 1) for i in range(m)), features=run.values.iloc[:m] if rows is None else rows,
+        pictures=tuple(rng.normal(-50, 10, (96, 40)).astype(np.float32) for _ in range(m)), log_mel=LogMelParameters(),
+        members={"svm": p, "xgboost": p}, fused=p, curve=curve, fine=False, lost=pd.DataFrame(columns=["start", "end", "reason"]),
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def sure(run: Run, name: str, p: float = 0.9) -> np.ndarray:
+    """Probability `p` for one class, the rest shared."""
+    row = np.full(len(run.classes), (1 - p) / (len(run.classes) - 1))
+    row[run.classes.index(name)] = p
+    return row
+
+
+def text_of(page: Path) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page.read_text(encoding="utf-8"), flags=re.S))
+
+
+def test_every_reason_adds_up_to_the_verdict(run: Run, ensemble: EnsembleClassifier) -> None:
+    held_out = run.values.loc[list(run.held_out.clip_ids[:3])]
+    members = ensemble.member_probabilities(held_out)
+    heard = heard_of(run, ensemble.verdict(members), held_out, members=members)
+    why = why_of(heard, ensemble, run)
+    assert why.game is not None
+    for k in heard.order[:2]:
+        steps = steps_for(why.game, k)
+        assert steps["value"].sum() + why.game.base[:, k].mean() == pytest.approx(heard.probabilities[k], abs=1e-6)
+        assert steps["value"].abs().is_monotonic_decreasing
+    assert set(why.pushes) == set(ensemble.members_)
+    single = push(ensemble.members_["logistic_regression"], held_out.iloc[:1], run.values.loc[training_ids(run)[:16]])
+    assert single.residual < 1e-9
+    assert not set(training_ids(run)) & set(run.held_out.clip_ids)
+
+
+def test_a_planted_cause_comes_first(run: Run, ensemble: EnsembleClassifier) -> None:
+    member = ensemble.members_["logistic_regression"]
+    column = member.prepared_names[int(np.abs(member.models_[0].coef_[2]).argmax())]
+    row = run.values.loc[training_ids(run)].mean(axis=0).to_frame().T
+    row[column] += 6 * run.values[column].std()
+    pushed = push(member, row, run.values.loc[training_ids(run)]).values[run.classes[2]]
+    assert pushed.abs().idxmax() == column
+    assert percentiles(row, run.values.loc[training_ids(run)])[column] == 1.0
+
+
+def test_the_sentences_say_what_the_numbers_say(run: Run) -> None:
+    torn = np.array([sure(run, "jazz", 0.9), sure(run, "rock", 0.8), sure(run, "jazz", 0.7)])
+    told = " ".join(opening(heard_of(run, torn), NOTHING, None, run))
+    p = torn.mean(axis=0)
+    assert f"Quintet hears jazz, with a probability of {p[3]:.2f}." in told
+    assert f"It was torn between jazz and rock ({p[4]:.2f})." in told
+    assert "jazz leads in 2 of 3 segments, rock in 1." in told
+    clear = " ".join(opening(heard_of(run, [sure(run, "rock", 0.95)]), NOTHING, None, run))
+    assert "Nothing else came near" in clear
+    assert "leads" not in clear
+    unsure = opening(heard_of(run, [sure(run, "rock", 0.3)]), NOTHING, None, run)[0]
+    assert unsure == "Quintet leans towards rock, with a probability of 0.30."
+
+
+def test_what_is_unlike_the_training_clips_is_said_to_be(run: Run) -> None:
+    train = run.values.loc[training_ids(run)]
+    about = run.features[["label", "group"]]
+    known, strange = train.iloc[:1], train.iloc[:1] + 9 * train.std()
+    conformal = fit_conformal(run.oof["weighted"].probabilities, run.oof["weighted"].labels, classes=run.oof["weighted"].classes)
+    for rows, kind, head in ((known, "good", "With 90% confidence: rock."), (strange, "warn", "Unlike the training clips.")):
+        note = fits(heard_of(run, [sure(run, "rock", 0.97)], rows, conformal=conformal), nearest_tracks(train, rows, about))
+        assert note is not None
+        assert (note.kind, note.head) == (kind, head)
+    anything = fits(heard_of(run, [sure(run, "rock", 1 / 6)], known, conformal=conformal), None)
+    assert anything is not None
+    assert anything.head in ("Perhaps none of these.", "Anything is possible.")
+    several = heard_of(run, [sure(run, "rock", 0.97)] * 2, train.iloc[:2], conformal=conformal)
+    assert fits(several, nearest_tracks(train, train.iloc[:2], about)) is None
+
+
+def test_a_recording_of_the_training_part_is_no_proof(run: Run) -> None:
+    features = run.features.assign(audio_digest=[f"digest {i}" for i in range(len(run.features))])
+    known = replace(run, features=features)
+    for part, kind in (("train", "warn"), ("test", "good")):
+        clip = run.split.loc[run.split["part"] == part, "id"].iloc[0]
+        note = known_recording(heard_of(run, [sure(run, "rock")], digests=(str(features.loc[clip, "audio_digest"]),)), known)
+        assert note is not None
+        assert note.kind == kind
+        assert f"It is {clip}" in note.text
+    assert known_recording(heard_of(run, [sure(run, "rock")]), known) is None
+    assert known_recording(heard_of(run, [sure(run, "rock")]), run) is None
+
+
+def test_label_sets_have_a_plane_per_tag_and_no_sum_of_one(run: Run, tmp_path: Path) -> None:
+    tags = np.array([[0.9, 0.8, 0.1, 0.0, 0.0, 0.0], [0.7, 0.9, 0.2, 0.0, 0.0, 0.0]])
+    page = write_track(heard_of(run, tags, multilabel=True), NOTHING, run, tmp_path / "page", Sound("data:,", "No sound."))
+    text = text_of(page)
+    assert f"Quintet hears {run.classes[1]} (0.85) and {run.classes[0]} (0.80)." in text
+    assert "others" not in text
+    assert page.read_text().count(" of classical over time.") == 1
+
+
+def test_without_a_network_the_spectrogram_is_shown_alone_and_gaps_are_told(run: Run, tmp_path: Path) -> None:
+    lost = pd.DataFrame({"start": [20.0], "end": [30.0], "reason": ["A clip must contain sound."]})
+    heard = heard_of(run, [sure(run, "rock"), sure(run, "jazz")], lost=lost)
+    text = text_of(write_track(heard, NOTHING, run, tmp_path / "page", Sound("song.mp3", "Linked.", outside=True)))
+    assert "No member of this model listens to it" in text
+    assert "1 window could not be described and left out: A clip must contain sound." in text
+    assert not re.search(r"\bnan\b|\bNone\b", text)
+
+
+def test_names_are_escaped_everywhere(run: Run, tmp_path: Path) -> None:
+    evil = '</script><img src=x onerror="alert(1)">.mp3'
+    heard = heard_of(run, [sure(run, run.classes[0])], name=evil, classes=("</script><b>", *run.classes[1:]))
+    heard = replace(heard, curve=heard.curve.rename(columns={run.classes[0]: "</script><b>"}))
+    page = write_track(heard, NOTHING, run, tmp_path / "page", Sound("data:,", ""))
+    text = page.read_text(encoding="utf-8")
+    assert "<img src=x" not in text
+    assert "</script><b>" not in text
+    assert text.count("</script>") == text.count("<script")
