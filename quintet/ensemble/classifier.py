@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import Tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from quintet.classifiers.registry import model
 from quintet.datasets.splits import grouped_folds
@@ -17,7 +19,7 @@ from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_cali
 from quintet.ensemble.conformal import Conformal, fit_conformal
 from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities
 from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion
-from quintet.errors import ConfigError
+from quintet.errors import ConfigError, DatasetError
 
 TABLE_MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")
 DEFAULT_MEMBERS = (*TABLE_MEMBERS, "vgg_small")
@@ -82,6 +84,12 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.settings = settings
         self.seed = seed
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def fit(
         self,
         X: Any,
@@ -98,17 +106,18 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: feature table `(n, d)`, DataFrame or array; `None` where only spectrogram members take part.
-            y: labels `(n,)`, or a 0/1 indicator `(n, k)` for label sets (then `classes` names its columns).
+            y: labels `(n,)`, or a 0/1 indicator `(n, k)` for label sets (`classes` names its columns; 0 … k - 1 where not given).
             groups: `(n,)`; rows of one group never stand on both sides of a fold. Default: every row its own group.
             spectrograms: n log-mel arrays, for spectrogram members.
             folds: (train, held-out) position arrays instead of `n_splits` new ones.
             cache: keeps finished folds.
             listener: called with a `TrainingEvent` as things happen.
         """
+        if X is not None:
+            validate_data(self, X, y, dtype="numeric", ensure_all_finite=False, multi_output=True)
         inputs = Inputs(_as_table(X), spectrograms)
         target, self.classes_ = self._target(y, classes)
         group_array = np.arange(len(target)) if groups is None else np.asarray(groups)
-        self.n_features_in_ = 0 if inputs.table is None else inputs.table.shape[1]
         self._check_names()
         folds = folds if folds is not None else grouped_folds(target, group_array.tolist(), n_splits=self.n_splits, seed=self.seed)
         self._fit_members(inputs, target, group_array, folds, cache, listener)
@@ -116,13 +125,20 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._fit_trust(target, group_array)
         return self
 
-    def _target(self, y: ArrayLike, classes: Sequence[str] | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _target(self, y: ArrayLike, classes: Sequence[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
         target = np.asarray(y)
+        if target.ndim == 2 and target.shape[1] == 1:
+            target = column_or_1d(target, warn=True)
         if target.ndim == 2:
-            if classes is None or len(classes) != target.shape[1]:
-                raise ConfigError(f"Label sets need one class name per column. Received {target.shape[1]} columns and classes={classes}.")
+            classes = list(range(target.shape[1])) if classes is None else classes
+            if len(classes) != target.shape[1]:
+                raise ConfigError(f"Label sets need one class name per column. Received {target.shape[1]} columns and {len(classes)} names.")
             return target, np.asarray(classes, dtype=object)
-        return target, np.unique(target)
+        check_classification_targets(target)
+        found = np.unique(target)
+        if len(found) < 2:
+            raise DatasetError(f"A classifier needs at least two classes. Received 1 class: {found[0]!r}. Add clips of another class.")
+        return target, found
 
     def _check_names(self) -> None:
         if not self.members:
@@ -168,6 +184,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def member_probabilities(self, X: Any = None, spectrograms: Any = None) -> dict[str, NDArray[np.float64]]:
         """Member name → `(n, k)` probabilities."""
         check_is_fitted(self, "members_")
+        if X is not None and hasattr(self, "n_features_in_"):
+            validate_data(self, X, reset=False, ensure_all_finite=False)
         inputs = Inputs(_as_table(X), spectrograms)
         multilabel = self.multilabel_
         return {n: member_probabilities(m, inputs.of(model(n).input), self.class_names_, multilabel=multilabel) for n, m in self.members_.items()}

@@ -1,0 +1,102 @@
+"""The ensemble as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.fusion import compare_rules
+from quintet.errors import ConfigError, SplitLeakError
+
+SMALL = EnsembleClassifier(members=("logistic_regression",), rules=("mean",), n_splits=2)
+
+
+@parametrize_with_checks([SMALL])
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_common_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.fixture
+def data() -> tuple[pd.DataFrame, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Three classes, thirty groups of three rows, four telling columns and four of noise."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["blues", "jazz", "rock"], 30)
+    groups = np.repeat(np.arange(30), 3).astype(str)
+    X = rng.normal(size=(90, 8))
+    X[:, :4] += 1.5 * np.repeat(np.eye(3, 4), 30, axis=0)
+    return pd.DataFrame(X, columns=list("abcdefgh")), labels, groups
+
+
+def test_the_same_seed_gives_the_same_and_another_order_of_rows_hardly_matters(data: Any) -> None:
+    X, y, groups = data
+    make = clone(EnsembleClassifier(("logistic_regression", "random_forest"), settings={"random_forest": {"n_estimators": 20}}, n_splits=3))
+    a, b = (clone(make).fit(X, y, groups).predict_proba(X) for _ in range(2))
+    assert np.array_equal(a, b)
+
+
+def test_every_row_is_predicted_out_of_fold_by_a_model_without_its_group(data: Any) -> None:
+    """A column that is the group's own number tells nothing out of fold, though it tells all in the fold."""
+    _, y, groups = data
+    rng = np.random.default_rng(1)
+    mark = pd.DataFrame(rng.normal(size=(30, 5))[groups.astype(int)], columns=list("vwxyz"))
+    ensemble = EnsembleClassifier(("random_forest",), settings={"random_forest": {"n_estimators": 30}}, n_splits=5).fit(mark, y, groups)
+    inside = np.mean(ensemble.members_["random_forest"].predict(mark) == y)
+    outside = np.mean(np.asarray(ensemble.classes_)[ensemble.oof_["random_forest"].argmax(axis=1)] == y)
+    assert inside > 0.95
+    assert outside < 0.6
+
+
+def test_given_folds_that_leak_are_refused(data: Any) -> None:
+    X, y, groups = data
+    folds = [(np.arange(1, 90, 2), np.arange(0, 90, 2)), (np.arange(0, 90, 2), np.arange(1, 90, 2))]
+    with pytest.raises(SplitLeakError, match="fold 1 of logistic_regression"):
+        EnsembleClassifier(("logistic_regression",)).fit(X, y, groups, folds=folds)
+
+
+def test_a_rule_is_compared_on_the_folds_that_were_given() -> None:
+    """A member that is perfect in one given fold and wrong in the other earns trust that the other fold refutes; new random folds see half of each."""
+    rng = np.random.default_rng(0)
+    y = np.tile(["a", "b"], 100)
+    truth = (y[:, None] == np.array(["a", "b"])).astype(float)
+    fickle = 0.9 * truth + 0.05
+    fickle[100:] = 1 - fickle[100:]
+    steady = np.clip(0.4 * truth + 0.3 + rng.normal(0, 0.02, (200, 1)) * [1, -1], 0, 1)
+    halves = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
+    names = {"members": ("fickle", "steady"), "classes": ("a", "b"), "rules": ("mean", "weighted")}
+    losses = compare_rules(np.stack([fickle, steady]), y, folds=halves, **names).losses
+    assert losses["weighted"] > losses["mean"] + 0.05
+    mixed = compare_rules(np.stack([fickle, steady]), y, **names).losses
+    assert mixed["weighted"] < mixed["mean"] + 0.05
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"members": ()}, "at least one member"),
+        ({"members": ("svn",)}, "Did you mean 'svm'"),
+        ({"members": ("svm",), "rule": "median"}, "must be 'auto' or one of"),
+        ({"members": ("svm",), "settings": {"xgboost": {}}}, "members that take part"),
+        ({"members": ("vgg_small",)}, "works on a spectrogram"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_fitted(data: Any, settings: dict[str, Any], message: str) -> None:
+    X, y, groups = data
+    with pytest.raises(ConfigError, match=message):
+        EnsembleClassifier(**settings, n_splits=3).fit(X, y, groups)
+
+
+def test_label_sets(data: Any) -> None:
+    X, y, groups = data
+    tags = np.stack([y == "jazz", y == "rock"], axis=1).astype(int)
+    ensemble = EnsembleClassifier(("logistic_regression",), n_splits=3).fit(X, tags, groups, classes=["jazz", "rock"])
+    said = ensemble.predict_proba(X)
+    assert said.shape == (90, 2)
+    assert ensemble.predict(X).shape == (90, 2)
+    assert np.mean(ensemble.predict(X) == tags) > 0.8

@@ -1,0 +1,56 @@
+"""What the README says is true: its example runs, its files exist, its commands are commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import typer.main
+
+from quintet.cli import app
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    t = np.arange(22050) / 22050
+    names = [f"music/{label}/{i}.wav" for label in ("high", "low") for i in range(6)] + ["new/song.wav"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        frequency = 300 if "low" in name else 2000
+        soundfile.write(tmp_path / name, 0.3 * np.sin(2 * np.pi * frequency * t) + 0.05 * rng.normal(size=t.size), 22050)
+    monkeypatch.chdir(tmp_path)
+    example = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    assert example is not None
+    exec(compile(example.group(1), "README.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "high" in said
+    assert "low" in said
+
+
+def test_linked_files_exist() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+
+
+def options_of(command: str) -> set[str]:
+    group = typer.main.get_command(app)
+    return {name for parameter in group.commands[command].params for name in (*parameter.opts, *parameter.secondary_opts)}  # type: ignore[attr-defined]
+
+
+def test_every_command_and_option_exists() -> None:
+    names = ("README.md", "docs/index.md", "docs/main-job.md", "docs/foreign-tables.md")
+    blocks = [block for name in names for block in re.findall(r"```bash\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("quintet ")]
+    assert len(commands) > 10
+    for _, command, *words in commands:
+        for word in words:
+            if word.startswith("-"):
+                assert word.split("=")[0] in options_of(command), f"quintet {command} {word}"
