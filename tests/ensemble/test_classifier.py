@@ -61,7 +61,7 @@ def test_given_folds_that_leak_are_refused(data: Any) -> None:
 
 
 def test_a_rule_is_compared_on_the_folds_that_were_given() -> None:
-    """A member that is perfect in one given fold and wrong in the other earns trust that the other fold refutes; new random folds see half of each."""
+    """A member that is perfect in one given fold and wrong in the other earns trust there that the other refutes; new folds see half of each."""
     rng = np.random.default_rng(0)
     y = np.tile(["a", "b"], 100)
     truth = (y[:, None] == np.array(["a", "b"])).astype(float)
