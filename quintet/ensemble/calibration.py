@@ -21,6 +21,7 @@ from quintet.evaluation.metrics import clip_losses, encoded
 METHODS = ("none", "temperature", "isotonic")
 MIN_PER_CLASS = 100  # groups with and groups without a class: below, a staircase of steps learns the noise
 LOG_TEMPERATURES = (-3.0, 3.0)
+Folds = Sequence[tuple[NDArray[Any], NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def fit_calibration(
     method: str = "auto",
     seed: int = 0,
     multilabel: bool | None = None,
+    folds: Folds | None = None,
 ) -> Calibration:
     """A calibration learnt from out-of-fold probabilities (those of rows the model has not seen).
 
@@ -96,6 +98,8 @@ def fit_calibration(
         method: `none`, `temperature`, `isotonic`; or `auto`: the simplest whose log loss on groups it has not seen is within one standard error
             of the best. Isotonic runs only where each class has `MIN_PER_CLASS` groups with it and without it.
         seed: which folds.
+        folds: (train, held-out) positions to judge methods on, in the place of new ones. Give those of the run: where the data bring their own
+            validation part, or groups are not known, new random folds would share artists.
 
     Raises:
         ConfigError: no such method.
@@ -115,10 +119,10 @@ def fit_calibration(
         return _fitted(method, probabilities, target)
     codes, n_groups = group_codes(groups, len(target))
     methods = METHODS if _enough(target, codes, probabilities.shape[1]) else METHODS[:2]
-    n_folds = min(5, most_folds(target, codes))
-    if n_folds < 2:
+    folds = folds if folds is not None else _new_folds(target, codes, at_most=5, seed=seed)
+    if len(folds) < 2:
         return _fitted("none", probabilities, target)
-    losses = {name: clip_losses(target, p) for name, p in _held_out(methods, probabilities, target, codes, n_folds=n_folds, seed=seed).items()}
+    losses = {name: clip_losses(target, p) for name, p in _held_out(methods, probabilities, target, folds).items()}
     best = min(methods, key=lambda name: losses[name].mean())
     gaps = {name: losses[name] - losses[best] for name in methods}
     chosen = next(name for name in methods if gaps[name].mean() <= standard_error(gaps[name], codes, n_groups))
@@ -135,24 +139,30 @@ def cross_calibrated(
     n_splits: int = 5,
     seed: int = 0,
     multilabel: bool | None = None,
+    folds: Folds | None = None,
 ) -> NDArray[Any]:
     """(n, K) each row calibrated by a map that was learnt without its group: what out-of-fold scores of calibrated probabilities must be made of.
 
-    Where the groups do not allow two folds, the probabilities come back as they were.
+    `folds`: those of the run, as in `fit_calibration`; each row is in one held-out part. Where the groups do not allow two folds, the
+    probabilities come back as they were.
     """
     if method not in METHODS:
         raise unknown_name("calibration", method, METHODS)
     target = _target(probabilities, y, classes, multilabel=multilabel)
-    codes = group_codes(groups, len(target))[0]
-    n_folds = min(n_splits, most_folds(target, codes))
-    return probabilities if n_folds < 2 else _held_out((method,), probabilities, target, codes, n_folds=n_folds, seed=seed)[method]
+    if folds is None:
+        folds = _new_folds(target, group_codes(groups, len(target))[0], at_most=n_splits, seed=seed)
+    return probabilities if len(folds) < 2 else _held_out((method,), probabilities, target, folds)[method]
 
 
-def _held_out(
-    methods: Sequence[str], probabilities: NDArray[Any], target: NDArray[Any], codes: NDArray[np.int64], *, n_folds: int, seed: int
-) -> dict[str, NDArray[Any]]:
+def _new_folds(target: NDArray[Any], codes: NDArray[np.int64], *, at_most: int, seed: int) -> Folds:
+    """Grouped folds, or none where the groups do not allow two."""
+    n_folds = min(at_most, most_folds(target, codes))
+    return grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if n_folds >= 2 else ()
+
+
+def _held_out(methods: Sequence[str], probabilities: NDArray[Any], target: NDArray[Any], folds: Folds) -> dict[str, NDArray[Any]]:
     result = {name: np.array(probabilities) for name in methods}
-    for train, valid in grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed):
+    for train, valid in folds:
         for name in methods:
             result[name][valid] = _fitted(name, probabilities[train], target[train]).apply(probabilities[valid])
     return result

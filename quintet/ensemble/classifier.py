@@ -122,7 +122,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds = folds if folds is not None else grouped_folds(target, group_array.tolist(), n_splits=self.n_splits, seed=self.seed)
         self._fit_members(inputs, target, group_array, folds, cache, listener)
         self._fit_fusions(target, group_array, folds)
-        self._fit_trust(target, group_array)
+        self._fit_trust(target, group_array, folds)
         return self
 
     def _target(self, y: ArrayLike, classes: Sequence[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -173,12 +173,12 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.comparison_ = compare_rules(stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), folds=folds, **common)
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
 
-    def _fit_trust(self, y: NDArray[Any], groups: NDArray[Any]) -> None:
-        """Calibration and prediction sets of the verdict, both from out-of-fold predictions and by group."""
+    def _fit_trust(self, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
+        """Calibration and prediction sets of the verdict, both from out-of-fold predictions, on the folds of the run and by group."""
         raw, names = self.oof_[self.rule_], self.class_names_
-        self.calibration_: Calibration = fit_calibration(raw, y, groups, classes=names, seed=self.seed)
+        self.calibration_: Calibration = fit_calibration(raw, y, groups, classes=names, seed=self.seed, folds=folds)
         method = self.calibration_.method
-        self.oof_verdict_ = cross_calibrated(raw, y, groups, classes=names, method=method, seed=self.seed)
+        self.oof_verdict_ = cross_calibrated(raw, y, groups, classes=names, method=method, seed=self.seed, folds=folds)
         self.conformal_: Conformal | None = None if y.ndim == 2 else fit_conformal(self.oof_verdict_, y, groups, classes=names)
 
     def member_probabilities(self, X: Any = None, spectrograms: Any = None) -> dict[str, NDArray[np.float64]]:

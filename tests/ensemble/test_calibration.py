@@ -89,6 +89,19 @@ def test_cross_calibration_judges_on_groups_it_has_not_seen():
     assert cut < outside
 
 
+def test_the_folds_of_the_run_judge_where_they_are_given():
+    """Two halves that err in unlike ways: new random folds see a gain, the run's own see that what one teaches hurts the other."""
+    (sure, y_sure, *_), (shy, y_shy, *_) = corpus(0.3, n=450), corpus(2.5, n=450, seed=2)
+    said, y = np.concatenate([sure, shy]), np.concatenate([y_sure, y_shy])
+    halves = [(np.arange(450), np.arange(450, 900)), (np.arange(450, 900), np.arange(450))]
+    assert fit_calibration(said, y, classes=CLASSES).method == "temperature"
+    assert fit_calibration(said, y, classes=CLASSES, folds=halves).method == "none"
+    judged = cross_calibrated(said, y, classes=CLASSES, method="temperature", folds=halves)
+    for train, valid in halves:
+        learnt = fit_calibration(said[train], y[train], classes=CLASSES, method="temperature")
+        np.testing.assert_allclose(judged[valid], learnt.apply(said[valid]))
+
+
 def test_label_sets_have_a_temperature_of_their_own():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(3000, 3)) * 2

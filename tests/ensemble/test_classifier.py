@@ -100,3 +100,18 @@ def test_label_sets(data: Any) -> None:
     assert said.shape == (90, 2)
     assert ensemble.predict(X).shape == (90, 2)
     assert np.mean(ensemble.predict(X) == tags) > 0.8
+
+
+def test_calibration_is_judged_on_the_folds_of_the_run(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New folds would share artists wherever groups are not known and the data bring their own validation part."""
+    from quintet.ensemble import classifier
+
+    X, y, groups = data
+    folds = [(np.arange(45, 90), np.arange(45)), (np.arange(45), np.arange(45, 90))]
+    order = np.argsort(groups.astype(int) % 2, kind="stable")  # whole groups on either side
+    received = []
+    for name in ("fit_calibration", "cross_calibrated"):
+        plain = getattr(classifier, name)
+        monkeypatch.setattr(classifier, name, lambda *a, plain=plain, **k: received.append(k["folds"]) or plain(*a, **k))
+    EnsembleClassifier(("logistic_regression",), rules=("mean",)).fit(X.iloc[order], y[order], groups[order], folds=folds)
+    assert [f is folds for f in received] == [True, True]
