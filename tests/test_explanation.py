@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +25,9 @@ from quintet.errors import ArtefactError, AudioError, ConfigError
 from quintet.explanation import explain, listen, sound_of
 from quintet.prediction import predict_files
 from quintet.recipe import TrainSettings
-from quintet.reports.heard import why_of
+from quintet.reports.embeddings import embedded_clips
+from quintet.reports.heard import resemble, why_of
+from quintet.reports.neighbours import nearest_tracks
 from quintet.reports.run import read_run
 from quintet.reports.track_words import known_recording
 
@@ -207,7 +210,17 @@ def test_what_is_too_large_is_made_small_or_linked(music: Path, tmp_path: Path, 
 
 def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path) -> None:
     files = {file.stem: pd.read_parquet(file) for file in (page.parent / "numbers").glob("*.parquet")}
-    assert {"over-time", "members", "neighbours", "columns", "families-1", "vgg-small-cells", "vgg-small-bands"} <= set(files)
+    assert {
+        "over-time",
+        "members",
+        "neighbours",
+        "columns",
+        "families-1",
+        "vgg-small-cells",
+        "vgg-small-bands",
+        "vgg-small-map",
+        "vgg-small-neighbours",
+    } <= set(files)
     links = [(str(v["download"]), str(v["href"])) for tag, v in Outline(page).elements if tag == "a" and v.get("download")]
     assert len(links) >= 8
     for name, href in links:
@@ -232,6 +245,30 @@ def test_a_known_recording_is_recognised_though_it_is_cut_into_segments(model: P
     note = known_recording(heard, read_run(model))
     assert note is not None
     assert "It is tuba/artist99_long.wav, labelled tuba" in note.text
+
+
+def test_a_training_clip_is_its_own_nearest_in_the_last_layer(model: Path, music: Path) -> None:
+    run, ensemble = read_run(model), load_model(model)
+    clip = str(run.split.loc[run.split["part"] == "train", "id"].iloc[0])
+    heard = listen(ensemble, music / "data" / clip)
+    found = resemble(heard, "vgg_small", ensemble.members_["vgg_small"], run)
+    assert found is not None
+    assert set(found.train.index) == set(run.split.loc[run.split["part"] == "train", "id"])
+    near = nearest_tracks(found.train, found.track, run.features[["label", "group"]])
+    assert near.nearest["id"].iloc[0] == clip
+    assert near.nearest["distance"].iloc[0] < 0.05  # spectrograms are kept in half precision
+    few = embedded_clips(run, ensemble.members_["vgg_small"], list(found.train.index), limit=5)
+    assert few is not None
+    pd.testing.assert_frame_equal(few, found.train.loc[few.index], rtol=1e-4, atol=1e-4)
+    assert len(few) == 5
+
+
+def test_without_the_spectrograms_of_the_training_the_last_layer_is_left_out(model: Path, music: Path, tmp_path: Path) -> None:
+    run, member = read_run(model), load_model(model).members_["vgg_small"]
+    for changed in ({"spectrograms": str(tmp_path / "gone")}, {"log_mel_hash": "0" * 16}, {"spectrograms": None}):
+        assert embedded_clips(replace(run, bundle={**run.bundle, **changed}), member, list(run.split["id"])) is None
+    moved = replace(run, path=music / "model", bundle={**run.bundle, "spectrograms": str(tmp_path / "spectrograms")})
+    assert embedded_clips(moved, member, list(run.split["id"])) is not None
 
 
 @pytest.mark.parametrize(("name", "match"), [("notes.mp3", "audio"), ("nowhere.wav", "exist"), ("silence.wav", "silent")])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import Conformal
 from quintet.features.parameters import LogMelParameters
+from quintet.reports.embeddings import embedded_clips
 from quintet.reports.families import FamilyShapley, families_of, family_shapley
 from quintet.reports.importance import SPACES, additivity_residual, explain, family, outputs
 from quintet.reports.occlusion import N_BANDS, Occlusion, grad_cam, occlusion
@@ -105,6 +106,15 @@ class Looked:
 
 
 @dataclass(frozen=True)
+class Resembled:
+    """The track (one row per segment) and training clips (indexed by id) in a network's last hidden layer."""
+
+    name: str
+    track: pd.DataFrame
+    train: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class TrackWhy:
     """Why the ensemble said so. `reasons`: member → why it could not be explained by columns."""
 
@@ -114,6 +124,7 @@ class TrackWhy:
     looked: tuple[Looked, ...]
     n_background: int
     n_explained: int
+    resembled: tuple[Resembled, ...] = ()
 
 
 def why_of(heard: Heard, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0) -> TrackWhy:
@@ -141,7 +152,14 @@ def why_of(heard: Heard, ensemble: EnsembleClassifier, run: Run, *, seed: int = 
         game = _game(heard, ensemble, run, rows, background, chosen) if tables else None
     networks = {name: member for name, member in ensemble.members_.items() if name not in TABLE_MEMBERS}
     looked = tuple(look(heard, name, member, heard.order[0]) for name, member in networks.items())
-    return TrackWhy(pushes, reasons, game, looked, len(background), len(chosen))
+    resembled = tuple(found for name, member in networks.items() if (found := resemble(heard, name, member, run, seed=seed)) is not None)
+    return TrackWhy(pushes, reasons, game, looked, len(background), len(chosen), resembled)
+
+
+def resemble(heard: Heard, name: str, member: Any, run: Run, *, seed: int = 0) -> Resembled | None:
+    """The track among training clips as a network hears them; None where their spectrograms are gone."""
+    train = embedded_clips(run, member, training_ids(run), seed=seed)
+    return None if train is None else Resembled(name, pd.DataFrame(member.embed(list(heard.pictures))), train)
 
 
 def push(member: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Push:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ from quintet.reports.bars import column_bars, waterfall
 from quintet.reports.document import Numbers
 from quintet.reports.drawings import Drawing, slug
 from quintet.reports.families import SPECTROGRAM
-from quintet.reports.heard import Heard, Looked, TrackWhy, percentiles, steps_for, training_ids
+from quintet.reports.heard import Heard, Looked, Resembled, TrackWhy, percentiles, steps_for, training_ids
 from quintet.reports.importance import family
+from quintet.reports.maps import map_figure, neighbour_map
 from quintet.reports.neighbours import Neighbours, nearest_tracks
 from quintet.reports.planes import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
 from quintet.reports.run import Run
-from quintet.reports.style import css_variables, to_svg
+from quintet.reports.style import css_variables, marker, to_svg
 from quintet.reports.track_words import fits, known_recording, opening, seconds
 from quintet.reports.words import count, display, number
 
@@ -82,7 +84,7 @@ def render(content: Mapping[str, Any]) -> str:
     folder = files("quintet.reports") / "templates"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "slug": slug, "signed": _signed, "seconds": seconds}
-    environment.globals |= {"count": count}
+    environment.globals |= {"count": count, "marker": marker}
     css, js = ("\n".join((folder / f"{name}.{kind}").read_text(encoding="utf-8") for name in ("report", "track")) for kind in ("css", "js"))
     css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
     return environment.from_string((folder / "track.html").read_text(encoding="utf-8")).render(**content, css=css, js=js)
@@ -121,6 +123,8 @@ def context(heard: Heard, why: TrackWhy, run: Run, *, numbers: Numbers, sound: S
         "said": said,
         "near": near,
         "near_labels": _labels_of(near),
+        "command": f"quintet explain {shlex.quote(run.path.name)} {shlex.quote(heard.name)} -o explanation",
+        "resembled": [_resembled(heard, found, run, numbers) for found in why.resembled],
         "provenance": _provenance(heard, run),
         "show": partial(display, run=run),
         "links": numbers.links,
@@ -308,6 +312,33 @@ def _said(heard: Heard, run: Run) -> list[dict[str, Any]]:
             {"name": name, "of": {c: float(p) for c, p in zip(heard.classes, mean, strict=True)}, "verdict": heard.classes[int(mean.argmax())]}
         )
     return found
+
+
+def _resembled(heard: Heard, found: Resembled, run: Run, numbers: Numbers) -> dict[str, Any]:
+    """The nearest training clips in a network's last layer, and a map of it on which the track has a ring."""
+    about = run.features[["label", "group"]]
+    near, key = nearest_tracks(found.train, found.track, about, k=NEIGHBOURS), slug(found.name)
+    numbers.add(f"{key}-neighbours", near.nearest)
+    labels = [str(label) for label in about.loc[found.train.index, "label"]]
+    drawing = None
+    if not heard.multilabel and len(found.train) >= 8:
+        here = found.track.mean(axis=0).to_frame().T.set_axis(["this track"])
+        points = neighbour_map(pd.concat([found.train, here]))
+        verdict = heard.classes[heard.order[0]]
+        hovers = {f"point-{i}": f"{clip}: {label}" for i, (clip, label) in enumerate(zip(found.train.index, labels, strict=True))}
+        hovers[f"point-{len(labels)}"] = f"this track, heard as {verdict}"
+        ring = [False] * len(labels) + [True]
+        figure = map_figure(points, [*labels, verdict], heard.classes, wrong=ring)
+        alt = f"t-SNE map of {len(labels)} training clips in the last layer of {display(found.name, run)}; this track is ringed."
+        caption = (
+            "Each dot a training clip, colour and shape its label; hover for its name. The ring is this track. Far distances mean nothing (t-SNE)."
+        )
+        table = points.assign(label=[*labels, f"heard as {verdict}"]).reset_index(names="id")
+        drawing = Drawing(
+            f"{key}-map", to_svg(figure, f"{key}-map", alt, titles=hovers), caption, table, f"The last layer of {display(found.name, run)}"
+        )
+        numbers.add(drawing.name, table)
+    return {"who": display(found.name, run), "name": key, "near": near, "n": len(labels), "figure": drawing}
 
 
 def _labels_of(near: Neighbours | None) -> dict[str, int]:
