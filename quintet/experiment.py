@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quintet.classifiers.registry import make_member
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_set
 from quintet.datasets.splits import Split, make_split
@@ -126,6 +127,8 @@ def train(
         ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
     """
     settings = settings or TrainSettings()
+    for name in settings.members:
+        make_member(name, **settings.settings.get(name, {}))  # a wrong setting is an error before anything is fitted
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
     material = gather(table, settings, store=_store_for(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress))
     config = {

@@ -75,7 +75,8 @@ def make_member(name: str, *, seed: int = 0, **settings: Any) -> Any:
     """The unfitted estimator called `name`.
 
     Parameters:
-        name: a name in `MODELS`. seed: >= 0, decides everything random in it. settings: parameters of that member.
+        name: a name in `MODELS`. seed: >= 0, decides everything random in it. settings: parameters of that member; of a network's member
+            also those of its `build`, such as `weights="random"`.
 
     Raises:
         ConfigError: an unknown name, or a setting that the member does not have.
@@ -88,7 +89,23 @@ def make_member(name: str, *, seed: int = 0, **settings: Any) -> Any:
     module, function = row.factory.split(":")
     factory = getattr(importlib.import_module(module), function)
     accepted = [key for key in inspect.signature(factory).parameters if key not in ("seed", "network")]
-    for key in settings:
-        if key not in accepted:
-            raise unknown_name(f"setting of '{name}'", key, accepted)
-    return factory(seed=seed, **{**row.settings, **settings})
+    strange = [key for key in settings if key not in accepted]
+    own = _of_build(name) if strange and row.input == "spectrogram" else []
+    for key in strange:
+        if key not in own:
+            raise unknown_name(f"setting of '{name}'", key, [key for key in accepted if key != "settings"] + own)
+    chosen = {**row.settings, **{key: value for key, value in settings.items() if key in accepted}}
+    if strange:
+        chosen["settings"] = {**chosen.get("settings", {}), **{key: settings[key] for key in strange}}
+    return factory(seed=seed, **chosen)
+
+
+def _of_build(name: str) -> list[str]:
+    """The settings of a network's `build`. Loads keras."""
+    from quintet.classifiers.networks.backend import load_keras
+    from quintet.classifiers.networks.catalogue import NETWORKS
+
+    load_keras()  # quietly
+    module, function = NETWORKS[name].split(":")
+    build = getattr(importlib.import_module(module), function)
+    return [key for key in inspect.signature(build).parameters if key not in ("input_shape", "n_outputs", "multilabel")]

@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from quintet.classifiers.registry import MODELS, make_member
 from quintet.classifiers.storage import load_member, save_member
+from quintet.errors import ConfigError
 
 TINY = {
     "random_forest": {"n_estimators": 30},
@@ -118,3 +119,11 @@ class TestEveryMember:
         said = member.predict_proba(X)[np.arange(n), np.searchsorted(member.classes_, y)]
         # a batch of eight clips must be learnt by heart: a network that cannot is wired wrongly
         assert -np.log(said).mean() < (0.5 if row.input == "table" else 0.1)
+
+
+def test_a_networks_own_settings_are_settings_of_its_member() -> None:
+    assert make_member("vgg16_transfer", weights="random").settings == {"weights": "random"}
+    with pytest.raises(ConfigError, match="Did you mean 'weights'"):
+        make_member("vgg16_transfer", weigths="random")
+    with pytest.raises(ConfigError, match="Did you mean 'epochs'"):
+        make_member("vgg16_transfer", epoch=3)
