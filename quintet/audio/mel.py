@@ -14,6 +14,7 @@ KNEE_HZ = 1000.0
 KNEE_MEL = KNEE_HZ / LINEAR_HZ
 LOG_STEP = np.log(6.4) / 27.0  # natural logarithm of the ratio of two neighbouring mels above the knee
 AMIN = 1e-10  # power that counts as none: -100 dB re 1
+LARGEST = 65504.0  # the largest number of float16, in which spectrograms are kept
 
 
 def hz_to_mel(frequency_hz: float) -> float:
@@ -117,5 +118,49 @@ def log_mel(spectrum: Spectrum, *, n_mels: int, fmin: float, fmax: float | None,
     Source:
         Equal to `librosa.power_to_db(librosa.feature.melspectrogram(...), top_db=None)` within 1e-5 dB.
     """
-    power = mel_power(spectrum, n_mels=n_mels, fmin=fmin, fmax=fmax)
-    return power_to_db(power, amin=10.0 ** (floor_db / 10.0)).astype(np.float32)
+    return compressed(mel_power(spectrum, n_mels=n_mels, fmin=fmin, fmax=fmax), compression="db", floor_db=floor_db)
+
+
+def log_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`log10(1e4 · power + 1)`: logarithmic where it is loud, linear near silence, which lies at 0.
+
+    Source:
+        Pons & Serra 2019 (musicnn), the input of the published networks.
+
+    Example:
+        >>> log_power(np.array([0.0, 0.0999, 1e4])).round(6).tolist()
+        [0.0, 3.0, 8.0]
+    """
+    return np.log10(1e4 * power + 1.0)
+
+
+def compressed(power: NDArray[np.float64], *, compression: str, floor_db: float = -100.0) -> NDArray[np.float32]:
+    """Mel power as a network reads it.
+
+    Args:
+        power: >= 0, any shape.
+        compression: `"db"` (decibels re 1.0, nothing below `floor_db`), `"log"` (`log_power`) or `"power"` (as it is, at most 65504).
+        floor_db: of `"db"` only.
+
+    Returns:
+        The same shape, float32.
+    """
+    if compression == "db":
+        return power_to_db(power, amin=10.0 ** (floor_db / 10.0)).astype(np.float32)
+    values = log_power(power) if compression == "log" else np.minimum(power, LARGEST)
+    return np.asarray(values, dtype=np.float32)
+
+
+def pre_emphasised(samples: NDArray[np.floating], coefficient: float) -> NDArray[np.floating]:
+    """`y[n] = x[n] - coefficient · x[n - 1]`, with `x[-1] = 0`: high frequencies raised, the dtype kept.
+
+    Source:
+        Bahuleyan 2018, §4.1 (coefficient 0.97). Equal to `scipy.signal.lfilter([1, -coefficient], [1], x)`.
+
+    Example:
+        >>> pre_emphasised(np.array([1.0, 1.0, 2.0]), 0.5).tolist()
+        [1.0, 0.5, 1.5]
+    """
+    result = samples.copy()
+    result[1:] -= np.asarray(coefficient, dtype=samples.dtype) * samples[:-1]
+    return result

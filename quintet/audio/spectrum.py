@@ -71,11 +71,11 @@ def spectrum(clip: Clip, *, n_fft: int, hop_length: int) -> Spectrum:
 
     Args:
         clip: at least `n_fft` samples.
-        n_fft: even, samples.
+        n_fft: samples.
         hop_length: samples, positive.
 
     Returns:
-        `1 + n // hop_length` frames in float64.
+        `1 + n // hop_length` frames in float64 (`1 + (n - 1) // hop_length` where `n_fft` is odd).
 
     Raises:
         TooShortError: if the clip has fewer samples than one frame.

@@ -93,12 +93,20 @@ class Analysis:
     def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float32]:
         """From the shared spectrum where it is the same one, else from its own."""
         shared = (self.parameters.sample_rate, self.parameters.n_fft, self.parameters.hop_length)
-        if shared == (wanted.sample_rate, wanted.n_fft, wanted.hop_length):
+        if shared == (wanted.sample_rate, wanted.n_fft, wanted.hop_length) and not wanted.pre_emphasis:
             own = self.spectrum
         else:
-            samples = resample(self.clip.samples, orig_sr=self.clip.sample_rate, target_sr=wanted.sample_rate)
-            own = spectrum(Clip(samples, wanted.sample_rate, self.clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length)
-        return mel.log_mel(own, n_mels=wanted.n_mels, fmin=wanted.fmin, fmax=wanted.fmax, floor_db=wanted.floor_db)
+            own = own_spectrum(self.clip, wanted)
+        power = mel.mel_power(own, n_mels=wanted.n_mels, fmin=wanted.fmin, fmax=wanted.fmax)
+        return mel.compressed(power, compression=wanted.compression, floor_db=wanted.floor_db)
+
+
+def own_spectrum(clip: Clip, wanted: LogMelParameters) -> Spectrum:
+    """The transform of a network's own: resampled, and pre-emphasised where that is wanted."""
+    samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=wanted.sample_rate)
+    if wanted.pre_emphasis:
+        samples = mel.pre_emphasised(samples.astype(np.float64), wanted.pre_emphasis)
+    return spectrum(Clip(samples, wanted.sample_rate, clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length)
 
 
 def _frame(a: Analysis) -> dict[str, int]:

@@ -94,6 +94,8 @@ class CompiledAnalysis(Analysis):
         return engine.sample_moments(self.clip.samples)
 
     def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float32]:
+        if not wanted.plain:
+            return super().log_mel(wanted)
         bank = MelBands(wanted.n_mels, wanted.fmin, wanted.fmax)
         floor = 10.0 ** (wanted.floor_db / 10.0)
         if bank in self.measurement.filterbanks and shares_spectrum(self.parameters, wanted):
@@ -119,9 +121,9 @@ SERIES: dict[str, Callable[[CompiledAnalysis], Array | Moments]] = {  # what `An
 
 
 def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) -> bool:
-    """True where features and log-mel come from the same transform."""
+    """True where features and log-mel come from the same transform, by the kernels."""
     p, m = parameters, log_mel
-    return (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
+    return m.plain and (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
 
 
 @lru_cache(maxsize=16)

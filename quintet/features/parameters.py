@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from quintet.errors import ConfigError, unknown_name
 from quintet.features.catalogue import FEATURE_SETS, families_of_set
@@ -44,12 +44,14 @@ class LogMelParameters(_Hashed):
 
     Args:
         sample_rate: Hz.
-        n_fft: samples in a frame, even.
+        n_fft: samples in a frame.
         hop_length: samples between frames.
         n_mels: bands.
         fmin: lowest edge, Hz.
         fmax: highest edge, Hz; None is half the sample rate.
-        floor_db: dB re 1.0 below which everything is silence.
+        floor_db: dB re 1.0 below which everything is silence; of compression `"db"` only.
+        pre_emphasis: share of each sample that is taken from the next one before the transform; 0 is off.
+        compression: of the mel power: `"db"`, `"log"` (`log10(1e4 · power + 1)`, musicnn's) or `"power"` (none).
 
     Example:
         >>> LogMelParameters().n_mels
@@ -57,12 +59,26 @@ class LogMelParameters(_Hashed):
     """
 
     sample_rate: int = Field(default=22050, ge=1000)
-    n_fft: int = Field(default=2048, ge=64, multiple_of=2)
+    n_fft: int = Field(default=2048, ge=64)
     hop_length: int = Field(default=512, ge=1)
     n_mels: int = Field(default=96, ge=1)
     fmin: float = Field(default=0.0, ge=0)
     fmax: float | None = Field(default=None, gt=0)
     floor_db: float = Field(default=-100.0, lt=0)
+    pre_emphasis: float = Field(default=0.0, ge=0, lt=1)
+    compression: Literal["db", "log", "power"] = "db"
+
+    @property
+    def plain(self) -> bool:
+        """Whether it can come from the features' own transform, and from the kernels: decibels, no pre-emphasis, an even `n_fft`."""
+        return self.compression == "db" and not self.pre_emphasis and self.n_fft % 2 == 0
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings that came later are written only where they are used, so that older hashes stay true."""
+        written: dict[str, Any] = write(self)
+        later = {"pre_emphasis": 0.0, "compression": "db"}
+        return {name: value for name, value in written.items() if name not in later or value != later[name]}
 
     @model_validator(mode="after")
     def _edges(self) -> LogMelParameters:

@@ -10,6 +10,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
+import scipy.signal
 import scipy.stats
 
 from quintet.audio import spectrum as transform
@@ -191,3 +192,26 @@ def test_importing_the_extractor_is_light():
 def test_the_papers_row_is_librosas_on_real_recordings(clip, sample_rate):
     path = sorted(path for path in (DATA / clip).iterdir() if path.suffix in (".flac", ".ogg"))[3]
     assert_parity(load_clip(path, sample_rate=sample_rate, id=clip).clip.samples.astype(np.float64), sample_rate)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"pre_emphasis": 0.97}, lambda y: librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=22050, n_mels=96), top_db=None)),
+        ({"compression": "log"}, lambda y: np.log10(1e4 * librosa.feature.melspectrogram(y=y, sr=22050, n_mels=96) + 1)),
+        ({"n_fft": 2205, "hop_length": 882}, lambda y: librosa.power_to_db(mel_by_librosa(y, 2205, 882), top_db=None)),
+        ({"n_fft": 2205, "hop_length": 882, "compression": "power"}, lambda y: mel_by_librosa(y, 2205, 882)),
+    ],
+)
+def test_a_networks_own_picture_is_librosas_and_leaves_the_features_alone(settings, expected):
+    """Any frame, pre-emphasis and compression, beside features that stay what they are to the last bit."""
+    y = music(3).astype(np.float32)
+    parameters = FeatureParameters(log_mel=LogMelParameters(**settings))
+    found = describe(Clip(y, 22050), parameters, log_mel=True)
+    heard = scipy.signal.lfilter([1, -0.97], [1], y.astype(np.float64)) if "pre_emphasis" in settings else y.astype(np.float64)
+    np.testing.assert_allclose(found.log_mel, expected(heard), rtol=1e-5, atol=2e-4)
+    assert found.features == describe(Clip(y, 22050), FULL, log_mel=True).features
+
+
+def mel_by_librosa(y: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
+    return librosa.feature.melspectrogram(y=y, sr=22050, n_fft=n_fft, hop_length=hop_length, n_mels=96)

@@ -59,3 +59,13 @@ def test_parameters_cannot_be_changed():
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         FeatureParameters(**settings)
+
+
+def test_settings_that_came_later_leave_older_hashes_alone():
+    assert LogMelParameters().hash == "eef08563f6302a30"
+    assert FeatureParameters().hash == "f0fec7c4d7d9161a"
+    later = [LogMelParameters(), LogMelParameters(pre_emphasis=0.97), LogMelParameters(compression="log"), LogMelParameters(compression="power")]
+    assert len({p.hash for p in later}) == len(later)
+    for parameters in later:
+        assert LogMelParameters.model_validate_json(parameters.model_dump_json()) == parameters
+        assert FeatureParameters.model_validate_json(FeatureParameters(log_mel=parameters).model_dump_json()).log_mel == parameters
