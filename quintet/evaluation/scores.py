@@ -16,6 +16,8 @@ from quintet.evaluation.metrics import PER_CLASS, MetricTable, encoded, multi_la
 
 MAX_RESAMPLED = 300_000_000  # clips · classes · resamples, some twenty seconds; above it intervals come from disjoint blocks
 
+UNBOUNDED = ("log_loss", "brier", "ece")  # losses: 0 is perfect there, and a mean of them is no share of clips
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -136,11 +138,13 @@ def _flat(table: MetricTable) -> NDArray[np.float64]:
 
 def _scores(point: MetricTable, intervals: Intervals, classes: tuple[str, ...], target: NDArray[Any]) -> Scores:
     value = _flat(point)[0]
-    estimates = [Estimate(float(v), float(low), float(high)) for v, low, high in zip(value, intervals.low, intervals.high, strict=True)]
     names = tuple(point.scores)
+    support = target.sum(axis=0) if target.ndim == 2 else np.bincount(target, minlength=len(classes))
+    witnesses = np.concatenate([np.full(len(names), intervals.n_groups), np.tile(np.minimum(support, intervals.n_groups), len(PER_CLASS))])
+    bounded = np.array([name not in UNBOUNDED for name in names] + [True] * (len(PER_CLASS) * len(classes)))
+    estimates = [_estimate(*of, level=intervals.level) for of in zip(value, intervals.low, intervals.high, witnesses, bounded, strict=True)]
     start = {metric: len(names) + i * len(classes) for i, metric in enumerate(PER_CLASS)}
     per_class = {name: {metric: estimates[start[metric] + k] for metric in PER_CLASS} for k, name in enumerate(classes)}
-    support = target.sum(axis=0) if target.ndim == 2 else np.bincount(target, minlength=len(classes))
     undefined = {name: tuple(metric for metric, found in table.items() if math.isnan(found.value)) for name, table in per_class.items()}
     return Scores(
         n=len(target),
@@ -152,6 +156,17 @@ def _scores(point: MetricTable, intervals: Intervals, classes: tuple[str, ...], 
         undefined={name: metrics for name, metrics in undefined.items() if metrics},
         undefined_resamples={name: int(count) for name, count in zip(names, intervals.undefined, strict=False) if count},
     )
+
+
+def _estimate(value: float, low: float, high: float, witnesses: int, bounded: bool, *, level: float) -> Estimate:
+    """An estimate; at a perfect 1 (or 0) that every resample repeats, the far end of Clopper and Pearson's interval for so many of so many.
+
+    A bootstrap cannot draw a mistake that it has not seen: six clips of six right would read 1.000 [1.00, 1.00].
+    """
+    if bounded and value == low == high and value in (0.0, 1.0) and witnesses > 0:
+        far = ((1 - level) / 2) ** (1 / witnesses)
+        low, high = (far, 1.0) if value == 1.0 else (0.0, 1 - far)
+    return Estimate(float(value), float(low), float(high))
 
 
 def _number(value: float) -> float | None:

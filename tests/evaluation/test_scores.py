@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from quintet.errors import ConfigError, DatasetError
 from quintet.evaluation import scores as module
@@ -163,3 +164,16 @@ def test_blocks_are_no_more_than_groups():
     found = spread_of_blocks(lambda rows: np.array([values[rows].mean()]), None, np.array([2.0]), 3)
     assert found.method == "spread of 3 blocks"
     assert found.high[0] - 2 == pytest.approx(4.3027 * 1 / math.sqrt(3), rel=1e-4)
+
+
+def test_a_perfect_score_on_few_clips_is_not_a_certain_one() -> None:
+    """Six of six right: Clopper and Pearson's interval is [0.5407, 1], whatever a bootstrap of six right ones says."""
+    y = np.array(["a", "b"] * 3)
+    p = np.where(y[:, None] == np.array(["a", "b"]), 0.9, 0.1)
+    found = score(y, p, ["a", "b"])
+    low, high = stats.binomtest(6, 6).proportion_ci(0.95, method="exact")
+    assert (found.scores["accuracy"].low, found.scores["accuracy"].high) == pytest.approx((low, high))
+    assert found.scores["macro_auc"].low < 1
+    wrong = score(y, 1 - p, ["a", "b"]).scores["accuracy"]
+    assert (wrong.value, wrong.low, wrong.high) == pytest.approx((0, 0, 1 - low))
+    assert found.per_class["a"]["recall"].low < found.scores["accuracy"].low  # three witnesses, not six
