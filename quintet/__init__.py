@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from quintet.features.spectrograms import SpectrogramStore
     from quintet.features.table import FeatureTable, read_feature_table
     from quintet.recipe import TrainSettings, load_recipe
-    from quintet.workflow import extract, predict, report, run, train
+    from quintet.workflow import explain, extract, predict, report, run, train
 
 __version__ = "0.1.0"
 
@@ -49,6 +49,7 @@ _HOMES = {
     "train": "quintet.workflow",
     "report": "quintet.workflow",
     "predict": "quintet.workflow",
+    "explain": "quintet.workflow",
     "run": "quintet.workflow",
 }
 
@@ -74,6 +75,7 @@ __all__ = [
     "train",
     "report",
     "predict",
+    "explain",
     "run",
 ]
 

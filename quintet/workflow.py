@@ -80,6 +80,13 @@ def predict(model: str | Path | EnsembleClassifier, files: Sequence[str | Path],
     return predict_files(model, files, **options)
 
 
+def explain(model: str | Path, file: str | Path, output: str | Path, **options: Any) -> Path:
+    """One page about one track: why it got its verdict, when, and where in the spectrum. Returns the page's path."""
+    from quintet.explanation import explain as explain_track
+
+    return explain_track(model, file, output, **options)
+
+
 def run(recipe: Recipe, output: str | Path, *, hooks: Mapping[str, Any] | None = None, n_jobs: int = 1) -> dict[str, Any]:
     """A whole recipe in one folder: features → model → report → predictions. Only what is stale is done again.
 
