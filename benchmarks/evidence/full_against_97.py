@@ -1,0 +1,72 @@
+"""`full` against `bahuleyan2018`: the same members on the same folds, and the paired difference with its interval by group.
+
+    python -m benchmarks.evidence.full_against_97 [--gtzan FOLDER] [--families]
+
+`--gtzan` is what `../shared/tools` assembled: tracks in folders and a manifest.csv with path, label, track, filtered_split.
+`--families` also takes one family away at a time, out of fold on the training part alone: who hurts?
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, opinions
+from quintet.datasets.splits import grouped_folds, usable_folds
+from quintet.evaluation.comparisons import paired_differences
+from quintet.evaluation.scores import score
+from quintet.features.catalogue import family_of
+
+SHOWN = ("accuracy", "macro_auc", "log_loss")
+
+
+def compared(small: Corpus, large: Corpus) -> pd.DataFrame:
+    """A row per member: both scores, and what `large` adds."""
+    rows, classes, first, second = small.judged, small.classes, opinions(small), opinions(large)
+    y, groups, table = small.y[rows], small.groups[rows], []
+    for member in first:
+        found = paired_differences(y, second[member], first[member], classes, groups)
+        before, after = (score(y, p[member], classes, groups, n_resamples=0).scores for p in (first, second))
+        for name in SHOWN:
+            d = found[name]
+            change = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+            table.append((small.name, member, name, round(before[name].value, 3), round(after[name].value, 3), change, round(d.p_value, 4)))
+    return pd.DataFrame(table, columns=["corpus", "member", "score", "97", "full", "full - 97", "p"])
+
+
+def without_families(corpus: Corpus) -> pd.DataFrame:
+    """Out-of-fold scores of the mean on the training part, with one family taken away at a time."""
+    train = corpus.folds[0][0] if len(corpus.folds) == 1 else np.arange(len(corpus.y))
+    y, groups = corpus.y[train], corpus.groups[train]
+    n = usable_folds(y, groups.tolist())
+    inside = Corpus(corpus.name, corpus.X.iloc[train], y, groups, grouped_folds(y, groups.tolist(), n_splits=n, seed=1))
+    table = []
+    for family in ("", *dict.fromkeys(family_of(c) for c in corpus.X.columns)):
+        part = inside.with_columns([c for c in corpus.X.columns if family_of(c) != family])
+        found = score(y, opinions(part)["mean"], corpus.classes, groups, n_resamples=0).scores
+        table.append((corpus.name, family or "(nothing)", part.X.shape[1], *(round(found[name].value, 3) for name in SHOWN)))
+    return pd.DataFrame(table, columns=["corpus", "without", "columns", *SHOWN])
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = arguments(__doc__)
+    parser.add_argument("--gtzan", type=Path)
+    parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
+    parser.add_argument("--families", action="store_true")
+    given: argparse.Namespace = parser.parse_args()
+    for name in given.corpora:
+        if name == "gtzan" and given.gtzan is None:
+            print("gtzan: left out, no --gtzan FOLDER", flush=True)
+            continue
+        small, large = (CORPORA[name](given, feature_set) for feature_set in ("bahuleyan2018", "full"))
+        print(compared(small, large).to_string(index=False), flush=True)
+        if given.families:
+            print(without_families(large).to_string(index=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
