@@ -74,7 +74,7 @@ def _root(
 @app.command(epilog="Example: quintet extract music/ -o features.parquet --jobs 4 --spectrograms spectrograms/")
 def extract(
     source: Annotated[str, typer.Argument(help="Folder with a sub-folder per class, manifest (.csv, .parquet), or a dataset: demo.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The parquet file to write; what it holds and is not stale is kept.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The parquet file to write (or s3://…); what it holds and is not stale is kept.")],
     features: Annotated[str, typer.Option("--features", "-f", help="The named feature set: full, bahuleyan2018.")] = "full",
     families: Annotated[str | None, typer.Option(help="Only these families of the set: cepstral,spectral,…")] = None,
     spectrograms: Annotated[Path | None, typer.Option(help="Also store log-mel spectrograms here, for the CNNs.")] = None,

@@ -28,14 +28,14 @@ def extract(source: str | Path | Manifest, output: str | Path, *, parameters: Fe
 
     Args:
         source: folder with a sub-folder per class, manifest (.csv/.parquet), name of a built-in dataset, or a `Manifest`.
-        output: the parquet file to write. What it already holds and is not stale is kept.
+        output: the parquet file to write, also at a URL (`s3://…`). What it already holds and is not stale is kept.
         parameters: default: the set `full`.
         options: `spectrograms`, `n_jobs`, `progress`, `max_failures`, `timeout_s`, … of `quintet.features.extraction.extract`.
     """
     from quintet.features.extraction import extract as extract_clips
 
     manifest = source if isinstance(source, Manifest) else load_source(source)
-    return extract_clips(manifest, Path(output), parameters=parameters or FeatureParameters(), **options)
+    return extract_clips(manifest, output, parameters=parameters or FeatureParameters(), **options)
 
 
 def write_published(table: str | Path, output: str | Path) -> None:

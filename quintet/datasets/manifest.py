@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.errors import DatasetError
+from quintet.features.remote import is_remote
 
 COLUMNS = ("id", "path", "label", "group", "start", "end", "split", "problem")
 LABEL_SEPARATOR = ";"
@@ -104,7 +105,7 @@ def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -
         'rock/a.wav#t=30.0,'
     """
     relative = os.path.relpath(path, root) if os.path.splitdrive(path)[0] == os.path.splitdrive(root)[0] else path
-    name = (path if relative.startswith("..") else relative).replace(os.sep, "/")
+    name = path if is_remote(path) else (path if relative.startswith("..") else relative).replace(os.sep, "/")
     if np.isnan(start) and np.isnan(end):
         return name
     return f"{name}#t={0.0 if np.isnan(start) else round(float(start), 3)},{'' if np.isnan(end) else round(float(end), 3)}"
@@ -169,6 +170,8 @@ def _absolute(path: str | None, root: Path) -> str:
     """The absolute path of an entry. Backslashes of a manifest written on Windows are understood everywhere."""
     if path is None:
         return ""
+    if is_remote(path):
+        return path
     full = os.path.normpath(root / path)
     if "\\" in path and not os.path.exists(full):
         full = os.path.normpath(root / path.replace("\\", "/"))
@@ -200,7 +203,7 @@ def _problems(
             found.append("window is not a number: start and end are seconds")
         elif starts[row] < 0 or ends[row] <= np.nan_to_num(starts[row]):
             found.append(f"window is empty: start {starts[row]:g} s, end {ends[row]:g} s")
-        elif not os.path.isfile(path):
+        elif not is_remote(path) and not os.path.isfile(path):  # what lies elsewhere is looked for when it is fetched
             found.append("file not found")
         else:
             found.append(None)

@@ -288,3 +288,14 @@ def test_a_leaking_split_is_refused(tmp_path: Path) -> None:
     pd.DataFrame([r[:3] + r[4:] for r in rows], columns=["id", "label", "group", "x"]).to_csv(tmp_path / "t.csv", index=False)
     result = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "-m", "logistic_regression", *lists, code=1)
     assert "No group may stand on both sides" in str(result.exception)
+
+
+def test_clips_and_tables_may_lie_elsewhere(music: Path, tmp_path: Path) -> None:
+    rows = [(f.absolute().as_uri(), f.parent.name) for label in ("flute", "tuba") for f in sorted((music / label).glob("artist*.wav"))[:3]]
+    rows.append(((music / "nowhere.wav").absolute().as_uri(), "tuba"))
+    pd.DataFrame(rows, columns=["path", "label"]).to_csv(tmp_path / "list.csv", index=False)
+    there = (tmp_path / "out" / "f.parquet").as_uri()
+    call("extract", tmp_path / "list.csv", "-o", there, "--features", "bahuleyan2018")
+    table = quintet.read_feature_table(tmp_path / "out" / "f.parquet")
+    assert len(table.features) == 6
+    assert table.failures["id"].tolist() == [rows[-1][0]]
