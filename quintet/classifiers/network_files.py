@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.classifiers.pooling import Neighbours
 from quintet.classifiers.spectrogram import SpectrogramClassifier
 
 
 def write_network(estimator: SpectrogramClassifier, folder: Path) -> dict[str, Any]:
     """The weights, statistics and history of a fitted network into `folder`; what `member.json` must add."""
     estimator._network().save_weights(folder / "network.weights.h5")
-    np.savez(folder / "statistics.npz", mean=estimator.mean_, std=estimator.std_, validation=estimator.validation_)
+    near = estimator.neighbours_
+    arrays: dict[str, Any] = {"mean": estimator.mean_, "std": estimator.std_, "validation": estimator.validation_}
+    if near is not None:
+        arrays |= {"neighbour_scores": near.scores, "neighbour_codes": near.codes, "neighbour_k": np.array(near.k)}
+    np.savez(folder / "statistics.npz", **arrays)
     history = [{name: None if math.isnan(value) else value for name, value in row.items()} for row in estimator.history_]
     return {"n_mels": estimator.n_mels_, "best_epoch": estimator.best_epoch_, "weights_sha256": _digest(estimator.weights_), "history": history}
 
@@ -30,6 +35,9 @@ def read_network(estimator: SpectrogramClassifier, folder: Path, head: dict[str,
     estimator.mean_, estimator.std_, estimator.validation_ = arrays["mean"], arrays["std"], arrays["validation"]
     if estimator.mean_.shape != (estimator.n_mels_, 1) or estimator.std_.shape != (estimator.n_mels_, 1):
         raise ValueError(f"statistics.npz must hold {estimator.n_mels_} bands")
+    estimator.neighbours_ = None
+    if estimator.pooling == "knn":
+        estimator.neighbours_ = _neighbours(arrays, len(estimator.classes_))
     estimator.history_ = [{name: math.nan if value is None else value for name, value in row.items()} for row in head["history"]]
     model = estimator._new_network(pretrained=False)
     with warnings.catch_warnings():
@@ -38,6 +46,13 @@ def read_network(estimator: SpectrogramClassifier, folder: Path, head: dict[str,
     estimator.weights_, estimator._model = model.get_weights(), model
     if _digest(estimator.weights_) != head["weights_sha256"]:
         raise ValueError("network.weights.h5 does not hold the weights that member.json names")
+
+
+def _neighbours(arrays: dict[str, NDArray[Any]], n_classes: int) -> Neighbours:
+    scores, codes, k = arrays["neighbour_scores"], arrays["neighbour_codes"], int(arrays["neighbour_k"])
+    if scores.shape != (len(codes), n_classes) or not 1 <= k <= len(codes) or codes.min() < 0 or codes.max() >= n_classes:
+        raise ValueError("statistics.npz must hold neighbours of these classes")
+    return Neighbours(scores, codes, k)
 
 
 def _digest(arrays: Sequence[NDArray[Any]]) -> str:

@@ -71,28 +71,72 @@ def padded(clip: NDArray[Any], frames: int, *, padding: str) -> NDArray[Any]:
     return np.tile(clip, (1, -(-frames // clip.shape[1])))[:, :frames]
 
 
-def random_patches(clips: Sequence[Any], positions: Positions, rng: np.random.Generator, *, frames: int, padding: str) -> Floats:
+def trimmed(clip: NDArray[Any], frames: int, *, skip: int) -> NDArray[Any]:
+    """A clip without its first and last `skip` frames; whole where less than `frames` frames would be left.
+
+    Example:
+        >>> trimmed(np.arange(9.0)[None], 3, skip=2).tolist(), trimmed(np.arange(5.0)[None], 3, skip=2).shape
+        ([[2.0, 3.0, 4.0, 5.0, 6.0]], (1, 5))
+    """
+    return clip[:, skip : clip.shape[1] - skip] if clip.shape[1] - 2 * skip >= frames else clip
+
+
+def starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = None) -> list[int]:
+    """Where the patches of a clip of `n_frames >= frames` frames begin.
+
+    Without `hop` the fewest that reach both ends, `at_most` at the most; with it one every `hop` frames (whatever `at_most` says), and one more
+    that ends where the clip ends if the last would leave more than half a patch unheard.
+
+    Example:
+        >>> starts(10, frames=4, at_most=9), starts(10, frames=4, at_most=9, hop=2), starts(11, frames=4, at_most=9, hop=4)
+        ([0, 3, 6], [0, 2, 4, 6], [0, 4, 7])
+    """
+    last = n_frames - frames
+    if hop is not None:
+        found = list(range(0, last + 1, hop))
+        return [*found, last] if last - found[-1] > frames // 2 else found
+    n_patches = min(at_most, -(-n_frames // frames))
+    return [last // 2] if n_patches == 1 else [int(place) for place in np.rint(np.linspace(0, last, n_patches))]
+
+
+def random_patches(clips: Sequence[Any], positions: Positions, rng: np.random.Generator, *, frames: int, padding: str, skip: int = 0) -> Floats:
     """One patch (n_mels, frames) from a random place of each clip at `positions`: (len(positions), n_mels, frames) float32."""
     patches = []
     for i, place in zip(positions, rng.random(len(positions)), strict=True):
-        clip = padded(np.asarray(clips[int(i)], dtype=np.float32), frames, padding=padding)
+        clip = padded(trimmed(np.asarray(clips[int(i)], dtype=np.float32), frames, skip=skip), frames, padding=padding)
         start = int(place * (clip.shape[1] - frames + 1))
         patches.append(clip[:, start : start + frames])
     return np.stack(patches)
 
 
-def even_patches(clip: NDArray[Any], *, frames: int, padding: str, at_most: int) -> Floats:
-    """Patches that cover a clip evenly: the fewest that reach both ends, `at_most` at the most: (patches, n_mels, frames) float32.
+def patches_at(clips: Sequence[Any], places: Positions, *, frames: int, padding: str, skip: int = 0) -> Floats:
+    """The patches at `places` (n, 2), rows of clip and first frame (after trimming): (n, n_mels, frames) float32."""
+    patches = []
+    for i, start in places:
+        clip = padded(trimmed(np.asarray(clips[int(i)], dtype=np.float32), frames, skip=skip), frames, padding=padding)
+        patches.append(clip[:, start : start + frames])
+    return np.stack(patches)
+
+
+def places_of(clips: Sequence[Any], positions: Positions, *, frames: int, hop: int, skip: int = 0) -> Positions:
+    """Every segment of the clips at `positions`: rows (clip, first frame), (n, 2) int64."""
+    rows = []
+    for i in positions:
+        length = np.shape(clips[int(i)])[1]
+        length = length - 2 * skip if length - 2 * skip >= frames else length
+        rows += [(int(i), start) for start in starts(max(length, frames), frames=frames, at_most=1, hop=hop)]
+    return np.array(rows, dtype=np.int64)
+
+
+def even_patches(clip: NDArray[Any], *, frames: int, padding: str, at_most: int, hop: int | None = None, skip: int = 0) -> Floats:
+    """Patches that cover a clip evenly, at the places that `starts` names, without its first and last `skip` frames: (patches, n_mels, frames).
 
     Example:
         >>> even_patches(np.arange(7.0)[None], frames=3, padding="repeat", at_most=9)[:, 0, 0].tolist()
         [0.0, 2.0, 4.0]
     """
-    whole = padded(np.asarray(clip, dtype=np.float32), frames, padding=padding)
-    n_patches = min(at_most, -(-whole.shape[1] // frames))
-    last = whole.shape[1] - frames
-    starts = [last // 2] if n_patches == 1 else np.rint(np.linspace(0, last, n_patches)).astype(int)
-    return np.stack([whole[:, start : start + frames] for start in starts])
+    whole = padded(trimmed(np.asarray(clip, dtype=np.float32), frames, skip=skip), frames, padding=padding)
+    return np.stack([whole[:, start : start + frames] for start in starts(whole.shape[1], frames=frames, at_most=at_most, hop=hop)])
 
 
 def pooled(values: NDArray[np.float64], owners: Positions, n_clips: int) -> NDArray[np.float64]:
@@ -100,3 +144,17 @@ def pooled(values: NDArray[np.float64], owners: Positions, n_clips: int) -> NDAr
     total = np.zeros((n_clips, *values.shape[1:]))
     np.add.at(total, owners, values)
     return np.asarray(total / np.bincount(owners, minlength=n_clips).reshape(-1, *(1,) * (values.ndim - 1)))
+
+
+class Joined(Sequence[Any]):
+    """Two sequences of spectrograms as one, read when asked for: the clips, then the augmented copies of some of them."""
+
+    def __init__(self, first: Sequence[Any], second: Sequence[Any]) -> None:
+        self.first, self.second = first, second
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, index: Any) -> Any:
+        i = int(index)
+        return self.first[i] if i < len(self.first) else self.second[i - len(self.first)]

@@ -19,7 +19,19 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from quintet.classifiers.augmentation import Augmentation
 from quintet.classifiers.networks.backend import device, load_keras
 from quintet.classifiers.networks.catalogue import build_network
-from quintet.classifiers.patches import PADDINGS, STANDARDS, band_statistics, checked_clips, even_patches, pooled, random_patches
+from quintet.classifiers.patches import (
+    PADDINGS,
+    STANDARDS,
+    Joined,
+    band_statistics,
+    checked_clips,
+    even_patches,
+    patches_at,
+    places_of,
+    pooled,
+    random_patches,
+)
+from quintet.classifiers.pooling import POOLING, Neighbours, opinions
 from quintet.classifiers.training import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
 from quintet.datasets.splits import grouped_folds, require_disjoint
 from quintet.errors import ConfigError, DatasetError, unknown_name
@@ -27,6 +39,7 @@ from quintet.errors import ConfigError, DatasetError, unknown_name
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 CHUNK_BYTES = 256 * 2**20  # patches that are held at a time
+N_NEIGHBOURS = 15  # of a segment, in pooling by "knn"
 
 
 @dataclass(frozen=True)
@@ -47,9 +60,10 @@ class _Rows:
 
 
 class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A network that reads log-mel spectrograms of any length, patch by patch, and whose verdict on a clip is the mean of its patches'.
+    """A network that reads log-mel spectrograms of any length, patch by patch, and whose verdict on a clip is pooled from its patches'.
 
-    In each epoch every training clip gives `patches_per_clip` patches from random places. A part of the clips that shares no group
+    In each epoch every training clip gives `patches_per_clip` patches from random places; or, multi-framing (`hop_frames`), each of its segments
+    once. Early stopping looks at clips: at the mean of their patches' probabilities. A part of the clips that shares no group
     with the rest is held out for early stopping; the weights of the epoch with its lowest loss are kept. Patches are
     standardised with statistics of the training part only. Classes are weighted as 'balanced' does (tags are not).
 
@@ -58,6 +72,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         epochs, batch_size, learning_rate, schedule ("cosine" or "constant"), patience: see `training.Plan`.
         base_rate: factor on the learning rate for the pretrained base of a network that has one.
         patch_frames: length of a patch. patches_per_clip: per epoch. max_patches: per clip in prediction.
+        hop_frames: multi-framing: from one segment to the next, in training and prediction; None is off.
+        skip_frames: left out at both ends of a clip. pooling: of a clip's patches, "average", "vote" or "knn" (among the patches held out in `fit`).
         padding: what continues a clip shorter than a patch: "repeat" or "floor". standard: "band", "global" or "none".
         augmentation: of training patches, e.g. `{"mask_bands": 12, "mask_frames": 24, "mixup": 0.2}`: see `Augmentation`.
         validation_share: of the groups, held out in `fit`; 0 trains all epochs on everything.
@@ -65,7 +81,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     Attributes:
         classes_, multilabel_, history_ (one dict per epoch), best_epoch_, weights_ (arrays), mean_ and std_ (n_mels, 1).
-        validation_: positions of the clips held out in `fit`.
+        validation_: positions of the clips held out in `fit`. neighbours_: their segments' scores, for pooling by "knn".
     """
 
     def __init__(
@@ -82,6 +98,9 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         patch_frames: int = 128,
         patches_per_clip: int = 1,
         max_patches: int = 8,
+        hop_frames: int | None = None,
+        skip_frames: int = 0,
+        pooling: str = "average",
         padding: str = "repeat",
         standard: str = "band",
         augmentation: Mapping[str, float] | None = None,
@@ -100,6 +119,9 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.patch_frames = patch_frames
         self.patches_per_clip = patches_per_clip
         self.max_patches = max_patches
+        self.hop_frames = hop_frames
+        self.skip_frames = skip_frames
+        self.pooling = pooling
         self.padding = padding
         self.standard = standard
         self.augmentation = augmentation
@@ -121,6 +143,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         classes: Sequence[str] | None = None,
         on_epoch: Callable[[dict[str, float]], None] | None = None,
         checkpoint: str | Path | None = None,
+        copies: tuple[Sequence[Any], ArrayLike] | None = None,
     ) -> Self:
         """The classifier fitted on spectrograms.
 
@@ -130,6 +153,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             groups: (clips,) who belongs together; every clip on its own where None.
             on_epoch: called with `{epoch, loss, accuracy, val_loss, val_accuracy, seconds}` after each epoch.
             checkpoint: a folder for the state after each epoch; a fit that finds one there goes on from it.
+            copies: augmented copies (spectrograms, positions in X of what they are copies of): learnt from, never validated on.
 
         Raises:
             DatasetError: no clips, differing bands, one class only. SplitLeakError: a group on both sides of the early stopping.
@@ -140,7 +164,10 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         targets = self._read_targets(y, len(clips), getattr(y, "columns", None) if classes is None else classes)
         owners = np.arange(len(clips)).astype(str) if groups is None else np.asarray(groups).astype(str)
         learners, self.validation_ = self._held_out(targets, owners)
+        self._check_pooling()
         self.n_mels_ = int(np.shape(clips[0])[0])
+        if copies is not None:
+            clips, targets, learners = _with_copies(clips, targets, learners, copies)
         self.mean_, self.std_ = band_statistics(clips, learners, standard=self.standard)
         model = self._new_network()
         front, head = _divided(model)
@@ -157,12 +184,18 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         )
         self.history_, self.best_epoch_ = progress.history, progress.best_epoch
         self.weights_, self._model = model.get_weights(), model
+        self.neighbours_ = self._neighbours(clips, targets) if self.pooling == "knn" else None
         return self
 
     def predict_proba(self, X: Sequence[Any]) -> Floats:
-        """Probabilities (clips, classes) float64: the mean over the patches of each clip; rows sum to 1, save where there are tags."""
+        """Probabilities (clips, classes) float64: the patches of each clip, pooled; rows sum to 1, save where there are tags."""
         check_is_fitted(self, "weights_")
-        return self._pooled(X, lambda model, patches: self._probabilities(forward(model, patches, batch_size=self.batch_size)), self._network())
+
+        def said(model: Any, patches: NDArray[np.float32]) -> Floats:
+            probabilities = self._probabilities(forward(model, patches, batch_size=self.batch_size))
+            return np.asarray(opinions(probabilities, rule=self.pooling, neighbours=getattr(self, "neighbours_", None)), dtype=np.float64)
+
+        return self._pooled(X, said, self._network())
 
     def predict(self, X: Sequence[Any]) -> NDArray[Any]:
         """The most probable label (clips,), or the indicator matrix (clips, tags) of what is at least as likely as not."""
@@ -183,6 +216,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             ("padding", self.padding, PADDINGS),
             ("standard", self.standard, STANDARDS),
             ("schedule", self.schedule, SCHEDULES),
+            ("pooling rule", self.pooling, POOLING),
         ):
             if value not in valid:
                 raise unknown_name(name, value, valid)
@@ -190,6 +224,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         for name in ("epochs", "batch_size", "patch_frames", "patches_per_clip", "max_patches", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1. Received {getattr(self, name)}.")
+        if self.skip_frames < 0 or (self.hop_frames is not None and self.hop_frames < 1):
+            raise ConfigError(f"hop_frames must be at least 1 and skip_frames at least 0. Received {self.hop_frames} and {self.skip_frames}.")
         if not 0 <= self.validation_share <= 0.5:
             raise ConfigError(f"validation_share must lie in 0 … 0.5. Received {self.validation_share}.")
 
@@ -224,6 +260,30 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         require_disjoint(owners[learners], owners[validation], where="the early stopping of a network")
         return learners, validation
 
+    def _check_pooling(self) -> None:
+        if self.multilabel_ and self.pooling != "average":
+            raise ConfigError(f"Tags are pooled by 'average': there is no one winner to vote for. Received '{self.pooling}'.")
+        if self.pooling == "knn" and not len(self.validation_):
+            raise ConfigError("Pooling by 'knn' looks among segments that were held out in training. None were: raise validation_share.")
+
+    def _neighbours(self, clips: Sequence[Any], targets: NDArray[Any]) -> Neighbours:
+        """The scores of the segments that were held out: those of segments that were learnt from would all be sure."""
+        parts = [even_patches(clips[int(i)], **self.cuts) for i in self.validation_]
+        logits = forward(self._network(), self._standardised(np.concatenate(parts)), batch_size=self.batch_size)
+        codes = np.repeat(targets[self.validation_], [len(part) for part in parts])
+        return Neighbours(self._probabilities(logits), codes, k=min(N_NEIGHBOURS, len(codes)))
+
+    @property
+    def cuts(self) -> dict[str, Any]:
+        """How a clip is cut for prediction: the settings of `even_patches`."""
+        return {
+            "frames": self.patch_frames,
+            "padding": self.padding,
+            "at_most": self.max_patches,
+            "hop": self.hop_frames,
+            "skip": self.skip_frames,
+        }
+
     def _new_network(self, *, pretrained: bool = True) -> Any:
         return build_network(
             self.network,
@@ -250,14 +310,18 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """Epoch → chunks of patches from random places, augmented, in an order of that epoch's own."""
         per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.batch_size)) * self.batch_size
         augmentation = Augmentation.of(self.augmentation)
+        cut: dict[str, Any] = {"frames": self.patch_frames, "padding": self.padding, "skip": self.skip_frames}
+        hop = self.hop_frames
+        segments = None if hop is None else places_of(clips, learners, frames=self.patch_frames, hop=hop, skip=self.skip_frames)
 
         def batches(epoch: int) -> Iterator[Any]:
             rng = np.random.default_rng([self.seed, epoch])
-            order = rng.permutation(np.repeat(learners, self.patches_per_clip))
+            order = rng.permutation(np.repeat(learners, self.patches_per_clip) if segments is None else segments)
             for begin in range(0, len(order), per_chunk):
                 part = order[begin : begin + per_chunk]
-                patches = self._standardised(random_patches(clips, part, rng, frames=self.patch_frames, padding=self.padding))
-                yield augmentation(patches, rows.targets[part], rows.weights[part], rng)
+                patches = random_patches(clips, part, rng, **cut) if segments is None else patches_at(clips, part, **cut)
+                owners = part if segments is None else part[:, 0]
+                yield augmentation(self._standardised(patches), rows.targets[owners], rows.weights[owners], rng)
 
         return batches
 
@@ -279,14 +343,14 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """What `model` makes of evenly spaced patches of the clips at `positions`, and the position that each came from."""
         outputs, origin = [], []
         for i in positions:
-            patches = even_patches(clips[int(i)], frames=self.patch_frames, padding=self.padding, at_most=at_most)
+            patches = even_patches(clips[int(i)], **self.cuts | {"at_most": at_most})
             outputs.append(forward(model, self._standardised(patches), batch_size=self.batch_size).astype(np.float32))
             origin += [int(i)] * len(patches)
         return np.concatenate(outputs), np.array(origin)
 
     def _validation(self, clips: Sequence[Any], targets: NDArray[Any], front: Any, head: Any) -> Callable[[], dict[str, float]]:
         """→ the loss (mean over classes, per clip) and the accuracy of the network on the part held out, as it stands."""
-        parts = [even_patches(clips[int(i)], frames=self.patch_frames, padding=self.padding, at_most=self.max_patches) for i in self.validation_]
+        parts = [even_patches(clips[int(i)], **self.cuts) for i in self.validation_]
         owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         patches = self._standardised(np.concatenate(parts))
         inputs = forward(front, patches, batch_size=self.batch_size).astype(np.float32) if front else patches
@@ -303,11 +367,12 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _pooled(self, X: Sequence[Any], function: Callable[[Any, NDArray[np.float32]], Floats], model: Any) -> Floats:
         clips = checked_clips(X, n_mels=self.n_mels_)
-        per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.max_patches))
+        most = max(self.max_patches, len(places_of(clips, np.zeros(1, int), frames=self.patch_frames, hop=self.hop_frames)) if self.hop_frames else 1)
+        per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * most))
         results = []
         for begin in range(0, len(clips), per_chunk):
             part = range(begin, min(begin + per_chunk, len(clips)))
-            patches = [even_patches(clips[i], frames=self.patch_frames, padding=self.padding, at_most=self.max_patches) for i in part]
+            patches = [even_patches(clips[i], **self.cuts) for i in part]
             owners = np.repeat(np.arange(len(patches)), [len(p) for p in patches])
             results.append(pooled(function(model, self._standardised(np.concatenate(patches))), owners, len(patches)))
         return np.concatenate(results)
@@ -326,6 +391,17 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_model"}
+
+
+def _with_copies(
+    clips: Sequence[Any], targets: NDArray[Any], learners: Positions, copies: tuple[Sequence[Any], ArrayLike]
+) -> tuple[Sequence[Any], NDArray[Any], Positions]:
+    """Clips, targets and learners with the augmented copies behind them; copies of what is held out are left out."""
+    spectrograms, origin = copies[0], np.asarray(copies[1], dtype=np.int64)
+    if len(spectrograms) != len(origin) or (len(origin) and not 0 <= origin.min() <= origin.max() < len(clips)):
+        raise DatasetError(f"Every augmented copy must name the clip it was made of. Received {len(spectrograms)} copies of {len(origin)} clips.")
+    learnt = len(clips) + np.flatnonzero(np.isin(origin, learners))
+    return Joined(clips, spectrograms), np.concatenate([targets, targets[origin]]), np.concatenate([learners, learnt])
 
 
 def _divided(model: Any) -> tuple[Any, Any]:

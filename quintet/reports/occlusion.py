@@ -126,7 +126,7 @@ def grad_cam(member: Any, clip: ArrayLike, column: int) -> Array | None:
     if halves is None:
         return None
     picture = np.asarray(clip, dtype=np.float32)
-    cuts: dict[str, Any] = {"frames": member.patch_frames, "padding": member.padding, "at_most": member.max_patches}
+    cuts: dict[str, Any] = member.cuts
     patches = member._standardised(even_patches(picture, **cuts)).astype(np.float32)
     made = forward(halves.front, patches, batch_size=member.batch_size)
     slopes = np.concatenate([gradient(halves.head, made[i : i + member.batch_size], column) for i in range(0, len(made), member.batch_size)])

@@ -74,15 +74,23 @@ def pool(probabilities: NDArray[Any], tracks: NDArray[Any], *, rule: str = "aver
         raise AlignmentError(
             f"There must be one track per segment, and at least one. Received {len(tracks)} tracks for {probabilities.shape}. Align them."
         )
+    said = opinions(probabilities, rule=rule, neighbours=neighbours)
+    names, first, inverse = np.unique(np.asarray(tracks, dtype=object).astype(str), return_index=True, return_inverse=True)
+    sums = np.stack([np.bincount(inverse, column.astype(np.float64)) for column in said.T], axis=1) / np.bincount(inverse)[:, None]
+    order = np.argsort(first)
+    return Pooled(names[order].astype(object), sums[order].astype(said.dtype))
+
+
+def opinions(probabilities: NDArray[Any], *, rule: str, neighbours: Neighbours | None = None) -> NDArray[Any]:
+    """What each segment says (segments, K); the mean of its segments' opinions is a track's verdict.
+
+    Raises:
+        DatasetError: `knn` without neighbours.
+    """
     if rule == "vote":
-        opinions = (probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])).astype(probabilities.dtype)
-    elif rule == "knn":
+        return np.asarray((probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])).astype(probabilities.dtype))
+    if rule == "knn":
         if neighbours is None:
             raise DatasetError("Pooling by k-NN needs the scores of training segments. Received none. Give `neighbours`, or use 'average'.")
-        opinions = neighbours.probabilities(probabilities)
-    else:
-        opinions = probabilities
-    names, first, inverse = np.unique(np.asarray(tracks, dtype=object).astype(str), return_index=True, return_inverse=True)
-    sums = np.stack([np.bincount(inverse, column.astype(np.float64)) for column in opinions.T], axis=1) / np.bincount(inverse)[:, None]
-    order = np.argsort(first)
-    return Pooled(names[order].astype(object), sums[order].astype(opinions.dtype))
+        return neighbours.probabilities(probabilities)
+    return probabilities
