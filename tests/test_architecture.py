@@ -62,7 +62,7 @@ HOMES = {  # a library, and the only places that may import it
     "matplotlib": ("reports/",),
     "shap": ("reports/",),
     "soxr": ("audio/resample.py",),
-    "soundfile": ("audio/decode.py", "audio/encode.py", "audio/probe.py", "datasets/"),
+    "soundfile": ("audio/recording.py", "audio/encode.py", "audio/probe.py", "datasets/"),
     "typer": ("cli.py",),
 }
 

@@ -88,9 +88,23 @@ def require_sound(samples: NDArray[np.generic], *, name: str) -> None:
         ...
         quintet.errors.SilentError: A clip must contain sound. 'a.wav' is silent: every sample is zero. Leave it out, or check how it was recorded.
     """
-    if samples.dtype.kind == "f":
-        bad = samples.size - np.count_nonzero(np.isfinite(samples))
-        if bad:
-            raise NonFiniteError(f"Samples must be finite numbers. '{name}' holds {bad} NaN or infinite samples of {samples.size}. Export it again.")
-    if not samples.any():
+    bad = samples.size - int(np.count_nonzero(np.isfinite(samples))) if samples.dtype.kind == "f" else 0
+    require_heard(bad, samples.size, sound=bool(samples.any()), name=name)
+
+
+def require_heard(bad: int, count: int, *, sound: bool, name: str) -> None:
+    """The same check where the samples were counted in blocks.
+
+    Args:
+        bad: how many are NaN or infinite.
+        count: how many there are.
+        sound: whether any is not zero.
+        name: what to call them in the message.
+
+    Raises:
+        NonFiniteError, SilentError: as `require_sound`.
+    """
+    if bad:
+        raise NonFiniteError(f"Samples must be finite numbers. '{name}' holds {bad} NaN or infinite samples of {count}. Export it again.")
+    if not sound:
         raise SilentError(f"A clip must contain sound. '{name}' is silent: every sample is zero. Leave it out, or check how it was recorded.")

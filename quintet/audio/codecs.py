@@ -47,7 +47,8 @@ def _stream(container: Any, source: Path, window: Window) -> Native:
     begin, samples = _decoded(container, stream, rate, window, source)
     first, last = window.frames(rate, _total(container, stream, rate, begin + len(samples), window), source)
     first = max(first, begin)
-    return Native(samples[first - begin : max(0, last - begin)], rate, expected=last - first)
+    wanted = samples[first - begin : max(0, last - begin)]
+    return Native(iter([wanted]), rate, wanted.shape[1], expected=last - first)
 
 
 def _total(container: Any, stream: Any, rate: int, decoded: int, window: Window) -> int:

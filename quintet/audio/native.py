@@ -1,8 +1,9 @@
-"""What a decoder hands over: samples as the file stores them, and the window that was asked for."""
+"""What a decoder hands over: samples as the file stores them, block by block, and the window that was asked for."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +17,19 @@ ROUNDING_S = 0.05  # listed times are rounded, and lossy codecs pad
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Native:
-    """Samples as stored.
+    """Samples as stored, which can be gone through once.
 
     Args:
-        samples: shape `(n, channels)`, int16 where the source holds no more, else float32.
+        blocks: arrays of shape `(n, channels)`, int16 where the source holds no more, else float32; all of one dtype.
         sample_rate: Hz.
-        expected: the frames that the header promises for this window.
+        channels: how many there are.
+        expected: the frames that the header promises for this window; None where it promises nothing.
     """
 
-    samples: NDArray[np.generic]
+    blocks: Iterator[NDArray[np.generic]]
     sample_rate: int
-    expected: int
+    channels: int
+    expected: int | None
 
 
 @dataclass(frozen=True, slots=True)

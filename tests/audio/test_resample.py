@@ -3,8 +3,9 @@ from __future__ import annotations
 import librosa
 import numpy as np
 import pytest
+import soxr
 
-from quintet.audio.resample import resample, to_mono
+from quintet.audio.resample import resample, resampled, to_mono
 
 
 @pytest.mark.parametrize(("orig_sr", "target_sr", "n"), [(44100, 22050, 44100), (44100, 22050, 10001), (48000, 22050, 4999), (8000, 22050, 7777)])
@@ -32,3 +33,15 @@ def test_mono_is_the_mean_of_the_channels(channels, dtype):
 
 def test_the_loudest_integers_stay_within_one():
     assert to_mono(np.array([[-32768, -32768], [32767, 32767]], np.int16)).tolist() == [-1.0, 32767 / 32768]
+
+
+@pytest.mark.parametrize(("orig_sr", "target_sr"), [(44100, 22050), (48000, 22050), (8000, 22050), (37011, 16000)])
+@pytest.mark.parametrize("n", [1, 999, 100_001])
+def test_blocks_give_what_soxr_gives_in_one_piece(orig_sr, target_sr, n):
+    samples = np.random.default_rng(n).standard_normal(n).astype(np.float32)
+    length = -(-n * target_sr // orig_sr)
+    expected = soxr.resample(samples, orig_sr, target_sr, quality="HQ")[:length]
+    expected = np.pad(expected, (0, length - len(expected)))
+    np.testing.assert_array_equal(resample(samples, orig_sr=orig_sr, target_sr=target_sr), expected)
+    blocks = (samples[first : first + 7001] for first in range(0, n, 7001))
+    np.testing.assert_array_equal(np.concatenate(list(resampled(blocks, orig_sr=orig_sr, target_sr=target_sr))), expected)

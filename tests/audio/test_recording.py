@@ -1,0 +1,60 @@
+"""A recording in blocks is the recording in one piece."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from quintet.audio import recording
+from quintet.audio.decode import load_clip
+from quintet.audio.recording import Recording
+from quintet.errors import NonFiniteError, SilentError
+
+RATE = 44100
+
+
+def written(folder: Path, name: str, samples: np.ndarray, **options: str) -> Path:
+    soundfile.write(folder / name, samples, RATE, **options)
+    return folder / name
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_blocks_of_any_size_give_the_same_samples_and_facts(tmp_path, monkeypatch, name, channels):
+    path = written(tmp_path, name, 0.1 * np.random.default_rng(0).standard_normal((2 * RATE, channels)))
+    whole = load_clip(path, sample_rate=22050, start_s=0.1)
+    for size in (5000, 32768):
+        monkeypatch.setattr(recording, "BLOCK_FRAMES", size)
+        parts = Recording(path, sample_rate=22050, start_s=0.1)
+        for _ in range(2):  # as often as wanted
+            samples = np.concatenate(list(parts.blocks()))
+            if name == "a.mp3":  # the last bit depends on how much libsndfile is asked for at a time
+                np.testing.assert_allclose(samples, whole.clip.samples, atol=1e-6)
+            else:
+                np.testing.assert_array_equal(samples, whole.clip.samples)
+                assert parts.facts.audio_digest == whole.audio_digest
+            assert parts.facts.duration_s == whole.duration_s
+
+
+def test_what_must_hold_of_the_whole_is_checked_behind_the_last_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "BLOCK_FRAMES", 1000)
+    late = np.zeros(5000)
+    late[4999] = 0.5
+    assert sum(map(len, Recording(written(tmp_path, "late.wav", late), sample_rate=None).blocks())) == 5000
+    with pytest.raises(SilentError, match="is silent"):
+        list(Recording(written(tmp_path, "silent.wav", np.zeros(5000)), sample_rate=None).blocks())
+    late[[3, 4000]] = np.nan
+    with pytest.raises(NonFiniteError, match="2 NaN or infinite samples of 5000"):
+        list(Recording(written(tmp_path, "nan.wav", late, subtype="FLOAT"), sample_rate=None).blocks())
+
+
+def test_channels_may_cancel_in_a_block_but_not_in_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "BLOCK_FRAMES", 1000)
+    wave = np.sin(np.arange(5000.0) * 0.1)
+    other = np.where(np.arange(5000) < 2500, -wave, wave)
+    load_clip(written(tmp_path, "half.wav", np.stack([wave, other], axis=1), subtype="FLOAT"), sample_rate=None)
+    with pytest.raises(SilentError, match="mixed to mono"):
+        load_clip(written(tmp_path, "all.wav", np.stack([wave, -wave], axis=1), subtype="FLOAT"), sample_rate=None)
