@@ -153,7 +153,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             groups: (clips,) who belongs together; every clip on its own where None.
             on_epoch: called with `{epoch, loss, accuracy, val_loss, val_accuracy, seconds}` after each epoch.
             checkpoint: a folder for the state after each epoch; a fit that finds one there goes on from it.
-            copies: augmented copies (spectrograms, positions in X of what they are copies of): learnt from, never validated on.
+            copies: augmented copies (spectrograms, positions in X of what they are copies of): learnt from, never validated on. Default: `X.copies`
+                where there is such a thing (`features/copies.py`).
 
         Raises:
             DatasetError: no clips, differing bands, one class only. SplitLeakError: a group on both sides of the early stopping.
@@ -166,6 +167,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         learners, self.validation_ = self._held_out(targets, owners)
         self._check_pooling()
         self.n_mels_ = int(np.shape(clips[0])[0])
+        copies = getattr(X, "copies", None) if copies is None else copies
         if copies is not None:
             clips, targets, learners = _with_copies(clips, targets, learners, copies)
         self.mean_, self.std_ = band_statistics(clips, learners, standard=self.standard)
