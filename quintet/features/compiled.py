@@ -5,15 +5,15 @@ chroma.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
-from quintet.audio.mel import AMIN
 from quintet.audio.resample import resample
-from quintet.features import engine, spectral
+from quintet.features import engine
 from quintet.features.analysis import Analysis
 from quintet.features.catalogue import selection
 from quintet.features.parameters import FeatureParameters, LogMelParameters
@@ -49,18 +49,22 @@ class CompiledAnalysis(Analysis):
         return SERIES[group](self) if group in SERIES else super().series(group)
 
     @cached_property
-    def measured(self) -> engine.Measured:
-        return engine.measure(self.clip, self.measurement)
+    def stretch(self) -> engine.Stretch:
+        """The frames that are analysed: all."""
+        return engine.stretch_of(self.clip, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length)
 
-    def _limited(self, bank: MelBands) -> Array:
-        """Bands in dB, at most 80 dB below the loudest value; shape `(n_mels, frames rounded up to eights)`."""
-        decibels = self.measured.decibels(bank, floor=AMIN)
-        np.maximum(decibels, decibels[:, : self.measured.frames].max() - spectral.TOP_DB, out=decibels)
-        return np.asarray(decibels, dtype=np.float64)
+    @cached_property
+    def measured(self) -> engine.Measured:
+        return engine.measure(self.stretch, self.measurement)
+
+    @cached_property
+    def whole(self) -> engine.Whole:
+        """What can only be told of all frames together."""
+        return engine.whole_of([self.measured])
 
     @cached_property
     def _mel_db_in_eights(self) -> Array:
-        return self._limited(MelBands(self.parameters.n_mels))
+        return self.measured.limited(MelBands(self.parameters.n_mels), self.whole)
 
     @cached_property
     def mel_db(self) -> Array:
@@ -68,7 +72,7 @@ class CompiledAnalysis(Analysis):
 
     @cached_property
     def bands_db(self) -> Array:
-        return self._limited(MelBands(self.parameters.n_bands))[:, : self.measured.frames]
+        return self.measured.limited(MelBands(self.parameters.n_bands), self.whole)[:, : self.measured.frames]
 
     @cached_property
     def bandwidths(self) -> Array:
@@ -81,12 +85,13 @@ class CompiledAnalysis(Analysis):
     @cached_property
     def chroma(self) -> Array:
         p = self.parameters
-        return engine.chroma(self.clip, n_fft=p.n_fft, hop_length=p.hop_length * p.chroma_stride, tuning=self.measured.tuning)
+        thinned = replace(self.stretch, frames=-(-self.stretch.frames // p.chroma_stride))
+        return engine.chroma(thinned, n_fft=p.n_fft, hop_length=p.hop_length * p.chroma_stride, tuning=self.whole.tuning)
 
     @cached_property
     def waveform(self) -> tuple[Array, Array]:
         """Zero-crossing rate and RMS."""
-        return engine.waveform_frames(self.clip.samples, frame_length=self.parameters.n_fft, hop_length=self.parameters.hop_length)
+        return engine.waveform_frames(self.stretch, frame_length=self.parameters.n_fft, hop_length=self.parameters.hop_length)
 
     @cached_property
     def sample_moments(self) -> tuple[Moments, Moments]:
@@ -96,16 +101,30 @@ class CompiledAnalysis(Analysis):
     def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float32]:
         if not wanted.plain:
             return super().log_mel(wanted)
-        bank = MelBands(wanted.n_mels, wanted.fmin, wanted.fmax)
-        floor = 10.0 ** (wanted.floor_db / 10.0)
+        bank = bank_of(wanted)
         if bank in self.measurement.filterbanks and shares_spectrum(self.parameters, wanted):
             measured = self.measured
         else:
             samples = resample(self.clip.samples, orig_sr=self.clip.sample_rate, target_sr=wanted.sample_rate)
-            own = Clip(np.ascontiguousarray(samples), wanted.sample_rate, self.clip.id)
-            measured = engine.measure(own, Measurement(wanted.sample_rate, wanted.n_fft, wanted.hop_length, filterbanks=(bank,)))
-        decibels = measured.decibels(bank, floor=floor, dtype=np.float32)[:, : measured.frames]
-        return np.ascontiguousarray(decibels, dtype=np.float32)
+            own = engine.stretch_of(Clip(samples, wanted.sample_rate, self.clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length)
+            measured = engine.measure(own, log_mel_measurement(wanted))
+        return np.ascontiguousarray(log_mel_of(measured, wanted), dtype=np.float32)
+
+
+def bank_of(log_mel: LogMelParameters) -> MelBands:
+    """The filterbank of a log-mel spectrogram."""
+    return MelBands(log_mel.n_mels, log_mel.fmin, log_mel.fmax)
+
+
+def log_mel_measurement(log_mel: LogMelParameters) -> Measurement:
+    """What is measured where a log-mel spectrogram has a transform of its own."""
+    return Measurement(log_mel.sample_rate, log_mel.n_fft, log_mel.hop_length, filterbanks=(bank_of(log_mel),))
+
+
+def log_mel_of(measured: engine.Measured, log_mel: LogMelParameters) -> NDArray[np.floating]:
+    """The log-mel spectrogram of the frames that were measured, float32."""
+    floor = 10.0 ** (log_mel.floor_db / 10.0)
+    return measured.decibels(bank_of(log_mel), floor=floor, dtype=np.float32)[:, : measured.frames]
 
 
 SERIES: dict[str, Callable[[CompiledAnalysis], Array | Moments]] = {  # what `Analysis` would compute from its spectrum
@@ -114,7 +133,7 @@ SERIES: dict[str, Callable[[CompiledAnalysis], Array | Moments]] = {  # what `An
     "temporal.zcr": lambda a: a.waveform[0],
     "temporal.rms": lambda a: a.waveform[1],
     "spectral.centroid": lambda a: a.measured.centroid,
-    "spectral.contrast": lambda a: a.measured.contrast,
+    "spectral.contrast": lambda a: a.measured.contrast(a.whole),
     "spectral.rolloff": lambda a: a.measured.rolloff,
     "spectral.flatness": lambda a: a.measured.flatness,
 }
@@ -134,7 +153,7 @@ def measurement_of(parameters: FeatureParameters, with_log_mel: bool) -> Measure
     families = {group.partition(".")[0] for group in groups}
     banks = [MelBands(p.n_mels)] if families & {"cepstral", "rhythm"} else []
     banks += [MelBands(p.n_bands)] if families & {"modulation", "covariance"} else []
-    banks += [MelBands(m.n_mels, m.fmin, m.fmax)] if with_log_mel and shares_spectrum(p, m) else []
+    banks += [bank_of(m)] if with_log_mel and shares_spectrum(p, m) else []
     return Measurement(
         sample_rate=p.sample_rate,
         n_fft=p.n_fft,

@@ -1,13 +1,13 @@
 """The compiled way from samples to series: what the definitions say, eight frames at a time.
 
-`measure` runs the first pass, `chroma` the second; `CompiledAnalysis` puts their results where `Analysis` would compute the definitions one by
-one. Both give the same numbers (within 1e-10; `tests/features/test_kernels.py`). Everything between the kernels is NumPy on arrays of shape
-`(series, frames)`.
+`measure` runs the first pass, `chroma` the second, over all frames of a clip or a stretch of them; `CompiledAnalysis` puts their results where
+`Analysis` would compute the definitions one by one. Both give the same numbers (within 1e-10; `tests/features/test_kernels.py`). Everything
+between the kernels is NumPy on arrays of shape `(series, frames)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
 from quintet.audio.mel import AMIN, power_to_db
-from quintet.audio.spectrum import framed, hann, require_frame
+from quintet.audio.spectrum import hann, require_frame
 from quintet.features import kernels, spectral, tonal
 from quintet.features.compilation import COMPILES, FOLDER, announce, compile_once, is_compiled
 from quintet.features.kernels import FIRST_CONTRAST, Output
@@ -32,20 +32,64 @@ BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Frames that follow each other, of a clip or of a piece of it: frame `i` begins at sample `first + i * hop`; beyond both ends lie zeros.
+
+    Args:
+        samples: shape `(n,)`, float32, contiguous; with at least one sample before each frame that is not the clip's first.
+        sample_rate: Hz.
+        first: may be negative.
+        frames: how many there are.
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    first: int
+    frames: int
+
+
+def stretch_of(clip: Clip, *, n_fft: int, hop_length: int) -> Stretch:
+    """All frames of a clip, frame `i` being centred on sample `i * hop_length`.
+
+    Raises:
+        TooShortError: if the clip is shorter than one frame.
+    """
+    require_frame(clip, n_fft)
+    return Stretch(np.ascontiguousarray(clip.samples, np.float32), clip.sample_rate, -(n_fft // 2), 1 + len(clip.samples) // hop_length)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What the frames of a clip can only be told together.
+
+    Args:
+        banks: the largest power in each filterbank.
+        peak: the largest mean of the loudest bins of a contrast band.
+        valley: that of the quietest ones.
+        tuning: as `tonal.estimate_tuning` gives it; 0 where no peaks were asked for.
+    """
+
+    banks: tuple[float, ...]
+    peak: float
+    valley: float
+    tuning: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """The series of one clip; views of shape `(frames,)` or `(count, frames)`, in Hz and powers.
+    """The series of a stretch; views of shape `(frames,)` or `(count, frames)`, in Hz and powers.
 
     Args:
         measurement: what was asked for.
         rows: shape `(rows, frames rounded up to eights)`: all series; see `kernels.Output`.
         frames: how many there are.
-        tuning: as `tonal.estimate_tuning` gives it; 0 where no peaks were asked for.
+        peaks: frequency in Hz and power of every spectral peak, as `tonal.spectral_peaks` gives them.
     """
 
     measurement: Measurement
     rows: Array
     frames: int
-    tuning: float
+    peaks: tuple[Array, Array]
 
     @property
     def centroid(self) -> Array:
@@ -65,55 +109,85 @@ class Measured:
         return np.exp(self.rows[kernels.FLATNESS, : self.frames])
 
     @property
-    def contrast(self) -> Array:
+    def extremes(self) -> tuple[Array, Array]:
+        """Means of the loudest and of the quietest bins of each contrast band."""
         n = self.measurement.n_contrast
         both = self.rows[FIRST_CONTRAST : FIRST_CONTRAST + 2 * n, : self.frames]
-        return power_to_db(both[:n], top_db=spectral.TOP_DB) - power_to_db(both[n:], top_db=spectral.TOP_DB)
+        return both[:n], both[n:]
 
-    def decibels(self, bank: MelBands, *, floor: float, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
-        """The bands of a filterbank in dB re 1, shape `(n_mels, frames rounded up to eights)`."""
+    def contrast(self, whole: Whole) -> Array:
+        """`spectral.spectral_contrast` of a clip of which these frames are a part."""
+        peaks, valleys = (power_to_db(extremes) for extremes in self.extremes)
+        np.maximum(peaks, least_db(whole.peak), out=peaks)
+        return peaks - np.maximum(valleys, least_db(whole.valley), out=valleys)
+
+    def power(self, bank: MelBands) -> Array:
+        """The bands of a filterbank, shape `(n_mels, frames rounded up to eights)`."""
         banks = self.measurement.filterbanks
         first = FIRST_CONTRAST + 2 * self.measurement.n_contrast + sum(other.n_mels for other in banks[: banks.index(bank)])
-        power = self.rows[first : first + bank.n_mels]
+        return self.rows[first : first + bank.n_mels]
+
+    def decibels(self, bank: MelBands, *, floor: float, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
+        """The same in dB re 1."""
+        power = self.power(bank)
         result = lane_rows(power.size // LANES, dtype)
         kernels.decibels(power.reshape(-1, LANES), floor, result)
         return result.reshape(power.shape)
 
+    def limited(self, bank: MelBands, whole: Whole) -> Array:
+        """The same, at most 80 dB below the loudest value of the clip of which these frames are a part."""
+        decibels = self.decibels(bank, floor=AMIN)
+        np.maximum(decibels, least_db(whole.banks[self.measurement.filterbanks.index(bank)]), out=decibels)
+        return np.asarray(decibels, dtype=np.float64)
 
-def measure(clip: Clip, measurement: Measurement) -> Measured:
-    """The first pass over a clip, whose samples are float32 and contiguous.
 
-    Raises:
-        TooShortError: if the clip is shorter than one frame.
-    """
-    require_frame(clip, measurement.n_fft)
-    m, request = measurement, request_of(measurement)
-    frames = 1 + len(clip.samples) // m.hop_length
+def least_db(loudest: float) -> float:
+    """The limit under which nothing lies, from the largest power."""
+    return float(power_to_db(np.array([loudest]))[0]) - spectral.TOP_DB
+
+
+def whole_of(parts: Iterable[Measured]) -> Whole:
+    """What the measured stretches of a clip, in their order, say together."""
+    banks, peak, valley, peaks = np.zeros(0), 0.0, 0.0, []
+    for part in parts:
+        loudest = np.array([part.power(bank)[:, : part.frames].max() for bank in part.measurement.filterbanks])
+        banks = np.maximum(banks, loudest) if len(banks) else loudest
+        if part.measurement.n_contrast:
+            peak, valley = (max(old, float(new.max())) for old, new in zip((peak, valley), part.extremes, strict=True))
+        if len(part.peaks[0]):
+            peaks.append(part.peaks)
+    tuning = tonal.tuning_of_peaks(*(np.concatenate(values) for values in zip(*peaks, strict=True))) if peaks else 0.0
+    return Whole(tuple(banks.tolist()), peak, valley, tuning)
+
+
+def measure(stretch: Stretch, measurement: Measurement) -> Measured:
+    """The first pass over the frames of a stretch."""
+    m, request, frames = measurement, request_of(measurement), stretch.frames
     groups = -(-frames // LANES)
     room = frames * (1 + int(request.peaks[1] - request.peaks[0]) // 2)  # of two neighbouring bins only one is a peak
     output = Output(lane_rows(m.rows * groups), np.empty(room), np.empty(room), np.zeros(1, np.int64))
     work = workspace(m.n_fft, m.hop_length)
     plan = plan_of(m.n_fft)
     if plan is not None:
-        kernels.measure_frames(clip.samples, m.hop_length, plan, request, work, output)
+        kernels.measure_frames(stretch.samples, stretch.first, frames, m.hop_length, plan, request, work, output)
     else:
-        for group, spectra in _spectra(clip, m.n_fft, m.hop_length):
+        for group, spectra in _spectra(stretch, m.n_fft, m.hop_length):
             kernels.measure_spectra(spectra, _stride(m.n_fft), frames, group, request, work, output)
-    peaks = output.found[0]
-    tuning = tonal.tuning_of_peaks(output.pitches[:peaks] * m.step_hz, output.heights[:peaks]) if m.peak_stride else 0.0
-    return Measured(m, output.series.reshape(m.rows, groups * LANES), frames, tuning)
+    found = output.found[0]
+    peaks = output.pitches[:found] * m.step_hz, output.heights[:found].copy()
+    return Measured(m, output.series.reshape(m.rows, groups * LANES), frames, peaks)
 
 
-def chroma(clip: Clip, *, n_fft: int, hop_length: int, tuning: float) -> Array:
+def chroma(stretch: Stretch, *, n_fft: int, hop_length: int, tuning: float) -> Array:
     """The second pass: `tonal.chroma`, shape `(12, frames)`."""
-    frames = 1 + len(clip.samples) // hop_length
+    frames = stretch.frames
     groups = -(-frames // LANES)
-    weights = chroma_weights(sample_rate=clip.sample_rate, n_fft=n_fft, tuning=tuning)
+    weights = chroma_weights(sample_rate=stretch.sample_rate, n_fft=n_fft, tuning=tuning)
     result, work, plan = lane_rows(12 * groups), workspace(n_fft, hop_length), plan_of(n_fft)
     if plan is not None:
-        kernels.chroma_frames(clip.samples, hop_length, plan, weights, work, result)
+        kernels.chroma_frames(stretch.samples, stretch.first, frames, hop_length, plan, weights, work, result)
     else:
-        for group, spectra in _spectra(clip, n_fft, hop_length):
+        for group, spectra in _spectra(stretch, n_fft, hop_length):
             kernels.chroma_spectra(spectra, _stride(n_fft), group, weights, work, result)
     return result.reshape(12, groups * LANES)[:, :frames]
 
@@ -123,16 +197,20 @@ def _stride(n_fft: int) -> int:
     return 2 * (-(-(n_fft // 2 + 1) // 4) * 4)
 
 
-def _spectra(clip: Clip, n_fft: int, hop_length: int) -> Iterator[tuple[int, Array]]:
+def _spectra(stretch: Stretch, n_fft: int, hop_length: int) -> Iterator[tuple[int, Array]]:
     """Spectra by scipy, `BLOCK` frames at a time, with the group of eight frames at which they begin."""
     import scipy.fft  # takes longer to load than the features of a clip
 
-    frames = framed(clip, frame_length=n_fft, hop_length=hop_length, mode="constant")
-    for first in range(0, len(frames), BLOCK):
-        some = frames[first : first + BLOCK]
-        spectra = np.zeros((-(-len(some) // LANES) * LANES, _stride(n_fft) // 2), np.complex128)
-        spectra[: len(some), : n_fft // 2 + 1] = scipy.fft.rfft(some * hann(n_fft), axis=1)
-        yield first // LANES, spectra.view(np.float64).ravel()
+    for frame in range(0, stretch.frames, BLOCK):
+        count = min(BLOCK, stretch.frames - frame)
+        begin = stretch.first + frame * hop_length
+        end = begin + (count - 1) * hop_length + n_fft
+        inside = stretch.samples[max(begin, 0) : max(end, 0)].astype(np.float64)
+        padded = np.pad(inside, (max(-begin, 0), max(end - max(begin, 0) - len(inside), 0)))
+        some = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
+        spectra = np.zeros((-(-count // LANES) * LANES, _stride(n_fft) // 2), np.complex128)
+        spectra[:count, : n_fft // 2 + 1] = scipy.fft.rfft(some * hann(n_fft), axis=1)
+        yield frame // LANES, spectra.view(np.float64).ravel()
 
 
 def mfcc(mel_db: Array, n_mfcc: int) -> Array:
@@ -143,11 +221,10 @@ def mfcc(mel_db: Array, n_mfcc: int) -> Array:
     return result.reshape(n_mfcc, frames)
 
 
-def waveform_frames(samples: NDArray[np.float32], *, frame_length: int, hop_length: int) -> tuple[Array, Array]:
+def waveform_frames(stretch: Stretch, *, frame_length: int, hop_length: int) -> tuple[Array, Array]:
     """`temporal.zero_crossing_rate` and `temporal.rms`."""
-    frames = 1 + len(samples) // hop_length
-    crossings, energy = np.empty(frames), np.empty(frames)
-    kernels.waveform_frames(samples, frame_length, crossings, energy, hop_length)
+    crossings, energy = np.empty(stretch.frames), np.empty(stretch.frames)
+    kernels.waveform_frames(stretch.samples, stretch.first, frame_length, crossings, energy, hop_length)
     return crossings / frame_length, np.sqrt(energy / frame_length)
 
 
@@ -230,12 +307,13 @@ def _call_every_kernel() -> None:
     """Each kernel once, with the types with which it is always called: that is what makes numba load or compile it."""
     clip = Clip(np.linspace(-1, 1, 256, dtype=np.float32), 8000)
     bank = MelBands(2)
-    measured = measure(clip, Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1))
-    chroma(clip, n_fft=64, hop_length=32, tuning=0.0)
+    stretch = stretch_of(clip, n_fft=64, hop_length=32)
+    measured = measure(stretch, Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1))
+    chroma(stretch, n_fft=64, hop_length=32, tuning=0.0)
     _call_the_kernels_for_other_lengths(measured.measurement)
     measured.decibels(bank, floor=AMIN, dtype=np.float32)
     mfcc(np.asarray(measured.decibels(bank, floor=AMIN), np.float64), 2)
-    waveform_frames(clip.samples, frame_length=64, hop_length=32)
+    waveform_frames(stretch, frame_length=64, hop_length=32)
     sample_moments(clip.samples)
     mean_autocorrelation(np.ones(8), 4)
 

@@ -146,11 +146,10 @@ def _power_of(spectra: Any, begin: Any, stride: Any, work: Any) -> None:
 
 
 @kernel
-def measure_frames(samples: Any, hop: Any, plan: Any, request: Any, work: Any, output: Any) -> None:
-    """The first pass over a clip: `samples`, shape `(n,)`, float32, with frame `i` centred on sample `i * hop`."""
-    frames = 1 + samples.shape[0] // hop
+def measure_frames(samples: Any, first: Any, frames: Any, hop: Any, plan: Any, request: Any, work: Any, output: Any) -> None:
+    """The first pass: `samples`, shape `(n,)`, float32, of which frame `i` begins at sample `first + i * hop`; beyond both ends lie zeros."""
     for group in range((frames + LANES - 1) // LANES):
-        _transform_group(samples, LANES * group * hop - plan.window.shape[0] // 2, hop, plan, work)
+        _transform_group(samples, first + LANES * group * hop, hop, plan, work)
         _measure(work, request, output, frames, group)
 
 
@@ -172,15 +171,15 @@ def measure_spectra(spectra: Any, stride: Any, frames: Any, group: Any, request:
 
 
 @kernel
-def chroma_frames(samples: Any, hop: Any, plan: Any, weights: Any, work: Any, chroma: Any) -> None:
-    """The second pass: chroma of every frame, each divided by its largest value.
+def chroma_frames(samples: Any, first: Any, frames: Any, hop: Any, plan: Any, weights: Any, work: Any, chroma: Any) -> None:
+    """The second pass: chroma of every frame, each divided by its largest value; frames as in `measure_frames`.
 
     `weights` has shape `(bins, pitch classes)`, the latter filled up with zeros to a multiple of four; `chroma` has shape `(pitch classes *
     groups, 8)`.
     """
-    groups = ((1 + samples.shape[0] // hop) + LANES - 1) // LANES
+    groups = (frames + LANES - 1) // LANES
     for group in range(groups):
-        _transform_group(samples, LANES * group * hop - plan.window.shape[0] // 2, hop, plan, work)
+        _transform_group(samples, first + LANES * group * hop, hop, plan, work)
         _chroma(work.power, weights, chroma, groups, group)
 
 
@@ -416,24 +415,25 @@ def mean_normalised_power(series: Any, windows: Any, plan: Any, work: Any, resul
 
 
 @kernel
-def waveform_frames(samples: Any, frame_length: Any, crossings: Any, energy: Any, hop: Any) -> None:
-    """Changes of sign and sum of squares in every centred frame, into `crossings` and `energy`, shape `(frames,)` each.
+def waveform_frames(samples: Any, first: Any, frame_length: Any, crossings: Any, energy: Any, hop: Any) -> None:
+    """Changes of sign and sum of squares in every frame, into `crossings` and `energy`, shape `(frames,)` each; frame `i` begins at
+    `first + i * hop`.
 
     Every sample is looked at once: frames are sums of chunks, which end where a frame begins or ends.
     """
     frames, whole, rest = len(energy), frame_length // hop, frame_length % hop
     chunks = np.zeros((frames + whole, 4))
     for i in range(frames + whole):
-        first = i * hop - frame_length // 2
-        chunks[i, 0], chunks[i, 1] = _chunk(samples, first, first + rest)
-        chunks[i, 2], chunks[i, 3] = _chunk(samples, first + rest, first + hop)
+        begin = first + i * hop
+        chunks[i, 0], chunks[i, 1] = _chunk(samples, begin, begin + rest)
+        chunks[i, 2], chunks[i, 3] = _chunk(samples, begin + rest, begin + hop)
     for i in range(frames):
         changes, total = chunks[i + whole, 0], chunks[i + whole, 1]
         for j in range(i, i + whole):
             changes += chunks[j, 0] + chunks[j, 2]
             total += chunks[j, 1] + chunks[j, 3]
-        first = i * hop - frame_length // 2
-        changes_at_first, _ = _chunk(samples, first, first + 1)  # the change between the frame's first sample and the one before is not in it
+        begin = first + i * hop
+        changes_at_first, _ = _chunk(samples, begin, begin + 1)  # the change between the frame's first sample and the one before is not in it
         crossings[i] = changes - changes_at_first
         energy[i] = total
 

@@ -16,7 +16,7 @@ from quintet.features.compiled import CompiledAnalysis, analysis_of
 from quintet.features.extractor import describe
 from quintet.features.lanes import LANES, lane_rows
 from quintet.features.parameters import FeatureParameters, LogMelParameters
-from quintet.features.plan import Measurement, MelBands
+from quintet.features.plan import MelBands
 
 RATE = 22050
 FULL, PAPER = FeatureParameters(), FeatureParameters(feature_set="bahuleyan2018")
@@ -62,7 +62,9 @@ def power_of_bins(samples: np.ndarray, n_fft: int, hop_length: int) -> np.ndarra
     groups = -(-frames // LANES)
     request = kernels.Request(plan.sparse(np.eye(bins)), np.zeros((0, 3), np.int64), 0.85, np.array([0, 0, 1]))
     output = kernels.Output(lane_rows((kernels.FIRST_CONTRAST + bins) * groups), np.empty(0), np.empty(0), np.zeros(1, np.int64))
-    kernels.measure_frames(samples, hop_length, fourier.fourier_plan(n_fft), request, plan.workspace(n_fft, hop_length), output)
+    kernels.measure_frames(
+        samples, -(n_fft // 2), frames, hop_length, fourier.fourier_plan(n_fft), request, plan.workspace(n_fft, hop_length), output
+    )
     return output.series.reshape(-1, groups * LANES)[kernels.FIRST_CONTRAST :, :frames]
 
 
@@ -96,7 +98,7 @@ def assert_same_series(samples: np.ndarray, parameters: FeatureParameters) -> No
     np.testing.assert_array_equal(received.waveform[0], expected.series("temporal.zcr"))
     np.testing.assert_array_equal(received.measured.rolloff, expected.series("spectral.rolloff"))
     thinned = expected.spectrum.every(parameters.chroma_stride)
-    assert received.measured.tuning == tonal.estimate_tuning(thinned)
+    assert received.whole.tuning == tonal.estimate_tuning(thinned)
     np.testing.assert_allclose(received.log_mel(parameters.log_mel), expected.log_mel(parameters.log_mel), atol=1e-5)
     for group in ("temporal.rms", "spectral.centroid", "spectral.contrast", "spectral.flatness", "cepstral.mfcc", "tonal.chroma", "rhythm.onset"):
         one, other = received.series(group), expected.series(group)
@@ -161,7 +163,7 @@ def test_samples_need_not_be_contiguous():
 
 def test_a_clip_shorter_than_a_frame_is_refused_by_the_kernels():
     with pytest.raises(TooShortError, match="at least one frame"):
-        engine.measure(Clip(noise(100).astype(np.float32), RATE), Measurement(RATE, 128, 64))
+        engine.stretch_of(Clip(noise(100).astype(np.float32), RATE), n_fft=128, hop_length=64)
 
 
 def test_only_what_is_asked_for_is_measured():
