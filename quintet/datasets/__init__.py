@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from quintet.datasets.folder import read_folder
@@ -20,17 +20,21 @@ class Dataset:
 
     Args:
         loader: `"module:function"`, imported when it is needed; the function takes the dataset's folder (or None) and
-            returns its `Manifest`.
+            returns its `Manifest`. Where there are `variants`, it takes the chosen one (or None) as `variant`.
         description: one line.
         source: where it comes from.
         licence: what one may do with it.
+        variants: named splits and other ways to read it (`"gtzan@filtered:FOLDER"`): name → one line.
     """
 
     loader: str
     description: str
     source: str
     licence: str
+    variants: Mapping[str, str] = field(default_factory=dict)
 
+
+FREE = "…"  # among the variants: any other word may stand there, and the loader judges it
 
 DATASETS: dict[str, Dataset] = {
     "demo": Dataset(
@@ -41,9 +45,15 @@ DATASETS: dict[str, Dataset] = {
     ),
     "gtzan": Dataset(
         loader="quintet.datasets.gtzan:load",
-        description="1,000 excerpts of 30 s in 10 genres; repetitions grouped, the fault-filtered split where its lists are",
+        description="1,000 excerpts of 30 s in 10 genres; repetitions grouped; named splits: gtzan@filtered, @artist1, @artist2, @artist3",
         source="Tzanetakis & Cook 2002; read from your folder: gtzan:FOLDER",
         licence="none stated",
+        variants={
+            "filtered": "the fault-filtered split of Kereliuk, Sturm & Larsen 2015",
+            "artist1": "first of three folds by artist, without repetitions and distorted tracks (Foleis & Tavares 2020)",
+            "artist2": "the second of them",
+            "artist3": "the third of them",
+        },
     ),
     "fma": Dataset(
         loader="quintet.datasets.fma:load",
@@ -59,7 +69,8 @@ def load_source(source: str | Path | Manifest, *, group_by: str | None = None, c
 
     Args:
         source: a folder with a sub-folder per class; a manifest file (.csv, .tsv, .parquet); the name of a built-in dataset
-            (see `DATASETS`), with its folder where it has one to read: `"demo"`, `"gtzan:/data/GTZAN"`. A `Manifest` is passed on.
+            (see `DATASETS`), with its folder where it has one to read: `"demo"`, `"gtzan:/data/GTZAN"`, and after an @ which of its
+            variants: `"gtzan@filtered:/data/GTZAN"`. A `Manifest` is passed on.
         group_by: where groups come from, if not from the source: a regular expression on the relative path, or `"tag:artist"`.
         columns: for manifest files, which column stands for which of ours: `{"group": "fold"}`.
 
@@ -81,11 +92,10 @@ def _is_table(source: str | Path | Manifest) -> bool:
 
 def _read(source: str | Path, columns: Mapping[str, str] | None) -> Manifest:
     """Whatever the source is: a name in the table first (write `./demo` for a folder called demo), then a path."""
-    name, _, folder = str(source).partition(":")
+    called, _, folder = str(source).partition(":")
+    name, _, variant = called.partition("@")
     if isinstance(source, str) and name in DATASETS:
-        module, _, function = DATASETS[name].loader.partition(":")
-        load: Callable[[Path | None], Manifest] = getattr(importlib.import_module(module), function)
-        return load(Path(folder) if folder else None)
+        return _built_in(name, Path(folder) if folder else None, variant=variant if "@" in called else None)
     if _is_table(source):
         return read_table(source, columns=columns)
     if Path(source).is_dir():
@@ -97,6 +107,20 @@ def _read(source: str | Path, columns: Mapping[str, str] | None) -> Manifest:
         )
     hint = str(unknown_name("built-in dataset", str(source), DATASETS))
     raise DatasetError(f"A source must be a folder, a manifest file or the name of a built-in dataset. '{source}' does not exist. {hint}")
+
+
+def _built_in(name: str, folder: Path | None, *, variant: str | None) -> Manifest:
+    """The manifest of a dataset of the table, by its own loader."""
+    variants = DATASETS[name].variants
+    module, _, function = DATASETS[name].loader.partition(":")
+    load: Callable[..., Manifest] = getattr(importlib.import_module(module), function)
+    if variant is None:
+        return load(folder)
+    if not variants:
+        raise ConfigError(f"Only some datasets come in variants (NAME@VARIANT). '{name}' has none: write '{name}'.")
+    if variant not in variants and FREE not in variants:
+        raise unknown_name(f"variant of {name}", variant, variants)
+    return load(folder, variant=variant)
 
 
 __all__ = ["DATASETS", "Dataset", "Manifest", "load_source"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from quintet.datasets import load_source
+from quintet.datasets import Manifest, load_source
 from quintet.datasets.gtzan import GENRES, REPETITIONS
 from quintet.datasets.splits import make_split
-from quintet.errors import DatasetError
+from quintet.errors import ConfigError, DatasetError
+from quintet.features.extraction import extract
+from quintet.features.parameters import FeatureParameters
 
 
 @pytest.fixture(params=["genres/{g}/{g}.{k:05d}.au", "Data/genres_original/{g}/{g}.{k:05d}.wav"])
@@ -64,15 +68,71 @@ class TestGtzan:
         with pytest.raises(DatasetError, match="lacks group"):
             load_source(f"gtzan:{gtzan}")
 
+    def test_named_splits(self, gtzan):
+        (gtzan / "splits").mkdir()
+        for fold, test in ((1, 0), (2, 1)):
+            for part, numbers in (("train", [k for k in (0, 1) if k != test]), ("test", [test])):
+                lines = [f"{g}.{k:05d}.wav,{g},{g}{k}" for g in GENRES for k in numbers]
+                (gtzan / f"splits/artist_fold{fold}_{part}.csv").write_text("\n".join(["track,label,group", *lines]))
+        for fold, expected in ((1, ["test", "train", "unused"]), (2, ["train", "test", "unused"])):
+            manifest = load_source(f"gtzan@artist{fold}:{gtzan}")
+            rows = manifest.frame.set_index("id")
+            assert (manifest.name, manifest.grouped, manifest.ignored) == (f"gtzan@artist{fold}", True, ())
+            assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054"], "split"].tolist() == expected
+        assert load_source(f"gtzan:{gtzan}").frame["split"].isna().all()
+        with pytest.raises(DatasetError, match=r"lacks artist_fold3_train\.csv, artist_fold3_test\.csv"):
+            load_source(f"gtzan@artist3:{gtzan}")
+        with pytest.raises(DatasetError, match=r"lacks filtered_train\.csv"):
+            load_source(f"gtzan@filtered:{gtzan}")
+        with pytest.raises(ConfigError, match="Did you mean 'filtered'"):
+            load_source(f"gtzan@filterd:{gtzan}")
+        with pytest.raises(ConfigError, match="'demo' has none"):
+            load_source("demo@half")
+
+    def test_an_artist_whom_the_split_itself_parts(self, gtzan):
+        for part, k in (("train", 0), ("valid", 1), ("test", 54)):
+            (gtzan / f"filtered_{part}.csv").write_text("\n".join(["track", *(f"{g}.{k:05d}" for g in GENRES)]))
+        lines = [f"{g}.{k:05d},{'both' if (g, k) in {('disco', 0), ('disco', 54)} else f'{g}{k}'}" for g in GENRES for k in (0, 1, 54)]
+        (gtzan / "artists.csv").write_text("\n".join(["track,group", *lines]))
+        manifest = load_source(f"gtzan@filtered:{gtzan}")
+        rows = manifest.frame.set_index("id")
+        assert rows.loc[["disco.00000", "disco.00054"], "group"].tolist() == ["artist both (train)", "artist both (test)"]
+        assert manifest.ignored == ("the published split has artist both on both sides: one group per part",)
+
+    def test_the_corrupt_file_is_a_row_of_the_ledger(self, gtzan, tmp_path):
+        for path in sorted(gtzan.rglob("*.00000.*")):
+            soundfile.write(path, np.sin(np.arange(22050) / 20), 22050, format="AU" if path.suffix == ".au" else "WAV")
+        manifest = load_source(f"gtzan:{gtzan}")
+        chosen = manifest.frame[manifest.frame["id"].isin(["jazz.00000", "jazz.00054"])].reset_index(drop=True)
+        few = Manifest(chosen, "gtzan", manifest.root, multilabel=False, grouped=False)
+        parameters = FeatureParameters(feature_set="full", families=("temporal",))
+        summary = extract(few, tmp_path / "f.parquet", parameters=parameters, n_jobs=0)
+        assert (summary.n_ok, summary.failures["id"].tolist(), summary.failures["stage"].tolist()) == (1, ["jazz.00054"], ["decode"])
+
     @pytest.mark.real_data
-    def test_real_lists(self, gtzan):
+    @pytest.mark.parametrize("variant", ["filtered", "artist1", "artist2", "artist3"])
+    def test_real_lists(self, gtzan, variant):
         lists = Path(__file__).parents[2] / "../shared/data/gtzan97/splits"
         if not lists.is_dir():
             pytest.skip("needs ../shared/data/gtzan97")
         (gtzan / "splits").symlink_to(lists.resolve(), target_is_directory=True)
-        manifest = load_source(f"gtzan:{gtzan}")
+        suffix = next(gtzan.rglob("jazz.00054.*")).suffix
+        place = next(gtzan.rglob("jazz.00054.*")).parents[1]
+        for k in range(100):
+            for g in GENRES:
+                (place / g / f"{g}.{k:05d}{suffix}").write_bytes(b"")
+        manifest = load_source(f"gtzan@{variant}:{gtzan}")
+        f = manifest.frame
         assert manifest.grouped
-        assert set(manifest.frame["split"].dropna()) == {"train", "valid", "test"}
+        assert len(manifest.ignored) == (2 if variant == "filtered" else 0)
+        counts = f["split"].value_counts().to_dict()
+        folds = {"artist1": (633, 315), "artist2": (632, 316), "artist3": (631, 317)}
+        if variant == "filtered":
+            assert counts == {"train": 443, "valid": 197, "test": 290, "unused": 70}
+        else:
+            assert (counts["train"], counts["test"], counts["unused"]) == (*folds[variant], 52)
+        split = make_split(f["id"], f["label"], f["group"], protocol="given", given=f["split"], grouped=True)
+        assert split.grouped
 
 
 TRACKS = """,album,artist,set,set,track
