@@ -3,7 +3,7 @@
 | member | explained output | method |
 |---|---|---|
 | xgboost | log-odds before the softmax | XGBoost's own TreeSHAP (`pred_contribs`) |
-| random_forest | probability | TreeSHAP over the forest (`shap.TreeExplainer`) |
+| random_forest | probability | TreeSHAP over the forest (`tree_shapley`), equal to `shap.TreeExplainer` |
 | logistic_regression | log-odds before the softmax | closed form `coef[k, j] · (x[j] - mean(background[:, j]))` |
 | svm | decision value of each class | exact Shapley values of the RBF kernel (`kernel_shapley`) |
 
@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from quintet.errors import unknown_name
 from quintet.features.catalogue import family_of
 from quintet.reports.kernels import kernel_shapley
+from quintet.reports.tree_shap import tree_shapley
+from quintet.reports.trees import forest_of_sklearn
 
 if TYPE_CHECKING:
     import shap
@@ -184,9 +186,7 @@ def _xgboost(model: Any, rows: Array, background: Array) -> Explained:
 
 
 def _random_forest(model: Any, rows: Array, background: Array) -> Explained:
-    explainer = _shap().TreeExplainer(model)
-    values = np.asarray(explainer.shap_values(rows, check_additivity=False), dtype=np.float64)
-    return values, np.asarray(explainer.expected_value, dtype=np.float64)
+    return tree_shapley(forest_of_sklearn(model), rows)
 
 
 def _logistic_regression(model: Any, rows: Array, background: Array) -> Explained:

@@ -25,6 +25,7 @@ class Forest:
     Args:
         start: (trees,) first node of each tree. left, right, feature: (nodes,). threshold: (nodes,) float32.
         value: (nodes, outputs): what a leaf adds. offset: (outputs,) what is added once.
+        cover: (nodes,) the weight of the training rows that came by.
     """
 
     start: NDArray[np.int64]
@@ -34,6 +35,7 @@ class Forest:
     threshold: NDArray[np.float32]
     value: Array
     offset: Array
+    cover: Array
 
 
 def forest_of_sklearn(model: Any) -> Forest:
@@ -49,7 +51,8 @@ def forest_of_sklearn(model: Any) -> Forest:
     below = np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)  # x <= t in float64 is x <= below in float32
     value = np.concatenate([tree.value[:, 0, :] / tree.value[:, 0, :].sum(axis=1, keepdims=True) for tree in trees]) / len(trees)
     feature = np.concatenate([tree.feature for tree in trees]).astype(np.int64)
-    return Forest(start[:-1], left, right, feature, np.nextafter(below, np.float32(np.inf)), value, np.zeros(value.shape[1]))
+    cover = np.concatenate([tree.weighted_n_node_samples for tree in trees])
+    return Forest(start[:-1], left, right, feature, np.nextafter(below, np.float32(np.inf)), value, np.zeros(value.shape[1]), cover)
 
 
 def forest_of_xgboost(model: Any, rows: Array) -> Forest:
@@ -69,7 +72,8 @@ def forest_of_xgboost(model: Any, rows: Array) -> Forest:
     node_owner = np.repeat(owner, np.diff(start))
     leaves = left < 0
     value[np.flatnonzero(leaves), node_owner[leaves]] = condition[leaves]
-    forest = Forest(start[:-1], left, right, feature, condition, value, np.zeros(value.shape[1]))
+    cover = np.concatenate([np.asarray(tree["sum_hessian"], dtype=np.float64) for tree in trees])
+    forest = Forest(start[:-1], left, right, feature, condition, value, np.zeros(value.shape[1]), cover)
     first = np.asarray(model.predict(rows[:1], output_margin=True), dtype=np.float64).reshape(1, -1)
     everything = np.zeros(rows.shape[1], dtype=np.int64)
     return replace(forest, offset=first[0] - coalition_outputs(forest, rows[:1], rows[:1], everything, 0)[0, 0])
