@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from quintet import __version__
 from quintet.errors import ConfigError, QuintetError
@@ -20,7 +21,23 @@ from quintet.errors import ConfigError, QuintetError
 if TYPE_CHECKING:
     from quintet.features.parameters import FeatureParameters
 
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C in any of them says what is kept (typer itself would end without a word)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            from quintet.console import err
+
+            err.print("Interrupted. What was finished is kept: the same command goes on from there (`train`: with --resume).", soft_wrap=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     name="quintet",
     help="Turn a pile of music into an explained, honest verdict: extract → train → report → predict.",
     epilog="Begin with: quintet extract MUSIC -o features.parquet   (a folder with a sub-folder per class)",
@@ -45,11 +62,6 @@ def main() -> None:
         err.print("[bold red]Error:[/]", end=" ")
         err.print(str(error), markup=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        from quintet.console import err
-
-        err.print("Interrupted. What was finished is kept: the same command goes on from there (`train`: with --resume).")
-        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -100,6 +112,11 @@ def extract(
     from quintet.datasets import load_source
     from quintet.features import catalogue
 
+    stem, suffix = os.path.splitext(output)  # of a path or a URL
+    if suffix.lower() not in (".parquet", ".pq"):
+        raise ConfigError(f"The table of features is written as parquet. Received '{output}': name it {stem}.parquet.")
+    if timeout is not None and not timeout > 0:
+        raise ConfigError(f"--timeout must be more than 0 seconds. Received {timeout:g}.")
     parameters = _parameters(features, families, set_)
     if published_names is not None:
         catalogue.published_names(features)  # refused before the work where the set has none
@@ -122,7 +139,7 @@ def extract(
     if not quiet:
         _print_ledger(summary, err)
         columns = len(catalogue.feature_names(parameters))
-        out.print(f"{summary.n_ok} clips × {columns} features → {output}   ({summary.seconds:.1f} s)", soft_wrap=True)
+        out.print(f"{summary.n_ok} clips × {columns} features → {output}   ({summary.seconds:.1f} s)", markup=False, soft_wrap=True)
     if not summary.n_ok:
         raise QuintetError(f"At least one clip must be usable. All {summary.n_failed} failed: the reasons stand in {output}.")
 
@@ -195,7 +212,7 @@ def train(
         )
     _print_scores(result, out, score_table)
     _print_leak_gate(result.scores.get("leak_gate"), out)
-    out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", soft_wrap=True)
+    out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: quintet report model/ -o report/ && open report/index.html")
@@ -211,7 +228,7 @@ def report(
 
     with _working("Writing the report", err, quiet=quiet):
         page = workflow.report(model, output, title=title)
-    out.print(f"Report → {page}", soft_wrap=True)
+    out.print(f"Report → {page}", markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: quintet predict model/ new/*.mp3 --format csv > verdicts.csv")
@@ -246,8 +263,8 @@ def predict(
             result = predict_files(model, files or [], segment_s=segment, confidence=confidence, n_jobs=_cores(jobs), progress=progress)
     _print_predictions(result, format_, output)
     for row in result.failures.itertuples():
-        err.print(f"[red]✗[/] {row.file}: ", end="")
-        err.print(str(row.reason), markup=False, soft_wrap=True)
+        err.print("[red]✗[/]", end=" ")
+        err.print(f"{row.file}: {row.reason}", markup=False, soft_wrap=True)
     if len(result.failures):
         raise typer.Exit(1)
 
@@ -267,7 +284,7 @@ def explain(
 
     with _working("Listening and looking for reasons", err, quiet=quiet):
         page = explain_track(model, file, output, segment_s=segment, n_jobs=_cores(jobs))
-    out.print(f"Explanation → {page}", soft_wrap=True)
+    out.print(f"Explanation → {page}", markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: quintet run recipes/demo.toml -o demo-run")
@@ -294,7 +311,7 @@ def run(
 
     def tell(text: str) -> None:
         if not quiet:
-            err.print(f"  {text}", soft_wrap=True)
+            err.print(f"  {text}", markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(name: str) -> Iterator[Any]:
@@ -352,7 +369,7 @@ def audit(
 def fuse(
     predictions: Annotated[list[Path], typer.Argument(help="Files with clip_id, label (or labels), group, probability.<class>.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The fused predictions: .parquet or .csv.")],
-    rule: Annotated[str, typer.Option(help="mean, geometric, or a TOML file with a table [weights].")] = "mean",
+    rule: Annotated[str, typer.Option(help="mean, geometric, or a TOML file with a table \\[weights].")] = "mean",
     intersection: Annotated[bool, typer.Option("--intersection", help="Leave out clips that only some files have.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
 ) -> None:
@@ -365,7 +382,7 @@ def fuse(
         _print_json(summary.to_json())
         return
     weights = ", ".join(f"{name} {weight:.3f}" for name, weight in summary.weights.items())
-    out.print(f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}", soft_wrap=True)
+    out.print(f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}", markup=False, soft_wrap=True)
     if intersection:
         out.print(f"{summary.left_out} clips left out: only some of the files have them.")
 
@@ -387,13 +404,13 @@ def evaluate(
         _print_json(found)
         return
     groups = f"{found['n_groups']} groups" if found["grouped"] else "groups unknown: every clip is its own"
-    out.print(f"[bold]{found['of']}: {found['n']} clips, {groups}, {len(found['classes'])} classes[/]", soft_wrap=True)
+    out.print(f"{found['of']}: {found['n']} clips, {groups}, {len(found['classes'])} classes", style="bold", markup=False, soft_wrap=True)
     out.print(evaluation_table(found))
     for what, why in (("left_out", "only some of the files have them"), ("unlabelled", "they have no label")):
         if found[what]:
             out.print(f"{found[what]} clips left out: {why}.")
     if found["undefined"]:
-        out.print(f"Undefined for: {found['undefined']}", soft_wrap=True)
+        out.print(f"Undefined for: {found['undefined']}", markup=False, soft_wrap=True)
 
 
 @app.command("list", epilog="Example: quintet list members")
@@ -464,9 +481,12 @@ def _limit(text: str | None) -> int | float | None:
     if text is None:
         return None
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else int(text)
+        limit = float(text[:-1]) / 100 if text.endswith("%") else int(text)
     except ValueError:
-        raise ConfigError(f"--max-failures must be a number of clips or a share such as 5%. Received '{text}'.") from None
+        limit = -1
+    if limit < 0 or (text.endswith("%") and not limit < 1):
+        raise ConfigError(f"--max-failures must be a number of clips or a share below 100 %, such as 5%. Received '{text}'.")
+    return limit
 
 
 def _all_members() -> tuple[str, ...]:
@@ -500,15 +520,15 @@ def _print_json(content: Any) -> None:
 
 def _print_ledger(summary: Any, err: Any) -> None:
     for note in summary.notes:
-        err.print(f"[dim]{note}[/]")
+        err.print(str(note), style="dim", markup=False, soft_wrap=True)
     if summary.n_reused:
         err.print(f"{summary.n_reused} clips kept from before: neither they nor the parameters have changed.")
     if not summary.n_failed:
         return
     err.print(f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):")
     for row in summary.failures.head(5).itertuples():
-        err.print(f"  [red]✗[/] {row.id}: ", end="")
-        err.print(str(row.reason), markup=False, soft_wrap=True)
+        err.print("  [red]✗[/]", end=" ")
+        err.print(f"{row.id}: {row.reason}", markup=False, soft_wrap=True)
     if summary.n_failed > 5:
         err.print(f"  … and {summary.n_failed - 5} more")
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -150,7 +151,7 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
     for name in columns:
-        table.add_column(name, no_wrap=True)
+        table.add_column(escape(name), no_wrap=True)
     for metric in found["scores"]:
         table.add_row(metric, *[interval(column["scores"].get(metric)) for column in columns.values()])
     return table
@@ -191,9 +192,25 @@ def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str],
     with_sets = any("set" in row for row in rows)
     if with_sets:
         table.add_column("set", overflow="fold")
-    room = max(out.width - 20 * (min(shown, len(classes)) + with_sets) - 2, 16)
+    places = min(shown, len(classes))
+    longest = min(max(map(len, classes)), max((out.width - 20 * with_sets - 24) // places - 7, 8))  # of a class's name, before it is cut
+    room = max(out.width - (longest + 7) * places - 20 * with_sets - 2, 16)
     for row in rows:
         ranked = sorted(classes, key=lambda c: -row["probabilities"][c])[:shown]
-        held = [row["set"].replace(";", ", ") or "[red]none of these[/]"] if with_sets else []
-        table.add_row(shortened(row["file"], room), *[f"{name} [dim]{row['probabilities'][name]:.2f}[/]" for name in ranked], *held)
+        held = [escape(row["set"].replace(";", ", ")) or "[red]none of these[/]"] if with_sets else []
+        verdicts = [
+            f"{escape(printable(name) if len(name) <= longest else printable(name)[: longest - 1] + '…')} [dim]{row['probabilities'][name]:.2f}[/]"
+            for name in ranked
+        ]
+        table.add_row(escape(shortened(printable(row["file"]), room)), *verdicts, *held)
     return table
+def printable(text: str) -> str:
+    """A text on one line: what would break the line or steer the terminal stands as its escape.
+
+    Example:
+        >>> printable("new\\nline.mp3")
+        'new\\\\nline.mp3'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+

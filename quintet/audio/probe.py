@@ -20,6 +20,8 @@ def probed_duration_s(path: str | os.PathLike[str]) -> float | None:
         >>> probed_duration_s(path), probed_duration_s("nowhere.wav")
         (0.5, None)
     """
+    if not os.path.isfile(path):
+        return None  # to open a pipe would wait for who never writes
     try:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError):

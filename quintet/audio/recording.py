@@ -100,6 +100,8 @@ def _require_file(source: Path) -> None:
     """Refuses what is not a readable file with something in it."""
     if source.is_dir():
         raise DecodeError(f"An audio file was expected. '{source}' is a folder. Name a file in it.")
+    if source.exists() and not source.is_file():
+        raise DecodeError(f"An audio file was expected. '{source}' is a device or a pipe, which has no end. Name a regular file.")
     try:
         with source.open("rb") as file:
             empty = not file.read(1)

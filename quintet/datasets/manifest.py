@@ -204,10 +204,16 @@ def _problems(
         elif starts[row] < 0 or ends[row] <= np.nan_to_num(starts[row]):
             found.append(f"window is empty: start {starts[row]:g} s, end {ends[row]:g} s")
         elif not is_remote(path) and not os.path.isfile(path):  # what lies elsewhere is looked for when it is fetched
-            found.append("file not found")
+            found.append(_why_no_file(path))
         else:
             found.append(None)
     return found
+
+
+def _why_no_file(path: str) -> str:
+    if os.path.isdir(path):
+        return "this is a folder: a row names one audio file"
+    return "not a regular file (a device, or a pipe)" if os.path.exists(path) else "file not found"
 
 
 def _mark_repetitions(problems: list[str | None], ids: Sequence[str], names: Sequence[str], labels: Sequence[str | None]) -> list[str]:

@@ -97,7 +97,7 @@ class TestTable:
         [
             ("rock/queen_2.mp3,,,", "label missing"),
             ("rock/gone.wav,rock,,", "file not found"),
-            ("rock,rock,,", "file not found"),
+            ("rock,rock,,", "this is a folder: a row names one audio file"),
             (",rock,,", "path missing"),
             ("rock/queen_2.mp3,rock,five,", "window is not a number: start and end are seconds"),
             ("rock/queen_2.mp3,rock,5,5", "window is empty: start 5 s, end 5 s"),
