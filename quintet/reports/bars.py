@@ -24,7 +24,7 @@ def column_bars(
         values: name → value, in the order of drawing from the top.
         unit: of the horizontal axis.
         families: name → family; a family's bars share one colour. Default: all in the accent colour.
-        low, high: ends of an interval per name.
+        low, high: ends of an interval per name; NaN where there is none.
     """
     figure = new_figure(34 + 27 * len(values))
     axes = figure.subplots()
@@ -32,9 +32,10 @@ def column_bars(
     paints = family_colours(list(families.values())) if families else {}
     shades = [paints[families[name]] if families else colour("accent") for name in values.index]
     axes.barh(rows, values, height=0.36, color=shades)
-    if low is not None and high is not None:
+    left = min(0.0, float(values.min()))
+    if low is not None and high is not None and low.notna().any():
         axes.hlines(rows, low, high, color=colour("ink"), linewidth=1.2)
-    left = min(0.0, float(values.min()), float(low.min()) if low is not None else 0.0)
+        left = min(left, float(low.min()))
     for row, name in zip(rows, values.index, strict=True):
         paper = {"facecolor": colour("surface"), "linewidth": 0, "pad": 0.8}
         axes.text(left, row + 0.27, str(name), color=colour("ink"), fontsize=10.5, va="bottom", bbox=paper)

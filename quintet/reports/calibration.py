@@ -44,12 +44,20 @@ def calibration_points(confidence: NDArray[np.floating], correct: NDArray[np.boo
     return pd.DataFrame(rows, columns=["confidence", "correct", "low", "high", "n"])
 
 
-def calibration_figure(points: pd.DataFrame, confidence: NDArray[np.floating]) -> Figure:
-    """Share correct over confidence, with intervals and the diagonal of perfect calibration; below it how often each confidence occurs."""
+def calibration_figure(points: pd.DataFrame, confidence: NDArray[np.floating], before: pd.DataFrame | None = None) -> Figure:
+    """Share correct over confidence, with intervals and the diagonal of perfect calibration; below it how often each confidence occurs.
+
+    Args:
+        points: of the verdict; see `calibration_points`. before: the same without calibration, drawn hollow behind it.
+        confidence: (n,) probability of each clip's verdict.
+    """
     figure = new_figure(330)
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.plot([0, 1], [0, 1], color=colour("faint"), linewidth=1.2, linestyle=(0, (3, 2)))
     axes.text(0.14, 0.07, "perfect", color=colour("muted"), fontsize=10)
+    if before is not None:
+        paint = colour("muted")
+        axes.plot(before["confidence"], before["correct"], "o-", color=paint, markerfacecolor=colour("surface"), linewidth=1, markersize=5.5)
     axes.vlines(points["confidence"], points["low"], points["high"], color=colour("accent"), linewidth=2.4, alpha=0.4)
     axes.plot(points["confidence"], points["correct"], "o-", color=colour("accent"), linewidth=1.4, markersize=6.5)
     axes.set(ylabel="share correct", ylim=(-0.02, 1.04))

@@ -19,11 +19,28 @@ from quintet.errors import ArtefactError
 from quintet.reports import drawings
 from quintet.reports.confusion import main_confusions
 from quintet.reports.drawings import Drawing
+from quintet.reports.fusing import comparison_table, worth, worth_drawing, worth_names, worth_rows
+from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
 from quintet.reports.run import Run, read_run
+from quintet.reports.sets import answered_drawing, set_table, set_view
 from quintet.reports.style import css_variables, marker
 from quintet.reports.tables import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
 from quintet.reports.why import Why, explain_run
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, count, display, group_noun, groups_known, interval, limits, number, opening, stamp
+from quintet.reports.words import (
+    LOWER_IS_BETTER,
+    SCORE_NAMES,
+    calibrated_by,
+    count,
+    display,
+    group_noun,
+    groups_known,
+    interval,
+    limits,
+    number,
+    opening,
+    signed,
+    stamp,
+)
 
 MAX_INLINE = 120_000
 """Bytes of CSV up to which a figure's numbers travel inside the page; larger ones are linked in `numbers/`."""
@@ -107,7 +124,7 @@ def render(context: Mapping[str, Any]) -> str:
 
     folder = files("quintet.reports") / "templates"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"breakable": breakable, "number": number, "interval": interval, "slug": drawings.slug}
+    environment.filters |= {"breakable": breakable, "number": number, "interval": interval, "signed": signed, "slug": drawings.slug}
     environment.globals |= {"count": count, "marker": marker}
     template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
     css = (folder / "report.css").read_text(encoding="utf-8")
@@ -133,6 +150,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
     confusion, counts = (None, None) if run.multilabel else drawings.confusion_drawing(run)
     calibration, gap = drawings.calibration_drawing(run)
     why = explain_run(run)
+    of_members = worth(run)
     figures: dict[str, Any] = {
         "scores": drawings.score_drawings(run, keys),
         "roc": drawings.roc_drawings(run),
@@ -151,10 +169,18 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
             )
             if table is not None
         ],
+        "sampled": drawings.sampled_drawing(why.sampled, run) if why.sampled else None,
         "maps": drawings.map_drawings(run),
+        "worth": worth_drawing(run, of_members),
+        "gate": gate_drawings(run),
+        "answered": answered_drawing(run),
         "data": drawings.data_drawings(run),
     }
     tables = _tables(run, counts)
+    extra = {"rules": comparison_table(run), "sets": set_table(run), "gate": gate_table(run), "gate-gaps": gap_table(run)}
+    for name, frame in extra.items():
+        if len(frame):
+            numbers.add(name, frame)
     for name, frame in tables.items():
         numbers.add(name, frame)
     for drawing in (d for value in figures.values() for d in (value if isinstance(value, list) else [value]) if isinstance(d, Drawing)):
@@ -171,7 +197,15 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "score_names": SCORE_NAMES,
         "lower_is_better": LOWER_IS_BETTER,
         "per_class_names": PER_CLASS_NAMES,
-        "headline": run.scores.get(run.part, {}).get(run.best, {}),
+        "headline": run.headline,
+        "calibrated_by": calibrated_by(run) if run.calibration else None,
+        "comparison": extra["rules"].to_dict("records"),
+        "comparison_reason": run.fusion.get("comparison", {}).get("reason", ""),
+        "worth": {"rows": worth_rows(run, of_members), "names": worth_names(of_members)},
+        "change": _change(run),
+        "sampled": why.sampled.steps.to_dict("records") if why.sampled else [],
+        "gate": gate_view(run),
+        "sets": set_view(run),
         "rows": score_rows(run, keys),
         "figures": figures,
         "tables": {name: frame.to_dict("records") for name, frame in tables.items()},
@@ -214,10 +248,22 @@ def _trust(run: Run) -> list[dict[str, Any]]:
     """Calibration of every member and ensemble, as far as scored."""
     table = run.scores.get(run.part, {})
     rows = [
-        {"name": name, "chosen": name == run.best, "ensemble": name in run.rules} | table.get(name, {}).get("scores", {})
+        {"name": name, "chosen": name == run.said, "ensemble": name not in run.members} | table.get(name, {}).get("scores", {})
         for name in ranked(run, ["ece"])
     ]
     return [row for row in rows if "ece" in row]
+
+
+def _change(run: Run) -> list[dict[str, Any]]:
+    """Log loss and calibration error of the chosen rule before and after calibration; empty where it has none."""
+    table = run.scores.get(run.part, {})
+    if run.said == run.best or run.calibration is None or run.calibration.method == "none":
+        return []
+    before, after = (table[name]["scores"] for name in (run.best, run.said))
+    names = {"log_loss": "log loss", "ece": "calibration error"}
+    return [
+        {"name": text, "before": before[key]["value"], "after": after[key]["value"]} for key, text in names.items() if key in before and key in after
+    ]
 
 
 def _why_view(run: Run, why: Why, numbers: Numbers) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.metrics import calibration_error, top_label
 from quintet.evaluation.ranking import rank_scores
 from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
@@ -22,10 +24,10 @@ from quintet.reports.maps import map_figure, neighbour_map, principal_map
 from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, ranked, score_table
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, unit
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, unit, within
 
 if TYPE_CHECKING:
-    from quintet.reports.whole import GameWhy
+    from quintet.reports.whole import ColumnWhy, GameWhy
     from quintet.reports.why import MemberWhy
 
 MAX_POINTS = 1500
@@ -68,7 +70,7 @@ def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
         nothing = Dot(np.nan, np.nan, np.nan)
         main = [cells.get((name, run.part), nothing) for name in names]
         other = [cells.get((name, "oof"), nothing) for name in names] if run.part == "test" and run.oof else []
-        figure = interval_figure([display(n, run) for n in names], main, out_of_fold=other, bold=[n in run.rules for n in names])
+        figure = interval_figure([display(n, run) for n in names], main, out_of_fold=other, bold=[n not in run.members for n in names])
         better = "lower is better" if key in LOWER_IS_BETTER else "higher is better"
         best = f"{display(names[0], run)} {number(main[0].value)}"
         alt = f"{SCORE_NAMES[key]} of members and ensembles with 95 % intervals: {best}. The table below has every value."
@@ -79,7 +81,7 @@ def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
 
 def roc_drawings(run: Run) -> list[Drawing]:
     """One ROC panel per class that has positives and negatives."""
-    predictions = {name: p.take(run.held_out.clip_ids) for name, p in run.parts[run.part].items()}
+    predictions = {name: run.parts[run.part][name].take(run.held_out.clip_ids) for name in dict.fromkeys((run.said, *run.names))}
     truth = run.held_out.indicator()
     drawings = []
     for k, label in enumerate(run.classes[:MAX_PANELS]):
@@ -87,8 +89,8 @@ def roc_drawings(run: Run) -> list[Drawing]:
             continue
         curves = {name: roc_points(truth[:, k], p.probabilities[:, p.classes.index(label)]) for name, p in predictions.items()}
         area = rank_scores(truth[:, k], run.held_out.probabilities[:, k]).auc
-        alt = f"ROC curve of {label}: area {area:.3f} for {display(run.best, run)}; the members in grey."
-        svg = to_svg(roc_figure(curves, run.best, title=label, area=area), f"roc-{k}", alt)
+        alt = f"ROC curve of {label}: area {area:.3f} for {display(run.said, run).lower()}; the members in grey."
+        svg = to_svg(roc_figure(curves, run.said, title=label, area=area), f"roc-{k}", alt)
         numbers = pd.concat([points.assign(name=name, **{"class": label}) for name, points in curves.items()])
         drawings.append(Drawing(f"roc-{k}", svg, "", numbers, label))
     return drawings
@@ -111,13 +113,10 @@ def confusion_drawing(run: Run) -> tuple[Drawing, pd.DataFrame]:
 
 def calibration_drawing(run: Run) -> tuple[Drawing, float]:
     """The calibration curve of the chosen verdict, and its expected calibration error."""
-    p = run.held_out
-    if p.multilabel:
-        correct, confidence = p.indicator().ravel(), p.probabilities.ravel()
-    else:
-        known = p.codes() >= 0
-        correct, confidence = top_label(p.codes()[known], p.probabilities[known])
+    correct, confidence = said_and_true(run.held_out)
     points = calibration_points(confidence, correct)
+    raw = run.said != run.best and run.calibration is not None and run.calibration.method != "none"
+    before = calibration_points(*said_and_true(run.parts[run.part][run.best])[::-1]) if raw else None
     gap = float(calibration_error(correct, confidence))
     trend = float(np.average(points["correct"] - points["confidence"], weights=points["n"]))
     verdict = "too modest" if trend > 0.03 else "too sure" if trend < -0.03 else "about right"
@@ -126,8 +125,21 @@ def calibration_drawing(run: Run) -> tuple[Drawing, float]:
         f"Wilson interval. Above the dashed line the verdict is too modest, below it too sure. Here it is {verdict} (mean gap {trend:+.2f}, "
         f"expected calibration error {gap:.3f})."
     )
-    svg = to_svg(calibration_figure(points, confidence), "calibration", f"Calibration curve: {verdict}, expected calibration error {gap:.3f}.")
+    if before is not None:
+        caption += f" Hollow: before calibration ({run.best.replace('_', ' ')} as it was)."
+        points = pd.concat([points.assign(calibrated=True), before.assign(calibrated=False)])
+    alt = f"Calibration curve: {verdict}, expected calibration error {gap:.3f}."
+    svg = to_svg(calibration_figure(points[: len(points) - (0 if before is None else len(before))], confidence, before), "calibration", alt)
     return Drawing("calibration", svg, caption, points, "Said and true"), gap
+
+
+def said_and_true(p: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Whether each verdict is right, and how sure it was; for label sets, of every clip and tag."""
+    if p.multilabel:
+        return p.indicator().ravel().astype(bool), p.probabilities.ravel()
+    known = p.codes() >= 0
+    correct, confidence = top_label(p.codes()[known], p.probabilities[known])
+    return np.asarray(correct, dtype=bool), confidence
 
 
 def training_drawings(run: Run) -> list[Drawing]:
@@ -217,7 +229,7 @@ def importance_drawings(why: MemberWhy, run: Run, n_clips: int) -> list[Drawing]
 
 def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
     """The ensemble as one game: from nothing heard to the verdict, and the same by class."""
-    who, n = display(run.best, run), len(game.clips)
+    who, n = within(run.said, run), len(game.clips)
     figure = waterfall(
         game.steps,
         base=game.base,
@@ -227,10 +239,11 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
         unit="probability of the true class",
     )
     told = ", ".join(f"{row.player} {row.value:+.2f}" for row in game.steps.head(4).itertuples())
+    lines = f"Thin lines: 95 % intervals by {unit(run)}." if game.steps["low"].notna().any() else f"One {unit(run)} gives no intervals."
     alt = f"From {game.base:.2f} to {game.prediction:.2f} probability of the true class: {told}."
     caption = (
         f"Exact Shapley values of the players for the probability that {who} gives to the true class, mean over {n} held-out clips. A player that is "
-        f"not heard is replaced by that of {game.n_background} training clips. Thin lines: 95 % intervals by {unit(run)}. "
+        f"not heard is replaced by that of {game.n_background} training clips. {lines} "
         f"The steps add up to the verdict within {game.shapley.residual:.0e}; that so few stand in for the absent blurs a step by at most "
         f"{number(game.background_error)} (standard error)."
     )
@@ -242,6 +255,22 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
     svg = to_svg(heat_figure(shades, texts), "game-classes", f"What each player adds to the probability of the true class; most by class: {leaders}.")
     caption = "The same by true class: how far each player moves the clips of a class (row) towards it. A minus means that it leads astray."
     return [steps, Drawing("game-classes", svg, caption, table.reset_index(names="class"), "Class by class")]
+
+
+def sampled_drawing(found: ColumnWhy, run: Run) -> Drawing:
+    """Columns within the verdict, in probability space, with budget and error."""
+    steps, sampled = found.steps.set_index("player"), found.sampled
+    figure = column_bars(steps["value"], unit="probability of the true class", low=steps["low"], high=steps["high"])
+    intervals = f" with 95 % intervals by {unit(run)}" if steps["low"].notna().any() else ""
+    alt = "Added to the probability of the true class: " + ", ".join(f"{name} {value:+.3f}" for name, value in steps["value"].head(5).items()) + "."
+    caption = (
+        f"Shapley values of columns for the probability that {within(run.said, run)} gives to the true class, mean over "
+        f"{len(sampled.values)} held-out clips{intervals}; columns that say nearly the same play as one. "
+        f"By sampling: {sampled.n_orders} orders a clip, every second the reverse of the one before, {found.n_background} training clips in place of "
+        f"what is absent, {sampled.n_evaluations:,} hybrids in all. The sampling error of a bar is at most {sampled.mean_error:.1g} "
+        f"(standard error); the bars add up to the verdict within {sampled.residual:.0e}."
+    )
+    return Drawing("sampled-columns", to_svg(figure, "sampled-columns", alt), caption, found.steps, "What each column adds to the truth")
 
 
 def lost_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawing:
@@ -256,9 +285,11 @@ def lost_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawin
     said = f"Above zero beyond doubt: {', '.join(sure)}." if sure else "No interval excludes zero."
     alike = "; columns that say nearly the same (rank correlation 0.9 and above) are therefore shuffled together" if corrected else ""
     level = f", widened for {len(table)} comparisons" if corrected else ""
+    intervals = f", with 95 % intervals by {unit(run)}" if low.notna().any() else f". One {unit(run)} gives no interval"
+    said, level = (said, level) if low.notna().any() else ("", "")
     caption = (
-        f"How much macro AUC {display(run.best, run)} loses on held-out clips when this is shuffled among them, with 95 % intervals by "
-        f"{unit(run)}{level}. {said} What others also tell is not missed{alike}."
+        f"How much macro AUC {within(run.said, run)} loses on held-out clips when this is shuffled among them"
+        f"{intervals}{level}. {said} What others also tell is not missed{alike}."
     )
     return Drawing(name, to_svg(figure, name, alt), caption, table, title)
 
@@ -302,8 +333,8 @@ def _verdicts(run: Run) -> pd.DataFrame:
     """Label and verdict per clip: held-out clips by the final members, training clips out of fold."""
     tables = []
     for part in ("test", "oof"):
-        if run.best in run.parts[part]:
-            p = run.parts[part][run.best]
+        if run.said in run.parts[part]:
+            p = run.parts[part][run.said]
             verdict = np.array(p.classes, dtype=object)[p.probabilities.argmax(axis=1)]
             tables.append(pd.DataFrame({"label": p.labels, "verdict": verdict, "part": part}, index=p.clip_ids))
     table = pd.concat(tables)

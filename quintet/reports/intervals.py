@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quintet.reports.style import colour, new_figure, tidy
+from quintet.reports.style import colour, legend, new_figure, series, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +47,27 @@ def interval_figure(
         axes.hlines(row - 0.27, dot.low, dot.high, color=colour("muted"), linewidth=1)
         axes.plot(dot.value, row - 0.27, "o", markerfacecolor=colour("surface"), markeredgecolor=colour("muted"), markersize=4.5)
     _frame(figure, names, rows, strong, chance)
+    return figure
+
+
+def protocol_figure(names: Sequence[str], dots: Mapping[str, Sequence[Dot]]) -> Figure:
+    """One row per name, and in it one dot with its interval per series, in the series' colour and shape; a legend above.
+
+    Args:
+        names: what the rows are called. dots: series → one `Dot` per name.
+    """
+    rows = np.arange(len(names))[::-1].astype(float)
+    figure = new_figure(62 + (14 + 14 * len(dots)) * len(names))
+    axes = figure.subplots()
+    offsets = np.linspace(0.2, -0.2, len(dots)) if len(dots) > 1 else [0.0]
+    handles = []
+    for k, (offset, (name, own)) in enumerate(zip(offsets, dots.items(), strict=True)):
+        paint, mark = series(k)
+        axes.hlines(rows + offset, [d.low for d in own], [d.high for d in own], color=paint, linewidth=2.4, alpha=0.45)
+        (line,) = axes.plot([d.value for d in own], rows + offset, mark, color=paint, markersize=6.5, label=name)
+        handles.append(line)
+    _frame(figure, names, rows, [False] * len(names), None)
+    legend(axes, handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(dots), borderpad=0, handletextpad=0.2, columnspacing=1.2)
     return figure
 
 

@@ -40,7 +40,8 @@ def permutation_importance(
 
     Returns:
         One row per player, largest fall first: `fall, low, high` (95 %), and `low_corrected, high_corrected`: intervals at the level
-        `1 - 0.05 / number of players` (Bonferroni), of which none excludes 0 by chance in 95 of 100 reports.
+        `1 - 0.05 / number of players` (Bonferroni), of which none excludes 0 by chance in 95 of 100 reports. NaN where all clips are of
+        one group.
 
     Source:
         Breiman, "Random forests", 2001, §10; held-out and grouped as in Molnar, "Interpretable machine learning", ch. 8.5.
@@ -55,7 +56,7 @@ def permutation_importance(
     rows = []
     for name, columns in players.items():
         falls = untouched - np.mean([_macro_auc(truth, p, weights) for p in predict(orders, columns)], axis=0)
-        ends = np.nanquantile(falls[1:], [0.025, 0.975, 0.025 / len(players), 1 - 0.025 / len(players)])
+        ends = np.nanquantile(falls[1:], [0.025, 0.975, 0.025 / len(players), 1 - 0.025 / len(players)]) if n_groups > 1 else [np.nan] * 4
         rows.append((name, falls[0], *ends))
     table = pd.DataFrame(rows, columns=["player", "fall", "low", "high", "low_corrected", "high_corrected"])
     return table.sort_values("fall", ascending=False, kind="stable").reset_index(drop=True)

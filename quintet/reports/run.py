@@ -11,9 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from quintet.ensemble.calibration import Calibration
+from quintet.ensemble.conformal import Conformal
 from quintet.ensemble.predictions import Predictions, read_predictions
 from quintet.errors import ArtefactError
 from quintet.features.table import META_COLUMNS
+
+VERDICT = "verdict"
+"""What the calibrated answer of `predict` is called among predictions and scores."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Run:
         failures: the ledger; empty where nothing failed.
         features: the rows that were used, indexed by id, metadata columns included; empty where the run had no table.
         history: network → epochs.
-        oof, test: member or rule → `Predictions`.
+        oof, test: member, rule or `VERDICT` → `Predictions`.
+        trust: content of trust.json: calibration and prediction sets; empty in folders that are older than these.
     """
 
     path: Path
@@ -42,6 +48,7 @@ class Run:
     history: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     oof: Mapping[str, Predictions] = field(default_factory=dict)
     test: Mapping[str, Predictions] = field(default_factory=dict)
+    trust: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -56,7 +63,7 @@ class Run:
     @property
     def rules(self) -> tuple[str, ...]:
         """Names of the fusion rules that were scored, the chosen one first."""
-        names = [name for name in self.parts[self.part] if name not in self.bundle["members"]]
+        names = [name for name in self.parts[self.part] if name not in self.bundle["members"] and name != VERDICT]
         return tuple(sorted(names, key=lambda name: (name != self.bundle.get("rule"), name)))
 
     @property
@@ -66,8 +73,13 @@ class Run:
 
     @property
     def best(self) -> str:
-        """The verdict that the report is about: the chosen fusion rule, or the only member."""
+        """Whose verdict the report is about: the chosen fusion rule, or the only member."""
         return self.rules[0] if self.rules else self.members[0]
+
+    @property
+    def said(self) -> str:
+        """The predictions that the report is about: the calibrated verdict, or in older folders those of `best` as they are."""
+        return VERDICT if VERDICT in self.parts[self.part] else self.best
 
     @property
     def parts(self) -> Mapping[str, Mapping[str, Predictions]]:
@@ -82,7 +94,22 @@ class Run:
     @property
     def held_out(self) -> Predictions:
         """The predictions that the report is about."""
-        return self.parts[self.part][self.best]
+        return self.parts[self.part][self.said]
+
+    @property
+    def headline(self) -> Mapping[str, Any]:
+        """The scores that the report is about."""
+        return dict(self.scores.get(self.part, {}).get(self.said, {}))
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What `predict` does to the fused probabilities; None in older folders."""
+        return Calibration.from_json(self.trust["calibration"]) if self.trust.get("calibration") else None
+
+    @cached_property
+    def conformal(self) -> Conformal | None:
+        """What prediction sets are made with; None for label sets and in older folders."""
+        return Conformal.from_json(self.trust["conformal"]) if self.trust.get("conformal") else None
 
     @property
     def multilabel(self) -> bool:
@@ -126,13 +153,18 @@ def read_run(folder: str | Path) -> Run:
     }
     if not any(predictions.values()):
         raise ArtefactError(f"A report needs predictions. '{path / 'predictions'}' has none. Train again.")
+    scores = _json(path / "scores.json")
+    for part, table in predictions.items():
+        if (file := path / VERDICT / f"{part}.parquet").is_file() and part in scores.get(VERDICT, {}):
+            table[VERDICT] = read_predictions(file)
+            scores[part][VERDICT] = scores[VERDICT][part]
     features = _frame(path / "features.parquet")
     return Run(
         path=path,
         bundle=_json(path / "bundle.json"),
         config=_json(path / "config.json"),
         environment=_json(path / "environment.json"),
-        scores=_json(path / "scores.json"),
+        scores=scores,
         fusion=_json(path / "fusion.json"),
         split=_frame(path / "split.parquet"),
         failures=_frame(path / "failures.parquet"),
@@ -140,6 +172,7 @@ def read_run(folder: str | Path) -> Run:
         history={file.stem: pd.read_parquet(file) for file in sorted((path / "history").glob("*.parquet"))},
         oof=predictions["oof"],
         test=predictions["test"],
+        trust=_json(path / "trust.json"),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.ensemble.predictions import Predictions
-from quintet.reports.run import Run
+from quintet.reports.run import VERDICT, Run
 from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display
 
 PER_CLASS_NAMES: Mapping[str, str] = {"precision": "Precision", "recall": "Recall", "f1": "F1", "auc": "AUC", "pr_auc": "PR AUC"}
@@ -18,7 +18,7 @@ PER_CLASS_NAMES: Mapping[str, str] = {"precision": "Precision", "recall": "Recal
 def score_names(run: Run) -> list[str]:
     """The scores that the run has, in the order of `SCORE_NAMES`."""
     present = {key for part in ("test", "oof") for row in run.scores.get(part, {}).values() for key in row.get("scores", {})}
-    return [key for key in SCORE_NAMES if key in present]
+    return [key for key in SCORE_NAMES if key in present and (key != "macro_pr_auc" or run.multilabel)]
 
 
 def score_table(run: Run) -> pd.DataFrame:
@@ -27,7 +27,7 @@ def score_table(run: Run) -> pd.DataFrame:
     for part in ("test", "oof"):
         for name, content in run.scores.get(part, {}).items():
             for key, score in content.get("scores", {}).items():
-                kind = "member" if name in run.bundle["members"] else "ensemble"
+                kind = "member" if name in run.bundle["members"] else VERDICT if name == VERDICT else "ensemble"
                 rows.append(
                     (name, kind, part, key, score.get("value"), score.get("low"), score.get("high"), content.get("n"), content.get("n_groups"))
                 )
@@ -49,12 +49,12 @@ def score_rows(run: Run, keys: list[str]) -> list[dict[str, Any]]:
     rows = []
     for name in ranked(run, keys):
         scores = {part: [_cell(cells.get((name, part, key)), best.get((part, key))) for key in keys] for part in parts}
-        rows.append({"name": name, "display": display(name, run), "ensemble": name in run.rules, "chosen": name == run.best, "scores": scores})
+        rows.append({"name": name, "display": display(name, run), "ensemble": name not in run.members, "chosen": name == run.said, "scores": scores})
     return rows
 
 
 def ranked(run: Run, keys: list[str]) -> list[str]:
-    """The chosen ensemble, the other ensembles, then the members; each by the first score, best first."""
+    """The verdict, the ensembles, then the members; each by the first score, best first."""
     table = run.scores.get(run.part, {})
 
     def value(name: str) -> float:
@@ -62,7 +62,8 @@ def ranked(run: Run, keys: list[str]) -> list[str]:
         sign = -1.0 if keys[0] in LOWER_IS_BETTER else 1.0
         return sign * float(score["value"]) if score.get("value") is not None else -np.inf
 
-    return sorted(run.names, key=lambda name: (name != run.best, name not in run.rules, -value(name)))
+    names = dict.fromkeys((run.said, *run.names))
+    return sorted(names, key=lambda name: (name != run.said, name not in run.rules, -value(name)))
 
 
 def _cell(row: Any, best: float | None) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _cell(row: Any, best: float | None) -> dict[str, Any]:
 
 def class_table(run: Run, counts: pd.DataFrame | None) -> pd.DataFrame:
     """One row per class: support, the scores of each class, and what it is most often taken for."""
-    per_class = run.scores.get(run.part, {}).get(run.best, {}).get("per_class", {})
+    per_class = run.headline.get("per_class", {})
     rows = []
     for name in run.classes:
         content = per_class.get(name, {})

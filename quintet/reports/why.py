@@ -14,7 +14,7 @@ from quintet.classifiers.storage import load_member
 from quintet.reports.importance import SPACES, additivity_residual, column_importance, explain, family_importance, outputs, ranking_stability
 from quintet.reports.permutation import correlated_groups
 from quintet.reports.run import Run
-from quintet.reports.whole import TABLE_MEMBERS, GameWhy, assemble, draw, family_players, play, shuffle
+from quintet.reports.whole import TABLE_MEMBERS, ColumnWhy, GameWhy, assemble, draw, family_players, play, sample, shuffle
 
 if TYPE_CHECKING:
     import shap
@@ -50,6 +50,7 @@ class Why:
     rows: pd.DataFrame
     background: pd.DataFrame
     game: GameWhy | None = None
+    sampled: ColumnWhy | None = None
     lost_families: pd.DataFrame | None = None
     lost_columns: pd.DataFrame | None = None
 
@@ -98,6 +99,7 @@ def explain_run(run: Run, *, seed: int = 0) -> Why:
     return replace(
         why,
         game=play(run, assembly, labelled, background, seed=seed),
+        sampled=sample(run, assembly, labelled, background, columns, seed=seed),
         lost_families=shuffle(run, assembly, labelled, family_players(run, assembly), seed=seed),
         lost_columns=shuffle(run, assembly, labelled, columns, seed=seed),
     )

@@ -9,16 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from quintet.reports.run import Run
+from quintet.reports.run import VERDICT, Run
 
 SCORE_NAMES: Mapping[str, str] = {
     "accuracy": "Accuracy",
     "subset_accuracy": "Subset accuracy",
     "macro_f1": "Macro F1",
     "macro_auc": "Macro AUC",
+    "macro_pr_auc": "Macro PR AUC",
     "log_loss": "Log loss",
 }
 """The scores of the page's tables and what it calls them; the others are in the downloads."""
+HEADLINES = (("accuracy", "accuracy"), ("macro_auc", "macro AUC"), ("macro_pr_auc", "macro PR AUC"))
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 
 
@@ -39,6 +41,19 @@ def number(value: Any, digits: int = 3) -> str:
         ('0.912', '–', '–')
     """
     return "–" if value is None or (isinstance(value, float) and not math.isfinite(value)) else f"{value:.{digits}f}"
+
+
+def signed(value: Any, digits: int = 3) -> str:
+    """A difference for a table: `+0.012`, `−0.100`, `0.000`; a dash for what is not there.
+
+    Example:
+        >>> signed(0.0124), signed(-0.1), signed(0.0), signed(None)
+        ('+0.012', '−0.100', '0.000', '–')
+    """
+    text = number(value, digits)
+    if text == "–":
+        return text
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−") if text.startswith("-") else f"+{text}"
 
 
 def interval(score: Mapping[str, Any] | None, digits: int = 2) -> str:
@@ -123,6 +138,8 @@ def display(name: str, run: Run) -> str:
 
     Rules are written `ensemble, mean`; members keep their registry name without underscores.
     """
+    if name == VERDICT:
+        return "The verdict"
     if name in run.rules:
         return f"Ensemble ({name.replace('_', ' ')})"
     known = {
@@ -143,7 +160,7 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
         confusions: `(true, verdict, count)`, most frequent first.
         families: player → share of what the ensemble knows beyond guessing, largest first; None where that was not computed.
     """
-    scores = run.scores.get(run.part, {}).get(run.best, {})
+    scores = run.headline
     values = scores.get("scores", {})
     noun = group_noun(run)
     clips = count(int(scores.get("n", len(run.held_out))), "held-out clip" if run.part == "test" else "out-of-fold clip")
@@ -151,10 +168,9 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     by = f" from {count(int(scores.get('n_groups', 0)), noun)}" if known and scores.get("n_groups") else ""
     unheard = ", none of them heard in training" if by and stamp(run).kind == "good" else ""
     who = f"The ensemble of {count(len(run.members), 'member')}" if run.rules else f"The model ({display(run.best, run)})"
-    reached = [f"{interval(values[key])} {name}" for key, name in (("accuracy", "accuracy"), ("macro_auc", "macro AUC")) if key in values]
+    reached = [f"{interval(values[key])} {name}" for key, name in HEADLINES if key in values and (key != "macro_pr_auc" or run.multilabel)]
     sentences = [f"{who} reaches {listed(reached) or 'the scores below'} on {clips}{by}{unheard}."]
-    if sentence := _against_best_member(run):
-        sentences.append(sentence)
+    sentences += [sentence for sentence in (_how_joined(run), _against_best_member(run), _undefined(run)) if sentence]
     if confusions and confusions[0][2] == 1 and len(confusions) > 1:
         sentences.append("No two classes are confused more than once.")
     elif confusions:
@@ -168,6 +184,37 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     return sentences
 
 
+def _how_joined(run: Run) -> str:
+    """By which rule the members are joined, and what calibration then does."""
+    rule = f"Its members are joined by the rule “{run.best.replace('_', ' ')}”, chosen on the training part alone" if run.rules else ""
+    if run.calibration is None:
+        return rule and f"{rule}."
+    made = calibrated_by(run)
+    return f"{rule}; its probabilities are {made}." if rule else f"Its probabilities are {made}."
+
+
+def calibrated_by(run: Run) -> str:
+    """`calibrated by temperature 0.76, learnt out of fold`, or that it was not called for."""
+    calibration = run.calibration
+    if calibration is None or calibration.method == "none":
+        return "not calibrated: out of fold that would not have helped"
+    how = f"temperature {calibration.temperature:.2f}" if calibration.method == "temperature" else "isotonic regression"
+    return f"calibrated by {how}, learnt out of fold"
+
+
+def _undefined(run: Run) -> str:
+    """How many classes the averages leave out because the scored clips cannot judge them."""
+    found = run.headline.get("undefined", [])
+    left_out = [str(entry["class"]) for entry in found if "auc" in entry["metrics"]]
+    if not left_out:
+        return ""
+    named = listed(list(left_out[:3]) + ([f"{len(left_out) - 3} more"] if len(left_out) > 3 else []))
+    noun = "tag" if run.multilabel else "class"
+    return (
+        f"{count(len(left_out), noun)} cannot be judged on these clips and {'is' if len(left_out) == 1 else 'are'} left out of the averages: {named}."
+    )
+
+
 def _player(name: str) -> str:
     return "the spectrogram carries" if name == "spectrogram" else f"the {name} features carry"
 
@@ -175,12 +222,12 @@ def _player(name: str) -> str:
 def _against_best_member(run: Run) -> str:
     """How the ensemble stands to its best member, and whether the difference means anything."""
     table = run.scores.get(run.part, {})
-    accuracy = {name: table[name]["scores"]["accuracy"] for name in run.names if "accuracy" in table.get(name, {}).get("scores", {})}
+    accuracy = {name: table[name]["scores"]["accuracy"] for name in (run.said, *run.names) if "accuracy" in table.get(name, {}).get("scores", {})}
     members = [name for name in run.members if name in accuracy]
-    if not run.rules or len(members) < 2 or run.best not in accuracy:
+    if not run.rules or len(members) < 2 or run.said not in accuracy:
         return ""
     top = max(members, key=lambda name: float(accuracy[name]["value"]))
-    own, alone = accuracy[run.best], accuracy[top]["value"]
+    own, alone = accuracy[run.said], accuracy[top]["value"]
     sentence = f"Its best single member, {within(top, run)}, reaches {alone:.2f} alone"
     if own["low"] is not None and own["low"] <= alone <= own["high"]:
         return f"{sentence}, a difference that the interval does not rule out to be chance."
@@ -210,7 +257,7 @@ def identical_columns(values: pd.DataFrame) -> list[list[str]]:
 
 def limits(run: Run, calibration_gap: float | None) -> list[str]:
     """What one should not read into this report, as far as the numbers tell."""
-    scores = run.scores.get(run.part, {}).get(run.best, {})
+    scores = run.headline
     found = []
     mark = stamp(run)
     if mark.kind == "warn":

@@ -1,0 +1,220 @@
+"""The verdict on the page: calibration, how the fusion was chosen, what members are worth, prediction sets, the leak gate, sampled columns."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quintet.ensemble.calibration import Calibration, fit_calibration
+from quintet.ensemble.conformal import coverage, fit_conformal
+from quintet.ensemble.fusion import compare_rules, fit_fusion
+from quintet.errors import ConfigError
+from quintet.evaluation.comparisons import paired_differences
+from quintet.evaluation.scores import score
+from quintet.reports.document import write_report
+from quintet.reports.drawings import calibration_drawing
+from quintet.reports.families import family_shapley
+from quintet.reports.fusing import comparison_table, worth
+from quintet.reports.leak import gate_view
+from quintet.reports.run import VERDICT, read_run
+from quintet.reports.sampling import ensemble_game, sampled_shapley
+from quintet.reports.sets import calibration_groups, promise
+from quintet.reports.whole import group_intervals
+from quintet.reports.words import calibrated_by, opening, signed
+
+TEMPERATURE = 0.5
+
+
+def with_verdict(model_folder: Path, target: Path) -> Path:
+    """A copy of the folder as `quintet train` writes it today: calibrated verdict, sets, comparison of rules, leak gate; no members (quicker)."""
+    shutil.copytree(model_folder, target, ignore=shutil.ignore_patterns("members"))
+    run = read_run(target)
+    calibration = Calibration("temperature", TEMPERATURE)
+    conformal = fit_conformal(
+        calibration.apply(run.oof["weighted"].probabilities), run.oof["weighted"].labels, run.oof["weighted"].groups, classes=run.classes
+    )
+    verdict: dict[str, Any] = {"rule": "weighted", "calibration": calibration.to_json(), "sets": {}}
+    (target / "verdict").mkdir()
+    for part in ("oof", "test"):
+        raw = run.parts[part]["weighted"]
+        said = raw.with_probabilities(calibration.apply(raw.probabilities))
+        said.write(target / "verdict" / f"{part}.parquet")
+        verdict[part] = score(said.labels, said.probabilities, run.classes, said.groups, n_resamples=50).to_json()
+    for c in (0.8, 0.9, 0.95):
+        found = coverage(conformal.sets(said.probabilities, c), said.labels, said.groups, classes=run.classes, confidence=c)
+        verdict["sets"][str(c)] = asdict(found)
+    members = list(run.bundle["members"])
+    oof = np.stack([run.oof[m].probabilities for m in members])
+    comparison = compare_rules(oof, run.oof["mean"].labels, run.oof["mean"].groups, members=members, classes=run.classes, rules=("mean", "weighted"))
+    gaps = [{"from": "random", "to": "group", "member": "mean", "score": "accuracy", "value": 0.2, "low": 0.1, "high": 0.3, "n": 9, "n_groups": 3}]
+    protocols = {p: {"mean": run.scores["oof"]["mean"]} for p in ("random", "group")}
+    scores = dict(json.loads((target / "scores.json").read_text())) | {"verdict": verdict, "leak_gate": {"protocols": protocols, "gaps": gaps}}
+    fusion = json.loads((target / "fusion.json").read_text()) | {"comparison": comparison._asdict()}
+    trust = {"calibration": calibration.to_json(), "conformal": conformal.to_json()}
+    for name, content in (("scores", scores), ("fusion", fusion), ("trust", trust)):
+        (target / f"{name}.json").write_text(json.dumps(content))
+    return target
+
+
+@pytest.fixture(scope="module")
+def folder(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_verdict(model_folder, tmp_path_factory.mktemp("verdict") / "model")
+
+
+@pytest.fixture(scope="module")
+def text(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_report(folder, tmp_path_factory.mktemp("verdict") / "report").read_text(encoding="utf-8")
+
+
+def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str) -> None:
+    run = read_run(folder)
+    assert run.said == VERDICT
+    assert run.best == "weighted"
+    raw = run.scores["test"]["weighted"]["scores"]["log_loss"]["value"]
+    calibrated = run.headline["scores"]["log_loss"]["value"]
+    assert calibrated == json.loads((folder / "scores.json").read_text())["verdict"]["test"]["scores"]["log_loss"]["value"]
+    assert abs(raw - calibrated) > 0.01
+    head = text[text.index("<dl") : text.index("</dl>")]
+    assert f"<strong>{calibrated:.2f}</strong>" in head
+    assert f"log loss {raw:.3f} → {calibrated:.3f}" in text
+
+
+def test_the_opening_names_rule_and_calibration(folder: Path) -> None:
+    said = " ".join(opening(read_run(folder), []))
+    assert "joined by the rule “weighted”, chosen on the training part alone; its probabilities are calibrated by temperature 0.50" in said
+    assert calibrated_by(read_run(folder)) == "calibrated by temperature 0.50, learnt out of fold"
+
+
+def test_an_older_folder_is_told_by_its_rule(model_folder: Path) -> None:
+    run = read_run(model_folder)
+    assert run.said == run.best == "weighted"
+    assert run.calibration is None
+    assert "calibrated" not in " ".join(opening(run, []))
+
+
+def test_the_reliability_curve_has_both_sides(folder: Path) -> None:
+    drawing, _ = calibration_drawing(read_run(folder))
+    after, before = (drawing.numbers[drawing.numbers["calibrated"] == flag]["confidence"].mean() for flag in (True, False))
+    assert after > before + 0.02  # a temperature below one makes surer
+
+
+def test_the_comparison_of_rules_is_the_stored_one(folder: Path, text: str) -> None:
+    table = comparison_table(read_run(folder)).set_index("rule")
+    stored = json.loads((folder / "fusion.json").read_text())["comparison"]
+    assert table["log_loss"].to_dict() == stored["losses"]
+    assert table["standard_error"]["mean"] == stored["differences"]["mean"][1]
+    assert list(table.index[table["chosen"]]) == ["weighted"]
+    assert "No held-out clip had a say" in text
+
+
+def test_worth_is_the_paired_difference_of_verdicts_fitted_anew(folder: Path) -> None:
+    run = read_run(folder)
+    found = worth(run, n_resamples=50).set_index(["member", "score"])
+    test = run.test["mean"]
+
+    def verdict(members: list[str]) -> np.ndarray:
+        oof = np.stack([run.oof[m].probabilities for m in members])
+        y, groups = run.oof["mean"].labels, run.oof["mean"].groups
+        fusion = fit_fusion("weighted", oof, y, groups, members=members, classes=run.classes)
+        calibration = fit_calibration(fusion.apply(oof), y, groups, classes=run.classes, method="temperature")
+        return calibration.apply(fusion.apply(np.stack([run.test[m].take(test.clip_ids).probabilities for m in members])))
+
+    members = list(run.members)
+    without = verdict([m for m in members if m != "vgg_small"])
+    expected = paired_differences(test.labels, verdict(members), without, run.classes, test.groups, n_resamples=50)
+    for key in ("accuracy", "log_loss"):
+        assert found.loc[("vgg_small", key), ["value", "low", "high"]].tolist() == pytest.approx(list(vars(expected[key]).values())[:3], abs=1e-9)
+    assert (found["p_holm"] >= found["p_value"] - 1e-12).all()
+
+
+def test_worth_without_a_test_part_judges_folds_that_were_not_learnt_from(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    shutil.copytree(folder, target)
+    shutil.rmtree(target / "predictions" / "test")
+    (target / "verdict" / "test.parquet").unlink()
+    run = read_run(target)
+    assert run.part == "oof"
+    rows = worth(run, n_resamples=20)
+    assert set(rows["member"]) == set(run.members)
+    assert np.isfinite(rows["value"]).all()
+
+
+def test_sets_say_on_how_many_groups_they_stand(folder: Path, text: str) -> None:
+    run = read_run(folder)
+    assert run.conformal is not None
+    assert calibration_groups(run.conformal) == len(set(run.oof["mean"].groups)) == 18  # type: ignore[arg-type]
+    said = " ".join(promise(run))
+    assert "from 18 artists; each artist has one vote" in said
+    assert "too few to exclude a class with confidence 0.95 (this takes 19 artists or more)" in said
+    assert 'id="sets"' in text
+
+
+def test_random_scores_are_stamped_in_the_leak_gate(folder: Path, text: str) -> None:
+    gate = text[text.index('<h2 id="gate">') : text.index('<h2 id="maps">')]
+    assert gate.count("! Ungrouped") == 2  # once per score
+    assert "(ungrouped!)" in gate
+    view = gate_view(read_run(folder))
+    assert view is not None
+    assert "is +0.200 [+0.100, +0.300]: so much of it is knowing the artist again" in view["sentence"]
+    assert "+0.200<small>+0.100 – +0.300</small>" in gate
+
+
+def test_the_page_of_a_verdict_is_whole(text: str) -> None:
+    plain = re.sub(r"<(script|style).*?</\1>", "", text, flags=re.S)
+    assert not re.search(r"\bnan\b|\bNone\b", re.sub(r"<[^>]*>", " ", plain))
+    assert len(re.findall(r"<table", text)) == len(re.findall(r"</table>", text)) == len(re.findall(r"<caption", text))
+
+
+def test_one_group_gives_no_interval() -> None:
+    low, high = group_intervals(np.array([[1.0], [2.0]]), np.array(["a", "a"]))
+    assert np.isnan(low).all()
+    assert np.isnan(high).all()
+
+
+def test_signed_numbers() -> None:
+    assert [signed(v) for v in (-0.0001, 0.5, -0.5, float("nan"))] == ["0.000", "+0.500", "−0.500", "–"]
+
+
+class Product:
+    """A member whose probability is the product of its two first columns, plus a tenth of the third."""
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        x = X.to_numpy()
+        return (x[:, 0] * x[:, 1] + 0.1 * x[:, 2])[:, None]
+
+
+def sampled(n_pairs: int, n_background: int = 1) -> Any:
+    rows = pd.DataFrame([[1.0, 1.0, 1.0], [0.5, 2.0, 0.0]], columns=["a.x", "a.y", "b.z"])
+    background = pd.DataFrame(np.linspace(0, 0.4, 3 * n_background).reshape(n_background, 3), columns=rows.columns)
+    players = {name: [name] for name in rows.columns}
+    game = ensemble_game({"m": Product()}, lambda stack: stack[0], rows, background, players=players, classes=np.zeros(2, dtype=int))
+    exact = family_shapley({"m": Product()}, lambda stack: stack[0], rows, background, players=players)
+    return sampled_shapley(game, list(players), n_clips=2, n_background=n_background, n_pairs=n_pairs), exact
+
+
+def test_sampled_values_are_the_exact_ones_where_pairs_are() -> None:
+    found, exact = sampled(4)  # a game of pairs at most: an order and its reverse together are exact
+    np.testing.assert_allclose(found.values, exact.values[:, :, 0], atol=1e-12)
+    np.testing.assert_allclose(found.errors, 0, atol=1e-12)
+    assert found.n_evaluations == 2 * 4 * 2 * 4
+
+
+def test_sampled_values_add_up_and_their_error_is_honest() -> None:
+    found, exact = sampled(60, n_background=6)
+    assert found.residual < 1e-12
+    distance = np.abs(found.values - exact.values[:, :, 0])
+    assert (distance <= 3 * found.errors + 1e-9).all()
+    assert 0 < found.mean_error < 0.05
+
+
+def test_sampling_needs_pairs() -> None:
+    with pytest.raises(ConfigError, match="two pairs"):
+        sampled(1)
