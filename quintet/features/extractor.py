@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip, require_sound
 from quintet.errors import ConfigError
+from quintet.features.analysis import Analysis
 from quintet.features.catalogue import group_columns, selection
 from quintet.features.compiled import analysis_of
 from quintet.features.parameters import FeatureParameters
@@ -27,11 +28,11 @@ class Description:
 
     Args:
         features: column → value, in the order of `catalogue.feature_names`; every value is finite and fits float32.
-        log_mel: shape `(n_mels, frames)`, float32, dB re 1.0; None if it was not asked for.
+        log_mel: shape `(n_mels, frames)`, float32 (float16 of a long recording), dB re 1.0; None if it was not asked for.
     """
 
     features: dict[str, float]
-    log_mel: NDArray[np.float32] | None = None
+    log_mel: NDArray[np.floating] | None = None
 
 
 def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False) -> Description:
@@ -58,7 +59,11 @@ def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False
             f"Load it with load_clip(path, sample_rate={parameters.sample_rate})."
         )
     require_sound(clip.samples, name=clip.id)
-    analysis = analysis_of(clip, parameters, with_log_mel=log_mel)
+    return described(analysis_of(clip, parameters, with_log_mel=log_mel), parameters, log_mel=log_mel)
+
+
+def described(analysis: Analysis, parameters: FeatureParameters, *, log_mel: bool) -> Description:
+    """The numbers of an analysis under their names, and its spectrogram if wanted."""
     features: dict[str, float] = {}
     for group, statistics in selection(parameters):
         values = analysis.values(group, statistics).tolist()

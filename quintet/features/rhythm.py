@@ -33,9 +33,18 @@ def onset_strength(mel_db: NDArray[np.float64], *, n_fft: int, hop_length: int) 
     Source:
         Equal to `librosa.onset.onset_strength` within 1e-12. Böck & Widmer 2013 without the maximum filter.
     """
-    frames = mel_db.shape[1]
-    rise = np.maximum(0.0, np.diff(mel_db, axis=1)).mean(axis=0)
-    return np.concatenate([np.zeros(1 + n_fft // (2 * hop_length)), rise])[:frames]
+    return placed(mean_rises(mel_db), n_fft=n_fft, hop_length=hop_length, frames=mel_db.shape[1])
+
+
+def mean_rises(mel_db: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean rise of the bands from each frame to the next, shape `(frames - 1,)`."""
+    rises: NDArray[np.float64] = np.maximum(0.0, np.diff(mel_db, axis=1)).mean(axis=0)
+    return rises
+
+
+def placed(rises: NDArray[np.float64], *, n_fft: int, hop_length: int, frames: int) -> NDArray[np.float64]:
+    """Rises put at the frames in which they are heard, shape `(frames,)`."""
+    return np.concatenate([np.zeros(1 + n_fft // (2 * hop_length)), rises])[:frames]
 
 
 def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int, autocorrelation: Autocorrelation | None = None) -> tuple[float, float]:
