@@ -61,6 +61,28 @@ DATASETS: dict[str, Dataset] = {
         source="Defferrard et al. 2017; read from your folder: fma:FOLDER",
         licence="metadata CC BY 4.0; audio under each artist's own licence",
     ),
+    "magnatagatune": Dataset(
+        loader="quintet.datasets.magnatagatune:load",
+        description="MagnaTagATune: 25,863 clips of 29 s, the top 50 tags as sets, the standard split; groups: album (@track, @artist)",
+        source="Law et al. 2009; read from your folder: magnatagatune:FOLDER",
+        licence="CC BY-NC-SA 1.0 (the audio, by Magnatune)",
+        variants={
+            "album": "clips of one album never part",
+            "track": "clips of one original track never part",
+            "artist": "clips of one artist never part; without the standard split, which parts artists",
+        },
+    ),
+    "million_song": Dataset(
+        loader="quintet.datasets.million_song:load",
+        description="Million Song Dataset ids with tagtraum's genres (@cd1, @cd2: sets; @cd2c: one each) on previews of your own",
+        source="Bertin-Mahieux et al. 2011, Schreiber 2015; read from your folder: million_song:FOLDER",
+        licence="annotations for research, as their page says; previews as you got them",
+        variants={
+            "cd1": "majority and minority genre of three sources, a set",
+            "cd2": "majority and minority genre of two sources, a set",
+            "cd2c": "the tracks of CD2 without ambiguity, one genre",
+        },
+    ),
 }
 
 
