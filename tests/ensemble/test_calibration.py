@@ -102,6 +102,19 @@ def test_the_folds_of_the_run_judge_where_they_are_given():
         np.testing.assert_allclose(judged[valid], learnt.apply(said[valid]))
 
 
+def test_where_groups_are_not_known_a_gain_must_be_twice_as_sure():
+    """The same clips, a gain of one to two standard errors: believed where whole groups vouch for it, not where clips do that may share an artist."""
+    said, y, codes, _ = corpus(0.8, n=200)
+    pairs = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
+    cut = cross_calibrated(said, y, classes=CLASSES, method="temperature", folds=pairs)
+    gain = clip_losses(codes, said) - clip_losses(codes, cut)
+    assert 1.2 < gain.mean() / (gain.std(ddof=1) / np.sqrt(200)) < 1.8
+    rank = np.argsort(np.argsort(gain))
+    by_pair = np.minimum(rank, 199 - rank)  # a low gain and a high one in each group: no larger error by group than by clip
+    assert fit_calibration(said, y, by_pair, classes=CLASSES, folds=pairs).method == "temperature"
+    assert fit_calibration(said, y, classes=CLASSES, folds=pairs).method == "none"
+
+
 def test_label_sets_have_a_temperature_of_their_own():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(3000, 3)) * 2
