@@ -292,15 +292,16 @@ def run(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a recipe that comes along.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for everything that the run makes.")],
     data: Annotated[str | None, typer.Option(help="Another source than the recipe's.")] = None,
+    scale: Annotated[str, typer.Option(help="full; or small: the same run with few clips, trees and epochs, and narrow networks.")] = "full",
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
     """Run a whole recipe: data → features → training → report → predictions. Run again, it redoes only what is stale."""
     from quintet import workflow
     from quintet.console import TrainingDisplay, counting, err, out, score_table
-    from quintet.recipe import find_recipe, load_recipe
+    from quintet.recipe import find_recipe, load_recipe, scaled
 
-    loaded = load_recipe(find_recipe(recipe), data=data)
+    loaded = scaled(load_recipe(find_recipe(recipe), data=data), scale)
     headings = {
         "listing": "Listing the clips",
         "extracting": "Extracting",
@@ -328,6 +329,7 @@ def run(
         _print_predictions(result["predictions"], "table", None)
         out.print()
     _print_scores(result["training"], out, score_table)
+    _print_published(result["training"].scores, out)
     out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)
 
 
@@ -554,6 +556,23 @@ def _print_scores(result: Any, out: Any, score_table: Any) -> None:
         shown = [f"{words} {before[key]['value']:.3f} → {after[key]['value']:.3f}" for key, words in pairs]
         text += f": {', '.join(shown)} on the test"
     out.print(text + ".", style="dim", soft_wrap=True)
+
+
+def _print_published(scores: Any, out: Any) -> None:
+    """The paper's figures beside ours, and under which protocol each was measured."""
+    if "published" not in scores:
+        return
+    from quintet.console import published_table
+
+    ours = "test" if "test" in scores else "oof"
+    out.print(f"Published beside ours: {scores['published']['source']}", style="bold", markup=False, soft_wrap=True)
+    out.print(published_table(scores))
+    split = scores["split"]
+    how = {"random": "random split (groups on both sides)", "given": "the data's own split"}.get(split["protocol"], "groups kept apart")
+    judged = "held-out test" if ours == "test" else f"out of fold, {split['n_folds']} folds"
+    out.print(f"published: {scores['published']['protocol']}", style="dim", markup=False, soft_wrap=True)
+    out.print(f"ours: {how}, {judged}, {split['groups'].get('train', '?')} groups to learn from", style="dim", soft_wrap=True)
+    out.print()
 
 
 def _print_leak_gate(gate: Any, out: Any) -> None:

@@ -145,6 +145,24 @@ def score_table(scores: Mapping[str, Any], *, chosen: str) -> Table:
     return table
 
 
+def published_table(scores: Mapping[str, Any]) -> Table:
+    """A row per member that the paper reports, a column per score: its figure, then ours."""
+    published, ours = scores["published"]["scores"], scores["test" if "test" in scores else "oof"]
+    keys = list(dict.fromkeys(key for row in published.values() for key in row))
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("published | ours", no_wrap=True)
+    for key in keys:
+        table.add_column(key.replace("_", " "), no_wrap=True)
+    for name, row in published.items():
+        own = ours.get(name, {}).get("scores", {})
+        table.add_row(name, *[f"{row[key]:.3f} | {_plain(own.get(key))}" if key in row else "–" for key in keys])
+    return table
+
+
+def _plain(score: Mapping[str, Any] | None) -> str:
+    return "–" if not score or score.get("value") is None else f"[bold]{score['value']:.3f}[/]"
+
+
 def evaluation_table(found: Mapping[str, Any]) -> Table:
     """Every score of `quintet evaluate`, for the files and for their mean."""
     columns = {**({found["of"]: found} if "files" in found else {"": found}), **found.get("files", {})}

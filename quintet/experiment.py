@@ -8,7 +8,7 @@ import importlib.metadata
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from quintet.ensemble.fusion import RULES
 from quintet.ensemble.predictions import Predictions
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, unknown_name
 from quintet.evaluation.scores import score
+from quintet.features.copies import CopiedSpectrograms, augmented_copies
 from quintet.features.extraction import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
@@ -64,6 +65,14 @@ class TrainingResult:
 
 
 @dataclass(frozen=True)
+class Copies:
+    """Augmented copies of training clips: where they lie, and clip id → their ids."""
+
+    store: SpectrogramStore
+    of: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Material:
     """Everything a training run looks at, in the order of one table."""
 
@@ -73,6 +82,7 @@ class Material:
     groups: np.ndarray[Any, Any]
     split: Split
     spectrograms: SpectrogramStore | None
+    copies: Copies | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -91,8 +101,11 @@ class Material:
 
     def inputs(self, positions: np.ndarray[Any, Any]) -> dict[str, Any]:
         """Keyword arguments `X` and `spectrograms` for the ensemble."""
-        store = self.spectrograms
-        return {"X": self.table.features.iloc[positions], "spectrograms": None if store is None else store.take(list(self.ids[positions]))}
+        store, ids = self.spectrograms, list(self.ids[positions])
+        taken = None if store is None else store.take(ids)
+        if taken is not None and self.copies is not None:
+            taken = CopiedSpectrograms(taken.store, ids, copies=self.copies.store, of=self.copies.of)
+        return {"X": self.table.features.iloc[positions], "spectrograms": taken}
 
     def members_inputs(self, positions: np.ndarray[Any, Any]) -> Inputs:
         """The same as one object, for cross-fitting."""
@@ -111,6 +124,7 @@ def train(
     listener: Listener | None = None,
     progress: Callable[..., None] | None = None,
     n_jobs: int = 1,
+    published: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Members and their fusion, trained and judged on a split that keeps groups together.
 
@@ -123,6 +137,7 @@ def train(
         resume: go on where an interrupted run of the same configuration stopped.
         overwrite: replace a model folder that exists.
         listener, progress: called as training and extraction proceed.
+        published: what the paper reports (`protocol`, `scores`, `source`), kept beside our scores for whoever compares them.
 
     Raises:
         ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
@@ -144,7 +159,22 @@ def train(
         return TrainingResult(folder.path, folder.read_json("scores.json"), folder.read_json("bundle.json")["rule"], reused=True)
     material.split.write(folder.path / "split.parquet")
     folder.write_json("environment.json", environment())
-    return _train(material, folder, settings, listener)
+    if settings.augmentation is not None:
+        material = replace(material, copies=_augmented(material, settings))
+    return _train(material, folder, settings, listener, published)
+
+
+def _augmented(material: Material, settings: TrainSettings) -> Copies | None:
+    """Augmented copies of the clips of the training part, and of no others; None where no network takes part."""
+    store, parameters = material.spectrograms, material.table.parameters
+    if store is None or settings.augmentation is None:
+        return None
+    if parameters is None:
+        raise ConfigError("Augmentation of audio needs a table that quintet made: it says how. Extract the clips, or leave [augmentation] out.")
+    clips = material.table.meta.loc[material.ids[material.split.train]]
+    folder = store.folder.with_name(f"{store.folder.name}.copies")
+    of = augmented_copies(clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed)
+    return Copies(SpectrogramStore(folder), of)
 
 
 def _require_known(settings: TrainSettings, output: Path) -> None:
@@ -205,7 +235,9 @@ def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramSt
     return Material(table, ids, labels, groups, split, store)
 
 
-def _train(material: Material, folder: ModelFolder, settings: TrainSettings, listener: Listener | None) -> TrainingResult:
+def _train(
+    material: Material, folder: ModelFolder, settings: TrainSettings, listener: Listener | None, published: Mapping[str, Any] | None
+) -> TrainingResult:
     train_rows, test_rows = material.split.train, material.split.test
     folds = [(np.searchsorted(train_rows, rest), np.searchsorted(train_rows, held_out)) for rest, held_out in material.split.folds()]
     ensemble = EnsembleClassifier(
@@ -222,11 +254,15 @@ def _train(material: Material, folder: ModelFolder, settings: TrainSettings, lis
         cache=FoldFiles(folder),
         listener=listener,
     )
-    parts: dict[str, tuple[Any, Any]] = {"oof": (train_rows, ensemble.oof_)}
+    parts: dict[str, tuple[Any, Any]] = {"oof": (train_rows, dict(ensemble.oof_))}
     if len(test_rows):
         members = ensemble.member_probabilities(**material.inputs(test_rows))
         parts["test"] = (test_rows, {**members, **{rule: ensemble.fuse(members, rule) for rule in settings.rules}})
+    for _, said in parts.values():
+        said |= {name: np.mean([said[member] for member in members], axis=0) for name, members in settings.ensembles.items()}
     scores = _judge(material, folder, settings, parts)
+    if published is not None:
+        scores["published"] = dict(published)
     scores["verdict"] = _judge_verdict(material, folder, settings, ensemble, parts)
     if settings.protocols:
         from quintet.leak_gate import leak_gate  # it builds on this module

@@ -9,9 +9,12 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from quintet.audio.augment import AudioAugmentation
+from quintet.classifiers.registry import model as member_entry
 from quintet.errors import ConfigError, unknown_name
+from quintet.features.parameters import FeatureParameters, LogMelParameters
 
-M = TypeVar("M", bound="Stage")
+M = TypeVar("M", bound=BaseModel)
 Protocol = Literal["auto", "group", "random", "given"]
 
 
@@ -22,9 +25,16 @@ class Stage(BaseModel):
 
 
 class DataSettings(Stage):
-    """Where the clips come from. `source`: folder, manifest, or the name of a built-in dataset."""
+    """Where the clips come from.
 
-    source: str
+    `source`: folder, manifest, or the name of a built-in dataset; a recipe without one says in `expects` what `--data` must name. `multilabel`:
+    labels are sets, even where every set holds one. `limit`: at most so many clips of each label, dealt over its groups.
+    """
+
+    source: str | None = None
+    expects: str = ""
+    multilabel: bool = False
+    limit: int | None = Field(default=None, ge=2)
     group_by: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
 
@@ -37,12 +47,32 @@ class FeatureSettings(Stage):
     overrides: dict[str, Any] = Field(default_factory=dict)
 
 
+class SegmentSettings(Stage):
+    """Multi-framing, for networks: every clip in segments, cut after the split; early stopping and scores by clip.
+
+    `length_s`, `hop_s`: of the segments, seconds. `skip_s`: left out at both ends of a clip. `pooling`: of a clip's segments: average, vote, knn.
+    """
+
+    length_s: float = Field(gt=0)
+    hop_s: float | None = Field(default=None, gt=0)
+    skip_s: float = Field(default=0.0, ge=0)
+    pooling: Literal["average", "vote", "knn"] = "average"
+
+    def frames(self, log_mel: LogMelParameters) -> dict[str, Any]:
+        """The same as settings of a network that reads these spectrograms."""
+        rate = log_mel.sample_rate / log_mel.hop_length
+        hop_s = self.length_s if self.hop_s is None else self.hop_s
+        seconds = {"patch_frames": self.length_s, "hop_frames": hop_s}
+        return {name: max(1, round(s * rate)) for name, s in seconds.items()} | {"skip_frames": round(self.skip_s * rate), "pooling": self.pooling}
+
+
 class TrainSettings(Stage):
     """How members are trained, joined and judged.
 
     `protocol`: `group` keeps groups together, `random` ignores them on purpose (its scores are stamped), `given` follows the
     data's own `split` column, `auto` takes `given` where there is such a column and `group` otherwise. `protocols`: the leak gate
     compares the same members under these splits, beside the run itself. `folds`: None is 5, or fewer where a class lies in fewer groups.
+    `ensembles`: name → some of the members, whose plain mean is judged beside them. `augmentation`: of the audio of training clips, for networks.
     """
 
     members: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
@@ -55,6 +85,8 @@ class TrainSettings(Stage):
     folds: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
     resamples: int = Field(default=1000, ge=0)
+    ensembles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    augmentation: AudioAugmentation | None = None
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
@@ -64,6 +96,11 @@ class TrainSettings(Stage):
             raise ValueError(f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). Received '{self.rule}'.")
         if len(set(self.protocols)) == 1:
             raise ValueError(f"The leak gate compares at least two protocols. Received: {self.protocols[0]}.")
+        for name in self.members:
+            member_entry(name)
+        for name, members in self.ensembles.items():
+            if name in self.members or name in self.rules or len(members) < 2 or not set(members) <= set(self.members):
+                raise ValueError(f"An ensemble must have a name of its own and join members that take part. Received {name}: {', '.join(members)}.")
         if stray := sorted(set(self.settings) - set(self.members)):
             raise ValueError(f"Settings must be for members that take part. Received settings for: {', '.join(stray)}.")
         return self
@@ -83,16 +120,98 @@ class Published(Stage):
 
 
 class Recipe(Stage):
-    """A whole run: data → features → training → report → predictions."""
+    """A whole run: data → features → training → report → predictions.
+
+    `spectrogram`: what networks read. `segments`: multi-framing. `augmentation`: of audio. All three are for networks.
+    """
 
     name: str
     title: str = ""
     source: str = ""
     data: DataSettings
     features: FeatureSettings = FeatureSettings()
+    spectrogram: LogMelParameters | None = None
+    segments: SegmentSettings | None = None
+    augmentation: AudioAugmentation | None = None
     train: TrainSettings = TrainSettings()
     predict: PredictSettings = PredictSettings()
     published: Published | None = None
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        networks = self.networks
+        for section in ("spectrogram", "segments", "augmentation"):
+            if getattr(self, section) is not None and not networks:
+                raise ValueError(f"[{section}] is for networks. None of the members is one: {', '.join(self.train.members)}.")
+        if self.spectrogram is not None and "log_mel" in self.features.overrides:
+            raise ValueError("Spectrograms are described once: in [spectrogram], or under log_mel in [features.overrides]. Received both.")
+        if self.augmentation is not None and self.train.augmentation is not None:
+            raise ValueError("Augmentation is described once: in [augmentation], or in [train.augmentation]. Received both.")
+        if self.segments is not None:
+            own = self.segments.frames(self.parameters.log_mel)
+            for name in networks:
+                if both := sorted(own.keys() & self.train.settings.get(name, {}).keys()):
+                    raise ValueError(f"[segments] decides {', '.join(own)}. The settings of {name} name them too: {', '.join(both)}.")
+        self.parameters  # noqa: B018  what cannot be is refused here
+        return self
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The members that read spectrograms."""
+        return tuple(name for name in self.train.members if member_entry(name).input == "spectrogram")
+
+    @property
+    def parameters(self) -> FeatureParameters:
+        """What is measured, complete."""
+        own: dict[str, Any] = {} if self.spectrogram is None else {"log_mel": self.spectrogram}
+        return FeatureParameters(feature_set=self.features.set, families=self.features.families, **self.features.overrides, **own)
+
+    @property
+    def training(self) -> TrainSettings:
+        """How members are trained, segments and augmentation put in their places."""
+        settings = {name: dict(chosen) for name, chosen in self.train.settings.items()}
+        if self.segments is not None:
+            for name in self.networks:
+                settings[name] = settings.get(name, {}) | self.segments.frames(self.parameters.log_mel)
+        return self.train.model_copy(update={"settings": settings, "augmentation": self.augmentation or self.train.augmentation})
+
+
+SMALL_NETWORK = {"epochs": 2, "patches_per_clip": 1, "max_patches": 2}
+SMALL: dict[str, dict[str, Any]] = {  # what `--scale small` changes of each member: everything else stays the recipe's
+    "random_forest": {"n_estimators": 30},
+    "xgboost": {"n_estimators": 20},
+    "vgg16_transfer": {"weights": "random", "size": 48},
+    "vgg16_fine_tune": {"weights": "random", "size": 32},
+    "feed_forward": {"size": 32},
+    "musicnn": {"filters": 16, "units": 32},
+    "pons2017": {"filters": 32, "units": 32},
+    "folmer_cnn": {"size": 64, "filters": 8, "units": 32},
+    "densenet121": {"weights": "random", "size": 32},
+    "crnn": {"filters": 8},
+    "lachmish_mel": {"units": 64},
+    "lachmish_mfcc": {"units": 64},
+}
+SCALES = ("full", "small")
+
+
+def scaled(recipe: Recipe, scale: str) -> Recipe:
+    """The recipe at another scale: `small` is the same run with few clips, trees and epochs, narrow networks without downloads, two folds.
+
+    Raises:
+        ConfigError: for another scale than `full` and `small`.
+    """
+    if scale not in SCALES:
+        raise unknown_name("scale", scale, SCALES)
+    if scale == "full":
+        return recipe
+    settings = {name: dict(recipe.train.settings.get(name, {})) for name in recipe.train.members}
+    for name, chosen in settings.items():
+        chosen.update(SMALL.get(name, {}))
+        if name in recipe.networks:
+            chosen.update(SMALL_NETWORK if recipe.segments is None else {"epochs": 2})
+    train = {"settings": settings, "folds": 2, "test_size": 0.3, "resamples": 50, "protocols": ()}
+    data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 6, 6)})
+    return recipe.model_copy(update={"data": data, "train": recipe.train.model_copy(update=train)})
 
 
 def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
@@ -118,6 +237,18 @@ def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
     return validated(Recipe, content, where=str(file))
 
 
+def require_data(recipe: Recipe) -> str:
+    """The recipe's source.
+
+    Raises:
+        ConfigError: if it has none: a recipe for data that everyone keeps elsewhere.
+    """
+    if recipe.data.source is None:
+        wanted = f" (published with {recipe.data.expects})" if recipe.data.expects else ""
+        raise ConfigError(f"The recipe '{recipe.name}' needs data{wanted}. Add --data PATH, or try it with --data demo --scale small.")
+    return recipe.data.source
+
+
 def validated(kind: type[M], content: dict[str, Any], *, where: str) -> M:
     """`content` as a settings model, with errors for people.
 
@@ -131,7 +262,7 @@ def validated(kind: type[M], content: dict[str, Any], *, where: str) -> M:
         raise ConfigError(f"{where}: " + "; ".join(lines)) from None
 
 
-def _fault(kind: type[Stage], fault: Any) -> str:
+def _fault(kind: type[BaseModel], fault: Any) -> str:
     *parents, key = [str(part) for part in fault["loc"]] or [""]
     place = ".".join([*parents, key])
     if fault["type"] == "extra_forbidden":
@@ -142,11 +273,11 @@ def _fault(kind: type[Stage], fault: Any) -> str:
     return f"'{place}': {message}" if place else message
 
 
-def _fields_at(kind: type[Stage], parents: list[str]) -> list[str]:
+def _fields_at(kind: type[BaseModel], parents: list[str]) -> list[str]:
     fields: Any = kind
     for parent in parents:
         annotation = fields.model_fields[parent].annotation
-        fields = next((a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type) and issubclass(a, Stage)), fields)
+        fields = next((a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type) and issubclass(a, BaseModel)), fields)
     return list(fields.model_fields)
 
 

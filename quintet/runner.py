@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quintet.classifiers.registry import model as member_entry
-from quintet.datasets import load_source
+from quintet.classifiers.registry import make_member
+from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
 from quintet.errors import ArtefactError
 from quintet.experiment import train
 from quintet.features.extraction import extract
-from quintet.features.parameters import FeatureParameters
 from quintet.prediction import predict_files
-from quintet.recipe import Recipe
+from quintet.recipe import Recipe, require_data
 
 
 def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs: int = 1) -> dict[str, Any]:
@@ -32,14 +32,19 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
         `summary` of the extraction, `training` result, `report` path, `predictions` (or None).
     """
     stage: Callable[[str], AbstractContextManager[Any]] = hooks.get("stage", lambda name: nullcontext())
+    source, parameters = require_data(recipe), recipe.parameters
+    check_members(recipe)
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
-    parameters = feature_parameters_of(recipe)
-    networks = any(member_entry(name).input == "spectrogram" for name in recipe.train.members)
-    spectrograms = output / "spectrograms" if networks else None
+    spectrograms = output / "spectrograms" if recipe.networks else None
     tell: Callable[[str], None] = hooks.get("tell", lambda text: None)
     with stage("listing") as _:
-        manifest = load_source(recipe.data.source, group_by=recipe.data.group_by, columns=recipe.data.columns)
+        manifest = load_source(source, group_by=recipe.data.group_by, columns=recipe.data.columns)
+        if recipe.data.multilabel:
+            manifest = replace(manifest, multilabel=True)
+        if recipe.data.limit is not None:
+            manifest = limited(manifest, recipe.data.limit)
+            tell(f"{len(manifest)} clips: at most {recipe.data.limit} of each label")
     with stage("extracting") as progress:
         summary = extract(manifest, output / "features.parquet", parameters=parameters, spectrograms=spectrograms, n_jobs=n_jobs, progress=progress)
     fresh = f", {summary.n_reused} of them kept from before" if summary.n_reused else ""
@@ -58,14 +63,30 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
     return {"summary": summary, "training": training, "report": page, "predictions": predictions}
 
 
-def feature_parameters_of(recipe: Recipe) -> FeatureParameters:
-    """The recipe's feature section as complete parameters."""
-    return FeatureParameters(feature_set=recipe.features.set, families=recipe.features.families, **recipe.features.overrides)
+def check_members(recipe: Recipe) -> None:
+    """Every member made once, unfitted, so that a setting that it does not have is refused before anything runs.
+
+    Raises:
+        ConfigError: for such a setting, with the nearest valid one.
+    """
+    training = recipe.training
+    for name in training.members:
+        make_member(name, **training.settings.get(name, {}))
+
+
+def limited(manifest: Manifest, most: int) -> Manifest:
+    """At most `most` clips of each label, taken from its groups in turn; rows that cannot be used are left out."""
+    usable = manifest.usable
+    turn = usable.groupby(["label", "group"]).cumcount()
+    ordered = usable.assign(turn=turn).sort_values(["label", "turn", "group"], kind="stable")
+    kept = ordered[ordered.groupby("label").cumcount() < most].index
+    return replace(manifest, frame=usable.loc[sorted(kept)].reset_index(drop=True))
 
 
 def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, listener: Any) -> Any:
     """The finished model if its configuration is this one; the interrupted run taken up; otherwise a new one."""
-    options: dict[str, Any] = {"settings": recipe.train, "spectrograms": spectrograms, "listener": listener}
+    published = None if recipe.published is None else recipe.published.model_dump(mode="json") | {"source": recipe.source}
+    options: dict[str, Any] = {"settings": recipe.training, "spectrograms": spectrograms, "listener": listener, "published": published}
     features, folder = output / "features.parquet", output / "model"
     try:
         return train(features, folder, resume=True, **options)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ConfigError
-from quintet.recipe import find_recipe, load_recipe, shipped_recipes
+from quintet.recipe import find_recipe, load_recipe, scaled, shipped_recipes
+from quintet.runner import check_members, limited, run_recipe
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -59,3 +62,74 @@ def test_a_name_finds_its_recipe_and_a_typo_the_nearest() -> None:
     assert find_recipe("demo").name == "demo.toml"
     with pytest.raises(ConfigError, match="Did you mean 'demo'"):
         find_recipe("demmo")
+
+
+NETWORK = 'name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["crnn"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["crrn"]\n', r"Did you mean 'crnn'"),
+        (NETWORK + "[spectrogram]\nn_mel = 40\n", r"'spectrogram.*Did you mean 'n_mels'"),
+        (NETWORK + '[spectrogram]\ncompression = "decibel"\n', r"compression.*'db', 'log' or 'power'"),
+        (NETWORK + "[spectrogram]\nsample_rate = 44100\n", r"must not exceed the features'"),
+        (NETWORK + "[spectrogram]\nn_mels = 40\n[features.overrides.log_mel]\nn_mels = 50\n", r"described once"),
+        (NETWORK + "[segments]\nlenght_s = 3\n", r"unknown key 'segments\.lenght_s' \(did you mean 'length_s'\?\)"),
+        (NETWORK + '[segments]\nlength_s = 3\npooling = "mean"\n', r"'segments\.pooling'"),
+        (NETWORK + "[segments]\nlength_s = 3\n[train.settings.crnn]\npatch_frames = 9\n", r"The settings of crnn name them too: patch_frames"),
+        (NETWORK + "[augmentation]\npitch_shift = [[5, 3]]\n", r"'augmentation': pitch_shift must be a range from low to high"),
+        (NETWORK + "[augmentation]\npich_shift = [[3, 5]]\n", r"unknown key 'augmentation\.pich_shift' \(did you mean 'pitch_shift'\?\)"),
+        ('name = "a"\n[data]\nsource = "demo"\n[segments]\nlength_s = 3\n[train]\nmembers = ["svm"]\n', r"\[segments\] is for networks"),
+        (NETWORK + '[train.ensembles]\nboth = ["crnn", "svm"]\n', r"join members that take part"),
+        ('name = "a"\n[data]\nsource = "demo"\nlimits = 3\n', r"did you mean 'limit'"),
+    ],
+)
+def test_contradictions_between_sections_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(written(tmp_path, text))
+
+
+def test_seconds_become_frames_of_this_recipes_spectrograms(tmp_path: Path) -> None:
+    text = NETWORK.replace('["crnn"]', '["crnn", "svm"]') + "[train.settings.crnn]\nepochs = 3\n"
+    text += '[spectrogram]\nhop_length = 441\n[segments]\nlength_s = 3\nhop_s = 1.5\nskip_s = 2\npooling = "vote"\n'
+    settings = load_recipe(written(tmp_path, text)).training.settings
+    assert settings == {"crnn": {"epochs": 3, "patch_frames": 150, "hop_frames": 75, "skip_frames": 100, "pooling": "vote"}}
+
+
+def test_the_small_scale_is_the_same_recipe_with_smaller_numbers() -> None:
+    for name, file in shipped_recipes().items():
+        full = load_recipe(file, data="demo")
+        small = scaled(full, "small")
+        assert (small.train.members, small.features, small.spectrogram, small.segments) == (
+            full.train.members,
+            full.features,
+            full.spectrogram,
+            full.segments,
+        ), name
+        assert scaled(full, "full") is full
+        assert all("imagenet" not in chosen.values() for chosen in small.training.settings.values())
+        check_members(full)
+        check_members(small)
+    with pytest.raises(ConfigError, match="Did you mean 'small'"):
+        scaled(full, "smal")
+
+
+def test_a_member_is_refused_a_setting_that_it_lacks_before_anything_runs(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, NETWORK + "[train.settings.crnn]\nepoch = 3\n"))
+    with pytest.raises(ConfigError, match="Did you mean 'epochs'"):
+        run_recipe(recipe, tmp_path / "run", hooks={})
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_are_said_with_what_was_published(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"needs data \(published with AudioSet.*--data PATH"):
+        run_recipe(load_recipe(find_recipe("bahuleyan2018")), tmp_path / "run", hooks={})
+
+
+def test_a_limit_takes_from_every_group_in_turn() -> None:
+    rows = [(f"{label}{group}{k}", label, f"{label}{group}") for label in "xy" for group in range(3) for k in range(1 + 2 * group)]
+    frame = pd.DataFrame(rows, columns=["id", "label", "group"]).assign(path="p", start=0.0, end=1.0, split=pd.NA, problem=pd.NA)
+    manifest = Manifest(frame[list(COLUMNS)], "m", Path(), multilabel=False, grouped=True)
+    assert limited(manifest, 4).frame["id"].tolist() == ["x00", "x10", "x11", "x20", "y00", "y10", "y11", "y20"]
+    assert len(limited(manifest, 100)) == len(manifest)
