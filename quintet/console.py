@@ -201,6 +201,16 @@ def shortened(path: str, width: int) -> str:
     return path if len(path) <= width else "…" + path[-(width - 1) :]
 
 
+def printable(text: str) -> str:
+    """A text on one line: what would break the line or steer the terminal stands as its escape.
+
+    Example:
+        >>> printable("new\\nline.mp3")
+        'new\\\\nline.mp3'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], *, shown: int = 3) -> Table:
     """Files with their most probable classes."""
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -222,13 +232,3 @@ def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str],
         ]
         table.add_row(escape(shortened(printable(row["file"]), room)), *verdicts, *held)
     return table
-def printable(text: str) -> str:
-    """A text on one line: what would break the line or steer the terminal stands as its escape.
-
-    Example:
-        >>> printable("new\\nline.mp3")
-        'new\\\\nline.mp3'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
