@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
@@ -33,7 +33,28 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 def _members() -> Table:
     from quintet.classifiers.registry import MODELS
 
-    return _table(("member", "works on", "source"), ((m.name, m.input, m.source) for m in MODELS))
+    published = _published()
+    rows = [
+        (m.name, m.input, "–" if m.parameters is None else f"{m.parameters:,}", "; ".join(published.get(m.name, ())) or "–", m.source) for m in MODELS
+    ]
+    return _table(("member", "works on", "parameters", "published", "source"), rows)
+
+
+def _published() -> dict[str, list[str]]:
+    """Member or ensemble → what papers report of it, by the recipes that come along."""
+    from quintet.recipe import load_recipe, shipped_recipes
+
+    found: dict[str, list[str]] = {}
+    for name, file in shipped_recipes().items():
+        published = load_recipe(file).published
+        for member, figures in (published.scores if published else {}).items():
+            found.setdefault(member, []).append(f"{_figures(figures)} ({name})")
+    return found
+
+
+def _figures(scores: Mapping[str, float]) -> str:
+    """`accuracy 0.65, macro AUC 0.894`."""
+    return ", ".join(f"{name.replace('_', ' ').replace('auc', 'AUC').replace('f1', 'F1').replace('pr ', 'PR ')} {v:g}" for name, v in scores.items())
 
 
 def _features() -> Table:
@@ -61,9 +82,11 @@ def _recipes() -> Table:
     for name, file in shipped_recipes().items():
         recipe = load_recipe(file)
         published = recipe.published.scores if recipe.published else {}
-        figures = "; ".join(f"{member}: " + ", ".join(f"{k} {v:g}" for k, v in values.items()) for member, values in published.items())
-        rows.append((name, recipe.title, recipe.source, figures or "–"))
-    return _table(("recipe", "what", "source", "published"), rows)
+        figures = "\n".join(f"{member}: {_figures(scores)}" for member, scores in published.items())
+        protocol = f"\n({recipe.published.protocol})" if recipe.published else ""
+        data = recipe.data.source or f"--data: {recipe.data.expects}"
+        rows.append((name, f"{recipe.title}\n{data}", (figures or "–") + protocol, recipe.source or "–"))
+    return _table(("recipe", "what", "published", "source"), rows)
 
 
 def _rules() -> Table:
