@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.classifiers.storage import load_member, save_member
+from quintet.classifiers.storage import DAMAGE, load_member, save_member
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import Conformal
@@ -94,7 +94,7 @@ class ModelFolder:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ArtefactError(f"A model folder must hold {name}. {self.path} does not: is it a folder made by `quintet train`?") from None
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ArtefactError(f"{self.path / name} must be JSON ({error}). It is damaged: train again, or restore it from a copy.") from None
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
@@ -138,11 +138,14 @@ class ModelFolder:
         if not self.sealed:
             raise ArtefactError(f"{self.path} holds no finished model ({BUNDLE} is missing). Finish it with `quintet train … --resume`.")
         bundle: dict[str, Any] = self.read_json(BUNDLE)
+        if not isinstance(bundle, dict):
+            raise ArtefactError(f"{self.path / BUNDLE} must be a JSON object. It is damaged: train again, or restore it from a copy.")
         if bundle.get("schema_version") != SCHEMA_VERSION:
             raise ArtefactError(
                 f"This version of quintet reads model folders of schema {SCHEMA_VERSION}. {self.path} has {bundle.get('schema_version')}: "
                 "use the quintet version named in its environment.json, or train again."
             )
+        _require_whole(bundle, self.path / BUNDLE)
         for name, digest in bundle["files"].items():
             file = self.path / name
             if not file.is_file():
@@ -208,6 +211,33 @@ def load_model(path: str | Path) -> EnsembleClassifier:
     """
     folder = ModelFolder(path)
     bundle = folder.verify()
+    try:
+        return _assembled(folder, bundle)
+    except DAMAGE as error:
+        if isinstance(error, ArtefactError):
+            raise
+        raise ArtefactError(
+            f"A model folder must be what `quintet train` wrote. {folder.path} is not ({type(error).__name__}: {error}). Copy it, or train, again."
+        ) from error
+
+
+def _require_whole(bundle: Mapping[str, Any], file: Path) -> None:
+    """Refuses a description of a model whose entries are not of the kind that `seal` writes."""
+
+    def names(value: Any) -> bool:
+        return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
+
+    files, seconds = bundle.get("files"), bundle.get("clip_seconds")
+    wrong = [key for key in ("members", "classes", "feature_names") if not names(bundle.get(key))]
+    wrong += [] if isinstance(files, dict) and not any(".." in Path(name).parts or Path(name).is_absolute() for name in files) else ["files"]
+    wrong += [] if seconds is None or (isinstance(seconds, (int, float)) and 0.01 <= seconds < 1e9) else ["clip_seconds"]
+    wrong += [key for key in ("rule", "multilabel", "feature_hash", "feature_parameters", "clip_seconds") if key not in bundle]
+    if wrong:
+        raise ArtefactError(f"{file} must be what `quintet train` wrote. Not so: {', '.join(wrong)}. Copy it again, or train again.")
+
+
+def _assembled(folder: ModelFolder, bundle: dict[str, Any]) -> EnsembleClassifier:
+    """The ensemble from the files of a folder whose digests were checked."""
     config, fusion = folder.read_json("config.json"), folder.read_json("fusion.json")
     settings = config["train"]
     ensemble = EnsembleClassifier(

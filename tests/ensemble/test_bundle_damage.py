@@ -1,0 +1,74 @@
+"""A model folder that somebody edited is refused with a sentence, whatever stands in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quintet.ensemble.bundle import digest_of, load_model
+from quintet.errors import ArtefactError
+from quintet.experiment import train
+from quintet.features.foreign import Roles, foreign_table
+from quintet.recipe import TrainSettings
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"id": [f"c{i}" for i in range(24)], "label": ["a", "b"] * 12, "x": rng.normal(size=24), "y": rng.normal(size=24)})
+    folder = tmp_path_factory.mktemp("models") / "model"
+    train(
+        foreign_table(frame, Roles(), name="s"), folder, settings=TrainSettings(members=("svm",), rules=("mean",), rule="mean", resamples=5, folds=2)
+    )
+    return folder
+
+
+def edited(whole: Path, folder: Path, name: str, change: Callable[[Any], Any]) -> Path:
+    """A copy with one file changed and every digest made right again."""
+    shutil.copytree(whole, folder)
+    content = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(change(content)))
+    if name != "bundle.json":
+        bundle = json.loads((folder / "bundle.json").read_text())
+        bundle["files"][name] = digest_of(folder / name)
+        (folder / "bundle.json").write_text(json.dumps(bundle))
+    return folder
+
+
+def test_the_untouched_folder_loads(whole: Path, tmp_path: Path) -> None:
+    assert load_model(edited(whole, tmp_path / "m", "config.json", lambda c: c)).classes_.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("bundle.json", lambda b: []),
+        ("bundle.json", lambda b: {**b, "members": 5}),
+        ("bundle.json", lambda b: {**b, "members": ["../svm"]}),
+        ("bundle.json", lambda b: {**b, "files": ["x"]}),
+        ("bundle.json", lambda b: {**b, "files": {"../../x": "0"}}),
+        ("bundle.json", lambda b: {**b, "clip_seconds": 1e-9}),
+        ("bundle.json", lambda b: {k: v for k, v in b.items() if k != "rule"}),
+        ("config.json", lambda c: None),
+        ("fusion.json", lambda f: {}),
+        ("trust.json", lambda t: {**t, "calibration": "x"}),
+    ],
+)
+def test_edited_descriptions_are_refused(name: str, change: Callable[[Any], Any], whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError):
+        load_model(edited(whole, tmp_path / "m", name, change))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe{", b"[" * 100_000])
+def test_what_is_no_json_is_refused(content: bytes, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "m")
+    (tmp_path / "m" / "bundle.json").write_bytes(content)
+    with pytest.raises(ArtefactError):
+        load_model(tmp_path / "m")
