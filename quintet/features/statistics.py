@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from quintet.errors import unknown_name
 
 NOTHING = 1e-150  # a variance whose square is no longer a number
+COLUMNS = 4096  # that are treated at a time, so that a long series needs no second of its size
 CONSTANT = 1e-12  # a spread below this share of the largest value is rounding, not movement
 
 
@@ -150,8 +151,11 @@ def log_covariance(series: NDArray[np.float64], *, floor: float) -> NDArray[np.f
         >>> log_covariance(np.array([[-1.0, 1.0], [0.0, 0.0]]), floor=1.0).round(3).tolist()  # log(1 + 1) and log(0 + 1)
         [[0.693, 0.0], [0.0, 0.0]]
     """
-    deviation = series - series.mean(axis=1, keepdims=True)
-    product = np.einsum("it,jt->ij", deviation, deviation)  # a matrix product this small is slower on several threads
+    mean = series.mean(axis=1, keepdims=True)
+    product = np.zeros((len(series), len(series)))
+    for first in range(0, series.shape[1], COLUMNS):
+        deviation = series[:, first : first + COLUMNS] - mean
+        product += np.einsum("it,jt->ij", deviation, deviation)  # a matrix product this small is slower on several threads
     values, vectors = np.linalg.eigh(product / series.shape[1])
     logarithm: NDArray[np.float64] = (vectors * np.log1p(np.maximum(values, 0.0) / floor)) @ vectors.T
     return logarithm

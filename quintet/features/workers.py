@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.decode import Decoded, load_clip
+from quintet.audio.recording import Facts, Recording
 from quintet.errors import AudioError, MissingExtraError, NonFiniteError, QuintetError
 from quintet.features.catalogue import feature_names
 from quintet.features.extractor import Description, describe
 from quintet.features.parameters import FeatureParameters
 from quintet.features.remote import fetched, is_remote, remote_facts
+from quintet.features.streaming import describe_recording, streams
 
 # All that damaged audio can provoke in a decoder or a descriptor. Not ImportError: a broken installation is not the clip's fault.
 _CLIP_ERRORS = (
@@ -112,15 +114,12 @@ def described_clip(source: Source, job: Job) -> Row:
     row = Row(source.position, facts=file_facts(source.path))
     stage = "decode"
     try:
-        decoded = _decoded(source, job)
-        row.facts |= {
-            "duration_s": decoded.duration_s,
-            "native_sample_rate": decoded.native_sample_rate,
-            "native_channels": decoded.native_channels,
-            "audio_digest": decoded.audio_digest,
-        }
+        known, description = _heard(source, job)
+        row.facts |= {name: getattr(known, name) for name in ("duration_s", "native_sample_rate", "native_channels", "audio_digest")}
         stage = "describe"
-        description = job.describe(decoded.clip, job.parameters, log_mel=job.log_mel)
+        if isinstance(known, Decoded):
+            description = job.describe(known.clip, job.parameters, log_mel=job.log_mel)
+        assert description is not None
         values = _values(description, job.parameters)
         if job.log_mel and description.log_mel is not None:
             row.log_mel = np.ascontiguousarray(description.log_mel.T, dtype=np.float16)
@@ -146,12 +145,18 @@ def file_facts(path: str) -> dict[str, Any]:
     return {"status": "ok", "source_size": found.st_size, "source_mtime_ns": found.st_mtime_ns}
 
 
-def _decoded(source: Source, job: Job) -> Decoded:
+def _heard(source: Source, job: Job) -> tuple[Decoded, None] | tuple[Facts, Description]:
+    """The samples of a clip; of a long recording its description at once, so that they are never held."""
     start_s = 0.0 if np.isnan(source.start) else source.start
     end_s = None if np.isnan(source.end) else source.end
+    usual, rate = job.load is load_clip and job.describe is describe, job.parameters.sample_rate
     with fetched(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
         try:
-            return job.load(path, sample_rate=job.parameters.sample_rate, start_s=start_s, end_s=end_s, id=source.id)
+            if usual and streams(path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s):
+                recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s)
+                description = describe_recording(recording, job.parameters, log_mel=job.log_mel, name=source.id)
+                return recording.facts, description
+            return job.load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
         except AudioError as error:
             raise type(error)(str(error).replace(path, source.path)) from error  # a temporary name would help nobody
 

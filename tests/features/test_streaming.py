@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from quintet.audio import recording as recordings
 from quintet.audio.decode import load_clip
 from quintet.audio.recording import Recording
 from quintet.errors import SilentError, TooShortError
-from quintet.features import streaming
+from quintet.features import streaming, workers
 from quintet.features.engine import stretch_of
 from quintet.features.extractor import describe
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.samples import StreamedMedian
 from quintet.features.streaming import describe_recording, streams, stretches
+from quintet.features.workers import Job, Source, described_clip
 
 RATE = 44100
 FULL, PAPER = FeatureParameters(), FeatureParameters(feature_set="bahuleyan2018")
@@ -146,3 +148,30 @@ def test_a_stretch_of_a_clip_is_its_frames():
 
     stretch = stretch_of(Clip(np.ones(1000, np.float32), 22050), n_fft=128, hop_length=100)
     assert (stretch.first, stretch.frames) == (-64, 11)
+
+
+def test_a_worker_streams_what_is_long_and_writes_the_same_row(tmp_path, monkeypatch):
+    path = str(written(tmp_path, music(14.0)))
+    source, job = Source(0, "a", path, 1.0, float("nan")), Job(PAPER, log_mel=True)
+    expected = described_clip(source, job)
+    monkeypatch.setattr(streaming, "LONG_S", 12.0)
+    monkeypatch.setattr(workers, "load_clip", None)  # would fail if it were called
+    monkeypatch.setattr(streaming, "STRETCH", 16 * 512)
+    received = described_clip(source, Job(PAPER, log_mel=True, load=None))
+    np.testing.assert_allclose(received.values, expected.values, rtol=1e-6)
+    np.testing.assert_array_equal(received.log_mel, expected.log_mel)
+    assert received.facts == expected.facts
+
+
+def test_memory_grows_by_the_series_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "BLOCK_FRAMES", 1 << 14)
+    monkeypatch.setattr(streaming, "STRETCH", 64 * 512)
+    peaks = []
+    for seconds in (20, 100):
+        path = written(tmp_path, np.tile(music(2.0), seconds // 2))
+        tracemalloc.start()
+        describe_recording(Recording(path, sample_rate=22050), PAPER, log_mel=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    frames = 80 * 22050 / 512
+    assert peaks[1] - peaks[0] < 1000 * frames  # samples alone would be 2048 bytes per frame, the mel bands 1024
