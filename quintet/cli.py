@@ -580,7 +580,7 @@ def _print_leak_gate(gate: Any, out: Any) -> None:
         return
     from quintet.console import gap_table
 
-    out.print("[bold]Leak gate: the same members under several splits[/]")
+    out.print("[bold]Leak gate: accuracy of the same members under several splits[/]")
     out.print(gap_table(gate))
     out.print()
 
