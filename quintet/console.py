@@ -181,9 +181,9 @@ def gap_table(gate: Mapping[str, Any]) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
     for protocol in protocols:
-        table.add_column(f"{protocol}: accuracy", no_wrap=True)
+        table.add_column(protocol, no_wrap=True)
     for other in protocols[1:]:
-        table.add_column(f"gap {protocols[0]} − {other}", no_wrap=True)
+        table.add_column(f"{protocols[0]} − {other}", no_wrap=True)
     for member in gate["protocols"][protocols[0]]:
         cells = [interval(gate["protocols"][protocol][member]["scores"]["accuracy"]) for protocol in protocols]
         gaps = [g for g in gate["gaps"] if g["member"] == member and g["score"] == "accuracy"]
