@@ -72,6 +72,16 @@ DATASETS: dict[str, Dataset] = {
             "artist": "clips of one artist never part; without the standard split, which parts artists",
         },
     ),
+    "audioset": Dataset(
+        loader="quintet.datasets.audioset:load",
+        description="AudioSet, the seven genres of bahuleyan2018 as sets (@single: one genre each; @branches: with all below them)",
+        source="Gemmeke et al. 2017; read from your folder: audioset:FOLDER; clips by `quintet fetch audioset FOLDER`",
+        licence="segments CC BY 4.0, ontology CC BY-SA 4.0; clips under YouTube's terms and their makers' licences",
+        variants={
+            "single": "segments with exactly one of the genres",
+            "branches": "a genre counts for everything below it in the ontology, too",
+        },
+    ),
     "million_song": Dataset(
         loader="quintet.datasets.million_song:load",
         description="Million Song Dataset ids with tagtraum's genres (@cd1, @cd2: sets; @cd2c: one each) on previews of your own",
