@@ -60,8 +60,8 @@ def explain(member: Any, X: pd.DataFrame, background: pd.DataFrame) -> shap.Expl
     name = str(getattr(member, "member", type(member).__name__))
     if name not in _METHODS:
         raise unknown_name("explained member", name, _METHODS)
-    rows, reference = member.prepare(X), member.prepare(background)
-    values, base = _two_sided(*_METHODS[name](member.models_[0], rows, reference), centre=1.0 if name == "random_forest" else 0.0)
+    rows = member.prepare(X)
+    values, base = _two_sided(*_METHODS[name](member, rows, background), centre=1.0 if name == "random_forest" else 0.0)
     return shap.Explanation(
         values=values,
         base_values=np.tile(base, (len(rows), 1)),
@@ -177,29 +177,30 @@ def _two_sided(values: Array, base: Array, *, centre: float) -> Explained:
     return np.concatenate([-values, values], axis=2), np.concatenate([centre - base, base])
 
 
-def _xgboost(model: Any, rows: Array, background: Array) -> Explained:
+def _xgboost(member: Any, rows: Array, background: pd.DataFrame) -> Explained:
     import xgboost
 
-    contributions = model.get_booster().predict(xgboost.DMatrix(rows), pred_contribs=True).astype(np.float64)
+    matrix = xgboost.DMatrix(rows, nthread=1)  # a copy of some hundred rows is made before threads have met
+    contributions = member.models_[0].get_booster().predict(matrix, pred_contribs=True).astype(np.float64)
     contributions = contributions.reshape(len(rows), -1, contributions.shape[-1])
     return contributions[:, :, :-1].transpose(0, 2, 1), contributions[0, :, -1]
 
 
-def _random_forest(model: Any, rows: Array, background: Array) -> Explained:
-    return tree_shapley(forest_of_sklearn(model), rows)
+def _random_forest(member: Any, rows: Array, background: pd.DataFrame) -> Explained:
+    return tree_shapley(forest_of_sklearn(member.models_[0]), rows)
 
 
-def _logistic_regression(model: Any, rows: Array, background: Array) -> Explained:
-    centre = background.mean(axis=0)
+def _logistic_regression(member: Any, rows: Array, background: pd.DataFrame) -> Explained:
+    model, centre = member.models_[0], member.prepare(background).mean(axis=0)
     values = (rows - centre)[:, :, None] * model.coef_.T[None]
     return values, model.coef_ @ centre + model.intercept_
 
 
-def _svm(model: Any, rows: Array, background: Array) -> Explained:
-    return kernel_shapley(model.machines, rows, background)
+def _svm(member: Any, rows: Array, background: pd.DataFrame) -> Explained:
+    return kernel_shapley(member.models_[0].machines, rows, member.prepare(background))
 
 
-_METHODS: Mapping[str, Callable[[Any, Array, Array], Explained]] = {
+_METHODS: Mapping[str, Callable[[Any, Array, pd.DataFrame], Explained]] = {
     "xgboost": _xgboost,
     "random_forest": _random_forest,
     "logistic_regression": _logistic_regression,
