@@ -21,6 +21,7 @@ from quintet.reports.confusion import main_confusions
 from quintet.reports.drawings import Drawing
 from quintet.reports.fusing import comparison_table, worth, worth_drawing, worth_names, worth_rows
 from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
+from quintet.reports.published import published_table, published_view, training_options
 from quintet.reports.run import Run, read_run
 from quintet.reports.sets import answered_drawing, set_table, set_view
 from quintet.reports.style import css_variables, marker
@@ -177,7 +178,13 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "data": drawings.data_drawings(run),
     }
     tables = _tables(run, counts)
-    extra = {"rules": comparison_table(run), "sets": set_table(run), "gate": gate_table(run), "gate-gaps": gap_table(run)}
+    extra = {
+        "rules": comparison_table(run),
+        "sets": set_table(run),
+        "gate": gate_table(run),
+        "gate-gaps": gap_table(run),
+        "published": published_table(run),
+    }
     for name, frame in extra.items():
         if len(frame):
             numbers.add(name, frame)
@@ -205,6 +212,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "change": _change(run),
         "sampled": why.sampled.steps.to_dict("records") if why.sampled else [],
         "gate": gate_view(run),
+        "published": published_view(run),
         "sets": set_view(run),
         "rows": score_rows(run, keys),
         "figures": figures,
@@ -338,6 +346,7 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
         ("platform", environment.get("platform")),
         ("device", environment.get("device")),
     ]
+    rows += training_options(run)
     rows += sorted((environment.get("versions") or {}).items())
     return [
         (str(key), ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value))

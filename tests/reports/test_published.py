@@ -1,0 +1,54 @@
+"""Published figures on the page: the paper's, ours, both protocols; nothing where nothing is known."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from quintet.reports.document import write_report
+from quintet.reports.published import published_table, published_view, training_options
+from quintet.reports.run import read_run
+
+
+@pytest.fixture
+def told(model_folder: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    scores = json.loads((folder / "scores.json").read_text())
+    figures = {"xgboost": {"accuracy": 0.123, "macro_auc": 0.865}, "svm": {"accuracy": 0.457}, "absent": {"accuracy": 0.321}}
+    scores["published"] = {"source": "a paper", "protocol": "one random split", "scores": figures}
+    (folder / "scores.json").write_text(json.dumps(scores))
+    return folder
+
+
+def test_the_page_shows_theirs_and_ours_and_both_protocols(told: Path, tmp_path: Path) -> None:
+    page = write_report(told, tmp_path / "report")
+    section = page.read_text(encoding="utf-8").partition('id="published"')[2].partition("</section>")[0]
+    ours = json.loads((told / "scores.json").read_text())["test"]["xgboost"]["scores"]["accuracy"]["value"]
+    for text in ("0.123", "0.865", "0.457", "0.321", f"{ours:.3f}", "a paper", "one random split", "split by artist"):
+        assert text in section
+    numbers = pd.read_parquet(tmp_path / "report" / "numbers" / "published.parquet")
+    assert numbers["published"].tolist() == [0.123, 0.865, 0.457, 0.321]
+    assert numbers["value"].iloc[0] == ours
+    assert numbers["value"].isna().tolist() == [False, False, False, True]
+
+
+def test_nothing_is_shown_where_nothing_was_published(model_folder: Path, page: Path) -> None:
+    run = read_run(model_folder)
+    assert published_table(run).empty
+    assert published_view(run) is None
+    assert 'id="published"' not in page.read_text(encoding="utf-8")
+
+
+def test_options_of_training_are_named(told: Path) -> None:
+    config = json.loads((told / "config.json").read_text())
+    config["train"]["settings"] = {"vgg_small": {"hop_frames": 64, "pooling": "vote"}}
+    config["train"]["augmentation"] = {"copies": 1, "pitch_shift": [[-9, -5]], "noise_db": None}
+    (told / "config.json").write_text(json.dumps(config))
+    options = dict(training_options(read_run(told)))
+    assert "hop_frames 64, pooling vote" in options["vgg_small"]
+    assert options["augmentation of audio"] == "copies 1, pitch_shift [[-9, -5]]"
