@@ -93,6 +93,13 @@ DATASETS: dict[str, Dataset] = {
             "cd2c": "the tracks of CD2 without ambiguity, one genre",
         },
     ),
+    "mirdata": Dataset(
+        loader="quintet.datasets.mirdata_loader:load",
+        description="whatever the library mirdata reads: mirdata:NAME:FOLDER (@ATTRIBUTE: the track's attribute that is the label)",
+        source="Bittner et al. 2019; needs mirdata: pip install 'quintet[datasets]'",
+        licence="each dataset's own: mirdata.initialize(NAME).license()",
+        variants={FREE: "the attribute of the tracks that is the label"},
+    ),
 }
 
 

@@ -26,7 +26,7 @@ BALANCED = [
     '--ZhevVpy1s, 50.000, 60.000, "/m/012xff"',  # none of the genres
     'Yabcdefghij, 0.000, 10.000, "/m/06by7,/m/064t9"',  # two; an id that begins with Y
     'abcdefghij_, 30.000, 40.000, "/m/05r6t,/m/06cqb"',  # punk rock (below rock) and reggae
-    '0123456789a, 30.000, 40.000, "/m/05r6t"',  # punk rock alone
+    '0123456789a, 30.000, 40.000, "/m/0punk"',  # something below punk rock
 ]
 EVALUATION = ['zzzzzzzzzzz, 30.000, 40.000, "/m/06by7"']
 
@@ -268,3 +268,14 @@ class TestRetrieval:
         clip, rate = soundfile.read(tmp_path / "clip.flac")
         assert (rate, len(clip)) == (8000, 16000)
         np.testing.assert_allclose(clip, seconds[24000:40000], atol=1e-4)
+
+    def test_the_command_of_the_command_line(self, small, programs):
+        from typer.testing import CliRunner
+
+        from quintet.cli import app
+
+        programs({"Yabcdefghij": "Yabcdefghij: Video unavailable"})
+        done = CliRunner().invoke(app, ["fetch", "audioset@single", str(small), "--limit", "1"])
+        assert (done.exit_code, "".join(done.stdout.split("\n")).startswith("1 of 2 clips are here, 1 of them new; 0 gone, 0 failed")) == (0, True)
+        done = CliRunner().invoke(app, ["fetch", "audiosat", str(small)])
+        assert isinstance(done.exception, ConfigError)
