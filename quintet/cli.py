@@ -158,6 +158,7 @@ def train(
     seed: Seed = 0,
     spectrograms: Annotated[Path | None, typer.Option(help="Store of `extract --spectrograms`; made beside the table if needed.")] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A member's setting: xgboost.max_depth=3. Repeatable.")] = None,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="Members' settings from a TOML file: best.toml of `quintet tune`.")] = None,
     id_column: Annotated[str | None, typer.Option(help="For tables from elsewhere: the column that names the clip.")] = None,
     label_column: Annotated[str | None, typer.Option(help="… that holds the class.")] = None,
     group_column: Annotated[str | None, typer.Option(help="… that holds the group (artist).")] = None,
@@ -190,7 +191,7 @@ def train(
         table = regrouped(table, groups)
     content: dict[str, Any] = {"protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed, "rule": rule, "resamples": resamples}
     content["members"] = _names(members) or (_all_members() if table.parameters is not None else _table_members(err, quiet))
-    content["settings"] = _member_settings(setting)
+    content["settings"] = _all_settings(settings_file, setting, content["members"], err)
     content["protocols"] = _names(protocols)
     if rules is not None:
         content["rules"] = _names(rules)
@@ -213,6 +214,64 @@ def train(
     _print_scores(result, out, score_table)
     _print_leak_gate(result.scores.get("leak_gate"), out)
     out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", markup=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: quintet tune features.parquet -o tuned/ --members svm,xgboost --trials 30")
+def tune(
+    features: Annotated[Path, typer.Argument(help="A feature table: ours, or any CSV/parquet with one row per clip.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the search; the same command goes on with it.")],
+    members: Annotated[str | None, typer.Option("--members", "-m", help="Whom to tune, separated by commas; default: the table members.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Per member; the first is always the default.")] = 30,
+    metric: Annotated[str, typer.Option(help="log_loss or macro_auc, out of fold on the training part.")] = "log_loss",
+    timeout: Annotated[float | None, typer.Option(min=0, help="Begin no new trial after so many seconds.")] = None,
+    protocol: Annotated[str, typer.Option(help="As in `train`, like all that decides the split: group, random, given, auto.")] = "auto",
+    test_size: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the clips held out for the test, and not looked at here.")] = 0.2,
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds of each trial; 5, or as many as the groups allow.")] = None,
+    seed: Seed = 0,
+    spectrograms: Annotated[Path | None, typer.Option(help="Store of `extract --spectrograms`, for networks.")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="A setting that is held, not searched: vgg_small.epochs=10. Repeatable.")] = None,
+    pruning: Annotated[bool, typer.Option(help="Stop a trial early that is worse than the median of those before.")] = True,
+    id_column: Annotated[str | None, typer.Option(help="For tables from elsewhere: the column that names the clip.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="… that holds the class.")] = None,
+    group_column: Annotated[str | None, typer.Option(help="… that holds the group (artist).")] = None,
+    groups: Annotated[Path | None, typer.Option(help="Groups from a CSV with id and group, such as `audit --groups-to` writes.")] = None,
+    label_from: Annotated[str | None, typer.Option(help="… or a regular expression on the id whose group is the class.")] = None,
+    split_file: Annotated[list[str] | None, typer.Option(help="Who is where: train=a.csv, valid=b.csv, test=c.csv. Repeatable.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin again in a folder of another search.")] = False,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Search the members' settings on the folds of the training part. The test part is never looked at; Ctrl-C keeps finished trials."""
+    from quintet.console import TrainingDisplay, counting, err, out, trial_line, tuning_table
+    from quintet.experiment import regrouped
+    from quintet.features.table import read_feature_table
+    from quintet.recipe import validated
+    from quintet.tuning import TuneSettings
+    from quintet.tuning import tune as search
+
+    columns = {"id_column": id_column, "label_column": label_column, "group_column": group_column, "label_from": label_from}
+    table = read_feature_table(features, **columns, splits=_pairs(split_file, "split file"))
+    table = table if groups is None else regrouped(table, groups)
+    content: dict[str, Any] = {"metric": metric, "pruning": pruning, "protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed}
+    content["settings"] = _member_settings(setting)
+    if members is not None:
+        content["members"] = _names(members)
+    settings = validated(TuneSettings, content, where="quintet tune")
+    store = spectrograms if spectrograms is not None or table.parameters is None else features.with_suffix(".spectrograms")
+
+    def tell(trial: Any, n_trials: int) -> None:
+        if not quiet:
+            err.print(trial_line(trial, n_trials), soft_wrap=True)
+
+    with counting("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
+        options: dict[str, Any] = {"settings": settings, "spectrograms": store, "n_trials": trials, "timeout_s": timeout, "overwrite": overwrite}
+        result = search(table, output, **options, listener=display, on_trial=tell, progress=progress, n_jobs=_cores(jobs))
+    if result.reused and not quiet:
+        err.print("Nothing was left to try: this is what was found before.")
+    out.print(tuning_table(result))
+    out.print("The best of many tries on the same folds flatters itself; the test part, which was not looked at, judges.", style="dim", soft_wrap=True)
+    best = result.folder / "best.toml"
+    out.print(f"Search → {result.folder}/   Next: quintet train {features} -o model/ --settings {best}", markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: quintet report model/ -o report/ && open report/index.html")
@@ -498,6 +557,21 @@ def _member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:
         if not dot:
             raise ConfigError(f"A member's setting must be given as member.name=value. Received '{key}={value}'.")
         result.setdefault(member, {})[name] = _value(value)
+    return result
+
+
+def _all_settings(file: Path | None, texts: list[str] | None, members: Any, err: Any) -> dict[str, dict[str, Any]]:
+    """Settings of a file, for the members that take part; those of the command line come last."""
+    if file is None:
+        return _member_settings(texts)
+    from quintet.tuning import read_settings
+
+    found = read_settings(file)
+    if idle := [name for name in found if name not in members]:
+        err.print(f"{file} also has settings of members that do not take part: {', '.join(idle)}.", markup=False, soft_wrap=True)
+    result = {name: settings for name, settings in found.items() if name in members}
+    for name, settings in _member_settings(texts).items():
+        result[name] = result.get(name, {}) | settings
     return result
 
 

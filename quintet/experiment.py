@@ -150,7 +150,7 @@ def train(
         "quintet": importlib.metadata.version("quintet"),
         "train": settings.model_dump(mode="json"),
         "features": {"parameters": table.metadata.get("parameters"), "hash": table.parameter_hash, "columns": len(table.feature_names)},
-        "data": {"rows": len(material.ids), "digest": _table_digest(table)},
+        "data": {"rows": len(material.ids), "digest": _table_digest(material.table)},
         "split": {"digest": material.split.digest},
     }
     config["hash"] = hash_of(config)
@@ -210,7 +210,8 @@ def regrouped(table: FeatureTable, groups: str | Path) -> FeatureTable:
 
 
 def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramStore | None = None) -> Material:
-    """The usable rows of a table and their split, checked before anything is fitted."""
+    """The usable rows of a table, ordered by id (so that the order of rows changes nothing), and their split, checked before anything is fitted."""
+    table = FeatureTable(table.frame.sort_values("id", kind="stable", ignore_index=True), table.metadata)
     meta = table.meta
     if not len(meta):
         raise DatasetError("Training must have rows that were extracted without failure. This table has none: read its `reason` column.")

@@ -116,7 +116,10 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
             "To predict audio, a model must be trained on features that quintet made. This one was trained on a table from elsewhere: "
             "give it rows of such a table with `--table`."
         )
-    parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
+    try:
+        parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
+    except ValueError as error:
+        raise ArtefactError(f"The feature parameters of a model must be valid. This model's are not ({error}): train again.") from None
     if parameters.hash != bundle["feature_hash"]:
         raise ArtefactError(
             f"Features must be those of the training. This model's have the hash {bundle['feature_hash']}, made by quintet {bundle['quintet']}; "
@@ -128,7 +131,8 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
 def expand(files: Sequence[str | Path]) -> list[Path]:
     """Files, folders and globs as a list of files, each once, in the order given (folders and globs sorted).
 
-    A path that does not exist stays in the list: it becomes a reported failure. Folders contribute their audio files.
+    A path that does not exist, or a glob that nothing matches, stays in the list: it becomes a reported failure.
+    Folders contribute their audio files.
 
     Raises:
         DatasetError: if nothing is left.
@@ -139,7 +143,8 @@ def expand(files: Sequence[str | Path]) -> list[Path]:
         if path.is_dir():
             found.update(dict.fromkeys(audio_files(path)))
         elif not path.exists() and glob.has_magic(name):
-            found.update({Path(p): None for p in sorted(glob.glob(name, recursive=True)) if Path(p).is_file()})
+            matches = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
+            found.update(dict.fromkeys(matches or [path]))
         else:
             found[path] = None
     if not found:

@@ -146,6 +146,10 @@ class ModelFolder:
                 "use the quintet version named in its environment.json, or train again."
             )
         _require_whole(bundle, self.path / BUNDLE)
+        if unlisted := {"config.json", "fusion.json", "trust.json", "split.parquet", "features.parquet"} - set(bundle["files"]):
+            raise ArtefactError(f"{self.path / BUNDLE} must list every file with its digest. It lacks {', '.join(sorted(unlisted))}: train again.")
+        if strays := [name for name in bundle["members"] if not any(file.startswith(f"members/{name}/") for file in bundle["files"])]:
+            raise ArtefactError(f"{self.path / BUNDLE} must list the files of every member. It lacks those of {', '.join(map(str, strays))}.")
         for name, digest in bundle["files"].items():
             file = self.path / name
             if not file.is_file():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -158,9 +159,13 @@ def to_svg(figure: Figure, prefix: str, alt: str, *, titles: Mapping[str, str] |
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a class called `$5` is no formula
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "svg.id": prefix}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "svg.id": prefix}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # text stays text: the reader's fonts draw it
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     width, height = figure.get_size_inches() * 72
     body = re.sub(r"^.*?<svg[^>]*>", "", buffer.getvalue(), flags=re.S).rsplit("</svg>", 1)[0]

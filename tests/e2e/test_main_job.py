@@ -299,3 +299,30 @@ def test_clips_and_tables_may_lie_elsewhere(music: Path, tmp_path: Path) -> None
     table = quintet.read_feature_table(tmp_path / "out" / "f.parquet")
     assert len(table.features) == 6
     assert table.failures["id"].tolist() == [rows[-1][0]]
+
+
+def test_the_order_of_rows_changes_nothing_and_odd_names_break_no_report(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["<script>alert(1)</script>", r"$\frac{", "[red]☃"], 12)
+    frame = pd.DataFrame({"id": [f"{i}.wav" for i in range(36)], "label": labels})
+    frame[["$x_{", "<b>y</b>"]] = rng.normal(size=(36, 2)) + np.repeat(np.arange(3), 12)[:, None]
+    scores = []
+    for name, rows in (("a", frame), ("b", frame.sample(frac=1, random_state=1))):
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+        call(
+            "train",
+            tmp_path / f"{name}.csv",
+            "-o",
+            tmp_path / name,
+            "-m",
+            "logistic_regression,xgboost",
+            "--set",
+            "xgboost.n_estimators=10",
+            *FAST[4:],
+        )
+        scores.append((tmp_path / name / "scores.json").read_text())
+    assert scores[0] == scores[1]
+    call("report", tmp_path / "a", "-o", tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "$\\frac{" in page
