@@ -122,7 +122,7 @@ class Published(Stage):
 class Recipe(Stage):
     """A whole run: data → features → training → report → predictions.
 
-    `spectrogram`: what networks read. `segments`: multi-framing. `augmentation`: of audio. All three are for networks.
+    `spectrogram`: what networks read. `segments`: multi-framing. `augmentation`: of audio. All three are for networks. `scale`: what `scaled` made.
     """
 
     name: str
@@ -136,6 +136,7 @@ class Recipe(Stage):
     train: TrainSettings = TrainSettings()
     predict: PredictSettings = PredictSettings()
     published: Published | None = None
+    scale: Literal["full", "small"] = "full"
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
@@ -211,7 +212,7 @@ def scaled(recipe: Recipe, scale: str) -> Recipe:
             chosen.update(SMALL_NETWORK if recipe.segments is None else {"epochs": 2})
     train = {"settings": settings, "folds": 2, "test_size": 0.3, "resamples": 50, "protocols": ()}
     data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 6, 6)})
-    return recipe.model_copy(update={"data": data, "train": recipe.train.model_copy(update=train)})
+    return recipe.model_copy(update={"scale": scale, "data": data, "train": recipe.train.model_copy(update=train)})
 
 
 def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:

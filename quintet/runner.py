@@ -12,7 +12,8 @@ from quintet.classifiers.registry import make_member
 from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
-from quintet.errors import ArtefactError
+from quintet.ensemble.fusion import RULES
+from quintet.errors import ArtefactError, unknown_name
 from quintet.experiment import train
 from quintet.features.extraction import extract
 from quintet.prediction import predict_files
@@ -64,12 +65,15 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
 
 
 def check_members(recipe: Recipe) -> None:
-    """Every member made once, unfitted, so that a setting that it does not have is refused before anything runs.
+    """Every member made once, unfitted, so that a setting that it does not have is refused before anything runs; rules by their names.
 
     Raises:
-        ConfigError: for such a setting, with the nearest valid one.
+        ConfigError: for such a setting or rule, with the nearest valid one.
     """
     training = recipe.training
+    for rule in training.rules:
+        if rule not in RULES:
+            raise unknown_name("fusion rule", rule, RULES)
     for name in training.members:
         make_member(name, **training.settings.get(name, {}))
 
@@ -85,7 +89,8 @@ def limited(manifest: Manifest, most: int) -> Manifest:
 
 def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, listener: Any) -> Any:
     """The finished model if its configuration is this one; the interrupted run taken up; otherwise a new one."""
-    published = None if recipe.published is None else recipe.published.model_dump(mode="json") | {"source": recipe.source}
+    here = f"{recipe.data.source}, small scale: not to be compared" if recipe.scale == "small" else recipe.data.source
+    published = None if recipe.published is None else recipe.published.model_dump(mode="json") | {"source": recipe.source, "data": here}
     options: dict[str, Any] = {"settings": recipe.training, "spectrograms": spectrograms, "listener": listener, "published": published}
     features, folder = output / "features.parquet", output / "model"
     try:

@@ -108,6 +108,7 @@ def test_the_small_scale_is_the_same_recipe_with_smaller_numbers() -> None:
             full.segments,
         ), name
         assert scaled(full, "full") is full
+        assert (full.scale, small.scale) == ("full", "small")
         assert all("imagenet" not in chosen.values() for chosen in small.training.settings.values())
         check_members(full)
         check_members(small)
@@ -120,6 +121,12 @@ def test_a_member_is_refused_a_setting_that_it_lacks_before_anything_runs(tmp_pa
     with pytest.raises(ConfigError, match="Did you mean 'epochs'"):
         run_recipe(recipe, tmp_path / "run", hooks={})
     assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_rule_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, NETWORK + 'rules = ["maen"]\n'))
+    with pytest.raises(ConfigError, match="Did you mean 'mean'"):
+        run_recipe(recipe, tmp_path / "run", hooks={})
 
 
 def test_missing_data_are_said_with_what_was_published(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def published_view(run: Run) -> dict[str, Any] | None:
     return {
         "source": told.get("source", ""),
         "theirs": told["protocol"],
-        "ours": f"{stamp(run).short[0].lower()}{stamp(run).short[1:]}, scored on {judged}",
+        "ours": f"{told['data'] + '; ' if told.get('data') else ''}{stamp(run).short[0].lower()}{stamp(run).short[1:]}, scored on {judged}",
         "scores": [SCORE_NAMES.get(key, key.replace("_", " ")) for key in keys],
         "rows": [{"display": display(name, run), "cells": [cells.get((name, key)) for key in keys]} for name in dict.fromkeys(table["member"])],
     }

@@ -20,7 +20,7 @@ def told(model_folder: Path, tmp_path: Path) -> Path:
     shutil.copytree(model_folder, folder)
     scores = json.loads((folder / "scores.json").read_text())
     figures = {"xgboost": {"accuracy": 0.123, "macro_auc": 0.865}, "svm": {"accuracy": 0.457}, "absent": {"accuracy": 0.321}}
-    scores["published"] = {"source": "a paper", "protocol": "one random split", "scores": figures}
+    scores["published"] = {"source": "a paper", "data": "other music", "protocol": "one random split", "scores": figures}
     (folder / "scores.json").write_text(json.dumps(scores))
     return folder
 
@@ -29,7 +29,7 @@ def test_the_page_shows_theirs_and_ours_and_both_protocols(told: Path, tmp_path:
     page = write_report(told, tmp_path / "report")
     section = page.read_text(encoding="utf-8").partition('id="published"')[2].partition("</section>")[0]
     ours = json.loads((told / "scores.json").read_text())["test"]["xgboost"]["scores"]["accuracy"]["value"]
-    for text in ("0.123", "0.865", "0.457", "0.321", f"{ours:.3f}", "a paper", "one random split", "split by artist"):
+    for text in ("0.123", "0.865", "0.457", "0.321", f"{ours:.3f}", "a paper", "one random split", "other music; split by artist"):
         assert text in section
     numbers = pd.read_parquet(tmp_path / "report" / "numbers" / "published.parquet")
     assert numbers["published"].tolist() == [0.123, 0.865, 0.457, 0.321]
