@@ -33,6 +33,13 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     ("quintet/datasets/split.py", "    if shared:", "    if False:", "tests/datasets/test_splits.py"),
     ("quintet/ensemble/bundle.py", "if digest_of(file) != digest:", "if False:", "tests/e2e/test_main_job.py -k damaged"),
     ("quintet/ensemble/crossfit.py", "X = inputs.take(valid)", "X = inputs.take(train[: len(valid)])", "tests/e2e/test_main_job.py -k leak_gate"),
+    ("quintet/reports/style.py", "text.set_parse_math(False)", "pass", "tests/e2e/test_main_job.py -k odd_names"),
+    (
+        "quintet/experiment.py",
+        'table.frame.sort_values("id", kind="stable", ignore_index=True)',
+        "table.frame",
+        "tests/e2e/test_main_job.py -k odd_names",
+    ),
     ("quintet/prediction.py", "if parameters.hash != bundle", "if False and bundle", "tests/e2e/test_main_job.py -k another_making"),
     ("quintet/experiment.py", "        if resume and same:", "        if resume:", "tests/e2e/test_main_job.py -k interrupted"),
 )
