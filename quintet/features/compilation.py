@@ -26,6 +26,8 @@ from typing import Any
 
 import llvmlite.binding
 import numba
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.runtime.nrt import rtsys
 
 SOURCES = ("compilation.py", "lanes.py", "fourier.py", "kernels.py", "temporal.py", "tonal.py", "../audio/mel.py")
 """The files whose text decides about the machine code (the last three for the constants that kernels take from them)."""
@@ -92,6 +94,9 @@ FOLDER = writable_cache_folder()
 """Where this process keeps and finds its kernels, or None."""
 
 
+_KERNELS: list[Any] = []
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """A part of kernels, compiled into each of them; it cannot be called from Python."""
     return _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
@@ -107,9 +112,33 @@ def kernel(function: Callable[..., Any]) -> Any:
         return _njit(**_OPTIONS)(function)
     before, _config.CACHE_DIR = _config.CACHE_DIR, str(FOLDER)
     try:
-        return _njit(cache=True, **_OPTIONS)(function)
+        _KERNELS.append(_njit(cache=True, **_OPTIONS)(function))
     finally:
         _config.CACHE_DIR = before
+    return _KERNELS[-1]
+
+
+def load_kernels() -> bool:
+    """Loads the machine code of every kernel from `FOLDER`; True if all are there.
+
+    To load a function numba first learns everything that it could compile, which takes three times as long as the loading itself and imports
+    scipy.linalg. Machine code needs only numba's runtime, so it is fetched from numba's cache directly. These are numba's own inner parts: with a
+    numba that has others the answer is False, and the kernels are loaded by calling them.
+    """
+    try:
+        with global_compiler_lock:
+            for function in _KERNELS:
+                rtsys.initialize(function.targetctx)
+                cache = function._cache
+                signatures = [key[0] for key in cache._cache_file._load_index()]
+                found = [cache._load_overload(signature, function.targetctx) for signature in signatures]
+                if not found or None in found:
+                    return False
+                for compiled in found:
+                    function.add_overload(compiled)
+    except (AttributeError, TypeError, LookupError, OSError):
+        return False
+    return bool(_KERNELS)
 
 
 def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
@@ -136,7 +165,8 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
                 return
         finally:
             lock.unlink(missing_ok=True)
-    compile_all()
+    if folder != FOLDER or not load_kernels():
+        compile_all()
 
 
 def is_compiled(folder: Path | None) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
+import numpy.fft
+import numpy.ma  # numba asks whether an array is one of these; loaded here, the first clip costs no more than the others
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
@@ -283,7 +285,7 @@ def mean_autocorrelation(onset: Array, lags: int) -> Array:
     series = np.concatenate([padded, np.zeros(size + LANES)])
     total = lane_rows(size // 2 + 1)
     kernels.mean_normalised_power(series, len(onset), plan._replace(window=window), workspace(size, 1), total)
-    result: Array = np.fft.irfft(total.sum(axis=1), n=size)[:lags] / len(onset)
+    result: Array = numpy.fft.irfft(total.sum(axis=1), n=size)[:lags] / len(onset)
     return result
 
 

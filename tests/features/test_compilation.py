@@ -110,6 +110,36 @@ def test_the_digest_covers_every_module_that_kernels_are_made_of():
     assert with_kernels <= {Path(name).name for name in compilation.SOURCES}
 
 
+CACHED = """
+import sys
+from quintet.features import compilation, engine, kernels
+engine.available()
+print(compilation.load_kernels(), "scipy.linalg" in sys.modules, all(k.signatures for k in compilation._KERNELS), len(compilation._KERNELS))
+"""
+
+
+def test_a_warm_cache_is_loaded_without_what_only_compiling_needs():
+    subprocess.run([sys.executable, "-c", CACHED], capture_output=True, check=True)  # compiles, where nobody has
+    said = subprocess.run([sys.executable, "-c", CACHED], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "False", "True", "10"]
+    assert said.stderr == ""
+
+
+def test_kernels_that_were_loaded_leave_numba_able_to_compile():
+    code = CACHED + "import numba, numpy\nprint(numba.njit(lambda x: numpy.dot(x, x) + len({1: 2}))(numpy.ones(3)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split()[-1] == "4.0"
+
+
+def test_with_another_numba_kernels_are_loaded_by_calling_them(tmp_path, monkeypatch):
+    calls = []
+    (tmp_path / "complete").touch()
+    monkeypatch.setattr(compilation, "FOLDER", tmp_path)
+    monkeypatch.setattr(compilation, "_KERNELS", [object()])  # without the inner parts that are known
+    compile_once(lambda: calls.append(1), tmp_path)
+    assert calls == [1]
+
+
 @pytest.mark.slow
 def test_processes_on_an_empty_cache_compile_once(tmp_path):
     code = "from quintet.features import engine; assert engine.available()"
