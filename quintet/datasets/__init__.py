@@ -57,9 +57,15 @@ DATASETS: dict[str, Dataset] = {
     ),
     "fma": Dataset(
         loader="quintet.datasets.fma:load",
-        description="Free Music Archive (small, medium, large or full) with its official split, grouped by artist",
+        description="Free Music Archive (the largest subset that is there, or fma@small, @medium, @large, @full), official split, artists",
         source="Defferrard et al. 2017; read from your folder: fma:FOLDER",
         licence="metadata CC BY 4.0; audio under each artist's own licence",
+        variants={
+            "small": "8,000 clips of 30 s, 8 balanced genres",
+            "medium": "25,000 clips of 30 s, 16 genres",
+            "large": "106,574 clips of 30 s; not quite half of them have a top genre",
+            "full": "106,574 whole tracks",
+        },
     ),
     "magnatagatune": Dataset(
         loader="quintet.datasets.magnatagatune:load",

@@ -177,6 +177,17 @@ class TestFma:
         if subset == "large":
             assert manifest.frame.set_index("id").loc["000155", "problem"] == "label missing"
 
+    def test_a_chosen_subset(self, fma):
+        (fma / "fma_large").mkdir()
+        manifest = load_source(f"fma@small:{fma}")
+        assert (manifest.name, len(manifest), manifest.frame["problem"].isna().sum()) == ("fma_small", 3, 2)
+        manifest = load_source(f"fma@medium:{fma}")
+        assert (manifest.name, len(manifest), manifest.frame["path"][0]) == ("fma_medium", 4, str(fma / "fma_large/000/000002.mp3"))
+        with pytest.raises(DatasetError, match="none of fma_full: unpack"):
+            load_source(f"fma@full:{fma}")
+        with pytest.raises(ConfigError, match="small, medium, large, full"):
+            load_source(f"fma@tiny:{fma}")
+
     def test_what_is_missing_is_named(self, fma):
         with pytest.raises(DatasetError, match="fma:/path"):
             load_source("fma")
