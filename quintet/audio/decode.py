@@ -20,8 +20,8 @@ class Decoded:
         native_sample_rate: Hz, in the file.
         native_channels: in the file.
         duration_s: seconds that were decoded (of the window, if there was one).
-        audio_digest: 32 hex digits over the native samples of the window, their rate and their channels: equal for a wav
-            and a flac of the same 16-bit recording, whatever their names and tags.
+        audio_digest: 32 hex digits over the native samples of the window (over their mix where they are no int16), their rate and their
+            channels: equal for a wav and a flac of the same recording, whatever their names and tags.
     """
 
     clip: Clip

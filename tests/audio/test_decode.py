@@ -42,6 +42,12 @@ def test_the_digest_tells_different_sounds_rates_and_channels_apart(tmp_path):
     assert len({load_clip(path, sample_rate=None).audio_digest for path in versions}) == 4
 
 
+def test_24_bit_formats_share_a_digest_too(tmp_path):
+    fine = 0.3 * np.sin(np.arange(3000)[:, None] * np.array([0.05, 0.031]))
+    digests = {load_clip(written(tmp_path, name, fine, subtype="PCM_24"), sample_rate=None).audio_digest for name in ("a.wav", "a.flac", "a.aiff")}
+    assert len(digests) == 1
+
+
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
 def test_lossy_formats_give_the_same_tones(tmp_path, name):
     samples = load_clip(written(tmp_path, name, TONES / 32768), sample_rate=None).clip.samples  # (libsndfile garbles int16 stereo in mp3)

@@ -69,6 +69,13 @@ def test_the_detuning_that_was_put_in_is_found():
         assert tonal.estimate_tuning(spectrum_of(music(22050, cents))) * 100 == pytest.approx(cents, abs=12)
 
 
+@pytest.mark.parametrize("place", [7, 4096, 12345, 22049])
+def test_an_impulse_has_no_peaks_so_no_tuning(place):
+    spectrum = spectrum_of(np.eye(1, 22050, place)[0])
+    assert len(tonal.spectral_peaks(spectrum)[0]) == 0
+    assert tonal.estimate_tuning(spectrum) == 0.0
+
+
 def test_gain_leaves_chroma_and_silence_is_zero():
     samples = music(22050)
     np.testing.assert_allclose(tonal.chroma(spectrum_of(samples), tuning=0.1), tonal.chroma(spectrum_of(3 * samples), tuning=0.1), rtol=1e-9)
