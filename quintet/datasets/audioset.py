@@ -75,8 +75,9 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     Raises:
         DatasetError: if no folder is named, or segments, ontology or all of the clips are missing.
     """
+    if folder is None:
+        raise DatasetError("AudioSet is read from a folder that you have. Name it: audioset:/path/to/folder (with eval_segments.csv and the like).")
     listed, n_others = segments(folder, variant)
-    assert folder is not None
     files = clip_files(folder)
     refused = {row["id"]: f"{row['outcome']}: {row['reason']}" for row in read_ledger(folder)}
     found = [files.get(segment.id) for segment in listed]
@@ -96,14 +97,12 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     return replace(build_manifest(rows, name="audioset", root=folder, ignored=notes), grouped=False)
 
 
-def segments(folder: Path | None, variant: str | None = None) -> tuple[list[Segment], int]:
+def segments(folder: Path, variant: str | None = None) -> tuple[list[Segment], int]:
     """The segments with at least one of the genres, in the order of the files, and how many there are besides.
 
     Raises:
-        DatasetError: if no folder is named, or it has no segments, or a line of them or the ontology cannot be read.
+        DatasetError: if there are no segments, or a line of them or the ontology cannot be read.
     """
-    if folder is None:
-        raise DatasetError("AudioSet is read from a folder that you have. Name it: audioset:/path/to/folder (with eval_segments.csv and the like).")
     if variant not in (None, *VARIANTS):
         raise unknown_name("variant of audioset", str(variant), VARIANTS)
     tables = [(path, part) for name, part in SEGMENTS.items() if (path := _located(folder, name))]
