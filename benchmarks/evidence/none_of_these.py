@@ -4,7 +4,8 @@
 
 70 % of the known classes' recording sessions train the four table members with the tool's own fusion, calibration and sets; the rest and the
 held-out class are judged. AUROC of `Conformal.out_of_class` (the members' doubt), of the distance, and of `Novelty.out_of_class` (both),
-the share of empty sets ("none of these") at 0.9, and of clips that `Novelty` calls strange at 0.9 and 0.95. Corpora with other sounds: --corpus esc10.
+the share of empty sets ("none of these") at 0.9, and of clips that `Novelty` calls strange at 0.9 and 0.95.
+Other sounds: --corpus esc10.
 """
 
 from __future__ import annotations
