@@ -74,7 +74,7 @@ def boosting(member: Any, rows: pd.DataFrame, background: pd.DataFrame, rounds: 
     matrix, booster = member.prepare(rows), member.models_[0].get_booster()
     contenders = {
         "explain": lambda: explain(member, rows, background),
-        "pred_contribs": lambda: booster.predict(xgboost.DMatrix(matrix), pred_contribs=True),
+        "pred_contribs": lambda: booster.predict(xgboost.DMatrix(matrix, nthread=1), pred_contribs=True),
     }
     tell(f"xgboost: {len(rows)} tracks", in_turn(contenders, rounds), "explain", "pred_contribs")
 
