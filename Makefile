@@ -48,7 +48,7 @@ build: $(READY)  ## the wheel (pure Python) and the sdist, into dist/
 	@$(BIN)/hatchling build
 
 lock:          ## resolve the dependencies anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group dev -o requirements.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra all --group dev -o requirements.lock pyproject.toml
 
 clean:         ## remove everything that make made, but the environment
 	rm -rf $(DEMO) site dist build .pytest_cache .mypy_cache .ruff_cache

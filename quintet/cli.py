@@ -121,6 +121,8 @@ def extract(
     if published_names is not None:
         catalogue.published_names(features)  # refused before the work where the set has none
     manifest = load_source(source, group_by=group_by, columns=_pairs(column, "column"))
+    if not quiet:
+        _print_ignored(manifest.ignored, err)
     with counting("Extracting", quiet=quiet) as progress:
         summary = workflow.extract(
             manifest,
@@ -249,7 +251,7 @@ def tune(
     from quintet.tuning import TuneSettings
     from quintet.tuning import tune as search
 
-    columns = {"id_column": id_column, "label_column": label_column, "group_column": group_column, "label_from": label_from}
+    columns: dict[str, Any] = {"id_column": id_column, "label_column": label_column, "group_column": group_column, "label_from": label_from}
     table = read_feature_table(features, **columns, splits=_pairs(split_file, "split file"))
     table = table if groups is None else regrouped(table, groups)
     content: dict[str, Any] = {"metric": metric, "pruning": pruning, "protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed}
@@ -269,7 +271,9 @@ def tune(
     if result.reused and not quiet:
         err.print("Nothing was left to try: this is what was found before.")
     out.print(tuning_table(result))
-    out.print("The best of many tries on the same folds flatters itself; the test part, which was not looked at, judges.", style="dim", soft_wrap=True)
+    for name, tuned in result.members.items():
+        out.print(f"{name}: {tuned.verdict}.", style="bold" if tuned.clear else None, soft_wrap=True)
+    out.print("The best of many tries on the same folds flatters itself; the test part was not looked at: it judges.", style="dim", soft_wrap=True)
     best = result.folder / "best.toml"
     out.print(f"Search → {result.folder}/   Next: quintet train {features} -o model/ --settings {best}", markup=False, soft_wrap=True)
 
@@ -614,6 +618,14 @@ def _print_json(content: Any) -> None:
     import json
 
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def _print_ignored(ignored: tuple[str, ...], err: Any) -> None:
+    """What the source holds and extraction does not use: columns in one line, then notes."""
+    columns = [name for name in ignored if " " not in name]
+    lines = [f"Columns not used: {', '.join(columns)}"] if columns else []
+    for line in [*lines, *(note for note in ignored if " " in note)][:8]:
+        err.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 def _print_ledger(summary: Any, err: Any) -> None:
