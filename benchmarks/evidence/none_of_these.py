@@ -49,10 +49,9 @@ def summary(clips: pd.DataFrame) -> dict[str, object]:
     """AUROC of the scores, and shares of empty sets and of scores of 0.9 or more among strangers and known clips."""
     new, groups = clips["new"].to_numpy(), clips["group"].to_numpy(str)
     against = [delong(new, clips["both"].to_numpy(), clips[name].to_numpy(), groups) for name in ("members", "distance")]
-    shares = {
-        f"{name}, {who}": clips.loc[clips["new"] == flag, name].ge(0.9).mean() for name in ("both",) for who, flag in (("new", 1), ("known", 0))
-    }
-    empty = {f"empty, {who}": clips.loc[clips["new"] == flag, "empty"].mean() for who, flag in (("new", 1), ("known", 0))}
+    sides = (("new", clips[new]), ("known", clips[~new]))
+    shares = {f"both ≥ {level}, {who}": part["both"].ge(level).mean() for level in (0.9, 0.95) for who, part in sides}
+    empty = {f"empty, {who}": part["empty"].mean() for who, part in sides}
     scores = {"members": against[0].second, "distance": against[1].second, "both": against[0].first}
     return {name: round(float(value), 3) for name, value in (scores | empty | shares).items()}
 
