@@ -191,6 +191,31 @@ def gap_table(gate: Mapping[str, Any]) -> Table:
     return table
 
 
+def trial_line(trial: Any, n_trials: int) -> str:
+    """One `quintet.trials.Trial` on a line."""
+    settings = "the default" if trial.number == 0 else ", ".join(f"{name}={_short(value)}" for name, value in trial.settings.items())
+    value = "[dim]stopped early[/]" if trial.state == "pruned" else f"{trial.value:.4f}"
+    return f"  {trial.member} {trial.number + 1}/{n_trials}  {value}  {escape(settings)}  [dim]{trial.seconds:.1f} s[/]"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}={_short(inner)}" for name, inner in value.items()) + "}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def tuning_table(result: Any) -> Table:
+    """Every member of a `quintet.tuning.TuningResult`: the default against the best, and the gain with its interval."""
+    metric = result.metric.replace("_", " ")
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("", f"{metric}: default", "best", "gain", "trials"):
+        table.add_column(heading, no_wrap=True)
+    for name, tuned in result.members.items():
+        gain = f"{tuned.gain.value:+.3f} [dim]\\[{tuned.gain.low:+.3f}, {tuned.gain.high:+.3f}][/]" if tuned.best else "–"
+        table.add_row(name, f"{tuned.default_value:.3f}", f"{tuned.best_value:.3f}", gain, str(tuned.n_trials))
+    return table
+
+
 def shortened(path: str, width: int) -> str:
     """A path that fits: its end, which tells files apart, is kept.
 

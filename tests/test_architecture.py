@@ -20,7 +20,7 @@ LAYERS = (
     ("ensemble",),
     ("audit",),
     ("reports",),
-    ("recipe", "experiment", "leak_gate", "prediction", "explanation", "runner", "workflow"),
+    ("recipe", "experiment", "leak_gate", "search_spaces", "trials", "tuning", "prediction", "explanation", "runner", "workflow"),
     ("console", "listing", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -64,6 +64,7 @@ HOMES = {  # a library, and the only places that may import it
     "soxr": ("audio/resample.py",),
     "soundfile": ("audio/recording.py", "audio/encode.py", "audio/probe.py", "datasets/"),
     "typer": ("cli.py",),
+    "optuna": ("trials.py", "tuning.py"),
 }
 
 
