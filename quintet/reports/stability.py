@@ -1,0 +1,68 @@
+"""How firm a ranking of columns is: every member fitted anew on each fold's training clips, and the rankings compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from quintet.ensemble.crossfit import Inputs, Trainer
+from quintet.reports.importance import SPACES, column_importance, explain
+from quintet.reports.run import Run
+
+CHEAP = ("logistic_regression", "random_forest", "xgboost")
+"""Members that are fitted and explained again in seconds per fold; an SVM's exact values cost as much again for every fold."""
+
+
+def fold_stability(run: Run, *, members: Sequence[str] = CHEAP, n_clips: int = 40, n_background: int = 16, seed: int = 0) -> pd.DataFrame:
+    """The rank correlation of the columns' importance between folds: what another draw of training and held-out artists would leave of the ranking.
+
+    Each fold's member is fitted as `quintet train` fitted it (settings, seeds, clips), and explained on clips of that fold, which it never saw.
+    Spearman's correlation is taken between the mean |SHAP value| of the columns (`column_importance`, summed over classes) of any two folds.
+
+    Args:
+        run: a model folder with features and folds, one label per clip.
+        members: those wanted; what the run does not have is left out.
+        n_clips, n_background: drawn per fold, to be explained and to stand in for absent columns.
+
+    Returns:
+        One row per member: `mean, low, high` (the mean and the range of Spearman's correlation over pairs of folds, in [-1, 1]) and `n_folds`.
+        Empty for label sets, without features, or with fewer than two folds.
+    """
+    rankings = {name: fold_rankings(run, name, n_clips=n_clips, n_background=n_background, seed=seed) for name in members if name in run.members}
+    rows = {name: agreement(table) for name, table in rankings.items() if table.shape[1] > 1}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high", "n_folds"]).astype({"n_folds": int})
+
+
+def agreement(rankings: pd.DataFrame) -> tuple[float, float, float, int]:
+    """Mean, least and greatest Spearman correlation between any two columns of a table, and their number.
+
+    Example:
+        >>> agreement(pd.DataFrame({"fold 0": [3.0, 2.0, 1.0], "fold 1": [9.0, 4.0, 1.0], "fold 2": [3.0, 1.0, 2.0]}))
+        (0.667, 0.5, 1.0, 3)
+    """
+    found = [float(spearmanr(rankings.iloc[:, a], rankings.iloc[:, b]).statistic) for a, b in combinations(range(rankings.shape[1]), 2)]
+    return round(float(np.mean(found)), 3), round(min(found), 3), round(max(found), 3), rankings.shape[1]
+
+
+def fold_rankings(run: Run, name: str, *, n_clips: int = 40, n_background: int = 16, seed: int = 0) -> pd.DataFrame:
+    """The importance of every column in every fold: rows are columns, one column `fold k` per fold; a column that a fold's member drops has 0.
+
+    Empty where there is nothing to fit: label sets, no features, no folds, or a member without exact SHAP values.
+    """
+    split = run.split[run.split["part"] == "train"].set_index("id") if len(run.split) else run.split
+    if name not in SPACES or run.values.empty or run.multilabel or not len(split) or split["fold"].nunique() < 2:
+        return pd.DataFrame()
+    split = split.loc[split.index.intersection(run.values.index, sort=False)]
+    X, y, groups = run.values.loc[split.index], split["label"].to_numpy(dtype=str), split["group"].to_numpy(dtype=str)
+    trainer = Trainer(name, dict(run.member_settings(name)), seed=int((run.config.get("train") or {}).get("seed", 0)))
+    rng, found = np.random.default_rng(seed), {}
+    for fold in sorted(split["fold"].unique()):
+        train, held_out = np.flatnonzero(split["fold"] != fold), np.flatnonzero(split["fold"] == fold)
+        member = trainer.fit(Inputs(X.iloc[train]), y[train], groups[train], fold=int(fold))
+        chosen, background = (rng.permutation(part)[:most] for part, most in ((held_out, n_clips), (train, n_background)))
+        found[f"fold {fold}"] = column_importance(explain(member, X.iloc[chosen], X.iloc[background]))["all"]
+    return pd.DataFrame(found).reindex(X.columns).fillna(0.0)
