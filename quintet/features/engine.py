@@ -231,10 +231,10 @@ def waveform_frames(stretch: Stretch, *, frame_length: int, hop_length: int) -> 
 
 
 class SampleMoments(Moments):
-    """Moments of a waveform, or of its absolute value, without a copy of it in float64.
+    """Moments of a waveform, without a copy of it in float64.
 
     Args:
-        samples: shape `(n,)`, float32: the values themselves (so the absolute ones where they are meant).
+        samples: shape `(n,)`, float32.
         central: mean, m2, m3, m4.
     """
 
@@ -266,12 +266,38 @@ class SampleMoments(Moments):
         return self.central[order - 1 : order]
 
 
+class AbsoluteMoments(SampleMoments):
+    """Moments of the absolute values of a waveform, which are formed only where they are needed one by one.
+
+    Args:
+        signal: the moments of the waveform itself.
+        central: mean, m2, m3, m4 of the absolute values.
+    """
+
+    def __init__(self, signal: SampleMoments, central: Array) -> None:
+        self.signal = signal
+        self.central = central
+
+    @cached_property
+    def samples(self) -> NDArray[np.float32]:  # type: ignore[override]
+        return np.abs(self.signal.samples)
+
+    @cached_property
+    def largest(self) -> Array:
+        return self.signal.magnitude
+
+    @cached_property
+    def magnitude(self) -> Array:
+        return self.signal.magnitude
+
+
 def sample_moments(samples: NDArray[np.float32]) -> tuple[SampleMoments, SampleMoments]:
     """Those of the samples, and those of their absolute values."""
     n = len(samples)
     mean, mean_of_absolute = (total / n for total in kernels.sums(samples))
     powers = kernels.power_sums(samples, mean, mean_of_absolute) / n
-    return SampleMoments(samples, np.array([mean, *powers[:3]])), SampleMoments(np.abs(samples), np.array([mean_of_absolute, *powers[3:]]))
+    signal = SampleMoments(samples, np.array([mean, *powers[:3]]))
+    return signal, AbsoluteMoments(signal, np.array([mean_of_absolute, *powers[3:]]))
 
 
 def mean_autocorrelation(onset: Array, lags: int) -> Array:

@@ -69,6 +69,11 @@ class Moments:
         return np.asarray(self.rows.max(axis=1))
 
     @cached_property
+    def magnitude(self) -> NDArray[np.float64]:
+        """The largest absolute value."""
+        return np.maximum(self.largest, -self.smallest)
+
+    @cached_property
     def median(self) -> NDArray[np.float64]:
         return median(self.rows)
 
@@ -91,7 +96,7 @@ class Moments:
     def variance(self) -> NDArray[np.float64]:
         """`m2`, exactly 0 where the series is constant."""
         m2 = self.moment(2)
-        return np.where(m2 <= np.square(CONSTANT * np.maximum(self.largest, -self.smallest)) + NOTHING, 0.0, m2)
+        return np.where(m2 <= np.square(CONSTANT * self.magnitude) + NOTHING, 0.0, m2)
 
     def shape(self, order: int) -> NDArray[np.float64]:
         """`m_order / m2^(order / 2)`, NaN where the series is constant."""
