@@ -91,7 +91,7 @@ class Tuned:
         """The gain in words, honest about luck."""
         if self.best == 0:
             return "nothing better than the default was found"
-        return "better than the default" if self.clear else "no clear gain: its interval includes zero"
+        return "better than the default on these folds" if self.clear else "no clear gain: its interval includes zero"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from quintet.experiment import gather, train
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.search_spaces import SPACES, default_place, flat, nested, search_space
 from quintet.trials import Problem, Search
-from quintet.tuning import TuneSettings, read_settings, tune
+from quintet.tuning import TuneSettings, _storage, read_settings, tune
 
 
 def songs(path: Path, *, seed: int = 0, flip_test: bool = False, n_tracks: int = 24) -> Path:
@@ -153,6 +153,21 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(table: FeatureTable, t
     assert json.loads((tmp_path / "cut" / "tuning.json").read_text()) == json.loads((tmp_path / "whole" / "tuning.json").read_text())
 
 
+def test_a_trial_that_died_without_a_word_is_given_up(table: FeatureTable, tmp_path: Path) -> None:
+    settings = quick(folds=2)
+    whole = tune(table, tmp_path / "whole", settings=settings, n_trials=12)
+    tune(table, tmp_path / "cut", settings=settings, n_trials=11)
+    problem = Problem.of(gather(table, settings.training), metric="log_loss")
+    with _storage(tmp_path / "cut" / "study.sqlite") as storage:
+        search = Search("logistic_regression", {}, problem, tmp_path / "nowhere", 0, pruning=True, storage=storage)
+        search.study.ask({})  # what `kill -9` leaves: a trial that runs for ever
+    assert content(tune(table, tmp_path / "cut", settings=settings, n_trials=12)) == content(whole)
+    with _storage(tmp_path / "cut" / "study.sqlite") as storage:
+        states = [trial.state.name for trial in Search("logistic_regression", {}, problem, tmp_path, 0, pruning=True, storage=storage).study.trials]
+    assert "RUNNING" not in states
+    assert states.count("FAIL") == 1
+
+
 def test_a_finished_search_does_nothing_and_more_trials_go_on(table: FeatureTable, tmp_path: Path) -> None:
     first = tune(table, tmp_path / "tuned", settings=quick(), n_trials=3)
 
@@ -281,7 +296,6 @@ def test_a_network_is_searched_like_any_member(tmp_path: Path) -> None:
     pictures = [rng.normal(size=(32, 64)).astype(np.float32) + 2 * (label == "high") * (np.arange(32) > 16)[:, None] for label in labels]
     from quintet.datasets.splits import grouped_folds
     from quintet.ensemble.crossfit import Inputs
-    from quintet.tuning import _storage
 
     folds = grouped_folds(labels, groups.tolist(), n_splits=2, seed=0)
     ids = np.array([f"c{i}" for i in range(16)])
