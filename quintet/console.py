@@ -134,7 +134,9 @@ def interval(score: Mapping[str, Any] | None) -> str:
 
 def score_table(scores: Mapping[str, Any], *, chosen: str) -> Table:
     """Members, then ensembles, with their intervals; macro F1 only where the terminal is wide enough for it."""
-    shown = [pair for pair in SHOWN_SCORES if pair[0] != "macro_f1" or out.width >= 105]
+    sets = all("accuracy" not in judged["scores"] for judged in scores.values())
+    pairs = (("macro_pr_auc", "macro PR AUC"), *SHOWN_SCORES[1:]) if sets else SHOWN_SCORES
+    shown = [pair for pair in pairs if pair[0] != "macro_f1" or out.width >= 105]
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
     for _, heading in shown:

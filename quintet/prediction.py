@@ -33,9 +33,9 @@ class PredictionResult:
     """One row per file.
 
     Attributes:
-        frame: columns `file`, `verdict`, `confidence` (the verdict's probability), `segments`, then `probability.<class>`; where a
-            confidence was asked for also `set` (the classes that cannot be excluded, joined by `;`; empty: none of these) and `out_of_class`
-            in [0, 1), near 1 where no known class fits.
+        frame: columns `file`, `verdict` (for label sets: the tags at 0.5 or more), `confidence` (the highest probability), `segments`, then
+            `probability.<class>`; where a confidence was asked for also `set` (the classes that cannot be excluded, joined by `;`; empty: none
+            of these) and `out_of_class` in [0, 1), near 1 where no known class fits.
         segments: one row per segment: `file`, `start`, `end`, `probability.<class>`.
         failures: `file`, `stage`, `reason` of the files that could not be read.
         classes: the class names.
@@ -101,7 +101,7 @@ def predict_table(
             f"A table must be made with the parameters of the model ({wanted}). Received {table.parameter_hash}"
             f"{_differences(ensemble, table.metadata.get('parameters'))}: extract it again."
         )
-    return _with_sets(ensemble, _pooled(ensemble, table, _probabilities(ensemble, table, spectrograms)), confidence)
+    return _with_sets(ensemble, _pooled(ensemble, table, _probabilities(ensemble, table, spectrograms), by_file=False), confidence)
 
 
 def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
@@ -192,23 +192,31 @@ def _probabilities(ensemble: EnsembleClassifier, table: FeatureTable, store: Spe
     return ensemble.predict_proba(features[names], spectrograms=spectrograms)
 
 
-def _pooled(ensemble: EnsembleClassifier, table: FeatureTable, probabilities: np.ndarray[Any, Any]) -> PredictionResult:
-    """Average over the segments of each file."""
+def _pooled(ensemble: EnsembleClassifier, table: FeatureTable, probabilities: np.ndarray[Any, Any], *, by_file: bool = True) -> PredictionResult:
+    """Average over the segments of each file; without `by_file` every row answers for itself."""
     classes = tuple(str(c) for c in ensemble.classes_)
     columns = [f"probability.{c}" for c in classes]
     meta = table.meta
-    file = np.asarray(meta["group"] if meta["group"].notna().all() else meta.index, dtype=str)
+    file = np.asarray(meta["group"] if by_file else meta.index, dtype=str)
     segments = pd.DataFrame({"file": file, "start": meta["start"].to_numpy(), "end": meta["end"].to_numpy()})
     segments[columns] = probabilities
     order = list(dict.fromkeys(file))
     pooled = segments.groupby("file", sort=False)[columns].mean().reindex(order) if order else segments[columns].iloc[:0]
-    best = pooled.to_numpy().argmax(axis=1) if len(pooled) else np.empty(0, int)
-    frame = pd.DataFrame({"file": order, "verdict": [classes[k] for k in best], "confidence": pooled.to_numpy()[np.arange(len(best)), best]})
+    values = pooled.to_numpy(np.float64)
+    highest = values.max(axis=1) if len(values) else np.empty(0)
+    frame = pd.DataFrame({"file": order, "verdict": _verdicts(ensemble, classes, values), "confidence": highest})
     frame["segments"] = segments.groupby("file", sort=False).size().reindex(order).to_numpy() if order else []
     frame[columns] = pooled.to_numpy()
     failures = table.failures
     lost = pd.DataFrame({"file": failures["id"], "stage": failures["stage"], "reason": failures["reason"]}).reset_index(drop=True)
     return PredictionResult(frame, segments, lost, classes)
+
+
+def _verdicts(ensemble: EnsembleClassifier, classes: tuple[str, ...], probabilities: np.ndarray[Any, Any]) -> list[str]:
+    """The most probable class; for label sets every tag at 0.5 or more, joined by `;`."""
+    if ensemble.multilabel_:
+        return [";".join(c for c, p in zip(classes, row, strict=True) if p >= 0.5) for row in probabilities]
+    return [classes[row.argmax()] for row in probabilities]
 
 
 def _with_sets(ensemble: EnsembleClassifier, result: PredictionResult, confidence: float | None) -> PredictionResult:

@@ -326,3 +326,18 @@ def test_the_order_of_rows_changes_nothing_and_odd_names_break_no_report(tmp_pat
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "$\\frac{$" in page
+
+
+def test_label_sets_from_a_table_to_verdicts(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rock, live = rng.random(60) < 0.5, rng.random(60) < 0.5
+    labels = [";".join(t for t, has in (("rock", r), ("live", v), ("jazz", not r)) if has) for r, v in zip(rock, live, strict=True)]
+    frame = pd.DataFrame({"id": [f"{i}.wav" for i in range(60)], "label": labels, "group": [f"artist{i // 3}" for i in range(60)]})
+    frame[["a", "b", "c"]] = rng.normal(size=(60, 3)) * 0.5 + np.stack([rock, live, ~rock], axis=1) * 2
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "-m", "logistic_regression", "--folds", "3", "--resamples", "50")
+    call("report", tmp_path / "model", "-o", tmp_path / "report")
+    result = call("predict", tmp_path / "model", "--table", tmp_path / "t.csv", "--format", "json", "-q")
+    rows = json.loads(result.stdout)
+    assert len(rows) == 60
+    assert np.mean([set(row["verdict"].split(";")) == set(label.split(";")) for row, label in zip(rows, labels, strict=True)]) > 0.8
