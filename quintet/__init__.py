@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from quintet.ensemble.bundle import load_model
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.ensemble.predictions import Predictions, read_predictions
-    from quintet.experiment import environment
     from quintet.features.extractor import FeatureExtractor
     from quintet.features.parameters import FeatureParameters
     from quintet.features.spectrograms import SpectrogramStore
     from quintet.features.table import FeatureTable, read_feature_table
+    from quintet.provenance import environment
     from quintet.recipe import TrainSettings, load_recipe
     from quintet.workflow import explain, extract, predict, report, run, train
 
@@ -42,7 +42,7 @@ _HOMES = {
     "Predictions": "quintet.ensemble.predictions",
     "read_predictions": "quintet.ensemble.predictions",
     "load_model": "quintet.ensemble.bundle",
-    "environment": "quintet.experiment",
+    "environment": "quintet.provenance",
     "TrainSettings": "quintet.recipe",
     "load_recipe": "quintet.recipe",
     "extract": "quintet.workflow",

@@ -17,9 +17,11 @@ from typer.core import TyperGroup
 
 from quintet import __version__
 from quintet.errors import ConfigError, QuintetError
+from quintet.options import all_members, all_settings, cores_of, limit_of, member_settings, names_of, pairs_of, parameters_of, table_members
+from quintet.printing import print_ignored, print_json, print_leak_gate, print_ledger, print_predictions, print_published, print_scores, working
 
 if TYPE_CHECKING:
-    from quintet.features.parameters import FeatureParameters
+    pass
 
 
 class Commands(TyperGroup):
@@ -117,21 +119,21 @@ def extract(
         raise ConfigError(f"The table of features is written as parquet. Received '{output}': name it {stem}.parquet.")
     if timeout is not None and not timeout > 0:
         raise ConfigError(f"--timeout must be more than 0 seconds. Received {timeout:g}.")
-    parameters = _parameters(features, families, set_)
+    parameters = parameters_of(features, families, set_)
     if published_names is not None:
         catalogue.published_names(features)  # refused before the work where the set has none
-    manifest = load_source(source, group_by=group_by, columns=_pairs(column, "column"))
+    manifest = load_source(source, group_by=group_by, columns=pairs_of(column, "column"))
     if not quiet:
-        _print_ignored(manifest.ignored, err)
+        print_ignored(manifest.ignored, err)
     with counting("Extracting", quiet=quiet) as progress:
         summary = workflow.extract(
             manifest,
             output,
             parameters=parameters,
             spectrograms=spectrograms,
-            n_jobs=_cores(jobs),
+            n_jobs=cores_of(jobs),
             progress=progress,
-            max_failures=_limit(max_failures),
+            max_failures=limit_of(max_failures),
             timeout_s=timeout,
             retry_failed=retry_failed,
             scheduler=scheduler,
@@ -139,7 +141,7 @@ def extract(
     if published_names is not None:
         workflow.write_published(output, published_names)
     if not quiet:
-        _print_ledger(summary, err)
+        print_ledger(summary, err)
         columns = len(catalogue.feature_names(parameters))
         out.print(f"{summary.n_ok} clips × {columns} features → {output}   ({summary.seconds:.1f} s)", markup=False, soft_wrap=True)
     if not summary.n_ok:
@@ -185,18 +187,18 @@ def train(
         label_column=label_column,
         group_column=group_column,
         label_from=label_from,
-        splits=_pairs(split_file, "split file"),
+        splits=pairs_of(split_file, "split file"),
     )
     if groups is not None:
         from quintet.experiment import regrouped
 
         table = regrouped(table, groups)
     content: dict[str, Any] = {"protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed, "rule": rule, "resamples": resamples}
-    content["members"] = _names(members) or (_all_members() if table.parameters is not None else _table_members(err, quiet))
-    content["settings"] = _all_settings(settings_file, setting, content["members"], err)
-    content["protocols"] = _names(protocols)
+    content["members"] = names_of(members) or (all_members() if table.parameters is not None else table_members(err, quiet))
+    content["settings"] = all_settings(settings_file, setting, content["members"], err)
+    content["protocols"] = names_of(protocols)
     if rules is not None:
-        content["rules"] = _names(rules)
+        content["rules"] = names_of(rules)
     elif rule != "auto":
         content["rules"] = list(dict.fromkeys(["mean", rule]))
     settings = validated(TrainSettings, content, where="quintet train")
@@ -211,10 +213,10 @@ def train(
             overwrite=overwrite,
             listener=display,
             progress=progress,
-            n_jobs=_cores(jobs),
+            n_jobs=cores_of(jobs),
         )
-    _print_scores(result, out, score_table)
-    _print_leak_gate(result.scores.get("leak_gate"), out)
+    print_scores(result, out, score_table)
+    print_leak_gate(result.scores.get("leak_gate"), out)
     out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", markup=False, soft_wrap=True)
 
 
@@ -252,12 +254,12 @@ def tune(
     from quintet.tuning import tune as search
 
     columns: dict[str, Any] = {"id_column": id_column, "label_column": label_column, "group_column": group_column, "label_from": label_from}
-    table = read_feature_table(features, **columns, splits=_pairs(split_file, "split file"))
+    table = read_feature_table(features, **columns, splits=pairs_of(split_file, "split file"))
     table = table if groups is None else regrouped(table, groups)
     content: dict[str, Any] = {"metric": metric, "pruning": pruning, "protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed}
-    content["settings"] = _member_settings(setting)
+    content["settings"] = member_settings(setting)
     if members is not None:
-        content["members"] = _names(members)
+        content["members"] = names_of(members)
     settings = validated(TuneSettings, content, where="quintet tune")
     store = spectrograms if spectrograms is not None or table.parameters is None else features.with_suffix(".spectrograms")
 
@@ -267,7 +269,7 @@ def tune(
 
     with counting("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
         options: dict[str, Any] = {"settings": settings, "spectrograms": store, "n_trials": trials, "timeout_s": timeout, "overwrite": overwrite}
-        result = search(table, output, **options, listener=display, on_trial=tell, progress=progress, n_jobs=_cores(jobs))
+        result = search(table, output, **options, listener=display, on_trial=tell, progress=progress, n_jobs=cores_of(jobs))
     if result.reused and not quiet:
         err.print("Nothing was left to try: this is what was found before.")
     out.print(tuning_table(result))
@@ -289,7 +291,7 @@ def report(
     from quintet import workflow
     from quintet.console import err, out
 
-    with _working("Writing the report", err, quiet=quiet):
+    with working("Writing the report", err, quiet=quiet):
         page = workflow.report(model, output, title=title)
     out.print(f"Report → {page}", markup=False, soft_wrap=True)
 
@@ -323,8 +325,8 @@ def predict(
         result = predict_table(model, read_feature_table(table, id_column=id_column), confidence=confidence)
     else:
         with counting("Listening", quiet=quiet) as progress:
-            result = predict_files(model, files or [], segment_s=segment, confidence=confidence, n_jobs=_cores(jobs), progress=progress)
-    _print_predictions(result, format_, output)
+            result = predict_files(model, files or [], segment_s=segment, confidence=confidence, n_jobs=cores_of(jobs), progress=progress)
+    print_predictions(result, format_, output)
     for row in result.failures.itertuples():
         err.print("[red]✗[/]", end=" ")
         err.print(f"{row.file}: {row.reason}", markup=False, soft_wrap=True)
@@ -345,8 +347,8 @@ def explain(
     from quintet.console import err, out
     from quintet.explanation import explain as explain_track
 
-    with _working("Listening and looking for reasons", err, quiet=quiet):
-        page = explain_track(model, file, output, segment_s=segment, n_jobs=_cores(jobs))
+    with working("Listening and looking for reasons", err, quiet=quiet):
+        page = explain_track(model, file, output, segment_s=segment, n_jobs=cores_of(jobs))
     out.print(f"Explanation → {page}", markup=False, soft_wrap=True)
 
 
@@ -385,14 +387,14 @@ def run(
             yield progress
 
     with TrainingDisplay(quiet=quiet) as display:
-        result = workflow.run(loaded, output, hooks={"stage": stage, "tell": tell, "listener": display}, n_jobs=_cores(jobs))
+        result = workflow.run(loaded, output, hooks={"stage": stage, "tell": tell, "listener": display}, n_jobs=cores_of(jobs))
     if not quiet:
-        _print_ledger(result["summary"], err)
+        print_ledger(result["summary"], err)
     if result["predictions"] is not None:
-        _print_predictions(result["predictions"], "table", None)
+        print_predictions(result["predictions"], "table", None)
         out.print()
-    _print_scores(result["training"], out, score_table)
-    _print_published(result["training"].scores, out)
+    print_scores(result["training"], out, score_table)
+    print_published(result["training"].scores, out)
     out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)
 
 
@@ -420,11 +422,11 @@ def audit(
     if id_column or label_from or label_column:
         subject = read_feature_table(source, id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from)
     with counting("Listening", quiet=quiet) as progress:
-        found = audit_corpus(subject, n_jobs=_cores(jobs), progress=progress, fingerprints=fingerprints, seed=seed)
+        found = audit_corpus(subject, n_jobs=cores_of(jobs), progress=progress, fingerprints=fingerprints, seed=seed)
     if groups_to is not None:
         write_groups(found, groups_to)
     if json_:
-        _print_json(found.to_json())
+        print_json(found.to_json())
         return
     for line in found.lines():
         out.print(line, markup=False, soft_wrap=True, style="bold" if line and not line.startswith(" ") else None)
@@ -444,7 +446,7 @@ def fuse(
 
     summary = fuse_files(predictions, output, rule=rule, intersection=intersection)
     if json_:
-        _print_json(summary.to_json())
+        print_json(summary.to_json())
         return
     weights = ", ".join(f"{name} {weight:.3f}" for name, weight in summary.weights.items())
     out.print(f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}", markup=False, soft_wrap=True)
@@ -466,7 +468,7 @@ def evaluate(
 
     found = evaluate_files(predictions, intersection=intersection, seed=seed, n_resamples=resamples)
     if json_:
-        _print_json(found)
+        print_json(found)
         return
     groups = f"{found['n_groups']} groups" if found["grouped"] else "groups unknown: every clip is its own"
     out.print(f"{found['of']}: {found['n']} clips, {groups}, {len(found['classes'])} classes", style="bold", markup=False, soft_wrap=True)
@@ -509,212 +511,3 @@ def list_(
     from quintet.listing import listing
 
     out.print(listing(what))
-
-
-# ----------------------------------------------------------------------------------------------------------------- helpers
-
-
-def _cores(jobs: int) -> int:
-    return jobs or os.cpu_count() or 1
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
-    pairs = {}
-    for text in texts or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key or not value:
-            raise ConfigError(f"A {what} must be given as name=value. Received '{text}'.")
-        pairs[key.strip()] = value.strip()
-    return pairs or None
-
-
-def _value(text: str) -> Any:
-    import json
-
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _parameters(features: str, families: str | None, settings: list[str] | None) -> FeatureParameters:
-    from pydantic import ValidationError
-
-    from quintet.features.parameters import FeatureParameters
-
-    chosen = {key: _value(value) for key, value in (_pairs(settings, "parameter") or {}).items()}
-    try:
-        return FeatureParameters(feature_set=features, families=tuple(_names(families)) or None, **chosen)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(f"Feature parameters must be valid ({', '.join(FeatureParameters.model_fields)}). {faults}.") from None
-
-
-def _member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:
-    result: dict[str, dict[str, Any]] = {}
-    for key, value in (_pairs(settings, "setting") or {}).items():
-        member, dot, name = key.partition(".")
-        if not dot:
-            raise ConfigError(f"A member's setting must be given as member.name=value. Received '{key}={value}'.")
-        result.setdefault(member, {})[name] = _value(value)
-    return result
-
-
-def _all_settings(file: Path | None, texts: list[str] | None, members: Any, err: Any) -> dict[str, dict[str, Any]]:
-    """Settings of a file, for the members that take part; those of the command line come last."""
-    if file is None:
-        return _member_settings(texts)
-    from quintet.tuning import read_settings
-
-    found = read_settings(file)
-    if idle := [name for name in found if name not in members]:
-        err.print(f"{file} also has settings of members that do not take part: {', '.join(idle)}.", markup=False, soft_wrap=True)
-    result = {name: settings for name, settings in found.items() if name in members}
-    for name, settings in _member_settings(texts).items():
-        result[name] = result.get(name, {}) | settings
-    return result
-
-
-def _limit(text: str | None) -> int | float | None:
-    if text is None:
-        return None
-    try:
-        limit = float(text[:-1]) / 100 if text.endswith("%") else int(text)
-    except ValueError:
-        limit = -1
-    if limit < 0 or (text.endswith("%") and not limit < 1):
-        raise ConfigError(f"--max-failures must be a number of clips or a share below 100 %, such as 5%. Received '{text}'.")
-    return limit
-
-
-def _all_members() -> tuple[str, ...]:
-    from quintet.ensemble.classifier import DEFAULT_MEMBERS
-
-    return DEFAULT_MEMBERS
-
-
-def _table_members(err: Any, quiet: bool) -> tuple[str, ...]:
-    from quintet.ensemble.classifier import TABLE_MEMBERS
-
-    if not quiet:
-        err.print("This table was not made by quintet, so there is no audio for a CNN: training the four table members.")
-    return TABLE_MEMBERS
-
-
-@contextmanager
-def _working(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
-    if quiet or not err.is_terminal:
-        yield
-        return
-    with err.status(text + "…"):
-        yield
-
-
-def _print_json(content: Any) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
-
-
-def _print_ignored(ignored: tuple[str, ...], err: Any) -> None:
-    """What the source holds and extraction does not use: columns in one line, then notes."""
-    columns = [name for name in ignored if " " not in name]
-    lines = [f"Columns not used: {', '.join(columns)}"] if columns else []
-    for line in [*lines, *(note for note in ignored if " " in note)][:8]:
-        err.print(line, style="dim", markup=False, soft_wrap=True)
-
-
-def _print_ledger(summary: Any, err: Any) -> None:
-    for note in summary.notes:
-        err.print(str(note), style="dim", markup=False, soft_wrap=True)
-    if summary.n_reused:
-        err.print(f"{summary.n_reused} clips kept from before: neither they nor the parameters have changed.")
-    if not summary.n_failed:
-        return
-    err.print(f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):")
-    for row in summary.failures.head(5).itertuples():
-        err.print("  [red]✗[/]", end=" ")
-        err.print(f"{row.id}: {row.reason}", markup=False, soft_wrap=True)
-    if summary.n_failed > 5:
-        err.print(f"  … and {summary.n_failed - 5} more")
-
-
-def _print_scores(result: Any, out: Any, score_table: Any) -> None:
-    split = result.scores["split"]
-    verdict = result.scores["verdict"]
-    for part, words in (("oof", "out of fold, training part"), ("test", "held-out test")):
-        if part not in result.scores:
-            continue
-        first = next(iter(result.scores[part].values()))
-        groups = f"{first['n_groups']} groups" if split["groups_known"] else "groups unknown: every clip is its own"
-        stamp = "  [bold red]RANDOM SPLIT: groups stand on both sides[/]" if split["protocol"] == "random" else ""
-        title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{stamp}"
-        out.print(f"[bold]{title}[/]", soft_wrap=True)
-        out.print(score_table(result.scores[part], chosen=result.rule))
-        out.print()
-    how = {"none": "as it is", "temperature": f"at temperature {verdict['calibration']['temperature']:.2f}", "isotonic": "by isotonic steps"}
-    text = f"» joins the members; ← answers in `quintet predict` (chosen on the training part), {how[verdict['calibration']['method']]}"
-    if "test" in verdict and verdict["calibration"]["method"] != "none":
-        before, after = result.scores["test"][result.rule]["scores"], verdict["test"]["scores"]
-        pairs = (("log_loss", "log loss"), ("ece", "calibration error"))
-        shown = [f"{words} {before[key]['value']:.3f} → {after[key]['value']:.3f}" for key, words in pairs]
-        text += f": {', '.join(shown)} on the test"
-    out.print(text + ".", style="dim", soft_wrap=True)
-    out.print("Out of fold, a learnt rule reads a little high (on random labels 0.52 AUC): the test part is its judge.", style="dim", soft_wrap=True)
-
-
-def _print_published(scores: Any, out: Any) -> None:
-    """The paper's figures beside ours, and under which protocol each was measured."""
-    if "published" not in scores:
-        return
-    from quintet.console import published_table
-
-    ours = "test" if "test" in scores else "oof"
-    out.print(f"Published beside ours: {scores['published']['source']}", style="bold", markup=False, soft_wrap=True)
-    out.print(published_table(scores))
-    split = scores["split"]
-    how = {"random": "random split (groups on both sides)", "given": "the data's own split"}.get(split["protocol"], "groups kept apart")
-    judged = "held-out test" if ours == "test" else f"out of fold, {split['n_folds']} folds"
-    out.print(f"published: {scores['published']['protocol']}", style="dim", markup=False, soft_wrap=True)
-    where = f"{scores['published']['data']}; " if scores["published"].get("data") else ""
-    out.print(f"ours: {where}{how}, {judged}, {split['groups'].get('train', '?')} groups to learn from", style="dim", markup=False, soft_wrap=True)
-    out.print()
-
-
-def _print_leak_gate(gate: Any, out: Any) -> None:
-    if not gate:
-        return
-    from quintet.console import gap_table
-
-    out.print("[bold]Leak gate: accuracy of the same members under several splits[/]")
-    out.print(gap_table(gate))
-    out.print()
-
-
-def _print_predictions(result: Any, format_: str, output: Path | None) -> None:
-    frame = result.frame
-    if format_ == "parquet":
-        frame.to_parquet(output, index=False)
-        return
-    if format_ == "table":
-        from rich.console import Console
-
-        from quintet.console import out, probability_table
-
-        rows = [{**r, "probabilities": {c: r[f"probability.{c}"] for c in result.classes}} for r in frame.to_dict("records")]
-        table = probability_table(rows, result.classes)
-        if output is None:
-            out.print(table)
-        else:
-            with output.open("w", encoding="utf-8") as file:
-                Console(file=file, width=120).print(table)
-        return
-    text = frame.to_csv(index=False) if format_ == "csv" else frame.to_json(orient="records", indent=2, force_ascii=False) + "\n"
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")

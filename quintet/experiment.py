@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import importlib.metadata
-import platform
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,24 +28,8 @@ from quintet.features.extraction import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
+from quintet.provenance import environment, table_digest
 from quintet.recipe import TrainSettings
-
-LIBRARIES = (
-    "quintet",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "xgboost",
-    "keras",
-    "tensorflow",
-    "librosa",
-    "soundfile",
-    "soxr",
-    "numba",
-    "pandas",
-    "pyarrow",
-)
-
 
 CONFIDENCES = (0.8, 0.9, 0.95)
 
@@ -150,7 +130,7 @@ def train(
         "quintet": importlib.metadata.version("quintet"),
         "train": settings.model_dump(mode="json"),
         "features": {"parameters": table.metadata.get("parameters"), "hash": table.parameter_hash, "columns": len(table.feature_names)},
-        "data": {"rows": len(material.ids), "digest": _table_digest(material.table)},
+        "data": {"rows": len(material.ids), "digest": table_digest(material.table)},
         "split": {"digest": material.split.digest},
     }
     config["hash"] = hash_of(config)
@@ -432,27 +412,6 @@ def make_spectrograms(table: FeatureTable, parameters: FeatureParameters, folder
     scratch = folder.with_name(f".{folder.name}.features.parquet")
     extract_clips(manifest, scratch, parameters=parameters, spectrograms=folder, **options)
     scratch.unlink(missing_ok=True)
-
-
-def environment() -> dict[str, Any]:
-    """Versions, platform and command of this run."""
-    versions: dict[str, str | None] = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            versions[library] = None
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"python": platform.python_version(), "platform": platform.platform(), "versions": versions, "created": now, "command": " ".join(sys.argv)}
-
-
-def _table_digest(table: FeatureTable) -> str:
-    columns = ["id", "label", "group", "status"]
-    return hash_of([int(pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum()), _values_digest(table.features)])
-
-
-def _values_digest(features: pd.DataFrame) -> str:
-    return hashlib.sha256(np.ascontiguousarray(features.to_numpy(np.float32)).tobytes()).hexdigest()[:16]
 
 
 def _typical_duration(table: FeatureTable) -> float | None:

@@ -27,8 +27,9 @@ from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknown_name
 from quintet.evaluation.comparisons import Difference, paired_differences
-from quintet.experiment import Material, _store_for, _table_digest, environment, gather
+from quintet.experiment import Material, _store_for, gather
 from quintet.features.table import FeatureTable, read_feature_table
+from quintet.provenance import environment, table_digest
 from quintet.recipe import Protocol, Stage, TrainSettings, validated
 from quintet.search_spaces import search_space
 from quintet.trials import Problem, Search, Trial
@@ -214,7 +215,7 @@ def _configuration(settings: TuneSettings, table: FeatureTable, material: Materi
         "tune": settings.model_dump(mode="json"),
         "spaces": hash_of({name: search_space(name, settings.settings.get(name)) for name in settings.members}),
         "features": {"hash": table.parameter_hash, "columns": len(table.feature_names)},
-        "data": {"rows": len(material.ids), "digest": _table_digest(table)},
+        "data": {"rows": len(material.ids), "digest": table_digest(table)},
         "split": {"digest": material.split.digest},
         "spectrograms": None if material.spectrograms is None else material.spectrograms.parameter_hash,
     }

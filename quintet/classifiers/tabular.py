@@ -12,6 +12,7 @@ the rest. `classes_` are the names given as `fit(…, classes=names)`, else the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -34,7 +35,7 @@ Matrix = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
 
-class TableMember(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """What the four members share: checks, labels, preparation, one-vs-rest for tags.
 
     Attributes:
@@ -45,9 +46,9 @@ class TableMember(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     member: ClassVar[str]
     scaled: ClassVar[bool]
 
+    @abstractmethod
     def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> Any:
         """A fitted classifier of the positions `y` (0 … classes - 1) whose `predict_proba` has one column per position."""
-        raise NotImplementedError
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

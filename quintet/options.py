@@ -1,0 +1,103 @@
+"""What the words of the command line mean: pairs, names, limits and settings, as the functions of the package want them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quintet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from quintet.features.parameters import FeatureParameters
+
+
+def cores_of(jobs: int) -> int:
+    return jobs or os.cpu_count() or 1
+
+
+def names_of(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def pairs_of(texts: list[str] | None, what: str) -> dict[str, str] | None:
+    pairs = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value:
+            raise ConfigError(f"A {what} must be given as name=value. Received '{text}'.")
+        pairs[key.strip()] = value.strip()
+    return pairs or None
+
+
+def value_of(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def parameters_of(features: str, families: str | None, settings: list[str] | None) -> FeatureParameters:
+    from pydantic import ValidationError
+
+    from quintet.features.parameters import FeatureParameters
+
+    chosen = {key: value_of(value) for key, value in (pairs_of(settings, "parameter") or {}).items()}
+    try:
+        return FeatureParameters(feature_set=features, families=tuple(names_of(families)) or None, **chosen)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ConfigError(f"Feature parameters must be valid ({', '.join(FeatureParameters.model_fields)}). {faults}.") from None
+
+
+def member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:
+    result: dict[str, dict[str, Any]] = {}
+    for key, value in (pairs_of(settings, "setting") or {}).items():
+        member, dot, name = key.partition(".")
+        if not dot:
+            raise ConfigError(f"A member's setting must be given as member.name=value. Received '{key}={value}'.")
+        result.setdefault(member, {})[name] = value_of(value)
+    return result
+
+
+def all_settings(file: Path | None, texts: list[str] | None, members: Any, err: Any) -> dict[str, dict[str, Any]]:
+    """Settings of a file, for the members that take part; those of the command line come last."""
+    if file is None:
+        return member_settings(texts)
+    from quintet.tuning import read_settings
+
+    found = read_settings(file)
+    if idle := [name for name in found if name not in members]:
+        err.print(f"{file} also has settings of members that do not take part: {', '.join(idle)}.", markup=False, soft_wrap=True)
+    result = {name: settings for name, settings in found.items() if name in members}
+    for name, settings in member_settings(texts).items():
+        result[name] = result.get(name, {}) | settings
+    return result
+
+
+def limit_of(text: str | None) -> int | float | None:
+    if text is None:
+        return None
+    try:
+        limit = float(text[:-1]) / 100 if text.endswith("%") else int(text)
+    except ValueError:
+        limit = -1
+    if limit < 0 or (text.endswith("%") and not limit < 1):
+        raise ConfigError(f"--max-failures must be a number of clips or a share below 100 %, such as 5%. Received '{text}'.")
+    return limit
+
+
+def all_members() -> tuple[str, ...]:
+    from quintet.ensemble.classifier import DEFAULT_MEMBERS
+
+    return DEFAULT_MEMBERS
+
+
+def table_members(err: Any, quiet: bool) -> tuple[str, ...]:
+    from quintet.ensemble.classifier import TABLE_MEMBERS
+
+    if not quiet:
+        err.print("This table was not made by quintet, so there is no audio for a CNN: training the four table members.")
+    return TABLE_MEMBERS

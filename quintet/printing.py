@@ -1,0 +1,124 @@
+"""What the command line prints of a result. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def working(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
+    if quiet or not err.is_terminal:
+        yield
+        return
+    with err.status(text + "…"):
+        yield
+
+
+def print_json(content: Any) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def print_ignored(ignored: tuple[str, ...], err: Any) -> None:
+    """What the source holds and extraction does not use: columns in one line, then notes."""
+    columns = [name for name in ignored if " " not in name]
+    lines = [f"Columns not used: {', '.join(columns)}"] if columns else []
+    for line in [*lines, *(note for note in ignored if " " in note)][:8]:
+        err.print(line, style="dim", markup=False, soft_wrap=True)
+
+
+def print_ledger(summary: Any, err: Any) -> None:
+    for note in summary.notes:
+        err.print(str(note), style="dim", markup=False, soft_wrap=True)
+    if summary.n_reused:
+        err.print(f"{summary.n_reused} clips kept from before: neither they nor the parameters have changed.")
+    if not summary.n_failed:
+        return
+    err.print(f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):")
+    for row in summary.failures.head(5).itertuples():
+        err.print("  [red]✗[/]", end=" ")
+        err.print(f"{row.id}: {row.reason}", markup=False, soft_wrap=True)
+    if summary.n_failed > 5:
+        err.print(f"  … and {summary.n_failed - 5} more")
+
+
+def print_scores(result: Any, out: Any, score_table: Any) -> None:
+    split = result.scores["split"]
+    verdict = result.scores["verdict"]
+    for part, words in (("oof", "out of fold, training part"), ("test", "held-out test")):
+        if part not in result.scores:
+            continue
+        first = next(iter(result.scores[part].values()))
+        groups = f"{first['n_groups']} groups" if split["groups_known"] else "groups unknown: every clip is its own"
+        stamp = "  [bold red]RANDOM SPLIT: groups stand on both sides[/]" if split["protocol"] == "random" else ""
+        title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{stamp}"
+        out.print(f"[bold]{title}[/]", soft_wrap=True)
+        out.print(score_table(result.scores[part], chosen=result.rule))
+        out.print()
+    how = {"none": "as it is", "temperature": f"at temperature {verdict['calibration']['temperature']:.2f}", "isotonic": "by isotonic steps"}
+    text = f"» joins the members; ← answers in `quintet predict` (chosen on the training part), {how[verdict['calibration']['method']]}"
+    if "test" in verdict and verdict["calibration"]["method"] != "none":
+        before, after = result.scores["test"][result.rule]["scores"], verdict["test"]["scores"]
+        pairs = (("log_loss", "log loss"), ("ece", "calibration error"))
+        shown = [f"{words} {before[key]['value']:.3f} → {after[key]['value']:.3f}" for key, words in pairs]
+        text += f": {', '.join(shown)} on the test"
+    out.print(text + ".", style="dim", soft_wrap=True)
+    out.print("Out of fold, a learnt rule reads a little high (on random labels 0.52 AUC): the test part is its judge.", style="dim", soft_wrap=True)
+
+
+def print_published(scores: Any, out: Any) -> None:
+    """The paper's figures beside ours, and under which protocol each was measured."""
+    if "published" not in scores:
+        return
+    from quintet.console import published_table
+
+    ours = "test" if "test" in scores else "oof"
+    out.print(f"Published beside ours: {scores['published']['source']}", style="bold", markup=False, soft_wrap=True)
+    out.print(published_table(scores))
+    split = scores["split"]
+    how = {"random": "random split (groups on both sides)", "given": "the data's own split"}.get(split["protocol"], "groups kept apart")
+    judged = "held-out test" if ours == "test" else f"out of fold, {split['n_folds']} folds"
+    out.print(f"published: {scores['published']['protocol']}", style="dim", markup=False, soft_wrap=True)
+    where = f"{scores['published']['data']}; " if scores["published"].get("data") else ""
+    out.print(f"ours: {where}{how}, {judged}, {split['groups'].get('train', '?')} groups to learn from", style="dim", markup=False, soft_wrap=True)
+    out.print()
+
+
+def print_leak_gate(gate: Any, out: Any) -> None:
+    if not gate:
+        return
+    from quintet.console import gap_table
+
+    out.print("[bold]Leak gate: accuracy of the same members under several splits[/]")
+    out.print(gap_table(gate))
+    out.print()
+
+
+def print_predictions(result: Any, format_: str, output: Path | None) -> None:
+    frame = result.frame
+    if format_ == "parquet":
+        frame.to_parquet(output, index=False)
+        return
+    if format_ == "table":
+        from rich.console import Console
+
+        from quintet.console import out, probability_table
+
+        rows = [{**r, "probabilities": {c: r[f"probability.{c}"] for c in result.classes}} for r in frame.to_dict("records")]
+        table = probability_table(rows, result.classes)
+        if output is None:
+            out.print(table)
+        else:
+            with output.open("w", encoding="utf-8") as file:
+                Console(file=file, width=120).print(table)
+        return
+    text = frame.to_csv(index=False) if format_ == "csv" else frame.to_json(orient="records", indent=2, force_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
