@@ -285,6 +285,7 @@ def report(
     model: Annotated[Path, typer.Argument(help="A folder made by `quintet train`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the page and its numbers.")],
     title: Annotated[str | None, typer.Option(help="A heading of your own.")] = None,
+    umap: Annotated[bool, typer.Option("--umap", help="Draw UMAP maps, too (needs the extra umap).")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Tell the story of a model: one HTML page that needs no network, and its numbers as files."""
@@ -292,7 +293,7 @@ def report(
     from quintet.console import err, out
 
     with working("Writing the report", err, quiet=quiet):
-        page = workflow.report(model, output, title=title)
+        page = workflow.report(model, output, title=title, umap=umap)
     out.print(f"Report → {page}", markup=False, soft_wrap=True)
 
 

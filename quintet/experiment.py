@@ -18,7 +18,7 @@ from quintet.datasets.splits import Split, make_split
 from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage
-from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener
+from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener, embedded, mapped_positions
 from quintet.ensemble.fusion import RULES
 from quintet.ensemble.predictions import Predictions
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, unknown_name
@@ -249,6 +249,7 @@ def _train(
         from quintet.leak_gate import leak_gate  # it builds on this module
 
         scores["leak_gate"] = leak_gate(material, settings, settings.protocols, listener=listener)
+    _write_embeddings(material, folder, ensemble, train_rows[folds[0][1]])
     _write_model(material, folder, ensemble, scores)
     return TrainingResult(folder.path, scores, ensemble.rule_)
 
@@ -305,6 +306,20 @@ def _without_nan(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _without_nan(value) for key, value in content.items()}
     return None if isinstance(content, float) and np.isnan(content) else content
+
+
+def _write_embeddings(material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, first_fold: np.ndarray[Any, Any]) -> None:
+    """The last layer of every network on clips that it never saw: the test part, and the first fold by that fold's network."""
+    test_rows = material.split.test
+    for name, member in ensemble.members_.items():
+        of_test = embedded(member, material.members_inputs(test_rows)) if len(test_rows) else None
+        tables = []
+        for part, rows, values in (("test", test_rows, of_test), ("oof", first_fold, ensemble.folds_[name][0].embedding)):
+            if values is not None:
+                frame = pd.DataFrame(values, columns=[str(j) for j in range(values.shape[1])])
+                tables.append(frame.assign(id=material.ids[rows[mapped_positions(len(rows))]], part=part))
+        if tables:
+            folder.write_frame(f"embeddings/{name}.parquet", pd.concat(tables, ignore_index=True))
 
 
 def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, scores: dict[str, Any]) -> None:

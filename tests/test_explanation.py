@@ -21,8 +21,10 @@ import soundfile
 import quintet
 from quintet.cli import main
 from quintet.ensemble.bundle import load_model
+from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ArtefactError, AudioError, ConfigError
 from quintet.explanation import explain, listen, sound_of
+from quintet.features.spectrograms import SpectrogramStore
 from quintet.prediction import predict_files
 from quintet.recipe import TrainSettings
 from quintet.reports.embeddings import embedded_clips
@@ -261,6 +263,20 @@ def test_a_training_clip_is_its_own_nearest_in_the_last_layer(model: Path, music
     assert few is not None
     pd.testing.assert_frame_equal(few, found.train.loc[few.index], rtol=1e-4, atol=1e-4)
     assert len(few) == 5
+
+
+def test_kept_places_on_maps_are_of_clips_that_the_network_never_saw(model: Path, music: Path) -> None:
+    run, store = read_run(model), SpectrogramStore(music / "spectrograms")
+    table, split = run.embeddings["vgg_small"].set_index("id"), run.split.set_index("id")
+    test, first = table[table["part"] == "test"].drop(columns="part"), table[table["part"] == "oof"].drop(columns="part")
+    assert set(test.index) == set(split.index[split["part"] == "test"])
+    assert set(first.index) == set(split.index[split["fold"] == 0])
+    final = load_model(model).members_["vgg_small"]
+    np.testing.assert_allclose(test, final.embed(store.take(list(test.index))), rtol=1e-4, atol=1e-4)
+    others = split[(split["part"] == "train") & (split["fold"] != 0)]
+    trainer = Trainer("vgg_small", dict(run.member_settings("vgg_small")))
+    folds_own = trainer.fit(Inputs(None, store.take(list(others.index))), others["label"].to_numpy(dtype=str), others["group"].to_numpy(), fold=0)
+    np.testing.assert_allclose(first, folds_own.embed(store.take(list(first.index))), rtol=1e-3, atol=1e-3)
 
 
 def test_without_the_spectrograms_of_the_training_the_last_layer_is_left_out(model: Path, music: Path, tmp_path: Path) -> None:

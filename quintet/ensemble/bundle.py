@@ -27,7 +27,7 @@ from quintet.errors import ArtefactError
 
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
-OUR_FOLDERS = ("work", "members", "history", "predictions", "verdict")
+OUR_FOLDERS = ("work", "members", "history", "embeddings", "predictions", "verdict")
 OUR_FILES = (
     BUNDLE,
     "config.json",
@@ -172,14 +172,16 @@ class FoldFiles:
         if not file.is_file():
             return None
         with np.load(file, allow_pickle=False) as kept:
-            return FoldResult(kept["probabilities"], json.loads(str(kept["history"])), float(kept["seconds"]))
+            embedding = kept.get("embedding")
+            return FoldResult(kept["probabilities"], json.loads(str(kept["history"])), float(kept["seconds"]), embedding)
 
     def save(self, member: str, fold: int, result: FoldResult) -> None:
         """Keep a finished fold; its epochs' checkpoint is not needed any more."""
         folder = self.root / member
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".fold-{fold}.tmp.npz"
-        np.savez(temporary, probabilities=result.probabilities, history=json.dumps(result.history, default=float), seconds=result.seconds)
+        kept: dict[str, Any] = {} if result.embedding is None else {"embedding": result.embedding}
+        np.savez(temporary, probabilities=result.probabilities, history=json.dumps(result.history, default=float), seconds=result.seconds, **kept)
         os.replace(temporary, folder / f"fold-{fold}.npz")
         shutil.rmtree(self.checkpoint(member, fold), ignore_errors=True)
 

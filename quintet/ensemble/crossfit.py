@@ -23,6 +23,8 @@ from quintet.datasets.splits import require_disjoint
 from quintet.errors import AlignmentError, ConfigError
 
 FINAL_FIT = -1  # the fold number of the fit on the whole training part
+MAX_EMBEDDED = 1500
+"""Clips of which the last layer of a network is kept: a map shows no more."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,13 @@ class TrainingEvent:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """The predictions of one member for one fold, and the epochs it took."""
+    """The predictions of one member for one fold, and the epochs it took; of a network in the first fold also `embedding`,
+    its last layer on the clips that were held out (`embedded`)."""
 
     probabilities: NDArray[np.float64]
     history: list[dict[str, Any]]
     seconds: float
+    embedding: NDArray[np.float32] | None = None
 
 
 class FoldCache(Protocol):
@@ -176,9 +180,14 @@ class Trainer:
         require_disjoint(groups[train], groups[valid], where=f"fold {fold + 1} of {self.member}")
         started = time.perf_counter()
         estimator = self.fit(inputs.take(train), y[train], groups[train], fold=fold)
-        X = inputs.take(valid).of(model(self.member).input)
+        held_out = inputs.take(valid)
+        X = held_out.of(model(self.member).input)
         probabilities = member_probabilities(estimator, X, classes, multilabel=y.ndim == 2)
-        result = FoldResult(probabilities, list(getattr(estimator, "history_", [])), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        embedding = (
+            embedded(estimator, held_out) if fold == 0 and self.cache is not None else None
+        )  # folds do not share a space: one of them is a map
+        result = FoldResult(probabilities, list(getattr(estimator, "history_", [])), seconds, embedding)
         if self.cache is not None:
             self.cache.save(self.member, fold, result)
         return result
@@ -208,6 +217,23 @@ class Trainer:
             probabilities[parts[1]] = result.probabilities
             results.append(result)
         return probabilities, results
+
+
+def embedded(estimator: Any, inputs: Inputs) -> NDArray[np.float32] | None:
+    """The last layer of a fitted network on the inputs at `mapped_positions`: (clips, d); None for members without layers."""
+    if not hasattr(estimator, "embed"):
+        return None
+    return np.asarray(estimator.embed(inputs.take(mapped_positions(len(inputs))).of("spectrogram")), dtype=np.float32)
+
+
+def mapped_positions(n: int) -> NDArray[np.intp]:
+    """Which of `n` clips have a place on a map: all, or `MAX_EMBEDDED` of them, evenly spread.
+
+    Example:
+        >>> mapped_positions(3).tolist(), len(mapped_positions(10_000))
+        ([0, 1, 2], 1500)
+    """
+    return np.unique(np.linspace(0, n - 1, min(n, MAX_EMBEDDED)).astype(np.intp))
 
 
 def _device(kind: str) -> dict[str, str]:

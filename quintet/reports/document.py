@@ -17,6 +17,7 @@ import pandas as pd
 
 from quintet.errors import ArtefactError
 from quintet.reports import drawings
+from quintet.reports.atlas import atlas
 from quintet.reports.confusion import main_confusions
 from quintet.reports.drawings import Drawing
 from quintet.reports.fusing import comparison_table, worth, worth_drawing, worth_names, worth_rows
@@ -74,26 +75,28 @@ class Numbers:
         }
 
 
-def write_report(model_folder: str | Path, output_folder: str | Path, *, title: str | None = None) -> Path:
+def write_report(model_folder: str | Path, output_folder: str | Path, *, title: str | None = None, umap: bool = False) -> Path:
     """A report on a model folder: `index.html` and `numbers/`.
 
     Args:
         model_folder: made by `quintet train`.
         output_folder: made where it does not exist; an older report in it is replaced, a folder that holds anything else is refused.
         title: of the page. Default: from the folder's name.
+        umap: whether to draw UMAP maps, too (the extra `umap`).
 
     Returns:
         The path of `index.html`.
 
     Raises:
         ArtefactError: if `model_folder` is no finished model folder, or `output_folder` holds other things.
+        MissingExtraError: if UMAP is wanted and not installed.
     """
     run = read_run(model_folder)
     output = Path(output_folder)
     _clear(output)
     numbers = Numbers(output / "numbers")
     numbers.folder.mkdir(parents=True)
-    page = render(_context(run, numbers, title or default_title(run)))
+    page = render(_context(run, numbers, title or default_title(run), umap=umap))
     (numbers.folder / "scores.json").write_text(json.dumps(run.scores, indent=1), encoding="utf-8")
     target = output / "index.html"
     target.write_text(page, encoding="utf-8")
@@ -145,13 +148,13 @@ def breakable(name: str) -> Any:
     return Markup(re.sub(r"([._/])", r"\1<wbr>", str(escape(name))))
 
 
-def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
+def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> dict[str, Any]:
     keys = score_names(run)
     columns = len(run.classes)
     confusion, counts = (None, None) if run.multilabel else drawings.confusion_drawing(run)
     calibration, gap = drawings.calibration_drawing(run)
     why = explain_run(run)
-    of_members = worth(run)
+    of_members, maps = worth(run), atlas(run, umap=umap)
     figures: dict[str, Any] = {
         "scores": drawings.score_drawings(run, keys),
         "roc": drawings.roc_drawings(run),
@@ -171,7 +174,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
             if table is not None
         ],
         "sampled": drawings.sampled_drawing(why.sampled, run) if why.sampled else None,
-        "maps": drawings.map_drawings(run),
+        "maps": maps.drawings,
         "worth": worth_drawing(run, of_members),
         "gate": gate_drawings(run),
         "answered": answered_drawing(run),
@@ -216,6 +219,7 @@ def _context(run: Run, numbers: Numbers, title: str) -> dict[str, Any]:
         "sets": set_view(run),
         "rows": score_rows(run, keys),
         "figures": figures,
+        "atlas": maps,
         "tables": {name: frame.to_dict("records") for name, frame in tables.items()},
         "counts": counts,
         "why": _why_view(run, why, numbers),

@@ -20,7 +20,6 @@ from quintet.reports.confusion import cell_titles, confusion_counts, confusion_f
 from quintet.reports.curves import roc_figure, roc_points, training_figure
 from quintet.reports.importance import family
 from quintet.reports.intervals import Dot, interval_figure
-from quintet.reports.maps import map_figure, neighbour_map, principal_map
 from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, ranked, score_table
@@ -29,9 +28,6 @@ from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_n
 if TYPE_CHECKING:
     from quintet.reports.whole import ColumnWhy, GameWhy
     from quintet.reports.why import MemberWhy
-
-MAX_POINTS = 1500
-"""Of a map: more would cost the page megabytes and show no more."""
 
 MAX_PANELS = 60
 """ROC curves on the page; with more classes the table has them all."""
@@ -298,47 +294,6 @@ def _same(index: pd.Index, families: dict[str, str]) -> dict[str, str]:
     """Families in the order of first appearance among the columns, so that both figures use the same colours."""
     order = list(dict.fromkeys([*families.values(), *index]))
     return {name: name for name in sorted(index, key=order.index)}
-
-
-def map_drawings(run: Run, *, seed: int = 0) -> list[Drawing]:
-    """PCA and t-SNE of the clips in feature space, with verdicts on hover."""
-    if run.multilabel or len(run.values) < 8 or run.values.shape[1] < 2:
-        return []
-    verdicts = _verdicts(run)
-    shown = run.values.index.intersection(verdicts.index, sort=False)
-    if len(shown) > MAX_POINTS:
-        shown = shown[np.sort(np.random.default_rng(seed).choice(len(shown), MAX_POINTS, replace=False))]
-    verdicts, values = verdicts.loc[shown], run.values.loc[shown]
-    hovers = {
-        f"point-{i}": f"{clip}: {row['label']}" + ("" if row["label"] == row["verdict"] else f", taken for {row['verdict']}")
-        for i, (clip, row) in enumerate(zip(verdicts.index, verdicts.to_dict("records"), strict=True))
-    }
-    wrong = (verdicts["label"] != verdicts["verdict"]).to_numpy()
-    components, (first, second) = principal_map(values)
-    drawings = []
-    for name, points, axis_names, title in (
-        ("map-pca", components, (f"first component ({first:.0%} of variance)", f"second component ({second:.0%})"), "PCA"),
-        ("map-tsne", neighbour_map(values, seed=seed), ("", ""), "t-SNE"),
-    ):
-        figure = map_figure(points, list(verdicts["label"]), run.classes, wrong=list(wrong), axis_names=axis_names)
-        svg = to_svg(figure, name, f"{title} map of {len(points)} clips by class; {int(wrong.sum())} misclassified ones ringed.", titles=hovers)
-        caption = (
-            "Neighbours stay neighbours; far distances mean nothing." if name == "map-tsne" else "The two directions in which clips differ most."
-        )
-        drawings.append(Drawing(name, svg, caption, points.join(verdicts).reset_index(names="id"), title))
-    return drawings
-
-
-def _verdicts(run: Run) -> pd.DataFrame:
-    """Label and verdict per clip: held-out clips by the final members, training clips out of fold."""
-    tables = []
-    for part in ("test", "oof"):
-        if run.said in run.parts[part]:
-            p = run.parts[part][run.said]
-            verdict = np.array(p.classes, dtype=object)[p.probabilities.argmax(axis=1)]
-            tables.append(pd.DataFrame({"label": p.labels, "verdict": verdict, "part": part}, index=p.clip_ids))
-    table = pd.concat(tables)
-    return table[table["label"].isin(run.classes) & ~table.index.duplicated()]
 
 
 def data_drawings(run: Run) -> list[Drawing]:

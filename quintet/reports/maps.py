@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.errors import MissingExtraError
 from quintet.reports.style import colour, new_figure, series
 
 if TYPE_CHECKING:
@@ -56,16 +58,46 @@ def neighbour_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     Source:
         van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008; scikit-learn's implementation, PCA start.
     """
-    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    values = standardised(features)
-    values = PCA(min(30, *values.shape), random_state=seed).fit_transform(values)
+    values = _few_components(features, seed)
     perplexity = float(min(30, max(2, (len(values) - 1) / 3.5)))
     method = "exact" if len(values) <= 400 else "barnes_hut"
     points = TSNE(2, perplexity=perplexity, init=values[:, :2] / values[:, 0].std() * 1e-4, method=method, max_iter=600, random_state=seed, n_jobs=1)
     points = points.fit_transform(values)
     return pd.DataFrame(points, columns=["x", "y"], index=features.index)
+
+
+def umap_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """UMAP of the standardised features: as t-SNE, with more left of how groups of clips lie to one another.
+
+    Returns:
+        A table `x, y` indexed as `features`.
+
+    Raises:
+        MissingExtraError: umap-learn is not installed.
+
+    Source:
+        McInnes, Healy & Melville, "UMAP: uniform manifold approximation and projection for dimension reduction", 2018; umap-learn, PCA start.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells of what it was not asked for: TensorFlow, threads, sparse neighbours
+        try:
+            from umap import UMAP
+        except ImportError as error:
+            raise MissingExtraError("A UMAP map", "umap") from error
+        values = _few_components(features, seed)
+        mapper = UMAP(n_neighbors=min(15, len(values) - 1), init="pca", random_state=seed, n_jobs=1)
+        points = np.asarray(mapper.fit_transform(values), dtype=np.float64)
+    return pd.DataFrame(points, columns=["x", "y"], index=features.index)
+
+
+def _few_components(features: pd.DataFrame, seed: int) -> NDArray[np.float64]:
+    """At most thirty principal components of the standardised features: what lies beyond is mostly noise."""
+    from sklearn.decomposition import PCA
+
+    values = standardised(features)
+    return np.asarray(PCA(min(30, *values.shape), random_state=seed).fit_transform(values))
 
 
 def map_figure(

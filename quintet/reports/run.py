@@ -32,6 +32,7 @@ class Run:
         failures: the ledger; empty where nothing failed.
         features: the rows that were used, indexed by id, metadata columns included; empty where the run had no table.
         history: network → epochs.
+        embeddings: network → its last layer on clips that it never saw, columns `id, part, 0 … d - 1`.
         oof, test: member, rule or `VERDICT` → `Predictions`.
         trust: content of trust.json: calibration and prediction sets; empty in folders that are older than these.
     """
@@ -46,6 +47,7 @@ class Run:
     failures: pd.DataFrame
     features: pd.DataFrame
     history: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    embeddings: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     oof: Mapping[str, Predictions] = field(default_factory=dict)
     test: Mapping[str, Predictions] = field(default_factory=dict)
     trust: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +172,7 @@ def read_run(folder: str | Path) -> Run:
         failures=_frame(path / "failures.parquet"),
         features=features.set_index("id") if "id" in features else features,
         history={file.stem: pd.read_parquet(file) for file in sorted((path / "history").glob("*.parquet"))},
+        embeddings={file.stem: pd.read_parquet(file) for file in sorted((path / "embeddings").glob("*.parquet"))},
         oof=predictions["oof"],
         test=predictions["test"],
         trust=_json(path / "trust.json"),

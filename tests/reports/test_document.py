@@ -139,7 +139,7 @@ def test_the_opening_is_made_from_the_numbers(model_folder: Path, outline: Outli
 
 def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path, outline: Outline) -> None:
     files = {file.stem: pd.read_parquet(file) for file in (page.parent / "numbers").glob("*.parquet")}
-    assert {"scores", "confusion", "calibration", "importance-columns", "map-tsne", "mistakes", "weights"} <= set(files)
+    assert {"scores", "confusion", "calibration", "importance-columns", "map-tsne", "map-vgg-small-tsne", "mistakes", "weights"} <= set(files)
     names = [(str(v["download"]), str(v["href"])) for tag, v in outline.elements if tag == "a" and v.get("download")]
     assert len(names) > 20
     for name, href in names:

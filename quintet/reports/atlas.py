@@ -1,0 +1,128 @@
+"""The maps of a report: clips in the space of the hand-made features, and in the last layer of every network, drawn flat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from quintet.reports.drawings import Drawing, slug
+from quintet.reports.maps import map_figure, neighbour_map, principal_map, umap_map
+from quintet.reports.run import Run
+from quintet.reports.style import to_svg
+from quintet.reports.words import count, display
+
+MAX_POINTS = 1500
+"""Of a map: more would cost the page megabytes and show no more."""
+FEWEST = 8
+"""Clips that a map needs."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """One space and its maps. `text`: which clips are on them, and why their places can be believed."""
+
+    title: str
+    text: str
+    drawings: tuple[Drawing, ...]
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """All maps. `keys`: what colours and shapes stand for, in their order; `ring`: what a ring says."""
+
+    spaces: tuple[Space, ...]
+    keys: tuple[str, ...]
+    ring: str
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every map."""
+        return [drawing for space in self.spaces for drawing in space.drawings]
+
+
+def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
+    """PCA and t-SNE, on demand UMAP, of the features and of what every network made of clips that it never saw.
+
+    Networks of different folds do not share a space: mapped is the final network on the held-out clips, or where there are none the network of
+    the first fold on that fold's clips.
+
+    Args:
+        run: a model folder; spaces without eight clips are left out.
+        umap: whether to draw UMAP maps, too. seed: of the clips that are drawn where there are more than `MAX_POINTS`, of t-SNE and of UMAP.
+
+    Raises:
+        MissingExtraError: UMAP is wanted and not installed.
+    """
+    verdicts, keys = shown_verdicts(run)
+    wanted = (umap, seed)
+    spaces = [_space("map", "The hand-made features", "", run.values, verdicts, keys, wanted)]
+    for name, table in run.embeddings.items():
+        part = "test" if (table["part"] == "test").any() else "oof"
+        values = table.loc[table["part"] == part].set_index("id").drop(columns="part")
+        clips = count(len(values), "clip")
+        unseen = (
+            f"The {clips} of the held-out part, as the final network hears them; it never saw them."
+            if part == "test"
+            else f"The {clips} of the first fold, as the network that was fitted on the other folds hears them."
+        )
+        spaces.append(_space(f"map-{slug(name)}", f"The last layer of {display(name, run)}", unseen, values, verdicts, keys, wanted))
+    ring = "a wrong verdict" if not run.multilabel else "the tag that was named first is none of its own"
+    return Atlas(tuple(space for space in spaces if space is not None), keys, ring)
+
+
+def shown_verdicts(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """How each clip is shown, indexed by id: `label, verdict, part, shown` (the class that gives its colour) and `wrong`; and the classes shown.
+
+    Held-out clips are judged by the final members, training clips out of fold. A set is shown by its most frequent tag.
+    """
+    tables = []
+    for part in ("test", "oof"):
+        if run.said in run.parts[part]:
+            p = run.parts[part][run.said]
+            first = np.array(p.classes, dtype=object)[p.probabilities.argmax(axis=1)]
+            tables.append(pd.DataFrame({"label": np.asarray(p.labels, dtype=object), "verdict": first, "part": part}, index=p.clip_ids))
+    table = pd.concat(tables)
+    table = table[~table.index.duplicated() & table["label"].notna()]
+    sets = [[str(label)] if not run.multilabel else str(label).split(";") for label in table["label"]]
+    sets = [[tag for tag in tags if tag in run.classes] for tags in sets]
+    often = pd.Series([tag for tags in sets for tag in tags], dtype=object).value_counts().to_dict()
+    table["shown"] = [max(tags, key=lambda tag: (often[tag], tag), default="") for tags in sets]
+    table["wrong"] = [verdict not in tags for verdict, tags in zip(table["verdict"].tolist(), sets, strict=True)]
+    table = table[table["shown"] != ""]
+    shown = set(table["shown"])
+    return table, tuple(name for name in run.classes if name in shown or not run.multilabel)
+
+
+def _space(
+    name: str, title: str, text: str, values: pd.DataFrame, verdicts: pd.DataFrame, keys: tuple[str, ...], wanted: tuple[bool, int]
+) -> Space | None:
+    umap, seed = wanted
+    ids = values.index.intersection(verdicts.index, sort=False)
+    if len(ids) > MAX_POINTS:
+        ids = ids[np.sort(np.random.default_rng(seed).choice(len(ids), MAX_POINTS, replace=False))]
+    if len(ids) < FEWEST or values.shape[1] < 2:
+        return None
+    values, verdicts = values.loc[ids], verdicts.loc[ids]
+    components, (first, second) = principal_map(values)
+    axes = (f"first component ({first:.0%} of variance)", f"second component ({second:.0%})")
+    far = "Neighbours stay neighbours; far distances mean nothing."
+    drawings = [
+        _map(f"{name}-pca", "PCA", "The two directions in which clips differ most.", components, verdicts, keys, axes),
+        _map(f"{name}-tsne", "t-SNE", far, neighbour_map(values, seed=seed), verdicts, keys, ("", "")),
+    ]
+    if umap:
+        drawings.append(_map(f"{name}-umap", "UMAP", far, umap_map(values, seed=seed), verdicts, keys, ("", "")))
+    return Space(title, text, tuple(drawings))
+
+
+def _map(name: str, title: str, caption: str, points: pd.DataFrame, verdicts: pd.DataFrame, keys: tuple[str, ...], axes: tuple[str, str]) -> Drawing:
+    hovers = {
+        f"point-{i}": f"{clip}: {row['label']}" + (f", taken for {row['verdict']}" if row["wrong"] else "")
+        for i, (clip, row) in enumerate(zip(verdicts.index, verdicts.to_dict("records"), strict=True))
+    }
+    figure = map_figure(points, list(verdicts["shown"]), keys, wrong=list(verdicts["wrong"]), axis_names=axes)
+    alt = f"{title} map of {len(points)} clips by class; {int(verdicts['wrong'].sum())} misclassified ones ringed."
+    numbers = points.join(verdicts[["label", "verdict", "part"]]).reset_index(names="id")
+    return Drawing(name, to_svg(figure, name, alt, titles=hovers), caption, numbers, title)
