@@ -74,6 +74,11 @@ class Material:
         """All labels (for sets: all tags), sorted."""
         return sorted({tag for label in self.labels for tag in (label_set(label) if self.multilabel else [label])})
 
+    @property
+    def units(self) -> np.ndarray[Any, Any]:
+        """What never parts where members are fitted: groups, or clips under `random`, which breaks the rule on purpose and is stamped for it."""
+        return self.ids if self.split.protocol == "random" else self.groups
+
     def target(self, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Labels `(n,)`, or the 0/1 indicator `(n, k)` for sets."""
         target: np.ndarray[Any, Any] = label_indicator(self.labels)[0] if self.multilabel else self.labels
@@ -228,7 +233,7 @@ def _train(
     ensemble.fit(
         inputs["X"],
         material.target(train_rows),
-        material.groups[train_rows],
+        material.units[train_rows],
         spectrograms=inputs["spectrograms"],
         classes=material.classes,
         folds=folds,

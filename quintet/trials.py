@@ -47,6 +47,7 @@ class Problem:
     labels: NDArray[Any]
     y: NDArray[Any]
     groups: NDArray[Any]
+    units: NDArray[Any]
     folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
     classes: tuple[str, ...]
     metric: str
@@ -58,7 +59,8 @@ class Problem:
         labels = material.labels[rows]
         folds = [(np.searchsorted(rows, rest), np.searchsorted(rows, held_out)) for rest, held_out in material.split.folds()]
         y, classes = label_indicator(labels) if material.multilabel else (labels, tuple(sorted(set(labels.tolist()))))
-        return cls(material.members_inputs(rows), material.ids[rows], labels, np.asarray(y), material.groups[rows], folds, classes, metric)
+        known = (material.ids[rows], labels, np.asarray(y), material.groups[rows], material.units[rows])
+        return cls(material.members_inputs(rows), *known, folds, classes, metric)
 
     @property
     def multilabel(self) -> bool:
@@ -210,7 +212,7 @@ class Search:
         probabilities = np.full((len(problem.y), len(problem.classes)), np.nan)
         running, fold_values, started = [], [], time.perf_counter()
         for fold, parts in enumerate(problem.folds):
-            found = trainer.predict_fold(problem.inputs, problem.y, problem.groups, fold, parts, problem.classes)
+            found = trainer.predict_fold(problem.inputs, problem.y, problem.units, fold, parts, problem.classes)
             probabilities[parts[1]] = found.probabilities
             done = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
             fold_values.append(problem.score(parts[1], found.probabilities))

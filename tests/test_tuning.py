@@ -299,7 +299,7 @@ def test_a_network_is_searched_like_any_member(tmp_path: Path) -> None:
 
     folds = grouped_folds(labels, groups.tolist(), n_splits=2, seed=0)
     ids = np.array([f"c{i}" for i in range(16)])
-    problem = Problem(Inputs(None, pictures), ids, labels, labels, groups, folds, ("high", "low"), "log_loss")
+    problem = Problem(Inputs(None, pictures), ids, labels, labels, groups, groups, folds, ("high", "low"), "log_loss")
     held = {"epochs": 1, "patch_frames": 64, "filters": 8, "blocks": 2, "validation_share": 0.0}
     with _storage(tmp_path / "study.sqlite") as storage:
         search = Search("vgg_small", held, problem, tmp_path / "kept", 0, pruning=True, storage=storage)

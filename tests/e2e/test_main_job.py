@@ -279,6 +279,19 @@ def test_the_leak_gate_sees_a_leak(tmp_path: Path) -> None:
     assert gap["low"] > 0
 
 
+def test_a_random_split_of_grouped_clips_is_trained_and_stamped(tmp_path: Path) -> None:
+    """Asked for by name it breaks the rule, in every stage; what it scores says so."""
+    rng = np.random.default_rng(0)
+    rows = [(f"{i}.wav", "ab"[i % 2], f"artist{i // 6}", *rng.normal(size=3)) for i in range(60)]
+    pd.DataFrame(rows, columns=["id", "label", "group", *"xyz"]).to_csv(tmp_path / "t.csv", index=False)
+    arguments = [tmp_path / "t.csv", "--protocol", "random", "-m", "logistic_regression"]
+    told = call("train", *arguments, "-o", tmp_path / "model", "--resamples", "20").output
+    split = json.loads((tmp_path / "model" / "scores.json").read_text())["split"]
+    assert (split["grouped"], split["groups_known"]) == (False, True)
+    assert told.count("RANDOM SPLIT: groups stand on both sides") == 2
+    call("tune", *arguments, "-o", tmp_path / "tuned", "--trials", "1")
+
+
 def test_a_leaking_split_is_refused(tmp_path: Path) -> None:
     rows = [(f"{i}.wav", "ab"[i % 2], f"artist{i // 4}", "test" if i % 4 == 0 else "train", i * 0.1) for i in range(24)]
     lists = []
