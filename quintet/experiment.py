@@ -130,7 +130,7 @@ def train(
     settings = settings or TrainSettings()
     _require_known(settings, Path(output))
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
-    material = gather(table, settings, store=_store_for(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress))
+    material = gather(table, settings, store=spectrograms_for(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress))
     config = {
         "quintet": importlib.metadata.version("quintet"),
         "train": settings.model_dump(mode="json"),
@@ -390,7 +390,7 @@ def _claim(folder: ModelFolder, config: dict[str, Any], *, resume: bool, overwri
     return False
 
 
-def _store_for(
+def spectrograms_for(
     features: str | Path | FeatureTable, table: FeatureTable, settings: TrainSettings, given: str | Path | None, **options: Any
 ) -> SpectrogramStore | None:
     """The spectrograms that the CNNs of this run need: given, found beside the table, or made from the audio."""

@@ -27,7 +27,7 @@ from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknown_name
 from quintet.evaluation.comparisons import Difference, paired_differences
-from quintet.experiment import Material, _store_for, gather
+from quintet.experiment import Material, spectrograms_for, gather
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.provenance import environment, table_digest
 from quintet.recipe import Protocol, Stage, TrainSettings, validated
@@ -145,7 +145,7 @@ def tune(
     _check(settings, n_trials)
     table_ = table if isinstance(table, FeatureTable) else read_feature_table(table)
     training = settings.training
-    store = _store_for(table, table_, training, spectrograms, n_jobs=n_jobs, progress=progress)
+    store = spectrograms_for(table, table_, training, spectrograms, n_jobs=n_jobs, progress=progress)
     material = gather(table_, training, store=store)
     problem = Problem.of(material, metric=settings.metric)
     folder = ModelFolder(output)

@@ -18,7 +18,7 @@ from quintet.classifiers.spectrogram import SpectrogramClassifier
 
 def write_network(estimator: SpectrogramClassifier, folder: Path) -> dict[str, Any]:
     """The weights, statistics and history of a fitted network into `folder`; what `member.json` must add."""
-    estimator._network().save_weights(folder / "network.weights.h5")
+    estimator.fitted_network().save_weights(folder / "network.weights.h5")
     near = estimator.neighbours_
     arrays: dict[str, Any] = {"mean": estimator.mean_, "std": estimator.std_, "validation": estimator.validation_}
     if near is not None:
@@ -39,7 +39,7 @@ def read_network(estimator: SpectrogramClassifier, folder: Path, head: dict[str,
     if estimator.pooling == "knn":
         estimator.neighbours_ = _neighbours(arrays, len(estimator.classes_))
     estimator.history_ = [{name: math.nan if value is None else value for name, value in row.items()} for row in head["history"]]
-    model = estimator._new_network(pretrained=False)
+    model = estimator.new_network(pretrained=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras only warns of weights that it does not find, and keeps fresh ones: the digest says so
         model.load_weights(folder / "network.weights.h5")

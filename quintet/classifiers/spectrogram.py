@@ -171,7 +171,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if copies is not None:
             clips, targets, learners = _with_copies(clips, targets, learners, copies)
         self.mean_, self.std_ = band_statistics(clips, learners, standard=self.standard)
-        model = self._new_network()
+        model = self.new_network()
         front, head = _divided(model)
         plan = Plan(self.epochs, self.batch_size, self.learning_rate, self.schedule, self.patience, self.base_rate)
         compile_network(head, plan, device=device(), multilabel=self.multilabel_)
@@ -197,7 +197,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             probabilities = self._probabilities(forward(model, patches, batch_size=self.batch_size))
             return np.asarray(opinions(probabilities, rule=self.pooling, neighbours=getattr(self, "neighbours_", None)), dtype=np.float64)
 
-        return self._pooled(X, said, self._network())
+        return self._pooled(X, said, self.fitted_network())
 
     def predict(self, X: Sequence[Any]) -> NDArray[Any]:
         """The most probable label (clips,), or the indicator matrix (clips, tags) of what is at least as likely as not."""
@@ -209,7 +209,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def embed(self, X: Sequence[Any]) -> Floats:
         """The last hidden layer (clips, d) float64, the mean over the patches of each clip: a place on a map."""
         check_is_fitted(self, "weights_")
-        model = self._network()
+        model = self.fitted_network()
         last = load_keras().Model(model.input, model.get_layer("embedding").output)
         return self._pooled(X, lambda network, patches: forward(network, patches, batch_size=self.batch_size), last)
 
@@ -271,7 +271,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _neighbours(self, clips: Sequence[Any], targets: NDArray[Any]) -> Neighbours:
         """The scores of the segments that were held out: those of segments that were learnt from would all be sure."""
         parts = [even_patches(clips[int(i)], **self.cuts) for i in self.validation_]
-        logits = forward(self._network(), self._standardised(np.concatenate(parts)), batch_size=self.batch_size)
+        logits = forward(self.fitted_network(), self.standardised(np.concatenate(parts)), batch_size=self.batch_size)
         codes = np.repeat(targets[self.validation_], [len(part) for part in parts])
         return Neighbours(self._probabilities(logits), codes, k=min(N_NEIGHBOURS, len(codes)))
 
@@ -286,7 +286,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             "skip": self.skip_frames,
         }
 
-    def _new_network(self, *, pretrained: bool = True) -> Any:
+    def new_network(self, *, pretrained: bool = True) -> Any:
+        """The architecture with fresh weights, or those that it comes with where `pretrained`; for the classes and the width of what was fitted."""
         return build_network(
             self.network,
             (self.n_mels_, self.patch_frames),
@@ -298,14 +299,15 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             pretrained=pretrained,
         )
 
-    def _network(self) -> Any:
+    def fitted_network(self) -> Any:
         """The network with the fitted weights, built when it is first needed."""
         if getattr(self, "_model", None) is None:
-            self._model = self._new_network(pretrained=False)
+            self._model = self.new_network(pretrained=False)
             self._model.set_weights(self.weights_)
         return self._model
 
-    def _standardised(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    def standardised(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Patches (n, n_mels, frames) in dB as the network reads them: each band less its mean over the training part, by its deviation."""
         return (patches - self.mean_) / self.std_
 
     def _fresh_batches(self, clips: Sequence[Any], learners: Positions, rows: _Rows) -> Callable[[int], Iterator[Any]]:
@@ -323,7 +325,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 part = order[begin : begin + per_chunk]
                 patches = random_patches(clips, part, rng, **cut) if segments is None else patches_at(clips, part, **cut)
                 owners = part if segments is None else part[:, 0]
-                yield augmentation(self._standardised(patches), rows.targets[owners], rows.weights[owners], rng)
+                yield augmentation(self.standardised(patches), rows.targets[owners], rows.weights[owners], rng)
 
         return batches
 
@@ -346,7 +348,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         outputs, origin = [], []
         for i in positions:
             patches = even_patches(clips[int(i)], **self.cuts | {"at_most": at_most})
-            outputs.append(forward(model, self._standardised(patches), batch_size=self.batch_size).astype(np.float32))
+            outputs.append(forward(model, self.standardised(patches), batch_size=self.batch_size).astype(np.float32))
             origin += [int(i)] * len(patches)
         return np.concatenate(outputs), np.array(origin)
 
@@ -354,7 +356,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """→ the loss (mean over classes, per clip) and the accuracy of the network on the part held out, as it stands."""
         parts = [even_patches(clips[int(i)], **self.cuts) for i in self.validation_]
         owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        patches = self._standardised(np.concatenate(parts))
+        patches = self.standardised(np.concatenate(parts))
         inputs = forward(front, patches, batch_size=self.batch_size).astype(np.float32) if front else patches
         truth = targets[self.validation_]
 
@@ -376,7 +378,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             part = range(begin, min(begin + per_chunk, len(clips)))
             patches = [even_patches(clips[i], **self.cuts) for i in part]
             owners = np.repeat(np.arange(len(patches)), [len(p) for p in patches])
-            results.append(pooled(function(model, self._standardised(np.concatenate(patches))), owners, len(patches)))
+            results.append(pooled(function(model, self.standardised(np.concatenate(patches))), owners, len(patches)))
         return np.concatenate(results)
 
     def _fingerprint(self, clips: Sequence[Any], targets: NDArray[Any], owners: NDArray[np.str_]) -> str:

@@ -122,12 +122,12 @@ def grad_cam(member: Any, clip: ArrayLike, column: int) -> Array | None:
     Source:
         Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization" (2017), equations 1 and 2.
     """
-    halves = divided(member._network())
+    halves = divided(member.fitted_network())
     if halves is None:
         return None
     picture = np.asarray(clip, dtype=np.float32)
     cuts: dict[str, Any] = member.cuts
-    patches = member._standardised(even_patches(picture, **cuts)).astype(np.float32)
+    patches = member.standardised(even_patches(picture, **cuts)).astype(np.float32)
     made = forward(halves.front, patches, batch_size=member.batch_size)
     slopes = np.concatenate([gradient(halves.head, made[i : i + member.batch_size], column) for i in range(0, len(made), member.batch_size)])
     inner = tuple(range(1, made.ndim - 1))
