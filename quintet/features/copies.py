@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.audio.augment import AudioAugmentation, augmented
+from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.features.compiled import analysis_of
+from quintet.features.extraction import Progress
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 
@@ -55,7 +58,8 @@ def augmented_copies(
     parameters: FeatureParameters,
     augmentation: AudioAugmentation,
     seed: int,
-    on_copy: Callable[[int, int], object] | None = None,
+    n_jobs: int = 1,
+    progress: Callable[[Progress], object] | None = None,
 ) -> dict[str, tuple[str, ...]]:
     """Copies of these clips in the store `folder`: those that are there are kept, the others are made from the audio.
 
@@ -64,7 +68,7 @@ def augmented_copies(
         folder: a `SpectrogramStore`, made where it is missing.
         parameters: of the clips' own spectrograms.
         augmentation: what to do. seed: with it and its clip's id, a copy is always the same.
-        on_copy: called with copies done and wanted.
+        n_jobs: worker processes; the copies and their order in the store do not depend on it. progress: called as copies are made.
 
     Returns:
         Clip id → ids of its copies.
@@ -74,25 +78,37 @@ def augmented_copies(
     """
     recipe = hashlib.sha256(f"{augmentation.model_dump_json()} {seed}".encode()).hexdigest()[:8]
     wanted = {str(id): tuple(f"{id}#copy={recipe},{k}" for k in range(augmentation.copies)) for id in clips.index}
-    done, total = 0, len(wanted) * augmentation.copies
     with SpectrogramWriter(folder, parameters.log_mel) as writer:
-        for id, names in wanted.items():
-            row: Any = clips.loc[id]
-            digest = str(row["audio_digest"])
-            if any(writer.digest(name) != digest for name in names):
-                clip = _read(id, row, parameters)
-                for k, name in enumerate(names):
-                    rng = np.random.default_rng([seed, zlib.crc32(id.encode()), k])
-                    copy = augmented(clip, augmentation, rng)
-                    writer.add(name, analysis_of(copy, parameters).log_mel(parameters.log_mel), digest)
-            done += len(names)
-            if done % COMMIT < len(names):
+        digests = {str(id): str(digest) for id, digest in clips["audio_digest"].items()}
+        missing = [id for id, names in wanted.items() if any(writer.digest(name) != digests[id] for name in names)]
+        jobs = (delayed(_made)(id, _window(clips.loc[id]), parameters, augmentation, seed) for id in missing)
+        made = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+        reused, total = (len(wanted) - len(missing)) * augmentation.copies, len(wanted) * augmentation.copies
+        for done, (id, pictures) in enumerate(zip(missing, made, strict=True), start=1):
+            for name, picture in zip(wanted[id], pictures, strict=True):
+                writer.add(name, picture, digests[id])
+            if done * augmentation.copies % COMMIT < augmentation.copies:
                 writer.commit()
-            if on_copy:
-                on_copy(done, total)
+            if progress:
+                progress(Progress(total=total, done=reused + done * augmentation.copies, reused=reused))
     return wanted
 
 
-def _read(id: str, row: Any, parameters: FeatureParameters) -> Any:
+def _made(
+    id: str, window: tuple[str, float | None, float | None], parameters: FeatureParameters, augmentation: AudioAugmentation, seed: int
+) -> list[NDArray[np.float32]]:
+    """The pictures of a clip's copies, each of which knows nothing but the seed, the clip's id and its number."""
+    clip = _read(id, window, parameters)
+    numbers = (np.random.default_rng([seed, zlib.crc32(id.encode()), k]) for k in range(augmentation.copies))
+    return [analysis_of(augmented(clip, augmentation, rng), parameters).log_mel(parameters.log_mel) for rng in numbers]
+
+
+def _window(row: Any) -> tuple[str, float | None, float | None]:
+    """Path, start and end of a clip, seconds."""
     start, end = (None if pd.isna(row[name]) else float(row[name]) for name in ("start", "end"))
-    return load_clip(str(row["path"]), sample_rate=parameters.sample_rate, start_s=start or 0.0, end_s=end, id=id).clip
+    return str(row["path"]), start, end
+
+
+def _read(id: str, window: tuple[str, float | None, float | None], parameters: FeatureParameters) -> Clip:
+    path, start, end = window
+    return load_clip(path, sample_rate=parameters.sample_rate, start_s=start or 0.0, end_s=end, id=id).clip

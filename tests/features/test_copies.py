@@ -67,3 +67,19 @@ def test_a_clip_takes_its_copies_with_it_and_shows_itself_alone(clips, tmp_path)
     assert [name.partition("#")[0] for name in copies.ids] == ["c", "c"]
     assert origin.tolist() == [0, 0]
     assert [len(every[np.array([k])].copies[1]) for k in range(3)] == [2, 0, 2]
+
+
+def test_copies_are_the_same_whatever_the_number_of_jobs_and_are_counted(clips, tmp_path):
+    several = AudioAugmentation(copies=2, noise_db=(5, 30), gain_db=(-6, 6))
+    told = []
+    first = made(clips, tmp_path / "one", augmentation=several, progress=told.append)
+    assert made(clips, tmp_path / "two", augmentation=several, n_jobs=2) == first
+    one, two = SpectrogramStore(tmp_path / "one"), SpectrogramStore(tmp_path / "two")
+    assert one.ids == two.ids == tuple(name for names in first.values() for name in names)
+    for name in one.ids:
+        np.testing.assert_array_equal(one[name], two[name])
+    assert not np.array_equal(*(one[name] for name in first["a"]))  # each copy is another
+    assert [(p.done, p.total, p.reused) for p in told] == [(2, 6, 0), (4, 6, 0), (6, 6, 0)]
+    told.clear()
+    made(clips.assign(audio_digest=["a", "changed", "c"]), tmp_path / "one", augmentation=several, progress=told.append)
+    assert [(p.done, p.total, p.reused) for p in told] == [(6, 6, 4)]
