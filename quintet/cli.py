@@ -18,7 +18,17 @@ from typer.core import TyperGroup
 from quintet import __version__
 from quintet.errors import ConfigError, QuintetError
 from quintet.options import all_members, all_settings, cores_of, limit_of, member_settings, names_of, pairs_of, parameters_of, table_members
-from quintet.printing import print_ignored, print_json, print_leak_gate, print_ledger, print_predictions, print_published, print_scores, working
+from quintet.printing import (
+    print_ignored,
+    print_json,
+    print_leak_gate,
+    print_learning_curve,
+    print_ledger,
+    print_predictions,
+    print_published,
+    print_scores,
+    working,
+)
 
 if TYPE_CHECKING:
     pass
@@ -157,6 +167,7 @@ def train(
     rule: Annotated[str, typer.Option(help="The rule that answers; auto chooses on the training part.")] = "auto",
     protocol: Annotated[str, typer.Option(help="group, random (stamped as such), given (the data's split column), auto.")] = "auto",
     protocols: Annotated[str | None, typer.Option(help="Leak gate: the same members under several splits: random,group.")] = None,
+    learning_curve: Annotated[bool, typer.Option("--learning-curve", help="Also say what more data would bring.")] = False,
     test_size: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the clips held out for the test; 0: out of fold only.")] = 0.2,
     folds: Annotated[int | None, typer.Option(min=2, help="Folds for out-of-fold predictions; 5, or as many as the groups allow.")] = None,
     seed: Seed = 0,
@@ -197,6 +208,7 @@ def train(
     content["members"] = names_of(members) or (all_members() if table.parameters is not None else table_members(err, quiet))
     content["settings"] = all_settings(settings_file, setting, content["members"], err)
     content["protocols"] = names_of(protocols)
+    content["learning_curve"] = learning_curve
     if rules is not None:
         content["rules"] = names_of(rules)
     elif rule != "auto":
@@ -217,6 +229,7 @@ def train(
         )
     print_scores(result, out, score_table)
     print_leak_gate(result.scores.get("leak_gate"), out)
+    print_learning_curve(result.scores.get("learning_curve"), out)
     out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", markup=False, soft_wrap=True)
 
 

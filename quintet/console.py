@@ -86,6 +86,7 @@ class TrainingDisplay:
         self.status = err.status("") if err.is_terminal and not quiet else None  # begins with the first event
         self._since: dict[str, float] = {}
         self._told: set[str] = set()
+        self._bar: Progress | None = None
 
     def __enter__(self) -> TrainingDisplay:
         return self
@@ -93,10 +94,15 @@ class TrainingDisplay:
     def __exit__(self, *_: object) -> None:
         if self.status:
             self.status.stop()
+        if self._bar:
+            self._bar.stop()
 
     def __call__(self, event: Any) -> None:
         """Show one `quintet.ensemble.crossfit.TrainingEvent`."""
         if self.quiet:
+            return
+        if event.kind == "curve":
+            self._count(event.details["done"], event.details["total"])
             return
         if self.status:
             self.status.start()
@@ -115,6 +121,19 @@ class TrainingDisplay:
                 self.status.stop()
             note = "kept from the interrupted run" if event.kind == "reused" else f"{seconds:.1f} s"
             err.print(f"  [green]✓[/] {event.member:<22} {event.n_folds} folds + final fit  [dim]{note}[/]")
+
+    def _count(self, done: int, total: int) -> None:
+        """The bar of the learning curve: it begins with the first fit that is done and ends with the last."""
+        if self.status is None:
+            return
+        if self._bar is None:
+            self.status.stop()
+            self._bar = _bar()
+            self._bar.start()
+            self._bar.add_task("Learning curve", total=total, note="")
+        self._bar.update(self._bar.task_ids[0], completed=done)
+        if done >= total:
+            self._bar.stop()
 
 
 def _epoch(details: Mapping[str, Any]) -> str:
@@ -190,6 +209,17 @@ def gap_table(gate: Mapping[str, Any]) -> Table:
         cells = [interval(gate["protocols"][protocol][member]["scores"]["accuracy"]) for protocol in protocols]
         gaps = [g for g in gate["gaps"] if g["member"] == member and g["score"] == "accuracy"]
         table.add_row(member, *cells, *[f"{g['value']:+.3f} [dim]\\[{g['low']:+.2f}, {g['high']:+.2f}][/]" for g in gaps])
+    return table
+
+
+def curve_table(curve: Mapping[str, Any]) -> Table:
+    """A learning curve: one row per size of the training data, with its scores."""
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    names = list(curve["points"][0]["scores"])
+    for heading in ("learnt from", *(name.replace("_", " ").replace("auc", "AUC") for name in names)):
+        table.add_column(heading, no_wrap=True)
+    for point in curve["points"]:
+        table.add_row(f"{point['clips']:.0f} clips", *[interval(point["scores"][name]) for name in names])
     return table
 
 

@@ -254,6 +254,10 @@ def _train(
         from quintet.leak_gate import leak_gate  # it builds on this module
 
         scores["leak_gate"] = leak_gate(material, settings, settings.protocols, listener=listener)
+    if settings.learning_curve is not None:
+        from quintet.more_data import Task, learning_curve
+
+        scores["learning_curve"] = learning_curve(Task.of(material), settings, known=ensemble.oof_, listener=listener)
     _write_embeddings(material, folder, ensemble, train_rows[folds[0][1]])
     _write_model(material, folder, ensemble, scores)
     return TrainingResult(folder.path, scores, ensemble.rule_)

@@ -99,6 +99,19 @@ def print_leak_gate(gate: Any, out: Any) -> None:
     out.print()
 
 
+def print_learning_curve(curve: Any, out: Any) -> None:
+    if not curve:
+        return
+    from quintet.console import curve_table
+    from quintet.reports.growth import curve_sentence
+
+    if curve["points"]:
+        out.print(f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]", soft_wrap=True)
+        out.print(curve_table(curve))
+    out.print(curve_sentence(curve), markup=False, soft_wrap=True)
+    out.print()
+
+
 def print_predictions(result: Any, format_: str, output: Path | None) -> None:
     frame = result.frame
     if format_ == "parquet":

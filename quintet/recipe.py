@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import model as member_entry
@@ -66,6 +67,22 @@ class SegmentSettings(Stage):
         return {name: max(1, round(s * rate)) for name, s in seconds.items()} | {"skip_frames": round(self.skip_s * rate), "pooling": self.pooling}
 
 
+class LearningCurveSettings(Stage):
+    """What more data would bring: `members` (default: those of the run that read tables) trained on `shares` of the groups of every training fold,
+    drawn `repeats` times; the whole folds come on top."""
+
+    shares: tuple[float, ...] = (0.25, 0.35, 0.5, 0.7)
+    repeats: int = Field(default=3, ge=2)
+    members: tuple[str, ...] = ()
+
+    @field_validator("shares")
+    @classmethod
+    def _rise(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if len(shares) < 2 or not all(low < high for low, high in pairwise((0.0, *shares, 1.0))):
+            raise ValueError(f"Shares must be two or more that rise between 0 and 1. Received: {', '.join(map(str, shares))}.")
+        return shares
+
+
 class TrainSettings(Stage):
     """How members are trained, joined and judged.
 
@@ -73,6 +90,7 @@ class TrainSettings(Stage):
     data's own `split` column, `auto` takes `given` where there is such a column and `group` otherwise. `protocols`: the leak gate
     compares the same members under these splits, beside the run itself. `folds`: None is 5, or fewer where a class lies in fewer groups.
     `ensembles`: name → some of the members, whose plain mean is judged beside them. `augmentation`: of the audio of training clips, for networks.
+    `learning_curve`: true, or its settings: what more data would bring.
     """
 
     members: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
@@ -87,6 +105,12 @@ class TrainSettings(Stage):
     resamples: int = Field(default=1000, ge=0)
     ensembles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     augmentation: AudioAugmentation | None = None
+    learning_curve: LearningCurveSettings | None = None
+
+    @field_validator("learning_curve", mode="before")
+    @classmethod
+    def _switched_on(cls, given: Any) -> Any:
+        return {} if given is True else None if given is False else given
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
@@ -101,6 +125,8 @@ class TrainSettings(Stage):
         for name, members in self.ensembles.items():
             if name in self.members or name in self.rules or len(members) < 2 or not set(members) <= set(self.members):
                 raise ValueError(f"An ensemble must have a name of its own and join members that take part. Received {name}: {', '.join(members)}.")
+        if stray := sorted(set(self.learning_curve.members) - set(self.members) if self.learning_curve else ()):
+            raise ValueError(f"A learning curve is drawn by members that take part. Received: {', '.join(stray)}.")
         if stray := sorted(set(self.settings) - set(self.members)):
             raise ValueError(f"Settings must be for members that take part. Received settings for: {', '.join(stray)}.")
         return self
@@ -210,7 +236,7 @@ def scaled(recipe: Recipe, scale: str) -> Recipe:
         chosen.update(SMALL.get(name, {}))
         if name in recipe.networks:
             chosen.update(SMALL_NETWORK if recipe.segments is None else {"epochs": 2})
-    train = {"settings": settings, "folds": 2, "test_size": 0.3, "resamples": 50, "protocols": ()}
+    train = {"settings": settings, "folds": 2, "test_size": 0.3, "resamples": 50, "protocols": (), "learning_curve": None}
     data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 6, 6)})
     return recipe.model_copy(update={"scale": scale, "data": data, "train": recipe.train.model_copy(update=train)})
 

@@ -20,7 +20,20 @@ LAYERS = (
     ("ensemble",),
     ("audit",),
     ("reports",),
-    ("recipe", "provenance", "experiment", "leak_gate", "search_spaces", "trials", "tuning", "prediction", "explanation", "runner", "workflow"),
+    (
+        "recipe",
+        "provenance",
+        "experiment",
+        "leak_gate",
+        "more_data",
+        "search_spaces",
+        "trials",
+        "tuning",
+        "prediction",
+        "explanation",
+        "runner",
+        "workflow",
+    ),
     ("console", "listing", "options", "printing", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

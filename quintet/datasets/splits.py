@@ -98,6 +98,35 @@ def hold_out(y: ArrayLike, groups: Sequence[Any], *, test_size: float, seed: int
     return np.flatnonzero(part == 0), np.flatnonzero(part == 1)
 
 
+def nested_subsets(y: ArrayLike, groups: Sequence[Any], *, shares: Sequence[float], seed: int) -> list[Positions]:
+    """Stratified parts of the data in whole groups, each within the next: what a learning curve is drawn with.
+
+    Args:
+        y: labels, shape `(n,)`, or an indicator matrix, shape `(n, tags)`.
+        groups: shape `(n,)`.
+        shares: wished shares of the clips, rising, in (0, 1]; whole groups come as near as they can.
+        seed: which of the equally even divisions.
+
+    Returns:
+        Sorted positions, one array per share. A small part may lack a class that lies in few groups.
+
+    Raises:
+        ConfigError: shares that do not rise, or lie outside (0, 1].
+
+    Example:
+        >>> half, whole = nested_subsets(["a", "a", "b", "b"], ["w", "x", "y", "z"], shares=[0.5, 1.0], seed=0)
+        >>> len(half), whole.tolist()
+        (2, [0, 1, 2, 3])
+    """
+    steps = np.diff([0.0, *shares])
+    if not len(steps) or (steps <= 0).any() or shares[-1] > 1:
+        raise ConfigError(f"Shares of the data must rise within (0, 1]. Received {', '.join(map(str, shares)) or 'none'}.")
+    counts, _, rows, _ = group_counts(y, groups)
+    parts = [*steps, 1 - shares[-1]] if shares[-1] < 1 else list(steps)
+    part = deal(counts, np.bincount(rows).astype(float), parts, seed=seed)[rows]
+    return [np.flatnonzero(part <= k) for k in range(len(shares))]
+
+
 def usable_folds(y: ArrayLike, groups: Sequence[Any], *, at_most: int = 5) -> int:
     """The number of folds that every class can fill: that of the groups of the rarest class, between 2 and `at_most`.
 
@@ -247,4 +276,15 @@ def _require_enough(y: NDArray[Any], units: pd.Series, *, test_size: float, n_sp
     _require_groups(counts, names, classes, needed=needed, whole="all the data")
 
 
-__all__ = ["PROTOCOLS", "Positions", "Split", "grouped_folds", "hold_out", "make_split", "repeated_folds", "require_disjoint", "usable_folds"]
+__all__ = [
+    "PROTOCOLS",
+    "Positions",
+    "Split",
+    "grouped_folds",
+    "hold_out",
+    "make_split",
+    "nested_subsets",
+    "repeated_folds",
+    "require_disjoint",
+    "usable_folds",
+]

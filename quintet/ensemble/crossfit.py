@@ -64,9 +64,11 @@ class Inputs:
 
 @dataclass(frozen=True)
 class TrainingEvent:
-    """What happens while members are fitted, for progress displays. `fold` is -1 for the fit on the whole training part."""
+    """What happens while members are fitted, for progress displays. `fold` is -1 for the fit on the whole training part.
 
-    kind: Literal["start", "epoch", "done", "reused"]
+    `curve`: one more fit of the learning curve is done (`details`: done, total)."""
+
+    kind: Literal["start", "epoch", "done", "reused", "curve"]
     member: str
     fold: int
     n_folds: int

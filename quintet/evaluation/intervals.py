@@ -86,7 +86,7 @@ def bootstrap(
         return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing)
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK_ELEMENTS // max(1, n * width))
-    drawn = np.concatenate([statistic(w) for w in _draws(codes, n_groups, n_resamples, rng, rows)])
+    drawn = np.concatenate([statistic(w) for w in group_draws(codes, n_groups, n_resamples, rng, rows)])
     left_out = np.concatenate([statistic(w) for w in _jackknife(codes, n_groups, rng, rows)])
     ends = np.array([_bca(v, d, j, level=level, n_groups=n_groups) for v, d, j in zip(value, drawn.T, left_out.T, strict=True)]).reshape(-1, 3)
     undefined = np.isnan(drawn).sum(axis=0)
@@ -128,7 +128,8 @@ def spread_of_blocks(
     return Intervals(value - half, value + half, f"spread of {n_blocks} blocks", n_groups, 0, level, (~known).sum(axis=0), p_zero)
 
 
-def _draws(codes: NDArray[np.int64], n_groups: int, n_resamples: int, rng: np.random.Generator, rows: int) -> Iterator[NDArray[np.float64]]:
+def group_draws(codes: NDArray[np.int64], n_groups: int, n_resamples: int, rng: np.random.Generator, rows: int) -> Iterator[NDArray[np.float64]]:
+    """Weights (at most `rows`, n) of one resample after another: how often the group of each clip was drawn."""
     shares = np.full(n_groups, 1 / n_groups)
     for start in range(0, n_resamples, rows):
         yield rng.multinomial(n_groups, shares, size=min(rows, n_resamples - start)).astype(np.float64)[:, codes]

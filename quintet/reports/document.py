@@ -21,6 +21,7 @@ from quintet.reports.atlas import atlas
 from quintet.reports.confusion import main_confusions
 from quintet.reports.drawings import Drawing
 from quintet.reports.fusing import comparison_table, worth, worth_drawing, worth_names, worth_rows
+from quintet.reports.growth import curve_drawings, curve_of, curve_sentence, curve_table, outlook_table
 from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
 from quintet.reports.published import published_table, published_view, training_options
 from quintet.reports.run import Run, read_run
@@ -177,6 +178,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "maps": maps.drawings,
         "worth": worth_drawing(run, of_members),
         "gate": gate_drawings(run),
+        "curve": curve_drawings(run),
         "answered": answered_drawing(run),
         "data": drawings.data_drawings(run),
     }
@@ -186,6 +188,8 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "sets": set_table(run),
         "gate": gate_table(run),
         "gate-gaps": gap_table(run),
+        "learning-curve": curve_table(run),
+        "learning-curve-outlook": outlook_table(run),
         "published": published_table(run),
     }
     for name, frame in extra.items():
@@ -215,6 +219,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "change": _change(run),
         "sampled": why.sampled.steps.to_dict("records") if why.sampled else [],
         "gate": gate_view(run),
+        "curve": curve_sentence(curve_of(run)),
         "published": published_view(run),
         "sets": set_view(run),
         "rows": score_rows(run, keys),

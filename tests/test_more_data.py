@@ -1,0 +1,179 @@
+"""The learning curve of a run: whole groups, one within the next, the whole folds not fitted again, and honest words about the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quintet.datasets.splits import grouped_folds, nested_subsets
+from quintet.ensemble.crossfit import Inputs, Trainer
+from quintet.errors import ConfigError
+from quintet.experiment import gather, train
+from quintet.features.foreign import Roles, foreign_table
+from quintet.features.table import FeatureTable
+from quintet.more_data import Task, curve_members, learning_curve
+from quintet.recipe import TrainSettings, load_recipe, validated
+from quintet.reports.document import write_report
+from quintet.reports.growth import curve_drawings, curve_sentence
+from quintet.reports.run import read_run
+
+SETTINGS = TrainSettings(members=("logistic_regression", "svm"), learning_curve=True, resamples=100)
+
+
+def rows(n_groups: int = 40, per_group: int = 4, seed: int = 0) -> pd.DataFrame:
+    """Two classes in a noisy space of ten columns: more groups make a better boundary."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n_groups), per_group)
+    label = np.where(group % 2, "rock", "jazz")
+    x = rng.normal(size=(len(group), 10)) + 0.7 * rng.normal(size=(n_groups, 10))[group]
+    x += 0.5 * (label == "rock")[:, None]
+    ids = [f"clip{i:03d}" for i in range(len(group))]
+    return pd.DataFrame(x, columns=[f"x{j}" for j in range(10)]).assign(id=ids, label=label, group=[f"artist{g}" for g in group])
+
+
+def table(**options: Any) -> FeatureTable:
+    return foreign_table(rows(**options), Roles(), name="planted")
+
+
+def task(frame: pd.DataFrame | None = None, n_splits: int = 4) -> Task:
+    frame = rows() if frame is None else frame
+    y, groups = frame["label"].to_numpy(str), frame["group"].to_numpy(str)
+    folds = tuple(grouped_folds(y, groups.tolist(), n_splits=n_splits, seed=0))
+    return Task(Inputs(frame.filter(regex="^x")), y, groups, groups, ("jazz", "rock"), folds)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_are_whole_groups_within_one_another_and_even(seed: int) -> None:
+    frame = rows()
+    y, groups = frame["label"].to_numpy(str), frame["group"].to_numpy(str)
+    shares = [0.25, 0.5, 0.8]
+    parts = nested_subsets(y, groups.tolist(), shares=shares, seed=seed)
+    for share, part, larger in zip(shares, parts, [*parts[1:], np.arange(len(y))], strict=True):
+        assert set(part) < set(larger)
+        assert not set(groups[part]) & set(np.delete(groups, part))
+        assert len(part) == pytest.approx(share * len(y), abs=4)
+        assert (y[part] == "rock").mean() == pytest.approx(0.5, abs=0.1)
+    assert not np.array_equal(parts[0], nested_subsets(y, groups.tolist(), shares=shares, seed=seed + 100)[0])
+
+
+def test_shares_that_do_not_rise_are_refused() -> None:
+    for shares in ([], [0.5, 0.5], [0.0, 0.5], [0.5, 1.2]):
+        with pytest.raises(ConfigError, match="must rise"):
+            nested_subsets(["a", "b"], ["x", "y"], shares=shares, seed=0)
+
+
+def test_more_data_help_where_they_do_and_every_fit_is_counted() -> None:
+    events: list[Any] = []
+    found = learning_curve(task(), SETTINGS, listener=events.append)
+    clips = [point["clips"] for point in found["points"]]
+    assert clips == sorted(clips)
+    assert clips[-1] == 120
+    losses = [point["scores"]["log_loss"]["value"] for point in found["points"]]
+    assert losses[0] > losses[-1]
+    ahead = found["outlook"]["log_loss"]["gain"]
+    assert ahead["value"] < 0
+    assert [event.details["done"] for event in events] == list(range(1, 1 + 4 * 2 * (4 * 3 + 1)))
+    assert {event.details["total"] for event in events} == {104}
+    json.dumps(found, allow_nan=False)
+
+
+def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, fitted = task(), []
+    plain = Trainer.predict_fold
+
+    def spy(self: Trainer, inputs: Inputs, y: Any, groups: Any, fold: int, parts: Any, classes: Any) -> Any:
+        fitted.append(len(parts[0]))
+        assert not set(groups[parts[0]]) & set(groups[parts[1]])
+        return plain(self, inputs, y, groups, fold, parts, classes)
+
+    known = {name: Trainer(name).out_of_fold(given.inputs, given.y, given.units, given.folds, given.classes)[0] for name in SETTINGS.members}
+    monkeypatch.setattr(Trainer, "predict_fold", spy)
+    found = learning_curve(given, SETTINGS, known=known)
+    assert len(fitted) == 4 * 2 * 4 * 3
+    assert max(fitted) < 120
+    assert found == learning_curve(given, SETTINGS)
+
+
+def test_parts_that_lack_a_class_are_left_out_and_too_few_are_no_curve() -> None:
+    found = learning_curve(task(rows(n_groups=12), n_splits=3), SETTINGS)  # a fold learns from four groups of each class
+    assert 0.25 in found["left_out"]
+    few = learning_curve(task(rows(n_groups=6), n_splits=3), SETTINGS)
+    assert (few["points"], few["outlook"]) == ([], {})
+    assert "No learning curve" in curve_sentence(few)
+
+
+def test_networks_do_not_draw_the_curve_unless_asked() -> None:
+    members = ("logistic_regression", "vgg_small")
+    assert curve_members(TrainSettings(members=members)) == ("logistic_regression",)
+    assert curve_members(TrainSettings(members=members, learning_curve={"members": ("vgg_small",)})) == ("vgg_small",)
+    assert curve_members(TrainSettings(members=("vgg_small",))) == ("vgg_small",)
+
+
+def test_a_validation_part_of_the_data_is_judged_alone() -> None:
+    frame = rows()
+    frame["split"] = np.select([frame.index < 80, frame.index < 120], ["train", "valid"], "test")
+    given = foreign_table(frame, Roles(), name="lists")
+    found = Task.of(gather(given, TrainSettings(members=("svm",), protocol="given")))
+    assert [(len(train), len(held_out)) for train, held_out in found.folds] == [(80, 40)]
+    assert len(found.judged) == 40
+
+
+def test_settings_come_from_a_recipe_and_faults_are_named(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('name = "r"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm"]\n[train.learning_curve]\nrepeats = 5\n')
+    curve = load_recipe(recipe).training.learning_curve
+    assert curve is not None
+    assert curve.repeats == 5
+    for content, message in (
+        ({"learning_curve": {"shares": [0.5, 0.2]}}, "rise between 0 and 1"),
+        ({"learning_curve": {"members": ["musicnn"]}}, "members that take part"),
+        ({"learning_curve": {"repeats": 1}}, "greater than or equal to 2"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            validated(TrainSettings, content, where="here")
+    assert TrainSettings(learning_curve=False).learning_curve is None
+
+
+def outlook_of(value: float, low: float | None, high: float | None, score: str = "accuracy") -> dict[str, Any]:
+    return {"outlook": {score: {"factor": 2.0, "largest": 100.0, "gain": {"value": value, "low": low, "high": high}}}}
+
+
+@pytest.mark.parametrize(
+    ("curve", "words"),
+    [
+        (outlook_of(0.05, 0.02, 0.08), "more data would help"),
+        (outlook_of(0.02, -0.01, 0.05), "cannot be told from these clips"),
+        (outlook_of(0.001, -0.004, 0.006), "next to nothing"),
+        (outlook_of(-0.05, -0.08, -0.02), "falls as data grow"),
+        (outlook_of(-0.05, -0.08, -0.02, "log_loss"), "more data would help"),
+        (outlook_of(0.05, None, None), "cannot be told without intervals"),
+        ({}, ""),
+    ],
+)
+def test_the_sentence_is_honest(curve: dict[str, Any], words: str) -> None:
+    assert words in curve_sentence(curve)
+    if curve:
+        assert "Twice the data (200 clips to learn from)" in curve_sentence(curve)
+
+
+def test_a_run_keeps_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:
+    members = ("logistic_regression",)
+    result = train(table(), tmp_path / "model", settings=TrainSettings(members=members, learning_curve=True, resamples=50, rules=("mean",)))
+    curve = result.scores["learning_curve"]
+    assert curve["n"] == json.loads((tmp_path / "model" / "scores.json").read_text())["oof"]["mean"]["n"]
+    whole, mean = curve["points"][-1]["scores"], result.scores["oof"]["mean"]["scores"]
+    assert whole["accuracy"]["value"] == mean["accuracy"]["value"]
+    page = write_report(tmp_path / "model", tmp_path / "report")
+    text = page.read_text()
+    assert "What more data would bring" in text
+    assert "Twice the data" in text
+    drawn = curve_drawings(read_run(tmp_path / "model"))
+    assert [drawing.name for drawing in drawn] == ["curve-accuracy", "curve-macro-auc"]
+    assert set(drawn[0].numbers["kind"]) == {"measured", "curve"}
+    for name in ("learning-curve", "learning-curve-outlook", "curve-accuracy"):
+        assert (page.parent / "numbers" / f"{name}.parquet").is_file()
