@@ -26,7 +26,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "reached = cumulated > 0.99",
         "tests/features/test_spectral.py",
     ),
-    (f"{FEATURES}/statistics.py", "m.shape(4) - 3.0", "m.shape(4)", "tests/features/test_statistics.py"),
+    (f"{FEATURES}/statistics.py", "m.shape(4, normal=3.0)", "m.shape(4, normal=0.0)", "tests/features/test_statistics.py"),
     (f"{FEATURES}/rhythm.py", "np.log2(bpm / START_BPM) ** 2", "0", "tests/features/test_rhythm.py"),
     (f"{FEATURES}/tonal.py", "np.roll(bumps, -3", "np.roll(bumps, -2", "tests/features/test_tonal.py"),
     (f"{FEATURES}/modulation.py", "/ np.sum(window**2)", "/ length", "tests/features/test_modulation.py"),

@@ -29,6 +29,7 @@ class Analysis:
     """
 
     autocorrelation: rhythm.Autocorrelation = staticmethod(rhythm.mean_autocorrelation)
+    moments_of: type[Moments] = Moments
 
     def __init__(self, clip: Clip, parameters: FeatureParameters) -> None:
         self.clip = clip
@@ -38,12 +39,16 @@ class Analysis:
         """The numbers of one group, in the order of `catalogue.group_columns`."""
         if group in WHOLE:
             return WHOLE[group](self, statistics)
-        reduced = summaries(self.series(group), statistics)
+        reduced = self.summaries(self.series(group), statistics)
         return np.concatenate([reduced[statistic] for statistic in statistics])
 
     def series(self, group: str) -> Array | Moments:
         """The series of one group, shape `(count, n)` or `(n,)`."""
         return SERIES[group](self)
+
+    def summaries(self, series: Array | Moments, statistics: tuple[str, ...]) -> dict[str, Array]:
+        """`statistics.summaries`, by the means of this analysis."""
+        return summaries(series if isinstance(series, Moments) else self.moments_of(series), statistics)
 
     @cached_property
     def spectrum(self) -> Spectrum:

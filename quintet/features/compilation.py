@@ -29,7 +29,18 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime.nrt import rtsys
 
-SOURCES = ("compilation.py", "lanes.py", "fourier.py", "kernels.py", "temporal.py", "tonal.py", "../audio/mel.py")
+SOURCES = (
+    "compilation.py",
+    "lanes.py",
+    "fourier.py",
+    "extremes.py",
+    "kernels.py",
+    "series_kernels.py",
+    "waveform_kernels.py",
+    "temporal.py",
+    "tonal.py",
+    "../audio/mel.py",
+)
 """The files whose text decides about the machine code (the last three for the constants that kernels take from them)."""
 
 LOCK_EXPIRES_S = 120.0
@@ -39,6 +50,7 @@ _njit: Any = numba.njit
 _config: Any = numba.config
 
 _OPTIONS: dict[str, Any] = {
+    "_nrt": False,  # nothing is allocated in a kernel, so nobody need count who holds an array: that cost a tenth
     "nogil": True,
     "error_model": "numpy",  # x / 0 is inf or nan, as in NumPy
     "boundscheck": False,
@@ -99,7 +111,7 @@ _KERNELS: list[Any] = []
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A part of kernels, compiled into each of them; it cannot be called from Python."""
-    return _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    return _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -22,11 +22,16 @@ from quintet.features.statistics import Moments
 
 Array = NDArray[np.float64]
 
+LEAST_PEAK, LARGEST_PEAK = 1e-10, 1e10
+"""The largest sample of a clip of which the kernels can say something: beyond, float32 is too small for the power and its moments."""
+
 
 def analysis_of(clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> Analysis:
-    """By the kernels where they can be had and the samples are float32, else by the definitions; the numbers are the same."""
+    """By the kernels where they can be had, the samples are float32 and their power is, too; else by the definitions. The numbers are the same."""
     if clip.samples.dtype == np.float32 and engine.available():
-        return CompiledAnalysis(clip, parameters, with_log_mel=with_log_mel)
+        compiled = CompiledAnalysis(clip, parameters, with_log_mel=with_log_mel)
+        if LEAST_PEAK <= compiled.sample_moments[0].magnitude[0] <= LARGEST_PEAK:
+            return compiled
     return Analysis(clip, parameters)
 
 
@@ -40,6 +45,7 @@ class CompiledAnalysis(Analysis):
     """
 
     autocorrelation = staticmethod(engine.mean_autocorrelation)
+    moments_of = engine.RowMoments
 
     def __init__(self, clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> None:
         super().__init__(Clip(np.ascontiguousarray(clip.samples), clip.sample_rate, clip.id), parameters)
@@ -162,4 +168,5 @@ def measurement_of(parameters: FeatureParameters, with_log_mel: bool) -> Measure
         contrast=(p.n_contrast_bands, p.contrast_fmin) if "spectral.contrast" in groups else None,
         roll_percent=p.roll_percent,
         peak_stride=p.chroma_stride if "tonal" in families else 0,
+        flatness="spectral.flatness" in groups,
     )

@@ -1,7 +1,7 @@
 """The compiled way from samples to series: what the definitions say, eight frames at a time.
 
 `measure` runs the first pass, `chroma` the second, over all frames of a clip or a stretch of them; `CompiledAnalysis` puts their results where
-`Analysis` would compute the definitions one by one. Both give the same numbers (within 1e-10; `tests/features/test_kernels.py`). Everything
+`Analysis` would compute the definitions one by one. Both give the same numbers (within 1e-6; `tests/features/test_kernels.py`). Everything
 between the kernels is NumPy on arrays of shape `(series, frames)`.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.audio.mel import AMIN, power_to_db
 from quintet.audio.spectrum import hann, require_frame
-from quintet.features import kernels, spectral, tonal
+from quintet.features import kernels, series_kernels, spectral, tonal, waveform_kernels
 from quintet.features.compilation import COMPILES, FOLDER, announce, compile_once, is_compiled
 from quintet.features.kernels import FIRST_CONTRAST, Output
 from quintet.features.lanes import LANES, lane_rows
@@ -83,13 +83,15 @@ class Measured:
 
     Args:
         measurement: what was asked for.
-        rows: shape `(rows, frames rounded up to eights)`: all series; see `kernels.Output`.
+        rows: shape `(rows, frames rounded up to eights)`: all series but those of the filterbanks; see `kernels.Output`.
+        bands: the same of the filterbanks, float32.
         frames: how many there are.
         peaks: frequency in Hz and power of every spectral peak, as `tonal.spectral_peaks` gives them.
     """
 
     measurement: Measurement
     rows: Array
+    bands: NDArray[np.float32]
     frames: int
     peaks: tuple[Array, Array]
 
@@ -123,17 +125,18 @@ class Measured:
         np.maximum(peaks, least_db(whole.peak), out=peaks)
         return peaks - np.maximum(valleys, least_db(whole.valley), out=valleys)
 
-    def power(self, bank: MelBands) -> Array:
+    def power(self, bank: MelBands) -> NDArray[np.float32]:
         """The bands of a filterbank, shape `(n_mels, frames rounded up to eights)`."""
         banks = self.measurement.filterbanks
-        first = FIRST_CONTRAST + 2 * self.measurement.n_contrast + sum(other.n_mels for other in banks[: banks.index(bank)])
-        return self.rows[first : first + bank.n_mels]
+        first = sum(other.n_mels for other in banks[: banks.index(bank)])
+        return self.bands[first : first + bank.n_mels]
 
     def decibels(self, bank: MelBands, *, floor: float, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
         """The same in dB re 1."""
         power = self.power(bank)
         result = lane_rows(power.size // LANES, dtype)
-        kernels.decibels(power.reshape(-1, LANES), floor, result)
+        in_decibels = series_kernels.decibels if dtype == np.float64 else series_kernels.decibels_single
+        in_decibels(power.reshape(-1, LANES), floor, result)
         return result.reshape(power.shape)
 
     def limited(self, bank: MelBands, whole: Whole) -> Array:
@@ -167,7 +170,7 @@ def measure(stretch: Stretch, measurement: Measurement) -> Measured:
     m, request, frames = measurement, request_of(measurement), stretch.frames
     groups = -(-frames // LANES)
     room = frames * (1 + int(request.peaks[1] - request.peaks[0]) // 2)  # of two neighbouring bins only one is a peak
-    output = Output(lane_rows(m.rows * groups), np.empty(room), np.empty(room), np.zeros(1, np.int64))
+    output = Output(lane_rows(m.rows * groups), lane_rows(m.bands * groups, np.float32), np.empty(room), np.empty(room), np.zeros(1, np.int64))
     work = workspace(m.n_fft, m.hop_length)
     plan = plan_of(m.n_fft)
     if plan is not None:
@@ -177,7 +180,7 @@ def measure(stretch: Stretch, measurement: Measurement) -> Measured:
             kernels.measure_spectra(spectra, _stride(m.n_fft), frames, group, request, work, output)
     found = output.found[0]
     peaks = output.pitches[:found] * m.step_hz, output.heights[:found].copy()
-    return Measured(m, output.series.reshape(m.rows, groups * LANES), frames, peaks)
+    return Measured(m, output.series.reshape(m.rows, groups * LANES), output.bands.reshape(m.bands, groups * LANES), frames, peaks)
 
 
 def chroma(stretch: Stretch, *, n_fft: int, hop_length: int, tuning: float) -> Array:
@@ -219,15 +222,44 @@ def mfcc(mel_db: Array, n_mfcc: int) -> Array:
     """`cepstral.mfcc` of bands of shape `(n_mels, frames rounded up to eights)`."""
     n_mels, frames = mel_db.shape
     result = lane_rows(n_mfcc * frames // LANES)
-    kernels.weighted_sums(mel_db.reshape(-1, LANES), cosine_weights(n_mels, n_mfcc), result)
+    series_kernels.weighted_sums(mel_db.reshape(-1, LANES), cosine_weights(n_mels, n_mfcc), result)
     return result.reshape(n_mfcc, frames)
 
 
 def waveform_frames(stretch: Stretch, *, frame_length: int, hop_length: int) -> tuple[Array, Array]:
     """`temporal.zero_crossing_rate` and `temporal.rms`."""
     crossings, energy = np.empty(stretch.frames), np.empty(stretch.frames)
-    kernels.waveform_frames(stretch.samples, stretch.first, frame_length, crossings, energy, hop_length)
+    chunks = np.empty((stretch.frames + frame_length // hop_length, 4))
+    waveform_kernels.waveform_frames(stretch.samples, stretch.first, frame_length, crossings, energy, hop_length, chunks)
     return crossings / frame_length, np.sqrt(energy / frame_length)
+
+
+class RowMoments(Moments):
+    """Moments of series, found in one go.
+
+    Args:
+        rows: shape `(count, n)` or `(n,)`, float64.
+    """
+
+    def __init__(self, rows: Array) -> None:
+        super().__init__(np.ascontiguousarray(rows, np.float64))
+        self.table = np.empty((len(self.rows), 6))
+        series_kernels.row_moments(self.rows.reshape(-1), self.rows.shape[1], self.table)
+
+    @cached_property
+    def mean(self) -> Array:
+        return self.table[:, 0]
+
+    @cached_property
+    def smallest(self) -> Array:
+        return self.table[:, 1]
+
+    @cached_property
+    def largest(self) -> Array:
+        return self.table[:, 2]
+
+    def moment(self, order: int) -> Array:
+        return self.table[:, order + 1]
 
 
 class SampleMoments(Moments):
@@ -236,11 +268,13 @@ class SampleMoments(Moments):
     Args:
         samples: shape `(n,)`, float32.
         central: mean, m2, m3, m4.
+        ends: the least and the largest sample.
     """
 
-    def __init__(self, samples: NDArray[np.float32], central: Array) -> None:
+    def __init__(self, samples: NDArray[np.float32], central: Array, ends: tuple[float, float]) -> None:
         self.samples = samples
         self.central = central
+        self.ends = ends
 
     @cached_property
     def rows(self) -> Array:  # type: ignore[override]
@@ -252,11 +286,11 @@ class SampleMoments(Moments):
 
     @cached_property
     def smallest(self) -> Array:
-        return np.array([self.samples.min()], np.float64)
+        return np.array([self.ends[0]])
 
     @cached_property
     def largest(self) -> Array:
-        return np.array([self.samples.max()], np.float64)
+        return np.array([self.ends[1]])
 
     @cached_property
     def median(self) -> Array:
@@ -283,6 +317,10 @@ class AbsoluteMoments(SampleMoments):
         return np.abs(self.signal.samples)
 
     @cached_property
+    def smallest(self) -> Array:
+        return np.array([self.samples.min()], np.float64)
+
+    @cached_property
     def largest(self) -> Array:
         return self.signal.magnitude
 
@@ -294,9 +332,11 @@ class AbsoluteMoments(SampleMoments):
 def sample_moments(samples: NDArray[np.float32]) -> tuple[SampleMoments, SampleMoments]:
     """Those of the samples, and those of their absolute values."""
     n = len(samples)
-    mean, mean_of_absolute = (total / n for total in kernels.sums(samples))
-    powers = kernels.power_sums(samples, mean, mean_of_absolute) / n
-    signal = SampleMoments(samples, np.array([mean, *powers[:3]]))
+    total, total_of_absolute, least, largest = waveform_kernels.sums(samples)
+    mean, mean_of_absolute, powers = total / n, total_of_absolute / n, np.empty(6)
+    waveform_kernels.power_sums(samples, mean, mean_of_absolute, powers)
+    powers /= n
+    signal = SampleMoments(samples, np.array([mean, *powers[:3]]), (least, largest))
     return signal, AbsoluteMoments(signal, np.array([mean_of_absolute, *powers[3:]]))
 
 
@@ -310,7 +350,7 @@ def mean_autocorrelation(onset: Array, lags: int) -> Array:
     padded = np.pad(onset, lags // 2, mode="linear_ramp", end_values=0)
     series = np.concatenate([padded, np.zeros(size + LANES)])
     total = lane_rows(size // 2 + 1)
-    kernels.mean_normalised_power(series, len(onset), plan._replace(window=window), workspace(size, 1), total)
+    series_kernels.mean_normalised_power(series, len(onset), plan._replace(window=window), workspace(size, 1), total)
     result: Array = numpy.fft.irfft(total.sum(axis=1), n=size)[:lags] / len(onset)
     return result
 
@@ -343,13 +383,14 @@ def _call_every_kernel() -> None:
     mfcc(np.asarray(measured.decibels(bank, floor=AMIN), np.float64), 2)
     waveform_frames(stretch, frame_length=64, hop_length=32)
     sample_moments(clip.samples)
+    RowMoments(np.ones((1, 9)))
     mean_autocorrelation(np.ones(8), 4)
 
 
 def _call_the_kernels_for_other_lengths(m: Measurement) -> None:
     """Those that take spectra, with eight empty ones."""
     spectra, work = np.zeros(LANES * _stride(m.n_fft)), workspace(m.n_fft, m.hop_length)
-    output = Output(lane_rows(m.rows), np.empty(0), np.empty(0), np.zeros(1, np.int64))
+    output = Output(lane_rows(m.rows), lane_rows(m.bands, np.float32), np.empty(0), np.empty(0), np.zeros(1, np.int64))
     kernels.measure_spectra(spectra, _stride(m.n_fft), LANES, 0, request_of(m), work, output)
     weights = chroma_weights(sample_rate=m.sample_rate, n_fft=m.n_fft, tuning=0.0)
     kernels.chroma_spectra(spectra, _stride(m.n_fft), 0, weights, work, lane_rows(12))

@@ -218,7 +218,7 @@ def _transform_block(points: Any, begin: Any, length: Any, roots: Any, used: Any
 
 @inlined
 def separate(points: Any, plan: Any, power: Any) -> None:
-    """Power of the real frames, shape `(n_fft / 2 + 1, 8)`, from the transformed points."""
+    """Power of the real frames from the transformed points, into the rows of `power`, shape `(n_fft / 2 + 1, 8)`, float64 or float32."""
     half = points.shape[0] // 2
     for k in range(half // 2 + 1):
         low, high = _point(points, plan.order[k]), _point(points, plan.order[(half - k) % half])

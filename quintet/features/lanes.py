@@ -9,8 +9,8 @@ they seldom do the same thing (a filter begins here, a band ends there); along *
     store(rows, 3, select(power > 1.0, power, splat(0.0)))
 
 Inside an `@njit` function a value behaves like a NumPy array of shape `(8,)`: `+ - * /`, comparisons (which give a *mask* of eight truth values),
-`&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous array of shape `(n, 8)`, one *row* per value. Rows may be float32 (half the
-memory), values are always float64.
+`&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous array of shape `(n, 8)`, one *row* per value. Values are float64 or float32 as
+their rows are (a float32 value costs half); the two do not mix: `wide` and `narrow` make one of the other.
 
 Everything here is an *intrinsic*: a function that tells numba which LLVM instruction to emit instead of compiling a Python body. Only
 `numba.extending` and `llvmlite.ir` are used; each intrinsic is one or two instructions and is tested against NumPy (`tests/features/test_lanes.py`).
@@ -40,8 +40,8 @@ def intrinsic(generator: Callable[..., Any]) -> Any:
 
 _INDEX = ir.IntType(32)
 _VALUE = ir.VectorType(ir.DoubleType(), LANES)
+_SINGLE = ir.VectorType(ir.FloatType(), LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
-_BITS = ir.VectorType(ir.IntType(64), LANES)
 
 
 def lane_rows(n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
@@ -57,19 +57,26 @@ def lane_rows(n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
     return memory[start : start + size].view(dtype).reshape(n, LANES)
 
 
-# --- the two types: eight float64 numbers, eight truth values --------------------------------------------------------------------------------
+# --- the types: eight float64 numbers, eight float32 numbers, eight truth values -------------------------------------------------------------
 
 
 class LanesType(types.Type):
-    """Numba's name for eight numbers or, as a mask, eight truth values."""
+    """Numba's name for eight numbers of the type `element` or, as a mask, eight truth values."""
 
-    def __init__(self, name: str, vector: ir.VectorType) -> None:
+    def __init__(self, name: str, vector: ir.VectorType, element: types.Type | None = None) -> None:
         self.vector = vector
+        self.element = element
         super().__init__(name=name)
 
 
-lanes = LanesType("Lanes", _VALUE)
+lanes = LanesType("Lanes", _VALUE, types.float64)
+singles = LanesType("Singles", _SINGLE, types.float32)
 mask = LanesType("LanesMask", _MASK)
+
+
+def values_of(element: types.Type) -> LanesType:
+    """The type of the values that hold such numbers."""
+    return singles if element == types.float32 else lanes
 
 
 @register_model(LanesType)
@@ -91,14 +98,34 @@ def _spread(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
     return builder.shuffle_vector(first, undefined, _constant(ir.VectorType(_INDEX, vector.count), 0))
 
 
+def _converted(builder: Any, value: Any, vector: ir.VectorType) -> Any:
+    """The same eight numbers in the other precision, or as they are."""
+    if value.type == vector:
+        return value
+    return builder.fpext(value, vector) if vector == _VALUE else builder.fptrunc(value, vector)
+
+
 @intrinsic
 def splat(typingctx: Any, x: Any) -> Any:
-    """The number `x` in all eight lanes."""
+    """The number `x` in all eight lanes: a float32 value from a `numpy.float32`, else a float64 value."""
+    kind = values_of(x)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _spread(builder, context.cast(builder, arguments[0], signature.args[0], types.float64), _VALUE)
+        return _spread(builder, context.cast(builder, arguments[0], signature.args[0], kind.element), kind.vector)
 
-    return lanes(x), emit
+    return kind(x), emit
+
+
+@intrinsic
+def wide(typingctx: Any, x: Any) -> Any:
+    """`x.astype(numpy.float64)`."""
+    return lanes(x), lambda context, builder, signature, arguments: _converted(builder, arguments[0], _VALUE)
+
+
+@intrinsic
+def narrow(typingctx: Any, x: Any) -> Any:
+    """`x.astype(numpy.float32)`."""
+    return singles(x), lambda context, builder, signature, arguments: _converted(builder, arguments[0], _SINGLE)
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------------------------------
@@ -114,28 +141,26 @@ def _row_pointer(context: Any, builder: Any, array: tuple[Any, Any], row: Any) -
 
 @intrinsic
 def load(typingctx: Any, rows: Any, row: Any) -> Any:
-    """`rows[row, :]`, widened to float64 where `rows` is float32."""
+    """`rows[row, :]`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = builder.load(_row_pointer(context, builder, (rows, arguments[0]), arguments[1]))
         value.align = rows.dtype.bitwidth // 8
-        return value if rows.dtype == types.float64 else builder.fpext(value, _VALUE)
+        return value
 
-    return lanes(rows, types.int64), emit
+    return values_of(rows.dtype)(rows, types.int64), emit
 
 
 @intrinsic
 def store(typingctx: Any, rows: Any, row: Any, value: Any) -> Any:
-    """`rows[row, :] = value`, rounded to float32 where `rows` is float32."""
+    """`rows[row, :] = value`, converted to the type of the rows."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number = arguments[2]
-        if rows.dtype != types.float64:
-            number = builder.fptrunc(number, ir.VectorType(context.get_data_type(rows.dtype), LANES))
+        number = _converted(builder, arguments[2], values_of(rows.dtype).vector)
         builder.store(number, _row_pointer(context, builder, (rows, arguments[0]), arguments[1])).align = rows.dtype.bitwidth // 8
         return context.get_dummy_value()
 
-    return types.void(rows, types.int64, lanes), emit
+    return types.void(rows, types.int64, value), emit
 
 
 @intrinsic
@@ -195,46 +220,48 @@ def load_frames(typingctx: Any, samples: Any, start: Any, hop: Any) -> Any:
 # --- operators -------------------------------------------------------------------------------------------------------------------------------
 
 
-def _binary(emit: Callable[[Any, Any, Any], Any], result: LanesType) -> Any:
-    """An intrinsic of two arguments, of which a scalar is spread over the lanes first."""
+def _binary(emit: Callable[[Any, Any, Any], Any], result: LanesType | None) -> Any:
+    """An intrinsic of two arguments, of which a scalar is spread over the lanes first; `result` is None where it is of their own type."""
 
     @intrinsic
     def operation(typingctx: Any, a: Any, b: Any) -> Any:
+        operand = a if isinstance(a, LanesType) else b
+
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             vectors = [
-                value if isinstance(kind, LanesType) else _spread(builder, context.cast(builder, value, kind, types.float64), _VALUE)
+                value if kind == operand else _spread(builder, context.cast(builder, value, kind, operand.element), operand.vector)
                 for kind, value in zip(signature.args, arguments, strict=True)
             ]
             return emit(builder, *vectors)
 
-        return result(a, b), generate
+        return (result or operand)(a, b), generate
 
     return operation
 
 
-def _overload(python_operators: tuple[Any, ...], operation: Any, operand: LanesType) -> None:
-    """Lets numba use `operation` where both sides of a Python operator are `operand`, or one is a value and the other a number."""
+def _overload(python_operators: tuple[Any, ...], operation: Any, *operands: LanesType) -> None:
+    """Lets numba use `operation` where both sides of a Python operator are of one of the types `operands`, or one is and the other is a number."""
+
+    def call(a: Any, b: Any) -> Any:
+        return operation(a, b)
 
     def implementation(a: Any, b: Any) -> Any:
-        scaled = operand == lanes and lanes in (a, b) and isinstance(b if a == lanes else a, types.Number)
-        if not (a == b == operand or scaled):
-            return None
-
-        def call(a: Any, b: Any) -> Any:
-            return operation(a, b)
-
-        return call
+        for operand in operands:
+            other = b if a == operand else a
+            if operand in (a, b) and (other == operand or (operand != mask and isinstance(other, types.Number))):
+                return call
+        return None
 
     for python_operator in python_operators:
         overload(python_operator)(implementation)
 
 
 def _arithmetic(emit: Callable[[Any, Any, Any], Any], *python_operators: Any) -> None:
-    _overload(python_operators, _binary(emit, lanes), lanes)
+    _overload(python_operators, _binary(emit, None), lanes, singles)
 
 
 def _comparison(symbol: str, python_operator: Any) -> None:
-    _overload((python_operator,), _binary(lambda builder, x, y: builder.fcmp_ordered(symbol, x, y), mask), lanes)
+    _overload((python_operator,), _binary(lambda builder, x, y: builder.fcmp_ordered(symbol, x, y), mask), lanes, singles)
 
 
 _arithmetic(lambda builder, x, y: builder.fadd(x, y), operator.add, operator.iadd)
@@ -245,13 +272,13 @@ _comparison("<", operator.lt)
 _comparison("<=", operator.le)
 _comparison(">", operator.gt)
 _comparison(">=", operator.ge)
-_overload((operator.and_,), _binary(lambda builder, x, y: builder.and_(x, y), mask), mask)
-_overload((operator.or_,), _binary(lambda builder, x, y: builder.or_(x, y), mask), mask)
+_overload((operator.and_,), _binary(lambda builder, x, y: builder.and_(x, y), None), mask)
+_overload((operator.or_,), _binary(lambda builder, x, y: builder.or_(x, y), None), mask)
 
 
 @intrinsic
 def _negative(typingctx: Any, x: Any) -> Any:
-    return lanes(x), lambda context, builder, signature, arguments: builder.fneg(arguments[0])
+    return x(x), lambda context, builder, signature, arguments: builder.fneg(arguments[0])
 
 
 @overload(operator.neg)
@@ -259,7 +286,7 @@ def _neg(x: Any) -> Any:
     def call(x: Any) -> Any:
         return _negative(x)
 
-    return call if x == lanes else None
+    return call if x in (lanes, singles) else None
 
 
 # --- functions -------------------------------------------------------------------------------------------------------------------------------
@@ -268,26 +295,28 @@ def _neg(x: Any) -> Any:
 @intrinsic
 def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
     """`numpy.where(condition, a, b)`: lane by lane `a` where the mask is true, else `b`."""
-    return lanes(mask, lanes, lanes), lambda context, builder, signature, arguments: builder.select(*arguments)
+    return a(condition, a, b), lambda context, builder, signature, arguments: builder.select(*arguments)
 
 
 @intrinsic
 def minimum(typingctx: Any, a: Any, b: Any) -> Any:
     """`numpy.minimum(a, b)`; `b` where `a` is not a number."""
-    return lanes(lanes, lanes), lambda context, builder, signature, x: builder.select(builder.fcmp_ordered("<", x[0], x[1]), x[0], x[1])
+    return a(a, b), lambda context, builder, signature, x: builder.select(builder.fcmp_ordered("<", x[0], x[1]), x[0], x[1])
 
 
 @intrinsic
 def maximum(typingctx: Any, a: Any, b: Any) -> Any:
     """`numpy.maximum(a, b)`; `b` where `a` is not a number."""
-    return lanes(lanes, lanes), lambda context, builder, signature, x: builder.select(builder.fcmp_ordered(">", x[0], x[1]), x[0], x[1])
+    return a(a, b), lambda context, builder, signature, x: builder.select(builder.fcmp_ordered(">", x[0], x[1]), x[0], x[1])
 
 
 def _unary(llvm_name: str) -> Callable[..., Any]:
     """The code generator that calls LLVM's own function of one vector argument."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function = builder.module.declare_intrinsic(f"llvm.{llvm_name}.v{LANES}f64", (), ir.FunctionType(_VALUE, [_VALUE]))
+        vector = arguments[0].type
+        kind = ir.FunctionType(vector, [vector])
+        function = builder.module.declare_intrinsic(f"llvm.{llvm_name}.v{LANES}f{signature.args[0].element.bitwidth}", (), kind)
         return builder.call(function, arguments)
 
     return emit
@@ -296,18 +325,23 @@ def _unary(llvm_name: str) -> Callable[..., Any]:
 @intrinsic
 def sqrt(typingctx: Any, x: Any) -> Any:
     """`numpy.sqrt(x)`."""
-    return lanes(lanes), _unary("sqrt")
+    return x(x), _unary("sqrt")
+
+
+@intrinsic
+def floor(typingctx: Any, x: Any) -> Any:
+    """`numpy.floor(x)`."""
+    return x(x), _unary("floor")
 
 
 @intrinsic
 def absolute(typingctx: Any, x: Any) -> Any:
     """`numpy.abs(x)`."""
-    return lanes(lanes), _unary("fabs")
+    return x(x), _unary("fabs")
 
 
-@intrinsic
-def across(typingctx: Any, x: Any) -> Any:
-    """`numpy.sum(x)`: the eight lanes added up, as a number: halves onto each other, three times."""
+def _folded(join: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
+    """The code generator that makes one number of eight: halves are laid onto each other, three times."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = arguments[0]
@@ -315,10 +349,22 @@ def across(typingctx: Any, x: Any) -> Any:
             undefined, indices = ir.Constant(vector.type, ir.Undefined), ir.VectorType(_INDEX, half)
             low = builder.shuffle_vector(vector, undefined, ir.Constant(indices, list(range(half))))
             high = builder.shuffle_vector(vector, undefined, ir.Constant(indices, list(range(half, 2 * half))))
-            vector = builder.fadd(low, high)
+            vector = join(builder, low, high)
         return builder.extract_element(vector, ir.Constant(_INDEX, 0))
 
-    return types.float64(lanes), emit
+    return emit
+
+
+@intrinsic
+def across(typingctx: Any, x: Any) -> Any:
+    """`numpy.sum(x)`, as a number."""
+    return x.element(x), _folded(lambda builder, low, high: builder.fadd(low, high))
+
+
+@intrinsic
+def across_largest(typingctx: Any, x: Any) -> Any:
+    """`numpy.max(x)`, as a number."""
+    return x.element(x), _folded(lambda builder, low, high: builder.select(builder.fcmp_ordered(">", low, high), low, high))
 
 
 @intrinsic
@@ -333,17 +379,19 @@ def mask_bits(typingctx: Any, condition: Any) -> Any:
 
 @intrinsic
 def split_exponent(typingctx: Any, x: Any) -> Any:
-    """`(m, e)` with `x = m * 2**e` and `sqrt(1/2) <= m < sqrt(2)`, both as float64 lanes, for positive normal `x`.
+    """`(m, e)` with `x = m * 2**e` and `sqrt(1/2) <= m < sqrt(2)`, both lanes of the type of `x`, for positive normal `x`.
 
-    A float64 *is* a fraction and an exponent side by side in 64 bits; subtracting the bits of `sqrt(1/2)` first makes the cut fall there.
+    Such a number *is* a fraction and an exponent side by side in its bits; subtracting the bits of `sqrt(1/2)` first makes the cut fall there.
     """
-    result = types.UniTuple(lanes, 2)  # type: ignore[no-untyped-call]
+    result = types.UniTuple(x, 2)  # type: ignore[no-untyped-call]
+    digits, root_half_bits = (52, 0x3FE6A09E667F3BCD) if x == lanes else (23, 0x3F3504F3)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        root_half = _constant(_BITS, 0x3FE6A09E667F3BCD)
-        bits = builder.sub(builder.bitcast(arguments[0], _BITS), root_half)
-        exponent = builder.ashr(bits, _constant(_BITS, 52))
-        fraction = builder.add(builder.and_(bits, _constant(_BITS, 2**52 - 1)), root_half)
-        return context.make_tuple(builder, result, [builder.bitcast(fraction, _VALUE), builder.sitofp(exponent, _VALUE)])
+        integers = ir.VectorType(ir.IntType(x.element.bitwidth), LANES)
+        root_half = _constant(integers, root_half_bits)
+        bits = builder.sub(builder.bitcast(arguments[0], integers), root_half)
+        exponent = builder.ashr(bits, _constant(integers, digits))
+        fraction = builder.add(builder.and_(bits, _constant(integers, 2**digits - 1)), root_half)
+        return context.make_tuple(builder, result, [builder.bitcast(fraction, x.vector), builder.sitofp(exponent, x.vector)])
 
-    return result(lanes), emit
+    return result(x), emit

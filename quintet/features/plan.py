@@ -37,6 +37,7 @@ class Measurement:
         contrast: number of octaves and lowest edge in Hz, as `spectral.spectral_contrast` takes them; None for none.
         roll_percent: as `spectral.spectral_rolloff` takes it.
         peak_stride: spectral peaks are looked for in every so many-th frame; 0 for none.
+        flatness: whether it is wanted.
     """
 
     sample_rate: int
@@ -46,6 +47,7 @@ class Measurement:
     contrast: tuple[int, float] | None = None
     roll_percent: float = 0.85
     peak_stride: int = 0
+    flatness: bool = True
 
     @property
     def bins(self) -> int:
@@ -64,8 +66,13 @@ class Measurement:
 
     @property
     def rows(self) -> int:
-        """Series that the first pass writes."""
-        return FIRST_CONTRAST + 2 * self.n_contrast + sum(bank.n_mels for bank in self.filterbanks)
+        """Series that the first pass writes, but for the filterbanks."""
+        return FIRST_CONTRAST + 2 * self.n_contrast
+
+    @property
+    def bands(self) -> int:
+        """Bands of all filterbanks."""
+        return sum(bank.n_mels for bank in self.filterbanks)
 
 
 @lru_cache(maxsize=16)
@@ -78,6 +85,7 @@ def request_of(measurement: Measurement) -> Request:
         contrast=_contrast(m),
         rolloff=m.roll_percent,
         peaks=np.array([*tonal.pitch_bins(sample_rate=m.sample_rate, n_fft=m.n_fft), m.peak_stride] if m.peak_stride else [0, 0, 1]),
+        flatness=m.flatness,
     )
 
 
@@ -90,7 +98,8 @@ def workspace(n_fft: int, hop_length: int) -> Workspace:
     """Memory for eight frames."""
     bins = n_fft // 2 + 1
     padded = np.zeros(7 * hop_length + n_fft, np.float32)
-    return Workspace(padded, lane_rows(n_fft), lane_rows(bins), lane_rows(bins), lane_rows(2 * bins))
+    singles = (lane_rows(rows, np.float32) for rows in (bins, bins, 4 * bins))
+    return Workspace(padded, lane_rows(n_fft), lane_rows(bins), *singles)
 
 
 def sparse(filters: NDArray[np.float64]) -> Bands:
@@ -105,7 +114,7 @@ def sparse(filters: NDArray[np.float64]) -> Bands:
     last = np.where(some, filters.shape[1] - (filters[:, ::-1] != 0).argmax(axis=1), 0)
     weights = [row[a:b] for row, a, b in zip(filters, first, last, strict=True)]
     offset = np.concatenate([[0], np.cumsum(last - first)[:-1]]) if len(filters) else np.zeros(0)
-    return Bands(first.astype(np.int64), last.astype(np.int64), offset.astype(np.int64), np.concatenate([np.zeros(0), *weights]))
+    return Bands(first.astype(np.int64), last.astype(np.int64), offset.astype(np.int64), np.concatenate([np.zeros(0), *weights]).astype(np.float32))
 
 
 def _contrast(m: Measurement) -> NDArray[np.int64]:
@@ -117,9 +126,9 @@ def _contrast(m: Measurement) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=128)
-def chroma_weights(*, sample_rate: int, n_fft: int, tuning: float) -> NDArray[np.float64]:
+def chroma_weights(*, sample_rate: int, n_fft: int, tuning: float) -> NDArray[np.float32]:
     """`tonal.chroma_filterbank`, transposed: shape `(bins, 12)`."""
-    return np.ascontiguousarray(tonal.chroma_filterbank(sample_rate=sample_rate, n_fft=n_fft, tuning=tuning).T)
+    return np.ascontiguousarray(tonal.chroma_filterbank(sample_rate=sample_rate, n_fft=n_fft, tuning=tuning).T, np.float32)
 
 
 @lru_cache(maxsize=8)

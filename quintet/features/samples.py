@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.features import kernels
+from quintet.features import waveform_kernels
 from quintet.features.statistics import Moments
 
 Array = NDArray[np.float64]
@@ -120,8 +120,9 @@ class SampleTotals:
         """A block in the first sweep."""
         magnitude = np.abs(samples)
         self.count += len(samples)
-        self.sums += kernels.sums(samples)
-        self.low, self.high = min(self.low, float(samples.min())), max(self.high, float(samples.max()))
+        total, total_of_absolute, low, high = waveform_kernels.sums(samples)
+        self.sums += total, total_of_absolute
+        self.low, self.high = min(self.low, low), max(self.high, high)
         self.least = min(self.least, float(magnitude.min()))
         for median, values in zip(self.medians, (samples, magnitude), strict=True):
             if median:
@@ -129,7 +130,9 @@ class SampleTotals:
 
     def add_second(self, samples: NDArray[np.float32]) -> None:
         """A block in the second sweep."""
-        self.powers += kernels.power_sums(samples, *(self.sums / self.count))
+        powers = np.empty(6)
+        waveform_kernels.power_sums(samples, *(self.sums / self.count), powers)
+        self.powers += powers
         for median, values in zip(self.medians, (samples, np.abs(samples)), strict=True):
             if median:
                 median.add_second(values)

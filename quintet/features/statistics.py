@@ -39,7 +39,7 @@ def summaries(series: NDArray[np.float64] | Moments, statistics: Sequence[str]) 
         >>> {name: value.tolist() for name, value in summaries(np.array([[1.0, 2.0, 9.0]]), ["mean", "median", "max"]).items()}
         {'mean': [4.0], 'median': [2.0], 'max': [9.0]}
     """
-    moments = series if isinstance(series, Moments) else Moments(np.atleast_2d(series))
+    moments = series if isinstance(series, Moments) else Moments(series)
     for name in statistics:
         if name not in _FORMULAS:
             raise unknown_name("statistic", name, STATISTICS)
@@ -50,11 +50,11 @@ class Moments:
     """What the statistics of the rows of a series are made of, each formed once: arrays of shape `(count,)`.
 
     Args:
-        rows: shape `(count, n)`, float64.
+        rows: shape `(count, n)` or `(n,)`, float64.
     """
 
     def __init__(self, rows: NDArray[np.float64]) -> None:
-        self.rows = rows
+        self.rows = np.atleast_2d(rows)
 
     @cached_property
     def mean(self) -> NDArray[np.float64]:
@@ -98,10 +98,11 @@ class Moments:
         m2 = self.moment(2)
         return np.where(m2 <= np.square(CONSTANT * self.magnitude) + NOTHING, 0.0, m2)
 
-    def shape(self, order: int) -> NDArray[np.float64]:
-        """`m_order / m2^(order / 2)`, NaN where the series is constant."""
-        spread = np.where(self.variance > 0, self.variance, np.nan)
-        return np.asarray(self.moment(order) / spread ** (order / 2))
+    def shape(self, order: int, *, normal: float) -> NDArray[np.float64]:
+        """`m_order / m2^(order / 2) - normal`, 0 where the series is constant."""
+        moves = self.variance > 0
+        spread = np.where(moves, self.variance, 1.0) ** (order / 2)
+        return np.where(moves, self.moment(order) / spread - normal, 0.0)
 
 
 _FORMULAS: dict[str, Callable[[Moments], NDArray[np.float64]]] = {
@@ -110,8 +111,8 @@ _FORMULAS: dict[str, Callable[[Moments], NDArray[np.float64]]] = {
     "min": lambda m: m.smallest,
     "max": lambda m: m.largest,
     "median": lambda m: m.median,
-    "skew": lambda m: np.nan_to_num(m.shape(3), nan=0.0),
-    "kurtosis": lambda m: np.nan_to_num(m.shape(4) - 3.0, nan=0.0),
+    "skew": lambda m: m.shape(3, normal=0.0),
+    "kurtosis": lambda m: m.shape(4, normal=3.0),
 }
 STATISTICS = tuple(_FORMULAS)
 

@@ -28,7 +28,7 @@ from quintet.features.extractor import Description, described
 from quintet.features.lanes import LANES
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.samples import SampleTotals
-from quintet.features.statistics import Moments, summaries
+from quintet.features.statistics import Moments
 
 Array = NDArray[np.float64]
 Blocks = Iterable[NDArray[np.float32]]
@@ -147,6 +147,7 @@ class StreamedAnalysis(Analysis):
     """The series of a recording that is never in memory; see `describe_recording`."""
 
     autocorrelation = staticmethod(engine.mean_autocorrelation)
+    moments_of = engine.RowMoments
 
     def __init__(self, recording: Recording, parameters: FeatureParameters, *, with_log_mel: bool, name: str) -> None:
         self.recording = recording
@@ -201,7 +202,7 @@ class StreamedAnalysis(Analysis):
     def values(self, group: str, statistics: tuple[str, ...]) -> Array:
         if group in ("rhythm.tempo", "modulation.band", "covariance.band"):
             return super().values(group, statistics)
-        reduced = [summaries(row, statistics) for row in self.rows(group)]
+        reduced = [self.summaries(row, statistics) for row in self.rows(group)]
         return np.array([row[statistic][0] for statistic in statistics for row in reduced])
 
     def rows(self, group: str) -> Iterable[Array | Moments]:

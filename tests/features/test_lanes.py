@@ -10,6 +10,8 @@ from quintet.features.lanes import (
     LANES,
     absolute,
     across,
+    across_largest,
+    floor,
     lane_rows,
     load,
     load_frames,
@@ -17,11 +19,13 @@ from quintet.features.lanes import (
     mask_bits,
     maximum,
     minimum,
+    narrow,
     select,
     splat,
     split_exponent,
     sqrt,
     store,
+    wide,
 )
 
 
@@ -39,11 +43,20 @@ def _arithmetic(rows, results):
     store(results, 8, absolute(a))
     store(results, 9, minimum(a, b))
     store(results, 10, maximum(a, b))
-    store(results, 11, splat(7))
-    total = splat(0.0)
+    store(results, 11, floor(a))
+    total = a - a
     for i in range(rows.shape[0]):
         total += load(rows, i)
     store(results, 12, total)
+
+
+@njit
+def _splats(doubles, singles):
+    store(doubles, 0, splat(7))
+    store(doubles, 1, splat(0.1))
+    store(singles, 0, splat(np.float32(0.1)))
+    store(singles, 1, narrow(wide(load(singles, 0)) * wide(load(singles, 0)) - 0.01))
+    store(doubles, 2, wide(load(singles, 0)))
 
 
 @njit
@@ -83,12 +96,12 @@ def _frames(samples, start, hop, results):
 def _across(samples, start, results):
     value = load_run(samples, start)
     store(results, 0, value)
-    return across(value)
+    return across(value), across_largest(value)
 
 
-@pytest.fixture(scope="module")
-def numbers():
-    rows = lane_rows(4)
+@pytest.fixture(scope="module", params=[np.float64, np.float32])
+def numbers(request):
+    rows = lane_rows(4, request.param)
     rows[:] = np.random.default_rng(7).standard_normal((4, LANES))
     rows[2] = [0.5, 0.5, -0.5, 0.0, 1.0, 2.0, -3.0, 4.0]
     return rows
@@ -96,11 +109,19 @@ def numbers():
 
 def test_arithmetic_is_numpy_arithmetic(numbers):
     a, b = numbers[:2]
-    results = lane_rows(13)
+    results = lane_rows(13, numbers.dtype)
     _arithmetic(numbers, results)
-    expected = [a + b, a - b, a * b, a / b, -a, 2.0 - a, a * 3, np.sqrt(np.abs(a)), np.abs(a), np.minimum(a, b), np.maximum(a, b), np.full(8, 7.0)]
+    expected = [a + b, a - b, a * b, a / b, -a, 2 - a, a * 3, np.sqrt(np.abs(a)), np.abs(a), np.minimum(a, b), np.maximum(a, b), np.floor(a)]
     np.testing.assert_array_equal(results[:12], expected)
-    np.testing.assert_allclose(results[12], numbers.sum(axis=0), rtol=1e-15)
+    np.testing.assert_allclose(results[12], numbers.sum(axis=0), rtol=8 * np.finfo(numbers.dtype).eps)
+
+
+def test_numbers_spread_and_change_their_precision():
+    doubles, singles = lane_rows(3), lane_rows(2, np.float32)
+    _splats(doubles, singles)
+    tenth = np.float64(np.float32(0.1))
+    np.testing.assert_array_equal(doubles, np.repeat([[7.0], [0.1], [tenth]], LANES, axis=1))
+    np.testing.assert_array_equal(singles, np.repeat(np.float32([[0.1], [tenth * tenth - 0.01]]), LANES, axis=1))
 
 
 @pytest.mark.parametrize("equal", [False, True])
@@ -109,7 +130,7 @@ def test_comparisons_choose_lane_by_lane(numbers, equal):
     if equal:
         rows[1, ::2] = rows[0, ::2]  # <= and >= differ from < and > only here
     a, b = rows[:2]
-    results = lane_rows(6)
+    results = lane_rows(6, numbers.dtype)
     bits, none = _comparisons(rows, results)
     conditions = [a < b, a <= 0.5, a > b, a >= b, (a > 0) & (b > 0), (a > 0) | (b > 0)]
     np.testing.assert_array_equal(results, [np.where(condition, a, b) for condition in conditions])
@@ -117,15 +138,16 @@ def test_comparisons_choose_lane_by_lane(numbers, equal):
     assert none == 0
 
 
-def test_every_positive_number_is_fraction_times_power_of_two():
-    rows = np.geomspace(1e-300, 1e300, 64).reshape(8, LANES)
-    rows[0, :4] = [1.0, 2.0, np.sqrt(0.5), np.nextafter(np.sqrt(2.0), 0)]
-    results = lane_rows(16)
+@pytest.mark.parametrize(("dtype", "largest"), [(np.float64, 1e300), (np.float32, 1e37)])
+def test_every_positive_number_is_fraction_times_power_of_two(dtype, largest):
+    rows = np.geomspace(1 / largest, largest, 64).astype(dtype).reshape(8, LANES)
+    rows[0, :3] = [1.0, 2.0, np.nextafter(np.sqrt(dtype(2)), dtype(0))]
+    results = lane_rows(16, dtype)
     _exponents(rows, results)
-    fraction, exponent = results[::2], results[1::2]
+    fraction, exponent = results[::2].astype(np.float64), results[1::2].astype(np.float64)
     np.testing.assert_array_equal(fraction * 2.0**exponent, rows)
-    assert fraction.min() >= np.sqrt(0.5)
-    assert fraction.max() < np.sqrt(2.0) * (1 + 1e-15)
+    assert fraction.min() >= np.sqrt(0.5) * (1 - np.finfo(dtype).eps)
+    assert fraction.max() < np.sqrt(2.0) * (1 + np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("source", [np.float32, np.float64])
@@ -149,7 +171,7 @@ def test_frames_become_lanes(dtype, start, hop):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_run_of_samples_and_its_sum(dtype):
     samples, results = np.arange(30, dtype=dtype) ** 2, lane_rows(1)
-    assert _across(samples, 5, results) == samples[5:13].sum()
+    assert _across(samples, 5, results) == (samples[5:13].sum(), samples[5:13].max())
     np.testing.assert_array_equal(results[0], samples[5:13])
 
 
