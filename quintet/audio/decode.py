@@ -20,8 +20,8 @@ class Decoded:
         native_sample_rate: Hz, in the file.
         native_channels: in the file.
         duration_s: seconds that were decoded (of the window, if there was one).
-        audio_digest: 32 hex digits over the native samples of the window (over their mix where they are no int16), their rate and their
-            channels: equal for a wav and a flac of the same recording, whatever their names and tags.
+        audio_digest: `xxh3:` and 32 hex digits (XXH3, 128 bits) over the native samples of the window (over their mix where they are no
+            int16), their rate and their channels: equal for a wav and a flac of the same recording, whatever their names and tags.
     """
 
     clip: Clip
@@ -58,7 +58,7 @@ def load_clip(
         0.5
     """
     recording = Recording(path, sample_rate=sample_rate, start_s=start_s, end_s=end_s)
-    blocks = list(recording.blocks())
-    clip = Clip(np.concatenate(blocks), recording.sample_rate, str(path) if id is None else id)
+    samples = np.concatenate(list(recording.blocks()))
+    clip = Clip(samples, recording.sample_rate, str(path) if id is None else id)
     facts = recording.facts
     return Decoded(clip, facts.native_sample_rate, facts.native_channels, facts.duration_s, facts.audio_digest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import xxhash
 from numpy.typing import NDArray
 
 from quintet.audio.clip import require_heard
 from quintet.audio.native import Native, Window
-from quintet.audio.resample import resampled, to_mono
+from quintet.audio.resample import MonoMixer, resampled
 from quintet.audio.truncation import ogg_is_complete, promised_frames
 from quintet.errors import DecodeError
 
-BLOCK_FRAMES = 1 << 17  # decoded at a time, whatever a header promises; the last bit of an mp3, so its digest, depends on it
+BLOCK_SAMPLES = 1 << 16  # decoded at a time, whatever a header promises: from the decoder to the resampler a block stays in the cache
+DIGEST_KIND = "xxh3:"  # what an audio digest begins with: digests of different kinds are never equal
 SHORTAGE_S = 0.05  # the shortage that is still rounding (padding of lossy codecs, listed times)
 SAMPLE_RATES = range(1000, 768_001)  # Hz; outside it a header is damaged
 SUBTYPE_BYTES = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
@@ -74,27 +75,50 @@ class Recording:
         native = _native(self.source, self.window)
         rate = _checked_rate(native.sample_rate, self.source)
         self.sample_rate = self.sample_rate or rate
-        yield from resampled(self._heard(native), orig_sr=rate, target_sr=self.sample_rate)
+        heard = self._heard(native)
+        if rate == self.sample_rate:
+            yield from (mono.copy() for mono in heard)
+        else:
+            yield from resampled(heard, orig_sr=rate, target_sr=self.sample_rate)
 
     def _heard(self, native: Native) -> Iterator[NDArray[np.float32]]:
-        """The mixed blocks; what must hold of all of them together is checked behind the last."""
+        """The mixed blocks, each of which lasts until the next; what must hold of all of them together is checked behind the last."""
         digest, frames, bad, sound, mixed_sound = None, 0, 0, False, False
+        to_mono = MonoMixer()
         for block in native.blocks:
             if digest is None:
-                digest = hashlib.sha256(f"{native.sample_rate}:{native.channels}:{block.dtype.name}:".encode())
+                digest = xxhash.xxh3_128(f"{native.sample_rate}:{native.channels}:{block.dtype.name}:".encode())
             mono = to_mono(block)
-            digested = block if block.dtype == np.int16 else mono  # hashing floats of every channel would take longer than mixing and resampling them
+            digested = block if block.dtype == np.int16 else mono  # every channel of floats would be four times as many bytes
             digest.update(np.ascontiguousarray(digested.astype(digested.dtype.newbyteorder("<"), copy=False)).data)
             frames += len(block)
-            bad += 0 if block.dtype.kind != "f" else block.size - int(np.count_nonzero(np.isfinite(block)))
-            sound = sound or bool(block.any())
-            mixed_sound = mixed_sound or bool(mono.any())
+            if not mixed_sound:  # sound in the mix is sound in a channel
+                mixed_sound = bool(mono.any())
+                sound = sound or mixed_sound or bool(block.any())
+            if block.dtype.kind == "f" and not _surely_finite(mono):
+                bad += block.size - int(np.count_nonzero(np.isfinite(block)))
             yield mono
         _require_samples(frames, native, self.source, self.window)
         require_heard(bad, frames * native.channels, sound=sound, name=str(self.source))
         require_heard(0, frames, sound=mixed_sound, name=f"{self.source} (mixed to mono)")
         assert digest is not None
-        self._facts = Facts(native.sample_rate, native.channels, frames / native.sample_rate, digest.hexdigest()[:32])
+        self._facts = Facts(native.sample_rate, native.channels, frames / native.sample_rate, DIGEST_KIND + digest.hexdigest())
+
+
+def _surely_finite(samples: NDArray[np.float32]) -> bool:
+    """Whether no sample is NaN or infinite, from one number; False also where only the squares are too large for it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.dot(samples, samples)))
+
+
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read from its place to its end.
+
+    soundfile seeks to where it already is after every read, and there a decoder of mp3 begins anew: slower, and not the samples of one piece.
+    """
+
+    def seekable(self) -> bool:
+        return False
 
 
 def _require_file(source: Path) -> None:
@@ -136,7 +160,7 @@ def _av_reader(source: Path, refusal: str) -> Callable[[Path, Window], Native]:
 
 
 def _through_soundfile(source: Path, window: Window) -> Native:
-    file = soundfile.SoundFile(source)
+    file = _Forward(source)
     try:
         rate, channels = _checked_rate(file.samplerate, source), file.channels
         frame_bytes = SUBTYPE_BYTES.get(file.subtype, 0) * channels
@@ -153,14 +177,15 @@ def _through_soundfile(source: Path, window: Window) -> Native:
 
 
 def _blocks(file: soundfile.SoundFile, first: int, last: int, source: Path) -> Iterator[NDArray[np.generic]]:
-    """Frames first..last, as int16 where nothing is lost by it, until the data breaks off; then the file is closed."""
-    dtype = "int16" if file.subtype in SIXTEEN_BIT else "float32"
+    """Frames first..last, as int16 where nothing is lost by it, until the data breaks off; then the file is closed. All in the same memory."""
+    dtype = np.int16 if file.subtype in SIXTEEN_BIT else np.float32
+    memory = np.empty((max(0, min(BLOCK_SAMPLES // file.channels, last - first)), file.channels), dtype)
     with file:
         try:
             if first:
                 file.seek(first)
             while first < last:
-                block = file.read(min(BLOCK_FRAMES, last - first), dtype=dtype, always_2d=True)
+                block = file.read(last - first, out=memory)
                 if not len(block):
                     break
                 first += len(block)

@@ -28,14 +28,49 @@ def to_mono(samples: NDArray[np.generic]) -> NDArray[np.float32]:
         >>> to_mono(np.array([[16384, 0], [-32768, -32768]], np.int16))
         array([ 0.25, -1.  ], dtype=float32)
     """
-    frames = samples.reshape(len(samples), -1).astype(np.float32, copy=False)
-    scale = 32768.0 if samples.dtype == np.int16 else 1.0
-    if frames.shape[1] == 1:
-        mono = frames[:, 0]
-        return mono if scale == 1.0 else mono * np.float32(1.0 / scale)
-    weights = np.full(frames.shape[1], 1.0 / (scale * frames.shape[1]), np.float32)
-    mixed: NDArray[np.float32] = frames @ weights
-    return mixed
+    return MonoMixer()(samples.reshape(len(samples), -1))
+
+
+class MonoMixer:
+    """`to_mono` for one block after another, in the same memory: what it gives lasts until the next block.
+
+    New memory for every block would cost more time than the mixing itself.
+
+    Example:
+        >>> import numpy as np
+        >>> mix = MonoMixer()
+        >>> [mix(block).tolist() for block in np.ones((2, 3, 2), np.float32)]
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(self) -> None:
+        self._mono = np.empty(0, np.float32)
+        self._frames = np.empty((0, 0), np.float32)
+
+    def __call__(self, block: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The mix, shape `(n,)`, of a block of shape `(n, channels)`."""
+        length, channels = block.shape
+        scale = 32768.0 if block.dtype == np.int16 else 1.0
+        if channels == 1 and block.dtype == np.float32:
+            return np.asarray(block[:, 0], np.float32)
+        if len(self._mono) < length:
+            self._mono = np.empty(length, np.float32)
+        mono = self._mono[:length]
+        if channels == 1:
+            mono[:] = block[:, 0]
+            mono *= np.float32(1.0 / scale)
+            return mono
+        weights = np.full(channels, 1.0 / (scale * channels), np.float32)
+        return np.dot(self._as_floats(block), weights, out=mono)
+
+    def _as_floats(self, block: NDArray[np.generic]) -> NDArray[np.float32]:
+        if block.dtype == np.float32:
+            return np.asarray(block, np.float32)
+        if len(self._frames) < len(block) or self._frames.shape[1] != block.shape[1]:
+            self._frames = np.empty(block.shape, np.float32)
+        frames = self._frames[: len(block)]
+        frames[:] = block
+        return frames
 
 
 def resample(samples: NDArray[np.floating], *, orig_sr: int, target_sr: int) -> NDArray[np.floating]:
@@ -94,4 +129,5 @@ def resampled(
         yield out
     length = math.ceil(received * target_sr / orig_sr)
     rest = stream.resample_chunk(np.zeros(0, dtype), last=True)[: max(0, length - given)]
-    yield np.pad(rest, (0, max(0, length - given - len(rest))))
+    missing = length - given - len(rest)
+    yield rest if missing <= 0 else np.concatenate([rest, np.zeros(missing, dtype)])

@@ -23,7 +23,7 @@ from quintet.datasets import Manifest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.catalogue import feature_names
 from quintet.features.files import held
-from quintet.features.freshness import Plan, planned
+from quintet.features.freshness import Plan, planned, with_other_digest
 from quintet.features.parameters import FeatureParameters
 from quintet.features.parts import FACTS, Parts, chunked, finished_metadata, latest, table_block, table_facts, write_gathered
 from quintet.features.pools import Chunk, described, open_pool
@@ -155,8 +155,9 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
         if writer is not None:
             stack.enter_context(writer)
         parts = Parts(folder, feature_names(options.job.parameters), options.job.parameters.hash)
-        plan = planned(manifest, _known(output, finished, parts), writer, retry_failed=options.retry_failed)
-        notes = _notes(finished, parts)
+        known = _known(output, finished, parts)
+        plan = planned(manifest, known, writer, retry_failed=options.retry_failed)
+        notes = _notes(finished, parts, int(with_other_digest(known).sum()))
         run = _Run(manifest, parts, writer, options, limit, plan)
         run.describe()
         if writer is not None:
@@ -200,10 +201,12 @@ def _known(output: Path, finished: dict[str, Any] | None, parts: Parts) -> pd.Da
     return latest(([] if _earlier(finished, parts) is None else [table_facts(output)]) + [block.facts for block in parts.blocks()])
 
 
-def _notes(finished: dict[str, Any] | None, parts: Parts) -> tuple[str, ...]:
-    if finished is None or _earlier(finished, parts) is not None:
-        return ()
-    return (f"Other parameters than before ({finished['parameter_hash']} then, {parts.parameter_hash} now): all clips are extracted again.",)
+def _notes(finished: dict[str, Any] | None, parts: Parts, outdated: int) -> tuple[str, ...]:
+    if finished is not None and _earlier(finished, parts) is None:
+        return (f"Other parameters than before ({finished['parameter_hash']} then, {parts.parameter_hash} now): all clips are extracted again.",)
+    if outdated:
+        return (f"Digests of the audio are made in another way than before (XXH3 now): {outdated} clips are extracted again.",)
+    return ()
 
 
 @dataclass

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.audio.recording import DIGEST_KIND
 from quintet.datasets import Manifest
 from quintet.features.spectrograms import SpectrogramWriter
 from quintet.features.workers import file_facts
@@ -56,6 +57,17 @@ def planned(manifest: Manifest, known: pd.DataFrame, writer: SpectrogramWriter |
     return Plan(todo[order], cost[order], int(fresh.sum()), int((~usable).sum() + failed[fresh].sum()))
 
 
+def with_other_digest(known: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows carry a digest of the kind that earlier versions made: it cannot be compared with today's.
+
+    Example:
+        >>> with_other_digest(pd.DataFrame({"audio_digest": ["xxh3:1f", "07", None]})).tolist()
+        [False, True, False]
+    """
+    digests = known["audio_digest"]
+    return (digests.notna() & ~digests.astype("str").str.startswith(DIGEST_KIND)).to_numpy(dtype=bool)
+
+
 def _file_facts(manifest: Manifest) -> pd.DataFrame:
     """Size and time of change of the file of every row (each looked at once), -1 where it is gone."""
     numbers, paths = pd.factorize(manifest.frame["path"])
@@ -68,6 +80,7 @@ def _file_facts(manifest: Manifest) -> pd.DataFrame:
 
 def _unchanged(known: pd.DataFrame, files: pd.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
     same = known["status"].notna().to_numpy() & (known["stage"] != "manifest").fillna(True).to_numpy(dtype=bool)
+    same &= ~with_other_digest(known)
     for name in ("source_size", "source_mtime_ns"):
         same &= known[name].astype("Int64").fillna(-1).to_numpy(dtype=np.int64) == files[name].to_numpy()
     for name in ("start", "end"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import xxhash
 
 from quintet.audio.decode import load_clip
 from quintet.errors import AudioError, ConfigError, DecodeError, NonFiniteError, SilentError
@@ -40,6 +41,21 @@ def test_the_digest_tells_different_sounds_rates_and_channels_apart(tmp_path):
         written(tmp_path, "d.wav", TONES.reshape(-1, 1)),
     ]
     assert len({load_clip(path, sample_rate=None).audio_digest for path in versions}) == 4
+
+
+def test_the_digest_is_the_xxh3_of_rate_channels_kind_and_samples(tmp_path):
+    header = f"{RATE}:2:int16:".encode()
+    expected = xxhash.xxh3_128_hexdigest(header + TONES.astype("<i2").tobytes())
+    assert load_clip(written(tmp_path, "a.flac"), sample_rate=22050).audio_digest == f"xxh3:{expected}"
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_an_mp3_gives_the_samples_of_one_piece(tmp_path, channels):
+    """Also behind the first block: a decoder that is told to seek between reads begins anew and rounds otherwise."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((10 * RATE, channels))
+    path = written(tmp_path, "a.mp3", noise)
+    pieces, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(load_clip(path, sample_rate=None).clip.samples, pieces.sum(axis=1) / np.float32(channels))
 
 
 def test_24_bit_formats_share_a_digest_too(tmp_path):
@@ -92,7 +108,7 @@ def test_resampling_keeps_the_pitch_and_the_length(tmp_path):
 def test_int16_files_are_read_as_int16(tmp_path, monkeypatch):
     kinds: list[str] = []
     read = soundfile.SoundFile.read
-    monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, *a, dtype, **kw: kinds.append(dtype) or read(self, *a, dtype=dtype, **kw))
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, frames, out: kinds.append(out.dtype.name) or read(self, frames, out=out))
     load_clip(written(tmp_path, "a.wav"), sample_rate=None)
     load_clip(written(tmp_path, "a.ogg"), sample_rate=None)
     assert list(dict.fromkeys(kinds)) == ["int16", "float32"]

@@ -23,7 +23,7 @@ from quintet.features.extraction import Options, Progress, extract, run_extracti
 from quintet.features.extractor import describe
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
-from quintet.features.table import read_feature_table
+from quintet.features.table import FeatureTable, read_feature_table, write_feature_table
 from quintet.features.workers import Job
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -145,6 +145,17 @@ class TestReuse:
         assert "Other parameters than before" in summary.notes[0]
         assert read_feature_table(output).parameters == other
         assert set(stand_ins.counts(corpus).values()) == {2}
+
+    def test_rows_with_digests_of_an_earlier_version_are_made_again(self, corpus: Path, tmp_path: Path) -> None:
+        output, fresh = tmp_path / "f.parquet", tmp_path / "fresh.parquet"
+        self.run(corpus, fresh)
+        table = read_feature_table(fresh)
+        digests = table.frame["audio_digest"].str.removeprefix("xxh3:").where(table.frame.index < 2, table.frame["audio_digest"])
+        write_feature_table(FeatureTable(table.frame.assign(audio_digest=digests), table.metadata), output)
+        summary = self.run(corpus, output)
+        assert summary.n_reused == 4
+        assert "2 clips are extracted again" in summary.notes[0]
+        pd.testing.assert_frame_equal(read_feature_table(output).frame, table.frame)
 
     def test_failures_are_tried_again_only_when_asked_or_changed(self, corpus: Path, tmp_path: Path) -> None:
         output = tmp_path / "f.parquet"

@@ -46,7 +46,7 @@ def written(folder: Path, samples: np.ndarray, name: str = "a.wav", **options: s
 @pytest.fixture
 def small(monkeypatch):
     """Blocks of 8 kB and stretches of 16 frames."""
-    monkeypatch.setattr(recordings, "BLOCK_FRAMES", 4001)
+    monkeypatch.setattr(recordings, "BLOCK_SAMPLES", 4001)
     monkeypatch.setattr(streaming, "STRETCH", 16 * 512)
 
 
@@ -164,7 +164,7 @@ def test_a_worker_streams_what_is_long_and_writes_the_same_row(tmp_path, monkeyp
 
 
 def test_memory_grows_by_the_series_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(recordings, "BLOCK_FRAMES", 1 << 14)
+    monkeypatch.setattr(recordings, "BLOCK_SAMPLES", 1 << 14)
     monkeypatch.setattr(streaming, "STRETCH", 64 * 512)
     peaks = []
     for seconds in (20, 100):
