@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,14 +87,28 @@ def shown_verdicts(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
             tables.append(pd.DataFrame({"label": np.asarray(p.labels, dtype=object), "verdict": first, "part": part}, index=p.clip_ids))
     table = pd.concat(tables)
     table = table[~table.index.duplicated() & table["label"].notna()]
-    sets = [[str(label)] if not run.multilabel else str(label).split(";") for label in table["label"]]
-    sets = [[tag for tag in tags if tag in run.classes] for tags in sets]
-    often = pd.Series([tag for tags in sets for tag in tags], dtype=object).value_counts().to_dict()
-    table["shown"] = [max(tags, key=lambda tag: (often[tag], tag), default="") for tags in sets]
+    sets = [_known(label, run.classes, multilabel=run.multilabel) for label in table["label"]]
+    table["shown"] = shown_classes(table["label"], run.classes, multilabel=run.multilabel)
     table["wrong"] = [verdict not in tags for verdict, tags in zip(table["verdict"].tolist(), sets, strict=True)]
     table = table[table["shown"] != ""]
     shown = set(table["shown"])
     return table, tuple(name for name in run.classes if name in shown or not run.multilabel)
+
+
+def shown_classes(labels: Iterable[object], classes: Sequence[str], *, multilabel: bool) -> list[str]:
+    """The class that gives each clip its colour: its own, or the most frequent tag of its set; empty where it has none of the classes.
+
+    Example:
+        >>> shown_classes(["jazz;live", "rock;live", "jazz", "polka"], ("jazz", "live", "rock"), multilabel=True)
+        ['live', 'live', 'jazz', '']
+    """
+    sets = [_known(label, classes, multilabel=multilabel) for label in labels]
+    often = Counter(tag for tags in sets for tag in tags)
+    return [max(tags, key=lambda tag: (often[tag], tag), default="") for tags in sets]
+
+
+def _known(label: object, classes: Sequence[str], *, multilabel: bool) -> list[str]:
+    return [tag for tag in (str(label).split(";") if multilabel else [str(label)]) if tag in classes]
 
 
 def _space(

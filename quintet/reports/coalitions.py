@@ -33,11 +33,18 @@ def coalition_probabilities(member: Any, rows: pd.DataFrame, background: pd.Data
         background clip.
     """
     name = getattr(member, "member", "")
-    if name not in _FAST or getattr(member, "multilabel_", False):
+    if name not in _FAST:
         return _by_hybrids(member.predict_proba, rows, background, players)
     owner = {column: i for i, columns in enumerate(players.values()) for column in columns}
     player = np.array([owner[column] for column in member.prepared_names], dtype=np.int64)
-    return _FAST[name](member.models_[0], member.prepare(rows), member.prepare(background), player, len(players))
+    heard = (member.prepare(rows), member.prepare(background), player, len(players))
+    if not member.multilabel_:
+        return _FAST[name](member.models_[0], *heard)
+    tags = [
+        np.full((1 << len(players), len(rows) * len(background)), constant) if model is None else _FAST[name](model, *heard)[:, :, 1]
+        for model, constant in zip(member.models_, member.constants_, strict=True)
+    ]
+    return np.stack(tags, axis=-1)
 
 
 def presence(n_players: int) -> NDArray[np.bool_]:

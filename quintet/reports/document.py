@@ -22,6 +22,7 @@ from quintet.reports.confusion import main_confusions
 from quintet.reports.drawings import Drawing
 from quintet.reports.fusing import comparison_table, worth, worth_drawing, worth_names, worth_rows
 from quintet.reports.growth import curve_drawings, curve_of, curve_sentence, curve_table, outlook_table
+from quintet.reports.importance import TOTAL
 from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
 from quintet.reports.published import published_table, published_view, training_options
 from quintet.reports.run import Run, read_run
@@ -45,6 +46,7 @@ from quintet.reports.words import (
     stamp,
 )
 
+    unseen,
 MAX_INLINE = 120_000
 """Bytes of CSV up to which a figure's numbers travel inside the page; larger ones are linked in `numbers/`."""
 
@@ -239,6 +241,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
     }
 
 
+        "unseen": unseen(run),
 def _tables(run: Run, counts: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
     return {
         "scores": score_table(run),
@@ -286,12 +289,18 @@ def _change(run: Run) -> list[dict[str, Any]]:
 def _why_view(run: Run, why: Why, numbers: Numbers) -> dict[str, Any]:
     """What the page shows of importance beyond its figures."""
     if not why.members:
-        return {"members": [], "reasons": dict(why.reasons), "columns": [], "per_class": []}
+        return {"members": [], "reasons": dict(why.reasons), "columns": [], "per_class": [], "distance": None}
     shares = why.columns
     numbers.add("importance-members", shares.reset_index(names="column"))
-    per_class = why.main.columns.drop(columns="all")
+    if len(why.folds):
+        numbers.add("importance-folds", why.folds.reset_index(names="member"))
+    per_class = why.main.columns.drop(columns=TOTAL)
     return {
-        "members": [{"name": name, "space": m.space, "residual": m.residual, "stability": m.stability} for name, m in why.members.items()],
+        "members": [
+            {"name": name, "space": m.space, "residual": m.residual, "stability": m.stability} | _across_folds(why, name)
+            for name, m in why.members.items()
+        ],
+        "distance": why.distance,
         "reasons": dict(why.reasons),
         "columns": [{"column": str(name), "shares": row.to_dict(), "mean": float(row.mean())} for name, row in shares.head(20).iterrows()],
         "max_share": float(shares.to_numpy().max()),
@@ -309,6 +318,11 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [("clips used", f"{len(used):,}"), ("classes", str(len(run.classes)))]
     if groups_known(run) and "group" in used:
         facts.append((f"{group_noun(run)}s", f"{used['group'].nunique():,}"))
+def _across_folds(why: Why, name: str) -> dict[str, Any]:
+    """How alike a member ranks the columns in every two folds: `folds` (mean, low, high, n_folds), or None."""
+    return {"folds": dict(why.folds.loc[name]) if name in why.folds.index else None}
+
+
     if "duration_s" in run.features:
         facts.append(("of sound", _duration(float(run.features["duration_s"].sum()))))
     facts.append(("columns", f"{run.values.shape[1]:,}"))

@@ -18,12 +18,12 @@ from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfa
 from quintet.reports.calibration import calibration_figure, calibration_points
 from quintet.reports.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure
 from quintet.reports.curves import roc_figure, roc_points, training_figure
-from quintet.reports.importance import family
+from quintet.reports.importance import TOTAL, family
 from quintet.reports.intervals import Dot, interval_figure
 from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, ranked, score_table
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, unit, within
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, signed, tiny, truth, unit, unseen, within
 
 if TYPE_CHECKING:
     from quintet.reports.whole import ColumnWhy, GameWhy
@@ -198,22 +198,22 @@ def weight_drawing(run: Run) -> Drawing | None:
 def importance_drawings(why: MemberWhy, run: Run, n_clips: int) -> list[Drawing]:
     """The top 20 columns and the families of one member."""
     who = display(why.name, run)
-    top = why.columns["all"].head(20)
+    top = why.columns[TOTAL].head(20)
     families = {name: family(str(name)) for name in top.index}
     alt = f"Mean absolute SHAP value of the 20 most important columns of {who}; first {top.index[0]}."
-    caption = f"Mean |SHAP value| of {who}, in {why.space}, summed over classes, on {n_clips} held-out clips. One colour per family."
+    caption = f"Mean |SHAP value| of {who}, in {why.space}, summed over classes, on {n_clips} {unseen(run)} clips. One colour per family."
     columns = Drawing(
         "importance-columns", to_svg(column_bars(top, unit=f"mean |SHAP|, {why.space}", families=families), "importance-columns", alt), caption,
         why.columns.reset_index(names="column"), "Top 20 columns",
     )  # fmt: skip
-    shares = why.families["all"] / max(float(why.families["all"].sum()), 1e-300)
+    shares = why.families[TOTAL] / max(float(why.families[TOTAL].sum()), 1e-300)
     alt = f"Share of each family in the verdict of {who}: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.head(4).items()) + "."
     figure = column_bars(shares * 100, unit="% of what moves the verdict", families=_same(shares.index, families))
     caption = "Within a family the SHAP values of a clip are added up before their size is taken: columns that cancel each other count for nothing."
     by_family = Drawing(
         "importance-families", to_svg(figure, "importance-families", alt), caption, why.families.reset_index(names="family"), "By family"
     )
-    by_class = why.families.drop(columns="all")
+    by_class = why.families.drop(columns=TOTAL)
     spread = by_class / max(float(by_class.to_numpy().max()), 1e-300)
     svg = to_svg(
         heat_figure(spread.T, by_class.T.map(lambda value: f"{value:.2f}")), "importance-classes", f"Importance of each family for each class, {who}."
@@ -232,15 +232,15 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
         total=game.prediction,
         base_name="nothing heard",
         total_name="everything heard",
-        unit="probability of the true class",
+        unit=f"probability of the {truth(run)}",
     )
-    told = ", ".join(f"{row.player} {row.value:+.2f}" for row in game.steps.head(4).itertuples())
+    told = ", ".join(f"{row.player} {signed(row.value, 2)}" for row in game.steps.head(4).itertuples())
     lines = f"Thin lines: 95 % intervals by {unit(run)}." if game.steps["low"].notna().any() else f"One {unit(run)} gives no intervals."
-    alt = f"From {game.base:.2f} to {game.prediction:.2f} probability of the true class: {told}."
+    alt = f"From {game.base:.2f} to {game.prediction:.2f} probability of the {truth(run)}: {told}."
     caption = (
-        f"Exact Shapley values of the players for the probability that {who} gives to the true class, mean over {n} held-out clips. A player that is "
-        f"not heard is replaced by that of {game.n_background} training clips. {lines} "
-        f"The steps add up to the verdict within {game.shapley.residual:.0e}; that so few stand in for the absent blurs a step by at most "
+        f"Exact Shapley values of the players for the probability that {who} gives to the {truth(run)}, mean over {n} {unseen(run)} clips. A player "
+        f"that is not heard is replaced by that of {game.n_background} training clips. {lines} "
+        f"The steps add up to the verdict within {tiny(game.shapley.residual)}; that so few stand in for the absent blurs a step by at most "
         f"{number(game.background_error)} (standard error)."
     )
     steps = Drawing("game", to_svg(figure, "game", alt), caption, game.steps, "What each family adds to the truth")
@@ -248,23 +248,24 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
     shades = (table / max(float(table.to_numpy().max()), 1e-9)).clip(0, 1)
     texts = table.map(lambda value: "·" if abs(value) < 5e-3 else f"{value:.2f}".replace("0.", ".", 1).replace("-", "−"))
     leaders = ", ".join(f"{label}: {player}" for label, player in table.idxmax(axis=1).items())
-    svg = to_svg(heat_figure(shades, texts), "game-classes", f"What each player adds to the probability of the true class; most by class: {leaders}.")
-    caption = "The same by true class: how far each player moves the clips of a class (row) towards it. A minus means that it leads astray."
+    svg = to_svg(heat_figure(shades, texts), "game-classes", f"What each player adds to the probability of each class; most by class: {leaders}.")
+    caption = "The same class by class: how far each player moves the clips of a class (row) towards it. A minus means that it leads astray."
     return [steps, Drawing("game-classes", svg, caption, table.reset_index(names="class"), "Class by class")]
 
 
 def sampled_drawing(found: ColumnWhy, run: Run) -> Drawing:
     """Columns within the verdict, in probability space, with budget and error."""
     steps, sampled = found.steps.set_index("player"), found.sampled
-    figure = column_bars(steps["value"], unit="probability of the true class", low=steps["low"], high=steps["high"])
+    figure = column_bars(steps["value"], unit=f"probability of the {truth(run)}", low=steps["low"], high=steps["high"])
     intervals = f" with 95 % intervals by {unit(run)}" if steps["low"].notna().any() else ""
-    alt = "Added to the probability of the true class: " + ", ".join(f"{name} {value:+.3f}" for name, value in steps["value"].head(5).items()) + "."
+    told = ", ".join(f"{name} {signed(value)}" for name, value in steps["value"].head(5).items())
+    alt = f"Added to the probability of the {truth(run)}: {told}."
     caption = (
-        f"Shapley values of columns for the probability that {within(run.said, run)} gives to the true class, mean over "
-        f"{len(sampled.values)} held-out clips{intervals}; columns that say nearly the same play as one. "
+        f"Shapley values of columns for the probability that {within(run.said, run)} gives to the {truth(run)}, mean over "
+        f"{len(sampled.values)} {unseen(run)} clips{intervals}; columns that say nearly the same play as one. "
         f"By sampling: {sampled.n_orders} orders a clip, every second the reverse of the one before, {found.n_background} training clips in place of "
         f"what is absent, {sampled.n_evaluations:,} hybrids in all. The sampling error of a bar is at most {sampled.mean_error:.1g} "
-        f"(standard error); the bars add up to the verdict within {sampled.residual:.0e}."
+        f"(standard error); the bars add up to the verdict within {tiny(sampled.residual)}."
     )
     return Drawing("sampled-columns", to_svg(figure, "sampled-columns", alt), caption, found.steps, "What each column adds to the truth")
 
@@ -284,7 +285,7 @@ def lost_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawin
     intervals = f", with 95 % intervals by {unit(run)}" if low.notna().any() else f". One {unit(run)} gives no interval"
     said, level = (said, level) if low.notna().any() else ("", "")
     caption = (
-        f"How much macro AUC {within(run.said, run)} loses on held-out clips when this is shuffled among them"
+        f"How much macro AUC {within(run.said, run)} loses on {unseen(run)} clips when this is shuffled among them"
         f"{intervals}{level}. {said} What others also tell is not missed{alike}."
     )
     return Drawing(name, to_svg(figure, name, alt), caption, table, title)
@@ -310,7 +311,8 @@ def data_drawings(run: Run) -> list[Drawing]:
             "data-classes",
             "Clips per class, training part and held-out part: " + ", ".join(f"{c} {int(n)}" for c, n in counts.sum(axis=1).items()),
         )
-        caption = "Grey: training part. Blue: held out." + (f" {split['group'].nunique()} {group_noun(run)}s in all." if groups_known(run) else "")
+        colours = "Grey: training part. Blue: held out." if "held out" in counts else "All clips take turns: no part was held out."
+        caption = colours + (f" {split['group'].nunique()} {group_noun(run)}s in all." if groups_known(run) else "")
         drawings.append(Drawing("data-classes", svg, caption, counts.reset_index(), "Clips per class"))
     if "duration_s" in run.features and run.features["duration_s"].notna().any():
         durations = run.features["duration_s"].astype(float)

@@ -8,7 +8,7 @@ the 2^k coalitions is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any
@@ -46,6 +46,14 @@ class FamilyShapley:
     def residual(self) -> float:
         """The largest `|sum of values + base - prediction|`: efficiency, 0 where exact."""
         return float(np.abs(self.values.sum(axis=1) + self.base - self.prediction).max())
+
+
+def together(parts: Sequence[FamilyShapley]) -> FamilyShapley:
+    """The values of different clips for the same players, one below the other."""
+    values, base, prediction, by_background = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "base", "prediction", "by_background")
+    )
+    return FamilyShapley(parts[0].players, values, base, prediction, by_background)
 
 
 def shapley_values(coalitions: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from quintet.ensemble.conformal import Conformal
 from quintet.features.parameters import LogMelParameters
 from quintet.reports.embeddings import embedded_clips
 from quintet.reports.families import FamilyShapley, families_of, family_shapley
-from quintet.reports.importance import SPACES, additivity_residual, explain, family, outputs
+from quintet.reports.importance import SPACES, additivity_residual, explain, family, outputs, space_of
 from quintet.reports.occlusion import N_BANDS, Occlusion, grad_cam, occlusion
 from quintet.reports.run import Run
 from quintet.reports.whole import TABLE_MEMBERS, draw
@@ -141,14 +141,12 @@ def why_of(heard: Heard, ensemble: EnsembleClassifier, run: Run, *, seed: int = 
     background = draw(run.values.loc[training_ids(run), list(rows.columns)], MAX_BACKGROUND, np.random.default_rng(seed))
     tables = {name: member for name, member in ensemble.members_.items() if name in TABLE_MEMBERS}
     reasons = {name: "listens to the spectrogram, not to columns: see the maps" for name in ensemble.members_ if name not in TABLE_MEMBERS}
-    if heard.multilabel or not len(background):
-        told = "is not explained by columns: " + (
-            "that is for single labels, not for sets" if heard.multilabel else "the model folder has no training clips"
-        )
+    if not len(background):
         pushes, game = {}, None
-        reasons |= dict.fromkeys(tables, told)
+        reasons |= dict.fromkeys(tables, "is not explained by columns: the model folder has no training clips")
     else:
-        pushes = {name: push(member, rows, background) for name, member in tables.items() if name in SPACES}
+        tags = heard.classes if heard.multilabel else None
+        pushes = {name: push(member, rows, background, tags=tags) for name, member in tables.items() if name in SPACES}
         game = _game(heard, ensemble, run, rows, background, chosen) if tables else None
     networks = {name: member for name, member in ensemble.members_.items() if name not in TABLE_MEMBERS}
     looked = tuple(look(heard, name, member, heard.order[0]) for name, member in networks.items())
@@ -162,13 +160,14 @@ def resemble(heard: Heard, name: str, member: Any, run: Run, *, seed: int = 0) -
     return None if train is None else Resembled(name, pd.DataFrame(member.embed(list(heard.pictures))), train)
 
 
-def push(member: Any, rows: pd.DataFrame, background: pd.DataFrame) -> Push:
-    """The mean SHAP values of a table member over the segments of a track: they add up to its mean output."""
-    explanation = explain(member, rows, background)
+def push(member: Any, rows: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None) -> Push:
+    """The mean SHAP values of a table member over the segments of a track: they add up to its mean output. `tags`: their names, for label sets."""
+    explanation = explain(member, rows, background, tags=tags)
     names = explanation.output_names
     values = pd.DataFrame(explanation.values.mean(axis=0), index=explanation.feature_names, columns=names)
     base = pd.Series(explanation.base_values.mean(axis=0), index=names)
-    return Push(values, base, SPACES[member.member], additivity_residual(explanation, outputs(member, rows)))
+    space = space_of(member.member, multilabel=member.multilabel_)
+    return Push(values, base, space, additivity_residual(explanation, outputs(member, rows)))
 
 
 def look(heard: Heard, name: str, member: Any, k: int) -> Looked:

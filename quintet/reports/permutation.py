@@ -116,7 +116,13 @@ def _macro_auc(truth: NDArray[np.bool_], probabilities: Array, weights: Array) -
 
 
 def ensemble_predictor(
-    members: Mapping[str, Any], fuse: Callable[[Array], Array], rows: pd.DataFrame, networks: Mapping[str, Array], spectrogram: str
+    members: Mapping[str, Any],
+    fuse: Callable[[Array], Array],
+    rows: pd.DataFrame,
+    networks: Mapping[str, Array],
+    spectrogram: str,
+    *,
+    own: NDArray[np.intp] | None = None,
 ) -> Predictor:
     """The fused probabilities as `permutation_importance` asks for them.
 
@@ -124,24 +130,36 @@ def ensemble_predictor(
         members: name → fitted table member (None for a network), in the order that `fuse` expects.
         rows: (n, d) held-out clips. networks: member → probabilities (n, classes) of whole clips.
         spectrogram: the "column" that stands for what networks hear.
+        own: the clips among `rows` that these members judge; default all.
     """
-
+    judged = np.arange(len(rows)) if own is None else own
+    mine = rows.iloc[judged]
     whole: dict[str, Array] = {}
 
     def opinion(name: str, orders: NDArray[np.intp], tabular: Sequence[str], hears_others: bool) -> Array:
         if name in networks:
-            return np.stack([networks[name][order] if hears_others else networks[name] for order in orders])
+            return np.stack([networks[name][order if hears_others else judged] for order in orders])
         if not tabular:
             if name not in whole:
-                whole[name] = np.asarray(members[name].predict_proba(rows))
+                whole[name] = np.asarray(members[name].predict_proba(mine))
             return np.repeat(whole[name][None], len(orders), axis=0)
-        shuffled = pd.concat([rows] * len(orders))
+        shuffled = pd.concat([mine] * len(orders))
         shuffled[list(tabular)] = rows[list(tabular)].to_numpy()[orders.ravel()]
-        return np.asarray(members[name].predict_proba(shuffled)).reshape(len(orders), len(rows), -1)
+        return np.asarray(members[name].predict_proba(shuffled)).reshape(len(orders), len(mine), -1)
 
     def predict(orders: NDArray[np.intp], columns: Sequence[str]) -> Array:
         tabular = [column for column in columns if column != spectrogram]
-        stack = np.stack([opinion(name, orders, tabular, spectrogram in columns) for name in members])
+        stack = np.stack([opinion(name, orders[:, judged], tabular, spectrogram in columns) for name in members])
         return np.stack([fuse(stack[:, r]) for r in range(len(orders))])
+
+    return predict
+
+
+def by_parts(parts: Sequence[tuple[NDArray[np.intp], Predictor]]) -> Predictor:
+    """One predictor made of several, each answering for its own clips: together these are all clips, each once."""
+    order = np.argsort(np.concatenate([own for own, _ in parts]), kind="stable")
+
+    def predict(orders: NDArray[np.intp], columns: Sequence[str]) -> Array:
+        return np.concatenate([part(orders, columns) for _, part in parts], axis=1)[:, order]
 
     return predict

@@ -52,6 +52,14 @@ class SampledShapley:
         return float((np.sqrt((self.errors**2).sum(axis=0)) / len(self.errors)).max())
 
 
+def together(parts: Sequence[SampledShapley]) -> SampledShapley:
+    """The values of different clips for the same players, one below the other."""
+    values, errors, base, prediction = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "errors", "base", "prediction")
+    )
+    return SampledShapley(parts[0].players, values, errors, base, prediction, parts[0].n_orders, sum(part.n_evaluations for part in parts))
+
+
 def sampled_shapley(game: Game, players: Sequence[str], *, n_clips: int, n_background: int, n_pairs: int = 16, seed: int = 0) -> SampledShapley:
     """Shapley values from `n_pairs` random orders per clip, and as many reversed.
 
@@ -106,15 +114,15 @@ def ensemble_game(
     background: pd.DataFrame,
     *,
     players: Mapping[str, Sequence[str]],
-    classes: NDArray[np.integer],
+    weights: Array,
     networks: Mapping[str, tuple[Array, Array]] | None = None,
 ) -> Game:
-    """The game of `sampled_shapley` on an ensemble: the fused probability of `classes[i]` for clip i.
+    """The game of `sampled_shapley` on an ensemble: the fused probability of what clip i is.
 
     Args:
         members, fuse, rows, background, networks: as for `quintet.reports.families.family_shapley`.
         players: name → its columns, every column in exactly one; the player `SPECTROGRAM` is what the networks hear.
-        classes: (n,) column of the probabilities that counts for each clip.
+        weights: (n, classes) how the classes count for each clip: 1 for the true one, or a share for each of its tags.
     """
     own, other = rows.to_numpy(), background.to_numpy()
     owner = np.full(rows.shape[1], -1)
@@ -134,6 +142,6 @@ def ensemble_game(
             for name in members
         ]
         fused = np.asarray(fuse(np.stack(opinions)), dtype=np.float64)
-        return np.asarray(fused[np.arange(len(clips)), classes[clips]])
+        return np.asarray((fused * weights[clips]).sum(axis=1))
 
     return game

@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from quintet.ensemble.crossfit import Inputs, Trainer
-from quintet.reports.importance import SPACES, column_importance, explain
+from quintet.reports.importance import SPACES, TOTAL, column_importance, explain
+from quintet.reports.refits import Refit, refits
 from quintet.reports.run import Run
+
+if TYPE_CHECKING:
+    import shap
 
 CHEAP = ("logistic_regression", "random_forest", "xgboost")
 """Members that are fitted and explained again in seconds per fold; an SVM's exact values cost as much again for every fold."""
 
 
-def fold_stability(run: Run, *, members: Sequence[str] = CHEAP, n_clips: int = 40, n_background: int = 16, seed: int = 0) -> pd.DataFrame:
+def fold_stability(
+    run: Run,
+    *,
+    members: Sequence[str] = CHEAP,
+    known: Mapping[str, Sequence[Refit]] | None = None,
+    n_clips: int = 40,
+    n_background: int = 16,
+    seed: int = 0,
+) -> pd.DataFrame:
     """The rank correlation of the columns' importance between folds: what another draw of training and held-out artists would leave of the ranking.
 
     Each fold's member is fitted as `quintet train` fitted it (settings, seeds, clips), and explained on clips of that fold, which it never saw.
     Spearman's correlation is taken between the mean |SHAP value| of the columns (`column_importance`, summed over classes) of any two folds.
 
     Args:
-        run: a model folder with features and folds, one label per clip.
+        run: a model folder with features and folds.
         members: those wanted; what the run does not have is left out.
+        known: member → its `refits`, where they have been made already.
         n_clips, n_background: drawn per fold, to be explained and to stand in for absent columns.
 
     Returns:
         One row per member: `mean, low, high` (the mean and the range of Spearman's correlation over pairs of folds, in [-1, 1]) and `n_folds`.
-        Empty for label sets, without features, or with fewer than two folds.
+        Empty without features, or with fewer than two folds.
     """
-    rankings = {name: fold_rankings(run, name, n_clips=n_clips, n_background=n_background, seed=seed) for name in members if name in run.members}
+    rankings = {
+        name: fold_rankings(run, name, known=(known or {}).get(name), n_clips=n_clips, n_background=n_background, seed=seed)
+        for name in members
+        if name in run.members
+    }
+    return agreements(rankings)
+
+
+def agreements(rankings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Member → `importance_by_fold`, as the table that `fold_stability` gives."""
     rows = {name: agreement(table) for name, table in rankings.items() if table.shape[1] > 1}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high", "n_folds"]).astype({"n_folds": int})
 
@@ -48,21 +70,23 @@ def agreement(rankings: pd.DataFrame) -> tuple[float, float, float, int]:
     return round(float(np.mean(found)), 3), round(min(found), 3), round(max(found), 3), rankings.shape[1]
 
 
-def fold_rankings(run: Run, name: str, *, n_clips: int = 40, n_background: int = 16, seed: int = 0) -> pd.DataFrame:
+def fold_rankings(
+    run: Run, name: str, *, known: Sequence[Refit] | None = None, n_clips: int = 40, n_background: int = 16, seed: int = 0
+) -> pd.DataFrame:
     """The importance of every column in every fold: rows are columns, one column `fold k` per fold; a column that a fold's member drops has 0.
 
-    Empty where there is nothing to fit: label sets, no features, no folds, or a member without exact SHAP values.
+    Empty where there is nothing to fit: no features, no folds, or a member without exact SHAP values.
     """
-    split = run.split[run.split["part"] == "train"].set_index("id") if len(run.split) else run.split
-    if name not in SPACES or run.values.empty or run.multilabel or not len(split) or split["fold"].nunique() < 2:
+    if name not in SPACES:
         return pd.DataFrame()
-    split = split.loc[split.index.intersection(run.values.index, sort=False)]
-    X, y, groups = run.values.loc[split.index], split["label"].to_numpy(dtype=str), split["group"].to_numpy(dtype=str)
-    trainer = Trainer(name, dict(run.member_settings(name)), seed=int((run.config.get("train") or {}).get("seed", 0)))
     rng, found = np.random.default_rng(seed), {}
-    for fold in sorted(split["fold"].unique()):
-        train, held_out = np.flatnonzero(split["fold"] != fold), np.flatnonzero(split["fold"] == fold)
-        member = trainer.fit(Inputs(X.iloc[train]), y[train], groups[train], fold=int(fold))
-        chosen, background = (rng.permutation(part)[:most] for part, most in ((held_out, n_clips), (train, n_background)))
-        found[f"fold {fold}"] = column_importance(explain(member, X.iloc[chosen], X.iloc[background]))["all"]
-    return pd.DataFrame(found).reindex(X.columns).fillna(0.0)
+    for refit in refits(run, name) if known is None else known:
+        chosen, background = (rng.permutation(ids)[:most] for ids, most in ((refit.held_out, n_clips), (refit.train, n_background)))
+        found[refit.fold] = explain(refit.member, run.values.loc[chosen], run.values.loc[background])
+    return importance_by_fold(found, run.values.columns)
+
+
+def importance_by_fold(explanations: Mapping[int, shap.Explanation], columns: Iterable[str]) -> pd.DataFrame:
+    """Fold → explanation, as the importance of every one of `columns` in every fold: one column `fold k` per fold."""
+    found = {f"fold {fold}": column_importance(explanation)[TOTAL] for fold, explanation in explanations.items()}
+    return pd.DataFrame(found).reindex(list(columns)).fillna(0.0) if found else pd.DataFrame()

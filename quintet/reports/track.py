@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.errors import ArtefactError
+from quintet.reports.atlas import shown_classes
 from quintet.reports.bars import column_bars, waterfall
 from quintet.reports.document import Numbers
 from quintet.reports.drawings import Drawing, slug
@@ -29,7 +30,7 @@ from quintet.reports.planes import band_hz, hz_ticks, loudness_picture, map_pict
 from quintet.reports.run import Run
 from quintet.reports.style import css_variables, marker, to_svg
 from quintet.reports.track_words import fits, known_recording, opening, seconds
-from quintet.reports.words import count, display, number
+from quintet.reports.words import count, display, number, signed, tiny
 
 MARK = "Quintet, the explanation of one track"
 SERIES, LEAST = 5, 0.04
@@ -83,7 +84,7 @@ def render(content: Mapping[str, Any]) -> str:
 
     folder = files("quintet.reports") / "templates"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "slug": slug, "signed": _signed, "seconds": seconds}
+    environment.filters |= {"number": number, "slug": slug, "signed": lambda value, digits=2: signed(value, digits), "seconds": seconds}
     environment.globals |= {"count": count, "marker": marker}
     css, js = ("\n".join((folder / f"{name}.{kind}").read_text(encoding="utf-8") for name in ("report", "track")) for kind in ("css", "js"))
     css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
@@ -129,17 +130,6 @@ def context(heard: Heard, why: TrackWhy, run: Run, *, numbers: Numbers, sound: S
         "show": partial(display, run=run),
         "links": numbers.links,
     }
-
-
-def _signed(value: float, digits: int = 2) -> str:
-    """`+0.31`, `−0.05`, `0.00`.
-
-    Example:
-        >>> _signed(0.312), _signed(-0.05), _signed(-0.001)
-        ('+0.31', '−0.05', '0.00')
-    """
-    text = f"{abs(value):.{digits}f}"
-    return text if float(text) == 0 else ("+" if value > 0 else "−") + text
 
 
 def _laid(heard: Heard, parts: Sequence[Any], segments: Sequence[int]) -> Any:
@@ -251,12 +241,12 @@ def _family_drawings(heard: Heard, why: TrackWhy) -> list[Drawing]:
         name, steps = heard.classes[k], steps_for(why.game, k)
         base, total = float(why.game.base[:, k].mean()), float(why.game.prediction[:, k].mean())
         figure = waterfall(steps, base=base, total=total, base_name="nothing heard", total_name="everything heard", unit=f"probability of {name}")
-        told = ", ".join(f"{player} {_signed(value)}" for player, value in steps.set_index("player")["value"].head(4).items())
+        told = ", ".join(f"{player} {signed(value, 2)}" for player, value in steps.set_index("player")["value"].head(4).items())
         alt = f"From {base:.2f} to {total:.2f} probability of {name}: {told}."
         caption = (
             f"Exact Shapley values of the families{' and the spectrogram' if SPECTROGRAM in why.game.players else ''} for the fused probability of "
             f"{name}. What is not heard is replaced by {count(why.n_background, 'training clip')}; thin lines: what so few leave open (95 %). The "
-            f"steps add up within {why.game.residual:.0e}."
+            f"steps add up within {tiny(why.game.residual)}."
         )
         key = f"families-{place + 1}"
         found.append(Drawing(key, to_svg(figure, key, alt), caption, steps, f"What spoke for {name}, and what against"))
@@ -273,11 +263,11 @@ def _column_drawings(heard: Heard, why: TrackWhy, run: Run) -> list[Drawing]:
         order |= {(told := family(str(column))): told for column in top.index}
         families = order | {str(column): family(str(column)) for column in top.index}
         figure = column_bars(top, unit=f"towards {name} →  ({push.space})", families=families)
-        alt = f"{display(member, run)}: " + ", ".join(f"{column} {_signed(value)}" for column, value in top.head(4).items()) + "."
+        alt = f"{display(member, run)}: " + ", ".join(f"{column} {signed(value, 2)}" for column, value in top.head(4).items()) + "."
         rest = float(values.sum() - top.sum())
         caption = (
-            f"SHAP values for {name}; right: for it, left: against. The other {len(values) - len(top)} columns together: {_signed(rest)}; "
-            f"without any column: {_signed(float(push.base[name]))}. All of them add up to the output within {push.residual:.0e}."
+            f"SHAP values for {name}; right: for it, left: against. The other {len(values) - len(top)} columns together: {signed(rest, 2)}; "
+            f"without any column: {signed(float(push.base[name]), 2)}. All of them add up to the output within {tiny(push.residual)}."
         )
         key = f"columns-{slug(member)}"
         table = push.values.reset_index(names="column")
@@ -321,17 +311,19 @@ def _resembled(heard: Heard, found: Resembled, run: Run, numbers: Numbers) -> di
     numbers.add(f"{key}-neighbours", near.nearest)
     labels = [str(label) for label in about.loc[found.train.index, "label"]]
     drawing = None
-    if not heard.multilabel and len(found.train) >= 8:
+    shown = shown_classes(labels, heard.classes, multilabel=heard.multilabel)
+    if len(found.train) >= 8 and all(shown):
         here = found.track.mean(axis=0).to_frame().T.set_axis(["this track"])
         points = neighbour_map(pd.concat([found.train, here]))
         verdict = heard.classes[heard.order[0]]
         hovers = {f"point-{i}": f"{clip}: {label}" for i, (clip, label) in enumerate(zip(found.train.index, labels, strict=True))}
         hovers[f"point-{len(labels)}"] = f"this track, heard as {verdict}"
         ring = [False] * len(labels) + [True]
-        figure = map_figure(points, [*labels, verdict], heard.classes, wrong=ring)
+        figure = map_figure(points, [*shown, verdict], heard.classes, wrong=ring)
         alt = f"t-SNE map of {len(labels)} training clips in the last layer of {display(found.name, run)}; this track is ringed."
         caption = (
-            "Each dot a training clip, colour and shape its label; hover for its name. The ring is this track. Far distances mean nothing (t-SNE)."
+            f"Each dot a training clip, colour and shape its {'most frequent tag' if heard.multilabel else 'label'}; hover for its name. "
+            "The ring is this track. Far distances mean nothing (t-SNE)."
         )
         table = points.assign(label=[*labels, f"heard as {verdict}"]).reset_index(names="id")
         drawing = Drawing(

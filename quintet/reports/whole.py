@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,72 +13,111 @@ from numpy.typing import NDArray
 
 from quintet.classifiers.registry import MODELS
 from quintet.ensemble.calibration import Calibration
-from quintet.ensemble.fusion import Fusion
+from quintet.ensemble.fusion import Fusion, fit_fusion
+from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.intervals import group_codes
+from quintet.reports import families, sampling
 from quintet.reports.families import SPECTROGRAM, FamilyShapley, families_of, family_shapley
 from quintet.reports.importance import family
-from quintet.reports.permutation import ensemble_predictor, permutation_importance
+from quintet.reports.permutation import by_parts, ensemble_predictor, permutation_importance
 from quintet.reports.run import Run
 from quintet.reports.sampling import SampledShapley, ensemble_game, sampled_shapley
 
 MAX_GAME_CLIPS, MAX_GAME_BACKGROUND = 60, 12
 MAX_SHUFFLED_CLIPS = 400
 MAX_SAMPLED_CLIPS, SAMPLED_PAIRS = 24, 12
+MANY_CLASSES = 20
 """A report plays the game for at most so many held-out clips against so many training clips, and shuffles at most so many;
-columns are sampled on at most so many clips, with so many pairs of orders each."""
+columns are sampled on at most so many clips, with so many pairs of orders each. Beyond `MANY_CLASSES` the clips become fewer as classes grow."""
 
-Fuse = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Array = NDArray[np.float64]
+Fuse = Callable[[Array], Array]
 TABLE_MEMBERS = frozenset(row.name for row in MODELS if row.input == "table")
 
 
 @dataclass(frozen=True)
+class Part:
+    """Clips, and table members that never saw them.
+
+    Args:
+        members: name → fitted estimator. rows: (n, d) the clips. background: (m, d) clips that the members were fitted on.
+        fold: the fold of the clips; None where they are the held-out part.
+    """
+
+    members: Mapping[str, Any]
+    rows: pd.DataFrame
+    background: pd.DataFrame
+    fold: int | None = None
+
+
+@dataclass(frozen=True)
 class Assembly:
-    """The ensemble taken apart: `members` (None for a network) in the order that `fuse` expects."""
+    """The ensemble taken apart for one `Part`: `members` (None for a network) in the order that `fuse` expects; `rows`: the part's labelled clips."""
 
     members: Mapping[str, Any]
     fuse: Fuse
+    rows: pd.DataFrame
+    background: pd.DataFrame
+    part: str
 
     @property
     def networks(self) -> tuple[str, ...]:
         """The members that hear spectrograms."""
         return tuple(name for name, member in self.members.items() if member is None)
 
+    def heard(self, run: Run, rows: pd.DataFrame, background: pd.DataFrame) -> dict[str, tuple[Array, Array]]:
+        """What each network says of some clips and of some background clips, of which it never heard any."""
+        return {name: (_on(run, self.part, name, rows), _on(run, "oof", name, background)) for name in self.networks}
 
-def assemble(run: Run, tables: Mapping[str, Any]) -> Assembly | None:
-    """The run's verdict, as `predict` gives it, from its fitted table members; None where a part of it is not there, or labels are sets.
 
-    Args:
-        tables: table member → fitted estimator.
+def assemble(run: Run, part: Part) -> Assembly | None:
+    """The run's verdict on a part as it was given, from fitted table members; None where a piece of it is not there.
+
+    For a fold, the fusion is learnt on the other folds' out-of-fold predictions, as in training.
     """
     rule = run.fusion.get("rules", {}).get(run.best)
-    if run.multilabel or (run.rules and rule is None):
+    if run.rules and rule is None:
         return None
     order = tuple(rule["members"]) if rule else (run.best,)
-    networks = [name for name in order if name not in tables]
+    networks = [name for name in order if name not in part.members]
     if len(networks) == len(order) or any(name in TABLE_MEMBERS or name not in run.oof for name in networks):
         return None
-    fuse = Fusion.from_json(rule).apply if rule else _only
-    return Assembly({name: tables.get(name) for name in order}, _calibrated(fuse, run.calibration))
+    fuse = _only if rule is None else Fusion.from_json(rule).apply if part.fold is None else _fusion_without(run, order, part.fold).apply
+    labelled = pd.Index(run.held_out.clip_ids[_truth(run.held_out).any(axis=1)])
+    rows = part.rows.loc[part.rows.index.intersection(labelled, sort=False)]
+    members = {name: part.members.get(name) for name in order}
+    return Assembly(members, _calibrated(fuse, run.calibration), rows, part.background, "test" if part.fold is None else "oof")
+
+
+def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:
+    """The chosen rule, learnt on the out-of-fold predictions of the other folds."""
+    split = run.split.set_index("id")["fold"]
+    others = run.oof[order[0]].take([name for name in run.oof[order[0]].clip_ids if split[name] != fold])
+    stack = np.stack([_probabilities(run, run.oof[name].take(others.clip_ids)) for name in order])
+    y: NDArray[Any] = _truth(others).astype(np.int8) if run.multilabel else np.asarray(others.labels)
+    groups = others.clip_ids if others.groups is None else others.groups
+    seed = int((run.config.get("train") or {}).get("seed", 0))
+    return fit_fusion(run.best, stack, y, groups, members=tuple(order), classes=run.classes, seed=seed)
 
 
 @dataclass(frozen=True)
 class GameWhy:
-    """The ensemble explained as one game, towards the true class of each clip.
+    """The ensemble explained as one game, towards what each clip is: its true class, or the mean over its tags.
 
     Args:
         shapley: values per clip, player and class.
         clips: indexed by id, columns `label` and `group`.
-        own: (n, k) values for each clip's true class.
+        own: (n, k) values towards what each clip is.
         steps: one row per player, largest first: `player, value, low, high` (mean over clips, 95 % bootstrap interval by group).
-        base, prediction: mean probability of the true class when nothing, and when everything is heard.
-        by_class: true class × player: mean value for that class over its clips.
+        base, prediction: mean probability of what the clips are when nothing, and when everything is heard.
+        by_class: class × player: mean value for that class over its clips.
         n_background: clips that stand in for what is absent. background_error: the largest standard error of a step that comes from
             their being so few.
     """
 
     shapley: FamilyShapley
     clips: pd.DataFrame
-    own: NDArray[np.float64]
+    own: Array
     steps: pd.DataFrame
     base: float
     prediction: float
@@ -101,52 +141,63 @@ class ColumnWhy:
     n_background: int
 
 
-def play(run: Run, assembly: Assembly, rows: pd.DataFrame, background: pd.DataFrame, *, seed: int = 0) -> GameWhy:
-    """The ensemble as one game on held-out clips.
-
-    Args:
-        rows: held-out clips with a label. background: training clips; a network's out-of-fold prediction stands for what it hears in them.
-    """
-    rng = np.random.default_rng(seed)
-    rows, background = draw(rows, MAX_GAME_CLIPS, rng), draw(background, MAX_GAME_BACKGROUND, rng)
-    heard = {name: (_on(run, "test", name, rows), _on(run, "oof", name, background)) for name in assembly.networks}
-    players = families_of([str(c) for c in rows.columns], family)
-    shapley = family_shapley(assembly.members, assembly.fuse, rows, background, players=players, networks=heard)
-    p = run.held_out.take(list(rows.index))
-    clips = pd.DataFrame({"label": p.labels, "group": p.clip_ids if p.groups is None else p.groups}, index=rows.index)
-    return towards_the_truth(shapley, clips, p.codes(), seed=seed)
+def play(run: Run, assemblies: Sequence[Assembly], *, seed: int = 0) -> GameWhy:
+    """The ensemble as one game on the clips of all parts; a network's out-of-fold prediction stands for what it hears in a background clip."""
+    rng, found = np.random.default_rng(seed), []
+    for assembly in assemblies:
+        rows = draw(assembly.rows, _share(run, MAX_GAME_CLIPS, assemblies), rng)
+        background = draw(assembly.background, MAX_GAME_BACKGROUND, rng)
+        players = families_of([str(c) for c in rows.columns], family)
+        networks = assembly.heard(run, rows, background)
+        found.append((rows.index, family_shapley(assembly.members, assembly.fuse, rows, background, players=players, networks=networks)))
+    p = run.held_out.take([name for index, _ in found for name in index])
+    return towards_the_truth(families.together([shapley for _, shapley in found]), p, seed=seed)
 
 
-def shuffle(run: Run, assembly: Assembly, rows: pd.DataFrame, players: Mapping[str, list[str]], *, seed: int = 0) -> pd.DataFrame:
+def shuffle(run: Run, assemblies: Sequence[Assembly], players: Mapping[str, list[str]], *, seed: int = 0) -> pd.DataFrame:
     """`permutation_importance` of the ensemble for these players (`family_players`, or columns)."""
-    rows = draw(rows, MAX_SHUFFLED_CLIPS, np.random.default_rng(seed))
-    heard = {name: _on(run, "test", name, rows) for name in assembly.networks}
+    rng = np.random.default_rng(seed)
+    drawn = [draw(assembly.rows, _share(run, MAX_SHUFFLED_CLIPS, assemblies), rng) for assembly in assemblies]
+    rows = pd.concat(drawn)
+    ends = np.cumsum([0, *(len(part) for part in drawn)])
+    predictors = []
+    for assembly, own in zip(assemblies, (np.arange(a, b) for a, b in pairwise(ends)), strict=True):
+        heard = {name: _on(run, assembly.part, name, rows) for name in assembly.networks}
+        predictors.append((own, ensemble_predictor(assembly.members, assembly.fuse, rows, heard, SPECTROGRAM, own=own)))
     p = run.held_out.take(list(rows.index))
-    predict = ensemble_predictor(assembly.members, assembly.fuse, rows, heard, SPECTROGRAM)
-    return permutation_importance(predict, p.indicator(), p.clip_ids if p.groups is None else p.groups, players, seed=seed)
+    return permutation_importance(by_parts(predictors), p.indicator(), _groups(p), players, seed=seed)
 
 
-def sample(
-    run: Run, assembly: Assembly, rows: pd.DataFrame, background: pd.DataFrame, columns: Mapping[str, list[str]], *, seed: int = 0
-) -> ColumnWhy:
+def sample(run: Run, assemblies: Sequence[Assembly], columns: Mapping[str, list[str]], *, seed: int = 0) -> ColumnWhy:
     """Columns within the verdict, by sampling: these players, the other columns of each family, and the spectrogram where networks take part."""
     rng = np.random.default_rng(seed)
-    rows, background = draw(rows, MAX_SAMPLED_CLIPS, rng), draw(background, MAX_GAME_BACKGROUND, rng)
     taken = {column for names in columns.values() for column in names}
-    rest = families_of([str(c) for c in rows.columns if str(c) not in taken], family)
+    rest = families_of([str(c) for c in run.values.columns if str(c) not in taken], family)
     players = dict(columns) | {f"{len(names)} other {name} {'columns' if len(names) > 1 else 'column'}": names for name, names in rest.items()}
-    players |= {SPECTROGRAM: [SPECTROGRAM]} if assembly.networks else {}
-    heard = {name: (_on(run, "test", name, rows), _on(run, "oof", name, background)) for name in assembly.networks}
-    p = run.held_out.take(list(rows.index))
-    game = ensemble_game(assembly.members, assembly.fuse, rows, background, players=players, classes=p.codes(), networks=heard)
-    found = sampled_shapley(game, list(players), n_clips=len(rows), n_background=len(background), n_pairs=SAMPLED_PAIRS, seed=seed)
-    low, high = group_intervals(found.values, p.clip_ids if p.groups is None else p.groups, seed=seed)
-    errors = np.sqrt((found.errors**2).sum(axis=0)) / len(rows)
+    players |= {SPECTROGRAM: [SPECTROGRAM]} if assemblies[0].networks else {}
+    ids: list[str] = []
+    parts, n_background = [], MAX_GAME_BACKGROUND
+    for assembly in assemblies:
+        rows = draw(assembly.rows, _share(run, MAX_SAMPLED_CLIPS, assemblies), rng)
+        background = draw(assembly.background, MAX_GAME_BACKGROUND, rng)
+        heard, weights = assembly.heard(run, rows, background), truth_weights(run.held_out.take(list(rows.index)))
+        game = ensemble_game(assembly.members, assembly.fuse, rows, background, players=players, weights=weights, networks=heard)
+        options = {"n_clips": len(rows), "n_background": len(background), "n_pairs": SAMPLED_PAIRS}
+        parts.append(sampled_shapley(game, list(players), **options, seed=seed))
+        ids, n_background = ids + list(rows.index), min(n_background, len(background))
+    found = sampling.together(parts)
+    low, high = group_intervals(found.values, _groups(run.held_out.take(ids)), seed=seed)
+    errors = np.sqrt((found.errors**2).sum(axis=0)) / len(ids)
     steps = pd.DataFrame(
         {"player": found.players, "value": found.values.mean(axis=0), "low": low, "high": high, "standard_error": errors,
          "mean_size": np.abs(found.values).mean(axis=0)}
     )  # fmt: skip
-    return ColumnWhy(found, steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True), len(background))
+    return ColumnWhy(found, steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True), n_background)
+
+
+def _share(run: Run, most: int, assemblies: Sequence[Assembly]) -> int:
+    """How many of at most `most` clips one part may bring."""
+    return max(2, round(most * min(1.0, MANY_CLASSES / len(run.classes)) / len(assemblies)))
 
 
 def family_players(run: Run, assembly: Assembly) -> dict[str, list[str]]:
@@ -155,24 +206,36 @@ def family_players(run: Run, assembly: Assembly) -> dict[str, list[str]]:
     return players | ({SPECTROGRAM: [SPECTROGRAM]} if assembly.networks else {})
 
 
-def towards_the_truth(shapley: FamilyShapley, clips: pd.DataFrame, codes: NDArray[np.integer], *, seed: int = 0) -> GameWhy:
-    """What each player adds, on average over clips, to the probability of the true class `codes` (n,)."""
-    at = np.arange(len(codes))
-    own = shapley.values[at, :, codes]
-    low, high = group_intervals(own, clips["group"].to_numpy(), seed=seed)
+def truth_weights(p: Predictions) -> Array:
+    """(n, classes): 1 for the true class; for sets an equal share for each tag of a clip; rows of 0 where nothing is known.
+
+    Example:
+        >>> p = Predictions(["x", "y"], ("jazz", "live"), np.full((2, 2), 0.5), labels=["jazz;live", "live"], multilabel=True)
+        >>> truth_weights(p).tolist()
+        [[0.5, 0.5], [0.0, 1.0]]
+    """
+    truth = _truth(p).astype(np.float64)
+    return np.asarray(truth / np.maximum(truth.sum(axis=1, keepdims=True), 1.0))
+
+
+def towards_the_truth(shapley: FamilyShapley, p: Predictions, *, seed: int = 0) -> GameWhy:
+    """What each player adds, on average over the clips of `p`, to the probability of what they are."""
+    weights, groups = truth_weights(p), _groups(p)
+    own = np.einsum("nkc,nc->nk", shapley.values, weights)
+    low, high = group_intervals(own, groups, seed=seed)
     steps = pd.DataFrame({"player": shapley.players, "value": own.mean(axis=0), "low": low, "high": high})
     steps = steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True)
-    by_class = pd.DataFrame(own, columns=list(shapley.players)).groupby(clips["label"].to_numpy()).mean()[list(steps["player"])]
-    base, prediction = float(shapley.base[at, codes].mean()), float(shapley.prediction[at, codes].mean())
-    against = shapley.by_background[at, :, :, codes].mean(axis=0)  # (players, background clips)
+    found = {c: shapley.values[weights[:, k] > 0, :, k].mean(axis=0) for k, c in enumerate(p.classes) if (weights[:, k] > 0).any()}
+    by_class = pd.DataFrame.from_dict(found, orient="index", columns=list(shapley.players))[list(steps["player"])]
+    base, prediction = (float((values * weights).sum(axis=1).mean()) for values in (shapley.base, shapley.prediction))
+    against = np.einsum("nkmc,nc->km", shapley.by_background, weights) / len(weights)
     n_background = against.shape[1]
     error = float(against.std(axis=1, ddof=1).max() / np.sqrt(n_background)) if n_background > 1 else float("nan")
+    clips = pd.DataFrame({"label": p.labels, "group": groups}, index=p.clip_ids)
     return GameWhy(shapley, clips, own, steps, base, prediction, by_class, n_background, error)
 
 
-def group_intervals(
-    values: NDArray[np.float64], groups: NDArray[Any], *, seed: int = 0, n_resamples: int = 1000
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def group_intervals(values: Array, groups: NDArray[Any], *, seed: int = 0, n_resamples: int = 1000) -> tuple[Array, Array]:
     """95 % percentile intervals of the column means of `values` (n, k), resampling whole groups; NaN where there is but one.
 
     Example:
@@ -201,11 +264,24 @@ def _calibrated(fuse: Fuse, calibration: Calibration | None) -> Fuse:
     return fuse if calibration is None else lambda stack: calibration.apply(fuse(stack))
 
 
-def _only(stack: NDArray[np.float64]) -> NDArray[np.float64]:
+def _only(stack: Array) -> Array:
     return np.asarray(stack[0])
 
 
-def _on(run: Run, part: str, name: str, rows: pd.DataFrame) -> NDArray[np.float64]:
+def _on(run: Run, part: str, name: str, rows: pd.DataFrame) -> Array:
     """A network's probabilities on these clips, columns in the order of the run's classes."""
-    p = run.parts[part][name].take(list(rows.index))
+    return _probabilities(run, run.parts[part][name].take(list(rows.index)))
+
+
+def _probabilities(run: Run, p: Predictions) -> Array:
     return np.asarray(p.probabilities[:, [p.classes.index(c) for c in run.classes]], dtype=np.float64)
+
+
+def _truth(p: Predictions) -> NDArray[np.bool_]:
+    """(n, classes): what each clip is; rows of False where nothing is known."""
+    known: NDArray[np.bool_] = p.indicator() & p.scorable[:, None]
+    return known
+
+
+def _groups(p: Predictions) -> NDArray[Any]:
+    return p.clip_ids if p.groups is None else p.groups

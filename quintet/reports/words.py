@@ -56,6 +56,16 @@ def signed(value: Any, digits: int = 3) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−") if text.startswith("-") else f"+{text}"
 
 
+def tiny(value: float) -> str:
+    """A rounding error within a sentence, in a form that no line break divides.
+
+    Example:
+        >>> tiny(8.2e-11).replace("\N{NON-BREAKING HYPHEN}", "-"), tiny(0.0)
+        ('8e-11', '0')
+    """
+    return "0" if value == 0 else f"{value:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}")
+
+
 def interval(score: Mapping[str, Any] | None, digits: int = 2) -> str:
     """`0.87 [0.81, 0.92]`, or the value alone where there is no interval."""
     if not score or score.get("value") is None:
@@ -128,6 +138,16 @@ def group_noun(run: Run) -> str:
     return str(name) if name and str(name).isalpha() else "group"
 
 
+def unseen(run: Run) -> str:
+    """What the clips are that a report judges by and explains: `held-out`, or `out-of-fold` where no part was held out."""
+    return "held-out" if run.part == "test" else "out-of-fold"
+
+
+def truth(run: Run) -> str:
+    """What the game is about: `true class`, or for label sets `true tags`."""
+    return "true tags" if run.multilabel else "true class"
+
+
 def unit(run: Run) -> str:
     """What intervals resample: the group where groups are known, the clip otherwise."""
     return group_noun(run) if groups_known(run) else "clip"
@@ -163,10 +183,11 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     scores = run.headline
     values = scores.get("scores", {})
     noun = group_noun(run)
-    clips = count(int(scores.get("n", len(run.held_out))), "held-out clip" if run.part == "test" else "out-of-fold clip")
+    clips = count(int(scores.get("n", len(run.held_out))), f"{unseen(run)} clip")
     known = groups_known(run)
     by = f" from {count(int(scores.get('n_groups', 0)), noun)}" if known and scores.get("n_groups") else ""
-    unheard = ", none of them heard in training" if by and stamp(run).kind == "good" else ""
+    never = ", none of them heard in training" if run.part == "test" else f", each judged by members that had not heard its {noun}"
+    unheard = never if by and stamp(run).kind == "good" else ""
     who = f"The ensemble of {count(len(run.members), 'member')}" if run.rules else f"The model ({display(run.best, run)})"
     reached = [f"{interval(values[key])} {name}" for key, name in HEADLINES if key in values and (key != "macro_pr_auc" or run.multilabel)]
     sentences = [f"{who} reaches {listed(reached) or 'the scores below'} on {clips}{by}{unheard}."]

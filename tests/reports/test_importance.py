@@ -17,6 +17,7 @@ from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
 from quintet.reports.importance import (
+    TOTAL,
     _shap,
     additivity_residual,
     column_importance,
@@ -29,15 +30,20 @@ from quintet.reports.importance import (
 )
 from quintet.reports.kernels import kernel_shapley
 from quintet.reports.run import read_run
-from quintet.reports.why import _rows
+from quintet.reports.whole import Part
+from quintet.reports.why import held_out_parts
 
 TABLE_MEMBERS = ["logistic_regression", "random_forest", "svm", "xgboost"]
 
 
 @pytest.fixture(scope="module")
 def rows(model_folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    held_out, background = _rows(read_run(model_folder), seed=0)
-    return held_out.iloc[:12], background.iloc[:6]
+    part = _held_out(model_folder)
+    return part.rows.iloc[:12], part.background.iloc[:6]
+
+
+def _held_out(model_folder: Path) -> Part:
+    return held_out_parts(read_run(model_folder), ["xgboost"], seed=0)[0]
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +196,8 @@ def test_a_ranking_is_firm_where_the_values_are_and_not_where_they_are_noise() -
 def test_families_that_cancel_count_for_nothing() -> None:
     values = np.array([[[1.0], [-1.0], [0.5]]])
     explanation = _shap().Explanation(values, np.zeros((1, 1)), data=np.zeros((1, 3)), feature_names=["a.x", "a.y", "b.z"], output_names=["k"])
-    assert family_importance(explanation)["all"].to_dict() == {"b": 0.5, "a": 0.0}
-    assert column_importance(explanation)["all"].to_dict() == {"a.x": 1.0, "a.y": 1.0, "b.z": 0.5}
+    assert family_importance(explanation)[TOTAL].to_dict() == {"b": 0.5, "a": 0.0}
+    assert column_importance(explanation)[TOTAL].to_dict() == {"a.x": 1.0, "a.y": 1.0, "b.z": 0.5}
     assert family("mfccs_1_mean") == "mfccs"
 
 
@@ -201,8 +207,6 @@ def test_what_cannot_be_explained_exactly_is_refused(rows: Any) -> None:
 
 
 def test_only_held_out_clips_are_explained(model_folder: Path) -> None:
-    run = read_run(model_folder)
-    held_out, background = _rows(run, seed=0)
-    part = run.split.set_index("id")["part"]
-    assert set(part.loc[held_out.index]) == {"test"}
-    assert set(part.loc[background.index]) == {"train"}
+    part, of = read_run(model_folder).split.set_index("id")["part"], _held_out(model_folder)
+    assert set(part.loc[of.rows.index]) == {"test"}
+    assert set(part.loc[of.background.index]) == {"train"}

@@ -210,7 +210,7 @@ def sampled(n_pairs: int, n_background: int = 1) -> Any:
     rows = pd.DataFrame([[1.0, 1.0, 1.0], [0.5, 2.0, 0.0]], columns=["a.x", "a.y", "b.z"])
     background = pd.DataFrame(np.linspace(0, 0.4, 3 * n_background).reshape(n_background, 3), columns=rows.columns)
     players = {name: [name] for name in rows.columns}
-    game = ensemble_game({"m": Product()}, lambda stack: stack[0], rows, background, players=players, classes=np.zeros(2, dtype=int))
+    game = ensemble_game({"m": Product()}, lambda stack: stack[0], rows, background, players=players, weights=np.ones((2, 1)))
     exact = family_shapley({"m": Product()}, lambda stack: stack[0], rows, background, players=players)
     return sampled_shapley(game, list(players), n_clips=2, n_background=n_background, n_pairs=n_pairs), exact
 

@@ -13,7 +13,7 @@
 
   const value = (row, column) => {
     const cell = row.cells[column];
-    const raw = cell.dataset.value ?? cell.textContent.trim();
+    const raw = (cell?.dataset.value ?? cell?.textContent.trim() ?? "").replace("\u2212", "-");
     const number = parseFloat(raw);
     return raw !== "" && !Number.isNaN(number) ? number : raw === "" ? -Infinity : raw.toLowerCase();
   };
@@ -23,8 +23,8 @@
     [...head.cells].forEach((th, index) => {
       const control = document.createElement("button");
       control.type = "button";
-      control.append(...th.childNodes);
-      th.append(control);
+      control.append(...[...th.childNodes].filter((node) => node.nodeName !== "A")); // a link does not belong inside a button
+      th.prepend(control);
       control.addEventListener("click", () => {
         const column = index + shift;
         const down = th.getAttribute("aria-sort") !== "descending";
