@@ -68,6 +68,8 @@ class Why:
     sampled: ColumnWhy | None = None
     lost_families: pd.DataFrame | None = None
     lost_columns: pd.DataFrame | None = None
+    folds: pd.DataFrame = field(default_factory=pd.DataFrame)
+    distance: float | None = None
 
     @property
     def main(self) -> MemberWhy:

@@ -137,6 +137,13 @@ def test_every_figure_is_well_formed() -> None:
         ET.fromstring(to_svg(figure, "p", "alt"))
 
 
+def test_a_step_that_rounds_to_nothing_has_no_sign() -> None:
+    steps = pd.DataFrame({"player": ["a", "b"], "value": [0.3, -0.001], "low": [0.2, -0.2], "high": [0.4, 0.0]})
+    svg = to_svg(waterfall(steps, base=0.2, total=0.499, base_name="nothing", total_name="everything", unit="p"), "p", "alt")
+    assert ">0.00<" in svg
+    assert not re.search(r"[-−+]0\.00<", svg)
+
+
 def test_intervals_by_group_are_wider_than_by_clip_where_groups_matter() -> None:
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(10), 20)
