@@ -9,6 +9,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from quintet.ensemble.fusion import RULES, Fusion
 from quintet.ensemble.predictions import Predictions, align, class_order, read_keys, read_probabilities
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.evaluation.comparisons import Difference, holm, paired_differences
+from quintet.evaluation.intervals import group_codes
+from quintet.evaluation.metrics import encoded
 from quintet.evaluation.scores import score
 
 FILE_RULES = tuple(name for name, rule in RULES.items() if not rule.learnt)
@@ -55,7 +58,7 @@ class PredictionFiles:
             raise AlignmentError("At least one file of predictions must be given. Received none. Name one or more.")
         self.paths = [Path(path) for path in paths]
         self.names = _names(self.paths)
-        keys, classes = zip(*(read_keys(path) for path in self.paths), strict=True)
+        keys, classes = zip(*read_keys(self.paths), strict=True)
         joined = align(keys, intersection=intersection)
         self.classes: tuple[str, ...] = classes[0]
         self.left_out = joined.left_out
@@ -86,10 +89,34 @@ class PredictionFiles:
             "unknown_labels": self._labelled.unknown_labels,
         }
 
-    @property
+    @cached_property
     def _labelled(self) -> Predictions:
         nothing = np.full(len(self.classes), 1 / len(self.classes), dtype=np.float32)
         return self.predictions(np.broadcast_to(nothing, (self.n, len(self.classes))))
+
+    @cached_property
+    def _truth(self) -> tuple[NDArray[Any] | None, NDArray[Any], NDArray[Any] | None]:
+        """The rows that can be scored (None: all), their labels, and the numbers of their groups: encoded once for all files."""
+        known = self._labelled
+        rows = known.scorable
+        if known.labels is None or not rows.any():
+            raise DatasetError(
+                f"To be scored, clips must have a label among the classes ({', '.join(self.classes[:6])}, …). None of the {self.n} has one. "
+                "Add a column `label` (or `labels`)."
+            )
+        groups = None if known.groups is None else group_codes(known.groups[rows], int(rows.sum()))[0]
+        labels = known.labels[rows]
+        y = encoded(labels, self.classes, multilabel=True) if self.multilabel else labels
+        return (None if rows.all() else np.flatnonzero(rows)), y, groups
+
+    def judged(self, probabilities: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+        """Labels (of sets: the indicator), probabilities and groups of the clips that can be scored.
+
+        Raises:
+            DatasetError: no clip has a label that is one of the classes.
+        """
+        rows, y, groups = self._truth
+        return y, probabilities if rows is None else probabilities[rows], groups
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -157,40 +184,28 @@ def evaluate_files(
     found: dict[str, Any] = {}
     total: NDArray[Any] | None = None
     for name, p in zip(files.names, files, strict=True):
-        found[name] = _scores(files.predictions(p), settings)
+        found[name] = _scores(files, p, settings)
         if len(files) > 1:
             total = p / len(files) if total is None else total + p / len(files)
     about = files.describe()
     if total is None:
         return {"of": files.names[0], **about, **found[files.names[0]]}
-    mean = files.predictions(np.clip(total, 0, 1))
+    mean = np.clip(total, 0, 1, out=total)
     comparisons = _comparisons(files, mean, settings) if n_resamples else []
-    return {"of": f"mean of {len(files)} files", **about, **_scores(mean, settings), "files": found, "comparisons": comparisons}
+    return {"of": f"mean of {len(files)} files", **about, **_scores(files, mean, settings), "files": found, "comparisons": comparisons}
 
 
-def _scores(predictions: Predictions, settings: dict[str, Any]) -> dict[str, Any]:
-    y, p, groups = _scorable(predictions)
-    return score(y, p, predictions.classes, groups, multilabel=predictions.multilabel, **settings).to_json()
+def _scores(files: PredictionFiles, probabilities: NDArray[Any], settings: dict[str, Any]) -> dict[str, Any]:
+    y, p, groups = files.judged(probabilities)
+    return score(y, p, files.classes, groups, multilabel=files.multilabel, **settings).to_json()
 
 
-def _scorable(predictions: Predictions) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    rows = predictions.scorable
-    if predictions.labels is None or not rows.any():
-        raise DatasetError(
-            f"To be scored, clips must have a label among the classes ({', '.join(predictions.classes[:6])}, …). None of the {len(rows)} has one. "
-            "Add a column `label` (or `labels`)."
-        )
-    if rows.all():
-        return predictions.labels, predictions.probabilities, predictions.groups
-    return predictions.labels[rows], predictions.probabilities[rows], None if predictions.groups is None else predictions.groups[rows]
-
-
-def _comparisons(files: PredictionFiles, mean: Predictions, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    y, fused, groups = _scorable(mean)
+def _comparisons(files: PredictionFiles, mean: NDArray[Any], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    y, fused, groups = files.judged(mean)
     rows: list[tuple[str, str, Difference]] = []
     for name, p in zip(files.names, files, strict=True):
-        own = _scorable(files.predictions(p))[1]
-        found = paired_differences(y, fused, own, files.classes, groups, multilabel=mean.multilabel, **settings)
+        own = files.judged(p)[1]
+        found = paired_differences(y, fused, own, files.classes, groups, multilabel=files.multilabel, **settings)
         rows += [(name, metric, found[metric]) for metric in COMPARED if metric in found]
     corrected = holm([difference.p_value for _, _, difference in rows])
     return [
@@ -232,7 +247,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _positions(own: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64] | None:
-    if len(own) == len(wanted) and bool((own == wanted).all()):
+    if own is wanted or (len(own) == len(wanted) and bool((own == wanted).all())):
         return None
     row = {name: i for i, name in enumerate(own)}
     return np.array([row[name] for name in wanted], dtype=np.int64)

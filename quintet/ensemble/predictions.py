@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.ensemble.prediction_files import BATCH_ROWS, PredictionTable, read_table, write_table
+from quintet.ensemble.prediction_files import BATCH_ROWS, KeyColumns, PredictionTable, read_key_columns, read_table, write_table
 from quintet.errors import AlignmentError, DatasetError
 
 SUM_TOLERANCE = 0.01  # a table printed with three decimals and ten classes still passes; a table of percentages or logits does not
@@ -176,13 +176,14 @@ def align(predictions: Sequence[Predictions], *, intersection: bool = False) -> 
     rows = [_in_order(p, ids, order) for p, order in zip(predictions, columns, strict=True)]
     labels = _merge([p.labels for p in rows], ids, "label", sets=first.multilabel)
     groups = _merge([p.groups for p in rows], ids, "group", sets=False)
-    return Aligned(tuple(replace(p, labels=labels, groups=groups) for p in rows), left_out)
+    complete = tuple(p if p.labels is labels and p.groups is groups else replace(p, labels=labels, groups=groups) for p in rows)
+    return Aligned(complete, left_out)
 
 
 def common_ids(ids: Sequence[np.ndarray[Any, Any]], *, intersection: bool) -> tuple[np.ndarray[Any, Any], int]:
     """The clips that all have, in the order of the first, and how many only some have; with any of these, AlignmentError unless `intersection`."""
     first = ids[0]
-    if all(len(other) == len(first) and bool((other == first).all()) for other in ids[1:]):
+    if all(other is first or (len(other) == len(first) and bool((other == first).all())) for other in ids[1:]):
         return first, 0
     indices = [pd.Index(other) for other in ids]
     everywhere, anywhere = indices[0], indices[0]
@@ -221,11 +222,23 @@ def read_predictions(path: str | Path) -> Predictions:
     return _predictions(path, read_table(Path(path)))
 
 
-def read_keys(path: str | Path) -> tuple[Predictions, tuple[str, ...]]:
-    """Ids, labels and groups of a file, under one class without a name, and the classes it has: of a large file, what comes before numbers."""
-    table = read_table(Path(path), probabilities=False)
-    ids = np.asarray(table.keys["clip_id"])
-    return _predictions(path, replace(table, classes=("",), probabilities=np.broadcast_to(np.float32(1), (len(ids), 1)))), table.classes
+def read_keys(paths: Sequence[str | Path]) -> list[tuple[Predictions, tuple[str, ...]]]:
+    """Ids, labels and groups of files, under one class without a name, and the classes of each: of large files, what comes before numbers.
+
+    A file that has the very keys of the first shares them with it, and they are checked once.
+    """
+    first: KeyColumns | None = None
+    found: list[tuple[Predictions, tuple[str, ...]]] = []
+    for path in paths:
+        columns = read_key_columns(Path(path))
+        first = columns if first is None else first
+        if found and columns.same(first):
+            found.append((found[0][0], columns.classes))
+            continue
+        keys = columns.arrays()
+        nothing = np.broadcast_to(np.float32(1), (len(keys["clip_id"]), 1))
+        found.append((_predictions(path, PredictionTable(keys, ("",), nothing)), columns.classes))
+    return found
 
 
 def read_probabilities(path: str | Path, ids: np.ndarray[Any, Any], *, multilabel: bool) -> np.ndarray[Any, Any]:
@@ -294,10 +307,10 @@ def _in_order(p: Predictions, ids: np.ndarray[Any, Any], order: np.ndarray[Any, 
 
 
 def _merge(columns: Sequence[np.ndarray[Any, Any] | None], ids: np.ndarray[Any, Any], kind: str, *, sets: bool) -> np.ndarray[Any, Any] | None:
-    given = [column for column in columns if column is not None]
+    given = list({id(column): column for column in columns if column is not None}.values())
     if not given:
         return None
-    merged = given[0].copy()
+    merged = given[0]
     for column in given[1:]:
         both = _known(merged) & _known(column)
         differ = np.flatnonzero(both & (merged != column))

@@ -43,12 +43,13 @@ class Intervals:
 
 
 def group_codes(groups: NDArray[Any] | None, n: int) -> tuple[NDArray[np.int64], int]:
-    """(n,) the number of each clip's group, and how many groups there are; without groups, every clip is its own."""
+    """(n,) the number of each clip's group, and how many groups there are; without groups, every clip is its own. Integers need no text."""
     if groups is None:
         return np.arange(n), n
     if len(groups) != n:
         raise DatasetError(f"There must be one group per clip ({n}). Received {len(groups)}. Join them by clip id.")
-    names, codes = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    given = np.asarray(groups)
+    names, codes = np.unique(given if given.dtype.kind in "iu" else np.asarray(groups, dtype=object).astype(str), return_inverse=True)
     return codes.astype(np.int64), len(names)
 
 

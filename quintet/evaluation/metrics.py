@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.errors import DatasetError
@@ -49,7 +50,11 @@ def label_codes(y: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.int64]:
         >>> label_codes(np.array(["b", "a", "b"]), ("a", "b")).tolist()
         [1, 0, 1]
     """
-    names, inverse = np.unique(np.asarray(y, dtype=object).astype(str), return_inverse=True)
+    labels = np.asarray(y, dtype=object)
+    codes = pd.Index(classes, dtype=object).get_indexer(pd.Index(labels, dtype=object))
+    if (codes >= 0).all():
+        return np.asarray(codes, dtype=np.int64)
+    names, inverse = np.unique(labels.astype(str), return_inverse=True)  # numbers, perhaps, whose text is a class
     column = {name: k for k, name in enumerate(classes)}
     unknown = [i for i, name in enumerate(names) if name not in column]
     if unknown:

@@ -103,24 +103,19 @@ def _packed(positive: NDArray[Any], scores: NDArray[Any]) -> RankScores:
     keys <<= unsigned(1)
     keys |= positive
     keys.sort()
-    n_true = int(np.count_nonzero(positive))
-    n_false = len(keys) - n_true
-    area, precision, true_above, false_above = 0.0, 0.0, n_true, n_false
-    start = 0
-    while start < len(keys):
-        stop = int(np.searchsorted(keys, keys[min(start + CHUNK, len(keys)) - 1] | unsigned(1), side="right"))  # never inside a tie
-        chunk = keys[start:stop]
-        ends = np.append(np.flatnonzero(np.diff(chunk >> unsigned(1))), len(chunk) - 1)
-        true = np.diff(np.cumsum(chunk & unsigned(1), dtype=np.int64)[ends], prepend=0)
-        both = np.diff(ends, prepend=-1)
-        at_or_above = true_above - np.cumsum(true) + true
-        all_above = true_above + false_above - np.cumsum(both) + both
-        area += float(np.dot((both - true).astype(np.float64), at_or_above - true / 2))
-        precision += float(np.dot(true, at_or_above / all_above))
-        true_above, false_above = true_above - int(true.sum()), false_above - int((both - true).sum())
-        start = stop
-    auc = area / (n_true * n_false) if n_true and n_false else float("nan")
-    return RankScores(auc, precision / n_true if n_true else float("nan"))
+    positions = np.concatenate([start + np.flatnonzero(keys[start : start + CHUNK] & unsigned(1)) for start in range(0, len(keys), CHUNK)])
+    n_true, n_false = len(positions), len(keys) - len(positions)
+    if not n_true:
+        return RankScores(float("nan"), float("nan"))
+    # all that counts happens at the distinct scores of positives: how many of either kind stand below, at and above each
+    values = keys[positions]
+    first = np.flatnonzero(np.diff(values, prepend=values[0] ^ unsigned(2)))  # of the positives with one score
+    true = np.diff(first, append=n_true)
+    below = np.searchsorted(keys, values[first] & ~unsigned(1))
+    tied = positions[first] - below  # the negatives among them come first: their last bit is 0
+    area = float(np.dot(true.astype(np.float64), below - first + tied / 2))
+    precision = float(np.dot(true, (n_true - first) / (len(keys) - below)))
+    return RankScores(area / (n_true * n_false) if n_false else float("nan"), precision / n_true)
 
 
 def ratio(numerator: Any, denominator: Any, empty: float = np.nan) -> NDArray[np.float64]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from quintet.ensemble.fuse import PredictionFiles, evaluate_files, fuse_files
 from quintet.ensemble.fusion import geometric
-from quintet.ensemble.predictions import Predictions, read_predictions
+from quintet.ensemble.predictions import Predictions, read_keys, read_predictions
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.evaluation.scores import score
 
@@ -86,6 +88,28 @@ def test_rules_that_are_none_are_refused(members, tmp_path):
         fuse_files([members[0][0]] * 2, tmp_path / "x.parquet")
     with pytest.raises(AlignmentError, match="At least one"):
         fuse_files([], tmp_path / "x.parquet")
+
+
+def test_files_with_the_very_keys_of_the_first_share_them(members, tmp_path):
+    paths, stack, whole = members
+    (first, _), (second, _), (third, _) = read_keys(paths)
+    assert third is first
+    assert second is not first
+    odd = whole[2].labels.copy()
+    odd[7] = "a" if odd[7] != "a" else "b"
+    replace(whole[2], labels=odd).write(paths[2])  # one label alone
+    with pytest.raises(AlignmentError, match="same label. 1 clips differ: 'clip7'"):
+        fuse_files(paths, tmp_path / "x.parquet")
+
+
+def test_probabilities_are_written_plainly_and_keys_small(members, tmp_path):
+    """Dictionaries and compression on numbers that do not repeat cost five times the rest of the work."""
+    fuse_files(members[0], tmp_path / "x.parquet")
+    group = pq.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0)
+    columns = {group.column(k).path_in_schema: group.column(k) for k in range(group.num_columns)}
+    assert columns["label"].has_dictionary_page
+    assert not columns["probability.a"].has_dictionary_page
+    assert columns["probability.a"].compression == "UNCOMPRESSED"
 
 
 def test_what_only_some_have_is_refused_or_left_out(members, tmp_path):

@@ -252,6 +252,11 @@ def test_a_strictly_increasing_map_leaves_the_ranking():
     assert rank_scores(positive, scores).auc == pytest.approx(1 - rank_scores(~positive, scores).auc)
 
 
+def test_numbers_are_labels_by_their_text():
+    assert label_codes(np.array([10, 9, 10]), ("10", "9")).tolist() == [0, 1, 0]
+    assert label_codes(np.array(["9", 10], dtype=object), ("10", "9")).tolist() == [1, 0]
+
+
 def test_labels_that_are_no_class_are_refused_by_name():
     with pytest.raises(DatasetError, match="2 clips are of another: polka"):
         label_codes(np.array(["rock", "polka", "polka"]), ("rock", "jazz"))
