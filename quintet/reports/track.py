@@ -19,7 +19,7 @@ import pandas as pd
 from quintet.errors import ArtefactError
 from quintet.reports.atlas import shown_classes
 from quintet.reports.bars import column_bars, waterfall
-from quintet.reports.document import Numbers
+from quintet.reports.document import Numbers, breakable
 from quintet.reports.drawings import Drawing, slug
 from quintet.reports.families import SPECTROGRAM
 from quintet.reports.heard import Heard, Looked, Resembled, TrackWhy, percentiles, steps_for, training_ids
@@ -84,7 +84,13 @@ def render(content: Mapping[str, Any]) -> str:
 
     folder = files("quintet.reports") / "templates"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "slug": slug, "signed": lambda value, digits=2: signed(value, digits), "seconds": seconds}
+    environment.filters |= {
+        "breakable": breakable,
+        "number": number,
+        "slug": slug,
+        "signed": lambda value, digits=2: signed(value, digits),
+        "seconds": seconds,
+    }
     environment.globals |= {"count": count, "marker": marker}
     css, js = ("\n".join((folder / f"{name}.{kind}").read_text(encoding="utf-8") for name in ("report", "track")) for kind in ("css", "js"))
     css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
