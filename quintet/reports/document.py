@@ -44,9 +44,9 @@ from quintet.reports.words import (
     opening,
     signed,
     stamp,
+    unseen,
 )
 
-    unseen,
 MAX_INLINE = 120_000
 """Bytes of CSV up to which a figure's numbers travel inside the page; larger ones are linked in `numbers/`."""
 
@@ -234,6 +234,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "facts": _facts(run),
         "commands": _commands(run),
         "provenance": _provenance(run),
+        "unseen": unseen(run),
         "group": group_noun(run),
         "known_groups": groups_known(run),
         "show": partial(display, run=run),
@@ -241,7 +242,6 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
     }
 
 
-        "unseen": unseen(run),
 def _tables(run: Run, counts: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
     return {
         "scores": score_table(run),
@@ -311,6 +311,11 @@ def _why_view(run: Run, why: Why, numbers: Numbers) -> dict[str, Any]:
     }
 
 
+def _across_folds(why: Why, name: str) -> dict[str, Any]:
+    """How alike a member ranks the columns in every two folds: `folds` (mean, low, high, n_folds), or None."""
+    return {"folds": dict(why.folds.loc[name]) if name in why.folds.index else None}
+
+
 def _facts(run: Run) -> list[tuple[str, str]]:
     """What was in the data, as short facts."""
     split = run.split
@@ -318,11 +323,6 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [("clips used", f"{len(used):,}"), ("classes", str(len(run.classes)))]
     if groups_known(run) and "group" in used:
         facts.append((f"{group_noun(run)}s", f"{used['group'].nunique():,}"))
-def _across_folds(why: Why, name: str) -> dict[str, Any]:
-    """How alike a member ranks the columns in every two folds: `folds` (mean, low, high, n_folds), or None."""
-    return {"folds": dict(why.folds.loc[name]) if name in why.folds.index else None}
-
-
     if "duration_s" in run.features:
         facts.append(("of sound", _duration(float(run.features["duration_s"].sum()))))
     facts.append(("columns", f"{run.values.shape[1]:,}"))
