@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
+from quintet.classifiers.registry import MODELS, Model
 from quintet.errors import unknown_name
 
 
@@ -31,13 +32,16 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def _members() -> Table:
-    from quintet.classifiers.registry import MODELS
-
     published = _published()
-    rows = [
-        (m.name, m.input, "–" if m.parameters is None else f"{m.parameters:,}", "; ".join(published.get(m.name, ())) or "–", m.source) for m in MODELS
-    ]
+    rows = [(m.name, m.input, _parameters(m), "; ".join(published.get(m.name, ())) or "–", m.source) for m in MODELS]
     return _table(("member", "works on", "parameters", "published", "source"), rows)
+
+
+def _parameters(model: Model) -> str:
+    """`787,159 (published: 787,000)`."""
+    if model.parameters is None:
+        return "–"
+    return f"{model.parameters:,}" + (f" (published: {model.published:,})" if model.published else "")
 
 
 def _published() -> dict[str, list[str]]:

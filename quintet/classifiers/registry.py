@@ -20,7 +20,8 @@ class Model:
         input: `"table"` (rows of features) or `"spectrogram"` (arrays of n_mels × frames).
         factory: `"module:function"`; called with `seed` and the settings, it gives an unfitted estimator.
         source: where it was described.
-        parameters: trainable parameters as published, for 7 classes unless the source says otherwise; None where that means nothing.
+        parameters: trainable parameters of a network with these settings and as many classes as in its source (7, 10, or 50 tags; a
+            network of ours: 7); None where that means nothing. published: what the source says of them, None where it says nothing.
         settings: what it is called with unless the caller says otherwise.
     """
 
@@ -29,15 +30,16 @@ class Model:
     factory: str
     source: str
     parameters: int | None = None
+    published: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 _PICTURE = {"patch_frames": 431, "standard": "global"}  # 10 s at 22,050 Hz and hop 512
 
 
-def _network(name: str, source: str, parameters: int | None = None, **settings: Any) -> Model:
+def _network(name: str, source: str, parameters: int, published: int | None = None, **settings: Any) -> Model:
     factory = "quintet.classifiers.spectrogram:SpectrogramClassifier"
-    return Model(name, "spectrogram", factory, source, parameters, {"network": name, **settings})
+    return Model(name, "spectrogram", factory, source, parameters, published, {"network": name, **settings})
 
 
 MODELS: tuple[Model, ...] = (
@@ -45,17 +47,17 @@ MODELS: tuple[Model, ...] = (
     Model("random_forest", "table", "quintet.classifiers.tabular:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
     Model("xgboost", "table", "quintet.classifiers.tabular:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
     Model("svm", "table", "quintet.classifiers.tabular:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
-    _network("vgg_small", "after Simonyan and Zisserman 2015", epochs=30, patience=15, augmentation={"mixup": 0.3}),
-    _network("vgg16_transfer", "Bahuleyan 2018, §4.1", 9_441_287, **_PICTURE, epochs=20, learning_rate=1e-4, max_patches=3),
-    _network("vgg16_fine_tune", "Bahuleyan 2018, §4.1", 24_155_975, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
-    _network("feed_forward", "Bahuleyan 2018, §4.1", None, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
-    _network("musicnn", "Pons and Serra 2019", None, patch_frames=187, epochs=40, learning_rate=1e-3),
-    _network("pons2017", "Pons et al. 2017, §3.2", None, patch_frames=646, epochs=40, learning_rate=1e-3, max_patches=4),
-    _network("folmer_cnn", "Folmer 2021", None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-3),
-    _network("densenet121", "Huang et al. 2017; Folmer 2021", None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-4),
-    _network("crnn", "Lavanya et al. 2021", None, epochs=40, learning_rate=2e-3),
-    _network("lachmish_mel", "Lachmish 2016", None, patch_frames=599, epochs=20, learning_rate=1e-3, max_patches=3),
-    _network("lachmish_mfcc", "Lachmish 2016", None, patch_frames=599, standard="global", epochs=20, learning_rate=1e-3, max_patches=3),
+    _network("vgg_small", "after Simonyan and Zisserman 2015", 108_151, epochs=30, patience=15, augmentation={"mixup": 0.3}),
+    _network("vgg16_transfer", "Bahuleyan 2018, §4.1", 9_441_287, 9_441_287, **_PICTURE, epochs=20, learning_rate=1e-4, max_patches=3),
+    _network("vgg16_fine_tune", "Bahuleyan 2018, §4.1", 24_155_975, 24_155_975, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
+    _network("feed_forward", "Bahuleyan 2018, §4.1", 71_680_775, None, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
+    _network("musicnn", "Pons and Serra 2019", 787_159, 787_000, patch_frames=187, epochs=40, learning_rate=1e-3),
+    _network("pons2017", "Pons et al. 2017, §3.2", 5_926_200, None, patch_frames=646, epochs=40, learning_rate=1e-3, max_patches=4),
+    _network("folmer_cnn", "Folmer 2021", 1_626_538, None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-3),
+    _network("densenet121", "Huang et al. 2017; Folmer 2021", 6_964_106, None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-4),
+    _network("crnn", "Lavanya et al. 2021", 108_970, None, epochs=40, learning_rate=2e-3),
+    _network("lachmish_mel", "Lachmish 2016", 50_483_675, None, patch_frames=599, epochs=20, learning_rate=1e-3, max_patches=3),
+    _network("lachmish_mfcc", "Lachmish 2016", 40_448_475, None, patch_frames=599, standard="global", epochs=20, learning_rate=1e-3, max_patches=3),
 )
 
 
@@ -98,6 +100,18 @@ def make_member(name: str, *, seed: int = 0, **settings: Any) -> Any:
     if strange:
         chosen["settings"] = {**chosen.get("settings", {}), **{key: settings[key] for key in strange}}
     return factory(seed=seed, **chosen)
+
+
+def require_weights(member: Any) -> None:
+    """Refuse, before anything runs, an unfitted network whose pretrained weights cannot be had. Other members need none.
+
+    Raises:
+        ArtefactError: a file of weights that is not there, or a download that cannot be reached.
+    """
+    if model(member.member).input == "spectrogram":
+        from quintet.classifiers.networks.catalogue import require_weights as of_network
+
+        of_network(member.network, member.settings or {})
 
 
 def _of_build(name: str) -> list[str]:

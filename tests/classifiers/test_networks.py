@@ -1,12 +1,18 @@
 """The architectures: published parameter counts, preprocessing against Keras' own, what is frozen and what is kept."""
 
+import importlib
+import inspect
+
 import numpy as np
 import pytest
 
 from quintet.classifiers.networks.backend import building, load_keras
-from quintet.classifiers.networks.catalogue import NETWORKS, build_network
-from quintet.classifiers.registry import MODELS, make_member, model
+from quintet.classifiers.networks.catalogue import NETWORKS, PRETRAINED, build_network
+from quintet.classifiers.registry import MODELS, make_member, model, require_weights
 from quintet.errors import ArtefactError, ConfigError
+from quintet.experiment import train
+from quintet.recipe import TrainSettings, load_recipe, shipped_recipes
+from quintet.runner import run_recipe
 
 RANDOM = {"weights": "random"}
 
@@ -29,9 +35,31 @@ def test_the_registry_lists_every_network():
 
 @pytest.mark.parametrize("name", ["vgg16_transfer", "vgg16_fine_tune"])
 def test_vgg16_has_the_published_number_of_weights(name):
-    assert (
-        trainable(network(name, (96, 431), **RANDOM)) == model(name).parameters == {"vgg16_transfer": 9_441_287, "vgg16_fine_tune": 24_155_975}[name]
-    )
+    expected = {"vgg16_transfer": 9_441_287, "vgg16_fine_tune": 24_155_975}[name]
+    assert trainable(network(name, (96, 431), **RANDOM)) == model(name).parameters == model(name).published == expected
+
+
+SHAPES = {  # bands, outputs
+    "vgg_small": (96, 7),
+    "musicnn": (96, 50),
+    "pons2017": (96, 50),
+    "crnn": (96, 10),
+    "folmer_cnn": (90, 10),
+    "densenet121": (90, 10),
+    "feed_forward": (96, 7),
+    "lachmish_mel": (128, 10),
+    "lachmish_mfcc": (128, 10),
+}
+LARGE = ("densenet121", "feed_forward", "lachmish_mel", "lachmish_mfcc")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in SHAPES])
+def test_the_registry_states_the_size_of_every_network(name):
+    bands, n_outputs = SHAPES[name]
+    row = model(name)
+    built = network(name, (bands, row.settings.get("patch_frames", 128)), n_outputs, **(RANDOM if name in PRETRAINED else {}))
+    assert trainable(built) == row.parameters
+    assert row.published is None or round(row.parameters, -3) == row.published
 
 
 def test_feed_forward_is_512_and_32_on_the_flat_picture():
@@ -75,6 +103,20 @@ def test_densenet121_has_the_base_of_its_paper():
     built = network("densenet121", (90, 259), 10, **RANDOM)
     assert built.count_params() == 7_037_504 + conv(1024, 10, 1)
     assert trainable(built) == 6_953_856 + conv(1024, 10, 1)
+
+
+def test_other_blocks_make_a_smaller_densenet_without_published_weights():
+    growth, channels, weights = 32, 64, 7 * 7 * 3 * 64 + 2 * 64
+    for k, layers in enumerate((2, 1, 1, 1)):
+        for _ in range(layers):
+            weights += 2 * channels + channels * 4 * growth + 2 * 4 * growth + 9 * 4 * growth * growth
+            channels += growth
+        weights += 2 * channels + (channels * (channels // 2) if k < 3 else 0)  # the last block ends in its normalisation
+        channels = channels // 2 if k < 3 else channels
+    built = network("densenet121", (90, 259), 10, **RANDOM, blocks=(2, 1, 1, 1), size=32)
+    assert trainable(built) == weights + conv(channels, 10, 1)
+    with pytest.raises(ConfigError, match=r"blocks of \[6, 12, 24, 16\]"):
+        network("densenet121", (90, 259), 10, weights="imagenet", blocks=(2, 1, 1, 1))
 
 
 @pytest.mark.parametrize(("order", "family"), [("bgr", "vgg16"), ("rgb", "densenet")])
@@ -186,12 +228,44 @@ def test_weights_come_from_a_file(tmp_path):
         network("vgg16_fine_tune", (16, 16), 2, weights=str(tmp_path / "none.h5"), size=32)
 
 
-def test_imagenet_without_a_network_says_what_to_do(monkeypatch, tmp_path):
+def test_a_file_of_something_else_is_no_base(tmp_path):
+    network("vgg_small", (32, 32), blocks=2).save_weights(tmp_path / "small.weights.h5")
+    with pytest.raises(ArtefactError, match="must be a file that holds the base"):
+        network("vgg16_fine_tune", (16, 16), 2, weights=str(tmp_path / "small.weights.h5"), size=32)
+
+
+def test_weights_that_cannot_be_had_are_refused_before_anything_runs(monkeypatch, tmp_path):
     load_keras()
     from quintet.classifiers.networks import images
 
-    def unreachable(*args, **kwargs):
-        raise OSError("no route")
+    assert [name for name in NETWORKS if "weights" in own_settings(name)] == list(PRETRAINED)
+    for name in PRETRAINED:
+        asked = TrainSettings(members=(name,), settings={name: {"weights": str(tmp_path / "gone.weights.h5")}})
+        with pytest.raises(ArtefactError, match="there is no file"):
+            train(tmp_path / "no table yet.parquet", tmp_path / "model", settings=asked)
+    monkeypatch.setattr(images, "keras_home", lambda: str(tmp_path))
+    monkeypatch.setattr(images, "urlopen", unreachable)
+    with pytest.raises(ArtefactError, match=r'no route.*weights="random"'):
+        train(tmp_path / "no table yet.parquet", tmp_path / "model", settings=TrainSettings(members=("densenet121",)))
+    recipe = load_recipe(shipped_recipes()["bahuleyan2018"], data="demo")
+    with pytest.raises(ArtefactError, match=r'no route.*weights="random"'):
+        run_recipe(recipe, tmp_path / "run", hooks={})
+    assert list(tmp_path.iterdir()) == []
+    require_weights(make_member("densenet121", weights="random"))
+
+
+def unreachable(*args, **kwargs):
+    raise OSError("no route")
+
+
+def own_settings(name):
+    module, function = NETWORKS[name].split(":")
+    return inspect.signature(getattr(importlib.import_module(module), function)).parameters
+
+
+def test_imagenet_without_a_network_says_what_to_do(monkeypatch, tmp_path):
+    load_keras()
+    from quintet.classifiers.networks import images
 
     monkeypatch.setattr(images, "urlopen", unreachable)
     monkeypatch.setattr(images, "keras_home", lambda: str(tmp_path))

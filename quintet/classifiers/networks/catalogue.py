@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from quintet.classifiers.networks.backend import building
+from quintet.classifiers.networks.backend import building, load_keras
 from quintet.errors import ConfigError, unknown_name
 
 NETWORKS: dict[str, str] = {
@@ -29,6 +29,23 @@ NETWORKS: dict[str, str] = {
     "lachmish_mel": "quintet.classifiers.networks.lachmish:build_mel",
     "lachmish_mfcc": "quintet.classifiers.networks.lachmish:build_mfcc",
 }
+
+PRETRAINED = ("vgg16_transfer", "vgg16_fine_tune", "densenet121")  # whose setting `weights` says where their base begins
+
+
+def require_weights(name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse, before anything runs, a network whose base begins with weights that cannot be had. Downloads nothing.
+
+    Raises:
+        ArtefactError: a file that is not there, or a download that cannot be reached.
+    """
+    if name not in PRETRAINED:
+        return
+    load_keras()
+    from quintet.classifiers.networks import images
+
+    module = importlib.import_module(NETWORKS[name].split(":")[0])
+    images.require_weights(settings.get("weights", "imagenet"), module.WEIGHTS_URL)
 
 
 def build_network(

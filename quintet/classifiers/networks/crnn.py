@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from quintet.classifiers.networks.backend import layer_seed
+
 POOLS = ((2, 2), (3, 2), (4, 2), (4, 2))  # (bands, frames): 96 bands become one, 16 frames become one step
 
 
@@ -24,5 +26,5 @@ def build(
     x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]), name="steps")(x)
     x = layers.GRU(units, return_sequences=True, name="gru1")(x)
     x = layers.GRU(units, name="embedding")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
     return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="crnn")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from quintet.classifiers.networks.backend import layer_seed
 from quintet.classifiers.networks.images import Picture
 
 
@@ -16,6 +17,6 @@ def build(
     x = Picture(size, preprocessing=preprocessing, order="rgb", name="picture")(patches)
     x = layers.Flatten(name="flat")(x)
     x = layers.Dense(512, activation="relu", name="dense1")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
     x = layers.Dense(32, activation="relu", name="embedding")(x)
     return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="feed_forward")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from quintet.classifiers.networks.backend import layer_seed
 from quintet.classifiers.networks.images import Picture
 
 
@@ -24,5 +25,5 @@ def build(
         x = layers.MaxPooling2D(4, name=f"block{block}_pool")(x)
     x = layers.Flatten(name="flat")(x)
     x = layers.Dense(units, activation="relu", name="embedding")(x)
-    x = layers.Dropout(0.2, name="dropout")(x)
+    x = layers.Dropout(0.2, seed=layer_seed(), name="dropout")(x)
     return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="folmer_cnn")

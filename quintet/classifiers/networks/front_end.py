@@ -6,6 +6,8 @@ from typing import Any
 
 from keras import layers, ops
 
+from quintet.classifiers.networks.backend import layer_seed
+
 
 def time_first(patches: Any) -> Any:
     """Patches (batch, n_mels, frames) → (batch, frames, n_mels, 1), normalised over the batch."""
@@ -48,10 +50,10 @@ def summary(x: Any) -> Any:
 
 def dense_end(x: Any, n_outputs: int, *, units: int) -> Any:
     """Dropout 0.5, dense, batch norm, dropout 0.5, logits."""
-    x = layers.Dropout(0.5, name="dropout1")(x)
+    x = layers.Dropout(0.5, seed=layer_seed(), name="dropout1")(x)
     x = layers.Dense(units, activation="relu", name="dense")(x)
     x = layers.BatchNormalization(momentum=0.9, name="embedding")(x)
-    x = layers.Dropout(0.5, name="dropout2")(x)
+    x = layers.Dropout(0.5, seed=layer_seed(), name="dropout2")(x)
     return layers.Dense(n_outputs, dtype="float32", name="logits")(x)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -64,6 +65,18 @@ def imagenet(rgb: Any, *, order: str) -> Any:
     return (rgb - ops.convert_to_tensor(RGB_MEAN)) / ops.convert_to_tensor(RGB_STD)
 
 
+def require_weights(weights: str, url: str) -> None:
+    """Refuse weights that cannot be had, before anything runs: a file that is not there, or a download that cannot be reached.
+
+    Raises:
+        ArtefactError: with what to do.
+    """
+    if weights == "imagenet":
+        _require_reachable(url)
+    elif weights != "random" and not Path(weights).is_file():
+        raise ArtefactError(f'weights must be "imagenet", "random" or a file. Received {weights!r}, where there is no file.')
+
+
 def pretrained(application: Any, *, size: int, weights: str, url: str, name: str) -> Any:
     """The convolutional base of a network in `keras.applications`, its input (size, size, 3), under the name `name`.
 
@@ -72,15 +85,17 @@ def pretrained(application: Any, *, size: int, weights: str, url: str, name: str
         url: where Keras finds the ImageNet weights.
 
     Raises:
-        ArtefactError: the file is not there, or the download cannot be reached.
+        ArtefactError: the file is not there or does not hold weights of this base, or the download cannot be reached.
     """
-    if weights == "imagenet":
-        _require_reachable(url)
-    elif weights != "random" and not Path(weights).is_file():
-        raise ArtefactError(f'weights must be "imagenet", "random" or a file. Received {weights!r}, where there is no file.')
+    require_weights(weights, url)
     base = application(include_top=False, weights="imagenet" if weights == "imagenet" else None, input_shape=(size, size, 3), name=name)
     if weights not in ("imagenet", "random"):
-        base.load_weights(weights)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # Keras only warns of weights that it does not find, and keeps fresh ones
+                base.load_weights(weights)
+        except (ValueError, OSError, KeyError, UserWarning) as error:
+            raise ArtefactError(f"weights must be a file that holds the base of this network. {weights}: {error}") from error
     return base
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from keras import layers, ops
 from scipy.fft import dct
 
+from quintet.classifiers.networks.backend import layer_seed
+
 FILTERS, POOLS = (149, 73, 35), (4, 2, 2)
 
 
@@ -59,8 +61,8 @@ def _network(patches: Any, x: Any, n_outputs: int, *, pool_bands: bool, units: i
     for block, (filters, pool) in enumerate(zip(FILTERS, POOLS, strict=True), start=1):
         x = layers.Conv2D(filters, 4, activation="relu", name=f"conv{block}")(x)
         x = layers.MaxPooling2D((pool, pool if pool_bands else 1), name=f"pool{block}")(x)
-        x = layers.Dropout(0.25, name=f"dropout{block}")(x)
+        x = layers.Dropout(0.25, seed=layer_seed(), name=f"dropout{block}")(x)
     x = layers.Flatten(name="flat")(x)
     x = layers.Dense(units, activation="relu", name="embedding")(x)
-    x = layers.Dropout(0.25, name="dropout")(x)
+    x = layers.Dropout(0.25, seed=layer_seed(), name="dropout")(x)
     return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name=name)

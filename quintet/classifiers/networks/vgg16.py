@@ -11,8 +11,9 @@ from typing import Any
 
 import keras
 from keras import layers
-from keras.src.applications.vgg16 import WEIGHTS_PATH_NO_TOP
+from keras.src.applications.vgg16 import WEIGHTS_PATH_NO_TOP as WEIGHTS_URL
 
+from quintet.classifiers.networks.backend import layer_seed
 from quintet.classifiers.networks.images import Picture, pretrained
 
 
@@ -26,7 +27,7 @@ def build_transfer(
     size: int = 216,
 ) -> keras.Model:
     """The frozen base, its output kept per patch; the dense part learns. `weights`: "imagenet", "random" or a path."""
-    base = pretrained(keras.applications.VGG16, size=size, weights=weights, url=WEIGHTS_PATH_NO_TOP, name="base")
+    base = pretrained(keras.applications.VGG16, size=size, weights=weights, url=WEIGHTS_URL, name="base")
     base.trainable = False
     patches = keras.Input(input_shape, name="patches")
     x = base(Picture(size, preprocessing=preprocessing, order="bgr", name="picture")(patches), training=False)
@@ -44,7 +45,7 @@ def build_fine_tune(
     size: int = 216,
 ) -> keras.Model:
     """The same network, all of it learning; give `base_rate` < 1 for a lower rate in the base."""
-    base = pretrained(keras.applications.VGG16, size=size, weights=weights, url=WEIGHTS_PATH_NO_TOP, name="base")
+    base = pretrained(keras.applications.VGG16, size=size, weights=weights, url=WEIGHTS_URL, name="base")
     patches = keras.Input(input_shape, name="patches")
     x = base(Picture(size, preprocessing=preprocessing, order="bgr", name="picture")(patches))
     x = layers.Flatten(name="flat")(x)
@@ -53,5 +54,5 @@ def build_fine_tune(
 
 def _dense(x: Any, n_outputs: int) -> Any:
     x = layers.Dense(512, activation="relu", kernel_regularizer=keras.regularizers.L2(1e-3), name="embedding")(x)
-    x = layers.Dropout(0.3, name="dropout")(x)
+    x = layers.Dropout(0.3, seed=layer_seed(), name="dropout")(x)
     return layers.Dense(n_outputs, dtype="float32", name="logits")(x)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from quintet.classifiers.networks.backend import layer_seed
+
 
 def build(
     input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 16, blocks: int = 4, dropout: float = 0.5
@@ -38,5 +40,5 @@ def build(
     steps = x.shape[2]
     mean, peak = layers.AveragePooling2D((1, steps), name="mean")(x), layers.MaxPooling2D((1, steps), name="peak")(x)
     x = layers.Flatten(name="embedding")(layers.Concatenate(name="summary")([mean, peak]))
-    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
     return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="vgg_small")
