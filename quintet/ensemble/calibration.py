@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 from sklearn.isotonic import isotonic_regression
 
-from quintet.datasets.splits import grouped_folds
+from quintet.datasets.splits import grouped_folds, require_disjoint
 from quintet.ensemble.fusion import most_folds, standard_error
 from quintet.ensemble.weights import FLOOR, log_evidence
 from quintet.errors import AlignmentError, ArtefactError, unknown_name
@@ -104,7 +104,7 @@ def fit_calibration(
             validation part, or groups are not known, new random folds would share artists.
 
     Raises:
-        ConfigError: no such method.
+        ConfigError: no such method. SplitLeakError: given folds part a group.
 
     Source: temperature: Guo et al. 2017. Isotonic: Zadrozny & Elkan 2002, one class against the rest, then normalised.
 
@@ -121,7 +121,7 @@ def fit_calibration(
         return _fitted(method, probabilities, target)
     codes, n_groups = group_codes(groups, len(target))
     methods = METHODS if _enough(target, codes, probabilities.shape[1]) else METHODS[:2]
-    folds = folds if folds is not None else _new_folds(target, codes, at_most=5, seed=seed)
+    folds = _checked(folds, codes) if folds is not None else _new_folds(target, codes, at_most=5, seed=seed)
     if len(folds) < 2:
         return _fitted("none", probabilities, target)
     losses = {name: clip_losses(target, p) for name, p in _held_out(methods, probabilities, target, folds).items()}
@@ -152,9 +152,16 @@ def cross_calibrated(
     if method not in METHODS:
         raise unknown_name("calibration", method, METHODS)
     target = _target(probabilities, y, classes, multilabel=multilabel)
-    if folds is None:
-        folds = _new_folds(target, group_codes(groups, len(target))[0], at_most=n_splits, seed=seed)
+    codes = group_codes(groups, len(target))[0]
+    folds = _checked(folds, codes) if folds is not None else _new_folds(target, codes, at_most=n_splits, seed=seed)
     return probabilities if len(folds) < 2 else _held_out((method,), probabilities, target, folds)[method]
+
+
+def _checked(folds: Folds, codes: NDArray[np.int64]) -> Folds:
+    """Folds that were given; SplitLeakError where one parts a group."""
+    for train, valid in folds:
+        require_disjoint(codes[train], codes[valid], where="a fold of the calibration")
+    return folds
 
 
 def _new_folds(target: NDArray[Any], codes: NDArray[np.int64], *, at_most: int, seed: int) -> Folds:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.splits import grouped_folds
+from quintet.datasets.splits import grouped_folds, require_disjoint
 from quintet.ensemble.weights import constant_opinion, convex_weights, greedy_weights, informed, log_evidence, log_linear_pool, true_probabilities
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
@@ -237,6 +237,7 @@ def compare_rules(
     losses = {rule: np.zeros(len(target)) for rule in ordered}
     divided = grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if folds is None else folds
     for train, valid in divided:
+        require_disjoint(codes[train], codes[valid], where="a fold of the fusion")
         for rule in ordered:
             fusion = _fusion(rule, stack[:, train], target[train], codes[train], members, classes)
             losses[rule][valid] = clip_losses(target[valid], fusion.apply(stack[:, valid]))

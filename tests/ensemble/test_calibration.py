@@ -9,7 +9,8 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_calibration
-from quintet.errors import AlignmentError, ArtefactError, ConfigError
+from quintet.ensemble.fusion import compare_rules
+from quintet.errors import AlignmentError, ArtefactError, ConfigError, SplitLeakError
 from quintet.evaluation.metrics import calibration_error, clip_losses, top_label
 
 CLASSES = ("a", "b", "c")
@@ -109,8 +110,8 @@ def test_where_groups_are_not_known_a_gain_must_be_twice_as_sure():
     cut = cross_calibrated(said, y, classes=CLASSES, method="temperature", folds=pairs)
     gain = clip_losses(codes, said) - clip_losses(codes, cut)
     assert 1.2 < gain.mean() / (gain.std(ddof=1) / np.sqrt(200)) < 1.8
-    rank = np.argsort(np.argsort(gain))
-    by_pair = np.minimum(rank, 199 - rank)  # a low gain and a high one in each group: no larger error by group than by clip
+    rank = np.concatenate([np.argsort(np.argsort(half)) for half in (gain[:100], gain[100:])])
+    by_pair = np.minimum(rank, 99 - rank) + 100 * (np.arange(200) >= 100)  # a low gain and a high one: no larger error by group than by clip
     assert fit_calibration(said, y, by_pair, classes=CLASSES, folds=pairs).method == "temperature"
     assert fit_calibration(said, y, classes=CLASSES, folds=pairs).method == "none"
 
@@ -148,3 +149,13 @@ def test_bad_input_is_refused():
     one_group_per_class = np.array([str(label) for label in y])
     assert fit_calibration(said, y, one_group_per_class, classes=CLASSES).method == "none"
     np.testing.assert_array_equal(cross_calibrated(said, y, one_group_per_class, classes=CLASSES, method="temperature"), said)
+
+
+def test_given_folds_that_part_a_group_are_refused():
+    p, y, groups = np.tile([0.6, 0.4], (8, 1)), np.array(["a", "b"] * 4), np.repeat(["one", "two", "three", "four"], 2)
+    crossed = [(np.arange(0, 8, 2), np.arange(1, 8, 2)), (np.arange(1, 8, 2), np.arange(0, 8, 2))]
+    for calibrate in (fit_calibration, lambda *of, **options: cross_calibrated(*of, method="temperature", **options)):
+        with pytest.raises(SplitLeakError, match="a fold of the calibration there are 4 on both"):
+            calibrate(p, y, groups, classes=("a", "b"), folds=crossed)
+    with pytest.raises(SplitLeakError, match="a fold of the fusion there are 4 on both"):
+        compare_rules(np.stack([p, p]), y, groups, members=("m", "n"), classes=("a", "b"), folds=crossed)

@@ -91,14 +91,14 @@ def test_rules_that_are_none_are_refused(members, tmp_path):
 
 
 def test_files_with_the_very_keys_of_the_first_share_them(members, tmp_path):
-    paths, stack, whole = members
+    paths, _, whole = members
     (first, _), (second, _), (third, _) = read_keys(paths)
     assert third is first
     assert second is not first
     odd = whole[2].labels.copy()
     odd[7] = "a" if odd[7] != "a" else "b"
     replace(whole[2], labels=odd).write(paths[2])  # one label alone
-    with pytest.raises(AlignmentError, match="same label. 1 clips differ: 'clip7'"):
+    with pytest.raises(AlignmentError, match=r"same label\. 1 clips differ: 'clip7'"):
         fuse_files(paths, tmp_path / "x.parquet")
 
 
