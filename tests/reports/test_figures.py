@@ -27,7 +27,7 @@ from quintet.reports.run import Run, read_run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
 from quintet.reports.whole import group_intervals
-from quintet.reports.words import count, display, limits, listed, opening, stamp
+from quintet.reports.words import count, display, limits, limits, listed, opening, stamp
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +135,12 @@ def test_every_figure_is_well_formed() -> None:
         heat_figure(pd.DataFrame([[0.0, 1.5], [np.float64(0.2), 1.0]]), pd.DataFrame([["a", "b"], ["c", "d"]])),
     ):
         ET.fromstring(to_svg(figure, "p", "alt"))
+
+
+def test_identical_columns_are_warned_of_on_the_model_card(run: Run) -> None:
+    twins = replace(run, features=run.features.assign(**{"tonal.twin.mean": run.features["tonal.tonnetz_1.mean"]}))
+    assert any("tonal.tonnetz_1.mean = tonal.twin.mean" in text for text in limits(twins, None))
+    assert not any("identical" in text for text in limits(run, None))
 
 
 def test_a_step_that_rounds_to_nothing_has_no_sign() -> None:
