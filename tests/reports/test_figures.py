@@ -27,7 +27,7 @@ from quintet.reports.run import Run, read_run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
 from quintet.reports.whole import group_intervals
-from quintet.reports.words import count, display, limits, limits, listed, opening, stamp
+from quintet.reports.words import count, display, limits, listed, opening, stamp
 
 
 @pytest.fixture(scope="module")
