@@ -111,6 +111,11 @@ _KERNELS: list[Any] = []
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A part of kernels, compiled into each of them; it cannot be called from Python."""
+    return _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+
+
+def always_inlined(function: Callable[..., Any]) -> Any:
+    """The same where LLVM would rather call it, though it stands in an inner loop."""
     return _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.clip import Clip
+from quintet.audio.clip import Clip, require_sound
 from quintet.audio.resample import resample
 from quintet.features import engine
 from quintet.features.analysis import Analysis
@@ -27,11 +27,16 @@ LEAST_PEAK, LARGEST_PEAK = 1e-10, 1e10
 
 
 def analysis_of(clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> Analysis:
-    """By the kernels where they can be had, the samples are float32 and their power is, too; else by the definitions. The numbers are the same."""
-    if clip.samples.dtype == np.float32 and engine.available():
+    """By the kernels where they can be had, the samples are float32 and their power is, too; else by the definitions. The numbers are the same.
+
+    Raises:
+        SilentError, NonFiniteError: if there is nothing that could be analysed.
+    """
+    if clip.samples.dtype == np.float32 and len(clip.samples) and engine.available():
         compiled = CompiledAnalysis(clip, parameters, with_log_mel=with_log_mel)
-        if LEAST_PEAK <= compiled.sample_moments[0].magnitude[0] <= LARGEST_PEAK:
+        if compiled.is_ordinary:
             return compiled
+    require_sound(clip.samples, name=clip.id)
     return Analysis(clip, parameters)
 
 
@@ -53,6 +58,12 @@ class CompiledAnalysis(Analysis):
 
     def series(self, group: str) -> Array | Moments:
         return SERIES[group](self) if group in SERIES else super().series(group)
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether all samples are numbers, and of a size of which the kernels can say something."""
+        signal, amplitude = self.sample_moments
+        return bool(LEAST_PEAK <= signal.magnitude[0] <= LARGEST_PEAK and np.isfinite(amplitude.mean[0]))
 
     @cached_property
     def stretch(self) -> engine.Stretch:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.clip import Clip, require_sound
+from quintet.audio.clip import Clip
 from quintet.errors import ConfigError
 from quintet.features.analysis import Analysis
 from quintet.features.catalogue import group_columns, selection
@@ -58,7 +58,6 @@ def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False
             f"A clip must have the sample rate of the parameters, {parameters.sample_rate} Hz. '{clip.id}' has {clip.sample_rate} Hz. "
             f"Load it with load_clip(path, sample_rate={parameters.sample_rate})."
         )
-    require_sound(clip.samples, name=clip.id)
     return described(analysis_of(clip, parameters, with_log_mel=log_mel), parameters, log_mel=log_mel)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.features.compilation import inlined, kernel
+from quintet.features.compilation import always_inlined, inlined, kernel
 from quintet.features.fourier import separate, transform
 from quintet.features.lanes import (
     LANES,
@@ -54,7 +54,7 @@ def log_single(x: Any) -> Any:
     return s * (z * series + np.float32(2)) + e * np.float32(np.log(2))
 
 
-@inlined
+@always_inlined
 def four_sums(rows: Any, first: Any, step: Any, weights: Any, begin: Any, end: Any, column: Any, zero: Any) -> Any:
     """`weights[begin:end, column + (0, 1, 2, 3)].T @ rows[first + begin * step :: step]`: four sums at a time, so that a row is read once for four.
     `zero` is the 0 of the type of the rows.
@@ -143,7 +143,7 @@ def row_moments(values: Any, n: Any, result: Any) -> None:
         total, low, high = splat(0.0), splat(first), splat(first)
         for i in range(begin, begin + whole, LANES):
             value = load_run(values, i)
-            total += value - first  # a constant series has exactly its value as mean
+            total += value - first
             low, high = minimum(low, value), maximum(high, value)
         rest, least, largest = 0.0, -across_largest(-low), across_largest(high)
         for i in range(begin + whole, end):
