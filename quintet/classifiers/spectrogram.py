@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,16 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from quintet.classifiers.augmentation import Augmentation
-from quintet.classifiers.networks.backend import device, load_keras
+from quintet.classifiers.networks.backend import building, device, load_keras, together
 from quintet.classifiers.networks.catalogue import build_network
 from quintet.classifiers.patches import (
     PADDINGS,
     STANDARDS,
-    Joined,
     band_statistics,
     checked_clips,
     even_patches,
@@ -32,6 +29,7 @@ from quintet.classifiers.patches import (
     random_patches,
 )
 from quintet.classifiers.pooling import POOLING, Neighbours, opinions
+from quintet.classifiers.targets import CLASS_WEIGHTS, Rows, agreement, surprise, with_copies
 from quintet.classifiers.training import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
 from quintet.datasets.splits import grouped_folds, require_disjoint
 from quintet.errors import ConfigError, DatasetError, unknown_name
@@ -42,30 +40,13 @@ CHUNK_BYTES = 256 * 2**20  # patches that are held at a time
 N_NEIGHBOURS = 15  # of a segment, in pooling by "knn"
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """What is to be said of each clip: targets (clips, classes or tags) and weights (clips,), float32."""
-
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, targets: NDArray[Any], learners: Positions, *, n_classes: int) -> _Rows:
-        """Labels one-hot and weighted as 'balanced' among the learners; tags as they are, unweighted."""
-        weights = np.ones(len(targets), np.float32)
-        if targets.ndim == 2:
-            return cls(targets, weights)
-        weights[learners] = compute_sample_weight("balanced", targets[learners])
-        return cls(np.eye(n_classes, dtype=np.float32)[targets], weights)
-
-
 class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A network that reads log-mel spectrograms of any length, patch by patch, and whose verdict on a clip is pooled from its patches'.
 
     In each epoch every training clip gives `patches_per_clip` patches from random places; or, multi-framing (`hop_frames`), each of its segments
     once. Early stopping looks at clips: at the mean of their patches' probabilities. A part of the clips that shares no group
     with the rest is held out for early stopping; the weights of the epoch with its lowest loss are kept. Patches are
-    standardised with statistics of the training part only. Classes are weighted as 'balanced' does (tags are not).
+    standardised with statistics of the training part only.
 
     Parameters:
         network: a name in `networks.catalogue.NETWORKS`. settings: of that network's `build`.
@@ -75,6 +56,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         hop_frames: multi-framing: from one segment to the next, in training and prediction; None is off.
         skip_frames: left out at both ends of a clip. pooling: of a clip's patches, "average", "vote" or "knn" (among the patches held out in `fit`).
         padding: what continues a clip shorter than a patch: "repeat" or "floor". standard: "band", "global" or "none".
+        class_weight: "balanced" (each class, or each tag's presence and absence, counts the same in training and early stopping) or "none".
         augmentation: of training patches, e.g. `{"mask_bands": 12, "mask_frames": 24, "mixup": 0.2}`: see `Augmentation`.
         validation_share: of the groups, held out in `fit`; 0 trains all epochs on everything.
         precision: "auto" (mixed on a GPU), "float32", "mixed_float16", "mixed_bfloat16". seed: decides everything random.
@@ -103,6 +85,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         pooling: str = "average",
         padding: str = "repeat",
         standard: str = "band",
+        class_weight: str = "balanced",
         augmentation: Mapping[str, float] | None = None,
         validation_share: float = 0.15,
         precision: str = "auto",
@@ -124,6 +107,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.pooling = pooling
         self.padding = padding
         self.standard = standard
+        self.class_weight = class_weight
         self.augmentation = augmentation
         self.validation_share = validation_share
         self.precision = precision
@@ -169,23 +153,24 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.n_mels_ = int(np.shape(clips[0])[0])
         copies = getattr(X, "copies", None) if copies is None else copies
         if copies is not None:
-            clips, targets, learners = _with_copies(clips, targets, learners, copies)
+            clips, targets, learners = with_copies(clips, targets, learners, copies)
         self.mean_, self.std_ = band_statistics(clips, learners, standard=self.standard)
-        model = self.new_network()
-        front, head = _divided(model)
+        rows = Rows.of(targets, learners, n_classes=len(self.classes_), balanced=self.class_weight == "balanced")
         plan = Plan(self.epochs, self.batch_size, self.learning_rate, self.schedule, self.patience, self.base_rate)
-        compile_network(head, plan, device=device(), multilabel=self.multilabel_)
-        rows = _Rows.of(targets, learners, n_classes=len(self.classes_))
-        progress = train(
-            head,
-            plan,
-            batches=self._kept_batches(clips, learners, rows, front) if front else self._fresh_batches(clips, learners, rows),
-            validate=self._validation(clips, targets, front, head) if len(self.validation_) else None,
-            on_epoch=on_epoch,
-            checkpoint=Checkpoint(checkpoint, self._fingerprint(clips, targets, owners)) if checkpoint else None,
-        )
+        with together(device().count):
+            model = self.new_network()
+            front, head = _divided(model)
+            compile_network(head, plan, device=device(), tags=rows.tags)
+            progress = train(
+                head,
+                plan,
+                batches=self._kept_batches(clips, learners, rows, front) if front else self._fresh_batches(clips, learners, rows),
+                validate=self._validation(clips, targets, front, head) if len(self.validation_) else None,
+                on_epoch=on_epoch,
+                checkpoint=Checkpoint(checkpoint, self._fingerprint(clips, targets, owners)) if checkpoint else None,
+            )
         self.history_, self.best_epoch_ = progress.history, progress.best_epoch
-        self.weights_, self._model = model.get_weights(), model
+        self.weights_, self._model = model.get_weights(), model if device().count == 1 else None  # it answers on one device
         self.neighbours_ = self._neighbours(clips, targets) if self.pooling == "knn" else None
         return self
 
@@ -219,6 +204,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             ("standard", self.standard, STANDARDS),
             ("schedule", self.schedule, SCHEDULES),
             ("pooling rule", self.pooling, POOLING),
+            ("class weight", self.class_weight, CLASS_WEIGHTS),
         ):
             if value not in valid:
                 raise unknown_name(name, value, valid)
@@ -310,7 +296,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """Patches (n, n_mels, frames) in dB as the network reads them: each band less its mean over the training part, by its deviation."""
         return (patches - self.mean_) / self.std_
 
-    def _fresh_batches(self, clips: Sequence[Any], learners: Positions, rows: _Rows) -> Callable[[int], Iterator[Any]]:
+    def _fresh_batches(self, clips: Sequence[Any], learners: Positions, rows: Rows) -> Callable[[int], Iterator[Any]]:
         """Epoch → chunks of patches from random places, augmented, in an order of that epoch's own."""
         per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.batch_size)) * self.batch_size
         augmentation = Augmentation.of(self.augmentation)
@@ -329,7 +315,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         return batches
 
-    def _kept_batches(self, clips: Sequence[Any], learners: Positions, rows: _Rows, front: Any) -> Callable[[int], Iterator[Any]]:
+    def _kept_batches(self, clips: Sequence[Any], learners: Positions, rows: Rows, front: Any) -> Callable[[int], Iterator[Any]]:
         """Epoch → what the frozen part made of evenly spaced patches, computed once, in an order of that epoch's own."""
         if Augmentation.of(self.augmentation).active:
             raise ConfigError(
@@ -353,16 +339,16 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return np.concatenate(outputs), np.array(origin)
 
     def _validation(self, clips: Sequence[Any], targets: NDArray[Any], front: Any, head: Any) -> Callable[[], dict[str, float]]:
-        """→ the loss (mean over classes, per clip) and the accuracy of the network on the part held out, as it stands."""
+        """→ `targets.surprise` and the accuracy of the network on the part held out, by clip, as it stands."""
         parts = [even_patches(clips[int(i)], **self.cuts) for i in self.validation_]
         owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         patches = self.standardised(np.concatenate(parts))
         inputs = forward(front, patches, batch_size=self.batch_size).astype(np.float32) if front else patches
-        truth = targets[self.validation_]
+        truth, balanced = targets[self.validation_], self.class_weight == "balanced"
 
         def validate() -> dict[str, float]:
             said = pooled(self._probabilities(forward(head, inputs, batch_size=self.batch_size)), owners, len(parts))
-            return {"val_loss": _surprise(said, truth), "val_accuracy": _agreement(said, truth)}
+            return {"val_loss": surprise(said, truth, balanced=balanced), "val_accuracy": agreement(said, truth)}
 
         return validate
 
@@ -397,42 +383,18 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return {name: value for name, value in super().__getstate__().items() if name != "_model"}
 
 
-def _with_copies(
-    clips: Sequence[Any], targets: NDArray[Any], learners: Positions, copies: tuple[Sequence[Any], ArrayLike]
-) -> tuple[Sequence[Any], NDArray[Any], Positions]:
-    """Clips, targets and learners with the augmented copies behind them; copies of what is held out are left out."""
-    spectrograms, origin = copies[0], np.asarray(copies[1], dtype=np.int64)
-    if len(spectrograms) != len(origin) or (len(origin) and not 0 <= origin.min() <= origin.max() < len(clips)):
-        raise DatasetError(f"Every augmented copy must name the clip it was made of. Received {len(spectrograms)} copies of {len(origin)} clips.")
-    learnt = len(clips) + np.flatnonzero(np.isin(origin, learners))
-    return Joined(clips, spectrograms), np.concatenate([targets, targets[origin]]), np.concatenate([learners, learnt])
-
-
 def _divided(model: Any) -> tuple[Any, Any]:
     """(what never learns, the rest) of a network with a layer called `kept`; (None, the whole) of any other."""
     if "kept" not in {layer.name for layer in model.layers}:
         return None, model
     keras, middle = load_keras(), model.get_layer("kept").output
-    return keras.Model(model.input, middle), keras.Model(middle, model.output)
-
-
-def _surprise(said: Floats, truth: NDArray[Any]) -> float:
-    """Log loss; of one label, the mean over classes of the mean over their clips, so that rare classes count."""
-    said = np.clip(said, 1e-7, 1 - 1e-7)
-    if truth.ndim == 2:
-        return -float(np.mean(truth * np.log(said) + (1 - truth) * np.log(1 - said)))
-    losses = -np.log(said[np.arange(len(truth)), truth])
-    return float(np.mean([losses[truth == k].mean() for k in np.unique(truth)]))
-
-
-def _agreement(said: Floats, truth: NDArray[Any]) -> float:
-    return float(np.mean((said >= 0.5) == truth) if truth.ndim == 2 else np.mean(said.argmax(axis=1) == truth))
+    with building(seed=0, precision=model.dtype_policy.name):  # the loss is scaled, or not, by the policy of the model that is compiled
+        return keras.Model(model.input, middle), keras.Model(middle, model.output)
 
 
 def device_summary() -> str:
     """One line for people: what networks run on.
 
-    Example: "CPU, float32" or "NVIDIA H200, mixed_bfloat16, XLA".
+    Example: "CPU, float32" or "2 × NVIDIA H200, mixed_bfloat16, XLA".
     """
-    found = device()
-    return ", ".join([found.name, found.precision] + ["XLA"] * found.jit)
+    return str(device())

@@ -11,10 +11,13 @@ import math
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +26,9 @@ from quintet.classifiers.networks.backend import Device, load_keras
 from quintet.errors import ArtefactError, ConfigError
 
 Arrays = list[NDArray[Any]]
-Batches = Iterable[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
+Chunk = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+Batches = Iterable[Chunk]
+T = TypeVar("T")
 SCHEDULES = ("cosine", "constant")
 FEW_BATCHES = 32  # in a chunk; below, batches are handed over one by one
 
@@ -67,12 +72,15 @@ class Progress:
         return self.epoch >= plan.epochs or (self.best_loss < math.inf and self.epoch - self.best_epoch >= plan.patience)
 
 
-def compile_network(model: Any, plan: Plan, *, device: Device, multilabel: bool) -> None:
-    """Adam, cross-entropy on logits (per tag where there are several), accuracy; XLA where the device wants it."""
+def compile_network(model: Any, plan: Plan, *, device: Device, tags: NDArray[np.float32] | None = None) -> None:
+    """Adam, cross-entropy on logits, accuracy; XLA where the device wants it. `tags` (2, tags): weights of absence and presence; None: one label."""
     keras = load_keras()
-    one_label = (keras.losses.CategoricalCrossentropy(from_logits=True), keras.metrics.CategoricalAccuracy(name="accuracy"))
-    per_tag = (keras.losses.BinaryCrossentropy(from_logits=True), keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"))
-    loss, accuracy = per_tag if multilabel else one_label
+    if tags is None:
+        loss, accuracy = keras.losses.CategoricalCrossentropy(from_logits=True), keras.metrics.CategoricalAccuracy(name="accuracy")
+    else:
+        from quintet.classifiers.networks.losses import TagCrossentropy
+
+        loss, accuracy = TagCrossentropy(tags), keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
     optimizer = keras.optimizers.Adam(plan.learning_rate) if plan.base_rate == 1.0 else _two_rates(model, plan)
     model.compile(optimizer, loss, metrics=[accuracy], jit_compile=device.jit)
     model.optimizer.build(model.trainable_variables)
@@ -111,23 +119,46 @@ def train(
         on_epoch: called with each row of the history, after the checkpoint is written.
     """
     progress = checkpoint.read(model) if checkpoint else Progress()
-    while not progress.stopped(plan):
-        started = time.perf_counter()
-        model.optimizer.learning_rate = plan.rate(progress.epoch)
-        row = {"epoch": progress.epoch + 1} | _one_epoch(model, batches(progress.epoch), plan.batch_size)
-        row |= validate() if validate else {"val_loss": math.nan, "val_accuracy": math.nan}
-        row["seconds"] = time.perf_counter() - started
-        progress.epoch += 1
-        progress.history.append(row)
-        if validate is None or row["val_loss"] < progress.best_loss or progress.epoch == 1:
-            progress.best_epoch, progress.best_weights = progress.epoch, model.get_weights()
-            progress.best_loss = row["val_loss"] if validate else math.inf
-        if checkpoint:
-            checkpoint.write(model, progress)
-        if on_epoch:
-            on_epoch(dict(row))
+    with closing(ahead(_one_after_another(batches, range(progress.epoch, plan.epochs)))) as chunks:
+        while not progress.stopped(plan):
+            started = time.perf_counter()
+            model.optimizer.learning_rate = plan.rate(progress.epoch)
+            row = {"epoch": progress.epoch + 1} | _one_epoch(model, takewhile(bool, chunks), plan.batch_size)
+            row |= validate() if validate else {"val_loss": math.nan, "val_accuracy": math.nan}
+            row["seconds"] = time.perf_counter() - started
+            progress.epoch += 1
+            progress.history.append(row)
+            if validate is None or row["val_loss"] < progress.best_loss or progress.epoch == 1:
+                progress.best_epoch, progress.best_weights = progress.epoch, model.get_weights()
+                progress.best_loss = row["val_loss"] if validate else math.inf
+            if checkpoint:
+                checkpoint.write(model, progress)
+            if on_epoch:
+                on_epoch(dict(row))
     model.set_weights(progress.best_weights)
     return progress
+
+
+def _one_after_another(batches: Callable[[int], Batches], epochs: range) -> Iterator[Any]:
+    """The chunks of every epoch, each epoch followed by an empty one."""
+    for epoch in epochs:
+        yield from batches(epoch)
+        yield ()
+
+
+def ahead(things: Iterator[T]) -> Generator[T]:
+    """The same things, each one made in another thread while the one before it is used: the next patches are cut while a network learns.
+
+    Example:
+        >>> list(ahead(iter("abc")))
+        ['a', 'b', 'c']
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        last = object()
+        following = thread.submit(next, things, last)
+        while (thing := following.result()) is not last:
+            following = thread.submit(next, things, last)
+            yield thing  # type: ignore[misc]
 
 
 def _one_epoch(model: Any, batches: Batches, batch_size: int) -> dict[str, float]:

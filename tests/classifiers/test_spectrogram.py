@@ -89,13 +89,14 @@ def test_early_stopping_stops():
     assert len(member.history_) == member.best_epoch_ + 2 < 30
 
 
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_a_run_killed_after_any_epoch_resumes_to_the_same_weights(last, tmp_path):
     X, y = clips()
     settings = SMALL | {"epochs": 4, "patches_per_clip": 2, "augmentation": {"mask_bands": 2, "mixup": 0.2}}
     whole = make_member("vgg_small", **settings).fit(X, y)
 
     def kill(row):
-        if row["epoch"] == 2:
+        if row["epoch"] == last:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -103,11 +104,16 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     seen = []
     resumed = make_member("vgg_small", **settings).fit(X, y, on_epoch=lambda row: seen.append(row["epoch"]), checkpoint=tmp_path)
 
-    assert seen == [3, 4]
+    assert seen == list(range(last + 1, 5))
     for a, b in zip(whole.weights_, resumed.weights_, strict=True):
         np.testing.assert_array_equal(a, b)
     assert [row["loss"] for row in resumed.history_] == [row["loss"] for row in whole.history_]
 
+
+def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path):
+    X, y = clips()
+    settings = SMALL | {"epochs": 1}
+    make_member("vgg_small", **settings).fit(X, y, checkpoint=tmp_path)
     with pytest.raises(ArtefactError, match="another fit"):
         make_member("vgg_small", **settings, seed=1).fit(X, y, checkpoint=tmp_path)
     path = tmp_path / "checkpoint.npz"
