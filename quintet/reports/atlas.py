@@ -15,8 +15,8 @@ from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.words import count, display
 
-MAX_POINTS = 1500
-"""Of a map: more would cost the page megabytes and show no more."""
+MAX_POINTS, MAX_ALL = 1500, 6000
+"""Of a map, and of all maps together: more would cost the page megabytes (some 400 bytes a point) and show no more."""
 FEWEST = 8
 """Clips that a map needs."""
 
@@ -52,13 +52,14 @@ def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
 
     Args:
         run: a model folder; spaces without eight clips are left out.
-        umap: whether to draw UMAP maps, too. seed: of the clips that are drawn where there are more than `MAX_POINTS`, of t-SNE and of UMAP.
+        umap: whether to draw UMAP maps, too. seed: of the clips that are drawn where there are too many, of t-SNE and of UMAP.
 
     Raises:
         MissingExtraError: UMAP is wanted and not installed.
     """
     verdicts, keys = shown_verdicts(run)
-    wanted = (umap, seed)
+    n_maps = (1 + len(run.embeddings)) * (3 if umap else 2)
+    wanted = (umap, seed, min(MAX_POINTS, MAX_ALL // n_maps))
     spaces = [_space("map", "The hand-made features", "", run.values, verdicts, keys, wanted)]
     for name, table in run.embeddings.items():
         part = "test" if (table["part"] == "test").any() else "oof"
@@ -112,12 +113,12 @@ def _known(label: object, classes: Sequence[str], *, multilabel: bool) -> list[s
 
 
 def _space(
-    name: str, title: str, text: str, values: pd.DataFrame, verdicts: pd.DataFrame, keys: tuple[str, ...], wanted: tuple[bool, int]
+    name: str, title: str, text: str, values: pd.DataFrame, verdicts: pd.DataFrame, keys: tuple[str, ...], wanted: tuple[bool, int, int]
 ) -> Space | None:
-    umap, seed = wanted
+    umap, seed, most = wanted
     ids = values.index.intersection(verdicts.index, sort=False)
-    if len(ids) > MAX_POINTS:
-        ids = ids[np.sort(np.random.default_rng(seed).choice(len(ids), MAX_POINTS, replace=False))]
+    if len(ids) > most:
+        ids = ids[np.sort(np.random.default_rng(seed).choice(len(ids), most, replace=False))]
     if len(ids) < FEWEST or values.shape[1] < 2:
         return None
     values, verdicts = values.loc[ids], verdicts.loc[ids]

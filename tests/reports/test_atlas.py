@@ -59,6 +59,13 @@ def test_wrong_verdicts_are_ringed_and_every_point_says_its_name(run: Run) -> No
     assert drawing.svg.count(", taken for ") == len(wrong) == int(verdicts["wrong"].sum()) > 0
 
 
+def test_points_are_fewer_the_more_maps_there_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quintet.reports.atlas.MAX_ALL", 100)
+    assert [len(drawing.numbers) for drawing in atlas(run).drawings] == [25] * 4
+    monkeypatch.setattr("quintet.reports.atlas.MAX_POINTS", 12)
+    assert [len(drawing.numbers) for drawing in atlas(run).drawings] == [12] * 4
+
+
 def test_sets_are_shown_by_their_most_frequent_tag_and_ringed_where_the_first_tag_is_none_of_theirs() -> None:
     probabilities = np.array([[0.9, 0.1, 0.2], [0.2, 0.7, 0.6], [0.1, 0.6, 0.5], [0.8, 0.1, 0.1]])
     labels = np.array(["live;rock", "rock", "jazz;live", ""], dtype=object)
