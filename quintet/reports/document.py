@@ -323,7 +323,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [("clips used", f"{len(used):,}"), ("classes", str(len(run.classes)))]
     if groups_known(run) and "group" in used:
         facts.append((f"{group_noun(run)}s", f"{used['group'].nunique():,}"))
-    if "duration_s" in run.features:
+    if "duration_s" in run.features and run.features["duration_s"].notna().any():
         facts.append(("of sound", _duration(float(run.features["duration_s"].sum()))))
     facts.append(("columns", f"{run.values.shape[1]:,}"))
     facts.append(("could not be used", f"{len(run.failures):,}"))

@@ -118,7 +118,7 @@ def calibration_drawing(run: Run) -> tuple[Drawing, float]:
     verdict = "too modest" if trend > 0.03 else "too sure" if trend < -0.03 else "about right"
     caption = (
         f"Each dot is {int(points['n'].median())} clips or so: how sure the verdict was (across) and how often it was right (up), with a 95 % "
-        f"Wilson interval. Above the dashed line the verdict is too modest, below it too sure. Here it is {verdict} (mean gap {trend:+.2f}, "
+        f"Wilson interval. Above the dashed line the verdict is too modest, below it too sure. Here it is {verdict} (mean gap {signed(trend, 2)}, "
         f"expected calibration error {gap:.3f})."
     )
     if before is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.classifiers.networks.backend import load_keras
 from quintet.errors import MissingExtraError
 from quintet.reports.style import colour, new_figure, series
 
@@ -82,6 +83,7 @@ def umap_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells of what it was not asked for: TensorFlow, threads, sparse neighbours
+        load_keras()  # umap brings TensorFlow along, which would talk while it is loaded
         try:
             from umap import UMAP
         except ImportError as error:
