@@ -36,8 +36,9 @@ class TestGtzan:
         assert not manifest.grouped
         assert rows.loc["blues.00000", "group"] == "blues.00000"
         assert rows.loc["rock.00016", "group"] == rows.loc["metal.00058", "group"] == "metal.00058"
-        assert len(REPETITIONS) == 14
-        assert manifest.frame["group"].nunique() == len(manifest) - 14
+        assert rows.loc[["disco.00050", "disco.00051", "disco.00070"], "group"].tolist() == ["disco.00050"] * 3
+        assert len(REPETITIONS) == 81
+        assert manifest.frame["group"].nunique() == len(manifest) - 81
         assert manifest.frame["split"].isna().all()
 
     def test_lists_beside_the_audio(self, gtzan):
@@ -55,6 +56,22 @@ class TestGtzan:
         split = make_split(f["id"], f["label"], f["group"], protocol="given", given=f["split"])
         assert split.frame["part"].value_counts()[["train", "test"]].tolist() == [20, 10]
         assert len(split.valid) == 10
+
+    def test_the_lists_as_dnn_mgr_has_them_and_sturms_index(self, gtzan):
+        for part, k in (("train", 0), ("valid", 1), ("test", 54)):
+            (gtzan / f"{part}_filtered.txt").write_text("".join(f"{g}/{g}.{k:05d}.wav\n" for g in GENRES))
+        lines = [f"{g}.{k:05d}.wav ::: {'Both' if k < 54 else ''} ::: Title" for g in GENRES for k in (0, 1, 54)]
+        (gtzan / "GTZANindex.txt").write_text("\n".join(["## Bob L. Sturm, 2012", "##", *lines]))
+        rows = load_source(f"gtzan@filtered:{gtzan}").frame.set_index("id")
+        assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054", "jazz.00033"], "split"].tolist() == ["train", "valid", "test", "unused"]
+        assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054"], "group"].tolist() == ["artist Both (train)", "artist Both (valid)", "jazz.00054"]
+        (gtzan / "test_filtered.txt").write_text("    13\n    14\n")
+        with pytest.raises(DatasetError, match=r"one track per line.*'13'"):
+            load_source(f"gtzan@filtered:{gtzan}")
+        (gtzan / "test_filtered.txt").unlink()
+        (gtzan / "GTZANindex.txt").write_text("blues.00000, John Lee Hooker\n")
+        with pytest.raises(DatasetError, match="performer ::: title"):
+            load_source(f"gtzan:{gtzan}")
 
     def test_missing_genre_and_no_folder(self, gtzan):
         with pytest.raises(DatasetError, match="gtzan:/path"):
