@@ -477,7 +477,7 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
 ) -> None:
     """Score predictions from anywhere, with intervals by group."""
-    from quintet.console import evaluation_table, out
+    from quintet.console import comparison_table, evaluation_table, out
     from quintet.ensemble.fuse import evaluate_files
 
     found = evaluate_files(predictions, intersection=intersection, seed=seed, n_resamples=resamples)
@@ -487,6 +487,11 @@ def evaluate(
     groups = f"{found['n_groups']} groups" if found["grouped"] else "groups unknown: every clip is its own"
     out.print(f"{found['of']}: {found['n']} clips, {groups}, {len(found['classes'])} classes", style="bold", markup=False, soft_wrap=True)
     out.print(evaluation_table(found))
+    if found.get("comparisons"):
+        out.print(
+            "The mean against each, paired; p corrected for their number (Holm). DeLong: classes whose area differs.", style="dim", soft_wrap=True
+        )
+        out.print(comparison_table(found))
     for what, why in (("left_out", "only some of the files have them"), ("unlabelled", "they have no label")):
         if found[what]:
             out.print(f"{found[what]} clips left out: {why}.")

@@ -196,6 +196,34 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
     return table
 
 
+def comparison_table(found: Mapping[str, Any]) -> Table:
+    """What the mean of several files gains over each of them: paired intervals, and p-values corrected for being many."""
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    metrics = list(dict.fromkeys(row["metric"] for row in found["comparisons"]))
+    for heading in ("mean less", *(metric.replace("_", " ").replace("auc", "AUC") for metric in metrics), "McNemar", "DeLong"):
+        table.add_column(heading, no_wrap=True)
+    for name in found["files"]:
+        cells = {row["metric"]: row for row in found["comparisons"] if row["second"] == name}
+        exact = [row for row in found["mcnemar"] if row["second"] == name]
+        areas = [row for row in found["delong"] if row["second"] == name]
+        differ = sum(row["p_holm"] < 0.05 for row in areas)
+        table.add_row(
+            escape(name),
+            *[_difference(cells.get(metric)) for metric in metrics],
+            f"p {exact[0]['p_holm']:.2g}" if exact else "–",
+            f"{differ} of {len(areas)} classes" if areas else "–",
+        )
+    return table
+
+
+def _difference(row: Mapping[str, Any] | None) -> str:
+    """`+0.012 [+0.00, +0.02] p 0.04`, or a dash where it is undefined."""
+    if row is None or row["value"] is None:
+        return "–"
+    interval = "" if row["low"] is None else f" [dim]\\[{row['low']:+.2f}, {row['high']:+.2f}] p {row['p_holm']:.2g}[/]"
+    return f"{row['value']:+.3f}{interval}"
+
+
 def gap_table(gate: Mapping[str, Any]) -> Table:
     """Accuracy and AUC per protocol, and the gap to the first with its interval."""
     protocols = list(gate["protocols"])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from quintet.ensemble.fusion import RULES, Fusion
 from quintet.ensemble.predictions import Predictions, align, class_order, read_keys, read_probabilities
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
-from quintet.evaluation.comparisons import Difference, holm, paired_differences
+from quintet.evaluation.comparisons import holm, paired_differences, paired_tests
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import encoded
 from quintet.evaluation.scores import score
@@ -174,7 +174,9 @@ def evaluate_files(
     Returns:
         What `Scores.to_json` gives (`n, n_groups, interval, scores, per_class, undefined`), and `of` (the file, or "mean of M files"), `classes`,
         `grouped`, `left_out` (clips that only some files have), `unlabelled` and `unknown_labels` (clips that cannot be scored, and why).
-        For several files also `files` {name: the scores of each} and `comparisons` [{first, second, metric, value, low, high, p_value, p_holm}].
+        For several files also `files` {name: the scores of each}; `comparisons` [{first, second, metric, value, low, high, p_value, p_holm}] by the
+        bootstrap; `mcnemar` [{first, second, only_first, only_second, p_value, p_holm}] and `delong` [{first, second, class, value, low, high,
+        p_value, p_holm}] (`paired_tests`). Each of the three is corrected for its own number.
 
     Raises:
         DatasetError: no clip has a label that is one of the classes.
@@ -191,8 +193,8 @@ def evaluate_files(
     if total is None:
         return {"of": files.names[0], **about, **found[files.names[0]]}
     mean = np.clip(total, 0, 1, out=total)
-    comparisons = _comparisons(files, mean, settings) if n_resamples else []
-    return {"of": f"mean of {len(files)} files", **about, **_scores(files, mean, settings), "files": found, "comparisons": comparisons}
+    comparisons = _comparisons(files, mean, settings) if n_resamples else {key: [] for key in ("comparisons", "mcnemar", "delong")}
+    return {"of": f"mean of {len(files)} files", **about, **_scores(files, mean, settings), "files": found, **comparisons}
 
 
 def _scores(files: PredictionFiles, probabilities: NDArray[Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -200,18 +202,23 @@ def _scores(files: PredictionFiles, probabilities: NDArray[Any], settings: dict[
     return score(y, p, files.classes, groups, multilabel=files.multilabel, **settings).to_json()
 
 
-def _comparisons(files: PredictionFiles, mean: NDArray[Any], settings: dict[str, Any]) -> list[dict[str, Any]]:
+def _comparisons(files: PredictionFiles, mean: NDArray[Any], settings: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The mean against each file, in three ways."""
     y, fused, groups = files.judged(mean)
-    rows: list[tuple[str, str, Difference]] = []
+    shared: dict[str, Any] = {"multilabel": files.multilabel, "level": settings["level"]}
+    found: dict[str, list[dict[str, Any]]] = {"comparisons": [], "mcnemar": [], "delong": []}
     for name, p in zip(files.names, files, strict=True):
-        own = files.judged(p)[1]
-        found = paired_differences(y, fused, own, files.classes, groups, multilabel=files.multilabel, **settings)
-        rows += [(name, metric, found[metric]) for metric in COMPARED if metric in found]
-    corrected = holm([difference.p_value for _, _, difference in rows])
-    return [
-        {"first": "mean", "second": name, "metric": metric, **difference.to_json(), "p_holm": None if math.isnan(p) else float(p)}
-        for (name, metric, difference), p in zip(rows, corrected, strict=True)
-    ]
+        own, pair = files.judged(p)[1], {"first": "mean", "second": name}
+        differences = paired_differences(y, fused, own, files.classes, groups, **{**settings, **shared})
+        found["comparisons"] += [{**pair, "metric": metric, **differences[metric].to_json()} for metric in COMPARED if metric in differences]
+        tests = paired_tests(y, fused, own, files.classes, groups, **shared)
+        found["mcnemar"] += [] if tests.mcnemar is None else [{**pair, **vars(tests.mcnemar)}]
+        found["delong"] += [{**pair, "class": label, **test.difference.to_json()} for label, test in tests.delong.items()]
+    for rows in found.values():
+        corrected = holm([math.nan if row["p_value"] is None else row["p_value"] for row in rows])
+        for row, p_holm in zip(rows, corrected, strict=True):
+            row["p_holm"] = None if math.isnan(p_holm) else float(p_holm)
+    return found
 
 
 def _weights(path: Path, names: Sequence[str]) -> tuple[str, list[float]]:

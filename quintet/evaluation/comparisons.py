@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,10 @@ from scipy import stats
 
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import bootstrap, group_codes, spread_of_blocks
-from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
+from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics, top_label
 from quintet.evaluation.scores import MAX_RESAMPLED
+
+MAX_RANKED = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,14 @@ class McNemar:
     only_first: int
     only_second: int
     p_value: float
+
+
+@dataclass(frozen=True)
+class PairedTests:
+    """Two models on the same clips: `mcnemar` (None for label sets), and class → `delong`, where a class allows it."""
+
+    mcnemar: McNemar | None
+    delong: dict[str, DeLong]
 
 
 def paired_differences(
@@ -153,6 +164,39 @@ def mcnemar(first_right: NDArray[Any], second_right: NDArray[Any]) -> McNemar:
     only_first, only_second = int((first_right & ~second_right).sum()), int((~first_right & second_right).sum())
     both = only_first + only_second
     return McNemar(only_first, only_second, float(stats.binomtest(only_first, both).pvalue) if both else 1.0)
+
+
+def paired_tests(
+    y: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    classes: Sequence[str],
+    groups: NDArray[Any] | None = None,
+    *,
+    level: float = 0.95,
+    multilabel: bool = False,
+) -> PairedTests:
+    """McNemar's test of equal accuracy, clips taken as independent, and DeLong's of equal areas for each class against the rest, by group.
+
+    A class with fewer than two clips, or groups, on either side has no DeLong; nor has any where clips · classes exceed 20 million: its ranks
+    would take minutes, and `paired_differences` tells there what is to be told.
+
+    Args: as `paired_differences`.
+
+    Example:
+        >>> y, p = np.array(["a", "a", "b", "b", "b"]), np.array([0.9, 0.6, 0.7, 0.2, 0.1])
+        >>> found = paired_tests(y, np.column_stack([p, 1 - p]), np.full((5, 2), 0.5), ["a", "b"])
+        >>> found.mcnemar.p_value, round(found.delong["a"].difference.value, 3)
+        (0.5, 0.333)
+    """
+    target = encoded(np.asarray(y), tuple(classes), multilabel=multilabel)
+    answers = None if multilabel else mcnemar(*(top_label(target, p)[0] for p in (first, second)))
+    indicator = target if multilabel else target[:, None] == np.arange(len(classes))
+    areas: dict[str, DeLong] = {}
+    for k, name in enumerate(classes if first.size <= MAX_RANKED else ()):
+        with suppress(DatasetError):  # too few of this class to say anything
+            areas[name] = delong(indicator[:, k], first[:, k], second[:, k], groups, level=level)
+    return PairedTests(answers, areas)
 
 
 def holm(p_values: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]:

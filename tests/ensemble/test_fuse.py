@@ -13,6 +13,7 @@ from quintet.ensemble.fuse import PredictionFiles, evaluate_files, fuse_files
 from quintet.ensemble.fusion import geometric
 from quintet.ensemble.predictions import Predictions, read_keys, read_predictions
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
+from quintet.evaluation.comparisons import delong
 from quintet.evaluation.scores import score
 
 CLASSES = ("a", "b", "c")
@@ -145,6 +146,14 @@ def test_evaluating_several_gives_their_mean_and_each_with_paired_differences(me
     assert list(found["files"]) == ["svm", "vgg", "forest"]
     assert [(c["second"], c["metric"]) for c in found["comparisons"][:3]] == [("svm", "accuracy"), ("svm", "macro_auc"), ("svm", "log_loss")]
     assert all(c["p_holm"] >= c["p_value"] for c in found["comparisons"])
+    y, fused = np.searchsorted(CLASSES, whole[0].labels), stack.mean(axis=0)
+    for own, test in zip(stack, found["mcnemar"], strict=True):
+        right = [p.argmax(axis=1) == y for p in (fused, own)]
+        assert (test["only_first"], test["only_second"]) == (int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum()))
+        assert test["p_value"] <= test["p_holm"] <= 1
+    assert [(test["second"], test["class"]) for test in found["delong"][2:4]] == [("svm", "c"), ("vgg", "a")]
+    area = delong(y == 1, fused[:, 1], stack[2][:, 1], whole[0].groups).difference
+    assert (found["delong"][7]["value"], found["delong"][7]["p_value"]) == pytest.approx((area.value, area.p_value))
     gap = found["scores"]["accuracy"]["value"] - found["files"]["svm"]["scores"]["accuracy"]["value"]
     assert found["comparisons"][0]["value"] == pytest.approx(gap)
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from quintet.errors import DatasetError
 from quintet.evaluation import comparisons as module
-from quintet.evaluation.comparisons import delong, holm, mcnemar, paired_differences
+from quintet.evaluation.comparisons import delong, holm, mcnemar, paired_differences, paired_tests
 from quintet.evaluation.ranking import rank_scores
 from quintet.evaluation.scores import score
 
@@ -93,6 +93,17 @@ def test_delong_of_equal_scores_and_of_too_few():
         delong(np.array([True, False, False]), np.arange(3.0), np.arange(3.0))
     with pytest.raises(DatasetError, match="two groups"):
         delong(positive, np.arange(4.0), np.arange(4.0), np.array(["x", "x", "y", "z"]))
+
+
+def test_classes_with_too_few_clips_have_no_delong_and_too_many_clips_none(monkeypatch):
+    y, first, second, groups = pair(0)
+    assert list(paired_tests(y, first, second, CLASSES, groups).delong) == list(CLASSES)
+    only = paired_tests(np.where(y == "c", "a", y), first, second, CLASSES, groups)
+    assert list(only.delong) == ["a", "b"]
+    assert only.mcnemar is not None
+    assert paired_tests(np.column_stack([y == "a", y == "b"]), first[:, :2], second[:, :2], ("a", "b"), groups, multilabel=True).mcnemar is None
+    monkeypatch.setattr(module, "MAX_RANKED", 10)
+    assert paired_tests(y, first, second, CLASSES, groups).delong == {}
 
 
 def test_mcnemar_by_hand():

@@ -12,6 +12,8 @@ from sklearn import metrics as sk
 
 from quintet.errors import DatasetError
 from quintet.evaluation.metrics import (
+    MULTI_LABEL,
+    SINGLE_LABEL,
     calibration_error,
     confusion_matrix,
     label_codes,
@@ -77,6 +79,7 @@ def test_single_label_metrics_equal_scikit_learn(problem):
             for average in ("macro", "weighted"):
                 found = sk.roc_auc_score(codes, p, multi_class="ovr", average=average, sample_weight=weights, labels=labels)
                 np.testing.assert_allclose(table.scores[f"{average}_auc"], found, atol=1e-12)
+    assert set(expected) | {"macro_auc", "weighted_auc", "macro_pr_auc", "ece"} == set(SINGLE_LABEL)
     for name, value in expected.items():
         tolerance = 1e-5 if p.dtype == np.float32 and name in ("log_loss", "brier") else 1e-11
         np.testing.assert_allclose(table.scores[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
@@ -121,9 +124,18 @@ def test_multi_label_metrics_equal_scikit_learn(problem, seed):
     }
     per_tag = [oracle(sk.roc_auc_score, indicator[:, k], p[:, k], sample_weight=weights) for k in range(p.shape[1])]
     expected["macro_auc"] = np.mean([v for v in per_tag if not np.isnan(v)]) if not np.isnan(per_tag).all() else np.nan
+    support = indicator.T @ (np.ones(len(indicator)) if weights is None else weights)
+    known = ~np.isnan(per_tag)
+    expected["weighted_auc"] = np.average(np.array(per_tag)[known], weights=support[known]) if known.any() else np.nan
+    precisions = [oracle(sk.average_precision_score, indicator[:, k], p[:, k], sample_weight=weights) for k in range(p.shape[1])]
+    rates = sk.f1_score(indicator, called, average=None, sample_weight=weights, zero_division=np.nan)
+    for name, values in (("macro_pr_auc", precisions), ("macro_f1", rates)):
+        expected[name] = np.nan if np.isnan(values).all() else np.nanmean(values)
     for name, value in expected.items():
         np.testing.assert_allclose(table.scores[name], value, atol=1e-11, err_msg=name)
     np.testing.assert_allclose(table.per_class["auc"], per_tag, atol=1e-12)
+    np.testing.assert_allclose(table.per_class["pr_auc"], precisions, atol=1e-12)
+    assert set(expected) == set(MULTI_LABEL) - {"ece"}  # scikit-learn has none: below, a loop over bins
 
 
 @settings(max_examples=40, deadline=None)
