@@ -62,11 +62,15 @@ def agreements(rankings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def agreement(rankings: pd.DataFrame) -> tuple[float, float, float, int]:
     """Mean, least and greatest Spearman correlation between any two columns of a table, and their number.
 
+    A fold in which all count the same has no ranking, and agrees with none: 0.
+
     Example:
         >>> agreement(pd.DataFrame({"fold 0": [3.0, 2.0, 1.0], "fold 1": [9.0, 4.0, 1.0], "fold 2": [3.0, 1.0, 2.0]}))
         (0.667, 0.5, 1.0, 3)
     """
-    found = [float(spearmanr(rankings.iloc[:, a], rankings.iloc[:, b]).statistic) for a, b in combinations(range(rankings.shape[1]), 2)]
+    flat = [rankings.iloc[:, k].nunique() < 2 for k in range(rankings.shape[1])]
+    pairs = combinations(range(rankings.shape[1]), 2)
+    found = [0.0 if flat[a] or flat[b] else float(spearmanr(rankings.iloc[:, a], rankings.iloc[:, b]).statistic) for a, b in pairs]
     return round(float(np.mean(found)), 3), round(min(found), 3), round(max(found), 3), rankings.shape[1]
 
 

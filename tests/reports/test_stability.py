@@ -30,6 +30,10 @@ def _with_causes(run: Run, *, n_causes: int) -> Run:
     return replace(run, features=values)
 
 
+def test_a_fold_without_a_ranking_agrees_with_none() -> None:
+    assert agreement(pd.DataFrame({"a": [3.0, 2.0, 1.0], "b": [0.0, 0.0, 0.0], "c": [6.0, 5.0, 4.0]})) == (0.333, 0.0, 1.0, 3)
+
+
 def test_rankings_agree_where_there_are_causes_and_not_where_there_is_noise(run: Run) -> None:
     firm = fold_stability(_with_causes(run, n_causes=60), members=["logistic_regression"]).loc["logistic_regression"]
     loose = fold_stability(_with_causes(run, n_causes=0), members=["logistic_regression"]).loc["logistic_regression"]
