@@ -16,6 +16,18 @@ PADDINGS = ("repeat", "floor")
 STANDARDS = ("band", "global", "none")
 
 
+def shapes(clips: Sequence[Any]) -> list[tuple[int, ...]]:
+    """The shape of each clip; a store knows them without reading (`Spectrograms.shapes`)."""
+    return list(clips.shapes) if hasattr(clips, "shapes") else [np.shape(clips[i]) for i in range(len(clips))]
+
+
+def window(clips: Sequence[Any], i: int, start: int, stop: int) -> Floats:
+    """Frames `start` … `stop` - 1 of clip `i`: (n_mels, frames) float32; of a store nothing else is read (`Spectrograms.window`)."""
+    if hasattr(clips, "window"):
+        return np.asarray(clips.window(i, start, stop), dtype=np.float32)
+    return np.asarray(np.asarray(clips[i])[:, start:stop], dtype=np.float32)
+
+
 def checked_clips(X: Sequence[Any], *, n_mels: int | None = None) -> Sequence[Any]:
     """`X` if it is a sequence of (n_mels, frames) arrays with the same number of bands.
 
@@ -24,9 +36,9 @@ def checked_clips(X: Sequence[Any], *, n_mels: int | None = None) -> Sequence[An
     """
     if len(X) == 0:
         raise DatasetError("There must be at least one spectrogram. Received none.")
-    expected = np.shape(X[0])[0] if n_mels is None else n_mels
-    for i in range(len(X)):
-        shape = np.shape(X[i])
+    found = shapes(X)
+    expected = found[0][0] if n_mels is None else n_mels
+    for i, shape in enumerate(found):
         if len(shape) != 2 or shape[0] != expected or shape[1] < 1:
             raise DatasetError(
                 f"Every spectrogram must have shape ({expected} bands, frames > 0). Number {i} has {shape}. Extract all with the same parameters."
@@ -71,14 +83,15 @@ def padded(clip: NDArray[Any], frames: int, *, padding: str) -> NDArray[Any]:
     return np.tile(clip, (1, -(-frames // clip.shape[1])))[:, :frames]
 
 
-def trimmed(clip: NDArray[Any], frames: int, *, skip: int) -> NDArray[Any]:
-    """A clip without its first and last `skip` frames; whole where less than `frames` frames would be left.
+def usable(length: int, frames: int, *, skip: int) -> tuple[int, int]:
+    """(first frame, number of frames) of what patches of `frames` frames are cut from in a clip of `length` frames: all but the first and last
+    `skip`, or all of it where less than a patch would be left.
 
     Example:
-        >>> trimmed(np.arange(9.0)[None], 3, skip=2).tolist(), trimmed(np.arange(5.0)[None], 3, skip=2).shape
-        ([[2.0, 3.0, 4.0, 5.0, 6.0]], (1, 5))
+        >>> usable(9, 3, skip=2), usable(5, 3, skip=2)
+        ((2, 5), (0, 5))
     """
-    return clip[:, skip : clip.shape[1] - skip] if clip.shape[1] - 2 * skip >= frames else clip
+    return (skip, length - 2 * skip) if length - 2 * skip >= frames else (0, length)
 
 
 def starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = None) -> list[int]:
@@ -101,29 +114,30 @@ def starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = None) 
 
 def random_patches(clips: Sequence[Any], positions: Positions, rng: np.random.Generator, *, frames: int, padding: str, skip: int = 0) -> Floats:
     """One patch (n_mels, frames) from a random place of each clip at `positions`: (len(positions), n_mels, frames) float32."""
-    patches = []
-    for i, place in zip(positions, rng.random(len(positions)), strict=True):
-        clip = padded(trimmed(np.asarray(clips[int(i)], dtype=np.float32), frames, skip=skip), frames, padding=padding)
-        start = int(place * (clip.shape[1] - frames + 1))
-        patches.append(clip[:, start : start + frames])
-    return np.stack(patches)
+    lengths = np.array([shape[1] for shape in shapes(clips)])[positions]
+    room = [max(usable(int(length), frames, skip=skip)[1], frames) - frames + 1 for length in lengths]
+    places = np.stack([positions, (rng.random(len(positions)) * room).astype(np.int64)], axis=1)
+    return patches_at(clips, places, frames=frames, padding=padding, skip=skip)
 
 
 def patches_at(clips: Sequence[Any], places: Positions, *, frames: int, padding: str, skip: int = 0) -> Floats:
     """The patches at `places` (n, 2), rows of clip and first frame (after trimming): (n, n_mels, frames) float32."""
-    patches = []
-    for i, start in places:
-        clip = padded(trimmed(np.asarray(clips[int(i)], dtype=np.float32), frames, skip=skip), frames, padding=padding)
-        patches.append(clip[:, start : start + frames])
-    return np.stack(patches)
+    found = shapes(clips)
+    patches = np.empty((len(places), found[0][0], frames), np.float32)
+    for patch, (i, start) in zip(patches, places, strict=True):
+        first, length = usable(found[i][1], frames, skip=skip)
+        if length >= frames:
+            patch[:] = window(clips, int(i), first + start, first + start + frames)
+        else:
+            patch[:] = padded(window(clips, int(i), 0, length), frames, padding=padding)
+    return patches
 
 
 def places_of(clips: Sequence[Any], positions: Positions, *, frames: int, hop: int, skip: int = 0) -> Positions:
     """Every segment of the clips at `positions`: rows (clip, first frame), (n, 2) int64."""
-    rows = []
+    rows, found = [], shapes(clips)
     for i in positions:
-        length = np.shape(clips[int(i)])[1]
-        length = length - 2 * skip if length - 2 * skip >= frames else length
+        _, length = usable(found[int(i)][1], frames, skip=skip)
         rows += [(int(i), start) for start in starts(max(length, frames), frames=frames, at_most=1, hop=hop)]
     return np.array(rows, dtype=np.int64)
 
@@ -135,7 +149,9 @@ def even_patches(clip: NDArray[Any], *, frames: int, padding: str, at_most: int,
         >>> even_patches(np.arange(7.0)[None], frames=3, padding="repeat", at_most=9)[:, 0, 0].tolist()
         [0.0, 2.0, 4.0]
     """
-    whole = padded(trimmed(np.asarray(clip, dtype=np.float32), frames, skip=skip), frames, padding=padding)
+    clip = np.asarray(clip, dtype=np.float32)
+    first, length = usable(clip.shape[1], frames, skip=skip)
+    whole = padded(clip[:, first : first + length], frames, padding=padding)
     return np.stack([whole[:, start : start + frames] for start in starts(whole.shape[1], frames=frames, at_most=at_most, hop=hop)])
 
 
@@ -154,6 +170,16 @@ class Joined(Sequence[Any]):
 
     def __len__(self) -> int:
         return len(self.first) + len(self.second)
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each."""
+        return shapes(self.first) + shapes(self.second)
+
+    def window(self, index: int, start: int, stop: int) -> Floats:
+        """Frames `start` … `stop` - 1 of one of them."""
+        n = len(self.first)
+        return window(self.first, index, start, stop) if index < n else window(self.second, index - n, start, stop)
 
     def __getitem__(self, index: Any) -> Any:
         i = int(index)

@@ -27,6 +27,7 @@ from quintet.classifiers.patches import (
     places_of,
     pooled,
     random_patches,
+    shapes,
 )
 from quintet.classifiers.pooling import POOLING, Neighbours, opinions
 from quintet.classifiers.targets import CLASS_WEIGHTS, Rows, agreement, surprise, with_copies
@@ -150,7 +151,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         owners = np.arange(len(clips)).astype(str) if groups is None else np.asarray(groups).astype(str)
         learners, self.validation_ = self._held_out(targets, owners)
         self._check_pooling()
-        self.n_mels_ = int(np.shape(clips[0])[0])
+        self.n_mels_ = int(shapes(clips)[0][0])
         copies = getattr(X, "copies", None) if copies is None else copies
         if copies is not None:
             clips, targets, learners = with_copies(clips, targets, learners, copies)
@@ -372,7 +373,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         for array in (
             targets,
             owners,
-            np.array([np.shape(clips[i]) for i in range(len(clips))]),
+            np.array(shapes(clips)),
             np.asarray(clips[0]),
             np.asarray(clips[len(clips) - 1]),
         ):

@@ -79,9 +79,18 @@ class SpectrogramStore:
         Raises:
             AlignmentError: if the clip is not in the store.
         """
+        return self.window(id, 0, None)
+
+    def window(self, id: str, start: int, stop: int | None) -> NDArray[np.float32]:
+        """Frames `start` … `stop` - 1 of a clip (None: to its end), and no others are read: `(n_mels, frames)`, float32, dB re 1.0.
+
+        Raises:
+            AlignmentError: if the clip is not in the store.
+        """
         row = self._positions([id])[0]
-        start = self._offset[row]
-        return np.ascontiguousarray(self._map(int(self._shard[row]))[start : start + self._frames[row]].T, dtype=np.float32)
+        offset, frames = int(self._offset[row]), int(self._frames[row])
+        first, last, _ = slice(start, stop).indices(frames)
+        return np.ascontiguousarray(self._map(int(self._shard[row]))[offset + first : offset + last].T, dtype=np.float32)
 
     def frames(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """The number of frames of each of these clips, without reading them."""
@@ -156,6 +165,15 @@ class Spectrograms(Sequence[NDArray[np.float32]]):
     def frames(self) -> NDArray[np.int64]:
         """The number of frames of each, without reading them."""
         return self.store.frames(self.ids)
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """`(n_mels, frames)` of each, without reading them."""
+        return [(self.store.parameters.n_mels, int(frames)) for frames in self.frames]
+
+    def window(self, index: int, start: int, stop: int | None) -> NDArray[np.float32]:
+        """Frames `start` … `stop` - 1 of one of them, and no others are read: `(n_mels, frames)`."""
+        return self.store.window(self.ids[index], start, stop)
 
 
 class SpectrogramWriter:

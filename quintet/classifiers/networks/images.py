@@ -60,6 +60,7 @@ def jet(v: Any) -> Any:
 
 def imagenet(rgb: Any, *, order: str) -> Any:
     """Pictures (…, 3) in 0 … 1 as the weights want them: `"bgr"` (VGG) or `"rgb"` (DenseNet)."""
+    rgb = ops.convert_to_tensor(rgb)
     if order == "bgr":
         return ops.flip(rgb, axis=-1) * 255.0 - ops.convert_to_tensor(BGR_MEAN)
     return (rgb - ops.convert_to_tensor(RGB_MEAN)) / ops.convert_to_tensor(RGB_STD)
