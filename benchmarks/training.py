@@ -1,0 +1,105 @@
+"""How much of a network's training time is lost to its input: `python -m benchmarks.training`.
+
+Ours learns from a store of whole spectrograms on the disk: in each epoch a patch from a random place of every clip, standardised and augmented.
+The reference is Keras' own `fit` of the same network on patches that were cut before the clock ran and lie in memory. Both take turns in one
+run; an epoch is timed by the wall, the first of each turn (which compiles) is left out. At most 10 % more time is what was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quintet.classifiers.networks.backend import device, load_keras
+from quintet.classifiers.patches import random_patches
+from quintet.classifiers.registry import make_member
+from quintet.classifiers.spectrogram import SpectrogramClassifier, device_summary
+from quintet.classifiers.training import Plan, compile_network
+from quintet.features.parameters import LogMelParameters
+from quintet.features.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
+
+N_CLASSES = 8
+
+
+def written_store(folder: Path, *, clips: int, seconds: float) -> SpectrogramStore:
+    """A store of noise: what it sounds like does not matter to the clock."""
+    parameters = LogMelParameters()
+    frames, rng = round(seconds * parameters.sample_rate / parameters.hop_length), np.random.default_rng(0)
+    with SpectrogramWriter(folder, parameters) as writer:
+        for i in range(clips):
+            writer.add(f"{i:06d}", rng.normal(-40, 15, (parameters.n_mels, frames)).astype(np.float32))
+    return SpectrogramStore(folder)
+
+
+def ours(member: SpectrogramClassifier, clips: Spectrograms, labels: Any) -> list[float]:
+    """Seconds of each epoch after the first, of the estimator that users call."""
+    return [row["seconds"] for row in member.fit(clips, labels).history_[1:]]
+
+
+def from_memory(member: SpectrogramClassifier, patches: Any, targets: Any) -> list[float]:
+    """Seconds of each epoch after the first, of Keras on arrays; the network and its compilation are those of the fitted `member`."""
+    model = member.new_network(pretrained=False)
+    plan = Plan(member.epochs, member.batch_size, member.learning_rate, member.schedule, member.patience)
+    compile_network(model, plan, device=device())
+    ends: list[float] = []
+    clock = load_keras().callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
+    options: dict[str, Any] = {"batch_size": member.batch_size, "epochs": member.epochs, "shuffle": True, "verbose": 0, "callbacks": [clock]}
+    model.fit(patches, targets, sample_weight=np.ones(len(targets), np.float32), **options)
+    return [float(seconds) for seconds in np.diff(ends)]
+
+
+def measured(store: SpectrogramStore, *, network: str, settings: dict[str, Any], rounds: int) -> dict[str, Any]:
+    """Patches per second of both, and the ratio of their times round by round."""
+    clips = store.take(store.ids)
+    labels = np.arange(len(clips)) % N_CLASSES
+    chosen = {"validation_share": 0.0, "schedule": "constant", "epochs": 4, "patches_per_clip": 4, **settings}
+    pairs = []
+    for number in range(rounds):
+        member = make_member(network, seed=number, **chosen)
+        mine = float(np.median(ours(member, clips, labels)))
+        every = np.repeat(np.arange(len(clips)), member.patches_per_clip)
+        patches = random_patches(clips, every, np.random.default_rng(0), frames=member.patch_frames, padding="repeat")
+        patches, targets = (patches - member.mean_) / member.std_, np.eye(N_CLASSES, dtype=np.float32)[labels[every]]
+        pairs.append((mine, float(np.median(from_memory(member, patches, targets)))))
+    own, reference = np.array(pairs).T
+    low, middle, high = np.percentile(own / reference, [25, 50, 75])
+    rates = {"ours": len(patches) / float(np.median(own)), "from_memory": len(patches) / float(np.median(reference))}
+    return {"network": network, "patches_per_second": rates, "time_ratio": {"median": middle, "q25": low, "q75": high}, "rounds": rounds}
+
+
+def main() -> None:
+    """The command: a line per network, and a JSON where one is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--networks", nargs="+", default=["vgg_small"])
+    parser.add_argument("--clips", type=int, default=320)
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of a clip")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--set", nargs="*", default=[], help="settings of the members: batch_size=64")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    settings = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in asked.set)}
+    load_keras()
+    print(f"{asked.clips} clips of {asked.seconds:g} s, {device_summary()}")
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = written_store(Path(folder) / "store", clips=asked.clips, seconds=asked.seconds)
+        for network in asked.networks:
+            row = measured(store, network=network, settings=settings, rounds=asked.rounds)
+            rate, ratio = row["patches_per_second"], row["time_ratio"]
+            print(
+                f"{network:<16} ours {rate['ours']:8.1f} patches/s   from memory {rate['from_memory']:8.1f}   "
+                f"time ratio {ratio['median']:.3f} [{ratio['q25']:.3f} … {ratio['q75']:.3f}]"
+            )
+            found.append(row)
+    if asked.json:
+        asked.json.write_text(json.dumps({"device": device_summary(), "clips": asked.clips, "seconds": asked.seconds, "networks": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
