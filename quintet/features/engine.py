@@ -25,7 +25,8 @@ from quintet.features.compilation import COMPILES, FOLDER, announce, compile_onc
 from quintet.features.kernels import FIRST_CONTRAST, Output
 from quintet.features.lanes import LANES, lane_rows
 from quintet.features.plan import Measurement, MelBands, chroma_weights, cosine_weights, plan_of, request_of, workspace
-from quintet.features.statistics import Moments, median
+from quintet.features.samples import median_of
+from quintet.features.statistics import Moments
 
 Array = NDArray[np.float64]
 
@@ -294,7 +295,7 @@ class SampleMoments(Moments):
 
     @cached_property
     def median(self) -> Array:
-        return median(self.samples[None])
+        return np.array([median_of(self.samples)])
 
     def moment(self, order: int) -> Array:
         return self.central[order - 1 : order]
@@ -315,6 +316,10 @@ class AbsoluteMoments(SampleMoments):
     @cached_property
     def samples(self) -> NDArray[np.float32]:  # type: ignore[override]
         return np.abs(self.signal.samples)
+
+    @cached_property
+    def median(self) -> Array:
+        return np.array([median_of(self.signal.samples, of_absolute=True)])
 
     @cached_property
     def smallest(self) -> Array:
@@ -382,7 +387,7 @@ def _call_every_kernel() -> None:
     measured.decibels(bank, floor=AMIN, dtype=np.float32)
     mfcc(np.asarray(measured.decibels(bank, floor=AMIN), np.float64), 2)
     waveform_frames(stretch, frame_length=64, hop_length=32)
-    sample_moments(clip.samples)
+    sample_moments(clip.samples)[1].median.sum()
     RowMoments(np.ones((1, 9)))
     mean_autocorrelation(np.ones(8), 4)
 

@@ -50,10 +50,13 @@ class StreamedMoments(Moments):
 
 
 class StreamedMedian:
-    """The median of float32 numbers that are seen twice, in the memory of two tables.
+    """The median of float32 numbers, or of their absolute values, that are seen twice, in the memory of two tables.
 
     As whole numbers of 32 bits, floats are in the same order (once the negative ones are turned round). The first sweep counts how many begin with
     which 16 bits; then it is known how the median begins, and the second sweep counts how those numbers end.
+
+    Args:
+        of_absolute: whether the median of the absolute values is wanted.
 
     Example:
         >>> values, middle = np.array([3.0, -1.0, 7.0, 4.0], np.float32), StreamedMedian()
@@ -63,27 +66,28 @@ class StreamedMedian:
         3.5
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_absolute: bool = False) -> None:
+        self.of_absolute = of_absolute
         self.beginnings = np.zeros(1 << 16, np.int64)
         self.endings: dict[int, NDArray[np.int64]] = {}
 
     def add_first(self, values: NDArray[np.float32]) -> None:
         """A block in the first sweep."""
-        self.beginnings += np.bincount(_ordered(values) >> 16, minlength=1 << 16)
+        waveform_kernels.count_beginnings(_bits(values), self.of_absolute, self.beginnings)
 
     def add_second(self, values: NDArray[np.float32]) -> None:
         """A block in the second sweep."""
-        bits = _ordered(values)
-        beginning = bits >> 16
-        for wanted in {wanted for wanted, _ in self._places()}:
-            endings = self.endings.setdefault(wanted, np.zeros(1 << 16, np.int64))
-            endings += np.bincount(bits[beginning == wanted] & 0xFFFF, minlength=1 << 16)
+        for wanted in {wanted for wanted, _ in self.places}:
+            waveform_kernels.count_endings(_bits(values), self.of_absolute, wanted, self.endings.setdefault(wanted, np.zeros(1 << 16, np.int64)))
 
-    def _places(self) -> list[tuple[int, int]]:
-        """The two middle values (twice the same one of an odd number): how they begin, and how many of those that begin so are smaller."""
-        count, below = int(self.beginnings.sum()), np.cumsum(self.beginnings)
+    @cached_property
+    def places(self) -> list[tuple[int, int]]:
+        """The two middle values (twice the same one of an odd number): how they begin, and how many of those that begin so are smaller. Known after
+        the first sweep.
+        """
+        below = np.cumsum(self.beginnings)
         places = []
-        for rank in ((count - 1) // 2, count // 2):
+        for rank in ((int(below[-1]) - 1) // 2, int(below[-1]) // 2):
             wanted = int(np.searchsorted(below, rank, side="right"))
             places.append((wanted, rank - int(below[wanted] - self.beginnings[wanted])))
         return places
@@ -91,16 +95,27 @@ class StreamedMedian:
     @property
     def value(self) -> float:
         """The median, once all blocks were added twice."""
-        middle = [wanted << 16 | int(np.searchsorted(np.cumsum(self.endings[wanted]), rank, side="right")) for wanted, rank in self._places()]
+        middle = [wanted << 16 | int(np.searchsorted(np.cumsum(self.endings[wanted]), rank, side="right")) for wanted, rank in self.places]
         bits = np.array(middle, np.uint32)
         values = np.where(bits >> 31, bits ^ np.uint32(1 << 31), ~bits).astype(np.uint32).view(np.float32)
         return float(values.astype(np.float64).mean())
 
 
-def _ordered(values: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Whole numbers in the order of the floats: a set sign bit becomes the lower half."""
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    return np.asarray(np.where(bits >> 31, ~bits, bits ^ np.uint32(1 << 31)), np.uint32)
+def median_of(values: NDArray[np.float32], *, of_absolute: bool = False) -> float:
+    """The median of what is all there: a third of the time of sorting it in parts.
+
+    Example:
+        >>> median_of(np.array([3.0, -1.0, -7.0], np.float32), of_absolute=True)
+        3.0
+    """
+    median = StreamedMedian(of_absolute=of_absolute)
+    median.add_first(values)
+    median.add_second(values)
+    return median.value
+
+
+def _bits(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    return np.ascontiguousarray(values).view(np.uint32)
 
 
 class SampleTotals:
@@ -114,28 +129,28 @@ class SampleTotals:
         self.count = 0
         self.sums, self.powers = np.zeros(2), np.zeros(6)
         self.low, self.high, self.least = np.inf, -np.inf, np.inf
-        self.medians = [StreamedMedian() if wanted else None for wanted in medians]
+        kinds = zip(medians, (False, True), strict=True)
+        self.medians = [StreamedMedian(of_absolute=of_absolute) if wanted else None for wanted, of_absolute in kinds]
 
     def add_first(self, samples: NDArray[np.float32]) -> None:
         """A block in the first sweep."""
-        magnitude = np.abs(samples)
         self.count += len(samples)
         total, total_of_absolute, low, high = waveform_kernels.sums(samples)
         self.sums += total, total_of_absolute
         self.low, self.high = min(self.low, low), max(self.high, high)
-        self.least = min(self.least, float(magnitude.min()))
-        for median, values in zip(self.medians, (samples, magnitude), strict=True):
+        self.least = min(self.least, float(np.abs(samples).min()))
+        for median in self.medians:
             if median:
-                median.add_first(values)
+                median.add_first(samples)
 
     def add_second(self, samples: NDArray[np.float32]) -> None:
         """A block in the second sweep."""
         powers = np.empty(6)
         waveform_kernels.power_sums(samples, *(self.sums / self.count), powers)
         self.powers += powers
-        for median, values in zip(self.medians, (samples, np.abs(samples)), strict=True):
+        for median in self.medians:
             if median:
-                median.add_second(values)
+                median.add_second(samples)
 
     def moments(self) -> tuple[StreamedMoments, StreamedMoments]:
         """Those of the samples, and those of their absolute values."""

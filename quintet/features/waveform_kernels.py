@@ -101,3 +101,27 @@ def power_sums(samples: Any, centre: Any, centre_of_absolute: Any, result: Any) 
         for power in range(2, 5):
             result[power - 2] += (value - centre) ** power
             result[power + 1] += (abs(value) - centre_of_absolute) ** power
+
+
+@inlined
+def _ordered(bits: Any, of_absolute: Any) -> Any:
+    """The bits of a float32 as a whole number; all of them are in the order of the floats: a set sign bit becomes the lower half."""
+    if of_absolute:
+        return bits | np.uint32(1 << 31)
+    return ~bits if bits >> np.uint32(31) else bits | np.uint32(1 << 31)
+
+
+@kernel
+def count_beginnings(bits: Any, of_absolute: Any, counts: Any) -> None:
+    """Adds to `counts`, shape `(65536,)`, how many numbers (or absolute values) begin with which 16 bits; `bits` are float32 seen as uint32."""
+    for i in range(len(bits)):
+        counts[_ordered(bits[i], of_absolute) >> np.uint32(16)] += 1
+
+
+@kernel
+def count_endings(bits: Any, of_absolute: Any, beginning: Any, counts: Any) -> None:
+    """Adds to `counts`, shape `(65536,)`, how those end that begin with the 16 bits `beginning`."""
+    for i in range(len(bits)):
+        ordered = _ordered(bits[i], of_absolute)
+        if ordered >> np.uint32(16) == beginning:
+            counts[ordered & np.uint32(0xFFFF)] += 1

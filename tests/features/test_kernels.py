@@ -19,6 +19,7 @@ from quintet.features.extremes import extremes
 from quintet.features.lanes import LANES, lane_rows, store
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.plan import MelBands
+from quintet.features.samples import median_of
 from quintet.features.statistics import Moments
 
 RATE = 22050
@@ -224,6 +225,21 @@ def test_decibels_have_a_floor():
     series_kernels.decibels(power, AMIN, exact)
     series_kernels.decibels_single(power, AMIN, single)
     np.testing.assert_allclose([exact, single], -100.0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 1000, 30001])
+@pytest.mark.parametrize("kind", ["noise", "zeros", "ties", "tiny and huge"])
+def test_the_median_of_samples_is_that_of_the_sorted(n, kind):
+    rng = np.random.default_rng(n)
+    sounds = {
+        "noise": noise(n),
+        "zeros": np.zeros(n),
+        "ties": rng.integers(-3, 3, n) / 7,
+        "tiny and huge": rng.choice([-1e30, -1e-40, -0.0, 1e-44, 2e30], n),
+    }
+    samples = sounds[kind].astype(np.float32)
+    assert median_of(samples) == np.median(samples.astype(np.float64))
+    assert median_of(samples, of_absolute=True) == np.median(np.abs(samples).astype(np.float64))
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 1001])
