@@ -4,8 +4,9 @@
     python -m benchmarks.explain --rounds 3      # for a look
 
 The aims (issue 6): XGBoost within 1.05× of `pred_contribs` alone; the forest at least twice as fast as `shap.TreeExplainer`; the SVM at least
-20 times as fast as `shap.KernelExplainer`, whose error is shown beside it (ours is exact: an ever larger budget is what the same error would
-take); the game of families for 200 tracks × 8 players, background of 20, all five kinds of member, within two minutes.
+20 times as fast as `shap.KernelExplainer` at the same error. Ours is exact up to rounding and KernelExplainer only ever comes nearer, so its
+budget is doubled until its error is at most `--error` of the values, which is in its favour; the game of families for 200 tracks × 8 players,
+background of 20, all five kinds of member, within two minutes.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ def forest(member: Any, rows: pd.DataFrame, background: pd.DataFrame, rounds: in
     tell(f"{title}, residual {additivity_residual(found, outputs(member, rows)):.1e}", in_turn(contenders, rounds), "explain", "TreeExplainer")
 
 
-def machines(member: Any, rows: pd.DataFrame, background: pd.DataFrame, budgets: tuple[int | str, ...]) -> None:
-    """Our exact values against `shap.KernelExplainer` by budget, with its error: correlation with, and distance from, the exact values."""
+def machines(member: Any, rows: pd.DataFrame, background: pd.DataFrame, error: float, most: int) -> None:
+    """Our exact values against `shap.KernelExplainer`, its budget doubled until it is within `error` of them: relative error and correlation."""
     import shap
 
     started = time.perf_counter(), time.process_time()
@@ -108,16 +109,20 @@ def machines(member: Any, rows: pd.DataFrame, background: pd.DataFrame, budgets:
     def decisions(hybrids: NDArray[Any]) -> NDArray[Any]:
         return np.column_stack([machine.decision_function(hybrids) for machine in model.machines])
 
-    for budget in budgets:
+    budget, off = 1024, np.inf  # its own "auto" is 2 · columns + 2048; less is tried so that it does not pay for more than the error asks
+    while off > error and budget <= most:
         started = time.perf_counter(), time.process_time()
         theirs = shap.KernelExplainer(decisions, member.prepare(background)).shap_values(matrix, nsamples=budget, l1_reg=0, silent=True)
         their_wall, their_cpu = time.perf_counter() - started[0], time.process_time() - started[1]
-        error = np.sqrt(np.mean((theirs - found.values) ** 2) / np.mean(found.values**2))
+        off = float(np.sqrt(np.mean((theirs - found.values) ** 2) / np.mean(found.values**2)))
         alike = np.corrcoef(np.ravel(theirs), np.ravel(found.values))[0, 1]
         print(
             f"  KernelExplainer, budget {budget}: wall {their_wall:.1f} s, CPU {their_cpu:.1f} s,"
-            f" {their_wall / wall:.0f} and {their_cpu / cpu:.0f} times ours; relative error {error:.3f}, correlation with exact {alike:.4f}"
+            f" {their_wall / wall:.0f} and {their_cpu / cpu:.0f} times ours; relative error {off:.3f}, correlation with exact {alike:.4f}",
+            flush=True,
         )
+        budget *= 2
+    print(f"  error {error} was {'reached' if off <= error else 'NOT reached: the ratio at that error is larger still'}")
 
 
 def game(members: Mapping[str, Any], rows: pd.DataFrame, background: pd.DataFrame, seed: int = 0) -> None:
@@ -139,21 +144,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--svm-tracks", type=int, default=2, help="tracks that KernelExplainer explains: it takes long")
-    parser.add_argument("--budgets", nargs="*", default=["auto", "16384"], help="of KernelExplainer: auto is 2 · columns + 2048")
+    parser.add_argument("--error", type=float, default=0.05, help="of KernelExplainer's values, relative to the exact ones, at which it is compared")
+    parser.add_argument("--most", type=int, default=200_000, help="budget of KernelExplainer that is not exceeded")
+    parser.add_argument("--only", choices=["xgboost", "random_forest", "svm", "families"], nargs="*", help="default: all of them")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     X, y = corpus()
     train, rows = X.iloc[:N_TRAIN], X.iloc[N_TRAIN:]
     background = train.sample(N_BACKGROUND, random_state=0)
+    wanted = arguments.only or ["xgboost", "random_forest", "svm", "families"]
     names = ("logistic_regression", "random_forest", "xgboost", "svm")
-    members = {name: make_member(name).fit(train, y[:N_TRAIN]) for name in names}
-    boosting(members["xgboost"], rows, background, arguments.rounds)
-    forest(members["random_forest"], rows, background, arguments.rounds)
-    explain(members["svm"], rows.iloc[:1], background)  # compiles
-    budgets = tuple(b if b == "auto" else int(b) for b in arguments.budgets)
-    machines(members["svm"], rows.iloc[: arguments.svm_tracks], background, budgets)
-    family_shapley(members, lambda stack: stack.mean(axis=0), rows.iloc[:1], background, players={"all": list(X.columns)})  # compiles
-    game(members, rows, background)
+    members = {name: make_member(name).fit(train, y[:N_TRAIN]) for name in names if name in wanted or "families" in wanted}
+    if "xgboost" in wanted:
+        boosting(members["xgboost"], rows, background, arguments.rounds)
+    if "random_forest" in wanted:
+        forest(members["random_forest"], rows, background, arguments.rounds)
+    if "svm" in wanted:
+        explain(members["svm"], rows.iloc[:1], background)  # compiles
+        machines(members["svm"], rows.iloc[: arguments.svm_tracks], background, arguments.error, arguments.most)
+    if "families" in wanted:
+        family_shapley(members, lambda stack: stack.mean(axis=0), rows.iloc[:1], background, players={"all": list(X.columns)})  # compiles
+        game(members, rows, background)
 
 
 if __name__ == "__main__":
