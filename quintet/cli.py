@@ -229,7 +229,7 @@ def train(
         )
     print_scores(result, out, score_table)
     print_leak_gate(result.scores.get("leak_gate"), out)
-    print_learning_curve(result.scores.get("learning_curve"), out)
+    print_learning_curve(result.scores, out)
     out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", markup=False, soft_wrap=True)
 
 
@@ -486,6 +486,8 @@ def evaluate(
         return
     groups = f"{found['n_groups']} groups" if found["grouped"] else "groups unknown: every clip is its own"
     out.print(f"{found['of']}: {found['n']} clips, {groups}, {len(found['classes'])} classes", style="bold", markup=False, soft_wrap=True)
+    if found["ungrouped_split"]:
+        out.print("[bold red]UNGROUPED SPLIT: what made these predictions may have known the groups[/]", soft_wrap=True)
     out.print(evaluation_table(found))
     if found.get("comparisons"):
         out.print(

@@ -230,7 +230,7 @@ def gap_table(gate: Mapping[str, Any]) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
     for protocol in protocols:
-        table.add_column(protocol, no_wrap=True)
+        table.add_column(protocol + (" [bold red](ungrouped)[/]" if protocol in gate.get("ungrouped", ()) else ""), no_wrap=True)
     for other in protocols[1:]:
         table.add_column(f"{protocols[0]} − {other}", no_wrap=True)
     for member in gate["protocols"][protocols[0]]:

@@ -44,7 +44,8 @@ def leak_gate(material: Material, settings: TrainSettings, protocols: Sequence[s
         listener: hears training events.
 
     Returns:
-        `{"protocols": {protocol: {member: Scores json}}, "gaps": [{"from", "to", "member", "score", "value", "low", "high", "n", "n_groups"}]}`:
+        `{"protocols": {protocol: {member: Scores json}}, "ungrouped": [protocols], "gaps": [{"from", "to", "member", "score", "value", "low",
+        "high", "n", "n_groups"}]}`: the scores of `ungrouped` protocols are stamped;
         a gap is the score under the first protocol minus that under the second, on the clips that both predicted, with a 95 % interval from a
         paired bootstrap by group.
 
@@ -61,7 +62,7 @@ def leak_gate(material: Material, settings: TrainSettings, protocols: Sequence[s
     }
     first, *others = opinions
     gaps = [gap for other in others for member in opinions[first] for gap in _gaps(material, opinions, first, other, member, settings)]
-    return {"protocols": scores, "gaps": gaps}
+    return {"protocols": scores, "gaps": gaps, "ungrouped": [protocol for protocol in scores if protocol == "random"]}
 
 
 def _opinions(material: Material, settings: TrainSettings, protocol: str, listener: Listener | None) -> dict[str, _Opinion]:

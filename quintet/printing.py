@@ -47,6 +47,11 @@ def print_ledger(summary: Any, err: Any) -> None:
         err.print(f"  … and {summary.n_failed - 5} more")
 
 
+def stamp(split: Any) -> str:
+    """What stands beside every score of a split that ignored groups on purpose."""
+    return "  [bold red]RANDOM SPLIT: groups stand on both sides[/]" if split["protocol"] == "random" else ""
+
+
 def print_scores(result: Any, out: Any, score_table: Any) -> None:
     split = result.scores["split"]
     verdict = result.scores["verdict"]
@@ -55,8 +60,7 @@ def print_scores(result: Any, out: Any, score_table: Any) -> None:
             continue
         first = next(iter(result.scores[part].values()))
         groups = f"{first['n_groups']} groups" if split["groups_known"] else "groups unknown: every clip is its own"
-        stamp = "  [bold red]RANDOM SPLIT: groups stand on both sides[/]" if split["protocol"] == "random" else ""
-        title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{stamp}"
+        title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{stamp(split)}"
         out.print(f"[bold]{title}[/]", soft_wrap=True)
         out.print(score_table(result.scores[part], chosen=result.rule))
         out.print()
@@ -99,14 +103,15 @@ def print_leak_gate(gate: Any, out: Any) -> None:
     out.print()
 
 
-def print_learning_curve(curve: Any, out: Any) -> None:
+def print_learning_curve(scores: Any, out: Any) -> None:
+    curve = scores.get("learning_curve")
     if not curve:
         return
     from quintet.console import curve_table
     from quintet.reports.growth import curve_sentence
 
     if curve["points"]:
-        out.print(f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]", soft_wrap=True)
+        out.print(f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]{stamp(scores['split'])}", soft_wrap=True)
         out.print(curve_table(curve))
     out.print(curve_sentence(curve), markup=False, soft_wrap=True)
     out.print()

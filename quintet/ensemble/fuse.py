@@ -63,6 +63,7 @@ class PredictionFiles:
         self.classes: tuple[str, ...] = classes[0]
         self.left_out = joined.left_out
         self._keys: Predictions = joined[0]
+        self.ungrouped = any(own.ungrouped for own in keys)
         self._sources = [
             (own.clip_ids, _positions(own.clip_ids, self._keys.clip_ids), class_order(self.classes, names))
             for own, names in zip(keys, classes, strict=True)
@@ -84,6 +85,7 @@ class PredictionFiles:
         return {
             "classes": list(self.classes),
             "grouped": self._keys.groups is not None,
+            "ungrouped_split": self.ungrouped,
             "left_out": self.left_out,
             "unlabelled": self.n if labels is None else sum(label is None for label in labels),
             "unknown_labels": self._labelled.unknown_labels,
@@ -135,7 +137,7 @@ class PredictionFiles:
     def predictions(self, probabilities: NDArray[Any]) -> Predictions:
         """These probabilities with the files' ids, labels and groups."""
         keys = self._keys
-        return Predictions(keys.clip_ids, self.classes, probabilities, keys.labels, keys.groups, keys.multilabel)
+        return Predictions(keys.clip_ids, self.classes, probabilities, keys.labels, keys.groups, keys.multilabel, self.ungrouped)
 
 
 def fuse_files(paths: Sequence[str | Path], output: str | Path, *, rule: str = "mean", intersection: bool = False) -> FuseSummary:
@@ -173,7 +175,8 @@ def evaluate_files(
 
     Returns:
         What `Scores.to_json` gives (`n, n_groups, interval, scores, per_class, undefined`), and `of` (the file, or "mean of M files"), `classes`,
-        `grouped`, `left_out` (clips that only some files have), `unlabelled` and `unknown_labels` (clips that cannot be scored, and why).
+        `grouped` (the file names groups), `ungrouped_split` (it comes from a split that kept no groups apart: a stamp), `left_out` (clips that
+        only some files have), `unlabelled` and `unknown_labels` (clips that cannot be scored, and why).
         For several files also `files` {name: the scores of each}; `comparisons` [{first, second, metric, value, low, high, p_value, p_holm}] by the
         bootstrap; `mcnemar` [{first, second, only_first, only_second, p_value, p_holm}] and `delong` [{first, second, class, value, low, high,
         p_value, p_holm}] (`paired_tests`). Each of the three is corrected for its own number.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quintet.errors import ArtefactError, ConfigError, DatasetError
 
 SCHEMA_VERSION = "1"
+STAMP = "quintet.ungrouped"
 PREFIX = "probability."
 KEYS = ("clip_id", "label", "labels", "group")
 BATCH_ROWS = 65_536
@@ -25,19 +26,22 @@ CACHED_ROWS = 8_192  # so many rows of fifty classes stay in the processor's cac
 
 @dataclass(frozen=True)
 class PredictionTable:
-    """The columns of a file: `keys` (those of `clip_id, label, labels, group` that are there), `classes` and `probabilities` (n, K)."""
+    """The columns of a file: `keys` (those of `clip_id, label, labels, group` that are there), `classes` and `probabilities` (n, K); and `ungrouped`:
+    they come from a split that kept no groups apart, and their scores are stamped. A parquet file carries that stamp, a CSV cannot."""
 
     keys: dict[str, NDArray[Any]]
     classes: tuple[str, ...]
     probabilities: NDArray[Any]
+    ungrouped: bool = False
 
 
 @dataclass(frozen=True)
 class KeyColumns:
-    """The key columns of a file as arrow strings, and its classes: of a large file, what comes before numbers."""
+    """The key columns of a file as arrow strings, its classes and its stamp: of a large file, what comes before numbers."""
 
     columns: dict[str, pa.ChunkedArray]
     classes: tuple[str, ...]
+    ungrouped: bool = False
 
     def same(self, other: KeyColumns) -> bool:
         """Whether the keys are the same, row by row; in a blink, as no string becomes an object."""
@@ -69,7 +73,7 @@ def read_key_columns(path: Path) -> KeyColumns:
             table = _read_csv(path)
             return KeyColumns({name: pa.chunked_array([pa.array(values, pa.string())]) for name, values in table.keys.items()}, table.classes)
         names, columns = _columns(path, file.schema_arrow.names)
-        return KeyColumns(_key_columns(file, names), _classes(columns))
+        return KeyColumns(_key_columns(file, names), _classes(columns), _ungrouped(file))
 
 
 @contextmanager
@@ -112,7 +116,11 @@ def _read_parquet(path: Path, file: pq.ParquetFile, *, keys: bool) -> Prediction
             values[start : start + batch.num_rows, k] = batch.column(name).to_numpy(zero_copy_only=False)
         start += batch.num_rows
     found = KeyColumns(_key_columns(file, names) if keys else {}, _classes(columns))
-    return PredictionTable(found.arrays(), found.classes, values)
+    return PredictionTable(found.arrays(), found.classes, values, _ungrouped(file))
+
+
+def _ungrouped(file: pq.ParquetFile) -> bool:
+    return (file.schema_arrow.metadata or {}).get(STAMP.encode()) == b"1"
 
 
 def _key_columns(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
@@ -156,4 +164,4 @@ def _arrow(table: PredictionTable) -> pa.Table:
     for start in range(0, len(table.probabilities), CACHED_ROWS):
         by_class[:, start : start + CACHED_ROWS] = table.probabilities[start : start + CACHED_ROWS].T
     columns |= {PREFIX + name: pa.array(values) for name, values in zip(table.classes, by_class, strict=True)}
-    return pa.table(columns).replace_schema_metadata({"quintet.predictions": SCHEMA_VERSION})
+    return pa.table(columns).replace_schema_metadata({"quintet.predictions": SCHEMA_VERSION, STAMP: str(int(table.ungrouped))})

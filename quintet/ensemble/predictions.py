@@ -32,6 +32,7 @@ class Predictions:
         labels: (n,) str, None where unknown; for `multilabel` a set written `rock;live` (`""` is the empty set). None where no row has one.
         groups: (n,) str: clips of one group (track, artist) are not independent. None: every clip is its own group.
         multilabel: True where labels are sets and each column is a probability of its own.
+        ungrouped: they come from a split that kept no groups apart: whoever shows their scores stamps them.
 
     Raises:
         DatasetError: ids repeat, shapes differ, or the probabilities are not probabilities; the message counts and gives examples.
@@ -48,6 +49,7 @@ class Predictions:
     labels: np.ndarray[Any, Any] | None = None
     groups: np.ndarray[Any, Any] | None = None
     multilabel: bool = False
+    ungrouped: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clip_ids", _strings(self.clip_ids))
@@ -125,7 +127,7 @@ class Predictions:
             columns["labels" if self.multilabel else "label"] = np.full(len(self), None) if self.labels is None else self.labels
         if self.groups is not None:
             columns["group"] = self.groups
-        write_table(PredictionTable(columns, self.classes, self.probabilities), Path(path))
+        write_table(PredictionTable(columns, self.classes, self.probabilities, self.ungrouped), Path(path))
 
 
 @dataclass(frozen=True)
@@ -232,12 +234,12 @@ def read_keys(paths: Sequence[str | Path]) -> list[tuple[Predictions, tuple[str,
     for path in paths:
         columns = read_key_columns(Path(path))
         first = columns if first is None else first
-        if found and columns.same(first):
+        if found and columns.same(first) and columns.ungrouped == first.ungrouped:
             found.append((found[0][0], columns.classes))
             continue
         keys = columns.arrays()
         nothing = np.broadcast_to(np.float32(1), (len(keys["clip_id"]), 1))
-        found.append((_predictions(path, PredictionTable(keys, ("",), nothing)), columns.classes))
+        found.append((_predictions(path, PredictionTable(keys, ("",), nothing, columns.ungrouped)), columns.classes))
     return found
 
 
@@ -257,7 +259,7 @@ def _predictions(path: str | Path, table: PredictionTable) -> Predictions:
     multilabel = "labels" in table.keys
     labels = table.keys.get("labels" if multilabel else "label")
     try:
-        return Predictions(table.keys["clip_id"], table.classes, table.probabilities, labels, table.keys.get("group"), multilabel)
+        return Predictions(table.keys["clip_id"], table.classes, table.probabilities, labels, table.keys.get("group"), multilabel, table.ungrouped)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
 

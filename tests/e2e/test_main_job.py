@@ -272,9 +272,11 @@ def test_the_leak_gate_sees_a_leak(tmp_path: Path) -> None:
     rows = [(f"{a}_{i}.wav", f"class{a % 2}", f"artist{a}", *(mark[a] + rng.normal(size=6) * 0.3)) for a in artists for i in range(6)]
     pd.DataFrame(rows, columns=["id", "label", "group", *"abcdef"]).to_csv(tmp_path / "t.csv", index=False)
     members = ["-m", "random_forest", "--set", "random_forest.n_estimators=50", "--resamples", "100"]
-    call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "--protocols", "random,group", *members)
+    told = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "--protocols", "random,group", *members).output
+    assert "random (ungrouped)" in told
     gate = json.loads((tmp_path / "model" / "scores.json").read_text())["leak_gate"]
     gap = next(g for g in gate["gaps"] if g["member"] == "random_forest" and g["score"] == "accuracy")
+    assert gate["ungrouped"] == ["random"]
     assert gap["value"] > 0.2
     assert gap["low"] > 0
 
@@ -285,10 +287,10 @@ def test_a_random_split_of_grouped_clips_is_trained_and_stamped(tmp_path: Path) 
     rows = [(f"{i}.wav", "ab"[i % 2], f"artist{i // 6}", *rng.normal(size=3)) for i in range(60)]
     pd.DataFrame(rows, columns=["id", "label", "group", *"xyz"]).to_csv(tmp_path / "t.csv", index=False)
     arguments = [tmp_path / "t.csv", "--protocol", "random", "-m", "logistic_regression"]
-    told = call("train", *arguments, "-o", tmp_path / "model", "--resamples", "20").output
+    told = call("train", *arguments, "-o", tmp_path / "model", "--resamples", "20", "--learning-curve").output
     split = json.loads((tmp_path / "model" / "scores.json").read_text())["split"]
     assert (split["grouped"], split["groups_known"]) == (False, True)
-    assert told.count("RANDOM SPLIT: groups stand on both sides") == 2
+    assert told.count("RANDOM SPLIT: groups stand on both sides") == 3
     call("tune", *arguments, "-o", tmp_path / "tuned", "--trials", "1")
 
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from quintet.cli import app
 from quintet.ensemble.fuse import PredictionFiles, evaluate_files, fuse_files
 from quintet.ensemble.fusion import geometric
 from quintet.ensemble.predictions import Predictions, read_keys, read_predictions
@@ -111,6 +113,18 @@ def test_probabilities_are_written_plainly_and_keys_small(members, tmp_path):
     assert columns["label"].has_dictionary_page
     assert not columns["probability.a"].has_dictionary_page
     assert columns["probability.a"].compression == "UNCOMPRESSED"
+
+
+def test_the_stamp_of_an_ungrouped_split_travels_with_its_predictions(members, tmp_path):
+    paths, _, whole = members
+    assert evaluate_files(paths, n_resamples=0)["ungrouped_split"] is False
+    replace(whole[2], ungrouped=True).write(paths[2])
+    assert read_predictions(paths[2]).take(["clip3"]).ungrouped
+    fuse_files(paths, tmp_path / "x.parquet")
+    for given in (paths, [tmp_path / "x.parquet"]):
+        assert evaluate_files(given, n_resamples=0)["ungrouped_split"] is True
+    told = CliRunner().invoke(app, ["evaluate", str(tmp_path / "x.parquet"), "--resamples", "0"]).output
+    assert "UNGROUPED SPLIT" in told
 
 
 def test_what_only_some_have_is_refused_or_left_out(members, tmp_path):
