@@ -369,7 +369,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return np.concatenate(results)
 
     def _fingerprint(self, clips: Sequence[Any], targets: NDArray[Any], owners: NDArray[np.str_]) -> str:
-        digest = hashlib.sha256(json.dumps(self.get_params(deep=False), sort_keys=True, default=str).encode())
+        settings = self.get_params(deep=False) | {"backend": load_keras().backend.backend()}  # the state of its optimiser is another's
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         for array in (
             targets,
             owners,

@@ -238,7 +238,7 @@ class Checkpoint:
         head = json.loads(str(arrays["head"]))
         if head["fingerprint"] != self.fingerprint:
             raise ArtefactError(
-                f"A checkpoint can only be resumed with the same data, settings and seed. {self.path} belongs to another fit. "
+                f"A checkpoint can only be resumed with the same data, settings, seed and backend. {self.path} belongs to another fit. "
                 "Delete it, or choose another folder."
             )
         for i, variable in enumerate(model.variables):

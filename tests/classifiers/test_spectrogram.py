@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from quintet.classifiers.networks.backend import load_keras
 from quintet.classifiers.registry import make_member
 from quintet.classifiers.spectrogram import SpectrogramClassifier, device_summary
 from quintet.classifiers.storage import load_member, save_member
@@ -108,6 +109,15 @@ def test_a_run_killed_after_any_epoch_resumes_to_the_same_weights(last, tmp_path
     for a, b in zip(whole.weights_, resumed.weights_, strict=True):
         np.testing.assert_array_equal(a, b)
     assert [row["loss"] for row in resumed.history_] == [row["loss"] for row in whole.history_]
+
+
+def test_a_checkpoint_of_another_backend_is_refused(tmp_path, monkeypatch):
+    X, y = clips(8)
+    member = make_member("vgg_small", **SMALL | {"epochs": 1})
+    member.fit(X, y, checkpoint=tmp_path)
+    monkeypatch.setattr(load_keras().backend, "backend", lambda: "another")
+    with pytest.raises(ArtefactError, match="seed and backend"):
+        member.fit(X, y, checkpoint=tmp_path)
 
 
 def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path):
