@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.classifiers.registry import make_member
+from quintet.classifiers.registry import make_member, require_weights
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_set
 from quintet.datasets.splits import Split, make_split
@@ -145,11 +145,11 @@ def train(
     material.split.write(folder.path / "split.parquet")
     folder.write_json("environment.json", environment())
     if settings.augmentation is not None:
-        material = replace(material, copies=_augmented(material, settings))
+        material = replace(material, copies=_augmented(material, settings, n_jobs=n_jobs, progress=progress))
     return _train(material, folder, settings, listener, published)
 
 
-def _augmented(material: Material, settings: TrainSettings) -> Copies | None:
+def _augmented(material: Material, settings: TrainSettings, **told: Any) -> Copies | None:
     """Augmented copies of the clips of the training part, and of no others; None where no network takes part."""
     store, parameters = material.spectrograms, material.table.parameters
     if store is None or settings.augmentation is None:
@@ -158,14 +158,14 @@ def _augmented(material: Material, settings: TrainSettings) -> Copies | None:
         raise ConfigError("Augmentation of audio needs a table that quintet made: it says how. Extract the clips, or leave [augmentation] out.")
     clips = material.table.meta.loc[material.ids[material.split.train]]
     folder = store.folder.with_name(f"{store.folder.name}.copies")
-    of = augmented_copies(clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed)
+    of = augmented_copies(clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed, **told)
     return Copies(SpectrogramStore(folder), of)
 
 
 def _require_known(settings: TrainSettings, output: Path) -> None:
-    """Refuse what would be found out after the folder was begun: unknown members, settings and rules, and a file in the folder's place."""
+    """Refuse what would be found out after the folder was begun: unknown members, settings, rules, absent weights, and a file in its place."""
     for name in settings.members:
-        make_member(name, seed=settings.seed, **settings.settings.get(name, {}))
+        require_weights(make_member(name, seed=settings.seed, **settings.settings.get(name, {})))
     if stray := [rule for rule in settings.rules if rule not in RULES]:
         raise unknown_name("fusion rule", stray[0], RULES)
     if output.exists() and not output.is_dir():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quintet.classifiers.registry import make_member
+from quintet.classifiers.registry import make_member, require_weights
 from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
@@ -27,7 +27,7 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
         recipe: what to do.
         output: holds `recipe.json`, `features.parquet`, `spectrograms/`, `model/`, `report/` and `predictions.parquet`.
         hooks: `stage(name) -> context manager yielding a progress callable`, `tell(text)`, `listener` for training events.
-        n_jobs: worker processes for extraction.
+        n_jobs: worker processes for extraction and augmented copies.
 
     Returns:
         `summary` of the extraction, `training` result, `report` path, `predictions` (or None).
@@ -35,6 +35,8 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
     stage: Callable[[str], AbstractContextManager[Any]] = hooks.get("stage", lambda name: nullcontext())
     source, parameters = require_data(recipe), recipe.parameters
     check_members(recipe)
+    for name in recipe.networks:
+        require_weights(make_member(name, **recipe.training.settings.get(name, {})))
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     spectrograms = output / "spectrograms" if recipe.networks else None
@@ -50,8 +52,8 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
         summary = extract(manifest, output / "features.parquet", parameters=parameters, spectrograms=spectrograms, n_jobs=n_jobs, progress=progress)
     fresh = f", {summary.n_reused} of them kept from before" if summary.n_reused else ""
     tell(f"{summary.n_ok} clips described{fresh}; {summary.n_failed} could not be used")
-    with stage("training"):
-        training = train_if_stale(recipe, output, spectrograms, hooks.get("listener"))
+    with stage("training") as progress:
+        training = train_if_stale(recipe, output, spectrograms, listener=hooks.get("listener"), progress=progress, n_jobs=n_jobs)
     if training.reused:
         tell("the model is up to date")
     with stage("reporting"):
@@ -87,11 +89,14 @@ def limited(manifest: Manifest, most: int) -> Manifest:
     return replace(manifest, frame=usable.loc[sorted(kept)].reset_index(drop=True))
 
 
-def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, listener: Any) -> Any:
-    """The finished model if its configuration is this one; the interrupted run taken up; otherwise a new one."""
+def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, **told: Any) -> Any:
+    """The finished model if its configuration is this one; the interrupted run taken up; otherwise a new one.
+
+    `told`: `listener`, `progress` and `n_jobs` of `quintet.experiment.train`.
+    """
     here = f"{recipe.data.source}, small scale: not to be compared" if recipe.scale == "small" else recipe.data.source
     published = None if recipe.published is None else recipe.published.model_dump(mode="json") | {"source": recipe.source, "data": here}
-    options: dict[str, Any] = {"settings": recipe.training, "spectrograms": spectrograms, "listener": listener, "published": published}
+    options: dict[str, Any] = {"settings": recipe.training, "spectrograms": spectrograms, "published": published, **told}
     features, folder = output / "features.parquet", output / "model"
     try:
         return train(features, folder, resume=True, **options)
