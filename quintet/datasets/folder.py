@@ -50,10 +50,16 @@ def audio_files(folder: Path | str) -> list[Path]:
     Raises:
         DatasetError: if a folder cannot be read.
     """
-    return sorted(_walk(Path(folder)), key=lambda path: path.as_posix())
+    return [Path(folder) / name for name in _names(folder)]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _names(folder: Path | str) -> list[str]:
+    """The posix paths of these files, relative to `folder`. Texts: a million `Path`s would take a gigabyte."""
+    start = os.path.join(folder, "")
+    return sorted(path.removeprefix(start).replace(os.sep, "/") for path in _walk(start))
+
+
+def _walk(folder: str) -> Iterator[str]:
     seen: set[str] = set()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(here)
@@ -62,7 +68,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        yield from (Path(here) / name for name in files if is_candidate(name))
+        yield from (os.path.join(here, name) for name in files if is_candidate(name))
 
 
 def _refuse(error: OSError) -> None:
@@ -89,14 +95,14 @@ def read_folder(folder: Path | str) -> Manifest:
     root = Path(folder).absolute()
     if not root.is_dir():
         raise DatasetError(f"A folder source must be a folder. '{folder}' does not exist or is a file.")
-    paths = [path.relative_to(root) for path in audio_files(root)]
+    paths = _names(root)
     if not paths:
         raise DatasetError(f"A folder source must have audio files in a sub-folder per class. '{folder}' has no audio files at any depth.")
-    if all(len(path.parts) == 1 for path in paths):
+    if not any("/" in path for path in paths):
         raise DatasetError(
             f"A folder source must have a sub-folder per class. '{folder}' has {len(paths)} audio files directly in it and no class folders "
             f"(for example '{paths[0]}'). Move them into folders named for their classes, or write a manifest (.csv with path,label)."
         )
-    labels = [path.parts[0] if len(path.parts) > 1 else None for path in paths]
-    rows = pd.DataFrame({"path": [path.as_posix() for path in paths], "label": pd.Series(labels, dtype="str")})
+    labels = [path.partition("/")[0] if "/" in path else None for path in paths]
+    rows = pd.DataFrame({"path": paths, "label": pd.Series(labels, dtype="str")})
     return build_manifest(rows, name=root.name, root=root)

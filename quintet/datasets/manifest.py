@@ -136,7 +136,10 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
     windows = {column: pd.to_numeric(_column(rows, column), errors="coerce").astype("float64") for column in ("start", "end")}
     paths = [_absolute(path, root) for path in texts["path"]]
     files = [clip_id(path, root) if path else f"row {row + 1}" for row, path in enumerate(paths)]
-    names = [clip_id(*args) if args[0] else file for file, *args in zip(files, paths, [root] * len(rows), *windows.values(), strict=True)]
+    windowed = windows["start"].notna() | windows["end"].notna()
+    names = list(files)
+    for row in np.flatnonzero(windowed & (np.array(paths) != "")):
+        names[row] = clip_id(paths[row], root, windows["start"][row], windows["end"][row])
     ids = [given or made for given, made in zip(texts["id"], names, strict=True)]
     labels = [LABEL_SEPARATOR.join(label_set(label)) if label else None for label in texts["label"]]
     problems = _problems(texts["problem"], paths, labels, windows, _column(rows, "start"), _column(rows, "end"))
@@ -218,16 +221,17 @@ def _why_no_file(path: str) -> str:
 
 def _mark_repetitions(problems: list[str | None], ids: Sequence[str], names: Sequence[str], labels: Sequence[str | None]) -> list[str]:
     """Ids made unique; the second and later rows of one id, or of one file and window, get a problem."""
-    first_row: dict[str, int] = {}
+    first_of_name: dict[str, int] = {}
+    first_of_id: dict[str, int] = {}
     taken: set[str] = set()
     unique: list[str] = []
     for row, (id, name) in enumerate(zip(ids, names, strict=True)):
-        earlier = first_row.get(name, first_row.get(f"id {id}"))
+        earlier = first_of_name.get(name, first_of_id.get(id))
         if earlier is not None:
             as_what = f" (there as '{labels[earlier]}', here as '{labels[row]}')" if labels[earlier] != labels[row] else ""
             problems[row] = f"listed twice: row {earlier + 1} is used{as_what}"
-        first_row.setdefault(name, row)
-        first_row.setdefault(f"id {id}", row)
+        first_of_name.setdefault(name, row)
+        first_of_id.setdefault(id, row)
         candidate, k = id, 2
         while candidate in taken:
             candidate, k = f"{id}#{k}", k + 1

@@ -300,6 +300,7 @@ def _gather(manifest: Manifest, output: Path, finished: dict[str, Any] | None, p
     where = np.stack([known["block"].fillna(-1).to_numpy(dtype=np.int64), known["row"].fillna(-1).to_numpy(dtype=np.int64)], axis=1)
     where[~ok] = -1
     paths = ([] if earlier is None else [table_block(output, frames[0], parts.names, parts.folder).values]) + [block.values for block in blocks]
+    del frames, blocks, known  # all clips' facts once is enough
     write_gathered(output, meta, paths, where, schema=table_schema(parts.names, metadata))
     return _ledger(meta)
 

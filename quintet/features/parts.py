@@ -44,6 +44,7 @@ FACTS = (
     "source_size",
     "source_mtime_ns",
 )
+ROWS_PER_GROUP = 2900  # of 10,000 rows: then a group's values take as much memory as the 3.4 kB that parquet keeps of each column of each group
 _FACT_SCHEMA = pa.schema([table_schema((), {}).field(name) for name in FACTS])
 _INTEGERS = {pa.int64(): pd.Int64Dtype()}
 
@@ -136,30 +137,34 @@ def write_gathered(output: Path, meta: pd.DataFrame, blocks: Sequence[Path], whe
         where: `(clips, 2)`: number of the block and row in it; -1 where the clip failed.
         schema: of the table, from `table_schema`.
     """
-    names = schema.names[len(META_COLUMNS) :]
-    size = int(np.clip(len(meta) // 64, 1024, 16384))
+    size = max(1024, round(np.sqrt(ROWS_PER_GROUP**2 * len(meta) / 10_000)))
     settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": list(META_COLUMNS), "write_statistics": False}
     with replacing(output) as temporary, pq.ParquetWriter(temporary, schema, **settings) as writer:
         for begin in range(0, max(len(meta), 1), size):
-            columns = _gathered(blocks, where[begin : begin + size], len(names))
-            rows = meta.iloc[begin : begin + size]
-            arrays = [pa.array(rows[name], type=schema.field(name).type, from_pandas=True) for name in META_COLUMNS]
-            arrays += [pa.array(column, from_pandas=True) for column in columns]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=size)
+            writer.write_table(_row_group(meta.iloc[begin : begin + size], blocks, where[begin : begin + size], schema), row_group_size=size)
+
+
+def _row_group(meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int64], schema: pa.Schema) -> pa.Table:
+    """Some rows of the final table. What it is made of is let go before the next rows are begun."""
+    values = _gathered(blocks, where, len(schema) - len(META_COLUMNS))
+    arrays = [pa.array(meta[name], type=schema.field(name).type, from_pandas=True) for name in META_COLUMNS]
+    arrays += [pa.array(column, from_pandas=True) for column in values]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _gathered(blocks: Sequence[Path], where: NDArray[np.int64], width: int) -> NDArray[np.float32]:
     """The features of some rows: `(features, rows)`, NaN where there are none. Read by seeking: a mapping would count as memory."""
-    values = np.full((len(where), width), np.nan, np.float32)
+    values, row = np.full((width, len(where)), np.nan, np.float32), np.empty(width, np.float32)
     for number in np.unique(where[where[:, 0] >= 0, 0]):
         wanted = np.flatnonzero(where[:, 0] == number)
         with blocks[number].open("rb") as file:
             offset = _data_offset(file, width, blocks[number])
             for k in wanted[np.argsort(where[wanted, 1])]:
                 file.seek(offset + int(where[k, 1]) * width * 4)
-                if file.readinto(values[k].data) != width * 4:
+                if file.readinto(row.data) != width * 4:
                     raise ArtefactError(f"A part of the extraction must be whole. {blocks[number]} breaks off: delete its folder and extract again.")
-    return np.ascontiguousarray(values.T)
+                values[:, k] = row
+    return values
 
 
 def _data_offset(file: Any, width: int, path: Path) -> int:
