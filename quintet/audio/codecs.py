@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +13,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.native import Native, Window
+from quintet.audio.native import SHORTAGE_S, Native, Window
 from quintet.errors import DecodeError
 
 PREROLL_S = 0.5  # what a lossy decoder wants to have heard before the window begins
 HEADER_SLACK_S = 0.25  # these containers state their length roughly
+BLOCK_FRAMES = 1 << 15  # a decoder's own are fifty times as short
+FOR_EVER = sys.maxsize  # the length of what does not state it
 PLAYLISTS = ("hls", "concat", "dash", "image2")  # containers that open other files; a recording is one file
 
 
@@ -23,17 +29,33 @@ def through_av(source: Path, window: Window) -> Native:
     Raises:
         DecodeError: if ffmpeg does not know the file either, finds no sound in it, or fails on the way.
     """
-    try:
-        with source.open("rb") as file, av.open(file, options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
-            return _stream(container, source, window)
-    except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise DecodeError(
-            f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not ({getattr(error, 'strerror', error)}). "
-            "Check that it is a recording and not damaged."
-        ) from error
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(source.open("rb"))
+            container: Any = stack.enter_context(av.open(file, options={"protocol_whitelist": "file"}, metadata_errors="ignore"))
+            stream, rate = _stream(container, source)
+            if window.start_s > PREROLL_S:
+                container.seek(int((window.start_s - PREROLL_S) / stream.time_base) + (stream.start_time or 0), stream=stream)
+            frames = container.decode(stream)
+            head = next(frames, None)
+        except (av.error.FFmpegError, UnicodeDecodeError) as error:
+            raise DecodeError(
+                f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not ({getattr(error, 'strerror', error)}). "
+                "Check that it is a recording and not damaged."
+            ) from error
+        begin = _position(head, stream, rate)
+        length_s = _length_s(container, stream)
+        total = FOR_EVER if length_s is None else round(length_s * rate)
+        first, last = window.frames(rate, total, source)
+        first = max(first, begin)
+        expected = None if last == FOR_EVER else last - first
+        slack_s = HEADER_SLACK_S if window.end_s is None else SHORTAGE_S
+        pieces = _pieces([] if head is None else chain([head], frames), stream, rate, begin, source)
+        return Native(_blocks(pieces, begin, first, last, stack.pop_all()), rate, stream.channels, expected, slack_s)
 
 
-def _stream(container: Any, source: Path, window: Window) -> Native:
+def _stream(container: Any, source: Path) -> tuple[Any, int]:
+    """The audio stream and its rate."""
     if not container.streams.audio or any(name in container.format.name for name in PLAYLISTS):
         raise DecodeError(f"A file must contain sound. '{source}' ({container.format.long_name}) has no audio track. Check that it is a recording.")
     stream = container.streams.audio[0]
@@ -42,23 +64,7 @@ def _stream(container: Any, source: Path, window: Window) -> Native:
     rate = int(stream.rate or 0)
     if rate <= 0 or stream.format is None or not stream.channels:
         raise DecodeError(f"A file must state its sample rate, format and channels. '{source}' does not: its header is damaged. Fetch it again.")
-    if window.start_s > PREROLL_S:
-        container.seek(int((window.start_s - PREROLL_S) / stream.time_base) + (stream.start_time or 0), stream=stream)
-    begin, samples = _decoded(container, stream, rate, window, source)
-    first, last = window.frames(rate, _total(container, stream, rate, begin + len(samples), window), source)
-    first = max(first, begin)
-    wanted = samples[first - begin : max(0, last - begin)]
-    return Native(iter([wanted]), rate, wanted.shape[1], expected=last - first)
-
-
-def _total(container: Any, stream: Any, rate: int, decoded: int, window: Window) -> int:
-    """Frames in the recording: the header's figure, unless the decoder came nearly as far."""
-    length = _length_s(container, stream)
-    if length is None:
-        return decoded
-    promised = round(length * rate)
-    complete = window.end_s is None and promised - HEADER_SLACK_S * rate <= decoded
-    return min(promised, decoded) if complete else promised
+    return stream, rate
 
 
 def _length_s(container: Any, stream: Any) -> float | None:
@@ -67,27 +73,41 @@ def _length_s(container: Any, stream: Any) -> float | None:
     return None if container.duration is None else container.duration / 1e6
 
 
-def _decoded(container: Any, stream: Any, rate: int, window: Window, source: Path) -> tuple[int, NDArray[np.generic]]:
-    """Position of the first decoded frame in the recording, and the frames up to the window's end."""
+def _position(frame: Any, stream: Any, rate: int) -> int:
+    """Where a decoded frame begins in the recording."""
+    if frame is None or frame.pts is None:
+        return 0
     origin = float((stream.start_time or 0) * stream.time_base)
-    stop = np.inf if window.end_s is None else window.end_s * rate
+    return max(0, round((float(frame.pts * frame.time_base) - origin) * rate))
+
+
+def _pieces(frames: Iterable[Any], stream: Any, rate: int, begin: int, source: Path) -> Iterator[NDArray[np.generic]]:
+    """The samples of decoded frames: int16 where they are no more, else float32, `(n, channels)`."""
     packed = "s16" if stream.format.name in ("s16", "s16p", "u8", "u8p") else "flt"
     resampler = av.AudioResampler(format=packed, layout=stream.layout, rate=rate)
-    blocks: list[NDArray[np.generic]] = []
-    begin, position = 0, 0
+    position = begin
     try:
-        for frame in container.decode(stream):
-            if not blocks:
-                begin = position = 0 if frame.pts is None else max(0, round((float(frame.pts * frame.time_base) - origin) * rate))
+        for frame in frames:
             for piece in resampler.resample(frame):
-                blocks.append(piece.to_ndarray().reshape(piece.samples, -1))
+                yield piece.to_ndarray().reshape(piece.samples, -1)
                 position += piece.samples
-            if position >= stop:
-                break
     except av.error.FFmpegError as error:
         raise DecodeError(
             f"A recording must be whole. '{source}' is damaged or cut short: {position / rate:.2f} s could be decoded. Fetch it again."
         ) from error
-    if not blocks:
-        return 0, np.zeros((0, max(1, stream.channels)), np.float32)
-    return begin, np.concatenate(blocks)
+
+
+def _blocks(pieces: Iterator[NDArray[np.generic]], begin: int, first: int, last: int, opened: ExitStack) -> Iterator[NDArray[np.generic]]:
+    """Frames first..last, a second or so at a time; then the file is closed. `begin` is where the pieces begin."""
+    with opened:
+        waiting: list[NDArray[np.generic]] = []
+        for piece in pieces:
+            waiting.append(piece[max(0, first - begin) : max(0, last - begin)])
+            begin += len(piece)
+            if sum(map(len, waiting)) >= BLOCK_FRAMES or begin >= last:
+                yield np.concatenate(waiting)
+                waiting = []
+            if begin >= last:
+                break
+        if waiting:
+            yield np.concatenate(waiting)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.errors import ConfigError, DecodeError
 
+SHORTAGE_S = 0.05  # the shortage that is still rounding (padding of lossy codecs, listed times)
 ROUNDING_S = 0.05  # listed times are rounded, and lossy codecs pad
 
 
@@ -24,12 +25,14 @@ class Native:
         sample_rate: Hz.
         channels: how many there are.
         expected: the frames that the header promises for this window; None where it promises nothing.
+        slack_s: how much less than that is no damage, seconds.
     """
 
     blocks: Iterator[NDArray[np.generic]]
     sample_rate: int
     channels: int
     expected: int | None
+    slack_s: float = SHORTAGE_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from quintet.errors import DecodeError
 
 BLOCK_SAMPLES = 1 << 16  # decoded at a time, whatever a header promises: from the decoder to the resampler a block stays in the cache
 DIGEST_KIND = "xxh3:"  # what an audio digest begins with: digests of different kinds are never equal
-SHORTAGE_S = 0.05  # the shortage that is still rounding (padding of lossy codecs, listed times)
 SAMPLE_RATES = range(1000, 768_001)  # Hz; outside it a header is damaged
 SUBTYPE_BYTES = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 SIXTEEN_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")  # every sample of these is an int16
@@ -210,7 +209,7 @@ def _checked_rate(rate: int, source: Path) -> int:
 
 def _require_samples(read: int, native: Native, source: Path, window: Window) -> None:
     rate, expected = native.sample_rate, read if native.expected is None else native.expected
-    if expected - read > SHORTAGE_S * rate:
+    if expected - read > native.slack_s * rate:
         what = "the header promises" if window.whole else "the window asks for"
         raise DecodeError(
             f"A recording must be complete. '{source}' is cut short: {what} {expected / rate:.2f} s, {read / rate:.2f} s could be "

@@ -9,9 +9,11 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import load_clip
+from quintet.audio.recording import Recording
 from quintet.errors import DecodeError
 
 av = pytest.importorskip("av")
+codecs = pytest.importorskip("quintet.audio.codecs")
 
 RATE = 44100
 WAVE = (0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / RATE) * 32767).astype(np.int16)
@@ -52,6 +54,18 @@ def test_a_window_is_the_same_stretch_of_the_whole(tmp_path, codec, tolerance):
     whole = load_clip(path, sample_rate=None).clip.samples
     window = load_clip(path, sample_rate=None, start_s=1.5, end_s=2.0).clip.samples
     np.testing.assert_allclose(window, whole[round(1.5 * RATE) : 2 * RATE], atol=tolerance)
+
+
+@pytest.mark.parametrize("codec", ["alac", "aac"])
+def test_a_long_recording_comes_in_blocks_and_in_one_piece(tmp_path, codec):
+    wave = np.tile(WAVE, 4)
+    recording = Recording(encoded(tmp_path / "a.m4a", codec, wave), sample_rate=None, start_s=1.0)
+    sizes = [len(block) for block in recording.blocks()]
+    assert len(sizes) > 5
+    assert max(sizes) < 2 * codecs.BLOCK_FRAMES
+    assert sum(sizes) / RATE == pytest.approx(11.0, abs=0.11)
+    if codec == "alac":
+        np.testing.assert_array_equal(np.concatenate(list(recording.blocks())), wave[RATE:] / np.float32(32768))
 
 
 def test_beyond_the_end_states_the_length(tmp_path):
