@@ -42,7 +42,12 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     ),
     ("quintet/classifiers/targets.py", "tag_weights(targets[learners])", "tag_weights(targets)", "tests/classifiers/test_targets.py"),
     ("quintet/classifiers/patches.py", "window(clips, int(i), first + start,", "window(clips, int(i), start,", "tests/classifiers/test_patches.py"),
-    ("quintet/classifiers/training.py", "range(progress.epoch, plan.epochs)", "range(plan.epochs)", "tests/classifiers/test_spectrogram.py -k killed"),
+    (
+        "quintet/classifiers/training.py",
+        "range(progress.epoch, plan.epochs)",
+        "range(plan.epochs)",
+        "tests/classifiers/test_spectrogram.py -k killed",
+    ),
     ("quintet/prediction.py", "if parameters.hash != bundle", "if False and bundle", "tests/e2e/test_main_job.py -k another_making"),
     ("quintet/experiment.py", "        if resume and same:", "        if resume:", "tests/e2e/test_main_job.py -k interrupted"),
 )
