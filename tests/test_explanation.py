@@ -34,7 +34,7 @@ from quintet.reports.run import read_run
 from quintet.reports.track_words import known_recording
 
 RATE = 22050
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 
 
 def tone(frequency: float, seed: int, *, length_s: float = 1.5) -> np.ndarray:
