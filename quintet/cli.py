@@ -367,6 +367,8 @@ def explain(
 
 
 @app.command(epilog="Example: quintet run recipes/demo.toml -o demo-run")
+    for note in result.notes:
+        err.print(note, style="dim", markup=False, soft_wrap=True)
 def run(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a recipe that comes along.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for everything that the run makes.")],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,17 @@ from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_
 from quintet.datasets.splits import Split, make_split
 from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import coverage
 from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener, embedded, mapped_positions
 from quintet.ensemble.fusion import RULES
-from quintet.ensemble.predictions import Predictions
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, unknown_name
-from quintet.evaluation.scores import score
 from quintet.features.copies import CopiedSpectrograms, augmented_copies
 from quintet.features.extraction import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
+from quintet.judging import judge, judge_verdict
 from quintet.provenance import environment, table_digest
 from quintet.recipe import TrainSettings
-
-CONFIDENCES = (0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -246,10 +242,10 @@ def _train(
         parts["test"] = (test_rows, {**members, **{rule: ensemble.fuse(members, rule) for rule in settings.rules}})
     for _, said in parts.values():
         said |= {name: np.mean([said[member] for member in members], axis=0) for name, members in settings.ensembles.items()}
-    scores = _judge(material, folder, settings, parts)
+    scores = judge(material, folder, settings, parts)
     if published is not None:
         scores["published"] = dict(published)
-    scores["verdict"] = _judge_verdict(material, folder, settings, ensemble, parts)
+    scores["verdict"] = judge_verdict(material, folder, settings, ensemble, parts)
     if settings.protocols:
         from quintet.leak_gate import leak_gate  # it builds on this module
 
@@ -261,60 +257,6 @@ def _train(
     _write_embeddings(material, folder, ensemble, train_rows[folds[0][1]])
     _write_model(material, folder, ensemble, scores)
     return TrainingResult(folder.path, scores, ensemble.rule_)
-
-
-def _judge(material: Material, folder: ModelFolder, settings: TrainSettings, parts: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-    """Predictions and scores of every member and rule, on every part."""
-    frame = material.split.frame
-    scores: dict[str, Any] = {
-        "split": {
-            "protocol": material.split.protocol,
-            "grouped": bool(material.split.grouped),
-            "groups_known": bool(material.table.grouped),
-            "n_folds": material.split.n_folds,
-            "seed": settings.seed,
-            "digest": material.split.digest,
-            "parts": {str(k): int(v) for k, v in frame["part"].value_counts().items()},
-            "groups": {str(k): int(v) for k, v in frame.groupby("part")["group"].nunique().items()},
-        }
-    }
-    for part, (rows, probabilities) in parts.items():
-        folder_of_part = folder.path / "predictions" / part
-        scores[part] = {name: _scored(material, settings, rows, p, folder_of_part / f"{name}.parquet") for name, p in probabilities.items()}
-    return scores
-
-
-def _scored(material: Material, settings: TrainSettings, rows: Any, values: Any, target: Path) -> dict[str, Any]:
-    """The scores of these probabilities, which are kept at `target`."""
-    classes = tuple(material.classes)
-    known = {"labels": material.labels[rows], "groups": material.groups[rows], "multilabel": material.multilabel}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    Predictions(clip_ids=material.ids[rows], classes=classes, probabilities=values, **known).write(target)
-    options: dict[str, Any] = {"seed": settings.seed, "n_resamples": settings.resamples, "multilabel": material.multilabel}
-    return score(material.target(rows), values, classes, material.groups[rows], **options).to_json()
-
-
-def _judge_verdict(material: Material, folder: ModelFolder, settings: TrainSettings, ensemble: EnsembleClassifier, parts: Any) -> dict[str, Any]:
-    """What `predict` would have said: the chosen rule, calibrated, and the coverage of its prediction sets."""
-    said = {"oof": ensemble.oof_verdict_}
-    if "test" in parts:
-        said["test"] = ensemble.verdict(parts["test"][1])
-    judged: dict[str, Any] = {"rule": ensemble.rule_, "calibration": ensemble.calibration_.to_json(), "sets": {}}
-    for part, values in said.items():
-        rows = parts[part][0]
-        judged[part] = _scored(material, settings, rows, values, folder.path / "verdict" / f"{part}.parquet")
-        if ensemble.conformal_ is not None and part == "test":  # on the out-of-fold part it was calibrated: no news there
-            for confidence in CONFIDENCES:
-                sets = ensemble.conformal_.sets(values, confidence)
-                found = coverage(sets, material.labels[rows], material.groups[rows], classes=ensemble.class_names_, confidence=confidence)
-                judged["sets"][str(confidence)] = _without_nan(asdict(found))
-    return judged
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    return None if isinstance(content, float) and np.isnan(content) else content
 
 
 def _write_embeddings(material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, first_fold: np.ndarray[Any, Any]) -> None:
@@ -357,6 +299,8 @@ def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClas
         {
             "quintet": importlib.metadata.version("quintet"),
             "members": list(ensemble.members_),
+    if ensemble.distance_ is not None:
+        folder.write_arrays("distance.npz", ensemble.distance_.arrays())
             "rule": ensemble.rule_,
             "classes": [str(c) for c in ensemble.classes_],
             "multilabel": material.multilabel,

@@ -120,7 +120,8 @@ def _heard(
     meta, classes = table.meta, ensemble.class_names_
     place = {name: i for i, name in enumerate(meta.index)}
     chosen = [place[name] for name in whole]
-    fused = ensemble.verdict(members)
+    fused, features = ensemble.verdict(members), table.features.loc[whole, ensemble.bundle_["feature_names"]]
+    far = ensemble.distances(features)
     parts = meta.loc[whole]
     starts = [0.0] if len(whole) == 1 and not np.isfinite(parts["start"].iloc[0]) else [float(t) for t in parts["start"]]
     ends = [float(a + d) for a, d in zip(starts, parts["duration_s"], strict=True)]
@@ -140,7 +141,7 @@ def _heard(
         multilabel=ensemble.multilabel_,
         starts=tuple(starts),
         ends=tuple(ends),
-        features=table.features.loc[whole, ensemble.bundle_["feature_names"]],
+        features=features,
         pictures=pictures,
         log_mel=feature_parameters(ensemble).log_mel,
         members={name: values[chosen] for name, values in members.items()},
@@ -148,6 +149,7 @@ def _heard(
         curve=curve.sort_values("start", kind="stable").reset_index(drop=True),
         fine=shown != whole,
         conformal=ensemble.conformal_,
+        distance=None if far is None else float(far.mean()),
         lost=table.frame.loc[table.frame["status"] != "ok", ["start", "end", "reason"]].reset_index(drop=True),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.ensemble.bundle import load_model
 from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.conformal import require_confidence
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.features.extraction import extract
 from quintet.features.parameters import FeatureParameters
@@ -26,6 +27,7 @@ from quintet.features.table import FeatureTable, read_feature_table
 
 FEW = 4  # so many clips are described in this process: a worker's start would cost more than it saves
 LONG = 1.5  # a file longer than this many training clips is cut into segments
+WITHOUT_DISTANCE = "This model's sets look at its probabilities alone: it is older than sets that look at the features too. Train again to have such."
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,20 @@ class PredictionResult:
 
     Attributes:
         frame: columns `file`, `verdict` (for label sets: the tags at 0.5 or more), `confidence` (the highest probability), `segments`, then
-            `probability.<class>`; where a confidence was asked for also `set` (the classes that cannot be excluded, joined by `;`; empty: none
-            of these) and `out_of_class` in [0, 1), near 1 where no known class fits.
-        segments: one row per segment: `file`, `start`, `end`, `probability.<class>`.
+            `out_of_class` in [0, 1), near 1 where no known class fits (not for label sets), and `probability.<class>`. Where a confidence was
+            asked for also `set`: the classes that cannot be excluded, joined by `;`; empty, none of these, where `out_of_class` reaches it.
+        segments: one row per segment: `file`, `start`, `end`, `probability.<class>`, and `distance` from every class among the features where
+            the model measures it.
         failures: `file`, `stage`, `reason` of the files that could not be read.
         classes: the class names.
+        notes: what the answers lack, in sentences.
     """
 
     frame: pd.DataFrame
     segments: pd.DataFrame
     failures: pd.DataFrame
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def predict_files(
@@ -73,6 +78,7 @@ def predict_files(
         DatasetError: if no file is found.
     """
     ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
+    _require_sets(ensemble, confidence)
     parameters = feature_parameters(ensemble)
     manifest = list_segments(expand(files), ensemble.bundle_["clip_seconds"] if segment_s is None else segment_s)
     networks = any(member_entry(name).input == "spectrogram" for name in ensemble.members_)
@@ -82,8 +88,7 @@ def predict_files(
         extract(manifest, target, parameters=parameters, spectrograms=spectrograms, n_jobs=0 if len(manifest) <= FEW else n_jobs, progress=progress)
         table = read_feature_table(target)
         store = SpectrogramStore(spectrograms) if spectrograms is not None and len(table.meta) else None
-        probabilities = _probabilities(ensemble, table, store)
-    return _with_sets(ensemble, _pooled(ensemble, table, probabilities), confidence)
+        return _pooled(ensemble, table, _opinions(ensemble, table, store), confidence)
 
 
 def predict_table(
@@ -95,13 +100,14 @@ def predict_table(
         AlignmentError: if columns are missing, or the parameter hashes differ.
     """
     ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
+    _require_sets(ensemble, confidence)
     wanted = ensemble.bundle_["feature_hash"]
     if table.parameter_hash != wanted:
         raise AlignmentError(
             f"A table must be made with the parameters of the model ({wanted}). Received {table.parameter_hash}"
             f"{_differences(ensemble, table.metadata.get('parameters'))}: extract it again."
         )
-    return _with_sets(ensemble, _pooled(ensemble, table, _probabilities(ensemble, table, spectrograms), by_file=False), confidence)
+    return _pooled(ensemble, table, _opinions(ensemble, table, spectrograms), confidence, by_file=False)
 
 
 def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
@@ -181,35 +187,48 @@ def _windows(file: Path, segment_s: float | None) -> list[tuple[float, float]]:
     return [(round(start, 3), round(start + segment_s, 3)) for start in starts]
 
 
-def _probabilities(ensemble: EnsembleClassifier, table: FeatureTable, store: SpectrogramStore | None) -> np.ndarray[Any, Any]:
+def _opinions(ensemble: EnsembleClassifier, table: FeatureTable, store: SpectrogramStore | None) -> pd.DataFrame:
+    """What is said of every usable row: `probability.<class>`, and `distance` where the model measures it."""
     names = ensemble.bundle_["feature_names"]
     features = table.features
     if missing := [name for name in names if name not in features.columns]:
         raise AlignmentError(f"The table must have the {len(names)} columns of the training. {len(missing)} are missing, first: {missing[0]}.")
+    columns = [f"probability.{c}" for c in ensemble.class_names_]
     if not len(features):
-        return np.empty((0, len(ensemble.classes_)))
+        return pd.DataFrame(columns=columns + ["distance"] * (ensemble.distance_ is not None), dtype=np.float64)
     spectrograms = None if store is None else store.take(list(features.index))
-    return ensemble.predict_proba(features[names], spectrograms=spectrograms)
+    said = pd.DataFrame(ensemble.predict_proba(features[names], spectrograms=spectrograms), columns=columns)
+    distances = ensemble.distances(features[names])
+    return said if distances is None else said.assign(distance=distances)
 
 
-def _pooled(ensemble: EnsembleClassifier, table: FeatureTable, probabilities: np.ndarray[Any, Any], *, by_file: bool = True) -> PredictionResult:
+def _pooled(
+    ensemble: EnsembleClassifier, table: FeatureTable, opinions: pd.DataFrame, confidence: float | None, *, by_file: bool = True
+) -> PredictionResult:
     """Average over the segments of each file; without `by_file` every row answers for itself."""
-    classes = tuple(str(c) for c in ensemble.classes_)
+    classes = ensemble.class_names_
     columns = [f"probability.{c}" for c in classes]
     meta = table.meta
     file = np.asarray(meta["group"] if by_file else meta.index, dtype=str)
     segments = pd.DataFrame({"file": file, "start": meta["start"].to_numpy(), "end": meta["end"].to_numpy()})
-    segments[columns] = probabilities
+    segments[list(opinions.columns)] = opinions.to_numpy()
     order = list(dict.fromkeys(file))
-    pooled = segments.groupby("file", sort=False)[columns].mean().reindex(order) if order else segments[columns].iloc[:0]
-    values = pooled.to_numpy(np.float64)
+    pooled = segments.groupby("file", sort=False)[list(opinions.columns)].mean().reindex(order) if order else opinions
+    values = pooled[columns].to_numpy(np.float64)
     highest = values.max(axis=1) if len(values) else np.empty(0)
     frame = pd.DataFrame({"file": order, "verdict": _verdicts(ensemble, classes, values), "confidence": highest})
     frame["segments"] = segments.groupby("file", sort=False).size().reindex(order).to_numpy() if order else []
-    frame[columns] = pooled.to_numpy()
+    if ensemble.conformal_ is not None:
+        distances = pooled["distance"].to_numpy(np.float64) if "distance" in pooled else None
+        if confidence is not None:
+            inside = ensemble.conformal_.sets(values, confidence, distances=distances)
+            frame["set"] = [";".join(c for c, held in zip(classes, row, strict=True) if held) for row in inside]
+        frame["out_of_class"] = ensemble.conformal_.out_of_class(values, distances)
+    frame[columns] = values
     failures = table.failures
     lost = pd.DataFrame({"file": failures["id"], "stage": failures["stage"], "reason": failures["reason"]}).reset_index(drop=True)
-    return PredictionResult(frame, segments, lost, classes)
+    blind = confidence is not None and ensemble.distance_ is None
+    return PredictionResult(frame, segments, lost, classes, (WITHOUT_DISTANCE,) if blind else ())
 
 
 def _verdicts(ensemble: EnsembleClassifier, classes: tuple[str, ...], probabilities: np.ndarray[Any, Any]) -> list[str]:
@@ -219,19 +238,14 @@ def _verdicts(ensemble: EnsembleClassifier, classes: tuple[str, ...], probabilit
     return [classes[row.argmax()] for row in probabilities]
 
 
-def _with_sets(ensemble: EnsembleClassifier, result: PredictionResult, confidence: float | None) -> PredictionResult:
-    if confidence is None:
-        return result
-    if ensemble.conformal_ is None:
+def _require_sets(ensemble: EnsembleClassifier, confidence: float | None) -> None:
+    """Refuses before anything is listened to what cannot be answered in the end."""
+    if confidence is not None and ensemble.conformal_ is None:
         raise ConfigError(
             "Prediction sets are calibrated for models with one label per clip. This model predicts label sets: leave --confidence out."
         )
-    values = result.frame[[f"probability.{c}" for c in result.classes]].to_numpy(np.float64)
-    inside = ensemble.conformal_.sets(values, confidence)
-    frame = result.frame.copy()
-    frame.insert(4, "set", [";".join(c for c, held in zip(result.classes, row, strict=True) if held) for row in inside])
-    frame.insert(5, "out_of_class", ensemble.conformal_.out_of_class(values))
-    return replace(result, frame=frame)
+    if confidence is not None:
+        require_confidence(confidence)
 
 
 def _differences(ensemble: EnsembleClassifier, received: Any) -> str:

@@ -23,6 +23,7 @@ LAYERS = (
     (
         "recipe",
         "provenance",
+        "judging",
         "experiment",
         "leak_gate",
         "more_data",

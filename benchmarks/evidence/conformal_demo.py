@@ -2,13 +2,16 @@
 
     python -m benchmarks.evidence.conformal_demo [--splits 200]
 
-In each split three quarters of the groups train a logistic regression and, predicted out of fold, calibrate the sets, as `quintet train` does; the
-rest is judged. Clips of a group stand and fall together, so of each judged group one clip is drawn; the hits of all splits are held against the
-99 % band of Binomial(drawn, c … c + 1 / (groups + 1)), between which the promise lies. The judged groups of different splits overlap: the band is
-that of independent draws, and a little too narrow for them.
+In each split three quarters of the groups train `EnsembleClassifier` with a logistic regression, which calibrates the sets on what was said and
+measured out of fold, as `quintet train` does; the rest is judged. `sets`: "novelty" look at the features too, as those of `quintet predict` do;
+"lac" look at the probabilities alone. Clips of a group stand and fall together, so of each judged group one clip is drawn; the hits of all splits
+are held against the 99 % band of Binomial(drawn, c … c + 1 / (groups + 1)), between which the promise lies. The judged groups of different splits
+overlap: the band is that of independent draws, and a little too narrow for them.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -17,8 +20,8 @@ from scipy import stats
 from benchmarks.evidence.corpora import arguments
 from quintet.datasets import load_source
 from quintet.datasets.splits import grouped_folds, hold_out, usable_folds
+from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage, fit_conformal
-from quintet.ensemble.crossfit import Inputs, Trainer, full_probabilities
 from quintet.features.extraction import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.table import FeatureTable, read_feature_table
@@ -27,28 +30,28 @@ CONFIDENCES = (0.8, 0.9, 0.95)
 
 
 def one_split(table: FeatureTable, seed: int) -> list[dict[str, float]]:
-    """What the sets of one split did, a row per confidence."""
+    """What the sets of one split did, a row per kind and confidence."""
     X, y, groups = table.features, table.meta["label"].to_numpy(str), table.meta["group"].to_numpy(str)
     classes = tuple(sorted(set(y)))
     train, judged = hold_out(y, groups.tolist(), test_size=1 / 4, seed=seed)
-    inputs, trainer = Inputs(X.iloc[train]), Trainer("logistic_regression", seed=seed)
     folds = grouped_folds(y[train], groups[train].tolist(), n_splits=usable_folds(y[train], groups[train].tolist()), seed=seed)
-    out_of_fold, _ = trainer.out_of_fold(inputs, y[train], groups[train], folds, classes)
-    conformal = fit_conformal(out_of_fold, y[train], groups[train], classes=classes)
-    q = full_probabilities(trainer.fit(inputs, y[train], groups[train]), X.iloc[judged], classes)
+    ensemble = EnsembleClassifier(("logistic_regression",), seed=seed).fit(X.iloc[train], y[train], groups[train], folds=folds)
+    q, far = ensemble.predict_proba(X.iloc[judged]), ensemble.distances(X.iloc[judged])
+    kinds = {"novelty": ensemble.conformal_, "lac": fit_conformal(ensemble.oof_verdict_, y[train], groups[train], classes=classes)}
     drawn = pd.Series(np.arange(len(judged))).groupby(groups[judged]).sample(1, random_state=seed).to_numpy()
     known = {"groups": len(set(groups[train])), "drawn": len(drawn), "accuracy": float(np.mean(np.array(classes)[q.argmax(axis=1)] == y[judged]))}
     rows = []
-    for confidence in CONFIDENCES:
-        sets = conformal.sets(q, confidence)
+    for (kind, conformal), confidence in itertools.product(kinds.items(), CONFIDENCES):
+        sets = conformal.sets(q, confidence, distances=far)
         found = coverage(sets, y[judged], groups[judged], classes=classes, confidence=confidence)
         hits = sets[np.arange(len(judged)), np.searchsorted(classes, y[judged])][drawn].sum()
-        rows.append({"confidence": confidence, "coverage": found.coverage, "size": found.size, "empty": found.empty, "hits": float(hits), **known})
+        told = {name: getattr(found, name) for name in ("coverage", "size", "empty")}
+        rows.append({"sets": kind, "confidence": confidence, "hits": float(hits)} | told | known)
     return rows
 
 
 def main() -> None:
-    """Print a row per confidence."""
+    """Print a row per kind of sets and confidence."""
     parser = arguments(__doc__)
     parser.add_argument("--splits", type=int, default=200)
     given = parser.parse_args()
@@ -57,14 +60,14 @@ def main() -> None:
     extract(load_source("demo"), target, parameters=FeatureParameters(feature_set="bahuleyan2018"))
     table, rows = read_feature_table(target), []
     everything = pd.DataFrame([row for seed in range(given.splits) for row in one_split(table, seed)])
-    for confidence, found in everything.groupby("confidence"):
+    for (kind, confidence), found in everything.groupby(["sets", "confidence"]):
         drawn, groups = int(found["drawn"].sum()), found["groups"].mean()
         low = stats.binom.ppf(0.005, drawn, confidence) / drawn
         high = stats.binom.ppf(0.995, drawn, min(confidence + 1 / (groups + 1), 1)) / drawn
         hit = found["hits"].sum() / drawn
         means = found[["coverage", "size", "empty", "accuracy", "groups"]].mean().round(3).to_dict()
         band = {"drawn": drawn, "hit": round(hit, 4), "band": f"[{low:.3f}, {high:.3f}]", "inside": low <= hit <= high}
-        rows.append({"confidence": confidence, **means, **band})
+        rows.append({"sets": kind, "confidence": confidence, **means, **band})
     print(f"{len(table.meta)} clips, {table.meta['group'].nunique()} groups, {given.splits} splits")
     print(pd.DataFrame(rows).to_string(index=False))
 

@@ -1,59 +1,70 @@
 """Each class of the instruments held out of training in turn: are its clips told from known-class clips that are just as new?
 
-    python -m benchmarks.evidence.none_of_these [--splits 1] [--features full]
+    python -m benchmarks.evidence.none_of_these [--splits 1] [--features full] [--corpus instruments]
 
-70 % of the known classes' recording sessions train the four table members with the tool's own fusion, calibration and sets; the rest and the
-held-out class are judged. AUROC of `Conformal.out_of_class` (the members' doubt), of the distance, and of `Novelty.out_of_class` (both),
-the share of empty sets ("none of these") at 0.9, and of clips that `Novelty` calls strange at 0.9 and 0.95.
-Other sounds: --corpus esc10.
+A table without the class is trained by `quintet.train` (table members; 30 % of the known classes' recording sessions are the test part), and
+`quintet.predict_table` answers the test part and the class with a confidence of 0.9, from the model folder. AUROC of `out_of_class`, new against
+known; of the same model's doubt alone (1 - its highest probability) and distance alone; and what the sets at 0.9 are: empty ("none of these") and
+exactly one class, of new and of known clips; how often the set of a known clip holds its class. Other sounds: --corpus esc10.
 """
 
 from __future__ import annotations
+
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments
-from quintet.datasets.splits import grouped_folds, hold_out
-from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.novelty import fit_novelty
+from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.evaluation.comparisons import delong
+from quintet.experiment import train
+from quintet.features.foreign import Roles, foreign_table
+from quintet.features.table import FeatureTable
+from quintet.prediction import predict_table
+from quintet.recipe import TrainSettings
+
+
+def table_of(corpus: Corpus, rows: np.ndarray) -> FeatureTable:
+    """Rows of a corpus as a table that `train` takes, with the corpus' own groups."""
+    columns = {"id": [f"clip {i}" for i in rows], "label": corpus.y[rows], "group": corpus.groups[rows]}
+    return foreign_table(pd.concat([pd.DataFrame(columns), corpus.X.iloc[rows].reset_index(drop=True)], axis=1), Roles(), name=corpus.name)
 
 
 def held_out(corpus: Corpus, stranger: str, seed: int) -> pd.DataFrame:
-    """One row per judged clip: whether it is a stranger, its three scores, whether its set is empty."""
+    """One row per judged clip: whether it is a stranger, its scores and its set."""
     known, new = np.flatnonzero(corpus.y != stranger), np.flatnonzero(corpus.y == stranger)
-    parts = hold_out(corpus.y[known], corpus.groups[known].tolist(), test_size=0.3, seed=seed)
-    train, judged = known[parts[0]], np.concatenate([known[parts[1]], new])
-    X, y, groups = corpus.X.iloc[train], corpus.y[train], corpus.groups[train]
-    folds = grouped_folds(y, groups.tolist(), n_splits=5, seed=seed)
-    ensemble = EnsembleClassifier(seed=seed).fit(X, y, groups, folds=folds)
-    novelty = fit_novelty(X, y, groups, ensemble.oof_verdict_, folds=folds)
-    said = ensemble.predict_proba(corpus.X.iloc[judged])
-    assert ensemble.conformal_ is not None
+    settings = TrainSettings(members=TABLE_MEMBERS, test_size=0.3, seed=seed, resamples=2)
+    with tempfile.TemporaryDirectory() as folder:
+        train(table_of(corpus, known), folder, settings=settings, overwrite=True)
+        split = pd.read_parquet(Path(folder) / "split.parquet").set_index("id")
+        judged = np.concatenate([[i for i in known if split.loc[f"clip {i}", "part"] == "test"], new])
+        result = predict_table(folder, table_of(corpus, judged), confidence=0.9)
+    answers = result.frame.set_index("file").loc[[f"clip {i}" for i in judged]]
+    members = answers["set"].map(lambda names: set(filter(None, names.split(";"))))
     return pd.DataFrame(
         {
-            "class": stranger,
-            "split": seed,
             "group": corpus.groups[judged],
             "new": corpus.y[judged] == stranger,
-            "members": ensemble.conformal_.out_of_class(said),
-            "distance": novelty.distance(corpus.X.iloc[judged]),
-            "both": novelty.out_of_class(corpus.X.iloc[judged], said),
-            "empty": ~ensemble.conformal_.sets(said, 0.9).any(axis=1),
+            "out_of_class": answers["out_of_class"].to_numpy(),
+            "doubt": 1 - answers["confidence"].to_numpy(),
+            "distance": result.segments.set_index("file").loc[answers.index, "distance"].to_numpy(),
+            "classes": members.map(len).to_numpy(),
+            "held": [label in names for label, names in zip(corpus.y[judged], members, strict=True)],
         }
     )
 
 
-def summary(clips: pd.DataFrame) -> dict[str, object]:
-    """AUROC of the scores, and shares of empty sets and of scores of 0.9 or more among strangers and known clips."""
+def summary(clips: pd.DataFrame) -> dict[str, float]:
+    """AUROC of the scores, and what the sets are."""
     new, groups = clips["new"].to_numpy(), clips["group"].to_numpy(str)
-    against = [delong(new, clips["both"].to_numpy(), clips[name].to_numpy(), groups) for name in ("members", "distance")]
-    sides = (("new", clips[new]), ("known", clips[~new]))
-    shares = {f"both ≥ {level}, {who}": part["both"].ge(level).mean() for level in (0.9, 0.95) for who, part in sides}
-    empty = {f"empty, {who}": part["empty"].mean() for who, part in sides}
-    scores = {"members": against[0].second, "distance": against[1].second, "both": against[0].first}
-    return {name: round(float(value), 3) for name, value in (scores | empty | shares).items()}
+    scores = {name: clips[name].to_numpy() for name in ("out_of_class", "doubt", "distance")}
+    against = {name: delong(new, scores["out_of_class"], scores[name], groups) for name in ("doubt", "distance")}
+    found = {"auroc": against["doubt"].first, "doubt": against["doubt"].second, "distance": against["distance"].second}
+    for who, part in (("new", clips[new]), ("known", clips[~new])):
+        found |= {f"empty {who}": part["classes"].eq(0).mean(), f"single {who}": part["classes"].eq(1).mean()}
+    return found | {"size known": clips.loc[~new, "classes"].mean(), "held known": clips.loc[~new, "held"].mean()}
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ def read_head(folder: Path) -> dict[str, Any]:
     return head
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of an .npz file, name → array; object arrays (pickles) are refused by numpy."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)
@@ -136,7 +136,7 @@ def _read_table_member(estimator: Any, folder: Path, head: dict[str, Any]) -> No
     estimator.n_features_in_ = int(head["n_features_in"])
     if head["feature_names"] is not None:
         estimator.feature_names_in_ = np.array(head["feature_names"], dtype=object)
-    estimator.preparation_ = Preparation(scale=estimator.scaled).restore(_arrays(folder / "preparation.npz"))
+    estimator.preparation_ = Preparation(scale=estimator.scaled).restore(read_arrays(folder / "preparation.npz"))
     kept = estimator.preparation_.kept
     _must(
         kept.ndim == 1 and len(kept) > 0 and kept.min() >= 0 and kept.max() < estimator.n_features_in_,

@@ -7,6 +7,7 @@ The layout is drawn in docs/architecture.md ("The model folder"). While training
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -16,18 +17,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from quintet.classifiers.storage import DAMAGE, load_member, save_member
+from quintet.classifiers.storage import DAMAGE, load_member, read_arrays, save_member
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import Conformal
 from quintet.ensemble.crossfit import FoldResult
 from quintet.ensemble.fusion import Fusion
+from quintet.ensemble.novelty import Distance
 from quintet.errors import ArtefactError
 
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
-OUR_FOLDERS = ("work", "members", "history", "embeddings", "predictions", "verdict")
+DISTANCE = "distance.npz"
+OUR_FOLDERS = ("work", "members", "history", "embeddings", "predictions", "verdict", "tuning")
+SEARCH_FILES = ("tuning.json", "trials.parquet")
 OUR_FILES = (
     BUNDLE,
     "config.json",
@@ -37,6 +42,7 @@ OUR_FILES = (
     "features.parquet",
     "fusion.json",
     "trust.json",
+    DISTANCE,
     "scores.json",
 )
 
@@ -117,6 +123,12 @@ class ModelFolder:
             target = self.path / name
             if target.is_dir():
                 shutil.rmtree(target)
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays as `.npz`."""
+        content = io.BytesIO()
+        np.savez(content, **arrays)  # type: ignore[arg-type]
+        write_atomically(self.path / name, content.getvalue())
+
             else:
                 target.unlink(missing_ok=True)
 
@@ -263,3 +275,10 @@ def _assembled(folder: ModelFolder, bundle: dict[str, Any]) -> EnsembleClassifie
     ensemble.conformal_ = None if trust["conformal"] is None else Conformal.from_json(trust["conformal"])
     ensemble.bundle_ = bundle
     return ensemble
+    ensemble.distance_ = _distance(folder, bundle) if ensemble.conformal_ is not None and ensemble.conformal_.familiarity else None
+
+
+def _distance(folder: ModelFolder, bundle: Mapping[str, Any]) -> Distance:
+    if DISTANCE not in bundle["files"]:
+        raise ArtefactError(f"Prediction sets that look at the features need {DISTANCE}. {folder.path / BUNDLE} does not list it: train again.")
+    return Distance.restore(read_arrays(folder.path / DISTANCE), n_features=len(bundle["feature_names"]))

@@ -19,6 +19,7 @@ from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_cali
 from quintet.ensemble.conformal import Conformal, fit_conformal
 from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities
 from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion
+from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.errors import ConfigError, DatasetError
 
 TABLE_MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")
@@ -50,7 +51,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds_: member → one `FoldResult` per fold.
         calibration_: what makes the chosen rule's probabilities trustworthy, learnt on its out-of-fold predictions (a temperature, isotonic
             steps where data allow, or nothing where neither helps); `predict_proba` applies it.
-        conformal_: prediction sets, calibrated on the same; None for label sets.
+        distance_: how far a row lies from every class among the features; None for label sets and without a feature table.
+        oof_distances_: `(n,)` the same out of fold.
+        conformal_: prediction sets, calibrated on both; without distances on probabilities alone; None for label sets.
         oof_verdict_: `(n, k)` what `predict_proba` would have said out of fold.
 
     Raises:
@@ -122,7 +125,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds = folds if folds is not None else grouped_folds(target, group_array.tolist(), n_splits=self.n_splits, seed=self.seed)
         self._fit_members(inputs, target, group_array, folds, cache, listener)
         self._fit_fusions(target, group_array, folds)
-        self._fit_trust(target, group_array, folds)
+        self._fit_trust(inputs.table, target, group_array, folds)
         return self
 
     def _target(self, y: ArrayLike, classes: Sequence[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -173,13 +176,22 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.comparison_ = compare_rules(stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), folds=folds, **common)
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
 
-    def _fit_trust(self, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
-        """Calibration and prediction sets of the verdict, both from out-of-fold predictions, on the folds of the run and by group."""
+    def _fit_trust(self, table: pd.DataFrame | None, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
+        """Calibration and prediction sets of the verdict, both from what was said and measured out of fold, on the folds of the run and by group."""
         raw, names = self.oof_[self.rule_], self.class_names_
         self.calibration_: Calibration = fit_calibration(raw, y, groups, classes=names, seed=self.seed, folds=folds)
         method = self.calibration_.method
         self.oof_verdict_ = cross_calibrated(raw, y, groups, classes=names, method=method, seed=self.seed, folds=folds)
-        self.conformal_: Conformal | None = None if y.ndim == 2 else fit_conformal(self.oof_verdict_, y, groups, classes=names)
+        self.distance_: Distance | None = None
+        self.oof_distances_: NDArray[np.float64] | None = None
+        self.conformal_: Conformal | None = None
+        if y.ndim == 2:
+            return
+        if table is not None:
+            values = table.to_numpy(np.float64)
+            self.distance_, self.oof_distances_ = Distance.fit(values, y), held_out_distances(values, y, folds)
+        score = "lac" if self.distance_ is None else "novelty"
+        self.conformal_ = fit_conformal(self.oof_verdict_, y, groups, classes=names, score=score, distances=self.oof_distances_)
 
     def member_probabilities(self, X: Any = None, spectrograms: Any = None) -> dict[str, NDArray[np.float64]]:
         """Member name → `(n, k)` probabilities."""
@@ -211,6 +223,16 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def verdict(self, members: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The members' probabilities joined by the chosen rule, and calibrated."""
         return np.asarray(self.calibration_.apply(self.fuse(members)))
+
+    def distances(self, X: Any = None) -> NDArray[np.float64] | None:
+        """`(n,)` how far each row of a feature table lies from every class, for `conformal_`; None where that does not look at distances."""
+        check_is_fitted(self, "members_")
+        if self.distance_ is None:
+            return None
+        table = _as_table(X)
+        if table is None:
+            raise ConfigError("Distances are measured among the features. Received no feature table: pass X.")
+        return self.distance_(table.to_numpy(np.float64))
 
     def predict(self, X: Any = None, spectrograms: Any = None) -> NDArray[Any]:
         """The most probable class per row, shape `(n,)`; for label sets a 0/1 array `(n, k)` of tags at 0.5 or more."""

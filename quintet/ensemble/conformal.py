@@ -1,11 +1,17 @@
 """Knowing when not to know: sets that hold the true class with a promised probability, possibly empty ("none of these"), and an out-of-class score.
 
-How strange class k is for a clip is measured by a score s(p, k) (`SCORES`). A class is in the set unless it is stranger than all but a share 1 - c
+How strange class k is for a clip is measured by a score s(k) (`SCORES`). A class is in the set unless it is stranger than all but a share 1 - c
 of what the calibration clips showed for their true classes. Clips of one group are not independent witnesses, so every group has one vote, shared
 among its clips: with G groups each clip weighs 1 / ((G + 1) · size of its group), and 1 / (G + 1) stands at infinity for the group to come. The
 promise then holds for a clip of a new group: P(true class in set) ≥ c (Lee, Barber & Willett 2023, "Distribution-free inference with hierarchical
 data"; Vovk et al. 2005 for the rest). It is a promise about groups drawn like those of the calibration. Of music of no known class it says nothing,
 and that is what the empty set is for.
+
+With the score `novelty` a class must be likely and the clip familiar: s(k) = -ln(p[k]·κ(d)), where d is the clip's distance from all classes among
+the features (`ensemble.novelty`) and κ(d) = 1 / (1 + exp(2 (d - q) / σ)); q is the distance that a tenth of the calibration clips exceed, σ their
+standard deviation. Among the known κ hardly changes anything; far out it falls below any doubt, however sure the members are. It is one score
+under one promise. Two tests instead (of class and of novelty, each at half the risk: the union bound) would promise the same, tell strangers less
+well and need twice the groups before they exclude anything.
 """
 
 from __future__ import annotations
@@ -21,10 +27,32 @@ from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_n
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import label_codes
 
+Array = NDArray[np.float64]
 SCORES = {
     "lac": "1 - p[k]: the smallest sets, and empty ones where no class is likely (Sadinle et al. 2019)",
     "aps": "the probability of the classes above k, and of k: larger sets where it is hard, seldom empty (Romano et al. 2020, not randomised)",
+    "novelty": "-ln(p[k]·κ(distance)): empty sets also where members are sure of what lies far from everything they know",
 }
+EXCEEDED, SLOPE = 0.1, 2.0  # κ is one half at the distance that a tenth exceeds; its slope there, per standard deviation
+
+
+class Familiarity(NamedTuple):
+    """κ of a distance: one half at `centre`, falling with `scale`."""
+
+    centre: float
+    scale: float
+
+    @classmethod
+    def fit(cls, distances: NDArray[Any], weights: NDArray[Any]) -> Familiarity:
+        """From the distances (n,) of known clips and how much each counts."""
+        order = np.argsort(distances)
+        centre = distances[order][np.searchsorted(np.cumsum(weights[order]), (1 - EXCEEDED) * weights.sum() - 1e-12)]
+        spread = np.sqrt(np.average((distances - np.average(distances, weights=weights)) ** 2, weights=weights))
+        return cls(float(centre), float(spread) or 1.0)
+
+    def surprise(self, distances: NDArray[Any]) -> NDArray[np.float64]:
+        """(n,) -ln κ: near 0 among the known, growing with the distance far out."""
+        return np.asarray(np.logaddexp(0, SLOPE * (distances - self.centre) / self.scale))
 
 
 @dataclass(frozen=True)
@@ -32,41 +60,55 @@ class Conformal:
     """Calibrated strangeness.
 
     `strangeness` and `weights` (n,) of the calibration clips; `codes` (n,) their classes; `missing` (K,) or (1,): the weight at infinity, of each
-    class (`by_class`) or of all.
+    class (`by_class`) or of all. `familiarity`: for the score `novelty`.
     """
 
     score: str
     classes: tuple[str, ...]
     by_class: bool
-    strangeness: NDArray[np.float64]
-    weights: NDArray[np.float64]
+    strangeness: Array
+    weights: Array
     codes: NDArray[np.int64]
-    missing: NDArray[np.float64]
+    missing: Array
+    familiarity: Familiarity | None = None
 
-    def p_values(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    def p_values(self, probabilities: NDArray[Any], distances: NDArray[Any] | None = None) -> Array:
         """(n, K) for each class, the share of calibration weight that is at least as strange: small where the class does not fit."""
         if probabilities.ndim != 2 or probabilities.shape[1] != len(self.classes):
             raise AlignmentError(f"There must be one column per class ({len(self.classes)}). Received {probabilities.shape}. Align the classes.")
-        strange = _strangeness(self.score, probabilities)
+        strange = self._strangeness(probabilities, distances)
         return np.stack([self._share(k, strange[:, k]) for k in range(len(self.classes))], axis=1)
 
-    def sets(self, probabilities: NDArray[Any], confidence: float = 0.9) -> NDArray[np.bool_]:
+    def sets(self, probabilities: NDArray[Any], confidence: float = 0.9, *, distances: NDArray[Any] | None = None) -> NDArray[np.bool_]:
         """(n, K) bool: which classes are in each clip's set; a row of False means "none of these".
 
+        Args:
+            probabilities: (n, K). confidence: in (0, 1).
+            distances: (n,) among the features, where the sets were calibrated with such (`familiarity`); not used otherwise.
+
         Raises:
-            ConfigError: the confidence does not lie between 0 and 1.
+            ConfigError: the confidence does not lie between 0 and 1. AlignmentError: columns or distances are missing.
 
         Where there are fewer than 1 / (1 - confidence) - 1 groups (of a class, with `by_class`), nothing can be excluded and every class is in.
         """
-        if not 0 < confidence < 1:
-            raise ConfigError(f"A confidence must lie between 0 and 1. Received {confidence}. Use 0.9, say.")
-        return np.asarray(self.p_values(probabilities) > 1 - confidence + 1e-12)
+        require_confidence(confidence)
+        return np.asarray(self.p_values(probabilities, distances) > 1 - confidence + 1e-12)
 
-    def out_of_class(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    def out_of_class(self, probabilities: NDArray[Any], distances: NDArray[Any] | None = None) -> Array:
         """(n,) in [0, 1): 1 - the largest p-value. The set at confidence c is empty exactly where this is at least c."""
-        return np.asarray(1 - self.p_values(probabilities).max(axis=1))
+        return np.asarray(1 - self.p_values(probabilities, distances).max(axis=1))
 
-    def _share(self, k: int, strange: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _strangeness(self, probabilities: NDArray[Any], distances: NDArray[Any] | None) -> Array:
+        if self.familiarity is None:
+            return _strangeness(self.score, probabilities)
+        if distances is None or np.shape(distances) != (len(probabilities),) or not np.isfinite(distances).all():
+            raise AlignmentError(
+                f"These sets look at distances among the features: one finite number for each of the {len(probabilities)} clips. "
+                f"Received {None if distances is None else np.shape(distances)}. Pass those of the model (`EnsembleClassifier.distances`)."
+            )
+        return _strangeness("log", probabilities) + self.familiarity.surprise(distances)[:, None]
+
+    def _share(self, k: int, strange: Array) -> Array:
         rows = self.codes == k if self.by_class else slice(None)
         values, weights = self.strangeness[rows], self.weights[rows]
         order = np.argsort(values)
@@ -83,6 +125,7 @@ class Conformal:
             "weights": [float(v) for v in self.weights],
             "codes": [int(v) for v in self.codes],
             "missing": [float(v) for v in self.missing],
+            "familiarity": None if self.familiarity is None else self.familiarity._asdict(),
         }
 
     @classmethod
@@ -91,7 +134,8 @@ class Conformal:
         try:
             floats = [np.asarray(content[name], dtype=np.float64) for name in ("strangeness", "weights")]
             codes, missing = np.asarray(content["codes"], dtype=np.int64), np.asarray(content["missing"], dtype=np.float64)
-            return cls(content["score"], tuple(content["classes"]), bool(content["by_class"]), floats[0], floats[1], codes, missing)
+            kind = Familiarity(**content["familiarity"]) if content["score"] == "novelty" else None
+            return cls(content["score"], tuple(content["classes"]), bool(content["by_class"]), floats[0], floats[1], codes, missing, kind)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactError(f"Conformal calibration must have all of its parts. Missing or damaged: {error}. Train again.") from error
 
@@ -104,6 +148,7 @@ def fit_conformal(
     classes: Sequence[str],
     score: str = "lac",
     by_class: bool = False,
+    distances: NDArray[Any] | None = None,
 ) -> Conformal:
     """Prediction sets calibrated on clips that the model has not seen (a held-out part, or out-of-fold predictions).
 
@@ -113,6 +158,7 @@ def fit_conformal(
         groups: (n,) or None: every clip is its own group.
         score: a name of `SCORES`.
         by_class: promise the coverage for every class by itself (needs more data: each class has its own threshold).
+        distances: (n,) among the features, from classes learnt without the clip's group (`novelty.held_out_distances`); for the score `novelty`.
 
     Out-of-fold predictions come from models trained on somewhat less than the final one, which errs, if at all, on the side of larger sets.
 
@@ -128,15 +174,32 @@ def fit_conformal(
         raise AlignmentError(
             f"There must be {len(classes)} probabilities for each of {len(y)} labels. Received {probabilities.shape}. Align them first."
         )
+    if (score == "novelty") != (distances is not None):
+        given = "without" if distances is None else "with"
+        raise ConfigError(f"The score 'novelty' needs distances, and no other takes them. Received '{score}' {given} distances.")
     labels, group = label_codes(np.asarray(y), tuple(classes)), group_codes(groups, len(y))[0]
-    strange = np.take_along_axis(_strangeness(score, probabilities), labels[:, None], axis=1)[:, 0]
+    strange = np.take_along_axis(_strangeness("log" if score == "novelty" else score, probabilities), labels[:, None], axis=1)[:, 0]
+    familiarity = None if distances is None else Familiarity.fit(np.asarray(distances, dtype=np.float64), _votes(group)[0])
+    if familiarity is not None:
+        strange = strange + familiarity.surprise(np.asarray(distances))
     weights, missing = np.zeros(len(y)), np.ones(len(classes) if by_class else 1)
     for k in range(len(missing)):
         rows = np.flatnonzero(labels == k) if by_class else np.arange(len(y))
         if len(rows):
-            _, inverse, size = np.unique(group[rows], return_inverse=True, return_counts=True)
-            weights[rows], missing[k] = 1 / ((len(size) + 1) * size[inverse]), 1 / (len(size) + 1)
-    return Conformal(score, tuple(classes), by_class, strange, weights, labels, missing)
+            weights[rows], missing[k] = _votes(group[rows])
+    return Conformal(score, tuple(classes), by_class, strange, weights, labels, missing, familiarity)
+
+
+def require_confidence(confidence: float) -> None:
+    """Raises ConfigError unless it lies between 0 and 1."""
+    if not 0 < confidence < 1:
+        raise ConfigError(f"A confidence must lie between 0 and 1. Received {confidence}. Use 0.9, say.")
+
+
+def _votes(group: NDArray[Any]) -> tuple[Array, float]:
+    """(n,) the weight of each clip, one vote per group; and the vote of the group to come."""
+    _, inverse, size = np.unique(group, return_inverse=True, return_counts=True)
+    return 1 / ((len(size) + 1) * size[inverse]), 1 / (len(size) + 1)
 
 
 @dataclass(frozen=True)
@@ -198,6 +261,8 @@ def _strangeness(score: str, probabilities: NDArray[Any]) -> NDArray[np.float64]
     p = probabilities.astype(np.float64)
     if score == "lac":
         return 1 - p
+    if score == "log":
+        return np.asarray(-np.log(np.maximum(p, np.finfo(np.float64).tiny)))
     order = np.argsort(-p, axis=1, kind="stable")
     total = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1)
     result = np.empty_like(total)

@@ -28,6 +28,7 @@ from quintet.reports.published import published_table, published_view, training_
 from quintet.reports.run import Run, read_run
 from quintet.reports.sets import answered_drawing, set_table, set_view
 from quintet.reports.style import css_variables, marker
+from quintet.reports.strangers import strange_drawing
 from quintet.reports.tables import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
 from quintet.reports.why import Why, explain_run
 from quintet.reports.words import (
@@ -184,6 +185,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "answered": answered_drawing(run),
         "data": drawings.data_drawings(run),
     }
+        "strange": strange_drawing(run),
     tables = _tables(run, counts)
     extra = {
         "rules": comparison_table(run),

@@ -41,7 +41,7 @@ class Heard:
         members: member → (m, K) probabilities. fused: (m, K).
         curve: `start, end` and one column per class: the verdict over time; `fine`: whether these windows are shorter than the segments.
         lost: `start, end, reason` of windows that could not be used.
-        conformal: the model's calibrated prediction sets, where it has them.
+        conformal: the model's calibrated prediction sets, where it has them; distance: from every class among the features, mean over segments.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Heard:
     fine: bool
     lost: pd.DataFrame
     conformal: Conformal | None = None
+    distance: float | None = None
 
     @property
     def probabilities(self) -> Array:

@@ -35,6 +35,8 @@ class Run:
         embeddings: network → its last layer on clips that it never saw, columns `id, part, 0 … d - 1`.
         oof, test: member, rule or `VERDICT` → `Predictions`.
         trust: content of trust.json: calibration and prediction sets; empty in folders that are older than these.
+        tuning, trials: content of tuning/tuning.json and tuning/trials.parquet: the search that found the settings; empty where there was none.
+        strangeness: columns `id, part, out_of_class, distance` (NaN without a feature table); empty for label sets and in older folders.
     """
 
     path: Path
@@ -51,6 +53,9 @@ class Run:
     oof: Mapping[str, Predictions] = field(default_factory=dict)
     test: Mapping[str, Predictions] = field(default_factory=dict)
     trust: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+    trials: pd.DataFrame = field(default_factory=pd.DataFrame)
+    strangeness: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -112,6 +117,11 @@ class Run:
     def conformal(self) -> Conformal | None:
         """What prediction sets are made with; None for label sets and in older folders."""
         return Conformal.from_json(self.trust["conformal"]) if self.trust.get("conformal") else None
+
+    def strangeness_of(self, ids: Any) -> pd.DataFrame:
+        """`out_of_class` and `distance` of these clips of the part that the report is about, in their order."""
+        table = self.strangeness[self.strangeness["part"] == self.part].set_index("id")
+        return table.loc[list(ids), ["out_of_class", "distance"]]
 
     @property
     def multilabel(self) -> bool:
@@ -176,6 +186,9 @@ def read_run(folder: str | Path) -> Run:
         oof=predictions["oof"],
         test=predictions["test"],
         trust=_json(path / "trust.json"),
+        tuning=_json(path / "tuning" / "tuning.json"),
+        trials=_frame(path / "tuning" / "trials.parquet"),
+        strangeness=_frame(path / VERDICT / "strangeness.parquet"),
     )
 
 

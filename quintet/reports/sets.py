@@ -52,7 +52,12 @@ def promise(run: Run) -> list[str]:
     found = [
         "Asked with a confidence of 0.9, the tool answers with a set of classes that holds the true one for at least 90 % of clips"
         f"{f' of a new {noun}' if known else ''}, provided that they come from where the training {noun}s came from. "
-        "Of sounds of no known class it promises nothing: for these the empty set is meant.",
+        "Of sounds of no known class it promises nothing: for these the empty set, “none of these”, is meant. "
+        + (
+            "A class is let in where it is likely and the clip lies among the known ones by its features."
+            if conformal.familiarity
+            else "These sets look at the probabilities alone; sets of models trained today also look at the features."
+        ),
         f"{calibrated}{count(len(conformal.strangeness), 'clip')} from {count(n, noun)}; each {noun} has one vote."
         if known
         else f"{calibrated}{count(n, noun)}, taken as independent: where several are of one recording or one artist, the promise is weaker.",
@@ -90,9 +95,10 @@ def _coverage_interval(run: Run, confidence: float, *, seed: int = 0) -> tuple[f
     """95 % interval of the coverage, resampling whole groups, each counting once; None for fewer than two groups."""
     p = run.held_out
     kept = np.flatnonzero(p.scorable)
-    if run.conformal is None or not len(kept):
+    if run.conformal is None or not len(kept) or (run.conformal.familiarity and run.strangeness.empty):
         return None
-    hit = run.conformal.sets(p.probabilities[kept], confidence)[np.arange(len(kept)), p.codes()[kept]]
+    far = None if run.conformal.familiarity is None else run.strangeness_of(p.clip_ids[kept])["distance"].to_numpy()
+    hit = run.conformal.sets(p.probabilities[kept], confidence, distances=far)[np.arange(len(kept)), p.codes()[kept]]
     groups = (p.clip_ids if p.groups is None else p.groups)[kept]
     shares = pd.Series(hit.astype(float)).groupby(groups).mean()
     if len(shares) < 2:

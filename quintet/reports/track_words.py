@@ -155,12 +155,13 @@ def fits(heard: Heard, near: Neighbours | None) -> Note | None:
     if heard.conformal is None or len(heard.fused) > 1:  # sets are promised for clips like those of the training, not for means of many
         return Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.") if far else None
     verdict = heard.probabilities[None]
-    inside = [heard.classes[k] for k in heard.order if heard.conformal.sets(verdict, CONFIDENCE)[0, k]]
+    distances = None if heard.distance is None else np.array([heard.distance])
+    held = heard.conformal.sets(verdict, CONFIDENCE, distances=distances)[0]
+    inside = [heard.classes[k] for k in heard.order if held[k]]
     if not inside:
-        share = float(heard.conformal.out_of_class(verdict)[0])
-        return Note(
-            "warn", "Perhaps none of these.", f"Its probabilities are less clear than those of {share:.0%} of the training clips. {far}".strip()
-        )
+        share = float(heard.conformal.out_of_class(verdict, distances)[0])
+        what = "Its probabilities are" if distances is None else "What the members say of it, and its place among the features, are"
+        return Note("warn", "Perhaps none of these.", f"{what} stranger than those of {share:.0%} of the training clips. {far}".strip())
     if strange:
         return Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.")
     if len(inside) == len(heard.classes):

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import quintet
 from quintet.cli import app
+from quintet.ensemble.bundle import digest_of
 from quintet.errors import QuintetError
 
 RATE = 22050
@@ -234,6 +235,44 @@ def test_sets_hold_more_where_more_certainty_is_asked(run: Path, music: Path) ->
     assert all(set(small) - {""} <= set(large) for small, large in zip(sets[0.5], sets[0.9], strict=True))
     answered = quintet.predict(run / "model", files, confidence=0.9).frame
     assert ((answered["set"] == "") == (answered["out_of_class"] >= 0.9)).all()
+    plain = quintet.predict(run / "model", files).frame
+    assert list(plain.columns[:5]) == ["file", "verdict", "confidence", "segments", "out_of_class"]
+    pd.testing.assert_frame_equal(plain, answered.drop(columns="set"))
+
+
+def test_what_is_no_music_at_all_is_none_of_these(run: Path, tmp_path: Path) -> None:
+    """White noise and a click train, on models of tones: far from both classes, however sure the members may be."""
+    rng = np.random.default_rng(0)
+    clicks = np.zeros(2 * RATE, np.float32)
+    clicks[::4000] = 0.9
+    soundfile.write(tmp_path / "noise.wav", 0.3 * rng.normal(size=2 * RATE).clip(-3, 3), RATE)
+    soundfile.write(tmp_path / "clicks.wav", clicks, RATE)
+    answered = quintet.predict(run / "model", [tmp_path / "noise.wav", tmp_path / "clicks.wav"], confidence=0.8)
+    assert answered.frame["set"].tolist() == ["", ""]
+    known = pd.read_parquet(run / "model" / "verdict" / "strangeness.parquet")
+    assert answered.segments["distance"].min() > known["distance"].quantile(0.9)
+    assert answered.notes == ()
+
+
+def test_a_model_from_before_distances_answers_by_its_probabilities(run: Path, music: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(run / "model", tmp_path / "old")
+    trust = json.loads((old / "trust.json").read_text())
+    kept = pd.read_parquet(old / "verdict" / "oof.parquet")
+    classes = trust["conformal"]["classes"]
+    right = [row[f"probability.{row['label']}"] for row in kept.to_dict("records")]
+    trust["conformal"] |= {"score": "lac", "strangeness": [1 - p for p in right], "classes": classes}
+    del trust["conformal"]["familiarity"]
+    (old / "trust.json").write_text(json.dumps(trust))
+    (old / "distance.npz").unlink()
+    bundle = json.loads((old / "bundle.json").read_text())
+    del bundle["files"]["distance.npz"]
+    bundle["files"]["trust.json"] = digest_of(old / "trust.json")
+    (old / "bundle.json").write_text(json.dumps(bundle))
+    file = music / "tuba" / "artist10_00.wav"
+    answered = quintet.predict(old, [file], confidence=0.8)
+    assert "distance" not in answered.segments
+    told = call("predict", old, file, "--confidence", 0.8, "--format", "csv", "--quiet")
+    assert "look at its probabilities alone" in told.stderr
 
 
 def test_members_files_fuse_to_the_ensembles_own_mean(run: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from quintet.ensemble.calibration import Calibration, fit_calibration
 from quintet.ensemble.conformal import coverage, fit_conformal
 from quintet.ensemble.fusion import compare_rules, fit_fusion
+from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
@@ -27,6 +29,7 @@ from quintet.reports.leak import gate_view
 from quintet.reports.run import VERDICT, read_run
 from quintet.reports.sampling import ensemble_game, sampled_shapley
 from quintet.reports.sets import calibration_groups, promise
+from quintet.reports.strangers import strange_drawing, strange_table
 from quintet.reports.whole import group_intervals
 from quintet.reports.words import calibrated_by, opening, signed
 
@@ -38,18 +41,25 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
     shutil.copytree(model_folder, target, ignore=shutil.ignore_patterns("members"))
     run = read_run(target)
     calibration = Calibration("temperature", TEMPERATURE)
-    conformal = fit_conformal(
-        calibration.apply(run.oof["weighted"].probabilities), run.oof["weighted"].labels, run.oof["weighted"].groups, classes=run.classes
-    )
+    oof = run.oof["weighted"]
+    X, fold = run.values.loc[list(oof.clip_ids)].to_numpy(), run.split.set_index("id").loc[list(oof.clip_ids), "fold"].to_numpy()
+    far = {"oof": held_out_distances(X, oof.labels, [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(4)])}
+    far["test"] = Distance.fit(X, oof.labels)(run.values.loc[list(run.test["weighted"].clip_ids)])
+    said = calibration.apply(oof.probabilities)
+    conformal = fit_conformal(said, oof.labels, oof.groups, classes=run.classes, score="novelty", distances=far["oof"])
     verdict: dict[str, Any] = {"rule": "weighted", "calibration": calibration.to_json(), "sets": {}}
     (target / "verdict").mkdir()
+    strangeness = []
     for part in ("oof", "test"):
         raw = run.parts[part]["weighted"]
         said = raw.with_probabilities(calibration.apply(raw.probabilities))
         said.write(target / "verdict" / f"{part}.parquet")
         verdict[part] = score(said.labels, said.probabilities, run.classes, said.groups, n_resamples=50).to_json()
+        strange = conformal.out_of_class(said.probabilities, far[part])
+        strangeness.append(pd.DataFrame({"id": said.clip_ids, "part": part, "out_of_class": strange, "distance": far[part]}))
+    pd.concat(strangeness).sample(frac=1, random_state=0).to_parquet(target / "verdict" / "strangeness.parquet")
     for c in (0.8, 0.9, 0.95):
-        found = coverage(conformal.sets(said.probabilities, c), said.labels, said.groups, classes=run.classes, confidence=c)
+        found = coverage(conformal.sets(said.probabilities, c, distances=far["test"]), said.labels, said.groups, classes=run.classes, confidence=c)
         verdict["sets"][str(c)] = asdict(found)
     members = list(run.bundle["members"])
     oof = np.stack([run.oof[m].probabilities for m in members])
@@ -170,6 +180,36 @@ def test_sets_say_on_how_many_groups_they_stand(folder: Path, text: str) -> None
     assert "from 18 artists; each artist has one vote" in said
     assert "too few to exclude a class with confidence 0.95 (this takes 19 artists or more)" in said
     assert 'id="sets"' in text
+    assert "the clip lies among the known ones by its features" in said
+
+
+def test_strangers_are_the_clips_whose_sets_are_empty(folder: Path, text: str) -> None:
+    run = read_run(folder)
+    table, drawing = strange_table(run), strange_drawing(run)
+    assert run.conformal is not None
+    assert drawing is not None
+    p = run.held_out
+    far = run.strangeness_of(p.clip_ids)["distance"].to_numpy()
+    few, empty = (~run.conformal.sets(p.probabilities, c, distances=far).any(axis=1) for c in (0.5, 0.9))
+    assert few.any()
+    assert set(table.loc[table["out_of_class"] >= 0.5, "clip_id"]) == set(p.clip_ids[few])
+    np.testing.assert_array_equal(table["right"], p.probabilities.argmax(axis=1) == p.codes())
+    assert f"{empty.sum()} of {len(p)} ({empty.mean():.0%}) come out as “none of these” at 0.9" in drawing.caption
+    assert drawing.caption in html.unescape(text)
+
+
+def test_folders_that_are_older_than_strangeness_say_so(folder: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(folder, tmp_path / "old")
+    (old / "verdict" / "strangeness.parquet").unlink()
+    run = read_run(old)
+    oof = run.oof["verdict"]
+    conformal = fit_conformal(oof.probabilities, oof.labels, oof.groups, classes=run.classes).to_json()
+    del conformal["familiarity"]
+    (old / "trust.json").write_text(json.dumps({"calibration": run.trust["calibration"], "conformal": conformal}))
+    run = read_run(old)
+    assert strange_drawing(run) is None
+    assert "These sets look at the probabilities alone" in " ".join(promise(run))
+    assert 'id="figure-strange"' not in write_report(old, tmp_path / "report").read_text(encoding="utf-8")
 
 
 def test_random_scores_are_stamped_in_the_leak_gate(folder: Path, text: str) -> None:
