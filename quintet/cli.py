@@ -341,6 +341,8 @@ def predict(
         with counting("Listening", quiet=quiet) as progress:
             result = predict_files(model, files or [], segment_s=segment, confidence=confidence, n_jobs=cores_of(jobs), progress=progress)
     print_predictions(result, format_, output)
+    for note in result.notes:
+        err.print(note, style="dim", markup=False, soft_wrap=True)
     for row in result.failures.itertuples():
         err.print("[red]✗[/]", end=" ")
         err.print(f"{row.file}: {row.reason}", markup=False, soft_wrap=True)
@@ -367,8 +369,6 @@ def explain(
 
 
 @app.command(epilog="Example: quintet run recipes/demo.toml -o demo-run")
-    for note in result.notes:
-        err.print(note, style="dim", markup=False, soft_wrap=True)
 def run(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a recipe that comes along.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for everything that the run makes.")],

@@ -293,14 +293,14 @@ def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClas
     )
     sets = None if ensemble.conformal_ is None else ensemble.conformal_.to_json()
     folder.write_json("trust.json", {"calibration": ensemble.calibration_.to_json(), "conformal": sets})
+    if ensemble.distance_ is not None:
+        folder.write_arrays("distance.npz", ensemble.distance_.arrays())
     folder.write_json("scores.json", scores)
     store = material.spectrograms
     folder.seal(
         {
             "quintet": importlib.metadata.version("quintet"),
             "members": list(ensemble.members_),
-    if ensemble.distance_ is not None:
-        folder.write_arrays("distance.npz", ensemble.distance_.arrays())
             "rule": ensemble.rule_,
             "classes": [str(c) for c in ensemble.classes_],
             "multilabel": material.multilabel,

@@ -111,6 +111,12 @@ class ModelFolder:
         frame.to_parquet(temporary, index=False)
         os.replace(temporary, target)
 
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays as `.npz`."""
+        content = io.BytesIO()
+        np.savez(content, **arrays)  # type: ignore[arg-type]
+        write_atomically(self.path / name, content.getvalue())
+
     def read_frame(self, name: str) -> pd.DataFrame:
         """A parquet table of the folder."""
         if not (self.path / name).is_file():
@@ -123,12 +129,6 @@ class ModelFolder:
             target = self.path / name
             if target.is_dir():
                 shutil.rmtree(target)
-    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write arrays as `.npz`."""
-        content = io.BytesIO()
-        np.savez(content, **arrays)  # type: ignore[arg-type]
-        write_atomically(self.path / name, content.getvalue())
-
             else:
                 target.unlink(missing_ok=True)
 
@@ -273,9 +273,9 @@ def _assembled(folder: ModelFolder, bundle: dict[str, Any]) -> EnsembleClassifie
     trust = folder.read_json("trust.json")
     ensemble.calibration_ = Calibration.from_json(trust["calibration"])
     ensemble.conformal_ = None if trust["conformal"] is None else Conformal.from_json(trust["conformal"])
+    ensemble.distance_ = _distance(folder, bundle) if ensemble.conformal_ is not None and ensemble.conformal_.familiarity else None
     ensemble.bundle_ = bundle
     return ensemble
-    ensemble.distance_ = _distance(folder, bundle) if ensemble.conformal_ is not None and ensemble.conformal_.familiarity else None
 
 
 def _distance(folder: ModelFolder, bundle: Mapping[str, Any]) -> Distance:

@@ -27,8 +27,8 @@ from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
 from quintet.reports.published import published_table, published_view, training_options
 from quintet.reports.run import Run, read_run
 from quintet.reports.sets import answered_drawing, set_table, set_view
-from quintet.reports.style import css_variables, marker
 from quintet.reports.strangers import strange_drawing
+from quintet.reports.style import css_variables, marker
 from quintet.reports.tables import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
 from quintet.reports.why import Why, explain_run
 from quintet.reports.words import (
@@ -183,9 +183,9 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "gate": gate_drawings(run),
         "curve": curve_drawings(run),
         "answered": answered_drawing(run),
+        "strange": strange_drawing(run),
         "data": drawings.data_drawings(run),
     }
-        "strange": strange_drawing(run),
     tables = _tables(run, counts)
     extra = {
         "rules": comparison_table(run),
