@@ -223,6 +223,7 @@ def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path) -> N
         "vgg-small-map",
         "vgg-small-neighbours",
     } <= set(files)
+    assert files["vgg-small-cells"]["grad_cam"].between(0, 1).all()
     links = [(str(v["download"]), str(v["href"])) for tag, v in Outline(page).elements if tag == "a" and v.get("download")]
     assert len(links) >= 8
     for name, href in links:

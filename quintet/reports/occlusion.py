@@ -92,6 +92,18 @@ def occlusion(
     return Occlusion(cells, lost[n_cells : n_cells + len(rows)], lost[n_cells + len(rows) :], bands, frames, whole)
 
 
+def cell_means(values: Array, found: Occlusion) -> Array:
+    """The mean of a map (n_mels, frames) on every rectangle that was covered, (b, t); NaN, where no patch looked, counts as 0.
+
+    Example:
+        >>> grid = Occlusion(np.zeros((1, 2)), np.zeros(1), np.zeros(2), np.array([0, 2]), np.array([0, 1, 3]), 0.5)
+        >>> cell_means(np.array([[1.0, 0.0, 2.0], [3.0, np.nan, 2.0]]), grid).tolist()
+        [[2.0, 1.0]]
+    """
+    sums = np.add.reduceat(np.add.reduceat(np.nan_to_num(values), found.band_edges[:-1], axis=0), found.frame_edges[:-1], axis=1)
+    return np.asarray(sums / np.outer(np.diff(found.band_edges), np.diff(found.frame_edges)))
+
+
 def _edges(size: int, parts: int) -> NDArray[np.int64]:
     return np.rint(np.linspace(0, size, min(parts, size) + 1)).astype(np.int64)
 

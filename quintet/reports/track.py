@@ -26,6 +26,7 @@ from quintet.reports.heard import Heard, Looked, Resembled, TrackWhy, percentile
 from quintet.reports.importance import family
 from quintet.reports.maps import map_figure, neighbour_map
 from quintet.reports.neighbours import Neighbours, nearest_tracks
+from quintet.reports.occlusion import cell_means
 from quintet.reports.planes import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
 from quintet.reports.run import Run
 from quintet.reports.style import css_variables, marker, to_svg
@@ -225,11 +226,14 @@ def _moments(heard: Heard, found: Looked) -> list[dict[str, float]]:
 
 
 def _cells(heard: Heard, found: Looked, edges: Sequence[tuple[float, float]]) -> pd.DataFrame:
+    """One row per rectangle: what covering it takes away, and where there is one the mean of Grad-CAM on it."""
     rows = []
-    for i, o in zip(found.segments, found.occlusions, strict=True):
+    for place, (i, o) in enumerate(zip(found.segments, found.occlusions, strict=True)):
         times = heard.starts[i] + o.frame_edges / o.frame_edges[-1] * (heard.ends[i] - heard.starts[i])
+        cam = None if found.cams is None else cell_means(found.cams[place], o)
         rows += [
             {"low_hz": low, "high_hz": high, "start": times[t], "end": times[t + 1], "value": o.cells[b, t]}
+            | ({} if cam is None else {"grad_cam": cam[b, t]})
             for b, (low, high) in enumerate(edges)
             for t in range(len(times) - 1)
         ]
