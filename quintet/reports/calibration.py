@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,4 +67,33 @@ def calibration_figure(points: pd.DataFrame, confidence: NDArray[np.floating], b
     counts.locator_params(axis="y", nbins=3)
     tidy(axes, grid="both")
     tidy(counts)
+    return figure
+
+
+def reliability_figure(curves: Mapping[str, tuple[pd.DataFrame, pd.DataFrame | None]]) -> Figure:
+    """Small panels, three in a row: share correct over confidence, with intervals, and hollow behind it the same without calibration.
+
+    Args:
+        curves: panel title → `calibration_points`, and those before calibration or None.
+    """
+    rows = -(-len(curves) // 3)
+    figure = new_figure(150 * rows)
+    panels = figure.subplots(rows, 3, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, (title, (points, before)) in zip(panels, curves.items(), strict=False):
+        axes.plot([0, 1], [0, 1], color=colour("faint"), linewidth=1, linestyle=(0, (3, 2)))
+        if before is not None:
+            axes.plot(
+                before["confidence"], before["correct"], "o-", color=colour("muted"), markerfacecolor=colour("surface"), linewidth=0.8, markersize=4
+            )
+        axes.vlines(points["confidence"], points["low"], points["high"], color=colour("accent"), linewidth=1.8, alpha=0.4)
+        axes.plot(points["confidence"], points["correct"], "o-", color=colour("accent"), linewidth=1.1, markersize=4.5)
+        axes.set(
+            xlim=(0, 1.02), ylim=(-0.02, 1.04), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), xticklabels=("0", ".5", "1"), yticklabels=("0", ".5", "1")
+        )
+        axes.set_title(title, loc="left", fontsize=10, color=colour("ink"))
+        tidy(axes)
+    for axes in panels[len(curves) :]:
+        axes.set_visible(False)
+    for axes in panels[max(len(curves) - 3, 0) : len(curves)]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
     return figure

@@ -30,6 +30,7 @@ from quintet.reports.sets import answered_drawing, set_table, set_view
 from quintet.reports.strangers import strange_drawing
 from quintet.reports.style import css_variables, marker
 from quintet.reports.tables import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
+from quintet.reports.trust import calibrated_members, member_table, reliability_drawing
 from quintet.reports.why import Why, explain_run
 from quintet.reports.words import (
     LOWER_IS_BETTER,
@@ -157,6 +158,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
     columns = len(run.classes)
     confusion, counts = (None, None) if run.multilabel else drawings.confusion_drawing(run)
     calibration, gap = drawings.calibration_drawing(run)
+    by_themselves = calibrated_members(run)
     why = explain_run(run)
     of_members, maps = worth(run), atlas(run, umap=umap)
     figures: dict[str, Any] = {
@@ -164,6 +166,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "roc": drawings.roc_drawings(run),
         "confusion": confusion,
         "calibration": calibration,
+        "reliability": reliability_drawing(run, by_themselves),
         "training": drawings.training_drawings(run),
         "agreement": drawings.agreement_drawing(run),
         "weights": drawings.weight_drawing(run),
@@ -189,6 +192,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
     tables = _tables(run, counts)
     extra = {
         "rules": comparison_table(run),
+        "calibrated-members": member_table(run, by_themselves),
         "sets": set_table(run),
         "gate": gate_table(run),
         "gate-gaps": gap_table(run),
@@ -211,6 +215,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "panel_columns": min((6, 5, 4), key=lambda c: (-columns % c, -c)) if columns > 3 else 4,
         "confusions": _confusion_list(counts),
         "trust": _trust(run),
+        "calibrated": extra["calibrated-members"].to_dict("records"),
         "score_keys": keys,
         "score_names": SCORE_NAMES,
         "lower_is_better": LOWER_IS_BETTER,

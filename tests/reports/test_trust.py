@@ -1,0 +1,82 @@
+"""Members calibrated by themselves: what the report says is what the calibration does, learnt out of fold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quintet.ensemble.calibration import cross_calibrated, fit_calibration
+from quintet.ensemble.predictions import Predictions
+from quintet.evaluation.scores import score
+from quintet.reports.run import Run, read_run
+from quintet.reports.trust import calibrated_members, member_table, reliability_drawing
+
+
+@pytest.fixture(scope="module")
+def run(model_folder: Path) -> Run:
+    return read_run(model_folder)
+
+
+def sharper(p: Predictions, power: float) -> Predictions:
+    q = np.asarray(p.probabilities, dtype=np.float64) ** power
+    return p.with_probabilities(q / q.sum(axis=1, keepdims=True))
+
+
+def folds_of(run: Run, p: Predictions) -> list[tuple[np.ndarray, np.ndarray]]:
+    fold = run.split.set_index("id")["fold"].loc[p.clip_ids].to_numpy()
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+
+
+def test_a_member_that_is_too_sure_is_cooled_by_what_it_said_out_of_fold(run: Run) -> None:
+    name = run.members[0]
+    oof, test = (sharper(part[name], 3.0) for part in (run.oof, run.test))
+    changed = replace(run, oof={**run.oof, name: oof}, test={**run.test, name: test})
+    found = calibrated_members(changed)
+    method, before, after = found[name]
+    fitted = fit_calibration(oof.probabilities, oof.labels, oof.groups, classes=run.classes, folds=folds_of(run, oof))
+    assert method == f"temperature {fitted.temperature:.2f}"
+    assert fitted.temperature > 1.5
+    np.testing.assert_allclose(after.probabilities, fitted.apply(test.probabilities))
+    row = member_table(changed, found).set_index("member").loc[name]
+    for suffix, p in (("", before), ("_after", after)):
+        scored = score(p.labels, p.probabilities, run.classes, n_resamples=0).scores
+        assert row[f"log_loss{suffix}"] == pytest.approx(scored["log_loss"].value)
+        assert row[f"ece{suffix}"] == pytest.approx(scored["ece"].value)
+    assert row["log_loss_after"] < row["log_loss"]
+
+
+def test_without_a_test_part_nobody_is_calibrated_by_its_own_fold(run: Run) -> None:
+    alone = replace(run, test={})
+    name = run.members[0]
+    sure = replace(alone, oof={**run.oof, name: sharper(run.oof[name], 3.0)})
+    _, before, after = calibrated_members(sure)[name]
+    truth = (before.probabilities, before.labels, before.groups)
+    expected = cross_calibrated(*truth, classes=run.classes, method="temperature", folds=folds_of(run, before))
+    np.testing.assert_allclose(after.probabilities, expected)
+
+
+def test_a_random_split_parts_groups_and_is_calibrated_by_clip(run: Run) -> None:
+    oof = run.oof[run.members[0]]
+    dealt = np.random.default_rng(0).integers(0, 4, len(run.split))
+    split = run.split.assign(fold=np.where(run.split["fold"] >= 0, dealt, -1))
+    assert len(set(oof.groups)) < len(oof)
+    scores = {**run.scores, "split": {**run.scores["split"], "protocol": "random"}}
+    assert set(calibrated_members(replace(run, split=split, scores=scores))) == set(run.members)
+
+
+def test_every_member_has_its_panel_and_its_row(run: Run, page: Path) -> None:
+    found = calibrated_members(run)
+    drawing = reliability_drawing(run, found)
+    assert drawing is not None
+    assert set(drawing.numbers["member"]) == set(run.members)
+    assert reliability_drawing(run, dict(list(found.items())[:1])) is None
+    assert "Calibrated alone" in page.read_text()
+    assert 'id="figure-reliability"' in page.read_text()
+
+
+def test_members_whose_folds_are_not_known_are_left_out(run: Run) -> None:
+    assert calibrated_members(replace(run, split=run.split.iloc[:0])) == {}
+    assert member_table(run, {}).empty
