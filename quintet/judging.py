@@ -48,6 +48,7 @@ def _scored(material: Material, settings: TrainSettings, rows: Any, values: Any,
     """The scores of these probabilities, which are kept at `target`."""
     classes = tuple(material.classes)
     known = {"labels": material.labels[rows], "groups": material.groups[rows], "multilabel": material.multilabel}
+    known["ungrouped"] = not material.split.grouped
     target.parent.mkdir(parents=True, exist_ok=True)
     Predictions(clip_ids=material.ids[rows], classes=classes, probabilities=values, **known).write(target)
     options: dict[str, Any] = {"seed": settings.seed, "n_resamples": settings.resamples, "multilabel": material.multilabel}
