@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +15,19 @@ from typer.core import TyperGroup
 
 from quintet import __version__
 from quintet.errors import ConfigError, QuintetError
-from quintet.options import all_members, all_settings, cores_of, limit_of, member_settings, names_of, pairs_of, parameters_of, table_members
+from quintet.options import (
+    all_members,
+    all_settings,
+    cores_of,
+    limit_of,
+    member_settings,
+    names_of,
+    pairs_of,
+    parameters_of,
+    refuse_given,
+    search_of,
+    table_members,
+)
 from quintet.printing import (
     print_ignored,
     print_json,
@@ -27,6 +37,8 @@ from quintet.printing import (
     print_predictions,
     print_published,
     print_scores,
+    print_tuning,
+    stage_hooks,
     working,
 )
 
@@ -62,10 +74,15 @@ app = typer.Typer(
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 takes every core.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results and errors.")]
 Seed = Annotated[int, typer.Option(min=0, help="Fixes splits, members and intervals.")]
+TABLE_OPTIONS = (  # of `tune`: what a recipe says itself
+    *("protocol", "test_size", "folds", "seed", "spectrograms"),
+    *("id_column", "label_column", "group_column", "groups", "label_from", "split_file"),
+)
 
 
 def main() -> None:
     """The console script: every error of ours is a message and an exit code, never a traceback."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own allocator keeps what was freed
     try:
         app()
     except QuintetError as error:
@@ -226,6 +243,7 @@ def train(
             listener=display,
             progress=progress,
             n_jobs=cores_of(jobs),
+            search=search_of(settings_file),
         )
     print_scores(result, out, score_table)
     print_leak_gate(result.scores.get("leak_gate"), out)
@@ -233,19 +251,22 @@ def train(
     out.print(f"Model → {result.folder}/   Next: quintet report {result.folder} -o report", markup=False, soft_wrap=True)
 
 
-@app.command(epilog="Example: quintet tune features.parquet -o tuned/ --members svm,xgboost --trials 30")
+@app.command(epilog="Example: quintet tune bahuleyan2018 --data audioset:FOLDER -o run/ --trials 30; quintet tune features.parquet -o tuned/ -m svm")
 def tune(
-    features: Annotated[Path, typer.Argument(help="A feature table: ours, or any CSV/parquet with one row per clip.")],
+    context: typer.Context,
+    subject: Annotated[str, typer.Argument(help="A recipe (a TOML file or a name), or a feature table: ours, or any CSV/parquet.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the search; the same command goes on with it.")],
-    members: Annotated[str | None, typer.Option("--members", "-m", help="Whom to tune, separated by commas; default: the table members.")] = None,
+    members: Annotated[str | None, typer.Option("--members", "-m", help="Whom to tune; default: the recipe's, or the table members.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Per member; the first is always the default.")] = 30,
     metric: Annotated[str, typer.Option(help="log_loss or macro_auc, out of fold on the training part.")] = "log_loss",
     timeout: Annotated[float | None, typer.Option(min=0, help="Begin no new trial after so many seconds.")] = None,
-    protocol: Annotated[str, typer.Option(help="As in `train`, like all that decides the split: group, random, given, auto.")] = "auto",
-    test_size: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the clips held out for the test, and not looked at here.")] = 0.2,
-    folds: Annotated[int | None, typer.Option(min=2, help="Folds of each trial; 5, or as many as the groups allow.")] = None,
+    data: Annotated[str | None, typer.Option(help="Recipes: another source than the recipe's.")] = None,
+    scale: Annotated[str, typer.Option(help="Recipes: full; or small, as in `run`.")] = "full",
+    protocol: Annotated[str, typer.Option(help="Tables: as in `train`, like all that decides the split: group, random, given, auto.")] = "auto",
+    test_size: Annotated[float, typer.Option(min=0.0, max=0.9, help="Tables: share of the clips held out for the test, not looked at here.")] = 0.2,
+    folds: Annotated[int | None, typer.Option(min=2, help="Tables: folds of each trial; 5, or as many as the groups allow.")] = None,
     seed: Seed = 0,
-    spectrograms: Annotated[Path | None, typer.Option(help="Store of `extract --spectrograms`, for networks.")] = None,
+    spectrograms: Annotated[Path | None, typer.Option(help="Tables: store of `extract --spectrograms`, for networks.")] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A setting that is held, not searched: vgg_small.epochs=10. Repeatable.")] = None,
     pruning: Annotated[bool, typer.Option(help="Stop a trial early that is worse than the median of those before.")] = True,
     id_column: Annotated[str | None, typer.Option(help="For tables from elsewhere: the column that names the clip.")] = None,
@@ -259,38 +280,44 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search the members' settings on the folds of the training part. The test part is never looked at; Ctrl-C keeps finished trials."""
-    from quintet.console import TrainingDisplay, counting, err, out, trial_line, tuning_table
+    from quintet import workflow
+    from quintet.console import TrainingDisplay, counting, err, trial_line
     from quintet.experiment import regrouped
     from quintet.features.table import read_feature_table
-    from quintet.recipe import validated
+    from quintet.recipe import find_recipe, is_recipe, load_recipe, scaled, validated
     from quintet.tuning import TuneSettings
-    from quintet.tuning import tune as search
 
-    columns: dict[str, Any] = {"id_column": id_column, "label_column": label_column, "group_column": group_column, "label_from": label_from}
-    table = read_feature_table(features, **columns, splits=pairs_of(split_file, "split file"))
-    table = table if groups is None else regrouped(table, groups)
-    content: dict[str, Any] = {"metric": metric, "pruning": pruning, "protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed}
-    content["settings"] = member_settings(setting)
-    if members is not None:
-        content["members"] = names_of(members)
-    settings = validated(TuneSettings, content, where="quintet tune")
-    store = spectrograms if spectrograms is not None or table.parameters is None else features.with_suffix(".spectrograms")
+    held, searched = member_settings(setting), {"n_trials": trials, "timeout_s": timeout, "overwrite": overwrite}
 
     def tell(trial: Any, n_trials: int) -> None:
         if not quiet:
             err.print(trial_line(trial, n_trials), soft_wrap=True)
 
+    if is_recipe(subject):
+        refuse_given(context, TABLE_OPTIONS, f"is for tables. The recipe {subject} says who is in which part.")
+        recipe = scaled(load_recipe(find_recipe(subject), data=data), scale)
+        chosen = {"members": None if members is None else names_of(members), "held": held, "options": {"metric": metric, "pruning": pruning}}
+        with TrainingDisplay(quiet=quiet) as display:
+            hooks = {**stage_hooks(display, quiet=quiet), "on_trial": tell}
+            result = workflow.tune(recipe, output, hooks=hooks, **chosen, **searched, n_jobs=cores_of(jobs))
+        again = "".join(f" --{name} {value}" for name, value in (("data", data), ("scale", scale if scale != "full" else None)) if value)
+        print_tuning(result, f"quintet run {subject}{again} -o {output}", quiet=quiet)
+        return
+    refuse_given(context, ("data", "scale"), f"is for recipes. {subject} is read as a table of features.")
+    features = Path(subject)
+    columns: dict[str, Any] = {"id_column": id_column, "label_column": label_column, "group_column": group_column, "label_from": label_from}
+    table = read_feature_table(features, **columns, splits=pairs_of(split_file, "split file"))
+    table = table if groups is None else regrouped(table, groups)
+    content: dict[str, Any] = {"metric": metric, "pruning": pruning, "protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed}
+    content["settings"] = held
+    if members is not None:
+        content["members"] = names_of(members)
+    settings = validated(TuneSettings, content, where="quintet tune")
+    store = spectrograms if spectrograms is not None or table.parameters is None else features.with_suffix(".spectrograms")
     with counting("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
-        options: dict[str, Any] = {"settings": settings, "spectrograms": store, "n_trials": trials, "timeout_s": timeout, "overwrite": overwrite}
-        result = search(table, output, **options, listener=display, on_trial=tell, progress=progress, n_jobs=cores_of(jobs))
-    if result.reused and not quiet:
-        err.print("Nothing was left to try: this is what was found before.")
-    out.print(tuning_table(result))
-    for name, tuned in result.members.items():
-        out.print(f"{name}: {tuned.verdict}.", style="bold" if tuned.clear else None, soft_wrap=True)
-    out.print("The best of many tries on the same folds flatters itself; the test part was not looked at: it judges.", style="dim", soft_wrap=True)
-    best = result.folder / "best.toml"
-    out.print(f"Search → {result.folder}/   Next: quintet train {features} -o model/ --settings {best}", markup=False, soft_wrap=True)
+        told: dict[str, Any] = {"listener": display, "on_trial": tell, "progress": progress, "n_jobs": cores_of(jobs)}
+        result = workflow.tune(table, output, settings=settings, spectrograms=store, **searched, **told)
+    print_tuning(result, f"quintet train {features} -o model/", quiet=quiet)
 
 
 @app.command(epilog="Example: quintet report model/ -o report/ && open report/index.html")
@@ -374,36 +401,21 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for everything that the run makes.")],
     data: Annotated[str | None, typer.Option(help="Another source than the recipe's.")] = None,
     scale: Annotated[str, typer.Option(help="full; or small: the same run with few clips, trees and epochs, and narrow networks.")] = "full",
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="Settings over the recipe's own: best.toml of `quintet tune`.")] = None,
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
     """Run a whole recipe: data → features → training → report → predictions. Run again, it redoes only what is stale."""
     from quintet import workflow
-    from quintet.console import TrainingDisplay, counting, err, out, score_table
-    from quintet.recipe import find_recipe, load_recipe, scaled
+    from quintet.console import TrainingDisplay, err, out, score_table
+    from quintet.recipe import find_recipe, load_recipe, scaled, with_settings
 
     loaded = scaled(load_recipe(find_recipe(recipe), data=data), scale)
-    headings = {
-        "listing": "Listing the clips",
-        "extracting": "Extracting",
-        "training": "Training",
-        "reporting": "Reporting",
-        "predicting": "Listening",
-    }
-
-    def tell(text: str) -> None:
-        if not quiet:
-            err.print(f"  {text}", markup=False, soft_wrap=True)
-
-    @contextmanager
-    def stage(name: str) -> Iterator[Any]:
-        if not quiet:
-            err.print(f"[bold]{headings[name]}[/]")
-        with counting("  ", quiet=quiet) as progress:
-            yield progress
-
+    if settings_file is not None:
+        loaded = with_settings(loaded, all_settings(settings_file, None, loaded.train.members, err))
     with TrainingDisplay(quiet=quiet) as display:
-        result = workflow.run(loaded, output, hooks={"stage": stage, "tell": tell, "listener": display}, n_jobs=cores_of(jobs))
+        hooks = stage_hooks(display, quiet=quiet)
+        result = workflow.run(loaded, output, hooks=hooks, n_jobs=cores_of(jobs), search=search_of(settings_file))
     if not quiet:
         print_ledger(result["summary"], err)
     if result["predictions"] is not None:

@@ -15,7 +15,7 @@ from quintet.classifiers.registry import make_member, require_weights
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_set
 from quintet.datasets.splits import Split, make_split
-from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of
+from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of, search_digests
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener, embedded, mapped_positions
 from quintet.ensemble.fusion import RULES
@@ -106,6 +106,7 @@ def train(
     progress: Callable[..., None] | None = None,
     n_jobs: int = 1,
     published: Mapping[str, Any] | None = None,
+    search: str | Path | None = None,
 ) -> TrainingResult:
     """Members and their fusion, trained and judged on a split that keeps groups together.
 
@@ -119,6 +120,7 @@ def train(
         overwrite: replace a model folder that exists.
         listener, progress: called as training and extraction proceed.
         published: what the paper reports (`protocol`, `scores`, `source`), kept beside our scores for whoever compares them.
+        search: the folder of the search that found the settings (`quintet tune`); its history is kept for the report.
 
     Raises:
         ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
@@ -134,18 +136,22 @@ def train(
         "data": {"rows": len(material.ids), "digest": table_digest(material.table)},
         "split": {"digest": material.split.digest},
     }
+    if search is not None:
+        config["search"] = search_digests(search)
     config["hash"] = hash_of(config)
     folder = ModelFolder(output)
     if _claim(folder, config, resume=resume, overwrite=overwrite):
         return TrainingResult(folder.path, folder.read_json("scores.json"), folder.read_json("bundle.json")["rule"], reused=True)
     material.split.write(folder.path / "split.parquet")
     folder.write_json("environment.json", environment())
+    if search is not None:
+        folder.keep_search(search)
     if settings.augmentation is not None:
-        material = replace(material, copies=_augmented(material, settings, n_jobs=n_jobs, progress=progress))
+        material = replace(material, copies=augmented(material, settings, n_jobs=n_jobs, progress=progress))
     return _train(material, folder, settings, listener, published)
 
 
-def _augmented(material: Material, settings: TrainSettings, **told: Any) -> Copies | None:
+def augmented(material: Material, settings: TrainSettings, **told: Any) -> Copies | None:
     """Augmented copies of the clips of the training part, and of no others; None where no network takes part."""
     store, parameters = material.spectrograms, material.table.parameters
     if store is None or settings.augmentation is None:
@@ -323,7 +329,7 @@ def _claim(folder: ModelFolder, config: dict[str, Any], *, resume: bool, overwri
         if resume and same:
             return folder.sealed
         if resume:
-            differs = [key for key in ("quintet", "train", "features", "data", "split") if kept.get(key) != config[key]]
+            differs = [key for key in ("quintet", "train", "features", "data", "split", "search") if kept.get(key) != config.get(key)]
             raise ArtefactError(
                 f"--resume goes on with the same configuration. {folder.path} was begun with another ({', '.join(differs)} differ): "
                 "use another folder, or --overwrite."

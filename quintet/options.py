@@ -77,6 +77,20 @@ def all_settings(file: Path | None, texts: list[str] | None, members: Any, err: 
     return result
 
 
+def search_of(file: Path | None) -> Path | None:
+    """The folder of the search that a file of settings came from; None for any other file."""
+    found = file is not None and all((file.parent / name).is_file() for name in ("tuning.json", "trials.parquet"))
+    return file.parent if file is not None and found else None
+
+
+def refuse_given(context: Any, names: tuple[str, ...], why: str) -> None:
+    """Refuse options that were written on the command line and mean nothing here."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name)
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(f"{option.opts[0]} {why}")
+
+
 def limit_of(text: str | None) -> int | float | None:
     if text is None:
         return None

@@ -32,6 +32,47 @@ def print_ignored(ignored: tuple[str, ...], err: Any) -> None:
         err.print(line, style="dim", markup=False, soft_wrap=True)
 
 
+HEADINGS = {
+    "listing": "Listing the clips",
+    "extracting": "Extracting",
+    "training": "Training",
+    "searching": "Searching",
+    "reporting": "Reporting",
+    "predicting": "Listening",
+}
+
+
+def stage_hooks(display: Any, *, quiet: bool) -> dict[str, Any]:
+    """The hooks of `quintet.runner`, that tell on standard error how far a recipe is."""
+    from quintet.console import counting, err
+
+    def tell(text: str) -> None:
+        if not quiet:
+            err.print(f"  {text}", markup=False, soft_wrap=True)
+
+    @contextmanager
+    def stage(name: str) -> Iterator[Any]:
+        if not quiet:
+            err.print(f"[bold]{HEADINGS[name]}[/]")
+        with counting("  ", quiet=quiet) as progress:
+            yield progress
+
+    return {"stage": stage, "tell": tell, "listener": display}
+
+
+def print_tuning(result: Any, following: str, *, quiet: bool) -> None:
+    """What a search found, and the command that comes after it."""
+    from quintet.console import err, out, tuning_table
+
+    if result.reused and not quiet:
+        err.print("Nothing was left to try: this is what was found before.")
+    out.print(tuning_table(result))
+    for name, tuned in result.members.items():
+        out.print(f"{name}: {tuned.verdict}.", style="bold" if tuned.clear else None, soft_wrap=True)
+    out.print("The best of many tries on the same folds flatters itself; the test part was not looked at: it judges.", style="dim", soft_wrap=True)
+    out.print(f"Search → {result.folder}/   Next: {following} --settings {result.folder / 'best.toml'}", markup=False, soft_wrap=True)
+
+
 def print_ledger(summary: Any, err: Any) -> None:
     for note in summary.notes:
         err.print(str(note), style="dim", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -14,6 +15,7 @@ from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import model as member_entry
 from quintet.errors import ConfigError, unknown_name
 from quintet.features.parameters import FeatureParameters, LogMelParameters
+from quintet.search_spaces import merged
 
 M = TypeVar("M", bound=BaseModel)
 Protocol = Literal["auto", "group", "random", "given"]
@@ -213,7 +215,7 @@ SMALL: dict[str, dict[str, Any]] = {  # what `--scale small` changes of each mem
     "musicnn": {"filters": 16, "units": 32},
     "pons2017": {"filters": 32, "units": 32},
     "folmer_cnn": {"size": 64, "filters": 8, "units": 32},
-    "densenet121": {"weights": "random", "size": 32},
+    "densenet121": {"weights": "random", "size": 32, "blocks": [2, 2, 2, 2]},
     "crnn": {"filters": 8},
     "lachmish_mel": {"units": 64},
     "lachmish_mfcc": {"units": 64},
@@ -239,6 +241,18 @@ def scaled(recipe: Recipe, scale: str) -> Recipe:
     train = {"settings": settings, "folds": 2, "test_size": 0.3, "resamples": 50, "protocols": (), "learning_curve": None}
     data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 6, 6)})
     return recipe.model_copy(update={"scale": scale, "data": data, "train": recipe.train.model_copy(update=train)})
+
+
+def with_settings(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    """The recipe with other settings of its members over its own, such as `quintet tune` found; of members that take no part, none.
+
+    Raises:
+        ConfigError: for a setting that another section of the recipe decides.
+    """
+    settings = {name: merged(recipe.train.settings.get(name, {}), found.get(name, {})) for name in recipe.train.members}
+    train = recipe.train.model_copy(update={"settings": {name: chosen for name, chosen in settings.items() if chosen}})
+    content = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    return validated(Recipe, {**content, "train": train}, where=f"The recipe '{recipe.name}' with these settings")
 
 
 def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
@@ -306,6 +320,17 @@ def _fields_at(kind: type[BaseModel], parents: list[str]) -> list[str]:
         annotation = fields.model_fields[parent].annotation
         fields = next((a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type) and issubclass(a, BaseModel)), fields)
     return list(fields.model_fields)
+
+
+def is_recipe(name: str | Path) -> bool:
+    """Whether a word of the command line means a recipe, and not a file of another kind: a .toml, or a name where there is no such file.
+
+    Example:
+        >>> is_recipe("bahuleyan2018"), is_recipe("mine.toml"), is_recipe("features.parquet")
+        (True, True, False)
+    """
+    path = Path(name)
+    return path.suffix == ".toml" or not (path.suffix or path.exists())
 
 
 def find_recipe(name: str | Path) -> Path:

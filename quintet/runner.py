@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,13 @@ from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
 from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, unknown_name
 from quintet.experiment import train
-from quintet.features.extraction import extract
+from quintet.features.extraction import ExtractionSummary, extract
 from quintet.prediction import predict_files
-from quintet.recipe import Recipe, require_data
+from quintet.recipe import Recipe, require_data, validated
+from quintet.tuning import TuneSettings, TuningResult, check_search, tune
 
 
-def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs: int = 1) -> dict[str, Any]:
+def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs: int = 1, search: Path | None = None) -> dict[str, Any]:
     """Run `recipe` in the folder `output`.
 
     Args:
@@ -28,19 +29,83 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
         output: holds `recipe.json`, `features.parquet`, `spectrograms/`, `model/`, `report/` and `predictions.parquet`.
         hooks: `stage(name) -> context manager yielding a progress callable`, `tell(text)`, `listener` for training events.
         n_jobs: worker processes for extraction and augmented copies.
+        search: the folder of the search that found the settings, for the report.
 
     Returns:
         `summary` of the extraction, `training` result, `report` path, `predictions` (or None).
     """
-    stage: Callable[[str], AbstractContextManager[Any]] = hooks.get("stage", lambda name: nullcontext())
-    source, parameters = require_data(recipe), recipe.parameters
+    require_data(recipe)
     check_members(recipe)
     for name in recipe.networks:
         require_weights(make_member(name, **recipe.training.settings.get(name, {})))
+    spectrograms = output / "spectrograms" if recipe.networks else None
+    summary = describe_clips(recipe, output, spectrograms, hooks=hooks, n_jobs=n_jobs)
+    stage = _stages(hooks)
+    with stage("training") as progress:
+        told: dict[str, Any] = {"listener": hooks.get("listener"), "progress": progress, "n_jobs": n_jobs}
+        training = train_if_stale(recipe, output, spectrograms, search=search, **told)
+    if training.reused:
+        _teller(hooks)("the model is up to date")
+    with stage("reporting"):
+        page = report_if_stale(output)
+    predictions = None
+    if files := prediction_files(recipe, output):
+        with stage("predicting") as progress:
+            predictions = predict_files(output / "model", files, n_jobs=n_jobs, progress=progress)
+            predictions.frame.to_parquet(output / "predictions.parquet", index=False)
+    return {"summary": summary, "training": training, "report": page, "predictions": predictions}
+
+
+def tune_recipe(
+    recipe: Recipe,
+    output: Path,
+    *,
+    hooks: Mapping[str, Any],
+    members: Sequence[str] | None = None,
+    held: Mapping[str, dict[str, Any]] | None = None,
+    options: Mapping[str, Any] | None = None,
+    n_jobs: int = 1,
+    **search: Any,
+) -> TuningResult:
+    """Search the settings of a recipe's members, on the folds that its run would make, beginning with what the recipe says.
+
+    Args:
+        recipe: what is to be run.
+        output: may be the folder of the run: the search lies in `tuning/` below it, and the clips are described once for both.
+        hooks: as in `run_recipe`, and `on_trial`. members: some of the recipe's; default all. held: member → settings that are not searched.
+        options: `metric` and `pruning` of `TuneSettings`. search: `n_trials`, `timeout_s` and `overwrite` of `quintet.tuning.tune`.
+
+    Raises:
+        ConfigError: before anything runs, for what cannot be searched.
+    """
+    require_data(recipe)
+    training, chosen = recipe.training, tuple(recipe.train.members if members is None else members)
+    for name in chosen:
+        if name not in recipe.train.members:
+            raise unknown_name(f"member of the recipe '{recipe.name}'", name, recipe.train.members)
+    content: dict[str, Any] = {
+        **(options or {}),
+        "members": chosen,
+        "settings": dict(held or {}),
+        "base": {name: training.settings.get(name, {}) for name in chosen},
+        "decided": () if recipe.segments is None else tuple(recipe.segments.frames(recipe.parameters.log_mel)),
+        **training.model_dump(include={"augmentation", "protocol", "test_size", "folds", "seed", "resamples"}),
+    }
+    settings = validated(TuneSettings, content, where="quintet tune")
+    check_search(settings, search.get("n_trials", 1))
+    spectrograms = output / "spectrograms" if set(chosen) & set(recipe.networks) else None
+    describe_clips(recipe, output, spectrograms, hooks=hooks, n_jobs=n_jobs)
+    with _stages(hooks)("searching") as progress:
+        told: dict[str, Any] = {"listener": hooks.get("listener"), "on_trial": hooks.get("on_trial"), "progress": progress, "n_jobs": n_jobs}
+        return tune(output / "features.parquet", output / "tuning", settings=settings, spectrograms=spectrograms, **told, **search)
+
+
+def describe_clips(recipe: Recipe, output: Path, spectrograms: Path | None, *, hooks: Mapping[str, Any], n_jobs: int) -> ExtractionSummary:
+    """The recipe's clips, listed and described in `features.parquet` of the folder `output`; what is there already is kept."""
+    source, parameters = require_data(recipe), recipe.parameters
+    stage, tell = _stages(hooks), _teller(hooks)
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
-    spectrograms = output / "spectrograms" if recipe.networks else None
-    tell: Callable[[str], None] = hooks.get("tell", lambda text: None)
     with stage("listing") as _:
         manifest = load_source(source, group_by=recipe.data.group_by, columns=recipe.data.columns)
         if recipe.data.multilabel:
@@ -52,18 +117,17 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
         summary = extract(manifest, output / "features.parquet", parameters=parameters, spectrograms=spectrograms, n_jobs=n_jobs, progress=progress)
     fresh = f", {summary.n_reused} of them kept from before" if summary.n_reused else ""
     tell(f"{summary.n_ok} clips described{fresh}; {summary.n_failed} could not be used")
-    with stage("training") as progress:
-        training = train_if_stale(recipe, output, spectrograms, listener=hooks.get("listener"), progress=progress, n_jobs=n_jobs)
-    if training.reused:
-        tell("the model is up to date")
-    with stage("reporting"):
-        page = report_if_stale(output)
-    predictions = None
-    if files := prediction_files(recipe, output):
-        with stage("predicting") as progress:
-            predictions = predict_files(output / "model", files, n_jobs=n_jobs, progress=progress)
-            predictions.frame.to_parquet(output / "predictions.parquet", index=False)
-    return {"summary": summary, "training": training, "report": page, "predictions": predictions}
+    return summary
+
+
+def _stages(hooks: Mapping[str, Any]) -> Callable[[str], AbstractContextManager[Any]]:
+    stage: Callable[[str], AbstractContextManager[Any]] = hooks.get("stage", lambda name: nullcontext())
+    return stage
+
+
+def _teller(hooks: Mapping[str, Any]) -> Callable[[str], None]:
+    tell: Callable[[str], None] = hooks.get("tell", lambda text: None)
+    return tell
 
 
 def check_members(recipe: Recipe) -> None:
@@ -92,7 +156,7 @@ def limited(manifest: Manifest, most: int) -> Manifest:
 def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, **told: Any) -> Any:
     """The finished model if its configuration is this one; the interrupted run taken up; otherwise a new one.
 
-    `told`: `listener`, `progress` and `n_jobs` of `quintet.experiment.train`.
+    `told`: `search`, `listener`, `progress` and `n_jobs` of `quintet.experiment.train`.
     """
     here = f"{recipe.data.source}, small scale: not to be compared" if recipe.scale == "small" else recipe.data.source
     published = None if recipe.published is None else recipe.published.model_dump(mode="json") | {"source": recipe.source, "data": here}

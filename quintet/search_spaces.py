@@ -54,7 +54,7 @@ SPACES: dict[str, dict[str, Range]] = {
 
 
 def search_space(member: str, held: Mapping[str, Any] | None = None) -> dict[str, Range]:
-    """What is searched of a member: its row of `SPACES` without the settings that the caller holds.
+    """What is searched of a member: its row of `SPACES` without the settings that are held.
 
     Raises:
         ConfigError: no such member, or every setting of its row is held.
@@ -69,6 +69,21 @@ def search_space(member: str, held: Mapping[str, Any] | None = None) -> dict[str
     if not space:
         raise ConfigError(f"Something must be left to search. All of {member} is set already: {', '.join(SPACES[member])}. Leave one out.")
     return space
+
+
+def merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` with `others` over them: tables within them are joined, everything else is replaced.
+
+    Example:
+        >>> merged({"epochs": 9, "augmentation": {"mixup": 0.2, "shift": 8}}, {"augmentation": {"mixup": 0.4}})
+        {'epochs': 9, 'augmentation': {'mixup': 0.4, 'shift': 8}}
+    """
+    joined = {
+        name: {**settings[name], **value}
+        for name, value in others.items()
+        if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
+    }
+    return {**settings, **others, **joined}
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from quintet.ensemble.predictions import Predictions, read_predictions
 from quintet.errors import DatasetError
 from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
 from quintet.experiment import Material
-from quintet.search_spaces import Range, default_place, nested, search_space
+from quintet.search_spaces import Range, default_place, merged, nested, search_space
 
 Floats = NDArray[np.float64]
 STARTUP_TRIALS = 5  # complete ones, before any is pruned
@@ -27,7 +27,7 @@ STARTUP_TRIALS = 5  # complete ones, before any is pruned
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial that has ended. `state`: complete or pruned (then `value` is that of the folds it got to). `settings`: for `make_member`."""
+    """One trial that has ended. `state`: complete or pruned (then `value` is that of the folds it got to). `settings`: what was held and proposed."""
 
     member: str
     number: int
@@ -96,7 +96,11 @@ class _Run:
 
 @dataclass(frozen=True)
 class Search:
-    """The study of one member. `held`: settings that are not searched. `kept`: the folder of the predictions of the best so far and the default."""
+    """The study of one member.
+
+    `held`: settings that are not searched. `kept`: the folder of the predictions of the best so far and the default. `base`: the settings of the
+    run that is tuned for, which a trial has where nothing is held or proposed. `decided`: names of settings that this run decides elsewhere.
+    """
 
     member: str
     held: dict[str, Any]
@@ -106,6 +110,8 @@ class Search:
     pruning: bool
     storage: Any
     listener: Listener | None = None
+    base: dict[str, Any] = field(default_factory=dict)
+    decided: tuple[str, ...] = ()
     study: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,7 +125,7 @@ class Search:
     @property
     def space(self) -> dict[str, Range]:
         """What is searched."""
-        return search_space(self.member, self.held)
+        return search_space(self.member, {**self.held, **dict.fromkeys(self.decided)})
 
     def run(self, n_trials: int, *, ends: float | None, on_trial: Callable[[Trial], None]) -> None:
         """Trials until there are so many, or time (of `time.monotonic`) is up. Of one that is interrupted only its number stays behind."""
@@ -170,7 +176,7 @@ class Search:
             raise DatasetError(f"{self.problem.metric} must be defined on the training part. It is not: see that each class has clips in two groups.")
         self._keep(0, run.probabilities)
         table = self.problem.inputs.table
-        place = default_place(self.member, self.space, self.held, n_columns=1 if table is None else table.shape[1])
+        place = default_place(self.member, self.space, merged(self.base, self.held), n_columns=1 if table is None else table.shape[1])
         steps = {k: 0.0 for k, value in enumerate(run.running) if not math.isnan(value)}
         facts = {"facts": {**run.facts, "settings": self.held}}
         common: dict[str, Any] = {"distributions": self._distributions(), "intermediate_values": steps, "user_attrs": facts}
@@ -185,7 +191,7 @@ class Search:
         trial, state = self.study.ask(self._distributions()), TrialState.FAIL
         value: float | None = None
         try:
-            settings = {**self.held, **nested(trial.params)}
+            settings = merged(self.held, nested(trial.params))
             before = self.finished()
             run = self._folds(settings, lambda k, running: self._hopeless(trial, k, running))
             trial.set_user_attr("facts", {**run.facts, "settings": settings})
@@ -206,9 +212,9 @@ class Search:
         return fold + 1 < len(self.problem.folds) and bool(trial.should_prune())
 
     def _folds(self, settings: dict[str, Any], hopeless: Callable[[int, float], bool] | None = None) -> _Run:
-        """The member with these settings, fold by fold, until the end or until there is no hope."""
+        """The member with these settings over the base, fold by fold, until the end or until there is no hope."""
         problem = self.problem
-        trainer = Trainer(self.member, settings, self.seed, None, self.listener, len(problem.folds))
+        trainer = Trainer(self.member, merged(self.base, settings), self.seed, None, self.listener, len(problem.folds))
         probabilities = np.full((len(problem.y), len(problem.classes)), np.nan)
         running, fold_values, started = [], [], time.perf_counter()
         for fold, parts in enumerate(problem.folds):

@@ -13,7 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,17 +21,18 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from quintet.classifiers.registry import make_member
+from quintet.audio.augment import AudioAugmentation
+from quintet.classifiers.registry import make_member, require_weights
 from quintet.ensemble.bundle import ModelFolder, hash_of
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknown_name
 from quintet.evaluation.comparisons import Difference, paired_differences
-from quintet.experiment import Material, spectrograms_for, gather
+from quintet.experiment import Material, augmented, gather, spectrograms_for
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.provenance import environment, table_digest
 from quintet.recipe import Protocol, Stage, TrainSettings, validated
-from quintet.search_spaces import search_space
+from quintet.search_spaces import Range, merged, search_space
 from quintet.trials import Problem, Search, Trial
 
 OUR_FILES = ("study.sqlite", "trials.parquet", "best.toml", "tuning.json", "config.json", "environment.json")
@@ -43,10 +44,14 @@ class TuneSettings(Stage):
 
     `settings`: member → settings that are held, not searched. `metric`: log_loss (the smaller the better) or macro_auc, of the
     out-of-fold predictions of the training part. `pruning`: a trial that is worse than the median of those before it stops early.
+    Of a recipe: `base`, member → its settings, from which the search begins; `decided`, names of settings that are not the search's to find.
     """
 
     members: tuple[str, ...] = TABLE_MEMBERS
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    base: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    decided: tuple[str, ...] = ()
+    augmentation: AudioAugmentation | None = None
     metric: Literal["log_loss", "macro_auc"] = "log_loss"
     pruning: bool = True
     protocol: Protocol = "auto"
@@ -58,8 +63,16 @@ class TuneSettings(Stage):
     @property
     def training(self) -> TrainSettings:
         """The training whose split this is; it checks what the two share."""
-        shared = self.model_dump(include={"members", "settings", "protocol", "test_size", "folds", "seed", "resamples"})
-        return validated(TrainSettings, shared, where="quintet tune")
+        shared = self.model_dump(include={"members", "protocol", "test_size", "folds", "seed", "resamples", "augmentation"})
+        return validated(TrainSettings, {**shared, "settings": {name: self.of(name) for name in self.members}}, where="quintet tune")
+
+    def of(self, member: str) -> dict[str, Any]:
+        """The settings that a member has where nothing is searched."""
+        return merged(self.base.get(member, {}), self.settings.get(member, {}))
+
+    def space(self, member: str) -> dict[str, Range]:
+        """What is searched of a member."""
+        return search_space(member, {**self.settings.get(member, {}), **dict.fromkeys(self.decided)})
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,7 @@ class Tuned:
     """What came of one member.
 
     Attributes:
-        best: the number of its best trial; 0 is the default. settings: of that trial, for `train`.
+        best: the number of its best trial; 0 is the default (of a recipe: its own settings). settings: of that trial, for `train` or `run`.
         default_value, best_value: the metric of these two, out of fold on the training part.
         gain: how much better the best is than the default (positive is better, whatever the metric), paired by clip, resampled by group.
         n_trials, n_pruned: how many there were, and how many of them stopped early.
@@ -142,11 +155,13 @@ def tune(
     Source: Bergstra et al. 2011 (TPE), as in optuna.
     """
     settings = settings or TuneSettings()
-    _check(settings, n_trials)
+    check_search(settings, n_trials)
     table_ = table if isinstance(table, FeatureTable) else read_feature_table(table)
     training = settings.training
     store = spectrograms_for(table, table_, training, spectrograms, n_jobs=n_jobs, progress=progress)
     material = gather(table_, training, store=store)
+    if training.augmentation is not None:
+        material = replace(material, copies=augmented(material, training, n_jobs=n_jobs, progress=progress))
     problem = Problem.of(material, metric=settings.metric)
     folder = ModelFolder(output)
     _claim(folder, _configuration(settings, table_, material), overwrite=overwrite)
@@ -160,7 +175,11 @@ def tune(
 
     with _storage(folder.path / "study.sqlite") as storage:
         common: dict[str, Any] = {"seed": settings.seed, "pruning": settings.pruning, "storage": storage, "listener": listener}
-        searches = [Search(name, settings.settings.get(name, {}), problem, folder.path / "predictions" / name, **common) for name in settings.members]
+        common |= {"decided": settings.decided}
+        searches = [
+            Search(name, settings.settings.get(name, {}), problem, folder.path / "predictions" / name, base=settings.base.get(name, {}), **common)
+            for name in settings.members
+        ]
         ends = None if timeout_s is None else time.monotonic() + timeout_s
         try:
             for k, search in enumerate(searches):
@@ -168,7 +187,7 @@ def tune(
         finally:
             trials = _write_trials(folder, searches)
         found = {search.member: _judged(search, problem, settings) for search in searches}
-    _write_result(folder, settings, found)
+    _write_result(folder, settings, found, material)
     return TuningResult(folder.path, settings.metric, found, trials, reused=n_new == 0)
 
 
@@ -194,7 +213,13 @@ def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _check(settings: TuneSettings, n_trials: int) -> None:
+def check_search(settings: TuneSettings, n_trials: int) -> None:
+    """Refuse, before anything runs, a search that cannot be.
+
+    Raises:
+        MissingExtraError: without optuna. ConfigError: no trials, no members, unknown settings, nothing left to search.
+        ArtefactError: pretrained weights that cannot be had.
+    """
     if importlib.util.find_spec("optuna") is None:
         raise MissingExtraError("A search for settings", "tune")
     if n_trials < 1:
@@ -202,8 +227,8 @@ def _check(settings: TuneSettings, n_trials: int) -> None:
     if not settings.members:
         raise ConfigError("A search must have at least one member. Received none.")
     for name in settings.members:
-        search_space(name, settings.settings.get(name))
-        make_member(name, **settings.settings.get(name, {}))
+        settings.space(name)
+        require_weights(make_member(name, **settings.of(name)))
     if strange := sorted(set(settings.settings) - set(settings.members)):
         raise unknown_name("member whose settings are held", strange[0], settings.members)
 
@@ -213,7 +238,7 @@ def _configuration(settings: TuneSettings, table: FeatureTable, material: Materi
     return {
         "quintet": importlib.metadata.version("quintet"),
         "tune": settings.model_dump(mode="json"),
-        "spaces": hash_of({name: search_space(name, settings.settings.get(name)) for name in settings.members}),
+        "spaces": hash_of({name: settings.space(name) for name in settings.members}),
         "features": {"hash": table.parameter_hash, "columns": len(table.feature_names)},
         "data": {"rows": len(material.ids), "digest": table_digest(table)},
         "split": {"digest": material.split.digest},
@@ -307,11 +332,13 @@ def _judged(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
     return Tuned(search.member, best.number, best.settings, float(default.value), float(best.value), gain, len(trials), n_pruned)
 
 
-def _write_result(folder: ModelFolder, settings: TuneSettings, found: Mapping[str, Tuned]) -> None:
+def _write_result(folder: ModelFolder, settings: TuneSettings, found: Mapping[str, Tuned], material: Material) -> None:
     shown = {name: {**asdict(tuned), "gain": tuned.gain.to_json(), "verdict": tuned.verdict} for name, tuned in found.items()}
-    folder.write_json("tuning.json", {"metric": settings.metric, "members": shown})
+    split = material.split
+    on = {"n": len(split.train), "n_groups": len(set(material.groups[split.train])), "n_folds": len(split.folds()), "split": split.digest}
+    folder.write_json("tuning.json", {"metric": settings.metric, **on, "members": shown})
     heading = f"# quintet tune: {settings.metric} out of fold on the training part, seed {settings.seed}"
-    lines = [f"{heading}. Use: quintet train TABLE -o model/ --settings FILE"]
+    lines = [f"{heading}. For `quintet {'run' if settings.base else 'train'} … --settings FILE`"]
     for name, t in found.items():
         lines += ["", f"[train.settings.{name}]"]
         lines.append(f"# default {t.default_value:.4f}, best of {t.n_trials} trials {t.best_value:.4f}: {t.verdict}")

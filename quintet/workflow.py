@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quintet.features.table import FeatureTable
     from quintet.prediction import PredictionResult
     from quintet.recipe import Recipe
+    from quintet.tuning import TuningResult
 
 
 def extract(source: str | Path | Manifest, output: str | Path, *, parameters: FeatureParameters | None = None, **options: Any) -> ExtractionSummary:
@@ -87,14 +88,33 @@ def explain(model: str | Path, file: str | Path, output: str | Path, **options: 
     return explain_track(model, file, output, **options)
 
 
-def run(recipe: Recipe, output: str | Path, *, hooks: Mapping[str, Any] | None = None, n_jobs: int = 1) -> dict[str, Any]:
+def tune(subject: str | Path | FeatureTable | Recipe, output: str | Path, **options: Any) -> TuningResult:
+    """Settings of every member, searched on the grouped folds of the training part.
+
+    Of a feature table, with the options of `quintet.tuning.tune`; or of a recipe, with those of `quintet.runner.tune_recipe`.
+    """
+    from quintet.recipe import Recipe
+
+    if isinstance(subject, Recipe):
+        from quintet.runner import tune_recipe
+
+        return tune_recipe(subject, Path(output), **{"hooks": {}, **options})
+    from quintet.tuning import tune as search
+
+    return search(subject, output, **options)
+
+
+def run(
+    recipe: Recipe, output: str | Path, *, hooks: Mapping[str, Any] | None = None, n_jobs: int = 1, search: str | Path | None = None
+) -> dict[str, Any]:
     """A whole recipe in one folder: features → model → report → predictions. Only what is stale is done again.
 
     Args:
         recipe: from `quintet.recipe.load_recipe`.
         output: the run's folder.
         hooks: `progress(stage)` context managers and a `listener`, from the command line.
+        search: the folder of the search that found the recipe's settings; its history is told in the report.
     """
     from quintet.runner import run_recipe
 
-    return run_recipe(recipe, Path(output), hooks=hooks or {}, n_jobs=n_jobs)
+    return run_recipe(recipe, Path(output), hooks=hooks or {}, n_jobs=n_jobs, search=None if search is None else Path(search))

@@ -17,6 +17,8 @@ from quintet.cli import main
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError
 from quintet.experiment import gather, train
 from quintet.features.table import FeatureTable, read_feature_table
+from quintet.recipe import load_recipe
+from quintet.runner import tune_recipe
 from quintet.search_spaces import SPACES, default_place, flat, nested, search_space
 from quintet.trials import Problem, Search
 from quintet.tuning import TuneSettings, _storage, read_settings, tune
@@ -380,3 +382,110 @@ def test_what_cannot_be_searched_is_refused(table: FeatureTable, tmp_path: Path,
     with pytest.raises(ConfigError, match=message):
         tune(table, tmp_path / "tuned", settings=quick(**changes))
     assert not (tmp_path / "tuned").exists()
+
+
+# ------------------------------------------------------------------------------------------------------------------- recipes
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe on a table's rows: its own settings, which the search must begin with."""
+    file = tmp_path_factory.mktemp("recipe") / "mine.toml"
+    file.write_text(
+        'name = "mine"\n[data]\nsource = "demo"\nlimit = 4\n[features]\nset = "bahuleyan2018"\nfamilies = ["cepstral"]\n'
+        '[train]\nmembers = ["svm", "random_forest"]\nrules = ["mean"]\nfolds = 2\nresamples = 50\nseed = 7\n'
+        "[train.settings.random_forest]\nn_estimators = 7\nmin_samples_split = 5\n"
+    )
+    return file
+
+
+def test_a_recipe_is_searched_from_its_own_settings_and_runs_with_what_was_found(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    command(monkeypatch, "tune", recipe, "-o", run, "--trials", 3, "--set", "svm.gamma=0.001")
+    assert f"quintet run {recipe} -o {run} --settings {run}/tuning/best.toml" in capsys.readouterr().out.replace("\n", "")
+    found = json.loads((run / "tuning" / "tuning.json").read_text())
+    trials = pd.read_parquet(run / "tuning" / "trials.parquet").set_index(["member", "number"])["settings"].map(json.loads)
+    assert trials["random_forest", 0] == {}
+    assert set(trials["random_forest", 1]) == {"min_samples_split", "max_features"}, "what is not searched stays the recipe's"
+    assert trials["svm", 0] == {"gamma": 0.001}
+    assert set(trials["svm", 1]) == {"gamma", "C"}
+    command(monkeypatch, "run", recipe, "-o", run, "--settings", run / "tuning" / "best.toml", "-q")
+    config = json.loads((run / "model" / "config.json").read_text())
+    best = {name: member["settings"] for name, member in found["members"].items()}
+    assert config["train"]["settings"]["random_forest"] == {"n_estimators": 7, "min_samples_split": 5} | best["random_forest"]
+    assert config["train"]["settings"]["svm"] == best["svm"]
+    assert config["split"]["digest"] == found["split"], "the search saw the folds of the run"
+    scores = json.loads((run / "model" / "scores.json").read_text())["oof"]
+    for name, member in found["members"].items():
+        assert scores[name]["scores"]["log_loss"]["value"] == pytest.approx(member["best_value"], rel=1e-9)
+    assert json.loads((run / "model" / "tuning" / "tuning.json").read_text()) == found
+    assert 'id="search"' in (run / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_first_trial_is_the_recipe_and_not_the_default(recipe: Path, tmp_path: Path) -> None:
+    own = load_recipe(recipe)
+    found = tune_recipe(own, tmp_path / "run", hooks={}, members=("random_forest",), n_trials=1).members["random_forest"]
+    held = {"random_forest": own.train.settings["random_forest"]}
+    table = read_feature_table(tmp_path / "run" / "features.parquet")
+    given = TuneSettings(members=("random_forest",), settings=held, folds=2, seed=7, resamples=50)
+    assert found.settings == {}
+    assert found.default_value == tune(table, tmp_path / "held", settings=given, n_trials=1).members["random_forest"].default_value
+    assert (
+        found.default_value
+        != tune(table, tmp_path / "none", settings=given.model_copy(update={"settings": {}}), n_trials=1).members["random_forest"].default_value
+    )
+
+
+def test_segments_are_not_searched(tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = recipe.read_text().replace('"svm", "random_forest"', '"vgg_small"').split("[train.settings")[0] + "[segments]\nlength_s = 2.0\n"
+    (tmp_path / "net.toml").write_text(text)
+    seen: dict[str, Any] = {}
+
+    def caught(*args: Any, settings: TuneSettings, **rest: Any) -> None:
+        seen["settings"] = settings
+
+    monkeypatch.setattr("quintet.runner.tune", caught)
+    tune_recipe(load_recipe(tmp_path / "net.toml"), tmp_path / "run", hooks={}, n_trials=1)
+    settings = seen["settings"]
+    assert "patch_frames" not in settings.space("vgg_small")
+    assert settings.of("vgg_small")["patch_frames"] == settings.of("vgg_small")["hop_frames"] == 86
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--members", "svn"), "Did you mean 'svm'"),
+        (("--set", "svm.K=3"), "must be one of: C"),
+        (("--set", "xgboost.max_depth=3"), "must be one of: svm, random_forest"),
+        (("--seed", "3"), "--seed is for tables"),
+        (("--folds", "3"), "--folds is for tables"),
+        (("--metric", "auc"), "metric"),
+        (("--data", "demmo"), "demo"),
+    ],
+)
+def test_what_a_recipe_decides_is_refused_before_anything_runs(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["quintet", "tune", str(recipe), "-o", str(tmp_path / "run"), *words])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run" / "features.parquet").exists()
+
+
+def test_data_and_scale_are_for_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    features = songs(tmp_path / "features.csv")
+    monkeypatch.setattr(sys, "argv", ["quintet", "tune", str(features), "-o", str(tmp_path / "t"), "--scale", "small"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--scale is for recipes" in capsys.readouterr().err
+
+
+def test_a_search_that_is_not_finished_is_no_history(table: FeatureTable, tmp_path: Path) -> None:
+    (tmp_path / "search").mkdir()
+    with pytest.raises(ArtefactError, match=r"has no tuning\.json and no trials\.parquet"):
+        train(table, tmp_path / "model", settings=quick().training, search=tmp_path / "search")
+    assert not (tmp_path / "model").exists()

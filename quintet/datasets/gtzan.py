@@ -52,7 +52,7 @@ INDEX, UNKNOWN = "GTZANindex.txt", frozenset({"", "?"})
 
 def _repetitions() -> dict[str, str]:
     """Every later excerpt of a recording → its first."""
-    found = {}
+    found: dict[str, str] = {}
     for genre, recordings in _SAME.items():
         for recording in recordings.split(", "):
             first, *others = (number if "." in number else f"{genre}.{int(number):05d}" for number in recording.split())

@@ -71,6 +71,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     os.replace(temporary, path)
 
 
+def search_digests(search: str | Path) -> dict[str, str]:
+    """The history of a search (the folder of `quintet tune`): file → digest.
+
+    Raises:
+        ArtefactError: if there is no finished search.
+    """
+    files = [Path(search) / name for name in SEARCH_FILES]
+    if absent := [file.name for file in files if not file.is_file()]:
+        raise ArtefactError(f"A search must be a folder that `quintet tune` finished. {search} has no {' and no '.join(absent)}: tune again.")
+    return {file.name: digest_of(file) for file in files}
+
+
 class ModelFolder:
     """Reads and writes the files of one model folder.
 
@@ -122,6 +134,11 @@ class ModelFolder:
         if not (self.path / name).is_file():
             raise ArtefactError(f"A model folder must hold {name}. {self.path} does not.")
         return pd.read_parquet(self.path / name)
+
+    def keep_search(self, search: str | Path) -> None:
+        """Copy the history of the search that found the settings, from the folder of `quintet tune`."""
+        for name in SEARCH_FILES:
+            write_atomically(self.path / "tuning" / name, (Path(search) / name).read_bytes())
 
     def clear(self) -> None:
         """Remove what a training run writes here, and nothing else."""

@@ -26,6 +26,7 @@ from quintet.reports.importance import TOTAL
 from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
 from quintet.reports.published import published_table, published_view, training_options
 from quintet.reports.run import Run, read_run
+from quintet.reports.searching import search_drawings, search_table, search_view, trial_table
 from quintet.reports.sets import answered_drawing, set_table, set_view
 from quintet.reports.strangers import strange_drawing
 from quintet.reports.style import css_variables, marker
@@ -168,6 +169,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "calibration": calibration,
         "reliability": reliability_drawing(run, by_themselves),
         "training": drawings.training_drawings(run),
+        "search": search_drawings(run),
         "agreement": drawings.agreement_drawing(run),
         "weights": drawings.weight_drawing(run),
         "importance": drawings.importance_drawings(why.main, run, len(why.rows)) if why.members else [],
@@ -199,6 +201,8 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "learning-curve": curve_table(run),
         "learning-curve-outlook": outlook_table(run),
         "published": published_table(run),
+        "search": search_table(run),
+        "search-trials": trial_table(run),
     }
     for name, frame in extra.items():
         if len(frame):
@@ -230,6 +234,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "gate": gate_view(run),
         "curve": curve_sentence(curve_of(run)),
         "published": published_view(run),
+        "search": search_view(run),
         "sets": set_view(run),
         "rows": score_rows(run, keys),
         "figures": figures,
