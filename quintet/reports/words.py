@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from quintet.reports.families import SPECTROGRAM
 from quintet.reports.run import VERDICT, Run
 
 SCORE_NAMES: Mapping[str, str] = {
@@ -201,7 +202,8 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
         sentences.append(f"Confusions concentrate on {listed(named)}.")
     if families is not None and len(families) > 1:
         (first, most), (second, more) = ((_player(str(name)), float(families[name])) for name in families.index[:2])
-        sentences.append(f"Of what it knows beyond guessing, {first} {most:.0%} and {second} {more:.0%}.")
+        rest = f"; {_player(SPECTROGRAM)} {float(families[SPECTROGRAM]):.0%}" if SPECTROGRAM in families.index[2:] else ""
+        sentences.append(f"Of what it knows beyond guessing, {first} {most:.0%} and {second} {more:.0%}{rest}.")
     return sentences
 
 
@@ -237,7 +239,7 @@ def _undefined(run: Run) -> str:
 
 
 def _player(name: str) -> str:
-    return "the spectrogram carries" if name == "spectrogram" else f"the {name} features carry"
+    return "the spectrogram carries" if name == SPECTROGRAM else f"the {name} features carry"
 
 
 def _against_best_member(run: Run) -> str:

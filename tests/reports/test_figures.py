@@ -168,6 +168,8 @@ def test_words(run: Run) -> None:
     sentences = opening(run, [("jazz", "rock", 5), ("rock", "jazz", 1)], pd.Series({"spectrogram": 0.61, "cepstral": 0.2}))
     assert "Confusions concentrate on jazz taken for rock (5)." in sentences
     assert "Of what it knows beyond guessing, the spectrogram carries 61% and the cepstral features carry 20%." in sentences
+    last = opening(run, [], pd.Series({"cepstral": 0.6, "tonal": 0.3, "rhythm": 0.08, "spectrogram": 0.02}))[-1]
+    assert last.endswith("the cepstral features carry 60% and the tonal features carry 30%; the spectrogram carries 2%.")
     assert any("random weights" in text for text in limits(run, 0.0))
     assert not any("off by" in text for text in limits(run, 0.05))
     assert any("off by 0.30" in text for text in limits(run, 0.3))
