@@ -60,7 +60,8 @@ def _share(beyond: pd.Series) -> str:
 def _how_right(table: pd.DataFrame, beyond: pd.Series) -> str:
     if not beyond.any() or beyond.all():
         return ""
-    return f"Of those, {table.loc[beyond, 'right'].mean():.0%} have the right class on top, of the others {table.loc[~beyond, 'right'].mean():.0%}. "
+    right = table["right"]
+    return f"Of those, {int(right[beyond].sum())} have the right class on top, of the others {right[~beyond].mean():.0%}. "
 
 
 def _strange_figure(table: pd.DataFrame, names: list[str]) -> Figure:
