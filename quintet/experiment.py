@@ -310,6 +310,7 @@ def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClas
             "rule": ensemble.rule_,
             "classes": [str(c) for c in ensemble.classes_],
             "multilabel": material.multilabel,
+            "split": {"protocol": material.split.protocol, "grouped": bool(material.split.grouped)},
             "feature_names": list(table.feature_names),
             "feature_parameters": table.metadata.get("parameters"),
             "feature_hash": table.parameter_hash,

@@ -28,6 +28,7 @@ from quintet.features.table import FeatureTable, read_feature_table
 FEW = 4  # so many clips are described in this process: a worker's start would cost more than it saves
 LONG = 1.5  # a file longer than this many training clips is cut into segments
 WITHOUT_DISTANCE = "This model's sets look at its probabilities alone: it is older than sets that look at the features too. Train again to have such."
+UNGROUPED = "Ungrouped split: this model was judged on clips whose groups it may have known. Expect less than it scored, of its sets too."
 
 
 @dataclass(frozen=True)
@@ -227,8 +228,15 @@ def _pooled(
     frame[columns] = values
     failures = table.failures
     lost = pd.DataFrame({"file": failures["id"], "stage": failures["stage"], "reason": failures["reason"]}).reset_index(drop=True)
-    blind = confidence is not None and ensemble.distance_ is None
-    return PredictionResult(frame, segments, lost, classes, (WITHOUT_DISTANCE,) if blind else ())
+    return PredictionResult(frame, segments, lost, classes, _notes(ensemble, confidence))
+
+
+def _notes(ensemble: EnsembleClassifier, confidence: float | None) -> tuple[str, ...]:
+    split = ensemble.bundle_.get("split", {"protocol": "group", "grouped": True})
+    notes = [WITHOUT_DISTANCE] if confidence is not None and ensemble.distance_ is None else []
+    if split["protocol"] == "random" or (confidence is not None and not split["grouped"]):
+        notes.append(UNGROUPED)
+    return tuple(notes)
 
 
 def _verdicts(ensemble: EnsembleClassifier, classes: tuple[str, ...], probabilities: np.ndarray[Any, Any]) -> list[str]:

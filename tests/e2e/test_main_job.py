@@ -329,6 +329,7 @@ def test_a_random_split_of_grouped_clips_is_trained_and_stamped(tmp_path: Path) 
     told = call("train", *arguments, "-o", tmp_path / "model", "--resamples", "20", "--learning-curve").output
     split = json.loads((tmp_path / "model" / "scores.json").read_text())["split"]
     assert (split["grouped"], split["groups_known"]) == (False, True)
+    assert "Ungrouped split" in call("predict", tmp_path / "model", "--table", tmp_path / "t.csv").output
     for file in ("predictions/test/mean.parquet", "verdict/test.parquet"):
         assert "UNGROUPED SPLIT" in call("evaluate", tmp_path / "model" / file, "--resamples", "0").output
     assert told.count("RANDOM SPLIT: groups stand on both sides") == 3
