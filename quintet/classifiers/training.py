@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.classifiers.networks.backend import Device, load_keras
+from quintet.classifiers.networks.backend import Device, device, load_keras
 from quintet.errors import ArtefactError, ConfigError
 
 Arrays = list[NDArray[Any]]
@@ -165,7 +165,8 @@ def _one_epoch(model: Any, batches: Batches, batch_size: int) -> dict[str, float
     """Loss and accuracy, the mean over the rows of an epoch."""
     sums, rows = {"loss": 0.0, "accuracy": 0.0}, 0
     for inputs, targets, weights in batches:
-        step = _many_steps if len(inputs) > FEW_BATCHES * batch_size else _few_steps
+        few = len(inputs) <= FEW_BATCHES * batch_size and not device().is_gpu
+        step = _few_steps if few else _many_steps
         logs = step(model, inputs, targets, weights, batch_size)
         rows += len(inputs)
         sums = {name: total + logs[name] * len(inputs) for name, total in sums.items()}
@@ -173,7 +174,7 @@ def _one_epoch(model: Any, batches: Batches, batch_size: int) -> dict[str, float
 
 
 def _few_steps(model: Any, inputs: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any], batch_size: int) -> dict[str, float]:
-    """One pass over the rows, batch by batch: `fit` costs as much to begin as a dozen small steps."""
+    """One pass over the rows, batch by batch: `fit` costs as much to begin as a dozen small steps. Each waits for its loss: not for a GPU."""
     sums = {"loss": 0.0, "accuracy": 0.0}
     for i in range(0, len(inputs), batch_size):
         rows = slice(i, i + batch_size)
