@@ -422,6 +422,8 @@ def run(
         print_predictions(result["predictions"], "table", None)
         out.print()
     print_scores(result["training"], out, score_table)
+    print_leak_gate(result["training"].scores.get("leak_gate"), out)
+    print_learning_curve(result["training"].scores, out)
     print_published(result["training"].scores, out)
     out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)
 

@@ -66,6 +66,7 @@ def print_tuning(result: Any, following: str, *, quiet: bool) -> None:
 
     if result.reused and not quiet:
         err.print("Nothing was left to try: this is what was found before.")
+    out.print(f"[bold]{result.metric.replace('_', ' ')} out of fold, training part[/]{stamp({'protocol': result.protocol})}", soft_wrap=True)
     out.print(tuning_table(result))
     for name, tuned in result.members.items():
         out.print(f"{name}: {tuned.verdict}.", style="bold" if tuned.clear else None, soft_wrap=True)

@@ -110,13 +110,14 @@ class Tuned:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """Where the search lies and what it found. `trials` has a row per trial; `reused`: nothing was left to try."""
+    """Where the search lies and what it found, on folds of which `protocol`. `trials` has a row per trial; `reused`: nothing was left to try."""
 
     folder: Path
     metric: str
     members: dict[str, Tuned]
     trials: pd.DataFrame
     reused: bool
+    protocol: str
 
 
 def tune(
@@ -188,7 +189,7 @@ def tune(
             trials = _write_trials(folder, searches)
         found = {search.member: _judged(search, problem, settings) for search in searches}
     _write_result(folder, settings, found, material)
-    return TuningResult(folder.path, settings.metric, found, trials, reused=n_new == 0)
+    return TuningResult(folder.path, settings.metric, found, trials, n_new == 0, material.split.protocol)
 
 
 def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:

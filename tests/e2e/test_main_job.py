@@ -333,7 +333,7 @@ def test_a_random_split_of_grouped_clips_is_trained_and_stamped(tmp_path: Path) 
     for file in ("predictions/test/mean.parquet", "verdict/test.parquet"):
         assert "UNGROUPED SPLIT" in call("evaluate", tmp_path / "model" / file, "--resamples", "0").output
     assert told.count("RANDOM SPLIT: groups stand on both sides") == 3
-    call("tune", *arguments, "-o", tmp_path / "tuned", "--trials", "1")
+    assert "RANDOM SPLIT" in call("tune", *arguments, "-o", tmp_path / "tuned", "--trials", "1").output
 
 
 def test_a_leaking_split_is_refused(tmp_path: Path) -> None:
