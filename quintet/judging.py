@@ -61,7 +61,7 @@ def judge_verdict(material: Material, folder: ModelFolder, settings: TrainSettin
     if "test" in parts:
         said["test"] = ensemble.verdict(parts["test"][1])
         far["test"] = ensemble.distances(material.inputs(parts["test"][0])["X"])
-    judged: dict[str, Any] = {"rule": ensemble.rule_, "calibration": ensemble.calibration_.to_json(), "sets": {}}
+    judged: dict[str, Any] = {"rule": ensemble.rule_, "fold_rules": ensemble.fold_rules_, "calibration": ensemble.calibration_.to_json(), "sets": {}}
     strangeness: list[pd.DataFrame] = []
     for part, values in said.items():
         rows = parts[part][0]

@@ -47,6 +47,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         members_: name → estimator fitted on all rows.
         fusions_: rule → `Fusion`.
         rule_: the rule in use; `comparison_`: how the rules did on held-out groups of the training rows.
+        fold_rules_: per fold, the rule that is chosen without its rows; `rule_` where there are but two folds, or the rule was given.
         oof_: member or rule name → `(n, k)` out-of-fold probabilities. A rule's weights for a fold are learnt on the others.
         folds_: member → one `FoldResult` per fold.
         calibration_: what makes the chosen rule's probabilities trustworthy, learnt on its out-of-fold predictions (a temperature, isotonic
@@ -54,7 +55,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         distance_: how far a row lies from every class among the features; None for label sets and without a feature table.
         oof_distances_: `(n,)` the same out of fold.
         conformal_: prediction sets, calibrated on both; without distances on probabilities alone; None for label sets.
-        oof_verdict_: `(n, k)` what `predict_proba` would have said out of fold.
+        oof_verdict_: `(n, k)` what `predict_proba` would have said out of fold: each fold by the rule, the weights and the calibration that are
+            chosen and learnt without it. What flattery remains (on random labels a little over 0.5 AUC, where a rule learns) comes from the members
+            that said something of the other folds: they had seen this one.
 
     Raises:
         ConfigError: if no member is given, a name is unknown, or a spectrogram member has no spectrograms.
@@ -175,13 +178,23 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.fusions_[rule] = fit_fusion(rule, stack, y, groups, **common)
         self.comparison_ = compare_rules(stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), folds=folds, **common)
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
+        self.fold_rules_ = [self.rule_] * len(folds)
+        if self.rule == "auto" and len(folds) > 2:
+            self.fold_rules_ = [
+                compare_rules(stack[:, train], y[train], groups[train], rules=tuple(self.rules), folds=_within(folds, k), **common).chosen
+                for k, (train, _) in enumerate(folds)
+            ]
 
     def _fit_trust(self, table: pd.DataFrame | None, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
         """Calibration and prediction sets of the verdict, both from what was said and measured out of fold, on the folds of the run and by group."""
-        raw, names = self.oof_[self.rule_], self.class_names_
-        self.calibration_: Calibration = fit_calibration(raw, y, groups, classes=names, seed=self.seed, folds=folds)
+        names = self.class_names_
+        common: dict[str, Any] = {"seed": self.seed, "folds": folds}
+        self.calibration_: Calibration = fit_calibration(self.oof_[self.rule_], y, groups, classes=names, **common)
         method = self.calibration_.method
-        self.oof_verdict_ = cross_calibrated(raw, y, groups, classes=names, method=method, seed=self.seed, folds=folds)
+        said = {r: cross_calibrated(self.oof_[r], y, groups, classes=names, method=method, **common) for r in {*self.fold_rules_}}
+        self.oof_verdict_ = np.array(said[self.fold_rules_[0]])
+        for rule, (_, held_out) in zip(self.fold_rules_, folds, strict=True):
+            self.oof_verdict_[held_out] = said[rule][held_out]
         self.distance_: Distance | None = None
         self.oof_distances_: NDArray[np.float64] | None = None
         self.conformal_: Conformal | None = None
@@ -249,6 +262,13 @@ def _as_table(X: Any) -> pd.DataFrame | None:
     if values.ndim != 2:
         raise ConfigError(f"A feature table must have shape (n, d). Received {values.shape}.")
     return pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])])
+
+
+def _within(folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], left_out: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """The other folds, as positions among the training rows of fold `left_out`."""
+    rows = folds[left_out][0]
+    others = [fold for k, fold in enumerate(folds) if k != left_out]
+    return [(np.flatnonzero(np.isin(rows, train)), np.flatnonzero(np.isin(rows, held_out))) for train, held_out in others]
 
 
 def _fitted_on_all(trainer: Trainer, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], cache: FoldCache | None) -> Any:

@@ -25,7 +25,7 @@ from quintet.reports.growth import curve_drawings, curve_of, curve_sentence, cur
 from quintet.reports.importance import TOTAL
 from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
 from quintet.reports.published import published_table, published_view, training_options
-from quintet.reports.run import Run, read_run
+from quintet.reports.run import VERDICT, Run, read_run
 from quintet.reports.searching import search_drawings, search_table, search_view, trial_table
 from quintet.reports.sets import answered_drawing, set_table, set_view
 from quintet.reports.strangers import strange_drawing
@@ -291,6 +291,8 @@ def _change(run: Run) -> list[dict[str, Any]]:
     table = run.scores.get(run.part, {})
     if run.said == run.best or run.calibration is None or run.calibration.method == "none":
         return []
+    if run.part == "oof" and set(run.scores[VERDICT].get("fold_rules", ())) - {run.best}:
+        return []  # some folds were judged by another rule: the difference is not calibration's alone
     before, after = (table[name]["scores"] for name in (run.best, run.said))
     names = {"log_loss": "log loss", "ece": "calibration error"}
     return [

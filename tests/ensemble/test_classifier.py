@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from quintet.datasets.splits import grouped_folds
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.fusion import compare_rules
 from quintet.errors import ConfigError, SplitLeakError
@@ -115,3 +118,52 @@ def test_calibration_is_judged_on_the_folds_of_the_run(data: Any, monkeypatch: p
         monkeypatch.setattr(classifier, name, lambda *a, plain=plain, **k: received.append(k["folds"]) or plain(*a, **k))
     EnsembleClassifier(("logistic_regression",), rules=("mean",)).fit(X.iloc[order], y[order], groups[order], folds=folds)
     assert [f is folds for f in received] == [True, True]
+
+
+def joined(y: Any, opinions: Any, folds: Any, **settings: Any) -> EnsembleClassifier:
+    """The fusion and the verdict of members that said this out of fold."""
+    ensemble = EnsembleClassifier(("logistic_regression", "svm"), **settings)
+    ensemble.classes_, ensemble.oof_ = np.unique(y), dict(zip(ensemble.members, opinions, strict=True))
+    ensemble._fit_fusions(y, np.arange(len(y)), folds)
+    ensemble._fit_trust(None, y, np.arange(len(y)), folds)
+    return ensemble
+
+
+def test_the_rule_that_judges_a_fold_is_chosen_without_it() -> None:
+    """A member that is right but for one fold: with that fold it is not worth a rule of its own, without it it is."""
+    rng, y = np.random.default_rng(1), np.tile(["a", "b"], 60)
+    truth = (y[:, None] == np.array(["a", "b"])).astype(float)
+    right = np.clip(0.25 + 0.5 * truth + rng.normal(0, 0.1, (120, 1)) * [1, -1], 0.02, 0.98)
+    noise = rng.uniform(0.05, 0.95, (120, 1)) * [1, -1] + [0, 1]
+    parts = np.array_split(np.arange(120), 4)
+    folds = [(np.setdiff1d(np.arange(120), part), part) for part in parts]
+    assert joined(y, [right, noise], folds, rules=("mean", "weighted")).rule_ == "weighted"
+    right[parts[0]] = 1 - right[parts[0]]
+    found = joined(y, [right, noise], folds, rules=("mean", "weighted"))
+    assert (found.rule_, found.fold_rules_) == ("mean", ["weighted", "mean", "mean", "mean"])
+    for rule, part in zip(found.fold_rules_, parts, strict=True):
+        best = found.oof_[rule][part].argmax(axis=1)
+        np.testing.assert_array_equal(found.oof_verdict_[part].argmax(axis=1), best)
+    assert joined(y, [right, noise], folds, rules=("mean", "weighted"), rule="weighted").fold_rules_ == ["weighted"] * 4
+    halves = [(np.arange(60), np.arange(60, 120)), (np.arange(60, 120), np.arange(60))]
+    two = joined(y, [right, noise], halves, rules=("mean", "weighted"))
+    assert two.fold_rules_ == [two.rule_] * 2
+
+
+def test_on_random_labels_a_rule_cannot_praise_itself() -> None:
+    """Choosing on the folds that score is worth more than a hundredth of AUC where nothing can be known; the verdict has none of that."""
+    gains = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        y = rng.permutation(np.repeat(["a", "b", "c"], 40))
+        folds = grouped_folds(y, list(range(120)), n_splits=5, seed=seed)
+        opinions = []
+        for C in (0.1, 10.0):
+            X, p = rng.normal(size=(120, 6)), np.empty((120, 3))
+            for train, held_out in folds:
+                p[held_out] = LogisticRegression(C=C).fit(X[train], y[train]).predict_proba(X[held_out])
+            opinions.append(p)
+        found = joined(y, opinions, folds)
+        auc = [roc_auc_score(y, p, multi_class="ovr") for p in (found.oof_[found.rule_], found.oof_verdict_)]
+        gains.append(auc[0] - auc[1])
+    assert np.mean(gains) > 0.005
