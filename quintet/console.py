@@ -151,6 +151,16 @@ def interval(score: Mapping[str, Any] | None) -> str:
     return f"{score['value']:.3f} [dim]\\[{score['low']:.2f}, {score['high']:.2f}][/]"
 
 
+def spelt(score: str) -> str:
+    """What a score is called above a column.
+
+    Example:
+        >>> spelt("macro_pr_auc"), spelt("log_loss")
+        ('macro PR AUC', 'log loss')
+    """
+    return " ".join(word.upper() if word in ("auc", "pr", "f1", "ece") else word for word in score.split("_"))
+
+
 def score_table(scores: Mapping[str, Any], *, chosen: str) -> Table:
     """Members, then ensembles, with their intervals; macro F1 only where the terminal is wide enough for it."""
     sets = all("accuracy" not in judged["scores"] for judged in scores.values())
@@ -200,7 +210,7 @@ def comparison_table(found: Mapping[str, Any]) -> Table:
     """What the mean of several files gains over each of them: paired intervals, and p-values corrected for being many."""
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     metrics = list(dict.fromkeys(row["metric"] for row in found["comparisons"]))
-    for heading in ("mean less", *(metric.replace("_", " ").replace("auc", "AUC") for metric in metrics), "McNemar", "DeLong"):
+    for heading in ("mean less", *map(spelt, metrics), "McNemar", "DeLong"):
         table.add_column(heading, no_wrap=True)
     for name in found["files"]:
         cells = {row["metric"]: row for row in found["comparisons"] if row["second"] == name}
@@ -244,7 +254,7 @@ def curve_table(curve: Mapping[str, Any]) -> Table:
     """A learning curve: one row per size of the training data, with its scores."""
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     names = list(curve["points"][0]["scores"])
-    for heading in ("learnt from", *(name.replace("_", " ").replace("auc", "AUC") for name in names)):
+    for heading in ("learnt from", *map(spelt, names)):
         table.add_column(heading, no_wrap=True)
     for point in curve["points"]:
         table.add_row(f"{point['clips']:.0f} clips", *[interval(point["scores"][name]) for name in names])
