@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
@@ -14,10 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import model as member_entry
 from quintet.errors import ConfigError, unknown_name
+from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.search_spaces import merged
 
 M = TypeVar("M", bound=BaseModel)
+SCORES = tuple(dict.fromkeys((*SINGLE_LABEL, *MULTI_LABEL)))
 Protocol = Literal["auto", "group", "random", "given"]
 
 
@@ -116,6 +119,8 @@ class TrainSettings(Stage):
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
+        if not self.members:
+            raise ValueError("There must be at least one member. Received none.")
         if len(set(self.members)) != len(self.members):
             raise ValueError(f"Members must differ. Received: {', '.join(self.members)}.")
         if self.rule != "auto" and self.rule not in self.rules:
@@ -145,6 +150,15 @@ class Published(Stage):
 
     protocol: str
     scores: dict[str, dict[str, float]]
+
+    def require_known(self, names: tuple[str, ...]) -> None:
+        """Refuse figures of nobody who takes part, and scores that there are not."""
+        for name, figures in self.scores.items():
+            if name not in names:
+                raise unknown_name("member or ensemble with published figures", name, names)
+            for score in figures:
+                if score not in SCORES:
+                    raise unknown_name("published score", score, SCORES)
 
 
 class Recipe(Stage):
@@ -176,6 +190,10 @@ class Recipe(Stage):
             raise ValueError("Spectrograms are described once: in [spectrogram], or under log_mel in [features.overrides]. Received both.")
         if self.augmentation is not None and self.train.augmentation is not None:
             raise ValueError("Augmentation is described once: in [augmentation], or in [train.augmentation]. Received both.")
+        if both := sorted({"feature_set", "families"} & self.features.overrides.keys()):
+            raise ValueError(f"[features] decides set and families. [features.overrides] names them too: {', '.join(both)}.")
+        if self.published is not None:
+            self.published.require_known((*self.train.members, *self.train.ensembles, *self.train.rules))
         if self.segments is not None:
             own = self.segments.frames(self.parameters.log_mel)
             for name in networks:
@@ -310,8 +328,18 @@ def _fault(kind: type[BaseModel], fault: Any) -> str:
         valid = _fields_at(kind, parents)
         near = difflib.get_close_matches(key, valid, n=1)
         return f"unknown key '{place}'" + (f" (did you mean '{near[0]}'?)" if near else f" (valid: {', '.join(valid)})")
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"'{place}': {message}" if place else message
+    if fault["type"] == "missing":
+        return f"'{place}' is missing"
+    received = fault["input"]
+    if fault["type"] == "value_error":
+        message = fault["msg"].removeprefix("Value error, ")
+        return f"'{place}': {message}" if place else message
+    if fault["type"] == "literal_error":
+        message = str(unknown_name("value here", str(received), re.findall(r"'([^']*)'", fault["ctx"]["expected"]))).removeprefix("A value here ")
+        return f"'{place}' {message}"
+    kinds = {"tuple_type": 'a list, such as ["a", "b"]', "dict_type": "a table", "model_type": "a table", "model_attributes_type": "a table"}
+    wanted = kinds.get(fault["type"]) or fault["msg"].removeprefix("Input should be ")
+    return f"'{place}' must be {wanted}. Received {received!r}"
 
 
 def _fields_at(kind: type[BaseModel], parents: list[str]) -> list[str]:

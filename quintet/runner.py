@@ -8,16 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quintet.classifiers.registry import make_member, require_weights
 from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
-from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, unknown_name
 from quintet.experiment import train
 from quintet.features.extraction import ExtractionSummary, extract
 from quintet.prediction import predict_files
 from quintet.recipe import Recipe, require_data, validated
+from quintet.rehearsal import HELD_OUT, check_members, rehearse
 from quintet.tuning import TuneSettings, TuningResult, check_search, tune
 
 
@@ -36,8 +35,8 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
     """
     require_data(recipe)
     check_members(recipe)
-    for name in recipe.networks:
-        require_weights(make_member(name, **recipe.training.settings.get(name, {})))
+    if not ModelFolder(output / "model").sealed:
+        rehearse(recipe)
     spectrograms = output / "spectrograms" if recipe.networks else None
     summary = describe_clips(recipe, output, spectrograms, hooks=hooks, n_jobs=n_jobs)
     stage = _stages(hooks)
@@ -93,6 +92,8 @@ def tune_recipe(
     }
     settings = validated(TuneSettings, content, where="quintet tune")
     check_search(settings, search.get("n_trials", 1))
+    if not (output / "tuning").exists():
+        rehearse(recipe.model_copy(update={"train": recipe.train.model_copy(update={"members": chosen})}))
     spectrograms = output / "spectrograms" if set(chosen) & set(recipe.networks) else None
     describe_clips(recipe, output, spectrograms, hooks=hooks, n_jobs=n_jobs)
     with _stages(hooks)("searching") as progress:
@@ -104,8 +105,6 @@ def describe_clips(recipe: Recipe, output: Path, spectrograms: Path | None, *, h
     """The recipe's clips, listed and described in `features.parquet` of the folder `output`; what is there already is kept."""
     source, parameters = require_data(recipe), recipe.parameters
     stage, tell = _stages(hooks), _teller(hooks)
-    output.mkdir(parents=True, exist_ok=True)
-    ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     with stage("listing") as _:
         manifest = load_source(source, group_by=recipe.data.group_by, columns=recipe.data.columns)
         if recipe.data.multilabel:
@@ -113,6 +112,8 @@ def describe_clips(recipe: Recipe, output: Path, spectrograms: Path | None, *, h
         if recipe.data.limit is not None:
             manifest = limited(manifest, recipe.data.limit)
             tell(f"{len(manifest)} clips: at most {recipe.data.limit} of each label")
+    output.mkdir(parents=True, exist_ok=True)
+    ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     with stage("extracting") as progress:
         summary = extract(manifest, output / "features.parquet", parameters=parameters, spectrograms=spectrograms, n_jobs=n_jobs, progress=progress)
     fresh = f", {summary.n_reused} of them kept from before" if summary.n_reused else ""
@@ -128,20 +129,6 @@ def _stages(hooks: Mapping[str, Any]) -> Callable[[str], AbstractContextManager[
 def _teller(hooks: Mapping[str, Any]) -> Callable[[str], None]:
     tell: Callable[[str], None] = hooks.get("tell", lambda text: None)
     return tell
-
-
-def check_members(recipe: Recipe) -> None:
-    """Every member made once, unfitted, so that a setting that it does not have is refused before anything runs; rules by their names.
-
-    Raises:
-        ConfigError: for such a setting or rule, with the nearest valid one.
-    """
-    training = recipe.training
-    for rule in training.rules:
-        if rule not in RULES:
-            raise unknown_name("fusion rule", rule, RULES)
-    for name in training.members:
-        make_member(name, **training.settings.get(name, {}))
 
 
 def limited(manifest: Manifest, most: int) -> Manifest:
@@ -185,7 +172,7 @@ def prediction_files(recipe: Recipe, output: Path) -> list[str]:
     """The files to predict; `held_out` stands for the demo's pieces that nobody heard in training."""
     files: list[str] = []
     for name in recipe.predict.files:
-        if name == "held_out":
+        if name == HELD_OUT:
             from quintet.datasets.synthetic import render_held_out
 
             files += [str(path) for path in audio_files(render_held_out(output / "held_out").parent)]

@@ -31,6 +31,7 @@ LAYERS = (
         "trials",
         "tuning",
         "prediction",
+        "rehearsal",
         "explanation",
         "runner",
         "workflow",

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from quintet.datasets.manifest import COLUMNS, Manifest
-from quintet.errors import ConfigError
+from quintet.errors import ArtefactError, ConfigError
 from quintet.recipe import find_recipe, load_recipe, scaled, shipped_recipes
-from quintet.runner import check_members, limited, run_recipe
+from quintet.rehearsal import check_members, rehearse
+from quintet.runner import limited, run_recipe
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -33,11 +34,11 @@ def test_data_can_be_replaced(tmp_path: Path) -> None:
     [
         ('name = "a"\n[data]\nsource = "demo"\n[train]\nfodls = 3\n', r"unknown key 'train\.fodls' \(did you mean 'folds'\?\)"),
         ('name = "a"\n[data]\nsource = "demo"\n[training]\n', r"unknown key 'training' \(did you mean 'train'\?\)"),
-        ('name = "a"\n[data]\nsource = "demo"\n[train]\nfolds = 1\n', r"'train\.folds': .*greater than or equal to 2"),
+        ('name = "a"\n[data]\nsource = "demo"\n[train]\nfolds = 1\n', r"'train\.folds' must be greater than or equal to 2\. Received 1"),
         ('name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm", "svm"]\n', r"Members must differ"),
         ('name = "a"\n[data]\nsource = "demo"\n[train]\nrule = "median"\n', r"must be 'auto' or one of the rules"),
         ('name = "a"\n[data]\nsource = "demo"\n[train.settings.lstm]\nx = 1\n', r"Settings must be for members that take part"),
-        ('name = "a"\n', r"'data': Field required"),
+        ('name = "a"\n', r"'data' is missing"),
         ("name = ", r"A recipe must be TOML"),
     ],
 )
@@ -88,6 +89,58 @@ NETWORK = 'name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["crnn"]\n'
 def test_contradictions_between_sections_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe(written(tmp_path, text))
+
+
+SVM = 'name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm"]\n'
+VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SVM.replace('["svm"]', '"svm"'), r"'train\.members' must be a list, such as \[\"a\", \"b\"\]\. Received 'svm'"),
+        (SVM.replace('["svm"]', "[]"), "at least one member"),
+        (SVM + "test_size = 1.5\n", r"'train\.test_size' must be less than 1\. Received 1\.5"),
+        (SVM + 'protocol = "groups"\n', r"'train\.protocol' must be one of: auto, group, random, given\. Received 'groups'\. Did you mean 'group'"),
+        (SVM + 'protocols = ["random", "artist"]\n', r"'train\.protocols\.1' must be one of: random, group, given"),
+        (SVM + "[train.settings]\nsvm = 3\n", r"'train\.settings\.svm' must be a table"),
+        (SVM + '[features]\nset = "bahuleyan"\n', "Did you mean 'bahuleyan2018'"),
+        (SVM + '[features.overrides]\nfamilies = ["cepstral"]\n', r"\[features\.overrides\] names them too: families"),
+        (SVM + '[published]\nprotocol = "x"\n[published.scores]\nsvn = { accuracy = 0.5 }\n', "Did you mean 'svm'"),
+        (SVM + '[published]\nprotocol = "x"\n[published.scores]\nsvm = { acuracy = 0.5 }\n', "Did you mean 'accuracy'"),
+    ],
+)
+def test_what_cannot_be_is_refused_as_it_is_read(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SVM + '[train.settings.svm]\nC = "big"\n', r"\[train\.settings\.svm\]: It cannot be fitted with C = 'big'"),
+        (SVM + "[train.settings.svm]\nC = -1.0\n", "It cannot be fitted with C = -1.0"),
+        (SVM + '[predict]\nfiles = ["held_out", "/no/such/*.wav"]\n', r"\[predict\] must name files that are there\. There is no /no/such"),
+        (NETWORK + "[train.settings.crnn]\nepochs = 0\n", r"\[train\.settings\.crnn\]: epochs must be at least 1"),
+        (NETWORK + "[train.settings.crnn]\naugmentation = { mixupp = 0.3 }\n", "Did you mean 'mixup'"),
+        (NETWORK + "[train.settings.crnn]\npatch_frames = 3\n", r"\[train\.settings\.crnn\]: The network 'crnn' must be possible"),
+        (NETWORK + "[spectrogram]\nn_mels = 40\n[train.settings.crnn]\nepochs = 2\n", "The network 'crnn' must be possible"),
+        (NETWORK + '[segments]\nlength_s = 3\npooling = "knn"\n[train.settings.crnn]\nvalidation_share = 0.0\n', "raise validation_share"),
+        (NETWORK.replace("[train]", "multilabel = true\n[train]") + '[segments]\nlength_s = 3\npooling = "vote"\n', "Tags are pooled by 'average'"),
+        (VGG16 + 'weights = "imagnet"\n', r"\[train\.settings\.vgg16_transfer\]: .*Did you mean 'imagenet'"),
+        (VGG16 + 'weights = "/data/vgg.h5"\n', "'/data/vgg.h5', where there is no file"),
+        (VGG16 + 'weights = "random"\nsize = 8\n', "The network 'vgg16_transfer' must be possible"),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_anything_runs(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises((ConfigError, ArtefactError), match=message):
+        run_recipe(load_recipe(written(tmp_path, text)), tmp_path / "run", hooks={})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_good_recipe_passes_the_rehearsal(tmp_path: Path) -> None:
+    text = NETWORK.replace('["crnn"]', '["crnn", "svm", "xgboost"]') + "[train.settings.crnn]\nfilters = 8\n"
+    rehearse(load_recipe(written(tmp_path, text + "[train.settings.svm]\nC = 3.0\n[train.settings.xgboost]\nn_estimators = 5\n")))
 
 
 def test_seconds_become_frames_of_this_recipes_spectrograms(tmp_path: Path) -> None:

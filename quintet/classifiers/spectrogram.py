@@ -145,7 +145,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             DatasetError: no clips, differing bands, one class only. SplitLeakError: a group on both sides of the early stopping.
             ConfigError: a parameter that cannot be. ArtefactError: a checkpoint of another fit.
         """
-        self._check_parameters()
+        self.check_parameters()
         clips = checked_clips(X)
         targets = self._read_targets(y, len(clips), getattr(y, "columns", None) if classes is None else classes)
         owners = np.arange(len(clips)).astype(str) if groups is None else np.asarray(groups).astype(str)
@@ -199,7 +199,12 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         last = load_keras().Model(model.input, model.get_layer("embedding").output)
         return self._pooled(X, lambda network, patches: forward(network, patches, batch_size=self.batch_size), last)
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Refuse parameters that cannot be.
+
+        Raises:
+            ConfigError: with the nearest valid name, or the range.
+        """
         for name, value, valid in (
             ("padding", self.padding, PADDINGS),
             ("standard", self.standard, STANDARDS),

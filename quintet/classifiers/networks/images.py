@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,9 @@ def require_weights(weights: str, url: str) -> None:
     if weights == "imagenet":
         _require_reachable(url)
     elif weights != "random" and not Path(weights).is_file():
-        raise ArtefactError(f'weights must be "imagenet", "random" or a file. Received {weights!r}, where there is no file.')
+        near = difflib.get_close_matches(str(weights), ("imagenet", "random"), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ArtefactError(f'weights must be "imagenet", "random" or a file. Received {weights!r}, where there is no file.{hint}')
 
 
 def pretrained(application: Any, *, size: int, weights: str, url: str, name: str) -> Any:
