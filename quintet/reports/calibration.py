@@ -64,7 +64,7 @@ def calibration_figure(points: pd.DataFrame, confidence: NDArray[np.floating], b
     axes.set(ylabel="share correct", ylim=(-0.02, 1.04))
     counts.hist(confidence, bins=np.linspace(0, 1, 21).tolist(), color=colour("faint"), rwidth=0.86)
     counts.set(xlim=(0, 1.02), xlabel="confidence (probability of the verdict)", ylabel="clips")
-    counts.locator_params(axis="y", nbins=3)
+    counts.locator_params(axis="y", nbins=3, integer=True)
     tidy(axes, grid="both")
     tidy(counts)
     return figure
