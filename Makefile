@@ -38,8 +38,8 @@ types: $(READY)
 docs: $(READY)  ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: $(READY)  ## measure speed side by side: ratios, a table and a JSON under benchmarks/results/
-	@$(BIN)/python -m benchmarks
+bench: $(READY)  ## measure speed and memory side by side: ratios, a table and a JSON under benchmarks/results/ (BENCH=--quick: in two minutes)
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 mutants: $(READY)  ## sabotage the code line by line: each sabotage must turn a named test red
 	@$(BIN)/python -m tests.mutants

@@ -1,5 +1,102 @@
-"""`make bench`: the speed of the features, with the defaults of `benchmarks.features`."""
+"""`make bench`: everything that is said of the speed and the memory of extraction, in one run of some minutes.
 
-from benchmarks.features import main
+python -m benchmarks [--quick] [--source FOLDER] [--json FILE] [--table FILE] [--compare FILE]
+"""
 
-main()
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks import extraction, features, memory, startup
+from benchmarks.music import REAL_MUSIC
+
+RESULTS = Path(__file__).parent / "results"
+CASES = [  # format, seconds, rounds
+    ("wav", 3.0, 9),
+    ("wav", 30.0, 5),
+    ("flac", 30.0, 5),
+    ("mp3", 30.0, 5),
+    ("stereo mp3", 30.0, 5),
+    ("wav", 300.0, 2),
+]
+QUICK_CASES = [("wav", 30.0, 3), ("stereo mp3", 30.0, 3)]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measures, prints, writes the JSON and the table."""
+    options = _options(arguments)
+    quick = options.quick
+    print("CPU time of one thread, medians of interleaved rounds; ms per second of sound [ratio to the floor].\n")
+    result: dict[str, Any] = {"machine": features.machine(), "source": features.source_name(options.source), "quick": quick}
+    result["cases"] = features.measured(options.source, QUICK_CASES if quick else CASES)
+    result["extraction"] = extraction.measured(options.source, clips=96 if quick else 240, rounds=1 if quick else 3)
+    extraction.show(result["extraction"])
+    result["startup"] = startup.measured(options.source, rounds=2 if quick else 5)
+    startup.show(result["startup"])
+    clips, hours, formats = ([100, 1000], [0.5], ["wav"]) if quick else ([1000, 10000], [3.0], ["wav", "flac", "mp3"])
+    result["memory"] = memory.measured(options.source, clips=clips, hours=hours, formats=formats)
+    for line in result["memory"]:
+        memory.show(line)
+    if options.compare:
+        features.compare(json.loads(options.compare.read_text()), result)
+    for path, text in ((options.json, json.dumps(result, indent=1)), (options.table, table(result))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+        print(f"Written: {path}")
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory of extraction, side by side with librosa.")
+    parser.add_argument("--quick", action="store_true", help="two minutes instead of ten, for a first impression")
+    parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus")
+    parser.add_argument("--json", type=Path, default=RESULTS / "bench.json")
+    parser.add_argument("--table", type=Path, default=RESULTS / "bench.md")
+    parser.add_argument("--compare", type=Path, help="a JSON of an earlier run")
+    return parser.parse_args(arguments)
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures as Markdown: ms per second of sound (and how many times as long as ours), then everything else in a list.
+
+    Example:
+        >>> case = {"format": "wav", "seconds": 30.0, "ms_per_second": {"ours": 0.5, "floor": 0.75}}
+        >>> print(table({"cases": [case | {"over_ours": {"ours": (1.0, 1.0, 1.0), "floor": (1.5, 1.4, 1.6)}}]}))
+        | ms per second of sound (times ours) | wav, 30 s |
+        |---|---|
+        | ours | 0.50 |
+        | floor | 0.75 (1.5×) |
+    """
+    cases = result["cases"]
+    lines = ["| ms per second of sound (times ours) | " + " | ".join(f"{case['format']}, {case['seconds']:g} s" for case in cases) + " |"]
+    lines.append("|---" * (len(cases) + 1) + "|")
+    names = dict.fromkeys(name for case in cases for name in case["ms_per_second"])
+    lines += [f"| {name} | " + " | ".join(_cell(case, name) for case in cases) + " |" for name in names]
+    if "extraction" in result:
+        whole, begin = result["extraction"], result["startup"]
+        lines += [
+            "",
+            f"- End to end (parquet and spectrograms written, start-up excluded): {_ratio(whole['end_to_end'])} times the engine alone.",
+            f"- Two workers: {_ratio(whole['two_workers'])} times one.",
+            f"- Import {begin['import_s']:.2f} s of CPU; first clip {begin['first_over_tenth']:.1f} times the tenth; "
+            f"an empty cache costs {begin['compile_s']:.1f} s once ({begin['compilations']} compilation by two processes).",
+        ]
+        lines += [f"- Peak memory, {line['what']}: {line['main_mb']:.0f} MB, worker {line['worker_mb']:.0f} MB." for line in result["memory"]]
+    return "\n".join(lines)
+
+
+def _cell(case: dict[str, Any], name: str) -> str:
+    if name not in case["ms_per_second"]:
+        return ""
+    time, times_ours = case["ms_per_second"][name], case["over_ours"][name][0]
+    return f"{time:.2f}" + ("" if abs(times_ours - 1) < 1e-9 else f" ({times_ours:.1f}×)")
+
+
+def _ratio(spread: tuple[float, float, float]) -> str:
+    return f"{spread[0]:.2f} ({spread[1]:.2f}-{spread[2]:.2f})"
+
+
+if __name__ == "__main__":
+    main()

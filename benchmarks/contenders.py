@@ -97,8 +97,10 @@ def essentia_extractor() -> Contender | None:
     """essentia's LowLevelSpectralExtractor with our loader; None where essentia is not installed."""
     if importlib.util.find_spec("essentia") is None:
         return None
+    import essentia
     import essentia.standard
 
+    essentia.log.infoActive = essentia.log.warningActive = False
     extractor = essentia.standard.LowLevelSpectralExtractor(frameSize=N_FFT, hopSize=HOP, sampleRate=RATE)
     return lambda path: extractor(load_clip(path, sample_rate=RATE).clip.samples)
 

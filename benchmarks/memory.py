@@ -1,40 +1,37 @@
-"""How much memory an extraction takes: many clips against few, and one long recording. See README.md in this folder.
+"""How much memory `quintet extract` takes: many clips against few, and one long recording. See README.md in this folder.
 
-python -m benchmarks.memory [--clips 1000 10000] [--hours 3]
+python -m benchmarks.memory [--clips 1000 10000] [--hours 3] [--formats wav flac mp3]
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from functools import partial
+import time
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
-RATE = 44100
-EXTRACTION = """
-import sys
-from pathlib import Path
+from benchmarks.music import FORMATS, RATE, REAL_MUSIC, recording
+
+CLIP_S = 0.25
+COMMAND = """
+import atexit, sys
 from benchmarks.memory import peak_mb
-from quintet.datasets import load_source
-from quintet.features.extraction import extract
-from quintet.features.parameters import FeatureParameters
-source, output = map(Path, sys.argv[1:3])
-summary = extract(load_source(str(source)), output / "features.parquet", parameters=FeatureParameters(), spectrograms=output / "spectrograms")
-print(peak_mb(), summary.n_ok, summary.n_failed)
+atexit.register(lambda: print("peak of the main process:", peak_mb(), file=sys.stderr))
+from quintet.cli import main
+main()
 """
 
 
-def peak_mb() -> float:
-    """The most memory that this process ever held."""
-    status = Path("/proc/self/status")
+def peak_mb(process: int | str = "self") -> float:
+    """The most memory that a process ever held (for another one than this: on Linux only)."""
+    status = Path(f"/proc/{process}/status")
     if status.exists():  # what getrusage answers begins with the memory of the parent
         return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
@@ -42,43 +39,92 @@ def peak_mb() -> float:
 
 def main() -> None:
     """Measures in processes of their own, and prints."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory of extractions: full set and log-mel, one job.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory of `quintet extract` with spectrograms.")
     parser.add_argument("--clips", nargs="*", type=int, default=[1000, 10000], help="numbers of clips of a quarter of a second")
     parser.add_argument("--hours", nargs="*", type=float, default=[3.0], help="lengths of one recording")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=["wav", "flac", "mp3"], help="of the long recording")
+    parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings")
     options = parser.parse_args()
-    for count in options.clips:
-        print(f"{count} clips: {_measured(partial(_clips, count))}", flush=True)
-    for hours in options.hours:
-        print(f"{hours:g} h in one file: {_measured(partial(_long, hours))}", flush=True)
+    for result in measured(options.source, clips=options.clips, hours=options.hours, formats=options.formats):
+        show(result)
 
 
-def _measured(write: Callable[[Path], None]) -> str:
+def measured(source: Path | None, *, clips: list[int], hours: list[float], formats: list[str]) -> list[dict[str, Any]]:
+    """One extraction after the other: what, megabytes of the main process and of the largest worker."""
     with tempfile.TemporaryDirectory() as place:
-        source, output = Path(place) / "source", Path(place) / "output"
-        (source / "music").mkdir(parents=True)
-        output.mkdir()
-        write(source / "music")
-        done = subprocess.run([sys.executable, "-c", EXTRACTION, str(source), str(output)], capture_output=True, text=True, check=True)
-    peak, ok, failed = done.stdout.split()[-3:]
-    return f"{float(peak):.0f} MB at the peak, {ok} described, {failed} failed"
+        return [
+            *(_extraction(_clips(count, Path(place), source), f"{count} clips of {CLIP_S} s") for count in clips),
+            *(_extraction(_long(length, name, Path(place), source), f"{length:g} h of {name} in one file") for length in hours for name in formats),
+        ]
 
 
-def _noise(seconds: float, seed: int) -> NDArray[np.float32]:
-    rng = np.random.default_rng(seed)
-    sound = 0.1 * rng.standard_normal(round(seconds * RATE))
-    sound += 0.3 * np.sin(0.05 * np.arange(len(sound)) * rng.uniform(0.5, 2))
-    return np.asarray(sound, np.float32)
+def show(result: dict[str, Any]) -> None:
+    """One line."""
+    print(f"{result['what']}: main process {result['main_mb']:.0f} MB, worker {result['worker_mb']:.0f} MB, {result['seconds']:.0f} s", flush=True)
 
 
-def _clips(count: int, folder: Path) -> None:
+def _extraction(source: Path, what: str) -> dict[str, Any]:
+    output = source.with_name(f"{source.name}-output")
+    arguments = ["extract", str(source), "-o", str(output / "features.parquet"), "--spectrograms", str(output / "spectrograms")]
+    began, worker = time.monotonic(), 0.0
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=said, stderr=said, text=True)
+        while process.poll() is None:
+            worker = max([worker, *(_peak_or_zero(child) for child in _descendants(process.pid))])
+            time.sleep(0.1)
+        said.seek(0)
+        text = said.read()
+    if process.returncode:
+        raise RuntimeError(f"quintet extract must succeed. It said: {text}")
+    shutil.rmtree(source)
+    return {"what": what, "main_mb": float(text.rsplit("process:", 1)[1].split()[0]), "worker_mb": worker, "seconds": time.monotonic() - began}
+
+
+def _descendants(process: int) -> list[int]:
+    """The processes that a process has started, and theirs; none where there is no /proc."""
+    children = Path(f"/proc/{process}/task/{process}/children")
+    try:
+        found = [int(number) for number in children.read_text().split()]
+    except OSError:
+        found = [int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == process]
+    return found + [deeper for child in found for deeper in _descendants(child)]
+
+
+def _parent(stat: Path) -> int:
+    try:
+        return int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return -1
+
+
+def _peak_or_zero(process: int) -> float:
+    try:
+        return peak_mb(process)
+    except (OSError, StopIteration):  # it has just ended
+        return 0.0
+
+
+def _clips(count: int, place: Path, source: Path | None) -> Path:
+    folder = place / f"{count}-clips"
+    samples = recording(source, seconds=120.0)[:, 0]
+    length = round(CLIP_S * RATE)
+    (folder / "music").mkdir(parents=True)
     for number in range(count):
-        soundfile.write(folder / f"{number:06d}.wav", _noise(0.25, number), RATE)
+        begin = number * 12_961 % (len(samples) - length)
+        soundfile.write(folder / "music" / f"{number:06d}.wav", samples[begin : begin + length], RATE)
+    return folder
 
 
-def _long(hours: float, folder: Path) -> None:
-    with soundfile.SoundFile(folder / "long.wav", "w", RATE, 1, subtype="PCM_16") as file:
+def _long(hours: float, name: str, place: Path, source: Path | None) -> Path:
+    folder = place / f"{hours:g}-hours-{name.replace(' ', '-')}"
+    suffix, format, subtype, channels = FORMATS[name]
+    piece = recording(source, seconds=600.0)[:, :channels]
+    (folder / "music").mkdir(parents=True)
+    with soundfile.SoundFile(folder / "music" / f"long{suffix}", "w", RATE, channels, format=format, subtype=subtype) as file:
         for minute in range(round(hours * 60)):
-            file.write(_noise(60.0, minute))
+            begin = minute % 10 * 60 * RATE
+            file.write(piece[begin : begin + 60 * RATE])
+    return folder
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from quintet.datasets.synthesis.sound import RATE as DEMO_RATE
 from quintet.datasets.synthetic import pieces
 
 RATE = 44100
+_SHARED = Path(__file__).parents[2] / "shared" / "data" / "instruments"
+REAL_MUSIC = _SHARED if _SHARED.is_dir() else None  # else the demo corpus
 FORMATS = {  # name → suffix, soundfile's format and subtype, channels
     "wav": (".wav", "WAV", "PCM_16", 1),
     "flac": (".flac", "FLAC", "PCM_16", 1),
