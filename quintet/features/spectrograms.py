@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, overload
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
@@ -53,7 +52,7 @@ class SpectrogramStore:
         self.folder = Path(folder)
         self.parameters, self.versions = _read_description(self.folder)
         index = read_index(self.folder)
-        self._rows = {id: row for row, id in enumerate(index["id"])}
+        self._rows = {id: row for row, id in enumerate(index["id"].to_pylist())}
         self._shard, self._offset, self._frames = (index[name].to_numpy() for name in ("shard", "offset", "frames"))
         self._maps: dict[int, NDArray[np.float16]] = {}
 
@@ -207,7 +206,7 @@ class SpectrogramWriter:
             self._describe()
             index = read_index(self.folder)
             self._stack = guard.pop_all()
-        self._digests: dict[str, str] = dict(zip(index["id"], index["audio_digest"], strict=True))
+        self._digests: dict[str, str] = dict(zip(index["id"].to_pylist(), index["audio_digest"].to_pylist(), strict=True))
         self._shard, self._offset, self._parts = _next_shard(self.folder), 0, 0
         self._file: BinaryIO | None = None
         self._entries: list[tuple[str, int, int, int, str]] = []
@@ -309,12 +308,15 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05d}.npy"
 
 
-def read_index(folder: Path) -> pd.DataFrame:
+def read_index(folder: Path) -> pa.Table:
     """The latest entry of every id: id, shard, offset, frames, audio_digest, in the order in which they were written."""
     files = [folder / "index.parquet", *sorted((folder / "index.parts").glob("part-*.parquet"))]
     tables = [pq.read_table(file, schema=_SCHEMA) for file in files if file.exists()]
-    frame: pd.DataFrame = (pa.concat_tables(tables) if tables else _SCHEMA.empty_table()).to_pandas()
-    return frame.sort_values(["shard", "offset"], kind="stable").drop_duplicates("id", keep="last").reset_index(drop=True)
+    entries = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
+    written = np.lexsort((entries["offset"].to_numpy(), entries["shard"].to_numpy()))
+    ids = entries["id"].to_pylist()
+    latest = {ids[row]: place for place, row in enumerate(written)}
+    return entries.take(pa.array(written[sorted(latest.values())]))
 
 
 def _read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
@@ -387,12 +389,10 @@ def _compact_index(folder: Path) -> None:
     parts = sorted((folder / "index.parts").glob("part-*.parquet"))
     before = read_index(folder)
     with replacing(folder / "index.parquet") as temporary:
-        pq.write_table(
-            pa.Table.from_pandas(before, schema=_SCHEMA, preserve_index=False).replace_schema_metadata(None), temporary, compression="zstd"
-        )
+        pq.write_table(before, temporary, compression="zstd")
     for part in parts:
         part.unlink()
-    live = set(before["shard"])
+    live = set(before["shard"].unique().to_pylist())
     for entry in folder.glob("shard-*.npy"):
         if int(entry.stem.removeprefix("shard-")) not in live:
             entry.unlink()
