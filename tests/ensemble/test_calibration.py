@@ -116,6 +116,20 @@ def test_where_groups_are_not_known_a_gain_must_be_twice_as_sure():
     assert fit_calibration(said, y, classes=CLASSES, folds=pairs).method == "none"
 
 
+@pytest.mark.parametrize(("planted", "method"), [(0.95, "none"), (0.92, "temperature")])
+def test_where_groups_are_known_a_gain_must_be_larger_than_its_standard_error_by_group(planted, method):
+    """Both gains are above nothing; one is just below one standard error, one just above."""
+    said, y, codes, _ = corpus(planted, n=200)
+    groups, halves = np.arange(200) // 2, [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
+    cut = cross_calibrated(said, y, groups, classes=CLASSES, method="temperature", folds=halves)
+    gain = clip_losses(codes, said) - clip_losses(codes, cut)
+    by_group = gain.reshape(100, 2).mean(axis=1)
+    surety = by_group.mean() / (by_group.std(ddof=1) / np.sqrt(100))
+    assert 0.9 < surety < 1.2
+    assert (surety > 1) == (method == "temperature")
+    assert fit_calibration(said, y, groups, classes=CLASSES, folds=halves).method == method
+
+
 def test_label_sets_have_a_temperature_of_their_own():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(3000, 3)) * 2
