@@ -541,10 +541,16 @@ def fetch(
 
 @app.command("list", epilog="Example: quintet list members")
 def list_(
-    what: Annotated[str, typer.Argument(help="members, features, datasets, recipes or rules.")],
+    what: Annotated[str, typer.Argument(help="members (or models), features, datasets, recipes or rules.")],
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
 ) -> None:
-    """Show what there is to choose from, with its source."""
+    """Show what there is to choose from, with its source and what was published of it. Into a pipe: a line each, with tabs."""
     from quintet.console import out
-    from quintet.listing import listing
+    from quintet.listing import lines, listing, records
 
-    out.print(listing(what))
+    if json_:
+        print_json({what: records(what)})
+    elif out.is_terminal:
+        out.print(listing(what))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in lines(what))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
+import sys
 
 import pytest
 from rich.console import Console
 
+from quintet.cli import main
+from quintet.datasets import DATASETS
 from quintet.errors import ConfigError
-from quintet.listing import listing
+from quintet.listing import lines, listing, records
 
 
 def shown(what: str) -> str:
@@ -40,3 +44,35 @@ def test_models_are_listed_with_their_parameters_and_figures() -> None:
 def test_another_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'recipes'"):
         listing("recipe")
+
+
+def test_datasets_are_listed_with_the_figures_that_were_published_on_them() -> None:
+    found = {row["dataset"]: row for row in records("datasets")}
+    assert set(found) == set(DATASETS)
+    assert found["audioset"]["published"] == {"bahuleyan2018": {"vgg16_xgboost": {"accuracy": 0.65, "macro_f1": 0.62, "macro_auc": 0.894}}}
+    assert set(found["gtzan"]["published"]) == {"folmer2021", "folmer2021_augmented", "lavanya2021"}
+    assert found["fma"]["published"] is None
+    assert "bahuleyan2018: vgg16_xgboost accuracy 0.65" in shown("datasets")
+
+
+@pytest.mark.parametrize("what", ["members", "features", "datasets", "recipes", "rules"])
+def test_a_pipe_gets_a_line_each_and_a_script_json(what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ((), ("--json",)):
+        monkeypatch.setattr(sys, "argv", ["quintet", "list", what, *words])
+        with pytest.raises(SystemExit) as done:
+            main()
+        assert done.value.code in (0, None)
+        said = capsys.readouterr().out
+        if words:
+            assert json.loads(said) == {what: records(what)}
+        else:
+            assert said.splitlines() == list(lines(what))
+            assert len({line.count("\t") for line in said.splitlines()}) == 1
+            assert len(said.splitlines()) == 1 + len(records(what))
+
+
+def test_a_narrow_terminal_breaks_no_name() -> None:
+    out = io.StringIO()
+    Console(file=out, width=80).print(listing("models"))
+    for row in records("models"):
+        assert row["member"] in out.getvalue()
