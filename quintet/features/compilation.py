@@ -9,7 +9,7 @@ The digest covers the engine's source files, Python, numba, llvmlite and the pro
 nothing stale is ever loaded. `QUINTET_CACHE_DIR` names another directory. Without a writable one the kernels are compiled in memory, once per
 process.
 
-Of several processes that start on an empty cache one compiles and the others wait for it (a lock file, made atomically).
+Of several processes that start on an empty cache one compiles and the others wait for it (a lock that ends with its process, however that ends).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import llvmlite.binding
 import numba
@@ -42,9 +42,6 @@ SOURCES = (
     "../audio/mel.py",
 )
 """The files whose text decides about the machine code (the last three for the constants that kernels take from them)."""
-
-LOCK_EXPIRES_S = 120.0
-"""A lock older than this belonged to a process that died; compiling takes a tenth of it."""
 
 _njit: Any = numba.njit
 _config: Any = numba.config
@@ -169,19 +166,16 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
         announce("compiling the feature kernels (about 10 s; no writable cache folder, so every process does: set QUINTET_CACHE_DIR)")
         compile_all()
         return
-    complete, lock = folder / "complete", folder / "lock"
+    complete = folder / "complete"
     while not complete.exists():
-        if not _acquire(lock):
-            time.sleep(0.05)
-            continue
-        try:
-            if not complete.exists():  # another process may have finished between the two looks
+        with (folder / "lock").open("w") as lock:
+            if not _locked(lock):
+                time.sleep(0.05)
+            elif not complete.exists():  # another process may have finished between the two looks
                 announce(f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}")
                 compile_all()
                 complete.touch()
                 return
-        finally:
-            lock.unlink(missing_ok=True)
     if folder != FOLDER or not load_kernels():
         compile_all()
 
@@ -191,17 +185,21 @@ def is_compiled(folder: Path | None) -> bool:
     return folder is not None and (folder / "complete").exists()
 
 
-def _acquire(lock: Path) -> bool:
-    """True if this process made the lock file. A lock that has expired is taken away first."""
+def _locked(file: IO[str]) -> bool:
+    """True if this file is now locked, for as long as it stays open; also where the file system knows no locks (then several may compile)."""
     try:
-        if time.time() - lock.stat().st_mtime > LOCK_EXPIRES_S:
-            lock.unlink(missing_ok=True)
-    except FileNotFoundError:
-        pass
-    try:
-        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except (FileExistsError, PermissionError):  # Windows: PermissionError while the file is being removed
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         return False
+    except OSError:
+        return True
     return True
 
 

@@ -257,12 +257,21 @@ _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods(
 _BASE: Any = multiprocessing.get_context(_METHOD)
 
 
+LEFT = 120  # the exit code of a worker that ended without being told to, and without an error
+
+
 class _Worker(_BASE.Process):  # type: ignore[misc]
     """A process that does not run the user's main script again, as Python's own do: it needs no `if __name__ == "__main__"`."""
 
     def start(self) -> None:
         with _no_main():
             super().start()
+
+    @property
+    def exitcode(self) -> int | None:
+        """Never 0: to leave by itself, also without an error (a decoder that calls `exit(0)`), is a death that pebble must notice."""
+        code: int | None = super().exitcode
+        return LEFT if code == 0 else code
 
 
 class _Context(type(_BASE)):  # type: ignore[misc]

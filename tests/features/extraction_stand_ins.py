@@ -35,6 +35,8 @@ def act(name: str) -> None:
     """What a file's name asks for."""
     if "segfault" in name:
         ctypes.string_at(0)
+    elif "leave" in name:
+        os._exit(0)
     elif "exit" in name:
         os._exit(3)
     elif "hang" in name:

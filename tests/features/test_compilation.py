@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from quintet.features import compilation
-from quintet.features.compilation import LOCK_EXPIRES_S, compile_once, digest, is_compiled, user_cache_directory, writable_cache_folder
+from quintet.features.compilation import compile_once, digest, is_compiled, user_cache_directory, writable_cache_folder
 
 
 def test_many_at_once_compile_once(tmp_path, capsys):
@@ -34,7 +34,6 @@ def test_many_at_once_compile_once(tmp_path, capsys):
     assert calls.count(False) == 1
     assert calls.count(True) == 4  # the others load
     assert capsys.readouterr().err.count("\n") == 1
-    assert not (tmp_path / "lock").exists()
 
 
 def test_a_compiled_folder_is_loaded_in_silence(tmp_path, capsys):
@@ -45,21 +44,36 @@ def test_a_compiled_folder_is_loaded_in_silence(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_lock_of_a_dead_process_is_broken(tmp_path):
-    lock = tmp_path / "lock"
-    lock.touch()
-    os.utime(lock, (0, time.time() - LOCK_EXPIRES_S - 1))
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_the_lock_of_a_killed_process_ends_with_it(tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from quintet.features.compilation import compile_once
+def compile_all():
+    print("compiling", flush=True)
+    time.sleep(60)
+compile_once(compile_all, Path({str(tmp_path)!r}))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+    began = time.monotonic()
     compile_once(lambda: None, tmp_path)
     assert is_compiled(tmp_path)
+    assert time.monotonic() - began < 1
 
 
-def test_a_failed_compilation_leaves_no_lock_and_no_mark(tmp_path):
+def test_a_failed_compilation_leaves_the_lock_to_others_and_no_mark(tmp_path):
     def fail() -> None:
         raise ValueError("no such instruction")
 
     with pytest.raises(ValueError, match="instruction"):
         compile_once(fail, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert not is_compiled(tmp_path)
+    compile_once(lambda: None, tmp_path)
+    assert is_compiled(tmp_path)
 
 
 def test_without_a_folder_every_process_compiles_and_says_so(capsys):

@@ -40,7 +40,7 @@ def run(corpus: Path, output: Path, **options: Any) -> ExtractionSummary:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("death", ["segfault", "exit"])
+@pytest.mark.parametrize("death", ["segfault", "exit", "leave"])
 def test_a_dying_worker_costs_its_clip_only(corpus: Path, tmp_path: Path, death: str, jobs: int) -> None:
     stand_ins.tone(corpus / "rock" / f"{death}.wav", 0)
     summary = run(corpus, tmp_path / "f.parquet", n_jobs=jobs)
