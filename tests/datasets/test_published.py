@@ -61,10 +61,12 @@ class TestGtzan:
         for part, k in (("train", 0), ("valid", 1), ("test", 54)):
             (gtzan / f"{part}_filtered.txt").write_text("".join(f"{g}/{g}.{k:05d}.wav\n" for g in GENRES))
         lines = [f"{g}.{k:05d}.wav ::: {'Both' if k < 54 else ''} ::: Title" for g in GENRES for k in (0, 1, 54)]
+        lines.append("jazz.00033.wav ::: Coleman Hawkins ::: Body And Soul")
         (gtzan / "GTZANindex.txt").write_text("\n".join(["## Bob L. Sturm, 2012", "##", *lines]))
         rows = load_source(f"gtzan@filtered:{gtzan}").frame.set_index("id")
         assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054", "jazz.00033"], "split"].tolist() == ["train", "valid", "test", "unused"]
         assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054"], "group"].tolist() == ["artist Both (train)", "artist Both (valid)", "jazz.00054"]
+        assert rows.loc[["jazz.00033", "jazz.00051"], "group"].tolist() == ["artist Coleman Hawkins"] * 2, "the same recording, which the index omits"
         (gtzan / "test_filtered.txt").write_text("    13\n    14\n")
         with pytest.raises(DatasetError, match=r"one track per line.*'13'"):
             load_source(f"gtzan@filtered:{gtzan}")
