@@ -50,6 +50,14 @@ class Familiarity(NamedTuple):
         spread = np.sqrt(np.average((distances - np.average(distances, weights=weights)) ** 2, weights=weights))
         return cls(float(centre), float(spread) or 1.0)
 
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Familiarity:
+        """What `_asdict` gave. Raises KeyError, TypeError or ValueError where it is no such thing."""
+        centre, scale = float(content["centre"]), float(content["scale"])
+        if not (np.isfinite(centre) and 0 < scale < np.inf):
+            raise ValueError(f"a centre of {centre} and a scale of {scale}")
+        return cls(centre, scale)
+
     def surprise(self, distances: NDArray[Any]) -> NDArray[np.float64]:
         """(n,) -ln κ: near 0 among the known, growing with the distance far out."""
         return np.asarray(np.logaddexp(0, SLOPE * (distances - self.centre) / self.scale))
@@ -113,7 +121,8 @@ class Conformal:
         values, weights = self.strangeness[rows], self.weights[rows]
         order = np.argsort(values)
         above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
-        return np.asarray(above[np.searchsorted(values[order], strange - 1e-12, side="left")] + self.missing[k if self.by_class else 0])
+        share = above[np.searchsorted(values[order], strange - 1e-12, side="left")] + self.missing[k if self.by_class else 0]
+        return np.asarray(np.minimum(share, 1.0))  # a sum of shares may miss 1 by its last bit
 
     def to_json(self) -> dict[str, Any]:
         """All that `from_json` needs."""
@@ -134,7 +143,7 @@ class Conformal:
         try:
             floats = [np.asarray(content[name], dtype=np.float64) for name in ("strangeness", "weights")]
             codes, missing = np.asarray(content["codes"], dtype=np.int64), np.asarray(content["missing"], dtype=np.float64)
-            kind = Familiarity(**content["familiarity"]) if content["score"] == "novelty" else None
+            kind = Familiarity.read(content["familiarity"]) if content["score"] == "novelty" else None
             return cls(content["score"], tuple(content["classes"]), bool(content["by_class"]), floats[0], floats[1], codes, missing, kind)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactError(f"Conformal calibration must have all of its parts. Missing or damaged: {error}. Train again.") from error

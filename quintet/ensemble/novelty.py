@@ -89,6 +89,7 @@ class Distance:
         shapes = [part.shape for part in (found.components, found.means, found.within, found.overall)]
         sound = shapes == [(k, len(kept)), (len(found.means), k), (k, k), (k, k)] and len(found.means) > 1
         sound &= all(part.shape == kept.shape for part in found.preparation.arrays().values())
+        sound &= all(np.isfinite(values).all() for values in found.arrays().values())
         if not (sound and kept.ndim == 1 and len(kept) and kept.min() >= 0 and kept.max() < n_features):
             raise ArtefactError(f"A distance among the features must be what Quintet writes. Its arrays do not fit: {shapes}. Train again.")
         return found

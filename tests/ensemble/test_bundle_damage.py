@@ -59,11 +59,25 @@ def test_the_untouched_folder_loads(whole: Path, tmp_path: Path) -> None:
         ("config.json", lambda c: None),
         ("fusion.json", lambda f: {}),
         ("trust.json", lambda t: {**t, "calibration": "x"}),
+        ("trust.json", lambda t: {**t, "conformal": {**t["conformal"], "familiarity": None}}),
+        ("trust.json", lambda t: {**t, "conformal": {**t["conformal"], "familiarity": {"centre": 1.0, "scale": 0.0}}}),
+        ("bundle.json", lambda b: {**b, "files": {name: digest for name, digest in b["files"].items() if name != "distance.npz"}}),
     ],
 )
 def test_edited_descriptions_are_refused(name: str, change: Callable[[Any], Any], whole: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtefactError):
         load_model(edited(whole, tmp_path / "m", name, change))
+
+
+@pytest.mark.parametrize("content", [b"", b"no arrays", b"PK\x03\x04"])
+def test_distances_that_are_none_are_refused(content: bytes, whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "m")
+    (folder / "distance.npz").write_bytes(content)
+    bundle = json.loads((folder / "bundle.json").read_text())
+    bundle["files"]["distance.npz"] = digest_of(folder / "distance.npz")
+    (folder / "bundle.json").write_text(json.dumps(bundle))
+    with pytest.raises(ArtefactError):
+        load_model(folder)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe{", b"[" * 100_000])

@@ -148,6 +148,7 @@ def test_damaged_arrays_are_refused():
         ({"means": None}, "'means'"),
         ({"components": arrays["components"][:, :-1]}, "do not fit"),
         ({"within": arrays["within"][:-1]}, "do not fit"),
+        ({"overall": np.full_like(arrays["overall"], np.nan)}, "do not fit"),
         ({"preparation.kept": arrays["preparation.kept"] + 1}, "do not fit"),
     ):
         changed = {name: values for name, values in (arrays | change).items() if values is not None}
