@@ -48,6 +48,7 @@ from quintet.reports.words import (
     signed,
     stamp,
     unseen,
+    within,
 )
 
 MAX_INLINE = 120_000
@@ -319,7 +320,7 @@ def _why_view(run: Run, why: Why, numbers: Numbers) -> dict[str, Any]:
         "columns": [{"column": str(name), "shares": row.to_dict(), "mean": float(row.mean())} for name, row in shares.head(20).iterrows()],
         "max_share": float(shares.to_numpy().max()),
         "per_class": [{"class": c, "top": list(per_class[c].nlargest(6).items()), "max": float(per_class[c].max())} for c in per_class.columns],
-        "main": why.main.name,
+        "main": within(why.main.name, run),
         "n": len(why.rows),
         "n_background": len(why.background),
     }
