@@ -83,11 +83,21 @@ def spectrum(clip: Clip, *, n_fft: int, hop_length: int) -> Spectrum:
     Source:
         Equal to `abs(librosa.stft(samples.astype(float), n_fft, hop_length))` within 1e-12.
     """
+    return spectrum_of(framed(clip, frame_length=n_fft, hop_length=hop_length, mode="constant"), sample_rate=clip.sample_rate, hop_length=hop_length)
+
+
+def spectrum_of(frames: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> Spectrum:
+    """`spectrum` of frames that were cut already, shape `(frames, n_fft)`.
+
+    Example:
+        >>> spectrum_of(np.ones((3, 64)), sample_rate=8000, hop_length=16).magnitude.shape
+        (33, 3)
+    """
     import scipy.fft  # takes longer to load than a clip, and the kernels do without it
 
-    frames = framed(clip, frame_length=n_fft, hop_length=hop_length, mode="constant")
+    n_fft = frames.shape[1]
     transform = scipy.fft.rfft(frames * hann(n_fft), axis=1, overwrite_x=True)
-    return Spectrum(np.abs(transform).T, clip.sample_rate, n_fft, hop_length)
+    return Spectrum(np.abs(transform).T, sample_rate, n_fft, hop_length)
 
 
 def framed(clip: Clip, *, frame_length: int, hop_length: int, mode: str) -> NDArray[np.float64]:

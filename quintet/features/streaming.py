@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip, require_heard
+from quintet.audio.mel import compressed, mel_power, pre_emphasised
 from quintet.audio.probe import probed_duration_s
 from quintet.audio.recording import Recording
 from quintet.audio.resample import resampled
-from quintet.audio.spectrum import require_frame
+from quintet.audio.spectrum import require_frame, spectrum_of
 from quintet.features import cepstral, engine, modulation, rhythm, tonal
 from quintet.features.analysis import Analysis
 from quintet.features.catalogue import selection
@@ -31,7 +32,7 @@ from quintet.features.samples import SampleTotals
 from quintet.features.statistics import Moments
 
 Array = NDArray[np.float64]
-Blocks = Iterable[NDArray[np.float32]]
+Blocks = Iterable[NDArray[np.floating]]
 
 LONG_S = 600.0  # from this on a recording is streamed: 150 MB in one piece
 SMALL_BYTES = 1 << 20  # a file below this cannot be long
@@ -50,10 +51,10 @@ SAMPLES = ("temporal.signal", "temporal.amplitude")  # groups of which nothing i
 
 
 def streams(path: str | os.PathLike[str], parameters: FeatureParameters, *, log_mel: bool, start_s: float = 0.0, end_s: float | None = None) -> bool:
-    """Whether a file is better described by `describe_recording`: it is long, the kernels can be had, and they can make its spectrogram."""
+    """Whether a file is better described by `describe_recording`: it is long, the kernels can be had, and its spectrogram has an even `n_fft`."""
     if (end_s is not None and end_s - start_s < LONG_S) or not os.path.isfile(path) or os.path.getsize(path) < SMALL_BYTES:
         return False
-    possible = engine.available() and (parameters.log_mel.plain or not log_mel)
+    possible = engine.available() and (parameters.log_mel.n_fft % 2 == 0 or not log_mel)
     return possible and (probed_duration_s(path) or 0.0) - start_s >= LONG_S
 
 
@@ -62,7 +63,7 @@ def describe_recording(recording: Recording, parameters: FeatureParameters, *, l
 
     Args:
         recording: at `parameters.sample_rate`.
-        parameters: what to measure; a spectrogram must be a plain one (`LogMelParameters.plain`).
+        parameters: what to measure; a spectrogram must have an even `n_fft`.
         log_mel: whether to make the spectrogram, too; it is float16, as it is kept.
         name: what to call the recording in messages.
 
@@ -91,7 +92,7 @@ def stretches(blocks: Blocks, *, sample_rate: int, n_fft: int, hop_length: int, 
         >>> [part.frames for part in parts]  # 1 + 1000 // 10
         [40, 40, 21]
     """
-    pieces: list[NDArray[np.float32]] = []
+    pieces: list[NDArray[np.floating]] = []
     begin, length, first = 0, 0, -(n_fft // 2)  # where the pieces begin, how long they are, where the next frame begins
     for block in blocks:
         pieces.append(block)
@@ -237,7 +238,34 @@ class StreamedAnalysis(Analysis):
         if self.with_log_mel:
             return self.spectrogram.T
         blocks = resampled(self.recording.blocks(), orig_sr=self.recording.sample_rate, target_sr=wanted.sample_rate)
+        if not wanted.plain:
+            return _defined_log_mel(blocks, wanted)
         at_once = LANES * max(1, STRETCH // (LANES * wanted.hop_length))
         parts = stretches(blocks, sample_rate=wanted.sample_rate, n_fft=wanted.n_fft, hop_length=wanted.hop_length, at_once=at_once)
         measurement = log_mel_measurement(wanted)
         return np.concatenate([log_mel_of(engine.measure(part, measurement), wanted).T.astype(np.float16) for part in parts]).T
+
+
+def _defined_log_mel(blocks: Iterable[NDArray[np.floating]], wanted: LogMelParameters) -> NDArray[np.float16]:
+    """The log-mel spectrogram of a sound that comes in blocks, by the definitions: what the kernels know nothing of."""
+    if wanted.pre_emphasis:
+        blocks = _pre_emphasised(blocks, wanted.pre_emphasis)
+    at_once = max(1, STRETCH // wanted.n_fft)
+    made = []
+    for part in stretches(blocks, sample_rate=wanted.sample_rate, n_fft=wanted.n_fft, hop_length=wanted.hop_length, at_once=at_once):
+        end = part.first + (part.frames - 1) * wanted.hop_length + wanted.n_fft
+        inside = part.samples[max(0, part.first) : end].astype(np.float64)
+        padded = np.pad(inside, (max(0, -part.first), max(0, end - len(part.samples))))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, wanted.n_fft)[:: wanted.hop_length]
+        own = spectrum_of(frames, sample_rate=wanted.sample_rate, hop_length=wanted.hop_length)
+        power = mel_power(own, n_mels=wanted.n_mels, fmin=wanted.fmin, fmax=wanted.fmax)
+        made.append(compressed(power, compression=wanted.compression, floor_db=wanted.floor_db).T.astype(np.float16))
+    return np.concatenate(made).T
+
+
+def _pre_emphasised(blocks: Iterable[NDArray[np.floating]], coefficient: float) -> Iterator[NDArray[np.float64]]:
+    before = np.zeros(1)
+    for block in blocks:
+        with_before = np.concatenate([before, block])
+        before = with_before[-1:]
+        yield np.asarray(pre_emphasised(with_before, coefficient)[1:], np.float64)
