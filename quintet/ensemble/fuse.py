@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,8 +125,14 @@ class PredictionFiles:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """The probabilities (n, K) of each file in turn, clips and classes in one order."""
-        return (self.read(i) for i in range(len(self)))
+        """The probabilities (n, K) of each file in turn, clips and classes in one order; the next one is read while this one is looked at."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self.read, 0)
+            for i in range(1, len(self) + 1):
+                here = ahead.result()
+                if i < len(self):
+                    ahead = pool.submit(self.read, i)
+                yield here
 
     def read(self, i: int) -> NDArray[Any]:
         """(n, K) of the i-th file."""
