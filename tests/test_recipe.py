@@ -9,7 +9,7 @@ import pytest
 
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError
-from quintet.recipe import find_recipe, load_recipe, scaled, shipped_recipes
+from quintet.recipe import find_recipe, load_recipe, scaled, shipped_recipes, with_settings
 from quintet.rehearsal import check_members, rehearse
 from quintet.runner import limited, run_recipe
 
@@ -141,6 +141,17 @@ def test_what_would_fail_later_is_refused_before_anything_runs(tmp_path: Path, t
 def test_a_good_recipe_passes_the_rehearsal(tmp_path: Path) -> None:
     text = NETWORK.replace('["crnn"]', '["crnn", "svm", "xgboost"]') + "[train.settings.crnn]\nfilters = 8\n"
     rehearse(load_recipe(written(tmp_path, text + "[train.settings.svm]\nC = 3.0\n[train.settings.xgboost]\nn_estimators = 5\n")))
+
+
+def test_settings_that_were_found_lie_over_the_recipes_own(tmp_path: Path) -> None:
+    text = NETWORK + "[segments]\nlength_s = 3\n[train.settings.crnn]\nepochs = 3\naugmentation = { mixup = 0.2, mask_bands = 4 }\n"
+    recipe = load_recipe(written(tmp_path, text))
+    found = with_settings(recipe, {"crnn": {"dropout": 0.5, "augmentation": {"mixup": 0.4}}, "svm": {"C": 2.0}})
+    assert found.train.settings == {"crnn": {"epochs": 3, "dropout": 0.5, "augmentation": {"mixup": 0.4, "mask_bands": 4}}}
+    assert (found.segments, found.train.members, found.data) == (recipe.segments, recipe.train.members, recipe.data)
+    assert recipe.train.settings["crnn"]["augmentation"] == {"mixup": 0.2, "mask_bands": 4}, "the recipe itself is as it was"
+    with pytest.raises(ConfigError, match=r"\[segments\] decides .* name them too: patch_frames"):
+        with_settings(recipe, {"crnn": {"patch_frames": 9}})
 
 
 def test_seconds_become_frames_of_this_recipes_spectrograms(tmp_path: Path) -> None:
