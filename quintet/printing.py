@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+MOST_KINDS = 20  # of failures, that are printed
+
 
 @contextmanager
 def working(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
@@ -82,11 +84,33 @@ def print_ledger(summary: Any, err: Any) -> None:
     if not summary.n_failed:
         return
     err.print(f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):")
-    for row in summary.failures.head(5).itertuples():
+    kinds = kinds_of_failure(summary.failures)
+    for example, count in kinds[:MOST_KINDS]:
         err.print("  [red]✗[/]", end=" ")
-        err.print(f"{row.id}: {row.reason}", markup=False, soft_wrap=True)
-    if summary.n_failed > 5:
-        err.print(f"  … and {summary.n_failed - 5} more")
+        more = f" ({count - 1} more like it)" if count > 1 else ""
+        err.print(f"{example.id}: {example.reason}{more}", markup=False, soft_wrap=True)
+    if len(kinds) > MOST_KINDS:
+        err.print(
+            f"  … and {len(kinds) - MOST_KINDS} other kinds of failure: look at the rows with status 'failed' in {summary.output}", soft_wrap=True
+        )
+
+
+def kinds_of_failure(failures: Any) -> list[tuple[Any, int]]:
+    """The first row of each kind of failure, and how many there are; reasons that differ in names and numbers only are one kind.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = [("a", "/a.wav", "'/a.wav' is silent."), ("b", "/b.wav", "'/b.wav' is silent."), ("c", "/c.wav", "'/c.wav' is empty.")]
+        >>> [(row.id, count) for row, count in kinds_of_failure(pd.DataFrame(rows, columns=["id", "path", "reason"]))]
+        [('a', 2), ('c', 1)]
+    """
+    import re
+
+    kinds: dict[str, list[Any]] = {}
+    for row in failures.itertuples():
+        reason = str(row.reason).replace(str(row.path), "").replace(str(row.id), "")
+        kinds.setdefault(re.sub(r"\d+(\.\d+)?", "0", reason), []).append(row)
+    return [(rows[0], len(rows)) for rows in sorted(kinds.values(), key=len, reverse=True)]
 
 
 def stamp(split: Any) -> str:

@@ -16,7 +16,7 @@ decoder, which reads whatever ffmpeg reads: refused files stand in the ledger, s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -61,14 +61,20 @@ def _names(folder: Path | str) -> list[str]:
 
 def _walk(folder: str) -> Iterator[str]:
     seen: set[str] = set()
+    inside = os.path.join(os.path.realpath(folder), "")
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")) and not _leads_to(inside, os.path.join(here, name)))
         yield from (os.path.join(here, name) for name in files if is_candidate(name))
+
+
+def _leads_to(inside: str, path: str) -> bool:
+    """Whether a path is a link to what lies in this folder: then it is listed where it really is."""
+    return os.path.islink(path) and os.path.realpath(path).startswith(inside)
 
 
 def _refuse(error: OSError) -> None:
@@ -105,4 +111,12 @@ def read_folder(folder: Path | str) -> Manifest:
         )
     labels = [path.partition("/")[0] if "/" in path else None for path in paths]
     rows = pd.DataFrame({"path": paths, "label": pd.Series(labels, dtype="str")})
-    return build_manifest(rows, name=root.name, root=root)
+    return build_manifest(rows, name=root.name, root=root, ignored=_without_audio(root, labels))
+
+
+def _without_audio(root: Path, labels: Iterable[str | None]) -> list[str]:
+    """A note if there are class folders in which nothing was found."""
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False) and not entry.name.startswith((".", "__MACOSX")))
+    empty = sorted(set(names) - set(labels))
+    shown = ", ".join(empty[:5]) + (" …" if len(empty) > 5 else "")
+    return [f"No audio files in {len(empty)} class folder{'s' if len(empty) > 1 else ''}: {shown}"] if empty else []

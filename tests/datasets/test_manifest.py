@@ -63,6 +63,17 @@ class TestFolder:
         assert len(ids) == 4
         assert not any("loop" in id for id in ids)
 
+    def test_a_link_does_not_take_the_place_of_the_folder_it_leads_to(self, music, tmp_path_factory):
+        (music / "a link").symlink_to(music / "jazz", target_is_directory=True)
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        (elsewhere / "far.wav").write_bytes(b"")
+        (music / "soul").symlink_to(elsewhere, target_is_directory=True)
+        assert load_source(music).classes == ("jazz", "rock", "soul")
+
+    def test_a_class_folder_without_audio_is_mentioned(self, music):
+        (music / "polka").mkdir()
+        assert load_source(music).ignored == ("No audio files in 1 class folder: polka",)
+
 
 class TestTable:
     def test_paths_are_relative_to_the_file_and_other_columns_are_named(self, music):
