@@ -203,24 +203,32 @@ def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramSt
     if not len(meta):
         raise DatasetError("Training must have rows that were extracted without failure. This table has none: read its `reason` column.")
     ids, labels, groups = (np.asarray(values, dtype=str) for values in (meta.index, meta["label"], meta["group"]))
-    given = meta["split"] if meta["split"].notna().any() else None
+    return Material(table, ids, labels, groups, split_of(meta, settings, grouped=table.grouped), store)
+
+
+def split_of(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> Split:
+    """The split of clips (columns label, group and split, indexed by id) that training would make.
+
+    Raises:
+        ConfigError, DatasetError, SplitLeakError: if they cannot be divided so.
+    """
+    given = clips["split"] if clips["split"].notna().any() else None
     protocol = settings.protocol
     if protocol == "auto":
         protocol = "given" if given is not None else "group"
     if protocol == "given" and given is None:
         raise ConfigError("The protocol 'given' needs a `split` column (train, valid, test) in the data. This table has none: use 'group'.")
-    split = make_split(
-        ids.tolist(),
-        labels.tolist(),
-        groups.tolist(),
+    return make_split(
+        clips.index.astype(str).tolist(),
+        clips["label"].astype(str).tolist(),
+        clips["group"].astype(str).tolist(),
         protocol=protocol,
         test_size=settings.test_size,
         n_splits=settings.folds,
         seed=settings.seed,
         given=None if protocol != "given" or given is None else given.tolist(),
-        grouped=table.grouped,
+        grouped=grouped,
     )
-    return Material(table, ids, labels, groups, split, store)
 
 
 def _train(

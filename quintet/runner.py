@@ -12,7 +12,7 @@ from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
 from quintet.errors import ArtefactError, unknown_name
-from quintet.experiment import train
+from quintet.experiment import split_of, train
 from quintet.features.extraction import ExtractionSummary, extract
 from quintet.prediction import predict_files
 from quintet.recipe import Recipe, require_data, validated
@@ -112,6 +112,8 @@ def describe_clips(recipe: Recipe, output: Path, spectrograms: Path | None, *, h
         if recipe.data.limit is not None:
             manifest = limited(manifest, recipe.data.limit)
             tell(f"{len(manifest)} clips: at most {recipe.data.limit} of each label")
+        if len(manifest.usable):
+            split_of(manifest.usable.set_index("id"), recipe.train, grouped=manifest.grouped)  # what cannot be divided is refused here
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     with stage("extracting") as progress:

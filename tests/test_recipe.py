@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from quintet.datasets.manifest import COLUMNS, Manifest
-from quintet.errors import ArtefactError, ConfigError
+from quintet.errors import ArtefactError, ConfigError, DatasetError
 from quintet.recipe import find_recipe, load_recipe, scaled, shipped_recipes, with_settings
 from quintet.rehearsal import check_members, rehearse
 from quintet.runner import limited, run_recipe
@@ -127,13 +127,15 @@ def test_what_cannot_be_is_refused_as_it_is_read(tmp_path: Path, text: str, mess
         (NETWORK + "[spectrogram]\nn_mels = 40\n[train.settings.crnn]\nepochs = 2\n", "The network 'crnn' must be possible"),
         (NETWORK + '[segments]\nlength_s = 3\npooling = "knn"\n[train.settings.crnn]\nvalidation_share = 0.0\n', "raise validation_share"),
         (NETWORK.replace("[train]", "multilabel = true\n[train]") + '[segments]\nlength_s = 3\npooling = "vote"\n', "Tags are pooled by 'average'"),
+        (SVM + "folds = 99\n", "Every class must lie in at least 100 groups"),
+        (SVM + 'protocol = "given"\n', "'given' needs a `split` column"),
         (VGG16 + 'weights = "imagnet"\n', r"\[train\.settings\.vgg16_transfer\]: .*Did you mean 'imagenet'"),
         (VGG16 + 'weights = "/data/vgg.h5"\n', "'/data/vgg.h5', where there is no file"),
         (VGG16 + 'weights = "random"\nsize = 8\n', "The network 'vgg16_transfer' must be possible"),
     ],
 )
 def test_what_would_fail_later_is_refused_before_anything_runs(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises((ConfigError, ArtefactError), match=message):
+    with pytest.raises((ConfigError, ArtefactError, DatasetError), match=message):
         run_recipe(load_recipe(written(tmp_path, text)), tmp_path / "run", hooks={})
     assert not (tmp_path / "run").exists()
 
