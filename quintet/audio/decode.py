@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import numpy as np
-
 from quintet.audio.clip import Clip
 from quintet.audio.recording import Recording
 
@@ -58,7 +56,7 @@ def load_clip(
         0.5
     """
     recording = Recording(path, sample_rate=sample_rate, start_s=start_s, end_s=end_s)
-    samples = np.concatenate(list(recording.blocks()))
+    samples = recording.in_one_piece()
     clip = Clip(samples, recording.sample_rate, str(path) if id is None else id)
     facts = recording.facts
     return Decoded(clip, facts.native_sample_rate, facts.native_channels, facts.duration_s, facts.audio_digest)

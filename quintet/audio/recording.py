@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from quintet.audio.resample import MonoMixer, resampled
 from quintet.audio.truncation import ogg_is_complete, promised_frames
 from quintet.errors import DecodeError
 
+TRUSTED_SAMPLES = 1 << 26  # memory that is set aside because a header promises as much
 BLOCK_SAMPLES = 1 << 16  # decoded at a time, whatever a header promises: from the decoder to the resampler a block stays in the cache
 DIGEST_KIND = "xxh3:"  # what an audio digest begins with: digests of different kinds are never equal
 SAMPLE_RATES = range(1000, 768_001)  # Hz; outside it a header is damaged
@@ -61,6 +63,7 @@ class Recording:
         self.window = Window(start_s, end_s)
         self.sample_rate = sample_rate or 0
         self._facts: Facts | None = None
+        self._promised = 0  # samples at `sample_rate`, by the header
 
     @property
     def facts(self) -> Facts:
@@ -74,11 +77,25 @@ class Recording:
         native = _native(self.source, self.window)
         rate = _checked_rate(native.sample_rate, self.source)
         self.sample_rate = self.sample_rate or rate
+        self._promised = math.ceil((native.expected or 0) * self.sample_rate / rate)
         heard = self._heard(native)
         if rate == self.sample_rate:
             yield from (mono.copy() for mono in heard)
         else:
             yield from resampled(heard, orig_sr=rate, target_sr=self.sample_rate)
+
+    def in_one_piece(self) -> NDArray[np.float32]:
+        """All blocks, shape `(n,)`, written into memory of the length that the header promises: to gather and join them would cost as much again."""
+        whole, filled = np.empty(0, np.float32), 0
+        for block in self.blocks():
+            end = filled + len(block)
+            if end > len(whole):
+                grown = np.empty(max(end, 2 * filled, min(self._promised, TRUSTED_SAMPLES)), np.float32)
+                grown[:filled] = whole[:filled]
+                whole = grown
+            whole[filled:end] = block
+            filled = end
+        return whole[:filled]
 
     def _heard(self, native: Native) -> Iterator[NDArray[np.float32]]:
         """The mixed blocks, each of which lasts until the next; what must hold of all of them together is checked behind the last."""
