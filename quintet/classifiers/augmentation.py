@@ -84,6 +84,9 @@ def mixed(patches: Floats, targets: Floats, weights: Floats, rng: np.random.Gene
 
     def mix(values: Floats) -> Floats:
         s = share.reshape(-1, *(1,) * (values.ndim - 1))
-        return s * values + (1 - s) * values[other]
+        result = values[other]
+        result *= 1 - s
+        result += s * values
+        return result
 
     return mix(patches), mix(targets), mix(weights)

@@ -317,7 +317,9 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 part = order[begin : begin + per_chunk]
                 patches = random_patches(clips, part, rng, **cut) if segments is None else patches_at(clips, part, **cut)
                 owners = part if segments is None else part[:, 0]
-                yield augmentation(self.standardised(patches), rows.targets[owners], rows.weights[owners], rng)
+                patches -= self.mean_
+                patches /= self.std_
+                yield augmentation(patches, rows.targets[owners], rows.weights[owners], rng)
 
         return batches
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,11 +120,13 @@ def train(
         on_epoch: called with each row of the history, after the checkpoint is written.
     """
     progress = checkpoint.read(model) if checkpoint else Progress()
-    with closing(ahead(_one_after_another(batches, range(progress.epoch, plan.epochs)))) as chunks:
+    numbered = ((epoch, chunk) for epoch in range(progress.epoch, plan.epochs) for chunk in batches(epoch))
+    with closing(ahead(numbered)) as coming:
+        epochs = groupby(coming, key=itemgetter(0))  # the end of one is known by the beginning of the next, which is cut by then
         while not progress.stopped(plan):
             started = time.perf_counter()
             model.optimizer.learning_rate = plan.rate(progress.epoch)
-            row = {"epoch": progress.epoch + 1} | _one_epoch(model, takewhile(bool, chunks), plan.batch_size)
+            row = {"epoch": progress.epoch + 1} | _one_epoch(model, (chunk for _, chunk in next(epochs)[1]), plan.batch_size)
             row |= validate() if validate else {"val_loss": math.nan, "val_accuracy": math.nan}
             row["seconds"] = time.perf_counter() - started
             progress.epoch += 1
@@ -137,13 +140,6 @@ def train(
                 on_epoch(dict(row))
     model.set_weights(progress.best_weights)
     return progress
-
-
-def _one_after_another(batches: Callable[[int], Batches], epochs: range) -> Iterator[Any]:
-    """The chunks of every epoch, each epoch followed by an empty one."""
-    for epoch in epochs:
-        yield from batches(epoch)
-        yield ()
 
 
 def ahead(things: Iterator[T]) -> Generator[T]:

@@ -1,10 +1,12 @@
 """Patches: the same whether clips lie in memory or in a store, of which no more is read than is needed; and the next ones are cut ahead."""
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from quintet.classifiers import training
 from quintet.classifiers.patches import Joined, band_statistics, checked_clips, patches_at, places_of, random_patches, shapes, usable
 from quintet.classifiers.training import ahead
 from quintet.errors import DatasetError
@@ -74,6 +76,28 @@ def test_things_are_made_ahead_in_order_and_an_error_in_the_making_is_told():
         next(things)
     assert [k for k, _ in made] == [0, 1, 2, 3]
     assert all(thread != main for _, thread in made)
+
+
+def test_patches_of_the_next_epoch_are_cut_while_a_network_learns_from_the_last(monkeypatch):
+    cut = [threading.Event() for _ in range(3)]
+    seen = []
+
+    def batches(epoch):
+        cut[epoch].set()
+        yield epoch, "first"
+        yield epoch, "second"
+
+    def one_epoch(model, chunks, batch_size):
+        for chunk in chunks:
+            seen.append(chunk)
+            if chunk[1] == "second" and chunk[0] < 2:
+                assert cut[chunk[0] + 1].wait(timeout=10)
+        return {"loss": 1.0, "accuracy": 0.0}
+
+    model = SimpleNamespace(optimizer=SimpleNamespace(), get_weights=list, set_weights=lambda weights: None)
+    monkeypatch.setattr(training, "_one_epoch", one_epoch)
+    training.train(model, training.Plan(3, 8, 0.1, "constant", 9), batches=batches)
+    assert seen == [(epoch, part) for epoch in range(3) for part in ("first", "second")]
 
 
 def test_the_next_thing_is_made_while_the_last_is_used():
