@@ -345,7 +345,7 @@ def predict(
     id_column: Annotated[str | None, typer.Option(help="The id column of a table from elsewhere.")] = None,
     format_: Annotated[str, typer.Option("--format", help="table, csv, json, parquet.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")] = None,
-    confidence: Annotated[float | None, typer.Option(help="Answer with the classes that hold the true one so surely: 0.9. No class: none of these.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Answer with the set of classes that holds the true one so surely: 0.9; or none.")] = None,
     segment: Annotated[float | None, typer.Option(min=0, help="Cut long files into segments of this many seconds; 0: never.")] = None,
     jobs: Jobs = 1,
     quiet: Quiet = False,
