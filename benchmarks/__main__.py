@@ -37,8 +37,9 @@ def main(arguments: list[str] | None = None) -> None:
     result["startup"] = startup.measured(options.source, rounds=2 if quick else 5)
     startup.show(result["startup"])
     clips, hours, formats = ([100, 1000], [0.5], ["wav"]) if quick else ([1000, 10000], [3.0], ["wav", "flac", "mp3"])
-    result["memory"] = memory.measured(options.source, clips=clips, hours=hours, formats=formats)
-    for line in result["memory"]:
+    result["memory"] = []
+    for line in memory.measured(options.source, clips=clips, hours=hours, formats=formats):
+        result["memory"].append(line)
         memory.show(line)
     if options.compare:
         features.compare(json.loads(options.compare.read_text()), result)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,14 @@ def main() -> None:
         show(result)
 
 
-def measured(source: Path | None, *, clips: list[int], hours: list[float], formats: list[str]) -> list[dict[str, Any]]:
+def measured(source: Path | None, *, clips: list[int], hours: list[float], formats: list[str]) -> Iterator[dict[str, Any]]:
     """One extraction after the other: what, megabytes of the main process and of the largest worker."""
     with tempfile.TemporaryDirectory() as place:
-        return [
-            *(_extraction(_clips(count, Path(place), source), f"{count} clips of {CLIP_S} s") for count in clips),
-            *(_extraction(_long(length, name, Path(place), source), f"{length:g} h of {name} in one file") for length in hours for name in formats),
-        ]
+        for count in clips:
+            yield _extraction(_clips(count, Path(place), source), f"{count} clips of {CLIP_S} s")
+        for length in hours:
+            for name in formats:
+                yield _extraction(_long(length, name, Path(place), source), f"{length:g} h of {name} in one file")
 
 
 def show(result: dict[str, Any]) -> None:
