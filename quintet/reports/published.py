@@ -10,7 +10,7 @@ from quintet.classifiers.registry import MODELS
 from quintet.reports.run import Run
 from quintet.reports.words import SCORE_NAMES, display, stamp
 
-SHOWN_OPTIONS = ("epochs", "patch_frames", "hop_frames", "skip_frames", "pooling", "augmentation", "weights")
+SHOWN_OPTIONS = ("epochs", "patch_frames", "hop_frames", "skip_frames", "pooling", "class_weight", "augmentation", "weights")
 
 
 def published_table(run: Run) -> pd.DataFrame:
