@@ -162,6 +162,8 @@ def test_a_set_without_its_distances_is_refused():
         sets.sets(p, 0.9)
     with pytest.raises(AlignmentError, match="one finite number for each of the 270"):
         sets.out_of_class(p, distance(X[:-1]))
+    with pytest.raises(AlignmentError, match="one finite number"):
+        sets.sets(p, 0.9, distances=np.full(len(p), np.nan))
     with pytest.raises(ConfigError, match="'novelty' without distances"):
         fit_conformal(p, y, classes=CLASSES, score="novelty")
     with pytest.raises(ConfigError, match="'lac' with distances"):
