@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 DEMO   ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint types docs bench mutants build lock clean
+.PHONY: help demo test test-recipes test-all check lint types docs bench mutants build lock clean
 
 help:          ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: $(READY)  ## render the demo corpus, extract, train, report, predict; prin
 
 test: $(READY)  ## the quick tests (under 5 minutes on 2 cores)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-recipes: $(READY)  ## every published system from its recipe, at the small scale (minutes on 2 cores)
+	@$(BIN)/python -m pytest -q -n 2 tests/e2e/test_recipes.py
 
 test-all: $(READY)  ## every test, the slow ones too
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
