@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from quintet.errors import ConfigError
 
 if TYPE_CHECKING:
     from quintet.features.parameters import FeatureParameters
+
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 takes every core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results and errors.")]
+Seed = Annotated[int, typer.Option(min=0, help="Fixes splits, members and intervals.")]
 
 
 def cores_of(jobs: int) -> int:

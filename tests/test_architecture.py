@@ -36,7 +36,7 @@ LAYERS = (
         "runner",
         "workflow",
     ),
-    ("console", "listing", "options", "printing", "cli"),
+    ("console", "listing", "options", "printing", "cli", "cli_beside"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -78,7 +78,7 @@ HOMES = {  # a library, and the only places that may import it
     "shap": ("reports/",),
     "soxr": ("audio/resample.py",),
     "soundfile": ("audio/recording.py", "audio/encode.py", "audio/probe.py", "datasets/"),
-    "typer": ("cli.py",),
+    "typer": ("cli.py", "cli_beside.py", "options.py"),
     "optuna": ("trials.py", "tuning.py"),
 }
 
