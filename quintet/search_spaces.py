@@ -42,7 +42,7 @@ SPACES: dict[str, dict[str, Range]] = {
     },
     "vgg16_transfer": {"learning_rate": ("float", 1e-5, 1e-2, True), "max_patches": ("int", 1, 6, False)},
     "vgg16_fine_tune": {"learning_rate": _GENTLE_RATE, "base_rate": ("float", 1e-2, 1.0, True)},
-    "feed_forward": {"learning_rate": ("float", 1e-5, 1e-2, True), "batch_size": ("choice", 16, 32, 64)},
+    "feed_forward": {"learning_rate": ("float", 1e-6, 1e-4, True), "batch_size": ("choice", 16, 32, 64)},
     "musicnn": {"learning_rate": _RATE, "units": ("choice", 100, 200, 400), "augmentation.mixup": _MIXUP},
     "pons2017": {"learning_rate": _RATE, "batch_size": ("choice", 16, 32, 64), "augmentation.mixup": _MIXUP},
     "folmer_cnn": {"learning_rate": _RATE, "filters": ("choice", 16, 32, 48), "units": ("choice", 64, 128, 256)},

@@ -32,12 +32,12 @@ from quintet.features.spectrograms import SpectrogramStore
 FEATURES = "bahuleyan2018"  # of no network; rows, groups and folds are those of the other scripts
 CHANGED: dict[str, dict[str, Any]] = {  # against the registry: nothing is pretrained here, and two cores are few
     "vgg16_transfer": {"weights": "random", "size": 96},
-    "vgg16_fine_tune": {"weights": "random", "size": 64, "batch_size": 8},
-    "feed_forward": {"learning_rate": 1e-5, "epochs": 30},
+    "vgg16_fine_tune": {"weights": "random", "size": 64, "batch_size": 8, "max_patches": 1},
+    "feed_forward": {"max_patches": 1},
     "densenet121": {"weights": "random", "size": 96},
-    "musicnn": {"epochs": 5, "batch_size": 8},
-    "pons2017": {"epochs": 8, "batch_size": 8, "patch_frames": 323},
-    "lachmish_mel": {"epochs": 12},
+    "musicnn": {"epochs": 4, "batch_size": 8, "max_patches": 2},
+    "pons2017": {"epochs": 6, "batch_size": 8, "patch_frames": 323, "max_patches": 1},
+    "lachmish_mel": {"epochs": 10, "max_patches": 1},
 }
 
 

@@ -50,7 +50,7 @@ MODELS: tuple[Model, ...] = (
     _network("vgg_small", "after Simonyan and Zisserman 2015", 108_151, epochs=30, patience=15, augmentation={"mixup": 0.3}),
     _network("vgg16_transfer", "Bahuleyan 2018, §4.1", 9_441_287, 9_441_287, **_PICTURE, epochs=20, learning_rate=1e-4, max_patches=3),
     _network("vgg16_fine_tune", "Bahuleyan 2018, §4.1", 24_155_975, 24_155_975, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
-    _network("feed_forward", "Bahuleyan 2018, §4.1", 71_680_775, None, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
+    _network("feed_forward", "Bahuleyan 2018, §4.1", 71_680_775, None, **_PICTURE, epochs=30, learning_rate=1e-5, max_patches=3),
     _network("musicnn", "Pons and Serra 2019", 787_159, 787_000, patch_frames=187, epochs=40, learning_rate=1e-3),
     _network("pons2017", "Pons et al. 2017, §3.2", 5_926_200, None, patch_frames=646, epochs=40, learning_rate=1e-3, max_patches=4),
     _network("folmer_cnn", "Folmer 2021", 1_626_538, None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-3),
