@@ -138,7 +138,7 @@ def print_scores(result: Any, out: Any, score_table: Any) -> None:
         shown = [f"{words} {before[key]['value']:.3f} → {after[key]['value']:.3f}" for key, words in pairs]
         text += f": {', '.join(shown)} on the test"
     out.print(text + ".", style="dim", soft_wrap=True)
-    out.print("Out of fold, a learnt rule reads a little high (on random labels about 0.54 AUC): the test part is its judge.", style="dim", soft_wrap=True)
+    out.print("Out of fold, a learnt rule reads a little high (on random labels 0.54 AUC): the test part is its judge.", style="dim", soft_wrap=True)
 
 
 def print_published(scores: Any, out: Any) -> None:
