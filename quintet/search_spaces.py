@@ -79,9 +79,7 @@ def merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, 
         {'epochs': 9, 'augmentation': {'mixup': 0.4, 'shift': 8}}
     """
     joined = {
-        name: {**settings[name], **value}
-        for name, value in others.items()
-        if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
+        name: {**settings[name], **value} for name, value in others.items() if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
     }
     return {**settings, **others, **joined}
 
