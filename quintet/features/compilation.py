@@ -5,9 +5,9 @@ code in a *cache folder* from which every later process loads it in milliseconds
 
     <user's cache directory>/quintet/kernels-<digest>/
 
-The digest covers the engine's source files, Python, numba, llvmlite and the processor: whatever could make the code wrong gives it another folder, so
-nothing stale is ever loaded. `QUINTET_CACHE_DIR` names another directory. Without a writable one the kernels are compiled in memory, once per
-process.
+The digest covers the engine's source files and where they lie, Python, numba, llvmlite and the processor: whatever could make the code wrong gives it
+another folder, so nothing stale is ever loaded. `QUINTET_CACHE_DIR` names another directory. Without a writable one the kernels are compiled in memory,
+once per process.
 
 Of several processes that start on an empty cache one compiles and the others wait for it (a lock that ends with its process, however that ends).
 """
@@ -78,6 +78,7 @@ def digest() -> str:
         version("llvmlite"),
         llvmlite.binding.get_host_cpu_name(),
         llvmlite.binding.get_host_cpu_features().flatten(),
+        str(Path(__file__).parent),  # numba files machine code under the path of its source: another installation would find nothing of ours
     ):
         state.update(part.encode() + b"\0")
     for name in SOURCES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -115,6 +116,15 @@ def test_changed_sources_have_another_digest(tmp_path, monkeypatch):
     one = digest()
     (tmp_path / "extra.py").write_text("a = 2")
     assert len({before, one, digest()}) == 3
+
+
+def test_another_installation_has_another_digest(tmp_path, monkeypatch):
+    before, here = digest(), Path(compilation.__file__).parent
+    shutil.copytree(here, tmp_path / "features")
+    (tmp_path / "audio").mkdir()
+    shutil.copy(here.parent / "audio" / "mel.py", tmp_path / "audio")
+    monkeypatch.setattr(compilation, "__file__", str(tmp_path / "features" / "compilation.py"))
+    assert digest() != before  # numba would find no code of the other, and every process would compile
 
 
 def test_the_digest_covers_every_module_that_kernels_are_made_of():
