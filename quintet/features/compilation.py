@@ -6,8 +6,8 @@ code in a *cache folder* from which every later process loads it in milliseconds
     <user's cache directory>/quintet/kernels-<digest>/
 
 The digest covers the engine's source files and where they lie, Python, numba, llvmlite and the processor: whatever could make the code wrong gives it
-another folder, so nothing stale is ever loaded. `QUINTET_CACHE_DIR` names another directory. Without a writable one the kernels are compiled in memory,
-once per process.
+another folder, so nothing stale is ever loaded. `QUINTET_CACHE_DIR` names another directory. Without a writable one the kernels are compiled in
+memory, once per process.
 
 Of several processes that start on an empty cache one compiles and the others wait for it (a lock that ends with its process, however that ends).
 """
