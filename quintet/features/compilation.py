@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -156,12 +157,14 @@ def load_kernels() -> bool:
     return bool(_KERNELS)
 
 
-def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
+def compile_once(compile_all: Callable[[], None], folder: Path | None, *, child: str = "") -> None:
     """Runs `compile_all`, which calls every kernel once, in such a way that one process per machine compiles and all others load.
 
     Args:
         compile_all: loads each kernel from the cache or, where it is not there, compiles it.
         folder: the cache folder, or None to compile in memory.
+        child: Python that does the same in a process of its own, so that this one, too, runs the code that all others load: what numba has just
+            compiled may differ from it in the last bit.
     """
     if folder is None:
         announce("compiling the feature kernels (about 10 s; no writable cache folder, so every process does: set QUINTET_CACHE_DIR)")
@@ -174,9 +177,12 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
                 time.sleep(0.05)
             elif not complete.exists():  # another process may have finished between the two looks
                 announce(f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}")
-                compile_all()
+                elsewhere = child and not subprocess.run([sys.executable, "-c", child], check=False, stderr=subprocess.DEVNULL).returncode
+                if not elsewhere:
+                    compile_all()
                 complete.touch()
-                return
+                if not elsewhere:
+                    return
     if folder != FOLDER or not load_kernels():
         compile_all()
 

@@ -369,7 +369,7 @@ def available() -> bool:
     if not COMPILES:
         return False
     try:
-        compile_once(_call_every_kernel, FOLDER)
+        compile_once(_call_every_kernel, FOLDER, child="from quintet.features.engine import _call_every_kernel; _call_every_kernel()")
     except (NumbaError, AttributeError, TypeError, RuntimeError) as error:  # the last three: another numba than those we know
         announce(f"the feature kernels cannot be compiled here, so features take about ten times as long ({type(error).__name__})")
         return False
