@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -52,7 +51,7 @@ _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",  # x / 0 is inf or nan, as in NumPy
     "boundscheck": False,
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # a*b+c in one step, sums in any order; nan and inf stay what they are
+    "fastmath": {"contract", "nsz", "arcp"},  # a*b+c in one step; sums stay in the order in which they are written
 }
 
 
@@ -109,12 +108,11 @@ _KERNELS: list[Any] = []
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """A part of kernels, compiled into each of them; it cannot be called from Python."""
-    return _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    """A part of kernels, compiled into each of them; it cannot be called from Python.
 
-
-def always_inlined(function: Callable[..., Any]) -> Any:
-    """The same where LLVM would rather call it, though it stands in an inner loop."""
+    Always into each: a part that several kernels call under its name is, in every process, the copy of the kernel that was there first, and copies
+    may differ in the last bit.
+    """
     return _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
 
 
@@ -128,7 +126,7 @@ def kernel(function: Callable[..., Any]) -> Any:
         return _njit(**_OPTIONS)(function)
     before, _config.CACHE_DIR = _config.CACHE_DIR, str(FOLDER)
     try:
-        _KERNELS.append(_njit(cache=True, **_OPTIONS)(function))
+        _KERNELS.append(_njit(cache=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
     finally:
         _config.CACHE_DIR = before
     return _KERNELS[-1]
@@ -157,14 +155,12 @@ def load_kernels() -> bool:
     return bool(_KERNELS)
 
 
-def compile_once(compile_all: Callable[[], None], folder: Path | None, *, child: str = "") -> None:
+def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
     """Runs `compile_all`, which calls every kernel once, in such a way that one process per machine compiles and all others load.
 
     Args:
         compile_all: loads each kernel from the cache or, where it is not there, compiles it.
         folder: the cache folder, or None to compile in memory.
-        child: Python that does the same in a process of its own, so that this one, too, runs the code that all others load: what numba has just
-            compiled may differ from it in the last bit.
     """
     if folder is None:
         announce("compiling the feature kernels (about 10 s; no writable cache folder, so every process does: set QUINTET_CACHE_DIR)")
@@ -177,12 +173,9 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None, *, child:
                 time.sleep(0.05)
             elif not complete.exists():  # another process may have finished between the two looks
                 announce(f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}")
-                elsewhere = child and not subprocess.run([sys.executable, "-c", child], check=False, stderr=subprocess.DEVNULL).returncode
-                if not elsewhere:
-                    compile_all()
+                compile_all()
                 complete.touch()
-                if not elsewhere:
-                    return
+                return
     if folder != FOLDER or not load_kernels():
         compile_all()
 

@@ -173,12 +173,8 @@ def measure(stretch: Stretch, measurement: Measurement) -> Measured:
     room = frames * (1 + int(request.peaks[1] - request.peaks[0]) // 2)  # of two neighbouring bins only one is a peak
     output = Output(lane_rows(m.rows * groups), lane_rows(m.bands * groups, np.float32), np.empty(room), np.empty(room), np.zeros(1, np.int64))
     work = workspace(m.n_fft, m.hop_length)
-    plan = plan_of(m.n_fft)
-    if plan is not None:
-        kernels.measure_frames(stretch.samples, stretch.first, frames, m.hop_length, plan, request, work, output)
-    else:
-        for group, spectra in _spectra(stretch, m.n_fft, m.hop_length):
-            kernels.measure_spectra(spectra, _stride(m.n_fft), frames, group, request, work, output)
+    for begin, source in _sources(stretch, m.n_fft, m.hop_length):
+        kernels.measure(source, frames, begin, request, work, output)
     found = output.found[0]
     peaks = output.pitches[:found] * m.step_hz, output.heights[:found].copy()
     return Measured(m, output.series.reshape(m.rows, groups * LANES), output.bands.reshape(m.bands, groups * LANES), frames, peaks)
@@ -189,34 +185,38 @@ def chroma(stretch: Stretch, *, n_fft: int, hop_length: int, tuning: float) -> A
     frames = stretch.frames
     groups = -(-frames // LANES)
     weights = chroma_weights(sample_rate=stretch.sample_rate, n_fft=n_fft, tuning=tuning)
-    result, work, plan = lane_rows(12 * groups), workspace(n_fft, hop_length), plan_of(n_fft)
-    if plan is not None:
-        kernels.chroma_frames(stretch.samples, stretch.first, frames, hop_length, plan, weights, work, result)
-    else:
-        for group, spectra in _spectra(stretch, n_fft, hop_length):
-            kernels.chroma_spectra(spectra, _stride(n_fft), group, weights, work, result)
+    result, work = lane_rows(12 * groups), workspace(n_fft, hop_length)
+    for begin, source in _sources(stretch, n_fft, hop_length):
+        kernels.chroma(source, begin, weights, work, result)
     return result.reshape(12, groups * LANES)[:, :frames]
 
 
-def _stride(n_fft: int) -> int:
-    """Numbers from one spectrum to the next: complex bins, filled up to a multiple of four."""
-    return 2 * (-(-(n_fft // 2 + 1) // 4) * 4)
-
-
-def _spectra(stretch: Stretch, n_fft: int, hop_length: int) -> Iterator[tuple[int, Array]]:
-    """Spectra by scipy, `BLOCK` frames at a time, with the group of eight frames at which they begin."""
+def _sources(stretch: Stretch, n_fft: int, hop_length: int) -> Iterator[tuple[int, kernels.Source]]:
+    """The frames of a stretch for the kernels, with the group of eight with which each source begins: the samples where the lanes can transform them,
+    else spectra by scipy, `BLOCK` frames at a time.
+    """
+    plan = plan_of(n_fft)
+    if plan is not None:
+        groups = -(-stretch.frames // LANES)
+        yield 0, kernels.Source(stretch.samples, stretch.first, hop_length, plan, np.empty(0), 0, groups)
+        return
     import scipy.fft  # takes longer to load than the features of a clip
 
+    some_plan = plan_of(64)  # not used
+    assert some_plan is not None
+    bins = n_fft // 2 + 1
+    stride = 2 * (-(-bins // 4) * 4)
     for frame in range(0, stretch.frames, BLOCK):
         count = min(BLOCK, stretch.frames - frame)
+        groups = -(-count // LANES)
         begin = stretch.first + frame * hop_length
         end = begin + (count - 1) * hop_length + n_fft
         inside = stretch.samples[max(begin, 0) : max(end, 0)].astype(np.float64)
         padded = np.pad(inside, (max(-begin, 0), max(end - max(begin, 0) - len(inside), 0)))
         some = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
-        spectra = np.zeros((-(-count // LANES) * LANES, _stride(n_fft) // 2), np.complex128)
-        spectra[:count, : n_fft // 2 + 1] = scipy.fft.rfft(some * hann(n_fft), axis=1)
-        yield frame // LANES, spectra.view(np.float64).ravel()
+        spectra = np.zeros((groups * LANES, stride // 2), np.complex128)
+        spectra[:count, :bins] = scipy.fft.rfft(some * hann(n_fft), axis=1)
+        yield frame // LANES, kernels.Source(stretch.samples, 0, hop_length, some_plan, spectra.view(np.float64).ravel(), stride, groups)
 
 
 def mfcc(mel_db: Array, n_mfcc: int) -> Array:
@@ -369,7 +369,7 @@ def available() -> bool:
     if not COMPILES:
         return False
     try:
-        compile_once(_call_every_kernel, FOLDER, child="from quintet.features.engine import _call_every_kernel; _call_every_kernel()")
+        compile_once(_call_every_kernel, FOLDER)
     except (NumbaError, AttributeError, TypeError, RuntimeError) as error:  # the last three: another numba than those we know
         announce(f"the feature kernels cannot be compiled here, so features take about ten times as long ({type(error).__name__})")
         return False
@@ -383,22 +383,12 @@ def _call_every_kernel() -> None:
     stretch = stretch_of(clip, n_fft=64, hop_length=32)
     measured = measure(stretch, Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1))
     chroma(stretch, n_fft=64, hop_length=32, tuning=0.0)
-    _call_the_kernels_for_other_lengths(measured.measurement)
     measured.decibels(bank, floor=AMIN, dtype=np.float32)
     mfcc(np.asarray(measured.decibels(bank, floor=AMIN), np.float64), 2)
     waveform_frames(stretch, frame_length=64, hop_length=32)
     sample_moments(clip.samples)[1].median.sum()
     RowMoments(np.ones((1, 9)))
     mean_autocorrelation(np.ones(8), 4)
-
-
-def _call_the_kernels_for_other_lengths(m: Measurement) -> None:
-    """Those that take spectra, with eight empty ones."""
-    spectra, work = np.zeros(LANES * _stride(m.n_fft)), workspace(m.n_fft, m.hop_length)
-    output = Output(lane_rows(m.rows), lane_rows(m.bands, np.float32), np.empty(0), np.empty(0), np.zeros(1, np.int64))
-    kernels.measure_spectra(spectra, _stride(m.n_fft), LANES, 0, request_of(m), work, output)
-    weights = chroma_weights(sample_rate=m.sample_rate, n_fft=m.n_fft, tuning=0.0)
-    kernels.chroma_spectra(spectra, _stride(m.n_fft), 0, weights, work, lane_rows(12))
 
 
 def _keep_memory() -> None:

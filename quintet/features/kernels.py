@@ -2,9 +2,9 @@
 
 Two passes over the samples, eight frames at a time, and nothing of a spectrogram's size is ever written:
 
-1. `measure_frames`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral peaks from which the tuning is
+1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral peaks from which the tuning is
 estimated;
-2. `chroma_frames`: spectrum again (a transform costs less than keeping its result) → chroma, once the tuning of the whole clip is known.
+2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, once the tuning of the whole clip is known.
 
 The definitions, with formulas and sources, are in `spectral.py`, `tonal.py` and `cepstral.py`; a kernel computes the same numbers, in bins instead
 of Hz, and the tests hold it to them. A *row* is a value of eight lanes (`lanes.py`): row `k` of `power` is bin `k` of eight frames.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from quintet.audio.mel import AMIN
 from quintet.features.compilation import inlined, kernel
 from quintet.features.extremes import NONE, ONE, extremes
-from quintet.features.fourier import separate, transform
+from quintet.features.fourier import FourierPlan, separate, transform
 from quintet.features.lanes import (
     LANES,
     absolute,
@@ -61,6 +61,28 @@ class Bands(NamedTuple):
     last: NDArray[np.int64]
     offset: NDArray[np.int64]
     weights: NDArray[np.float32]
+
+
+class Source(NamedTuple):
+    """Where eight frames come from, and the next eight: from samples that are transformed here, or from spectra that were computed elsewhere.
+
+    Attributes:
+        samples: shape `(n,)`, float32; frame `i` begins at sample `first + i * hop`, beyond both ends lie zeros.
+        first, hop: samples.
+        plan: of the transform.
+        spectra: float64 pairs (re, im), one spectrum every `stride` numbers, zeros at its end; for lengths that are no power of two. Empty where
+            `samples` are to be transformed.
+        stride: numbers from one spectrum to the next, a multiple of eight.
+        groups: how many groups of eight there are, those of the last filled up with frames of zeros.
+    """
+
+    samples: NDArray[np.float32]
+    first: int
+    hop: int
+    plan: FourierPlan
+    spectra: NDArray[np.float64]
+    stride: int
+    groups: int
 
 
 class Request(NamedTuple):
@@ -128,8 +150,17 @@ CENTROID, MOMENT2, MOMENT3, MOMENT4, ROLLOFF, FLATNESS, FIRST_CONTRAST = range(7
 
 
 @inlined
-def _transform_group(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) -> None:
-    """The power of eight frames into `work.power`; samples before the clip and after it are zeros."""
+def _power(source: Any, group: Any, work: Any) -> None:
+    """The power of eight frames into `work.power`."""
+    if source.spectra.shape[0] == 0:
+        _transform(source.samples, source.first + LANES * group * source.hop, source.hop, source.plan, work)
+    else:
+        _power_of(source.spectra, LANES * group * source.stride, source.stride, work)
+
+
+@inlined
+def _transform(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) -> None:
+    """That of eight frames of samples; before the clip and after it are zeros."""
     length = 7 * hop + plan.window.shape[0]
     inside = first_sample >= 0 and first_sample + length <= samples.shape[0]
     if not inside:
@@ -142,7 +173,7 @@ def _transform_group(samples: Any, first_sample: Any, hop: Any, plan: Any, work:
 
 @inlined
 def _power_of(spectra: Any, begin: Any, stride: Any, work: Any) -> None:
-    """The same from eight complex spectra that were computed elsewhere: float64 pairs, one spectrum every `stride` numbers."""
+    """That of eight complex spectra."""
     bins = work.power.shape[0]
     for first in range(0, bins, LANES // 2):
         pairs = load_frames(spectra, begin + 2 * first, stride)
@@ -151,66 +182,33 @@ def _power_of(spectra: Any, begin: Any, stride: Any, work: Any) -> None:
 
 
 @kernel
-def measure_frames(samples: Any, first: Any, frames: Any, hop: Any, plan: Any, request: Any, work: Any, output: Any) -> None:
-    """The first pass: `samples`, shape `(n,)`, float32, of which frame `i` begins at sample `first + i * hop`; beyond both ends lie zeros."""
-    for group in range((frames + LANES - 1) // LANES):
-        _transform_group(samples, first + LANES * group * hop, hop, plan, work)
-        _measure(work, request, output, frames, group)
+def measure(source: Any, frames: Any, begin: Any, request: Any, work: Any, output: Any) -> None:
+    """The first pass: all series of the frames of `source`, the first of which is number `8 * begin` of `frames`."""
+    groups = (frames + LANES - 1) // LANES
+    for i in range(source.groups):
+        _power(source, i, work)
+        group = begin + i
+        loudest = _moments(work, request.rolloff, output.series, groups, group)
+        if request.flatness:
+            _flatness(work.power, output.series, groups, group)
+        _contrast(work, request.contrast, output.series, groups, group)
+        _filter(work.single, request.bands, output.bands, groups, group)
+        _peaks(work.power, loudest, request.peaks, LANES * group, frames, output)
 
 
 @kernel
-def measure_spectra(spectra: Any, stride: Any, frames: Any, group: Any, request: Any, work: Any, output: Any) -> None:
-    """The first pass over spectra that were computed elsewhere (for lengths that are no power of two).
+def chroma(source: Any, begin: Any, weights: Any, work: Any, result: Any) -> None:
+    """The second pass: chroma of every frame, each divided by its largest value; frames as in `measure`.
 
-    Args:
-        spectra: float64 pairs (re, im), one spectrum every `stride` numbers, zeros at its end; a multiple of eight spectra, of which those after
-        the clip are zeros. stride: numbers from one spectrum to the next, a multiple of eight.
-        frames: in the whole clip.
-        group: the group of eight frames with which `spectra` begins.
-        request, work, output: as in `measure_frames`.
-    """
-    for begin in range(0, spectra.shape[0], LANES * stride):
-        _power_of(spectra, begin, stride, work)
-        _measure(work, request, output, frames, group)
-        group += 1
-
-
-@kernel
-def chroma_frames(samples: Any, first: Any, frames: Any, hop: Any, plan: Any, weights: Any, work: Any, chroma: Any) -> None:
-    """The second pass: chroma of every frame, each divided by its largest value; frames as in `measure_frames`.
-
-    `weights` has shape `(bins, pitch classes)`, the latter filled up with zeros to a multiple of four; `chroma` has shape `(pitch classes *
+    `weights` has shape `(bins, pitch classes)`, the latter filled up with zeros to a multiple of four; `result` has shape `(pitch classes *
     groups, 8)`.
     """
-    groups = (frames + LANES - 1) // LANES
-    for group in range(groups):
-        _transform_group(samples, first + LANES * group * hop, hop, plan, work)
-        _chroma(work, weights, chroma, groups, group)
-
-
-@kernel
-def chroma_spectra(spectra: Any, stride: Any, group: Any, weights: Any, work: Any, chroma: Any) -> None:
-    """The second pass over spectra that were computed elsewhere; arguments as in `measure_spectra` and `chroma_frames`."""
-    groups = chroma.shape[0] // CLASSES
-    for begin in range(0, spectra.shape[0], LANES * stride):
-        _power_of(spectra, begin, stride, work)
-        _chroma(work, weights, chroma, groups, group)
-        group += 1
+    for i in range(source.groups):
+        _power(source, i, work)
+        _chroma(work, weights, result, result.shape[0] // CLASSES, begin + i)
 
 
 # --- what is measured ------------------------------------------------------------------------------------------------------------------------
-
-
-@inlined
-def _measure(work: Any, request: Any, output: Any, frames: Any, group: Any) -> None:
-    """All series of the eight frames of a group, from their power; the clip has `frames`."""
-    result, groups = output.series, (frames + LANES - 1) // LANES
-    loudest = _moments(work, request.rolloff, result, groups, group)
-    if request.flatness:
-        _flatness(work.power, result, groups, group)
-    _contrast(work, request.contrast, result, groups, group)
-    _filter(work.single, request.bands, output.bands, groups, group)
-    _peaks(work.power, loudest, request.peaks, LANES * group, frames, output)
 
 
 @inlined

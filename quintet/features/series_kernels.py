@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.features.compilation import always_inlined, inlined, kernel
+from quintet.features.compilation import inlined, kernel
 from quintet.features.fourier import separate, transform
 from quintet.features.lanes import (
     LANES,
@@ -54,7 +54,7 @@ def log_single(x: Any) -> Any:
     return s * (z * series + np.float32(2)) + e * np.float32(np.log(2))
 
 
-@always_inlined
+@inlined
 def four_sums(rows: Any, first: Any, step: Any, weights: Any, begin: Any, end: Any, column: Any, zero: Any) -> Any:
     """`weights[begin:end, column + (0, 1, 2, 3)].T @ rows[first + begin * step :: step]`: four sums at a time, so that a row is read once for four.
     `zero` is the 0 of the type of the rows.
