@@ -54,7 +54,9 @@ def load(source: Path | None, variant: str | None = None) -> Manifest:
     try:
         tracks: Mapping[str, Any] = dataset.load_tracks()
         rows = _rows(tracks, label=variant)
-    except (FileNotFoundError, NotImplementedError) as error:
+    except AttributeError as error:  # which is what mirdata raises for a dataset of nothing but multitracks
+        raise DatasetError(f"A source must have tracks. mirdata lists none for '{name}': {error}. Name another dataset.") from error
+    except FileNotFoundError as error:
         raise DatasetError(
             f"mirdata must find '{name}' in its folder. '{dataset.data_home}' lacks something: {error} "
             f"Get it with mirdata.initialize('{name}').download()."

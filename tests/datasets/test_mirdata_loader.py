@@ -23,18 +23,18 @@ class Track:
 
 
 class Dataset:
-    def __init__(self, tracks, data_home, broken=None):
-        self.tracks, self.data_home, self.broken = tracks, data_home, broken
+    def __init__(self, tracks, data_home):
+        self.tracks, self.data_home = tracks, data_home
 
     def load_tracks(self):
-        if self.broken:
-            raise self.broken
+        if isinstance(self.tracks, Exception):
+            raise self.tracks
         return {track.track_id: track for track in self.tracks}
 
 
 @pytest.fixture
 def mirdata(tmp_path, monkeypatch):
-    """A module `mirdata` with three datasets, and two files of audio."""
+    """A module `mirdata` with some datasets, and two files of audio."""
     for name in ("a.wav", "b.wav"):
         (tmp_path / name).write_bytes(b"")
     path = {name: str(tmp_path / f"{name}.wav") for name in "abc"}
@@ -47,16 +47,16 @@ def mirdata(tmp_path, monkeypatch):
         "tagged": [Track("x", audio_path=path["a"], tags=["slow", "harp"], genre=None, split="fold9"), Track("y", audio_path=path["b"], tags=[])],
         "mute": [Track("x", audio_path=None, genre="rock")],
         "bare": [Track("x", audio_path=path["a"], composer="Bach", beats_path="b.txt", beats=object())],
-        "absent": None,
+        "absent": FileNotFoundError("Metadata not found. Did you run .download()?"),
+        "multitracks": AttributeError("This dataset does not have tracks"),
     }
     module = ModuleType("mirdata")
     module.list_datasets = lambda: list(tracks)
-    broken = FileNotFoundError("Metadata not found. Did you run .download()?")
     module.calls = []
 
     def initialize(name, data_home=None):
         module.calls.append((name, data_home))
-        return Dataset(tracks[name], data_home or str(tmp_path), broken if tracks[name] is None else None)
+        return Dataset(tracks[name], data_home or str(tmp_path))
 
     module.initialize = initialize
     monkeypatch.setitem(sys.modules, "mirdata", module)
@@ -112,3 +112,8 @@ def test_what_is_missing_is_named(mirdata, monkeypatch):
     monkeypatch.setitem(sys.modules, "mirdata", None)
     with pytest.raises(MissingExtraError, match=r"quintet\[datasets\]"):
         load_source("mirdata:solos")
+
+
+def test_a_dataset_of_nothing_but_multitracks_is_named_as_such(mirdata):
+    with pytest.raises(DatasetError, match=r"mirdata lists none for 'multitracks': This dataset does not have tracks\. Name another"):
+        load_source("mirdata:multitracks")
