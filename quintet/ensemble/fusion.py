@@ -1,6 +1,6 @@
 """Fusion: how the opinions of several members become one. Pure functions on (models, clips, classes), and a value object for what was learnt.
 
-`RULES` is ordered from the simplest to the most elaborate; `choose_rule` takes the simplest that is not clearly worse than the best, judged inside
+`RULES` is ordered from the simplest to the most elaborate; `compare_rules` takes the simplest that is not clearly worse than the best, judged inside
 the training part by grouped cross-validation.
 """
 
@@ -178,22 +178,6 @@ def fit_fusion(
         raise unknown_name("fusion rule", rule, RULES)
     target = _target(stack, y, members, classes, multilabel=multilabel)
     return _fusion(rule, stack, target, group_codes(groups, len(target))[0], members, classes)
-
-
-def choose_rule(
-    stack: NDArray[Any],
-    y: NDArray[Any],
-    groups: NDArray[Any] | None = None,
-    *,
-    members: Sequence[str],
-    classes: Sequence[str],
-    rules: Sequence[str] = tuple(RULES),
-    seed: int = 0,
-    multilabel: bool | None = None,
-    n_splits: int = 5,
-) -> str:
-    """The name of the simplest rule whose log loss, on groups it has not seen, is within one standard error of the best. See `compare_rules`."""
-    return compare_rules(stack, y, groups, members=members, classes=classes, rules=rules, seed=seed, multilabel=multilabel, n_splits=n_splits).chosen
 
 
 class RuleComparison(NamedTuple):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quintet.ensemble import fusion as fusion_module
-from quintet.ensemble.fusion import RULES, Fusion, choose_rule, compare_rules, fit_fusion, geometric, log_pool, mean, weighted
+from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion, geometric, log_pool, mean, weighted
 from quintet.ensemble.weights import (
     constant_opinion,
     convex_weights,
@@ -214,7 +214,7 @@ def test_json_gives_back_the_same_fusion(rule):
 
 def test_the_mean_is_chosen_among_equals_and_weights_where_they_are_needed():
     stack, y, groups, _ = corpus(noise=False, strengths=(1.5, 1.5))
-    assert choose_rule(stack, y, groups, rules=("mean", "weighted"), **settings_for(stack)) == "mean"
+    assert compare_rules(stack, y, groups, rules=("mean", "weighted"), **settings_for(stack)).chosen == "mean"
     noise = np.random.default_rng(1).dirichlet(np.full(4, 0.2), (4, len(y)))
     spoilt = np.concatenate([stack, noise])
     comparison = compare_rules(spoilt, y, groups, rules=("mean", "weighted"), **settings_for(spoilt))
@@ -256,7 +256,7 @@ def test_the_choice_depends_on_neither_the_order_of_rules_nor_the_global_state()
 
 def test_too_few_groups_choose_the_simplest():
     stack, y, _, codes = corpus()
-    assert choose_rule(stack, y, codes.astype(str), **settings_for(stack)) == "mean"
+    assert compare_rules(stack, y, codes.astype(str), **settings_for(stack)).chosen == "mean"
 
 
 def test_bad_input_is_refused():
@@ -264,7 +264,7 @@ def test_bad_input_is_refused():
     with pytest.raises(ConfigError, match="Did you mean 'weighted'"):
         fit_fusion("weighed", stack, y, **settings_for(stack))
     with pytest.raises(ConfigError, match="'best'"):
-        choose_rule(stack, y, rules=("best",), **settings_for(stack))
+        compare_rules(stack, y, rules=("best",), **settings_for(stack))
     with pytest.raises(AlignmentError, match=r"\(members, clips, classes\)"):
         fit_fusion("mean", stack[:, :-1], y, **settings_for(stack))
     fusion = fit_fusion("mean", stack, y, **settings_for(stack))
