@@ -15,7 +15,7 @@ from quintet.errors import ArtefactError, unknown_name
 from quintet.experiment import split_of, train
 from quintet.features.extraction import ExtractionSummary, extract
 from quintet.prediction import predict_files
-from quintet.recipe import Recipe, require_data, validated
+from quintet.recipe import Recipe, require_data, validated, with_settings
 from quintet.rehearsal import HELD_OUT, check_members, rehearse
 from quintet.tuning import TuneSettings, TuningResult, check_search, tune
 
@@ -91,9 +91,10 @@ def tune_recipe(
         **training.model_dump(include={"augmentation", "protocol", "test_size", "folds", "seed", "resamples"}),
     }
     settings = validated(TuneSettings, content, where="quintet tune")
-    check_search(settings, search.get("n_trials", 1))
     if not (output / "tuning").exists():
-        rehearse(recipe.model_copy(update={"train": recipe.train.model_copy(update={"members": chosen})}))
+        first = with_settings(recipe, held or {})
+        rehearse(first.model_copy(update={"train": first.train.model_copy(update={"members": chosen})}))
+    check_search(settings, search.get("n_trials", 1))
     spectrograms = output / "spectrograms" if set(chosen) & set(recipe.networks) else None
     describe_clips(recipe, output, spectrograms, hooks=hooks, n_jobs=n_jobs)
     with _stages(hooks)("searching") as progress:

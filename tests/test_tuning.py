@@ -18,7 +18,7 @@ from quintet.errors import ArtefactError, ConfigError, MissingExtraError
 from quintet.experiment import gather, train
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.recipe import load_recipe
-from quintet.runner import tune_recipe
+from quintet.runner import run_recipe, tune_recipe
 from quintet.search_spaces import SPACES, default_place, flat, nested, search_space
 from quintet.trials import Problem, Search
 from quintet.tuning import TuneSettings, _storage, read_settings, tune
@@ -451,6 +451,36 @@ def test_segments_are_not_searched(tmp_path: Path, recipe: Path, monkeypatch: py
     settings = seen["settings"]
     assert "patch_frames" not in settings.space("vgg_small")
     assert settings.of("vgg_small")["patch_frames"] == settings.of("vgg_small")["hop_frames"] == 86
+
+
+def test_absent_weights_are_refused_as_a_run_refuses_them(recipe: Path, table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything runs: of a recipe in the very words of `run`, of a table too; unless what is held needs no weights."""
+    from quintet.classifiers.networks.backend import load_keras
+
+    load_keras()
+    from quintet.classifiers.networks import images
+
+    def unreachable(*args: Any, **rest: Any) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(images, "keras_home", lambda: str(tmp_path))
+    monkeypatch.setattr(images, "urlopen", unreachable)
+    text = recipe.read_text().replace('"svm", "random_forest"', '"svm", "vgg16_transfer"').split("[train.settings")[0]
+    (tmp_path / "net.toml").write_text(text)
+    own = load_recipe(tmp_path / "net.toml")
+    said = []
+    for command_ in (run_recipe, tune_recipe):
+        with pytest.raises(ArtefactError, match=r"\[train\.settings\.vgg16_transfer\]: .*no route") as refused:
+            command_(own, tmp_path / "run", hooks={})
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+    with pytest.raises(ArtefactError, match="no route"):
+        tune(table, tmp_path / "run", settings=quick(members=("vgg16_transfer",)))
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr("quintet.runner.describe_clips", lambda *args, **rest: None)
+    monkeypatch.setattr("quintet.runner.tune", lambda *args, settings, **rest: settings.of("vgg16_transfer"))
+    held = {"vgg16_transfer": {"weights": "random", "size": 32}}
+    assert tune_recipe(own, tmp_path / "run", hooks={}, held=held) == held["vgg16_transfer"]
 
 
 @pytest.mark.parametrize(
