@@ -14,7 +14,7 @@ import pandas as pd
 from quintet.classifiers.registry import make_member, require_weights
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_set
-from quintet.datasets.splits import Split, make_split
+from quintet.datasets.splits import Split, group_name, make_split, require_disjoint
 from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of, search_digests
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener, embedded, mapped_positions
@@ -59,6 +59,9 @@ class Material:
     split: Split
     spectrograms: SpectrogramStore | None
     copies: Copies | None = None
+
+    def __post_init__(self) -> None:
+        require_disjoint(self.units[self.split.train], self.units[self.split.test], where="the training and the test part")
 
     @property
     def multilabel(self) -> bool:
@@ -187,12 +190,14 @@ def regrouped(table: FeatureTable, groups: str | Path) -> FeatureTable:
     if missing := {"id", "group"} - set(listed.columns):
         raise AlignmentError(f"A file of groups must have the columns id and group. {groups} lacks: {', '.join(sorted(missing))}.")
     found = table.frame["id"].astype(str).map(listed.drop_duplicates("id").set_index("id")["group"])
+    if twice := sorted(str(id) for id, names in listed.groupby("id")["group"] if names.dropna().map(group_name).nunique() > 1):
+        raise AlignmentError(f"A clip must have one group. {groups} gives two or more to {len(twice)}, for example {twice[0]}: keep one.")
     absent = table.frame.loc[found.isna() & (table.frame["status"] == "ok"), "id"].tolist()
     if absent:
         raise AlignmentError(
             f"Every usable clip must have a group. {groups} has none for {len(absent)}, for example {absent[0]}: audit this table again."
         )
-    frame = table.frame.assign(group=found.fillna(table.frame["group"].astype(str)))
+    frame = table.frame.assign(group=found.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str)))
     return FeatureTable(frame, {**table.metadata, "grouped": bool(frame["group"].duplicated().any())})
 
 

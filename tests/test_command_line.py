@@ -16,7 +16,7 @@ from quintet import cli, console
 from quintet.audio.decode import load_clip
 from quintet.audio.probe import probed_duration_s
 from quintet.datasets import load_source
-from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError
+from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError, SplitLeakError
 from quintet.experiment import regrouped, train
 from quintet.features.foreign import Roles, foreign_table
 from quintet.features.table import FeatureTable
@@ -108,6 +108,24 @@ def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
 def test_a_missing_file_of_groups_is_a_sentence(table: FeatureTable, tmp_path: Path) -> None:
     with pytest.raises(AlignmentError, match="readable CSV"):
         regrouped(table, tmp_path / "nowhere.csv")
+
+
+def test_a_clip_in_two_groups_is_refused(table: FeatureTable, tmp_path: Path) -> None:
+    ids = table.frame["id"].tolist()
+    pd.DataFrame({"id": [*ids, ids[0]], "group": "queen"}).to_csv(tmp_path / "same.csv", index=False)
+    assert set(regrouped(table, tmp_path / "same.csv").meta["group"]) == {"queen"}
+    pd.DataFrame({"id": [*ids, ids[0]], "group": ["queen"] * len(ids) + ["kinks"]}).to_csv(tmp_path / "two.csv", index=False)
+    with pytest.raises(AlignmentError, match="gives two or more to 1, for example"):
+        regrouped(table, tmp_path / "two.csv")
+
+
+def test_a_table_that_has_forgotten_its_groups_does_not_leak(table: FeatureTable, tmp_path: Path) -> None:
+    """Groups that stand in the table count, whatever its metadata say of them."""
+    rows = np.arange(len(table.frame))
+    frame = table.frame.assign(group=[f"g{k // 2}" for k in rows], split=np.where((rows % 4 == 1) | (rows % 4 == 2), "test", "train"))
+    with pytest.raises(SplitLeakError, match="the training and the test part"):
+        train(FeatureTable(frame, {**table.metadata, "grouped": False}), tmp_path / "model", settings=TrainSettings(members=("svm",)))
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("wrong", [{"rules": ("men",)}, {"settings": {"svm": {"gama": 1}}}])

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from quintet.datasets.manifest import Manifest, clip_id
+from quintet.datasets.split import group_name
 from quintet.errors import ConfigError, DatasetError, MissingExtraError, unknown_name
 
 TAGS = ("artist", "album", "albumartist", "composer")
@@ -48,7 +49,7 @@ def with_groups(manifest: Manifest, group_by: str) -> Manifest:
             f"Every clip must have a group under --group-by '{group_by}'. {len(lost)} of {len(found)} files have none, "
             f"for example: {', '.join(lost[:3])}. Change the pattern, or write a manifest with a group column."
         )
-    frame.loc[usable, "group"] = frame.loc[usable, "path"].map(found)
+    frame.loc[usable, "group"] = frame.loc[usable, "path"].map({path: group_name(group) for path, group in found.items()})
     return replace(manifest, frame=frame, grouped=True)
 
 

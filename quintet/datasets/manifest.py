@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.datasets.split import group_name
 from quintet.errors import DatasetError
 from quintet.features.remote import is_remote
 
@@ -138,14 +139,15 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
     files = [clip_id(path, root) if path else f"row {row + 1}" for row, path in enumerate(paths)]
     windowed = windows["start"].notna() | windows["end"].notna()
     names = list(files)
-    for row in np.flatnonzero(windowed & (np.array(paths) != "")):
+    for row in np.flatnonzero(windowed & np.fromiter(map(bool, paths), bool, len(paths))):
         names[row] = clip_id(paths[row], root, windows["start"][row], windows["end"][row])
     ids = [given or made for given, made in zip(texts["id"], names, strict=True)]
     labels = [LABEL_SEPARATOR.join(label_set(label)) if label else None for label in texts["label"]]
     problems = _problems(texts["problem"], paths, labels, windows, _column(rows, "start"), _column(rows, "end"))
     unique_ids = _mark_repetitions(problems, ids, names, labels)
     several = pd.Series(files).duplicated(keep=False)
-    groups = [group or (file if shared else id) for group, file, shared, id in zip(texts["group"], files, several, ids, strict=True)]
+    known = [group_name(group) if group else None for group in texts["group"]]
+    groups = [group or (file if shared else id) for group, file, shared, id in zip(known, files, several, ids, strict=True)]
     written = {"id": unique_ids, "path": paths, "label": labels, "group": groups, "split": texts["split"], "problem": problems}
     frame = pd.DataFrame({**{column: pd.Series(values, dtype="str") for column, values in written.items()}, **windows})
     return Manifest(
@@ -175,9 +177,9 @@ def _absolute(path: str | None, root: Path) -> str:
         return ""
     if is_remote(path):
         return path
-    full = os.path.normpath(root / path)
+    full = os.path.normpath(os.path.join(root, path))  # `root / path` would intern every name for ever
     if "\\" in path and not os.path.exists(full):
-        full = os.path.normpath(root / path.replace("\\", "/"))
+        full = os.path.normpath(os.path.join(root, path.replace("\\", "/")))
     return full
 
 

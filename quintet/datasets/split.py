@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,20 @@ PARTS = ("train", "test", "unused")
 SCHEMA = "1"
 
 
+def group_name(group: object) -> str:
+    """What a group is called: the same for equal numbers, and for a text with whatever blanks around it and however its accents are composed.
+
+    Two spellings of one artist would be two groups, and the artist would stand on both sides of a split.
+
+    Example:
+        >>> group_name(" Queen "), group_name(3.0) == group_name(3), group_name("Beyonce\N{COMBINING ACUTE ACCENT}") == group_name("Beyoncé")
+        ('Queen', True, True)
+    """
+    if isinstance(group, (float, np.floating)) and group.is_integer():
+        group = int(group)
+    return unicodedata.normalize("NFC", str(group)).strip()
+
+
 def require_disjoint(groups_a: Iterable[object], groups_b: Iterable[object], *, where: str) -> None:
     """Refuses two sides that share a group. Called at the moment of every fit.
 
@@ -36,7 +51,7 @@ def require_disjoint(groups_a: Iterable[object], groups_b: Iterable[object], *, 
     Example:
         >>> require_disjoint(["queen", "kinks"], ["who"], where="train and test")
     """
-    shared = tuple(sorted({str(group) for group in groups_a} & {str(group) for group in groups_b}))
+    shared = tuple(sorted(set(map(group_name, groups_a)) & set(map(group_name, groups_b))))
     if shared:
         more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
         raise SplitLeakError(

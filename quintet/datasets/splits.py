@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.datasets.manifest import LABEL_SEPARATOR, label_indicator
-from quintet.datasets.split import Positions, Split, require_disjoint
+from quintet.datasets.split import Positions, Split, group_name, require_disjoint
 from quintet.datasets.stratification import deal, group_counts
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
@@ -182,8 +182,8 @@ def make_split(
     """
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)
-    frame = pd.DataFrame({"id": list(map(str, ids)), "label": list(map(str, labels)), "group": list(map(str, groups))})
-    known = bool((frame["group"] != frame["id"]).any()) if grouped is None else grouped
+    frame = pd.DataFrame({"id": list(map(str, ids)), "label": list(map(str, labels)), "group": list(map(group_name, groups))})
+    known = bool((frame["group"] != frame["id"].map(group_name)).any()) if grouped is None else grouped
     if protocol == "given":
         return _given_split(frame, given, n_splits=n_splits, seed=seed, grouped=known)
     units = frame["id"] if protocol == "random" else frame["group"]
@@ -280,6 +280,7 @@ __all__ = [
     "PROTOCOLS",
     "Positions",
     "Split",
+    "group_name",
     "grouped_folds",
     "hold_out",
     "make_split",

@@ -117,11 +117,12 @@ def fit_calibration(
     if method not in ("auto", *METHODS):
         raise unknown_name("calibration", method, ("auto", *METHODS))
     target = _target(probabilities, y, classes, multilabel=multilabel)
+    codes, n_groups = group_codes(groups, len(target))
+    folds = None if folds is None else _checked(folds, codes)
     if method != "auto":
         return _fitted(method, probabilities, target)
-    codes, n_groups = group_codes(groups, len(target))
     methods = METHODS if _enough(target, codes, probabilities.shape[1]) else METHODS[:2]
-    folds = _checked(folds, codes) if folds is not None else _new_folds(target, codes, at_most=5, seed=seed)
+    folds = folds if folds is not None else _new_folds(target, codes, at_most=5, seed=seed)
     if len(folds) < 2:
         return _fitted("none", probabilities, target)
     losses = {name: clip_losses(target, p) for name, p in _held_out(methods, probabilities, target, folds).items()}

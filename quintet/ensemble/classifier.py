@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from quintet.classifiers.registry import model
-from quintet.datasets.splits import grouped_folds
+from quintet.datasets.splits import group_name, grouped_folds
 from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_calibration
 from quintet.ensemble.conformal import Conformal, fit_conformal
 from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities
@@ -60,7 +60,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             that said something of the other folds: they had seen this one.
 
     Raises:
-        ConfigError: if no member is given, a name is unknown, or a spectrogram member has no spectrograms.
+        ConfigError: if no member is given, a name is unknown, a spectrogram member has no spectrograms, or a row is not held out once.
+        DatasetError: if there are not as many groups as rows, or some are missing.
         SplitLeakError: if a group stands on both sides of a fold.
 
     Example:
@@ -113,9 +114,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: feature table `(n, d)`, DataFrame or array; `None` where only spectrogram members take part.
             y: labels `(n,)`, or a 0/1 indicator `(n, k)` for label sets (`classes` names its columns; 0 … k - 1 where not given).
-            groups: `(n,)`; rows of one group never stand on both sides of a fold. Default: every row its own group.
+            groups: `(n,)`, none missing; rows of one group never stand on both sides of a fold. Default: every row its own group.
             spectrograms: n log-mel arrays, for spectrogram members.
-            folds: (train, held-out) position arrays instead of `n_splits` new ones.
+            folds: (train, held-out) position arrays instead of `n_splits` new ones; every row is held out once.
             cache: keeps finished folds.
             listener: called with a `TrainingEvent` as things happen.
         """
@@ -123,9 +124,11 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             validate_data(self, X, y, dtype="numeric", ensure_all_finite=False, multi_output=True)
         inputs = Inputs(_as_table(X), spectrograms)
         target, self.classes_ = self._target(y, classes)
-        group_array = np.arange(len(target)) if groups is None else np.asarray(groups)
+        group_array = np.arange(len(target)) if groups is None else _names(groups, len(target))
         self._check_names()
-        folds = folds if folds is not None else grouped_folds(target, group_array.tolist(), n_splits=self.n_splits, seed=self.seed)
+        if folds is None:
+            folds = grouped_folds(target, group_array.tolist(), n_splits=self.n_splits, seed=self.seed)
+        _require_whole(folds, len(target))
         self._fit_members(inputs, target, group_array, folds, cache, listener)
         self._fit_fusions(target, group_array, folds)
         self._fit_trust(inputs.table, target, group_array, folds)
@@ -253,6 +256,22 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.multilabel_:
             return (probabilities >= 0.5).astype(int)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+
+def _names(groups: ArrayLike, n: int) -> NDArray[Any]:
+    """`(n,)` what each row's group is called."""
+    given = np.asarray(groups, dtype=object)
+    missing = int(pd.isna(given).sum())
+    if given.shape != (n,) or missing:
+        raise DatasetError(f"Every one of {n} rows must have one group, a row on its own its own. Received {given.shape}, {missing} missing.")
+    return np.asarray([group_name(group) for group in given])
+
+
+def _require_whole(folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], n: int) -> None:
+    rows = np.arange(n)
+    once = np.sum([np.isin(rows, rows[held_out]) for _, held_out in folds], axis=0) == 1
+    if np.shape(once) != (n,) or not once.all():
+        raise ConfigError(f"Folds must hold out every row once. Received {len(folds)}, which do so with {np.sum(once)} of {n} rows.")
 
 
 def _as_table(X: Any) -> pd.DataFrame | None:

@@ -175,11 +175,11 @@ class Trainer:
         self, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], fold: int, parts: tuple[Any, Any], classes: Sequence[str]
     ) -> FoldResult:
         """The probabilities for one fold's held-out rows, from the cache if they are there."""
+        train, valid = parts
+        require_disjoint(groups[train], groups[valid], where=f"fold {fold + 1} of {self.member}")
         if self.cache is not None and (kept := self.cache.load(self.member, fold)) is not None:
             self.tell("reused", fold)
             return kept
-        train, valid = parts
-        require_disjoint(groups[train], groups[valid], where=f"fold {fold + 1} of {self.member}")
         started = time.perf_counter()
         estimator = self.fit(inputs.take(train), y[train], groups[train], fold=fold)
         held_out = inputs.take(valid)

@@ -215,13 +215,14 @@ def compare_rules(
     target = _target(stack, y, members, classes, multilabel=multilabel)
     ordered = [rule for rule in RULES if rule in rules]
     codes, n_groups = group_codes(groups, len(target))
+    for train, valid in folds or ():
+        require_disjoint(codes[train], codes[valid], where="a fold of the fusion")
     n_folds = min(n_splits, most_folds(target, codes))
     if n_folds < 2 or len(ordered) < 2 or len(members) < 2:
         return RuleComparison(ordered[0], {}, {}, "nothing to compare: one rule, one member, or a class in a single group")
     losses = {rule: np.zeros(len(target)) for rule in ordered}
     divided = grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if folds is None else folds
     for train, valid in divided:
-        require_disjoint(codes[train], codes[valid], where="a fold of the fusion")
         for rule in ordered:
             fusion = _fusion(rule, stack[:, train], target[train], codes[train], members, classes)
             losses[rule][valid] = clip_losses(target[valid], fusion.apply(stack[:, valid]))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from quintet.datasets.split import group_name
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.table import META_COLUMNS, FeatureTable, names_hash
 
@@ -86,7 +87,7 @@ def foreign_table(frame: pd.DataFrame, roles: Roles, *, name: str) -> FeatureTab
         raise DatasetError(f"The ids of a feature table must be present and differ. In {id_column!r} {missing} are missing, {repeated} repeated.")
     labels = frame[label_column].astype("str") if label_column else _labels_from(ids, roles.label_from)
     features = _numbers(frame.drop(columns=[c for c in (id_column, label_column, group_column, "split", *roles.exclude) if c in frame.columns]))
-    meta = _meta(ids, labels, frame[group_column].astype("str") if group_column else ids)
+    meta = _meta(ids, labels, _group_names(frame[group_column]) if group_column else ids)
     meta["split"] = frame["split"].astype("str") if "split" in frame.columns else pd.Series(pd.NA, index=frame.index, dtype="str")
     _fail_rows(meta, features, labelled=label_column is not None or roles.label_from is not None)
     metadata: dict[str, Any] = {
@@ -161,6 +162,12 @@ def _meta(ids: pd.Series, labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
     return meta
 
 
+def _group_names(column: pd.Series) -> pd.Series:
+    """Groups by their names; NA where a cell is empty or blank."""
+    names = column.map(group_name, na_action="ignore").astype("str")
+    return names.mask(names == "")
+
+
 def _fail_rows(meta: pd.DataFrame, features: pd.DataFrame, *, labelled: bool) -> None:
     bad = ~np.isfinite(features.to_numpy())
     for row in np.flatnonzero(bad.any(axis=1)).tolist():
@@ -217,7 +224,7 @@ def with_splits(table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]
     if "label" in found and frame["label"].isna().all():
         frame["label"] = found["label"].astype("str")
     if "group" in found and not table.grouped:
-        frame["group"], metadata["grouped"] = found["group"].astype("str").fillna(frame["group"].astype("str")), True
+        frame["group"], metadata["grouped"] = _group_names(found["group"]).fillna(frame["group"].astype("str")), True
     if len(unknown):
         metadata["notes"] = [
             *metadata.get("notes", []),

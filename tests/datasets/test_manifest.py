@@ -97,6 +97,11 @@ class TestTable:
         assert frame["group"].tolist() == ["rock/queen_1.wav", "rock/queen_1.wav", "jazz/monk_1.AIF"]
         assert frame["problem"].isna().all()
 
+    def test_a_group_is_one_however_it_is_written(self, music):
+        accents = "Beyonc\N{LATIN SMALL LETTER E WITH ACUTE}", "Beyonce\N{COMBINING ACUTE ACCENT} "
+        frame = load_source(write(music, f"path,label,group\nrock/queen_1.wav,rock,{accents[0]}\njazz/monk_1.AIF,jazz,{accents[1]}\n")).frame
+        assert frame["group"].tolist() == [accents[0], accents[0]]
+
     def test_label_sets(self, music):
         manifest = load_source(write(music, "path,label\nrock/queen_1.wav,rock; live\njazz/monk_1.AIF,jazz\n"))
         assert manifest.multilabel

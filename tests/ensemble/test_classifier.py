@@ -14,8 +14,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from quintet.datasets.splits import grouped_folds
 from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.crossfit import FoldResult, Inputs, Trainer
 from quintet.ensemble.fusion import compare_rules
-from quintet.errors import ConfigError, SplitLeakError
+from quintet.errors import ConfigError, DatasetError, SplitLeakError
 
 SMALL = EnsembleClassifier(members=("logistic_regression",), rules=("mean",), n_splits=2)
 
@@ -61,6 +62,46 @@ def test_given_folds_that_leak_are_refused(data: Any) -> None:
     folds = [(np.arange(1, 90, 2), np.arange(0, 90, 2)), (np.arange(0, 90, 2), np.arange(1, 90, 2))]
     with pytest.raises(SplitLeakError, match="fold 1 of logistic_regression"):
         EnsembleClassifier(("logistic_regression",)).fit(X, y, groups, folds=folds)
+
+
+def test_a_group_is_one_however_it_is_written(data: Any) -> None:
+    """Every other row spells its group in another way, and the folds part just these rows."""
+    X, y, groups = data
+    even, odd = np.arange(0, 90, 2), np.arange(1, 90, 2)
+    blanks, numbers = groups.astype("U3"), groups.astype(int).astype(object)
+    blanks[odd] = [f"{group} " for group in groups[odd]]
+    numbers[odd] = [float(group) for group in groups[odd]]
+    accents = np.char.add("Beyonc\N{LATIN SMALL LETTER E WITH ACUTE} ", groups).astype("U16")
+    accents[odd] = np.char.add("Beyonce\N{COMBINING ACUTE ACCENT} ", groups[odd])
+    for spelt in (blanks, numbers, accents):
+        with pytest.raises(SplitLeakError, match="fold 1 of logistic_regression"):
+            EnsembleClassifier(("logistic_regression",)).fit(X, y, spelt, folds=[(odd, even), (even, odd)])
+
+
+def test_groups_and_folds_must_be_whole(data: Any) -> None:
+    X, y, groups = data
+    ensemble, folds = EnsembleClassifier(("logistic_regression",), rules=("mean",)), grouped_folds(y, groups.tolist(), n_splits=3, seed=0)
+    for wrong in (groups[:-1], np.stack([groups, groups], axis=1), [None, *groups[1:]], np.full(90, np.nan)):
+        with pytest.raises(DatasetError, match="Every one of 90 rows must have one group"):
+            ensemble.fit(X, y, wrong)
+    for given in (folds[:2], [*folds, folds[0]], []):
+        with pytest.raises(ConfigError, match="Folds must hold out every row once"):
+            ensemble.fit(X, y, groups, folds=given)
+
+
+def test_kept_predictions_do_not_hide_a_leak(data: Any) -> None:
+    class Kept:
+        def load(self, member: str, fold: int) -> FoldResult:
+            return FoldResult(np.full((30, 3), 1 / 3), [], 0.0)
+
+        def save(self, member: str, fold: int, result: FoldResult) -> None: ...
+
+        def checkpoint(self, member: str, fold: int) -> None: ...
+
+    X, y, groups = data
+    by_clip = grouped_folds(y, np.arange(90).tolist(), n_splits=3, seed=0)
+    with pytest.raises(SplitLeakError, match="fold 1 of svm"):
+        Trainer("svm", cache=Kept()).out_of_fold(Inputs(X), y, groups, by_clip, ("blues", "jazz", "rock"))
 
 
 def test_a_rule_is_compared_on_the_folds_that_were_given() -> None:

@@ -152,6 +152,15 @@ class TestElsewhere:
         pd.testing.assert_frame_equal(back.meta, table.meta)
         assert back.parameter_hash == table.parameter_hash
 
+    def test_a_group_is_one_however_it_is_written(self, tmp_path: Path) -> None:
+        """Blanks around a name, and an accent in one character or two; an empty cell is a clip on its own."""
+        rows = "id,label,group,f\na,x,Queen,1\nb,x,Queen ,2\nc,y,Bj\N{LATIN SMALL LETTER O WITH DIAERESIS}rk,3\n"
+        rows += "d,y,Bjo\N{COMBINING DIAERESIS}rk,4\ne,y, ,5\nf,y,,6\n"
+        groups = read_feature_table(csv(tmp_path / "t.csv", rows)).meta["group"]
+        assert groups["a"] == groups["b"] == "Queen"
+        assert groups["c"] == groups["d"]
+        assert groups[["e", "f"]].tolist() == ["e", "f"]
+
     def test_foreign_parquet(self, tmp_path: Path) -> None:
         pd.DataFrame({"id": ["a", "b"], "label": ["x", None], "f": [1, 2]}).to_parquet(tmp_path / "f.parquet")
         table = read_feature_table(tmp_path / "f.parquet")
