@@ -179,7 +179,7 @@ def print_learning_curve(scores: Any, out: Any) -> None:
     if curve["points"]:
         out.print(f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]{stamp(scores['split'])}", soft_wrap=True)
         out.print(curve_table(curve))
-    out.print(curve_sentence(curve), markup=False, soft_wrap=True)
+    out.print(curve_sentence(curve, scores["split"]), markup=False, soft_wrap=True)
     out.print()
 
 

@@ -104,7 +104,7 @@ def test_parts_that_lack_a_class_are_left_out_and_too_few_are_no_curve() -> None
     assert 0.25 in found["left_out"]
     few = learning_curve(task(rows(n_groups=6), n_splits=3), SETTINGS)
     assert (few["points"], few["outlook"]) == ([], {})
-    assert "No learning curve" in curve_sentence(few)
+    assert "No learning curve" in curve_sentence(few, {})
 
 
 def test_networks_do_not_draw_the_curve_unless_asked() -> None:
@@ -156,9 +156,17 @@ def outlook_of(value: float, low: float | None, high: float | None, score: str =
     ],
 )
 def test_the_sentence_is_honest(curve: dict[str, Any], words: str) -> None:
-    assert words in curve_sentence(curve)
+    assert words in curve_sentence(curve, {})
     if curve:
-        assert "Twice the data (200 clips to learn from)" in curve_sentence(curve)
+        assert "Twice the data (200 clips to learn from)" in curve_sentence(curve, {})
+
+
+def test_new_groups_are_spoken_of_only_where_groups_are_known() -> None:
+    better, worse = outlook_of(0.05, 0.02, 0.08), outlook_of(-0.05, -0.08, -0.02)
+    assert "(200 clips to learn from), from new groups, would" in curve_sentence(better, {"grouped": True})
+    assert "added groups" in curve_sentence(worse, {"grouped": True})
+    assert "(200 clips to learn from), more of the same kind, would" in curve_sentence(better, {"grouped": False})
+    assert "added clips" in curve_sentence(worse, {"grouped": False})
 
 
 def test_a_run_keeps_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def _span(name: str, value: dict[str, Any]) -> str:
 
 
 def _pair_lines(pairs: pd.DataFrame) -> list[str]:
-    lines = [f"{count} pairs: {KINDS[str(kind)]}" for kind, count in pairs["kind"].value_counts().items()]
+    lines = [f"{count} pair{'s' if count > 1 else ''}: {KINDS[str(kind)]}" for kind, count in pairs["kind"].value_counts().items()]
     for r in pairs.itertuples():
         labels = f" under two labels, {r.first_label} and {r.second_label}" if r.across_classes else ""
         lines.append(f"{r.first} = {r.second} ({r.kind}){labels}")

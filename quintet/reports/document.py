@@ -233,7 +233,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "change": _change(run),
         "sampled": why.sampled.steps.to_dict("records") if why.sampled else [],
         "gate": gate_view(run),
-        "curve": curve_sentence(curve_of(run)),
+        "curve": curve_sentence(curve_of(run), run.scores.get("split", {})),
         "published": published_view(run),
         "search": search_view(run),
         "sets": set_view(run),

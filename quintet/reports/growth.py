@@ -94,8 +94,12 @@ def curve_figure(rows: pd.DataFrame, path: pd.DataFrame, *, label: str) -> Figur
     return figure
 
 
-def curve_sentence(curve: Mapping[str, Any]) -> str:
-    """What more data would bring, in words, and whether that is known; empty without a curve."""
+def curve_sentence(curve: Mapping[str, Any], split: Mapping[str, Any]) -> str:
+    """What more data would bring, in words, and whether that is known; empty without a curve.
+
+    Args:
+        curve: `scores["learning_curve"]`. split: `scores["split"]`, which says whether the curve was drawn by group.
+    """
     if not curve:
         return ""
     if not curve["outlook"]:
@@ -106,7 +110,8 @@ def curve_sentence(curve: Mapping[str, Any]) -> str:
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     times = TIMES.get(ahead["factor"], f"{ahead['factor']:g} times")
     clips = f"{ahead['factor'] * ahead['largest']:.0f} clips to learn from"
-    size = f"{times} the data ({clips}), from new groups, would change {_within(name)} by {gain:+.3f}"
+    new, more = ("from new groups", "groups") if split.get("grouped", True) else ("more of the same kind", "clips")
+    size = f"{times} the data ({clips}), {new}, would change {_within(name)} by {gain:+.3f}"
     if low is None or high is None:
         return f"{size} if the curve goes on as it has; how sure that is cannot be told without intervals."
     bounds = f"{size} [{low:+.3f}, {high:+.3f}]"
@@ -116,7 +121,7 @@ def curve_sentence(curve: Mapping[str, Any]) -> str:
     if max(abs(low), abs(high)) < NEGLIGIBLE:
         return f"{bounds}: next to nothing."
     if better < 0:
-        return f"{bounds}: on these clips the score falls as data grow. See whether the added groups are of the same kind."
+        return f"{bounds}: on these clips the score falls as data grow. See whether the added {more} are of the same kind."
     return f"{bounds}: whether more data would help cannot be told from these clips."
 
 

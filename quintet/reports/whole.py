@@ -29,6 +29,8 @@ MAX_SAMPLED_CLIPS, SAMPLED_PAIRS = 24, 12
 MANY_CLASSES = 20
 """A report plays the game for at most so many held-out clips against so many training clips, and shuffles at most so many;
 columns are sampled on at most so many clips, with so many pairs of orders each. Beyond `MANY_CLASSES` the clips become fewer as classes grow."""
+KNOWN = 0.005
+"""Probability beyond guessing from which on it is shared out among players; below, shares are noise divided by next to nothing."""
 
 Array = NDArray[np.float64]
 Fuse = Callable[[Array], Array]
@@ -127,8 +129,9 @@ class GameWhy:
 
     @property
     def shares(self) -> pd.Series:
-        """Player → share of what the ensemble knows beyond the base; sums to 1, single shares may be negative."""
-        return pd.Series(self.steps["value"].to_numpy() / max(self.prediction - self.base, 1e-12), index=self.steps["player"])
+        """Player → share of what the ensemble knows beyond the base; sum 1, some perhaps negative; empty where that is less than `KNOWN`."""
+        known = self.prediction - self.base
+        return pd.Series(dtype=float) if known < KNOWN else pd.Series(self.steps["value"].to_numpy() / known, index=self.steps["player"])
 
 
 @dataclass(frozen=True)

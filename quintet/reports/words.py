@@ -179,7 +179,7 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     Args:
         run: the model folder.
         confusions: `(true, verdict, count)`, most frequent first.
-        families: player → share of what the ensemble knows beyond guessing, largest first; None where that was not computed.
+        families: player → share of what the ensemble knows beyond guessing, largest first; empty where that is nothing, None if not computed.
     """
     scores = run.headline
     values = scores.get("scores", {})
@@ -200,10 +200,12 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
             f"{confusions[0][0]} taken for {confusions[0][1]} ({confusions[0][2]})"
         ]
         sentences.append(f"Confusions concentrate on {listed(named)}.")
-    if families is not None and len(families) > 1:
-        (first, most), (second, more) = ((_player(str(name)), float(families[name])) for name in families.index[:2])
-        rest = f"; {_player(SPECTROGRAM)} {float(families[SPECTROGRAM]):.0%}" if SPECTROGRAM in families.index[2:] else ""
-        sentences.append(f"Of what it knows beyond guessing, {first} {most:.0%} and {second} {more:.0%}{rest}.")
+    if families is not None and families.empty:
+        sentences.append(f"It gives the {truth(run)} hardly more than guessing does: there is nothing to share out among the features.")
+    elif families is not None and len(families) > 1:
+        first, second = (carried(str(name), float(families[name])) for name in families.index[:2])
+        rest = f"; {carried(SPECTROGRAM, float(families[SPECTROGRAM]))}" if SPECTROGRAM in families.index[2:] else ""
+        sentences.append(f"Of what it knows beyond guessing, {first} and {second}{rest}.")
     return sentences
 
 
@@ -238,8 +240,22 @@ def _undefined(run: Run) -> str:
     )
 
 
-def _player(name: str) -> str:
-    return "the spectrogram carries" if name == SPECTROGRAM else f"the {name} features carry"
+def carried(player: str, share: float) -> str:
+    """What a family of features, or the spectrogram, adds to what the ensemble knows, or takes from it.
+
+    Example:
+        >>> carried("tonal", 0.31), carried("spectrogram", -0.03)
+        ('the tonal features carry 31%', 'the spectrogram takes 3% away')
+        >>> carried("spectrogram", -0.001)
+        'the spectrogram carries next to nothing'
+    """
+    alone = player == SPECTROGRAM
+    who = "the spectrogram" if alone else f"the {player} features"
+    carry, take = ("carries", "takes") if alone else ("carry", "take")
+    amount = f"{abs(share):.0%}"
+    if amount == "0%":
+        return f"{who} {carry} next to nothing"
+    return f"{who} {carry} {amount}" if share > 0 else f"{who} {take} {amount} away"
 
 
 def _against_best_member(run: Run) -> str:

@@ -26,7 +26,7 @@ from quintet.reports.maps import neighbour_map, principal_map, standardised
 from quintet.reports.run import Run, read_run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
-from quintet.reports.whole import group_intervals
+from quintet.reports.whole import GameWhy, group_intervals
 from quintet.reports.words import count, display, limits, listed, opening, stamp
 
 
@@ -170,9 +170,21 @@ def test_words(run: Run) -> None:
     assert "Of what it knows beyond guessing, the spectrogram carries 61% and the cepstral features carry 20%." in sentences
     last = opening(run, [], pd.Series({"cepstral": 0.6, "tonal": 0.3, "rhythm": 0.08, "spectrogram": 0.02}))[-1]
     assert last.endswith("the cepstral features carry 60% and the tonal features carry 30%; the spectrogram carries 2%.")
+    against = opening(run, [], pd.Series({"cepstral": 1.03, "spectrogram": -0.03}))[-1]
+    assert against == "Of what it knows beyond guessing, the cepstral features carry 103% and the spectrogram takes 3% away."
+    last = opening(run, [], pd.Series({"cepstral": 0.8, "tonal": 0.25, "rhythm": -0.002, "spectrogram": -0.048}))[-1]
+    assert last.endswith("; the spectrogram takes 5% away.")
+    assert opening(run, [], pd.Series(dtype=float))[-1].startswith("It gives the true class hardly more than guessing does")
     assert any("random weights" in text for text in limits(run, 0.0))
     assert not any("off by" in text for text in limits(run, 0.05))
     assert any("off by 0.30" in text for text in limits(run, 0.3))
+
+
+@pytest.mark.parametrize(("prediction", "shares"), [(0.7, [0.8, 0.2]), (0.2, [])])
+def test_what_is_not_known_is_not_shared_out(prediction: float, shares: list[float]) -> None:
+    steps = pd.DataFrame({"player": ["tonal", "rhythm"], "value": np.array([0.8, 0.2]) * (prediction - 0.2)})
+    game = GameWhy(*[None] * 3, steps, 0.2, prediction, *[None] * 3)  # type: ignore[arg-type]
+    assert game.shares.tolist() == pytest.approx(shares)
 
 
 def test_failures_are_counted_by_reason() -> None:
