@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     for line in memory.measured(options.source, clips=clips, hours=hours, formats=formats):
         result["memory"].append(line)
         memory.show(line)
+    memory.show_targets(result["memory"])
     if options.compare:
         features.compare(json.loads(options.compare.read_text()), result)
     for path, text in ((options.json, json.dumps(result, indent=1)), (options.table, table(result))):

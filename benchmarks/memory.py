@@ -6,7 +6,6 @@ python -m benchmarks.memory [--clips 1000 10000] [--hours 3] [--formats wav flac
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import subprocess
 import sys
@@ -19,23 +18,16 @@ from typing import Any
 import soundfile
 
 from benchmarks.music import FORMATS, RATE, REAL_MUSIC, recording
+from benchmarks.peak import peak_mb
 
 CLIP_S = 0.25
 COMMAND = """
 import atexit, sys
-from benchmarks.memory import peak_mb
+from benchmarks.peak import peak_mb
 atexit.register(lambda: print("peak of the main process:", peak_mb(), file=sys.stderr))
 from quintet.cli import main
 main()
 """
-
-
-def peak_mb(process: int | str = "self") -> float:
-    """The most memory that a process ever held (for another one than this: on Linux only)."""
-    status = Path(f"/proc/{process}/status")
-    if status.exists():  # what getrusage answers begins with the memory of the parent
-        return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def main() -> None:
@@ -46,8 +38,11 @@ def main() -> None:
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=["wav", "flac", "mp3"], help="of the long recording")
     parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings")
     options = parser.parse_args()
+    results = []
     for result in measured(options.source, clips=options.clips, hours=options.hours, formats=options.formats):
         show(result)
+        results.append(result)
+    show_targets(results)
 
 
 def measured(source: Path | None, *, clips: list[int], hours: list[float], formats: list[str]) -> Iterator[dict[str, Any]]:
@@ -63,6 +58,23 @@ def measured(source: Path | None, *, clips: list[int], hours: list[float], forma
 def show(result: dict[str, Any]) -> None:
     """One line."""
     print(f"{result['what']}: main process {result['main_mb']:.0f} MB, worker {result['worker_mb']:.0f} MB, {result['seconds']:.0f} s", flush=True)
+
+
+def show_targets(results: list[dict[str, Any]]) -> None:
+    """What the issue wants: the same for many clips as for few (±5 %), and less than 600 MB for a long recording; of every process."""
+    many = [result for result in results if "clips" in result["what"]]
+    for kind in ("main", "worker"):
+        name = "main process" if kind == "main" else "worker"
+        if len(many) > 1:
+            growth = many[-1][f"{kind}_mb"] / many[0][f"{kind}_mb"] - 1
+            print(f"{_met(abs(growth) <= 0.05)}  {name}, {many[-1]['what']} against {many[0]['what']}: {growth:+.1%} (wanted within 5 %)")
+        for result in results:
+            if result not in many:
+                print(f"{_met(result[f'{kind}_mb'] < 600)}  {name}, {result['what']}: {result[f'{kind}_mb']:.0f} MB (wanted < 600)", flush=True)
+
+
+def _met(yes: bool) -> str:
+    return "met    " if yes else "NOT MET"
 
 
 def _extraction(source: Path, what: str) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
     root = root.absolute()
     texts = {column: _texts(rows, column) for column in ("path", "label", "group", "split", "id", "problem")}
     windows = {column: pd.to_numeric(_column(rows, column), errors="coerce").astype("float64") for column in ("start", "end")}
-    paths = [_absolute(path, root) for path in texts["path"]]
+    paths = [_absolute(path, root) for path in texts.pop("path")]
     files = [clip_id(path, root) if path else f"row {row + 1}" for row, path in enumerate(paths)]
     windowed = windows["start"].notna() | windows["end"].notna()
     names = list(files)
@@ -223,6 +223,8 @@ def _why_no_file(path: str) -> str:
 
 def _mark_repetitions(problems: list[str | None], ids: Sequence[str], names: Sequence[str], labels: Sequence[str | None]) -> list[str]:
     """Ids made unique; the second and later rows of one id, or of one file and window, get a problem."""
+    if len(set(ids)) == len(ids) and len(set(names)) == len(names):  # as a rule, and without the memory of what follows
+        return list(ids)
     first_of_name: dict[str, int] = {}
     first_of_id: dict[str, int] = {}
     taken: set[str] = set()

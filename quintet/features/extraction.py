@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -148,20 +148,15 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
     began = time.monotonic()
     limit = _failure_limit(options.max_failures, len(manifest))
     folder = output.with_name(output.name + ".parts")
-    with ExitStack() as stack:
-        finished = finished_metadata(output)
-        stack.enter_context(held(folder / ".lock", what=f"{output}"))
-        writer = _spectrogram_writer(options)
-        if writer is not None:
-            stack.enter_context(writer)
+    finished = finished_metadata(output)
+    with held(folder / ".lock", what=f"{output}"):
         parts = Parts(folder, feature_names(options.job.parameters), options.job.parameters.hash)
-        known = _known(output, finished, parts)
-        plan = planned(manifest, known, writer, retry_failed=options.retry_failed)
-        notes = _notes(finished, parts, int(with_other_digest(known).sum()))
-        run = _Run(manifest, parts, writer, options, limit, plan)
-        run.describe()
-        if writer is not None:
-            writer.commit()
+        with _spectrogram_writer(options) or nullcontext() as writer:
+            known = _known(output, finished, parts)
+            plan = planned(manifest, known, writer, retry_failed=options.retry_failed)
+            notes = _notes(finished, parts, int(with_other_digest(known).sum()))
+            _Run(manifest, parts, writer, options, limit, plan).describe()
+        del writer, known  # what they know of every clip
         ledger = _gather(manifest, output, finished, parts, options)
         parts.remove()
     return ExtractionSummary(

@@ -148,7 +148,7 @@ def _row_group(meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int
     """Some rows of the final table. What it is made of is let go before the next rows are begun."""
     values = _gathered(blocks, where, len(schema) - len(META_COLUMNS))
     arrays = [pa.array(meta[name], type=schema.field(name).type, from_pandas=True) for name in META_COLUMNS]
-    arrays += [pa.array(column, from_pandas=True) for column in values]
+    arrays += [pa.array(column, from_pandas=bool(np.isnan(column).any())) for column in values]  # without gaps it is not copied
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
