@@ -234,20 +234,28 @@ def _difference(row: Mapping[str, Any] | None) -> str:
     return f"{row['value']:+.3f}{interval}"
 
 
-def gap_table(gate: Mapping[str, Any]) -> Table:
-    """Accuracy and AUC per protocol, and the gap to the first with its interval."""
-    protocols = list(gate["protocols"])
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
-    for protocol in protocols:
-        table.add_column(protocol + (" [bold red](ungrouped)[/]" if protocol in gate.get("ungrouped", ()) else ""), no_wrap=True)
-    for other in protocols[1:]:
-        table.add_column(f"{protocols[0]} − {other}", no_wrap=True)
+def gate_tables(gate: Mapping[str, Any]) -> list[Table]:
+    """The first of the gate's scores per protocol, and its gaps to the first protocol: side by side, or apart where 80 columns do not hold both."""
+    protocols, score = list(gate["protocols"]), gate["gaps"][0]["score"]
+    stamped = [protocol + (" [bold red](ungrouped)[/]" if protocol in gate.get("ungrouped", ()) else "") for protocol in protocols]
+    gaps = [f"{protocols[0]} − {other}" for other in protocols[1:]]
+    headings = [stamped + gaps] if len(protocols) == 2 else [stamped, gaps]
+    tables = [Table("", *columns, header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0)) for columns in headings]
     for member in gate["protocols"][protocols[0]]:
-        cells = [interval(gate["protocols"][protocol][member]["scores"]["accuracy"]) for protocol in protocols]
-        gaps = [g for g in gate["gaps"] if g["member"] == member and g["score"] == "accuracy"]
-        table.add_row(member, *cells, *[f"{g['value']:+.3f} [dim]\\[{g['low']:+.2f}, {g['high']:+.2f}][/]" for g in gaps])
-    return table
+        cells = [interval(gate["protocols"][protocol][member]["scores"][score]) for protocol in protocols]
+        found = [_gap(gap) for gap in gate["gaps"] if gap["member"] == member and gap["score"] == score]
+        for table, row in zip(tables, [cells + found] if len(tables) == 1 else [cells, found], strict=True):
+            table.add_row(member, *row)
+    for column in (column for table in tables for column in table.columns):
+        column.no_wrap = True
+    return tables
+
+
+def _gap(gap: Mapping[str, Any]) -> str:
+    """`+0.047 [+0.00, +0.10]`, or the value alone, or a dash."""
+    if gap["value"] is None:
+        return "–"
+    return f"{gap['value']:+.3f}" + ("" if gap["low"] is None else f" [dim]\\[{gap['low']:+.2f}, {gap['high']:+.2f}][/]")
 
 
 def curve_table(curve: Mapping[str, Any]) -> Table:

@@ -23,6 +23,8 @@ from quintet.experiment import Material
 from quintet.recipe import TrainSettings
 
 COMPARED = ("accuracy", "macro_auc")
+COMPARED_OF_SETS = ("macro_pr_auc", "macro_auc")
+"""The scores whose gaps are told, of single labels and of label sets; the first makes the headline."""
 
 
 @dataclass(frozen=True)
@@ -120,4 +122,4 @@ def _gaps(
         multilabel=material.multilabel,
     )
     common = {"from": first, "to": second, "member": member, "n": len(rows), "n_groups": len(np.unique(material.groups[rows]))}
-    return [{**common, "score": name, **found[name].to_json()} for name in COMPARED]
+    return [{**common, "score": name, **found[name].to_json()} for name in (COMPARED_OF_SETS if material.multilabel else COMPARED)]

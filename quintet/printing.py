@@ -162,11 +162,12 @@ def print_published(scores: Any, out: Any) -> None:
 def print_leak_gate(gate: Any, out: Any) -> None:
     if not gate:
         return
-    from quintet.console import gap_table
+    from quintet.console import gate_tables, spelt
 
-    out.print("[bold]Leak gate: accuracy of the same members under several splits[/]")
-    out.print(gap_table(gate))
-    out.print()
+    out.print(f"[bold]Leak gate: {spelt(gate['gaps'][0]['score'])} of the same members under several splits[/]")
+    for table in gate_tables(gate):
+        out.print(table)
+        out.print()
 
 
 def print_learning_curve(scores: Any, out: Any) -> None:

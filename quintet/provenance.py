@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import importlib.metadata
 import platform
+import shlex
 import sys
 from typing import Any
 
@@ -41,7 +42,13 @@ def environment() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             versions[library] = None
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"python": platform.python_version(), "platform": platform.platform(), "versions": versions, "created": now, "command": " ".join(sys.argv)}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "created": now,
+        "command": shlex.join(sys.argv),
+    }
 
 
 def table_digest(table: FeatureTable) -> str:

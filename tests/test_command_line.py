@@ -37,6 +37,20 @@ def shown(rows: list[dict[str, object]], classes: list[str], *, width: int = 80,
     return screen.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
+def test_the_leak_gate_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two splits and their gap stand side by side on 80 columns, three do not: every number is whole in either case."""
+    score = {"value": 0.853, "low": 0.81, "high": 0.89}
+    for protocols in (["random", "group"], ["random", "group", "given"]):
+        of_one = {"logistic_regression": {"scores": {"accuracy": score}}}
+        gaps = [{"member": "logistic_regression", "score": "accuracy", "to": p, **score} for p in protocols[1:]]
+        screen = Console(file=io.StringIO(), width=80, highlight=False)
+        screen.print(*console.gate_tables({"protocols": dict.fromkeys(protocols, of_one), "gaps": gaps, "ungrouped": ["random"]}))
+        text = screen.file.getvalue()  # type: ignore[attr-defined]
+        assert "…" not in text
+        assert text.count("0.853 [0.81, 0.89]") == len(protocols)
+        assert text.count("+0.853 [+0.81, +0.89]") == len(protocols) - 1
+
+
 def test_file_and_class_names_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"file": "[red]a[x].mp3", "probabilities": {"[bold]rock": 0.75, "[/]": 0.25}, "set": "[/]"}]
     text = shown(rows, ["[bold]rock", "[/]"], monkeypatch=monkeypatch)

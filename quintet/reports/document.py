@@ -17,6 +17,7 @@ import pandas as pd
 
 from quintet.errors import ArtefactError
 from quintet.reports import drawings
+from quintet.reports.again import commands, provenance
 from quintet.reports.atlas import atlas
 from quintet.reports.confusion import main_confusions
 from quintet.reports.drawings import Drawing
@@ -24,7 +25,7 @@ from quintet.reports.fusing import comparison_table, worth, worth_drawing, worth
 from quintet.reports.growth import curve_drawings, curve_of, curve_sentence, curve_table, outlook_table
 from quintet.reports.importance import TOTAL
 from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
-from quintet.reports.published import published_table, published_view, training_options
+from quintet.reports.published import published_table, published_view
 from quintet.reports.run import VERDICT, Run, read_run
 from quintet.reports.searching import search_drawings, search_table, search_view, trial_table
 from quintet.reports.sets import answered_drawing, set_table, set_view
@@ -245,8 +246,8 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "why": _why_view(run, why, numbers),
         "limits": limits(run, gap),
         "facts": _facts(run),
-        "commands": _commands(run),
-        "provenance": _provenance(run),
+        "commands": commands(run),
+        "provenance": provenance(run),
         "unseen": unseen(run),
         "group": group_noun(run),
         "known_groups": groups_known(run),
@@ -356,38 +357,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _commands(run: Run) -> list[str]:
-    """The command lines that lead here again: the recorded one where it was ours, else one made from the configuration."""
-    program, _, rest = str(run.environment.get("command", "")).partition(" ")
-    if rest and Path(program).name == "quintet":
-        return [f"quintet {rest}", *([] if rest.startswith("run") else ["quintet report model -o report"])]
-    train = dict(run.config.get("train") or {})
-    options = f"--members {','.join(run.bundle['members'])} --seed {train.get('seed', 0)}"
-    return [f"quintet train features.parquet -o model {options}", "quintet report model -o report"]
-
-
-def _provenance(run: Run) -> list[tuple[str, str]]:
-    """Versions, hashes, seed: what must be equal for the numbers to be equal."""
-    split = run.scores.get("split", {})
-    environment = run.environment
-    rows = [
-        ("made", environment.get("created")),
-        ("seed", (run.config.get("train") or {}).get("seed")),
-        ("split", f"{split.get('protocol', '–')}, digest {split.get('digest', '–')}"),
-        ("data", (run.config.get("data") or {}).get("digest")),
-        ("configuration", run.config.get("hash")),
-        ("feature parameters", run.bundle.get("feature_hash")),
-        ("log-mel parameters", run.bundle.get("log_mel_hash")),
-        ("Python", environment.get("python")),
-        ("platform", environment.get("platform")),
-        ("device", environment.get("device")),
-    ]
-    rows += training_options(run)
-    rows += sorted((environment.get("versions") or {}).items())
-    return [
-        (str(key), ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value))
-        for key, value in rows
-        if value not in (None, {}, "")
-    ]

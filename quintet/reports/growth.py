@@ -11,7 +11,7 @@ import pandas as pd
 from quintet.reports.drawings import Drawing
 from quintet.reports.run import Run
 from quintet.reports.style import colour, new_figure, tidy, to_svg
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, count, listed, unit, within
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, count, listed, spoken, unit, within
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +67,7 @@ def curve_drawings(run: Run) -> list[Drawing]:
             "of curves refitted to the resamples."
         )
         numbers = pd.concat([rows.assign(kind="measured"), path.rename(columns={"size": "clips"}).assign(score=name, kind="curve")])
-        svg = to_svg(curve_figure(rows, path, label=_within(name)), f"curve-{name}", alt)
+        svg = to_svg(curve_figure(rows, path, label=spoken(name)), f"curve-{name}", alt)
         drawings.append(Drawing(f"curve-{name.replace('_', '-')}", svg, caption, numbers, SCORE_NAMES[name]))
     return drawings
 
@@ -111,7 +111,7 @@ def curve_sentence(curve: Mapping[str, Any], split: Mapping[str, Any]) -> str:
     times = TIMES.get(ahead["factor"], f"{ahead['factor']:g} times")
     clips = f"{ahead['factor'] * ahead['largest']:.0f} clips to learn from"
     new, more = ("from new groups", "groups") if split.get("grouped", True) else ("more of the same kind", "clips")
-    size = f"{times} the data ({clips}), {new}, would change {_within(name)} by {gain:+.3f}"
+    size = f"{times} the data ({clips}), {new}, would change {spoken(name)} by {gain:+.3f}"
     if low is None or high is None:
         return f"{size} if the curve goes on as it has; how sure that is cannot be told without intervals."
     bounds = f"{size} [{low:+.3f}, {high:+.3f}]"
@@ -123,8 +123,3 @@ def curve_sentence(curve: Mapping[str, Any], split: Mapping[str, Any]) -> str:
     if better < 0:
         return f"{bounds}: on these clips the score falls as data grow. See whether the added {more} are of the same kind."
     return f"{bounds}: whether more data would help cannot be told from these clips."
-
-
-def _within(score: str) -> str:
-    """What a score is called within a sentence: `macro AUC`."""
-    return SCORE_NAMES[score][0].lower() + SCORE_NAMES[score][1:]

@@ -11,13 +11,17 @@ from quintet.reports.drawings import Drawing
 from quintet.reports.intervals import Dot, protocol_figure
 from quintet.reports.run import Run
 from quintet.reports.style import to_svg
-from quintet.reports.words import SCORE_NAMES, display, unit
+from quintet.reports.words import SCORE_NAMES, display, signed, spoken, unit
 
 Gaps = dict[tuple[str, str, str], dict[Any, Any]]
-COMPARED = ("accuracy", "macro_auc")
 PROTOCOLS = {"random": "random folds", "group": "split by group", "given": "split of the data"}
 UNGROUPED = frozenset({"random"})
 """Protocols whose scores carry the stamp wherever they are shown."""
+
+
+def gate_scores(run: Run) -> list[str]:
+    """The scores whose gaps the run recorded: accuracy, or PR AUC of label sets, and AUC."""
+    return list(dict.fromkeys(gap["score"] for gap in run.scores.get("leak_gate", {}).get("gaps", [])))
 
 
 def gate_table(run: Run) -> pd.DataFrame:
@@ -26,7 +30,7 @@ def gate_table(run: Run) -> pd.DataFrame:
         (protocol, member, key, *(content["scores"][key].get(end) for end in ("value", "low", "high")), content.get("n"), content.get("n_groups"))
         for protocol, members in run.scores.get("leak_gate", {}).get("protocols", {}).items()
         for member, content in members.items()
-        for key in COMPARED
+        for key in gate_scores(run)
         if key in content["scores"]
     ]
     columns = ["protocol", "member", "score", "value", "low", "high", "n", "n_groups"]
@@ -42,7 +46,7 @@ def gate_drawings(run: Run) -> list[Drawing]:
     """One figure per score: members by row, one dot with its interval per protocol."""
     table = gate_table(run)
     drawings = []
-    for key in [key for key in COMPARED if key in set(table["score"])]:
+    for key in dict.fromkeys(table["score"]):
         rows = table[table["score"] == key]
         members = list(dict.fromkeys(rows["member"]))
         cells = {(r["protocol"], r["member"]): Dot(*(float(r[end]) for end in ("value", "low", "high"))) for r in rows.to_dict("records")}
@@ -67,7 +71,7 @@ def gate_view(run: Run) -> dict[str, Any] | None:
         return None
     cells = {(r["member"], r["protocol"], r["score"]): r for r in table.to_dict("records")}
     found: Gaps = {(str(r["member"]), str(r["to"]), str(r["score"])): dict(r) for r in gaps.to_dict("records")}
-    protocols, keys = list(dict.fromkeys(table["protocol"])), [key for key in COMPARED if key in set(table["score"])]
+    protocols, keys = list(dict.fromkeys(table["protocol"])), list(dict.fromkeys(table["score"]))
     return {
         "protocols": [{"name": p, "text": protocol_name(p), "ungrouped": p in UNGROUPED} for p in protocols],
         "first": protocols[0],
@@ -78,22 +82,23 @@ def gate_view(run: Run) -> dict[str, Any] | None:
              "gaps": {k: {p: found.get((m, p, k)) for p in protocols[1:]} for k in keys}}
             for m in dict.fromkeys(table["member"])
         ],
-        "sentence": _sentence(found, protocols, run),
+        "sentence": _sentence(found, protocols, keys[0], run),
         "single_groups": [protocol_name(p) for p in protocols if int(table.loc[table["protocol"] == p, "n_groups"].fillna(0).max()) < 2],
     }  # fmt: skip
 
 
-def _sentence(gaps: Gaps, protocols: list[str], run: Run) -> str:
-    """What the gap in accuracy of the plain mean says, in words."""
-    gap = gaps.get(("mean", protocols[-1], COMPARED[0]))
+def _sentence(gaps: Gaps, protocols: list[str], key: str, run: Run) -> str:
+    """What the gap of the plain mean says, in words."""
+    gap = gaps.get(("mean", protocols[-1], key))
     if gap is None or any(gap[end] is None or np.isnan(gap[end]) for end in ("value", "low", "high")):
         return ""
     first, last = protocol_name(protocols[0]), protocol_name(protocols[-1])
-    size = f"The accuracy of their plain mean under {first} less that under {last} is {gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+    bounds = f"{signed(gap['value'])} [{signed(gap['low'])}, {signed(gap['high'])}]"
+    size = f"Going from {last} to {first} changes the {spoken(key)} of their plain mean by {bounds}"
     if gap["low"] > 0:
         return f"{size}: so much of it is knowing the {unit(run)} again, and not the class."
     if gap["high"] < 0:
-        return f"{size}: here the first protocol is the harder one."
+        return f"{size}: here {first} is the harder division."
     return f"{size}: a gap that may be chance."
 
 

@@ -41,11 +41,12 @@ def strange_drawing(run: Run) -> Drawing | None:
     counts = table.assign(beyond=beyond).groupby("class").agg(beyond=("beyond", "mean"), mean=("out_of_class", "mean"))
     names = counts.sort_values(["beyond", "mean"], ascending=False).index.tolist()
     alt = f"Out-of-class score by class: {count(int(beyond.sum()), 'clip')} of {len(table)} at {CONFIDENCE:g} or more."
+    come = "comes" if beyond.sum() == 1 else "come"
     caption = (
         f"How strange each {unseen(run)} clip is taken for: from 0 to 1, by what the members say and, where the model measures it, by the clip's "
-        f"distance from all classes. All of them are of known classes, and {_share(beyond)} come out as “none of these” at {CONFIDENCE:g} (right of "
-        f"the line), where the promise allows one in ten. {_how_right(table, beyond)}How clips of unknown classes come out cannot be seen here: "
-        "hold a class back and train without it."
+        f"distance from all classes. All of them are of known classes, and {_share(beyond)} {come} out as “none of "
+        f"these” at {CONFIDENCE:g} (right of the line), where the promise allows one in ten. {_how_right(table, beyond)}How clips of unknown classes "
+        "come out cannot be seen here: hold a class back and train without it."
     )
     if len(names) > MOST_ROWS:
         caption += f" Shown: the {MOST_ROWS} strangest of {len(names)} classes."
@@ -61,7 +62,8 @@ def _how_right(table: pd.DataFrame, beyond: pd.Series) -> str:
     if not beyond.any() or beyond.all():
         return ""
     right = table["right"]
-    return f"Of those, {int(right[beyond].sum())} have the right class on top, of the others {right[~beyond].mean():.0%}. "
+    n = int(right[beyond].sum())
+    return f"Of those, {n} {'has' if n == 1 else 'have'} the right class on top, of the others {right[~beyond].mean():.0%}. "
 
 
 def _strange_figure(table: pd.DataFrame, names: list[str]) -> Figure:

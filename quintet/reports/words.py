@@ -25,6 +25,17 @@ HEADLINES = (("accuracy", "accuracy"), ("macro_auc", "macro AUC"), ("macro_pr_au
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 
 
+def spoken(score: str) -> str:
+    """What a score of `SCORE_NAMES` is called within a sentence.
+
+    Example:
+        >>> spoken("macro_auc"), spoken("accuracy")
+        ('macro AUC', 'accuracy')
+    """
+    name = SCORE_NAMES[score]
+    return name[0].lower() + name[1:]
+
+
 @dataclass(frozen=True)
 class Stamp:
     """What the split allows one to believe: shown wherever a score is shown. `kind` is `"good"` or `"warn"`."""

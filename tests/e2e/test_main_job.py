@@ -320,6 +320,23 @@ def test_the_leak_gate_sees_a_leak(tmp_path: Path) -> None:
     assert gap["low"] > 0
 
 
+def test_the_leak_gate_and_the_report_of_label_sets_without_intervals(tmp_path: Path) -> None:
+    """Accuracy means little of tags: the gap is that of the area under precision and recall."""
+    rng = np.random.default_rng(2)
+    mark = rng.normal(size=(12, 4)) * 3
+    rows = [(f"{a}_{i}.wav", ("x;y", "x", "y")[a % 3], f"artist{a}", *(mark[a] + rng.normal(size=4) * 0.3)) for a in range(12) for i in range(5)]
+    pd.DataFrame(rows, columns=["id", "label", "group", *"abcd"]).to_csv(tmp_path / "t.csv", index=False)
+    arguments = ["--protocols", "random,group", "-m", "logistic_regression,xgboost", "--set", "xgboost.n_estimators=10", "--resamples", "0"]
+    told = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", *arguments).output
+    assert "Leak gate: macro PR AUC" in told
+    gate = json.loads((tmp_path / "model" / "scores.json").read_text())["leak_gate"]
+    assert {g["score"] for g in gate["gaps"]} == {"macro_pr_auc", "macro_auc"}
+    call("report", tmp_path / "model", "-o", tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert 'id="figure-gate-macro-pr-auc"' in page
+    assert 'id="figure-gate-accuracy"' not in page
+
+
 def test_a_random_split_of_grouped_clips_is_trained_and_stamped(tmp_path: Path) -> None:
     """Asked for by name it breaks the rule, in every stage; what it scores says so."""
     rng = np.random.default_rng(0)

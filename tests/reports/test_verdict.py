@@ -64,7 +64,8 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
     members = list(run.bundle["members"])
     oof = np.stack([run.oof[m].probabilities for m in members])
     comparison = compare_rules(oof, run.oof["mean"].labels, run.oof["mean"].groups, members=members, classes=run.classes, rules=("mean", "weighted"))
-    gaps = [{"from": "random", "to": "group", "member": "mean", "score": "accuracy", "value": 0.2, "low": 0.1, "high": 0.3, "n": 9, "n_groups": 3}]
+    gap = {"from": "random", "to": "group", "member": "mean", "value": 0.2, "low": 0.1, "high": 0.3, "n": 9, "n_groups": 3}
+    gaps = [{**gap, "score": name} for name in ("accuracy", "macro_auc")]
     protocols = {p: {"mean": run.scores["oof"]["mean"]} for p in ("random", "group")}
     scores = dict(json.loads((target / "scores.json").read_text())) | {"verdict": verdict, "leak_gate": {"protocols": protocols, "gaps": gaps}}
     fusion = json.loads((target / "fusion.json").read_text()) | {"comparison": comparison._asdict()}
@@ -218,7 +219,7 @@ def test_random_scores_are_stamped_in_the_leak_gate(folder: Path, text: str) -> 
     assert "(ungrouped!)" in gate
     view = gate_view(read_run(folder))
     assert view is not None
-    assert "is +0.200 [+0.100, +0.300]: so much of it is knowing the artist again" in view["sentence"]
+    assert "changes the accuracy of their plain mean by +0.200 [+0.100, +0.300]: so much of it is knowing the artist again" in view["sentence"]
     assert "+0.200<small>+0.100 – +0.300</small>" in gate
 
 

@@ -1,0 +1,38 @@
+"""How to get the same numbers again: the recorded command as a shell takes it, or one from the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from quintet.recipe import TrainSettings
+from quintet.reports.again import commands
+from quintet.reports.run import Run, read_run
+
+
+@pytest.fixture
+def run(model_folder: Path) -> Run:
+    return read_run(model_folder)
+
+
+@pytest.mark.parametrize("program", ["quintet", "/usr/bin/quintet", "/usr/lib/quintet/__main__.py"])
+def test_a_recorded_command_is_told_as_it_was_given(run: Run, program: str) -> None:
+    recorded = replace(run, environment={"command": f"{program} train 'my table.csv' -o 'my model' --label-from '^([a-z]+)\\.'"})
+    assert commands(recorded) == [
+        "quintet train 'my table.csv' -o 'my model' --label-from '^([a-z]+)\\.'",
+        "quintet report 'my model' -o report",
+    ]
+    assert commands(replace(run, environment={"command": f"{program} run recipe.toml -o out"})) == ["quintet run recipe.toml -o out"]
+
+
+def test_what_was_trained_in_python_is_told_by_its_configuration(run: Run) -> None:
+    settings = TrainSettings(
+        members=("svm",), settings={"svm": {"C": 3.0}}, test_size=0.0, protocols=("random", "group"), rules=("mean",), learning_curve=True
+    )
+    found = commands(replace(run, environment={"command": "notebook.py"}, config={"train": settings.model_dump(mode="json")}))[0]
+    assert found.startswith("quintet train features.parquet -o model --members ")
+    for option in ("--test-size 0.0", "--protocols random,group", "--rules mean", "--learning-curve", "--set svm.C=3.0"):
+        assert option in found
+    assert "--folds" not in found
