@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quintet.reports.drawings import Drawing, slug
 from quintet.reports.run import Run
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, number, unit
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Floats = NDArray[np.float64]
 FOUND = ["member", "default", "best", "gain", "low", "high", "n_trials", "n_pruned", "settings", "used", "verdict"]
 
 
@@ -58,8 +60,12 @@ def search_drawings(run: Run) -> list[Drawing]:
             f"found in trial {int(rows['best_so_far'].eq(row['best']).to_numpy().argmax()) + 1}."
         )
         name = f"search-{slug(row['member'])}"
-        svg = to_svg(search_figure(rows, label=score.lower() if score[:1].islower() else score), name, alt)
-        drawings.append(Drawing(name, svg, f"{'Lower' if _smaller(run) else 'Higher'} is better. Trial 1 is the default.", rows, who))
+        svg = to_svg(search_figure(rows, label=score[:1].lower() + score[1:]), name, alt)
+        caption = f"{'Lower' if _smaller(run) else 'Higher'} is better. Trial 1 is the default."
+        low, high = _reach(rows["best_so_far"].to_numpy(np.float64))
+        if not rows["value"].between(low, high).all():
+            caption += " An arrowhead stands for a trial far outside."
+        drawings.append(Drawing(name, svg, caption, rows, who))
     return drawings
 
 
@@ -76,8 +82,7 @@ def search_figure(trials: pd.DataFrame, *, label: str) -> Figure:
     x, y = np.arange(1, len(trials) + 1), trials["value"].to_numpy(np.float64)
     complete = (trials["state"] == "complete").to_numpy()
     best = trials["best_so_far"].to_numpy(np.float64)
-    reach = 3 * max(abs(best[0] - best[-1]), 0.02 * abs(best[0]), 1e-6)
-    low, high = min(best[0], best[-1]) - reach, max(best[0], best[-1]) + reach
+    low, high = _reach(best)
     shown = y[(y >= low) & (y <= high)]
     low, high = shown.min(), shown.max()
     pad = 0.06 * max(high - low, 1e-6)
@@ -100,6 +105,12 @@ def search_figure(trials: pd.DataFrame, *, label: str) -> Figure:
     return figure
 
 
+def _reach(best: Floats) -> tuple[float, float]:
+    """The values that the axis of a search takes in, from its best so far."""
+    reach = 3 * max(abs(best[0] - best[-1]), 0.02 * abs(best[0]), 1e-6)
+    return min(best[0], best[-1]) - reach, max(best[0], best[-1]) + reach
+
+
 def search_view(run: Run) -> dict[str, Any] | None:
     """What the page says of the search; None where there was none."""
     table, told = search_table(run), run.tuning
@@ -109,7 +120,9 @@ def search_view(run: Run) -> dict[str, Any] | None:
         {**row, "display": display(row["member"], run), "settings": _written(json.loads(row["settings"])), "moved": row["settings"] != "{}"}
         for row in table.to_dict("records")
     ]
-    clips = f"{told['n']:,} clips of {told['n_groups']:,} {unit(run)}s" if "n" in told else "the clips"
+    clips = f"{told['n']:,} clips" if "n" in told else "the clips"
+    if "n" in told and groups_known(run):
+        clips += f" of {told['n_groups']:,} {group_noun(run)}s"
     return {
         "metric": SCORE_NAMES.get(told["metric"], told["metric"]),
         "on": f"{clips} of the training part, out of fold on {told.get('n_folds', 'several')} folds",

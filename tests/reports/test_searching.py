@@ -83,6 +83,23 @@ def test_a_trial_far_off_does_not_flatten_the_rest(model_folder: Path, tmp_path:
     assert sorted(drawn) == [1, 2, 3, 4, 5], "every trial is there"
 
 
+def test_the_caption_tells_of_arrowheads_where_there_are_any(model_folder: Path, tmp_path: Path) -> None:
+    svm, xgboost = search_drawings(read_run(searched(model_folder, tmp_path / "model")))
+    assert "arrowhead" in xgboost.caption, "9.99 among values near 0.5"
+    assert "arrowhead" not in svm.caption
+    assert "log loss" in xgboost.svg
+
+
+def test_clips_without_known_groups_are_not_counted_twice(model_folder: Path, tmp_path: Path) -> None:
+    folder = searched(model_folder, tmp_path / "model")
+    scores = json.loads((folder / "scores.json").read_text())
+    scores["split"]["groups_known"] = False
+    (folder / "scores.json").write_text(json.dumps(scores))
+    view = search_view(read_run(folder))
+    assert view is not None
+    assert view["on"] == "160 clips of the training part, out of fold on 4 folds"
+
+
 def test_nothing_is_shown_where_nothing_was_searched(model_folder: Path, page: Path) -> None:
     run = read_run(model_folder)
     assert search_table(run).empty
