@@ -1,13 +1,15 @@
 """What `test_backends.py` has each backend do, in a process of its own: `python backend_work.py TASK FOLDER`, with KERAS_BACKEND set."""
 
 import contextlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from quintet.classifiers.registry import make_member
+from quintet.classifiers.networks.catalogue import NETWORKS
+from quintet.classifiers.registry import make_member, model
 from quintet.classifiers.storage import load_member, save_member
 
 SETTINGS = {"patch_frames": 16, "epochs": 6, "patience": 2, "settings": {"filters": 4, "blocks": 2}, "batch_size": 8, "learning_rate": 0.02}
@@ -58,13 +60,31 @@ def learn(folder):
     (folder / "found.json").write_text(json.dumps(found))
 
 
+def write(folder):
+    """Each network in a sub-folder of its name, after an epoch: the member to `member/`, its verdicts to `said.npy`."""
+    for name in NETWORKS:
+        X, y, settings = pictures(name)
+        member = make_member(name, epochs=1, validation_share=0.0, **settings).fit(X, y)
+        (folder / name).mkdir()
+        np.save(folder / name / "said.npy", member.predict_proba(X))
+        save_member(member, folder / name / "member")
+
+
 def read(folder):
-    """What the members in the sub-folders of `folder` say of the clips beside them, to `said by BACKEND.npy`."""
+    """What the members in the sub-folders of `folder` say of the clips that they learnt, to `said by BACKEND.npy`."""
     from quintet.classifiers.networks.backend import load_keras
 
     for place in sorted(path.parent for path in folder.glob("*/member")):
-        X, _ = clips() if not (place / "X.npy").exists() else (np.load(place / "X.npy"), None)
+        X, *_ = pictures(place.name) if place.name in NETWORKS else clips()
         np.save(place / f"said by {load_keras().backend.backend()}.npy", load_member(place / "member").predict_proba(X))
+
+
+def pictures(name):
+    """Six clips, their labels and a network's settings, as `tests/contracts` has them."""
+    spec = importlib.util.spec_from_file_location("contracts", Path(__file__).parents[1] / "contracts" / "test_model_contracts.py")
+    contracts = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(contracts)
+    return *contracts.problem(model(name), n=6), contracts.TINY[name]
 
 
 def two_devices(folder):
@@ -90,4 +110,4 @@ def two_devices(folder):
 
 
 if __name__ == "__main__":
-    {"learn": learn, "read": read, "two_devices": two_devices}[sys.argv[1]](Path(sys.argv[2]))
+    {"learn": learn, "read": read, "write": write, "two_devices": two_devices}[sys.argv[1]](Path(sys.argv[2]))
