@@ -157,7 +157,7 @@ def fuse_files(paths: Sequence[str | Path], output: str | Path, *, rule: str = "
             optionally `rule = "weighted"` (the default) or `"geometric"`. Weights are divided by their sum.
 
     Raises:
-        ConfigError: a rule that needs labels, or weights that do not fit the files.
+        ConfigError: a rule that needs labels, weights that do not fit the files, or an output that is one of them.
 
     Example (weights.toml):
         rule = "geometric"
@@ -165,6 +165,8 @@ def fuse_files(paths: Sequence[str | Path], output: str | Path, *, rule: str = "
         vgg = 2
         xgboost = 1
     """
+    if Path(output).resolve() in {Path(path).resolve() for path in paths}:
+        raise ConfigError(f"The fused predictions must not replace what they are made of. '{output}' is one of the files: choose another name.")
     files = PredictionFiles(paths, intersection=intersection)
     name, weights = (rule, [1 / len(files)] * len(files)) if rule in FILE_RULES else _weights(Path(rule), files.names)
     fusion = Fusion(name, tuple(files.names), files.classes, tuple(weights), None, files.multilabel)

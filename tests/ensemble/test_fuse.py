@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -91,6 +92,14 @@ def test_rules_that_are_none_are_refused(members, tmp_path):
         fuse_files([members[0][0]] * 2, tmp_path / "x.parquet")
     with pytest.raises(AlignmentError, match="At least one"):
         fuse_files([], tmp_path / "x.parquet")
+
+
+def test_no_file_is_replaced_by_what_is_made_of_it(members, tmp_path):
+    first = Path(members[0][0])
+    before = first.read_bytes()
+    with pytest.raises(ConfigError, match="must not replace what they are made of"):
+        fuse_files(members[0], first.parent / ".." / first.parent.name / first.name)
+    assert first.read_bytes() == before
 
 
 def test_files_with_the_very_keys_of_the_first_share_them(members, tmp_path):
