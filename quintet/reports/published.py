@@ -8,7 +8,7 @@ import pandas as pd
 
 from quintet.classifiers.registry import MODELS
 from quintet.reports.run import Run
-from quintet.reports.words import SCORE_NAMES, display, stamp
+from quintet.reports.words import SCORE_NAMES, display, stamp, written
 
 SHOWN_OPTIONS = ("epochs", "patch_frames", "hop_frames", "skip_frames", "pooling", "class_weight", "augmentation", "weights")
 
@@ -51,7 +51,8 @@ def training_options(run: Run) -> list[tuple[str, str]]:
     for name in run.members:
         if name in networks:
             chosen = {**networks[name], **train.get("settings", {}).get(name, {})}
-            rows.append((name, ", ".join(f"{option} {chosen[option]}" for option in SHOWN_OPTIONS if chosen.get(option) is not None)))
+            chosen["augmentation"] = {key: value for key, value in (chosen.get("augmentation") or {}).items() if value} or "off"
+            rows.append((name, written({option: chosen[option] for option in SHOWN_OPTIONS if chosen.get(option) is not None})))
     audio = {key: value for key, value in (train.get("augmentation") or {}).items() if value}
     if rows:
         rows.append(("augmentation of audio", ", ".join(f"{key} {value}" for key, value in audio.items()) or "off"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quintet.reports.drawings import Drawing, slug
 from quintet.reports.run import Run
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number
+from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,7 +117,7 @@ def search_view(run: Run) -> dict[str, Any] | None:
     if table.empty:
         return None
     rows = [
-        {**row, "display": display(row["member"], run), "settings": _written(json.loads(row["settings"])), "moved": row["settings"] != "{}"}
+        {**row, "display": display(row["member"], run), "settings": written(json.loads(row["settings"])), "moved": row["settings"] != "{}"}
         for row in table.to_dict("records")
     ]
     clips = f"{told['n']:,} clips" if "n" in told else "the clips"
@@ -143,16 +143,3 @@ def _contains(settings: Any, found: Any) -> bool:
         and (_contains(settings[name], value) if isinstance(value, dict) and isinstance(settings[name], dict) else settings[name] == value)
         for name, value in found.items()
     )
-
-
-def _written(settings: dict[str, Any], place: str = "") -> str:
-    """`C 3.5, augmentation.mixup 0.2`."""
-    parts = [
-        _written(value, f"{place}{name}.")
-        if isinstance(value, dict)
-        else f"{place}{name} {value:.3g}"
-        if isinstance(value, float)
-        else f"{place}{name} {value}"
-        for name, value in settings.items()
-    ]
-    return ", ".join(parts)

@@ -36,6 +36,20 @@ def spoken(score: str) -> str:
     return name[0].lower() + name[1:]
 
 
+def written(settings: Mapping[str, Any], place: str = "") -> str:
+    """The settings of a member, floats with three digits; of tables within them the dotted names.
+
+    Example:
+        >>> written({"C": 3.5, "augmentation": {"mixup": 0.28946, "mask_bands": 21}})
+        'C 3.5, augmentation.mixup 0.289, augmentation.mask_bands 21'
+    """
+    parts = [
+        written(value, f"{place}{name}.") if isinstance(value, Mapping) else f"{place}{name} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for name, value in settings.items()
+    ]
+    return ", ".join(parts)
+
+
 @dataclass(frozen=True)
 class Stamp:
     """What the split allows one to believe: shown wherever a score is shown. `kind` is `"good"` or `"warn"`."""

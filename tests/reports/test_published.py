@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -52,3 +53,17 @@ def test_options_of_training_are_named(told: Path) -> None:
     options = dict(training_options(read_run(told)))
     assert "hop_frames 64, pooling vote" in options["vgg_small"]
     assert options["augmentation of audio"] == "copies 1, pitch_shift [[-9, -5]]"
+    assert options["vgg_small"].endswith("augmentation.mixup 0.3"), "its default"
+
+
+def test_an_augmentation_is_shown_as_on_or_off(told: Path) -> None:
+    def shown(**settings: Any) -> str:
+        config = json.loads((told / "config.json").read_text())
+        config["train"] |= {"settings": {"vgg_small": settings}, "augmentation": None}
+        (told / "config.json").write_text(json.dumps(config))
+        options = dict(training_options(read_run(told)))
+        assert options["augmentation of audio"] == "off"
+        return options["vgg_small"].partition("augmentation")[2]
+
+    assert shown(augmentation={"mixup": 0.28946789429870323, "mask_bands": 21, "mask_frames": 0}) == ".mixup 0.289, augmentation.mask_bands 21"
+    assert shown(augmentation=None) == shown(augmentation={"mixup": 0.0}) == " off"
