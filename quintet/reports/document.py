@@ -43,6 +43,8 @@ from quintet.reports.words import (
     group_noun,
     groups_known,
     interval,
+    kind,
+    kinds,
     limits,
     number,
     opening,
@@ -115,7 +117,7 @@ def default_title(run: Run) -> str:
     """The title of a report that was given none: what the classes are told by, and where from."""
     name = run.path.resolve().name
     return (
-        f"{count(len(run.classes), 'class')}, by ear"
+        f"{count(len(run.classes), kind(run))}, by ear"
         if name.lower() in ("model", "models", "out", "output")
         else f"{name[0].upper()}{name[1:]}, by ear"
     )
@@ -250,6 +252,8 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "provenance": provenance(run),
         "unseen": unseen(run),
         "group": group_noun(run),
+        "kind": kind(run),
+        "kinds": kinds(run),
         "known_groups": groups_known(run),
         "show": partial(display, run=run),
         "links": numbers.links,
@@ -336,7 +340,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     """What was in the data, as short facts."""
     split = run.split
     used = split[split["part"] != "unused"] if "part" in split else split
-    facts = [("clips used", f"{len(used):,}"), ("classes", str(len(run.classes)))]
+    facts = [("clips used", f"{len(used):,}"), (kinds(run), str(len(run.classes)))]
     if groups_known(run) and "group" in used:
         facts.append((f"{group_noun(run)}s", f"{used['group'].nunique():,}"))
     if "duration_s" in run.features and run.features["duration_s"].notna().any():

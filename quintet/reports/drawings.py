@@ -23,7 +23,22 @@ from quintet.reports.intervals import Dot, interval_figure
 from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, ranked, score_table
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, signed, tiny, truth, unit, unseen, within
+from quintet.reports.words import (
+    LOWER_IS_BETTER,
+    SCORE_NAMES,
+    display,
+    group_noun,
+    groups_known,
+    kind,
+    kinds,
+    number,
+    signed,
+    tiny,
+    truth,
+    unit,
+    unseen,
+    within,
+)
 
 if TYPE_CHECKING:
     from quintet.reports.whole import ColumnWhy, GameWhy
@@ -197,11 +212,11 @@ def weight_drawing(run: Run) -> Drawing | None:
 
 def importance_drawings(why: MemberWhy, run: Run, n_clips: int) -> list[Drawing]:
     """The top 20 columns and the families of one member."""
-    who = display(why.name, run)
+    who, one = display(why.name, run), kind(run)
     top = why.columns[TOTAL].head(20)
     families = {name: family(str(name)) for name in top.index}
     alt = f"Mean absolute SHAP value of the 20 most important columns of {who}; first {top.index[0]}."
-    caption = f"Mean |SHAP value| of {who}, in {why.space}, summed over classes, on {n_clips} {unseen(run)} clips. One colour per family."
+    caption = f"Mean |SHAP value| of {who}, in {why.space}, summed over {kinds(run)}, on {n_clips} {unseen(run)} clips. One colour per family."
     columns = Drawing(
         "importance-columns", to_svg(column_bars(top, unit=f"mean |SHAP|, {why.space}", families=families), "importance-columns", alt), caption,
         why.columns.reset_index(names="column"), "Top 20 columns",
@@ -216,10 +231,12 @@ def importance_drawings(why: MemberWhy, run: Run, n_clips: int) -> list[Drawing]
     by_class = why.families.drop(columns=TOTAL)
     spread = by_class / max(float(by_class.to_numpy().max()), 1e-300)
     svg = to_svg(
-        heat_figure(spread.T, by_class.T.map(lambda value: f"{value:.2f}")), "importance-classes", f"Importance of each family for each class, {who}."
+        heat_figure(spread.T, by_class.T.map(lambda value: f"{value:.2f}")),
+        "importance-classes",
+        f"Importance of each family for each {one}, {who}.",
     )
-    caption = f"Mean |SHAP value| of each family for each class ({why.space}). The stronger the shade, the more that family tells of the class."
-    heat = Drawing("importance-classes", svg, caption, by_class.reset_index(names="family"), "By family and class")
+    caption = f"Mean |SHAP value| of each family for each {one} ({why.space}). The stronger the shade, the more that family tells of the {one}."
+    heat = Drawing("importance-classes", svg, caption, by_class.reset_index(names="family"), f"By family and {one}")
     return [columns, by_family, heat]
 
 
@@ -244,13 +261,13 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
         f"{number(game.background_error)} (standard error)."
     )
     steps = Drawing("game", to_svg(figure, "game", alt), caption, game.steps, "What each family adds to the truth")
-    table = game.by_class
+    table, one = game.by_class, kind(run)
     shades = (table / max(float(table.to_numpy().max()), 1e-9)).clip(0, 1)
     texts = table.map(lambda value: "·" if abs(value) < 5e-3 else f"{value:.2f}".replace("0.", ".", 1).replace("-", "−"))
     leaders = ", ".join(f"{label}: {player}" for label, player in table.idxmax(axis=1).items())
-    svg = to_svg(heat_figure(shades, texts), "game-classes", f"What each player adds to the probability of each class; most by class: {leaders}.")
-    caption = "The same class by class: how far each player moves the clips of a class (row) towards it. A minus means that it leads astray."
-    return [steps, Drawing("game-classes", svg, caption, table.reset_index(names="class"), "Class by class")]
+    svg = to_svg(heat_figure(shades, texts), "game-classes", f"What each player adds to the probability of each {one}; most by {one}: {leaders}.")
+    caption = f"The same {one} by {one}: how far each player moves the clips of a {one} (row) towards it. A minus means that it leads astray."
+    return [steps, Drawing("game-classes", svg, caption, table.reset_index(names="class"), f"{one.capitalize()} by {one}")]
 
 
 def sampled_drawing(found: ColumnWhy, run: Run) -> Drawing:
@@ -309,11 +326,11 @@ def data_drawings(run: Run) -> list[Drawing]:
         svg = to_svg(
             stacked_counts(counts),
             "data-classes",
-            "Clips per class, training part and held-out part: " + ", ".join(f"{c} {int(n)}" for c, n in counts.sum(axis=1).items()),
+            f"Clips per {kind(run)}, training part and held-out part: " + ", ".join(f"{c} {int(n)}" for c, n in counts.sum(axis=1).items()),
         )
         colours = "Grey: training part. Blue: held out." if "held out" in counts else "All clips take turns: no part was held out."
         caption = colours + (f" {split['group'].nunique()} {group_noun(run)}s in all." if groups_known(run) else "")
-        drawings.append(Drawing("data-classes", svg, caption, counts.reset_index(), "Clips per class"))
+        drawings.append(Drawing("data-classes", svg, caption, counts.reset_index(), f"Clips per {kind(run)}"))
     if "duration_s" in run.features and run.features["duration_s"].notna().any():
         durations = run.features["duration_s"].astype(float)
         low, middle, high = durations.quantile([0.05, 0.5, 0.95])

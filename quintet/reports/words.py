@@ -169,6 +169,16 @@ def unseen(run: Run) -> str:
     return "held-out" if run.part == "test" else "out-of-fold"
 
 
+def kind(run: Run) -> str:
+    """What the labels are: `class`, or `tag` of label sets."""
+    return "tag" if run.multilabel else "class"
+
+
+def kinds(run: Run) -> str:
+    """What several labels are: `classes`, `tags`."""
+    return "tags" if run.multilabel else "classes"
+
+
 def truth(run: Run) -> str:
     """What the game is about: `true class`, or for label sets `true tags`."""
     return "true tags" if run.multilabel else "true class"
@@ -259,10 +269,8 @@ def _undefined(run: Run) -> str:
     if not left_out:
         return ""
     named = listed(list(left_out[:3]) + ([f"{len(left_out) - 3} more"] if len(left_out) > 3 else []))
-    noun = "tag" if run.multilabel else "class"
-    return (
-        f"{count(len(left_out), noun)} cannot be judged on these clips and {'is' if len(left_out) == 1 else 'are'} left out of the averages: {named}."
-    )
+    who, are = count(len(left_out), kind(run)), "is" if len(left_out) == 1 else "are"
+    return f"{who} cannot be judged on these clips and {are} left out of the averages: {named}."
 
 
 def carried(player: str, share: float) -> str:

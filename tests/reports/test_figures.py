@@ -229,4 +229,8 @@ def test_label_sets_have_a_report(run: Run, model_folder: Path, tmp_path: Path) 
     text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
     assert "Subset accuracy" in text
     assert 'id="figure-confusion"' not in text
+    assert 'aria-label="Table of scores, held out"' in text  # five scores of two parts would be cut off side by side
+    assert "Tag by tag</h2>" in text
+    assert "It names every tag that it gives one half or more" in text
+    assert not re.search(r"class against the rest|telling \d+ classes apart", text)
     assert len(class_table(read_run(folder), None)) == 6
