@@ -79,7 +79,7 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
 ) -> None:
     """Score predictions from anywhere, with intervals by group."""
-    from quintet.console import comparison_table, evaluation_table, out
+    from quintet.console import comparison_table, evaluation_table, out, undefined_lines
     from quintet.ensemble.fuse import evaluate_files
 
     found = evaluate_files(predictions, intersection=intersection, seed=seed, n_resamples=resamples)
@@ -99,8 +99,8 @@ def evaluate(
     for what, why in (("left_out", "only some of the files have them"), ("unlabelled", "they have no label")):
         if found[what]:
             out.print(f"{found[what]} clips left out: {why}.")
-    if found["undefined"]:
-        out.print(f"Undefined for: {found['undefined']}", markup=False, soft_wrap=True)
+    for line in undefined_lines(found["undefined"]):
+        out.print(line, markup=False, soft_wrap=True)
 
 
 @commands.command(epilog="Example: quintet fetch audioset /data/audioset --limit 100")

@@ -183,7 +183,7 @@ def published_table(scores: Mapping[str, Any]) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("published | ours", no_wrap=True)
     for key in keys:
-        table.add_column(key.replace("_", " "), no_wrap=True)
+        table.add_column(spelt(key), no_wrap=True)
     for name, row in published.items():
         own = ours.get(name, {}).get("scores", {})
         table.add_row(name, *[f"{row[key]:.3f} | {_plain(own.get(key))}" if key in row else "–" for key in keys])
@@ -204,6 +204,20 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
     for metric in found["scores"]:
         table.add_row(metric, *[interval(column["scores"].get(metric)) for column in columns.values()])
     return table
+
+
+def undefined_lines(undefined: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which scores of which classes could not be told, and how many classes these are, for people.
+
+    Example:
+        >>> undefined_lines([{"class": "harp", "support": 0, "metrics": ["recall", "auc"]}])
+        ['1 class is undefined in some scores, and left out of their means:', '  harp (0 clips): recall, AUC']
+    """
+    if not undefined:
+        return []
+    classes = "1 class is" if len(undefined) == 1 else f"{len(undefined)} classes are"
+    rows = [f"  {row['class']} ({row['support']} clips): {', '.join(map(spelt, row['metrics']))}" for row in undefined]
+    return [f"{classes} undefined in some scores, and left out of their means:", *rows]
 
 
 def comparison_table(found: Mapping[str, Any]) -> Table:
@@ -284,7 +298,7 @@ def _short(value: Any) -> str:
 
 def tuning_table(result: Any) -> Table:
     """Every member of a `quintet.tuning.TuningResult`: the default against the best, and the gain with its interval."""
-    metric = result.metric.replace("_", " ")
+    metric = spelt(result.metric)
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("", f"{metric}: default", "best", "gain", "trials"):
         table.add_column(heading, no_wrap=True)

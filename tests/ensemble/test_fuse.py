@@ -205,6 +205,14 @@ def test_label_sets_are_fused_and_evaluated(tmp_path):
     assert "micro_pr_auc" in found["scores"]
 
 
+def test_a_tag_that_no_clip_has_is_named_and_counted(tmp_path):
+    rng = np.random.default_rng(0)
+    sets = np.array(["a;b", "b", "a", ""] * 10)
+    Predictions(np.arange(40).astype(str), CLASSES, rng.random((40, 3)), sets, multilabel=True).write(tmp_path / "p.parquet")
+    told = CliRunner().invoke(app, ["evaluate", str(tmp_path / "p.parquet"), "--resamples", "0"]).output
+    assert "1 class is undefined in some scores, and left out of their means:\n  c (0 clips): recall, AUC, PR AUC\n" in told
+
+
 def test_names_are_as_long_as_needed(members, tmp_path):
     paths, _, whole = members
     for folder in ("oof", "test"):
