@@ -79,7 +79,7 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
 ) -> None:
     """Score predictions from anywhere, with intervals by group."""
-    from quintet.console import comparison_table, evaluation_table, out, undefined_lines
+    from quintet.console import comparison_table, evaluation_tables, out, undefined_lines
     from quintet.ensemble.fuse import evaluate_files
 
     found = evaluate_files(predictions, intersection=intersection, seed=seed, n_resamples=resamples)
@@ -90,11 +90,10 @@ def evaluate(
     out.print(f"{found['of']}: {found['n']} clips, {groups}, {len(found['classes'])} classes", style="bold", markup=False, soft_wrap=True)
     if found["ungrouped_split"]:
         out.print("[bold red]UNGROUPED SPLIT: what made these predictions may have known the groups[/]", soft_wrap=True)
-    out.print(evaluation_table(found))
+    out.print(*evaluation_tables(found), sep="\n")
     if found.get("comparisons"):
-        out.print(
-            "The mean against each, paired; p corrected for their number (Holm). DeLong: classes whose area differs.", style="dim", soft_wrap=True
-        )
+        how = "The mean against each, paired; p corrected for their number (Holm). McNemar: clips that the mean alone, the other alone has right. "
+        out.print(f"{how}DeLong: classes whose area differs.", style="dim", soft_wrap=True)
         out.print(comparison_table(found))
     for what, why in (("left_out", "only some of the files have them"), ("unlabelled", "they have no label")):
         if found[what]:

@@ -142,6 +142,10 @@ def _epoch(details: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
+AT_ONCE = 3
+"""Scores with their intervals that stand side by side on 80 columns."""
+
+
 def interval(score: Mapping[str, Any] | None) -> str:
     """`0.871 [0.80, 0.93]`, or a dash where a score is undefined."""
     if not score or score.get("value") is None:
@@ -194,15 +198,28 @@ def _plain(score: Mapping[str, Any] | None) -> str:
     return "–" if not score or score.get("value") is None else f"[bold]{score['value']:.3f}[/]"
 
 
-def evaluation_table(found: Mapping[str, Any]) -> Table:
-    """Every score of `quintet evaluate`, for the files and for their mean."""
+def evaluation_tables(found: Mapping[str, Any]) -> list[Table]:
+    """Every score of `quintet evaluate`: a column per file and one for their mean, or a row each where 80 columns do not hold them."""
     columns = {**({found["of"]: found} if "files" in found else {"": found}), **found.get("files", {})}
+    scores = list(found["scores"])
+    if len(columns) <= AT_ONCE:
+        table = _quiet("", *map(escape, columns))
+        for metric in scores:
+            table.add_row(metric, *[interval(column["scores"].get(metric)) for column in columns.values()])
+        return [table]
+    tables = []
+    for part in (scores[k : k + AT_ONCE] for k in range(0, len(scores), AT_ONCE)):
+        tables.append(_quiet("", *map(spelt, part)))
+        for name, column in columns.items():
+            tables[-1].add_row(escape(name), *[interval(column["scores"].get(metric)) for metric in part])
+    return tables
+
+
+def _quiet(*headings: str) -> Table:
+    """A table without lines, whose cells are never broken."""
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
-    for name in columns:
-        table.add_column(escape(name), no_wrap=True)
-    for metric in found["scores"]:
-        table.add_row(metric, *[interval(column["scores"].get(metric)) for column in columns.values()])
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
     return table
 
 
@@ -222,30 +239,19 @@ def undefined_lines(undefined: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def comparison_table(found: Mapping[str, Any]) -> Table:
     """What the mean of several files gains over each of them: paired intervals, and p-values corrected for being many."""
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    metrics = list(dict.fromkeys(row["metric"] for row in found["comparisons"]))
-    for heading in ("mean less", *map(spelt, metrics), "McNemar", "DeLong"):
-        table.add_column(heading, no_wrap=True)
+    table = _quiet("mean less", "in", "difference", "p")
     for name in found["files"]:
-        cells = {row["metric"]: row for row in found["comparisons"] if row["second"] == name}
-        exact = [row for row in found["mcnemar"] if row["second"] == name]
+        rows = [(spelt(row["metric"]), _gap(row), _p(row)) for row in found["comparisons"] if row["second"] == name]
+        rows += [("McNemar", f"{row['only_first']} : {row['only_second']} clips", _p(row)) for row in found["mcnemar"] if row["second"] == name]
         areas = [row for row in found["delong"] if row["second"] == name]
-        differ = sum(row["p_holm"] < 0.05 for row in areas)
-        table.add_row(
-            escape(name),
-            *[_difference(cells.get(metric)) for metric in metrics],
-            f"p {exact[0]['p_holm']:.2g}" if exact else "–",
-            f"{differ} of {len(areas)} classes" if areas else "–",
-        )
+        rows += [("DeLong", f"{sum(row['p_holm'] < 0.05 for row in areas)} of {len(areas)} classes", "")] if areas else []
+        for k, row in enumerate(rows):
+            table.add_row("" if k else escape(name), *row)
     return table
 
 
-def _difference(row: Mapping[str, Any] | None) -> str:
-    """`+0.012 [+0.00, +0.02] p 0.04`, or a dash where it is undefined."""
-    if row is None or row["value"] is None:
-        return "–"
-    interval = "" if row["low"] is None else f" [dim]\\[{row['low']:+.2f}, {row['high']:+.2f}] p {row['p_holm']:.2g}[/]"
-    return f"{row['value']:+.3f}{interval}"
+def _p(row: Mapping[str, Any]) -> str:
+    return "–" if row["p_holm"] is None else f"{row['p_holm']:.2g}"
 
 
 def gate_tables(gate: Mapping[str, Any]) -> list[Table]:

@@ -51,6 +51,21 @@ def test_the_leak_gate_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         assert text.count("+0.853 [+0.81, +0.89]") == len(protocols) - 1
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_the_scores_of_many_files_fit_a_terminal(n: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(n):
+        p = rng.dirichlet(np.ones(3), 30)
+        frame = pd.DataFrame({"clip_id": [f"c{i}" for i in range(30)], "label": list("abc") * 10, "group": [f"g{i // 2}" for i in range(30)]})
+        frame[[f"probability.{name}" for name in "abc"]] = p
+        frame.to_csv(tmp_path / f"member_{k}.csv", index=False)
+    files = [str(tmp_path / f"member_{k}.csv") for k in range(n)]
+    result = CliRunner().invoke(cli.app, ["evaluate", *files, "--resamples", "50"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    assert "…" not in result.output
+    assert result.output.count("[") >= 8 * n + 3 * (n > 1) * n  # every score of every file, and every difference, with its interval
+
+
 def test_file_and_class_names_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"file": "[red]a[x].mp3", "probabilities": {"[bold]rock": 0.75, "[/]": 0.25}, "set": "[/]"}]
     text = shown(rows, ["[bold]rock", "[/]"], monkeypatch=monkeypatch)
