@@ -219,7 +219,8 @@ def compare_rules(
         require_disjoint(codes[train], codes[valid], where="a fold of the fusion")
     n_folds = min(n_splits, most_folds(target, codes))
     if n_folds < 2 or len(ordered) < 2 or len(members) < 2:
-        return RuleComparison(ordered[0], {}, {}, "nothing to compare: one rule, one member, or a class in a single group")
+        alone = "there is one member only" if len(members) < 2 else "there is one rule only" if len(ordered) < 2 else "a class lies in a single group"
+        return RuleComparison(ordered[0], {}, {}, alone)
     losses = {rule: np.zeros(len(target)) for rule in ordered}
     divided = grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if folds is None else folds
     for train, valid in divided:

@@ -224,7 +224,8 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     by = f" from {count(int(scores.get('n_groups', 0)), noun)}" if known and scores.get("n_groups") else ""
     never = ", none of them heard in training" if run.part == "test" else f", each judged by members that had not heard its {noun}"
     unheard = never if by and stamp(run).kind == "good" else ""
-    who = f"The ensemble of {count(len(run.members), 'member')}" if run.rules else f"The model ({display(run.best, run)})"
+    alone = run.members[0] if len(run.members) == 1 else run.best
+    who = f"The ensemble of {count(len(run.members), 'member')}" if _is_ensemble(run) else f"The model ({display(alone, run)})"
     reached = [f"{interval(values[key])} {name}" for key, name in HEADLINES if key in values and (key != "macro_pr_auc" or run.multilabel)]
     sentences = [f"{who} reaches {listed(reached) or 'the scores below'} on {clips}{by}{unheard}."]
     sentences += [sentence for sentence in (_how_joined(run), _against_best_member(run), _undefined(run)) if sentence]
@@ -244,9 +245,13 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     return sentences
 
 
+def _is_ensemble(run: Run) -> bool:
+    return bool(run.rules) and len(run.members) > 1
+
+
 def _how_joined(run: Run) -> str:
     """By which rule the members are joined, and what calibration then does."""
-    rule = f"Its members are joined by the rule “{run.best.replace('_', ' ')}”, chosen on the training part alone" if run.rules else ""
+    rule = f"Its members are joined by the rule “{run.best.replace('_', ' ')}”, chosen on the training part alone" if _is_ensemble(run) else ""
     if run.calibration is None:
         return rule and f"{rule}."
     made = calibrated_by(run)

@@ -256,7 +256,9 @@ def test_the_choice_depends_on_neither_the_order_of_rules_nor_the_global_state()
 
 def test_too_few_groups_choose_the_simplest():
     stack, y, _, codes = corpus()
-    assert compare_rules(stack, y, codes.astype(str), **settings_for(stack)).chosen == "mean"
+    found = compare_rules(stack, y, codes.astype(str), **settings_for(stack))
+    assert (found.chosen, found.reason) == ("mean", "a class lies in a single group")
+    assert compare_rules(stack[:1], y, **settings_for(stack[:1])).reason == "there is one member only"
 
 
 def test_bad_input_is_refused():

@@ -6,7 +6,7 @@ import html
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,15 @@ def test_the_opening_names_rule_and_calibration(folder: Path) -> None:
     said = " ".join(opening(read_run(folder), []))
     assert "joined by the rule “weighted”, chosen on the training part alone; its probabilities are calibrated by temperature 0.50" in said
     assert calibrated_by(read_run(folder)) == "calibrated by temperature 0.50, learnt out of fold"
+
+
+def test_one_member_is_no_ensemble(folder: Path) -> None:
+    run = read_run(folder)
+    alone = replace(run, bundle={**run.bundle, "members": ["svm"]})
+    said = " ".join(opening(alone, []))
+    assert said.startswith("The model (SVM) reaches ")
+    assert "joined" not in said
+    assert "Its probabilities are calibrated by temperature 0.50" in said
 
 
 def test_an_older_folder_is_told_by_its_rule(model_folder: Path) -> None:
