@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quintet.recipe import TrainSettings
+from quintet.ensemble.fusion import RULES
 from quintet.reports.published import training_options
 from quintet.reports.run import Run
 
-OPTIONS = ("rule", "protocol", "test_size", "folds", "resamples")
-"""Settings that `quintet train` takes as an option of one value, shown where they are not the default."""
+USUAL: Mapping[str, Any] = {"rule": "auto", "protocol": "auto", "test_size": 0.2, "folds": None, "resamples": 1000}
+"""Options of one value of `quintet train` and what they are unless one says otherwise."""
 
 
 def commands(run: Run) -> list[str]:
@@ -42,12 +42,12 @@ def _is_ours(program: str) -> bool:
 
 def _options(run: Run) -> list[str]:
     """The options of `quintet train` that its configuration stands for."""
-    train, usual = dict(run.config.get("train") or {}), TrainSettings()
+    train = dict(run.config.get("train") or {})
     found = ["--members", ",".join(run.bundle["members"]), "--seed", str(train.get("seed", 0))]
-    for name in OPTIONS:
-        if train.get(name, getattr(usual, name)) != getattr(usual, name):
+    for name, usual in USUAL.items():
+        if train.get(name, usual) != usual:
             found += [f"--{name.replace('_', '-')}", str(train[name])]
-    if tuple(train.get("rules", usual.rules)) != usual.rules:
+    if tuple(train.get("rules", RULES)) != tuple(RULES):
         found += ["--rules", ",".join(train["rules"])]
     if train.get("protocols"):
         found += ["--protocols", ",".join(train["protocols"])]

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from quintet.recipe import TrainSettings
-from quintet.reports.again import commands
+from quintet.reports.again import USUAL, commands
 from quintet.reports.run import Run, read_run
 
 
 @pytest.fixture
 def run(model_folder: Path) -> Run:
     return read_run(model_folder)
+
+
+def test_what_is_usual_is_the_default_of_training() -> None:
+    assert {name: getattr(TrainSettings(), name) for name in USUAL} == USUAL
 
 
 @pytest.mark.parametrize("program", ["quintet", "/usr/bin/quintet", "/usr/lib/quintet/__main__.py"])
