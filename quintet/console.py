@@ -147,12 +147,17 @@ AT_ONCE = 3
 
 
 def interval(score: Mapping[str, Any] | None) -> str:
-    """`0.871 [0.80, 0.93]`, or a dash where a score is undefined."""
+    """`0.871 [0.80, 0.93]`, or a dash where a score is undefined.
+
+    Example:
+        >>> interval({"value": 0.012, "low": -0.001, "high": 0.031}), interval({"value": None})
+        ('0.012 [dim]\\\\[0.00, 0.03][/]', '–')
+    """
     if not score or score.get("value") is None:
         return "–"
     if score.get("low") is None:
-        return f"{score['value']:.3f}"
-    return f"{score['value']:.3f} [dim]\\[{score['low']:.2f}, {score['high']:.2f}][/]"
+        return f"{score['value']:z.3f}"
+    return f"{score['value']:z.3f} [dim]\\[{score['low']:z.2f}, {score['high']:z.2f}][/]"
 
 
 def spelt(score: str) -> str:
@@ -275,7 +280,7 @@ def _gap(gap: Mapping[str, Any]) -> str:
     """`+0.047 [+0.00, +0.10]`, or the value alone, or a dash."""
     if gap["value"] is None:
         return "–"
-    return f"{gap['value']:+.3f}" + ("" if gap["low"] is None else f" [dim]\\[{gap['low']:+.2f}, {gap['high']:+.2f}][/]")
+    return f"{gap['value']:+z.3f}" + ("" if gap["low"] is None else f" [dim]\\[{gap['low']:+z.2f}, {gap['high']:+z.2f}][/]")
 
 
 def curve_table(curve: Mapping[str, Any]) -> Table:
