@@ -32,7 +32,7 @@ from quintet.classifiers.patches import (
 from quintet.classifiers.pooling import POOLING, Neighbours, opinions
 from quintet.classifiers.targets import CLASS_WEIGHTS, Rows, agreement, surprise, with_copies
 from quintet.classifiers.training import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
-from quintet.datasets.splits import group_name, grouped_folds, require_disjoint
+from quintet.datasets.splits import group_names, grouped_folds, require_disjoint
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
 Floats = NDArray[np.float64]
@@ -148,7 +148,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.check_parameters()
         clips = checked_clips(X)
         targets = self._read_targets(y, len(clips), getattr(y, "columns", None) if classes is None else classes)
-        owners = np.asarray([group_name(group) for group in (range(len(clips)) if groups is None else np.asarray(groups, dtype=object))])
+        owners = group_names(range(len(clips)) if groups is None else groups)
         learners, self.validation_ = self._held_out(targets, owners)
         self._check_pooling()
         self.n_mels_ = int(shapes(clips)[0][0])

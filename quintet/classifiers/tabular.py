@@ -29,7 +29,7 @@ from sklearn.utils.validation import assert_all_finite, check_array, check_consi
 
 from quintet.classifiers.margins import MarginClassifier
 from quintet.classifiers.preparation import Preparation
-from quintet.datasets.splits import group_name
+from quintet.datasets.splits import group_names
 from quintet.errors import DatasetError
 
 Matrix = NDArray[np.float64]
@@ -71,7 +71,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """
         columns = getattr(y, "columns", None)
         table: Matrix = validate_data(self, X, dtype=np.float64, ensure_all_finite=False)
-        names = None if groups is None else np.asarray([group_name(group) for group in np.asarray(groups, dtype=object)])
+        names = None if groups is None else group_names(groups)
         check_consistent_length(table, y, names)
         shape = getattr(y, "shape", None) or np.asarray(y).shape
         if len(shape) == 2 and shape[1] > 1:

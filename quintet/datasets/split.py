@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from quintet.errors import ArtefactError, DatasetError, SplitLeakError
 
@@ -35,6 +35,16 @@ def group_name(group: object) -> str:
     if isinstance(group, (float, np.floating)) and group.is_integer():
         group = int(group)
     return unicodedata.normalize("NFC", str(group)).strip()
+
+
+def group_names(groups: ArrayLike) -> NDArray[np.str_]:
+    """`group_name` of every row, shape `(n,)`.
+
+    Example:
+        >>> group_names(["Queen ", 3.0, 3]).tolist()
+        ['Queen', '3', '3']
+    """
+    return np.array([group_name(group) for group in np.asarray(groups, dtype=object)], dtype=np.str_)
 
 
 def require_disjoint(groups_a: Iterable[object], groups_b: Iterable[object], *, where: str) -> None:

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.datasets.manifest import LABEL_SEPARATOR, label_indicator
-from quintet.datasets.split import Positions, Split, group_name, require_disjoint
+from quintet.datasets.split import Positions, Split, group_name, group_names, require_disjoint
 from quintet.datasets.stratification import deal, group_counts
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
@@ -182,7 +182,7 @@ def make_split(
     """
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)
-    frame = pd.DataFrame({"id": list(map(str, ids)), "label": list(map(str, labels)), "group": list(map(group_name, groups))})
+    frame = pd.DataFrame({"id": list(map(str, ids)), "label": list(map(str, labels)), "group": group_names(groups)})
     known = bool((frame["group"] != frame["id"].map(group_name)).any()) if grouped is None else grouped
     if protocol == "given":
         return _given_split(frame, given, n_splits=n_splits, seed=seed, grouped=known)
@@ -281,6 +281,7 @@ __all__ = [
     "Positions",
     "Split",
     "group_name",
+    "group_names",
     "grouped_folds",
     "hold_out",
     "make_split",

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quintet.datasets.split import group_name
+from quintet.datasets.split import group_names
 
 Counts = NDArray[np.float64]
 SEARCH_LIMIT = 5_000  # groups; above this the greedy deal is as even as anybody could see
@@ -43,7 +43,7 @@ def group_counts(y: ArrayLike, groups: Sequence[Any]) -> tuple[Counts, NDArray[n
         >>> counts.tolist(), names.tolist(), rows.tolist()
         ([[1.0, 1.0], [0.0, 1.0]], ['x', 'y'], [0, 1, 0])
     """
-    names, rows = np.unique(np.asarray([group_name(group) for group in groups]), return_inverse=True)
+    names, rows = np.unique(group_names(groups), return_inverse=True)
     labels = np.asarray(y)
     if labels.ndim == 2:
         counts = np.zeros((len(names), labels.shape[1]))

@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from quintet.classifiers.registry import model
-from quintet.datasets.splits import group_name, grouped_folds
+from quintet.datasets.splits import group_names, grouped_folds
 from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_calibration
 from quintet.ensemble.conformal import Conformal, fit_conformal
 from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities
@@ -264,7 +264,7 @@ def _names(groups: ArrayLike, n: int) -> NDArray[Any]:
     missing = int(pd.isna(given).sum())
     if given.shape != (n,) or missing:
         raise DatasetError(f"Every one of {n} rows must have one group, a row on its own its own. Received {given.shape}, {missing} missing.")
-    return np.asarray([group_name(group) for group in given])
+    return group_names(given)
 
 
 def _require_whole(folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], n: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quintet.datasets.split import group_name
 from quintet.ensemble.prediction_files import BATCH_ROWS, KeyColumns, PredictionTable, read_key_columns, read_table, write_table
 from quintet.errors import AlignmentError, DatasetError
 
@@ -60,6 +61,10 @@ class Predictions:
             column = getattr(self, field)
             column = None if column is None else _strings(column)
             object.__setattr__(self, field, None if column is None or (len(column) and not _known(column).any()) else column)
+        if self.groups is not None:
+            named = {group: group_name(group) for group in set(self.groups.tolist()) if group is not None}
+            if any(group != name for group, name in named.items()):
+                object.__setattr__(self, "groups", np.array([named.get(group) or None for group in self.groups], dtype=object))
         _check_shapes(self)
         _check_probabilities(self.clip_ids, self.classes, self.probabilities, multilabel=self.multilabel)
 

@@ -185,3 +185,9 @@ def test_labels_are_filled_in_from_the_files_that_have_them():
 def test_taking_an_unknown_clip_is_refused():
     with pytest.raises(AlignmentError, match=r"2 clips \('x', 'y'\) have none"):
         example().take(["clip0", "x", "y"])
+
+
+def test_one_artist_is_one_group_however_it_is_written():
+    spelt = ["Queen", " Queen ", "Beyonce\N{COMBINING ACUTE ACCENT}", "Beyoncé", None, " "]
+    given = Predictions([*"abcdef"], ("x", "y"), np.full((6, 2), 0.5), groups=np.array(spelt, dtype=object))
+    assert given.groups.tolist() == ["Queen", "Queen", "Beyoncé", "Beyoncé", None, None]
