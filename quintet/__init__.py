@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quintet.features.parameters import FeatureParameters
     from quintet.features.spectrograms import SpectrogramStore
     from quintet.features.table import FeatureTable, read_feature_table
-    from quintet.provenance import environment
+    from quintet.files.provenance import environment
     from quintet.recipe import TrainSettings, load_recipe
     from quintet.workflow import explain, extract, predict, report, run, train
 
@@ -42,7 +42,7 @@ _HOMES = {
     "Predictions": "quintet.ensemble.predictions",
     "read_predictions": "quintet.ensemble.predictions",
     "load_model": "quintet.ensemble.bundle",
-    "environment": "quintet.provenance",
+    "environment": "quintet.files.provenance",
     "TrainSettings": "quintet.recipe",
     "load_recipe": "quintet.recipe",
     "extract": "quintet.workflow",

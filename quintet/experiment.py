@@ -25,8 +25,8 @@ from quintet.features.extraction import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
+from quintet.files.provenance import environment, table_digest
 from quintet.judging import judge, judge_verdict
-from quintet.provenance import environment, table_digest
 from quintet.recipe import TrainSettings
 
 

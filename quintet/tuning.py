@@ -30,7 +30,7 @@ from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknow
 from quintet.evaluation.comparisons import Difference, paired_differences
 from quintet.experiment import Material, augmented, gather, spectrograms_for
 from quintet.features.table import FeatureTable, read_feature_table
-from quintet.provenance import environment, table_digest
+from quintet.files.provenance import environment, table_digest
 from quintet.recipe import Protocol, Stage, TrainSettings, validated
 from quintet.search_spaces import Range, merged, search_space
 from quintet.trials import Problem, Search, Trial

@@ -11,34 +11,6 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "quintet"
-LAYERS = (
-    ("errors",),
-    ("audio",),
-    ("datasets", "features"),
-    ("evaluation",),
-    ("classifiers",),
-    ("ensemble",),
-    ("audit",),
-    ("reports",),
-    (
-        "recipe",
-        "provenance",
-        "judging",
-        "experiment",
-        "leak_gate",
-        "more_data",
-        "search_spaces",
-        "trials",
-        "tuning",
-        "prediction",
-        "rehearsal",
-        "explanation",
-        "runner",
-        "workflow",
-    ),
-    ("console", "listing", "options", "printing", "cli", "cli_beside"),
-)
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -50,25 +22,6 @@ def imports(tree: ast.AST) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             names.append(node.module or "")
     return names
-
-
-def part_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_imports_run_downwards(path: Path) -> None:
-    if path.parent == PACKAGE and path.stem in {"__init__", "__main__"}:
-        return
-    here = LEVEL[part_of(path)]
-    for name in imports(ast.parse(path.read_text())):
-        words = name.split(".")
-        if words[0] == "quintet" and len(words) > 1:
-            assert LEVEL[words[1]] <= here, f"{path.relative_to(PACKAGE)} imports {name}, which stands above it"
-
-
-def test_every_module_has_its_layer() -> None:
-    assert {part_of(p) for p in SOURCES} - {"__init__", "__main__"} <= set(LEVEL)
 
 
 HOMES = {  # a library, and the only places that may import it

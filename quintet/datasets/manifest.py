@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from quintet.datasets.split import group_name
 from quintet.errors import DatasetError
-from quintet.features.remote import is_remote
+from quintet.files.remote import is_remote
 
 COLUMNS = ("id", "path", "label", "group", "start", "end", "split", "problem")
 LABEL_SEPARATOR = ";"

@@ -22,15 +22,15 @@ import pyarrow.parquet as pq
 from quintet.datasets import Manifest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.catalogue import feature_names
-from quintet.features.files import held
 from quintet.features.freshness import Plan, planned, with_other_digest
 from quintet.features.parameters import FeatureParameters
 from quintet.features.parts import FACTS, Parts, chunked, finished_metadata, latest, table_block, table_facts, write_gathered
 from quintet.features.pools import Chunk, described, open_pool
-from quintet.features.remote import is_remote, worked_on_locally
 from quintet.features.spectrograms import SpectrogramWriter
 from quintet.features.table import FAILURE_COLUMNS, META_COLUMNS, library_versions, table_schema
 from quintet.features.workers import Job, Row, Source, failure
+from quintet.files.atomic import held
+from quintet.files.remote import is_remote, worked_on_locally
 
 FLUSH_S, FLUSH_ROWS = 5.0, 500  # a part is written when either is reached
 CHUNK_S, CHUNK_CLIPS = 120.0, 16  # a worker is handed this much audio (estimated), or this many clips, at a time

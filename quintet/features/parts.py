@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from quintet.errors import ArtefactError
-from quintet.features.files import replacing
 from quintet.features.table import META_COLUMNS, SCHEMA_VERSION, table_schema
 from quintet.features.workers import Row
+from quintet.files.atomic import replacing
 
 FACTS = (
     "id",

@@ -29,9 +29,9 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
-from quintet.features.files import held, replacing
 from quintet.features.parameters import LogMelParameters
 from quintet.features.table import library_versions
+from quintet.files.atomic import held, replacing
 
 STORE_VERSION = 1
 _HEADER_BYTES = 128

@@ -22,8 +22,8 @@ from quintet.errors import AudioError, MissingExtraError, NonFiniteError, Quinte
 from quintet.features.catalogue import feature_names
 from quintet.features.extractor import Description, describe
 from quintet.features.parameters import FeatureParameters
-from quintet.features.remote import fetched, is_remote, remote_facts
 from quintet.features.streaming import describe_recording, streams
+from quintet.files.remote import fetched, is_remote, remote_facts
 
 # All that damaged audio can provoke in a decoder or a descriptor. Not ImportError: a broken installation is not the clip's fault.
 _CLIP_ERRORS = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quintet.errors import ArtefactError
-from quintet.features.files import held, replacing
+from quintet.files.atomic import held, replacing
 
 
 def test_who_reads_the_old_file_never_sees_the_new_one_in_it(tmp_path: Path) -> None:
