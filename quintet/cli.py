@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from quintet import __version__, cli_beside
-from quintet.errors import ConfigError, QuintetError
-from quintet.options import (
+from quintet import __version__
+from quintet.commands import beside as cli_beside
+from quintet.commands.terminal.options import (
     Jobs,
     Quiet,
     Seed,
@@ -31,7 +31,7 @@ from quintet.options import (
     search_of,
     table_members,
 )
-from quintet.printing import (
+from quintet.commands.terminal.output import (
     print_ignored,
     print_leak_gate,
     print_learning_curve,
@@ -43,6 +43,7 @@ from quintet.printing import (
     stage_hooks,
     working,
 )
+from quintet.errors import ConfigError, QuintetError
 
 
 class Commands(TyperGroup):
@@ -53,7 +54,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            from quintet.console import err
+            from quintet.commands.terminal.progress import err
 
             err.print("Interrupted. What was finished is kept: the same command goes on from there (`train`: with --resume).", soft_wrap=True)
             raise typer.Exit(130) from None
@@ -82,7 +83,7 @@ def main() -> None:
     try:
         app()
     except QuintetError as error:
-        from quintet.console import err
+        from quintet.commands.terminal.progress import err
 
         err.print("[bold red]Error:[/]", end=" ")
         err.print(str(error), markup=False, soft_wrap=True)
@@ -133,7 +134,7 @@ def extract(
     Ctrl-C loses nothing: the same command goes on where it stopped.
     """
     from quintet import workflow
-    from quintet.console import counting, err, out
+    from quintet.commands.terminal.progress import counting, err, out
     from quintet.datasets import load_source
     from quintet.features import catalogue
 
@@ -201,7 +202,7 @@ def train(
 ) -> None:
     """Train the players, join them, and judge them on groups they never heard."""
     from quintet import workflow
-    from quintet.console import TrainingDisplay, counting, err, out, score_table
+    from quintet.commands.terminal.progress import TrainingDisplay, counting, err, out, score_table
     from quintet.features.table import read_feature_table
     from quintet.recipe import TrainSettings, validated
 
@@ -277,7 +278,7 @@ def tune(
 ) -> None:
     """Search the members' settings on the folds of the training part. The test part is never looked at; Ctrl-C keeps finished trials."""
     from quintet import workflow
-    from quintet.console import TrainingDisplay, counting, err, trial_line
+    from quintet.commands.terminal.progress import TrainingDisplay, counting, err, trial_line
     from quintet.experiment import regrouped
     from quintet.features.table import read_feature_table
     from quintet.recipe import find_recipe, is_recipe, load_recipe, scaled, validated
@@ -326,7 +327,7 @@ def report(
 ) -> None:
     """Tell the story of a model: one HTML page that needs no network, and its numbers as files."""
     from quintet import workflow
-    from quintet.console import err, out
+    from quintet.commands.terminal.progress import err, out
 
     with working("Writing the report", err, quiet=quiet):
         page = workflow.report(model, output, title=title, umap=umap)
@@ -347,7 +348,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Ask the ensemble about new music. A file that cannot be read is reported, the others are predicted (exit code 1)."""
-    from quintet.console import counting, err
+    from quintet.commands.terminal.progress import counting, err
     from quintet.prediction import predict_files, predict_table
 
     if format_ not in {"table", "csv", "json", "parquet"}:
@@ -383,7 +384,7 @@ def explain(
     quiet: Quiet = False,
 ) -> None:
     """Say why one track got its verdict: over time, by column and family, on the spectrogram, and what it resembles."""
-    from quintet.console import err, out
+    from quintet.commands.terminal.progress import err, out
     from quintet.explanation import explain as explain_track
 
     with working("Listening and looking for reasons", err, quiet=quiet):
@@ -403,7 +404,7 @@ def run(
 ) -> None:
     """Run a whole recipe: data → features → training → report → predictions. Run again, it redoes only what is stale."""
     from quintet import workflow
-    from quintet.console import TrainingDisplay, err, out, score_table
+    from quintet.commands.terminal.progress import TrainingDisplay, err, out, score_table
     from quintet.recipe import find_recipe, load_recipe, scaled, with_settings
 
     loaded = scaled(load_recipe(find_recipe(recipe), data=data), scale)

@@ -31,7 +31,7 @@ HOMES = {  # a library, and the only places that may import it
     "shap": ("reports/",),
     "soxr": ("audio/resample.py",),
     "soundfile": ("audio/recording.py", "audio/encode.py", "audio/probe.py", "datasets/"),
-    "typer": ("cli.py", "cli_beside.py", "options.py"),
+    "typer": ("cli.py", "commands/beside.py", "commands/terminal/options.py"),
     "optuna": ("trials.py", "tuning.py"),
 }
 

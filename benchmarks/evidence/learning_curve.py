@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from benchmarks.evidence.corpora import arguments, artists
 from benchmarks.evidence.gtzan97 import listed, table_of
-from quintet.console import curve_table, out
+from quintet.commands.terminal.progress import curve_table, out
 from quintet.ensemble.crossfit import Inputs
 from quintet.more_data import Task, learning_curve
 from quintet.recipe import TrainSettings

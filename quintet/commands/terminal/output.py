@@ -46,7 +46,7 @@ HEADINGS = {
 
 def stage_hooks(display: Any, *, quiet: bool) -> dict[str, Any]:
     """The hooks of `quintet.runner`, that tell on standard error how far a recipe is."""
-    from quintet.console import counting, err
+    from quintet.commands.terminal.progress import counting, err
 
     def tell(text: str) -> None:
         if not quiet:
@@ -64,7 +64,7 @@ def stage_hooks(display: Any, *, quiet: bool) -> dict[str, Any]:
 
 def print_tuning(result: Any, following: str, *, quiet: bool) -> None:
     """What a search found, and the command that comes after it."""
-    from quintet.console import err, out, tuning_table
+    from quintet.commands.terminal.progress import err, out, tuning_table
 
     if result.reused and not quiet:
         err.print("Nothing was left to try: this is what was found before.")
@@ -145,7 +145,7 @@ def print_published(scores: Any, out: Any) -> None:
     """The paper's figures beside ours, and under which protocol each was measured."""
     if "published" not in scores:
         return
-    from quintet.console import published_table
+    from quintet.commands.terminal.progress import published_table
 
     ours = "test" if "test" in scores else "oof"
     out.print(f"Published beside ours: {scores['published']['source']}", style="bold", markup=False, soft_wrap=True)
@@ -162,7 +162,7 @@ def print_published(scores: Any, out: Any) -> None:
 def print_leak_gate(gate: Any, out: Any) -> None:
     if not gate:
         return
-    from quintet.console import gate_tables, spelt
+    from quintet.commands.terminal.progress import gate_tables, spelt
 
     out.print(f"[bold]Leak gate: {spelt(gate['gaps'][0]['score'])} of the same members under several splits[/]")
     for table in gate_tables(gate):
@@ -174,7 +174,7 @@ def print_learning_curve(scores: Any, out: Any) -> None:
     curve = scores.get("learning_curve")
     if not curve:
         return
-    from quintet.console import curve_table
+    from quintet.commands.terminal.progress import curve_table
     from quintet.reports.growth import curve_sentence
 
     if curve["points"]:
@@ -192,7 +192,7 @@ def print_predictions(result: Any, format_: str, output: Path | None) -> None:
     if format_ == "table":
         from rich.console import Console
 
-        from quintet.console import out, probability_table
+        from quintet.commands.terminal.progress import out, probability_table
 
         rows = [{**r, "probabilities": {c: r[f"probability.{c}"] for c in result.classes}} for r in frame.to_dict("records")]
         table = probability_table(rows, result.classes)

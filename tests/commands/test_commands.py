@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from quintet import cli, console
+from quintet import cli
 from quintet.audio.decode import load_clip
 from quintet.audio.probe import probed_duration_s
+from quintet.commands.terminal import progress as console
 from quintet.datasets import load_source
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError, SplitLeakError
 from quintet.experiment import regrouped, train

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from quintet.cli import main
+from quintet.commands.terminal.listing import lines, listing, records
 from quintet.datasets import DATASETS
 from quintet.errors import ConfigError
-from quintet.listing import lines, listing, records
 
 
 def shown(what: str) -> str:

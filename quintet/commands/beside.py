@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from quintet.options import Jobs, Quiet, Seed, cores_of
-from quintet.printing import print_json
+from quintet.commands.terminal.options import Jobs, Quiet, Seed, cores_of
+from quintet.commands.terminal.output import print_json
 
 commands = typer.Typer()
 
@@ -31,7 +31,7 @@ def audit(
     """What is wrong with a corpus, before anything is trained: duplicates, wrong labels, balance, and shortcuts that need no music."""
     from quintet.audit import audit as audit_corpus
     from quintet.audit import write_groups
-    from quintet.console import counting, out
+    from quintet.commands.terminal.progress import counting, out
     from quintet.features.table import read_feature_table
 
     subject: Any = source
@@ -57,7 +57,7 @@ def fuse(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
 ) -> None:
     """Join predictions from anywhere, by clip id."""
-    from quintet.console import out
+    from quintet.commands.terminal.progress import out
     from quintet.ensemble.fuse import fuse_files
 
     summary = fuse_files(predictions, output, rule=rule, intersection=intersection)
@@ -79,7 +79,7 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
 ) -> None:
     """Score predictions from anywhere, with intervals by group."""
-    from quintet.console import comparison_table, evaluation_tables, out, undefined_lines
+    from quintet.commands.terminal.progress import comparison_table, evaluation_tables, out, undefined_lines
     from quintet.ensemble.fuse import evaluate_files
 
     found = evaluate_files(predictions, intersection=intersection, seed=seed, n_resamples=resamples)
@@ -111,7 +111,7 @@ def fetch(
     quiet: Quiet = False,
 ) -> None:
     """Retrieve a dataset's clips from where they are public, through yt-dlp and ffmpeg. What is gone stands in gone.csv."""
-    from quintet.console import counting, out
+    from quintet.commands.terminal.progress import counting, out
     from quintet.datasets.audioset_retrieval import retrieve
     from quintet.errors import unknown_name
 
@@ -130,8 +130,8 @@ def list_(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object for scripts.")] = False,
 ) -> None:
     """Show what there is to choose from, with its source and what was published of it. Into a pipe: a line each, with tabs."""
-    from quintet.console import out
-    from quintet.listing import lines, listing, records
+    from quintet.commands.terminal.listing import lines, listing, records
+    from quintet.commands.terminal.progress import out
 
     if json_:
         print_json({what: records(what)})

@@ -1,0 +1,1 @@
+"""Terminal: shared options, progress bars, tables and printed results."""
