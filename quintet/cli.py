@@ -215,7 +215,7 @@ def train(
         splits=pairs_of(split_file, "split file"),
     )
     if groups is not None:
-        from quintet.experiment import regrouped
+        from quintet.training.train import regrouped
 
         table = regrouped(table, groups)
     content: dict[str, Any] = {"protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed, "rule": rule, "resamples": resamples}
@@ -279,9 +279,9 @@ def tune(
     """Search the members' settings on the folds of the training part. The test part is never looked at; Ctrl-C keeps finished trials."""
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, counting, err, trial_line
-    from quintet.experiment import regrouped
     from quintet.features.table import read_feature_table
     from quintet.recipe import find_recipe, is_recipe, load_recipe, scaled, validated
+    from quintet.training.train import regrouped
     from quintet.tuning import TuneSettings
 
     held, searched = member_settings(setting), {"n_trials": trials, "timeout_s": timeout, "overwrite": overwrite}

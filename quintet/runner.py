@@ -12,11 +12,11 @@ from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
 from quintet.errors import ArtefactError, unknown_name
-from quintet.experiment import split_of, train
 from quintet.features.extraction import ExtractionSummary, extract
 from quintet.prediction import predict_files
 from quintet.recipe import Recipe, require_data, validated, with_settings
 from quintet.rehearsal import HELD_OUT, check_members, rehearse
+from quintet.training.train import split_of, train
 from quintet.tuning import TuneSettings, TuningResult, check_search, tune
 
 
@@ -146,7 +146,7 @@ def limited(manifest: Manifest, most: int) -> Manifest:
 def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, **told: Any) -> Any:
     """The finished model if its configuration is this one; the interrupted run taken up; otherwise a new one.
 
-    `told`: `search`, `listener`, `progress` and `n_jobs` of `quintet.experiment.train`.
+    `told`: `search`, `listener`, `progress` and `n_jobs` of `quintet.training.train.train`.
     """
     here = f"{recipe.data.source}, small scale: not to be compared" if recipe.scale == "small" else recipe.data.source
     published = None if recipe.published is None else recipe.published.model_dump(mode="json") | {"source": recipe.source, "data": here}

@@ -16,11 +16,11 @@ from quintet.features.parameters import FeatureParameters
 
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
-    from quintet.experiment import TrainingResult
     from quintet.features.extraction import ExtractionSummary
     from quintet.features.table import FeatureTable
     from quintet.prediction import PredictionResult
     from quintet.recipe import Recipe
+    from quintet.training.train import TrainingResult
     from quintet.tuning import TuningResult
 
 
@@ -57,9 +57,9 @@ def write_published(table: str | Path, output: str | Path) -> None:
 def train(features: str | Path | FeatureTable, output: str | Path, **options: Any) -> TrainingResult:
     """Members and their fusion, trained on a feature table and judged on a split that keeps groups together.
 
-    Takes the options of `quintet.experiment.train`: `settings`, `spectrograms`, `resume`, `overwrite`, `listener`.
+    Takes the options of `quintet.training.train.train`: `settings`, `spectrograms`, `resume`, `overwrite`, `listener`.
     """
-    from quintet.experiment import train as train_model
+    from quintet.training.train import train as train_model
 
     return train_model(features, output, **options)
 

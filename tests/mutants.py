@@ -59,7 +59,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     ("quintet/reports/tree_shap.py", "(x + 1) / 2, w / 2", "(x + 1) / 2, w", "tests/reports/test_tree_shap.py"),
     ("quintet/reports/atlas.py", 'table["part"] == part', 'table["part"] != part', "tests/reports/test_atlas.py -k never_saw"),
     (
-        "quintet/experiment.py",
+        "quintet/training/train.py",
         'table.frame.sort_values("id", kind="stable", ignore_index=True)',
         "table.frame",
         "tests/e2e/test_main_job.py -k odd_names",
@@ -73,7 +73,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/classifiers/test_spectrogram.py -k killed",
     ),
     ("quintet/prediction.py", "if parameters.hash != bundle", "if False and bundle", "tests/e2e/test_main_job.py -k another_making"),
-    ("quintet/experiment.py", "        if resume and same:", "        if resume:", "tests/e2e/test_main_job.py -k interrupted"),
+    ("quintet/training/train.py", "        if resume and same:", "        if resume:", "tests/e2e/test_main_job.py -k interrupted"),
 )
 
 

@@ -15,11 +15,11 @@ import pytest
 from quintet.classifiers.registry import MODELS, make_member
 from quintet.cli import main
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError
-from quintet.experiment import gather, train
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.recipe import load_recipe
 from quintet.runner import run_recipe, tune_recipe
 from quintet.search_spaces import SPACES, default_place, flat, nested, search_space
+from quintet.training.train import gather, train
 from quintet.trials import Problem, Search
 from quintet.tuning import TuneSettings, _storage, read_settings, tune
 

@@ -20,9 +20,9 @@ from benchmarks.evidence.corpora import Corpus, arguments, artists, opinions
 from quintet.datasets.splits import grouped_folds
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
-from quintet.experiment import train
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.recipe import TrainSettings
+from quintet.training.train import train
 
 MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")
 SHOWN = ("accuracy", "macro_auc", "log_loss")

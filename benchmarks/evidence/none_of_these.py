@@ -19,11 +19,11 @@ import pandas as pd
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.evaluation.comparisons import delong
-from quintet.experiment import train
 from quintet.features.foreign import Roles, foreign_table
 from quintet.features.table import FeatureTable
 from quintet.prediction import predict_table
 from quintet.recipe import TrainSettings
+from quintet.training.train import train
 
 
 def table_of(corpus: Corpus, rows: np.ndarray) -> FeatureTable:

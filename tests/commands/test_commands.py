@@ -18,10 +18,10 @@ from quintet.audio.probe import probed_duration_s
 from quintet.commands.terminal import progress as console
 from quintet.datasets import load_source
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError, SplitLeakError
-from quintet.experiment import regrouped, train
 from quintet.features.foreign import Roles, foreign_table
 from quintet.features.table import FeatureTable
 from quintet.recipe import TrainSettings
+from quintet.training.train import regrouped, train
 
 
 @pytest.fixture

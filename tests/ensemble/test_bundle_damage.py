@@ -14,9 +14,9 @@ import pytest
 
 from quintet.ensemble.bundle import digest_of, load_model
 from quintet.errors import ArtefactError
-from quintet.experiment import train
 from quintet.features.foreign import Roles, foreign_table
 from quintet.recipe import TrainSettings
+from quintet.training.train import train
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.files.provenance import environment, table_digest
-from quintet.judging import judge, judge_verdict
 from quintet.recipe import TrainSettings
+from quintet.training.scoring import judge, judge_verdict
 
 
 @dataclass(frozen=True)
@@ -266,11 +266,11 @@ def _train(
         scores["published"] = dict(published)
     scores["verdict"] = judge_verdict(material, folder, settings, ensemble, parts)
     if settings.protocols:
-        from quintet.leak_gate import leak_gate  # it builds on this module
+        from quintet.training.leak_gate import leak_gate  # it builds on this module
 
         scores["leak_gate"] = leak_gate(material, settings, settings.protocols, listener=listener)
     if settings.learning_curve is not None:
-        from quintet.more_data import Task, learning_curve
+        from quintet.training.learning_curve import Task, learning_curve
 
         scores["learning_curve"] = learning_curve(Task.of(material), settings, known=ensemble.oof_, listener=listener)
     _write_embeddings(material, folder, ensemble, train_rows[folds[0][1]])

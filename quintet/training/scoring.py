@@ -18,7 +18,7 @@ from quintet.evaluation.scores import score
 from quintet.recipe import TrainSettings
 
 if TYPE_CHECKING:
-    from quintet.experiment import Material
+    from quintet.training.train import Material
 
 CONFIDENCES = (0.8, 0.9, 0.95)
 

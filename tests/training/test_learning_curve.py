@@ -13,14 +13,14 @@ import pytest
 from quintet.datasets.splits import grouped_folds, nested_subsets
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ConfigError
-from quintet.experiment import gather, train
 from quintet.features.foreign import Roles, foreign_table
 from quintet.features.table import FeatureTable
-from quintet.more_data import Task, curve_members, learning_curve
 from quintet.recipe import TrainSettings, load_recipe, validated
 from quintet.reports.document import write_report
 from quintet.reports.growth import curve_drawings, curve_sentence
 from quintet.reports.run import read_run
+from quintet.training.learning_curve import Task, curve_members, learning_curve
+from quintet.training.train import gather, train
 
 SETTINGS = TrainSettings(members=("logistic_regression", "svm"), learning_curve=True, resamples=100)
 

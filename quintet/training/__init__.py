@@ -1,0 +1,1 @@
+"""Training of an ensemble on a feature table, with its scores, leak gate and learning curve."""
