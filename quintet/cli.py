@@ -282,7 +282,7 @@ def tune(
     from quintet.features.table import read_feature_table
     from quintet.recipe import find_recipe, is_recipe, load_recipe, scaled, validated
     from quintet.training.train import regrouped
-    from quintet.tuning import TuneSettings
+    from quintet.tuning.tune import TuneSettings
 
     held, searched = member_settings(setting), {"n_trials": trials, "timeout_s": timeout, "overwrite": overwrite}
 

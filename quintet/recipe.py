@@ -17,7 +17,7 @@ from quintet.classifiers.registry import model as member_entry
 from quintet.errors import ConfigError, unknown_name
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.features.parameters import FeatureParameters, LogMelParameters
-from quintet.search_spaces import merged
+from quintet.tuning.spaces import merged
 
 M = TypeVar("M", bound=BaseModel)
 SCORES = tuple(dict.fromkeys((*SINGLE_LABEL, *MULTI_LABEL)))

@@ -17,7 +17,7 @@ from quintet.prediction import predict_files
 from quintet.recipe import Recipe, require_data, validated, with_settings
 from quintet.rehearsal import HELD_OUT, check_members, rehearse
 from quintet.training.train import split_of, train
-from quintet.tuning import TuneSettings, TuningResult, check_search, tune
+from quintet.tuning.tune import TuneSettings, TuningResult, check_search, tune
 
 
 def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs: int = 1, search: Path | None = None) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def tune_recipe(
         recipe: what is to be run.
         output: may be the folder of the run: the search lies in `tuning/` below it, and the clips are described once for both.
         hooks: as in `run_recipe`, and `on_trial`. members: some of the recipe's; default all. held: member → settings that are not searched.
-        options: `metric` and `pruning` of `TuneSettings`. search: `n_trials`, `timeout_s` and `overwrite` of `quintet.tuning.tune`.
+        options: `metric` and `pruning` of `TuneSettings`. search: `n_trials`, `timeout_s` and `overwrite` of `quintet.tuning.tune.tune`.
 
     Raises:
         ConfigError: before anything runs, for what cannot be searched.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quintet.prediction import PredictionResult
     from quintet.recipe import Recipe
     from quintet.training.train import TrainingResult
-    from quintet.tuning import TuningResult
+    from quintet.tuning.tune import TuningResult
 
 
 def extract(source: str | Path | Manifest, output: str | Path, *, parameters: FeatureParameters | None = None, **options: Any) -> ExtractionSummary:
@@ -91,7 +91,7 @@ def explain(model: str | Path, file: str | Path, output: str | Path, **options: 
 def tune(subject: str | Path | FeatureTable | Recipe, output: str | Path, **options: Any) -> TuningResult:
     """Settings of every member, searched on the grouped folds of the training part.
 
-    Of a feature table, with the options of `quintet.tuning.tune`; or of a recipe, with those of `quintet.runner.tune_recipe`.
+    Of a feature table, with the options of `quintet.tuning.tune.tune`; or of a recipe, with those of `quintet.runner.tune_recipe`.
     """
     from quintet.recipe import Recipe
 
@@ -99,7 +99,7 @@ def tune(subject: str | Path | FeatureTable | Recipe, output: str | Path, **opti
         from quintet.runner import tune_recipe
 
         return tune_recipe(subject, Path(output), **{"hooks": {}, **options})
-    from quintet.tuning import tune as search
+    from quintet.tuning.tune import tune as search
 
     return search(subject, output, **options)
 

@@ -32,7 +32,7 @@ HOMES = {  # a library, and the only places that may import it
     "soxr": ("audio/resample.py",),
     "soundfile": ("audio/recording.py", "audio/encode.py", "audio/probe.py", "datasets/"),
     "typer": ("cli.py", "commands/beside.py", "commands/terminal/options.py"),
-    "optuna": ("trials.py", "tuning.py"),
+    "optuna": ("tuning/study.py", "tuning/tune.py"),
 }
 
 

@@ -72,7 +72,7 @@ def all_settings(file: Path | None, texts: list[str] | None, members: Any, err: 
     """Settings of a file, for the members that take part; those of the command line come last."""
     if file is None:
         return member_settings(texts)
-    from quintet.tuning import read_settings
+    from quintet.tuning.tune import read_settings
 
     found = read_settings(file)
     if idle := [name for name in found if name not in members]:

@@ -295,7 +295,7 @@ def curve_table(curve: Mapping[str, Any]) -> Table:
 
 
 def trial_line(trial: Any, n_trials: int) -> str:
-    """One `quintet.trials.Trial` on a line."""
+    """One `quintet.tuning.study.Trial` on a line."""
     settings = "the default" if trial.number == 0 else ", ".join(f"{name}={_short(value)}" for name, value in trial.settings.items())
     value = "[dim]stopped early[/]" if trial.state == "pruned" else f"{trial.value:.4f}"
     return f"  {trial.member} {trial.number + 1}/{n_trials}  {value}  {escape(settings)}  [dim]{trial.seconds:.1f} s[/]"
@@ -308,7 +308,7 @@ def _short(value: Any) -> str:
 
 
 def tuning_table(result: Any) -> Table:
-    """Every member of a `quintet.tuning.TuningResult`: the default against the best, and the gain with its interval."""
+    """Every member of a `quintet.tuning.tune.TuningResult`: the default against the best, and the gain with its interval."""
     metric = spelt(result.metric)
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("", f"{metric}: default", "best", "gain", "trials"):

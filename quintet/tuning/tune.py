@@ -31,9 +31,9 @@ from quintet.evaluation.comparisons import Difference, paired_differences
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.files.provenance import environment, table_digest
 from quintet.recipe import Protocol, Stage, TrainSettings, validated
-from quintet.search_spaces import Range, merged, search_space
 from quintet.training.train import Material, augmented, gather, spectrograms_for
-from quintet.trials import Problem, Search, Trial
+from quintet.tuning.spaces import Range, merged, search_space
+from quintet.tuning.study import Problem, Search, Trial
 
 OUR_FILES = ("study.sqlite", "trials.parquet", "best.toml", "tuning.json", "config.json", "environment.json")
 Mapped = Mapping[str, Any]

@@ -18,10 +18,10 @@ from quintet.errors import ArtefactError, ConfigError, MissingExtraError
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.recipe import load_recipe
 from quintet.runner import run_recipe, tune_recipe
-from quintet.search_spaces import SPACES, default_place, flat, nested, search_space
 from quintet.training.train import gather, train
-from quintet.trials import Problem, Search
-from quintet.tuning import TuneSettings, _storage, read_settings, tune
+from quintet.tuning.spaces import SPACES, default_place, flat, nested, search_space
+from quintet.tuning.study import Problem, Search
+from quintet.tuning.tune import TuneSettings, _storage, read_settings, tune
 
 
 def songs(path: Path, *, seed: int = 0, flip_test: bool = False, n_tracks: int = 24) -> Path:
