@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from quintet.features.spectrograms import SpectrogramStore
     from quintet.features.table import FeatureTable, read_feature_table
     from quintet.files.provenance import environment
-    from quintet.recipe import TrainSettings, load_recipe
+    from quintet.pipeline.recipe import TrainSettings, load_recipe
     from quintet.workflow import explain, extract, predict, report, run, train
 
 __version__ = "0.1.0"
@@ -43,8 +43,8 @@ _HOMES = {
     "read_predictions": "quintet.ensemble.predictions",
     "load_model": "quintet.ensemble.bundle",
     "environment": "quintet.files.provenance",
-    "TrainSettings": "quintet.recipe",
-    "load_recipe": "quintet.recipe",
+    "TrainSettings": "quintet.pipeline.recipe",
+    "load_recipe": "quintet.pipeline.recipe",
     "extract": "quintet.workflow",
     "train": "quintet.workflow",
     "report": "quintet.workflow",

@@ -204,7 +204,7 @@ def train(
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, counting, err, out, score_table
     from quintet.features.table import read_feature_table
-    from quintet.recipe import TrainSettings, validated
+    from quintet.pipeline.recipe import TrainSettings, validated
 
     table = read_feature_table(
         features,
@@ -280,7 +280,7 @@ def tune(
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, counting, err, trial_line
     from quintet.features.table import read_feature_table
-    from quintet.recipe import find_recipe, is_recipe, load_recipe, scaled, validated
+    from quintet.pipeline.recipe import find_recipe, is_recipe, load_recipe, scaled, validated
     from quintet.training.train import regrouped
     from quintet.tuning.tune import TuneSettings
 
@@ -405,7 +405,7 @@ def run(
     """Run a whole recipe: data → features → training → report → predictions. Run again, it redoes only what is stale."""
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, err, out, score_table
-    from quintet.recipe import find_recipe, load_recipe, scaled, with_settings
+    from quintet.pipeline.recipe import find_recipe, load_recipe, scaled, with_settings
 
     loaded = scaled(load_recipe(find_recipe(recipe), data=data), scale)
     if settings_file is not None:

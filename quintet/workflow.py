@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.features.extraction import ExtractionSummary
     from quintet.features.table import FeatureTable
+    from quintet.pipeline.recipe import Recipe
     from quintet.prediction import PredictionResult
-    from quintet.recipe import Recipe
     from quintet.training.train import TrainingResult
     from quintet.tuning.tune import TuningResult
 
@@ -91,12 +91,12 @@ def explain(model: str | Path, file: str | Path, output: str | Path, **options: 
 def tune(subject: str | Path | FeatureTable | Recipe, output: str | Path, **options: Any) -> TuningResult:
     """Settings of every member, searched on the grouped folds of the training part.
 
-    Of a feature table, with the options of `quintet.tuning.tune.tune`; or of a recipe, with those of `quintet.runner.tune_recipe`.
+    Of a feature table, with the options of `quintet.tuning.tune.tune`; or of a recipe, with those of `quintet.pipeline.runner.tune_recipe`.
     """
-    from quintet.recipe import Recipe
+    from quintet.pipeline.recipe import Recipe
 
     if isinstance(subject, Recipe):
-        from quintet.runner import tune_recipe
+        from quintet.pipeline.runner import tune_recipe
 
         return tune_recipe(subject, Path(output), **{"hooks": {}, **options})
     from quintet.tuning.tune import tune as search
@@ -110,11 +110,11 @@ def run(
     """A whole recipe in one folder: features → model → report → predictions. Only what is stale is done again.
 
     Args:
-        recipe: from `quintet.recipe.load_recipe`.
+        recipe: from `quintet.pipeline.recipe.load_recipe`.
         output: the run's folder.
         hooks: `progress(stage)` context managers and a `listener`, from the command line.
         search: the folder of the search that found the recipe's settings; its history is told in the report.
     """
-    from quintet.runner import run_recipe
+    from quintet.pipeline.runner import run_recipe
 
     return run_recipe(recipe, Path(output), hooks=hooks or {}, n_jobs=n_jobs, search=None if search is None else Path(search))

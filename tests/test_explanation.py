@@ -25,8 +25,8 @@ from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ArtefactError, AudioError, ConfigError
 from quintet.explanation import explain, listen, sound_of
 from quintet.features.spectrograms import SpectrogramStore
+from quintet.pipeline.recipe import TrainSettings
 from quintet.prediction import predict_files
-from quintet.recipe import TrainSettings
 from quintet.reports.embeddings import embedded_clips
 from quintet.reports.heard import resemble, why_of
 from quintet.reports.neighbours import nearest_tracks

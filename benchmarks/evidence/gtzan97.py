@@ -21,7 +21,7 @@ from quintet.datasets.splits import grouped_folds
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
 from quintet.features.table import FeatureTable, read_feature_table
-from quintet.recipe import TrainSettings
+from quintet.pipeline.recipe import TrainSettings
 from quintet.training.train import train
 
 MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")

@@ -15,7 +15,7 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage
 from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.scores import score
-from quintet.recipe import TrainSettings
+from quintet.pipeline.recipe import TrainSettings
 
 if TYPE_CHECKING:
     from quintet.training.train import Material

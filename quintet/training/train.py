@@ -26,7 +26,7 @@ from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.files.provenance import environment, table_digest
-from quintet.recipe import TrainSettings
+from quintet.pipeline.recipe import TrainSettings
 from quintet.training.scoring import judge, judge_verdict
 
 

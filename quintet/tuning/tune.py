@@ -30,7 +30,7 @@ from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknow
 from quintet.evaluation.comparisons import Difference, paired_differences
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.files.provenance import environment, table_digest
-from quintet.recipe import Protocol, Stage, TrainSettings, validated
+from quintet.pipeline.recipe import Protocol, Stage, TrainSettings, validated
 from quintet.training.train import Material, augmented, gather, spectrograms_for
 from quintet.tuning.spaces import Range, merged, search_space
 from quintet.tuning.study import Problem, Search, Trial

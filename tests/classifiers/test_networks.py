@@ -10,8 +10,8 @@ from quintet.classifiers.networks.backend import building, load_keras
 from quintet.classifiers.networks.catalogue import NETWORKS, PRETRAINED, build_network
 from quintet.classifiers.registry import MODELS, make_member, model, require_weights
 from quintet.errors import ArtefactError, ConfigError
-from quintet.recipe import TrainSettings, load_recipe, shipped_recipes
-from quintet.runner import run_recipe
+from quintet.pipeline.recipe import TrainSettings, load_recipe, shipped_recipes
+from quintet.pipeline.runner import run_recipe
 from quintet.training.train import train
 
 RANDOM = {"weights": "random"}

@@ -20,7 +20,7 @@ from quintet.datasets import load_source
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError, SplitLeakError
 from quintet.features.foreign import Roles, foreign_table
 from quintet.features.table import FeatureTable
-from quintet.recipe import TrainSettings
+from quintet.pipeline.recipe import TrainSettings
 from quintet.training.train import regrouped, train
 
 

@@ -155,7 +155,7 @@ def test_a_second_training_needs_permission_and_the_same_seed_gives_the_same_num
 
 def test_an_interrupted_run_goes_on_where_it_stopped(run: Path, tmp_path: Path) -> None:
     from quintet.ensemble.crossfit import TrainingEvent
-    from quintet.recipe import TrainSettings
+    from quintet.pipeline.recipe import TrainSettings
 
     settings = TrainSettings(members=("logistic_regression", "svm"), folds=3, resamples=50)
     table = quintet.read_feature_table(run / "features.parquet")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from quintet.cli import app
 from quintet.features.spectrograms import SpectrogramStore
-from quintet.recipe import load_recipe, shipped_recipes
+from quintet.pipeline.recipe import load_recipe, shipped_recipes
 
 pytestmark = pytest.mark.slow
 PUBLISHED = ("bahuleyan2018", "pons2017", "folmer2021", "folmer2021_augmented", "lavanya2021", "lachmish2016")

@@ -15,7 +15,7 @@ import pytest
 from quintet.ensemble.bundle import digest_of, load_model
 from quintet.errors import ArtefactError
 from quintet.features.foreign import Roles, foreign_table
-from quintet.recipe import TrainSettings
+from quintet.pipeline.recipe import TrainSettings
 from quintet.training.train import train
 
 

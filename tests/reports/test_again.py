@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quintet.recipe import TrainSettings
+from quintet.pipeline.recipe import TrainSettings
 from quintet.reports.again import USUAL, commands
 from quintet.reports.run import Run, read_run
 

@@ -17,7 +17,7 @@ from quintet.classifiers.registry import make_member
 from quintet.ensemble.bundle import load_model
 from quintet.ensemble.crossfit import full_probabilities
 from quintet.features.parameters import LogMelParameters
-from quintet.recipe import TrainSettings
+from quintet.pipeline.recipe import TrainSettings
 from quintet.reports import coalitions, why
 from quintet.reports.document import write_report
 from quintet.reports.families import families_of

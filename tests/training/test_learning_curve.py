@@ -15,7 +15,7 @@ from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ConfigError
 from quintet.features.foreign import Roles, foreign_table
 from quintet.features.table import FeatureTable
-from quintet.recipe import TrainSettings, load_recipe, validated
+from quintet.pipeline.recipe import TrainSettings, load_recipe, validated
 from quintet.reports.document import write_report
 from quintet.reports.growth import curve_drawings, curve_sentence
 from quintet.reports.run import read_run

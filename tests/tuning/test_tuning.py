@@ -16,8 +16,8 @@ from quintet.classifiers.registry import MODELS, make_member
 from quintet.cli import main
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError
 from quintet.features.table import FeatureTable, read_feature_table
-from quintet.recipe import load_recipe
-from quintet.runner import run_recipe, tune_recipe
+from quintet.pipeline.recipe import load_recipe
+from quintet.pipeline.runner import run_recipe, tune_recipe
 from quintet.training.train import gather, train
 from quintet.tuning.spaces import SPACES, default_place, flat, nested, search_space
 from quintet.tuning.study import Problem, Search
@@ -446,7 +446,7 @@ def test_segments_are_not_searched(tmp_path: Path, recipe: Path, monkeypatch: py
     def caught(*args: Any, settings: TuneSettings, **rest: Any) -> None:
         seen["settings"] = settings
 
-    monkeypatch.setattr("quintet.runner.tune", caught)
+    monkeypatch.setattr("quintet.pipeline.runner.tune", caught)
     tune_recipe(load_recipe(tmp_path / "net.toml"), tmp_path / "run", hooks={}, n_trials=1)
     settings = seen["settings"]
     assert "patch_frames" not in settings.space("vgg_small")
@@ -477,8 +477,8 @@ def test_absent_weights_are_refused_as_a_run_refuses_them(recipe: Path, table: F
     with pytest.raises(ArtefactError, match="no route"):
         tune(table, tmp_path / "run", settings=quick(members=("vgg16_transfer",)))
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr("quintet.runner.describe_clips", lambda *args, **rest: None)
-    monkeypatch.setattr("quintet.runner.tune", lambda *args, settings, **rest: settings.of("vgg16_transfer"))
+    monkeypatch.setattr("quintet.pipeline.runner.describe_clips", lambda *args, **rest: None)
+    monkeypatch.setattr("quintet.pipeline.runner.tune", lambda *args, settings, **rest: settings.of("vgg16_transfer"))
     held = {"vgg16_transfer": {"weights": "random", "size": 32}}
     assert tune_recipe(own, tmp_path / "run", hooks={}, held=held) == held["vgg16_transfer"]
 

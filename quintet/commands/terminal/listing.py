@@ -12,7 +12,7 @@ from quintet.classifiers.registry import MODELS
 from quintet.errors import unknown_name
 
 if TYPE_CHECKING:
-    from quintet.recipe import Recipe
+    from quintet.pipeline.recipe import Recipe
 
 Record = dict[str, Any]
 
@@ -149,6 +149,6 @@ def _rules() -> list[Record]:
 
 
 def _all_recipes() -> dict[str, Recipe]:
-    from quintet.recipe import load_recipe, shipped_recipes
+    from quintet.pipeline.recipe import load_recipe, shipped_recipes
 
     return {name: load_recipe(file) for name, file in shipped_recipes().items()}

@@ -45,7 +45,7 @@ HEADINGS = {
 
 
 def stage_hooks(display: Any, *, quiet: bool) -> dict[str, Any]:
-    """The hooks of `quintet.runner`, that tell on standard error how far a recipe is."""
+    """The hooks of `quintet.pipeline.runner`, that tell on standard error how far a recipe is."""
     from quintet.commands.terminal.progress import counting, err
 
     def tell(text: str) -> None:

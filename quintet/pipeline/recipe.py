@@ -378,6 +378,6 @@ def find_recipe(name: str | Path) -> Path:
 
 def shipped_recipes() -> dict[str, Path]:
     """Name → file of the recipes that come along (in a checkout: the folder `recipes/`)."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     folder = here / "recipes" if (here / "recipes").is_dir() else here.parent / "recipes"
     return {file.stem: file for file in sorted(folder.glob("*.toml"))}

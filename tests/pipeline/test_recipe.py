@@ -9,9 +9,9 @@ import pytest
 
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError, DatasetError
-from quintet.recipe import find_recipe, load_recipe, scaled, shipped_recipes, with_settings
-from quintet.rehearsal import check_members, rehearse
-from quintet.runner import limited, run_recipe
+from quintet.pipeline.preflight import check_members, rehearse
+from quintet.pipeline.recipe import find_recipe, load_recipe, scaled, shipped_recipes, with_settings
+from quintet.pipeline.runner import limited, run_recipe
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -1,0 +1,1 @@
+"""Recipes, and the run of a whole recipe."""
