@@ -349,7 +349,7 @@ def predict(
 ) -> None:
     """Ask the ensemble about new music. A file that cannot be read is reported, the others are predicted (exit code 1)."""
     from quintet.commands.terminal.progress import counting, err
-    from quintet.prediction import predict_files, predict_table
+    from quintet.inference.predict import predict_files, predict_table
 
     if format_ not in {"table", "csv", "json", "parquet"}:
         raise typer.BadParameter("must be table, csv, json or parquet", param_hint="--format")
@@ -385,7 +385,7 @@ def explain(
 ) -> None:
     """Say why one track got its verdict: over time, by column and family, on the spectrogram, and what it resembles."""
     from quintet.commands.terminal.progress import err, out
-    from quintet.explanation import explain as explain_track
+    from quintet.pipeline.explain_track import explain as explain_track
 
     with working("Listening and looking for reasons", err, quiet=quiet):
         page = explain_track(model, file, output, segment_s=segment, n_jobs=cores_of(jobs))

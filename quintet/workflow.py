@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.features.extraction import ExtractionSummary
     from quintet.features.table import FeatureTable
+    from quintet.inference.predict import PredictionResult
     from quintet.pipeline.recipe import Recipe
-    from quintet.prediction import PredictionResult
     from quintet.training.train import TrainingResult
     from quintet.tuning.tune import TuningResult
 
@@ -74,16 +74,16 @@ def report(model: str | Path, output: str | Path, **options: Any) -> Path:
 def predict(model: str | Path | EnsembleClassifier, files: Sequence[str | Path], **options: Any) -> PredictionResult:
     """Class probabilities of audio files (paths, folders, globs) from the fused ensemble.
 
-    Takes the options of `quintet.prediction.predict_files`: `segment_s`, `n_jobs`, `progress`.
+    Takes the options of `quintet.inference.predict.predict_files`: `segment_s`, `n_jobs`, `progress`.
     """
-    from quintet.prediction import predict_files
+    from quintet.inference.predict import predict_files
 
     return predict_files(model, files, **options)
 
 
 def explain(model: str | Path, file: str | Path, output: str | Path, **options: Any) -> Path:
     """One page about one track: why it got its verdict, when, and where in the spectrum. Returns the page's path."""
-    from quintet.explanation import explain as explain_track
+    from quintet.pipeline.explain_track import explain as explain_track
 
     return explain_track(model, file, output, **options)
 

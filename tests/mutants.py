@@ -72,7 +72,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "range(plan.epochs)",
         "tests/classifiers/test_spectrogram.py -k killed",
     ),
-    ("quintet/prediction.py", "if parameters.hash != bundle", "if False and bundle", "tests/e2e/test_main_job.py -k another_making"),
+    ("quintet/inference/predict.py", "if parameters.hash != bundle", "if False and bundle", "tests/e2e/test_main_job.py -k another_making"),
     ("quintet/training/train.py", "        if resume and same:", "        if resume:", "tests/e2e/test_main_job.py -k interrupted"),
 )
 

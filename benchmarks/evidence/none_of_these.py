@@ -21,8 +21,8 @@ from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.evaluation.comparisons import delong
 from quintet.features.foreign import Roles, foreign_table
 from quintet.features.table import FeatureTable
+from quintet.inference.predict import predict_table
 from quintet.pipeline.recipe import TrainSettings
-from quintet.prediction import predict_table
 from quintet.training.train import train
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from quintet.classifiers.registry import make_member, require_weights
 from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, ConfigError, unknown_name
+from quintet.inference.predict import expand
 from quintet.pipeline.recipe import Recipe
-from quintet.prediction import expand
 
 HELD_OUT = "held_out"  # among the files to predict: the demo's pieces that nobody heard in training
 

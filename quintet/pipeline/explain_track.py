@@ -22,7 +22,7 @@ from quintet.errors import AudioError, ConfigError
 from quintet.features.extraction import extract
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
-from quintet.prediction import FEW, feature_parameters, list_segments
+from quintet.inference.predict import FEW, feature_parameters, list_segments
 from quintet.reports.heard import Heard, why_of
 from quintet.reports.run import read_run
 from quintet.reports.track import Sound, check_folder, write_track

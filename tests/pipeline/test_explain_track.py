@@ -23,10 +23,10 @@ from quintet.cli import main
 from quintet.ensemble.bundle import load_model
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ArtefactError, AudioError, ConfigError
-from quintet.explanation import explain, listen, sound_of
 from quintet.features.spectrograms import SpectrogramStore
+from quintet.inference.predict import predict_files
+from quintet.pipeline.explain_track import explain, listen, sound_of
 from quintet.pipeline.recipe import TrainSettings
-from quintet.prediction import predict_files
 from quintet.reports.embeddings import embedded_clips
 from quintet.reports.heard import resemble, why_of
 from quintet.reports.neighbours import nearest_tracks
@@ -198,12 +198,12 @@ def test_the_sound_travels_inside_the_page(page: Path, music: Path) -> None:
 
 def test_what_is_too_large_is_made_small_or_linked(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = music / "long & <odd>.wav"
-    monkeypatch.setattr("quintet.explanation.EMBEDDED_BYTES", 100_000)
+    monkeypatch.setattr("quintet.pipeline.explain_track.EMBEDDED_BYTES", 100_000)
     small = sound_of(file, tmp_path / "page", 6.0)
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(small.source.split(",")[1])))
     assert (len(samples) / rate, samples.ndim) == (6.0, 1)
     assert "small mono copy" in small.note
-    monkeypatch.setattr("quintet.explanation.EMBEDDED_BYTES", 100)
+    monkeypatch.setattr("quintet.pipeline.explain_track.EMBEDDED_BYTES", 100)
     link = sound_of(file, tmp_path / "page", 6.0)
     assert link.outside
     assert link.source.endswith("long%20%26%20%3Codd%3E.wav")
