@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from quintet.audio.decode import load_clip
     from quintet.classifiers.registry import make_member
     from quintet.datasets import Manifest, load_source
-    from quintet.ensemble.bundle import load_model
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.ensemble.predictions import Predictions, read_predictions
     from quintet.features.extractor import FeatureExtractor
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from quintet.features.spectrograms import SpectrogramStore
     from quintet.features.table import FeatureTable, read_feature_table
     from quintet.files.provenance import environment
+    from quintet.model_folder.folder import load_model
     from quintet.pipeline.recipe import TrainSettings, load_recipe
     from quintet.workflow import explain, extract, predict, report, run, train
 
@@ -41,7 +41,7 @@ _HOMES = {
     "EnsembleClassifier": "quintet.ensemble.classifier",
     "Predictions": "quintet.ensemble.predictions",
     "read_predictions": "quintet.ensemble.predictions",
-    "load_model": "quintet.ensemble.bundle",
+    "load_model": "quintet.model_folder.folder",
     "environment": "quintet.files.provenance",
     "TrainSettings": "quintet.pipeline.recipe",
     "load_recipe": "quintet.pipeline.recipe",

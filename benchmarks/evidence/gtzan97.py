@@ -102,7 +102,7 @@ def own_choice(data: Path, work: Path) -> None:
 
 
 def comparison(folder: Path) -> dict[str, Any]:
-    from quintet.ensemble.bundle import ModelFolder
+    from quintet.model_folder.folder import ModelFolder
 
     found: dict[str, Any] = ModelFolder(folder).read_json("fusion.json")["comparison"]
     return found

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.ensemble.bundle import hash_of
 from quintet.features.table import FeatureTable
+from quintet.model_folder.folder import hash_of
 
 LIBRARIES = (
     "quintet",

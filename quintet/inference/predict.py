@@ -16,7 +16,6 @@ from quintet.audio.probe import probed_duration_s
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import COLUMNS, Manifest
-from quintet.ensemble.bundle import load_model
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import require_confidence
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
@@ -24,6 +23,7 @@ from quintet.features.extraction import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
+from quintet.model_folder.folder import load_model
 
 FEW = 4  # so many clips are described in this process: a worker's start would cost more than it saves
 LONG = 1.5  # a file longer than this many training clips is cut into segments

@@ -10,10 +10,10 @@ from typing import Any
 
 from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
-from quintet.ensemble.bundle import BUNDLE, ModelFolder, digest_of
 from quintet.errors import ArtefactError, unknown_name
 from quintet.features.extraction import ExtractionSummary, extract
 from quintet.inference.predict import predict_files
+from quintet.model_folder.folder import BUNDLE, ModelFolder, digest_of
 from quintet.pipeline.preflight import HELD_OUT, check_members, rehearse
 from quintet.pipeline.recipe import Recipe, require_data, validated, with_settings
 from quintet.training.train import split_of, train

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from quintet.ensemble.fusion import RULES
+from quintet.model_folder.run import Run
 from quintet.reports.published import training_options
-from quintet.reports.run import Run
 
 USUAL: Mapping[str, Any] = {"rule": "auto", "protocol": "auto", "test_size": 0.2, "folds": None, "resamples": 1000}
 """Options of one value of `quintet train` and what they are unless one says otherwise."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from quintet.model_folder.run import Run
 from quintet.reports.drawings import Drawing, slug
 from quintet.reports.maps import map_figure, neighbour_map, principal_map, umap_map
-from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.words import count, display
 

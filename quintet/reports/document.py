@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from quintet.errors import ArtefactError
+from quintet.model_folder.run import VERDICT, Run, read_run
 from quintet.reports import drawings
 from quintet.reports.again import commands, provenance
 from quintet.reports.atlas import atlas
@@ -26,7 +27,6 @@ from quintet.reports.growth import curve_drawings, curve_of, curve_sentence, cur
 from quintet.reports.importance import TOTAL
 from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
 from quintet.reports.published import published_table, published_view
-from quintet.reports.run import VERDICT, Run, read_run
 from quintet.reports.searching import search_drawings, search_table, search_view, trial_table
 from quintet.reports.sets import answered_drawing, set_table, set_view
 from quintet.reports.strangers import strange_drawing

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.metrics import calibration_error, top_label
 from quintet.evaluation.ranking import rank_scores
+from quintet.model_folder.run import Run
 from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
 from quintet.reports.calibration import calibration_figure, calibration_points
 from quintet.reports.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure
 from quintet.reports.curves import roc_figure, roc_points, training_figure
 from quintet.reports.importance import TOTAL, family
 from quintet.reports.intervals import Dot, interval_figure
-from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, ranked, score_table
 from quintet.reports.words import (

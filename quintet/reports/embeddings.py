@@ -10,7 +10,7 @@ import pandas as pd
 
 from quintet.errors import ArtefactError
 from quintet.features.spectrograms import SpectrogramStore
-from quintet.reports.run import Run
+from quintet.model_folder.run import Run
 
 MAX_CLIPS = 300
 """So many clips are sent through a network for one page: a map shows no more, and a large network takes a second per dozen."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from quintet.ensemble.calibration import fit_calibration
 from quintet.ensemble.fusion import RULES, fit_fusion
 from quintet.evaluation.comparisons import holm, paired_differences
+from quintet.model_folder.run import Run
 from quintet.reports.bars import column_bars
 from quintet.reports.drawings import Drawing
-from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.words import SCORE_NAMES, display, unit
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from quintet.model_folder.run import Run
 from quintet.reports.drawings import Drawing
-from quintet.reports.run import Run
 from quintet.reports.style import colour, new_figure, tidy, to_svg
 from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, count, listed, spoken, unit, within
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quintet.model_folder.run import Run
 from quintet.reports.drawings import Drawing
 from quintet.reports.intervals import Dot, protocol_figure
-from quintet.reports.run import Run
 from quintet.reports.style import to_svg
 from quintet.reports.words import SCORE_NAMES, display, signed, spoken, unit
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.datasets.manifest import label_indicator
 from quintet.ensemble.crossfit import Inputs, Trainer, member_probabilities
-from quintet.reports.run import Run
+from quintet.model_folder.run import Run
 
 
 @dataclass(frozen=True)

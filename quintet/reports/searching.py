@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.model_folder.run import Run
 from quintet.reports.drawings import Drawing, slug
-from quintet.reports.run import Run
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
 from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, written
 

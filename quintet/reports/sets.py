@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from quintet.ensemble.conformal import Conformal, accuracy_against_coverage
+from quintet.model_folder.run import Run
 from quintet.reports.drawings import Drawing
-from quintet.reports.run import Run
 from quintet.reports.style import colour, new_figure, tidy, to_svg
 from quintet.reports.whole import group_intervals
 from quintet.reports.words import count, group_noun, groups_known

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from quintet.model_folder.run import Run
 from quintet.reports.drawings import Drawing
-from quintet.reports.run import Run
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
 from quintet.reports.words import count, unseen
 

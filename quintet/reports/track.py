@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.errors import ArtefactError
+from quintet.model_folder.run import Run
 from quintet.reports.atlas import shown_classes
 from quintet.reports.bars import column_bars, waterfall
 from quintet.reports.document import Numbers, breakable
@@ -28,7 +29,6 @@ from quintet.reports.maps import map_figure, neighbour_map
 from quintet.reports.neighbours import Neighbours, nearest_tracks
 from quintet.reports.occlusion import cell_means
 from quintet.reports.planes import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
-from quintet.reports.run import Run
 from quintet.reports.style import css_variables, marker, to_svg
 from quintet.reports.track_words import fits, known_recording, opening, seconds
 from quintet.reports.words import count, display, number, signed, tiny

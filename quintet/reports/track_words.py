@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from quintet.model_folder.run import Run
 from quintet.reports.families import SPECTROGRAM
 from quintet.reports.heard import Heard, Looked, TrackWhy, steps_for
 from quintet.reports.neighbours import Neighbours
 from quintet.reports.planes import band_hz
-from quintet.reports.run import Run
 from quintet.reports.words import count, listed, within
 
 NEAR, STRANGE, CONFIDENCE = 0.1, 0.98, 0.9

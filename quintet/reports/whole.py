@@ -16,11 +16,11 @@ from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, fit_fusion
 from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.intervals import group_codes
+from quintet.model_folder.run import Run
 from quintet.reports import families, sampling
 from quintet.reports.families import SPECTROGRAM, FamilyShapley, families_of, family_shapley
 from quintet.reports.importance import family
 from quintet.reports.permutation import by_parts, ensemble_predictor, permutation_importance
-from quintet.reports.run import Run
 from quintet.reports.sampling import SampledShapley, ensemble_game, sampled_shapley
 
 MAX_GAME_CLIPS, MAX_GAME_BACKGROUND = 60, 12

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.classifiers.storage import load_member
+from quintet.model_folder.run import Run
 from quintet.reports.importance import (
     TOTAL,
     additivity_residual,
@@ -24,7 +25,6 @@ from quintet.reports.importance import (
 )
 from quintet.reports.permutation import correlated_groups
 from quintet.reports.refits import Refit, distance_from_training, fitting_seconds, refits
-from quintet.reports.run import Run
 from quintet.reports.stability import CHEAP, agreements, fold_stability, importance_by_fold
 from quintet.reports.whole import TABLE_MEMBERS, ColumnWhy, GameWhy, Part, assemble, draw, family_players, play, sample, shuffle
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from quintet.ensemble.bundle import ModelFolder
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage
 from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.scores import score
+from quintet.model_folder.folder import ModelFolder
 from quintet.pipeline.recipe import TrainSettings
 
 if TYPE_CHECKING:

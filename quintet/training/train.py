@@ -15,7 +15,6 @@ from quintet.classifiers.registry import make_member, require_weights
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_set
 from quintet.datasets.splits import Split, group_name, make_split, require_disjoint
-from quintet.ensemble.bundle import FoldFiles, ModelFolder, hash_of, search_digests
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener, embedded, mapped_positions
 from quintet.ensemble.fusion import RULES
@@ -26,6 +25,7 @@ from quintet.features.parameters import FeatureParameters
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.files.provenance import environment, table_digest
+from quintet.model_folder.folder import FoldFiles, ModelFolder, hash_of, search_digests
 from quintet.pipeline.recipe import TrainSettings
 from quintet.training.scoring import judge, judge_verdict
 

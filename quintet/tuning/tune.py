@@ -23,13 +23,13 @@ from pydantic import Field
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import make_member, require_weights
-from quintet.ensemble.bundle import ModelFolder, hash_of
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknown_name
 from quintet.evaluation.comparisons import Difference, paired_differences
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.files.provenance import environment, table_digest
+from quintet.model_folder.folder import ModelFolder, hash_of
 from quintet.pipeline.recipe import Protocol, Stage, TrainSettings, validated
 from quintet.training.train import Material, augmented, gather, spectrograms_for
 from quintet.tuning.spaces import Range, merged, search_space

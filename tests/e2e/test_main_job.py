@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 import quintet
 from quintet.cli import app
-from quintet.ensemble.bundle import digest_of
 from quintet.errors import QuintetError
+from quintet.model_folder.folder import digest_of
 
 RATE = 22050
 FAST = ["--set", "random_forest.n_estimators=30", "--set", "xgboost.n_estimators=20", "--resamples", "50", "--folds", "3"]

@@ -12,10 +12,10 @@ import pytest
 
 from quintet.ensemble.predictions import Predictions
 from quintet.errors import MissingExtraError
+from quintet.model_folder.run import Run, read_run
 from quintet.reports.atlas import atlas, shown_verdicts
 from quintet.reports.document import write_report
 from quintet.reports.maps import umap_map
-from quintet.reports.run import Run, read_run
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from quintet.errors import ArtefactError
+from quintet.model_folder.run import read_run
 from quintet.reports.document import write_report
-from quintet.reports.run import read_run
 from quintet.reports.words import stamp
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}

@@ -15,6 +15,7 @@ import pytest
 
 from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.scores import score
+from quintet.model_folder.run import Run, read_run
 from quintet.reports import drawings
 from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
 from quintet.reports.calibration import calibration_points
@@ -23,7 +24,6 @@ from quintet.reports.curves import roc_points, training_figure
 from quintet.reports.document import default_title, write_report
 from quintet.reports.intervals import Dot, interval_figure
 from quintet.reports.maps import neighbour_map, principal_map, standardised
-from quintet.reports.run import Run, read_run
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
 from quintet.reports.whole import GameWhy, group_intervals

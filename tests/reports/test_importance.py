@@ -16,6 +16,7 @@ from sklearn.svm import SVC
 from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
+from quintet.model_folder.run import read_run
 from quintet.reports.importance import (
     TOTAL,
     _shap,
@@ -29,7 +30,6 @@ from quintet.reports.importance import (
     ranking_stability,
 )
 from quintet.reports.kernels import kernel_shapley
-from quintet.reports.run import read_run
 from quintet.reports.whole import Part
 from quintet.reports.why import held_out_parts
 

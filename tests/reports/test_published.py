@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from quintet.model_folder.run import read_run
 from quintet.reports.document import write_report
 from quintet.reports.published import published_table, published_view, training_options
-from quintet.reports.run import read_run
 
 
 @pytest.fixture

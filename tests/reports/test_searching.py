@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quintet.model_folder.run import read_run
 from quintet.reports.document import write_report
-from quintet.reports.run import read_run
 from quintet.reports.searching import search_drawings, search_table, search_view, trial_table
 
 VALUES = {"svm": [0.70, 0.64, 0.90, 0.66, 0.61], "xgboost": [0.50, 0.55, 9.99, 0.52, 0.51]}

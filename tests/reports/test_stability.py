@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from quintet.ensemble.crossfit import Trainer
-from quintet.reports.run import Run, read_run
+from quintet.model_folder.run import Run, read_run
 from quintet.reports.stability import agreement, fold_rankings, fold_stability
 
 

@@ -17,9 +17,9 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import fit_conformal
 from quintet.ensemble.fusion import Fusion
 from quintet.features.parameters import LogMelParameters
+from quintet.model_folder.run import Run, read_run
 from quintet.reports.heard import Heard, TrackWhy, percentiles, push, steps_for, training_ids, why_of
 from quintet.reports.neighbours import nearest_tracks
-from quintet.reports.run import Run, read_run
 from quintet.reports.track import Sound, write_track
 from quintet.reports.track_words import fits, known_recording, opening
 

@@ -14,9 +14,10 @@ import pytest
 
 import quintet
 from quintet.classifiers.registry import make_member
-from quintet.ensemble.bundle import load_model
 from quintet.ensemble.crossfit import full_probabilities
 from quintet.features.parameters import LogMelParameters
+from quintet.model_folder.folder import load_model
+from quintet.model_folder.run import Run, read_run
 from quintet.pipeline.recipe import TrainSettings
 from quintet.reports import coalitions, why
 from quintet.reports.document import write_report
@@ -24,7 +25,6 @@ from quintet.reports.families import families_of
 from quintet.reports.heard import Heard, why_of
 from quintet.reports.importance import additivity_residual, column_importance, explain, family, joined, outputs
 from quintet.reports.refits import refits
-from quintet.reports.run import Run, read_run
 from quintet.reports.track import Sound, write_track
 from quintet.reports.whole import truth_weights
 from quintet.reports.why import Why, explain_run

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.ensemble.bundle import digest_of, load_model
 from quintet.errors import ArtefactError
 from quintet.features.foreign import Roles, foreign_table
+from quintet.model_folder.folder import digest_of, load_model
 from quintet.pipeline.recipe import TrainSettings
 from quintet.training.train import train
 

@@ -1,0 +1,1 @@
+"""The trained ensemble on disk, and the typed content of its files."""
