@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from quintet.classifiers.registry import make_member
     from quintet.datasets import Manifest, load_source
     from quintet.ensemble.classifier import EnsembleClassifier
-    from quintet.ensemble.predictions import Predictions, read_predictions
     from quintet.features.extractor import FeatureExtractor
     from quintet.features.parameters import FeatureParameters
     from quintet.features.spectrograms import SpectrogramStore
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from quintet.files.provenance import environment
     from quintet.model_folder.folder import load_model
     from quintet.pipeline.recipe import TrainSettings, load_recipe
+    from quintet.predictions.predictions import Predictions, read_predictions
     from quintet.workflow import explain, extract, predict, report, run, train
 
 __version__ = "0.1.0"
@@ -39,8 +39,8 @@ _HOMES = {
     "SpectrogramStore": "quintet.features.spectrograms",
     "make_member": "quintet.classifiers.registry",
     "EnsembleClassifier": "quintet.ensemble.classifier",
-    "Predictions": "quintet.ensemble.predictions",
-    "read_predictions": "quintet.ensemble.predictions",
+    "Predictions": "quintet.predictions.predictions",
+    "read_predictions": "quintet.predictions.predictions",
     "load_model": "quintet.model_folder.folder",
     "environment": "quintet.files.provenance",
     "TrainSettings": "quintet.pipeline.recipe",

@@ -58,7 +58,7 @@ def fuse(
 ) -> None:
     """Join predictions from anywhere, by clip id."""
     from quintet.commands.terminal.progress import out
-    from quintet.ensemble.fuse import fuse_files
+    from quintet.predictions.evaluate import fuse_files
 
     summary = fuse_files(predictions, output, rule=rule, intersection=intersection)
     if json_:
@@ -80,7 +80,7 @@ def evaluate(
 ) -> None:
     """Score predictions from anywhere, with intervals by group."""
     from quintet.commands.terminal.progress import comparison_table, evaluation_tables, out, undefined_lines
-    from quintet.ensemble.fuse import evaluate_files
+    from quintet.predictions.evaluate import evaluate_files
 
     found = evaluate_files(predictions, intersection=intersection, seed=seed, n_resamples=resamples)
     if json_:

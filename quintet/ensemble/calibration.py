@@ -13,7 +13,7 @@ from sklearn.isotonic import isotonic_regression
 
 from quintet.datasets.splits import grouped_folds, require_disjoint
 from quintet.ensemble.fusion import most_folds, standard_error
-from quintet.ensemble.weights import FLOOR, log_evidence
+from quintet.ensemble.fusion_weights import FLOOR, log_evidence
 from quintet.errors import AlignmentError, ArtefactError, unknown_name
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import clip_losses, encoded

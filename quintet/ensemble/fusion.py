@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.datasets.splits import grouped_folds, require_disjoint
-from quintet.ensemble.weights import constant_opinion, convex_weights, greedy_weights, informed, log_evidence, log_linear_pool, true_probabilities
+from quintet.ensemble.fusion_weights import (
+    constant_opinion,
+    convex_weights,
+    greedy_weights,
+    informed,
+    log_evidence,
+    log_linear_pool,
+    true_probabilities,
+)
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import clip_losses, encoded

@@ -13,9 +13,9 @@ import pandas as pd
 
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import Conformal
-from quintet.ensemble.predictions import Predictions, read_predictions
 from quintet.errors import ArtefactError
 from quintet.features.table import META_COLUMNS
+from quintet.predictions.predictions import Predictions, read_predictions
 
 VERDICT = "verdict"
 """What the calibrated answer of `predict` is called among predictions and scores."""

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.metrics import calibration_error, top_label
 from quintet.evaluation.ranking import rank_scores
 from quintet.model_folder.run import Run
+from quintet.predictions.predictions import Predictions
 from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
 from quintet.reports.calibration import calibration_figure, calibration_points
 from quintet.reports.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure

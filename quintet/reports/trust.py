@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.ensemble.calibration import cross_calibrated, fit_calibration
-from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.metrics import calibration_error, clip_losses, encoded
 from quintet.model_folder.run import Run
+from quintet.predictions.predictions import Predictions
 from quintet.reports.calibration import calibration_points, reliability_figure
 from quintet.reports.drawings import Drawing, said_and_true
 from quintet.reports.style import to_svg

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from quintet.classifiers.registry import MODELS
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, fit_fusion
-from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.intervals import group_codes
 from quintet.model_folder.run import Run
+from quintet.predictions.predictions import Predictions
 from quintet.reports import families, sampling
 from quintet.reports.families import SPECTROGRAM, FamilyShapley, families_of, family_shapley
 from quintet.reports.importance import family

@@ -12,10 +12,10 @@ import pandas as pd
 
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage
-from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.scores import score
 from quintet.model_folder.folder import ModelFolder
 from quintet.pipeline.recipe import TrainSettings
+from quintet.predictions.predictions import Predictions
 
 if TYPE_CHECKING:
     from quintet.training.train import Material

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from quintet.datasets.manifest import label_indicator
 from quintet.ensemble.crossfit import Inputs, Listener, Trainer
-from quintet.ensemble.predictions import Predictions, read_predictions
 from quintet.errors import DatasetError
 from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
+from quintet.predictions.predictions import Predictions, read_predictions
 from quintet.training.train import Material
 from quintet.tuning.spaces import Range, default_place, merged, nested, search_space
 

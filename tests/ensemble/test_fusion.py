@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from quintet.ensemble import fusion as fusion_module
 from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion, geometric, log_pool, mean, weighted
-from quintet.ensemble.weights import (
+from quintet.ensemble.fusion_weights import (
     constant_opinion,
     convex_weights,
     greedy_weights,

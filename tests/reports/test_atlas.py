@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.ensemble.predictions import Predictions
 from quintet.errors import MissingExtraError
 from quintet.model_folder.run import Run, read_run
+from quintet.predictions.predictions import Predictions
 from quintet.reports.atlas import atlas, shown_verdicts
 from quintet.reports.document import write_report
 from quintet.reports.maps import umap_map

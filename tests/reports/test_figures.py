@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.scores import score
 from quintet.model_folder.run import Run, read_run
+from quintet.predictions.predictions import Predictions
 from quintet.reports import drawings
 from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
 from quintet.reports.calibration import calibration_points

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from quintet.ensemble.calibration import cross_calibrated, fit_calibration
-from quintet.ensemble.predictions import Predictions
 from quintet.evaluation.scores import score
 from quintet.model_folder.run import Run, read_run
+from quintet.predictions.predictions import Predictions
 from quintet.reports.trust import calibrated_members, member_table, reliability_drawing
 
 

@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from quintet.cli import app
-from quintet.ensemble.fuse import PredictionFiles, evaluate_files, fuse_files
 from quintet.ensemble.fusion import geometric
-from quintet.ensemble.predictions import Predictions, read_keys, read_predictions
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.evaluation.comparisons import delong
 from quintet.evaluation.scores import score
+from quintet.predictions.evaluate import PredictionFiles, evaluate_files, fuse_files
+from quintet.predictions.predictions import Predictions, read_keys, read_predictions
 
 CLASSES = ("a", "b", "c")
 

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.ensemble.fusion import RULES, Fusion
-from quintet.ensemble.predictions import Predictions, align, class_order, read_keys, read_probabilities
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.evaluation.comparisons import holm, paired_differences, paired_tests
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import encoded
 from quintet.evaluation.scores import score
+from quintet.predictions.predictions import Predictions, align, class_order, read_keys, read_probabilities
 
 FILE_RULES = tuple(name for name, rule in RULES.items() if not rule.learnt)
 COMPARED = ("accuracy", "subset_accuracy", "macro_auc", "log_loss")

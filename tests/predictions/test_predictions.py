@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quintet.ensemble.predictions import Predictions, align, read_predictions
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
+from quintet.predictions.predictions import Predictions, align, read_predictions
 
 CLASSES = ("rock", "jazz", "None")
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from quintet.datasets.split import group_name
-from quintet.ensemble.prediction_files import BATCH_ROWS, KeyColumns, PredictionTable, read_key_columns, read_table, write_table
 from quintet.errors import AlignmentError, DatasetError
+from quintet.predictions.files import BATCH_ROWS, KeyColumns, PredictionTable, read_key_columns, read_table, write_table
 
 SUM_TOLERANCE = 0.01  # a table printed with three decimals and ten classes still passes; a table of percentages or logits does not
 

@@ -1,0 +1,1 @@
+"""Predictions: probabilities keyed by clip id, in and out of files."""
