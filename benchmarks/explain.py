@@ -22,8 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.classifiers.registry import make_member
-from quintet.reports.families import family_shapley
-from quintet.reports.importance import additivity_residual, explain, outputs
+from quintet.explanation.importance import additivity_residual, explain, outputs
+from quintet.explanation.shapley.family_shapley import family_shapley
 
 N_TRAIN, N_TRACKS, N_CLASSES, N_COLUMNS, N_BACKGROUND = 700, 200, 7, 450, 20
 FAMILIES = ("cepstral", "chroma", "contrast", "rhythm", "spectral", "temporal", "tonal")  # with the spectrogram: eight players

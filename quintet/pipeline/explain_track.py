@@ -18,13 +18,13 @@ from quintet.audio.encode import ogg_bytes
 from quintet.audio.probe import probed_duration_s
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError, ConfigError
+from quintet.explanation.track import Heard, why_of
 from quintet.features.extraction import extract
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.features.table import FeatureTable, read_feature_table
 from quintet.inference.predict import FEW, feature_parameters, list_segments
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run
-from quintet.reports.heard import Heard, why_of
 from quintet.reports.track import Sound, check_folder, write_track
 
 EMBEDDED_BYTES = 3_000_000

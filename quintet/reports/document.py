@@ -16,6 +16,8 @@ from typing import Any
 import pandas as pd
 
 from quintet.errors import ArtefactError
+from quintet.explanation.importance import TOTAL
+from quintet.explanation.members import Why, explain_run
 from quintet.model_folder.run import VERDICT, Run, read_run
 from quintet.reports import drawings
 from quintet.reports.again import commands, provenance
@@ -24,7 +26,6 @@ from quintet.reports.confusion import main_confusions
 from quintet.reports.drawings import Drawing
 from quintet.reports.fusing import comparison_table, worth, worth_drawing, worth_names, worth_rows
 from quintet.reports.growth import curve_drawings, curve_of, curve_sentence, curve_table, outlook_table
-from quintet.reports.importance import TOTAL
 from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
 from quintet.reports.published import published_table, published_view
 from quintet.reports.searching import search_drawings, search_table, search_view, trial_table
@@ -33,7 +34,6 @@ from quintet.reports.strangers import strange_drawing
 from quintet.reports.style import css_variables, marker
 from quintet.reports.tables import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
 from quintet.reports.trust import calibrated_members, member_table, reliability_drawing
-from quintet.reports.why import Why, explain_run
 from quintet.reports.words import (
     LOWER_IS_BETTER,
     SCORE_NAMES,

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from quintet.evaluation.metrics import calibration_error, top_label
 from quintet.evaluation.ranking import rank_scores
+from quintet.explanation.importance import TOTAL, family
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
 from quintet.reports.calibration import calibration_figure, calibration_points
 from quintet.reports.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure
 from quintet.reports.curves import roc_figure, roc_points, training_figure
-from quintet.reports.importance import TOTAL, family
 from quintet.reports.intervals import Dot, interval_figure
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, ranked, score_table
@@ -41,8 +41,8 @@ from quintet.reports.words import (
 )
 
 if TYPE_CHECKING:
-    from quintet.reports.whole import ColumnWhy, GameWhy
-    from quintet.reports.why import MemberWhy
+    from quintet.explanation.ensemble import ColumnWhy, GameWhy
+    from quintet.explanation.members import MemberWhy
 
 MAX_PANELS = 60
 """ROC curves on the page; with more classes the table has them all."""

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from quintet.ensemble.conformal import Conformal, accuracy_against_coverage
+from quintet.explanation.ensemble import group_intervals
 from quintet.model_folder.run import Run
 from quintet.reports.drawings import Drawing
 from quintet.reports.style import colour, new_figure, tidy, to_svg
-from quintet.reports.whole import group_intervals
 from quintet.reports.words import count, group_noun, groups_known
 
 if TYPE_CHECKING:

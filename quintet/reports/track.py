@@ -17,17 +17,17 @@ import numpy as np
 import pandas as pd
 
 from quintet.errors import ArtefactError
+from quintet.explanation.importance import family
+from quintet.explanation.neighbours import Neighbours, nearest_tracks
+from quintet.explanation.occlusion import cell_means
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM
+from quintet.explanation.track import Heard, Looked, Resembled, TrackWhy, percentiles, steps_for, training_ids
 from quintet.model_folder.run import Run
 from quintet.reports.atlas import shown_classes
 from quintet.reports.bars import column_bars, waterfall
 from quintet.reports.document import Numbers, breakable
 from quintet.reports.drawings import Drawing, slug
-from quintet.reports.families import SPECTROGRAM
-from quintet.reports.heard import Heard, Looked, Resembled, TrackWhy, percentiles, steps_for, training_ids
-from quintet.reports.importance import family
 from quintet.reports.maps import map_figure, neighbour_map
-from quintet.reports.neighbours import Neighbours, nearest_tracks
-from quintet.reports.occlusion import cell_means
 from quintet.reports.planes import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
 from quintet.reports.style import css_variables, marker, to_svg
 from quintet.reports.track_words import fits, known_recording, opening, seconds

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from quintet.explanation.neighbours import Neighbours
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM
+from quintet.explanation.track import Heard, Looked, TrackWhy, steps_for
 from quintet.model_folder.run import Run
-from quintet.reports.families import SPECTROGRAM
-from quintet.reports.heard import Heard, Looked, TrackWhy, steps_for
-from quintet.reports.neighbours import Neighbours
 from quintet.reports.planes import band_hz
 from quintet.reports.words import count, listed, within
 

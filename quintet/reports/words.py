@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.model_folder.run import VERDICT, Run
-from quintet.reports.families import SPECTROGRAM
 
 SCORE_NAMES: Mapping[str, str] = {
     "accuracy": "Accuracy",

@@ -22,15 +22,15 @@ import quintet
 from quintet.cli import main
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ArtefactError, AudioError, ConfigError
+from quintet.explanation.embeddings import embedded_clips
+from quintet.explanation.neighbours import nearest_tracks
+from quintet.explanation.track import resemble, why_of
 from quintet.features.spectrograms import SpectrogramStore
 from quintet.inference.predict import predict_files
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run
 from quintet.pipeline.explain_track import explain, listen, sound_of
 from quintet.pipeline.recipe import TrainSettings
-from quintet.reports.embeddings import embedded_clips
-from quintet.reports.heard import resemble, why_of
-from quintet.reports.neighbours import nearest_tracks
 from quintet.reports.track_words import known_recording
 
 RATE = 22050

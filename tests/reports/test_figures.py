@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from quintet.evaluation.scores import score
+from quintet.explanation.ensemble import GameWhy, group_intervals
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports import drawings
@@ -26,7 +27,6 @@ from quintet.reports.intervals import Dot, interval_figure
 from quintet.reports.maps import neighbour_map, principal_map, standardised
 from quintet.reports.style import to_svg
 from quintet.reports.tables import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
-from quintet.reports.whole import GameWhy, group_intervals
 from quintet.reports.words import count, display, limits, listed, opening, stamp
 
 

@@ -16,10 +16,10 @@ from quintet.classifiers.storage import load_member
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import fit_conformal
 from quintet.ensemble.fusion import Fusion
+from quintet.explanation.neighbours import nearest_tracks
+from quintet.explanation.track import Heard, TrackWhy, percentiles, push, steps_for, training_ids, why_of
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run, read_run
-from quintet.reports.heard import Heard, TrackWhy, percentiles, push, steps_for, training_ids, why_of
-from quintet.reports.neighbours import nearest_tracks
 from quintet.reports.track import Sound, write_track
 from quintet.reports.track_words import fits, known_recording, opening
 

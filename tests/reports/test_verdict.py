@@ -21,16 +21,16 @@ from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
+from quintet.explanation.ensemble import group_intervals
+from quintet.explanation.shapley.family_shapley import family_shapley
+from quintet.explanation.shapley.sampled_shapley import ensemble_game, sampled_shapley
 from quintet.model_folder.run import VERDICT, read_run
 from quintet.reports.document import write_report
 from quintet.reports.drawings import calibration_drawing
-from quintet.reports.families import family_shapley
 from quintet.reports.fusing import comparison_table, worth
 from quintet.reports.leak import gate_view
-from quintet.reports.sampling import ensemble_game, sampled_shapley
 from quintet.reports.sets import calibration_groups, promise
 from quintet.reports.strangers import strange_drawing, strange_table
-from quintet.reports.whole import group_intervals
 from quintet.reports.words import calibrated_by, opening, signed
 
 TEMPERATURE = 0.5

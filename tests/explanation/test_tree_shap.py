@@ -11,9 +11,9 @@ import pytest
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
-from quintet.reports.importance import _shap
-from quintet.reports.tree_shap import tree_shapley
-from quintet.reports.trees import Forest, forest_of_sklearn, forest_of_xgboost
+from quintet.explanation.importance import _shap
+from quintet.explanation.shapley.forests import Forest, forest_of_sklearn, forest_of_xgboost
+from quintet.explanation.shapley.tree_shap import tree_shapley
 
 
 def _problem(n: int = 150, d: int = 12, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from quintet.ensemble.crossfit import Trainer
+from quintet.explanation.stability import agreement, fold_rankings, fold_stability
 from quintet.model_folder.run import Run, read_run
-from quintet.reports.stability import agreement, fold_rankings, fold_stability
 
 
 @pytest.fixture(scope="module")

@@ -15,19 +15,20 @@ import pytest
 import quintet
 from quintet.classifiers.registry import make_member
 from quintet.ensemble.crossfit import full_probabilities
+from quintet.explanation import members as why
+from quintet.explanation.ensemble import truth_weights
+from quintet.explanation.importance import additivity_residual, column_importance, explain, family, joined, outputs
+from quintet.explanation.members import Why, explain_run
+from quintet.explanation.refits import refits
+from quintet.explanation.shapley import coalitions
+from quintet.explanation.shapley.family_shapley import families_of
+from quintet.explanation.track import Heard, why_of
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import Run, read_run
 from quintet.pipeline.recipe import TrainSettings
-from quintet.reports import coalitions, why
 from quintet.reports.document import write_report
-from quintet.reports.families import families_of
-from quintet.reports.heard import Heard, why_of
-from quintet.reports.importance import additivity_residual, column_importance, explain, family, joined, outputs
-from quintet.reports.refits import refits
 from quintet.reports.track import Sound, write_track
-from quintet.reports.whole import truth_weights
-from quintet.reports.why import Why, explain_run
 
 MEMBERS = ("logistic_regression", "random_forest", "svm", "xgboost")
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from quintet.errors import AlignmentError
-from quintet.reports.neighbours import nearest_tracks
+from quintet.explanation.neighbours import nearest_tracks
 
 RNG = np.random.default_rng(11)
 NAMES = [f"clip {i:03d}" for i in range(90)]

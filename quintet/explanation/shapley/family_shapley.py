@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.errors import ConfigError
-from quintet.reports.coalitions import coalition_probabilities
+from quintet.explanation.shapley.coalitions import coalition_probabilities
 
 Array = NDArray[np.float64]
 SPECTROGRAM = "spectrogram"

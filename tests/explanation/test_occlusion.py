@@ -14,7 +14,7 @@ from quintet.classifiers.networks.gradients import divided, gradient
 from quintet.classifiers.spectrogram import SpectrogramClassifier
 from quintet.classifiers.training import forward
 from quintet.errors import ConfigError
-from quintet.reports.occlusion import _as_bands_and_time, _laid_out, _stretched, grad_cam, occlusion
+from quintet.explanation.occlusion import _as_bands_and_time, _laid_out, _stretched, grad_cam, occlusion
 
 RNG = np.random.default_rng(5)
 CLIP = RNG.normal(-50, 5, size=(48, 120)).astype(np.float32)

@@ -12,9 +12,9 @@ from quintet.classifiers.registry import make_member
 from quintet.datasets.splits import hold_out
 from quintet.datasets.synthetic import render_demo
 from quintet.datasets.table import read_table
+from quintet.explanation.importance import column_importance, explain
+from quintet.explanation.permutation import ensemble_predictor, permutation_importance
 from quintet.features.transformer import FeatureExtractor
-from quintet.reports.importance import column_importance, explain
-from quintet.reports.permutation import ensemble_predictor, permutation_importance
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "logistic_regression": {},

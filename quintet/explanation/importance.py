@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from quintet.errors import unknown_name
+from quintet.explanation.shapley.forests import forest_of_sklearn
+from quintet.explanation.shapley.svm_shap import kernel_shapley
+from quintet.explanation.shapley.tree_shap import tree_shapley
 from quintet.features.catalogue import family_of
-from quintet.reports.kernels import kernel_shapley
-from quintet.reports.tree_shap import tree_shapley
-from quintet.reports.trees import forest_of_sklearn
 
 if TYPE_CHECKING:
     import shap

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.classifiers.registry import make_member
-from quintet.reports.permutation import correlated_groups, ensemble_predictor, permutation_importance
+from quintet.explanation.permutation import correlated_groups, ensemble_predictor, permutation_importance
 
 
 def _problem(seed: int, *, planted: bool) -> tuple[Any, pd.DataFrame, np.ndarray]:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from quintet.explanation.importance import SPACES, TOTAL, column_importance, explain
+from quintet.explanation.refits import Refit, refits
 from quintet.model_folder.run import Run
-from quintet.reports.importance import SPACES, TOTAL, column_importance, explain
-from quintet.reports.refits import Refit, refits
 
 if TYPE_CHECKING:
     import shap

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.reports.trees import Forest
+from quintet.explanation.shapley.forests import Forest
 
 Array = NDArray[np.float64]
 

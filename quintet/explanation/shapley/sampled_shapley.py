@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.errors import ConfigError
-from quintet.reports.families import SPECTROGRAM
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 
 Array = NDArray[np.float64]
 Game = Callable[[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]], Array]
@@ -120,7 +120,7 @@ def ensemble_game(
     """The game of `sampled_shapley` on an ensemble: the fused probability of what clip i is.
 
     Args:
-        members, fuse, rows, background, networks: as for `quintet.reports.families.family_shapley`.
+        members, fuse, rows, background, networks: as for `quintet.explanation.shapley.family_shapley.family_shapley`.
         players: name → its columns, every column in exactly one; the player `SPECTROGRAM` is what the networks hear.
         weights: (n, classes) how the classes count for each clip: 1 for the true one, or a share for each of its tags.
     """

@@ -13,10 +13,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
-from quintet.reports import coalitions
-from quintet.reports.families import families_of, family_shapley, shapley_values
-from quintet.reports.importance import family
-from quintet.reports.trees import coalition_outputs, forest_of_sklearn
+from quintet.explanation.importance import family
+from quintet.explanation.shapley import coalitions
+from quintet.explanation.shapley.family_shapley import families_of, family_shapley, shapley_values
+from quintet.explanation.shapley.forests import coalition_outputs, forest_of_sklearn
 
 
 class Formula:

@@ -15,13 +15,14 @@ from quintet.classifiers.registry import MODELS
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, fit_fusion
 from quintet.evaluation.intervals import group_codes
+from quintet.explanation.importance import family
+from quintet.explanation.permutation import by_parts, ensemble_predictor, permutation_importance
+from quintet.explanation.shapley import family_shapley as families
+from quintet.explanation.shapley import sampled_shapley as sampling
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM, FamilyShapley, families_of, family_shapley
+from quintet.explanation.shapley.sampled_shapley import SampledShapley, ensemble_game, sampled_shapley
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
-from quintet.reports import families, sampling
-from quintet.reports.families import SPECTROGRAM, FamilyShapley, families_of, family_shapley
-from quintet.reports.importance import family
-from quintet.reports.permutation import by_parts, ensemble_predictor, permutation_importance
-from quintet.reports.sampling import SampledShapley, ensemble_game, sampled_shapley
 
 MAX_GAME_CLIPS, MAX_GAME_BACKGROUND = 60, 12
 MAX_SHUFFLED_CLIPS = 400

@@ -16,8 +16,8 @@ from sklearn.svm import SVC
 from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
-from quintet.model_folder.run import read_run
-from quintet.reports.importance import (
+from quintet.explanation.ensemble import Part
+from quintet.explanation.importance import (
     TOTAL,
     _shap,
     additivity_residual,
@@ -29,9 +29,9 @@ from quintet.reports.importance import (
     outputs,
     ranking_stability,
 )
-from quintet.reports.kernels import kernel_shapley
-from quintet.reports.whole import Part
-from quintet.reports.why import held_out_parts
+from quintet.explanation.members import held_out_parts
+from quintet.explanation.shapley.svm_shap import kernel_shapley
+from quintet.model_folder.run import read_run
 
 TABLE_MEMBERS = ["logistic_regression", "random_forest", "svm", "xgboost"]
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from quintet.reports.trees import coalition_outputs, forest_of_sklearn, forest_of_xgboost
+from quintet.explanation.shapley.forests import coalition_outputs, forest_of_sklearn, forest_of_xgboost
 
 Array = NDArray[np.float64]
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import Conformal
+from quintet.explanation.embeddings import embedded_clips
+from quintet.explanation.ensemble import TABLE_MEMBERS, draw
+from quintet.explanation.importance import SPACES, additivity_residual, explain, family, outputs, space_of
+from quintet.explanation.occlusion import N_BANDS, Occlusion, grad_cam, occlusion
+from quintet.explanation.shapley.family_shapley import FamilyShapley, families_of, family_shapley
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run
-from quintet.reports.embeddings import embedded_clips
-from quintet.reports.families import FamilyShapley, families_of, family_shapley
-from quintet.reports.importance import SPACES, additivity_residual, explain, family, outputs, space_of
-from quintet.reports.occlusion import N_BANDS, Occlusion, grad_cam, occlusion
-from quintet.reports.whole import TABLE_MEMBERS, draw
 
 Array = NDArray[np.float64]
 MAX_BACKGROUND, MAX_SEGMENTS = 16, 24

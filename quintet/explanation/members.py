@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.classifiers.storage import load_member
-from quintet.model_folder.run import Run
-from quintet.reports.importance import (
+from quintet.explanation.ensemble import TABLE_MEMBERS, ColumnWhy, GameWhy, Part, assemble, draw, family_players, play, sample, shuffle
+from quintet.explanation.importance import (
     TOTAL,
     additivity_residual,
     column_importance,
@@ -23,10 +23,10 @@ from quintet.reports.importance import (
     ranking_stability,
     space_of,
 )
-from quintet.reports.permutation import correlated_groups
-from quintet.reports.refits import Refit, distance_from_training, fitting_seconds, refits
-from quintet.reports.stability import CHEAP, agreements, fold_stability, importance_by_fold
-from quintet.reports.whole import TABLE_MEMBERS, ColumnWhy, GameWhy, Part, assemble, draw, family_players, play, sample, shuffle
+from quintet.explanation.permutation import correlated_groups
+from quintet.explanation.refits import Refit, distance_from_training, fitting_seconds, refits
+from quintet.explanation.stability import CHEAP, agreements, fold_stability, importance_by_fold
+from quintet.model_folder.run import Run
 
 if TYPE_CHECKING:
     import shap

@@ -1,0 +1,1 @@
+"""Explanations of members, of the ensemble and of one track."""

@@ -1,0 +1,1 @@
+"""Shapley values: exact for trees, linear models and SVMs, and of whole feature families."""
