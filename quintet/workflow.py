@@ -66,7 +66,7 @@ def train(features: str | Path | FeatureTable, output: str | Path, **options: An
 
 def report(model: str | Path, output: str | Path, **options: Any) -> Path:
     """One self-contained HTML page about a trained model, and its numbers beside it. Returns the page's path."""
-    from quintet.reports.document import write_report
+    from quintet.reports.run_page import write_report
 
     return write_report(Path(model), Path(output), **options)
 

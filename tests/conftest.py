@@ -15,7 +15,7 @@ from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import save_member
 from quintet.ensemble.fusion import Fusion
 from quintet.evaluation.scores import score
-from quintet.reports.document import write_report
+from quintet.reports.run_page import write_report
 
 CLASSES = ("ambient", "classical", "hip hop", "jazz", "rock", "techno")
 COLUMNS = (

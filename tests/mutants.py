@@ -62,7 +62,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     ),
     ("quintet/explanation/shapley/family_shapley.py", "comb(k - 1, size)", "comb(k, size)", "tests/explanation/test_family_shapley.py -k all_orders"),
     ("quintet/explanation/shapley/tree_shap.py", "(x + 1) / 2, w / 2", "(x + 1) / 2, w", "tests/explanation/test_tree_shap.py"),
-    ("quintet/reports/atlas.py", 'table["part"] == part', 'table["part"] != part', "tests/reports/test_atlas.py -k never_saw"),
+    ("quintet/reports/sections/maps.py", 'table["part"] == part', 'table["part"] != part', "tests/reports/test_maps.py -k never_saw"),
     (
         "quintet/training/train.py",
         'table.frame.sort_values("id", kind="stable", ignore_index=True)',

@@ -25,7 +25,7 @@ from quintet.features.table import FeatureTable, read_feature_table
 from quintet.inference.predict import FEW, feature_parameters, list_segments
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run
-from quintet.reports.track import Sound, check_folder, write_track
+from quintet.reports.track_page import Sound, check_folder, write_track
 
 EMBEDDED_BYTES = 3_000_000
 PLAYABLE = {".mp3": "audio/mpeg", ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".m4a": "audio/mp4"}

@@ -160,7 +160,7 @@ def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, **to
 
 def report_if_stale(output: Path) -> Path:
     """The report's page, written anew unless it tells of this very model."""
-    from quintet.reports.document import write_report
+    from quintet.reports.run_page import write_report
 
     stamp, page = output / "report" / ".model", output / "report" / "index.html"
     digest = digest_of(output / "model" / BUNDLE)

@@ -31,7 +31,7 @@ from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run
 from quintet.pipeline.explain_track import explain, listen, sound_of
 from quintet.pipeline.recipe import TrainSettings
-from quintet.reports.track_words import known_recording
+from quintet.reports.track_text import known_recording
 
 RATE = 22050
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}

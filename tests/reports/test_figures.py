@@ -17,17 +17,17 @@ from quintet.evaluation.scores import score
 from quintet.explanation.ensemble import GameWhy, group_intervals
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
-from quintet.reports import drawings
-from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
-from quintet.reports.calibration import calibration_points
-from quintet.reports.confusion import cell_titles, confusion_counts, heat_figure, main_confusions
-from quintet.reports.curves import roc_points, training_figure
-from quintet.reports.document import default_title, write_report
-from quintet.reports.intervals import Dot, interval_figure
-from quintet.reports.maps import neighbour_map, principal_map, standardised
+from quintet.reports import drawing as drawings
+from quintet.reports.figures.bars import column_bars, histogram, stacked_counts, waterfall
+from quintet.reports.figures.calibration import calibration_points
+from quintet.reports.figures.curves import roc_points, training_figure
+from quintet.reports.figures.intervals import Dot, interval_figure
+from quintet.reports.figures.maps import neighbour_map, principal_map, standardised
+from quintet.reports.run_page import default_title, write_report
+from quintet.reports.sections.confusion import cell_titles, confusion_counts, heat_figure, main_confusions
+from quintet.reports.sections.scores import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
 from quintet.reports.style import to_svg
-from quintet.reports.tables import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
-from quintet.reports.words import count, display, limits, listed, opening, stamp
+from quintet.reports.text import count, display, limits, listed, opening, stamp
 
 
 @pytest.fixture(scope="module")

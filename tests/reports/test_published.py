@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from quintet.model_folder.run import read_run
-from quintet.reports.document import write_report
-from quintet.reports.published import published_table, published_view, training_options
+from quintet.reports.run_page import write_report
+from quintet.reports.sections.published import published_table, published_view, training_options
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from quintet.features.foreign import Roles, foreign_table
 from quintet.features.table import FeatureTable
 from quintet.model_folder.run import read_run
 from quintet.pipeline.recipe import TrainSettings, load_recipe, validated
-from quintet.reports.document import write_report
-from quintet.reports.growth import curve_drawings, curve_sentence
+from quintet.reports.run_page import write_report
+from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence
 from quintet.training.learning_curve import Task, curve_members, learning_curve
 from quintet.training.train import gather, train
 

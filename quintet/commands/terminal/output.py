@@ -175,7 +175,7 @@ def print_learning_curve(scores: Any, out: Any) -> None:
     if not curve:
         return
     from quintet.commands.terminal.progress import curve_table
-    from quintet.reports.growth import curve_sentence
+    from quintet.reports.sections.learning_curve import curve_sentence
 
     if curve["points"]:
         out.print(f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]{stamp(scores['split'])}", soft_wrap=True)

@@ -11,8 +11,8 @@ from quintet.explanation.neighbours import Neighbours
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.explanation.track import Heard, Looked, TrackWhy, steps_for
 from quintet.model_folder.run import Run
-from quintet.reports.planes import band_hz
-from quintet.reports.words import count, listed, within
+from quintet.reports.figures.timeline import band_hz
+from quintet.reports.text import count, listed, within
 
 NEAR, STRANGE, CONFIDENCE = 0.1, 0.98, 0.9
 """A class is in play from this probability on; a track is strange beyond this share of training clips; of prediction sets."""

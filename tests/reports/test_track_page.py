@@ -20,8 +20,8 @@ from quintet.explanation.neighbours import nearest_tracks
 from quintet.explanation.track import Heard, TrackWhy, percentiles, push, steps_for, training_ids, why_of
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run, read_run
-from quintet.reports.track import Sound, write_track
-from quintet.reports.track_words import fits, known_recording, opening
+from quintet.reports.track_page import Sound, write_track
+from quintet.reports.track_text import fits, known_recording, opening
 
 NOTHING = TrackWhy({}, {}, None, (), 0, 0)
 

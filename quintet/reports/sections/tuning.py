@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.model_folder.run import Run
-from quintet.reports.drawings import Drawing, slug
+from quintet.reports.drawing import Drawing, slug
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, written
+from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -25,13 +25,13 @@ from quintet.explanation.ensemble import group_intervals
 from quintet.explanation.shapley.family_shapley import family_shapley
 from quintet.explanation.shapley.sampled_shapley import ensemble_game, sampled_shapley
 from quintet.model_folder.run import VERDICT, read_run
-from quintet.reports.document import write_report
-from quintet.reports.drawings import calibration_drawing
-from quintet.reports.fusing import comparison_table, worth
-from quintet.reports.leak import gate_view
-from quintet.reports.sets import calibration_groups, promise
-from quintet.reports.strangers import strange_drawing, strange_table
-from quintet.reports.words import calibrated_by, opening, signed
+from quintet.reports.drawing import calibration_drawing
+from quintet.reports.run_page import write_report
+from quintet.reports.sections.fusion import comparison_table, worth
+from quintet.reports.sections.leak_gate import gate_view
+from quintet.reports.sections.out_of_class import strange_drawing, strange_table
+from quintet.reports.sections.prediction_sets import calibration_groups, promise
+from quintet.reports.text import calibrated_by, opening, signed
 
 TEMPERATURE = 0.5
 

@@ -13,10 +13,10 @@ from quintet.ensemble.calibration import fit_calibration
 from quintet.ensemble.fusion import RULES, fit_fusion
 from quintet.evaluation.comparisons import holm, paired_differences
 from quintet.model_folder.run import Run
-from quintet.reports.bars import column_bars
-from quintet.reports.drawings import Drawing
+from quintet.reports.drawing import Drawing
+from quintet.reports.figures.bars import column_bars
 from quintet.reports.style import to_svg
-from quintet.reports.words import SCORE_NAMES, display, unit
+from quintet.reports.text import SCORE_NAMES, display, unit
 
 WORTH = ("accuracy", "macro_auc", "log_loss")
 """The scores by which a member's worth is told, where they are defined."""

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from quintet.model_folder.run import Run
-from quintet.reports.drawings import Drawing
+from quintet.reports.drawing import Drawing
 from quintet.reports.style import colour, new_figure, tidy, to_svg
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, count, listed, spoken, unit, within
+from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, count, listed, spoken, unit, within
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

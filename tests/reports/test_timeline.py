@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from quintet.audio.mel import mel_filterbank
 from quintet.features.parameters import LogMelParameters
-from quintet.reports.planes import AGAINST, FOR, band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
+from quintet.reports.figures.timeline import AGAINST, FOR, band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
 
 
 def pixels(uri: str) -> np.ndarray:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from quintet.model_folder.run import Run
-from quintet.reports.drawings import Drawing
+from quintet.reports.drawing import Drawing
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
-from quintet.reports.words import count, unseen
+from quintet.reports.text import count, unseen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,9 +10,9 @@ import pandas as pd
 from quintet.ensemble.conformal import Conformal, accuracy_against_coverage
 from quintet.explanation.ensemble import group_intervals
 from quintet.model_folder.run import Run
-from quintet.reports.drawings import Drawing
+from quintet.reports.drawing import Drawing
 from quintet.reports.style import colour, new_figure, tidy, to_svg
-from quintet.reports.words import count, group_noun, groups_known
+from quintet.reports.text import count, group_noun, groups_known
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

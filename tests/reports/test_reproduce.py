@@ -9,7 +9,7 @@ import pytest
 
 from quintet.model_folder.run import Run, read_run
 from quintet.pipeline.recipe import TrainSettings
-from quintet.reports.again import USUAL, commands
+from quintet.reports.sections.reproduce import USUAL, commands
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from quintet.evaluation.ranking import rank_scores
 from quintet.explanation.importance import TOTAL, family
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.bars import column_bars, histogram, stacked_counts, waterfall
-from quintet.reports.calibration import calibration_figure, calibration_points
-from quintet.reports.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure
-from quintet.reports.curves import roc_figure, roc_points, training_figure
-from quintet.reports.intervals import Dot, interval_figure
+from quintet.reports.figures.bars import column_bars, histogram, stacked_counts, waterfall
+from quintet.reports.figures.calibration import calibration_figure, calibration_points
+from quintet.reports.figures.curves import roc_figure, roc_points, training_figure
+from quintet.reports.figures.intervals import Dot, interval_figure
+from quintet.reports.sections.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure
+from quintet.reports.sections.scores import agreement, ranked, score_table
 from quintet.reports.style import to_svg
-from quintet.reports.tables import agreement, ranked, score_table
-from quintet.reports.words import (
+from quintet.reports.text import (
     LOWER_IS_BETTER,
     SCORE_NAMES,
     display,

@@ -17,8 +17,8 @@ import pytest
 
 from quintet.errors import ArtefactError
 from quintet.model_folder.run import read_run
-from quintet.reports.document import write_report
-from quintet.reports.words import stamp
+from quintet.reports.run_page import write_report
+from quintet.reports.text import stamp
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 

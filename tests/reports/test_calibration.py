@@ -12,7 +12,7 @@ from quintet.ensemble.calibration import cross_calibrated, fit_calibration
 from quintet.evaluation.scores import score
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.trust import calibrated_members, member_table, reliability_drawing
+from quintet.reports.sections.calibration import calibrated_members, member_table, reliability_drawing
 
 
 @pytest.fixture(scope="module")

@@ -19,22 +19,22 @@ from quintet.errors import ArtefactError
 from quintet.explanation.importance import TOTAL
 from quintet.explanation.members import Why, explain_run
 from quintet.model_folder.run import VERDICT, Run, read_run
-from quintet.reports import drawings
-from quintet.reports.again import commands, provenance
-from quintet.reports.atlas import atlas
-from quintet.reports.confusion import main_confusions
-from quintet.reports.drawings import Drawing
-from quintet.reports.fusing import comparison_table, worth, worth_drawing, worth_names, worth_rows
-from quintet.reports.growth import curve_drawings, curve_of, curve_sentence, curve_table, outlook_table
-from quintet.reports.leak import gap_table, gate_drawings, gate_table, gate_view
-from quintet.reports.published import published_table, published_view
-from quintet.reports.searching import search_drawings, search_table, search_view, trial_table
-from quintet.reports.sets import answered_drawing, set_table, set_view
-from quintet.reports.strangers import strange_drawing
+from quintet.reports import drawing as drawings
+from quintet.reports.drawing import Drawing
+from quintet.reports.sections.calibration import calibrated_members, member_table, reliability_drawing
+from quintet.reports.sections.confusion import main_confusions
+from quintet.reports.sections.fusion import comparison_table, worth, worth_drawing, worth_names, worth_rows
+from quintet.reports.sections.leak_gate import gap_table, gate_drawings, gate_table, gate_view
+from quintet.reports.sections.learning_curve import curve_drawings, curve_of, curve_sentence, curve_table, outlook_table
+from quintet.reports.sections.maps import atlas
+from quintet.reports.sections.out_of_class import strange_drawing
+from quintet.reports.sections.prediction_sets import answered_drawing, set_table, set_view
+from quintet.reports.sections.published import published_table, published_view
+from quintet.reports.sections.reproduce import commands, provenance
+from quintet.reports.sections.scores import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
+from quintet.reports.sections.tuning import search_drawings, search_table, search_view, trial_table
 from quintet.reports.style import css_variables, marker
-from quintet.reports.tables import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
-from quintet.reports.trust import calibrated_members, member_table, reliability_drawing
-from quintet.reports.words import (
+from quintet.reports.text import (
     LOWER_IS_BETTER,
     SCORE_NAMES,
     calibrated_by,

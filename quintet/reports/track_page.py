@@ -23,15 +23,15 @@ from quintet.explanation.occlusion import cell_means
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.explanation.track import Heard, Looked, Resembled, TrackWhy, percentiles, steps_for, training_ids
 from quintet.model_folder.run import Run
-from quintet.reports.atlas import shown_classes
-from quintet.reports.bars import column_bars, waterfall
-from quintet.reports.document import Numbers, breakable
-from quintet.reports.drawings import Drawing, slug
-from quintet.reports.maps import map_figure, neighbour_map
-from quintet.reports.planes import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
+from quintet.reports.drawing import Drawing, slug
+from quintet.reports.figures.bars import column_bars, waterfall
+from quintet.reports.figures.maps import map_figure, neighbour_map
+from quintet.reports.figures.timeline import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
+from quintet.reports.run_page import Numbers, breakable
+from quintet.reports.sections.maps import shown_classes
 from quintet.reports.style import css_variables, marker, to_svg
-from quintet.reports.track_words import fits, known_recording, opening, seconds
-from quintet.reports.words import count, display, number, signed, tiny
+from quintet.reports.text import count, display, number, signed, tiny
+from quintet.reports.track_text import fits, known_recording, opening, seconds
 
 MARK = "Quintet, the explanation of one track"
 SERIES, LEAST = 5, 0.04

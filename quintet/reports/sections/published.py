@@ -8,7 +8,7 @@ import pandas as pd
 
 from quintet.classifiers.registry import MODELS
 from quintet.model_folder.run import Run
-from quintet.reports.words import SCORE_NAMES, display, stamp, written
+from quintet.reports.text import SCORE_NAMES, display, stamp, written
 
 SHOWN_OPTIONS = ("epochs", "patch_frames", "hop_frames", "skip_frames", "pooling", "class_weight", "augmentation", "weights")
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from quintet.model_folder.run import Run
-from quintet.reports.drawings import Drawing, slug
-from quintet.reports.maps import map_figure, neighbour_map, principal_map, umap_map
+from quintet.reports.drawing import Drawing, slug
+from quintet.reports.figures.maps import map_figure, neighbour_map, principal_map, umap_map
 from quintet.reports.style import to_svg
-from quintet.reports.words import count, display
+from quintet.reports.text import count, display
 
 MAX_POINTS, MAX_ALL = 1500, 6000
 """Of a map, and of all maps together: more would cost the page megabytes (some 400 bytes a point) and show no more."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.reports.style import SERIES, colour, new_figure, tidy
-from quintet.reports.words import signed
+from quintet.reports.text import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,10 +12,10 @@ from quintet.ensemble.calibration import cross_calibrated, fit_calibration
 from quintet.evaluation.metrics import calibration_error, clip_losses, encoded
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.calibration import calibration_points, reliability_figure
-from quintet.reports.drawings import Drawing, said_and_true
+from quintet.reports.drawing import Drawing, said_and_true
+from quintet.reports.figures.calibration import calibration_points, reliability_figure
 from quintet.reports.style import to_svg
-from quintet.reports.words import display, unit
+from quintet.reports.text import display, unit
 
 METHODS = {"none": "as it is", "temperature": "temperature", "isotonic": "isotonic regression"}
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from quintet.model_folder.run import read_run
-from quintet.reports.document import write_report
-from quintet.reports.searching import search_drawings, search_table, search_view, trial_table
+from quintet.reports.run_page import write_report
+from quintet.reports.sections.tuning import search_drawings, search_table, search_view, trial_table
 
 VALUES = {"svm": [0.70, 0.64, 0.90, 0.66, 0.61], "xgboost": [0.50, 0.55, 9.99, 0.52, 0.51]}
 
@@ -74,7 +74,7 @@ def test_other_settings_and_another_split_are_said(model_folder: Path, tmp_path:
 
 
 def test_a_trial_far_off_does_not_flatten_the_rest(model_folder: Path, tmp_path: Path) -> None:
-    from quintet.reports.searching import search_figure
+    from quintet.reports.sections.tuning import search_figure
 
     trials = trial_table(read_run(searched(model_folder, tmp_path / "model")))
     axes = search_figure(trials[trials["member"] == "xgboost"], label="log loss").axes[0]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from quintet.model_folder.run import Run
-from quintet.reports.drawings import Drawing
-from quintet.reports.intervals import Dot, protocol_figure
+from quintet.reports.drawing import Drawing
+from quintet.reports.figures.intervals import Dot, protocol_figure
 from quintet.reports.style import to_svg
-from quintet.reports.words import SCORE_NAMES, display, signed, spoken, unit
+from quintet.reports.text import SCORE_NAMES, display, signed, spoken, unit
 
 Gaps = dict[tuple[str, str, str], dict[Any, Any]]
 PROTOCOLS = {"random": "random folds", "group": "split by group", "given": "split of the data"}

@@ -13,9 +13,9 @@ import pytest
 from quintet.errors import MissingExtraError
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.atlas import atlas, shown_verdicts
-from quintet.reports.document import write_report
-from quintet.reports.maps import umap_map
+from quintet.reports.figures.maps import umap_map
+from quintet.reports.run_page import write_report
+from quintet.reports.sections.maps import atlas, shown_verdicts
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,9 @@ def test_wrong_verdicts_are_ringed_and_every_point_says_its_name(run: Run) -> No
 
 
 def test_points_are_fewer_the_more_maps_there_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quintet.reports.atlas.MAX_ALL", 100)
+    monkeypatch.setattr("quintet.reports.sections.maps.MAX_ALL", 100)
     assert [len(drawing.numbers) for drawing in atlas(run).drawings] == [25] * 4
-    monkeypatch.setattr("quintet.reports.atlas.MAX_POINTS", 12)
+    monkeypatch.setattr("quintet.reports.sections.maps.MAX_POINTS", 12)
     assert [len(drawing.numbers) for drawing in atlas(run).drawings] == [12] * 4
 
 
@@ -81,7 +81,7 @@ def test_sets_are_shown_by_their_most_frequent_tag_and_ringed_where_the_first_ta
 def test_umap_is_drawn_on_demand_and_named_where_it_is_not_installed(
     run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quintet.reports.atlas.umap_map", lambda values, seed: pd.DataFrame(0.0, columns=["x", "y"], index=values.index))
+    monkeypatch.setattr("quintet.reports.sections.maps.umap_map", lambda values, seed: pd.DataFrame(0.0, columns=["x", "y"], index=values.index))
     assert [drawing.title for drawing in atlas(run, umap=True).drawings] == ["PCA", "t-SNE", "UMAP"] * 2
     assert 'id="figure-map-vgg-small-umap"' in write_report(model_folder, tmp_path / "report", umap=True).read_text(encoding="utf-8")
     monkeypatch.setitem(sys.modules, "umap", None)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from quintet.model_folder.run import VERDICT, Run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.words import LOWER_IS_BETTER, SCORE_NAMES, display
+from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display
 
 PER_CLASS_NAMES: Mapping[str, str] = {"precision": "Precision", "recall": "Recall", "f1": "F1", "auc": "AUC", "pr_auc": "PR AUC"}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from quintet.ensemble.fusion import RULES
 from quintet.model_folder.run import Run
-from quintet.reports.published import training_options
+from quintet.reports.sections.published import training_options
 
 USUAL: Mapping[str, Any] = {"rule": "auto", "protocol": "auto", "test_size": 0.2, "folds": None, "resamples": 1000}
 """Options of one value of `quintet train` and what they are unless one says otherwise."""
