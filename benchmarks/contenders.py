@@ -18,7 +18,7 @@ from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.features.analysis import Analysis
 from quintet.features.catalogue import selection
-from quintet.features.extractor import describe
+from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
 
 RATE, N_FFT, HOP = 22050, 2048, 512

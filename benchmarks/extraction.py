@@ -106,7 +106,7 @@ def _seconds_per_clip(folder: Path, jobs: int, processors: int) -> float:
 
 def _described(folder: Path, parameters: Any) -> float:
     from quintet.audio.decode import load_clip
-    from quintet.features.extractor import describe
+    from quintet.features.describe import describe
 
     paths = sorted(folder.rglob("*.wav"))
     for number, path in enumerate(paths):
@@ -118,7 +118,7 @@ def _described(folder: Path, parameters: Any) -> float:
 
 def _extracted(folder: Path, jobs: int, parameters: Any) -> float:
     from quintet.datasets import load_source
-    from quintet.features.extraction import Progress, extract
+    from quintet.features.extraction.extract import Progress, extract
 
     seen: list[tuple[int, float]] = []
 

@@ -20,13 +20,13 @@ from benchmarks.music import REAL_MUSIC, recording, written
 
 IMPORT = """
 import time
-import quintet.features.workers
+import quintet.features.extraction.worker
 print(time.process_time())
 """
 CLIPS = """
 import sys, time
 from quintet.audio.decode import load_clip
-from quintet.features.extractor import describe
+from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
 parameters = FeatureParameters(feature_set="bahuleyan2018")
 for _ in range(10):

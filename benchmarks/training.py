@@ -23,7 +23,7 @@ from quintet.classifiers.registry import make_member
 from quintet.classifiers.spectrogram import SpectrogramClassifier, device_summary
 from quintet.classifiers.training import Plan, compile_network
 from quintet.features.parameters import LogMelParameters
-from quintet.features.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
+from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 
 N_CLASSES = 8
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from quintet.classifiers.registry import make_member
     from quintet.datasets import Manifest, load_source
     from quintet.ensemble.classifier import EnsembleClassifier
-    from quintet.features.extractor import FeatureExtractor
+    from quintet.features.describe import FeatureExtractor
     from quintet.features.parameters import FeatureParameters
-    from quintet.features.spectrograms import SpectrogramStore
-    from quintet.features.table import FeatureTable, read_feature_table
+    from quintet.features.storage.spectrograms import SpectrogramStore
+    from quintet.features.storage.table import FeatureTable, read_feature_table
     from quintet.files.provenance import environment
     from quintet.model_folder.folder import load_model
     from quintet.pipeline.recipe import TrainSettings, load_recipe
@@ -32,11 +32,11 @@ _HOMES = {
     "load_clip": "quintet.audio.decode",
     "Manifest": "quintet.datasets",
     "load_source": "quintet.datasets",
-    "FeatureExtractor": "quintet.features.extractor",
+    "FeatureExtractor": "quintet.features.describe",
     "FeatureParameters": "quintet.features.parameters",
-    "FeatureTable": "quintet.features.table",
-    "read_feature_table": "quintet.features.table",
-    "SpectrogramStore": "quintet.features.spectrograms",
+    "FeatureTable": "quintet.features.storage.table",
+    "read_feature_table": "quintet.features.storage.table",
+    "SpectrogramStore": "quintet.features.storage.spectrograms",
     "make_member": "quintet.classifiers.registry",
     "EnsembleClassifier": "quintet.ensemble.classifier",
     "Predictions": "quintet.predictions.predictions",

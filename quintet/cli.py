@@ -203,7 +203,7 @@ def train(
     """Train the players, join them, and judge them on groups they never heard."""
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, counting, err, out, score_table
-    from quintet.features.table import read_feature_table
+    from quintet.features.storage.table import read_feature_table
     from quintet.pipeline.recipe import TrainSettings, validated
 
     table = read_feature_table(
@@ -279,7 +279,7 @@ def tune(
     """Search the members' settings on the folds of the training part. The test part is never looked at; Ctrl-C keeps finished trials."""
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, counting, err, trial_line
-    from quintet.features.table import read_feature_table
+    from quintet.features.storage.table import read_feature_table
     from quintet.pipeline.recipe import find_recipe, is_recipe, load_recipe, scaled, validated
     from quintet.training.train import regrouped
     from quintet.tuning.tune import TuneSettings
@@ -358,7 +358,7 @@ def predict(
     if bool(files) == (table is not None):
         raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")
     if table is not None:
-        from quintet.features.table import read_feature_table
+        from quintet.features.storage.table import read_feature_table
 
         result = predict_table(model, read_feature_table(table, id_column=id_column), confidence=confidence)
     else:

@@ -16,8 +16,8 @@ from quintet.features.parameters import FeatureParameters
 
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
-    from quintet.features.extraction import ExtractionSummary
-    from quintet.features.table import FeatureTable
+    from quintet.features.extraction.extract import ExtractionSummary
+    from quintet.features.storage.table import FeatureTable
     from quintet.inference.predict import PredictionResult
     from quintet.pipeline.recipe import Recipe
     from quintet.training.train import TrainingResult
@@ -31,9 +31,9 @@ def extract(source: str | Path | Manifest, output: str | Path, *, parameters: Fe
         source: folder with a sub-folder per class, manifest (.csv/.parquet), name of a built-in dataset, or a `Manifest`.
         output: the parquet file to write, also at a URL (`s3://…`). What it already holds and is not stale is kept.
         parameters: default: the set `full`.
-        options: `spectrograms`, `n_jobs`, `progress`, `max_failures`, `timeout_s`, … of `quintet.features.extraction.extract`.
+        options: `spectrograms`, `n_jobs`, `progress`, `max_failures`, `timeout_s`, … of `quintet.features.extraction.extract.extract`.
     """
-    from quintet.features.extraction import extract as extract_clips
+    from quintet.features.extraction.extract import extract as extract_clips
 
     manifest = source if isinstance(source, Manifest) else load_source(source)
     return extract_clips(manifest, output, parameters=parameters or FeatureParameters(), **options)
@@ -42,7 +42,7 @@ def extract(source: str | Path | Manifest, output: str | Path, *, parameters: Fe
 def write_published(table: str | Path, output: str | Path) -> None:
     """A feature table under its paper's own column names, for programs that expect those: `.csv` or `.parquet`."""
     from quintet.features.catalogue import published_names
-    from quintet.features.table import read_feature_table
+    from quintet.features.storage.table import read_feature_table
 
     made = read_feature_table(table)
     if made.parameters is None:

@@ -22,9 +22,9 @@ from quintet.datasets import load_source
 from quintet.datasets.splits import grouped_folds, hold_out, usable_folds
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage, fit_conformal
-from quintet.features.extraction import extract
+from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
-from quintet.features.table import FeatureTable, read_feature_table
+from quintet.features.storage.table import FeatureTable, read_feature_table
 
 CONFIDENCES = (0.8, 0.9, 0.95)
 

@@ -18,9 +18,9 @@ from quintet.datasets.splits import grouped_folds
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import mean
-from quintet.features.extraction import extract
+from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
-from quintet.features.table import FeatureTable, read_feature_table
+from quintet.features.storage.table import FeatureTable, read_feature_table
 
 Folds = list[tuple[NDArray[Any], NDArray[Any]]]
 SESSION = 20  # Freesound ids of one label, no further apart: perhaps one session (instruments/README.md); at 100 the double basses are four groups

@@ -20,7 +20,7 @@ from benchmarks.evidence.corpora import Corpus, arguments, artists, opinions
 from quintet.datasets.splits import grouped_folds
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
-from quintet.features.table import FeatureTable, read_feature_table
+from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.pipeline.recipe import TrainSettings
 from quintet.training.train import train
 

@@ -25,9 +25,9 @@ from quintet.classifiers.networks.catalogue import NETWORKS
 from quintet.datasets import load_source
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.evaluation.scores import score
-from quintet.features.extraction import extract
+from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
-from quintet.features.spectrograms import SpectrogramStore
+from quintet.features.storage.spectrograms import SpectrogramStore
 
 FEATURES = "bahuleyan2018"  # of no network; rows, groups and folds are those of the other scripts
 CHANGED: dict[str, dict[str, Any]] = {  # against the registry: nothing is pretrained here, and two cores are few

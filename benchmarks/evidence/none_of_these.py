@@ -19,8 +19,8 @@ import pandas as pd
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.evaluation.comparisons import delong
-from quintet.features.foreign import Roles, foreign_table
-from quintet.features.table import FeatureTable
+from quintet.features.storage.external_table import Roles, foreign_table
+from quintet.features.storage.table import FeatureTable
 from quintet.inference.predict import predict_table
 from quintet.pipeline.recipe import TrainSettings
 from quintet.training.train import train

@@ -19,8 +19,8 @@ from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
 from quintet.datasets import load_source
 from quintet.datasets.manifest import Manifest, label_set
 from quintet.errors import DatasetError
-from quintet.features.extraction import Progress
-from quintet.features.table import METADATA_KEY, FeatureTable, read_feature_table
+from quintet.features.extraction.extract import Progress
+from quintet.features.storage.table import METADATA_KEY, FeatureTable, read_feature_table
 
 FACTS = ("duration_s", "native_sample_rate", "native_channels", "audio_digest")
 
@@ -63,7 +63,7 @@ def audit(
     Example:
         >>> table = pd.DataFrame(np.random.default_rng(0).normal(size=(4, 9)), columns=[f"f{j}" for j in range(9)])
         >>> table.loc[3] = table.loc[0]
-        >>> from quintet.features.foreign import Roles, foreign_table
+        >>> from quintet.features.storage.external_table import Roles, foreign_table
         >>> frame = table.assign(id=["a.0", "a.1", "b.0", "b.1"])
         >>> report = audit(foreign_table(frame, Roles(label_from="^(.)"), name="tiny"))
         >>> report.across_classes[["first", "second", "kind"]].values.tolist()

@@ -32,7 +32,7 @@ def audit(
     from quintet.audit import audit as audit_corpus
     from quintet.audit import write_groups
     from quintet.commands.terminal.progress import counting, out
-    from quintet.features.table import read_feature_table
+    from quintet.features.storage.table import read_feature_table
 
     subject: Any = source
     if id_column or label_from or label_column:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.errors import ArtefactError
-from quintet.features.spectrograms import SpectrogramStore
+from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.model_folder.run import Run
 
 MAX_CLIPS = 300

@@ -12,7 +12,7 @@ from quintet.audio import mel
 from quintet.audio.clip import Clip
 from quintet.audio.resample import resample
 from quintet.audio.spectrum import Spectrum, spectrum
-from quintet.features import cepstral, modulation, rhythm, spectral, temporal, tonal
+from quintet.features.descriptors import cepstral, modulation, rhythm, spectral, temporal, tonal
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments, log_covariance, summaries
 

@@ -17,7 +17,7 @@ from quintet.audio.decode import load_clip
 from quintet.audio.resample import resample
 from quintet.errors import AudioError, ConfigError, unknown_name
 from quintet.features.catalogue import feature_names
-from quintet.features.extractor import describe
+from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
 
 ON_ERROR = ("raise", "nan")

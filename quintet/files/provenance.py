@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.features.table import FeatureTable
+from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.folder import hash_of
 
 LIBRARIES = (

@@ -19,10 +19,10 @@ from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import require_confidence
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
-from quintet.features.extraction import extract
+from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
-from quintet.features.spectrograms import SpectrogramStore
-from quintet.features.table import FeatureTable, read_feature_table
+from quintet.features.storage.spectrograms import SpectrogramStore
+from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.model_folder.folder import load_model
 
 FEW = 4  # so many clips are described in this process: a worker's start would cost more than it saves

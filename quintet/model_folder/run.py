@@ -14,7 +14,7 @@ import pandas as pd
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import Conformal
 from quintet.errors import ArtefactError
-from quintet.features.table import META_COLUMNS
+from quintet.features.storage.table import META_COLUMNS
 from quintet.predictions.predictions import Predictions, read_predictions
 
 VERDICT = "verdict"

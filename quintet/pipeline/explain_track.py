@@ -19,9 +19,9 @@ from quintet.audio.probe import probed_duration_s
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError, ConfigError
 from quintet.explanation.track import Heard, why_of
-from quintet.features.extraction import extract
-from quintet.features.spectrograms import SpectrogramStore
-from quintet.features.table import FeatureTable, read_feature_table
+from quintet.features.extraction.extract import extract
+from quintet.features.storage.spectrograms import SpectrogramStore
+from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.inference.predict import FEW, feature_parameters, list_segments
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run

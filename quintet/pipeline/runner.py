@@ -11,7 +11,7 @@ from typing import Any
 from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.errors import ArtefactError, unknown_name
-from quintet.features.extraction import ExtractionSummary, extract
+from quintet.features.extraction.extract import ExtractionSummary, extract
 from quintet.inference.predict import predict_files
 from quintet.model_folder.folder import BUNDLE, ModelFolder, digest_of
 from quintet.pipeline.preflight import HELD_OUT, check_members, rehearse

@@ -19,11 +19,11 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener, embedded, mapped_positions
 from quintet.ensemble.fusion import RULES
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, unknown_name
-from quintet.features.copies import CopiedSpectrograms, augmented_copies
-from quintet.features.extraction import extract as extract_clips
+from quintet.features.extraction.extract import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
-from quintet.features.spectrograms import SpectrogramStore
-from quintet.features.table import FeatureTable, read_feature_table
+from quintet.features.storage.augmented_spectrograms import CopiedSpectrograms, augmented_copies
+from quintet.features.storage.spectrograms import SpectrogramStore
+from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.files.provenance import environment, table_digest
 from quintet.model_folder.folder import FoldFiles, ModelFolder, hash_of, search_digests
 from quintet.pipeline.recipe import TrainSettings

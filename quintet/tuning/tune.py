@@ -27,7 +27,7 @@ from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknown_name
 from quintet.evaluation.comparisons import Difference, paired_differences
-from quintet.features.table import FeatureTable, read_feature_table
+from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.files.provenance import environment, table_digest
 from quintet.model_folder.folder import ModelFolder, hash_of
 from quintet.pipeline.recipe import Protocol, Stage, TrainSettings, validated

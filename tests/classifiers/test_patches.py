@@ -11,7 +11,7 @@ from quintet.classifiers.patches import Joined, band_statistics, checked_clips, 
 from quintet.classifiers.training import ahead
 from quintet.errors import DatasetError
 from quintet.features.parameters import LogMelParameters
-from quintet.features.spectrograms import SpectrogramStore, SpectrogramWriter
+from quintet.features.storage.spectrograms import SpectrogramStore, SpectrogramWriter
 
 LENGTHS = (40, 7, 25, 8, 12)
 

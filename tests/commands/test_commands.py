@@ -18,8 +18,8 @@ from quintet.audio.probe import probed_duration_s
 from quintet.commands.terminal import progress as console
 from quintet.datasets import load_source
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError, SplitLeakError
-from quintet.features.foreign import Roles, foreign_table
-from quintet.features.table import FeatureTable
+from quintet.features.storage.external_table import Roles, foreign_table
+from quintet.features.storage.table import FeatureTable
 from quintet.pipeline.recipe import TrainSettings
 from quintet.training.train import regrouped, train
 

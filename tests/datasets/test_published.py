@@ -12,7 +12,7 @@ from quintet.datasets import Manifest, load_source
 from quintet.datasets.gtzan import GENRES, REPETITIONS
 from quintet.datasets.splits import make_split
 from quintet.errors import ConfigError, DatasetError
-from quintet.features.extraction import extract
+from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 
 

@@ -156,7 +156,7 @@ def test_a_split_by_artist_is_harder_than_a_random_one(tmp_path):
     from sklearn.metrics import roc_auc_score
 
     from quintet.audio.decode import load_clip
-    from quintet.features.extractor import describe
+    from quintet.features.describe import describe
     from quintet.features.parameters import FeatureParameters
 
     frame = load_source(render_demo(tmp_path / "demo")).frame

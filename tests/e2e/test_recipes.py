@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quintet.cli import app
-from quintet.features.spectrograms import SpectrogramStore
+from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.pipeline.recipe import load_recipe, shipped_recipes
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from quintet.errors import ArtefactError
-from quintet.features.foreign import Roles, foreign_table
+from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.model_folder.folder import digest_of, load_model
 from quintet.pipeline.recipe import TrainSettings
 from quintet.training.train import train

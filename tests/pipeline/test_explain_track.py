@@ -25,7 +25,7 @@ from quintet.errors import ArtefactError, AudioError, ConfigError
 from quintet.explanation.embeddings import embedded_clips
 from quintet.explanation.neighbours import nearest_tracks
 from quintet.explanation.track import resemble, why_of
-from quintet.features.spectrograms import SpectrogramStore
+from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.inference.predict import predict_files
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run

@@ -13,8 +13,8 @@ import pytest
 from quintet.datasets.splits import grouped_folds, nested_subsets
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ConfigError
-from quintet.features.foreign import Roles, foreign_table
-from quintet.features.table import FeatureTable
+from quintet.features.storage.external_table import Roles, foreign_table
+from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.run import read_run
 from quintet.pipeline.recipe import TrainSettings, load_recipe, validated
 from quintet.reports.run_page import write_report

@@ -15,7 +15,7 @@ import pytest
 from quintet.classifiers.registry import MODELS, make_member
 from quintet.cli import main
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError
-from quintet.features.table import FeatureTable, read_feature_table
+from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.pipeline.recipe import load_recipe
 from quintet.pipeline.runner import run_recipe, tune_recipe
 from quintet.training.train import gather, train

@@ -56,7 +56,7 @@ def _bar() -> Progress:
 
 @contextmanager
 def counting(description: str, *, quiet: bool = False) -> Iterator[Any]:
-    """A progress bar as a callable that takes a `quintet.features.extraction.Progress`."""
+    """A progress bar as a callable that takes a `quintet.features.extraction.extract.Progress`."""
     if quiet or not err.is_terminal:
         yield lambda progress: None
         return

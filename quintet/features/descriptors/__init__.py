@@ -1,0 +1,1 @@
+"""Definitions of the audio descriptors, one file per family."""

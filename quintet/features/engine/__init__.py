@@ -1,0 +1,1 @@
+"""Compiled engine: the descriptors of a recording in one pass."""

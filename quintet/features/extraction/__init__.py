@@ -1,0 +1,1 @@
+"""Extraction of features from many recordings, resumable and in parallel."""

@@ -1,0 +1,1 @@
+"""Storage of feature tables and spectrograms."""

@@ -1,0 +1,197 @@
+"""One process compiles, the others wait; nothing stale is loaded; no folder is no excuse."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from quintet.features.engine import kernel_cache as compilation
+from quintet.features.engine.kernel_cache import compile_once, digest, is_compiled, user_cache_directory, writable_cache_folder
+
+
+def test_many_at_once_compile_once(tmp_path, capsys):
+    inside, most, calls = [], [], []
+
+    def compile_all() -> None:
+        inside.append(1)
+        most.append(len(inside) if not is_compiled(tmp_path) else 0)
+        calls.append(is_compiled(tmp_path))
+        time.sleep(0.1)
+        inside.pop()
+
+    threads = [threading.Thread(target=compile_once, args=(compile_all, tmp_path)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1  # never two that compile
+    assert calls.count(False) == 1
+    assert calls.count(True) == 4  # the others load
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_compiled_folder_is_loaded_in_silence(tmp_path, capsys):
+    (tmp_path / "complete").touch()
+    calls = []
+    compile_once(lambda: calls.append(1), tmp_path)
+    assert calls == [1]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_the_lock_of_a_killed_process_ends_with_it(tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from quintet.features.engine.kernel_cache import compile_once
+def compile_all():
+    print("compiling", flush=True)
+    time.sleep(60)
+compile_once(compile_all, Path({str(tmp_path)!r}))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+    began = time.monotonic()
+    compile_once(lambda: None, tmp_path)
+    assert is_compiled(tmp_path)
+    assert time.monotonic() - began < 1
+
+
+def test_a_failed_compilation_leaves_the_lock_to_others_and_no_mark(tmp_path):
+    def fail() -> None:
+        raise ValueError("no such instruction")
+
+    with pytest.raises(ValueError, match="instruction"):
+        compile_once(fail, tmp_path)
+    assert not is_compiled(tmp_path)
+    compile_once(lambda: None, tmp_path)
+    assert is_compiled(tmp_path)
+
+
+def test_without_a_folder_every_process_compiles_and_says_so(capsys):
+    calls = []
+    compile_once(lambda: calls.append(1), None)
+    assert calls == [1]
+    assert "QUINTET_CACHE_DIR" in capsys.readouterr().err
+
+
+def test_the_environment_names_the_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path))
+    assert user_cache_directory() == tmp_path
+    folder = writable_cache_folder()
+    assert folder == tmp_path / f"kernels-{digest()}"
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_made_is_none(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "file" / "below"))
+    assert writable_cache_folder() is None
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_every_platform_has_its_place(platform, monkeypatch):
+    for name in ("QUINTET_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert "quintet" in user_cache_directory().parts[-2:]
+    assert user_cache_directory().is_relative_to(Path.home())
+
+
+def test_changed_sources_have_another_digest(tmp_path, monkeypatch):
+    before = digest()
+    assert digest() == before
+    (tmp_path / "extra.py").write_text("a = 1")
+    monkeypatch.setattr(compilation, "SOURCES", (*compilation.SOURCES, str(tmp_path / "extra.py")))
+    one = digest()
+    (tmp_path / "extra.py").write_text("a = 2")
+    assert len({before, one, digest()}) == 3
+
+
+def test_another_installation_has_another_digest(tmp_path, monkeypatch):
+    before, here = digest(), Path(compilation.__file__).parent
+    shutil.copytree(here.parent, tmp_path / "features")
+    (tmp_path / "audio").mkdir()
+    shutil.copy(here.parents[1] / "audio" / "mel.py", tmp_path / "audio")
+    monkeypatch.setattr(compilation, "__file__", str(tmp_path / "features" / "engine" / "kernel_cache.py"))
+    assert digest() != before  # numba would find no code of the other, and every process would compile
+
+
+def test_the_digest_covers_every_module_that_kernels_are_made_of():
+    code = "import quintet.features.engine.kernels.frames as k, sys; print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('quintet.features.')])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    with_kernels = {Path(name).name for name in loaded if "@inlined" in Path(name).read_text() or "@intrinsic" in Path(name).read_text()}
+    assert with_kernels <= {Path(name).name for name in compilation.SOURCES}
+
+
+CACHED = """
+import sys
+from quintet.features.engine import kernel_cache as compilation
+from quintet.features.engine import passes as engine
+from quintet.features.engine.kernels import frames as kernels
+engine.available()
+print(compilation.load_kernels(), "scipy.linalg" in sys.modules, all(k.signatures for k in compilation._KERNELS), len(compilation._KERNELS))
+"""
+
+
+def test_a_warm_cache_is_loaded_without_what_only_compiling_needs():
+    subprocess.run([sys.executable, "-c", CACHED], capture_output=True, check=True)  # compiles, where nobody has
+    said = subprocess.run([sys.executable, "-c", CACHED], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "False", "True", "12"]
+    assert said.stderr == ""
+
+
+def test_kernels_that_were_loaded_leave_numba_able_to_compile():
+    code = CACHED + "import numba, numpy\nprint(numba.njit(lambda x: numpy.dot(x, x) + len({1: 2}))(numpy.ones(3)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split()[-1] == "4.0"
+
+
+def test_with_another_numba_kernels_are_loaded_by_calling_them(tmp_path, monkeypatch):
+    calls = []
+    (tmp_path / "complete").touch()
+    monkeypatch.setattr(compilation, "FOLDER", tmp_path)
+    monkeypatch.setattr(compilation, "_KERNELS", [object()])  # without the inner parts that are known
+    compile_once(lambda: calls.append(1), tmp_path)
+    assert calls == [1]
+
+
+DESCRIBED = """
+import hashlib
+import numpy as np
+from quintet.audio.clip import Clip
+from quintet.features.describe import describe
+from quintet.features.parameters import FeatureParameters
+samples = np.random.default_rng(3).standard_normal(66150).astype(np.float32)
+described = describe(Clip(samples / 5, 22050), FeatureParameters(), log_mel=True)
+print(hashlib.sha256(repr(described.features).encode() + described.log_mel.tobytes()).hexdigest())
+"""
+
+
+def test_code_just_compiled_and_code_loaded_give_the_same_bits(tmp_path):
+    environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
+    said = [subprocess.run([sys.executable, "-c", DESCRIBED], env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
+    assert ["compiling" in process.stderr for process in said] == [True, False]
+    assert said[0].stdout == said[1].stdout
+
+
+@pytest.mark.slow
+def test_processes_on_an_empty_cache_compile_once(tmp_path):
+    code = "from quintet.features.engine import passes; assert passes.available()"
+    environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
+    started = [subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = "".join(process.communicate()[1] for process in started)
+    assert all(process.returncode == 0 for process in started)
+    assert said.count("compiling") == 1
+    again = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert again.stderr == ""

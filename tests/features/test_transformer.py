@@ -1,0 +1,100 @@
+"""`FeatureExtractor` in scikit-learn's hands."""
+
+from __future__ import annotations
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from quintet.audio.clip import Clip
+from quintet.errors import AudioError, ConfigError
+from quintet.features.catalogue import feature_names
+from quintet.features.describe import FeatureExtractor
+from quintet.features.parameters import FeatureParameters
+
+
+@pytest.fixture
+def paths(tmp_path):
+    files = []
+    for i, hertz in enumerate([200, 300, 2000, 3000]):
+        noise = np.random.default_rng(i).standard_normal(22050) * 0.01
+        files.append(str(tmp_path / f"{hertz}.wav"))
+        soundfile.write(files[-1], 0.3 * np.sin(2 * np.pi * hertz * np.arange(22050) / 44100) + noise, 44100)
+    return files
+
+
+def test_paths_become_a_float32_frame_with_names(paths):
+    table = FeatureExtractor("bahuleyan2018").fit_transform(paths)
+    assert table.index.tolist() == paths
+    assert table.index.name == "id"
+    assert tuple(table.columns) == feature_names(FeatureParameters(feature_set="bahuleyan2018"))
+    assert (table.dtypes == np.float32).all()
+    centroids = table["spectral.centroid.mean"].to_numpy()
+    assert (np.diff(centroids) > 0).all()
+
+
+def test_clips_of_any_rate_give_what_their_file_gives(paths):
+    samples, rate = soundfile.read(paths[0], dtype="float32")
+    extractor = FeatureExtractor("bahuleyan2018", families=["spectral"])
+    pd.testing.assert_frame_equal(
+        extractor.transform([Clip(samples, rate, "a")]).reset_index(drop=True), extractor.transform(paths[:1]).reset_index(drop=True)
+    )
+
+
+def test_it_stands_in_a_pipeline_and_can_be_cloned(paths):
+    extractor = FeatureExtractor("full", families=("spectral", "cepstral"), parameters={"n_mfcc": 5}, on_error="nan", n_jobs=1)
+    twin = clone(extractor)
+    assert twin.get_params() == extractor.get_params()
+    labels = ["low", "low", "high", "high"]
+    model = make_pipeline(twin, StandardScaler(), LogisticRegression()).fit(paths, labels)
+    assert model.predict(paths).tolist() == labels
+    assert model[0].get_feature_names_out().tolist() == list(extractor.transform(paths).columns)
+
+
+def test_set_output_is_honoured(paths):
+    table = FeatureExtractor("bahuleyan2018").set_output(transform="pandas").transform(paths[:1])
+    assert isinstance(table, pd.DataFrame)
+    assert table.shape == (1, 97)
+
+
+def test_two_workers_give_the_same_as_one(paths):
+    one = FeatureExtractor("bahuleyan2018").transform(paths)
+    with joblib.parallel_config("threading"):  # processes would take seconds to start
+        two = FeatureExtractor("bahuleyan2018", n_jobs=2).transform(paths)
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_a_bad_file_raises_or_becomes_a_row_of_nan(paths, tmp_path):
+    bad = [paths[0], str(tmp_path / "none.wav")]
+    with pytest.raises(AudioError, match="must exist"):
+        FeatureExtractor("bahuleyan2018").transform(bad)
+    table = FeatureExtractor("bahuleyan2018", on_error="nan").transform(bad)
+    assert table.isna().all(axis=1).tolist() == [False, True]
+
+
+def test_no_files_give_an_empty_frame():
+    assert FeatureExtractor("bahuleyan2018").transform([]).shape == (0, 97)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"feature_set": "ful"}, "Did you mean 'full'"),
+        ({"on_error": "rais"}, "Did you mean 'raise'"),
+        ({"families": ["tonale"]}, "Did you mean 'tonal'"),
+    ],
+)
+def test_settings_are_checked_by_fit(settings, match):
+    with pytest.raises(ConfigError, match=match):
+        FeatureExtractor(**settings).fit([])
+
+
+def test_a_single_path_is_refused(paths):
+    with pytest.raises(ConfigError, match="Put it into a list"):
+        FeatureExtractor().transform(paths[0])
