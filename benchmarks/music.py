@@ -10,9 +10,9 @@ import soxr
 from numpy.typing import NDArray
 
 from quintet.audio.decode import load_clip
-from quintet.datasets.synthesis.piece import render
-from quintet.datasets.synthesis.sound import RATE as DEMO_RATE
-from quintet.datasets.synthetic import pieces
+from quintet.datasets.demo.corpus import pieces
+from quintet.datasets.demo.piece import render
+from quintet.datasets.demo.sound import RATE as DEMO_RATE
 
 RATE = 44100
 _SHARED = Path(__file__).parents[2] / "shared" / "data" / "instruments"

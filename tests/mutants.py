@@ -30,7 +30,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     (f"{FEATURES}/rhythm.py", "np.log2(bpm / START_BPM) ** 2", "0", "tests/features/descriptors/test_rhythm.py"),
     (f"{FEATURES}/tonal.py", "np.roll(bumps, -3", "np.roll(bumps, -2", "tests/features/descriptors/test_tonal.py"),
     (f"{FEATURES}/modulation.py", "/ np.sum(window**2)", "/ length", "tests/features/descriptors/test_modulation.py"),
-    ("quintet/datasets/split.py", "    if shared:", "    if False:", "tests/datasets/test_splits.py"),
+    ("quintet/datasets/splits/split.py", "    if shared:", "    if False:", "tests/datasets/splits/test_splits.py"),
     ("quintet/model_folder/folder.py", "if digest_of(file) != digest:", "if False:", "tests/e2e/test_main_job.py -k damaged"),
     ("quintet/ensemble/novelty.py", "Distance.fit(table[train], y[train])", "Distance.fit(table, y)", "tests/ensemble/test_novelty.py"),
     ("quintet/ensemble/conformal.py", "EXCEEDED, SLOPE = 0.1, 2.0", "EXCEEDED, SLOPE = 0.1, 0.0", "tests/ensemble/test_novelty.py"),

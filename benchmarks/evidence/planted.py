@@ -3,7 +3,7 @@
     python -m benchmarks.evidence.planted [--seeds 20]
 
 Tests hold the same: tests/ensemble/test_fusion.py (a_member_that_is_pure_noise_gets_nothing), tests/ensemble/test_classifier.py
-(given_folds_that_leak_are_refused), tests/datasets/test_splits.py, tests/audit/test_shortcuts.py.
+(given_folds_that_leak_are_refused), tests/datasets/splits/test_splits.py, tests/audit/test_shortcuts.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence.corpora import arguments
 from quintet.audit.shortcuts import shortcut_audit
-from quintet.datasets.splits import make_split
+from quintet.datasets.splits.protocols import make_split
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import fit_fusion
 from quintet.errors import SplitLeakError

@@ -32,7 +32,7 @@ from quintet.classifiers.patches import (
 from quintet.classifiers.pooling import POOLING, Neighbours, opinions
 from quintet.classifiers.targets import CLASS_WEIGHTS, Rows, agreement, surprise, with_copies
 from quintet.classifiers.training import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
-from quintet.datasets.splits import group_names, grouped_folds, require_disjoint
+from quintet.datasets.splits.protocols import group_names, grouped_folds, require_disjoint
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
 Floats = NDArray[np.float64]

@@ -29,7 +29,7 @@ from sklearn.utils.validation import assert_all_finite, check_array, check_consi
 
 from quintet.classifiers.margins import MarginClassifier
 from quintet.classifiers.preparation import Preparation
-from quintet.datasets.splits import group_names
+from quintet.datasets.splits.protocols import group_names
 from quintet.errors import DatasetError
 
 Matrix = NDArray[np.float64]

@@ -112,7 +112,7 @@ def fetch(
 ) -> None:
     """Retrieve a dataset's clips from where they are public, through yt-dlp and ffmpeg. What is gone stands in gone.csv."""
     from quintet.commands.terminal.progress import counting, out
-    from quintet.datasets.audioset_retrieval import retrieve
+    from quintet.datasets.builtin.audioset_download import retrieve
     from quintet.errors import unknown_name
 
     name, _, variant = dataset.partition("@")

@@ -10,7 +10,7 @@ from pathlib import Path
 from quintet.datasets.folder import read_folder
 from quintet.datasets.grouping import with_groups
 from quintet.datasets.manifest import Manifest
-from quintet.datasets.table import SUFFIXES, read_table
+from quintet.datasets.manifest_file import SUFFIXES, read_table
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
 
@@ -38,13 +38,13 @@ FREE = "…"  # among the variants: any other word may stand there, and the load
 
 DATASETS: dict[str, Dataset] = {
     "demo": Dataset(
-        loader="quintet.datasets.synthetic:load",
+        loader="quintet.datasets.demo.corpus:load",
         description="144 short pieces of music in 6 styles by 24 artists, composed and rendered by numpy",
-        source="rendered on this machine by quintet.datasets.synthetic",
+        source="rendered on this machine by quintet.datasets.demo.corpus",
         licence="MIT",
     ),
     "gtzan": Dataset(
-        loader="quintet.datasets.gtzan:load",
+        loader="quintet.datasets.builtin.gtzan:load",
         description="1,000 excerpts of 30 s in 10 genres; repetitions grouped; named splits: gtzan@filtered, @artist1, @artist2, @artist3",
         source="Tzanetakis & Cook 2002; read from your folder: gtzan:FOLDER",
         licence="none stated",
@@ -56,7 +56,7 @@ DATASETS: dict[str, Dataset] = {
         },
     ),
     "fma": Dataset(
-        loader="quintet.datasets.fma:load",
+        loader="quintet.datasets.builtin.fma:load",
         description="Free Music Archive (the largest subset that is there, or fma@small, @medium, @large, @full), official split, artists",
         source="Defferrard et al. 2017; read from your folder: fma:FOLDER",
         licence="metadata CC BY 4.0; audio under each artist's own licence",
@@ -68,7 +68,7 @@ DATASETS: dict[str, Dataset] = {
         },
     ),
     "magnatagatune": Dataset(
-        loader="quintet.datasets.magnatagatune:load",
+        loader="quintet.datasets.builtin.magnatagatune:load",
         description="MagnaTagATune: 25,863 clips of 29 s, the top 50 tags as sets, the standard split; groups: album (@track, @artist)",
         source="Law et al. 2009; read from your folder: magnatagatune:FOLDER",
         licence="CC BY-NC-SA 1.0 (the audio, by Magnatune)",
@@ -79,7 +79,7 @@ DATASETS: dict[str, Dataset] = {
         },
     ),
     "audioset": Dataset(
-        loader="quintet.datasets.audioset:load",
+        loader="quintet.datasets.builtin.audioset:load",
         description="AudioSet, the seven genres of bahuleyan2018 as sets (@single: one genre each; @branches: with all below them)",
         source="Gemmeke et al. 2017; read from your folder: audioset:FOLDER; clips by `quintet fetch audioset FOLDER`",
         licence="segments CC BY 4.0, ontology CC BY-SA 4.0; clips under YouTube's terms and their makers' licences",
@@ -89,7 +89,7 @@ DATASETS: dict[str, Dataset] = {
         },
     ),
     "million_song": Dataset(
-        loader="quintet.datasets.million_song:load",
+        loader="quintet.datasets.builtin.million_song:load",
         description="Million Song Dataset ids with tagtraum's genres (@cd1, @cd2: sets; @cd2c: one each) on previews of your own",
         source="Bertin-Mahieux et al. 2011, Schreiber 2015; read from your folder: million_song:FOLDER",
         licence="annotations for research, as their page says; previews as you got them",
@@ -100,7 +100,7 @@ DATASETS: dict[str, Dataset] = {
         },
     ),
     "mirdata": Dataset(
-        loader="quintet.datasets.mirdata_loader:load",
+        loader="quintet.datasets.builtin.mirdata:load",
         description="whatever the library mirdata reads: mirdata:NAME:FOLDER (@ATTRIBUTE: the track's attribute that is the label)",
         source="Bittner et al. 2019; needs mirdata: pip install 'quintet[datasets]'",
         licence="each dataset's own: mirdata.initialize(NAME).license()",

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.datasets.split import group_name
+from quintet.datasets.splits.split import group_name
 from quintet.errors import DatasetError
 from quintet.files.remote import is_remote
 

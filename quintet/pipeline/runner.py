@@ -176,7 +176,7 @@ def prediction_files(recipe: Recipe, output: Path) -> list[str]:
     files: list[str] = []
     for name in recipe.predict.files:
         if name == HELD_OUT:
-            from quintet.datasets.synthetic import render_held_out
+            from quintet.datasets.demo.corpus import render_held_out
 
             files += [str(path) for path in audio_files(render_held_out(output / "held_out").parent)]
         else:

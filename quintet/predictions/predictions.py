@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.datasets.split import group_name
+from quintet.datasets.splits.split import group_name
 from quintet.errors import AlignmentError, DatasetError
 from quintet.predictions.files import BATCH_ROWS, KeyColumns, PredictionTable, read_key_columns, read_table, write_table
 

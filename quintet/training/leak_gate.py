@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.splits import make_split
+from quintet.datasets.splits.protocols import make_split
 from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.ensemble.fusion import fit_fusion
 from quintet.errors import ConfigError

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.registry import model
-from quintet.datasets.splits import Positions, nested_subsets
-from quintet.datasets.stratification import group_counts
+from quintet.datasets.splits.protocols import Positions, nested_subsets
+from quintet.datasets.splits.stratification import group_counts
 from quintet.ensemble.crossfit import Inputs, Listener, Trainer, TrainingEvent
 from quintet.ensemble.fusion import mean
 from quintet.evaluation.learning_curve import curve_scores, outlook

@@ -14,7 +14,7 @@ import pandas as pd
 from quintet.classifiers.registry import make_member, require_weights
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_set
-from quintet.datasets.splits import Split, group_name, make_split, require_disjoint
+from quintet.datasets.splits.protocols import Split, group_name, make_split, require_disjoint
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener, embedded, mapped_positions
 from quintet.ensemble.fusion import RULES

@@ -296,7 +296,7 @@ def test_a_network_is_searched_like_any_member(tmp_path: Path) -> None:
     labels = np.repeat(["high", "low"], 8)
     groups = np.array([f"g{i // 2}" for i in range(16)])
     pictures = [rng.normal(size=(32, 64)).astype(np.float32) + 2 * (label == "high") * (np.arange(32) > 16)[:, None] for label in labels]
-    from quintet.datasets.splits import grouped_folds
+    from quintet.datasets.splits.protocols import grouped_folds
     from quintet.ensemble.crossfit import Inputs
 
     folds = grouped_folds(labels, groups.tolist(), n_splits=2, seed=0)

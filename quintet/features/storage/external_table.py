@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from quintet.datasets.split import group_name
+from quintet.datasets.splits.split import group_name
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.storage.table import META_COLUMNS, FeatureTable, names_hash
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from quintet.datasets import load_source
-from quintet.datasets.magnatagatune import load
-from quintet.datasets.splits import make_split
+from quintet.datasets.builtin.magnatagatune import load
+from quintet.datasets.splits.protocols import make_split
 from quintet.errors import ConfigError, DatasetError
 
 SHARDS = "0123456789abcdef"

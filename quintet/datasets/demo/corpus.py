@@ -26,12 +26,12 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 
+from quintet.datasets.demo.artists import Artist, draw_artist, draw_artists
+from quintet.datasets.demo.piece import render
+from quintet.datasets.demo.sound import RATE
+from quintet.datasets.demo.styles import STYLES
 from quintet.datasets.manifest import Manifest
-from quintet.datasets.synthesis.artists import Artist, draw_artist, draw_artists
-from quintet.datasets.synthesis.piece import render
-from quintet.datasets.synthesis.sound import RATE
-from quintet.datasets.synthesis.styles import STYLES
-from quintet.datasets.table import read_table
+from quintet.datasets.manifest_file import read_table
 from quintet.errors import ConfigError
 
 VERSION = 1  # raise it with any change of the sound

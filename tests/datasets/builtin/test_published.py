@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from quintet.datasets import Manifest, load_source
-from quintet.datasets.gtzan import GENRES, REPETITIONS
-from quintet.datasets.splits import make_split
+from quintet.datasets.builtin.gtzan import GENRES, REPETITIONS
+from quintet.datasets.splits.protocols import make_split
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
@@ -131,7 +131,7 @@ class TestGtzan:
     @pytest.mark.real_data
     @pytest.mark.parametrize("variant", ["filtered", "artist1", "artist2", "artist3"])
     def test_real_lists(self, gtzan, variant):
-        lists = Path(__file__).parents[2] / "../shared/data/gtzan97/splits"
+        lists = Path(__file__).parents[3] / "../shared/data/gtzan97/splits"
         if not lists.is_dir():
             pytest.skip("needs ../shared/data/gtzan97")
         (gtzan / "splits").symlink_to(lists.resolve(), target_is_directory=True)

@@ -7,15 +7,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from quintet.datasets.synthesis.artists import draw_artist, draw_artists
-from quintet.datasets.synthesis.drums import drum_kit
-from quintet.datasets.synthesis.harmony import SCALES, chord, melody
-from quintet.datasets.synthesis.instruments import INSTRUMENTS
-from quintet.datasets.synthesis.mixing import EQ_BANDS, Room, draw_room, through_desk_and_room, to_tape
-from quintet.datasets.synthesis.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS, notes
-from quintet.datasets.synthesis.piece import choose, write
-from quintet.datasets.synthesis.sound import RATE, oscillate
-from quintet.datasets.synthesis.styles import STYLES
+from quintet.datasets.demo.artists import draw_artist, draw_artists
+from quintet.datasets.demo.drums import drum_kit
+from quintet.datasets.demo.harmony import SCALES, chord, melody
+from quintet.datasets.demo.instruments import INSTRUMENTS
+from quintet.datasets.demo.mixing import EQ_BANDS, Room, draw_room, through_desk_and_room, to_tape
+from quintet.datasets.demo.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS, notes
+from quintet.datasets.demo.piece import choose, write
+from quintet.datasets.demo.sound import RATE, oscillate
+from quintet.datasets.demo.styles import STYLES
 
 
 def rng():

@@ -12,13 +12,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.synthesis.artists import Artist
-from quintet.datasets.synthesis.harmony import SCALES, chord, melody, scale_note
-from quintet.datasets.synthesis.instruments import INSTRUMENTS
-from quintet.datasets.synthesis.mixing import through_desk_and_room, to_tape
-from quintet.datasets.synthesis.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS, hits, notes
-from quintet.datasets.synthesis.sound import RATE, Wave, hertz
-from quintet.datasets.synthesis.styles import STYLES, Style
+from quintet.datasets.demo.artists import Artist
+from quintet.datasets.demo.harmony import SCALES, chord, melody, scale_note
+from quintet.datasets.demo.instruments import INSTRUMENTS
+from quintet.datasets.demo.mixing import through_desk_and_room, to_tape
+from quintet.datasets.demo.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS, hits, notes
+from quintet.datasets.demo.sound import RATE, Wave, hertz
+from quintet.datasets.demo.styles import STYLES, Style
 
 LOYALTY = 0.85  # how often an artist does what they always do, where a style leaves the choice
 T = TypeVar("T")

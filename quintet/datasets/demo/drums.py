@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quintet.datasets.synthesis.sound import RATE, Wave, decay, noise_band, seconds
+from quintet.datasets.demo.sound import RATE, Wave, decay, noise_band, seconds
 
 Kit = dict[str, Wave]
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from quintet.datasets.synthesis.sound import RATE, Wave, decay, fade, oscillate, seconds
+from quintet.datasets.demo.sound import RATE, Wave, decay, fade, oscillate, seconds
 
 Instrument = Callable[[float, int, np.random.Generator], Wave]
 

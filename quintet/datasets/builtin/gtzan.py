@@ -146,7 +146,7 @@ def _parts(folder: Path, variant: str | None) -> dict[str, str]:
     if variant and lacking:
         raise DatasetError(
             f"The split gtzan@{variant} must have its lists beside the audio. '{folder}' (and its folder splits/) lacks {', '.join(lacking)}: "
-            "tables with a column track; quintet.datasets.gtzan says who published them."
+            "tables with a column track; quintet.datasets.builtin.gtzan says who published them."
         )
     return {track: part for part, paths in lists.items() for path in paths for track in _listed(path)}
 

@@ -13,10 +13,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.synthesis.drums import Kit, drum_kit
-from quintet.datasets.synthesis.instruments import INSTRUMENTS
-from quintet.datasets.synthesis.mixing import EQ_BANDS, Room, draw_room
-from quintet.datasets.synthesis.styles import STYLES
+from quintet.datasets.demo.drums import Kit, drum_kit
+from quintet.datasets.demo.instruments import INSTRUMENTS
+from quintet.datasets.demo.mixing import EQ_BANDS, Room, draw_room
+from quintet.datasets.demo.styles import STYLES
 
 PER_STYLE = 4
 _FIRST = "Ada Bela Cleo Dora Emil Fritz Gina Hugo Iris Jona Kaya Lars Mona Nils Olga Pia Quin Rosa"

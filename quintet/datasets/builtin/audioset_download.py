@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import soundfile
 
-from quintet.datasets.audioset import LEDGER, LEDGER_COLUMNS, Segment, clip_files, read_ledger, segments
+from quintet.datasets.builtin.audioset import LEDGER, LEDGER_COLUMNS, Segment, clip_files, read_ledger, segments
 from quintet.errors import ConfigError, DatasetError
 
 PROGRAMS = {"yt-dlp": "its project page has a single file to download", "ffmpeg": "your system's packages have it"}

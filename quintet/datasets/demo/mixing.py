@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.synthesis.sound import RATE, Wave, fast_length, noise_band, seconds
+from quintet.datasets.demo.sound import RATE, Wave, fast_length, noise_band, seconds
 
 EQ_BANDS = (60.0, 150.0, 400.0, 1_000.0, 2_500.0, 6_000.0, 10_000.0)  # Hz
 

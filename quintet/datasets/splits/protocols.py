@@ -20,8 +20,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.datasets.manifest import LABEL_SEPARATOR, label_indicator
-from quintet.datasets.split import Positions, Split, group_name, group_names, require_disjoint
-from quintet.datasets.stratification import deal, group_counts
+from quintet.datasets.splits.split import Positions, Split, group_name, group_names, require_disjoint
+from quintet.datasets.splits.stratification import deal, group_counts
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
 PROTOCOLS = ("group", "random", "given")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from quintet.datasets.splits import Split, grouped_folds, hold_out, make_split, repeated_folds, require_disjoint, usable_folds
+from quintet.datasets.splits.protocols import Split, grouped_folds, hold_out, make_split, repeated_folds, require_disjoint, usable_folds
 from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
 
 

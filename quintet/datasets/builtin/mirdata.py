@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from quintet.datasets.manifest import LABEL_SEPARATOR, Manifest, build_manifest
-from quintet.datasets.splits import PART_NAMES
+from quintet.datasets.splits.protocols import PART_NAMES
 from quintet.errors import ConfigError, DatasetError, MissingExtraError, unknown_name
 
 PATHS = ("audio_path", "audio_mix_path", "audio_mono_path", "audio_path_mono", "mix_path")
