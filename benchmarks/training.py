@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from quintet.classifiers.networks.backend import device, load_keras
-from quintet.classifiers.patches import random_patches
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.spectrogram import SpectrogramClassifier, device_summary
-from quintet.classifiers.training import Plan, compile_network
+from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier, device_summary
+from quintet.classifiers.spectrogram.fitting import Plan, compile_network
+from quintet.classifiers.spectrogram.patches import random_patches
 from quintet.features.parameters import LogMelParameters
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 

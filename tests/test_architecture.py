@@ -25,8 +25,8 @@ def imports(tree: ast.AST) -> list[str]:
 
 
 HOMES = {  # a library, and the only places that may import it
-    "keras": ("classifiers/networks/", "classifiers/training.py"),
-    "tensorflow": ("classifiers/networks/", "classifiers/training.py"),
+    "keras": ("classifiers/networks/", "classifiers/spectrogram/fitting.py"),
+    "tensorflow": ("classifiers/networks/", "classifiers/spectrogram/fitting.py"),
     "matplotlib": ("reports/",),
     "shap": ("reports/",),
     "soxr": ("audio/resample.py",),

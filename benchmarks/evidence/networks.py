@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.evidence.corpora import Corpus, arguments, instruments
-from quintet.classifiers.networks.catalogue import NETWORKS
+from quintet.classifiers.networks.registry import NETWORKS
 from quintet.datasets import load_source
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.evaluation.scores import score

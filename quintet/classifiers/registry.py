@@ -38,15 +38,15 @@ _PICTURE = {"patch_frames": 431, "standard": "global"}  # 10 s at 22,050 Hz and 
 
 
 def _network(name: str, source: str, parameters: int, published: int | None = None, **settings: Any) -> Model:
-    factory = "quintet.classifiers.spectrogram:SpectrogramClassifier"
+    factory = "quintet.classifiers.spectrogram.classifier:SpectrogramClassifier"
     return Model(name, "spectrogram", factory, source, parameters, published, {"network": name, **settings})
 
 
 MODELS: tuple[Model, ...] = (
-    Model("logistic_regression", "table", "quintet.classifiers.tabular:LogisticRegressionMember", "Bahuleyan 2018, §5.2"),
-    Model("random_forest", "table", "quintet.classifiers.tabular:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
-    Model("xgboost", "table", "quintet.classifiers.tabular:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
-    Model("svm", "table", "quintet.classifiers.tabular:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
+    Model("logistic_regression", "table", "quintet.classifiers.tabular.members:LogisticRegressionMember", "Bahuleyan 2018, §5.2"),
+    Model("random_forest", "table", "quintet.classifiers.tabular.members:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
+    Model("xgboost", "table", "quintet.classifiers.tabular.members:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
+    Model("svm", "table", "quintet.classifiers.tabular.members:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
     _network("vgg_small", "after Simonyan and Zisserman 2015", 108_151, epochs=30, patience=15, augmentation={"mixup": 0.3}),
     _network("vgg16_transfer", "Bahuleyan 2018, §4.1", 9_441_287, 9_441_287, **_PICTURE, epochs=20, learning_rate=1e-4, max_patches=3),
     _network("vgg16_fine_tune", "Bahuleyan 2018, §4.1", 24_155_975, 24_155_975, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
@@ -109,7 +109,7 @@ def require_weights(member: Any) -> None:
         ArtefactError: a file of weights that is not there, or a download that cannot be reached.
     """
     if model(member.member).input == "spectrogram":
-        from quintet.classifiers.networks.catalogue import require_weights as of_network
+        from quintet.classifiers.networks.registry import require_weights as of_network
 
         of_network(member.network, member.settings or {})
 
@@ -117,7 +117,7 @@ def require_weights(member: Any) -> None:
 def _of_build(name: str) -> list[str]:
     """The settings of a network's `build`. Loads keras."""
     from quintet.classifiers.networks.backend import load_keras
-    from quintet.classifiers.networks.catalogue import NETWORKS
+    from quintet.classifiers.networks.registry import NETWORKS
 
     load_keras()  # quietly
     module, function = NETWORKS[name].split(":")

@@ -43,7 +43,7 @@ def save_member(estimator: Any, folder: str | Path) -> None:
     if registry.model(name).input == "table":
         head |= _write_table_member(estimator, folder)
     else:
-        from quintet.classifiers.network_files import write_network
+        from quintet.classifiers.spectrogram.storage import write_network
 
         head |= write_network(estimator, folder)
     (folder / "member.json").write_text(json.dumps(head, indent=1, allow_nan=False), encoding="utf-8")
@@ -64,7 +64,7 @@ def load_member(folder: str | Path) -> Any:
         if registry.model(head["member"]).input == "table":
             _read_table_member(estimator, folder, head)
         else:
-            from quintet.classifiers.network_files import read_network
+            from quintet.classifiers.spectrogram.storage import read_network
 
             read_network(estimator, folder, head)
     except ArtefactError:
@@ -131,7 +131,7 @@ def _write_model(model: Any, folder: Path, k: int) -> None:
 
 
 def _read_table_member(estimator: Any, folder: Path, head: dict[str, Any]) -> None:
-    from quintet.classifiers.preparation import Preparation
+    from quintet.classifiers.tabular.preparation import Preparation
 
     estimator.n_features_in_ = int(head["n_features_in"])
     if head["feature_names"] is not None:
@@ -159,7 +159,7 @@ def _read_model(member: str, stem: Path, calibration: list[float] | None, size: 
         return _read_trees(stem.with_suffix(".ubj"), size)
     model = _read_skops(stem.with_suffix(".skops"))
     if member == "svm":
-        from quintet.classifiers.margins import MarginClassifier
+        from quintet.classifiers.tabular.svm import MarginClassifier
 
         n_machines = 1 if size[1] == 2 else size[1]
         _must(isinstance(model, list) and len(model) == n_machines, f"{stem.name} must hold {n_machines} machine(s)")

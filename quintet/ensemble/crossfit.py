@@ -242,7 +242,7 @@ def _device(kind: str) -> dict[str, str]:
     """Where a network is trained, for the display."""
     if kind == "table":
         return {}
-    from quintet.classifiers.spectrogram import device_summary  # it loads keras
+    from quintet.classifiers.spectrogram.classifier import device_summary  # it loads keras
 
     return {"device": device_summary()}
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.covariance import ledoit_wolf
 
-from quintet.classifiers.preparation import Preparation
+from quintet.classifiers.tabular.preparation import Preparation
 from quintet.errors import AlignmentError, ArtefactError
 
 Array = NDArray[np.float64]

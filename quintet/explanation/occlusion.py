@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.classifiers.networks.gradients import divided, gradient
-from quintet.classifiers.patches import even_patches
-from quintet.classifiers.training import forward
+from quintet.classifiers.spectrogram.fitting import forward
+from quintet.classifiers.spectrogram.patches import even_patches
 from quintet.errors import ConfigError
 
 Array = NDArray[np.float64]

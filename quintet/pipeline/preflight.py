@@ -67,7 +67,7 @@ def _check_pooling(member: Any, *, multilabel: bool) -> None:
 
 
 def _build(member: Any, *, n_mels: int, multilabel: bool) -> None:
-    from quintet.classifiers.networks.catalogue import build_network
+    from quintet.classifiers.networks.registry import build_network
 
     options: dict[str, Any] = {"multilabel": multilabel, "seed": 0, "precision": "float32", "pretrained": False}
     build_network(member.network, (n_mels, member.patch_frames), 2, settings=dict(member.settings or {}), **options)

@@ -144,7 +144,7 @@ def _of_build(member: str, names: Mapping[str, Range], known: Mapping[str, Any])
     if member_entry(member).input == "table" or all(name.split(".")[0] in known for name in names):
         return {}
     from quintet.classifiers.networks.backend import load_keras
-    from quintet.classifiers.networks.catalogue import NETWORKS
+    from quintet.classifiers.networks.registry import NETWORKS
 
     load_keras()  # quietly
     module, function = NETWORKS[member].split(":")

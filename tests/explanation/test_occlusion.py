@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from quintet.classifiers.networks.backend import load_keras
-from quintet.classifiers.networks.catalogue import build_network
 from quintet.classifiers.networks.gradients import divided, gradient
-from quintet.classifiers.spectrogram import SpectrogramClassifier
-from quintet.classifiers.training import forward
+from quintet.classifiers.networks.registry import build_network
+from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
+from quintet.classifiers.spectrogram.fitting import forward
 from quintet.errors import ConfigError
 from quintet.explanation.occlusion import _as_bands_and_time, _laid_out, _stretched, grad_cam, occlusion
 

@@ -101,7 +101,9 @@ def test_a_bad_default_is_left_for_the_planted_optimum(tmp_path: Path, monkeypat
     frame[["x", "y"]] = X
     frame.to_csv(tmp_path / "ring.csv", index=False)
     monkeypatch.setitem(SPACES, "svm", {"gamma": ("float", 1e-5, 10.0, True)})
-    monkeypatch.setattr("quintet.classifiers.tabular.SVMMember.__init__.__kwdefaults__", {"C": 1.0, "gamma": 1e-5, "calibration_folds": 3, "seed": 0})
+    monkeypatch.setattr(
+        "quintet.classifiers.tabular.members.SVMMember.__init__.__kwdefaults__", {"C": 1.0, "gamma": 1e-5, "calibration_folds": 3, "seed": 0}
+    )
     found = tune(tmp_path / "ring.csv", tmp_path / "tuned", settings=quick(members=("svm",)), n_trials=8)
     svm = found.members["svm"]
     assert svm.default_value > 0.6
@@ -256,7 +258,7 @@ def test_no_group_stands_on_both_sides(table: FeatureTable, protocol: str) -> No
 
 
 def test_members_are_fitted_on_the_rest_only(table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from quintet.classifiers.tabular import LogisticRegressionMember
+    from quintet.classifiers.tabular.members import LogisticRegressionMember
 
     seen: list[tuple[set[str], set[str]]] = []
     fit, predict = LogisticRegressionMember.fit, LogisticRegressionMember.predict_proba

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from quintet.classifiers.networks.front_end import convolution, dense_end, summary, timbral, time_first
+from quintet.classifiers.networks.musically_motivated import convolution, dense_end, summary, timbral, time_first
 
 
 def build(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 204, units: int = 200) -> keras.Model:

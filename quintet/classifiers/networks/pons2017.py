@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from quintet.classifiers.networks.front_end import BandMean, convolution, dense_end, summary, temporal, timbral, time_first
+from quintet.classifiers.networks.musically_motivated import BandMean, convolution, dense_end, summary, temporal, timbral, time_first
 
 TIMBRAL = ((7, 86, 16), (3, 86, 32), (1, 86, 64), (7, 38, 16), (3, 38, 32), (1, 38, 64))  # frames, bands, filters
 TEMPORAL = ((165, 16), (128, 32), (64, 64), (32, 128))  # frames, filters

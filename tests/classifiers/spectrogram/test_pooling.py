@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from quintet.classifiers.pooling import POOLING, Neighbours, pool
+from quintet.classifiers.spectrogram.pooling import POOLING, Neighbours, pool
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 
 CLASSES = ("a", "b", "c")

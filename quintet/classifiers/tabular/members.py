@@ -27,8 +27,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
-from quintet.classifiers.margins import MarginClassifier
-from quintet.classifiers.preparation import Preparation
+from quintet.classifiers.tabular.preparation import Preparation
+from quintet.classifiers.tabular.svm import MarginClassifier
 from quintet.datasets.splits.protocols import group_names
 from quintet.errors import DatasetError
 

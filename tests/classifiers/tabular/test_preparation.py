@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quintet.classifiers.preparation import Preparation
+from quintet.classifiers.tabular.preparation import Preparation
 
 
 def test_statistics_come_from_the_training_rows_only():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quintet.classifiers.networks.backend import building, load_keras
-from quintet.classifiers.networks.catalogue import NETWORKS, PRETRAINED, build_network
+from quintet.classifiers.networks.registry import NETWORKS, PRETRAINED, build_network
 from quintet.classifiers.registry import MODELS, make_member, model, require_weights
 from quintet.errors import ArtefactError, ConfigError
 from quintet.pipeline.recipe import TrainSettings, load_recipe, shipped_recipes
@@ -191,7 +191,7 @@ def pictures(n=10):
 def test_the_frozen_base_does_not_move_and_runs_once_per_patch(monkeypatch):
     X, y = pictures()
     calls = []
-    from quintet.classifiers import spectrogram
+    from quintet.classifiers.spectrogram import classifier as spectrogram
 
     plain = spectrogram.forward
     monkeypatch.setattr(spectrogram, "forward", lambda m, x, **k: calls.append((m.output.shape[-1], len(x))) or plain(m, x, **k))

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from quintet.classifiers.margins import MarginClassifier
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.tabular import LogisticRegressionMember, RandomForestMember, SVMMember, XGBoostMember
+from quintet.classifiers.tabular.members import LogisticRegressionMember, RandomForestMember, SVMMember, XGBoostMember
+from quintet.classifiers.tabular.svm import MarginClassifier
 from quintet.errors import DatasetError, SplitLeakError
 
 QUICK = {"random_forest": {"n_estimators": 25}, "xgboost": {"n_estimators": 25}}
@@ -137,7 +137,7 @@ def test_a_leak_inside_the_calibration_is_an_error(monkeypatch):
     X, y, tracks = copies()
     halves = np.arange(len(y)) % 2
     leaking = [(np.flatnonzero(halves == 0), np.flatnonzero(halves == 1))]
-    monkeypatch.setattr("quintet.classifiers.margins.grouped_folds", lambda *a, **k: leaking)
+    monkeypatch.setattr("quintet.classifiers.tabular.svm.grouped_folds", lambda *a, **k: leaking)
     with pytest.raises(SplitLeakError, match="calibration"):
         SVMMember().fit(X, y, groups=tracks)
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from quintet.classifiers import training
-from quintet.classifiers.patches import Joined, band_statistics, checked_clips, patches_at, places_of, random_patches, shapes, usable
-from quintet.classifiers.training import ahead
+from quintet.classifiers.spectrogram import fitting as training
+from quintet.classifiers.spectrogram.fitting import ahead
+from quintet.classifiers.spectrogram.patches import Joined, band_statistics, checked_clips, patches_at, places_of, random_patches, shapes, usable
 from quintet.errors import DatasetError
 from quintet.features.parameters import LogMelParameters
 from quintet.features.storage.spectrograms import SpectrogramStore, SpectrogramWriter

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quintet.classifiers.augmentation import Augmentation, masked, mixed
+from quintet.classifiers.spectrogram.augmentation import Augmentation, masked, mixed
 from quintet.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quintet.classifiers.networks.catalogue import NETWORKS
+from quintet.classifiers.networks.registry import NETWORKS
 from quintet.classifiers.registry import make_member, model
 from quintet.classifiers.storage import load_member, save_member
 
@@ -81,7 +81,7 @@ def read(folder):
 
 def pictures(name):
     """Six clips, their labels and a network's settings, as `tests/contracts` has them."""
-    spec = importlib.util.spec_from_file_location("contracts", Path(__file__).parents[1] / "contracts" / "test_model_contracts.py")
+    spec = importlib.util.spec_from_file_location("contracts", Path(__file__).parents[2] / "contracts" / "test_model_contracts.py")
     contracts = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(contracts)
     return *contracts.problem(model(name), n=6), contracts.TINY[name]
@@ -89,8 +89,8 @@ def pictures(name):
 
 def two_devices(folder):
     """The same fit on one device and dealt out to two (JAX): verdicts to `one.npy` and `two.npy`, where things lay to `found.json`."""
-    from quintet.classifiers import spectrogram
     from quintet.classifiers.networks.backend import Device
+    from quintet.classifiers.spectrogram import classifier as spectrogram
 
     X, y = clips(n=21)  # 8 + 8 + 5: the last batch cannot be dealt evenly
     found, train = {}, spectrogram.train

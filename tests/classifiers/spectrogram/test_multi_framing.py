@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from quintet.classifiers.patches import even_patches, places_of
-from quintet.classifiers.pooling import pool
 from quintet.classifiers.registry import make_member
+from quintet.classifiers.spectrogram.patches import even_patches, places_of
+from quintet.classifiers.spectrogram.pooling import pool
 from quintet.classifiers.storage import load_member, save_member
 from quintet.errors import ArtefactError, ConfigError, DatasetError
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.classifiers.pooling import Neighbours
-from quintet.classifiers.spectrogram import SpectrogramClassifier
+from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
+from quintet.classifiers.spectrogram.pooling import Neighbours
 
 
 def write_network(estimator: SpectrogramClassifier, folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from quintet.classifiers.networks.backend import load_keras
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.targets import Rows, surprise, tag_weights, with_copies
+from quintet.classifiers.spectrogram.targets import Rows, surprise, tag_weights, with_copies
 from quintet.errors import ConfigError
 
 

@@ -14,10 +14,11 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from quintet.classifiers.augmentation import Augmentation
 from quintet.classifiers.networks.backend import building, device, load_keras, together
-from quintet.classifiers.networks.catalogue import build_network
-from quintet.classifiers.patches import (
+from quintet.classifiers.networks.registry import build_network
+from quintet.classifiers.spectrogram.augmentation import Augmentation
+from quintet.classifiers.spectrogram.fitting import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
+from quintet.classifiers.spectrogram.patches import (
     PADDINGS,
     STANDARDS,
     band_statistics,
@@ -29,9 +30,8 @@ from quintet.classifiers.patches import (
     random_patches,
     shapes,
 )
-from quintet.classifiers.pooling import POOLING, Neighbours, opinions
-from quintet.classifiers.targets import CLASS_WEIGHTS, Rows, agreement, surprise, with_copies
-from quintet.classifiers.training import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
+from quintet.classifiers.spectrogram.pooling import POOLING, Neighbours, opinions
+from quintet.classifiers.spectrogram.targets import CLASS_WEIGHTS, Rows, agreement, surprise, with_copies
 from quintet.datasets.splits.protocols import group_names, grouped_folds, require_disjoint
 from quintet.errors import ConfigError, DatasetError, unknown_name
 

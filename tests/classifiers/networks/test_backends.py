@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from quintet.classifiers.networks.backend import Device, device, load_keras, together
-from quintet.classifiers.networks.catalogue import NETWORKS
+from quintet.classifiers.networks.registry import NETWORKS
 from quintet.classifiers.registry import make_member
 from quintet.errors import ConfigError
 
@@ -148,7 +148,7 @@ def test_precision_xla_and_cards_follow_the_machine(backend, cards, expected, mo
 @pytest.mark.parametrize(("name", "precision"), [("vgg_small", "mixed_bfloat16"), ("vgg16_transfer", "mixed_float16")])
 def test_mixed_precision_and_xla_learn_as_on_a_gpu(name, precision, monkeypatch):
     """What `device()` switches on where there is a GPU, on the CPU: float16 with its loss scaled, also where the base is frozen."""
-    from quintet.classifiers import spectrogram
+    from quintet.classifiers.spectrogram import classifier as spectrogram
 
     monkeypatch.setattr(spectrogram, "device", lambda: Device("pretended", is_gpu=True, precision=precision, jit=True))
     compiled, compile_network = [], spectrogram.compile_network

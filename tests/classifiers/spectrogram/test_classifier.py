@@ -12,7 +12,7 @@ import pytest
 
 from quintet.classifiers.networks.backend import load_keras
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.spectrogram import SpectrogramClassifier, device_summary
+from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier, device_summary
 from quintet.classifiers.storage import load_member, save_member
 from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
 
@@ -78,7 +78,7 @@ def test_no_group_is_on_both_sides_of_early_stopping():
 
 def test_a_leak_in_early_stopping_is_an_error(monkeypatch):
     X, y = clips()
-    monkeypatch.setattr("quintet.classifiers.spectrogram.grouped_folds", lambda *a, **k: [(np.arange(0, 24, 2), np.arange(1, 24, 2))])
+    monkeypatch.setattr("quintet.classifiers.spectrogram.classifier.grouped_folds", lambda *a, **k: [(np.arange(0, 24, 2), np.arange(1, 24, 2))])
     with pytest.raises(SplitLeakError, match="early stopping"):
         make_member("vgg_small", **SMALL).fit(X, y, groups=np.arange(24) // 4)
 
@@ -135,7 +135,7 @@ def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path):
 def test_few_and_many_steps_give_the_same_weights(monkeypatch):
     X, y = clips(n=12)
     few = make_member("vgg_small", **SMALL | {"epochs": 1}).fit(X, y)
-    monkeypatch.setattr("quintet.classifiers.training.FEW_BATCHES", 0)
+    monkeypatch.setattr("quintet.classifiers.spectrogram.fitting.FEW_BATCHES", 0)
     many = make_member("vgg_small", **SMALL | {"epochs": 1}).fit(X, y)
     for a, b in zip(few.weights_, many.weights_, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -260,7 +260,7 @@ def test_global_randomness_is_left_alone():
 
 
 def test_importing_it_loads_no_keras():
-    code = "import sys, quintet.classifiers.spectrogram, quintet.classifiers.storage; print([m for m in ('keras', 'xgboost') if m in sys.modules])"
+    code = "import sys, quintet.classifiers.spectrogram.classifier, quintet.classifiers.storage; print([m for m in ('keras', 'xgboost') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 

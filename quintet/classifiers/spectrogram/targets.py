@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 
-from quintet.classifiers.patches import Joined
+from quintet.classifiers.spectrogram.patches import Joined
 from quintet.errors import DatasetError
 
 Floats = NDArray[np.float64]

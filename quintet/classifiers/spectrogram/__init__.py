@@ -1,0 +1,1 @@
+"""Classifier of spectrograms: patches, fitting, pooling."""
