@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from quintet.audio.decode import load_clip
+from quintet.audit.clip_facts import Place
 from quintet.audit.duplicates import same_sound
 from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
-from quintet.audit.listening import Place
 from quintet.datasets import load_source
 
 COPIES = {

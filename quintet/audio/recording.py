@@ -14,9 +14,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from quintet.audio.clip import require_heard
+from quintet.audio.headers import ogg_is_complete, promised_frames
 from quintet.audio.native import Native, Window
 from quintet.audio.resample import MonoMixer, resampled
-from quintet.audio.truncation import ogg_is_complete, promised_frames
 from quintet.errors import DecodeError
 
 TRUSTED_SAMPLES = 1 << 26  # memory that is set aside because a header promises as much
@@ -166,7 +166,7 @@ def _native(source: Path, window: Window) -> Native:
 
 def _av_reader(source: Path, refusal: str) -> Callable[[Path, Window], Native]:
     try:
-        from quintet.audio.codecs import through_av
+        from quintet.audio.pyav import through_av
     except ImportError:
         raise DecodeError(
             f"soundfile must know the format. It cannot read '{source}' ({refusal.strip()}). If it is m4a, wma, mp4 or the like, "

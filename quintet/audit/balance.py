@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from quintet.audit.listening import SILENCE_DB
+from quintet.audit.clip_facts import SILENCE_DB
 from quintet.datasets.manifest import label_set
 
 SILENT_SHARE = 0.9  # of the clip

@@ -15,8 +15,8 @@ from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.audit.alignment import align
 from quintet.audit.candidates import candidate_pairs
+from quintet.audit.clip_facts import Place
 from quintet.audit.fingerprints import HOP_S, RATE, Fingerprint
-from quintet.audit.listening import Place
 
 SAME_AUDIO, SAME_ROW, SAME_SOUND = "same audio", "same row", "same recording"
 KINDS = {

@@ -29,7 +29,7 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """What is wrong with a corpus, before anything is trained: duplicates, wrong labels, balance, and shortcuts that need no music."""
-    from quintet.audit import audit as audit_corpus
+    from quintet.audit import run as audit_corpus
     from quintet.audit import write_groups
     from quintet.commands.terminal.progress import counting, out
     from quintet.features.storage.table import read_feature_table

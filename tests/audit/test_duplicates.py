@@ -9,8 +9,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.resample import resample
+from quintet.audit.clip_facts import Place, listen_to_all
 from quintet.audit.duplicates import _neighbours, joined_groups, same_digest, same_rows, same_sound
-from quintet.audit.listening import Place, listen_to_all
 
 VARIANTS = ("mp3", "ogg", "flac22", "up6", "down6", "begin", "end")
 

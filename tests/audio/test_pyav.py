@@ -13,7 +13,7 @@ from quintet.audio.recording import Recording
 from quintet.errors import DecodeError
 
 av = pytest.importorskip("av")
-codecs = pytest.importorskip("quintet.audio.codecs")
+codecs = pytest.importorskip("quintet.audio.pyav")
 
 RATE = 44100
 WAVE = (0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / RATE) * 32767).astype(np.int16)

@@ -8,7 +8,7 @@ import soundfile
 
 from quintet.audio.clip import Clip
 from quintet.audio.resample import resample
-from quintet.audit.listening import Place, clipped_share, cutoff_hz, listen, listen_to_all, loudness_db, silence_share
+from quintet.audit.clip_facts import Place, clipped_share, cutoff_hz, listen, listen_to_all, loudness_db, silence_share
 
 RATE = 44100
 NOISE = 0.1 * np.random.default_rng(0).normal(size=3 * RATE)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from quintet.audit.advice import warnings
 from quintet.audit.balance import class_balance, oddities, spans
+from quintet.audit.clip_facts import Heard, Place, listen_to_all
 from quintet.audit.duplicates import joined_groups, no_pairs, same_digest, same_rows, same_sound
-from quintet.audit.listening import Heard, Place, listen_to_all
 from quintet.audit.report import AuditReport
 from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
+from quintet.audit.warnings import warnings
 from quintet.datasets import load_source
 from quintet.datasets.manifest import Manifest, label_set
 from quintet.errors import DatasetError
