@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from quintet.features.storage.table import FeatureTable, read_feature_table
     from quintet.files.provenance import environment
     from quintet.model_folder.folder import load_model
-    from quintet.pipeline.recipe import TrainSettings, load_recipe
+    from quintet.pipeline.recipe import load_recipe
     from quintet.predictions.predictions import Predictions, read_predictions
+    from quintet.training.settings import TrainSettings
     from quintet.workflow import explain, extract, predict, report, run, train
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ _HOMES = {
     "read_predictions": "quintet.predictions.predictions",
     "load_model": "quintet.model_folder.folder",
     "environment": "quintet.files.provenance",
-    "TrainSettings": "quintet.pipeline.recipe",
+    "TrainSettings": "quintet.training.settings",
     "load_recipe": "quintet.pipeline.recipe",
     "extract": "quintet.workflow",
     "train": "quintet.workflow",

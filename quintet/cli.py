@@ -204,7 +204,8 @@ def train(
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, counting, err, out, score_table
     from quintet.features.storage.table import read_feature_table
-    from quintet.pipeline.recipe import TrainSettings, validated
+    from quintet.settings import validated
+    from quintet.training.settings import TrainSettings
 
     table = read_feature_table(
         features,
@@ -280,7 +281,8 @@ def tune(
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, counting, err, trial_line
     from quintet.features.storage.table import read_feature_table
-    from quintet.pipeline.recipe import find_recipe, is_recipe, load_recipe, scaled, validated
+    from quintet.pipeline.recipe import find_recipe, is_recipe, load_recipe, scaled
+    from quintet.settings import validated
     from quintet.training.train import regrouped
     from quintet.tuning.tune import TuneSettings
 

@@ -21,7 +21,7 @@ from quintet.datasets.splits.protocols import grouped_folds
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
 from quintet.features.storage.table import FeatureTable, read_feature_table
-from quintet.pipeline.recipe import TrainSettings
+from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
 MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")

@@ -11,8 +11,8 @@ from benchmarks.evidence.corpora import arguments, artists
 from benchmarks.evidence.gtzan97 import listed, table_of
 from quintet.commands.terminal.progress import curve_table, out
 from quintet.ensemble.crossfit import Inputs
-from quintet.pipeline.recipe import TrainSettings
 from quintet.training.learning_curve import Task, learning_curve
+from quintet.training.settings import TrainSettings
 
 
 def main() -> None:

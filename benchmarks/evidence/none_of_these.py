@@ -22,7 +22,7 @@ from quintet.evaluation.comparisons import delong
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
 from quintet.inference.predict import predict_table
-from quintet.pipeline.recipe import TrainSettings
+from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
 

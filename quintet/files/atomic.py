@@ -26,6 +26,12 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def synchronise(path: Path) -> None:
     """Have the operating system put a file's bytes on the disk before anything refers to them."""
     descriptor = os.open(path, os.O_RDWR)

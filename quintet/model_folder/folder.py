@@ -6,7 +6,6 @@ The layout is drawn in docs/architecture.md ("The model folder"). While training
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -27,6 +26,8 @@ from quintet.ensemble.crossfit import FoldResult
 from quintet.ensemble.fusion import Fusion
 from quintet.ensemble.novelty import Distance
 from quintet.errors import ArtefactError
+from quintet.files.atomic import replacing, write_bytes
+from quintet.files.digests import digest_of
 
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
@@ -45,30 +46,6 @@ OUR_FILES = (
     DISTANCE,
     "scores.json",
 )
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hash_of(content: Any) -> str:
-    """16 hex digits of the canonical JSON of `content`.
-
-    Example:
-        >>> hash_of({"a": 1, "b": 2}) == hash_of({"b": 2, "a": 1})
-        True
-    """
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def search_digests(search: str | Path) -> dict[str, str]:
@@ -100,7 +77,7 @@ class ModelFolder:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write `content` as indented JSON."""
-        write_atomically(self.path / name, (json.dumps(content, indent=2, default=str, allow_nan=False) + "\n").encode())
+        write_bytes(self.path / name, (json.dumps(content, indent=2, default=str, allow_nan=False) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the folder.
@@ -117,17 +94,14 @@ class ModelFolder:
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table as parquet."""
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.tmp")
-        frame.to_parquet(temporary, index=False)
-        os.replace(temporary, target)
+        with replacing(self.path / name) as temporary:
+            frame.to_parquet(temporary, index=False)
 
     def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write arrays as `.npz`."""
         content = io.BytesIO()
         np.savez(content, **arrays)  # type: ignore[arg-type]
-        write_atomically(self.path / name, content.getvalue())
+        write_bytes(self.path / name, content.getvalue())
 
     def read_frame(self, name: str) -> pd.DataFrame:
         """A parquet table of the folder."""
@@ -138,7 +112,7 @@ class ModelFolder:
     def keep_search(self, search: str | Path) -> None:
         """Copy the history of the search that found the settings, from the folder of `quintet tune`."""
         for name in SEARCH_FILES:
-            write_atomically(self.path / "tuning" / name, (Path(search) / name).read_bytes())
+            write_bytes(self.path / "tuning" / name, (Path(search) / name).read_bytes())
 
     def clear(self) -> None:
         """Remove what a training run writes here, and nothing else."""

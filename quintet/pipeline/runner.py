@@ -12,10 +12,12 @@ from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.errors import ArtefactError, unknown_name
 from quintet.features.extraction.extract import ExtractionSummary, extract
+from quintet.files.digests import digest_of
 from quintet.inference.predict import predict_files
-from quintet.model_folder.folder import BUNDLE, ModelFolder, digest_of
+from quintet.model_folder.folder import BUNDLE, ModelFolder
 from quintet.pipeline.preflight import HELD_OUT, check_members, rehearse
-from quintet.pipeline.recipe import Recipe, require_data, validated, with_settings
+from quintet.pipeline.recipe import Recipe, require_data, with_settings
+from quintet.settings import validated
 from quintet.training.train import split_of, train
 from quintet.tuning.tune import TuneSettings, TuningResult, check_search, tune
 

@@ -19,7 +19,7 @@ from quintet.ensemble.fusion import fit_fusion
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
-from quintet.pipeline.recipe import TrainSettings
+from quintet.training.settings import TrainSettings
 from quintet.training.train import Material
 
 COMPARED = ("accuracy", "macro_auc")

@@ -14,8 +14,8 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage
 from quintet.evaluation.scores import score
 from quintet.model_folder.folder import ModelFolder
-from quintet.pipeline.recipe import TrainSettings
 from quintet.predictions.predictions import Predictions
+from quintet.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from quintet.training.train import Material

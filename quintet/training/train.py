@@ -23,11 +23,12 @@ from quintet.features.extraction.extract import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.augmented_spectrograms import CopiedSpectrograms, augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore
-from quintet.features.storage.table import FeatureTable, read_feature_table
-from quintet.files.provenance import environment, table_digest
-from quintet.model_folder.folder import FoldFiles, ModelFolder, hash_of, search_digests
-from quintet.pipeline.recipe import TrainSettings
+from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
+from quintet.files.digests import hash_of
+from quintet.files.provenance import environment
+from quintet.model_folder.folder import FoldFiles, ModelFolder, search_digests
 from quintet.training.scoring import judge, judge_verdict
+from quintet.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)

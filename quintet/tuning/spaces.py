@@ -10,6 +10,7 @@ from typing import Any
 from quintet.classifiers.registry import make_member
 from quintet.classifiers.registry import model as member_entry
 from quintet.errors import ConfigError, unknown_name
+from quintet.settings import flat
 
 Range = tuple[Any, ...]
 
@@ -69,49 +70,6 @@ def search_space(member: str, held: Mapping[str, Any] | None = None) -> dict[str
     if not space:
         raise ConfigError(f"Something must be left to search. All of {member} is set already: {', '.join(SPACES[member])}. Leave one out.")
     return space
-
-
-def merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` with `others` over them: tables within them are joined, everything else is replaced.
-
-    Example:
-        >>> merged({"epochs": 9, "augmentation": {"mixup": 0.2, "shift": 8}}, {"augmentation": {"mixup": 0.4}})
-        {'epochs': 9, 'augmentation': {'mixup': 0.4, 'shift': 8}}
-    """
-    joined = {
-        name: {**settings[name], **value} for name, value in others.items() if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
-    }
-    return {**settings, **others, **joined}
-
-
-def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables within settings as dotted names.
-
-    Example:
-        >>> flat({"filters": 8, "augmentation": {"mixup": 0.2}})
-        {'filters': 8, 'augmentation.mixup': 0.2}
-    """
-    result: dict[str, Any] = {}
-    for name, value in settings.items():
-        result |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, Mapping) else {name: value}
-    return result
-
-
-def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted names as tables within settings: the reverse of `flat`.
-
-    Example:
-        >>> nested({"filters": 8, "augmentation.mixup": 0.2})
-        {'filters': 8, 'augmentation': {'mixup': 0.2}}
-    """
-    result: dict[str, Any] = {}
-    for name, value in settings.items():
-        table, dot, key = name.partition(".")
-        if dot:
-            result.setdefault(table, {})[key] = value
-        else:
-            result[name] = value
-    return result
 
 
 def default_place(member: str, space: Mapping[str, Range], held: Mapping[str, Any], *, n_columns: int) -> dict[str, Any]:

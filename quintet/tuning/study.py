@@ -18,8 +18,9 @@ from quintet.ensemble.crossfit import Inputs, Listener, Trainer
 from quintet.errors import DatasetError
 from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
 from quintet.predictions.predictions import Predictions, read_predictions
+from quintet.settings import merged, nested
 from quintet.training.train import Material
-from quintet.tuning.spaces import Range, default_place, merged, nested, search_space
+from quintet.tuning.spaces import Range, default_place, search_space
 
 Floats = NDArray[np.float64]
 STARTUP_TRIALS = 5  # complete ones, before any is pruned

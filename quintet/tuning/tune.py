@@ -27,12 +27,14 @@ from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknown_name
 from quintet.evaluation.comparisons import Difference, paired_differences
-from quintet.features.storage.table import FeatureTable, read_feature_table
-from quintet.files.provenance import environment, table_digest
-from quintet.model_folder.folder import ModelFolder, hash_of
-from quintet.pipeline.recipe import Protocol, Stage, TrainSettings, validated
+from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
+from quintet.files.digests import hash_of
+from quintet.files.provenance import environment
+from quintet.model_folder.folder import ModelFolder
+from quintet.settings import Stage, merged, validated
+from quintet.training.settings import Protocol, TrainSettings
 from quintet.training.train import Material, augmented, gather, spectrograms_for
-from quintet.tuning.spaces import Range, merged, search_space
+from quintet.tuning.spaces import Range, search_space
 from quintet.tuning.study import Problem, Search, Trial
 
 OUR_FILES = ("study.sqlite", "trials.parquet", "best.toml", "tuning.json", "config.json", "environment.json")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import quintet
 from quintet.cli import app
 from quintet.errors import QuintetError
-from quintet.model_folder.folder import digest_of
+from quintet.files.digests import digest_of
 
 RATE = 22050
 FAST = ["--set", "random_forest.n_estimators=30", "--set", "xgboost.n_estimators=20", "--resamples", "50", "--folds", "3"]
@@ -155,7 +155,7 @@ def test_a_second_training_needs_permission_and_the_same_seed_gives_the_same_num
 
 def test_an_interrupted_run_goes_on_where_it_stopped(run: Path, tmp_path: Path) -> None:
     from quintet.ensemble.crossfit import TrainingEvent
-    from quintet.pipeline.recipe import TrainSettings
+    from quintet.training.settings import TrainSettings
 
     settings = TrainSettings(members=("logistic_regression", "svm"), folds=3, resamples=50)
     table = quintet.read_feature_table(run / "features.parquet")

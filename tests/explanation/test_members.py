@@ -26,9 +26,9 @@ from quintet.explanation.track import Heard, why_of
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import Run, read_run
-from quintet.pipeline.recipe import TrainSettings
 from quintet.reports.run_page import write_report
 from quintet.reports.track_page import Sound, write_track
+from quintet.training.settings import TrainSettings
 
 MEMBERS = ("logistic_regression", "random_forest", "svm", "xgboost")
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -14,8 +14,9 @@ import pytest
 
 from quintet.errors import ArtefactError
 from quintet.features.storage.external_table import Roles, foreign_table
-from quintet.model_folder.folder import digest_of, load_model
-from quintet.pipeline.recipe import TrainSettings
+from quintet.files.digests import digest_of
+from quintet.model_folder.folder import load_model
+from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
 

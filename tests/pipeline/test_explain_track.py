@@ -30,8 +30,8 @@ from quintet.inference.predict import predict_files
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run
 from quintet.pipeline.explain_track import explain, listen, sound_of
-from quintet.pipeline.recipe import TrainSettings
 from quintet.reports.track_text import known_recording
+from quintet.training.settings import TrainSettings
 
 RATE = 22050
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}

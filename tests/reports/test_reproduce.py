@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from quintet.model_folder.run import Run, read_run
-from quintet.pipeline.recipe import TrainSettings
 from quintet.reports.sections.reproduce import USUAL, commands
+from quintet.training.settings import TrainSettings
 
 
 @pytest.fixture

@@ -16,10 +16,12 @@ from quintet.errors import ConfigError
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.run import read_run
-from quintet.pipeline.recipe import TrainSettings, load_recipe, validated
+from quintet.pipeline.recipe import load_recipe
 from quintet.reports.run_page import write_report
 from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence
+from quintet.settings import validated
 from quintet.training.learning_curve import Task, curve_members, learning_curve
+from quintet.training.settings import TrainSettings
 from quintet.training.train import gather, train
 
 SETTINGS = TrainSettings(members=("logistic_regression", "svm"), learning_curve=True, resamples=100)

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from quintet.errors import AlignmentError, ArtefactError
 from quintet.features.parameters import FeatureParameters
+from quintet.files.digests import hash_of
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"quintet"
@@ -293,3 +294,13 @@ def _difference(a: FeatureTable, b: FeatureTable) -> str:
     ours, theirs = a.metadata.get("parameters") or {}, b.metadata.get("parameters") or {}
     names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
     return f" (they differ in {', '.join(names)})" if names else ""
+
+
+def table_digest(table: FeatureTable) -> str:
+    """16 hex digits of ids, labels, groups, status and feature values of a table."""
+    columns = ["id", "label", "group", "status"]
+    return hash_of([int(pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum()), _values_digest(table.features)])
+
+
+def _values_digest(features: pd.DataFrame) -> str:
+    return hashlib.sha256(np.ascontiguousarray(features.to_numpy(np.float32)).tobytes()).hexdigest()[:16]

@@ -10,8 +10,9 @@ from quintet.classifiers.networks.backend import building, load_keras
 from quintet.classifiers.networks.registry import NETWORKS, PRETRAINED, build_network
 from quintet.classifiers.registry import MODELS, make_member, model, require_weights
 from quintet.errors import ArtefactError, ConfigError
-from quintet.pipeline.recipe import TrainSettings, load_recipe, shipped_recipes
+from quintet.pipeline.recipe import load_recipe, shipped_recipes
 from quintet.pipeline.runner import run_recipe
+from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
 RANDOM = {"weights": "random"}
