@@ -47,7 +47,8 @@ def write_member(path: Path, n: int, seed: int) -> None:
 
 def step(name: str, folder: Path) -> None:
     """One step, in this process: prints its figures."""
-    from quintet.predictions.evaluate import evaluate_files, fuse_files
+    from quintet.ensemble.fuse_files import fuse_files
+    from quintet.predictions.evaluate import evaluate_files
 
     members, fused = sorted(folder.glob("member*.parquet")), folder / "fused.parquet"
     wall, cpu = time.perf_counter(), time.process_time()

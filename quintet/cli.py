@@ -216,7 +216,7 @@ def train(
         splits=pairs_of(split_file, "split file"),
     )
     if groups is not None:
-        from quintet.training.train import regrouped
+        from quintet.training.data import regrouped
 
         table = regrouped(table, groups)
     content: dict[str, Any] = {"protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed, "rule": rule, "resamples": resamples}
@@ -283,7 +283,7 @@ def tune(
     from quintet.features.storage.table import read_feature_table
     from quintet.pipeline.recipe import find_recipe, is_recipe, load_recipe, scaled
     from quintet.settings import validated
-    from quintet.training.train import regrouped
+    from quintet.training.data import regrouped
     from quintet.tuning.tune import TuneSettings
 
     held, searched = member_settings(setting), {"n_trials": trials, "timeout_s": timeout, "overwrite": overwrite}

@@ -29,8 +29,8 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """What is wrong with a corpus, before anything is trained: duplicates, wrong labels, balance, and shortcuts that need no music."""
-    from quintet.audit import run as audit_corpus
     from quintet.audit import write_groups
+    from quintet.audit.run import audit as audit_corpus
     from quintet.commands.terminal.progress import counting, out
     from quintet.features.storage.table import read_feature_table
 
@@ -58,7 +58,7 @@ def fuse(
 ) -> None:
     """Join predictions from anywhere, by clip id."""
     from quintet.commands.terminal.progress import out
-    from quintet.predictions.evaluate import fuse_files
+    from quintet.ensemble.fuse_files import fuse_files
 
     summary = fuse_files(predictions, output, rule=rule, intersection=intersection)
     if json_:

@@ -18,7 +18,8 @@ from quintet.model_folder.folder import BUNDLE, ModelFolder
 from quintet.pipeline.preflight import HELD_OUT, check_members, rehearse
 from quintet.pipeline.recipe import Recipe, require_data, with_settings
 from quintet.settings import validated
-from quintet.training.train import split_of, train
+from quintet.training.data import split_of
+from quintet.training.train import train
 from quintet.tuning.tune import TuneSettings, TuningResult, check_search, tune
 
 

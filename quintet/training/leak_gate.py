@@ -19,8 +19,8 @@ from quintet.ensemble.fusion import fit_fusion
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
+from quintet.training.data import Material
 from quintet.training.settings import TrainSettings
-from quintet.training.train import Material
 
 COMPARED = ("accuracy", "macro_auc")
 COMPARED_OF_SETS = ("macro_pr_auc", "macro_auc")

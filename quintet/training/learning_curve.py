@@ -14,8 +14,8 @@ from quintet.datasets.splits.stratification import group_counts
 from quintet.ensemble.crossfit import Inputs, Listener, Trainer, TrainingEvent
 from quintet.ensemble.fusion import mean
 from quintet.evaluation.learning_curve import curve_scores, outlook
+from quintet.training.data import Material
 from quintet.training.settings import LearningCurveSettings, TrainSettings
-from quintet.training.train import Material
 
 MIN_SIZES = 3  # for a ceiling, a slope and an exponent
 MIN_GROUPS = 2  # of every class in every part: a member that calibrates itself needs both

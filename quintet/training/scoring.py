@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,8 @@ from quintet.ensemble.conformal import coverage
 from quintet.evaluation.scores import score
 from quintet.model_folder.folder import ModelFolder
 from quintet.predictions.predictions import Predictions
+from quintet.training.data import Material
 from quintet.training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    from quintet.training.train import Material
 
 CONFIDENCES = (0.8, 0.9, 0.95)
 

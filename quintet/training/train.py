@@ -12,23 +12,20 @@ import numpy as np
 import pandas as pd
 
 from quintet.classifiers.registry import make_member, require_weights
-from quintet.classifiers.registry import model as member_entry
-from quintet.datasets.manifest import COLUMNS, Manifest, label_indicator, label_set
-from quintet.datasets.splits.protocols import Split, group_name, make_split, require_disjoint
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.crossfit import FINAL_FIT, Inputs, Listener, embedded, mapped_positions
+from quintet.ensemble.crossfit import FINAL_FIT, Listener, embedded, mapped_positions
 from quintet.ensemble.fusion import RULES
-from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, unknown_name
-from quintet.features.extraction.extract import extract as extract_clips
-from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.augmented_spectrograms import CopiedSpectrograms, augmented_copies
-from quintet.features.storage.spectrograms import SpectrogramStore
+from quintet.errors import ArtefactError, unknown_name
 from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
 from quintet.files.digests import hash_of
 from quintet.files.provenance import environment
 from quintet.model_folder.folder import FoldFiles, ModelFolder, search_digests
+from quintet.training.data import Material, gather
+from quintet.training.leak_gate import leak_gate
+from quintet.training.learning_curve import Task, learning_curve
 from quintet.training.scoring import judge, judge_verdict
 from quintet.training.settings import TrainSettings
+from quintet.training.spectrograms import augmented, spectrograms_for
 
 
 @dataclass(frozen=True)
@@ -39,63 +36,6 @@ class TrainingResult:
     scores: dict[str, Any]
     rule: str
     reused: bool = False
-
-
-@dataclass(frozen=True)
-class Copies:
-    """Augmented copies of training clips: where they lie, and clip id → their ids."""
-
-    store: SpectrogramStore
-    of: Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Material:
-    """Everything a training run looks at, in the order of one table."""
-
-    table: FeatureTable
-    ids: np.ndarray[Any, Any]
-    labels: np.ndarray[Any, Any]
-    groups: np.ndarray[Any, Any]
-    split: Split
-    spectrograms: SpectrogramStore | None
-    copies: Copies | None = None
-
-    def __post_init__(self) -> None:
-        require_disjoint(self.units[self.split.train], self.units[self.split.test], where="the training and the test part")
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether labels are sets."""
-        return bool(self.table.multilabel)
-
-    @property
-    def classes(self) -> list[str]:
-        """All labels (for sets: all tags), sorted."""
-        return sorted({tag for label in self.labels for tag in (label_set(label) if self.multilabel else [label])})
-
-    @property
-    def units(self) -> np.ndarray[Any, Any]:
-        """What never parts where members are fitted: groups, or clips under `random`, which breaks the rule on purpose and is stamped for it."""
-        return self.ids if self.split.protocol == "random" else self.groups
-
-    def target(self, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Labels `(n,)`, or the 0/1 indicator `(n, k)` for sets."""
-        target: np.ndarray[Any, Any] = label_indicator(self.labels)[0] if self.multilabel else self.labels
-        return np.asarray(target[positions])
-
-    def inputs(self, positions: np.ndarray[Any, Any]) -> dict[str, Any]:
-        """Keyword arguments `X` and `spectrograms` for the ensemble."""
-        store, ids = self.spectrograms, list(self.ids[positions])
-        taken = None if store is None else store.take(ids)
-        if taken is not None and self.copies is not None:
-            taken = CopiedSpectrograms(taken.store, ids, copies=self.copies.store, of=self.copies.of)
-        return {"X": self.table.features.iloc[positions], "spectrograms": taken}
-
-    def members_inputs(self, positions: np.ndarray[Any, Any]) -> Inputs:
-        """The same as one object, for cross-fitting."""
-        given = self.inputs(positions)
-        return Inputs(given["X"], given["spectrograms"])
 
 
 def train(
@@ -155,19 +95,6 @@ def train(
     return _train(material, folder, settings, listener, published)
 
 
-def augmented(material: Material, settings: TrainSettings, **told: Any) -> Copies | None:
-    """Augmented copies of the clips of the training part, and of no others; None where no network takes part."""
-    store, parameters = material.spectrograms, material.table.parameters
-    if store is None or settings.augmentation is None:
-        return None
-    if parameters is None:
-        raise ConfigError("Augmentation of audio needs a table that quintet made: it says how. Extract the clips, or leave [augmentation] out.")
-    clips = material.table.meta.loc[material.ids[material.split.train]]
-    folder = store.folder.with_name(f"{store.folder.name}.copies")
-    of = augmented_copies(clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed, **told)
-    return Copies(SpectrogramStore(folder), of)
-
-
 def _require_known(settings: TrainSettings, output: Path) -> None:
     """Refuse what would be found out after the folder was begun: unknown members, settings, rules, absent weights, and a file in its place."""
     for name in settings.members:
@@ -176,65 +103,6 @@ def _require_known(settings: TrainSettings, output: Path) -> None:
         raise unknown_name("fusion rule", stray[0], RULES)
     if output.exists() and not output.is_dir():
         raise ArtefactError(f"A model is a folder. {output} is a file: choose another name.")
-
-
-def regrouped(table: FeatureTable, groups: str | Path) -> FeatureTable:
-    """The table under other groups: those of a CSV with the columns id and group, such as `quintet audit --groups-to` writes.
-
-    Raises:
-        AlignmentError: if the file lacks a column, or a usable clip of the table.
-    """
-    try:
-        listed = pd.read_csv(groups, dtype=str)
-    except (OSError, ValueError) as error:
-        raise AlignmentError(f"A file of groups must be a readable CSV. {groups} is not ({error}); `audit --groups-to` writes one.") from error
-    if missing := {"id", "group"} - set(listed.columns):
-        raise AlignmentError(f"A file of groups must have the columns id and group. {groups} lacks: {', '.join(sorted(missing))}.")
-    found = table.frame["id"].astype(str).map(listed.drop_duplicates("id").set_index("id")["group"])
-    if twice := sorted(str(id) for id, names in listed.groupby("id")["group"] if names.dropna().map(group_name).nunique() > 1):
-        raise AlignmentError(f"A clip must have one group. {groups} gives two or more to {len(twice)}, for example {twice[0]}: keep one.")
-    absent = table.frame.loc[found.isna() & (table.frame["status"] == "ok"), "id"].tolist()
-    if absent:
-        raise AlignmentError(
-            f"Every usable clip must have a group. {groups} has none for {len(absent)}, for example {absent[0]}: audit this table again."
-        )
-    frame = table.frame.assign(group=found.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str)))
-    return FeatureTable(frame, {**table.metadata, "grouped": bool(frame["group"].duplicated().any())})
-
-
-def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramStore | None = None) -> Material:
-    """The usable rows of a table, ordered by id (so that the order of rows changes nothing), and their split, checked before anything is fitted."""
-    table = FeatureTable(table.frame.sort_values("id", kind="stable", ignore_index=True), table.metadata)
-    meta = table.meta
-    if not len(meta):
-        raise DatasetError("Training must have rows that were extracted without failure. This table has none: read its `reason` column.")
-    ids, labels, groups = (np.asarray(values, dtype=str) for values in (meta.index, meta["label"], meta["group"]))
-    return Material(table, ids, labels, groups, split_of(meta, settings, grouped=table.grouped), store)
-
-
-def split_of(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> Split:
-    """The split of clips (columns label, group and split, indexed by id) that training would make.
-
-    Raises:
-        ConfigError, DatasetError, SplitLeakError: if they cannot be divided so.
-    """
-    given = clips["split"] if clips["split"].notna().any() else None
-    protocol = settings.protocol
-    if protocol == "auto":
-        protocol = "given" if given is not None else "group"
-    if protocol == "given" and given is None:
-        raise ConfigError("The protocol 'given' needs a `split` column (train, valid, test) in the data. This table has none: use 'group'.")
-    return make_split(
-        clips.index.astype(str).tolist(),
-        clips["label"].astype(str).tolist(),
-        clips["group"].astype(str).tolist(),
-        protocol=protocol,
-        test_size=settings.test_size,
-        n_splits=settings.folds,
-        seed=settings.seed,
-        given=None if protocol != "given" or given is None else given.tolist(),
-        grouped=grouped,
-    )
 
 
 def _train(
@@ -267,12 +135,8 @@ def _train(
         scores["published"] = dict(published)
     scores["verdict"] = judge_verdict(material, folder, settings, ensemble, parts)
     if settings.protocols:
-        from quintet.training.leak_gate import leak_gate  # it builds on this module
-
         scores["leak_gate"] = leak_gate(material, settings, settings.protocols, listener=listener)
     if settings.learning_curve is not None:
-        from quintet.training.learning_curve import Task, learning_curve
-
         scores["learning_curve"] = learning_curve(Task.of(material), settings, known=ensemble.oof_, listener=listener)
     _write_embeddings(material, folder, ensemble, train_rows[folds[0][1]])
     _write_model(material, folder, ensemble, scores)
@@ -357,50 +221,6 @@ def _claim(folder: ModelFolder, config: dict[str, Any], *, resume: bool, overwri
         folder.clear()
     folder.write_json("config.json", config)
     return False
-
-
-def spectrograms_for(
-    features: str | Path | FeatureTable, table: FeatureTable, settings: TrainSettings, given: str | Path | None, **options: Any
-) -> SpectrogramStore | None:
-    """The spectrograms that the CNNs of this run need: given, found beside the table, or made from the audio."""
-    networks = [name for name in settings.members if member_entry(name).input == "spectrogram"]
-    if not networks:
-        return None
-    if given is None and isinstance(features, FeatureTable):
-        raise ConfigError(f"{', '.join(networks)} needs spectrograms: pass spectrograms=FOLDER, or leave it out.")
-    folder = Path(given) if given is not None else Path(str(features)).with_suffix(".spectrograms")
-    if given is None and not folder.exists() and table.parameters is None:
-        raise ConfigError(
-            f"{', '.join(networks)} works on spectrograms, and this table was not made by quintet, so there is no audio to make them from. "
-            "Choose table members: --members logistic_regression,random_forest,xgboost,svm."
-        )
-    if not (folder / "store.json").exists():
-        if table.parameters is None:
-            raise ArtefactError(f"A spectrogram store must be a folder made by `quintet extract --spectrograms`. {folder} is not one.")
-        make_spectrograms(table, table.parameters, folder, **options)
-    store = SpectrogramStore(folder)
-    if table.parameters is not None and store.parameter_hash != table.parameters.log_mel.hash:
-        raise ArtefactError(
-            f"Spectrograms and table must come from the same parameters. {folder} has {store.parameter_hash}, the table "
-            f"{table.parameters.log_mel.hash}: extract again with --spectrograms."
-        )
-    return store
-
-
-def make_spectrograms(table: FeatureTable, parameters: FeatureParameters, folder: Path, **options: Any) -> None:
-    """The log-mel spectrograms of a table's clips, from the audio that its `path` column names."""
-    meta = table.frame[table.frame["status"] == "ok"]
-    if missing := [path for path in meta["path"] if not Path(str(path)).is_file()]:
-        raise ArtefactError(
-            f"A CNN needs the audio once, to make spectrograms. {len(missing)} of {len(meta)} files are gone (first: {missing[0]}): "
-            "restore them, pass --spectrograms DIR, or choose table members."
-        )
-    frame = meta[[column for column in COLUMNS if column != "problem"]].copy()
-    frame["problem"] = pd.Series(pd.NA, index=frame.index, dtype="string")
-    manifest = Manifest(frame=frame.reset_index(drop=True), name="spectrograms", root=Path(), multilabel=table.multilabel, grouped=table.grouped)
-    scratch = folder.with_name(f".{folder.name}.features.parquet")
-    extract_clips(manifest, scratch, parameters=parameters, spectrograms=folder, **options)
-    scratch.unlink(missing_ok=True)
 
 
 def _typical_duration(table: FeatureTable) -> float | None:

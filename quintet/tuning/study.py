@@ -19,7 +19,7 @@ from quintet.errors import DatasetError
 from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
 from quintet.predictions.predictions import Predictions, read_predictions
 from quintet.settings import merged, nested
-from quintet.training.train import Material
+from quintet.training.data import Material
 from quintet.tuning.spaces import Range, default_place, search_space
 
 Floats = NDArray[np.float64]

@@ -32,8 +32,9 @@ from quintet.files.digests import hash_of
 from quintet.files.provenance import environment
 from quintet.model_folder.folder import ModelFolder
 from quintet.settings import Stage, merged, validated
+from quintet.training.data import Material, gather
 from quintet.training.settings import Protocol, TrainSettings
-from quintet.training.train import Material, augmented, gather, spectrograms_for
+from quintet.training.spectrograms import augmented, spectrograms_for
 from quintet.tuning.spaces import Range, search_space
 from quintet.tuning.study import Problem, Search, Trial
 

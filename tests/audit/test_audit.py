@@ -9,8 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from quintet.audit import AuditReport, write_groups
-from quintet.audit import run as audit
+from quintet.audit import AuditReport, audit, write_groups
 from quintet.features.extraction.extract import Progress
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import read_feature_table

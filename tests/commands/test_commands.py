@@ -20,8 +20,9 @@ from quintet.datasets import load_source
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError, SplitLeakError
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
+from quintet.training.data import regrouped
 from quintet.training.settings import TrainSettings
-from quintet.training.train import regrouped, train
+from quintet.training.train import train
 
 
 @pytest.fixture

@@ -12,11 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from quintet.cli import app
+from quintet.ensemble.fuse_files import fuse_files
 from quintet.ensemble.fusion import geometric
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.evaluation.comparisons import delong
 from quintet.evaluation.scores import score
-from quintet.predictions.evaluate import PredictionFiles, evaluate_files, fuse_files
+from quintet.predictions.collection import PredictionFiles
+from quintet.predictions.evaluate import evaluate_files
 from quintet.predictions.predictions import Predictions, read_keys, read_predictions
 
 CLASSES = ("a", "b", "c")

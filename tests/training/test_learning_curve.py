@@ -20,9 +20,10 @@ from quintet.pipeline.recipe import load_recipe
 from quintet.reports.run_page import write_report
 from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence
 from quintet.settings import validated
+from quintet.training.data import gather
 from quintet.training.learning_curve import Task, curve_members, learning_curve
 from quintet.training.settings import TrainSettings
-from quintet.training.train import gather, train
+from quintet.training.train import train
 
 SETTINGS = TrainSettings(members=("logistic_regression", "svm"), learning_curve=True, resamples=100)
 

@@ -19,7 +19,8 @@ from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.pipeline.recipe import load_recipe
 from quintet.pipeline.runner import run_recipe, tune_recipe
 from quintet.settings import flat, nested
-from quintet.training.train import gather, train
+from quintet.training.data import gather
+from quintet.training.train import train
 from quintet.tuning.spaces import SPACES, default_place, search_space
 from quintet.tuning.study import Problem, Search
 from quintet.tuning.tune import TuneSettings, _storage, read_settings, tune
