@@ -28,11 +28,11 @@ HOMES = {  # a library, and the only places that may import it
     "keras": ("classifiers/networks/", "classifiers/spectrogram/fitting.py"),
     "tensorflow": ("classifiers/networks/", "classifiers/spectrogram/fitting.py"),
     "matplotlib": ("reports/",),
-    "shap": ("reports/",),
+    "shap": ("explanation/",),
     "soxr": ("audio/resample.py",),
     "soundfile": ("audio/recording.py", "audio/encode.py", "audio/probe.py", "datasets/"),
-    "typer": ("cli.py", "commands/beside.py", "commands/terminal/options.py"),
-    "optuna": ("tuning/study.py", "tuning/tune.py"),
+    "typer": ("cli.py", "commands/"),
+    "optuna": ("tuning/",),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from quintet.audit.clip_facts import SILENCE_DB
-from quintet.datasets.manifest import label_set
+from quintet.datasets.labels import label_set
 
 SILENT_SHARE = 0.9  # of the clip
 CLIPPED_SHARE = 0.001

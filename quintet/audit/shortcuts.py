@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from quintet.datasets.manifest import label_indicator
-from quintet.datasets.splits.protocols import Positions, grouped_folds, usable_folds
+from quintet.datasets.labels import label_indicator
+from quintet.datasets.splits.protocols import grouped_folds, usable_folds
+from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import Intervals, bootstrap, spread_of_blocks
 from quintet.evaluation.ranking import rank_scores, ratio

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from quintet.datasets.groups import group_name
 from quintet.datasets.manifest import Manifest, clip_id
-from quintet.datasets.splits.split import group_name
 from quintet.errors import ConfigError, DatasetError, MissingExtraError, unknown_name
 
 TAGS = ("artist", "album", "albumartist", "composer")

@@ -8,20 +8,19 @@ keeps its place with a `problem`, and the extraction files it in the ledger of f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from quintet.datasets.splits.split import group_name
+from quintet.datasets.groups import group_name
+from quintet.datasets.labels import LABEL_SEPARATOR, label_set
 from quintet.errors import DatasetError
 from quintet.files.remote import is_remote
 
 COLUMNS = ("id", "path", "label", "group", "start", "end", "split", "problem")
-LABEL_SEPARATOR = ";"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,35 +64,6 @@ class Manifest:
     def classes(self) -> tuple[str, ...]:
         """The labels (single ones, also where labels are sets) of the usable rows, sorted."""
         return tuple(sorted({tag for label in self.usable["label"].unique() for tag in label_set(label)}))
-
-
-def label_set(label: str) -> tuple[str, ...]:
-    """The single labels in a label string, in the order given, each once.
-
-    Example:
-        >>> label_set("rock; live;rock")
-        ('rock', 'live')
-    """
-    return tuple(dict.fromkeys(part.strip() for part in label.split(LABEL_SEPARATOR) if part.strip()))
-
-
-def label_indicator(labels: Iterable[str]) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-    """Label sets as a matrix of zeros and ones, and the names of its columns (sorted).
-
-    Example:
-        >>> matrix, classes = label_indicator(["rock;live", "jazz"])
-        >>> classes
-        ('jazz', 'live', 'rock')
-        >>> matrix.tolist()
-        [[0, 1, 1], [1, 0, 0]]
-    """
-    sets = [label_set(label) for label in labels]
-    classes = tuple(sorted({tag for tags in sets for tag in tags}))
-    column = {tag: k for k, tag in enumerate(classes)}
-    matrix = np.zeros((len(sets), len(classes)), np.int8)
-    for row, tags in enumerate(sets):
-        matrix[row, [column[tag] for tag in tags]] = 1
-    return matrix, classes
 
 
 def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -> str:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import optimize
 from sklearn.isotonic import isotonic_regression
 
-from quintet.datasets.splits.protocols import grouped_folds, require_disjoint
+from quintet.datasets.groups import require_disjoint
+from quintet.datasets.splits.protocols import grouped_folds
 from quintet.ensemble.fusion import most_folds, standard_error
 from quintet.ensemble.fusion_weights import FLOOR, log_evidence
 from quintet.errors import AlignmentError, ArtefactError, unknown_name

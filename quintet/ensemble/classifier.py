@@ -14,7 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from quintet.classifiers.registry import model
-from quintet.datasets.splits.protocols import group_names, grouped_folds
+from quintet.datasets.groups import group_names
+from quintet.datasets.splits.protocols import grouped_folds
 from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_calibration
 from quintet.ensemble.conformal import Conformal, fit_conformal
 from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from quintet.classifiers.registry import make_member, model
-from quintet.datasets.splits.protocols import require_disjoint
+from quintet.datasets.groups import require_disjoint
 from quintet.errors import AlignmentError, ConfigError
 
 FINAL_FIT = -1  # the fold number of the fit on the whole training part

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.splits.protocols import grouped_folds, require_disjoint
+from quintet.datasets.groups import require_disjoint
+from quintet.datasets.splits.protocols import grouped_folds
 from quintet.ensemble.fusion_weights import (
     constant_opinion,
     convex_weights,

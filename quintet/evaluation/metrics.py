@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.datasets.labels import label_set
 from quintet.errors import DatasetError
 from quintet.evaluation.ranking import RankScores, rank_scores, ratio
 
@@ -73,7 +74,7 @@ def tag_indicator(y: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.bool_
         if y.shape[1] != len(classes):
             raise DatasetError(f"An indicator matrix must have one column per class ({len(classes)}). Received {y.shape[1]}. Name its classes.")
         return y.astype(bool)
-    tags = [[tag.strip() for tag in str(label).split(";") if tag.strip()] for label in y]
+    tags = [label_set(str(label)) for label in y]
     result = np.zeros((len(y), len(classes)), dtype=bool)
     rows = np.repeat(np.arange(len(y)), [len(row) for row in tags])
     flat = [tag for row in tags for tag in row]

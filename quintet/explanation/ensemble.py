@@ -98,7 +98,7 @@ def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:
     others = run.oof[order[0]].take([name for name in run.oof[order[0]].clip_ids if split[name] != fold])
     stack = np.stack([_probabilities(run, run.oof[name].take(others.clip_ids)) for name in order])
     y: NDArray[Any] = _truth(others).astype(np.int8) if run.multilabel else np.asarray(others.labels)
-    groups = others.clip_ids if others.groups is None else others.groups
+    groups = others.units
     seed = int((run.config.get("train") or {}).get("seed", 0))
     return fit_fusion(run.best, stack, y, groups, members=tuple(order), classes=run.classes, seed=seed)
 
@@ -278,7 +278,7 @@ def _on(run: Run, part: str, name: str, rows: pd.DataFrame) -> Array:
 
 
 def _probabilities(run: Run, p: Predictions) -> Array:
-    return np.asarray(p.probabilities[:, [p.classes.index(c) for c in run.classes]], dtype=np.float64)
+    return np.asarray(p.in_classes(run.classes).probabilities, dtype=np.float64)
 
 
 def _truth(p: Predictions) -> NDArray[np.bool_]:
@@ -288,4 +288,4 @@ def _truth(p: Predictions) -> NDArray[np.bool_]:
 
 
 def _groups(p: Predictions) -> NDArray[Any]:
-    return p.clip_ids if p.groups is None else p.groups
+    return p.units

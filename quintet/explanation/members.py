@@ -187,4 +187,4 @@ def fold_parts(run: Run, again: Mapping[str, Sequence[Refit]], seed: int) -> lis
 def _groups(run: Run, clips: Sequence[str]) -> NDArray[Any]:
     """The group of each clip; its own id where groups are unknown."""
     p = run.held_out.take(list(clips))
-    return p.clip_ids if p.groups is None else p.groups
+    return p.units

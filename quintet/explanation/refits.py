@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.datasets.manifest import label_indicator
+from quintet.datasets.labels import label_indicator
 from quintet.ensemble.crossfit import Inputs, Trainer, member_probabilities
 from quintet.model_folder.run import Run
 

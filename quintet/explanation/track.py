@@ -201,7 +201,7 @@ def _game(
         if name not in run.oof:
             return None
         known = run.oof[name].take(list(background.index))
-        networks[name] = (heard.members[name][chosen], known.probabilities[:, [known.classes.index(c) for c in heard.classes]].astype(np.float64))
+        networks[name] = (heard.members[name][chosen], known.in_classes(heard.classes).probabilities.astype(np.float64))
     players = families_of([str(c) for c in rows.columns], family)
 
     def fuse(stack: Array) -> Array:

@@ -15,6 +15,7 @@ import pandas as pd
 from quintet.audio.probe import probed_duration_s
 from quintet.classifiers.registry import model as member_entry
 from quintet.datasets.folder import audio_files
+from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import require_confidence
@@ -223,7 +224,7 @@ def _pooled(
         distances = pooled["distance"].to_numpy(np.float64) if "distance" in pooled else None
         if confidence is not None:
             inside = ensemble.conformal_.sets(values, confidence, distances=distances)
-            frame["set"] = [";".join(c for c, held in zip(classes, row, strict=True) if held) for row in inside]
+            frame["set"] = [join_labels(c for c, held in zip(classes, row, strict=True) if held) for row in inside]
         frame["out_of_class"] = ensemble.conformal_.out_of_class(values, distances)
     frame[columns] = values
     failures = table.failures
@@ -242,7 +243,7 @@ def _notes(ensemble: EnsembleClassifier, confidence: float | None) -> tuple[str,
 def _verdicts(ensemble: EnsembleClassifier, classes: tuple[str, ...], probabilities: np.ndarray[Any, Any]) -> list[str]:
     """The most probable class; for label sets every tag at 0.5 or more, joined by `;`."""
     if ensemble.multilabel_:
-        return [";".join(c for c, p in zip(classes, row, strict=True) if p >= 0.5) for row in probabilities]
+        return [join_labels(c for c, p in zip(classes, row, strict=True) if p >= 0.5) for row in probabilities]
     return [classes[row.argmax()] for row in probabilities]
 
 

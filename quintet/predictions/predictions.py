@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.datasets.splits.split import group_name
+from quintet.datasets.groups import group_name
+from quintet.datasets.labels import label_set
 from quintet.errors import AlignmentError, DatasetError
 from quintet.predictions.files import BATCH_ROWS, KeyColumns, PredictionTable, read_key_columns, read_table, write_table
 
@@ -89,11 +90,24 @@ class Predictions:
         """The same clips, labels and groups under other probabilities (n, K): what fusion and calibration give back."""
         return replace(self, probabilities=probabilities)
 
+    def in_classes(self, classes: Sequence[str]) -> Predictions:
+        """The same predictions with their columns in another order of the same classes.
+
+        Raises:
+            AlignmentError: `classes` are not exactly the classes of the predictions.
+        """
+        return replace(self, classes=tuple(classes), probabilities=self.probabilities[:, class_order(classes, self.classes)])
+
+    @property
+    def units(self) -> np.ndarray[Any, Any]:
+        """(n,) the independent units of the clips: their groups, or the clips themselves where no groups are known."""
+        return self.clip_ids if self.groups is None else self.groups
+
     @property
     def unknown_labels(self) -> dict[str, int]:
         """Labels that are not among the classes, with the number of clips: such clips cannot be scored."""
         known = set(self.classes)
-        tags = (tag for label in self._labelled() for tag in (_tags(label) if self.multilabel else (label,)))
+        tags = (tag for label in self._labelled() for tag in (label_set(label) if self.multilabel else (label,)))
         return dict(sorted(Counter(tag for tag in tags if tag not in known).items()))
 
     @property
@@ -103,7 +117,7 @@ class Predictions:
             return np.zeros(len(self), dtype=bool)
         if self.multilabel and self.unknown_labels:
             known = set(self.classes)
-            return np.array([label is not None and known.issuperset(_tags(label)) for label in self.labels], dtype=bool)
+            return np.array([label is not None and known.issuperset(label_set(label)) for label in self.labels], dtype=bool)
         return np.asarray(_known(self.labels) if self.multilabel else self.codes() >= 0)
 
     def codes(self) -> np.ndarray[Any, Any]:
@@ -117,7 +131,7 @@ class Predictions:
         column = {name: k for k, name in enumerate(self.classes)}
         result = np.zeros((len(self), len(self.classes)), dtype=bool)
         for row, label in enumerate(() if self.labels is None else self.labels):
-            for tag in () if label is None else (_tags(label) if self.multilabel else (label,)):
+            for tag in () if label is None else (label_set(label) if self.multilabel else (label,)):
                 if tag in column:
                     result[row, column[tag]] = True
         return result
@@ -322,7 +336,7 @@ def _merge(columns: Sequence[np.ndarray[Any, Any] | None], ids: np.ndarray[Any, 
         both = _known(merged) & _known(column)
         differ = np.flatnonzero(both & (merged != column))
         if sets:
-            differ = np.array([i for i in differ if set(_tags(merged[i])) != set(_tags(column[i]))], dtype=int)
+            differ = np.array([i for i in differ if set(label_set(merged[i])) != set(label_set(column[i]))], dtype=int)
         if len(differ):
             example = f"'{ids[differ[0]]}' is '{merged[differ[0]]}' in one and '{column[differ[0]]}' in another"
             raise AlignmentError(
@@ -342,10 +356,6 @@ def _strings(values: Any) -> np.ndarray[Any, Any]:
 
 def _known(column: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return ~pd.isna(column)
-
-
-def _tags(label: str) -> tuple[str, ...]:
-    return tuple(tag for tag in (part.strip() for part in label.split(";")) if tag)
 
 
 def _examples(ids: Sequence[Any], limit: int = 3) -> str:

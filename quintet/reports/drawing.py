@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.datasets.labels import label_set
 from quintet.evaluation.metrics import calibration_error, top_label
 from quintet.evaluation.ranking import rank_scores
 from quintet.explanation.importance import TOTAL, family
@@ -320,7 +321,7 @@ def data_drawings(run: Run) -> list[Drawing]:
     split = run.split[run.split["part"] != "unused"] if "part" in run.split else run.split
     if len(split):
         parts = {"train": "training", "test": "held out"}
-        labels = split.assign(label=split["label"].astype(str).str.split(";")).explode("label")
+        labels = split.assign(label=split["label"].astype(str).map(label_set)).explode("label")
         counts = pd.crosstab(labels["label"].str.strip(), labels["part"].map(parts).fillna(labels["part"]))
         counts = counts[[c for c in ("training", "held out") if c in counts] + [c for c in counts if c not in parts.values()]]
         svg = to_svg(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from quintet.datasets.labels import label_set
 from quintet.explanation.neighbours import Neighbours
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.explanation.track import Heard, Looked, TrackWhy, steps_for
@@ -53,7 +54,7 @@ def opening(heard: Heard, why: TrackWhy, near: Neighbours | None, run: Run) -> l
     sentences += [_where(heard, found, run) for found in why.looked]
     if near is not None:
         name = heard.classes[heard.order[0]]
-        same = int((near.nearest["label"].str.split(";").map(lambda tags: name in tags)).sum())
+        same = sum(name in label_set(label) for label in near.nearest["label"])
         sentences.append(
             f"Of the {count(len(near.nearest), 'nearest training clip')}, {same if same else 'none'} {'is' if same == 1 else 'are'} {name}."
         )

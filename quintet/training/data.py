@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.datasets.manifest import label_indicator, label_set
-from quintet.datasets.splits.protocols import Split, group_name, make_split, require_disjoint
+from quintet.datasets.groups import group_name, require_disjoint
+from quintet.datasets.labels import label_indicator, label_set
+from quintet.datasets.splits.protocols import make_split
+from quintet.datasets.splits.split import Split
 from quintet.ensemble.crossfit import Inputs
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.storage.augmented_spectrograms import CopiedSpectrograms

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.registry import model
-from quintet.datasets.splits.protocols import Positions, nested_subsets
+from quintet.datasets.splits.protocols import nested_subsets
+from quintet.datasets.splits.split import Positions
 from quintet.datasets.splits.stratification import group_counts
 from quintet.ensemble.crossfit import Inputs, Listener, Trainer, TrainingEvent
 from quintet.ensemble.fusion import mean
@@ -37,7 +38,7 @@ class Task(NamedTuple):
     def of(cls, material: Material) -> Task:
         """The training part of a run on its folds; where the data bring a validation part, that part alone is judged."""
         split, rows = material.split, material.split.train
-        folds = [(np.searchsorted(rows, train), np.searchsorted(rows, held_out)) for train, held_out in split.folds()]
+        folds = split.training_folds()
         of_data = split.protocol == "given" and len(folds) == 2
         known = (material.members_inputs(rows), material.target(rows), material.units[rows], material.groups[rows], tuple(material.classes))
         return cls(*known, tuple(folds[:1] if of_data else folds))

@@ -109,7 +109,7 @@ def _train(
     material: Material, folder: ModelFolder, settings: TrainSettings, listener: Listener | None, published: Mapping[str, Any] | None
 ) -> TrainingResult:
     train_rows, test_rows = material.split.train, material.split.test
-    folds = [(np.searchsorted(train_rows, rest), np.searchsorted(train_rows, held_out)) for rest, held_out in material.split.folds()]
+    folds = material.split.training_folds()
     ensemble = EnsembleClassifier(
         settings.members, rule=settings.rule, rules=settings.rules, n_splits=settings.folds or 5, settings=settings.settings, seed=settings.seed
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.manifest import label_indicator
+from quintet.datasets.labels import label_indicator
 from quintet.ensemble.crossfit import Inputs, Listener, Trainer
 from quintet.errors import DatasetError
 from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
@@ -58,7 +58,7 @@ class Problem:
         """The rows of the training part, on the folds of the run."""
         rows = material.split.train
         labels = material.labels[rows]
-        folds = [(np.searchsorted(rows, rest), np.searchsorted(rows, held_out)) for rest, held_out in material.split.folds()]
+        folds = material.split.training_folds()
         y, classes = label_indicator(labels) if material.multilabel else (labels, tuple(sorted(set(labels.tolist()))))
         known = (material.ids[rows], labels, np.asarray(y), material.groups[rows], material.units[rows])
         return cls(material.members_inputs(rows), *known, folds, classes, metric)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from quintet.datasets import DATASETS, load_source
-from quintet.datasets.manifest import COLUMNS, Manifest, build_manifest, label_indicator
+from quintet.datasets.labels import label_indicator
+from quintet.datasets.manifest import COLUMNS, Manifest, build_manifest
 from quintet.errors import ConfigError, DatasetError
 
 

@@ -32,7 +32,8 @@ from quintet.classifiers.spectrogram.patches import (
 )
 from quintet.classifiers.spectrogram.pooling import POOLING, Neighbours, opinions
 from quintet.classifiers.spectrogram.targets import CLASS_WEIGHTS, Rows, agreement, surprise, with_copies
-from quintet.datasets.splits.protocols import group_names, grouped_folds, require_disjoint
+from quintet.datasets.groups import group_names, require_disjoint
+from quintet.datasets.splits.protocols import grouped_folds
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
 Floats = NDArray[np.float64]

@@ -29,7 +29,7 @@ from sklearn.utils.validation import assert_all_finite, check_array, check_consi
 
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.classifiers.tabular.svm import MarginClassifier
-from quintet.datasets.splits.protocols import group_names
+from quintet.datasets.groups import group_names
 from quintet.errors import DatasetError
 
 Matrix = NDArray[np.float64]

@@ -341,6 +341,8 @@ def printable(text: str) -> str:
 
 def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], *, shown: int = 3) -> Table:
     """Files with their most probable classes."""
+    from quintet.datasets.labels import label_set
+
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("file", no_wrap=True)
     for place in range(min(shown, len(classes))):
@@ -353,7 +355,7 @@ def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str],
     room = max(out.width - (longest + 7) * places - 20 * with_sets - 2, 16)
     for row in rows:
         ranked = sorted(classes, key=lambda c: -row["probabilities"][c])[:shown]
-        held = [escape(row["set"].replace(";", ", ")) or "[red]none of these[/]"] if with_sets else []
+        held = [escape(", ".join(label_set(row["set"]))) or "[red]none of these[/]"] if with_sets else []
         verdicts = [
             f"{escape(printable(name) if len(name) <= longest else printable(name)[: longest - 1] + '…')} [dim]{row['probabilities'][name]:.2f}[/]"
             for name in ranked

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from quintet.datasets.manifest import LABEL_SEPARATOR, Manifest, build_manifest
+from quintet.datasets.labels import LABEL_SEPARATOR
+from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
 
 N_TAGS = 50

@@ -18,7 +18,8 @@ from typing import Any
 
 import pandas as pd
 
-from quintet.datasets.manifest import LABEL_SEPARATOR, Manifest, build_manifest
+from quintet.datasets.labels import LABEL_SEPARATOR
+from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.datasets.splits.protocols import PART_NAMES
 from quintet.errors import ConfigError, DatasetError, MissingExtraError, unknown_name
 

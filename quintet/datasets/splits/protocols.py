@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from quintet.datasets.manifest import LABEL_SEPARATOR, label_indicator
-from quintet.datasets.splits.split import Positions, Split, group_name, group_names, require_disjoint
+from quintet.datasets.groups import group_name, group_names, require_disjoint
+from quintet.datasets.labels import LABEL_SEPARATOR, label_indicator
+from quintet.datasets.splits.split import Positions, Split
 from quintet.datasets.splits.stratification import deal, group_counts
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
@@ -274,19 +275,3 @@ def _require_enough(y: NDArray[Any], units: pd.Series, *, test_size: float, n_sp
     _require_classes(counts, classes, labelled=y.ndim == 1)
     needed = (max(n_splits or 2, 2) if y.ndim == 1 else 2) + (1 if test_size else 0)
     _require_groups(counts, names, classes, needed=needed, whole="all the data")
-
-
-__all__ = [
-    "PROTOCOLS",
-    "Positions",
-    "Split",
-    "group_name",
-    "group_names",
-    "grouped_folds",
-    "hold_out",
-    "make_split",
-    "nested_subsets",
-    "repeated_folds",
-    "require_disjoint",
-    "usable_folds",
-]

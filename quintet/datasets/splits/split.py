@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,62 +10,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from quintet.errors import ArtefactError, DatasetError, SplitLeakError
+from quintet.datasets.groups import require_disjoint
+from quintet.errors import ArtefactError, DatasetError
+from quintet.files.atomic import replacing
 
 Positions = NDArray[np.intp]
 COLUMNS = ("id", "label", "group", "part", "fold")
 PARTS = ("train", "test", "unused")
 SCHEMA = "1"
-
-
-def group_name(group: object) -> str:
-    """What a group is called: the same for equal numbers, and for a text with whatever blanks around it and however its accents are composed.
-
-    Two spellings of one artist would be two groups, and the artist would stand on both sides of a split.
-
-    Example:
-        >>> group_name(" Queen "), group_name(3.0) == group_name(3), group_name("Beyonce\N{COMBINING ACUTE ACCENT}") == group_name("Beyoncé")
-        ('Queen', True, True)
-    """
-    if isinstance(group, (float, np.floating)) and group.is_integer():
-        group = int(group)
-    return unicodedata.normalize("NFC", str(group)).strip()
-
-
-def group_names(groups: ArrayLike) -> NDArray[np.str_]:
-    """`group_name` of every row, shape `(n,)`.
-
-    Example:
-        >>> group_names(["Queen ", 3.0, 3]).tolist()
-        ['Queen', '3', '3']
-    """
-    return np.array([group_name(group) for group in np.asarray(groups, dtype=object)], dtype=np.str_)
-
-
-def require_disjoint(groups_a: Iterable[object], groups_b: Iterable[object], *, where: str) -> None:
-    """Refuses two sides that share a group. Called at the moment of every fit.
-
-    Args:
-        groups_a: the groups of one side.
-        groups_b: the groups of the other.
-        where: what the two sides are, in words, for the message: "train and test".
-
-    Raises:
-        SplitLeakError: if any group is on both; `groups` names them.
-
-    Example:
-        >>> require_disjoint(["queen", "kinks"], ["who"], where="train and test")
-    """
-    shared = tuple(sorted(set(map(group_name, groups_a)) & set(map(group_name, groups_b))))
-    if shared:
-        more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
-        raise SplitLeakError(
-            f"No group may stand on both sides of a split. In {where} there are {len(shared)} on both: {', '.join(shared[:5])}{more}. "
-            "Divide by group (protocol 'group').",
-            shared,
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +83,11 @@ class Split:
         fold = self.frame["fold"].to_numpy()
         return [(np.flatnonzero((fold >= 0) & (fold != k)), np.flatnonzero(fold == k)) for k in range(self.n_folds)]
 
+    def training_folds(self) -> list[tuple[Positions, Positions]]:
+        """The folds as positions within the training part: `(train, valid)` index arrays of `self.train` have the same order."""
+        rows = self.train
+        return [(np.searchsorted(rows, train), np.searchsorted(rows, valid)) for train, valid in self.folds()]
+
     @property
     def digest(self) -> str:
         """16 hex digits that change with any clip's place, label or group, and not with the order of rows."""
@@ -144,11 +100,8 @@ class Split:
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         about = {"schema": SCHEMA, "protocol": self.protocol, "seed": str(self.seed), "grouped": str(int(self.grouped)), "digest": self.digest}
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **{f"quintet.split.{key}": value for key, value in about.items()}})
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        pq.write_table(table, partial)
-        os.replace(partial, target)
+        with replacing(Path(path)) as temporary:
+            pq.write_table(table, temporary)
 
     @classmethod
     def read(cls, path: Path | str) -> Split:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quintet.datasets.splits.split import group_names
+from quintet.datasets.groups import group_names
 
 Counts = NDArray[np.float64]
 SEARCH_LIMIT = 5_000  # groups; above this the greedy deal is as even as anybody could see

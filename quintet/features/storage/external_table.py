@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from quintet.datasets.splits.split import group_name
+from quintet.datasets.groups import group_name
+from quintet.datasets.labels import LABEL_SEPARATOR
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.storage.table import META_COLUMNS, FeatureTable, names_hash
 
@@ -94,7 +95,7 @@ def foreign_table(frame: pd.DataFrame, roles: Roles, *, name: str) -> FeatureTab
         "parameters": None,
         "parameter_hash": names_hash(list(features.columns)),
         "dataset": name,
-        "multilabel": bool(labels.str.contains(";", regex=False, na=False).any()),
+        "multilabel": bool(labels.str.contains(LABEL_SEPARATOR, regex=False, na=False).any()),
         "grouped": group_column is not None,
         "versions": {},
     }

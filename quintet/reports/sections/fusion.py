@@ -134,7 +134,7 @@ def _fused(
 def _stack(run: Run, part: str, members: Sequence[str], ids: NDArray[Any]) -> NDArray[np.float64]:
     """(M, n, K) in the order of `members`, of `ids` and of the run's classes."""
     taken = [run.parts[part][name].take(list(ids)) for name in members]
-    return np.stack([p.probabilities[:, [p.classes.index(c) for c in run.classes]] for p in taken]).astype(np.float64)
+    return np.stack([p.in_classes(run.classes).probabilities for p in taken]).astype(np.float64)
 
 
 def _target(run: Run, part: str, rows: NDArray[np.intp]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from quintet.datasets.labels import label_set
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing, slug
 from quintet.reports.figures.maps import map_figure, neighbour_map, principal_map, umap_map
@@ -109,7 +110,7 @@ def shown_classes(labels: Iterable[object], classes: Sequence[str], *, multilabe
 
 
 def _known(label: object, classes: Sequence[str], *, multilabel: bool) -> list[str]:
-    return [tag for tag in (str(label).split(";") if multilabel else [str(label)]) if tag in classes]
+    return [tag for tag in (label_set(str(label)) if multilabel else [str(label)]) if tag in classes]
 
 
 def _space(

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from quintet.datasets.splits.protocols import Split, grouped_folds, hold_out, make_split, repeated_folds, require_disjoint, usable_folds
+from quintet.datasets.groups import require_disjoint
+from quintet.datasets.splits.protocols import grouped_folds, hold_out, make_split, repeated_folds, usable_folds
+from quintet.datasets.splits.split import Split
 from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
 
 

@@ -1,0 +1,59 @@
+"""Labels of clips: one class, or a set of tags written as one string (`"rock;live"`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+LABEL_SEPARATOR = ";"
+
+
+def label_set(label: str) -> tuple[str, ...]:
+    """The single labels in a label string, in the order given, each once.
+
+    Example:
+        >>> label_set("rock; live;rock")
+        ('rock', 'live')
+    """
+    return tuple(dict.fromkeys(part.strip() for part in label.split(LABEL_SEPARATOR) if part.strip()))
+
+
+def label_indicator(labels: Iterable[str]) -> tuple[NDArray[np.int8], tuple[str, ...]]:
+    """Label sets as a matrix of zeros and ones, and the names of its columns (sorted).
+
+    Example:
+        >>> matrix, classes = label_indicator(["rock;live", "jazz"])
+        >>> classes
+        ('jazz', 'live', 'rock')
+        >>> matrix.tolist()
+        [[0, 1, 1], [1, 0, 0]]
+    """
+    sets = [label_set(label) for label in labels]
+    classes = tuple(sorted({tag for tags in sets for tag in tags}))
+    column = {tag: k for k, tag in enumerate(classes)}
+    matrix = np.zeros((len(sets), len(classes)), np.int8)
+    for row, tags in enumerate(sets):
+        matrix[row, [column[tag] for tag in tags]] = 1
+    return matrix, classes
+
+
+def is_label_set(label: str) -> bool:
+    """Whether a label string is written as a set.
+
+    Example:
+        >>> is_label_set("rock;live"), is_label_set("rock")
+        (True, False)
+    """
+    return LABEL_SEPARATOR in label
+
+
+def join_labels(labels: Iterable[str]) -> str:
+    """The label string of a set, in the order given.
+
+    Example:
+        >>> join_labels(["rock", "live"])
+        'rock;live'
+    """
+    return LABEL_SEPARATOR.join(labels)
