@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from quintet.audio.decode import load_clip
-from quintet.audit.clip_facts import Place
-from quintet.audit.duplicates import same_sound
+from quintet.audit.clip_facts import ClipLocation
+from quintet.audit.duplicates import find_same_recordings
 from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
 from quintet.datasets import load_source
 
@@ -36,7 +36,7 @@ COPIES = {
 }
 
 
-def copied(place: Place, folder: Path, kind: str, duration_s: float) -> Place:
+def copied(place: ClipLocation, folder: Path, kind: str, duration_s: float) -> ClipLocation:
     """The copy of one clip, made if it is not there yet."""
     suffix, options = COPIES[kind]
     target = folder / kind / (place.id.replace("/", "__") + suffix)
@@ -44,10 +44,10 @@ def copied(place: Place, folder: Path, kind: str, duration_s: float) -> Place:
         target.parent.mkdir(parents=True, exist_ok=True)
         words = options.format(tenth=0.1 * duration_s, rest=0.9 * duration_s).split()
         subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", place.path, *words, str(target)], check=True)
-    return Place(f"{kind}:{place.id}", str(target))
+    return ClipLocation(f"{kind}:{place.id}", str(target))
 
 
-def printed(places: list[Place]) -> tuple[list[Fingerprint], float, float]:
+def printed(places: list[ClipLocation]) -> tuple[list[Fingerprint], float, float]:
     """Fingerprints, seconds of CPU that they took (decoding left out), and seconds of audio."""
     prints, cpu_s, audio_s = [], 0.0, 0.0
     for place in places:
@@ -66,18 +66,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "quintet-copies")
     given = parser.parse_args()
     clips = load_source(given.source).usable
-    originals = [Place(id, path) for id, path in zip(clips["id"], clips["path"], strict=True)]
+    originals = [ClipLocation(id, path) for id, path in zip(clips["id"], clips["path"], strict=True)]
     durations = [load_clip(place.path, sample_rate=None).duration_s for place in originals]
     prints, cpu_s, audio_s = printed(originals)
     n_marks = sum(len(p.marks) for p in prints)
     print(f"{len(originals)} clips, {audio_s:.0f} s: {1e3 * cpu_s / audio_s:.2f} ms of CPU and {n_marks / audio_s:.0f} marks per second of audio")
     n_pairs = len(originals) * (len(originals) - 1) // 2
-    others = same_sound(originals, prints)
+    others = find_same_recordings(originals, prints)
     rates = []
     for kind in COPIES:
         copies = [copied(place, given.work, kind, duration) for place, duration in zip(originals, durations, strict=True)]
         before = time.process_time()
-        pairs = same_sound(originals + copies, prints + printed(copies)[0])
+        pairs = find_same_recordings(originals + copies, prints + printed(copies)[0])
         spent = time.process_time() - before
         right = pairs["second"] == kind + ":" + pairs["first"]
         crossed = pairs[~right & pairs["second"].str.startswith(kind + ":") & ~pairs["first"].str.startswith(kind + ":")]

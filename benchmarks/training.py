@@ -80,7 +80,7 @@ def measured(store: SpectrogramStore, *, network: str, settings: dict[str, Any],
     chosen = {"validation_share": 0.0, "schedule": "constant", "epochs": 5, "patches_per_clip": 4, **settings}
     known = make_member(network, **{**chosen, "epochs": 1}).fit(clips, labels).set_params(epochs=chosen["epochs"])  # sizes and statistics
     every = np.repeat(np.arange(len(clips)), known.patches_per_clip)
-    patches = known.standardised(random_patches(clips, every, np.random.default_rng(0), frames=known.patch_frames, padding=known.padding))
+    patches = known.standardise(random_patches(clips, every, np.random.default_rng(0), frames=known.patch_frames, padding=known.padding))
     targets, pairs = np.eye(N_CLASSES, dtype=np.float32)[labels[every]], []
     for number in range(rounds):
         member = make_member(network, seed=number, **chosen)

@@ -21,14 +21,14 @@ from quintet.commands.terminal.options import (
     Seed,
     all_members,
     all_settings,
-    cores_of,
-    limit_of,
+    find_search,
     member_settings,
-    names_of,
-    pairs_of,
-    parameters_of,
-    refuse_given,
-    search_of,
+    parse_limit,
+    parse_names,
+    parse_pairs,
+    parse_parameters,
+    refuse_options,
+    resolve_cores,
     table_members,
 )
 from quintet.commands.terminal.output import (
@@ -40,8 +40,8 @@ from quintet.commands.terminal.output import (
     print_published,
     print_scores,
     print_tuning,
+    show_status,
     stage_hooks,
-    working,
 )
 from quintet.errors import ConfigError, QuintetError
 
@@ -134,7 +134,7 @@ def extract(
     Ctrl-C loses nothing: the same command goes on where it stopped.
     """
     from quintet import workflow
-    from quintet.commands.terminal.progress import counting, err, out
+    from quintet.commands.terminal.progress import err, out, progress_counter
     from quintet.datasets import load_source
     from quintet.features import catalogue
 
@@ -143,21 +143,21 @@ def extract(
         raise ConfigError(f"The table of features is written as parquet. Received '{output}': name it {stem}.parquet.")
     if timeout is not None and not timeout > 0:
         raise ConfigError(f"--timeout must be more than 0 seconds. Received {timeout:g}.")
-    parameters = parameters_of(features, families, set_)
+    parameters = parse_parameters(features, families, set_)
     if published_names is not None:
         catalogue.published_names(features)  # refused before the work where the set has none
-    manifest = load_source(source, group_by=group_by, columns=pairs_of(column, "column"))
+    manifest = load_source(source, group_by=group_by, columns=parse_pairs(column, "column"))
     if not quiet:
         print_ignored(manifest.ignored, err)
-    with counting("Extracting", quiet=quiet) as progress:
+    with progress_counter("Extracting", quiet=quiet) as progress:
         summary = workflow.extract(
             manifest,
             output,
             parameters=parameters,
             spectrograms=spectrograms,
-            n_jobs=cores_of(jobs),
+            n_jobs=resolve_cores(jobs),
             progress=progress,
-            max_failures=limit_of(max_failures),
+            max_failures=parse_limit(max_failures),
             timeout_s=timeout,
             retry_failed=retry_failed,
             scheduler=scheduler,
@@ -202,9 +202,9 @@ def train(
 ) -> None:
     """Train the players, join them, and judge them on groups they never heard."""
     from quintet import workflow
-    from quintet.commands.terminal.progress import TrainingDisplay, counting, err, out, score_table
+    from quintet.commands.terminal.progress import TrainingDisplay, err, out, progress_counter, score_table
     from quintet.features.storage.table import read_feature_table
-    from quintet.settings import validated
+    from quintet.settings import parse_settings
     from quintet.training.settings import TrainSettings
 
     table = read_feature_table(
@@ -213,24 +213,24 @@ def train(
         label_column=label_column,
         group_column=group_column,
         label_from=label_from,
-        splits=pairs_of(split_file, "split file"),
+        splits=parse_pairs(split_file, "split file"),
     )
     if groups is not None:
-        from quintet.training.data import regrouped
+        from quintet.training.data import regroup
 
-        table = regrouped(table, groups)
+        table = regroup(table, groups)
     content: dict[str, Any] = {"protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed, "rule": rule, "resamples": resamples}
-    content["members"] = names_of(members) or (all_members() if table.parameters is not None else table_members(err, quiet))
+    content["members"] = parse_names(members) or (all_members() if table.parameters is not None else table_members(err, quiet))
     content["settings"] = all_settings(settings_file, setting, content["members"], err)
-    content["protocols"] = names_of(protocols)
+    content["protocols"] = parse_names(protocols)
     content["learning_curve"] = learning_curve
     if rules is not None:
-        content["rules"] = names_of(rules)
+        content["rules"] = parse_names(rules)
     elif rule != "auto":
         content["rules"] = list(dict.fromkeys(["mean", rule]))
-    settings = validated(TrainSettings, content, where="quintet train")
+    settings = parse_settings(TrainSettings, content, where="quintet train")
     store = spectrograms if spectrograms is not None or table.parameters is None else features.with_suffix(".spectrograms")
-    with counting("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
+    with progress_counter("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
         result = workflow.train(
             table,
             output,
@@ -240,8 +240,8 @@ def train(
             overwrite=overwrite,
             listener=display,
             progress=progress,
-            n_jobs=cores_of(jobs),
-            search=search_of(settings_file),
+            n_jobs=resolve_cores(jobs),
+            search=find_search(settings_file),
         )
     print_scores(result, out, score_table)
     print_leak_gate(result.scores.get("leak_gate"), out)
@@ -279,11 +279,11 @@ def tune(
 ) -> None:
     """Search the members' settings on the folds of the training part. The test part is never looked at; Ctrl-C keeps finished trials."""
     from quintet import workflow
-    from quintet.commands.terminal.progress import TrainingDisplay, counting, err, trial_line
+    from quintet.commands.terminal.progress import TrainingDisplay, err, progress_counter, trial_line
     from quintet.features.storage.table import read_feature_table
-    from quintet.pipeline.recipe import find_recipe, is_recipe, load_recipe, scaled
-    from quintet.settings import validated
-    from quintet.training.data import regrouped
+    from quintet.pipeline.recipe import find_recipe, is_recipe, load_recipe, scale_recipe
+    from quintet.settings import parse_settings
+    from quintet.training.data import regroup
     from quintet.tuning.tune import TuneSettings
 
     held, searched = member_settings(setting), {"n_trials": trials, "timeout_s": timeout, "overwrite": overwrite}
@@ -293,28 +293,28 @@ def tune(
             err.print(trial_line(trial, n_trials), soft_wrap=True)
 
     if is_recipe(subject):
-        refuse_given(context, TABLE_OPTIONS, f"is for tables. The recipe {subject} says who is in which part.")
-        recipe = scaled(load_recipe(find_recipe(subject), data=data), scale)
-        chosen = {"members": None if members is None else names_of(members), "held": held, "options": {"metric": metric, "pruning": pruning}}
+        refuse_options(context, TABLE_OPTIONS, f"is for tables. The recipe {subject} says who is in which part.")
+        recipe = scale_recipe(load_recipe(find_recipe(subject), data=data), scale)
+        chosen = {"members": None if members is None else parse_names(members), "held": held, "options": {"metric": metric, "pruning": pruning}}
         with TrainingDisplay(quiet=quiet) as display:
             hooks = {**stage_hooks(display, quiet=quiet), "on_trial": tell}
-            result = workflow.tune(recipe, output, hooks=hooks, **chosen, **searched, n_jobs=cores_of(jobs))
+            result = workflow.tune(recipe, output, hooks=hooks, **chosen, **searched, n_jobs=resolve_cores(jobs))
         again = "".join(f" --{name} {value}" for name, value in (("data", data), ("scale", scale if scale != "full" else None)) if value)
         print_tuning(result, f"quintet run {subject}{again} -o {output}", quiet=quiet)
         return
-    refuse_given(context, ("data", "scale"), f"is for recipes. {subject} is read as a table of features.")
+    refuse_options(context, ("data", "scale"), f"is for recipes. {subject} is read as a table of features.")
     features = Path(subject)
     columns: dict[str, Any] = {"id_column": id_column, "label_column": label_column, "group_column": group_column, "label_from": label_from}
-    table = read_feature_table(features, **columns, splits=pairs_of(split_file, "split file"))
-    table = table if groups is None else regrouped(table, groups)
+    table = read_feature_table(features, **columns, splits=parse_pairs(split_file, "split file"))
+    table = table if groups is None else regroup(table, groups)
     content: dict[str, Any] = {"metric": metric, "pruning": pruning, "protocol": protocol, "test_size": test_size, "folds": folds, "seed": seed}
     content["settings"] = held
     if members is not None:
-        content["members"] = names_of(members)
-    settings = validated(TuneSettings, content, where="quintet tune")
+        content["members"] = parse_names(members)
+    settings = parse_settings(TuneSettings, content, where="quintet tune")
     store = spectrograms if spectrograms is not None or table.parameters is None else features.with_suffix(".spectrograms")
-    with counting("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
-        told: dict[str, Any] = {"listener": display, "on_trial": tell, "progress": progress, "n_jobs": cores_of(jobs)}
+    with progress_counter("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
+        told: dict[str, Any] = {"listener": display, "on_trial": tell, "progress": progress, "n_jobs": resolve_cores(jobs)}
         result = workflow.tune(table, output, settings=settings, spectrograms=store, **searched, **told)
     print_tuning(result, f"quintet train {features} -o model/", quiet=quiet)
 
@@ -331,7 +331,7 @@ def report(
     from quintet import workflow
     from quintet.commands.terminal.progress import err, out
 
-    with working("Writing the report", err, quiet=quiet):
+    with show_status("Writing the report", err, quiet=quiet):
         page = workflow.report(model, output, title=title, umap=umap)
     out.print(f"Report → {page}", markup=False, soft_wrap=True)
 
@@ -350,7 +350,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Ask the ensemble about new music. A file that cannot be read is reported, the others are predicted (exit code 1)."""
-    from quintet.commands.terminal.progress import counting, err
+    from quintet.commands.terminal.progress import err, progress_counter
     from quintet.inference.predict import predict_files, predict_table
 
     if format_ not in {"table", "csv", "json", "parquet"}:
@@ -364,8 +364,8 @@ def predict(
 
         result = predict_table(model, read_feature_table(table, id_column=id_column), confidence=confidence)
     else:
-        with counting("Listening", quiet=quiet) as progress:
-            result = predict_files(model, files or [], segment_s=segment, confidence=confidence, n_jobs=cores_of(jobs), progress=progress)
+        with progress_counter("Listening", quiet=quiet) as progress:
+            result = predict_files(model, files or [], segment_s=segment, confidence=confidence, n_jobs=resolve_cores(jobs), progress=progress)
     print_predictions(result, format_, output)
     for note in result.notes:
         err.print(note, style="dim", markup=False, soft_wrap=True)
@@ -389,8 +389,8 @@ def explain(
     from quintet.commands.terminal.progress import err, out
     from quintet.pipeline.explain_track import explain as explain_track
 
-    with working("Listening and looking for reasons", err, quiet=quiet):
-        page = explain_track(model, file, output, segment_s=segment, n_jobs=cores_of(jobs))
+    with show_status("Listening and looking for reasons", err, quiet=quiet):
+        page = explain_track(model, file, output, segment_s=segment, n_jobs=resolve_cores(jobs))
     out.print(f"Explanation → {page}", markup=False, soft_wrap=True)
 
 
@@ -407,14 +407,14 @@ def run(
     """Run a whole recipe: data → features → training → report → predictions. Run again, it redoes only what is stale."""
     from quintet import workflow
     from quintet.commands.terminal.progress import TrainingDisplay, err, out, score_table
-    from quintet.pipeline.recipe import find_recipe, load_recipe, scaled, with_settings
+    from quintet.pipeline.recipe import find_recipe, load_recipe, override_settings, scale_recipe
 
-    loaded = scaled(load_recipe(find_recipe(recipe), data=data), scale)
+    loaded = scale_recipe(load_recipe(find_recipe(recipe), data=data), scale)
     if settings_file is not None:
-        loaded = with_settings(loaded, all_settings(settings_file, None, loaded.train.members, err))
+        loaded = override_settings(loaded, all_settings(settings_file, None, loaded.train.members, err))
     with TrainingDisplay(quiet=quiet) as display:
         hooks = stage_hooks(display, quiet=quiet)
-        result = workflow.run(loaded, output, hooks=hooks, n_jobs=cores_of(jobs), search=search_of(settings_file))
+        result = workflow.run(loaded, output, hooks=hooks, n_jobs=resolve_cores(jobs), search=find_search(settings_file))
     if not quiet:
         print_ledger(result["summary"], err)
     if result["predictions"] is not None:

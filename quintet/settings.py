@@ -20,7 +20,7 @@ class Stage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def validated(kind: type[M], content: dict[str, Any], *, where: str) -> M:
+def parse_settings(kind: type[M], content: dict[str, Any], *, where: str) -> M:
     """`content` as a settings model, with errors for people.
 
     Raises:
@@ -62,11 +62,11 @@ def _fields_at(kind: type[BaseModel], parents: list[str]) -> list[str]:
     return list(fields.model_fields)
 
 
-def merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """`settings` with `others` over them: tables within them are joined, everything else is replaced.
 
     Example:
-        >>> merged({"epochs": 9, "augmentation": {"mixup": 0.2, "shift": 8}}, {"augmentation": {"mixup": 0.4}})
+        >>> merge_settings({"epochs": 9, "augmentation": {"mixup": 0.2, "shift": 8}}, {"augmentation": {"mixup": 0.4}})
         {'epochs': 9, 'augmentation': {'mixup': 0.4, 'shift': 8}}
     """
     joined = {
@@ -75,11 +75,11 @@ def merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, 
     return {**settings, **others, **joined}
 
 
-def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Tables within settings as dotted names.
 
     Example:
-        >>> flat({"filters": 8, "augmentation": {"mixup": 0.2}})
+        >>> flatten_settings({"filters": 8, "augmentation": {"mixup": 0.2}})
         {'filters': 8, 'augmentation.mixup': 0.2}
     """
     result: dict[str, Any] = {}
@@ -88,11 +88,11 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted names as tables within settings: the reverse of `flat`.
+def nest_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names as tables within settings: the reverse of `flatten_settings`.
 
     Example:
-        >>> nested({"filters": 8, "augmentation.mixup": 0.2})
+        >>> nest_settings({"filters": 8, "augmentation.mixup": 0.2})
         {'filters': 8, 'augmentation': {'mixup': 0.2}}
     """
     result: dict[str, Any] = {}

@@ -31,7 +31,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     (f"{FEATURES}/tonal.py", "np.roll(bumps, -3", "np.roll(bumps, -2", "tests/features/descriptors/test_tonal.py"),
     (f"{FEATURES}/modulation.py", "/ np.sum(window**2)", "/ length", "tests/features/descriptors/test_modulation.py"),
     ("quintet/datasets/splits/split.py", "    if shared:", "    if False:", "tests/datasets/splits/test_splits.py"),
-    ("quintet/model_folder/folder.py", "if digest_of(file) != digest:", "if False:", "tests/e2e/test_main_job.py -k damaged"),
+    ("quintet/model_folder/folder.py", "if file_digest(file) != digest:", "if False:", "tests/e2e/test_main_job.py -k damaged"),
     ("quintet/ensemble/novelty.py", "Distance.fit(table[train], y[train])", "Distance.fit(table, y)", "tests/ensemble/test_novelty.py"),
     ("quintet/ensemble/conformal.py", "EXCEEDED, SLOPE = 0.1, 2.0", "EXCEEDED, SLOPE = 0.1, 0.0", "tests/ensemble/test_novelty.py"),
     ("quintet/ensemble/classifier.py", "and len(folds) > 2:", "and False:", "tests/ensemble/test_classifier.py -k chosen_without"),

@@ -18,12 +18,12 @@ import pandas as pd
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, artists
 from benchmarks.evidence.gtzan97 import table_of
 from quintet.datasets.splits.protocols import grouped_folds, hold_out
-from quintet.ensemble.calibration import cross_calibrated, fit_calibration
+from quintet.ensemble.calibration import cross_calibrate, fit_calibration
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import RULES, fit_fusion, standard_error
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import clip_losses, encoded
+from quintet.evaluation.metrics import clip_losses, encode_labels
 
 
 def material(name: str, given: argparse.Namespace) -> Corpus:
@@ -49,9 +49,9 @@ def trials(corpus: Corpus, seed: int) -> Iterator[dict[str, object]]:
             fusion = fit_fusion(rule, stack, y, groups, members=TABLE_MEMBERS, classes=classes)
             inside, outside = fusion.apply(stack), fusion.apply(final)
             found = fit_calibration(inside, y, groups, classes=classes, method="temperature")
-            cut = cross_calibrated(inside, y, groups, classes=classes, method="temperature", folds=folds)
-            gain = clip_losses(encoded(y, classes), inside) - clip_losses(encoded(y, classes), cut)
-            target = encoded(corpus.y[test], classes)
+            cut = cross_calibrate(inside, y, groups, classes=classes, method="temperature", folds=folds)
+            gain = clip_losses(encode_labels(y, classes), inside) - clip_losses(encode_labels(y, classes), cut)
+            target = encode_labels(corpus.y[test], classes)
             seen = clip_losses(target, outside).mean() - clip_losses(target, found.apply(outside)).mean()
             z = {f"z by {by}": gain.mean() / standard_error(gain, *group_codes(g, len(y))) for by, g in (("group", groups), ("clip", None))}
             yield {"corpus": corpus.name, "folds": kind, "rule": rule, "T": found.temperature, "gain": gain.mean(), **z, "test": seen}

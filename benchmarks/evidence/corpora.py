@@ -51,7 +51,7 @@ class Corpus:
 
 def opinions(corpus: Corpus, members: Sequence[str] = TABLE_MEMBERS, *, seed: int = 0) -> dict[str, NDArray[Any]]:
     """Member, and `mean` → (judged, K) probabilities by models that were fitted without the groups they judge."""
-    inputs, rows = Inputs(corpus.X), corpus.judged
+    inputs, rows = Inputs(corpus.X), corpus.scored_rows
     found = {
         member: Trainer(member, seed=seed).out_of_fold(inputs, corpus.y, corpus.groups, corpus.folds, corpus.classes)[0][rows] for member in members
     }

@@ -18,14 +18,14 @@ from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, opinions
 from quintet.datasets.splits.protocols import grouped_folds, usable_folds
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
-from quintet.features.catalogue import family_of
+from quintet.features.catalogue import feature_family
 
 SHOWN = ("accuracy", "macro_auc", "log_loss")
 
 
 def compared(small: Corpus, large: Corpus) -> pd.DataFrame:
     """A row per member: both scores, and what `large` adds."""
-    rows, classes, first, second = small.judged, small.classes, opinions(small), opinions(large)
+    rows, classes, first, second = small.scored_rows, small.classes, opinions(small), opinions(large)
     y, groups, table = small.y[rows], small.groups[rows], []
     for member in first:
         found = paired_differences(y, second[member], first[member], classes, groups)
@@ -44,8 +44,8 @@ def without_families(corpus: Corpus) -> pd.DataFrame:
     n = usable_folds(y, groups.tolist())
     inside = Corpus(corpus.name, corpus.X.iloc[train], y, groups, grouped_folds(y, groups.tolist(), n_splits=n, seed=1))
     table = []
-    for family in ("", *dict.fromkeys(family_of(c) for c in corpus.X.columns)):
-        part = inside.with_columns([c for c in corpus.X.columns if family_of(c) != family])
+    for family in ("", *dict.fromkeys(feature_family(c) for c in corpus.X.columns)):
+        part = inside.with_columns([c for c in corpus.X.columns if feature_family(c) != family])
         found = score(y, opinions(part)["mean"], corpus.classes, groups, n_resamples=0).scores
         table.append((corpus.name, family or "(nothing)", part.X.shape[1], *(round(found[name].value, 3) for name in SHOWN)))
     return pd.DataFrame(table, columns=["corpus", "without", "columns", *SHOWN])

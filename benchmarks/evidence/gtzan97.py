@@ -57,7 +57,7 @@ def protocols(table: FeatureTable, data: Path) -> tuple[Corpus, dict[str, Judged
     said = {}
     for name, (units, folds) in divisions.items():
         corpus = Corpus(name, table.features, y, units, folds)
-        said[name] = Judged(corpus.judged, opinions(corpus, MEMBERS))
+        said[name] = Judged(corpus.scored_rows, opinions(corpus, MEMBERS))
     return Corpus("gtzan97", table.features, y, groups, []), said
 
 

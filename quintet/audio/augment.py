@@ -50,42 +50,42 @@ class AudioAugmentation(BaseModel):
         return self
 
 
-def augmented(clip: Clip, augmentation: AudioAugmentation, rng: np.random.Generator) -> Clip:
+def augment_clip(clip: Clip, augmentation: AudioAugmentation, rng: np.random.Generator) -> Clip:
     """One augmented copy of a clip: shifted, stretched, with noise and gain, in this order, by amounts that `rng` draws.
 
     Example:
         >>> clip = Clip(np.ones(100, np.float32), sample_rate=100, id="a")
-        >>> louder = augmented(clip, AudioAugmentation(gain_db=(20, 20)), np.random.default_rng(0))
+        >>> louder = augment_clip(clip, AudioAugmentation(gain_db=(20, 20)), np.random.default_rng(0))
         >>> float(louder.samples[0]), louder.sample_rate, louder.id
         (10.0, 100, 'a')
     """
     samples = np.asarray(clip.samples, dtype=np.float32)
     if augmentation.pitch_shift:
-        samples = pitch_shifted(samples, _drawn(augmentation.pitch_shift, rng), sample_rate=clip.sample_rate)
+        samples = pitch_shift(samples, _drawn(augmentation.pitch_shift, rng), sample_rate=clip.sample_rate)
     if augmentation.time_stretch:
-        samples = time_stretched(samples, rng.uniform(*augmentation.time_stretch))
+        samples = time_stretch(samples, rng.uniform(*augmentation.time_stretch))
     if augmentation.noise_db:
-        samples = with_noise(samples, rng.uniform(*augmentation.noise_db), rng)
+        samples = add_noise(samples, rng.uniform(*augmentation.noise_db), rng)
     if augmentation.gain_db:
         samples = samples * np.float32(10.0 ** (rng.uniform(*augmentation.gain_db) / 20.0))
     return Clip(samples, clip.sample_rate, clip.id)
 
 
-def pitch_shifted(samples: NDArray[np.float32], semitones: float, *, sample_rate: int) -> NDArray[np.float32]:
+def pitch_shift(samples: NDArray[np.float32], semitones: float, *, sample_rate: int) -> NDArray[np.float32]:
     """The same length, `semitones` higher (or lower), by librosa's phase vocoder."""
     from librosa.effects import pitch_shift
 
     return np.asarray(pitch_shift(samples, sr=sample_rate, n_steps=semitones, res_type="soxr_hq"), dtype=np.float32)
 
 
-def time_stretched(samples: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
+def time_stretch(samples: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
     """The same pitch, `rate` times as fast: about `n / rate` samples, by librosa's phase vocoder."""
     from librosa.effects import time_stretch
 
     return np.asarray(time_stretch(samples, rate=rate), dtype=np.float32)
 
 
-def with_noise(samples: NDArray[np.float32], snr_db: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def add_noise(samples: NDArray[np.float32], snr_db: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """White noise `snr_db` below the power of the clip added; silence stays silent."""
     deviation = np.sqrt(np.mean(samples.astype(np.float64) ** 2)) * 10.0 ** (-snr_db / 20.0)
     return samples + rng.normal(0.0, deviation, len(samples)).astype(np.float32)

@@ -89,10 +89,10 @@ def require_sound(samples: NDArray[np.generic], *, name: str) -> None:
         quintet.errors.SilentError: A clip must contain sound. 'a.wav' is silent: every sample is zero. Leave it out, or check how it was recorded.
     """
     bad = samples.size - int(np.count_nonzero(np.isfinite(samples))) if samples.dtype.kind == "f" else 0
-    require_heard(bad, samples.size, sound=bool(samples.any()), name=name)
+    require_sound_in_blocks(bad, samples.size, sound=bool(samples.any()), name=name)
 
 
-def require_heard(bad: int, count: int, *, sound: bool, name: str) -> None:
+def require_sound_in_blocks(bad: int, count: int, *, sound: bool, name: str) -> None:
     """The same check where the samples were counted in blocks.
 
     Args:

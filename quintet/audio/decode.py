@@ -10,7 +10,7 @@ from quintet.audio.recording import Recording
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
+class DecodedClip:
     """A clip and what is known of where it came from.
 
     Args:
@@ -31,7 +31,7 @@ class Decoded:
 
 def load_clip(
     path: str | os.PathLike[str], *, sample_rate: int | None, start_s: float = 0.0, end_s: float | None = None, id: str | None = None
-) -> Decoded:
+) -> DecodedClip:
     """A recording, or a window of it, as mono float32.
 
     Args:
@@ -56,7 +56,7 @@ def load_clip(
         0.5
     """
     recording = Recording(path, sample_rate=sample_rate, start_s=start_s, end_s=end_s)
-    samples = recording.in_one_piece()
+    samples = recording.read_all()
     clip = Clip(samples, recording.sample_rate, str(path) if id is None else id)
     facts = recording.facts
-    return Decoded(clip, facts.native_sample_rate, facts.native_channels, facts.duration_s, facts.audio_digest)
+    return DecodedClip(clip, facts.native_sample_rate, facts.native_channels, facts.duration_s, facts.audio_digest)

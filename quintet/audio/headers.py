@@ -14,7 +14,7 @@ from typing import BinaryIO
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)  # what programs write into a header that they cannot go back to
 
 
-def promised_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> int | None:
+def declared_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> int | None:
     """Number of frames that the header of an audio file promises, None where it promises nothing.
 
     Args:

@@ -118,7 +118,7 @@ def log_mel(spectrum: Spectrum, *, n_mels: int, fmin: float, fmax: float | None,
     Source:
         Equal to `librosa.power_to_db(librosa.feature.melspectrogram(...), top_db=None)` within 1e-5 dB.
     """
-    return compressed(mel_power(spectrum, n_mels=n_mels, fmin=fmin, fmax=fmax), compression="db", floor_db=floor_db)
+    return compress_mel_power(mel_power(spectrum, n_mels=n_mels, fmin=fmin, fmax=fmax), compression="db", floor_db=floor_db)
 
 
 def log_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,7 +134,7 @@ def log_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log10(1e4 * power + 1.0)
 
 
-def compressed(power: NDArray[np.float64], *, compression: str, floor_db: float = -100.0) -> NDArray[np.float32]:
+def compress_mel_power(power: NDArray[np.float64], *, compression: str, floor_db: float = -100.0) -> NDArray[np.float32]:
     """Mel power as a network reads it.
 
     Args:
@@ -151,14 +151,14 @@ def compressed(power: NDArray[np.float64], *, compression: str, floor_db: float 
     return np.asarray(values, dtype=np.float32)
 
 
-def pre_emphasised(samples: NDArray[np.floating], coefficient: float) -> NDArray[np.floating]:
+def preemphasis(samples: NDArray[np.floating], coefficient: float) -> NDArray[np.floating]:
     """`y[n] = x[n] - coefficient · x[n - 1]`, with `x[-1] = 0`: high frequencies raised, the dtype kept.
 
     Source:
         Bahuleyan 2018, §4.1 (coefficient 0.97). Equal to `scipy.signal.lfilter([1, -coefficient], [1], x)`.
 
     Example:
-        >>> pre_emphasised(np.array([1.0, 1.0, 2.0]), 0.5).tolist()
+        >>> preemphasis(np.array([1.0, 1.0, 2.0]), 0.5).tolist()
         [1.0, 0.5, 1.5]
     """
     result = samples.copy()

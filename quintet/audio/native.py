@@ -17,7 +17,7 @@ ROUNDING_S = 0.05  # listed times are rounded, and lossy codecs pad
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Native:
+class NativeSamples:
     """Samples as stored, which can be gone through once.
 
     Args:
@@ -56,7 +56,7 @@ class Window:
             raise ConfigError(f"A window must begin at 0 s or later and end after it begins. Received start {self.start_s}, end {self.end_s}.")
 
     @property
-    def whole(self) -> bool:
+    def is_whole_file(self) -> bool:
         """Whether this is all of the file."""
         return self.start_s == 0 and self.end_s is None
 
@@ -68,7 +68,7 @@ class Window:
         """
         first = round(self.start_s * sample_rate)
         last = total if self.end_s is None else round(self.end_s * sample_rate)
-        if (first >= total and not self.whole) or last > total + ROUNDING_S * sample_rate:
+        if (first >= total and not self.is_whole_file) or last > total + ROUNDING_S * sample_rate:
             end = "the end" if self.end_s is None else f"{self.end_s:g} s"
             raise DecodeError(
                 f"A window must lie inside the recording. '{source}' is {total / sample_rate:.3f} s long; asked for {self.start_s:g} s to {end}. "

@@ -8,7 +8,7 @@ from typing import Any
 import soundfile
 
 
-def probed_duration_s(path: str | os.PathLike[str]) -> float | None:
+def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
     """Seconds of audio that a file's header announces; None where no header can be read or says nothing.
 
     Nothing is decoded, so a damaged file may announce what it does not hold: `load_clip` finds out.
@@ -17,7 +17,7 @@ def probed_duration_s(path: str | os.PathLike[str]) -> float | None:
         >>> import numpy as np, tempfile, pathlib
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "tone.wav"
         >>> soundfile.write(path, np.zeros(11025), 22050)
-        >>> probed_duration_s(path), probed_duration_s("nowhere.wav")
+        >>> probe_duration_s(path), probe_duration_s("nowhere.wav")
         (0.5, None)
     """
     if not os.path.isfile(path):

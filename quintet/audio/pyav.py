@@ -13,7 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.native import SHORTAGE_S, Native, Window
+from quintet.audio.native import SHORTAGE_S, NativeSamples, Window
 from quintet.errors import DecodeError
 
 PREROLL_S = 0.5  # what a lossy decoder wants to have heard before the window begins
@@ -23,8 +23,8 @@ FOR_EVER = sys.maxsize  # the length of what does not state it
 PLAYLISTS = ("hls", "concat", "dash", "image2")  # containers that open other files; a recording is one file
 
 
-def through_av(source: Path, window: Window) -> Native:
-    """The window of the first audio stream, as `Native`.
+def read_with_pyav(source: Path, window: Window) -> NativeSamples:
+    """The window of the first audio stream, as `NativeSamples`.
 
     Raises:
         DecodeError: if ffmpeg does not know the file either, finds no sound in it, or fails on the way.
@@ -51,7 +51,7 @@ def through_av(source: Path, window: Window) -> Native:
         expected = None if last == FOR_EVER else last - first
         slack_s = HEADER_SLACK_S if window.end_s is None else SHORTAGE_S
         pieces = _pieces([] if head is None else chain([head], frames), stream, rate, begin, source)
-        return Native(_blocks(pieces, begin, first, last, stack.pop_all()), rate, stream.channels, expected, slack_s)
+        return NativeSamples(_blocks(pieces, begin, first, last, stack.pop_all()), rate, stream.channels, expected, slack_s)
 
 
 def _stream(container: Any, source: Path) -> tuple[Any, int]:

@@ -13,10 +13,10 @@ import soundfile
 import xxhash
 from numpy.typing import NDArray
 
-from quintet.audio.clip import require_heard
-from quintet.audio.headers import ogg_is_complete, promised_frames
-from quintet.audio.native import Native, Window
-from quintet.audio.resample import MonoMixer, resampled
+from quintet.audio.clip import require_sound_in_blocks
+from quintet.audio.headers import declared_frames, ogg_is_complete
+from quintet.audio.native import NativeSamples, Window
+from quintet.audio.resample import MonoMixer, resample_blocks
 from quintet.errors import DecodeError
 
 TRUSTED_SAMPLES = 1 << 26  # memory that is set aside because a header promises as much
@@ -29,7 +29,7 @@ SIXTEEN_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")  # every sample of 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a recording once it was gone through; as in `decode.Decoded`."""
+    """What is known of a recording once it was gone through; as in `decode.DecodedClip`."""
 
     native_sample_rate: int
     native_channels: int
@@ -82,9 +82,9 @@ class Recording:
         if rate == self.sample_rate:
             yield from (mono.copy() for mono in heard)
         else:
-            yield from resampled(heard, orig_sr=rate, target_sr=self.sample_rate)
+            yield from resample_blocks(heard, orig_sr=rate, target_sr=self.sample_rate)
 
-    def in_one_piece(self) -> NDArray[np.float32]:
+    def read_all(self) -> NDArray[np.float32]:
         """All blocks, shape `(n,)`, written into memory of the length that the header promises: to gather and join them would cost as much again."""
         whole, filled = np.empty(0, np.float32), 0
         for block in self.blocks():
@@ -97,7 +97,7 @@ class Recording:
             filled = end
         return whole[:filled]
 
-    def _heard(self, native: Native) -> Iterator[NDArray[np.float32]]:
+    def _heard(self, native: NativeSamples) -> Iterator[NDArray[np.float32]]:
         """The mixed blocks, each of which lasts until the next; what must hold of all of them together is checked behind the last."""
         digest, frames, bad, sound, mixed_sound = None, 0, 0, False, False
         to_mono = MonoMixer()
@@ -115,8 +115,8 @@ class Recording:
                 bad += block.size - int(np.count_nonzero(np.isfinite(block)))
             yield mono
         _require_samples(frames, native, self.source, self.window)
-        require_heard(bad, frames * native.channels, sound=sound, name=str(self.source))
-        require_heard(0, frames, sound=mixed_sound, name=f"{self.source} (mixed to mono)")
+        require_sound_in_blocks(bad, frames * native.channels, sound=sound, name=str(self.source))
+        require_sound_in_blocks(0, frames, sound=mixed_sound, name=f"{self.source} (mixed to mono)")
         assert digest is not None
         self._facts = Facts(native.sample_rate, native.channels, frames / native.sample_rate, DIGEST_KIND + digest.hexdigest())
 
@@ -156,7 +156,7 @@ def _require_file(source: Path) -> None:
         raise DecodeError(f"The file must hold audio. '{source}' is empty (0 bytes). Fetch or export it again.")
 
 
-def _native(source: Path, window: Window) -> Native:
+def _native(source: Path, window: Window) -> NativeSamples:
     """The window as the file stores it: soundfile's, or PyAV's where soundfile does not know the format."""
     try:
         return _through_soundfile(source, window)
@@ -164,23 +164,23 @@ def _native(source: Path, window: Window) -> Native:
         return _av_reader(source, str(refusal))(source, window)
 
 
-def _av_reader(source: Path, refusal: str) -> Callable[[Path, Window], Native]:
+def _av_reader(source: Path, refusal: str) -> Callable[[Path, Window], NativeSamples]:
     try:
-        from quintet.audio.pyav import through_av
+        from quintet.audio.pyav import read_with_pyav
     except ImportError:
         raise DecodeError(
             f"soundfile must know the format. It cannot read '{source}' ({refusal.strip()}). If it is m4a, wma, mp4 or the like, "
             "install the decoders: pip install 'quintet[codecs]'; otherwise it is damaged or no audio."
         ) from None
-    return through_av
+    return read_with_pyav
 
 
-def _through_soundfile(source: Path, window: Window) -> Native:
+def _through_soundfile(source: Path, window: Window) -> NativeSamples:
     file = _Forward(source)
     try:
         rate, channels = _checked_rate(file.samplerate, source), file.channels
         frame_bytes = SUBTYPE_BYTES.get(file.subtype, 0) * channels
-        total = promised_frames(source, format=file.format, frames=file.frames, frame_bytes=frame_bytes)
+        total = declared_frames(source, format=file.format, frames=file.frames, frame_bytes=frame_bytes)
         first, last = window.frames(rate, max(file.frames, total or 0), source)
         if file.format == "OGG" and last >= file.frames and not ogg_is_complete(source):
             raise DecodeError(
@@ -189,7 +189,7 @@ def _through_soundfile(source: Path, window: Window) -> Native:
     except BaseException:
         file.close()
         raise
-    return Native(_blocks(file, first, last, source), rate, channels, expected=last - first if total is not None else None)
+    return NativeSamples(_blocks(file, first, last, source), rate, channels, expected=last - first if total is not None else None)
 
 
 def _blocks(file: soundfile.SoundFile, first: int, last: int, source: Path) -> Iterator[NDArray[np.generic]]:
@@ -224,10 +224,10 @@ def _checked_rate(rate: int, source: Path) -> int:
     return rate
 
 
-def _require_samples(read: int, native: Native, source: Path, window: Window) -> None:
+def _require_samples(read: int, native: NativeSamples, source: Path, window: Window) -> None:
     rate, expected = native.sample_rate, read if native.expected is None else native.expected
     if expected - read > native.slack_s * rate:
-        what = "the header promises" if window.whole else "the window asks for"
+        what = "the header promises" if window.is_whole_file else "the window asks for"
         raise DecodeError(
             f"A recording must be complete. '{source}' is cut short: {what} {expected / rate:.2f} s, {read / rate:.2f} s could be "
             f"decoded ({1 - read / expected:.0%} is missing). Fetch it again."

@@ -95,10 +95,10 @@ def resample(samples: NDArray[np.floating], *, orig_sr: int, target_sr: int) -> 
     if orig_sr == target_sr:
         return samples
     blocks = (samples[first : first + BLOCK] for first in range(0, len(samples), BLOCK))
-    return np.concatenate([samples[:0], *resampled(blocks, orig_sr=orig_sr, target_sr=target_sr, dtype=samples.dtype)])
+    return np.concatenate([samples[:0], *resample_blocks(blocks, orig_sr=orig_sr, target_sr=target_sr, dtype=samples.dtype)])
 
 
-def resampled(
+def resample_blocks(
     blocks: Iterator[NDArray[np.floating]], *, orig_sr: int, target_sr: int, dtype: np.dtype[np.floating] | None = None
 ) -> Iterator[NDArray[np.floating]]:
     """`resample` for a sound that comes in blocks: what it would give in one piece, to the last bit, also in blocks.
@@ -112,7 +112,7 @@ def resampled(
     Example:
         >>> import numpy as np
         >>> tone = np.sin(0.01 * np.arange(44100))
-        >>> parts = resampled(iter(np.split(tone, 10)), orig_sr=44100, target_sr=16000, dtype=tone.dtype)
+        >>> parts = resample_blocks(iter(np.split(tone, 10)), orig_sr=44100, target_sr=16000, dtype=tone.dtype)
         >>> bool((np.concatenate(list(parts)) == resample(tone, orig_sr=44100, target_sr=16000)).all())
         True
     """

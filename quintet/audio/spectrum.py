@@ -57,7 +57,7 @@ class Spectrum:
         """Centre of every frame, seconds, shape `(frames,)`."""
         return np.arange(self.magnitude.shape[1], dtype=np.float64) * (self.hop_length / self.sample_rate)
 
-    def every(self, stride: int) -> Spectrum:
+    def subsample(self, stride: int) -> Spectrum:
         """The spectrum with only every `stride`-th frame: what a hop of `stride * hop_length` would have given."""
         if stride == 1:
             return self
@@ -83,14 +83,16 @@ def spectrum(clip: Clip, *, n_fft: int, hop_length: int) -> Spectrum:
     Source:
         Equal to `abs(librosa.stft(samples.astype(float), n_fft, hop_length))` within 1e-12.
     """
-    return spectrum_of(framed(clip, frame_length=n_fft, hop_length=hop_length, mode="constant"), sample_rate=clip.sample_rate, hop_length=hop_length)
+    return spectrum_from_frames(
+        frame_clip(clip, frame_length=n_fft, hop_length=hop_length, mode="constant"), sample_rate=clip.sample_rate, hop_length=hop_length
+    )
 
 
-def spectrum_of(frames: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> Spectrum:
+def spectrum_from_frames(frames: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> Spectrum:
     """`spectrum` of frames that were cut already, shape `(frames, n_fft)`.
 
     Example:
-        >>> spectrum_of(np.ones((3, 64)), sample_rate=8000, hop_length=16).magnitude.shape
+        >>> spectrum_from_frames(np.ones((3, 64)), sample_rate=8000, hop_length=16).magnitude.shape
         (33, 3)
     """
     import scipy.fft  # takes longer to load than a clip, and the kernels do without it
@@ -100,7 +102,7 @@ def spectrum_of(frames: NDArray[np.float64], *, sample_rate: int, hop_length: in
     return Spectrum(np.abs(transform).T, sample_rate, n_fft, hop_length)
 
 
-def framed(clip: Clip, *, frame_length: int, hop_length: int, mode: str) -> NDArray[np.float64]:
+def frame_clip(clip: Clip, *, frame_length: int, hop_length: int, mode: str) -> NDArray[np.float64]:
     """Centred frames of a clip, a read-only view of shape `(frames, frame_length)`, float64.
 
     Args:

@@ -30,7 +30,7 @@ class Alignment(NamedTuple):
     overlap_s: float
 
 
-NOWHERE = Alignment(0.0, 0.0, 0.0)
+NO_ALIGNMENT = Alignment(0.0, 0.0, 0.0)
 
 
 def align(first: Clip, second: Clip, *, near_s: float) -> Alignment:
@@ -61,7 +61,7 @@ def align(first: Clip, second: Clip, *, near_s: float) -> Alignment:
     lags = np.arange(round((near_s - SLACK_S) * rate), round((near_s + SLACK_S) * rate) + 1)
     lags = lags[np.minimum(len(a), len(b) + lags) - np.maximum(lags, 0) >= max(least, 2)]
     if not len(lags):
-        return NOWHERE
+        return NO_ALIGNMENT
     correlation = _correlation(_emphasised(a), _emphasised(b), lags)
     return max(
         (_laid_over(a, b, int(lags[k]), delay=_summit(correlation, k), rate=rate) for k in _peaks(correlation)), key=lambda found: found.agreement
@@ -73,7 +73,7 @@ def _laid_over(a: NDArray[np.float64], b: NDArray[np.float64], lag: int, *, dela
     begin, end = max(lag, 0), min(len(a), len(b) + lag)
     over_a, over_b = a[begin:end], b[begin - lag : end - lag]
     if not over_a.any() or not over_b.any():
-        return NOWHERE
+        return NO_ALIGNMENT
     fade = _fade(end - begin, round(FADE_S * rate))
     agreement = _agreement(_limited(over_a, over_b) * fade, _limited(over_b, over_a) * fade, rate, delay_s=delay / rate)
     return Alignment(agreement, lag / rate, (end - begin) / rate)

@@ -13,7 +13,7 @@ SILENT_SHARE = 0.9  # of the clip
 CLIPPED_SHARE = 0.001
 CUT_OFF_SHARE = 0.8  # of half the sample rate; anti-alias filters lie above it
 SCARCE_GROUPS = 5  # what five folds need
-UNEVEN = 10.0
+IMBALANCE_RATIO = 10.0
 
 
 def class_balance(labels: pd.Series, groups: pd.Series) -> pd.DataFrame:

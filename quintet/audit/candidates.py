@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from quintet.audit.fingerprints import Fingerprint
 
-CROWD = 40  # a mark that stands more often than this in the corpus says nothing about identity
+MAX_OCCURRENCES = 40  # a mark that stands more often than this in the corpus says nothing about identity
 MIN_VOTES = 4
-PARTNERS = 12  # a recording is compared with so many at most
+MAX_CANDIDATES = 12  # a recording is compared with so many at most
 BLOCK_MARKS = 1_000_000
 
 
@@ -63,7 +63,7 @@ def _uncrowded_blocks(
     """Stretches of the index that cut no mark in two, without the marks that stand alone or too often."""
     starts = np.flatnonzero(np.diff(marks, prepend=marks[:1] ^ np.uint32(1)))
     sizes = np.diff(np.append(starts, len(marks)))
-    keep = np.repeat((sizes > 1) & (sizes <= CROWD), sizes)
+    keep = np.repeat((sizes > 1) & (sizes <= MAX_OCCURRENCES), sizes)
     marks, frames, owner = marks[keep], frames[keep], owner[keep]
     edges = np.unique(np.searchsorted(marks, marks[::BLOCK_MARKS]))
     for begin, end in pairwise([*edges.tolist(), len(marks)]):
@@ -73,7 +73,7 @@ def _uncrowded_blocks(
 def _ballots(marks: NDArray[np.uint32], frames: NDArray[np.int32], owner: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Counted keys (pair, distance) of all equal marks of two recordings. A distance goes into two steps, so that no boundary divides votes."""
     keys = [np.zeros(0, np.int64)]
-    for k in range(1, CROWD):
+    for k in range(1, MAX_OCCURRENCES):
         same = np.flatnonzero(marks[k:] == marks[:-k])
         if not len(same):
             break
@@ -110,5 +110,5 @@ def _best_partners(pairs: Candidates, n: int) -> Candidates:
     order = np.lexsort((np.tile(-pairs.votes, 2), both_sides))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order)) - np.searchsorted(both_sides[order], np.arange(n))[both_sides[order]]
-    keep = rank.reshape(2, -1).min(axis=0) < PARTNERS
+    keep = rank.reshape(2, -1).min(axis=0) < MAX_CANDIDATES
     return Candidates(*(column[keep] for column in pairs))

@@ -29,7 +29,7 @@ BANDWIDTH_FFT = 2048
 BANDWIDTH_FRAMES = 1200
 
 
-class Place(NamedTuple):
+class ClipLocation(NamedTuple):
     """Where a clip lies: `start_s` and `end_s` in seconds, `end_s` None for the end of the file."""
 
     id: str
@@ -38,7 +38,7 @@ class Place(NamedTuple):
     end_s: float | None = None
 
 
-class Heard(NamedTuple):
+class ClipMeasurement(NamedTuple):
     """What became of a clip: its facts and fingerprint, or the problem that it has."""
 
     id: str
@@ -114,12 +114,12 @@ def cutoff_hz(clip: Clip) -> float:
     return nyquist
 
 
-def listen(place: Place, *, fingerprints: bool) -> Heard:
+def measure_clip(place: ClipLocation, *, fingerprints: bool) -> ClipMeasurement:
     """The facts of one clip, and its fingerprint if wanted. A clip that cannot be read has a problem instead: the one place where that is caught."""
     try:
         decoded = load_clip(place.path, sample_rate=None, start_s=place.start_s, end_s=place.end_s, id=place.id)
     except AudioError as error:
-        return Heard(place.id, {}, None, str(error))
+        return ClipMeasurement(place.id, {}, None, str(error))
     clip = decoded.clip
     facts = {
         "duration_s": decoded.duration_s,
@@ -131,7 +131,7 @@ def listen(place: Place, *, fingerprints: bool) -> Heard:
         "clipped_share": clipped_share(clip),
         "audio_digest": decoded.audio_digest,
     }
-    return Heard(place.id, facts, fingerprint(at_fingerprint_rate(clip)) if fingerprints else None, None)
+    return ClipMeasurement(place.id, facts, fingerprint(at_fingerprint_rate(clip)) if fingerprints else None, None)
 
 
 def at_fingerprint_rate(clip: Clip) -> Clip:
@@ -140,11 +140,11 @@ def at_fingerprint_rate(clip: Clip) -> Clip:
     return Clip(samples, RATE, clip.id)
 
 
-def listen_to_all(
-    places: Sequence[Place], *, fingerprints: bool, n_jobs: int = 1, progress: Callable[[int, int, int], object] | None = None
-) -> list[Heard]:
-    """`listen` for many clips, in their order. `progress` is called with (clips in all, done, failed)."""
-    found: list[Heard] = []
+def measure_clips(
+    places: Sequence[ClipLocation], *, fingerprints: bool, n_jobs: int = 1, progress: Callable[[int, int, int], object] | None = None
+) -> list[ClipMeasurement]:
+    """`measure_clip` for many clips, in their order. `progress` is called with (clips in all, done, failed)."""
+    found: list[ClipMeasurement] = []
     failed = 0
     for heard in _all(places, fingerprints=fingerprints, n_jobs=n_jobs):
         found.append(heard)
@@ -154,8 +154,10 @@ def listen_to_all(
     return found
 
 
-def _all(places: Sequence[Place], *, fingerprints: bool, n_jobs: int) -> Iterator[Heard]:
+def _all(places: Sequence[ClipLocation], *, fingerprints: bool, n_jobs: int) -> Iterator[ClipMeasurement]:
     if n_jobs == 1:
-        return (listen(place, fingerprints=fingerprints) for place in places)
-    jobs: Iterator[Heard] = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(listen)(place, fingerprints=fingerprints) for place in places)
+        return (measure_clip(place, fingerprints=fingerprints) for place in places)
+    jobs: Iterator[ClipMeasurement] = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(measure_clip)(place, fingerprints=fingerprints) for place in places
+    )
     return jobs

@@ -15,7 +15,7 @@ from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.audit.alignment import align
 from quintet.audit.candidates import candidate_pairs
-from quintet.audit.clip_facts import Place
+from quintet.audit.clip_facts import ClipLocation
 from quintet.audit.fingerprints import HOP_S, RATE, Fingerprint
 
 SAME_AUDIO, SAME_ROW, SAME_SOUND = "same audio", "same row", "same recording"
@@ -31,27 +31,27 @@ MIN_COLUMNS = 8  # equal rows of fewer numbers prove nothing
 CACHED_CLIPS = 64
 
 
-def no_pairs() -> pd.DataFrame:
+def empty_pairs() -> pd.DataFrame:
     """A table of pairs without rows: first, second, kind, agreement, shift_s."""
     return pd.DataFrame({name: pd.Series(dtype="float64" if name in ("agreement", "shift_s") else "str") for name in PAIR_COLUMNS})
 
 
 def _pairs(first: Sequence[str], second: Sequence[str], kind: str, agreement: Sequence[float], shift_s: Sequence[float]) -> pd.DataFrame:
     if not len(first):
-        return no_pairs()
+        return empty_pairs()
     return pd.DataFrame(
         {"first": list(first), "second": list(second), "kind": kind, "agreement": np.asarray(agreement, float), "shift_s": np.asarray(shift_s, float)}
     )
 
 
-def same_digest(digests: pd.Series) -> pd.DataFrame:
+def find_equal_digests(digests: pd.Series) -> pd.DataFrame:
     """Pairs of clips whose decoded audio is equal: each repetition with the first of its kind.
 
     Args:
         digests: indexed by clip id; missing ones are equal to nothing.
 
     Example:
-        >>> same_digest(pd.Series({"a": "07", "b": "1f", "c": "07"}))[["first", "second"]].values.tolist()
+        >>> find_equal_digests(pd.Series({"a": "07", "b": "1f", "c": "07"}))[["first", "second"]].values.tolist()
         [['a', 'c']]
     """
     known = digests.dropna()
@@ -60,7 +60,7 @@ def same_digest(digests: pd.Series) -> pd.DataFrame:
     return _pairs(again.tolist(), again.index.tolist(), SAME_AUDIO, np.ones(len(again)).tolist(), np.zeros(len(again)).tolist())
 
 
-def same_rows(features: pd.DataFrame) -> pd.DataFrame:
+def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
     """Pairs of clips whose features are equal but for rounding: `|a_j - b_j| <= 1e-4 sd_j + 1e-6 |a_j|` in every column j.
 
     Rows are sorted along one random direction, in which equal rows must be neighbours, so that only neighbours are compared.
@@ -71,14 +71,14 @@ def same_rows(features: pd.DataFrame) -> pd.DataFrame:
     Example:
         >>> table = pd.DataFrame(np.random.default_rng(0).normal(size=(5, 10)), index=list("abcde"))
         >>> table.loc["d"] = table.loc["b"] + 1e-6
-        >>> same_rows(table)[["first", "second"]].values.tolist()
+        >>> find_equal_rows(table)[["first", "second"]].values.tolist()
         [['b', 'd']]
     """
     values = features.to_numpy(np.float64)
     spread = values.std(axis=0) if len(values) else np.zeros(values.shape[1])
     varies = spread > 1e-9 * np.abs(values).max(axis=0, initial=0.0)
     if varies.sum() < MIN_COLUMNS:
-        return no_pairs()
+        return empty_pairs()
     scaled = (values[:, varies] - values[:, varies].mean(axis=0)) / spread[varies]
     tolerance = ROW_TOLERANCE + 1e-6 * np.abs(values[:, varies]).max(axis=0) / spread[varies]
     found = np.array(_neighbours(scaled, tolerance), dtype=np.int64).reshape(-1, 2)
@@ -104,7 +104,7 @@ def _neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> li
     return sorted((low, high) for high, low in found.items())
 
 
-def same_sound(places: Sequence[Place], prints: Sequence[Fingerprint]) -> pd.DataFrame:
+def find_same_recordings(places: Sequence[ClipLocation], prints: Sequence[Fingerprint]) -> pd.DataFrame:
     """Pairs of clips that are one recording after re-encoding, gain or trimming.
 
     Those that share marks are read again, at 8 kHz, laid over one another, and must agree by at least 0.8. Changes of speed and
@@ -129,11 +129,11 @@ def same_sound(places: Sequence[Place], prints: Sequence[Fingerprint]) -> pd.Dat
     return _pairs(first_ids, second_ids, SAME_SOUND, agreements, shifts)
 
 
-def _load(place: Place) -> Clip:
+def _load(place: ClipLocation) -> Clip:
     return load_clip(place.path, sample_rate=RATE, start_s=place.start_s, end_s=place.end_s, id=place.id).clip
 
 
-def joined_groups(ids: Sequence[str], pairs: pd.DataFrame, *, known: Mapping[str, str] | None = None) -> pd.Series:
+def join_groups(ids: Sequence[str], pairs: pd.DataFrame, *, known: Mapping[str, str] | None = None) -> pd.Series:
     """The group of every clip: connected through pairs, and through the groups that were known before.
 
     A group is called by the first of its known groups, in alphabetical order, or by the first of its ids where none is known.
@@ -148,9 +148,9 @@ def joined_groups(ids: Sequence[str], pairs: pd.DataFrame, *, known: Mapping[str
 
     Example:
         >>> pairs = pd.DataFrame({"first": ["a"], "second": ["c"]})
-        >>> joined_groups(list("abcd"), pairs).to_dict()
+        >>> join_groups(list("abcd"), pairs).to_dict()
         {'a': 'a', 'b': 'b', 'c': 'a', 'd': 'd'}
-        >>> joined_groups(list("abcd"), pairs, known={"a": "X", "b": "X", "c": "Y", "d": "Z"}).to_dict()
+        >>> join_groups(list("abcd"), pairs, known={"a": "X", "b": "X", "c": "Y", "d": "Z"}).to_dict()
         {'a': 'X', 'b': 'X', 'c': 'X', 'd': 'Z'}
     """
     index = pd.Index(ids)

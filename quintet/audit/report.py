@@ -45,7 +45,7 @@ class AuditReport:
     warnings: tuple[str, ...]
 
     @property
-    def across_classes(self) -> pd.DataFrame:
+    def pairs_across_classes(self) -> pd.DataFrame:
         """The pairs under two labels: one of them is wrong somewhere."""
         return self.pairs[self.pairs["across_classes"]]
 
@@ -102,7 +102,7 @@ def _span(name: str, value: dict[str, Any]) -> str:
 def _pair_lines(pairs: pd.DataFrame) -> list[str]:
     lines = [f"{count} pair{'s' if count > 1 else ''}: {KINDS[str(kind)]}" for kind, count in pairs["kind"].value_counts().items()]
     for r in pairs.itertuples():
-        labels = f" under two labels, {r.first_label} and {r.second_label}" if r.across_classes else ""
+        labels = f" under two labels, {r.first_label} and {r.second_label}" if r.pairs_across_classes else ""
         lines.append(f"{r.first} = {r.second} ({r.kind}){labels}")
     return lines
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from quintet.audit.balance import class_balance, oddities, spans
-from quintet.audit.clip_facts import Heard, Place, listen_to_all
-from quintet.audit.duplicates import joined_groups, no_pairs, same_digest, same_rows, same_sound
+from quintet.audit.clip_facts import ClipLocation, ClipMeasurement, measure_clips
+from quintet.audit.duplicates import empty_pairs, find_equal_digests, find_equal_rows, find_same_recordings, join_groups
 from quintet.audit.report import AuditReport
 from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
 from quintet.audit.warnings import warnings
@@ -78,7 +78,7 @@ def audit(
     facts = _facts(heard).reindex(clips.index) if heard else subject.known.reindex(clips.index)
     pairs = _described(_all_pairs(subject, clips, facts, [h for h in heard if h.problem is None]), clips["label"])
     known = dict(zip(clips.index.tolist(), clips["group"].tolist(), strict=True)) if subject.grouped else None
-    groups = joined_groups(clips.index.tolist(), pairs, known=known)
+    groups = join_groups(clips.index.tolist(), pairs, known=known)
     labelled = clips["label"].notna().to_numpy()
     balance = class_balance(clips["label"][labelled], groups[labelled])
     shortcuts = _shortcuts(facts[labelled], clips["label"][labelled], groups[labelled], seed=seed)
@@ -123,7 +123,7 @@ def _of_manifest(manifest: Manifest) -> _Subject:
     return _Subject(manifest.name, clips, manifest.grouped, pd.DataFrame(index=clips.index), None, problems)
 
 
-def _heard(subject: _Subject, *, fingerprints: bool, n_jobs: int, progress: Callable[[Progress], object] | None) -> list[Heard]:
+def _heard(subject: _Subject, *, fingerprints: bool, n_jobs: int, progress: Callable[[Progress], object] | None) -> list[ClipMeasurement]:
     """The clips as listened to; empty for a table whose files are not at hand."""
     if subject.features is not None and not (fingerprints and all(Path(path).is_file() for path in subject.clips["path"])):
         return []
@@ -132,31 +132,31 @@ def _heard(subject: _Subject, *, fingerprints: bool, n_jobs: int, progress: Call
         if progress is not None:
             progress(Progress(total, done=done, failed=failed))
 
-    return listen_to_all(_places(subject.clips), fingerprints=fingerprints, n_jobs=n_jobs, progress=tell)
+    return measure_clips(_places(subject.clips), fingerprints=fingerprints, n_jobs=n_jobs, progress=tell)
 
 
-def _places(clips: pd.DataFrame) -> list[Place]:
+def _places(clips: pd.DataFrame) -> list[ClipLocation]:
     starts, ends = clips["start"].fillna(0.0).tolist(), [None if np.isnan(end) else end for end in clips["end"].tolist()]
-    return [Place(*row) for row in zip(clips.index.tolist(), clips["path"].tolist(), starts, ends, strict=True)]
+    return [ClipLocation(*row) for row in zip(clips.index.tolist(), clips["path"].tolist(), starts, ends, strict=True)]
 
 
-def _facts(heard: list[Heard]) -> pd.DataFrame:
+def _facts(heard: list[ClipMeasurement]) -> pd.DataFrame:
     usable = [h for h in heard if h.problem is None]
     return pd.DataFrame([h.facts for h in usable], index=pd.Index([h.id for h in usable], name="id", dtype="str"))
 
 
-def _all_pairs(subject: _Subject, clips: pd.DataFrame, facts: pd.DataFrame, heard: list[Heard]) -> pd.DataFrame:
+def _all_pairs(subject: _Subject, clips: pd.DataFrame, facts: pd.DataFrame, heard: list[ClipMeasurement]) -> pd.DataFrame:
     """Pairs of every kind, each pair once, by its strongest evidence."""
-    found = [same_digest(facts["audio_digest"])] if "audio_digest" in facts else []
+    found = [find_equal_digests(facts["audio_digest"])] if "audio_digest" in facts else []
     again = set(found[0]["second"]) if found else set()
     if subject.features is not None:
-        found.append(same_rows(subject.features.loc[clips.index]))
+        found.append(find_equal_rows(subject.features.loc[clips.index]))
     voices = {h.id: h.fingerprint for h in heard if h.fingerprint is not None and h.id not in again}
     if voices:
         places = [place for place in _places(clips) if place.id in voices]
-        found.append(same_sound(places, [voices[place.id] for place in places]))
+        found.append(find_same_recordings(places, [voices[place.id] for place in places]))
     filled = [pairs for pairs in found if len(pairs)]
-    joined = pd.concat(filled, ignore_index=True) if filled else no_pairs()
+    joined = pd.concat(filled, ignore_index=True) if filled else empty_pairs()
     return joined.drop_duplicates(["first", "second"], ignore_index=True)
 
 

@@ -15,7 +15,7 @@ from quintet.datasets.labels import label_indicator
 from quintet.datasets.splits.protocols import grouped_folds, usable_folds
 from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
-from quintet.evaluation.intervals import Intervals, bootstrap, spread_of_blocks
+from quintet.evaluation.intervals import Intervals, block_intervals, bootstrap
 from quintet.evaluation.ranking import rank_scores, ratio
 
 SIGNALS = {
@@ -26,7 +26,7 @@ SIGNALS = {
     "loudness_db": "loudness",
     "silence_share": "silence",
 }
-TOGETHER = "all together"
+ALL_SIGNALS = "all together"
 HIGH_AUC = 0.65  # warn where even the lower end of the interval lies above
 LEVEL = 0.95
 RESAMPLES = 400
@@ -75,7 +75,7 @@ def shortcut_audit(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *,
     if not columns:
         return pd.DataFrame(columns=list(SHORTCUT_COLUMNS))
     varying = {name: column for name, column in columns.items() if (column != column[0]).any()}
-    measured = {TOGETHER: np.concatenate(list(varying.values()), axis=1) if varying else None}
+    measured = {ALL_SIGNALS: np.concatenate(list(varying.values()), axis=1) if varying else None}
     measured |= {SIGNALS[name]: varying.get(name) for name in columns}
     found = [(signal, *_auc(x, target, groups_used, folds, seed)) for signal, x in measured.items()]
     table = pd.DataFrame(found, columns=list(SHORTCUT_COLUMNS[:-1]))
@@ -131,7 +131,7 @@ def _macro_auc(target: NDArray[np.int8], scores: NDArray[np.float64], weights: N
 def _interval(target: NDArray[np.int8], scores: NDArray[np.float64], groups: NDArray[np.object_], value: float, seed: int) -> Intervals:
     n = len(target)
     if n >= MANY_CLIPS:
-        return spread_of_blocks(
+        return block_intervals(
             lambda rows: _macro_auc(target[rows], scores[rows], np.ones((1, len(rows))))[0], groups, np.array([value]), n, seed=seed
         )
     return bootstrap(lambda weights: _macro_auc(target, scores, weights), groups, n, n_resamples=RESAMPLES, seed=seed, level=LEVEL)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from quintet.audit.balance import SCARCE_GROUPS, UNEVEN
+from quintet.audit.balance import IMBALANCE_RATIO, SCARCE_GROUPS
 from quintet.audit.duplicates import KINDS
-from quintet.audit.shortcuts import HIGH_AUC, TOGETHER
+from quintet.audit.shortcuts import ALL_SIGNALS, HIGH_AUC
 
 
 def warnings(
@@ -50,7 +50,7 @@ def _duplicate_warnings(pairs: pd.DataFrame, known: Mapping[str, str]) -> list[s
 
 def _balance_warnings(balance: pd.DataFrame) -> list[str]:
     found = []
-    if len(balance) and balance["clips"].max() >= UNEVEN * balance["clips"].min():
+    if len(balance) and balance["clips"].max() >= IMBALANCE_RATIO * balance["clips"].min():
         large, small = balance.iloc[0], balance.iloc[-1]
         found.append(f"Classes are uneven: '{large['label']}' has {large['clips']} clips, '{small['label']}' {small['clips']}. Read macro scores.")
     scarce = balance[balance["groups"] < SCARCE_GROUPS]
@@ -62,7 +62,7 @@ def _balance_warnings(balance: pd.DataFrame) -> list[str]:
 
 def _shortcut_warnings(shortcuts: pd.DataFrame) -> list[str]:
     return [
-        f"Shortcut: {r.signal} tell{'' if r.signal == TOGETHER else 's'} the class with an AUC of {r.auc:.2f} [{r.low:.2f}, {r.high:.2f}] "
+        f"Shortcut: {r.signal} tell{'' if r.signal == ALL_SIGNALS else 's'} the class with an AUC of {r.auc:.2f} [{r.low:.2f}, {r.high:.2f}] "
         f"without any music (warned above {HIGH_AUC}). Make the classes alike in it, or expect scores that do not carry over."
         for r in shortcuts[shortcuts["warning"].astype(bool)].itertuples()
     ]

@@ -12,7 +12,7 @@ from quintet.errors import unknown_name
 
 
 @dataclass(frozen=True)
-class Model:
+class MemberEntry:
     """One row of the table.
 
     Attributes:
@@ -37,16 +37,16 @@ class Model:
 _PICTURE = {"patch_frames": 431, "standard": "global"}  # 10 s at 22,050 Hz and hop 512
 
 
-def _network(name: str, source: str, parameters: int, published: int | None = None, **settings: Any) -> Model:
+def _network(name: str, source: str, parameters: int, published: int | None = None, **settings: Any) -> MemberEntry:
     factory = "quintet.classifiers.spectrogram.classifier:SpectrogramClassifier"
-    return Model(name, "spectrogram", factory, source, parameters, published, {"network": name, **settings})
+    return MemberEntry(name, "spectrogram", factory, source, parameters, published, {"network": name, **settings})
 
 
-MODELS: tuple[Model, ...] = (
-    Model("logistic_regression", "table", "quintet.classifiers.tabular.members:LogisticRegressionMember", "Bahuleyan 2018, §5.2"),
-    Model("random_forest", "table", "quintet.classifiers.tabular.members:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
-    Model("xgboost", "table", "quintet.classifiers.tabular.members:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
-    Model("svm", "table", "quintet.classifiers.tabular.members:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
+MEMBERS: tuple[MemberEntry, ...] = (
+    MemberEntry("logistic_regression", "table", "quintet.classifiers.tabular.members:LogisticRegressionMember", "Bahuleyan 2018, §5.2"),
+    MemberEntry("random_forest", "table", "quintet.classifiers.tabular.members:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
+    MemberEntry("xgboost", "table", "quintet.classifiers.tabular.members:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
+    MemberEntry("svm", "table", "quintet.classifiers.tabular.members:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
     _network("vgg_small", "after Simonyan and Zisserman 2015", 108_151, epochs=30, patience=15, augmentation={"mixup": 0.3}),
     _network("vgg16_transfer", "Bahuleyan 2018, §4.1", 9_441_287, 9_441_287, **_PICTURE, epochs=20, learning_rate=1e-4, max_patches=3),
     _network("vgg16_fine_tune", "Bahuleyan 2018, §4.1", 24_155_975, 24_155_975, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
@@ -61,23 +61,23 @@ MODELS: tuple[Model, ...] = (
 )
 
 
-def model(name: str) -> Model:
+def member_entry(name: str) -> MemberEntry:
     """The row called `name`.
 
     Raises:
         ConfigError: no such row; the valid names are listed and the nearest is pointed at.
     """
-    for row in MODELS:
+    for row in MEMBERS:
         if row.name == name:
             return row
-    raise unknown_name("member", name, [row.name for row in MODELS])
+    raise unknown_name("member", name, [row.name for row in MEMBERS])
 
 
 def make_member(name: str, *, seed: int = 0, **settings: Any) -> Any:
     """The unfitted estimator called `name`.
 
     Parameters:
-        name: a name in `MODELS`. seed: >= 0, decides everything random in it. settings: parameters of that member; of a network's member
+        name: a name in `MEMBERS`. seed: >= 0, decides everything random in it. settings: parameters of that member; of a network's member
             also those of its `build`, such as `weights="random"`.
 
     Raises:
@@ -87,7 +87,7 @@ def make_member(name: str, *, seed: int = 0, **settings: Any) -> Any:
         >>> make_member("svm", C=3.0)
         SVMMember(C=3.0)
     """
-    row = model(name)
+    row = member_entry(name)
     module, function = row.factory.split(":")
     factory = getattr(importlib.import_module(module), function)
     accepted = [key for key in inspect.signature(factory).parameters if key not in ("seed", "network")]
@@ -108,7 +108,7 @@ def require_weights(member: Any) -> None:
     Raises:
         ArtefactError: a file of weights that is not there, or a download that cannot be reached.
     """
-    if model(member.member).input == "spectrogram":
+    if member_entry(member.member).input == "spectrogram":
         from quintet.classifiers.networks.registry import require_weights as of_network
 
         of_network(member.network, member.settings or {})

@@ -21,7 +21,7 @@ from quintet.errors import ArtefactError, ConfigError
 
 SCHEMA = 1
 TRUSTED = ("sklearn.tree._tree.Tree",)  # skops trusts scikit-learn's plain estimators itself; compiled trees it rightly does not
-DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, EOFError, ImportError, OverflowError, zipfile.BadZipFile)
+DAMAGE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, EOFError, ImportError, OverflowError, zipfile.BadZipFile)
 
 
 def save_member(estimator: Any, folder: str | Path) -> None:
@@ -31,7 +31,7 @@ def save_member(estimator: Any, folder: str | Path) -> None:
         ArtefactError: the estimator is no member of the registry, or is not fitted.
     """
     name = getattr(estimator, "member", None)
-    if name is None or name not in {row.name for row in registry.MODELS}:
+    if name is None or name not in {row.name for row in registry.MEMBERS}:
         raise ArtefactError(f"Only members of the registry can be stored. Received {type(estimator).__name__}. Make one with make_member.")
     if not hasattr(estimator, "classes_"):
         raise ArtefactError(f"Only a fitted member can be stored. Received '{name}' before fit. Call fit first.")
@@ -40,7 +40,7 @@ def save_member(estimator: Any, folder: str | Path) -> None:
     settings = {key: value for key, value in estimator.get_params(deep=False).items() if key != "network"}  # the member's name says it
     head: dict[str, Any] = {"schema": SCHEMA, "member": name, "settings": settings, "classes": estimator.classes_.tolist()}
     head |= {"multilabel": bool(estimator.multilabel_), "n_features_in": getattr(estimator, "n_features_in_", None)}
-    if registry.model(name).input == "table":
+    if registry.member_entry(name).input == "table":
         head |= _write_table_member(estimator, folder)
     else:
         from quintet.classifiers.spectrogram.storage import write_network
@@ -61,7 +61,7 @@ def load_member(folder: str | Path) -> Any:
         estimator = registry.make_member(head["member"], **head["settings"])
         estimator.classes_ = _classes(head["classes"])
         estimator.multilabel_ = bool(head["multilabel"])
-        if registry.model(head["member"]).input == "table":
+        if registry.member_entry(head["member"]).input == "table":
             _read_table_member(estimator, folder, head)
         else:
             from quintet.classifiers.spectrogram.storage import read_network
@@ -71,7 +71,7 @@ def load_member(folder: str | Path) -> Any:
         raise
     except ConfigError as error:
         raise ArtefactError(f"A stored member must be one that this version of Quintet knows. {folder}: {error}") from error
-    except DAMAGE as error:
+    except DAMAGE_ERRORS as error:
         raise ArtefactError(
             f"A stored member must be complete and undamaged. {folder}: {type(error).__name__}: {error}. Copy it again, or train again."
         ) from error

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quintet.commands.terminal.options import Jobs, Quiet, Seed, cores_of
+from quintet.commands.terminal.options import Jobs, Quiet, Seed, resolve_cores
 from quintet.commands.terminal.output import print_json
 
 commands = typer.Typer()
@@ -31,14 +31,14 @@ def audit(
     """What is wrong with a corpus, before anything is trained: duplicates, wrong labels, balance, and shortcuts that need no music."""
     from quintet.audit import write_groups
     from quintet.audit.run import audit as audit_corpus
-    from quintet.commands.terminal.progress import counting, out
+    from quintet.commands.terminal.progress import out, progress_counter
     from quintet.features.storage.table import read_feature_table
 
     subject: Any = source
     if id_column or label_from or label_column:
         subject = read_feature_table(source, id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from)
-    with counting("Listening", quiet=quiet) as progress:
-        found = audit_corpus(subject, n_jobs=cores_of(jobs), progress=progress, fingerprints=fingerprints, seed=seed)
+    with progress_counter("Listening", quiet=quiet) as progress:
+        found = audit_corpus(subject, n_jobs=resolve_cores(jobs), progress=progress, fingerprints=fingerprints, seed=seed)
     if groups_to is not None:
         write_groups(found, groups_to)
     if json_:
@@ -111,16 +111,16 @@ def fetch(
     quiet: Quiet = False,
 ) -> None:
     """Retrieve a dataset's clips from where they are public, through yt-dlp and ffmpeg. What is gone stands in gone.csv."""
-    from quintet.commands.terminal.progress import counting, out
+    from quintet.commands.terminal.progress import out, progress_counter
     from quintet.datasets.builtin.audioset_download import retrieve
     from quintet.errors import unknown_name
 
     name, _, variant = dataset.partition("@")
     if name != "audioset":
         raise unknown_name("dataset to fetch", name, ["audioset"])
-    with counting("Retrieving", quiet=quiet) as progress:
+    with progress_counter("Retrieving", quiet=quiet) as progress:
         found = retrieve(folder, variant=variant or None, limit=limit, retry_gone=retry_gone, progress=progress)
-    text = f"{found.here} of {found.wanted} clips are here, {found.new} of them new; {found.gone} gone, {found.failed} failed"
+    text = f"{found.n_present} of {found.n_requested} clips are here, {found.new} of them new; {found.n_unavailable} gone, {found.failed} failed"
     out.print(f"{text} ({found.ledger})" if found.ledger.exists() else text, soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quintet.datasets.folder import read_folder
-from quintet.datasets.grouping import with_groups
+from quintet.datasets.grouping import assign_groups
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.manifest_file import SUFFIXES, read_table
 from quintet.errors import ConfigError, DatasetError, unknown_name
@@ -128,7 +128,7 @@ def load_source(source: str | Path | Manifest, *, group_by: str | None = None, c
     if group_by and columns and "group" in columns:
         raise ConfigError(f"Groups must come from one place. Received the column '{columns['group']}' and the pattern '{group_by}'.")
     manifest = source if isinstance(source, Manifest) else _read(source, columns)
-    return with_groups(manifest, group_by) if group_by else manifest
+    return assign_groups(manifest, group_by) if group_by else manifest
 
 
 def _is_table(source: str | Path | Manifest) -> bool:

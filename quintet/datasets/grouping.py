@@ -17,7 +17,7 @@ from quintet.errors import ConfigError, DatasetError, MissingExtraError, unknown
 TAGS = ("artist", "album", "albumartist", "composer")
 
 
-def with_groups(manifest: Manifest, group_by: str) -> Manifest:
+def assign_groups(manifest: Manifest, group_by: str) -> Manifest:
     """The same manifest with groups read from paths or tags.
 
     Args:

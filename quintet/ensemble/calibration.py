@@ -17,7 +17,7 @@ from quintet.ensemble.fusion import most_folds, standard_error
 from quintet.ensemble.fusion_weights import FLOOR, log_evidence
 from quintet.errors import AlignmentError, ArtefactError, unknown_name
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import clip_losses, encoded
+from quintet.evaluation.metrics import clip_losses, encode_labels
 
 METHODS = ("none", "temperature", "isotonic")
 MIN_PER_CLASS = 100  # groups with and groups without a class: below, a staircase of steps learns the noise
@@ -134,7 +134,7 @@ def fit_calibration(
     return _fitted(chosen, probabilities, target)
 
 
-def cross_calibrated(
+def cross_calibrate(
     probabilities: NDArray[Any],
     y: NDArray[Any],
     groups: NDArray[Any] | None = None,
@@ -230,4 +230,4 @@ def _target(probabilities: NDArray[Any], y: NDArray[Any], classes: Sequence[str]
         raise AlignmentError(
             f"There must be {len(classes)} probabilities for each of {len(y)} labels. Received {probabilities.shape}. Align them first."
         )
-    return encoded(y, tuple(classes), multilabel=multilabel)
+    return encode_labels(y, tuple(classes), multilabel=multilabel)

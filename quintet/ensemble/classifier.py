@@ -13,11 +13,11 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from quintet.classifiers.registry import model
+from quintet.classifiers.registry import member_entry
 from quintet.datasets.groups import group_names
 from quintet.datasets.splits.protocols import grouped_folds
-from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_calibration
-from quintet.ensemble.conformal import Conformal, fit_conformal
+from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
+from quintet.ensemble.conformal import ConformalPredictor, fit_conformal
 from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities
 from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion
 from quintet.ensemble.novelty import Distance, held_out_distances
@@ -36,7 +36,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     and then fits every member on all rows.
 
     Args:
-        members: names from `quintet.classifiers.registry.MODELS`.
+        members: names from `quintet.classifiers.registry.MEMBERS`.
         rule: the fusion used by `predict_proba`: one of `rules`, or `"auto"` to choose on the training rows.
         rules: the fusion rules to fit (`quintet.ensemble.fusion.RULES`).
         n_splits: number of folds.
@@ -154,7 +154,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not self.members:
             raise ConfigError("An ensemble must have at least one member. Received none.")
         for name in self.members:
-            model(name)
+            member_entry(name)
         if stray := sorted(set(self.settings or {}) - set(self.members)):
             raise ConfigError(f"Settings must be for members that take part ({', '.join(self.members)}). Received settings for: {', '.join(stray)}.")
         if self.rule != "auto" and self.rule not in self.rules:
@@ -195,13 +195,13 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         common: dict[str, Any] = {"seed": self.seed, "folds": folds}
         self.calibration_: Calibration = fit_calibration(self.oof_[self.rule_], y, groups, classes=names, **common)
         method = self.calibration_.method
-        said = {r: cross_calibrated(self.oof_[r], y, groups, classes=names, method=method, **common) for r in {*self.fold_rules_}}
+        said = {r: cross_calibrate(self.oof_[r], y, groups, classes=names, method=method, **common) for r in {*self.fold_rules_}}
         self.oof_verdict_ = np.array(said[self.fold_rules_[0]])
         for rule, (_, held_out) in zip(self.fold_rules_, folds, strict=True):
             self.oof_verdict_[held_out] = said[rule][held_out]
         self.distance_: Distance | None = None
         self.oof_distances_: NDArray[np.float64] | None = None
-        self.conformal_: Conformal | None = None
+        self.conformal_: ConformalPredictor | None = None
         if y.ndim == 2:
             return
         if table is not None:
@@ -217,7 +217,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             validate_data(self, X, reset=False, ensure_all_finite=False)
         inputs = Inputs(_as_table(X), spectrograms)
         multilabel = self.multilabel_
-        return {n: member_probabilities(m, inputs.of(model(n).input), self.class_names_, multilabel=multilabel) for n, m in self.members_.items()}
+        return {
+            n: member_probabilities(m, inputs.view(member_entry(n).input), self.class_names_, multilabel=multilabel) for n, m in self.members_.items()
+        }
 
     @property
     def class_names_(self) -> tuple[str, ...]:
@@ -235,9 +237,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any = None, spectrograms: Any = None) -> NDArray[np.float64]:
         """Fused and calibrated probabilities, shape `(n, k)`, columns in the order of `classes_`."""
-        return self.verdict(self.member_probabilities(X, spectrograms))
+        return self.fuse_and_calibrate(self.member_probabilities(X, spectrograms))
 
-    def verdict(self, members: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def fuse_and_calibrate(self, members: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The members' probabilities joined by the chosen rule, and calibrated."""
         return np.asarray(self.calibration_.apply(self.fuse(members)))
 
@@ -294,7 +296,7 @@ def _within(folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], left_out
 def _fitted_on_all(trainer: Trainer, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], cache: FoldCache | None) -> Any:
     load = getattr(cache, "load_member", None)
     if load is not None and (kept := load(trainer.member)) is not None:
-        trainer.tell("reused", FINAL_FIT)
+        trainer.notify("reused", FINAL_FIT)
         return kept
     estimator = trainer.fit(inputs, y, groups)
     save = getattr(cache, "save_member", None)

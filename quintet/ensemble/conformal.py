@@ -58,23 +58,23 @@ class Familiarity(NamedTuple):
             raise ValueError(f"a centre of {centre} and a scale of {scale}")
         return cls(centre, scale)
 
-    def surprise(self, distances: NDArray[Any]) -> NDArray[np.float64]:
+    def surprisal(self, distances: NDArray[Any]) -> NDArray[np.float64]:
         """(n,) -ln κ: near 0 among the known, growing with the distance far out."""
         return np.asarray(np.logaddexp(0, SLOPE * (distances - self.centre) / self.scale))
 
 
 @dataclass(frozen=True)
-class Conformal:
+class ConformalPredictor:
     """Calibrated strangeness.
 
-    `strangeness` and `weights` (n,) of the calibration clips; `codes` (n,) their classes; `missing` (K,) or (1,): the weight at infinity, of each
+    `nonconformity` and `weights` (n,) of the calibration clips; `codes` (n,) their classes; `missing` (K,) or (1,): the weight at infinity, of each
     class (`by_class`) or of all. `familiarity`: for the score `novelty`.
     """
 
     score: str
     classes: tuple[str, ...]
     by_class: bool
-    strangeness: Array
+    nonconformity: Array
     weights: Array
     codes: NDArray[np.int64]
     missing: Array
@@ -114,11 +114,11 @@ class Conformal:
                 f"These sets look at distances among the features: one finite number for each of the {len(probabilities)} clips. "
                 f"Received {None if distances is None else np.shape(distances)}. Pass those of the model (`EnsembleClassifier.distances`)."
             )
-        return _strangeness("log", probabilities) + self.familiarity.surprise(distances)[:, None]
+        return _strangeness("log", probabilities) + self.familiarity.surprisal(distances)[:, None]
 
     def _share(self, k: int, strange: Array) -> Array:
         rows = self.codes == k if self.by_class else slice(None)
-        values, weights = self.strangeness[rows], self.weights[rows]
+        values, weights = self.nonconformity[rows], self.weights[rows]
         order = np.argsort(values)
         above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
         share = above[np.searchsorted(values[order], strange - 1e-12, side="left")] + self.missing[k if self.by_class else 0]
@@ -130,7 +130,7 @@ class Conformal:
             "score": self.score,
             "classes": list(self.classes),
             "by_class": self.by_class,
-            "strangeness": [float(v) for v in self.strangeness],
+            "strangeness": [float(v) for v in self.nonconformity],
             "weights": [float(v) for v in self.weights],
             "codes": [int(v) for v in self.codes],
             "missing": [float(v) for v in self.missing],
@@ -138,7 +138,7 @@ class Conformal:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Conformal:
+    def from_json(cls, content: Mapping[str, Any]) -> ConformalPredictor:
         """The calibration that `to_json` described. Raises ArtefactError where something is missing."""
         try:
             floats = [np.asarray(content[name], dtype=np.float64) for name in ("strangeness", "weights")]
@@ -158,7 +158,7 @@ def fit_conformal(
     score: str = "lac",
     by_class: bool = False,
     distances: NDArray[Any] | None = None,
-) -> Conformal:
+) -> ConformalPredictor:
     """Prediction sets calibrated on clips that the model has not seen (a held-out part, or out-of-fold predictions).
 
     Args:
@@ -190,13 +190,13 @@ def fit_conformal(
     strange = np.take_along_axis(_strangeness("log" if score == "novelty" else score, probabilities), labels[:, None], axis=1)[:, 0]
     familiarity = None if distances is None else Familiarity.fit(np.asarray(distances, dtype=np.float64), _votes(group)[0])
     if familiarity is not None:
-        strange = strange + familiarity.surprise(np.asarray(distances))
+        strange = strange + familiarity.surprisal(np.asarray(distances))
     weights, missing = np.zeros(len(y)), np.ones(len(classes) if by_class else 1)
     for k in range(len(missing)):
         rows = np.flatnonzero(labels == k) if by_class else np.arange(len(y))
         if len(rows):
             weights[rows], missing[k] = _votes(group[rows])
-    return Conformal(score, tuple(classes), by_class, strange, weights, labels, missing, familiarity)
+    return ConformalPredictor(score, tuple(classes), by_class, strange, weights, labels, missing, familiarity)
 
 
 def require_confidence(confidence: float) -> None:

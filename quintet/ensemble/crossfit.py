@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from quintet.classifiers.registry import make_member, model
+from quintet.classifiers.registry import make_member, member_entry
 from quintet.datasets.groups import require_disjoint
 from quintet.errors import AlignmentError, ConfigError
 
@@ -54,7 +54,7 @@ class Inputs:
             spectrograms = [self.spectrograms[i] for i in positions] if is_list else self.spectrograms[positions]
         return Inputs(table, spectrograms)
 
-    def of(self, kind: str) -> Any:
+    def view(self, kind: str) -> Any:
         """What a member with input `kind` (`"table"` or `"spectrogram"`) is fitted on."""
         X = self.table if kind == "table" else self.spectrograms
         if X is None:
@@ -78,7 +78,7 @@ class TrainingEvent:
 @dataclass(frozen=True)
 class FoldResult:
     """The predictions of one member for one fold, and the epochs it took; of a network in the first fold also `embedding`,
-    its last layer on the clips that were held out (`embedded`)."""
+    its last layer on the clips that were held out (`embed_inputs`)."""
 
     probabilities: NDArray[np.float64]
     history: list[dict[str, Any]]
@@ -150,25 +150,25 @@ class Trainer:
     listener: Listener | None = None
     n_folds: int = 0
 
-    def tell(self, kind: Literal["start", "epoch", "done", "reused"], fold: int, **details: Any) -> None:
+    def notify(self, kind: Literal["start", "epoch", "done", "reused"], fold: int, **details: Any) -> None:
         """Pass an event on to the listener, if there is one."""
         if self.listener is not None:
             self.listener(TrainingEvent(kind, self.member, fold, self.n_folds, details))
 
     def fit(self, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], *, fold: int = FINAL_FIT) -> Any:
         """A fresh estimator fitted on these rows."""
-        entry = model(self.member)
+        entry = member_entry(self.member)
         estimator = make_member(self.member, seed=member_seed(self.seed, self.member, fold), **self.settings)
         extra: dict[str, Any] = {}
         if entry.input == "spectrogram":
-            extra["on_epoch"] = lambda epoch: self.tell("epoch", fold, **epoch)
+            extra["on_epoch"] = lambda epoch: self.notify("epoch", fold, **epoch)
             if self.cache is not None:
                 extra["checkpoint"] = self.cache.checkpoint(self.member, fold)
-        self.tell("start", fold, **_device(entry.input))
+        self.notify("start", fold, **_device(entry.input))
         started = time.perf_counter()
         with _one_thread(entry.input):
-            estimator.fit(inputs.of(entry.input), y, groups=groups, **extra)
-        self.tell("done", fold, seconds=time.perf_counter() - started)
+            estimator.fit(inputs.view(entry.input), y, groups=groups, **extra)
+        self.notify("done", fold, seconds=time.perf_counter() - started)
         return estimator
 
     def predict_fold(
@@ -178,16 +178,16 @@ class Trainer:
         train, valid = parts
         require_disjoint(groups[train], groups[valid], where=f"fold {fold + 1} of {self.member}")
         if self.cache is not None and (kept := self.cache.load(self.member, fold)) is not None:
-            self.tell("reused", fold)
+            self.notify("reused", fold)
             return kept
         started = time.perf_counter()
         estimator = self.fit(inputs.take(train), y[train], groups[train], fold=fold)
         held_out = inputs.take(valid)
-        X = held_out.of(model(self.member).input)
+        X = held_out.view(member_entry(self.member).input)
         probabilities = member_probabilities(estimator, X, classes, multilabel=y.ndim == 2)
         seconds = time.perf_counter() - started
         embedding = (
-            embedded(estimator, held_out) if fold == 0 and self.cache is not None else None
+            embed_inputs(estimator, held_out) if fold == 0 and self.cache is not None else None
         )  # folds do not share a space: one of them is a map
         result = FoldResult(probabilities, list(getattr(estimator, "history_", [])), seconds, embedding)
         if self.cache is not None:
@@ -221,18 +221,18 @@ class Trainer:
         return probabilities, results
 
 
-def embedded(estimator: Any, inputs: Inputs) -> NDArray[np.float32] | None:
-    """The last layer of a fitted network on the inputs at `mapped_positions`: (clips, d); None for members without layers."""
+def embed_inputs(estimator: Any, inputs: Inputs) -> NDArray[np.float32] | None:
+    """The last layer of a fitted network on the inputs at `map_positions`: (clips, d); None for members without layers."""
     if not hasattr(estimator, "embed"):
         return None
-    return np.asarray(estimator.embed(inputs.take(mapped_positions(len(inputs))).of("spectrogram")), dtype=np.float32)
+    return np.asarray(estimator.embed(inputs.take(map_positions(len(inputs))).view("spectrogram")), dtype=np.float32)
 
 
-def mapped_positions(n: int) -> NDArray[np.intp]:
+def map_positions(n: int) -> NDArray[np.intp]:
     """Which of `n` clips have a place on a map: all, or `MAX_EMBEDDED` of them, evenly spread.
 
     Example:
-        >>> mapped_positions(3).tolist(), len(mapped_positions(10_000))
+        >>> map_positions(3).tolist(), len(map_positions(10_000))
         ([0, 1, 2], 1500)
     """
     return np.unique(np.linspace(0, n - 1, min(n, MAX_EMBEDDED)).astype(np.intp))

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.splits.protocols import grouped_folds
 from quintet.ensemble.fusion_weights import (
-    constant_opinion,
+    constant_prediction,
     convex_weights,
     greedy_weights,
-    informed,
+    informative_members,
     log_evidence,
     log_linear_pool,
     true_probabilities,
 )
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import clip_losses, encoded
+from quintet.evaluation.metrics import clip_losses, encode_labels
 
 
 class Rule(NamedTuple):
@@ -55,25 +55,25 @@ def mean(opinions: Iterable[NDArray[Any]]) -> NDArray[Any]:
         [[0.6, 0.4]]
     """
     members = list(opinions)
-    return weighted(members, [1 / len(members)] * len(members))
+    return weighted_mean(members, [1 / len(members)] * len(members))
 
 
-def geometric(opinions: Iterable[NDArray[Any]], *, multilabel: bool = False) -> NDArray[Any]:
+def geometric_mean(opinions: Iterable[NDArray[Any]], *, multilabel: bool = False) -> NDArray[Any]:
     """The geometric mean over the members, normalised; for label sets, the mean of the log-odds.
 
     Example:
-        >>> geometric(np.array([[[0.8, 0.2]], [[0.4, 0.6]]])).round(3).tolist()  # √(0.8 · 0.4) : √(0.2 · 0.6)
+        >>> geometric_mean(np.array([[[0.8, 0.2]], [[0.4, 0.6]]])).round(3).tolist()  # √(0.8 · 0.4) : √(0.2 · 0.6)
         [[0.62, 0.38]]
     """
     members = list(opinions)
     return log_pool(members, [1 / len(members)] * len(members), multilabel=multilabel)
 
 
-def weighted(opinions: Iterable[NDArray[Any]], weights: Sequence[float] | NDArray[Any]) -> NDArray[Any]:
+def weighted_mean(opinions: Iterable[NDArray[Any]], weights: Sequence[float] | NDArray[Any]) -> NDArray[Any]:
     """Σ_m w_m · p_m, in the dtype of the opinions; read one by one, so that ten large files need the memory of two.
 
     Example:
-        >>> weighted(np.array([[[0.8, 0.2]], [[0.4, 0.6]]]), [0.75, 0.25]).round(3).tolist()
+        >>> weighted_mean(np.array([[[0.8, 0.2]], [[0.4, 0.6]]]), [0.75, 0.25]).round(3).tolist()
         [[0.7, 0.3]]
     """
     total = _sum(opinions, weights, lambda p: p)
@@ -131,7 +131,7 @@ class Fusion:
             expected = f"({len(self.members)}, n, {len(self.classes)})"
             raise AlignmentError(f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}.")
         if RULES[self.rule].pool == "linear":
-            return weighted(stack, self.weights)
+            return weighted_mean(stack, self.weights)
         return log_pool(stack, self.weights, self.biases, multilabel=self.multilabel)
 
     def to_json(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def fit_fusion(
         rule: a name of `RULES`.
         stack: (M, n, K) out-of-fold probabilities, of rows that their model has not seen. Weights learnt on others praise the member that overfits.
         y: (n,) labels, each one of `classes`; an indicator matrix (n, K), or sets `rock;live` with `multilabel=True`.
-        groups: (n,) or None. `weighted` and `greedy` leave out a member of which it is not certain, by group, that it knows more than the
+        groups: (n,) or None. `weighted_mean` and `greedy` leave out a member of which it is not certain, by group, that it knows more than the
             class frequencies.
         seed: taken for the sake of one signature; the problems solved here need no chance.
         multilabel: None: where y is a matrix.
@@ -255,7 +255,7 @@ def _learnt(rule: str, stack: NDArray[Any], target: NDArray[Any], codes: NDArray
     if rule == "stacked":
         return log_linear_pool(stack, target)
     likelihood = true_probabilities(stack, target)
-    takes_part = informed(likelihood, constant_opinion(target, stack.shape[2]), codes)
+    takes_part = informative_members(likelihood, constant_prediction(target, stack.shape[2]), codes)
     weights = np.zeros(len(stack))
     weights[takes_part] = {"weighted": convex_weights, "greedy": greedy_weights}[rule](likelihood[takes_part])
     return weights, None
@@ -266,7 +266,7 @@ def _target(stack: NDArray[Any], y: NDArray[Any], members: Sequence[str], classe
     if stack.shape != (len(members), len(y), len(classes)):
         expected = (len(members), len(y), len(classes))
         raise AlignmentError(f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}.")
-    return encoded(y, tuple(classes), multilabel=multilabel)
+    return encode_labels(y, tuple(classes), multilabel=multilabel)
 
 
 def most_folds(target: NDArray[Any], groups: NDArray[np.int64]) -> int:

@@ -78,7 +78,7 @@ def greedy_weights(likelihood: Array, *, n_rounds: int = 50) -> Array:
     return best
 
 
-def informed(likelihood: Array, constant: Array, codes: NDArray[Any]) -> NDArray[np.bool_]:
+def informative_members(likelihood: Array, constant: Array, codes: NDArray[Any]) -> NDArray[np.bool_]:
     """(M,) bool: who knows more than the class frequencies; everybody, where nobody does.
 
     Beside overconfident members even noise lowers the log loss, because it spreads their probability. A member must therefore be worth something
@@ -86,7 +86,7 @@ def informed(likelihood: Array, constant: Array, codes: NDArray[Any]) -> NDArray
 
     Args:
         likelihood: (M, N).
-        constant: (N,), from `constant_opinion`.
+        constant: (N,), from `constant_prediction`.
         codes: (n,) the number of each clip's group; N is a multiple of n.
     """
     gain = (likelihood / constant - 1).reshape(len(likelihood), len(codes), -1).mean(axis=2)
@@ -98,7 +98,7 @@ def informed(likelihood: Array, constant: Array, codes: NDArray[Any]) -> NDArray
     return known if known.any() else np.ones(len(likelihood), dtype=bool)
 
 
-def constant_opinion(target: NDArray[Any], n_classes: int) -> Array:
+def constant_prediction(target: NDArray[Any], n_classes: int) -> Array:
     """(N,) what the class frequencies (add-one) say of each outcome, in the order of `true_probabilities`."""
     if target.ndim == 2:
         share = (target.sum(axis=0) + 1) / (len(target) + 2)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from quintet.errors import DatasetError
-from quintet.evaluation.intervals import bootstrap, group_codes, spread_of_blocks
-from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics, top_label
+from quintet.evaluation.intervals import block_intervals, bootstrap, group_codes
+from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics, top_label
 from quintet.evaluation.scores import MAX_RESAMPLED
 
 MAX_RANKED = 20_000_000
@@ -92,7 +92,7 @@ def paired_differences(
         raise DatasetError(
             f"Both models must give {len(classes)} probabilities for each of the {len(y)} clips. Received {first.shape}, {second.shape}. Align them."
         )
-    target = encoded(np.asarray(y), classes, multilabel=multilabel)
+    target = encode_labels(np.asarray(y), classes, multilabel=multilabel)
     metrics = multi_label_metrics if multilabel else single_label_metrics
     names = tuple(metrics(target, first).scores)
 
@@ -102,7 +102,7 @@ def paired_differences(
 
     value, n = difference(slice(None), None)[0], len(y)
     if n * len(classes) * n_resamples > MAX_RESAMPLED:
-        found = spread_of_blocks(lambda rows: difference(rows, None)[0], groups, value, n, seed=seed, level=level)
+        found = block_intervals(lambda rows: difference(rows, None)[0], groups, value, n, seed=seed, level=level)
     else:
         everything = slice(None)
         found = bootstrap(lambda w: difference(everything, w), groups, n, n_resamples=n_resamples, seed=seed, level=level, width=len(classes))
@@ -189,7 +189,7 @@ def paired_tests(
         >>> found.mcnemar.p_value, round(found.delong["a"].difference.value, 3)
         (0.5, 0.333)
     """
-    target = encoded(np.asarray(y), tuple(classes), multilabel=multilabel)
+    target = encode_labels(np.asarray(y), tuple(classes), multilabel=multilabel)
     answers = None if multilabel else mcnemar(*(top_label(target, p)[0] for p in (first, second)))
     indicator = target if multilabel else target[:, None] == np.arange(len(classes))
     areas: dict[str, DeLong] = {}

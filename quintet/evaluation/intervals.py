@@ -94,7 +94,7 @@ def bootstrap(
     return Intervals(ends[:, 0], ends[:, 1], "bca bootstrap", n_groups, n_resamples, level, undefined, ends[:, 2])
 
 
-def spread_of_blocks(
+def block_intervals(
     statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     groups: NDArray[Any] | None,
     value: NDArray[np.float64],

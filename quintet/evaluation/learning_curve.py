@@ -16,7 +16,7 @@ from scipy import stats
 
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import group_codes, group_draws
-from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
+from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics
 from quintet.evaluation.scores import Estimate
 
 Array = NDArray[np.float64]
@@ -183,7 +183,7 @@ def curve_scores(
     Raises:
         DatasetError: shapes that differ.
     """
-    target = encoded(np.asarray(y), tuple(classes), multilabel=multilabel)
+    target = encode_labels(np.asarray(y), tuple(classes), multilabel=multilabel)
     expected = (len(target), len(classes))
     if stray := [p.shape for size in opinions for p in size if p.shape != expected]:
         raise DatasetError(f"Every opinion must have one row per clip and one column per class {expected}. Received {stray[0]}.")

@@ -82,14 +82,14 @@ def tag_indicator(y: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.bool_
     return result
 
 
-def encoded(y: NDArray[Any], classes: tuple[str, ...], *, multilabel: bool | None = None) -> NDArray[Any]:
+def encode_labels(y: NDArray[Any], classes: tuple[str, ...], *, multilabel: bool | None = None) -> NDArray[Any]:
     """`label_codes`, or `tag_indicator` for label sets (`multilabel=None`: where y is a matrix): the `codes` or `indicator` of the others."""
     y = np.asarray(y)
     return tag_indicator(y, classes) if (y.ndim == 2 if multilabel is None else multilabel) else label_codes(y, classes)
 
 
 def clip_losses(target: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    """(n,) `log_losses` or `binary_log_losses`, as the target (`encoded`) is."""
+    """(n,) `log_losses` or `binary_log_losses`, as the target (`encode_labels`) is."""
     return (binary_log_losses if target.ndim == 2 else log_losses)(target, probabilities)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import DatasetError
-from quintet.evaluation.intervals import Intervals, bootstrap, group_codes, spread_of_blocks
-from quintet.evaluation.metrics import PER_CLASS, MetricTable, encoded, multi_label_metrics, single_label_metrics
+from quintet.evaluation.intervals import Intervals, block_intervals, bootstrap, group_codes
+from quintet.evaluation.metrics import PER_CLASS, MetricTable, encode_labels, multi_label_metrics, single_label_metrics
 
 MAX_RESAMPLED = 300_000_000  # clips · classes · resamples, some twenty seconds; above it intervals come from disjoint blocks
 
@@ -87,7 +87,7 @@ def score(
         probabilities: (n, K), columns in the order of `classes`.
         classes: K names.
         groups: (n,) or None: every clip is its own group.
-        n_resamples: bootstrap resamples; 0 gives no intervals (NaN). Above 300 million clips · classes · resamples, see `spread_of_blocks`.
+        n_resamples: bootstrap resamples; 0 gives no intervals (NaN). Above 300 million clips · classes · resamples, see `block_intervals`.
 
     Raises:
         DatasetError: no clips, shapes that differ, or labels that are no class.
@@ -106,7 +106,7 @@ def score(
         )
     if probabilities.dtype not in (np.float32, np.float64):
         probabilities = probabilities.astype(np.float64)
-    target = encoded(y, classes, multilabel=multilabel)
+    target = encode_labels(y, classes, multilabel=multilabel)
     point = _table(target, probabilities, None)
     intervals = _intervals(target, probabilities, groups, _flat(point), seed=seed, n_resamples=n_resamples, level=level)
     return _scores(point, intervals, classes, target)
@@ -117,7 +117,7 @@ def _intervals(
 ) -> Intervals:
     n, n_classes = probabilities.shape
     if n_resamples and n * n_classes * n_resamples > MAX_RESAMPLED:
-        return spread_of_blocks(lambda rows: _flat(_table(target[rows], probabilities[rows], None))[0], groups, value[0], n, seed=seed, level=level)
+        return block_intervals(lambda rows: _flat(_table(target[rows], probabilities[rows], None))[0], groups, value[0], n, seed=seed, level=level)
     if not n_resamples:
         nothing = np.full(value.shape[1], np.nan)
         return Intervals(nothing, nothing, "none", group_codes(groups, n)[1], 0, level, np.zeros(value.shape[1], dtype=np.int64), nothing)

@@ -16,7 +16,7 @@ MAX_CLIPS = 300
 """So many clips are sent through a network for one page: a map shows no more, and a large network takes a second per dozen."""
 
 
-def embedded_clips(run: Run, member: Any, ids: list[str], *, limit: int = MAX_CLIPS, seed: int = 0) -> pd.DataFrame | None:
+def embed_clips(run: Run, member: Any, ids: list[str], *, limit: int = MAX_CLIPS, seed: int = 0) -> pd.DataFrame | None:
     """The last hidden layer of a network for clips of the run: one row per clip, indexed by id, columns 0 … d - 1.
 
     Args:

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.classifiers.registry import MODELS
+from quintet.classifiers.registry import MEMBERS
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, fit_fusion
 from quintet.evaluation.intervals import group_codes
 from quintet.explanation.importance import family
-from quintet.explanation.permutation import by_parts, ensemble_predictor, permutation_importance
+from quintet.explanation.permutation import combine_predictors, ensemble_predictor, permutation_importance
 from quintet.explanation.shapley import family_shapley as families
 from quintet.explanation.shapley import sampled_shapley as sampling
-from quintet.explanation.shapley.family_shapley import SPECTROGRAM, FamilyShapley, families_of, family_shapley
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM, FamilyShapley, columns_by_family, family_shapley
 from quintet.explanation.shapley.sampled_shapley import SampledShapley, ensemble_game, sampled_shapley
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
@@ -35,7 +35,7 @@ KNOWN = 0.005
 
 Array = NDArray[np.float64]
 Fuse = Callable[[Array], Array]
-TABLE_MEMBERS = frozenset(row.name for row in MODELS if row.input == "table")
+TABLE_MEMBERS = frozenset(row.name for row in MEMBERS if row.input == "table")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Assembly:
         """The members that hear spectrograms."""
         return tuple(name for name, member in self.members.items() if member is None)
 
-    def heard(self, run: Run, rows: pd.DataFrame, background: pd.DataFrame) -> dict[str, tuple[Array, Array]]:
+    def network_predictions(self, run: Run, rows: pd.DataFrame, background: pd.DataFrame) -> dict[str, tuple[Array, Array]]:
         """What each network says of some clips and of some background clips, of which it never heard any."""
         return {name: (_on(run, self.part, name, rows), _on(run, "oof", name, background)) for name in self.networks}
 
@@ -86,7 +86,7 @@ def assemble(run: Run, part: Part) -> Assembly | None:
     if len(networks) == len(order) or any(name in TABLE_MEMBERS or name not in run.oof for name in networks):
         return None
     fuse = _only if rule is None else Fusion.from_json(rule).apply if part.fold is None else _fusion_without(run, order, part.fold).apply
-    labelled = pd.Index(run.held_out.clip_ids[_truth(run.held_out).any(axis=1)])
+    labelled = pd.Index(run.report_predictions.clip_ids[_truth(run.report_predictions).any(axis=1)])
     rows = part.rows.loc[part.rows.index.intersection(labelled, sort=False)]
     members = {name: part.members.get(name) for name in order}
     return Assembly(members, _calibrated(fuse, run.calibration), rows, part.background, "test" if part.fold is None else "oof")
@@ -104,13 +104,13 @@ def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:
 
 
 @dataclass(frozen=True)
-class GameWhy:
+class EnsembleExplanation:
     """The ensemble explained as one game, towards what each clip is: its true class, or the mean over its tags.
 
     Args:
         shapley: values per clip, player and class.
         clips: indexed by id, columns `label` and `group`.
-        own: (n, k) values towards what each clip is.
+        true_class_values: (n, k) values towards what each clip is.
         steps: one row per player, largest first: `player, value, low, high` (mean over clips, 95 % bootstrap interval by group).
         base, prediction: mean probability of what the clips are when nothing, and when everything is heard.
         by_class: class × player: mean value for that class over its clips.
@@ -120,7 +120,7 @@ class GameWhy:
 
     shapley: FamilyShapley
     clips: pd.DataFrame
-    own: Array
+    true_class_values: Array
     steps: pd.DataFrame
     base: float
     prediction: float
@@ -136,67 +136,67 @@ class GameWhy:
 
 
 @dataclass(frozen=True)
-class ColumnWhy:
+class ColumnExplanation:
     """Columns within the verdict, towards the true class: `steps` has one row per player, largest first: `player, value, low, high` (mean over clips,
     95 % by group), `standard_error` (of sampling), `mean_size` (mean absolute value). `n_background`: clips that stand in for what is absent."""
 
-    sampled: SampledShapley
+    shapley: SampledShapley
     steps: pd.DataFrame
     n_background: int
 
 
-def play(run: Run, assemblies: Sequence[Assembly], *, seed: int = 0) -> GameWhy:
+def explain_ensemble(run: Run, assemblies: Sequence[Assembly], *, seed: int = 0) -> EnsembleExplanation:
     """The ensemble as one game on the clips of all parts; a network's out-of-fold prediction stands for what it hears in a background clip."""
     rng, found = np.random.default_rng(seed), []
     for assembly in assemblies:
-        rows = draw(assembly.rows, _share(run, MAX_GAME_CLIPS, assemblies), rng)
-        background = draw(assembly.background, MAX_GAME_BACKGROUND, rng)
-        players = families_of([str(c) for c in rows.columns], family)
-        networks = assembly.heard(run, rows, background)
+        rows = draw_rows(assembly.rows, _share(run, MAX_GAME_CLIPS, assemblies), rng)
+        background = draw_rows(assembly.background, MAX_GAME_BACKGROUND, rng)
+        players = columns_by_family([str(c) for c in rows.columns], family)
+        networks = assembly.network_predictions(run, rows, background)
         found.append((rows.index, family_shapley(assembly.members, assembly.fuse, rows, background, players=players, networks=networks)))
-    p = run.held_out.take([name for index, _ in found for name in index])
-    return towards_the_truth(families.together([shapley for _, shapley in found]), p, seed=seed)
+    p = run.report_predictions.take([name for index, _ in found for name in index])
+    return explain_true_classes(families.concatenate_clips([shapley for _, shapley in found]), p, seed=seed)
 
 
-def shuffle(run: Run, assemblies: Sequence[Assembly], players: Mapping[str, list[str]], *, seed: int = 0) -> pd.DataFrame:
+def ensemble_permutation(run: Run, assemblies: Sequence[Assembly], players: Mapping[str, list[str]], *, seed: int = 0) -> pd.DataFrame:
     """`permutation_importance` of the ensemble for these players (`family_players`, or columns)."""
     rng = np.random.default_rng(seed)
-    drawn = [draw(assembly.rows, _share(run, MAX_SHUFFLED_CLIPS, assemblies), rng) for assembly in assemblies]
+    drawn = [draw_rows(assembly.rows, _share(run, MAX_SHUFFLED_CLIPS, assemblies), rng) for assembly in assemblies]
     rows = pd.concat(drawn)
     ends = np.cumsum([0, *(len(part) for part in drawn)])
     predictors = []
     for assembly, own in zip(assemblies, (np.arange(a, b) for a, b in pairwise(ends)), strict=True):
         heard = {name: _on(run, assembly.part, name, rows) for name in assembly.networks}
         predictors.append((own, ensemble_predictor(assembly.members, assembly.fuse, rows, heard, SPECTROGRAM, own=own)))
-    p = run.held_out.take(list(rows.index))
-    return permutation_importance(by_parts(predictors), p.indicator(), _groups(p), players, seed=seed)
+    p = run.report_predictions.take(list(rows.index))
+    return permutation_importance(combine_predictors(predictors), p.indicator(), _groups(p), players, seed=seed)
 
 
-def sample(run: Run, assemblies: Sequence[Assembly], columns: Mapping[str, list[str]], *, seed: int = 0) -> ColumnWhy:
+def explain_columns(run: Run, assemblies: Sequence[Assembly], columns: Mapping[str, list[str]], *, seed: int = 0) -> ColumnExplanation:
     """Columns within the verdict, by sampling: these players, the other columns of each family, and the spectrogram where networks take part."""
     rng = np.random.default_rng(seed)
     taken = {column for names in columns.values() for column in names}
-    rest = families_of([str(c) for c in run.values.columns if str(c) not in taken], family)
+    rest = columns_by_family([str(c) for c in run.values.columns if str(c) not in taken], family)
     players = dict(columns) | {f"{len(names)} other {name} {'columns' if len(names) > 1 else 'column'}": names for name, names in rest.items()}
     players |= {SPECTROGRAM: [SPECTROGRAM]} if assemblies[0].networks else {}
     ids: list[str] = []
     parts, n_background = [], MAX_GAME_BACKGROUND
     for assembly in assemblies:
-        rows = draw(assembly.rows, _share(run, MAX_SAMPLED_CLIPS, assemblies), rng)
-        background = draw(assembly.background, MAX_GAME_BACKGROUND, rng)
-        heard, weights = assembly.heard(run, rows, background), truth_weights(run.held_out.take(list(rows.index)))
+        rows = draw_rows(assembly.rows, _share(run, MAX_SAMPLED_CLIPS, assemblies), rng)
+        background = draw_rows(assembly.background, MAX_GAME_BACKGROUND, rng)
+        heard, weights = assembly.network_predictions(run, rows, background), truth_weights(run.report_predictions.take(list(rows.index)))
         game = ensemble_game(assembly.members, assembly.fuse, rows, background, players=players, weights=weights, networks=heard)
         options = {"n_clips": len(rows), "n_background": len(background), "n_pairs": SAMPLED_PAIRS}
         parts.append(sampled_shapley(game, list(players), **options, seed=seed))
         ids, n_background = ids + list(rows.index), min(n_background, len(background))
-    found = sampling.together(parts)
-    low, high = group_intervals(found.values, _groups(run.held_out.take(ids)), seed=seed)
+    found = sampling.concatenate_clips(parts)
+    low, high = group_intervals(found.values, _groups(run.report_predictions.take(ids)), seed=seed)
     errors = np.sqrt((found.errors**2).sum(axis=0)) / len(ids)
     steps = pd.DataFrame(
         {"player": found.players, "value": found.values.mean(axis=0), "low": low, "high": high, "standard_error": errors,
          "mean_size": np.abs(found.values).mean(axis=0)}
     )  # fmt: skip
-    return ColumnWhy(found, steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True), n_background)
+    return ColumnExplanation(found, steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True), n_background)
 
 
 def _share(run: Run, most: int, assemblies: Sequence[Assembly]) -> int:
@@ -206,7 +206,7 @@ def _share(run: Run, most: int, assemblies: Sequence[Assembly]) -> int:
 
 def family_players(run: Run, assembly: Assembly) -> dict[str, list[str]]:
     """Family → columns, and the spectrogram where networks take part."""
-    players = families_of([str(c) for c in run.values.columns], family)
+    players = columns_by_family([str(c) for c in run.values.columns], family)
     return players | ({SPECTROGRAM: [SPECTROGRAM]} if assembly.networks else {})
 
 
@@ -222,7 +222,7 @@ def truth_weights(p: Predictions) -> Array:
     return np.asarray(truth / np.maximum(truth.sum(axis=1, keepdims=True), 1.0))
 
 
-def towards_the_truth(shapley: FamilyShapley, p: Predictions, *, seed: int = 0) -> GameWhy:
+def explain_true_classes(shapley: FamilyShapley, p: Predictions, *, seed: int = 0) -> EnsembleExplanation:
     """What each player adds, on average over the clips of `p`, to the probability of what they are."""
     weights, groups = truth_weights(p), _groups(p)
     own = np.einsum("nkc,nc->nk", shapley.values, weights)
@@ -236,7 +236,7 @@ def towards_the_truth(shapley: FamilyShapley, p: Predictions, *, seed: int = 0) 
     n_background = against.shape[1]
     error = float(against.std(axis=1, ddof=1).max() / np.sqrt(n_background)) if n_background > 1 else float("nan")
     clips = pd.DataFrame({"label": p.labels, "group": groups}, index=p.clip_ids)
-    return GameWhy(shapley, clips, own, steps, base, prediction, by_class, n_background, error)
+    return EnsembleExplanation(shapley, clips, own, steps, base, prediction, by_class, n_background, error)
 
 
 def group_intervals(values: Array, groups: NDArray[Any], *, seed: int = 0, n_resamples: int = 1000) -> tuple[Array, Array]:
@@ -259,7 +259,7 @@ def group_intervals(values: Array, groups: NDArray[Any], *, seed: int = 0, n_res
     return low, high
 
 
-def draw(frame: pd.DataFrame, limit: int, rng: np.random.Generator) -> pd.DataFrame:
+def draw_rows(frame: pd.DataFrame, limit: int, rng: np.random.Generator) -> pd.DataFrame:
     """At most `limit` rows, at random, in their order."""
     return frame if len(frame) <= limit else frame.iloc[np.sort(rng.choice(len(frame), limit, replace=False))]
 

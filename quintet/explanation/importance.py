@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from quintet.errors import unknown_name
-from quintet.explanation.shapley.forests import forest_of_sklearn
+from quintet.explanation.shapley.forests import forest_from_sklearn
 from quintet.explanation.shapley.svm_shap import kernel_shapley
 from quintet.explanation.shapley.tree_shap import tree_shapley
-from quintet.features.catalogue import family_of
+from quintet.features.catalogue import feature_family
 
 if TYPE_CHECKING:
     import shap
@@ -47,11 +47,11 @@ TOTAL = "(all classes)"
 """The column of sums in `column_importance` and `family_importance`: a name that no class has, for "all" may be one."""
 
 
-def space_of(member: str, *, multilabel: bool = False) -> str:
+def value_space(member: str, *, multilabel: bool = False) -> str:
     """What the values of a member add up to, in words.
 
     Example:
-        >>> space_of("xgboost"), space_of("xgboost", multilabel=True)
+        >>> value_space("xgboost"), value_space("xgboost", multilabel=True)
         ('log-odds before the softmax', 'log-odds')
     """
     return SPACES[member].removesuffix(" before the softmax") if multilabel else SPACES[member]
@@ -137,7 +137,7 @@ def _constants(name: str, member: Any) -> Array:
     return constants.copy() if name == "random_forest" else np.asarray(logit(constants))
 
 
-def joined(explanations: Sequence[shap.Explanation], columns: Sequence[str]) -> shap.Explanation:
+def concatenate_explanations(explanations: Sequence[shap.Explanation], columns: Sequence[str]) -> shap.Explanation:
     """Explanations of different rows by members of one kind, one below the other.
 
     Args:
@@ -220,7 +220,7 @@ def family(column: str) -> str:
         >>> family("cepstral.mfcc_01.mean"), family("mfccs_1_mean"), family("tempo")
         ('cepstral', 'mfccs', 'tempo')
     """
-    return family_of(column) if "." in column else column.partition("_")[0]
+    return feature_family(column) if "." in column else column.partition("_")[0]
 
 
 def direction(explanation: shap.Explanation) -> pd.DataFrame:
@@ -264,7 +264,7 @@ def _xgboost(model: Any, rows: Array, background: Array) -> Explained:
 
 
 def _random_forest(model: Any, rows: Array, background: Array) -> Explained:
-    return tree_shapley(forest_of_sklearn(model), rows)
+    return tree_shapley(forest_from_sklearn(model), rows)
 
 
 def _logistic_regression(model: Any, rows: Array, background: Array) -> Explained:

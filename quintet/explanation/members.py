@@ -11,21 +11,32 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.classifiers.storage import load_member
-from quintet.explanation.ensemble import TABLE_MEMBERS, ColumnWhy, GameWhy, Part, assemble, draw, family_players, play, sample, shuffle
+from quintet.explanation.ensemble import (
+    TABLE_MEMBERS,
+    ColumnExplanation,
+    EnsembleExplanation,
+    Part,
+    assemble,
+    draw_rows,
+    ensemble_permutation,
+    explain_columns,
+    explain_ensemble,
+    family_players,
+)
 from quintet.explanation.importance import (
     TOTAL,
     additivity_residual,
     column_importance,
+    concatenate_explanations,
     explain,
     family_importance,
-    joined,
     outputs,
     ranking_stability,
-    space_of,
+    value_space,
 )
 from quintet.explanation.permutation import correlated_groups
 from quintet.explanation.refits import Refit, distance_from_training, fitting_seconds, refits
-from quintet.explanation.stability import CHEAP, agreements, fold_stability, importance_by_fold
+from quintet.explanation.stability import CHEAP_MEMBERS, agreements, fold_stability, importance_by_fold
 from quintet.model_folder.run import Run
 
 if TYPE_CHECKING:
@@ -38,7 +49,7 @@ MAX_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class MemberWhy:
+class MemberExplanation:
     """One member explained: its SHAP values, their means by column and by family, how far they are from adding up, how firm the ranking of
     the columns is (`ranking_stability`), in which `space` the values are, and the columns' importance `by_fold` where clips were explained so."""
 
@@ -53,26 +64,26 @@ class MemberWhy:
 
 
 @dataclass(frozen=True)
-class Why:
+class RunExplanation:
     """Every table member explained on the same clips that it never saw.
 
     `reasons`: member → why it could not be. `folds`: `fold_stability`. `distance`: None where there is a held-out part; otherwise clips were
     explained out of fold by members fitted again, whose predictions are at most so far from those of the training run.
     """
 
-    members: Mapping[str, MemberWhy]
+    members: Mapping[str, MemberExplanation]
     reasons: Mapping[str, str]
     rows: pd.DataFrame
     background: pd.DataFrame
-    game: GameWhy | None = None
-    sampled: ColumnWhy | None = None
-    lost_families: pd.DataFrame | None = None
-    lost_columns: pd.DataFrame | None = None
+    game: EnsembleExplanation | None = None
+    column_game: ColumnExplanation | None = None
+    family_permutation: pd.DataFrame | None = None
+    column_permutation: pd.DataFrame | None = None
     folds: pd.DataFrame = field(default_factory=pd.DataFrame)
     distance: float | None = None
 
     @property
-    def main(self) -> MemberWhy:
+    def main(self) -> MemberExplanation:
         """The member whose importance the page shows in full: XGBoost where it takes part."""
         return self.members.get("xgboost") or next(iter(self.members.values()))
 
@@ -84,7 +95,7 @@ class Why:
         return table.loc[table.mean(axis=1).sort_values(ascending=False, kind="stable").index]
 
 
-def explain_run(run: Run, *, seed: int = 0) -> Why:
+def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
     """SHAP values of the run's table members, and the game of the whole ensemble, on clips that no member was fitted on.
 
     These are the held-out clips, explained by the final members. Where there are none, every training clip is explained by members that are fitted
@@ -97,8 +108,8 @@ def explain_run(run: Run, *, seed: int = 0) -> Why:
     reasons = {name: "works on spectrograms, not on columns" for name in run.members if name not in TABLE_MEMBERS}
     tables = tuple(name for name in run.members if name in TABLE_MEMBERS)
     if run.values.empty or run.values.shape[1] == 0:
-        return Why({}, reasons | dict.fromkeys(tables, "the model folder has no features"), run.values, run.values)
-    again, late = _fitted_again(run, tables if run.part == "oof" else tuple(name for name in tables if name in CHEAP))
+        return RunExplanation({}, reasons | dict.fromkeys(tables, "the model folder has no features"), run.values, run.values)
+    again, late = _fitted_again(run, tables if run.part == "oof" else tuple(name for name in tables if name in CHEAP_MEMBERS))
     folds = fold_stability(run, members=tuple(again), known=again, seed=seed) if run.part == "test" else pd.DataFrame()
     if run.part == "test":
         reasons |= {name: "its folder is not there" for name in tables if not (run.path / "members" / name).is_dir()}
@@ -108,30 +119,30 @@ def explain_run(run: Run, *, seed: int = 0) -> Why:
         parts = fold_parts(run, again, seed)
         distance = max((distance_from_training(run, name, refit) for name, of in again.items() for refit in of), default=None)
     if not parts:
-        return Why({}, reasons, run.values.iloc[:0], run.values.iloc[:0], folds=folds)
+        return RunExplanation({}, reasons, run.values.iloc[:0], run.values.iloc[:0], folds=folds)
     rng = np.random.default_rng(seed)
-    some = [replace(part, rows=draw(part.rows, -(-MAX_CLIPS // len(parts)), rng)) for part in parts]
+    some = [replace(part, rows=draw_rows(part.rows, -(-MAX_CLIPS // len(parts)), rng)) for part in parts]
     members = {name: explain_member(run, name, some) for name in parts[0].members}
     if len(parts) > 1:
         folds = agreements({name: member.by_fold for name, member in members.items()})
-    why = Why(members, reasons, pd.concat([part.rows for part in some]), parts[0].background, folds=folds, distance=distance)
+    why = RunExplanation(members, reasons, pd.concat([part.rows for part in some]), parts[0].background, folds=folds, distance=distance)
     return _whole(run, why, parts, seed)
 
 
-def explain_member(run: Run, name: str, parts: Sequence[Part]) -> MemberWhy:
+def explain_member(run: Run, name: str, parts: Sequence[Part]) -> MemberExplanation:
     """A member explained on the clips of some parts; clips of one group stay together where the ranking is tried on halves."""
     tags = run.classes if run.multilabel else None
     found = [explain(part.members[name], part.rows, part.background, tags=tags) for part in parts]
     residual = max(additivity_residual(e, outputs(part.members[name], part.rows)) for e, part in zip(found, parts, strict=True))
     columns = [str(column) for column in run.values.columns]
     by_fold = importance_by_fold({part.fold: e for e, part in zip(found, parts, strict=True) if part.fold is not None}, columns)
-    explanation = joined(found, columns)
+    explanation = concatenate_explanations(found, columns)
     stability = ranking_stability(explanation, _groups(run, [str(clip) for part in parts for clip in part.rows.index]))
-    space = space_of(name, multilabel=run.multilabel)
-    return MemberWhy(name, explanation, column_importance(explanation), family_importance(explanation), residual, stability, space, by_fold)
+    space = value_space(name, multilabel=run.multilabel)
+    return MemberExplanation(name, explanation, column_importance(explanation), family_importance(explanation), residual, stability, space, by_fold)
 
 
-def _whole(run: Run, why: Why, parts: Sequence[Part], seed: int) -> Why:
+def _whole(run: Run, why: RunExplanation, parts: Sequence[Part], seed: int) -> RunExplanation:
     """With the ensemble's game, and what is lost without its players, where every member is at hand."""
     assemblies = [assembly for part in parts if (assembly := assemble(run, part)) is not None and len(assembly.rows)]
     if not assemblies:
@@ -140,10 +151,10 @@ def _whole(run: Run, why: Why, parts: Sequence[Part], seed: int) -> Why:
     columns = correlated_groups(train, [str(name) for name in why.columns.index[:16]])
     return replace(
         why,
-        game=play(run, assemblies, seed=seed),
-        sampled=sample(run, assemblies, columns, seed=seed),
-        lost_families=shuffle(run, assemblies, family_players(run, assemblies[0]), seed=seed),
-        lost_columns=shuffle(run, assemblies, columns, seed=seed),
+        game=explain_ensemble(run, assemblies, seed=seed),
+        column_game=explain_columns(run, assemblies, columns, seed=seed),
+        family_permutation=ensemble_permutation(run, assemblies, family_players(run, assemblies[0]), seed=seed),
+        column_permutation=ensemble_permutation(run, assemblies, columns, seed=seed),
     )
 
 
@@ -167,9 +178,9 @@ def _fitted_again(run: Run, names: Sequence[str]) -> tuple[dict[str, list[Refit]
 
 def held_out_parts(run: Run, names: Sequence[str], seed: int) -> list[Part]:
     """The held-out clips, and the final members."""
-    held_out = run.values.index.intersection(pd.Index(run.held_out.clip_ids), sort=False)
+    held_out = run.values.index.intersection(pd.Index(run.report_predictions.clip_ids), sort=False)
     train = run.values.index.intersection(pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False)
-    background = draw(run.values.loc[train], MAX_BACKGROUND, np.random.default_rng(seed))
+    background = draw_rows(run.values.loc[train], MAX_BACKGROUND, np.random.default_rng(seed))
     members = {name: load_member(run.path / "members" / name) for name in names}
     return [Part(members, run.values.loc[held_out], background)] if members and len(held_out) else []
 
@@ -178,7 +189,7 @@ def fold_parts(run: Run, again: Mapping[str, Sequence[Refit]], seed: int) -> lis
     """Every fold's clips, and the members that were fitted again without them."""
     rng, parts = np.random.default_rng(seed), []
     for of in zip(*again.values(), strict=True):
-        background = draw(run.values.loc[of[0].train], MAX_BACKGROUND, rng)
+        background = draw_rows(run.values.loc[of[0].train], MAX_BACKGROUND, rng)
         members: dict[str, Any] = {name: refit.member for name, refit in zip(again, of, strict=True)}
         parts.append(Part(members, run.values.loc[of[0].held_out], background, of[0].fold))
     return parts
@@ -186,5 +197,5 @@ def fold_parts(run: Run, again: Mapping[str, Sequence[Refit]], seed: int) -> lis
 
 def _groups(run: Run, clips: Sequence[str]) -> NDArray[Any]:
     """The group of each clip; its own id where groups are unknown."""
-    p = run.held_out.take(list(clips))
+    p = run.report_predictions.take(list(clips))
     return p.units

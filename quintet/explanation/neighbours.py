@@ -22,13 +22,13 @@ class Neighbours:
 
     Args:
         nearest: columns `id, label, group, distance`, nearest first.
-        usual: distance that a training clip has to its nearest clip of another group, median.
-        strangeness: share of training clips that are nearer to their nearest than the track is to its; 0.99 says that it is like nothing heard.
+        typical_distance: distance that a training clip has to its nearest clip of another group, median.
+        distance_percentile: share of training clips that are nearer to their nearest than the track is to its; 0.99 says that it is like nothing heard.
     """
 
     nearest: pd.DataFrame
-    usual: float
-    strangeness: float
+    typical_distance: float
+    distance_percentile: float
 
 
 def nearest_tracks(train: pd.DataFrame, rows: pd.DataFrame, about: pd.DataFrame, *, k: int = 8, seed: int = 0) -> Neighbours:

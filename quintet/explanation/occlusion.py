@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quintet.classifiers.networks.gradients import divided, gradient
+from quintet.classifiers.networks.gradients import gradient, split_network
 from quintet.classifiers.spectrogram.fitting import forward
 from quintet.classifiers.spectrogram.patches import even_patches
 from quintet.errors import ConfigError
@@ -134,12 +134,12 @@ def grad_cam(member: Any, clip: ArrayLike, column: int) -> Array | None:
     Source:
         Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization" (2017), equations 1 and 2.
     """
-    halves = divided(member.fitted_network())
+    halves = split_network(member.fitted_network())
     if halves is None:
         return None
     picture = np.asarray(clip, dtype=np.float32)
-    cuts: dict[str, Any] = member.cuts
-    patches = member.standardised(even_patches(picture, **cuts)).astype(np.float32)
+    cuts: dict[str, Any] = member.patch_settings
+    patches = member.standardise(even_patches(picture, **cuts)).astype(np.float32)
     made = forward(halves.front, patches, batch_size=member.batch_size)
     slopes = np.concatenate([gradient(halves.head, made[i : i + member.batch_size], column) for i in range(0, len(made), member.batch_size)])
     inner = tuple(range(1, made.ndim - 1))

@@ -155,7 +155,7 @@ def ensemble_predictor(
     return predict
 
 
-def by_parts(parts: Sequence[tuple[NDArray[np.intp], Predictor]]) -> Predictor:
+def combine_predictors(parts: Sequence[tuple[NDArray[np.intp], Predictor]]) -> Predictor:
     """One predictor made of several, each answering for its own clips: together these are all clips, each once."""
     order = np.argsort(np.concatenate([own for own, _ in parts]), kind="stable")
 

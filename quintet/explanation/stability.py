@@ -17,14 +17,14 @@ from quintet.model_folder.run import Run
 if TYPE_CHECKING:
     import shap
 
-CHEAP = ("logistic_regression", "random_forest", "xgboost")
+CHEAP_MEMBERS = ("logistic_regression", "random_forest", "xgboost")
 """Members that are fitted and explained again in seconds per fold; an SVM's exact values cost as much again for every fold."""
 
 
 def fold_stability(
     run: Run,
     *,
-    members: Sequence[str] = CHEAP,
+    members: Sequence[str] = CHEAP_MEMBERS,
     known: Mapping[str, Sequence[Refit]] | None = None,
     n_clips: int = 40,
     n_background: int = 16,

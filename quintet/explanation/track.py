@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import Conformal
-from quintet.explanation.embeddings import embedded_clips
-from quintet.explanation.ensemble import TABLE_MEMBERS, draw
-from quintet.explanation.importance import SPACES, additivity_residual, explain, family, outputs, space_of
+from quintet.ensemble.conformal import ConformalPredictor
+from quintet.explanation.embeddings import embed_clips
+from quintet.explanation.ensemble import TABLE_MEMBERS, draw_rows
+from quintet.explanation.importance import SPACES, additivity_residual, explain, family, outputs, value_space
 from quintet.explanation.occlusion import N_BANDS, Occlusion, grad_cam, occlusion
-from quintet.explanation.shapley.family_shapley import FamilyShapley, families_of, family_shapley
+from quintet.explanation.shapley.family_shapley import FamilyShapley, columns_by_family, family_shapley
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run
 
@@ -30,7 +30,7 @@ TIMES = (4, 28)
 
 
 @dataclass(frozen=True)
-class Heard:
+class TrackPrediction:
     """A track and what was said of it.
 
     Args:
@@ -38,9 +38,9 @@ class Heard:
         classes, multilabel: of the model.
         starts, ends: (m,) seconds, of the segments whose mean is the verdict.
         features: (m, columns). pictures: m log-mel spectrograms (n_mels, frames), dB, made with `log_mel`.
-        members: member → (m, K) probabilities. fused: (m, K).
-        curve: `start, end` and one column per class: the verdict over time; `fine`: whether these windows are shorter than the segments.
-        lost: `start, end, reason` of windows that could not be used.
+        members: member → (m, K) probabilities. ensemble_predictions: (m, K).
+        curve: `start, end` and one column per class: the verdict over time; `has_short_windows`: whether these windows are shorter than the segments.
+        unusable_windows: `start, end, reason` of windows that could not be used.
         conformal: the model's calibrated prediction sets, where it has them; distance: from every class among the features, mean over segments.
     """
 
@@ -57,17 +57,17 @@ class Heard:
     pictures: tuple[NDArray[np.float32], ...]
     log_mel: LogMelParameters
     members: Mapping[str, Array]
-    fused: Array
+    ensemble_predictions: Array
     curve: pd.DataFrame
-    fine: bool
-    lost: pd.DataFrame
-    conformal: Conformal | None = None
+    has_short_windows: bool
+    unusable_windows: pd.DataFrame
+    conformal: ConformalPredictor | None = None
     distance: float | None = None
 
     @property
     def probabilities(self) -> Array:
         """(K,): the verdict, the mean over segments."""
-        return np.asarray(self.fused.mean(axis=0))
+        return np.asarray(self.ensemble_predictions.mean(axis=0))
 
     @property
     def order(self) -> list[int]:
@@ -76,7 +76,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Push:
+class ColumnContributions:
     """What each column did for every class in one member, mean over segments: `values` (columns × classes), in the member's own `space`."""
 
     values: pd.DataFrame
@@ -86,7 +86,7 @@ class Push:
 
 
 @dataclass(frozen=True)
-class Looked:
+class NetworkExplanation:
     """Where one network heard a class: per probed segment (`segments`, positions) what covering takes away, and Grad-CAM (None: no convolutions)."""
 
     name: str
@@ -107,7 +107,7 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Resembled:
+class TrackEmbedding:
     """The track (one row per segment) and training clips (indexed by id) in a network's last hidden layer."""
 
     name: str
@@ -116,19 +116,19 @@ class Resembled:
 
 
 @dataclass(frozen=True)
-class TrackWhy:
+class TrackExplanation:
     """Why the ensemble said so. `reasons`: member → why it could not be explained by columns."""
 
-    pushes: Mapping[str, Push]
+    contributions: Mapping[str, ColumnContributions]
     reasons: Mapping[str, str]
     game: FamilyShapley | None
-    looked: tuple[Looked, ...]
+    networks: tuple[NetworkExplanation, ...]
     n_background: int
     n_explained: int
-    resembled: tuple[Resembled, ...] = ()
+    embeddings: tuple[TrackEmbedding, ...] = ()
 
 
-def why_of(heard: Heard, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0) -> TrackWhy:
+def explain_track(heard: TrackPrediction, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0) -> TrackExplanation:
     """SHAP values of the table members, the family game of the fused verdict, and what the networks listened to, on one track.
 
     Args:
@@ -137,9 +137,9 @@ def why_of(heard: Heard, ensemble: EnsembleClassifier, run: Run, *, seed: int = 
         run: its folder: training clips stand in for what is absent.
         seed: draws these.
     """
-    chosen = _evenly(len(heard.fused), MAX_SEGMENTS)
+    chosen = _evenly(len(heard.ensemble_predictions), MAX_SEGMENTS)
     rows = heard.features.iloc[chosen]
-    background = draw(run.values.loc[training_ids(run), list(rows.columns)], MAX_BACKGROUND, np.random.default_rng(seed))
+    background = draw_rows(run.values.loc[training_ids(run), list(rows.columns)], MAX_BACKGROUND, np.random.default_rng(seed))
     tables = {name: member for name, member in ensemble.members_.items() if name in TABLE_MEMBERS}
     reasons = {name: "listens to the spectrogram, not to columns: see the maps" for name in ensemble.members_ if name not in TABLE_MEMBERS}
     if not len(background):
@@ -147,31 +147,31 @@ def why_of(heard: Heard, ensemble: EnsembleClassifier, run: Run, *, seed: int = 
         reasons |= dict.fromkeys(tables, "is not explained by columns: the model folder has no training clips")
     else:
         tags = heard.classes if heard.multilabel else None
-        pushes = {name: push(member, rows, background, tags=tags) for name, member in tables.items() if name in SPACES}
+        pushes = {name: column_contributions(member, rows, background, tags=tags) for name, member in tables.items() if name in SPACES}
         game = _game(heard, ensemble, run, rows, background, chosen) if tables else None
     networks = {name: member for name, member in ensemble.members_.items() if name not in TABLE_MEMBERS}
-    looked = tuple(look(heard, name, member, heard.order[0]) for name, member in networks.items())
-    resembled = tuple(found for name, member in networks.items() if (found := resemble(heard, name, member, run, seed=seed)) is not None)
-    return TrackWhy(pushes, reasons, game, looked, len(background), len(chosen), resembled)
+    looked = tuple(explain_network(heard, name, member, heard.order[0]) for name, member in networks.items())
+    resembled = tuple(found for name, member in networks.items() if (found := embed_track(heard, name, member, run, seed=seed)) is not None)
+    return TrackExplanation(pushes, reasons, game, looked, len(background), len(chosen), resembled)
 
 
-def resemble(heard: Heard, name: str, member: Any, run: Run, *, seed: int = 0) -> Resembled | None:
+def embed_track(heard: TrackPrediction, name: str, member: Any, run: Run, *, seed: int = 0) -> TrackEmbedding | None:
     """The track among training clips as a network hears them; None where their spectrograms are gone."""
-    train = embedded_clips(run, member, training_ids(run), seed=seed)
-    return None if train is None else Resembled(name, pd.DataFrame(member.embed(list(heard.pictures))), train)
+    train = embed_clips(run, member, training_ids(run), seed=seed)
+    return None if train is None else TrackEmbedding(name, pd.DataFrame(member.embed(list(heard.pictures))), train)
 
 
-def push(member: Any, rows: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None) -> Push:
+def column_contributions(member: Any, rows: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None) -> ColumnContributions:
     """The mean SHAP values of a table member over the segments of a track: they add up to its mean output. `tags`: their names, for label sets."""
     explanation = explain(member, rows, background, tags=tags)
     names = explanation.output_names
     values = pd.DataFrame(explanation.values.mean(axis=0), index=explanation.feature_names, columns=names)
     base = pd.Series(explanation.base_values.mean(axis=0), index=names)
-    space = space_of(member.member, multilabel=member.multilabel_)
-    return Push(values, base, space, additivity_residual(explanation, outputs(member, rows)))
+    space = value_space(member.member, multilabel=member.multilabel_)
+    return ColumnContributions(values, base, space, additivity_residual(explanation, outputs(member, rows)))
 
 
-def look(heard: Heard, name: str, member: Any, k: int) -> Looked:
+def explain_network(heard: TrackPrediction, name: str, member: Any, k: int) -> NetworkExplanation:
     """Occlusion and Grad-CAM of one network for class `k` of the model."""
     column = k if heard.multilabel else [str(c) for c in member.classes_].index(heard.classes[k])  # tags are numbers there, in this order
     longest = max(picture.shape[1] for picture in heard.pictures)
@@ -182,7 +182,7 @@ def look(heard: Heard, name: str, member: Any, k: int) -> Looked:
     covered = [occlusion(member.predict_proba, heard.pictures[i], column, n_bands=N_BANDS, n_times=times, fill=fill) for i in probed]
     cams = [grad_cam(member, heard.pictures[i], column) for i in probed]
     known = tuple(cam for cam in cams if cam is not None)
-    return Looked(name, k, tuple(probed), tuple(covered), known if len(known) == len(cams) else None)
+    return NetworkExplanation(name, k, tuple(probed), tuple(covered), known if len(known) == len(cams) else None)
 
 
 def training_ids(run: Run) -> list[str]:
@@ -192,7 +192,7 @@ def training_ids(run: Run) -> list[str]:
 
 
 def _game(
-    heard: Heard, ensemble: EnsembleClassifier, run: Run, rows: pd.DataFrame, background: pd.DataFrame, chosen: list[int]
+    heard: TrackPrediction, ensemble: EnsembleClassifier, run: Run, rows: pd.DataFrame, background: pd.DataFrame, chosen: list[int]
 ) -> FamilyShapley | None:
     networks = {}
     for name in ensemble.members_:
@@ -202,15 +202,15 @@ def _game(
             return None
         known = run.oof[name].take(list(background.index))
         networks[name] = (heard.members[name][chosen], known.in_classes(heard.classes).probabilities.astype(np.float64))
-    players = families_of([str(c) for c in rows.columns], family)
+    players = columns_by_family([str(c) for c in rows.columns], family)
 
     def fuse(stack: Array) -> Array:
-        return ensemble.verdict(dict(zip(ensemble.members_, stack, strict=True)))
+        return ensemble.fuse_and_calibrate(dict(zip(ensemble.members_, stack, strict=True)))
 
     return family_shapley(ensemble.members_, fuse, rows, background, players=players, networks=networks)
 
 
-def steps_for(game: FamilyShapley, k: int) -> pd.DataFrame:
+def contribution_steps(game: FamilyShapley, k: int) -> pd.DataFrame:
     """What each player adds to class `k`, mean over segments, largest size first: `player, value, low, high`.
 
     The interval (± 1.96 standard errors) is what so few background clips leave open.

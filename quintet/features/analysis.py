@@ -29,7 +29,7 @@ class Analysis:
     """
 
     autocorrelation: rhythm.Autocorrelation = staticmethod(rhythm.mean_autocorrelation)
-    moments_of: type[Moments] = Moments
+    moments_class: type[Moments] = Moments
 
     def __init__(self, clip: Clip, parameters: FeatureParameters) -> None:
         self.clip = clip
@@ -48,7 +48,7 @@ class Analysis:
 
     def summaries(self, series: Array | Moments, statistics: tuple[str, ...]) -> dict[str, Array]:
         """`statistics.summaries`, by the means of this analysis."""
-        return summaries(series if isinstance(series, Moments) else self.moments_of(series), statistics)
+        return summaries(series if isinstance(series, Moments) else self.moments_class(series), statistics)
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -77,7 +77,7 @@ class Analysis:
     @cached_property
     def chroma(self) -> Array:
         """At every `chroma_stride`-th frame, the tuning being estimated from the same ones."""
-        thinned = self.spectrum.every(self.parameters.chroma_stride)
+        thinned = self.spectrum.subsample(self.parameters.chroma_stride)
         return tonal.chroma(thinned, tuning=tonal.estimate_tuning(thinned))
 
     @cached_property
@@ -103,14 +103,14 @@ class Analysis:
         else:
             own = own_spectrum(self.clip, wanted)
         power = mel.mel_power(own, n_mels=wanted.n_mels, fmin=wanted.fmin, fmax=wanted.fmax)
-        return mel.compressed(power, compression=wanted.compression, floor_db=wanted.floor_db)
+        return mel.compress_mel_power(power, compression=wanted.compression, floor_db=wanted.floor_db)
 
 
 def own_spectrum(clip: Clip, wanted: LogMelParameters) -> Spectrum:
     """The transform of a network's own: resampled, and pre-emphasised where that is wanted."""
     samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=wanted.sample_rate)
     if wanted.pre_emphasis:
-        samples = mel.pre_emphasised(samples.astype(np.float64), wanted.pre_emphasis)
+        samples = mel.preemphasis(samples.astype(np.float64), wanted.pre_emphasis)
     return spectrum(Clip(samples, wanted.sample_rate, clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length)
 
 

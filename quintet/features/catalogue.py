@@ -119,29 +119,29 @@ _PUBLISHED = {
 }
 
 
-def family_of(column: str) -> str:
+def feature_family(column: str) -> str:
     """The part of a column's (or a group's) name before the first dot.
 
     Example:
-        >>> family_of("spectral.bandwidth_p3.mean")
+        >>> feature_family("spectral.bandwidth_p3.mean")
         'spectral'
     """
     return column.partition(".")[0]
 
 
-def families_of_set(feature_set: str) -> tuple[str, ...]:
+def feature_set_families(feature_set: str) -> tuple[str, ...]:
     """The families of a named set, in its order.
 
     Raises:
         ConfigError: if there is no such set.
 
     Example:
-        >>> families_of_set("bahuleyan2018")
+        >>> feature_set_families("bahuleyan2018")
         ('temporal', 'rhythm', 'spectral', 'cepstral', 'tonal')
     """
     if feature_set not in FEATURE_SETS:
         raise unknown_name("feature set", feature_set, FEATURE_SETS)
-    return tuple(dict.fromkeys(family_of(group) for group, _ in FEATURE_SETS[feature_set]))
+    return tuple(dict.fromkeys(feature_family(group) for group, _ in FEATURE_SETS[feature_set]))
 
 
 def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
@@ -157,8 +157,8 @@ def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
 
 def selection(parameters: FeatureParameters) -> list[tuple[str, tuple[str, ...]]]:
     """The rows of the named set whose family is wanted: `(group, statistics)` in order."""
-    wanted = parameters.families or families_of_set(parameters.feature_set)
-    return [(group, statistics) for group, statistics in FEATURE_SETS[parameters.feature_set] if family_of(group) in wanted]
+    wanted = parameters.families or feature_set_families(parameters.feature_set)
+    return [(group, statistics) for group, statistics in FEATURE_SETS[parameters.feature_set] if feature_family(group) in wanted]
 
 
 def group_columns(group: str, statistics: tuple[str, ...], parameters: FeatureParameters) -> list[str]:

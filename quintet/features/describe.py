@@ -13,7 +13,7 @@ from quintet.audio.clip import Clip
 from quintet.errors import ConfigError
 from quintet.features.analysis import Analysis
 from quintet.features.catalogue import group_columns, selection
-from quintet.features.engine.analysis import analysis_of
+from quintet.features.engine.analysis import make_analysis
 from quintet.features.parameters import FeatureParameters
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False
             f"A clip must have the sample rate of the parameters, {parameters.sample_rate} Hz. '{clip.id}' has {clip.sample_rate} Hz. "
             f"Load it with load_clip(path, sample_rate={parameters.sample_rate})."
         )
-    return described(analysis_of(clip, parameters, with_log_mel=log_mel), parameters, log_mel=log_mel)
+    return describe_analysis(make_analysis(clip, parameters, with_log_mel=log_mel), parameters, log_mel=log_mel)
 
 
-def described(analysis: Analysis, parameters: FeatureParameters, *, log_mel: bool) -> Description:
+def describe_analysis(analysis: Analysis, parameters: FeatureParameters, *, log_mel: bool) -> Description:
     """The numbers of an analysis under their names, and its spectrogram if wanted."""
     features: dict[str, float] = {}
     for group, statistics in selection(parameters):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from quintet.errors import ConfigError, unknown_name
-from quintet.features.catalogue import FEATURE_SETS, families_of_set
+from quintet.features.catalogue import FEATURE_SETS, feature_set_families
 
 
 class _Hashed(BaseModel):
@@ -69,7 +69,7 @@ class LogMelParameters(_Hashed):
     compression: Literal["db", "log", "power"] = "db"
 
     @property
-    def plain(self) -> bool:
+    def shares_transform(self) -> bool:
         """Whether it can come from the features' own transform, and from the kernels: decibels, no pre-emphasis, an even `n_fft`."""
         return self.compression == "db" and not self.pre_emphasis and self.n_fft % 2 == 0
 
@@ -145,7 +145,7 @@ class FeatureParameters(_Hashed):
         if chosen is None:
             return values
         wanted = tuple(str(family) for family in chosen) if isinstance(chosen, (list, tuple, set, frozenset)) else (str(chosen),)
-        valid = families_of_set(name)
+        valid = feature_set_families(name)
         for family in wanted:
             if family not in valid:
                 raise unknown_name("feature family", family, valid)

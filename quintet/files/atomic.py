@@ -11,7 +11,7 @@ from quintet.errors import ArtefactError
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def atomic_replace(target: Path) -> Iterator[Path]:
     """A temporary name beside `target`; what was written under it takes the place of `target` at the end, or nothing does.
 
     A reader sees the old file or the new one, never a part, even if the process is killed or the power fails in between.
@@ -28,7 +28,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         temporary.write_bytes(data)
 
 
@@ -42,7 +42,7 @@ def synchronise(path: Path) -> None:
 
 
 @contextmanager
-def held(lock: Path, *, what: str) -> Iterator[None]:
+def exclusive_lock(lock: Path, *, what: str) -> Iterator[None]:
     """Sole right to write, for as long as the block lasts; it ends with the process, however that ends.
 
     Where the operating system has no `flock` (Windows) nothing is held.

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_of(content: Any) -> str:
+def content_hash(content: Any) -> str:
     """16 hex digits of the canonical JSON of `content`.
 
     Example:
-        >>> hash_of({"a": 1, "b": 2}) == hash_of({"b": 2, "a": 1})
+        >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
         True
     """
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -43,7 +43,7 @@ def remote_facts(url: str) -> dict[str, int]:
 
 
 @contextmanager
-def fetched(url: str) -> Iterator[str]:
+def local_copy(url: str) -> Iterator[str]:
     """A local copy of a remote clip, with the same suffix, for as long as the block lasts.
 
     Raises:
@@ -62,7 +62,7 @@ def fetched(url: str) -> Iterator[str]:
 
 
 @contextmanager
-def worked_on_locally(url: str) -> Iterator[Path]:
+def edit_locally(url: str) -> Iterator[Path]:
     """A local file in the place of a remote one: a copy of what is there, and put back at the end if it has become another."""
     filesystem, path = _filesystem(url)
     local = workplace(url)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.audio.probe import probed_duration_s
-from quintet.classifiers.registry import model as member_entry
+from quintet.audio.probe import probe_duration_s
+from quintet.classifiers.registry import member_entry
 from quintet.datasets.folder import audio_files
 from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import COLUMNS, Manifest
@@ -26,7 +26,7 @@ from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.model_folder.folder import load_model
 
-FEW = 4  # so many clips are described in this process: a worker's start would cost more than it saves
+FEW_CLIPS = 4  # so many clips are described in this process: a worker's start would cost more than it saves
 LONG = 1.5  # a file longer than this many training clips is cut into segments
 WITHOUT_DISTANCE = "This model's sets look at its probabilities alone: it is older than sets that look at the features too. Train again to have such."
 UNGROUPED = "Ungrouped split: this model was judged on clips whose groups it may have known. Expect less than it scored, of its sets too."
@@ -37,7 +37,7 @@ class PredictionResult:
     """One row per file.
 
     Attributes:
-        frame: columns `file`, `verdict` (for label sets: the tags at 0.5 or more), `confidence` (the highest probability), `segments`, then
+        frame: columns `file`, `fuse_and_calibrate` (for label sets: the tags at 0.5 or more), `confidence` (the highest probability), `segments`, then
             `out_of_class` in [0, 1), near 1 where no known class fits (not for label sets), and `probability.<class>`. Where a confidence was
             asked for also `set`: the classes that cannot be excluded, joined by `;`; empty, none of these, where `out_of_class` reaches it.
         segments: one row per segment: `file`, `start`, `end`, `probability.<class>`, and `distance` from every class among the features where
@@ -87,7 +87,9 @@ def predict_files(
     with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
         spectrograms = Path(scratch) / "spectrograms" if networks else None
         target = Path(scratch) / "features.parquet"
-        extract(manifest, target, parameters=parameters, spectrograms=spectrograms, n_jobs=0 if len(manifest) <= FEW else n_jobs, progress=progress)
+        extract(
+            manifest, target, parameters=parameters, spectrograms=spectrograms, n_jobs=0 if len(manifest) <= FEW_CLIPS else n_jobs, progress=progress
+        )
         table = read_feature_table(target)
         store = SpectrogramStore(spectrograms) if spectrograms is not None and len(table.meta) else None
         return _pooled(ensemble, table, _opinions(ensemble, table, store), confidence)
@@ -180,7 +182,7 @@ def _windows(file: Path, segment_s: float | None) -> list[tuple[float, float]]:
     whole = [(0.0, float("nan"))]
     if not segment_s:
         return whole
-    duration = probed_duration_s(file)  # None: extraction says why
+    duration = probe_duration_s(file)  # None: extraction says why
     if duration is None or duration <= LONG * segment_s:
         return whole
     starts = [k * segment_s for k in range(int(duration // segment_s))]

@@ -1,7 +1,7 @@
 """The trained ensemble on disk: a folder without pickles, hashed, versioned, refusing what it does not know.
 
 The layout is drawn in docs/architecture.md ("The model folder"). While training runs, finished folds lie under `work/`;
-`seal` removes them and writes `bundle.json` with a digest of every file, which `load_model` checks before it reads anything.
+`finalise` removes them and writes `bundle.json` with a digest of every file, which `load_model` checks before it reads anything.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.classifiers.storage import DAMAGE, load_member, read_arrays, save_member
+from quintet.classifiers.storage import DAMAGE_ERRORS, load_member, read_arrays, save_member
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import Conformal
+from quintet.ensemble.conformal import ConformalPredictor
 from quintet.ensemble.crossfit import FoldResult
 from quintet.ensemble.fusion import Fusion
 from quintet.ensemble.novelty import Distance
 from quintet.errors import ArtefactError
-from quintet.files.atomic import replacing, write_bytes
-from quintet.files.digests import digest_of
+from quintet.files.atomic import atomic_replace, write_bytes
+from quintet.files.digests import file_digest
 
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
@@ -57,7 +57,7 @@ def search_digests(search: str | Path) -> dict[str, str]:
     files = [Path(search) / name for name in SEARCH_FILES]
     if absent := [file.name for file in files if not file.is_file()]:
         raise ArtefactError(f"A search must be a folder that `quintet tune` finished. {search} has no {' and no '.join(absent)}: tune again.")
-    return {file.name: digest_of(file) for file in files}
+    return {file.name: file_digest(file) for file in files}
 
 
 class ModelFolder:
@@ -71,7 +71,7 @@ class ModelFolder:
         self.path = Path(path)
 
     @property
-    def sealed(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether training has finished here."""
         return (self.path / BUNDLE).is_file()
 
@@ -94,7 +94,7 @@ class ModelFolder:
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table as parquet."""
-        with replacing(self.path / name) as temporary:
+        with atomic_replace(self.path / name) as temporary:
             frame.to_parquet(temporary, index=False)
 
     def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -123,11 +123,11 @@ class ModelFolder:
             else:
                 target.unlink(missing_ok=True)
 
-    def seal(self, description: Mapping[str, Any]) -> None:
+    def finalise(self, description: Mapping[str, Any]) -> None:
         """Remove the working files and write `bundle.json` with the digest of every file."""
         shutil.rmtree(self.path / "work", ignore_errors=True)
         ours = [p for name in OUR_FOLDERS for p in (self.path / name).rglob("*")] + [self.path / name for name in OUR_FILES]
-        files = {p.relative_to(self.path).as_posix(): digest_of(p) for p in sorted(ours) if p.is_file() and p.name != BUNDLE}
+        files = {p.relative_to(self.path).as_posix(): file_digest(p) for p in sorted(ours) if p.is_file() and p.name != BUNDLE}
         self.write_json(BUNDLE, {"schema_version": SCHEMA_VERSION, **description, "files": files})
 
     def verify(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class ModelFolder:
         """
         if not self.path.is_dir():
             raise ArtefactError(f"A model must be a folder made by `quintet train`. There is no folder {self.path}.")
-        if not self.sealed:
+        if not self.is_finished:
             raise ArtefactError(f"{self.path} holds no finished model ({BUNDLE} is missing). Finish it with `quintet train … --resume`.")
         bundle: dict[str, Any] = self.read_json(BUNDLE)
         if not isinstance(bundle, dict):
@@ -157,7 +157,7 @@ class ModelFolder:
             file = self.path / name
             if not file.is_file():
                 raise ArtefactError(f"The model folder must be complete. {file} is missing: restore it from a copy, or train again.")
-            if digest_of(file) != digest:
+            if file_digest(file) != digest:
                 raise ArtefactError(f"A file of the model must be as it was written. {file} has changed since: restore it, or train again.")
         return bundle
 
@@ -222,7 +222,7 @@ def load_model(path: str | Path) -> EnsembleClassifier:
     bundle = folder.verify()
     try:
         return _assembled(folder, bundle)
-    except DAMAGE as error:
+    except DAMAGE_ERRORS as error:
         if isinstance(error, ArtefactError):
             raise
         raise ArtefactError(
@@ -231,7 +231,7 @@ def load_model(path: str | Path) -> EnsembleClassifier:
 
 
 def _require_whole(bundle: Mapping[str, Any], file: Path) -> None:
-    """Refuses a description of a model whose entries are not of the kind that `seal` writes."""
+    """Refuses a description of a model whose entries are not of the kind that `finalise` writes."""
 
     def names(value: Any) -> bool:
         return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
@@ -263,7 +263,7 @@ def _assembled(folder: ModelFolder, bundle: dict[str, Any]) -> EnsembleClassifie
     ensemble.rule_ = bundle["rule"]
     trust = folder.read_json("trust.json")
     ensemble.calibration_ = Calibration.from_json(trust["calibration"])
-    ensemble.conformal_ = None if trust["conformal"] is None else Conformal.from_json(trust["conformal"])
+    ensemble.conformal_ = None if trust["conformal"] is None else ConformalPredictor.from_json(trust["conformal"])
     ensemble.distance_ = _distance(folder, bundle) if ensemble.conformal_ is not None and ensemble.conformal_.familiarity else None
     ensemble.bundle_ = bundle
     return ensemble

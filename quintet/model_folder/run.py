@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from quintet.ensemble.calibration import Calibration
-from quintet.ensemble.conformal import Conformal
+from quintet.ensemble.conformal import ConformalPredictor
 from quintet.errors import ArtefactError
 from quintet.features.storage.table import META_COLUMNS
 from quintet.predictions.predictions import Predictions, read_predictions
 
-VERDICT = "verdict"
+ENSEMBLE_PREDICTION = "verdict"
 """What the calibrated answer of `predict` is called among predictions and scores."""
 
 
@@ -33,10 +33,10 @@ class Run:
         features: the rows that were used, indexed by id, metadata columns included; empty where the run had no table.
         history: network → epochs.
         embeddings: network → its last layer on clips that it never saw, columns `id, part, 0 … d - 1`.
-        oof, test: member, rule or `VERDICT` → `Predictions`.
+        oof, test: member, rule or `ENSEMBLE_PREDICTION` → `Predictions`.
         trust: content of trust.json: calibration and prediction sets; empty in folders that are older than these.
         tuning, trials: content of tuning/tuning.json and tuning/trials.parquet: the search that found the settings; empty where there was none.
-        strangeness: columns `id, part, out_of_class, distance` (NaN without a feature table); empty for label sets and in older folders.
+        out_of_class: columns `id, part, out_of_class, distance` (NaN without a feature table); empty for label sets and in older folders.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Run:
     trust: Mapping[str, Any] = field(default_factory=dict)
     tuning: Mapping[str, Any] = field(default_factory=dict)
     trials: pd.DataFrame = field(default_factory=pd.DataFrame)
-    strangeness: pd.DataFrame = field(default_factory=pd.DataFrame)
+    out_of_class: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class Run:
     @property
     def rules(self) -> tuple[str, ...]:
         """Names of the fusion rules that were scored, the chosen one first."""
-        names = [name for name in self.parts[self.part] if name not in self.bundle["members"] and name != VERDICT]
+        names = [name for name in self.parts[self.part] if name not in self.bundle["members"] and name != ENSEMBLE_PREDICTION]
         return tuple(sorted(names, key=lambda name: (name != self.bundle.get("rule"), name)))
 
     @property
@@ -84,9 +84,9 @@ class Run:
         return self.rules[0] if self.rules else self.members[0]
 
     @property
-    def said(self) -> str:
+    def prediction_name(self) -> str:
         """The predictions that the report is about: the calibrated verdict, or in older folders those of `best` as they are."""
-        return VERDICT if VERDICT in self.parts[self.part] else self.best
+        return ENSEMBLE_PREDICTION if ENSEMBLE_PREDICTION in self.parts[self.part] else self.best
 
     @property
     def parts(self) -> Mapping[str, Mapping[str, Predictions]]:
@@ -99,14 +99,14 @@ class Run:
         return "test" if self.test else "oof"
 
     @property
-    def held_out(self) -> Predictions:
+    def report_predictions(self) -> Predictions:
         """The predictions that the report is about."""
-        return self.parts[self.part][self.said]
+        return self.parts[self.part][self.prediction_name]
 
     @property
     def headline(self) -> Mapping[str, Any]:
         """The scores that the report is about."""
-        return dict(self.scores.get(self.part, {}).get(self.said, {}))
+        return dict(self.scores.get(self.part, {}).get(self.prediction_name, {}))
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -114,19 +114,19 @@ class Run:
         return Calibration.from_json(self.trust["calibration"]) if self.trust.get("calibration") else None
 
     @cached_property
-    def conformal(self) -> Conformal | None:
+    def conformal(self) -> ConformalPredictor | None:
         """What prediction sets are made with; None for label sets and in older folders."""
-        return Conformal.from_json(self.trust["conformal"]) if self.trust.get("conformal") else None
+        return ConformalPredictor.from_json(self.trust["conformal"]) if self.trust.get("conformal") else None
 
-    def strangeness_of(self, ids: Any) -> pd.DataFrame:
+    def out_of_class_of(self, ids: Any) -> pd.DataFrame:
         """`out_of_class` and `distance` of these clips of the part that the report is about, in their order."""
-        table = self.strangeness[self.strangeness["part"] == self.part].set_index("id")
+        table = self.out_of_class[self.out_of_class["part"] == self.part].set_index("id")
         return table.loc[list(ids), ["out_of_class", "distance"]]
 
     @property
     def multilabel(self) -> bool:
         """Whether clips carry label sets."""
-        return self.held_out.multilabel
+        return self.report_predictions.multilabel
 
     @cached_property
     def weights(self) -> Mapping[str, Mapping[str, float]]:
@@ -167,9 +167,9 @@ def read_run(folder: str | Path) -> Run:
         raise ArtefactError(f"A report needs predictions. '{path / 'predictions'}' has none. Train again.")
     scores = _json(path / "scores.json")
     for part, table in predictions.items():
-        if (file := path / VERDICT / f"{part}.parquet").is_file() and part in scores.get(VERDICT, {}):
-            table[VERDICT] = read_predictions(file)
-            scores[part][VERDICT] = scores[VERDICT][part]
+        if (file := path / ENSEMBLE_PREDICTION / f"{part}.parquet").is_file() and part in scores.get(ENSEMBLE_PREDICTION, {}):
+            table[ENSEMBLE_PREDICTION] = read_predictions(file)
+            scores[part][ENSEMBLE_PREDICTION] = scores[ENSEMBLE_PREDICTION][part]
     features = _frame(path / "features.parquet")
     return Run(
         path=path,
@@ -188,7 +188,7 @@ def read_run(folder: str | Path) -> Run:
         trust=_json(path / "trust.json"),
         tuning=_json(path / "tuning" / "tuning.json"),
         trials=_frame(path / "tuning" / "trials.parquet"),
-        strangeness=_frame(path / VERDICT / "strangeness.parquet"),
+        out_of_class=_frame(path / ENSEMBLE_PREDICTION / "strangeness.parquet"),
     )
 
 

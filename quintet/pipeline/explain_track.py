@@ -15,14 +15,14 @@ import pandas as pd
 
 from quintet.audio.decode import load_clip
 from quintet.audio.encode import ogg_bytes
-from quintet.audio.probe import probed_duration_s
+from quintet.audio.probe import probe_duration_s
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError, ConfigError
-from quintet.explanation.track import Heard, why_of
+from quintet.explanation.track import TrackPrediction, explain_track
 from quintet.features.extraction.extract import extract
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, read_feature_table
-from quintet.inference.predict import FEW, feature_parameters, list_segments
+from quintet.inference.predict import FEW_CLIPS, feature_parameters, list_segments
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run
 from quintet.reports.track_page import Sound, check_folder, write_track
@@ -64,14 +64,14 @@ def explain(
         raise ConfigError(f"One page explains one file. '{source}' is a folder. Name a file in it; `quintet predict` takes folders.")
     check_folder(Path(output))
     ensemble, run = load_model(model), read_run(model)
-    heard = listen(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
-    return write_track(heard, why_of(heard, ensemble, run), run, Path(output), sound_of(source, Path(output), heard.duration_s))
+    heard = predict_track(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
+    return write_track(heard, explain_track(heard, ensemble, run), run, Path(output), make_sound(source, Path(output), heard.duration_s))
 
 
-def listen(
+def predict_track(
     ensemble: EnsembleClassifier, file: Path, *, segment_s: float | None = None, n_jobs: int = 1, progress: Callable[..., None] | None = None
-) -> Heard:
-    """What the members and their fusion say of a file, segment by segment: the mean of `fused` is the verdict of `predict_files`.
+) -> TrackPrediction:
+    """What the members and their fusion say of a file, segment by segment: the mean of `ensemble_predictions` is the verdict of `predict_files`.
 
     Raises:
         AudioError: no segment can be described.
@@ -82,7 +82,7 @@ def listen(
     manifest = segments.__class__(frame=windows, name="explanation", root=Path(), multilabel=False, grouped=True)
     with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
         target, folder = Path(scratch) / "features.parquet", Path(scratch) / "spectrograms"
-        jobs = 0 if len(windows) <= 2 * FEW else n_jobs
+        jobs = 0 if len(windows) <= 2 * FEW_CLIPS else n_jobs
         extract(manifest, target, parameters=parameters, spectrograms=folder, n_jobs=jobs, progress=progress)
         table = read_feature_table(target)
         whole = [name for name in segments.frame["id"] if name in table.meta.index]
@@ -111,16 +111,16 @@ def _with_windows(file: Path, whole: pd.DataFrame) -> pd.DataFrame:
 
 
 def _duration(file: Path) -> float:
-    return probed_duration_s(file) or 0.0
+    return probe_duration_s(file) or 0.0
 
 
 def _heard(
     ensemble: EnsembleClassifier, file: Path, table: FeatureTable, whole: list[str], members: dict[str, Any], pictures: tuple[Any, ...]
-) -> Heard:
+) -> TrackPrediction:
     meta, classes = table.meta, ensemble.class_names_
     place = {name: i for i, name in enumerate(meta.index)}
     chosen = [place[name] for name in whole]
-    fused, features = ensemble.verdict(members), table.features.loc[whole, ensemble.bundle_["feature_names"]]
+    fused, features = ensemble.fuse_and_calibrate(members), table.features.loc[whole, ensemble.bundle_["feature_names"]]
     far = ensemble.distances(features)
     parts = meta.loc[whole]
     starts = [0.0] if len(whole) == 1 and not np.isfinite(parts["start"].iloc[0]) else [float(t) for t in parts["start"]]
@@ -131,7 +131,7 @@ def _heard(
     curve.insert(0, "start", begins)
     curve.insert(1, "end", begins + meta.loc[shown, "duration_s"].astype(float).to_numpy())
     first = parts.iloc[0]
-    return Heard(
+    return TrackPrediction(
         name=file.name,
         duration_s=max(*ends, _duration(file)) if len(ends) > 1 else ends[0],
         native_sample_rate=int(first["native_sample_rate"]),
@@ -145,12 +145,12 @@ def _heard(
         pictures=pictures,
         log_mel=feature_parameters(ensemble).log_mel,
         members={name: values[chosen] for name, values in members.items()},
-        fused=fused[chosen],
+        ensemble_predictions=fused[chosen],
         curve=curve.sort_values("start", kind="stable").reset_index(drop=True),
-        fine=shown != whole,
+        has_short_windows=shown != whole,
         conformal=ensemble.conformal_,
         distance=None if far is None else float(far.mean()),
-        lost=table.frame.loc[table.frame["status"] != "ok", ["start", "end", "reason"]].reset_index(drop=True),
+        unusable_windows=table.frame.loc[table.frame["status"] != "ok", ["start", "end", "reason"]].reset_index(drop=True),
     )
 
 
@@ -165,7 +165,7 @@ def _digests(file: Path, parts: pd.DataFrame) -> tuple[str, ...]:
         return segments
 
 
-def sound_of(file: Path, output: Path, duration_s: float) -> Sound:
+def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
     """Something that plays the track: the file itself inside the page where it is small, else a small mono copy, else a link to it."""
     kind = PLAYABLE.get(file.suffix.lower())
     if kind and file.stat().st_size <= EMBEDDED_BYTES:

@@ -35,7 +35,7 @@ def check_members(recipe: Recipe) -> None:
                 _check_pooling(member, multilabel=recipe.data.multilabel)
 
 
-def rehearse(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe) -> None:
     """Refuse whatever of a recipe can be known to fail: `check_members`, values that a member cannot be fitted with, weights, files to predict.
 
     A table member with settings of its own is fitted on 24 made-up rows; a network with any is built, without its pretrained weights.

@@ -10,11 +10,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from quintet.audio.augment import AudioAugmentation
-from quintet.classifiers.registry import model as member_entry
+from quintet.classifiers.registry import member_entry
 from quintet.errors import ConfigError, unknown_name
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.features.parameters import FeatureParameters, LogMelParameters
-from quintet.settings import Stage, merged, validated
+from quintet.settings import Stage, merge_settings, parse_settings
 from quintet.training.settings import TrainSettings
 
 SCORES = tuple(dict.fromkeys((*SINGLE_LABEL, *MULTI_LABEL)))
@@ -87,7 +87,7 @@ class Published(Stage):
 class Recipe(Stage):
     """A whole run: data → features → training → report → predictions.
 
-    `spectrogram`: what networks read. `segments`: multi-framing. `augmentation`: of audio. All three are for networks. `scale`: what `scaled` made.
+    `spectrogram`: what networks read. `segments`: multi-framing. `augmentation`: of audio. All three are for networks. `scale`: what `scale_recipe` made.
     """
 
     name: str
@@ -164,7 +164,7 @@ SMALL: dict[str, dict[str, Any]] = {  # what `--scale small` changes of each mem
 SCALES = ("full", "small")
 
 
-def scaled(recipe: Recipe, scale: str) -> Recipe:
+def scale_recipe(recipe: Recipe, scale: str) -> Recipe:
     """The recipe at another scale: `small` is the same run with few clips, trees and epochs, narrow networks without downloads, two folds.
 
     Raises:
@@ -184,16 +184,16 @@ def scaled(recipe: Recipe, scale: str) -> Recipe:
     return recipe.model_copy(update={"scale": scale, "data": data, "train": recipe.train.model_copy(update=train)})
 
 
-def with_settings(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) -> Recipe:
+def override_settings(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) -> Recipe:
     """The recipe with other settings of its members over its own, such as `quintet tune` found; of members that take no part, none.
 
     Raises:
         ConfigError: for a setting that another section of the recipe decides.
     """
-    settings = {name: merged(recipe.train.settings.get(name, {}), found.get(name, {})) for name in recipe.train.members}
+    settings = {name: merge_settings(recipe.train.settings.get(name, {}), found.get(name, {})) for name in recipe.train.members}
     train = recipe.train.model_copy(update={"settings": {name: chosen for name, chosen in settings.items() if chosen}})
     content = {name: getattr(recipe, name) for name in Recipe.model_fields}
-    return validated(Recipe, {**content, "train": train}, where=f"The recipe '{recipe.name}' with these settings")
+    return parse_settings(Recipe, {**content, "train": train}, where=f"The recipe '{recipe.name}' with these settings")
 
 
 def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
@@ -216,7 +216,7 @@ def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
         raise ConfigError(f"A recipe must be TOML. {file} is not: {error}.") from None
     if data is not None:
         content.setdefault("data", {})["source"] = data
-    return validated(Recipe, content, where=str(file))
+    return parse_settings(Recipe, content, where=str(file))
 
 
 def require_data(recipe: Recipe) -> str:

@@ -12,13 +12,13 @@ from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
 from quintet.errors import ArtefactError, unknown_name
 from quintet.features.extraction.extract import ExtractionSummary, extract
-from quintet.files.digests import digest_of
+from quintet.files.digests import file_digest
 from quintet.inference.predict import predict_files
 from quintet.model_folder.folder import BUNDLE, ModelFolder
-from quintet.pipeline.preflight import HELD_OUT, check_members, rehearse
-from quintet.pipeline.recipe import Recipe, require_data, with_settings
-from quintet.settings import validated
-from quintet.training.data import split_of
+from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe
+from quintet.pipeline.recipe import Recipe, override_settings, require_data
+from quintet.settings import parse_settings
+from quintet.training.data import make_training_split
 from quintet.training.train import train
 from quintet.tuning.tune import TuneSettings, TuningResult, check_search, tune
 
@@ -38,8 +38,8 @@ def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs
     """
     require_data(recipe)
     check_members(recipe)
-    if not ModelFolder(output / "model").sealed:
-        rehearse(recipe)
+    if not ModelFolder(output / "model").is_finished:
+        check_recipe(recipe)
     spectrograms = output / "spectrograms" if recipe.networks else None
     summary = describe_clips(recipe, output, spectrograms, hooks=hooks, n_jobs=n_jobs)
     stage = _stages(hooks)
@@ -93,10 +93,10 @@ def tune_recipe(
         "decided": () if recipe.segments is None else tuple(recipe.segments.frames(recipe.parameters.log_mel)),
         **training.model_dump(include={"augmentation", "protocol", "test_size", "folds", "seed", "resamples"}),
     }
-    settings = validated(TuneSettings, content, where="quintet tune")
+    settings = parse_settings(TuneSettings, content, where="quintet tune")
     if not (output / "tuning").exists():
-        first = with_settings(recipe, held or {})
-        rehearse(first.model_copy(update={"train": first.train.model_copy(update={"members": chosen})}))
+        first = override_settings(recipe, held or {})
+        check_recipe(first.model_copy(update={"train": first.train.model_copy(update={"members": chosen})}))
     check_search(settings, search.get("n_trials", 1))
     spectrograms = output / "spectrograms" if set(chosen) & set(recipe.networks) else None
     describe_clips(recipe, output, spectrograms, hooks=hooks, n_jobs=n_jobs)
@@ -114,10 +114,10 @@ def describe_clips(recipe: Recipe, output: Path, spectrograms: Path | None, *, h
         if recipe.data.multilabel:
             manifest = replace(manifest, multilabel=True)
         if recipe.data.limit is not None:
-            manifest = limited(manifest, recipe.data.limit)
+            manifest = limit_clips(manifest, recipe.data.limit)
             tell(f"{len(manifest)} clips: at most {recipe.data.limit} of each label")
         if len(manifest.usable):
-            split_of(manifest.usable.set_index("id"), recipe.train, grouped=manifest.grouped)  # what cannot be divided is refused here
+            make_training_split(manifest.usable.set_index("id"), recipe.train, grouped=manifest.grouped)  # what cannot be divided is refused here
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     with stage("extracting") as progress:
@@ -137,7 +137,7 @@ def _teller(hooks: Mapping[str, Any]) -> Callable[[str], None]:
     return tell
 
 
-def limited(manifest: Manifest, most: int) -> Manifest:
+def limit_clips(manifest: Manifest, most: int) -> Manifest:
     """At most `most` clips of each label, taken from its groups in turn; rows that cannot be used are left out."""
     usable = manifest.usable
     turn = usable.groupby(["label", "group"]).cumcount()
@@ -166,7 +166,7 @@ def report_if_stale(output: Path) -> Path:
     from quintet.reports.run_page import write_report
 
     stamp, page = output / "report" / ".model", output / "report" / "index.html"
-    digest = digest_of(output / "model" / BUNDLE)
+    digest = file_digest(output / "model" / BUNDLE)
     if page.is_file() and stamp.is_file() and stamp.read_text() == digest:
         return page
     page = write_report(output / "model", output / "report")

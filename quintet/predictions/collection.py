@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quintet.errors import AlignmentError, DatasetError
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import encoded
+from quintet.evaluation.metrics import encode_labels
 from quintet.predictions.predictions import Predictions, align, class_order, read_keys, read_probabilities
 
 
@@ -83,10 +83,10 @@ class PredictionFiles:
             )
         groups = None if known.groups is None else group_codes(known.groups[rows], int(rows.sum()))[0]
         labels = known.labels[rows]
-        y = encoded(labels, self.classes, multilabel=True) if self.multilabel else labels
+        y = encode_labels(labels, self.classes, multilabel=True) if self.multilabel else labels
         return (None if rows.all() else np.flatnonzero(rows)), y, groups
 
-    def judged(self, probabilities: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    def select_scorable(self, probabilities: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
         """Labels (of sets: the indicator), probabilities and groups of the clips that can be scored.
 
         Raises:

@@ -56,17 +56,17 @@ def evaluate_files(
 
 
 def _scores(files: PredictionFiles, probabilities: NDArray[Any], settings: dict[str, Any]) -> dict[str, Any]:
-    y, p, groups = files.judged(probabilities)
+    y, p, groups = files.select_scorable(probabilities)
     return score(y, p, files.classes, groups, multilabel=files.multilabel, **settings).to_json()
 
 
 def _comparisons(files: PredictionFiles, mean: NDArray[Any], settings: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The mean against each file, in three ways."""
-    y, fused, groups = files.judged(mean)
+    y, fused, groups = files.select_scorable(mean)
     shared: dict[str, Any] = {"multilabel": files.multilabel, "level": settings["level"]}
     found: dict[str, list[dict[str, Any]]] = {"comparisons": [], "mcnemar": [], "delong": []}
     for name, p in zip(files.names, files, strict=True):
-        own, pair = files.judged(p)[1], {"first": "mean", "second": name}
+        own, pair = files.select_scorable(p)[1], {"first": "mean", "second": name}
         differences = paired_differences(y, fused, own, files.classes, groups, **{**settings, **shared})
         found["comparisons"] += [{**pair, "metric": metric, **differences[metric].to_json()} for metric in COMPARED if metric in differences]
         tests = paired_tests(y, fused, own, files.classes, groups, **shared)

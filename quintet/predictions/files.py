@@ -43,7 +43,7 @@ class KeyColumns:
     classes: tuple[str, ...]
     ungrouped: bool = False
 
-    def same(self, other: KeyColumns) -> bool:
+    def equals(self, other: KeyColumns) -> bool:
         """Whether the keys are the same, row by row; in a blink, as no string becomes an object."""
         return self.columns.keys() == other.columns.keys() and all(column.equals(other.columns[name]) for name, column in self.columns.items())
 

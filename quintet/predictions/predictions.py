@@ -253,7 +253,7 @@ def read_keys(paths: Sequence[str | Path]) -> list[tuple[Predictions, tuple[str,
     for path in paths:
         columns = read_key_columns(Path(path))
         first = columns if first is None else first
-        if found and columns.same(first) and columns.ungrouped == first.ungrouped:
+        if found and columns.equals(first) and columns.ungrouped == first.ungrouped:
             found.append((found[0][0], columns.classes))
             continue
         keys = columns.arrays()

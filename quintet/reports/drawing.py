@@ -22,28 +22,28 @@ from quintet.reports.figures.calibration import calibration_figure, calibration_
 from quintet.reports.figures.curves import roc_figure, roc_points, training_figure
 from quintet.reports.figures.intervals import Dot, interval_figure
 from quintet.reports.sections.confusion import cell_titles, confusion_counts, confusion_figure, heat_figure
-from quintet.reports.sections.scores import agreement, ranked, score_table
+from quintet.reports.sections.scores import agreement, rank_names, score_table
 from quintet.reports.style import to_svg
 from quintet.reports.text import (
     LOWER_IS_BETTER,
     SCORE_NAMES,
-    display,
+    display_name,
+    evaluation_part,
+    format_signed,
+    format_tiny,
     group_noun,
     groups_known,
+    inline_name,
     kind,
     kinds,
     number,
-    signed,
-    tiny,
     truth,
     unit,
-    unseen,
-    within,
 )
 
 if TYPE_CHECKING:
-    from quintet.explanation.ensemble import ColumnWhy, GameWhy
-    from quintet.explanation.members import MemberWhy
+    from quintet.explanation.ensemble import ColumnExplanation, EnsembleExplanation
+    from quintet.explanation.members import MemberExplanation
 
 MAX_PANELS = 60
 """ROC curves on the page; with more classes the table has them all."""
@@ -74,7 +74,7 @@ def slug(text: str) -> str:
 def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
     """One dot-and-interval figure per score."""
     table = score_table(run)
-    names = ranked(run, list(keys))
+    names = rank_names(run, list(keys))
     drawings = []
     for key in keys:
         rows = table[table["score"] == key].to_dict("records")
@@ -82,9 +82,9 @@ def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
         nothing = Dot(np.nan, np.nan, np.nan)
         main = [cells.get((name, run.part), nothing) for name in names]
         other = [cells.get((name, "oof"), nothing) for name in names] if run.part == "test" and run.oof else []
-        figure = interval_figure([display(n, run) for n in names], main, out_of_fold=other, bold=[n not in run.members for n in names])
+        figure = interval_figure([display_name(n, run) for n in names], main, out_of_fold=other, bold=[n not in run.members for n in names])
         better = "lower is better" if key in LOWER_IS_BETTER else "higher is better"
-        best = f"{display(names[0], run)} {number(main[0].value)}"
+        best = f"{display_name(names[0], run)} {number(main[0].value)}"
         alt = f"{SCORE_NAMES[key]} of members and ensembles with 95 % intervals: {best}. The table below has every value."
         svg = to_svg(figure, f"score-{slug(key)}", alt)
         drawings.append(Drawing(f"score-{slug(key)}", svg, better, table[table["score"] == key], SCORE_NAMES[key]))
@@ -93,16 +93,16 @@ def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
 
 def roc_drawings(run: Run) -> list[Drawing]:
     """One ROC panel per class that has positives and negatives."""
-    predictions = {name: run.parts[run.part][name].take(run.held_out.clip_ids) for name in dict.fromkeys((run.said, *run.names))}
-    truth = run.held_out.indicator()
+    predictions = {name: run.parts[run.part][name].take(run.report_predictions.clip_ids) for name in dict.fromkeys((run.prediction_name, *run.names))}
+    truth = run.report_predictions.indicator()
     drawings = []
     for k, label in enumerate(run.classes[:MAX_PANELS]):
         if not 0 < truth[:, k].sum() < len(truth):
             continue
         curves = {name: roc_points(truth[:, k], p.probabilities[:, p.classes.index(label)]) for name, p in predictions.items()}
-        area = rank_scores(truth[:, k], run.held_out.probabilities[:, k]).auc
-        alt = f"ROC curve of {label}: area {area:.3f} for {display(run.said, run).lower()}; the members in grey."
-        svg = to_svg(roc_figure(curves, run.said, title=label, area=area), f"roc-{k}", alt)
+        area = rank_scores(truth[:, k], run.report_predictions.probabilities[:, k]).auc
+        alt = f"ROC curve of {label}: area {area:.3f} for {display_name(run.prediction_name, run).lower()}; the members in grey."
+        svg = to_svg(roc_figure(curves, run.prediction_name, title=label, area=area), f"roc-{k}", alt)
         numbers = pd.concat([points.assign(name=name, **{"class": label}) for name, points in curves.items()])
         drawings.append(Drawing(f"roc-{k}", svg, "", numbers, label))
     return drawings
@@ -110,7 +110,7 @@ def roc_drawings(run: Run) -> list[Drawing]:
 
 def confusion_drawing(run: Run) -> tuple[Drawing, pd.DataFrame]:
     """The confusion matrix of the chosen verdict, and its counts."""
-    p = run.held_out
+    p = run.report_predictions
     known = p.codes() >= 0
     counts = confusion_counts(p.codes()[known], p.probabilities.argmax(axis=1)[known], run.classes)
     right = int(np.trace(counts.to_numpy()))
@@ -125,16 +125,16 @@ def confusion_drawing(run: Run) -> tuple[Drawing, pd.DataFrame]:
 
 def calibration_drawing(run: Run) -> tuple[Drawing, float]:
     """The calibration curve of the chosen verdict, and its expected calibration error."""
-    correct, confidence = said_and_true(run.held_out)
+    correct, confidence = correctness_and_confidence(run.report_predictions)
     points = calibration_points(confidence, correct)
-    raw = run.said != run.best and run.calibration is not None and run.calibration.method != "none"
-    before = calibration_points(*said_and_true(run.parts[run.part][run.best])[::-1]) if raw else None
+    raw = run.prediction_name != run.best and run.calibration is not None and run.calibration.method != "none"
+    before = calibration_points(*correctness_and_confidence(run.parts[run.part][run.best])[::-1]) if raw else None
     gap = float(calibration_error(correct, confidence))
     trend = float(np.average(points["correct"] - points["confidence"], weights=points["n"]))
     verdict = "too modest" if trend > 0.03 else "too sure" if trend < -0.03 else "about right"
     caption = (
         f"Each dot is {int(points['n'].median())} clips or so: how sure the verdict was (across) and how often it was right (up), with a 95 % "
-        f"Wilson interval. Above the dashed line the verdict is too modest, below it too sure. Here it is {verdict} (mean gap {signed(trend, 2)}, "
+        f"Wilson interval. Above the dashed line the verdict is too modest, below it too sure. Here it is {verdict} (mean gap {format_signed(trend, 2)}, "
         f"expected calibration error {gap:.3f})."
     )
     if before is not None:
@@ -145,7 +145,7 @@ def calibration_drawing(run: Run) -> tuple[Drawing, float]:
     return Drawing("calibration", svg, caption, points, "Said and true"), gap
 
 
-def said_and_true(p: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def correctness_and_confidence(p: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Whether each verdict is right, and how sure it was; for label sets, of every clip and tag."""
     if p.multilabel:
         return p.indicator().ravel().astype(bool), p.probabilities.ravel()
@@ -163,10 +163,10 @@ def training_drawings(run: Run) -> list[Drawing]:
             if quantity not in history or history[quantity].isna().all():
                 continue
             last, epochs = float(final[quantity].iloc[-1]), int(final["epoch"].iloc[-1])
-            alt = f"{label.capitalize()} of {display(name, run)} by epoch; the final fit ends at {number(last)} after {epochs} epochs."
+            alt = f"{label.capitalize()} of {display_name(name, run)} by epoch; the final fit ends at {number(last)} after {epochs} epochs."
             svg = to_svg(training_figure(history, quantity, label=label), f"training-{slug(name)}-{quantity}", alt)
             caption = "Solid: training part. Dashed: validation part, of other groups. Thin: folds. Bold: the final fit."
-            drawings.append(Drawing(f"training-{slug(name)}-{quantity}", svg, caption, history, f"{display(name, run)}: {label}"))
+            drawings.append(Drawing(f"training-{slug(name)}-{quantity}", svg, caption, history, f"{display_name(name, run)}: {label}"))
     return drawings
 
 
@@ -176,7 +176,7 @@ def agreement_drawing(run: Run) -> Drawing | None:
         return None
     names = (*run.members, run.best) if run.rules else run.members
     shares = agreement({name: run.parts[run.part][name] for name in names})
-    shares.index = shares.columns = pd.Index(["Ensemble" if name in run.rules else display(name, run) for name in names])
+    shares.index = shares.columns = pd.Index(["Ensemble" if name in run.rules else display_name(name, run) for name in names])
     off_diagonal = shares.to_numpy()[~np.eye(len(shares), dtype=bool)]
     stretched = (shares - off_diagonal.min() * 0.8) / max(1 - off_diagonal.min() * 0.8, 1e-9)
     texts = (shares * 100).round().astype(int).astype(str)
@@ -196,7 +196,7 @@ def weight_drawing(run: Run) -> Drawing | None:
     if not rules or len(run.members) < 2:
         return None
     table = pd.DataFrame({rule: run.weights[rule] for rule in rules}).T[list(run.members)]
-    labelled = table.rename(columns=lambda name: display(name, run), index=lambda rule: rule.replace("_", " "))
+    labelled = table.rename(columns=lambda name: display_name(name, run), index=lambda rule: rule.replace("_", " "))
     shades = (labelled / max(1.0, float(labelled.to_numpy().max()))).clip(0, 1)
     texts = labelled.map(lambda weight: "0" if abs(weight) < 5e-3 else f"{weight:.2f}".replace("-", "−"))
     chosen = labelled.iloc[0].sort_values(ascending=False, kind="stable")
@@ -211,13 +211,15 @@ def weight_drawing(run: Run) -> Drawing | None:
     return Drawing("weights", svg, caption, numbers, "Who counts how much")
 
 
-def importance_drawings(why: MemberWhy, run: Run, n_clips: int) -> list[Drawing]:
+def importance_drawings(why: MemberExplanation, run: Run, n_clips: int) -> list[Drawing]:
     """The top 20 columns and the families of one member."""
-    who, one = display(why.name, run), kind(run)
+    who, one = display_name(why.name, run), kind(run)
     top = why.columns[TOTAL].head(20)
     families = {name: family(str(name)) for name in top.index}
     alt = f"Mean absolute SHAP value of the 20 most important columns of {who}; first {top.index[0]}."
-    caption = f"Mean |SHAP value| of {who}, in {why.space}, summed over {kinds(run)}, on {n_clips} {unseen(run)} clips. One colour per family."
+    caption = (
+        f"Mean |SHAP value| of {who}, in {why.space}, summed over {kinds(run)}, on {n_clips} {evaluation_part(run)} clips. One colour per family."
+    )
     columns = Drawing(
         "importance-columns", to_svg(column_bars(top, unit=f"mean |SHAP|, {why.space}", families=families), "importance-columns", alt), caption,
         why.columns.reset_index(names="column"), "Top 20 columns",
@@ -241,9 +243,9 @@ def importance_drawings(why: MemberWhy, run: Run, n_clips: int) -> list[Drawing]
     return [columns, by_family, heat]
 
 
-def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
+def game_drawings(game: EnsembleExplanation, run: Run) -> list[Drawing]:
     """The ensemble as one game: from nothing heard to the verdict, and the same by class."""
-    who, n = within(run.said, run), len(game.clips)
+    who, n = inline_name(run.prediction_name, run), len(game.clips)
     figure = waterfall(
         game.steps,
         base=game.base,
@@ -252,13 +254,13 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
         total_name="everything heard",
         unit=f"probability of the {truth(run)}",
     )
-    told = ", ".join(f"{row.player} {signed(row.value, 2)}" for row in game.steps.head(4).itertuples())
+    told = ", ".join(f"{row.player} {format_signed(row.value, 2)}" for row in game.steps.head(4).itertuples())
     lines = f"Thin lines: 95 % intervals by {unit(run)}." if game.steps["low"].notna().any() else f"One {unit(run)} gives no intervals."
     alt = f"From {game.base:.2f} to {game.prediction:.2f} probability of the {truth(run)}: {told}."
     caption = (
-        f"Exact Shapley values of the players for the probability that {who} gives to the {truth(run)}, mean over {n} {unseen(run)} clips. A player "
+        f"Exact Shapley values of the players for the probability that {who} gives to the {truth(run)}, mean over {n} {evaluation_part(run)} clips. A player "
         f"that is not heard is replaced by that of {game.n_background} training clips. {lines} "
-        f"The steps add up to the verdict within {tiny(game.shapley.residual)}; that so few stand in for the absent blurs a step by at most "
+        f"The steps add up to the verdict within {format_tiny(game.shapley.residual)}; that so few stand in for the absent blurs a step by at most "
         f"{number(game.background_error)} (standard error)."
     )
     steps = Drawing("game", to_svg(figure, "game", alt), caption, game.steps, "What each family adds to the truth")
@@ -271,24 +273,24 @@ def game_drawings(game: GameWhy, run: Run) -> list[Drawing]:
     return [steps, Drawing("game-classes", svg, caption, table.reset_index(names="class"), f"{one.capitalize()} by {one}")]
 
 
-def sampled_drawing(found: ColumnWhy, run: Run) -> Drawing:
+def column_drawing(found: ColumnExplanation, run: Run) -> Drawing:
     """Columns within the verdict, in probability space, with budget and error."""
-    steps, sampled = found.steps.set_index("player"), found.sampled
+    steps, sampled = found.steps.set_index("player"), found.shapley
     figure = column_bars(steps["value"], unit=f"probability of the {truth(run)}", low=steps["low"], high=steps["high"])
     intervals = f" with 95 % intervals by {unit(run)}" if steps["low"].notna().any() else ""
-    told = ", ".join(f"{name} {signed(value)}" for name, value in steps["value"].head(5).items())
+    told = ", ".join(f"{name} {format_signed(value)}" for name, value in steps["value"].head(5).items())
     alt = f"Added to the probability of the {truth(run)}: {told}."
     caption = (
-        f"Shapley values of columns for the probability that {within(run.said, run)} gives to the {truth(run)}, mean over "
-        f"{len(sampled.values)} {unseen(run)} clips{intervals}; columns that say nearly the same play as one. "
+        f"Shapley values of columns for the probability that {inline_name(run.prediction_name, run)} gives to the {truth(run)}, mean over "
+        f"{len(sampled.values)} {evaluation_part(run)} clips{intervals}; columns that say nearly the same play as one. "
         f"By sampling: {sampled.n_orders} orders a clip, every second the reverse of the one before, {found.n_background} training clips in place of "
         f"what is absent, {sampled.n_evaluations:,} hybrids in all. The sampling error of a bar is at most {sampled.mean_error:.1g} "
-        f"(standard error); the bars add up to the verdict within {tiny(sampled.residual)}."
+        f"(standard error); the bars add up to the verdict within {format_tiny(sampled.residual)}."
     )
     return Drawing("sampled-columns", to_svg(figure, "sampled-columns", alt), caption, found.steps, "What each column adds to the truth")
 
 
-def lost_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawing:
+def permutation_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawing:
     """What the ensemble's AUC loses when a player is shuffled."""
     table = table.head(20)
     indexed = table.set_index("player")
@@ -303,7 +305,7 @@ def lost_drawing(table: pd.DataFrame, name: str, title: str, run: Run) -> Drawin
     intervals = f", with 95 % intervals by {unit(run)}" if low.notna().any() else f". One {unit(run)} gives no interval"
     said, level = (said, level) if low.notna().any() else ("", "")
     caption = (
-        f"How much macro AUC {within(run.said, run)} loses on {unseen(run)} clips when this is shuffled among them"
+        f"How much macro AUC {inline_name(run.prediction_name, run)} loses on {evaluation_part(run)} clips when this is shuffled among them"
         f"{intervals}{level}. {said} What others also tell is not missed{alike}."
     )
     return Drawing(name, to_svg(figure, name, alt), caption, table, title)

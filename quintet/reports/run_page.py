@@ -17,41 +17,41 @@ import pandas as pd
 
 from quintet.errors import ArtefactError
 from quintet.explanation.importance import TOTAL
-from quintet.explanation.members import Why, explain_run
-from quintet.model_folder.run import VERDICT, Run, read_run
+from quintet.explanation.members import RunExplanation, explain_run
+from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run, read_run
 from quintet.reports import drawing as drawings
 from quintet.reports.drawing import Drawing
 from quintet.reports.sections.calibration import calibrated_members, member_table, reliability_drawing
 from quintet.reports.sections.confusion import main_confusions
 from quintet.reports.sections.fusion import comparison_table, worth, worth_drawing, worth_names, worth_rows
 from quintet.reports.sections.leak_gate import gap_table, gate_drawings, gate_table, gate_view
-from quintet.reports.sections.learning_curve import curve_drawings, curve_of, curve_sentence, curve_table, outlook_table
+from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence, curve_table, outlook_table, stored_curve
 from quintet.reports.sections.maps import atlas
-from quintet.reports.sections.out_of_class import strange_drawing
-from quintet.reports.sections.prediction_sets import answered_drawing, set_table, set_view
+from quintet.reports.sections.out_of_class import out_of_class_drawing
+from quintet.reports.sections.prediction_sets import selective_accuracy_drawing, set_table, set_view
 from quintet.reports.sections.published import published_table, published_view
 from quintet.reports.sections.reproduce import commands, provenance
-from quintet.reports.sections.scores import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, ranked, score_names, score_rows, score_table
+from quintet.reports.sections.scores import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, rank_names, score_names, score_rows, score_table
 from quintet.reports.sections.tuning import search_drawings, search_table, search_view, trial_table
 from quintet.reports.style import css_variables, marker
 from quintet.reports.text import (
     LOWER_IS_BETTER,
     SCORE_NAMES,
-    calibrated_by,
+    calibration_phrase,
     count,
-    display,
+    display_name,
+    evaluation_part,
+    format_signed,
     group_noun,
     groups_known,
+    inline_name,
     interval,
     kind,
     kinds,
     limits,
     number,
     opening,
-    signed,
-    stamp,
-    unseen,
-    within,
+    split_note,
 )
 
 MAX_INLINE = 120_000
@@ -138,7 +138,7 @@ def render(context: Mapping[str, Any]) -> str:
 
     folder = files("quintet.reports") / "templates"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"breakable": breakable, "number": number, "interval": interval, "signed": signed, "slug": drawings.slug}
+    environment.filters |= {"breakable": add_line_breaks, "number": number, "interval": interval, "signed": format_signed, "slug": drawings.slug}
     environment.globals |= {"count": count, "marker": marker}
     template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
     css = (folder / "report.css").read_text(encoding="utf-8")
@@ -146,11 +146,11 @@ def render(context: Mapping[str, Any]) -> str:
     return template.render(**context, css=css, js=(folder / "report.js").read_text(encoding="utf-8"))
 
 
-def breakable(name: str) -> Any:
+def add_line_breaks(name: str) -> Any:
     """A column's or a clip's name that may break after a dot, an underscore or a slash, as safe HTML.
 
     Example:
-        >>> str(breakable("a_b<c>"))
+        >>> str(add_line_breaks("a_b<c>"))
         'a_<wbr>b&lt;c&gt;'
     """
     from markupsafe import Markup, escape
@@ -179,20 +179,20 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "importance": drawings.importance_drawings(why.main, run, len(why.rows)) if why.members else [],
         "game": drawings.game_drawings(why.game, run) if why.game else [],
         "lost": [
-            drawings.lost_drawing(table, name, heading, run)
+            drawings.permutation_drawing(table, name, heading, run)
             for table, name, heading in (
-                (why.lost_families, "lost-families", "What is lost without a family"),
-                (why.lost_columns, "lost-columns", "What is lost without a column"),
+                (why.family_permutation, "lost-families", "What is lost without a family"),
+                (why.column_permutation, "lost-columns", "What is lost without a column"),
             )
             if table is not None
         ],
-        "sampled": drawings.sampled_drawing(why.sampled, run) if why.sampled else None,
+        "sampled": drawings.column_drawing(why.column_game, run) if why.column_game else None,
         "maps": maps.drawings,
         "worth": worth_drawing(run, of_members),
         "gate": gate_drawings(run),
         "curve": curve_drawings(run),
-        "answered": answered_drawing(run),
-        "strange": strange_drawing(run),
+        "answered": selective_accuracy_drawing(run),
+        "strange": out_of_class_drawing(run),
         "data": drawings.data_drawings(run),
     }
     tables = _tables(run, counts)
@@ -218,7 +218,7 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
     return {
         "title": title,
         "run": run,
-        "stamp": stamp(run),
+        "stamp": split_note(run),
         "opening": opening(run, _main_confusions(counts), why.game.shares if why.game else None),
         "panel_columns": min((6, 5, 4), key=lambda c: (-columns % c, -c)) if columns > 3 else 4,
         "confusions": _confusion_list(counts),
@@ -229,14 +229,14 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "lower_is_better": LOWER_IS_BETTER,
         "per_class_names": PER_CLASS_NAMES,
         "headline": run.headline,
-        "calibrated_by": calibrated_by(run) if run.calibration else None,
+        "calibrated_by": calibration_phrase(run) if run.calibration else None,
         "comparison": extra["rules"].to_dict("records"),
         "comparison_reason": run.fusion.get("comparison", {}).get("reason", ""),
         "worth": {"rows": worth_rows(run, of_members), "names": worth_names(of_members)},
         "change": _change(run),
-        "sampled": why.sampled.steps.to_dict("records") if why.sampled else [],
+        "sampled": why.column_game.steps.to_dict("records") if why.column_game else [],
         "gate": gate_view(run),
-        "curve": curve_sentence(curve_of(run), run.scores.get("split", {})),
+        "curve": curve_sentence(stored_curve(run), run.scores.get("split", {})),
         "published": published_view(run),
         "search": search_view(run),
         "sets": set_view(run),
@@ -250,12 +250,12 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
         "facts": _facts(run),
         "commands": commands(run),
         "provenance": provenance(run),
-        "unseen": unseen(run),
+        "unseen": evaluation_part(run),
         "group": group_noun(run),
         "kind": kind(run),
         "kinds": kinds(run),
         "known_groups": groups_known(run),
-        "show": partial(display, run=run),
+        "show": partial(display_name, run=run),
         "links": numbers.links,
     }
 
@@ -286,8 +286,8 @@ def _trust(run: Run) -> list[dict[str, Any]]:
     """Calibration of every member and ensemble, as far as scored."""
     table = run.scores.get(run.part, {})
     rows = [
-        {"name": name, "chosen": name == run.said, "ensemble": name not in run.members} | table.get(name, {}).get("scores", {})
-        for name in ranked(run, ["ece"])
+        {"name": name, "chosen": name == run.prediction_name, "ensemble": name not in run.members} | table.get(name, {}).get("scores", {})
+        for name in rank_names(run, ["ece"])
     ]
     return [row for row in rows if "ece" in row]
 
@@ -295,18 +295,18 @@ def _trust(run: Run) -> list[dict[str, Any]]:
 def _change(run: Run) -> list[dict[str, Any]]:
     """Log loss and calibration error of the chosen rule before and after calibration; empty where it has none."""
     table = run.scores.get(run.part, {})
-    if run.said == run.best or run.calibration is None or run.calibration.method == "none":
+    if run.prediction_name == run.best or run.calibration is None or run.calibration.method == "none":
         return []
-    if run.part == "oof" and set(run.scores[VERDICT].get("fold_rules", ())) - {run.best}:
+    if run.part == "oof" and set(run.scores[ENSEMBLE_PREDICTION].get("fold_rules", ())) - {run.best}:
         return []  # some folds were judged by another rule: the difference is not calibration's alone
-    before, after = (table[name]["scores"] for name in (run.best, run.said))
+    before, after = (table[name]["scores"] for name in (run.best, run.prediction_name))
     names = {"log_loss": "log loss", "ece": "calibration error"}
     return [
         {"name": text, "before": before[key]["value"], "after": after[key]["value"]} for key, text in names.items() if key in before and key in after
     ]
 
 
-def _why_view(run: Run, why: Why, numbers: Numbers) -> dict[str, Any]:
+def _why_view(run: Run, why: RunExplanation, numbers: Numbers) -> dict[str, Any]:
     """What the page shows of importance beyond its figures."""
     if not why.members:
         return {"members": [], "reasons": dict(why.reasons), "columns": [], "per_class": [], "distance": None}
@@ -325,13 +325,13 @@ def _why_view(run: Run, why: Why, numbers: Numbers) -> dict[str, Any]:
         "columns": [{"column": str(name), "shares": row.to_dict(), "mean": float(row.mean())} for name, row in shares.head(20).iterrows()],
         "max_share": float(shares.to_numpy().max()),
         "per_class": [{"class": c, "top": list(per_class[c].nlargest(6).items()), "max": float(per_class[c].max())} for c in per_class.columns],
-        "main": within(why.main.name, run),
+        "main": inline_name(why.main.name, run),
         "n": len(why.rows),
         "n_background": len(why.background),
     }
 
 
-def _across_folds(why: Why, name: str) -> dict[str, Any]:
+def _across_folds(why: RunExplanation, name: str) -> dict[str, Any]:
     """How alike a member ranks the columns in every two folds: `folds` (mean, low, high, n_folds), or None."""
     return {"folds": dict(why.folds.loc[name]) if name in why.folds.index else None}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
-from quintet.model_folder.run import VERDICT, Run
+from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run
 
 SCORE_NAMES: Mapping[str, str] = {
     "accuracy": "Accuracy",
@@ -25,26 +25,28 @@ HEADLINES = (("accuracy", "accuracy"), ("macro_auc", "macro AUC"), ("macro_pr_au
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 
 
-def spoken(score: str) -> str:
+def score_phrase(score: str) -> str:
     """What a score of `SCORE_NAMES` is called within a sentence.
 
     Example:
-        >>> spoken("macro_auc"), spoken("accuracy")
+        >>> score_phrase("macro_auc"), score_phrase("accuracy")
         ('macro AUC', 'accuracy')
     """
     name = SCORE_NAMES[score]
     return name[0].lower() + name[1:]
 
 
-def written(settings: Mapping[str, Any], place: str = "") -> str:
+def format_settings(settings: Mapping[str, Any], place: str = "") -> str:
     """The settings of a member, floats with three digits; of tables within them the dotted names.
 
     Example:
-        >>> written({"C": 3.5, "augmentation": {"mixup": 0.28946, "mask_bands": 21}})
+        >>> format_settings({"C": 3.5, "augmentation": {"mixup": 0.28946, "mask_bands": 21}})
         'C 3.5, augmentation.mixup 0.289, augmentation.mask_bands 21'
     """
     parts = [
-        written(value, f"{place}{name}.") if isinstance(value, Mapping) else f"{place}{name} {f'{value:.3g}' if isinstance(value, float) else value}"
+        format_settings(value, f"{place}{name}.")
+        if isinstance(value, Mapping)
+        else f"{place}{name} {f'{value:.3g}' if isinstance(value, float) else value}"
         for name, value in settings.items()
     ]
     return ", ".join(parts)
@@ -69,11 +71,11 @@ def number(value: Any, digits: int = 3) -> str:
     return "–" if value is None or (isinstance(value, float) and not math.isfinite(value)) else f"{value:.{digits}f}"
 
 
-def signed(value: Any, digits: int = 3) -> str:
+def format_signed(value: Any, digits: int = 3) -> str:
     """A difference for a table: `+0.012`, `−0.100`, `0.000`; a dash for what is not there.
 
     Example:
-        >>> signed(0.0124), signed(-0.1), signed(0.0), signed(None)
+        >>> format_signed(0.0124), format_signed(-0.1), format_signed(0.0), format_signed(None)
         ('+0.012', '−0.100', '0.000', '–')
     """
     text = number(value, digits)
@@ -82,11 +84,11 @@ def signed(value: Any, digits: int = 3) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−") if text.startswith("-") else f"+{text}"
 
 
-def tiny(value: float) -> str:
+def format_tiny(value: float) -> str:
     """A rounding error within a sentence, in a form that no line break divides.
 
     Example:
-        >>> tiny(8.2e-11).replace("\N{NON-BREAKING HYPHEN}", "-"), tiny(0.0)
+        >>> format_tiny(8.2e-11).replace("\N{NON-BREAKING HYPHEN}", "-"), format_tiny(0.0)
         ('8e-11', '0')
     """
     return "0" if value == 0 else f"{value:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}")
@@ -113,7 +115,7 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {plural}"
 
 
-def listed(items: Sequence[str]) -> str:
+def format_list(items: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
 
@@ -125,7 +127,7 @@ def shared_groups(split: pd.DataFrame) -> int:
     return len(set(split.loc[split["part"] == "train", "group"]) & set(split.loc[split["part"] == "test", "group"]))
 
 
-def stamp(run: Run) -> Stamp:
+def split_note(run: Run) -> Stamp:
     """What the split allows one to believe, from the split itself rather than from its name."""
     split = run.scores.get("split", {})
     noun = group_noun(run)
@@ -164,7 +166,7 @@ def group_noun(run: Run) -> str:
     return str(name) if name and str(name).isalpha() else "group"
 
 
-def unseen(run: Run) -> str:
+def evaluation_part(run: Run) -> str:
     """What the clips are that a report judges by and explains: `held-out`, or `out-of-fold` where no part was held out."""
     return "held-out" if run.part == "test" else "out-of-fold"
 
@@ -189,12 +191,12 @@ def unit(run: Run) -> str:
     return group_noun(run) if groups_known(run) else "clip"
 
 
-def display(name: str, run: Run) -> str:
+def display_name(name: str, run: Run) -> str:
     """What a member or rule is called on the page.
 
     Rules are written `ensemble, mean`; members keep their registry name without underscores.
     """
-    if name == VERDICT:
+    if name == ENSEMBLE_PREDICTION:
         return "The verdict"
     if name in run.rules:
         return f"Ensemble ({name.replace('_', ' ')})"
@@ -219,15 +221,15 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     scores = run.headline
     values = scores.get("scores", {})
     noun = group_noun(run)
-    clips = count(int(scores.get("n", len(run.held_out))), f"{unseen(run)} clip")
+    clips = count(int(scores.get("n", len(run.report_predictions))), f"{evaluation_part(run)} clip")
     known = groups_known(run)
     by = f" from {count(int(scores.get('n_groups', 0)), noun)}" if known and scores.get("n_groups") else ""
     never = ", none of them heard in training" if run.part == "test" else f", each judged by members that had not heard its {noun}"
-    unheard = never if by and stamp(run).kind == "good" else ""
+    unheard = never if by and split_note(run).kind == "good" else ""
     alone = run.members[0] if len(run.members) == 1 else run.best
-    who = f"The ensemble of {count(len(run.members), 'member')}" if _is_ensemble(run) else f"The model ({display(alone, run)})"
+    who = f"The ensemble of {count(len(run.members), 'member')}" if _is_ensemble(run) else f"The model ({display_name(alone, run)})"
     reached = [f"{interval(values[key])} {name}" for key, name in HEADLINES if key in values and (key != "macro_pr_auc" or run.multilabel)]
-    sentences = [f"{who} reaches {listed(reached) or 'the scores below'} on {clips}{by}{unheard}."]
+    sentences = [f"{who} reaches {format_list(reached) or 'the scores below'} on {clips}{by}{unheard}."]
     sentences += [sentence for sentence in (_how_joined(run), _against_best_member(run), _undefined(run)) if sentence]
     if confusions and confusions[0][2] == 1 and len(confusions) > 1:
         sentences.append("No two classes are confused more than once.")
@@ -235,7 +237,7 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
         named = [f"{true} taken for {verdict} ({n})" for true, verdict, n in confusions if n >= max(2, confusions[0][2] // 2)] or [
             f"{confusions[0][0]} taken for {confusions[0][1]} ({confusions[0][2]})"
         ]
-        sentences.append(f"Confusions concentrate on {listed(named)}.")
+        sentences.append(f"Confusions concentrate on {format_list(named)}.")
     if families is not None and families.empty:
         sentences.append(f"It gives the {truth(run)} hardly more than guessing does: there is nothing to share out among the features.")
     elif families is not None and len(families) > 1:
@@ -254,11 +256,11 @@ def _how_joined(run: Run) -> str:
     rule = f"Its members are joined by the rule “{run.best.replace('_', ' ')}”, chosen on the training part alone" if _is_ensemble(run) else ""
     if run.calibration is None:
         return rule and f"{rule}."
-    made = calibrated_by(run)
+    made = calibration_phrase(run)
     return f"{rule}; its probabilities are {made}." if rule else f"Its probabilities are {made}."
 
 
-def calibrated_by(run: Run) -> str:
+def calibration_phrase(run: Run) -> str:
     """`calibrated by temperature 0.76, learnt out of fold`, or that it was not called for."""
     calibration = run.calibration
     if calibration is None or calibration.method == "none":
@@ -273,7 +275,7 @@ def _undefined(run: Run) -> str:
     left_out = [str(entry["class"]) for entry in found if "auc" in entry["metrics"]]
     if not left_out:
         return ""
-    named = listed(list(left_out[:3]) + ([f"{len(left_out) - 3} more"] if len(left_out) > 3 else []))
+    named = format_list(list(left_out[:3]) + ([f"{len(left_out) - 3} more"] if len(left_out) > 3 else []))
     who, are = count(len(left_out), kind(run)), "is" if len(left_out) == 1 else "are"
     return f"{who} cannot be judged on these clips and {are} left out of the averages: {named}."
 
@@ -299,21 +301,23 @@ def carried(player: str, share: float) -> str:
 def _against_best_member(run: Run) -> str:
     """How the ensemble stands to its best member, and whether the difference means anything."""
     table = run.scores.get(run.part, {})
-    accuracy = {name: table[name]["scores"]["accuracy"] for name in (run.said, *run.names) if "accuracy" in table.get(name, {}).get("scores", {})}
+    accuracy = {
+        name: table[name]["scores"]["accuracy"] for name in (run.prediction_name, *run.names) if "accuracy" in table.get(name, {}).get("scores", {})
+    }
     members = [name for name in run.members if name in accuracy]
-    if not run.rules or len(members) < 2 or run.said not in accuracy:
+    if not run.rules or len(members) < 2 or run.prediction_name not in accuracy:
         return ""
     top = max(members, key=lambda name: float(accuracy[name]["value"]))
-    own, alone = accuracy[run.said], accuracy[top]["value"]
-    sentence = f"Its best single member, {within(top, run)}, reaches {alone:.2f} alone"
+    own, alone = accuracy[run.prediction_name], accuracy[top]["value"]
+    sentence = f"Its best single member, {inline_name(top, run)}, reaches {alone:.2f} alone"
     if own["low"] is not None and own["low"] <= alone <= own["high"]:
         return f"{sentence}, a difference that the interval does not rule out to be chance."
     return f"{sentence}."
 
 
-def within(name: str, run: Run) -> str:
-    """`display` as it stands within a sentence: `logistic regression`, but `XGBoost`."""
-    text = display(name, run)
+def inline_name(name: str, run: Run) -> str:
+    """`display_name` as it stands within a sentence: `logistic regression`, but `XGBoost`."""
+    text = display_name(name, run)
     return text[0].lower() + text[1:] if text[1:2].islower() and not text.startswith("XG") else text
 
 
@@ -336,7 +340,7 @@ def limits(run: Run, calibration_gap: float | None) -> list[str]:
     """What one should not read into this report, as far as the numbers tell."""
     scores = run.headline
     found = []
-    mark = stamp(run)
+    mark = split_note(run)
     if mark.kind == "warn":
         found.append(mark.long)
     groups = int(scores.get("n_groups", 0))
@@ -346,15 +350,17 @@ def limits(run: Run, calibration_gap: float | None) -> list[str]:
         )
     small = [name for name, row in scores.get("per_class", {}).items() if 0 <= int(row.get("support", 0)) < 10]
     if small:
-        found.append(f"Fewer than ten clips were scored of {listed(small)}: what is said about {'it' if len(small) == 1 else 'them'} is anecdotal.")
+        found.append(
+            f"Fewer than ten clips were scored of {format_list(small)}: what is said about {'it' if len(small) == 1 else 'them'} is anecdotal."
+        )
     if run.random_weights:
         found.append(
-            f"{listed([display(name, run) for name in run.random_weights])} started from random weights, not from pretrained ones: "
+            f"{format_list([display_name(name, run) for name in run.random_weights])} started from random weights, not from pretrained ones: "
             "do not compare with published figures of the pretrained network."
         )
     if twins := identical_columns(run.values):
         found.append(
-            f"Some columns are identical: {listed([' = '.join(names) for names in twins[:3]])}. Their importance is divided among them by chance."
+            f"Some columns are identical: {format_list([' = '.join(names) for names in twins[:3]])}. Their importance is divided among them by chance."
         )
     if calibration_gap is not None and calibration_gap > 0.1:
         found.append(f"Probabilities are off by {calibration_gap:.2f} on average: rank by them, but do not take them at face value.")

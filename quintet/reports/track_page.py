@@ -21,17 +21,25 @@ from quintet.explanation.importance import family
 from quintet.explanation.neighbours import Neighbours, nearest_tracks
 from quintet.explanation.occlusion import cell_means
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
-from quintet.explanation.track import Heard, Looked, Resembled, TrackWhy, percentiles, steps_for, training_ids
+from quintet.explanation.track import (
+    NetworkExplanation,
+    TrackEmbedding,
+    TrackExplanation,
+    TrackPrediction,
+    contribution_steps,
+    percentiles,
+    training_ids,
+)
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing, slug
 from quintet.reports.figures.bars import column_bars, waterfall
 from quintet.reports.figures.maps import map_figure, neighbour_map
-from quintet.reports.figures.timeline import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
-from quintet.reports.run_page import Numbers, breakable
-from quintet.reports.sections.maps import shown_classes
+from quintet.reports.figures.timeline import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stack_rectangles, time_ticks
+from quintet.reports.run_page import Numbers, add_line_breaks
+from quintet.reports.sections.maps import point_classes
 from quintet.reports.style import css_variables, marker, to_svg
-from quintet.reports.text import count, display, number, signed, tiny
-from quintet.reports.track_text import fits, known_recording, opening, seconds
+from quintet.reports.text import count, display_name, format_signed, format_tiny, number
+from quintet.reports.track_text import known_recording, novelty_note, opening, seconds
 
 MARK = "Quintet, the explanation of one track"
 SERIES, LEAST = 5, 0.04
@@ -48,7 +56,7 @@ class Sound:
     outside: bool = False
 
 
-def write_track(heard: Heard, why: TrackWhy, run: Run, output: Path, sound: Sound) -> Path:
+def write_track(heard: TrackPrediction, why: TrackExplanation, run: Run, output: Path, sound: Sound) -> Path:
     """The page as `index.html` in a folder of its own, with the numbers of its figures beside it.
 
     Raises:
@@ -86,10 +94,10 @@ def render(content: Mapping[str, Any]) -> str:
     folder = files("quintet.reports") / "templates"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "breakable": breakable,
+        "breakable": add_line_breaks,
         "number": number,
         "slug": slug,
-        "signed": lambda value, digits=2: signed(value, digits),
+        "signed": lambda value, digits=2: format_signed(value, digits),
         "seconds": seconds,
     }
     environment.globals |= {"count": count, "marker": marker}
@@ -98,7 +106,7 @@ def render(content: Mapping[str, Any]) -> str:
     return environment.from_string((folder / "track.html").read_text(encoding="utf-8")).render(**content, css=css, js=js)
 
 
-def context(heard: Heard, why: TrackWhy, run: Run, *, numbers: Numbers, sound: Sound) -> dict[str, Any]:
+def context(heard: TrackPrediction, why: TrackExplanation, run: Run, *, numbers: Numbers, sound: Sound) -> dict[str, Any]:
     """What the template shows."""
     train = run.values.loc[training_ids(run), list(heard.features.columns)]
     near = nearest_tracks(train, heard.features, run.features[["label", "group"]], k=NEIGHBOURS) if len(train) else None
@@ -116,14 +124,14 @@ def context(heard: Heard, why: TrackWhy, run: Run, *, numbers: Numbers, sound: S
         "heard": heard,
         "run": run,
         "opening": opening(heard, why, near, run),
-        "notes": [note for note in (known_recording(heard, run), fits(heard, near)) if note],
+        "notes": [note for note in (known_recording(heard, run), novelty_note(heard, near)) if note],
         "sound": sound,
         "classes": [{"name": heard.classes[k], "p": float(heard.probabilities[k])} for k in heard.order[:4]],
         "axis": {"time": time_ticks(heard.duration_s), "hz": hz_ticks(heard.log_mel)},
         "over_time": _over_time(heard),
         "curve": json.dumps(_curve(heard)).replace("<", "\\u003c"),
         "loudness": loudness_picture(_laid(heard, list(heard.pictures), range(len(heard.pictures)))),
-        "looked": [_looked(heard, found, run, numbers) for found in why.looked],
+        "looked": [_looked(heard, found, run, numbers) for found in why.networks],
         "figures": figures,
         "why": why,
         "columns": columns,
@@ -132,28 +140,28 @@ def context(heard: Heard, why: TrackWhy, run: Run, *, numbers: Numbers, sound: S
         "near": near,
         "near_labels": _labels_of(near),
         "command": f"quintet explain {shlex.quote(run.path.name)} {shlex.quote(heard.name)} -o explanation",
-        "resembled": [_resembled(heard, found, run, numbers) for found in why.resembled],
+        "resembled": [_resembled(heard, found, run, numbers) for found in why.embeddings],
         "provenance": _provenance(heard, run),
-        "show": partial(display, run=run),
+        "show": partial(display_name, run=run),
         "links": numbers.links,
     }
 
 
-def _laid(heard: Heard, parts: Sequence[Any], segments: Sequence[int]) -> Any:
+def _laid(heard: TrackPrediction, parts: Sequence[Any], segments: Sequence[int]) -> Any:
     starts, ends = ([times[i] for i in segments] for times in (heard.starts, heard.ends))
     return on_time_axis(parts, starts, ends, heard.duration_s)
 
 
-def _shown_classes(heard: Heard) -> list[int]:
+def _shown_classes(heard: TrackPrediction) -> list[int]:
     order = heard.order
     return [k for place, k in enumerate(order[:SERIES]) if place < 2 or heard.probabilities[k] >= LEAST or heard.curve[heard.classes[k]].max() >= 0.3]
 
 
-def _windows(heard: Heard) -> list[tuple[float, float]]:
+def _windows(heard: TrackPrediction) -> list[tuple[float, float]]:
     return spans(heard.curve["start"].astype(float).tolist(), heard.curve["end"].astype(float).tolist(), heard.duration_s)
 
 
-def _over_time(heard: Heard) -> dict[str, Any]:
+def _over_time(heard: TrackPrediction) -> dict[str, Any]:
     """The verdict over time as rectangles: one stacked plane, or for label sets one plane per tag."""
     shown = _shown_classes(heard)
     names = [heard.classes[k] for k in shown]
@@ -164,18 +172,19 @@ def _over_time(heard: Heard) -> dict[str, Any]:
     ]
     if heard.multilabel:
         planes = [
-            {"name": key["name"], "series": [(key["paint"], stacked(windows, shares[:, [i]], heard.duration_s)[0])]} for i, key in enumerate(keys)
+            {"name": key["name"], "series": [(key["paint"], stack_rectangles(windows, shares[:, [i]], heard.duration_s)[0])]}
+            for i, key in enumerate(keys)
         ]
         return {"planes": planes, "keys": keys}
     rest = 1 - shares.sum(axis=1, keepdims=True)
-    boxes = stacked(windows, np.hstack([shares, np.maximum(rest, 0)]), heard.duration_s)
+    boxes = stack_rectangles(windows, np.hstack([shares, np.maximum(rest, 0)]), heard.duration_s)
     if len(shown) < len(heard.classes):
         keys.append({"name": "others", "p": max(0.0, 1.0 - float(heard.probabilities[shown].sum())), "paint": "rule"})
     paints = [*(f"series-{i + 1}" for i in range(len(shown))), "rule"]
     return {"planes": [{"name": "", "series": list(zip(paints, boxes, strict=True))}], "keys": keys}
 
 
-def _curve(heard: Heard) -> list[dict[str, Any]]:
+def _curve(heard: TrackPrediction) -> list[dict[str, Any]]:
     """The leader of each window, for the line below the player."""
     values = heard.curve[list(heard.classes)].to_numpy()
     windows = _windows(heard)
@@ -185,7 +194,7 @@ def _curve(heard: Heard) -> list[dict[str, Any]]:
     ]
 
 
-def _looked(heard: Heard, found: Looked, run: Run, numbers: Numbers) -> dict[str, Any]:
+def _looked(heard: TrackPrediction, found: NetworkExplanation, run: Run, numbers: Numbers) -> dict[str, Any]:
     """The layers of one network over the spectrogram, its stripes of bands and of time."""
     cells = [np.repeat(o.cells, np.diff(o.band_edges), axis=0) for o in found.occlusions]
     cells = [np.repeat(c, np.diff(o.frame_edges), axis=1) for c, o in zip(cells, found.occlusions, strict=True)]
@@ -200,7 +209,7 @@ def _looked(heard: Heard, found: Looked, run: Run, numbers: Numbers) -> dict[str
     top = max((abs(m["value"]) for m in moments), default=0.0) or 1.0
     return {
         "name": name,
-        "who": display(found.name, run),
+        "who": display_name(found.name, run),
         "class": heard.classes[found.column],
         "p": found.probability,
         "covered": map_picture(_laid(heard, cells, found.segments)),
@@ -215,7 +224,7 @@ def _looked(heard: Heard, found: Looked, run: Run, numbers: Numbers) -> dict[str
     }
 
 
-def _moments(heard: Heard, found: Looked) -> list[dict[str, float]]:
+def _moments(heard: TrackPrediction, found: NetworkExplanation) -> list[dict[str, float]]:
     """What each stripe of time adds, in seconds of the track."""
     rows, places = [], spans(heard.starts, heard.ends, heard.duration_s)
     for i, o in zip(found.segments, found.occlusions, strict=True):
@@ -225,7 +234,7 @@ def _moments(heard: Heard, found: Looked) -> list[dict[str, float]]:
     return rows
 
 
-def _cells(heard: Heard, found: Looked, edges: Sequence[tuple[float, float]]) -> pd.DataFrame:
+def _cells(heard: TrackPrediction, found: NetworkExplanation, edges: Sequence[tuple[float, float]]) -> pd.DataFrame:
     """One row per rectangle: what covering it takes away, and where there is one the mean of Grad-CAM on it."""
     rows = []
     for place, (i, o) in enumerate(zip(found.segments, found.occlusions, strict=True)):
@@ -240,7 +249,7 @@ def _cells(heard: Heard, found: Looked, edges: Sequence[tuple[float, float]]) ->
     return pd.DataFrame(rows)
 
 
-def _family_drawings(heard: Heard, why: TrackWhy) -> list[Drawing]:
+def _family_drawings(heard: TrackPrediction, why: TrackExplanation) -> list[Drawing]:
     """The game of families for the verdict, and for the class that came next where it came near."""
     if why.game is None:
         return []
@@ -248,49 +257,49 @@ def _family_drawings(heard: Heard, why: TrackWhy) -> list[Drawing]:
     for place, k in enumerate(heard.order[:2]):
         if place == 1 and heard.probabilities[k] < LEAST:
             continue
-        name, steps = heard.classes[k], steps_for(why.game, k)
+        name, steps = heard.classes[k], contribution_steps(why.game, k)
         base, total = float(why.game.base[:, k].mean()), float(why.game.prediction[:, k].mean())
         figure = waterfall(steps, base=base, total=total, base_name="nothing heard", total_name="everything heard", unit=f"probability of {name}")
-        told = ", ".join(f"{player} {signed(value, 2)}" for player, value in steps.set_index("player")["value"].head(4).items())
+        told = ", ".join(f"{player} {format_signed(value, 2)}" for player, value in steps.set_index("player")["value"].head(4).items())
         alt = f"From {base:.2f} to {total:.2f} probability of {name}: {told}."
         caption = (
             f"Exact Shapley values of the families{' and the spectrogram' if SPECTROGRAM in why.game.players else ''} for the fused probability of "
             f"{name}. What is not heard is replaced by {count(why.n_background, 'training clip')}; thin lines: what so few leave open (95 %). The "
-            f"steps add up within {tiny(why.game.residual)}."
+            f"steps add up within {format_tiny(why.game.residual)}."
         )
         key = f"families-{place + 1}"
         found.append(Drawing(key, to_svg(figure, key, alt), caption, steps, f"What spoke for {name}, and what against"))
     return found
 
 
-def _column_drawings(heard: Heard, why: TrackWhy, run: Run) -> list[Drawing]:
+def _column_drawings(heard: TrackPrediction, why: TrackExplanation, run: Run) -> list[Drawing]:
     """The columns that moved each table member most, towards the verdict or away from it."""
     name, found = heard.classes[heard.order[0]], []
     order: dict[str, str] = {}  # one family, one colour, in every member's figure
-    for member, push in why.pushes.items():
+    for member, push in why.contributions.items():
         values = push.values[name]
         top = values.loc[values.abs().sort_values(ascending=False, kind="stable").index].head(8)
         order |= {(told := family(str(column))): told for column in top.index}
         families = order | {str(column): family(str(column)) for column in top.index}
         figure = column_bars(top, unit=f"towards {name} →  ({push.space})", families=families)
-        alt = f"{display(member, run)}: " + ", ".join(f"{column} {signed(value, 2)}" for column, value in top.head(4).items()) + "."
+        alt = f"{display_name(member, run)}: " + ", ".join(f"{column} {format_signed(value, 2)}" for column, value in top.head(4).items()) + "."
         rest = float(values.sum() - top.sum())
         caption = (
-            f"SHAP values for {name}; right: for it, left: against. The other {len(values) - len(top)} columns together: {signed(rest, 2)}; "
-            f"without any column: {signed(float(push.base[name]), 2)}. All of them add up to the output within {tiny(push.residual)}."
+            f"SHAP values for {name}; right: for it, left: against. The other {len(values) - len(top)} columns together: {format_signed(rest, 2)}; "
+            f"without any column: {format_signed(float(push.base[name]), 2)}. All of them add up to the output within {format_tiny(push.residual)}."
         )
         key = f"columns-{slug(member)}"
         table = push.values.reset_index(names="column")
-        found.append(Drawing(key, to_svg(figure, key, alt), caption, table, display(member, run)))
+        found.append(Drawing(key, to_svg(figure, key, alt), caption, table, display_name(member, run)))
     return found
 
 
-def _column_table(heard: Heard, why: TrackWhy, train: pd.DataFrame, numbers: Numbers) -> list[dict[str, Any]]:
+def _column_table(heard: TrackPrediction, why: TrackExplanation, train: pd.DataFrame, numbers: Numbers) -> list[dict[str, Any]]:
     """The columns that moved any member most: their values, how unusual they are, and their share in each member."""
-    if not why.pushes:
+    if not why.contributions:
         return []
     name = heard.classes[heard.order[0]]
-    shares = pd.DataFrame({m: p.values[name] / max(float(p.values[name].abs().sum()), 1e-300) for m, p in why.pushes.items()}).fillna(0.0)
+    shares = pd.DataFrame({m: p.values[name] / max(float(p.values[name].abs().sum()), 1e-300) for m, p in why.contributions.items()}).fillna(0.0)
     top = dict.fromkeys(c for member in shares for c in shares[member].abs().nlargest(COLUMNS_SHOWN).index)
     shares = shares.loc[shares.loc[list(top)].mean(axis=1).sort_values(ascending=False, kind="stable").index]
     rank, mean = percentiles(heard.features, train), heard.features.mean(axis=0)
@@ -302,9 +311,9 @@ def _column_table(heard: Heard, why: TrackWhy, train: pd.DataFrame, numbers: Num
     ]
 
 
-def _said(heard: Heard, run: Run) -> list[dict[str, Any]]:
+def _said(heard: TrackPrediction, run: Run) -> list[dict[str, Any]]:
     """What the ensemble (calibrated) and each member said, mean over segments."""
-    rows = {run.best: heard.fused} | dict(heard.members)
+    rows = {run.best: heard.ensemble_predictions} | dict(heard.members)
     found = []
     for name, values in rows.items():
         mean = values.mean(axis=0)
@@ -314,14 +323,14 @@ def _said(heard: Heard, run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def _resembled(heard: Heard, found: Resembled, run: Run, numbers: Numbers) -> dict[str, Any]:
+def _resembled(heard: TrackPrediction, found: TrackEmbedding, run: Run, numbers: Numbers) -> dict[str, Any]:
     """The nearest training clips in a network's last layer, and a map of it on which the track has a ring."""
     about = run.features[["label", "group"]]
     near, key = nearest_tracks(found.train, found.track, about, k=NEIGHBOURS), slug(found.name)
     numbers.add(f"{key}-neighbours", near.nearest)
     labels = [str(label) for label in about.loc[found.train.index, "label"]]
     drawing = None
-    shown = shown_classes(labels, heard.classes, multilabel=heard.multilabel)
+    shown = point_classes(labels, heard.classes, multilabel=heard.multilabel)
     if len(found.train) >= 8 and all(shown):
         here = found.track.mean(axis=0).to_frame().T.set_axis(["this track"])
         points = neighbour_map(pd.concat([found.train, here]))
@@ -330,24 +339,24 @@ def _resembled(heard: Heard, found: Resembled, run: Run, numbers: Numbers) -> di
         hovers[f"point-{len(labels)}"] = f"this track, heard as {verdict}"
         ring = [False] * len(labels) + [True]
         figure = map_figure(points, [*shown, verdict], heard.classes, wrong=ring)
-        alt = f"t-SNE map of {len(labels)} training clips in the last layer of {display(found.name, run)}; this track is ringed."
+        alt = f"t-SNE map of {len(labels)} training clips in the last layer of {display_name(found.name, run)}; this track is ringed."
         caption = (
             f"Each dot a training clip, colour and shape its {'most frequent tag' if heard.multilabel else 'label'}; hover for its name. "
             "The ring is this track. Far distances mean nothing (t-SNE)."
         )
         table = points.assign(label=[*labels, f"heard as {verdict}"]).reset_index(names="id")
         drawing = Drawing(
-            f"{key}-map", to_svg(figure, f"{key}-map", alt, titles=hovers), caption, table, f"The last layer of {display(found.name, run)}"
+            f"{key}-map", to_svg(figure, f"{key}-map", alt, titles=hovers), caption, table, f"The last layer of {display_name(found.name, run)}"
         )
         numbers.add(drawing.name, table)
-    return {"who": display(found.name, run), "name": key, "near": near, "n": len(labels), "figure": drawing}
+    return {"who": display_name(found.name, run), "name": key, "near": near, "n": len(labels), "figure": drawing}
 
 
 def _labels_of(near: Neighbours | None) -> dict[str, int]:
     return {} if near is None else {str(k): int(v) for k, v in near.nearest["label"].value_counts().items()}
 
 
-def _provenance(heard: Heard, run: Run) -> list[tuple[str, str]]:
+def _provenance(heard: TrackPrediction, run: Run) -> list[tuple[str, str]]:
     file = f"{heard.name}, {seconds(heard.duration_s)}, {heard.native_sample_rate:,} Hz, {count(heard.native_channels, 'channel')}"
     rows = [
         ("file", file),

@@ -10,10 +10,10 @@ import pandas as pd
 from quintet.datasets.labels import label_set
 from quintet.explanation.neighbours import Neighbours
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
-from quintet.explanation.track import Heard, Looked, TrackWhy, steps_for
+from quintet.explanation.track import NetworkExplanation, TrackExplanation, TrackPrediction, contribution_steps
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import band_hz
-from quintet.reports.text import count, listed, within
+from quintet.reports.text import count, format_list, inline_name
 
 NEAR, STRANGE, CONFIDENCE = 0.1, 0.98, 0.9
 """A class is in play from this probability on; a track is strange beyond this share of training clips; of prediction sets."""
@@ -47,11 +47,11 @@ def hertz(low: float, high: float) -> str:
     return f"{low:.0f}–{high:.0f} Hz" if high < 1000 else f"{low / 1000:.2g}–{high / 1000:.2g} kHz"
 
 
-def opening(heard: Heard, why: TrackWhy, near: Neighbours | None, run: Run) -> list[str]:
+def opening(heard: TrackPrediction, why: TrackExplanation, near: Neighbours | None, run: Run) -> list[str]:
     """The opening paragraph, sentence by sentence."""
     sentences = [_verdict(heard), _torn(heard), _in_time(heard)]
     sentences.append(_families(heard, why))
-    sentences += [_where(heard, found, run) for found in why.looked]
+    sentences += [_where(heard, found, run) for found in why.networks]
     if near is not None:
         name = heard.classes[heard.order[0]]
         same = sum(name in label_set(label) for label in near.nearest["label"])
@@ -61,49 +61,49 @@ def opening(heard: Heard, why: TrackWhy, near: Neighbours | None, run: Run) -> l
     return [sentence for sentence in sentences if sentence]
 
 
-def _verdict(heard: Heard) -> str:
+def _verdict(heard: TrackPrediction) -> str:
     p, order = heard.probabilities, heard.order
     if not heard.multilabel:
         says = "hears" if p[order[0]] >= 0.5 else "leans towards"
         return f"Quintet {says} {heard.classes[order[0]]}, with a probability of {p[order[0]]:.2f}."
     tags = [f"{heard.classes[k]} ({p[k]:.2f})" for k in order if p[k] >= 0.5]
     if tags:
-        return f"Quintet hears {listed(tags)}."
+        return f"Quintet hears {format_list(tags)}."
     return f"Quintet hears no tag for certain; most likely is {heard.classes[order[0]]} ({p[order[0]]:.2f})."
 
 
-def _torn(heard: Heard) -> str:
+def _torn(heard: TrackPrediction) -> str:
     if heard.multilabel or len(heard.classes) < 2:
         return ""
     p, order = heard.probabilities, heard.order
     rivals = [f"{heard.classes[k]} ({p[k]:.2f})" for k in order[1:4] if p[k] >= NEAR]
     if rivals:
-        return f"It was torn between {listed([heard.classes[order[0]], *rivals])}."
+        return f"It was torn between {format_list([heard.classes[order[0]], *rivals])}."
     return f"Nothing else came near: next is {heard.classes[order[1]]} with {p[order[1]]:.2f}."
 
 
-def _in_time(heard: Heard) -> str:
+def _in_time(heard: TrackPrediction) -> str:
     if len(heard.curve) < 3:
         return ""
     leaders = pd.Series([heard.classes[int(row.argmax())] for row in heard.curve[list(heard.classes)].to_numpy()])
     counts = leaders.value_counts()
-    name, what = heard.classes[heard.order[0]], "window" if heard.fine else "segment"
+    name, what = heard.classes[heard.order[0]], "window" if heard.has_short_windows else "segment"
     own, others = int(counts.get(name, 0)), counts.drop(name, errors="ignore")
     if own == len(leaders):
         return f"{name} leads in all {count(own, what)}."
-    told = listed([f"{other} in {n}" for other, n in others.head(2).items()])
+    told = format_list([f"{other} in {n}" for other, n in others.head(2).items()])
     return f"{name} leads in {own} of {count(len(leaders), what)}, {told}."
 
 
-def _families(heard: Heard, why: TrackWhy) -> str:
+def _families(heard: TrackPrediction, why: TrackExplanation) -> str:
     if why.game is None:
         return ""
-    steps = steps_for(why.game, heard.order[0]).set_index("player")["value"].sort_values(ascending=False, kind="stable")
+    steps = contribution_steps(why.game, heard.order[0]).set_index("player")["value"].sort_values(ascending=False, kind="stable")
     players = [(_player(str(player)), float(value)) for player, value in steps.items()]
     pushing = [f"{name} (+{value:.2f})" for name, value in players[:2] if value >= 0.005]
     if not pushing:
         return ""
-    sentence = f"What moved it there: {listed(pushing)}"
+    sentence = f"What moved it there: {format_list(pushing)}"
     last, value = players[-1]
     return (
         f"{sentence}; most against it {'was' if last.startswith('the spec') else 'were'} {last} (−{-value:.2f})."
@@ -116,7 +116,7 @@ def _player(name: str) -> str:
     return "the spectrogram" if name == SPECTROGRAM else f"the {name} features"
 
 
-def _where(heard: Heard, found: Looked, run: Run) -> str:
+def _where(heard: TrackPrediction, found: NetworkExplanation, run: Run) -> str:
     if found.bands.max() < 0.01:
         return ""
     edges = band_hz(heard.log_mel, found.occlusions[0].band_edges)
@@ -126,10 +126,10 @@ def _where(heard: Heard, found: Looked, run: Run) -> str:
     start, length = heard.starts[segment], heard.ends[segment] - heard.starts[segment]
     first, last = (start + length * float(o.frame_edges[j]) / float(o.frame_edges[-1]) for j in (t, t + 1))
     when = f", and on {first:.1f}–{last:.1f} s" if o.times[t] >= 0.01 else ""
-    return f"The network {within(found.name, run)} relied most on {hertz(*edges[int(found.bands.argmax())])}{when}."
+    return f"The network {inline_name(found.name, run)} relied most on {hertz(*edges[int(found.bands.argmax())])}{when}."
 
 
-def known_recording(heard: Heard, run: Run) -> Note | None:
+def known_recording(heard: TrackPrediction, run: Run) -> Note | None:
     """Whether the very same recording was in the data of the training run, by the digest of its samples."""
     if "audio_digest" not in run.features:
         return None
@@ -145,15 +145,17 @@ def known_recording(heard: Heard, run: Run) -> Note | None:
     return Note("good", "A known recording.", f"{told}, {where}.")
 
 
-def fits(heard: Heard, near: Neighbours | None) -> Note | None:
+def novelty_note(heard: TrackPrediction, near: Neighbours | None) -> Note | None:
     """What the track may be with a promised confidence, and whether it looks like none of the classes."""
-    strange = near is not None and near.strangeness >= STRANGE
+    strange = near is not None and near.distance_percentile >= STRANGE
     far = (
-        f"It is farther from its nearest training clip than {near.strangeness:.0%} of the training clips are from theirs (of another group)."
+        f"It is farther from its nearest training clip than {near.distance_percentile:.0%} of the training clips are from theirs (of another group)."
         if near is not None and strange
         else ""
     )
-    if heard.conformal is None or len(heard.fused) > 1:  # sets are promised for clips like those of the training, not for means of many
+    if (
+        heard.conformal is None or len(heard.ensemble_predictions) > 1
+    ):  # sets are promised for clips like those of the training, not for means of many
         return Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.") if far else None
     verdict = heard.probabilities[None]
     distances = None if heard.distance is None else np.array([heard.distance])

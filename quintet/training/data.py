@@ -16,7 +16,7 @@ from quintet.datasets.splits.protocols import make_split
 from quintet.datasets.splits.split import Split
 from quintet.ensemble.crossfit import Inputs
 from quintet.errors import AlignmentError, ConfigError, DatasetError
-from quintet.features.storage.augmented_spectrograms import CopiedSpectrograms
+from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
 from quintet.training.settings import TrainSettings
@@ -27,7 +27,7 @@ class Copies:
     """Augmented copies of training clips: where they lie, and clip id → their ids."""
 
     store: SpectrogramStore
-    of: Mapping[str, tuple[str, ...]]
+    copy_ids: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Material:
         store, ids = self.spectrograms, list(self.ids[positions])
         taken = None if store is None else store.take(ids)
         if taken is not None and self.copies is not None:
-            taken = CopiedSpectrograms(taken.store, ids, copies=self.copies.store, of=self.copies.of)
+            taken = AugmentedSpectrograms(taken.store, ids, copies=self.copies.store, of=self.copies.copy_ids)
         return {"X": self.table.features.iloc[positions], "spectrograms": taken}
 
     def members_inputs(self, positions: np.ndarray[Any, Any]) -> Inputs:
@@ -79,7 +79,7 @@ class Material:
         return Inputs(given["X"], given["spectrograms"])
 
 
-def regrouped(table: FeatureTable, groups: str | Path) -> FeatureTable:
+def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
     """The table under other groups: those of a CSV with the columns id and group, such as `quintet audit --groups-to` writes.
 
     Raises:
@@ -110,10 +110,10 @@ def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramSt
     if not len(meta):
         raise DatasetError("Training must have rows that were extracted without failure. This table has none: read its `reason` column.")
     ids, labels, groups = (np.asarray(values, dtype=str) for values in (meta.index, meta["label"], meta["group"]))
-    return Material(table, ids, labels, groups, split_of(meta, settings, grouped=table.grouped), store)
+    return Material(table, ids, labels, groups, make_training_split(meta, settings, grouped=table.grouped), store)
 
 
-def split_of(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> Split:
+def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> Split:
     """The split of clips (columns label, group and split, indexed by id) that training would make.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.classifiers.registry import model
+from quintet.classifiers.registry import member_entry
 from quintet.datasets.splits.protocols import nested_subsets
 from quintet.datasets.splits.split import Positions
 from quintet.datasets.splits.stratification import group_counts
@@ -35,7 +35,7 @@ class Task(NamedTuple):
     folds: tuple[tuple[Positions, Positions], ...]
 
     @classmethod
-    def of(cls, material: Material) -> Task:
+    def from_material(cls, material: Material) -> Task:
         """The training part of a run on its folds; where the data bring a validation part, that part alone is judged."""
         split, rows = material.split, material.split.train
         folds = split.training_folds()
@@ -44,7 +44,7 @@ class Task(NamedTuple):
         return cls(*known, tuple(folds[:1] if of_data else folds))
 
     @property
-    def judged(self) -> Positions:
+    def scored_rows(self) -> Positions:
         """The rows that are judged, in order."""
         return np.sort(np.concatenate([held_out for _, held_out in self.folds]))
 
@@ -67,7 +67,7 @@ class Task(NamedTuple):
 def curve_members(settings: TrainSettings) -> tuple[str, ...]:
     """Who draws the curve: those that are named; else the table members, as a network on every part would cost hours; else all."""
     named = () if settings.learning_curve is None else settings.learning_curve.members
-    return named or tuple(name for name in settings.members if model(name).input == "table") or settings.members
+    return named or tuple(name for name in settings.members if member_entry(name).input == "table") or settings.members
 
 
 def learning_curve(
@@ -92,7 +92,7 @@ def learning_curve(
         SplitLeakError: if a group stands on both sides of a fold.
     """
     chosen = settings.learning_curve or LearningCurveSettings()
-    members, judged = curve_members(settings), task.judged
+    members, judged = curve_members(settings), task.scored_rows
     plans = [_plan(task, chosen.shares, settings.seed + repeat) for repeat in range(chosen.repeats)]
     usable = [k for k in range(len(chosen.shares)) if all(_every_class(task, rows) for plan in plans for rows in plan[k])]
     found: dict[str, Any] = {

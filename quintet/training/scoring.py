@@ -21,7 +21,7 @@ from quintet.training.settings import TrainSettings
 CONFIDENCES = (0.8, 0.9, 0.95)
 
 
-def judge(material: Material, folder: ModelFolder, settings: TrainSettings, parts: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+def score_parts(material: Material, folder: ModelFolder, settings: TrainSettings, parts: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
     """Predictions and scores of every member and rule, on every part."""
     frame = material.split.frame
     scores: dict[str, Any] = {
@@ -53,11 +53,11 @@ def _scored(material: Material, settings: TrainSettings, rows: Any, values: Any,
     return score(material.target(rows), values, classes, material.groups[rows], **options).to_json()
 
 
-def judge_verdict(material: Material, folder: ModelFolder, settings: TrainSettings, ensemble: EnsembleClassifier, parts: Any) -> dict[str, Any]:
+def score_ensemble(material: Material, folder: ModelFolder, settings: TrainSettings, ensemble: EnsembleClassifier, parts: Any) -> dict[str, Any]:
     """What `predict` would have said: the chosen rule, calibrated, and the coverage of its prediction sets."""
     said, far = {"oof": ensemble.oof_verdict_}, {"oof": ensemble.oof_distances_}
     if "test" in parts:
-        said["test"] = ensemble.verdict(parts["test"][1])
+        said["test"] = ensemble.fuse_and_calibrate(parts["test"][1])
         far["test"] = ensemble.distances(material.inputs(parts["test"][0])["X"])
     judged: dict[str, Any] = {"rule": ensemble.rule_, "fold_rules": ensemble.fold_rules_, "calibration": ensemble.calibration_.to_json(), "sets": {}}
     strangeness: list[pd.DataFrame] = []

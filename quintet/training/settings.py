@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from quintet.audio.augment import AudioAugmentation
-from quintet.classifiers.registry import model as member_entry
+from quintet.classifiers.registry import member_entry
 from quintet.settings import Stage
 
 Protocol = Literal["auto", "group", "random", "given"]

@@ -7,19 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from quintet.classifiers.registry import model as member_entry
+from quintet.classifiers.registry import member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError
 from quintet.features.extraction.extract import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.augmented_spectrograms import augmented_copies
+from quintet.features.storage.augmented_spectrograms import make_augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
 from quintet.training.data import Copies, Material
 from quintet.training.settings import TrainSettings
 
 
-def spectrograms_for(
+def find_spectrograms(
     features: str | Path | FeatureTable, table: FeatureTable, settings: TrainSettings, given: str | Path | None, **options: Any
 ) -> SpectrogramStore | None:
     """The spectrograms that the CNNs of this run need: given, found beside the table, or made from the audio."""
@@ -63,7 +63,7 @@ def make_spectrograms(table: FeatureTable, parameters: FeatureParameters, folder
     scratch.unlink(missing_ok=True)
 
 
-def augmented(material: Material, settings: TrainSettings, **told: Any) -> Copies | None:
+def augment_training_part(material: Material, settings: TrainSettings, **told: Any) -> Copies | None:
     """Augmented copies of the clips of the training part, and of no others; None where no network takes part."""
     store, parameters = material.spectrograms, material.table.parameters
     if store is None or settings.augmentation is None:
@@ -72,5 +72,5 @@ def augmented(material: Material, settings: TrainSettings, **told: Any) -> Copie
         raise ConfigError("Augmentation of audio needs a table that quintet made: it says how. Extract the clips, or leave [augmentation] out.")
     clips = material.table.meta.loc[material.ids[material.split.train]]
     folder = store.folder.with_name(f"{store.folder.name}.copies")
-    of = augmented_copies(clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed, **told)
+    of = make_augmented_copies(clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed, **told)
     return Copies(SpectrogramStore(folder), of)

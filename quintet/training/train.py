@@ -13,19 +13,19 @@ import pandas as pd
 
 from quintet.classifiers.registry import make_member, require_weights
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.crossfit import FINAL_FIT, Listener, embedded, mapped_positions
+from quintet.ensemble.crossfit import FINAL_FIT, Listener, embed_inputs, map_positions
 from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, unknown_name
 from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
-from quintet.files.digests import hash_of
+from quintet.files.digests import content_hash
 from quintet.files.provenance import environment
 from quintet.model_folder.folder import FoldFiles, ModelFolder, search_digests
 from quintet.training.data import Material, gather
 from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import Task, learning_curve
-from quintet.training.scoring import judge, judge_verdict
+from quintet.training.scoring import score_ensemble, score_parts
 from quintet.training.settings import TrainSettings
-from quintet.training.spectrograms import augmented, spectrograms_for
+from quintet.training.spectrograms import augment_training_part, find_spectrograms
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def train(
     settings = settings or TrainSettings()
     _require_known(settings, Path(output))
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
-    material = gather(table, settings, store=spectrograms_for(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress))
+    material = gather(table, settings, store=find_spectrograms(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress))
     config = {
         "quintet": importlib.metadata.version("quintet"),
         "train": settings.model_dump(mode="json"),
@@ -82,7 +82,7 @@ def train(
     }
     if search is not None:
         config["search"] = search_digests(search)
-    config["hash"] = hash_of(config)
+    config["hash"] = content_hash(config)
     folder = ModelFolder(output)
     if _claim(folder, config, resume=resume, overwrite=overwrite):
         return TrainingResult(folder.path, folder.read_json("scores.json"), folder.read_json("bundle.json")["rule"], reused=True)
@@ -91,7 +91,7 @@ def train(
     if search is not None:
         folder.keep_search(search)
     if settings.augmentation is not None:
-        material = replace(material, copies=augmented(material, settings, n_jobs=n_jobs, progress=progress))
+        material = replace(material, copies=augment_training_part(material, settings, n_jobs=n_jobs, progress=progress))
     return _train(material, folder, settings, listener, published)
 
 
@@ -130,14 +130,14 @@ def _train(
         parts["test"] = (test_rows, {**members, **{rule: ensemble.fuse(members, rule) for rule in settings.rules}})
     for _, said in parts.values():
         said |= {name: np.mean([said[member] for member in members], axis=0) for name, members in settings.ensembles.items()}
-    scores = judge(material, folder, settings, parts)
+    scores = score_parts(material, folder, settings, parts)
     if published is not None:
         scores["published"] = dict(published)
-    scores["verdict"] = judge_verdict(material, folder, settings, ensemble, parts)
+    scores["verdict"] = score_ensemble(material, folder, settings, ensemble, parts)
     if settings.protocols:
         scores["leak_gate"] = leak_gate(material, settings, settings.protocols, listener=listener)
     if settings.learning_curve is not None:
-        scores["learning_curve"] = learning_curve(Task.of(material), settings, known=ensemble.oof_, listener=listener)
+        scores["learning_curve"] = learning_curve(Task.from_material(material), settings, known=ensemble.oof_, listener=listener)
     _write_embeddings(material, folder, ensemble, train_rows[folds[0][1]])
     _write_model(material, folder, ensemble, scores)
     return TrainingResult(folder.path, scores, ensemble.rule_)
@@ -147,12 +147,12 @@ def _write_embeddings(material: Material, folder: ModelFolder, ensemble: Ensembl
     """The last layer of every network on clips that it never saw: the test part, and the first fold by that fold's network."""
     test_rows = material.split.test
     for name, member in ensemble.members_.items():
-        of_test = embedded(member, material.members_inputs(test_rows)) if len(test_rows) else None
+        of_test = embed_inputs(member, material.members_inputs(test_rows)) if len(test_rows) else None
         tables = []
         for part, rows, values in (("test", test_rows, of_test), ("oof", first_fold, ensemble.folds_[name][0].embedding)):
             if values is not None:
                 frame = pd.DataFrame(values, columns=[str(j) for j in range(values.shape[1])])
-                tables.append(frame.assign(id=material.ids[rows[mapped_positions(len(rows))]], part=part))
+                tables.append(frame.assign(id=material.ids[rows[map_positions(len(rows))]], part=part))
         if tables:
             folder.write_frame(f"embeddings/{name}.parquet", pd.concat(tables, ignore_index=True))
 
@@ -181,7 +181,7 @@ def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClas
         folder.write_arrays("distance.npz", ensemble.distance_.arrays())
     folder.write_json("scores.json", scores)
     store = material.spectrograms
-    folder.seal(
+    folder.finalise(
         {
             "quintet": importlib.metadata.version("quintet"),
             "members": list(ensemble.members_),
@@ -206,7 +206,7 @@ def _claim(folder: ModelFolder, config: dict[str, Any], *, resume: bool, overwri
         kept = folder.read_json("config.json") if (folder.path / "config.json").is_file() else {}
         same = kept.get("hash") == config["hash"]
         if resume and same:
-            return folder.sealed
+            return folder.is_finished
         if resume:
             differs = [key for key in ("quintet", "train", "features", "data", "split", "search") if kept.get(key) != config.get(key)]
             raise ArtefactError(
@@ -214,7 +214,7 @@ def _claim(folder: ModelFolder, config: dict[str, Any], *, resume: bool, overwri
                 "use another folder, or --overwrite."
             )
         if not overwrite:
-            hint = "an unfinished run: --resume goes on with it" if kept and not folder.sealed else "add --overwrite to replace it"
+            hint = "an unfinished run: --resume goes on with it" if kept and not folder.is_finished else "add --overwrite to replace it"
             raise ArtefactError(f"The model folder must not exist yet. {folder.path} does ({hint}), or choose another folder.")
         if not kept:
             raise ArtefactError(f"--overwrite replaces model folders only. {folder.path} holds something else: choose another folder.")

@@ -7,10 +7,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from quintet.classifiers.registry import make_member
-from quintet.classifiers.registry import model as member_entry
+from quintet.classifiers.registry import make_member, member_entry
 from quintet.errors import ConfigError, unknown_name
-from quintet.settings import flat
+from quintet.settings import flatten_settings
 
 Range = tuple[Any, ...]
 
@@ -66,13 +65,15 @@ def search_space(member: str, held: Mapping[str, Any] | None = None) -> dict[str
     """
     if member not in SPACES:
         raise unknown_name("member that can be tuned", member, SPACES)
-    space = {name: limits for name, limits in SPACES[member].items() if name not in flat(held or {}) and name.split(".")[0] not in (held or {})}
+    space = {
+        name: limits for name, limits in SPACES[member].items() if name not in flatten_settings(held or {}) and name.split(".")[0] not in (held or {})
+    }
     if not space:
         raise ConfigError(f"Something must be left to search. All of {member} is set already: {', '.join(SPACES[member])}. Leave one out.")
     return space
 
 
-def default_place(member: str, space: Mapping[str, Range], held: Mapping[str, Any], *, n_columns: int) -> dict[str, Any]:
+def default_point(member: str, space: Mapping[str, Range], held: Mapping[str, Any], *, n_columns: int) -> dict[str, Any]:
     """Where the default lies in a search space, so that the search knows where it comes from.
 
     A default that is a rule gets the number that it means (`gamma="scale"` is 1 / columns, on standardised columns); one that lies
@@ -93,7 +94,7 @@ def _defaults(member: str, names: Mapping[str, Range], held: Mapping[str, Any]) 
     known = dict(estimator.get_params(deep=False))
     built = dict(known.pop("settings", None) or {})
     known["augmentation"] = known.get("augmentation") or {}
-    known = {**_of_build(member, names, known), **flat(built), **flat(known)}
+    known = {**_of_build(member, names, known), **flatten_settings(built), **flatten_settings(known)}
     return [known.get(name, 0) for name in names]  # what a table does not name is off
 
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from quintet.datasets.labels import label_indicator
 from quintet.ensemble.crossfit import Inputs, Listener, Trainer
 from quintet.errors import DatasetError
-from quintet.evaluation.metrics import encoded, multi_label_metrics, single_label_metrics
+from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics
 from quintet.predictions.predictions import Predictions, read_predictions
-from quintet.settings import merged, nested
+from quintet.settings import merge_settings, nest_settings
 from quintet.training.data import Material
-from quintet.tuning.spaces import Range, default_place, search_space
+from quintet.tuning.spaces import Range, default_point, search_space
 
 Floats = NDArray[np.float64]
 STARTUP_TRIALS = 5  # complete ones, before any is pruned
@@ -54,7 +54,7 @@ class Problem:
     metric: str
 
     @classmethod
-    def of(cls, material: Material, *, metric: str) -> Problem:
+    def from_material(cls, material: Material, *, metric: str) -> Problem:
         """The rows of the training part, on the folds of the run."""
         rows = material.split.train
         labels = material.labels[rows]
@@ -75,7 +75,7 @@ class Problem:
 
     def score(self, rows: NDArray[np.intp], probabilities: Floats) -> float:
         """The metric of these rows' `(n, k)` probabilities; NaN where it is undefined."""
-        target = encoded(self.y[rows], self.classes, multilabel=self.multilabel)
+        target = encode_labels(self.y[rows], self.classes, multilabel=self.multilabel)
         metrics = multi_label_metrics if self.multilabel else single_label_metrics
         return float(np.asarray(metrics(target, probabilities).scores[self.metric]).item())
 
@@ -99,14 +99,14 @@ class _Run:
 class Search:
     """The study of one member.
 
-    `held`: settings that are not searched. `kept`: the folder of the predictions of the best so far and the default. `base`: the settings of the
+    `fixed`: settings that are not searched. `predictions_folder`: the folder of the predictions of the best so far and the default. `base`: the settings of the
     run that is tuned for, which a trial has where nothing is held or proposed. `decided`: names of settings that this run decides elsewhere.
     """
 
     member: str
-    held: dict[str, Any]
+    fixed: dict[str, Any]
     problem: Problem
-    kept: Path
+    predictions_folder: Path
     seed: int
     pruning: bool
     storage: Any
@@ -126,19 +126,19 @@ class Search:
     @property
     def space(self) -> dict[str, Range]:
         """What is searched."""
-        return search_space(self.member, {**self.held, **dict.fromkeys(self.decided)})
+        return search_space(self.member, {**self.fixed, **dict.fromkeys(self.decided)})
 
     def run(self, n_trials: int, *, ends: float | None, on_trial: Callable[[Trial], None]) -> None:
         """Trials until there are so many, or time (of `time.monotonic`) is up. Of one that is interrupted only its number stays behind."""
         self._give_up_unfinished()
-        while (number := len(self.finished())) < n_trials and (number == 0 or ends is None or time.monotonic() < ends):
+        while (number := len(self.finished_trials())) < n_trials and (number == 0 or ends is None or time.monotonic() < ends):
             if number == 0:
                 self._default()
             else:
                 self._next(number)
-            on_trial(self.finished()[-1])
+            on_trial(self.finished_trials()[-1])
 
-    def finished(self) -> list[Trial]:
+    def finished_trials(self) -> list[Trial]:
         """The trials that ended, in their order."""
         from optuna.trial import TrialState
 
@@ -165,21 +165,21 @@ class Search:
 
     def keep_only(self, numbers: set[int]) -> None:
         """Remove the predictions of all other trials."""
-        for file in set(self.kept.glob("*.parquet")) - {self._file(number) for number in numbers}:
+        for file in set(self.predictions_folder.glob("*.parquet")) - {self._file(number) for number in numbers}:
             file.unlink()
 
     def _default(self) -> None:
         """Trial 0, stored in one piece."""
         from optuna.trial import create_trial
 
-        run = self._folds(self.held)
+        run = self._folds(self.fixed)
         if math.isnan(run.running[-1]):
             raise DatasetError(f"{self.problem.metric} must be defined on the training part. It is not: see that each class has clips in two groups.")
         self._keep(0, run.probabilities)
         table = self.problem.inputs.table
-        place = default_place(self.member, self.space, merged(self.base, self.held), n_columns=1 if table is None else table.shape[1])
+        place = default_point(self.member, self.space, merge_settings(self.base, self.fixed), n_columns=1 if table is None else table.shape[1])
         steps = {k: 0.0 for k, value in enumerate(run.running) if not math.isnan(value)}
-        facts = {"facts": {**run.facts, "settings": self.held}}
+        facts = {"facts": {**run.facts, "settings": self.fixed}}
         common: dict[str, Any] = {"distributions": self._distributions(), "intermediate_values": steps, "user_attrs": facts}
         self.study.add_trial(create_trial(params=place, value=run.running[-1], **common))
 
@@ -192,8 +192,8 @@ class Search:
         trial, state = self.study.ask(self._distributions()), TrialState.FAIL
         value: float | None = None
         try:
-            settings = merged(self.held, nested(trial.params))
-            before = self.finished()
+            settings = merge_settings(self.fixed, nest_settings(trial.params))
+            before = self.finished_trials()
             run = self._folds(settings, lambda k, running: self._hopeless(trial, k, running))
             trial.set_user_attr("facts", {**run.facts, "settings": settings})
             complete = len(run.running) == len(self.problem.folds)
@@ -215,7 +215,7 @@ class Search:
     def _folds(self, settings: dict[str, Any], hopeless: Callable[[int, float], bool] | None = None) -> _Run:
         """The member with these settings over the base, fold by fold, until the end or until there is no hope."""
         problem = self.problem
-        trainer = Trainer(self.member, merged(self.base, settings), self.seed, None, self.listener, len(problem.folds))
+        trainer = Trainer(self.member, merge_settings(self.base, settings), self.seed, None, self.listener, len(problem.folds))
         probabilities = np.full((len(problem.y), len(problem.classes)), np.nan)
         running, fold_values, started = [], [], time.perf_counter()
         for fold, parts in enumerate(problem.folds):
@@ -241,7 +241,7 @@ class Search:
             self.study.tell(trial.number, state=TrialState.FAIL)
 
     def _file(self, number: int) -> Path:
-        return self.kept / f"{number:04d}.parquet"
+        return self.predictions_folder / f"{number:04d}.parquet"
 
     def _keep(self, number: int, probabilities: Floats) -> None:
         p = self.problem

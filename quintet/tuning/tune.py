@@ -28,13 +28,13 @@ from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknown_name
 from quintet.evaluation.comparisons import Difference, paired_differences
 from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
-from quintet.files.digests import hash_of
+from quintet.files.digests import content_hash
 from quintet.files.provenance import environment
 from quintet.model_folder.folder import ModelFolder
-from quintet.settings import Stage, merged, validated
+from quintet.settings import Stage, merge_settings, parse_settings
 from quintet.training.data import Material, gather
 from quintet.training.settings import Protocol, TrainSettings
-from quintet.training.spectrograms import augmented, spectrograms_for
+from quintet.training.spectrograms import augment_training_part, find_spectrograms
 from quintet.tuning.spaces import Range, search_space
 from quintet.tuning.study import Problem, Search, Trial
 
@@ -67,11 +67,11 @@ class TuneSettings(Stage):
     def training(self) -> TrainSettings:
         """The training whose split this is; it checks what the two share."""
         shared = self.model_dump(include={"members", "protocol", "test_size", "folds", "seed", "resamples", "augmentation"})
-        return validated(TrainSettings, {**shared, "settings": {name: self.of(name) for name in self.members}}, where="quintet tune")
+        return parse_settings(TrainSettings, {**shared, "settings": {name: self.base_settings(name) for name in self.members}}, where="quintet tune")
 
-    def of(self, member: str) -> dict[str, Any]:
+    def base_settings(self, member: str) -> dict[str, Any]:
         """The settings that a member has where nothing is searched."""
-        return merged(self.base.get(member, {}), self.settings.get(member, {}))
+        return merge_settings(self.base.get(member, {}), self.settings.get(member, {}))
 
     def space(self, member: str) -> dict[str, Range]:
         """What is searched of a member."""
@@ -104,7 +104,7 @@ class Tuned:
         return self.gain.low > 0
 
     @property
-    def verdict(self) -> str:
+    def gain_text(self) -> str:
         """The gain in words, honest about luck."""
         if self.best == 0:
             return "nothing better than the default was found"
@@ -162,11 +162,11 @@ def tune(
     check_search(settings, n_trials)
     table_ = table if isinstance(table, FeatureTable) else read_feature_table(table)
     training = settings.training
-    store = spectrograms_for(table, table_, training, spectrograms, n_jobs=n_jobs, progress=progress)
+    store = find_spectrograms(table, table_, training, spectrograms, n_jobs=n_jobs, progress=progress)
     material = gather(table_, training, store=store)
     if training.augmentation is not None:
-        material = replace(material, copies=augmented(material, training, n_jobs=n_jobs, progress=progress))
-    problem = Problem.of(material, metric=settings.metric)
+        material = replace(material, copies=augment_training_part(material, training, n_jobs=n_jobs, progress=progress))
+    problem = Problem.from_material(material, metric=settings.metric)
     folder = ModelFolder(output)
     _claim(folder, _configuration(settings, table_, material), overwrite=overwrite)
     n_new = 0
@@ -232,7 +232,7 @@ def check_search(settings: TuneSettings, n_trials: int) -> None:
         raise ConfigError("A search must have at least one member. Received none.")
     for name in settings.members:
         settings.space(name)
-        require_weights(make_member(name, **settings.of(name)))
+        require_weights(make_member(name, **settings.base_settings(name)))
     if strange := sorted(set(settings.settings) - set(settings.members)):
         raise unknown_name("member whose settings are held", strange[0], settings.members)
 
@@ -242,7 +242,7 @@ def _configuration(settings: TuneSettings, table: FeatureTable, material: Materi
     return {
         "quintet": importlib.metadata.version("quintet"),
         "tune": settings.model_dump(mode="json"),
-        "spaces": hash_of({name: settings.space(name) for name in settings.members}),
+        "spaces": content_hash({name: settings.space(name) for name in settings.members}),
         "features": {"hash": table.parameter_hash, "columns": len(table.feature_names)},
         "data": {"rows": len(material.ids), "digest": table_digest(table)},
         "split": {"digest": material.split.digest},
@@ -314,7 +314,7 @@ def _share(ends: float | None, members: int) -> float | None:
 def _write_trials(folder: ModelFolder, searches: list[Search]) -> pd.DataFrame:
     rows = []
     for search in searches:
-        trials = search.finished()
+        trials = search.finished_trials()
         best = search.best(trials) if trials else None
         rows += [{**asdict(t), "settings": json.dumps(t.settings), "fold_values": list(t.fold_values), "best": t is best} for t in trials]
     columns = ["member", "number", "state", "value", "settings", "fold_values", "seconds", "best"]
@@ -325,7 +325,7 @@ def _write_trials(folder: ModelFolder, searches: list[Search]) -> pd.DataFrame:
 
 def _judged(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
     """The best trial of a member against its default, on the same clips."""
-    trials = search.finished()
+    trials = search.finished_trials()
     default, best = trials[0], search.best(trials)
     first, second = search.predictions(default), search.predictions(best)
     options: dict[str, Any] = {"seed": settings.seed, "n_resamples": settings.resamples, "multilabel": problem.multilabel}
@@ -337,7 +337,7 @@ def _judged(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
 
 
 def _write_result(folder: ModelFolder, settings: TuneSettings, found: Mapping[str, Tuned], material: Material) -> None:
-    shown = {name: {**asdict(tuned), "gain": tuned.gain.to_json(), "verdict": tuned.verdict} for name, tuned in found.items()}
+    shown = {name: {**asdict(tuned), "gain": tuned.gain.to_json(), "verdict": tuned.gain_text} for name, tuned in found.items()}
     split = material.split
     on = {"n": len(split.train), "n_groups": len(set(material.groups[split.train])), "n_folds": len(split.folds()), "split": split.digest}
     folder.write_json("tuning.json", {"metric": settings.metric, **on, "members": shown})
@@ -345,7 +345,7 @@ def _write_result(folder: ModelFolder, settings: TuneSettings, found: Mapping[st
     lines = [f"{heading}. For `quintet {'run' if settings.base else 'train'} … --settings FILE`"]
     for name, t in found.items():
         lines += ["", f"[train.settings.{name}]"]
-        lines.append(f"# default {t.default_value:.4f}, best of {t.n_trials} trials {t.best_value:.4f}: {t.verdict}")
+        lines.append(f"# default {t.default_value:.4f}, best of {t.n_trials} trials {t.best_value:.4f}: {t.gain_text}")
         lines += [f"{key} = {_toml(value)}" for key, value in t.settings.items()]
     temporary = folder.path / ".best.toml.tmp"
     temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

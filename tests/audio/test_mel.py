@@ -6,7 +6,7 @@ import pytest
 import scipy.signal
 
 from quintet.audio.clip import Clip
-from quintet.audio.mel import LARGEST, compressed, hz_to_mel, log_mel, mel_filterbank, mel_power, mel_to_hz, power_to_db, pre_emphasised
+from quintet.audio.mel import LARGEST, compress_mel_power, hz_to_mel, log_mel, mel_filterbank, mel_power, mel_to_hz, power_to_db, preemphasis
 from quintet.audio.spectrum import spectrum
 
 
@@ -69,16 +69,16 @@ def test_the_power_of_white_noise_is_equal_in_all_bands():
 
 def test_pre_emphasis_is_scipys_filter_and_raises_what_is_high():
     samples = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
-    ours = pre_emphasised(samples, 0.97)
+    ours = preemphasis(samples, 0.97)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, scipy.signal.lfilter([1.0, -0.97], [1.0], samples), atol=1e-5)
     low, high = (np.sin(2 * np.pi * f * np.arange(22050) / 22050) for f in (100, 8000))
-    assert np.std(pre_emphasised(low, 0.97)) < 0.1 * np.std(low)
-    assert np.std(pre_emphasised(high, 0.97)) > 1.5 * np.std(high)
+    assert np.std(preemphasis(low, 0.97)) < 0.1 * np.std(low)
+    assert np.std(preemphasis(high, 0.97)) > 1.5 * np.std(high)
 
 
 def test_compressions_agree_with_their_formulas():
     power = np.array([0.0, 1e-12, 1e-4, 1.0, 1e6])
-    np.testing.assert_allclose(compressed(power, compression="db", floor_db=-90), [-90, -90, -40, 0, 60], atol=1e-5)
-    np.testing.assert_allclose(compressed(power, compression="log"), np.log10(1e4 * power + 1), rtol=1e-6)
-    np.testing.assert_allclose(compressed(power, compression="power"), [0, 1e-12, 1e-4, 1, LARGEST], rtol=1e-6)
+    np.testing.assert_allclose(compress_mel_power(power, compression="db", floor_db=-90), [-90, -90, -40, 0, 60], atol=1e-5)
+    np.testing.assert_allclose(compress_mel_power(power, compression="log"), np.log10(1e4 * power + 1), rtol=1e-6)
+    np.testing.assert_allclose(compress_mel_power(power, compression="power"), [0, 1e-12, 1e-4, 1, LARGEST], rtol=1e-6)

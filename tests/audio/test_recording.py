@@ -58,10 +58,10 @@ def test_numbers_whose_squares_are_too_large_are_numbers(tmp_path):
 
 def test_a_header_that_promises_little_costs_nothing(tmp_path, monkeypatch):
     path = written(tmp_path, "a.wav", 0.1 * np.random.default_rng(0).standard_normal(20_000))
-    whole = Recording(path, sample_rate=22050).in_one_piece()
+    whole = Recording(path, sample_rate=22050).read_all()
     monkeypatch.setattr(recording, "BLOCK_SAMPLES", 1000)
     monkeypatch.setattr(recording, "TRUSTED_SAMPLES", 3)
-    np.testing.assert_array_equal(Recording(path, sample_rate=22050).in_one_piece(), whole)
+    np.testing.assert_array_equal(Recording(path, sample_rate=22050).read_all(), whole)
     np.testing.assert_array_equal(np.concatenate(list(Recording(path, sample_rate=22050).blocks())), whole)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soxr
 
-from quintet.audio.resample import resample, resampled, to_mono
+from quintet.audio.resample import resample, resample_blocks, to_mono
 
 
 @pytest.mark.parametrize(("orig_sr", "target_sr", "n"), [(44100, 22050, 44100), (44100, 22050, 10001), (48000, 22050, 4999), (8000, 22050, 7777)])
@@ -44,4 +44,4 @@ def test_blocks_give_what_soxr_gives_in_one_piece(orig_sr, target_sr, n):
     expected = np.pad(expected, (0, length - len(expected)))
     np.testing.assert_array_equal(resample(samples, orig_sr=orig_sr, target_sr=target_sr), expected)
     blocks = (samples[first : first + 7001] for first in range(0, n, 7001))
-    np.testing.assert_array_equal(np.concatenate(list(resampled(blocks, orig_sr=orig_sr, target_sr=target_sr))), expected)
+    np.testing.assert_array_equal(np.concatenate(list(resample_blocks(blocks, orig_sr=orig_sr, target_sr=target_sr))), expected)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.audio.resample import resample
-from quintet.audit.alignment import NOWHERE, align
+from quintet.audit.alignment import NO_ALIGNMENT, align
 
 RATE = 8000
 VIOLIN = Path(__file__).parents[2] / "../shared/data/instruments/Violin_or_fiddle/6eb59008.flac"
@@ -77,5 +77,5 @@ def test_drums_of_one_machine_differ_in_what_is_faint() -> None:
 
 
 def test_too_little_overlap_is_nowhere(noise: NDArray[np.float64]) -> None:
-    assert align(clip(noise[: 2 * RATE]), clip(noise), near_s=1.5) == NOWHERE
-    assert align(clip(noise), clip(np.zeros(3 * RATE)), near_s=0.0) == NOWHERE
+    assert align(clip(noise[: 2 * RATE]), clip(noise), near_s=1.5) == NO_ALIGNMENT
+    assert align(clip(noise), clip(np.zeros(3 * RATE)), near_s=0.0) == NO_ALIGNMENT

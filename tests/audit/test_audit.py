@@ -47,7 +47,7 @@ def test_copies_are_found_and_named(report: AuditReport) -> None:
         frozenset(("tunes/melody1.wav", "tunes/copy.mp3")): "same recording",
         frozenset(("drums/kick0.wav", "drums/hushed.wav")): "same recording",
     }
-    assert len(report.across_classes) == 1
+    assert len(report.pairs_across_classes) == 1
     assert any(w.startswith("A label is wrong somewhere") and "stray.flac" in w for w in report.warnings)
 
 
@@ -152,5 +152,5 @@ def test_a_table_with_a_failed_row_and_no_label() -> None:
 def test_the_fourteen_pairs_of_gtzan() -> None:
     found = audit(read_feature_table(GTZAN, id_column="file_name", label_from=r"^([^.]+)"))
     assert len(found.pairs) == 14
-    assert found.across_classes[["first", "second"]].to_numpy().tolist() == [["metal.00058.wav", "rock.00016.wav"]]
+    assert found.pairs_across_classes[["first", "second"]].to_numpy().tolist() == [["metal.00058.wav", "rock.00016.wav"]]
     assert found.groups["group"].nunique() == 999 - 14

@@ -51,7 +51,7 @@ def test_the_shift_has_its_sign() -> None:
 
 def test_what_everybody_has_says_nothing() -> None:
     marks, frames = np.arange(20, dtype=np.uint32), np.arange(20, dtype=np.int32)
-    assert len(candidate_pairs([Fingerprint(marks, frames)] * (candidates.CROWD + 1)).votes) == 0
+    assert len(candidate_pairs([Fingerprint(marks, frames)] * (candidates.MAX_OCCURRENCES + 1)).votes) == 0
     assert len(candidate_pairs([Fingerprint(marks, frames)] * 3).votes) == 3
 
 
@@ -59,9 +59,9 @@ def test_each_is_compared_with_its_best_partners_only() -> None:
     marks, frames = np.arange(100, dtype=np.uint32), np.arange(100, dtype=np.int32)
     prints = [Fingerprint(marks[: 100 - k], frames[: 100 - k]) for k in range(30)]
     found = candidate_pairs(prints)
-    assert len(found.votes) < 30 * candidates.PARTNERS
+    assert len(found.votes) < 30 * candidates.MAX_CANDIDATES
     partners = Counter([*found.first.tolist(), *found.second.tolist()])
-    assert min(partners[k] for k in range(30)) >= candidates.PARTNERS
+    assert min(partners[k] for k in range(30)) >= candidates.MAX_CANDIDATES
 
 
 def test_nothing_in_nothing_out() -> None:

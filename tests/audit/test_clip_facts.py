@@ -8,7 +8,7 @@ import soundfile
 
 from quintet.audio.clip import Clip
 from quintet.audio.resample import resample
-from quintet.audit.clip_facts import Place, clipped_share, cutoff_hz, listen, listen_to_all, loudness_db, silence_share
+from quintet.audit.clip_facts import ClipLocation, clipped_share, cutoff_hz, loudness_db, measure_clip, measure_clips, silence_share
 
 RATE = 44100
 NOISE = 0.1 * np.random.default_rng(0).normal(size=3 * RATE)
@@ -23,7 +23,7 @@ def test_what_came_from_a_lower_rate_breaks_off_there(rate: int) -> None:
 def test_an_encoder_leaves_its_edge(tmp_path: Path) -> None:
     path = tmp_path / "low.mp3"
     soundfile.write(path, NOISE, RATE, bitrate_mode="CONSTANT", compression_level=0.9)
-    heard = listen(Place("low", str(path)), fingerprints=False)
+    heard = measure_clip(ClipLocation("low", str(path)), fingerprints=False)
     assert 15000 < heard.facts["cutoff_hz"] < 19000
 
 
@@ -51,8 +51,8 @@ def test_what_cannot_be_read_has_a_problem(tmp_path: Path) -> None:
     soundfile.write(silent, np.zeros(RATE), RATE)
     text.write_text("no audio")
     told: list[tuple[int, int, int]] = []
-    places = [Place(p.name, str(p)) for p in (good, silent, text)] + [Place("gone", str(tmp_path / "gone.wav"))]
-    found = listen_to_all(places, fingerprints=True, progress=lambda *numbers: told.append(numbers))
+    places = [ClipLocation(p.name, str(p)) for p in (good, silent, text)] + [ClipLocation("gone", str(tmp_path / "gone.wav"))]
+    found = measure_clips(places, fingerprints=True, progress=lambda *numbers: told.append(numbers))
     assert [h.problem is None for h in found] == [True, False, False, False]
     assert "silent" in str(found[1].problem)
     assert told == [(4, 1, 0), (4, 2, 1), (4, 3, 2), (4, 4, 3)]
@@ -64,6 +64,6 @@ def test_what_cannot_be_read_has_a_problem(tmp_path: Path) -> None:
 def test_a_window_is_all_that_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.concatenate([NOISE, 0.1 * NOISE]), RATE)
-    loud, soft = (listen(Place(str(s), str(path), s, s + 3.0), fingerprints=False).facts for s in (0.0, 3.0))
+    loud, soft = (measure_clip(ClipLocation(str(s), str(path), s, s + 3.0), fingerprints=False).facts for s in (0.0, 3.0))
     assert loud["duration_s"] == 3.0
     assert loud["loudness_db"] - soft["loudness_db"] == pytest.approx(20.0, abs=0.1)

@@ -9,13 +9,13 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.resample import resample
-from quintet.audit.clip_facts import Place, listen_to_all
-from quintet.audit.duplicates import _neighbours, joined_groups, same_digest, same_rows, same_sound
+from quintet.audit.clip_facts import ClipLocation, measure_clips
+from quintet.audit.duplicates import _neighbours, find_equal_digests, find_equal_rows, find_same_recordings, join_groups
 
 VARIANTS = ("mp3", "ogg", "flac22", "up6", "down6", "begin", "end")
 
 
-def write_variant(folder: Path, name: str, samples: NDArray[np.float64], variant: str) -> Place:
+def write_variant(folder: Path, name: str, samples: NDArray[np.float64], variant: str) -> ClipLocation:
     """One copy of a recording as a file."""
     cut = len(samples) // 10
     gain = {"up6": 2.0, "down6": 0.5}.get(variant, 1.0)
@@ -23,13 +23,13 @@ def write_variant(folder: Path, name: str, samples: NDArray[np.float64], variant
     rate = 22050 if variant == "flac22" else 44100
     path = folder / f"{name}.{variant}.{variant if variant in ('mp3', 'ogg') else 'flac'}"
     soundfile.write(path, resample(part, orig_sr=44100, target_sr=rate), rate)
-    return Place(path.name, str(path))
+    return ClipLocation(path.name, str(path))
 
 
-def found_pairs(places: list[Place]) -> pd.DataFrame:
-    heard = listen_to_all(places, fingerprints=True)
+def found_pairs(places: list[ClipLocation]) -> pd.DataFrame:
+    heard = measure_clips(places, fingerprints=True)
     assert [h.problem for h in heard] == [None] * len(places)
-    return same_sound(places, [h.fingerprint for h in heard if h.fingerprint is not None])
+    return find_same_recordings(places, [h.fingerprint for h in heard if h.fingerprint is not None])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -44,7 +44,7 @@ def test_every_copy_finds_its_original_and_no_other(variant: str, sounds: dict[s
 
 
 def test_equal_digests_pair_with_the_first() -> None:
-    pairs = same_digest(pd.Series({"a": "x", "b": "y", "c": "x", "d": "x", "e": None}))
+    pairs = find_equal_digests(pd.Series({"a": "x", "b": "y", "c": "x", "d": "x", "e": None}))
     assert pairs[["first", "second"]].to_numpy().tolist() == [["a", "c"], ["a", "d"]]
 
 
@@ -58,13 +58,13 @@ def test_equal_rows_equal_brute_force() -> None:
     table = pd.DataFrame(values, index=[f"t{k}" for k in range(60)])
     close = [(i, j) for j in range(60) for i in range(j) if (np.abs(values[i] - values[j]) <= 2e-5 * values.std(axis=0)).all()]
     assert close == [(3, 40), (3, 41), (40, 41)]
-    assert same_rows(table)[["first", "second"]].to_numpy().tolist() == [["t3", "t40"], ["t3", "t41"]]
+    assert find_equal_rows(table)[["first", "second"]].to_numpy().tolist() == [["t3", "t40"], ["t3", "t41"]]
 
 
 def test_equal_rows_of_few_numbers_prove_nothing() -> None:
     table = pd.DataFrame(np.ones((4, 7)) * [[1], [1], [2], [3]], index=list("abcd"))
-    assert same_rows(table).empty
-    assert same_rows(pd.DataFrame(np.ones((4, 20)), index=list("abcd"))).empty
+    assert find_equal_rows(table).empty
+    assert find_equal_rows(pd.DataFrame(np.ones((4, 20)), index=list("abcd"))).empty
 
 
 def test_neighbours_are_near_in_every_column() -> None:
@@ -78,12 +78,12 @@ def test_neighbours_are_near_in_every_column() -> None:
 def test_groups_are_connected_components() -> None:
     ids = [f"t{k}" for k in range(8)]
     pairs = pd.DataFrame({"first": ["t0", "t5", "t1"], "second": ["t5", "t1", "t7"]})
-    groups = joined_groups(ids, pairs)
+    groups = join_groups(ids, pairs)
     assert groups.to_dict() == {**{k: k for k in ids}, "t5": "t0", "t1": "t0", "t7": "t0"}
 
 
 def test_known_groups_are_joined_through_duplicates() -> None:
     known = {"a": "ann", "b": "ann", "c": "bob", "d": "bob", "e": "eve"}
     pairs = pd.DataFrame({"first": ["b"], "second": ["c"]})
-    assert joined_groups(list("abcde"), pairs, known=known).tolist() == ["ann", "ann", "ann", "ann", "eve"]
-    assert joined_groups(list("abcde"), pairs[:0], known=known).to_dict() == known
+    assert join_groups(list("abcde"), pairs, known=known).tolist() == ["ann", "ann", "ann", "ann", "eve"]
+    assert join_groups(list("abcde"), pairs[:0], known=known).to_dict() == known

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.audit.shortcuts import SIGNALS, TOGETHER, shortcut_audit
+from quintet.audit.shortcuts import ALL_SIGNALS, SIGNALS, shortcut_audit
 from quintet.errors import DatasetError
 
 
@@ -33,7 +33,7 @@ def by_signal(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_no_warning_where_nothing_is_carried() -> None:
     found = shortcut_audit(*corpus(0))
-    assert set(found["signal"]) == {TOGETHER, *SIGNALS.values()}
+    assert set(found["signal"]) == {ALL_SIGNALS, *SIGNALS.values()}
     assert not found["warning"].any()
     assert (found["low"] < 0.55).all()
 
@@ -43,7 +43,7 @@ def test_loudness_alone_is_found_and_named() -> None:
     facts["loudness_db"] += np.where(labels == "class1", 12.0, 0.0)
     found = by_signal(shortcut_audit(facts[["loudness_db", "duration_s"]], labels, groups))
     assert found.loc["loudness", "warning"]
-    assert found.loc[TOGETHER, "warning"]
+    assert found.loc[ALL_SIGNALS, "warning"]
     assert not found.loc["duration", "warning"]
 
 
@@ -71,7 +71,7 @@ def test_what_only_tells_the_group_is_no_shortcut() -> None:
 def test_what_does_not_vary_carries_nothing() -> None:
     facts, labels, groups = corpus(5)
     found = shortcut_audit(facts[["native_channels"]].assign(native_channels=1, cutoff_hz=np.nan), labels, groups)
-    assert found.to_numpy().tolist() == [[TOGETHER, 0.5, 0.5, 0.5, False], ["channels", 0.5, 0.5, 0.5, False]]
+    assert found.to_numpy().tolist() == [[ALL_SIGNALS, 0.5, 0.5, 0.5, False], ["channels", 0.5, 0.5, 0.5, False]]
     assert shortcut_audit(facts[[]], labels, groups).empty
 
 

@@ -5,16 +5,16 @@ import sys
 
 import pytest
 
-from quintet.classifiers.registry import MODELS, make_member
+from quintet.classifiers.registry import MEMBERS, make_member
 from quintet.errors import ConfigError
 
 
 def test_names_are_unique_and_inputs_known():
-    assert len({row.name for row in MODELS}) == len(MODELS)
-    assert {row.input for row in MODELS} <= {"table", "spectrogram"}
+    assert len({row.name for row in MEMBERS}) == len(MEMBERS)
+    assert {row.input for row in MEMBERS} <= {"table", "spectrogram"}
 
 
-@pytest.mark.parametrize("row", MODELS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", MEMBERS, ids=lambda row: row.name)
 def test_every_row_makes_a_member_that_knows_its_name_and_seed(row):
     estimator = make_member(row.name, seed=7)
     assert estimator.member == row.name

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from quintet import cli
 from quintet.audio.decode import load_clip
-from quintet.audio.probe import probed_duration_s
+from quintet.audio.probe import probe_duration_s
 from quintet.commands.terminal import progress as console
 from quintet.datasets import load_source
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError, SplitLeakError
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
-from quintet.training.data import regrouped
+from quintet.training.data import regroup
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
@@ -128,7 +128,7 @@ def test_extract_refuses_what_it_cannot_mean(arguments: list[str], message: str,
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "folder.wav").mkdir()
-    assert probed_duration_s(tmp_path / "pipe.wav") is None
+    assert probe_duration_s(tmp_path / "pipe.wav") is None
     with pytest.raises(DecodeError, match="pipe"):
         load_clip(tmp_path / "pipe.wav", sample_rate=None)
     (tmp_path / "list.csv").write_text("path,label\npipe.wav,a\nfolder.wav,a\nnowhere.wav,a\n")
@@ -138,16 +138,16 @@ def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
 
 def test_a_missing_file_of_groups_is_a_sentence(table: FeatureTable, tmp_path: Path) -> None:
     with pytest.raises(AlignmentError, match="readable CSV"):
-        regrouped(table, tmp_path / "nowhere.csv")
+        regroup(table, tmp_path / "nowhere.csv")
 
 
 def test_a_clip_in_two_groups_is_refused(table: FeatureTable, tmp_path: Path) -> None:
     ids = table.frame["id"].tolist()
     pd.DataFrame({"id": [*ids, ids[0]], "group": "queen"}).to_csv(tmp_path / "same.csv", index=False)
-    assert set(regrouped(table, tmp_path / "same.csv").meta["group"]) == {"queen"}
+    assert set(regroup(table, tmp_path / "same.csv").meta["group"]) == {"queen"}
     pd.DataFrame({"id": [*ids, ids[0]], "group": ["queen"] * len(ids) + ["kinks"]}).to_csv(tmp_path / "two.csv", index=False)
     with pytest.raises(AlignmentError, match="gives two or more to 1, for example"):
-        regrouped(table, tmp_path / "two.csv")
+        regroup(table, tmp_path / "two.csv")
 
 
 def test_a_table_that_has_forgotten_its_groups_does_not_leak(table: FeatureTable, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from quintet.classifiers.registry import MODELS, make_member
+from quintet.classifiers.registry import MEMBERS, make_member
 from quintet.classifiers.storage import load_member, save_member
 from quintet.errors import ConfigError
 
@@ -28,8 +28,8 @@ TINY = {
 BANDS = {"pons2017": 88, "crnn": 96, "lachmish_mel": 64}
 EPOCHS = {"vgg16_fine_tune": 30}  # of the batch of eight, where 60 are not needed
 QUICK = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
-rows = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MODELS]
-networks = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MODELS if row.input == "spectrogram"]
+rows = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MEMBERS]
+networks = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MEMBERS if row.input == "spectrogram"]
 
 
 def problem(row, n=24, seed=0):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import quintet
 from quintet.cli import app
 from quintet.errors import QuintetError
-from quintet.files.digests import digest_of
+from quintet.files.digests import file_digest
 
 RATE = 22050
 FAST = ["--set", "random_forest.n_estimators=30", "--set", "xgboost.n_estimators=20", "--resamples", "50", "--folds", "3"]
@@ -266,7 +266,7 @@ def test_a_model_from_before_distances_answers_by_its_probabilities(run: Path, m
     (old / "distance.npz").unlink()
     bundle = json.loads((old / "bundle.json").read_text())
     del bundle["files"]["distance.npz"]
-    bundle["files"]["trust.json"] = digest_of(old / "trust.json")
+    bundle["files"]["trust.json"] = file_digest(old / "trust.json")
     (old / "bundle.json").write_text(json.dumps(bundle))
     file = music / "tuba" / "artist10_00.wav"
     answered = quintet.predict(old, [file], confidence=0.8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from quintet.ensemble.calibration import Calibration, cross_calibrated, fit_calibration
+from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
 from quintet.ensemble.fusion import compare_rules
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, SplitLeakError
 from quintet.evaluation.metrics import calibration_error, clip_losses, top_label
@@ -84,8 +84,8 @@ def test_cross_calibration_judges_on_groups_it_has_not_seen():
     codes = rng.integers(0, 3, 100)[groups]
     y = np.array(CLASSES)[codes]
     inside = clip_losses(codes, fit_calibration(p, y, groups, classes=CLASSES, method="isotonic").apply(p)).mean()
-    outside = clip_losses(codes, cross_calibrated(p, y, groups, classes=CLASSES, method="isotonic")).mean()
-    cut = clip_losses(codes, cross_calibrated(p, y, None, classes=CLASSES, method="isotonic")).mean()
+    outside = clip_losses(codes, cross_calibrate(p, y, groups, classes=CLASSES, method="isotonic")).mean()
+    cut = clip_losses(codes, cross_calibrate(p, y, None, classes=CLASSES, method="isotonic")).mean()
     assert inside < np.log(3) < outside
     assert cut < outside
 
@@ -97,7 +97,7 @@ def test_the_folds_of_the_run_judge_where_they_are_given():
     halves = [(np.arange(450), np.arange(450, 900)), (np.arange(450, 900), np.arange(450))]
     assert fit_calibration(said, y, classes=CLASSES).method == "temperature"
     assert fit_calibration(said, y, classes=CLASSES, folds=halves).method == "none"
-    judged = cross_calibrated(said, y, classes=CLASSES, method="temperature", folds=halves)
+    judged = cross_calibrate(said, y, classes=CLASSES, method="temperature", folds=halves)
     for train, valid in halves:
         learnt = fit_calibration(said[train], y[train], classes=CLASSES, method="temperature")
         np.testing.assert_allclose(judged[valid], learnt.apply(said[valid]))
@@ -107,7 +107,7 @@ def test_where_groups_are_not_known_a_gain_must_be_twice_as_sure():
     """The same clips, a gain of one to two standard errors: believed where whole groups vouch for it, not where clips do that may share an artist."""
     said, y, codes, _ = corpus(0.8, n=200)
     pairs = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
-    cut = cross_calibrated(said, y, classes=CLASSES, method="temperature", folds=pairs)
+    cut = cross_calibrate(said, y, classes=CLASSES, method="temperature", folds=pairs)
     gain = clip_losses(codes, said) - clip_losses(codes, cut)
     assert 1.2 < gain.mean() / (gain.std(ddof=1) / np.sqrt(200)) < 1.8
     rank = np.concatenate([np.argsort(np.argsort(half)) for half in (gain[:100], gain[100:])])
@@ -121,7 +121,7 @@ def test_where_groups_are_known_a_gain_must_be_larger_than_its_standard_error_by
     """Both gains are above nothing; one is just below one standard error, one just above."""
     said, y, codes, _ = corpus(planted, n=200)
     groups, halves = np.arange(200) // 2, [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
-    cut = cross_calibrated(said, y, groups, classes=CLASSES, method="temperature", folds=halves)
+    cut = cross_calibrate(said, y, groups, classes=CLASSES, method="temperature", folds=halves)
     gain = clip_losses(codes, said) - clip_losses(codes, cut)
     by_group = gain.reshape(100, 2).mean(axis=1)
     surety = by_group.mean() / (by_group.std(ddof=1) / np.sqrt(100))
@@ -153,7 +153,7 @@ def test_bad_input_is_refused():
     with pytest.raises(ConfigError, match="Did you mean 'temperature'"):
         fit_calibration(said, y, classes=CLASSES, method="temperatur")
     with pytest.raises(ConfigError, match="'auto'"):
-        cross_calibrated(said, y, classes=CLASSES, method="auto")
+        cross_calibrate(said, y, classes=CLASSES, method="auto")
     with pytest.raises(AlignmentError, match="3 probabilities for each"):
         fit_calibration(said[:-1], y, classes=CLASSES)
     with pytest.raises(ArtefactError, match="'steps'"):
@@ -162,13 +162,13 @@ def test_bad_input_is_refused():
         fit_calibration(said, y, classes=CLASSES, method="isotonic").apply(said[:, :2])
     one_group_per_class = np.array([str(label) for label in y])
     assert fit_calibration(said, y, one_group_per_class, classes=CLASSES).method == "none"
-    np.testing.assert_array_equal(cross_calibrated(said, y, one_group_per_class, classes=CLASSES, method="temperature"), said)
+    np.testing.assert_array_equal(cross_calibrate(said, y, one_group_per_class, classes=CLASSES, method="temperature"), said)
 
 
 def test_given_folds_that_part_a_group_are_refused():
     p, y, groups = np.tile([0.6, 0.4], (8, 1)), np.array(["a", "b"] * 4), np.repeat(["one", "two", "three", "four"], 2)
     crossed = [(np.arange(0, 8, 2), np.arange(1, 8, 2)), (np.arange(1, 8, 2), np.arange(0, 8, 2))]
-    for calibrate in (fit_calibration, lambda *of, **options: cross_calibrated(*of, method="temperature", **options)):
+    for calibrate in (fit_calibration, lambda *of, **options: cross_calibrate(*of, method="temperature", **options)):
         with pytest.raises(SplitLeakError, match="a fold of the calibration there are 4 on both"):
             calibrate(p, y, groups, classes=("a", "b"), folds=crossed)
     with pytest.raises(SplitLeakError, match="a fold of the fusion there are 4 on both"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quintet.ensemble.conformal import Conformal, accuracy_against_coverage, coverage, fit_conformal
+from quintet.ensemble.conformal import ConformalPredictor, accuracy_against_coverage, coverage, fit_conformal
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 
 CLASSES = ("a", "b", "c")
@@ -132,10 +132,10 @@ def test_what_belongs_to_no_class_comes_out_empty():
 def test_json_gives_back_the_same_sets(by_class):
     p, y, group = corpus()
     found = fit_conformal(p, y, group, classes=CLASSES, by_class=by_class)
-    again = Conformal.from_json(json.loads(json.dumps(found.to_json())))
+    again = ConformalPredictor.from_json(json.loads(json.dumps(found.to_json())))
     np.testing.assert_array_equal(again.sets(p, 0.8), found.sets(p, 0.8))
     with pytest.raises(ArtefactError, match="'weights'"):
-        Conformal.from_json({k: v for k, v in found.to_json().items() if k != "weights"})
+        ConformalPredictor.from_json({k: v for k, v in found.to_json().items() if k != "weights"})
 
 
 def test_coverage_counts_groups_and_names_classes():

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quintet.ensemble import fusion as fusion_module
-from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion, geometric, log_pool, mean, weighted
+from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion, geometric_mean, log_pool, mean, weighted_mean
 from quintet.ensemble.fusion_weights import (
-    constant_opinion,
+    constant_prediction,
     convex_weights,
     greedy_weights,
-    informed,
+    informative_members,
     log_linear_pool,
     true_probabilities,
 )
@@ -56,9 +56,9 @@ stacks = st.tuples(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 12))
 def test_mean_and_geometric_by_their_formulas(stack):
     np.testing.assert_allclose(mean(stack), stack.mean(axis=0), atol=1e-15)
     product = np.exp(np.log(np.clip(stack, 1e-6, 1 - 1e-6)).mean(axis=0))
-    np.testing.assert_allclose(geometric(stack), product / product.sum(axis=1, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(geometric_mean(stack), product / product.sum(axis=1, keepdims=True), atol=1e-12)
     odds = np.log(np.clip(stack, 1e-6, 1 - 1e-6) / (1 - np.clip(stack, 1e-6, 1 - 1e-6))).mean(axis=0)
-    np.testing.assert_allclose(geometric(stack, multilabel=True), 1 / (1 + np.exp(-odds)), atol=1e-12)
+    np.testing.assert_allclose(geometric_mean(stack, multilabel=True), 1 / (1 + np.exp(-odds)), atol=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
@@ -130,16 +130,16 @@ def test_copies_of_a_clip_make_nobody_more_certain():
     """A member that is slightly lucky on 30 clips is not informed by having each clip ten times."""
     rng = np.random.default_rng(3)
     likelihood, constant = np.vstack([rng.random(30) * 0.6, np.full(30, 0.9)]), np.full(30, 0.25)
-    once = informed(likelihood, constant, np.arange(30))
-    copies = informed(np.repeat(likelihood, 10, axis=1), np.repeat(constant, 10), np.repeat(np.arange(30), 10))
+    once = informative_members(likelihood, constant, np.arange(30))
+    copies = informative_members(np.repeat(likelihood, 10, axis=1), np.repeat(constant, 10), np.repeat(np.arange(30), 10))
     assert once.tolist() == copies.tolist() == [False, True]
-    assert informed(np.repeat(likelihood, 10, axis=1), np.repeat(constant, 10), np.arange(300)).tolist() == [True, True]
+    assert informative_members(np.repeat(likelihood, 10, axis=1), np.repeat(constant, 10), np.arange(300)).tolist() == [True, True]
 
 
 def test_where_all_is_noise_nobody_is_thrown_out():
     stack = np.random.default_rng(0).dirichlet(np.ones(4), (3, 50))
     codes = np.arange(50) % 4
-    assert informed(true_probabilities(stack, codes), constant_opinion(codes, 4), np.arange(50)).all()
+    assert informative_members(true_probabilities(stack, codes), constant_prediction(codes, 4), np.arange(50)).all()
 
 
 def test_weighted_is_no_worse_than_any_member_or_the_mean_where_it_was_fitted():
@@ -167,7 +167,7 @@ def test_stacked_finds_planted_slopes_and_is_the_geometric_mean_without_data():
     slopes, biases = log_linear_pool(stack, codes)
     assert slopes == pytest.approx([1.5, 0.2], abs=0.05)
     assert biases - biases.mean() == pytest.approx([0.5, 0.0, -0.5, 0.0], abs=0.06)
-    np.testing.assert_allclose(log_pool(stack[:, :5], [0.5, 0.5], np.zeros(4)), geometric(stack[:, :5]), atol=1e-12)
+    np.testing.assert_allclose(log_pool(stack[:, :5], [0.5, 0.5], np.zeros(4)), geometric_mean(stack[:, :5]), atol=1e-12)
 
 
 def test_stacked_gradient_equals_finite_differences():
@@ -279,4 +279,4 @@ def test_bad_input_is_refused():
     with pytest.raises(ConfigError, match="one finite weight"):
         Fusion("stacked", ("a", "b"), CLASSES, (0.7, float("nan")))
     with pytest.raises(AlignmentError, match="At least one member"):
-        weighted([], [])
+        weighted_mean([], [])

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from quintet.datasets.splits.protocols import grouped_folds
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import Conformal, coverage, fit_conformal
+from quintet.ensemble.conformal import ConformalPredictor, coverage, fit_conformal
 from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 
@@ -84,7 +84,7 @@ def test_the_score_by_hand():
     p, distances = np.tile([0.8, 0.2], (10, 1)), np.r_[np.zeros(8), 4.0, 8.0]
     sets = fit_conformal(p, np.array(["a"] * 10), classes=("a", "b"), score="novelty", distances=distances)
     assert sets.familiarity == (4.0, pytest.approx(np.std(distances)))
-    np.testing.assert_allclose(np.exp(-sets.strangeness), 0.8 / (1 + np.exp(2 * (distances - 4) / np.std(distances))))
+    np.testing.assert_allclose(np.exp(-sets.nonconformity), 0.8 / (1 + np.exp(2 * (distances - 4) / np.std(distances))))
     new, halves = np.array([[0.41, 0.59], [0.82, 0.18]]), np.array([-9.0, 4.0])  # 0.41 of a familiar clip, 0.82 of a half familiar one
     np.testing.assert_allclose(sets.p_values(new, halves)[:, 0], [3 / 11, 3 / 11], atol=1e-12)
     np.testing.assert_allclose(sets.p_values(np.array([[1.0, 0.0]]), np.array([99.0]))[0], 1 / 11)
@@ -138,7 +138,7 @@ def test_classes_that_are_points_are_measured_too():
 def test_files_give_back_the_same_score():
     X, _, _, p = corpus(seed=2)
     distance, sets = fitted()
-    again, same = Distance.restore(distance.arrays(), n_features=12), Conformal.from_json(json.loads(json.dumps(sets.to_json())))
+    again, same = Distance.restore(distance.arrays(), n_features=12), ConformalPredictor.from_json(json.loads(json.dumps(sets.to_json())))
     np.testing.assert_array_equal(same.out_of_class(p, again(X)), sets.out_of_class(p, distance(X)))
 
 
@@ -171,7 +171,7 @@ def test_a_set_without_its_distances_is_refused():
     with pytest.raises(AlignmentError, match="one row of features per label"):
         Distance.fit(X[1:], y)
     with pytest.raises(ArtefactError, match="scale"):
-        Conformal.from_json(sets.to_json() | {"familiarity": {"centre": 1.0}})
+        ConformalPredictor.from_json(sets.to_json() | {"familiarity": {"centre": 1.0}})
 
 
 def test_the_ensemble_learns_it_where_it_has_a_table_and_single_labels():

@@ -11,7 +11,7 @@ from scipy import stats
 
 from quintet.errors import ConfigError, DatasetError
 from quintet.evaluation import scores as module
-from quintet.evaluation.intervals import bootstrap, spread_of_blocks
+from quintet.evaluation.intervals import block_intervals, bootstrap
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.evaluation.scores import score
 
@@ -161,7 +161,7 @@ def test_bad_input_is_refused():
 
 def test_blocks_are_no_more_than_groups():
     values = np.array([1.0, 2.0, 3.0])
-    found = spread_of_blocks(lambda rows: np.array([values[rows].mean()]), None, np.array([2.0]), 3)
+    found = block_intervals(lambda rows: np.array([values[rows].mean()]), None, np.array([2.0]), 3)
     assert found.method == "spread of 3 blocks"
     assert found.high[0] - 2 == pytest.approx(4.3027 * 1 / math.sqrt(3), rel=1e-4)
 

@@ -15,8 +15,8 @@ from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
 from quintet.explanation.importance import family
 from quintet.explanation.shapley import coalitions
-from quintet.explanation.shapley.family_shapley import families_of, family_shapley, shapley_values
-from quintet.explanation.shapley.forests import coalition_outputs, forest_of_sklearn
+from quintet.explanation.shapley.family_shapley import columns_by_family, family_shapley, shapley_values
+from quintet.explanation.shapley.forests import coalition_outputs, forest_from_sklearn
 
 
 class Formula:
@@ -79,7 +79,7 @@ def tables(model_folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "svm", "xgboost"])
 def test_the_fast_way_of_each_member_equals_the_hybrids(name: str, model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     member = load_member(model_folder / "members" / name)
-    players = families_of(list(tables[0].columns), lambda column: column[0])  # c, s, r, t: four players
+    players = columns_by_family(list(tables[0].columns), lambda column: column[0])  # c, s, r, t: four players
     assert len(players) == 4
     fast = coalitions.coalition_probabilities(member, *tables, players)
     slow = coalitions._by_hybrids(member.predict_proba, *tables, players)
@@ -92,7 +92,7 @@ def test_members_and_a_network_fused_add_up_to_the_prediction(model_folder: Path
     rng = np.random.default_rng(1)
     own, other = (rng.dirichlet(np.ones(6), size=len(table)) for table in tables)
     members: dict[str, Any] = {name: load_member(model_folder / "members" / name) for name in ("logistic_regression", "svm")} | {"cnn": None}
-    players = families_of(list(tables[0].columns), family)
+    players = columns_by_family(list(tables[0].columns), family)
 
     def geometric(stack: np.ndarray) -> np.ndarray:
         pooled = np.exp(np.log(stack + 1e-6).mean(axis=0))
@@ -138,7 +138,7 @@ def test_neighbouring_float32_values_go_the_way_scikit_learn_sends_them() -> Non
     X, y = np.column_stack([column, -column]), np.arange(8) // 4
     forest = RandomForestClassifier(30, random_state=0).fit(X, y)
     nobody = np.zeros(2, dtype=np.int64)
-    ours = np.concatenate([coalition_outputs(forest_of_sklearn(forest), X[[i]], X[[i]], nobody, 1)[1] for i in range(8)])
+    ours = np.concatenate([coalition_outputs(forest_from_sklearn(forest), X[[i]], X[[i]], nobody, 1)[1] for i in range(8)])
     np.testing.assert_allclose(ours, forest.predict_proba(X), atol=1e-12)
 
 

@@ -17,12 +17,12 @@ from quintet.classifiers.registry import make_member
 from quintet.ensemble.crossfit import full_probabilities
 from quintet.explanation import members as why
 from quintet.explanation.ensemble import truth_weights
-from quintet.explanation.importance import additivity_residual, column_importance, explain, family, joined, outputs
-from quintet.explanation.members import Why, explain_run
+from quintet.explanation.importance import additivity_residual, column_importance, concatenate_explanations, explain, family, outputs
+from quintet.explanation.members import RunExplanation, explain_run
 from quintet.explanation.refits import refits
 from quintet.explanation.shapley import coalitions
-from quintet.explanation.shapley.family_shapley import families_of
-from quintet.explanation.track import Heard, why_of
+from quintet.explanation.shapley.family_shapley import columns_by_family
+from quintet.explanation.track import TrackPrediction, explain_track
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import Run, read_run
@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def found(run: Run) -> Why:
+def found(run: Run) -> RunExplanation:
     return explain_run(run)
 
 
@@ -97,7 +97,7 @@ def test_every_clip_is_explained_by_members_that_never_saw_it(run: Run, monkeypa
     assert set(found.rows.index) == set(run.split["id"])
 
 
-def test_the_game_out_of_fold_ends_at_the_verdict_that_was_given_out_of_fold(run: Run, found: Why) -> None:
+def test_the_game_out_of_fold_ends_at_the_verdict_that_was_given_out_of_fold(run: Run, found: RunExplanation) -> None:
     game = found.game
     assert game is not None
     assert run.calibration is not None
@@ -107,15 +107,15 @@ def test_the_game_out_of_fold_ends_at_the_verdict_that_was_given_out_of_fold(run
     assert set(run.split.set_index("id").loc[game.clips.index, "fold"]) == {0, 1, 2}
     assert game.by_class["cepstral"].idxmax() == "b"
     assert game.by_class["tonal"].idxmax() == "c"
-    assert found.sampled is not None
-    assert found.sampled.sampled.residual < 1e-9
-    for table in (found.lost_columns, found.lost_families):
+    assert found.shapley is not None
+    assert found.shapley.shapley.residual < 1e-9
+    for table in (found.column_permutation, found.family_permutation):
         assert table is not None
-    assert set(found.lost_columns["player"].head(2)) == {"cepstral.0.mean", "tonal.1.mean"}  # type: ignore[index]
-    assert set(found.lost_families["player"].head(2)) == {"cepstral", "tonal"}  # type: ignore[index]
+    assert set(found.column_permutation["player"].head(2)) == {"cepstral.0.mean", "tonal.1.mean"}  # type: ignore[index]
+    assert set(found.family_permutation["player"].head(2)) == {"cepstral", "tonal"}  # type: ignore[index]
 
 
-def test_out_of_fold_values_add_up_and_rank_the_causes_first(found: Why) -> None:
+def test_out_of_fold_values_add_up_and_rank_the_causes_first(found: RunExplanation) -> None:
     assert found.distance == 0.0
     for name, member in found.members.items():
         assert member.residual < 1e-5, name
@@ -147,7 +147,7 @@ def test_explanations_of_members_that_use_other_columns_are_joined_by_name() -> 
     X, y = clips().set_index("id")[COLUMNS], clips()["label"].to_numpy()
     narrow = X.assign(**{"cepstral.1.mean": 0.0})
     parts = [explain(make_member("logistic_regression").fit(table, y), table.iloc[:4], table.iloc[4:9]) for table in (X, narrow)]
-    whole = joined(parts, COLUMNS)
+    whole = concatenate_explanations(parts, COLUMNS)
     assert whole.values.shape == (8, len(COLUMNS) - 1, 3)
     assert list(whole.feature_names) == [c for c in COLUMNS if c != "rhythm.3.mean"]
     np.testing.assert_array_equal(whole.values[4:, whole.feature_names.index("cepstral.1.mean")], 0.0)
@@ -155,7 +155,7 @@ def test_explanations_of_members_that_use_other_columns_are_joined_by_name() -> 
     np.testing.assert_allclose(whole.values.sum(axis=1) + whole.base_values, np.concatenate([p.values.sum(axis=1) + p.base_values for p in parts]))
 
 
-def test_shaps_own_plots_work_on_what_comes_back(found: Why) -> None:
+def test_shaps_own_plots_work_on_what_comes_back(found: RunExplanation) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -187,12 +187,12 @@ def tagged() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module", params=[0.3, 0.0], ids=["held out", "out of fold"])
-def sets(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Why]:
+def sets(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, RunExplanation]:
     run = trained(tmp_path_factory.mktemp("sets"), tagged(), test_size=request.param)
     return run, explain_run(run)
 
 
-def test_tags_are_explained_each_by_its_cause(sets: tuple[Run, Why]) -> None:
+def test_tags_are_explained_each_by_its_cause(sets: tuple[Run, RunExplanation]) -> None:
     run, found = sets
     assert run.multilabel
     assert set(found.members) == set(MEMBERS)
@@ -204,13 +204,13 @@ def test_tags_are_explained_each_by_its_cause(sets: tuple[Run, Why]) -> None:
     assert found.game is not None
     assert found.game.shapley.residual < 1e-6
     assert found.game.by_class["rhythm"].idxmax() == "live"
-    p = run.held_out.take(list(found.game.clips.index))
+    p = run.report_predictions.take(list(found.game.clips.index))
     assert found.game.prediction == pytest.approx((found.game.shapley.prediction * truth_weights(p)).sum(axis=1).mean())
-    assert found.lost_columns is not None
-    assert set(found.lost_columns["player"].head(3)) == {"cepstral.0.mean", "tonal.1.mean", "rhythm.0.mean"}
+    assert found.column_permutation is not None
+    assert set(found.column_permutation["player"].head(3)) == {"cepstral.0.mean", "tonal.1.mean", "rhythm.0.mean"}
 
 
-def test_the_page_of_label_sets_has_importance_game_and_maps(sets: tuple[Run, Why], tmp_path: Path) -> None:
+def test_the_page_of_label_sets_has_importance_game_and_maps(sets: tuple[Run, RunExplanation], tmp_path: Path) -> None:
     text = write_report(sets[0].path, tmp_path / "report").read_text(encoding="utf-8")
     for figure in ("game", "importance-columns", "sampled-columns", "lost-columns", "map-pca", "map-tsne"):
         assert f'id="figure-{figure}"' in text
@@ -234,18 +234,18 @@ def test_a_tag_is_explained_as_the_two_class_member_of_that_tag(name: str) -> No
         np.testing.assert_allclose(found.base_values[:, k], alone.base_values[:, 1], atol=1e-6)
     np.testing.assert_array_equal(found.values[:, :, 3], 0.0)
     assert column_importance(found)["live"].idxmax() == "rhythm.0.mean"
-    players = families_of(COLUMNS, family)
+    players = columns_by_family(COLUMNS, family)
     fast = coalitions.coalition_probabilities(whole, X.iloc[:4], X.iloc[40:43], players)
     slow = coalitions._by_hybrids(whole.predict_proba, X.iloc[:4], X.iloc[40:43], players)
     assert fast.shape == (8, 12, 4)
     np.testing.assert_allclose(fast, slow, atol=2e-6)
 
 
-def test_a_track_with_tags_is_explained_by_columns_and_families(sets: tuple[Run, Why], tmp_path: Path) -> None:
+def test_a_track_with_tags_is_explained_by_columns_and_families(sets: tuple[Run, RunExplanation], tmp_path: Path) -> None:
     run, ensemble = sets[0], load_model(sets[0].path)
-    rows = run.values.loc[list(run.held_out.clip_ids[:2])]
+    rows = run.values.loc[list(run.report_predictions.clip_ids[:2])]
     members = ensemble.member_probabilities(rows)
-    fused = ensemble.verdict(members)
+    fused = ensemble.fuse_and_calibrate(members)
     curve = pd.DataFrame(fused, columns=list(run.classes)).assign(start=[0.0, 10.0], end=[10.0, 20.0])
     pictures = tuple(np.zeros((96, 40), np.float32) for _ in rows.index)
     sound: dict[str, Any] = {"name": "song.mp3", "duration_s": 20.0, "native_sample_rate": 44100, "native_channels": 2, "digests": ("abc",)}
@@ -256,14 +256,14 @@ def test_a_track_with_tags_is_explained_by_columns_and_families(sets: tuple[Run,
         "fine": False,
         "lost": pd.DataFrame(columns=["start", "end", "reason"]),
     }
-    heard = Heard(
+    heard = TrackPrediction(
         **sound, **said, classes=run.classes, multilabel=True, starts=(0.0, 10.0), ends=(10.0, 20.0), features=rows, pictures=pictures,
         log_mel=LogMelParameters(),
     )  # fmt: skip
-    found = why_of(heard, ensemble, run)
+    found = explain_track(heard, ensemble, run)
     assert found.reasons == {}
-    assert set(found.pushes) == set(MEMBERS)
-    for name, pushed in found.pushes.items():
+    assert set(found.contributions) == set(MEMBERS)
+    for name, pushed in found.contributions.items():
         assert list(pushed.values.columns) == list(run.classes)
         assert pushed.residual < 1e-5
         output = pd.Series(outputs(ensemble.members_[name], rows).mean(axis=0), index=run.classes)

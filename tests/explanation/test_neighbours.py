@@ -32,7 +32,7 @@ def test_a_training_clip_is_its_own_nearest_at_no_distance() -> None:
     found = nearest_tracks(TRAIN, TRAIN.iloc[[17]], ABOUT)
     assert found.nearest["id"].iloc[0] == "clip 017"
     assert found.nearest["distance"].iloc[0] == pytest.approx(0, abs=1e-6)
-    assert found.strangeness == 0
+    assert found.distance_percentile == 0
 
 
 def test_distances_are_averaged_over_segments() -> None:
@@ -51,15 +51,15 @@ def test_the_unit_of_a_column_and_the_order_of_columns_do_not_matter() -> None:
 def test_what_is_unlike_everything_is_strange_and_what_is_typical_is_not() -> None:
     far = nearest_tracks(TRAIN, TRAIN.iloc[[0]] + 6 * TRAIN.std(), ABOUT)
     centre = nearest_tracks(TRAIN, TRAIN.mean().to_frame().T, ABOUT)
-    assert far.strangeness == 1
-    assert centre.strangeness < 0.5
-    assert far.nearest["distance"].iloc[0] > far.usual
+    assert far.distance_percentile == 1
+    assert centre.distance_percentile < 0.5
+    assert far.nearest["distance"].iloc[0] > far.typical_distance
 
 
 def test_the_usual_distance_is_to_another_group() -> None:
     twins = pd.concat([TRAIN, TRAIN + 1e-9]).set_axis([f"t{i}" for i in range(180)])
     about = pd.concat([ABOUT, ABOUT]).set_axis(twins.index)
-    assert nearest_tracks(twins, TRACK, about).usual == pytest.approx(nearest_tracks(TRAIN, TRACK, ABOUT).usual, rel=1e-6)
+    assert nearest_tracks(twins, TRACK, about).typical_distance == pytest.approx(nearest_tracks(TRAIN, TRACK, ABOUT).typical_distance, rel=1e-6)
 
 
 def test_gaps_count_as_the_mean_and_constant_columns_not_at_all() -> None:

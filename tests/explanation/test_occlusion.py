@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quintet.classifiers.networks.backend import load_keras
-from quintet.classifiers.networks.gradients import divided, gradient
+from quintet.classifiers.networks.gradients import gradient, split_network
 from quintet.classifiers.networks.registry import build_network
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.classifiers.spectrogram.fitting import forward
@@ -130,7 +130,7 @@ def test_overlapping_patches_are_averaged_in_their_places() -> None:
 
 
 def test_a_network_without_convolutions_has_no_grad_cam() -> None:
-    assert divided(_network("feed_forward")) is None
+    assert split_network(_network("feed_forward")) is None
 
 
 def _network(name: str, **settings: Any) -> Any:
@@ -149,7 +149,7 @@ def _network(name: str, **settings: Any) -> Any:
     ],
 )
 def test_the_axes_of_every_networks_picture_are_found(name: str, settings: dict[str, Any], has_bands: bool) -> None:
-    halves = divided(_network(name, **settings))
+    halves = split_network(_network(name, **settings))
     assert halves is not None
     quiet = np.zeros((1, 96, 128), np.float32)
     loud = quiet.copy()
@@ -164,7 +164,7 @@ def test_the_axes_of_every_networks_picture_are_found(name: str, settings: dict[
 
 def test_the_halves_make_the_whole_and_the_gradient_is_that_of_finite_differences() -> None:
     model = _network("vgg_small", filters=4)
-    halves = divided(model)
+    halves = split_network(model)
     assert halves is not None
     x = RNG.normal(size=(2, 96, 128)).astype(np.float32)
     made = forward(halves.front, x, batch_size=2).astype(np.float32)

@@ -12,7 +12,7 @@ import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
 from quintet.explanation.importance import _shap
-from quintet.explanation.shapley.forests import Forest, forest_of_sklearn, forest_of_xgboost
+from quintet.explanation.shapley.forests import Forest, forest_from_sklearn, forest_from_xgboost
 from quintet.explanation.shapley.tree_shap import tree_shapley
 
 
@@ -45,7 +45,7 @@ def _by_definition(forest: Forest, row: np.ndarray) -> np.ndarray:
 
 def test_the_values_are_those_of_the_definition() -> None:
     X, y = _problem(d=4)
-    forest = forest_of_sklearn(RandomForestClassifier(3, max_depth=7, random_state=0).fit(X, y))  # a path asks for a column more than once
+    forest = forest_from_sklearn(RandomForestClassifier(3, max_depth=7, random_state=0).fit(X, y))  # a path asks for a column more than once
     values, base = tree_shapley(forest, X[:5])
     np.testing.assert_allclose(values, [_by_definition(forest, row) for row in X[:5]], atol=1e-12)
     assert base.sum() == pytest.approx(1.0)
@@ -55,7 +55,7 @@ def test_the_values_are_those_of_the_definition() -> None:
 def test_a_deep_forest_equals_shaps_tree_explainer(balanced: str | None) -> None:
     X, y = _problem()
     model = RandomForestClassifier(30, class_weight=balanced, random_state=0).fit(X, y)
-    values, base = tree_shapley(forest_of_sklearn(model), X[:20])
+    values, base = tree_shapley(forest_from_sklearn(model), X[:20])
     explainer = _shap().TreeExplainer(model)
     np.testing.assert_allclose(values, explainer.shap_values(X[:20], check_additivity=False), atol=1e-12)
     np.testing.assert_allclose(base, explainer.expected_value, atol=1e-12)
@@ -66,7 +66,7 @@ def test_a_deep_forest_equals_shaps_tree_explainer(balanced: str | None) -> None
 def test_boosted_trees_equal_xgboosts_own_values() -> None:
     X, y = _problem()
     model = xgboost.XGBClassifier(n_estimators=20, max_depth=5, random_state=0).fit(X, y)
-    values, base = tree_shapley(forest_of_xgboost(model, X), X[:20])
+    values, base = tree_shapley(forest_from_xgboost(model, X), X[:20])
     own = model.get_booster().predict(xgboost.DMatrix(X[:20]), pred_contribs=True)
     np.testing.assert_allclose(values, own[:, :, :-1].transpose(0, 2, 1), atol=1e-5)
     np.testing.assert_allclose(base, own[0, :, -1], atol=1e-5)
@@ -74,7 +74,7 @@ def test_boosted_trees_equal_xgboosts_own_values() -> None:
 
 def test_threads_and_the_company_of_other_rows_change_nothing() -> None:
     X, y = _problem()
-    forest = forest_of_sklearn(RandomForestClassifier(10, random_state=0).fit(X, y))
+    forest = forest_from_sklearn(RandomForestClassifier(10, random_state=0).fit(X, y))
     together, _ = tree_shapley(forest, X[:7], n_jobs=3)
     np.testing.assert_array_equal(together, tree_shapley(forest, X[:7], n_jobs=1)[0])
     np.testing.assert_array_equal(together[4:5], tree_shapley(forest, X[4:5])[0])
@@ -82,6 +82,6 @@ def test_threads_and_the_company_of_other_rows_change_nothing() -> None:
 
 def test_a_tree_of_one_leaf_explains_nothing() -> None:
     model = RandomForestClassifier(2, max_depth=3, random_state=0).fit([[0.0], [0.0], [0.0]], [0, 1, 1])
-    values, base = tree_shapley(forest_of_sklearn(model), np.zeros((2, 1)))
+    values, base = tree_shapley(forest_from_sklearn(model), np.zeros((2, 1)))
     assert values.tolist() == [[[0.0, 0.0]], [[0.0, 0.0]]]
     np.testing.assert_allclose(base, model.predict_proba([[0.0]])[0])

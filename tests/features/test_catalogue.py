@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from quintet.errors import ConfigError
-from quintet.features.catalogue import FEATURE_GROUPS, FEATURE_SETS, PAPER_DOMAINS, families_of_set, family_of, feature_names, published_names
+from quintet.features.catalogue import (
+    FEATURE_GROUPS,
+    FEATURE_SETS,
+    PAPER_DOMAINS,
+    feature_family,
+    feature_names,
+    feature_set_families,
+    published_names,
+)
 from quintet.features.parameters import FeatureParameters
 
 PAPER = [  # systems.md, columns 1-97
@@ -26,8 +34,8 @@ def test_the_papers_columns_come_in_the_papers_order_under_its_names():
 
 def test_the_papers_domains_are_its_first_nine_and_the_other_88():
     columns = feature_names(FeatureParameters(feature_set="bahuleyan2018"))
-    assert [family_of(c) in PAPER_DOMAINS["time"] for c in columns] == [True] * 9 + [False] * 88
-    assert sum(family_of(c) in PAPER_DOMAINS["frequency"] for c in columns) == 88
+    assert [feature_family(c) in PAPER_DOMAINS["time"] for c in columns] == [True] * 9 + [False] * 88
+    assert sum(feature_family(c) in PAPER_DOMAINS["frequency"] for c in columns) == 88
 
 
 @pytest.mark.parametrize("feature_set", FEATURE_SETS)
@@ -35,7 +43,7 @@ def test_names_are_unique_and_have_three_parts(feature_set):
     names = feature_names(FeatureParameters(feature_set=feature_set))
     assert len(set(names)) == len(names)
     assert all(name.count(".") == 2 for name in names)
-    assert tuple(dict.fromkeys(map(family_of, names))) == families_of_set(feature_set)
+    assert tuple(dict.fromkeys(map(feature_family, names))) == feature_set_families(feature_set)
 
 
 def test_the_full_set_has_every_group_and_a_recorded_size():

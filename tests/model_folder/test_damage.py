@@ -14,7 +14,7 @@ import pytest
 
 from quintet.errors import ArtefactError
 from quintet.features.storage.external_table import Roles, foreign_table
-from quintet.files.digests import digest_of
+from quintet.files.digests import file_digest
 from quintet.model_folder.folder import load_model
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
@@ -38,7 +38,7 @@ def edited(whole: Path, folder: Path, name: str, change: Callable[[Any], Any]) -
     (folder / name).write_text(json.dumps(change(content)))
     if name != "bundle.json":
         bundle = json.loads((folder / "bundle.json").read_text())
-        bundle["files"][name] = digest_of(folder / name)
+        bundle["files"][name] = file_digest(folder / name)
         (folder / "bundle.json").write_text(json.dumps(bundle))
     return folder
 
@@ -75,7 +75,7 @@ def test_distances_that_are_none_are_refused(content: bytes, whole: Path, tmp_pa
     folder = shutil.copytree(whole, tmp_path / "m")
     (folder / "distance.npz").write_bytes(content)
     bundle = json.loads((folder / "bundle.json").read_text())
-    bundle["files"]["distance.npz"] = digest_of(folder / "distance.npz")
+    bundle["files"]["distance.npz"] = file_digest(folder / "distance.npz")
     (folder / "bundle.json").write_text(json.dumps(bundle))
     with pytest.raises(ArtefactError):
         load_model(folder)

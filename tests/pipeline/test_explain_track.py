@@ -22,14 +22,14 @@ import quintet
 from quintet.cli import main
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ArtefactError, AudioError, ConfigError
-from quintet.explanation.embeddings import embedded_clips
+from quintet.explanation.embeddings import embed_clips
 from quintet.explanation.neighbours import nearest_tracks
-from quintet.explanation.track import resemble, why_of
+from quintet.explanation.track import embed_track, explain_track
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.inference.predict import predict_files
 from quintet.model_folder.folder import load_model
 from quintet.model_folder.run import read_run
-from quintet.pipeline.explain_track import explain, listen, sound_of
+from quintet.pipeline.explain_track import explain, make_sound, predict_track
 from quintet.reports.track_text import known_recording
 from quintet.training.settings import TrainSettings
 
@@ -121,20 +121,20 @@ class Outline(HTMLParser):
 def test_the_verdict_is_that_of_predict_and_every_reason_adds_up_to_it(model: Path, music: Path) -> None:
     file = music / "long & <odd>.wav"
     ensemble, run = load_model(model), read_run(model)
-    heard, predicted = listen(ensemble, file), predict_files(model, [file])
+    heard, predicted = predict_track(ensemble, file), predict_files(model, [file])
     expected = predicted.frame[[f"probability.{c}" for c in heard.classes]].to_numpy()[0]
     np.testing.assert_allclose(heard.probabilities, expected, atol=1e-9)
-    assert len(heard.fused) == len(predicted.segments) == 4
+    assert len(heard.ensemble_predictions) == len(predicted.segments) == 4
     assert heard.starts == pytest.approx((0, 1.5, 3.0, 4.5))
-    assert not heard.fine
-    why = why_of(heard, ensemble, run)
+    assert not heard.has_short_windows
+    why = explain_track(heard, ensemble, run)
     assert why.game is not None
     assert why.game.residual < 1e-6
     np.testing.assert_allclose(why.game.prediction.mean(axis=0), heard.probabilities, atol=1e-9)
     assert "spectrogram" in why.game.players
-    assert set(why.pushes) == {"logistic_regression", "xgboost"}
-    assert all(push.residual < 1e-4 for push in why.pushes.values())
-    (looked,) = why.looked
+    assert set(why.contributions) == {"logistic_regression", "xgboost"}
+    assert all(push.residual < 1e-4 for push in why.contributions.values())
+    (looked,) = why.networks
     assert looked.probability == pytest.approx(heard.members["vgg_small"][:, looked.column].mean(), abs=1e-6)
     assert looked.cams is not None
     assert [cam.shape for cam in looked.cams] == [picture.shape for picture in heard.pictures]
@@ -142,10 +142,10 @@ def test_the_verdict_is_that_of_predict_and_every_reason_adds_up_to_it(model: Pa
 
 def test_a_short_file_is_judged_whole_and_also_heard_in_windows(model: Path, music: Path) -> None:
     file = music / "data" / "tuba" / "artist20_0.wav"
-    heard, predicted = listen(load_model(model), file), predict_files(model, [file])
+    heard, predicted = predict_track(load_model(model), file), predict_files(model, [file])
     np.testing.assert_allclose(heard.probabilities, predicted.frame[[f"probability.{c}" for c in heard.classes]].to_numpy()[0], atol=1e-9)
-    assert heard.fine
-    assert len(heard.fused) == 1
+    assert heard.has_short_windows
+    assert len(heard.ensemble_predictions) == 1
     assert heard.curve["start"].iloc[0] == 0
     assert heard.curve["end"].iloc[-1] == pytest.approx(heard.duration_s, abs=0.01)
     assert (heard.curve["end"] - heard.curve["start"]).min() >= 0.99
@@ -178,7 +178,7 @@ def test_the_page_is_accessible(page: Path) -> None:
 
 
 def test_the_opening_is_made_from_the_numbers(page: Path, model: Path, music: Path) -> None:
-    heard = listen(load_model(model), music / "long & <odd>.wav")
+    heard = predict_track(load_model(model), music / "long & <odd>.wav")
     text = re.sub(r"\s+", " ", Outline(page).text)
     best = heard.order[0]
     says = "hears" if heard.probabilities[best] >= 0.5 else "leans towards"
@@ -199,12 +199,12 @@ def test_the_sound_travels_inside_the_page(page: Path, music: Path) -> None:
 def test_what_is_too_large_is_made_small_or_linked(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = music / "long & <odd>.wav"
     monkeypatch.setattr("quintet.pipeline.explain_track.EMBEDDED_BYTES", 100_000)
-    small = sound_of(file, tmp_path / "page", 6.0)
+    small = make_sound(file, tmp_path / "page", 6.0)
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(small.source.split(",")[1])))
     assert (len(samples) / rate, samples.ndim) == (6.0, 1)
     assert "small mono copy" in small.note
     monkeypatch.setattr("quintet.pipeline.explain_track.EMBEDDED_BYTES", 100)
-    link = sound_of(file, tmp_path / "page", 6.0)
+    link = make_sound(file, tmp_path / "page", 6.0)
     assert link.outside
     assert link.source.endswith("long%20%26%20%3Codd%3E.wav")
     assert "too long" in link.note
@@ -243,8 +243,8 @@ def test_a_known_recording_is_recognised_whatever_it_is_called(model: Path, musi
 
 
 def test_a_known_recording_is_recognised_though_it_is_cut_into_segments(model: Path, music: Path) -> None:
-    heard = listen(load_model(model), music / "data" / "tuba" / "artist99_long.wav")
-    assert len(heard.fused) > 1
+    heard = predict_track(load_model(model), music / "data" / "tuba" / "artist99_long.wav")
+    assert len(heard.ensemble_predictions) > 1
     note = known_recording(heard, read_run(model))
     assert note is not None
     assert "It is tuba/artist99_long.wav, labelled tuba" in note.text
@@ -253,14 +253,14 @@ def test_a_known_recording_is_recognised_though_it_is_cut_into_segments(model: P
 def test_a_training_clip_is_its_own_nearest_in_the_last_layer(model: Path, music: Path) -> None:
     run, ensemble = read_run(model), load_model(model)
     clip = str(run.split.loc[run.split["part"] == "train", "id"].iloc[0])
-    heard = listen(ensemble, music / "data" / clip)
-    found = resemble(heard, "vgg_small", ensemble.members_["vgg_small"], run)
+    heard = predict_track(ensemble, music / "data" / clip)
+    found = embed_track(heard, "vgg_small", ensemble.members_["vgg_small"], run)
     assert found is not None
     assert set(found.train.index) == set(run.split.loc[run.split["part"] == "train", "id"])
     near = nearest_tracks(found.train, found.track, run.features[["label", "group"]])
     assert near.nearest["id"].iloc[0] == clip
     assert near.nearest["distance"].iloc[0] < 0.05  # spectrograms are kept in half precision
-    few = embedded_clips(run, ensemble.members_["vgg_small"], list(found.train.index), limit=5)
+    few = embed_clips(run, ensemble.members_["vgg_small"], list(found.train.index), limit=5)
     assert few is not None
     pd.testing.assert_frame_equal(few, found.train.loc[few.index], rtol=1e-4, atol=1e-4)
     assert len(few) == 5
@@ -283,9 +283,9 @@ def test_kept_places_on_maps_are_of_clips_that_the_network_never_saw(model: Path
 def test_without_the_spectrograms_of_the_training_the_last_layer_is_left_out(model: Path, music: Path, tmp_path: Path) -> None:
     run, member = read_run(model), load_model(model).members_["vgg_small"]
     for changed in ({"spectrograms": str(tmp_path / "gone")}, {"log_mel_hash": "0" * 16}, {"spectrograms": None}):
-        assert embedded_clips(replace(run, bundle={**run.bundle, **changed}), member, list(run.split["id"])) is None
+        assert embed_clips(replace(run, bundle={**run.bundle, **changed}), member, list(run.split["id"])) is None
     moved = replace(run, path=music / "model", bundle={**run.bundle, "spectrograms": str(tmp_path / "spectrograms")})
-    assert embedded_clips(moved, member, list(run.split["id"])) is not None
+    assert embed_clips(moved, member, list(run.split["id"])) is not None
 
 
 @pytest.mark.parametrize(("name", "match"), [("notes.mp3", "audio"), ("nowhere.wav", "exist"), ("silence.wav", "silent")])

@@ -9,9 +9,9 @@ import pytest
 
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError, DatasetError
-from quintet.pipeline.preflight import check_members, rehearse
-from quintet.pipeline.recipe import find_recipe, load_recipe, scaled, shipped_recipes, with_settings
-from quintet.pipeline.runner import limited, run_recipe
+from quintet.pipeline.preflight import check_members, check_recipe
+from quintet.pipeline.recipe import find_recipe, load_recipe, override_settings, scale_recipe, shipped_recipes
+from quintet.pipeline.runner import limit_clips, run_recipe
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -120,18 +120,18 @@ def test_what_would_fail_later_is_refused_before_anything_runs(tmp_path: Path, t
 
 def test_a_good_recipe_passes_the_rehearsal(tmp_path: Path) -> None:
     text = NETWORK.replace('["crnn"]', '["crnn", "svm", "xgboost"]') + "[train.settings.crnn]\nfilters = 8\n"
-    rehearse(load_recipe(written(tmp_path, text + "[train.settings.svm]\nC = 3.0\n[train.settings.xgboost]\nn_estimators = 5\n")))
+    check_recipe(load_recipe(written(tmp_path, text + "[train.settings.svm]\nC = 3.0\n[train.settings.xgboost]\nn_estimators = 5\n")))
 
 
 def test_settings_that_were_found_lie_over_the_recipes_own(tmp_path: Path) -> None:
     text = NETWORK + "[segments]\nlength_s = 3\n[train.settings.crnn]\nepochs = 3\naugmentation = { mixup = 0.2, mask_bands = 4 }\n"
     recipe = load_recipe(written(tmp_path, text))
-    found = with_settings(recipe, {"crnn": {"dropout": 0.5, "augmentation": {"mixup": 0.4}}, "svm": {"C": 2.0}})
+    found = override_settings(recipe, {"crnn": {"dropout": 0.5, "augmentation": {"mixup": 0.4}}, "svm": {"C": 2.0}})
     assert found.train.settings == {"crnn": {"epochs": 3, "dropout": 0.5, "augmentation": {"mixup": 0.4, "mask_bands": 4}}}
     assert (found.segments, found.train.members, found.data) == (recipe.segments, recipe.train.members, recipe.data)
     assert recipe.train.settings["crnn"]["augmentation"] == {"mixup": 0.2, "mask_bands": 4}, "the recipe itself is as it was"
     with pytest.raises(ConfigError, match=r"\[segments\] decides .* name them too: patch_frames"):
-        with_settings(recipe, {"crnn": {"patch_frames": 9}})
+        override_settings(recipe, {"crnn": {"patch_frames": 9}})
 
 
 def test_seconds_become_frames_of_this_recipes_spectrograms(tmp_path: Path) -> None:
@@ -144,20 +144,20 @@ def test_seconds_become_frames_of_this_recipes_spectrograms(tmp_path: Path) -> N
 def test_the_small_scale_is_the_same_recipe_with_smaller_numbers() -> None:
     for name, file in shipped_recipes().items():
         full = load_recipe(file, data="demo")
-        small = scaled(full, "small")
+        small = scale_recipe(full, "small")
         assert (small.train.members, small.features, small.spectrogram, small.segments) == (
             full.train.members,
             full.features,
             full.spectrogram,
             full.segments,
         ), name
-        assert scaled(full, "full") is full
+        assert scale_recipe(full, "full") is full
         assert (full.scale, small.scale) == ("full", "small")
         assert all("imagenet" not in chosen.values() for chosen in small.training.settings.values())
         check_members(full)
         check_members(small)
     with pytest.raises(ConfigError, match="Did you mean 'small'"):
-        scaled(full, "smal")
+        scale_recipe(full, "smal")
 
 
 def test_a_member_is_refused_a_setting_that_it_lacks_before_anything_runs(tmp_path: Path) -> None:
@@ -182,5 +182,5 @@ def test_a_limit_takes_from_every_group_in_turn() -> None:
     rows = [(f"{label}{group}{k}", label, f"{label}{group}") for label in "xy" for group in range(3) for k in range(1 + 2 * group)]
     frame = pd.DataFrame(rows, columns=["id", "label", "group"]).assign(path="p", start=0.0, end=1.0, split=pd.NA, problem=pd.NA)
     manifest = Manifest(frame[list(COLUMNS)], "m", Path(), multilabel=False, grouped=True)
-    assert limited(manifest, 4).frame["id"].tolist() == ["x00", "x10", "x11", "x20", "y00", "y10", "y11", "y20"]
-    assert len(limited(manifest, 100)) == len(manifest)
+    assert limit_clips(manifest, 4).frame["id"].tolist() == ["x00", "x10", "x11", "x20", "y00", "y10", "y11", "y20"]
+    assert len(limit_clips(manifest, 100)) == len(manifest)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from quintet.cli import app
 from quintet.ensemble.fuse_files import fuse_files
-from quintet.ensemble.fusion import geometric
+from quintet.ensemble.fusion import geometric_mean
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.evaluation.comparisons import delong
 from quintet.evaluation.scores import score
@@ -56,7 +56,7 @@ def test_the_mean_is_joined_by_id_and_class(members, tmp_path):
 def test_geometric_and_weights(members, tmp_path):
     paths, stack, _ = members
     fuse_files(paths, tmp_path / "g.csv", rule="geometric")
-    np.testing.assert_allclose(read_predictions(tmp_path / "g.csv").probabilities, geometric(stack), atol=1e-12)
+    np.testing.assert_allclose(read_predictions(tmp_path / "g.csv").probabilities, geometric_mean(stack), atol=1e-12)
     (tmp_path / "w.toml").write_text("[weights]\nforest = 1\nsvm = 3\nvgg = 0\n")
     summary = fuse_files(paths, tmp_path / "w.parquet", rule=str(tmp_path / "w.toml"))
     np.testing.assert_allclose(read_predictions(tmp_path / "w.parquet").probabilities, 0.75 * stack[0] + 0.25 * stack[2], atol=1e-12)

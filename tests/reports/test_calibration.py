@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quintet.ensemble.calibration import cross_calibrated, fit_calibration
+from quintet.ensemble.calibration import cross_calibrate, fit_calibration
 from quintet.evaluation.scores import score
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
@@ -54,7 +54,7 @@ def test_without_a_test_part_nobody_is_calibrated_by_its_own_fold(run: Run) -> N
     sure = replace(alone, oof={**run.oof, name: sharper(run.oof[name], 3.0)})
     _, before, after = calibrated_members(sure)[name]
     truth = (before.probabilities, before.labels, before.groups)
-    expected = cross_calibrated(*truth, classes=run.classes, method="temperature", folds=folds_of(run, before))
+    expected = cross_calibrate(*truth, classes=run.classes, method="temperature", folds=folds_of(run, before))
     np.testing.assert_allclose(after.probabilities, expected)
 
 

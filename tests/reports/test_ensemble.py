@@ -24,14 +24,14 @@ from quintet.evaluation.scores import score
 from quintet.explanation.ensemble import group_intervals
 from quintet.explanation.shapley.family_shapley import family_shapley
 from quintet.explanation.shapley.sampled_shapley import ensemble_game, sampled_shapley
-from quintet.model_folder.run import VERDICT, read_run
+from quintet.model_folder.run import ENSEMBLE_PREDICTION, read_run
 from quintet.reports.drawing import calibration_drawing
 from quintet.reports.run_page import write_report
 from quintet.reports.sections.fusion import comparison_table, worth
 from quintet.reports.sections.leak_gate import gate_view
-from quintet.reports.sections.out_of_class import strange_drawing, strange_table
-from quintet.reports.sections.prediction_sets import calibration_groups, promise
-from quintet.reports.text import calibrated_by, opening, signed
+from quintet.reports.sections.out_of_class import out_of_class_drawing, out_of_class_table
+from quintet.reports.sections.prediction_sets import calibration_groups, coverage_guarantee
+from quintet.reports.text import calibration_phrase, format_signed, opening
 
 TEMPERATURE = 0.5
 
@@ -87,7 +87,7 @@ def text(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str) -> None:
     run = read_run(folder)
-    assert run.said == VERDICT
+    assert run.prediction_name == ENSEMBLE_PREDICTION
     assert run.best == "weighted"
     raw = run.scores["test"]["weighted"]["scores"]["log_loss"]["value"]
     calibrated = run.headline["scores"]["log_loss"]["value"]
@@ -101,7 +101,7 @@ def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str)
 def test_the_opening_names_rule_and_calibration(folder: Path) -> None:
     said = " ".join(opening(read_run(folder), []))
     assert "joined by the rule “weighted”, chosen on the training part alone; its probabilities are calibrated by temperature 0.50" in said
-    assert calibrated_by(read_run(folder)) == "calibrated by temperature 0.50, learnt out of fold"
+    assert calibration_phrase(read_run(folder)) == "calibrated by temperature 0.50, learnt out of fold"
 
 
 def test_one_member_is_no_ensemble(folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_one_member_is_no_ensemble(folder: Path) -> None:
 
 def test_an_older_folder_is_told_by_its_rule(model_folder: Path) -> None:
     run = read_run(model_folder)
-    assert run.said == run.best == "weighted"
+    assert run.prediction_name == run.best == "weighted"
     assert run.calibration is None
     assert "calibrated" not in " ".join(opening(run, []))
 
@@ -186,7 +186,7 @@ def test_sets_say_on_how_many_groups_they_stand(folder: Path, text: str) -> None
     run = read_run(folder)
     assert run.conformal is not None
     assert calibration_groups(run.conformal) == len(set(run.oof["mean"].groups)) == 18  # type: ignore[arg-type]
-    said = " ".join(promise(run))
+    said = " ".join(coverage_guarantee(run))
     assert "from 18 artists; each artist has one vote" in said
     assert "too few to exclude a class with confidence 0.95 (this takes 19 artists or more)" in said
     assert 'id="sets"' in text
@@ -195,11 +195,11 @@ def test_sets_say_on_how_many_groups_they_stand(folder: Path, text: str) -> None
 
 def test_strangers_are_the_clips_whose_sets_are_empty(folder: Path, text: str) -> None:
     run = read_run(folder)
-    table, drawing = strange_table(run), strange_drawing(run)
+    table, drawing = out_of_class_table(run), out_of_class_drawing(run)
     assert run.conformal is not None
     assert drawing is not None
-    p = run.held_out
-    far = run.strangeness_of(p.clip_ids)["distance"].to_numpy()
+    p = run.report_predictions
+    far = run.out_of_class_of(p.clip_ids)["distance"].to_numpy()
     few, empty = (~run.conformal.sets(p.probabilities, c, distances=far).any(axis=1) for c in (0.5, 0.9))
     assert few.any()
     assert set(table.loc[table["out_of_class"] >= 0.5, "clip_id"]) == set(p.clip_ids[few])
@@ -217,8 +217,8 @@ def test_folders_that_are_older_than_strangeness_say_so(folder: Path, tmp_path: 
     del conformal["familiarity"]
     (old / "trust.json").write_text(json.dumps({"calibration": run.trust["calibration"], "conformal": conformal}))
     run = read_run(old)
-    assert strange_drawing(run) is None
-    assert "These sets look at the probabilities alone" in " ".join(promise(run))
+    assert out_of_class_drawing(run) is None
+    assert "These sets look at the probabilities alone" in " ".join(coverage_guarantee(run))
     assert 'id="figure-strange"' not in write_report(old, tmp_path / "report").read_text(encoding="utf-8")
 
 
@@ -245,7 +245,7 @@ def test_one_group_gives_no_interval() -> None:
 
 
 def test_signed_numbers() -> None:
-    assert [signed(v) for v in (-0.0001, 0.5, -0.5, float("nan"))] == ["0.000", "+0.500", "−0.500", "–"]
+    assert [format_signed(v) for v in (-0.0001, 0.5, -0.5, float("nan"))] == ["0.000", "+0.500", "−0.500", "–"]
 
 
 class Product:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from quintet.evaluation.scores import score
-from quintet.explanation.ensemble import GameWhy, group_intervals
+from quintet.explanation.ensemble import EnsembleExplanation, group_intervals
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports import drawing as drawings
@@ -22,12 +22,12 @@ from quintet.reports.figures.bars import column_bars, histogram, stacked_counts,
 from quintet.reports.figures.calibration import calibration_points
 from quintet.reports.figures.curves import roc_points, training_figure
 from quintet.reports.figures.intervals import Dot, interval_figure
-from quintet.reports.figures.maps import neighbour_map, principal_map, standardised
+from quintet.reports.figures.maps import neighbour_map, principal_map, standardise_columns
 from quintet.reports.run_page import default_title, write_report
 from quintet.reports.sections.confusion import cell_titles, confusion_counts, heat_figure, main_confusions
-from quintet.reports.sections.scores import agreement, class_table, failure_reasons, mistakes, ranked, score_rows, score_table
+from quintet.reports.sections.scores import agreement, class_table, failure_reasons, mistakes, rank_names, score_rows, score_table
 from quintet.reports.style import to_svg
-from quintet.reports.text import count, display, limits, listed, opening, stamp
+from quintet.reports.text import count, display_name, format_list, limits, opening, split_note
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_confusions_by_hand() -> None:
 
 def test_the_confusion_matrix_is_the_one_of_the_predictions(run: Run) -> None:
     drawing, counts = drawings.confusion_drawing(run)
-    p = run.held_out
+    p = run.report_predictions
     for i, true in enumerate(run.classes):
         for j, verdict in enumerate(run.classes):
             assert counts.iloc[i, j] == sum(
@@ -74,8 +74,8 @@ def test_calibration_bins_hold_every_clip_once() -> None:
 
 
 def test_rows_are_ranked_and_the_best_of_each_column_is_marked(run: Run) -> None:
-    assert ranked(run, ["accuracy"])[0] == run.best == "weighted"
-    values = [run.scores["test"][name]["scores"]["log_loss"]["value"] for name in ranked(run, ["log_loss"])[2:]]
+    assert rank_names(run, ["accuracy"])[0] == run.best == "weighted"
+    values = [run.scores["test"][name]["scores"]["log_loss"]["value"] for name in rank_names(run, ["log_loss"])[2:]]
     assert values == sorted(values)
     rows = score_rows(run, ["accuracy", "log_loss"])
     table = score_table(run)
@@ -106,7 +106,7 @@ def test_the_principal_map_finds_the_long_direction() -> None:
     features = pd.DataFrame({"a": long, "b": long + 0.1 * rng.normal(size=200), "c": rng.normal(size=200), "constant": 1.0})
     features.iloc[3, 0] = np.nan
     points, (first, second) = principal_map(features)
-    assert standardised(features).shape == (200, 3)
+    assert standardise_columns(features).shape == (200, 3)
     assert abs(np.corrcoef(points["x"], long)[0, 1]) > 0.99
     assert 0.6 < first < 0.7
     assert first + second < 1.0000001
@@ -160,11 +160,11 @@ def test_intervals_by_group_are_wider_than_by_clip_where_groups_matter() -> None
 
 
 def test_words(run: Run) -> None:
-    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert format_list(["a", "b", "c"]) == "a, b and c"
     assert count(2, "class") == "2 classes"
-    assert display("weighted", run) == "Ensemble (weighted)"
-    assert display("random_forest", run) == "Random forest"
-    assert stamp(run).kind == "good"
+    assert display_name("weighted", run) == "Ensemble (weighted)"
+    assert display_name("random_forest", run) == "Random forest"
+    assert split_note(run).kind == "good"
     sentences = opening(run, [("jazz", "rock", 5), ("rock", "jazz", 1)], pd.Series({"spectrogram": 0.61, "cepstral": 0.2}))
     assert "Confusions concentrate on jazz taken for rock (5)." in sentences
     assert "Of what it knows beyond guessing, the spectrogram carries 61% and the cepstral features carry 20%." in sentences
@@ -183,7 +183,7 @@ def test_words(run: Run) -> None:
 @pytest.mark.parametrize(("prediction", "shares"), [(0.7, [0.8, 0.2]), (0.2, [])])
 def test_what_is_not_known_is_not_shared_out(prediction: float, shares: list[float]) -> None:
     steps = pd.DataFrame({"player": ["tonal", "rhythm"], "value": np.array([0.8, 0.2]) * (prediction - 0.2)})
-    game = GameWhy(*[None] * 3, steps, 0.2, prediction, *[None] * 3)  # type: ignore[arg-type]
+    game = EnsembleExplanation(*[None] * 3, steps, 0.2, prediction, *[None] * 3)  # type: ignore[arg-type]
     assert game.shares.tolist() == pytest.approx(shares)
 
 

@@ -15,7 +15,7 @@ from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.figures.maps import umap_map
 from quintet.reports.run_page import write_report
-from quintet.reports.sections.maps import atlas, shown_verdicts
+from quintet.reports.sections.maps import atlas, point_predictions
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_neighbours_in_the_last_layer_are_of_one_class(run: Run) -> None:
 
 def test_wrong_verdicts_are_ringed_and_every_point_says_its_name(run: Run) -> None:
     drawing = atlas(run).drawings[0]
-    verdicts, keys = shown_verdicts(run)
+    verdicts, keys = point_predictions(run)
     assert keys == run.classes
     assert drawing.svg.count('<g class="hot"><title>') == len(drawing.numbers)
     wrong = drawing.numbers[drawing.numbers["label"] != drawing.numbers["verdict"]]
@@ -72,7 +72,7 @@ def test_sets_are_shown_by_their_most_frequent_tag_and_ringed_where_the_first_ta
     said = Predictions(np.array(list("abcd")), ("rock", "live", "jazz"), probabilities, labels, multilabel=True)
     folder = Path()
     run = Run(folder, {"members": ["m"]}, {}, {}, {}, {}, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), oof={"m": said})
-    verdicts, keys = shown_verdicts(run)
+    verdicts, keys = point_predictions(run)
     assert verdicts["shown"].to_dict() == {"a": "rock", "b": "rock", "c": "live"}
     assert verdicts["wrong"].to_dict() == {"a": False, "b": True, "c": False}
     assert keys == ("rock", "live")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quintet.model_folder.run import Run, read_run
-from quintet.reports.sections.reproduce import USUAL, commands
+from quintet.reports.sections.reproduce import DEFAULT_OPTIONS, commands
 from quintet.training.settings import TrainSettings
 
 
@@ -18,7 +18,7 @@ def run(model_folder: Path) -> Run:
 
 
 def test_what_is_usual_is_the_default_of_training() -> None:
-    assert {name: getattr(TrainSettings(), name) for name in USUAL} == USUAL
+    assert {name: getattr(TrainSettings(), name) for name in DEFAULT_OPTIONS} == DEFAULT_OPTIONS
 
 
 @pytest.mark.parametrize("program", ["quintet", "/usr/bin/quintet", "/usr/lib/quintet/__main__.py"])

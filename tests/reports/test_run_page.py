@@ -18,7 +18,7 @@ import pytest
 from quintet.errors import ArtefactError
 from quintet.model_folder.run import read_run
 from quintet.reports.run_page import write_report
-from quintet.reports.text import stamp
+from quintet.reports.text import split_note
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 
@@ -177,7 +177,7 @@ def test_groups_on_both_sides_are_found_in_the_split_whatever_it_is_called(model
     split = pd.read_parquet(folder / "split.parquet")
     split.loc[split["part"] == "test", "group"] = "artist 00"
     split.to_parquet(folder / "split.parquet")
-    mark = stamp(read_run(folder))
+    mark = split_note(read_run(folder))
     assert mark.kind == "warn"
     assert "1 artist can be heard both in training and in test" in mark.long
 

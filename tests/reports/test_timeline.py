@@ -11,7 +11,18 @@ from matplotlib.image import imread
 
 from quintet.audio.mel import mel_filterbank
 from quintet.features.parameters import LogMelParameters
-from quintet.reports.figures.timeline import AGAINST, FOR, band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stacked, time_ticks
+from quintet.reports.figures.timeline import (
+    NEGATIVE_RGB,
+    POSITIVE_RGB,
+    band_hz,
+    hz_ticks,
+    loudness_picture,
+    map_picture,
+    on_time_axis,
+    spans,
+    stack_rectangles,
+    time_ticks,
+)
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -31,11 +42,11 @@ def test_overlapping_windows_meet_in_the_middle_between_their_centres() -> None:
 
 
 def test_stacked_boxes_fill_the_plane_from_the_bottom() -> None:
-    boxes = stacked([(0.0, 4.0), (4.0, 10.0)], np.array([[0.7, 0.3], [0.2, 0.8]]), 10.0)
+    boxes = stack_rectangles([(0.0, 4.0), (4.0, 10.0)], np.array([[0.7, 0.3], [0.2, 0.8]]), 10.0)
     assert boxes[0][0] == {"x": 0.0, "width": 40.0, "y": 30.0, "height": 70.0}
     assert boxes[1][0] == {"x": 0.0, "width": 40.0, "y": 0.0, "height": 30.0}
     assert sum(box["width"] * box["height"] for series in boxes for box in series) == pytest.approx(100 * 100)
-    assert stacked([(0.0, 10.0)], np.array([[np.nan, 0.3]]), 10.0) == [[], []]
+    assert stack_rectangles([(0.0, 10.0)], np.array([[np.nan, 0.3]]), 10.0) == [[], []]
 
 
 def test_low_bands_lie_at_the_bottom_and_the_loudest_is_darkest() -> None:
@@ -50,8 +61,8 @@ def test_low_bands_lie_at_the_bottom_and_the_loudest_is_darkest() -> None:
 
 def test_a_map_is_orange_for_and_blue_against_and_nothing_where_nothing_is_known() -> None:
     picture = pixels(map_picture(np.array([[1.0, -1.0, 0.0, np.nan]])))[0]
-    assert tuple(picture[0, :3]) == FOR
-    assert tuple(picture[1, :3]) == AGAINST
+    assert tuple(picture[0, :3]) == POSITIVE_RGB
+    assert tuple(picture[1, :3]) == NEGATIVE_RGB
     assert picture[0, 3] == picture[1, 3] > 150
     assert picture[2, 3] == picture[3, 3] == 0
 

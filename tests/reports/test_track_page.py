@@ -17,13 +17,21 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import fit_conformal
 from quintet.ensemble.fusion import Fusion
 from quintet.explanation.neighbours import nearest_tracks
-from quintet.explanation.track import Heard, TrackWhy, percentiles, push, steps_for, training_ids, why_of
+from quintet.explanation.track import (
+    TrackExplanation,
+    TrackPrediction,
+    column_contributions,
+    contribution_steps,
+    explain_track,
+    percentiles,
+    training_ids,
+)
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run, read_run
 from quintet.reports.track_page import Sound, write_track
-from quintet.reports.track_text import fits, known_recording, opening
+from quintet.reports.track_text import known_recording, novelty_note, opening
 
-NOTHING = TrackWhy({}, {}, None, (), 0, 0)
+NOTHING = TrackExplanation({}, {}, None, (), 0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def ensemble(model_folder: Path, run: Run) -> EnsembleClassifier:
     return joined
 
 
-def heard_of(run: Run, fused: Any, rows: pd.DataFrame | None = None, **changes: Any) -> Heard:
+def heard_of(run: Run, fused: Any, rows: pd.DataFrame | None = None, **changes: Any) -> TrackPrediction:
     """A track of ten seconds per segment with these probabilities."""
     p = np.asarray(fused, dtype=float)
     m = len(p)
@@ -52,11 +60,11 @@ def heard_of(run: Run, fused: Any, rows: pd.DataFrame | None = None, **changes: 
     curve.insert(0, "start", starts)
     curve.insert(1, "end", [10.0 * (i + 1) for i in range(m)])
     rng = np.random.default_rng(1)
-    made = Heard(
+    made = TrackPrediction(
         name="song.mp3", duration_s=10.0 * m, native_sample_rate=44100, native_channels=2, digests=("abc",), classes=run.classes, multilabel=False,
         starts=starts, ends=tuple(10.0 * (i + 1) for i in range(m)), features=run.values.iloc[:m] if rows is None else rows,
         pictures=tuple(rng.normal(-50, 10, (96, 40)).astype(np.float32) for _ in range(m)), log_mel=LogMelParameters(),
-        members={"svm": p, "xgboost": p}, fused=p, curve=curve, fine=False, lost=pd.DataFrame(columns=["start", "end", "reason"]),
+        members={"svm": p, "xgboost": p}, ensemble_predictions=p, curve=curve, has_short_windows=False, unusable_windows=pd.DataFrame(columns=["start", "end", "reason"]),
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -73,19 +81,19 @@ def text_of(page: Path) -> str:
 
 
 def test_every_reason_adds_up_to_the_verdict(run: Run, ensemble: EnsembleClassifier) -> None:
-    held_out = run.values.loc[list(run.held_out.clip_ids[:3])]
+    held_out = run.values.loc[list(run.report_predictions.clip_ids[:3])]
     members = ensemble.member_probabilities(held_out)
-    heard = heard_of(run, ensemble.verdict(members), held_out, members=members)
-    why = why_of(heard, ensemble, run)
+    heard = heard_of(run, ensemble.fuse_and_calibrate(members), held_out, members=members)
+    why = explain_track(heard, ensemble, run)
     assert why.game is not None
     for k in heard.order[:2]:
-        steps = steps_for(why.game, k)
+        steps = contribution_steps(why.game, k)
         assert steps["value"].sum() + why.game.base[:, k].mean() == pytest.approx(heard.probabilities[k], abs=1e-6)
         assert steps["value"].abs().is_monotonic_decreasing
-    assert set(why.pushes) == set(ensemble.members_)
-    single = push(ensemble.members_["logistic_regression"], held_out.iloc[:1], run.values.loc[training_ids(run)[:16]])
+    assert set(why.contributions) == set(ensemble.members_)
+    single = column_contributions(ensemble.members_["logistic_regression"], held_out.iloc[:1], run.values.loc[training_ids(run)[:16]])
     assert single.residual < 1e-9
-    assert not set(training_ids(run)) & set(run.held_out.clip_ids)
+    assert not set(training_ids(run)) & set(run.report_predictions.clip_ids)
 
 
 def test_a_planted_cause_comes_first(run: Run, ensemble: EnsembleClassifier) -> None:
@@ -93,7 +101,7 @@ def test_a_planted_cause_comes_first(run: Run, ensemble: EnsembleClassifier) -> 
     column = member.prepared_names[int(np.abs(member.models_[0].coef_[2]).argmax())]
     row = run.values.loc[training_ids(run)].mean(axis=0).to_frame().T
     row[column] += 6 * run.values[column].std()
-    pushed = push(member, row, run.values.loc[training_ids(run)]).values[run.classes[2]]
+    pushed = column_contributions(member, row, run.values.loc[training_ids(run)]).values[run.classes[2]]
     assert pushed.abs().idxmax() == column
     assert percentiles(row, run.values.loc[training_ids(run)])[column] == 1.0
 
@@ -118,14 +126,14 @@ def test_what_is_unlike_the_training_clips_is_said_to_be(run: Run) -> None:
     known, strange = train.iloc[:1], train.iloc[:1] + 9 * train.std()
     conformal = fit_conformal(run.oof["weighted"].probabilities, run.oof["weighted"].labels, classes=run.oof["weighted"].classes)
     for rows, kind, head in ((known, "good", "With 90% confidence: rock."), (strange, "warn", "Unlike the training clips.")):
-        note = fits(heard_of(run, [sure(run, "rock", 0.97)], rows, conformal=conformal), nearest_tracks(train, rows, about))
+        note = novelty_note(heard_of(run, [sure(run, "rock", 0.97)], rows, conformal=conformal), nearest_tracks(train, rows, about))
         assert note is not None
         assert (note.kind, note.head) == (kind, head)
-    anything = fits(heard_of(run, [sure(run, "rock", 1 / 6)], known, conformal=conformal), None)
+    anything = novelty_note(heard_of(run, [sure(run, "rock", 1 / 6)], known, conformal=conformal), None)
     assert anything is not None
     assert anything.head in ("Perhaps none of these.", "Anything is possible.")
     several = heard_of(run, [sure(run, "rock", 0.97)] * 2, train.iloc[:2], conformal=conformal)
-    assert fits(several, nearest_tracks(train, train.iloc[:2], about)) is None
+    assert novelty_note(several, nearest_tracks(train, train.iloc[:2], about)) is None
 
 
 def test_a_recording_of_the_training_part_is_no_proof(run: Run) -> None:

@@ -19,7 +19,7 @@ from quintet.model_folder.run import read_run
 from quintet.pipeline.recipe import load_recipe
 from quintet.reports.run_page import write_report
 from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence
-from quintet.settings import validated
+from quintet.settings import parse_settings
 from quintet.training.data import gather
 from quintet.training.learning_curve import Task, curve_members, learning_curve
 from quintet.training.settings import TrainSettings
@@ -121,9 +121,9 @@ def test_a_validation_part_of_the_data_is_judged_alone() -> None:
     frame = rows()
     frame["split"] = np.select([frame.index < 80, frame.index < 120], ["train", "valid"], "test")
     given = foreign_table(frame, Roles(), name="lists")
-    found = Task.of(gather(given, TrainSettings(members=("svm",), protocol="given")))
+    found = Task.from_material(gather(given, TrainSettings(members=("svm",), protocol="given")))
     assert [(len(train), len(held_out)) for train, held_out in found.folds] == [(80, 40)]
-    assert len(found.judged) == 40
+    assert len(found.scored_rows) == 40
 
 
 def test_settings_come_from_a_recipe_and_faults_are_named(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_settings_come_from_a_recipe_and_faults_are_named(tmp_path: Path) -> Non
         ({"learning_curve": {"repeats": 1}}, "greater than or equal to 2"),
     ):
         with pytest.raises(ConfigError, match=message):
-            validated(TrainSettings, content, where="here")
+            parse_settings(TrainSettings, content, where="here")
     assert TrainSettings(learning_curve=False).learning_curve is None
 
 

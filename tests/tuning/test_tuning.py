@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.classifiers.registry import MODELS, make_member
+from quintet.classifiers.registry import MEMBERS, make_member
 from quintet.cli import main
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError
 from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.pipeline.recipe import load_recipe
 from quintet.pipeline.runner import run_recipe, tune_recipe
-from quintet.settings import flat, nested
+from quintet.settings import flatten_settings, nest_settings
 from quintet.training.data import gather
 from quintet.training.train import train
-from quintet.tuning.spaces import SPACES, default_place, search_space
+from quintet.tuning.spaces import SPACES, default_point, search_space
 from quintet.tuning.study import Problem, Search
 from quintet.tuning.tune import TuneSettings, _storage, read_settings, tune
 
@@ -65,20 +65,20 @@ def content(result: Any) -> list[tuple[Any, ...]]:
 
 
 def test_every_member_has_a_space() -> None:
-    assert set(SPACES) == {row.name for row in MODELS}
+    assert set(SPACES) == {row.name for row in MEMBERS}
 
 
 @pytest.mark.parametrize("member", SPACES)
 def test_a_space_holds_settings_that_the_member_has_and_its_default(member: str) -> None:
     space = search_space(member)
-    place = default_place(member, space, {}, n_columns=50)
-    settings = nested(place)
+    place = default_point(member, space, {}, n_columns=50)
+    settings = nest_settings(place)
     made = make_member(member, **settings)
     for name, limits in space.items():
         kind, *rest = limits
         assert place[name] in rest if kind == "choice" else rest[0] <= place[name] <= rest[1]
     default = {**make_member(member).get_params(deep=False)}
-    known = flat({k: v for k, v in default.items() if v is not None})
+    known = flatten_settings({k: v for k, v in default.items() if v is not None})
     for name in set(place) & set(known) - {"gamma"}:
         assert place[name] == known[name], "the default lies within, not moved to a border"
     assert made.get_params()["seed"] == 0
@@ -119,7 +119,7 @@ def test_trial_0_is_the_default_and_wins_a_tie(table: FeatureTable, tmp_path: Pa
     found = tune(table, tmp_path / "tuned", settings=quick(), n_trials=1)
     tuned = found.members["logistic_regression"]
     assert (tuned.best, tuned.settings, tuned.gain.value) == (0, {}, 0.0)
-    assert tuned.verdict == "nothing better than the default was found"
+    assert tuned.gain_text == "nothing better than the default was found"
     assert not tuned.clear
 
 
@@ -163,7 +163,7 @@ def test_a_trial_that_died_without_a_word_is_given_up(table: FeatureTable, tmp_p
     settings = quick(folds=2)
     whole = tune(table, tmp_path / "whole", settings=settings, n_trials=12)
     tune(table, tmp_path / "cut", settings=settings, n_trials=11)
-    problem = Problem.of(gather(table, settings.training), metric="log_loss")
+    problem = Problem.from_material(gather(table, settings.training), metric="log_loss")
     with _storage(tmp_path / "cut" / "study.sqlite") as storage:
         search = Search("logistic_regression", {}, problem, tmp_path / "nowhere", 0, pruning=True, storage=storage)
         search.study.ask({})  # what `kill -9` leaves: a trial that runs for ever
@@ -250,7 +250,7 @@ def test_the_test_part_is_never_looked_at(tmp_path: Path) -> None:
 def test_no_group_stands_on_both_sides(table: FeatureTable, protocol: str) -> None:
     settings = quick(protocol=protocol, folds=None)
     material = gather(table, settings.training)
-    problem = Problem.of(material, metric="log_loss")
+    problem = Problem.from_material(material, metric="log_loss")
     assert set(problem.ids) == set(material.ids[material.split.train])
     assert not set(problem.groups) & set(material.groups[material.split.test])
     held_out = np.concatenate([valid for _, valid in problem.folds])
@@ -310,7 +310,7 @@ def test_a_network_is_searched_like_any_member(tmp_path: Path) -> None:
     with _storage(tmp_path / "study.sqlite") as storage:
         search = Search("vgg_small", held, problem, tmp_path / "kept", 0, pruning=True, storage=storage)
         search.run(2, ends=None, on_trial=lambda trial: None)
-        trials = search.finished()
+        trials = search.finished_trials()
     assert [trial.state for trial in trials] == ["complete", "complete"]
     assert trials[0].settings == held
     assert set(trials[1].settings) == {*held, "learning_rate", "dropout", "augmentation"}
@@ -454,7 +454,7 @@ def test_segments_are_not_searched(tmp_path: Path, recipe: Path, monkeypatch: py
     tune_recipe(load_recipe(tmp_path / "net.toml"), tmp_path / "run", hooks={}, n_trials=1)
     settings = seen["settings"]
     assert "patch_frames" not in settings.space("vgg_small")
-    assert settings.of("vgg_small")["patch_frames"] == settings.of("vgg_small")["hop_frames"] == 86
+    assert settings.base_settings("vgg_small")["patch_frames"] == settings.base_settings("vgg_small")["hop_frames"] == 86
 
 
 def test_absent_weights_are_refused_as_a_run_refuses_them(recipe: Path, table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,7 +482,7 @@ def test_absent_weights_are_refused_as_a_run_refuses_them(recipe: Path, table: F
         tune(table, tmp_path / "run", settings=quick(members=("vgg16_transfer",)))
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr("quintet.pipeline.runner.describe_clips", lambda *args, **rest: None)
-    monkeypatch.setattr("quintet.pipeline.runner.tune", lambda *args, settings, **rest: settings.of("vgg16_transfer"))
+    monkeypatch.setattr("quintet.pipeline.runner.tune", lambda *args, settings, **rest: settings.base_settings("vgg16_transfer"))
     held = {"vgg16_transfer": {"weights": "random", "size": 32}}
     assert tune_recipe(own, tmp_path / "run", hooks={}, held=held) == held["vgg16_transfer"]
 

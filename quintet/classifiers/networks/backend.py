@@ -100,7 +100,7 @@ def _torch_gpu() -> tuple[str, bool, int] | None:
 
 
 @contextlib.contextmanager
-def together(count: int) -> Iterator[None]:
+def data_parallel(count: int) -> Iterator[None]:
     """Networks that are made and trained in here have a copy of their weights on each of `count` devices, and every batch is dealt out to them.
 
     A batch that cannot be dealt evenly (the last of an epoch) is computed by each device as a whole. The steps are those of one device:
@@ -131,7 +131,7 @@ def together(count: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def building(*, seed: int, precision: str = "float32") -> Iterator[None]:
+def building_context(*, seed: int, precision: str = "float32") -> Iterator[None]:
     """What a network needs while its layers are made: seeds for initialisers and dropout, and a precision.
 
     A Keras initialiser without a seed draws one from Python's global generator, and so does `layer_seed`. Here that generator is seeded for

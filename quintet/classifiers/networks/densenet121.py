@@ -11,7 +11,7 @@ from keras.src.applications.densenet import DENSENET121_WEIGHT_PATH_NO_TOP as WE
 from keras.src.applications.densenet import DenseNet
 
 from quintet.classifiers.networks.backend import layer_seed
-from quintet.classifiers.networks.images import Picture, pretrained
+from quintet.classifiers.networks.images import Picture, pretrained_base
 from quintet.errors import ConfigError
 
 BLOCKS = (6, 12, 24, 16)  # how many layers each dense block has: 121 with all that lies between
@@ -33,7 +33,7 @@ def build(
     """
     if weights == "imagenet" and tuple(blocks) != BLOCKS:
         raise ConfigError(f'ImageNet weights are for blocks of {list(BLOCKS)} layers. Received {list(blocks)}. Leave them out, or weights="random".')
-    base = pretrained(partial(DenseNet, list(blocks)), size=size, weights=weights, url=WEIGHTS_URL, name="base")
+    base = pretrained_base(partial(DenseNet, list(blocks)), size=size, weights=weights, url=WEIGHTS_URL, name="base")
     for layer in base.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.9  # published 0.99 forgets its beginning over hundreds of steps, more than a small collection has

@@ -1,6 +1,6 @@
 """What a network's verdict hangs on: gradients with respect to its last pictures. Keras has one API for layers, none for gradients.
 
-`divided` cuts a network in two at its last convolutional picture; `gradient` asks the backend that Keras runs on (TensorFlow, JAX or
+`split_network` cuts a network in two at its last convolutional picture; `gradient` asks the backend that Keras runs on (TensorFlow, JAX or
 PyTorch) how a class's logit changes with that picture. Nothing is imported before it is needed.
 """
 
@@ -29,7 +29,7 @@ class Halves(NamedTuple):
     layer: str
 
 
-def divided(model: Any) -> Halves | None:
+def split_network(model: Any) -> Halves | None:
     """The network cut at its last picture before pooling: (batch, height, width, channels), or else (batch, steps, channels).
 
     A picture is only taken where everything that follows goes through it. None where there is no such layer (a network without

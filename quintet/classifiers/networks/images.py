@@ -44,7 +44,7 @@ class Picture(keras.layers.Layer):  # type: ignore[misc]
         if self.preprocessing == "paper":
             return jet(grey)
         rgb = ops.repeat(grey, 3, axis=-1)
-        return imagenet(rgb, order=self.order)
+        return imagenet_preprocessing(rgb, order=self.order)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """(batch, size, size, 3)."""
@@ -59,7 +59,7 @@ def jet(v: Any) -> Any:
     return ops.concatenate([ops.clip(channel, 0.0, 1.0) for channel in (red, green, blue)], axis=-1)
 
 
-def imagenet(rgb: Any, *, order: str) -> Any:
+def imagenet_preprocessing(rgb: Any, *, order: str) -> Any:
     """Pictures (…, 3) in 0 … 1 as the weights want them: `"bgr"` (VGG) or `"rgb"` (DenseNet)."""
     rgb = ops.convert_to_tensor(rgb)
     if order == "bgr":
@@ -81,7 +81,7 @@ def require_weights(weights: str, url: str) -> None:
         raise ArtefactError(f'weights must be "imagenet", "random" or a file. Received {weights!r}, where there is no file.{hint}')
 
 
-def pretrained(application: Any, *, size: int, weights: str, url: str, name: str) -> Any:
+def pretrained_base(application: Any, *, size: int, weights: str, url: str, name: str) -> Any:
     """The convolutional base of a network in `keras.applications`, its input (size, size, 3), under the name `name`.
 
     Parameters:

@@ -16,7 +16,7 @@ def time_first(patches: Any) -> Any:
     return layers.BatchNormalization(momentum=0.9, name="input_norm")(x)
 
 
-def timbral(x: Any, filters: int, *, frames: int, bands: int) -> Any:
+def timbral_filters(x: Any, filters: int, *, frames: int, bands: int) -> Any:
     """`filters` of `frames` × `bands`, sliding over time and frequency, each at its strongest frequency: (batch, time, filters).
 
     The time axis is padded so that it keeps its length; the pooling over frequency makes the filter blind to pitch.
@@ -29,7 +29,7 @@ def timbral(x: Any, filters: int, *, frames: int, bands: int) -> Any:
     return layers.Reshape((x.shape[1], filters), name=f"{name}_out")(x)
 
 
-def temporal(envelope: Any, filters: int, *, frames: int) -> Any:
+def temporal_filters(envelope: Any, filters: int, *, frames: int) -> Any:
     """`filters` of `frames` × 1 on an envelope (batch, time, channels): (batch, time, filters)."""
     name = f"temporal_{frames}"
     x = layers.Conv1D(filters, frames, padding="same", activation="relu", name=name)(envelope)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from quintet.classifiers.networks.musically_motivated import convolution, dense_end, summary, timbral, time_first
+from quintet.classifiers.networks.musically_motivated import convolution, dense_end, summary, timbral_filters, time_first
 
 
 def build(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 204, units: int = 200) -> keras.Model:
@@ -20,7 +20,7 @@ def build(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = Fa
     n_mels = input_shape[0]
     patches = keras.Input(input_shape, name="patches")
     x = time_first(patches)
-    views = [timbral(x, filters, frames=7, bands=int(share * n_mels)) for share in (0.4, 0.7)]
+    views = [timbral_filters(x, filters, frames=7, bands=int(share * n_mels)) for share in (0.4, 0.7)]
     views += [_rhythm(x, filters // 4, frames=frames) for frames in (128, 64, 32)]
     front = layers.Concatenate(name="front_end")(views)
     first = convolution(front, 64, name="conv1", residual=False)

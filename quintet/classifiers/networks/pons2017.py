@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from quintet.classifiers.networks.musically_motivated import BandMean, convolution, dense_end, summary, temporal, timbral, time_first
+from quintet.classifiers.networks.musically_motivated import BandMean, convolution, dense_end, summary, temporal_filters, timbral_filters, time_first
 
 TIMBRAL = ((7, 86, 16), (3, 86, 32), (1, 86, 64), (7, 38, 16), (3, 38, 32), (1, 38, 64))  # frames, bands, filters
 TEMPORAL = ((165, 16), (128, 32), (64, 64), (32, 128))  # frames, filters
@@ -20,8 +20,8 @@ def build(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = Fa
     patches = keras.Input(input_shape, name="patches")
     x = time_first(patches)
     envelope = BandMean(name="envelope")(x)
-    views = [timbral(x, n, frames=frames, bands=bands) for frames, bands, n in TIMBRAL]
-    views += [temporal(envelope, n, frames=frames) for frames, n in TEMPORAL]
+    views = [timbral_filters(x, n, frames=frames, bands=bands) for frames, bands, n in TIMBRAL]
+    views += [temporal_filters(envelope, n, frames=frames) for frames, n in TEMPORAL]
     x = layers.Concatenate(name="front_end")(views)
     x = convolution(x, filters, name="conv1", residual=False)
     x = convolution(x, filters, name="conv2", residual=True)

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from quintet.classifiers.networks.backend import building, load_keras
+from quintet.classifiers.networks.backend import building_context, load_keras
 from quintet.errors import ConfigError, unknown_name
 
 NETWORKS: dict[str, str] = {
@@ -69,7 +69,7 @@ def build_network(
     if name not in NETWORKS:
         raise unknown_name("network", name, NETWORKS)
     module, function = NETWORKS[name].split(":")
-    with building(seed=seed, precision=precision):
+    with building_context(seed=seed, precision=precision):
         build = getattr(importlib.import_module(module), function)
         if not pretrained and "weights" in inspect.signature(build).parameters:
             settings = {**settings, "weights": "random"}

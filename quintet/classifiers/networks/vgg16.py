@@ -14,7 +14,7 @@ from keras import layers
 from keras.src.applications.vgg16 import WEIGHTS_PATH_NO_TOP as WEIGHTS_URL
 
 from quintet.classifiers.networks.backend import layer_seed
-from quintet.classifiers.networks.images import Picture, pretrained
+from quintet.classifiers.networks.images import Picture, pretrained_base
 
 
 def build_transfer(
@@ -27,7 +27,7 @@ def build_transfer(
     size: int = 216,
 ) -> keras.Model:
     """The frozen base, its output kept per patch; the dense part learns. `weights`: "imagenet", "random" or a path."""
-    base = pretrained(keras.applications.VGG16, size=size, weights=weights, url=WEIGHTS_URL, name="base")
+    base = pretrained_base(keras.applications.VGG16, size=size, weights=weights, url=WEIGHTS_URL, name="base")
     base.trainable = False
     patches = keras.Input(input_shape, name="patches")
     x = base(Picture(size, preprocessing=preprocessing, order="bgr", name="picture")(patches), training=False)
@@ -45,7 +45,7 @@ def build_fine_tune(
     size: int = 216,
 ) -> keras.Model:
     """The same network, all of it learning; give `base_rate` < 1 for a lower rate in the base."""
-    base = pretrained(keras.applications.VGG16, size=size, weights=weights, url=WEIGHTS_URL, name="base")
+    base = pretrained_base(keras.applications.VGG16, size=size, weights=weights, url=WEIGHTS_URL, name="base")
     patches = keras.Input(input_shape, name="patches")
     x = base(Picture(size, preprocessing=preprocessing, order="bgr", name="picture")(patches))
     x = layers.Flatten(name="flat")(x)

@@ -38,11 +38,11 @@ class Augmentation:
                 raise ConfigError(f"{name} must be at least 0 (off). Received {value}.")
 
     @classmethod
-    def of(cls, settings: Mapping[str, float] | None) -> Augmentation:
+    def from_settings(cls, settings: Mapping[str, float] | None) -> Augmentation:
         """The augmentation that `settings` name; None is off.
 
         Example:
-            >>> Augmentation.of({"mixup": 0.2})
+            >>> Augmentation.from_settings({"mixup": 0.2})
             Augmentation(mask_bands=0, mask_frames=0, mixup=0.2)
         """
         for name in settings or {}:
@@ -58,13 +58,13 @@ class Augmentation:
     def __call__(self, patches: Floats, targets: Floats, weights: Floats, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
         """Standardised patches (rows, n_mels, frames), targets (rows, classes) and weights (rows,), augmented."""
         if self.mask_bands or self.mask_frames:
-            patches = masked(patches, rng, bands=self.mask_bands, frames=self.mask_frames)
+            patches = mask_patches(patches, rng, bands=self.mask_bands, frames=self.mask_frames)
         if self.mixup:
-            patches, targets, weights = mixed(patches, targets, weights, rng, alpha=self.mixup)
+            patches, targets, weights = mixup(patches, targets, weights, rng, alpha=self.mixup)
         return patches, targets, weights
 
 
-def masked(patches: Floats, rng: np.random.Generator, *, bands: int, frames: int) -> Floats:
+def mask_patches(patches: Floats, rng: np.random.Generator, *, bands: int, frames: int) -> Floats:
     """A block of 0 … `bands` bands and one of 0 … `frames` frames of each patch set to 0, the mean. Park et al. 2019 (SpecAugment), §2."""
     patches = patches.copy()
     for axis, most in ((1, bands), (2, frames)):
@@ -77,7 +77,7 @@ def masked(patches: Floats, rng: np.random.Generator, *, bands: int, frames: int
     return patches
 
 
-def mixed(patches: Floats, targets: Floats, weights: Floats, rng: np.random.Generator, *, alpha: float) -> tuple[Floats, Floats, Floats]:
+def mixup(patches: Floats, targets: Floats, weights: Floats, rng: np.random.Generator, *, alpha: float) -> tuple[Floats, Floats, Floats]:
     """`share · row + (1 - share) · another row` of patches, targets and weights, `share ~ Beta(alpha, alpha)`. Zhang et al. 2018 (mixup)."""
     share = rng.beta(alpha, alpha, len(patches)).astype(np.float32)
     other = rng.permutation(len(patches))

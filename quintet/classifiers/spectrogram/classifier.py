@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from quintet.classifiers.networks.backend import building, device, load_keras, together
+from quintet.classifiers.networks.backend import building_context, data_parallel, device, load_keras
 from quintet.classifiers.networks.registry import build_network
 from quintet.classifiers.spectrogram.augmentation import Augmentation
 from quintet.classifiers.spectrogram.fitting import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
@@ -22,16 +22,16 @@ from quintet.classifiers.spectrogram.patches import (
     PADDINGS,
     STANDARDS,
     band_statistics,
-    checked_clips,
+    check_clips,
+    cut_patches,
     even_patches,
-    patches_at,
-    places_of,
-    pooled,
+    mean_by_clip,
     random_patches,
+    segment_starts,
     shapes,
 )
-from quintet.classifiers.spectrogram.pooling import POOLING, Neighbours, opinions
-from quintet.classifiers.spectrogram.targets import CLASS_WEIGHTS, Rows, agreement, surprise, with_copies
+from quintet.classifiers.spectrogram.pooling import POOLING, Neighbours, segment_predictions
+from quintet.classifiers.spectrogram.targets import CLASS_WEIGHTS, Rows, agreement, append_copies, mean_log_loss
 from quintet.datasets.groups import group_names, require_disjoint
 from quintet.datasets.splits.protocols import grouped_folds
 from quintet.errors import ConfigError, DatasetError, unknown_name
@@ -147,7 +147,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             ConfigError: a parameter that cannot be. ArtefactError: a checkpoint of another fit.
         """
         self.check_parameters()
-        clips = checked_clips(X)
+        clips = check_clips(X)
         targets = self._read_targets(y, len(clips), getattr(y, "columns", None) if classes is None else classes)
         owners = group_names(range(len(clips)) if groups is None else groups)
         learners, self.validation_ = self._held_out(targets, owners)
@@ -155,11 +155,11 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.n_mels_ = int(shapes(clips)[0][0])
         copies = getattr(X, "copies", None) if copies is None else copies
         if copies is not None:
-            clips, targets, learners = with_copies(clips, targets, learners, copies)
+            clips, targets, learners = append_copies(clips, targets, learners, copies)
         self.mean_, self.std_ = band_statistics(clips, learners, standard=self.standard)
-        rows = Rows.of(targets, learners, n_classes=len(self.classes_), balanced=self.class_weight == "balanced")
+        rows = Rows.from_targets(targets, learners, n_classes=len(self.classes_), balanced=self.class_weight == "balanced")
         plan = Plan(self.epochs, self.batch_size, self.learning_rate, self.schedule, self.patience, self.base_rate)
-        with together(device().count):
+        with data_parallel(device().count):
             model = self.new_network()
             front, head = _divided(model)
             compile_network(head, plan, device=device(), tags=rows.tags)
@@ -182,7 +182,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         def said(model: Any, patches: NDArray[np.float32]) -> Floats:
             probabilities = self._probabilities(forward(model, patches, batch_size=self.batch_size))
-            return np.asarray(opinions(probabilities, rule=self.pooling, neighbours=getattr(self, "neighbours_", None)), dtype=np.float64)
+            return np.asarray(segment_predictions(probabilities, rule=self.pooling, neighbours=getattr(self, "neighbours_", None)), dtype=np.float64)
 
         return self._pooled(X, said, self.fitted_network())
 
@@ -215,7 +215,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         ):
             if value not in valid:
                 raise unknown_name(name, value, valid)
-        Augmentation.of(self.augmentation)
+        Augmentation.from_settings(self.augmentation)
         for name in ("epochs", "batch_size", "patch_frames", "patches_per_clip", "max_patches", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1. Received {getattr(self, name)}.")
@@ -263,13 +263,13 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _neighbours(self, clips: Sequence[Any], targets: NDArray[Any]) -> Neighbours:
         """The scores of the segments that were held out: those of segments that were learnt from would all be sure."""
-        parts = [even_patches(clips[int(i)], **self.cuts) for i in self.validation_]
-        logits = forward(self.fitted_network(), self.standardised(np.concatenate(parts)), batch_size=self.batch_size)
+        parts = [even_patches(clips[int(i)], **self.patch_settings) for i in self.validation_]
+        logits = forward(self.fitted_network(), self.standardise(np.concatenate(parts)), batch_size=self.batch_size)
         codes = np.repeat(targets[self.validation_], [len(part) for part in parts])
         return Neighbours(self._probabilities(logits), codes, k=min(N_NEIGHBOURS, len(codes)))
 
     @property
-    def cuts(self) -> dict[str, Any]:
+    def patch_settings(self) -> dict[str, Any]:
         """How a clip is cut for prediction: the settings of `even_patches`."""
         return {
             "frames": self.patch_frames,
@@ -299,24 +299,24 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             self._model.set_weights(self.weights_)
         return self._model
 
-    def standardised(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    def standardise(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """Patches (n, n_mels, frames) in dB as the network reads them: each band less its mean over the training part, by its deviation."""
         return (patches - self.mean_) / self.std_
 
     def _fresh_batches(self, clips: Sequence[Any], learners: Positions, rows: Rows) -> Callable[[int], Iterator[Any]]:
         """Epoch → chunks of patches from random places, augmented, in an order of that epoch's own."""
         per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.batch_size)) * self.batch_size
-        augmentation = Augmentation.of(self.augmentation)
+        augmentation = Augmentation.from_settings(self.augmentation)
         cut: dict[str, Any] = {"frames": self.patch_frames, "padding": self.padding, "skip": self.skip_frames}
         hop = self.hop_frames
-        segments = None if hop is None else places_of(clips, learners, frames=self.patch_frames, hop=hop, skip=self.skip_frames)
+        segments = None if hop is None else segment_starts(clips, learners, frames=self.patch_frames, hop=hop, skip=self.skip_frames)
 
         def batches(epoch: int) -> Iterator[Any]:
             rng = np.random.default_rng([self.seed, epoch])
             order = rng.permutation(np.repeat(learners, self.patches_per_clip) if segments is None else segments)
             for begin in range(0, len(order), per_chunk):
                 part = order[begin : begin + per_chunk]
-                patches = random_patches(clips, part, rng, **cut) if segments is None else patches_at(clips, part, **cut)
+                patches = random_patches(clips, part, rng, **cut) if segments is None else cut_patches(clips, part, **cut)
                 owners = part if segments is None else part[:, 0]
                 patches -= self.mean_
                 patches /= self.std_
@@ -326,7 +326,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _kept_batches(self, clips: Sequence[Any], learners: Positions, rows: Rows, front: Any) -> Callable[[int], Iterator[Any]]:
         """Epoch → what the frozen part made of evenly spaced patches, computed once, in an order of that epoch's own."""
-        if Augmentation.of(self.augmentation).active:
+        if Augmentation.from_settings(self.augmentation).active:
             raise ConfigError(
                 f"Augmentation needs patches that are new in each epoch; '{self.network}' keeps what its base made of them. Switch it off."
             )
@@ -342,22 +342,22 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """What `model` makes of evenly spaced patches of the clips at `positions`, and the position that each came from."""
         outputs, origin = [], []
         for i in positions:
-            patches = even_patches(clips[int(i)], **self.cuts | {"at_most": at_most})
-            outputs.append(forward(model, self.standardised(patches), batch_size=self.batch_size).astype(np.float32))
+            patches = even_patches(clips[int(i)], **self.patch_settings | {"at_most": at_most})
+            outputs.append(forward(model, self.standardise(patches), batch_size=self.batch_size).astype(np.float32))
             origin += [int(i)] * len(patches)
         return np.concatenate(outputs), np.array(origin)
 
     def _validation(self, clips: Sequence[Any], targets: NDArray[Any], front: Any, head: Any) -> Callable[[], dict[str, float]]:
-        """→ `targets.surprise` and the accuracy of the network on the part held out, by clip, as it stands."""
-        parts = [even_patches(clips[int(i)], **self.cuts) for i in self.validation_]
+        """→ `targets.mean_log_loss` and the accuracy of the network on the part held out, by clip, as it stands."""
+        parts = [even_patches(clips[int(i)], **self.patch_settings) for i in self.validation_]
         owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        patches = self.standardised(np.concatenate(parts))
+        patches = self.standardise(np.concatenate(parts))
         inputs = forward(front, patches, batch_size=self.batch_size).astype(np.float32) if front else patches
         truth, balanced = targets[self.validation_], self.class_weight == "balanced"
 
         def validate() -> dict[str, float]:
-            said = pooled(self._probabilities(forward(head, inputs, batch_size=self.batch_size)), owners, len(parts))
-            return {"val_loss": surprise(said, truth, balanced=balanced), "val_accuracy": agreement(said, truth)}
+            said = mean_by_clip(self._probabilities(forward(head, inputs, batch_size=self.batch_size)), owners, len(parts))
+            return {"val_loss": mean_log_loss(said, truth, balanced=balanced), "val_accuracy": agreement(said, truth)}
 
         return validate
 
@@ -365,15 +365,17 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return np.asarray(expit(logits) if self.multilabel_ else softmax(logits, axis=1))
 
     def _pooled(self, X: Sequence[Any], function: Callable[[Any, NDArray[np.float32]], Floats], model: Any) -> Floats:
-        clips = checked_clips(X, n_mels=self.n_mels_)
-        most = max(self.max_patches, len(places_of(clips, np.zeros(1, int), frames=self.patch_frames, hop=self.hop_frames)) if self.hop_frames else 1)
+        clips = check_clips(X, n_mels=self.n_mels_)
+        most = max(
+            self.max_patches, len(segment_starts(clips, np.zeros(1, int), frames=self.patch_frames, hop=self.hop_frames)) if self.hop_frames else 1
+        )
         per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * most))
         results = []
         for begin in range(0, len(clips), per_chunk):
             part = range(begin, min(begin + per_chunk, len(clips)))
-            patches = [even_patches(clips[i], **self.cuts) for i in part]
+            patches = [even_patches(clips[i], **self.patch_settings) for i in part]
             owners = np.repeat(np.arange(len(patches)), [len(p) for p in patches])
-            results.append(pooled(function(model, self.standardised(np.concatenate(patches))), owners, len(patches)))
+            results.append(mean_by_clip(function(model, self.standardise(np.concatenate(patches))), owners, len(patches)))
         return np.concatenate(results)
 
     def _fingerprint(self, clips: Sequence[Any], targets: NDArray[Any], owners: NDArray[np.str_]) -> str:
@@ -398,7 +400,7 @@ def _divided(model: Any) -> tuple[Any, Any]:
     if "kept" not in {layer.name for layer in model.layers}:
         return None, model
     keras, middle = load_keras(), model.get_layer("kept").output
-    with building(seed=0, precision=model.dtype_policy.name):  # the loss is scaled, or not, by the policy of the model that is compiled
+    with building_context(seed=0, precision=model.dtype_policy.name):  # the loss is scaled, or not, by the policy of the model that is compiled
         return keras.Model(model.input, middle), keras.Model(middle, model.output)
 
 

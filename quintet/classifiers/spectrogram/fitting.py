@@ -121,7 +121,7 @@ def train(
     """
     progress = checkpoint.read(model) if checkpoint else Progress()
     numbered = ((epoch, chunk) for epoch in range(progress.epoch, plan.epochs) for chunk in batches(epoch))
-    with closing(ahead(numbered)) as coming:
+    with closing(prefetch(numbered)) as coming:
         epochs = groupby(coming, key=itemgetter(0))  # the end of one is known by the beginning of the next, which is cut by then
         while not progress.stopped(plan):
             started = time.perf_counter()
@@ -142,11 +142,11 @@ def train(
     return progress
 
 
-def ahead(things: Iterator[T]) -> Generator[T]:
+def prefetch(things: Iterator[T]) -> Generator[T]:
     """The same things, each one made in another thread while the one before it is used: the next patches are cut while a network learns.
 
     Example:
-        >>> list(ahead(iter("abc")))
+        >>> list(prefetch(iter("abc")))
         ['a', 'b', 'c']
     """
     with ThreadPoolExecutor(max_workers=1) as thread:

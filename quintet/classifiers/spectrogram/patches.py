@@ -28,7 +28,7 @@ def window(clips: Sequence[Any], i: int, start: int, stop: int) -> Floats:
     return np.asarray(np.asarray(clips[i])[:, start:stop], dtype=np.float32)
 
 
-def checked_clips(X: Sequence[Any], *, n_mels: int | None = None) -> Sequence[Any]:
+def check_clips(X: Sequence[Any], *, n_mels: int | None = None) -> Sequence[Any]:
     """`X` if it is a sequence of (n_mels, frames) arrays with the same number of bands.
 
     Raises:
@@ -68,11 +68,11 @@ def band_statistics(clips: Sequence[Any], positions: Positions, *, standard: str
     return mean[:, None].astype(np.float32), deviation[:, None].astype(np.float32)
 
 
-def padded(clip: NDArray[Any], frames: int, *, padding: str) -> NDArray[Any]:
+def pad_clip(clip: NDArray[Any], frames: int, *, padding: str) -> NDArray[Any]:
     """A clip of at least `frames` frames: shorter ones are repeated, or (`"floor"`) continued with their lowest value.
 
     Example:
-        >>> padded(np.array([[1.0, 2.0, 3.0]]), 5, padding="repeat").tolist()
+        >>> pad_clip(np.array([[1.0, 2.0, 3.0]]), 5, padding="repeat").tolist()
         [[1.0, 2.0, 3.0, 1.0, 2.0]]
     """
     missing = frames - clip.shape[1]
@@ -83,25 +83,25 @@ def padded(clip: NDArray[Any], frames: int, *, padding: str) -> NDArray[Any]:
     return np.tile(clip, (1, -(-frames // clip.shape[1])))[:, :frames]
 
 
-def usable(length: int, frames: int, *, skip: int) -> tuple[int, int]:
+def usable_frames(length: int, frames: int, *, skip: int) -> tuple[int, int]:
     """(first frame, number of frames) of what patches of `frames` frames are cut from in a clip of `length` frames: all but the first and last
     `skip`, or all of it where less than a patch would be left.
 
     Example:
-        >>> usable(9, 3, skip=2), usable(5, 3, skip=2)
+        >>> usable_frames(9, 3, skip=2), usable_frames(5, 3, skip=2)
         ((2, 5), (0, 5))
     """
     return (skip, length - 2 * skip) if length - 2 * skip >= frames else (0, length)
 
 
-def starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = None) -> list[int]:
+def patch_starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = None) -> list[int]:
     """Where the patches of a clip of `n_frames >= frames` frames begin.
 
     Without `hop` the fewest that reach both ends, `at_most` at the most; with it one every `hop` frames (whatever `at_most` says), and one more
     that ends where the clip ends if the last would leave more than half a patch unheard.
 
     Example:
-        >>> starts(10, frames=4, at_most=9), starts(10, frames=4, at_most=9, hop=2), starts(11, frames=4, at_most=9, hop=4)
+        >>> patch_starts(10, frames=4, at_most=9), patch_starts(10, frames=4, at_most=9, hop=2), patch_starts(11, frames=4, at_most=9, hop=4)
         ([0, 3, 6], [0, 2, 4, 6], [0, 4, 7])
     """
     last = n_frames - frames
@@ -115,54 +115,54 @@ def starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = None) 
 def random_patches(clips: Sequence[Any], positions: Positions, rng: np.random.Generator, *, frames: int, padding: str, skip: int = 0) -> Floats:
     """One patch (n_mels, frames) from a random place of each clip at `positions`: (len(positions), n_mels, frames) float32."""
     lengths = np.array([shape[1] for shape in shapes(clips)])[positions]
-    room = [max(usable(int(length), frames, skip=skip)[1], frames) - frames + 1 for length in lengths]
+    room = [max(usable_frames(int(length), frames, skip=skip)[1], frames) - frames + 1 for length in lengths]
     places = np.stack([positions, (rng.random(len(positions)) * room).astype(np.int64)], axis=1)
-    return patches_at(clips, places, frames=frames, padding=padding, skip=skip)
+    return cut_patches(clips, places, frames=frames, padding=padding, skip=skip)
 
 
-def patches_at(clips: Sequence[Any], places: Positions, *, frames: int, padding: str, skip: int = 0) -> Floats:
+def cut_patches(clips: Sequence[Any], places: Positions, *, frames: int, padding: str, skip: int = 0) -> Floats:
     """The patches at `places` (n, 2), rows of clip and first frame (after trimming): (n, n_mels, frames) float32."""
     found = shapes(clips)
     patches = np.empty((len(places), found[0][0], frames), np.float32)
     for patch, (i, start) in zip(patches, places, strict=True):
-        first, length = usable(found[i][1], frames, skip=skip)
+        first, length = usable_frames(found[i][1], frames, skip=skip)
         if length >= frames:
             patch[:] = window(clips, int(i), first + start, first + start + frames)
         else:
-            patch[:] = padded(window(clips, int(i), 0, length), frames, padding=padding)
+            patch[:] = pad_clip(window(clips, int(i), 0, length), frames, padding=padding)
     return patches
 
 
-def places_of(clips: Sequence[Any], positions: Positions, *, frames: int, hop: int, skip: int = 0) -> Positions:
+def segment_starts(clips: Sequence[Any], positions: Positions, *, frames: int, hop: int, skip: int = 0) -> Positions:
     """Every segment of the clips at `positions`: rows (clip, first frame), (n, 2) int64."""
     rows, found = [], shapes(clips)
     for i in positions:
-        _, length = usable(found[int(i)][1], frames, skip=skip)
-        rows += [(int(i), start) for start in starts(max(length, frames), frames=frames, at_most=1, hop=hop)]
+        _, length = usable_frames(found[int(i)][1], frames, skip=skip)
+        rows += [(int(i), start) for start in patch_starts(max(length, frames), frames=frames, at_most=1, hop=hop)]
     return np.array(rows, dtype=np.int64)
 
 
 def even_patches(clip: NDArray[Any], *, frames: int, padding: str, at_most: int, hop: int | None = None, skip: int = 0) -> Floats:
-    """Patches that cover a clip evenly, at the places that `starts` names, without its first and last `skip` frames: (patches, n_mels, frames).
+    """Patches that cover a clip evenly, at the places that `patch_starts` names, without its first and last `skip` frames: (patches, n_mels, frames).
 
     Example:
         >>> even_patches(np.arange(7.0)[None], frames=3, padding="repeat", at_most=9)[:, 0, 0].tolist()
         [0.0, 2.0, 4.0]
     """
     clip = np.asarray(clip, dtype=np.float32)
-    first, length = usable(clip.shape[1], frames, skip=skip)
-    whole = padded(clip[:, first : first + length], frames, padding=padding)
-    return np.stack([whole[:, start : start + frames] for start in starts(whole.shape[1], frames=frames, at_most=at_most, hop=hop)])
+    first, length = usable_frames(clip.shape[1], frames, skip=skip)
+    whole = pad_clip(clip[:, first : first + length], frames, padding=padding)
+    return np.stack([whole[:, start : start + frames] for start in patch_starts(whole.shape[1], frames=frames, at_most=at_most, hop=hop)])
 
 
-def pooled(values: NDArray[np.float64], owners: Positions, n_clips: int) -> NDArray[np.float64]:
+def mean_by_clip(values: NDArray[np.float64], owners: Positions, n_clips: int) -> NDArray[np.float64]:
     """The mean of the rows of `values` (patches, …) that belong to each clip: (n_clips, …). `owners` (patches,): clip of each patch."""
     total = np.zeros((n_clips, *values.shape[1:]))
     np.add.at(total, owners, values)
     return np.asarray(total / np.bincount(owners, minlength=n_clips).reshape(-1, *(1,) * (values.ndim - 1)))
 
 
-class Joined(Sequence[Any]):
+class ConcatenatedSpectrograms(Sequence[Any]):
     """Two sequences of spectrograms as one, read when asked for: the clips, then the augmented copies of some of them."""
 
     def __init__(self, first: Sequence[Any], second: Sequence[Any]) -> None:

@@ -36,7 +36,7 @@ class Neighbours:
     k: int = 15
 
     @classmethod
-    def of(cls, scores: NDArray[Any], y: NDArray[Any], *, classes: Sequence[str], k: int = 15) -> Neighbours:
+    def from_labels(cls, scores: NDArray[Any], y: NDArray[Any], *, classes: Sequence[str], k: int = 15) -> Neighbours:
         """From labels (n,). Raises DatasetError where there are fewer segments than `k`."""
         if len(scores) < k or k < 1:
             raise DatasetError(f"k-NN pooling needs at least k = {k} ≥ 1 training segments. Received {len(scores)}. Lower k.")
@@ -74,14 +74,14 @@ def pool(probabilities: NDArray[Any], tracks: NDArray[Any], *, rule: str = "aver
         raise AlignmentError(
             f"There must be one track per segment, and at least one. Received {len(tracks)} tracks for {probabilities.shape}. Align them."
         )
-    said = opinions(probabilities, rule=rule, neighbours=neighbours)
+    said = segment_predictions(probabilities, rule=rule, neighbours=neighbours)
     names, first, inverse = np.unique(np.asarray(tracks, dtype=object).astype(str), return_index=True, return_inverse=True)
     sums = np.stack([np.bincount(inverse, column.astype(np.float64)) for column in said.T], axis=1) / np.bincount(inverse)[:, None]
     order = np.argsort(first)
     return Pooled(names[order].astype(object), sums[order].astype(said.dtype))
 
 
-def opinions(probabilities: NDArray[Any], *, rule: str, neighbours: Neighbours | None = None) -> NDArray[Any]:
+def segment_predictions(probabilities: NDArray[Any], *, rule: str, neighbours: Neighbours | None = None) -> NDArray[Any]:
     """What each segment says (segments, K); the mean of its segments' opinions is a track's verdict.
 
     Raises:

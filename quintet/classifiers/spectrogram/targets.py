@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 
-from quintet.classifiers.spectrogram.patches import Joined
+from quintet.classifiers.spectrogram.patches import ConcatenatedSpectrograms
 from quintet.errors import DatasetError
 
 Floats = NDArray[np.float64]
@@ -28,7 +28,7 @@ class Rows:
     tags: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, targets: NDArray[Any], learners: Positions, *, n_classes: int, balanced: bool = True) -> Rows:
+    def from_targets(cls, targets: NDArray[Any], learners: Positions, *, n_classes: int, balanced: bool = True) -> Rows:
         """Labels (clips,) one-hot, or an indicator (clips, tags) as it is; `balanced` among the learners, or all weights 1."""
         weights = np.ones(len(targets), np.float32)
         if targets.ndim == 2:
@@ -51,7 +51,7 @@ def tag_weights(indicator: NDArray[Any]) -> NDArray[np.float32]:
     return np.where(constant, 1.0, len(indicator) / (2.0 * np.maximum(having, 1.0))).astype(np.float32)
 
 
-def with_copies(
+def append_copies(
     clips: Sequence[Any], targets: NDArray[Any], learners: Positions, copies: tuple[Sequence[Any], ArrayLike]
 ) -> tuple[Sequence[Any], NDArray[Any], Positions]:
     """Clips, targets and learners with the augmented copies behind them; copies of what is held out are left out.
@@ -63,10 +63,10 @@ def with_copies(
     if len(spectrograms) != len(origin) or (len(origin) and not 0 <= origin.min() <= origin.max() < len(clips)):
         raise DatasetError(f"Every augmented copy must name the clip it was made of. Received {len(spectrograms)} copies of {len(origin)} clips.")
     learnt = len(clips) + np.flatnonzero(np.isin(origin, learners))
-    return Joined(clips, spectrograms), np.concatenate([targets, targets[origin]]), np.concatenate([learners, learnt])
+    return ConcatenatedSpectrograms(clips, spectrograms), np.concatenate([targets, targets[origin]]), np.concatenate([learners, learnt])
 
 
-def surprise(said: Floats, truth: NDArray[Any], *, balanced: bool = True) -> float:
+def mean_log_loss(said: Floats, truth: NDArray[Any], *, balanced: bool = True) -> float:
     """Log loss of probabilities (clips, classes) for labels (clips,) or an indicator (clips, tags).
 
     With `balanced` rare ones count: the mean over classes of the mean over their clips; of each tag the mean over the clips with it and over
@@ -74,7 +74,7 @@ def surprise(said: Floats, truth: NDArray[Any], *, balanced: bool = True) -> flo
 
     Example:
         >>> said = np.array([[0.5, 0.5]] * 3 + [[1.0, 0.0]])
-        >>> round(surprise(said, np.array([0, 0, 0, 1])), 3), round(surprise(said, np.array([0, 0, 0, 1]), balanced=False), 3)
+        >>> round(mean_log_loss(said, np.array([0, 0, 0, 1])), 3), round(mean_log_loss(said, np.array([0, 0, 0, 1]), balanced=False), 3)
         (8.406, 4.549)
     """
     said = np.clip(said, 1e-7, 1 - 1e-7)

@@ -224,4 +224,4 @@ class SVMMember(TableMember):
         def new_machine() -> SVC:
             return SVC(C=self.C, gamma=self.gamma, class_weight="balanced", random_state=self.seed)  # without one it draws from the global generator
 
-        return MarginClassifier.fitted(new_machine, X, y, groups=groups, calibration_folds=self.calibration_folds, seed=self.seed)
+        return MarginClassifier.from_training_data(new_machine, X, y, groups=groups, calibration_folds=self.calibration_folds, seed=self.seed)

@@ -42,7 +42,7 @@ class MarginClassifier:
         self.offset = offset
 
     @classmethod
-    def fitted(
+    def from_training_data(
         cls, new_machine: Callable[[], object], X: Matrix, y: Positions, *, groups: NDArray[np.str_] | None, calibration_folds: int, seed: int
     ) -> MarginClassifier:
         """The classifier fitted on `X` (rows, features) and `y` (rows,) in 0 … classes - 1, calibrated by `groups` (rows,)."""

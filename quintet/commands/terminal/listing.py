@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from quintet.classifiers.registry import MODELS
+from quintet.classifiers.registry import MEMBERS
 from quintet.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -90,17 +90,17 @@ def _members() -> list[Record]:
             "published": found.get(m.name),
             "source": m.source,
         }
-        for m in MODELS
+        for m in MEMBERS
     ]
 
 
 def _features() -> list[Record]:
-    from quintet.features.catalogue import FEATURE_SETS, family_of, feature_names
+    from quintet.features.catalogue import FEATURE_SETS, feature_family, feature_names
     from quintet.features.parameters import FeatureParameters
 
     rows = []
     for name in FEATURE_SETS:
-        families = [family_of(column) for column in feature_names(FeatureParameters(feature_set=name))]
+        families = [feature_family(column) for column in feature_names(FeatureParameters(feature_set=name))]
         counted = [f"{family} ({families.count(family)})" for family in dict.fromkeys(families)]
         rows.append({"set": name, "columns": len(families), "families": counted})
     return rows

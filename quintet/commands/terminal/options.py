@@ -18,15 +18,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only re
 Seed = Annotated[int, typer.Option(min=0, help="Fixes splits, members and intervals.")]
 
 
-def cores_of(jobs: int) -> int:
+def resolve_cores(jobs: int) -> int:
     return jobs or os.cpu_count() or 1
 
 
-def names_of(text: str | None) -> list[str]:
+def parse_names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def pairs_of(texts: list[str] | None, what: str) -> dict[str, str] | None:
+def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
     pairs = {}
     for text in texts or []:
         key, equals, value = text.partition("=")
@@ -45,14 +45,14 @@ def value_of(text: str) -> Any:
         return text
 
 
-def parameters_of(features: str, families: str | None, settings: list[str] | None) -> FeatureParameters:
+def parse_parameters(features: str, families: str | None, settings: list[str] | None) -> FeatureParameters:
     from pydantic import ValidationError
 
     from quintet.features.parameters import FeatureParameters
 
-    chosen = {key: value_of(value) for key, value in (pairs_of(settings, "parameter") or {}).items()}
+    chosen = {key: value_of(value) for key, value in (parse_pairs(settings, "parameter") or {}).items()}
     try:
-        return FeatureParameters(feature_set=features, families=tuple(names_of(families)) or None, **chosen)
+        return FeatureParameters(feature_set=features, families=tuple(parse_names(families)) or None, **chosen)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ConfigError(f"Feature parameters must be valid ({', '.join(FeatureParameters.model_fields)}). {faults}.") from None
@@ -60,7 +60,7 @@ def parameters_of(features: str, families: str | None, settings: list[str] | Non
 
 def member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:
     result: dict[str, dict[str, Any]] = {}
-    for key, value in (pairs_of(settings, "setting") or {}).items():
+    for key, value in (parse_pairs(settings, "setting") or {}).items():
         member, dot, name = key.partition(".")
         if not dot:
             raise ConfigError(f"A member's setting must be given as member.name=value. Received '{key}={value}'.")
@@ -83,13 +83,13 @@ def all_settings(file: Path | None, texts: list[str] | None, members: Any, err: 
     return result
 
 
-def search_of(file: Path | None) -> Path | None:
+def find_search(file: Path | None) -> Path | None:
     """The folder of the search that a file of settings came from; None for any other file."""
     found = file is not None and all((file.parent / name).is_file() for name in ("tuning.json", "trials.parquet"))
     return file.parent if file is not None and found else None
 
 
-def refuse_given(context: Any, names: tuple[str, ...], why: str) -> None:
+def refuse_options(context: Any, names: tuple[str, ...], why: str) -> None:
     """Refuse options that were written on the command line and mean nothing here."""
     for option in context.command.params:
         source = context.get_parameter_source(option.name)
@@ -97,7 +97,7 @@ def refuse_given(context: Any, names: tuple[str, ...], why: str) -> None:
             raise ConfigError(f"{option.opts[0]} {why}")
 
 
-def limit_of(text: str | None) -> int | float | None:
+def parse_limit(text: str | None) -> int | float | None:
     if text is None:
         return None
     try:

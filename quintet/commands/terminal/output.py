@@ -12,7 +12,7 @@ MOST_KINDS = 20  # of failures, that are printed
 
 
 @contextmanager
-def working(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
+def show_status(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
     if quiet or not err.is_terminal:
         yield
         return
@@ -46,7 +46,7 @@ HEADINGS = {
 
 def stage_hooks(display: Any, *, quiet: bool) -> dict[str, Any]:
     """The hooks of `quintet.pipeline.runner`, that tell on standard error how far a recipe is."""
-    from quintet.commands.terminal.progress import counting, err
+    from quintet.commands.terminal.progress import err, progress_counter
 
     def tell(text: str) -> None:
         if not quiet:
@@ -56,7 +56,7 @@ def stage_hooks(display: Any, *, quiet: bool) -> dict[str, Any]:
     def stage(name: str) -> Iterator[Any]:
         if not quiet:
             err.print(f"[bold]{HEADINGS[name]}[/]")
-        with counting("  ", quiet=quiet) as progress:
+        with progress_counter("  ", quiet=quiet) as progress:
             yield progress
 
     return {"stage": stage, "tell": tell, "listener": display}
@@ -68,10 +68,12 @@ def print_tuning(result: Any, following: str, *, quiet: bool) -> None:
 
     if result.reused and not quiet:
         err.print("Nothing was left to try: this is what was found before.")
-    out.print(f"[bold]{result.metric.replace('_', ' ')} out of fold, training part[/]{stamp({'protocol': result.protocol})}", soft_wrap=True)
+    out.print(
+        f"[bold]{result.metric.replace('_', ' ')} out of fold, training part[/]{ungrouped_notice({'protocol': result.protocol})}", soft_wrap=True
+    )
     out.print(tuning_table(result))
     for name, tuned in result.members.items():
-        out.print(f"{name}: {tuned.verdict}.", style="bold" if tuned.clear else None, soft_wrap=True)
+        out.print(f"{name}: {tuned.gain_text}.", style="bold" if tuned.clear else None, soft_wrap=True)
     out.print("The best of many tries on the same folds flatters itself; the test part was not looked at: it judges.", style="dim", soft_wrap=True)
     out.print(f"Search → {result.folder}/   Next: {following} --settings {result.folder / 'best.toml'}", markup=False, soft_wrap=True)
 
@@ -113,7 +115,7 @@ def kinds_of_failure(failures: Any) -> list[tuple[Any, int]]:
     return [(rows[0], len(rows)) for rows in sorted(kinds.values(), key=len, reverse=True)]
 
 
-def stamp(split: Any) -> str:
+def ungrouped_notice(split: Any) -> str:
     """What stands beside every score of a split that ignored groups on purpose."""
     return "  [bold red]RANDOM SPLIT: groups stand on both sides[/]" if split["protocol"] == "random" else ""
 
@@ -126,7 +128,7 @@ def print_scores(result: Any, out: Any, score_table: Any) -> None:
             continue
         first = next(iter(result.scores[part].values()))
         groups = f"{first['n_groups']} groups" if split["groups_known"] else "groups unknown: every clip is its own"
-        title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{stamp(split)}"
+        title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{ungrouped_notice(split)}"
         out.print(f"[bold]{title}[/]", soft_wrap=True)
         out.print(score_table(result.scores[part], chosen=result.rule))
         out.print()
@@ -162,9 +164,9 @@ def print_published(scores: Any, out: Any) -> None:
 def print_leak_gate(gate: Any, out: Any) -> None:
     if not gate:
         return
-    from quintet.commands.terminal.progress import gate_tables, spelt
+    from quintet.commands.terminal.progress import gate_tables, score_heading
 
-    out.print(f"[bold]Leak gate: {spelt(gate['gaps'][0]['score'])} of the same members under several splits[/]")
+    out.print(f"[bold]Leak gate: {score_heading(gate['gaps'][0]['score'])} of the same members under several splits[/]")
     for table in gate_tables(gate):
         out.print(table)
         out.print()
@@ -178,7 +180,9 @@ def print_learning_curve(scores: Any, out: Any) -> None:
     from quintet.reports.sections.learning_curve import curve_sentence
 
     if curve["points"]:
-        out.print(f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]{stamp(scores['split'])}", soft_wrap=True)
+        out.print(
+            f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]{ungrouped_notice(scores['split'])}", soft_wrap=True
+        )
         out.print(curve_table(curve))
     out.print(curve_sentence(curve, scores["split"]), markup=False, soft_wrap=True)
     out.print()

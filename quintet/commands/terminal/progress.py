@@ -55,7 +55,7 @@ def _bar() -> Progress:
 
 
 @contextmanager
-def counting(description: str, *, quiet: bool = False) -> Iterator[Any]:
+def progress_counter(description: str, *, quiet: bool = False) -> Iterator[Any]:
     """A progress bar as a callable that takes a `quintet.features.extraction.extract.Progress`."""
     if quiet or not err.is_terminal:
         yield lambda progress: None
@@ -160,11 +160,11 @@ def interval(score: Mapping[str, Any] | None) -> str:
     return f"{score['value']:z.3f} [dim]\\[{score['low']:z.2f}, {score['high']:z.2f}][/]"
 
 
-def spelt(score: str) -> str:
+def score_heading(score: str) -> str:
     """What a score is called above a column.
 
     Example:
-        >>> spelt("macro_pr_auc"), spelt("log_loss")
+        >>> score_heading("macro_pr_auc"), score_heading("log_loss")
         ('macro PR AUC', 'log loss')
     """
     return " ".join(word.upper() if word in ("auc", "pr", "f1", "ece") else word for word in score.split("_"))
@@ -192,7 +192,7 @@ def published_table(scores: Mapping[str, Any]) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("published | ours", no_wrap=True)
     for key in keys:
-        table.add_column(spelt(key), no_wrap=True)
+        table.add_column(score_heading(key), no_wrap=True)
     for name, row in published.items():
         own = ours.get(name, {}).get("scores", {})
         table.add_row(name, *[f"{row[key]:.3f} | {_plain(own.get(key))}" if key in row else "–" for key in keys])
@@ -214,7 +214,7 @@ def evaluation_tables(found: Mapping[str, Any]) -> list[Table]:
         return [table]
     tables = []
     for part in (scores[k : k + AT_ONCE] for k in range(0, len(scores), AT_ONCE)):
-        tables.append(_quiet("", *map(spelt, part)))
+        tables.append(_quiet("", *map(score_heading, part)))
         for name, column in columns.items():
             tables[-1].add_row(escape(name), *[interval(column["scores"].get(metric)) for metric in part])
     return tables
@@ -238,7 +238,7 @@ def undefined_lines(undefined: Sequence[Mapping[str, Any]]) -> list[str]:
     if not undefined:
         return []
     classes = "1 class is" if len(undefined) == 1 else f"{len(undefined)} classes are"
-    rows = [f"  {row['class']} ({row['support']} clips): {', '.join(map(spelt, row['metrics']))}" for row in undefined]
+    rows = [f"  {row['class']} ({row['support']} clips): {', '.join(map(score_heading, row['metrics']))}" for row in undefined]
     return [f"{classes} undefined in some scores, and left out of their means:", *rows]
 
 
@@ -246,7 +246,7 @@ def comparison_table(found: Mapping[str, Any]) -> Table:
     """What the mean of several files gains over each of them: paired intervals, and p-values corrected for being many."""
     table = _quiet("mean less", "in", "difference", "p")
     for name in found["files"]:
-        rows = [(spelt(row["metric"]), _gap(row), _p(row)) for row in found["comparisons"] if row["second"] == name]
+        rows = [(score_heading(row["metric"]), _gap(row), _p(row)) for row in found["comparisons"] if row["second"] == name]
         rows += [("McNemar", f"{row['only_first']} : {row['only_second']} clips", _p(row)) for row in found["mcnemar"] if row["second"] == name]
         areas = [row for row in found["delong"] if row["second"] == name]
         rows += [("DeLong", f"{sum(row['p_holm'] < 0.05 for row in areas)} of {len(areas)} classes", "")] if areas else []
@@ -287,7 +287,7 @@ def curve_table(curve: Mapping[str, Any]) -> Table:
     """A learning curve: one row per size of the training data, with its scores."""
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     names = list(curve["points"][0]["scores"])
-    for heading in ("learnt from", *map(spelt, names)):
+    for heading in ("learnt from", *map(score_heading, names)):
         table.add_column(heading, no_wrap=True)
     for point in curve["points"]:
         table.add_row(f"{point['clips']:.0f} clips", *[interval(point["scores"][name]) for name in names])
@@ -309,7 +309,7 @@ def _short(value: Any) -> str:
 
 def tuning_table(result: Any) -> Table:
     """Every member of a `quintet.tuning.tune.TuningResult`: the default against the best, and the gain with its interval."""
-    metric = spelt(result.metric)
+    metric = score_heading(result.metric)
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("", f"{metric}: default", "best", "gain", "trials"):
         table.add_column(heading, no_wrap=True)
@@ -323,7 +323,7 @@ def shortened(path: str, width: int) -> str:
     """A path that fits: its end, which tells files apart, is kept.
 
     Example:
-        >>> shortened("music/of/mine/song.mp3", 14)
+        >>> shortened("music/from_material/mine/song.mp3", 14)
         '…mine/song.mp3'
     """
     return path if len(path) <= width else "…" + path[-(width - 1) :]

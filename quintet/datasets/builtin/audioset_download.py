@@ -4,7 +4,7 @@ Never done by itself, only when it is called: `quintet fetch audioset FOLDER`. A
 all. What is here is not asked for again, so that the same call goes on where it stopped. `FOLDER/gone.csv` has one row for every
 attempt that got nothing, with its outcome:
 
-- `gone`: removed, private, or closed to the public. Asked for again with `retry_gone` only.
+- `n_unavailable`: removed, private, or closed to the public. Asked for again with `retry_gone` only.
 - `failed`: anything else (no network, too many requests, a program too old). Asked for again the next time.
 """
 
@@ -29,7 +29,7 @@ from quintet.errors import ConfigError, DatasetError
 PROGRAMS = {"yt-dlp": "its project page has a single file to download", "ffmpeg": "your system's packages have it"}
 PATIENCE = 5  # so many failures in a row are no accident
 TIMEOUT_S = 600.0
-GONE = re.compile(
+UNAVAILABLE = re.compile(
     r"video unavailable|private video|video is private|video is not available|no longer available|not available in your country|been removed|"
     r"account .*terminated|removed by the uploader|copyright|violat|members.only|confirm your age|recording is not available",
     re.IGNORECASE,
@@ -49,18 +49,18 @@ class Retrieval:
     """What became of a retrieval: numbers of clips.
 
     Args:
-        wanted: segments with one of the genres.
-        here: those whose clip is in the folder now.
+        n_requested: segments with one of the genres.
+        n_present: those whose clip is in the folder now.
         new: those that came now.
-        gone: those that the ledger calls gone.
+        n_unavailable: those that the ledger calls gone.
         failed: those that failed now.
         ledger: the file with the reasons; it exists once there is one.
     """
 
-    wanted: int
-    here: int
+    n_requested: int
+    n_present: int
     new: int
-    gone: int
+    n_unavailable: int
     failed: int
     ledger: Path
 
@@ -113,10 +113,10 @@ def retrieve(
     gone = {row["id"] for row in read_ledger(root) if row["outcome"] == "gone"}
     here = clip_files(root)
     return Retrieval(
-        wanted=len(listed),
-        here=sum(segment.id in here for segment in listed),
+        n_requested=len(listed),
+        n_present=sum(segment.id in here for segment in listed),
         new=new,
-        gone=sum(segment.id in gone and segment.id not in here for segment in listed),
+        n_unavailable=sum(segment.id in gone and segment.id not in here for segment in listed),
         failed=outcomes.count("failed"),
         ledger=root / LEDGER,
     )
@@ -150,7 +150,7 @@ def _one(segment: Segment, audio: Path, *, yt_dlp: str, ffmpeg: str) -> tuple[st
         beside = Path(name)
         refusal = _run(download_command(yt_dlp, segment, beside))
         if refusal is not None:
-            return ("gone" if GONE.search(refusal) else "failed"), refusal
+            return ("gone" if UNAVAILABLE.search(refusal) else "failed"), refusal
         whole = next(iter(sorted(beside.glob("whole.*"))), None)
         if whole is None:
             return "failed", "yt-dlp ended well and wrote nothing."

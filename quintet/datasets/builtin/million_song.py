@@ -49,10 +49,10 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     found = [previews.get(track) for track in rows["id"]]
     if not any(found):
         raise DatasetError(
-            f"Previews must be named for their track ids ('{nested(rows['id'][0])}'). '{folder}' has {len(previews)} audio files, "
+            f"Previews must be named for their track ids ('{nested_path(rows['id'][0])}'). '{folder}' has {len(previews)} audio files, "
             f"none for the {len(rows)} tracks of {path.name}."
         )
-    rows["path"] = [str(file) if file else nested(track) for file, track in zip(found, rows["id"], strict=True)]
+    rows["path"] = [str(file) if file else nested_path(track) for file, track in zip(found, rows["id"], strict=True)]
     rows["problem"] = [None if file else "no preview" for file in found]
     artists = _artists(folder / "unique_tracks.txt")
     rows["group"] = rows["id"].map(artists)
@@ -61,11 +61,11 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     return build_manifest(rows, name=path.stem, root=folder, ignored=notes)
 
 
-def nested(track: str) -> str:
+def nested_path(track: str) -> str:
     """Where the dataset's own nesting puts a track: by the third, fourth and fifth letter of its id.
 
     Example:
-        >>> nested("TRAXLZU12903D05F94")
+        >>> nested_path("TRAXLZU12903D05F94")
         'A/X/L/TRAXLZU12903D05F94.mp3'
     """
     return f"{'/'.join(track[2:5])}/{track}.mp3"

@@ -22,7 +22,7 @@ def wires(low_hz: float, high_hz: float, half_life_s: float, rng: np.random.Gene
     return 0.35 * noise_band(n, low_hz, high_hz, rng) * decay(n, half_life_s)
 
 
-def together(*waves: Wave) -> Wave:
+def mix(*waves: Wave) -> Wave:
     """The sum of waves of different length."""
     out = np.zeros(max(map(len, waves)))
     for wave in waves:
@@ -45,12 +45,12 @@ def drum_kit(rng: np.random.Generator) -> Kit:
     """One artist's kit: every size, tension and thickness drawn once."""
     shell = rng.uniform(150, 240)
     metal = rng.uniform(4_500, 8_000)
-    snare = together(0.5 * skin(shell, 1.3, rng.uniform(0.03, 0.07)), wires(rng.uniform(900, 2_500), 9_000, rng.uniform(0.03, 0.09), rng))
+    snare = mix(0.5 * skin(shell, 1.3, rng.uniform(0.03, 0.07)), wires(rng.uniform(900, 2_500), 9_000, rng.uniform(0.03, 0.09), rng))
     shaker = wires(metal * 0.8, 10_000, 0.02, rng)
     return {
         "kick": skin(rng.uniform(42, 65), rng.uniform(2.5, 6), rng.uniform(0.05, 0.14)),
         "snare": snare,
-        "rim": together(0.6 * skin(rng.uniform(380, 600), 1.2, 0.012), wires(1_500, 6_000, 0.008, rng)),
+        "rim": mix(0.6 * skin(rng.uniform(380, 600), 1.2, 0.012), wires(1_500, 6_000, 0.008, rng)),
         "clap": clap(rng.uniform(1_000, 1_800), rng),
         "hat": 0.6 * wires(metal, 10_500, rng.uniform(0.012, 0.03), rng),
         "open": 0.5 * wires(metal * 0.9, 10_500, rng.uniform(0.08, 0.16), rng),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quintet.datasets.demo.artists import Artist
 from quintet.datasets.demo.harmony import SCALES, chord, melody, scale_note
 from quintet.datasets.demo.instruments import INSTRUMENTS
-from quintet.datasets.demo.mixing import through_desk_and_room, to_tape
+from quintet.datasets.demo.mixing import apply_eq_and_room, saturate_and_quantise
 from quintet.datasets.demo.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS, hits, notes
 from quintet.datasets.demo.sound import RATE, Wave, hertz
 from quintet.datasets.demo.styles import STYLES, Style
@@ -172,5 +172,5 @@ def render(style: str, artist: Artist, *, seed: int, number: int) -> NDArray[np.
     choice = choose(STYLES[style], artist, rng)
     bars = int(np.ceil(choice.duration_s * choice.tempo / 240)) + 1
     dry = play(write(choice, bars, rng), choice, artist, rng)
-    wet = through_desk_and_room(dry, artist.eq_db + rng.normal(0, 0.7, len(artist.eq_db)), artist.room)
-    return to_tape(wet, drive=artist.drive, hiss_db=artist.hiss_db, rms_db=float(rng.uniform(-23, -17)), rng=rng)
+    wet = apply_eq_and_room(dry, artist.eq_db + rng.normal(0, 0.7, len(artist.eq_db)), artist.room)
+    return saturate_and_quantise(wet, drive=artist.drive, hiss_db=artist.hiss_db, rms_db=float(rng.uniform(-23, -17)), rng=rng)

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from quintet.datasets.groups import group_name, group_names, require_disjoint
 from quintet.datasets.labels import LABEL_SEPARATOR, label_indicator
 from quintet.datasets.splits.split import Positions, Split
-from quintet.datasets.splits.stratification import deal, group_counts
+from quintet.datasets.splits.stratification import allocate_groups, group_counts
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
 PROTOCOLS = ("group", "random", "given")
@@ -58,7 +58,7 @@ def grouped_folds(y: ArrayLike, groups: Sequence[Any], *, n_splits: int, seed: i
     if len(names) < n_splits:
         raise DatasetError(f"There must be at least as many groups as folds. Received {len(names)} groups for {n_splits} folds: ask for fewer folds.")
     _require_groups(counts, names, classes, needed=n_splits if np.ndim(y) == 1 else 2, whole=f"the part to be dealt into {n_splits} folds")
-    fold = deal(counts, np.bincount(rows).astype(float), [1 / n_splits] * n_splits, seed=seed)[rows]
+    fold = allocate_groups(counts, np.bincount(rows).astype(float), [1 / n_splits] * n_splits, seed=seed)[rows]
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_splits)]
 
 
@@ -95,7 +95,7 @@ def hold_out(y: ArrayLike, groups: Sequence[Any], *, test_size: float, seed: int
     counts, names, rows, _ = group_counts(y, groups)
     if len(names) < 2:
         raise DatasetError(f"A division needs at least two groups. All {len(rows)} clips belong to '{names[0] if len(names) else ''}'.")
-    part = deal(counts, np.bincount(rows).astype(float), [1 - test_size, test_size], seed=seed)[rows]
+    part = allocate_groups(counts, np.bincount(rows).astype(float), [1 - test_size, test_size], seed=seed)[rows]
     return np.flatnonzero(part == 0), np.flatnonzero(part == 1)
 
 
@@ -124,7 +124,7 @@ def nested_subsets(y: ArrayLike, groups: Sequence[Any], *, shares: Sequence[floa
         raise ConfigError(f"Shares of the data must rise within (0, 1]. Received {', '.join(map(str, shares)) or 'none'}.")
     counts, _, rows, _ = group_counts(y, groups)
     parts = [*steps, 1 - shares[-1]] if shares[-1] < 1 else list(steps)
-    part = deal(counts, np.bincount(rows).astype(float), parts, seed=seed)[rows]
+    part = allocate_groups(counts, np.bincount(rows).astype(float), parts, seed=seed)[rows]
     return [np.flatnonzero(part <= k) for k in range(len(shares))]
 
 

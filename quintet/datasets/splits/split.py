@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quintet.datasets.groups import require_disjoint
 from quintet.errors import ArtefactError, DatasetError
-from quintet.files.atomic import replacing
+from quintet.files.atomic import atomic_replace
 
 Positions = NDArray[np.intp]
 COLUMNS = ("id", "label", "group", "part", "fold")
@@ -100,7 +100,7 @@ class Split:
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         about = {"schema": SCHEMA, "protocol": self.protocol, "seed": str(self.seed), "grouped": str(int(self.grouped)), "digest": self.digest}
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **{f"quintet.split.{key}": value for key, value in about.items()}})
-        with replacing(Path(path)) as temporary:
+        with atomic_replace(Path(path)) as temporary:
             pq.write_table(table, temporary)
 
     @classmethod

@@ -55,7 +55,7 @@ def group_counts(y: ArrayLike, groups: Sequence[Any]) -> tuple[Counts, NDArray[n
     return counts, names, rows, classes
 
 
-def deal(counts: Counts, sizes: NDArray[np.float64], shares: Sequence[float], *, seed: int) -> NDArray[np.intp]:
+def allocate_groups(counts: Counts, sizes: NDArray[np.float64], shares: Sequence[float], *, seed: int) -> NDArray[np.intp]:
     """The part that each group goes to.
 
     Args:

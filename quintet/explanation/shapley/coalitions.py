@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from quintet.explanation.shapley.forests import coalition_outputs, forest_of_sklearn, forest_of_xgboost
+from quintet.explanation.shapley.forests import coalition_outputs, forest_from_sklearn, forest_from_xgboost
 
 Array = NDArray[np.float64]
 
@@ -89,11 +89,11 @@ def _as_probabilities(scores: Array) -> Array:
 
 
 def _random_forest(model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:
-    return coalition_outputs(forest_of_sklearn(model), rows, background, player, k)
+    return coalition_outputs(forest_from_sklearn(model), rows, background, player, k)
 
 
 def _xgboost(model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:
-    return _as_probabilities(coalition_outputs(forest_of_xgboost(model, rows), rows, background, player, k))
+    return _as_probabilities(coalition_outputs(forest_from_xgboost(model, rows), rows, background, player, k))
 
 
 def _svm(model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:

@@ -48,7 +48,7 @@ class FamilyShapley:
         return float(np.abs(self.values.sum(axis=1) + self.base - self.prediction).max())
 
 
-def together(parts: Sequence[FamilyShapley]) -> FamilyShapley:
+def concatenate_clips(parts: Sequence[FamilyShapley]) -> FamilyShapley:
     """The values of different clips for the same players, one below the other."""
     values, base, prediction, by_background = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "base", "prediction", "by_background")
@@ -73,7 +73,7 @@ def shapley_values(coalitions: Array) -> Array:
     Example:
         >>> shapley_values(np.array([0.0, 1.0, 2.0, 3.0])).tolist()  # an additive game of two
         [1.0, 2.0]
-        >>> shapley_values(np.array([0.0, 0.0, 0.0, 1.0])).tolist()  # only together
+        >>> shapley_values(np.array([0.0, 0.0, 0.0, 1.0])).tolist()  # only concatenate_clips
         [0.5, 0.5]
     """
     k = int(np.log2(len(coalitions)))
@@ -143,11 +143,11 @@ def _check(names: tuple[str, ...], players: Mapping[str, list[str]], rows: pd.Da
         raise ConfigError(f"Every column must belong to exactly one family. Received {len(owned)} columns in families for {rows.shape[1]} columns.")
 
 
-def families_of(columns: list[str], family: Callable[[str], str], *, limit: int = MAX_PLAYERS - 1) -> dict[str, list[str]]:
+def columns_by_family(columns: list[str], family: Callable[[str], str], *, limit: int = MAX_PLAYERS - 1) -> dict[str, list[str]]:
     """Family → columns; beyond `limit` families, the ones with the fewest columns are joined as `other`.
 
     Example:
-        >>> families_of(["a.x", "b.y", "b.z", "c.u"], lambda c: c[0], limit=2)
+        >>> columns_by_family(["a.x", "b.y", "b.z", "c.u"], lambda c: c[0], limit=2)
         {'b': ['b.y', 'b.z'], 'other': ['a.x', 'c.u']}
     """
     found: dict[str, list[str]] = {}

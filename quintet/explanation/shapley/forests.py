@@ -38,7 +38,7 @@ class Forest:
     cover: Array
 
 
-def forest_of_sklearn(model: Any) -> Forest:
+def forest_from_sklearn(model: Any) -> Forest:
     """The trees of a `RandomForestClassifier`, each leaf holding its class shares divided by the number of trees."""
     trees = [estimator.tree_ for estimator in model.estimators_]
     start = np.cumsum([0, *(tree.node_count for tree in trees)])
@@ -55,7 +55,7 @@ def forest_of_sklearn(model: Any) -> Forest:
     return Forest(start[:-1], left, right, feature, np.nextafter(below, np.float32(np.inf)), value, np.zeros(value.shape[1]), cover)
 
 
-def forest_of_xgboost(model: Any, rows: Array) -> Forest:
+def forest_from_xgboost(model: Any, rows: Array) -> Forest:
     """The trees of an `XGBClassifier` in log-odds; `rows` (at least one) settle the offset."""
     booster = model.get_booster()
     content = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]

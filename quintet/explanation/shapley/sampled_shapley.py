@@ -52,7 +52,7 @@ class SampledShapley:
         return float((np.sqrt((self.errors**2).sum(axis=0)) / len(self.errors)).max())
 
 
-def together(parts: Sequence[SampledShapley]) -> SampledShapley:
+def concatenate_clips(parts: Sequence[SampledShapley]) -> SampledShapley:
     """The values of different clips for the same players, one below the other."""
     values, errors, base, prediction = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "errors", "base", "prediction")

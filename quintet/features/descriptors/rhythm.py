@@ -33,7 +33,7 @@ def onset_strength(mel_db: NDArray[np.float64], *, n_fft: int, hop_length: int) 
     Source:
         Equal to `librosa.onset.onset_strength` within 1e-12. Böck & Widmer 2013 without the maximum filter.
     """
-    return placed(mean_rises(mel_db), n_fft=n_fft, hop_length=hop_length, frames=mel_db.shape[1])
+    return rises_at_frames(mean_rises(mel_db), n_fft=n_fft, hop_length=hop_length, frames=mel_db.shape[1])
 
 
 def mean_rises(mel_db: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -42,7 +42,7 @@ def mean_rises(mel_db: NDArray[np.float64]) -> NDArray[np.float64]:
     return rises
 
 
-def placed(rises: NDArray[np.float64], *, n_fft: int, hop_length: int, frames: int) -> NDArray[np.float64]:
+def rises_at_frames(rises: NDArray[np.float64], *, n_fft: int, hop_length: int, frames: int) -> NDArray[np.float64]:
     """Rises put at the frames in which they are heard, shape `(frames,)`."""
     return np.concatenate([np.zeros(1 + n_fft // (2 * hop_length)), rises])[:frames]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
-from quintet.audio.spectrum import framed
+from quintet.audio.spectrum import frame_clip
 
 ZERO = 1e-10  # samples this close to zero have no sign of their own: they count as positive
 
@@ -60,6 +60,6 @@ def rms(clip: Clip, *, frame_length: int, hop_length: int) -> NDArray[np.float64
         >>> float(rms(square, frame_length=1024, hop_length=512)[8])
         0.5
     """
-    frames = framed(clip, frame_length=frame_length, hop_length=hop_length, mode="constant")
+    frames = frame_clip(clip, frame_length=frame_length, hop_length=hop_length, mode="constant")
     root: NDArray[np.float64] = np.sqrt(np.einsum("tn,tn->t", frames, frames) / frame_length)
     return root

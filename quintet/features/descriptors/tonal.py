@@ -36,14 +36,14 @@ def estimate_tuning(spectrum: Spectrum) -> float:
         >>> abs(estimate_tuning(spectrum(sharp, n_fft=2048, hop_length=512)) - 0.25) < 0.02
         True
     """
-    return tuning_of_peaks(*spectral_peaks(spectrum))
+    return tuning_from_peaks(*spectral_peaks(spectrum))
 
 
-def tuning_of_peaks(frequency: NDArray[np.float64], strength: NDArray[np.float64]) -> float:
+def tuning_from_peaks(frequency: NDArray[np.float64], strength: NDArray[np.float64]) -> float:
     """`estimate_tuning` from the peaks: shape `(peaks,)` each, Hz and power. No peaks give 0.
 
     Example:
-        >>> round(tuning_of_peaks(np.full(3, 440 * 2 ** (0.255 / 12)), np.ones(3)), 2)
+        >>> round(tuning_from_peaks(np.full(3, 440 * 2 ** (0.255 / 12)), np.ones(3)), 2)
         0.25
     """
     if not len(frequency):

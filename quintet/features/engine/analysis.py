@@ -26,13 +26,13 @@ LEAST_PEAK, LARGEST_PEAK = 1e-10, 1e10
 """The largest sample of a clip of which the kernels can say something: beyond, float32 is too small for the power and its moments."""
 
 
-def analysis_of(clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> Analysis:
+def make_analysis(clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> Analysis:
     """By the kernels where they can be had, the samples are float32 and their power is, too; else by the definitions. The numbers are the same.
 
     Raises:
         SilentError, NonFiniteError: if there is nothing that could be analysed.
     """
-    if clip.samples.dtype == np.float32 and len(clip.samples) and engine.available():
+    if clip.samples.dtype == np.float32 and len(clip.samples) and engine.kernels_available():
         compiled = CompiledAnalysis(clip, parameters, with_log_mel=with_log_mel)
         if compiled.is_ordinary:
             return compiled
@@ -50,11 +50,11 @@ class CompiledAnalysis(Analysis):
     """
 
     autocorrelation = staticmethod(engine.mean_autocorrelation)
-    moments_of = engine.RowMoments
+    moments_class = engine.RowMoments
 
     def __init__(self, clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> None:
         super().__init__(Clip(np.ascontiguousarray(clip.samples), clip.sample_rate, clip.id), parameters)
-        self.measurement = measurement_of(parameters, with_log_mel)
+        self.measurement = required_measurement(parameters, with_log_mel)
 
     def series(self, group: str) -> Array | Moments:
         return SERIES[group](self) if group in SERIES else super().series(group)
@@ -68,42 +68,42 @@ class CompiledAnalysis(Analysis):
     @cached_property
     def stretch(self) -> engine.Stretch:
         """The frames that are analysed: all."""
-        return engine.stretch_of(self.clip, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length)
+        return engine.clip_stretch(self.clip, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length)
 
     @cached_property
-    def measured(self) -> engine.Measured:
+    def frame_series(self) -> engine.FrameSeries:
         return engine.measure(self.stretch, self.measurement)
 
     @cached_property
-    def whole(self) -> engine.Whole:
+    def totals(self) -> engine.ClipTotals:
         """What can only be told of all frames together."""
-        return engine.whole_of([self.measured])
+        return engine.combine_stretches([self.frame_series])
 
     @cached_property
     def _mel_db_in_eights(self) -> Array:
-        return self.measured.limited(MelBands(self.parameters.n_mels), self.whole)
+        return self.frame_series.floor_decibels(MelBands(self.parameters.n_mels), self.totals)
 
     @cached_property
     def mel_db(self) -> Array:
-        return self._mel_db_in_eights[:, : self.measured.frames]
+        return self._mel_db_in_eights[:, : self.frame_series.frames]
 
     @cached_property
     def bands_db(self) -> Array:
-        return self.measured.limited(MelBands(self.parameters.n_bands), self.whole)[:, : self.measured.frames]
+        return self.frame_series.floor_decibels(MelBands(self.parameters.n_bands), self.totals)[:, : self.frame_series.frames]
 
     @cached_property
     def bandwidths(self) -> Array:
-        return self.measured.bandwidths
+        return self.frame_series.bandwidths
 
     @cached_property
     def mfcc(self) -> Array:
-        return engine.mfcc(self._mel_db_in_eights, self.parameters.n_mfcc)[:, : self.measured.frames]
+        return engine.mfcc(self._mel_db_in_eights, self.parameters.n_mfcc)[:, : self.frame_series.frames]
 
     @cached_property
     def chroma(self) -> Array:
         p = self.parameters
         thinned = replace(self.stretch, frames=-(-self.stretch.frames // p.chroma_stride))
-        return engine.chroma(thinned, n_fft=p.n_fft, hop_length=p.hop_length * p.chroma_stride, tuning=self.whole.tuning)
+        return engine.chroma(thinned, n_fft=p.n_fft, hop_length=p.hop_length * p.chroma_stride, tuning=self.totals.tuning)
 
     @cached_property
     def waveform(self) -> tuple[Array, Array]:
@@ -116,16 +116,16 @@ class CompiledAnalysis(Analysis):
         return engine.sample_moments(self.clip.samples)
 
     def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float32]:
-        if not wanted.plain:
+        if not wanted.shares_transform:
             return super().log_mel(wanted)
         bank = bank_of(wanted)
         if bank in self.measurement.filterbanks and shares_spectrum(self.parameters, wanted):
-            measured = self.measured
+            measured = self.frame_series
         else:
             samples = resample(self.clip.samples, orig_sr=self.clip.sample_rate, target_sr=wanted.sample_rate)
-            own = engine.stretch_of(Clip(samples, wanted.sample_rate, self.clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length)
+            own = engine.clip_stretch(Clip(samples, wanted.sample_rate, self.clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length)
             measured = engine.measure(own, log_mel_measurement(wanted))
-        return np.ascontiguousarray(log_mel_of(measured, wanted), dtype=np.float32)
+        return np.ascontiguousarray(log_mel_from_series(measured, wanted), dtype=np.float32)
 
 
 def bank_of(log_mel: LogMelParameters) -> MelBands:
@@ -138,7 +138,7 @@ def log_mel_measurement(log_mel: LogMelParameters) -> Measurement:
     return Measurement(log_mel.sample_rate, log_mel.n_fft, log_mel.hop_length, filterbanks=(bank_of(log_mel),))
 
 
-def log_mel_of(measured: engine.Measured, log_mel: LogMelParameters) -> NDArray[np.floating]:
+def log_mel_from_series(measured: engine.FrameSeries, log_mel: LogMelParameters) -> NDArray[np.floating]:
     """The log-mel spectrogram of the frames that were measured, float32."""
     floor = 10.0 ** (log_mel.floor_db / 10.0)
     return measured.decibels(bank_of(log_mel), floor=floor, dtype=np.float32)[:, : measured.frames]
@@ -149,21 +149,21 @@ SERIES: dict[str, Callable[[CompiledAnalysis], Array | Moments]] = {  # what `An
     "temporal.signal": lambda a: a.sample_moments[0],
     "temporal.zcr": lambda a: a.waveform[0],
     "temporal.rms": lambda a: a.waveform[1],
-    "spectral.centroid": lambda a: a.measured.centroid,
-    "spectral.contrast": lambda a: a.measured.contrast(a.whole),
-    "spectral.rolloff": lambda a: a.measured.rolloff,
-    "spectral.flatness": lambda a: a.measured.flatness,
+    "spectral.centroid": lambda a: a.frame_series.centroid,
+    "spectral.contrast": lambda a: a.frame_series.contrast(a.totals),
+    "spectral.rolloff": lambda a: a.frame_series.rolloff,
+    "spectral.flatness": lambda a: a.frame_series.flatness,
 }
 
 
 def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) -> bool:
     """True where features and log-mel come from the same transform, by the kernels."""
     p, m = parameters, log_mel
-    return m.plain and (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
+    return m.shares_transform and (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
 
 
 @lru_cache(maxsize=16)
-def measurement_of(parameters: FeatureParameters, with_log_mel: bool) -> Measurement:
+def required_measurement(parameters: FeatureParameters, with_log_mel: bool) -> Measurement:
     """What the first pass must measure so that the groups that were chosen can be computed."""
     p, m = parameters, parameters.log_mel
     groups = {group for group, _ in selection(p)}

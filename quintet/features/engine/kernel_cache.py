@@ -97,7 +97,7 @@ def writable_cache_folder() -> Path | None:
         return None
 
 
-COMPILES = not _config.DISABLE_JIT
+JIT_ENABLED = not _config.DISABLE_JIT
 """False where the environment has switched numba's compiler off."""
 
 FOLDER = writable_cache_folder()
@@ -107,7 +107,7 @@ FOLDER = writable_cache_folder()
 _KERNELS: list[Any] = []
 
 
-def inlined(function: Callable[..., Any]) -> Any:
+def inline(function: Callable[..., Any]) -> Any:
     """A part of kernels, compiled into each of them; it cannot be called from Python.
 
     Always into each: a part that several kernels call under its name is, in every process, the copy of the kernel that was there first, and copies

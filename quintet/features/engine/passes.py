@@ -21,14 +21,14 @@ from quintet.audio.clip import Clip
 from quintet.audio.mel import AMIN, power_to_db
 from quintet.audio.spectrum import hann, require_frame
 from quintet.features.descriptors import spectral, tonal
-from quintet.features.engine.kernel_cache import COMPILES, FOLDER, announce, compile_once, is_compiled
+from quintet.features.engine.kernel_cache import FOLDER, JIT_ENABLED, announce, compile_once, is_compiled
 from quintet.features.engine.kernels import frames as kernels
 from quintet.features.engine.kernels import series as series_kernels
 from quintet.features.engine.kernels import waveform as waveform_kernels
 from quintet.features.engine.kernels.frames import FIRST_CONTRAST, Output
 from quintet.features.engine.kernels.simd import LANES, lane_rows
-from quintet.features.engine.streamed_moments import median_of
-from quintet.features.engine.tables import Measurement, MelBands, chroma_weights, cosine_weights, plan_of, request_of, workspace
+from quintet.features.engine.streamed_moments import in_memory_median
+from quintet.features.engine.tables import Measurement, MelBands, chroma_weights, cosine_weights, find_fourier_plan, kernel_request, workspace
 from quintet.features.statistics import Moments
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ class Stretch:
     frames: int
 
 
-def stretch_of(clip: Clip, *, n_fft: int, hop_length: int) -> Stretch:
+def clip_stretch(clip: Clip, *, n_fft: int, hop_length: int) -> Stretch:
     """All frames of a clip, frame `i` being centred on sample `i * hop_length`.
 
     Raises:
@@ -65,7 +65,7 @@ def stretch_of(clip: Clip, *, n_fft: int, hop_length: int) -> Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class ClipTotals:
     """What the frames of a clip can only be told together.
 
     Args:
@@ -82,7 +82,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class FrameSeries:
     """The series of a stretch; views of shape `(frames,)` or `(count, frames)`, in Hz and powers.
 
     Args:
@@ -123,7 +123,7 @@ class Measured:
         both = self.rows[FIRST_CONTRAST : FIRST_CONTRAST + 2 * n, : self.frames]
         return both[:n], both[n:]
 
-    def contrast(self, whole: Whole) -> Array:
+    def contrast(self, whole: ClipTotals) -> Array:
         """`spectral.spectral_contrast` of a clip of which these frames are a part."""
         peaks, valleys = (power_to_db(extremes) for extremes in self.extremes)
         np.maximum(peaks, least_db(whole.peak), out=peaks)
@@ -143,7 +143,7 @@ class Measured:
         in_decibels(power.reshape(-1, LANES), floor, result)
         return result.reshape(power.shape)
 
-    def limited(self, bank: MelBands, whole: Whole) -> Array:
+    def floor_decibels(self, bank: MelBands, whole: ClipTotals) -> Array:
         """The same, at most 80 dB below the loudest value of the clip of which these frames are a part."""
         decibels = self.decibels(bank, floor=AMIN)
         np.maximum(decibels, least_db(whole.banks[self.measurement.filterbanks.index(bank)]), out=decibels)
@@ -155,7 +155,7 @@ def least_db(loudest: float) -> float:
     return float(power_to_db(np.array([loudest]))[0]) - spectral.TOP_DB
 
 
-def whole_of(parts: Iterable[Measured]) -> Whole:
+def combine_stretches(parts: Iterable[FrameSeries]) -> ClipTotals:
     """What the measured stretches of a clip, in their order, say together."""
     banks, peak, valley, peaks = np.zeros(0), 0.0, 0.0, []
     for part in parts:
@@ -165,13 +165,13 @@ def whole_of(parts: Iterable[Measured]) -> Whole:
             peak, valley = (max(old, float(new.max())) for old, new in zip((peak, valley), part.extremes, strict=True))
         if len(part.peaks[0]):
             peaks.append(part.peaks)
-    tuning = tonal.tuning_of_peaks(*(np.concatenate(values) for values in zip(*peaks, strict=True))) if peaks else 0.0
-    return Whole(tuple(banks.tolist()), peak, valley, tuning)
+    tuning = tonal.tuning_from_peaks(*(np.concatenate(values) for values in zip(*peaks, strict=True))) if peaks else 0.0
+    return ClipTotals(tuple(banks.tolist()), peak, valley, tuning)
 
 
-def measure(stretch: Stretch, measurement: Measurement) -> Measured:
+def measure(stretch: Stretch, measurement: Measurement) -> FrameSeries:
     """The first pass over the frames of a stretch."""
-    m, request, frames = measurement, request_of(measurement), stretch.frames
+    m, request, frames = measurement, kernel_request(measurement), stretch.frames
     groups = -(-frames // LANES)
     room = frames * (1 + int(request.peaks[1] - request.peaks[0]) // 2)  # of two neighbouring bins only one is a peak
     output = Output(lane_rows(m.rows * groups), lane_rows(m.bands * groups, np.float32), np.empty(room), np.empty(room), np.zeros(1, np.int64))
@@ -180,7 +180,7 @@ def measure(stretch: Stretch, measurement: Measurement) -> Measured:
         kernels.measure(source, frames, begin, request, work, output)
     found = output.found[0]
     peaks = output.pitches[:found] * m.step_hz, output.heights[:found].copy()
-    return Measured(m, output.series.reshape(m.rows, groups * LANES), output.bands.reshape(m.bands, groups * LANES), frames, peaks)
+    return FrameSeries(m, output.series.reshape(m.rows, groups * LANES), output.bands.reshape(m.bands, groups * LANES), frames, peaks)
 
 
 def chroma(stretch: Stretch, *, n_fft: int, hop_length: int, tuning: float) -> Array:
@@ -198,14 +198,14 @@ def _sources(stretch: Stretch, n_fft: int, hop_length: int) -> Iterator[tuple[in
     """The frames of a stretch for the kernels, with the group of eight with which each source begins: the samples where the lanes can transform them,
     else spectra by scipy, `BLOCK` frames at a time.
     """
-    plan = plan_of(n_fft)
+    plan = find_fourier_plan(n_fft)
     if plan is not None:
         groups = -(-stretch.frames // LANES)
         yield 0, kernels.Source(stretch.samples, stretch.first, hop_length, plan, np.empty(0), 0, groups)
         return
     import scipy.fft  # takes longer to load than the features of a clip
 
-    some_plan = plan_of(64)  # not used
+    some_plan = find_fourier_plan(64)  # not used
     assert some_plan is not None
     bins = n_fft // 2 + 1
     stride = 2 * (-(-bins // 4) * 4)
@@ -298,7 +298,7 @@ class SampleMoments(Moments):
 
     @cached_property
     def median(self) -> Array:
-        return np.array([median_of(self.samples)])
+        return np.array([in_memory_median(self.samples)])
 
     def moment(self, order: int) -> Array:
         return self.central[order - 1 : order]
@@ -322,7 +322,7 @@ class AbsoluteMoments(SampleMoments):
 
     @cached_property
     def median(self) -> Array:
-        return np.array([median_of(self.signal.samples, of_absolute=True)])
+        return np.array([in_memory_median(self.signal.samples, of_absolute=True)])
 
     @cached_property
     def smallest(self) -> Array:
@@ -351,7 +351,7 @@ def sample_moments(samples: NDArray[np.float32]) -> tuple[SampleMoments, SampleM
 def mean_autocorrelation(onset: Array, lags: int) -> Array:
     """`rhythm.mean_autocorrelation`: over all windows of the onset strength, shape `(lags,)`."""
     size = max(64, 1 << (2 * lags - 2).bit_length())
-    plan = plan_of(size)
+    plan = find_fourier_plan(size)
     assert plan is not None
     window = np.zeros(size)
     window[:lags] = hann(lags)
@@ -364,12 +364,12 @@ def mean_autocorrelation(onset: Array, lags: int) -> Array:
 
 
 @cache
-def available() -> bool:
+def kernels_available() -> bool:
     """True where the kernels can be used. Loads them all, or compiles them where this machine has not done so yet; asked again it only answers.
 
     Where numba cannot build them (an unknown processor, its compiler switched off) one line says so, and the definitions do the work.
     """
-    if not COMPILES:
+    if not JIT_ENABLED:
         return False
     try:
         compile_once(_call_every_kernel, FOLDER)
@@ -383,7 +383,7 @@ def _call_every_kernel() -> None:
     """Each kernel once, with the types with which it is always called: that is what makes numba load or compile it."""
     clip = Clip(np.linspace(-1, 1, 256, dtype=np.float32), 8000)
     bank = MelBands(2)
-    stretch = stretch_of(clip, n_fft=64, hop_length=32)
+    stretch = clip_stretch(clip, n_fft=64, hop_length=32)
     measured = measure(stretch, Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1))
     chroma(stretch, n_fft=64, hop_length=32, tuning=0.0)
     measured.decibels(bank, floor=AMIN, dtype=np.float32)
@@ -405,4 +405,4 @@ def _keep_memory() -> None:
 
 _keep_memory()
 if is_compiled(FOLDER):  # so that the first clip costs no more than the others
-    available()
+    kernels_available()

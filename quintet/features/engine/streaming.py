@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.clip import Clip, require_heard
-from quintet.audio.mel import compressed, mel_power, pre_emphasised
-from quintet.audio.probe import probed_duration_s
+from quintet.audio.clip import Clip, require_sound_in_blocks
+from quintet.audio.mel import compress_mel_power, mel_power, preemphasis
+from quintet.audio.probe import probe_duration_s
 from quintet.audio.recording import Recording
-from quintet.audio.resample import resampled
-from quintet.audio.spectrum import require_frame, spectrum_of
+from quintet.audio.resample import resample_blocks
+from quintet.audio.spectrum import require_frame, spectrum_from_frames
 from quintet.features.analysis import Analysis
 from quintet.features.catalogue import selection
-from quintet.features.describe import Description, described
+from quintet.features.describe import Description, describe_analysis
 from quintet.features.descriptors import cepstral, modulation, rhythm, tonal
 from quintet.features.engine import passes as engine
-from quintet.features.engine.analysis import CompiledAnalysis, log_mel_measurement, log_mel_of, measurement_of, shares_spectrum
+from quintet.features.engine.analysis import CompiledAnalysis, log_mel_from_series, log_mel_measurement, required_measurement, shares_spectrum
 from quintet.features.engine.kernels.simd import LANES
-from quintet.features.engine.passes import Stretch, Whole
+from quintet.features.engine.passes import ClipTotals, Stretch
 from quintet.features.engine.streamed_moments import SampleTotals
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments
@@ -51,12 +51,14 @@ DERIVED = {  # group → what is kept for it, where that is not its own series
 SAMPLES = ("temporal.signal", "temporal.amplitude")  # groups of which nothing is kept but sums
 
 
-def streams(path: str | os.PathLike[str], parameters: FeatureParameters, *, log_mel: bool, start_s: float = 0.0, end_s: float | None = None) -> bool:
+def should_stream(
+    path: str | os.PathLike[str], parameters: FeatureParameters, *, log_mel: bool, start_s: float = 0.0, end_s: float | None = None
+) -> bool:
     """Whether a file is better described by `describe_recording`: it is long, the kernels can be had, and its spectrogram has an even `n_fft`."""
     if (end_s is not None and end_s - start_s < LONG_S) or not os.path.isfile(path) or os.path.getsize(path) < SMALL_BYTES:
         return False
-    possible = engine.available() and (parameters.log_mel.n_fft % 2 == 0 or not log_mel)
-    return possible and (probed_duration_s(path) or 0.0) - start_s >= LONG_S
+    possible = engine.kernels_available() and (parameters.log_mel.n_fft % 2 == 0 or not log_mel)
+    return possible and (probe_duration_s(path) or 0.0) - start_s >= LONG_S
 
 
 def describe_recording(recording: Recording, parameters: FeatureParameters, *, log_mel: bool = False, name: str = "") -> Description:
@@ -82,7 +84,7 @@ def describe_recording(recording: Recording, parameters: FeatureParameters, *, l
         >>> len(row), round(row["temporal.signal.std"], 3)
         (97, 0.707)
     """
-    return described(StreamedAnalysis(recording, parameters, with_log_mel=log_mel, name=name), parameters, log_mel=log_mel)
+    return describe_analysis(StreamedAnalysis(recording, parameters, with_log_mel=log_mel, name=name), parameters, log_mel=log_mel)
 
 
 def stretches(blocks: Blocks, *, sample_rate: int, n_fft: int, hop_length: int, at_once: int) -> Iterator[Stretch]:
@@ -112,14 +114,14 @@ def stretches(blocks: Blocks, *, sample_rate: int, n_fft: int, hop_length: int, 
 class Passage(CompiledAnalysis):
     """A stretch of a recording of which the whole is known."""
 
-    def __init__(self, stretch: Stretch, parameters: FeatureParameters, whole: Whole, *, with_log_mel: bool) -> None:
+    def __init__(self, stretch: Stretch, parameters: FeatureParameters, whole: ClipTotals, *, with_log_mel: bool) -> None:
         self.stretch = stretch
         self.parameters = parameters
-        self.whole = whole
-        self.measurement = measurement_of(parameters, with_log_mel)
+        self.totals = whole
+        self.measurement = required_measurement(parameters, with_log_mel)
 
 
-class Kept:
+class SeriesBuffer:
     """Series that grow, in memory that is taken once.
 
     Args:
@@ -149,7 +151,7 @@ class StreamedAnalysis(Analysis):
     """The series of a recording that is never in memory; see `describe_recording`."""
 
     autocorrelation = staticmethod(engine.mean_autocorrelation)
-    moments_of = engine.RowMoments
+    moments_class = engine.RowMoments
 
     def __init__(self, recording: Recording, parameters: FeatureParameters, *, with_log_mel: bool, name: str) -> None:
         self.recording = recording
@@ -160,7 +162,7 @@ class StreamedAnalysis(Analysis):
         self.wanted = {DERIVED.get(group, group) for group, _ in selection(parameters)} - set(SAMPLES)
         self.whole = self._first_sweep(name)
         self.frames = 1 + self.totals.count // parameters.hop_length
-        self.kept = {what: Kept(self.frames) for what in sorted(self.wanted)}
+        self.kept = {what: SeriesBuffer(self.frames) for what in sorted(self.wanted)}
         self.spectrogram = np.empty((self.frames, parameters.log_mel.n_mels) if self.with_log_mel else (0, 0), np.float16)
         self._second_sweep()
         self.moments = dict(zip(SAMPLES, self.totals.moments(), strict=True))
@@ -179,11 +181,11 @@ class StreamedAnalysis(Analysis):
         at_once = unit * max(1, STRETCH // (unit * p.hop_length))
         return stretches(blocks(), sample_rate=p.sample_rate, n_fft=p.n_fft, hop_length=p.hop_length, at_once=at_once)
 
-    def _first_sweep(self, name: str) -> Whole:
-        measurement = measurement_of(self.parameters, False)
-        whole = engine.whole_of(engine.measure(stretch, measurement) for stretch in self._stretches(self.totals.add_first))
+    def _first_sweep(self, name: str) -> ClipTotals:
+        measurement = required_measurement(self.parameters, False)
+        whole = engine.combine_stretches(engine.measure(stretch, measurement) for stretch in self._stretches(self.totals.add_first))
         count, n_fft = self.totals.count, self.parameters.n_fft
-        require_heard(0, count, sound=self.totals.low < 0 or self.totals.high > 0, name=name)
+        require_sound_in_blocks(0, count, sound=self.totals.low < 0 or self.totals.high > 0, name=name)
         require_frame(Clip(np.zeros(min(count, n_fft), np.float32), self.parameters.sample_rate, name), n_fft)
         return whole
 
@@ -198,7 +200,7 @@ class StreamedAnalysis(Analysis):
                 else:
                     kept.add(passage.bands_db if what == "bands" else np.asarray(passage.series(what)))
             if self.with_log_mel:
-                self.spectrogram[frame : frame + stretch.frames] = log_mel_of(passage.measured, self.parameters.log_mel).T
+                self.spectrogram[frame : frame + stretch.frames] = log_mel_from_series(passage.frame_series, self.parameters.log_mel).T
             frame += stretch.frames
 
     def values(self, group: str, statistics: tuple[str, ...]) -> Array:
@@ -222,7 +224,7 @@ class StreamedAnalysis(Analysis):
     @property
     def onset(self) -> Array:
         p = self.parameters
-        return rhythm.placed(self.kept["rises"].rows[0], n_fft=p.n_fft, hop_length=p.hop_length, frames=self.frames)
+        return rhythm.rises_at_frames(self.kept["rises"].rows[0], n_fft=p.n_fft, hop_length=p.hop_length, frames=self.frames)
 
     @property
     def bands_db(self) -> Array:
@@ -238,13 +240,13 @@ class StreamedAnalysis(Analysis):
         """float16; from the second sweep, or from one of its own where its transform is another one."""
         if self.with_log_mel:
             return self.spectrogram.T
-        blocks = resampled(self.recording.blocks(), orig_sr=self.recording.sample_rate, target_sr=wanted.sample_rate)
-        if not wanted.plain:
+        blocks = resample_blocks(self.recording.blocks(), orig_sr=self.recording.sample_rate, target_sr=wanted.sample_rate)
+        if not wanted.shares_transform:
             return _defined_log_mel(blocks, wanted)
         at_once = LANES * max(1, STRETCH // (LANES * wanted.hop_length))
         parts = stretches(blocks, sample_rate=wanted.sample_rate, n_fft=wanted.n_fft, hop_length=wanted.hop_length, at_once=at_once)
         measurement = log_mel_measurement(wanted)
-        return np.concatenate([log_mel_of(engine.measure(part, measurement), wanted).T.astype(np.float16) for part in parts]).T
+        return np.concatenate([log_mel_from_series(engine.measure(part, measurement), wanted).T.astype(np.float16) for part in parts]).T
 
 
 def _defined_log_mel(blocks: Iterable[NDArray[np.floating]], wanted: LogMelParameters) -> NDArray[np.float16]:
@@ -258,9 +260,9 @@ def _defined_log_mel(blocks: Iterable[NDArray[np.floating]], wanted: LogMelParam
         inside = part.samples[max(0, part.first) : end].astype(np.float64)
         padded = np.pad(inside, (max(0, -part.first), max(0, end - len(part.samples))))
         frames = np.lib.stride_tricks.sliding_window_view(padded, wanted.n_fft)[:: wanted.hop_length]
-        own = spectrum_of(frames, sample_rate=wanted.sample_rate, hop_length=wanted.hop_length)
+        own = spectrum_from_frames(frames, sample_rate=wanted.sample_rate, hop_length=wanted.hop_length)
         power = mel_power(own, n_mels=wanted.n_mels, fmin=wanted.fmin, fmax=wanted.fmax)
-        made.append(compressed(power, compression=wanted.compression, floor_db=wanted.floor_db).T.astype(np.float16))
+        made.append(compress_mel_power(power, compression=wanted.compression, floor_db=wanted.floor_db).T.astype(np.float16))
     return np.concatenate(made).T
 
 
@@ -269,4 +271,4 @@ def _pre_emphasised(blocks: Iterable[NDArray[np.floating]], coefficient: float) 
     for block in blocks:
         with_before = np.concatenate([before, block])
         before = with_before[-1:]
-        yield np.asarray(pre_emphasised(with_before, coefficient)[1:], np.float64)
+        yield np.asarray(preemphasis(with_before, coefficient)[1:], np.float64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quintet.audio.mel import mel_filterbank
 from quintet.audio.spectrum import Spectrum
 from quintet.features.descriptors import cepstral, spectral, tonal
-from quintet.features.engine.kernels.fourier import FourierPlan, fourier_plan, transformable
+from quintet.features.engine.kernels.fourier import FourierPlan, can_transform, fourier_plan
 from quintet.features.engine.kernels.frames import FIRST_CONTRAST, Bands, Request, Workspace
 from quintet.features.engine.kernels.simd import lane_rows
 
@@ -76,7 +76,7 @@ class Measurement:
 
 
 @lru_cache(maxsize=16)
-def request_of(measurement: Measurement) -> Request:
+def kernel_request(measurement: Measurement) -> Request:
     """The same for the kernels: filterbanks without their zeros, bands as bins."""
     m = measurement
     filters = [mel_filterbank(sample_rate=m.sample_rate, n_fft=m.n_fft, n_mels=bank.n_mels, fmin=bank.fmin, fmax=bank.fmax) for bank in m.filterbanks]
@@ -89,9 +89,9 @@ def request_of(measurement: Measurement) -> Request:
     )
 
 
-def plan_of(n_fft: int) -> FourierPlan | None:
+def find_fourier_plan(n_fft: int) -> FourierPlan | None:
     """The tables of the transform in lanes; None for lengths that it cannot do."""
-    return fourier_plan(n_fft) if transformable(n_fft) else None
+    return fourier_plan(n_fft) if can_transform(n_fft) else None
 
 
 def workspace(n_fft: int, hop_length: int) -> Workspace:

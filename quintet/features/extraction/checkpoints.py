@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from quintet.errors import ArtefactError
 from quintet.features.extraction.worker import Row
 from quintet.features.storage.table import META_COLUMNS, SCHEMA_VERSION, table_schema
-from quintet.files.atomic import replacing
+from quintet.files.atomic import atomic_replace
 
 FACTS = (
     "id",
@@ -99,9 +99,9 @@ class Parts:
         columns["parameter_hash"] = [self.parameter_hash] * len(rows)
         arrays = [pa.array(columns[name], type=_FACT_SCHEMA.field(name).type, from_pandas=True) for name in FACTS]
         path = self.folder / f"part-{self._next:06d}.parquet"
-        with replacing(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+        with atomic_replace(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, values)
-        with replacing(path) as temporary:
+        with atomic_replace(path) as temporary:
             pq.write_table(pa.Table.from_arrays(arrays, schema=_FACT_SCHEMA), temporary)
         self._next += 1
 
@@ -119,7 +119,7 @@ def table_facts(path: Path) -> pd.DataFrame:
 def table_block(path: Path, facts: pd.DataFrame, names: Sequence[str], folder: Path) -> Block:
     """The features of a finished table as a block: what reused rows are gathered from."""
     target = folder / "reused.npy"
-    with replacing(target) as temporary, temporary.open("wb") as file:
+    with atomic_replace(target) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (len(facts), len(names))})
         for batch in pq.ParquetFile(path).iter_batches(batch_size=1024, columns=list(names)):
             columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
@@ -127,7 +127,7 @@ def table_block(path: Path, facts: pd.DataFrame, names: Sequence[str], folder: P
     return Block(facts, target)
 
 
-def write_gathered(output: Path, meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int64], *, schema: pa.Schema) -> None:
+def write_final_table(output: Path, meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int64], *, schema: pa.Schema) -> None:
     """Write the final table: rows of `meta` in their order, each with its features from the block and row that `where` names.
 
     Args:
@@ -139,7 +139,7 @@ def write_gathered(output: Path, meta: pd.DataFrame, blocks: Sequence[Path], whe
     """
     size = max(1024, round(np.sqrt(ROWS_PER_GROUP**2 * len(meta) / 10_000)))
     settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": list(META_COLUMNS), "write_statistics": False}
-    with replacing(output) as temporary, pq.ParquetWriter(temporary, schema, **settings) as writer:
+    with atomic_replace(output) as temporary, pq.ParquetWriter(temporary, schema, **settings) as writer:
         for begin in range(0, max(len(meta), 1), size):
             writer.write_table(_row_group(meta.iloc[begin : begin + size], blocks, where[begin : begin + size], schema), row_group_size=size)
 
@@ -175,7 +175,7 @@ def _data_offset(file: Any, width: int, path: Path) -> int:
     return int(file.tell())
 
 
-def latest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def latest_facts(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The newest fact row of every id over several blocks, with `block` and `row`: where its features are."""
     numbered = [frame.assign(block=number, row=np.arange(len(frame))) for number, frame in enumerate(frames)]
     if not numbered:
@@ -207,11 +207,11 @@ def finished_metadata(path: Path) -> dict[str, Any] | None:
     return metadata
 
 
-def chunked(items: Iterator[tuple[Any, float]], *, weight: float, count: int) -> Iterator[tuple[Any, ...]]:
+def split_into_chunks(items: Iterator[tuple[Any, float]], *, weight: float, count: int) -> Iterator[tuple[Any, ...]]:
     """Items in tuples of at most `count`, closed as soon as their weights reach `weight`.
 
     Example:
-        >>> list(chunked(iter([("a", 9.0), ("b", 1.0), ("c", 1.0), ("d", 1.0)]), weight=2.0, count=3))
+        >>> list(split_into_chunks(iter([("a", 9.0), ("b", 1.0), ("c", 1.0), ("d", 1.0)]), weight=2.0, count=3))
         [('a',), ('b', 'c'), ('d',)]
     """
     chunk: list[Any] = []

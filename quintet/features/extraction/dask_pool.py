@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from quintet.errors import ConfigError, MissingExtraError, QuintetError
 from quintet.features.extraction.pools import Chunk, Outcome
-from quintet.features.extraction.worker import Job, described_chunk
+from quintet.features.extraction.worker import Job, describe_chunk
 
 
 class ClusterPool:
@@ -44,7 +44,7 @@ class ClusterPool:
 
     def submit(self, chunk: Chunk) -> None:
         """Take on one chunk."""
-        self._futures[self._client.submit(described_chunk, chunk, self._job, pure=False)] = chunk
+        self._futures[self._client.submit(describe_chunk, chunk, self._job, pure=False)] = chunk
 
     def outcomes(self) -> list[Outcome]:
         """Wait for the first chunk to come to an end.

@@ -22,15 +22,24 @@ import pyarrow.parquet as pq
 from quintet.datasets import Manifest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.catalogue import feature_names
-from quintet.features.extraction.checkpoints import FACTS, Parts, chunked, finished_metadata, latest, table_block, table_facts, write_gathered
-from quintet.features.extraction.pools import Chunk, described, open_pool
-from quintet.features.extraction.reuse import Plan, planned, with_other_digest
+from quintet.features.extraction.checkpoints import (
+    FACTS,
+    Parts,
+    finished_metadata,
+    latest_facts,
+    split_into_chunks,
+    table_block,
+    table_facts,
+    write_final_table,
+)
+from quintet.features.extraction.pools import Chunk, describe_chunks, open_pool
+from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_extraction
 from quintet.features.extraction.worker import Job, Row, Source, failure
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import SpectrogramWriter
 from quintet.features.storage.table import FAILURE_COLUMNS, META_COLUMNS, library_versions, table_schema
-from quintet.files.atomic import held
-from quintet.files.remote import is_remote, worked_on_locally
+from quintet.files.atomic import exclusive_lock
+from quintet.files.remote import edit_locally, is_remote
 
 FLUSH_S, FLUSH_ROWS = 5.0, 500  # a part is written when either is reached
 CHUNK_S, CHUNK_CLIPS = 120.0, 16  # a worker is handed this much audio (estimated), or this many clips, at a time
@@ -138,7 +147,7 @@ def extract(
     job = Job(parameters, log_mel=store is not None)
     options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
     if isinstance(output, str) and is_remote(output):
-        with worked_on_locally(output) as local:
+        with edit_locally(output) as local:
             return replace(run_extraction(manifest, local, options), output=output)
     return run_extraction(manifest, Path(output), options)
 
@@ -149,12 +158,12 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
     limit = _failure_limit(options.max_failures, len(manifest))
     folder = output.with_name(output.name + ".parts")
     finished = finished_metadata(output)
-    with held(folder / ".lock", what=f"{output}"):
+    with exclusive_lock(folder / ".lock", what=f"{output}"):
         parts = Parts(folder, feature_names(options.job.parameters), options.job.parameters.hash)
         with _spectrogram_writer(options) or nullcontext() as writer:
             known = _known(output, finished, parts)
-            plan = planned(manifest, known, writer, retry_failed=options.retry_failed)
-            notes = _notes(finished, parts, int(with_other_digest(known).sum()))
+            plan = plan_extraction(manifest, known, writer, retry_failed=options.retry_failed)
+            notes = _notes(finished, parts, int(has_outdated_digest(known).sum()))
             _Run(manifest, parts, writer, options, limit, plan).describe()
         del writer, known  # what they know of every clip
         ledger = _gather(manifest, output, finished, parts, options)
@@ -193,7 +202,7 @@ def _earlier(finished: dict[str, Any] | None, parts: Parts) -> dict[str, Any] | 
 
 def _known(output: Path, finished: dict[str, Any] | None, parts: Parts) -> pd.DataFrame:
     """What is known of every clip that was ever described with these parameters: the newest row of each id."""
-    return latest(([] if _earlier(finished, parts) is None else [table_facts(output)]) + [block.facts for block in parts.blocks()])
+    return latest_facts(([] if _earlier(finished, parts) is None else [table_facts(output)]) + [block.facts for block in parts.blocks()])
 
 
 def _notes(finished: dict[str, Any] | None, parts: Parts, outdated: int) -> tuple[str, ...]:
@@ -232,7 +241,7 @@ class _Run:
         pool = open_pool(options.job, n_jobs=options.n_jobs, timeout_s=options.timeout_s, scheduler=options.scheduler)
         try:
             with pool:
-                for rows in described(self._chunks(), pool, timeout_s=options.timeout_s):
+                for rows in describe_chunks(self._chunks(), pool, timeout_s=options.timeout_s):
                     self._take(rows)
         finally:
             self.flush()
@@ -241,7 +250,7 @@ class _Run:
         frame = self.manifest.frame
         columns = [frame[name].to_numpy() for name in ("id", "path", "start", "end")]
         sources = ((Source(int(k), *(column[k] for column in columns)), cost) for k, cost in zip(self.plan.todo, self.plan.cost_s, strict=True))
-        return chunked(sources, weight=CHUNK_S, count=CHUNK_CLIPS)
+        return split_into_chunks(sources, weight=CHUNK_S, count=CHUNK_CLIPS)
 
     def _take(self, rows: list[Row]) -> None:
         for row in rows:
@@ -286,7 +295,7 @@ def _gather(manifest: Manifest, output: Path, finished: dict[str, Any] | None, p
     blocks = parts.blocks()
     earlier = _earlier(finished, parts)
     frames = ([] if earlier is None else [table_facts(output)]) + [block.facts for block in blocks]
-    known = latest(frames).set_index("id").reindex(manifest.frame["id"])
+    known = latest_facts(frames).set_index("id").reindex(manifest.frame["id"])
     meta = _meta(manifest, known, parts.parameter_hash)
     metadata = _metadata(manifest, options, earlier, changed=bool(blocks))
     if earlier is not None and not blocks and earlier == {**earlier, **metadata} and _same_meta(output, meta):
@@ -296,7 +305,7 @@ def _gather(manifest: Manifest, output: Path, finished: dict[str, Any] | None, p
     where[~ok] = -1
     paths = ([] if earlier is None else [table_block(output, frames[0], parts.names, parts.folder).values]) + [block.values for block in blocks]
     del frames, blocks, known  # all clips' facts once is enough
-    write_gathered(output, meta, paths, where, schema=table_schema(parts.names, metadata))
+    write_final_table(output, meta, paths, where, schema=table_schema(parts.names, metadata))
     return _ledger(meta)
 
 

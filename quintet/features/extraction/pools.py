@@ -1,6 +1,6 @@
 """Where chunks of clips are described: in this process, in worker processes, or on a dask cluster.
 
-A pool takes chunks and gives back outcomes in any order. `described` sits above it and sees to it that a worker that dies or
+A pool takes chunks and gives back outcomes in any order. `describe_chunks` sits above it and sees to it that a worker that dies or
 hangs costs one clip and not its neighbours: the clips of a lost chunk are tried one by one, and only who fails alone is blamed.
 """
 
@@ -19,7 +19,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Protocol, Self
 
 from quintet.errors import ConfigError, QuintetError
-from quintet.features.extraction.worker import Job, Row, Source, described_chunk, failure, file_facts
+from quintet.features.extraction.worker import Job, Row, Source, describe_chunk, failure, file_facts
 
 Chunk = tuple[Source, ...]
 
@@ -53,7 +53,7 @@ class Pool(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-def described(chunks: Iterator[Chunk], pool: Pool, *, timeout_s: float | None = None) -> Iterator[list[Row]]:
+def describe_chunks(chunks: Iterator[Chunk], pool: Pool, *, timeout_s: float | None = None) -> Iterator[list[Row]]:
     """The rows of all clips, in any order, with never more than `pool.capacity` chunks under way.
 
     A clip is blamed for a dead worker when the worker died over it alone and for the second time, and for being late when it
@@ -105,7 +105,7 @@ class HerePool:
 
     def outcomes(self) -> list[Outcome]:
         """Do it."""
-        return [Outcome(self._chunk, described_chunk(self._chunk, self.job))]
+        return [Outcome(self._chunk, describe_chunk(self._chunk, self.job))]
 
     def __enter__(self) -> Self:
         return self
@@ -139,10 +139,10 @@ class ProcessPool:
     def submit(self, chunk: Chunk) -> None:
         """Take on one chunk."""
         try:
-            future = self._pool.schedule(described_chunk, args=(chunk, self.job), timeout=self.timeout_s)
+            future = self._pool.schedule(describe_chunk, args=(chunk, self.job), timeout=self.timeout_s)
         except RuntimeError as error:  # the pool broke while no chunk was under way
             self._restart(error)
-            future = self._pool.schedule(described_chunk, args=(chunk, self.job), timeout=self.timeout_s)
+            future = self._pool.schedule(describe_chunk, args=(chunk, self.job), timeout=self.timeout_s)
         self._futures[future] = chunk
 
     def outcomes(self) -> list[Outcome]:

@@ -33,7 +33,7 @@ class Plan:
     failed: int
 
 
-def planned(manifest: Manifest, known: pd.DataFrame, writer: SpectrogramWriter | None, *, retry_failed: bool) -> Plan:
+def plan_extraction(manifest: Manifest, known: pd.DataFrame, writer: SpectrogramWriter | None, *, retry_failed: bool) -> Plan:
     """Which clips are known and unchanged, and what is left to do.
 
     Args:
@@ -57,11 +57,11 @@ def planned(manifest: Manifest, known: pd.DataFrame, writer: SpectrogramWriter |
     return Plan(todo[order], cost[order], int(fresh.sum()), int((~usable).sum() + failed[fresh].sum()))
 
 
-def with_other_digest(known: pd.DataFrame) -> NDArray[np.bool_]:
+def has_outdated_digest(known: pd.DataFrame) -> NDArray[np.bool_]:
     """Which rows carry a digest of the kind that earlier versions made: it cannot be compared with today's.
 
     Example:
-        >>> with_other_digest(pd.DataFrame({"audio_digest": ["xxh3:1f", "07", None]})).tolist()
+        >>> has_outdated_digest(pd.DataFrame({"audio_digest": ["xxh3:1f", "07", None]})).tolist()
         [False, True, False]
     """
     digests = known["audio_digest"]
@@ -80,7 +80,7 @@ def _file_facts(manifest: Manifest) -> pd.DataFrame:
 
 def _unchanged(known: pd.DataFrame, files: pd.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
     same = known["status"].notna().to_numpy() & (known["stage"] != "manifest").fillna(True).to_numpy(dtype=bool)
-    same &= ~with_other_digest(known)
+    same &= ~has_outdated_digest(known)
     for name in ("source_size", "source_mtime_ns"):
         same &= known[name].astype("Int64").fillna(-1).to_numpy(dtype=np.int64) == files[name].to_numpy()
     for name in ("start", "end"):

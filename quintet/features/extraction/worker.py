@@ -1,6 +1,6 @@
 """What a worker does: one clip, from its file to a row, and nothing kept.
 
-This module is what worker processes import, so it stays light. `described_clip` is the one place where the errors of a clip are
+This module is what worker processes import, so it stays light. `describe_clip` is the one place where the errors of a clip are
 caught: whatever a file does, a `Row` comes back.
 """
 
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.decode import Decoded, load_clip
+from quintet.audio.decode import DecodedClip, load_clip
 from quintet.audio.recording import Facts, Recording
 from quintet.errors import AudioError, MissingExtraError, NonFiniteError, QuintetError
 from quintet.features.catalogue import feature_names
 from quintet.features.describe import Description, describe
-from quintet.features.engine.streaming import describe_recording, streams
+from quintet.features.engine.streaming import describe_recording, should_stream
 from quintet.features.parameters import FeatureParameters
-from quintet.files.remote import fetched, is_remote, remote_facts
+from quintet.files.remote import is_remote, local_copy, remote_facts
 
 # All that damaged audio can provoke in a decoder or a descriptor. Not ImportError: a broken installation is not the clip's fault.
 _CLIP_ERRORS = (
@@ -74,7 +74,7 @@ class Job:
 
     parameters: FeatureParameters
     log_mel: bool = False
-    load: Callable[..., Decoded] = load_clip
+    load: Callable[..., DecodedClip] = load_clip
     describe: Callable[..., Description] = describe
 
 
@@ -100,12 +100,12 @@ class Row:
         return self.values is None
 
 
-def described_chunk(sources: Sequence[Source], job: Job) -> list[Row]:
+def describe_chunk(sources: Sequence[Source], job: Job) -> list[Row]:
     """The rows of several clips, one after another: what is handed to a worker at a time."""
-    return [described_clip(source, job) for source in sources]
+    return [describe_clip(source, job) for source in sources]
 
 
-def described_clip(source: Source, job: Job) -> Row:
+def describe_clip(source: Source, job: Job) -> Row:
     """The row of one clip: its features, or where and why it failed.
 
     Raises:
@@ -117,7 +117,7 @@ def described_clip(source: Source, job: Job) -> Row:
         known, description = _heard(source, job)
         row.facts |= {name: getattr(known, name) for name in ("duration_s", "native_sample_rate", "native_channels", "audio_digest")}
         stage = "describe"
-        if isinstance(known, Decoded):
+        if isinstance(known, DecodedClip):
             description = job.describe(known.clip, job.parameters, log_mel=job.log_mel)
         assert description is not None
         values = _values(description, job.parameters)
@@ -145,14 +145,14 @@ def file_facts(path: str) -> dict[str, Any]:
     return {"status": "ok", "source_size": found.st_size, "source_mtime_ns": found.st_mtime_ns}
 
 
-def _heard(source: Source, job: Job) -> tuple[Decoded, None] | tuple[Facts, Description]:
+def _heard(source: Source, job: Job) -> tuple[DecodedClip, None] | tuple[Facts, Description]:
     """The samples of a clip; of a long recording its description at once, so that they are never held."""
     start_s = 0.0 if np.isnan(source.start) else source.start
     end_s = None if np.isnan(source.end) else source.end
     usual, rate = job.load is load_clip and job.describe is describe, job.parameters.sample_rate
-    with fetched(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
+    with local_copy(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
         try:
-            if usual and streams(path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s):
+            if usual and should_stream(path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s):
                 recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s)
                 description = describe_recording(recording, job.parameters, log_mel=job.log_mel, name=source.id)
                 return recording.facts, description

@@ -1,6 +1,6 @@
 """Augmented copies of training clips, as spectrograms in a store of their own. A copy stands behind its clip and never on its own.
 
-`CopiedSpectrograms` goes wherever `Spectrograms` go: indexing, folds and prediction see the clips alone, and a network that is
+`AugmentedSpectrograms` goes wherever `Spectrograms` go: indexing, folds and prediction see the clips alone, and a network that is
 fitted finds the copies of exactly the clips that it was given.
 """
 
@@ -17,10 +17,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
-from quintet.audio.augment import AudioAugmentation, augmented
+from quintet.audio.augment import AudioAugmentation, augment_clip
 from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
-from quintet.features.engine.analysis import analysis_of
+from quintet.features.engine.analysis import make_analysis
 from quintet.features.extraction.extract import Progress
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
@@ -28,7 +28,7 @@ from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore
 COMMIT = 50  # copies after which the store is put on the disk
 
 
-class CopiedSpectrograms(Spectrograms):
+class AugmentedSpectrograms(Spectrograms):
     """Spectrograms with augmented copies behind them.
 
     Args:
@@ -42,7 +42,7 @@ class CopiedSpectrograms(Spectrograms):
 
     def __getitem__(self, index: int | slice | ArrayLike) -> Any:
         found: Any = super().__getitem__(index)  # type: ignore[index]
-        return CopiedSpectrograms(self.store, found.ids, copies=self._copies, of=self._of) if isinstance(found, Spectrograms) else found
+        return AugmentedSpectrograms(self.store, found.ids, copies=self._copies, of=self._of) if isinstance(found, Spectrograms) else found
 
     @property
     def copies(self) -> tuple[Spectrograms, NDArray[np.int64]]:
@@ -51,7 +51,7 @@ class CopiedSpectrograms(Spectrograms):
         return Spectrograms(self._copies, [copy for copy, _ in pairs]), np.array([position for _, position in pairs], dtype=np.int64)
 
 
-def augmented_copies(
+def make_augmented_copies(
     clips: pd.DataFrame,
     folder: Path,
     *,
@@ -100,7 +100,7 @@ def _made(
     """The pictures of a clip's copies, each of which knows nothing but the seed, the clip's id and its number."""
     clip = _read(id, window, parameters)
     numbers = (np.random.default_rng([seed, zlib.crc32(id.encode()), k]) for k in range(augmentation.copies))
-    return [analysis_of(augmented(clip, augmentation, rng), parameters).log_mel(parameters.log_mel) for rng in numbers]
+    return [make_analysis(augment_clip(clip, augmentation, rng), parameters).log_mel(parameters.log_mel) for rng in numbers]
 
 
 def _window(row: Any) -> tuple[str, float | None, float | None]:

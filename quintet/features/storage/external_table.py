@@ -199,7 +199,7 @@ def clip_key(text: str) -> str:
     return _AUDIO_SUFFIX.sub("", text)
 
 
-def with_splits(table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]) -> FeatureTable:
+def add_splits(table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]) -> FeatureTable:
     """The table with its column `split` filled from lists of ids; clips in none of them are "unused".
 
     Args:

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.features.parameters import LogMelParameters
 from quintet.features.storage.table import library_versions
-from quintet.files.atomic import held, replacing
+from quintet.files.atomic import atomic_replace, exclusive_lock
 
 STORE_VERSION = 1
 _HEADER_BYTES = 128
@@ -201,7 +201,7 @@ class SpectrogramWriter:
         self.folder, self.parameters, self.shard_bytes = Path(folder), parameters, shard_bytes
         self._stack = ExitStack()
         _require_ours(self.folder)
-        self._stack.enter_context(held(self.folder / ".lock", what=f"the spectrogram store {self.folder}"))
+        self._stack.enter_context(exclusive_lock(self.folder / ".lock", what=f"the spectrogram store {self.folder}"))
         with self._stack as guard:  # released at once if the folder turns out to be unusable
             self._describe()
             index = read_index(self.folder)
@@ -299,7 +299,7 @@ class SpectrogramWriter:
             "parameter_hash": self.parameters.hash,
             "versions": library_versions(),
         }
-        with replacing(self.folder / "store.json") as temporary:
+        with atomic_replace(self.folder / "store.json") as temporary:
             temporary.write_text(json.dumps(text, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -379,7 +379,7 @@ def _header(frames: int, n_mels: int) -> bytes:
 
 def _write_index(path: Path, entries: Sequence[tuple[str, int, int, int, str]]) -> None:
     columns = list(zip(*entries, strict=True))
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         pq.write_table(
             pa.table([pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA), temporary
         )
@@ -388,7 +388,7 @@ def _write_index(path: Path, entries: Sequence[tuple[str, int, int, int, str]]) 
 def _compact_index(folder: Path) -> None:
     parts = sorted((folder / "index.parts").glob("part-*.parquet"))
     before = read_index(folder)
-    with replacing(folder / "index.parquet") as temporary:
+    with atomic_replace(folder / "index.parquet") as temporary:
         pq.write_table(before, temporary, compression="zstd")
     for part in parts:
         part.unlink()

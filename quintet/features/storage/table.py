@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from quintet.errors import AlignmentError, ArtefactError
 from quintet.features.parameters import FeatureParameters
-from quintet.files.digests import hash_of
+from quintet.files.digests import content_hash
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"quintet"
@@ -228,7 +228,7 @@ def read_feature_table(
         foreign.refuse_roles(id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from)
         frame = pq.read_table(source).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get, ignore_metadata=True)
         table = FeatureTable(frame.drop(columns=[name for name in exclude if name not in META_COLUMNS], errors="ignore"), metadata)
-    return foreign.with_splits(table, splits) if splits else table
+    return foreign.add_splits(table, splits) if splits else table
 
 
 def _stored_metadata(source: Path) -> dict[str, Any] | None:
@@ -299,7 +299,7 @@ def _difference(a: FeatureTable, b: FeatureTable) -> str:
 def table_digest(table: FeatureTable) -> str:
     """16 hex digits of ids, labels, groups, status and feature values of a table."""
     columns = ["id", "label", "group", "status"]
-    return hash_of([int(pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum()), _values_digest(table.features)])
+    return content_hash([int(pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum()), _values_digest(table.features)])
 
 
 def _values_digest(features: pd.DataFrame) -> str:

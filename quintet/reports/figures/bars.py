@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.reports.style import SERIES, colour, new_figure, tidy
-from quintet.reports.text import signed
+from quintet.reports.text import format_signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ def waterfall(steps: pd.DataFrame, *, base: float, total: float, base_name: str,
         axes.hlines(row - 0.36, start + low, start + high, color=colour("muted"), linewidth=1.1)
     for row, end in zip(rows, ends, strict=False):
         axes.vlines(end, row - 0.7, row - 0.3, color=colour("muted"), linewidth=0.7)
-    texts = [f"{base:.2f}", *(signed(value, 2) for value in steps["value"]), f"{total:.2f}"]
+    texts = [f"{base:.2f}", *(format_signed(value, 2) for value in steps["value"]), f"{total:.2f}"]
     places = [base, *np.maximum(ends[:-1], ends[1:]), total]
     for row, place, text in zip(rows, places, texts, strict=True):
         _beside(axes, place, row, text)

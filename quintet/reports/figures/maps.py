@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def standardised(features: pd.DataFrame) -> NDArray[np.float64]:
+def standardise_columns(features: pd.DataFrame) -> NDArray[np.float64]:
     """Columns with mean 0 and variance 1, gaps at the mean, constant columns left out; shape (n, columns that vary).
 
     Example:
-        >>> standardised(pd.DataFrame({"a": [1.0, 3.0], "b": [5.0, 5.0]})).tolist()
+        >>> standardise_columns(pd.DataFrame({"a": [1.0, 3.0], "b": [5.0, 5.0]})).tolist()
         [[-1.0], [1.0]]
     """
     values = features.to_numpy(dtype=np.float64)
@@ -40,7 +40,7 @@ def principal_map(features: pd.DataFrame) -> tuple[pd.DataFrame, tuple[float, fl
     Returns:
         A table `x, y` indexed as `features`, and two shares in [0, 1]. The sign is fixed: the largest loading is positive.
     """
-    values = standardised(features)
+    values = standardise_columns(features)
     u, s, vt = np.linalg.svd(values, full_matrices=False)
     signs = np.sign(vt[np.arange(len(vt)), np.abs(vt).argmax(axis=1)])
     points = np.zeros((len(features), 2))
@@ -98,7 +98,7 @@ def _few_components(features: pd.DataFrame, seed: int) -> NDArray[np.float64]:
     """At most thirty principal components of the standardised features: what lies beyond is mostly noise."""
     from sklearn.decomposition import PCA
 
-    values = standardised(features)
+    values = standardise_columns(features)
     return np.asarray(PCA(min(30, *values.shape), random_state=seed).fit_transform(values))
 
 

@@ -21,7 +21,7 @@ from quintet.features.parameters import LogMelParameters
 Array = NDArray[np.float64]
 COLUMNS = 960  # of a picture over the whole track
 RANGE_DB = 70.0  # below the loudest: white
-FOR, AGAINST = (236, 106, 16), (36, 128, 220)
+POSITIVE_RGB, NEGATIVE_RGB = (236, 106, 16), (36, 128, 220)
 HZ_TICKS = (500, 1000, 2000, 4000, 8000, 16000)
 
 
@@ -68,7 +68,7 @@ def map_picture(values: Array, *, scale: float | None = None) -> str:
     """
     known = np.nan_to_num(values, nan=0.0)
     top = scale or float(np.abs(known).max()) or 1.0
-    colour = np.where(known[..., None] >= 0, np.array(FOR), np.array(AGAINST))
+    colour = np.where(known[..., None] >= 0, np.array(POSITIVE_RGB), np.array(NEGATIVE_RGB))
     return _png(colour, np.clip(np.abs(known) / top, 0, 1) ** 0.8 * 0.78)
 
 
@@ -83,7 +83,7 @@ def _png(colour: NDArray[np.integer] | Array, opacity: Array) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def stacked(edges: Sequence[tuple[float, float]], shares: Array, duration_s: float) -> list[list[dict[str, float]]]:
+def stack_rectangles(edges: Sequence[tuple[float, float]], shares: Array, duration_s: float) -> list[list[dict[str, float]]]:
     """Rectangles of a stacked figure, one list per series, in percent of a box: `x, y, width, height`, the first series at the bottom.
 
     Args:

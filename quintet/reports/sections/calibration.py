@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.ensemble.calibration import cross_calibrated, fit_calibration
-from quintet.evaluation.metrics import calibration_error, clip_losses, encoded
+from quintet.ensemble.calibration import cross_calibrate, fit_calibration
+from quintet.evaluation.metrics import calibration_error, clip_losses, encode_labels
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.drawing import Drawing, said_and_true
+from quintet.reports.drawing import Drawing, correctness_and_confidence
 from quintet.reports.figures.calibration import calibration_points, reliability_figure
 from quintet.reports.style import to_svg
-from quintet.reports.text import display, unit
+from quintet.reports.text import display_name, unit
 
 METHODS = {"none": "as it is", "temperature": "temperature", "isotonic": "isotonic regression"}
 
@@ -41,7 +41,7 @@ def calibrated_members(run: Run) -> dict[str, tuple[str, Predictions, Prediction
         if run.part == "test":
             after = calibration.apply(_in_order(judged, run.classes))
         else:
-            judged, after = oof, cross_calibrated(*truth, method=calibration.method, **options)
+            judged, after = oof, cross_calibrate(*truth, method=calibration.method, **options)
         method = METHODS[calibration.method] + (f" {calibration.temperature:.2f}" if calibration.method == "temperature" else "")
         before = Predictions(judged.clip_ids, run.classes, _in_order(judged, run.classes), judged.labels, judged.groups, judged.multilabel)
         found[name] = (method, before, before.with_probabilities(after))
@@ -55,9 +55,9 @@ def member_table(run: Run, found: dict[str, tuple[str, Predictions, Predictions]
         row: dict[str, Any] = {"member": name, "method": method}
         for suffix, p in (("", before), ("_after", after)):
             kept = np.flatnonzero(p.scorable)
-            target = encoded(np.asarray(p.labels)[kept], run.classes, multilabel=run.multilabel)
+            target = encode_labels(np.asarray(p.labels)[kept], run.classes, multilabel=run.multilabel)
             row[f"log_loss{suffix}"] = float(clip_losses(target, p.probabilities[kept]).mean())
-            row[f"ece{suffix}"] = float(calibration_error(*said_and_true(p)))
+            row[f"ece{suffix}"] = float(calibration_error(*correctness_and_confidence(p)))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -69,11 +69,11 @@ def reliability_drawing(run: Run, found: dict[str, tuple[str, Predictions, Predi
     curves: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}
     numbers = []
     for name, (method, before, after) in found.items():
-        points = [calibration_points(*said_and_true(p)[::-1]) for p in (before, after)]
+        points = [calibration_points(*correctness_and_confidence(p)[::-1]) for p in (before, after)]
         changed = method != METHODS["none"]
-        curves[display(name, run)] = (points[1], points[0] if changed else None)
+        curves[display_name(name, run)] = (points[1], points[0] if changed else None)
         numbers += [points[0].assign(member=name, calibrated=False)] + ([points[1].assign(member=name, calibrated=True)] if changed else [])
-    alt = "Reliability of each member: " + "; ".join(f"{display(name, run)} {method}" for name, (method, *_) in found.items()) + "."
+    alt = "Reliability of each member: " + "; ".join(f"{display_name(name, run)} {method}" for name, (method, *_) in found.items()) + "."
     caption = (
         f"How sure each member was (across) and how often it was right (up), with 95 % Wilson intervals; filled: calibrated by itself, learnt out of "
         f"fold and by {unit(run)}; hollow: as it was. The members are joined as they were; only their verdict is calibrated."

@@ -16,7 +16,7 @@ from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.bars import column_bars
 from quintet.reports.style import to_svg
-from quintet.reports.text import SCORE_NAMES, display, unit
+from quintet.reports.text import SCORE_NAMES, display_name, unit
 
 WORTH = ("accuracy", "macro_auc", "log_loss")
 """The scores by which a member's worth is told, where they are defined."""
@@ -70,9 +70,9 @@ def worth_drawing(run: Run, table: pd.DataFrame) -> Drawing | None:
     rows = table[table["score"] == "log_loss"] if "log_loss" in set(table["score"]) else table[table["score"] == "macro_auc"]
     falls = str(rows["score"].iloc[0]) == "log_loss"
     sign = -1.0 if falls else 1.0
-    gain = pd.Series(sign * rows["value"].to_numpy(), index=[display(name, run) for name in rows["member"]]).sort_values(ascending=False)
+    gain = pd.Series(sign * rows["value"].to_numpy(), index=[display_name(name, run) for name in rows["member"]]).sort_values(ascending=False)
     ends = np.sort(sign * rows[["low", "high"]].to_numpy(), axis=1)
-    low, high = (pd.Series(ends[:, k], index=[display(name, run) for name in rows["member"]])[gain.index] for k in (0, 1))
+    low, high = (pd.Series(ends[:, k], index=[display_name(name, run) for name in rows["member"]])[gain.index] for k in (0, 1))
     quantity = "log loss saved by the member" if falls else "macro AUC gained by the member"
     told = ", ".join(f"{name} {value:+.3f}" for name, value in gain.items())
     sure = [str(name) for name in gain.index if low[name] > 0]
@@ -91,7 +91,7 @@ def worth_rows(run: Run, table: pd.DataFrame) -> list[dict[str, Any]]:
     """One row per member for the page: its display name and, by score, value, interval and corrected p-value."""
     cells = {(r["member"], r["score"]): r for r in table.to_dict("records")}
     keys = [key for key in WORTH if any(score == key for _, score in cells)]
-    return [{"name": display(name, run), "scores": {key: cells[name, key] for key in keys}} for name in dict.fromkeys(m for m, _ in cells)]
+    return [{"name": display_name(name, run), "scores": {key: cells[name, key] for key in keys}} for name in dict.fromkeys(m for m, _ in cells)]
 
 
 def worth_names(table: pd.DataFrame) -> dict[str, str]:

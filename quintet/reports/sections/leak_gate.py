@@ -11,7 +11,7 @@ from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.intervals import Dot, protocol_figure
 from quintet.reports.style import to_svg
-from quintet.reports.text import SCORE_NAMES, display, signed, spoken, unit
+from quintet.reports.text import SCORE_NAMES, display_name, format_signed, score_phrase, unit
 
 Gaps = dict[tuple[str, str, str], dict[Any, Any]]
 PROTOCOLS = {"random": "random folds", "group": "split by group", "given": "split of the data"}
@@ -93,8 +93,8 @@ def _sentence(gaps: Gaps, protocols: list[str], key: str, run: Run) -> str:
     if gap is None or any(gap[end] is None or np.isnan(gap[end]) for end in ("value", "low", "high")):
         return ""
     first, last = protocol_name(protocols[0]), protocol_name(protocols[-1])
-    bounds = f"{signed(gap['value'])} [{signed(gap['low'])}, {signed(gap['high'])}]"
-    size = f"Going from {last} to {first} changes the {spoken(key)} of their plain mean by {bounds}"
+    bounds = f"{format_signed(gap['value'])} [{format_signed(gap['low'])}, {format_signed(gap['high'])}]"
+    size = f"Going from {last} to {first} changes the {score_phrase(key)} of their plain mean by {bounds}"
     if gap["low"] > 0:
         return f"{size}: so much of it is knowing the {unit(run)} again, and not the class."
     if gap["high"] < 0:
@@ -108,4 +108,4 @@ def protocol_name(protocol: str) -> str:
 
 
 def _who(name: str, run: Run) -> str:
-    return "Plain mean" if name == "mean" else display(name, run)
+    return "Plain mean" if name == "mean" else display_name(name, run)

@@ -11,7 +11,7 @@ import pandas as pd
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.style import colour, new_figure, tidy, to_svg
-from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, count, listed, spoken, unit, within
+from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, count, format_list, inline_name, score_phrase, unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ NEGLIGIBLE = 0.01
 TIMES = {2.0: "Twice"}
 
 
-def curve_of(run: Run) -> Mapping[str, Any]:
+def stored_curve(run: Run) -> Mapping[str, Any]:
     """What scores.json says of the learning curve; empty where none was drawn."""
     return dict(run.scores.get("learning_curve", {}))
 
@@ -30,7 +30,7 @@ def curve_table(run: Run) -> pd.DataFrame:
     """One row per size and score: `share, clips, groups, score, value, low, high`; empty where there is no curve."""
     rows = [
         (point["share"], point["clips"], point["groups"], name, *(found.get(end) for end in ("value", "low", "high")))
-        for point in curve_of(run).get("points", [])
+        for point in stored_curve(run).get("points", [])
         for name, found in point["scores"].items()
     ]
     columns = ["share", "clips", "groups", "score", "value", "low", "high"]
@@ -43,14 +43,14 @@ def outlook_table(run: Run) -> pd.DataFrame:
         [
             {"score": name, "factor": o["factor"], "gain": o["gain"]["value"], **{end: o["gain"][end] for end in ("low", "high")}}
             | {key: o[key] for key in ("ceiling", "gap", "exponent")}
-            for name, o in curve_of(run).get("outlook", {}).items()
+            for name, o in stored_curve(run).get("outlook", {}).items()
         ]
     )
 
 
 def curve_drawings(run: Run) -> list[Drawing]:
     """One figure per score: the measured sizes with their intervals, and the curve through them to twice the data."""
-    curve, table = curve_of(run), curve_table(run)
+    curve, table = stored_curve(run), curve_table(run)
     drawings = []
     for name in [name for name in SHOWN if name in curve.get("outlook", {})]:
         rows, ahead = table[table["score"] == name], curve["outlook"][name]
@@ -61,13 +61,13 @@ def curve_drawings(run: Run) -> list[Drawing]:
             f"the curve reaches {path['value'].iloc[-1]:.3f} at {path['size'].iloc[-1]:.0f}."
         )
         caption = (
-            f"The plain mean of {listed([within(member, run) for member in curve['members']])}, out of fold on {count(curve['n'], 'clip')}; "
+            f"The plain mean of {format_list([inline_name(member, run) for member in curve['members']])}, out of fold on {count(curve['n'], 'clip')}; "
             f"bars: 95 % bootstrap intervals by {unit(run)}. Every size but the last was drawn {curve['repeats']} times. All sizes are judged on the "
             "same clips, so what differs between them is surer than the bars. Beyond the last dot the fitted curve a − b·n⁻ᶜ goes on, with the range "
             "of curves refitted to the resamples."
         )
         numbers = pd.concat([rows.assign(kind="measured"), path.rename(columns={"size": "clips"}).assign(score=name, kind="curve")])
-        svg = to_svg(curve_figure(rows, path, label=spoken(name)), f"curve-{name}", alt)
+        svg = to_svg(curve_figure(rows, path, label=score_phrase(name)), f"curve-{name}", alt)
         drawings.append(Drawing(f"curve-{name.replace('_', '-')}", svg, caption, numbers, SCORE_NAMES[name]))
     return drawings
 
@@ -111,7 +111,7 @@ def curve_sentence(curve: Mapping[str, Any], split: Mapping[str, Any]) -> str:
     times = TIMES.get(ahead["factor"], f"{ahead['factor']:g} times")
     clips = f"{ahead['factor'] * ahead['largest']:.0f} clips to learn from"
     new, more = ("from new groups", "groups") if split.get("grouped", True) else ("more of the same kind", "clips")
-    size = f"{times} the data ({clips}), {new}, would change {spoken(name)} by {gain:+.3f}"
+    size = f"{times} the data ({clips}), {new}, would change {score_phrase(name)} by {gain:+.3f}"
     if low is None or high is None:
         return f"{size} if the curve goes on as it has; how sure that is cannot be told without intervals."
     bounds = f"{size} [{low:+.3f}, {high:+.3f}]"

@@ -14,7 +14,7 @@ from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing, slug
 from quintet.reports.figures.maps import map_figure, neighbour_map, principal_map, umap_map
 from quintet.reports.style import to_svg
-from quintet.reports.text import count, display
+from quintet.reports.text import count, display_name
 
 MAX_POINTS, MAX_ALL = 1500, 6000
 """Of a map, and of all maps together: more would cost the page megabytes (some 400 bytes a point) and show no more."""
@@ -58,7 +58,7 @@ def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
     Raises:
         MissingExtraError: UMAP is wanted and not installed.
     """
-    verdicts, keys = shown_verdicts(run)
+    verdicts, keys = point_predictions(run)
     n_maps = (1 + len(run.embeddings)) * (3 if umap else 2)
     wanted = (umap, seed, min(MAX_POINTS, MAX_ALL // n_maps))
     spaces = [_space("map", "The hand-made features", "", run.values, verdicts, keys, wanted)]
@@ -71,37 +71,37 @@ def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
             if part == "test"
             else f"The {clips} of the first fold, as the network that was fitted on the other folds hears them."
         )
-        spaces.append(_space(f"map-{slug(name)}", f"The last layer of {display(name, run)}", unseen, values, verdicts, keys, wanted))
+        spaces.append(_space(f"map-{slug(name)}", f"The last layer of {display_name(name, run)}", unseen, values, verdicts, keys, wanted))
     ring = "a wrong verdict" if not run.multilabel else "the tag that was named first is none of its own"
     return Atlas(tuple(space for space in spaces if space is not None), keys, ring)
 
 
-def shown_verdicts(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def point_predictions(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """How each clip is shown, indexed by id: `label, verdict, part, shown` (the class that gives its colour) and `wrong`; and the classes shown.
 
     Held-out clips are judged by the final members, training clips out of fold. A set is shown by its most frequent tag.
     """
     tables = []
     for part in ("test", "oof"):
-        if run.said in run.parts[part]:
-            p = run.parts[part][run.said]
+        if run.prediction_name in run.parts[part]:
+            p = run.parts[part][run.prediction_name]
             first = np.array(p.classes, dtype=object)[p.probabilities.argmax(axis=1)]
             tables.append(pd.DataFrame({"label": np.asarray(p.labels, dtype=object), "verdict": first, "part": part}, index=p.clip_ids))
     table = pd.concat(tables)
     table = table[~table.index.duplicated() & table["label"].notna()]
     sets = [_known(label, run.classes, multilabel=run.multilabel) for label in table["label"]]
-    table["shown"] = shown_classes(table["label"], run.classes, multilabel=run.multilabel)
+    table["shown"] = point_classes(table["label"], run.classes, multilabel=run.multilabel)
     table["wrong"] = [verdict not in tags for verdict, tags in zip(table["verdict"].tolist(), sets, strict=True)]
     table = table[table["shown"] != ""]
     shown = set(table["shown"])
     return table, tuple(name for name in run.classes if name in shown or not run.multilabel)
 
 
-def shown_classes(labels: Iterable[object], classes: Sequence[str], *, multilabel: bool) -> list[str]:
+def point_classes(labels: Iterable[object], classes: Sequence[str], *, multilabel: bool) -> list[str]:
     """The class that gives each clip its colour: its own, or the most frequent tag of its set; empty where it has none of the classes.
 
     Example:
-        >>> shown_classes(["jazz;live", "rock;live", "jazz", "polka"], ("jazz", "live", "rock"), multilabel=True)
+        >>> point_classes(["jazz;live", "rock;live", "jazz", "polka"], ("jazz", "live", "rock"), multilabel=True)
         ['live', 'live', 'jazz', '']
     """
     sets = [_known(label, classes, multilabel=multilabel) for label in labels]

@@ -10,7 +10,7 @@ import pandas as pd
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
-from quintet.reports.text import count, unseen
+from quintet.reports.text import count, evaluation_part
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,22 +19,22 @@ CONFIDENCE = 0.9
 MOST_ROWS = 24  # classes on the figure, those with the strangest clips first; the numbers have all
 
 
-def strange_table(run: Run) -> pd.DataFrame:
+def out_of_class_table(run: Run) -> pd.DataFrame:
     """One row per held-out clip: `clip_id, class, right, out_of_class, distance`; empty for label sets and in folders older than the score."""
-    p = run.held_out
-    if run.strangeness.empty or not p.scorable.any():
+    p = run.report_predictions
+    if run.out_of_class.empty or not p.scorable.any():
         return pd.DataFrame(columns=["clip_id", "class", "right", "out_of_class", "distance"])
     kept, codes = np.flatnonzero(p.scorable), p.codes()
-    found = run.strangeness_of(p.clip_ids[kept])
+    found = run.out_of_class_of(p.clip_ids[kept])
     right = p.probabilities[kept].argmax(axis=1) == codes[kept]
     return pd.DataFrame({"clip_id": p.clip_ids[kept], "class": np.asarray(p.labels)[kept], "right": right}).assign(
         out_of_class=found["out_of_class"].to_numpy(), distance=found["distance"].to_numpy()
     )
 
 
-def strange_drawing(run: Run) -> Drawing | None:
+def out_of_class_drawing(run: Run) -> Drawing | None:
     """The out-of-class score of every held-out clip, a row per class; None where there is none."""
-    table = strange_table(run)
+    table = out_of_class_table(run)
     if table.empty:
         return None
     beyond = table["out_of_class"] >= CONFIDENCE
@@ -43,7 +43,7 @@ def strange_drawing(run: Run) -> Drawing | None:
     alt = f"Out-of-class score by class: {count(int(beyond.sum()), 'clip')} of {len(table)} at {CONFIDENCE:g} or more."
     come = "comes" if beyond.sum() == 1 else "come"
     caption = (
-        f"How strange each {unseen(run)} clip is taken for: from 0 to 1, by what the members say and, where the model measures it, by the clip's "
+        f"How strange each {evaluation_part(run)} clip is taken for: from 0 to 1, by what the members say and, where the model measures it, by the clip's "
         f"distance from all classes. All of them are of known classes, and {_share(beyond)} {come} out as “none of "
         f"these” at {CONFIDENCE:g} (right of the line), where the promise allows one in ten. {_how_right(table, beyond)}How clips of unknown classes "
         "come out cannot be seen here: hold a class back and train without it."

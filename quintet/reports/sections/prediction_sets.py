@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from quintet.ensemble.conformal import Conformal, accuracy_against_coverage
+from quintet.ensemble.conformal import ConformalPredictor, accuracy_against_coverage
 from quintet.explanation.ensemble import group_intervals
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
@@ -29,7 +29,7 @@ def set_table(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["confidence", "class", *MEASURES]).astype(dict.fromkeys(MEASURES, float))
 
 
-def calibration_groups(conformal: Conformal) -> int:
+def calibration_groups(conformal: ConformalPredictor) -> int:
     """On how many groups sets are calibrated: of the rarest class, where every class has its own promise.
 
     Example:
@@ -40,7 +40,7 @@ def calibration_groups(conformal: Conformal) -> int:
     return round(1 / float(conformal.missing.max()) - 1)
 
 
-def promise(run: Run) -> list[str]:
+def coverage_guarantee(run: Run) -> list[str]:
     """What prediction sets promise and on how many groups; and at which confidences these are too few to exclude anything."""
     conformal = run.conformal
     if conformal is None:
@@ -58,7 +58,7 @@ def promise(run: Run) -> list[str]:
             if conformal.familiarity
             else "These sets look at the probabilities alone; sets of models trained today also look at the features."
         ),
-        f"{calibrated}{count(len(conformal.strangeness), 'clip')} from {count(n, noun)}; each {noun} has one vote."
+        f"{calibrated}{count(len(conformal.nonconformity), 'clip')} from {count(n, noun)}; each {noun} has one vote."
         if known
         else f"{calibrated}{count(n, noun)}, taken as independent: where several are of one recording or one artist, the promise is weaker.",
     ]
@@ -86,18 +86,18 @@ def set_view(run: Run) -> dict[str, Any] | None:
             for name in names
         ],
         "intervals": [_coverage_interval(run, c) for c in confidences],
-        "promise": promise(run),
+        "promise": coverage_guarantee(run),
         "n_groups": int(run.headline.get("n_groups") or 0),
     }  # fmt: skip
 
 
 def _coverage_interval(run: Run, confidence: float, *, seed: int = 0) -> tuple[float, float] | None:
     """95 % interval of the coverage, resampling whole groups, each counting once; None for fewer than two groups."""
-    p = run.held_out
+    p = run.report_predictions
     kept = np.flatnonzero(p.scorable)
-    if run.conformal is None or not len(kept) or (run.conformal.familiarity and run.strangeness.empty):
+    if run.conformal is None or not len(kept) or (run.conformal.familiarity and run.out_of_class.empty):
         return None
-    far = None if run.conformal.familiarity is None else run.strangeness_of(p.clip_ids[kept])["distance"].to_numpy()
+    far = None if run.conformal.familiarity is None else run.out_of_class_of(p.clip_ids[kept])["distance"].to_numpy()
     hit = run.conformal.sets(p.probabilities[kept], confidence, distances=far)[np.arange(len(kept)), p.codes()[kept]]
     groups = (p.clip_ids if p.groups is None else p.groups)[kept]
     shares = pd.Series(hit.astype(float)).groupby(groups).mean()
@@ -107,9 +107,9 @@ def _coverage_interval(run: Run, confidence: float, *, seed: int = 0) -> tuple[f
     return float(low[0]), float(high[0])
 
 
-def answered_drawing(run: Run) -> Drawing | None:
+def selective_accuracy_drawing(run: Run) -> Drawing | None:
     """Accuracy where only the surest clips are answered, by the share that is; None for label sets."""
-    p = run.held_out
+    p = run.report_predictions
     if run.multilabel or not p.scorable.any():
         return None
     kept = p.scorable

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from quintet.classifiers.registry import MODELS
+from quintet.classifiers.registry import MEMBERS
 from quintet.model_folder.run import Run
-from quintet.reports.text import SCORE_NAMES, display, stamp, written
+from quintet.reports.text import SCORE_NAMES, display_name, format_settings, split_note
 
 SHOWN_OPTIONS = ("epochs", "patch_frames", "hop_frames", "skip_frames", "pooling", "class_weight", "augmentation", "weights")
 
@@ -37,22 +37,22 @@ def published_view(run: Run) -> dict[str, Any] | None:
     return {
         "source": told.get("source", ""),
         "theirs": told["protocol"],
-        "ours": f"{told['data'] + '; ' if told.get('data') else ''}{stamp(run).short[0].lower()}{stamp(run).short[1:]}, scored on {judged}",
+        "ours": f"{told['data'] + '; ' if told.get('data') else ''}{split_note(run).short[0].lower()}{split_note(run).short[1:]}, scored on {judged}",
         "scores": [SCORE_NAMES.get(key, key.replace("_", " ")) for key in keys],
-        "rows": [{"display": display(name, run), "cells": [cells.get((name, key)) for key in keys]} for name in dict.fromkeys(table["member"])],
+        "rows": [{"display": display_name(name, run), "cells": [cells.get((name, key)) for key in keys]} for name in dict.fromkeys(table["member"])],
     }
 
 
 def training_options(run: Run) -> list[tuple[str, str]]:
     """How each network was trained (epochs, segments, pooling, augmentation of spectrograms), and the augmentation of audio."""
     train = run.config.get("train") or {}
-    networks = {row.name: row.settings for row in MODELS if row.input == "spectrogram"}
+    networks = {row.name: row.settings for row in MEMBERS if row.input == "spectrogram"}
     rows = []
     for name in run.members:
         if name in networks:
             chosen = {**networks[name], **train.get("settings", {}).get(name, {})}
             chosen["augmentation"] = {key: value for key, value in (chosen.get("augmentation") or {}).items() if value} or "off"
-            rows.append((name, written({option: chosen[option] for option in SHOWN_OPTIONS if chosen.get(option) is not None})))
+            rows.append((name, format_settings({option: chosen[option] for option in SHOWN_OPTIONS if chosen.get(option) is not None})))
     audio = {key: value for key, value in (train.get("augmentation") or {}).items() if value}
     if rows:
         rows.append(("augmentation of audio", ", ".join(f"{key} {value}" for key, value in audio.items()) or "off"))

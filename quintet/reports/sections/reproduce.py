@@ -11,7 +11,7 @@ from quintet.ensemble.fusion import RULES
 from quintet.model_folder.run import Run
 from quintet.reports.sections.published import training_options
 
-USUAL: Mapping[str, Any] = {"rule": "auto", "protocol": "auto", "test_size": 0.2, "folds": None, "resamples": 1000}
+DEFAULT_OPTIONS: Mapping[str, Any] = {"rule": "auto", "protocol": "auto", "test_size": 0.2, "folds": None, "resamples": 1000}
 """Options of one value of `quintet train` and what they are unless one says otherwise."""
 
 
@@ -44,7 +44,7 @@ def _options(run: Run) -> list[str]:
     """The options of `quintet train` that its configuration stands for."""
     train = dict(run.config.get("train") or {})
     found = ["--members", ",".join(run.bundle["members"]), "--seed", str(train.get("seed", 0))]
-    for name, usual in USUAL.items():
+    for name, usual in DEFAULT_OPTIONS.items():
         if train.get(name, usual) != usual:
             found += [f"--{name.replace('_', '-')}", str(train[name])]
     if tuple(train.get("rules", RULES)) != tuple(RULES):

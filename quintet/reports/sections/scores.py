@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.model_folder.run import VERDICT, Run
+from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display
+from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display_name
 
 PER_CLASS_NAMES: Mapping[str, str] = {"precision": "Precision", "recall": "Recall", "f1": "F1", "auc": "AUC", "pr_auc": "PR AUC"}
 
@@ -27,7 +27,7 @@ def score_table(run: Run) -> pd.DataFrame:
     for part in ("test", "oof"):
         for name, content in run.scores.get(part, {}).items():
             for key, score in content.get("scores", {}).items():
-                kind = "member" if name in run.bundle["members"] else VERDICT if name == VERDICT else "ensemble"
+                kind = "member" if name in run.bundle["members"] else ENSEMBLE_PREDICTION if name == ENSEMBLE_PREDICTION else "ensemble"
                 rows.append(
                     (name, kind, part, key, score.get("value"), score.get("low"), score.get("high"), content.get("n"), content.get("n_groups"))
                 )
@@ -47,13 +47,21 @@ def score_rows(run: Run, keys: list[str]) -> list[dict[str, Any]]:
             if len(values):
                 best[part, key] = values["value"].min() if key in LOWER_IS_BETTER else values["value"].max()
     rows = []
-    for name in ranked(run, keys):
+    for name in rank_names(run, keys):
         scores = {part: [_cell(cells.get((name, part, key)), best.get((part, key))) for key in keys] for part in parts}
-        rows.append({"name": name, "display": display(name, run), "ensemble": name not in run.members, "chosen": name == run.said, "scores": scores})
+        rows.append(
+            {
+                "name": name,
+                "display": display_name(name, run),
+                "ensemble": name not in run.members,
+                "chosen": name == run.prediction_name,
+                "scores": scores,
+            }
+        )
     return rows
 
 
-def ranked(run: Run, keys: list[str]) -> list[str]:
+def rank_names(run: Run, keys: list[str]) -> list[str]:
     """The verdict, the ensembles, then the members; each by the first score, best first."""
     table = run.scores.get(run.part, {})
 
@@ -62,8 +70,8 @@ def ranked(run: Run, keys: list[str]) -> list[str]:
         sign = -1.0 if keys[0] in LOWER_IS_BETTER else 1.0
         return sign * float(score["value"]) if score.get("value") is not None else -np.inf
 
-    names = dict.fromkeys((run.said, *run.names))
-    return sorted(names, key=lambda name: (name != run.said, name not in run.rules, -value(name)))
+    names = dict.fromkeys((run.prediction_name, *run.names))
+    return sorted(names, key=lambda name: (name != run.prediction_name, name not in run.rules, -value(name)))
 
 
 def _cell(row: Any, best: float | None) -> dict[str, Any]:
@@ -92,7 +100,7 @@ def class_table(run: Run, counts: pd.DataFrame | None) -> pd.DataFrame:
 
 def mistakes(run: Run, limit: int = 12) -> pd.DataFrame:
     """The wrong verdicts with the highest probability: `clip_id, group, label, verdict, confidence, probability_of_label, members_agreeing`."""
-    p = run.held_out
+    p = run.report_predictions
     codes, verdict = p.codes(), p.probabilities.argmax(axis=1)
     confidence = p.probabilities.max(axis=1)
     wrong = np.flatnonzero((codes >= 0) & (codes != verdict))

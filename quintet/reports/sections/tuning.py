@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing, slug
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
-from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display, group_noun, groups_known, number, written
+from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display_name, format_settings, group_noun, groups_known, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ def search_drawings(run: Run) -> list[Drawing]:
     score = SCORE_NAMES.get(run.tuning.get("metric", ""), "")
     drawings = []
     for row in search_table(run).to_dict("records"):
-        rows, who = trials[trials["member"] == row["member"]], display(row["member"], run)
+        rows, who = trials[trials["member"] == row["member"]], display_name(row["member"], run)
         alt = (
             f"{score} of {who} by trial: the default {number(row['default'])}, the best of {row['n_trials']} trials {number(row['best'])}, "
             f"found in trial {int(rows['best_so_far'].eq(row['best']).to_numpy().argmax()) + 1}."
@@ -117,7 +117,12 @@ def search_view(run: Run) -> dict[str, Any] | None:
     if table.empty:
         return None
     rows = [
-        {**row, "display": display(row["member"], run), "settings": written(json.loads(row["settings"])), "moved": row["settings"] != "{}"}
+        {
+            **row,
+            "display": display_name(row["member"], run),
+            "settings": format_settings(json.loads(row["settings"])),
+            "moved": row["settings"] != "{}",
+        }
         for row in table.to_dict("records")
     ]
     clips = f"{told['n']:,} clips" if "n" in told else "the clips"

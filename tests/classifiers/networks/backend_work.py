@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from quintet.classifiers.networks.registry import NETWORKS
-from quintet.classifiers.registry import make_member, model
+from quintet.classifiers.registry import make_member, member_entry
 from quintet.classifiers.storage import load_member, save_member
 
 SETTINGS = {"patch_frames": 16, "epochs": 6, "patience": 2, "settings": {"filters": 4, "blocks": 2}, "batch_size": 8, "learning_rate": 0.02}
@@ -84,7 +84,7 @@ def pictures(name):
     spec = importlib.util.spec_from_file_location("contracts", Path(__file__).parents[2] / "contracts" / "test_model_contracts.py")
     contracts = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(contracts)
-    return *contracts.problem(model(name), n=6), contracts.TINY[name]
+    return *contracts.problem(member_entry(name), n=6), contracts.TINY[name]
 
 
 def two_devices(folder):

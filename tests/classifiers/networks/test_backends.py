@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quintet.classifiers.networks.backend import Device, device, load_keras, together
+from quintet.classifiers.networks.backend import Device, data_parallel, device, load_keras
 from quintet.classifiers.networks.registry import NETWORKS
 from quintet.classifiers.registry import make_member
 from quintet.errors import ConfigError
@@ -115,9 +115,9 @@ def test_two_devices_learn_what_one_learns(backend, tmp_path):
 def test_several_devices_are_refused_where_keras_cannot_deal_to_them():
     if load_keras().backend.backend() == "jax":
         pytest.skip("JAX deals batches out")
-    with pytest.raises(ConfigError, match="KERAS_BACKEND=jax"), together(2):
+    with pytest.raises(ConfigError, match="KERAS_BACKEND=jax"), data_parallel(2):
         pass
-    with together(1):
+    with data_parallel(1):
         pass
 
 

@@ -6,9 +6,9 @@ import inspect
 import numpy as np
 import pytest
 
-from quintet.classifiers.networks.backend import building, load_keras
+from quintet.classifiers.networks.backend import building_context, load_keras
 from quintet.classifiers.networks.registry import NETWORKS, PRETRAINED, build_network
-from quintet.classifiers.registry import MODELS, make_member, model, require_weights
+from quintet.classifiers.registry import MEMBERS, make_member, member_entry, require_weights
 from quintet.errors import ArtefactError, ConfigError
 from quintet.pipeline.recipe import load_recipe, shipped_recipes
 from quintet.pipeline.runner import run_recipe
@@ -31,13 +31,13 @@ def conv(n_in, n_out, *size, bias=True):
 
 
 def test_the_registry_lists_every_network():
-    assert [row.name for row in MODELS if row.input == "spectrogram"] == list(NETWORKS)
+    assert [row.name for row in MEMBERS if row.input == "spectrogram"] == list(NETWORKS)
 
 
 @pytest.mark.parametrize("name", ["vgg16_transfer", "vgg16_fine_tune"])
 def test_vgg16_has_the_published_number_of_weights(name):
     expected = {"vgg16_transfer": 9_441_287, "vgg16_fine_tune": 24_155_975}[name]
-    assert trainable(network(name, (96, 431), **RANDOM)) == model(name).parameters == model(name).published == expected
+    assert trainable(network(name, (96, 431), **RANDOM)) == member_entry(name).parameters == member_entry(name).published == expected
 
 
 SHAPES = {  # bands, outputs
@@ -57,7 +57,7 @@ LARGE = ("densenet121", "feed_forward", "lachmish_mel", "lachmish_mfcc")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in SHAPES])
 def test_the_registry_states_the_size_of_every_network(name):
     bands, n_outputs = SHAPES[name]
-    row = model(name)
+    row = member_entry(name)
     built = network(name, (bands, row.settings.get("patch_frames", 128)), n_outputs, **(RANDOM if name in PRETRAINED else {}))
     assert trainable(built) == row.parameters
     assert row.published is None or round(row.parameters, -3) == row.published
@@ -123,11 +123,11 @@ def test_other_blocks_make_a_smaller_densenet_without_published_weights():
 @pytest.mark.parametrize(("order", "family"), [("bgr", "vgg16"), ("rgb", "densenet")])
 def test_pictures_get_the_preprocessing_that_the_weights_want(order, family):
     keras = load_keras()
-    from quintet.classifiers.networks.images import imagenet
+    from quintet.classifiers.networks.images import imagenet_preprocessing
 
     rgb = np.random.default_rng(0).random((2, 5, 5, 3)).astype(np.float32)
     expected = getattr(keras.applications, family).preprocess_input(rgb * 255.0)
-    np.testing.assert_allclose(np.asarray(imagenet(rgb, order=order)), expected, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(imagenet_preprocessing(rgb, order=order)), expected, atol=1e-4)
 
 
 def test_a_picture_stands_upright_and_within_its_range():
@@ -173,7 +173,7 @@ def test_the_seed_decides_the_first_weights_and_nothing_else_does():
 
 def test_building_puts_the_precision_back():
     keras = load_keras()
-    with building(seed=0, precision="mixed_bfloat16"):
+    with building_context(seed=0, precision="mixed_bfloat16"):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     assert keras.config.dtype_policy().name == "float32"
 

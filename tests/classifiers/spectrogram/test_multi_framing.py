@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.spectrogram.patches import even_patches, places_of
+from quintet.classifiers.spectrogram.patches import even_patches, segment_starts
 from quintet.classifiers.spectrogram.pooling import pool
 from quintet.classifiers.storage import load_member, save_member
 from quintet.errors import ArtefactError, ConfigError, DatasetError
@@ -30,7 +30,7 @@ def fitted(**settings):
 def test_segments_lie_every_hop_between_the_ends_that_are_skipped():
     ramp = np.arange(20.0)[None]
     assert even_patches(ramp, frames=4, padding="repeat", at_most=1, hop=3, skip=2)[:, 0, 0].tolist() == [2, 5, 8, 11, 14]
-    assert places_of([ramp, ramp[:, :5]], np.array([0, 1]), frames=4, hop=8).tolist() == [[0, 0], [0, 8], [0, 16], [1, 0]]
+    assert segment_starts([ramp, ramp[:, :5]], np.array([0, 1]), frames=4, hop=8).tolist() == [[0, 0], [0, 8], [0, 16], [1, 0]]
     short = np.arange(6.0)[None]
     assert even_patches(short, frames=4, padding="repeat", at_most=1, hop=4, skip=2)[:, 0, 0].tolist() == [0]  # too little would be left
 

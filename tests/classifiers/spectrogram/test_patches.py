@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 
 from quintet.classifiers.spectrogram import fitting as training
-from quintet.classifiers.spectrogram.fitting import ahead
-from quintet.classifiers.spectrogram.patches import Joined, band_statistics, checked_clips, patches_at, places_of, random_patches, shapes, usable
+from quintet.classifiers.spectrogram.fitting import prefetch
+from quintet.classifiers.spectrogram.patches import (
+    ConcatenatedSpectrograms,
+    band_statistics,
+    check_clips,
+    cut_patches,
+    random_patches,
+    segment_starts,
+    shapes,
+    usable_frames,
+)
 from quintet.errors import DatasetError
 from quintet.features.parameters import LogMelParameters
 from quintet.features.storage.spectrograms import SpectrogramStore, SpectrogramWriter
@@ -35,18 +44,18 @@ def test_patches_of_a_store_are_those_of_arrays_and_no_whole_clip_is_read(stored
     positions = np.array([0, 1, 2, 3, 4, 0, 2])
     cut = {"frames": 8, "padding": padding, "skip": skip}
     expected = random_patches(arrays, positions, np.random.default_rng(0), **cut)
-    places = places_of(arrays, positions, frames=8, hop=5, skip=skip)
-    at_places = patches_at(arrays, places, **cut)
+    places = segment_starts(arrays, positions, frames=8, hop=5, skip=skip)
+    at_places = cut_patches(arrays, places, **cut)
     monkeypatch.setattr(SpectrogramStore, "__getitem__", lambda *_: pytest.fail("a whole clip was read"))
-    checked_clips(lazy)
+    check_clips(lazy)
     np.testing.assert_array_equal(random_patches(lazy, positions, np.random.default_rng(0), **cut), expected)
-    np.testing.assert_array_equal(places_of(lazy, positions, frames=8, hop=5, skip=skip), places)
-    np.testing.assert_array_equal(patches_at(lazy, places, **cut), at_places)
-    both = Joined(lazy, lazy[[2, 0]])
+    np.testing.assert_array_equal(segment_starts(lazy, positions, frames=8, hop=5, skip=skip), places)
+    np.testing.assert_array_equal(cut_patches(lazy, places, **cut), at_places)
+    both = ConcatenatedSpectrograms(lazy, lazy[[2, 0]])
     assert shapes(both) == [(16, n) for n in (*LENGTHS, 25, 40)]
-    np.testing.assert_array_equal(patches_at(both, np.array([[5, 2]]), **cut), patches_at(arrays, np.array([[2, 2]]), **cut))
+    np.testing.assert_array_equal(cut_patches(both, np.array([[5, 2]]), **cut), cut_patches(arrays, np.array([[2, 2]]), **cut))
     for patch, i in zip(expected, positions, strict=True):  # each is a stretch of its own clip, between the ends that are skipped
-        first, length = usable(LENGTHS[i], 8, skip=skip)
+        first, length = usable_frames(LENGTHS[i], 8, skip=skip)
         if length >= 8:
             assert np.array_equal(patch[0], np.arange(patch[0, 0], patch[0, 0] + 8))
             assert 100 * i + first <= patch[0, 0] <= 100 * i + first + length - 8
@@ -55,7 +64,7 @@ def test_patches_of_a_store_are_those_of_arrays_and_no_whole_clip_is_read(stored
 def test_a_store_of_other_bands_is_refused_without_reading_it(stored):
     lazy, arrays = stored
     with pytest.raises(DatasetError, match="must have shape"):
-        checked_clips(lazy, n_mels=17)
+        check_clips(lazy, n_mels=17)
     np.testing.assert_array_equal(*(band_statistics(clips, np.arange(5), standard="band") for clips in stored))
     assert len(arrays) == len(lazy)
 
@@ -69,7 +78,7 @@ def test_things_are_made_ahead_in_order_and_an_error_in_the_making_is_told():
             yield k
         raise DatasetError("no more")
 
-    things = ahead(making())
+    things = prefetch(making())
     assert next(things) == 0
     assert [next(things), next(things), next(things)] == [1, 2, 3]
     with pytest.raises(DatasetError, match="no more"):
@@ -108,7 +117,7 @@ def test_the_next_thing_is_made_while_the_last_is_used():
         second.set()
         yield 2
 
-    things = ahead(making())
+    things = prefetch(making())
     next(things)
     assert second.wait(timeout=10)  # without anybody asking for it
     things.close()

@@ -21,7 +21,7 @@ def segments(n=40, seed=0):
 @pytest.mark.parametrize("rule", POOLING)
 def test_the_order_of_segments_does_not_matter(rule):
     p, tracks, y = segments()
-    neighbours = Neighbours.of(p, y, classes=CLASSES, k=5)
+    neighbours = Neighbours.from_labels(p, y, classes=CLASSES, k=5)
     order = np.random.default_rng(1).permutation(len(p))
     one, two = pool(p, tracks, rule=rule, neighbours=neighbours), pool(p[order], tracks[order], rule=rule, neighbours=neighbours)
     row = dict(zip(two.tracks, two.probabilities, strict=True))
@@ -41,9 +41,9 @@ def test_neighbours_equal_scikit_learn():
     p, tracks, y = segments(200)
     test, _, _ = segments(30, seed=2)
     oracle = KNeighborsClassifier(7).fit(p, y).predict_proba(test)
-    found = Neighbours.of(p, y, classes=CLASSES, k=7).probabilities(test)
+    found = Neighbours.from_labels(p, y, classes=CLASSES, k=7).probabilities(test)
     np.testing.assert_allclose(found, oracle, atol=1e-12)
-    pooled = pool(test, np.repeat("x", 30), rule="knn", neighbours=Neighbours.of(p, y, classes=CLASSES, k=7))
+    pooled = pool(test, np.repeat("x", 30), rule="knn", neighbours=Neighbours.from_labels(p, y, classes=CLASSES, k=7))
     np.testing.assert_allclose(pooled.probabilities[0], oracle.mean(axis=0), atol=1e-12)
     assert len(tracks) == 200
 
@@ -62,4 +62,4 @@ def test_bad_input_is_refused():
     with pytest.raises(DatasetError, match="Give `neighbours`"):
         pool(p, tracks, rule="knn")
     with pytest.raises(DatasetError, match="k = 50"):
-        Neighbours.of(p, y, classes=CLASSES, k=50)
+        Neighbours.from_labels(p, y, classes=CLASSES, k=50)

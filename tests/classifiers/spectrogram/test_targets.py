@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from quintet.classifiers.networks.backend import load_keras
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.spectrogram.targets import Rows, surprise, tag_weights, with_copies
+from quintet.classifiers.spectrogram.targets import Rows, append_copies, mean_log_loss, tag_weights
 from quintet.errors import ConfigError
 
 
@@ -30,14 +30,14 @@ def test_constant_tags_weigh_one():
 def test_weights_come_from_learners_and_their_copies_only():
     labels = np.array([0, 0, 0, 1, 1, 0])
     learners = np.array([0, 1, 3])  # two of class 0, one of class 1; clip 3 has two copies
-    _, targets, learnt = with_copies([np.zeros((1, 1))] * 6, labels, learners, ([np.zeros((1, 1))] * 3, np.array([3, 3, 5])))
+    _, targets, learnt = append_copies([np.zeros((1, 1))] * 6, labels, learners, ([np.zeros((1, 1))] * 3, np.array([3, 3, 5])))
     assert learnt.tolist() == [0, 1, 3, 6, 7]  # the copy of clip 5, which is held out, is not learnt from
-    rows = Rows.of(targets, learnt, n_classes=2)
+    rows = Rows.from_targets(targets, learnt, n_classes=2)
     expected = {0: 5 / (2 * 2), 1: 5 / (2 * 3)}
     assert rows.weights[learnt].tolist() == pytest.approx([expected[k] for k in targets[learnt]])
-    assert Rows.of(targets, learnt, n_classes=2, balanced=False).weights.tolist() == [1.0] * 9
+    assert Rows.from_targets(targets, learnt, n_classes=2, balanced=False).weights.tolist() == [1.0] * 9
     tags = np.eye(2, dtype=np.float32)[targets]
-    np.testing.assert_allclose(Rows.of(tags, learnt, n_classes=2).tags, tag_weights(tags[learnt]))
+    np.testing.assert_allclose(Rows.from_targets(tags, learnt, n_classes=2).tags, tag_weights(tags[learnt]))
 
 
 def test_the_loss_of_tags_is_keras_own_where_weights_are_one_and_a_weighted_log_loss_elsewhere():
@@ -57,10 +57,10 @@ def test_a_rare_tags_misses_count_as_much_as_its_false_alarms():
     Y = np.zeros((10, 2))
     Y[0] = 1
     silent, loud = np.full((10, 2), 0.01), np.full((10, 2), 0.99)
-    assert surprise(silent, Y) == pytest.approx(surprise(loud, Y))
-    assert surprise(silent, Y, balanced=False) < surprise(loud, Y, balanced=False)
-    assert surprise(silent, np.zeros((10, 2))) == pytest.approx(-np.log(0.99))  # no clip with the tag: what there is, is judged
-    assert surprise(silent, Y, balanced=False) == pytest.approx(np.mean([log_loss(y, p) for y, p in zip(Y.T, silent.T, strict=True)]))
+    assert mean_log_loss(silent, Y) == pytest.approx(mean_log_loss(loud, Y))
+    assert mean_log_loss(silent, Y, balanced=False) < mean_log_loss(loud, Y, balanced=False)
+    assert mean_log_loss(silent, np.zeros((10, 2))) == pytest.approx(-np.log(0.99))  # no clip with the tag: what there is, is judged
+    assert mean_log_loss(silent, Y, balanced=False) == pytest.approx(np.mean([log_loss(y, p) for y, p in zip(Y.T, silent.T, strict=True)]))
 
 
 def noisy(n=60):

@@ -15,7 +15,7 @@ import soundfile
 from quintet.datasets import load_source
 from quintet.datasets.builtin import audioset_download as audioset_retrieval
 from quintet.datasets.builtin.audioset import GENRES, Segment, clip_files
-from quintet.datasets.builtin.audioset_download import GONE, cut_command, download_command, retrieve
+from quintet.datasets.builtin.audioset_download import UNAVAILABLE, cut_command, download_command, retrieve
 from quintet.errors import ConfigError, DatasetError
 
 HEADER = """# Segments csv created Sun Mar  5 10:54:31 2017
@@ -191,7 +191,7 @@ class TestRetrieval:
         programs({"Yabcdefghij": "Yabcdefghij: Private video. Sign in if you've been granted access", "abcdefghij_": "HTTP Error 429: Too Many"})
         seen = []
         found = retrieve(small, progress=seen.append)
-        assert (found.wanted, found.here, found.new, found.gone, found.failed, found.ledger) == (3, 1, 1, 1, 1, small / "gone.csv")
+        assert (found.n_requested, found.n_present, found.new, found.n_unavailable, found.failed, found.ledger) == (3, 1, 1, 1, 1, small / "gone.csv")
         assert [(p.done, p.total, p.failed) for p in seen] == [(1, 3, 0), (2, 3, 1), (3, 3, 2)]
         called = programs.called()
         assert [line[0] for line in called] == ["yt-dlp", "ffmpeg", "yt-dlp", "yt-dlp"]
@@ -211,20 +211,20 @@ class TestRetrieval:
         assert retrieve(small).new == 1
         assert [line[-1][-11:] for line in programs.called() if line[0] == "yt-dlp"] == ["abcdefghij_"]
         found = retrieve(small, retry_gone=True)
-        assert (found.new, found.here, found.gone) == (1, 3, 0)
+        assert (found.new, found.n_present, found.n_unavailable) == (1, 3, 0)
         assert load_source(f"audioset:{small}").frame["problem"].isna().all()
 
     def test_limit_and_variant(self, small, programs):
         programs()
         assert retrieve(small, limit=1).new == 1
-        assert retrieve(small, variant="single", limit=5).wanted == 2
+        assert retrieve(small, variant="single", limit=5).n_requested == 2
         assert [line[-1][-11:] for line in programs.called() if line[0] == "yt-dlp"] == ["-0RWZT-miFs", "abcdefghij_"]
         with pytest.raises(ConfigError, match="at least 1"):
             retrieve(small, limit=0)
 
     def test_a_video_that_ends_before_its_segment(self, small, programs):
         programs(clip="empty.flac")
-        assert retrieve(small, limit=1).gone == 1
+        assert retrieve(small, limit=1).n_unavailable == 1
         assert ledger(small)[1][-2:] == ["gone", "The video ends before 420 s."]
         assert not list((small / "audio").iterdir())
 
@@ -256,7 +256,7 @@ class TestRetrieval:
         ],
     )
     def test_which_answers_are_final(self, said, gone):
-        assert bool(GONE.search(f"ERROR: [youtube] abc: {said}")) == gone
+        assert bool(UNAVAILABLE.search(f"ERROR: [youtube] abc: {said}")) == gone
 
     @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
     def test_the_real_ffmpeg_cuts_to_the_sample(self, tmp_path):

@@ -11,7 +11,7 @@ from quintet.datasets.demo.artists import draw_artist, draw_artists
 from quintet.datasets.demo.drums import drum_kit
 from quintet.datasets.demo.harmony import SCALES, chord, melody
 from quintet.datasets.demo.instruments import INSTRUMENTS
-from quintet.datasets.demo.mixing import EQ_BANDS, Room, draw_room, through_desk_and_room, to_tape
+from quintet.datasets.demo.mixing import EQ_BANDS, Room, apply_eq_and_room, draw_room, saturate_and_quantise
 from quintet.datasets.demo.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS, notes
 from quintet.datasets.demo.piece import choose, write
 from quintet.datasets.demo.sound import RATE, oscillate
@@ -124,7 +124,7 @@ class TestPatterns:
 class TestMixing:
     def test_flat_desk_in_no_room_changes_nothing(self):
         wave = rng().standard_normal(10_000)
-        out = through_desk_and_room(wave, np.zeros(len(EQ_BANDS)), Room(draw_room(rng()).response, 0.0))
+        out = apply_eq_and_room(wave, np.zeros(len(EQ_BANDS)), Room(draw_room(rng()).response, 0.0))
         np.testing.assert_allclose(out, wave, atol=1e-12)
 
     def test_desk_lifts_a_band_by_its_gain(self):
@@ -134,23 +134,25 @@ class TestMixing:
         for frequency, gain in ((1_000, 2.0), (60, 1.0)):
             tone = np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE)
             middle = slice(RATE // 2, RATE)
-            assert through_desk_and_room(tone, gains, dry)[middle].std() == pytest.approx(gain * tone[middle].std(), rel=0.01)
+            assert apply_eq_and_room(tone, gains, dry)[middle].std() == pytest.approx(gain * tone[middle].std(), rel=0.01)
 
     def test_room_answers_a_click_with_its_response(self):
         room = draw_room(rng())
         click = np.zeros(len(room.response) + 10)
         click[0] = 1.0
-        out = through_desk_and_room(click, np.zeros(len(EQ_BANDS)), room)
+        out = apply_eq_and_room(click, np.zeros(len(EQ_BANDS)), room)
         np.testing.assert_allclose(out[1 : len(room.response)], room.amount * room.response[1:], atol=1e-12)
         assert np.sum(room.response**2) == pytest.approx(1)
 
     def test_tape_sets_the_level_and_never_clips(self):
-        out = to_tape(rng().standard_normal(RATE), drive=1.0, hiss_db=-60, rms_db=-20, rng=rng())
+        out = saturate_and_quantise(rng().standard_normal(RATE), drive=1.0, hiss_db=-60, rms_db=-20, rng=rng())
         assert out.dtype == np.int16
         assert out.std() == pytest.approx(3_276.7, rel=0.01)
         sparse = np.zeros(RATE)
         sparse[::2_000] = 1.0
-        assert np.abs(to_tape(sparse, drive=0.1, hiss_db=-60, rms_db=-17, rng=rng()).astype(int)).max() == pytest.approx(0.98 * 32_767, abs=1)
+        assert np.abs(saturate_and_quantise(sparse, drive=0.1, hiss_db=-60, rms_db=-17, rng=rng()).astype(int)).max() == pytest.approx(
+            0.98 * 32_767, abs=1
+        )
 
 
 class TestArtists:

@@ -15,12 +15,12 @@ from quintet.features.catalogue import selection
 from quintet.features.describe import describe
 from quintet.features.descriptors import tonal
 from quintet.features.engine import passes as engine
-from quintet.features.engine.analysis import CompiledAnalysis, analysis_of
+from quintet.features.engine.analysis import CompiledAnalysis, make_analysis
 from quintet.features.engine.kernels import fourier
 from quintet.features.engine.kernels import series as series_kernels
 from quintet.features.engine.kernels.extremes import extremes
 from quintet.features.engine.kernels.simd import LANES, lane_rows, store
-from quintet.features.engine.streamed_moments import median_of
+from quintet.features.engine.streamed_moments import in_memory_median
 from quintet.features.engine.tables import MelBands
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments
@@ -95,7 +95,7 @@ def test_a_quiet_frame_beside_a_loud_one_keeps_its_precision():
 
 @pytest.mark.parametrize(("n_fft", "can"), [(64, True), (2048, True), (32, False), (1200, False), (96, False)])
 def test_other_lengths_are_left_to_scipy(n_fft, can):
-    assert fourier.transformable(n_fft) is can
+    assert fourier.can_transform(n_fft) is can
 
 
 # --- the series ------------------------------------------------------------------------------------------------------------------------------
@@ -108,9 +108,9 @@ def assert_same_series(samples: np.ndarray, parameters: FeatureParameters) -> No
     rounding = 2e-3 if np.ptp(samples) == 0 else 1e-6  # of a constant signal bandwidths are made of rounding noise
     np.testing.assert_allclose(received.bandwidths, expected.bandwidths, rtol=rounding)
     np.testing.assert_array_equal(received.waveform[0], expected.series("temporal.zcr"))
-    np.testing.assert_array_equal(received.measured.rolloff, expected.series("spectral.rolloff"))
-    thinned = expected.spectrum.every(parameters.chroma_stride)
-    assert received.whole.tuning == tonal.estimate_tuning(thinned)
+    np.testing.assert_array_equal(received.frame_series.rolloff, expected.series("spectral.rolloff"))
+    thinned = expected.spectrum.subsample(parameters.chroma_stride)
+    assert received.totals.tuning == tonal.estimate_tuning(thinned)
     np.testing.assert_allclose(received.log_mel(parameters.log_mel), expected.log_mel(parameters.log_mel), atol=1e-5)
     for group in ("temporal.rms", "spectral.centroid", "spectral.contrast", "spectral.flatness", "cepstral.mfcc", "tonal.chroma", "rhythm.onset"):
         one, other = received.series(group), expected.series(group)
@@ -161,10 +161,10 @@ def test_a_row_is_the_same_by_either_way(parameters):
 
 def test_which_way_is_taken(monkeypatch):
     clip = Clip(music(4096).astype(np.float32), RATE)
-    assert isinstance(analysis_of(clip, FULL), CompiledAnalysis)
-    assert type(analysis_of(Clip(clip.samples.astype(np.float64), RATE), FULL)) is Analysis
-    monkeypatch.setattr(engine, "available", lambda: False)
-    assert type(analysis_of(clip, FULL)) is Analysis
+    assert isinstance(make_analysis(clip, FULL), CompiledAnalysis)
+    assert type(make_analysis(Clip(clip.samples.astype(np.float64), RATE), FULL)) is Analysis
+    monkeypatch.setattr(engine, "kernels_available", lambda: False)
+    assert type(make_analysis(clip, FULL)) is Analysis
 
 
 @pytest.mark.parametrize("gain", [1e-30, 1e-9, 1e9, 1e30])
@@ -184,7 +184,7 @@ def test_samples_need_not_be_contiguous():
 
 def test_a_clip_shorter_than_a_frame_is_refused_by_the_kernels():
     with pytest.raises(TooShortError, match="at least one frame"):
-        engine.stretch_of(Clip(noise(100).astype(np.float32), RATE), n_fft=128, hop_length=64)
+        engine.clip_stretch(Clip(noise(100).astype(np.float32), RATE), n_fft=128, hop_length=64)
 
 
 def test_only_what_is_asked_for_is_measured():
@@ -241,8 +241,8 @@ def test_the_median_of_samples_is_that_of_the_sorted(n, kind):
         "tiny and huge": rng.choice([-1e30, -1e-40, -0.0, 1e-44, 2e30], n),
     }
     samples = sounds[kind].astype(np.float32)
-    assert median_of(samples) == np.median(samples.astype(np.float64))
-    assert median_of(samples, of_absolute=True) == np.median(np.abs(samples).astype(np.float64))
+    assert in_memory_median(samples) == np.median(samples.astype(np.float64))
+    assert in_memory_median(samples, of_absolute=True) == np.median(np.abs(samples).astype(np.float64))
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 1001])

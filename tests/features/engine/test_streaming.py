@@ -15,11 +15,11 @@ from quintet.audio.recording import Recording
 from quintet.errors import SilentError, TooShortError
 from quintet.features.describe import describe
 from quintet.features.engine import streaming
-from quintet.features.engine.passes import stretch_of
+from quintet.features.engine.passes import clip_stretch
 from quintet.features.engine.streamed_moments import StreamedMedian
-from quintet.features.engine.streaming import describe_recording, streams, stretches
+from quintet.features.engine.streaming import describe_recording, should_stream, stretches
 from quintet.features.extraction import worker as workers
-from quintet.features.extraction.worker import Job, Source, described_clip
+from quintet.features.extraction.worker import Job, Source, describe_clip
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 
 RATE = 44100
@@ -151,33 +151,33 @@ def test_what_cannot_be_described_is_refused(tmp_path):
 
 def test_only_long_recordings_are_streamed(tmp_path, monkeypatch):
     path = written(tmp_path, np.zeros(20 * RATE), "long.wav")
-    assert not streams(path, FULL, log_mel=True)
+    assert not should_stream(path, FULL, log_mel=True)
     monkeypatch.setattr(streaming, "LONG_S", 15.0)
-    assert streams(path, FULL, log_mel=True)
-    assert streams(path, FULL, log_mel=True, start_s=1.0, end_s=19.0)
-    assert not streams(path, FULL, log_mel=True, start_s=1.0, end_s=9.0)
-    assert not streams(path, FULL, log_mel=True, start_s=10.0)
-    assert not streams(tmp_path / "missing.wav", FULL, log_mel=True)
+    assert should_stream(path, FULL, log_mel=True)
+    assert should_stream(path, FULL, log_mel=True, start_s=1.0, end_s=19.0)
+    assert not should_stream(path, FULL, log_mel=True, start_s=1.0, end_s=9.0)
+    assert not should_stream(path, FULL, log_mel=True, start_s=10.0)
+    assert not should_stream(tmp_path / "missing.wav", FULL, log_mel=True)
     odd = FeatureParameters(log_mel=LogMelParameters(n_fft=401))
-    assert streams(path, odd, log_mel=False)
-    assert not streams(path, odd, log_mel=True)
+    assert should_stream(path, odd, log_mel=False)
+    assert not should_stream(path, odd, log_mel=True)
 
 
 def test_a_stretch_of_a_clip_is_its_frames():
     from quintet.audio.clip import Clip
 
-    stretch = stretch_of(Clip(np.ones(1000, np.float32), 22050), n_fft=128, hop_length=100)
+    stretch = clip_stretch(Clip(np.ones(1000, np.float32), 22050), n_fft=128, hop_length=100)
     assert (stretch.first, stretch.frames) == (-64, 11)
 
 
 def test_a_worker_streams_what_is_long_and_writes_the_same_row(tmp_path, monkeypatch):
     path = str(written(tmp_path, music(14.0)))
     source, job = Source(0, "a", path, 1.0, float("nan")), Job(PAPER, log_mel=True)
-    expected = described_clip(source, job)
+    expected = describe_clip(source, job)
     monkeypatch.setattr(streaming, "LONG_S", 12.0)
     monkeypatch.setattr(workers, "load_clip", None)  # would fail if it were called
     monkeypatch.setattr(streaming, "STRETCH", 16 * 512)
-    received = described_clip(source, Job(PAPER, log_mel=True, load=None))
+    received = describe_clip(source, Job(PAPER, log_mel=True, load=None))
     np.testing.assert_allclose(received.values, expected.values, rtol=1e-6)
     np.testing.assert_array_equal(received.log_mel, expected.log_mel)
     assert received.facts == expected.facts

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from quintet.audio.decode import Decoded, load_clip
+from quintet.audio.decode import DecodedClip, load_clip
 
 
 def tone(path: Path, k: int, *, seconds: float = 0.4) -> Path:
@@ -23,7 +23,7 @@ def tone(path: Path, k: int, *, seconds: float = 0.4) -> Path:
     return path
 
 
-def load(path: str, **settings: Any) -> Decoded:
+def load(path: str, **settings: Any) -> DecodedClip:
     """Decode, after a line in `decoded.log` beside the corpus."""
     with (Path(path).parents[1] / "decoded.log").open("a", encoding="utf-8") as log:
         log.write(Path(path).name + "\n")

@@ -14,7 +14,7 @@ from quintet.audio.clip import Clip
 from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.storage import augmented_spectrograms as module
-from quintet.features.storage.augmented_spectrograms import CopiedSpectrograms, augmented_copies
+from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms, make_augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore, SpectrogramWriter
 
 PARAMETERS = FeatureParameters(families=("temporal",), log_mel=LogMelParameters(n_mels=16))
@@ -31,7 +31,7 @@ def clips(tmp_path: Path) -> pd.DataFrame:
 
 
 def made(clips: pd.DataFrame, folder: Path, **changes: object) -> dict[str, tuple[str, ...]]:
-    return augmented_copies(clips, folder, **{"parameters": PARAMETERS, "augmentation": LOUDER, "seed": 0, **changes})
+    return make_augmented_copies(clips, folder, **{"parameters": PARAMETERS, "augmentation": LOUDER, "seed": 0, **changes})
 
 
 def test_copies_are_the_clips_own_picture_changed(clips, tmp_path):
@@ -58,7 +58,7 @@ def test_a_clip_takes_its_copies_with_it_and_shows_itself_alone(clips, tmp_path)
         for k, id in enumerate("abc"):
             writer.add(id, np.full((16, 5), float(k)))
     of = made(clips.loc[["a", "c"]], tmp_path / "copies")
-    every = CopiedSpectrograms(SpectrogramStore(tmp_path / "store"), list("abc"), copies=SpectrogramStore(tmp_path / "copies"), of=of)
+    every = AugmentedSpectrograms(SpectrogramStore(tmp_path / "store"), list("abc"), copies=SpectrogramStore(tmp_path / "copies"), of=of)
     assert len(every) == 3
     assert every[1].shape == (16, 5)
     fold = every[np.array([2, 1])]

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from quintet.features.engine.kernel_cache import inlined
+from quintet.features.engine.kernel_cache import inline
 from quintet.features.engine.kernels.simd import load, maximum, minimum, splat, store
 
 NONE, ONE, LEAST = np.float32(0), np.float32(1), np.float32(-np.inf)
 
 
-@inlined
+@inline
 def extremes(magnitude: Any, first: Any, last: Any, n: Any, rest: Any) -> Any:
     """Mean of the `n` largest and mean of the `n` smallest of the rows `first` to `last - 1`; each lane selects for itself, without any branch.
 
@@ -28,7 +28,7 @@ def extremes(magnitude: Any, first: Any, last: Any, n: Any, rest: Any) -> Any:
     return peak / np.float32(n), valley / np.float32(n)
 
 
-@inlined
+@inline
 def _three_extremes(rows: Any, first: Any, last: Any, n: Any) -> Any:
     """Sum of the `n` largest and sum of the `n` smallest rows, `n` being 1, 2 or 3: a > b > c and x < y < z stay in registers."""
     a = b = c = splat(LEAST)
@@ -48,7 +48,7 @@ def _three_extremes(rows: Any, first: Any, last: Any, n: Any) -> Any:
     return a, x
 
 
-@inlined
+@inline
 def _sort_fours(rows: Any, first: Any, count: Any, sorted: Any) -> None:
     """The largest of each four rows into the first quarter of `sorted`, the second largest into the second, and so on; what is left behind them."""
     quarter = count // 4
@@ -64,7 +64,7 @@ def _sort_fours(rows: Any, first: Any, count: Any, sorted: Any) -> None:
         store(sorted, k, load(rows, first + k))
 
 
-@inlined
+@inline
 def _sum_of_largest(rows: Any, count: Any, n: Any, best: Any, sign: Any) -> Any:
     """Sum of the `n` largest of `count` rows in sorted fours, times `sign`; quarter `best` holds the largest, and its neighbour the second."""
     quarter, spare, found = count // 4, count, 2 * count
@@ -82,7 +82,7 @@ def _sum_of_largest(rows: Any, count: Any, n: Any, best: Any, sign: Any) -> Any:
     return total
 
 
-@inlined
+@inline
 def _move_largest(rows: Any, begin: Any, count: Any, n: Any, sign: Any, spare: Any, target: Any) -> None:
     """The `n` largest of `count` rows, times `sign`, into the rows from `target` on.
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.features.engine.kernel_cache import inlined
+from quintet.features.engine.kernel_cache import inline
 from quintet.features.engine.kernels.simd import load, load_frames, store
 
 SMALLEST = 64
@@ -43,7 +43,7 @@ class FourierPlan(NamedTuple):
     turns: NDArray[np.float64]
 
 
-def transformable(n_fft: int) -> bool:
+def can_transform(n_fft: int) -> bool:
     """True where `n_fft` is a power of two that `transform` can do."""
     return n_fft >= SMALLEST and n_fft & (n_fft - 1) == 0
 
@@ -78,33 +78,33 @@ def _places(frequency: NDArray[np.int64], length: int) -> NDArray[np.int64]:
 # --- complex arithmetic on pairs -------------------------------------------------------------------------------------------------------------
 
 
-@inlined
+@inline
 def _point(points: Any, k: Any) -> Any:
     return load(points, 2 * k), load(points, 2 * k + 1)
 
 
-@inlined
+@inline
 def _put(points: Any, k: Any, x: Any) -> None:
     store(points, 2 * k, x[0])
     store(points, 2 * k + 1, x[1])
 
 
-@inlined
+@inline
 def _plus(x: Any, y: Any) -> Any:
     return x[0] + y[0], x[1] + y[1]
 
 
-@inlined
+@inline
 def _minus(x: Any, y: Any) -> Any:
     return x[0] - y[0], x[1] - y[1]
 
 
-@inlined
+@inline
 def _times(x: Any, re: Any, im: Any) -> Any:
     return x[0] * re - x[1] * im, x[0] * im + x[1] * re
 
 
-@inlined
+@inline
 def _times_minus_i(x: Any) -> Any:
     return x[1], -x[0]
 
@@ -112,14 +112,14 @@ def _times_minus_i(x: Any) -> Any:
 # --- butterflies -----------------------------------------------------------------------------------------------------------------------------
 
 
-@inlined
+@inline
 def _fourier4(a: Any, b: Any, c: Any, d: Any) -> Any:
     """The transform of four points."""
     even, odd = (_plus(a, c), _minus(a, c)), (_plus(b, d), _times_minus_i(_minus(b, d)))
     return _plus(even[0], odd[0]), _plus(even[1], odd[1]), _minus(even[0], odd[0]), _minus(even[1], odd[1])
 
 
-@inlined
+@inline
 def _put_turned(points: Any, k: Any, quarter: Any, x: Any, root: Any) -> None:
     """Four results into the four quarters, each turned by its root of unity."""
     _put(points, k, x[0])
@@ -128,14 +128,14 @@ def _put_turned(points: Any, k: Any, quarter: Any, x: Any, root: Any) -> None:
     _put(points, k + 3 * quarter, _times(x[3], root[4], root[5]))
 
 
-@inlined
+@inline
 def _butterfly(points: Any, k: Any, quarter: Any, root: Any) -> None:
     """One step of a pass: the points `k`, `k + quarter`, `k + 2 quarter`, `k + 3 quarter`."""
     x = _fourier4(_point(points, k), _point(points, k + quarter), _point(points, k + 2 * quarter), _point(points, k + 3 * quarter))
     _put_turned(points, k, quarter, x, root)
 
 
-@inlined
+@inline
 def _put4(points: Any, k: Any, x: Any) -> None:
     _put(points, k, x[0])
     _put(points, k + 1, x[1])
@@ -146,7 +146,7 @@ def _put4(points: Any, k: Any, x: Any) -> None:
 _C, _S, _R = math.cos(math.pi / 8), math.sin(math.pi / 8), math.sqrt(0.5)
 
 
-@inlined
+@inline
 def _leaf16(points: Any, k: Any) -> None:
     """The last two passes in one, in registers: the transform of the sixteen points from `k` on. The roots are those of order 16."""
     a = _fourier4(_point(points, k), _point(points, k + 4), _point(points, k + 8), _point(points, k + 12))
@@ -159,7 +159,7 @@ def _leaf16(points: Any, k: Any) -> None:
     _put4(points, k + 12, _fourier4(a[3], _times(b[3], _S, -_C), _times(c[3], -_R, -_R), _times(d[3], -_C, _S)))
 
 
-@inlined
+@inline
 def _leaf8(points: Any, k: Any) -> None:
     """The transform of the eight points from `k` on: halves, then quarters."""
     sums = _plus(_point(points, k), _point(points, k + 4)), _plus(_point(points, k + 1), _point(points, k + 5))
@@ -173,13 +173,13 @@ def _leaf8(points: Any, k: Any) -> None:
 # --- the transform ---------------------------------------------------------------------------------------------------------------------------
 
 
-@inlined
+@inline
 def _windowed(x: Any, j: Any, window: Any, i: Any) -> Any:
     """Complex point from the samples `i` and `i + 1` of the frame, which are the values `j` and `j + 1` of `x`."""
     return x[j] * window[i], x[j + 1] * window[i + 1]
 
 
-@inlined
+@inline
 def transform(samples: Any, start: Any, hop: Any, plan: Any, points: Any) -> None:
     """The transform of eight frames, which begin at `start`, `start + hop`, …, into `points`, shape `(n_fft, 8)`; frequency `k` is at point
     `plan.order[k]`.
@@ -199,7 +199,7 @@ def transform(samples: Any, start: Any, hop: Any, plan: Any, points: Any) -> Non
         _transform_block(points, begin, quarter, roots, quarter)
 
 
-@inlined
+@inline
 def _transform_block(points: Any, begin: Any, length: Any, roots: Any, used: Any) -> None:
     """The remaining passes on `length` points from `begin` on; `used` roots belong to earlier passes."""
     block = length
@@ -216,7 +216,7 @@ def _transform_block(points: Any, begin: Any, length: Any, roots: Any, used: Any
             _leaf8(points, first)
 
 
-@inlined
+@inline
 def separate(points: Any, plan: Any, power: Any) -> None:
     """Power of the real frames from the transformed points, into the rows of `power`, shape `(n_fft / 2 + 1, 8)`, float64 or float32."""
     half = points.shape[0] // 2
@@ -227,7 +227,7 @@ def separate(points: Any, plan: Any, power: Any) -> None:
         store(power, half - k, q)
 
 
-@inlined
+@inline
 def _power_pair(x: Any, y: Any, re: Any, im: Any) -> Any:
     """Power of the bins `k` and `half - k` from the two points in which they are mixed. `re + i im` is `exp(-i π k / half)`."""
     even = x[0] + y[0], x[1] - y[1]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quintet.audio.mel import AMIN
 from quintet.features.descriptors.tonal import PEAK_MARGIN, PEAK_SHARE
-from quintet.features.engine.kernel_cache import inlined, kernel
+from quintet.features.engine.kernel_cache import inline, kernel
 from quintet.features.engine.kernels.extremes import NONE, ONE, extremes
 from quintet.features.engine.kernels.fourier import FourierPlan, separate, transform
 from quintet.features.engine.kernels.series import TINY, four_sums, log
@@ -149,7 +149,7 @@ CENTROID, MOMENT2, MOMENT3, MOMENT4, ROLLOFF, FLATNESS, FIRST_CONTRAST = range(7
 # --- one clip, eight frames at a time --------------------------------------------------------------------------------------------------------
 
 
-@inlined
+@inline
 def _power(source: Any, group: Any, work: Any) -> None:
     """The power of eight frames into `work.power`."""
     if source.spectra.shape[0] == 0:
@@ -158,7 +158,7 @@ def _power(source: Any, group: Any, work: Any) -> None:
         _power_of(source.spectra, LANES * group * source.stride, source.stride, work)
 
 
-@inlined
+@inline
 def _transform(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) -> None:
     """That of eight frames of samples; before the clip and after it are zeros."""
     length = 7 * hop + plan.window.shape[0]
@@ -171,7 +171,7 @@ def _transform(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) 
     separate(work.points, plan, work.power)
 
 
-@inlined
+@inline
 def _power_of(spectra: Any, begin: Any, stride: Any, work: Any) -> None:
     """That of eight complex spectra."""
     bins = work.power.shape[0]
@@ -211,7 +211,7 @@ def chroma(source: Any, begin: Any, weights: Any, work: Any, result: Any) -> Non
 # --- what is measured ------------------------------------------------------------------------------------------------------------------------
 
 
-@inlined
+@inline
 def _moments(work: Any, share: Any, result: Any, groups: Any, group: Any) -> Any:
     """Magnitude; its centroid, central absolute moments of order 2, 3, 4, and roll-off, in bins; zeros for a silent frame. Returns the largest
     power.
@@ -263,7 +263,7 @@ def _moments(work: Any, share: Any, result: Any, groups: Any, group: Any) -> Any
     return loudest
 
 
-@inlined
+@inline
 def _flatness(power: Any, result: Any, groups: Any, group: Any) -> None:
     """Logarithm of (geometric mean / arithmetic mean) of the power, floored at `AMIN`."""
     bins = power.shape[0]
@@ -278,7 +278,7 @@ def _flatness(power: Any, result: Any, groups: Any, group: Any) -> None:
     store(result, FLATNESS * groups + group, logs / bins - log(total / bins))
 
 
-@inlined
+@inline
 def _contrast(work: Any, bands: Any, result: Any, groups: Any, group: Any) -> None:
     """Mean of the `n` loudest and of the `n` quietest bins of each band."""
     for band in range(bands.shape[0]):
@@ -287,7 +287,7 @@ def _contrast(work: Any, bands: Any, result: Any, groups: Any, group: Any) -> No
         store(result, (FIRST_CONTRAST + bands.shape[0] + band) * groups + group, valley)
 
 
-@inlined
+@inline
 def _filter(power: Any, bands: Any, result: Any, groups: Any, group: Any) -> None:
     """Weighted sums of power: the bands of all filterbanks."""
     for band in range(bands.first.shape[0]):
@@ -303,7 +303,7 @@ def _filter(power: Any, bands: Any, result: Any, groups: Any, group: Any) -> Non
         store(result, band * groups + group, (a + b) + (c + d))
 
 
-@inlined
+@inline
 def _peaks(power: Any, loudest: Any, wanted: Any, first_frame: Any, frames: Any, output: Any) -> None:
     """Appends the local maxima above a share of the frame's loudest bin, refined by a parabola through three bins."""
     found, least = output.found[0], loudest * PEAK_SHARE
@@ -322,7 +322,7 @@ def _peaks(power: Any, loudest: Any, wanted: Any, first_frame: Any, frames: Any,
     output.found[0] = found
 
 
-@inlined
+@inline
 def _chroma(work: Any, weights: Any, chroma: Any, groups: Any, group: Any) -> None:
     """Chroma of eight frames from their power."""
     bins = weights.shape[0]

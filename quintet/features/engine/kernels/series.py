@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.features.engine.kernel_cache import inlined, kernel
+from quintet.features.engine.kernel_cache import inline, kernel
 from quintet.features.engine.kernels.fourier import separate, transform
 from quintet.features.engine.kernels.simd import (
     LANES,
@@ -29,7 +29,7 @@ TINY = float(np.finfo(np.float64).tiny)
 ONE = np.float32(1)
 
 
-@inlined
+@inline
 def log(x: Any) -> Any:
     """The natural logarithm of positive normal float64 lanes, to 1 unit in the last place but one.
 
@@ -44,7 +44,7 @@ def log(x: Any) -> Any:
     return (e * 1.90821492927058770002e-10 + s * z * series) + 2.0 * s + e * 6.93147180369123816490e-01
 
 
-@inlined
+@inline
 def log_single(x: Any) -> Any:
     """The same of float32 lanes, to the end of float32."""
     m, e = split_exponent(x)
@@ -54,7 +54,7 @@ def log_single(x: Any) -> Any:
     return s * (z * series + np.float32(2)) + e * np.float32(np.log(2))
 
 
-@inlined
+@inline
 def four_sums(rows: Any, first: Any, step: Any, weights: Any, begin: Any, end: Any, column: Any, zero: Any) -> Any:
     """`weights[begin:end, column + (0, 1, 2, 3)].T @ rows[first + begin * step :: step]`: four sums at a time, so that a row is read once for four.
     `zero` is the 0 of the type of the rows.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from quintet.features.descriptors.temporal import ZERO
-from quintet.features.engine.kernel_cache import inlined, kernel
+from quintet.features.engine.kernel_cache import inline, kernel
 from quintet.features.engine.kernels.simd import LANES, absolute, across, across_largest, load_run, maximum, minimum, select, splat
 
 
@@ -35,7 +35,7 @@ def waveform_frames(samples: Any, first: Any, frame_length: Any, crossings: Any,
         energy[i] = total
 
 
-@inlined
+@inline
 def _chunk(samples: Any, first: Any, last: Any) -> Any:
     """Changes of sign into the samples `first` to `last - 1`, and the sum of their squares; nothing lies beyond the clip."""
     zero = np.float32(-ZERO)
@@ -103,7 +103,7 @@ def power_sums(samples: Any, centre: Any, centre_of_absolute: Any, result: Any) 
             result[power + 1] += (abs(value) - centre_of_absolute) ** power
 
 
-@inlined
+@inline
 def _ordered(bits: Any, of_absolute: Any) -> Any:
     """The bits of a float32 as a whole number; all of them are in the order of the floats: a set sign bit becomes the lower half."""
     if of_absolute:
