@@ -29,14 +29,24 @@ def main(arguments: list[str] | None = None) -> None:
     """Measures, prints, writes the JSON and the table."""
     options = _options(arguments)
     quick = options.quick
-    print("CPU time of one thread, medians of interleaved rounds; ms per second of sound [ratio to the floor].\n")
-    result: dict[str, Any] = {"machine": features.machine(), "source": features.source_name(options.source), "quick": quick}
+    print(
+        "CPU time of one thread, medians of interleaved rounds; ms per second of sound [ratio to the floor].\n"
+    )
+    result: dict[str, Any] = {
+        "machine": features.machine(),
+        "source": features.source_name(options.source),
+        "quick": quick,
+    }
     result["cases"] = features.measured(options.source, QUICK_CASES if quick else CASES)
-    result["extraction"] = extraction.measured(options.source, clips=96 if quick else 240, rounds=1 if quick else 3)
+    result["extraction"] = extraction.measured(
+        options.source, clips=96 if quick else 240, rounds=1 if quick else 3
+    )
     extraction.show(result["extraction"])
     result["startup"] = startup.measured(options.source, rounds=2 if quick else 5)
     startup.show(result["startup"])
-    clips, hours, formats = ([100, 1000], [0.5], ["wav"]) if quick else ([1000, 10000], [3.0], ["wav", "flac", "mp3"])
+    clips, hours, formats = (
+        ([100, 1000], [0.5], ["wav"]) if quick else ([1000, 10000], [3.0], ["wav", "flac", "mp3"])
+    )
     result["memory"] = []
     for line in memory.measured(options.source, clips=clips, hours=hours, formats=formats):
         result["memory"].append(line)
@@ -51,9 +61,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory of extraction, side by side with librosa.")
-    parser.add_argument("--quick", action="store_true", help="two minutes instead of ten, for a first impression")
-    parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Speed and memory of extraction, side by side with librosa."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="two minutes instead of ten, for a first impression"
+    )
+    parser.add_argument(
+        "--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus"
+    )
     parser.add_argument("--json", type=Path, default=RESULTS / "bench.json")
     parser.add_argument("--table", type=Path, default=RESULTS / "bench.md")
     parser.add_argument("--compare", type=Path, help="a JSON of an earlier run")
@@ -72,7 +88,11 @@ def table(result: dict[str, Any]) -> str:
         | floor | 0.75 (1.5×) |
     """
     cases = result["cases"]
-    lines = ["| ms per second of sound (times ours) | " + " | ".join(f"{case['format']}, {case['seconds']:g} s" for case in cases) + " |"]
+    lines = [
+        "| ms per second of sound (times ours) | "
+        + " | ".join(f"{case['format']}, {case['seconds']:g} s" for case in cases)
+        + " |"
+    ]
     lines.append("|---" * (len(cases) + 1) + "|")
     names = dict.fromkeys(name for case in cases for name in case["ms_per_second"])
     lines += [f"| {name} | " + " | ".join(_cell(case, name) for case in cases) + " |" for name in names]
@@ -85,7 +105,10 @@ def table(result: dict[str, Any]) -> str:
             f"- Import {begin['import_s']:.2f} s of CPU; first clip {begin['first_over_tenth']:.1f} times the tenth; "
             f"an empty cache costs {begin['compile_s']:.1f} s once ({begin['compilations']} compilation by two processes).",
         ]
-        lines += [f"- Peak memory, {line['what']}: {line['main_mb']:.0f} MB, worker {line['worker_mb']:.0f} MB." for line in result["memory"]]
+        lines += [
+            f"- Peak memory, {line['what']}: {line['main_mb']:.0f} MB, worker {line['worker_mb']:.0f} MB."
+            for line in result["memory"]
+        ]
     return "\n".join(lines)
 
 

@@ -23,7 +23,9 @@ from quintet.features.parameters import FeatureParameters
 
 RATE, N_FFT, HOP = 22050, 2048, 512
 PAPER = FeatureParameters(feature_set="bahuleyan2018")
-WITHOUT_TEMPO = FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral", "cepstral", "tonal"))
+WITHOUT_TEMPO = FeatureParameters(
+    feature_set="bahuleyan2018", families=("temporal", "spectral", "cepstral", "tonal")
+)
 FULL = FeatureParameters(feature_set="full")
 
 Contender = Callable[[Path], object]
@@ -35,7 +37,12 @@ def naive_librosa(path: Path, *, tempo: bool = False) -> list[float]:
     f = librosa.feature
     series = [f.zero_crossing_rate(y), f.rms(y=y), f.spectral_centroid(y=y, sr=sr)]
     series += [f.spectral_bandwidth(y=y, sr=sr, p=p) for p in (2, 3, 4)]
-    series += [f.spectral_contrast(y=y, sr=sr), f.spectral_rolloff(y=y, sr=sr), f.mfcc(y=y, sr=sr), f.chroma_stft(y=y, sr=sr, hop_length=1024)]
+    series += [
+        f.spectral_contrast(y=y, sr=sr),
+        f.spectral_rolloff(y=y, sr=sr),
+        f.mfcc(y=y, sr=sr),
+        f.chroma_stft(y=y, sr=sr, hop_length=1024),
+    ]
     librosa.power_to_db(f.melspectrogram(y=y, sr=sr, n_mels=96), top_db=None)
     return _row(y, series, float(f.tempo(y=y, sr=sr)[0]) if tempo else None)
 
@@ -49,7 +56,11 @@ def one_spectrogram_librosa(path: Path, *, tempo: bool = False) -> list[float]:
     decibels = librosa.power_to_db(f.melspectrogram(S=power, sr=sr))
     series = [f.zero_crossing_rate(y), f.rms(y=y), centroid]
     series += [f.spectral_bandwidth(S=magnitude, sr=sr, centroid=centroid, p=p) for p in (2, 3, 4)]
-    series += [f.spectral_contrast(S=magnitude, sr=sr), f.spectral_rolloff(S=magnitude, sr=sr), f.mfcc(S=decibels)]
+    series += [
+        f.spectral_contrast(S=magnitude, sr=sr),
+        f.spectral_rolloff(S=magnitude, sr=sr),
+        f.mfcc(S=decibels),
+    ]
     series += [f.chroma_stft(S=power[:, ::2], sr=sr)]
     librosa.power_to_db(f.melspectrogram(S=power, sr=sr, n_mels=96), top_db=None)
     onset = librosa.onset.onset_strength(S=decibels, sr=sr) if tempo else None
@@ -66,7 +77,11 @@ def _row(y: NDArray[np.float32], series: list[NDArray[np.float64]], tempo: float
 def floor(path: Path) -> NDArray[np.complex128]:
     """What nobody can leave out: decode, mix, resample, and one transform of every frame in float64."""
     samples, sr = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples @ np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
+    mono = (
+        samples[:, 0]
+        if samples.shape[1] == 1
+        else samples @ np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
+    )
     padded = np.pad(soxr.resample(mono, sr, RATE).astype(np.float64), N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
@@ -90,7 +105,9 @@ def definitions(path: Path, parameters: FeatureParameters = WITHOUT_TEMPO) -> ob
     """Features and log-mel by the definitions, as where the kernels cannot be compiled."""
     clip = load_clip(path, sample_rate=RATE).clip
     analysis = Analysis(Clip(clip.samples, clip.sample_rate), parameters)
-    return [analysis.values(group, statistics) for group, statistics in selection(parameters)], analysis.log_mel(parameters.log_mel)
+    return [
+        analysis.values(group, statistics) for group, statistics in selection(parameters)
+    ], analysis.log_mel(parameters.log_mel)
 
 
 def essentia_extractor() -> Contender | None:
@@ -128,5 +145,8 @@ def all_contenders() -> dict[str, Contender]:
         "naive librosa": naive_librosa,
         "naive librosa, with tempo": lambda path: naive_librosa(path, tempo=True),
     }
-    peers = {"essentia (other descriptors)": essentia_extractor(), "openSMILE eGeMAPS (other descriptors)": opensmile_functionals()}
+    peers = {
+        "essentia (other descriptors)": essentia_extractor(),
+        "openSMILE eGeMAPS (other descriptors)": opensmile_functionals(),
+    }
     return contenders | {name: peer for name, peer in peers.items() if peer is not None}

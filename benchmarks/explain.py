@@ -26,7 +26,15 @@ from quintet.explanation.importance import additivity_residual, explain, outputs
 from quintet.explanation.shapley.family_shapley import family_shapley
 
 N_TRAIN, N_TRACKS, N_CLASSES, N_COLUMNS, N_BACKGROUND = 700, 200, 7, 450, 20
-FAMILIES = ("cepstral", "chroma", "contrast", "rhythm", "spectral", "temporal", "tonal")  # with the spectrogram: eight players
+FAMILIES = (
+    "cepstral",
+    "chroma",
+    "contrast",
+    "rhythm",
+    "spectral",
+    "temporal",
+    "tonal",
+)  # with the spectrogram: eight players
 Seconds = Mapping[str, NDArray[np.float64]]
 
 
@@ -87,11 +95,18 @@ def forest(member: Any, rows: pd.DataFrame, background: pd.DataFrame, rounds: in
     matrix, found = member.prepare(rows), explain(member, rows, background)
     contenders = {
         "explain": lambda: explain(member, rows, background),
-        "TreeExplainer": lambda: shap.TreeExplainer(member.models_[0]).shap_values(matrix, check_additivity=False),
+        "TreeExplainer": lambda: shap.TreeExplainer(member.models_[0]).shap_values(
+            matrix, check_additivity=False
+        ),
     }
     apart = np.abs(found.values - contenders["TreeExplainer"]()).max()
     title = f"random_forest: {len(rows)} tracks, {len(member.models_[0].estimators_)} trees; largest difference {apart:.1e}"
-    tell(f"{title}, residual {additivity_residual(found, outputs(member, rows)):.1e}", in_turn(contenders, rounds), "explain", "TreeExplainer")
+    tell(
+        f"{title}, residual {additivity_residual(found, outputs(member, rows)):.1e}",
+        in_turn(contenders, rounds),
+        "explain",
+        "TreeExplainer",
+    )
 
 
 def machines(member: Any, rows: pd.DataFrame, background: pd.DataFrame, error: float, most: int) -> None:
@@ -102,17 +117,24 @@ def machines(member: Any, rows: pd.DataFrame, background: pd.DataFrame, error: f
     found = explain(member, rows, background)
     wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
     residual = additivity_residual(found, outputs(member, rows))
-    print(f"svm: {len(rows)} tracks, {found.values.shape[1]} columns, background {len(background)}; explain: wall {wall:.2f} s, CPU {cpu:.2f} s")
+    print(
+        f"svm: {len(rows)} tracks, {found.values.shape[1]} columns, background {len(background)}; explain: wall {wall:.2f} s, CPU {cpu:.2f} s"
+    )
     print(f"  residual {residual:.1e}")
     model, matrix = member.models_[0], member.prepare(rows)
 
     def decisions(hybrids: NDArray[Any]) -> NDArray[Any]:
         return np.column_stack([machine.decision_function(hybrids) for machine in model.machines])
 
-    budget, off = 1024, np.inf  # its own "auto" is 2 · columns + 2048; less is tried so that it does not pay for more than the error asks
+    budget, off = (
+        1024,
+        np.inf,
+    )  # its own "auto" is 2 · columns + 2048; less is tried so that it does not pay for more than the error asks
     while off > error and budget <= most:
         started = time.perf_counter(), time.process_time()
-        theirs = shap.KernelExplainer(decisions, member.prepare(background)).shap_values(matrix, nsamples=budget, l1_reg=0, silent=True)
+        theirs = shap.KernelExplainer(decisions, member.prepare(background)).shap_values(
+            matrix, nsamples=budget, l1_reg=0, silent=True
+        )
         their_wall, their_cpu = time.perf_counter() - started[0], time.process_time() - started[1]
         off = float(np.sqrt(np.mean((theirs - found.values) ** 2) / np.mean(found.values**2)))
         alike = np.corrcoef(np.ravel(theirs), np.ravel(found.values))[0, 1]
@@ -122,7 +144,9 @@ def machines(member: Any, rows: pd.DataFrame, background: pd.DataFrame, error: f
             flush=True,
         )
         budget *= 2
-    print(f"  error {error} was {'reached' if off <= error else 'NOT reached: the ratio at that error is larger still'}")
+    print(
+        f"  error {error} was {'reached' if off <= error else 'NOT reached: the ratio at that error is larger still'}"
+    )
 
 
 def game(members: Mapping[str, Any], rows: pd.DataFrame, background: pd.DataFrame, seed: int = 0) -> None:
@@ -132,21 +156,46 @@ def game(members: Mapping[str, Any], rows: pd.DataFrame, background: pd.DataFram
     players = {family: [c for c in rows.columns if c.startswith(family + ".")] for family in FAMILIES}
     everybody = {**members, "network": None}
     started = time.perf_counter(), time.process_time()
-    found = family_shapley(everybody, lambda stack: stack.mean(axis=0), rows, background, players=players, networks={"network": heard})
+    found = family_shapley(
+        everybody,
+        lambda stack: stack.mean(axis=0),
+        rows,
+        background,
+        players=players,
+        networks={"network": heard},
+    )
     wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
     error = float((found.by_background.std(axis=2, ddof=1) / np.sqrt(found.by_background.shape[2])).mean())
     shape = f"{len(rows)} tracks × {N_CLASSES} classes × {len(found.players)} players, background {len(background)}, {len(everybody)} kinds of member"
     print(f"families: {shape}\n  wall {wall:.1f} s, CPU {cpu:.1f} s; residual {found.residual:.1e}")
-    print(f"  standard error from the background {error:.4f}, beside values of mean size {np.abs(found.values).mean():.4f}")
+    print(
+        f"  standard error from the background {error:.4f}, beside values of mean size {np.abs(found.values).mean():.4f}"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--svm-tracks", type=int, default=2, help="tracks that KernelExplainer explains: it takes long")
-    parser.add_argument("--error", type=float, default=0.05, help="of KernelExplainer's values, relative to the exact ones, at which it is compared")
-    parser.add_argument("--most", type=int, default=200_000, help="budget of KernelExplainer that is not exceeded")
-    parser.add_argument("--only", choices=["xgboost", "random_forest", "svm", "families"], nargs="*", help="default: all of them")
+    parser.add_argument(
+        "--svm-tracks", type=int, default=2, help="tracks that KernelExplainer explains: it takes long"
+    )
+    parser.add_argument(
+        "--error",
+        type=float,
+        default=0.05,
+        help="of KernelExplainer's values, relative to the exact ones, at which it is compared",
+    )
+    parser.add_argument(
+        "--most", type=int, default=200_000, help="budget of KernelExplainer that is not exceeded"
+    )
+    parser.add_argument(
+        "--only",
+        choices=["xgboost", "random_forest", "svm", "families"],
+        nargs="*",
+        help="default: all of them",
+    )
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     X, y = corpus()
@@ -154,16 +203,28 @@ def main() -> None:
     background = train.sample(N_BACKGROUND, random_state=0)
     wanted = arguments.only or ["xgboost", "random_forest", "svm", "families"]
     names = ("logistic_regression", "random_forest", "xgboost", "svm")
-    members = {name: make_member(name).fit(train, y[:N_TRAIN]) for name in names if name in wanted or "families" in wanted}
+    members = {
+        name: make_member(name).fit(train, y[:N_TRAIN])
+        for name in names
+        if name in wanted or "families" in wanted
+    }
     if "xgboost" in wanted:
         boosting(members["xgboost"], rows, background, arguments.rounds)
     if "random_forest" in wanted:
         forest(members["random_forest"], rows, background, arguments.rounds)
     if "svm" in wanted:
         explain(members["svm"], rows.iloc[:1], background)  # compiles
-        machines(members["svm"], rows.iloc[: arguments.svm_tracks], background, arguments.error, arguments.most)
+        machines(
+            members["svm"], rows.iloc[: arguments.svm_tracks], background, arguments.error, arguments.most
+        )
     if "families" in wanted:
-        family_shapley(members, lambda stack: stack.mean(axis=0), rows.iloc[:1], background, players={"all": list(X.columns)})  # compiles
+        family_shapley(
+            members,
+            lambda stack: stack.mean(axis=0),
+            rows.iloc[:1],
+            background,
+            players={"all": list(X.columns)},
+        )  # compiles
         game(members, rows, background)
 
 

@@ -25,15 +25,25 @@ import soundfile
 from benchmarks.music import RATE, REAL_MUSIC, recording
 
 DISTINCT, SECONDS = 24, 30.0
-KINDS = {"engine": (0, 1), "one worker, one processor": (1, 1), "one worker": (1, 2), "two workers": (2, 2)}  # name → jobs, processors
+KINDS = {
+    "engine": (0, 1),
+    "one worker, one processor": (1, 1),
+    "one worker": (1, 2),
+    "two workers": (2, 2),
+}  # name → jobs, processors
 
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.extraction", description="End to end against the engine; two workers against one.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.extraction",
+        description="End to end against the engine; two workers against one.",
+    )
     parser.add_argument("--clips", type=int, default=240, help="clips of 30 s")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus")
+    parser.add_argument(
+        "--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus"
+    )
     parser.add_argument("--run", nargs=3, metavar=("FOLDER", "JOBS", "PROCESSORS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -84,14 +94,24 @@ def _corpus(place: Path, source: Path | None, clips: int) -> Path:
     for number in range(clips):
         path, first = folder / f"{number:05d}.wav", folder / f"{number % DISTINCT:05d}.wav"
         if number < DISTINCT:
-            soundfile.write(path, recording(source, seconds=SECONDS, seed=number)[:, :1], RATE, subtype="PCM_16")
+            soundfile.write(
+                path, recording(source, seconds=SECONDS, seed=number)[:, :1], RATE, subtype="PCM_16"
+            )
         else:
             os.link(first, path)
     return folder.parent
 
 
 def _in_a_process_of_its_own(folder: Path, jobs: int, processors: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.extraction", "--run", str(folder), str(jobs), str(processors)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.extraction",
+        "--run",
+        str(folder),
+        str(jobs),
+        str(processors),
+    ]
     return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
 
 

@@ -42,9 +42,15 @@ TARGETS = {  # (contender, reference, format) → what the ratio must be, for cl
 def main(arguments: list[str] | None = None) -> None:
     """Measures, prints the tables, writes the JSON."""
     options = _options(arguments)
-    print(f"CPU time of one thread, medians of {options.rounds} interleaved rounds; ms per second of sound [ratio to the floor].\n")
+    print(
+        f"CPU time of one thread, medians of {options.rounds} interleaved rounds; ms per second of sound [ratio to the floor].\n"
+    )
     cases = [(name, seconds, options.rounds) for seconds in options.seconds for name in options.formats]
-    result = {"machine": machine(), "source": source_name(options.source), "cases": measured(options.source, cases)}
+    result = {
+        "machine": machine(),
+        "source": source_name(options.source),
+        "cases": measured(options.source, cases),
+    }
     if options.compare:
         compare(json.loads(options.compare.read_text()), result)
     if options.json:
@@ -59,7 +65,9 @@ def measured(source: Path | None, cases: list[tuple[str, float, int]]) -> list[d
     with tempfile.TemporaryDirectory() as folder:
         for name, seconds, rounds in cases:
             path = written(recording(source, seconds=seconds), Path(folder), name)
-            contenders: dict[str, Callable[[], object]] = {who: partial(what, path) for who, what in all_contenders().items()}
+            contenders: dict[str, Callable[[], object]] = {
+                who: partial(what, path) for who, what in all_contenders().items()
+            }
             if seconds > LONG_S:
                 contenders = {who: run for who, run in contenders.items() if who not in SLOW}
             results.append(case(interleaved(contenders, rounds=rounds), name, seconds) | {"rounds": rounds})
@@ -73,11 +81,15 @@ def source_name(source: Path | None) -> str:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.features", description="Speed of the features, as ratios.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.features", description="Speed of the features, as ratios."
+    )
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=["wav", "flac", "stereo mp3"])
     parser.add_argument("--seconds", nargs="+", type=float, default=[30.0], help="lengths of the recordings")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus")
+    parser.add_argument(
+        "--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus"
+    )
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "features.json")
     parser.add_argument("--compare", type=Path, help="a JSON of an earlier run")
     return parser.parse_args(arguments)
@@ -91,21 +103,30 @@ def case(timings: Timings, format: str, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "ms_per_second": {name: timings.median(name) * 1000 / seconds for name in names},
         "over_floor": {name: timings.ratio(name, "floor") for name in names},
-        "over_ours": {name: timings.ratio(name, "ours, with tempo" if name.endswith(("tempo", "full set")) else "ours") for name in names},
+        "over_ours": {
+            name: timings.ratio(name, "ours, with tempo" if name.endswith(("tempo", "full set")) else "ours")
+            for name in names
+        },
     }
 
 
 def show(result: dict[str, Any]) -> None:
     """One case as a table (Markdown), and the targets that concern it."""
-    print(f"### {result['format']}, {result['seconds']:g} s\n\n| | ms per second | over the floor | over ours |\n|---|---|---|---|")
+    print(
+        f"### {result['format']}, {result['seconds']:g} s\n\n| | ms per second | over the floor | over ours |\n|---|---|---|---|"
+    )
     for name, time in result["ms_per_second"].items():
-        print(f"| {name} | {time:.3f} | {_spread(result['over_floor'][name])} | {_spread(result['over_ours'][name])} |")
+        print(
+            f"| {name} | {time:.3f} | {_spread(result['over_floor'][name])} | {_spread(result['over_ours'][name])} |"
+        )
     print()
     for (contender, reference, format), (relation, target) in TARGETS.items():
         if format == result["format"] and result["seconds"] == 30 and contender in result["ms_per_second"]:
             ratio = result["over_floor" if reference == "floor" else "over_ours"][contender][0]
             met = ratio >= target if relation == ">=" else ratio <= target
-            print(f"{'met    ' if met else 'NOT MET'}  {contender} / {reference}: {ratio:.2f} (wanted {relation} {target:g})")
+            print(
+                f"{'met    ' if met else 'NOT MET'}  {contender} / {reference}: {ratio:.2f} (wanted {relation} {target:g})"
+            )
     print(flush=True)
 
 
@@ -120,7 +141,9 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> None:
     for case in now["cases"]:
         old = earlier.get((case["format"], case["seconds"]))
         for name in ("ours", "ours, with tempo", "ours, full set") if old else ():
-            print(f"  {case['format']}, {case['seconds']:g} s, {name}: {old['over_floor'][name][0]:.2f} → {case['over_floor'][name][0]:.2f}")
+            print(
+                f"  {case['format']}, {case['seconds']:g} s, {name}: {old['over_floor'][name][0]:.2f} → {case['over_floor'][name][0]:.2f}"
+            )
 
 
 def machine() -> dict[str, str]:
@@ -137,7 +160,10 @@ def machine() -> dict[str, str]:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 if __name__ == "__main__":

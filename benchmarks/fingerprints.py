@@ -43,7 +43,9 @@ def copied(place: ClipLocation, folder: Path, kind: str, duration_s: float) -> C
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         words = options.format(tenth=0.1 * duration_s, rest=0.9 * duration_s).split()
-        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", place.path, *words, str(target)], check=True)
+        subprocess.run(
+            ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", place.path, *words, str(target)], check=True
+        )
     return ClipLocation(f"{kind}:{place.id}", str(target))
 
 
@@ -70,22 +72,39 @@ def main() -> None:
     durations = [load_clip(place.path, sample_rate=None).duration_s for place in originals]
     prints, cpu_s, audio_s = printed(originals)
     n_marks = sum(len(p.marks) for p in prints)
-    print(f"{len(originals)} clips, {audio_s:.0f} s: {1e3 * cpu_s / audio_s:.2f} ms of CPU and {n_marks / audio_s:.0f} marks per second of audio")
+    print(
+        f"{len(originals)} clips, {audio_s:.0f} s: {1e3 * cpu_s / audio_s:.2f} ms of CPU and {n_marks / audio_s:.0f} marks per second of audio"
+    )
     n_pairs = len(originals) * (len(originals) - 1) // 2
     others = find_same_recordings(originals, prints)
     rates = []
     for kind in COPIES:
-        copies = [copied(place, given.work, kind, duration) for place, duration in zip(originals, durations, strict=True)]
+        copies = [
+            copied(place, given.work, kind, duration)
+            for place, duration in zip(originals, durations, strict=True)
+        ]
         before = time.process_time()
         pairs = find_same_recordings(originals + copies, prints + printed(copies)[0])
         spent = time.process_time() - before
         right = pairs["second"] == kind + ":" + pairs["first"]
-        crossed = pairs[~right & pairs["second"].str.startswith(kind + ":") & ~pairs["first"].str.startswith(kind + ":")]
-        rates.append((kind, right.sum() / len(originals), len(crossed), 1e4 * len(crossed) / (2 * n_pairs), spent))
-    print(pd.DataFrame(rates, columns=["copy", "recall", "false, original against copy", "per 10,000 pairs", "CPU s"]).to_string(index=False))
-    print(f"\nPairs of different originals: {len(others)} of {n_pairs}, {1e4 * len(others) / n_pairs:.2f} per 10,000")
+        crossed = pairs[
+            ~right & pairs["second"].str.startswith(kind + ":") & ~pairs["first"].str.startswith(kind + ":")
+        ]
+        rates.append(
+            (kind, right.sum() / len(originals), len(crossed), 1e4 * len(crossed) / (2 * n_pairs), spent)
+        )
+    print(
+        pd.DataFrame(
+            rates, columns=["copy", "recall", "false, original against copy", "per 10,000 pairs", "CPU s"]
+        ).to_string(index=False)
+    )
+    print(
+        f"\nPairs of different originals: {len(others)} of {n_pairs}, {1e4 * len(others) / n_pairs:.2f} per 10,000"
+    )
     print(others[["first", "second", "agreement"]].to_string(index=False))
-    print(f"\nSmallest recall {min(rate for _, rate, *_ in rates):.4f}, mean {np.mean([rate for _, rate, *_ in rates]):.4f}")
+    print(
+        f"\nSmallest recall {min(rate for _, rate, *_ in rates):.4f}, mean {np.mean([rate for _, rate, *_ in rates]):.4f}"
+    )
 
 
 if __name__ == "__main__":

@@ -58,15 +58,24 @@ def step(name: str, folder: Path) -> None:
     else:
         paths = members if "all" in name else [fused]
         found = evaluate_files(paths, n_resamples=1000 if "intervals" in name else 0)
-        figure = ", ".join(f"{key} {found['scores'][key]['value']:.4f}" for key in ("accuracy", "macro_auc", "log_loss"))
+        figure = ", ".join(
+            f"{key} {found['scores'][key]['value']:.4f}" for key in ("accuracy", "macro_auc", "log_loss")
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{name:28} wall {time.perf_counter() - wall:6.1f} s   CPU {time.process_time() - cpu:6.1f} s   peak {peak:5.2f} GB   {figure}", flush=True)
+    print(
+        f"{name:28} wall {time.perf_counter() - wall:6.1f} s   CPU {time.process_time() - cpu:6.1f} s   peak {peak:5.2f} GB   {figure}",
+        flush=True,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the million rows")
-    parser.add_argument("--folder", type=Path, help="where to put the files (2 GB); default: a temporary folder")
+    parser.add_argument(
+        "--folder", type=Path, help="where to put the files (2 GB); default: a temporary folder"
+    )
     parser.add_argument("--step", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step:
@@ -77,7 +86,13 @@ def main() -> None:
         print(f"{n:,} rows × {MEMBERS} members × {CLASSES} classes", flush=True)
         for i in range(MEMBERS):
             write_member(Path(name) / f"member{i}.parquet", n, i)
-        for what in ("fuse mean", "fuse geometric", "evaluate fused", "evaluate fused, intervals", "evaluate all"):
+        for what in (
+            "fuse mean",
+            "fuse geometric",
+            "evaluate fused",
+            "evaluate fused, intervals",
+            "evaluate all",
+        ):
             subprocess.run([sys.executable, __file__, "--folder", name, "--step", what], check=True)
 
 

@@ -70,17 +70,23 @@ def plain_network(torch: Any, size: int) -> Any:
             channels = filters
         layers.append(nn.MaxPool2d(2))
     flat = channels * (size // 2 ** len(BLOCKS)) ** 2
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, UNITS), nn.ReLU(), nn.Dropout(0.3), nn.Linear(UNITS, N_CLASSES))
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(flat, UNITS), nn.ReLU(), nn.Dropout(0.3), nn.Linear(UNITS, N_CLASSES)
+    )
 
 
 def pictures(torch: Any, patches: Any, size: int) -> Any:
     """What `networks.images.Picture` makes of standardised patches (batch, n_mels, frames), in PyTorch."""
     grey = torch.flip((patches.clamp(-3, 3) + 3) / 6, dims=[1])[:, None]
     grey = torch.nn.functional.interpolate(grey, (size, size), mode="bilinear")
-    return (grey * 255 - torch.tensor(BGR_MEAN, device=patches.device).view(1, 3, 1, 1)).contiguous(memory_format=torch.channels_last)
+    return (grey * 255 - torch.tensor(BGR_MEAN, device=patches.device).view(1, 3, 1, 1)).contiguous(
+        memory_format=torch.channels_last
+    )
 
 
-def plain_loop(torch: Any, data: tuple[Any, Any], *, size: Size, precision: str, device: str) -> tuple[Callable[[], float], int]:
+def plain_loop(
+    torch: Any, data: tuple[Any, Any], *, size: Size, precision: str, device: str
+) -> tuple[Callable[[], float], int]:
     """(→ seconds of one epoch of the plain loop, number of trainable parameters)."""
     model = plain_network(torch, size.picture).to(device, memory_format=torch.channels_last).train()
     adam, cross_entropy = torch.optim.Adam(model.parameters(), lr=1e-5), torch.nn.CrossEntropyLoss()
@@ -94,7 +100,10 @@ def plain_loop(torch: Any, data: tuple[Any, Any], *, size: Size, precision: str,
             x, y = patches[order].to(device, non_blocking=True), labels[order].to(device, non_blocking=True)
             adam.zero_grad(set_to_none=True)
             with torch.autocast(device, dtype=half or torch.bfloat16, enabled=half is not None):
-                loss = cross_entropy(model(pictures(torch, x, size.picture)), y) + 1e-3 * model[-4].weight.square().sum()  # L2 of the dense layer
+                loss = (
+                    cross_entropy(model(pictures(torch, x, size.picture)), y)
+                    + 1e-3 * model[-4].weight.square().sum()
+                )  # L2 of the dense layer
             scaler.scale(loss).backward()
             scaler.step(adam)
             scaler.update()
@@ -124,8 +133,16 @@ def our_epoch(data: tuple[Any, Any], *, size: Size, precision: str) -> tuple[flo
     """(seconds of an epoch after the first two of a fit by the estimator that users call, number of trainable parameters)."""
     from quintet.classifiers.registry import make_member
 
-    plan: dict[str, Any] = {"epochs": 5, "batch_size": size.batch, "learning_rate": 1e-5, "schedule": "constant", "validation_share": 0.0}
-    member = make_member("vgg16_fine_tune", weights="random", size=size.picture, precision=precision, standard="none", **plan)
+    plan: dict[str, Any] = {
+        "epochs": 5,
+        "batch_size": size.batch,
+        "learning_rate": 1e-5,
+        "schedule": "constant",
+        "validation_share": 0.0,
+    }
+    member = make_member(
+        "vgg16_fine_tune", weights="random", size=size.picture, precision=precision, standard="none", **plan
+    )
     member.fit(data[0], data[1])
     trainable = sum(int(np.prod(v.shape)) for v in member.fitted_network().trainable_variables)
     return float(np.median([row["seconds"] for row in member.history_[2:]])), trainable
@@ -135,7 +152,10 @@ def measured(size: Size, *, precision: str, device: str) -> dict[str, Any]:
     """Everything in one run; the order of the two changes from round to round."""
     torch = importlib.import_module("torch")
     n, rng = size.batch * size.batches, np.random.default_rng(0)
-    data = rng.normal(0, 1, (n, N_MELS, FRAMES)).astype(np.float32), (np.arange(n) % N_CLASSES).astype(np.int64)
+    data = (
+        rng.normal(0, 1, (n, N_MELS, FRAMES)).astype(np.float32),
+        (np.arange(n) % N_CLASSES).astype(np.int64),
+    )
     epoch, counted = plain_loop(torch, data, size=size, precision=precision, device=device)
     epoch()
     ours, plain, rates = [], [], []
@@ -144,20 +164,29 @@ def measured(size: Size, *, precision: str, device: str) -> dict[str, Any]:
             if turn == 0:
                 seconds, trainable = our_epoch(data, size=size, precision=precision)
                 if trainable != counted:
-                    raise ConfigError(f"Both networks must be the same. Ours has {trainable} parameters, the plain one {counted}.")
+                    raise ConfigError(
+                        f"Both networks must be the same. Ours has {trainable} parameters, the plain one {counted}."
+                    )
                 ours.append(seconds)
             else:
                 plain.append(float(np.median([epoch() for _ in range(3)])))
         rates.append(matrix_rate(torch, side=size.matrix, precision=precision, device=device))
     low, middle, high = np.percentile(np.array(plain) / np.array(ours), [25, 50, 75])
-    ours_per_s, plain_per_s, rate = n / float(np.median(ours)), n / float(np.median(plain)), float(np.median(rates))
+    ours_per_s, plain_per_s, rate = (
+        n / float(np.median(ours)),
+        n / float(np.median(plain)),
+        float(np.median(rates)),
+    )
     return {
         "parameters": counted,
         "precision": precision,
         "pictures_per_second": {"ours": ours_per_s, "plain_pytorch": plain_per_s},
         "throughput_ratio": {"median": middle, "q25": low, "q75": high},
         "matrix_rate_tflops": rate / 1e12,
-        "share_of_matrix_rate": {"ours": ours_per_s * products(size.picture) / rate, "plain_pytorch": plain_per_s * products(size.picture) / rate},
+        "share_of_matrix_rate": {
+            "ours": ours_per_s * products(size.picture) / rate,
+            "plain_pytorch": plain_per_s * products(size.picture) / rate,
+        },
         "rounds": size.rounds,
     }
 
@@ -169,20 +198,30 @@ def require_cuda() -> None:
         ConfigError: PyTorch is not installed, there is no CUDA device, or Keras does not see it.
     """
     if importlib.util.find_spec("torch") is None:
-        raise ConfigError("The reference is a loop of PyTorch, which is not installed here: pip install torch.")
+        raise ConfigError(
+            "The reference is a loop of PyTorch, which is not installed here: pip install torch."
+        )
     if not importlib.import_module("torch").cuda.is_available():
-        raise ConfigError("This measures a CUDA GPU. PyTorch finds none here. Run it where there is one; --rehearse tries the code out on a CPU.")
+        raise ConfigError(
+            "This measures a CUDA GPU. PyTorch finds none here. Run it where there is one; --rehearse tries the code out on a CPU."
+        )
     from quintet.classifiers.networks.backend import device
 
     if not device().is_gpu:
         name = os.environ.get("KERAS_BACKEND", "tensorflow")
-        raise ConfigError(f"Keras on {name} must see the GPU. It computes on the {device()}. Install that backend for CUDA, or set KERAS_BACKEND.")
+        raise ConfigError(
+            f"Keras on {name} must see the GPU. It computes on the {device()}. Install that backend for CUDA, or set KERAS_BACKEND."
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rehearse", action="store_true", help="tiny, on the CPU: proves that the code runs, measures nothing")
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="tiny, on the CPU: proves that the code runs, measures nothing",
+    )
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # both libraries share one card
@@ -197,11 +236,19 @@ def main(arguments: list[str] | None = None) -> None:
     size, place = (TINY, "cpu") if asked.rehearse else (FULL, "cuda")
     found = measured(size, precision="float32" if asked.rehearse else device().precision, device=place)
     found |= {"device": str(device()), "backend": load_keras().backend.backend(), "rehearsal": asked.rehearse}
-    rate, ratio, share = found["pictures_per_second"], found["throughput_ratio"], found["share_of_matrix_rate"]
+    rate, ratio, share = (
+        found["pictures_per_second"],
+        found["throughput_ratio"],
+        found["share_of_matrix_rate"],
+    )
     print(f"{'REHEARSAL, no measurement: ' * asked.rehearse}{found['device']}, Keras on {found['backend']}")
-    print(f"ours {rate['ours']:.1f} pictures/s, plain PyTorch {rate['plain_pytorch']:.1f}: ratio {ratio['median']:.2f}")
+    print(
+        f"ours {rate['ours']:.1f} pictures/s, plain PyTorch {rate['plain_pytorch']:.1f}: ratio {ratio['median']:.2f}"
+    )
     print(f"[{ratio['q25']:.2f} … {ratio['q75']:.2f}] over {found['rounds']} round(s)")
-    print(f"matrix rate {found['matrix_rate_tflops']:.2f} TFLOP/s; share of it: ours {share['ours']:.1%}, plain PyTorch {share['plain_pytorch']:.1%}")
+    print(
+        f"matrix rate {found['matrix_rate_tflops']:.2f} TFLOP/s; share of it: ours {share['ours']:.1%}, plain PyTorch {share['plain_pytorch']:.1%}"
+    )
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1))
 

@@ -32,10 +32,20 @@ main()
 
 def main() -> None:
     """Measures in processes of their own, and prints."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory of `quintet extract` with spectrograms.")
-    parser.add_argument("--clips", nargs="*", type=int, default=[1000, 10000], help="numbers of clips of a quarter of a second")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory", description="Peak memory of `quintet extract` with spectrograms."
+    )
+    parser.add_argument(
+        "--clips",
+        nargs="*",
+        type=int,
+        default=[1000, 10000],
+        help="numbers of clips of a quarter of a second",
+    )
     parser.add_argument("--hours", nargs="*", type=float, default=[3.0], help="lengths of one recording")
-    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=["wav", "flac", "mp3"], help="of the long recording")
+    parser.add_argument(
+        "--formats", nargs="+", choices=FORMATS, default=["wav", "flac", "mp3"], help="of the long recording"
+    )
     parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings")
     options = parser.parse_args()
     results = []
@@ -45,19 +55,26 @@ def main() -> None:
     show_targets(results)
 
 
-def measured(source: Path | None, *, clips: list[int], hours: list[float], formats: list[str]) -> Iterator[dict[str, Any]]:
+def measured(
+    source: Path | None, *, clips: list[int], hours: list[float], formats: list[str]
+) -> Iterator[dict[str, Any]]:
     """One extraction after the other: what, megabytes of the main process and of the largest worker."""
     with tempfile.TemporaryDirectory() as place:
         for count in clips:
             yield _extraction(_clips(count, Path(place), source), f"{count} clips of {CLIP_S} s")
         for length in hours:
             for name in formats:
-                yield _extraction(_long(length, name, Path(place), source), f"{length:g} h of {name} in one file")
+                yield _extraction(
+                    _long(length, name, Path(place), source), f"{length:g} h of {name} in one file"
+                )
 
 
 def show(result: dict[str, Any]) -> None:
     """One line."""
-    print(f"{result['what']}: main process {result['main_mb']:.0f} MB, worker {result['worker_mb']:.0f} MB, {result['seconds']:.0f} s", flush=True)
+    print(
+        f"{result['what']}: main process {result['main_mb']:.0f} MB, worker {result['worker_mb']:.0f} MB, {result['seconds']:.0f} s",
+        flush=True,
+    )
 
 
 def show_targets(results: list[dict[str, Any]]) -> None:
@@ -67,10 +84,15 @@ def show_targets(results: list[dict[str, Any]]) -> None:
         name = "main process" if kind == "main" else "worker"
         if len(many) > 1:
             growth = many[-1][f"{kind}_mb"] / many[0][f"{kind}_mb"] - 1
-            print(f"{_met(abs(growth) <= 0.05)}  {name}, {many[-1]['what']} against {many[0]['what']}: {growth:+.1%} (wanted within 5 %)")
+            print(
+                f"{_met(abs(growth) <= 0.05)}  {name}, {many[-1]['what']} against {many[0]['what']}: {growth:+.1%} (wanted within 5 %)"
+            )
         for result in results:
             if result not in many:
-                print(f"{_met(result[f'{kind}_mb'] < 600)}  {name}, {result['what']}: {result[f'{kind}_mb']:.0f} MB (wanted < 600)", flush=True)
+                print(
+                    f"{_met(result[f'{kind}_mb'] < 600)}  {name}, {result['what']}: {result[f'{kind}_mb']:.0f} MB (wanted < 600)",
+                    flush=True,
+                )
 
 
 def _met(yes: bool) -> str:
@@ -79,10 +101,19 @@ def _met(yes: bool) -> str:
 
 def _extraction(source: Path, what: str) -> dict[str, Any]:
     output = source.with_name(f"{source.name}-output")
-    arguments = ["extract", str(source), "-o", str(output / "features.parquet"), "--spectrograms", str(output / "spectrograms")]
+    arguments = [
+        "extract",
+        str(source),
+        "-o",
+        str(output / "features.parquet"),
+        "--spectrograms",
+        str(output / "spectrograms"),
+    ]
     began, worker = time.monotonic(), 0.0
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=said, stderr=said, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *arguments], stdout=said, stderr=said, text=True
+        )
         while process.poll() is None:
             worker = max([worker, *(_peak_or_zero(child) for child in _descendants(process.pid))])
             time.sleep(0.1)
@@ -91,7 +122,12 @@ def _extraction(source: Path, what: str) -> dict[str, Any]:
     if process.returncode:
         raise RuntimeError(f"quintet extract must succeed. It said: {text}")
     shutil.rmtree(source)
-    return {"what": what, "main_mb": float(text.rsplit("process:", 1)[1].split()[0]), "worker_mb": worker, "seconds": time.monotonic() - began}
+    return {
+        "what": what,
+        "main_mb": float(text.rsplit("process:", 1)[1].split()[0]),
+        "worker_mb": worker,
+        "seconds": time.monotonic() - began,
+    }
 
 
 def _descendants(process: int) -> list[int]:
@@ -100,7 +136,9 @@ def _descendants(process: int) -> list[int]:
     try:
         found = [int(number) for number in children.read_text().split()]
     except OSError:
-        found = [int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == process]
+        found = [
+            int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == process
+        ]
     return found + [deeper for child in found for deeper in _descendants(child)]
 
 
@@ -134,7 +172,9 @@ def _long(hours: float, name: str, place: Path, source: Path | None) -> Path:
     suffix, format, subtype, channels = FORMATS[name]
     piece = recording(source, seconds=600.0)[:, :channels]
     (folder / "music").mkdir(parents=True)
-    with soundfile.SoundFile(folder / "music" / f"long{suffix}", "w", RATE, channels, format=format, subtype=subtype) as file:
+    with soundfile.SoundFile(
+        folder / "music" / f"long{suffix}", "w", RATE, channels, format=format, subtype=subtype
+    ) as file:
         for minute in range(round(hours * 60)):
             begin = minute % 10 * 60 * RATE
             file.write(piece[begin : begin + 60 * RATE])

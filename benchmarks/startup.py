@@ -39,9 +39,13 @@ WANTED = {"import_s": 0.6, "first_over_tenth": 2.0, "compile_s": 10.0, "compilat
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description="Import, first clip, first compilation.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.startup", description="Import, first clip, first compilation."
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus")
+    parser.add_argument(
+        "--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus"
+    )
     options = parser.parse_args()
     show(measured(options.source, rounds=options.rounds))
 
@@ -80,11 +84,16 @@ def show(result: dict[str, Any]) -> None:
         "compilations": "compilations in these two processes",
     }
     for name, what in words.items():
-        print(f"{'met    ' if result[name] <= WANTED[name] else 'NOT MET'}  {what}: {result[name]:.2f} (wanted <= {WANTED[name]:g})", flush=True)
+        print(
+            f"{'met    ' if result[name] <= WANTED[name] else 'NOT MET'}  {what}: {result[name]:.2f} (wanted <= {WANTED[name]:g})",
+            flush=True,
+        )
 
 
 def _output(script: str, *arguments: str) -> list[str]:
-    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    ).stdout.split()
 
 
 if __name__ == "__main__":

@@ -68,19 +68,33 @@ def from_memory(member: SpectrogramClassifier, patches: Any, targets: Any) -> An
     compile_network(model, plan, device=device())
     clock = Clock()
     told = load_keras().callbacks.LambdaCallback(on_epoch_end=clock)
-    options: dict[str, Any] = {"batch_size": member.batch_size, "epochs": member.epochs, "shuffle": True, "verbose": 0, "callbacks": [told]}
+    options: dict[str, Any] = {
+        "batch_size": member.batch_size,
+        "epochs": member.epochs,
+        "shuffle": True,
+        "verbose": 0,
+        "callbacks": [told],
+    }
     model.fit(patches, targets, sample_weight=np.ones(len(targets), np.float32), **options)
     return clock.seconds
 
 
-def measured(store: SpectrogramStore, *, network: str, settings: dict[str, Any], rounds: int) -> dict[str, Any]:
+def measured(
+    store: SpectrogramStore, *, network: str, settings: dict[str, Any], rounds: int
+) -> dict[str, Any]:
     """Patches per second of both, and the ratio of their times round by round."""
     clips = store.take(store.ids)
     labels = np.arange(len(clips)) % N_CLASSES
     chosen = {"validation_share": 0.0, "schedule": "constant", "epochs": 5, "patches_per_clip": 4, **settings}
-    known = make_member(network, **{**chosen, "epochs": 1}).fit(clips, labels).set_params(epochs=chosen["epochs"])  # sizes and statistics
+    known = (
+        make_member(network, **{**chosen, "epochs": 1}).fit(clips, labels).set_params(epochs=chosen["epochs"])
+    )  # sizes and statistics
     every = np.repeat(np.arange(len(clips)), known.patches_per_clip)
-    patches = known.standardise(random_patches(clips, every, np.random.default_rng(0), frames=known.patch_frames, padding=known.padding))
+    patches = known.standardise(
+        random_patches(
+            clips, every, np.random.default_rng(0), frames=known.patch_frames, padding=known.padding
+        )
+    )
     targets, pairs = np.eye(N_CLASSES, dtype=np.float32)[labels[every]], []
     for number in range(rounds):
         member = make_member(network, seed=number, **chosen)
@@ -91,8 +105,14 @@ def measured(store: SpectrogramStore, *, network: str, settings: dict[str, Any],
             pairs.append((ours(member, clips, labels), from_memory(known, patches, targets)))
     own, theirs = np.swapaxes(np.array(pairs), 0, 1)  # (rounds, 2) each
     low, middle, high = np.percentile(own / theirs, [25, 50, 75], axis=0)
-    rates = {"ours": len(patches) / float(np.median(own[:, 0])), "from_memory": len(patches) / float(np.median(theirs[:, 0]))}
-    ratios = {name: {"median": middle[k], "q25": low[k], "q75": high[k]} for k, name in enumerate(("time_ratio", "cpu_ratio"))}
+    rates = {
+        "ours": len(patches) / float(np.median(own[:, 0])),
+        "from_memory": len(patches) / float(np.median(theirs[:, 0])),
+    }
+    ratios = {
+        name: {"median": middle[k], "q25": low[k], "q75": high[k]}
+        for k, name in enumerate(("time_ratio", "cpu_ratio"))
+    }
     return {"network": network, "patches_per_second": rates, **ratios, "rounds": rounds}
 
 
@@ -121,7 +141,17 @@ def main() -> None:
             )
             found.append(row)
     if asked.json:
-        asked.json.write_text(json.dumps({"device": device_summary(), "clips": asked.clips, "seconds": asked.seconds, "networks": found}, indent=1))
+        asked.json.write_text(
+            json.dumps(
+                {
+                    "device": device_summary(),
+                    "clips": asked.clips,
+                    "seconds": asked.seconds,
+                    "networks": found,
+                },
+                indent=1,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -85,7 +85,9 @@ class MissingExtraError(QuintetError, ImportError):
     """An optional library is needed. `extra` is the name to install."""
 
     def __init__(self, purpose: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs an optional library. Install it with: pip install 'quintet[{extra}]'")
+        super().__init__(
+            f"{purpose} needs an optional library. Install it with: pip install 'quintet[{extra}]'"
+        )
         self.extra = extra
 
 

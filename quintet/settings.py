@@ -39,7 +39,9 @@ def _fault(kind: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         valid = _fields_at(kind, parents)
         near = difflib.get_close_matches(key, valid, n=1)
-        return f"unknown key '{place}'" + (f" (did you mean '{near[0]}'?)" if near else f" (valid: {', '.join(valid)})")
+        return f"unknown key '{place}'" + (
+            f" (did you mean '{near[0]}'?)" if near else f" (valid: {', '.join(valid)})"
+        )
     if fault["type"] == "missing":
         return f"'{place}' is missing"
     received = fault["input"]
@@ -47,9 +49,16 @@ def _fault(kind: type[BaseModel], fault: Any) -> str:
         message = fault["msg"].removeprefix("Value error, ")
         return f"'{place}': {message}" if place else message
     if fault["type"] == "literal_error":
-        message = str(unknown_name("value here", str(received), re.findall(r"'([^']*)'", fault["ctx"]["expected"]))).removeprefix("A value here ")
+        message = str(
+            unknown_name("value here", str(received), re.findall(r"'([^']*)'", fault["ctx"]["expected"]))
+        ).removeprefix("A value here ")
         return f"'{place}' {message}"
-    kinds = {"tuple_type": 'a list, such as ["a", "b"]', "dict_type": "a table", "model_type": "a table", "model_attributes_type": "a table"}
+    kinds = {
+        "tuple_type": 'a list, such as ["a", "b"]',
+        "dict_type": "a table",
+        "model_type": "a table",
+        "model_attributes_type": "a table",
+    }
     wanted = kinds.get(fault["type"]) or fault["msg"].removeprefix("Input should be ")
     return f"'{place}' must be {wanted}. Received {received!r}"
 
@@ -58,7 +67,14 @@ def _fields_at(kind: type[BaseModel], parents: list[str]) -> list[str]:
     fields: Any = kind
     for parent in parents:
         annotation = fields.model_fields[parent].annotation
-        fields = next((a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type) and issubclass(a, BaseModel)), fields)
+        fields = next(
+            (
+                a
+                for a in getattr(annotation, "__args__", (annotation,))
+                if isinstance(a, type) and issubclass(a, BaseModel)
+            ),
+            fields,
+        )
     return list(fields.model_fields)
 
 
@@ -70,7 +86,9 @@ def merge_settings(settings: Mapping[str, Any], others: Mapping[str, Any]) -> di
         {'epochs': 9, 'augmentation': {'mixup': 0.4, 'shift': 8}}
     """
     joined = {
-        name: {**settings[name], **value} for name, value in others.items() if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
+        name: {**settings[name], **value}
+        for name, value in others.items()
+        if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
     }
     return {**settings, **others, **joined}
 
@@ -84,7 +102,11 @@ def flatten_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     result: dict[str, Any] = {}
     for name, value in settings.items():
-        result |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, Mapping) else {name: value}
+        result |= (
+            {f"{name}.{key}": inner for key, inner in value.items()}
+            if isinstance(value, Mapping)
+            else {name: value}
+        )
     return result
 
 

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from quintet.tuning.tune import TuningResult
 
 
-def extract(source: str | Path | Manifest, output: str | Path, *, parameters: FeatureParameters | None = None, **options: Any) -> ExtractionSummary:
+def extract(
+    source: str | Path | Manifest,
+    output: str | Path,
+    *,
+    parameters: FeatureParameters | None = None,
+    **options: Any,
+) -> ExtractionSummary:
     """Features of every clip of a source, as one parquet table; bad clips become rows of its ledger.
 
     Args:
@@ -71,7 +77,9 @@ def report(model: str | Path, output: str | Path, **options: Any) -> Path:
     return write_report(Path(model), Path(output), **options)
 
 
-def predict(model: str | Path | EnsembleClassifier, files: Sequence[str | Path], **options: Any) -> PredictionResult:
+def predict(
+    model: str | Path | EnsembleClassifier, files: Sequence[str | Path], **options: Any
+) -> PredictionResult:
     """Class probabilities of audio files (paths, folders, globs) from the fused ensemble.
 
     Takes the options of `quintet.inference.predict.predict_files`: `segment_s`, `n_jobs`, `progress`.
@@ -105,7 +113,12 @@ def tune(subject: str | Path | FeatureTable | Recipe, output: str | Path, **opti
 
 
 def run(
-    recipe: Recipe, output: str | Path, *, hooks: Mapping[str, Any] | None = None, n_jobs: int = 1, search: str | Path | None = None
+    recipe: Recipe,
+    output: str | Path,
+    *,
+    hooks: Mapping[str, Any] | None = None,
+    n_jobs: int = 1,
+    search: str | Path | None = None,
 ) -> dict[str, Any]:
     """A whole recipe in one folder: features → model → report → predictions. Only what is stale is done again.
 
@@ -117,4 +130,10 @@ def run(
     """
     from quintet.pipeline.runner import run_recipe
 
-    return run_recipe(recipe, Path(output), hooks=hooks or {}, n_jobs=n_jobs, search=None if search is None else Path(search))
+    return run_recipe(
+        recipe,
+        Path(output),
+        hooks=hooks or {},
+        n_jobs=n_jobs,
+        search=None if search is None else Path(search),
+    )

@@ -29,7 +29,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def make_features(n: int = 216, n_groups: int = 24, seed: int = 3) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+def make_features(
+    n: int = 216, n_groups: int = 24, seed: int = 3
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Features (n, columns), labels and groups; three columns carry each class, and each group shifts everything a little."""
     rng = np.random.default_rng(seed)
     group = np.arange(n) % n_groups
@@ -37,9 +39,14 @@ def make_features(n: int = 216, n_groups: int = 24, seed: int = 3) -> tuple[pd.D
     values = rng.normal(size=(n, len(COLUMNS))) + 0.45 * rng.normal(size=(n_groups, len(COLUMNS)))[group]
     for k, name in enumerate(CLASSES):
         cause = rng.choice(len(COLUMNS), 3, replace=False)
-        values[np.ix_(label == name, cause)] += np.array([1.9, -1.5, 1.2]) * (0.55 if name in ("jazz", "classical") else 1.0)
+        values[np.ix_(label == name, cause)] += np.array([1.9, -1.5, 1.2]) * (
+            0.55 if name in ("jazz", "classical") else 1.0
+        )
         values[label == name, 40 + k % 2] += 0.6 * (k % 3)
-    ids = [f"{name.replace(' ', '_')}/{g:02d}_{i:03d}.wav" for i, (name, g) in enumerate(zip(label, group, strict=True))]
+    ids = [
+        f"{name.replace(' ', '_')}/{g:02d}_{i:03d}.wav"
+        for i, (name, g) in enumerate(zip(label, group, strict=True))
+    ]
     return (
         pd.DataFrame(values.astype(np.float32), columns=list(COLUMNS), index=pd.Index(ids, name="id")),
         label,
@@ -66,7 +73,10 @@ def network_like(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def predictions_frame(ids: np.ndarray, y: np.ndarray, groups: np.ndarray, p: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"clip_id": ids, "label": y, "group": groups} | {f"probability.{c}": p[:, k] for k, c in enumerate(CLASSES)})
+    return pd.DataFrame(
+        {"clip_id": ids, "label": y, "group": groups}
+        | {f"probability.{c}": p[:, k] for k, c in enumerate(CLASSES)}
+    )
 
 
 def history_frame(name: str, rng: np.random.Generator) -> pd.DataFrame:
@@ -86,12 +96,19 @@ def history_frame(name: str, rng: np.random.Generator) -> pd.DataFrame:
 def embeddings_frame(ids: np.ndarray, y: np.ndarray, fold: np.ndarray) -> pd.DataFrame:
     """A last layer in which classes lie apart: of the held-out clips, and of the first fold in another space."""
     rng = np.random.default_rng(8)
-    values = np.eye(len(CLASSES))[np.searchsorted(CLASSES, y)] @ rng.normal(size=(len(CLASSES), 12)) * 4 + rng.normal(size=(len(y), 12))
-    parts = [pd.DataFrame(v[rows]).assign(id=ids[rows], part=part) for part, rows, v in (("test", fold < 0, values), ("oof", fold == 0, -values))]
+    values = np.eye(len(CLASSES))[np.searchsorted(CLASSES, y)] @ rng.normal(
+        size=(len(CLASSES), 12)
+    ) * 4 + rng.normal(size=(len(y), 12))
+    parts = [
+        pd.DataFrame(v[rows]).assign(id=ids[rows], part=part)
+        for part, rows, v in (("test", fold < 0, values), ("oof", fold == 0, -values))
+    ]
     return pd.concat(parts, ignore_index=True).rename(columns=str)
 
 
-def write_model_folder(folder: Path, *, protocol: str = "group", grouped: bool = True, seed: int = 0) -> dict[str, Any]:
+def write_model_folder(
+    folder: Path, *, protocol: str = "group", grouped: bool = True, seed: int = 0
+) -> dict[str, Any]:
     """The model folder of docs/architecture.md under `folder`; returns the fitted members by name."""
     rng = np.random.default_rng(seed)
     X, y, groups = make_features()
@@ -99,29 +116,50 @@ def write_model_folder(folder: Path, *, protocol: str = "group", grouped: bool =
     held_out = np.isin(groups, [f"artist {g:02d}" for g in (2, 7, 12, 17, 19, 22)])
     fold = np.full(len(y), -1)
     train = np.flatnonzero(~held_out)
-    for k, (_, valid) in enumerate(StratifiedGroupKFold(4, shuffle=True, random_state=seed).split(X.iloc[train], y[train], groups[train])):
+    for k, (_, valid) in enumerate(
+        StratifiedGroupKFold(4, shuffle=True, random_state=seed).split(X.iloc[train], y[train], groups[train])
+    ):
         fold[train[valid]] = k
     members = make_members()
-    oof: dict[str, np.ndarray] = {name: np.zeros((len(y), len(CLASSES))) for name in members} | {"vgg_small": network_like(y, rng)}
+    oof: dict[str, np.ndarray] = {name: np.zeros((len(y), len(CLASSES))) for name in members} | {
+        "vgg_small": network_like(y, rng)
+    }
     test = {"vgg_small": oof["vgg_small"][held_out]}
     for name, member in members.items():
         for k in range(4):
             inside, outside = train[fold[train] != k], train[fold[train] == k]
-            oof[name][outside] = member.fit(X.iloc[inside], y[inside], groups[inside]).predict_proba(X.iloc[outside])
+            oof[name][outside] = member.fit(X.iloc[inside], y[inside], groups[inside]).predict_proba(
+                X.iloc[outside]
+            )
         test[name] = member.fit(X.iloc[train], y[train], groups[train]).predict_proba(X[held_out])
     oof = {name: p[train] for name, p in oof.items()}
-    weights = {"logistic_regression": 0.12, "random_forest": 0.0, "svm": 0.14, "xgboost": 0.27, "vgg_small": 0.47}
+    weights = {
+        "logistic_regression": 0.12,
+        "random_forest": 0.0,
+        "svm": 0.14,
+        "xgboost": 0.27,
+        "vgg_small": 0.47,
+    }
     for part in (oof, test):
         part["mean"] = np.mean([part[m] for m in weights], axis=0)
         part["weighted"] = np.sum([w * part[m] for m, w in weights.items()], axis=0)
     for part, rows, table in (("oof", train, oof), ("test", np.flatnonzero(held_out), test)):
         (folder / "predictions" / part).mkdir(parents=True)
         for name, p in table.items():
-            predictions_frame(ids[rows], y[rows], groups[rows], p).to_parquet(folder / "predictions" / part / f"{name}.parquet")
+            predictions_frame(ids[rows], y[rows], groups[rows], p).to_parquet(
+                folder / "predictions" / part / f"{name}.parquet"
+            )
     scores = {
         "oof": {name: scores_json(y[train], p, groups[train]) for name, p in oof.items()},
         "test": {name: scores_json(y[held_out], p, groups[held_out]) for name, p in test.items()},
-        "split": {"protocol": protocol, "grouped": grouped, "seed": seed, "n_splits": 4, "digest": "4f2a9c1be07d5538", "group_by": "artist"},
+        "split": {
+            "protocol": protocol,
+            "grouped": grouped,
+            "seed": seed,
+            "n_splits": 4,
+            "digest": "4f2a9c1be07d5538",
+            "group_by": "artist",
+        },
     }
     for name, member in members.items():
         save_member(member, folder / "members" / name)
@@ -129,16 +167,38 @@ def write_model_folder(folder: Path, *, protocol: str = "group", grouped: bool =
     return members
 
 
-def _write_rest(folder: Path, X: pd.DataFrame, y: Any, groups: Any, fold: Any, scores: Any, weights: Any, rng: np.random.Generator) -> None:
+def _write_rest(
+    folder: Path,
+    X: pd.DataFrame,
+    y: Any,
+    groups: Any,
+    fold: Any,
+    scores: Any,
+    weights: Any,
+    rng: np.random.Generator,
+) -> None:
     (folder / "history").mkdir()
     history_frame("vgg_small", rng).to_parquet(folder / "history" / "vgg_small.parquet")
     (folder / "embeddings").mkdir()
     embeddings_frame(X.index.to_numpy(), y, fold).to_parquet(folder / "embeddings" / "vgg_small.parquet")
-    pd.DataFrame({"id": X.index, "label": y, "group": groups, "part": np.where(fold < 0, "test", "train"), "fold": fold}).to_parquet(
-        folder / "split.parquet"
-    )
+    pd.DataFrame(
+        {
+            "id": X.index,
+            "label": y,
+            "group": groups,
+            "part": np.where(fold < 0, "test", "train"),
+            "fold": fold,
+        }
+    ).to_parquet(folder / "split.parquet")
     meta = pd.DataFrame(
-        {"id": X.index, "label": y, "group": groups, "status": "ok", "duration_s": rng.gamma(20, 0.4, len(y)), "native_sample_rate": 44100}
+        {
+            "id": X.index,
+            "label": y,
+            "group": groups,
+            "status": "ok",
+            "duration_s": rng.gamma(20, 0.4, len(y)),
+            "native_sample_rate": 44100,
+        }
     )
     pd.concat([meta, X.reset_index(drop=True)], axis=1).to_parquet(folder / "features.parquet")
     pd.DataFrame({
@@ -149,10 +209,25 @@ def _write_rest(folder: Path, X: pd.DataFrame, y: Any, groups: Any, fold: Any, s
     rules = {"mean": (0.2,) * 5, "weighted": tuple(weights.values())}
     files: dict[str, dict[str, Any]] = {
         "scores.json": scores,
-        "fusion.json": {"rules": {rule: Fusion(rule, tuple(weights), CLASSES, w).to_json() for rule, w in rules.items()}},
-        "bundle.json": {"classes": list(CLASSES), "members": list(weights), "rule": "weighted", "feature_hash": "9b1d0f7c2e4a6638"},
-        "environment.json": {"python": "3.11.9", "platform": "Linux", "device": "CPU", "versions": {"quintet": "0.1.0", "numpy": "2.4.6"}},
-        "config.json": {"hash": "77aa01bd9c0e4f21", "train": {"seed": 0, "folds": 4, "settings": {"vgg_small": {"weights": "random"}}}},
+        "fusion.json": {
+            "rules": {rule: Fusion(rule, tuple(weights), CLASSES, w).to_json() for rule, w in rules.items()}
+        },
+        "bundle.json": {
+            "classes": list(CLASSES),
+            "members": list(weights),
+            "rule": "weighted",
+            "feature_hash": "9b1d0f7c2e4a6638",
+        },
+        "environment.json": {
+            "python": "3.11.9",
+            "platform": "Linux",
+            "device": "CPU",
+            "versions": {"quintet": "0.1.0", "numpy": "2.4.6"},
+        },
+        "config.json": {
+            "hash": "77aa01bd9c0e4f21",
+            "train": {"seed": 0, "folds": 4, "settings": {"vgg_small": {"weights": "random"}}},
+        },
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1))

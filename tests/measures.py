@@ -290,7 +290,9 @@ def undocumented_parameters(sources: list[Source]) -> Measure:
 def long_lines(sources: list[Source]) -> Measure:
     """Lines longer than 110 characters."""
     places = [
-        Place(len(line), source.path, number, f"{len(line)} characters") for source in sources for number, line in enumerate(source.lines, start=1)
+        Place(len(line), source.path, number, f"{len(line)} characters")
+        for source in sources
+        for number, line in enumerate(source.lines, start=1)
     ]
     places = [place for place in places if place.weight > MOST_COLUMNS]
     return Measure(f"lines over {MOST_COLUMNS} characters", str(len(places)), "0", places)

@@ -17,7 +17,12 @@ FEATURES, AUDIO = "quintet/features", "quintet/audio"
 
 MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     (f"{AUDIO}/spectrum.py", 'mode="constant"', 'mode="reflect"', "tests/audio/test_spectrum.py"),
-    (f"{AUDIO}/mel.py", "2.0 / (edges[2:] - edges[:-2])", "1.0 / (edges[2:] - edges[:-2])", "tests/audio/test_mel.py"),
+    (
+        f"{AUDIO}/mel.py",
+        "2.0 / (edges[2:] - edges[:-2])",
+        "1.0 / (edges[2:] - edges[:-2])",
+        "tests/audio/test_mel.py",
+    ),
     (f"{AUDIO}/decode.py", "SHORTAGE_S * rate:", "1e9 * rate:", "tests/audio/test_decode.py"),
     (f"{AUDIO}/decode.py", "file.seek(first)", "pass", "tests/audio/test_decode.py"),
     (
@@ -26,22 +31,72 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "reached = cumulated > 0.99",
         "tests/features/descriptors/test_spectral.py",
     ),
-    (f"{FEATURES}/statistics.py", "m.shape(4, normal=3.0)", "m.shape(4, normal=0.0)", "tests/features/test_statistics.py"),
-    (f"{FEATURES}/rhythm.py", "np.log2(bpm / START_BPM) ** 2", "0", "tests/features/descriptors/test_rhythm.py"),
-    (f"{FEATURES}/tonal.py", "np.roll(bumps, -3", "np.roll(bumps, -2", "tests/features/descriptors/test_tonal.py"),
-    (f"{FEATURES}/modulation.py", "/ np.sum(window**2)", "/ length", "tests/features/descriptors/test_modulation.py"),
-    ("quintet/datasets/splits/split.py", "    if shared:", "    if False:", "tests/datasets/splits/test_splits.py"),
-    ("quintet/model_folder/folder.py", "if file_digest(file) != digest:", "if False:", "tests/e2e/test_main_job.py -k damaged"),
-    ("quintet/ensemble/novelty.py", "Distance.fit(table[train], y[train])", "Distance.fit(table, y)", "tests/ensemble/test_novelty.py"),
-    ("quintet/ensemble/conformal.py", "EXCEEDED, SLOPE = 0.1, 2.0", "EXCEEDED, SLOPE = 0.1, 0.0", "tests/ensemble/test_novelty.py"),
-    ("quintet/ensemble/classifier.py", "and len(folds) > 2:", "and False:", "tests/ensemble/test_classifier.py -k chosen_without"),
+    (
+        f"{FEATURES}/statistics.py",
+        "m.shape(4, normal=3.0)",
+        "m.shape(4, normal=0.0)",
+        "tests/features/test_statistics.py",
+    ),
+    (
+        f"{FEATURES}/rhythm.py",
+        "np.log2(bpm / START_BPM) ** 2",
+        "0",
+        "tests/features/descriptors/test_rhythm.py",
+    ),
+    (
+        f"{FEATURES}/tonal.py",
+        "np.roll(bumps, -3",
+        "np.roll(bumps, -2",
+        "tests/features/descriptors/test_tonal.py",
+    ),
+    (
+        f"{FEATURES}/modulation.py",
+        "/ np.sum(window**2)",
+        "/ length",
+        "tests/features/descriptors/test_modulation.py",
+    ),
+    (
+        "quintet/datasets/splits/split.py",
+        "    if shared:",
+        "    if False:",
+        "tests/datasets/splits/test_splits.py",
+    ),
+    (
+        "quintet/model_folder/folder.py",
+        "if file_digest(file) != digest:",
+        "if False:",
+        "tests/e2e/test_main_job.py -k damaged",
+    ),
+    (
+        "quintet/ensemble/novelty.py",
+        "Distance.fit(table[train], y[train])",
+        "Distance.fit(table, y)",
+        "tests/ensemble/test_novelty.py",
+    ),
+    (
+        "quintet/ensemble/conformal.py",
+        "EXCEEDED, SLOPE = 0.1, 2.0",
+        "EXCEEDED, SLOPE = 0.1, 0.0",
+        "tests/ensemble/test_novelty.py",
+    ),
+    (
+        "quintet/ensemble/classifier.py",
+        "and len(folds) > 2:",
+        "and False:",
+        "tests/ensemble/test_classifier.py -k chosen_without",
+    ),
     (
         "quintet/ensemble/crossfit.py",
         "held_out = inputs.take(valid)",
         "held_out = inputs.take(train[: len(valid)])",
         "tests/e2e/test_main_job.py -k leak_gate",
     ),
-    ("quintet/reports/style.py", "text.set_parse_math(False)", "pass", "tests/e2e/test_main_job.py -k odd_names"),
+    (
+        "quintet/reports/style.py",
+        "text.set_parse_math(False)",
+        "pass",
+        "tests/e2e/test_main_job.py -k odd_names",
+    ),
     (
         "quintet/explanation/refits.py",
         'np.flatnonzero(split["fold"] != fold)',
@@ -60,9 +115,24 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "(model, *heard)[:, :, 0]",
         "tests/explanation/test_members.py -k two_class",
     ),
-    ("quintet/explanation/shapley/family_shapley.py", "comb(k - 1, size)", "comb(k, size)", "tests/explanation/test_family_shapley.py -k all_orders"),
-    ("quintet/explanation/shapley/tree_shap.py", "(x + 1) / 2, w / 2", "(x + 1) / 2, w", "tests/explanation/test_tree_shap.py"),
-    ("quintet/reports/sections/maps.py", 'table["part"] == part', 'table["part"] != part', "tests/reports/test_maps.py -k never_saw"),
+    (
+        "quintet/explanation/shapley/family_shapley.py",
+        "comb(k - 1, size)",
+        "comb(k, size)",
+        "tests/explanation/test_family_shapley.py -k all_orders",
+    ),
+    (
+        "quintet/explanation/shapley/tree_shap.py",
+        "(x + 1) / 2, w / 2",
+        "(x + 1) / 2, w",
+        "tests/explanation/test_tree_shap.py",
+    ),
+    (
+        "quintet/reports/sections/maps.py",
+        'table["part"] == part',
+        'table["part"] != part',
+        "tests/reports/test_maps.py -k never_saw",
+    ),
     (
         "quintet/training/train.py",
         'table.frame.sort_values("id", kind="stable", ignore_index=True)',
@@ -87,8 +157,18 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "range(plan.epochs)",
         "tests/classifiers/spectrogram/test_classifier.py -k killed",
     ),
-    ("quintet/inference/predict.py", "if parameters.hash != bundle", "if False and bundle", "tests/e2e/test_main_job.py -k another_making"),
-    ("quintet/training/train.py", "        if resume and same:", "        if resume:", "tests/e2e/test_main_job.py -k interrupted"),
+    (
+        "quintet/inference/predict.py",
+        "if parameters.hash != bundle",
+        "if False and bundle",
+        "tests/e2e/test_main_job.py -k another_making",
+    ),
+    (
+        "quintet/training/train.py",
+        "        if resume and same:",
+        "        if resume:",
+        "tests/e2e/test_main_job.py -k interrupted",
+    ),
 )
 
 
@@ -117,7 +197,10 @@ def main() -> None:
     for file, before, after, test in MUTANTS:
         lives = survives(tree, file, before, after, test)
         alive += lives
-        print(f"{'SURVIVED' if lives else 'killed  '}  {file}: {before.strip()[:60]} → {after.strip()[:60]}   [{test}]", flush=True)
+        print(
+            f"{'SURVIVED' if lives else 'killed  '}  {file}: {before.strip()[:60]} → {after.strip()[:60]}   [{test}]",
+            flush=True,
+        )
     shutil.rmtree(tree, ignore_errors=True)
     print(f"{len(MUTANTS) - alive} of {len(MUTANTS)} sabotages turned their test red")
     raise SystemExit(1 if alive else 0)

@@ -54,13 +54,21 @@ def test_sample_rate_has_no_default_in_any_function() -> None:
                 args = node.args
                 positional = [*args.posonlyargs, *args.args]
                 with_default = positional[len(positional) - len(args.defaults) :]
-                named = [a.arg for a, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is not None]
-                assert "sample_rate" not in [a.arg for a in with_default] + named, f"{path}:{node.lineno} {node.name}"
+                named = [
+                    a.arg
+                    for a, default in zip(args.kwonlyargs, args.kw_defaults, strict=True)
+                    if default is not None
+                ]
+                assert "sample_rate" not in [a.arg for a in with_default] + named, (
+                    f"{path}:{node.lineno} {node.name}"
+                )
 
 
 def test_no_pickle_anywhere() -> None:
     for path in SOURCES:
-        assert not {"pickle", "dill", "cloudpickle"} & {n.split(".")[0] for n in imports(ast.parse(path.read_text()))}, path
+        assert not {"pickle", "dill", "cloudpickle"} & {
+            n.split(".")[0] for n in imports(ast.parse(path.read_text()))
+        }, path
 
 
 def test_no_global_random_state() -> None:
@@ -70,20 +78,43 @@ def test_no_global_random_state() -> None:
         assert "numpy.random.seed" not in text, path
 
 
-HEAVY = ("tensorflow", "keras", "librosa", "matplotlib", "shap", "sklearn", "numba", "scipy.signal", "pandas", "xgboost")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "librosa",
+    "matplotlib",
+    "shap",
+    "sklearn",
+    "numba",
+    "scipy.signal",
+    "pandas",
+    "xgboost",
+)
 
 
 @pytest.mark.parametrize(
-    "command", ["import quintet", "import sys; sys.argv = ['quintet', '--help']; import quintet.cli; quintet.cli.app(standalone_mode=False)"]
+    "command",
+    [
+        "import quintet",
+        "import sys; sys.argv = ['quintet', '--help']; import quintet.cli; quintet.cli.app(standalone_mode=False)",
+    ],
 )
 def test_the_front_door_is_light(command: str) -> None:
     code = f"import sys\n{command}\nprint('LOADED', sorted(m for m in {HEAVY!r} if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "TERM": "dumb"})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TERM": "dumb"},
+    )
     assert "LOADED []" in done.stdout
 
 
 def test_no_machine_path_or_registry_in_the_lock() -> None:
     lock = (PACKAGE.parent / "requirements.lock").read_text()
-    assert not [line for line in lock.splitlines() if line.startswith("-")], "an option of pip: an address, say"
+    assert not [line for line in lock.splitlines() if line.startswith("-")], (
+        "an option of pip: an address, say"
+    )
     assert "://" not in lock
     assert lock.count("--hash=sha256:") > lock.count("==")

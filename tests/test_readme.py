@@ -17,14 +17,18 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(0)
     t = np.arange(22050) / 22050
     names = [f"music/{label}/{i}.wav" for label in ("high", "low") for i in range(6)] + ["new/song.wav"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         frequency = 300 if "low" in name else 2000
-        soundfile.write(tmp_path / name, 0.3 * np.sin(2 * np.pi * frequency * t) + 0.05 * rng.normal(size=t.size), 22050)
+        soundfile.write(
+            tmp_path / name, 0.3 * np.sin(2 * np.pi * frequency * t) + 0.05 * rng.normal(size=t.size), 22050
+        )
     monkeypatch.chdir(tmp_path)
     example = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert example is not None
@@ -41,12 +45,20 @@ def test_linked_files_exist() -> None:
 
 def options_of(command: str) -> set[str]:
     group = typer.main.get_command(app)
-    return {name for parameter in group.commands[command].params for name in (*parameter.opts, *parameter.secondary_opts)}  # type: ignore[attr-defined]
+    return {
+        name
+        for parameter in group.commands[command].params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }  # type: ignore[attr-defined]
 
 
 def test_every_command_and_option_exists() -> None:
     names = ("README.md", "docs/index.md", "docs/main-job.md", "docs/foreign-tables.md")
-    blocks = [block for name in names for block in re.findall(r"```bash\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)]
+    blocks = [
+        block
+        for name in names
+        for block in re.findall(r"```bash\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+    ]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("quintet ")]
     assert len(commands) > 10

@@ -9,25 +9,40 @@ from benchmarks import gpu, training
 
 
 def has_cuda():
-    return importlib.util.find_spec("torch") is not None and importlib.import_module("torch").cuda.is_available()
+    return (
+        importlib.util.find_spec("torch") is not None and importlib.import_module("torch").cuda.is_available()
+    )
 
 
 def test_the_products_of_vgg16_are_those_of_its_layers():
-    layers = [(32, 3, 64), (32, 64, 64), (16, 64, 128), (16, 128, 128), (8, 128, 256), *[(8, 256, 256)] * 2]  # side, channels, filters
+    layers = [
+        (32, 3, 64),
+        (32, 64, 64),
+        (16, 64, 128),
+        (16, 128, 128),
+        (8, 128, 256),
+        *[(8, 256, 256)] * 2,
+    ]  # side, channels, filters
     layers += [(4, 256, 512), *[(4, 512, 512)] * 2, *[(2, 512, 512)] * 3]
     by_hand = sum(side**2 * 9 * channels * filters for side, channels, filters in layers)
     assert gpu.products(32) == 6 * (by_hand + 512 * 512 + 512 * 7)
-    assert gpu.products(224) / 3e9 == pytest.approx(30.7, abs=0.05)  # 15.3 thousand million multiplications, as VGG-16 is known for
+    assert gpu.products(224) / 3e9 == pytest.approx(
+        30.7, abs=0.05
+    )  # 15.3 thousand million multiplications, as VGG-16 is known for
 
 
 @pytest.mark.skipif(has_cuda(), reason="there is a GPU to measure")
 def test_without_a_gpu_the_gpu_benchmark_says_what_it_needs():
-    with pytest.raises(SystemExit, match=r"finds none here\. Run it where there is one|not installed here: pip install torch"):
+    with pytest.raises(
+        SystemExit, match=r"finds none here\. Run it where there is one|not installed here: pip install torch"
+    ):
         gpu.main([])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed: pip install torch")
+@pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="torch is not installed: pip install torch"
+)
 def test_the_gpu_benchmark_can_be_rehearsed(tmp_path, capsys):
     gpu.main(["--rehearse", "--json", str(tmp_path / "found.json")])
     assert capsys.readouterr().out.startswith("REHEARSAL, no measurement")

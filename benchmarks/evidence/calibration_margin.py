@@ -32,13 +32,20 @@ def material(name: str, given: argparse.Namespace) -> Corpus:
     table = table_of(given.data / "gtzan97")
     artist = artists(given.data).reindex(table.meta.index.str.removesuffix(".wav"))
     known = artist.notna().to_numpy()
-    return Corpus(name, table.features[known], table.meta["label"].to_numpy(str)[known], artist[known].to_numpy(str), [])
+    return Corpus(
+        name, table.features[known], table.meta["label"].to_numpy(str)[known], artist[known].to_numpy(str), []
+    )
 
 
 def trials(corpus: Corpus, seed: int) -> Iterator[dict[str, object]]:
     """One row per kind of folds and unlearnt rule."""
     train, test = hold_out(corpus.y, corpus.groups.tolist(), test_size=0.3, seed=seed)
-    y, groups, inputs, classes = corpus.y[train], corpus.groups[train], Inputs(corpus.X.iloc[train]), corpus.classes
+    y, groups, inputs, classes = (
+        corpus.y[train],
+        corpus.groups[train],
+        Inputs(corpus.X.iloc[train]),
+        corpus.classes,
+    )
     a, b = hold_out(y, groups.tolist(), test_size=0.3, seed=seed)
     kinds = {"five": grouped_folds(y, groups.tolist(), n_splits=5, seed=seed), "70:30": [(a, b), (b, a)]}
     trainers = [Trainer(member, seed=seed) for member in TABLE_MEMBERS]
@@ -50,11 +57,24 @@ def trials(corpus: Corpus, seed: int) -> Iterator[dict[str, object]]:
             inside, outside = fusion.apply(stack), fusion.apply(final)
             found = fit_calibration(inside, y, groups, classes=classes, method="temperature")
             cut = cross_calibrate(inside, y, groups, classes=classes, method="temperature", folds=folds)
-            gain = clip_losses(encode_labels(y, classes), inside) - clip_losses(encode_labels(y, classes), cut)
+            gain = clip_losses(encode_labels(y, classes), inside) - clip_losses(
+                encode_labels(y, classes), cut
+            )
             target = encode_labels(corpus.y[test], classes)
             seen = clip_losses(target, outside).mean() - clip_losses(target, found.apply(outside)).mean()
-            z = {f"z by {by}": gain.mean() / standard_error(gain, *group_codes(g, len(y))) for by, g in (("group", groups), ("clip", None))}
-            yield {"corpus": corpus.name, "folds": kind, "rule": rule, "T": found.temperature, "gain": gain.mean(), **z, "test": seen}
+            z = {
+                f"z by {by}": gain.mean() / standard_error(gain, *group_codes(g, len(y)))
+                for by, g in (("group", groups), ("clip", None))
+            }
+            yield {
+                "corpus": corpus.name,
+                "folds": kind,
+                "rule": rule,
+                "T": found.temperature,
+                "gain": gain.mean(),
+                **z,
+                "test": seen,
+            }
 
 
 def main() -> None:
@@ -63,10 +83,20 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", default=["gtzan97", "instruments", "esc10"])
     parser.add_argument("--splits", type=int, default=4)
     given = parser.parse_args()
-    table = pd.DataFrame([row for name in given.corpora for seed in range(given.splits) for row in trials(material(name, given), seed)])
+    table = pd.DataFrame(
+        [
+            row
+            for name in given.corpora
+            for seed in range(given.splits)
+            for row in trials(material(name, given), seed)
+        ]
+    )
     print(table.round(4).to_string(index=False))
     for by in ("group", "clip"):
-        means = {margin: round(float(table["test"].where(table[f"z by {by}"] > margin, 0).mean()), 4) for margin in (0, 1, 1.5, 2, 2.5, 3)}
+        means = {
+            margin: round(float(table["test"].where(table[f"z by {by}"] > margin, 0).mean()), 4)
+            for margin in (0, 1, 1.5, 2, 2.5, 3)
+        }
         print(f"mean gain on the test side, let in from so many standard errors by {by}: {means}")
 
 

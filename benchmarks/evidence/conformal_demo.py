@@ -34,12 +34,23 @@ def one_split(table: FeatureTable, seed: int) -> list[dict[str, float]]:
     X, y, groups = table.features, table.meta["label"].to_numpy(str), table.meta["group"].to_numpy(str)
     classes = tuple(sorted(set(y)))
     train, judged = hold_out(y, groups.tolist(), test_size=1 / 4, seed=seed)
-    folds = grouped_folds(y[train], groups[train].tolist(), n_splits=usable_folds(y[train], groups[train].tolist()), seed=seed)
-    ensemble = EnsembleClassifier(("logistic_regression",), seed=seed).fit(X.iloc[train], y[train], groups[train], folds=folds)
+    folds = grouped_folds(
+        y[train], groups[train].tolist(), n_splits=usable_folds(y[train], groups[train].tolist()), seed=seed
+    )
+    ensemble = EnsembleClassifier(("logistic_regression",), seed=seed).fit(
+        X.iloc[train], y[train], groups[train], folds=folds
+    )
     q, far = ensemble.predict_proba(X.iloc[judged]), ensemble.distances(X.iloc[judged])
-    kinds = {"novelty": ensemble.conformal_, "lac": fit_conformal(ensemble.oof_verdict_, y[train], groups[train], classes=classes)}
+    kinds = {
+        "novelty": ensemble.conformal_,
+        "lac": fit_conformal(ensemble.oof_verdict_, y[train], groups[train], classes=classes),
+    }
     drawn = pd.Series(np.arange(len(judged))).groupby(groups[judged]).sample(1, random_state=seed).to_numpy()
-    known = {"groups": len(set(groups[train])), "drawn": len(drawn), "accuracy": float(np.mean(np.array(classes)[q.argmax(axis=1)] == y[judged]))}
+    known = {
+        "groups": len(set(groups[train])),
+        "drawn": len(drawn),
+        "accuracy": float(np.mean(np.array(classes)[q.argmax(axis=1)] == y[judged])),
+    }
     rows = []
     for (kind, conformal), confidence in itertools.product(kinds.items(), CONFIDENCES):
         sets = conformal.sets(q, confidence, distances=far)
@@ -66,7 +77,12 @@ def main() -> None:
         high = stats.binom.ppf(0.995, drawn, min(confidence + 1 / (groups + 1), 1)) / drawn
         hit = found["hits"].sum() / drawn
         means = found[["coverage", "size", "empty", "accuracy", "groups"]].mean().round(3).to_dict()
-        band = {"drawn": drawn, "hit": round(hit, 4), "band": f"[{low:.3f}, {high:.3f}]", "inside": low <= hit <= high}
+        band = {
+            "drawn": drawn,
+            "hit": round(hit, 4),
+            "band": f"[{low:.3f}, {high:.3f}]",
+            "inside": low <= hit <= high,
+        }
         rows.append({"sets": kind, "confidence": confidence, **means, **band})
     print(f"{len(table.meta)} clips, {table.meta['group'].nunique()} groups, {given.splits} splits")
     print(pd.DataFrame(rows).to_string(index=False))

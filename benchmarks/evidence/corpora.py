@@ -49,11 +49,16 @@ class Corpus:
         return type(self)(self.name, self.X[list(columns)], self.y, self.groups, self.folds)
 
 
-def opinions(corpus: Corpus, members: Sequence[str] = TABLE_MEMBERS, *, seed: int = 0) -> dict[str, NDArray[Any]]:
+def opinions(
+    corpus: Corpus, members: Sequence[str] = TABLE_MEMBERS, *, seed: int = 0
+) -> dict[str, NDArray[Any]]:
     """Member, and `mean` → (judged, K) probabilities by models that were fitted without the groups they judge."""
     inputs, rows = Inputs(corpus.X), corpus.scored_rows
     found = {
-        member: Trainer(member, seed=seed).out_of_fold(inputs, corpus.y, corpus.groups, corpus.folds, corpus.classes)[0][rows] for member in members
+        member: Trainer(member, seed=seed).out_of_fold(
+            inputs, corpus.y, corpus.groups, corpus.folds, corpus.classes
+        )[0][rows]
+        for member in members
     }
     return {**found, "mean": mean(list(found.values()))}
 
@@ -61,10 +66,16 @@ def opinions(corpus: Corpus, members: Sequence[str] = TABLE_MEMBERS, *, seed: in
 def instruments(given: argparse.Namespace, feature_set: str) -> Corpus:
     """300 instrument recordings; five folds that no recording session crosses."""
     table = _described(given, given.data / "instruments" / "clips.csv", "instruments", feature_set)
-    listed = pd.read_csv(given.data / "instruments" / "clips.csv").set_index("path").loc[_names(table, given.data / "instruments")]
+    listed = (
+        pd.read_csv(given.data / "instruments" / "clips.csv")
+        .set_index("path")
+        .loc[_names(table, given.data / "instruments")]
+    )
     groups = sessions(listed["label"].to_numpy(str), listed["freesound_id"].to_numpy())
     y = table.meta["label"].to_numpy(str)
-    return Corpus("instruments", table.features, y, groups, grouped_folds(y, groups.tolist(), n_splits=5, seed=0))
+    return Corpus(
+        "instruments", table.features, y, groups, grouped_folds(y, groups.tolist(), n_splits=5, seed=0)
+    )
 
 
 def sessions(labels: NDArray[Any], freesound_ids: NDArray[Any]) -> NDArray[Any]:
@@ -77,10 +88,20 @@ def sessions(labels: NDArray[Any], freesound_ids: NDArray[Any]) -> NDArray[Any]:
 def esc10(given: argparse.Namespace, feature_set: str) -> Corpus:
     """400 environmental sounds; the five folds that come along, intervals by the recording that clips were cut from."""
     table = _described(given, given.data / "esc10" / "clips.csv", "esc10", feature_set)
-    listed = pd.read_csv(given.data / "esc10" / "clips.csv").set_index("path").loc[_names(table, given.data / "esc10")]
+    listed = (
+        pd.read_csv(given.data / "esc10" / "clips.csv")
+        .set_index("path")
+        .loc[_names(table, given.data / "esc10")]
+    )
     fold = listed["fold"].to_numpy()
     folds = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
-    return Corpus("esc10", table.features, table.meta["label"].to_numpy(str), listed["freesound_id"].to_numpy(str), folds)
+    return Corpus(
+        "esc10",
+        table.features,
+        table.meta["label"].to_numpy(str),
+        listed["freesound_id"].to_numpy(str),
+        folds,
+    )
 
 
 def gtzan(given: argparse.Namespace, feature_set: str) -> Corpus:
@@ -90,17 +111,28 @@ def gtzan(given: argparse.Namespace, feature_set: str) -> Corpus:
     manifest = given.work / "gtzan.csv"
     given.work.mkdir(parents=True, exist_ok=True)
     paths = [str((given.gtzan / path).resolve()) for path in listed["path"]]
-    pd.DataFrame({"id": listed["track"], "path": paths, "label": listed["label"], "start": 0.0, "end": 2.0}).to_csv(manifest, index=False)
+    pd.DataFrame(
+        {"id": listed["track"], "path": paths, "label": listed["label"], "start": 0.0, "end": 2.0}
+    ).to_csv(manifest, index=False)
     table = _described(given, manifest, "gtzan", feature_set)
     listed = listed.set_index("track").loc[table.meta.index]
     groups = artists(given.data).reindex(listed.index).fillna(listed.index.to_series()).to_numpy(str)
     test = (listed["filtered_split"] == "test").to_numpy()
-    return Corpus("gtzan, 2 s", table.features, table.meta["label"].to_numpy(str), groups, [(np.flatnonzero(~test), np.flatnonzero(test))])
+    return Corpus(
+        "gtzan, 2 s",
+        table.features,
+        table.meta["label"].to_numpy(str),
+        groups,
+        [(np.flatnonzero(~test), np.flatnonzero(test))],
+    )
 
 
 def artists(data: Path) -> pd.Series:
     """Track → artist, from the lists of the by-artist folds."""
-    lists = [pd.read_csv(file, dtype=str) for file in sorted((data / "gtzan97" / "splits").glob("artist_fold*_t*.csv"))]
+    lists = [
+        pd.read_csv(file, dtype=str)
+        for file in sorted((data / "gtzan97" / "splits").glob("artist_fold*_t*.csv"))
+    ]
     return "artist " + pd.concat(lists).drop_duplicates("track").set_index("track")["group"]
 
 
@@ -109,9 +141,21 @@ CORPORA = {"instruments": instruments, "esc10": esc10, "gtzan": gtzan}
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """The options that every script here has."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data", help="holds instruments, esc10, gtzan97")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "quintet-evidence", help="where features are kept between runs")
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(__file__).parents[3] / "shared" / "data",
+        help="holds instruments, esc10, gtzan97",
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "quintet-evidence",
+        help="where features are kept between runs",
+    )
     return parser
 
 

@@ -33,7 +33,17 @@ def compared(small: Corpus, large: Corpus) -> pd.DataFrame:
         for name in SHOWN:
             d = found[name]
             change = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
-            table.append((small.name, member, name, round(before[name].value, 3), round(after[name].value, 3), change, round(d.p_value, 4)))
+            table.append(
+                (
+                    small.name,
+                    member,
+                    name,
+                    round(before[name].value, 3),
+                    round(after[name].value, 3),
+                    change,
+                    round(d.p_value, 4),
+                )
+            )
     return pd.DataFrame(table, columns=["corpus", "member", "score", "97", "full", "full - 97", "p"])
 
 
@@ -42,12 +52,21 @@ def without_families(corpus: Corpus) -> pd.DataFrame:
     train = corpus.folds[0][0] if len(corpus.folds) == 1 else np.arange(len(corpus.y))
     y, groups = corpus.y[train], corpus.groups[train]
     n = usable_folds(y, groups.tolist())
-    inside = Corpus(corpus.name, corpus.X.iloc[train], y, groups, grouped_folds(y, groups.tolist(), n_splits=n, seed=1))
+    inside = Corpus(
+        corpus.name, corpus.X.iloc[train], y, groups, grouped_folds(y, groups.tolist(), n_splits=n, seed=1)
+    )
     table = []
     for family in ("", *dict.fromkeys(feature_family(c) for c in corpus.X.columns)):
         part = inside.with_columns([c for c in corpus.X.columns if feature_family(c) != family])
         found = score(y, opinions(part)["mean"], corpus.classes, groups, n_resamples=0).scores
-        table.append((corpus.name, family or "(nothing)", part.X.shape[1], *(round(found[name].value, 3) for name in SHOWN)))
+        table.append(
+            (
+                corpus.name,
+                family or "(nothing)",
+                part.X.shape[1],
+                *(round(found[name].value, 3) for name in SHOWN),
+            )
+        )
     return pd.DataFrame(table, columns=["corpus", "without", "columns", *SHOWN])
 
 

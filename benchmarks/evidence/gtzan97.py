@@ -34,7 +34,12 @@ class Judged(NamedTuple):
 
 
 def table_of(folder: Path, **lists: Path) -> FeatureTable:
-    return read_feature_table(folder / "gtzan97.csv", id_column="file_name", label_from=r"^([a-z]+)\.", splits={k: str(v) for k, v in lists.items()})
+    return read_feature_table(
+        folder / "gtzan97.csv",
+        id_column="file_name",
+        label_from=r"^([a-z]+)\.",
+        splits={k: str(v) for k, v in lists.items()},
+    )
 
 
 def listed(ids: pd.Index, file: Path) -> NDArray[Any]:
@@ -70,33 +75,48 @@ def leak_table(corpus: Corpus, said: dict[str, Judged]) -> pd.DataFrame:
     rows = []
     for member in (*MEMBERS, "mean"):
         found = {
-            name: score(corpus.y[judged.rows], judged.opinions[member], corpus.classes, corpus.groups[judged.rows]).scores
+            name: score(
+                corpus.y[judged.rows], judged.opinions[member], corpus.classes, corpus.groups[judged.rows]
+            ).scores
             for name, judged in said.items()
         }
         gaps = {name: gap(corpus, said["random"], said[name], member) for name in said if name != "random"}
         for key in SHOWN:
             levels = {name: cell(scores[key]) for name, scores in found.items()}
-            rows.append({"member": member, "score": key} | levels | {f"random - {name}": cell(d[key], "+") for name, d in gaps.items()})
+            rows.append(
+                {"member": member, "score": key}
+                | levels
+                | {f"random - {name}": cell(d[key], "+") for name, d in gaps.items()}
+            )
     return pd.DataFrame(rows)
 
 
 def gap(corpus: Corpus, first: Judged, second: Judged, member: str) -> dict[str, Any]:
     rows, in_first, in_second = np.intersect1d(first.rows, second.rows, return_indices=True)
     return paired_differences(
-        corpus.y[rows], first.opinions[member][in_first], second.opinions[member][in_second], corpus.classes, corpus.groups[rows]
+        corpus.y[rows],
+        first.opinions[member][in_first],
+        second.opinions[member][in_second],
+        corpus.classes,
+        corpus.groups[rows],
     )
 
 
 def own_choice(data: Path, work: Path) -> None:
     """The rule that the tool chooses, calibrated, against the plain mean on the 290 test tracks."""
-    lists = {part: data / "gtzan97" / "splits" / f"filtered_{part}.csv" for part in ("train", "valid", "test")}
+    lists = {
+        part: data / "gtzan97" / "splits" / f"filtered_{part}.csv" for part in ("train", "valid", "test")
+    }
     table = table_of(data / "gtzan97", **lists)
     result = train(table, work / "gtzan97", settings=TrainSettings(members=MEMBERS), overwrite=True)
     verdict, test = result.scores["verdict"], result.scores["test"]
     print(f"\nchosen on train and valid: {result.rule}, calibration {verdict['calibration']['method']}")
     for name, found in (("verdict", verdict["test"]), ("mean", test["mean"])):
         print(f"{name:8}", *(f"{key} {found['scores'][key]['value']:.4f}" for key in (*SHOWN, "ece")))
-    print("log loss of rules on train and valid, out of fold:", {k: round(v, 4) for k, v in comparison(result.folder)["losses"].items()})
+    print(
+        "log loss of rules on train and valid, out of fold:",
+        {k: round(v, 4) for k, v in comparison(result.folder)["losses"].items()},
+    )
     means = [verdict["test"]["scores"][k]["value"] - test["mean"]["scores"][k]["value"] for k in SHOWN]
     print("verdict - mean:", dict(zip(SHOWN, np.round(means, 4).tolist(), strict=True)))
 
@@ -112,7 +132,10 @@ def main() -> None:
     """Print both tables."""
     given = arguments(__doc__).parse_args()
     corpus, said = protocols(table_of(given.data / "gtzan97"), given.data)
-    print({name: len(judged.rows) for name, judged in said.items()}, f"tracks judged, {len(np.unique(corpus.groups))} groups")
+    print(
+        {name: len(judged.rows) for name, judged in said.items()},
+        f"tracks judged, {len(np.unique(corpus.groups))} groups",
+    )
     print(leak_table(corpus, said).to_string(index=False), flush=True)
     own_choice(given.data, given.work)
 

@@ -23,13 +23,18 @@ def main() -> None:
     table, lists = table_of(given.data / "gtzan97"), given.data / "gtzan97" / "splits"
     y, ids = table.meta["label"].to_numpy(str), table.meta.index.str.removesuffix(".wav")
     groups = artists(given.data).reindex(ids).fillna(ids.to_series()).to_numpy(str)
-    folds = tuple((listed(ids, lists / f"artist_fold{k}_train.csv"), listed(ids, lists / f"artist_fold{k}_test.csv")) for k in (1, 2, 3))
+    folds = tuple(
+        (listed(ids, lists / f"artist_fold{k}_train.csv"), listed(ids, lists / f"artist_fold{k}_test.csv"))
+        for k in (1, 2, 3)
+    )
     task = Task(Inputs(table.features), y, groups, groups, tuple(sorted(set(y))), folds)
     curve = learning_curve(task, TrainSettings(members=tuple(given.members), learning_curve=True))
     out.print(curve_table(curve))
     for name, ahead in curve["outlook"].items():
         gain = ahead["gain"]
-        print(f"{name}: {ahead['factor']:g} times the data: {gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]")
+        print(
+            f"{name}: {ahead['factor']:g} times the data: {gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+        )
 
 
 if __name__ == "__main__":

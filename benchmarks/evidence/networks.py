@@ -30,7 +30,9 @@ from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import SpectrogramStore
 
 FEATURES = "bahuleyan2018"  # of no network; rows, groups and folds are those of the other scripts
-CHANGED: dict[str, dict[str, Any]] = {  # against the registry: nothing is pretrained here, and two cores are few
+CHANGED: dict[
+    str, dict[str, Any]
+] = {  # against the registry: nothing is pretrained here, and two cores are few
     "vgg16_transfer": {"weights": "random", "size": 96},
     "vgg16_fine_tune": {"weights": "random", "size": 64, "batch_size": 8, "max_patches": 1},
     "feed_forward": {"max_patches": 1},
@@ -61,7 +63,12 @@ def material(given: Namespace) -> tuple[Inputs, Corpus]:
     """Spectrograms, and who is judged by whom."""
     store = given.work / "instruments.spectrograms"
     source = load_source(str(given.data / "instruments" / "clips.csv"))
-    extract(source, given.work / f"instruments_{FEATURES}.parquet", parameters=FeatureParameters(feature_set=FEATURES), spectrograms=store)
+    extract(
+        source,
+        given.work / f"instruments_{FEATURES}.parquet",
+        parameters=FeatureParameters(feature_set=FEATURES),
+        spectrograms=store,
+    )
     corpus = instruments(given, FEATURES)
     return Inputs(spectrograms=SpectrogramStore(store).take(list(corpus.X.index))), corpus
 
@@ -75,7 +82,12 @@ def judge(name: str, fold: int, inputs: Inputs, corpus: Corpus, folder: Path) ->
     trainer = Trainer(name, settings, seed=0, n_folds=len(corpus.folds))
     found = trainer.predict_fold(inputs, corpus.y, corpus.groups, fold, corpus.folds[fold], corpus.classes)
     seconds = {"seconds": time.process_time() - began, "elapsed": time.perf_counter() - clock}
-    kept = {"settings": settings, **seconds, "epochs": len(found.history), "probabilities": found.probabilities.tolist()}
+    kept = {
+        "settings": settings,
+        **seconds,
+        "epochs": len(found.history),
+        "probabilities": found.probabilities.tolist(),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
     temporary.write_text(json.dumps(kept))
@@ -84,15 +96,31 @@ def judge(name: str, fold: int, inputs: Inputs, corpus: Corpus, folder: Path) ->
 
 def row(name: str, corpus: Corpus, folder: Path) -> dict[str, Any]:
     """A network's line of the table, from the folds that are there."""
-    folds = {k: json.loads(file.read_text()) for k in range(len(corpus.folds)) if (file := folder / f"{name}.{k}.json").is_file()}
+    folds = {
+        k: json.loads(file.read_text())
+        for k in range(len(corpus.folds))
+        if (file := folder / f"{name}.{k}.json").is_file()
+    }
     rows = np.concatenate([corpus.folds[k][1] for k in folds])
     said = np.concatenate([kept["probabilities"] for kept in folds.values()])
     found = score(corpus.y[rows], said, corpus.classes, corpus.groups[rows]).scores
-    shown = {key: f"{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]" for key in ("accuracy", "macro_auc") for s in [found[key]]}
+    shown = {
+        key: f"{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]"
+        for key in ("accuracy", "macro_auc")
+        for s in [found[key]]
+    }
     seconds = round(_mean([kept["seconds"] for kept in folds.values()]))
     changed = ", ".join(f"{key} {value}" for key, value in next(iter(folds.values()))["settings"].items())
     epochs = round(_mean([kept["epochs"] for kept in folds.values()]))
-    return {"network": name, "changed": changed, "folds": len(folds), "clips": len(rows), **shown, "epochs": epochs, "seconds": seconds}
+    return {
+        "network": name,
+        "changed": changed,
+        "folds": len(folds),
+        "clips": len(rows),
+        **shown,
+        "epochs": epochs,
+        "seconds": seconds,
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -29,7 +29,11 @@ from quintet.training.train import train
 def table_of(corpus: Corpus, rows: np.ndarray) -> FeatureTable:
     """Rows of a corpus as a table that `train` takes, with the corpus' own groups."""
     columns = {"id": [f"clip {i}" for i in rows], "label": corpus.y[rows], "group": corpus.groups[rows]}
-    return foreign_table(pd.concat([pd.DataFrame(columns), corpus.X.iloc[rows].reset_index(drop=True)], axis=1), Roles(), name=corpus.name)
+    return foreign_table(
+        pd.concat([pd.DataFrame(columns), corpus.X.iloc[rows].reset_index(drop=True)], axis=1),
+        Roles(),
+        name=corpus.name,
+    )
 
 
 def held_out(corpus: Corpus, stranger: str, seed: int) -> pd.DataFrame:
@@ -60,11 +64,20 @@ def summary(clips: pd.DataFrame) -> dict[str, float]:
     """AUROC of the scores, and what the sets are."""
     new, groups = clips["new"].to_numpy(), clips["group"].to_numpy(str)
     scores = {name: clips[name].to_numpy() for name in ("out_of_class", "doubt", "distance")}
-    against = {name: delong(new, scores["out_of_class"], scores[name], groups) for name in ("doubt", "distance")}
-    found = {"auroc": against["doubt"].first, "doubt": against["doubt"].second, "distance": against["distance"].second}
+    against = {
+        name: delong(new, scores["out_of_class"], scores[name], groups) for name in ("doubt", "distance")
+    }
+    found = {
+        "auroc": against["doubt"].first,
+        "doubt": against["doubt"].second,
+        "distance": against["distance"].second,
+    }
     for who, part in (("new", clips[new]), ("known", clips[~new])):
         found |= {f"empty {who}": part["classes"].eq(0).mean(), f"single {who}": part["classes"].eq(1).mean()}
-    return found | {"size known": clips.loc[~new, "classes"].mean(), "held known": clips.loc[~new, "held"].mean()}
+    return found | {
+        "size known": clips.loc[~new, "classes"].mean(),
+        "held known": clips.loc[~new, "held"].mean(),
+    }
 
 
 def main() -> None:

@@ -29,9 +29,18 @@ def weight_of_noise(rule: str, seed: int) -> float:
     """Three members that know something beside one that draws its opinions: the weight that it gets."""
     rng = np.random.default_rng(seed)
     codes, groups = np.repeat(rng.integers(0, 10, 150), 4), np.repeat(np.arange(150), 4)
-    knowing = [_opinion(np.eye(10)[codes] * strength + rng.normal(size=(600, 10))) for strength in (1.5, 2.0, 3.0)]
+    knowing = [
+        _opinion(np.eye(10)[codes] * strength + rng.normal(size=(600, 10))) for strength in (1.5, 2.0, 3.0)
+    ]
     stack = np.stack([*knowing, _opinion(rng.normal(size=(600, 10)))])
-    return fit_fusion(rule, stack, np.array(CLASSES)[codes], groups, members=("one", "two", "three", "noise"), classes=CLASSES).weights[3]
+    return fit_fusion(
+        rule,
+        stack,
+        np.array(CLASSES)[codes],
+        groups,
+        members=("one", "two", "three", "noise"),
+        classes=CLASSES,
+    ).weights[3]
 
 
 def _opinion(z: NDArray[Any]) -> NDArray[Any]:
@@ -41,14 +50,25 @@ def _opinion(z: NDArray[Any]) -> NDArray[Any]:
 
 def leaking_folds() -> None:
     """One group on both sides of a fold, at the moment of fitting."""
-    y, groups = np.array(["a", "b"] * 4), np.array(["one", "one", "two", "two", "three", "three", "four", "one"])
+    y, groups = (
+        np.array(["a", "b"] * 4),
+        np.array(["one", "one", "two", "two", "three", "three", "four", "one"]),
+    )
     X = pd.DataFrame({"x": np.arange(8.0)})
-    Trainer("logistic_regression").out_of_fold(Inputs(X), y, groups, [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))], ("a", "b"))
+    Trainer("logistic_regression").out_of_fold(
+        Inputs(X), y, groups, [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))], ("a", "b")
+    )
 
 
 def leaking_split() -> None:
     """A given split with one artist in train and test."""
-    make_split(list("uvwxyz"), ["a", "b"] * 3, ["one", "two", "three", "four", "one", "five"], protocol="given", given=["train"] * 4 + ["test"] * 2)
+    make_split(
+        list("uvwxyz"),
+        ["a", "b"] * 3,
+        ["one", "two", "three", "four", "one", "five"],
+        protocol="given",
+        given=["train"] * 4 + ["test"] * 2,
+    )
 
 
 def refusal(attempt: Callable[[], None]) -> str:
@@ -66,7 +86,10 @@ def warned(planted: str, seed: int) -> bool:
     second = (labels == "b").to_numpy()
     rates = np.where(second, 22050, 44100) if planted == "sample rate" else rng.choice([22050, 44100], 120)
     loudness = rng.normal(-20, 4, 120) + (10.0 if planted == "loudness" else 0.0) * second
-    facts = pd.DataFrame({"duration_s": rng.lognormal(2, 0.4, 120), "native_sample_rate": rates, "loudness_db": loudness}, index=labels.index)
+    facts = pd.DataFrame(
+        {"duration_s": rng.lognormal(2, 0.4, 120), "native_sample_rate": rates, "loudness_db": loudness},
+        index=labels.index,
+    )
     groups = pd.Series(np.repeat(np.arange(40), 3).astype(str), index=labels.index)
     return bool(shortcut_audit(facts, labels, groups)["warning"].any())
 
@@ -78,11 +101,15 @@ def main() -> None:
     given = parser.parse_args()
     for rule in ("weighted", "greedy"):
         weights = [weight_of_noise(rule, seed) for seed in range(given.seeds)]
-        print(f"noise, {rule}: largest weight of {given.seeds} corpora {max(weights):.4f} (must stay below 0.02)")
+        print(
+            f"noise, {rule}: largest weight of {given.seeds} corpora {max(weights):.4f} (must stay below 0.02)"
+        )
     for name, attempt in (("fold", leaking_folds), ("given split", leaking_split)):
         print(f"leak, {name}: {refusal(attempt)}")
     for what in ("loudness", "sample rate", "nothing"):
-        print(f"shortcut, {what}: warned of in {sum(warned(what, seed) for seed in range(given.seeds))} of {given.seeds} corpora")
+        print(
+            f"shortcut, {what}: warned of in {sum(warned(what, seed) for seed in range(given.seeds))} of {given.seeds} corpora"
+        )
 
 
 if __name__ == "__main__":

@@ -41,12 +41,18 @@ class AudioAugmentation(BaseModel):
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         ranges = {"time_stretch": self.time_stretch, "noise_db": self.noise_db, "gain_db": self.gain_db}
-        given = [(name, r) for name, r in ranges.items() if r is not None] + [("pitch_shift", r) for r in self.pitch_shift]
+        given = [(name, r) for name, r in ranges.items() if r is not None] + [
+            ("pitch_shift", r) for r in self.pitch_shift
+        ]
         if not given:
-            raise ValueError("An augmentation must do something. Received none of: pitch_shift, time_stretch, noise_db, gain_db.")
+            raise ValueError(
+                "An augmentation must do something. Received none of: pitch_shift, time_stretch, noise_db, gain_db."
+            )
         for name, (low, high) in given:
             if not low <= high or (name == "time_stretch" and low <= 0):
-                raise ValueError(f"{name} must be a range from low to high{' above 0' if name == 'time_stretch' else ''}. Received {low}, {high}.")
+                raise ValueError(
+                    f"{name} must be a range from low to high{' above 0' if name == 'time_stretch' else ''}. Received {low}, {high}."
+                )
         return self
 
 
@@ -75,7 +81,9 @@ def pitch_shift(samples: NDArray[np.float32], semitones: float, *, sample_rate: 
     """The same length, `semitones` higher (or lower), by librosa's phase vocoder."""
     from librosa.effects import pitch_shift
 
-    return np.asarray(pitch_shift(samples, sr=sample_rate, n_steps=semitones, res_type="soxr_hq"), dtype=np.float32)
+    return np.asarray(
+        pitch_shift(samples, sr=sample_rate, n_steps=semitones, res_type="soxr_hq"), dtype=np.float32
+    )
 
 
 def time_stretch(samples: NDArray[np.float32], rate: float) -> NDArray[np.float32]:

@@ -35,7 +35,9 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1:
-            raise ConfigError(f"Samples must have shape (n,). Received {self.samples.shape}: mix to mono first (audio.resample.to_mono).")
+            raise ConfigError(
+                f"Samples must have shape (n,). Received {self.samples.shape}: mix to mono first (audio.resample.to_mono)."
+            )
         if self.sample_rate <= 0:
             raise ConfigError(f"A sample rate must be a positive number of Hz. Received {self.sample_rate}.")
 
@@ -57,8 +59,14 @@ class Clip:
             ['a#t=0.0,1.0', 'a#t=1.0,2.0', 'a#t=1.5,2.5']
         """
         if length_s <= 0 or hop_s <= 0:
-            raise ConfigError(f"Segment length and hop must be positive seconds. Received {length_s} and {hop_s}.")
-        length, hop, n = round(length_s * self.sample_rate), round(hop_s * self.sample_rate), len(self.samples)
+            raise ConfigError(
+                f"Segment length and hop must be positive seconds. Received {length_s} and {hop_s}."
+            )
+        length, hop, n = (
+            round(length_s * self.sample_rate),
+            round(hop_s * self.sample_rate),
+            len(self.samples),
+        )
         if n <= length:
             yield self
             return
@@ -105,6 +113,10 @@ def require_sound_in_blocks(bad: int, count: int, *, sound: bool, name: str) -> 
         NonFiniteError, SilentError: as `require_sound`.
     """
     if bad:
-        raise NonFiniteError(f"Samples must be finite numbers. '{name}' holds {bad} NaN or infinite samples of {count}. Export it again.")
+        raise NonFiniteError(
+            f"Samples must be finite numbers. '{name}' holds {bad} NaN or infinite samples of {count}. Export it again."
+        )
     if not sound:
-        raise SilentError(f"A clip must contain sound. '{name}' is silent: every sample is zero. Leave it out, or check how it was recorded.")
+        raise SilentError(
+            f"A clip must contain sound. '{name}' is silent: every sample is zero. Leave it out, or check how it was recorded."
+        )

@@ -30,7 +30,12 @@ class DecodedClip:
 
 
 def load_clip(
-    path: str | os.PathLike[str], *, sample_rate: int | None, start_s: float = 0.0, end_s: float | None = None, id: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    sample_rate: int | None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    id: str | None = None,
 ) -> DecodedClip:
     """A recording, or a window of it, as mono float32.
 
@@ -59,4 +64,6 @@ def load_clip(
     samples = recording.read_all()
     clip = Clip(samples, recording.sample_rate, str(path) if id is None else id)
     facts = recording.facts
-    return DecodedClip(clip, facts.native_sample_rate, facts.native_channels, facts.duration_s, facts.audio_digest)
+    return DecodedClip(
+        clip, facts.native_sample_rate, facts.native_channels, facts.duration_s, facts.audio_digest
+    )

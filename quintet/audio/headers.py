@@ -11,7 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)  # what programs write into a header that they cannot go back to
+UNKNOWN_SIZES = (
+    0,
+    0x7FFFFFFF,
+    0x7FFFF000,
+    0xFFFFFFFF,
+)  # what programs write into a header that they cannot go back to
 
 
 def declared_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> int | None:

@@ -40,7 +40,9 @@ def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=32)
-def mel_filterbank(*, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None) -> NDArray[np.float64]:
+def mel_filterbank(
+    *, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None
+) -> NDArray[np.float64]:
     """Triangles of equal area, evenly spaced on Slaney's mel scale.
 
     Args:
@@ -60,7 +62,9 @@ def mel_filterbank(*, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fm
     edges = mel_to_hz(np.linspace(hz_to_mel(fmin), hz_to_mel(top), n_mels + 2))
     ramps = edges[:, None] - np.fft.rfftfreq(n_fft, 1.0 / sample_rate)
     width = np.diff(edges)[:, None]
-    triangles = np.maximum(0.0, np.minimum(-ramps[:-2] / width[:-1], ramps[2:] / width[1:])).astype(np.float32)
+    triangles = np.maximum(0.0, np.minimum(-ramps[:-2] / width[:-1], ramps[2:] / width[1:])).astype(
+        np.float32
+    )
     triangles *= 2.0 / (edges[2:] - edges[:-2])[:, None]
     weights = triangles.astype(np.float64)
     weights.flags.writeable = False
@@ -73,12 +77,16 @@ def mel_power(spectrum: Spectrum, *, n_mels: int, fmin: float, fmax: float | Non
     Source:
         Equal to `librosa.feature.melspectrogram` within 1e-12 relative.
     """
-    weights = mel_filterbank(sample_rate=spectrum.sample_rate, n_fft=spectrum.n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
+    weights = mel_filterbank(
+        sample_rate=spectrum.sample_rate, n_fft=spectrum.n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax
+    )
     power: NDArray[np.float64] = weights @ spectrum.power
     return power
 
 
-def power_to_db(power: NDArray[np.float64], *, ref: float = 1.0, amin: float = AMIN, top_db: float | None = None) -> NDArray[np.float64]:
+def power_to_db(
+    power: NDArray[np.float64], *, ref: float = 1.0, amin: float = AMIN, top_db: float | None = None
+) -> NDArray[np.float64]:
     """Decibels: `10 log10(max(power, amin)) - 10 log10(max(ref, amin))`.
 
     Args:
@@ -102,7 +110,9 @@ def power_to_db(power: NDArray[np.float64], *, ref: float = 1.0, amin: float = A
     return decibels
 
 
-def log_mel(spectrum: Spectrum, *, n_mels: int, fmin: float, fmax: float | None, floor_db: float = -100.0) -> NDArray[np.float32]:
+def log_mel(
+    spectrum: Spectrum, *, n_mels: int, fmin: float, fmax: float | None, floor_db: float = -100.0
+) -> NDArray[np.float32]:
     """The log-mel spectrogram that networks see: mel power in dB re 1.0, with a fixed floor.
 
     Args:
@@ -118,7 +128,9 @@ def log_mel(spectrum: Spectrum, *, n_mels: int, fmin: float, fmax: float | None,
     Source:
         Equal to `librosa.power_to_db(librosa.feature.melspectrogram(...), top_db=None)` within 1e-5 dB.
     """
-    return compress_mel_power(mel_power(spectrum, n_mels=n_mels, fmin=fmin, fmax=fmax), compression="db", floor_db=floor_db)
+    return compress_mel_power(
+        mel_power(spectrum, n_mels=n_mels, fmin=fmin, fmax=fmax), compression="db", floor_db=floor_db
+    )
 
 
 def log_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,7 +146,9 @@ def log_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log10(1e4 * power + 1.0)
 
 
-def compress_mel_power(power: NDArray[np.float64], *, compression: str, floor_db: float = -100.0) -> NDArray[np.float32]:
+def compress_mel_power(
+    power: NDArray[np.float64], *, compression: str, floor_db: float = -100.0
+) -> NDArray[np.float32]:
     """Mel power as a network reads it.
 
     Args:

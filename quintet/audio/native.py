@@ -53,7 +53,9 @@ class Window:
     def __post_init__(self) -> None:
         end = math.inf if self.end_s is None else self.end_s
         if not (math.isfinite(self.start_s) and 0 <= self.start_s < end):
-            raise ConfigError(f"A window must begin at 0 s or later and end after it begins. Received start {self.start_s}, end {self.end_s}.")
+            raise ConfigError(
+                f"A window must begin at 0 s or later and end after it begins. Received start {self.start_s}, end {self.end_s}."
+            )
 
     @property
     def is_whole_file(self) -> bool:

@@ -36,7 +36,10 @@ def _through_av(path: str | os.PathLike[str]) -> float | None:
         return None
     try:
         container: Any
-        with open(path, "rb") as file, av.open(file, options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
+        with (
+            open(path, "rb") as file,
+            av.open(file, options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container,
+        ):
             return None if container.duration is None else float(container.duration) / float(av.time_base)
     except (av.error.FFmpegError, OSError, UnicodeDecodeError):
         return None

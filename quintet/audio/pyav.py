@@ -32,10 +32,15 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(source.open("rb"))
-            container: Any = stack.enter_context(av.open(file, options={"protocol_whitelist": "file"}, metadata_errors="ignore"))
+            container: Any = stack.enter_context(
+                av.open(file, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
+            )
             stream, rate = _stream(container, source)
             if window.start_s > PREROLL_S:
-                container.seek(int((window.start_s - PREROLL_S) / stream.time_base) + (stream.start_time or 0), stream=stream)
+                container.seek(
+                    int((window.start_s - PREROLL_S) / stream.time_base) + (stream.start_time or 0),
+                    stream=stream,
+                )
             frames = container.decode(stream)
             head = next(frames, None)
         except (av.error.FFmpegError, UnicodeDecodeError) as error:
@@ -51,19 +56,27 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
         expected = None if last == FOR_EVER else last - first
         slack_s = HEADER_SLACK_S if window.end_s is None else SHORTAGE_S
         pieces = _pieces([] if head is None else chain([head], frames), stream, rate, begin, source)
-        return NativeSamples(_blocks(pieces, begin, first, last, stack.pop_all()), rate, stream.channels, expected, slack_s)
+        return NativeSamples(
+            _blocks(pieces, begin, first, last, stack.pop_all()), rate, stream.channels, expected, slack_s
+        )
 
 
 def _stream(container: Any, source: Path) -> tuple[Any, int]:
     """The audio stream and its rate."""
     if not container.streams.audio or any(name in container.format.name for name in PLAYLISTS):
-        raise DecodeError(f"A file must contain sound. '{source}' ({container.format.long_name}) has no audio track. Check that it is a recording.")
+        raise DecodeError(
+            f"A file must contain sound. '{source}' ({container.format.long_name}) has no audio track. Check that it is a recording."
+        )
     stream = container.streams.audio[0]
     if stream.codec_context is None:
-        raise DecodeError(f"The codec of a file must be known. That of '{source}' is unknown to ffmpeg, or its header is damaged. Convert it to wav.")
+        raise DecodeError(
+            f"The codec of a file must be known. That of '{source}' is unknown to ffmpeg, or its header is damaged. Convert it to wav."
+        )
     rate = int(stream.rate or 0)
     if rate <= 0 or stream.format is None or not stream.channels:
-        raise DecodeError(f"A file must state its sample rate, format and channels. '{source}' does not: its header is damaged. Fetch it again.")
+        raise DecodeError(
+            f"A file must state its sample rate, format and channels. '{source}' does not: its header is damaged. Fetch it again."
+        )
     return stream, rate
 
 
@@ -81,7 +94,9 @@ def _position(frame: Any, stream: Any, rate: int) -> int:
     return max(0, round((float(frame.pts * frame.time_base) - origin) * rate))
 
 
-def _pieces(frames: Iterable[Any], stream: Any, rate: int, begin: int, source: Path) -> Iterator[NDArray[np.generic]]:
+def _pieces(
+    frames: Iterable[Any], stream: Any, rate: int, begin: int, source: Path
+) -> Iterator[NDArray[np.generic]]:
     """The samples of decoded frames: int16 where they are no more, else float32, `(n, channels)`."""
     packed = "s16" if stream.format.name in ("s16", "s16p", "u8", "u8p") else "flt"
     resampler = av.AudioResampler(format=packed, layout=stream.layout, rate=rate)
@@ -97,7 +112,9 @@ def _pieces(frames: Iterable[Any], stream: Any, rate: int, begin: int, source: P
         ) from error
 
 
-def _blocks(pieces: Iterator[NDArray[np.generic]], begin: int, first: int, last: int, opened: ExitStack) -> Iterator[NDArray[np.generic]]:
+def _blocks(
+    pieces: Iterator[NDArray[np.generic]], begin: int, first: int, last: int, opened: ExitStack
+) -> Iterator[NDArray[np.generic]]:
     """Frames first..last, a second or so at a time; then the file is closed. `begin` is where the pieces begin."""
     with opened:
         waiting: list[NDArray[np.generic]] = []

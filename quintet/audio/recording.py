@@ -20,10 +20,22 @@ from quintet.audio.resample import MonoMixer, resample_blocks
 from quintet.errors import DecodeError
 
 TRUSTED_SAMPLES = 1 << 26  # memory that is set aside because a header promises as much
-BLOCK_SAMPLES = 1 << 16  # decoded at a time, whatever a header promises: from the decoder to the resampler a block stays in the cache
+BLOCK_SAMPLES = (
+    1 << 16
+)  # decoded at a time, whatever a header promises: from the decoder to the resampler a block stays in the cache
 DIGEST_KIND = "xxh3:"  # what an audio digest begins with: digests of different kinds are never equal
 SAMPLE_RATES = range(1000, 768_001)  # Hz; outside it a header is damaged
-SUBTYPE_BYTES = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+SUBTYPE_BYTES = {
+    "PCM_S8": 1,
+    "PCM_U8": 1,
+    "ULAW": 1,
+    "ALAW": 1,
+    "PCM_16": 2,
+    "PCM_24": 3,
+    "PCM_32": 4,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+}
 SIXTEEN_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")  # every sample of these is an int16
 
 
@@ -58,7 +70,14 @@ class Recording:
         (22050, 1.0)
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, sample_rate: int | None, start_s: float = 0.0, end_s: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sample_rate: int | None,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+    ) -> None:
         self.source = Path(path)
         self.window = Window(start_s, end_s)
         self.sample_rate = sample_rate or 0
@@ -103,10 +122,16 @@ class Recording:
         to_mono = MonoMixer()
         for block in native.blocks:
             if digest is None:
-                digest = xxhash.xxh3_128(f"{native.sample_rate}:{native.channels}:{block.dtype.name}:".encode())
+                digest = xxhash.xxh3_128(
+                    f"{native.sample_rate}:{native.channels}:{block.dtype.name}:".encode()
+                )
             mono = to_mono(block)
-            digested = block if block.dtype == np.int16 else mono  # every channel of floats would be four times as many bytes
-            digest.update(np.ascontiguousarray(digested.astype(digested.dtype.newbyteorder("<"), copy=False)).data)
+            digested = (
+                block if block.dtype == np.int16 else mono
+            )  # every channel of floats would be four times as many bytes
+            digest.update(
+                np.ascontiguousarray(digested.astype(digested.dtype.newbyteorder("<"), copy=False)).data
+            )
             frames += len(block)
             if not mixed_sound:  # sound in the mix is sound in a channel
                 mixed_sound = bool(mono.any())
@@ -118,7 +143,9 @@ class Recording:
         require_sound_in_blocks(bad, frames * native.channels, sound=sound, name=str(self.source))
         require_sound_in_blocks(0, frames, sound=mixed_sound, name=f"{self.source} (mixed to mono)")
         assert digest is not None
-        self._facts = Facts(native.sample_rate, native.channels, frames / native.sample_rate, DIGEST_KIND + digest.hexdigest())
+        self._facts = Facts(
+            native.sample_rate, native.channels, frames / native.sample_rate, DIGEST_KIND + digest.hexdigest()
+        )
 
 
 def _surely_finite(samples: NDArray[np.float32]) -> bool:
@@ -142,18 +169,26 @@ def _require_file(source: Path) -> None:
     if source.is_dir():
         raise DecodeError(f"An audio file was expected. '{source}' is a folder. Name a file in it.")
     if source.exists() and not source.is_file():
-        raise DecodeError(f"An audio file was expected. '{source}' is a device or a pipe, which has no end. Name a regular file.")
+        raise DecodeError(
+            f"An audio file was expected. '{source}' is a device or a pipe, which has no end. Name a regular file."
+        )
     try:
         with source.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
         raise DecodeError(f"The file must exist. '{source}' does not. Check the path.") from None
     except PermissionError:
-        raise DecodeError(f"The file must be readable. You have no permission to read '{source}'. Change its permissions.") from None
+        raise DecodeError(
+            f"The file must be readable. You have no permission to read '{source}'. Change its permissions."
+        ) from None
     except OSError as error:
-        raise DecodeError(f"The file must be readable. '{source}' is not: {error}. Check the path and the disk.") from error
+        raise DecodeError(
+            f"The file must be readable. '{source}' is not: {error}. Check the path and the disk."
+        ) from error
     if empty:
-        raise DecodeError(f"The file must hold audio. '{source}' is empty (0 bytes). Fetch or export it again.")
+        raise DecodeError(
+            f"The file must hold audio. '{source}' is empty (0 bytes). Fetch or export it again."
+        )
 
 
 def _native(source: Path, window: Window) -> NativeSamples:
@@ -189,7 +224,12 @@ def _through_soundfile(source: Path, window: Window) -> NativeSamples:
     except BaseException:
         file.close()
         raise
-    return NativeSamples(_blocks(file, first, last, source), rate, channels, expected=last - first if total is not None else None)
+    return NativeSamples(
+        _blocks(file, first, last, source),
+        rate,
+        channels,
+        expected=last - first if total is not None else None,
+    )
 
 
 def _blocks(file: soundfile.SoundFile, first: int, last: int, source: Path) -> Iterator[NDArray[np.generic]]:
@@ -220,7 +260,9 @@ def _reason(error: soundfile.LibsndfileError) -> str:
 
 def _checked_rate(rate: int, source: Path) -> int:
     if rate not in SAMPLE_RATES:
-        raise DecodeError(f"A sample rate must lie between 1 and 768 kHz. '{source}' claims {rate} Hz: its header is damaged. Fetch it again.")
+        raise DecodeError(
+            f"A sample rate must lie between 1 and 768 kHz. '{source}' claims {rate} Hz: its header is damaged. Fetch it again."
+        )
     return rate
 
 
@@ -233,4 +275,6 @@ def _require_samples(read: int, native: NativeSamples, source: Path, window: Win
             f"decoded ({1 - read / expected:.0%} is missing). Fetch it again."
         )
     if not read:
-        raise DecodeError(f"A recording must have samples. '{source}' has a header, but its length is zero. Fetch or export it again.")
+        raise DecodeError(
+            f"A recording must have samples. '{source}' has a header, but its length is zero. Fetch or export it again."
+        )

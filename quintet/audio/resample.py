@@ -95,11 +95,17 @@ def resample(samples: NDArray[np.floating], *, orig_sr: int, target_sr: int) -> 
     if orig_sr == target_sr:
         return samples
     blocks = (samples[first : first + BLOCK] for first in range(0, len(samples), BLOCK))
-    return np.concatenate([samples[:0], *resample_blocks(blocks, orig_sr=orig_sr, target_sr=target_sr, dtype=samples.dtype)])
+    return np.concatenate(
+        [samples[:0], *resample_blocks(blocks, orig_sr=orig_sr, target_sr=target_sr, dtype=samples.dtype)]
+    )
 
 
 def resample_blocks(
-    blocks: Iterator[NDArray[np.floating]], *, orig_sr: int, target_sr: int, dtype: np.dtype[np.floating] | None = None
+    blocks: Iterator[NDArray[np.floating]],
+    *,
+    orig_sr: int,
+    target_sr: int,
+    dtype: np.dtype[np.floating] | None = None,
 ) -> Iterator[NDArray[np.floating]]:
     """`resample` for a sound that comes in blocks: what it would give in one piece, to the last bit, also in blocks.
 

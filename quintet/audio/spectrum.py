@@ -84,7 +84,9 @@ def spectrum(clip: Clip, *, n_fft: int, hop_length: int) -> Spectrum:
         Equal to `abs(librosa.stft(samples.astype(float), n_fft, hop_length))` within 1e-12.
     """
     return spectrum_from_frames(
-        frame_clip(clip, frame_length=n_fft, hop_length=hop_length, mode="constant"), sample_rate=clip.sample_rate, hop_length=hop_length
+        frame_clip(clip, frame_length=n_fft, hop_length=hop_length, mode="constant"),
+        sample_rate=clip.sample_rate,
+        hop_length=hop_length,
     )
 
 

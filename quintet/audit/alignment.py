@@ -64,18 +64,26 @@ def align(first: Clip, second: Clip, *, near_s: float) -> Alignment:
         return NO_ALIGNMENT
     correlation = _correlation(_emphasised(a), _emphasised(b), lags)
     return max(
-        (_laid_over(a, b, int(lags[k]), delay=_summit(correlation, k), rate=rate) for k in _peaks(correlation)), key=lambda found: found.agreement
+        (
+            _laid_over(a, b, int(lags[k]), delay=_summit(correlation, k), rate=rate)
+            for k in _peaks(correlation)
+        ),
+        key=lambda found: found.agreement,
     )
 
 
-def _laid_over(a: NDArray[np.float64], b: NDArray[np.float64], lag: int, *, delay: float, rate: int) -> Alignment:
+def _laid_over(
+    a: NDArray[np.float64], b: NDArray[np.float64], lag: int, *, delay: float, rate: int
+) -> Alignment:
     """The agreement at one lag (samples) and a fraction of a sample."""
     begin, end = max(lag, 0), min(len(a), len(b) + lag)
     over_a, over_b = a[begin:end], b[begin - lag : end - lag]
     if not over_a.any() or not over_b.any():
         return NO_ALIGNMENT
     fade = _fade(end - begin, round(FADE_S * rate))
-    agreement = _agreement(_limited(over_a, over_b) * fade, _limited(over_b, over_a) * fade, rate, delay_s=delay / rate)
+    agreement = _agreement(
+        _limited(over_a, over_b) * fade, _limited(over_b, over_a) * fade, rate, delay_s=delay / rate
+    )
     return Alignment(agreement, lag / rate, (end - begin) / rate)
 
 
@@ -83,7 +91,9 @@ def _emphasised(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.append(samples[:1], samples[1:] - EMPHASIS * samples[:-1])
 
 
-def _correlation(a: NDArray[np.float64], b: NDArray[np.float64], lags: NDArray[np.int64]) -> NDArray[np.float64]:
+def _correlation(
+    a: NDArray[np.float64], b: NDArray[np.float64], lags: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Normalised over the overlap: `Σ a[n + lag] b[n] / √(Σ a² Σ b²)` for each lag."""
     n = scipy.fft.next_fast_len(len(a) + len(b), real=True)
     product = scipy.fft.irfft(scipy.fft.rfft(a, n) * scipy.fft.rfft(b, n).conj(), n)[lags]
@@ -130,8 +140,15 @@ def _agreement(a: NDArray[np.float64], b: NDArray[np.float64], rate: int, *, del
     frequencies = np.fft.rfftfreq(n, 1 / rate)
     fa, fb = scipy.fft.rfft(a, n), scipy.fft.rfft(b, n) * np.exp(-2j * np.pi * frequencies * delay_s)
     edges = np.searchsorted(frequencies, OCTAVES_HZ)
-    bands = [slice(low, high) for low, high in zip(edges[:-1], [*edges[1:-1], len(fa)], strict=True) if high > low]
-    powers = np.array([[np.vdot(f[band], f[band]).real for band in bands] for f in (fa, fb)]) + np.finfo(np.float64).tiny
+    bands = [
+        slice(low, high) for low, high in zip(edges[:-1], [*edges[1:-1], len(fa)], strict=True) if high > low
+    ]
+    powers = (
+        np.array([[np.vdot(f[band], f[band]).real for band in bands] for f in (fa, fb)])
+        + np.finfo(np.float64).tiny
+    )
     cross = np.array([np.vdot(fb[band], fa[band]).real for band in bands])
-    heard = np.clip(HEARD_DB + power_to_db(powers / powers.max(axis=1, keepdims=True)).min(axis=0), 0.0, CLEAR_DB)
+    heard = np.clip(
+        HEARD_DB + power_to_db(powers / powers.max(axis=1, keepdims=True)).min(axis=0), 0.0, CLEAR_DB
+    )
     return float(np.average(cross / np.sqrt(powers[0] * powers[1]), weights=heard)) if heard.any() else 0.0

@@ -31,10 +31,14 @@ def class_balance(labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
         >>> class_balance(labels, pd.Series(["a", "a", "b"]))[["label", "clips", "groups"]].values.tolist()
         [['rock', 2, 1], ['live', 1, 1], ['jazz', 1, 1]]
     """
-    sets = pd.DataFrame({"label": [label_set(str(label)) for label in labels], "group": groups.to_numpy()}).explode("label")
+    sets = pd.DataFrame(
+        {"label": [label_set(str(label)) for label in labels], "group": groups.to_numpy()}
+    ).explode("label")
     found = sets.groupby("label", sort=False).agg(clips=("group", "size"), groups=("group", "nunique"))
     found["share"] = found["clips"] / max(len(labels), 1)
-    return found.reset_index().sort_values("clips", ascending=False, kind="stable", ignore_index=True)[["label", "clips", "share", "groups"]]
+    return found.reset_index().sort_values("clips", ascending=False, kind="stable", ignore_index=True)[
+        ["label", "clips", "share", "groups"]
+    ]
 
 
 def oddities(facts: pd.DataFrame) -> pd.DataFrame:
@@ -55,13 +59,20 @@ def oddities(facts: pd.DataFrame) -> pd.DataFrame:
     found: list[tuple[str, str, str]] = []
     if "silence_share" in facts:
         silent = facts["silence_share"][facts["silence_share"] >= SILENT_SHARE]
-        found += [(str(id), "silent", f"{share:.0%} below {SILENCE_DB:g} dBFS") for id, share in silent.items()]
+        found += [
+            (str(id), "silent", f"{share:.0%} below {SILENCE_DB:g} dBFS") for id, share in silent.items()
+        ]
     if "clipped_share" in facts:
         clipped = facts["clipped_share"][facts["clipped_share"] >= CLIPPED_SHARE]
         found += [(str(id), "clipped", f"{share:.1%} at full scale") for id, share in clipped.items()]
     if {"cutoff_hz", "native_sample_rate"} <= set(facts):
-        limited = facts[facts["cutoff_hz"] < CUT_OFF_SHARE * facts["native_sample_rate"].astype("float64") / 2]
-        found += [(str(id), "band-limited", f"nothing above {hz / 1000:.1f} kHz") for id, hz in limited["cutoff_hz"].items()]
+        limited = facts[
+            facts["cutoff_hz"] < CUT_OFF_SHARE * facts["native_sample_rate"].astype("float64") / 2
+        ]
+        found += [
+            (str(id), "band-limited", f"nothing above {hz / 1000:.1f} kHz")
+            for id, hz in limited["cutoff_hz"].items()
+        ]
     return pd.DataFrame(found, columns=["id", "kind", "detail"], dtype="str")
 
 
@@ -76,9 +87,19 @@ def spans(facts: pd.DataFrame) -> dict[str, Any]:
     for name in ("duration_s", "loudness_db", "silence_share", "cutoff_hz"):
         known = facts[name].dropna().astype("float64") if name in facts else pd.Series(dtype="float64")
         if len(known):
-            found[name] = {"min": float(known.min()), "median": float(known.median()), "max": float(known.max())}
+            found[name] = {
+                "min": float(known.min()),
+                "median": float(known.median()),
+                "max": float(known.max()),
+            }
     for name in ("native_sample_rate", "native_channels"):
         known = facts[name].dropna() if name in facts else pd.Series(dtype="int64")
         if len(known):
-            found[name] = dict(zip(known.value_counts().index.astype("int64").astype("str"), known.value_counts().tolist(), strict=True))
+            found[name] = dict(
+                zip(
+                    known.value_counts().index.astype("int64").astype("str"),
+                    known.value_counts().tolist(),
+                    strict=True,
+                )
+            )
     return found

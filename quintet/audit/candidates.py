@@ -49,7 +49,9 @@ def candidate_pairs(prints: Sequence[Fingerprint]) -> Candidates:
     return _best_partners(_best_shifts(keys, counts, len(prints)), len(prints))
 
 
-def _sorted_marks(prints: Sequence[Fingerprint]) -> tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.int32]]:
+def _sorted_marks(
+    prints: Sequence[Fingerprint],
+) -> tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.int32]]:
     marks = np.concatenate([p.marks for p in prints] or [np.zeros(0, np.uint32)])
     frames = np.concatenate([p.frames for p in prints] or [np.zeros(0, np.int32)])
     owner = np.repeat(np.arange(len(prints), dtype=np.int32), [len(p.marks) for p in prints])
@@ -70,7 +72,9 @@ def _uncrowded_blocks(
         yield marks[begin:end], frames[begin:end], owner[begin:end]
 
 
-def _ballots(marks: NDArray[np.uint32], frames: NDArray[np.int32], owner: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _ballots(
+    marks: NDArray[np.uint32], frames: NDArray[np.int32], owner: NDArray[np.int32], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Counted keys (pair, distance) of all equal marks of two recordings. A distance goes into two steps, so that no boundary divides votes."""
     keys = [np.zeros(0, np.int64)]
     for k in range(1, MAX_OCCURRENCES):
@@ -80,13 +84,18 @@ def _ballots(marks: NDArray[np.uint32], frames: NDArray[np.int32], owner: NDArra
         a, b = owner[same].astype(np.int64), owner[same + k].astype(np.int64)
         distance = frames[same].astype(np.int64) - frames[same + k]
         apart = a != b
-        distance, pair = distance[apart], (a * n + b)[apart] << 21  # a < b: equal marks stand in the order of their owners
+        distance, pair = (
+            distance[apart],
+            (a * n + b)[apart] << 21,
+        )  # a < b: equal marks stand in the order of their owners
         keys += [pair | (distance + (1 << 20) >> 1 << 1), pair | (distance + (1 << 20) + 1 >> 1 << 1) - 1]
     unique, counts = np.unique(np.concatenate(keys), return_counts=True)
     return unique, counts.astype(np.int64)
 
 
-def _summed(found: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _summed(
+    found: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Counts of equal keys from all blocks together."""
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

@@ -66,7 +66,9 @@ def silence_share(clip: Clip) -> float:
     """
     length = max(round(BLOCK_S * clip.sample_rate), 1)
     starts = np.arange(0, len(clip.samples), length)
-    powers = np.add.reduceat(np.square(clip.samples, dtype=np.float64), starts) / np.diff(np.append(starts, len(clip.samples)))
+    powers = np.add.reduceat(np.square(clip.samples, dtype=np.float64), starts) / np.diff(
+        np.append(starts, len(clip.samples))
+    )
     return float(np.mean(power_to_db(powers) < SILENCE_DB))
 
 
@@ -117,7 +119,9 @@ def cutoff_hz(clip: Clip) -> float:
 def measure_clip(place: ClipLocation, *, fingerprints: bool) -> ClipMeasurement:
     """The facts of one clip, and its fingerprint if wanted. A clip that cannot be read has a problem instead: the one place where that is caught."""
     try:
-        decoded = load_clip(place.path, sample_rate=None, start_s=place.start_s, end_s=place.end_s, id=place.id)
+        decoded = load_clip(
+            place.path, sample_rate=None, start_s=place.start_s, end_s=place.end_s, id=place.id
+        )
     except AudioError as error:
         return ClipMeasurement(place.id, {}, None, str(error))
     clip = decoded.clip
@@ -131,7 +135,9 @@ def measure_clip(place: ClipLocation, *, fingerprints: bool) -> ClipMeasurement:
         "clipped_share": clipped_share(clip),
         "audio_digest": decoded.audio_digest,
     }
-    return ClipMeasurement(place.id, facts, fingerprint(at_fingerprint_rate(clip)) if fingerprints else None, None)
+    return ClipMeasurement(
+        place.id, facts, fingerprint(at_fingerprint_rate(clip)) if fingerprints else None, None
+    )
 
 
 def at_fingerprint_rate(clip: Clip) -> Clip:
@@ -141,7 +147,11 @@ def at_fingerprint_rate(clip: Clip) -> Clip:
 
 
 def measure_clips(
-    places: Sequence[ClipLocation], *, fingerprints: bool, n_jobs: int = 1, progress: Callable[[int, int, int], object] | None = None
+    places: Sequence[ClipLocation],
+    *,
+    fingerprints: bool,
+    n_jobs: int = 1,
+    progress: Callable[[int, int, int], object] | None = None,
 ) -> list[ClipMeasurement]:
     """`measure_clip` for many clips, in their order. `progress` is called with (clips in all, done, failed)."""
     found: list[ClipMeasurement] = []

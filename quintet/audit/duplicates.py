@@ -33,14 +33,31 @@ CACHED_CLIPS = 64
 
 def empty_pairs() -> pd.DataFrame:
     """A table of pairs without rows: first, second, kind, agreement, shift_s."""
-    return pd.DataFrame({name: pd.Series(dtype="float64" if name in ("agreement", "shift_s") else "str") for name in PAIR_COLUMNS})
+    return pd.DataFrame(
+        {
+            name: pd.Series(dtype="float64" if name in ("agreement", "shift_s") else "str")
+            for name in PAIR_COLUMNS
+        }
+    )
 
 
-def _pairs(first: Sequence[str], second: Sequence[str], kind: str, agreement: Sequence[float], shift_s: Sequence[float]) -> pd.DataFrame:
+def _pairs(
+    first: Sequence[str],
+    second: Sequence[str],
+    kind: str,
+    agreement: Sequence[float],
+    shift_s: Sequence[float],
+) -> pd.DataFrame:
     if not len(first):
         return empty_pairs()
     return pd.DataFrame(
-        {"first": list(first), "second": list(second), "kind": kind, "agreement": np.asarray(agreement, float), "shift_s": np.asarray(shift_s, float)}
+        {
+            "first": list(first),
+            "second": list(second),
+            "kind": kind,
+            "agreement": np.asarray(agreement, float),
+            "shift_s": np.asarray(shift_s, float),
+        }
     )
 
 
@@ -57,7 +74,13 @@ def find_equal_digests(digests: pd.Series) -> pd.DataFrame:
     known = digests.dropna()
     first = known.groupby(known).transform(lambda same: same.index[0])
     again = first[first != first.index]
-    return _pairs(again.tolist(), again.index.tolist(), SAME_AUDIO, np.ones(len(again)).tolist(), np.zeros(len(again)).tolist())
+    return _pairs(
+        again.tolist(),
+        again.index.tolist(),
+        SAME_AUDIO,
+        np.ones(len(again)).tolist(),
+        np.zeros(len(again)).tolist(),
+    )
 
 
 def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +106,13 @@ def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
     tolerance = ROW_TOLERANCE + 1e-6 * np.abs(values[:, varies]).max(axis=0) / spread[varies]
     found = np.array(_neighbours(scaled, tolerance), dtype=np.int64).reshape(-1, 2)
     ids = features.index.to_numpy()
-    return _pairs(ids[found[:, 0]].tolist(), ids[found[:, 1]].tolist(), SAME_ROW, np.ones(len(found)).tolist(), np.full(len(found), np.nan).tolist())
+    return _pairs(
+        ids[found[:, 0]].tolist(),
+        ids[found[:, 1]].tolist(),
+        SAME_ROW,
+        np.ones(len(found)).tolist(),
+        np.full(len(found), np.nan).tolist(),
+    )
 
 
 def _neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -133,7 +162,9 @@ def _load(place: ClipLocation) -> Clip:
     return load_clip(place.path, sample_rate=RATE, start_s=place.start_s, end_s=place.end_s, id=place.id).clip
 
 
-def join_groups(ids: Sequence[str], pairs: pd.DataFrame, *, known: Mapping[str, str] | None = None) -> pd.Series:
+def join_groups(
+    ids: Sequence[str], pairs: pd.DataFrame, *, known: Mapping[str, str] | None = None
+) -> pd.Series:
     """The group of every clip: connected through pairs, and through the groups that were known before.
 
     A group is called by the first of its known groups, in alphabetical order, or by the first of its ids where none is known.

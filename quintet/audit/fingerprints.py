@@ -69,8 +69,14 @@ def fingerprint(clip: Clip) -> Fingerprint:
         (True, True)
     """
     if clip.sample_rate != RATE:
-        raise ConfigError(f"A fingerprint is taken at {RATE} Hz. Received a clip at {clip.sample_rate} Hz: load it with sample_rate={RATE}.")
-    found = [(marks, frames + first) for block, first in _blocks(clip) for marks, frames in _marks(block, short=clip.duration_s <= SHORT_S)]
+        raise ConfigError(
+            f"A fingerprint is taken at {RATE} Hz. Received a clip at {clip.sample_rate} Hz: load it with sample_rate={RATE}."
+        )
+    found = [
+        (marks, frames + first)
+        for block, first in _blocks(clip)
+        for marks, frames in _marks(block, short=clip.duration_s <= SHORT_S)
+    ]
     marks, frames = (np.concatenate(column) for column in zip(*found, strict=True))
     if len(marks) > MAX_MARKS and clip.duration_s > SHORT_S:
         keep = marks < np.uint32(2**32 * (MAX_MARKS / len(marks)))
@@ -103,7 +109,9 @@ def _peaks(magnitude: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[n
     return frames, bins
 
 
-def _constellations(frames: NDArray[np.int64], bins: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+def _constellations(
+    frames: NDArray[np.int64], bins: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     marks, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     n = len(frames)
     for second in range(1, FAN):
@@ -111,7 +119,11 @@ def _constellations(frames: NDArray[np.int64], bins: NDArray[np.int64]) -> tuple
             first, middle, last = (slice(k, n - third + k) for k in (0, second, third))
             to_middle, to_last = frames[middle] - frames[first], frames[last] - frames[first]
             near = to_last <= SPAN
-            code = ((bins[first] << 10 | bins[middle]) << 10 | bins[last]) << 12 | (to_middle & 63) << 6 | (to_last & 63)
+            code = (
+                ((bins[first] << 10 | bins[middle]) << 10 | bins[last]) << 12
+                | (to_middle & 63) << 6
+                | (to_last & 63)
+            )
             marks.append(code[near])
             times.append(frames[first][near])
     return _mixed(np.concatenate(marks)), np.concatenate(times)

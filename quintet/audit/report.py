@@ -51,7 +51,9 @@ class AuditReport:
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the table of clips, as plain values; NaN is None."""
-        tables = {name: getattr(self, name) for name in ("problems", "pairs", "balance", "oddities", "shortcuts")}
+        tables = {
+            name: getattr(self, name) for name in ("problems", "pairs", "balance", "oddities", "shortcuts")
+        }
         several = self.groups["group"].duplicated(keep=False)
         joined = {str(group): part["id"].tolist() for group, part in self.groups[several].groupby("group")}
         return {
@@ -60,7 +62,10 @@ class AuditReport:
             "n_groups": int(self.groups["group"].nunique()),
             "warnings": list(self.warnings),
             "spans": self.spans,
-            **{name: json.loads(table.to_json(orient="records", double_precision=15)) for name, table in tables.items()},
+            **{
+                name: json.loads(table.to_json(orient="records", double_precision=15))
+                for name, table in tables.items()
+            },
             "groups": joined,
         }
 
@@ -69,10 +74,18 @@ class AuditReport:
         n_groups = self.groups["group"].nunique()
         return [
             f"{self.name}: {len(self.clips)} clips, {len(self.balance)} classes, {n_groups} groups, {len(self.problems)} unusable",
-            *_titled("Classes", [f"{r.label}: {r.clips} clips ({r.share:.1%}), {r.groups} groups" for r in self.balance.itertuples()]),
+            *_titled(
+                "Classes",
+                [
+                    f"{r.label}: {r.clips} clips ({r.share:.1%}), {r.groups} groups"
+                    for r in self.balance.itertuples()
+                ],
+            ),
             *_titled("What the clips are like", [_span(name, value) for name, value in self.spans.items()]),
             *_titled("Duplicates", _pair_lines(self.pairs)),
-            *_titled("Clips that stand out", [f"{r.id}: {r.kind}, {r.detail}" for r in self.oddities.itertuples()]),
+            *_titled(
+                "Clips that stand out", [f"{r.id}: {r.kind}, {r.detail}" for r in self.oddities.itertuples()]
+            ),
             *_titled("Unusable", [f"{r.id}: {r.problem}" for r in self.problems.itertuples()]),
             *_titled("AUC without any music", [_shortcut_line(r) for r in self.shortcuts.itertuples()]),
             *_titled("Warnings", list(self.warnings), shown=len(self.warnings)),
@@ -100,7 +113,10 @@ def _span(name: str, value: dict[str, Any]) -> str:
 
 
 def _pair_lines(pairs: pd.DataFrame) -> list[str]:
-    lines = [f"{count} pair{'s' if count > 1 else ''}: {KINDS[str(kind)]}" for kind, count in pairs["kind"].value_counts().items()]
+    lines = [
+        f"{count} pair{'s' if count > 1 else ''}: {KINDS[str(kind)]}"
+        for kind, count in pairs["kind"].value_counts().items()
+    ]
     for r in pairs.itertuples():
         labels = f" under two labels, {r.first_label} and {r.second_label}" if r.pairs_across_classes else ""
         lines.append(f"{r.first} = {r.second} ({r.kind}){labels}")

@@ -12,7 +12,13 @@ import pyarrow.parquet as pq
 
 from quintet.audit.balance import class_balance, oddities, spans
 from quintet.audit.clip_facts import ClipLocation, ClipMeasurement, measure_clips
-from quintet.audit.duplicates import empty_pairs, find_equal_digests, find_equal_rows, find_same_recordings, join_groups
+from quintet.audit.duplicates import (
+    empty_pairs,
+    find_equal_digests,
+    find_equal_rows,
+    find_same_recordings,
+    join_groups,
+)
 from quintet.audit.report import AuditReport
 from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
 from quintet.audit.warnings import warnings
@@ -76,7 +82,9 @@ def audit(
     problems = pd.DataFrame([*subject.problems, *failed.items()], columns=["id", "problem"], dtype="str")
     clips = subject.clips[~subject.clips.index.isin(list(failed))]
     facts = _facts(heard).reindex(clips.index) if heard else subject.known.reindex(clips.index)
-    pairs = _described(_all_pairs(subject, clips, facts, [h for h in heard if h.problem is None]), clips["label"])
+    pairs = _described(
+        _all_pairs(subject, clips, facts, [h for h in heard if h.problem is None]), clips["label"]
+    )
     known = dict(zip(clips.index.tolist(), clips["group"].tolist(), strict=True)) if subject.grouped else None
     groups = join_groups(clips.index.tolist(), pairs, known=known)
     labelled = clips["label"].notna().to_numpy()
@@ -106,14 +114,20 @@ def _subject(given: str | Path | Manifest | FeatureTable) -> _Subject:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.suffix.lower() == ".parquet" and path.is_file() and METADATA_KEY in (pq.read_schema(path).metadata or {})
+    return (
+        path.suffix.lower() == ".parquet"
+        and path.is_file()
+        and METADATA_KEY in (pq.read_schema(path).metadata or {})
+    )
 
 
 def _of_table(table: FeatureTable) -> _Subject:
     problems = [(str(r.id), f"{r.error}: {r.reason}") for r in table.failures.itertuples()]
     known = table.meta[[name for name in FACTS if table.meta[name].notna().any()]]
     clips = table.meta[["path", "label", "group", "start", "end"]]
-    return _Subject(str(table.metadata.get("dataset", "")), clips, table.grouped, known, table.features, problems)
+    return _Subject(
+        str(table.metadata.get("dataset", "")), clips, table.grouped, known, table.features, problems
+    )
 
 
 def _of_manifest(manifest: Manifest) -> _Subject:
@@ -123,9 +137,13 @@ def _of_manifest(manifest: Manifest) -> _Subject:
     return _Subject(manifest.name, clips, manifest.grouped, pd.DataFrame(index=clips.index), None, problems)
 
 
-def _heard(subject: _Subject, *, fingerprints: bool, n_jobs: int, progress: Callable[[Progress], object] | None) -> list[ClipMeasurement]:
+def _heard(
+    subject: _Subject, *, fingerprints: bool, n_jobs: int, progress: Callable[[Progress], object] | None
+) -> list[ClipMeasurement]:
     """The clips as listened to; empty for a table whose files are not at hand."""
-    if subject.features is not None and not (fingerprints and all(Path(path).is_file() for path in subject.clips["path"])):
+    if subject.features is not None and not (
+        fingerprints and all(Path(path).is_file() for path in subject.clips["path"])
+    ):
         return []
 
     def tell(total: int, done: int, failed: int) -> None:
@@ -136,16 +154,26 @@ def _heard(subject: _Subject, *, fingerprints: bool, n_jobs: int, progress: Call
 
 
 def _places(clips: pd.DataFrame) -> list[ClipLocation]:
-    starts, ends = clips["start"].fillna(0.0).tolist(), [None if np.isnan(end) else end for end in clips["end"].tolist()]
-    return [ClipLocation(*row) for row in zip(clips.index.tolist(), clips["path"].tolist(), starts, ends, strict=True)]
+    starts, ends = (
+        clips["start"].fillna(0.0).tolist(),
+        [None if np.isnan(end) else end for end in clips["end"].tolist()],
+    )
+    return [
+        ClipLocation(*row)
+        for row in zip(clips.index.tolist(), clips["path"].tolist(), starts, ends, strict=True)
+    ]
 
 
 def _facts(heard: list[ClipMeasurement]) -> pd.DataFrame:
     usable = [h for h in heard if h.problem is None]
-    return pd.DataFrame([h.facts for h in usable], index=pd.Index([h.id for h in usable], name="id", dtype="str"))
+    return pd.DataFrame(
+        [h.facts for h in usable], index=pd.Index([h.id for h in usable], name="id", dtype="str")
+    )
 
 
-def _all_pairs(subject: _Subject, clips: pd.DataFrame, facts: pd.DataFrame, heard: list[ClipMeasurement]) -> pd.DataFrame:
+def _all_pairs(
+    subject: _Subject, clips: pd.DataFrame, facts: pd.DataFrame, heard: list[ClipMeasurement]
+) -> pd.DataFrame:
     """Pairs of every kind, each pair once, by its strongest evidence."""
     found = [find_equal_digests(facts["audio_digest"])] if "audio_digest" in facts else []
     again = set(found[0]["second"]) if found else set()
@@ -163,7 +191,10 @@ def _all_pairs(subject: _Subject, clips: pd.DataFrame, facts: pd.DataFrame, hear
 def _described(pairs: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
     """The pairs with their labels, those across classes first."""
     first, second = (labels.reindex(pairs[side]).to_numpy() for side in ("first", "second"))
-    across = [not (pd.isna(a) or pd.isna(b)) and set(label_set(str(a))) != set(label_set(str(b))) for a, b in zip(first, second, strict=True)]
+    across = [
+        not (pd.isna(a) or pd.isna(b)) and set(label_set(str(a))) != set(label_set(str(b)))
+        for a, b in zip(first, second, strict=True)
+    ]
     told = pairs.assign(first_label=first, second_label=second, across_classes=np.array(across, bool))
     return told.sort_values("across_classes", ascending=False, kind="stable", ignore_index=True)
 

@@ -36,7 +36,9 @@ LEAF = 3
 SHORTCUT_COLUMNS = ("signal", "auc", "low", "high", "warning")
 
 
-def shortcut_audit(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *, seed: int = 0) -> pd.DataFrame:
+def shortcut_audit(
+    facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *, seed: int = 0
+) -> pd.DataFrame:
     """The macro one-vs-rest AUC of each thing that is not music, alone and together.
 
     A random forest sees nothing but that thing and predicts out of grouped folds (five, or as many as the rarest class has groups). The interval
@@ -58,7 +60,9 @@ def shortcut_audit(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *,
         DatasetError: if fewer than two classes lie in two groups each: then nothing can be predicted for a group that was not seen.
     """
     if not len(labels):
-        raise DatasetError("At least two classes must lie in two groups each, for shortcuts to be measured. Received no labels.")
+        raise DatasetError(
+            "At least two classes must lie in two groups each, for shortcuts to be measured. Received no labels."
+        )
     matrix, classes = label_indicator(labels)
     counted = pd.DataFrame(matrix, index=labels.index).groupby(groups.to_numpy()).max().sum(axis=0).to_numpy()
     usable = np.flatnonzero((counted >= 2) & (matrix.mean(axis=0) < 1))
@@ -71,7 +75,11 @@ def shortcut_audit(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *,
     single = labels.to_numpy()[rows] if (matrix.sum(axis=1) == 1).all() else target
     names = groups_used.tolist()
     folds = grouped_folds(single, names, n_splits=usable_folds(single, names), seed=seed)
-    columns = {name: _column(facts[name].iloc[rows]) for name in SIGNALS if name in facts and facts[name].notna().any()}
+    columns = {
+        name: _column(facts[name].iloc[rows])
+        for name in SIGNALS
+        if name in facts and facts[name].notna().any()
+    }
     if not columns:
         return pd.DataFrame(columns=list(SHORTCUT_COLUMNS))
     varying = {name: column for name, column in columns.items() if (column != column[0]).any()}
@@ -80,7 +88,9 @@ def shortcut_audit(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *,
     found = [(signal, *_auc(x, target, groups_used, folds, seed)) for signal, x in measured.items()]
     table = pd.DataFrame(found, columns=list(SHORTCUT_COLUMNS[:-1]))
     table["warning"] = table["low"] > HIGH_AUC
-    return pd.concat([table[:1], table[1:].sort_values("auc", ascending=False, kind="stable")], ignore_index=True)
+    return pd.concat(
+        [table[:1], table[1:].sort_values("auc", ascending=False, kind="stable")], ignore_index=True
+    )
 
 
 def _column(values: pd.Series) -> NDArray[np.float64]:
@@ -109,9 +119,13 @@ def _auc(
     return float(value), float(interval.low[0]), float(interval.high[0])
 
 
-def _predicted(x: NDArray[np.float64], target: NDArray[np.int8], unseen: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+def _predicted(
+    x: NDArray[np.float64], target: NDArray[np.int8], unseen: NDArray[np.float64], seed: int
+) -> NDArray[np.float64]:
     """The probability of every class, `(n, classes)`, by a forest that answers for all classes at once."""
-    forest = RandomForestClassifier(n_estimators=TREES, min_samples_leaf=LEAF, max_samples=min(len(x), 2000), random_state=seed)
+    forest = RandomForestClassifier(
+        n_estimators=TREES, min_samples_leaf=LEAF, max_samples=min(len(x), 2000), random_state=seed
+    )
     forest.fit(x, target)
     probabilities = []
     for k, (answer, known) in enumerate(zip(forest.predict_proba(unseen), forest.classes_, strict=True)):
@@ -119,19 +133,40 @@ def _predicted(x: NDArray[np.float64], target: NDArray[np.int8], unseen: NDArray
     return np.stack(probabilities, axis=1)
 
 
-def _macro_auc(target: NDArray[np.int8], scores: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _macro_auc(
+    target: NDArray[np.int8], scores: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Weights `(B, n)` → `(B, 1)`: the mean over the classes whose AUC exists."""
-    each = np.stack([rank_scores(target[:, k] == 1, scores[:, k], weights).auc for k in range(target.shape[1])])
+    each = np.stack(
+        [rank_scores(target[:, k] == 1, scores[:, k], weights).auc for k in range(target.shape[1])]
+    )
     known = ~np.isnan(each)
     total = np.where(known, each, 0.0).sum(axis=0)
     mean: NDArray[np.float64] = ratio(total, known.sum(axis=0))
     return mean[:, None]
 
 
-def _interval(target: NDArray[np.int8], scores: NDArray[np.float64], groups: NDArray[np.object_], value: float, seed: int) -> Intervals:
+def _interval(
+    target: NDArray[np.int8],
+    scores: NDArray[np.float64],
+    groups: NDArray[np.object_],
+    value: float,
+    seed: int,
+) -> Intervals:
     n = len(target)
     if n >= MANY_CLIPS:
         return block_intervals(
-            lambda rows: _macro_auc(target[rows], scores[rows], np.ones((1, len(rows))))[0], groups, np.array([value]), n, seed=seed
+            lambda rows: _macro_auc(target[rows], scores[rows], np.ones((1, len(rows))))[0],
+            groups,
+            np.array([value]),
+            n,
+            seed=seed,
         )
-    return bootstrap(lambda weights: _macro_auc(target, scores, weights), groups, n, n_resamples=RESAMPLES, seed=seed, level=LEVEL)
+    return bootstrap(
+        lambda weights: _macro_auc(target, scores, weights),
+        groups,
+        n,
+        n_resamples=RESAMPLES,
+        seed=seed,
+        level=LEVEL,
+    )

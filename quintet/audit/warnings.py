@@ -12,7 +12,12 @@ from quintet.audit.shortcuts import ALL_SIGNALS, HIGH_AUC
 
 
 def warnings(
-    problems: pd.DataFrame, pairs: pd.DataFrame, known: Mapping[str, str], balance: pd.DataFrame, odd: pd.DataFrame, shortcuts: pd.DataFrame
+    problems: pd.DataFrame,
+    pairs: pd.DataFrame,
+    known: Mapping[str, str],
+    balance: pd.DataFrame,
+    odd: pd.DataFrame,
+    shortcuts: pd.DataFrame,
 ) -> list[str]:
     """The sentences, the gravest first. For the tables see `AuditReport`; `known` is clip id → group, empty where no groups were known.
 
@@ -21,7 +26,11 @@ def warnings(
         >>> warnings(pd.DataFrame({"id": ["a"], "problem": ["file not found"]}), nothing, {}, nothing, nothing, nothing)
         ['Clips that cannot be used: 1. See the list; repair them or leave them out.']
     """
-    unusable = [f"Clips that cannot be used: {len(problems)}. See the list; repair them or leave them out."] if len(problems) else []
+    unusable = (
+        [f"Clips that cannot be used: {len(problems)}. See the list; repair them or leave them out."]
+        if len(problems)
+        else []
+    )
     return [
         *_label_warnings(pairs),
         *_shortcut_warnings(shortcuts),
@@ -44,15 +53,31 @@ def _duplicate_warnings(pairs: pd.DataFrame, known: Mapping[str, str]) -> list[s
         f"Pairs of duplicates: {count} ({KINDS[str(kind)]}). Keep each on one side of a split: train with the groups of this audit."
         for kind, count in pairs["kind"].value_counts().items()
     ]
-    parted = sum(known.get(a) != known.get(b) for a, b in zip(pairs["first"].tolist(), pairs["second"].tolist(), strict=True)) if known else 0
-    return [*found, f"Duplicates that stand in different groups: {parted} pairs. The groups of this audit join them."] if parted else found
+    parted = (
+        sum(
+            known.get(a) != known.get(b)
+            for a, b in zip(pairs["first"].tolist(), pairs["second"].tolist(), strict=True)
+        )
+        if known
+        else 0
+    )
+    return (
+        [
+            *found,
+            f"Duplicates that stand in different groups: {parted} pairs. The groups of this audit join them.",
+        ]
+        if parted
+        else found
+    )
 
 
 def _balance_warnings(balance: pd.DataFrame) -> list[str]:
     found = []
     if len(balance) and balance["clips"].max() >= IMBALANCE_RATIO * balance["clips"].min():
         large, small = balance.iloc[0], balance.iloc[-1]
-        found.append(f"Classes are uneven: '{large['label']}' has {large['clips']} clips, '{small['label']}' {small['clips']}. Read macro scores.")
+        found.append(
+            f"Classes are uneven: '{large['label']}' has {large['clips']} clips, '{small['label']}' {small['clips']}. Read macro scores."
+        )
     scarce = balance[balance["groups"] < SCARCE_GROUPS]
     if len(scarce):
         named = ", ".join(f"'{r.label}' ({r.groups})" for r in scarce.itertuples())

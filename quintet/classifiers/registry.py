@@ -37,27 +37,133 @@ class MemberEntry:
 _PICTURE = {"patch_frames": 431, "standard": "global"}  # 10 s at 22,050 Hz and hop 512
 
 
-def _network(name: str, source: str, parameters: int, published: int | None = None, **settings: Any) -> MemberEntry:
+def _network(
+    name: str, source: str, parameters: int, published: int | None = None, **settings: Any
+) -> MemberEntry:
     factory = "quintet.classifiers.spectrogram.classifier:SpectrogramClassifier"
-    return MemberEntry(name, "spectrogram", factory, source, parameters, published, {"network": name, **settings})
+    return MemberEntry(
+        name, "spectrogram", factory, source, parameters, published, {"network": name, **settings}
+    )
 
 
 MEMBERS: tuple[MemberEntry, ...] = (
-    MemberEntry("logistic_regression", "table", "quintet.classifiers.tabular.members:LogisticRegressionMember", "Bahuleyan 2018, §5.2"),
-    MemberEntry("random_forest", "table", "quintet.classifiers.tabular.members:RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
-    MemberEntry("xgboost", "table", "quintet.classifiers.tabular.members:XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
-    MemberEntry("svm", "table", "quintet.classifiers.tabular.members:SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
-    _network("vgg_small", "after Simonyan and Zisserman 2015", 108_151, epochs=30, patience=15, augmentation={"mixup": 0.3}),
-    _network("vgg16_transfer", "Bahuleyan 2018, §4.1", 9_441_287, 9_441_287, **_PICTURE, epochs=20, learning_rate=1e-4, max_patches=3),
-    _network("vgg16_fine_tune", "Bahuleyan 2018, §4.1", 24_155_975, 24_155_975, **_PICTURE, epochs=10, learning_rate=1e-4, max_patches=3),
-    _network("feed_forward", "Bahuleyan 2018, §4.1", 71_680_775, None, **_PICTURE, epochs=30, learning_rate=1e-5, max_patches=3),
-    _network("musicnn", "Pons and Serra 2019", 787_159, 787_000, patch_frames=187, epochs=40, learning_rate=1e-3),
-    _network("pons2017", "Pons et al. 2017, §3.2", 5_926_200, None, patch_frames=646, epochs=40, learning_rate=1e-3, max_patches=4),
-    _network("folmer_cnn", "Folmer 2021", 1_626_538, None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-3),
-    _network("densenet121", "Huang et al. 2017; Folmer 2021", 6_964_106, None, patch_frames=259, standard="global", epochs=30, learning_rate=1e-4),
+    MemberEntry(
+        "logistic_regression",
+        "table",
+        "quintet.classifiers.tabular.members:LogisticRegressionMember",
+        "Bahuleyan 2018, §5.2",
+    ),
+    MemberEntry(
+        "random_forest",
+        "table",
+        "quintet.classifiers.tabular.members:RandomForestMember",
+        "Breiman 2001; Bahuleyan 2018, §5.2",
+    ),
+    MemberEntry(
+        "xgboost",
+        "table",
+        "quintet.classifiers.tabular.members:XGBoostMember",
+        "Chen and Guestrin 2016; Bahuleyan 2018, §5.2",
+    ),
+    MemberEntry(
+        "svm",
+        "table",
+        "quintet.classifiers.tabular.members:SVMMember",
+        "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2",
+    ),
+    _network(
+        "vgg_small",
+        "after Simonyan and Zisserman 2015",
+        108_151,
+        epochs=30,
+        patience=15,
+        augmentation={"mixup": 0.3},
+    ),
+    _network(
+        "vgg16_transfer",
+        "Bahuleyan 2018, §4.1",
+        9_441_287,
+        9_441_287,
+        **_PICTURE,
+        epochs=20,
+        learning_rate=1e-4,
+        max_patches=3,
+    ),
+    _network(
+        "vgg16_fine_tune",
+        "Bahuleyan 2018, §4.1",
+        24_155_975,
+        24_155_975,
+        **_PICTURE,
+        epochs=10,
+        learning_rate=1e-4,
+        max_patches=3,
+    ),
+    _network(
+        "feed_forward",
+        "Bahuleyan 2018, §4.1",
+        71_680_775,
+        None,
+        **_PICTURE,
+        epochs=30,
+        learning_rate=1e-5,
+        max_patches=3,
+    ),
+    _network(
+        "musicnn", "Pons and Serra 2019", 787_159, 787_000, patch_frames=187, epochs=40, learning_rate=1e-3
+    ),
+    _network(
+        "pons2017",
+        "Pons et al. 2017, §3.2",
+        5_926_200,
+        None,
+        patch_frames=646,
+        epochs=40,
+        learning_rate=1e-3,
+        max_patches=4,
+    ),
+    _network(
+        "folmer_cnn",
+        "Folmer 2021",
+        1_626_538,
+        None,
+        patch_frames=259,
+        standard="global",
+        epochs=30,
+        learning_rate=1e-3,
+    ),
+    _network(
+        "densenet121",
+        "Huang et al. 2017; Folmer 2021",
+        6_964_106,
+        None,
+        patch_frames=259,
+        standard="global",
+        epochs=30,
+        learning_rate=1e-4,
+    ),
     _network("crnn", "Lavanya et al. 2021", 108_970, None, epochs=40, learning_rate=2e-3),
-    _network("lachmish_mel", "Lachmish 2016", 50_483_675, None, patch_frames=599, epochs=20, learning_rate=1e-3, max_patches=3),
-    _network("lachmish_mfcc", "Lachmish 2016", 40_448_475, None, patch_frames=599, standard="global", epochs=20, learning_rate=1e-3, max_patches=3),
+    _network(
+        "lachmish_mel",
+        "Lachmish 2016",
+        50_483_675,
+        None,
+        patch_frames=599,
+        epochs=20,
+        learning_rate=1e-3,
+        max_patches=3,
+    ),
+    _network(
+        "lachmish_mfcc",
+        "Lachmish 2016",
+        40_448_475,
+        None,
+        patch_frames=599,
+        standard="global",
+        epochs=20,
+        learning_rate=1e-3,
+        max_patches=3,
+    ),
 )
 
 
@@ -95,7 +201,9 @@ def make_member(name: str, *, seed: int = 0, **settings: Any) -> Any:
     own = _of_build(name) if strange and row.input == "spectrogram" else []
     for key in strange:
         if key not in own:
-            raise unknown_name(f"setting of '{name}'", key, [key for key in accepted if key != "settings"] + own)
+            raise unknown_name(
+                f"setting of '{name}'", key, [key for key in accepted if key != "settings"] + own
+            )
     chosen = {**row.settings, **{key: value for key, value in settings.items() if key in accepted}}
     if strange:
         chosen["settings"] = {**chosen.get("settings", {}), **{key: settings[key] for key in strange}}
@@ -122,4 +230,8 @@ def _of_build(name: str) -> list[str]:
     load_keras()  # quietly
     module, function = NETWORKS[name].split(":")
     build = getattr(importlib.import_module(module), function)
-    return [key for key in inspect.signature(build).parameters if key not in ("input_shape", "n_outputs", "multilabel")]
+    return [
+        key
+        for key in inspect.signature(build).parameters
+        if key not in ("input_shape", "n_outputs", "multilabel")
+    ]

@@ -20,8 +20,21 @@ from quintet.classifiers import registry
 from quintet.errors import ArtefactError, ConfigError
 
 SCHEMA = 1
-TRUSTED = ("sklearn.tree._tree.Tree",)  # skops trusts scikit-learn's plain estimators itself; compiled trees it rightly does not
-DAMAGE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, EOFError, ImportError, OverflowError, zipfile.BadZipFile)
+TRUSTED = (
+    "sklearn.tree._tree.Tree",
+)  # skops trusts scikit-learn's plain estimators itself; compiled trees it rightly does not
+DAMAGE_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OSError,
+    EOFError,
+    ImportError,
+    OverflowError,
+    zipfile.BadZipFile,
+)
 
 
 def save_member(estimator: Any, folder: str | Path) -> None:
@@ -32,14 +45,28 @@ def save_member(estimator: Any, folder: str | Path) -> None:
     """
     name = getattr(estimator, "member", None)
     if name is None or name not in {row.name for row in registry.MEMBERS}:
-        raise ArtefactError(f"Only members of the registry can be stored. Received {type(estimator).__name__}. Make one with make_member.")
+        raise ArtefactError(
+            f"Only members of the registry can be stored. Received {type(estimator).__name__}. Make one with make_member."
+        )
     if not hasattr(estimator, "classes_"):
-        raise ArtefactError(f"Only a fitted member can be stored. Received '{name}' before fit. Call fit first.")
+        raise ArtefactError(
+            f"Only a fitted member can be stored. Received '{name}' before fit. Call fit first."
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {key: value for key, value in estimator.get_params(deep=False).items() if key != "network"}  # the member's name says it
-    head: dict[str, Any] = {"schema": SCHEMA, "member": name, "settings": settings, "classes": estimator.classes_.tolist()}
-    head |= {"multilabel": bool(estimator.multilabel_), "n_features_in": getattr(estimator, "n_features_in_", None)}
+    settings = {
+        key: value for key, value in estimator.get_params(deep=False).items() if key != "network"
+    }  # the member's name says it
+    head: dict[str, Any] = {
+        "schema": SCHEMA,
+        "member": name,
+        "settings": settings,
+        "classes": estimator.classes_.tolist(),
+    }
+    head |= {
+        "multilabel": bool(estimator.multilabel_),
+        "n_features_in": getattr(estimator, "n_features_in_", None),
+    }
     if registry.member_entry(name).input == "table":
         head |= _write_table_member(estimator, folder)
     else:
@@ -70,7 +97,9 @@ def load_member(folder: str | Path) -> Any:
     except ArtefactError:
         raise
     except ConfigError as error:
-        raise ArtefactError(f"A stored member must be one that this version of Quintet knows. {folder}: {error}") from error
+        raise ArtefactError(
+            f"A stored member must be one that this version of Quintet knows. {folder}: {error}"
+        ) from error
     except DAMAGE_ERRORS as error:
         raise ArtefactError(
             f"A stored member must be complete and undamaged. {folder}: {type(error).__name__}: {error}. Copy it again, or train again."
@@ -82,14 +111,20 @@ def read_head(folder: Path) -> dict[str, Any]:
     """The content of `member.json`, checked for its version."""
     path = folder / "member.json"
     if not path.is_file():
-        raise ArtefactError(f"A stored member is a folder with a file member.json. {folder} has none. Give the folder of a member.")
+        raise ArtefactError(
+            f"A stored member is a folder with a file member.json. {folder} has none. Give the folder of a member."
+        )
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ArtefactError(f"member.json must be readable JSON. {path}: {error}. Copy it again, or train again.") from error
+        raise ArtefactError(
+            f"member.json must be readable JSON. {path}: {error}. Copy it again, or train again."
+        ) from error
     needed = {"schema", "member", "settings", "classes", "multilabel"}
     if not isinstance(head, dict) or not needed <= set(head):
-        raise ArtefactError(f"member.json must have the keys {', '.join(sorted(needed))}. {path} lacks some. Copy it again, or train again.")
+        raise ArtefactError(
+            f"member.json must have the keys {', '.join(sorted(needed))}. {path} lacks some. Copy it again, or train again."
+        )
     if head["schema"] != SCHEMA:
         raise ArtefactError(
             f"This version reads members of schema {SCHEMA}. {path} has schema {head['schema']!r}. Train again, or use the version that wrote it."
@@ -104,7 +139,9 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _classes(values: list[Any]) -> NDArray[Any]:
-    if len(values) < 1 or not (all(isinstance(v, str) for v in values) or all(isinstance(v, (int, float)) for v in values)):
+    if len(values) < 1 or not (
+        all(isinstance(v, str) for v in values) or all(isinstance(v, (int, float)) for v in values)
+    ):
         raise ValueError("classes must all be texts or all be numbers")
     return np.array(values)
 
@@ -118,7 +155,11 @@ def _write_table_member(estimator: Any, folder: Path) -> dict[str, Any]:
             _write_model(model, folder, k)
         calibration.append([model.slope, model.offset] if hasattr(model, "slope") else None)
     constants = [None if np.isnan(c) else float(c) for c in estimator.constants_]
-    return {"feature_names": None if names is None else [str(n) for n in names], "constants": constants, "calibration": calibration}
+    return {
+        "feature_names": None if names is None else [str(n) for n in names],
+        "constants": constants,
+        "calibration": calibration,
+    }
 
 
 def _write_model(model: Any, folder: Path, k: int) -> None:
@@ -136,19 +177,31 @@ def _read_table_member(estimator: Any, folder: Path, head: dict[str, Any]) -> No
     estimator.n_features_in_ = int(head["n_features_in"])
     if head["feature_names"] is not None:
         estimator.feature_names_in_ = np.array(head["feature_names"], dtype=object)
-    estimator.preparation_ = Preparation(scale=estimator.scaled).restore(read_arrays(folder / "preparation.npz"))
+    estimator.preparation_ = Preparation(scale=estimator.scaled).restore(
+        read_arrays(folder / "preparation.npz")
+    )
     kept = estimator.preparation_.kept
     _must(
         kept.ndim == 1 and len(kept) > 0 and kept.min() >= 0 and kept.max() < estimator.n_features_in_,
         "preparation.npz names columns that are not there",
     )
-    _must(all(a.shape == kept.shape for a in estimator.preparation_.arrays().values()), "preparation.npz has arrays of different lengths")
+    _must(
+        all(a.shape == kept.shape for a in estimator.preparation_.arrays().values()),
+        "preparation.npz has arrays of different lengths",
+    )
     estimator.constants_ = np.array([np.nan if c is None else float(c) for c in head["constants"]])
     n_models = len(estimator.classes_) if estimator.multilabel_ else 1
-    _must(len(estimator.constants_) == len(head["calibration"]) == n_models, f"there must be {n_models} model(s)")
+    _must(
+        len(estimator.constants_) == len(head["calibration"]) == n_models,
+        f"there must be {n_models} model(s)",
+    )
     n_classes = 2 if estimator.multilabel_ else len(estimator.classes_)
     estimator.models_ = [
-        _read_model(estimator.member, folder / f"model_{k:02d}", head["calibration"][k], (len(kept), n_classes)) if np.isnan(constant) else None
+        _read_model(
+            estimator.member, folder / f"model_{k:02d}", head["calibration"][k], (len(kept), n_classes)
+        )
+        if np.isnan(constant)
+        else None
         for k, constant in enumerate(estimator.constants_)
     ]
 
@@ -162,24 +215,38 @@ def _read_model(member: str, stem: Path, calibration: list[float] | None, size: 
         from quintet.classifiers.tabular.svm import MarginClassifier
 
         n_machines = 1 if size[1] == 2 else size[1]
-        _must(isinstance(model, list) and len(model) == n_machines, f"{stem.name} must hold {n_machines} machine(s)")
+        _must(
+            isinstance(model, list) and len(model) == n_machines,
+            f"{stem.name} must hold {n_machines} machine(s)",
+        )
         for machine in model:
             _check_machine(machine, size[0])
         _must(calibration is not None, "the calibration is missing")
         slope, offset = calibration or (1.0, 0.0)
         return MarginClassifier(model, slope=float(slope), offset=float(offset))
-    _must(np.array_equal(model.classes_, np.arange(size[1])) and model.n_features_in_ == size[0], f"{stem.name} does not fit member.json")
+    _must(
+        np.array_equal(model.classes_, np.arange(size[1])) and model.n_features_in_ == size[0],
+        f"{stem.name} does not fit member.json",
+    )
     if member == "random_forest":
-        _must(type(model).__name__ == "RandomForestClassifier" and len(model.estimators_) > 0, f"{stem.name} must hold a random forest")
+        _must(
+            type(model).__name__ == "RandomForestClassifier" and len(model.estimators_) > 0,
+            f"{stem.name} must hold a random forest",
+        )
         for tree in model.estimators_:
             check_tree(tree.tree_, n_features=size[0], n_classes=size[1])
             _must(
-                type(tree).__name__ == "DecisionTreeClassifier" and tree.n_classes_ == size[1] and tree.n_outputs_ == 1,
+                type(tree).__name__ == "DecisionTreeClassifier"
+                and tree.n_classes_ == size[1]
+                and tree.n_outputs_ == 1,
                 f"{stem.name} has a tree of other classes",
             )
     else:
         _must(type(model).__name__ == "LogisticRegression", f"{stem.name} must hold a logistic regression")
-        _must(model.coef_.shape == (1 if size[1] == 2 else size[1], size[0]), f"{stem.name} has coefficients of another shape")
+        _must(
+            model.coef_.shape == (1 if size[1] == 2 else size[1], size[0]),
+            f"{stem.name} has coefficients of another shape",
+        )
     return model
 
 
@@ -190,7 +257,9 @@ def _read_skops(path: Path) -> Any:
     try:
         return skops.io.load(path, trusted=list(TRUSTED))
     except UntrustedTypesFoundException as error:
-        raise ArtefactError(f"A stored member may hold only what Quintet writes. {path}: {error} Do not use this file.") from error
+        raise ArtefactError(
+            f"A stored member may hold only what Quintet writes. {path}: {error} Do not use this file."
+        ) from error
 
 
 def _read_trees(path: Path, size: tuple[int, int]) -> Any:
@@ -202,7 +271,10 @@ def _read_trees(path: Path, size: tuple[int, int]) -> Any:
         model.load_model(path)
     except XGBoostError as error:
         raise ValueError(f"{path.name} is not a model of XGBoost: {str(error).splitlines()[0]}") from error
-    _must(model.get_booster().num_features() == size[0] and model.n_classes_ == size[1], f"{path.name} does not fit member.json")
+    _must(
+        model.get_booster().num_features() == size[0] and model.n_classes_ == size[1],
+        f"{path.name} does not fit member.json",
+    )
     return model
 
 
@@ -215,11 +287,30 @@ def check_tree(tree: Any, *, n_features: int, n_classes: int) -> None:
     Raises:
         ArtefactError: one does not.
     """
-    left, right, feature, index = tree.children_left, tree.children_right, tree.feature, np.arange(tree.node_count)
+    left, right, feature, index = (
+        tree.children_left,
+        tree.children_right,
+        tree.feature,
+        np.arange(tree.node_count),
+    )
     leaf = (left == -1) & (right == -1)
-    inner = (left > index) & (right > index) & (left < tree.node_count) & (right < tree.node_count) & (feature >= 0) & (feature < n_features)
-    whole = tree.node_count > 0 and tree.n_features == n_features and tree.value.shape == (tree.node_count, 1, n_classes)
-    _must(bool(whole and (leaf | inner).all() and np.isfinite(tree.value).all()), "a decision tree points outside itself")
+    inner = (
+        (left > index)
+        & (right > index)
+        & (left < tree.node_count)
+        & (right < tree.node_count)
+        & (feature >= 0)
+        & (feature < n_features)
+    )
+    whole = (
+        tree.node_count > 0
+        and tree.n_features == n_features
+        and tree.value.shape == (tree.node_count, 1, n_classes)
+    )
+    _must(
+        bool(whole and (leaf | inner).all() and np.isfinite(tree.value).all()),
+        "a decision tree points outside itself",
+    )
 
 
 def _check_machine(machine: Any, n_features: int) -> None:
@@ -227,14 +318,29 @@ def _check_machine(machine: Any, n_features: int) -> None:
     if machine is None:
         return
     n_vectors = len(machine.support_)
-    _must(type(machine).__name__ == "SVC" and machine.kernel == "rbf" and not machine._sparse, "a machine is not an RBF machine")
-    shapes = machine.support_vectors_.shape == (n_vectors, n_features) and machine.dual_coef_.shape == machine._dual_coef_.shape == (1, n_vectors)
-    counts = machine._n_support.shape == (2,) and machine._n_support.min() >= 0 and machine._n_support.sum() == n_vectors
     _must(
-        bool(shapes and counts and machine._intercept_.shape == (1,) and machine.n_features_in_ == n_features), "the arrays of a machine do not match"
+        type(machine).__name__ == "SVC" and machine.kernel == "rbf" and not machine._sparse,
+        "a machine is not an RBF machine",
+    )
+    shapes = machine.support_vectors_.shape == (
+        n_vectors,
+        n_features,
+    ) and machine.dual_coef_.shape == machine._dual_coef_.shape == (1, n_vectors)
+    counts = (
+        machine._n_support.shape == (2,)
+        and machine._n_support.min() >= 0
+        and machine._n_support.sum() == n_vectors
+    )
+    _must(
+        bool(
+            shapes and counts and machine._intercept_.shape == (1,) and machine.n_features_in_ == n_features
+        ),
+        "the arrays of a machine do not match",
     )
 
 
 def _must(condition: bool, otherwise: str) -> None:
     if not condition:
-        raise ArtefactError(f"A stored member must be what Quintet writes: {otherwise}. Do not use this file; copy it again, or train again.")
+        raise ArtefactError(
+            f"A stored member must be what Quintet writes: {otherwise}. Do not use this file; copy it again, or train again."
+        )

@@ -109,7 +109,9 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
-def load_source(source: str | Path | Manifest, *, group_by: str | None = None, columns: Mapping[str, str] | None = None) -> Manifest:
+def load_source(
+    source: str | Path | Manifest, *, group_by: str | None = None, columns: Mapping[str, str] | None = None
+) -> Manifest:
     """The manifest of a source.
 
     Args:
@@ -124,15 +126,23 @@ def load_source(source: str | Path | Manifest, *, group_by: str | None = None, c
         ConfigError: for settings that do not fit the source.
     """
     if columns and not _is_table(source):
-        raise ConfigError(f"Columns can be named for a manifest file only (.csv, .tsv, .parquet). Received them for '{source}'.")
+        raise ConfigError(
+            f"Columns can be named for a manifest file only (.csv, .tsv, .parquet). Received them for '{source}'."
+        )
     if group_by and columns and "group" in columns:
-        raise ConfigError(f"Groups must come from one place. Received the column '{columns['group']}' and the pattern '{group_by}'.")
+        raise ConfigError(
+            f"Groups must come from one place. Received the column '{columns['group']}' and the pattern '{group_by}'."
+        )
     manifest = source if isinstance(source, Manifest) else _read(source, columns)
     return assign_groups(manifest, group_by) if group_by else manifest
 
 
 def _is_table(source: str | Path | Manifest) -> bool:
-    return isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir()
+    return (
+        isinstance(source, str | Path)
+        and Path(source).suffix.lower() in SUFFIXES
+        and not Path(source).is_dir()
+    )
 
 
 def _read(source: str | Path, columns: Mapping[str, str] | None) -> Manifest:
@@ -151,7 +161,9 @@ def _read(source: str | Path, columns: Mapping[str, str] | None) -> Manifest:
             f"'{source}' is another kind of file."
         )
     hint = str(unknown_name("built-in dataset", str(source), DATASETS))
-    raise DatasetError(f"A source must be a folder, a manifest file or the name of a built-in dataset. '{source}' does not exist. {hint}")
+    raise DatasetError(
+        f"A source must be a folder, a manifest file or the name of a built-in dataset. '{source}' does not exist. {hint}"
+    )
 
 
 def _built_in(name: str, folder: Path | None, *, variant: str | None) -> Manifest:
@@ -162,7 +174,9 @@ def _built_in(name: str, folder: Path | None, *, variant: str | None) -> Manifes
     if variant is None:
         return load(folder)
     if not variants:
-        raise ConfigError(f"Only some datasets come in variants (NAME@VARIANT). '{name}' has none: write '{name}'.")
+        raise ConfigError(
+            f"Only some datasets come in variants (NAME@VARIANT). '{name}' has none: write '{name}'."
+        )
     if variant not in variants and FREE not in variants:
         raise unknown_name(f"variant of {name}", variant, variants)
     return load(folder, variant=variant)

@@ -68,7 +68,11 @@ def _walk(folder: str) -> Iterator[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")) and not _leads_to(inside, os.path.join(here, name)))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith((".", "__MACOSX")) and not _leads_to(inside, os.path.join(here, name))
+        )
         yield from (os.path.join(here, name) for name in files if is_candidate(name))
 
 
@@ -78,7 +82,9 @@ def _leads_to(inside: str, path: str) -> bool:
 
 
 def _refuse(error: OSError) -> None:
-    raise DatasetError(f"Every folder of a source must be readable. '{error.filename}' is not ({error.strerror}).") from error
+    raise DatasetError(
+        f"Every folder of a source must be readable. '{error.filename}' is not ({error.strerror})."
+    ) from error
 
 
 def read_folder(folder: Path | str) -> Manifest:
@@ -102,14 +108,18 @@ def read_folder(folder: Path | str) -> Manifest:
     if not root.is_dir():
         raise DatasetError(f"A folder source must be a folder. '{folder}' does not exist or is a file.")
     rows = _listed(root)
-    return build_manifest(rows, name=root.name, root=root, ignored=_without_audio(root, rows["label"].dropna()))
+    return build_manifest(
+        rows, name=root.name, root=root, ignored=_without_audio(root, rows["label"].dropna())
+    )
 
 
 def _listed(root: Path) -> pd.DataFrame:
     """Path and label of every file. Here and nowhere else both stand in lists, which take ten times the memory of columns."""
     paths = _names(root)
     if not paths:
-        raise DatasetError(f"A folder source must have audio files in a sub-folder per class. '{root}' has no audio files at any depth.")
+        raise DatasetError(
+            f"A folder source must have audio files in a sub-folder per class. '{root}' has no audio files at any depth."
+        )
     if not any("/" in path for path in paths):
         raise DatasetError(
             f"A folder source must have a sub-folder per class. '{root}' has {len(paths)} audio files directly in it and no class folders "
@@ -121,7 +131,15 @@ def _listed(root: Path) -> pd.DataFrame:
 
 def _without_audio(root: Path, labels: Iterable[str | None]) -> list[str]:
     """A note if there are class folders in which nothing was found."""
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False) and not entry.name.startswith((".", "__MACOSX")))
+    names = sorted(
+        entry.name
+        for entry in os.scandir(root)
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith((".", "__MACOSX"))
+    )
     empty = sorted(set(names) - set(labels))
     shown = ", ".join(empty[:5]) + (" …" if len(empty) > 5 else "")
-    return [f"No audio files in {len(empty)} class folder{'s' if len(empty) > 1 else ''}: {shown}"] if empty else []
+    return (
+        [f"No audio files in {len(empty)} class folder{'s' if len(empty) > 1 else ''}: {shown}"]
+        if empty
+        else []
+    )

@@ -49,7 +49,9 @@ def assign_groups(manifest: Manifest, group_by: str) -> Manifest:
             f"Every clip must have a group under --group-by '{group_by}'. {len(lost)} of {len(found)} files have none, "
             f"for example: {', '.join(lost[:3])}. Change the pattern, or write a manifest with a group column."
         )
-    frame.loc[usable, "group"] = frame.loc[usable, "path"].map({path: group_name(group) for path, group in found.items()})
+    frame.loc[usable, "group"] = frame.loc[usable, "path"].map(
+        {path: group_name(group) for path, group in found.items()}
+    )
     return replace(manifest, frame=frame, grouped=True)
 
 
@@ -58,9 +60,13 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"--group-by must be a regular expression or 'tag:artist'. Received '{pattern}': {error}.") from error
+        raise ConfigError(
+            f"--group-by must be a regular expression or 'tag:artist'. Received '{pattern}': {error}."
+        ) from error
     if not compiled.groups:
-        raise ConfigError(f"--group-by must capture the group in parentheses. Received '{pattern}': write for example '([^/]+)_[0-9]+'.")
+        raise ConfigError(
+            f"--group-by must capture the group in parentheses. Received '{pattern}': write for example '([^/]+)_[0-9]+'."
+        )
     return compiled
 
 

@@ -47,7 +47,9 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if tuple(self.frame.columns) != COLUMNS:
-            raise DatasetError(f"A manifest must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, self.frame.columns))}.")
+            raise DatasetError(
+                f"A manifest must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, self.frame.columns))}."
+            )
         if not self.frame["id"].is_unique:
             twice = self.frame.loc[self.frame["id"].duplicated(), "id"].iloc[0]
             raise DatasetError(f"Ids must be unique in a manifest. '{twice}' stands there more than once.")
@@ -75,7 +77,9 @@ def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -
         >>> clip_id("/music/rock/a.wav", Path("/music"), 30.0)
         'rock/a.wav#t=30.0,'
     """
-    relative = os.path.relpath(path, root) if os.path.splitdrive(path)[0] == os.path.splitdrive(root)[0] else path
+    relative = (
+        os.path.relpath(path, root) if os.path.splitdrive(path)[0] == os.path.splitdrive(root)[0] else path
+    )
     name = path if is_remote(path) else (path if relative.startswith("..") else relative).replace(os.sep, "/")
     if np.isnan(start) and np.isnan(end):
         return name
@@ -104,7 +108,10 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
         raise DatasetError(f"A source must list at least one clip. '{name}' ({root}) has none.")
     root = root.absolute()
     texts = {column: _texts(rows, column) for column in ("path", "label", "group", "split", "id", "problem")}
-    windows = {column: pd.to_numeric(_column(rows, column), errors="coerce").astype("float64") for column in ("start", "end")}
+    windows = {
+        column: pd.to_numeric(_column(rows, column), errors="coerce").astype("float64")
+        for column in ("start", "end")
+    }
     paths = [_absolute(path, root) for path in texts.pop("path")]
     files = [clip_id(path, root) if path else f"row {row + 1}" for row, path in enumerate(paths)]
     windowed = windows["start"].notna() | windows["end"].notna()
@@ -113,13 +120,27 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
         names[row] = clip_id(paths[row], root, windows["start"][row], windows["end"][row])
     ids = [given or made for given, made in zip(texts["id"], names, strict=True)]
     labels = [LABEL_SEPARATOR.join(label_set(label)) if label else None for label in texts["label"]]
-    problems = _problems(texts["problem"], paths, labels, windows, _column(rows, "start"), _column(rows, "end"))
+    problems = _problems(
+        texts["problem"], paths, labels, windows, _column(rows, "start"), _column(rows, "end")
+    )
     unique_ids = _mark_repetitions(problems, ids, names, labels)
     several = pd.Series(files).duplicated(keep=False)
     known = [group_name(group) if group else None for group in texts["group"]]
-    groups = [group or (file if shared else id) for group, file, shared, id in zip(known, files, several, ids, strict=True)]
-    written = {"id": unique_ids, "path": paths, "label": labels, "group": groups, "split": texts["split"], "problem": problems}
-    frame = pd.DataFrame({**{column: pd.Series(values, dtype="str") for column, values in written.items()}, **windows})
+    groups = [
+        group or (file if shared else id)
+        for group, file, shared, id in zip(known, files, several, ids, strict=True)
+    ]
+    written = {
+        "id": unique_ids,
+        "path": paths,
+        "label": labels,
+        "group": groups,
+        "split": texts["split"],
+        "problem": problems,
+    }
+    frame = pd.DataFrame(
+        {**{column: pd.Series(values, dtype="str") for column, values in written.items()}, **windows}
+    )
     return Manifest(
         frame=frame[list(COLUMNS)],
         name=name,
@@ -132,13 +153,18 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
 
 def _column(rows: pd.DataFrame, column: str) -> pd.Series:
     """A column of the listing with a plain index, all NaN where it is absent."""
-    return rows[column].reset_index(drop=True) if column in rows else pd.Series(np.nan, index=range(len(rows)))
+    return (
+        rows[column].reset_index(drop=True) if column in rows else pd.Series(np.nan, index=range(len(rows)))
+    )
 
 
 def _texts(rows: pd.DataFrame, column: str) -> list[str | None]:
     """A column as stripped strings; None where missing or blank."""
     values = _column(rows, column)
-    return [None if missing else (str(value).strip() or None) for value, missing in zip(values, values.isna(), strict=True)]
+    return [
+        None if missing else (str(value).strip() or None)
+        for value, missing in zip(values, values.isna(), strict=True)
+    ]
 
 
 def _absolute(path: str | None, root: Path) -> str:
@@ -178,7 +204,9 @@ def _problems(
             found.append("window is not a number: start and end are seconds")
         elif starts[row] < 0 or ends[row] <= np.nan_to_num(starts[row]):
             found.append(f"window is empty: start {starts[row]:g} s, end {ends[row]:g} s")
-        elif not is_remote(path) and not os.path.isfile(path):  # what lies elsewhere is looked for when it is fetched
+        elif not is_remote(path) and not os.path.isfile(
+            path
+        ):  # what lies elsewhere is looked for when it is fetched
             found.append(_why_no_file(path))
         else:
             found.append(None)
@@ -191,9 +219,13 @@ def _why_no_file(path: str) -> str:
     return "not a regular file (a device, or a pipe)" if os.path.exists(path) else "file not found"
 
 
-def _mark_repetitions(problems: list[str | None], ids: Sequence[str], names: Sequence[str], labels: Sequence[str | None]) -> list[str]:
+def _mark_repetitions(
+    problems: list[str | None], ids: Sequence[str], names: Sequence[str], labels: Sequence[str | None]
+) -> list[str]:
     """Ids made unique; the second and later rows of one id, or of one file and window, get a problem."""
-    if len(set(ids)) == len(ids) and len(set(names)) == len(names):  # as a rule, and without the memory of what follows
+    if len(set(ids)) == len(ids) and len(set(names)) == len(
+        names
+    ):  # as a rule, and without the memory of what follows
         return list(ids)
     first_of_name: dict[str, int] = {}
     first_of_id: dict[str, int] = {}
@@ -202,7 +234,11 @@ def _mark_repetitions(problems: list[str | None], ids: Sequence[str], names: Seq
     for row, (id, name) in enumerate(zip(ids, names, strict=True)):
         earlier = first_of_name.get(name, first_of_id.get(id))
         if earlier is not None:
-            as_what = f" (there as '{labels[earlier]}', here as '{labels[row]}')" if labels[earlier] != labels[row] else ""
+            as_what = (
+                f" (there as '{labels[earlier]}', here as '{labels[row]}')"
+                if labels[earlier] != labels[row]
+                else ""
+            )
             problems[row] = f"listed twice: row {earlier + 1} is used{as_what}"
         first_of_name.setdefault(name, row)
         first_of_id.setdefault(id, row)

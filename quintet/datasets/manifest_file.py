@@ -46,7 +46,12 @@ def read_table(path: Path | str, *, columns: Mapping[str, str] | None = None) ->
             used.add(theirs)
         elif ours in REQUIRED or ours in wanted:
             raise _missing(file, theirs, [str(column) for column in table.columns])
-    return build_manifest(rows, name=file.stem, root=file.parent, ignored=[str(column) for column in table.columns if column not in used])
+    return build_manifest(
+        rows,
+        name=file.stem,
+        root=file.parent,
+        ignored=[str(column) for column in table.columns if column not in used],
+    )
 
 
 def _read(file: Path) -> pd.DataFrame:
@@ -58,12 +63,30 @@ def _read(file: Path) -> pd.DataFrame:
             table = pd.read_parquet(file)
         else:
             separator = "\t" if file.suffix.lower() == ".tsv" else ","
-            table = pd.read_csv(file, sep=separator, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8-sig", skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowException, OSError) as error:
-        raise DatasetError(f"A manifest must be a CSV in UTF-8 or a Parquet file. '{file}' cannot be read: {error}.") from error
+            table = pd.read_csv(
+                file,
+                sep=separator,
+                dtype="str",
+                keep_default_na=False,
+                na_values=[""],
+                encoding="utf-8-sig",
+                skipinitialspace=True,
+            )
+    except (
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+        pa.ArrowException,
+        OSError,
+    ) as error:
+        raise DatasetError(
+            f"A manifest must be a CSV in UTF-8 or a Parquet file. '{file}' cannot be read: {error}."
+        ) from error
     table.columns = pd.Index([str(column).strip() for column in table.columns])
     if not table.columns.is_unique:
-        raise DatasetError(f"Every column of a manifest must have its own name. '{file}' has: {', '.join(table.columns)}.")
+        raise DatasetError(
+            f"Every column of a manifest must have its own name. '{file}' has: {', '.join(table.columns)}."
+        )
     return table
 
 

@@ -56,7 +56,9 @@ class Calibration:
 
     def _stepped(self, probabilities: NDArray[Any]) -> NDArray[Any]:
         if probabilities.shape[1] != len(self.steps):
-            raise AlignmentError(f"There must be one column per class ({len(self.steps)}). Received {probabilities.shape[1]}. Align the classes.")
+            raise AlignmentError(
+                f"There must be one column per class ({len(self.steps)}). Received {probabilities.shape[1]}. Align the classes."
+            )
         columns = [np.interp(probabilities[:, k], x, y) for k, (x, y) in enumerate(self.steps)]
         mapped = np.clip(np.stack(columns, axis=1), FLOOR, 1 - FLOOR)
         if not self.multilabel:
@@ -66,7 +68,12 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         """`{"method", "temperature", "steps": [{"x": […], "y": […]}, …], "multilabel"}`."""
         steps = [{"x": list(x), "y": list(y)} for x, y in self.steps]
-        return {"method": self.method, "temperature": self.temperature, "steps": steps, "multilabel": self.multilabel}
+        return {
+            "method": self.method,
+            "temperature": self.temperature,
+            "steps": steps,
+            "multilabel": self.multilabel,
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Calibration:
@@ -126,11 +133,15 @@ def fit_calibration(
     folds = folds if folds is not None else _new_folds(target, codes, at_most=5, seed=seed)
     if len(folds) < 2:
         return _fitted("none", probabilities, target)
-    losses = {name: clip_losses(target, p) for name, p in _held_out(methods, probabilities, target, folds).items()}
+    losses = {
+        name: clip_losses(target, p) for name, p in _held_out(methods, probabilities, target, folds).items()
+    }
     best = min(methods, key=lambda name: losses[name].mean())
     gaps = {name: losses[name] - losses[best] for name in methods}
     margin = 1.0 if n_groups < len(target) else UNGROUPED_MARGIN
-    chosen = next(name for name in methods if gaps[name].mean() <= margin * standard_error(gaps[name], codes, n_groups))
+    chosen = next(
+        name for name in methods if gaps[name].mean() <= margin * standard_error(gaps[name], codes, n_groups)
+    )
     return _fitted(chosen, probabilities, target)
 
 
@@ -155,7 +166,11 @@ def cross_calibrate(
         raise unknown_name("calibration", method, METHODS)
     target = _target(probabilities, y, classes, multilabel=multilabel)
     codes = group_codes(groups, len(target))[0]
-    folds = _checked(folds, codes) if folds is not None else _new_folds(target, codes, at_most=n_splits, seed=seed)
+    folds = (
+        _checked(folds, codes)
+        if folds is not None
+        else _new_folds(target, codes, at_most=n_splits, seed=seed)
+    )
     return probabilities if len(folds) < 2 else _held_out((method,), probabilities, target, folds)[method]
 
 
@@ -172,11 +187,15 @@ def _new_folds(target: NDArray[Any], codes: NDArray[np.int64], *, at_most: int, 
     return grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if n_folds >= 2 else ()
 
 
-def _held_out(methods: Sequence[str], probabilities: NDArray[Any], target: NDArray[Any], folds: Folds) -> dict[str, NDArray[Any]]:
+def _held_out(
+    methods: Sequence[str], probabilities: NDArray[Any], target: NDArray[Any], folds: Folds
+) -> dict[str, NDArray[Any]]:
     result = {name: np.array(probabilities) for name in methods}
     for train, valid in folds:
         for name in methods:
-            result[name][valid] = _fitted(name, probabilities[train], target[train]).apply(probabilities[valid])
+            result[name][valid] = _fitted(name, probabilities[train], target[train]).apply(
+                probabilities[valid]
+            )
     return result
 
 
@@ -186,7 +205,9 @@ def _fitted(method: str, probabilities: NDArray[Any], target: NDArray[Any]) -> C
         return Calibration(method, _temperature(probabilities, target), (), sets)
     if method == "isotonic":
         hits = target if sets else target[:, None] == np.arange(probabilities.shape[1])
-        return Calibration(method, 1.0, tuple(_steps(p, hit) for p, hit in zip(probabilities.T, hits.T, strict=True)), sets)
+        return Calibration(
+            method, 1.0, tuple(_steps(p, hit) for p, hit in zip(probabilities.T, hits.T, strict=True)), sets
+        )
     return Calibration("none", 1.0, (), sets)
 
 
@@ -221,10 +242,14 @@ def _steps(p: NDArray[Any], hit: NDArray[Any]) -> tuple[tuple[float, ...], tuple
 
 def _enough(target: NDArray[Any], codes: NDArray[np.int64], n_classes: int) -> bool:
     hits = target if target.ndim == 2 else target[:, None] == np.arange(n_classes)
-    return all(min(len(np.unique(codes[hit])), len(np.unique(codes[~hit]))) >= MIN_PER_CLASS for hit in hits.T)
+    return all(
+        min(len(np.unique(codes[hit])), len(np.unique(codes[~hit]))) >= MIN_PER_CLASS for hit in hits.T
+    )
 
 
-def _target(probabilities: NDArray[Any], y: NDArray[Any], classes: Sequence[str], *, multilabel: bool | None) -> NDArray[Any]:
+def _target(
+    probabilities: NDArray[Any], y: NDArray[Any], classes: Sequence[str], *, multilabel: bool | None
+) -> NDArray[Any]:
     y = np.asarray(y)
     if probabilities.shape != (len(y), len(classes)):
         raise AlignmentError(

@@ -18,7 +18,15 @@ from quintet.datasets.groups import group_names
 from quintet.datasets.splits.protocols import grouped_folds
 from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
 from quintet.ensemble.conformal import ConformalPredictor, fit_conformal
-from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Listener, Trainer, member_probabilities
+from quintet.ensemble.crossfit import (
+    FINAL_FIT,
+    FoldCache,
+    FoldResult,
+    Inputs,
+    Listener,
+    Trainer,
+    member_probabilities,
+)
 from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion
 from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.errors import ConfigError, DatasetError
@@ -142,12 +150,16 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if target.ndim == 2:
             classes = list(range(target.shape[1])) if classes is None else classes
             if len(classes) != target.shape[1]:
-                raise ConfigError(f"Label sets need one class name per column. Received {target.shape[1]} columns and {len(classes)} names.")
+                raise ConfigError(
+                    f"Label sets need one class name per column. Received {target.shape[1]} columns and {len(classes)} names."
+                )
             return target, np.asarray(classes, dtype=object)
         check_classification_targets(target)
         found = np.unique(target)
         if len(found) < 2:
-            raise DatasetError(f"A classifier needs at least two classes. Received 1 class: {found[0]!r}. Add clips of another class.")
+            raise DatasetError(
+                f"A classifier needs at least two classes. Received 1 class: {found[0]!r}. Add clips of another class."
+            )
         return target, found
 
     def _check_names(self) -> None:
@@ -156,46 +168,85 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name in self.members:
             member_entry(name)
         if stray := sorted(set(self.settings or {}) - set(self.members)):
-            raise ConfigError(f"Settings must be for members that take part ({', '.join(self.members)}). Received settings for: {', '.join(stray)}.")
+            raise ConfigError(
+                f"Settings must be for members that take part ({', '.join(self.members)}). Received settings for: {', '.join(stray)}."
+            )
         if self.rule != "auto" and self.rule not in self.rules:
-            raise ConfigError(f"The rule must be 'auto' or one of: {', '.join(self.rules)}. Received '{self.rule}'.")
+            raise ConfigError(
+                f"The rule must be 'auto' or one of: {', '.join(self.rules)}. Received '{self.rule}'."
+            )
 
     def _fit_members(
-        self, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any], cache: FoldCache | None, listener: Listener | None
+        self,
+        inputs: Inputs,
+        y: NDArray[Any],
+        groups: NDArray[Any],
+        folds: Sequence[Any],
+        cache: FoldCache | None,
+        listener: Listener | None,
     ) -> None:
         self.members_: dict[str, Any] = {}
         self.oof_: dict[str, NDArray[np.float64]] = {}
         self.folds_: dict[str, list[FoldResult]] = {}
         for name in self.members:
-            trainer = Trainer(name, dict((self.settings or {}).get(name, {})), self.seed, cache, listener, len(folds))
-            self.oof_[name], self.folds_[name] = trainer.out_of_fold(inputs, y, groups, folds, self.class_names_)
+            trainer = Trainer(
+                name, dict((self.settings or {}).get(name, {})), self.seed, cache, listener, len(folds)
+            )
+            self.oof_[name], self.folds_[name] = trainer.out_of_fold(
+                inputs, y, groups, folds, self.class_names_
+            )
             self.members_[name] = _fitted_on_all(trainer, inputs, y, groups, cache)
 
     def _fit_fusions(self, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
         stack = np.stack([self.oof_[name] for name in self.members])
-        common: dict[str, Any] = {"classes": self.class_names_, "members": tuple(self.members), "seed": self.seed}
+        common: dict[str, Any] = {
+            "classes": self.class_names_,
+            "members": tuple(self.members),
+            "seed": self.seed,
+        }
         self.fusions_: dict[str, Fusion] = {}
         for rule in self.rules:
             self.oof_[rule] = np.full(stack.shape[1:], np.nan)
-            for train, held_out in folds:  # the weights that judge a row were learnt without it and without its group
-                self.oof_[rule][held_out] = fit_fusion(rule, stack[:, train], y[train], groups[train], **common).apply(stack[:, held_out])
+            for (
+                train,
+                held_out,
+            ) in folds:  # the weights that judge a row were learnt without it and without its group
+                self.oof_[rule][held_out] = fit_fusion(
+                    rule, stack[:, train], y[train], groups[train], **common
+                ).apply(stack[:, held_out])
             self.fusions_[rule] = fit_fusion(rule, stack, y, groups, **common)
-        self.comparison_ = compare_rules(stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), folds=folds, **common)
+        self.comparison_ = compare_rules(
+            stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), folds=folds, **common
+        )
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
         self.fold_rules_ = [self.rule_] * len(folds)
         if self.rule == "auto" and len(folds) > 2:
             self.fold_rules_ = [
-                compare_rules(stack[:, train], y[train], groups[train], rules=tuple(self.rules), folds=_within(folds, k), **common).chosen
+                compare_rules(
+                    stack[:, train],
+                    y[train],
+                    groups[train],
+                    rules=tuple(self.rules),
+                    folds=_within(folds, k),
+                    **common,
+                ).chosen
                 for k, (train, _) in enumerate(folds)
             ]
 
-    def _fit_trust(self, table: pd.DataFrame | None, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
+    def _fit_trust(
+        self, table: pd.DataFrame | None, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]
+    ) -> None:
         """Calibration and prediction sets of the verdict, both from what was said and measured out of fold, on the folds of the run and by group."""
         names = self.class_names_
         common: dict[str, Any] = {"seed": self.seed, "folds": folds}
-        self.calibration_: Calibration = fit_calibration(self.oof_[self.rule_], y, groups, classes=names, **common)
+        self.calibration_: Calibration = fit_calibration(
+            self.oof_[self.rule_], y, groups, classes=names, **common
+        )
         method = self.calibration_.method
-        said = {r: cross_calibrate(self.oof_[r], y, groups, classes=names, method=method, **common) for r in {*self.fold_rules_}}
+        said = {
+            r: cross_calibrate(self.oof_[r], y, groups, classes=names, method=method, **common)
+            for r in {*self.fold_rules_}
+        }
         self.oof_verdict_ = np.array(said[self.fold_rules_[0]])
         for rule, (_, held_out) in zip(self.fold_rules_, folds, strict=True):
             self.oof_verdict_[held_out] = said[rule][held_out]
@@ -206,9 +257,14 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return
         if table is not None:
             values = table.to_numpy(np.float64)
-            self.distance_, self.oof_distances_ = Distance.fit(values, y), held_out_distances(values, y, folds)
+            self.distance_, self.oof_distances_ = (
+                Distance.fit(values, y),
+                held_out_distances(values, y, folds),
+            )
         score = "lac" if self.distance_ is None else "novelty"
-        self.conformal_ = fit_conformal(self.oof_verdict_, y, groups, classes=names, score=score, distances=self.oof_distances_)
+        self.conformal_ = fit_conformal(
+            self.oof_verdict_, y, groups, classes=names, score=score, distances=self.oof_distances_
+        )
 
     def member_probabilities(self, X: Any = None, spectrograms: Any = None) -> dict[str, NDArray[np.float64]]:
         """Member name → `(n, k)` probabilities."""
@@ -218,7 +274,10 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         inputs = Inputs(_as_table(X), spectrograms)
         multilabel = self.multilabel_
         return {
-            n: member_probabilities(m, inputs.view(member_entry(n).input), self.class_names_, multilabel=multilabel) for n, m in self.members_.items()
+            n: member_probabilities(
+                m, inputs.view(member_entry(n).input), self.class_names_, multilabel=multilabel
+            )
+            for n, m in self.members_.items()
         }
 
     @property
@@ -231,7 +290,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Whether clips carry label sets."""
         return bool(getattr(next(iter(self.fusions_.values())), "multilabel", False))
 
-    def fuse(self, members: Mapping[str, NDArray[np.float64]], rule: str | None = None) -> NDArray[np.float64]:
+    def fuse(
+        self, members: Mapping[str, NDArray[np.float64]], rule: str | None = None
+    ) -> NDArray[np.float64]:
         """The members' probabilities joined by `rule` (default: the chosen one)."""
         return self.fusions_[rule or self.rule_].apply(np.stack([members[name] for name in self.members_]))
 
@@ -266,7 +327,9 @@ def _names(groups: ArrayLike, n: int) -> NDArray[Any]:
     given = np.asarray(groups, dtype=object)
     missing = int(pd.isna(given).sum())
     if given.shape != (n,) or missing:
-        raise DatasetError(f"Every one of {n} rows must have one group, a row on its own its own. Received {given.shape}, {missing} missing.")
+        raise DatasetError(
+            f"Every one of {n} rows must have one group, a row on its own its own. Received {given.shape}, {missing} missing."
+        )
     return group_names(given)
 
 
@@ -274,7 +337,9 @@ def _require_whole(folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], n
     rows = np.arange(n)
     once = np.sum([np.isin(rows, rows[held_out]) for _, held_out in folds], axis=0) == 1
     if np.shape(once) != (n,) or not once.all():
-        raise ConfigError(f"Folds must hold out every row once. Received {len(folds)}, which do so with {np.sum(once)} of {n} rows.")
+        raise ConfigError(
+            f"Folds must hold out every row once. Received {len(folds)}, which do so with {np.sum(once)} of {n} rows."
+        )
 
 
 def _as_table(X: Any) -> pd.DataFrame | None:
@@ -286,14 +351,21 @@ def _as_table(X: Any) -> pd.DataFrame | None:
     return pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])])
 
 
-def _within(folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], left_out: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def _within(
+    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], left_out: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """The other folds, as positions among the training rows of fold `left_out`."""
     rows = folds[left_out][0]
     others = [fold for k, fold in enumerate(folds) if k != left_out]
-    return [(np.flatnonzero(np.isin(rows, train)), np.flatnonzero(np.isin(rows, held_out))) for train, held_out in others]
+    return [
+        (np.flatnonzero(np.isin(rows, train)), np.flatnonzero(np.isin(rows, held_out)))
+        for train, held_out in others
+    ]
 
 
-def _fitted_on_all(trainer: Trainer, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], cache: FoldCache | None) -> Any:
+def _fitted_on_all(
+    trainer: Trainer, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], cache: FoldCache | None
+) -> Any:
     load = getattr(cache, "load_member", None)
     if load is not None and (kept := load(trainer.member)) is not None:
         trainer.notify("reused", FINAL_FIT)

@@ -33,7 +33,10 @@ SCORES = {
     "aps": "the probability of the classes above k, and of k: larger sets where it is hard, seldom empty (Romano et al. 2020, not randomised)",
     "novelty": "-ln(p[k]·κ(distance)): empty sets also where members are sure of what lies far from everything they know",
 }
-EXCEEDED, SLOPE = 0.1, 2.0  # κ is one half at the distance that a tenth exceeds; its slope there, per standard deviation
+EXCEEDED, SLOPE = (
+    0.1,
+    2.0,
+)  # κ is one half at the distance that a tenth exceeds; its slope there, per standard deviation
 
 
 class Familiarity(NamedTuple):
@@ -46,8 +49,12 @@ class Familiarity(NamedTuple):
     def fit(cls, distances: NDArray[Any], weights: NDArray[Any]) -> Familiarity:
         """From the distances (n,) of known clips and how much each counts."""
         order = np.argsort(distances)
-        centre = distances[order][np.searchsorted(np.cumsum(weights[order]), (1 - EXCEEDED) * weights.sum() - 1e-12)]
-        spread = np.sqrt(np.average((distances - np.average(distances, weights=weights)) ** 2, weights=weights))
+        centre = distances[order][
+            np.searchsorted(np.cumsum(weights[order]), (1 - EXCEEDED) * weights.sum() - 1e-12)
+        ]
+        spread = np.sqrt(
+            np.average((distances - np.average(distances, weights=weights)) ** 2, weights=weights)
+        )
         return cls(float(centre), float(spread) or 1.0)
 
     @classmethod
@@ -83,11 +90,15 @@ class ConformalPredictor:
     def p_values(self, probabilities: NDArray[Any], distances: NDArray[Any] | None = None) -> Array:
         """(n, K) for each class, the share of calibration weight that is at least as strange: small where the class does not fit."""
         if probabilities.ndim != 2 or probabilities.shape[1] != len(self.classes):
-            raise AlignmentError(f"There must be one column per class ({len(self.classes)}). Received {probabilities.shape}. Align the classes.")
+            raise AlignmentError(
+                f"There must be one column per class ({len(self.classes)}). Received {probabilities.shape}. Align the classes."
+            )
         strange = self._strangeness(probabilities, distances)
         return np.stack([self._share(k, strange[:, k]) for k in range(len(self.classes))], axis=1)
 
-    def sets(self, probabilities: NDArray[Any], confidence: float = 0.9, *, distances: NDArray[Any] | None = None) -> NDArray[np.bool_]:
+    def sets(
+        self, probabilities: NDArray[Any], confidence: float = 0.9, *, distances: NDArray[Any] | None = None
+    ) -> NDArray[np.bool_]:
         """(n, K) bool: which classes are in each clip's set; a row of False means "none of these".
 
         Args:
@@ -109,7 +120,11 @@ class ConformalPredictor:
     def _strangeness(self, probabilities: NDArray[Any], distances: NDArray[Any] | None) -> Array:
         if self.familiarity is None:
             return _strangeness(self.score, probabilities)
-        if distances is None or np.shape(distances) != (len(probabilities),) or not np.isfinite(distances).all():
+        if (
+            distances is None
+            or np.shape(distances) != (len(probabilities),)
+            or not np.isfinite(distances).all()
+        ):
             raise AlignmentError(
                 f"These sets look at distances among the features: one finite number for each of the {len(probabilities)} clips. "
                 f"Received {None if distances is None else np.shape(distances)}. Pass those of the model (`EnsembleClassifier.distances`)."
@@ -121,7 +136,10 @@ class ConformalPredictor:
         values, weights = self.nonconformity[rows], self.weights[rows]
         order = np.argsort(values)
         above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
-        share = above[np.searchsorted(values[order], strange - 1e-12, side="left")] + self.missing[k if self.by_class else 0]
+        share = (
+            above[np.searchsorted(values[order], strange - 1e-12, side="left")]
+            + self.missing[k if self.by_class else 0]
+        )
         return np.asarray(np.minimum(share, 1.0))  # a sum of shares may miss 1 by its last bit
 
     def to_json(self) -> dict[str, Any]:
@@ -142,11 +160,25 @@ class ConformalPredictor:
         """The calibration that `to_json` described. Raises ArtefactError where something is missing."""
         try:
             floats = [np.asarray(content[name], dtype=np.float64) for name in ("strangeness", "weights")]
-            codes, missing = np.asarray(content["codes"], dtype=np.int64), np.asarray(content["missing"], dtype=np.float64)
+            codes, missing = (
+                np.asarray(content["codes"], dtype=np.int64),
+                np.asarray(content["missing"], dtype=np.float64),
+            )
             kind = Familiarity.read(content["familiarity"]) if content["score"] == "novelty" else None
-            return cls(content["score"], tuple(content["classes"]), bool(content["by_class"]), floats[0], floats[1], codes, missing, kind)
+            return cls(
+                content["score"],
+                tuple(content["classes"]),
+                bool(content["by_class"]),
+                floats[0],
+                floats[1],
+                codes,
+                missing,
+                kind,
+            )
         except (KeyError, TypeError, ValueError) as error:
-            raise ArtefactError(f"Conformal calibration must have all of its parts. Missing or damaged: {error}. Train again.") from error
+            raise ArtefactError(
+                f"Conformal calibration must have all of its parts. Missing or damaged: {error}. Train again."
+            ) from error
 
 
 def fit_conformal(
@@ -185,10 +217,18 @@ def fit_conformal(
         )
     if (score == "novelty") != (distances is not None):
         given = "without" if distances is None else "with"
-        raise ConfigError(f"The score 'novelty' needs distances, and no other takes them. Received '{score}' {given} distances.")
+        raise ConfigError(
+            f"The score 'novelty' needs distances, and no other takes them. Received '{score}' {given} distances."
+        )
     labels, group = label_codes(np.asarray(y), tuple(classes)), group_codes(groups, len(y))[0]
-    strange = np.take_along_axis(_strangeness("log" if score == "novelty" else score, probabilities), labels[:, None], axis=1)[:, 0]
-    familiarity = None if distances is None else Familiarity.fit(np.asarray(distances, dtype=np.float64), _votes(group)[0])
+    strange = np.take_along_axis(
+        _strangeness("log" if score == "novelty" else score, probabilities), labels[:, None], axis=1
+    )[:, 0]
+    familiarity = (
+        None
+        if distances is None
+        else Familiarity.fit(np.asarray(distances, dtype=np.float64), _votes(group)[0])
+    )
     if familiarity is not None:
         strange = strange + familiarity.surprisal(np.asarray(distances))
     weights, missing = np.zeros(len(y)), np.ones(len(classes) if by_class else 1)
@@ -222,7 +262,14 @@ class Coverage:
     per_class: dict[str, dict[str, float]]
 
 
-def coverage(sets: NDArray[np.bool_], y: NDArray[Any], groups: NDArray[Any] | None = None, *, classes: Sequence[str], confidence: float) -> Coverage:
+def coverage(
+    sets: NDArray[np.bool_],
+    y: NDArray[Any],
+    groups: NDArray[Any] | None = None,
+    *,
+    classes: Sequence[str],
+    confidence: float,
+) -> Coverage:
     """Coverage and size of prediction sets, each group counting once; NaN for a class without clips.
 
     Example:
@@ -239,7 +286,10 @@ def coverage(sets: NDArray[np.bool_], y: NDArray[Any], groups: NDArray[Any] | No
         weight = 1 / count[inverse]
         return tuple(float(np.average(v[rows], weights=weight)) for v in (hit, size, size == 0))  # type: ignore[return-value]
 
-    per_class = {name: dict(zip(("coverage", "size", "empty"), means(labels == k), strict=True)) for k, name in enumerate(classes)}
+    per_class = {
+        name: dict(zip(("coverage", "size", "empty"), means(labels == k), strict=True))
+        for k, name in enumerate(classes)
+    }
     return Coverage(confidence, *means(np.ones(len(labels), dtype=bool)), per_class)
 
 
@@ -250,7 +300,9 @@ class Answered(NamedTuple):
     accuracies: NDArray[np.float64]
 
 
-def accuracy_against_coverage(y: NDArray[Any], probabilities: NDArray[Any], *, classes: Sequence[str]) -> Answered:
+def accuracy_against_coverage(
+    y: NDArray[Any], probabilities: NDArray[Any], *, classes: Sequence[str]
+) -> Answered:
     """Accuracy where only the surest clips are answered: one point per distinct certainty, from few clips to all.
 
     Example:

@@ -39,8 +39,14 @@ class Inputs:
     spectrograms: Any = None
 
     def __post_init__(self) -> None:
-        if self.table is not None and self.spectrograms is not None and len(self.table) != len(self.spectrograms):
-            raise AlignmentError(f"Every row needs its spectrogram. Received {len(self.table)} rows and {len(self.spectrograms)} spectrograms.")
+        if (
+            self.table is not None
+            and self.spectrograms is not None
+            and len(self.table) != len(self.spectrograms)
+        ):
+            raise AlignmentError(
+                f"Every row needs its spectrogram. Received {len(self.table)} rows and {len(self.spectrograms)} spectrograms."
+            )
 
     def __len__(self) -> int:
         return len(self.table) if self.table is not None else len(self.spectrograms)
@@ -51,14 +57,18 @@ class Inputs:
         spectrograms = None
         if self.spectrograms is not None:
             is_list = isinstance(self.spectrograms, list)
-            spectrograms = [self.spectrograms[i] for i in positions] if is_list else self.spectrograms[positions]
+            spectrograms = (
+                [self.spectrograms[i] for i in positions] if is_list else self.spectrograms[positions]
+            )
         return Inputs(table, spectrograms)
 
     def view(self, kind: str) -> Any:
         """What a member with input `kind` (`"table"` or `"spectrogram"`) is fitted on."""
         X = self.table if kind == "table" else self.spectrograms
         if X is None:
-            raise ConfigError(f"This member works on a {kind}, but none was given. Leave it out, or pass the {kind}s.")
+            raise ConfigError(
+                f"This member works on a {kind}, but none was given. Leave it out, or pass the {kind}s."
+            )
         return X
 
 
@@ -126,7 +136,9 @@ def full_probabilities(estimator: Any, X: Any, classes: Sequence[Any]) -> NDArra
     """
     known = [str(c) for c in estimator.classes_]
     if strange := sorted(set(known) - {str(c) for c in classes}):
-        raise AlignmentError(f"A member must know only the classes of the model. It also knows: {', '.join(strange)}.")
+        raise AlignmentError(
+            f"A member must know only the classes of the model. It also knows: {', '.join(strange)}."
+        )
     probabilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
     if known == [str(c) for c in classes]:
         return probabilities
@@ -172,7 +184,13 @@ class Trainer:
         return estimator
 
     def predict_fold(
-        self, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], fold: int, parts: tuple[Any, Any], classes: Sequence[str]
+        self,
+        inputs: Inputs,
+        y: NDArray[Any],
+        groups: NDArray[Any],
+        fold: int,
+        parts: tuple[Any, Any],
+        classes: Sequence[str],
     ) -> FoldResult:
         """The probabilities for one fold's held-out rows, from the cache if they are there."""
         train, valid = parts
@@ -195,7 +213,12 @@ class Trainer:
         return result
 
     def out_of_fold(
-        self, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[tuple[Any, Any]], classes: Sequence[str]
+        self,
+        inputs: Inputs,
+        y: NDArray[Any],
+        groups: NDArray[Any],
+        folds: Sequence[tuple[Any, Any]],
+        classes: Sequence[str],
     ) -> tuple[NDArray[np.float64], list[FoldResult]]:
         """Every row predicted by a model that saw neither it nor its group.
 
@@ -225,7 +248,9 @@ def embed_inputs(estimator: Any, inputs: Inputs) -> NDArray[np.float32] | None:
     """The last layer of a fitted network on the inputs at `map_positions`: (clips, d); None for members without layers."""
     if not hasattr(estimator, "embed"):
         return None
-    return np.asarray(estimator.embed(inputs.take(map_positions(len(inputs))).view("spectrogram")), dtype=np.float32)
+    return np.asarray(
+        estimator.embed(inputs.take(map_positions(len(inputs))).view("spectrogram")), dtype=np.float32
+    )
 
 
 def map_positions(n: int) -> NDArray[np.intp]:
@@ -254,7 +279,9 @@ def _one_thread(kind: str) -> Iterator[None]:
         yield
 
 
-def member_probabilities(estimator: Any, X: Any, classes: Sequence[str], *, multilabel: bool) -> NDArray[np.float64]:
+def member_probabilities(
+    estimator: Any, X: Any, classes: Sequence[str], *, multilabel: bool
+) -> NDArray[np.float64]:
     """Probabilities `(n, k)` of one member; for label sets its columns are the indicator's columns."""
     if multilabel:
         return np.asarray(estimator.predict_proba(X), dtype=np.float64)

@@ -41,9 +41,15 @@ class Rule(NamedTuple):
 RULES: dict[str, Rule] = {
     "mean": Rule("the mean of the probabilities: Σ p / M", "linear", False),
     "geometric": Rule("the normalised geometric mean: softmax(Σ ln p / M)", "log", False),
-    "weighted": Rule("convex weights with the least out-of-fold log loss; a member may get none", "linear", True),
-    "greedy": Rule("forward selection with replacement by out-of-fold log loss (Caruana 2004)", "linear", True),
-    "stacked": Rule("regularised logistic regression on log-probabilities: softmax(Σ a·ln p + b)", "log", True),
+    "weighted": Rule(
+        "convex weights with the least out-of-fold log loss; a member may get none", "linear", True
+    ),
+    "greedy": Rule(
+        "forward selection with replacement by out-of-fold log loss (Caruana 2004)", "linear", True
+    ),
+    "stacked": Rule(
+        "regularised logistic regression on log-probabilities: softmax(Σ a·ln p + b)", "log", True
+    ),
 }
 
 
@@ -81,7 +87,11 @@ def weighted_mean(opinions: Iterable[NDArray[Any]], weights: Sequence[float] | N
 
 
 def log_pool(
-    opinions: Iterable[NDArray[Any]], weights: Sequence[float] | NDArray[Any], biases: Sequence[float] | None = None, *, multilabel: bool = False
+    opinions: Iterable[NDArray[Any]],
+    weights: Sequence[float] | NDArray[Any],
+    biases: Sequence[float] | None = None,
+    *,
+    multilabel: bool = False,
 ) -> NDArray[Any]:
     """softmax(Σ_m w_m · ln p_m + b), p at least 1e-6; for label sets the logistic function of Σ_m w_m · log-odds + b."""
     z = _sum(opinions, weights, lambda p: log_evidence(p, multilabel=multilabel))
@@ -118,18 +128,32 @@ class Fusion:
         if self.rule not in RULES:
             raise unknown_name("fusion rule", self.rule, RULES)
         values = [*self.weights, *(self.biases or ())]
-        if len(self.weights) != len(self.members) or not self.members or not all(math.isfinite(v) for v in values):
-            raise ConfigError(f"Each of the {len(self.members)} members must have one finite weight. Received {list(self.weights)}.")
+        if (
+            len(self.weights) != len(self.members)
+            or not self.members
+            or not all(math.isfinite(v) for v in values)
+        ):
+            raise ConfigError(
+                f"Each of the {len(self.members)} members must have one finite weight. Received {list(self.weights)}."
+            )
         if self.biases is not None and len(self.biases) != len(self.classes):
-            raise ConfigError(f"Each of the {len(self.classes)} classes must have one bias. Received {len(self.biases)}.")
+            raise ConfigError(
+                f"Each of the {len(self.classes)} classes must have one bias. Received {len(self.biases)}."
+            )
         if RULES[self.rule].pool == "linear" and (min(self.weights) < 0 or abs(sum(self.weights) - 1) > 1e-6):
-            raise ConfigError(f"The weights of '{self.rule}' must not be negative and must sum to 1. Received {list(self.weights)}.")
+            raise ConfigError(
+                f"The weights of '{self.rule}' must not be negative and must sum to 1. Received {list(self.weights)}."
+            )
 
     def apply(self, stack: Iterable[NDArray[Any]]) -> NDArray[Any]:
         """The fused probabilities (n, K) of (M, n, K), members and classes in the order of this fusion."""
-        if isinstance(stack, np.ndarray) and (stack.ndim != 3 or (stack.shape[0], stack.shape[2]) != (len(self.members), len(self.classes))):
+        if isinstance(stack, np.ndarray) and (
+            stack.ndim != 3 or (stack.shape[0], stack.shape[2]) != (len(self.members), len(self.classes))
+        ):
             expected = f"({len(self.members)}, n, {len(self.classes)})"
-            raise AlignmentError(f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}.")
+            raise AlignmentError(
+                f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}."
+            )
         if RULES[self.rule].pool == "linear":
             return weighted_mean(stack, self.weights)
         return log_pool(stack, self.weights, self.biases, multilabel=self.multilabel)
@@ -154,7 +178,9 @@ class Fusion:
             ends = None if biases is None else tuple(float(biases[name]) for name in classes)
             return cls(content["rule"], members, classes, weights, ends, bool(content["multilabel"]))
         except (KeyError, TypeError) as error:
-            raise ArtefactError(f"A fusion must name rule, members, classes, weights, biases. Missing or damaged: {error}. Train again.") from error
+            raise ArtefactError(
+                f"A fusion must name rule, members, classes, weights, biases. Missing or damaged: {error}. Train again."
+            ) from error
 
 
 def fit_fusion(
@@ -228,7 +254,13 @@ def compare_rules(
         require_disjoint(codes[train], codes[valid], where="a fold of the fusion")
     n_folds = min(n_splits, most_folds(target, codes))
     if n_folds < 2 or len(ordered) < 2 or len(members) < 2:
-        alone = "there is one member only" if len(members) < 2 else "there is one rule only" if len(ordered) < 2 else "a class lies in a single group"
+        alone = (
+            "there is one member only"
+            if len(members) < 2
+            else "there is one rule only"
+            if len(ordered) < 2
+            else "a class lies in a single group"
+        )
         return RuleComparison(ordered[0], {}, {}, alone)
     losses = {rule: np.zeros(len(target)) for rule in ordered}
     divided = grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if folds is None else folds
@@ -238,18 +270,37 @@ def compare_rules(
             losses[rule][valid] = clip_losses(target[valid], fusion.apply(stack[:, valid]))
     means = {rule: float(values.mean()) for rule, values in losses.items()}
     best = min(ordered, key=lambda rule: means[rule])
-    differences = {rule: (means[rule] - means[best], standard_error(losses[rule] - losses[best], codes, n_groups)) for rule in ordered}
+    differences = {
+        rule: (means[rule] - means[best], standard_error(losses[rule] - losses[best], codes, n_groups))
+        for rule in ordered
+    }
     chosen = next(rule for rule in ordered if differences[rule][0] <= differences[rule][1])
-    return RuleComparison(chosen, means, differences, f"the simplest within one standard error of the best ({best}), {n_folds} folds by group")
+    return RuleComparison(
+        chosen,
+        means,
+        differences,
+        f"the simplest within one standard error of the best ({best}), {n_folds} folds by group",
+    )
 
 
-def _fusion(rule: str, stack: NDArray[Any], target: NDArray[Any], codes: NDArray[Any], members: Sequence[str], classes: Sequence[str]) -> Fusion:
+def _fusion(
+    rule: str,
+    stack: NDArray[Any],
+    target: NDArray[Any],
+    codes: NDArray[Any],
+    members: Sequence[str],
+    classes: Sequence[str],
+) -> Fusion:
     weights, biases = _learnt(rule, stack, target, codes)
     ends = None if biases is None else tuple(float(b) for b in biases)
-    return Fusion(rule, tuple(members), tuple(classes), tuple(float(w) for w in weights), ends, target.ndim == 2)
+    return Fusion(
+        rule, tuple(members), tuple(classes), tuple(float(w) for w in weights), ends, target.ndim == 2
+    )
 
 
-def _learnt(rule: str, stack: NDArray[Any], target: NDArray[Any], codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _learnt(
+    rule: str, stack: NDArray[Any], target: NDArray[Any], codes: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
     if not RULES[rule].learnt:
         return np.full(len(stack), 1 / len(stack)), None
     if rule == "stacked":
@@ -261,11 +312,20 @@ def _learnt(rule: str, stack: NDArray[Any], target: NDArray[Any], codes: NDArray
     return weights, None
 
 
-def _target(stack: NDArray[Any], y: NDArray[Any], members: Sequence[str], classes: Sequence[str], *, multilabel: bool | None) -> NDArray[Any]:
+def _target(
+    stack: NDArray[Any],
+    y: NDArray[Any],
+    members: Sequence[str],
+    classes: Sequence[str],
+    *,
+    multilabel: bool | None,
+) -> NDArray[Any]:
     y = np.asarray(y)
     if stack.shape != (len(members), len(y), len(classes)):
         expected = (len(members), len(y), len(classes))
-        raise AlignmentError(f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}.")
+        raise AlignmentError(
+            f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}."
+        )
     return encode_labels(y, tuple(classes), multilabel=multilabel)
 
 
@@ -285,11 +345,15 @@ def standard_error(difference: NDArray[np.float64], codes: NDArray[np.int64], n_
     return float(np.sqrt(n_groups / (n_groups - 1) * np.sum(sums**2)) / len(difference))
 
 
-def _sum(opinions: Iterable[NDArray[Any]], weights: Sequence[float] | NDArray[Any], transform: Any) -> NDArray[Any]:
+def _sum(
+    opinions: Iterable[NDArray[Any]], weights: Sequence[float] | NDArray[Any], transform: Any
+) -> NDArray[Any]:
     total: NDArray[Any] | None = None
     for weight, p in zip(weights, opinions, strict=True):
         part = transform(np.asarray(p)) * float(weight)
-        total = part if total is None else np.add(total, part, out=total if total.dtype == part.dtype else None)
+        total = (
+            part if total is None else np.add(total, part, out=total if total.dtype == part.dtype else None)
+        )
     if total is None:
         raise AlignmentError("At least one member must be given to fuse. Received none.")
     return total

@@ -22,7 +22,11 @@ def true_probabilities(stack: NDArray[Any], target: NDArray[Any]) -> Array:
         target: (n,) int codes: N = n, p[y]. Or (n, K) bool: N = n·K, p or 1 - p.
     """
     sets = target.ndim == 2
-    said = np.where(target, stack, 1 - stack).reshape(len(stack), -1) if sets else stack[:, np.arange(len(target)), target]
+    said = (
+        np.where(target, stack, 1 - stack).reshape(len(stack), -1)
+        if sets
+        else stack[:, np.arange(len(target)), target]
+    )
     return np.maximum(said.astype(np.float64), FLOOR)
 
 
@@ -118,7 +122,11 @@ def log_linear_pool(stack: NDArray[Any], target: NDArray[Any]) -> tuple[Array, A
     """
     evidence = log_evidence(stack.astype(np.float64), multilabel=target.ndim == 2)
     n_members, n, n_classes = evidence.shape
-    hits = target.astype(np.float64) if target.ndim == 2 else (target[:, None] == np.arange(n_classes)).astype(np.float64)
+    hits = (
+        target.astype(np.float64)
+        if target.ndim == 2
+        else (target[:, None] == np.arange(n_classes)).astype(np.float64)
+    )
     start = np.concatenate([np.full(n_members, 1 / n_members), np.zeros(n_classes)])
 
     def loss(parameters: Array) -> tuple[float, Array]:
@@ -128,7 +136,9 @@ def log_linear_pool(stack: NDArray[Any], target: NDArray[Any]) -> tuple[Array, A
         gradient = np.concatenate([np.tensordot(evidence, slope, axes=([1, 2], [0, 1])), slope.sum(axis=0)])
         return value / n + off @ off / (2 * n), (gradient + off) / n
 
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-8}).x
+    found = optimize.minimize(
+        loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-8}
+    ).x
     return found[:n_members], found[n_members:]
 
 

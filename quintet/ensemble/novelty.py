@@ -56,21 +56,28 @@ class Distance:
         """
         table = np.asarray(X, dtype=np.float64)
         if len(table) != len(y):
-            raise AlignmentError(f"There must be one row of features per label ({len(y)}). Received {len(table)}. Join them by clip id.")
+            raise AlignmentError(
+                f"There must be one row of features per label ({len(y)}). Received {len(table)}. Join them by clip id."
+            )
         preparation = Preparation(scale=True).fit(table)
         prepared = preparation.transform(table)
         components = _leading(prepared - prepared.mean(axis=0))  # zero already, but for what was clipped
         z = prepared @ components.T
         codes = np.unique(y, return_inverse=True)[1]
         means = np.stack([z[codes == k].mean(axis=0) for k in range(codes.max() + 1)] + [z.mean(axis=0)])
-        within, overall = (_inverse_root(ledoit_wolf(rows, assume_centered=True)[0]) for rows in (z - means[codes], z - means[-1]))
+        within, overall = (
+            _inverse_root(ledoit_wolf(rows, assume_centered=True)[0])
+            for rows in (z - means[codes], z - means[-1])
+        )
         return cls(preparation, components, means, within, overall)
 
     def __call__(self, X: ArrayLike) -> Array:
         """(n,) of features (n, d): the relative Mahalanobis distance to the nearest class, unbounded; larger is stranger."""
         z = self.preparation.transform(np.asarray(X, dtype=np.float64)) @ self.components.T
         to_classes = [np.sum(((z - mean) @ self.within) ** 2, axis=1) for mean in self.means[:-1]]
-        return np.asarray(np.min(to_classes, axis=0) - np.sum(((z - self.means[-1]) @ self.overall) ** 2, axis=1))
+        return np.asarray(
+            np.min(to_classes, axis=0) - np.sum(((z - self.means[-1]) @ self.overall) ** 2, axis=1)
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The learnt state, name → array, for storage without pickle."""
@@ -81,21 +88,34 @@ class Distance:
     def restore(cls, arrays: Mapping[str, NDArray[Any]], *, n_features: int) -> Self:
         """What `arrays()` gave, put back. Raises ArtefactError where something is missing or does not fit a table of `n_features` columns."""
         try:
-            inner = {name.removeprefix("preparation."): values for name, values in arrays.items() if name.startswith("preparation.")}
-            found = cls(Preparation(scale=True).restore(inner), *(np.asarray(arrays[part.name], np.float64) for part in fields(cls)[1:]))
+            inner = {
+                name.removeprefix("preparation."): values
+                for name, values in arrays.items()
+                if name.startswith("preparation.")
+            }
+            found = cls(
+                Preparation(scale=True).restore(inner),
+                *(np.asarray(arrays[part.name], np.float64) for part in fields(cls)[1:]),
+            )
         except KeyError as error:
-            raise ArtefactError(f"A distance among the features must have all of its parts. Missing: {error}. Train again.") from error
+            raise ArtefactError(
+                f"A distance among the features must have all of its parts. Missing: {error}. Train again."
+            ) from error
         kept, k = found.preparation.kept, len(found.components)
         shapes = [part.shape for part in (found.components, found.means, found.within, found.overall)]
         sound = shapes == [(k, len(kept)), (len(found.means), k), (k, k), (k, k)] and len(found.means) > 1
         sound &= all(part.shape == kept.shape for part in found.preparation.arrays().values())
         sound &= all(np.isfinite(values).all() for values in found.arrays().values())
         if not (sound and kept.ndim == 1 and len(kept) and kept.min() >= 0 and kept.max() < n_features):
-            raise ArtefactError(f"A distance among the features must be what Quintet writes. Its arrays do not fit: {shapes}. Train again.")
+            raise ArtefactError(
+                f"A distance among the features must be what Quintet writes. Its arrays do not fit: {shapes}. Train again."
+            )
         return found
 
 
-def held_out_distances(X: ArrayLike, y: NDArray[Any], folds: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Array:
+def held_out_distances(
+    X: ArrayLike, y: NDArray[Any], folds: Sequence[tuple[NDArray[Any], NDArray[Any]]]
+) -> Array:
     """(n,) each row's distance to classes that were learnt without its group.
 
     Args:

@@ -102,14 +102,34 @@ def paired_differences(
 
     value, n = difference(slice(None), None)[0], len(y)
     if n * len(classes) * n_resamples > MAX_RESAMPLED:
-        found = block_intervals(lambda rows: difference(rows, None)[0], groups, value, n, seed=seed, level=level)
+        found = block_intervals(
+            lambda rows: difference(rows, None)[0], groups, value, n, seed=seed, level=level
+        )
     else:
         everything = slice(None)
-        found = bootstrap(lambda w: difference(everything, w), groups, n, n_resamples=n_resamples, seed=seed, level=level, width=len(classes))
-    return {name: Difference(*(float(v) for v in row)) for name, *row in zip(names, value, found.low, found.high, found.p_zero, strict=True)}
+        found = bootstrap(
+            lambda w: difference(everything, w),
+            groups,
+            n,
+            n_resamples=n_resamples,
+            seed=seed,
+            level=level,
+            width=len(classes),
+        )
+    return {
+        name: Difference(*(float(v) for v in row))
+        for name, *row in zip(names, value, found.low, found.high, found.p_zero, strict=True)
+    }
 
 
-def delong(positive: NDArray[Any], first: NDArray[Any], second: NDArray[Any], groups: NDArray[Any] | None = None, *, level: float = 0.95) -> DeLong:
+def delong(
+    positive: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    groups: NDArray[Any] | None = None,
+    *,
+    level: float = 0.95,
+) -> DeLong:
     """The difference of two correlated areas under the ROC curve.
 
     A positive's component is the share of negatives that it outranks (ties half), a negative's the share of positives that outrank it;
@@ -144,7 +164,13 @@ def delong(positive: NDArray[Any], first: NDArray[Any], second: NDArray[Any], gr
     value = areas[0] - areas[1]
     z = value / error if error > 0 else 0.0 if value == 0 else float(np.copysign(np.inf, value))
     half = float(stats.norm.ppf((1 + level) / 2)) * error
-    return DeLong(areas[0], areas[1], Difference(value, value - half, value + half, float(2 * stats.norm.sf(abs(z)))), error, z)
+    return DeLong(
+        areas[0],
+        areas[1],
+        Difference(value, value - half, value + half, float(2 * stats.norm.sf(abs(z)))),
+        error,
+        z,
+    )
 
 
 def mcnemar(first_right: NDArray[Any], second_right: NDArray[Any]) -> McNemar:
@@ -160,8 +186,13 @@ def mcnemar(first_right: NDArray[Any], second_right: NDArray[Any]) -> McNemar:
     """
     first_right, second_right = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
     if first_right.shape != second_right.shape:
-        raise DatasetError(f"Both models must be judged on the same clips. Received {first_right.shape} and {second_right.shape}. Align them first.")
-    only_first, only_second = int((first_right & ~second_right).sum()), int((~first_right & second_right).sum())
+        raise DatasetError(
+            f"Both models must be judged on the same clips. Received {first_right.shape} and {second_right.shape}. Align them first."
+        )
+    only_first, only_second = (
+        int((first_right & ~second_right).sum()),
+        int((~first_right & second_right).sum()),
+    )
     both = only_first + only_second
     return McNemar(only_first, only_second, float(stats.binomtest(only_first, both).pvalue) if both else 1.0)
 
@@ -216,7 +247,9 @@ def holm(p_values: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]:
     return result
 
 
-def _components(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _components(
+    positive: NDArray[np.bool_], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Per positive the share of negatives below it, per negative the share of positives above it; from mid-ranks, in n log n."""
     ranks = stats.rankdata(scores)
     n_true, n_false = int(positive.sum()), int((~positive).sum())
@@ -234,7 +267,12 @@ def _covariance(
     """(2, 2) after Obuchowski: S10 + S01 + S11 + S11ᵀ, each from the groups' summed deviations."""
     sides = [positive, ~positive]
     sums = [
-        np.stack([np.bincount(codes[side], model[k] - area, n_groups) / side.sum() for model, area in zip(components, areas, strict=True)])
+        np.stack(
+            [
+                np.bincount(codes[side], model[k] - area, n_groups) / side.sum()
+                for model, area in zip(components, areas, strict=True)
+            ]
+        )
         for k, side in enumerate(sides)
     ]
     factors = []
@@ -246,4 +284,6 @@ def _covariance(
             )
         factors.append(with_any / (with_any - 1))
     crossed = n_groups / (n_groups - 1) * sums[0] @ sums[1].T
-    return np.asarray(factors[0] * sums[0] @ sums[0].T + factors[1] * sums[1] @ sums[1].T + crossed + crossed.T)
+    return np.asarray(
+        factors[0] * sums[0] @ sums[0].T + factors[1] * sums[1] @ sums[1].T + crossed + crossed.T
+    )

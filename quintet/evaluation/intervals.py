@@ -39,7 +39,13 @@ class Intervals:
 
     def describe(self) -> dict[str, Any]:
         """What a reader must know about the intervals, for JSON."""
-        return {"method": self.method, "level": self.level, "n_resamples": self.n_resamples, "by": "group", "n_groups": self.n_groups}
+        return {
+            "method": self.method,
+            "level": self.level,
+            "n_resamples": self.n_resamples,
+            "by": "group",
+            "n_groups": self.n_groups,
+        }
 
 
 def group_codes(groups: NDArray[Any] | None, n: int) -> tuple[NDArray[np.int64], int]:
@@ -47,14 +53,26 @@ def group_codes(groups: NDArray[Any] | None, n: int) -> tuple[NDArray[np.int64],
     if groups is None:
         return np.arange(n), n
     if len(groups) != n:
-        raise DatasetError(f"There must be one group per clip ({n}). Received {len(groups)}. Join them by clip id.")
+        raise DatasetError(
+            f"There must be one group per clip ({n}). Received {len(groups)}. Join them by clip id."
+        )
     given = np.asarray(groups)
-    names, codes = np.unique(given if given.dtype.kind in "iu" else np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    names, codes = np.unique(
+        given if given.dtype.kind in "iu" else np.asarray(groups, dtype=object).astype(str),
+        return_inverse=True,
+    )
     return codes.astype(np.int64), len(names)
 
 
 def bootstrap(
-    statistic: Statistic, groups: NDArray[Any] | None, n: int, *, n_resamples: int = 1000, seed: int = 0, level: float = 0.95, width: int = 1
+    statistic: Statistic,
+    groups: NDArray[Any] | None,
+    n: int,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    width: int = 1,
 ) -> Intervals:
     """Bootstrap intervals by group: bias-corrected and accelerated, at the tails of Student's t.
 
@@ -84,14 +102,23 @@ def bootstrap(
     value = statistic(np.ones((1, n)))[0]
     if n_groups < 2 or n_resamples < 1:
         nothing = np.full(len(value), np.nan)
-        return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing)
+        return Intervals(
+            nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing
+        )
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK_ELEMENTS // max(1, n * width))
     drawn = np.concatenate([statistic(w) for w in group_draws(codes, n_groups, n_resamples, rng, rows)])
     left_out = np.concatenate([statistic(w) for w in _jackknife(codes, n_groups, rng, rows)])
-    ends = np.array([_bca(v, d, j, level=level, n_groups=n_groups) for v, d, j in zip(value, drawn.T, left_out.T, strict=True)]).reshape(-1, 3)
+    ends = np.array(
+        [
+            _bca(v, d, j, level=level, n_groups=n_groups)
+            for v, d, j in zip(value, drawn.T, left_out.T, strict=True)
+        ]
+    ).reshape(-1, 3)
     undefined = np.isnan(drawn).sum(axis=0)
-    return Intervals(ends[:, 0], ends[:, 1], "bca bootstrap", n_groups, n_resamples, level, undefined, ends[:, 2])
+    return Intervals(
+        ends[:, 0], ends[:, 1], "bca bootstrap", n_groups, n_resamples, level, undefined, ends[:, 2]
+    )
 
 
 def block_intervals(
@@ -115,35 +142,56 @@ def block_intervals(
     n_blocks = min(n_blocks, n_groups)
     if n_blocks < 2:
         nothing = np.full(len(value), np.nan)
-        return Intervals(nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing)
+        return Intervals(
+            nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing
+        )
     block = np.random.default_rng(seed).permutation(np.arange(n_groups) % n_blocks)[codes]
     table = np.stack([statistic(np.flatnonzero(block == j)) for j in range(n_blocks)])
     known = ~np.isnan(table)
     count = np.maximum(known.sum(axis=0), 1)
     centre = np.where(known, table, 0.0).sum(axis=0) / count
     variance = np.where(known, (table - centre) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
-    half = np.where(count > 1, stats.t.ppf((1 + level) / 2, np.maximum(count - 1, 1)) * np.sqrt(variance / count), np.nan)
+    half = np.where(
+        count > 1, stats.t.ppf((1 + level) / 2, np.maximum(count - 1, 1)) * np.sqrt(variance / count), np.nan
+    )
     error = np.sqrt(variance / count)
     t = np.divide(np.abs(value), error, out=np.where(value == 0, 0.0, np.inf), where=error > 0)
     p_zero = np.where(count > 1, 2 * stats.t.sf(t, np.maximum(count - 1, 1)), np.nan)
-    return Intervals(value - half, value + half, f"spread of {n_blocks} blocks", n_groups, 0, level, (~known).sum(axis=0), p_zero)
+    return Intervals(
+        value - half,
+        value + half,
+        f"spread of {n_blocks} blocks",
+        n_groups,
+        0,
+        level,
+        (~known).sum(axis=0),
+        p_zero,
+    )
 
 
-def group_draws(codes: NDArray[np.int64], n_groups: int, n_resamples: int, rng: np.random.Generator, rows: int) -> Iterator[NDArray[np.float64]]:
+def group_draws(
+    codes: NDArray[np.int64], n_groups: int, n_resamples: int, rng: np.random.Generator, rows: int
+) -> Iterator[NDArray[np.float64]]:
     """Weights (at most `rows`, n) of one resample after another: how often the group of each clip was drawn."""
     shares = np.full(n_groups, 1 / n_groups)
     for start in range(0, n_resamples, rows):
-        yield rng.multinomial(n_groups, shares, size=min(rows, n_resamples - start)).astype(np.float64)[:, codes]
+        yield rng.multinomial(n_groups, shares, size=min(rows, n_resamples - start)).astype(np.float64)[
+            :, codes
+        ]
 
 
-def _jackknife(codes: NDArray[np.int64], n_groups: int, rng: np.random.Generator, rows: int) -> Iterator[NDArray[np.float64]]:
+def _jackknife(
+    codes: NDArray[np.int64], n_groups: int, rng: np.random.Generator, rows: int
+) -> Iterator[NDArray[np.float64]]:
     n_blocks = min(n_groups, MAX_JACKKNIFE)
     block = rng.permutation(np.arange(n_groups) % n_blocks)[codes]
     for start in range(0, n_blocks, rows):
         yield (block != np.arange(start, min(start + rows, n_blocks))[:, None]).astype(np.float64)
 
 
-def _bca(value: float, drawn: NDArray[np.float64], left_out: NDArray[np.float64], *, level: float, n_groups: int) -> tuple[float, float, float]:
+def _bca(
+    value: float, drawn: NDArray[np.float64], left_out: NDArray[np.float64], *, level: float, n_groups: int
+) -> tuple[float, float, float]:
     """Low end, high end, p-value of zero."""
     drawn, left_out = drawn[~np.isnan(drawn)], left_out[~np.isnan(left_out)]
     if np.isnan(value) or len(drawn) < 2:

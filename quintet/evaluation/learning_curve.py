@@ -20,10 +20,14 @@ from quintet.evaluation.metrics import encode_labels, multi_label_metrics, singl
 from quintet.evaluation.scores import Estimate
 
 Array = NDArray[np.float64]
-EXPONENTS = np.linspace(0.1, 1.5, 141)  # reported for learning curves: 0.1 to 1 (Hestness et al. 2017); 1.5 leaves room
+EXPONENTS = np.linspace(
+    0.1, 1.5, 141
+)  # reported for learning curves: 0.1 to 1 (Hestness et al. 2017); 1.5 leaves room
 SINGLE_LABEL = ("accuracy", "macro_auc", "log_loss")
 MULTI_LABEL = ("macro_pr_auc", "macro_auc", "log_loss")
-MAX_RESAMPLED = 300_000_000  # clips · classes · fits · resamples; above it fewer resamples are drawn, but at least:
+MAX_RESAMPLED = (
+    300_000_000  # clips · classes · fits · resamples; above it fewer resamples are drawn, but at least:
+)
 MIN_RESAMPLES = 100
 BLOCK_ELEMENTS = 4_000_000
 PATH_POINTS = 24
@@ -114,7 +118,12 @@ def fit_learning_curve(sizes: ArrayLike, scores: ArrayLike, errors: ArrayLike | 
     """
     n, s = np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     e = np.ones(len(n)) if errors is None else np.asarray(errors, dtype=np.float64)
-    if n.shape != s.shape or e.shape != s.shape or len(np.unique(n)) < 3 or not (np.isfinite(s).all() and (n > 0).all() and (e > 0).all()):
+    if (
+        n.shape != s.shape
+        or e.shape != s.shape
+        or len(np.unique(n)) < 3
+        or not (np.isfinite(s).all() and (n > 0).all() and (e > 0).all())
+    ):
         raise DatasetError(
             f"A learning curve needs three sizes or more, with finite scores and positive errors. Received {n.tolist()}, {s.tolist()}."
         )
@@ -122,7 +131,9 @@ def fit_learning_curve(sizes: ArrayLike, scores: ArrayLike, errors: ArrayLike | 
     return LearningCurve(float(ceiling[0]), float(gap[0]), float(exponent[0]), float(n.max()))
 
 
-def outlook(sizes: ArrayLike, scores: ArrayLike, draws: ArrayLike, *, factor: float = 2.0, n_groups: int | None = None) -> Outlook:
+def outlook(
+    sizes: ArrayLike, scores: ArrayLike, draws: ArrayLike, *, factor: float = 2.0, n_groups: int | None = None
+) -> Outlook:
     """What `factor` times the largest size would bring, with a 95 % interval from curves refitted to every resample.
 
     It is the uncertainty of the scores, not of the law: beyond some four times the data the law itself is a guess.
@@ -152,7 +163,9 @@ def outlook(sizes: ArrayLike, scores: ArrayLike, draws: ArrayLike, *, factor: fl
     ceiling, gap, exponent = _fitted(n, drawn, errors)
     moved = ceiling[:, None] - gap[:, None] * ahead ** -exponent[:, None]
     low, high = _ends(moved[:, :-2], n_groups)
-    path = tuple(PathPoint(*map(float, point)) for point in zip(grid, curve.predict(grid), low, high, strict=True))
+    path = tuple(
+        PathPoint(*map(float, point)) for point in zip(grid, curve.predict(grid), low, high, strict=True)
+    )
     gain = float(curve.predict(factor * curve.largest) - curve.predict(curve.largest))
     gain_low, gain_high = _ends(moved[:, -1] - moved[:, -2], n_groups)
     return Outlook(curve, factor, gain, float(gain_low), float(gain_high), path)
@@ -186,13 +199,20 @@ def curve_scores(
     target = encode_labels(np.asarray(y), tuple(classes), multilabel=multilabel)
     expected = (len(target), len(classes))
     if stray := [p.shape for size in opinions for p in size if p.shape != expected]:
-        raise DatasetError(f"Every opinion must have one row per clip and one column per class {expected}. Received {stray[0]}.")
-    names, metrics = (MULTI_LABEL, multi_label_metrics) if target.ndim == 2 else (SINGLE_LABEL, single_label_metrics)
+        raise DatasetError(
+            f"Every opinion must have one row per clip and one column per class {expected}. Received {stray[0]}."
+        )
+    names, metrics = (
+        (MULTI_LABEL, multi_label_metrics) if target.ndim == 2 else (SINGLE_LABEL, single_label_metrics)
+    )
 
     def judged(weights: Array | None) -> list[Array]:
         """For each size (repeats, scores), or (repeats, B, scores)."""
         tables = [[metrics(target, p, weights).scores for p in size] for size in opinions]
-        return [np.array([np.stack([table[name] for name in names], axis=-1) for table in size]) for size in tables]
+        return [
+            np.array([np.stack([table[name] for name in names], axis=-1) for table in size])
+            for size in tables
+        ]
 
     values = np.array([size.mean(axis=0) for size in judged(None)])
     codes, n_groups = group_codes(groups, len(target))
@@ -249,7 +269,11 @@ def _ends(draws: Array, n_groups: int | None) -> NDArray[np.float64]:
     """(2, …) the 2.5 % and 97.5 % quantiles over the first axis, at the tails of Student's t with n_groups - 1 degrees of freedom."""
     if not len(draws):
         return np.full((2, *draws.shape[1:]), np.nan)
-    tail = stats.norm.ppf(0.975) if n_groups is None else stats.t.ppf(0.975, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1))
+    tail = (
+        stats.norm.ppf(0.975)
+        if n_groups is None
+        else stats.t.ppf(0.975, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1))
+    )
     return np.asarray(np.quantile(draws, stats.norm.cdf([-tail, tail]), axis=0))
 
 

@@ -55,7 +55,9 @@ def label_codes(y: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.int64]:
     codes = pd.Index(classes, dtype=object).get_indexer(pd.Index(labels, dtype=object))
     if (codes >= 0).all():
         return np.asarray(codes, dtype=np.int64)
-    names, inverse = np.unique(labels.astype(str), return_inverse=True)  # numbers, perhaps, whose text is a class
+    names, inverse = np.unique(
+        labels.astype(str), return_inverse=True
+    )  # numbers, perhaps, whose text is a class
     column = {name: k for k, name in enumerate(classes)}
     unknown = [i for i, name in enumerate(names) if name not in column]
     if unknown:
@@ -64,7 +66,11 @@ def label_codes(y: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.int64]:
             f"Every label must be one of the classes {', '.join(classes[:8])}. {count} clips are of another: {', '.join(names[unknown][:5])}. "
             "Leave them out, or train with them."
         )
-    return np.array([column[name] for name in names], dtype=np.int64)[inverse] if len(names) else np.zeros(0, dtype=np.int64)
+    return (
+        np.array([column[name] for name in names], dtype=np.int64)[inverse]
+        if len(names)
+        else np.zeros(0, dtype=np.int64)
+    )
 
 
 def tag_indicator(y: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -72,7 +78,9 @@ def tag_indicator(y: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.bool_
     y = np.asarray(y)
     if y.ndim == 2:
         if y.shape[1] != len(classes):
-            raise DatasetError(f"An indicator matrix must have one column per class ({len(classes)}). Received {y.shape[1]}. Name its classes.")
+            raise DatasetError(
+                f"An indicator matrix must have one column per class ({len(classes)}). Received {y.shape[1]}. Name its classes."
+            )
         return y.astype(bool)
     tags = [label_set(str(label)) for label in y]
     result = np.zeros((len(y), len(classes)), dtype=bool)
@@ -82,10 +90,16 @@ def tag_indicator(y: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.bool_
     return result
 
 
-def encode_labels(y: NDArray[Any], classes: tuple[str, ...], *, multilabel: bool | None = None) -> NDArray[Any]:
+def encode_labels(
+    y: NDArray[Any], classes: tuple[str, ...], *, multilabel: bool | None = None
+) -> NDArray[Any]:
     """`label_codes`, or `tag_indicator` for label sets (`multilabel=None`: where y is a matrix): the `codes` or `indicator` of the others."""
     y = np.asarray(y)
-    return tag_indicator(y, classes) if (y.ndim == 2 if multilabel is None else multilabel) else label_codes(y, classes)
+    return (
+        tag_indicator(y, classes)
+        if (y.ndim == 2 if multilabel is None else multilabel)
+        else label_codes(y, classes)
+    )
 
 
 def clip_losses(target: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
@@ -93,7 +107,9 @@ def clip_losses(target: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np
     return (binary_log_losses if target.ndim == 2 else log_losses)(target, probabilities)
 
 
-def confusion_matrix(codes: NDArray[Any], predicted: NDArray[Any], n_classes: int, weights: Weights = None) -> NDArray[np.float64]:
+def confusion_matrix(
+    codes: NDArray[Any], predicted: NDArray[Any], n_classes: int, weights: Weights = None
+) -> NDArray[np.float64]:
     """Weight of the clips of class i (row) that were called j (column): (K, K), or (B, K, K). Source: `sklearn.metrics.confusion_matrix`.
 
     Example:
@@ -122,7 +138,9 @@ def brier_losses(codes: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np
     return np.asarray(np.einsum("ij,ij->i", probabilities, probabilities).astype(np.float64) - 2 * true + 1)
 
 
-def reliability_curve(outcome: NDArray[Any], confidence: NDArray[Any], weights: Weights = None, *, n_bins: int = N_BINS) -> ReliabilityCurve:
+def reliability_curve(
+    outcome: NDArray[Any], confidence: NDArray[Any], weights: Weights = None, *, n_bins: int = N_BINS
+) -> ReliabilityCurve:
     """How often what was said with confidence c came true, in `n_bins` equal bins (l, r] of c.
 
     Args:
@@ -136,11 +154,16 @@ def reliability_curve(outcome: NDArray[Any], confidence: NDArray[Any], weights: 
     """
     bins = np.clip(np.ceil(np.asarray(confidence, dtype=np.float64) * n_bins).astype(int) - 1, 0, n_bins - 1)
     weight = _totals(bins, n_bins, weights)
-    sums = [_totals(bins, n_bins, weights, np.asarray(values, dtype=np.float64)) for values in (confidence, outcome)]
+    sums = [
+        _totals(bins, n_bins, weights, np.asarray(values, dtype=np.float64))
+        for values in (confidence, outcome)
+    ]
     return ReliabilityCurve(ratio(sums[0], weight), ratio(sums[1], weight), weight)
 
 
-def calibration_error(outcome: NDArray[Any], confidence: NDArray[Any], weights: Weights = None, *, n_bins: int = N_BINS) -> NDArray[np.float64]:
+def calibration_error(
+    outcome: NDArray[Any], confidence: NDArray[Any], weights: Weights = None, *, n_bins: int = N_BINS
+) -> NDArray[np.float64]:
     """Expected calibration error Σ_b w_b |frequency_b - confidence_b| / Σ_b w_b. Source: Guo et al. 2017, eq. 3 (15 bins).
 
     Example:
@@ -160,11 +183,17 @@ def top_label(codes: NDArray[Any], probabilities: NDArray[Any]) -> tuple[NDArray
 
 def class_rates(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """Precision, recall and F1 per class, (…, K), from (…, K, K); NaN without calls (precision), without clips (recall), without both (F1)."""
-    hits, called, support = np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-2), confusion.sum(axis=-1)
+    hits, called, support = (
+        np.diagonal(confusion, axis1=-2, axis2=-1),
+        confusion.sum(axis=-2),
+        confusion.sum(axis=-1),
+    )
     return _rates(hits, called, support)
 
 
-def single_label_metrics(codes: NDArray[Any], probabilities: NDArray[Any], weights: Weights = None) -> MetricTable:
+def single_label_metrics(
+    codes: NDArray[Any], probabilities: NDArray[Any], weights: Weights = None
+) -> MetricTable:
     """Every metric of `SINGLE_LABEL` and `PER_CLASS`.
 
     Args:
@@ -196,7 +225,9 @@ def single_label_metrics(codes: NDArray[Any], probabilities: NDArray[Any], weigh
     return MetricTable({name: scores[name] for name in SINGLE_LABEL}, rates | ranked)
 
 
-def multi_label_metrics(indicator: NDArray[Any], probabilities: NDArray[Any], weights: Weights = None) -> MetricTable:
+def multi_label_metrics(
+    indicator: NDArray[Any], probabilities: NDArray[Any], weights: Weights = None
+) -> MetricTable:
     """Every metric of `MULTI_LABEL` and `PER_CLASS` for label sets: a tag is called where its probability is ≥ 0.5.
 
     `subset_accuracy` asks that the whole set is right; `log_loss`, `brier` and `ece` treat every (clip, tag) as one statement; `brier` is in [0, 1].
@@ -207,7 +238,10 @@ def multi_label_metrics(indicator: NDArray[Any], probabilities: NDArray[Any], we
         weights: None, (n,) or (B, n).
     """
     called = probabilities >= 0.5
-    counts = [np.stack([_sum(column, weights) for column in table.T], axis=-1) for table in (indicator & called, called, indicator)]
+    counts = [
+        np.stack([_sum(column, weights) for column in table.T], axis=-1)
+        for table in (indicator & called, called, indicator)
+    ]
     rates, overall = _rates(*counts), _rates(*(count.sum(axis=-1) for count in counts))
     averages, ranked = _ranked(indicator, probabilities, weights)
     statements = None if weights is None else np.repeat(weights, probabilities.shape[1], axis=-1)
@@ -230,7 +264,9 @@ def defined_mean(values: NDArray[Any], weights: NDArray[Any] | None = None) -> N
     return ratio((np.where(known, values, 0.0) * shares).sum(axis=-1), shares.sum(axis=-1))
 
 
-def _ranked(indicator: NDArray[Any], probabilities: NDArray[Any], weights: Weights) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+def _ranked(
+    indicator: NDArray[Any], probabilities: NDArray[Any], weights: Weights
+) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
     """The averages of the ranking metrics, and the same per class (…, K)."""
     n_classes = probabilities.shape[1]
     repeated = None if weights is None else np.repeat(weights, n_classes, axis=-1)
@@ -258,10 +294,16 @@ def _ranked(indicator: NDArray[Any], probabilities: NDArray[Any], weights: Weigh
 
 
 def _rates(hits: NDArray[Any], called: NDArray[Any], support: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    return {"precision": ratio(hits, called), "recall": ratio(hits, support), "f1": ratio(2 * hits, called + support)}
+    return {
+        "precision": ratio(hits, called),
+        "recall": ratio(hits, support),
+        "f1": ratio(2 * hits, called + support),
+    }
 
 
-def _totals(codes: NDArray[Any], n_codes: int, weights: Weights, values: NDArray[Any] | None = None) -> NDArray[np.float64]:
+def _totals(
+    codes: NDArray[Any], n_codes: int, weights: Weights, values: NDArray[Any] | None = None
+) -> NDArray[np.float64]:
     """Σ w·v over the clips of each code: (n_codes,) or (B, n_codes)."""
     if weights is None or weights.ndim == 1:
         factors = weights if values is None else values if weights is None else weights * values
@@ -271,11 +313,17 @@ def _totals(codes: NDArray[Any], n_codes: int, weights: Weights, values: NDArray
 
 
 def _sum(values: NDArray[Any], weights: Weights) -> NDArray[np.float64]:
-    return np.asarray(values.sum(dtype=np.float64) if weights is None else weights @ values.astype(np.float64))
+    return np.asarray(
+        values.sum(dtype=np.float64) if weights is None else weights @ values.astype(np.float64)
+    )
 
 
 def _mean(values: NDArray[Any], weights: Weights) -> NDArray[np.float64]:
-    return np.asarray(values.mean(dtype=np.float64)) if weights is None else ratio(_sum(values, weights), weights.sum(axis=-1))
+    return (
+        np.asarray(values.mean(dtype=np.float64))
+        if weights is None
+        else ratio(_sum(values, weights), weights.sum(axis=-1))
+    )
 
 
 def _clipped(probabilities: NDArray[Any]) -> NDArray[np.float64]:

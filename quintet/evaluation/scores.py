@@ -12,11 +12,21 @@ from numpy.typing import NDArray
 
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import Intervals, block_intervals, bootstrap, group_codes
-from quintet.evaluation.metrics import PER_CLASS, MetricTable, encode_labels, multi_label_metrics, single_label_metrics
+from quintet.evaluation.metrics import (
+    PER_CLASS,
+    MetricTable,
+    encode_labels,
+    multi_label_metrics,
+    single_label_metrics,
+)
 
 MAX_RESAMPLED = 300_000_000  # clips · classes · resamples, some twenty seconds; above it intervals come from disjoint blocks
 
-UNBOUNDED = ("log_loss", "brier", "ece")  # losses: 0 is perfect there, and a mean of them is no share of clips
+UNBOUNDED = (
+    "log_loss",
+    "brier",
+    "ece",
+)  # losses: 0 is perfect there, and a mean of them is no share of clips
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,18 @@ class Scores:
         """
         per_class = {
             name: {metric: _number(found.value) for metric, found in table.items()}
-            | {"support": self.support[name], "intervals": {metric: [_number(found.low), _number(found.high)] for metric, found in table.items()}}
+            | {
+                "support": self.support[name],
+                "intervals": {
+                    metric: [_number(found.low), _number(found.high)] for metric, found in table.items()
+                },
+            }
             for name, table in self.per_class.items()
         }
-        undefined = [{"class": name, "support": self.support[name], "metrics": list(metrics)} for name, metrics in self.undefined.items()]
+        undefined = [
+            {"class": name, "support": self.support[name], "metrics": list(metrics)}
+            for name, metrics in self.undefined.items()
+        ]
         return {
             "n": self.n,
             "n_groups": self.n_groups,
@@ -108,21 +126,52 @@ def score(
         probabilities = probabilities.astype(np.float64)
     target = encode_labels(y, classes, multilabel=multilabel)
     point = _table(target, probabilities, None)
-    intervals = _intervals(target, probabilities, groups, _flat(point), seed=seed, n_resamples=n_resamples, level=level)
+    intervals = _intervals(
+        target, probabilities, groups, _flat(point), seed=seed, n_resamples=n_resamples, level=level
+    )
     return _scores(point, intervals, classes, target)
 
 
 def _intervals(
-    target: NDArray[Any], probabilities: NDArray[Any], groups: NDArray[Any] | None, value: NDArray[Any], *, seed: int, n_resamples: int, level: float
+    target: NDArray[Any],
+    probabilities: NDArray[Any],
+    groups: NDArray[Any] | None,
+    value: NDArray[Any],
+    *,
+    seed: int,
+    n_resamples: int,
+    level: float,
 ) -> Intervals:
     n, n_classes = probabilities.shape
     if n_resamples and n * n_classes * n_resamples > MAX_RESAMPLED:
-        return block_intervals(lambda rows: _flat(_table(target[rows], probabilities[rows], None))[0], groups, value[0], n, seed=seed, level=level)
+        return block_intervals(
+            lambda rows: _flat(_table(target[rows], probabilities[rows], None))[0],
+            groups,
+            value[0],
+            n,
+            seed=seed,
+            level=level,
+        )
     if not n_resamples:
         nothing = np.full(value.shape[1], np.nan)
-        return Intervals(nothing, nothing, "none", group_codes(groups, n)[1], 0, level, np.zeros(value.shape[1], dtype=np.int64), nothing)
+        return Intervals(
+            nothing,
+            nothing,
+            "none",
+            group_codes(groups, n)[1],
+            0,
+            level,
+            np.zeros(value.shape[1], dtype=np.int64),
+            nothing,
+        )
     return bootstrap(
-        lambda weights: _flat(_table(target, probabilities, weights)), groups, n, n_resamples=n_resamples, seed=seed, level=level, width=n_classes
+        lambda weights: _flat(_table(target, probabilities, weights)),
+        groups,
+        n,
+        n_resamples=n_resamples,
+        seed=seed,
+        level=level,
+        width=n_classes,
     )
 
 
@@ -136,16 +185,31 @@ def _flat(table: MetricTable) -> NDArray[np.float64]:
     return np.concatenate(columns + [np.atleast_2d(table.per_class[name]) for name in PER_CLASS], axis=1)
 
 
-def _scores(point: MetricTable, intervals: Intervals, classes: tuple[str, ...], target: NDArray[Any]) -> Scores:
+def _scores(
+    point: MetricTable, intervals: Intervals, classes: tuple[str, ...], target: NDArray[Any]
+) -> Scores:
     value = _flat(point)[0]
     names = tuple(point.scores)
     support = target.sum(axis=0) if target.ndim == 2 else np.bincount(target, minlength=len(classes))
-    witnesses = np.concatenate([np.full(len(names), intervals.n_groups), np.tile(np.minimum(support, intervals.n_groups), len(PER_CLASS))])
+    witnesses = np.concatenate(
+        [
+            np.full(len(names), intervals.n_groups),
+            np.tile(np.minimum(support, intervals.n_groups), len(PER_CLASS)),
+        ]
+    )
     bounded = np.array([name not in UNBOUNDED for name in names] + [True] * (len(PER_CLASS) * len(classes)))
-    estimates = [_estimate(*of, level=intervals.level) for of in zip(value, intervals.low, intervals.high, witnesses, bounded, strict=True)]
+    estimates = [
+        _estimate(*of, level=intervals.level)
+        for of in zip(value, intervals.low, intervals.high, witnesses, bounded, strict=True)
+    ]
     start = {metric: len(names) + i * len(classes) for i, metric in enumerate(PER_CLASS)}
-    per_class = {name: {metric: estimates[start[metric] + k] for metric in PER_CLASS} for k, name in enumerate(classes)}
-    undefined = {name: tuple(metric for metric, found in table.items() if math.isnan(found.value)) for name, table in per_class.items()}
+    per_class = {
+        name: {metric: estimates[start[metric] + k] for metric in PER_CLASS} for k, name in enumerate(classes)
+    }
+    undefined = {
+        name: tuple(metric for metric, found in table.items() if math.isnan(found.value))
+        for name, table in per_class.items()
+    }
     return Scores(
         n=len(target),
         n_groups=intervals.n_groups,
@@ -154,11 +218,15 @@ def _scores(point: MetricTable, intervals: Intervals, classes: tuple[str, ...], 
         per_class=per_class,
         support={name: int(count) for name, count in zip(classes, support, strict=True)},
         undefined={name: metrics for name, metrics in undefined.items() if metrics},
-        undefined_resamples={name: int(count) for name, count in zip(names, intervals.undefined, strict=False) if count},
+        undefined_resamples={
+            name: int(count) for name, count in zip(names, intervals.undefined, strict=False) if count
+        },
     )
 
 
-def _estimate(value: float, low: float, high: float, witnesses: int, bounded: bool, *, level: float) -> Estimate:
+def _estimate(
+    value: float, low: float, high: float, witnesses: int, bounded: bool, *, level: float
+) -> Estimate:
     """An estimate; at a perfect 1 (or 0) that every resample repeats, the far end of Clopper and Pearson's interval for so many of so many.
 
     A bootstrap cannot draw a mistake that it has not seen: six clips of six right would read 1.000 [1.00, 1.00].

@@ -16,7 +16,9 @@ MAX_CLIPS = 300
 """So many clips are sent through a network for one page: a map shows no more, and a large network takes a second per dozen."""
 
 
-def embed_clips(run: Run, member: Any, ids: list[str], *, limit: int = MAX_CLIPS, seed: int = 0) -> pd.DataFrame | None:
+def embed_clips(
+    run: Run, member: Any, ids: list[str], *, limit: int = MAX_CLIPS, seed: int = 0
+) -> pd.DataFrame | None:
     """The last hidden layer of a network for clips of the run: one row per clip, indexed by id, columns 0 … d - 1.
 
     Args:
@@ -33,7 +35,9 @@ def embed_clips(run: Run, member: Any, ids: list[str], *, limit: int = MAX_CLIPS
     kept = set(store.ids)
     known = [name for name in ids if name in kept]
     if len(known) > limit:
-        known = [known[i] for i in np.sort(np.random.default_rng(seed).choice(len(known), limit, replace=False))]
+        known = [
+            known[i] for i in np.sort(np.random.default_rng(seed).choice(len(known), limit, replace=False))
+        ]
     return pd.DataFrame(member.embed(store.take(known)), index=pd.Index(known, name="id")) if known else None
 
 

@@ -19,7 +19,12 @@ from quintet.explanation.importance import family
 from quintet.explanation.permutation import combine_predictors, ensemble_predictor, permutation_importance
 from quintet.explanation.shapley import family_shapley as families
 from quintet.explanation.shapley import sampled_shapley as sampling
-from quintet.explanation.shapley.family_shapley import SPECTROGRAM, FamilyShapley, columns_by_family, family_shapley
+from quintet.explanation.shapley.family_shapley import (
+    SPECTROGRAM,
+    FamilyShapley,
+    columns_by_family,
+    family_shapley,
+)
 from quintet.explanation.shapley.sampled_shapley import SampledShapley, ensemble_game, sampled_shapley
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
@@ -68,9 +73,14 @@ class Assembly:
         """The members that hear spectrograms."""
         return tuple(name for name, member in self.members.items() if member is None)
 
-    def network_predictions(self, run: Run, rows: pd.DataFrame, background: pd.DataFrame) -> dict[str, tuple[Array, Array]]:
+    def network_predictions(
+        self, run: Run, rows: pd.DataFrame, background: pd.DataFrame
+    ) -> dict[str, tuple[Array, Array]]:
         """What each network says of some clips and of some background clips, of which it never heard any."""
-        return {name: (_on(run, self.part, name, rows), _on(run, "oof", name, background)) for name in self.networks}
+        return {
+            name: (_on(run, self.part, name, rows), _on(run, "oof", name, background))
+            for name in self.networks
+        }
 
 
 def assemble(run: Run, part: Part) -> Assembly | None:
@@ -85,11 +95,23 @@ def assemble(run: Run, part: Part) -> Assembly | None:
     networks = [name for name in order if name not in part.members]
     if len(networks) == len(order) or any(name in TABLE_MEMBERS or name not in run.oof for name in networks):
         return None
-    fuse = _only if rule is None else Fusion.from_json(rule).apply if part.fold is None else _fusion_without(run, order, part.fold).apply
+    fuse = (
+        _only
+        if rule is None
+        else Fusion.from_json(rule).apply
+        if part.fold is None
+        else _fusion_without(run, order, part.fold).apply
+    )
     labelled = pd.Index(run.report_predictions.clip_ids[_truth(run.report_predictions).any(axis=1)])
     rows = part.rows.loc[part.rows.index.intersection(labelled, sort=False)]
     members = {name: part.members.get(name) for name in order}
-    return Assembly(members, _calibrated(fuse, run.calibration), rows, part.background, "test" if part.fold is None else "oof")
+    return Assembly(
+        members,
+        _calibrated(fuse, run.calibration),
+        rows,
+        part.background,
+        "test" if part.fold is None else "oof",
+    )
 
 
 def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:
@@ -132,7 +154,11 @@ class EnsembleExplanation:
     def shares(self) -> pd.Series:
         """Player → share of what the ensemble knows beyond the base; sum 1, some perhaps negative; empty where that is less than `KNOWN`."""
         known = self.prediction - self.base
-        return pd.Series(dtype=float) if known < KNOWN else pd.Series(self.steps["value"].to_numpy() / known, index=self.steps["player"])
+        return (
+            pd.Series(dtype=float)
+            if known < KNOWN
+            else pd.Series(self.steps["value"].to_numpy() / known, index=self.steps["player"])
+        )
 
 
 @dataclass(frozen=True)
@@ -153,39 +179,70 @@ def explain_ensemble(run: Run, assemblies: Sequence[Assembly], *, seed: int = 0)
         background = draw_rows(assembly.background, MAX_GAME_BACKGROUND, rng)
         players = columns_by_family([str(c) for c in rows.columns], family)
         networks = assembly.network_predictions(run, rows, background)
-        found.append((rows.index, family_shapley(assembly.members, assembly.fuse, rows, background, players=players, networks=networks)))
+        found.append(
+            (
+                rows.index,
+                family_shapley(
+                    assembly.members, assembly.fuse, rows, background, players=players, networks=networks
+                ),
+            )
+        )
     p = run.report_predictions.take([name for index, _ in found for name in index])
     return explain_true_classes(families.concatenate_clips([shapley for _, shapley in found]), p, seed=seed)
 
 
-def ensemble_permutation(run: Run, assemblies: Sequence[Assembly], players: Mapping[str, list[str]], *, seed: int = 0) -> pd.DataFrame:
+def ensemble_permutation(
+    run: Run, assemblies: Sequence[Assembly], players: Mapping[str, list[str]], *, seed: int = 0
+) -> pd.DataFrame:
     """`permutation_importance` of the ensemble for these players (`family_players`, or columns)."""
     rng = np.random.default_rng(seed)
-    drawn = [draw_rows(assembly.rows, _share(run, MAX_SHUFFLED_CLIPS, assemblies), rng) for assembly in assemblies]
+    drawn = [
+        draw_rows(assembly.rows, _share(run, MAX_SHUFFLED_CLIPS, assemblies), rng) for assembly in assemblies
+    ]
     rows = pd.concat(drawn)
     ends = np.cumsum([0, *(len(part) for part in drawn)])
     predictors = []
     for assembly, own in zip(assemblies, (np.arange(a, b) for a, b in pairwise(ends)), strict=True):
         heard = {name: _on(run, assembly.part, name, rows) for name in assembly.networks}
-        predictors.append((own, ensemble_predictor(assembly.members, assembly.fuse, rows, heard, SPECTROGRAM, own=own)))
+        predictors.append(
+            (own, ensemble_predictor(assembly.members, assembly.fuse, rows, heard, SPECTROGRAM, own=own))
+        )
     p = run.report_predictions.take(list(rows.index))
-    return permutation_importance(combine_predictors(predictors), p.indicator(), _groups(p), players, seed=seed)
+    return permutation_importance(
+        combine_predictors(predictors), p.indicator(), _groups(p), players, seed=seed
+    )
 
 
-def explain_columns(run: Run, assemblies: Sequence[Assembly], columns: Mapping[str, list[str]], *, seed: int = 0) -> ColumnExplanation:
+def explain_columns(
+    run: Run, assemblies: Sequence[Assembly], columns: Mapping[str, list[str]], *, seed: int = 0
+) -> ColumnExplanation:
     """Columns within the verdict, by sampling: these players, the other columns of each family, and the spectrogram where networks take part."""
     rng = np.random.default_rng(seed)
     taken = {column for names in columns.values() for column in names}
     rest = columns_by_family([str(c) for c in run.values.columns if str(c) not in taken], family)
-    players = dict(columns) | {f"{len(names)} other {name} {'columns' if len(names) > 1 else 'column'}": names for name, names in rest.items()}
+    players = dict(columns) | {
+        f"{len(names)} other {name} {'columns' if len(names) > 1 else 'column'}": names
+        for name, names in rest.items()
+    }
     players |= {SPECTROGRAM: [SPECTROGRAM]} if assemblies[0].networks else {}
     ids: list[str] = []
     parts, n_background = [], MAX_GAME_BACKGROUND
     for assembly in assemblies:
         rows = draw_rows(assembly.rows, _share(run, MAX_SAMPLED_CLIPS, assemblies), rng)
         background = draw_rows(assembly.background, MAX_GAME_BACKGROUND, rng)
-        heard, weights = assembly.network_predictions(run, rows, background), truth_weights(run.report_predictions.take(list(rows.index)))
-        game = ensemble_game(assembly.members, assembly.fuse, rows, background, players=players, weights=weights, networks=heard)
+        heard, weights = (
+            assembly.network_predictions(run, rows, background),
+            truth_weights(run.report_predictions.take(list(rows.index))),
+        )
+        game = ensemble_game(
+            assembly.members,
+            assembly.fuse,
+            rows,
+            background,
+            players=players,
+            weights=weights,
+            networks=heard,
+        )
         options = {"n_clips": len(rows), "n_background": len(background), "n_pairs": SAMPLED_PAIRS}
         parts.append(sampled_shapley(game, list(players), **options, seed=seed))
         ids, n_background = ids + list(rows.index), min(n_background, len(background))
@@ -196,7 +253,9 @@ def explain_columns(run: Run, assemblies: Sequence[Assembly], columns: Mapping[s
         {"player": found.players, "value": found.values.mean(axis=0), "low": low, "high": high, "standard_error": errors,
          "mean_size": np.abs(found.values).mean(axis=0)}
     )  # fmt: skip
-    return ColumnExplanation(found, steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True), n_background)
+    return ColumnExplanation(
+        found, steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True), n_background
+    )
 
 
 def _share(run: Run, most: int, assemblies: Sequence[Assembly]) -> int:
@@ -229,17 +288,29 @@ def explain_true_classes(shapley: FamilyShapley, p: Predictions, *, seed: int = 
     low, high = group_intervals(own, groups, seed=seed)
     steps = pd.DataFrame({"player": shapley.players, "value": own.mean(axis=0), "low": low, "high": high})
     steps = steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True)
-    found = {c: shapley.values[weights[:, k] > 0, :, k].mean(axis=0) for k, c in enumerate(p.classes) if (weights[:, k] > 0).any()}
-    by_class = pd.DataFrame.from_dict(found, orient="index", columns=list(shapley.players))[list(steps["player"])]
-    base, prediction = (float((values * weights).sum(axis=1).mean()) for values in (shapley.base, shapley.prediction))
+    found = {
+        c: shapley.values[weights[:, k] > 0, :, k].mean(axis=0)
+        for k, c in enumerate(p.classes)
+        if (weights[:, k] > 0).any()
+    }
+    by_class = pd.DataFrame.from_dict(found, orient="index", columns=list(shapley.players))[
+        list(steps["player"])
+    ]
+    base, prediction = (
+        float((values * weights).sum(axis=1).mean()) for values in (shapley.base, shapley.prediction)
+    )
     against = np.einsum("nkmc,nc->km", shapley.by_background, weights) / len(weights)
     n_background = against.shape[1]
-    error = float(against.std(axis=1, ddof=1).max() / np.sqrt(n_background)) if n_background > 1 else float("nan")
+    error = (
+        float(against.std(axis=1, ddof=1).max() / np.sqrt(n_background)) if n_background > 1 else float("nan")
+    )
     clips = pd.DataFrame({"label": p.labels, "group": groups}, index=p.clip_ids)
     return EnsembleExplanation(shapley, clips, own, steps, base, prediction, by_class, n_background, error)
 
 
-def group_intervals(values: Array, groups: NDArray[Any], *, seed: int = 0, n_resamples: int = 1000) -> tuple[Array, Array]:
+def group_intervals(
+    values: Array, groups: NDArray[Any], *, seed: int = 0, n_resamples: int = 1000
+) -> tuple[Array, Array]:
     """95 % percentile intervals of the column means of `values` (n, k), resampling whole groups; NaN where there is but one.
 
     Example:
@@ -253,7 +324,9 @@ def group_intervals(values: Array, groups: NDArray[Any], *, seed: int = 0, n_res
     sums = np.zeros((n_groups, values.shape[1]))
     np.add.at(sums, codes, values)
     sizes = np.bincount(codes, minlength=n_groups)
-    draws = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
+    draws = np.random.default_rng(seed).multinomial(
+        n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples
+    )
     means = (draws @ sums) / np.maximum(draws @ sizes, 1)[:, None]
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return low, high

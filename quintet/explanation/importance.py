@@ -57,7 +57,9 @@ def value_space(member: str, *, multilabel: bool = False) -> str:
     return SPACES[member].removesuffix(" before the softmax") if multilabel else SPACES[member]
 
 
-def explain(member: Any, X: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None) -> shap.Explanation:
+def explain(
+    member: Any, X: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None
+) -> shap.Explanation:
     """SHAP values of a fitted table member on the rows of `X`, for every class.
 
     Args:
@@ -123,10 +125,14 @@ def _explained_tags(name: str, member: Any, rows: Array, background: Array) -> E
     values, base = np.zeros((*rows.shape, len(member.models_))), _constants(name, member)
     known = [k for k, model in enumerate(member.models_) if model is not None]
     if name == "svm" and known:  # machines share support vectors: all tags at once
-        values[:, :, known], base[known] = kernel_shapley([member.models_[k].machines[0] for k in known], rows, background)
+        values[:, :, known], base[known] = kernel_shapley(
+            [member.models_[k].machines[0] for k in known], rows, background
+        )
         return values, base
     for k in known:
-        found, centre = _two_sided(*_METHODS[name](member.models_[k], rows, background), centre=_CENTRES[name])
+        found, centre = _two_sided(
+            *_METHODS[name](member.models_[k], rows, background), centre=_CENTRES[name]
+        )
         values[:, :, k], base[k] = found[:, :, 1], centre[1]
     return values, base
 
@@ -137,7 +143,9 @@ def _constants(name: str, member: Any) -> Array:
     return constants.copy() if name == "random_forest" else np.asarray(logit(constants))
 
 
-def concatenate_explanations(explanations: Sequence[shap.Explanation], columns: Sequence[str]) -> shap.Explanation:
+def concatenate_explanations(
+    explanations: Sequence[shap.Explanation], columns: Sequence[str]
+) -> shap.Explanation:
     """Explanations of different rows by members of one kind, one below the other.
 
     Args:
@@ -175,22 +183,32 @@ def additivity_residual(explanation: shap.Explanation, output: Array) -> float:
 
 def column_importance(explanation: shap.Explanation) -> pd.DataFrame:
     """Mean |SHAP value| over rows: one row per column, one column per class and `TOTAL` (the sum over classes), largest first."""
-    table = pd.DataFrame(np.abs(explanation.values).mean(axis=0), index=explanation.feature_names, columns=explanation.output_names)
+    table = pd.DataFrame(
+        np.abs(explanation.values).mean(axis=0),
+        index=explanation.feature_names,
+        columns=explanation.output_names,
+    )
     table.insert(0, TOTAL, table.sum(axis=1))
     return table.sort_values(TOTAL, ascending=False, kind="stable")
 
 
-def family_importance(explanation: shap.Explanation, family_of_column: Callable[[str], str] | None = None) -> pd.DataFrame:
+def family_importance(
+    explanation: shap.Explanation, family_of_column: Callable[[str], str] | None = None
+) -> pd.DataFrame:
     """Mean |sum of SHAP values within a family| over rows, shaped as `column_importance`: columns that cancel each other count for nothing."""
     families = [(family_of_column or family)(name) for name in explanation.feature_names]
     names = list(dict.fromkeys(families))
-    sums = np.stack([explanation.values[:, [f == name for f in families]].sum(axis=1) for name in names], axis=1)
+    sums = np.stack(
+        [explanation.values[:, [f == name for f in families]].sum(axis=1) for name in names], axis=1
+    )
     table = pd.DataFrame(np.abs(sums).mean(axis=0), index=names, columns=explanation.output_names)
     table.insert(0, TOTAL, table.sum(axis=1))
     return table.sort_values(TOTAL, ascending=False, kind="stable")
 
 
-def ranking_stability(explanation: shap.Explanation, groups: NDArray[Any], *, n_splits: int = 25, seed: int = 0) -> float:
+def ranking_stability(
+    explanation: shap.Explanation, groups: NDArray[Any], *, n_splits: int = 25, seed: int = 0
+) -> float:
     """Mean rank correlation of the columns' importance between two halves of the groups: 1 where another draw of clips would rank them alike.
 
     Args:
@@ -208,7 +226,10 @@ def ranking_stability(explanation: shap.Explanation, groups: NDArray[Any], *, n_
     found = []
     for _ in range(n_splits):
         first = np.isin(codes, rng.permutation(len(names))[: len(names) // 2])
-        a, b = (np.asarray(pd.Series(sizes[rows].mean(axis=0)).rank(), dtype=np.float64)[:, None] for rows in (first, ~first))
+        a, b = (
+            np.asarray(pd.Series(sizes[rows].mean(axis=0)).rank(), dtype=np.float64)[:, None]
+            for rows in (first, ~first)
+        )
         found.append(float(_column_correlation(a, b)[0]))
     return float(np.mean(found))
 

@@ -90,7 +90,10 @@ class RunExplanation:
     @property
     def columns(self) -> pd.DataFrame:
         """Share of each column in each member's importance: rows are columns, largest mean first; a member's shares sum to 1."""
-        shares = {name: why.columns[TOTAL] / max(float(why.columns[TOTAL].sum()), 1e-300) for name, why in self.members.items()}
+        shares = {
+            name: why.columns[TOTAL] / max(float(why.columns[TOTAL].sum()), 1e-300)
+            for name, why in self.members.items()
+        }
         table = pd.DataFrame(shares).fillna(0.0)
         return table.loc[table.mean(axis=1).sort_values(ascending=False, kind="stable").index]
 
@@ -105,19 +108,34 @@ def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
         run: a model folder with features.
         seed: draws the clips where there are more than `MAX_CLIPS`, and the background.
     """
-    reasons = {name: "works on spectrograms, not on columns" for name in run.members if name not in TABLE_MEMBERS}
+    reasons = {
+        name: "works on spectrograms, not on columns" for name in run.members if name not in TABLE_MEMBERS
+    }
     tables = tuple(name for name in run.members if name in TABLE_MEMBERS)
     if run.values.empty or run.values.shape[1] == 0:
-        return RunExplanation({}, reasons | dict.fromkeys(tables, "the model folder has no features"), run.values, run.values)
-    again, late = _fitted_again(run, tables if run.part == "oof" else tuple(name for name in tables if name in CHEAP_MEMBERS))
-    folds = fold_stability(run, members=tuple(again), known=again, seed=seed) if run.part == "test" else pd.DataFrame()
+        return RunExplanation(
+            {}, reasons | dict.fromkeys(tables, "the model folder has no features"), run.values, run.values
+        )
+    again, late = _fitted_again(
+        run, tables if run.part == "oof" else tuple(name for name in tables if name in CHEAP_MEMBERS)
+    )
+    folds = (
+        fold_stability(run, members=tuple(again), known=again, seed=seed)
+        if run.part == "test"
+        else pd.DataFrame()
+    )
     if run.part == "test":
-        reasons |= {name: "its folder is not there" for name in tables if not (run.path / "members" / name).is_dir()}
+        reasons |= {
+            name: "its folder is not there" for name in tables if not (run.path / "members" / name).is_dir()
+        }
         parts, distance = held_out_parts(run, [name for name in tables if name not in reasons], seed), None
     else:
         reasons |= late
         parts = fold_parts(run, again, seed)
-        distance = max((distance_from_training(run, name, refit) for name, of in again.items() for refit in of), default=None)
+        distance = max(
+            (distance_from_training(run, name, refit) for name, of in again.items() for refit in of),
+            default=None,
+        )
     if not parts:
         return RunExplanation({}, reasons, run.values.iloc[:0], run.values.iloc[:0], folds=folds)
     rng = np.random.default_rng(seed)
@@ -125,7 +143,14 @@ def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
     members = {name: explain_member(run, name, some) for name in parts[0].members}
     if len(parts) > 1:
         folds = agreements({name: member.by_fold for name, member in members.items()})
-    why = RunExplanation(members, reasons, pd.concat([part.rows for part in some]), parts[0].background, folds=folds, distance=distance)
+    why = RunExplanation(
+        members,
+        reasons,
+        pd.concat([part.rows for part in some]),
+        parts[0].background,
+        folds=folds,
+        distance=distance,
+    )
     return _whole(run, why, parts, seed)
 
 
@@ -133,27 +158,49 @@ def explain_member(run: Run, name: str, parts: Sequence[Part]) -> MemberExplanat
     """A member explained on the clips of some parts; clips of one group stay together where the ranking is tried on halves."""
     tags = run.classes if run.multilabel else None
     found = [explain(part.members[name], part.rows, part.background, tags=tags) for part in parts]
-    residual = max(additivity_residual(e, outputs(part.members[name], part.rows)) for e, part in zip(found, parts, strict=True))
+    residual = max(
+        additivity_residual(e, outputs(part.members[name], part.rows))
+        for e, part in zip(found, parts, strict=True)
+    )
     columns = [str(column) for column in run.values.columns]
-    by_fold = importance_by_fold({part.fold: e for e, part in zip(found, parts, strict=True) if part.fold is not None}, columns)
+    by_fold = importance_by_fold(
+        {part.fold: e for e, part in zip(found, parts, strict=True) if part.fold is not None}, columns
+    )
     explanation = concatenate_explanations(found, columns)
-    stability = ranking_stability(explanation, _groups(run, [str(clip) for part in parts for clip in part.rows.index]))
+    stability = ranking_stability(
+        explanation, _groups(run, [str(clip) for part in parts for clip in part.rows.index])
+    )
     space = value_space(name, multilabel=run.multilabel)
-    return MemberExplanation(name, explanation, column_importance(explanation), family_importance(explanation), residual, stability, space, by_fold)
+    return MemberExplanation(
+        name,
+        explanation,
+        column_importance(explanation),
+        family_importance(explanation),
+        residual,
+        stability,
+        space,
+        by_fold,
+    )
 
 
 def _whole(run: Run, why: RunExplanation, parts: Sequence[Part], seed: int) -> RunExplanation:
     """With the ensemble's game, and what is lost without its players, where every member is at hand."""
-    assemblies = [assembly for part in parts if (assembly := assemble(run, part)) is not None and len(assembly.rows)]
+    assemblies = [
+        assembly for part in parts if (assembly := assemble(run, part)) is not None and len(assembly.rows)
+    ]
     if not assemblies:
         return why
-    train = run.values.loc[run.values.index.intersection(pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False)]
+    train = run.values.loc[
+        run.values.index.intersection(pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False)
+    ]
     columns = correlated_groups(train, [str(name) for name in why.columns.index[:16]])
     return replace(
         why,
         game=explain_ensemble(run, assemblies, seed=seed),
         column_game=explain_columns(run, assemblies, columns, seed=seed),
-        family_permutation=ensemble_permutation(run, assemblies, family_players(run, assemblies[0]), seed=seed),
+        family_permutation=ensemble_permutation(
+            run, assemblies, family_players(run, assemblies[0]), seed=seed
+        ),
         column_permutation=ensemble_permutation(run, assemblies, columns, seed=seed),
     )
 
@@ -179,7 +226,9 @@ def _fitted_again(run: Run, names: Sequence[str]) -> tuple[dict[str, list[Refit]
 def held_out_parts(run: Run, names: Sequence[str], seed: int) -> list[Part]:
     """The held-out clips, and the final members."""
     held_out = run.values.index.intersection(pd.Index(run.report_predictions.clip_ids), sort=False)
-    train = run.values.index.intersection(pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False)
+    train = run.values.index.intersection(
+        pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False
+    )
     background = draw_rows(run.values.loc[train], MAX_BACKGROUND, np.random.default_rng(seed))
     members = {name: load_member(run.path / "members" / name) for name in names}
     return [Part(members, run.values.loc[held_out], background)] if members and len(held_out) else []

@@ -31,7 +31,9 @@ class Neighbours:
     distance_percentile: float
 
 
-def nearest_tracks(train: pd.DataFrame, rows: pd.DataFrame, about: pd.DataFrame, *, k: int = 8, seed: int = 0) -> Neighbours:
+def nearest_tracks(
+    train: pd.DataFrame, rows: pd.DataFrame, about: pd.DataFrame, *, k: int = 8, seed: int = 0
+) -> Neighbours:
     """The `k` training clips nearest to a track.
 
     A column counts in standard deviations of the training clips, clipped at ±8, a gap as their mean. The distance is the root of the
@@ -55,7 +57,9 @@ def nearest_tracks(train: pd.DataFrame, rows: pd.DataFrame, about: pd.DataFrame,
     """
     missing = [column for column in train.columns if column not in rows.columns]
     if not len(train) or missing:
-        raise AlignmentError(f"Neighbours need training clips with the track's columns. Received {len(train)} clips, {len(missing)} columns missing.")
+        raise AlignmentError(
+            f"Neighbours need training clips with the track's columns. Received {len(train)} clips, {len(missing)} columns missing."
+        )
     ours, theirs = _standardised(train, train), _standardised(rows[list(train.columns)], train)
     distance = _distances(theirs, ours).mean(axis=0)
     order = np.argsort(distance, kind="stable")[:k]
@@ -96,7 +100,11 @@ def _distances(a: Array, b: Array) -> Array:
 
 def _nearest_of_others(values: Array, groups: NDArray[np.str_], rng: np.random.Generator) -> Array:
     """For some training clips, the distance to the nearest clip of another group; those without one are left out."""
-    chosen = np.arange(len(values)) if len(values) <= WITNESSES else np.sort(rng.choice(len(values), WITNESSES, replace=False))
+    chosen = (
+        np.arange(len(values))
+        if len(values) <= WITNESSES
+        else np.sort(rng.choice(len(values), WITNESSES, replace=False))
+    )
     distance = _distances(values[chosen], values)
     distance[groups[chosen][:, None] == groups[None]] = np.inf
     nearest = distance.min(axis=1)

@@ -46,7 +46,13 @@ class Occlusion:
 
 
 def occlusion(
-    predict: Predict, clip: ArrayLike, column: int, *, n_bands: int = N_BANDS, n_times: int = N_TIMES, fill: ArrayLike | None = None
+    predict: Predict,
+    clip: ArrayLike,
+    column: int,
+    *,
+    n_bands: int = N_BANDS,
+    n_times: int = N_TIMES,
+    fill: ArrayLike | None = None,
 ) -> Occlusion:
     """What each region of a spectrogram adds to the probability of a class: `p(clip) - p(clip with the region covered)`.
 
@@ -73,23 +79,37 @@ def occlusion(
     """
     picture = np.asarray(clip, dtype=np.float32)
     if picture.ndim != 2 or min(picture.shape) < 1 or min(n_bands, n_times) < 1:
-        raise ConfigError(f"Occlusion needs (n_mels, frames) and at least one stripe. Received {picture.shape}, {n_bands} × {n_times}.")
-    cover = picture.mean(axis=1, keepdims=True) if fill is None else np.asarray(fill, dtype=np.float32).reshape(-1, 1)
+        raise ConfigError(
+            f"Occlusion needs (n_mels, frames) and at least one stripe. Received {picture.shape}, {n_bands} × {n_times}."
+        )
+    cover = (
+        picture.mean(axis=1, keepdims=True)
+        if fill is None
+        else np.asarray(fill, dtype=np.float32).reshape(-1, 1)
+    )
     bands, frames = _edges(picture.shape[0], n_bands), _edges(picture.shape[1], n_times)
     rows = [slice(a, b) for a, b in pairwise(bands)]
     columns = [slice(a, b) for a, b in pairwise(frames)]
     everything = slice(None)
-    regions = [(r, c) for r in rows for c in columns] + [(r, everything) for r in rows] + [(everything, c) for c in columns]
+    regions = (
+        [(r, c) for r in rows for c in columns]
+        + [(r, everything) for r in rows]
+        + [(everything, c) for c in columns]
+    )
     whole = float(np.asarray(predict([picture]), dtype=np.float64)[0, column])
     lost = whole - np.concatenate(
         [
-            _probabilities(predict, picture, np.broadcast_to(cover, picture.shape), regions[i : i + AT_ONCE], column)
+            _probabilities(
+                predict, picture, np.broadcast_to(cover, picture.shape), regions[i : i + AT_ONCE], column
+            )
             for i in range(0, len(regions), AT_ONCE)
         ]
     )
     n_cells = len(rows) * len(columns)
     cells = lost[:n_cells].reshape(len(rows), len(columns))
-    return Occlusion(cells, lost[n_cells : n_cells + len(rows)], lost[n_cells + len(rows) :], bands, frames, whole)
+    return Occlusion(
+        cells, lost[n_cells : n_cells + len(rows)], lost[n_cells + len(rows) :], bands, frames, whole
+    )
 
 
 def cell_means(values: Array, found: Occlusion) -> Array:
@@ -100,7 +120,9 @@ def cell_means(values: Array, found: Occlusion) -> Array:
         >>> cell_means(np.array([[1.0, 0.0, 2.0], [3.0, np.nan, 2.0]]), grid).tolist()
         [[2.0, 1.0]]
     """
-    sums = np.add.reduceat(np.add.reduceat(np.nan_to_num(values), found.band_edges[:-1], axis=0), found.frame_edges[:-1], axis=1)
+    sums = np.add.reduceat(
+        np.add.reduceat(np.nan_to_num(values), found.band_edges[:-1], axis=0), found.frame_edges[:-1], axis=1
+    )
     return np.asarray(sums / np.outer(np.diff(found.band_edges), np.diff(found.frame_edges)))
 
 
@@ -108,7 +130,13 @@ def _edges(size: int, parts: int) -> NDArray[np.int64]:
     return np.rint(np.linspace(0, size, min(parts, size) + 1)).astype(np.int64)
 
 
-def _probabilities(predict: Predict, picture: NDArray[np.float32], cover: NDArray[np.float32], regions: Sequence[Any], column: int) -> Array:
+def _probabilities(
+    predict: Predict,
+    picture: NDArray[np.float32],
+    cover: NDArray[np.float32],
+    regions: Sequence[Any],
+    column: int,
+) -> Array:
     covered = []
     for region in regions:
         copy = picture.copy()
@@ -141,7 +169,12 @@ def grad_cam(member: Any, clip: ArrayLike, column: int) -> Array | None:
     cuts: dict[str, Any] = member.patch_settings
     patches = member.standardise(even_patches(picture, **cuts)).astype(np.float32)
     made = forward(halves.front, patches, batch_size=member.batch_size)
-    slopes = np.concatenate([gradient(halves.head, made[i : i + member.batch_size], column) for i in range(0, len(made), member.batch_size)])
+    slopes = np.concatenate(
+        [
+            gradient(halves.head, made[i : i + member.batch_size], column)
+            for i in range(0, len(made), member.batch_size)
+        ]
+    )
     inner = tuple(range(1, made.ndim - 1))
     maps = np.maximum((slopes.mean(axis=inner, keepdims=True) * made).sum(axis=-1), 0.0)
     upright = _as_bands_and_time(maps, halves.front, patches, member.batch_size)
@@ -159,7 +192,9 @@ def _as_bands_and_time(maps: Array, front: Any, patches: NDArray[np.float32], ba
     later, higher = noise.copy(), noise.copy()
     later[:, :, : 3 * probe.shape[2] // 4] = 0.0
     higher[:, : 3 * probe.shape[1] // 4] = 0.0
-    before, after_later, after_higher = (forward(front, probe + change, batch_size=batch_size)[0] for change in (0.0 * noise, later, higher))
+    before, after_later, after_higher = (
+        forward(front, probe + change, batch_size=batch_size)[0] for change in (0.0 * noise, later, higher)
+    )
     in_time, in_bands = (_shifts(np.abs(after - before)) for after in (after_later, after_higher))
     axis = int(np.abs(in_time).argmax())
     if in_time[axis] < 0:

@@ -54,7 +54,9 @@ def permutation_importance(
     draws = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
     weights = np.vstack([np.ones(n), draws[:, codes]]).astype(float)
     untouched = _macro_auc(truth, predict(np.arange(n)[None], ())[0], weights)
-    orders = np.stack([rng.permutation(n) for _ in range(n_repeats)])  # the same shuffles for every player, so that they can be compared
+    orders = np.stack(
+        [rng.permutation(n) for _ in range(n_repeats)]
+    )  # the same shuffles for every player, so that they can be compared
     rows = []
     for name, columns in players.items():
         falls = untouched - np.mean([_macro_auc(truth, p, weights) for p in predict(orders, columns)], axis=0)
@@ -68,12 +70,16 @@ def _ends(falls: Array, n_groups: int, n_players: int) -> tuple[float, float, fl
     if n_groups < 2:
         return (np.nan,) * 4
     low, high = (float(end) for end in np.nanquantile(falls[1:], [0.025, 0.975]))
-    error = float(np.nanstd(falls[1:])) * np.sqrt(n_groups / (n_groups - 1))  # a resample of few groups varies too little by this much
+    error = float(np.nanstd(falls[1:])) * np.sqrt(
+        n_groups / (n_groups - 1)
+    )  # a resample of few groups varies too little by this much
     reach = float(student.ppf(1 - 0.025 / n_players, n_groups - 1)) * error
     return low, high, min(low, float(falls[0]) - reach), max(high, float(falls[0]) + reach)
 
 
-def correlated_groups(values: pd.DataFrame, columns: Sequence[str], *, threshold: float = 0.9) -> dict[str, list[str]]:
+def correlated_groups(
+    values: pd.DataFrame, columns: Sequence[str], *, threshold: float = 0.9
+) -> dict[str, list[str]]:
     """The given columns, each with all columns that say nearly the same, to be shuffled together.
 
     Two columns belong together where their rank correlation is at least `threshold` in size, directly or through others (single linkage).
@@ -111,7 +117,10 @@ def correlated_groups(values: pd.DataFrame, columns: Sequence[str], *, threshold
 
 def _macro_auc(truth: NDArray[np.bool_], probabilities: Array, weights: Array) -> Array:
     """(B,) macro one-vs-rest AUC under each row of weights; classes without a positive or a negative are left out."""
-    columns = [rank_scores(truth[:, k], np.ascontiguousarray(probabilities[:, k]), weights).auc for k in range(truth.shape[1])]
+    columns = [
+        rank_scores(truth[:, k], np.ascontiguousarray(probabilities[:, k]), weights).auc
+        for k in range(truth.shape[1])
+    ]
     return np.asarray(defined_mean(np.stack(columns, axis=-1)))
 
 
@@ -149,7 +158,9 @@ def ensemble_predictor(
 
     def predict(orders: NDArray[np.intp], columns: Sequence[str]) -> Array:
         tabular = [column for column in columns if column != spectrogram]
-        stack = np.stack([opinion(name, orders[:, judged], tabular, spectrogram in columns) for name in members])
+        stack = np.stack(
+            [opinion(name, orders[:, judged], tabular, spectrogram in columns) for name in members]
+        )
         return np.stack([fuse(stack[:, r]) for r in range(len(orders))])
 
     return predict

@@ -34,7 +34,9 @@ def refits(run: Run, name: str) -> Iterator[Refit]:
     if run.values.empty or not len(split) or split["fold"].nunique() < 2:
         return
     X, y, groups = run.values.loc[split.index], targets(run, split), split["group"].to_numpy(dtype=str)
-    trainer = Trainer(name, dict(run.member_settings(name)), seed=int((run.config.get("train") or {}).get("seed", 0)))
+    trainer = Trainer(
+        name, dict(run.member_settings(name)), seed=int((run.config.get("train") or {}).get("seed", 0))
+    )
     for fold in sorted(split["fold"].unique()):
         train = np.flatnonzero(split["fold"] != fold)
         member = trainer.fit(Inputs(X.iloc[train]), y[train], groups[train], fold=int(fold))
@@ -67,5 +69,7 @@ def fitting_seconds(run: Run, name: str) -> float:
 def distance_from_training(run: Run, name: str, refit: Refit) -> float:
     """The largest difference between what a refitted member says of its fold and what the run recorded out of fold; 0 where it is the same."""
     known = run.oof[name].take(list(refit.held_out))
-    said = member_probabilities(refit.member, run.values.loc[refit.held_out], known.classes, multilabel=run.multilabel)
+    said = member_probabilities(
+        refit.member, run.values.loc[refit.held_out], known.classes, multilabel=run.multilabel
+    )
     return float(np.abs(said - known.probabilities).max())

@@ -46,7 +46,9 @@ def fold_stability(
         Empty without features, or with fewer than two folds.
     """
     rankings = {
-        name: fold_rankings(run, name, known=(known or {}).get(name), n_clips=n_clips, n_background=n_background, seed=seed)
+        name: fold_rankings(
+            run, name, known=(known or {}).get(name), n_clips=n_clips, n_background=n_background, seed=seed
+        )
         for name in members
         if name in run.members
     }
@@ -56,7 +58,9 @@ def fold_stability(
 def agreements(rankings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Member → `importance_by_fold`, as the table that `fold_stability` gives."""
     rows = {name: agreement(table) for name, table in rankings.items() if table.shape[1] > 1}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high", "n_folds"]).astype({"n_folds": int})
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high", "n_folds"]).astype(
+        {"n_folds": int}
+    )
 
 
 def agreement(rankings: pd.DataFrame) -> tuple[float, float, float, int]:
@@ -70,12 +74,21 @@ def agreement(rankings: pd.DataFrame) -> tuple[float, float, float, int]:
     """
     flat = [rankings.iloc[:, k].nunique() < 2 for k in range(rankings.shape[1])]
     pairs = combinations(range(rankings.shape[1]), 2)
-    found = [0.0 if flat[a] or flat[b] else float(spearmanr(rankings.iloc[:, a], rankings.iloc[:, b]).statistic) for a, b in pairs]
+    found = [
+        0.0 if flat[a] or flat[b] else float(spearmanr(rankings.iloc[:, a], rankings.iloc[:, b]).statistic)
+        for a, b in pairs
+    ]
     return round(float(np.mean(found)), 3), round(min(found), 3), round(max(found), 3), rankings.shape[1]
 
 
 def fold_rankings(
-    run: Run, name: str, *, known: Sequence[Refit] | None = None, n_clips: int = 40, n_background: int = 16, seed: int = 0
+    run: Run,
+    name: str,
+    *,
+    known: Sequence[Refit] | None = None,
+    n_clips: int = 40,
+    n_background: int = 16,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """The importance of every column in every fold: rows are columns, one column `fold k` per fold; a column that a fold's member drops has 0.
 
@@ -85,12 +98,17 @@ def fold_rankings(
         return pd.DataFrame()
     rng, found = np.random.default_rng(seed), {}
     for refit in refits(run, name) if known is None else known:
-        chosen, background = (rng.permutation(ids)[:most] for ids, most in ((refit.held_out, n_clips), (refit.train, n_background)))
+        chosen, background = (
+            rng.permutation(ids)[:most]
+            for ids, most in ((refit.held_out, n_clips), (refit.train, n_background))
+        )
         found[refit.fold] = explain(refit.member, run.values.loc[chosen], run.values.loc[background])
     return importance_by_fold(found, run.values.columns)
 
 
 def importance_by_fold(explanations: Mapping[int, shap.Explanation], columns: Iterable[str]) -> pd.DataFrame:
     """Fold → explanation, as the importance of every one of `columns` in every fold: one column `fold k` per fold."""
-    found = {f"fold {fold}": column_importance(explanation)[TOTAL] for fold, explanation in explanations.items()}
+    found = {
+        f"fold {fold}": column_importance(explanation)[TOTAL] for fold, explanation in explanations.items()
+    }
     return pd.DataFrame(found).reindex(list(columns)).fillna(0.0) if found else pd.DataFrame()

@@ -128,7 +128,9 @@ class TrackExplanation:
     embeddings: tuple[TrackEmbedding, ...] = ()
 
 
-def explain_track(heard: TrackPrediction, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0) -> TrackExplanation:
+def explain_track(
+    heard: TrackPrediction, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0
+) -> TrackExplanation:
     """SHAP values of the table members, the family game of the fused verdict, and what the networks listened to, on one track.
 
     Args:
@@ -139,29 +141,53 @@ def explain_track(heard: TrackPrediction, ensemble: EnsembleClassifier, run: Run
     """
     chosen = _evenly(len(heard.ensemble_predictions), MAX_SEGMENTS)
     rows = heard.features.iloc[chosen]
-    background = draw_rows(run.values.loc[training_ids(run), list(rows.columns)], MAX_BACKGROUND, np.random.default_rng(seed))
+    background = draw_rows(
+        run.values.loc[training_ids(run), list(rows.columns)], MAX_BACKGROUND, np.random.default_rng(seed)
+    )
     tables = {name: member for name, member in ensemble.members_.items() if name in TABLE_MEMBERS}
-    reasons = {name: "listens to the spectrogram, not to columns: see the maps" for name in ensemble.members_ if name not in TABLE_MEMBERS}
+    reasons = {
+        name: "listens to the spectrogram, not to columns: see the maps"
+        for name in ensemble.members_
+        if name not in TABLE_MEMBERS
+    }
     if not len(background):
         pushes, game = {}, None
-        reasons |= dict.fromkeys(tables, "is not explained by columns: the model folder has no training clips")
+        reasons |= dict.fromkeys(
+            tables, "is not explained by columns: the model folder has no training clips"
+        )
     else:
         tags = heard.classes if heard.multilabel else None
-        pushes = {name: column_contributions(member, rows, background, tags=tags) for name, member in tables.items() if name in SPACES}
+        pushes = {
+            name: column_contributions(member, rows, background, tags=tags)
+            for name, member in tables.items()
+            if name in SPACES
+        }
         game = _game(heard, ensemble, run, rows, background, chosen) if tables else None
     networks = {name: member for name, member in ensemble.members_.items() if name not in TABLE_MEMBERS}
     looked = tuple(explain_network(heard, name, member, heard.order[0]) for name, member in networks.items())
-    resembled = tuple(found for name, member in networks.items() if (found := embed_track(heard, name, member, run, seed=seed)) is not None)
+    resembled = tuple(
+        found
+        for name, member in networks.items()
+        if (found := embed_track(heard, name, member, run, seed=seed)) is not None
+    )
     return TrackExplanation(pushes, reasons, game, looked, len(background), len(chosen), resembled)
 
 
-def embed_track(heard: TrackPrediction, name: str, member: Any, run: Run, *, seed: int = 0) -> TrackEmbedding | None:
+def embed_track(
+    heard: TrackPrediction, name: str, member: Any, run: Run, *, seed: int = 0
+) -> TrackEmbedding | None:
     """The track among training clips as a network hears them; None where their spectrograms are gone."""
     train = embed_clips(run, member, training_ids(run), seed=seed)
-    return None if train is None else TrackEmbedding(name, pd.DataFrame(member.embed(list(heard.pictures))), train)
+    return (
+        None
+        if train is None
+        else TrackEmbedding(name, pd.DataFrame(member.embed(list(heard.pictures))), train)
+    )
 
 
-def column_contributions(member: Any, rows: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None) -> ColumnContributions:
+def column_contributions(
+    member: Any, rows: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None
+) -> ColumnContributions:
     """The mean SHAP values of a table member over the segments of a track: they add up to its mean output. `tags`: their names, for label sets."""
     explanation = explain(member, rows, background, tags=tags)
     names = explanation.output_names
@@ -173,16 +199,23 @@ def column_contributions(member: Any, rows: pd.DataFrame, background: pd.DataFra
 
 def explain_network(heard: TrackPrediction, name: str, member: Any, k: int) -> NetworkExplanation:
     """Occlusion and Grad-CAM of one network for class `k` of the model."""
-    column = k if heard.multilabel else [str(c) for c in member.classes_].index(heard.classes[k])  # tags are numbers there, in this order
+    column = (
+        k if heard.multilabel else [str(c) for c in member.classes_].index(heard.classes[k])
+    )  # tags are numbers there, in this order
     longest = max(picture.shape[1] for picture in heard.pictures)
     patches = min(member.max_patches, -(-longest // member.patch_frames))
     probed = _evenly(len(heard.pictures), min(MAX_SEGMENTS, max(4, MAX_PATCHES // patches)))
     times = max(TIMES[0], TIMES[1] // len(probed))
     fill = np.broadcast_to(np.asarray(member.mean_), (heard.log_mel.n_mels, 1))
-    covered = [occlusion(member.predict_proba, heard.pictures[i], column, n_bands=N_BANDS, n_times=times, fill=fill) for i in probed]
+    covered = [
+        occlusion(member.predict_proba, heard.pictures[i], column, n_bands=N_BANDS, n_times=times, fill=fill)
+        for i in probed
+    ]
     cams = [grad_cam(member, heard.pictures[i], column) for i in probed]
     known = tuple(cam for cam in cams if cam is not None)
-    return NetworkExplanation(name, k, tuple(probed), tuple(covered), known if len(known) == len(cams) else None)
+    return NetworkExplanation(
+        name, k, tuple(probed), tuple(covered), known if len(known) == len(cams) else None
+    )
 
 
 def training_ids(run: Run) -> list[str]:
@@ -192,7 +225,12 @@ def training_ids(run: Run) -> list[str]:
 
 
 def _game(
-    heard: TrackPrediction, ensemble: EnsembleClassifier, run: Run, rows: pd.DataFrame, background: pd.DataFrame, chosen: list[int]
+    heard: TrackPrediction,
+    ensemble: EnsembleClassifier,
+    run: Run,
+    rows: pd.DataFrame,
+    background: pd.DataFrame,
+    chosen: list[int],
 ) -> FamilyShapley | None:
     networks = {}
     for name in ensemble.members_:
@@ -201,7 +239,10 @@ def _game(
         if name not in run.oof:
             return None
         known = run.oof[name].take(list(background.index))
-        networks[name] = (heard.members[name][chosen], known.in_classes(heard.classes).probabilities.astype(np.float64))
+        networks[name] = (
+            heard.members[name][chosen],
+            known.in_classes(heard.classes).probabilities.astype(np.float64),
+        )
     players = columns_by_family([str(c) for c in rows.columns], family)
 
     def fuse(stack: Array) -> Array:
@@ -217,15 +258,25 @@ def contribution_steps(game: FamilyShapley, k: int) -> pd.DataFrame:
     """
     value = game.values[:, :, k].mean(axis=0)
     against = game.by_background[:, :, :, k].mean(axis=0)
-    error = against.std(axis=1, ddof=1) / np.sqrt(against.shape[1]) if against.shape[1] > 1 else np.zeros(len(value))
-    table = pd.DataFrame({"player": game.players, "value": value, "low": value - 1.96 * error, "high": value + 1.96 * error})
-    return table.loc[table["value"].abs().sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
+    error = (
+        against.std(axis=1, ddof=1) / np.sqrt(against.shape[1])
+        if against.shape[1] > 1
+        else np.zeros(len(value))
+    )
+    table = pd.DataFrame(
+        {"player": game.players, "value": value, "low": value - 1.96 * error, "high": value + 1.96 * error}
+    )
+    return table.loc[table["value"].abs().sort_values(ascending=False, kind="stable").index].reset_index(
+        drop=True
+    )
 
 
 def percentiles(rows: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
     """For each column, the share of training clips with a smaller value than the track's mean, ties half; NaN where nothing is known."""
     mean, known = rows.mean(axis=0), train[list(rows.columns)]
-    below = (known.lt(mean, axis=1).sum() + 0.5 * known.eq(mean, axis=1).sum()) / known.notna().sum().clip(lower=1)
+    below = (known.lt(mean, axis=1).sum() + 0.5 * known.eq(mean, axis=1).sum()) / known.notna().sum().clip(
+        lower=1
+    )
     return below.where(mean.notna() & known.notna().any())
 
 

@@ -82,18 +82,27 @@ class Analysis:
 
     @cached_property
     def onset(self) -> Array:
-        return rhythm.onset_strength(self.mel_db, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length)
+        return rhythm.onset_strength(
+            self.mel_db, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length
+        )
 
     def tempo(self, statistics: tuple[str, ...]) -> Array:
         p = self.parameters
-        bpm, clarity = rhythm.tempo(self.onset, sample_rate=p.sample_rate, hop_length=p.hop_length, autocorrelation=self.autocorrelation)
+        bpm, clarity = rhythm.tempo(
+            self.onset,
+            sample_rate=p.sample_rate,
+            hop_length=p.hop_length,
+            autocorrelation=self.autocorrelation,
+        )
         values = {"bpm": bpm, "clarity": clarity}
         return np.array([values[statistic] for statistic in statistics])
 
     def fluctuations(self) -> Array:
         p = self.parameters
         frame_rate = p.sample_rate / p.hop_length
-        return modulation.fluctuation_pattern(self.bands_db, frame_rate=frame_rate, n_rates=p.n_rates, limits_hz=p.modulation_hz)
+        return modulation.fluctuation_pattern(
+            self.bands_db, frame_rate=frame_rate, n_rates=p.n_rates, limits_hz=p.modulation_hz
+        )
 
     def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float32]:
         """From the shared spectrum where it is the same one, else from its own."""
@@ -111,7 +120,9 @@ def own_spectrum(clip: Clip, wanted: LogMelParameters) -> Spectrum:
     samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=wanted.sample_rate)
     if wanted.pre_emphasis:
         samples = mel.preemphasis(samples.astype(np.float64), wanted.pre_emphasis)
-    return spectrum(Clip(samples, wanted.sample_rate, clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length)
+    return spectrum(
+        Clip(samples, wanted.sample_rate, clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length
+    )
 
 
 def _frame(a: Analysis) -> dict[str, int]:
@@ -128,8 +139,12 @@ SERIES: dict[str, Callable[[Analysis], Array]] = {  # group → its series, shap
     "spectral.bandwidth_p2": lambda a: a.bandwidths[0],
     "spectral.bandwidth_p3": lambda a: a.bandwidths[1],
     "spectral.bandwidth_p4": lambda a: a.bandwidths[2],
-    "spectral.contrast": lambda a: spectral.spectral_contrast(a.spectrum, n_bands=a.parameters.n_contrast_bands, fmin=a.parameters.contrast_fmin),
-    "spectral.rolloff": lambda a: spectral.spectral_rolloff(a.spectrum, roll_percent=a.parameters.roll_percent),
+    "spectral.contrast": lambda a: spectral.spectral_contrast(
+        a.spectrum, n_bands=a.parameters.n_contrast_bands, fmin=a.parameters.contrast_fmin
+    ),
+    "spectral.rolloff": lambda a: spectral.spectral_rolloff(
+        a.spectrum, roll_percent=a.parameters.roll_percent
+    ),
     "spectral.flatness": lambda a: spectral.spectral_flatness(a.spectrum),
     "cepstral.mfcc": lambda a: a.mfcc,
     "cepstral.delta": lambda a: cepstral.delta(a.mfcc, order=1),
@@ -138,8 +153,12 @@ SERIES: dict[str, Callable[[Analysis], Array]] = {  # group → its series, shap
     "tonal.tonnetz": lambda a: tonal.tonnetz(a.chroma),
 }
 
-WHOLE: dict[str, Callable[[Analysis, tuple[str, ...]], Array]] = {  # group → its numbers, where they are not statistics of a series
+WHOLE: dict[
+    str, Callable[[Analysis, tuple[str, ...]], Array]
+] = {  # group → its numbers, where they are not statistics of a series
     "rhythm.tempo": Analysis.tempo,
     "modulation.band": lambda a, _: a.fluctuations().ravel(),
-    "covariance.band": lambda a, _: log_covariance(a.bands_db, floor=COVARIANCE_FLOOR)[np.triu_indices(a.parameters.n_bands)],
+    "covariance.band": lambda a, _: log_covariance(a.bands_db, floor=COVARIANCE_FLOOR)[
+        np.triu_indices(a.parameters.n_bands)
+    ],
 }

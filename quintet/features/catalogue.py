@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 MEAN_STD = ("mean", "std")
 ALL = ("mean", "std", "min", "max", "median", "skew", "kurtosis")
-SHAPE = ("std", "min", "max", "median", "skew", "kurtosis")  # for differences: their mean is zero but for the ends
+SHAPE = (
+    "std",
+    "min",
+    "max",
+    "median",
+    "skew",
+    "kurtosis",
+)  # for differences: their mean is zero but for the ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +52,22 @@ FEATURE_GROUPS: dict[str, Group] = {
     "spectral.bandwidth_p2": Group(None, "Hz", "deviation from the centroid, order 2"),
     "spectral.bandwidth_p3": Group(None, "Hz", "deviation from the centroid, order 3"),
     "spectral.bandwidth_p4": Group(None, "Hz", "deviation from the centroid, order 4"),
-    "spectral.contrast": Group("n_contrast_bands", "dB", "peaks above valleys in octave bands, from low to high"),
+    "spectral.contrast": Group(
+        "n_contrast_bands", "dB", "peaks above valleys in octave bands, from low to high"
+    ),
     "spectral.rolloff": Group(None, "Hz", "the frequency below which 85 % of the magnitude lies"),
-    "spectral.flatness": Group(None, "1", "geometric over arithmetic mean of the power: 1 is noise, 0 is a tone"),
+    "spectral.flatness": Group(
+        None, "1", "geometric over arithmetic mean of the power: 1 is noise, 0 is a tone"
+    ),
     "cepstral.mfcc": Group("n_mfcc", "dB", "cosine transform of the mel bands"),
     "cepstral.delta": Group("n_mfcc", "dB per frame", "slope of the MFCC over 9 frames"),
     "cepstral.delta2": Group("n_mfcc", "dB per frame²", "curvature of the MFCC over 9 frames"),
     "tonal.chroma": Group(12, "1", "strength of the twelve pitch classes from C on, the strongest being 1"),
     "tonal.tonnetz": Group(6, "1", "centroid of the chroma on the circles of fifths, minor and major thirds"),
     "modulation.band": Group("n_bands", "dB", "strength of the loudness fluctuations of a mel band, by rate"),
-    "covariance.band": Group("n_bands", "1", "how the levels of two mel bands move together: logarithm of their covariance matrix"),
+    "covariance.band": Group(
+        "n_bands", "1", "how the levels of two mel bands move together: logarithm of their covariance matrix"
+    ),
 }
 
 FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
@@ -82,7 +95,10 @@ FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("temporal.zcr", ALL),
         ("temporal.rms", ALL),
         ("rhythm.tempo", ("bpm", "clarity")),
-        ("rhythm.onset", ("mean", "std", "max", "median", "skew", "kurtosis")),  # its minimum is 0 by construction
+        (
+            "rhythm.onset",
+            ("mean", "std", "max", "median", "skew", "kurtosis"),
+        ),  # its minimum is 0 by construction
         ("spectral.centroid", ALL),
         ("spectral.bandwidth_p2", ALL),
         ("spectral.bandwidth_p3", ALL),
@@ -93,7 +109,10 @@ FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("cepstral.mfcc", ALL),
         ("cepstral.delta", SHAPE),
         ("cepstral.delta2", SHAPE),
-        ("tonal.chroma", ("mean", "std", "min", "median", "skew", "kurtosis")),  # its maximum is 1 in most clips
+        (
+            "tonal.chroma",
+            ("mean", "std", "min", "median", "skew", "kurtosis"),
+        ),  # its maximum is 1 in most clips
         ("tonal.tonnetz", ALL),
         ("modulation.band", ("rates",)),
         ("covariance.band", ("bands",)),
@@ -101,7 +120,10 @@ FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 }
 
 # The paper's ablation: its time-domain group is the first nine columns, the frequency-domain group the other 88.
-PAPER_DOMAINS: dict[str, tuple[str, ...]] = {"time": ("temporal", "rhythm"), "frequency": ("spectral", "cepstral", "tonal")}
+PAPER_DOMAINS: dict[str, tuple[str, ...]] = {
+    "time": ("temporal", "rhythm"),
+    "frequency": ("spectral", "cepstral", "tonal"),
+}
 
 _PUBLISHED = {
     "temporal.amplitude": "signal",
@@ -152,13 +174,21 @@ def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
         >>> len(feature_names(FeatureParameters(feature_set="bahuleyan2018")))
         97
     """
-    return tuple(name for group, statistics in selection(parameters) for name in group_columns(group, statistics, parameters))
+    return tuple(
+        name
+        for group, statistics in selection(parameters)
+        for name in group_columns(group, statistics, parameters)
+    )
 
 
 def selection(parameters: FeatureParameters) -> list[tuple[str, tuple[str, ...]]]:
     """The rows of the named set whose family is wanted: `(group, statistics)` in order."""
     wanted = parameters.families or feature_set_families(parameters.feature_set)
-    return [(group, statistics) for group, statistics in FEATURE_SETS[parameters.feature_set] if feature_family(group) in wanted]
+    return [
+        (group, statistics)
+        for group, statistics in FEATURE_SETS[parameters.feature_set]
+        if feature_family(group) in wanted
+    ]
 
 
 def group_columns(group: str, statistics: tuple[str, ...], parameters: FeatureParameters) -> list[str]:
@@ -205,7 +235,9 @@ def published_names(feature_set: str) -> dict[str, str]:
         raise unknown_name("feature set with published names", feature_set, ["bahuleyan2018"])
     parameters = FeatureParameters(feature_set=feature_set)
     return {
-        column: _published(group, column) for group, statistics in selection(parameters) for column in group_columns(group, statistics, parameters)
+        column: _published(group, column)
+        for group, statistics in selection(parameters)
+        for column in group_columns(group, statistics, parameters)
     }
 
 

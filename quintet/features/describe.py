@@ -58,7 +58,9 @@ def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False
             f"A clip must have the sample rate of the parameters, {parameters.sample_rate} Hz. '{clip.id}' has {clip.sample_rate} Hz. "
             f"Load it with load_clip(path, sample_rate={parameters.sample_rate})."
         )
-    return describe_analysis(make_analysis(clip, parameters, with_log_mel=log_mel), parameters, log_mel=log_mel)
+    return describe_analysis(
+        make_analysis(clip, parameters, with_log_mel=log_mel), parameters, log_mel=log_mel
+    )
 
 
 def describe_analysis(analysis: Analysis, parameters: FeatureParameters, *, log_mel: bool) -> Description:

@@ -6,7 +6,15 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from quintet.errors import ConfigError, unknown_name
 from quintet.features.catalogue import FEATURE_SETS, feature_set_families
@@ -19,7 +27,9 @@ class _Hashed(BaseModel):
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise ConfigError("; ".join(_sentence(type(self).__name__, problem) for problem in error.errors())) from None
+            raise ConfigError(
+                "; ".join(_sentence(type(self).__name__, problem) for problem in error.errors())
+            ) from None
 
     @property
     def hash(self) -> str:
@@ -84,7 +94,9 @@ class LogMelParameters(_Hashed):
     def _edges(self) -> LogMelParameters:
         top = self.sample_rate / 2 if self.fmax is None else self.fmax
         if not self.fmin < top <= self.sample_rate / 2:
-            raise ConfigError(f"Mel bands need fmin < fmax <= half the sample rate. Received fmin {self.fmin}, fmax {top}, {self.sample_rate} Hz.")
+            raise ConfigError(
+                f"Mel bands need fmin < fmax <= half the sample rate. Received fmin {self.fmin}, fmax {top}, {self.sample_rate} Hz."
+            )
         return self
 
 
@@ -144,13 +156,19 @@ class FeatureParameters(_Hashed):
         chosen = values.get("families")
         if chosen is None:
             return values
-        wanted = tuple(str(family) for family in chosen) if isinstance(chosen, (list, tuple, set, frozenset)) else (str(chosen),)
+        wanted = (
+            tuple(str(family) for family in chosen)
+            if isinstance(chosen, (list, tuple, set, frozenset))
+            else (str(chosen),)
+        )
         valid = feature_set_families(name)
         for family in wanted:
             if family not in valid:
                 raise unknown_name("feature family", family, valid)
         if not wanted:
-            raise ConfigError(f"At least one feature family must be chosen. Received none. Choose from: {', '.join(valid)}.")
+            raise ConfigError(
+                f"At least one feature family must be chosen. Received none. Choose from: {', '.join(valid)}."
+            )
         kept = tuple(family for family in valid if family in wanted)
         return {**values, "families": None if kept == valid else kept}
 
@@ -158,7 +176,9 @@ class FeatureParameters(_Hashed):
     def _fits(self) -> FeatureParameters:
         nyquist = self.sample_rate / 2
         if self.hop_length > self.n_fft:
-            raise ConfigError(f"Frames must not leave gaps: hop_length <= n_fft. Received {self.hop_length} and {self.n_fft}.")
+            raise ConfigError(
+                f"Frames must not leave gaps: hop_length <= n_fft. Received {self.hop_length} and {self.n_fft}."
+            )
         if self.n_mfcc > self.n_mels:
             raise ConfigError(f"n_mfcc must not exceed n_mels. Received {self.n_mfcc} and {self.n_mels}.")
         if self.log_mel.sample_rate > self.sample_rate:
@@ -177,8 +197,13 @@ class FeatureParameters(_Hashed):
             )
         slow, fast = self.modulation_hz
         if not 0 < slow < min(fast, self.sample_rate / self.hop_length / 2):
-            raise ConfigError(f"modulation_hz must rise from above 0 and begin below half the frame rate. Received {self.modulation_hz}.")
+            raise ConfigError(
+                f"modulation_hz must rise from above 0 and begin below half the frame rate. Received {self.modulation_hz}."
+            )
         return self
 
 
-PARAMETERS: dict[str, type[_Hashed]] = {"LogMelParameters": LogMelParameters, "FeatureParameters": FeatureParameters}
+PARAMETERS: dict[str, type[_Hashed]] = {
+    "LogMelParameters": LogMelParameters,
+    "FeatureParameters": FeatureParameters,
+}

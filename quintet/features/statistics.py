@@ -15,7 +15,9 @@ COLUMNS = 4096  # that are treated at a time, so that a long series needs no sec
 CONSTANT = 1e-12  # a spread below this share of the largest value is rounding, not movement
 
 
-def summaries(series: NDArray[np.float64] | Moments, statistics: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+def summaries(
+    series: NDArray[np.float64] | Moments, statistics: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
     """Statistics of each row of `series`.
 
     `mean = Σ x / n`, `std = sqrt(Σ (x - mean)² / n)`, `skew = m3 / m2^1.5`, `kurtosis = m4 / m2² - 3`
@@ -161,7 +163,9 @@ def log_covariance(series: NDArray[np.float64], *, floor: float) -> NDArray[np.f
     product = np.zeros((len(series), len(series)))
     for first in range(0, series.shape[1], COLUMNS):
         deviation = series[:, first : first + COLUMNS] - mean
-        product += np.einsum("it,jt->ij", deviation, deviation)  # a matrix product this small is slower on several threads
+        product += np.einsum(
+            "it,jt->ij", deviation, deviation
+        )  # a matrix product this small is slower on several threads
     values, vectors = np.linalg.eigh(product / series.shape[1])
     logarithm: NDArray[np.float64] = (vectors * np.log1p(np.maximum(values, 0.0) / floor)) @ vectors.T
     return logarithm

@@ -64,7 +64,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if self.on_error not in ON_ERROR:
             raise unknown_name("on_error setting", self.on_error, ON_ERROR)
         return FeatureParameters(
-            feature_set=self.feature_set, families=None if self.families is None else tuple(self.families), **(self.parameters or {})
+            feature_set=self.feature_set,
+            families=None if self.families is None else tuple(self.families),
+            **(self.parameters or {}),
         )
 
     def fit(self, X: Iterable[Sound], y: object = None) -> Self:
@@ -85,12 +87,18 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             AudioError: for the first recording that cannot be used, if `on_error="raise"`.
         """
         if isinstance(X, (Clip, str, os.PathLike)):
-            raise ConfigError(f"A list of paths or clips was expected. Received a single {type(X).__name__}. Put it into a list.")
+            raise ConfigError(
+                f"A list of paths or clips was expected. Received a single {type(X).__name__}. Put it into a list."
+            )
         sounds, settings = list(X), self.feature_parameters
         rows = Parallel(n_jobs=self.n_jobs)(delayed(_row)(sound, settings, self.on_error) for sound in sounds)
         names = feature_names(settings)
         values = np.array(rows, dtype=np.float32).reshape(len(sounds), len(names))
-        return pd.DataFrame(values, index=pd.Index([_id(sound) for sound in sounds], name="id", dtype="str"), columns=list(names))
+        return pd.DataFrame(
+            values,
+            index=pd.Index([_id(sound) for sound in sounds], name="id", dtype="str"),
+            columns=list(names),
+        )
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """The columns, without any audio."""
@@ -118,7 +126,9 @@ def _row(sound: Sound, parameters: FeatureParameters, on_error: str) -> list[flo
 
 def _clip(sound: Sound, sample_rate: int) -> Clip:
     if isinstance(sound, Clip):
-        return Clip(resample(sound.samples, orig_sr=sound.sample_rate, target_sr=sample_rate), sample_rate, sound.id)
+        return Clip(
+            resample(sound.samples, orig_sr=sound.sample_rate, target_sr=sample_rate), sample_rate, sound.id
+        )
     return load_clip(sound, sample_rate=sample_rate).clip
 
 

@@ -60,5 +60,7 @@ def exclusive_lock(lock: Path, *, what: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ArtefactError(f"One process at a time may write {what}. Another is doing so now: wait for it, or write elsewhere.") from error
+            raise ArtefactError(
+                f"One process at a time may write {what}. Another is doing so now: wait for it, or write elsewhere."
+            ) from error
         yield

@@ -39,7 +39,9 @@ def remote_facts(url: str) -> dict[str, int]:
     except (OSError, ValueError):
         return {}
     size, changed = found.get("size"), _changed(found)
-    return ({} if size is None else {"source_size": int(size)}) | ({} if changed is None else {"source_mtime_ns": changed})
+    return ({} if size is None else {"source_size": int(size)}) | (
+        {} if changed is None else {"source_mtime_ns": changed}
+    )
 
 
 @contextmanager
@@ -57,7 +59,9 @@ def local_copy(url: str) -> Iterator[str]:
         except FileNotFoundError:
             raise DecodeError(f"The file must exist. {url} does not. Check the address.") from None
         except OSError as error:
-            raise DecodeError(f"The file must be reachable. {url} is not ({error}). Check the address and the credentials.") from error
+            raise DecodeError(
+                f"The file must be reachable. {url} is not ({error}). Check the address and the credentials."
+            ) from error
         yield local
 
 
@@ -80,8 +84,18 @@ def edit_locally(url: str) -> Iterator[Path]:
 
 def workplace(url: str) -> Path:
     """Where the table of a URL is worked on: the same place in every run, in the user's cache."""
-    base = os.environ.get("QUINTET_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "quintet" / "extraction" / hashlib.sha256(url.encode()).hexdigest()[:16] / url.rstrip("/").rsplit("/", 1)[-1]
+    base = (
+        os.environ.get("QUINTET_CACHE_DIR")
+        or os.environ.get("XDG_CACHE_HOME")
+        or os.path.expanduser("~/.cache")
+    )
+    return (
+        Path(base)
+        / "quintet"
+        / "extraction"
+        / hashlib.sha256(url.encode()).hexdigest()[:16]
+        / url.rstrip("/").rsplit("/", 1)[-1]
+    )
 
 
 def _filesystem(url: str) -> tuple[Any, str]:

@@ -82,13 +82,20 @@ def predict_files(
     ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
     _require_sets(ensemble, confidence)
     parameters = feature_parameters(ensemble)
-    manifest = list_segments(expand(files), ensemble.bundle_["clip_seconds"] if segment_s is None else segment_s)
+    manifest = list_segments(
+        expand(files), ensemble.bundle_["clip_seconds"] if segment_s is None else segment_s
+    )
     networks = any(member_entry(name).input == "spectrogram" for name in ensemble.members_)
     with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
         spectrograms = Path(scratch) / "spectrograms" if networks else None
         target = Path(scratch) / "features.parquet"
         extract(
-            manifest, target, parameters=parameters, spectrograms=spectrograms, n_jobs=0 if len(manifest) <= FEW_CLIPS else n_jobs, progress=progress
+            manifest,
+            target,
+            parameters=parameters,
+            spectrograms=spectrograms,
+            n_jobs=0 if len(manifest) <= FEW_CLIPS else n_jobs,
+            progress=progress,
         )
         table = read_feature_table(target)
         store = SpectrogramStore(spectrograms) if spectrograms is not None and len(table.meta) else None
@@ -96,7 +103,11 @@ def predict_files(
 
 
 def predict_table(
-    model: str | Path | EnsembleClassifier, table: FeatureTable, *, spectrograms: SpectrogramStore | None = None, confidence: float | None = None
+    model: str | Path | EnsembleClassifier,
+    table: FeatureTable,
+    *,
+    spectrograms: SpectrogramStore | None = None,
+    confidence: float | None = None,
 ) -> PredictionResult:
     """Class probabilities for the rows of a feature table, which must have the columns that the model was trained on.
 
@@ -129,7 +140,9 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
     try:
         parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
     except ValueError as error:
-        raise ArtefactError(f"The feature parameters of a model must be valid. This model's are not ({error}): train again.") from None
+        raise ArtefactError(
+            f"The feature parameters of a model must be valid. This model's are not ({error}): train again."
+        ) from None
     if parameters.hash != bundle["feature_hash"]:
         raise ArtefactError(
             f"Features must be those of the training. This model's have the hash {bundle['feature_hash']}, made by quintet {bundle['quintet']}; "
@@ -153,12 +166,16 @@ def expand(files: Sequence[str | Path]) -> list[Path]:
         if path.is_dir():
             found.update(dict.fromkeys(audio_files(path)))
         elif not path.exists() and glob.has_magic(name):
-            matches = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
+            matches = [
+                Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()
+            ]
             found.update(dict.fromkeys(matches or [path]))
         else:
             found[path] = None
     if not found:
-        raise DatasetError(f"There must be at least one audio file. Found none in: {', '.join(map(str, files))}.")
+        raise DatasetError(
+            f"There must be at least one audio file. Found none in: {', '.join(map(str, files))}."
+        )
     return list(found)
 
 
@@ -170,7 +187,15 @@ def list_segments(files: Sequence[Path], segment_s: float | None) -> Manifest:
         for start, end in windows:
             name = str(file) if len(windows) == 1 else f"{file}#t={start:g},{end:g}"
             window = (np.nan, np.nan) if len(windows) == 1 else (start, end)
-            rows.append({"id": name, "path": str(file.absolute()), "group": str(file), "start": window[0], "end": window[1]})
+            rows.append(
+                {
+                    "id": name,
+                    "path": str(file.absolute()),
+                    "group": str(file),
+                    "start": window[0],
+                    "end": window[1],
+                }
+            )
     frame = pd.DataFrame(rows)
     for column in ("label", "split", "problem"):
         frame[column] = pd.Series(pd.NA, index=frame.index, dtype="string")
@@ -191,15 +216,21 @@ def _windows(file: Path, segment_s: float | None) -> list[tuple[float, float]]:
     return [(round(start, 3), round(start + segment_s, 3)) for start in starts]
 
 
-def _opinions(ensemble: EnsembleClassifier, table: FeatureTable, store: SpectrogramStore | None) -> pd.DataFrame:
+def _opinions(
+    ensemble: EnsembleClassifier, table: FeatureTable, store: SpectrogramStore | None
+) -> pd.DataFrame:
     """What is said of every usable row: `probability.<class>`, and `distance` where the model measures it."""
     names = ensemble.bundle_["feature_names"]
     features = table.features
     if missing := [name for name in names if name not in features.columns]:
-        raise AlignmentError(f"The table must have the {len(names)} columns of the training. {len(missing)} are missing, first: {missing[0]}.")
+        raise AlignmentError(
+            f"The table must have the {len(names)} columns of the training. {len(missing)} are missing, first: {missing[0]}."
+        )
     columns = [f"probability.{c}" for c in ensemble.class_names_]
     if not len(features):
-        return pd.DataFrame(columns=columns + ["distance"] * (ensemble.distance_ is not None), dtype=np.float64)
+        return pd.DataFrame(
+            columns=columns + ["distance"] * (ensemble.distance_ is not None), dtype=np.float64
+        )
     spectrograms = None if store is None else store.take(list(features.index))
     said = pd.DataFrame(ensemble.predict_proba(features[names], spectrograms=spectrograms), columns=columns)
     distances = ensemble.distances(features[names])
@@ -207,7 +238,12 @@ def _opinions(ensemble: EnsembleClassifier, table: FeatureTable, store: Spectrog
 
 
 def _pooled(
-    ensemble: EnsembleClassifier, table: FeatureTable, opinions: pd.DataFrame, confidence: float | None, *, by_file: bool = True
+    ensemble: EnsembleClassifier,
+    table: FeatureTable,
+    opinions: pd.DataFrame,
+    confidence: float | None,
+    *,
+    by_file: bool = True,
 ) -> PredictionResult:
     """Average over the segments of each file; without `by_file` every row answers for itself."""
     classes = ensemble.class_names_
@@ -217,20 +253,30 @@ def _pooled(
     segments = pd.DataFrame({"file": file, "start": meta["start"].to_numpy(), "end": meta["end"].to_numpy()})
     segments[list(opinions.columns)] = opinions.to_numpy()
     order = list(dict.fromkeys(file))
-    pooled = segments.groupby("file", sort=False)[list(opinions.columns)].mean().reindex(order) if order else opinions
+    pooled = (
+        segments.groupby("file", sort=False)[list(opinions.columns)].mean().reindex(order)
+        if order
+        else opinions
+    )
     values = pooled[columns].to_numpy(np.float64)
     highest = values.max(axis=1) if len(values) else np.empty(0)
-    frame = pd.DataFrame({"file": order, "verdict": _verdicts(ensemble, classes, values), "confidence": highest})
+    frame = pd.DataFrame(
+        {"file": order, "verdict": _verdicts(ensemble, classes, values), "confidence": highest}
+    )
     frame["segments"] = segments.groupby("file", sort=False).size().reindex(order).to_numpy() if order else []
     if ensemble.conformal_ is not None:
         distances = pooled["distance"].to_numpy(np.float64) if "distance" in pooled else None
         if confidence is not None:
             inside = ensemble.conformal_.sets(values, confidence, distances=distances)
-            frame["set"] = [join_labels(c for c, held in zip(classes, row, strict=True) if held) for row in inside]
+            frame["set"] = [
+                join_labels(c for c, held in zip(classes, row, strict=True) if held) for row in inside
+            ]
         frame["out_of_class"] = ensemble.conformal_.out_of_class(values, distances)
     frame[columns] = values
     failures = table.failures
-    lost = pd.DataFrame({"file": failures["id"], "stage": failures["stage"], "reason": failures["reason"]}).reset_index(drop=True)
+    lost = pd.DataFrame(
+        {"file": failures["id"], "stage": failures["stage"], "reason": failures["reason"]}
+    ).reset_index(drop=True)
     return PredictionResult(frame, segments, lost, classes, _notes(ensemble, confidence))
 
 
@@ -242,10 +288,14 @@ def _notes(ensemble: EnsembleClassifier, confidence: float | None) -> tuple[str,
     return tuple(notes)
 
 
-def _verdicts(ensemble: EnsembleClassifier, classes: tuple[str, ...], probabilities: np.ndarray[Any, Any]) -> list[str]:
+def _verdicts(
+    ensemble: EnsembleClassifier, classes: tuple[str, ...], probabilities: np.ndarray[Any, Any]
+) -> list[str]:
     """The most probable class; for label sets every tag at 0.5 or more, joined by `;`."""
     if ensemble.multilabel_:
-        return [join_labels(c for c, p in zip(classes, row, strict=True) if p >= 0.5) for row in probabilities]
+        return [
+            join_labels(c for c, p in zip(classes, row, strict=True) if p >= 0.5) for row in probabilities
+        ]
     return [classes[row.argmax()] for row in probabilities]
 
 
@@ -263,5 +313,9 @@ def _differences(ensemble: EnsembleClassifier, received: Any) -> str:
     wanted = ensemble.bundle_["feature_parameters"]
     if not isinstance(wanted, dict) or not isinstance(received, dict):
         return ""
-    differs = [f"{key} {received.get(key)} instead of {wanted.get(key)}" for key in wanted if received.get(key) != wanted.get(key)]
+    differs = [
+        f"{key} {received.get(key)} instead of {wanted.get(key)}"
+        for key in wanted
+        if received.get(key) != wanted.get(key)
+    ]
     return f" ({'; '.join(differs[:4])})" if differs else ""

@@ -56,7 +56,9 @@ def search_digests(search: str | Path) -> dict[str, str]:
     """
     files = [Path(search) / name for name in SEARCH_FILES]
     if absent := [file.name for file in files if not file.is_file()]:
-        raise ArtefactError(f"A search must be a folder that `quintet tune` finished. {search} has no {' and no '.join(absent)}: tune again.")
+        raise ArtefactError(
+            f"A search must be a folder that `quintet tune` finished. {search} has no {' and no '.join(absent)}: tune again."
+        )
     return {file.name: file_digest(file) for file in files}
 
 
@@ -77,7 +79,9 @@ class ModelFolder:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write `content` as indented JSON."""
-        write_bytes(self.path / name, (json.dumps(content, indent=2, default=str, allow_nan=False) + "\n").encode())
+        write_bytes(
+            self.path / name, (json.dumps(content, indent=2, default=str, allow_nan=False) + "\n").encode()
+        )
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the folder.
@@ -88,9 +92,13 @@ class ModelFolder:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ArtefactError(f"A model folder must hold {name}. {self.path} does not: is it a folder made by `quintet train`?") from None
+            raise ArtefactError(
+                f"A model folder must hold {name}. {self.path} does not: is it a folder made by `quintet train`?"
+            ) from None
         except (ValueError, RecursionError) as error:
-            raise ArtefactError(f"{self.path / name} must be JSON ({error}). It is damaged: train again, or restore it from a copy.") from None
+            raise ArtefactError(
+                f"{self.path / name} must be JSON ({error}). It is damaged: train again, or restore it from a copy."
+            ) from None
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table as parquet."""
@@ -126,8 +134,14 @@ class ModelFolder:
     def finalise(self, description: Mapping[str, Any]) -> None:
         """Remove the working files and write `bundle.json` with the digest of every file."""
         shutil.rmtree(self.path / "work", ignore_errors=True)
-        ours = [p for name in OUR_FOLDERS for p in (self.path / name).rglob("*")] + [self.path / name for name in OUR_FILES]
-        files = {p.relative_to(self.path).as_posix(): file_digest(p) for p in sorted(ours) if p.is_file() and p.name != BUNDLE}
+        ours = [p for name in OUR_FOLDERS for p in (self.path / name).rglob("*")] + [
+            self.path / name for name in OUR_FILES
+        ]
+        files = {
+            p.relative_to(self.path).as_posix(): file_digest(p)
+            for p in sorted(ours)
+            if p.is_file() and p.name != BUNDLE
+        }
         self.write_json(BUNDLE, {"schema_version": SCHEMA_VERSION, **description, "files": files})
 
     def verify(self) -> dict[str, Any]:
@@ -137,28 +151,52 @@ class ModelFolder:
             ArtefactError: if training has not finished here, the version is unknown, or a file is missing or changed.
         """
         if not self.path.is_dir():
-            raise ArtefactError(f"A model must be a folder made by `quintet train`. There is no folder {self.path}.")
+            raise ArtefactError(
+                f"A model must be a folder made by `quintet train`. There is no folder {self.path}."
+            )
         if not self.is_finished:
-            raise ArtefactError(f"{self.path} holds no finished model ({BUNDLE} is missing). Finish it with `quintet train … --resume`.")
+            raise ArtefactError(
+                f"{self.path} holds no finished model ({BUNDLE} is missing). Finish it with `quintet train … --resume`."
+            )
         bundle: dict[str, Any] = self.read_json(BUNDLE)
         if not isinstance(bundle, dict):
-            raise ArtefactError(f"{self.path / BUNDLE} must be a JSON object. It is damaged: train again, or restore it from a copy.")
+            raise ArtefactError(
+                f"{self.path / BUNDLE} must be a JSON object. It is damaged: train again, or restore it from a copy."
+            )
         if bundle.get("schema_version") != SCHEMA_VERSION:
             raise ArtefactError(
                 f"This version of quintet reads model folders of schema {SCHEMA_VERSION}. {self.path} has {bundle.get('schema_version')}: "
                 "use the quintet version named in its environment.json, or train again."
             )
         _require_whole(bundle, self.path / BUNDLE)
-        if unlisted := {"config.json", "fusion.json", "trust.json", "split.parquet", "features.parquet"} - set(bundle["files"]):
-            raise ArtefactError(f"{self.path / BUNDLE} must list every file with its digest. It lacks {', '.join(sorted(unlisted))}: train again.")
-        if strays := [name for name in bundle["members"] if not any(file.startswith(f"members/{name}/") for file in bundle["files"])]:
-            raise ArtefactError(f"{self.path / BUNDLE} must list the files of every member. It lacks those of {', '.join(map(str, strays))}.")
+        if unlisted := {
+            "config.json",
+            "fusion.json",
+            "trust.json",
+            "split.parquet",
+            "features.parquet",
+        } - set(bundle["files"]):
+            raise ArtefactError(
+                f"{self.path / BUNDLE} must list every file with its digest. It lacks {', '.join(sorted(unlisted))}: train again."
+            )
+        if strays := [
+            name
+            for name in bundle["members"]
+            if not any(file.startswith(f"members/{name}/") for file in bundle["files"])
+        ]:
+            raise ArtefactError(
+                f"{self.path / BUNDLE} must list the files of every member. It lacks those of {', '.join(map(str, strays))}."
+            )
         for name, digest in bundle["files"].items():
             file = self.path / name
             if not file.is_file():
-                raise ArtefactError(f"The model folder must be complete. {file} is missing: restore it from a copy, or train again.")
+                raise ArtefactError(
+                    f"The model folder must be complete. {file} is missing: restore it from a copy, or train again."
+                )
             if file_digest(file) != digest:
-                raise ArtefactError(f"A file of the model must be as it was written. {file} has changed since: restore it, or train again.")
+                raise ArtefactError(
+                    f"A file of the model must be as it was written. {file} has changed since: restore it, or train again."
+                )
         return bundle
 
 
@@ -176,7 +214,9 @@ class FoldFiles:
             return None
         with np.load(file, allow_pickle=False) as kept:
             embedding = kept.get("embedding")
-            return FoldResult(kept["probabilities"], json.loads(str(kept["history"])), float(kept["seconds"]), embedding)
+            return FoldResult(
+                kept["probabilities"], json.loads(str(kept["history"])), float(kept["seconds"]), embedding
+            )
 
     def save(self, member: str, fold: int, result: FoldResult) -> None:
         """Keep a finished fold; its epochs' checkpoint is not needed any more."""
@@ -184,7 +224,13 @@ class FoldFiles:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".fold-{fold}.tmp.npz"
         kept: dict[str, Any] = {} if result.embedding is None else {"embedding": result.embedding}
-        np.savez(temporary, probabilities=result.probabilities, history=json.dumps(result.history, default=float), seconds=result.seconds, **kept)
+        np.savez(
+            temporary,
+            probabilities=result.probabilities,
+            history=json.dumps(result.history, default=float),
+            seconds=result.seconds,
+            **kept,
+        )
         os.replace(temporary, folder / f"fold-{fold}.npz")
         shutil.rmtree(self.checkpoint(member, fold), ignore_errors=True)
 
@@ -238,11 +284,26 @@ def _require_whole(bundle: Mapping[str, Any], file: Path) -> None:
 
     files, seconds = bundle.get("files"), bundle.get("clip_seconds")
     wrong = [key for key in ("members", "classes", "feature_names") if not names(bundle.get(key))]
-    wrong += [] if isinstance(files, dict) and not any(".." in Path(name).parts or Path(name).is_absolute() for name in files) else ["files"]
-    wrong += [] if seconds is None or (isinstance(seconds, (int, float)) and 0.01 <= seconds < 1e9) else ["clip_seconds"]
-    wrong += [key for key in ("rule", "multilabel", "feature_hash", "feature_parameters", "clip_seconds") if key not in bundle]
+    wrong += (
+        []
+        if isinstance(files, dict)
+        and not any(".." in Path(name).parts or Path(name).is_absolute() for name in files)
+        else ["files"]
+    )
+    wrong += (
+        []
+        if seconds is None or (isinstance(seconds, (int, float)) and 0.01 <= seconds < 1e9)
+        else ["clip_seconds"]
+    )
+    wrong += [
+        key
+        for key in ("rule", "multilabel", "feature_hash", "feature_parameters", "clip_seconds")
+        if key not in bundle
+    ]
     if wrong:
-        raise ArtefactError(f"{file} must be what `quintet train` wrote. Not so: {', '.join(wrong)}. Copy it again, or train again.")
+        raise ArtefactError(
+            f"{file} must be what `quintet train` wrote. Not so: {', '.join(wrong)}. Copy it again, or train again."
+        )
 
 
 def _assembled(folder: ModelFolder, bundle: dict[str, Any]) -> EnsembleClassifier:
@@ -263,13 +324,21 @@ def _assembled(folder: ModelFolder, bundle: dict[str, Any]) -> EnsembleClassifie
     ensemble.rule_ = bundle["rule"]
     trust = folder.read_json("trust.json")
     ensemble.calibration_ = Calibration.from_json(trust["calibration"])
-    ensemble.conformal_ = None if trust["conformal"] is None else ConformalPredictor.from_json(trust["conformal"])
-    ensemble.distance_ = _distance(folder, bundle) if ensemble.conformal_ is not None and ensemble.conformal_.familiarity else None
+    ensemble.conformal_ = (
+        None if trust["conformal"] is None else ConformalPredictor.from_json(trust["conformal"])
+    )
+    ensemble.distance_ = (
+        _distance(folder, bundle)
+        if ensemble.conformal_ is not None and ensemble.conformal_.familiarity
+        else None
+    )
     ensemble.bundle_ = bundle
     return ensemble
 
 
 def _distance(folder: ModelFolder, bundle: Mapping[str, Any]) -> Distance:
     if DISTANCE not in bundle["files"]:
-        raise ArtefactError(f"Prediction sets that look at the features need {DISTANCE}. {folder.path / BUNDLE} does not list it: train again.")
+        raise ArtefactError(
+            f"Prediction sets that look at the features need {DISTANCE}. {folder.path / BUNDLE} does not list it: train again."
+        )
     return Distance.restore(read_arrays(folder.path / DISTANCE), n_features=len(bundle["feature_names"]))

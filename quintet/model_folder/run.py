@@ -70,7 +70,11 @@ class Run:
     @property
     def rules(self) -> tuple[str, ...]:
         """Names of the fusion rules that were scored, the chosen one first."""
-        names = [name for name in self.parts[self.part] if name not in self.bundle["members"] and name != ENSEMBLE_PREDICTION]
+        names = [
+            name
+            for name in self.parts[self.part]
+            if name not in self.bundle["members"] and name != ENSEMBLE_PREDICTION
+        ]
         return tuple(sorted(names, key=lambda name: (name != self.bundle.get("rule"), name)))
 
     @property
@@ -131,12 +135,20 @@ class Run:
     @cached_property
     def weights(self) -> Mapping[str, Mapping[str, float]]:
         """Fusion rule → member → weight."""
-        return {rule: content["weights"] for rule, content in self.fusion.get("rules", {}).items() if content.get("weights")}
+        return {
+            rule: content["weights"]
+            for rule, content in self.fusion.get("rules", {}).items()
+            if content.get("weights")
+        }
 
     @cached_property
     def values(self) -> pd.DataFrame:
         """The features alone, `(n, d)`, indexed by id."""
-        kept = [c for c in self.features.columns if c not in META_COLUMNS and pd.api.types.is_numeric_dtype(self.features[c])]
+        kept = [
+            c
+            for c in self.features.columns
+            if c not in META_COLUMNS and pd.api.types.is_numeric_dtype(self.features[c])
+        ]
         return self.features[kept]
 
     def member_settings(self, name: str) -> Mapping[str, Any]:
@@ -161,13 +173,19 @@ def read_run(folder: str | Path) -> Run:
             f"A report needs a finished model folder (bundle.json, scores.json, predictions). Received '{path}'. Run `quintet train` first."
         )
     predictions = {
-        part: {file.stem: read_predictions(file) for file in sorted((path / "predictions" / part).glob("*.parquet"))} for part in ("oof", "test")
+        part: {
+            file.stem: read_predictions(file)
+            for file in sorted((path / "predictions" / part).glob("*.parquet"))
+        }
+        for part in ("oof", "test")
     }
     if not any(predictions.values()):
         raise ArtefactError(f"A report needs predictions. '{path / 'predictions'}' has none. Train again.")
     scores = _json(path / "scores.json")
     for part, table in predictions.items():
-        if (file := path / ENSEMBLE_PREDICTION / f"{part}.parquet").is_file() and part in scores.get(ENSEMBLE_PREDICTION, {}):
+        if (file := path / ENSEMBLE_PREDICTION / f"{part}.parquet").is_file() and part in scores.get(
+            ENSEMBLE_PREDICTION, {}
+        ):
             table[ENSEMBLE_PREDICTION] = read_predictions(file)
             scores[part][ENSEMBLE_PREDICTION] = scores[ENSEMBLE_PREDICTION][part]
     features = _frame(path / "features.parquet")
@@ -182,7 +200,9 @@ def read_run(folder: str | Path) -> Run:
         failures=_frame(path / "failures.parquet"),
         features=features.set_index("id") if "id" in features else features,
         history={file.stem: pd.read_parquet(file) for file in sorted((path / "history").glob("*.parquet"))},
-        embeddings={file.stem: pd.read_parquet(file) for file in sorted((path / "embeddings").glob("*.parquet"))},
+        embeddings={
+            file.stem: pd.read_parquet(file) for file in sorted((path / "embeddings").glob("*.parquet"))
+        },
         oof=predictions["oof"],
         test=predictions["test"],
         trust=_json(path / "trust.json"),
@@ -198,7 +218,9 @@ def _json(path: Path) -> Any:
     except FileNotFoundError:
         return {}
     except json.JSONDecodeError as error:
-        raise ArtefactError(f"'{path}' must hold JSON. It cannot be read: {error}. Restore the model folder, or train again.") from error
+        raise ArtefactError(
+            f"'{path}' must hold JSON. It cannot be read: {error}. Restore the model folder, or train again."
+        ) from error
 
 
 def _frame(path: Path) -> pd.DataFrame:

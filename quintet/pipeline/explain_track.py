@@ -28,7 +28,14 @@ from quintet.model_folder.run import read_run
 from quintet.reports.track_page import Sound, check_folder, write_track
 
 EMBEDDED_BYTES = 3_000_000
-PLAYABLE = {".mp3": "audio/mpeg", ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".m4a": "audio/mp4"}
+PLAYABLE = {
+    ".mp3": "audio/mpeg",
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".m4a": "audio/mp4",
+}
 PARTS, SHORTEST_S = 6, 1.0
 """A short track is also heard in windows of a third of it or so, none shorter than a second: how the verdict moves, not the verdict."""
 
@@ -61,15 +68,28 @@ def explain(
     """
     source = Path(file)
     if source.is_dir():
-        raise ConfigError(f"One page explains one file. '{source}' is a folder. Name a file in it; `quintet predict` takes folders.")
+        raise ConfigError(
+            f"One page explains one file. '{source}' is a folder. Name a file in it; `quintet predict` takes folders."
+        )
     check_folder(Path(output))
     ensemble, run = load_model(model), read_run(model)
     heard = predict_track(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
-    return write_track(heard, explain_track(heard, ensemble, run), run, Path(output), make_sound(source, Path(output), heard.duration_s))
+    return write_track(
+        heard,
+        explain_track(heard, ensemble, run),
+        run,
+        Path(output),
+        make_sound(source, Path(output), heard.duration_s),
+    )
 
 
 def predict_track(
-    ensemble: EnsembleClassifier, file: Path, *, segment_s: float | None = None, n_jobs: int = 1, progress: Callable[..., None] | None = None
+    ensemble: EnsembleClassifier,
+    file: Path,
+    *,
+    segment_s: float | None = None,
+    n_jobs: int = 1,
+    progress: Callable[..., None] | None = None,
 ) -> TrackPrediction:
     """What the members and their fusion say of a file, segment by segment: the mean of `ensemble_predictions` is the verdict of `predict_files`.
 
@@ -79,7 +99,9 @@ def predict_track(
     parameters = feature_parameters(ensemble)
     segments = list_segments([file], ensemble.bundle_["clip_seconds"] if segment_s is None else segment_s)
     windows = segments.frame if len(segments.frame) > 1 else _with_windows(file, segments.frame)
-    manifest = segments.__class__(frame=windows, name="explanation", root=Path(), multilabel=False, grouped=True)
+    manifest = segments.__class__(
+        frame=windows, name="explanation", root=Path(), multilabel=False, grouped=True
+    )
     with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
         target, folder = Path(scratch) / "features.parquet", Path(scratch) / "spectrograms"
         jobs = 0 if len(windows) <= 2 * FEW_CLIPS else n_jobs
@@ -87,11 +109,15 @@ def predict_track(
         table = read_feature_table(target)
         whole = [name for name in segments.frame["id"] if name in table.meta.index]
         if not whole:
-            reason = table.failures.set_index("id")["reason"].get(segments.frame["id"].iloc[0], "nothing in it can be described")
+            reason = table.failures.set_index("id")["reason"].get(
+                segments.frame["id"].iloc[0], "nothing in it can be described"
+            )
             raise AudioError(str(reason))
         store = SpectrogramStore(folder)
         rows = list(table.meta.index)
-        members = ensemble.member_probabilities(table.features.loc[rows, ensemble.bundle_["feature_names"]], spectrograms=store.take(rows))
+        members = ensemble.member_probabilities(
+            table.features.loc[rows, ensemble.bundle_["feature_names"]], spectrograms=store.take(rows)
+        )
         pictures = tuple(np.asarray(store[name]) for name in whole)
     return _heard(ensemble, file, table, whole, members, pictures)
 
@@ -115,15 +141,27 @@ def _duration(file: Path) -> float:
 
 
 def _heard(
-    ensemble: EnsembleClassifier, file: Path, table: FeatureTable, whole: list[str], members: dict[str, Any], pictures: tuple[Any, ...]
+    ensemble: EnsembleClassifier,
+    file: Path,
+    table: FeatureTable,
+    whole: list[str],
+    members: dict[str, Any],
+    pictures: tuple[Any, ...],
 ) -> TrackPrediction:
     meta, classes = table.meta, ensemble.class_names_
     place = {name: i for i, name in enumerate(meta.index)}
     chosen = [place[name] for name in whole]
-    fused, features = ensemble.fuse_and_calibrate(members), table.features.loc[whole, ensemble.bundle_["feature_names"]]
+    fused, features = (
+        ensemble.fuse_and_calibrate(members),
+        table.features.loc[whole, ensemble.bundle_["feature_names"]],
+    )
     far = ensemble.distances(features)
     parts = meta.loc[whole]
-    starts = [0.0] if len(whole) == 1 and not np.isfinite(parts["start"].iloc[0]) else [float(t) for t in parts["start"]]
+    starts = (
+        [0.0]
+        if len(whole) == 1 and not np.isfinite(parts["start"].iloc[0])
+        else [float(t) for t in parts["start"]]
+    )
     ends = [float(a + d) for a, d in zip(starts, parts["duration_s"], strict=True)]
     shown = [name for name in meta.index if name not in whole] or whole
     curve = pd.DataFrame(fused[[place[name] for name in shown]], columns=list(classes))
@@ -150,7 +188,9 @@ def _heard(
         has_short_windows=shown != whole,
         conformal=ensemble.conformal_,
         distance=None if far is None else float(far.mean()),
-        unusable_windows=table.frame.loc[table.frame["status"] != "ok", ["start", "end", "reason"]].reset_index(drop=True),
+        unusable_windows=table.frame.loc[
+            table.frame["status"] != "ok", ["start", "end", "reason"]
+        ].reset_index(drop=True),
     )
 
 
@@ -176,11 +216,17 @@ def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
             clip = load_clip(file, sample_rate=22050).clip
         small = ogg_bytes(clip)
         if len(small) <= EMBEDDED_BYTES:
-            why = f"the file has {file.stat().st_size / 1e6:.1f} MB" if kind else f"browsers do not play {file.suffix or 'such a file'}"
+            why = (
+                f"the file has {file.stat().st_size / 1e6:.1f} MB"
+                if kind
+                else f"browsers do not play {file.suffix or 'such a file'}"
+            )
             return Sound(_data(small, "audio/ogg"), f"A small mono copy travels inside this page: {why}.")
     link = Path(os.path.relpath(file.absolute(), output.absolute())).as_posix()
     return Sound(
-        quote(link), f"The sound is played from its place on this machine ({link}): it is too long to travel inside this page.", outside=True
+        quote(link),
+        f"The sound is played from its place on this machine ({link}): it is too long to travel inside this page.",
+        outside=True,
     )
 
 

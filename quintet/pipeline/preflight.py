@@ -47,7 +47,9 @@ def check_recipe(recipe: Recipe) -> None:
     training = recipe.training
     files = [name for name in recipe.predict.files if name != HELD_OUT]
     if absent := [path for path in (expand(files) if files else []) if not path.exists()]:
-        raise ConfigError(f"[predict] must name files that are there. There is no {absent[0]}. Take it out, or write where it is.")
+        raise ConfigError(
+            f"[predict] must name files that are there. There is no {absent[0]}. Take it out, or write where it is."
+        )
     for name in training.members:
         chosen = training.settings.get(name, {})
         with _named(name):
@@ -61,16 +63,27 @@ def check_recipe(recipe: Recipe) -> None:
 
 def _check_pooling(member: Any, *, multilabel: bool) -> None:
     if multilabel and member.pooling != "average":
-        raise ConfigError(f"Tags are pooled by 'average': there is no one winner to vote for. Received '{member.pooling}'.")
+        raise ConfigError(
+            f"Tags are pooled by 'average': there is no one winner to vote for. Received '{member.pooling}'."
+        )
     if member.pooling == "knn" and not member.validation_share:
-        raise ConfigError("Pooling by 'knn' looks among segments that were held out in training. None would be: raise validation_share.")
+        raise ConfigError(
+            "Pooling by 'knn' looks among segments that were held out in training. None would be: raise validation_share."
+        )
 
 
 def _build(member: Any, *, n_mels: int, multilabel: bool) -> None:
     from quintet.classifiers.networks.registry import build_network
 
-    options: dict[str, Any] = {"multilabel": multilabel, "seed": 0, "precision": "float32", "pretrained": False}
-    build_network(member.network, (n_mels, member.patch_frames), 2, settings=dict(member.settings or {}), **options)
+    options: dict[str, Any] = {
+        "multilabel": multilabel,
+        "seed": 0,
+        "precision": "float32",
+        "pretrained": False,
+    }
+    build_network(
+        member.network, (n_mels, member.patch_frames), 2, settings=dict(member.settings or {}), **options
+    )
 
 
 def _fit(member: Any, chosen: dict[str, Any]) -> None:
@@ -79,7 +92,9 @@ def _fit(member: Any, chosen: dict[str, Any]) -> None:
         member.fit(rng.normal(size=(24, 3)), np.repeat(["a", "b"], 12), groups=np.arange(24))
     except (TypeError, ValueError) as error:
         first = str(error).splitlines()[0]
-        raise ConfigError(f"It cannot be fitted with {', '.join(f'{key} = {value!r}' for key, value in chosen.items())}: {first}") from error
+        raise ConfigError(
+            f"It cannot be fitted with {', '.join(f'{key} = {value!r}' for key, value in chosen.items())}: {first}"
+        ) from error
 
 
 @contextmanager

@@ -59,7 +59,10 @@ class SegmentSettings(Stage):
         rate = log_mel.sample_rate / log_mel.hop_length
         hop_s = self.length_s if self.hop_s is None else self.hop_s
         seconds = {"patch_frames": self.length_s, "hop_frames": hop_s}
-        return {name: max(1, round(s * rate)) for name, s in seconds.items()} | {"skip_frames": round(self.skip_s * rate), "pooling": self.pooling}
+        return {name: max(1, round(s * rate)) for name, s in seconds.items()} | {
+            "skip_frames": round(self.skip_s * rate),
+            "pooling": self.pooling,
+        }
 
 
 class PredictSettings(Stage):
@@ -108,20 +111,30 @@ class Recipe(Stage):
         networks = self.networks
         for section in ("spectrogram", "segments", "augmentation"):
             if getattr(self, section) is not None and not networks:
-                raise ValueError(f"[{section}] is for networks. None of the members is one: {', '.join(self.train.members)}.")
+                raise ValueError(
+                    f"[{section}] is for networks. None of the members is one: {', '.join(self.train.members)}."
+                )
         if self.spectrogram is not None and "log_mel" in self.features.overrides:
-            raise ValueError("Spectrograms are described once: in [spectrogram], or under log_mel in [features.overrides]. Received both.")
+            raise ValueError(
+                "Spectrograms are described once: in [spectrogram], or under log_mel in [features.overrides]. Received both."
+            )
         if self.augmentation is not None and self.train.augmentation is not None:
-            raise ValueError("Augmentation is described once: in [augmentation], or in [train.augmentation]. Received both.")
+            raise ValueError(
+                "Augmentation is described once: in [augmentation], or in [train.augmentation]. Received both."
+            )
         if both := sorted({"feature_set", "families"} & self.features.overrides.keys()):
-            raise ValueError(f"[features] decides set and families. [features.overrides] names them too: {', '.join(both)}.")
+            raise ValueError(
+                f"[features] decides set and families. [features.overrides] names them too: {', '.join(both)}."
+            )
         if self.published is not None:
             self.published.require_known((*self.train.members, *self.train.ensembles, *self.train.rules))
         if self.segments is not None:
             own = self.segments.frames(self.parameters.log_mel)
             for name in networks:
                 if both := sorted(own.keys() & self.train.settings.get(name, {}).keys()):
-                    raise ValueError(f"[segments] decides {', '.join(own)}. The settings of {name} name them too: {', '.join(both)}.")
+                    raise ValueError(
+                        f"[segments] decides {', '.join(own)}. The settings of {name} name them too: {', '.join(both)}."
+                    )
         self.parameters  # noqa: B018  what cannot be is refused here
         return self
 
@@ -134,7 +147,9 @@ class Recipe(Stage):
     def parameters(self) -> FeatureParameters:
         """What is measured, complete."""
         own: dict[str, Any] = {} if self.spectrogram is None else {"log_mel": self.spectrogram}
-        return FeatureParameters(feature_set=self.features.set, families=self.features.families, **self.features.overrides, **own)
+        return FeatureParameters(
+            feature_set=self.features.set, families=self.features.families, **self.features.overrides, **own
+        )
 
     @property
     def training(self) -> TrainSettings:
@@ -143,11 +158,15 @@ class Recipe(Stage):
         if self.segments is not None:
             for name in self.networks:
                 settings[name] = settings.get(name, {}) | self.segments.frames(self.parameters.log_mel)
-        return self.train.model_copy(update={"settings": settings, "augmentation": self.augmentation or self.train.augmentation})
+        return self.train.model_copy(
+            update={"settings": settings, "augmentation": self.augmentation or self.train.augmentation}
+        )
 
 
 SMALL_NETWORK = {"epochs": 2, "patches_per_clip": 1, "max_patches": 2}
-SMALL: dict[str, dict[str, Any]] = {  # what `--scale small` changes of each member: everything else stays the recipe's
+SMALL: dict[
+    str, dict[str, Any]
+] = {  # what `--scale small` changes of each member: everything else stays the recipe's
     "random_forest": {"n_estimators": 30},
     "xgboost": {"n_estimators": 20},
     "vgg16_transfer": {"weights": "random", "size": 48},
@@ -179,9 +198,18 @@ def scale_recipe(recipe: Recipe, scale: str) -> Recipe:
         chosen.update(SMALL.get(name, {}))
         if name in recipe.networks:
             chosen.update(SMALL_NETWORK if recipe.segments is None else {"epochs": 2})
-    train = {"settings": settings, "folds": 2, "test_size": 0.3, "resamples": 50, "protocols": (), "learning_curve": None}
+    train = {
+        "settings": settings,
+        "folds": 2,
+        "test_size": 0.3,
+        "resamples": 50,
+        "protocols": (),
+        "learning_curve": None,
+    }
     data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 6, 6)})
-    return recipe.model_copy(update={"scale": scale, "data": data, "train": recipe.train.model_copy(update=train)})
+    return recipe.model_copy(
+        update={"scale": scale, "data": data, "train": recipe.train.model_copy(update=train)}
+    )
 
 
 def override_settings(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) -> Recipe:
@@ -190,10 +218,17 @@ def override_settings(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) ->
     Raises:
         ConfigError: for a setting that another section of the recipe decides.
     """
-    settings = {name: merge_settings(recipe.train.settings.get(name, {}), found.get(name, {})) for name in recipe.train.members}
-    train = recipe.train.model_copy(update={"settings": {name: chosen for name, chosen in settings.items() if chosen}})
+    settings = {
+        name: merge_settings(recipe.train.settings.get(name, {}), found.get(name, {}))
+        for name in recipe.train.members
+    }
+    train = recipe.train.model_copy(
+        update={"settings": {name: chosen for name, chosen in settings.items() if chosen}}
+    )
     content = {name: getattr(recipe, name) for name in Recipe.model_fields}
-    return parse_settings(Recipe, {**content, "train": train}, where=f"The recipe '{recipe.name}' with these settings")
+    return parse_settings(
+        Recipe, {**content, "train": train}, where=f"The recipe '{recipe.name}' with these settings"
+    )
 
 
 def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
@@ -211,7 +246,9 @@ def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"A recipe must be a TOML file. There is no file {file}. `quintet list recipes` shows those that come along.") from None
+        raise ConfigError(
+            f"A recipe must be a TOML file. There is no file {file}. `quintet list recipes` shows those that come along."
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"A recipe must be TOML. {file} is not: {error}.") from None
     if data is not None:
@@ -227,7 +264,9 @@ def require_data(recipe: Recipe) -> str:
     """
     if recipe.data.source is None:
         wanted = f" (published with {recipe.data.expects})" if recipe.data.expects else ""
-        raise ConfigError(f"The recipe '{recipe.name}' needs data{wanted}. Add --data PATH, or try it with --data demo --scale small.")
+        raise ConfigError(
+            f"The recipe '{recipe.name}' needs data{wanted}. Add --data PATH, or try it with --data demo --scale small."
+        )
     return recipe.data.source
 
 

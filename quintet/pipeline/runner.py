@@ -23,7 +23,9 @@ from quintet.training.train import train
 from quintet.tuning.tune import TuneSettings, TuningResult, check_search, tune
 
 
-def run_recipe(recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs: int = 1, search: Path | None = None) -> dict[str, Any]:
+def run_recipe(
+    recipe: Recipe, output: Path, *, hooks: Mapping[str, Any], n_jobs: int = 1, search: Path | None = None
+) -> dict[str, Any]:
     """Run `recipe` in the folder `output`.
 
     Args:
@@ -90,8 +92,12 @@ def tune_recipe(
         "members": chosen,
         "settings": dict(held or {}),
         "base": {name: training.settings.get(name, {}) for name in chosen},
-        "decided": () if recipe.segments is None else tuple(recipe.segments.frames(recipe.parameters.log_mel)),
-        **training.model_dump(include={"augmentation", "protocol", "test_size", "folds", "seed", "resamples"}),
+        "decided": ()
+        if recipe.segments is None
+        else tuple(recipe.segments.frames(recipe.parameters.log_mel)),
+        **training.model_dump(
+            include={"augmentation", "protocol", "test_size", "folds", "seed", "resamples"}
+        ),
     }
     settings = parse_settings(TuneSettings, content, where="quintet tune")
     if not (output / "tuning").exists():
@@ -101,11 +107,25 @@ def tune_recipe(
     spectrograms = output / "spectrograms" if set(chosen) & set(recipe.networks) else None
     describe_clips(recipe, output, spectrograms, hooks=hooks, n_jobs=n_jobs)
     with _stages(hooks)("searching") as progress:
-        told: dict[str, Any] = {"listener": hooks.get("listener"), "on_trial": hooks.get("on_trial"), "progress": progress, "n_jobs": n_jobs}
-        return tune(output / "features.parquet", output / "tuning", settings=settings, spectrograms=spectrograms, **told, **search)
+        told: dict[str, Any] = {
+            "listener": hooks.get("listener"),
+            "on_trial": hooks.get("on_trial"),
+            "progress": progress,
+            "n_jobs": n_jobs,
+        }
+        return tune(
+            output / "features.parquet",
+            output / "tuning",
+            settings=settings,
+            spectrograms=spectrograms,
+            **told,
+            **search,
+        )
 
 
-def describe_clips(recipe: Recipe, output: Path, spectrograms: Path | None, *, hooks: Mapping[str, Any], n_jobs: int) -> ExtractionSummary:
+def describe_clips(
+    recipe: Recipe, output: Path, spectrograms: Path | None, *, hooks: Mapping[str, Any], n_jobs: int
+) -> ExtractionSummary:
     """The recipe's clips, listed and described in `features.parquet` of the folder `output`; what is there already is kept."""
     source, parameters = require_data(recipe), recipe.parameters
     stage, tell = _stages(hooks), _teller(hooks)
@@ -117,11 +137,20 @@ def describe_clips(recipe: Recipe, output: Path, spectrograms: Path | None, *, h
             manifest = limit_clips(manifest, recipe.data.limit)
             tell(f"{len(manifest)} clips: at most {recipe.data.limit} of each label")
         if len(manifest.usable):
-            make_training_split(manifest.usable.set_index("id"), recipe.train, grouped=manifest.grouped)  # what cannot be divided is refused here
+            make_training_split(
+                manifest.usable.set_index("id"), recipe.train, grouped=manifest.grouped
+            )  # what cannot be divided is refused here
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     with stage("extracting") as progress:
-        summary = extract(manifest, output / "features.parquet", parameters=parameters, spectrograms=spectrograms, n_jobs=n_jobs, progress=progress)
+        summary = extract(
+            manifest,
+            output / "features.parquet",
+            parameters=parameters,
+            spectrograms=spectrograms,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
     fresh = f", {summary.n_reused} of them kept from before" if summary.n_reused else ""
     tell(f"{summary.n_ok} clips described{fresh}; {summary.n_failed} could not be used")
     return summary
@@ -151,9 +180,22 @@ def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, **to
 
     `told`: `search`, `listener`, `progress` and `n_jobs` of `quintet.training.train.train`.
     """
-    here = f"{recipe.data.source}, small scale: not to be compared" if recipe.scale == "small" else recipe.data.source
-    published = None if recipe.published is None else recipe.published.model_dump(mode="json") | {"source": recipe.source, "data": here}
-    options: dict[str, Any] = {"settings": recipe.training, "spectrograms": spectrograms, "published": published, **told}
+    here = (
+        f"{recipe.data.source}, small scale: not to be compared"
+        if recipe.scale == "small"
+        else recipe.data.source
+    )
+    published = (
+        None
+        if recipe.published is None
+        else recipe.published.model_dump(mode="json") | {"source": recipe.source, "data": here}
+    )
+    options: dict[str, Any] = {
+        "settings": recipe.training,
+        "spectrograms": spectrograms,
+        "published": published,
+        **told,
+    }
     features, folder = output / "features.parquet", output / "model"
     try:
         return train(features, folder, resume=True, **options)

@@ -30,7 +30,9 @@ class PredictionFiles:
 
     def __init__(self, paths: Sequence[str | Path], *, intersection: bool = False) -> None:
         if not paths:
-            raise AlignmentError("At least one file of predictions must be given. Received none. Name one or more.")
+            raise AlignmentError(
+                "At least one file of predictions must be given. Received none. Name one or more."
+            )
         self.paths = [Path(path) for path in paths]
         self.names = _names(self.paths)
         keys, classes = zip(*read_keys(self.paths), strict=True)
@@ -86,7 +88,9 @@ class PredictionFiles:
         y = encode_labels(labels, self.classes, multilabel=True) if self.multilabel else labels
         return (None if rows.all() else np.flatnonzero(rows)), y, groups
 
-    def select_scorable(self, probabilities: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    def select_scorable(
+        self, probabilities: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
         """Labels (of sets: the indicator), probabilities and groups of the clips that can be scored.
 
         Raises:
@@ -118,13 +122,23 @@ class PredictionFiles:
     def predictions(self, probabilities: NDArray[Any]) -> Predictions:
         """These probabilities with the files' ids, labels and groups."""
         keys = self._keys
-        return Predictions(keys.clip_ids, self.classes, probabilities, keys.labels, keys.groups, keys.multilabel, self.ungrouped)
+        return Predictions(
+            keys.clip_ids,
+            self.classes,
+            probabilities,
+            keys.labels,
+            keys.groups,
+            keys.multilabel,
+            self.ungrouped,
+        )
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths, without suffix, that tell them apart; a path given twice is refused."""
     if len({path.resolve() for path in paths}) < len(paths):
-        raise AlignmentError("Each file of predictions must be given once. Received one twice. Drop one of them.")
+        raise AlignmentError(
+            "Each file of predictions must be given once. Received one twice. Drop one of them."
+        )
     for depth in range(1, 1 + max(len(path.parts) for path in paths)):
         names = ["/".join(path.with_suffix("").parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):

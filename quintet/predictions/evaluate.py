@@ -21,7 +21,12 @@ COMPARED = ("accuracy", "subset_accuracy", "macro_auc", "log_loss")
 
 
 def evaluate_files(
-    paths: Sequence[str | Path], *, intersection: bool = False, seed: int = 0, n_resamples: int = 1000, level: float = 0.95
+    paths: Sequence[str | Path],
+    *,
+    intersection: bool = False,
+    seed: int = 0,
+    n_resamples: int = 1000,
+    level: float = 0.95,
 ) -> dict[str, Any]:
     """The scores of one file; or of the mean of several, with those of each file and its paired differences from the mean.
 
@@ -51,8 +56,18 @@ def evaluate_files(
     if total is None:
         return {"of": files.names[0], **about, **found[files.names[0]]}
     mean = np.clip(total, 0, 1, out=total)
-    comparisons = _comparisons(files, mean, settings) if n_resamples else {key: [] for key in ("comparisons", "mcnemar", "delong")}
-    return {"of": f"mean of {len(files)} files", **about, **_scores(files, mean, settings), "files": found, **comparisons}
+    comparisons = (
+        _comparisons(files, mean, settings)
+        if n_resamples
+        else {key: [] for key in ("comparisons", "mcnemar", "delong")}
+    )
+    return {
+        "of": f"mean of {len(files)} files",
+        **about,
+        **_scores(files, mean, settings),
+        "files": found,
+        **comparisons,
+    }
 
 
 def _scores(files: PredictionFiles, probabilities: NDArray[Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +75,9 @@ def _scores(files: PredictionFiles, probabilities: NDArray[Any], settings: dict[
     return score(y, p, files.classes, groups, multilabel=files.multilabel, **settings).to_json()
 
 
-def _comparisons(files: PredictionFiles, mean: NDArray[Any], settings: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _comparisons(
+    files: PredictionFiles, mean: NDArray[Any], settings: dict[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
     """The mean against each file, in three ways."""
     y, fused, groups = files.select_scorable(mean)
     shared: dict[str, Any] = {"multilabel": files.multilabel, "level": settings["level"]}
@@ -68,10 +85,16 @@ def _comparisons(files: PredictionFiles, mean: NDArray[Any], settings: dict[str,
     for name, p in zip(files.names, files, strict=True):
         own, pair = files.select_scorable(p)[1], {"first": "mean", "second": name}
         differences = paired_differences(y, fused, own, files.classes, groups, **{**settings, **shared})
-        found["comparisons"] += [{**pair, "metric": metric, **differences[metric].to_json()} for metric in COMPARED if metric in differences]
+        found["comparisons"] += [
+            {**pair, "metric": metric, **differences[metric].to_json()}
+            for metric in COMPARED
+            if metric in differences
+        ]
         tests = paired_tests(y, fused, own, files.classes, groups, **shared)
         found["mcnemar"] += [] if tests.mcnemar is None else [{**pair, **vars(tests.mcnemar)}]
-        found["delong"] += [{**pair, "class": label, **test.difference.to_json()} for label, test in tests.delong.items()]
+        found["delong"] += [
+            {**pair, "class": label, **test.difference.to_json()} for label, test in tests.delong.items()
+        ]
     for rows in found.values():
         corrected = holm([math.nan if row["p_value"] is None else row["p_value"] for row in rows])
         for row, p_holm in zip(rows, corrected, strict=True):

@@ -45,7 +45,9 @@ class KeyColumns:
 
     def equals(self, other: KeyColumns) -> bool:
         """Whether the keys are the same, row by row; in a blink, as no string becomes an object."""
-        return self.columns.keys() == other.columns.keys() and all(column.equals(other.columns[name]) for name, column in self.columns.items())
+        return self.columns.keys() == other.columns.keys() and all(
+            column.equals(other.columns[name]) for name, column in self.columns.items()
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Each column as (n,) str or None; a value that repeats (a label, a group) is one object, however many rows have it."""
@@ -71,7 +73,13 @@ def read_key_columns(path: Path) -> KeyColumns:
     with _open(path) as file:
         if file is None:
             table = _read_csv(path)
-            return KeyColumns({name: pa.chunked_array([pa.array(values, pa.string())]) for name, values in table.keys.items()}, table.classes)
+            return KeyColumns(
+                {
+                    name: pa.chunked_array([pa.array(values, pa.string())])
+                    for name, values in table.keys.items()
+                },
+                table.classes,
+            )
         names, columns = _columns(path, file.schema_arrow.names)
         return KeyColumns(_key_columns(file, names), _classes(columns), _ungrouped(file))
 
@@ -85,13 +93,17 @@ def _open(path: Path) -> Iterator[pq.ParquetFile | None]:
         with nullcontext() if path.suffix.lower() == ".csv" else pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ArtefactError(f"'{path}' must be a parquet or CSV file. It cannot be read: {error}. Write it again.") from error
+        raise ArtefactError(
+            f"'{path}' must be a parquet or CSV file. It cannot be read: {error}. Write it again."
+        ) from error
 
 
 def write_table(table: PredictionTable, path: Path) -> None:
     """Writes `.csv` or `.parquet`, through a temporary file, so that no half-written file is ever found under the name."""
     if path.suffix.lower() not in (".csv", ".parquet"):
-        raise ConfigError(f"A file of predictions must end in .parquet or .csv. Received '{path.name}'. Choose one of the two.")
+        raise ConfigError(
+            f"A file of predictions must end in .parquet or .csv. Received '{path.name}'. Choose one of the two."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
     arrow = _arrow(table)
@@ -99,7 +111,13 @@ def write_table(table: PredictionTable, path: Path) -> None:
         arrow.to_pandas().to_csv(unfinished, index=False)
     else:  # probabilities neither repeat nor shrink: tried on them, dictionaries and compression cost five times the rest
         texts: Any = list(table.keys)
-        pq.write_table(arrow, unfinished, row_group_size=BATCH_ROWS, use_dictionary=texts, compression=dict.fromkeys(texts, "snappy"))
+        pq.write_table(
+            arrow,
+            unfinished,
+            row_group_size=BATCH_ROWS,
+            use_dictionary=texts,
+            compression=dict.fromkeys(texts, "snappy"),
+        )
     unfinished.replace(path)
 
 
@@ -108,8 +126,13 @@ def _read_parquet(path: Path, file: pq.ParquetFile, *, keys: bool) -> Prediction
     names, columns = _columns(path, schema.names)
     types = [schema.field(name).type for name in columns]
     if not all(pa.types.is_floating(kind) or pa.types.is_integer(kind) for kind in types):
-        raise DatasetError(f"{path}: the probability columns must be numbers. Received {sorted({str(kind) for kind in types})}. Convert them.")
-    values = np.empty((file.metadata.num_rows, len(columns)), dtype=np.float32 if all(kind == pa.float32() for kind in types) else np.float64)
+        raise DatasetError(
+            f"{path}: the probability columns must be numbers. Received {sorted({str(kind) for kind in types})}. Convert them."
+        )
+    values = np.empty(
+        (file.metadata.num_rows, len(columns)),
+        dtype=np.float32 if all(kind == pa.float32() for kind in types) else np.float64,
+    )
     start = 0
     for batch in file.iter_batches(batch_size=CACHED_ROWS, columns=columns):
         for k, name in enumerate(columns):
@@ -137,7 +160,9 @@ def _texts(column: pa.ChunkedArray) -> NDArray[Any]:
 def _read_csv(path: Path) -> PredictionTable:
     frame = pd.read_csv(path, dtype=dict.fromkeys(KEYS, str), na_filter=False)  # a genre may be called "None"
     names, columns = _columns(path, list(frame.columns))
-    values = np.column_stack([pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64) for name in columns])
+    values = np.column_stack(
+        [pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64) for name in columns]
+    )
     keys = {name: frame[name].to_numpy(dtype=object) for name in names}
     for name in {"label", "group"} & set(keys):  # an empty cell of `labels` is the empty set
         keys[name] = np.array([value or None for value in keys[name]], dtype=object)
@@ -146,11 +171,17 @@ def _read_csv(path: Path) -> PredictionTable:
 
 def _columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
     columns = [name for name in names if name.startswith(PREFIX)]
-    received = ", ".join(f"`{name}`" for name in names[:8]) + (f", … ({len(names)} in all)" if len(names) > 8 else "")
+    received = ", ".join(f"`{name}`" for name in names[:8]) + (
+        f", … ({len(names)} in all)" if len(names) > 8 else ""
+    )
     if "clip_id" not in names:
-        raise DatasetError(f"{path}: there must be a column `clip_id`. Received the columns {received}. Rename the one that holds the ids.")
+        raise DatasetError(
+            f"{path}: there must be a column `clip_id`. Received the columns {received}. Rename the one that holds the ids."
+        )
     if not columns:
-        raise DatasetError(f"{path}: there must be one column `{PREFIX}<class>` per class. Received the columns {received}. Rename them.")
+        raise DatasetError(
+            f"{path}: there must be one column `{PREFIX}<class>` per class. Received the columns {received}. Rename them."
+        )
     return [name for name in KEYS if name in names], columns
 
 
@@ -164,4 +195,6 @@ def _arrow(table: PredictionTable) -> pa.Table:
     for start in range(0, len(table.probabilities), CACHED_ROWS):
         by_class[:, start : start + CACHED_ROWS] = table.probabilities[start : start + CACHED_ROWS].T
     columns |= {PREFIX + name: pa.array(values) for name, values in zip(table.classes, by_class, strict=True)}
-    return pa.table(columns).replace_schema_metadata({"quintet.predictions": SCHEMA_VERSION, STAMP: str(int(table.ungrouped))})
+    return pa.table(columns).replace_schema_metadata(
+        {"quintet.predictions": SCHEMA_VERSION, STAMP: str(int(table.ungrouped))}
+    )

@@ -18,7 +18,14 @@ import pandas as pd
 from quintet.datasets.groups import group_name
 from quintet.datasets.labels import label_set
 from quintet.errors import AlignmentError, DatasetError
-from quintet.predictions.files import BATCH_ROWS, KeyColumns, PredictionTable, read_key_columns, read_table, write_table
+from quintet.predictions.files import (
+    BATCH_ROWS,
+    KeyColumns,
+    PredictionTable,
+    read_key_columns,
+    read_table,
+    write_table,
+)
 
 SUM_TOLERANCE = 0.01  # a table printed with three decimals and ten classes still passes; a table of percentages or logits does not
 
@@ -57,15 +64,25 @@ class Predictions:
         object.__setattr__(self, "clip_ids", _strings(self.clip_ids))
         object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
         values = np.asarray(self.probabilities)
-        object.__setattr__(self, "probabilities", values if values.dtype in (np.float32, np.float64) else values.astype(np.float64))
+        object.__setattr__(
+            self,
+            "probabilities",
+            values if values.dtype in (np.float32, np.float64) else values.astype(np.float64),
+        )
         for field in ("labels", "groups"):
             column = getattr(self, field)
             column = None if column is None else _strings(column)
-            object.__setattr__(self, field, None if column is None or (len(column) and not _known(column).any()) else column)
+            object.__setattr__(
+                self, field, None if column is None or (len(column) and not _known(column).any()) else column
+            )
         if self.groups is not None:
             named = {group: group_name(group) for group in set(self.groups.tolist()) if group is not None}
             if any(group != name for group, name in named.items()):
-                object.__setattr__(self, "groups", np.array([named.get(group) or None for group in self.groups], dtype=object))
+                object.__setattr__(
+                    self,
+                    "groups",
+                    np.array([named.get(group) or None for group in self.groups], dtype=object),
+                )
         _check_shapes(self)
         _check_probabilities(self.clip_ids, self.classes, self.probabilities, multilabel=self.multilabel)
 
@@ -78,13 +95,21 @@ class Predictions:
         position = pd.Index(self.clip_ids).get_indexer(pd.Index(wanted))
         if (position < 0).any():
             absent = list(wanted[position < 0])
-            raise AlignmentError(f"Every clip asked for must have a prediction. {_examples(absent)} have none. Predict them first, or ask for fewer.")
+            raise AlignmentError(
+                f"Every clip asked for must have a prediction. {_examples(absent)} have none. Predict them first, or ask for fewer."
+            )
         return self._rows(position)
 
     def _rows(self, position: np.ndarray[Any, Any]) -> Predictions:
         labels = None if self.labels is None else self.labels[position]
         groups = None if self.groups is None else self.groups[position]
-        return replace(self, clip_ids=self.clip_ids[position], probabilities=self.probabilities[position], labels=labels, groups=groups)
+        return replace(
+            self,
+            clip_ids=self.clip_ids[position],
+            probabilities=self.probabilities[position],
+            labels=labels,
+            groups=groups,
+        )
 
     def with_probabilities(self, probabilities: np.ndarray[Any, Any]) -> Predictions:
         """The same clips, labels and groups under other probabilities (n, K): what fusion and calibration give back."""
@@ -96,7 +121,11 @@ class Predictions:
         Raises:
             AlignmentError: `classes` are not exactly the classes of the predictions.
         """
-        return replace(self, classes=tuple(classes), probabilities=self.probabilities[:, class_order(classes, self.classes)])
+        return replace(
+            self,
+            classes=tuple(classes),
+            probabilities=self.probabilities[:, class_order(classes, self.classes)],
+        )
 
     @property
     def units(self) -> np.ndarray[Any, Any]:
@@ -107,7 +136,9 @@ class Predictions:
     def unknown_labels(self) -> dict[str, int]:
         """Labels that are not among the classes, with the number of clips: such clips cannot be scored."""
         known = set(self.classes)
-        tags = (tag for label in self._labelled() for tag in (label_set(label) if self.multilabel else (label,)))
+        tags = (
+            tag for label in self._labelled() for tag in (label_set(label) if self.multilabel else (label,))
+        )
         return dict(sorted(Counter(tag for tag in tags if tag not in known).items()))
 
     @property
@@ -117,7 +148,10 @@ class Predictions:
             return np.zeros(len(self), dtype=bool)
         if self.multilabel and self.unknown_labels:
             known = set(self.classes)
-            return np.array([label is not None and known.issuperset(label_set(label)) for label in self.labels], dtype=bool)
+            return np.array(
+                [label is not None and known.issuperset(label_set(label)) for label in self.labels],
+                dtype=bool,
+            )
         return np.asarray(_known(self.labels) if self.multilabel else self.codes() >= 0)
 
     def codes(self) -> np.ndarray[Any, Any]:
@@ -143,7 +177,9 @@ class Predictions:
         """Writes `.csv` or `.parquet` (probabilities as float32 or float64, as they are), through a temporary file."""
         columns: dict[str, Any] = {"clip_id": self.clip_ids}
         if self.labels is not None or self.multilabel:
-            columns["labels" if self.multilabel else "label"] = np.full(len(self), None) if self.labels is None else self.labels
+            columns["labels" if self.multilabel else "label"] = (
+                np.full(len(self), None) if self.labels is None else self.labels
+            )
         if self.groups is not None:
             columns["group"] = self.groups
         write_table(PredictionTable(columns, self.classes, self.probabilities, self.ungrouped), Path(path))
@@ -188,23 +224,34 @@ def align(predictions: Sequence[Predictions], *, intersection: bool = False) -> 
         [[0.8, 0.2], [0.3, 0.7]]
     """
     if not predictions:
-        raise AlignmentError("At least one set of predictions must be given. Received none. Name one or more files.")
+        raise AlignmentError(
+            "At least one set of predictions must be given. Received none. Name one or more files."
+        )
     first = predictions[0]
     ids, left_out = common_ids([p.clip_ids for p in predictions], intersection=intersection)
     columns = [class_order(first.classes, p.classes) for p in predictions]
     if len({p.multilabel for p in predictions}) > 1:
-        raise AlignmentError("All predictions must be of one kind. Received label sets in one, single labels in another. Fuse them apart.")
+        raise AlignmentError(
+            "All predictions must be of one kind. Received label sets in one, single labels in another. Fuse them apart."
+        )
     rows = [_in_order(p, ids, order) for p, order in zip(predictions, columns, strict=True)]
     labels = _merge([p.labels for p in rows], ids, "label", sets=first.multilabel)
     groups = _merge([p.groups for p in rows], ids, "group", sets=False)
-    complete = tuple(p if p.labels is labels and p.groups is groups else replace(p, labels=labels, groups=groups) for p in rows)
+    complete = tuple(
+        p if p.labels is labels and p.groups is groups else replace(p, labels=labels, groups=groups)
+        for p in rows
+    )
     return Aligned(complete, left_out)
 
 
-def common_ids(ids: Sequence[np.ndarray[Any, Any]], *, intersection: bool) -> tuple[np.ndarray[Any, Any], int]:
+def common_ids(
+    ids: Sequence[np.ndarray[Any, Any]], *, intersection: bool
+) -> tuple[np.ndarray[Any, Any], int]:
     """The clips that all have, in the order of the first, and how many only some have; with any of these, AlignmentError unless `intersection`."""
     first = ids[0]
-    if all(other is first or (len(other) == len(first) and bool((other == first).all())) for other in ids[1:]):
+    if all(
+        other is first or (len(other) == len(first) and bool((other == first).all())) for other in ids[1:]
+    ):
         return first, 0
     indices = [pd.Index(other) for other in ids]
     everywhere, anywhere = indices[0], indices[0]
@@ -218,7 +265,9 @@ def common_ids(ids: Sequence[np.ndarray[Any, Any]], *, intersection: bool) -> tu
             f"({len(everywhere)} are in all). Predict the missing ones, or leave them out with --intersection."
         )
     if not len(everywhere):
-        raise AlignmentError(f"The files must share clips. None of {len(anywhere)} clip ids is in all of them. Compare their `clip_id` columns.")
+        raise AlignmentError(
+            f"The files must share clips. None of {len(anywhere)} clip ids is in all of them. Compare their `clip_id` columns."
+        )
     return np.asarray(everywhere, dtype=object), left_out
 
 
@@ -258,11 +307,15 @@ def read_keys(paths: Sequence[str | Path]) -> list[tuple[Predictions, tuple[str,
             continue
         keys = columns.arrays()
         nothing = np.broadcast_to(np.float32(1), (len(keys["clip_id"]), 1))
-        found.append((_predictions(path, PredictionTable(keys, ("",), nothing, columns.ungrouped)), columns.classes))
+        found.append(
+            (_predictions(path, PredictionTable(keys, ("",), nothing, columns.ungrouped)), columns.classes)
+        )
     return found
 
 
-def read_probabilities(path: str | Path, ids: np.ndarray[Any, Any], *, multilabel: bool) -> np.ndarray[Any, Any]:
+def read_probabilities(
+    path: str | Path, ids: np.ndarray[Any, Any], *, multilabel: bool
+) -> np.ndarray[Any, Any]:
     """(n, K) the probabilities of a file whose `ids` have been read: the other half of `read_keys`, checked."""
     table = read_table(Path(path), keys=False)
     try:
@@ -274,11 +327,21 @@ def read_probabilities(path: str | Path, ids: np.ndarray[Any, Any], *, multilabe
 
 def _predictions(path: str | Path, table: PredictionTable) -> Predictions:
     if {"label", "labels"} <= set(table.keys):
-        raise DatasetError(f"{path}: there must be `label` or `labels` (sets), not both. Received both. Drop one.")
+        raise DatasetError(
+            f"{path}: there must be `label` or `labels` (sets), not both. Received both. Drop one."
+        )
     multilabel = "labels" in table.keys
     labels = table.keys.get("labels" if multilabel else "label")
     try:
-        return Predictions(table.keys["clip_id"], table.classes, table.probabilities, labels, table.keys.get("group"), multilabel, table.ungrouped)
+        return Predictions(
+            table.keys["clip_id"],
+            table.classes,
+            table.probabilities,
+            labels,
+            table.keys.get("group"),
+            multilabel,
+            table.ungrouped,
+        )
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
 
@@ -286,21 +349,31 @@ def _predictions(path: str | Path, table: PredictionTable) -> Predictions:
 def _check_shapes(p: Predictions) -> None:
     expected = (len(p.clip_ids), len(p.classes))
     if p.probabilities.shape != expected:
-        raise DatasetError(f"Probabilities must have one row per clip and one column per class {expected}. Received {p.probabilities.shape}.")
+        raise DatasetError(
+            f"Probabilities must have one row per clip and one column per class {expected}. Received {p.probabilities.shape}."
+        )
     for name, column in (("labels", p.labels), ("groups", p.groups)):
         if column is not None and len(column) != len(p.clip_ids):
-            raise DatasetError(f"There must be one of `{name}` per clip ({len(p.clip_ids)}). Received {len(column)}.")
+            raise DatasetError(
+                f"There must be one of `{name}` per clip ({len(p.clip_ids)}). Received {len(column)}."
+            )
     if len(set(p.classes)) < len(p.classes) or not p.classes:
         raise DatasetError(f"Classes must be one or more, each named once. Received {_few(p.classes)}.")
     if not _known(p.clip_ids).all():
-        raise DatasetError(f"Every row must have a clip id. {int((~_known(p.clip_ids)).sum())} have none. Fill the column `clip_id`.")
+        raise DatasetError(
+            f"Every row must have a clip id. {int((~_known(p.clip_ids)).sum())} have none. Fill the column `clip_id`."
+        )
     index = pd.Index(p.clip_ids)
     if not index.is_unique:
         repeated = list(index[index.duplicated()].unique())
-        raise DatasetError(f"Every clip id must be there once. {_examples(repeated)} are there more than once. Keep one row per clip.")
+        raise DatasetError(
+            f"Every clip id must be there once. {_examples(repeated)} are there more than once. Keep one row per clip."
+        )
 
 
-def _check_probabilities(ids: np.ndarray[Any, Any], classes: Sequence[str], values: np.ndarray[Any, Any], *, multilabel: bool) -> None:
+def _check_probabilities(
+    ids: np.ndarray[Any, Any], classes: Sequence[str], values: np.ndarray[Any, Any], *, multilabel: bool
+) -> None:
     wrong = np.zeros((3, len(values)), dtype=bool)
     for start in range(0, len(values), BATCH_ROWS):
         block, rows = values[start : start + BATCH_ROWS], slice(start, start + BATCH_ROWS)
@@ -316,18 +389,26 @@ def _check_probabilities(ids: np.ndarray[Any, Any], classes: Sequence[str], valu
     for rows_of, (must, advice) in zip(wrong, reasons, strict=True):
         if rows_of.any():
             row = int(np.flatnonzero(rows_of)[0])
-            example = ", ".join(f"{name} {value:.4g}" for name, value in zip(classes[:6], values[row], strict=False))
-            raise DatasetError(f"Probabilities must {must}. {int(rows_of.sum())} rows do not, such as '{ids[row]}': {example}. {advice}")
+            example = ", ".join(
+                f"{name} {value:.4g}" for name, value in zip(classes[:6], values[row], strict=False)
+            )
+            raise DatasetError(
+                f"Probabilities must {must}. {int(rows_of.sum())} rows do not, such as '{ids[row]}': {example}. {advice}"
+            )
 
 
 def _in_order(p: Predictions, ids: np.ndarray[Any, Any], order: np.ndarray[Any, Any]) -> Predictions:
     rows = p if p.clip_ids is ids or (len(p) == len(ids) and bool((p.clip_ids == ids).all())) else p.take(ids)
     if (order == np.arange(len(order))).all():
         return rows
-    return replace(rows, classes=tuple(p.classes[k] for k in order), probabilities=rows.probabilities[:, order])
+    return replace(
+        rows, classes=tuple(p.classes[k] for k in order), probabilities=rows.probabilities[:, order]
+    )
 
 
-def _merge(columns: Sequence[np.ndarray[Any, Any] | None], ids: np.ndarray[Any, Any], kind: str, *, sets: bool) -> np.ndarray[Any, Any] | None:
+def _merge(
+    columns: Sequence[np.ndarray[Any, Any] | None], ids: np.ndarray[Any, Any], kind: str, *, sets: bool
+) -> np.ndarray[Any, Any] | None:
     given = list({id(column): column for column in columns if column is not None}.values())
     if not given:
         return None
@@ -336,9 +417,13 @@ def _merge(columns: Sequence[np.ndarray[Any, Any] | None], ids: np.ndarray[Any, 
         both = _known(merged) & _known(column)
         differ = np.flatnonzero(both & (merged != column))
         if sets:
-            differ = np.array([i for i in differ if set(label_set(merged[i])) != set(label_set(column[i]))], dtype=int)
+            differ = np.array(
+                [i for i in differ if set(label_set(merged[i])) != set(label_set(column[i]))], dtype=int
+            )
         if len(differ):
-            example = f"'{ids[differ[0]]}' is '{merged[differ[0]]}' in one and '{column[differ[0]]}' in another"
+            example = (
+                f"'{ids[differ[0]]}' is '{merged[differ[0]]}' in one and '{column[differ[0]]}' in another"
+            )
             raise AlignmentError(
                 f"All files must give a clip the same {kind}. {len(differ)} clips differ: {example}. Correct the file that is wrong."
             )
@@ -351,7 +436,9 @@ def _strings(values: Any) -> np.ndarray[Any, Any]:
     missing = pd.isna(array)
     if not missing.any() and all(type(value) is str for value in array):
         return array
-    return np.array([None if gone else str(value) for value, gone in zip(array, missing, strict=True)], dtype=object)
+    return np.array(
+        [None if gone else str(value) for value, gone in zip(array, missing, strict=True)], dtype=object
+    )
 
 
 def _known(column: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -364,7 +451,9 @@ def _examples(ids: Sequence[Any], limit: int = 3) -> str:
 
 
 def _few(names: Sequence[str], limit: int = 8) -> str:
-    return ", ".join(f"`{name}`" for name in names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "")
+    return ", ".join(f"`{name}`" for name in names[:limit]) + (
+        f", … ({len(names)} in all)" if len(names) > limit else ""
+    )
 
 
 def _named(text: str, names: Sequence[str]) -> str:

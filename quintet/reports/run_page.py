@@ -25,13 +25,28 @@ from quintet.reports.sections.calibration import calibrated_members, member_tabl
 from quintet.reports.sections.confusion import main_confusions
 from quintet.reports.sections.fusion import comparison_table, worth, worth_drawing, worth_names, worth_rows
 from quintet.reports.sections.leak_gate import gap_table, gate_drawings, gate_table, gate_view
-from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence, curve_table, outlook_table, stored_curve
+from quintet.reports.sections.learning_curve import (
+    curve_drawings,
+    curve_sentence,
+    curve_table,
+    outlook_table,
+    stored_curve,
+)
 from quintet.reports.sections.maps import atlas
 from quintet.reports.sections.out_of_class import out_of_class_drawing
 from quintet.reports.sections.prediction_sets import selective_accuracy_drawing, set_table, set_view
 from quintet.reports.sections.published import published_table, published_view
 from quintet.reports.sections.reproduce import commands, provenance
-from quintet.reports.sections.scores import PER_CLASS_NAMES, class_table, failure_reasons, mistakes, rank_names, score_names, score_rows, score_table
+from quintet.reports.sections.scores import (
+    PER_CLASS_NAMES,
+    class_table,
+    failure_reasons,
+    mistakes,
+    rank_names,
+    score_names,
+    score_rows,
+    score_table,
+)
 from quintet.reports.sections.tuning import search_drawings, search_table, search_view, trial_table
 from quintet.reports.style import css_variables, marker
 from quintet.reports.text import (
@@ -76,7 +91,9 @@ class Numbers:
         table.to_parquet(self.folder / f"{name}.parquet", index=False)
         text = table.to_csv(index=False).encode()
         inline = len(text) <= MAX_INLINE
-        href = "data:text/csv;base64," + base64.b64encode(text).decode() if inline else f"numbers/{name}.parquet"
+        href = (
+            "data:text/csv;base64," + base64.b64encode(text).decode() if inline else f"numbers/{name}.parquet"
+        )
         self.links[name] = {
             "href": href,
             "file": f"{name}.csv" if inline else f"{name}.parquet",
@@ -85,7 +102,9 @@ class Numbers:
         }
 
 
-def write_report(model_folder: str | Path, output_folder: str | Path, *, title: str | None = None, umap: bool = False) -> Path:
+def write_report(
+    model_folder: str | Path, output_folder: str | Path, *, title: str | None = None, umap: bool = False
+) -> Path:
     """A report on a model folder: `index.html` and `numbers/`.
 
     Args:
@@ -125,10 +144,18 @@ def default_title(run: Run) -> str:
 
 def _clear(output: Path) -> None:
     strangers = (
-        [p.name for p in output.iterdir() if p.name not in ("index.html", "numbers") and not p.name.startswith(".")] if output.is_dir() else []
+        [
+            p.name
+            for p in output.iterdir()
+            if p.name not in ("index.html", "numbers") and not p.name.startswith(".")
+        ]
+        if output.is_dir()
+        else []
     )
     if strangers or (output.exists() and not output.is_dir()):
-        raise ArtefactError(f"A report needs a folder of its own. '{output}' holds {', '.join(strangers[:3]) or 'a file'}. Name another folder.")
+        raise ArtefactError(
+            f"A report needs a folder of its own. '{output}' holds {', '.join(strangers[:3]) or 'a file'}. Name another folder."
+        )
     shutil.rmtree(output / "numbers", ignore_errors=True)
 
 
@@ -137,8 +164,16 @@ def render(context: Mapping[str, Any]) -> str:
     import jinja2
 
     folder = files("quintet.reports") / "templates"
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"breakable": add_line_breaks, "number": number, "interval": interval, "signed": format_signed, "slug": drawings.slug}
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "breakable": add_line_breaks,
+        "number": number,
+        "interval": interval,
+        "signed": format_signed,
+        "slug": drawings.slug,
+    }
     environment.globals |= {"count": count, "marker": marker}
     template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
     css = (folder / "report.css").read_text(encoding="utf-8")
@@ -213,7 +248,12 @@ def _context(run: Run, numbers: Numbers, title: str, *, umap: bool = False) -> d
             numbers.add(name, frame)
     for name, frame in tables.items():
         numbers.add(name, frame)
-    for drawing in (d for value in figures.values() for d in (value if isinstance(value, list) else [value]) if isinstance(d, Drawing)):
+    for drawing in (
+        d
+        for value in figures.values()
+        for d in (value if isinstance(value, list) else [value])
+        if isinstance(d, Drawing)
+    ):
         numbers.add(drawing.name, drawing.numbers)
     return {
         "title": title,
@@ -279,14 +319,18 @@ def _confusion_list(counts: pd.DataFrame | None) -> list[dict[str, Any]]:
     if counts is None:
         return []
     sums = counts.sum(axis=1).to_dict()
-    return [{"true": true, "verdict": verdict, "n": n, "of": int(sums[true])} for true, verdict, n in main_confusions(counts, limit=8)]
+    return [
+        {"true": true, "verdict": verdict, "n": n, "of": int(sums[true])}
+        for true, verdict, n in main_confusions(counts, limit=8)
+    ]
 
 
 def _trust(run: Run) -> list[dict[str, Any]]:
     """Calibration of every member and ensemble, as far as scored."""
     table = run.scores.get(run.part, {})
     rows = [
-        {"name": name, "chosen": name == run.prediction_name, "ensemble": name not in run.members} | table.get(name, {}).get("scores", {})
+        {"name": name, "chosen": name == run.prediction_name, "ensemble": name not in run.members}
+        | table.get(name, {}).get("scores", {})
         for name in rank_names(run, ["ece"])
     ]
     return [row for row in rows if "ece" in row]
@@ -302,7 +346,9 @@ def _change(run: Run) -> list[dict[str, Any]]:
     before, after = (table[name]["scores"] for name in (run.best, run.prediction_name))
     names = {"log_loss": "log loss", "ece": "calibration error"}
     return [
-        {"name": text, "before": before[key]["value"], "after": after[key]["value"]} for key, text in names.items() if key in before and key in after
+        {"name": text, "before": before[key]["value"], "after": after[key]["value"]}
+        for key, text in names.items()
+        if key in before and key in after
     ]
 
 
@@ -317,14 +363,21 @@ def _why_view(run: Run, why: RunExplanation, numbers: Numbers) -> dict[str, Any]
     per_class = why.main.columns.drop(columns=TOTAL)
     return {
         "members": [
-            {"name": name, "space": m.space, "residual": m.residual, "stability": m.stability} | _across_folds(why, name)
+            {"name": name, "space": m.space, "residual": m.residual, "stability": m.stability}
+            | _across_folds(why, name)
             for name, m in why.members.items()
         ],
         "distance": why.distance,
         "reasons": dict(why.reasons),
-        "columns": [{"column": str(name), "shares": row.to_dict(), "mean": float(row.mean())} for name, row in shares.head(20).iterrows()],
+        "columns": [
+            {"column": str(name), "shares": row.to_dict(), "mean": float(row.mean())}
+            for name, row in shares.head(20).iterrows()
+        ],
         "max_share": float(shares.to_numpy().max()),
-        "per_class": [{"class": c, "top": list(per_class[c].nlargest(6).items()), "max": float(per_class[c].max())} for c in per_class.columns],
+        "per_class": [
+            {"class": c, "top": list(per_class[c].nlargest(6).items()), "max": float(per_class[c].max())}
+            for c in per_class.columns
+        ],
         "main": inline_name(why.main.name, run),
         "n": len(why.rows),
         "n_background": len(why.background),

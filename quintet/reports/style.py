@@ -55,7 +55,10 @@ def contrast(a: str, b: str) -> float:
     """
 
     def luminance(colour: str) -> float:
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _rgb(colour))]
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in (v / 255 for v in _rgb(colour))
+        ]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     high, low = sorted((luminance(a), luminance(b)), reverse=True)
@@ -147,7 +150,14 @@ def tidy(axes: Axes, *, grid: str = "") -> None:
         axes.set_axisbelow(True)
 
 
-def to_svg(figure: Figure, prefix: str, alt: str, *, titles: Mapping[str, str] | None = None, min_width: int | None = None) -> str:
+def to_svg(
+    figure: Figure,
+    prefix: str,
+    alt: str,
+    *,
+    titles: Mapping[str, str] | None = None,
+    min_width: int | None = None,
+) -> str:
     """The figure as inline SVG: no sizes (CSS gives them), colours as CSS variables, text as text, ids unique on the page.
 
     Args:
@@ -164,8 +174,13 @@ def to_svg(figure: Figure, prefix: str, alt: str, *, titles: Mapping[str, str] |
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a class called `$5` is no formula
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "svg.id": prefix}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # text stays text: the reader's fonts draw it
+    with (
+        rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "svg.id": prefix}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font"
+        )  # text stays text: the reader's fonts draw it
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     width, height = figure.get_size_inches() * 72
     body = re.sub(r"^.*?<svg[^>]*>", "", buffer.getvalue(), flags=re.S).rsplit("</svg>", 1)[0]
@@ -185,7 +200,9 @@ def _slim(body: str, prefix: str, titles: Mapping[str, str]) -> str:
     body = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in names else "", body)
     body = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", body)
     by_colour = {value: name for name, value in THEMES["light"].items()}
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var(--{by_colour[m[0]]})" if m[0] in by_colour else m[0], body)
+    body = re.sub(
+        r"#[0-9a-f]{6}\b", lambda m: f"var(--{by_colour[m[0]]})" if m[0] in by_colour else m[0], body
+    )
     body = re.sub(r"font: (\w+) ([\d.]+)px [^;\"]*", r"font-weight: \1; font-size: \2px", body)
     body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
     body = re.sub(r"; font-family: [^;\"]*| transform=\"rotate\(-?0 [^\"]*\"", "", body)
@@ -203,7 +220,12 @@ def _short(found: re.Match[str]) -> str:
 
 def legend(axes: Axes, handles: Sequence[Any] | None = None, **settings: Any) -> None:
     """A legend without a frame, in the page's ink."""
-    options: dict[str, Any] = {"frameon": False, "fontsize": 10, "labelcolor": colour("ink"), "handlelength": 1.6} | settings
+    options: dict[str, Any] = {
+        "frameon": False,
+        "fontsize": 10,
+        "labelcolor": colour("ink"),
+        "handlelength": 1.6,
+    } | settings
     if handles is None:
         axes.legend(**options)
     else:

@@ -68,7 +68,11 @@ def number(value: Any, digits: int = 3) -> str:
         >>> number(0.91234), number(None), number(float("nan"))
         ('0.912', '–', '–')
     """
-    return "–" if value is None or (isinstance(value, float) and not math.isfinite(value)) else f"{value:.{digits}f}"
+    return (
+        "–"
+        if value is None or (isinstance(value, float) and not math.isfinite(value))
+        else f"{value:.{digits}f}"
+    )
 
 
 def format_signed(value: Any, digits: int = 3) -> str:
@@ -81,7 +85,13 @@ def format_signed(value: Any, digits: int = 3) -> str:
     text = number(value, digits)
     if text == "–":
         return text
-    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−") if text.startswith("-") else f"+{text}"
+    return (
+        text.lstrip("-")
+        if float(text) == 0
+        else text.replace("-", "−")
+        if text.startswith("-")
+        else f"+{text}"
+    )
 
 
 def format_tiny(value: float) -> str:
@@ -99,7 +109,9 @@ def interval(score: Mapping[str, Any] | None, digits: int = 2) -> str:
     if not score or score.get("value") is None:
         return "–"
     low, high = score.get("low"), score.get("high")
-    return number(score["value"], digits) + (f" [{number(low, digits)}, {number(high, digits)}]" if low is not None and high is not None else "")
+    return number(score["value"], digits) + (
+        f" [{number(low, digits)}, {number(high, digits)}]" if low is not None and high is not None else ""
+    )
 
 
 def count(n: int, noun: str) -> str:
@@ -111,7 +123,9 @@ def count(n: int, noun: str) -> str:
     """
     if n == 1:
         return f"1 {noun}"
-    plural = noun + "es" if noun.endswith(("s", "x")) else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    plural = (
+        noun + "es" if noun.endswith(("s", "x")) else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    )
     return f"{n:,} {plural}"
 
 
@@ -124,7 +138,9 @@ def shared_groups(split: pd.DataFrame) -> int:
     """How many groups stand in the training part and in the test part."""
     if not {"part", "group"} <= set(split.columns):
         return 0
-    return len(set(split.loc[split["part"] == "train", "group"]) & set(split.loc[split["part"] == "test", "group"]))
+    return len(
+        set(split.loc[split["part"] == "train", "group"]) & set(split.loc[split["part"] == "test", "group"])
+    )
 
 
 def split_note(run: Run) -> Stamp:
@@ -151,7 +167,11 @@ def split_note(run: Run) -> Stamp:
             "Random split",
             "Random split: clips were drawn without regard to groups. Scores on music by unheard artists are likely to be lower.",
         )
-    return Stamp("good", f"Split by {noun}", f"Split by {noun}: no {noun} is heard both in training and in test; intervals resample whole {noun}s.")
+    return Stamp(
+        "good",
+        f"Split by {noun}",
+        f"Split by {noun}: no {noun} is heard both in training and in test; intervals resample whole {noun}s.",
+    )
 
 
 def groups_known(run: Run) -> bool:
@@ -210,7 +230,9 @@ def display_name(name: str, run: Run) -> str:
     return known.get(name, name.replace("_", " ").capitalize())
 
 
-def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.Series | None = None) -> list[str]:
+def opening(
+    run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.Series | None = None
+) -> list[str]:
     """The opening paragraph, sentence by sentence.
 
     Args:
@@ -224,25 +246,47 @@ def opening(run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.S
     clips = count(int(scores.get("n", len(run.report_predictions))), f"{evaluation_part(run)} clip")
     known = groups_known(run)
     by = f" from {count(int(scores.get('n_groups', 0)), noun)}" if known and scores.get("n_groups") else ""
-    never = ", none of them heard in training" if run.part == "test" else f", each judged by members that had not heard its {noun}"
+    never = (
+        ", none of them heard in training"
+        if run.part == "test"
+        else f", each judged by members that had not heard its {noun}"
+    )
     unheard = never if by and split_note(run).kind == "good" else ""
     alone = run.members[0] if len(run.members) == 1 else run.best
-    who = f"The ensemble of {count(len(run.members), 'member')}" if _is_ensemble(run) else f"The model ({display_name(alone, run)})"
-    reached = [f"{interval(values[key])} {name}" for key, name in HEADLINES if key in values and (key != "macro_pr_auc" or run.multilabel)]
+    who = (
+        f"The ensemble of {count(len(run.members), 'member')}"
+        if _is_ensemble(run)
+        else f"The model ({display_name(alone, run)})"
+    )
+    reached = [
+        f"{interval(values[key])} {name}"
+        for key, name in HEADLINES
+        if key in values and (key != "macro_pr_auc" or run.multilabel)
+    ]
     sentences = [f"{who} reaches {format_list(reached) or 'the scores below'} on {clips}{by}{unheard}."]
-    sentences += [sentence for sentence in (_how_joined(run), _against_best_member(run), _undefined(run)) if sentence]
+    sentences += [
+        sentence for sentence in (_how_joined(run), _against_best_member(run), _undefined(run)) if sentence
+    ]
     if confusions and confusions[0][2] == 1 and len(confusions) > 1:
         sentences.append("No two classes are confused more than once.")
     elif confusions:
-        named = [f"{true} taken for {verdict} ({n})" for true, verdict, n in confusions if n >= max(2, confusions[0][2] // 2)] or [
-            f"{confusions[0][0]} taken for {confusions[0][1]} ({confusions[0][2]})"
-        ]
+        named = [
+            f"{true} taken for {verdict} ({n})"
+            for true, verdict, n in confusions
+            if n >= max(2, confusions[0][2] // 2)
+        ] or [f"{confusions[0][0]} taken for {confusions[0][1]} ({confusions[0][2]})"]
         sentences.append(f"Confusions concentrate on {format_list(named)}.")
     if families is not None and families.empty:
-        sentences.append(f"It gives the {truth(run)} hardly more than guessing does: there is nothing to share out among the features.")
+        sentences.append(
+            f"It gives the {truth(run)} hardly more than guessing does: there is nothing to share out among the features."
+        )
     elif families is not None and len(families) > 1:
         first, second = (carried(str(name), float(families[name])) for name in families.index[:2])
-        rest = f"; {carried(SPECTROGRAM, float(families[SPECTROGRAM]))}" if SPECTROGRAM in families.index[2:] else ""
+        rest = (
+            f"; {carried(SPECTROGRAM, float(families[SPECTROGRAM]))}"
+            if SPECTROGRAM in families.index[2:]
+            else ""
+        )
         sentences.append(f"Of what it knows beyond guessing, {first} and {second}{rest}.")
     return sentences
 
@@ -253,7 +297,11 @@ def _is_ensemble(run: Run) -> bool:
 
 def _how_joined(run: Run) -> str:
     """By which rule the members are joined, and what calibration then does."""
-    rule = f"Its members are joined by the rule “{run.best.replace('_', ' ')}”, chosen on the training part alone" if _is_ensemble(run) else ""
+    rule = (
+        f"Its members are joined by the rule “{run.best.replace('_', ' ')}”, chosen on the training part alone"
+        if _is_ensemble(run)
+        else ""
+    )
     if run.calibration is None:
         return rule and f"{rule}."
     made = calibration_phrase(run)
@@ -265,7 +313,11 @@ def calibration_phrase(run: Run) -> str:
     calibration = run.calibration
     if calibration is None or calibration.method == "none":
         return "not calibrated: out of fold that would not have helped"
-    how = f"temperature {calibration.temperature:.2f}" if calibration.method == "temperature" else "isotonic regression"
+    how = (
+        f"temperature {calibration.temperature:.2f}"
+        if calibration.method == "temperature"
+        else "isotonic regression"
+    )
     return f"calibrated by {how}, learnt out of fold"
 
 
@@ -302,7 +354,9 @@ def _against_best_member(run: Run) -> str:
     """How the ensemble stands to its best member, and whether the difference means anything."""
     table = run.scores.get(run.part, {})
     accuracy = {
-        name: table[name]["scores"]["accuracy"] for name in (run.prediction_name, *run.names) if "accuracy" in table.get(name, {}).get("scores", {})
+        name: table[name]["scores"]["accuracy"]
+        for name in (run.prediction_name, *run.names)
+        if "accuracy" in table.get(name, {}).get("scores", {})
     }
     members = [name for name in run.members if name in accuracy]
     if not run.rules or len(members) < 2 or run.prediction_name not in accuracy:
@@ -348,7 +402,9 @@ def limits(run: Run, calibration_gap: float | None) -> list[str]:
         found.append(
             f"The clips scored come from only {count(groups, group_noun(run))}: another draw could differ as widely as the intervals, or more."
         )
-    small = [name for name, row in scores.get("per_class", {}).items() if 0 <= int(row.get("support", 0)) < 10]
+    small = [
+        name for name, row in scores.get("per_class", {}).items() if 0 <= int(row.get("support", 0)) < 10
+    ]
     if small:
         found.append(
             f"Fewer than ten clips were scored of {format_list(small)}: what is said about {'it' if len(small) == 1 else 'them'} is anecdotal."
@@ -363,8 +419,12 @@ def limits(run: Run, calibration_gap: float | None) -> list[str]:
             f"Some columns are identical: {format_list([' = '.join(names) for names in twins[:3]])}. Their importance is divided among them by chance."
         )
     if calibration_gap is not None and calibration_gap > 0.1:
-        found.append(f"Probabilities are off by {calibration_gap:.2f} on average: rank by them, but do not take them at face value.")
+        found.append(
+            f"Probabilities are off by {calibration_gap:.2f} on average: rank by them, but do not take them at face value."
+        )
     if len(run.failures):
         found.append(f"{count(len(run.failures), 'clip')} could not be used. Nothing here is true of them.")
-    found.append("SHAP values say what the members rely on, not what makes a piece of music belong to its class.")
+    found.append(
+        "SHAP values say what the members rely on, not what makes a piece of music belong to its class."
+    )
     return found

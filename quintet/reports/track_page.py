@@ -34,7 +34,16 @@ from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing, slug
 from quintet.reports.figures.bars import column_bars, waterfall
 from quintet.reports.figures.maps import map_figure, neighbour_map
-from quintet.reports.figures.timeline import band_hz, hz_ticks, loudness_picture, map_picture, on_time_axis, spans, stack_rectangles, time_ticks
+from quintet.reports.figures.timeline import (
+    band_hz,
+    hz_ticks,
+    loudness_picture,
+    map_picture,
+    on_time_axis,
+    spans,
+    stack_rectangles,
+    time_ticks,
+)
 from quintet.reports.run_page import Numbers, add_line_breaks
 from quintet.reports.sections.maps import point_classes
 from quintet.reports.style import css_variables, marker, to_svg
@@ -79,12 +88,16 @@ def check_folder(output: Path) -> None:
         ArtefactError: it holds other things, or another page.
     """
     here = [p.name for p in output.iterdir() if not p.name.startswith(".")] if output.is_dir() else []
-    strangers = [name for name in here if name not in ("index.html", "numbers")] or (["a file"] if output.exists() and not output.is_dir() else [])
+    strangers = [name for name in here if name not in ("index.html", "numbers")] or (
+        ["a file"] if output.exists() and not output.is_dir() else []
+    )
     page = output / "index.html"
     if page.is_file() and MARK not in page.read_text(encoding="utf-8", errors="replace")[:2000]:
         strangers.append("index.html, another page")
     if strangers:
-        raise ArtefactError(f"An explanation needs a folder of its own. '{output}' holds {', '.join(strangers[:3])}. Name another folder.")
+        raise ArtefactError(
+            f"An explanation needs a folder of its own. '{output}' holds {', '.join(strangers[:3])}. Name another folder."
+        )
 
 
 def render(content: Mapping[str, Any]) -> str:
@@ -92,7 +105,9 @@ def render(content: Mapping[str, Any]) -> str:
     import jinja2
 
     folder = files("quintet.reports") / "templates"
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {
         "breakable": add_line_breaks,
         "number": number,
@@ -101,15 +116,26 @@ def render(content: Mapping[str, Any]) -> str:
         "seconds": seconds,
     }
     environment.globals |= {"count": count, "marker": marker}
-    css, js = ("\n".join((folder / f"{name}.{kind}").read_text(encoding="utf-8") for name in ("report", "track")) for kind in ("css", "js"))
+    css, js = (
+        "\n".join((folder / f"{name}.{kind}").read_text(encoding="utf-8") for name in ("report", "track"))
+        for kind in ("css", "js")
+    )
     css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
-    return environment.from_string((folder / "track.html").read_text(encoding="utf-8")).render(**content, css=css, js=js)
+    return environment.from_string((folder / "track.html").read_text(encoding="utf-8")).render(
+        **content, css=css, js=js
+    )
 
 
-def context(heard: TrackPrediction, why: TrackExplanation, run: Run, *, numbers: Numbers, sound: Sound) -> dict[str, Any]:
+def context(
+    heard: TrackPrediction, why: TrackExplanation, run: Run, *, numbers: Numbers, sound: Sound
+) -> dict[str, Any]:
     """What the template shows."""
     train = run.values.loc[training_ids(run), list(heard.features.columns)]
-    near = nearest_tracks(train, heard.features, run.features[["label", "group"]], k=NEIGHBOURS) if len(train) else None
+    near = (
+        nearest_tracks(train, heard.features, run.features[["label", "group"]], k=NEIGHBOURS)
+        if len(train)
+        else None
+    )
     figures = {"families": _family_drawings(heard, why), "columns": _column_drawings(heard, why, run)}
     for drawing in (d for group in figures.values() for d in group):
         numbers.add(drawing.name, drawing.numbers)
@@ -135,7 +161,8 @@ def context(heard: TrackPrediction, why: TrackExplanation, run: Run, *, numbers:
         "figures": figures,
         "why": why,
         "columns": columns,
-        "share_top": max((abs(share) for row in columns for share in row["shares"].values()), default=0.0) or 1.0,
+        "share_top": max((abs(share) for row in columns for share in row["shares"].values()), default=0.0)
+        or 1.0,
         "said": said,
         "near": near,
         "near_labels": _labels_of(near),
@@ -154,11 +181,19 @@ def _laid(heard: TrackPrediction, parts: Sequence[Any], segments: Sequence[int])
 
 def _shown_classes(heard: TrackPrediction) -> list[int]:
     order = heard.order
-    return [k for place, k in enumerate(order[:SERIES]) if place < 2 or heard.probabilities[k] >= LEAST or heard.curve[heard.classes[k]].max() >= 0.3]
+    return [
+        k
+        for place, k in enumerate(order[:SERIES])
+        if place < 2 or heard.probabilities[k] >= LEAST or heard.curve[heard.classes[k]].max() >= 0.3
+    ]
 
 
 def _windows(heard: TrackPrediction) -> list[tuple[float, float]]:
-    return spans(heard.curve["start"].astype(float).tolist(), heard.curve["end"].astype(float).tolist(), heard.duration_s)
+    return spans(
+        heard.curve["start"].astype(float).tolist(),
+        heard.curve["end"].astype(float).tolist(),
+        heard.duration_s,
+    )
 
 
 def _over_time(heard: TrackPrediction) -> dict[str, Any]:
@@ -168,18 +203,24 @@ def _over_time(heard: TrackPrediction) -> dict[str, Any]:
     shares = heard.curve[names].to_numpy(dtype=float)
     windows = _windows(heard)
     keys = [
-        {"name": name, "p": float(heard.probabilities[k]), "paint": f"series-{i + 1}"} for i, (k, name) in enumerate(zip(shown, names, strict=True))
+        {"name": name, "p": float(heard.probabilities[k]), "paint": f"series-{i + 1}"}
+        for i, (k, name) in enumerate(zip(shown, names, strict=True))
     ]
     if heard.multilabel:
         planes = [
-            {"name": key["name"], "series": [(key["paint"], stack_rectangles(windows, shares[:, [i]], heard.duration_s)[0])]}
+            {
+                "name": key["name"],
+                "series": [(key["paint"], stack_rectangles(windows, shares[:, [i]], heard.duration_s)[0])],
+            }
             for i, key in enumerate(keys)
         ]
         return {"planes": planes, "keys": keys}
     rest = 1 - shares.sum(axis=1, keepdims=True)
     boxes = stack_rectangles(windows, np.hstack([shares, np.maximum(rest, 0)]), heard.duration_s)
     if len(shown) < len(heard.classes):
-        keys.append({"name": "others", "p": max(0.0, 1.0 - float(heard.probabilities[shown].sum())), "paint": "rule"})
+        keys.append(
+            {"name": "others", "p": max(0.0, 1.0 - float(heard.probabilities[shown].sum())), "paint": "rule"}
+        )
     paints = [*(f"series-{i + 1}" for i in range(len(shown))), "rule"]
     return {"planes": [{"name": "", "series": list(zip(paints, boxes, strict=True))}], "keys": keys}
 
@@ -189,7 +230,12 @@ def _curve(heard: TrackPrediction) -> list[dict[str, Any]]:
     values = heard.curve[list(heard.classes)].to_numpy()
     windows = _windows(heard)
     return [
-        {"from": round(a, 2), "to": round(b, 2), "name": heard.classes[int(row.argmax())], "p": round(float(row.max()), 2)}
+        {
+            "from": round(a, 2),
+            "to": round(b, 2),
+            "name": heard.classes[int(row.argmax())],
+            "p": round(float(row.max()), 2),
+        }
         for (a, b), row in zip(windows, values, strict=True)
     ]
 
@@ -197,10 +243,19 @@ def _curve(heard: TrackPrediction) -> list[dict[str, Any]]:
 def _looked(heard: TrackPrediction, found: NetworkExplanation, run: Run, numbers: Numbers) -> dict[str, Any]:
     """The layers of one network over the spectrogram, its stripes of bands and of time."""
     cells = [np.repeat(o.cells, np.diff(o.band_edges), axis=0) for o in found.occlusions]
-    cells = [np.repeat(c, np.diff(o.frame_edges), axis=1) for c, o in zip(cells, found.occlusions, strict=True)]
-    cams = None if found.cams is None else [cam * o.probability for cam, o in zip(found.cams, found.occlusions, strict=True)]
+    cells = [
+        np.repeat(c, np.diff(o.frame_edges), axis=1) for c, o in zip(cells, found.occlusions, strict=True)
+    ]
+    cams = (
+        None
+        if found.cams is None
+        else [cam * o.probability for cam, o in zip(found.cams, found.occlusions, strict=True)]
+    )
     edges = band_hz(heard.log_mel, found.occlusions[0].band_edges)
-    bands = [{"low": low, "high": high, "value": float(v)} for (low, high), v in zip(edges, found.bands, strict=True)]
+    bands = [
+        {"low": low, "high": high, "value": float(v)}
+        for (low, high), v in zip(edges, found.bands, strict=True)
+    ]
     moments = _moments(heard, found)
     name = slug(found.name)
     numbers.add(f"{name}-bands", pd.DataFrame(bands))
@@ -217,7 +272,14 @@ def _looked(heard: TrackPrediction, found: NetworkExplanation, run: Run, numbers
         "cam": None if cams is None else map_picture(_laid(heard, cams, found.segments)),
         "bands": bands[::-1],
         "band_top": max(abs(band["value"]) for band in bands) or 1.0,
-        "moments": [m | {"x": 100 * m["start"] / heard.duration_s, "width": 100 * (m["end"] - m["start"]) / heard.duration_s} for m in moments],
+        "moments": [
+            m
+            | {
+                "x": 100 * m["start"] / heard.duration_s,
+                "width": 100 * (m["end"] - m["start"]) / heard.duration_s,
+            }
+            for m in moments
+        ],
         "moment_top": top,
         "partly": len(found.segments) < len(heard.starts),
         "n": len(found.segments),
@@ -230,11 +292,17 @@ def _moments(heard: TrackPrediction, found: NetworkExplanation) -> list[dict[str
     for i, o in zip(found.segments, found.occlusions, strict=True):
         edges = heard.starts[i] + o.frame_edges / o.frame_edges[-1] * (heard.ends[i] - heard.starts[i])
         edges = np.clip(edges, *places[i])  # where segments overlap, each is shown up to the middle
-        rows += [{"start": float(a), "end": float(b), "value": float(v)} for (a, b), v in zip(pairwise(edges), o.times, strict=True) if b > a]
+        rows += [
+            {"start": float(a), "end": float(b), "value": float(v)}
+            for (a, b), v in zip(pairwise(edges), o.times, strict=True)
+            if b > a
+        ]
     return rows
 
 
-def _cells(heard: TrackPrediction, found: NetworkExplanation, edges: Sequence[tuple[float, float]]) -> pd.DataFrame:
+def _cells(
+    heard: TrackPrediction, found: NetworkExplanation, edges: Sequence[tuple[float, float]]
+) -> pd.DataFrame:
     """One row per rectangle: what covering it takes away, and where there is one the mean of Grad-CAM on it."""
     rows = []
     for place, (i, o) in enumerate(zip(found.segments, found.occlusions, strict=True)):
@@ -259,8 +327,18 @@ def _family_drawings(heard: TrackPrediction, why: TrackExplanation) -> list[Draw
             continue
         name, steps = heard.classes[k], contribution_steps(why.game, k)
         base, total = float(why.game.base[:, k].mean()), float(why.game.prediction[:, k].mean())
-        figure = waterfall(steps, base=base, total=total, base_name="nothing heard", total_name="everything heard", unit=f"probability of {name}")
-        told = ", ".join(f"{player} {format_signed(value, 2)}" for player, value in steps.set_index("player")["value"].head(4).items())
+        figure = waterfall(
+            steps,
+            base=base,
+            total=total,
+            base_name="nothing heard",
+            total_name="everything heard",
+            unit=f"probability of {name}",
+        )
+        told = ", ".join(
+            f"{player} {format_signed(value, 2)}"
+            for player, value in steps.set_index("player")["value"].head(4).items()
+        )
         alt = f"From {base:.2f} to {total:.2f} probability of {name}: {told}."
         caption = (
             f"Exact Shapley values of the families{' and the spectrogram' if SPECTROGRAM in why.game.players else ''} for the fused probability of "
@@ -268,7 +346,9 @@ def _family_drawings(heard: TrackPrediction, why: TrackExplanation) -> list[Draw
             f"steps add up within {format_tiny(why.game.residual)}."
         )
         key = f"families-{place + 1}"
-        found.append(Drawing(key, to_svg(figure, key, alt), caption, steps, f"What spoke for {name}, and what against"))
+        found.append(
+            Drawing(key, to_svg(figure, key, alt), caption, steps, f"What spoke for {name}, and what against")
+        )
     return found
 
 
@@ -282,7 +362,11 @@ def _column_drawings(heard: TrackPrediction, why: TrackExplanation, run: Run) ->
         order |= {(told := family(str(column))): told for column in top.index}
         families = order | {str(column): family(str(column)) for column in top.index}
         figure = column_bars(top, unit=f"towards {name} →  ({push.space})", families=families)
-        alt = f"{display_name(member, run)}: " + ", ".join(f"{column} {format_signed(value, 2)}" for column, value in top.head(4).items()) + "."
+        alt = (
+            f"{display_name(member, run)}: "
+            + ", ".join(f"{column} {format_signed(value, 2)}" for column, value in top.head(4).items())
+            + "."
+        )
         rest = float(values.sum() - top.sum())
         caption = (
             f"SHAP values for {name}; right: for it, left: against. The other {len(values) - len(top)} columns together: {format_signed(rest, 2)}; "
@@ -294,19 +378,31 @@ def _column_drawings(heard: TrackPrediction, why: TrackExplanation, run: Run) ->
     return found
 
 
-def _column_table(heard: TrackPrediction, why: TrackExplanation, train: pd.DataFrame, numbers: Numbers) -> list[dict[str, Any]]:
+def _column_table(
+    heard: TrackPrediction, why: TrackExplanation, train: pd.DataFrame, numbers: Numbers
+) -> list[dict[str, Any]]:
     """The columns that moved any member most: their values, how unusual they are, and their share in each member."""
     if not why.contributions:
         return []
     name = heard.classes[heard.order[0]]
-    shares = pd.DataFrame({m: p.values[name] / max(float(p.values[name].abs().sum()), 1e-300) for m, p in why.contributions.items()}).fillna(0.0)
+    shares = pd.DataFrame(
+        {
+            m: p.values[name] / max(float(p.values[name].abs().sum()), 1e-300)
+            for m, p in why.contributions.items()
+        }
+    ).fillna(0.0)
     top = dict.fromkeys(c for member in shares for c in shares[member].abs().nlargest(COLUMNS_SHOWN).index)
     shares = shares.loc[shares.loc[list(top)].mean(axis=1).sort_values(ascending=False, kind="stable").index]
     rank, mean = percentiles(heard.features, train), heard.features.mean(axis=0)
     table = pd.DataFrame({"value": mean, "percentile": rank}).loc[shares.index].join(shares)
     numbers.add("columns", table.reset_index(names="column"))
     return [
-        {"column": str(c), "value": float(row["value"]), "percentile": float(row["percentile"]), "shares": {m: float(row[m]) for m in shares}}
+        {
+            "column": str(c),
+            "value": float(row["value"]),
+            "percentile": float(row["percentile"]),
+            "shares": {m: float(row[m]) for m in shares},
+        }
         for c, row in table.to_dict("index").items()
     ]
 
@@ -318,7 +414,11 @@ def _said(heard: TrackPrediction, run: Run) -> list[dict[str, Any]]:
     for name, values in rows.items():
         mean = values.mean(axis=0)
         found.append(
-            {"name": name, "of": {c: float(p) for c, p in zip(heard.classes, mean, strict=True)}, "verdict": heard.classes[int(mean.argmax())]}
+            {
+                "name": name,
+                "of": {c: float(p) for c, p in zip(heard.classes, mean, strict=True)},
+                "verdict": heard.classes[int(mean.argmax())],
+            }
         )
     return found
 
@@ -335,7 +435,10 @@ def _resembled(heard: TrackPrediction, found: TrackEmbedding, run: Run, numbers:
         here = found.track.mean(axis=0).to_frame().T.set_axis(["this track"])
         points = neighbour_map(pd.concat([found.train, here]))
         verdict = heard.classes[heard.order[0]]
-        hovers = {f"point-{i}": f"{clip}: {label}" for i, (clip, label) in enumerate(zip(found.train.index, labels, strict=True))}
+        hovers = {
+            f"point-{i}": f"{clip}: {label}"
+            for i, (clip, label) in enumerate(zip(found.train.index, labels, strict=True))
+        }
         hovers[f"point-{len(labels)}"] = f"this track, heard as {verdict}"
         ring = [False] * len(labels) + [True]
         figure = map_figure(points, [*shown, verdict], heard.classes, wrong=ring)
@@ -346,10 +449,20 @@ def _resembled(heard: TrackPrediction, found: TrackEmbedding, run: Run, numbers:
         )
         table = points.assign(label=[*labels, f"heard as {verdict}"]).reset_index(names="id")
         drawing = Drawing(
-            f"{key}-map", to_svg(figure, f"{key}-map", alt, titles=hovers), caption, table, f"The last layer of {display_name(found.name, run)}"
+            f"{key}-map",
+            to_svg(figure, f"{key}-map", alt, titles=hovers),
+            caption,
+            table,
+            f"The last layer of {display_name(found.name, run)}",
         )
         numbers.add(drawing.name, table)
-    return {"who": display_name(found.name, run), "name": key, "near": near, "n": len(labels), "figure": drawing}
+    return {
+        "who": display_name(found.name, run),
+        "name": key,
+        "near": near,
+        "n": len(labels),
+        "figure": drawing,
+    }
 
 
 def _labels_of(near: Neighbours | None) -> dict[str, int]:

@@ -10,7 +10,12 @@ import pandas as pd
 from quintet.datasets.labels import label_set
 from quintet.explanation.neighbours import Neighbours
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
-from quintet.explanation.track import NetworkExplanation, TrackExplanation, TrackPrediction, contribution_steps
+from quintet.explanation.track import (
+    NetworkExplanation,
+    TrackExplanation,
+    TrackPrediction,
+    contribution_steps,
+)
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import band_hz
 from quintet.reports.text import count, format_list, inline_name
@@ -85,7 +90,9 @@ def _torn(heard: TrackPrediction) -> str:
 def _in_time(heard: TrackPrediction) -> str:
     if len(heard.curve) < 3:
         return ""
-    leaders = pd.Series([heard.classes[int(row.argmax())] for row in heard.curve[list(heard.classes)].to_numpy()])
+    leaders = pd.Series(
+        [heard.classes[int(row.argmax())] for row in heard.curve[list(heard.classes)].to_numpy()]
+    )
     counts = leaders.value_counts()
     name, what = heard.classes[heard.order[0]], "window" if heard.has_short_windows else "segment"
     own, others = int(counts.get(name, 0)), counts.drop(name, errors="ignore")
@@ -98,7 +105,11 @@ def _in_time(heard: TrackPrediction) -> str:
 def _families(heard: TrackPrediction, why: TrackExplanation) -> str:
     if why.game is None:
         return ""
-    steps = contribution_steps(why.game, heard.order[0]).set_index("player")["value"].sort_values(ascending=False, kind="stable")
+    steps = (
+        contribution_steps(why.game, heard.order[0])
+        .set_index("player")["value"]
+        .sort_values(ascending=False, kind="stable")
+    )
     players = [(_player(str(player)), float(value)) for player, value in steps.items()]
     pushing = [f"{name} (+{value:.2f})" for name, value in players[:2] if value >= 0.005]
     if not pushing:
@@ -140,8 +151,16 @@ def known_recording(heard: TrackPrediction, run: Run) -> Note | None:
     part = run.split.set_index("id")["part"].get(clip, "")
     told = f"It is {clip}, labelled {same['label'].iloc[0]}"
     if part == "train":
-        return Note("warn", "A training clip.", f"{told}. The members have learnt this very recording: that they know it proves nothing.")
-    where = "in the held-out part, which no member has learnt from" if part == "test" else "in the data, but in no part of the split"
+        return Note(
+            "warn",
+            "A training clip.",
+            f"{told}. The members have learnt this very recording: that they know it proves nothing.",
+        )
+    where = (
+        "in the held-out part, which no member has learnt from"
+        if part == "test"
+        else "in the data, but in no part of the split"
+    )
     return Note("good", "A known recording.", f"{told}, {where}.")
 
 
@@ -156,19 +175,33 @@ def novelty_note(heard: TrackPrediction, near: Neighbours | None) -> Note | None
     if (
         heard.conformal is None or len(heard.ensemble_predictions) > 1
     ):  # sets are promised for clips like those of the training, not for means of many
-        return Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.") if far else None
+        return (
+            Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.")
+            if far
+            else None
+        )
     verdict = heard.probabilities[None]
     distances = None if heard.distance is None else np.array([heard.distance])
     held = heard.conformal.sets(verdict, CONFIDENCE, distances=distances)[0]
     inside = [heard.classes[k] for k in heard.order if held[k]]
     if not inside:
         share = float(heard.conformal.out_of_class(verdict, distances)[0])
-        what = "Its probabilities are" if distances is None else "What the members say of it, and its place among the features, are"
-        return Note("warn", "Perhaps none of these.", f"{what} stranger than those of {share:.0%} of the training clips. {far}".strip())
+        what = (
+            "Its probabilities are"
+            if distances is None
+            else "What the members say of it, and its place among the features, are"
+        )
+        return Note(
+            "warn",
+            "Perhaps none of these.",
+            f"{what} stranger than those of {share:.0%} of the training clips. {far}".strip(),
+        )
     if strange:
         return Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.")
     if len(inside) == len(heard.classes):
-        return Note("warn", "Anything is possible.", f"No class can be ruled out with {CONFIDENCE:.0%} confidence.")
+        return Note(
+            "warn", "Anything is possible.", f"No class can be ruled out with {CONFIDENCE:.0%} confidence."
+        )
     return Note(
         "good",
         f"With {CONFIDENCE:.0%} confidence: {' or '.join(inside)}.",

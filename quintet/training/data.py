@@ -43,7 +43,9 @@ class Material:
     copies: Copies | None = None
 
     def __post_init__(self) -> None:
-        require_disjoint(self.units[self.split.train], self.units[self.split.test], where="the training and the test part")
+        require_disjoint(
+            self.units[self.split.train], self.units[self.split.test], where="the training and the test part"
+        )
 
     @property
     def multilabel(self) -> bool:
@@ -53,7 +55,9 @@ class Material:
     @property
     def classes(self) -> list[str]:
         """All labels (for sets: all tags), sorted."""
-        return sorted({tag for label in self.labels for tag in (label_set(label) if self.multilabel else [label])})
+        return sorted(
+            {tag for label in self.labels for tag in (label_set(label) if self.multilabel else [label])}
+        )
 
     @property
     def units(self) -> np.ndarray[Any, Any]:
@@ -88,29 +92,47 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
     try:
         listed = pd.read_csv(groups, dtype=str)
     except (OSError, ValueError) as error:
-        raise AlignmentError(f"A file of groups must be a readable CSV. {groups} is not ({error}); `audit --groups-to` writes one.") from error
+        raise AlignmentError(
+            f"A file of groups must be a readable CSV. {groups} is not ({error}); `audit --groups-to` writes one."
+        ) from error
     if missing := {"id", "group"} - set(listed.columns):
-        raise AlignmentError(f"A file of groups must have the columns id and group. {groups} lacks: {', '.join(sorted(missing))}.")
+        raise AlignmentError(
+            f"A file of groups must have the columns id and group. {groups} lacks: {', '.join(sorted(missing))}."
+        )
     found = table.frame["id"].astype(str).map(listed.drop_duplicates("id").set_index("id")["group"])
-    if twice := sorted(str(id) for id, names in listed.groupby("id")["group"] if names.dropna().map(group_name).nunique() > 1):
-        raise AlignmentError(f"A clip must have one group. {groups} gives two or more to {len(twice)}, for example {twice[0]}: keep one.")
+    if twice := sorted(
+        str(id) for id, names in listed.groupby("id")["group"] if names.dropna().map(group_name).nunique() > 1
+    ):
+        raise AlignmentError(
+            f"A clip must have one group. {groups} gives two or more to {len(twice)}, for example {twice[0]}: keep one."
+        )
     absent = table.frame.loc[found.isna() & (table.frame["status"] == "ok"), "id"].tolist()
     if absent:
         raise AlignmentError(
             f"Every usable clip must have a group. {groups} has none for {len(absent)}, for example {absent[0]}: audit this table again."
         )
-    frame = table.frame.assign(group=found.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str)))
+    frame = table.frame.assign(
+        group=found.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str))
+    )
     return FeatureTable(frame, {**table.metadata, "grouped": bool(frame["group"].duplicated().any())})
 
 
-def gather(table: FeatureTable, settings: TrainSettings, *, store: SpectrogramStore | None = None) -> Material:
+def gather(
+    table: FeatureTable, settings: TrainSettings, *, store: SpectrogramStore | None = None
+) -> Material:
     """The usable rows of a table, ordered by id (so that the order of rows changes nothing), and their split, checked before anything is fitted."""
     table = FeatureTable(table.frame.sort_values("id", kind="stable", ignore_index=True), table.metadata)
     meta = table.meta
     if not len(meta):
-        raise DatasetError("Training must have rows that were extracted without failure. This table has none: read its `reason` column.")
-    ids, labels, groups = (np.asarray(values, dtype=str) for values in (meta.index, meta["label"], meta["group"]))
-    return Material(table, ids, labels, groups, make_training_split(meta, settings, grouped=table.grouped), store)
+        raise DatasetError(
+            "Training must have rows that were extracted without failure. This table has none: read its `reason` column."
+        )
+    ids, labels, groups = (
+        np.asarray(values, dtype=str) for values in (meta.index, meta["label"], meta["group"])
+    )
+    return Material(
+        table, ids, labels, groups, make_training_split(meta, settings, grouped=table.grouped), store
+    )
 
 
 def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> Split:
@@ -124,7 +146,9 @@ def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped
     if protocol == "auto":
         protocol = "given" if given is not None else "group"
     if protocol == "given" and given is None:
-        raise ConfigError("The protocol 'given' needs a `split` column (train, valid, test) in the data. This table has none: use 'group'.")
+        raise ConfigError(
+            "The protocol 'given' needs a `split` column (train, valid, test) in the data. This table has none: use 'group'."
+        )
     return make_split(
         clips.index.astype(str).tolist(),
         clips["label"].astype(str).tolist(),

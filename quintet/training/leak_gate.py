@@ -35,7 +35,9 @@ class _Opinion:
     probabilities: NDArray[np.float64]
 
 
-def leak_gate(material: Material, settings: TrainSettings, protocols: Sequence[str], *, listener: Listener | None = None) -> dict[str, Any]:
+def leak_gate(
+    material: Material, settings: TrainSettings, protocols: Sequence[str], *, listener: Listener | None = None
+) -> dict[str, Any]:
     """Scores of every member and of their plain mean under each protocol, and the gaps.
 
     Args:
@@ -57,17 +59,33 @@ def leak_gate(material: Material, settings: TrainSettings, protocols: Sequence[s
     if len(set(protocols)) < 2:
         raise ConfigError(f"A leak gate compares at least two protocols. Received: {', '.join(protocols)}.")
     if "group" in protocols and not material.table.grouped:
-        raise ConfigError("The protocol 'group' needs groups in the data. None are known: extract with --group-by, or give a group column.")
-    opinions = {protocol: _opinions(material, settings, protocol, listener) for protocol in dict.fromkeys(protocols)}
+        raise ConfigError(
+            "The protocol 'group' needs groups in the data. None are known: extract with --group-by, or give a group column."
+        )
+    opinions = {
+        protocol: _opinions(material, settings, protocol, listener) for protocol in dict.fromkeys(protocols)
+    }
     scores = {
-        protocol: {member: _scored(material, opinion, settings) for member, opinion in members.items()} for protocol, members in opinions.items()
+        protocol: {member: _scored(material, opinion, settings) for member, opinion in members.items()}
+        for protocol, members in opinions.items()
     }
     first, *others = opinions
-    gaps = [gap for other in others for member in opinions[first] for gap in _gaps(material, opinions, first, other, member, settings)]
-    return {"protocols": scores, "gaps": gaps, "ungrouped": [protocol for protocol in scores if protocol == "random"]}
+    gaps = [
+        gap
+        for other in others
+        for member in opinions[first]
+        for gap in _gaps(material, opinions, first, other, member, settings)
+    ]
+    return {
+        "protocols": scores,
+        "gaps": gaps,
+        "ungrouped": [protocol for protocol in scores if protocol == "random"],
+    }
 
 
-def _opinions(material: Material, settings: TrainSettings, protocol: str, listener: Listener | None) -> dict[str, _Opinion]:
+def _opinions(
+    material: Material, settings: TrainSettings, protocol: str, listener: Listener | None
+) -> dict[str, _Opinion]:
     given = material.table.meta["split"].tolist() if protocol == "given" else None
     split = make_split(
         material.ids.tolist(),
@@ -83,31 +101,53 @@ def _opinions(material: Material, settings: TrainSettings, protocol: str, listen
     # under `random` the rule of the house is broken on purpose: every clip counts as its own group
     groups = material.ids if protocol == "random" else material.groups
     if protocol == "given":
-        rows, folds = np.concatenate([split.train, split.test]), [(np.arange(len(split.train)), len(split.train) + np.arange(len(split.test)))]
+        rows, folds = (
+            np.concatenate([split.train, split.test]),
+            [(np.arange(len(split.train)), len(split.train) + np.arange(len(split.test)))],
+        )
         judged = split.test
     else:
         rows, folds, judged = split.train, split.folds(), split.train
     inputs, y = material.members_inputs(rows), material.target(rows)
     result = {}
     for member in settings.members:
-        trainer = Trainer(member, settings.settings.get(member, {}), settings.seed, None, listener, len(folds))
+        trainer = Trainer(
+            member, settings.settings.get(member, {}), settings.seed, None, listener, len(folds)
+        )
         probabilities, _ = trainer.out_of_fold(inputs, y, groups[rows], folds, material.classes)
         result[member] = _Opinion(judged, probabilities[np.isfinite(probabilities).all(axis=1)])
     stack = np.stack([opinion.probabilities for opinion in result.values()])
     mean = fit_fusion(
-        "mean", stack, material.target(judged), groups[judged], classes=tuple(material.classes), members=tuple(result), seed=settings.seed
+        "mean",
+        stack,
+        material.target(judged),
+        groups[judged],
+        classes=tuple(material.classes),
+        members=tuple(result),
+        seed=settings.seed,
     )
     return {**result, "mean": _Opinion(judged, mean.apply(stack))}
 
 
 def _scored(material: Material, opinion: _Opinion, settings: TrainSettings) -> dict[str, Any]:
     rows = opinion.rows
-    options: dict[str, Any] = {"seed": settings.seed, "n_resamples": settings.resamples, "multilabel": material.multilabel}
-    return score(material.target(rows), opinion.probabilities, material.classes, material.groups[rows], **options).to_json()
+    options: dict[str, Any] = {
+        "seed": settings.seed,
+        "n_resamples": settings.resamples,
+        "multilabel": material.multilabel,
+    }
+    return score(
+        material.target(rows), opinion.probabilities, material.classes, material.groups[rows], **options
+    ).to_json()
 
 
 def _gaps(
-    material: Material, opinions: dict[str, dict[str, _Opinion]], first: str, second: str, member: str, settings: TrainSettings
+    material: Material,
+    opinions: dict[str, dict[str, _Opinion]],
+    first: str,
+    second: str,
+    member: str,
+    settings: TrainSettings,
 ) -> list[dict[str, Any]]:
     a, b = opinions[first][member], opinions[second][member]
     rows, in_a, in_b = np.intersect1d(a.rows, b.rows, return_indices=True)
@@ -121,5 +161,14 @@ def _gaps(
         n_resamples=settings.resamples,
         multilabel=material.multilabel,
     )
-    common = {"from": first, "to": second, "member": member, "n": len(rows), "n_groups": len(np.unique(material.groups[rows]))}
-    return [{**common, "score": name, **found[name].to_json()} for name in (COMPARED_OF_SETS if material.multilabel else COMPARED)]
+    common = {
+        "from": first,
+        "to": second,
+        "member": member,
+        "n": len(rows),
+        "n_groups": len(np.unique(material.groups[rows])),
+    }
+    return [
+        {**common, "score": name, **found[name].to_json()}
+        for name in (COMPARED_OF_SETS if material.multilabel else COMPARED)
+    ]

@@ -40,7 +40,13 @@ class Task(NamedTuple):
         split, rows = material.split, material.split.train
         folds = split.training_folds()
         of_data = split.protocol == "given" and len(folds) == 2
-        known = (material.members_inputs(rows), material.target(rows), material.units[rows], material.groups[rows], tuple(material.classes))
+        known = (
+            material.members_inputs(rows),
+            material.target(rows),
+            material.units[rows],
+            material.groups[rows],
+            tuple(material.classes),
+        )
         return cls(*known, tuple(folds[:1] if of_data else folds))
 
     @property
@@ -48,30 +54,48 @@ class Task(NamedTuple):
         """The rows that are judged, in order."""
         return np.sort(np.concatenate([held_out for _, held_out in self.folds]))
 
-    def opinion(self, member: str, settings: TrainSettings, parts: Parts, listener: Listener) -> NDArray[np.float64]:
+    def opinion(
+        self, member: str, settings: TrainSettings, parts: Parts, listener: Listener
+    ) -> NDArray[np.float64]:
         """(n, K) what the member says of the judged rows (NaN: of the others) after learning from these parts of the folds."""
         trainer = Trainer(member, settings.settings.get(member, {}), settings.seed)
         said = np.full((len(self.inputs), len(self.classes)), np.nan)
         for fold, (rows, (_, held_out)) in enumerate(zip(parts, self.folds, strict=True)):
-            said[held_out] = trainer.predict_fold(self.inputs, self.y, self.units, fold, (rows, held_out), self.classes).probabilities
+            said[held_out] = trainer.predict_fold(
+                self.inputs, self.y, self.units, fold, (rows, held_out), self.classes
+            ).probabilities
             listener(TrainingEvent("curve", member, fold, len(self.folds)))
         return said
 
     def size(self, repeats: Sequence[Parts]) -> dict[str, float]:
         """How many clips and units are learnt from: means over the judged rows and the repeats."""
         shares = [len(held_out) for _, held_out in self.folds]
-        clips, units = ([[count(rows) for rows in parts] for parts in repeats] for count in (len, lambda rows: len(np.unique(self.units[rows]))))
-        return {name: float(np.average(np.mean(counts, axis=0), weights=shares)) for name, counts in (("clips", clips), ("groups", units))}
+        clips, units = (
+            [[count(rows) for rows in parts] for parts in repeats]
+            for count in (len, lambda rows: len(np.unique(self.units[rows])))
+        )
+        return {
+            name: float(np.average(np.mean(counts, axis=0), weights=shares))
+            for name, counts in (("clips", clips), ("groups", units))
+        }
 
 
 def curve_members(settings: TrainSettings) -> tuple[str, ...]:
     """Who draws the curve: those that are named; else the table members, as a network on every part would cost hours; else all."""
     named = () if settings.learning_curve is None else settings.learning_curve.members
-    return named or tuple(name for name in settings.members if member_entry(name).input == "table") or settings.members
+    return (
+        named
+        or tuple(name for name in settings.members if member_entry(name).input == "table")
+        or settings.members
+    )
 
 
 def learning_curve(
-    task: Task, settings: TrainSettings, *, known: Mapping[str, NDArray[Any]] | None = None, listener: Listener | None = None
+    task: Task,
+    settings: TrainSettings,
+    *,
+    known: Mapping[str, NDArray[Any]] | None = None,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """The plain mean of some members, trained on smaller and larger parts of every training fold, and judged on the whole of its other side.
 
@@ -94,7 +118,11 @@ def learning_curve(
     chosen = settings.learning_curve or LearningCurveSettings()
     members, judged = curve_members(settings), task.scored_rows
     plans = [_plan(task, chosen.shares, settings.seed + repeat) for repeat in range(chosen.repeats)]
-    usable = [k for k in range(len(chosen.shares)) if all(_every_class(task, rows) for plan in plans for rows in plan[k])]
+    usable = [
+        k
+        for k in range(len(chosen.shares))
+        if all(_every_class(task, rows) for plan in plans for rows in plan[k])
+    ]
     found: dict[str, Any] = {
         "members": list(members),
         "repeats": chosen.repeats,
@@ -107,8 +135,14 @@ def learning_curve(
     whole: Parts = tuple(train for train, _ in task.folds)
     sizes = [*([plan[k] for plan in plans] for k in usable), [whole]]
     missing = [name for name in members if name not in (known or {})]
-    tell = _counted(listener, len(task.folds) * (len(members) * sum(len(repeats) for repeats in sizes[:-1]) + len(missing)))
-    opinions = [[mean([task.opinion(name, settings, parts, tell) for name in members])[judged] for parts in repeats] for repeats in sizes[:-1]]
+    tell = _counted(
+        listener,
+        len(task.folds) * (len(members) * sum(len(repeats) for repeats in sizes[:-1]) + len(missing)),
+    )
+    opinions = [
+        [mean([task.opinion(name, settings, parts, tell) for name in members])[judged] for parts in repeats]
+        for repeats in sizes[:-1]
+    ]
     full = {name: task.opinion(name, settings, whole, tell) for name in missing} | dict(known or {})
     opinions.append([mean([full[name] for name in members])[judged]])
     scores = curve_scores(
@@ -123,11 +157,17 @@ def learning_curve(
     about = [task.size(repeats) for repeats in sizes]
     clips = [size["clips"] for size in about]
     points = [
-        {"share": share, **size, "scores": {name: scores.estimate(k, name).to_json() for name in scores.names}}
+        {
+            "share": share,
+            **size,
+            "scores": {name: scores.estimate(k, name).to_json() for name in scores.names},
+        }
         for k, (share, size) in enumerate(zip([*(chosen.shares[k] for k in usable), 1.0], about, strict=True))
     ]
     ahead = {
-        name: outlook(clips, scores.values[:, i], scores.draws[:, :, i], factor=FACTOR, n_groups=scores.n_groups).to_json()
+        name: outlook(
+            clips, scores.values[:, i], scores.draws[:, :, i], factor=FACTOR, n_groups=scores.n_groups
+        ).to_json()
         for i, name in enumerate(scores.names)
         if np.isfinite(scores.values[:, i]).all()
     }
@@ -138,7 +178,9 @@ def _plan(task: Task, shares: Sequence[float], seed: int) -> list[Parts]:
     """For each share its part of every fold."""
     of_folds = []
     for fold, (train, _) in enumerate(task.folds):
-        parts = nested_subsets(task.y[train], task.units[train].tolist(), shares=shares, seed=seed * len(task.folds) + fold)
+        parts = nested_subsets(
+            task.y[train], task.units[train].tolist(), shares=shares, seed=seed * len(task.folds) + fold
+        )
         of_folds.append([train[part] for part in parts])
     return list(zip(*of_folds, strict=True))
 
@@ -160,6 +202,10 @@ def _counted(listener: Listener | None, total: int) -> Listener:
         nonlocal done
         done += 1
         if listener is not None:
-            listener(TrainingEvent(event.kind, event.member, event.fold, event.n_folds, {"done": done, "total": total}))
+            listener(
+                TrainingEvent(
+                    event.kind, event.member, event.fold, event.n_folds, {"done": done, "total": total}
+                )
+            )
 
     return tell

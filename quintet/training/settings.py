@@ -26,7 +26,9 @@ class LearningCurveSettings(Stage):
     @classmethod
     def _rise(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
         if len(shares) < 2 or not all(low < high for low, high in pairwise((0.0, *shares, 1.0))):
-            raise ValueError(f"Shares must be two or more that rise between 0 and 1. Received: {', '.join(map(str, shares))}.")
+            raise ValueError(
+                f"Shares must be two or more that rise between 0 and 1. Received: {', '.join(map(str, shares))}."
+            )
         return shares
 
 
@@ -66,16 +68,31 @@ class TrainSettings(Stage):
         if len(set(self.members)) != len(self.members):
             raise ValueError(f"Members must differ. Received: {', '.join(self.members)}.")
         if self.rule != "auto" and self.rule not in self.rules:
-            raise ValueError(f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). Received '{self.rule}'.")
+            raise ValueError(
+                f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). Received '{self.rule}'."
+            )
         if len(set(self.protocols)) == 1:
             raise ValueError(f"The leak gate compares at least two protocols. Received: {self.protocols[0]}.")
         for name in self.members:
             member_entry(name)
         for name, members in self.ensembles.items():
-            if name in self.members or name in self.rules or len(members) < 2 or not set(members) <= set(self.members):
-                raise ValueError(f"An ensemble must have a name of its own and join members that take part. Received {name}: {', '.join(members)}.")
-        if stray := sorted(set(self.learning_curve.members) - set(self.members) if self.learning_curve else ()):
-            raise ValueError(f"A learning curve is drawn by members that take part. Received: {', '.join(stray)}.")
+            if (
+                name in self.members
+                or name in self.rules
+                or len(members) < 2
+                or not set(members) <= set(self.members)
+            ):
+                raise ValueError(
+                    f"An ensemble must have a name of its own and join members that take part. Received {name}: {', '.join(members)}."
+                )
+        if stray := sorted(
+            set(self.learning_curve.members) - set(self.members) if self.learning_curve else ()
+        ):
+            raise ValueError(
+                f"A learning curve is drawn by members that take part. Received: {', '.join(stray)}."
+            )
         if stray := sorted(set(self.settings) - set(self.members)):
-            raise ValueError(f"Settings must be for members that take part. Received settings for: {', '.join(stray)}.")
+            raise ValueError(
+                f"Settings must be for members that take part. Received settings for: {', '.join(stray)}."
+            )
         return self

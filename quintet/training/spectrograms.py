@@ -20,14 +20,20 @@ from quintet.training.settings import TrainSettings
 
 
 def find_spectrograms(
-    features: str | Path | FeatureTable, table: FeatureTable, settings: TrainSettings, given: str | Path | None, **options: Any
+    features: str | Path | FeatureTable,
+    table: FeatureTable,
+    settings: TrainSettings,
+    given: str | Path | None,
+    **options: Any,
 ) -> SpectrogramStore | None:
     """The spectrograms that the CNNs of this run need: given, found beside the table, or made from the audio."""
     networks = [name for name in settings.members if member_entry(name).input == "spectrogram"]
     if not networks:
         return None
     if given is None and isinstance(features, FeatureTable):
-        raise ConfigError(f"{', '.join(networks)} needs spectrograms: pass spectrograms=FOLDER, or leave it out.")
+        raise ConfigError(
+            f"{', '.join(networks)} needs spectrograms: pass spectrograms=FOLDER, or leave it out."
+        )
     folder = Path(given) if given is not None else Path(str(features)).with_suffix(".spectrograms")
     if given is None and not folder.exists() and table.parameters is None:
         raise ConfigError(
@@ -36,7 +42,9 @@ def find_spectrograms(
         )
     if not (folder / "store.json").exists():
         if table.parameters is None:
-            raise ArtefactError(f"A spectrogram store must be a folder made by `quintet extract --spectrograms`. {folder} is not one.")
+            raise ArtefactError(
+                f"A spectrogram store must be a folder made by `quintet extract --spectrograms`. {folder} is not one."
+            )
         make_spectrograms(table, table.parameters, folder, **options)
     store = SpectrogramStore(folder)
     if table.parameters is not None and store.parameter_hash != table.parameters.log_mel.hash:
@@ -47,7 +55,9 @@ def find_spectrograms(
     return store
 
 
-def make_spectrograms(table: FeatureTable, parameters: FeatureParameters, folder: Path, **options: Any) -> None:
+def make_spectrograms(
+    table: FeatureTable, parameters: FeatureParameters, folder: Path, **options: Any
+) -> None:
     """The log-mel spectrograms of a table's clips, from the audio that its `path` column names."""
     meta = table.frame[table.frame["status"] == "ok"]
     if missing := [path for path in meta["path"] if not Path(str(path)).is_file()]:
@@ -57,7 +67,13 @@ def make_spectrograms(table: FeatureTable, parameters: FeatureParameters, folder
         )
     frame = meta[[column for column in COLUMNS if column != "problem"]].copy()
     frame["problem"] = pd.Series(pd.NA, index=frame.index, dtype="string")
-    manifest = Manifest(frame=frame.reset_index(drop=True), name="spectrograms", root=Path(), multilabel=table.multilabel, grouped=table.grouped)
+    manifest = Manifest(
+        frame=frame.reset_index(drop=True),
+        name="spectrograms",
+        root=Path(),
+        multilabel=table.multilabel,
+        grouped=table.grouped,
+    )
     scratch = folder.with_name(f".{folder.name}.features.parquet")
     extract_clips(manifest, scratch, parameters=parameters, spectrograms=folder, **options)
     scratch.unlink(missing_ok=True)
@@ -69,8 +85,12 @@ def augment_training_part(material: Material, settings: TrainSettings, **told: A
     if store is None or settings.augmentation is None:
         return None
     if parameters is None:
-        raise ConfigError("Augmentation of audio needs a table that quintet made: it says how. Extract the clips, or leave [augmentation] out.")
+        raise ConfigError(
+            "Augmentation of audio needs a table that quintet made: it says how. Extract the clips, or leave [augmentation] out."
+        )
     clips = material.table.meta.loc[material.ids[material.split.train]]
     folder = store.folder.with_name(f"{store.folder.name}.copies")
-    of = make_augmented_copies(clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed, **told)
+    of = make_augmented_copies(
+        clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed, **told
+    )
     return Copies(SpectrogramStore(folder), of)

@@ -72,11 +72,19 @@ def train(
     settings = settings or TrainSettings()
     _require_known(settings, Path(output))
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
-    material = gather(table, settings, store=find_spectrograms(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress))
+    material = gather(
+        table,
+        settings,
+        store=find_spectrograms(features, table, settings, spectrograms, n_jobs=n_jobs, progress=progress),
+    )
     config = {
         "quintet": importlib.metadata.version("quintet"),
         "train": settings.model_dump(mode="json"),
-        "features": {"parameters": table.metadata.get("parameters"), "hash": table.parameter_hash, "columns": len(table.feature_names)},
+        "features": {
+            "parameters": table.metadata.get("parameters"),
+            "hash": table.parameter_hash,
+            "columns": len(table.feature_names),
+        },
         "data": {"rows": len(material.ids), "digest": table_digest(material.table)},
         "split": {"digest": material.split.digest},
     }
@@ -85,13 +93,17 @@ def train(
     config["hash"] = content_hash(config)
     folder = ModelFolder(output)
     if _claim(folder, config, resume=resume, overwrite=overwrite):
-        return TrainingResult(folder.path, folder.read_json("scores.json"), folder.read_json("bundle.json")["rule"], reused=True)
+        return TrainingResult(
+            folder.path, folder.read_json("scores.json"), folder.read_json("bundle.json")["rule"], reused=True
+        )
     material.split.write(folder.path / "split.parquet")
     folder.write_json("environment.json", environment())
     if search is not None:
         folder.keep_search(search)
     if settings.augmentation is not None:
-        material = replace(material, copies=augment_training_part(material, settings, n_jobs=n_jobs, progress=progress))
+        material = replace(
+            material, copies=augment_training_part(material, settings, n_jobs=n_jobs, progress=progress)
+        )
     return _train(material, folder, settings, listener, published)
 
 
@@ -106,12 +118,21 @@ def _require_known(settings: TrainSettings, output: Path) -> None:
 
 
 def _train(
-    material: Material, folder: ModelFolder, settings: TrainSettings, listener: Listener | None, published: Mapping[str, Any] | None
+    material: Material,
+    folder: ModelFolder,
+    settings: TrainSettings,
+    listener: Listener | None,
+    published: Mapping[str, Any] | None,
 ) -> TrainingResult:
     train_rows, test_rows = material.split.train, material.split.test
     folds = material.split.training_folds()
     ensemble = EnsembleClassifier(
-        settings.members, rule=settings.rule, rules=settings.rules, n_splits=settings.folds or 5, settings=settings.settings, seed=settings.seed
+        settings.members,
+        rule=settings.rule,
+        rules=settings.rules,
+        n_splits=settings.folds or 5,
+        settings=settings.settings,
+        seed=settings.seed,
     )
     inputs = material.inputs(train_rows)
     ensemble.fit(
@@ -127,9 +148,15 @@ def _train(
     parts: dict[str, tuple[Any, Any]] = {"oof": (train_rows, dict(ensemble.oof_))}
     if len(test_rows):
         members = ensemble.member_probabilities(**material.inputs(test_rows))
-        parts["test"] = (test_rows, {**members, **{rule: ensemble.fuse(members, rule) for rule in settings.rules}})
+        parts["test"] = (
+            test_rows,
+            {**members, **{rule: ensemble.fuse(members, rule) for rule in settings.rules}},
+        )
     for _, said in parts.values():
-        said |= {name: np.mean([said[member] for member in members], axis=0) for name, members in settings.ensembles.items()}
+        said |= {
+            name: np.mean([said[member] for member in members], axis=0)
+            for name, members in settings.ensembles.items()
+        }
     scores = score_parts(material, folder, settings, parts)
     if published is not None:
         scores["published"] = dict(published)
@@ -137,19 +164,26 @@ def _train(
     if settings.protocols:
         scores["leak_gate"] = leak_gate(material, settings, settings.protocols, listener=listener)
     if settings.learning_curve is not None:
-        scores["learning_curve"] = learning_curve(Task.from_material(material), settings, known=ensemble.oof_, listener=listener)
+        scores["learning_curve"] = learning_curve(
+            Task.from_material(material), settings, known=ensemble.oof_, listener=listener
+        )
     _write_embeddings(material, folder, ensemble, train_rows[folds[0][1]])
     _write_model(material, folder, ensemble, scores)
     return TrainingResult(folder.path, scores, ensemble.rule_)
 
 
-def _write_embeddings(material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, first_fold: np.ndarray[Any, Any]) -> None:
+def _write_embeddings(
+    material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, first_fold: np.ndarray[Any, Any]
+) -> None:
     """The last layer of every network on clips that it never saw: the test part, and the first fold by that fold's network."""
     test_rows = material.split.test
     for name, member in ensemble.members_.items():
         of_test = embed_inputs(member, material.members_inputs(test_rows)) if len(test_rows) else None
         tables = []
-        for part, rows, values in (("test", test_rows, of_test), ("oof", first_fold, ensemble.folds_[name][0].embedding)):
+        for part, rows, values in (
+            ("test", test_rows, of_test),
+            ("oof", first_fold, ensemble.folds_[name][0].embedding),
+        ):
             if values is not None:
                 frame = pd.DataFrame(values, columns=[str(j) for j in range(values.shape[1])])
                 tables.append(frame.assign(id=material.ids[rows[map_positions(len(rows))]], part=part))
@@ -157,10 +191,16 @@ def _write_embeddings(material: Material, folder: ModelFolder, ensemble: Ensembl
             folder.write_frame(f"embeddings/{name}.parquet", pd.concat(tables, ignore_index=True))
 
 
-def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, scores: dict[str, Any]) -> None:
+def _write_model(
+    material: Material, folder: ModelFolder, ensemble: EnsembleClassifier, scores: dict[str, Any]
+) -> None:
     for name, results in ensemble.folds_.items():
         final = list(getattr(ensemble.members_[name], "history_", []))
-        epochs = [{"member": name, "fold": k, **e} for k, r in [*enumerate(r.history for r in results), (FINAL_FIT, final)] for e in r]
+        epochs = [
+            {"member": name, "fold": k, **e}
+            for k, r in [*enumerate(r.history for r in results), (FINAL_FIT, final)]
+            for e in r
+        ]
         if epochs:
             folder.write_frame(f"history/{name}.parquet", pd.DataFrame(epochs))
     table = material.table
@@ -195,7 +235,9 @@ def _write_model(material: Material, folder: ModelFolder, ensemble: EnsembleClas
             "log_mel_hash": None if store is None else store.parameter_hash,
             "spectrograms": None if store is None else str(store.folder),
             "clip_seconds": _typical_duration(table),
-            "fold_seconds": {name: [round(r.seconds, 3) for r in results] for name, results in ensemble.folds_.items()},
+            "fold_seconds": {
+                name: [round(r.seconds, 3) for r in results] for name, results in ensemble.folds_.items()
+            },
         }
     )
 
@@ -208,16 +250,28 @@ def _claim(folder: ModelFolder, config: dict[str, Any], *, resume: bool, overwri
         if resume and same:
             return folder.is_finished
         if resume:
-            differs = [key for key in ("quintet", "train", "features", "data", "split", "search") if kept.get(key) != config.get(key)]
+            differs = [
+                key
+                for key in ("quintet", "train", "features", "data", "split", "search")
+                if kept.get(key) != config.get(key)
+            ]
             raise ArtefactError(
                 f"--resume goes on with the same configuration. {folder.path} was begun with another ({', '.join(differs)} differ): "
                 "use another folder, or --overwrite."
             )
         if not overwrite:
-            hint = "an unfinished run: --resume goes on with it" if kept and not folder.is_finished else "add --overwrite to replace it"
-            raise ArtefactError(f"The model folder must not exist yet. {folder.path} does ({hint}), or choose another folder.")
+            hint = (
+                "an unfinished run: --resume goes on with it"
+                if kept and not folder.is_finished
+                else "add --overwrite to replace it"
+            )
+            raise ArtefactError(
+                f"The model folder must not exist yet. {folder.path} does ({hint}), or choose another folder."
+            )
         if not kept:
-            raise ArtefactError(f"--overwrite replaces model folders only. {folder.path} holds something else: choose another folder.")
+            raise ArtefactError(
+                f"--overwrite replaces model folders only. {folder.path} holds something else: choose another folder."
+            )
         folder.clear()
     folder.write_json("config.json", config)
     return False

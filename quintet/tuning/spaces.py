@@ -45,11 +45,27 @@ SPACES: dict[str, dict[str, Range]] = {
     "feed_forward": {"learning_rate": ("float", 1e-6, 1e-4, True), "batch_size": ("choice", 16, 32, 64)},
     "musicnn": {"learning_rate": _RATE, "units": ("choice", 100, 200, 400), "augmentation.mixup": _MIXUP},
     "pons2017": {"learning_rate": _RATE, "batch_size": ("choice", 16, 32, 64), "augmentation.mixup": _MIXUP},
-    "folmer_cnn": {"learning_rate": _RATE, "filters": ("choice", 16, 32, 48), "units": ("choice", 64, 128, 256)},
+    "folmer_cnn": {
+        "learning_rate": _RATE,
+        "filters": ("choice", 16, 32, 48),
+        "units": ("choice", 64, 128, 256),
+    },
     "densenet121": {"learning_rate": _GENTLE_RATE, "base_rate": ("float", 1e-2, 1.0, True)},
-    "crnn": {"learning_rate": _RATE, "filters": ("choice", 16, 32, 48), "dropout": ("float", 0.0, 0.6, False)},
-    "lachmish_mel": {"learning_rate": _RATE, "batch_size": ("choice", 16, 32, 64), "augmentation.mixup": _MIXUP},
-    "lachmish_mfcc": {"learning_rate": _RATE, "batch_size": ("choice", 16, 32, 64), "augmentation.mixup": _MIXUP},
+    "crnn": {
+        "learning_rate": _RATE,
+        "filters": ("choice", 16, 32, 48),
+        "dropout": ("float", 0.0, 0.6, False),
+    },
+    "lachmish_mel": {
+        "learning_rate": _RATE,
+        "batch_size": ("choice", 16, 32, 64),
+        "augmentation.mixup": _MIXUP,
+    },
+    "lachmish_mfcc": {
+        "learning_rate": _RATE,
+        "batch_size": ("choice", 16, 32, 64),
+        "augmentation.mixup": _MIXUP,
+    },
 }
 
 
@@ -66,14 +82,20 @@ def search_space(member: str, held: Mapping[str, Any] | None = None) -> dict[str
     if member not in SPACES:
         raise unknown_name("member that can be tuned", member, SPACES)
     space = {
-        name: limits for name, limits in SPACES[member].items() if name not in flatten_settings(held or {}) and name.split(".")[0] not in (held or {})
+        name: limits
+        for name, limits in SPACES[member].items()
+        if name not in flatten_settings(held or {}) and name.split(".")[0] not in (held or {})
     }
     if not space:
-        raise ConfigError(f"Something must be left to search. All of {member} is set already: {', '.join(SPACES[member])}. Leave one out.")
+        raise ConfigError(
+            f"Something must be left to search. All of {member} is set already: {', '.join(SPACES[member])}. Leave one out."
+        )
     return space
 
 
-def default_point(member: str, space: Mapping[str, Range], held: Mapping[str, Any], *, n_columns: int) -> dict[str, Any]:
+def default_point(
+    member: str, space: Mapping[str, Range], held: Mapping[str, Any], *, n_columns: int
+) -> dict[str, Any]:
     """Where the default lies in a search space, so that the search knows where it comes from.
 
     A default that is a rule gets the number that it means (`gamma="scale"` is 1 / columns, on standardised columns); one that lies

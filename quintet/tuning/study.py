@@ -59,7 +59,9 @@ class Problem:
         rows = material.split.train
         labels = material.labels[rows]
         folds = material.split.training_folds()
-        y, classes = label_indicator(labels) if material.multilabel else (labels, tuple(sorted(set(labels.tolist()))))
+        y, classes = (
+            label_indicator(labels) if material.multilabel else (labels, tuple(sorted(set(labels.tolist()))))
+        )
         known = (material.ids[rows], labels, np.asarray(y), material.groups[rows], material.units[rows])
         return cls(material.members_inputs(rows), *known, folds, classes, metric)
 
@@ -118,9 +120,23 @@ class Search:
     def __post_init__(self) -> None:
         import optuna
 
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1) if self.pruning else optuna.pruners.NopPruner()
-        direction = optuna.study.StudyDirection.MAXIMIZE if self.problem.larger_is_better else optuna.study.StudyDirection.MINIMIZE
-        study = optuna.create_study(storage=self.storage, study_name=self.member, direction=direction, pruner=pruner, load_if_exists=True)
+        pruner = (
+            optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1)
+            if self.pruning
+            else optuna.pruners.NopPruner()
+        )
+        direction = (
+            optuna.study.StudyDirection.MAXIMIZE
+            if self.problem.larger_is_better
+            else optuna.study.StudyDirection.MINIMIZE
+        )
+        study = optuna.create_study(
+            storage=self.storage,
+            study_name=self.member,
+            direction=direction,
+            pruner=pruner,
+            load_if_exists=True,
+        )
         object.__setattr__(self, "study", study)
 
     @property
@@ -131,7 +147,9 @@ class Search:
     def run(self, n_trials: int, *, ends: float | None, on_trial: Callable[[Trial], None]) -> None:
         """Trials until there are so many, or time (of `time.monotonic`) is up. Of one that is interrupted only its number stays behind."""
         self._give_up_unfinished()
-        while (number := len(self.finished_trials())) < n_trials and (number == 0 or ends is None or time.monotonic() < ends):
+        while (number := len(self.finished_trials())) < n_trials and (
+            number == 0 or ends is None or time.monotonic() < ends
+        ):
             if number == 0:
                 self._default()
             else:
@@ -145,7 +163,15 @@ class Search:
         ended = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         facts = [trial.user_attrs["facts"] for trial in ended]
         return [
-            Trial(self.member, k, t.state.name.lower(), f["running"][-1], f["settings"], tuple(f["fold_values"]), f["seconds"])
+            Trial(
+                self.member,
+                k,
+                t.state.name.lower(),
+                f["running"][-1],
+                f["settings"],
+                tuple(f["fold_values"]),
+                f["seconds"],
+            )
             for k, (t, f) in enumerate(zip(ended, facts, strict=True))
         ]
 
@@ -165,7 +191,9 @@ class Search:
 
     def keep_only(self, numbers: set[int]) -> None:
         """Remove the predictions of all other trials."""
-        for file in set(self.predictions_folder.glob("*.parquet")) - {self._file(number) for number in numbers}:
+        for file in set(self.predictions_folder.glob("*.parquet")) - {
+            self._file(number) for number in numbers
+        }:
             file.unlink()
 
     def _default(self) -> None:
@@ -174,13 +202,24 @@ class Search:
 
         run = self._folds(self.fixed)
         if math.isnan(run.running[-1]):
-            raise DatasetError(f"{self.problem.metric} must be defined on the training part. It is not: see that each class has clips in two groups.")
+            raise DatasetError(
+                f"{self.problem.metric} must be defined on the training part. It is not: see that each class has clips in two groups."
+            )
         self._keep(0, run.probabilities)
         table = self.problem.inputs.table
-        place = default_point(self.member, self.space, merge_settings(self.base, self.fixed), n_columns=1 if table is None else table.shape[1])
+        place = default_point(
+            self.member,
+            self.space,
+            merge_settings(self.base, self.fixed),
+            n_columns=1 if table is None else table.shape[1],
+        )
         steps = {k: 0.0 for k, value in enumerate(run.running) if not math.isnan(value)}
         facts = {"facts": {**run.facts, "settings": self.fixed}}
-        common: dict[str, Any] = {"distributions": self._distributions(), "intermediate_values": steps, "user_attrs": facts}
+        common: dict[str, Any] = {
+            "distributions": self._distributions(),
+            "intermediate_values": steps,
+            "user_attrs": facts,
+        }
         self.study.add_trial(create_trial(params=place, value=run.running[-1], **common))
 
     def _next(self, number: int) -> None:
@@ -215,11 +254,20 @@ class Search:
     def _folds(self, settings: dict[str, Any], hopeless: Callable[[int, float], bool] | None = None) -> _Run:
         """The member with these settings over the base, fold by fold, until the end or until there is no hope."""
         problem = self.problem
-        trainer = Trainer(self.member, merge_settings(self.base, settings), self.seed, None, self.listener, len(problem.folds))
+        trainer = Trainer(
+            self.member,
+            merge_settings(self.base, settings),
+            self.seed,
+            None,
+            self.listener,
+            len(problem.folds),
+        )
         probabilities = np.full((len(problem.y), len(problem.classes)), np.nan)
         running, fold_values, started = [], [], time.perf_counter()
         for fold, parts in enumerate(problem.folds):
-            found = trainer.predict_fold(problem.inputs, problem.y, problem.units, fold, parts, problem.classes)
+            found = trainer.predict_fold(
+                problem.inputs, problem.y, problem.units, fold, parts, problem.classes
+            )
             probabilities[parts[1]] = found.probabilities
             done = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
             fold_values.append(problem.score(parts[1], found.probabilities))
@@ -246,11 +294,15 @@ class Search:
     def _keep(self, number: int, probabilities: Floats) -> None:
         p = self.problem
         known: dict[str, Any] = {"labels": p.labels, "groups": p.groups, "multilabel": p.multilabel}
-        Predictions(clip_ids=p.ids, classes=p.classes, probabilities=probabilities, **known).write(self._file(number))
+        Predictions(clip_ids=p.ids, classes=p.classes, probabilities=probabilities, **known).write(
+            self._file(number)
+        )
 
 
 def _trial_seed(seed: int, member: str, number: int) -> int:
-    return int(np.random.SeedSequence([seed, zlib.crc32(member.encode()), number]).generate_state(1)[0] % (2**31 - 1))
+    return int(
+        np.random.SeedSequence([seed, zlib.crc32(member.encode()), number]).generate_state(1)[0] % (2**31 - 1)
+    )
 
 
 def _distribution(limits: Range) -> Any:

@@ -66,8 +66,14 @@ class TuneSettings(Stage):
     @property
     def training(self) -> TrainSettings:
         """The training whose split this is; it checks what the two share."""
-        shared = self.model_dump(include={"members", "protocol", "test_size", "folds", "seed", "resamples", "augmentation"})
-        return parse_settings(TrainSettings, {**shared, "settings": {name: self.base_settings(name) for name in self.members}}, where="quintet tune")
+        shared = self.model_dump(
+            include={"members", "protocol", "test_size", "folds", "seed", "resamples", "augmentation"}
+        )
+        return parse_settings(
+            TrainSettings,
+            {**shared, "settings": {name: self.base_settings(name) for name in self.members}},
+            where="quintet tune",
+        )
 
     def base_settings(self, member: str) -> dict[str, Any]:
         """The settings that a member has where nothing is searched."""
@@ -108,7 +114,11 @@ class Tuned:
         """The gain in words, honest about luck."""
         if self.best == 0:
             return "nothing better than the default was found"
-        return "better than the default on these folds" if self.clear else "no clear gain: its interval includes zero"
+        return (
+            "better than the default on these folds"
+            if self.clear
+            else "no clear gain: its interval includes zero"
+        )
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,9 @@ def tune(
     store = find_spectrograms(table, table_, training, spectrograms, n_jobs=n_jobs, progress=progress)
     material = gather(table_, training, store=store)
     if training.augmentation is not None:
-        material = replace(material, copies=augment_training_part(material, training, n_jobs=n_jobs, progress=progress))
+        material = replace(
+            material, copies=augment_training_part(material, training, n_jobs=n_jobs, progress=progress)
+        )
     problem = Problem.from_material(material, metric=settings.metric)
     folder = ModelFolder(output)
     _claim(folder, _configuration(settings, table_, material), overwrite=overwrite)
@@ -178,10 +190,22 @@ def tune(
             on_trial(trial, n_trials)
 
     with _storage(folder.path / "study.sqlite") as storage:
-        common: dict[str, Any] = {"seed": settings.seed, "pruning": settings.pruning, "storage": storage, "listener": listener}
+        common: dict[str, Any] = {
+            "seed": settings.seed,
+            "pruning": settings.pruning,
+            "storage": storage,
+            "listener": listener,
+        }
         common |= {"decided": settings.decided}
         searches = [
-            Search(name, settings.settings.get(name, {}), problem, folder.path / "predictions" / name, base=settings.base.get(name, {}), **common)
+            Search(
+                name,
+                settings.settings.get(name, {}),
+                problem,
+                folder.path / "predictions" / name,
+                base=settings.base.get(name, {}),
+                **common,
+            )
             for name in settings.members
         ]
         ends = None if timeout_s is None else time.monotonic() + timeout_s
@@ -205,13 +229,17 @@ def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"Settings must be in a TOML file, such as the best.toml of `quintet tune`. There is no file {file}.") from None
+        raise ConfigError(
+            f"Settings must be in a TOML file, such as the best.toml of `quintet tune`. There is no file {file}."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"Settings must be in a TOML file. {file} is not one: {error}.") from None
     train = content.get("train")
     found = train.get("settings") if isinstance(train, dict) else None
     if not isinstance(found, dict) or not all(isinstance(chosen, dict) for chosen in found.values()):
-        raise ConfigError(f"A file of settings must have sections such as [train.settings.svm]. {file} has: {', '.join(content) or 'nothing'}.")
+        raise ConfigError(
+            f"A file of settings must have sections such as [train.settings.svm]. {file} has: {', '.join(content) or 'nothing'}."
+        )
     for name, chosen in found.items():
         make_member(name, **chosen)
     return found
@@ -255,7 +283,9 @@ def _claim(folder: ModelFolder, config: dict[str, Any], *, overwrite: bool) -> N
     if folder.path.exists() and any(folder.path.iterdir()):
         kept = folder.read_json("config.json") if (folder.path / "config.json").is_file() else {}
         if "tune" not in kept:
-            raise ArtefactError(f"A search needs a folder of its own. {folder.path} holds something else: choose another folder.")
+            raise ArtefactError(
+                f"A search needs a folder of its own. {folder.path} holds something else: choose another folder."
+            )
         if kept == json.loads(json.dumps(config)):
             return
         if not overwrite:
@@ -296,7 +326,9 @@ def _storage(path: Path) -> Iterator[Any]:
 
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(URL.create("sqlite", database=os.fspath(path.absolute())).render_as_string())
+    storage = optuna.storages.RDBStorage(
+        URL.create("sqlite", database=os.fspath(path.absolute())).render_as_string()
+    )
     try:
         yield storage
     finally:
@@ -316,9 +348,19 @@ def _write_trials(folder: ModelFolder, searches: list[Search]) -> pd.DataFrame:
     for search in searches:
         trials = search.finished_trials()
         best = search.best(trials) if trials else None
-        rows += [{**asdict(t), "settings": json.dumps(t.settings), "fold_values": list(t.fold_values), "best": t is best} for t in trials]
+        rows += [
+            {
+                **asdict(t),
+                "settings": json.dumps(t.settings),
+                "fold_values": list(t.fold_values),
+                "best": t is best,
+            }
+            for t in trials
+        ]
     columns = ["member", "number", "state", "value", "settings", "fold_values", "seconds", "best"]
-    trials_ = pd.DataFrame(rows, columns=columns).astype({"value": "float64", "seconds": "float64", "best": "bool"})
+    trials_ = pd.DataFrame(rows, columns=columns).astype(
+        {"value": "float64", "seconds": "float64", "best": "bool"}
+    )
     folder.write_frame("trials.parquet", trials_)
     return trials_
 
@@ -328,24 +370,49 @@ def _judged(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
     trials = search.finished_trials()
     default, best = trials[0], search.best(trials)
     first, second = search.predictions(default), search.predictions(best)
-    options: dict[str, Any] = {"seed": settings.seed, "n_resamples": settings.resamples, "multilabel": problem.multilabel}
+    options: dict[str, Any] = {
+        "seed": settings.seed,
+        "n_resamples": settings.resamples,
+        "multilabel": problem.multilabel,
+    }
     pair = (second, first) if problem.larger_is_better else (first, second)
     gain = paired_differences(problem.y, *pair, problem.classes, problem.groups, **options)[settings.metric]
     search.keep_only({default.number, best.number})
     n_pruned = sum(t.state == "pruned" for t in trials)
-    return Tuned(search.member, best.number, best.settings, float(default.value), float(best.value), gain, len(trials), n_pruned)
+    return Tuned(
+        search.member,
+        best.number,
+        best.settings,
+        float(default.value),
+        float(best.value),
+        gain,
+        len(trials),
+        n_pruned,
+    )
 
 
-def _write_result(folder: ModelFolder, settings: TuneSettings, found: Mapping[str, Tuned], material: Material) -> None:
-    shown = {name: {**asdict(tuned), "gain": tuned.gain.to_json(), "verdict": tuned.gain_text} for name, tuned in found.items()}
+def _write_result(
+    folder: ModelFolder, settings: TuneSettings, found: Mapping[str, Tuned], material: Material
+) -> None:
+    shown = {
+        name: {**asdict(tuned), "gain": tuned.gain.to_json(), "verdict": tuned.gain_text}
+        for name, tuned in found.items()
+    }
     split = material.split
-    on = {"n": len(split.train), "n_groups": len(set(material.groups[split.train])), "n_folds": len(split.folds()), "split": split.digest}
+    on = {
+        "n": len(split.train),
+        "n_groups": len(set(material.groups[split.train])),
+        "n_folds": len(split.folds()),
+        "split": split.digest,
+    }
     folder.write_json("tuning.json", {"metric": settings.metric, **on, "members": shown})
     heading = f"# quintet tune: {settings.metric} out of fold on the training part, seed {settings.seed}"
     lines = [f"{heading}. For `quintet {'run' if settings.base else 'train'} … --settings FILE`"]
     for name, t in found.items():
         lines += ["", f"[train.settings.{name}]"]
-        lines.append(f"# default {t.default_value:.4f}, best of {t.n_trials} trials {t.best_value:.4f}: {t.gain_text}")
+        lines.append(
+            f"# default {t.default_value:.4f}, best of {t.n_trials} trials {t.best_value:.4f}: {t.gain_text}"
+        )
         lines += [f"{key} = {_toml(value)}" for key, value in t.settings.items()]
     temporary = folder.path / ".best.toml.tmp"
     temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -44,21 +44,36 @@ def test_noise_lies_so_many_decibels_below(snr_db):
 def test_amounts_come_from_the_ranges_and_the_seed():
     clip = Clip(tone(seconds=0.1), RATE, "a")
     settings = AudioAugmentation(gain_db=(-6, 6))
-    gains = [20 * np.log10(np.abs(augment_clip(clip, settings, np.random.default_rng(k)).samples).max()) for k in range(40)]
+    gains = [
+        20 * np.log10(np.abs(augment_clip(clip, settings, np.random.default_rng(k)).samples).max())
+        for k in range(40)
+    ]
     assert min(gains) >= -6.01
     assert max(gains) <= 6.01
     assert np.std(gains) > 2
     shifts = AudioAugmentation(pitch_shift=((-9, -5), (5, 9)))
-    peaks = {augment_clip(Clip(tone(), RATE), shifts, np.random.default_rng(k)).samples.tobytes() for k in (0, 0, 1)}
+    peaks = {
+        augment_clip(Clip(tone(), RATE), shifts, np.random.default_rng(k)).samples.tobytes()
+        for k in (0, 0, 1)
+    }
     assert len(peaks) == 2
-    steps = [12 * np.log2(peak_hz(augment_clip(Clip(tone(), RATE), shifts, np.random.default_rng(k)).samples) / 440) for k in range(8)]
+    steps = [
+        12
+        * np.log2(peak_hz(augment_clip(Clip(tone(), RATE), shifts, np.random.default_rng(k)).samples) / 440)
+        for k in range(8)
+    ]
     assert all(4.9 <= abs(step) <= 9.1 for step in steps)
     assert {np.sign(step) for step in steps} == {-1, 1}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({}, "must do something"), ({"gain_db": (3, -3)}, "from low to high"), ({"time_stretch": (0, 1)}, "above 0"), ({"echo": 1}, "Extra inputs")],
+    [
+        ({}, "must do something"),
+        ({"gain_db": (3, -3)}, "from low to high"),
+        ({"time_stretch": (0, 1)}, "above 0"),
+        ({"echo": 1}, "Extra inputs"),
+    ],
 )
 def test_nonsense_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):

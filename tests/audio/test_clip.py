@@ -7,7 +7,10 @@ from quintet.audio.clip import Clip, require_sound
 from quintet.errors import ConfigError, NonFiniteError, SilentError
 
 
-@pytest.mark.parametrize(("n", "length_s", "hop_s"), [(100, 3.0, 1.0), (101, 3.0, 2.0), (95, 3.0, 3.0), (30, 3.0, 1.0), (31, 3.0, 1.0)])
+@pytest.mark.parametrize(
+    ("n", "length_s", "hop_s"),
+    [(100, 3.0, 1.0), (101, 3.0, 2.0), (95, 3.0, 3.0), (30, 3.0, 1.0), (31, 3.0, 1.0)],
+)
 def test_segments_have_one_length_and_leave_no_sample_out(n, length_s, hop_s):
     clip = Clip(np.arange(n, dtype=np.float32), 10, "c")
     segments = list(clip.segments(length_s, hop_s))

@@ -15,7 +15,9 @@ from quintet.audio.decode import load_clip
 from quintet.errors import AudioError, ConfigError, DecodeError, NonFiniteError, SilentError
 
 RATE = 44100
-TONES = (0.3 * np.sin(np.arange(3 * RATE)[:, None] * np.array([0.05, 0.031])) * 32768).astype(np.int16)  # stereo, 3 s
+TONES = (0.3 * np.sin(np.arange(3 * RATE)[:, None] * np.array([0.05, 0.031])) * 32768).astype(
+    np.int16
+)  # stereo, 3 s
 
 
 def written(folder: Path, name: str, samples: np.ndarray = TONES, rate: int = RATE, **options: str) -> Path:
@@ -55,18 +57,25 @@ def test_an_mp3_gives_the_samples_of_one_piece(tmp_path, channels):
     noise = 0.1 * np.random.default_rng(0).standard_normal((10 * RATE, channels))
     path = written(tmp_path, "a.mp3", noise)
     pieces, _ = soundfile.read(path, dtype="float32", always_2d=True)
-    np.testing.assert_array_equal(load_clip(path, sample_rate=None).clip.samples, pieces.sum(axis=1) / np.float32(channels))
+    np.testing.assert_array_equal(
+        load_clip(path, sample_rate=None).clip.samples, pieces.sum(axis=1) / np.float32(channels)
+    )
 
 
 def test_24_bit_formats_share_a_digest_too(tmp_path):
     fine = (2e6 * np.sin(np.arange(3000)[:, None] * np.array([0.05, 0.031]))).astype(np.int32) << 8
-    digests = {load_clip(written(tmp_path, name, fine, subtype="PCM_24"), sample_rate=None).audio_digest for name in ("a.wav", "a.flac", "a.aiff")}
+    digests = {
+        load_clip(written(tmp_path, name, fine, subtype="PCM_24"), sample_rate=None).audio_digest
+        for name in ("a.wav", "a.flac", "a.aiff")
+    }
     assert len(digests) == 1
 
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
 def test_lossy_formats_give_the_same_tones(tmp_path, name):
-    samples = load_clip(written(tmp_path, name, TONES / 32768), sample_rate=None).clip.samples  # (libsndfile garbles int16 stereo in mp3)
+    samples = load_clip(
+        written(tmp_path, name, TONES / 32768), sample_rate=None
+    ).clip.samples  # (libsndfile garbles int16 stereo in mp3)
     assert len(samples) == 3 * RATE
     expected = np.abs(np.fft.rfft(TONES.astype(float).mean(axis=1) / 32768))
     heard = np.abs(np.fft.rfft(samples))
@@ -94,13 +103,21 @@ def test_a_window_is_the_same_stretch_of_the_whole(tmp_path, name):
 def test_only_the_window_is_read(tmp_path, monkeypatch):
     asked: list[int] = []
     read = soundfile.SoundFile.read
-    monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, frames=-1, **kw: asked.append(frames) or read(self, frames, **kw))
+    monkeypatch.setattr(
+        soundfile.SoundFile,
+        "read",
+        lambda self, frames=-1, **kw: asked.append(frames) or read(self, frames, **kw),
+    )
     load_clip(written(tmp_path, "a.wav"), sample_rate=None, start_s=1.0, end_s=1.1)
     assert sum(asked) == 4410
 
 
 def test_resampling_keeps_the_pitch_and_the_length(tmp_path):
-    clip = load_clip(written(tmp_path, "a.wav", np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)), sample_rate=16000, id="tone").clip
+    clip = load_clip(
+        written(tmp_path, "a.wav", np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)),
+        sample_rate=16000,
+        id="tone",
+    ).clip
     spectrum = np.abs(np.fft.rfft(clip.samples))
     assert (clip.id, clip.sample_rate, len(clip.samples), spectrum.argmax()) == ("tone", 16000, 16000, 1000)
 
@@ -108,7 +125,11 @@ def test_resampling_keeps_the_pitch_and_the_length(tmp_path):
 def test_int16_files_are_read_as_int16(tmp_path, monkeypatch):
     kinds: list[str] = []
     read = soundfile.SoundFile.read
-    monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, frames, out: kinds.append(out.dtype.name) or read(self, frames, out=out))
+    monkeypatch.setattr(
+        soundfile.SoundFile,
+        "read",
+        lambda self, frames, out: kinds.append(out.dtype.name) or read(self, frames, out=out),
+    )
     load_clip(written(tmp_path, "a.wav"), sample_rate=None)
     load_clip(written(tmp_path, "a.ogg"), sample_rate=None)
     assert list(dict.fromkeys(kinds)) == ["int16", "float32"]
@@ -189,19 +210,29 @@ def test_zero_length_silence_and_nan_are_refused(tmp_path):
     refused(written(tmp_path, "silent.wav", np.zeros(5000, np.int16)), "is silent", SilentError)
     broken = np.sin(np.arange(5000.0))
     broken[7], broken[9] = np.nan, np.inf
-    refused(written(tmp_path, "nan.wav", broken, subtype="FLOAT"), "2 NaN or infinite samples of 5000", NonFiniteError)
+    refused(
+        written(tmp_path, "nan.wav", broken, subtype="FLOAT"),
+        "2 NaN or infinite samples of 5000",
+        NonFiniteError,
+    )
 
 
 def test_channels_that_cancel_are_silence(tmp_path):
     wave = np.sin(np.arange(5000.0) * 0.1)
-    refused(written(tmp_path, "anti.wav", np.stack([wave, -wave], axis=1), subtype="FLOAT"), "mixed to mono", SilentError)
+    refused(
+        written(tmp_path, "anti.wav", np.stack([wave, -wave], axis=1), subtype="FLOAT"),
+        "mixed to mono",
+        SilentError,
+    )
 
 
 def test_a_window_beyond_the_end_states_the_length(tmp_path):
     path = written(tmp_path, "a.wav")
     refused(path, r"is 3\.000 s long; asked for 2 s to 4 s", start_s=2, end_s=4)
     refused(path, r"is 3\.000 s long; asked for 5 s to the end", start_s=5)
-    assert load_clip(path, sample_rate=None, start_s=1, end_s=3.04).duration_s == 2.0  # a listed time that was rounded up
+    assert (
+        load_clip(path, sample_rate=None, start_s=1, end_s=3.04).duration_s == 2.0
+    )  # a listed time that was rounded up
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1.0, None), (2.0, 2.0), (2.0, 1.0), (float("nan"), None)])

@@ -6,7 +6,17 @@ import pytest
 import scipy.signal
 
 from quintet.audio.clip import Clip
-from quintet.audio.mel import LARGEST, compress_mel_power, hz_to_mel, log_mel, mel_filterbank, mel_power, mel_to_hz, power_to_db, preemphasis
+from quintet.audio.mel import (
+    LARGEST,
+    compress_mel_power,
+    hz_to_mel,
+    log_mel,
+    mel_filterbank,
+    mel_power,
+    mel_to_hz,
+    power_to_db,
+    preemphasis,
+)
 from quintet.audio.spectrum import spectrum
 
 
@@ -22,7 +32,9 @@ from quintet.audio.spectrum import spectrum
 )
 def test_the_filterbank_is_librosas_to_the_last_bit(sample_rate, n_fft, n_mels, fmin, fmax):
     ours = mel_filterbank(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
-    np.testing.assert_array_equal(ours, librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax))
+    np.testing.assert_array_equal(
+        ours, librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
+    )
 
 
 def test_a_band_narrower_than_the_bins_is_empty_and_finite():
@@ -39,7 +51,11 @@ def test_mel_and_hz_are_inverse():
 @pytest.mark.parametrize("top_db", [None, 80.0, 20.0])
 def test_decibels_are_librosas(top_db):
     power = np.concatenate([[0.0, 1e-12, 1.0], np.random.default_rng(0).exponential(size=100) ** 9])
-    np.testing.assert_allclose(power_to_db(power, ref=2.0, top_db=top_db), librosa.power_to_db(power, ref=2.0, top_db=top_db), rtol=1e-12)
+    np.testing.assert_allclose(
+        power_to_db(power, ref=2.0, top_db=top_db),
+        librosa.power_to_db(power, ref=2.0, top_db=top_db),
+        rtol=1e-12,
+    )
 
 
 def test_the_log_mel_is_librosas_within_a_hundred_thousandth_of_a_decibel():
@@ -55,7 +71,14 @@ def test_twice_the_gain_is_six_decibels_and_silence_is_the_floor():
     samples = np.random.default_rng(0).standard_normal(9000) * 0.1
     samples[4000:] = 0
     quiet, loud = (
-        log_mel(spectrum(Clip(g * samples, 22050), n_fft=2048, hop_length=512), n_mels=40, fmin=0.0, fmax=None, floor_db=-90) for g in (1, 2)
+        log_mel(
+            spectrum(Clip(g * samples, 22050), n_fft=2048, hop_length=512),
+            n_mels=40,
+            fmin=0.0,
+            fmax=None,
+            floor_db=-90,
+        )
+        for g in (1, 2)
     )
     np.testing.assert_allclose((loud - quiet)[:, :5], 20 * np.log10(2), atol=1e-4)
     assert (quiet[:, -5:] == -90).all()
@@ -63,7 +86,9 @@ def test_twice_the_gain_is_six_decibels_and_silence_is_the_floor():
 
 def test_the_power_of_white_noise_is_equal_in_all_bands():
     samples = np.random.default_rng(0).standard_normal(400_000)
-    power = mel_power(spectrum(Clip(samples, 22050), n_fft=2048, hop_length=512), n_mels=12, fmin=0.0, fmax=None).mean(axis=1)
+    power = mel_power(
+        spectrum(Clip(samples, 22050), n_fft=2048, hop_length=512), n_mels=12, fmin=0.0, fmax=None
+    ).mean(axis=1)
     np.testing.assert_allclose(power, power.mean(), rtol=0.06)
 
 
@@ -79,6 +104,12 @@ def test_pre_emphasis_is_scipys_filter_and_raises_what_is_high():
 
 def test_compressions_agree_with_their_formulas():
     power = np.array([0.0, 1e-12, 1e-4, 1.0, 1e6])
-    np.testing.assert_allclose(compress_mel_power(power, compression="db", floor_db=-90), [-90, -90, -40, 0, 60], atol=1e-5)
-    np.testing.assert_allclose(compress_mel_power(power, compression="log"), np.log10(1e4 * power + 1), rtol=1e-6)
-    np.testing.assert_allclose(compress_mel_power(power, compression="power"), [0, 1e-12, 1e-4, 1, LARGEST], rtol=1e-6)
+    np.testing.assert_allclose(
+        compress_mel_power(power, compression="db", floor_db=-90), [-90, -90, -40, 0, 60], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        compress_mel_power(power, compression="log"), np.log10(1e4 * power + 1), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        compress_mel_power(power, compression="power"), [0, 1e-12, 1e-4, 1, LARGEST], rtol=1e-6
+    )

@@ -34,7 +34,10 @@ def encoded(path: Path, codec: str, samples: np.ndarray = WAVE) -> Path:
 
 def test_alac_gives_the_very_samples_and_the_digest_of_the_wav(tmp_path):
     soundfile.write(tmp_path / "a.wav", WAVE, RATE)
-    wav, m4a = load_clip(tmp_path / "a.wav", sample_rate=None), load_clip(encoded(tmp_path / "a.m4a", "alac"), sample_rate=None)
+    wav, m4a = (
+        load_clip(tmp_path / "a.wav", sample_rate=None),
+        load_clip(encoded(tmp_path / "a.m4a", "alac"), sample_rate=None),
+    )
     np.testing.assert_array_equal(m4a.clip.samples, wav.clip.samples)
     assert (m4a.audio_digest, m4a.native_channels) == (wav.audio_digest, 1)
 
@@ -65,7 +68,9 @@ def test_a_long_recording_comes_in_blocks_and_in_one_piece(tmp_path, codec):
     assert max(sizes) < 2 * codecs.BLOCK_FRAMES
     assert sum(sizes) / RATE == pytest.approx(11.0, abs=0.11)
     if codec == "alac":
-        np.testing.assert_array_equal(np.concatenate(list(recording.blocks())), wave[RATE:] / np.float32(32768))
+        np.testing.assert_array_equal(
+            np.concatenate(list(recording.blocks())), wave[RATE:] / np.float32(32768)
+        )
 
 
 def test_beyond_the_end_states_the_length(tmp_path):
@@ -85,7 +90,10 @@ def test_a_picture_is_refused(tmp_path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width = stream.height = 64
-        for packet in [*stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")), *stream.encode(None)]:
+        for packet in [
+            *stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")),
+            *stream.encode(None),
+        ]:
             container.mux(packet)
     with pytest.raises(DecodeError, match="no audio track"):
         load_clip(path, sample_rate=None)
@@ -93,6 +101,8 @@ def test_a_picture_is_refused(tmp_path):
 
 def test_a_playlist_opens_nothing(tmp_path):
     encoded(tmp_path / "secret.m4a", "aac")
-    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nsecret.m4a\n#EXT-X-ENDLIST\n")
+    (tmp_path / "list.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nsecret.m4a\n#EXT-X-ENDLIST\n"
+    )
     with pytest.raises(DecodeError):
         load_clip(tmp_path / "list.m3u8", sample_rate=None)

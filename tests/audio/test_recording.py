@@ -70,13 +70,19 @@ def test_blocks_may_be_kept(tmp_path, monkeypatch):
     ramp = np.arange(1, 5001, dtype=np.int16)
     for channels in (1, 2):
         path = written(tmp_path, "ramp.wav", np.repeat(ramp[:, None], channels, axis=1))
-        np.testing.assert_array_equal(np.concatenate(list(Recording(path, sample_rate=None).blocks())), ramp / np.float32(32768))
+        np.testing.assert_array_equal(
+            np.concatenate(list(Recording(path, sample_rate=None).blocks())), ramp / np.float32(32768)
+        )
 
 
 def test_channels_may_cancel_in_a_block_but_not_in_all(tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "BLOCK_SAMPLES", 1000)
     wave = np.sin(np.arange(5000.0) * 0.1)
     other = np.where(np.arange(5000) < 2500, -wave, wave)
-    load_clip(written(tmp_path, "half.wav", np.stack([wave, other], axis=1), subtype="FLOAT"), sample_rate=None)
+    load_clip(
+        written(tmp_path, "half.wav", np.stack([wave, other], axis=1), subtype="FLOAT"), sample_rate=None
+    )
     with pytest.raises(SilentError, match="mixed to mono"):
-        load_clip(written(tmp_path, "all.wav", np.stack([wave, -wave], axis=1), subtype="FLOAT"), sample_rate=None)
+        load_clip(
+            written(tmp_path, "all.wav", np.stack([wave, -wave], axis=1), subtype="FLOAT"), sample_rate=None
+        )

@@ -11,7 +11,8 @@ from quintet.errors import TooShortError
 
 
 @pytest.mark.parametrize(
-    ("n", "n_fft", "hop_length"), [(2048, 2048, 512), (2049, 2048, 512), (30000, 2048, 512), (9999, 512, 160), (7000, 1000, 1000)]
+    ("n", "n_fft", "hop_length"),
+    [(2048, 2048, 512), (2049, 2048, 512), (30000, 2048, 512), (9999, 512, 160), (7000, 1000, 1000)],
 )
 def test_the_transform_equals_librosas(n, n_fft, hop_length):
     samples = np.random.default_rng(0).standard_normal(n)
@@ -36,19 +37,26 @@ def test_frequencies_and_times_belong_to_bins_and_frames():
 @pytest.mark.parametrize("n", [10000, 10240, 10239])
 def test_every_second_frame_is_the_transform_of_twice_the_hop(n):
     clip = Clip(np.random.default_rng(0).standard_normal(n), 22050)
-    thinned, direct = spectrum(clip, n_fft=2048, hop_length=512).subsample(2), spectrum(clip, n_fft=2048, hop_length=1024)
+    thinned, direct = (
+        spectrum(clip, n_fft=2048, hop_length=512).subsample(2),
+        spectrum(clip, n_fft=2048, hop_length=1024),
+    )
     np.testing.assert_array_equal(thinned.magnitude, direct.magnitude)
     np.testing.assert_array_equal(thinned.times, direct.times)
 
 
 def test_a_clip_shorter_than_a_frame_is_refused():
-    with pytest.raises(TooShortError, match=r"at least one frame long \(2048 samples, 0.093 s\). 'tick' has 2047 samples"):
+    with pytest.raises(
+        TooShortError, match=r"at least one frame long \(2048 samples, 0.093 s\). 'tick' has 2047 samples"
+    ):
         spectrum(Clip(np.ones(2047), 22050, "tick"), n_fft=2048, hop_length=512)
 
 
 @pytest.mark.parametrize("length", [1, 2, 345, 2048])
 def test_the_window_is_scipys(length):
-    np.testing.assert_allclose(hann(length), scipy.signal.get_window("hann", length), atol=1e-16 if length > 1 else 1)
+    np.testing.assert_allclose(
+        hann(length), scipy.signal.get_window("hann", length), atol=1e-16 if length > 1 else 1
+    )
 
 
 def test_the_window_cannot_be_changed_by_a_caller():

@@ -18,7 +18,11 @@ def melody(seed: int, *, seconds: float = 4.0, rate: int = RATE) -> NDArray[np.f
         pitch = 220 * 2 ** (rng.integers(0, 36) / 12 + rng.normal(0, 0.01))
         note = slice(round(start * rate), round((start + 1.5) * rate))
         gate = np.exp(-(t[note] - start) * rng.uniform(4, 12))
-        out[note] += rng.uniform(0.05, 0.15) * gate * sum(np.sin(2 * np.pi * h * pitch * t[note]) / h for h in (1, 2, 3))
+        out[note] += (
+            rng.uniform(0.05, 0.15)
+            * gate
+            * sum(np.sin(2 * np.pi * h * pitch * t[note]) / h for h in (1, 2, 3))
+        )
     return 0.3 * out / np.abs(out).max()
 
 

@@ -57,7 +57,9 @@ def test_half_a_sample_does_not_matter(noise: NDArray[np.float64]) -> None:
 @pytest.mark.parametrize("cut", [6438, 6439])
 def test_a_steady_tone_is_not_taken_for_its_neighbouring_period(cut: int) -> None:
     native = load_clip(VIOLIN, sample_rate=None).clip
-    whole, part = (clip(resample(x, orig_sr=44100, target_sr=RATE)) for x in (native.samples, native.samples[cut:]))
+    whole, part = (
+        clip(resample(x, orig_sr=44100, target_sr=RATE)) for x in (native.samples, native.samples[cut:])
+    )
     assert align(whole, part, near_s=0.152).agreement > 0.95
 
 

@@ -29,7 +29,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, sounds: dict[str, NDArray[n
         soundfile.write(root / ("tunes" if "melody" in name else "drums") / f"{name}.wav", samples, RATE)
     soundfile.write(root / "drums" / "stray.flac", rounded["melody0"], RATE)
     soundfile.write(root / "tunes" / "copy.mp3", 0.5 * sounds["melody1"], RATE)
-    soundfile.write(root / "drums" / "hushed.wav", np.append(rounded["kick0"], np.zeros(20 * RATE, np.int16)), RATE)
+    soundfile.write(
+        root / "drums" / "hushed.wav", np.append(rounded["kick0"], np.zeros(20 * RATE, np.int16)), RATE
+    )
     soundfile.write(root / "tunes" / "silent.wav", np.zeros(RATE), RATE)
     (root / "drums" / "broken.wav").write_text("not audio")
     return root
@@ -69,23 +71,38 @@ def test_equal_files_are_named_once(sounds: dict[str, NDArray[np.float64]], tmp_
     for name in ("a", "b", "c"):
         soundfile.write(tmp_path / "tunes" / f"{name}.wav", sounds["melody0"], RATE)
     pairs = audit(tmp_path).pairs
-    assert pairs[["first", "second", "kind"]].to_numpy().tolist() == [["tunes/a.wav", f"tunes/{k}.wav", "same audio"] for k in "bc"]
+    assert pairs[["first", "second", "kind"]].to_numpy().tolist() == [
+        ["tunes/a.wav", f"tunes/{k}.wav", "same audio"] for k in "bc"
+    ]
 
 
-def noises(root: Path, *, gains: tuple[float, float] = (1.0, 1.0), rates: tuple[int, int] = (16000, 16000)) -> Path:
+def noises(
+    root: Path, *, gains: tuple[float, float] = (1.0, 1.0), rates: tuple[int, int] = (16000, 16000)
+) -> Path:
     """Two classes of 20 half seconds of noise each, at random levels, with another gain or rate if wanted."""
     rng = np.random.default_rng(0)
     for label, gain, rate in zip(("one", "two"), gains, rates, strict=True):
         (root / label).mkdir()
         for k in range(20):
-            soundfile.write(root / label / f"{k}.wav", gain * 10 ** rng.uniform(-2, -1.5) * rng.normal(size=rate // 2), rate)
+            soundfile.write(
+                root / label / f"{k}.wav",
+                gain * 10 ** rng.uniform(-2, -1.5) * rng.normal(size=rate // 2),
+                rate,
+            )
     return root
 
 
 @pytest.mark.parametrize(
-    ("planted", "named"), [({}, set()), ({"gains": (1.0, 8.0)}, {"loudness"}), ({"rates": (16000, 22050)}, {"sample rate", "bandwidth cut-off"})]
+    ("planted", "named"),
+    [
+        ({}, set()),
+        ({"gains": (1.0, 8.0)}, {"loudness"}),
+        ({"rates": (16000, 22050)}, {"sample rate", "bandwidth cut-off"}),
+    ],
 )
-def test_only_what_was_planted_raises_the_warning(planted: dict[str, tuple[float, float]], named: set[str], tmp_path: Path) -> None:
+def test_only_what_was_planted_raises_the_warning(
+    planted: dict[str, tuple[float, float]], named: set[str], tmp_path: Path
+) -> None:
     found = audit(noises(tmp_path, **planted), fingerprints=False)  # type: ignore[arg-type]
     warned = set(found.shortcuts["signal"][found.shortcuts["warning"]])
     assert warned == (named | {"all together"} if named else set())
@@ -101,14 +118,23 @@ def test_the_report_is_plain_json_and_text(report: AuditReport) -> None:
     assert sorted(told["groups"].values()) == sorted(told["groups"].values())
     assert sum(len(ids) for ids in told["groups"].values()) == 6
     text = "\n".join(report.lines())
-    for title in ("Classes", "Duplicates", "Clips that stand out", "Unusable", "AUC without any music", "Warnings"):
+    for title in (
+        "Classes",
+        "Duplicates",
+        "Clips that stand out",
+        "Unusable",
+        "AUC without any music",
+        "Warnings",
+    ):
         assert f"\n{title}" in text
     assert "melody0.wav" in text
 
 
 def test_groups_are_written_as_a_table(report: AuditReport, tmp_path: Path) -> None:
     write_groups(report, tmp_path / "new" / "groups.csv")
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "groups.csv"), report.groups, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "new" / "groups.csv"), report.groups, check_dtype=False
+    )
 
 
 def test_without_fingerprints_only_equal_audio_is_found(corpus: Path) -> None:
@@ -132,7 +158,9 @@ def test_a_table_from_elsewhere_joins_its_groups() -> None:
     rows[4] = rows[1]
     frame = table(rows, id=list("abcdef"), label=list("xxyyyy"), group=["p", "p", "q", "q", "r", "r"])
     found = audit(foreign_table(frame, Roles(), name="elsewhere"))
-    assert found.pairs[["first", "second", "kind", "across_classes"]].to_numpy().tolist() == [["b", "e", "same row", True]]
+    assert found.pairs[["first", "second", "kind", "across_classes"]].to_numpy().tolist() == [
+        ["b", "e", "same row", True]
+    ]
     assert found.groups["group"].tolist() == ["p", "p", "q", "q", "p", "p"]
     assert any(w.startswith("Duplicates that stand in different groups: 1") for w in found.warnings)
     assert found.shortcuts.empty
@@ -152,5 +180,7 @@ def test_a_table_with_a_failed_row_and_no_label() -> None:
 def test_the_fourteen_pairs_of_gtzan() -> None:
     found = audit(read_feature_table(GTZAN, id_column="file_name", label_from=r"^([^.]+)"))
     assert len(found.pairs) == 14
-    assert found.pairs_across_classes[["first", "second"]].to_numpy().tolist() == [["metal.00058.wav", "rock.00016.wav"]]
+    assert found.pairs_across_classes[["first", "second"]].to_numpy().tolist() == [
+        ["metal.00058.wav", "rock.00016.wav"]
+    ]
     assert found.groups["group"].nunique() == 999 - 14

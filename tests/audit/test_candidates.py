@@ -11,12 +11,19 @@ from quintet.audit.fingerprints import Fingerprint
 
 
 def fake(rng: np.random.Generator, n: int = 60, kinds: int = 200) -> Fingerprint:
-    return Fingerprint(rng.integers(0, kinds, n).astype(np.uint32), np.sort(rng.integers(0, 80, n)).astype(np.int32))
+    return Fingerprint(
+        rng.integers(0, kinds, n).astype(np.uint32), np.sort(rng.integers(0, 80, n)).astype(np.int32)
+    )
 
 
 def counted(a: Fingerprint, b: Fingerprint) -> int:
     """Votes by brute force: the most equal marks at one distance d or d + 1."""
-    at = Counter(int(t) - int(u) for m, t in zip(a.marks, a.frames, strict=True) for k, u in zip(b.marks, b.frames, strict=True) if m == k)
+    at = Counter(
+        int(t) - int(u)
+        for m, t in zip(a.marks, a.frames, strict=True)
+        for k, u in zip(b.marks, b.frames, strict=True)
+        if m == k
+    )
     return max((at[d] + at[d + 1] for d in range(-90, 90)), default=0)
 
 
@@ -25,7 +32,10 @@ def test_votes_equal_brute_force() -> None:
     prints = [fake(rng) for _ in range(9)]
     prints.append(Fingerprint(prints[0].marks[10:], prints[0].frames[10:] - 7))
     found = candidate_pairs(prints)
-    got = {(a, b): v for a, b, v in zip(found.first.tolist(), found.second.tolist(), found.votes.tolist(), strict=True)}
+    got = {
+        (a, b): v
+        for a, b, v in zip(found.first.tolist(), found.second.tolist(), found.votes.tolist(), strict=True)
+    }
     expected = {(i, j): counted(prints[i], prints[j]) for j in range(10) for i in range(j)}
     assert got == {pair: votes for pair, votes in expected.items() if votes >= candidates.MIN_VOTES}
     assert got[0, 9] >= 50

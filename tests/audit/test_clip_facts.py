@@ -8,7 +8,15 @@ import soundfile
 
 from quintet.audio.clip import Clip
 from quintet.audio.resample import resample
-from quintet.audit.clip_facts import ClipLocation, clipped_share, cutoff_hz, loudness_db, measure_clip, measure_clips, silence_share
+from quintet.audit.clip_facts import (
+    ClipLocation,
+    clipped_share,
+    cutoff_hz,
+    loudness_db,
+    measure_clip,
+    measure_clips,
+    silence_share,
+)
 
 RATE = 44100
 NOISE = 0.1 * np.random.default_rng(0).normal(size=3 * RATE)
@@ -51,7 +59,9 @@ def test_what_cannot_be_read_has_a_problem(tmp_path: Path) -> None:
     soundfile.write(silent, np.zeros(RATE), RATE)
     text.write_text("no audio")
     told: list[tuple[int, int, int]] = []
-    places = [ClipLocation(p.name, str(p)) for p in (good, silent, text)] + [ClipLocation("gone", str(tmp_path / "gone.wav"))]
+    places = [ClipLocation(p.name, str(p)) for p in (good, silent, text)] + [
+        ClipLocation("gone", str(tmp_path / "gone.wav"))
+    ]
     found = measure_clips(places, fingerprints=True, progress=lambda *numbers: told.append(numbers))
     assert [h.problem is None for h in found] == [True, False, False, False]
     assert "silent" in str(found[1].problem)
@@ -64,6 +74,9 @@ def test_what_cannot_be_read_has_a_problem(tmp_path: Path) -> None:
 def test_a_window_is_all_that_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.concatenate([NOISE, 0.1 * NOISE]), RATE)
-    loud, soft = (measure_clip(ClipLocation(str(s), str(path), s, s + 3.0), fingerprints=False).facts for s in (0.0, 3.0))
+    loud, soft = (
+        measure_clip(ClipLocation(str(s), str(path), s, s + 3.0), fingerprints=False).facts
+        for s in (0.0, 3.0)
+    )
     assert loud["duration_s"] == 3.0
     assert loud["loudness_db"] - soft["loudness_db"] == pytest.approx(20.0, abs=0.1)

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from quintet.audio.resample import resample
 from quintet.audit.clip_facts import ClipLocation, measure_clips
-from quintet.audit.duplicates import _neighbours, find_equal_digests, find_equal_rows, find_same_recordings, join_groups
+from quintet.audit.duplicates import (
+    _neighbours,
+    find_equal_digests,
+    find_equal_rows,
+    find_same_recordings,
+    join_groups,
+)
 
 VARIANTS = ("mp3", "ogg", "flac22", "up6", "down6", "begin", "end")
 
@@ -33,10 +39,18 @@ def found_pairs(places: list[ClipLocation]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_copy_finds_its_original_and_no_other(variant: str, sounds: dict[str, NDArray[np.float64]], tmp_path: Path) -> None:
-    places = [write_variant(tmp_path, name, samples, kind) for name, samples in sounds.items() for kind in ("original", variant)]
+def test_every_copy_finds_its_original_and_no_other(
+    variant: str, sounds: dict[str, NDArray[np.float64]], tmp_path: Path
+) -> None:
+    places = [
+        write_variant(tmp_path, name, samples, kind)
+        for name, samples in sounds.items()
+        for kind in ("original", variant)
+    ]
     pairs = found_pairs(places)
-    recordings = [(a.split(".")[0], b.split(".")[0]) for a, b in zip(pairs["first"], pairs["second"], strict=True)]
+    recordings = [
+        (a.split(".")[0], b.split(".")[0]) for a, b in zip(pairs["first"], pairs["second"], strict=True)
+    ]
     assert sorted(recordings) == sorted((name, name) for name in sounds)
     expected = {"begin": 0.1}.get(variant, 0.0)
     for (name, _), shift in zip(recordings, pairs["shift_s"], strict=True):
@@ -56,7 +70,12 @@ def test_equal_rows_equal_brute_force() -> None:
     values[41] = values[3] + 1e-5 * values.std(axis=0)
     values[42] = values[5] + np.eye(12)[0] * 1e-2 * values.std(axis=0)  # one column is off
     table = pd.DataFrame(values, index=[f"t{k}" for k in range(60)])
-    close = [(i, j) for j in range(60) for i in range(j) if (np.abs(values[i] - values[j]) <= 2e-5 * values.std(axis=0)).all()]
+    close = [
+        (i, j)
+        for j in range(60)
+        for i in range(j)
+        if (np.abs(values[i] - values[j]) <= 2e-5 * values.std(axis=0)).all()
+    ]
     assert close == [(3, 40), (3, 41), (40, 41)]
     assert find_equal_rows(table)[["first", "second"]].to_numpy().tolist() == [["t3", "t40"], ["t3", "t41"]]
 

@@ -47,7 +47,9 @@ def test_other_recordings_share_next_to_nothing(sounds: dict[str, NDArray[np.flo
     assert max(share(a, b) for i, a in enumerate(prints) for b in prints[:i]) < 0.1
 
 
-def test_a_drum_without_its_attack_is_known_by_its_decay(sounds: dict[str, NDArray[np.float64]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drum_without_its_attack_is_known_by_its_decay(
+    sounds: dict[str, NDArray[np.float64]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def shared(samples: NDArray[np.float64]) -> bool:
         return len(candidate_pairs([printed(samples), printed(samples[round(0.12 * 44100) :])]).votes) == 1
 
@@ -59,7 +61,10 @@ def test_a_drum_without_its_attack_is_known_by_its_decay(sounds: dict[str, NDArr
 
 def test_an_excerpt_of_a_long_recording_keeps_the_same_marks() -> None:
     samples = made.melody(7, seconds=90.0, rate=RATE)
-    whole, part = fingerprint(Clip(samples, RATE)), fingerprint(Clip(samples[50 * HOP * 10 : 50 * HOP * 10 + 20 * RATE], RATE))
+    whole, part = (
+        fingerprint(Clip(samples, RATE)),
+        fingerprint(Clip(samples[50 * HOP * 10 : 50 * HOP * 10 + 20 * RATE], RATE)),
+    )
     assert len(whole.marks) < 1.2 * fingerprints.MAX_MARKS
     found = candidate_pairs([whole, part])
     assert abs(int(found.shift[0]) - 500) <= 1

@@ -60,7 +60,9 @@ def test_what_only_tells_the_group_is_no_shortcut() -> None:
     facts, labels, _ = corpus(4, classes=2, each=40)
     groups = pd.Series([f"artist{k // 8}" for k in range(80)], index=facts.index)
     labels = pd.Series([f"class{k // 8 % 2}" for k in range(80)], index=facts.index)
-    facts = facts.assign(duration_s=np.random.default_rng(0).permutation(10)[np.arange(80) // 8].astype(float))[["duration_s"]]
+    facts = facts.assign(
+        duration_s=np.random.default_rng(0).permutation(10)[np.arange(80) // 8].astype(float)
+    )[["duration_s"]]
     honest = by_signal(shortcut_audit(facts, labels, groups))
     fooled = by_signal(shortcut_audit(facts, labels, pd.Series(facts.index, index=facts.index)))
     assert not honest.loc["duration", "warning"]
@@ -70,15 +72,23 @@ def test_what_only_tells_the_group_is_no_shortcut() -> None:
 
 def test_what_does_not_vary_carries_nothing() -> None:
     facts, labels, groups = corpus(5)
-    found = shortcut_audit(facts[["native_channels"]].assign(native_channels=1, cutoff_hz=np.nan), labels, groups)
-    assert found.to_numpy().tolist() == [[ALL_SIGNALS, 0.5, 0.5, 0.5, False], ["channels", 0.5, 0.5, 0.5, False]]
+    found = shortcut_audit(
+        facts[["native_channels"]].assign(native_channels=1, cutoff_hz=np.nan), labels, groups
+    )
+    assert found.to_numpy().tolist() == [
+        [ALL_SIGNALS, 0.5, 0.5, 0.5, False],
+        ["channels", 0.5, 0.5, 0.5, False],
+    ]
     assert shortcut_audit(facts[[]], labels, groups).empty
 
 
 def test_a_missing_value_counts() -> None:
     facts, labels, groups = corpus(6, classes=2)
     lengths = pd.Series(5.0, index=facts.index).where(labels == "class0")
-    assert by_signal(shortcut_audit(lengths.to_frame("duration_s"), labels, groups)).loc["duration", "auc"] == 1.0
+    assert (
+        by_signal(shortcut_audit(lengths.to_frame("duration_s"), labels, groups)).loc["duration", "auc"]
+        == 1.0
+    )
 
 
 def test_sets_of_labels_and_seeds() -> None:

@@ -30,4 +30,9 @@ def test_an_unknown_name_or_setting_points_at_the_nearest():
 
 def test_the_registry_loads_no_library_that_learns():
     code = "import sys, quintet.classifiers.registry; print([m for m in ('tensorflow', 'keras', 'xgboost', 'sklearn') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

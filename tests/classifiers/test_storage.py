@@ -153,7 +153,11 @@ def test_a_machine_whose_arrays_do_not_match_is_refused(attribute, tmp_path):
     X, y = table(2)
     fitted = make_member("svm").fit(X, y)
     machine = fitted.models_[0].machines[0]
-    setattr(machine, attribute, machine.__dict__[attribute][:1] if attribute != "_dual_coef_" else machine._dual_coef_[:, :2])
+    setattr(
+        machine,
+        attribute,
+        machine.__dict__[attribute][:1] if attribute != "_dual_coef_" else machine._dual_coef_[:, :2],
+    )
     save_member(fitted, tmp_path)
     with pytest.raises(ArtefactError, match="arrays of a machine"):
         load_member(tmp_path)

@@ -17,7 +17,14 @@ from quintet.audio.decode import load_clip
 from quintet.audio.probe import probe_duration_s
 from quintet.commands.terminal import progress as console
 from quintet.datasets import load_source
-from quintet.errors import AlignmentError, ArtefactError, ConfigError, DecodeError, QuintetError, SplitLeakError
+from quintet.errors import (
+    AlignmentError,
+    ArtefactError,
+    ConfigError,
+    DecodeError,
+    QuintetError,
+    SplitLeakError,
+)
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
 from quintet.training.data import regroup
@@ -28,11 +35,15 @@ from quintet.training.train import train
 @pytest.fixture
 def table() -> FeatureTable:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"id": [f"c{i}" for i in range(24)], "label": ["a", "b"] * 12, "x": rng.normal(size=24)})
+    frame = pd.DataFrame(
+        {"id": [f"c{i}" for i in range(24)], "label": ["a", "b"] * 12, "x": rng.normal(size=24)}
+    )
     return foreign_table(frame, Roles(), name="small")
 
 
-def shown(rows: list[dict[str, object]], classes: list[str], *, width: int = 80, monkeypatch: pytest.MonkeyPatch) -> str:
+def shown(
+    rows: list[dict[str, object]], classes: list[str], *, width: int = 80, monkeypatch: pytest.MonkeyPatch
+) -> str:
     screen = Console(file=io.StringIO(), width=width, highlight=False)
     monkeypatch.setattr(console, "out", screen)
     screen.print(console.probability_table(rows, classes))
@@ -44,9 +55,15 @@ def test_the_leak_gate_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     score = {"value": 0.853, "low": 0.81, "high": 0.89}
     for protocols in (["random", "group"], ["random", "group", "given"]):
         of_one = {"logistic_regression": {"scores": {"accuracy": score}}}
-        gaps = [{"member": "logistic_regression", "score": "accuracy", "to": p, **score} for p in protocols[1:]]
+        gaps = [
+            {"member": "logistic_regression", "score": "accuracy", "to": p, **score} for p in protocols[1:]
+        ]
         screen = Console(file=io.StringIO(), width=80, highlight=False)
-        screen.print(*console.gate_tables({"protocols": dict.fromkeys(protocols, of_one), "gaps": gaps, "ungrouped": ["random"]}))
+        screen.print(
+            *console.gate_tables(
+                {"protocols": dict.fromkeys(protocols, of_one), "gaps": gaps, "ungrouped": ["random"]}
+            )
+        )
         text = screen.file.getvalue()  # type: ignore[attr-defined]
         assert "…" not in text
         assert text.count("0.853 [0.81, 0.89]") == len(protocols)
@@ -58,14 +75,22 @@ def test_the_scores_of_many_files_fit_a_terminal(n: int, tmp_path: Path) -> None
     rng = np.random.default_rng(0)
     for k in range(n):
         p = rng.dirichlet(np.ones(3), 30)
-        frame = pd.DataFrame({"clip_id": [f"c{i}" for i in range(30)], "label": list("abc") * 10, "group": [f"g{i // 2}" for i in range(30)]})
+        frame = pd.DataFrame(
+            {
+                "clip_id": [f"c{i}" for i in range(30)],
+                "label": list("abc") * 10,
+                "group": [f"g{i // 2}" for i in range(30)],
+            }
+        )
         frame[[f"probability.{name}" for name in "abc"]] = p
         frame.to_csv(tmp_path / f"member_{k}.csv", index=False)
     files = [str(tmp_path / f"member_{k}.csv") for k in range(n)]
     result = CliRunner().invoke(cli.app, ["evaluate", *files, "--resamples", "50"], env={"COLUMNS": "80"})
     assert result.exit_code == 0
     assert "…" not in result.output
-    assert result.output.count("[") >= 8 * n + 3 * (n > 1) * n  # every score of every file, and every difference, with its interval
+    assert (
+        result.output.count("[") >= 8 * n + 3 * (n > 1) * n
+    )  # every score of every file, and every difference, with its interval
 
 
 def test_file_and_class_names_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +112,9 @@ def test_long_class_names_leave_the_probability_in_sight(monkeypatch: pytest.Mon
 def test_the_ledger_does_not_swallow_brackets(tmp_path: Path) -> None:
     (tmp_path / "music" / "rock").mkdir(parents=True)
     (tmp_path / "music" / "rock" / "[bold]empty.wav").write_bytes(b"")
-    result = CliRunner().invoke(cli.app, ["extract", str(tmp_path / "music"), "-o", str(tmp_path / "f.parquet")])
+    result = CliRunner().invoke(
+        cli.app, ["extract", str(tmp_path / "music"), "-o", str(tmp_path / "f.parquet")]
+    )
     assert "✗ rock/[bold]empty.wav: " in result.stderr
 
 
@@ -115,7 +142,9 @@ def test_ctrl_c_says_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         (["-o", "x.parquet", "--max-failures", "nan%"], "below 100"),
     ],
 )
-def test_extract_refuses_what_it_cannot_mean(arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extract_refuses_what_it_cannot_mean(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rock").mkdir()
     (tmp_path / "rock" / "a.wav").write_bytes(b"")
@@ -145,7 +174,9 @@ def test_a_clip_in_two_groups_is_refused(table: FeatureTable, tmp_path: Path) ->
     ids = table.frame["id"].tolist()
     pd.DataFrame({"id": [*ids, ids[0]], "group": "queen"}).to_csv(tmp_path / "same.csv", index=False)
     assert set(regroup(table, tmp_path / "same.csv").meta["group"]) == {"queen"}
-    pd.DataFrame({"id": [*ids, ids[0]], "group": ["queen"] * len(ids) + ["kinks"]}).to_csv(tmp_path / "two.csv", index=False)
+    pd.DataFrame({"id": [*ids, ids[0]], "group": ["queen"] * len(ids) + ["kinks"]}).to_csv(
+        tmp_path / "two.csv", index=False
+    )
     with pytest.raises(AlignmentError, match="gives two or more to 1, for example"):
         regroup(table, tmp_path / "two.csv")
 
@@ -153,14 +184,22 @@ def test_a_clip_in_two_groups_is_refused(table: FeatureTable, tmp_path: Path) ->
 def test_a_table_that_has_forgotten_its_groups_does_not_leak(table: FeatureTable, tmp_path: Path) -> None:
     """Groups that stand in the table count, whatever its metadata say of them."""
     rows = np.arange(len(table.frame))
-    frame = table.frame.assign(group=[f"g{k // 2}" for k in rows], split=np.where((rows % 4 == 1) | (rows % 4 == 2), "test", "train"))
+    frame = table.frame.assign(
+        group=[f"g{k // 2}" for k in rows], split=np.where((rows % 4 == 1) | (rows % 4 == 2), "test", "train")
+    )
     with pytest.raises(SplitLeakError, match="the training and the test part"):
-        train(FeatureTable(frame, {**table.metadata, "grouped": False}), tmp_path / "model", settings=TrainSettings(members=("svm",)))
+        train(
+            FeatureTable(frame, {**table.metadata, "grouped": False}),
+            tmp_path / "model",
+            settings=TrainSettings(members=("svm",)),
+        )
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("wrong", [{"rules": ("men",)}, {"settings": {"svm": {"gama": 1}}}])
-def test_a_misspelt_rule_or_setting_leaves_no_folder_behind(wrong: dict[str, object], table: FeatureTable, tmp_path: Path) -> None:
+def test_a_misspelt_rule_or_setting_leaves_no_folder_behind(
+    wrong: dict[str, object], table: FeatureTable, tmp_path: Path
+) -> None:
     settings = TrainSettings(**{"members": ("svm",), "rules": ("mean",), **wrong})  # type: ignore[arg-type]
     with pytest.raises(ConfigError):
         train(table, tmp_path / "model", settings=settings)

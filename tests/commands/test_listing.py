@@ -49,14 +49,18 @@ def test_another_name_is_answered_with_the_nearest() -> None:
 def test_datasets_are_listed_with_the_figures_that_were_published_on_them() -> None:
     found = {row["dataset"]: row for row in records("datasets")}
     assert set(found) == set(DATASETS)
-    assert found["audioset"]["published"] == {"bahuleyan2018": {"vgg16_xgboost": {"accuracy": 0.65, "macro_f1": 0.62, "macro_auc": 0.894}}}
+    assert found["audioset"]["published"] == {
+        "bahuleyan2018": {"vgg16_xgboost": {"accuracy": 0.65, "macro_f1": 0.62, "macro_auc": 0.894}}
+    }
     assert set(found["gtzan"]["published"]) == {"folmer2021", "folmer2021_augmented", "lavanya2021"}
     assert found["fma"]["published"] is None
     assert "bahuleyan2018: vgg16_xgboost accuracy 0.65" in shown("datasets")
 
 
 @pytest.mark.parametrize("what", ["members", "features", "datasets", "recipes", "rules"])
-def test_a_pipe_gets_a_line_each_and_a_script_json(what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_gets_a_line_each_and_a_script_json(
+    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for words in ((), ("--json",)):
         monkeypatch.setattr(sys, "argv", ["quintet", "list", what, *words])
         with pytest.raises(SystemExit) as done:

@@ -13,8 +13,17 @@ from quintet.errors import ConfigError
 TINY = {
     "random_forest": {"n_estimators": 30},
     "xgboost": {"n_estimators": 30},
-    "vgg_small": {"settings": {"filters": 4, "blocks": 2}, "patch_frames": 16, "learning_rate": 0.02, "augmentation": None},
-    "vgg16_transfer": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "learning_rate": 3e-3},
+    "vgg_small": {
+        "settings": {"filters": 4, "blocks": 2},
+        "patch_frames": 16,
+        "learning_rate": 0.02,
+        "augmentation": None,
+    },
+    "vgg16_transfer": {
+        "settings": {"weights": "random", "size": 32},
+        "patch_frames": 16,
+        "learning_rate": 3e-3,
+    },
     "vgg16_fine_tune": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16},
     "feed_forward": {"settings": {"size": 12}, "patch_frames": 16, "learning_rate": 1e-3},
     "musicnn": {"settings": {"filters": 12}, "patch_frames": 40},
@@ -28,8 +37,14 @@ TINY = {
 BANDS = {"pons2017": 88, "crnn": 96, "lachmish_mel": 64}
 EPOCHS = {"vgg16_fine_tune": 30}  # of the batch of eight, where 60 are not needed
 QUICK = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
-rows = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MEMBERS]
-networks = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MEMBERS if row.input == "spectrogram"]
+rows = [
+    pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MEMBERS
+]
+networks = [
+    pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow)
+    for row in MEMBERS
+    if row.input == "spectrogram"
+]
 
 
 def problem(row, n=24, seed=0):
@@ -113,7 +128,11 @@ class TestEveryMember:
         np.testing.assert_allclose(probabilities, member.predict_proba(X), atol=1e-6)
 
     def test_what_is_easy_is_learnt(self, row):
-        n, epochs = (90, {}) if row.input == "table" else (8, {"epochs": EPOCHS.get(row.name, 60), "validation_share": 0.0, "schedule": "constant"})
+        n, epochs = (
+            (90, {})
+            if row.input == "table"
+            else (8, {"epochs": EPOCHS.get(row.name, 60), "validation_share": 0.0, "schedule": "constant"})
+        )
         X, y = problem(row, n=n)
         member = unfitted(row, **epochs).fit(X, y)
         said = member.predict_proba(X)[np.arange(n), np.searchsorted(member.classes_, y)]

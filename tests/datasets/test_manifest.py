@@ -30,7 +30,12 @@ def write(folder, text, name="list.csv"):
 class TestFolder:
     def test_every_audio_file_is_a_row_and_nothing_else(self, music):
         manifest = load_source(music)
-        assert manifest.frame["id"].tolist() == ["jazz/monk_1.AIF", "rock/live/kinks_1.flac", "rock/queen_1.wav", "rock/queen_2.mp3"]
+        assert manifest.frame["id"].tolist() == [
+            "jazz/monk_1.AIF",
+            "rock/live/kinks_1.flac",
+            "rock/queen_1.wav",
+            "rock/queen_2.mp3",
+        ]
         assert manifest.frame["label"].tolist() == ["jazz", "rock", "rock", "rock"]
         assert manifest.frame["group"].tolist() == manifest.frame["id"].tolist()
         assert not manifest.grouped
@@ -78,8 +83,16 @@ class TestFolder:
 
 class TestTable:
     def test_paths_are_relative_to_the_file_and_other_columns_are_named(self, music):
-        manifest = load_source(write(music, "path,label,group,year\nrock/queen_1.wav,rock,queen,1975\njazz/monk_1.AIF,jazz,monk,1957\n"))
-        assert manifest.frame["path"].tolist() == [str(music / "rock/queen_1.wav"), str(music / "jazz/monk_1.AIF")]
+        manifest = load_source(
+            write(
+                music,
+                "path,label,group,year\nrock/queen_1.wav,rock,queen,1975\njazz/monk_1.AIF,jazz,monk,1957\n",
+            )
+        )
+        assert manifest.frame["path"].tolist() == [
+            str(music / "rock/queen_1.wav"),
+            str(music / "jazz/monk_1.AIF"),
+        ]
         assert manifest.frame["group"].tolist() == ["queen", "monk"]
         assert manifest.grouped
         assert manifest.ignored == ("year",)
@@ -92,19 +105,33 @@ class TestTable:
 
     def test_windows_of_one_file_share_a_group(self, music):
         frame = load_source(
-            write(music, "path,label,start,end\nrock/queen_1.wav,rock,0,30\nrock/queen_1.wav,rock,30,\njazz/monk_1.AIF,jazz,,\n")
+            write(
+                music,
+                "path,label,start,end\nrock/queen_1.wav,rock,0,30\nrock/queen_1.wav,rock,30,\njazz/monk_1.AIF,jazz,,\n",
+            )
         ).frame
-        assert frame["id"].tolist() == ["rock/queen_1.wav#t=0.0,30.0", "rock/queen_1.wav#t=30.0,", "jazz/monk_1.AIF"]
+        assert frame["id"].tolist() == [
+            "rock/queen_1.wav#t=0.0,30.0",
+            "rock/queen_1.wav#t=30.0,",
+            "jazz/monk_1.AIF",
+        ]
         assert frame["group"].tolist() == ["rock/queen_1.wav", "rock/queen_1.wav", "jazz/monk_1.AIF"]
         assert frame["problem"].isna().all()
 
     def test_a_group_is_one_however_it_is_written(self, music):
         accents = "Beyonc\N{LATIN SMALL LETTER E WITH ACUTE}", "Beyonce\N{COMBINING ACUTE ACCENT} "
-        frame = load_source(write(music, f"path,label,group\nrock/queen_1.wav,rock,{accents[0]}\njazz/monk_1.AIF,jazz,{accents[1]}\n")).frame
+        frame = load_source(
+            write(
+                music,
+                f"path,label,group\nrock/queen_1.wav,rock,{accents[0]}\njazz/monk_1.AIF,jazz,{accents[1]}\n",
+            )
+        ).frame
         assert frame["group"].tolist() == [accents[0], accents[0]]
 
     def test_label_sets(self, music):
-        manifest = load_source(write(music, "path,label\nrock/queen_1.wav,rock; live\njazz/monk_1.AIF,jazz\n"))
+        manifest = load_source(
+            write(music, "path,label\nrock/queen_1.wav,rock; live\njazz/monk_1.AIF,jazz\n")
+        )
         assert manifest.multilabel
         assert manifest.frame["label"].tolist() == ["rock;live", "jazz"]
         assert manifest.classes == ("jazz", "live", "rock")
@@ -124,18 +151,24 @@ class TestTable:
         ],
     )
     def test_bad_row_is_told_why_and_the_others_stay(self, music, row, problem):
-        frame = load_source(write(music, f"path,label,start,end\nrock/queen_1.wav,rock,,\n{row}\njazz/monk_1.AIF,jazz,,\n")).frame
+        frame = load_source(
+            write(music, f"path,label,start,end\nrock/queen_1.wav,rock,,\n{row}\njazz/monk_1.AIF,jazz,,\n")
+        ).frame
         assert frame["problem"].isna().tolist() == [True, False, True]
         assert frame.loc[1, "problem"] == problem
         assert frame["id"].is_unique
 
     def test_same_id_twice(self, music):
-        frame = load_source(write(music, "path,label,id\nrock/queen_1.wav,rock,a\nrock/queen_2.mp3,rock,a\n")).frame
+        frame = load_source(
+            write(music, "path,label,id\nrock/queen_1.wav,rock,a\nrock/queen_2.mp3,rock,a\n")
+        ).frame
         assert frame["id"].tolist() == ["a", "a#2"]
         assert frame.loc[1, "problem"] == "listed twice: row 1 is used"
 
     def test_same_file_under_two_ids(self, music):
-        frame = load_source(write(music, "path,label,id\nrock/queen_1.wav,rock,a\nrock/queen_1.wav,rock,b\n")).frame
+        frame = load_source(
+            write(music, "path,label,id\nrock/queen_1.wav,rock,a\nrock/queen_1.wav,rock,b\n")
+        ).frame
         assert frame["problem"].isna().tolist() == [True, False]
 
     def test_missing_column_names_the_nearest(self, music):
@@ -179,13 +212,24 @@ class TestGroups:
         assert manifest.frame["group"].tolist() == ["monk", "kinks", "queen", "queen"]
 
     def test_named_group_wins(self, music):
-        assert load_source(music, group_by=r"^(\w+)/.*?(?P<group>[a-z]+)_").frame["group"].tolist() == ["monk", "kinks", "queen", "queen"]
+        assert load_source(music, group_by=r"^(\w+)/.*?(?P<group>[a-z]+)_").frame["group"].tolist() == [
+            "monk",
+            "kinks",
+            "queen",
+            "queen",
+        ]
 
     def test_files_that_do_not_match_are_named(self, music):
-        with pytest.raises(DatasetError, match=r"2 of 4 files have none, for example: jazz/monk_1.AIF, rock/live/kinks_1.flac"):
+        with pytest.raises(
+            DatasetError,
+            match=r"2 of 4 files have none, for example: jazz/monk_1.AIF, rock/live/kinks_1.flac",
+        ):
             load_source(music, group_by="(queen)")
 
-    @pytest.mark.parametrize(("pattern", "match"), [("queen", "parentheses"), ("(", "regular expression"), ("tag:artits", "Did you mean 'artist'")])
+    @pytest.mark.parametrize(
+        ("pattern", "match"),
+        [("queen", "parentheses"), ("(", "regular expression"), ("tag:artits", "Did you mean 'artist'")],
+    )
     def test_impossible_patterns(self, music, pattern, match):
         with pytest.raises(ConfigError, match=match):
             load_source(music, group_by=pattern)
@@ -205,7 +249,10 @@ class TestGroups:
         (tmp_path / "jazz/broken.wav").write_text("no audio")
         (tmp_path / "jazz/unheard.xyz").write_text("no audio")
         assert load_source(tmp_path, group_by="tag:artist").frame["group"].tolist()[0:1] == ["Nina"]
-        assert load_source(tmp_path, group_by="tag:artist").frame.set_index("id").loc["jazz/c.flac", "group"] == "Duke"
+        assert (
+            load_source(tmp_path, group_by="tag:artist").frame.set_index("id").loc["jazz/c.flac", "group"]
+            == "Duke"
+        )
         with pytest.raises(DatasetError, match="3 of 5 files have none"):
             load_source(tmp_path, group_by="tag:album")
 

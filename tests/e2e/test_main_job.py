@@ -18,7 +18,16 @@ from quintet.errors import QuintetError
 from quintet.files.digests import file_digest
 
 RATE = 22050
-FAST = ["--set", "random_forest.n_estimators=30", "--set", "xgboost.n_estimators=20", "--resamples", "50", "--folds", "3"]
+FAST = [
+    "--set",
+    "random_forest.n_estimators=30",
+    "--set",
+    "xgboost.n_estimators=20",
+    "--resamples",
+    "50",
+    "--folds",
+    "3",
+]
 
 
 def tone(frequency: float, seed: int, *, noise: float) -> np.ndarray:
@@ -26,7 +35,9 @@ def tone(frequency: float, seed: int, *, noise: float) -> np.ndarray:
     rng = np.random.default_rng(seed)
     t = np.arange(2 * RATE) / RATE
     wave = sum(np.sin(2 * np.pi * frequency * k * t + rng.uniform(0, 6)) / k for k in (1, 2, 3))
-    return (0.2 * wave * np.exp(-t * rng.uniform(0.2, 1.5)) + noise * rng.normal(size=t.size)).astype(np.float32)
+    return (0.2 * wave * np.exp(-t * rng.uniform(0.2, 1.5)) + noise * rng.normal(size=t.size)).astype(
+        np.float32
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +68,16 @@ def run(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     shutil.rmtree(folder)
     folder.mkdir()
-    call("extract", music, "-o", folder / "features.parquet", "--features", "bahuleyan2018", "--group-by", r"/(artist\d+|broken|empty)")
+    call(
+        "extract",
+        music,
+        "-o",
+        folder / "features.parquet",
+        "--features",
+        "bahuleyan2018",
+        "--group-by",
+        r"/(artist\d+|broken|empty)",
+    )
     members = "logistic_regression,random_forest,xgboost,svm"
     call("train", folder / "features.parquet", "-o", folder / "model", "--members", members, *FAST)
     call("report", folder / "model", "-o", folder / "report")
@@ -94,7 +114,9 @@ def test_scores_say_on_how_many_clips_and_with_which_interval(run: Path) -> None
 def test_saved_predictions_give_the_saved_scores(run: Path) -> None:
     predictions = quintet.read_predictions(run / "model" / "predictions" / "oof" / "svm.parquet")
     chosen = np.asarray(predictions.classes)[predictions.probabilities.argmax(axis=1)]
-    saved = json.loads((run / "model" / "scores.json").read_text())["oof"]["svm"]["scores"]["accuracy"]["value"]
+    saved = json.loads((run / "model" / "scores.json").read_text())["oof"]["svm"]["scores"]["accuracy"][
+        "value"
+    ]
     assert np.mean(chosen == predictions.labels) == pytest.approx(saved, abs=1e-12)
 
 
@@ -117,7 +139,9 @@ def test_predict_agrees_with_the_model_on_files_it_was_given(run: Path, music: P
 
 def test_predict_reports_the_bad_file_and_predicts_the_others(run: Path, music: Path) -> None:
     good, bad = music / "tuba" / "artist10_00.wav", music / "tuba" / "broken.wav"
-    result = call("predict", run / "model", good, bad, music / "nowhere.wav", "--format", "csv", "--quiet", code=1)
+    result = call(
+        "predict", run / "model", good, bad, music / "nowhere.wav", "--format", "csv", "--quiet", code=1
+    )
     rows = result.stdout.strip().splitlines()
     assert len(rows) == 2
     assert rows[0].startswith("file,verdict,confidence")
@@ -136,20 +160,26 @@ def test_long_files_are_heard_in_segments(run: Path, music: Path, tmp_path: Path
 
 
 def test_json_pipes(run: Path, music: Path) -> None:
-    result = call("predict", run / "model", music / "flute" / "artist00_00.wav", "--format", "json", "--quiet")
+    result = call(
+        "predict", run / "model", music / "flute" / "artist00_00.wav", "--format", "json", "--quiet"
+    )
     row = json.loads(result.stdout)[0]
     assert row["verdict"] in {"flute", "tuba"}
     assert row["probability.flute"] + row["probability.tuba"] == pytest.approx(1)
 
 
-def test_a_second_training_needs_permission_and_the_same_seed_gives_the_same_numbers(run: Path, tmp_path: Path) -> None:
+def test_a_second_training_needs_permission_and_the_same_seed_gives_the_same_numbers(
+    run: Path, tmp_path: Path
+) -> None:
     arguments = ["train", run / "features.parquet", "--members", "random_forest,xgboost", *FAST]
     call(*arguments, "-o", tmp_path / "a")
     refused = call(*arguments, "-o", tmp_path / "a", code=1)
     assert "must not exist yet" in str(refused.exception)
     call(*arguments, "-o", tmp_path / "b")
     for part in ("oof", "test"):
-        a, b = (pd.read_parquet(tmp_path / name / "predictions" / part / "random_forest.parquet") for name in "ab")
+        a, b = (
+            pd.read_parquet(tmp_path / name / "predictions" / part / "random_forest.parquet") for name in "ab"
+        )
         pd.testing.assert_frame_equal(a, b)
 
 
@@ -169,7 +199,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(run: Path, tmp_path: Path) 
         quintet.train(table, tmp_path / "cut", settings=settings, listener=stop_at_svm)
     started: list[tuple[str, int]] = []
     resumed = quintet.train(
-        table, tmp_path / "cut", settings=settings, resume=True, listener=lambda e: started.append((e.member, e.fold)) if e.kind == "start" else None
+        table,
+        tmp_path / "cut",
+        settings=settings,
+        resume=True,
+        listener=lambda e: started.append((e.member, e.fold)) if e.kind == "start" else None,
     )
     assert started == [("svm", 1), ("svm", 2), ("svm", -1)]
     assert resumed.scores == whole.scores
@@ -203,7 +237,17 @@ def test_a_table_from_elsewhere_trains_and_predicts(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "table.csv", index=False)
     options = ["--id-column", "file_name", "--label-from", r"^([a-z]+)\."]
     call("train", tmp_path / "table.csv", "-o", tmp_path / "model", *options, *FAST)
-    result = call("predict", tmp_path / "model", "--table", tmp_path / "table.csv", "--id-column", "file_name", "--format", "csv", "-q")
+    result = call(
+        "predict",
+        tmp_path / "model",
+        "--table",
+        tmp_path / "table.csv",
+        "--id-column",
+        "file_name",
+        "--format",
+        "csv",
+        "-q",
+    )
     assert len(result.stdout.strip().splitlines()) == 41
 
 
@@ -217,7 +261,9 @@ def test_a_table_from_elsewhere_trains_and_predicts(tmp_path: Path) -> None:
         (["extract", ".", "-o", "x.parquet", "--set", "n_fft"], "name=value"),
     ],
 )
-def test_mistakes_are_answered_with_a_sentence(arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_answered_with_a_sentence(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, QuintetError)
@@ -231,7 +277,9 @@ def test_usage_faults_exit_with_two(run: Path) -> None:
 
 def test_sets_hold_more_where_more_certainty_is_asked(run: Path, music: Path) -> None:
     files = sorted((music / "tuba").glob("artist*.wav"))
-    sets = {c: quintet.predict(run / "model", files, confidence=c).frame["set"].str.split(";") for c in (0.5, 0.9)}
+    sets = {
+        c: quintet.predict(run / "model", files, confidence=c).frame["set"].str.split(";") for c in (0.5, 0.9)
+    }
     assert all(set(small) - {""} <= set(large) for small, large in zip(sets[0.5], sets[0.9], strict=True))
     answered = quintet.predict(run / "model", files, confidence=0.9).frame
     assert ((answered["set"] == "") == (answered["out_of_class"] >= 0.9)).all()
@@ -247,14 +295,18 @@ def test_what_is_no_music_at_all_is_none_of_these(run: Path, tmp_path: Path) -> 
     clicks[::4000] = 0.9
     soundfile.write(tmp_path / "noise.wav", 0.3 * rng.normal(size=2 * RATE).clip(-3, 3), RATE)
     soundfile.write(tmp_path / "clicks.wav", clicks, RATE)
-    answered = quintet.predict(run / "model", [tmp_path / "noise.wav", tmp_path / "clicks.wav"], confidence=0.8)
+    answered = quintet.predict(
+        run / "model", [tmp_path / "noise.wav", tmp_path / "clicks.wav"], confidence=0.8
+    )
     assert answered.frame["set"].tolist() == ["", ""]
     known = pd.read_parquet(run / "model" / "verdict" / "strangeness.parquet")
     assert answered.segments["distance"].min() > known["distance"].quantile(0.9)
     assert answered.notes == ()
 
 
-def test_a_model_from_before_distances_answers_by_its_probabilities(run: Path, music: Path, tmp_path: Path) -> None:
+def test_a_model_from_before_distances_answers_by_its_probabilities(
+    run: Path, music: Path, tmp_path: Path
+) -> None:
     old = shutil.copytree(run / "model", tmp_path / "old")
     trust = json.loads((old / "trust.json").read_text())
     kept = pd.read_parquet(old / "verdict" / "oof.parquet")
@@ -279,7 +331,10 @@ def test_members_files_fuse_to_the_ensembles_own_mean(run: Path, tmp_path: Path)
     parts = run / "model" / "predictions" / "test"
     files = [parts / f"{name}.parquet" for name in ("logistic_regression", "random_forest", "xgboost", "svm")]
     call("fuse", *files, "-o", tmp_path / "fused.parquet", "--rule", "mean")
-    ours, theirs = quintet.read_predictions(tmp_path / "fused.parquet"), quintet.read_predictions(parts / "mean.parquet")
+    ours, theirs = (
+        quintet.read_predictions(tmp_path / "fused.parquet"),
+        quintet.read_predictions(parts / "mean.parquet"),
+    )
     assert np.allclose(ours.take(theirs.clip_ids).probabilities, theirs.probabilities, atol=1e-12)
     found = json.loads(call("evaluate", tmp_path / "fused.parquet", "--json", "--resamples", "50").stdout)
     saved = json.loads((run / "model" / "scores.json").read_text())["test"]["mean"]
@@ -293,12 +348,25 @@ def test_the_audit_finds_the_copy_and_its_groups_keep_it_together(music: Path, t
     corpus = tmp_path / "music"
     shutil.copytree(music, corpus)
     shutil.copy(corpus / "flute" / "artist00_00.wav", corpus / "tuba" / "stray.wav")
-    found = json.loads(call("audit", corpus, "--json", "--quiet", "--groups-to", tmp_path / "groups.csv").stdout)
-    assert [{p["first"], p["second"]} for p in found["pairs"] if p["across_classes"]] == [{"flute/artist00_00.wav", "tuba/stray.wav"}]
+    found = json.loads(
+        call("audit", corpus, "--json", "--quiet", "--groups-to", tmp_path / "groups.csv").stdout
+    )
+    assert [{p["first"], p["second"]} for p in found["pairs"] if p["across_classes"]] == [
+        {"flute/artist00_00.wav", "tuba/stray.wav"}
+    ]
     groups = pd.read_csv(tmp_path / "groups.csv").set_index("id")["group"]
     assert groups["flute/artist00_00.wav"] == groups["tuba/stray.wav"]
     call("extract", corpus, "-o", tmp_path / "f.parquet", "--features", "bahuleyan2018")
-    call("train", tmp_path / "f.parquet", "-o", tmp_path / "model", "-m", "logistic_regression", "--groups", tmp_path / "groups.csv")
+    call(
+        "train",
+        tmp_path / "f.parquet",
+        "-o",
+        tmp_path / "model",
+        "-m",
+        "logistic_regression",
+        "--groups",
+        tmp_path / "groups.csv",
+    )
     split = pd.read_parquet(tmp_path / "model" / "split.parquet").set_index("id")
     assert split.loc["flute/artist00_00.wav", "part"] == split.loc["tuba/stray.wav", "part"]
 
@@ -308,10 +376,16 @@ def test_the_leak_gate_sees_a_leak(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     artists = np.arange(20)
     mark = rng.normal(size=(20, 6)) * 4
-    rows = [(f"{a}_{i}.wav", f"class{a % 2}", f"artist{a}", *(mark[a] + rng.normal(size=6) * 0.3)) for a in artists for i in range(6)]
+    rows = [
+        (f"{a}_{i}.wav", f"class{a % 2}", f"artist{a}", *(mark[a] + rng.normal(size=6) * 0.3))
+        for a in artists
+        for i in range(6)
+    ]
     pd.DataFrame(rows, columns=["id", "label", "group", *"abcdef"]).to_csv(tmp_path / "t.csv", index=False)
     members = ["-m", "random_forest", "--set", "random_forest.n_estimators=50", "--resamples", "100"]
-    told = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "--protocols", "random,group", *members).output
+    told = call(
+        "train", tmp_path / "t.csv", "-o", tmp_path / "model", "--protocols", "random,group", *members
+    ).output
     assert "random (ungrouped)" in told
     gate = json.loads((tmp_path / "model" / "scores.json").read_text())["leak_gate"]
     gap = next(g for g in gate["gaps"] if g["member"] == "random_forest" and g["score"] == "accuracy")
@@ -324,9 +398,22 @@ def test_the_leak_gate_and_the_report_of_label_sets_without_intervals(tmp_path: 
     """Accuracy means little of tags: the gap is that of the area under precision and recall."""
     rng = np.random.default_rng(2)
     mark = rng.normal(size=(12, 4)) * 3
-    rows = [(f"{a}_{i}.wav", ("x;y", "x", "y")[a % 3], f"artist{a}", *(mark[a] + rng.normal(size=4) * 0.3)) for a in range(12) for i in range(5)]
+    rows = [
+        (f"{a}_{i}.wav", ("x;y", "x", "y")[a % 3], f"artist{a}", *(mark[a] + rng.normal(size=4) * 0.3))
+        for a in range(12)
+        for i in range(5)
+    ]
     pd.DataFrame(rows, columns=["id", "label", "group", *"abcd"]).to_csv(tmp_path / "t.csv", index=False)
-    arguments = ["--protocols", "random,group", "-m", "logistic_regression,xgboost", "--set", "xgboost.n_estimators=10", "--resamples", "0"]
+    arguments = [
+        "--protocols",
+        "random,group",
+        "-m",
+        "logistic_regression,xgboost",
+        "--set",
+        "xgboost.n_estimators=10",
+        "--resamples",
+        "0",
+    ]
     told = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", *arguments).output
     assert "Leak gate: macro PR AUC" in told
     gate = json.loads((tmp_path / "model" / "scores.json").read_text())["leak_gate"]
@@ -354,18 +441,31 @@ def test_a_random_split_of_grouped_clips_is_trained_and_stamped(tmp_path: Path) 
 
 
 def test_a_leaking_split_is_refused(tmp_path: Path) -> None:
-    rows = [(f"{i}.wav", "ab"[i % 2], f"artist{i // 4}", "test" if i % 4 == 0 else "train", i * 0.1) for i in range(24)]
+    rows = [
+        (f"{i}.wav", "ab"[i % 2], f"artist{i // 4}", "test" if i % 4 == 0 else "train", i * 0.1)
+        for i in range(24)
+    ]
     lists = []
     for part in ("train", "test"):
-        pd.DataFrame([(r[0],) for r in rows if r[3] == part], columns=["id"]).to_csv(tmp_path / f"{part}.csv", index=False)
+        pd.DataFrame([(r[0],) for r in rows if r[3] == part], columns=["id"]).to_csv(
+            tmp_path / f"{part}.csv", index=False
+        )
         lists += ["--split-file", f"{part}={tmp_path / part}.csv"]
-    pd.DataFrame([r[:3] + r[4:] for r in rows], columns=["id", "label", "group", "x"]).to_csv(tmp_path / "t.csv", index=False)
-    result = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "-m", "logistic_regression", *lists, code=1)
+    pd.DataFrame([r[:3] + r[4:] for r in rows], columns=["id", "label", "group", "x"]).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    result = call(
+        "train", tmp_path / "t.csv", "-o", tmp_path / "model", "-m", "logistic_regression", *lists, code=1
+    )
     assert "No group may stand on both sides" in str(result.exception)
 
 
 def test_clips_and_tables_may_lie_elsewhere(music: Path, tmp_path: Path) -> None:
-    rows = [(f.absolute().as_uri(), f.parent.name) for label in ("flute", "tuba") for f in sorted((music / label).glob("artist*.wav"))[:3]]
+    rows = [
+        (f.absolute().as_uri(), f.parent.name)
+        for label in ("flute", "tuba")
+        for f in sorted((music / label).glob("artist*.wav"))[:3]
+    ]
     rows.append(((music / "nowhere.wav").absolute().as_uri(), "tuba"))
     pd.DataFrame(rows, columns=["path", "label"]).to_csv(tmp_path / "list.csv", index=False)
     there = (tmp_path / "out" / "f.parquet").as_uri()
@@ -405,13 +505,41 @@ def test_the_order_of_rows_changes_nothing_and_odd_names_break_no_report(tmp_pat
 def test_label_sets_from_a_table_to_verdicts(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rock, live = rng.random(60) < 0.5, rng.random(60) < 0.5
-    labels = [";".join(t for t, has in (("rock", r), ("live", v), ("jazz", not r)) if has) for r, v in zip(rock, live, strict=True)]
-    frame = pd.DataFrame({"id": [f"{i}.wav" for i in range(60)], "label": labels, "group": [f"artist{i // 3}" for i in range(60)]})
+    labels = [
+        ";".join(t for t, has in (("rock", r), ("live", v), ("jazz", not r)) if has)
+        for r, v in zip(rock, live, strict=True)
+    ]
+    frame = pd.DataFrame(
+        {
+            "id": [f"{i}.wav" for i in range(60)],
+            "label": labels,
+            "group": [f"artist{i // 3}" for i in range(60)],
+        }
+    )
     frame[["a", "b", "c"]] = rng.normal(size=(60, 3)) * 0.5 + np.stack([rock, live, ~rock], axis=1) * 2
     frame.to_csv(tmp_path / "t.csv", index=False)
-    call("train", tmp_path / "t.csv", "-o", tmp_path / "model", "-m", "logistic_regression", "--folds", "3", "--resamples", "50")
+    call(
+        "train",
+        tmp_path / "t.csv",
+        "-o",
+        tmp_path / "model",
+        "-m",
+        "logistic_regression",
+        "--folds",
+        "3",
+        "--resamples",
+        "50",
+    )
     call("report", tmp_path / "model", "-o", tmp_path / "report")
     result = call("predict", tmp_path / "model", "--table", tmp_path / "t.csv", "--format", "json", "-q")
     rows = json.loads(result.stdout)
     assert len(rows) == 60
-    assert np.mean([set(row["verdict"].split(";")) == set(label.split(";")) for row, label in zip(rows, labels, strict=True)]) > 0.8
+    assert (
+        np.mean(
+            [
+                set(row["verdict"].split(";")) == set(label.split(";"))
+                for row, label in zip(rows, labels, strict=True)
+            ]
+        )
+        > 0.8
+    )

@@ -19,7 +19,22 @@ PUBLISHED = ("bahuleyan2018", "pons2017", "folmer2021", "folmer2021_augmented", 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_system_runs_from_its_recipe(name: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["run", name, "--data", "demo", "--scale", "small", "-o", str(tmp_path / "run"), "--jobs", "1", "--quiet"])
+    result = CliRunner().invoke(
+        app,
+        [
+            "run",
+            name,
+            "--data",
+            "demo",
+            "--scale",
+            "small",
+            "-o",
+            str(tmp_path / "run"),
+            "--jobs",
+            "1",
+            "--quiet",
+        ],
+    )
     assert result.exception is None, result.output
     recipe = load_recipe(shipped_recipes()[name])
     scores = json.loads((tmp_path / "run" / "model" / "scores.json").read_text())

@@ -33,14 +33,19 @@ def test_a_planted_temperature_is_found_and_undone(planted):
     assert found.temperature == pytest.approx(1 / planted, rel=0.06)
     np.testing.assert_allclose(found.apply(said), p, atol=0.03)
     if planted != 1.0:
-        assert calibration_error(*top_label(codes, found.apply(said))) < calibration_error(*top_label(codes, said)) / 2
+        assert (
+            calibration_error(*top_label(codes, found.apply(said)))
+            < calibration_error(*top_label(codes, said)) / 2
+        )
 
 
 def test_temperature_keeps_the_order_of_classes_and_its_input():
     said, y, _, _ = corpus(0.5)
     before = said.copy()
     for dtype in (np.float32, np.float64):
-        after = fit_calibration(said.astype(dtype), y, classes=CLASSES, method="temperature").apply(said.astype(dtype))
+        after = fit_calibration(said.astype(dtype), y, classes=CLASSES, method="temperature").apply(
+            said.astype(dtype)
+        )
         assert after.dtype == dtype
         np.testing.assert_array_equal(after.argmax(axis=1), said.argmax(axis=1))
         np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-6)
@@ -83,7 +88,9 @@ def test_cross_calibration_judges_on_groups_it_has_not_seen():
     groups, p = np.arange(300) // 3, rng.dirichlet(np.ones(3), 100)[np.arange(300) // 3]
     codes = rng.integers(0, 3, 100)[groups]
     y = np.array(CLASSES)[codes]
-    inside = clip_losses(codes, fit_calibration(p, y, groups, classes=CLASSES, method="isotonic").apply(p)).mean()
+    inside = clip_losses(
+        codes, fit_calibration(p, y, groups, classes=CLASSES, method="isotonic").apply(p)
+    ).mean()
     outside = clip_losses(codes, cross_calibrate(p, y, groups, classes=CLASSES, method="isotonic")).mean()
     cut = clip_losses(codes, cross_calibrate(p, y, None, classes=CLASSES, method="isotonic")).mean()
     assert inside < np.log(3) < outside
@@ -111,7 +118,9 @@ def test_where_groups_are_not_known_a_gain_must_be_twice_as_sure():
     gain = clip_losses(codes, said) - clip_losses(codes, cut)
     assert 1.2 < gain.mean() / (gain.std(ddof=1) / np.sqrt(200)) < 1.8
     rank = np.concatenate([np.argsort(np.argsort(half)) for half in (gain[:100], gain[100:])])
-    by_pair = np.minimum(rank, 99 - rank) + 100 * (np.arange(200) >= 100)  # a low gain and a high one: no larger error by group than by clip
+    by_pair = np.minimum(rank, 99 - rank) + 100 * (
+        np.arange(200) >= 100
+    )  # a low gain and a high one: no larger error by group than by clip
     assert fit_calibration(said, y, by_pair, classes=CLASSES, folds=pairs).method == "temperature"
     assert fit_calibration(said, y, classes=CLASSES, folds=pairs).method == "none"
 
@@ -120,7 +129,10 @@ def test_where_groups_are_not_known_a_gain_must_be_twice_as_sure():
 def test_where_groups_are_known_a_gain_must_be_larger_than_its_standard_error_by_group(planted, method):
     """Both gains are above nothing; one is just below one standard error, one just above."""
     said, y, codes, _ = corpus(planted, n=200)
-    groups, halves = np.arange(200) // 2, [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
+    groups, halves = (
+        np.arange(200) // 2,
+        [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))],
+    )
     cut = cross_calibrate(said, y, groups, classes=CLASSES, method="temperature", folds=halves)
     gain = clip_losses(codes, said) - clip_losses(codes, cut)
     by_group = gain.reshape(100, 2).mean(axis=1)
@@ -137,7 +149,10 @@ def test_label_sets_have_a_temperature_of_their_own():
     found = fit_calibration(1 / (1 + np.exp(-3 * z)), indicator, classes=CLASSES, method="temperature")
     assert found.multilabel
     assert found.temperature == pytest.approx(3, rel=0.1)
-    assert fit_calibration(1 / (1 + np.exp(-3 * z)), indicator, np.arange(3000), classes=CLASSES).method in ("temperature", "isotonic")
+    assert fit_calibration(1 / (1 + np.exp(-3 * z)), indicator, np.arange(3000), classes=CLASSES).method in (
+        "temperature",
+        "isotonic",
+    )
 
 
 @pytest.mark.parametrize("method", ["none", "temperature", "isotonic"])
@@ -162,13 +177,22 @@ def test_bad_input_is_refused():
         fit_calibration(said, y, classes=CLASSES, method="isotonic").apply(said[:, :2])
     one_group_per_class = np.array([str(label) for label in y])
     assert fit_calibration(said, y, one_group_per_class, classes=CLASSES).method == "none"
-    np.testing.assert_array_equal(cross_calibrate(said, y, one_group_per_class, classes=CLASSES, method="temperature"), said)
+    np.testing.assert_array_equal(
+        cross_calibrate(said, y, one_group_per_class, classes=CLASSES, method="temperature"), said
+    )
 
 
 def test_given_folds_that_part_a_group_are_refused():
-    p, y, groups = np.tile([0.6, 0.4], (8, 1)), np.array(["a", "b"] * 4), np.repeat(["one", "two", "three", "four"], 2)
+    p, y, groups = (
+        np.tile([0.6, 0.4], (8, 1)),
+        np.array(["a", "b"] * 4),
+        np.repeat(["one", "two", "three", "four"], 2),
+    )
     crossed = [(np.arange(0, 8, 2), np.arange(1, 8, 2)), (np.arange(1, 8, 2), np.arange(0, 8, 2))]
-    for calibrate in (fit_calibration, lambda *of, **options: cross_calibrate(*of, method="temperature", **options)):
+    for calibrate in (
+        fit_calibration,
+        lambda *of, **options: cross_calibrate(*of, method="temperature", **options),
+    ):
         with pytest.raises(SplitLeakError, match="a fold of the calibration there are 4 on both"):
             calibrate(p, y, groups, classes=("a", "b"), folds=crossed)
     with pytest.raises(SplitLeakError, match="a fold of the fusion there are 4 on both"):

@@ -40,7 +40,13 @@ def data() -> tuple[pd.DataFrame, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 def test_the_same_seed_gives_the_same_and_another_order_of_rows_hardly_matters(data: Any) -> None:
     X, y, groups = data
-    make = clone(EnsembleClassifier(("logistic_regression", "random_forest"), settings={"random_forest": {"n_estimators": 20}}, n_splits=3))
+    make = clone(
+        EnsembleClassifier(
+            ("logistic_regression", "random_forest"),
+            settings={"random_forest": {"n_estimators": 20}},
+            n_splits=3,
+        )
+    )
     a, b = (clone(make).fit(X, y, groups).predict_proba(X) for _ in range(2))
     assert np.array_equal(a, b)
 
@@ -50,7 +56,9 @@ def test_every_row_is_predicted_out_of_fold_by_a_model_without_its_group(data: A
     _, y, groups = data
     rng = np.random.default_rng(1)
     mark = pd.DataFrame(rng.normal(size=(30, 5))[groups.astype(int)], columns=list("vwxyz"))
-    ensemble = EnsembleClassifier(("random_forest",), settings={"random_forest": {"n_estimators": 30}}, n_splits=5).fit(mark, y, groups)
+    ensemble = EnsembleClassifier(
+        ("random_forest",), settings={"random_forest": {"n_estimators": 30}}, n_splits=5
+    ).fit(mark, y, groups)
     inside = np.mean(ensemble.members_["random_forest"].predict(mark) == y)
     outside = np.mean(np.asarray(ensemble.classes_)[ensemble.oof_["random_forest"].argmax(axis=1)] == y)
     assert inside > 0.95
@@ -80,7 +88,10 @@ def test_a_group_is_one_however_it_is_written(data: Any) -> None:
 
 def test_groups_and_folds_must_be_whole(data: Any) -> None:
     X, y, groups = data
-    ensemble, folds = EnsembleClassifier(("logistic_regression",), rules=("mean",)), grouped_folds(y, groups.tolist(), n_splits=3, seed=0)
+    ensemble, folds = (
+        EnsembleClassifier(("logistic_regression",), rules=("mean",)),
+        grouped_folds(y, groups.tolist(), n_splits=3, seed=0),
+    )
     for wrong in (groups[:-1], np.stack([groups, groups], axis=1), [None, *groups[1:]], np.full(90, np.nan)):
         with pytest.raises(DatasetError, match="Every one of 90 rows must have one group"):
             ensemble.fit(X, y, wrong)
@@ -130,7 +141,9 @@ def test_a_rule_is_compared_on_the_folds_that_were_given() -> None:
         ({"members": ("vgg_small",)}, "works on a spectrogram"),
     ],
 )
-def test_mistakes_are_named_before_anything_is_fitted(data: Any, settings: dict[str, Any], message: str) -> None:
+def test_mistakes_are_named_before_anything_is_fitted(
+    data: Any, settings: dict[str, Any], message: str
+) -> None:
     X, y, groups = data
     with pytest.raises(ConfigError, match=message):
         EnsembleClassifier(**settings, n_splits=3).fit(X, y, groups)
@@ -139,7 +152,9 @@ def test_mistakes_are_named_before_anything_is_fitted(data: Any, settings: dict[
 def test_label_sets(data: Any) -> None:
     X, y, groups = data
     tags = np.stack([y == "jazz", y == "rock"], axis=1).astype(int)
-    ensemble = EnsembleClassifier(("logistic_regression",), n_splits=3).fit(X, tags, groups, classes=["jazz", "rock"])
+    ensemble = EnsembleClassifier(("logistic_regression",), n_splits=3).fit(
+        X, tags, groups, classes=["jazz", "rock"]
+    )
     said = ensemble.predict_proba(X)
     assert said.shape == (90, 2)
     assert ensemble.predict(X).shape == (90, 2)
@@ -156,8 +171,12 @@ def test_calibration_is_judged_on_the_folds_of_the_run(data: Any, monkeypatch: p
     received = []
     for name in ("fit_calibration", "cross_calibrated"):
         plain = getattr(classifier, name)
-        monkeypatch.setattr(classifier, name, lambda *a, plain=plain, **k: received.append(k["folds"]) or plain(*a, **k))
-    EnsembleClassifier(("logistic_regression",), rules=("mean",)).fit(X.iloc[order], y[order], groups[order], folds=folds)
+        monkeypatch.setattr(
+            classifier, name, lambda *a, plain=plain, **k: received.append(k["folds"]) or plain(*a, **k)
+        )
+    EnsembleClassifier(("logistic_regression",), rules=("mean",)).fit(
+        X.iloc[order], y[order], groups[order], folds=folds
+    )
     assert [f is folds for f in received] == [True, True]
 
 
@@ -185,7 +204,10 @@ def test_the_rule_that_judges_a_fold_is_chosen_without_it() -> None:
     for rule, part in zip(found.fold_rules_, parts, strict=True):
         best = found.oof_[rule][part].argmax(axis=1)
         np.testing.assert_array_equal(found.oof_verdict_[part].argmax(axis=1), best)
-    assert joined(y, [right, noise], folds, rules=("mean", "weighted"), rule="weighted").fold_rules_ == ["weighted"] * 4
+    assert (
+        joined(y, [right, noise], folds, rules=("mean", "weighted"), rule="weighted").fold_rules_
+        == ["weighted"] * 4
+    )
     halves = [(np.arange(60), np.arange(60, 120)), (np.arange(60, 120), np.arange(60))]
     two = joined(y, [right, noise], halves, rules=("mean", "weighted"))
     assert two.fold_rules_ == [two.rule_] * 2

@@ -43,7 +43,9 @@ def mean_coverage(corpus_of, n_splits, *, by_group=True, **settings):
     return np.array(hits)
 
 
-@pytest.mark.parametrize("settings", [{}, {"score": "aps"}, {"by_class": True}], ids=["lac", "aps", "by class"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"score": "aps"}, {"by_class": True}], ids=["lac", "aps", "by class"]
+)
 def test_coverage_holds_over_200_random_grouped_splits(settings):
     """The mean over splits is within the binomial band around what is promised: at least 0.9, at most 0.9 + 1 / (G + 1) and what APS adds."""
     hits = mean_coverage(lambda seed: corpus(seed=seed), 200, **settings)
@@ -74,7 +76,9 @@ def test_by_class_promises_for_each_class():
     fit = rng.random(1000) < 0.5
     for by_class, low, high in ((False, 0.0, 0.85), (True, 0.85, 1.0)):
         found = fit_conformal(probabilities[fit], y[fit], classes=("a", "b"), by_class=by_class)
-        per_class = coverage(found.sets(probabilities[~fit], 0.9), y[~fit], classes=("a", "b"), confidence=0.9).per_class
+        per_class = coverage(
+            found.sets(probabilities[~fit], 0.9), y[~fit], classes=("a", "b"), confidence=0.9
+        ).per_class
         assert low <= per_class["b"]["coverage"] <= high
 
 
@@ -111,7 +115,9 @@ def test_the_set_is_empty_exactly_where_the_out_of_class_score_reaches_the_confi
     found = fit_conformal(p, y, group, classes=CLASSES)
     unknown = np.full((5, 3), 1 / 3)
     for confidence in (0.3, 0.6, 0.8):
-        np.testing.assert_array_equal(~found.sets(p, confidence).any(axis=1), found.out_of_class(p) >= confidence - 1e-12)
+        np.testing.assert_array_equal(
+            ~found.sets(p, confidence).any(axis=1), found.out_of_class(p) >= confidence - 1e-12
+        )
     assert (found.out_of_class(unknown) > np.median(found.out_of_class(p))).all()
 
 
@@ -140,7 +146,13 @@ def test_json_gives_back_the_same_sets(by_class):
 
 def test_coverage_counts_groups_and_names_classes():
     sets = np.array([[True, False], [True, False], [False, False], [True, True]])
-    found = coverage(sets, np.array(["a", "a", "a", "a"]), np.array(["x", "x", "x", "y"]), classes=("a", "b"), confidence=0.9)
+    found = coverage(
+        sets,
+        np.array(["a", "a", "a", "a"]),
+        np.array(["x", "x", "x", "y"]),
+        classes=("a", "b"),
+        confidence=0.9,
+    )
     assert found.coverage == pytest.approx((2 / 3 + 1) / 2)
     assert found.size == pytest.approx((2 / 3 + 2) / 2)
     assert found.empty == pytest.approx((1 / 3 + 0) / 2)

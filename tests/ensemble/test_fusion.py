@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quintet.ensemble import fusion as fusion_module
-from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion, geometric_mean, log_pool, mean, weighted_mean
+from quintet.ensemble.fusion import (
+    RULES,
+    Fusion,
+    compare_rules,
+    fit_fusion,
+    geometric_mean,
+    log_pool,
+    mean,
+    weighted_mean,
+)
 from quintet.ensemble.fusion_weights import (
     constant_prediction,
     convex_weights,
@@ -36,7 +45,13 @@ def corpus(n_groups=80, size=3, seed=0, strengths=(2.0, 1.5), sharpness=1.0, noi
     groups = np.repeat(np.arange(n_groups), size)
     codes = np.repeat(rng.permutation(np.arange(n_groups) % 4), size)
     onehot = np.eye(4)[codes]
-    members = [softmax(sharpness * (s * onehot + rng.normal(size=(n_groups, 4))[groups] * 0.5 + rng.normal(size=onehot.shape))) for s in strengths]
+    members = [
+        softmax(
+            sharpness
+            * (s * onehot + rng.normal(size=(n_groups, 4))[groups] * 0.5 + rng.normal(size=onehot.shape))
+        )
+        for s in strengths
+    ]
     if noise:
         members.append(rng.dirichlet(np.ones(4), len(codes)))
     return np.stack(members), np.array(CLASSES)[codes], groups.astype(str), codes
@@ -56,7 +71,9 @@ stacks = st.tuples(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 12))
 def test_mean_and_geometric_by_their_formulas(stack):
     np.testing.assert_allclose(mean(stack), stack.mean(axis=0), atol=1e-15)
     product = np.exp(np.log(np.clip(stack, 1e-6, 1 - 1e-6)).mean(axis=0))
-    np.testing.assert_allclose(geometric_mean(stack), product / product.sum(axis=1, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(
+        geometric_mean(stack), product / product.sum(axis=1, keepdims=True), atol=1e-12
+    )
     odds = np.log(np.clip(stack, 1e-6, 1 - 1e-6) / (1 - np.clip(stack, 1e-6, 1 - 1e-6))).mean(axis=0)
     np.testing.assert_allclose(geometric_mean(stack, multilabel=True), 1 / (1 + np.exp(-odds)), atol=1e-12)
 
@@ -79,7 +96,9 @@ def test_equal_members_are_what_they_are(stack, rule):
     same = np.stack([stack[0]] * 3)
     if rule == "stacked":  # that one may sharpen
         return
-    fused = fit_fusion(rule, same, np.array(CLASSES)[np.arange(stack.shape[1]) % 4], **settings_for(same)).apply(same)
+    fused = fit_fusion(
+        rule, same, np.array(CLASSES)[np.arange(stack.shape[1]) % 4], **settings_for(same)
+    ).apply(same)
     np.testing.assert_allclose(fused, stack[0], atol=1e-5)
 
 
@@ -89,7 +108,11 @@ def test_the_order_of_members_and_of_clips_does_not_matter(rule):
     fused = fit_fusion(rule, stack, y, groups, **settings_for(stack)).apply(stack)
     order, rows = [2, 0, 1], np.random.default_rng(0).permutation(len(y))
     other = stack[order][:, rows]
-    np.testing.assert_allclose(fit_fusion(rule, other, y[rows], groups[rows], **settings_for(stack)).apply(other), fused[rows], atol=1e-4)
+    np.testing.assert_allclose(
+        fit_fusion(rule, other, y[rows], groups[rows], **settings_for(stack)).apply(other),
+        fused[rows],
+        atol=1e-4,
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -107,7 +130,9 @@ def test_convex_weights_meet_the_conditions_of_an_optimum(seed, n_members, n):
 
 def test_convex_weights_in_closed_form():
     """Right with 0.9 on a share s of the clips and 0.1 on the others, against the reverse: w = (s · 10 - 1) / 8, found by setting the slope to 0."""
-    likelihood = np.vstack([np.r_[np.full(60, 0.9), np.full(40, 0.1)], np.r_[np.full(60, 0.1), np.full(40, 0.9)]])
+    likelihood = np.vstack(
+        [np.r_[np.full(60, 0.9), np.full(40, 0.1)], np.r_[np.full(60, 0.1), np.full(40, 0.9)]]
+    )
     assert convex_weights(likelihood) == pytest.approx([0.625, 0.375], abs=1e-4)
 
 
@@ -131,20 +156,29 @@ def test_copies_of_a_clip_make_nobody_more_certain():
     rng = np.random.default_rng(3)
     likelihood, constant = np.vstack([rng.random(30) * 0.6, np.full(30, 0.9)]), np.full(30, 0.25)
     once = informative_members(likelihood, constant, np.arange(30))
-    copies = informative_members(np.repeat(likelihood, 10, axis=1), np.repeat(constant, 10), np.repeat(np.arange(30), 10))
+    copies = informative_members(
+        np.repeat(likelihood, 10, axis=1), np.repeat(constant, 10), np.repeat(np.arange(30), 10)
+    )
     assert once.tolist() == copies.tolist() == [False, True]
-    assert informative_members(np.repeat(likelihood, 10, axis=1), np.repeat(constant, 10), np.arange(300)).tolist() == [True, True]
+    assert informative_members(
+        np.repeat(likelihood, 10, axis=1), np.repeat(constant, 10), np.arange(300)
+    ).tolist() == [True, True]
 
 
 def test_where_all_is_noise_nobody_is_thrown_out():
     stack = np.random.default_rng(0).dirichlet(np.ones(4), (3, 50))
     codes = np.arange(50) % 4
-    assert informative_members(true_probabilities(stack, codes), constant_prediction(codes, 4), np.arange(50)).all()
+    assert informative_members(
+        true_probabilities(stack, codes), constant_prediction(codes, 4), np.arange(50)
+    ).all()
 
 
 def test_weighted_is_no_worse_than_any_member_or_the_mean_where_it_was_fitted():
     stack, y, _, codes = corpus(noise=False, strengths=(2.0, 1.0, 0.5))
-    fitted = {rule: log_losses(codes, fit_fusion(rule, stack, y, **settings_for(stack)).apply(stack)).mean() for rule in RULES}
+    fitted = {
+        rule: log_losses(codes, fit_fusion(rule, stack, y, **settings_for(stack)).apply(stack)).mean()
+        for rule in RULES
+    }
     alone = min(log_losses(codes, p).mean() for p in stack)
     assert fitted["weighted"] <= min(alone, fitted["mean"]) + 1e-6
     assert fitted["greedy"] <= alone + 1e-9
@@ -167,7 +201,9 @@ def test_stacked_finds_planted_slopes_and_is_the_geometric_mean_without_data():
     slopes, biases = log_linear_pool(stack, codes)
     assert slopes == pytest.approx([1.5, 0.2], abs=0.05)
     assert biases - biases.mean() == pytest.approx([0.5, 0.0, -0.5, 0.0], abs=0.06)
-    np.testing.assert_allclose(log_pool(stack[:, :5], [0.5, 0.5], np.zeros(4)), geometric_mean(stack[:, :5]), atol=1e-12)
+    np.testing.assert_allclose(
+        log_pool(stack[:, :5], [0.5, 0.5], np.zeros(4)), geometric_mean(stack[:, :5]), atol=1e-12
+    )
 
 
 def test_stacked_gradient_equals_finite_differences():
@@ -249,7 +285,10 @@ def test_the_mean_is_kept_where_another_is_better_by_less_than_a_standard_error(
 
 def test_the_choice_depends_on_neither_the_order_of_rules_nor_the_global_state():
     stack, y, groups, _ = corpus(n_groups=24)
-    one, two = (compare_rules(stack, y, groups, rules=r, **settings_for(stack)) for r in (("mean", "greedy"), ("greedy", "mean")))
+    one, two = (
+        compare_rules(stack, y, groups, rules=r, **settings_for(stack))
+        for r in (("mean", "greedy"), ("greedy", "mean"))
+    )
     assert one == two
     assert one.differences[one.chosen][0] <= one.differences[one.chosen][1]
 

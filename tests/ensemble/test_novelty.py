@@ -40,7 +40,11 @@ def fitted(seed=0, n_groups=90):
 
 def strangers(n=60):
     """Deep on one side of every boundary, and far away in directions that no boundary looks at."""
-    X = CENTRES[np.zeros(n, int)] * 1.5 + np.r_[np.zeros(3), np.full(9, 3.0)] + np.random.default_rng(1).normal(size=(n, 12))
+    X = (
+        CENTRES[np.zeros(n, int)] * 1.5
+        + np.r_[np.zeros(3), np.full(9, 3.0)]
+        + np.random.default_rng(1).normal(size=(n, 12))
+    )
     return X, opinions(X)
 
 
@@ -65,7 +69,11 @@ def test_the_promise_stands_with_few_groups_and_with_many(n_groups):
     hits = []
     for seed in range(200):
         (distance, sets), (X, y, group, p) = fitted(seed, n_groups), corpus(30, 1000 + seed)
-        hits.append(coverage(sets.sets(p, 0.9, distances=distance(X)), y, group, classes=CLASSES, confidence=0.9).coverage)
+        hits.append(
+            coverage(
+                sets.sets(p, 0.9, distances=distance(X)), y, group, classes=CLASSES, confidence=0.9
+            ).coverage
+        )
     error = np.std(hits) / np.sqrt(len(hits))
     assert 0.9 - 2.6 * error <= np.mean(hits) <= 0.9 + 2 / (n_groups + 1) + 2.6 * error
 
@@ -84,8 +92,13 @@ def test_the_score_by_hand():
     p, distances = np.tile([0.8, 0.2], (10, 1)), np.r_[np.zeros(8), 4.0, 8.0]
     sets = fit_conformal(p, np.array(["a"] * 10), classes=("a", "b"), score="novelty", distances=distances)
     assert sets.familiarity == (4.0, pytest.approx(np.std(distances)))
-    np.testing.assert_allclose(np.exp(-sets.nonconformity), 0.8 / (1 + np.exp(2 * (distances - 4) / np.std(distances))))
-    new, halves = np.array([[0.41, 0.59], [0.82, 0.18]]), np.array([-9.0, 4.0])  # 0.41 of a familiar clip, 0.82 of a half familiar one
+    np.testing.assert_allclose(
+        np.exp(-sets.nonconformity), 0.8 / (1 + np.exp(2 * (distances - 4) / np.std(distances)))
+    )
+    new, halves = (
+        np.array([[0.41, 0.59], [0.82, 0.18]]),
+        np.array([-9.0, 4.0]),
+    )  # 0.41 of a familiar clip, 0.82 of a half familiar one
     np.testing.assert_allclose(sets.p_values(new, halves)[:, 0], [3 / 11, 3 / 11], atol=1e-12)
     np.testing.assert_allclose(sets.p_values(np.array([[1.0, 0.0]]), np.array([99.0]))[0], 1 / 11)
 
@@ -104,7 +117,9 @@ def test_the_distance_is_judged_out_of_fold():
 def test_units_and_gaps_do_not_matter():
     X, y, _, _ = corpus()
     scales = 10.0 ** np.arange(-6, 6)
-    np.testing.assert_allclose(Distance.fit(X * scales, y)(X * scales), Distance.fit(X, y)(X), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        Distance.fit(X * scales, y)(X * scales), Distance.fit(X, y)(X), rtol=1e-6, atol=1e-6
+    )
     with_gap = X.copy()
     with_gap[0, 0] = np.nan
     assert np.isfinite(Distance.fit(with_gap, y)(with_gap)).all()
@@ -117,11 +132,14 @@ def test_it_is_mahalanobis_among_the_components(shape):
     X, y = rng.normal(size=shape), np.array(["a", "b"] * (shape[0] // 2))
     found = Distance.fit(X, y)
     z = found.preparation.transform(X) @ found.components.T
-    assert np.sum((z - z.mean(axis=0)) ** 2) >= 0.9 * np.sum((found.preparation.transform(X) - found.preparation.transform(X).mean(axis=0)) ** 2)
+    assert np.sum((z - z.mean(axis=0)) ** 2) >= 0.9 * np.sum(
+        (found.preparation.transform(X) - found.preparation.transform(X).mean(axis=0)) ** 2
+    )
     within, overall = (np.linalg.inv(root @ root.T) for root in (found.within, found.overall))
     means = [z[y == c].mean(axis=0) for c in ("a", "b")]
     expected = [
-        min((row - m) @ np.linalg.inv(within) @ (row - m) for m in means) - (row - z.mean(axis=0)) @ np.linalg.inv(overall) @ (row - z.mean(axis=0))
+        min((row - m) @ np.linalg.inv(within) @ (row - m) for m in means)
+        - (row - z.mean(axis=0)) @ np.linalg.inv(overall) @ (row - z.mean(axis=0))
         for row in z
     ]
     np.testing.assert_allclose(found(X), expected, rtol=1e-6, atol=1e-6)
@@ -138,7 +156,10 @@ def test_classes_that_are_points_are_measured_too():
 def test_files_give_back_the_same_score():
     X, _, _, p = corpus(seed=2)
     distance, sets = fitted()
-    again, same = Distance.restore(distance.arrays(), n_features=12), ConformalPredictor.from_json(json.loads(json.dumps(sets.to_json())))
+    again, same = (
+        Distance.restore(distance.arrays(), n_features=12),
+        ConformalPredictor.from_json(json.loads(json.dumps(sets.to_json()))),
+    )
     np.testing.assert_array_equal(same.out_of_class(p, again(X)), sets.out_of_class(p, distance(X)))
 
 
@@ -178,12 +199,17 @@ def test_the_ensemble_learns_it_where_it_has_a_table_and_single_labels():
     X, y, group, _ = corpus()
     ensemble = EnsembleClassifier(("logistic_regression",), n_splits=3).fit(X, y, group)
     new, known = strangers()[0], corpus(seed=3)[0]
-    scores = [ensemble.conformal_.out_of_class(ensemble.predict_proba(rows), ensemble.distances(rows)) for rows in (known, new)]
+    scores = [
+        ensemble.conformal_.out_of_class(ensemble.predict_proba(rows), ensemble.distances(rows))
+        for rows in (known, new)
+    ]
     assert scores[1].mean() > scores[0].mean() + 0.2
     folds = grouped_folds(y, group.tolist(), n_splits=3, seed=0)
     np.testing.assert_allclose(ensemble.oof_distances_, held_out_distances(X, y, folds))
     with pytest.raises(ConfigError, match="Received no feature table"):
         ensemble.distances()
-    tags = EnsembleClassifier(("logistic_regression",), n_splits=3).fit(X, (y[:, None] == np.array(["a", "b"])).astype(int), group)
+    tags = EnsembleClassifier(("logistic_regression",), n_splits=3).fit(
+        X, (y[:, None] == np.array(["a", "b"])).astype(int), group
+    )
     assert tags.conformal_ is None
     assert tags.distances(X) is None

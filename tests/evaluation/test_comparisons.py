@@ -30,12 +30,24 @@ OVARIAN = np.array(OVARIAN_TEXT.split(), dtype=float).reshape(-1, 4)
 
 @pytest.mark.parametrize(
     ("column", "area", "difference", "error", "low", "high", "chi_square", "p_value"),
-    [(0, 0.7366, 0.0108, 0.0953, -0.1761, 0.1976, 0.0127, 0.9102), (1, 0.6478, -0.0780, 0.1046, -0.2830, 0.1271, 0.5554, 0.4561)],
+    [
+        (0, 0.7366, 0.0108, 0.0953, -0.1761, 0.1976, 0.0127, 0.9102),
+        (1, 0.6478, -0.0780, 0.1046, -0.2830, 0.1271, 0.5554, 0.4561),
+    ],
     ids=["albumin", "total protein"],
 )
-def test_delong_matches_the_published_example(column, area, difference, error, low, high, chi_square, p_value):
+def test_delong_matches_the_published_example(
+    column, area, difference, error, low, high, chi_square, p_value
+):
     found = delong(OVARIAN[:, 3] == 1, OVARIAN[:, column], 10 - OVARIAN[:, 2])
-    values = (found.first, found.second, found.difference.value, found.standard_error, found.difference.low, found.difference.high)
+    values = (
+        found.first,
+        found.second,
+        found.difference.value,
+        found.standard_error,
+        found.difference.low,
+        found.difference.high,
+    )
     assert values == pytest.approx((area, 0.7258, difference, error, low, high), abs=5e-5)
     assert (found.z**2, found.difference.p_value) == pytest.approx((chi_square, p_value), abs=5e-5)
 
@@ -47,7 +59,9 @@ def quadratic(positive, first, second):
         wins = np.sign(scores[positive][:, None] - scores[~positive][None, :]) / 2 + 0.5
         parts.append((wins.mean(axis=1), wins.mean(axis=0)))
     covariance = sum(np.cov([parts[0][k], parts[1][k]]) / len(parts[0][k]) for k in (0, 1))
-    return parts[0][0].mean() - parts[1][0].mean(), np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    return parts[0][0].mean() - parts[1][0].mean(), np.sqrt(
+        covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -57,7 +71,9 @@ def test_delong_equals_its_quadratic_definition(seed):
     positive = np.r_[True, True, False, False, rng.random(n - 4) < 0.4]
     first, second = rng.integers(0, levels, n) + positive, rng.integers(0, levels, n) + 0.0
     found = delong(positive, first, second)
-    assert (found.difference.value, found.standard_error) == pytest.approx(quadratic(positive, first, second), abs=1e-12)
+    assert (found.difference.value, found.standard_error) == pytest.approx(
+        quadratic(positive, first, second), abs=1e-12
+    )
     alone = delong(positive, first, second, np.arange(n))
     assert alone.standard_error == pytest.approx(found.standard_error, abs=1e-12)
     assert delong(positive, second, first).difference.value == -found.difference.value
@@ -69,7 +85,9 @@ def test_delong_is_not_impressed_by_copies_in_one_group():
     first, second, groups = rng.random(60) + positive, rng.random(60) + positive * 0.3, np.arange(60)
     once = delong(positive, first, second)
     copies = [np.repeat(x, 5) for x in (positive, first, second)]
-    assert delong(*copies, np.repeat(groups, 5)).standard_error == pytest.approx(once.standard_error, rel=1e-12)
+    assert delong(*copies, np.repeat(groups, 5)).standard_error == pytest.approx(
+        once.standard_error, rel=1e-12
+    )
     assert delong(*copies).standard_error < once.standard_error / 2
 
 
@@ -82,7 +100,9 @@ def test_delong_by_group_counts_what_positives_and_negatives_of_a_group_share():
     first, second = shift + positive + rng.normal(size=600), rng.normal(size=600) + positive
     drawn = rng.multinomial(100, np.full(100, 0.01), size=2000)[:, groups].astype(float)
     areas = [rank_scores(positive, scores, drawn).auc for scores in (first, second)]
-    assert delong(positive, first, second, groups).standard_error == pytest.approx((areas[0] - areas[1]).std(), rel=0.08)
+    assert delong(positive, first, second, groups).standard_error == pytest.approx(
+        (areas[0] - areas[1]).std(), rel=0.08
+    )
 
 
 def test_delong_of_equal_scores_and_of_too_few():
@@ -101,14 +121,26 @@ def test_classes_with_too_few_clips_have_no_delong_and_too_many_clips_none(monke
     only = paired_tests(np.where(y == "c", "a", y), first, second, CLASSES, groups)
     assert list(only.delong) == ["a", "b"]
     assert only.mcnemar is not None
-    assert paired_tests(np.column_stack([y == "a", y == "b"]), first[:, :2], second[:, :2], ("a", "b"), groups, multilabel=True).mcnemar is None
+    assert (
+        paired_tests(
+            np.column_stack([y == "a", y == "b"]),
+            first[:, :2],
+            second[:, :2],
+            ("a", "b"),
+            groups,
+            multilabel=True,
+        ).mcnemar
+        is None
+    )
     monkeypatch.setattr(module, "MAX_RANKED", 10)
     assert paired_tests(y, first, second, CLASSES, groups).delong == {}
 
 
 def test_mcnemar_by_hand():
     """Ten against two: 2 · (C(12,0) + C(12,1) + C(12,2)) / 2¹² = 158 / 4096."""
-    found = mcnemar(np.r_[np.ones(10), np.zeros(2), np.ones(30)], np.r_[np.zeros(10), np.ones(2), np.ones(30)])
+    found = mcnemar(
+        np.r_[np.ones(10), np.zeros(2), np.ones(30)], np.r_[np.zeros(10), np.ones(2), np.ones(30)]
+    )
     assert (found.only_first, found.only_second) == (10, 2)
     assert found.p_value == pytest.approx(158 / 4096)
     assert mcnemar(np.ones(3), np.ones(3)).p_value == 1.0
@@ -129,7 +161,10 @@ def pair(seed, n_groups=40, size=3, gain=0.0):
     rng = np.random.default_rng(seed)
     groups, codes = np.repeat(np.arange(n_groups), size), np.repeat(rng.integers(0, 3, n_groups), size)
     shared = rng.normal(size=(n_groups, 3))[groups] + 1.2 * np.eye(3)[codes]
-    logits = [shared + rng.normal(size=(n_groups, 3))[groups] * 0.7 + rng.normal(size=(len(codes), 3)) * 0.5 for _ in range(2)]
+    logits = [
+        shared + rng.normal(size=(n_groups, 3))[groups] * 0.7 + rng.normal(size=(len(codes), 3)) * 0.5
+        for _ in range(2)
+    ]
     logits[0] += gain * np.eye(3)[codes]
     first, second = (np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) for z in logits)
     return np.array(CLASSES)[codes], first, second, groups.astype(str)
@@ -143,13 +178,17 @@ def test_differences_are_those_of_the_scores_and_turn_with_the_order():
         assert difference.value == pytest.approx(scores[0][name].value - scores[1][name].value, abs=1e-12)
         assert difference.low <= difference.value <= difference.high
     turned = paired_differences(y, second, first, CLASSES, groups, n_resamples=200)["macro_auc"]
-    assert (turned.low, turned.high) == pytest.approx((-found["macro_auc"].high, -found["macro_auc"].low), abs=2e-3)
+    assert (turned.low, turned.high) == pytest.approx(
+        (-found["macro_auc"].high, -found["macro_auc"].low), abs=2e-3
+    )
     json.dumps(found["ece"].to_json(), allow_nan=False)
 
 
 def test_pairing_is_what_makes_small_differences_visible():
     y, first, second, groups = pair(1)
-    paired = paired_differences(y, first, 0.9 * first + 0.1 * second, CLASSES, groups, n_resamples=300)["accuracy"]
+    paired = paired_differences(y, first, 0.9 * first + 0.1 * second, CLASSES, groups, n_resamples=300)[
+        "accuracy"
+    ]
     single = score(y, first, CLASSES, groups, n_resamples=300).scores["accuracy"]
     assert paired.high - paired.low < (single.high - single.low) / 2
 
@@ -200,13 +239,17 @@ def test_large_data_are_compared_by_blocks(monkeypatch):
     blocks = paired_differences(y, first, second, CLASSES, groups, n_resamples=300)
     for name in ("accuracy", "macro_auc", "log_loss"):
         assert blocks[name].value == resampled[name].value
-        assert blocks[name].high - blocks[name].low == pytest.approx(resampled[name].high - resampled[name].low, rel=0.6)
+        assert blocks[name].high - blocks[name].low == pytest.approx(
+            resampled[name].high - resampled[name].low, rel=0.6
+        )
         assert blocks[name].p_value < 0.05
 
 
 def test_label_sets_are_compared_too():
     y, first, second, groups = pair(0)
     indicator = y[:, None] == np.array(CLASSES)
-    assert "micro_f1" in paired_differences(indicator, first, second, CLASSES, groups, n_resamples=20, multilabel=True)
+    assert "micro_f1" in paired_differences(
+        indicator, first, second, CLASSES, groups, n_resamples=20, multilabel=True
+    )
     with pytest.raises(DatasetError, match="Align them"):
         paired_differences(y, first, second[:-1], CLASSES)

@@ -19,7 +19,9 @@ def moved(scores: np.ndarray, error: float, n: int = 200, seed: int = 0) -> np.n
     return scores + error * np.random.default_rng(seed).standard_normal((n, len(scores)))
 
 
-@pytest.mark.parametrize(("ceiling", "gap", "exponent"), [(0.95, 1.0, 0.5), (0.7, 0.5, 1.0), (0.4, -3.0, 0.3)])
+@pytest.mark.parametrize(
+    ("ceiling", "gap", "exponent"), [(0.95, 1.0, 0.5), (0.7, 0.5, 1.0), (0.4, -3.0, 0.3)]
+)
 def test_a_planted_curve_is_found(ceiling, gap, exponent):
     """The third is a loss, which falls."""
     curve = fit_learning_curve(SIZES, ceiling - gap * SIZES**-exponent)
@@ -53,10 +55,16 @@ def test_what_all_sizes_share_moves_no_gain():
 def test_a_size_counts_by_its_own_error_not_by_what_all_share():
     """The smallest size is off, and known to be: the curve follows the others, however uncertain the level."""
     rng, scores = np.random.default_rng(0), 0.9 - 1.2 * SIZES**-0.5
-    draws = scores + rng.standard_normal((400, 1)) + np.array([0.2, 0.001, 0.001, 0.001, 0.001]) * rng.standard_normal((400, 5))
+    draws = (
+        scores
+        + rng.standard_normal((400, 1))
+        + np.array([0.2, 0.001, 0.001, 0.001, 0.001]) * rng.standard_normal((400, 5))
+    )
     off = scores + np.array([0.05, 0, 0, 0, 0])
     truth = 1.2 * (640**-0.5 - 1280**-0.5)
-    assert abs(outlook(SIZES, off, draws).gain - truth) < 0.4 * abs(outlook(SIZES, off, np.zeros((0, 5))).gain - truth)
+    assert abs(outlook(SIZES, off, draws).gain - truth) < 0.4 * abs(
+        outlook(SIZES, off, np.zeros((0, 5))).gain - truth
+    )
 
 
 def test_the_path_passes_the_measured_sizes_and_ends_at_the_gain():
@@ -82,7 +90,9 @@ def test_without_resamples_there_is_no_interval():
     assert told["path"][0]["low"] is None
 
 
-def opinions(seed: int, *, gap: float, n_groups: int = 30, repeats: int = 3) -> tuple[np.ndarray, list[list[np.ndarray]], np.ndarray]:
+def opinions(
+    seed: int, *, gap: float, n_groups: int = 30, repeats: int = 3
+) -> tuple[np.ndarray, list[list[np.ndarray]], np.ndarray]:
     """Clips of two classes whose models are right as often as `0.95 - gap · n^-½`; groups and clips are as easy at every size."""
     rng = np.random.default_rng(seed)
     n = 5 * n_groups
@@ -103,7 +113,9 @@ def test_each_size_is_scored_as_any_prediction_is():
     found = curve_scores(y, said, ("a", "b"), groups, n_resamples=400)
     for k, size in enumerate(said):
         alone = [score(y, p, ("a", "b"), groups, n_resamples=0).scores for p in size]
-        assert found.values[k].tolist() == pytest.approx([np.mean([s[name].value for s in alone]) for name in found.names])
+        assert found.values[k].tolist() == pytest.approx(
+            [np.mean([s[name].value for s in alone]) for name in found.names]
+        )
     full = score(y, said[-1][0], ("a", "b"), groups).scores["accuracy"]
     estimate = found.estimate(4, "accuracy")
     assert (estimate.low, estimate.high) == pytest.approx((full.low, full.high), abs=0.03)
@@ -112,7 +124,10 @@ def test_each_size_is_scored_as_any_prediction_is():
 def test_repeats_that_differ_widen_the_interval_of_their_size():
     y, said, groups = opinions(1, gap=1.5)
     alike = [[size[0]] * len(size) for size in said]
-    spread = [curve_scores(y, given, ("a", "b"), groups, n_resamples=400).draws[:, :, 0].std(axis=0) for given in (said, alike)]
+    spread = [
+        curve_scores(y, given, ("a", "b"), groups, n_resamples=400).draws[:, :, 0].std(axis=0)
+        for given in (said, alike)
+    ]
     assert spread[0][4] == pytest.approx(spread[1][4], rel=0.15)  # the whole is drawn once
     shift = [said[0], [p[:, ::-1] if r == 0 else p for r, p in enumerate(said[1])], *said[2:]]
     assert curve_scores(y, shift, ("a", "b"), groups, n_resamples=400).draws[:, 1, 0].std() > 2 * spread[0][1]

@@ -35,7 +35,11 @@ def problems(draw, min_classes=2):
     raw = rng.integers(0, coarse + 1, (n, n_classes)) + draw(st.sampled_from([0.0, 0.5]))
     raw[raw.sum(axis=1) == 0] = 1
     present = draw(st.integers(1, n_classes))
-    weights = draw(st.sampled_from([None, rng.random(n) + 0.01, rng.integers(0, 3, n).astype(float) + (np.arange(n) == 0)]))
+    weights = draw(
+        st.sampled_from(
+            [None, rng.random(n) + 0.01, rng.integers(0, 3, n).astype(float) + (np.arange(n) == 0)]
+        )
+    )
     dtype = draw(st.sampled_from([np.float64, np.float32]))
     return rng.integers(0, present, n), (raw / raw.sum(axis=1, keepdims=True)).astype(dtype), weights
 
@@ -45,7 +49,10 @@ def oracle(function, *args, **kwargs):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value = function(*args, **kwargs)
-    undefined = any(issubclass(w.category, sk._ranking.UndefinedMetricWarning) or "No positive class" in str(w.message) for w in caught)
+    undefined = any(
+        issubclass(w.category, sk._ranking.UndefinedMetricWarning) or "No positive class" in str(w.message)
+        for w in caught
+    )
     return np.nan if undefined else value
 
 
@@ -68,16 +75,26 @@ def test_single_label_metrics_equal_scikit_learn(problem):
         expected = {
             "accuracy": sk.accuracy_score(codes, predicted, sample_weight=weights),
             "balanced_accuracy": sk.balanced_accuracy_score(codes, predicted, sample_weight=weights),
-            "macro_f1": sk.f1_score(codes, predicted, average="macro", sample_weight=weights, zero_division=0),
-            "micro_auc": sk.roc_auc_score(onehot.ravel(), p.ravel(), sample_weight=None if weights is None else np.repeat(weights, n_classes)),
+            "macro_f1": sk.f1_score(
+                codes, predicted, average="macro", sample_weight=weights, zero_division=0
+            ),
+            "micro_auc": sk.roc_auc_score(
+                onehot.ravel(),
+                p.ravel(),
+                sample_weight=None if weights is None else np.repeat(weights, n_classes),
+            ),
             "log_loss": sk.log_loss(codes, p, sample_weight=weights, labels=labels),
-            "brier": sk.brier_score_loss(codes, p.astype(np.float64), sample_weight=weights, labels=labels, scale_by_half=False)
+            "brier": sk.brier_score_loss(
+                codes, p.astype(np.float64), sample_weight=weights, labels=labels, scale_by_half=False
+            )
             if n_classes > 2
             else 2 * sk.brier_score_loss(codes == 1, p[:, 1].astype(np.float64), sample_weight=weights),
         }
         if n_classes == len(np.unique(codes)) > 2 and p.dtype == np.float64:
             for average in ("macro", "weighted"):
-                found = sk.roc_auc_score(codes, p, multi_class="ovr", average=average, sample_weight=weights, labels=labels)
+                found = sk.roc_auc_score(
+                    codes, p, multi_class="ovr", average=average, sample_weight=weights, labels=labels
+                )
                 np.testing.assert_allclose(table.scores[f"{average}_auc"], found, atol=1e-12)
     assert set(expected) | {"macro_auc", "weighted_auc", "macro_pr_auc", "ece"} == set(SINGLE_LABEL)
     for name, value in expected.items():
@@ -92,12 +109,18 @@ def test_per_class_metrics_equal_scikit_learn(problem):
     table = single_label_metrics(codes, p, weights)
     (codes, p), weights = kept(weights, codes, p)
     n_classes = p.shape[1]
-    found = sk.precision_recall_fscore_support(codes, p.argmax(axis=1), labels=range(n_classes), sample_weight=weights, zero_division=np.nan)
+    found = sk.precision_recall_fscore_support(
+        codes, p.argmax(axis=1), labels=range(n_classes), sample_weight=weights, zero_division=np.nan
+    )
     for name, values in zip(("precision", "recall", "f1"), found[:3], strict=True):
         known = ~np.isnan(table.per_class[name])
         np.testing.assert_allclose(table.per_class[name][known], values[known], atol=1e-12, err_msg=name)
     for k in range(n_classes):
-        np.testing.assert_allclose(table.per_class["auc"][k], oracle(sk.roc_auc_score, codes == k, p[:, k], sample_weight=weights), atol=1e-12)
+        np.testing.assert_allclose(
+            table.per_class["auc"][k],
+            oracle(sk.roc_auc_score, codes == k, p[:, k], sample_weight=weights),
+            atol=1e-12,
+        )
         expected = oracle(sk.average_precision_score, codes == k, p[:, k], sample_weight=weights)
         np.testing.assert_allclose(table.per_class["pr_auc"][k], expected, atol=1e-12)
     defined = [value for value in table.per_class["pr_auc"] if not np.isnan(value)]
@@ -116,18 +139,31 @@ def test_multi_label_metrics_equal_scikit_learn(problem, seed):
     repeated = None if weights is None else np.repeat(weights, p.shape[1])
     expected = {
         "subset_accuracy": sk.accuracy_score(indicator, called, sample_weight=weights),
-        "micro_f1": sk.f1_score(indicator.ravel(), called.ravel(), sample_weight=repeated, zero_division=np.nan),
+        "micro_f1": sk.f1_score(
+            indicator.ravel(), called.ravel(), sample_weight=repeated, zero_division=np.nan
+        ),
         "micro_auc": oracle(sk.roc_auc_score, indicator.ravel(), p.ravel(), sample_weight=repeated),
-        "micro_pr_auc": oracle(sk.average_precision_score, indicator.ravel(), p.ravel(), sample_weight=repeated),
+        "micro_pr_auc": oracle(
+            sk.average_precision_score, indicator.ravel(), p.ravel(), sample_weight=repeated
+        ),
         "log_loss": sk.log_loss(indicator.ravel(), p.ravel(), sample_weight=repeated, labels=[False, True]),
         "brier": np.average((indicator.ravel() - p.ravel()) ** 2, weights=repeated),
     }
-    per_tag = [oracle(sk.roc_auc_score, indicator[:, k], p[:, k], sample_weight=weights) for k in range(p.shape[1])]
-    expected["macro_auc"] = np.mean([v for v in per_tag if not np.isnan(v)]) if not np.isnan(per_tag).all() else np.nan
+    per_tag = [
+        oracle(sk.roc_auc_score, indicator[:, k], p[:, k], sample_weight=weights) for k in range(p.shape[1])
+    ]
+    expected["macro_auc"] = (
+        np.mean([v for v in per_tag if not np.isnan(v)]) if not np.isnan(per_tag).all() else np.nan
+    )
     support = indicator.T @ (np.ones(len(indicator)) if weights is None else weights)
     known = ~np.isnan(per_tag)
-    expected["weighted_auc"] = np.average(np.array(per_tag)[known], weights=support[known]) if known.any() else np.nan
-    precisions = [oracle(sk.average_precision_score, indicator[:, k], p[:, k], sample_weight=weights) for k in range(p.shape[1])]
+    expected["weighted_auc"] = (
+        np.average(np.array(per_tag)[known], weights=support[known]) if known.any() else np.nan
+    )
+    precisions = [
+        oracle(sk.average_precision_score, indicator[:, k], p[:, k], sample_weight=weights)
+        for k in range(p.shape[1])
+    ]
     rates = sk.f1_score(indicator, called, average=None, sample_weight=weights, zero_division=np.nan)
     for name, values in (("macro_pr_auc", precisions), ("macro_f1", rates)):
         expected[name] = np.nan if np.isnan(values).all() else np.nanmean(values)
@@ -148,9 +184,13 @@ def test_a_batch_of_weights_equals_one_at_a_time(problem, seed):
     for function, target in ((single_label_metrics, codes), (multi_label_metrics, indicator)):
         batch, singles = function(target, p, weights), [function(target, p, row) for row in weights]
         for name in batch.scores:
-            np.testing.assert_allclose(batch.scores[name], [one.scores[name] for one in singles], atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                batch.scores[name], [one.scores[name] for one in singles], atol=1e-12, err_msg=name
+            )
         for name in batch.per_class:
-            np.testing.assert_allclose(batch.per_class[name], [one.per_class[name] for one in singles], atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                batch.per_class[name], [one.per_class[name] for one in singles], atol=1e-12, err_msg=name
+            )
 
 
 @settings(max_examples=40, deadline=None)
@@ -195,7 +235,11 @@ def test_ranking_takes_any_scores_not_only_probabilities():
 def test_roc_curve_equals_scikit_learn(problem):
     codes, p, weights = problem
     positive = codes == 0
-    if positive.all() or not positive.any() or (weights is not None and not (weights[positive].sum() and weights[~positive].sum())):
+    if (
+        positive.all()
+        or not positive.any()
+        or (weights is not None and not (weights[positive].sum() and weights[~positive].sum()))
+    ):
         return
     curve = roc_curve(positive, p[:, 0], weights)
     (positive, scores), kept_weights = kept(weights, positive, p[:, 0])
@@ -227,9 +271,14 @@ def test_calibration_error_equals_a_loop_over_bins(problem, n_bins):
     for b in range(n_bins):
         inside = (confidence.astype(float) * n_bins > b) & (confidence.astype(float) * n_bins <= b + 1)
         if w[inside].sum():
-            expected += w[inside].sum() * abs(np.average(correct[inside], weights=w[inside]) - np.average(confidence[inside], weights=w[inside]))
+            expected += w[inside].sum() * abs(
+                np.average(correct[inside], weights=w[inside])
+                - np.average(confidence[inside], weights=w[inside])
+            )
     np.testing.assert_allclose(
-        calibration_error(correct, confidence, weights, n_bins=n_bins), expected / w.sum(), atol=1e-6 if p.dtype == np.float32 else 1e-12
+        calibration_error(correct, confidence, weights, n_bins=n_bins),
+        expected / w.sum(),
+        atol=1e-6 if p.dtype == np.float32 else 1e-12,
     )
 
 
@@ -246,7 +295,9 @@ def test_calibration_error_by_hand():
 def test_a_class_without_clips_is_undefined_and_left_out_of_the_mean():
     codes, p = np.array([0, 0, 1]), np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]])
     table = single_label_metrics(codes, p)
-    assert np.isnan([table.per_class[name][2] for name in ("precision", "recall", "f1", "auc", "pr_auc")]).all()
+    assert np.isnan(
+        [table.per_class[name][2] for name in ("precision", "recall", "f1", "auc", "pr_auc")]
+    ).all()
     assert table.scores["macro_auc"] == 1.0
     assert table.scores["balanced_accuracy"] == 0.75
 

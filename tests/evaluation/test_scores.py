@@ -35,9 +35,14 @@ def test_the_json_has_the_keys_of_the_contract():
     assert list(found) == ["n", "n_groups", "interval", "scores", "per_class", "undefined"]
     assert (found["n"], found["n_groups"]) == (120, 40)
     assert tuple(found["scores"]) == SINGLE_LABEL
-    assert all(set(v) == {"value", "low", "high"} and v["low"] <= v["value"] <= v["high"] for v in found["scores"].values())
+    assert all(
+        set(v) == {"value", "low", "high"} and v["low"] <= v["value"] <= v["high"]
+        for v in found["scores"].values()
+    )
     assert sum(found["per_class"][name]["support"] for name in CLASSES) == 120
-    assert {"precision", "recall", "f1", "auc", "pr_auc", "support", "intervals"} == set(found["per_class"]["a"])
+    assert {"precision", "recall", "f1", "auc", "pr_auc", "support", "intervals"} == set(
+        found["per_class"]["a"]
+    )
     assert found["interval"]["n_resamples"] == 100
     assert found["undefined"] == []
 
@@ -45,7 +50,9 @@ def test_the_json_has_the_keys_of_the_contract():
 def test_the_same_seed_gives_the_same_intervals_and_leaves_the_global_state():
     y, p, groups = example()
     state = np.random.get_state()[1].copy()  # noqa: NPY002
-    one, two, other = (score(y, p, CLASSES, groups, n_resamples=50, seed=seed).to_json() for seed in (1, 1, 2))
+    one, two, other = (
+        score(y, p, CLASSES, groups, n_resamples=50, seed=seed).to_json() for seed in (1, 1, 2)
+    )
     assert one == two != other
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
 
@@ -53,7 +60,10 @@ def test_the_same_seed_gives_the_same_intervals_and_leaves_the_global_state():
 def test_rows_in_another_order_give_the_same_values():
     y, p, groups = example()
     order = np.random.default_rng(0).permutation(len(y))
-    before, after = (score(*rows, n_resamples=0) for rows in ((y, p, CLASSES, groups), (y[order], p[order], CLASSES, groups[order])))
+    before, after = (
+        score(*rows, n_resamples=0)
+        for rows in ((y, p, CLASSES, groups), (y[order], p[order], CLASSES, groups[order]))
+    )
     for name in SINGLE_LABEL:
         assert before.scores[name].value == pytest.approx(after.scores[name].value, abs=1e-12)
 
@@ -73,7 +83,9 @@ def test_an_absent_class_is_named_not_averaged():
     assert set(found.undefined["polka"]) >= {"auc", "recall", "pr_auc"}
     assert found.to_json()["undefined"][0]["class"] == "polka"
     assert found.to_json()["per_class"]["polka"]["auc"] is None
-    assert found.scores["macro_auc"].value == pytest.approx(score(y, p, CLASSES, groups, n_resamples=0).scores["macro_auc"].value)
+    assert found.scores["macro_auc"].value == pytest.approx(
+        score(y, p, CLASSES, groups, n_resamples=0).scores["macro_auc"].value
+    )
 
 
 def test_resamples_without_a_class_are_counted():
@@ -128,7 +140,11 @@ def coverage(n_simulations, n_groups, n_resamples):
     hits = dict.fromkeys(("accuracy", "macro_f1", "macro_auc", "log_loss"), 0)
     for seed in range(n_simulations):
         found = score(
-            *example(n_groups=n_groups, seed=seed)[:2], CLASSES, example(n_groups=n_groups, seed=seed)[2], n_resamples=n_resamples, seed=seed
+            *example(n_groups=n_groups, seed=seed)[:2],
+            CLASSES,
+            example(n_groups=n_groups, seed=seed)[2],
+            n_resamples=n_resamples,
+            seed=seed,
         )
         for name in hits:
             hits[name] += found.scores[name].low <= truth[name].value <= found.scores[name].high

@@ -46,15 +46,25 @@ def test_an_additive_game_gives_each_family_its_own() -> None:
 
 
 def test_a_product_is_shared_equally() -> None:
-    np.testing.assert_allclose(game(lambda x, y, z: x * y * z, [1.0, 2.0, 3.0], [[0.0, 0.0, 0.0]]), [2.0, 2.0, 2.0], atol=1e-12)
-    np.testing.assert_allclose(game(lambda x, y, z: x * y, [3.0, 5.0, 9.0], [[1.0, 1.0, 1.0]]), [6.0, 8.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(
+        game(lambda x, y, z: x * y * z, [1.0, 2.0, 3.0], [[0.0, 0.0, 0.0]]), [2.0, 2.0, 2.0], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        game(lambda x, y, z: x * y, [3.0, 5.0, 9.0], [[1.0, 1.0, 1.0]]), [6.0, 8.0, 0.0], atol=1e-12
+    )
 
 
 def test_an_exclusive_or_of_two_families() -> None:
     background = [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
-    np.testing.assert_allclose(game(lambda x, y, z: np.abs(x - y), [1.0, 0.0, 1.0], background), [0.25, 0.25, 0.0], atol=1e-12)
-    np.testing.assert_allclose(game(lambda x, y, z: np.abs(x - y), [1.0, 0.0, 1.0], [[0.0, 0.0, 0.0]]), [1.0, 0.0, 0.0], atol=1e-12)
-    np.testing.assert_allclose(game(lambda x, y, z: np.abs(x - y), [1.0, 1.0, 1.0], [[0.0, 0.0, 0.0]]), [0.0, 0.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(
+        game(lambda x, y, z: np.abs(x - y), [1.0, 0.0, 1.0], background), [0.25, 0.25, 0.0], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        game(lambda x, y, z: np.abs(x - y), [1.0, 0.0, 1.0], [[0.0, 0.0, 0.0]]), [1.0, 0.0, 0.0], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        game(lambda x, y, z: np.abs(x - y), [1.0, 1.0, 1.0], [[0.0, 0.0, 0.0]]), [0.0, 0.0, 0.0], atol=1e-12
+    )
 
 
 def test_values_equal_the_mean_over_all_orders() -> None:
@@ -77,7 +87,9 @@ def tables(model_folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "svm", "xgboost"])
-def test_the_fast_way_of_each_member_equals_the_hybrids(name: str, model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_the_fast_way_of_each_member_equals_the_hybrids(
+    name: str, model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
     member = load_member(model_folder / "members" / name)
     players = columns_by_family(list(tables[0].columns), lambda column: column[0])  # c, s, r, t: four players
     assert len(players) == 4
@@ -88,10 +100,14 @@ def test_the_fast_way_of_each_member_equals_the_hybrids(name: str, model_folder:
     assert np.abs(fast[0] - fast[-1]).max() > 0.01
 
 
-def test_members_and_a_network_fused_add_up_to_the_prediction(model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_members_and_a_network_fused_add_up_to_the_prediction(
+    model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
     rng = np.random.default_rng(1)
     own, other = (rng.dirichlet(np.ones(6), size=len(table)) for table in tables)
-    members: dict[str, Any] = {name: load_member(model_folder / "members" / name) for name in ("logistic_regression", "svm")} | {"cnn": None}
+    members: dict[str, Any] = {
+        name: load_member(model_folder / "members" / name) for name in ("logistic_regression", "svm")
+    } | {"cnn": None}
     players = columns_by_family(list(tables[0].columns), family)
 
     def geometric(stack: np.ndarray) -> np.ndarray:
@@ -101,22 +117,36 @@ def test_members_and_a_network_fused_add_up_to_the_prediction(model_folder: Path
     found = family_shapley(members, geometric, *tables, players=players, networks={"cnn": (own, other)})
     assert found.players[-1] == "spectrogram"
     assert found.residual < 1e-6
-    np.testing.assert_allclose(found.values.sum(axis=2), 0.0, atol=1e-9)  # probabilities of all classes sum to one
     np.testing.assert_allclose(
-        found.prediction, geometric(np.stack([m.predict_proba(tables[0]) if m else own for m in members.values()])), atol=1e-12
+        found.values.sum(axis=2), 0.0, atol=1e-9
+    )  # probabilities of all classes sum to one
+    np.testing.assert_allclose(
+        found.prediction,
+        geometric(np.stack([m.predict_proba(tables[0]) if m else own for m in members.values()])),
+        atol=1e-12,
     )
 
 
-def test_a_member_without_weight_gets_no_value(tables: tuple[pd.DataFrame, pd.DataFrame], model_folder: Path) -> None:
+def test_a_member_without_weight_gets_no_value(
+    tables: tuple[pd.DataFrame, pd.DataFrame], model_folder: Path
+) -> None:
     member = load_member(model_folder / "members" / "logistic_regression")
     own, other = (np.full((len(table), 6), 1 / 6) for table in tables)
     own[:, 0], other[:, 1] = 0.5, 0.5
     players = {"all": list(tables[0].columns)}
-    found = family_shapley({"l": member, "cnn": None}, lambda stack: stack[0], *tables, players=players, networks={"cnn": (own, other)})
+    found = family_shapley(
+        {"l": member, "cnn": None},
+        lambda stack: stack[0],
+        *tables,
+        players=players,
+        networks={"cnn": (own, other)},
+    )
     np.testing.assert_allclose(found.values[:, 1], 0.0, atol=1e-12)
 
 
-def test_a_network_alone_moves_from_its_mean_on_the_background_to_its_own_opinion(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_a_network_alone_moves_from_its_mean_on_the_background_to_its_own_opinion(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
     rng = np.random.default_rng(2)
     own, other = (rng.dirichlet(np.ones(6), size=len(table)) for table in tables)
 
@@ -125,7 +155,11 @@ def test_a_network_alone_moves_from_its_mean_on_the_background_to_its_own_opinio
             return np.full((len(X), 6), 1 / 6)
 
     found = family_shapley(
-        {"t": Silent(), "cnn": None}, lambda stack: stack[1], *tables, players={"all": list(tables[0].columns)}, networks={"cnn": (own, other)}
+        {"t": Silent(), "cnn": None},
+        lambda stack: stack[1],
+        *tables,
+        players={"all": list(tables[0].columns)},
+        networks={"cnn": (own, other)},
     )
     np.testing.assert_allclose(found.base, np.tile(other.mean(axis=0), (4, 1)), atol=1e-12)
     np.testing.assert_allclose(found.values[:, 1], own - other.mean(axis=0), atol=1e-12)
@@ -138,13 +172,17 @@ def test_neighbouring_float32_values_go_the_way_scikit_learn_sends_them() -> Non
     X, y = np.column_stack([column, -column]), np.arange(8) // 4
     forest = RandomForestClassifier(30, random_state=0).fit(X, y)
     nobody = np.zeros(2, dtype=np.int64)
-    ours = np.concatenate([coalition_outputs(forest_from_sklearn(forest), X[[i]], X[[i]], nobody, 1)[1] for i in range(8)])
+    ours = np.concatenate(
+        [coalition_outputs(forest_from_sklearn(forest), X[[i]], X[[i]], nobody, 1)[1] for i in range(8)]
+    )
     np.testing.assert_allclose(ours, forest.predict_proba(X), atol=1e-12)
 
 
 def test_too_many_players_are_refused() -> None:
     row = pd.DataFrame([[0.0] * 13], columns=[f"f{i}.x" for i in range(13)])
     with pytest.raises(ConfigError, match="at most 12 players"):
-        family_shapley({}, lambda stack: stack[0], row, row, players={f"f{i}": [f"f{i}.x"] for i in range(13)})
+        family_shapley(
+            {}, lambda stack: stack[0], row, row, players={f"f{i}": [f"f{i}.x"] for i in range(13)}
+        )
     with pytest.raises(ConfigError, match="exactly one family"):
         family_shapley({}, lambda stack: stack[0], row, row, players={"f0": ["f0.x"]})

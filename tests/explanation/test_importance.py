@@ -53,7 +53,9 @@ def explained(model_folder: Path, rows: tuple[pd.DataFrame, pd.DataFrame]) -> di
 
 
 @pytest.mark.parametrize("name", TABLE_MEMBERS)
-def test_values_and_base_add_up_to_the_members_own_output(name: str, explained: dict[str, tuple[Any, Any]], rows: tuple[pd.DataFrame, Any]) -> None:
+def test_values_and_base_add_up_to_the_members_own_output(
+    name: str, explained: dict[str, tuple[Any, Any]], rows: tuple[pd.DataFrame, Any]
+) -> None:
     member, explanation = explained[name]
     assert explanation.values.shape == (12, len(member.prepared_names), 6)
     assert list(explanation.output_names) == list(member.classes_)
@@ -65,12 +67,18 @@ def test_values_and_base_add_up_to_the_members_own_output(name: str, explained: 
     assert additivity_residual(spoilt, output) > 9e-4
 
 
-def test_the_output_that_is_explained_orders_the_classes_as_the_probabilities_do(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
+def test_the_output_that_is_explained_orders_the_classes_as_the_probabilities_do(
+    explained: dict[str, tuple[Any, Any]], rows: Any
+) -> None:
     for member, _ in explained.values():
-        np.testing.assert_array_equal(outputs(member, rows[0]).argmax(axis=1), member.predict_proba(rows[0]).argmax(axis=1))
+        np.testing.assert_array_equal(
+            outputs(member, rows[0]).argmax(axis=1), member.predict_proba(rows[0]).argmax(axis=1)
+        )
 
 
-def test_the_logistic_regression_equals_shaps_linear_explainer(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
+def test_the_logistic_regression_equals_shaps_linear_explainer(
+    explained: dict[str, tuple[Any, Any]], rows: Any
+) -> None:
     member, explanation = explained["logistic_regression"]
     shap = _shap()
     masker = shap.maskers.Independent(member.prepare(rows[1]), max_samples=100)
@@ -82,7 +90,9 @@ def test_xgboost_equals_shaps_tree_explainer(explained: dict[str, tuple[Any, Any
     member, explanation = explained["xgboost"]
     theirs = _shap().TreeExplainer(member.models_[0]).shap_values(member.prepare(rows[0]))
     np.testing.assert_allclose(explanation.values, theirs, atol=1e-4)
-    own = member.models_[0].get_booster().predict(xgboost.DMatrix(member.prepare(rows[0])), pred_contribs=True)
+    own = (
+        member.models_[0].get_booster().predict(xgboost.DMatrix(member.prepare(rows[0])), pred_contribs=True)
+    )
     np.testing.assert_array_equal(explanation.values[:, :, 2], own[:, 2, :-1].astype(np.float64))
 
 
@@ -104,7 +114,9 @@ def test_the_svm_equals_the_definition() -> None:
 def test_the_svm_equals_shaps_exact_explainer() -> None:
     machine, rows, background = _small_machine()
     values, _ = kernel_shapley([machine], rows, background)
-    theirs = _shap().explainers.Exact(machine.decision_function, _shap().maskers.Independent(background, max_samples=100))(rows)
+    theirs = _shap().explainers.Exact(
+        machine.decision_function, _shap().maskers.Independent(background, max_samples=100)
+    )(rows)
     np.testing.assert_allclose(values[:, :, 0], theirs.values, atol=1e-6)
 
 
@@ -129,7 +141,9 @@ def _by_definition(machine: Any, rows: np.ndarray, background: np.ndarray) -> np
 def test_machines_together_equal_machines_apart() -> None:
     rng = np.random.default_rng(3)
     X = rng.normal(size=(50, 4))
-    machines: list[Any] = [SVC(C=2.0, gamma=gamma).fit(X, (X[:, k] > 0.2).astype(int)) for k, gamma in enumerate((0.3, 0.3, 0.7))]
+    machines: list[Any] = [
+        SVC(C=2.0, gamma=gamma).fit(X, (X[:, k] > 0.2).astype(int)) for k, gamma in enumerate((0.3, 0.3, 0.7))
+    ]
     values, bases = kernel_shapley([*machines, None], X[:5], X[30:36])
     for k, machine in enumerate(machines):
         alone, base = kernel_shapley([machine], X[:5], X[30:36])
@@ -164,7 +178,11 @@ def test_a_planted_cause_ranks_first_for_its_class_and_speaks_for_it(name: str) 
     assert direction(explanation).loc["tonal.3.mean", "disco"] > 0.8  # more of it speaks for the class
     k = list(explanation.output_names).index("disco")
     j = list(explanation.feature_names).index("tonal.3.mean")
-    assert explanation.values[y[180:] == "disco", j, k].mean() > 0 > explanation.values[y[180:] == "polka", j, k].mean()
+    assert (
+        explanation.values[y[180:] == "disco", j, k].mean()
+        > 0
+        > explanation.values[y[180:] == "polka", j, k].mean()
+    )
 
 
 @pytest.mark.parametrize("name", TABLE_MEMBERS)
@@ -172,7 +190,11 @@ def test_two_classes_are_explained_as_two_opposite_columns(name: str) -> None:
     rng = np.random.default_rng(6)
     X = pd.DataFrame(rng.normal(size=(80, 4)), columns=list("abcd"))
     y = np.where(X["b"] + 0.3 * rng.normal(size=80) > 0, "yes", "no")
-    member = make_member(name).fit(X, y) if name not in ("random_forest", "xgboost") else make_member(name, n_estimators=20).fit(X, y)
+    member = (
+        make_member(name).fit(X, y)
+        if name not in ("random_forest", "xgboost")
+        else make_member(name, n_estimators=20).fit(X, y)
+    )
     explanation = explain(member, X.iloc[:9], X.iloc[40:50])
     assert explanation.values.shape == (9, 4, 2)
     np.testing.assert_allclose(explanation.values[:, :, 0], -explanation.values[:, :, 1], atol=1e-9)
@@ -186,16 +208,26 @@ def test_a_ranking_is_firm_where_the_values_are_and_not_where_they_are_noise() -
     groups, base = np.repeat(np.arange(10), 4), np.zeros((40, 1))
     assert ranking_stability(_shap().Explanation(firm, base), groups) > 0.95
     assert abs(ranking_stability(_shap().Explanation(noise, base), groups)) < 0.35
-    by_group = np.abs(rng.normal(size=(10, 30, 1)))[groups]  # each group ranks in its own way: only a division of groups shows how little is known
+    by_group = np.abs(rng.normal(size=(10, 30, 1)))[
+        groups
+    ]  # each group ranks in its own way: only a division of groups shows how little is known
     assert (
-        ranking_stability(_shap().Explanation(by_group, base), groups) < 0.3 < ranking_stability(_shap().Explanation(by_group, base), np.arange(40))
+        ranking_stability(_shap().Explanation(by_group, base), groups)
+        < 0.3
+        < ranking_stability(_shap().Explanation(by_group, base), np.arange(40))
     )
     assert np.isnan(ranking_stability(_shap().Explanation(firm, base), groups % 3))
 
 
 def test_families_that_cancel_count_for_nothing() -> None:
     values = np.array([[[1.0], [-1.0], [0.5]]])
-    explanation = _shap().Explanation(values, np.zeros((1, 1)), data=np.zeros((1, 3)), feature_names=["a.x", "a.y", "b.z"], output_names=["k"])
+    explanation = _shap().Explanation(
+        values,
+        np.zeros((1, 1)),
+        data=np.zeros((1, 3)),
+        feature_names=["a.x", "a.y", "b.z"],
+        output_names=["k"],
+    )
     assert family_importance(explanation)[TOTAL].to_dict() == {"b": 0.5, "a": 0.0}
     assert column_importance(explanation)[TOTAL].to_dict() == {"a.x": 1.0, "a.y": 1.0, "b.z": 0.5}
     assert family("mfccs_1_mean") == "mfccs"

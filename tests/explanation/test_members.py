@@ -17,7 +17,14 @@ from quintet.classifiers.registry import make_member
 from quintet.ensemble.crossfit import full_probabilities
 from quintet.explanation import members as why
 from quintet.explanation.ensemble import truth_weights
-from quintet.explanation.importance import additivity_residual, column_importance, concatenate_explanations, explain, family, outputs
+from quintet.explanation.importance import (
+    additivity_residual,
+    column_importance,
+    concatenate_explanations,
+    explain,
+    family,
+    outputs,
+)
 from quintet.explanation.members import RunExplanation, explain_run
 from quintet.explanation.refits import refits
 from quintet.explanation.shapley import coalitions
@@ -49,12 +56,23 @@ def clips(n_tracks: int = 30) -> pd.DataFrame:
     values["tonal.1.mean"] += 3.0 * (label == "c")
     values["rhythm.3.mean"] = 1.0
     ids = [f"{t:02d}_{i % 3}" for i, t in enumerate(track)]
-    return pd.concat([pd.DataFrame({"id": ids, "label": label, "group": [f"artist {t:02d}" for t in track]}), values], axis=1)
+    return pd.concat(
+        [pd.DataFrame({"id": ids, "label": label, "group": [f"artist {t:02d}" for t in track]}), values],
+        axis=1,
+    )
 
 
 def trained(folder: Path, frame: pd.DataFrame, **options: Any) -> Run:
     frame.to_csv(folder / "clips.csv", index=False)
-    settings = TrainSettings(members=MEMBERS, settings=SETTINGS, folds=3, resamples=20, rules=("mean", "weighted"), rule="weighted", **options)
+    settings = TrainSettings(
+        members=MEMBERS,
+        settings=SETTINGS,
+        folds=3,
+        resamples=20,
+        rules=("mean", "weighted"),
+        rule="weighted",
+        **options,
+    )
     quintet.train(folder / "clips.csv", folder / "model", settings=settings)
     return read_run(folder / "model")
 
@@ -81,12 +99,18 @@ def test_a_refitted_member_is_the_one_that_predicted_out_of_fold_and_never_saw_i
             np.testing.assert_array_equal(said, run.oof[name].take(list(refit.held_out)).probabilities)
 
 
-def test_every_clip_is_explained_by_members_that_never_saw_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_clip_is_explained_by_members_that_never_saw_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split, seen = run.split.set_index("id"), []
 
     def spied(member: Any, X: pd.DataFrame, background: pd.DataFrame, **options: Any) -> Any:
-        known = member.predict_proba(X)  # the member that gave these clips their out-of-fold predictions, or another
-        seen.append((member.member, set(split.loc[X.index, "fold"]), set(split.loc[background.index, "fold"])))
+        known = member.predict_proba(
+            X
+        )  # the member that gave these clips their out-of-fold predictions, or another
+        seen.append(
+            (member.member, set(split.loc[X.index, "fold"]), set(split.loc[background.index, "fold"]))
+        )
         np.testing.assert_array_equal(known, run.oof[member.member].take(list(X.index)).probabilities)
         return explain(member, X, background, **options)
 
@@ -97,7 +121,9 @@ def test_every_clip_is_explained_by_members_that_never_saw_it(run: Run, monkeypa
     assert set(found.rows.index) == set(run.split["id"])
 
 
-def test_the_game_out_of_fold_ends_at_the_verdict_that_was_given_out_of_fold(run: Run, found: RunExplanation) -> None:
+def test_the_game_out_of_fold_ends_at_the_verdict_that_was_given_out_of_fold(
+    run: Run, found: RunExplanation
+) -> None:
     game = found.game
     assert game is not None
     assert run.calibration is not None
@@ -136,9 +162,18 @@ def test_the_page_says_that_it_explains_out_of_fold(run: Run, tmp_path: Path) ->
 
 
 def test_what_would_take_too_long_to_fit_again_is_left_out_and_says_so(run: Run) -> None:
-    slow = replace(run, bundle={**run.bundle, "fold_seconds": {"svm": [400.0, 320.0], "xgboost": [1.0], "random_forest": [0.5]}})
+    slow = replace(
+        run,
+        bundle={
+            **run.bundle,
+            "fold_seconds": {"svm": [400.0, 320.0], "xgboost": [1.0], "random_forest": [0.5]},
+        },
+    )
     found = explain_run(slow)
-    assert found.reasons["svm"] == "there is no held-out part, and to fit it again for every fold would take about 12 min"
+    assert (
+        found.reasons["svm"]
+        == "there is no held-out part, and to fit it again for every fold would take about 12 min"
+    )
     assert set(found.members) == set(MEMBERS) - {"svm"}
     assert found.game is None  # the ensemble is not whole without it
 
@@ -146,13 +181,21 @@ def test_what_would_take_too_long_to_fit_again_is_left_out_and_says_so(run: Run)
 def test_explanations_of_members_that_use_other_columns_are_joined_by_name() -> None:
     X, y = clips().set_index("id")[COLUMNS], clips()["label"].to_numpy()
     narrow = X.assign(**{"cepstral.1.mean": 0.0})
-    parts = [explain(make_member("logistic_regression").fit(table, y), table.iloc[:4], table.iloc[4:9]) for table in (X, narrow)]
+    parts = [
+        explain(make_member("logistic_regression").fit(table, y), table.iloc[:4], table.iloc[4:9])
+        for table in (X, narrow)
+    ]
     whole = concatenate_explanations(parts, COLUMNS)
     assert whole.values.shape == (8, len(COLUMNS) - 1, 3)
     assert list(whole.feature_names) == [c for c in COLUMNS if c != "rhythm.3.mean"]
     np.testing.assert_array_equal(whole.values[4:, whole.feature_names.index("cepstral.1.mean")], 0.0)
-    np.testing.assert_array_equal(whole.values[4:, whole.feature_names.index("tonal.1.mean")], parts[1].values[:, -3])
-    np.testing.assert_allclose(whole.values.sum(axis=1) + whole.base_values, np.concatenate([p.values.sum(axis=1) + p.base_values for p in parts]))
+    np.testing.assert_array_equal(
+        whole.values[4:, whole.feature_names.index("tonal.1.mean")], parts[1].values[:, -3]
+    )
+    np.testing.assert_allclose(
+        whole.values.sum(axis=1) + whole.base_values,
+        np.concatenate([p.values.sum(axis=1) + p.base_values for p in parts]),
+    )
 
 
 def test_shaps_own_plots_work_on_what_comes_back(found: RunExplanation) -> None:
@@ -170,7 +213,11 @@ def test_shaps_own_plots_work_on_what_comes_back(found: RunExplanation) -> None:
             assert "cepstral.0.mean" in {text.get_text() for text in pyplot.gca().get_yticklabels()}
             pyplot.close("all")
         shap.plots.waterfall(of_class[0], show=False)
-        assert any("cepstral.0.mean" in text.get_text() for axes in pyplot.gcf().axes for text in axes.get_yticklabels())
+        assert any(
+            "cepstral.0.mean" in text.get_text()
+            for axes in pyplot.gcf().axes
+            for text in axes.get_yticklabels()
+        )
         pyplot.close("all")
 
 
@@ -187,7 +234,9 @@ def tagged() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module", params=[0.3, 0.0], ids=["held out", "out of fold"])
-def sets(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, RunExplanation]:
+def sets(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, RunExplanation]:
     run = trained(tmp_path_factory.mktemp("sets"), tagged(), test_size=request.param)
     return run, explain_run(run)
 
@@ -200,17 +249,27 @@ def test_tags_are_explained_each_by_its_cause(sets: tuple[Run, RunExplanation]) 
         assert list(member.explanation.output_names) == ["a", "b", "c", "live"]
         assert member.residual < 1e-5
         assert member.columns["live"].idxmax() == "rhythm.0.mean", name
-        assert "cepstral.0.mean" in member.columns["b"].nlargest(2).index, name  # what tells of c tells against b, too
+        assert "cepstral.0.mean" in member.columns["b"].nlargest(2).index, (
+            name
+        )  # what tells of c tells against b, too
     assert found.game is not None
     assert found.game.shapley.residual < 1e-6
     assert found.game.by_class["rhythm"].idxmax() == "live"
     p = run.report_predictions.take(list(found.game.clips.index))
-    assert found.game.prediction == pytest.approx((found.game.shapley.prediction * truth_weights(p)).sum(axis=1).mean())
+    assert found.game.prediction == pytest.approx(
+        (found.game.shapley.prediction * truth_weights(p)).sum(axis=1).mean()
+    )
     assert found.column_permutation is not None
-    assert set(found.column_permutation["player"].head(3)) == {"cepstral.0.mean", "tonal.1.mean", "rhythm.0.mean"}
+    assert set(found.column_permutation["player"].head(3)) == {
+        "cepstral.0.mean",
+        "tonal.1.mean",
+        "rhythm.0.mean",
+    }
 
 
-def test_the_page_of_label_sets_has_importance_game_and_maps(sets: tuple[Run, RunExplanation], tmp_path: Path) -> None:
+def test_the_page_of_label_sets_has_importance_game_and_maps(
+    sets: tuple[Run, RunExplanation], tmp_path: Path
+) -> None:
     text = write_report(sets[0].path, tmp_path / "report").read_text(encoding="utf-8")
     for figure in ("game", "importance-columns", "sampled-columns", "lost-columns", "map-pca", "map-tsne"):
         assert f'id="figure-{figure}"' in text
@@ -221,7 +280,10 @@ def test_the_page_of_label_sets_has_importance_game_and_maps(sets: tuple[Run, Ru
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_tag_is_explained_as_the_two_class_member_of_that_tag(name: str) -> None:
     frame = tagged()
-    X, y = frame[COLUMNS], np.column_stack([frame["label"].str.contains(tag) for tag in ("a", "b", "live")]).astype(int)
+    X, y = (
+        frame[COLUMNS],
+        np.column_stack([frame["label"].str.contains(tag) for tag in ("a", "b", "live")]).astype(int),
+    )
     y = np.column_stack([y, np.ones(len(y), dtype=int)])  # and a tag that every row has
     settings = SETTINGS.get(name, {})
     whole = make_member(name, **settings).fit(X, y)
@@ -241,14 +303,22 @@ def test_a_tag_is_explained_as_the_two_class_member_of_that_tag(name: str) -> No
     np.testing.assert_allclose(fast, slow, atol=2e-6)
 
 
-def test_a_track_with_tags_is_explained_by_columns_and_families(sets: tuple[Run, RunExplanation], tmp_path: Path) -> None:
+def test_a_track_with_tags_is_explained_by_columns_and_families(
+    sets: tuple[Run, RunExplanation], tmp_path: Path
+) -> None:
     run, ensemble = sets[0], load_model(sets[0].path)
     rows = run.values.loc[list(run.report_predictions.clip_ids[:2])]
     members = ensemble.member_probabilities(rows)
     fused = ensemble.fuse_and_calibrate(members)
     curve = pd.DataFrame(fused, columns=list(run.classes)).assign(start=[0.0, 10.0], end=[10.0, 20.0])
     pictures = tuple(np.zeros((96, 40), np.float32) for _ in rows.index)
-    sound: dict[str, Any] = {"name": "song.mp3", "duration_s": 20.0, "native_sample_rate": 44100, "native_channels": 2, "digests": ("abc",)}
+    sound: dict[str, Any] = {
+        "name": "song.mp3",
+        "duration_s": 20.0,
+        "native_sample_rate": 44100,
+        "native_channels": 2,
+        "digests": ("abc",),
+    }
     said: dict[str, Any] = {
         "members": members,
         "fused": fused,
@@ -267,7 +337,9 @@ def test_a_track_with_tags_is_explained_by_columns_and_families(sets: tuple[Run,
         assert list(pushed.values.columns) == list(run.classes)
         assert pushed.residual < 1e-5
         output = pd.Series(outputs(ensemble.members_[name], rows).mean(axis=0), index=run.classes)
-        pd.testing.assert_series_equal(pushed.values.sum() + pushed.base, output, atol=1e-5, check_names=False)
+        pd.testing.assert_series_equal(
+            pushed.values.sum() + pushed.base, output, atol=1e-5, check_names=False
+        )
     assert found.game is not None
     np.testing.assert_allclose(found.game.values.sum(axis=1) + found.game.base, fused, atol=1e-6)
     page = write_track(heard, found, run, tmp_path / "page", Sound("data:,", "No sound."))

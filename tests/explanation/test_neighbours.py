@@ -13,15 +13,26 @@ from quintet.explanation.neighbours import nearest_tracks
 
 RNG = np.random.default_rng(11)
 NAMES = [f"clip {i:03d}" for i in range(90)]
-TRAIN = pd.DataFrame(RNG.normal(size=(90, 7)) * [1, 10, 100, 0.01, 1, 1, 1] + 5, index=NAMES, columns=[f"f{j}" for j in range(7)])
-ABOUT = pd.DataFrame({"label": np.where(np.arange(90) < 45, "low", "high"), "group": [f"g{i // 3}" for i in range(90)]}, index=NAMES)
+TRAIN = pd.DataFrame(
+    RNG.normal(size=(90, 7)) * [1, 10, 100, 0.01, 1, 1, 1] + 5,
+    index=NAMES,
+    columns=[f"f{j}" for j in range(7)],
+)
+ABOUT = pd.DataFrame(
+    {"label": np.where(np.arange(90) < 45, "low", "high"), "group": [f"g{i // 3}" for i in range(90)]},
+    index=NAMES,
+)
 TRACK = pd.DataFrame(RNG.normal(size=(1, 7)) * [1, 10, 100, 0.01, 1, 1, 1] + 5, columns=TRAIN.columns)
 
 
 def test_the_nearest_are_those_of_scikit_learn() -> None:
     found = nearest_tracks(TRAIN, TRACK, ABOUT, k=6).nearest
     scaler = StandardScaler().fit(TRAIN.to_numpy())
-    distance, index = NearestNeighbors(n_neighbors=6).fit(scaler.transform(TRAIN.to_numpy())).kneighbors(scaler.transform(TRACK.to_numpy()))
+    distance, index = (
+        NearestNeighbors(n_neighbors=6)
+        .fit(scaler.transform(TRAIN.to_numpy()))
+        .kneighbors(scaler.transform(TRACK.to_numpy()))
+    )
     assert found["id"].tolist() == [NAMES[i] for i in index[0]]
     np.testing.assert_allclose(found["distance"], distance[0] / np.sqrt(7), rtol=1e-9)
     assert found["label"].tolist() == ABOUT["label"].iloc[index[0]].tolist()
@@ -37,14 +48,20 @@ def test_a_training_clip_is_its_own_nearest_at_no_distance() -> None:
 
 def test_distances_are_averaged_over_segments() -> None:
     two = pd.concat([TRACK, TRAIN.iloc[[3]].set_index(pd.Index([1]))])
-    ends = [nearest_tracks(TRAIN, rows, ABOUT, k=90).nearest.set_index("id")["distance"] for rows in (two.iloc[:1], two.iloc[1:])]
+    ends = [
+        nearest_tracks(TRAIN, rows, ABOUT, k=90).nearest.set_index("id")["distance"]
+        for rows in (two.iloc[:1], two.iloc[1:])
+    ]
     both = nearest_tracks(TRAIN, two, ABOUT, k=90).nearest.set_index("id")["distance"]
     np.testing.assert_allclose(both[NAMES], (ends[0][NAMES] + ends[1][NAMES]) / 2)
 
 
 def test_the_unit_of_a_column_and_the_order_of_columns_do_not_matter() -> None:
     scale = np.array([3.0, 0.1, 7, 100, 1, 2, 5])
-    a, b = nearest_tracks(TRAIN, TRACK, ABOUT), nearest_tracks(TRAIN * scale, (TRACK * scale)[TRACK.columns[::-1]], ABOUT)
+    a, b = (
+        nearest_tracks(TRAIN, TRACK, ABOUT),
+        nearest_tracks(TRAIN * scale, (TRACK * scale)[TRACK.columns[::-1]], ABOUT),
+    )
     pd.testing.assert_frame_equal(a.nearest, b.nearest)
 
 
@@ -59,15 +76,21 @@ def test_what_is_unlike_everything_is_strange_and_what_is_typical_is_not() -> No
 def test_the_usual_distance_is_to_another_group() -> None:
     twins = pd.concat([TRAIN, TRAIN + 1e-9]).set_axis([f"t{i}" for i in range(180)])
     about = pd.concat([ABOUT, ABOUT]).set_axis(twins.index)
-    assert nearest_tracks(twins, TRACK, about).typical_distance == pytest.approx(nearest_tracks(TRAIN, TRACK, ABOUT).typical_distance, rel=1e-6)
+    assert nearest_tracks(twins, TRACK, about).typical_distance == pytest.approx(
+        nearest_tracks(TRAIN, TRACK, ABOUT).typical_distance, rel=1e-6
+    )
 
 
 def test_gaps_count_as_the_mean_and_constant_columns_not_at_all() -> None:
     gap = TRAIN.assign(flat=3.0)
     track = TRACK.assign(flat=99.0)
-    pd.testing.assert_frame_equal(nearest_tracks(gap, track, ABOUT).nearest, nearest_tracks(TRAIN, TRACK, ABOUT).nearest)
+    pd.testing.assert_frame_equal(
+        nearest_tracks(gap, track, ABOUT).nearest, nearest_tracks(TRAIN, TRACK, ABOUT).nearest
+    )
     found = nearest_tracks(TRAIN, TRACK.assign(f0=np.nan), ABOUT).nearest
-    pd.testing.assert_frame_equal(found, nearest_tracks(TRAIN, TRACK.assign(f0=TRAIN["f0"].mean()), ABOUT).nearest)
+    pd.testing.assert_frame_equal(
+        found, nearest_tracks(TRAIN, TRACK.assign(f0=TRAIN["f0"].mean()), ABOUT).nearest
+    )
 
 
 def test_other_columns_are_refused() -> None:

@@ -32,7 +32,9 @@ def listening_to(bands: slice, frames: slice) -> Any:
 
 
 def test_occlusion_finds_the_band_and_the_time_that_are_listened_to() -> None:
-    found = occlusion(listening_to(slice(20, 24), slice(60, 75)), CLIP, 1, n_bands=12, n_times=8, fill=np.full(48, -80.0))
+    found = occlusion(
+        listening_to(slice(20, 24), slice(60, 75)), CLIP, 1, n_bands=12, n_times=8, fill=np.full(48, -80.0)
+    )
     assert found.cells.shape == (12, 8)
     assert np.unravel_index(found.cells.argmax(), found.cells.shape) == (5, 4)
     assert (found.bands.argmax(), found.times.argmax()) == (5, 4)
@@ -83,13 +85,15 @@ def burst_hearer() -> SpectrogramClassifier:
         clips.append(clip)
         labels.append(label)
     settings = {"filters": 6, "blocks": 3, "dropout": 0.0}
-    return SpectrogramClassifier(settings=settings, epochs=14, patch_frames=64, validation_share=0, batch_size=12, learning_rate=5e-3).fit(
-        clips, labels
-    )
+    return SpectrogramClassifier(
+        settings=settings, epochs=14, patch_frames=64, validation_share=0, batch_size=12, learning_rate=5e-3
+    ).fit(clips, labels)
 
 
 @pytest.mark.parametrize(("label", "band", "start"), [("high", 22, 44), ("low", 4, 10)])
-def test_grad_cam_points_at_the_burst(burst_hearer: SpectrogramClassifier, label: str, band: int, start: int) -> None:
+def test_grad_cam_points_at_the_burst(
+    burst_hearer: SpectrogramClassifier, label: str, band: int, start: int
+) -> None:
     clip = np.random.default_rng(9).normal(-60, 4, size=(32, 64)).astype(np.float32)
     clip[band : band + 6, start : start + 8] += 35
     column = burst_hearer.classes_.tolist().index(label)
@@ -102,7 +106,9 @@ def test_grad_cam_points_at_the_burst(burst_hearer: SpectrogramClassifier, label
     top, left = np.unravel_index(found.argmax(), found.shape)
     assert abs(top - (band + 3)) <= 7
     assert abs(left - (start + 4)) <= 8
-    hidden = occlusion(burst_hearer.predict_proba, clip, column, n_bands=5, n_times=8, fill=burst_hearer.mean_)
+    hidden = occlusion(
+        burst_hearer.predict_proba, clip, column, n_bands=5, n_times=8, fill=burst_hearer.mean_
+    )
     i, j = np.unravel_index(hidden.cells.argmax(), hidden.cells.shape)
     assert hidden.band_edges[i] < band + 6
     assert hidden.band_edges[i + 1] > band
@@ -125,7 +131,11 @@ def test_frames_that_no_patch_covers_are_said_to_be_unknown() -> None:
 
 
 def test_overlapping_patches_are_averaged_in_their_places() -> None:
-    found = _laid_out(np.stack([np.full((1, 3), 1.0), np.full((1, 3), 3.0)]), (1, 5), {"frames": 3, "padding": "repeat", "at_most": 9})
+    found = _laid_out(
+        np.stack([np.full((1, 3), 1.0), np.full((1, 3), 3.0)]),
+        (1, 5),
+        {"frames": 3, "padding": "repeat", "at_most": 9},
+    )
     np.testing.assert_allclose(found[0] * 3, [1, 1, 2, 3, 3])
 
 
@@ -148,7 +158,9 @@ def _network(name: str, **settings: Any) -> Any:
         ("musicnn", {"filters": 8, "units": 8}, False),  # blind to pitch
     ],
 )
-def test_the_axes_of_every_networks_picture_are_found(name: str, settings: dict[str, Any], has_bands: bool) -> None:
+def test_the_axes_of_every_networks_picture_are_found(
+    name: str, settings: dict[str, Any], has_bands: bool
+) -> None:
     halves = split_network(_network(name, **settings))
     assert halves is not None
     quiet = np.zeros((1, 96, 128), np.float32)
@@ -157,7 +169,10 @@ def test_the_axes_of_every_networks_picture_are_found(name: str, settings: dict[
     made = [forward(halves.front, x, batch_size=1) for x in (quiet, loud)]
     upright = _as_bands_and_time(np.abs(made[1] - made[0]).sum(axis=-1), halves.front, quiet, 1)
     found = _stretched(upright[0], (96, 128))
-    band, frame = (found.sum(axis=1) * np.arange(96)).sum() / found.sum(), (found.sum(axis=0) * np.arange(128)).sum() / found.sum()
+    band, frame = (
+        (found.sum(axis=1) * np.arange(96)).sum() / found.sum(),
+        (found.sum(axis=0) * np.arange(128)).sum() / found.sum(),
+    )
     assert 75 < frame < 117
     assert (band < 36) if has_bands else abs(band - 47.5) < 1
 
@@ -168,13 +183,19 @@ def test_the_halves_make_the_whole_and_the_gradient_is_that_of_finite_difference
     assert halves is not None
     x = RNG.normal(size=(2, 96, 128)).astype(np.float32)
     made = forward(halves.front, x, batch_size=2).astype(np.float32)
-    np.testing.assert_allclose(forward(halves.head, made, batch_size=2), forward(model, x, batch_size=2), atol=1e-6)
+    np.testing.assert_allclose(
+        forward(halves.head, made, batch_size=2), forward(model, x, batch_size=2), atol=1e-6
+    )
     slopes = gradient(halves.head, made, 1)
     assert slopes.shape == made.shape
     step = np.zeros_like(made)
-    place = tuple(int(i) for i in np.unravel_index(made.argmax(), made.shape))  # it wins its pooling: no kink near
+    place = tuple(
+        int(i) for i in np.unravel_index(made.argmax(), made.shape)
+    )  # it wins its pooling: no kink near
     step[place] = 1e-2
-    up, down = (float(forward(halves.head, made + sign * step, batch_size=2)[place[0], 1]) for sign in (1, -1))
+    up, down = (
+        float(forward(halves.head, made + sign * step, batch_size=2)[place[0], 1]) for sign in (1, -1)
+    )
     assert slopes[place] == pytest.approx((up - down) / 2e-2, rel=1e-2)
 
 

@@ -26,7 +26,9 @@ def _importance(member: Any, X: pd.DataFrame, y: np.ndarray, **settings: Any) ->
     predict = ensemble_predictor({"m": member}, lambda stack: stack[0], X, {}, "spectrogram")
     truth = y[:, None] == member.classes_
     groups = np.array([f"g{i // 2}" for i in range(len(y))])
-    return permutation_importance(predict, truth, groups, {c: [c] for c in X.columns}, **settings).set_index("player")
+    return permutation_importance(predict, truth, groups, {c: [c] for c in X.columns}, **settings).set_index(
+        "player"
+    )
 
 
 def test_planted_columns_are_missed_and_in_their_order() -> None:
@@ -48,14 +50,22 @@ def test_twins_are_missed_together_though_not_apart() -> None:
     rng = np.random.default_rng(4)
     y = np.array(["a", "b"])[np.arange(400) % 2]
     signal = rng.normal(size=400) + 1.5 * (y == "b")
-    X = pd.DataFrame({f"x.twin_{i}": signal + 0.02 * rng.normal(size=400) for i in range(4)} | {"x.other": rng.normal(size=400)})
+    X = pd.DataFrame(
+        {f"x.twin_{i}": signal + 0.02 * rng.normal(size=400) for i in range(4)}
+        | {"x.other": rng.normal(size=400)}
+    )
     groups = correlated_groups(X.iloc[:200], ["x.twin_2", "x.other", "x.twin_0"])
-    assert groups == {"x.twin_2 + 3 alike": ["x.twin_2", "x.twin_0", "x.twin_1", "x.twin_3"], "x.other": ["x.other"]}
+    assert groups == {
+        "x.twin_2 + 3 alike": ["x.twin_2", "x.twin_0", "x.twin_1", "x.twin_3"],
+        "x.other": ["x.other"],
+    }
     member = make_member("logistic_regression").fit(X.iloc[:200], y[:200])
     predict = ensemble_predictor({"m": member}, lambda stack: stack[0], X.iloc[200:], {}, "spectrogram")
     truth = y[200:, None] == member.classes_
     together = permutation_importance(predict, truth, np.arange(200), groups).set_index("player")["fall"]
-    apart = permutation_importance(predict, truth, np.arange(200), {c: [c] for c in X.columns}).set_index("player")["fall"]
+    apart = permutation_importance(predict, truth, np.arange(200), {c: [c] for c in X.columns}).set_index(
+        "player"
+    )["fall"]
     assert together["x.twin_2 + 3 alike"] > 3 * apart["x.twin_2"]
 
 
@@ -63,14 +73,18 @@ def test_a_family_is_shuffled_as_one_and_the_spectrogram_moves_the_networks_alon
     member, X, y = _problem(1, planted=True)
     rng = np.random.default_rng(2)
     heard = np.eye(3)[np.searchsorted(["a", "b", "c"], y)] * 0.5 + rng.dirichlet(np.ones(3), len(y)) * 0.5
-    predict = ensemble_predictor({"m": member, "cnn": None}, lambda stack: stack.mean(axis=0), X, {"cnn": heard}, "spectrogram")
+    predict = ensemble_predictor(
+        {"m": member, "cnn": None}, lambda stack: stack.mean(axis=0), X, {"cnn": heard}, "spectrogram"
+    )
     order, own = rng.permutation(len(X)), np.arange(len(X))
     untouched, mixed = predict(np.stack([own, order]), ["spectrogram"])
     np.testing.assert_allclose(untouched, (member.predict_proba(X) + heard) / 2)
     np.testing.assert_allclose(mixed, (member.predict_proba(X) + heard[order]) / 2)
     np.testing.assert_allclose(predict(own[None], ())[0], untouched)
     np.testing.assert_allclose(predict(order[None], [*X.columns, "spectrogram"])[0], untouched[order])
-    players = {f: [c for c in X.columns if c.startswith(f)] for f in ("f0", "f1", "f2", "f3")} | {"spectrogram": ["spectrogram"]}
+    players = {f: [c for c in X.columns if c.startswith(f)] for f in ("f0", "f1", "f2", "f3")} | {
+        "spectrogram": ["spectrogram"]
+    }
     table = permutation_importance(predict, y[:, None] == member.classes_, y, players).set_index("player")
     assert table.index[0] == "spectrogram"
     assert table["fall"].idxmin() in ("f0", "f2")

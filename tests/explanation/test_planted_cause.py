@@ -33,16 +33,25 @@ class Corpus(NamedTuple):
     test: np.ndarray
 
     def fit(self, name: str) -> Any:
-        return make_member(name, **SETTINGS[name]).fit(self.X.iloc[self.train], self.y[self.train], groups=self.groups[self.train])
+        return make_member(name, **SETTINGS[name]).fit(
+            self.X.iloc[self.train], self.y[self.train], groups=self.groups[self.train]
+        )
 
     def lost(self, members: dict[str, Any], classes: list[str], seed: int = 0) -> pd.DataFrame:
         """The permutation importance of every column for these classes, on the held-out artists."""
-        predict = ensemble_predictor(members, lambda stack: stack.mean(axis=0), self.X.iloc[self.test], {}, "spectrogram")
+        predict = ensemble_predictor(
+            members, lambda stack: stack.mean(axis=0), self.X.iloc[self.test], {}, "spectrogram"
+        )
         kept = [list(next(iter(members.values())).classes_).index(name) for name in classes]
         truth = self.y[self.test][:, None] == np.array(classes)
         players = {column: [column] for column in self.X.columns}
         return permutation_importance(
-            lambda orders, columns: predict(orders, columns)[:, :, kept], truth, self.groups[self.test], players, n_repeats=3, seed=seed
+            lambda orders, columns: predict(orders, columns)[:, :, kept],
+            truth,
+            self.groups[self.test],
+            players,
+            n_repeats=3,
+            seed=seed,
         )
 
 
@@ -50,7 +59,12 @@ class Corpus(NamedTuple):
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     frame = read_table(render_demo(tmp_path_factory.mktemp("corpus") / "demo", pieces_per_style=14)).frame
     y, groups = frame["label"].to_numpy(dtype=str), frame["group"].to_numpy(dtype=str)
-    return Corpus(FeatureExtractor("bahuleyan2018").fit_transform(list(frame["path"])), y, groups, *hold_out(y, groups, test_size=0.4, seed=0))
+    return Corpus(
+        FeatureExtractor("bahuleyan2018").fit_transform(list(frame["path"])),
+        y,
+        groups,
+        *hold_out(y, groups, test_size=0.4, seed=0),
+    )
 
 
 @pytest.mark.parametrize(("style", "column"), PLANTED)

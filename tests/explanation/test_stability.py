@@ -22,21 +22,34 @@ def run(model_folder: Path) -> Run:
 def _with_causes(run: Run, *, n_causes: int) -> Run:
     """The run with features of noise, `n_causes` columns shifted for one class each, ever less."""
     rng = np.random.default_rng(0)
-    values = pd.DataFrame(rng.normal(size=run.values.shape), index=run.values.index, columns=run.values.columns)
+    values = pd.DataFrame(
+        rng.normal(size=run.values.shape), index=run.values.index, columns=run.values.columns
+    )
     label = run.split.set_index("id")["label"].reindex(values.index)
     classes = sorted(label.dropna().unique())
     for j in range(n_causes):
-        values.iloc[:, j] += (6.0 - 5.0 * j / max(n_causes, 1)) * (label == classes[j % len(classes)]).to_numpy()
+        values.iloc[:, j] += (6.0 - 5.0 * j / max(n_causes, 1)) * (
+            label == classes[j % len(classes)]
+        ).to_numpy()
     return replace(run, features=values)
 
 
 def test_a_fold_without_a_ranking_agrees_with_none() -> None:
-    assert agreement(pd.DataFrame({"a": [3.0, 2.0, 1.0], "b": [0.0, 0.0, 0.0], "c": [6.0, 5.0, 4.0]})) == (0.333, 0.0, 1.0, 3)
+    assert agreement(pd.DataFrame({"a": [3.0, 2.0, 1.0], "b": [0.0, 0.0, 0.0], "c": [6.0, 5.0, 4.0]})) == (
+        0.333,
+        0.0,
+        1.0,
+        3,
+    )
 
 
 def test_rankings_agree_where_there_are_causes_and_not_where_there_is_noise(run: Run) -> None:
-    firm = fold_stability(_with_causes(run, n_causes=60), members=["logistic_regression"]).loc["logistic_regression"]
-    loose = fold_stability(_with_causes(run, n_causes=0), members=["logistic_regression"]).loc["logistic_regression"]
+    firm = fold_stability(_with_causes(run, n_causes=60), members=["logistic_regression"]).loc[
+        "logistic_regression"
+    ]
+    loose = fold_stability(_with_causes(run, n_causes=0), members=["logistic_regression"]).loc[
+        "logistic_regression"
+    ]
     assert firm["low"] > loose["high"]
     assert firm["mean"] > 0.6
     assert firm["low"] <= firm["mean"] <= firm["high"] <= 1

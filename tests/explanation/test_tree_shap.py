@@ -30,8 +30,12 @@ def _by_definition(forest: Forest, row: np.ndarray) -> np.ndarray:
             return forest.value[node]
         left, right = forest.left[node], forest.right[node]
         if forest.feature[node] in present:
-            return worth(present, left if np.float32(row[forest.feature[node]]) < forest.threshold[node] else right)
-        return (forest.cover[left] * worth(present, left) + forest.cover[right] * worth(present, right)) / forest.cover[node]
+            return worth(
+                present, left if np.float32(row[forest.feature[node]]) < forest.threshold[node] else right
+            )
+        return (
+            forest.cover[left] * worth(present, left) + forest.cover[right] * worth(present, right)
+        ) / forest.cover[node]
 
     d = len(row)
     found = np.zeros((d, forest.value.shape[1]))
@@ -39,13 +43,17 @@ def _by_definition(forest: Forest, row: np.ndarray) -> np.ndarray:
         for size in range(d):
             for others in combinations([k for k in range(d) if k != j], size):
                 weight = factorial(size) * factorial(d - size - 1) / factorial(d)
-                found[j] += weight * sum(worth((*others, j), int(s)) - worth(others, int(s)) for s in forest.start)
+                found[j] += weight * sum(
+                    worth((*others, j), int(s)) - worth(others, int(s)) for s in forest.start
+                )
     return found
 
 
 def test_the_values_are_those_of_the_definition() -> None:
     X, y = _problem(d=4)
-    forest = forest_from_sklearn(RandomForestClassifier(3, max_depth=7, random_state=0).fit(X, y))  # a path asks for a column more than once
+    forest = forest_from_sklearn(
+        RandomForestClassifier(3, max_depth=7, random_state=0).fit(X, y)
+    )  # a path asks for a column more than once
     values, base = tree_shapley(forest, X[:5])
     np.testing.assert_allclose(values, [_by_definition(forest, row) for row in X[:5]], atol=1e-12)
     assert base.sum() == pytest.approx(1.0)

@@ -50,12 +50,19 @@ def test_the_full_set_has_every_group_and_a_recorded_size():
     assert {group for group, _ in FEATURE_SETS["full"]} == set(FEATURE_GROUPS)
     assert len(feature_names(FeatureParameters())) == 1028
     names = feature_names(FeatureParameters())
-    for expected in ["spectral.bandwidth_p3.mean", "cepstral.mfcc_07.std", "modulation.band_03.rate_10", "covariance.band_01.band_20"]:
+    for expected in [
+        "spectral.bandwidth_p3.mean",
+        "cepstral.mfcc_07.std",
+        "modulation.band_03.rate_10",
+        "covariance.band_01.band_20",
+    ]:
         assert expected in names
 
 
 def test_the_full_set_contains_the_papers():
-    assert set(feature_names(FeatureParameters(feature_set="bahuleyan2018"))) <= set(feature_names(FeatureParameters()))
+    assert set(feature_names(FeatureParameters(feature_set="bahuleyan2018"))) <= set(
+        feature_names(FeatureParameters())
+    )
 
 
 def test_families_select_columns_and_counts_follow_the_parameters():

@@ -34,12 +34,22 @@ def music(seed: int, sample_rate: int = 22050, seconds: float = 3.0) -> np.ndarr
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * sample_rate)) / sample_rate
     notes = 110 * 2 ** (rng.integers(0, 36, 6) / 12)
-    voices = sum(np.sin(2 * np.pi * f * t * k) / k * (np.sin(2 * np.pi * rng.uniform(0.3, 5) * t) + 1.2) for f in notes for k in (1, 2, 3))
+    voices = sum(
+        np.sin(2 * np.pi * f * t * k) / k * (np.sin(2 * np.pi * rng.uniform(0.3, 5) * t) + 1.2)
+        for f in notes
+        for k in (1, 2, 3)
+    )
     beat = np.exp(-((t % rng.uniform(0.3, 0.7)) * rng.uniform(8, 40)))
-    return 0.05 * np.asarray(voices) + rng.uniform(0.01, 0.1) * beat * rng.standard_normal(len(t)) + 0.001 * rng.standard_normal(len(t))
+    return (
+        0.05 * np.asarray(voices)
+        + rng.uniform(0.01, 0.1) * beat * rng.standard_normal(len(t))
+        + 0.001 * rng.standard_normal(len(t))
+    )
 
 
-def librosas_row(y: np.ndarray, sample_rate: int, contrast_bands: int, tuning: float | None = None) -> np.ndarray:
+def librosas_row(
+    y: np.ndarray, sample_rate: int, contrast_bands: int, tuning: float | None = None
+) -> np.ndarray:
     """The 97 columns in the paper's order, a call per feature, as its script has it (without its constants and its bug)."""
     f, given = librosa.feature, {"y": y, "sr": sample_rate}
 
@@ -51,18 +61,28 @@ def librosas_row(y: np.ndarray, sample_rate: int, contrast_bands: int, tuning: f
     row += mean_std(f.spectral_centroid(**given))
     for p in (2, 3, 4):
         row += mean_std(f.spectral_bandwidth(**given, p=p))
-    row += mean_std(f.spectral_contrast(**given, n_bands=contrast_bands)) + mean_std(f.spectral_rolloff(**given))
+    row += mean_std(f.spectral_contrast(**given, n_bands=contrast_bands)) + mean_std(
+        f.spectral_rolloff(**given)
+    )
     row += mean_std(f.mfcc(**given)) + mean_std(f.chroma_stft(**given, hop_length=1024, tuning=tuning))
     return np.array(row)
 
 
-def assert_parity(samples: np.ndarray, sample_rate: int, rtol: float = 1e-9, tuning: float | None = None) -> None:
+def assert_parity(
+    samples: np.ndarray, sample_rate: int, rtol: float = 1e-9, tuning: float | None = None
+) -> None:
     bands = 6 if sample_rate > 12800 else 4
-    settings = {"sample_rate": sample_rate, "n_contrast_bands": bands, "log_mel": {"sample_rate": min(sample_rate, 22050)}}
+    settings = {
+        "sample_rate": sample_rate,
+        "n_contrast_bands": bands,
+        "log_mel": {"sample_rate": min(sample_rate, 22050)},
+    }
     parameters = FeatureParameters(feature_set="bahuleyan2018", **settings)
     ours = describe(Clip(samples, sample_rate), parameters).features
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what librosa and scipy warn (no pitch, nearly constant), we declare the value
+        warnings.simplefilter(
+            "ignore"
+        )  # of what librosa and scipy warn (no pitch, nearly constant), we declare the value
         theirs = np.nan_to_num(librosas_row(samples, sample_rate, bands, tuning))
     np.testing.assert_allclose(list(ours.values()), theirs, rtol=rtol, atol=1e-12)
 
@@ -93,7 +113,10 @@ def adversaries(n: int = 22050) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", adversaries())
 def test_adversaries_have_librosas_row_too(name):
     samples, tuning = adversaries()[name], None
-    if name in ("impulse", "one sample"):  # a flat spectrum has no peaks but rounding, which librosa's tuning is made of there
+    if name in (
+        "impulse",
+        "one sample",
+    ):  # a flat spectrum has no peaks but rounding, which librosa's tuning is made of there
         tuning = estimate_tuning(spectrum(Clip(samples, 22050), n_fft=2048, hop_length=1024))
     assert_parity(samples, 22050, tuning=tuning)
 
@@ -103,7 +126,9 @@ def test_adversaries_have_librosas_row_too(name):
 def test_every_value_is_finite_and_fits_float32(name, feature_set):
     features = describe(Clip(adversaries()[name], 22050), FeatureParameters(feature_set=feature_set)).features
     values = np.array(list(features.values())).astype(np.float32)
-    assert np.isfinite(values).all(), [column for column, value in zip(features, values, strict=True) if not np.isfinite(value)]
+    assert np.isfinite(values).all(), [
+        column for column, value in zip(features, values, strict=True) if not np.isfinite(value)
+    ]
 
 
 @pytest.mark.parametrize("n", [2048, 2049, 2559, 2560, 3000, 4096, 6000])
@@ -114,7 +139,13 @@ def test_short_clips_have_every_column(n):
 
 
 def test_no_column_is_constant_or_a_copy_of_another():
-    rows = np.array([list(describe(Clip(music(seed).astype(np.float32), 22050), FULL).features.values()) for seed in range(8)], np.float32)
+    rows = np.array(
+        [
+            list(describe(Clip(music(seed).astype(np.float32), 22050), FULL).features.values())
+            for seed in range(8)
+        ],
+        np.float32,
+    )
     names = np.array(feature_names(FULL))
     assert names[np.ptp(rows, axis=0) == 0].tolist() == []
     _, first, count = np.unique(rows, axis=1, return_index=True, return_counts=True)
@@ -140,11 +171,15 @@ def test_a_clip_and_its_parts_do_not_depend_on_what_else_is_asked_for():
 
 def test_the_log_mel_shares_the_transform_where_it_is_the_same(monkeypatch):
     transforms: list[int] = []
-    monkeypatch.setattr(transform, "hann", lambda length: transforms.append(length) or hann(length))  # each transform asks for its window
+    monkeypatch.setattr(
+        transform, "hann", lambda length: transforms.append(length) or hann(length)
+    )  # each transform asks for its window
     clip = Clip(music(2), 22050)  # float64: by the definitions
     shared = describe(clip, FULL, log_mel=True).log_mel
     assert transforms == [2048]
-    np.testing.assert_array_equal(shared, log_mel(spectrum(clip, n_fft=2048, hop_length=512), n_mels=96, fmin=0.0, fmax=None))
+    np.testing.assert_array_equal(
+        shared, log_mel(spectrum(clip, n_fft=2048, hop_length=512), n_mels=96, fmin=0.0, fmax=None)
+    )
     transforms.clear()
     own = FeatureParameters(log_mel=LogMelParameters(n_fft=512, hop_length=256, sample_rate=16000, n_mels=64))
     assert describe(clip, own, log_mel=True).log_mel.shape == (64, 1 + 48000 // 256)
@@ -182,24 +217,44 @@ def test_another_sample_rate_is_refused():
 def test_importing_the_extractor_is_light():
     heavy = "librosa sklearn pandas matplotlib scipy.signal scipy.stats tensorflow joblib"
     code = f"import sys, quintet.features.describe, quintet.audio.decode; print([m for m in '{heavy}'.split() if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not DATA.exists(), reason="no shared data on this machine")
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 16000])
-@pytest.mark.parametrize("clip", ["instruments/Acoustic_guitar", "instruments/Snare_drum", "esc10/Rain", "esc10/Rooster"])
+@pytest.mark.parametrize(
+    "clip", ["instruments/Acoustic_guitar", "instruments/Snare_drum", "esc10/Rain", "esc10/Rooster"]
+)
 def test_the_papers_row_is_librosas_on_real_recordings(clip, sample_rate):
     path = sorted(path for path in (DATA / clip).iterdir() if path.suffix in (".flac", ".ogg"))[3]
-    assert_parity(load_clip(path, sample_rate=sample_rate, id=clip).clip.samples.astype(np.float64), sample_rate)
+    assert_parity(
+        load_clip(path, sample_rate=sample_rate, id=clip).clip.samples.astype(np.float64), sample_rate
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"pre_emphasis": 0.97}, lambda y: librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=22050, n_mels=96), top_db=None)),
-        ({"compression": "log"}, lambda y: np.log10(1e4 * librosa.feature.melspectrogram(y=y, sr=22050, n_mels=96) + 1)),
-        ({"n_fft": 2205, "hop_length": 882}, lambda y: librosa.power_to_db(mel_by_librosa(y, 2205, 882), top_db=None)),
+        (
+            {"pre_emphasis": 0.97},
+            lambda y: librosa.power_to_db(
+                librosa.feature.melspectrogram(y=y, sr=22050, n_mels=96), top_db=None
+            ),
+        ),
+        (
+            {"compression": "log"},
+            lambda y: np.log10(1e4 * librosa.feature.melspectrogram(y=y, sr=22050, n_mels=96) + 1),
+        ),
+        (
+            {"n_fft": 2205, "hop_length": 882},
+            lambda y: librosa.power_to_db(mel_by_librosa(y, 2205, 882), top_db=None),
+        ),
         ({"n_fft": 2205, "hop_length": 882, "compression": "power"}, lambda y: mel_by_librosa(y, 2205, 882)),
     ],
 )
@@ -208,7 +263,11 @@ def test_a_networks_own_picture_is_librosas_and_leaves_the_features_alone(settin
     y = music(3).astype(np.float32)
     parameters = FeatureParameters(log_mel=LogMelParameters(**settings))
     found = describe(Clip(y, 22050), parameters, log_mel=True)
-    heard = scipy.signal.lfilter([1, -0.97], [1], y.astype(np.float64)) if "pre_emphasis" in settings else y.astype(np.float64)
+    heard = (
+        scipy.signal.lfilter([1, -0.97], [1], y.astype(np.float64))
+        if "pre_emphasis" in settings
+        else y.astype(np.float64)
+    )
     np.testing.assert_allclose(found.log_mel, expected(heard), rtol=1e-5, atol=2e-4)
     assert found.features == describe(Clip(y, 22050), FULL, log_mel=True).features
 

@@ -27,7 +27,10 @@ def test_the_hash_survives_json():
 
 
 def test_families_are_held_in_the_sets_order_and_all_of_them_is_none():
-    assert FeatureParameters(families=("cepstral", "spectral")).hash == FeatureParameters(families=("spectral", "cepstral", "spectral")).hash
+    assert (
+        FeatureParameters(families=("cepstral", "spectral")).hash
+        == FeatureParameters(families=("spectral", "cepstral", "spectral")).hash
+    )
     every = ("temporal", "rhythm", "spectral", "cepstral", "tonal", "modulation", "covariance")
     assert FeatureParameters(families=every) == FeatureParameters()
 
@@ -42,13 +45,19 @@ def test_parameters_cannot_be_changed():
     [
         ({"feature_set": "fulll"}, "Did you mean 'full'"),
         ({"families": ("cepstrum",)}, "Did you mean 'cepstral'"),
-        ({"feature_set": "bahuleyan2018", "families": ("modulation",)}, "must be one of: temporal, rhythm, spectral, cepstral, tonal"),
+        (
+            {"feature_set": "bahuleyan2018", "families": ("modulation",)},
+            "must be one of: temporal, rhythm, spectral, cepstral, tonal",
+        ),
         ({"families": ()}, "At least one feature family"),
         ({"hop_lenght": 512}, "Did you mean 'hop_length'"),
         ({"hop_length": 0}, "hop_length.*greater than or equal to 1"),
         ({"hop_length": 4096}, "must not leave gaps"),
         ({"n_fft": 1025}, "n_fft.*multiple of 2"),
-        ({"sample_rate": 8000, "log_mel": {"sample_rate": 8000}}, "begin below half the sample rate \\(4000 Hz\\)"),
+        (
+            {"sample_rate": 8000, "log_mel": {"sample_rate": 8000}},
+            "begin below half the sample rate \\(4000 Hz\\)",
+        ),
         ({"sample_rate": 16000}, "log-mel's sample rate must not exceed"),
         ({"contrast_fmin": 5.0}, "at least two bins"),
         ({"n_mfcc": 200}, "n_mfcc must not exceed n_mels"),
@@ -64,8 +73,18 @@ def test_settings_that_cannot_be_are_refused(settings, message):
 def test_settings_that_came_later_leave_older_hashes_alone():
     assert LogMelParameters().hash == "eef08563f6302a30"
     assert FeatureParameters().hash == "f0fec7c4d7d9161a"
-    later = [LogMelParameters(), LogMelParameters(pre_emphasis=0.97), LogMelParameters(compression="log"), LogMelParameters(compression="power")]
+    later = [
+        LogMelParameters(),
+        LogMelParameters(pre_emphasis=0.97),
+        LogMelParameters(compression="log"),
+        LogMelParameters(compression="power"),
+    ]
     assert len({p.hash for p in later}) == len(later)
     for parameters in later:
         assert LogMelParameters.model_validate_json(parameters.model_dump_json()) == parameters
-        assert FeatureParameters.model_validate_json(FeatureParameters(log_mel=parameters).model_dump_json()).log_mel == parameters
+        assert (
+            FeatureParameters.model_validate_json(
+                FeatureParameters(log_mel=parameters).model_dump_json()
+            ).log_mel
+            == parameters
+        )

@@ -33,14 +33,26 @@ def test_closed_forms():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("series", [np.full((1, 77), 0.3), np.full((1, 50), -1e9 / 3), np.zeros((1, 9)), np.array([[4.2]]), np.full((1, 99), 1e-200)])
+@pytest.mark.parametrize(
+    "series",
+    [
+        np.full((1, 77), 0.3),
+        np.full((1, 50), -1e9 / 3),
+        np.zeros((1, 9)),
+        np.array([[4.2]]),
+        np.full((1, 99), 1e-200),
+    ],
+)
 def test_what_is_constant_has_no_spread_and_no_shape(series):
     values = summaries(series, STATISTICS)
     assert [float(values[name][0]) for name in ("std", "skew", "kurtosis")] == [0.0, 0.0, 0.0]
 
 
 def test_scale_and_shift_leave_the_shape():
-    base, moved = summaries(SERIES[1], ["skew", "kurtosis"]), summaries(3 - 2 * SERIES[1], ["skew", "kurtosis"])
+    base, moved = (
+        summaries(SERIES[1], ["skew", "kurtosis"]),
+        summaries(3 - 2 * SERIES[1], ["skew", "kurtosis"]),
+    )
     np.testing.assert_allclose(moved["skew"], -base["skew"], rtol=1e-10)
     np.testing.assert_allclose(moved["kurtosis"], base["kurtosis"], rtol=1e-10)
 
@@ -59,13 +71,17 @@ def test_an_unknown_statistic_is_refused():
 def test_the_logarithm_of_the_covariance_inverts_to_it():
     series = np.random.default_rng(1).standard_normal((4, 200)).cumsum(axis=0)
     values, vectors = np.linalg.eigh(log_covariance(series, floor=0.5))
-    np.testing.assert_allclose(0.5 * (vectors * np.exp(values)) @ vectors.T - 0.5 * np.eye(4), np.cov(series, bias=True), atol=1e-12)
+    np.testing.assert_allclose(
+        0.5 * (vectors * np.exp(values)) @ vectors.T - 0.5 * np.eye(4), np.cov(series, bias=True), atol=1e-12
+    )
 
 
 def test_the_logarithm_of_the_covariance_follows_a_permutation_and_forgets_a_shift():
     series = np.random.default_rng(1).standard_normal((4, 50))
     base, order = log_covariance(series, floor=1.0), [2, 0, 3, 1]
-    np.testing.assert_allclose(log_covariance(series[order] + 100, floor=1.0), base[np.ix_(order, order)], atol=1e-12)
+    np.testing.assert_allclose(
+        log_covariance(series[order] + 100, floor=1.0), base[np.ix_(order, order)], atol=1e-12
+    )
 
 
 def test_a_single_frame_has_no_covariance():

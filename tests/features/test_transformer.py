@@ -43,12 +43,15 @@ def test_clips_of_any_rate_give_what_their_file_gives(paths):
     samples, rate = soundfile.read(paths[0], dtype="float32")
     extractor = FeatureExtractor("bahuleyan2018", families=["spectral"])
     pd.testing.assert_frame_equal(
-        extractor.transform([Clip(samples, rate, "a")]).reset_index(drop=True), extractor.transform(paths[:1]).reset_index(drop=True)
+        extractor.transform([Clip(samples, rate, "a")]).reset_index(drop=True),
+        extractor.transform(paths[:1]).reset_index(drop=True),
     )
 
 
 def test_it_stands_in_a_pipeline_and_can_be_cloned(paths):
-    extractor = FeatureExtractor("full", families=("spectral", "cepstral"), parameters={"n_mfcc": 5}, on_error="nan", n_jobs=1)
+    extractor = FeatureExtractor(
+        "full", families=("spectral", "cepstral"), parameters={"n_mfcc": 5}, on_error="nan", n_jobs=1
+    )
     twin = clone(extractor)
     assert twin.get_params() == extractor.get_params()
     labels = ["low", "low", "high", "high"]

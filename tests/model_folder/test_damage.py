@@ -23,10 +23,19 @@ from quintet.training.train import train
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"id": [f"c{i}" for i in range(24)], "label": ["a", "b"] * 12, "x": rng.normal(size=24), "y": rng.normal(size=24)})
+    frame = pd.DataFrame(
+        {
+            "id": [f"c{i}" for i in range(24)],
+            "label": ["a", "b"] * 12,
+            "x": rng.normal(size=24),
+            "y": rng.normal(size=24),
+        }
+    )
     folder = tmp_path_factory.mktemp("models") / "model"
     train(
-        foreign_table(frame, Roles(), name="s"), folder, settings=TrainSettings(members=("svm",), rules=("mean",), rule="mean", resamples=5, folds=2)
+        foreign_table(frame, Roles(), name="s"),
+        folder,
+        settings=TrainSettings(members=("svm",), rules=("mean",), rule="mean", resamples=5, folds=2),
     )
     return folder
 
@@ -44,7 +53,10 @@ def edited(whole: Path, folder: Path, name: str, change: Callable[[Any], Any]) -
 
 
 def test_the_untouched_folder_loads(whole: Path, tmp_path: Path) -> None:
-    assert load_model(edited(whole, tmp_path / "m", "config.json", lambda c: c)).classes_.tolist() == ["a", "b"]
+    assert load_model(edited(whole, tmp_path / "m", "config.json", lambda c: c)).classes_.tolist() == [
+        "a",
+        "b",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,11 +73,22 @@ def test_the_untouched_folder_loads(whole: Path, tmp_path: Path) -> None:
         ("fusion.json", lambda f: {}),
         ("trust.json", lambda t: {**t, "calibration": "x"}),
         ("trust.json", lambda t: {**t, "conformal": {**t["conformal"], "familiarity": None}}),
-        ("trust.json", lambda t: {**t, "conformal": {**t["conformal"], "familiarity": {"centre": 1.0, "scale": 0.0}}}),
-        ("bundle.json", lambda b: {**b, "files": {name: digest for name, digest in b["files"].items() if name != "distance.npz"}}),
+        (
+            "trust.json",
+            lambda t: {**t, "conformal": {**t["conformal"], "familiarity": {"centre": 1.0, "scale": 0.0}}},
+        ),
+        (
+            "bundle.json",
+            lambda b: {
+                **b,
+                "files": {name: digest for name, digest in b["files"].items() if name != "distance.npz"},
+            },
+        ),
     ],
 )
-def test_edited_descriptions_are_refused(name: str, change: Callable[[Any], Any], whole: Path, tmp_path: Path) -> None:
+def test_edited_descriptions_are_refused(
+    name: str, change: Callable[[Any], Any], whole: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ArtefactError):
         load_model(edited(whole, tmp_path / "m", name, change))
 

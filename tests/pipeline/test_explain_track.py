@@ -52,8 +52,16 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for k, (label, base) in enumerate((("flute", 900.0), ("horn", 300.0), ("tuba", 90.0))):
         (root / "data" / label).mkdir(parents=True)
         for i in range(8):
-            soundfile.write(root / "data" / label / f"artist{k}{i // 2}_{i}.wav", tone(base * (1 + 0.03 * i), 100 * k + i), RATE)
-    soundfile.write(root / "long & <odd>.wav", np.concatenate([tone(940, 7, length_s=4.5), tone(95, 8, length_s=1.5)]), RATE)
+            soundfile.write(
+                root / "data" / label / f"artist{k}{i // 2}_{i}.wav",
+                tone(base * (1 + 0.03 * i), 100 * k + i),
+                RATE,
+            )
+    soundfile.write(
+        root / "long & <odd>.wav",
+        np.concatenate([tone(940, 7, length_s=4.5), tone(95, 8, length_s=1.5)]),
+        RATE,
+    )
     soundfile.write(root / "data" / "tuba" / "artist99_long.wav", tone(99, 5, length_s=4.0), RATE)
     soundfile.write(root / "silence.wav", np.zeros(RATE), RATE)
     (root / "notes.mp3").write_text("this is not audio")
@@ -143,7 +151,11 @@ def test_the_verdict_is_that_of_predict_and_every_reason_adds_up_to_it(model: Pa
 def test_a_short_file_is_judged_whole_and_also_heard_in_windows(model: Path, music: Path) -> None:
     file = music / "data" / "tuba" / "artist20_0.wav"
     heard, predicted = predict_track(load_model(model), file), predict_files(model, [file])
-    np.testing.assert_allclose(heard.probabilities, predicted.frame[[f"probability.{c}" for c in heard.classes]].to_numpy()[0], atol=1e-9)
+    np.testing.assert_allclose(
+        heard.probabilities,
+        predicted.frame[[f"probability.{c}" for c in heard.classes]].to_numpy()[0],
+        atol=1e-9,
+    )
     assert heard.has_short_windows
     assert len(heard.ensemble_predictions) == 1
     assert heard.curve["start"].iloc[0] == 0
@@ -154,8 +166,12 @@ def test_a_short_file_is_judged_whole_and_also_heard_in_windows(model: Path, mus
 def test_the_page_stands_alone_and_everything_on_it_leads_somewhere(page: Path) -> None:
     text, outline = page.read_text(encoding="utf-8"), Outline(page)
     assert page.stat().st_size < 5_000_000
-    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import|<iframe""", text)
-    sources = [str(values[key]) for _, values in outline.elements for key in ("src", "href") if values.get(key)]
+    assert not re.search(
+        r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import|<iframe""", text
+    )
+    sources = [
+        str(values[key]) for _, values in outline.elements for key in ("src", "href") if values.get(key)
+    ]
     assert all(source.startswith(("#", "data:", "numbers/")) for source in sources)
     assert [name for name, times in outline.ids.items() if times > 1] == []
     assert {source[1:] for source in sources if source.startswith("#")} <= set(outline.ids)
@@ -182,7 +198,10 @@ def test_the_opening_is_made_from_the_numbers(page: Path, model: Path, music: Pa
     text = re.sub(r"\s+", " ", Outline(page).text)
     best = heard.order[0]
     says = "hears" if heard.probabilities[best] >= 0.5 else "leans towards"
-    assert f"Quintet {says} {heard.classes[best]}, with a probability of {heard.probabilities[best]:.2f}." in text
+    assert (
+        f"Quintet {says} {heard.classes[best]}, with a probability of {heard.probabilities[best]:.2f}."
+        in text
+    )
     leads = int((heard.curve[list(heard.classes)].to_numpy().argmax(axis=1) == best).sum())
     assert f"leads in {leads} of 4 segments" in text or f"leads in all {leads} segments" in text
     assert "Of the 8 nearest training clips" in text
@@ -196,7 +215,9 @@ def test_the_sound_travels_inside_the_page(page: Path, music: Path) -> None:
     assert base64.b64decode(content) == (music / "long & <odd>.wav").read_bytes()
 
 
-def test_what_is_too_large_is_made_small_or_linked(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_large_is_made_small_or_linked(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = music / "long & <odd>.wav"
     monkeypatch.setattr("quintet.pipeline.explain_track.EMBEDDED_BYTES", 100_000)
     small = make_sound(file, tmp_path / "page", 6.0)
@@ -224,13 +245,22 @@ def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path) -> N
         "vgg-small-neighbours",
     } <= set(files)
     assert files["vgg-small-cells"]["grad_cam"].between(0, 1).all()
-    links = [(str(v["download"]), str(v["href"])) for tag, v in Outline(page).elements if tag == "a" and v.get("download")]
+    links = [
+        (str(v["download"]), str(v["href"]))
+        for tag, v in Outline(page).elements
+        if tag == "a" and v.get("download")
+    ]
     assert len(links) >= 8
     for name, href in links:
-        assert pd.read_csv(io.BytesIO(base64.b64decode(href.split(",", 1)[1]))).shape == files[Path(name).stem].shape
+        assert (
+            pd.read_csv(io.BytesIO(base64.b64decode(href.split(",", 1)[1]))).shape
+            == files[Path(name).stem].shape
+        )
 
 
-def test_a_known_recording_is_recognised_whatever_it_is_called(model: Path, music: Path, tmp_path: Path) -> None:
+def test_a_known_recording_is_recognised_whatever_it_is_called(
+    model: Path, music: Path, tmp_path: Path
+) -> None:
     split = pd.read_parquet(model / "split.parquet").set_index("id")["part"]
     for part, told in (("train", "proves nothing"), ("test", "no member has learnt from")):
         clip = split.index[split == part][0]
@@ -269,49 +299,83 @@ def test_a_training_clip_is_its_own_nearest_in_the_last_layer(model: Path, music
 def test_kept_places_on_maps_are_of_clips_that_the_network_never_saw(model: Path, music: Path) -> None:
     run, store = read_run(model), SpectrogramStore(music / "spectrograms")
     table, split = run.embeddings["vgg_small"].set_index("id"), run.split.set_index("id")
-    test, first = table[table["part"] == "test"].drop(columns="part"), table[table["part"] == "oof"].drop(columns="part")
+    test, first = (
+        table[table["part"] == "test"].drop(columns="part"),
+        table[table["part"] == "oof"].drop(columns="part"),
+    )
     assert set(test.index) == set(split.index[split["part"] == "test"])
     assert set(first.index) == set(split.index[split["fold"] == 0])
     final = load_model(model).members_["vgg_small"]
     np.testing.assert_allclose(test, final.embed(store.take(list(test.index))), rtol=1e-4, atol=1e-4)
     others = split[(split["part"] == "train") & (split["fold"] != 0)]
     trainer = Trainer("vgg_small", dict(run.member_settings("vgg_small")))
-    folds_own = trainer.fit(Inputs(None, store.take(list(others.index))), others["label"].to_numpy(dtype=str), others["group"].to_numpy(), fold=0)
+    folds_own = trainer.fit(
+        Inputs(None, store.take(list(others.index))),
+        others["label"].to_numpy(dtype=str),
+        others["group"].to_numpy(),
+        fold=0,
+    )
     np.testing.assert_allclose(first, folds_own.embed(store.take(list(first.index))), rtol=1e-3, atol=1e-3)
 
 
-def test_without_the_spectrograms_of_the_training_the_last_layer_is_left_out(model: Path, music: Path, tmp_path: Path) -> None:
+def test_without_the_spectrograms_of_the_training_the_last_layer_is_left_out(
+    model: Path, music: Path, tmp_path: Path
+) -> None:
     run, member = read_run(model), load_model(model).members_["vgg_small"]
-    for changed in ({"spectrograms": str(tmp_path / "gone")}, {"log_mel_hash": "0" * 16}, {"spectrograms": None}):
-        assert embed_clips(replace(run, bundle={**run.bundle, **changed}), member, list(run.split["id"])) is None
-    moved = replace(run, path=music / "model", bundle={**run.bundle, "spectrograms": str(tmp_path / "spectrograms")})
+    for changed in (
+        {"spectrograms": str(tmp_path / "gone")},
+        {"log_mel_hash": "0" * 16},
+        {"spectrograms": None},
+    ):
+        assert (
+            embed_clips(replace(run, bundle={**run.bundle, **changed}), member, list(run.split["id"])) is None
+        )
+    moved = replace(
+        run, path=music / "model", bundle={**run.bundle, "spectrograms": str(tmp_path / "spectrograms")}
+    )
     assert embed_clips(moved, member, list(run.split["id"])) is not None
 
 
-@pytest.mark.parametrize(("name", "match"), [("notes.mp3", "audio"), ("nowhere.wav", "exist"), ("silence.wav", "silent")])
-def test_a_file_that_cannot_be_heard_is_an_error_of_ours(model: Path, music: Path, tmp_path: Path, name: str, match: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "match"), [("notes.mp3", "audio"), ("nowhere.wav", "exist"), ("silence.wav", "silent")]
+)
+def test_a_file_that_cannot_be_heard_is_an_error_of_ours(
+    model: Path, music: Path, tmp_path: Path, name: str, match: str
+) -> None:
     with pytest.raises(AudioError, match=match):
         explain(model, music / name, tmp_path / "page")
     assert not (tmp_path / "page").exists()
 
 
 def test_the_command_writes_the_page_and_exits_with_one_where_it_cannot(
-    model: Path, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    model: Path,
+    music: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["quintet", "explain", str(model), str(music / "notes.mp3"), "-o", str(tmp_path / "page")])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["quintet", "explain", str(model), str(music / "notes.mp3"), "-o", str(tmp_path / "page")],
+    )
     with pytest.raises(SystemExit) as exit_:
         main()
     assert exit_.value.code == 1
     assert "Error:" in capfd.readouterr().err
     clip = music / "data" / "horn" / "artist10_1.wav"
-    monkeypatch.setattr(sys, "argv", ["quintet", "explain", str(model), str(clip), "-o", str(tmp_path / "page")])
+    monkeypatch.setattr(
+        sys, "argv", ["quintet", "explain", str(model), str(clip), "-o", str(tmp_path / "page")]
+    )
     with pytest.raises(SystemExit) as exit_:
         main()
     assert exit_.value.code == 0
     assert (tmp_path / "page" / "index.html").is_file()
 
 
-def test_folders_and_foreign_pages_are_refused_and_an_older_page_is_replaced(page: Path, model: Path, music: Path, tmp_path: Path) -> None:
+def test_folders_and_foreign_pages_are_refused_and_an_older_page_is_replaced(
+    page: Path, model: Path, music: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="one file"):
         explain(model, music / "data", tmp_path / "page")
     clip = music / "data" / "horn" / "artist10_1.wav"

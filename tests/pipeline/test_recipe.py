@@ -22,11 +22,21 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_a_small_recipe_is_completed_with_defaults(tmp_path: Path) -> None:
     recipe = load_recipe(written(tmp_path, 'name = "mine"\n[data]\nsource = "demo"\n[train]\nseed = 7\n'))
-    assert (recipe.train.seed, recipe.train.folds, recipe.features.set, recipe.data.source) == (7, None, "full", "demo")
+    assert (recipe.train.seed, recipe.train.folds, recipe.features.set, recipe.data.source) == (
+        7,
+        None,
+        "full",
+        "demo",
+    )
 
 
 def test_data_can_be_replaced(tmp_path: Path) -> None:
-    assert load_recipe(written(tmp_path, 'name = "mine"\n[data]\nsource = "demo"\n'), data="elsewhere").data.source == "elsewhere"
+    assert (
+        load_recipe(
+            written(tmp_path, 'name = "mine"\n[data]\nsource = "demo"\n'), data="elsewhere"
+        ).data.source
+        == "elsewhere"
+    )
 
 
 NETWORK = 'name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["crnn"]\n'
@@ -37,37 +47,88 @@ VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('name = "a"\n[data]\nsource = "demo"\n[train]\nfodls = 3\n', r"unknown key 'train\.fodls' \(did you mean 'folds'\?\)"),
-        ('name = "a"\n[data]\nsource = "demo"\n[training]\n', r"unknown key 'training' \(did you mean 'train'\?\)"),
-        ('name = "a"\n[data]\nsource = "demo"\n[train]\nfolds = 1\n', r"'train\.folds' must be greater than or equal to 2\. Received 1"),
+        (
+            'name = "a"\n[data]\nsource = "demo"\n[train]\nfodls = 3\n',
+            r"unknown key 'train\.fodls' \(did you mean 'folds'\?\)",
+        ),
+        (
+            'name = "a"\n[data]\nsource = "demo"\n[training]\n',
+            r"unknown key 'training' \(did you mean 'train'\?\)",
+        ),
+        (
+            'name = "a"\n[data]\nsource = "demo"\n[train]\nfolds = 1\n',
+            r"'train\.folds' must be greater than or equal to 2\. Received 1",
+        ),
         ('name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm", "svm"]\n', r"Members must differ"),
-        ('name = "a"\n[data]\nsource = "demo"\n[train]\nrule = "median"\n', r"must be 'auto' or one of the rules"),
-        ('name = "a"\n[data]\nsource = "demo"\n[train.settings.lstm]\nx = 1\n', r"Settings must be for members that take part"),
+        (
+            'name = "a"\n[data]\nsource = "demo"\n[train]\nrule = "median"\n',
+            r"must be 'auto' or one of the rules",
+        ),
+        (
+            'name = "a"\n[data]\nsource = "demo"\n[train.settings.lstm]\nx = 1\n',
+            r"Settings must be for members that take part",
+        ),
         ('name = "a"\n', r"'data' is missing"),
         ("name = ", r"A recipe must be TOML"),
         ('name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["crrn"]\n', r"Did you mean 'crnn'"),
         (NETWORK + "[spectrogram]\nn_mel = 40\n", r"'spectrogram.*Did you mean 'n_mels'"),
         (NETWORK + '[spectrogram]\ncompression = "decibel"\n', r"compression.*'db', 'log' or 'power'"),
         (NETWORK + "[spectrogram]\nsample_rate = 44100\n", r"must not exceed the features'"),
-        (NETWORK + "[spectrogram]\nn_mels = 40\n[features.overrides.log_mel]\nn_mels = 50\n", r"described once"),
-        (NETWORK + "[segments]\nlenght_s = 3\n", r"unknown key 'segments\.lenght_s' \(did you mean 'length_s'\?\)"),
+        (
+            NETWORK + "[spectrogram]\nn_mels = 40\n[features.overrides.log_mel]\nn_mels = 50\n",
+            r"described once",
+        ),
+        (
+            NETWORK + "[segments]\nlenght_s = 3\n",
+            r"unknown key 'segments\.lenght_s' \(did you mean 'length_s'\?\)",
+        ),
         (NETWORK + '[segments]\nlength_s = 3\npooling = "mean"\n', r"'segments\.pooling'"),
-        (NETWORK + "[segments]\nlength_s = 3\n[train.settings.crnn]\npatch_frames = 9\n", r"The settings of crnn name them too: patch_frames"),
-        (NETWORK + "[augmentation]\npitch_shift = [[5, 3]]\n", r"'augmentation': pitch_shift must be a range from low to high"),
-        (NETWORK + "[augmentation]\npich_shift = [[3, 5]]\n", r"unknown key 'augmentation\.pich_shift' \(did you mean 'pitch_shift'\?\)"),
-        ('name = "a"\n[data]\nsource = "demo"\n[segments]\nlength_s = 3\n[train]\nmembers = ["svm"]\n', r"\[segments\] is for networks"),
+        (
+            NETWORK + "[segments]\nlength_s = 3\n[train.settings.crnn]\npatch_frames = 9\n",
+            r"The settings of crnn name them too: patch_frames",
+        ),
+        (
+            NETWORK + "[augmentation]\npitch_shift = [[5, 3]]\n",
+            r"'augmentation': pitch_shift must be a range from low to high",
+        ),
+        (
+            NETWORK + "[augmentation]\npich_shift = [[3, 5]]\n",
+            r"unknown key 'augmentation\.pich_shift' \(did you mean 'pitch_shift'\?\)",
+        ),
+        (
+            'name = "a"\n[data]\nsource = "demo"\n[segments]\nlength_s = 3\n[train]\nmembers = ["svm"]\n',
+            r"\[segments\] is for networks",
+        ),
         (NETWORK + '[train.ensembles]\nboth = ["crnn", "svm"]\n', r"join members that take part"),
         ('name = "a"\n[data]\nsource = "demo"\nlimits = 3\n', r"did you mean 'limit'"),
-        (SVM.replace('["svm"]', '"svm"'), r"'train\.members' must be a list, such as \[\"a\", \"b\"\]\. Received 'svm'"),
+        (
+            SVM.replace('["svm"]', '"svm"'),
+            r"'train\.members' must be a list, such as \[\"a\", \"b\"\]\. Received 'svm'",
+        ),
         (SVM.replace('["svm"]', "[]"), "at least one member"),
         (SVM + "test_size = 1.5\n", r"'train\.test_size' must be less than 1\. Received 1\.5"),
-        (SVM + 'protocol = "groups"\n', r"'train\.protocol' must be one of: auto, group, random, given\. Received 'groups'\. Did you mean 'group'"),
-        (SVM + 'protocols = ["random", "artist"]\n', r"'train\.protocols\.1' must be one of: random, group, given"),
+        (
+            SVM + 'protocol = "groups"\n',
+            r"'train\.protocol' must be one of: auto, group, random, given\. Received 'groups'\. Did you mean 'group'",
+        ),
+        (
+            SVM + 'protocols = ["random", "artist"]\n',
+            r"'train\.protocols\.1' must be one of: random, group, given",
+        ),
         (SVM + "[train.settings]\nsvm = 3\n", r"'train\.settings\.svm' must be a table"),
         (SVM + '[features]\nset = "bahuleyan"\n', "Did you mean 'bahuleyan2018'"),
-        (SVM + '[features.overrides]\nfamilies = ["cepstral"]\n', r"\[features\.overrides\] names them too: families"),
-        (SVM + '[published]\nprotocol = "x"\n[published.scores]\nsvn = { accuracy = 0.5 }\n', "Did you mean 'svm'"),
-        (SVM + '[published]\nprotocol = "x"\n[published.scores]\nsvm = { acuracy = 0.5 }\n', "Did you mean 'accuracy'"),
+        (
+            SVM + '[features.overrides]\nfamilies = ["cepstral"]\n',
+            r"\[features\.overrides\] names them too: families",
+        ),
+        (
+            SVM + '[published]\nprotocol = "x"\n[published.scores]\nsvn = { accuracy = 0.5 }\n',
+            "Did you mean 'svm'",
+        ),
+        (
+            SVM + '[published]\nprotocol = "x"\n[published.scores]\nsvm = { acuracy = 0.5 }\n',
+            "Did you mean 'accuracy'",
+        ),
     ],
 )
 def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -96,15 +157,38 @@ def test_a_name_finds_its_recipe_and_a_typo_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SVM + '[train.settings.svm]\nC = "big"\n', r"\[train\.settings\.svm\]: It cannot be fitted with C = 'big'"),
+        (
+            SVM + '[train.settings.svm]\nC = "big"\n',
+            r"\[train\.settings\.svm\]: It cannot be fitted with C = 'big'",
+        ),
         (SVM + "[train.settings.svm]\nC = -1.0\n", "It cannot be fitted with C = -1.0"),
-        (SVM + '[predict]\nfiles = ["held_out", "/no/such/*.wav"]\n', r"\[predict\] must name files that are there\. There is no /no/such"),
-        (NETWORK + "[train.settings.crnn]\nepochs = 0\n", r"\[train\.settings\.crnn\]: epochs must be at least 1"),
+        (
+            SVM + '[predict]\nfiles = ["held_out", "/no/such/*.wav"]\n',
+            r"\[predict\] must name files that are there\. There is no /no/such",
+        ),
+        (
+            NETWORK + "[train.settings.crnn]\nepochs = 0\n",
+            r"\[train\.settings\.crnn\]: epochs must be at least 1",
+        ),
         (NETWORK + "[train.settings.crnn]\naugmentation = { mixupp = 0.3 }\n", "Did you mean 'mixup'"),
-        (NETWORK + "[train.settings.crnn]\npatch_frames = 3\n", r"\[train\.settings\.crnn\]: The network 'crnn' must be possible"),
-        (NETWORK + "[spectrogram]\nn_mels = 40\n[train.settings.crnn]\nepochs = 2\n", "The network 'crnn' must be possible"),
-        (NETWORK + '[segments]\nlength_s = 3\npooling = "knn"\n[train.settings.crnn]\nvalidation_share = 0.0\n', "raise validation_share"),
-        (NETWORK.replace("[train]", "multilabel = true\n[train]") + '[segments]\nlength_s = 3\npooling = "vote"\n', "Tags are pooled by 'average'"),
+        (
+            NETWORK + "[train.settings.crnn]\npatch_frames = 3\n",
+            r"\[train\.settings\.crnn\]: The network 'crnn' must be possible",
+        ),
+        (
+            NETWORK + "[spectrogram]\nn_mels = 40\n[train.settings.crnn]\nepochs = 2\n",
+            "The network 'crnn' must be possible",
+        ),
+        (
+            NETWORK
+            + '[segments]\nlength_s = 3\npooling = "knn"\n[train.settings.crnn]\nvalidation_share = 0.0\n',
+            "raise validation_share",
+        ),
+        (
+            NETWORK.replace("[train]", "multilabel = true\n[train]")
+            + '[segments]\nlength_s = 3\npooling = "vote"\n',
+            "Tags are pooled by 'average'",
+        ),
         (SVM + "folds = 99\n", "Every class must lie in at least 100 groups"),
         (SVM + 'protocol = "given"\n', "'given' needs a `split` column"),
         (VGG16 + 'weights = "imagnet"\n', r"\[train\.settings\.vgg16_transfer\]: .*Did you mean 'imagenet'"),
@@ -112,7 +196,9 @@ def test_a_name_finds_its_recipe_and_a_typo_the_nearest() -> None:
         (VGG16 + 'weights = "random"\nsize = 8\n', "The network 'vgg16_transfer' must be possible"),
     ],
 )
-def test_what_would_fail_later_is_refused_before_anything_runs(tmp_path: Path, text: str, message: str) -> None:
+def test_what_would_fail_later_is_refused_before_anything_runs(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises((ConfigError, ArtefactError, DatasetError), match=message):
         run_recipe(load_recipe(written(tmp_path, text)), tmp_path / "run", hooks={})
     assert not (tmp_path / "run").exists()
@@ -120,16 +206,35 @@ def test_what_would_fail_later_is_refused_before_anything_runs(tmp_path: Path, t
 
 def test_a_good_recipe_passes_the_rehearsal(tmp_path: Path) -> None:
     text = NETWORK.replace('["crnn"]', '["crnn", "svm", "xgboost"]') + "[train.settings.crnn]\nfilters = 8\n"
-    check_recipe(load_recipe(written(tmp_path, text + "[train.settings.svm]\nC = 3.0\n[train.settings.xgboost]\nn_estimators = 5\n")))
+    check_recipe(
+        load_recipe(
+            written(
+                tmp_path, text + "[train.settings.svm]\nC = 3.0\n[train.settings.xgboost]\nn_estimators = 5\n"
+            )
+        )
+    )
 
 
 def test_settings_that_were_found_lie_over_the_recipes_own(tmp_path: Path) -> None:
-    text = NETWORK + "[segments]\nlength_s = 3\n[train.settings.crnn]\nepochs = 3\naugmentation = { mixup = 0.2, mask_bands = 4 }\n"
+    text = (
+        NETWORK
+        + "[segments]\nlength_s = 3\n[train.settings.crnn]\nepochs = 3\naugmentation = { mixup = 0.2, mask_bands = 4 }\n"
+    )
     recipe = load_recipe(written(tmp_path, text))
-    found = override_settings(recipe, {"crnn": {"dropout": 0.5, "augmentation": {"mixup": 0.4}}, "svm": {"C": 2.0}})
-    assert found.train.settings == {"crnn": {"epochs": 3, "dropout": 0.5, "augmentation": {"mixup": 0.4, "mask_bands": 4}}}
-    assert (found.segments, found.train.members, found.data) == (recipe.segments, recipe.train.members, recipe.data)
-    assert recipe.train.settings["crnn"]["augmentation"] == {"mixup": 0.2, "mask_bands": 4}, "the recipe itself is as it was"
+    found = override_settings(
+        recipe, {"crnn": {"dropout": 0.5, "augmentation": {"mixup": 0.4}}, "svm": {"C": 2.0}}
+    )
+    assert found.train.settings == {
+        "crnn": {"epochs": 3, "dropout": 0.5, "augmentation": {"mixup": 0.4, "mask_bands": 4}}
+    }
+    assert (found.segments, found.train.members, found.data) == (
+        recipe.segments,
+        recipe.train.members,
+        recipe.data,
+    )
+    assert recipe.train.settings["crnn"]["augmentation"] == {"mixup": 0.2, "mask_bands": 4}, (
+        "the recipe itself is as it was"
+    )
     with pytest.raises(ConfigError, match=r"\[segments\] decides .* name them too: patch_frames"):
         override_settings(recipe, {"crnn": {"patch_frames": 9}})
 
@@ -138,7 +243,9 @@ def test_seconds_become_frames_of_this_recipes_spectrograms(tmp_path: Path) -> N
     text = NETWORK.replace('["crnn"]', '["crnn", "svm"]') + "[train.settings.crnn]\nepochs = 3\n"
     text += '[spectrogram]\nhop_length = 441\n[segments]\nlength_s = 3\nhop_s = 1.5\nskip_s = 2\npooling = "vote"\n'
     settings = load_recipe(written(tmp_path, text)).training.settings
-    assert settings == {"crnn": {"epochs": 3, "patch_frames": 150, "hop_frames": 75, "skip_frames": 100, "pooling": "vote"}}
+    assert settings == {
+        "crnn": {"epochs": 3, "patch_frames": 150, "hop_frames": 75, "skip_frames": 100, "pooling": "vote"}
+    }
 
 
 def test_the_small_scale_is_the_same_recipe_with_smaller_numbers() -> None:
@@ -179,8 +286,24 @@ def test_missing_data_are_said_with_what_was_published(tmp_path: Path) -> None:
 
 
 def test_a_limit_takes_from_every_group_in_turn() -> None:
-    rows = [(f"{label}{group}{k}", label, f"{label}{group}") for label in "xy" for group in range(3) for k in range(1 + 2 * group)]
-    frame = pd.DataFrame(rows, columns=["id", "label", "group"]).assign(path="p", start=0.0, end=1.0, split=pd.NA, problem=pd.NA)
+    rows = [
+        (f"{label}{group}{k}", label, f"{label}{group}")
+        for label in "xy"
+        for group in range(3)
+        for k in range(1 + 2 * group)
+    ]
+    frame = pd.DataFrame(rows, columns=["id", "label", "group"]).assign(
+        path="p", start=0.0, end=1.0, split=pd.NA, problem=pd.NA
+    )
     manifest = Manifest(frame[list(COLUMNS)], "m", Path(), multilabel=False, grouped=True)
-    assert limit_clips(manifest, 4).frame["id"].tolist() == ["x00", "x10", "x11", "x20", "y00", "y10", "y11", "y20"]
+    assert limit_clips(manifest, 4).frame["id"].tolist() == [
+        "x00",
+        "x10",
+        "x11",
+        "x20",
+        "y00",
+        "y10",
+        "y11",
+        "y20",
+    ]
     assert len(limit_clips(manifest, 100)) == len(manifest)

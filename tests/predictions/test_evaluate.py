@@ -32,7 +32,10 @@ def members(tmp_path):
     ids = np.array([f"clip{i}" for i in range(60)])
     raw = rng.dirichlet(np.ones(3), (3, 60)) + 0.5 * np.eye(3)[codes]
     stack = raw / raw.sum(axis=2, keepdims=True)
-    whole = [Predictions(ids, CLASSES, p, np.array(CLASSES)[codes], np.array([f"artist{g}" for g in groups])) for p in stack]
+    whole = [
+        Predictions(ids, CLASSES, p, np.array(CLASSES)[codes], np.array([f"artist{g}" for g in groups]))
+        for p in stack
+    ]
     order = rng.permutation(60)
     second = Predictions(ids[order], ("c", "a", "b"), stack[1][order][:, [2, 0, 1]])
     paths = [tmp_path / "svm.parquet", tmp_path / "vgg.csv", tmp_path / "forest.parquet"]
@@ -56,10 +59,14 @@ def test_the_mean_is_joined_by_id_and_class(members, tmp_path):
 def test_geometric_and_weights(members, tmp_path):
     paths, stack, _ = members
     fuse_files(paths, tmp_path / "g.csv", rule="geometric")
-    np.testing.assert_allclose(read_predictions(tmp_path / "g.csv").probabilities, geometric_mean(stack), atol=1e-12)
+    np.testing.assert_allclose(
+        read_predictions(tmp_path / "g.csv").probabilities, geometric_mean(stack), atol=1e-12
+    )
     (tmp_path / "w.toml").write_text("[weights]\nforest = 1\nsvm = 3\nvgg = 0\n")
     summary = fuse_files(paths, tmp_path / "w.parquet", rule=str(tmp_path / "w.toml"))
-    np.testing.assert_allclose(read_predictions(tmp_path / "w.parquet").probabilities, 0.75 * stack[0] + 0.25 * stack[2], atol=1e-12)
+    np.testing.assert_allclose(
+        read_predictions(tmp_path / "w.parquet").probabilities, 0.75 * stack[0] + 0.25 * stack[2], atol=1e-12
+    )
     assert summary.weights == {"svm": 0.75, "vgg": 0.0, "forest": 0.25}
     (tmp_path / "w.toml").write_text('rule = "geometric"\n[weights]\nforest = 1\nsvm = 0\nvgg = 0\n')
     fuse_files(paths, tmp_path / "w.parquet", rule=str(tmp_path / "w.toml"))
@@ -145,7 +152,9 @@ def test_what_only_some_have_is_refused_or_left_out(members, tmp_path):
         fuse_files(paths, tmp_path / "x.parquet")
     assert not (tmp_path / "x.parquet").exists()
     assert fuse_files(paths, tmp_path / "x.parquet", intersection=True).left_out == 5
-    np.testing.assert_allclose(read_predictions(tmp_path / "x.parquet").probabilities, stack[:, 5:].mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(
+        read_predictions(tmp_path / "x.parquet").probabilities, stack[:, 5:].mean(axis=0), atol=1e-12
+    )
     found = evaluate_files(paths, intersection=True, n_resamples=0)
     assert (found["n"], found["left_out"]) == (55, 5)
 
@@ -158,7 +167,10 @@ def test_evaluating_one_file_gives_the_object_for_scripts(members):
     assert found["grouped"] is True
     for name in ("accuracy", "macro_f1", "macro_auc", "micro_auc", "log_loss", "ece"):
         assert set(found["scores"][name]) == {"value", "low", "high"}
-    assert found["scores"] == score(whole[0].labels, stack[0], CLASSES, whole[0].groups, n_resamples=50).to_json()["scores"]
+    assert (
+        found["scores"]
+        == score(whole[0].labels, stack[0], CLASSES, whole[0].groups, n_resamples=50).to_json()["scores"]
+    )
     assert "files" not in found
 
 
@@ -169,23 +181,34 @@ def test_evaluating_several_gives_their_mean_and_each_with_paired_differences(me
     assert found["of"] == "mean of 3 files"
     assert found["scores"]["log_loss"]["value"] == pytest.approx(mean.scores["log_loss"].value)
     assert list(found["files"]) == ["svm", "vgg", "forest"]
-    assert [(c["second"], c["metric"]) for c in found["comparisons"][:3]] == [("svm", "accuracy"), ("svm", "macro_auc"), ("svm", "log_loss")]
+    assert [(c["second"], c["metric"]) for c in found["comparisons"][:3]] == [
+        ("svm", "accuracy"),
+        ("svm", "macro_auc"),
+        ("svm", "log_loss"),
+    ]
     assert all(c["p_holm"] >= c["p_value"] for c in found["comparisons"])
     y, fused = np.searchsorted(CLASSES, whole[0].labels), stack.mean(axis=0)
     for own, test in zip(stack, found["mcnemar"], strict=True):
         right = [p.argmax(axis=1) == y for p in (fused, own)]
-        assert (test["only_first"], test["only_second"]) == (int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum()))
+        assert (test["only_first"], test["only_second"]) == (
+            int((right[0] & ~right[1]).sum()),
+            int((right[1] & ~right[0]).sum()),
+        )
         assert test["p_value"] <= test["p_holm"] <= 1
     assert [(test["second"], test["class"]) for test in found["delong"][2:4]] == [("svm", "c"), ("vgg", "a")]
     area = delong(y == 1, fused[:, 1], stack[2][:, 1], whole[0].groups).difference
-    assert (found["delong"][7]["value"], found["delong"][7]["p_value"]) == pytest.approx((area.value, area.p_value))
+    assert (found["delong"][7]["value"], found["delong"][7]["p_value"]) == pytest.approx(
+        (area.value, area.p_value)
+    )
     gap = found["scores"]["accuracy"]["value"] - found["files"]["svm"]["scores"]["accuracy"]["value"]
     assert found["comparisons"][0]["value"] == pytest.approx(gap)
 
 
 def test_clips_that_cannot_be_scored_are_counted_and_left_out(tmp_path):
     p = np.tile([0.7, 0.2, 0.1], (5, 1))
-    Predictions(np.array(list("vwxyz")), CLASSES, p, np.array(["a", "b", None, "polka", "polka"], dtype=object)).write(tmp_path / "p.csv")
+    Predictions(
+        np.array(list("vwxyz")), CLASSES, p, np.array(["a", "b", None, "polka", "polka"], dtype=object)
+    ).write(tmp_path / "p.csv")
     found = evaluate_files([tmp_path / "p.csv"], n_resamples=0)
     assert (found["n"], found["unlabelled"], found["unknown_labels"]) == (2, 1, {"polka": 2})
     assert found["scores"]["accuracy"] == {"value": 0.5, "low": None, "high": None}
@@ -198,7 +221,9 @@ def test_label_sets_are_fused_and_evaluated(tmp_path):
     rng = np.random.default_rng(0)
     sets = np.array(["a;b", "", "c", "a"] * 10)
     for name in ("one", "two"):
-        Predictions(np.arange(40).astype(str), CLASSES, rng.random((40, 3)), sets, multilabel=True).write(tmp_path / f"{name}.parquet")
+        Predictions(np.arange(40).astype(str), CLASSES, rng.random((40, 3)), sets, multilabel=True).write(
+            tmp_path / f"{name}.parquet"
+        )
     paths = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     fuse_files(paths, tmp_path / "fused.parquet", rule="geometric")
     assert read_predictions(tmp_path / "fused.parquet").multilabel
@@ -210,9 +235,14 @@ def test_label_sets_are_fused_and_evaluated(tmp_path):
 def test_a_tag_that_no_clip_has_is_named_and_counted(tmp_path):
     rng = np.random.default_rng(0)
     sets = np.array(["a;b", "b", "a", ""] * 10)
-    Predictions(np.arange(40).astype(str), CLASSES, rng.random((40, 3)), sets, multilabel=True).write(tmp_path / "p.parquet")
+    Predictions(np.arange(40).astype(str), CLASSES, rng.random((40, 3)), sets, multilabel=True).write(
+        tmp_path / "p.parquet"
+    )
     told = CliRunner().invoke(app, ["evaluate", str(tmp_path / "p.parquet"), "--resamples", "0"]).output
-    assert "1 class is undefined in some scores, and left out of their means:\n  c (0 clips): recall, AUC, PR AUC\n" in told
+    assert (
+        "1 class is undefined in some scores, and left out of their means:\n  c (0 clips): recall, AUC, PR AUC\n"
+        in told
+    )
 
 
 def test_names_are_as_long_as_needed(members, tmp_path):
@@ -220,5 +250,8 @@ def test_names_are_as_long_as_needed(members, tmp_path):
     for folder in ("oof", "test"):
         (tmp_path / folder).mkdir()
         whole[0].write(tmp_path / folder / "svm.parquet")
-    assert PredictionFiles([tmp_path / "oof/svm.parquet", tmp_path / "test/svm.parquet"]).names == ["oof/svm", "test/svm"]
+    assert PredictionFiles([tmp_path / "oof/svm.parquet", tmp_path / "test/svm.parquet"]).names == [
+        "oof/svm",
+        "test/svm",
+    ]
     assert len(PredictionFiles(paths)) == 3

@@ -50,7 +50,9 @@ def test_a_file_gives_back_what_was_written(tmp_path, suffix, dtype):
 def test_missing_labels_and_groups_stay_missing(tmp_path, suffix):
     example(labels=None, groups=None).write(tmp_path / f"p.{suffix}")
     assert read_predictions(tmp_path / f"p.{suffix}").labels is None
-    example(labels=np.array(["rock", None, "jazz", "rock", np.nan, "x"], dtype=object)).write(tmp_path / f"p.{suffix}")
+    example(labels=np.array(["rock", None, "jazz", "rock", np.nan, "x"], dtype=object)).write(
+        tmp_path / f"p.{suffix}"
+    )
     read = read_predictions(tmp_path / f"p.{suffix}")
     assert list(read.labels) == ["rock", None, "jazz", "rock", None, "x"]
     assert read.unknown_labels == {"x": 1}
@@ -61,7 +63,9 @@ def test_missing_labels_and_groups_stay_missing(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_label_sets_need_not_sum_to_one(tmp_path, suffix):
     sets = np.array(["rock;jazz", "", "None"])
-    Predictions(np.array(["a", "b", "c"]), CLASSES, np.full((3, 3), 0.9), sets, multilabel=True).write(tmp_path / f"p.{suffix}")
+    Predictions(np.array(["a", "b", "c"]), CLASSES, np.full((3, 3), 0.9), sets, multilabel=True).write(
+        tmp_path / f"p.{suffix}"
+    )
     read = read_predictions(tmp_path / f"p.{suffix}")
     assert read.multilabel
     assert read.indicator().tolist() == [[True, True, False], [False, False, False], [False, False, True]]
@@ -69,7 +73,9 @@ def test_label_sets_need_not_sum_to_one(tmp_path, suffix):
 
 
 def test_columns_may_stand_in_any_order_among_others(tmp_path):
-    pd.DataFrame({"probability.b": [0.3], "note": ["x"], "clip_id": ["1"], "probability.a": [0.7]}).to_parquet(tmp_path / "p.parquet")
+    pd.DataFrame(
+        {"probability.b": [0.3], "note": ["x"], "clip_id": ["1"], "probability.a": [0.7]}
+    ).to_parquet(tmp_path / "p.parquet")
     read = read_predictions(tmp_path / "p.parquet")
     assert read.classes == ("b", "a")
     assert read.probabilities.tolist() == [[0.3, 0.7]]
@@ -90,7 +96,10 @@ def test_numeric_ids_are_text(tmp_path):
         ("clip_id,probability.a,probability.b\n1,0.5,oops\n", "be finite"),
         ("clip_id,probability.a,probability.b\n1,50,50\n2,1,0\n", r"lie in \[0, 1\].*1 rows.*'1': a 50"),
         ("clip_id,probability.a,probability.b\n1,0.5,0.5\nx,0.9,0.9\n", "sum to 1.*1 rows.*'x'"),
-        ("clip_id,probability.a,probability.b\nx,1,0\ny,1,0\nx,0,1\n", r"1 clips \('x'\) are there more than once"),
+        (
+            "clip_id,probability.a,probability.b\nx,1,0\ny,1,0\nx,0,1\n",
+            r"1 clips \('x'\) are there more than once",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_believed_is_refused(tmp_path, content, message):
@@ -145,7 +154,10 @@ def test_alignment_is_by_id_and_class_name(rows, columns):
 def test_clips_that_only_some_have_are_refused_or_left_out():
     first, second = example(), example().take(["clip4", "clip1"])
     third = example(n=8).take(["clip7", "clip4", "clip1", "clip0"])
-    with pytest.raises(AlignmentError, match=r"5 clips \('clip0', 'clip2', 'clip3', …\) are in only some of the 3 files \(2 are in all\)"):
+    with pytest.raises(
+        AlignmentError,
+        match=r"5 clips \('clip0', 'clip2', 'clip3', …\) are in only some of the 3 files \(2 are in all\)",
+    ):
         align([first, second, third])
     aligned = align([first, second, third], intersection=True)
     assert list(aligned[2].clip_ids) == ["clip1", "clip4"]
@@ -159,7 +171,9 @@ def test_other_classes_other_labels_other_groups_are_refused():
     first = example()
     with pytest.raises(AlignmentError, match="lacking `None`, with also `pop`"):
         align([first, replace(first, classes=("rock", "jazz", "pop"))])
-    with pytest.raises(AlignmentError, match=r"same label\. 1 clips differ: 'clip0' is 'rock' in one and 'jazz' in another"):
+    with pytest.raises(
+        AlignmentError, match=r"same label\. 1 clips differ: 'clip0' is 'rock' in one and 'jazz' in another"
+    ):
         align([first, replace(first, labels=np.array(["jazz", *first.labels[1:]]))])
     with pytest.raises(AlignmentError, match=r"same group\. 6 clips"):
         align([first, replace(first, groups=np.array(list("abcdef")))])

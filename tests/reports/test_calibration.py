@@ -36,7 +36,9 @@ def test_a_member_that_is_too_sure_is_cooled_by_what_it_said_out_of_fold(run: Ru
     changed = replace(run, oof={**run.oof, name: oof}, test={**run.test, name: test})
     found = calibrated_members(changed)
     method, before, after = found[name]
-    fitted = fit_calibration(oof.probabilities, oof.labels, oof.groups, classes=run.classes, folds=folds_of(run, oof))
+    fitted = fit_calibration(
+        oof.probabilities, oof.labels, oof.groups, classes=run.classes, folds=folds_of(run, oof)
+    )
     assert method == f"temperature {fitted.temperature:.2f}"
     assert fitted.temperature > 1.5
     np.testing.assert_allclose(after.probabilities, fitted.apply(test.probabilities))

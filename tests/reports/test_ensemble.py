@@ -42,11 +42,20 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
     run = read_run(target)
     calibration = Calibration("temperature", TEMPERATURE)
     oof = run.oof["weighted"]
-    X, fold = run.values.loc[list(oof.clip_ids)].to_numpy(), run.split.set_index("id").loc[list(oof.clip_ids), "fold"].to_numpy()
-    far = {"oof": held_out_distances(X, oof.labels, [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(4)])}
+    X, fold = (
+        run.values.loc[list(oof.clip_ids)].to_numpy(),
+        run.split.set_index("id").loc[list(oof.clip_ids), "fold"].to_numpy(),
+    )
+    far = {
+        "oof": held_out_distances(
+            X, oof.labels, [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(4)]
+        )
+    }
     far["test"] = Distance.fit(X, oof.labels)(run.values.loc[list(run.test["weighted"].clip_ids)])
     said = calibration.apply(oof.probabilities)
-    conformal = fit_conformal(said, oof.labels, oof.groups, classes=run.classes, score="novelty", distances=far["oof"])
+    conformal = fit_conformal(
+        said, oof.labels, oof.groups, classes=run.classes, score="novelty", distances=far["oof"]
+    )
     verdict: dict[str, Any] = {"rule": "weighted", "calibration": calibration.to_json(), "sets": {}}
     (target / "verdict").mkdir()
     strangeness = []
@@ -54,20 +63,51 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
         raw = run.parts[part]["weighted"]
         said = raw.with_probabilities(calibration.apply(raw.probabilities))
         said.write(target / "verdict" / f"{part}.parquet")
-        verdict[part] = score(said.labels, said.probabilities, run.classes, said.groups, n_resamples=50).to_json()
+        verdict[part] = score(
+            said.labels, said.probabilities, run.classes, said.groups, n_resamples=50
+        ).to_json()
         strange = conformal.out_of_class(said.probabilities, far[part])
-        strangeness.append(pd.DataFrame({"id": said.clip_ids, "part": part, "out_of_class": strange, "distance": far[part]}))
-    pd.concat(strangeness).sample(frac=1, random_state=0).to_parquet(target / "verdict" / "strangeness.parquet")
+        strangeness.append(
+            pd.DataFrame({"id": said.clip_ids, "part": part, "out_of_class": strange, "distance": far[part]})
+        )
+    pd.concat(strangeness).sample(frac=1, random_state=0).to_parquet(
+        target / "verdict" / "strangeness.parquet"
+    )
     for c in (0.8, 0.9, 0.95):
-        found = coverage(conformal.sets(said.probabilities, c, distances=far["test"]), said.labels, said.groups, classes=run.classes, confidence=c)
+        found = coverage(
+            conformal.sets(said.probabilities, c, distances=far["test"]),
+            said.labels,
+            said.groups,
+            classes=run.classes,
+            confidence=c,
+        )
         verdict["sets"][str(c)] = asdict(found)
     members = list(run.bundle["members"])
     oof = np.stack([run.oof[m].probabilities for m in members])
-    comparison = compare_rules(oof, run.oof["mean"].labels, run.oof["mean"].groups, members=members, classes=run.classes, rules=("mean", "weighted"))
-    gap = {"from": "random", "to": "group", "member": "mean", "value": 0.2, "low": 0.1, "high": 0.3, "n": 9, "n_groups": 3}
+    comparison = compare_rules(
+        oof,
+        run.oof["mean"].labels,
+        run.oof["mean"].groups,
+        members=members,
+        classes=run.classes,
+        rules=("mean", "weighted"),
+    )
+    gap = {
+        "from": "random",
+        "to": "group",
+        "member": "mean",
+        "value": 0.2,
+        "low": 0.1,
+        "high": 0.3,
+        "n": 9,
+        "n_groups": 3,
+    }
     gaps = [{**gap, "score": name} for name in ("accuracy", "macro_auc")]
     protocols = {p: {"mean": run.scores["oof"]["mean"]} for p in ("random", "group")}
-    scores = dict(json.loads((target / "scores.json").read_text())) | {"verdict": verdict, "leak_gate": {"protocols": protocols, "gaps": gaps}}
+    scores = dict(json.loads((target / "scores.json").read_text())) | {
+        "verdict": verdict,
+        "leak_gate": {"protocols": protocols, "gaps": gaps},
+    }
     fusion = json.loads((target / "fusion.json").read_text()) | {"comparison": comparison._asdict()}
     trust = {"calibration": calibration.to_json(), "conformal": conformal.to_json()}
     for name, content in (("scores", scores), ("fusion", fusion), ("trust", trust)):
@@ -91,7 +131,10 @@ def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str)
     assert run.best == "weighted"
     raw = run.scores["test"]["weighted"]["scores"]["log_loss"]["value"]
     calibrated = run.headline["scores"]["log_loss"]["value"]
-    assert calibrated == json.loads((folder / "scores.json").read_text())["verdict"]["test"]["scores"]["log_loss"]["value"]
+    assert (
+        calibrated
+        == json.loads((folder / "scores.json").read_text())["verdict"]["test"]["scores"]["log_loss"]["value"]
+    )
     assert abs(raw - calibrated) > 0.01
     head = text[text.index("<dl") : text.index("</dl>")]
     assert f"<strong>{calibrated:.2f}</strong>" in head
@@ -100,7 +143,10 @@ def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str)
 
 def test_the_opening_names_rule_and_calibration(folder: Path) -> None:
     said = " ".join(opening(read_run(folder), []))
-    assert "joined by the rule “weighted”, chosen on the training part alone; its probabilities are calibrated by temperature 0.50" in said
+    assert (
+        "joined by the rule “weighted”, chosen on the training part alone; its probabilities are calibrated by temperature 0.50"
+        in said
+    )
     assert calibration_phrase(read_run(folder)) == "calibrated by temperature 0.50, learnt out of fold"
 
 
@@ -122,7 +168,9 @@ def test_an_older_folder_is_told_by_its_rule(model_folder: Path) -> None:
 
 def test_the_reliability_curve_has_both_sides(folder: Path) -> None:
     drawing, _ = calibration_drawing(read_run(folder))
-    after, before = (drawing.numbers[drawing.numbers["calibrated"] == flag]["confidence"].mean() for flag in (True, False))
+    after, before = (
+        drawing.numbers[drawing.numbers["calibrated"] == flag]["confidence"].mean() for flag in (True, False)
+    )
     assert after > before + 0.02  # a temperature below one makes surer
 
 
@@ -145,17 +193,25 @@ def test_worth_is_the_paired_difference_of_verdicts_fitted_anew(folder: Path) ->
         y, groups = run.oof["mean"].labels, run.oof["mean"].groups
         fusion = fit_fusion("weighted", oof, y, groups, members=members, classes=run.classes)
         calibration = fit_calibration(fusion.apply(oof), y, groups, classes=run.classes, method="temperature")
-        return calibration.apply(fusion.apply(np.stack([run.test[m].take(test.clip_ids).probabilities for m in members])))
+        return calibration.apply(
+            fusion.apply(np.stack([run.test[m].take(test.clip_ids).probabilities for m in members]))
+        )
 
     members = list(run.members)
     without = verdict([m for m in members if m != "vgg_small"])
-    expected = paired_differences(test.labels, verdict(members), without, run.classes, test.groups, n_resamples=50)
+    expected = paired_differences(
+        test.labels, verdict(members), without, run.classes, test.groups, n_resamples=50
+    )
     for key in ("accuracy", "log_loss"):
-        assert found.loc[("vgg_small", key), ["value", "low", "high"]].tolist() == pytest.approx(list(vars(expected[key]).values())[:3], abs=1e-9)
+        assert found.loc[("vgg_small", key), ["value", "low", "high"]].tolist() == pytest.approx(
+            list(vars(expected[key]).values())[:3], abs=1e-9
+        )
     assert (found["p_holm"] >= found["p_value"] - 1e-12).all()
 
 
-def test_worth_without_a_test_part_judges_folds_that_were_not_learnt_from(folder: Path, tmp_path: Path) -> None:
+def test_worth_without_a_test_part_judges_folds_that_were_not_learnt_from(
+    folder: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "model"
     shutil.copytree(folder, target)
     shutil.rmtree(target / "predictions" / "test")
@@ -171,13 +227,24 @@ def test_worth_without_a_test_part_judges_folds_that_were_not_learnt_from(folder
         said = np.zeros(oof.shape[1:])
         for k in range(4):
             rest, own = fold != k, fold == k
-            fusion = fit_fusion("weighted", oof[kept][:, rest], y[rest], groups[rest], members=[members[i] for i in kept], classes=run.classes)
+            fusion = fit_fusion(
+                "weighted",
+                oof[kept][:, rest],
+                y[rest],
+                groups[rest],
+                members=[members[i] for i in kept],
+                classes=run.classes,
+            )
             learnt = fusion.apply(oof[kept][:, rest])
-            calibration = fit_calibration(learnt, y[rest], groups[rest], classes=run.classes, method="temperature")
+            calibration = fit_calibration(
+                learnt, y[rest], groups[rest], classes=run.classes, method="temperature"
+            )
             said[own] = calibration.apply(fusion.apply(oof[kept][:, own]))
         return said
 
-    expected = paired_differences(y, verdict([0, 1, 2, 3, 4]), verdict([1, 2, 3, 4]), run.classes, groups, n_resamples=20)
+    expected = paired_differences(
+        y, verdict([0, 1, 2, 3, 4]), verdict([1, 2, 3, 4]), run.classes, groups, n_resamples=20
+    )
     found = worth(run, n_resamples=20).set_index(["member", "score"])
     assert found.loc[(members[0], "log_loss"), "value"] == pytest.approx(expected["log_loss"].value, abs=1e-9)
 
@@ -204,7 +271,10 @@ def test_strangers_are_the_clips_whose_sets_are_empty(folder: Path, text: str) -
     assert few.any()
     assert set(table.loc[table["out_of_class"] >= 0.5, "clip_id"]) == set(p.clip_ids[few])
     np.testing.assert_array_equal(table["right"], p.probabilities.argmax(axis=1) == p.codes())
-    assert f"{empty.sum()} of {len(p)} ({empty.mean():.0%}) come out as “none of these” at 0.9" in drawing.caption
+    assert (
+        f"{empty.sum()} of {len(p)} ({empty.mean():.0%}) come out as “none of these” at 0.9"
+        in drawing.caption
+    )
     assert drawing.caption in html.unescape(text)
 
 
@@ -215,7 +285,9 @@ def test_folders_that_are_older_than_strangeness_say_so(folder: Path, tmp_path: 
     oof = run.oof["verdict"]
     conformal = fit_conformal(oof.probabilities, oof.labels, oof.groups, classes=run.classes).to_json()
     del conformal["familiarity"]
-    (old / "trust.json").write_text(json.dumps({"calibration": run.trust["calibration"], "conformal": conformal}))
+    (old / "trust.json").write_text(
+        json.dumps({"calibration": run.trust["calibration"], "conformal": conformal})
+    )
     run = read_run(old)
     assert out_of_class_drawing(run) is None
     assert "These sets look at the probabilities alone" in " ".join(coverage_guarantee(run))
@@ -228,14 +300,21 @@ def test_random_scores_are_stamped_in_the_leak_gate(folder: Path, text: str) -> 
     assert "(ungrouped!)" in gate
     view = gate_view(read_run(folder))
     assert view is not None
-    assert "changes the accuracy of their plain mean by +0.200 [+0.100, +0.300]: so much of it is knowing the artist again" in view["sentence"]
+    assert (
+        "changes the accuracy of their plain mean by +0.200 [+0.100, +0.300]: so much of it is knowing the artist again"
+        in view["sentence"]
+    )
     assert "+0.200<small>+0.100 – +0.300</small>" in gate
 
 
 def test_the_page_of_a_verdict_is_whole(text: str) -> None:
     plain = re.sub(r"<(script|style).*?</\1>", "", text, flags=re.S)
     assert not re.search(r"\bnan\b|\bNone\b", re.sub(r"<[^>]*>", " ", plain))
-    assert len(re.findall(r"<table", text)) == len(re.findall(r"</table>", text)) == len(re.findall(r"<caption", text))
+    assert (
+        len(re.findall(r"<table", text))
+        == len(re.findall(r"</table>", text))
+        == len(re.findall(r"<caption", text))
+    )
 
 
 def test_one_group_gives_no_interval() -> None:
@@ -245,7 +324,12 @@ def test_one_group_gives_no_interval() -> None:
 
 
 def test_signed_numbers() -> None:
-    assert [format_signed(v) for v in (-0.0001, 0.5, -0.5, float("nan"))] == ["0.000", "+0.500", "−0.500", "–"]
+    assert [format_signed(v) for v in (-0.0001, 0.5, -0.5, float("nan"))] == [
+        "0.000",
+        "+0.500",
+        "−0.500",
+        "–",
+    ]
 
 
 class Product:
@@ -258,9 +342,13 @@ class Product:
 
 def sampled(n_pairs: int, n_background: int = 1) -> Any:
     rows = pd.DataFrame([[1.0, 1.0, 1.0], [0.5, 2.0, 0.0]], columns=["a.x", "a.y", "b.z"])
-    background = pd.DataFrame(np.linspace(0, 0.4, 3 * n_background).reshape(n_background, 3), columns=rows.columns)
+    background = pd.DataFrame(
+        np.linspace(0, 0.4, 3 * n_background).reshape(n_background, 3), columns=rows.columns
+    )
     players = {name: [name] for name in rows.columns}
-    game = ensemble_game({"m": Product()}, lambda stack: stack[0], rows, background, players=players, weights=np.ones((2, 1)))
+    game = ensemble_game(
+        {"m": Product()}, lambda stack: stack[0], rows, background, players=players, weights=np.ones((2, 1))
+    )
     exact = family_shapley({"m": Product()}, lambda stack: stack[0], rows, background, players=players)
     return sampled_shapley(game, list(players), n_clips=2, n_background=n_background, n_pairs=n_pairs), exact
 
@@ -273,10 +361,18 @@ def test_sampled_values_are_the_exact_ones_where_pairs_are() -> None:
 
 
 def test_sampled_values_add_up_and_their_error_is_honest() -> None:
-    found = sampled_shapley(lambda clips, backgrounds, present: present.all(axis=1) * 1.0, "abc", n_clips=400, n_background=1, n_pairs=8)
+    found = sampled_shapley(
+        lambda clips, backgrounds, present: present.all(axis=1) * 1.0,
+        "abc",
+        n_clips=400,
+        n_background=1,
+        n_pairs=8,
+    )
     assert found.residual < 1e-12
     assert found.values.mean() == pytest.approx(1 / 3)
-    assert np.sqrt((found.errors**2).mean()) == pytest.approx(found.values.std(), rel=0.1)  # 400 tries at the same three values
+    assert np.sqrt((found.errors**2).mean()) == pytest.approx(
+        found.values.std(), rel=0.1
+    )  # 400 tries at the same three values
     assert found.mean_error == pytest.approx(found.values.std() / 20, rel=0.1)
 
 

@@ -25,7 +25,15 @@ from quintet.reports.figures.intervals import Dot, interval_figure
 from quintet.reports.figures.maps import neighbour_map, principal_map, standardise_columns
 from quintet.reports.run_page import default_title, write_report
 from quintet.reports.sections.confusion import cell_titles, confusion_counts, heat_figure, main_confusions
-from quintet.reports.sections.scores import agreement, class_table, failure_reasons, mistakes, rank_names, score_rows, score_table
+from quintet.reports.sections.scores import (
+    agreement,
+    class_table,
+    failure_reasons,
+    mistakes,
+    rank_names,
+    score_rows,
+    score_table,
+)
 from quintet.reports.style import to_svg
 from quintet.reports.text import count, display_name, format_list, limits, opening, split_note
 
@@ -50,14 +58,18 @@ def test_the_confusion_matrix_is_the_one_of_the_predictions(run: Run) -> None:
     for i, true in enumerate(run.classes):
         for j, verdict in enumerate(run.classes):
             assert counts.iloc[i, j] == sum(
-                a == true and run.classes[b] == verdict for a, b in zip(p.labels, p.probabilities.argmax(axis=1), strict=True)
+                a == true and run.classes[b] == verdict
+                for a, b in zip(p.labels, p.probabilities.argmax(axis=1), strict=True)
             )
     assert drawing.svg.count("<title>") == len(run.classes) ** 2
 
 
 def test_roc_ends_in_both_corners_and_ties_are_one_step() -> None:
     points = roc_points(np.array([True, False, True, False]), np.array([0.5, 0.5, 0.5, 0.5]))
-    assert points[["false_positive_rate", "true_positive_rate"]].to_numpy().tolist() == [[0.0, 0.0], [1.0, 1.0]]
+    assert points[["false_positive_rate", "true_positive_rate"]].to_numpy().tolist() == [
+        [0.0, 0.0],
+        [1.0, 1.0],
+    ]
 
 
 def test_calibration_bins_hold_every_clip_once() -> None:
@@ -75,13 +87,18 @@ def test_calibration_bins_hold_every_clip_once() -> None:
 
 def test_rows_are_ranked_and_the_best_of_each_column_is_marked(run: Run) -> None:
     assert rank_names(run, ["accuracy"])[0] == run.best == "weighted"
-    values = [run.scores["test"][name]["scores"]["log_loss"]["value"] for name in rank_names(run, ["log_loss"])[2:]]
+    values = [
+        run.scores["test"][name]["scores"]["log_loss"]["value"] for name in rank_names(run, ["log_loss"])[2:]
+    ]
     assert values == sorted(values)
     rows = score_rows(run, ["accuracy", "log_loss"])
     table = score_table(run)
     for k, (key, best) in enumerate((("accuracy", max), ("log_loss", min))):
         wanted = best(table[(table["part"] == "test") & (table["score"] == key)]["value"])
-        assert all(row["scores"]["test"][k]["best"] == (abs(row["scores"]["test"][k]["value"] - wanted) < 6e-4) for row in rows)
+        assert all(
+            row["scores"]["test"][k]["best"] == (abs(row["scores"]["test"][k]["value"] - wanted) < 6e-4)
+            for row in rows
+        )
 
 
 def test_mistakes_are_wrong_sure_and_in_order(run: Run) -> None:
@@ -103,7 +120,9 @@ def test_agreement_is_symmetric_and_keyed_by_clip(run: Run) -> None:
 def test_the_principal_map_finds_the_long_direction() -> None:
     rng = np.random.default_rng(0)
     long = rng.normal(size=200)
-    features = pd.DataFrame({"a": long, "b": long + 0.1 * rng.normal(size=200), "c": rng.normal(size=200), "constant": 1.0})
+    features = pd.DataFrame(
+        {"a": long, "b": long + 0.1 * rng.normal(size=200), "c": rng.normal(size=200), "constant": 1.0}
+    )
     features.iloc[3, 0] = np.nan
     points, (first, second) = principal_map(features)
     assert standardise_columns(features).shape == (200, 3)
@@ -131,21 +150,33 @@ def test_every_figure_is_well_formed() -> None:
         stacked_counts(pd.DataFrame({"training": [3, 1], "held out": [1, 0]}, index=["a", "b"])),
         histogram([1.0, 2.0, np.nan], unit="s"),
         training_figure(history, "loss", label="loss"),
-        interval_figure(["a", "b"], [dot, Dot(0.3, np.nan, np.nan)], out_of_fold=[dot, dot], bold=[True, False]),
-        heat_figure(pd.DataFrame([[0.0, 1.5], [np.float64(0.2), 1.0]]), pd.DataFrame([["a", "b"], ["c", "d"]])),
+        interval_figure(
+            ["a", "b"], [dot, Dot(0.3, np.nan, np.nan)], out_of_fold=[dot, dot], bold=[True, False]
+        ),
+        heat_figure(
+            pd.DataFrame([[0.0, 1.5], [np.float64(0.2), 1.0]]), pd.DataFrame([["a", "b"], ["c", "d"]])
+        ),
     ):
         ET.fromstring(to_svg(figure, "p", "alt"))
 
 
 def test_identical_columns_are_warned_of_on_the_model_card(run: Run) -> None:
-    twins = replace(run, features=run.features.assign(**{"tonal.twin.mean": run.features["tonal.tonnetz_1.mean"]}))
+    twins = replace(
+        run, features=run.features.assign(**{"tonal.twin.mean": run.features["tonal.tonnetz_1.mean"]})
+    )
     assert any("tonal.tonnetz_1.mean = tonal.twin.mean" in text for text in limits(twins, None))
     assert not any("identical" in text for text in limits(run, None))
 
 
 def test_a_step_that_rounds_to_nothing_has_no_sign() -> None:
-    steps = pd.DataFrame({"player": ["a", "b"], "value": [0.3, -0.001], "low": [0.2, -0.2], "high": [0.4, 0.0]})
-    svg = to_svg(waterfall(steps, base=0.2, total=0.499, base_name="nothing", total_name="everything", unit="p"), "p", "alt")
+    steps = pd.DataFrame(
+        {"player": ["a", "b"], "value": [0.3, -0.001], "low": [0.2, -0.2], "high": [0.4, 0.0]}
+    )
+    svg = to_svg(
+        waterfall(steps, base=0.2, total=0.499, base_name="nothing", total_name="everything", unit="p"),
+        "p",
+        "alt",
+    )
     assert ">0.00<" in svg
     assert not re.search(r"[-−+]0\.00<", svg)
 
@@ -165,16 +196,32 @@ def test_words(run: Run) -> None:
     assert display_name("weighted", run) == "Ensemble (weighted)"
     assert display_name("random_forest", run) == "Random forest"
     assert split_note(run).kind == "good"
-    sentences = opening(run, [("jazz", "rock", 5), ("rock", "jazz", 1)], pd.Series({"spectrogram": 0.61, "cepstral": 0.2}))
+    sentences = opening(
+        run, [("jazz", "rock", 5), ("rock", "jazz", 1)], pd.Series({"spectrogram": 0.61, "cepstral": 0.2})
+    )
     assert "Confusions concentrate on jazz taken for rock (5)." in sentences
-    assert "Of what it knows beyond guessing, the spectrogram carries 61% and the cepstral features carry 20%." in sentences
-    last = opening(run, [], pd.Series({"cepstral": 0.6, "tonal": 0.3, "rhythm": 0.08, "spectrogram": 0.02}))[-1]
-    assert last.endswith("the cepstral features carry 60% and the tonal features carry 30%; the spectrogram carries 2%.")
+    assert (
+        "Of what it knows beyond guessing, the spectrogram carries 61% and the cepstral features carry 20%."
+        in sentences
+    )
+    last = opening(run, [], pd.Series({"cepstral": 0.6, "tonal": 0.3, "rhythm": 0.08, "spectrogram": 0.02}))[
+        -1
+    ]
+    assert last.endswith(
+        "the cepstral features carry 60% and the tonal features carry 30%; the spectrogram carries 2%."
+    )
     against = opening(run, [], pd.Series({"cepstral": 1.03, "spectrogram": -0.03}))[-1]
-    assert against == "Of what it knows beyond guessing, the cepstral features carry 103% and the spectrogram takes 3% away."
-    last = opening(run, [], pd.Series({"cepstral": 0.8, "tonal": 0.25, "rhythm": -0.002, "spectrogram": -0.048}))[-1]
+    assert (
+        against
+        == "Of what it knows beyond guessing, the cepstral features carry 103% and the spectrogram takes 3% away."
+    )
+    last = opening(
+        run, [], pd.Series({"cepstral": 0.8, "tonal": 0.25, "rhythm": -0.002, "spectrogram": -0.048})
+    )[-1]
     assert last.endswith("; the spectrogram takes 5% away.")
-    assert opening(run, [], pd.Series(dtype=float))[-1].startswith("It gives the true class hardly more than guessing does")
+    assert opening(run, [], pd.Series(dtype=float))[-1].startswith(
+        "It gives the true class hardly more than guessing does"
+    )
     assert any("random weights" in text for text in limits(run, 0.0))
     assert not any("off by" in text for text in limits(run, 0.05))
     assert any("off by 0.30" in text for text in limits(run, 0.3))
@@ -188,7 +235,14 @@ def test_what_is_not_known_is_not_shared_out(prediction: float, shares: list[flo
 
 
 def test_failures_are_counted_by_reason() -> None:
-    ledger = pd.DataFrame({"stage": ["decode"] * 3, "error": ["DecodeError"] * 3, "reason": ["empty", "text", "empty"], "id": list("abc")})
+    ledger = pd.DataFrame(
+        {
+            "stage": ["decode"] * 3,
+            "error": ["DecodeError"] * 3,
+            "reason": ["empty", "text", "empty"],
+            "id": list("abc"),
+        }
+    )
     assert failure_reasons(ledger)[["reason", "clips"]].to_numpy().tolist() == [["empty", 2], ["text", 1]]
     assert failure_reasons(pd.DataFrame()).empty
 
@@ -203,14 +257,20 @@ def test_a_single_member_without_a_held_out_part_has_a_report(model_folder: Path
             file.unlink()
     (folder / "failures.parquet").unlink()
     scores = json.loads((folder / "scores.json").read_text())
-    (folder / "scores.json").write_text(json.dumps({"oof": {"svm": scores["oof"]["svm"]}, "split": scores["split"]}))
-    (folder / "bundle.json").write_text(json.dumps({"members": ["svm"], "rule": "svm", "classes": scores["split"]}))
+    (folder / "scores.json").write_text(
+        json.dumps({"oof": {"svm": scores["oof"]["svm"]}, "split": scores["split"]})
+    )
+    (folder / "bundle.json").write_text(
+        json.dumps({"members": ["svm"], "rule": "svm", "classes": scores["split"]})
+    )
     (folder / "fusion.json").write_text("{}")
     text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
     assert default_title(read_run(folder)) == "Just one, by ear"
     assert "The model (SVM) reaches" in text
     assert "Every clip could be used." in text
-    assert "Explained out of fold." in text  # the member in the folder was fitted on all clips: it explains none of them
+    assert (
+        "Explained out of fold." in text
+    )  # the member in the folder was fitted on all clips: it explains none of them
     assert "Held out" not in text
 
 
@@ -220,16 +280,23 @@ def test_label_sets_have_a_report(run: Run, model_folder: Path, tmp_path: Path) 
     scores = json.loads((folder / "scores.json").read_text())
     for part in ("test", "oof"):
         for name, p in run.parts[part].items():
-            labels = np.array([f"{a};{run.classes[i % 6]}" if i % 6 < 3 else a for i, a in enumerate(p.labels)], dtype=object)
+            labels = np.array(
+                [f"{a};{run.classes[i % 6]}" if i % 6 < 3 else a for i, a in enumerate(p.labels)],
+                dtype=object,
+            )
             tagged: Predictions = replace(p, labels=labels, multilabel=True)
             (folder / "predictions" / part / f"{name}.parquet").unlink()
             tagged.write(folder / "predictions" / part / f"{name}.parquet")
-            scores[part][name] = score(labels, p.probabilities, run.classes, p.groups, n_resamples=20, multilabel=True).to_json()
+            scores[part][name] = score(
+                labels, p.probabilities, run.classes, p.groups, n_resamples=20, multilabel=True
+            ).to_json()
     (folder / "scores.json").write_text(json.dumps(scores))
     text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
     assert "Subset accuracy" in text
     assert 'id="figure-confusion"' not in text
-    assert 'aria-label="Table of scores, held out"' in text  # five scores of two parts would be cut off side by side
+    assert (
+        'aria-label="Table of scores, held out"' in text
+    )  # five scores of two parts would be cut off side by side
     assert "Tag by tag</h2>" in text
     assert "It names every tag that it gives one half or more" in text
     assert not re.search(r"class against the rest|telling \d+ classes apart", text)

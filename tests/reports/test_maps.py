@@ -33,7 +33,10 @@ def _of_part(run: Run, part: str, fold: int | None = None) -> set[str]:
 
 
 def test_features_map_every_clip_and_networks_only_what_they_never_saw(run: Run) -> None:
-    assert [space.title for space in atlas(run).spaces] == ["The hand-made features", "The last layer of VGG (small)"]
+    assert [space.title for space in atlas(run).spaces] == [
+        "The hand-made features",
+        "The last layer of VGG (small)",
+    ]
     assert _ids(run, "map-pca") == _ids(run, "map-tsne") == set(run.split["id"])
     assert _ids(run, "map-vgg-small-pca") == _ids(run, "map-vgg-small-tsne") == _of_part(run, "test")
     table = run.embeddings["vgg_small"]
@@ -69,9 +72,22 @@ def test_points_are_fewer_the_more_maps_there_are(run: Run, monkeypatch: pytest.
 def test_sets_are_shown_by_their_most_frequent_tag_and_ringed_where_the_first_tag_is_none_of_theirs() -> None:
     probabilities = np.array([[0.9, 0.1, 0.2], [0.2, 0.7, 0.6], [0.1, 0.6, 0.5], [0.8, 0.1, 0.1]])
     labels = np.array(["live;rock", "rock", "jazz;live", ""], dtype=object)
-    said = Predictions(np.array(list("abcd")), ("rock", "live", "jazz"), probabilities, labels, multilabel=True)
+    said = Predictions(
+        np.array(list("abcd")), ("rock", "live", "jazz"), probabilities, labels, multilabel=True
+    )
     folder = Path()
-    run = Run(folder, {"members": ["m"]}, {}, {}, {}, {}, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), oof={"m": said})
+    run = Run(
+        folder,
+        {"members": ["m"]},
+        {},
+        {},
+        {},
+        {},
+        pd.DataFrame(),
+        pd.DataFrame(),
+        pd.DataFrame(),
+        oof={"m": said},
+    )
     verdicts, keys = point_predictions(run)
     assert verdicts["shown"].to_dict() == {"a": "rock", "b": "rock", "c": "live"}
     assert verdicts["wrong"].to_dict() == {"a": False, "b": True, "c": False}
@@ -81,9 +97,14 @@ def test_sets_are_shown_by_their_most_frequent_tag_and_ringed_where_the_first_ta
 def test_umap_is_drawn_on_demand_and_named_where_it_is_not_installed(
     run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quintet.reports.sections.maps.umap_map", lambda values, seed: pd.DataFrame(0.0, columns=["x", "y"], index=values.index))
+    monkeypatch.setattr(
+        "quintet.reports.sections.maps.umap_map",
+        lambda values, seed: pd.DataFrame(0.0, columns=["x", "y"], index=values.index),
+    )
     assert [drawing.title for drawing in atlas(run, umap=True).drawings] == ["PCA", "t-SNE", "UMAP"] * 2
-    assert 'id="figure-map-vgg-small-umap"' in write_report(model_folder, tmp_path / "report", umap=True).read_text(encoding="utf-8")
+    assert 'id="figure-map-vgg-small-umap"' in write_report(
+        model_folder, tmp_path / "report", umap=True
+    ).read_text(encoding="utf-8")
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(MissingExtraError, match=r"UMAP map needs.*quintet\[umap\]"):
         umap_map(run.values)
@@ -94,10 +115,15 @@ def test_umap_keeps_far_clusters_apart_and_is_reproducible() -> None:
     pytest.importorskip("umap")
     rng = np.random.default_rng(4)
     place = np.repeat([0, 1, 2], 15)
-    features = pd.DataFrame(rng.normal(size=(45, 12)) + 9 * rng.normal(size=(3, 12))[place], index=[f"clip {i}" for i in range(45)])
+    features = pd.DataFrame(
+        rng.normal(size=(45, 12)) + 9 * rng.normal(size=(3, 12))[place],
+        index=[f"clip {i}" for i in range(45)],
+    )
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     points = umap_map(features, seed=1)
     pd.testing.assert_frame_equal(points, umap_map(features, seed=1))
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
-    distances = np.linalg.norm(points.to_numpy()[:, None] - points.to_numpy()[None], axis=2) + np.diag(np.full(45, np.inf))
+    distances = np.linalg.norm(points.to_numpy()[:, None] - points.to_numpy()[None], axis=2) + np.diag(
+        np.full(45, np.inf)
+    )
     assert (place[distances.argmin(axis=1)] == place).all()

@@ -20,8 +20,17 @@ def told(model_folder: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)
     scores = json.loads((folder / "scores.json").read_text())
-    figures = {"xgboost": {"accuracy": 0.123, "macro_auc": 0.865}, "svm": {"accuracy": 0.457}, "absent": {"accuracy": 0.321}}
-    scores["published"] = {"source": "a paper", "data": "other music", "protocol": "one random split", "scores": figures}
+    figures = {
+        "xgboost": {"accuracy": 0.123, "macro_auc": 0.865},
+        "svm": {"accuracy": 0.457},
+        "absent": {"accuracy": 0.321},
+    }
+    scores["published"] = {
+        "source": "a paper",
+        "data": "other music",
+        "protocol": "one random split",
+        "scores": figures,
+    }
     (folder / "scores.json").write_text(json.dumps(scores))
     return folder
 
@@ -30,7 +39,16 @@ def test_the_page_shows_theirs_and_ours_and_both_protocols(told: Path, tmp_path:
     page = write_report(told, tmp_path / "report")
     section = page.read_text(encoding="utf-8").partition('id="published"')[2].partition("</section>")[0]
     ours = json.loads((told / "scores.json").read_text())["test"]["xgboost"]["scores"]["accuracy"]["value"]
-    for text in ("0.123", "0.865", "0.457", "0.321", f"{ours:.3f}", "a paper", "one random split", "other music; split by artist"):
+    for text in (
+        "0.123",
+        "0.865",
+        "0.457",
+        "0.321",
+        f"{ours:.3f}",
+        "a paper",
+        "one random split",
+        "other music; split by artist",
+    ):
         assert text in section
     numbers = pd.read_parquet(tmp_path / "report" / "numbers" / "published.parquet")
     assert numbers["published"].tolist() == [0.123, 0.865, 0.457, 0.321]
@@ -65,5 +83,8 @@ def test_an_augmentation_is_shown_as_on_or_off(told: Path) -> None:
         assert options["augmentation of audio"] == "off"
         return options["vgg_small"].partition("augmentation")[2]
 
-    assert shown(augmentation={"mixup": 0.28946789429870323, "mask_bands": 21, "mask_frames": 0}) == ".mixup 0.289, augmentation.mask_bands 21"
+    assert (
+        shown(augmentation={"mixup": 0.28946789429870323, "mask_bands": 21, "mask_frames": 0})
+        == ".mixup 0.289, augmentation.mask_bands 21"
+    )
     assert shown(augmentation=None) == shown(augmentation={"mixup": 0.0}) == " off"

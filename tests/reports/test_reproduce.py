@@ -23,20 +23,40 @@ def test_what_is_usual_is_the_default_of_training() -> None:
 
 @pytest.mark.parametrize("program", ["quintet", "/usr/bin/quintet", "/usr/lib/quintet/__main__.py"])
 def test_a_recorded_command_is_told_as_it_was_given(run: Run, program: str) -> None:
-    recorded = replace(run, environment={"command": f"{program} train 'my table.csv' -o 'my model' --label-from '^([a-z]+)\\.'"})
+    recorded = replace(
+        run,
+        environment={"command": f"{program} train 'my table.csv' -o 'my model' --label-from '^([a-z]+)\\.'"},
+    )
     assert commands(recorded) == [
         "quintet train 'my table.csv' -o 'my model' --label-from '^([a-z]+)\\.'",
         "quintet report 'my model' -o report",
     ]
-    assert commands(replace(run, environment={"command": f"{program} run recipe.toml -o out"})) == ["quintet run recipe.toml -o out"]
+    assert commands(replace(run, environment={"command": f"{program} run recipe.toml -o out"})) == [
+        "quintet run recipe.toml -o out"
+    ]
 
 
 def test_what_was_trained_in_python_is_told_by_its_configuration(run: Run) -> None:
     settings = TrainSettings(
-        members=("svm",), settings={"svm": {"C": 3.0}}, test_size=0.0, protocols=("random", "group"), rules=("mean",), learning_curve=True
+        members=("svm",),
+        settings={"svm": {"C": 3.0}},
+        test_size=0.0,
+        protocols=("random", "group"),
+        rules=("mean",),
+        learning_curve=True,
     )
-    found = commands(replace(run, environment={"command": "notebook.py"}, config={"train": settings.model_dump(mode="json")}))[0]
+    found = commands(
+        replace(
+            run, environment={"command": "notebook.py"}, config={"train": settings.model_dump(mode="json")}
+        )
+    )[0]
     assert found.startswith("quintet train features.parquet -o model --members ")
-    for option in ("--test-size 0.0", "--protocols random,group", "--rules mean", "--learning-curve", "--set svm.C=3.0"):
+    for option in (
+        "--test-size 0.0",
+        "--protocols random,group",
+        "--rules mean",
+        "--learning-curve",
+        "--set svm.C=3.0",
+    ):
         assert option in found
     assert "--folds" not in found

@@ -75,14 +75,33 @@ def test_every_element_is_closed(outline: Outline) -> None:
 def test_ids_are_unique_and_every_inner_link_leads_somewhere(outline: Outline) -> None:
     assert [name for name, times in outline.ids.items() if times > 1] == []
     inner = {link[1:] for link in outline.links if link.startswith("#")}
-    inner |= {v[1:] for _, values in outline.elements for k, v in values.items() if k == "href" and v and v.startswith("#")}
+    inner |= {
+        v[1:]
+        for _, values in outline.elements
+        for k, v in values.items()
+        if k == "href" and v and v.startswith("#")
+    }
     assert inner <= set(outline.ids)
-    labelled = {str(values["aria-labelledby"]) for _, values in outline.elements if values.get("aria-labelledby")}
+    labelled = {
+        str(values["aria-labelledby"]) for _, values in outline.elements if values.get("aria-labelledby")
+    }
     assert labelled <= set(outline.ids)
 
 
 def test_stable_anchors(outline: Outline) -> None:
-    assert {"scores", "split", "classes", "trust", "why", "members", "maps", "mistakes", "data", "card", "again"} <= set(outline.ids)
+    assert {
+        "scores",
+        "split",
+        "classes",
+        "trust",
+        "why",
+        "members",
+        "maps",
+        "mistakes",
+        "data",
+        "card",
+        "again",
+    } <= set(outline.ids)
 
 
 def test_headings_start_at_one_and_never_skip_a_level(outline: Outline) -> None:
@@ -98,7 +117,9 @@ def test_accessible_names(outline: Outline) -> None:
     assert all(values.get("role") == "img" and len(str(values.get("aria-label"))) > 20 for values in plots)
     heads = [values for tag, values in outline.elements if tag == "th"]
     assert all(values.get("scope") in ("col", "row", "colgroup") for values in heads)
-    assert len([1 for tag, _ in outline.elements if tag == "caption"]) == len([1 for tag, _ in outline.elements if tag == "table"])
+    assert len([1 for tag, _ in outline.elements if tag == "caption"]) == len(
+        [1 for tag, _ in outline.elements if tag == "table"]
+    )
     regions = [values for _, values in outline.elements if values.get("role") == "region"]
     assert all(values.get("aria-label") and values.get("tabindex") == "0" for values in regions)
 
@@ -106,7 +127,9 @@ def test_accessible_names(outline: Outline) -> None:
 def test_the_page_needs_no_network_and_weighs_little(page: Path, outline: Outline) -> None:
     text = page.read_text(encoding="utf-8")
     assert page.stat().st_size < 5_000_000
-    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import|<img|<iframe""", text)
+    assert not re.search(
+        r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import|<img|<iframe""", text
+    )
     outside = [link for link in outline.links if not link.startswith(("#", "data:", "numbers/"))]
     assert outside == []
 
@@ -131,16 +154,34 @@ def test_scores_on_the_page_are_those_of_the_file(model_folder: Path, outline: O
 
 
 def test_the_opening_is_made_from_the_numbers(model_folder: Path, outline: Outline) -> None:
-    accuracy = json.loads((model_folder / "scores.json").read_text())["test"]["weighted"]["scores"]["accuracy"]
+    accuracy = json.loads((model_folder / "scores.json").read_text())["test"]["weighted"]["scores"][
+        "accuracy"
+    ]
     text = re.sub(r"\s+", " ", " ".join(outline.text))
-    assert f"The ensemble of 5 members reaches {accuracy['value']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}] accuracy" in text
+    assert (
+        f"The ensemble of 5 members reaches {accuracy['value']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}] accuracy"
+        in text
+    )
     assert "on 54 held-out clips from 6 artists, none of them heard in training." in text
 
 
 def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path, outline: Outline) -> None:
     files = {file.stem: pd.read_parquet(file) for file in (page.parent / "numbers").glob("*.parquet")}
-    assert {"scores", "confusion", "calibration", "importance-columns", "map-tsne", "map-vgg-small-tsne", "mistakes", "weights"} <= set(files)
-    names = [(str(v["download"]), str(v["href"])) for tag, v in outline.elements if tag == "a" and v.get("download")]
+    assert {
+        "scores",
+        "confusion",
+        "calibration",
+        "importance-columns",
+        "map-tsne",
+        "map-vgg-small-tsne",
+        "mistakes",
+        "weights",
+    } <= set(files)
+    names = [
+        (str(v["download"]), str(v["href"]))
+        for tag, v in outline.elements
+        if tag == "a" and v.get("download")
+    ]
     assert len(names) > 20
     for name, href in names:
         if href.startswith("data:"):
@@ -172,7 +213,9 @@ def test_unknown_groups_are_stamped_wherever_a_score_is_shown(model_folder: Path
     assert "none of them heard in training" not in text
 
 
-def test_groups_on_both_sides_are_found_in_the_split_whatever_it_is_called(model_folder: Path, tmp_path: Path) -> None:
+def test_groups_on_both_sides_are_found_in_the_split_whatever_it_is_called(
+    model_folder: Path, tmp_path: Path
+) -> None:
     folder = _changed(model_folder, tmp_path / "model", protocol="group", grouped=True)
     split = pd.read_parquet(folder / "split.parquet")
     split.loc[split["part"] == "test", "group"] = "artist 00"

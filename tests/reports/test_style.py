@@ -9,7 +9,18 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from quintet.reports.style import HEAT_STEPS, SERIES, THEMES, colour, contrast, css_variables, heat, new_figure, tidy, to_svg
+from quintet.reports.style import (
+    HEAT_STEPS,
+    SERIES,
+    THEMES,
+    colour,
+    contrast,
+    css_variables,
+    heat,
+    new_figure,
+    tidy,
+    to_svg,
+)
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -43,7 +54,11 @@ def _lab(colour_: str, lacking: str = "") -> np.ndarray:
     rgb = np.array([int(colour_[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     linear = _seen_by(linear, lacking) if lacking else linear
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ np.clip(linear, 0, 1) / [0.9505, 1, 1.089]
+    xyz = (
+        np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+        @ np.clip(linear, 0, 1)
+        / [0.9505, 1, 1.089]
+    )
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
@@ -57,7 +72,13 @@ def test_the_first_two_series_differ_for_everybody(theme: str, lacking: str) -> 
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_no_two_series_are_the_same_colour(theme: str) -> None:
-    assert min(np.linalg.norm(_lab(THEMES[theme][a]) - _lab(THEMES[theme][b])) for a, b in combinations(SERIES, 2)) > 14
+    assert (
+        min(
+            np.linalg.norm(_lab(THEMES[theme][a]) - _lab(THEMES[theme][b]))
+            for a, b in combinations(SERIES, 2)
+        )
+        > 14
+    )
 
 
 def test_light_colours_are_unique_because_figures_are_recoloured_by_them() -> None:

@@ -69,7 +69,9 @@ def test_a_map_is_orange_for_and_blue_against_and_nothing_where_nothing_is_known
 
 def test_the_frequency_axis_is_that_of_the_filterbank() -> None:
     p = LogMelParameters()
-    weights = mel_filterbank(sample_rate=p.sample_rate, n_fft=p.n_fft, n_mels=p.n_mels, fmin=p.fmin, fmax=p.fmax)
+    weights = mel_filterbank(
+        sample_rate=p.sample_rate, n_fft=p.n_fft, n_mels=p.n_mels, fmin=p.fmin, fmax=p.fmax
+    )
     peaks = weights.argmax(axis=1) * p.sample_rate / p.n_fft
     for place, text in hz_ticks(p):
         hz = float(text.split()[0]) * (1000 if "k" in text else 1)

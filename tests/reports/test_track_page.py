@@ -77,7 +77,11 @@ def sure(run: Run, name: str, p: float = 0.9) -> np.ndarray:
 
 
 def text_of(page: Path) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page.read_text(encoding="utf-8"), flags=re.S))
+    return re.sub(
+        r"\s+",
+        " ",
+        re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page.read_text(encoding="utf-8"), flags=re.S),
+    )
 
 
 def test_every_reason_adds_up_to_the_verdict(run: Run, ensemble: EnsembleClassifier) -> None:
@@ -88,10 +92,14 @@ def test_every_reason_adds_up_to_the_verdict(run: Run, ensemble: EnsembleClassif
     assert why.game is not None
     for k in heard.order[:2]:
         steps = contribution_steps(why.game, k)
-        assert steps["value"].sum() + why.game.base[:, k].mean() == pytest.approx(heard.probabilities[k], abs=1e-6)
+        assert steps["value"].sum() + why.game.base[:, k].mean() == pytest.approx(
+            heard.probabilities[k], abs=1e-6
+        )
         assert steps["value"].abs().is_monotonic_decreasing
     assert set(why.contributions) == set(ensemble.members_)
-    single = column_contributions(ensemble.members_["logistic_regression"], held_out.iloc[:1], run.values.loc[training_ids(run)[:16]])
+    single = column_contributions(
+        ensemble.members_["logistic_regression"], held_out.iloc[:1], run.values.loc[training_ids(run)[:16]]
+    )
     assert single.residual < 1e-9
     assert not set(training_ids(run)) & set(run.report_predictions.clip_ids)
 
@@ -124,9 +132,17 @@ def test_what_is_unlike_the_training_clips_is_said_to_be(run: Run) -> None:
     train = run.values.loc[training_ids(run)]
     about = run.features[["label", "group"]]
     known, strange = train.iloc[:1], train.iloc[:1] + 9 * train.std()
-    conformal = fit_conformal(run.oof["weighted"].probabilities, run.oof["weighted"].labels, classes=run.oof["weighted"].classes)
-    for rows, kind, head in ((known, "good", "With 90% confidence: rock."), (strange, "warn", "Unlike the training clips.")):
-        note = novelty_note(heard_of(run, [sure(run, "rock", 0.97)], rows, conformal=conformal), nearest_tracks(train, rows, about))
+    conformal = fit_conformal(
+        run.oof["weighted"].probabilities, run.oof["weighted"].labels, classes=run.oof["weighted"].classes
+    )
+    for rows, kind, head in (
+        (known, "good", "With 90% confidence: rock."),
+        (strange, "warn", "Unlike the training clips."),
+    ):
+        note = novelty_note(
+            heard_of(run, [sure(run, "rock", 0.97)], rows, conformal=conformal),
+            nearest_tracks(train, rows, about),
+        )
         assert note is not None
         assert (note.kind, note.head) == (kind, head)
     anything = novelty_note(heard_of(run, [sure(run, "rock", 1 / 6)], known, conformal=conformal), None)
@@ -141,7 +157,9 @@ def test_a_recording_of_the_training_part_is_no_proof(run: Run) -> None:
     known = replace(run, features=features)
     for part, kind in (("train", "warn"), ("test", "good")):
         clip = run.split.loc[run.split["part"] == part, "id"].iloc[0]
-        note = known_recording(heard_of(run, [sure(run, "rock")], digests=(str(features.loc[clip, "audio_digest"]),)), known)
+        note = known_recording(
+            heard_of(run, [sure(run, "rock")], digests=(str(features.loc[clip, "audio_digest"]),)), known
+        )
         assert note is not None
         assert note.kind == kind
         assert f"It is {clip}" in note.text
@@ -151,7 +169,9 @@ def test_a_recording_of_the_training_part_is_no_proof(run: Run) -> None:
 
 def test_label_sets_have_a_plane_per_tag_and_no_sum_of_one(run: Run, tmp_path: Path) -> None:
     tags = np.array([[0.9, 0.8, 0.1, 0.0, 0.0, 0.0], [0.7, 0.9, 0.2, 0.0, 0.0, 0.0]])
-    page = write_track(heard_of(run, tags, multilabel=True), NOTHING, run, tmp_path / "page", Sound("data:,", "No sound."))
+    page = write_track(
+        heard_of(run, tags, multilabel=True), NOTHING, run, tmp_path / "page", Sound("data:,", "No sound.")
+    )
     text = text_of(page)
     assert f"Quintet hears {run.classes[1]} (0.85) and {run.classes[0]} (0.80)." in text
     assert "others" not in text
@@ -161,7 +181,9 @@ def test_label_sets_have_a_plane_per_tag_and_no_sum_of_one(run: Run, tmp_path: P
 def test_without_a_network_the_spectrogram_is_shown_alone_and_gaps_are_told(run: Run, tmp_path: Path) -> None:
     lost = pd.DataFrame({"start": [20.0], "end": [30.0], "reason": ["A clip must contain sound."]})
     heard = heard_of(run, [sure(run, "rock"), sure(run, "jazz")], lost=lost)
-    text = text_of(write_track(heard, NOTHING, run, tmp_path / "page", Sound("song.mp3", "Linked.", outside=True)))
+    text = text_of(
+        write_track(heard, NOTHING, run, tmp_path / "page", Sound("song.mp3", "Linked.", outside=True))
+    )
     assert "No member of this model listens to it" in text
     assert "1 window could not be described and left out: A clip must contain sound." in text
     assert not re.search(r"\bnan\b|\bNone\b", text)

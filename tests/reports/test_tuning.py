@@ -18,7 +18,9 @@ from quintet.reports.sections.tuning import search_drawings, search_table, searc
 VALUES = {"svm": [0.70, 0.64, 0.90, 0.66, 0.61], "xgboost": [0.50, 0.55, 9.99, 0.52, 0.51]}
 
 
-def searched(model_folder: Path, folder: Path, *, metric: str = "log_loss", split: str | None = None, used: Any = None) -> Path:
+def searched(
+    model_folder: Path, folder: Path, *, metric: str = "log_loss", split: str | None = None, used: Any = None
+) -> Path:
     """The model folder with a search in it: the fourth trial of SVM was stopped early, the default of XGBoost was best."""
     shutil.copytree(model_folder, folder)
     rows, members = [], {}
@@ -27,13 +29,30 @@ def searched(model_folder: Path, folder: Path, *, metric: str = "log_loss", spli
         for k, value in enumerate(values):
             state = "pruned" if (name, k) == ("svm", 3) else "complete"
             settings = json.dumps({"C": 1.0 + k} if k else {})
-            rows.append({"member": name, "number": k, "state": state, "value": value, "settings": settings, "seconds": 1.0, "best": k == best})
+            rows.append(
+                {
+                    "member": name,
+                    "number": k,
+                    "state": state,
+                    "value": value,
+                    "settings": settings,
+                    "seconds": 1.0,
+                    "best": k == best,
+                }
+            )
         members[name] = {
             "member": name, "best": best, "settings": {"C": 1.0 + best} if best else {}, "default_value": values[0], "best_value": values[best],
             "gain": {"value": abs(values[0] - values[best]), "low": 0.0, "high": 0.2}, "n_trials": 5, "n_pruned": int(name == "svm"), "verdict": "so",
         }  # fmt: skip
     config = json.loads((folder / "config.json").read_text())
-    told = {"metric": metric, "n": 160, "n_groups": 18, "n_folds": 4, "split": split or config.get("split", {}).get("digest"), "members": members}
+    told = {
+        "metric": metric,
+        "n": 160,
+        "n_groups": 18,
+        "n_folds": 4,
+        "split": split or config.get("split", {}).get("digest"),
+        "members": members,
+    }
     (folder / "tuning").mkdir()
     (folder / "tuning" / "tuning.json").write_text(json.dumps(told))
     pd.DataFrame(rows).to_parquet(folder / "tuning" / "trials.parquet")
@@ -46,7 +65,17 @@ def test_the_page_tells_what_was_tried_and_gained(model_folder: Path, tmp_path: 
     folder = searched(model_folder, tmp_path / "model", split="other", used={"svm": {"C": 4.0}})
     page = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
     section = page.partition('id="search"')[2].partition("</section>")[0]
-    for text in ("160 clips of 18 ", "4 folds", "0.700", "0.610", "+0.090", "C 5", "1 stopped early", "the default", "figure-search-svm"):
+    for text in (
+        "160 clips of 18 ",
+        "4 folds",
+        "0.700",
+        "0.610",
+        "+0.090",
+        "C 5",
+        "1 stopped early",
+        "the default",
+        "figure-search-svm",
+    ):
         assert text in section
     for warning in ("Another split", "Not as found"):
         assert warning in section
@@ -56,16 +85,28 @@ def test_the_page_tells_what_was_tried_and_gained(model_folder: Path, tmp_path: 
     assert len(pd.read_parquet(tmp_path / "report" / "numbers" / "search-trials.parquet")) == 10
 
 
-def test_the_best_so_far_is_of_complete_trials_in_the_metrics_direction(model_folder: Path, tmp_path: Path) -> None:
-    lower = trial_table(read_run(searched(model_folder, tmp_path / "a"))).groupby("member")["best_so_far"].apply(list)
+def test_the_best_so_far_is_of_complete_trials_in_the_metrics_direction(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    lower = (
+        trial_table(read_run(searched(model_folder, tmp_path / "a")))
+        .groupby("member")["best_so_far"]
+        .apply(list)
+    )
     assert lower["svm"] == [0.70, 0.64, 0.64, 0.64, 0.61]
     assert lower["xgboost"] == [0.50] * 5
-    higher = trial_table(read_run(searched(model_folder, tmp_path / "b", metric="macro_auc"))).groupby("member")["best_so_far"].apply(list)
+    higher = (
+        trial_table(read_run(searched(model_folder, tmp_path / "b", metric="macro_auc")))
+        .groupby("member")["best_so_far"]
+        .apply(list)
+    )
     assert higher["svm"] == [0.70, 0.70, 0.90, 0.90, 0.90]
 
 
 def test_other_settings_and_another_split_are_said(model_folder: Path, tmp_path: Path) -> None:
-    other = search_view(read_run(searched(model_folder, tmp_path / "other", split="other", used={"svm": {"C": 4.0}})))
+    other = search_view(
+        read_run(searched(model_folder, tmp_path / "other", split="other", used={"svm": {"C": 4.0}}))
+    )
     same = search_view(read_run(searched(model_folder, tmp_path / "same")))
     assert other is not None
     assert same is not None

@@ -36,7 +36,9 @@ def rows(n_groups: int = 40, per_group: int = 4, seed: int = 0) -> pd.DataFrame:
     x = rng.normal(size=(len(group), 10)) + 0.7 * rng.normal(size=(n_groups, 10))[group]
     x += 0.5 * (label == "rock")[:, None]
     ids = [f"clip{i:03d}" for i in range(len(group))]
-    return pd.DataFrame(x, columns=[f"x{j}" for j in range(10)]).assign(id=ids, label=label, group=[f"artist{g}" for g in group])
+    return pd.DataFrame(x, columns=[f"x{j}" for j in range(10)]).assign(
+        id=ids, label=label, group=[f"artist{g}" for g in group]
+    )
 
 
 def table(**options: Any) -> FeatureTable:
@@ -85,7 +87,9 @@ def test_more_data_help_where_they_do_and_every_fit_is_counted() -> None:
     json.dumps(found, allow_nan=False)
 
 
-def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     given, fitted = task(), []
     plain = Trainer.predict_fold
 
@@ -94,7 +98,10 @@ def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again
         assert not set(groups[parts[0]]) & set(groups[parts[1]])
         return plain(self, inputs, y, groups, fold, parts, classes)
 
-    known = {name: Trainer(name).out_of_fold(given.inputs, given.y, given.units, given.folds, given.classes)[0] for name in SETTINGS.members}
+    known = {
+        name: Trainer(name).out_of_fold(given.inputs, given.y, given.units, given.folds, given.classes)[0]
+        for name in SETTINGS.members
+    }
     monkeypatch.setattr(Trainer, "predict_fold", spy)
     found = learning_curve(given, SETTINGS, known=known)
     assert len(fitted) == 4 * 2 * 4 * 3
@@ -103,7 +110,9 @@ def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again
 
 
 def test_parts_that_lack_a_class_are_left_out_and_too_few_are_no_curve() -> None:
-    found = learning_curve(task(rows(n_groups=12), n_splits=3), SETTINGS)  # a fold learns from four groups of each class
+    found = learning_curve(
+        task(rows(n_groups=12), n_splits=3), SETTINGS
+    )  # a fold learns from four groups of each class
     assert 0.25 in found["left_out"]
     few = learning_curve(task(rows(n_groups=6), n_splits=3), SETTINGS)
     assert (few["points"], few["outlook"]) == ([], {})
@@ -113,7 +122,9 @@ def test_parts_that_lack_a_class_are_left_out_and_too_few_are_no_curve() -> None
 def test_networks_do_not_draw_the_curve_unless_asked() -> None:
     members = ("logistic_regression", "vgg_small")
     assert curve_members(TrainSettings(members=members)) == ("logistic_regression",)
-    assert curve_members(TrainSettings(members=members, learning_curve={"members": ("vgg_small",)})) == ("vgg_small",)
+    assert curve_members(TrainSettings(members=members, learning_curve={"members": ("vgg_small",)})) == (
+        "vgg_small",
+    )
     assert curve_members(TrainSettings(members=("vgg_small",))) == ("vgg_small",)
 
 
@@ -128,7 +139,9 @@ def test_a_validation_part_of_the_data_is_judged_alone() -> None:
 
 def test_settings_come_from_a_recipe_and_faults_are_named(tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
-    recipe.write_text('name = "r"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm"]\n[train.learning_curve]\nrepeats = 5\n')
+    recipe.write_text(
+        'name = "r"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm"]\n[train.learning_curve]\nrepeats = 5\n'
+    )
     curve = load_recipe(recipe).training.learning_curve
     assert curve is not None
     assert curve.repeats == 5
@@ -142,8 +155,14 @@ def test_settings_come_from_a_recipe_and_faults_are_named(tmp_path: Path) -> Non
     assert TrainSettings(learning_curve=False).learning_curve is None
 
 
-def outlook_of(value: float, low: float | None, high: float | None, score: str = "accuracy") -> dict[str, Any]:
-    return {"outlook": {score: {"factor": 2.0, "largest": 100.0, "gain": {"value": value, "low": low, "high": high}}}}
+def outlook_of(
+    value: float, low: float | None, high: float | None, score: str = "accuracy"
+) -> dict[str, Any]:
+    return {
+        "outlook": {
+            score: {"factor": 2.0, "largest": 100.0, "gain": {"value": value, "low": low, "high": high}}
+        }
+    }
 
 
 @pytest.mark.parametrize(
@@ -168,13 +187,19 @@ def test_new_groups_are_spoken_of_only_where_groups_are_known() -> None:
     better, worse = outlook_of(0.05, 0.02, 0.08), outlook_of(-0.05, -0.08, -0.02)
     assert "(200 clips to learn from), from new groups, would" in curve_sentence(better, {"grouped": True})
     assert "added groups" in curve_sentence(worse, {"grouped": True})
-    assert "(200 clips to learn from), more of the same kind, would" in curve_sentence(better, {"grouped": False})
+    assert "(200 clips to learn from), more of the same kind, would" in curve_sentence(
+        better, {"grouped": False}
+    )
     assert "added clips" in curve_sentence(worse, {"grouped": False})
 
 
 def test_a_run_keeps_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:
     members = ("logistic_regression",)
-    result = train(table(), tmp_path / "model", settings=TrainSettings(members=members, learning_curve=True, resamples=50, rules=("mean",)))
+    result = train(
+        table(),
+        tmp_path / "model",
+        settings=TrainSettings(members=members, learning_curve=True, resamples=50, rules=("mean",)),
+    )
     curve = result.scores["learning_curve"]
     assert curve["n"] == json.loads((tmp_path / "model" / "scores.json").read_text())["oof"]["mean"]["n"]
     whole, mean = curve["points"][-1]["scores"], result.scores["oof"]["mean"]["scores"]

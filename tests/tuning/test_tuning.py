@@ -40,7 +40,13 @@ def songs(path: Path, *, seed: int = 0, flip_test: bool = False, n_tracks: int =
             part = "test" if track >= n_tracks - 6 else "train"
             shown = "abc"[(track + 1) % 3] if flip_test and part == "test" else label
             rows.append(
-                {"id": f"t{track:02d}_{clip}", "label": shown, "group": f"t{track:02d}", "split": part, **{f"x{j}": v for j, v in enumerate(x)}}
+                {
+                    "id": f"t{track:02d}_{clip}",
+                    "label": shown,
+                    "group": f"t{track:02d}",
+                    "split": part,
+                    **{f"x{j}": v for j, v in enumerate(x)},
+                }
             )
     pd.DataFrame(rows).to_csv(path, index=False)
     return path
@@ -86,7 +92,11 @@ def test_a_space_holds_settings_that_the_member_has_and_its_default(member: str)
 
 def test_what_the_caller_holds_is_not_searched() -> None:
     assert set(search_space("svm", {"C": 1.0})) == {"gamma"}
-    assert not [name for name in search_space("vgg_small", {"augmentation": {"mixup": 0.1}}) if name.startswith("augmentation")]
+    assert not [
+        name
+        for name in search_space("vgg_small", {"augmentation": {"mixup": 0.1}})
+        if name.startswith("augmentation")
+    ]
     with pytest.raises(ConfigError, match="left to search"):
         search_space("svm", {"C": 1.0, "gamma": 0.1})
 
@@ -94,17 +104,26 @@ def test_what_the_caller_holds_is_not_searched() -> None:
 # ---------------------------------------------------------------------------------------------------------------- the search
 
 
-def test_a_bad_default_is_left_for_the_planted_optimum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_default_is_left_for_the_planted_optimum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Narrow bells in two columns: with gamma far too small, an RBF kernel is nearly linear and cannot see a ring."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(150, 2))
     inside = np.linalg.norm(X, axis=1) < 1.1
-    frame = pd.DataFrame({"id": [f"c{i}" for i in range(150)], "label": np.where(inside, "in", "out"), "group": [f"g{i // 2}" for i in range(150)]})
+    frame = pd.DataFrame(
+        {
+            "id": [f"c{i}" for i in range(150)],
+            "label": np.where(inside, "in", "out"),
+            "group": [f"g{i // 2}" for i in range(150)],
+        }
+    )
     frame[["x", "y"]] = X
     frame.to_csv(tmp_path / "ring.csv", index=False)
     monkeypatch.setitem(SPACES, "svm", {"gamma": ("float", 1e-5, 10.0, True)})
     monkeypatch.setattr(
-        "quintet.classifiers.tabular.members.SVMMember.__init__.__kwdefaults__", {"C": 1.0, "gamma": 1e-5, "calibration_folds": 3, "seed": 0}
+        "quintet.classifiers.tabular.members.SVMMember.__init__.__kwdefaults__",
+        {"C": 1.0, "gamma": 1e-5, "calibration_folds": 3, "seed": 0},
     )
     found = tune(tmp_path / "ring.csv", tmp_path / "tuned", settings=quick(members=("svm",)), n_trials=8)
     svm = found.members["svm"]
@@ -124,14 +143,23 @@ def test_trial_0_is_the_default_and_wins_a_tie(table: FeatureTable, tmp_path: Pa
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "macro_auc"])
-def test_the_values_are_those_that_train_gets_out_of_fold(table: FeatureTable, tmp_path: Path, metric: str) -> None:
+def test_the_values_are_those_that_train_gets_out_of_fold(
+    table: FeatureTable, tmp_path: Path, metric: str
+) -> None:
     settings = quick(metric=metric)
     found = tune(table, tmp_path / "tuned", settings=settings, n_trials=5).members["logistic_regression"]
-    for name, own, value in (("default", {}, found.default_value), ("best", read_settings(tmp_path / "tuned" / "best.toml"), found.best_value)):
+    for name, own, value in (
+        ("default", {}, found.default_value),
+        ("best", read_settings(tmp_path / "tuned" / "best.toml"), found.best_value),
+    ):
         run = settings.training.model_copy(update={"settings": own, "rules": ("mean",)})
         scores = train(table, tmp_path / name, settings=run).scores["oof"]["logistic_regression"]["scores"]
         assert scores[metric]["value"] == pytest.approx(value, rel=1e-9)
-    assert found.best_value <= found.default_value if metric == "log_loss" else found.best_value >= found.default_value
+    assert (
+        found.best_value <= found.default_value
+        if metric == "log_loss"
+        else found.best_value >= found.default_value
+    )
     assert found.gain.value >= 0
 
 
@@ -156,7 +184,9 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(table: FeatureTable, t
     again = tune(table, tmp_path / "cut", settings=settings, n_trials=13)
     assert content(again) == content(whole)
     assert (tmp_path / "cut" / "best.toml").read_text() == (tmp_path / "whole" / "best.toml").read_text()
-    assert json.loads((tmp_path / "cut" / "tuning.json").read_text()) == json.loads((tmp_path / "whole" / "tuning.json").read_text())
+    assert json.loads((tmp_path / "cut" / "tuning.json").read_text()) == json.loads(
+        (tmp_path / "whole" / "tuning.json").read_text()
+    )
 
 
 def test_a_trial_that_died_without_a_word_is_given_up(table: FeatureTable, tmp_path: Path) -> None:
@@ -165,11 +195,18 @@ def test_a_trial_that_died_without_a_word_is_given_up(table: FeatureTable, tmp_p
     tune(table, tmp_path / "cut", settings=settings, n_trials=11)
     problem = Problem.from_material(gather(table, settings.training), metric="log_loss")
     with _storage(tmp_path / "cut" / "study.sqlite") as storage:
-        search = Search("logistic_regression", {}, problem, tmp_path / "nowhere", 0, pruning=True, storage=storage)
+        search = Search(
+            "logistic_regression", {}, problem, tmp_path / "nowhere", 0, pruning=True, storage=storage
+        )
         search.study.ask({})  # what `kill -9` leaves: a trial that runs for ever
     assert content(tune(table, tmp_path / "cut", settings=settings, n_trials=12)) == content(whole)
     with _storage(tmp_path / "cut" / "study.sqlite") as storage:
-        states = [trial.state.name for trial in Search("logistic_regression", {}, problem, tmp_path, 0, pruning=True, storage=storage).study.trials]
+        states = [
+            trial.state.name
+            for trial in Search(
+                "logistic_regression", {}, problem, tmp_path, 0, pruning=True, storage=storage
+            ).study.trials
+        ]
     assert "RUNNING" not in states
     assert states.count("FAIL") == 1
 
@@ -185,7 +222,9 @@ def test_a_finished_search_does_nothing_and_more_trials_go_on(table: FeatureTabl
     assert second.reused
     assert content(first) == content(second)
     third = tune(table, tmp_path / "tuned", settings=quick(), n_trials=5)
-    assert content(third)[:3] == [(*row[:-1], after[-1]) for row, after in zip(content(first), content(third), strict=False)]
+    assert content(third)[:3] == [
+        (*row[:-1], after[-1]) for row, after in zip(content(first), content(third), strict=False)
+    ]
     assert len(third.trials) == 5
 
 
@@ -235,7 +274,9 @@ def test_time_ends_a_search_but_never_before_the_default(table: FeatureTable, tm
 
 
 def test_the_test_part_is_never_looked_at(tmp_path: Path) -> None:
-    settings = quick(members=("logistic_regression", "random_forest"), settings={"random_forest": {"n_estimators": 5}})
+    settings = quick(
+        members=("logistic_regression", "random_forest"), settings={"random_forest": {"n_estimators": 5}}
+    )
     true = tune(songs(tmp_path / "true.csv"), tmp_path / "a", settings=settings, n_trials=3)
     false = tune(songs(tmp_path / "false.csv", flip_test=True), tmp_path / "b", settings=settings, n_trials=3)
     assert content(true) == content(false)
@@ -243,7 +284,9 @@ def test_the_test_part_is_never_looked_at(tmp_path: Path) -> None:
     wild = pd.read_csv(tmp_path / "true.csv")
     wild.loc[wild["split"] == "test", [f"x{j}" for j in range(12)]] = 1e6
     wild.to_csv(tmp_path / "wild.csv", index=False)
-    assert content(tune(tmp_path / "wild.csv", tmp_path / "c", settings=settings, n_trials=3)) == content(true)
+    assert content(tune(tmp_path / "wild.csv", tmp_path / "c", settings=settings, n_trials=3)) == content(
+        true
+    )
 
 
 @pytest.mark.parametrize("protocol", ["group", "given"])
@@ -259,7 +302,9 @@ def test_no_group_stands_on_both_sides(table: FeatureTable, protocol: str) -> No
         assert not set(problem.groups[rest]) & set(problem.groups[valid])
 
 
-def test_members_are_fitted_on_the_rest_only(table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_are_fitted_on_the_rest_only(
+    table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from quintet.classifiers.tabular.members import LogisticRegressionMember
 
     seen: list[tuple[set[str], set[str]]] = []
@@ -299,13 +344,18 @@ def test_a_network_is_searched_like_any_member(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(["high", "low"], 8)
     groups = np.array([f"g{i // 2}" for i in range(16)])
-    pictures = [rng.normal(size=(32, 64)).astype(np.float32) + 2 * (label == "high") * (np.arange(32) > 16)[:, None] for label in labels]
+    pictures = [
+        rng.normal(size=(32, 64)).astype(np.float32) + 2 * (label == "high") * (np.arange(32) > 16)[:, None]
+        for label in labels
+    ]
     from quintet.datasets.splits.protocols import grouped_folds
     from quintet.ensemble.crossfit import Inputs
 
     folds = grouped_folds(labels, groups.tolist(), n_splits=2, seed=0)
     ids = np.array([f"c{i}" for i in range(16)])
-    problem = Problem(Inputs(None, pictures), ids, labels, labels, groups, groups, folds, ("high", "low"), "log_loss")
+    problem = Problem(
+        Inputs(None, pictures), ids, labels, labels, groups, groups, folds, ("high", "low"), "log_loss"
+    )
     held = {"epochs": 1, "patch_frames": 64, "filters": 8, "blocks": 2, "validation_share": 0.0}
     with _storage(tmp_path / "study.sqlite") as storage:
         search = Search("vgg_small", held, problem, tmp_path / "kept", 0, pruning=True, storage=storage)
@@ -327,19 +377,46 @@ def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
     assert done.value.code in (0, None)
 
 
-def test_from_the_command_line_to_a_tuned_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_the_command_line_to_a_tuned_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     features = songs(tmp_path / "features.csv")
-    command(monkeypatch, "tune", features, "-o", tmp_path / "tuned", "-m", "svm,logistic_regression", "--trials", 4, "--folds", 3)
+    command(
+        monkeypatch,
+        "tune",
+        features,
+        "-o",
+        tmp_path / "tuned",
+        "-m",
+        "svm,logistic_regression",
+        "--trials",
+        4,
+        "--folds",
+        3,
+    )
     said = capsys.readouterr()
     assert "svm" in said.out
     assert "default" in said.out
     assert "--settings" in said.out
     assert "4/4" in said.err
-    verdicts = [member["verdict"] for member in json.loads((tmp_path / "tuned" / "tuning.json").read_text())["members"].values()]
+    verdicts = [
+        member["verdict"]
+        for member in json.loads((tmp_path / "tuned" / "tuning.json").read_text())["members"].values()
+    ]
     assert all(verdict in said.out for verdict in verdicts)
     best = tomllib.loads((tmp_path / "tuned" / "best.toml").read_text())["train"]["settings"]
     assert set(best) == {"svm", "logistic_regression"}
-    words = ("--settings", tmp_path / "tuned" / "best.toml", "--set", "svm.C=3.5", "--folds", 3, "--resamples", 50, "-q")
+    words = (
+        "--settings",
+        tmp_path / "tuned" / "best.toml",
+        "--set",
+        "svm.C=3.5",
+        "--folds",
+        3,
+        "--resamples",
+        50,
+        "-q",
+    )
     command(monkeypatch, "train", features, "-o", tmp_path / "model", "-m", "svm,logistic_regression", *words)
     used = json.loads((tmp_path / "model" / "config.json").read_text())["train"]["settings"]
     assert used == {"svm": {**best["svm"], "C": 3.5}, "logistic_regression": best["logistic_regression"]}
@@ -365,7 +442,9 @@ def test_a_wrong_file_of_settings_is_refused(tmp_path: Path, text: str, message:
         read_settings(tmp_path / "none.toml")
 
 
-def test_without_optuna_it_says_what_to_install(table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_it_says_what_to_install(
+    table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtraError, match=r"quintet\[tune\]"):
         tune(table, tmp_path / "tuned", settings=quick())
@@ -382,7 +461,9 @@ def test_without_optuna_it_says_what_to_install(table: FeatureTable, tmp_path: P
         ({"settings": {"logistic_regression": {"C": 1.0}}}, "left to search"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(table: FeatureTable, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_searched_is_refused(
+    table: FeatureTable, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         tune(table, tmp_path / "tuned", settings=quick(**changes))
     assert not (tmp_path / "tuned").exists()
@@ -408,17 +489,29 @@ def test_a_recipe_is_searched_from_its_own_settings_and_runs_with_what_was_found
 ) -> None:
     run = tmp_path / "run"
     command(monkeypatch, "tune", recipe, "-o", run, "--trials", 3, "--set", "svm.gamma=0.001")
-    assert f"quintet run {recipe} -o {run} --settings {run}/tuning/best.toml" in capsys.readouterr().out.replace("\n", "")
+    assert (
+        f"quintet run {recipe} -o {run} --settings {run}/tuning/best.toml"
+        in capsys.readouterr().out.replace("\n", "")
+    )
     found = json.loads((run / "tuning" / "tuning.json").read_text())
-    trials = pd.read_parquet(run / "tuning" / "trials.parquet").set_index(["member", "number"])["settings"].map(json.loads)
+    trials = (
+        pd.read_parquet(run / "tuning" / "trials.parquet")
+        .set_index(["member", "number"])["settings"]
+        .map(json.loads)
+    )
     assert trials["random_forest", 0] == {}
-    assert set(trials["random_forest", 1]) == {"min_samples_split", "max_features"}, "what is not searched stays the recipe's"
+    assert set(trials["random_forest", 1]) == {"min_samples_split", "max_features"}, (
+        "what is not searched stays the recipe's"
+    )
     assert trials["svm", 0] == {"gamma": 0.001}
     assert set(trials["svm", 1]) == {"gamma", "C"}
     command(monkeypatch, "run", recipe, "-o", run, "--settings", run / "tuning" / "best.toml", "-q")
     config = json.loads((run / "model" / "config.json").read_text())
     best = {name: member["settings"] for name, member in found["members"].items()}
-    assert config["train"]["settings"]["random_forest"] == {"n_estimators": 7, "min_samples_split": 5} | best["random_forest"]
+    assert (
+        config["train"]["settings"]["random_forest"]
+        == {"n_estimators": 7, "min_samples_split": 5} | best["random_forest"]
+    )
     assert config["train"]["settings"]["svm"] == best["svm"]
     assert config["split"]["digest"] == found["split"], "the search saw the folds of the run"
     scores = json.loads((run / "model" / "scores.json").read_text())["oof"]
@@ -430,20 +523,30 @@ def test_a_recipe_is_searched_from_its_own_settings_and_runs_with_what_was_found
 
 def test_the_first_trial_is_the_recipe_and_not_the_default(recipe: Path, tmp_path: Path) -> None:
     own = load_recipe(recipe)
-    found = tune_recipe(own, tmp_path / "run", hooks={}, members=("random_forest",), n_trials=1).members["random_forest"]
+    found = tune_recipe(own, tmp_path / "run", hooks={}, members=("random_forest",), n_trials=1).members[
+        "random_forest"
+    ]
     held = {"random_forest": own.train.settings["random_forest"]}
     table = read_feature_table(tmp_path / "run" / "features.parquet")
     given = TuneSettings(members=("random_forest",), settings=held, folds=2, seed=7, resamples=50)
     assert found.settings == {}
-    assert found.default_value == tune(table, tmp_path / "held", settings=given, n_trials=1).members["random_forest"].default_value
     assert (
         found.default_value
-        != tune(table, tmp_path / "none", settings=given.model_copy(update={"settings": {}}), n_trials=1).members["random_forest"].default_value
+        == tune(table, tmp_path / "held", settings=given, n_trials=1).members["random_forest"].default_value
+    )
+    assert (
+        found.default_value
+        != tune(table, tmp_path / "none", settings=given.model_copy(update={"settings": {}}), n_trials=1)
+        .members["random_forest"]
+        .default_value
     )
 
 
 def test_segments_are_not_searched(tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = recipe.read_text().replace('"svm", "random_forest"', '"vgg_small"').split("[train.settings")[0] + "[segments]\nlength_s = 2.0\n"
+    text = (
+        recipe.read_text().replace('"svm", "random_forest"', '"vgg_small"').split("[train.settings")[0]
+        + "[segments]\nlength_s = 2.0\n"
+    )
     (tmp_path / "net.toml").write_text(text)
     seen: dict[str, Any] = {}
 
@@ -454,10 +557,16 @@ def test_segments_are_not_searched(tmp_path: Path, recipe: Path, monkeypatch: py
     tune_recipe(load_recipe(tmp_path / "net.toml"), tmp_path / "run", hooks={}, n_trials=1)
     settings = seen["settings"]
     assert "patch_frames" not in settings.space("vgg_small")
-    assert settings.base_settings("vgg_small")["patch_frames"] == settings.base_settings("vgg_small")["hop_frames"] == 86
+    assert (
+        settings.base_settings("vgg_small")["patch_frames"]
+        == settings.base_settings("vgg_small")["hop_frames"]
+        == 86
+    )
 
 
-def test_absent_weights_are_refused_as_a_run_refuses_them(recipe: Path, table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_weights_are_refused_as_a_run_refuses_them(
+    recipe: Path, table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before anything runs: of a recipe in the very words of `run`, of a table too; unless what is held needs no weights."""
     from quintet.classifiers.networks.backend import load_keras
 
@@ -469,12 +578,18 @@ def test_absent_weights_are_refused_as_a_run_refuses_them(recipe: Path, table: F
 
     monkeypatch.setattr(images, "keras_home", lambda: str(tmp_path))
     monkeypatch.setattr(images, "urlopen", unreachable)
-    text = recipe.read_text().replace('"svm", "random_forest"', '"svm", "vgg16_transfer"').split("[train.settings")[0]
+    text = (
+        recipe.read_text()
+        .replace('"svm", "random_forest"', '"svm", "vgg16_transfer"')
+        .split("[train.settings")[0]
+    )
     (tmp_path / "net.toml").write_text(text)
     own = load_recipe(tmp_path / "net.toml")
     said = []
     for command_ in (run_recipe, tune_recipe):
-        with pytest.raises(ArtefactError, match=r"\[train\.settings\.vgg16_transfer\]: .*no route") as refused:
+        with pytest.raises(
+            ArtefactError, match=r"\[train\.settings\.vgg16_transfer\]: .*no route"
+        ) as refused:
             command_(own, tmp_path / "run", hooks={})
         said.append(str(refused.value))
     assert said[0] == said[1]
@@ -482,7 +597,10 @@ def test_absent_weights_are_refused_as_a_run_refuses_them(recipe: Path, table: F
         tune(table, tmp_path / "run", settings=quick(members=("vgg16_transfer",)))
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr("quintet.pipeline.runner.describe_clips", lambda *args, **rest: None)
-    monkeypatch.setattr("quintet.pipeline.runner.tune", lambda *args, settings, **rest: settings.base_settings("vgg16_transfer"))
+    monkeypatch.setattr(
+        "quintet.pipeline.runner.tune",
+        lambda *args, settings, **rest: settings.base_settings("vgg16_transfer"),
+    )
     held = {"vgg16_transfer": {"weights": "random", "size": 32}}
     assert tune_recipe(own, tmp_path / "run", hooks={}, held=held) == held["vgg16_transfer"]
 
@@ -500,7 +618,12 @@ def test_absent_weights_are_refused_as_a_run_refuses_them(recipe: Path, table: F
     ],
 )
 def test_what_a_recipe_decides_is_refused_before_anything_runs(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    message: str,
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["quintet", "tune", str(recipe), "-o", str(tmp_path / "run"), *words])
     with pytest.raises(SystemExit) as done:
@@ -510,9 +633,13 @@ def test_what_a_recipe_decides_is_refused_before_anything_runs(
     assert not (tmp_path / "run" / "features.parquet").exists()
 
 
-def test_data_and_scale_are_for_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_and_scale_are_for_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     features = songs(tmp_path / "features.csv")
-    monkeypatch.setattr(sys, "argv", ["quintet", "tune", str(features), "-o", str(tmp_path / "t"), "--scale", "small"])
+    monkeypatch.setattr(
+        sys, "argv", ["quintet", "tune", str(features), "-o", str(tmp_path / "t"), "--scale", "small"]
+    )
     with pytest.raises(SystemExit):
         main()
     assert "--scale is for recipes" in capsys.readouterr().err

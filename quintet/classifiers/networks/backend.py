@@ -55,10 +55,14 @@ def load_keras() -> Any:
     """The keras module. The backend is TensorFlow unless the user set KERAS_BACKEND."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a network per fold is traced anew on purpose; TensorFlow would warn of it
+    logging.getLogger("tensorflow").setLevel(
+        logging.ERROR
+    )  # a network per fold is traced anew on purpose; TensorFlow would warn of it
     with _quiet_stderr():
         keras = importlib.import_module("keras")
-        keras.ops.convert_to_numpy(keras.ops.zeros(1))  # the device is looked for at the first operation, with a greeting of its own
+        keras.ops.convert_to_numpy(
+            keras.ops.zeros(1)
+        )  # the device is looked for at the first operation, with a greeting of its own
     return keras
 
 
@@ -77,7 +81,9 @@ def device() -> Device:
     name, has_bfloat16, cards = found
     together = cards if backend == "jax" else 1
     precision = "mixed_bfloat16" if has_bfloat16 else "mixed_float16"
-    return Device(name, is_gpu=True, precision=precision, jit=backend != "torch", count=together, idle=cards - together)
+    return Device(
+        name, is_gpu=True, precision=precision, jit=backend != "torch", count=together, idle=cards - together
+    )
 
 
 def _tensorflow_gpu() -> tuple[str, bool, int] | None:
@@ -86,17 +92,29 @@ def _tensorflow_gpu() -> tuple[str, bool, int] | None:
     if not cards:
         return None
     details = tensorflow.config.experimental.get_device_details(cards[0])
-    return str(details.get("device_name", "GPU")), tuple(details.get("compute_capability", (0, 0))) >= (8, 0), len(cards)
+    return (
+        str(details.get("device_name", "GPU")),
+        tuple(details.get("compute_capability", (0, 0))) >= (8, 0),
+        len(cards),
+    )
 
 
 def _jax_gpu() -> tuple[str, bool, int] | None:
     cards = [card for card in importlib.import_module("jax").devices() if card.platform == "gpu"]
-    return (str(cards[0].device_kind), float(getattr(cards[0], "compute_capability", 8.0)) >= 8.0, len(cards)) if cards else None
+    return (
+        (str(cards[0].device_kind), float(getattr(cards[0], "compute_capability", 8.0)) >= 8.0, len(cards))
+        if cards
+        else None
+    )
 
 
 def _torch_gpu() -> tuple[str, bool, int] | None:
     cuda = importlib.import_module("torch").cuda
-    return (str(cuda.get_device_name(0)), bool(cuda.is_bf16_supported()), int(cuda.device_count())) if cuda.is_available() else None
+    return (
+        (str(cuda.get_device_name(0)), bool(cuda.is_bf16_supported()), int(cuda.device_count()))
+        if cuda.is_available()
+        else None
+    )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,13 @@ POOLS = ((2, 2), (3, 2), (4, 2), (4, 2))  # (bands, frames): 96 bands become one
 
 
 def build(
-    input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 32, units: int = 32, dropout: float = 0.3
+    input_shape: tuple[int, int],
+    n_outputs: int,
+    *,
+    multilabel: bool = False,
+    filters: int = 32,
+    units: int = 32,
+    dropout: float = 0.3,
 ) -> keras.Model:
     """`input_shape`: (96 or more bands, 16 or more frames). `filters`: of the first block, twice as many in the others. `units`: of a GRU."""
     patches = keras.Input(input_shape, name="patches")

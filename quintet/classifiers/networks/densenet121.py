@@ -32,8 +32,12 @@ def build(
     Other `blocks` make a smaller or larger network of the same kind, for which there are no ImageNet weights.
     """
     if weights == "imagenet" and tuple(blocks) != BLOCKS:
-        raise ConfigError(f'ImageNet weights are for blocks of {list(BLOCKS)} layers. Received {list(blocks)}. Leave them out, or weights="random".')
-    base = pretrained_base(partial(DenseNet, list(blocks)), size=size, weights=weights, url=WEIGHTS_URL, name="base")
+        raise ConfigError(
+            f'ImageNet weights are for blocks of {list(BLOCKS)} layers. Received {list(blocks)}. Leave them out, or weights="random".'
+        )
+    base = pretrained_base(
+        partial(DenseNet, list(blocks)), size=size, weights=weights, url=WEIGHTS_URL, name="base"
+    )
     for layer in base.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.9  # published 0.99 forgets its beginning over hundreds of steps, more than a small collection has
@@ -41,4 +45,6 @@ def build(
     x = base(Picture(size, preprocessing="imagenet", order="rgb", name="picture")(patches))
     x = layers.GlobalAveragePooling2D(name="embedding")(x)
     x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
-    return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="densenet121")
+    return keras.Model(
+        patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="densenet121"
+    )

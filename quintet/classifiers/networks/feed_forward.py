@@ -10,7 +10,13 @@ from quintet.classifiers.networks.images import Picture
 
 
 def build(
-    input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, preprocessing: str = "paper", size: int = 216, dropout: float = 0.3
+    input_shape: tuple[int, int],
+    n_outputs: int,
+    *,
+    multilabel: bool = False,
+    preprocessing: str = "paper",
+    size: int = 216,
+    dropout: float = 0.3,
 ) -> keras.Model:
     """`preprocessing`: "paper" (colours on 0 … 1) or "imagenet"; nothing here was pretrained, so it is a matter of scale only."""
     patches = keras.Input(input_shape, name="patches")
@@ -19,4 +25,6 @@ def build(
     x = layers.Dense(512, activation="relu", name="dense1")(x)
     x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
     x = layers.Dense(32, activation="relu", name="embedding")(x)
-    return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="feed_forward")
+    return keras.Model(
+        patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="feed_forward"
+    )

@@ -65,10 +65,17 @@ def gradient(model: Any, inputs: NDArray[Any], column: int) -> Floats:
 
 
 def _is_picture(layer: Any, dimensions: int) -> bool:
-    if any(word in type(layer).__name__ for word in PASSED_OVER) or isinstance(layer.output, list | tuple | dict):
+    if any(word in type(layer).__name__ for word in PASSED_OVER) or isinstance(
+        layer.output, list | tuple | dict
+    ):
         return False
     shape = layer.output.shape
-    return len(shape) == dimensions and shape[-1] is not None and shape[-1] >= FEWEST_CHANNELS and min(size or 0 for size in shape[1:-1]) > 1
+    return (
+        len(shape) == dimensions
+        and shape[-1] is not None
+        and shape[-1] >= FEWEST_CHANNELS
+        and min(size or 0 for size in shape[1:-1]) > 1
+    )
 
 
 def _head(model: Any, layer: Any) -> Any | None:
@@ -90,7 +97,9 @@ def _tensorflow(model: Any, inputs: NDArray[np.float32], column: int) -> NDArray
 
 def _jax(model: Any, inputs: NDArray[np.float32], column: int) -> NDArray[Any]:
     jax = importlib.import_module("jax")
-    trainable, other = [[v.value for v in group] for group in (model.trainable_variables, model.non_trainable_variables)]
+    trainable, other = [
+        [v.value for v in group] for group in (model.trainable_variables, model.non_trainable_variables)
+    ]
 
     def total(given: Any) -> Any:
         outputs, _ = model.stateless_call(trainable, other, given, training=False)
@@ -107,4 +116,8 @@ def _torch(model: Any, inputs: NDArray[np.float32], column: int) -> NDArray[Any]
     return np.asarray(keras.ops.convert_to_numpy(given.grad))
 
 
-GRADIENTS: Mapping[str, Callable[[Any, NDArray[np.float32], int], NDArray[Any]]] = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+GRADIENTS: Mapping[str, Callable[[Any, NDArray[np.float32], int], NDArray[Any]]] = {
+    "tensorflow": _tensorflow,
+    "jax": _jax,
+    "torch": _torch,
+}

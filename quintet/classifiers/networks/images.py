@@ -40,7 +40,9 @@ class Picture(keras.layers.Layer):  # type: ignore[misc]
         """The pictures of a batch of patches."""
         brightness = (ops.clip(patches, -3.0, 3.0) + 3.0) / 6.0
         upright = ops.flip(brightness, axis=1)[..., None]
-        grey = ops.image.resize(upright, (self.size, self.size), interpolation="bilinear", data_format="channels_last")
+        grey = ops.image.resize(
+            upright, (self.size, self.size), interpolation="bilinear", data_format="channels_last"
+        )
         if self.preprocessing == "paper":
             return jet(grey)
         rgb = ops.repeat(grey, 3, axis=-1)
@@ -78,7 +80,9 @@ def require_weights(weights: str, url: str) -> None:
     elif weights != "random" and not Path(weights).is_file():
         near = difflib.get_close_matches(str(weights), ("imagenet", "random"), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ArtefactError(f'weights must be "imagenet", "random" or a file. Received {weights!r}, where there is no file.{hint}')
+        raise ArtefactError(
+            f'weights must be "imagenet", "random" or a file. Received {weights!r}, where there is no file.{hint}'
+        )
 
 
 def pretrained_base(application: Any, *, size: int, weights: str, url: str, name: str) -> Any:
@@ -92,14 +96,23 @@ def pretrained_base(application: Any, *, size: int, weights: str, url: str, name
         ArtefactError: the file is not there or does not hold weights of this base, or the download cannot be reached.
     """
     require_weights(weights, url)
-    base = application(include_top=False, weights="imagenet" if weights == "imagenet" else None, input_shape=(size, size, 3), name=name)
+    base = application(
+        include_top=False,
+        weights="imagenet" if weights == "imagenet" else None,
+        input_shape=(size, size, 3),
+        name=name,
+    )
     if weights not in ("imagenet", "random"):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)  # Keras only warns of weights that it does not find, and keeps fresh ones
+                warnings.simplefilter(
+                    "error", UserWarning
+                )  # Keras only warns of weights that it does not find, and keeps fresh ones
                 base.load_weights(weights)
         except (ValueError, OSError, KeyError, UserWarning) as error:
-            raise ArtefactError(f"weights must be a file that holds the base of this network. {weights}: {error}") from error
+            raise ArtefactError(
+                f"weights must be a file that holds the base of this network. {weights}: {error}"
+            ) from error
     return base
 
 

@@ -27,7 +27,9 @@ class Cepstrum(layers.Layer):  # type: ignore[misc]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """The matrix of the transform, (n_mels, n_mfcc): never learnt, never stored."""
-        self.matrix = dct(np.eye(int(input_shape[1] or 0)), type=2, norm="ortho", axis=1)[:, : self.n_mfcc].astype("float32")
+        self.matrix = dct(np.eye(int(input_shape[1] or 0)), type=2, norm="ortho", axis=1)[
+            :, : self.n_mfcc
+        ].astype("float32")
 
     def call(self, patches: Any) -> Any:
         """The coefficients of a batch of patches."""
@@ -38,13 +40,22 @@ class Cepstrum(layers.Layer):  # type: ignore[misc]
         return (input_shape[0], self.n_mfcc, input_shape[2])
 
 
-def build_mel(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, units: int = 8192) -> keras.Model:
+def build_mel(
+    input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, units: int = 8192
+) -> keras.Model:
     """`input_shape`: published (128, 599). Each pooling halves (first: quarters) both axes."""
     patches = keras.Input(input_shape, name="patches")
     return _network(patches, patches, n_outputs, pool_bands=True, units=units, name="lachmish_mel")
 
 
-def build_mfcc(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, units: int = 8192, n_mfcc: int = 13) -> keras.Model:
+def build_mfcc(
+    input_shape: tuple[int, int],
+    n_outputs: int,
+    *,
+    multilabel: bool = False,
+    units: int = 8192,
+    n_mfcc: int = 13,
+) -> keras.Model:
     """The same on 13 MFCC, made here from the mel bands; 13 coefficients are too few to be pooled, so only time is.
 
     Give `standard="global"` or `"none"`: standardising band by band first would give another transform than MFCC.

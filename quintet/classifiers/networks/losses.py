@@ -26,6 +26,8 @@ class TagCrossentropy(keras.losses.Loss):  # type: ignore[misc]
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """(batch,) float32."""
         wanted = ops.cast(y_true, y_pred.dtype)
-        absent, present = (ops.convert_to_tensor(weights, y_pred.dtype) for weights in (self.absent, self.present))
+        absent, present = (
+            ops.convert_to_tensor(weights, y_pred.dtype) for weights in (self.absent, self.present)
+        )
         losses = present * wanted * ops.softplus(-y_pred) + absent * (1.0 - wanted) * ops.softplus(y_pred)
         return ops.mean(losses, axis=-1)

@@ -45,7 +45,9 @@ def convolution(x: Any, filters: int, *, name: str, residual: bool) -> Any:
 
 def summary(x: Any) -> Any:
     """Peak and mean over time: (batch, 2 · features)."""
-    return layers.Concatenate(name="summary")([layers.GlobalMaxPooling1D(name="peak")(x), layers.GlobalAveragePooling1D(name="mean")(x)])
+    return layers.Concatenate(name="summary")(
+        [layers.GlobalMaxPooling1D(name="peak")(x), layers.GlobalAveragePooling1D(name="mean")(x)]
+    )
 
 
 def dense_end(x: Any, n_outputs: int, *, units: int) -> Any:

@@ -12,10 +12,23 @@ from typing import Any
 import keras
 from keras import layers
 
-from quintet.classifiers.networks.musically_motivated import convolution, dense_end, summary, timbral_filters, time_first
+from quintet.classifiers.networks.musically_motivated import (
+    convolution,
+    dense_end,
+    summary,
+    timbral_filters,
+    time_first,
+)
 
 
-def build(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 204, units: int = 200) -> keras.Model:
+def build(
+    input_shape: tuple[int, int],
+    n_outputs: int,
+    *,
+    multilabel: bool = False,
+    filters: int = 204,
+    units: int = 200,
+) -> keras.Model:
     """`input_shape`: (n_mels, frames); published with 96 bands and 187 frames (3 s). `filters`: timbral ones; a quarter as many temporal."""
     n_mels = input_shape[0]
     patches = keras.Input(input_shape, name="patches")

@@ -9,13 +9,35 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from quintet.classifiers.networks.musically_motivated import BandMean, convolution, dense_end, summary, temporal_filters, timbral_filters, time_first
+from quintet.classifiers.networks.musically_motivated import (
+    BandMean,
+    convolution,
+    dense_end,
+    summary,
+    temporal_filters,
+    timbral_filters,
+    time_first,
+)
 
-TIMBRAL = ((7, 86, 16), (3, 86, 32), (1, 86, 64), (7, 38, 16), (3, 38, 32), (1, 38, 64))  # frames, bands, filters
+TIMBRAL = (
+    (7, 86, 16),
+    (3, 86, 32),
+    (1, 86, 64),
+    (7, 38, 16),
+    (3, 38, 32),
+    (1, 38, 64),
+)  # frames, bands, filters
 TEMPORAL = ((165, 16), (128, 32), (64, 64), (32, 128))  # frames, filters
 
 
-def build(input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 512, units: int = 500) -> keras.Model:
+def build(
+    input_shape: tuple[int, int],
+    n_outputs: int,
+    *,
+    multilabel: bool = False,
+    filters: int = 512,
+    units: int = 500,
+) -> keras.Model:
     """`input_shape`: (at least 86 bands, frames); the paper has 96 and 15 s. `filters`: of the back end. `units`: of its dense layer."""
     patches = keras.Input(input_shape, name="patches")
     x = time_first(patches)

@@ -30,7 +30,11 @@ NETWORKS: dict[str, str] = {
     "lachmish_mfcc": "quintet.classifiers.networks.lachmish:build_mfcc",
 }
 
-PRETRAINED = ("vgg16_transfer", "vgg16_fine_tune", "densenet121")  # whose setting `weights` says where their base begins
+PRETRAINED = (
+    "vgg16_transfer",
+    "vgg16_fine_tune",
+    "densenet121",
+)  # whose setting `weights` says where their base begins
 
 
 def require_weights(name: str, settings: Mapping[str, Any]) -> None:
@@ -76,4 +80,6 @@ def build_network(
         try:
             return build(input_shape, n_outputs, multilabel=multilabel, **settings)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"The network '{name}' must be possible for patches of {input_shape} and settings {dict(settings)}. {error}") from error
+            raise ConfigError(
+                f"The network '{name}' must be possible for patches of {input_shape} and settings {dict(settings)}. {error}"
+            ) from error

@@ -53,6 +53,8 @@ def build_fine_tune(
 
 
 def _dense(x: Any, n_outputs: int) -> Any:
-    x = layers.Dense(512, activation="relu", kernel_regularizer=keras.regularizers.L2(1e-3), name="embedding")(x)
+    x = layers.Dense(
+        512, activation="relu", kernel_regularizer=keras.regularizers.L2(1e-3), name="embedding"
+    )(x)
     x = layers.Dropout(0.3, seed=layer_seed(), name="dropout")(x)
     return layers.Dense(n_outputs, dtype="float32", name="logits")(x)

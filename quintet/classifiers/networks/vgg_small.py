@@ -13,7 +13,13 @@ from quintet.classifiers.networks.backend import layer_seed
 
 
 def build(
-    input_shape: tuple[int, int], n_outputs: int, *, multilabel: bool = False, filters: int = 16, blocks: int = 4, dropout: float = 0.5
+    input_shape: tuple[int, int],
+    n_outputs: int,
+    *,
+    multilabel: bool = False,
+    filters: int = 16,
+    blocks: int = 4,
+    dropout: float = 0.5,
 ) -> keras.Model:
     """Patches → frames averaged in pairs → `blocks` × (convolution, batch norm, ReLU, pooling) → mean and maximum over time → logits.
 
@@ -33,12 +39,22 @@ def build(
     x = layers.AveragePooling2D((1, 2), name="pairs_of_frames")(x)
     for block in range(1, blocks + 1):
         width = filters * min(2 ** (block - 1), 8)
-        x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"block{block}_conv")(x)
+        x = layers.Conv2D(
+            width,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"block{block}_conv",
+        )(x)
         x = layers.BatchNormalization(momentum=0.9, name=f"block{block}_norm")(x)
         x = layers.ReLU(name=f"block{block}_relu")(x)
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     steps = x.shape[2]
-    mean, peak = layers.AveragePooling2D((1, steps), name="mean")(x), layers.MaxPooling2D((1, steps), name="peak")(x)
+    mean, peak = (
+        layers.AveragePooling2D((1, steps), name="mean")(x),
+        layers.MaxPooling2D((1, steps), name="peak")(x),
+    )
     x = layers.Flatten(name="embedding")(layers.Concatenate(name="summary")([mean, peak]))
     x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
     return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="vgg_small")

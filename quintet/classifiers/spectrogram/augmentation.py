@@ -55,7 +55,9 @@ class Augmentation:
         """Whether anything is on."""
         return bool(self.mask_bands or self.mask_frames or self.mixup)
 
-    def __call__(self, patches: Floats, targets: Floats, weights: Floats, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    def __call__(
+        self, patches: Floats, targets: Floats, weights: Floats, rng: np.random.Generator
+    ) -> tuple[Floats, Floats, Floats]:
         """Standardised patches (rows, n_mels, frames), targets (rows, classes) and weights (rows,), augmented."""
         if self.mask_bands or self.mask_frames:
             patches = mask_patches(patches, rng, bands=self.mask_bands, frames=self.mask_frames)
@@ -73,11 +75,17 @@ def mask_patches(patches: Floats, rng: np.random.Generator, *, bands: int, frame
         starts = rng.integers(0, size - widths + 1)
         place = np.arange(size)
         hidden = (place >= starts[:, None]) & (place < (starts + widths)[:, None])
-        patches[hidden[:, :, None].repeat(patches.shape[2], 2) if axis == 1 else hidden[:, None, :].repeat(patches.shape[1], 1)] = 0.0
+        patches[
+            hidden[:, :, None].repeat(patches.shape[2], 2)
+            if axis == 1
+            else hidden[:, None, :].repeat(patches.shape[1], 1)
+        ] = 0.0
     return patches
 
 
-def mixup(patches: Floats, targets: Floats, weights: Floats, rng: np.random.Generator, *, alpha: float) -> tuple[Floats, Floats, Floats]:
+def mixup(
+    patches: Floats, targets: Floats, weights: Floats, rng: np.random.Generator, *, alpha: float
+) -> tuple[Floats, Floats, Floats]:
     """`share · row + (1 - share) · another row` of patches, targets and weights, `share ~ Beta(alpha, alpha)`. Zhang et al. 2018 (mixup)."""
     share = rng.beta(alpha, alpha, len(patches)).astype(np.float32)
     other = rng.permutation(len(patches))

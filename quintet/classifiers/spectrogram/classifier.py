@@ -17,7 +17,14 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from quintet.classifiers.networks.backend import building_context, data_parallel, device, load_keras
 from quintet.classifiers.networks.registry import build_network
 from quintet.classifiers.spectrogram.augmentation import Augmentation
-from quintet.classifiers.spectrogram.fitting import SCHEDULES, Checkpoint, Plan, compile_network, forward, train
+from quintet.classifiers.spectrogram.fitting import (
+    SCHEDULES,
+    Checkpoint,
+    Plan,
+    compile_network,
+    forward,
+    train,
+)
 from quintet.classifiers.spectrogram.patches import (
     PADDINGS,
     STANDARDS,
@@ -31,7 +38,13 @@ from quintet.classifiers.spectrogram.patches import (
     shapes,
 )
 from quintet.classifiers.spectrogram.pooling import POOLING, Neighbours, segment_predictions
-from quintet.classifiers.spectrogram.targets import CLASS_WEIGHTS, Rows, agreement, append_copies, mean_log_loss
+from quintet.classifiers.spectrogram.targets import (
+    CLASS_WEIGHTS,
+    Rows,
+    agreement,
+    append_copies,
+    mean_log_loss,
+)
 from quintet.datasets.groups import group_names, require_disjoint
 from quintet.datasets.splits.protocols import grouped_folds
 from quintet.errors import ConfigError, DatasetError, unknown_name
@@ -148,7 +161,9 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """
         self.check_parameters()
         clips = check_clips(X)
-        targets = self._read_targets(y, len(clips), getattr(y, "columns", None) if classes is None else classes)
+        targets = self._read_targets(
+            y, len(clips), getattr(y, "columns", None) if classes is None else classes
+        )
         owners = group_names(range(len(clips)) if groups is None else groups)
         learners, self.validation_ = self._held_out(targets, owners)
         self._check_pooling()
@@ -157,8 +172,12 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if copies is not None:
             clips, targets, learners = append_copies(clips, targets, learners, copies)
         self.mean_, self.std_ = band_statistics(clips, learners, standard=self.standard)
-        rows = Rows.from_targets(targets, learners, n_classes=len(self.classes_), balanced=self.class_weight == "balanced")
-        plan = Plan(self.epochs, self.batch_size, self.learning_rate, self.schedule, self.patience, self.base_rate)
+        rows = Rows.from_targets(
+            targets, learners, n_classes=len(self.classes_), balanced=self.class_weight == "balanced"
+        )
+        plan = Plan(
+            self.epochs, self.batch_size, self.learning_rate, self.schedule, self.patience, self.base_rate
+        )
         with data_parallel(device().count):
             model = self.new_network()
             front, head = _divided(model)
@@ -166,13 +185,20 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             progress = train(
                 head,
                 plan,
-                batches=self._kept_batches(clips, learners, rows, front) if front else self._fresh_batches(clips, learners, rows),
+                batches=self._kept_batches(clips, learners, rows, front)
+                if front
+                else self._fresh_batches(clips, learners, rows),
                 validate=self._validation(clips, targets, front, head) if len(self.validation_) else None,
                 on_epoch=on_epoch,
-                checkpoint=Checkpoint(checkpoint, self._fingerprint(clips, targets, owners)) if checkpoint else None,
+                checkpoint=Checkpoint(checkpoint, self._fingerprint(clips, targets, owners))
+                if checkpoint
+                else None,
             )
         self.history_, self.best_epoch_ = progress.history, progress.best_epoch
-        self.weights_, self._model = model.get_weights(), model if device().count == 1 else None  # it answers on one device
+        self.weights_, self._model = (
+            model.get_weights(),
+            model if device().count == 1 else None,
+        )  # it answers on one device
         self.neighbours_ = self._neighbours(clips, targets) if self.pooling == "knn" else None
         return self
 
@@ -182,7 +208,12 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         def said(model: Any, patches: NDArray[np.float32]) -> Floats:
             probabilities = self._probabilities(forward(model, patches, batch_size=self.batch_size))
-            return np.asarray(segment_predictions(probabilities, rule=self.pooling, neighbours=getattr(self, "neighbours_", None)), dtype=np.float64)
+            return np.asarray(
+                segment_predictions(
+                    probabilities, rule=self.pooling, neighbours=getattr(self, "neighbours_", None)
+                ),
+                dtype=np.float64,
+            )
 
         return self._pooled(X, said, self.fitted_network())
 
@@ -198,7 +229,9 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         check_is_fitted(self, "weights_")
         model = self.fitted_network()
         last = load_keras().Model(model.input, model.get_layer("embedding").output)
-        return self._pooled(X, lambda network, patches: forward(network, patches, batch_size=self.batch_size), last)
+        return self._pooled(
+            X, lambda network, patches: forward(network, patches, batch_size=self.batch_size), last
+        )
 
     def check_parameters(self) -> None:
         """Refuse parameters that cannot be.
@@ -220,25 +253,37 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1. Received {getattr(self, name)}.")
         if self.skip_frames < 0 or (self.hop_frames is not None and self.hop_frames < 1):
-            raise ConfigError(f"hop_frames must be at least 1 and skip_frames at least 0. Received {self.hop_frames} and {self.skip_frames}.")
+            raise ConfigError(
+                f"hop_frames must be at least 1 and skip_frames at least 0. Received {self.hop_frames} and {self.skip_frames}."
+            )
         if not 0 <= self.validation_share <= 0.5:
             raise ConfigError(f"validation_share must lie in 0 … 0.5. Received {self.validation_share}.")
 
     def _read_targets(self, y: ArrayLike, n_clips: int, names: Sequence[str] | None) -> NDArray[Any]:
         labels = np.asarray(y)
         if len(labels) != n_clips:
-            raise DatasetError(f"There must be one label per spectrogram. Received {len(labels)} labels for {n_clips} spectrograms.")
+            raise DatasetError(
+                f"There must be one label per spectrogram. Received {len(labels)} labels for {n_clips} spectrograms."
+            )
         self.multilabel_ = labels.ndim == 2 and labels.shape[1] > 1
         if self.multilabel_:
             if not np.isin(labels, (0, 1)).all():
-                raise DatasetError("An indicator matrix must hold 0 and 1 only. Received other values. Give labels (clips,) otherwise.")
+                raise DatasetError(
+                    "An indicator matrix must hold 0 and 1 only. Received other values. Give labels (clips,) otherwise."
+                )
             if names is not None and len(names) != labels.shape[1]:
-                raise DatasetError(f"There must be one name per tag. Received {len(names)} names for {labels.shape[1]} columns.")
-            self.classes_ = np.arange(labels.shape[1]) if names is None else np.array([str(name) for name in names])
+                raise DatasetError(
+                    f"There must be one name per tag. Received {len(names)} names for {labels.shape[1]} columns."
+                )
+            self.classes_ = (
+                np.arange(labels.shape[1]) if names is None else np.array([str(name) for name in names])
+            )
             return labels.astype(np.float32)
         self.classes_, positions = np.unique(column_or_1d(labels), return_inverse=True)
         if len(self.classes_) < 2:
-            raise DatasetError(f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. Add clips of another class.")
+            raise DatasetError(
+                f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. Add clips of another class."
+            )
         return positions.astype(np.int64)
 
     def _held_out(self, targets: NDArray[Any], owners: NDArray[np.str_]) -> tuple[Positions, Positions]:
@@ -257,14 +302,20 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _check_pooling(self) -> None:
         if self.multilabel_ and self.pooling != "average":
-            raise ConfigError(f"Tags are pooled by 'average': there is no one winner to vote for. Received '{self.pooling}'.")
+            raise ConfigError(
+                f"Tags are pooled by 'average': there is no one winner to vote for. Received '{self.pooling}'."
+            )
         if self.pooling == "knn" and not len(self.validation_):
-            raise ConfigError("Pooling by 'knn' looks among segments that were held out in training. None were: raise validation_share.")
+            raise ConfigError(
+                "Pooling by 'knn' looks among segments that were held out in training. None were: raise validation_share."
+            )
 
     def _neighbours(self, clips: Sequence[Any], targets: NDArray[Any]) -> Neighbours:
         """The scores of the segments that were held out: those of segments that were learnt from would all be sure."""
         parts = [even_patches(clips[int(i)], **self.patch_settings) for i in self.validation_]
-        logits = forward(self.fitted_network(), self.standardise(np.concatenate(parts)), batch_size=self.batch_size)
+        logits = forward(
+            self.fitted_network(), self.standardise(np.concatenate(parts)), batch_size=self.batch_size
+        )
         codes = np.repeat(targets[self.validation_], [len(part) for part in parts])
         return Neighbours(self._probabilities(logits), codes, k=min(N_NEIGHBOURS, len(codes)))
 
@@ -303,20 +354,34 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """Patches (n, n_mels, frames) in dB as the network reads them: each band less its mean over the training part, by its deviation."""
         return (patches - self.mean_) / self.std_
 
-    def _fresh_batches(self, clips: Sequence[Any], learners: Positions, rows: Rows) -> Callable[[int], Iterator[Any]]:
+    def _fresh_batches(
+        self, clips: Sequence[Any], learners: Positions, rows: Rows
+    ) -> Callable[[int], Iterator[Any]]:
         """Epoch → chunks of patches from random places, augmented, in an order of that epoch's own."""
-        per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.batch_size)) * self.batch_size
+        per_chunk = (
+            max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * self.batch_size)) * self.batch_size
+        )
         augmentation = Augmentation.from_settings(self.augmentation)
         cut: dict[str, Any] = {"frames": self.patch_frames, "padding": self.padding, "skip": self.skip_frames}
         hop = self.hop_frames
-        segments = None if hop is None else segment_starts(clips, learners, frames=self.patch_frames, hop=hop, skip=self.skip_frames)
+        segments = (
+            None
+            if hop is None
+            else segment_starts(clips, learners, frames=self.patch_frames, hop=hop, skip=self.skip_frames)
+        )
 
         def batches(epoch: int) -> Iterator[Any]:
             rng = np.random.default_rng([self.seed, epoch])
-            order = rng.permutation(np.repeat(learners, self.patches_per_clip) if segments is None else segments)
+            order = rng.permutation(
+                np.repeat(learners, self.patches_per_clip) if segments is None else segments
+            )
             for begin in range(0, len(order), per_chunk):
                 part = order[begin : begin + per_chunk]
-                patches = random_patches(clips, part, rng, **cut) if segments is None else cut_patches(clips, part, **cut)
+                patches = (
+                    random_patches(clips, part, rng, **cut)
+                    if segments is None
+                    else cut_patches(clips, part, **cut)
+                )
                 owners = part if segments is None else part[:, 0]
                 patches -= self.mean_
                 patches /= self.std_
@@ -324,7 +389,9 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         return batches
 
-    def _kept_batches(self, clips: Sequence[Any], learners: Positions, rows: Rows, front: Any) -> Callable[[int], Iterator[Any]]:
+    def _kept_batches(
+        self, clips: Sequence[Any], learners: Positions, rows: Rows, front: Any
+    ) -> Callable[[int], Iterator[Any]]:
         """Epoch → what the frozen part made of evenly spaced patches, computed once, in an order of that epoch's own."""
         if Augmentation.from_settings(self.augmentation).active:
             raise ConfigError(
@@ -338,16 +405,22 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         return batches
 
-    def _through(self, model: Any, clips: Sequence[Any], positions: Positions, *, at_most: int) -> tuple[NDArray[np.float32], Positions]:
+    def _through(
+        self, model: Any, clips: Sequence[Any], positions: Positions, *, at_most: int
+    ) -> tuple[NDArray[np.float32], Positions]:
         """What `model` makes of evenly spaced patches of the clips at `positions`, and the position that each came from."""
         outputs, origin = [], []
         for i in positions:
             patches = even_patches(clips[int(i)], **self.patch_settings | {"at_most": at_most})
-            outputs.append(forward(model, self.standardise(patches), batch_size=self.batch_size).astype(np.float32))
+            outputs.append(
+                forward(model, self.standardise(patches), batch_size=self.batch_size).astype(np.float32)
+            )
             origin += [int(i)] * len(patches)
         return np.concatenate(outputs), np.array(origin)
 
-    def _validation(self, clips: Sequence[Any], targets: NDArray[Any], front: Any, head: Any) -> Callable[[], dict[str, float]]:
+    def _validation(
+        self, clips: Sequence[Any], targets: NDArray[Any], front: Any, head: Any
+    ) -> Callable[[], dict[str, float]]:
         """→ `targets.mean_log_loss` and the accuracy of the network on the part held out, by clip, as it stands."""
         parts = [even_patches(clips[int(i)], **self.patch_settings) for i in self.validation_]
         owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
@@ -356,18 +429,28 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         truth, balanced = targets[self.validation_], self.class_weight == "balanced"
 
         def validate() -> dict[str, float]:
-            said = mean_by_clip(self._probabilities(forward(head, inputs, batch_size=self.batch_size)), owners, len(parts))
-            return {"val_loss": mean_log_loss(said, truth, balanced=balanced), "val_accuracy": agreement(said, truth)}
+            said = mean_by_clip(
+                self._probabilities(forward(head, inputs, batch_size=self.batch_size)), owners, len(parts)
+            )
+            return {
+                "val_loss": mean_log_loss(said, truth, balanced=balanced),
+                "val_accuracy": agreement(said, truth),
+            }
 
         return validate
 
     def _probabilities(self, logits: Floats) -> Floats:
         return np.asarray(expit(logits) if self.multilabel_ else softmax(logits, axis=1))
 
-    def _pooled(self, X: Sequence[Any], function: Callable[[Any, NDArray[np.float32]], Floats], model: Any) -> Floats:
+    def _pooled(
+        self, X: Sequence[Any], function: Callable[[Any, NDArray[np.float32]], Floats], model: Any
+    ) -> Floats:
         clips = check_clips(X, n_mels=self.n_mels_)
         most = max(
-            self.max_patches, len(segment_starts(clips, np.zeros(1, int), frames=self.patch_frames, hop=self.hop_frames)) if self.hop_frames else 1
+            self.max_patches,
+            len(segment_starts(clips, np.zeros(1, int), frames=self.patch_frames, hop=self.hop_frames))
+            if self.hop_frames
+            else 1,
         )
         per_chunk = max(1, CHUNK_BYTES // (4 * self.n_mels_ * self.patch_frames * most))
         results = []
@@ -375,11 +458,15 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             part = range(begin, min(begin + per_chunk, len(clips)))
             patches = [even_patches(clips[i], **self.patch_settings) for i in part]
             owners = np.repeat(np.arange(len(patches)), [len(p) for p in patches])
-            results.append(mean_by_clip(function(model, self.standardise(np.concatenate(patches))), owners, len(patches)))
+            results.append(
+                mean_by_clip(function(model, self.standardise(np.concatenate(patches))), owners, len(patches))
+            )
         return np.concatenate(results)
 
     def _fingerprint(self, clips: Sequence[Any], targets: NDArray[Any], owners: NDArray[np.str_]) -> str:
-        settings = self.get_params(deep=False) | {"backend": load_keras().backend.backend()}  # the state of its optimiser is another's
+        settings = self.get_params(deep=False) | {
+            "backend": load_keras().backend.backend()
+        }  # the state of its optimiser is another's
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         for array in (
             targets,
@@ -400,7 +487,9 @@ def _divided(model: Any) -> tuple[Any, Any]:
     if "kept" not in {layer.name for layer in model.layers}:
         return None, model
     keras, middle = load_keras(), model.get_layer("kept").output
-    with building_context(seed=0, precision=model.dtype_policy.name):  # the loss is scaled, or not, by the policy of the model that is compiled
+    with building_context(
+        seed=0, precision=model.dtype_policy.name
+    ):  # the loss is scaled, or not, by the policy of the model that is compiled
         return keras.Model(model.input, middle), keras.Model(middle, model.output)
 
 

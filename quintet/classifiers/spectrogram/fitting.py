@@ -70,19 +70,28 @@ class Progress:
 
     def stopped(self, plan: Plan) -> bool:
         """Whether nothing is left to do: all epochs done, or the patience at its end."""
-        return self.epoch >= plan.epochs or (self.best_loss < math.inf and self.epoch - self.best_epoch >= plan.patience)
+        return self.epoch >= plan.epochs or (
+            self.best_loss < math.inf and self.epoch - self.best_epoch >= plan.patience
+        )
 
 
-def compile_network(model: Any, plan: Plan, *, device: Device, tags: NDArray[np.float32] | None = None) -> None:
+def compile_network(
+    model: Any, plan: Plan, *, device: Device, tags: NDArray[np.float32] | None = None
+) -> None:
     """Adam, cross-entropy on logits, accuracy; XLA where the device wants it. `tags` (2, tags): weights of absence and presence; None: one label."""
     keras = load_keras()
     if tags is None:
-        loss, accuracy = keras.losses.CategoricalCrossentropy(from_logits=True), keras.metrics.CategoricalAccuracy(name="accuracy")
+        loss, accuracy = (
+            keras.losses.CategoricalCrossentropy(from_logits=True),
+            keras.metrics.CategoricalAccuracy(name="accuracy"),
+        )
     else:
         from quintet.classifiers.networks.losses import TagCrossentropy
 
         loss, accuracy = TagCrossentropy(tags), keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
-    optimizer = keras.optimizers.Adam(plan.learning_rate) if plan.base_rate == 1.0 else _two_rates(model, plan)
+    optimizer = (
+        keras.optimizers.Adam(plan.learning_rate) if plan.base_rate == 1.0 else _two_rates(model, plan)
+    )
     model.compile(optimizer, loss, metrics=[accuracy], jit_compile=device.jit)
     model.optimizer.build(model.trainable_variables)
 
@@ -91,7 +100,9 @@ def _two_rates(model: Any, plan: Plan) -> Any:
     """Adam whose rate is multiplied by `base_rate` for the variables of the sub-model called `base`."""
     keras = load_keras()
     if "base" not in {layer.name for layer in model.layers}:
-        raise ConfigError(f"base_rate needs a network with a pretrained base. Received base_rate={plan.base_rate} for '{model.name}'. Leave it at 1.")
+        raise ConfigError(
+            f"base_rate needs a network with a pretrained base. Received base_rate={plan.base_rate} for '{model.name}'. Leave it at 1."
+        )
     slow_paths = {variable.path for variable in model.get_layer("base").trainable_variables}
     slow = {i for i, variable in enumerate(model.trainable_variables) if variable.path in slow_paths}
 
@@ -122,11 +133,15 @@ def train(
     progress = checkpoint.read(model) if checkpoint else Progress()
     numbered = ((epoch, chunk) for epoch in range(progress.epoch, plan.epochs) for chunk in batches(epoch))
     with closing(prefetch(numbered)) as coming:
-        epochs = groupby(coming, key=itemgetter(0))  # the end of one is known by the beginning of the next, which is cut by then
+        epochs = groupby(
+            coming, key=itemgetter(0)
+        )  # the end of one is known by the beginning of the next, which is cut by then
         while not progress.stopped(plan):
             started = time.perf_counter()
             model.optimizer.learning_rate = plan.rate(progress.epoch)
-            row = {"epoch": progress.epoch + 1} | _one_epoch(model, (chunk for _, chunk in next(epochs)[1]), plan.batch_size)
+            row = {"epoch": progress.epoch + 1} | _one_epoch(
+                model, (chunk for _, chunk in next(epochs)[1]), plan.batch_size
+            )
             row |= validate() if validate else {"val_loss": math.nan, "val_accuracy": math.nan}
             row["seconds"] = time.perf_counter() - started
             progress.epoch += 1
@@ -169,26 +184,37 @@ def _one_epoch(model: Any, batches: Batches, batch_size: int) -> dict[str, float
     return {name: total / rows for name, total in sums.items()}
 
 
-def _few_steps(model: Any, inputs: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any], batch_size: int) -> dict[str, float]:
+def _few_steps(
+    model: Any, inputs: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any], batch_size: int
+) -> dict[str, float]:
     """One pass over the rows, batch by batch: `fit` costs as much to begin as a dozen small steps. Each waits for its loss: not for a GPU."""
     sums = {"loss": 0.0, "accuracy": 0.0}
     for i in range(0, len(inputs), batch_size):
         rows = slice(i, i + batch_size)
         model.reset_metrics()
-        logs = model.train_on_batch(inputs[rows], targets[rows], sample_weight=weights[rows], return_dict=True)
+        logs = model.train_on_batch(
+            inputs[rows], targets[rows], sample_weight=weights[rows], return_dict=True
+        )
         sums = {name: total + float(logs[name]) * len(inputs[rows]) for name, total in sums.items()}
     return {name: total / len(inputs) for name, total in sums.items()}
 
 
-def _many_steps(model: Any, inputs: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any], batch_size: int) -> dict[str, float]:
+def _many_steps(
+    model: Any, inputs: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any], batch_size: int
+) -> dict[str, float]:
     """The same pass with the next batch on its way while one is computed."""
-    logs = model.fit(inputs, targets, sample_weight=weights, batch_size=batch_size, epochs=1, shuffle=False, verbose=0).history
+    logs = model.fit(
+        inputs, targets, sample_weight=weights, batch_size=batch_size, epochs=1, shuffle=False, verbose=0
+    ).history
     return {name: float(values[0]) for name, values in logs.items()}
 
 
 def forward(model: Any, inputs: NDArray[Any], *, batch_size: int) -> NDArray[np.float64]:
     """The network's output for `inputs` (rows, …), batch by batch: (rows, …) float64."""
-    parts = [np.asarray(model.predict_on_batch(inputs[i : i + batch_size])) for i in range(0, len(inputs), batch_size)]
+    parts = [
+        np.asarray(model.predict_on_batch(inputs[i : i + batch_size]))
+        for i in range(0, len(inputs), batch_size)
+    ]
     return np.concatenate(parts).astype(np.float64)
 
 
@@ -209,7 +235,12 @@ class Checkpoint:
     def write(self, model: Any, progress: Progress) -> None:
         """The variables of network and optimiser, the best weights, the counters; whole or not at all."""
         convert = load_keras().ops.convert_to_numpy
-        head = {"fingerprint": self.fingerprint, "epoch": progress.epoch, "best_epoch": progress.best_epoch, "history": progress.history}
+        head = {
+            "fingerprint": self.fingerprint,
+            "epoch": progress.epoch,
+            "best_epoch": progress.best_epoch,
+            "history": progress.history,
+        }
         arrays = {f"variable_{i}": convert(v) for i, v in enumerate(model.variables)}
         arrays |= {f"optimizer_{i}": convert(v) for i, v in enumerate(model.optimizer.variables)}
         arrays |= {f"best_{i}": w for i, w in enumerate(progress.best_weights)}
@@ -229,7 +260,9 @@ class Checkpoint:
         except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
             if isinstance(error, ArtefactError):
                 raise
-            raise ArtefactError(f"A checkpoint must be whole. {self.path}: {error}. Delete it to begin again.") from error
+            raise ArtefactError(
+                f"A checkpoint must be whole. {self.path}: {error}. Delete it to begin again."
+            ) from error
 
     def _restored(self, model: Any, arrays: dict[str, NDArray[Any]]) -> Progress:
         head = json.loads(str(arrays["head"]))
@@ -243,4 +276,6 @@ class Checkpoint:
         for i, variable in enumerate(model.optimizer.variables):
             variable.assign(arrays[f"optimizer_{i}"])
         best = [arrays[f"best_{i}"] for i in range(len(model.weights))]
-        return Progress(int(head["epoch"]), int(head["best_epoch"]), float(arrays["best_loss"]), best, head["history"])
+        return Progress(
+            int(head["epoch"]), int(head["best_epoch"]), float(arrays["best_loss"]), best, head["history"]
+        )

@@ -109,10 +109,20 @@ def patch_starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = 
         found = list(range(0, last + 1, hop))
         return [*found, last] if last - found[-1] > frames // 2 else found
     n_patches = min(at_most, -(-n_frames // frames))
-    return [last // 2] if n_patches == 1 else [int(place) for place in np.rint(np.linspace(0, last, n_patches))]
+    return (
+        [last // 2] if n_patches == 1 else [int(place) for place in np.rint(np.linspace(0, last, n_patches))]
+    )
 
 
-def random_patches(clips: Sequence[Any], positions: Positions, rng: np.random.Generator, *, frames: int, padding: str, skip: int = 0) -> Floats:
+def random_patches(
+    clips: Sequence[Any],
+    positions: Positions,
+    rng: np.random.Generator,
+    *,
+    frames: int,
+    padding: str,
+    skip: int = 0,
+) -> Floats:
     """One patch (n_mels, frames) from a random place of each clip at `positions`: (len(positions), n_mels, frames) float32."""
     lengths = np.array([shape[1] for shape in shapes(clips)])[positions]
     room = [max(usable_frames(int(length), frames, skip=skip)[1], frames) - frames + 1 for length in lengths]
@@ -120,7 +130,9 @@ def random_patches(clips: Sequence[Any], positions: Positions, rng: np.random.Ge
     return cut_patches(clips, places, frames=frames, padding=padding, skip=skip)
 
 
-def cut_patches(clips: Sequence[Any], places: Positions, *, frames: int, padding: str, skip: int = 0) -> Floats:
+def cut_patches(
+    clips: Sequence[Any], places: Positions, *, frames: int, padding: str, skip: int = 0
+) -> Floats:
     """The patches at `places` (n, 2), rows of clip and first frame (after trimming): (n, n_mels, frames) float32."""
     found = shapes(clips)
     patches = np.empty((len(places), found[0][0], frames), np.float32)
@@ -133,16 +145,22 @@ def cut_patches(clips: Sequence[Any], places: Positions, *, frames: int, padding
     return patches
 
 
-def segment_starts(clips: Sequence[Any], positions: Positions, *, frames: int, hop: int, skip: int = 0) -> Positions:
+def segment_starts(
+    clips: Sequence[Any], positions: Positions, *, frames: int, hop: int, skip: int = 0
+) -> Positions:
     """Every segment of the clips at `positions`: rows (clip, first frame), (n, 2) int64."""
     rows, found = [], shapes(clips)
     for i in positions:
         _, length = usable_frames(found[int(i)][1], frames, skip=skip)
-        rows += [(int(i), start) for start in patch_starts(max(length, frames), frames=frames, at_most=1, hop=hop)]
+        rows += [
+            (int(i), start) for start in patch_starts(max(length, frames), frames=frames, at_most=1, hop=hop)
+        ]
     return np.array(rows, dtype=np.int64)
 
 
-def even_patches(clip: NDArray[Any], *, frames: int, padding: str, at_most: int, hop: int | None = None, skip: int = 0) -> Floats:
+def even_patches(
+    clip: NDArray[Any], *, frames: int, padding: str, at_most: int, hop: int | None = None, skip: int = 0
+) -> Floats:
     """Patches that cover a clip evenly, at the places that `patch_starts` names, without its first and last `skip` frames: (patches, n_mels, frames).
 
     Example:
@@ -152,7 +170,12 @@ def even_patches(clip: NDArray[Any], *, frames: int, padding: str, at_most: int,
     clip = np.asarray(clip, dtype=np.float32)
     first, length = usable_frames(clip.shape[1], frames, skip=skip)
     whole = pad_clip(clip[:, first : first + length], frames, padding=padding)
-    return np.stack([whole[:, start : start + frames] for start in patch_starts(whole.shape[1], frames=frames, at_most=at_most, hop=hop)])
+    return np.stack(
+        [
+            whole[:, start : start + frames]
+            for start in patch_starts(whole.shape[1], frames=frames, at_most=at_most, hop=hop)
+        ]
+    )
 
 
 def mean_by_clip(values: NDArray[np.float64], owners: Positions, n_clips: int) -> NDArray[np.float64]:
@@ -179,7 +202,11 @@ class ConcatenatedSpectrograms(Sequence[Any]):
     def window(self, index: int, start: int, stop: int) -> Floats:
         """Frames `start` … `stop` - 1 of one of them."""
         n = len(self.first)
-        return window(self.first, index, start, stop) if index < n else window(self.second, index - n, start, stop)
+        return (
+            window(self.first, index, start, stop)
+            if index < n
+            else window(self.second, index - n, start, stop)
+        )
 
     def __getitem__(self, index: Any) -> Any:
         i = int(index)

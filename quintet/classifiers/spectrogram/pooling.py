@@ -36,19 +36,31 @@ class Neighbours:
     k: int = 15
 
     @classmethod
-    def from_labels(cls, scores: NDArray[Any], y: NDArray[Any], *, classes: Sequence[str], k: int = 15) -> Neighbours:
+    def from_labels(
+        cls, scores: NDArray[Any], y: NDArray[Any], *, classes: Sequence[str], k: int = 15
+    ) -> Neighbours:
         """From labels (n,). Raises DatasetError where there are fewer segments than `k`."""
         if len(scores) < k or k < 1:
-            raise DatasetError(f"k-NN pooling needs at least k = {k} ≥ 1 training segments. Received {len(scores)}. Lower k.")
+            raise DatasetError(
+                f"k-NN pooling needs at least k = {k} ≥ 1 training segments. Received {len(scores)}. Lower k."
+            )
         return cls(np.asarray(scores), label_codes(np.asarray(y), tuple(classes)), k)
 
     def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """(m, K) the share of each class among the k nearest training segments (Euclidean distance of scores)."""
-        found = NearestNeighbors(n_neighbors=self.k).fit(self.scores).kneighbors(scores, return_distance=False)
+        found = (
+            NearestNeighbors(n_neighbors=self.k).fit(self.scores).kneighbors(scores, return_distance=False)
+        )
         return np.asarray((self.codes[found][:, :, None] == np.arange(self.scores.shape[1])).mean(axis=1))
 
 
-def pool(probabilities: NDArray[Any], tracks: NDArray[Any], *, rule: str = "average", neighbours: Neighbours | None = None) -> Pooled:
+def pool(
+    probabilities: NDArray[Any],
+    tracks: NDArray[Any],
+    *,
+    rule: str = "average",
+    neighbours: Neighbours | None = None,
+) -> Pooled:
     """One row per track out of one row per segment.
 
     Args:
@@ -75,22 +87,35 @@ def pool(probabilities: NDArray[Any], tracks: NDArray[Any], *, rule: str = "aver
             f"There must be one track per segment, and at least one. Received {len(tracks)} tracks for {probabilities.shape}. Align them."
         )
     said = segment_predictions(probabilities, rule=rule, neighbours=neighbours)
-    names, first, inverse = np.unique(np.asarray(tracks, dtype=object).astype(str), return_index=True, return_inverse=True)
-    sums = np.stack([np.bincount(inverse, column.astype(np.float64)) for column in said.T], axis=1) / np.bincount(inverse)[:, None]
+    names, first, inverse = np.unique(
+        np.asarray(tracks, dtype=object).astype(str), return_index=True, return_inverse=True
+    )
+    sums = (
+        np.stack([np.bincount(inverse, column.astype(np.float64)) for column in said.T], axis=1)
+        / np.bincount(inverse)[:, None]
+    )
     order = np.argsort(first)
     return Pooled(names[order].astype(object), sums[order].astype(said.dtype))
 
 
-def segment_predictions(probabilities: NDArray[Any], *, rule: str, neighbours: Neighbours | None = None) -> NDArray[Any]:
+def segment_predictions(
+    probabilities: NDArray[Any], *, rule: str, neighbours: Neighbours | None = None
+) -> NDArray[Any]:
     """What each segment says (segments, K); the mean of its segments' opinions is a track's verdict.
 
     Raises:
         DatasetError: `knn` without neighbours.
     """
     if rule == "vote":
-        return np.asarray((probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])).astype(probabilities.dtype))
+        return np.asarray(
+            (probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])).astype(
+                probabilities.dtype
+            )
+        )
     if rule == "knn":
         if neighbours is None:
-            raise DatasetError("Pooling by k-NN needs the scores of training segments. Received none. Give `neighbours`, or use 'average'.")
+            raise DatasetError(
+                "Pooling by k-NN needs the scores of training segments. Received none. Give `neighbours`, or use 'average'."
+            )
         return neighbours.probabilities(probabilities)
     return probabilities

@@ -28,11 +28,17 @@ class Rows:
     tags: NDArray[np.float32] | None = None
 
     @classmethod
-    def from_targets(cls, targets: NDArray[Any], learners: Positions, *, n_classes: int, balanced: bool = True) -> Rows:
+    def from_targets(
+        cls, targets: NDArray[Any], learners: Positions, *, n_classes: int, balanced: bool = True
+    ) -> Rows:
         """Labels (clips,) one-hot, or an indicator (clips, tags) as it is; `balanced` among the learners, or all weights 1."""
         weights = np.ones(len(targets), np.float32)
         if targets.ndim == 2:
-            return cls(targets, weights, tag_weights(targets[learners]) if balanced else np.ones((2, n_classes), np.float32))
+            return cls(
+                targets,
+                weights,
+                tag_weights(targets[learners]) if balanced else np.ones((2, n_classes), np.float32),
+            )
         if balanced:
             weights[learners] = compute_sample_weight("balanced", targets[learners])
         return cls(np.eye(n_classes, dtype=np.float32)[targets], weights)
@@ -60,10 +66,18 @@ def append_copies(
         DatasetError: a copy that does not name the clip it was made of.
     """
     spectrograms, origin = copies[0], np.asarray(copies[1], dtype=np.int64)
-    if len(spectrograms) != len(origin) or (len(origin) and not 0 <= origin.min() <= origin.max() < len(clips)):
-        raise DatasetError(f"Every augmented copy must name the clip it was made of. Received {len(spectrograms)} copies of {len(origin)} clips.")
+    if len(spectrograms) != len(origin) or (
+        len(origin) and not 0 <= origin.min() <= origin.max() < len(clips)
+    ):
+        raise DatasetError(
+            f"Every augmented copy must name the clip it was made of. Received {len(spectrograms)} copies of {len(origin)} clips."
+        )
     learnt = len(clips) + np.flatnonzero(np.isin(origin, learners))
-    return ConcatenatedSpectrograms(clips, spectrograms), np.concatenate([targets, targets[origin]]), np.concatenate([learners, learnt])
+    return (
+        ConcatenatedSpectrograms(clips, spectrograms),
+        np.concatenate([targets, targets[origin]]),
+        np.concatenate([learners, learnt]),
+    )
 
 
 def mean_log_loss(said: Floats, truth: NDArray[Any], *, balanced: bool = True) -> float:
@@ -80,14 +94,21 @@ def mean_log_loss(said: Floats, truth: NDArray[Any], *, balanced: bool = True) -
     said = np.clip(said, 1e-7, 1 - 1e-7)
     if truth.ndim == 1:
         losses = -np.log(said[np.arange(len(truth)), truth])
-        return float(np.mean([losses[truth == k].mean() for k in np.unique(truth)]) if balanced else losses.mean())
+        return float(
+            np.mean([losses[truth == k].mean() for k in np.unique(truth)]) if balanced else losses.mean()
+        )
     losses = -np.where(truth > 0, np.log(said), np.log(1 - said))
     if not balanced:
         return float(losses.mean())
-    parts = [[losses[rows, k].mean() for rows in (truth[:, k] > 0, truth[:, k] == 0) if rows.any()] for k in range(truth.shape[1])]
+    parts = [
+        [losses[rows, k].mean() for rows in (truth[:, k] > 0, truth[:, k] == 0) if rows.any()]
+        for k in range(truth.shape[1])
+    ]
     return float(np.mean([np.mean(part) for part in parts]))
 
 
 def agreement(said: Floats, truth: NDArray[Any]) -> float:
     """The share of labels that are the most probable, or of tags on the right side of 0.5."""
-    return float(np.mean((said >= 0.5) == truth) if truth.ndim == 2 else np.mean(said.argmax(axis=1) == truth))
+    return float(
+        np.mean((said >= 0.5) == truth) if truth.ndim == 2 else np.mean(said.argmax(axis=1) == truth)
+    )

@@ -25,7 +25,14 @@ from sklearn.svm import SVC
 from sklearn.utils import Tags
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.classifiers.tabular.svm import MarginClassifier
@@ -57,7 +64,14 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         tags.classifier_tags.multi_label = True
         return tags
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, *, classes: Sequence[str] | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+    ) -> Self:
         """The member fitted on a table.
 
         Parameters:
@@ -75,38 +89,55 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         check_consistent_length(table, y, names)
         shape = getattr(y, "shape", None) or np.asarray(y).shape
         if len(shape) == 2 and shape[1] > 1:
-            return self._fit_tags(table, check_array(y, dtype=np.int64), names, columns if classes is None else classes)
+            return self._fit_tags(
+                table, check_array(y, dtype=np.int64), names, columns if classes is None else classes
+            )
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         self.multilabel_ = False
         self.classes_, positions = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise DatasetError(f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. Add clips of another class.")
+            raise DatasetError(
+                f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. Add clips of another class."
+            )
         self.preparation_ = Preparation(scale=self.scaled).fit(table)
-        self.models_ = [self._fit_model(self.preparation_.transform(table), positions.astype(np.int64), names)]
+        self.models_ = [
+            self._fit_model(self.preparation_.transform(table), positions.astype(np.int64), names)
+        ]
         self.constants_ = np.array([np.nan])
         return self
 
-    def _fit_tags(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None, names: Sequence[str] | None) -> Self:
+    def _fit_tags(
+        self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None, names: Sequence[str] | None
+    ) -> Self:
         if not np.isin(y, (0, 1)).all():
             raise DatasetError(
                 f"An indicator matrix must hold 0 and 1 only. Received values from {y.min()} to {y.max()}. Give labels (rows,) otherwise."
             )
         if names is not None and len(names) != y.shape[1]:
-            raise DatasetError(f"There must be one name per tag. Received {len(names)} names for {y.shape[1]} columns.")
+            raise DatasetError(
+                f"There must be one name per tag. Received {len(names)} names for {y.shape[1]} columns."
+            )
         self.multilabel_ = True
         self.classes_ = np.arange(y.shape[1]) if names is None else np.array([str(name) for name in names])
         self.preparation_ = Preparation(scale=self.scaled).fit(X)
         prepared, positives = self.preparation_.transform(X), y.sum(axis=0)
-        self.constants_ = np.where((positives == 0) | (positives == len(y)), (positives + 0.5) / (len(y) + 1), np.nan)
-        self.models_ = [self._fit_model(prepared, y[:, k], groups) if np.isnan(constant) else None for k, constant in enumerate(self.constants_)]
+        self.constants_ = np.where(
+            (positives == 0) | (positives == len(y)), (positives + 0.5) / (len(y) + 1), np.nan
+        )
+        self.models_ = [
+            self._fit_model(prepared, y[:, k], groups) if np.isnan(constant) else None
+            for k, constant in enumerate(self.constants_)
+        ]
         return self
 
     def prepare(self, X: ArrayLike) -> Matrix:
         """The rows as the classifier sees them: (rows, `len(preparation_.kept)`) float64, finite; columns `prepared_names`."""
         check_is_fitted(self)
-        return self.preparation_.transform(validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False))
+        return self.preparation_.transform(
+            validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
+        )
 
     @property
     def prepared_names(self) -> list[str]:
@@ -150,7 +181,9 @@ class LogisticRegressionMember(TableMember):
         self.seed = seed
 
     def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> LogisticRegression:
-        return LogisticRegression(C=self.C, class_weight="balanced", max_iter=2000, random_state=self.seed).fit(X, y)
+        return LogisticRegression(
+            C=self.C, class_weight="balanced", max_iter=2000, random_state=self.seed
+        ).fit(X, y)
 
 
 class RandomForestMember(TableMember):
@@ -159,7 +192,13 @@ class RandomForestMember(TableMember):
     member, scaled = "random_forest", False
 
     def __init__(
-        self, *, n_estimators: int = 500, min_samples_split: int = 5, max_features: str | float = "sqrt", n_jobs: int | None = None, seed: int = 0
+        self,
+        *,
+        n_estimators: int = 500,
+        min_samples_split: int = 5,
+        max_features: str | float = "sqrt",
+        n_jobs: int | None = None,
+        seed: int = 0,
     ) -> None:
         self.n_estimators = n_estimators
         self.min_samples_split = min_samples_split
@@ -168,8 +207,14 @@ class RandomForestMember(TableMember):
         self.seed = seed
 
     def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> RandomForestClassifier:
-        settings = {"n_estimators": self.n_estimators, "min_samples_split": self.min_samples_split, "max_features": self.max_features}
-        return RandomForestClassifier(**settings, class_weight="balanced", n_jobs=self.n_jobs, random_state=self.seed).fit(X, y)
+        settings = {
+            "n_estimators": self.n_estimators,
+            "min_samples_split": self.min_samples_split,
+            "max_features": self.max_features,
+        }
+        return RandomForestClassifier(
+            **settings, class_weight="balanced", n_jobs=self.n_jobs, random_state=self.seed
+        ).fit(X, y)
 
 
 class XGBoostMember(TableMember):
@@ -214,7 +259,9 @@ class SVMMember(TableMember):
 
     member, scaled = "svm", True
 
-    def __init__(self, *, C: float = 10.0, gamma: str | float = "scale", calibration_folds: int = 5, seed: int = 0) -> None:
+    def __init__(
+        self, *, C: float = 10.0, gamma: str | float = "scale", calibration_folds: int = 5, seed: int = 0
+    ) -> None:
         self.C = C
         self.gamma = gamma
         self.calibration_folds = calibration_folds
@@ -222,6 +269,10 @@ class SVMMember(TableMember):
 
     def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> MarginClassifier:
         def new_machine() -> SVC:
-            return SVC(C=self.C, gamma=self.gamma, class_weight="balanced", random_state=self.seed)  # without one it draws from the global generator
+            return SVC(
+                C=self.C, gamma=self.gamma, class_weight="balanced", random_state=self.seed
+            )  # without one it draws from the global generator
 
-        return MarginClassifier.from_training_data(new_machine, X, y, groups=groups, calibration_folds=self.calibration_folds, seed=self.seed)
+        return MarginClassifier.from_training_data(
+            new_machine, X, y, groups=groups, calibration_folds=self.calibration_folds, seed=self.seed
+        )

@@ -78,5 +78,7 @@ class Preparation:
     def restore(self, arrays: dict[str, NDArray[Any]]) -> Preparation:
         """The state that `arrays()` gave, put back."""
         self.kept = arrays["kept"].astype(np.int64)
-        self.median, self.mean, self.std = (arrays[name].astype(np.float64) for name in ("median", "mean", "std"))
+        self.median, self.mean, self.std = (
+            arrays[name].astype(np.float64) for name in ("median", "mean", "std")
+        )
         return self

@@ -43,7 +43,14 @@ class MarginClassifier:
 
     @classmethod
     def from_training_data(
-        cls, new_machine: Callable[[], object], X: Matrix, y: Positions, *, groups: NDArray[np.str_] | None, calibration_folds: int, seed: int
+        cls,
+        new_machine: Callable[[], object],
+        X: Matrix,
+        y: Positions,
+        *,
+        groups: NDArray[np.str_] | None,
+        calibration_folds: int,
+        seed: int,
     ) -> MarginClassifier:
         """The classifier fitted on `X` (rows, features) and `y` (rows,) in 0 … classes - 1, calibrated by `groups` (rows,)."""
         folds = _calibration_folds(y, groups, n_splits=calibration_folds, seed=seed)
@@ -52,7 +59,9 @@ class MarginClassifier:
         if folds:
             held_out = np.zeros((len(y), 1 if n_classes == 2 else n_classes))
             for train, valid in folds:
-                held_out[valid] = _decisions(_fit_machines(new_machine, X[train], y[train], n_classes), X[valid])
+                held_out[valid] = _decisions(
+                    _fit_machines(new_machine, X[train], y[train], n_classes), X[valid]
+                )
             slope, offset = _platt(held_out[:, 0], y) if n_classes == 2 else (_temperature(held_out, y), 0.0)
         return cls(_fit_machines(new_machine, X, y, n_classes), slope=slope, offset=offset)
 
@@ -65,7 +74,9 @@ class MarginClassifier:
         return np.asarray(softmax(self.slope * decisions, axis=1))
 
 
-def _calibration_folds(y: Positions, groups: NDArray[np.str_] | None, *, n_splits: int, seed: int) -> list[tuple[Positions, Positions]]:
+def _calibration_folds(
+    y: Positions, groups: NDArray[np.str_] | None, *, n_splits: int, seed: int
+) -> list[tuple[Positions, Positions]]:
     own = np.arange(len(y)).astype(str) if groups is None else groups
     n_splits = min(n_splits, *(len(np.unique(own[y == k])) for k in np.unique(y)))
     if n_splits < 2:
@@ -79,11 +90,16 @@ def _calibration_folds(y: Positions, groups: NDArray[np.str_] | None, *, n_split
 def _fit_machines(new_machine: Callable[[], object], X: Matrix, y: Positions, n_classes: int) -> list[object]:
     """One machine per class against the rest; None for a class without rows, or without a rest."""
     targets = [y == 1] if n_classes == 2 else [y == k for k in range(n_classes)]
-    return [new_machine().fit(X, target.astype(np.int64)) if 0 < target.sum() < len(y) else None for target in targets]  # type: ignore[attr-defined]
+    return [
+        new_machine().fit(X, target.astype(np.int64)) if 0 < target.sum() < len(y) else None
+        for target in targets
+    ]  # type: ignore[attr-defined]
 
 
 def _decisions(machines: Sequence[object], X: Matrix) -> Matrix:
-    columns = [np.full(len(X), -1.0) if machine is None else machine.decision_function(X) for machine in machines]  # type: ignore[attr-defined]
+    columns = [
+        np.full(len(X), -1.0) if machine is None else machine.decision_function(X) for machine in machines
+    ]  # type: ignore[attr-defined]
     return np.column_stack(columns)
 
 

@@ -26,7 +26,14 @@ def records(what: str) -> list[Record]:
     Raises:
         ConfigError: for another name.
     """
-    kinds = {"members": _members, "models": _members, "features": _features, "datasets": _datasets, "recipes": _recipes, "rules": _rules}
+    kinds = {
+        "members": _members,
+        "models": _members,
+        "features": _features,
+        "datasets": _datasets,
+        "recipes": _recipes,
+        "rules": _rules,
+    }
     if what not in kinds:
         raise unknown_name("listing", what, kinds)
     return kinds[what]()
@@ -37,7 +44,12 @@ def listing(what: str) -> Table:
     rows = [_folded(row) for row in records(what)]
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for k, heading in enumerate(rows[0]):
-        table.add_column(heading.replace("_", " "), no_wrap=k == 0, min_width=30 if heading == "published" else None, overflow="fold")
+        table.add_column(
+            heading.replace("_", " "),
+            no_wrap=k == 0,
+            min_width=30 if heading == "published" else None,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*("\n".join(_lines(value)) for value in row.values()))
     return table
@@ -45,7 +57,11 @@ def listing(what: str) -> Table:
 
 def _folded(row: Record) -> Record:
     """A recipe's data below what it is: five columns are too many for a terminal."""
-    return {name: [value, row["data"]] if name == "what" and "data" in row else value for name, value in row.items() if name != "data"}
+    return {
+        name: [value, row["data"]] if name == "what" and "data" in row else value
+        for name, value in row.items()
+        if name != "data"
+    }
 
 
 def lines(what: str) -> Iterator[str]:
@@ -73,7 +89,10 @@ def _figures(scores: Mapping[str, Any]) -> str:
     """`accuracy 0.65, macro AUC 0.894`; of several members, each with its name before it."""
     if any(isinstance(inner, Mapping) for inner in scores.values()):
         return ", ".join(f"{name} {_figures(inner)}" for name, inner in scores.items())
-    return ", ".join(f"{name.replace('_', ' ').replace('auc', 'AUC').replace('f1', 'F1').replace('pr ', 'PR ')} {v:g}" for name, v in scores.items())
+    return ", ".join(
+        f"{name.replace('_', ' ').replace('auc', 'AUC').replace('f1', 'F1').replace('pr ', 'PR ')} {v:g}"
+        for name, v in scores.items()
+    )
 
 
 def _members() -> list[Record]:
@@ -115,7 +134,13 @@ def _datasets() -> list[Record]:
         if named and recipe.published:
             found.setdefault(named[1], {})[name] = _best(recipe.published.scores)
     return [
-        {"dataset": name, "what": d.description, "published": found.get(name), "source": d.source, "licence": d.licence}
+        {
+            "dataset": name,
+            "what": d.description,
+            "published": found.get(name),
+            "source": d.source,
+            "licence": d.licence,
+        }
         for name, d in DATASETS.items()
     ]
 
@@ -144,7 +169,11 @@ def _rules() -> list[Record]:
     from quintet.ensemble.fusion import RULES
 
     return [
-        {"rule": name, "how": str(getattr(rule, "description", "") or (rule.__doc__ or "")).strip().split("\n")[0]} for name, rule in RULES.items()
+        {
+            "rule": name,
+            "how": str(getattr(rule, "description", "") or (rule.__doc__ or "")).strip().split("\n")[0],
+        }
+        for name, rule in RULES.items()
     ]
 
 

@@ -52,10 +52,14 @@ def parse_parameters(features: str, families: str | None, settings: list[str] | 
 
     chosen = {key: value_of(value) for key, value in (parse_pairs(settings, "parameter") or {}).items()}
     try:
-        return FeatureParameters(feature_set=features, families=tuple(parse_names(families)) or None, **chosen)
+        return FeatureParameters(
+            feature_set=features, families=tuple(parse_names(families)) or None, **chosen
+        )
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(f"Feature parameters must be valid ({', '.join(FeatureParameters.model_fields)}). {faults}.") from None
+        raise ConfigError(
+            f"Feature parameters must be valid ({', '.join(FeatureParameters.model_fields)}). {faults}."
+        ) from None
 
 
 def member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:
@@ -63,12 +67,16 @@ def member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:
     for key, value in (parse_pairs(settings, "setting") or {}).items():
         member, dot, name = key.partition(".")
         if not dot:
-            raise ConfigError(f"A member's setting must be given as member.name=value. Received '{key}={value}'.")
+            raise ConfigError(
+                f"A member's setting must be given as member.name=value. Received '{key}={value}'."
+            )
         result.setdefault(member, {})[name] = value_of(value)
     return result
 
 
-def all_settings(file: Path | None, texts: list[str] | None, members: Any, err: Any) -> dict[str, dict[str, Any]]:
+def all_settings(
+    file: Path | None, texts: list[str] | None, members: Any, err: Any
+) -> dict[str, dict[str, Any]]:
     """Settings of a file, for the members that take part; those of the command line come last."""
     if file is None:
         return member_settings(texts)
@@ -76,7 +84,11 @@ def all_settings(file: Path | None, texts: list[str] | None, members: Any, err: 
 
     found = read_settings(file)
     if idle := [name for name in found if name not in members]:
-        err.print(f"{file} also has settings of members that do not take part: {', '.join(idle)}.", markup=False, soft_wrap=True)
+        err.print(
+            f"{file} also has settings of members that do not take part: {', '.join(idle)}.",
+            markup=False,
+            soft_wrap=True,
+        )
     result = {name: settings for name, settings in found.items() if name in members}
     for name, settings in member_settings(texts).items():
         result[name] = result.get(name, {}) | settings
@@ -85,7 +97,9 @@ def all_settings(file: Path | None, texts: list[str] | None, members: Any, err: 
 
 def find_search(file: Path | None) -> Path | None:
     """The folder of the search that a file of settings came from; None for any other file."""
-    found = file is not None and all((file.parent / name).is_file() for name in ("tuning.json", "trials.parquet"))
+    found = file is not None and all(
+        (file.parent / name).is_file() for name in ("tuning.json", "trials.parquet")
+    )
     return file.parent if file is not None and found else None
 
 
@@ -105,7 +119,9 @@ def parse_limit(text: str | None) -> int | float | None:
     except ValueError:
         limit = -1
     if limit < 0 or (text.endswith("%") and not limit < 1):
-        raise ConfigError(f"--max-failures must be a number of clips or a share below 100 %, such as 5%. Received '{text}'.")
+        raise ConfigError(
+            f"--max-failures must be a number of clips or a share below 100 %, such as 5%. Received '{text}'."
+        )
     return limit
 
 
@@ -119,5 +135,7 @@ def table_members(err: Any, quiet: bool) -> tuple[str, ...]:
     from quintet.ensemble.classifier import TABLE_MEMBERS
 
     if not quiet:
-        err.print("This table was not made by quintet, so there is no audio for a CNN: training the four table members.")
+        err.print(
+            "This table was not made by quintet, so there is no audio for a CNN: training the four table members."
+        )
     return TABLE_MEMBERS

@@ -69,13 +69,22 @@ def print_tuning(result: Any, following: str, *, quiet: bool) -> None:
     if result.reused and not quiet:
         err.print("Nothing was left to try: this is what was found before.")
     out.print(
-        f"[bold]{result.metric.replace('_', ' ')} out of fold, training part[/]{ungrouped_notice({'protocol': result.protocol})}", soft_wrap=True
+        f"[bold]{result.metric.replace('_', ' ')} out of fold, training part[/]{ungrouped_notice({'protocol': result.protocol})}",
+        soft_wrap=True,
     )
     out.print(tuning_table(result))
     for name, tuned in result.members.items():
         out.print(f"{name}: {tuned.gain_text}.", style="bold" if tuned.clear else None, soft_wrap=True)
-    out.print("The best of many tries on the same folds flatters itself; the test part was not looked at: it judges.", style="dim", soft_wrap=True)
-    out.print(f"Search → {result.folder}/   Next: {following} --settings {result.folder / 'best.toml'}", markup=False, soft_wrap=True)
+    out.print(
+        "The best of many tries on the same folds flatters itself; the test part was not looked at: it judges.",
+        style="dim",
+        soft_wrap=True,
+    )
+    out.print(
+        f"Search → {result.folder}/   Next: {following} --settings {result.folder / 'best.toml'}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def print_ledger(summary: Any, err: Any) -> None:
@@ -85,7 +94,9 @@ def print_ledger(summary: Any, err: Any) -> None:
         err.print(f"{summary.n_reused} clips kept from before: neither they nor the parameters have changed.")
     if not summary.n_failed:
         return
-    err.print(f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):")
+    err.print(
+        f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):"
+    )
     kinds = kinds_of_failure(summary.failures)
     for example, count in kinds[:MOST_KINDS]:
         err.print("  [red]✗[/]", end=" ")
@@ -93,7 +104,8 @@ def print_ledger(summary: Any, err: Any) -> None:
         err.print(f"{example.id}: {example.reason}{more}", markup=False, soft_wrap=True)
     if len(kinds) > MOST_KINDS:
         err.print(
-            f"  … and {len(kinds) - MOST_KINDS} other kinds of failure: look at the rows with status 'failed' in {summary.output}", soft_wrap=True
+            f"  … and {len(kinds) - MOST_KINDS} other kinds of failure: look at the rows with status 'failed' in {summary.output}",
+            soft_wrap=True,
         )
 
 
@@ -127,12 +139,20 @@ def print_scores(result: Any, out: Any, score_table: Any) -> None:
         if part not in result.scores:
             continue
         first = next(iter(result.scores[part].values()))
-        groups = f"{first['n_groups']} groups" if split["groups_known"] else "groups unknown: every clip is its own"
+        groups = (
+            f"{first['n_groups']} groups"
+            if split["groups_known"]
+            else "groups unknown: every clip is its own"
+        )
         title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{ungrouped_notice(split)}"
         out.print(f"[bold]{title}[/]", soft_wrap=True)
         out.print(score_table(result.scores[part], chosen=result.rule))
         out.print()
-    how = {"none": "as it is", "temperature": f"at temperature {verdict['calibration']['temperature']:.2f}", "isotonic": "by isotonic steps"}
+    how = {
+        "none": "as it is",
+        "temperature": f"at temperature {verdict['calibration']['temperature']:.2f}",
+        "isotonic": "by isotonic steps",
+    }
     text = f"» joins the members; ← answers in `quintet predict` (chosen on the training part), {how[verdict['calibration']['method']]}"
     if "test" in verdict and verdict["calibration"]["method"] != "none":
         before, after = result.scores["test"][result.rule]["scores"], verdict["test"]["scores"]
@@ -140,7 +160,11 @@ def print_scores(result: Any, out: Any, score_table: Any) -> None:
         shown = [f"{words} {before[key]['value']:.3f} → {after[key]['value']:.3f}" for key, words in pairs]
         text += f": {', '.join(shown)} on the test"
     out.print(text + ".", style="dim", soft_wrap=True)
-    out.print("Out of fold, a learnt rule reads a little high (on random labels 0.54 AUC): the test part is its judge.", style="dim", soft_wrap=True)
+    out.print(
+        "Out of fold, a learnt rule reads a little high (on random labels 0.54 AUC): the test part is its judge.",
+        style="dim",
+        soft_wrap=True,
+    )
 
 
 def print_published(scores: Any, out: Any) -> None:
@@ -150,14 +174,23 @@ def print_published(scores: Any, out: Any) -> None:
     from quintet.commands.terminal.progress import published_table
 
     ours = "test" if "test" in scores else "oof"
-    out.print(f"Published beside ours: {scores['published']['source']}", style="bold", markup=False, soft_wrap=True)
+    out.print(
+        f"Published beside ours: {scores['published']['source']}", style="bold", markup=False, soft_wrap=True
+    )
     out.print(published_table(scores))
     split = scores["split"]
-    how = {"random": "random split (groups on both sides)", "given": "the data's own split"}.get(split["protocol"], "groups kept apart")
+    how = {"random": "random split (groups on both sides)", "given": "the data's own split"}.get(
+        split["protocol"], "groups kept apart"
+    )
     judged = "held-out test" if ours == "test" else f"out of fold, {split['n_folds']} folds"
     out.print(f"published: {scores['published']['protocol']}", style="dim", markup=False, soft_wrap=True)
     where = f"{scores['published']['data']}; " if scores["published"].get("data") else ""
-    out.print(f"ours: {where}{how}, {judged}, {split['groups'].get('train', '?')} groups to learn from", style="dim", markup=False, soft_wrap=True)
+    out.print(
+        f"ours: {where}{how}, {judged}, {split['groups'].get('train', '?')} groups to learn from",
+        style="dim",
+        markup=False,
+        soft_wrap=True,
+    )
     out.print()
 
 
@@ -166,7 +199,9 @@ def print_leak_gate(gate: Any, out: Any) -> None:
         return
     from quintet.commands.terminal.progress import gate_tables, score_heading
 
-    out.print(f"[bold]Leak gate: {score_heading(gate['gaps'][0]['score'])} of the same members under several splits[/]")
+    out.print(
+        f"[bold]Leak gate: {score_heading(gate['gaps'][0]['score'])} of the same members under several splits[/]"
+    )
     for table in gate_tables(gate):
         out.print(table)
         out.print()
@@ -181,7 +216,8 @@ def print_learning_curve(scores: Any, out: Any) -> None:
 
     if curve["points"]:
         out.print(
-            f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]{ungrouped_notice(scores['split'])}", soft_wrap=True
+            f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]{ungrouped_notice(scores['split'])}",
+            soft_wrap=True,
         )
         out.print(curve_table(curve))
     out.print(curve_sentence(curve, scores["split"]), markup=False, soft_wrap=True)
@@ -198,7 +234,10 @@ def print_predictions(result: Any, format_: str, output: Path | None) -> None:
 
         from quintet.commands.terminal.progress import out, probability_table
 
-        rows = [{**r, "probabilities": {c: r[f"probability.{c}"] for c in result.classes}} for r in frame.to_dict("records")]
+        rows = [
+            {**r, "probabilities": {c: r[f"probability.{c}"] for c in result.classes}}
+            for r in frame.to_dict("records")
+        ]
         table = probability_table(rows, result.classes)
         if output is None:
             out.print(table)
@@ -206,7 +245,11 @@ def print_predictions(result: Any, format_: str, output: Path | None) -> None:
             with output.open("w", encoding="utf-8") as file:
                 Console(file=file, width=120).print(table)
         return
-    text = frame.to_csv(index=False) if format_ == "csv" else frame.to_json(orient="records", indent=2, force_ascii=False) + "\n"
+    text = (
+        frame.to_csv(index=False)
+        if format_ == "csv"
+        else frame.to_json(orient="records", indent=2, force_ascii=False) + "\n"
+    )
     if output is None:
         sys.stdout.write(text)
     else:

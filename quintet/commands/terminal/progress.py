@@ -27,7 +27,12 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 ENSEMBLE_NAMES = {"mean", "geometric", "weighted", "greedy", "stacked"}
-SHOWN_SCORES = (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("macro_auc", "macro AUC"), ("log_loss", "log loss"))
+SHOWN_SCORES = (
+    ("accuracy", "accuracy"),
+    ("macro_f1", "macro F1"),
+    ("macro_auc", "macro AUC"),
+    ("log_loss", "log loss"),
+)
 
 
 class RateColumn(ProgressColumn):
@@ -67,7 +72,12 @@ def progress_counter(description: str, *, quiet: bool = False) -> Iterator[Any]:
         if not tasks:
             bar.start()
             tasks.append(bar.add_task(description, total=None, note=""))
-        bar.update(tasks[0], completed=progress.done, total=progress.total, note=f"{progress.failed} failed" if progress.failed else "")
+        bar.update(
+            tasks[0],
+            completed=progress.done,
+            total=progress.total,
+            note=f"{progress.failed} failed" if progress.failed else "",
+        )
         if progress.done >= progress.total:
             bar.stop()
 
@@ -138,7 +148,11 @@ class TrainingDisplay:
 
 def _epoch(details: Mapping[str, Any]) -> str:
     parts = [f"epoch {details.get('epoch', '?')}"]
-    parts += [f"{name} {details[name]:.3f}" for name in ("loss", "val_loss", "val_accuracy") if details.get(name) is not None]
+    parts += [
+        f"{name} {details[name]:.3f}"
+        for name in ("loss", "val_loss", "val_accuracy")
+        if details.get(name) is not None
+    ]
     return "  ".join(parts)
 
 
@@ -179,9 +193,16 @@ def score_table(scores: Mapping[str, Any], *, chosen: str) -> Table:
     table.add_column("", no_wrap=True)
     for _, heading in shown:
         table.add_column(heading, no_wrap=True)
-    for name in [*(n for n in scores if n not in ENSEMBLE_NAMES), *(n for n in scores if n in ENSEMBLE_NAMES)]:
+    for name in [
+        *(n for n in scores if n not in ENSEMBLE_NAMES),
+        *(n for n in scores if n in ENSEMBLE_NAMES),
+    ]:
         label = ("» " if name in ENSEMBLE_NAMES else "") + name + (" ←" if name == chosen else "")
-        table.add_row(label, *[interval(scores[name]["scores"].get(key)) for key, _ in shown], style="bold" if name == chosen else "")
+        table.add_row(
+            label,
+            *[interval(scores[name]["scores"].get(key)) for key, _ in shown],
+            style="bold" if name == chosen else "",
+        )
     return table
 
 
@@ -195,7 +216,9 @@ def published_table(scores: Mapping[str, Any]) -> Table:
         table.add_column(score_heading(key), no_wrap=True)
     for name, row in published.items():
         own = ours.get(name, {}).get("scores", {})
-        table.add_row(name, *[f"{row[key]:.3f} | {_plain(own.get(key))}" if key in row else "–" for key in keys])
+        table.add_row(
+            name, *[f"{row[key]:.3f} | {_plain(own.get(key))}" if key in row else "–" for key in keys]
+        )
     return table
 
 
@@ -238,7 +261,10 @@ def undefined_lines(undefined: Sequence[Mapping[str, Any]]) -> list[str]:
     if not undefined:
         return []
     classes = "1 class is" if len(undefined) == 1 else f"{len(undefined)} classes are"
-    rows = [f"  {row['class']} ({row['support']} clips): {', '.join(map(score_heading, row['metrics']))}" for row in undefined]
+    rows = [
+        f"  {row['class']} ({row['support']} clips): {', '.join(map(score_heading, row['metrics']))}"
+        for row in undefined
+    ]
     return [f"{classes} undefined in some scores, and left out of their means:", *rows]
 
 
@@ -246,10 +272,22 @@ def comparison_table(found: Mapping[str, Any]) -> Table:
     """What the mean of several files gains over each of them: paired intervals, and p-values corrected for being many."""
     table = _quiet("mean less", "in", "difference", "p")
     for name in found["files"]:
-        rows = [(score_heading(row["metric"]), _gap(row), _p(row)) for row in found["comparisons"] if row["second"] == name]
-        rows += [("McNemar", f"{row['only_first']} : {row['only_second']} clips", _p(row)) for row in found["mcnemar"] if row["second"] == name]
+        rows = [
+            (score_heading(row["metric"]), _gap(row), _p(row))
+            for row in found["comparisons"]
+            if row["second"] == name
+        ]
+        rows += [
+            ("McNemar", f"{row['only_first']} : {row['only_second']} clips", _p(row))
+            for row in found["mcnemar"]
+            if row["second"] == name
+        ]
         areas = [row for row in found["delong"] if row["second"] == name]
-        rows += [("DeLong", f"{sum(row['p_holm'] < 0.05 for row in areas)} of {len(areas)} classes", "")] if areas else []
+        rows += (
+            [("DeLong", f"{sum(row['p_holm'] < 0.05 for row in areas)} of {len(areas)} classes", "")]
+            if areas
+            else []
+        )
         for k, row in enumerate(rows):
             table.add_row("" if k else escape(name), *row)
     return table
@@ -262,10 +300,16 @@ def _p(row: Mapping[str, Any]) -> str:
 def gate_tables(gate: Mapping[str, Any]) -> list[Table]:
     """The first of the gate's scores per protocol, and its gaps to the first protocol: side by side, or apart where 80 columns do not hold both."""
     protocols, score = list(gate["protocols"]), gate["gaps"][0]["score"]
-    stamped = [protocol + (" [bold red](ungrouped)[/]" if protocol in gate.get("ungrouped", ()) else "") for protocol in protocols]
+    stamped = [
+        protocol + (" [bold red](ungrouped)[/]" if protocol in gate.get("ungrouped", ()) else "")
+        for protocol in protocols
+    ]
     gaps = [f"{protocols[0]} − {other}" for other in protocols[1:]]
     headings = [stamped + gaps] if len(protocols) == 2 else [stamped, gaps]
-    tables = [Table("", *columns, header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0)) for columns in headings]
+    tables = [
+        Table("", *columns, header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        for columns in headings
+    ]
     for member in gate["protocols"][protocols[0]]:
         cells = [interval(gate["protocols"][protocol][member]["scores"][score]) for protocol in protocols]
         found = [_gap(gap) for gap in gate["gaps"] if gap["member"] == member and gap["score"] == score]
@@ -280,7 +324,9 @@ def _gap(gap: Mapping[str, Any]) -> str:
     """`+0.047 [+0.00, +0.10]`, or the value alone, or a dash."""
     if gap["value"] is None:
         return "–"
-    return f"{gap['value']:+z.3f}" + ("" if gap["low"] is None else f" [dim]\\[{gap['low']:+z.2f}, {gap['high']:+z.2f}][/]")
+    return f"{gap['value']:+z.3f}" + (
+        "" if gap["low"] is None else f" [dim]\\[{gap['low']:+z.2f}, {gap['high']:+z.2f}][/]"
+    )
 
 
 def curve_table(curve: Mapping[str, Any]) -> Table:
@@ -296,7 +342,11 @@ def curve_table(curve: Mapping[str, Any]) -> Table:
 
 def trial_line(trial: Any, n_trials: int) -> str:
     """One `quintet.tuning.study.Trial` on a line."""
-    settings = "the default" if trial.number == 0 else ", ".join(f"{name}={_short(value)}" for name, value in trial.settings.items())
+    settings = (
+        "the default"
+        if trial.number == 0
+        else ", ".join(f"{name}={_short(value)}" for name, value in trial.settings.items())
+    )
     value = "[dim]stopped early[/]" if trial.state == "pruned" else f"{trial.value:.4f}"
     return f"  {trial.member} {trial.number + 1}/{n_trials}  {value}  {escape(settings)}  [dim]{trial.seconds:.1f} s[/]"
 
@@ -314,8 +364,14 @@ def tuning_table(result: Any) -> Table:
     for heading in ("", f"{metric}: default", "best", "gain", "trials"):
         table.add_column(heading, no_wrap=True)
     for name, tuned in result.members.items():
-        gain = f"{tuned.gain.value:+.3f} [dim]\\[{tuned.gain.low:+.3f}, {tuned.gain.high:+.3f}][/]" if tuned.best else "–"
-        table.add_row(name, f"{tuned.default_value:.3f}", f"{tuned.best_value:.3f}", gain, str(tuned.n_trials))
+        gain = (
+            f"{tuned.gain.value:+.3f} [dim]\\[{tuned.gain.low:+.3f}, {tuned.gain.high:+.3f}][/]"
+            if tuned.best
+            else "–"
+        )
+        table.add_row(
+            name, f"{tuned.default_value:.3f}", f"{tuned.best_value:.3f}", gain, str(tuned.n_trials)
+        )
     return table
 
 
@@ -351,7 +407,9 @@ def probability_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str],
     if with_sets:
         table.add_column("set", overflow="fold")
     places = min(shown, len(classes))
-    longest = min(max(map(len, classes)), max((out.width - 20 * with_sets - 24) // places - 7, 8))  # of a class's name, before it is cut
+    longest = min(
+        max(map(len, classes)), max((out.width - 20 * with_sets - 24) // places - 7, 8)
+    )  # of a class's name, before it is cut
     room = max(out.width - (longest + 7) * places - 20 * with_sets - 2, 16)
     for row in rows:
         ranked = sorted(classes, key=lambda c: -row["probabilities"][c])[:shown]

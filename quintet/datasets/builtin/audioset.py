@@ -42,7 +42,11 @@ GENRES = {
     "/m/0y4f8": "Vocal",
     "/m/06cqb": "Reggae",
 }
-SEGMENTS = {"balanced_train_segments.csv": "train", "unbalanced_train_segments.csv": "train", "eval_segments.csv": "test"}
+SEGMENTS = {
+    "balanced_train_segments.csv": "train",
+    "unbalanced_train_segments.csv": "train",
+    "eval_segments.csv": "test",
+}
 LEDGER = "gone.csv"
 LEDGER_COLUMNS = ("id", "label", "start", "end", "outcome", "reason")
 VARIANTS = ("single", "branches")
@@ -77,7 +81,9 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
         DatasetError: if no folder is named, or segments, ontology or all of the clips are missing.
     """
     if folder is None:
-        raise DatasetError("AudioSet is read from a folder that you have. Name it: audioset:/path/to/folder (with eval_segments.csv and the like).")
+        raise DatasetError(
+            "AudioSet is read from a folder that you have. Name it: audioset:/path/to/folder (with eval_segments.csv and the like)."
+        )
     listed, n_others = segments(folder, variant)
     files = clip_files(folder)
     refused = {row["id"]: f"{row['outcome']}: {row['reason']}" for row in read_ledger(folder)}
@@ -88,9 +94,14 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
             f"one of the genres: retrieve them with `quintet fetch audioset {folder}`."
         )
     rows = pd.DataFrame({"id": [s.id for s in listed], "label": [s.label for s in listed]})
-    rows["path"] = [str(file) if file else f"audio/{s.id}.flac" for file, s in zip(found, listed, strict=True)]
+    rows["path"] = [
+        str(file) if file else f"audio/{s.id}.flac" for file, s in zip(found, listed, strict=True)
+    ]
     lost = [None if file else refused.get(s.id, "no clip") for file, s in zip(found, listed, strict=True)]
-    rows["problem"] = [_not_single(s) if variant == "single" and len(s.genres) > 1 else why for s, why in zip(listed, lost, strict=True)]
+    rows["problem"] = [
+        _not_single(s) if variant == "single" and len(s.genres) > 1 else why
+        for s, why in zip(listed, lost, strict=True)
+    ]
     if {segment.part for segment in listed} == {"train", "test"}:
         rows["split"] = [segment.part for segment in listed]
     notes = [f"{n_others} segments with none of the genres"] if n_others else []
@@ -108,7 +119,9 @@ def segments(folder: Path, variant: str | None = None) -> tuple[list[Segment], i
         raise unknown_name("variant of audioset", str(variant), VARIANTS)
     tables = [(path, part) for name, part in SEGMENTS.items() if (path := _located(folder, name))]
     if not tables:
-        raise DatasetError(f"AudioSet must have its segments. '{folder}' has none of {', '.join(SEGMENTS)}. {_PAGE}.")
+        raise DatasetError(
+            f"AudioSet must have its segments. '{folder}' has none of {', '.join(SEGMENTS)}. {_PAGE}."
+        )
     genre_of = genre_labels(folder, branches=variant == "branches")
     listed: list[Segment] = []
     n_others = 0
@@ -116,11 +129,17 @@ def segments(folder: Path, variant: str | None = None) -> tuple[list[Segment], i
         for id, start_s, end_s, labels in _lines(path):
             here = {genre_of[label] for label in labels if label in genre_of}
             if here:
-                listed.append(Segment(id, start_s, end_s, tuple(genre for genre in GENRES.values() if genre in here), part))
+                listed.append(
+                    Segment(
+                        id, start_s, end_s, tuple(genre for genre in GENRES.values() if genre in here), part
+                    )
+                )
             else:
                 n_others += 1
     if not listed:
-        raise DatasetError(f"AudioSet's segments must have the genres {', '.join(GENRES.values())}. None of {n_others} in '{folder}' has one.")
+        raise DatasetError(
+            f"AudioSet's segments must have the genres {', '.join(GENRES.values())}. None of {n_others} in '{folder}' has one."
+        )
     return listed, n_others
 
 
@@ -133,15 +152,23 @@ def genre_labels(folder: Path, *, branches: bool = False) -> dict[str, str]:
     path = _located(folder, "ontology.json")
     if path is None:
         if branches:
-            raise DatasetError(f"audioset@branches must have the ontology. '{folder}' has no ontology.json (repository audioset/ontology).")
+            raise DatasetError(
+                f"audioset@branches must have the ontology. '{folder}' has no ontology.json (repository audioset/ontology)."
+            )
         return dict(GENRES)
     try:
-        children: Mapping[str, list[str]] = {entry["id"]: entry["child_ids"] for entry in json.loads(path.read_text(encoding="utf-8"))}
+        children: Mapping[str, list[str]] = {
+            entry["id"]: entry["child_ids"] for entry in json.loads(path.read_text(encoding="utf-8"))
+        }
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"An ontology must be a JSON list of entries with id and child_ids. '{path}' is not: {error}.") from error
+        raise DatasetError(
+            f"An ontology must be a JSON list of entries with id and child_ids. '{path}' is not: {error}."
+        ) from error
     lacking = [label for label in GENRES if label not in children]
     if lacking:
-        raise DatasetError(f"AudioSet's ontology must have the seven genres. '{path}' lacks {', '.join(lacking)}.")
+        raise DatasetError(
+            f"AudioSet's ontology must have the seven genres. '{path}' lacks {', '.join(lacking)}."
+        )
     found = dict(GENRES)
     waiting = list(GENRES) if branches else []
     while waiting:
@@ -175,7 +202,9 @@ def read_ledger(folder: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if rows and not set(LEDGER_COLUMNS) <= set(rows[0]):
-        raise DatasetError(f"AudioSet's ledger must have the columns {', '.join(LEDGER_COLUMNS)}. '{path}' has {', '.join(map(str, rows[0]))}.")
+        raise DatasetError(
+            f"AudioSet's ledger must have the columns {', '.join(LEDGER_COLUMNS)}. '{path}' has {', '.join(map(str, rows[0]))}."
+        )
     return list({row["id"]: row for row in rows}.values())
 
 

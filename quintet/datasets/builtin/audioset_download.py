@@ -23,10 +23,20 @@ from typing import NamedTuple
 
 import soundfile
 
-from quintet.datasets.builtin.audioset import LEDGER, LEDGER_COLUMNS, Segment, clip_files, read_ledger, segments
+from quintet.datasets.builtin.audioset import (
+    LEDGER,
+    LEDGER_COLUMNS,
+    Segment,
+    clip_files,
+    read_ledger,
+    segments,
+)
 from quintet.errors import ConfigError, DatasetError
 
-PROGRAMS = {"yt-dlp": "its project page has a single file to download", "ffmpeg": "your system's packages have it"}
+PROGRAMS = {
+    "yt-dlp": "its project page has a single file to download",
+    "ffmpeg": "your system's packages have it",
+}
 PATIENCE = 5  # so many failures in a row are no accident
 TIMEOUT_S = 600.0
 UNAVAILABLE = re.compile(
@@ -126,7 +136,9 @@ def program_path(name: str) -> str:
     """Where a program is, or the error that says that it is not on this machine."""
     found = shutil.which(name)
     if found is None:
-        raise ConfigError(f"Retrieval needs the program {name}. It is not on the PATH of this machine: install it ({PROGRAMS[name]}).")
+        raise ConfigError(
+            f"Retrieval needs the program {name}. It is not on the PATH of this machine: install it ({PROGRAMS[name]})."
+        )
     return found
 
 
@@ -134,13 +146,37 @@ def download_command(yt_dlp: str, segment: Segment, folder: Path) -> list[str]:
     """The command that gets the best sound of the whole video, as `folder/whole.EXT`; settings of the user's own have no say."""
     quiet = ["--ignore-config", "--no-playlist", "--no-warnings", "--quiet", "--no-progress"]
     template = f"{str(folder).replace('%', '%%')}{os.sep}whole.%(ext)s"
-    return [yt_dlp, *quiet, "--format", "bestaudio/best", "--output", template, "--", f"https://www.youtube.com/watch?v={segment.id}"]
+    return [
+        yt_dlp,
+        *quiet,
+        "--format",
+        "bestaudio/best",
+        "--output",
+        template,
+        "--",
+        f"https://www.youtube.com/watch?v={segment.id}",
+    ]
 
 
 def cut_command(ffmpeg: str, segment: Segment, whole: Path, clip: Path) -> list[str]:
     """The command that cuts the segment out of the video's sound, to FLAC at its own rate and channels."""
     window = ["-ss", f"{segment.start_s:.3f}", "-t", f"{segment.end_s - segment.start_s:.3f}"]
-    return [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *window, "-i", str(whole), "-map", "0:a:0", "-c:a", "flac", str(clip)]
+    return [
+        ffmpeg,
+        "-nostdin",
+        "-hide_banner",
+        "-loglevel",
+        "error",
+        "-y",
+        *window,
+        "-i",
+        str(whole),
+        "-map",
+        "0:a:0",
+        "-c:a",
+        "flac",
+        str(clip),
+    ]
 
 
 def _one(segment: Segment, audio: Path, *, yt_dlp: str, ffmpeg: str) -> tuple[str, str]:
@@ -167,13 +203,18 @@ def _one(segment: Segment, audio: Path, *, yt_dlp: str, ffmpeg: str) -> tuple[st
 def _run(command: Sequence[str]) -> str | None:
     """None, or what the program said when it failed: its last line of complaint."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired:
         return f"{Path(command[0]).name} took longer than {TIMEOUT_S:g} s."
     if done.returncode == 0:
         return None
     said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return next((line for line in reversed(said) if "ERROR" in line), said[-1] if said else f"{Path(command[0]).name} ended with {done.returncode}.")
+    return next(
+        (line for line in reversed(said) if "ERROR" in line),
+        said[-1] if said else f"{Path(command[0]).name} ended with {done.returncode}.",
+    )
 
 
 def _frames(clip: Path) -> int:
@@ -190,4 +231,6 @@ def _note(ledger: Path, segment: Segment, outcome: str, reason: str) -> None:
         writer = csv.writer(file)
         if first:
             writer.writerow(LEDGER_COLUMNS)
-        writer.writerow([segment.id, segment.label, f"{segment.start_s:g}", f"{segment.end_s:g}", outcome, reason])
+        writer.writerow(
+            [segment.id, segment.label, f"{segment.start_s:g}", f"{segment.end_s:g}", outcome, reason]
+        )

@@ -16,7 +16,12 @@ from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
 
 SUBSETS = ("small", "medium", "large", "full")  # each contains those before it
-NEEDED = {"label": ("track", "genre_top"), "group": ("artist", "id"), "split": ("set", "split"), "subset": ("set", "subset")}
+NEEDED = {
+    "label": ("track", "genre_top"),
+    "group": ("artist", "id"),
+    "split": ("set", "split"),
+    "subset": ("set", "subset"),
+}
 
 
 def load(folder: Path | None, variant: str | None = None) -> Manifest:
@@ -32,16 +37,22 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
         DatasetError: if no folder is named, or its metadata or audio are missing.
     """
     if folder is None:
-        raise DatasetError("FMA is read from a folder that you have. Name it: fma:/path/to/folder (with fma_metadata/tracks.csv and fma_small/).")
+        raise DatasetError(
+            "FMA is read from a folder that you have. Name it: fma:/path/to/folder (with fma_metadata/tracks.csv and fma_small/)."
+        )
     if variant not in (None, *SUBSETS):
         raise unknown_name("variant of fma", str(variant), SUBSETS)
     table = folder / "fma_metadata" / "tracks.csv"
     if not table.is_file():
-        raise DatasetError(f"FMA must have its metadata. '{table}' does not exist: unpack fma_metadata.zip beside the audio.")
+        raise DatasetError(
+            f"FMA must have its metadata. '{table}' does not exist: unpack fma_metadata.zip beside the audio."
+        )
     enough = SUBSETS[SUBSETS.index(variant) :] if variant else SUBSETS
     here = [subset for subset in enough if (folder / f"fma_{subset}").is_dir()]
     if not here:
-        raise DatasetError(f"FMA must have audio. '{folder}' has none of fma_{', fma_'.join(enough)}: unpack one of the archives there.")
+        raise DatasetError(
+            f"FMA must have audio. '{folder}' has none of fma_{', fma_'.join(enough)}: unpack one of the archives there."
+        )
     audio, subset = (f"fma_{here[0]}", variant) if variant else (f"fma_{here[-1]}", here[-1])
     tracks = _tracks(table)
     chosen = tracks[tracks["subset"].isin(SUBSETS[: SUBSETS.index(subset) + 1])]
@@ -57,5 +68,7 @@ def _tracks(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, header=[0, 1], index_col=0, low_memory=False)
     lacking = [".".join(column) for column in NEEDED.values() if column not in table.columns]
     if lacking:
-        raise DatasetError(f"The metadata of FMA must have the columns of tracks.csv. '{path}' lacks {', '.join(lacking)}.")
+        raise DatasetError(
+            f"The metadata of FMA must have the columns of tracks.csv. '{path}' lacks {', '.join(lacking)}."
+        )
     return pd.DataFrame({ours: table[theirs] for ours, theirs in NEEDED.items()})

@@ -34,7 +34,9 @@ from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
-SPLITS = {"filtered": ("filtered", ("train", "valid", "test"))} | {f"artist{k}": (f"artist_fold{k}", ("train", "test")) for k in (1, 2, 3)}
+SPLITS = {"filtered": ("filtered", ("train", "valid", "test"))} | {
+    f"artist{k}": (f"artist_fold{k}", ("train", "test")) for k in (1, 2, 3)
+}
 PLACES = ("", "genres", "genres_original", "Data/genres_original")
 _SAME = {  # genre → recordings, each the numbers of its excerpts; another genre stands in full
     "blues": "24 28",
@@ -55,7 +57,9 @@ def _repetitions() -> dict[str, str]:
     found: dict[str, str] = {}
     for genre, recordings in _SAME.items():
         for recording in recordings.split(", "):
-            first, *others = (number if "." in number else f"{genre}.{int(number):05d}" for number in recording.split())
+            first, *others = (
+                number if "." in number else f"{genre}.{int(number):05d}" for number in recording.split()
+            )
             found |= dict.fromkeys(others, first)
     return found
 
@@ -74,13 +78,22 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
         DatasetError: if no folder is named, genres are missing from it, or the lists of the split are.
     """
     if folder is None:
-        raise DatasetError("GTZAN is read from a folder that you have. Name it: gtzan:/path/to/folder (with genres/blues/blues.00000.au and so on).")
-    place = max((folder / place for place in PLACES), key=lambda path: sum((path / genre).is_dir() for genre in GENRES))
+        raise DatasetError(
+            "GTZAN is read from a folder that you have. Name it: gtzan:/path/to/folder (with genres/blues/blues.00000.au and so on)."
+        )
+    place = max(
+        (folder / place for place in PLACES),
+        key=lambda path: sum((path / genre).is_dir() for genre in GENRES),
+    )
     missing = [genre for genre in GENRES if not (place / genre).is_dir()]
     if missing:
-        raise DatasetError(f"GTZAN must have a folder for each of ten genres. In '{place}' these are missing: {', '.join(missing)}.")
+        raise DatasetError(
+            f"GTZAN must have a folder for each of ten genres. In '{place}' these are missing: {', '.join(missing)}."
+        )
     files = [path for genre in GENRES for path in audio_files(place / genre)]
-    rows = pd.DataFrame({"path": [str(path.absolute()) for path in files], "label": [path.parent.name for path in files]})
+    rows = pd.DataFrame(
+        {"path": [str(path.absolute()) for path in files], "label": [path.parent.name for path in files]}
+    )
     rows["id"] = [path.stem for path in files]
     parts, artists = _parts(folder, variant), _artists(folder)
     rows["split"] = rows["id"].map(lambda track: parts.get(track, "unused" if variant else None))
@@ -88,15 +101,24 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     divided = _divided(rows)
     rows.loc[rows["group"].isin(divided), "group"] += " (" + rows["split"].fillna("unused") + ")"
     notes = [f"the published split has {group} on both sides: one group per part" for group in divided]
-    manifest = build_manifest(rows, name=f"gtzan@{variant}" if variant else "gtzan", root=place, ignored=notes)
+    manifest = build_manifest(
+        rows, name=f"gtzan@{variant}" if variant else "gtzan", root=place, ignored=notes
+    )
     return replace(manifest, grouped=bool(artists))
 
 
 def _groups(tracks: list[str], artists: dict[str, str]) -> list[str]:
     """The group of every track: its artist; that of another excerpt of its recording where the lists leave it out; or its recording."""
     recordings = [REPETITIONS.get(track, track) for track in tracks]
-    of_recording = {recording: artists[track] for track, recording in zip(tracks, recordings, strict=True) if track in artists}
-    return [artists.get(track) or of_recording.get(recording, recording) for track, recording in zip(tracks, recordings, strict=True)]
+    of_recording = {
+        recording: artists[track]
+        for track, recording in zip(tracks, recordings, strict=True)
+        if track in artists
+    }
+    return [
+        artists.get(track) or of_recording.get(recording, recording)
+        for track, recording in zip(tracks, recordings, strict=True)
+    ]
 
 
 def _divided(rows: pd.DataFrame) -> list[str]:
@@ -114,7 +136,9 @@ def _tracks(path: Path, *columns: str) -> pd.DataFrame:
     table = pd.read_csv(path, dtype="str")
     lacking = [column for column in ("track", *columns) if column not in table]
     if lacking:
-        raise DatasetError(f"A GTZAN list must have the columns {', '.join(('track', *columns))}. '{path}' lacks {', '.join(lacking)}.")
+        raise DatasetError(
+            f"A GTZAN list must have the columns {', '.join(('track', *columns))}. '{path}' lacks {', '.join(lacking)}."
+        )
     return table.assign(track=table["track"].map(_track))
 
 
@@ -123,17 +147,29 @@ def _artists(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in _lists(folder, "artist*.csv"):
         table = _tracks(path, "group")
-        found |= {track: f"artist {group}" for track, group in zip(table["track"], table["group"], strict=True)}
-    return found or {track: artist for path in _lists(folder, INDEX) for track, artist in _indexed(path).items()}
+        found |= {
+            track: f"artist {group}" for track, group in zip(table["track"], table["group"], strict=True)
+        }
+    return found or {
+        track: artist for path in _lists(folder, INDEX) for track, artist in _indexed(path).items()
+    }
 
 
 def _indexed(path: Path) -> dict[str, str]:
     """Track → performer, of the index, as far as known."""
-    lines = (line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip() and not line.startswith("#"))
+    lines = (
+        line
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip() and not line.startswith("#")
+    )
     fields = [[field.strip() for field in line.split(":::")] for line in lines]
     if not fields or any(len(field) < 2 for field in fields):
-        raise DatasetError(f"Sturm's index of GTZAN must have lines such as 'blues.00000.wav ::: performer ::: title'. '{path}' has others.")
-    return {_track(track): f"artist {performer}" for track, performer, *_ in fields if performer not in UNKNOWN}
+        raise DatasetError(
+            f"Sturm's index of GTZAN must have lines such as 'blues.00000.wav ::: performer ::: title'. '{path}' has others."
+        )
+    return {
+        _track(track): f"artist {performer}" for track, performer, *_ in fields if performer not in UNKNOWN
+    }
 
 
 def _parts(folder: Path, variant: str | None) -> dict[str, str]:
@@ -141,7 +177,9 @@ def _parts(folder: Path, variant: str | None) -> dict[str, str]:
     if variant not in (None, *SPLITS):
         raise unknown_name("variant of gtzan", str(variant), SPLITS)
     stem, parts = SPLITS[variant or "filtered"]
-    lists = {part: [*_lists(folder, f"{stem}_{part}.csv"), *_lists(folder, f"{part}_{stem}.txt")] for part in parts}
+    lists = {
+        part: [*_lists(folder, f"{stem}_{part}.csv"), *_lists(folder, f"{part}_{stem}.txt")] for part in parts
+    }
     lacking = [f"{stem}_{part}.csv" for part, paths in lists.items() if not paths]
     if variant and lacking:
         raise DatasetError(
@@ -157,7 +195,9 @@ def _listed(path: Path) -> list[str]:
         return _tracks(path)["track"].tolist()
     tracks = [_track(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if strange := next((track for track in tracks if track.partition(".")[0] not in GENRES), None):
-        raise DatasetError(f"A list of GTZAN must have one track per line (blues/blues.00000.wav). '{path}' has '{strange}'.")
+        raise DatasetError(
+            f"A list of GTZAN must have one track per line (blues/blues.00000.wav). '{path}' has '{strange}'."
+        )
     return tracks
 
 

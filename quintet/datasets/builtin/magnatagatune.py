@@ -33,7 +33,9 @@ FOLDERS = "0123456789abcdef"
 PARTS = {"train": "0123456789ab", "valid": "c", "test": "def"}
 PLACES = ("", "mp3", "audio")
 GROUPS = {"album": ("url",), "track": ("url", "track_number"), "artist": ("artist",)}
-_PAGE = "Get it from the MagnaTagATune page of the Music Informatics Research Group (City, University of London)."
+_PAGE = (
+    "Get it from the MagnaTagATune page of the Music Informatics Research Group (City, University of London)."
+)
 
 
 def load(folder: Path | None, variant: str | None = None, *, n_tags: int = N_TAGS) -> Manifest:
@@ -48,7 +50,9 @@ def load(folder: Path | None, variant: str | None = None, *, n_tags: int = N_TAG
         DatasetError: if no folder is named, or a table, a column of it or all of the audio is missing.
     """
     if folder is None:
-        raise DatasetError(f"MagnaTagATune is read from a folder that you have. Name it: magnatagatune:/path/to/folder. {_PAGE}")
+        raise DatasetError(
+            f"MagnaTagATune is read from a folder that you have. Name it: magnatagatune:/path/to/folder. {_PAGE}"
+        )
     if variant not in (None, *GROUPS):
         raise unknown_name("variant of magnatagatune", str(variant), GROUPS)
     place = next((p for p in PLACES if any((folder / p / shard).is_dir() for shard in FOLDERS)), None)
@@ -62,10 +66,14 @@ def load(folder: Path | None, variant: str | None = None, *, n_tags: int = N_TAG
     rows = pd.DataFrame({"id": annotations["clip_id"], "path": (f"{place}/" if place else "") + paths})
     rows.loc[paths == "", "path"] = None
     rows["label"] = _labels(annotations.drop(columns=["clip_id", "mp3_path"]), n_tags)
-    rows["problem"] = pd.Series(None, index=rows.index, dtype="str").mask(rows["label"].isna(), f"none of the {n_tags} most frequent tags")
+    rows["problem"] = pd.Series(None, index=rows.index, dtype="str").mask(
+        rows["label"].isna(), f"none of the {n_tags} most frequent tags"
+    )
     rows["group"] = annotations["clip_id"].map(_groups(folder, GROUPS[variant or "album"]))
     if variant != "artist":
-        rows["split"] = paths.str.partition("/")[0].map({shard: part for part, shards in PARTS.items() for shard in shards})
+        rows["split"] = paths.str.partition("/")[0].map(
+            {shard: part for part, shards in PARTS.items() for shard in shards}
+        )
     return build_manifest(rows, name="magnatagatune", root=folder)
 
 
@@ -84,7 +92,9 @@ def _labels(tags: pd.DataFrame, n_tags: int) -> pd.Series:
     given = tags == "1"
     kept = given[top_tags(given.sum(), n_tags)]
     names = kept.columns.to_numpy()
-    return pd.Series([LABEL_SEPARATOR.join(names[row]) or None for row in kept.to_numpy()], index=tags.index, dtype="str")
+    return pd.Series(
+        [LABEL_SEPARATOR.join(names[row]) or None for row in kept.to_numpy()], index=tags.index, dtype="str"
+    )
 
 
 def _groups(folder: Path, columns: tuple[str, ...]) -> dict[str, str]:
@@ -103,5 +113,7 @@ def _table(folder: Path, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
     table = pd.read_csv(path, sep="\t", dtype="str")
     lacking = [column for column in needed if column not in table]
     if lacking:
-        raise DatasetError(f"A table of MagnaTagATune must have its own columns, tab-separated. '{path}' lacks {', '.join(lacking)}.")
+        raise DatasetError(
+            f"A table of MagnaTagATune must have its own columns, tab-separated. '{path}' lacks {', '.join(lacking)}."
+        )
     return table

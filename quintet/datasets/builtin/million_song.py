@@ -42,7 +42,9 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
         DatasetError: if no folder is named, the annotations are missing or are none, or no preview is named for a track.
     """
     if folder is None:
-        raise DatasetError("Previews of the Million Song Dataset are read from a folder that you have. Name it: million_song:/path/to/folder.")
+        raise DatasetError(
+            "Previews of the Million Song Dataset are read from a folder that you have. Name it: million_song:/path/to/folder."
+        )
     path = _annotations(folder, variant)
     rows = _genres(path)
     previews = {file.stem: file for file in reversed(audio_files(folder)) if file.suffix != ".cls"}
@@ -52,7 +54,9 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
             f"Previews must be named for their track ids ('{nested_path(rows['id'][0])}'). '{folder}' has {len(previews)} audio files, "
             f"none for the {len(rows)} tracks of {path.name}."
         )
-    rows["path"] = [str(file) if file else nested_path(track) for file, track in zip(found, rows["id"], strict=True)]
+    rows["path"] = [
+        str(file) if file else nested_path(track) for file, track in zip(found, rows["id"], strict=True)
+    ]
     rows["problem"] = [None if file else "no preview" for file in found]
     artists = _artists(folder / "unique_tracks.txt")
     rows["group"] = rows["id"].map(artists)
@@ -86,12 +90,23 @@ def _annotations(folder: Path, variant: str | None) -> Path:
 
 def _genres(path: Path) -> pd.DataFrame:
     """The columns id and label: the genres of a track, the first one first."""
-    lines = [line.rstrip("\r\n").split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")]
+    lines = [
+        line.rstrip("\r\n").split("\t")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
     odd = next((line for line in lines if len(line) < 2), None)
     if odd or not lines:
         received = f"a line '{odd[0]}'" if odd else "no lines"
-        raise DatasetError(f"tagtraum's annotations must have a track id, a tab and a genre in each line. '{path}' has {received}.")
-    return pd.DataFrame({"id": [line[0] for line in lines], "label": [LABEL_SEPARATOR.join(filter(None, line[1:3])) for line in lines]})
+        raise DatasetError(
+            f"tagtraum's annotations must have a track id, a tab and a genre in each line. '{path}' has {received}."
+        )
+    return pd.DataFrame(
+        {
+            "id": [line[0] for line in lines],
+            "label": [LABEL_SEPARATOR.join(filter(None, line[1:3])) for line in lines],
+        }
+    )
 
 
 def _artists(path: Path) -> dict[str, str]:

@@ -43,7 +43,9 @@ def load(source: Path | None, variant: str | None = None) -> Manifest:
     """
     name, _, folder = source.as_posix().partition(":") if source is not None else ("", "", "")
     if not name:
-        raise ConfigError("A dataset of mirdata must be named. Write mirdata:NAME:/path/to/folder, for example mirdata:gtzan_genre:/data/gtzan.")
+        raise ConfigError(
+            "A dataset of mirdata must be named. Write mirdata:NAME:/path/to/folder, for example mirdata:gtzan_genre:/data/gtzan."
+        )
     try:
         mirdata = importlib.import_module("mirdata")
     except ImportError as error:
@@ -56,14 +58,18 @@ def load(source: Path | None, variant: str | None = None) -> Manifest:
         tracks: Mapping[str, Any] = dataset.load_tracks()
         rows = _rows(tracks, label=variant)
     except AttributeError as error:  # which is what mirdata raises for a dataset of nothing but multitracks
-        raise DatasetError(f"A source must have tracks. mirdata lists none for '{name}': {error}. Name another dataset.") from error
+        raise DatasetError(
+            f"A source must have tracks. mirdata lists none for '{name}': {error}. Name another dataset."
+        ) from error
     except FileNotFoundError as error:
         raise DatasetError(
             f"mirdata must find '{name}' in its folder. '{dataset.data_home}' lacks something: {error} "
             f"Get it with mirdata.initialize('{name}').download()."
         ) from error
     if not rows["path"].notna().any():
-        raise DatasetError(f"A source must have audio. mirdata gives no path for any of {len(rows)} tracks of '{name}' ({', '.join(PATHS)}).")
+        raise DatasetError(
+            f"A source must have audio. mirdata gives no path for any of {len(rows)} tracks of '{name}' ({', '.join(PATHS)})."
+        )
     if not rows["label"].notna().any():
         found = ", ".join(sorted(_texts_of(next(iter(tracks.values()))))) or "none"
         raise DatasetError(
@@ -103,5 +109,9 @@ def _text(value: object) -> str | None:
 
 def _texts_of(track: object) -> list[str]:
     """The names of a track's attributes that are texts and no paths."""
-    plain = {name: value for name, value in vars(track).items() if not name.startswith("_") and not name.endswith("_path")}
+    plain = {
+        name: value
+        for name, value in vars(track).items()
+        if not name.startswith("_") and not name.endswith("_path")
+    }
     return [name for name, value in plain.items() if name != "track_id" and _text(value)]

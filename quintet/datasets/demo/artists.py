@@ -24,7 +24,16 @@ _LAST = "Amsel Birke Cedro Distel Eiche Falke Ginster Hafen Igel Jade Kiesel Lin
 FIRST_NAMES, LAST_NAMES = _FIRST.split(), _LAST.split()
 
 
-INGREDIENTS = ("progression", "scale", "drums", "bass", "chords", "bass_sounds", "chord_sounds", "lead_sounds")
+INGREDIENTS = (
+    "progression",
+    "scale",
+    "drums",
+    "bass",
+    "chords",
+    "bass_sounds",
+    "chord_sounds",
+    "lead_sounds",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,4 +98,7 @@ def draw_artist(seed: int, number: int, home: str) -> Artist:
 @lru_cache(maxsize=4)
 def draw_artists(seed: int) -> tuple[Artist, ...]:
     """The corpus's artists: four at home in each style."""
-    return tuple(draw_artist(seed, number, list(STYLES)[number % len(STYLES)]) for number in range(PER_STYLE * len(STYLES)))
+    return tuple(
+        draw_artist(seed, number, list(STYLES)[number % len(STYLES)])
+        for number in range(PER_STYLE * len(STYLES))
+    )

@@ -63,10 +63,14 @@ def pieces(*, seed: int, per_style: int) -> Iterator[Piece]:
             turn, guest = divmod(k, GUEST_EVERY)
             artist = guests[turn % len(guests)] if guest == GUEST_EVERY - 1 else home[(k - turn) % len(home)]
             written[artist.name] = written.get(artist.name, 0) + 1
-            yield Piece(10_000 * s + k, style, artist, f"{style}/{artist.name}_{written[artist.name]:02d}.flac")
+            yield Piece(
+                10_000 * s + k, style, artist, f"{style}/{artist.name}_{written[artist.name]:02d}.flac"
+            )
 
 
-def render_demo(folder: Path | str, *, seed: int = 0, pieces_per_style: int = 24, progress: Progress | None = None) -> Path:
+def render_demo(
+    folder: Path | str, *, seed: int = 0, pieces_per_style: int = 24, progress: Progress | None = None
+) -> Path:
     """Renders the corpus into a folder, unless it is there already.
 
     Args:
@@ -94,7 +98,9 @@ def render_held_out(folder: Path | str, *, seed: int = 0) -> Path:
     for s, style in enumerate(STYLES):
         artist = draw_artist(seed, HELD_OUT_NUMBER + s, style)
         wanted.append(Piece(10_000 * s + HELD_OUT_NUMBER, style, artist, f"{style}_by_{artist.name}.flac"))
-    return _render_once(Path(folder), wanted, {"version": VERSION, "seed": seed, "held_out": True}, seed=seed, progress=None)
+    return _render_once(
+        Path(folder), wanted, {"version": VERSION, "seed": seed, "held_out": True}, seed=seed, progress=None
+    )
 
 
 def load(folder: Path | None = None) -> Manifest:
@@ -115,19 +121,30 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quintet"
 
 
-def _render_once(folder: Path, wanted: list[Piece], stamp: dict[str, object], *, seed: int, progress: Progress | None) -> Path:
+def _render_once(
+    folder: Path, wanted: list[Piece], stamp: dict[str, object], *, seed: int, progress: Progress | None
+) -> Path:
     """Renders pieces into a new folder and moves it into place; an equal stamp means that nothing is to be done."""
     if (folder / STAMP).is_file():
-        if json.loads((folder / STAMP).read_text(encoding="utf-8")) == stamp and all((folder / piece.path).is_file() for piece in wanted):
+        if json.loads((folder / STAMP).read_text(encoding="utf-8")) == stamp and all(
+            (folder / piece.path).is_file() for piece in wanted
+        ):
             return folder / "manifest.csv"
     elif folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"The demo corpus needs a folder of its own. '{folder}' holds something else: name an empty or a new one.")
+        raise ConfigError(
+            f"The demo corpus needs a folder of its own. '{folder}' holds something else: name an empty or a new one."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
         partial = Path(beside) / folder.name
         for done, piece in enumerate(wanted):
             (partial / piece.path).parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(partial / piece.path, render(piece.style, piece.artist, seed=seed, number=piece.number), RATE, subtype="PCM_16")
+            soundfile.write(
+                partial / piece.path,
+                render(piece.style, piece.artist, seed=seed, number=piece.number),
+                RATE,
+                subtype="PCM_16",
+            )
             if progress:
                 progress(done + 1, len(wanted))
         rows = [(piece.path, piece.style, piece.artist.name) for piece in wanted]

@@ -45,7 +45,10 @@ def drum_kit(rng: np.random.Generator) -> Kit:
     """One artist's kit: every size, tension and thickness drawn once."""
     shell = rng.uniform(150, 240)
     metal = rng.uniform(4_500, 8_000)
-    snare = mix(0.5 * skin(shell, 1.3, rng.uniform(0.03, 0.07)), wires(rng.uniform(900, 2_500), 9_000, rng.uniform(0.03, 0.09), rng))
+    snare = mix(
+        0.5 * skin(shell, 1.3, rng.uniform(0.03, 0.07)),
+        wires(rng.uniform(900, 2_500), 9_000, rng.uniform(0.03, 0.09), rng),
+    )
     shaker = wires(metal * 0.8, 10_000, 0.02, rng)
     return {
         "kick": skin(rng.uniform(42, 65), rng.uniform(2.5, 6), rng.uniform(0.05, 0.14)),

@@ -36,7 +36,9 @@ def chord(tonic: int, scale: str, degree: int, *, voices: int, near: int) -> tup
     return tuple(sorted(near - 6 + (note - near + 6) % 12 for note in notes))
 
 
-def melody(scale_degrees: int, chords: Sequence[int], *, density: float, rng: np.random.Generator) -> list[tuple[int, int, int]]:
+def melody(
+    scale_degrees: int, chords: Sequence[int], *, density: float, rng: np.random.Generator
+) -> list[tuple[int, int, int]]:
     """A tune over one chord per bar of 16 steps: `(step, length, degree)`.
 
     A motif of one bar is invented, walking by small steps and starting on a chord note; later bars repeat its rhythm, moved to
@@ -61,5 +63,11 @@ def melody(scale_degrees: int, chords: Sequence[int], *, density: float, rng: np
         offset = rng.choice([0, 2, 4]) if bar % 2 else 0
         for start, length, step in zip(starts, lengths, walk, strict=True):
             degree = root + offset + int(np.clip(step, -4, 6))
-            tune.append((16 * bar + int(start), int(length), degree if degree < 2 * scale_degrees else degree - scale_degrees))
+            tune.append(
+                (
+                    16 * bar + int(start),
+                    int(length),
+                    degree if degree < 2 * scale_degrees else degree - scale_degrees,
+                )
+            )
     return tune

@@ -25,7 +25,9 @@ Instrument = Callable[[float, int, np.random.Generator], Wave]
 def _string(frequency: float, n: int, rng: np.random.Generator, *, loss: float, soften: int) -> Wave:
     """Karplus-Strong: `loss` is kept of each round, `soften` rounds of averaging before the pluck is heard."""
     period = max(2, round(RATE / frequency))
-    speed = frequency * (period + 0.5) / RATE  # averaging two neighbours delays by half a sample; without this every string is flat
+    speed = (
+        frequency * (period + 0.5) / RATE
+    )  # averaging two neighbours delays by half a sample; without this every string is flat
     rounds = int(np.ceil(n * speed / period)) + 1
     line = rng.uniform(-1, 1, period)
     for _ in range(soften):
@@ -57,7 +59,9 @@ def nylon_guitar(frequency: float, n: int, rng: np.random.Generator) -> Wave:
 
 def overdriven_guitar(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """A string and its fifth into an amplifier that is turned up too far."""
-    strings = _string(frequency, n, rng, loss=0.999, soften=2) + 0.6 * _string(frequency * 1.5, n, rng, loss=0.999, soften=2)
+    strings = _string(frequency, n, rng, loss=0.999, soften=2) + 0.6 * _string(
+        frequency * 1.5, n, rng, loss=0.999, soften=2
+    )
     return np.asarray(np.tanh(4 * strings) * 0.8 * fade(n, attack_s=0.002, release_s=0.03))
 
 
@@ -78,7 +82,12 @@ def vibraphone(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """FM with an inharmonic ratio, and a tremolo."""
     t = seconds(n)
     bar = np.sin(2 * np.pi * frequency * t + 1.5 * decay(n, 0.08) * np.sin(2 * np.pi * 3.98 * frequency * t))
-    return np.asarray(bar * decay(n, 0.4) * (0.85 + 0.15 * np.sin(2 * np.pi * 5 * t)) * fade(n, attack_s=0.001, release_s=0.05))
+    return np.asarray(
+        bar
+        * decay(n, 0.4)
+        * (0.85 + 0.15 * np.sin(2 * np.pi * 5 * t))
+        * fade(n, attack_s=0.001, release_s=0.05)
+    )
 
 
 def brass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
@@ -91,7 +100,10 @@ def brass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
 
 def strings(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """Three saws a few cents apart, slow to start and slow to stop."""
-    voices = [oscillate("saw", frequency * 2 ** (cents / 1200), n, partials=14, vibrato=0.002) for cents in (-8, 1, 9)]
+    voices = [
+        oscillate("saw", frequency * 2 ** (cents / 1200), n, partials=14, vibrato=0.002)
+        for cents in (-8, 1, 9)
+    ]
     return np.asarray(np.mean(voices, axis=0) * fade(n, attack_s=0.12, release_s=0.15))
 
 
@@ -103,13 +115,19 @@ def pad(frequency: float, n: int, rng: np.random.Generator) -> Wave:
 
 def lead(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """A square wave with vibrato."""
-    return 0.8 * oscillate("square", frequency, n, partials=16, vibrato=0.005) * fade(n, attack_s=0.01, release_s=0.04)
+    return (
+        0.8
+        * oscillate("square", frequency, n, partials=16, vibrato=0.005)
+        * fade(n, attack_s=0.01, release_s=0.04)
+    )
 
 
 def flute(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """Nearly a sine, with breath."""
     breath = 0.03 * rng.standard_normal(n)
-    return (oscillate("triangle", frequency, n, partials=3, vibrato=0.006) + breath) * fade(n, attack_s=0.05, release_s=0.06)
+    return (oscillate("triangle", frequency, n, partials=3, vibrato=0.006) + breath) * fade(
+        n, attack_s=0.05, release_s=0.06
+    )
 
 
 def synth_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
@@ -122,7 +140,9 @@ def synth_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
 def finger_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """A thick string with its fundamental helped along."""
     string = _string(frequency, n, rng, loss=0.99, soften=10)
-    return (0.6 * string + 0.6 * oscillate("sine", frequency, n) * decay(n, 0.4)) * fade(n, attack_s=0.004, release_s=0.03)
+    return (0.6 * string + 0.6 * oscillate("sine", frequency, n) * decay(n, 0.4)) * fade(
+        n, attack_s=0.004, release_s=0.03
+    )
 
 
 def sub_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:

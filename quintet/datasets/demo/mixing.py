@@ -44,11 +44,15 @@ def filter_gain(n: int, eq_db: NDArray[np.float64]) -> NDArray[np.float64]:
 def apply_eq_and_room(wave: Wave, eq_db: NDArray[np.float64], room: Room) -> Wave:
     """The wave equalised and in its room; same length (the tail after the end is cut)."""
     n = fast_length(len(wave) + len(room.response))
-    spectrum = np.fft.rfft(wave, n) * filter_gain(n, eq_db) * (1 + room.amount * np.fft.rfft(room.response, n))
+    spectrum = (
+        np.fft.rfft(wave, n) * filter_gain(n, eq_db) * (1 + room.amount * np.fft.rfft(room.response, n))
+    )
     return np.asarray(np.fft.irfft(spectrum, n)[: len(wave)])
 
 
-def saturate_and_quantise(wave: Wave, *, drive: float, hiss_db: float, rms_db: float, rng: np.random.Generator) -> NDArray[np.int16]:
+def saturate_and_quantise(
+    wave: Wave, *, drive: float, hiss_db: float, rms_db: float, rng: np.random.Generator
+) -> NDArray[np.int16]:
     """Saturation, hiss, a level, 16 bits. Samples that would not fit are turned down with everything else."""
     loud = wave / wave.std()
     saturated = np.tanh(0.35 * drive * loud)

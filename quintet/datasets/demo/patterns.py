@@ -8,10 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 DRUM_PATTERNS: dict[str, dict[str, str]] = {
-    "four_floor": {"kick": "x...x...x...x...", "clap": "....x.......x...", "open": "..x...x...x...x.", "hat": "x.o.x.o.x.o.x.o."},
-    "disco_busy": {"kick": "x...x...x...x...", "snare": "....x.......x..o", "hat": "xoxoxoxoxoxoxoxo", "open": "..x...x...x...x."},
+    "four_floor": {
+        "kick": "x...x...x...x...",
+        "clap": "....x.......x...",
+        "open": "..x...x...x...x.",
+        "hat": "x.o.x.o.x.o.x.o.",
+    },
+    "disco_busy": {
+        "kick": "x...x...x...x...",
+        "snare": "....x.......x..o",
+        "hat": "xoxoxoxoxoxoxoxo",
+        "open": "..x...x...x...x.",
+    },
     "backbeat": {"kick": "x.......x.x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
-    "rock_push": {"kick": "x..x....x.x...x.", "snare": "....x.......x...", "hat": "x...x...x...x...", "open": "..............x."},
+    "rock_push": {
+        "kick": "x..x....x.x...x.",
+        "snare": "....x.......x...",
+        "hat": "x...x...x...x...",
+        "open": "..............x.",
+    },
     "shuffle": {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x..ox..ox..ox..o"},
     "train": {"kick": "x...x...x...x...", "snare": "o.o.x.o.o.o.x.oo"},
     "one_drop": {"kick": "........x.......", "rim": "........x.......", "hat": "x.x.x.x.x.x.x.x."},

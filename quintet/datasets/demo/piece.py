@@ -97,7 +97,15 @@ def write(choice: Choice, bars: int, rng: np.random.Generator) -> Score:
     resting = rng.random(bars) < 0.2
     for step, length, degree in melody(len(SCALES[choice.scale]), chords, density=choice.density, rng=rng):
         if not resting[step // 16]:
-            score.notes.append((2, step, length, scale_note(60 + choice.tonic % 12 - 12 * (choice.tonic > 6), choice.scale, degree + 7), 1.0))
+            score.notes.append(
+                (
+                    2,
+                    step,
+                    length,
+                    scale_note(60 + choice.tonic % 12 - 12 * (choice.tonic > 6), choice.scale, degree + 7),
+                    1.0,
+                )
+            )
     return score
 
 
@@ -106,7 +114,9 @@ def _write_drums(score: Score, choice: Choice, bar: int, *, last: bool, rng: np.
     pattern = DRUM_PATTERNS[choice.drums]
     fill = last and bool(pattern) and rng.random() < 0.5
     for drum, line in pattern.items():
-        score.hits += [(drum, 16 * bar + step, loudness) for step, loudness in hits(line) if not (fill and step >= 12)]
+        score.hits += [
+            (drum, 16 * bar + step, loudness) for step, loudness in hits(line) if not (fill and step >= 12)
+        ]
     if fill:
         score.hits += [("tom" if k % 2 else "snare", 16 * bar + 12 + k, 0.6 + 0.1 * k) for k in range(4)]
 
@@ -118,7 +128,13 @@ def _write_bass(score: Score, choice: Choice, bar: int, degree: int, next_degree
         return 28 + (scale_note(choice.tonic, choice.scale, degree) - 28) % 12
 
     for step, length, what in notes(BASS_PATTERNS[choice.bass]):
-        midi = {"R": low(degree), "F": low(degree + 4), "T": low(degree + 2), "O": low(degree) + 12, "A": low(next_degree) - 1}[what]
+        midi = {
+            "R": low(degree),
+            "F": low(degree + 4),
+            "T": low(degree + 2),
+            "O": low(degree) + 12,
+            "A": low(next_degree) - 1,
+        }[what]
         score.notes.append((0, 16 * bar + step, length, midi, 1.0))
 
 
@@ -151,7 +167,9 @@ def play(score: Score, choice: Choice, artist: Artist, rng: np.random.Generator)
         at = start(step)
         if at < n:
             if (part, midi, length) not in sounded:
-                sounded[part, midi, length] = _tone(choice.sounds[part], midi + artist.detune_cents / 100, min(length, 16) * step_s, rng)
+                sounded[part, midi, length] = _tone(
+                    choice.sounds[part], midi + artist.detune_cents / 100, min(length, 16) * step_s, rng
+                )
             wave = sounded[part, midi, length]
             out[at : at + len(wave)] += 0.3 * levels[part] * loudness * rng.uniform(0.8, 1.0) * wave
     return out[:n]
@@ -173,4 +191,6 @@ def render(style: str, artist: Artist, *, seed: int, number: int) -> NDArray[np.
     bars = int(np.ceil(choice.duration_s * choice.tempo / 240)) + 1
     dry = play(write(choice, bars, rng), choice, artist, rng)
     wet = apply_eq_and_room(dry, artist.eq_db + rng.normal(0, 0.7, len(artist.eq_db)), artist.room)
-    return saturate_and_quantise(wet, drive=artist.drive, hiss_db=artist.hiss_db, rms_db=float(rng.uniform(-23, -17)), rng=rng)
+    return saturate_and_quantise(
+        wet, drive=artist.drive, hiss_db=artist.hiss_db, rms_db=float(rng.uniform(-23, -17)), rng=rng
+    )

@@ -58,7 +58,9 @@ def wave_table(kind: str, partials: int) -> Wave:
     return np.asarray(period / np.abs(period).max())
 
 
-def oscillate(kind: str, frequency: float, n: int, *, partials: int = MOST_PARTIALS, vibrato: float = 0.0) -> Wave:
+def oscillate(
+    kind: str, frequency: float, n: int, *, partials: int = MOST_PARTIALS, vibrato: float = 0.0
+) -> Wave:
     """`n` samples of a wave at `frequency` Hz, band-limited; `vibrato` is the depth of a 5.5 Hz wobble as a share of the frequency."""
     fitting = max(1, min(partials, int(0.45 * RATE / frequency)))
     t = seconds(n)
@@ -84,7 +86,9 @@ def fade(n: int, *, attack_s: float, release_s: float) -> Wave:
         [0.0, 0.5, 1.0, 0.0]
     """
     t = seconds(n)
-    return np.asarray(np.clip(np.minimum(t / max(attack_s, 1e-4), (t[-1] - t) / max(release_s, 1e-4)), 0.0, 1.0))
+    return np.asarray(
+        np.clip(np.minimum(t / max(attack_s, 1e-4), (t[-1] - t) / max(release_s, 1e-4)), 0.0, 1.0)
+    )
 
 
 def fast_length(n: int) -> int:

@@ -30,7 +30,9 @@ PART_NAMES = {"training": "train", "validation": "valid", "val": "valid", "dev":
 PART_NAMES |= {"train": "train", "valid": "valid", "test": "test", "unused": "unused"}
 
 
-def grouped_folds(y: ArrayLike, groups: Sequence[Any], *, n_splits: int, seed: int) -> list[tuple[Positions, Positions]]:
+def grouped_folds(
+    y: ArrayLike, groups: Sequence[Any], *, n_splits: int, seed: int
+) -> list[tuple[Positions, Positions]]:
     """Stratified folds that no group crosses.
 
     Args:
@@ -56,13 +58,25 @@ def grouped_folds(y: ArrayLike, groups: Sequence[Any], *, n_splits: int, seed: i
     counts, names, rows, classes = group_counts(y, groups)
     _require_classes(counts, classes, labelled=np.ndim(y) == 1)
     if len(names) < n_splits:
-        raise DatasetError(f"There must be at least as many groups as folds. Received {len(names)} groups for {n_splits} folds: ask for fewer folds.")
-    _require_groups(counts, names, classes, needed=n_splits if np.ndim(y) == 1 else 2, whole=f"the part to be dealt into {n_splits} folds")
-    fold = allocate_groups(counts, np.bincount(rows).astype(float), [1 / n_splits] * n_splits, seed=seed)[rows]
+        raise DatasetError(
+            f"There must be at least as many groups as folds. Received {len(names)} groups for {n_splits} folds: ask for fewer folds."
+        )
+    _require_groups(
+        counts,
+        names,
+        classes,
+        needed=n_splits if np.ndim(y) == 1 else 2,
+        whole=f"the part to be dealt into {n_splits} folds",
+    )
+    fold = allocate_groups(counts, np.bincount(rows).astype(float), [1 / n_splits] * n_splits, seed=seed)[
+        rows
+    ]
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_splits)]
 
 
-def repeated_folds(y: ArrayLike, groups: Sequence[Any], *, n_splits: int, n_repeats: int, seed: int) -> list[tuple[Positions, Positions]]:
+def repeated_folds(
+    y: ArrayLike, groups: Sequence[Any], *, n_splits: int, n_repeats: int, seed: int
+) -> list[tuple[Positions, Positions]]:
     """`n_repeats` times `n_splits` grouped folds, each time dealt anew; the first ones are `grouped_folds(…, seed=seed)`.
 
     Example:
@@ -75,7 +89,9 @@ def repeated_folds(y: ArrayLike, groups: Sequence[Any], *, n_splits: int, n_repe
     return [fold for s in seeds for fold in grouped_folds(y, groups, n_splits=n_splits, seed=int(s))]
 
 
-def hold_out(y: ArrayLike, groups: Sequence[Any], *, test_size: float, seed: int) -> tuple[Positions, Positions]:
+def hold_out(
+    y: ArrayLike, groups: Sequence[Any], *, test_size: float, seed: int
+) -> tuple[Positions, Positions]:
     """One stratified division into two that no group crosses, also for early stopping and calibration.
 
     Args:
@@ -94,12 +110,18 @@ def hold_out(y: ArrayLike, groups: Sequence[Any], *, test_size: float, seed: int
         raise ConfigError(f"The held-out share must lie between 0 and 1. Received {test_size}.")
     counts, names, rows, _ = group_counts(y, groups)
     if len(names) < 2:
-        raise DatasetError(f"A division needs at least two groups. All {len(rows)} clips belong to '{names[0] if len(names) else ''}'.")
-    part = allocate_groups(counts, np.bincount(rows).astype(float), [1 - test_size, test_size], seed=seed)[rows]
+        raise DatasetError(
+            f"A division needs at least two groups. All {len(rows)} clips belong to '{names[0] if len(names) else ''}'."
+        )
+    part = allocate_groups(counts, np.bincount(rows).astype(float), [1 - test_size, test_size], seed=seed)[
+        rows
+    ]
     return np.flatnonzero(part == 0), np.flatnonzero(part == 1)
 
 
-def nested_subsets(y: ArrayLike, groups: Sequence[Any], *, shares: Sequence[float], seed: int) -> list[Positions]:
+def nested_subsets(
+    y: ArrayLike, groups: Sequence[Any], *, shares: Sequence[float], seed: int
+) -> list[Positions]:
     """Stratified parts of the data in whole groups, each within the next: what a learning curve is drawn with.
 
     Args:
@@ -121,7 +143,9 @@ def nested_subsets(y: ArrayLike, groups: Sequence[Any], *, shares: Sequence[floa
     """
     steps = np.diff([0.0, *shares])
     if not len(steps) or (steps <= 0).any() or shares[-1] > 1:
-        raise ConfigError(f"Shares of the data must rise within (0, 1]. Received {', '.join(map(str, shares)) or 'none'}.")
+        raise ConfigError(
+            f"Shares of the data must rise within (0, 1]. Received {', '.join(map(str, shares)) or 'none'}."
+        )
     counts, _, rows, _ = group_counts(y, groups)
     parts = [*steps, 1 - shares[-1]] if shares[-1] < 1 else list(steps)
     part = allocate_groups(counts, np.bincount(rows).astype(float), parts, seed=seed)[rows]
@@ -183,7 +207,9 @@ def make_split(
     """
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)
-    frame = pd.DataFrame({"id": list(map(str, ids)), "label": list(map(str, labels)), "group": group_names(groups)})
+    frame = pd.DataFrame(
+        {"id": list(map(str, ids)), "label": list(map(str, labels)), "group": group_names(groups)}
+    )
     known = bool((frame["group"] != frame["id"].map(group_name)).any()) if grouped is None else grouped
     if protocol == "given":
         return _given_split(frame, given, n_splits=n_splits, seed=seed, grouped=known)
@@ -204,7 +230,9 @@ def _targets(labels: pd.Series) -> NDArray[Any]:
     return labels.to_numpy(str)
 
 
-def _add_folds(frame: pd.DataFrame, y: NDArray[Any], units: pd.Series, *, n_splits: int | None, seed: int) -> None:
+def _add_folds(
+    frame: pd.DataFrame, y: NDArray[Any], units: pd.Series, *, n_splits: int | None, seed: int
+) -> None:
     """Fills the column `fold` of the training rows."""
     train = np.flatnonzero(frame["part"] == "train")
     inside = units.iloc[train].tolist()
@@ -213,23 +241,42 @@ def _add_folds(frame: pd.DataFrame, y: NDArray[Any], units: pd.Series, *, n_spli
         frame.loc[train[valid], "fold"] = k
 
 
-def _given_split(frame: pd.DataFrame, given: Sequence[str | None] | None, *, n_splits: int | None, seed: int, grouped: bool) -> Split:
+def _given_split(
+    frame: pd.DataFrame, given: Sequence[str | None] | None, *, n_splits: int | None, seed: int, grouped: bool
+) -> Split:
     """The split that the data bring along."""
     if given is None or len(given) != len(frame):
-        raise ConfigError("The protocol 'given' needs a split column with train, valid or test for every clip. This source has none: choose another.")
-    parts = pd.Series(["unused" if pd.isna(name) or not str(name).strip() else PART_NAMES.get(str(name).strip().lower(), "?") for name in given])
+        raise ConfigError(
+            "The protocol 'given' needs a split column with train, valid or test for every clip. This source has none: choose another."
+        )
+    parts = pd.Series(
+        [
+            "unused"
+            if pd.isna(name) or not str(name).strip()
+            else PART_NAMES.get(str(name).strip().lower(), "?")
+            for name in given
+        ]
+    )
     if (parts == "?").any():
         odd = sorted({str(name) for name, part in zip(given, parts, strict=True) if part == "?"})
-        raise DatasetError(f"A split column must say train, valid or test. Received also: {', '.join(odd[:5])}.")
+        raise DatasetError(
+            f"A split column must say train, valid or test. Received also: {', '.join(odd[:5])}."
+        )
     for part in ("train", "test"):
         if not (parts == part).any():
-            raise DatasetError(f"A given split must have a {part} part. Received {parts.value_counts().to_dict()}.")
+            raise DatasetError(
+                f"A given split must have a {part} part. Received {parts.value_counts().to_dict()}."
+            )
     if grouped:
         for a, b in (("train", "test"), ("valid", "test"), ("train", "valid")):
-            require_disjoint(frame["group"][parts == a], frame["group"][parts == b], where=f"the given {a} and {b} parts")
+            require_disjoint(
+                frame["group"][parts == a], frame["group"][parts == b], where=f"the given {a} and {b} parts"
+            )
     frame["part"], frame["fold"] = parts.replace("valid", "train"), -1
     y = _targets(frame["label"])
-    counts, _, _, classes = group_counts(y[frame["part"] == "train"], frame["group"][frame["part"] == "train"].tolist())
+    counts, _, _, classes = group_counts(
+        y[frame["part"] == "train"], frame["group"][frame["part"] == "train"].tolist()
+    )
     _require_classes(counts, classes, labelled=y.ndim == 1)
     if (parts == "valid").any():
         frame.loc[parts == "valid", "fold"] = 0
@@ -242,10 +289,14 @@ def _given_split(frame: pd.DataFrame, given: Sequence[str | None] | None, *, n_s
 def _require_classes(counts: NDArray[np.float64], classes: NDArray[Any], *, labelled: bool) -> None:
     present = classes[counts.sum(axis=0) > 0]
     if labelled and len(present) < 2:
-        raise DatasetError(f"A classifier needs at least two classes. Received {len(present)}: {', '.join(map(str, present)) or 'none'}.")
+        raise DatasetError(
+            f"A classifier needs at least two classes. Received {len(present)}: {', '.join(map(str, present)) or 'none'}."
+        )
 
 
-def _require_groups(counts: NDArray[np.float64], names: NDArray[np.str_], classes: NDArray[Any], *, needed: int, whole: str) -> None:
+def _require_groups(
+    counts: NDArray[np.float64], names: NDArray[np.str_], classes: NDArray[Any], *, needed: int, whole: str
+) -> None:
     """Refuses what cannot be divided, naming each class with its numbers."""
     in_groups, clips = (counts > 0).sum(axis=0), counts.sum(axis=0)
     short = [k for k in range(len(classes)) if 0 < in_groups[k] < needed]
@@ -253,7 +304,10 @@ def _require_groups(counts: NDArray[np.float64], names: NDArray[np.str_], classe
         return
     alone = [k for k in short if in_groups[k] == 1 and clips[k] > 1]
     if alone:
-        listed = "; ".join(f"'{names[np.argmax(counts[:, k])]}' holds all {clips[k]:.0f} clips of '{classes[k]}'" for k in alone)
+        listed = "; ".join(
+            f"'{names[np.argmax(counts[:, k])]}' holds all {clips[k]:.0f} clips of '{classes[k]}'"
+            for k in alone
+        )
         raise DatasetError(
             f"A group must not hold all of a class: the class could be learnt or tested, never both. In {whole}, {listed}. "
             "Add clips of the class from other groups, leave the class out, or split by something finer."

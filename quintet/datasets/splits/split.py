@@ -45,13 +45,20 @@ class Split:
 
     def __post_init__(self) -> None:
         if tuple(self.frame.columns) != COLUMNS:
-            raise DatasetError(f"A split must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, self.frame.columns))}.")
+            raise DatasetError(
+                f"A split must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, self.frame.columns))}."
+            )
         if not self.frame["id"].is_unique:
             raise DatasetError(
                 f"An id must stand once in a split. '{self.frame.loc[self.frame['id'].duplicated(), 'id'].iloc[0]}' stands there twice."
             )
-        if not self.frame["part"].isin(PARTS).all() or not ((self.frame["fold"] >= 0) == (self.frame["part"] == "train")).all():
-            raise DatasetError(f"Every clip of a split must be in one of {', '.join(PARTS)}, with a fold in the training part only.")
+        if (
+            not self.frame["part"].isin(PARTS).all()
+            or not ((self.frame["fold"] >= 0) == (self.frame["part"] == "train")).all()
+        ):
+            raise DatasetError(
+                f"Every clip of a split must be in one of {', '.join(PARTS)}, with a fold in the training part only."
+            )
         if self.grouped:
             group = self.frame["group"].to_numpy()
             require_disjoint(group[self.train], group[self.test], where="the training and the test part")
@@ -81,7 +88,10 @@ class Split:
     def folds(self) -> list[tuple[Positions, Positions]]:
         """`(train, valid)` positions in `frame`, one pair per fold; every training clip is in exactly one `valid`."""
         fold = self.frame["fold"].to_numpy()
-        return [(np.flatnonzero((fold >= 0) & (fold != k)), np.flatnonzero(fold == k)) for k in range(self.n_folds)]
+        return [
+            (np.flatnonzero((fold >= 0) & (fold != k)), np.flatnonzero(fold == k))
+            for k in range(self.n_folds)
+        ]
 
     def training_folds(self) -> list[tuple[Positions, Positions]]:
         """The folds as positions within the training part: `(train, valid)` index arrays of `self.train` have the same order."""
@@ -98,8 +108,19 @@ class Split:
     def write(self, path: Path | str) -> None:
         """Writes the split as parquet with its digest: the whole file or nothing."""
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        about = {"schema": SCHEMA, "protocol": self.protocol, "seed": str(self.seed), "grouped": str(int(self.grouped)), "digest": self.digest}
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **{f"quintet.split.{key}": value for key, value in about.items()}})
+        about = {
+            "schema": SCHEMA,
+            "protocol": self.protocol,
+            "seed": str(self.seed),
+            "grouped": str(int(self.grouped)),
+            "digest": self.digest,
+        }
+        table = table.replace_schema_metadata(
+            {
+                **(table.schema.metadata or {}),
+                **{f"quintet.split.{key}": value for key, value in about.items()},
+            }
+        )
         with atomic_replace(Path(path)) as temporary:
             pq.write_table(table, temporary)
 
@@ -113,12 +134,22 @@ class Split:
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
-            raise ArtefactError(f"A split must be a parquet file that Quintet wrote. '{path}' cannot be read: {error}.") from error
-        about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items() if key.startswith(b"quintet.split.")}
+            raise ArtefactError(
+                f"A split must be a parquet file that Quintet wrote. '{path}' cannot be read: {error}."
+            ) from error
+        about = {
+            key.decode(): value.decode()
+            for key, value in (table.schema.metadata or {}).items()
+            if key.startswith(b"quintet.split.")
+        }
         about = {key.removeprefix("quintet.split."): value for key, value in about.items()}
         if about.get("schema") != SCHEMA:
-            raise ArtefactError(f"A split must be of version {SCHEMA}. '{path}' is of version {about.get('schema', 'none')}: make it again.")
+            raise ArtefactError(
+                f"A split must be of version {SCHEMA}. '{path}' is of version {about.get('schema', 'none')}: make it again."
+            )
         split = cls(table.to_pandas(), about["protocol"], int(about["seed"]), grouped=about["grouped"] == "1")
         if split.digest != about["digest"]:
-            raise ArtefactError(f"A split must be as it was written (digest {about['digest']}). '{path}' was changed (digest {split.digest}).")
+            raise ArtefactError(
+                f"A split must be as it was written (digest {about['digest']}). '{path}' was changed (digest {split.digest})."
+            )
         return split

@@ -27,7 +27,9 @@ SEARCH_LIMIT = 5_000  # groups; above this the greedy deal is as even as anybody
 SWAP_LIMIT = 1_000
 
 
-def group_counts(y: ArrayLike, groups: Sequence[Any]) -> tuple[Counts, NDArray[np.str_], NDArray[np.intp], NDArray[Any]]:
+def group_counts(
+    y: ArrayLike, groups: Sequence[Any]
+) -> tuple[Counts, NDArray[np.str_], NDArray[np.intp], NDArray[Any]]:
     """How many clips of each class each group holds.
 
     Args:
@@ -55,7 +57,9 @@ def group_counts(y: ArrayLike, groups: Sequence[Any]) -> tuple[Counts, NDArray[n
     return counts, names, rows, classes
 
 
-def allocate_groups(counts: Counts, sizes: NDArray[np.float64], shares: Sequence[float], *, seed: int) -> NDArray[np.intp]:
+def allocate_groups(
+    counts: Counts, sizes: NDArray[np.float64], shares: Sequence[float], *, seed: int
+) -> NDArray[np.intp]:
     """The part that each group goes to.
 
     Args:
@@ -123,7 +127,9 @@ class _Table:
     def try_move(self, group: int) -> bool:
         """Moves a group to the part that gains most, if any does."""
         here = self.part[group]
-        gain = self.cost(self.held[[here]], np.array([here])) - self.cost(self.held[[here]] - self.counts[group], np.array([here]))
+        gain = self.cost(self.held[[here]], np.array([here])) - self.cost(
+            self.held[[here]] - self.counts[group], np.array([here])
+        )
         change = self.cost_of_adding(group) - gain
         change[here] = 0.0
         best = int(np.argmin(change))
@@ -142,7 +148,9 @@ class _Table:
         difference = self.counts[others] - self.counts[group]
         at_home = np.full(len(others), here)
         before = self.cost(self.held[at_home], at_home) + self.cost(self.held[there], there)
-        after = self.cost(self.held[at_home] + difference, at_home) + self.cost(self.held[there] - difference, there)
+        after = self.cost(self.held[at_home] + difference, at_home) + self.cost(
+            self.held[there] - difference, there
+        )
         best = int(np.argmin(after - before))
         if (after - before)[best] > -1e-6:
             return False

@@ -20,7 +20,9 @@ from quintet.explanation.shapley.forests import coalition_outputs, forest_from_s
 Array = NDArray[np.float64]
 
 
-def coalition_probabilities(member: Any, rows: pd.DataFrame, background: pd.DataFrame, players: Mapping[str, list[str]]) -> Array:
+def coalition_probabilities(
+    member: Any, rows: pd.DataFrame, background: pd.DataFrame, players: Mapping[str, list[str]]
+) -> Array:
     """Probabilities of a fitted table member on every hybrid of a clip and a background clip.
 
     Args:
@@ -41,7 +43,9 @@ def coalition_probabilities(member: Any, rows: pd.DataFrame, background: pd.Data
     if not member.multilabel_:
         return _FAST[name](member.models_[0], *heard)
     tags = [
-        np.full((1 << len(players), len(rows) * len(background)), constant) if model is None else _FAST[name](model, *heard)[:, :, 1]
+        np.full((1 << len(players), len(rows) * len(background)), constant)
+        if model is None
+        else _FAST[name](model, *heard)[:, :, 1]
         for model, constant in zip(member.models_, member.constants_, strict=True)
     ]
     return np.stack(tags, axis=-1)
@@ -57,7 +61,12 @@ def presence(n_players: int) -> NDArray[np.bool_]:
     return ((np.arange(1 << n_players)[:, None] >> np.arange(n_players)) & 1).astype(bool)
 
 
-def _by_hybrids(predict_proba: Callable[[Any], Any], rows: pd.DataFrame, background: pd.DataFrame, players: Mapping[str, list[str]]) -> Array:
+def _by_hybrids(
+    predict_proba: Callable[[Any], Any],
+    rows: pd.DataFrame,
+    background: pd.DataFrame,
+    players: Mapping[str, list[str]],
+) -> Array:
     repeated = rows.iloc[np.repeat(np.arange(len(rows)), len(background))].reset_index(drop=True)
     tiled = background.iloc[np.tile(np.arange(len(background)), len(rows))].reset_index(drop=True)
     found = []
@@ -70,12 +79,22 @@ def _by_hybrids(predict_proba: Callable[[Any], Any], rows: pd.DataFrame, backgro
     return np.stack(found)
 
 
-def _logistic_regression(model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:
-    parts = [[data[:, player == i] @ model.coef_[:, player == i].T for i in range(k)] for data in (rows, background)]
+def _logistic_regression(
+    model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int
+) -> Array:
+    parts = [
+        [data[:, player == i] @ model.coef_[:, player == i].T for i in range(k)]
+        for data in (rows, background)
+    ]
     scores = []
     for present in presence(k):
-        own = sum((parts[0][i] for i in range(k) if present[i]), start=np.zeros((len(rows), len(model.coef_))))
-        other = sum((parts[1][i] for i in range(k) if not present[i]), start=np.zeros((len(background), len(model.coef_))))
+        own = sum(
+            (parts[0][i] for i in range(k) if present[i]), start=np.zeros((len(rows), len(model.coef_)))
+        )
+        other = sum(
+            (parts[1][i] for i in range(k) if not present[i]),
+            start=np.zeros((len(background), len(model.coef_))),
+        )
         scores.append((own[:, None] + other[None] + model.intercept_).reshape(-1, len(model.coef_)))
     return _as_probabilities(np.stack(scores))
 
@@ -97,7 +116,9 @@ def _xgboost(model: Any, rows: Array, background: Array, player: NDArray[np.int6
 
 
 def _svm(model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:
-    decisions = np.stack([_machine(machine, rows, background, player, k) for machine in model.machines], axis=-1)
+    decisions = np.stack(
+        [_machine(machine, rows, background, player, k) for machine in model.machines], axis=-1
+    )
     return _as_probabilities(model.slope * decisions + model.offset)
 
 
@@ -106,7 +127,8 @@ def _machine(machine: Any, rows: Array, background: Array, player: NDArray[np.in
     if machine is None:
         return np.full((1 << k, len(rows) * len(background)), -1.0)
     own, other = (
-        [-machine._gamma * _squared_distances(data, machine.support_vectors_, player == i) for i in range(k)] for data in (rows, background)
+        [-machine._gamma * _squared_distances(data, machine.support_vectors_, player == i) for i in range(k)]
+        for data in (rows, background)
     )
     weights = machine.dual_coef_.ravel()
     found = np.empty((1 << k, len(rows), len(background)))

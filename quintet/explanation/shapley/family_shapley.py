@@ -51,7 +51,8 @@ class FamilyShapley:
 def concatenate_clips(parts: Sequence[FamilyShapley]) -> FamilyShapley:
     """The values of different clips for the same players, one below the other."""
     values, base, prediction, by_background = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "base", "prediction", "by_background")
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("values", "base", "prediction", "by_background")
     )
     return FamilyShapley(parts[0].players, values, base, prediction, by_background)
 
@@ -122,14 +123,31 @@ def family_shapley(
     names = (*players, SPECTROGRAM) if networks else tuple(players)
     _check(names, players, rows)
     n, m = len(rows), len(background)
-    heard = {name: coalition_probabilities(member, rows, background, players) for name, member in members.items() if name not in networks}
+    heard = {
+        name: coalition_probabilities(member, rows, background, players)
+        for name, member in members.items()
+        if name not in networks
+    }
     worth: list[Array] = []
     for of_rows in (False, True) if networks else (True,):
-        whole = {name: np.repeat(own, m, axis=0) if of_rows else np.tile(other, (n, 1)) for name, (own, other) in networks.items()}
-        worth += [fuse(np.stack([whole[name] if name in networks else heard[name][s] for name in members])) for s in range(1 << len(players))]
+        whole = {
+            name: np.repeat(own, m, axis=0) if of_rows else np.tile(other, (n, 1))
+            for name, (own, other) in networks.items()
+        }
+        worth += [
+            fuse(np.stack([whole[name] if name in networks else heard[name][s] for name in members]))
+            for s in range(1 << len(players))
+        ]
     values = np.stack(worth).reshape(len(worth), n, m, -1)
     by_background = shapley_values(values).transpose(1, 0, 2, 3)
-    prediction = fuse(np.stack([networks[name][0] if name in networks else member.predict_proba(rows) for name, member in members.items()]))
+    prediction = fuse(
+        np.stack(
+            [
+                networks[name][0] if name in networks else member.predict_proba(rows)
+                for name, member in members.items()
+            ]
+        )
+    )
     return FamilyShapley(names, by_background.mean(axis=2), values[0].mean(axis=1), prediction, by_background)
 
 
@@ -140,10 +158,14 @@ def _check(names: tuple[str, ...], players: Mapping[str, list[str]], rows: pd.Da
         )
     owned = [column for columns in players.values() for column in columns]
     if sorted(owned) != sorted(map(str, rows.columns)):
-        raise ConfigError(f"Every column must belong to exactly one family. Received {len(owned)} columns in families for {rows.shape[1]} columns.")
+        raise ConfigError(
+            f"Every column must belong to exactly one family. Received {len(owned)} columns in families for {rows.shape[1]} columns."
+        )
 
 
-def columns_by_family(columns: list[str], family: Callable[[str], str], *, limit: int = MAX_PLAYERS - 1) -> dict[str, list[str]]:
+def columns_by_family(
+    columns: list[str], family: Callable[[str], str], *, limit: int = MAX_PLAYERS - 1
+) -> dict[str, list[str]]:
     """Family → columns; beyond `limit` families, the ones with the fewest columns are joined as `other`.
 
     Example:

@@ -48,11 +48,24 @@ def forest_from_sklearn(model: Any) -> Forest:
     )
     threshold = np.concatenate([tree.threshold for tree in trees])
     rounded = threshold.astype(np.float32)
-    below = np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)  # x <= t in float64 is x <= below in float32
-    value = np.concatenate([tree.value[:, 0, :] / tree.value[:, 0, :].sum(axis=1, keepdims=True) for tree in trees]) / len(trees)
+    below = np.where(
+        rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded
+    )  # x <= t in float64 is x <= below in float32
+    value = np.concatenate(
+        [tree.value[:, 0, :] / tree.value[:, 0, :].sum(axis=1, keepdims=True) for tree in trees]
+    ) / len(trees)
     feature = np.concatenate([tree.feature for tree in trees]).astype(np.int64)
     cover = np.concatenate([tree.weighted_n_node_samples for tree in trees])
-    return Forest(start[:-1], left, right, feature, np.nextafter(below, np.float32(np.inf)), value, np.zeros(value.shape[1]), cover)
+    return Forest(
+        start[:-1],
+        left,
+        right,
+        feature,
+        np.nextafter(below, np.float32(np.inf)),
+        value,
+        np.zeros(value.shape[1]),
+        cover,
+    )
 
 
 def forest_from_xgboost(model: Any, rows: Array) -> Forest:
@@ -63,7 +76,12 @@ def forest_from_xgboost(model: Any, rows: Array) -> Forest:
     start = np.cumsum([0, *(len(tree["left_children"]) for tree in trees)])
     children = [np.asarray(tree[side]) for side in ("left_children", "right_children") for tree in trees]
     left, right = (
-        np.concatenate([np.where(c < 0, -1, c + s) for c, s in zip(children[k * len(trees) : (k + 1) * len(trees)], start[:-1], strict=True)])
+        np.concatenate(
+            [
+                np.where(c < 0, -1, c + s)
+                for c, s in zip(children[k * len(trees) : (k + 1) * len(trees)], start[:-1], strict=True)
+            ]
+        )
         for k in (0, 1)
     )
     condition = np.concatenate([np.asarray(tree["split_conditions"], dtype=np.float32) for tree in trees])
@@ -76,10 +94,14 @@ def forest_from_xgboost(model: Any, rows: Array) -> Forest:
     forest = Forest(start[:-1], left, right, feature, condition, value, np.zeros(value.shape[1]), cover)
     first = np.asarray(model.predict(rows[:1], output_margin=True), dtype=np.float64).reshape(1, -1)
     everything = np.zeros(rows.shape[1], dtype=np.int64)
-    return replace(forest, offset=first[0] - coalition_outputs(forest, rows[:1], rows[:1], everything, 0)[0, 0])
+    return replace(
+        forest, offset=first[0] - coalition_outputs(forest, rows[:1], rows[:1], everything, 0)[0, 0]
+    )
 
 
-def coalition_outputs(forest: Forest, rows: Array, background: Array, player: NDArray[np.int64], n_players: int) -> Array:
+def coalition_outputs(
+    forest: Forest, rows: Array, background: Array, player: NDArray[np.int64], n_players: int
+) -> Array:
     """Outputs of the trees on every hybrid.
 
     Args:
@@ -109,7 +131,17 @@ def _walker() -> Any:
 
 
 def _walk(
-    start: Any, left: Any, right: Any, feature: Any, threshold: Any, value: Any, rows: Any, background: Any, player: Any, k: int, outputs: Any
+    start: Any,
+    left: Any,
+    right: Any,
+    feature: Any,
+    threshold: Any,
+    value: Any,
+    rows: Any,
+    background: Any,
+    player: Any,
+    k: int,
+    outputs: Any,
 ) -> None:
     everybody = (1 << k) - 1
     nodes, present, absent = np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64)

@@ -55,12 +55,23 @@ class SampledShapley:
 def concatenate_clips(parts: Sequence[SampledShapley]) -> SampledShapley:
     """The values of different clips for the same players, one below the other."""
     values, errors, base, prediction = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "errors", "base", "prediction")
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("values", "errors", "base", "prediction")
     )
-    return SampledShapley(parts[0].players, values, errors, base, prediction, parts[0].n_orders, sum(part.n_evaluations for part in parts))
+    return SampledShapley(
+        parts[0].players,
+        values,
+        errors,
+        base,
+        prediction,
+        parts[0].n_orders,
+        sum(part.n_evaluations for part in parts),
+    )
 
 
-def sampled_shapley(game: Game, players: Sequence[str], *, n_clips: int, n_background: int, n_pairs: int = 16, seed: int = 0) -> SampledShapley:
+def sampled_shapley(
+    game: Game, players: Sequence[str], *, n_clips: int, n_background: int, n_pairs: int = 16, seed: int = 0
+) -> SampledShapley:
     """Shapley values from `n_pairs` random orders per clip, and as many reversed.
 
     Args:
@@ -84,25 +95,41 @@ def sampled_shapley(game: Game, players: Sequence[str], *, n_clips: int, n_backg
     """
     k = len(players)
     if n_pairs < 2 or k < 2:
-        raise ConfigError(f"Sampling needs two players and two pairs of orders, or more. Received {k} players, {n_pairs} pairs.")
+        raise ConfigError(
+            f"Sampling needs two players and two pairs of orders, or more. Received {k} players, {n_pairs} pairs."
+        )
     rng = np.random.default_rng(seed)
     orders = np.stack([rng.permutation(k) for _ in range(n_clips * n_pairs)])
     orders = np.stack([orders, orders[:, ::-1]], axis=1)  # (clips · pairs, 2, k)
     # background clips by turns from a random start: as even as the budget allows
     starts = rng.integers(n_background, size=n_clips)[:, None] + np.arange(n_pairs)
     backgrounds, clips = (starts % n_background).ravel(), np.repeat(np.arange(n_clips), n_pairs)
-    joined = np.argsort(orders, axis=2)[:, :, None, :] < np.arange(k + 1)[:, None]  # (clips · pairs, 2, k + 1, k)
-    worth = _evaluated(game, np.repeat(clips, 2 * (k + 1)), np.repeat(backgrounds, 2 * (k + 1)), joined.reshape(-1, k))
+    joined = (
+        np.argsort(orders, axis=2)[:, :, None, :] < np.arange(k + 1)[:, None]
+    )  # (clips · pairs, 2, k + 1, k)
+    worth = _evaluated(
+        game, np.repeat(clips, 2 * (k + 1)), np.repeat(backgrounds, 2 * (k + 1)), joined.reshape(-1, k)
+    )
     steps = np.diff(worth.reshape(-1, 2, k + 1), axis=2)
     found = np.empty_like(steps)
     np.put_along_axis(found, orders, steps, axis=2)
     of_pairs = found.mean(axis=1).reshape(n_clips, n_pairs, k)
     ends = worth.reshape(n_clips, n_pairs, 2, k + 1)[:, :, 0, [0, -1]].mean(axis=1)
     errors = of_pairs.std(axis=1, ddof=1) / np.sqrt(n_pairs)
-    return SampledShapley(tuple(players), of_pairs.mean(axis=1), errors, ends[:, 0], ends[:, 1], 2 * n_pairs, len(joined) * 2 * (k + 1))
+    return SampledShapley(
+        tuple(players),
+        of_pairs.mean(axis=1),
+        errors,
+        ends[:, 0],
+        ends[:, 1],
+        2 * n_pairs,
+        len(joined) * 2 * (k + 1),
+    )
 
 
-def _evaluated(game: Game, clips: NDArray[np.intp], backgrounds: NDArray[np.intp], present: NDArray[np.bool_]) -> Array:
+def _evaluated(
+    game: Game, clips: NDArray[np.intp], backgrounds: NDArray[np.intp], present: NDArray[np.bool_]
+) -> Array:
     parts = [slice(start, start + BATCH) for start in range(0, len(clips), BATCH)]
     return np.concatenate([game(clips[part], backgrounds[part], present[part]) for part in parts])
 
@@ -130,15 +157,21 @@ def ensemble_game(
         if name != SPECTROGRAM:
             owner[np.flatnonzero(rows.columns.isin(list(columns)))] = k
     if (owner < 0).any():
-        raise ConfigError(f"Every column must belong to one player. {int((owner < 0).sum())} belong to none: join them in a player of their own.")
+        raise ConfigError(
+            f"Every column must belong to one player. {int((owner < 0).sum())} belong to none: join them in a player of their own."
+        )
     heard = networks or {}
     ears = list(players).index(SPECTROGRAM) if SPECTROGRAM in players else None
 
     def game(clips: NDArray[np.intp], backgrounds: NDArray[np.intp], present: NDArray[np.bool_]) -> Array:
-        hybrids = pd.DataFrame(np.where(present[:, owner], own[clips], other[backgrounds]), columns=rows.columns)
+        hybrids = pd.DataFrame(
+            np.where(present[:, owner], own[clips], other[backgrounds]), columns=rows.columns
+        )
         hears = np.ones((len(clips), 1), dtype=bool) if ears is None else present[:, ears][:, None]
         opinions = [
-            np.where(hears, heard[name][0][clips], heard[name][1][backgrounds]) if name in heard else members[name].predict_proba(hybrids)
+            np.where(hears, heard[name][0][clips], heard[name][1][backgrounds])
+            if name in heard
+            else members[name].predict_proba(hybrids)
             for name in members
         ]
         fused = np.asarray(fuse(np.stack(opinions)), dtype=np.float64)

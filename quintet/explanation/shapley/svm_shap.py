@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def kernel_shapley(machines: Sequence[Any], rows: Array, background: Array, *, n_nodes: int = 8) -> tuple[Array, Array]:
+def kernel_shapley(
+    machines: Sequence[Any], rows: Array, background: Array, *, n_nodes: int = 8
+) -> tuple[Array, Array]:
     """Shapley values of binary `sklearn.svm.SVC`s with RBF kernels, averaged over a background.
 
     Machines with the same `gamma` share most of their support vectors (one class against the rest): each is integrated once for all of them.
@@ -39,12 +41,20 @@ def kernel_shapley(machines: Sequence[Any], rows: Array, background: Array, *, n
     nodes, weights = np.polynomial.legendre.leggauss(min(n_nodes, (rows.shape[1] + 1) // 2 + 1))
     values, bases = np.zeros((*rows.shape, len(machines))), np.full(len(machines), -1.0)
     for gamma in {float(machine._gamma) for machine in machines if machine is not None}:
-        members = [k for k, machine in enumerate(machines) if machine is not None and float(machine._gamma) == gamma]
-        vectors, place = np.unique(np.concatenate([machines[k].support_vectors_ for k in members]), axis=0, return_inverse=True)
+        members = [
+            k for k, machine in enumerate(machines) if machine is not None and float(machine._gamma) == gamma
+        ]
+        vectors, place = np.unique(
+            np.concatenate([machines[k].support_vectors_ for k in members]), axis=0, return_inverse=True
+        )
         owner = np.repeat(np.arange(len(members)), [len(machines[k].support_vectors_) for k in members])
         alphas = np.zeros((len(vectors), len(members)))
-        np.add.at(alphas, (place.ravel(), owner), np.concatenate([machines[k].dual_coef_.ravel() for k in members]))
-        values[:, :, members] = _quadrature()(rows, background, vectors, alphas, gamma, (nodes + 1) / 2, weights / 2)
+        np.add.at(
+            alphas, (place.ravel(), owner), np.concatenate([machines[k].dual_coef_.ravel() for k in members])
+        )
+        values[:, :, members] = _quadrature()(
+            rows, background, vectors, alphas, gamma, (nodes + 1) / 2, weights / 2
+        )
         bases[members] = [machines[k].decision_function(background).mean() for k in members]
     return values, bases
 
@@ -62,7 +72,9 @@ def _quadrature() -> Any:
 _compiled: Any = None
 
 
-def _product_values(rows: Array, background: Array, vectors: Array, alphas: Array, gamma: float, nodes: Array, weights: Array) -> Array:
+def _product_values(
+    rows: Array, background: Array, vectors: Array, alphas: Array, gamma: float, nodes: Array, weights: Array
+) -> Array:
     n, d = rows.shape
     m = len(background)
     values = np.zeros((n, d, alphas.shape[1]))

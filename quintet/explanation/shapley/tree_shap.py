@@ -53,9 +53,22 @@ def tree_shapley(forest: Forest, rows: Array, *, n_jobs: int | None = None) -> t
     nodes, weights = _quadratures(int(depths.max()))
     leaves = forest.left < 0
     root = forest.start[np.searchsorted(forest.start, np.flatnonzero(leaves), side="right") - 1]
-    base = forest.offset + (forest.value[leaves] * (forest.cover[leaves] / forest.cover[root])[:, None]).sum(axis=0)
+    base = forest.offset + (forest.value[leaves] * (forest.cover[leaves] / forest.cover[root])[:, None]).sum(
+        axis=0
+    )
     values = np.zeros((*rows.shape, forest.value.shape[1]))
-    arrays = (forest.start, forest.left, forest.right, forest.feature, forest.threshold, forest.value, forest.cover, depths, nodes, weights)
+    arrays = (
+        forest.start,
+        forest.left,
+        forest.right,
+        forest.feature,
+        forest.threshold,
+        forest.value,
+        forest.cover,
+        depths,
+        nodes,
+        weights,
+    )
     single, walk = rows.astype(np.float32), _walker()
     n_threads = max(1, min(n_jobs or _cores(), len(rows)))
     ends = np.linspace(0, len(rows), n_threads + 1).astype(int)
@@ -99,7 +112,9 @@ def _walker() -> Any:
     if _compiled is None:
         from numba import njit
 
-        _compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})(_walk)
+        _compiled = njit(
+            cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"}
+        )(_walk)
     return _compiled
 
 
@@ -120,7 +135,9 @@ def _walk(
             node[0], stage[0], at = start[tree], 0, 0
             while at >= 0:
                 here = node[at]
-                if stage[at] == 2 or left[here] < 0:  # everything below is known: pass it on to the column of the edge above, and upwards
+                if (
+                    stage[at] == 2 or left[here] < 0
+                ):  # everything below is known: pass it on to the column of the edge above, and upwards
                     if at > 0:
                         j = feature[node[at - 1]]
                         if left[here] < 0:

@@ -29,7 +29,9 @@ def mfcc(mel_db: NDArray[np.float64], *, n_mfcc: int) -> NDArray[np.float64]:
     """
     n_mels = len(mel_db)
     cosines = np.cos(np.pi * np.outer(np.arange(n_mfcc), 2 * np.arange(n_mels) + 1) / (2 * n_mels))
-    coefficients: NDArray[np.float64] = np.sqrt(np.where(np.arange(n_mfcc) == 0, 1, 2) / n_mels)[:, None] * (cosines @ mel_db)
+    coefficients: NDArray[np.float64] = np.sqrt(np.where(np.arange(n_mfcc) == 0, 1, 2) / n_mels)[:, None] * (
+        cosines @ mel_db
+    )
     return coefficients
 
 

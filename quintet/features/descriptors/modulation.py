@@ -12,7 +12,9 @@ SEGMENT_S = 6.0  # what is heard at once; a slower fluctuation counts as none
 FLOOR = 1e-3  # dB² per Hz that count as no fluctuation at all: -30 dB
 
 
-def fluctuation_pattern(bands_db: NDArray[np.float64], *, frame_rate: float, n_rates: int, limits_hz: tuple[float, float]) -> NDArray[np.float64]:
+def fluctuation_pattern(
+    bands_db: NDArray[np.float64], *, frame_rate: float, n_rates: int, limits_hz: tuple[float, float]
+) -> NDArray[np.float64]:
     """How strongly the loudness of each band fluctuates, by rate: a spectrum of the bands along time.
 
     The deviation of a band from its mean is cut into segments of 6 s that overlap by half, weighted by a Hann window and

@@ -13,7 +13,9 @@ START_BPM = 120.0  # the tempo that is taken for granted where nothing speaks ag
 MAX_BPM = 320.0
 WINDOW_S = 8.0  # length of the autocorrelation
 
-Autocorrelation = Callable[[NDArray[np.float64], int], NDArray[np.float64]]  # onset strength, number of lags → strength of each lag
+Autocorrelation = Callable[
+    [NDArray[np.float64], int], NDArray[np.float64]
+]  # onset strength, number of lags → strength of each lag
 
 
 def onset_strength(mel_db: NDArray[np.float64], *, n_fft: int, hop_length: int) -> NDArray[np.float64]:
@@ -42,12 +44,20 @@ def mean_rises(mel_db: NDArray[np.float64]) -> NDArray[np.float64]:
     return rises
 
 
-def rises_at_frames(rises: NDArray[np.float64], *, n_fft: int, hop_length: int, frames: int) -> NDArray[np.float64]:
+def rises_at_frames(
+    rises: NDArray[np.float64], *, n_fft: int, hop_length: int, frames: int
+) -> NDArray[np.float64]:
     """Rises put at the frames in which they are heard, shape `(frames,)`."""
     return np.concatenate([np.zeros(1 + n_fft // (2 * hop_length)), rises])[:frames]
 
 
-def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int, autocorrelation: Autocorrelation | None = None) -> tuple[float, float]:
+def tempo(
+    onset: NDArray[np.float64],
+    *,
+    sample_rate: int,
+    hop_length: int,
+    autocorrelation: Autocorrelation | None = None,
+) -> tuple[float, float]:
     """The most likely tempo, and how clearly it is heard.
 
     The onset strength is cut into windows of 8 s around every frame; their autocorrelations, each divided by its value at
@@ -89,7 +99,11 @@ def tempo(onset: NDArray[np.float64], *, sample_rate: int, hop_length: int, auto
 def _clarity(onset: NDArray[np.float64], lag: int) -> float:
     deviation = onset - onset.mean()
     energy = float(deviation @ deviation)
-    return float(deviation[lag:] @ deviation[: len(onset) - lag]) / energy if lag < len(onset) and energy > 0 else 0.0
+    return (
+        float(deviation[lag:] @ deviation[: len(onset) - lag]) / energy
+        if lag < len(onset) and energy > 0
+        else 0.0
+    )
 
 
 def mean_autocorrelation(onset: NDArray[np.float64], lags: int) -> NDArray[np.float64]:

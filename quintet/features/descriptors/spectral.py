@@ -53,7 +53,9 @@ def spectral_bandwidths(spectrum: Spectrum, *, orders: tuple[int, ...] = (2, 3, 
         Of a constant signal it is made of rounding noise (1e-16 of the loudest bin, times the fourth power of a thousand bins): there
         librosa, these lines and the kernels agree to 1e-3 only.
     """
-    deviation = np.abs(spectrum.frequencies - spectral_centroid(spectrum)[:, None])  # (frames, bins), as the spectrum lies in memory
+    deviation = np.abs(
+        spectrum.frequencies - spectral_centroid(spectrum)[:, None]
+    )  # (frames, bins), as the spectrum lies in memory
     weighted = spectrum.magnitude.T * deviation
     rows = []
     for order in range(2, orders[-1] + 1):

@@ -34,9 +34,13 @@ def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDA
     """
     samples = np.pad(clip.samples, frame_length // 2, mode="edge")
     negative = samples < -ZERO
-    crossings = np.concatenate([[0, 0], np.cumsum(negative[1:] != negative[:-1])])  # crossings[n]: those before sample n
+    crossings = np.concatenate(
+        [[0, 0], np.cumsum(negative[1:] != negative[:-1])]
+    )  # crossings[n]: those before sample n
     starts = np.arange(0, len(samples) - frame_length + 1, hop_length)
-    return np.asarray((crossings[starts + frame_length] - crossings[starts + 1]) / frame_length, dtype=np.float64)
+    return np.asarray(
+        (crossings[starts + frame_length] - crossings[starts + 1]) / frame_length, dtype=np.float64
+    )
 
 
 def rms(clip: Clip, *, frame_length: int, hop_length: int) -> NDArray[np.float64]:

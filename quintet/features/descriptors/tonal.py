@@ -52,7 +52,9 @@ def tuning_from_peaks(frequency: NDArray[np.float64], strength: NDArray[np.float
     residual = np.mod(12 * np.log2(strong / 27.5), 1.0)
     residual[residual >= 0.5] -= 1.0
     edges = np.linspace(-0.5, 0.5, 101)
-    step = np.minimum((residual + 0.5) * 100, 99).astype(np.intp)  # as numpy.histogram does, which takes longer to look at its arguments
+    step = np.minimum((residual + 0.5) * 100, 99).astype(
+        np.intp
+    )  # as numpy.histogram does, which takes longer to look at its arguments
     step -= residual < edges[step]
     step += residual >= edges[step + 1]
     return float(edges[np.bincount(step, minlength=100).argmax()])
@@ -103,7 +105,9 @@ def chroma_filterbank(*, sample_rate: int, n_fft: int, tuning: float) -> NDArray
     """
     frequencies = np.linspace(0, sample_rate, n_fft, endpoint=False)[1:]
     semitones = 12 * np.log2(frequencies / (440.0 * 2.0 ** (tuning / 12) / 16))
-    semitones = np.concatenate([[semitones[0] - 18.0], semitones])[: n_fft // 2 + 2]  # 0 Hz is put 1.5 octaves below bin 1
+    semitones = np.concatenate([[semitones[0] - 18.0], semitones])[
+        : n_fft // 2 + 2
+    ]  # 0 Hz is put 1.5 octaves below bin 1
     width = np.maximum(np.diff(semitones), 1.0)
     semitones = semitones[:-1]
     distance = np.remainder(semitones - np.arange(12.0)[:, None] + 126.0, 12.0) - 6.0
@@ -126,7 +130,10 @@ def chroma(spectrum: Spectrum, *, tuning: float) -> NDArray[np.float64]:
     Source:
         Equal to `librosa.feature.chroma_stft(S=power, tuning=tuning)` within 1e-10.
     """
-    raw = chroma_filterbank(sample_rate=spectrum.sample_rate, n_fft=spectrum.n_fft, tuning=tuning) @ spectrum.power
+    raw = (
+        chroma_filterbank(sample_rate=spectrum.sample_rate, n_fft=spectrum.n_fft, tuning=tuning)
+        @ spectrum.power
+    )
     return _normalised(raw, raw.max(axis=0))
 
 

@@ -68,7 +68,9 @@ class CompiledAnalysis(Analysis):
     @cached_property
     def stretch(self) -> engine.Stretch:
         """The frames that are analysed: all."""
-        return engine.clip_stretch(self.clip, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length)
+        return engine.clip_stretch(
+            self.clip, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length
+        )
 
     @cached_property
     def frame_series(self) -> engine.FrameSeries:
@@ -89,7 +91,9 @@ class CompiledAnalysis(Analysis):
 
     @cached_property
     def bands_db(self) -> Array:
-        return self.frame_series.floor_decibels(MelBands(self.parameters.n_bands), self.totals)[:, : self.frame_series.frames]
+        return self.frame_series.floor_decibels(MelBands(self.parameters.n_bands), self.totals)[
+            :, : self.frame_series.frames
+        ]
 
     @cached_property
     def bandwidths(self) -> Array:
@@ -103,12 +107,16 @@ class CompiledAnalysis(Analysis):
     def chroma(self) -> Array:
         p = self.parameters
         thinned = replace(self.stretch, frames=-(-self.stretch.frames // p.chroma_stride))
-        return engine.chroma(thinned, n_fft=p.n_fft, hop_length=p.hop_length * p.chroma_stride, tuning=self.totals.tuning)
+        return engine.chroma(
+            thinned, n_fft=p.n_fft, hop_length=p.hop_length * p.chroma_stride, tuning=self.totals.tuning
+        )
 
     @cached_property
     def waveform(self) -> tuple[Array, Array]:
         """Zero-crossing rate and RMS."""
-        return engine.waveform_frames(self.stretch, frame_length=self.parameters.n_fft, hop_length=self.parameters.hop_length)
+        return engine.waveform_frames(
+            self.stretch, frame_length=self.parameters.n_fft, hop_length=self.parameters.hop_length
+        )
 
     @cached_property
     def sample_moments(self) -> tuple[Moments, Moments]:
@@ -123,7 +131,11 @@ class CompiledAnalysis(Analysis):
             measured = self.frame_series
         else:
             samples = resample(self.clip.samples, orig_sr=self.clip.sample_rate, target_sr=wanted.sample_rate)
-            own = engine.clip_stretch(Clip(samples, wanted.sample_rate, self.clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length)
+            own = engine.clip_stretch(
+                Clip(samples, wanted.sample_rate, self.clip.id),
+                n_fft=wanted.n_fft,
+                hop_length=wanted.hop_length,
+            )
             measured = engine.measure(own, log_mel_measurement(wanted))
         return np.ascontiguousarray(log_mel_from_series(measured, wanted), dtype=np.float32)
 
@@ -135,7 +147,9 @@ def bank_of(log_mel: LogMelParameters) -> MelBands:
 
 def log_mel_measurement(log_mel: LogMelParameters) -> Measurement:
     """What is measured where a log-mel spectrogram has a transform of its own."""
-    return Measurement(log_mel.sample_rate, log_mel.n_fft, log_mel.hop_length, filterbanks=(bank_of(log_mel),))
+    return Measurement(
+        log_mel.sample_rate, log_mel.n_fft, log_mel.hop_length, filterbanks=(bank_of(log_mel),)
+    )
 
 
 def log_mel_from_series(measured: engine.FrameSeries, log_mel: LogMelParameters) -> NDArray[np.floating]:
@@ -144,7 +158,9 @@ def log_mel_from_series(measured: engine.FrameSeries, log_mel: LogMelParameters)
     return measured.decibels(bank_of(log_mel), floor=floor, dtype=np.float32)[:, : measured.frames]
 
 
-SERIES: dict[str, Callable[[CompiledAnalysis], Array | Moments]] = {  # what `Analysis` would compute from its spectrum
+SERIES: dict[
+    str, Callable[[CompiledAnalysis], Array | Moments]
+] = {  # what `Analysis` would compute from its spectrum
     "temporal.amplitude": lambda a: a.sample_moments[1],
     "temporal.signal": lambda a: a.sample_moments[0],
     "temporal.zcr": lambda a: a.waveform[0],
@@ -159,7 +175,11 @@ SERIES: dict[str, Callable[[CompiledAnalysis], Array | Moments]] = {  # what `An
 def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) -> bool:
     """True where features and log-mel come from the same transform, by the kernels."""
     p, m = parameters, log_mel
-    return m.shares_transform and (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
+    return m.shares_transform and (p.sample_rate, p.n_fft, p.hop_length) == (
+        m.sample_rate,
+        m.n_fft,
+        m.hop_length,
+    )
 
 
 @lru_cache(maxsize=16)

@@ -51,7 +51,11 @@ _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",  # x / 0 is inf or nan, as in NumPy
     "boundscheck": False,
-    "fastmath": {"contract", "nsz", "arcp"},  # a*b+c in one step; sums stay in the order in which they are written
+    "fastmath": {
+        "contract",
+        "nsz",
+        "arcp",
+    },  # a*b+c in one step; sums stay in the order in which they are written
 }
 
 
@@ -62,7 +66,11 @@ def user_cache_directory() -> Path:
         return Path(chosen)
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA")
-        return Path(base) / "quintet" / "Cache" if base else Path.home() / "AppData" / "Local" / "quintet" / "Cache"
+        return (
+            Path(base) / "quintet" / "Cache"
+            if base
+            else Path.home() / "AppData" / "Local" / "quintet" / "Cache"
+        )
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "quintet"
     base = os.environ.get("XDG_CACHE_HOME")
@@ -78,7 +86,9 @@ def digest() -> str:
         version("llvmlite"),
         llvmlite.binding.get_host_cpu_name(),
         llvmlite.binding.get_host_cpu_features().flatten(),
-        str(Path(__file__).parent),  # numba files machine code under the path of its source: another installation would find nothing of ours
+        str(
+            Path(__file__).parent
+        ),  # numba files machine code under the path of its source: another installation would find nothing of ours
     ):
         state.update(part.encode() + b"\0")
     for name in SOURCES:
@@ -163,7 +173,9 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
         folder: the cache folder, or None to compile in memory.
     """
     if folder is None:
-        announce("compiling the feature kernels (about 10 s; no writable cache folder, so every process does: set QUINTET_CACHE_DIR)")
+        announce(
+            "compiling the feature kernels (about 10 s; no writable cache folder, so every process does: set QUINTET_CACHE_DIR)"
+        )
         compile_all()
         return
     complete = folder / "complete"
@@ -172,7 +184,9 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
             if not _locked(lock):
                 time.sleep(0.05)
             elif not complete.exists():  # another process may have finished between the two looks
-                announce(f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}")
+                announce(
+                    f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}"
+                )
                 compile_all()
                 complete.touch()
                 return

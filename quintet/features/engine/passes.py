@@ -28,7 +28,15 @@ from quintet.features.engine.kernels import waveform as waveform_kernels
 from quintet.features.engine.kernels.frames import FIRST_CONTRAST, Output
 from quintet.features.engine.kernels.simd import LANES, lane_rows
 from quintet.features.engine.streamed_moments import in_memory_median
-from quintet.features.engine.tables import Measurement, MelBands, chroma_weights, cosine_weights, find_fourier_plan, kernel_request, workspace
+from quintet.features.engine.tables import (
+    Measurement,
+    MelBands,
+    chroma_weights,
+    cosine_weights,
+    find_fourier_plan,
+    kernel_request,
+    workspace,
+)
 from quintet.features.statistics import Moments
 
 Array = NDArray[np.float64]
@@ -61,7 +69,12 @@ def clip_stretch(clip: Clip, *, n_fft: int, hop_length: int) -> Stretch:
         TooShortError: if the clip is shorter than one frame.
     """
     require_frame(clip, n_fft)
-    return Stretch(np.ascontiguousarray(clip.samples, np.float32), clip.sample_rate, -(n_fft // 2), 1 + len(clip.samples) // hop_length)
+    return Stretch(
+        np.ascontiguousarray(clip.samples, np.float32),
+        clip.sample_rate,
+        -(n_fft // 2),
+        1 + len(clip.samples) // hop_length,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +119,17 @@ class FrameSeries:
     @property
     def bandwidths(self) -> Array:
         moments = self.rows[kernels.MOMENT2 : kernels.MOMENT4 + 1, : self.frames]
-        return np.stack([np.sqrt(moments[0]), np.cbrt(moments[1]), np.sqrt(np.sqrt(moments[2]))]) * self.measurement.step_hz
+        return (
+            np.stack([np.sqrt(moments[0]), np.cbrt(moments[1]), np.sqrt(np.sqrt(moments[2]))])
+            * self.measurement.step_hz
+        )
 
     @property
     def rolloff(self) -> Array:
-        return np.minimum(self.rows[kernels.ROLLOFF, : self.frames], self.measurement.bins - 1) * self.measurement.step_hz
+        return (
+            np.minimum(self.rows[kernels.ROLLOFF, : self.frames], self.measurement.bins - 1)
+            * self.measurement.step_hz
+        )
 
     @property
     def flatness(self) -> Array:
@@ -135,7 +154,9 @@ class FrameSeries:
         first = sum(other.n_mels for other in banks[: banks.index(bank)])
         return self.bands[first : first + bank.n_mels]
 
-    def decibels(self, bank: MelBands, *, floor: float, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
+    def decibels(
+        self, bank: MelBands, *, floor: float, dtype: type[np.floating] = np.float64
+    ) -> NDArray[np.floating]:
         """The same in dB re 1."""
         power = self.power(bank)
         result = lane_rows(power.size // LANES, dtype)
@@ -159,13 +180,21 @@ def combine_stretches(parts: Iterable[FrameSeries]) -> ClipTotals:
     """What the measured stretches of a clip, in their order, say together."""
     banks, peak, valley, peaks = np.zeros(0), 0.0, 0.0, []
     for part in parts:
-        loudest = np.array([part.power(bank)[:, : part.frames].max() for bank in part.measurement.filterbanks])
+        loudest = np.array(
+            [part.power(bank)[:, : part.frames].max() for bank in part.measurement.filterbanks]
+        )
         banks = np.maximum(banks, loudest) if len(banks) else loudest
         if part.measurement.n_contrast:
-            peak, valley = (max(old, float(new.max())) for old, new in zip((peak, valley), part.extremes, strict=True))
+            peak, valley = (
+                max(old, float(new.max())) for old, new in zip((peak, valley), part.extremes, strict=True)
+            )
         if len(part.peaks[0]):
             peaks.append(part.peaks)
-    tuning = tonal.tuning_from_peaks(*(np.concatenate(values) for values in zip(*peaks, strict=True))) if peaks else 0.0
+    tuning = (
+        tonal.tuning_from_peaks(*(np.concatenate(values) for values in zip(*peaks, strict=True)))
+        if peaks
+        else 0.0
+    )
     return ClipTotals(tuple(banks.tolist()), peak, valley, tuning)
 
 
@@ -173,14 +202,28 @@ def measure(stretch: Stretch, measurement: Measurement) -> FrameSeries:
     """The first pass over the frames of a stretch."""
     m, request, frames = measurement, kernel_request(measurement), stretch.frames
     groups = -(-frames // LANES)
-    room = frames * (1 + int(request.peaks[1] - request.peaks[0]) // 2)  # of two neighbouring bins only one is a peak
-    output = Output(lane_rows(m.rows * groups), lane_rows(m.bands * groups, np.float32), np.empty(room), np.empty(room), np.zeros(1, np.int64))
+    room = frames * (
+        1 + int(request.peaks[1] - request.peaks[0]) // 2
+    )  # of two neighbouring bins only one is a peak
+    output = Output(
+        lane_rows(m.rows * groups),
+        lane_rows(m.bands * groups, np.float32),
+        np.empty(room),
+        np.empty(room),
+        np.zeros(1, np.int64),
+    )
     work = workspace(m.n_fft, m.hop_length)
     for begin, source in _sources(stretch, m.n_fft, m.hop_length):
         kernels.measure(source, frames, begin, request, work, output)
     found = output.found[0]
     peaks = output.pitches[:found] * m.step_hz, output.heights[:found].copy()
-    return FrameSeries(m, output.series.reshape(m.rows, groups * LANES), output.bands.reshape(m.bands, groups * LANES), frames, peaks)
+    return FrameSeries(
+        m,
+        output.series.reshape(m.rows, groups * LANES),
+        output.bands.reshape(m.bands, groups * LANES),
+        frames,
+        peaks,
+    )
 
 
 def chroma(stretch: Stretch, *, n_fft: int, hop_length: int, tuning: float) -> Array:
@@ -219,7 +262,12 @@ def _sources(stretch: Stretch, n_fft: int, hop_length: int) -> Iterator[tuple[in
         some = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
         spectra = np.zeros((groups * LANES, stride // 2), np.complex128)
         spectra[:count, :bins] = scipy.fft.rfft(some * hann(n_fft), axis=1)
-        yield frame // LANES, kernels.Source(stretch.samples, 0, hop_length, some_plan, spectra.view(np.float64).ravel(), stride, groups)
+        yield (
+            frame // LANES,
+            kernels.Source(
+                stretch.samples, 0, hop_length, some_plan, spectra.view(np.float64).ravel(), stride, groups
+            ),
+        )
 
 
 def mfcc(mel_db: Array, n_mfcc: int) -> Array:
@@ -234,7 +282,9 @@ def waveform_frames(stretch: Stretch, *, frame_length: int, hop_length: int) -> 
     """`temporal.zero_crossing_rate` and `temporal.rms`."""
     crossings, energy = np.empty(stretch.frames), np.empty(stretch.frames)
     chunks = np.empty((stretch.frames + frame_length // hop_length, 4))
-    waveform_kernels.waveform_frames(stretch.samples, stretch.first, frame_length, crossings, energy, hop_length, chunks)
+    waveform_kernels.waveform_frames(
+        stretch.samples, stretch.first, frame_length, crossings, energy, hop_length, chunks
+    )
     return crossings / frame_length, np.sqrt(energy / frame_length)
 
 
@@ -358,7 +408,9 @@ def mean_autocorrelation(onset: Array, lags: int) -> Array:
     padded = np.pad(onset, lags // 2, mode="linear_ramp", end_values=0)
     series = np.concatenate([padded, np.zeros(size + LANES)])
     total = lane_rows(size // 2 + 1)
-    series_kernels.mean_normalised_power(series, len(onset), plan._replace(window=window), workspace(size, 1), total)
+    series_kernels.mean_normalised_power(
+        series, len(onset), plan._replace(window=window), workspace(size, 1), total
+    )
     result: Array = numpy.fft.irfft(total.sum(axis=1), n=size)[:lags] / len(onset)
     return result
 
@@ -373,8 +425,15 @@ def kernels_available() -> bool:
         return False
     try:
         compile_once(_call_every_kernel, FOLDER)
-    except (NumbaError, AttributeError, TypeError, RuntimeError) as error:  # the last three: another numba than those we know
-        announce(f"the feature kernels cannot be compiled here, so features take about ten times as long ({type(error).__name__})")
+    except (
+        NumbaError,
+        AttributeError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # the last three: another numba than those we know
+        announce(
+            f"the feature kernels cannot be compiled here, so features take about ten times as long ({type(error).__name__})"
+        )
         return False
     return True
 
@@ -384,7 +443,9 @@ def _call_every_kernel() -> None:
     clip = Clip(np.linspace(-1, 1, 256, dtype=np.float32), 8000)
     bank = MelBands(2)
     stretch = clip_stretch(clip, n_fft=64, hop_length=32)
-    measured = measure(stretch, Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1))
+    measured = measure(
+        stretch, Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1)
+    )
     chroma(stretch, n_fft=64, hop_length=32, tuning=0.0)
     measured.decibels(bank, floor=AMIN, dtype=np.float32)
     mfcc(np.asarray(measured.decibels(bank, floor=AMIN), np.float64), 2)

@@ -78,7 +78,12 @@ class StreamedMedian:
     def add_second(self, values: NDArray[np.float32]) -> None:
         """A block in the second sweep."""
         for wanted in {wanted for wanted, _ in self.places}:
-            waveform_kernels.count_endings(_bits(values), self.of_absolute, wanted, self.endings.setdefault(wanted, np.zeros(1 << 16, np.int64)))
+            waveform_kernels.count_endings(
+                _bits(values),
+                self.of_absolute,
+                wanted,
+                self.endings.setdefault(wanted, np.zeros(1 << 16, np.int64)),
+            )
 
     @cached_property
     def places(self) -> list[tuple[int, int]]:
@@ -95,7 +100,10 @@ class StreamedMedian:
     @property
     def value(self) -> float:
         """The median, once all blocks were added twice."""
-        middle = [wanted << 16 | int(np.searchsorted(np.cumsum(self.endings[wanted]), rank, side="right")) for wanted, rank in self.places]
+        middle = [
+            wanted << 16 | int(np.searchsorted(np.cumsum(self.endings[wanted]), rank, side="right"))
+            for wanted, rank in self.places
+        ]
         bits = np.array(middle, np.uint32)
         values = np.where(bits >> 31, bits ^ np.uint32(1 << 31), ~bits).astype(np.uint32).view(np.float32)
         return float(values.astype(np.float64).mean())
@@ -130,7 +138,9 @@ class SampleTotals:
         self.sums, self.powers = np.zeros(2), np.zeros(6)
         self.low, self.high, self.least = np.inf, -np.inf, np.inf
         kinds = zip(medians, (False, True), strict=True)
-        self.medians = [StreamedMedian(of_absolute=of_absolute) if wanted else None for wanted, of_absolute in kinds]
+        self.medians = [
+            StreamedMedian(of_absolute=of_absolute) if wanted else None for wanted, of_absolute in kinds
+        ]
 
     def add_first(self, samples: NDArray[np.float32]) -> None:
         """A block in the first sweep."""

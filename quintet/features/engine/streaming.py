@@ -25,7 +25,13 @@ from quintet.features.catalogue import selection
 from quintet.features.describe import Description, describe_analysis
 from quintet.features.descriptors import cepstral, modulation, rhythm, tonal
 from quintet.features.engine import passes as engine
-from quintet.features.engine.analysis import CompiledAnalysis, log_mel_from_series, log_mel_measurement, required_measurement, shares_spectrum
+from quintet.features.engine.analysis import (
+    CompiledAnalysis,
+    log_mel_from_series,
+    log_mel_measurement,
+    required_measurement,
+    shares_spectrum,
+)
 from quintet.features.engine.kernels.simd import LANES
 from quintet.features.engine.passes import ClipTotals, Stretch
 from quintet.features.engine.streamed_moments import SampleTotals
@@ -52,16 +58,27 @@ SAMPLES = ("temporal.signal", "temporal.amplitude")  # groups of which nothing i
 
 
 def should_stream(
-    path: str | os.PathLike[str], parameters: FeatureParameters, *, log_mel: bool, start_s: float = 0.0, end_s: float | None = None
+    path: str | os.PathLike[str],
+    parameters: FeatureParameters,
+    *,
+    log_mel: bool,
+    start_s: float = 0.0,
+    end_s: float | None = None,
 ) -> bool:
     """Whether a file is better described by `describe_recording`: it is long, the kernels can be had, and its spectrogram has an even `n_fft`."""
-    if (end_s is not None and end_s - start_s < LONG_S) or not os.path.isfile(path) or os.path.getsize(path) < SMALL_BYTES:
+    if (
+        (end_s is not None and end_s - start_s < LONG_S)
+        or not os.path.isfile(path)
+        or os.path.getsize(path) < SMALL_BYTES
+    ):
         return False
     possible = engine.kernels_available() and (parameters.log_mel.n_fft % 2 == 0 or not log_mel)
     return possible and (probe_duration_s(path) or 0.0) - start_s >= LONG_S
 
 
-def describe_recording(recording: Recording, parameters: FeatureParameters, *, log_mel: bool = False, name: str = "") -> Description:
+def describe_recording(
+    recording: Recording, parameters: FeatureParameters, *, log_mel: bool = False, name: str = ""
+) -> Description:
     """The features of a recording, and its log-mel spectrogram, as `extractor.describe` gives them, without ever holding its samples.
 
     Args:
@@ -84,10 +101,14 @@ def describe_recording(recording: Recording, parameters: FeatureParameters, *, l
         >>> len(row), round(row["temporal.signal.std"], 3)
         (97, 0.707)
     """
-    return describe_analysis(StreamedAnalysis(recording, parameters, with_log_mel=log_mel, name=name), parameters, log_mel=log_mel)
+    return describe_analysis(
+        StreamedAnalysis(recording, parameters, with_log_mel=log_mel, name=name), parameters, log_mel=log_mel
+    )
 
 
-def stretches(blocks: Blocks, *, sample_rate: int, n_fft: int, hop_length: int, at_once: int) -> Iterator[Stretch]:
+def stretches(
+    blocks: Blocks, *, sample_rate: int, n_fft: int, hop_length: int, at_once: int
+) -> Iterator[Stretch]:
     """The frames of a sound that comes in blocks, `at_once` in a stretch.
 
     Example:
@@ -96,7 +117,11 @@ def stretches(blocks: Blocks, *, sample_rate: int, n_fft: int, hop_length: int, 
         [40, 40, 21]
     """
     pieces: list[NDArray[np.floating]] = []
-    begin, length, first = 0, 0, -(n_fft // 2)  # where the pieces begin, how long they are, where the next frame begins
+    begin, length, first = (
+        0,
+        0,
+        -(n_fft // 2),
+    )  # where the pieces begin, how long they are, where the next frame begins
     for block in blocks:
         pieces.append(block)
         length += len(block)
@@ -114,7 +139,9 @@ def stretches(blocks: Blocks, *, sample_rate: int, n_fft: int, hop_length: int, 
 class Passage(CompiledAnalysis):
     """A stretch of a recording of which the whole is known."""
 
-    def __init__(self, stretch: Stretch, parameters: FeatureParameters, whole: ClipTotals, *, with_log_mel: bool) -> None:
+    def __init__(
+        self, stretch: Stretch, parameters: FeatureParameters, whole: ClipTotals, *, with_log_mel: bool
+    ) -> None:
         self.stretch = stretch
         self.parameters = parameters
         self.totals = whole
@@ -153,7 +180,9 @@ class StreamedAnalysis(Analysis):
     autocorrelation = staticmethod(engine.mean_autocorrelation)
     moments_class = engine.RowMoments
 
-    def __init__(self, recording: Recording, parameters: FeatureParameters, *, with_log_mel: bool, name: str) -> None:
+    def __init__(
+        self, recording: Recording, parameters: FeatureParameters, *, with_log_mel: bool, name: str
+    ) -> None:
         self.recording = recording
         self.parameters = parameters
         self.with_log_mel = with_log_mel and shares_spectrum(parameters, parameters.log_mel)
@@ -163,7 +192,9 @@ class StreamedAnalysis(Analysis):
         self.whole = self._first_sweep(name)
         self.frames = 1 + self.totals.count // parameters.hop_length
         self.kept = {what: SeriesBuffer(self.frames) for what in sorted(self.wanted)}
-        self.spectrogram = np.empty((self.frames, parameters.log_mel.n_mels) if self.with_log_mel else (0, 0), np.float16)
+        self.spectrogram = np.empty(
+            (self.frames, parameters.log_mel.n_mels) if self.with_log_mel else (0, 0), np.float16
+        )
         self._second_sweep()
         self.moments = dict(zip(SAMPLES, self.totals.moments(), strict=True))
 
@@ -179,11 +210,15 @@ class StreamedAnalysis(Analysis):
         p = self.parameters
         unit = LANES * p.chroma_stride
         at_once = unit * max(1, STRETCH // (unit * p.hop_length))
-        return stretches(blocks(), sample_rate=p.sample_rate, n_fft=p.n_fft, hop_length=p.hop_length, at_once=at_once)
+        return stretches(
+            blocks(), sample_rate=p.sample_rate, n_fft=p.n_fft, hop_length=p.hop_length, at_once=at_once
+        )
 
     def _first_sweep(self, name: str) -> ClipTotals:
         measurement = required_measurement(self.parameters, False)
-        whole = engine.combine_stretches(engine.measure(stretch, measurement) for stretch in self._stretches(self.totals.add_first))
+        whole = engine.combine_stretches(
+            engine.measure(stretch, measurement) for stretch in self._stretches(self.totals.add_first)
+        )
         count, n_fft = self.totals.count, self.parameters.n_fft
         require_sound_in_blocks(0, count, sound=self.totals.low < 0 or self.totals.high > 0, name=name)
         require_frame(Clip(np.zeros(min(count, n_fft), np.float32), self.parameters.sample_rate, name), n_fft)
@@ -200,7 +235,9 @@ class StreamedAnalysis(Analysis):
                 else:
                     kept.add(passage.bands_db if what == "bands" else np.asarray(passage.series(what)))
             if self.with_log_mel:
-                self.spectrogram[frame : frame + stretch.frames] = log_mel_from_series(passage.frame_series, self.parameters.log_mel).T
+                self.spectrogram[frame : frame + stretch.frames] = log_mel_from_series(
+                    passage.frame_series, self.parameters.log_mel
+                ).T
             frame += stretch.frames
 
     def values(self, group: str, statistics: tuple[str, ...]) -> Array:
@@ -218,13 +255,18 @@ class StreamedAnalysis(Analysis):
         if group == "tonal.tonnetz":
             return tonal.tonnetz(self.kept["tonal.chroma"].rows)
         if group in ("cepstral.delta", "cepstral.delta2"):
-            return (cepstral.delta(row[None], order=1 + group.endswith("2"))[0] for row in self.kept["cepstral.mfcc"].rows)
+            return (
+                cepstral.delta(row[None], order=1 + group.endswith("2"))[0]
+                for row in self.kept["cepstral.mfcc"].rows
+            )
         return self.kept[group].rows
 
     @property
     def onset(self) -> Array:
         p = self.parameters
-        return rhythm.rises_at_frames(self.kept["rises"].rows[0], n_fft=p.n_fft, hop_length=p.hop_length, frames=self.frames)
+        return rhythm.rises_at_frames(
+            self.kept["rises"].rows[0], n_fft=p.n_fft, hop_length=p.hop_length, frames=self.frames
+        )
 
     @property
     def bands_db(self) -> Array:
@@ -233,20 +275,38 @@ class StreamedAnalysis(Analysis):
     def fluctuations(self) -> Array:
         p = self.parameters
         rate = p.sample_rate / p.hop_length
-        patterns = [modulation.fluctuation_pattern(row[None], frame_rate=rate, n_rates=p.n_rates, limits_hz=p.modulation_hz) for row in self.bands_db]
+        patterns = [
+            modulation.fluctuation_pattern(
+                row[None], frame_rate=rate, n_rates=p.n_rates, limits_hz=p.modulation_hz
+            )
+            for row in self.bands_db
+        ]
         return np.concatenate(patterns)
 
     def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float16]:  # type: ignore[override]
         """float16; from the second sweep, or from one of its own where its transform is another one."""
         if self.with_log_mel:
             return self.spectrogram.T
-        blocks = resample_blocks(self.recording.blocks(), orig_sr=self.recording.sample_rate, target_sr=wanted.sample_rate)
+        blocks = resample_blocks(
+            self.recording.blocks(), orig_sr=self.recording.sample_rate, target_sr=wanted.sample_rate
+        )
         if not wanted.shares_transform:
             return _defined_log_mel(blocks, wanted)
         at_once = LANES * max(1, STRETCH // (LANES * wanted.hop_length))
-        parts = stretches(blocks, sample_rate=wanted.sample_rate, n_fft=wanted.n_fft, hop_length=wanted.hop_length, at_once=at_once)
+        parts = stretches(
+            blocks,
+            sample_rate=wanted.sample_rate,
+            n_fft=wanted.n_fft,
+            hop_length=wanted.hop_length,
+            at_once=at_once,
+        )
         measurement = log_mel_measurement(wanted)
-        return np.concatenate([log_mel_from_series(engine.measure(part, measurement), wanted).T.astype(np.float16) for part in parts]).T
+        return np.concatenate(
+            [
+                log_mel_from_series(engine.measure(part, measurement), wanted).T.astype(np.float16)
+                for part in parts
+            ]
+        ).T
 
 
 def _defined_log_mel(blocks: Iterable[NDArray[np.floating]], wanted: LogMelParameters) -> NDArray[np.float16]:
@@ -255,18 +315,30 @@ def _defined_log_mel(blocks: Iterable[NDArray[np.floating]], wanted: LogMelParam
         blocks = _pre_emphasised(blocks, wanted.pre_emphasis)
     at_once = max(1, STRETCH // wanted.n_fft)
     made = []
-    for part in stretches(blocks, sample_rate=wanted.sample_rate, n_fft=wanted.n_fft, hop_length=wanted.hop_length, at_once=at_once):
+    for part in stretches(
+        blocks,
+        sample_rate=wanted.sample_rate,
+        n_fft=wanted.n_fft,
+        hop_length=wanted.hop_length,
+        at_once=at_once,
+    ):
         end = part.first + (part.frames - 1) * wanted.hop_length + wanted.n_fft
         inside = part.samples[max(0, part.first) : end].astype(np.float64)
         padded = np.pad(inside, (max(0, -part.first), max(0, end - len(part.samples))))
         frames = np.lib.stride_tricks.sliding_window_view(padded, wanted.n_fft)[:: wanted.hop_length]
         own = spectrum_from_frames(frames, sample_rate=wanted.sample_rate, hop_length=wanted.hop_length)
         power = mel_power(own, n_mels=wanted.n_mels, fmin=wanted.fmin, fmax=wanted.fmax)
-        made.append(compress_mel_power(power, compression=wanted.compression, floor_db=wanted.floor_db).T.astype(np.float16))
+        made.append(
+            compress_mel_power(power, compression=wanted.compression, floor_db=wanted.floor_db).T.astype(
+                np.float16
+            )
+        )
     return np.concatenate(made).T
 
 
-def _pre_emphasised(blocks: Iterable[NDArray[np.floating]], coefficient: float) -> Iterator[NDArray[np.float64]]:
+def _pre_emphasised(
+    blocks: Iterable[NDArray[np.floating]], coefficient: float
+) -> Iterator[NDArray[np.float64]]:
     before = np.zeros(1)
     for block in blocks:
         with_before = np.concatenate([before, block])

@@ -79,12 +79,21 @@ class Measurement:
 def kernel_request(measurement: Measurement) -> Request:
     """The same for the kernels: filterbanks without their zeros, bands as bins."""
     m = measurement
-    filters = [mel_filterbank(sample_rate=m.sample_rate, n_fft=m.n_fft, n_mels=bank.n_mels, fmin=bank.fmin, fmax=bank.fmax) for bank in m.filterbanks]
+    filters = [
+        mel_filterbank(
+            sample_rate=m.sample_rate, n_fft=m.n_fft, n_mels=bank.n_mels, fmin=bank.fmin, fmax=bank.fmax
+        )
+        for bank in m.filterbanks
+    ]
     return Request(
         bands=sparse(np.concatenate([np.zeros((0, m.bins)), *filters])),
         contrast=_contrast(m),
         rolloff=m.roll_percent,
-        peaks=np.array([*tonal.pitch_bins(sample_rate=m.sample_rate, n_fft=m.n_fft), m.peak_stride] if m.peak_stride else [0, 0, 1]),
+        peaks=np.array(
+            [*tonal.pitch_bins(sample_rate=m.sample_rate, n_fft=m.n_fft), m.peak_stride]
+            if m.peak_stride
+            else [0, 0, 1]
+        ),
         flatness=m.flatness,
     )
 
@@ -114,7 +123,12 @@ def sparse(filters: NDArray[np.float64]) -> Bands:
     last = np.where(some, filters.shape[1] - (filters[:, ::-1] != 0).argmax(axis=1), 0)
     weights = [row[a:b] for row, a, b in zip(filters, first, last, strict=True)]
     offset = np.concatenate([[0], np.cumsum(last - first)[:-1]]) if len(filters) else np.zeros(0)
-    return Bands(first.astype(np.int64), last.astype(np.int64), offset.astype(np.int64), np.concatenate([np.zeros(0), *weights]).astype(np.float32))
+    return Bands(
+        first.astype(np.int64),
+        last.astype(np.int64),
+        offset.astype(np.int64),
+        np.concatenate([np.zeros(0), *weights]).astype(np.float32),
+    )
 
 
 def _contrast(m: Measurement) -> NDArray[np.int64]:
@@ -128,7 +142,9 @@ def _contrast(m: Measurement) -> NDArray[np.int64]:
 @lru_cache(maxsize=128)
 def chroma_weights(*, sample_rate: int, n_fft: int, tuning: float) -> NDArray[np.float32]:
     """`tonal.chroma_filterbank`, transposed: shape `(bins, 12)`."""
-    return np.ascontiguousarray(tonal.chroma_filterbank(sample_rate=sample_rate, n_fft=n_fft, tuning=tuning).T, np.float32)
+    return np.ascontiguousarray(
+        tonal.chroma_filterbank(sample_rate=sample_rate, n_fft=n_fft, tuning=tuning).T, np.float32
+    )
 
 
 @lru_cache(maxsize=8)

@@ -97,7 +97,9 @@ class Parts:
         columns: dict[str, Any] = {name: [row.facts.get(name) for row in rows] for name in FACTS}
         columns |= {name: listed[name].to_numpy() for name in ("id", "start", "end")}
         columns["parameter_hash"] = [self.parameter_hash] * len(rows)
-        arrays = [pa.array(columns[name], type=_FACT_SCHEMA.field(name).type, from_pandas=True) for name in FACTS]
+        arrays = [
+            pa.array(columns[name], type=_FACT_SCHEMA.field(name).type, from_pandas=True) for name in FACTS
+        ]
         path = self.folder / f"part-{self._next:06d}.parquet"
         with atomic_replace(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, values)
@@ -112,7 +114,9 @@ class Parts:
 
 def table_facts(path: Path) -> pd.DataFrame:
     """The columns FACTS of a finished table, without its features."""
-    facts: pd.DataFrame = pq.read_table(path, columns=list(FACTS)).to_pandas(types_mapper=_INTEGERS.get, ignore_metadata=True)
+    facts: pd.DataFrame = pq.read_table(path, columns=list(FACTS)).to_pandas(
+        types_mapper=_INTEGERS.get, ignore_metadata=True
+    )
     return facts
 
 
@@ -120,14 +124,18 @@ def table_block(path: Path, facts: pd.DataFrame, names: Sequence[str], folder: P
     """The features of a finished table as a block: what reused rows are gathered from."""
     target = folder / "reused.npy"
     with atomic_replace(target) as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (len(facts), len(names))})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (len(facts), len(names))}
+        )
         for batch in pq.ParquetFile(path).iter_batches(batch_size=1024, columns=list(names)):
             columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
             file.write(np.ascontiguousarray(np.stack(columns, axis=1), dtype="<f4").data)
     return Block(facts, target)
 
 
-def write_final_table(output: Path, meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int64], *, schema: pa.Schema) -> None:
+def write_final_table(
+    output: Path, meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int64], *, schema: pa.Schema
+) -> None:
     """Write the final table: rows of `meta` in their order, each with its features from the block and row that `where` names.
 
     Args:
@@ -138,17 +146,28 @@ def write_final_table(output: Path, meta: pd.DataFrame, blocks: Sequence[Path], 
         schema: of the table, from `table_schema`.
     """
     size = max(1024, round(np.sqrt(ROWS_PER_GROUP**2 * len(meta) / 10_000)))
-    settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": list(META_COLUMNS), "write_statistics": False}
+    settings: dict[str, Any] = {
+        "compression": "zstd",
+        "use_dictionary": list(META_COLUMNS),
+        "write_statistics": False,
+    }
     with atomic_replace(output) as temporary, pq.ParquetWriter(temporary, schema, **settings) as writer:
         for begin in range(0, max(len(meta), 1), size):
-            writer.write_table(_row_group(meta.iloc[begin : begin + size], blocks, where[begin : begin + size], schema), row_group_size=size)
+            writer.write_table(
+                _row_group(meta.iloc[begin : begin + size], blocks, where[begin : begin + size], schema),
+                row_group_size=size,
+            )
 
 
-def _row_group(meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int64], schema: pa.Schema) -> pa.Table:
+def _row_group(
+    meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int64], schema: pa.Schema
+) -> pa.Table:
     """Some rows of the final table. What it is made of is let go before the next rows are begun."""
     values = _gathered(blocks, where, len(schema) - len(META_COLUMNS))
     arrays = [pa.array(meta[name], type=schema.field(name).type, from_pandas=True) for name in META_COLUMNS]
-    arrays += [pa.array(column, from_pandas=bool(np.isnan(column).any())) for column in values]  # without gaps it is not copied
+    arrays += [
+        pa.array(column, from_pandas=bool(np.isnan(column).any())) for column in values
+    ]  # without gaps it is not copied
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -162,7 +181,9 @@ def _gathered(blocks: Sequence[Path], where: NDArray[np.int64], width: int) -> N
             for k in wanted[np.argsort(where[wanted, 1])]:
                 file.seek(offset + int(where[k, 1]) * width * 4)
                 if file.readinto(row.data) != width * 4:
-                    raise ArtefactError(f"A part of the extraction must be whole. {blocks[number]} breaks off: delete its folder and extract again.")
+                    raise ArtefactError(
+                        f"A part of the extraction must be whole. {blocks[number]} breaks off: delete its folder and extract again."
+                    )
                 values[:, k] = row
     return values
 
@@ -171,7 +192,9 @@ def _data_offset(file: Any, width: int, path: Path) -> int:
     np.lib.format.read_magic(file)
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     if shape[1] != width or dtype != np.float32:
-        raise ArtefactError(f"A part of the extraction must have {width} features. {path} has {shape[1]}: delete its folder and extract again.")
+        raise ArtefactError(
+            f"A part of the extraction must have {width} features. {path} has {shape[1]}: delete its folder and extract again."
+        )
     return int(file.tell())
 
 
@@ -198,16 +221,24 @@ def finished_metadata(path: Path) -> dict[str, Any] | None:
     try:
         stored = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ArtefactError(f"What is to be replaced must be a feature table. {path} is not readable as one ({error}): move it away.") from error
+        raise ArtefactError(
+            f"What is to be replaced must be a feature table. {path} is not readable as one ({error}): move it away."
+        ) from error
     if stored is None:
-        raise ArtefactError(f"What is to be replaced must be a feature table of Quintet. {path} is another parquet file: choose another output.")
+        raise ArtefactError(
+            f"What is to be replaced must be a feature table of Quintet. {path} is another parquet file: choose another output."
+        )
     metadata: dict[str, Any] = json.loads(stored)
     if metadata.get("schema_version") != SCHEMA_VERSION:
-        raise ArtefactError(f"The output must be of schema {SCHEMA_VERSION}. {path} is of {metadata.get('schema_version')}: move it away.")
+        raise ArtefactError(
+            f"The output must be of schema {SCHEMA_VERSION}. {path} is of {metadata.get('schema_version')}: move it away."
+        )
     return metadata
 
 
-def split_into_chunks(items: Iterator[tuple[Any, float]], *, weight: float, count: int) -> Iterator[tuple[Any, ...]]:
+def split_into_chunks(
+    items: Iterator[tuple[Any, float]], *, weight: float, count: int
+) -> Iterator[tuple[Any, ...]]:
     """Items in tuples of at most `count`, closed as soon as their weights reach `weight`.
 
     Example:

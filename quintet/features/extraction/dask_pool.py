@@ -32,7 +32,9 @@ class ClusterPool:
         try:
             self._client: Any = self._cluster.Client(address, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"A dask scheduler must answer. None does at {address} ({error}): start one with `dask scheduler`.") from error
+            raise ConfigError(
+                f"A dask scheduler must answer. None does at {address} ({error}): start one with `dask scheduler`."
+            ) from error
         self._job = job
         self._futures: dict[Any, Chunk] = {}
         self._count_workers()
@@ -64,7 +66,9 @@ class ClusterPool:
             except self._cluster.KilledWorker:
                 found.append(Outcome(chunk, fault="died"))
             except concurrent.futures.CancelledError as error:
-                raise QuintetError(f"The cluster must stay reachable. It forgot a chunk ({error}): run the same command again to go on.") from error
+                raise QuintetError(
+                    f"The cluster must stay reachable. It forgot a chunk ({error}): run the same command again to go on."
+                ) from error
         return found
 
     def __enter__(self) -> Self:

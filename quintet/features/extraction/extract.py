@@ -42,7 +42,10 @@ from quintet.files.atomic import exclusive_lock
 from quintet.files.remote import edit_locally, is_remote
 
 FLUSH_S, FLUSH_ROWS = 5.0, 500  # a part is written when either is reached
-CHUNK_S, CHUNK_CLIPS = 120.0, 16  # a worker is handed this much audio (estimated), or this many clips, at a time
+CHUNK_S, CHUNK_CLIPS = (
+    120.0,
+    16,
+)  # a worker is handed this much audio (estimated), or this many clips, at a time
 _FROM_MANIFEST = ("id", "path", "label", "group", "start", "end", "split")
 
 
@@ -191,7 +194,9 @@ def _failure_limit(max_failures: int | float | None, total: int) -> float:
     if isinstance(max_failures, float) and not max_failures.is_integer() and 0 < max_failures < 1:
         return max_failures * total
     if max_failures < 0 or max_failures != int(max_failures):
-        raise ConfigError(f"max_failures must be a number of clips, or a fraction between 0 and 1. Received {max_failures}.")
+        raise ConfigError(
+            f"max_failures must be a number of clips, or a fraction between 0 and 1. Received {max_failures}."
+        )
     return float(max_failures)
 
 
@@ -202,14 +207,21 @@ def _earlier(finished: dict[str, Any] | None, parts: Parts) -> dict[str, Any] | 
 
 def _known(output: Path, finished: dict[str, Any] | None, parts: Parts) -> pd.DataFrame:
     """What is known of every clip that was ever described with these parameters: the newest row of each id."""
-    return latest_facts(([] if _earlier(finished, parts) is None else [table_facts(output)]) + [block.facts for block in parts.blocks()])
+    return latest_facts(
+        ([] if _earlier(finished, parts) is None else [table_facts(output)])
+        + [block.facts for block in parts.blocks()]
+    )
 
 
 def _notes(finished: dict[str, Any] | None, parts: Parts, outdated: int) -> tuple[str, ...]:
     if finished is not None and _earlier(finished, parts) is None:
-        return (f"Other parameters than before ({finished['parameter_hash']} then, {parts.parameter_hash} now): all clips are extracted again.",)
+        return (
+            f"Other parameters than before ({finished['parameter_hash']} then, {parts.parameter_hash} now): all clips are extracted again.",
+        )
     if outdated:
-        return (f"Digests of the audio are made in another way than before (XXH3 now): {outdated} clips are extracted again.",)
+        return (
+            f"Digests of the audio are made in another way than before (XXH3 now): {outdated} clips are extracted again.",
+        )
     return ()
 
 
@@ -238,7 +250,9 @@ class _Run:
         if not len(self.plan.todo):
             return
         options = self.options
-        pool = open_pool(options.job, n_jobs=options.n_jobs, timeout_s=options.timeout_s, scheduler=options.scheduler)
+        pool = open_pool(
+            options.job, n_jobs=options.n_jobs, timeout_s=options.timeout_s, scheduler=options.scheduler
+        )
         try:
             with pool:
                 for rows in describe_chunks(self._chunks(), pool, timeout_s=options.timeout_s):
@@ -249,13 +263,18 @@ class _Run:
     def _chunks(self) -> Iterator[Chunk]:
         frame = self.manifest.frame
         columns = [frame[name].to_numpy() for name in ("id", "path", "start", "end")]
-        sources = ((Source(int(k), *(column[k] for column in columns)), cost) for k, cost in zip(self.plan.todo, self.plan.cost_s, strict=True))
+        sources = (
+            (Source(int(k), *(column[k] for column in columns)), cost)
+            for k, cost in zip(self.plan.todo, self.plan.cost_s, strict=True)
+        )
         return split_into_chunks(sources, weight=CHUNK_S, count=CHUNK_CLIPS)
 
     def _take(self, rows: list[Row]) -> None:
         for row in rows:
             if self.writer is not None and row.log_mel is not None:
-                self.writer.add(str(self.manifest.frame["id"].iat[row.position]), row.log_mel.T, row.facts["audio_digest"])
+                self.writer.add(
+                    str(self.manifest.frame["id"].iat[row.position]), row.log_mel.T, row.facts["audio_digest"]
+                )
                 row.log_mel = None
             self.failed += row.failed
             self.audio_s += row.facts.get("duration_s") or 0.0
@@ -276,7 +295,9 @@ class _Run:
 
     def _report(self) -> None:
         if self.options.progress is not None:
-            self.options.progress(Progress(len(self.manifest), self.done, self.plan.reused, self.failed, self.audio_s))
+            self.options.progress(
+                Progress(len(self.manifest), self.done, self.plan.reused, self.failed, self.audio_s)
+            )
 
     def _require_limit(self) -> None:
         if self.failed > self.limit:
@@ -290,7 +311,9 @@ class _Run:
         return "" if reason is None else f", for example: {reason.rstrip('.')}"
 
 
-def _gather(manifest: Manifest, output: Path, finished: dict[str, Any] | None, parts: Parts, options: Options) -> pd.DataFrame:
+def _gather(
+    manifest: Manifest, output: Path, finished: dict[str, Any] | None, parts: Parts, options: Options
+) -> pd.DataFrame:
     """Write the final table from the finished one and the parts, unless it is there already. Returns the ledger."""
     blocks = parts.blocks()
     earlier = _earlier(finished, parts)
@@ -301,9 +324,17 @@ def _gather(manifest: Manifest, output: Path, finished: dict[str, Any] | None, p
     if earlier is not None and not blocks and earlier == {**earlier, **metadata} and _same_meta(output, meta):
         return _ledger(meta)
     ok = (meta["status"] == "ok").to_numpy()
-    where = np.stack([known["block"].fillna(-1).to_numpy(dtype=np.int64), known["row"].fillna(-1).to_numpy(dtype=np.int64)], axis=1)
+    where = np.stack(
+        [
+            known["block"].fillna(-1).to_numpy(dtype=np.int64),
+            known["row"].fillna(-1).to_numpy(dtype=np.int64),
+        ],
+        axis=1,
+    )
     where[~ok] = -1
-    paths = ([] if earlier is None else [table_block(output, frames[0], parts.names, parts.folder).values]) + [block.values for block in blocks]
+    paths = (
+        [] if earlier is None else [table_block(output, frames[0], parts.names, parts.folder).values]
+    ) + [block.values for block in blocks]
     del frames, blocks, known  # all clips' facts once is enough
     write_final_table(output, meta, paths, where, schema=table_schema(parts.names, metadata))
     return _ledger(meta)
@@ -314,7 +345,14 @@ def _meta(manifest: Manifest, known: pd.DataFrame, parameter_hash: str) -> pd.Da
     meta = known.reset_index(drop=True)[[name for name in FACTS if name not in _FROM_MANIFEST]]
     meta[list(_FROM_MANIFEST)] = manifest.frame[list(_FROM_MANIFEST)]
     problem = manifest.frame["problem"].notna().to_numpy()
-    facts = ("duration_s", "native_sample_rate", "native_channels", "audio_digest", "source_size", "source_mtime_ns")
+    facts = (
+        "duration_s",
+        "native_sample_rate",
+        "native_channels",
+        "audio_digest",
+        "source_size",
+        "source_mtime_ns",
+    )
     for name in facts:
         meta[name] = meta[name].mask(problem)
     for name, value in failure("manifest", "DatasetError", "").items():
@@ -324,7 +362,9 @@ def _meta(manifest: Manifest, known: pd.DataFrame, parameter_hash: str) -> pd.Da
     return meta[list(META_COLUMNS)]
 
 
-def _metadata(manifest: Manifest, options: Options, finished: dict[str, Any] | None, *, changed: bool) -> dict[str, Any]:
+def _metadata(
+    manifest: Manifest, options: Options, finished: dict[str, Any] | None, *, changed: bool
+) -> dict[str, Any]:
     """What holds for all rows. The versions are those of the newest rows; versions of older rows are kept beside them."""
     parameters, versions = options.job.parameters, library_versions()
     earlier: list[dict[str, str]] = [] if finished is None else list(finished.get("earlier_versions", []))
@@ -346,8 +386,12 @@ def _metadata(manifest: Manifest, options: Options, finished: dict[str, Any] | N
 
 def _same_meta(output: Path, meta: pd.DataFrame) -> bool:
     """Whether the finished table has these very rows already."""
-    wanted = pa.Table.from_pandas(meta, schema=table_schema((), {}), preserve_index=False).replace_schema_metadata(None)
-    return bool(pq.read_table(output, columns=list(META_COLUMNS)).replace_schema_metadata(None).equals(wanted))
+    wanted = pa.Table.from_pandas(
+        meta, schema=table_schema((), {}), preserve_index=False
+    ).replace_schema_metadata(None)
+    return bool(
+        pq.read_table(output, columns=list(META_COLUMNS)).replace_schema_metadata(None).equals(wanted)
+    )
 
 
 def _ledger(meta: pd.DataFrame) -> pd.DataFrame:

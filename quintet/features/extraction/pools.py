@@ -23,7 +23,14 @@ from quintet.features.extraction.worker import Job, Row, Source, describe_chunk,
 
 Chunk = tuple[Source, ...]
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 _DIED = "The worker process died while reading this file (segmentation fault in a decoder, or out of memory). Look at the file, or use fewer jobs."
 _LATE = "Describing this clip took longer than {timeout_s:g} s. Look at the file, give a window (start, end), or allow more time."
 
@@ -50,10 +57,14 @@ class Pool(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
-def describe_chunks(chunks: Iterator[Chunk], pool: Pool, *, timeout_s: float | None = None) -> Iterator[list[Row]]:
+def describe_chunks(
+    chunks: Iterator[Chunk], pool: Pool, *, timeout_s: float | None = None
+) -> Iterator[list[Row]]:
     """The rows of all clips, in any order, with never more than `pool.capacity` chunks under way.
 
     A clip is blamed for a dead worker when the worker died over it alone and for the second time, and for being late when it
@@ -75,14 +86,19 @@ def describe_chunks(chunks: Iterator[Chunk], pool: Pool, *, timeout_s: float | N
                 continue
             strikes.update(source.position for source in outcome.chunk if outcome.fault == "died")
             alone = len(outcome.chunk) == 1
-            if alone and (outcome.fault == "late" or (outcome.fault == "died" and strikes[outcome.chunk[0].position] > 1)):
+            if alone and (
+                outcome.fault == "late"
+                or (outcome.fault == "died" and strikes[outcome.chunk[0].position] > 1)
+            ):
                 yield [_blamed(outcome.chunk[0], outcome.fault, timeout_s)]
             else:
                 waiting.extend((source,) for source in outcome.chunk)
 
 
 def _blamed(source: Source, fault: str, timeout_s: float | None) -> Row:
-    error, reason = ("TimeoutError", _LATE.format(timeout_s=timeout_s)) if fault == "late" else ("ProcessExpired", _DIED)
+    error, reason = (
+        ("TimeoutError", _LATE.format(timeout_s=timeout_s)) if fault == "late" else ("ProcessExpired", _DIED)
+    )
     return Row(source.position, facts=file_facts(source.path) | failure("worker", error, reason))
 
 
@@ -152,7 +168,9 @@ class ProcessPool:
             QuintetError: if worker processes cannot be started.
         """
         done, _ = concurrent.futures.wait(self._futures, return_when=concurrent.futures.FIRST_COMPLETED)
-        return [self._outcome(future, self._futures.pop(future)) for future in done if future in self._futures]
+        return [
+            self._outcome(future, self._futures.pop(future)) for future in done if future in self._futures
+        ]
 
     def _outcome(self, future: concurrent.futures.Future[list[Row]], chunk: Chunk) -> Outcome:
         from pebble import ProcessExpired
@@ -202,7 +220,9 @@ def job_count(n_jobs: int) -> int:
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = n_jobs if n_jobs >= 0 else processors + 1 + n_jobs
     if count < 0 or (n_jobs < 0 and count < 1):
-        raise ConfigError(f"At least one job must be left. Received n_jobs={n_jobs} on {processors} processors.")
+        raise ConfigError(
+            f"At least one job must be left. Received n_jobs={n_jobs} on {processors} processors."
+        )
     return count
 
 
@@ -288,7 +308,9 @@ def open_pool(job: Job, *, n_jobs: int, timeout_s: float | None, scheduler: str 
         raise ConfigError(f"A time-out must be a positive number of seconds. Received {timeout_s}.")
     if timeout_s is not None and (scheduler is not None or n_jobs == 0):
         where = "a cluster" if scheduler is not None else "this process (n_jobs=0)"
-        raise ConfigError(f"A time-out is kept by worker processes on this machine. Received timeout_s={timeout_s} with {where}: leave it out.")
+        raise ConfigError(
+            f"A time-out is kept by worker processes on this machine. Received timeout_s={timeout_s} with {where}: leave it out."
+        )
     if scheduler is not None:
         from quintet.features.extraction.dask_pool import ClusterPool  # it builds on this module
 

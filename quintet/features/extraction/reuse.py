@@ -13,7 +13,13 @@ from quintet.datasets import Manifest
 from quintet.features.extraction.worker import file_facts
 from quintet.features.storage.spectrograms import SpectrogramWriter
 
-_BYTES_PER_S = {".wav": 176_400, ".aif": 176_400, ".aiff": 176_400, ".au": 176_400, ".flac": 90_000}  # otherwise 20 000: only for the order
+_BYTES_PER_S = {
+    ".wav": 176_400,
+    ".aif": 176_400,
+    ".aiff": 176_400,
+    ".au": 176_400,
+    ".flac": 90_000,
+}  # otherwise 20 000: only for the order
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class Plan:
     failed: int
 
 
-def plan_extraction(manifest: Manifest, known: pd.DataFrame, writer: SpectrogramWriter | None, *, retry_failed: bool) -> Plan:
+def plan_extraction(
+    manifest: Manifest, known: pd.DataFrame, writer: SpectrogramWriter | None, *, retry_failed: bool
+) -> Plan:
     """Which clips are known and unchanged, and what is left to do.
 
     Args:
@@ -71,7 +79,9 @@ def has_outdated_digest(known: pd.DataFrame) -> NDArray[np.bool_]:
 def _file_facts(manifest: Manifest) -> pd.DataFrame:
     """Size and time of change of the file of every row (each looked at once), -1 where it is gone."""
     numbers, paths = pd.factorize(manifest.frame["path"])
-    found = np.full((2, len(paths) + 1), -1, np.int64)  # the last is for rows without a path, whose number is -1
+    found = np.full(
+        (2, len(paths) + 1), -1, np.int64
+    )  # the last is for rows without a path, whose number is -1
     for k, path in enumerate(paths):
         facts = file_facts(path)
         found[:, k] = facts.get("source_size", -1), facts.get("source_mtime_ns", -1)
@@ -79,18 +89,29 @@ def _file_facts(manifest: Manifest) -> pd.DataFrame:
 
 
 def _unchanged(known: pd.DataFrame, files: pd.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
-    same = known["status"].notna().to_numpy() & (known["stage"] != "manifest").fillna(True).to_numpy(dtype=bool)
+    same = known["status"].notna().to_numpy() & (known["stage"] != "manifest").fillna(True).to_numpy(
+        dtype=bool
+    )
     same &= ~has_outdated_digest(known)
     for name in ("source_size", "source_mtime_ns"):
         same &= known[name].astype("Int64").fillna(-1).to_numpy(dtype=np.int64) == files[name].to_numpy()
     for name in ("start", "end"):
-        same &= known[name].fillna(-1.0).to_numpy(dtype=float) == manifest.frame[name].fillna(-1.0).to_numpy(dtype=float)
+        same &= known[name].fillna(-1.0).to_numpy(dtype=float) == manifest.frame[name].fillna(-1.0).to_numpy(
+            dtype=float
+        )
     return same
 
 
 def _estimated_seconds(frame: pd.DataFrame, sizes: pd.Series) -> NDArray[np.float64]:
     """A guess at the length of each clip, by which the longest are begun first and the short ones are handed out together."""
-    rate = frame["path"].str.lower().str.extract(r"(\.[^./\\]+)$", expand=False).map(_BYTES_PER_S).fillna(20_000).to_numpy(dtype=float)
+    rate = (
+        frame["path"]
+        .str.lower()
+        .str.extract(r"(\.[^./\\]+)$", expand=False)
+        .map(_BYTES_PER_S)
+        .fillna(20_000)
+        .to_numpy(dtype=float)
+    )
     whole = sizes.clip(lower=0).to_numpy(dtype=float) / rate
     window = (frame["end"] - frame["start"].fillna(0.0)).to_numpy(dtype=float)
     return np.where(np.isnan(window), whole, np.minimum(window, np.where(whole > 0, whole, np.inf)))

@@ -115,7 +115,10 @@ def describe_clip(source: Source, job: Job) -> Row:
     stage = "decode"
     try:
         known, description = _heard(source, job)
-        row.facts |= {name: getattr(known, name) for name in ("duration_s", "native_sample_rate", "native_channels", "audio_digest")}
+        row.facts |= {
+            name: getattr(known, name)
+            for name in ("duration_s", "native_sample_rate", "native_channels", "audio_digest")
+        }
         stage = "describe"
         if isinstance(known, DecodedClip):
             description = job.describe(known.clip, job.parameters, log_mel=job.log_mel)
@@ -152,13 +155,19 @@ def _heard(source: Source, job: Job) -> tuple[DecodedClip, None] | tuple[Facts, 
     usual, rate = job.load is load_clip and job.describe is describe, job.parameters.sample_rate
     with local_copy(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
         try:
-            if usual and should_stream(path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s):
+            if usual and should_stream(
+                path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s
+            ):
                 recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s)
-                description = describe_recording(recording, job.parameters, log_mel=job.log_mel, name=source.id)
+                description = describe_recording(
+                    recording, job.parameters, log_mel=job.log_mel, name=source.id
+                )
                 return recording.facts, description
             return job.load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
         except AudioError as error:
-            raise type(error)(str(error).replace(path, source.path)) from error  # a temporary name would help nobody
+            raise type(error)(
+                str(error).replace(path, source.path)
+            ) from error  # a temporary name would help nobody
 
 
 def _values(description: Description, parameters: FeatureParameters) -> NDArray[np.float32]:
@@ -167,7 +176,9 @@ def _values(description: Description, parameters: FeatureParameters) -> NDArray[
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         shown = ", ".join(names[i] for i in bad[:3])
-        raise NonFiniteError(f"Every feature must be a finite number. {len(bad)} of {len(names)} are not: {shown}{' …' if len(bad) > 3 else ''}.")
+        raise NonFiniteError(
+            f"Every feature must be a finite number. {len(bad)} of {len(names)} are not: {shown}{' …' if len(bad) > 3 else ''}."
+        )
     return values
 
 
@@ -182,5 +193,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, (QuintetError, MissingExtraError)):
         return text
     if isinstance(error, MemoryError):
-        return "There is not enough memory to describe this clip: give a window (start, end), or use fewer jobs."
+        return (
+            "There is not enough memory to describe this clip: give a window (start, end), or use fewer jobs."
+        )
     return f"The clip could not be processed: {type(error).__name__}{': ' if text else ''}{text}."

@@ -36,19 +36,32 @@ class AugmentedSpectrograms(Spectrograms):
         copies: the store of the copies. of: clip id → ids of its copies.
     """
 
-    def __init__(self, store: SpectrogramStore, ids: Sequence[str], *, copies: SpectrogramStore, of: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        store: SpectrogramStore,
+        ids: Sequence[str],
+        *,
+        copies: SpectrogramStore,
+        of: Mapping[str, Sequence[str]],
+    ) -> None:
         super().__init__(store, ids)
         self._copies, self._of = copies, of
 
     def __getitem__(self, index: int | slice | ArrayLike) -> Any:
         found: Any = super().__getitem__(index)  # type: ignore[index]
-        return AugmentedSpectrograms(self.store, found.ids, copies=self._copies, of=self._of) if isinstance(found, Spectrograms) else found
+        return (
+            AugmentedSpectrograms(self.store, found.ids, copies=self._copies, of=self._of)
+            if isinstance(found, Spectrograms)
+            else found
+        )
 
     @property
     def copies(self) -> tuple[Spectrograms, NDArray[np.int64]]:
         """The copies of these clips, and the position among them of what each is a copy of."""
         pairs = [(copy, position) for position, id in enumerate(self.ids) for copy in self._of.get(id, ())]
-        return Spectrograms(self._copies, [copy for copy, _ in pairs]), np.array([position for _, position in pairs], dtype=np.int64)
+        return Spectrograms(self._copies, [copy for copy, _ in pairs]), np.array(
+            [position for _, position in pairs], dtype=np.int64
+        )
 
 
 def make_augmented_copies(
@@ -77,10 +90,14 @@ def make_augmented_copies(
         AudioError: if a clip cannot be read again.
     """
     recipe = hashlib.sha256(f"{augmentation.model_dump_json()} {seed}".encode()).hexdigest()[:8]
-    wanted = {str(id): tuple(f"{id}#copy={recipe},{k}" for k in range(augmentation.copies)) for id in clips.index}
+    wanted = {
+        str(id): tuple(f"{id}#copy={recipe},{k}" for k in range(augmentation.copies)) for id in clips.index
+    }
     with SpectrogramWriter(folder, parameters.log_mel) as writer:
         digests = {str(id): str(digest) for id, digest in clips["audio_digest"].items()}
-        missing = [id for id, names in wanted.items() if any(writer.digest(name) != digests[id] for name in names)]
+        missing = [
+            id for id, names in wanted.items() if any(writer.digest(name) != digests[id] for name in names)
+        ]
         jobs = (delayed(_made)(id, _window(clips.loc[id]), parameters, augmentation, seed) for id in missing)
         made = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
         reused, total = (len(wanted) - len(missing)) * augmentation.copies, len(wanted) * augmentation.copies
@@ -95,12 +112,19 @@ def make_augmented_copies(
 
 
 def _made(
-    id: str, window: tuple[str, float | None, float | None], parameters: FeatureParameters, augmentation: AudioAugmentation, seed: int
+    id: str,
+    window: tuple[str, float | None, float | None],
+    parameters: FeatureParameters,
+    augmentation: AudioAugmentation,
+    seed: int,
 ) -> list[NDArray[np.float32]]:
     """The pictures of a clip's copies, each of which knows nothing but the seed, the clip's id and its number."""
     clip = _read(id, window, parameters)
     numbers = (np.random.default_rng([seed, zlib.crc32(id.encode()), k]) for k in range(augmentation.copies))
-    return [make_analysis(augment_clip(clip, augmentation, rng), parameters).log_mel(parameters.log_mel) for rng in numbers]
+    return [
+        make_analysis(augment_clip(clip, augmentation, rng), parameters).log_mel(parameters.log_mel)
+        for rng in numbers
+    ]
 
 
 def _window(row: Any) -> tuple[str, float | None, float | None]:

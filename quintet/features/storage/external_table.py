@@ -18,7 +18,9 @@ from quintet.datasets.labels import LABEL_SEPARATOR
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.storage.table import META_COLUMNS, FeatureTable, names_hash
 
-_AUDIO_SUFFIX = re.compile(r"\.(wav|wave|flac|mp3|ogg|oga|opus|au|snd|aif|aiff|aifc|m4a|mp4|aac|wma|webm|mka)$", re.IGNORECASE)
+_AUDIO_SUFFIX = re.compile(
+    r"\.(wav|wave|flac|mp3|ogg|oga|opus|au|snd|aif|aiff|aifc|m4a|mp4|aac|wma|webm|mka)$", re.IGNORECASE
+)
 _ID_NAMES = ("id", "clip_id", "track", "track_id", "file_name", "filename", "path")
 
 
@@ -52,7 +54,9 @@ def read_any(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         return pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",")
     except (ValueError, OSError, pa.ArrowInvalid) as error:
-        raise ArtefactError(f"A table must be readable as CSV or parquet. {path} is not ({error}).") from error
+        raise ArtefactError(
+            f"A table must be readable as CSV or parquet. {path} is not ({error})."
+        ) from error
 
 
 def refuse_roles(**given: str | None) -> None:
@@ -63,7 +67,9 @@ def refuse_roles(**given: str | None) -> None:
     """
     named = [name for name, value in given.items() if value is not None]
     if named:
-        raise ConfigError(f"A table that Quintet wrote knows its columns: {', '.join(named)} must not be given. Leave it out.")
+        raise ConfigError(
+            f"A table that Quintet wrote knows its columns: {', '.join(named)} must not be given. Leave it out."
+        )
 
 
 def foreign_table(frame: pd.DataFrame, roles: Roles, *, name: str) -> FeatureTable:
@@ -85,11 +91,25 @@ def foreign_table(frame: pd.DataFrame, roles: Roles, *, name: str) -> FeatureTab
     ids = frame[id_column].astype("str")
     if ids.isna().any() or ids.duplicated().any():
         missing, repeated = int(ids.isna().sum()), int(ids.duplicated().sum())
-        raise DatasetError(f"The ids of a feature table must be present and differ. In {id_column!r} {missing} are missing, {repeated} repeated.")
+        raise DatasetError(
+            f"The ids of a feature table must be present and differ. In {id_column!r} {missing} are missing, {repeated} repeated."
+        )
     labels = frame[label_column].astype("str") if label_column else _labels_from(ids, roles.label_from)
-    features = _numbers(frame.drop(columns=[c for c in (id_column, label_column, group_column, "split", *roles.exclude) if c in frame.columns]))
+    features = _numbers(
+        frame.drop(
+            columns=[
+                c
+                for c in (id_column, label_column, group_column, "split", *roles.exclude)
+                if c in frame.columns
+            ]
+        )
+    )
     meta = _meta(ids, labels, _group_names(frame[group_column]) if group_column else ids)
-    meta["split"] = frame["split"].astype("str") if "split" in frame.columns else pd.Series(pd.NA, index=frame.index, dtype="str")
+    meta["split"] = (
+        frame["split"].astype("str")
+        if "split" in frame.columns
+        else pd.Series(pd.NA, index=frame.index, dtype="str")
+    )
     _fail_rows(meta, features, labelled=label_column is not None or roles.label_from is not None)
     metadata: dict[str, Any] = {
         "parameters": None,
@@ -130,15 +150,21 @@ def _labels_from(ids: pd.Series, pattern: str | None) -> pd.Series:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"label_from must be a regular expression. Received {pattern!r}: {error}.") from error
+        raise ConfigError(
+            f"label_from must be a regular expression. Received {pattern!r}: {error}."
+        ) from error
     if compiled.groups < 1:
-        raise ConfigError(f"label_from must have a group that is the label, as in '^([^.]+)'. Received {pattern!r}.")
+        raise ConfigError(
+            f"label_from must have a group that is the label, as in '^([^.]+)'. Received {pattern!r}."
+        )
     return ids.str.extract(compiled, expand=True).iloc[:, 0].astype("str")
 
 
 def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
     text = [
-        str(column) for column in frame.columns if not (pd.api.types.is_numeric_dtype(frame[column]) or pd.api.types.is_bool_dtype(frame[column]))
+        str(column)
+        for column in frame.columns
+        if not (pd.api.types.is_numeric_dtype(frame[column]) or pd.api.types.is_bool_dtype(frame[column]))
     ]
     if text:
         raise DatasetError(
@@ -146,12 +172,16 @@ def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
             "Name them as id_column, label_column or group_column, or leave them out with exclude."
         )
     if frame.columns.empty:
-        raise DatasetError("A feature table must have at least one column of numbers. Received none besides ids, labels and groups.")
+        raise DatasetError(
+            "A feature table must have at least one column of numbers. Received none besides ids, labels and groups."
+        )
     return frame.astype(np.float32).rename(columns=str)
 
 
 def _meta(ids: pd.Series, labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
-    meta = pd.DataFrame({"id": ids, "path": ids, "label": labels, "group": groups.fillna(ids), "status": "ok"})
+    meta = pd.DataFrame(
+        {"id": ids, "path": ids, "label": labels, "group": groups.fillna(ids), "status": "ok"}
+    )
     text, whole, real = (
         ("reason", "stage", "error", "audio_digest"),
         ("native_sample_rate", "native_channels", "source_size", "source_mtime_ns"),
@@ -199,7 +229,9 @@ def clip_key(text: str) -> str:
     return _AUDIO_SUFFIX.sub("", text)
 
 
-def add_splits(table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]) -> FeatureTable:
+def add_splits(
+    table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]
+) -> FeatureTable:
     """The table with its column `split` filled from lists of ids; clips in none of them are "unused".
 
     Args:
@@ -225,7 +257,10 @@ def add_splits(table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]]
     if "label" in found and frame["label"].isna().all():
         frame["label"] = found["label"].astype("str")
     if "group" in found and not table.grouped:
-        frame["group"], metadata["grouped"] = _group_names(found["group"]).fillna(frame["group"].astype("str")), True
+        frame["group"], metadata["grouped"] = (
+            _group_names(found["group"]).fillna(frame["group"].astype("str")),
+            True,
+        )
     if len(unknown):
         metadata["notes"] = [
             *metadata.get("notes", []),
@@ -238,16 +273,24 @@ def _listed(splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str
     """The columns split, label and group of all listed clips, indexed by key."""
     if isinstance(splits, Mapping):
         if not splits:
-            raise ConfigError("At least one part must be named, as in {'train': file, 'test': file}. Received none.")
-        listed = pd.concat([_list_of(Path(path)).assign(split=part) for part, path in splits.items()], ignore_index=True)
+            raise ConfigError(
+                "At least one part must be named, as in {'train': file, 'test': file}. Received none."
+            )
+        listed = pd.concat(
+            [_list_of(Path(path)).assign(split=part) for part, path in splits.items()], ignore_index=True
+        )
     else:
         listed = _list_of(Path(splits))
         if "split" not in listed.columns:
-            raise DatasetError(f"One file of splits must have a column 'split'. {splits} has: {', '.join(listed.columns)}.")
+            raise DatasetError(
+                f"One file of splits must have a column 'split'. {splits} has: {', '.join(listed.columns)}."
+            )
     parts = listed.groupby("key")["split"].nunique()
     if (parts > 1).any():
         both = tuple(parts.index[parts > 1])
-        raise SplitLeakError(f"A clip must be in one part only. {len(both)} are in two, for example {both[0]!r}.", both)
+        raise SplitLeakError(
+            f"A clip must be in one part only. {len(both)} are in two, for example {both[0]!r}.", both
+        )
     return listed.drop_duplicates("key").set_index("key")
 
 
@@ -255,6 +298,8 @@ def _list_of(path: Path) -> pd.DataFrame:
     frame = read_any(path)
     column = next((name for name in _ID_NAMES if name in frame.columns), None)
     if column is None:
-        raise DatasetError(f"A list of clips must have one of the columns {', '.join(_ID_NAMES)}. {path} has: {', '.join(map(str, frame.columns))}.")
+        raise DatasetError(
+            f"A list of clips must have one of the columns {', '.join(_ID_NAMES)}. {path} has: {', '.join(map(str, frame.columns))}."
+        )
     kept = [name for name in ("split", "label", "group") if name in frame.columns]
     return frame[kept].astype("str").assign(key=frame[column].astype("str").map(clip_key))

@@ -35,7 +35,15 @@ from quintet.files.atomic import atomic_replace, exclusive_lock
 
 STORE_VERSION = 1
 _HEADER_BYTES = 128
-_SCHEMA = pa.schema([("id", pa.string()), ("shard", pa.int64()), ("offset", pa.int64()), ("frames", pa.int64()), ("audio_digest", pa.string())])
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("shard", pa.int64()),
+        ("offset", pa.int64()),
+        ("frames", pa.int64()),
+        ("audio_digest", pa.string()),
+    ]
+)
 
 
 class SpectrogramStore:
@@ -53,7 +61,9 @@ class SpectrogramStore:
         self.parameters, self.versions = _read_description(self.folder)
         index = read_index(self.folder)
         self._rows = {id: row for row, id in enumerate(index["id"].to_pylist())}
-        self._shard, self._offset, self._frames = (index[name].to_numpy() for name in ("shard", "offset", "frames"))
+        self._shard, self._offset, self._frames = (
+            index[name].to_numpy() for name in ("shard", "offset", "frames")
+        )
         self._maps: dict[int, NDArray[np.float16]] = {}
 
     @property
@@ -89,7 +99,9 @@ class SpectrogramStore:
         row = self._positions([id])[0]
         offset, frames = int(self._offset[row]), int(self._frames[row])
         first, last, _ = slice(start, stop).indices(frames)
-        return np.ascontiguousarray(self._map(int(self._shard[row]))[offset + first : offset + last].T, dtype=np.float32)
+        return np.ascontiguousarray(
+            self._map(int(self._shard[row]))[offset + first : offset + last].T, dtype=np.float32
+        )
 
     def frames(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """The number of frames of each of these clips, without reading them."""
@@ -120,11 +132,16 @@ class SpectrogramStore:
             try:
                 self._maps[shard] = np.load(shard_path(self.folder, shard), mmap_mode="r")
             except (OSError, ValueError) as error:
-                raise ArtefactError(f"The store must have all its shards. {shard_path(self.folder, shard)} cannot be read ({error}).") from error
+                raise ArtefactError(
+                    f"The store must have all its shards. {shard_path(self.folder, shard)} cannot be read ({error})."
+                ) from error
         return self._maps[shard]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}  # memory maps do not travel to other processes; they are opened again there
+        return {
+            **self.__dict__,
+            "_maps": {},
+        }  # memory maps do not travel to other processes; they are opened again there
 
 
 class Spectrograms(Sequence[NDArray[np.float32]]):
@@ -153,7 +170,9 @@ class Spectrograms(Sequence[NDArray[np.float32]]):
         positions = np.asarray(index)
         if positions.dtype == bool:
             if positions.shape != (len(self),):
-                raise AlignmentError(f"A mask must have one entry per spectrogram ({len(self)}). Received shape {positions.shape}.")
+                raise AlignmentError(
+                    f"A mask must have one entry per spectrogram ({len(self)}). Received shape {positions.shape}."
+                )
             positions = np.flatnonzero(positions)
         return Spectrograms(self.store, [self.ids[i] for i in positions.astype(np.int64)])
 
@@ -197,16 +216,22 @@ class SpectrogramWriter:
         7
     """
 
-    def __init__(self, folder: str | os.PathLike[str], parameters: LogMelParameters, *, shard_bytes: int = 1 << 28) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], parameters: LogMelParameters, *, shard_bytes: int = 1 << 28
+    ) -> None:
         self.folder, self.parameters, self.shard_bytes = Path(folder), parameters, shard_bytes
         self._stack = ExitStack()
         _require_ours(self.folder)
-        self._stack.enter_context(exclusive_lock(self.folder / ".lock", what=f"the spectrogram store {self.folder}"))
+        self._stack.enter_context(
+            exclusive_lock(self.folder / ".lock", what=f"the spectrogram store {self.folder}")
+        )
         with self._stack as guard:  # released at once if the folder turns out to be unusable
             self._describe()
             index = read_index(self.folder)
             self._stack = guard.pop_all()
-        self._digests: dict[str, str] = dict(zip(index["id"].to_pylist(), index["audio_digest"].to_pylist(), strict=True))
+        self._digests: dict[str, str] = dict(
+            zip(index["id"].to_pylist(), index["audio_digest"].to_pylist(), strict=True)
+        )
         self._shard, self._offset, self._parts = _next_shard(self.folder), 0, 0
         self._file: BinaryIO | None = None
         self._entries: list[tuple[str, int, int, int, str]] = []
@@ -227,7 +252,9 @@ class SpectrogramWriter:
             ConfigError: if the number of bands is not that of the parameters.
         """
         if log_mel.ndim != 2 or log_mel.shape[0] != self.parameters.n_mels:
-            raise ConfigError(f"A log-mel spectrogram must have shape ({self.parameters.n_mels}, frames). Received {log_mel.shape} for {id!r}.")
+            raise ConfigError(
+                f"A log-mel spectrogram must have shape ({self.parameters.n_mels}, frames). Received {log_mel.shape} for {id!r}."
+            )
         if audio_digest and self._digests.get(id) == audio_digest:
             return
         file, frames = self._open(), np.ascontiguousarray(log_mel.T, dtype="<f2")
@@ -247,7 +274,9 @@ class SpectrogramWriter:
         self._file.seek(0, os.SEEK_END)
         self._file.flush()
         os.fsync(self._file.fileno())
-        _write_index(self.folder / "index.parts" / f"part-{self._shard:05d}-{self._parts:07d}.parquet", self._entries)
+        _write_index(
+            self.folder / "index.parts" / f"part-{self._shard:05d}-{self._parts:07d}.parquet", self._entries
+        )
         self._entries, self._parts = [], self._parts + 1
         if self._offset * self.parameters.n_mels * 2 >= self.shard_bytes:
             self._end_shard()
@@ -328,7 +357,9 @@ def _read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
             f"A spectrogram store must exist. There is none in {folder}: make one with `quintet extract SOURCE --spectrograms {folder}`."
         ) from None
     except ValueError as error:
-        raise ArtefactError(f"A spectrogram store must have a whole store.json. {path} is damaged ({error}).") from error
+        raise ArtefactError(
+            f"A spectrogram store must have a whole store.json. {path} is damaged ({error})."
+        ) from error
     if text.get("schema_version") != STORE_VERSION:
         raise ArtefactError(
             f"This version reads spectrogram stores of version {STORE_VERSION}. {folder} has {text.get('schema_version')}: extract it again."
@@ -350,26 +381,36 @@ def _require_ours(folder: Path) -> None:
         and not (folder / "store.json").exists()
         and any(entry.name != ".lock" and not entry.name.endswith(".tmp") for entry in folder.iterdir())
     ):
-        raise ArtefactError(f"A new spectrogram store needs an empty folder. {folder} holds other files: choose another.")
+        raise ArtefactError(
+            f"A new spectrogram store needs an empty folder. {folder} holds other files: choose another."
+        )
 
 
 def _mismatch(folder: Path, stored: LogMelParameters, wanted: LogMelParameters) -> str:
     ours, theirs = stored.model_dump(), wanted.model_dump()
     differences = ", ".join(
-        f"{name} ({ours.get(name)} there, {theirs.get(name)} now)" for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)
+        f"{name} ({ours.get(name)} there, {theirs.get(name)} now)"
+        for name in sorted({*ours, *theirs})
+        if ours.get(name) != theirs.get(name)
     )
     return f"All spectrograms of a store must have the same parameters. {folder} differs in {differences}: choose another folder, or delete this one."
 
 
 def _next_shard(folder: Path) -> int:
-    numbers = [int(found[1]) for entry in folder.iterdir() if (found := re.fullmatch(r"shard-(\d+)\.npy", entry.name))]
+    numbers = [
+        int(found[1])
+        for entry in folder.iterdir()
+        if (found := re.fullmatch(r"shard-(\d+)\.npy", entry.name))
+    ]
     return max(numbers, default=-1) + 1
 
 
 def _header(frames: int, n_mels: int) -> bytes:
     """The npy header of a float16 array `(frames, n_mels)`, padded to 128 bytes so that it can be written again in its place."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f2", "fortran_order": False, "shape": (frames, n_mels)})
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "<f2", "fortran_order": False, "shape": (frames, n_mels)}
+    )
     if buffer.tell() != _HEADER_BYTES:
         raise ArtefactError(
             f"The header of a shard must take {_HEADER_BYTES} bytes. It takes {buffer.tell()} for {frames} frames: use a smaller shard_bytes."
@@ -381,7 +422,11 @@ def _write_index(path: Path, entries: Sequence[tuple[str, int, int, int, str]]) 
     columns = list(zip(*entries, strict=True))
     with atomic_replace(path) as temporary:
         pq.write_table(
-            pa.table([pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA), temporary
+            pa.table(
+                [pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)],
+                schema=_SCHEMA,
+            ),
+            temporary,
         )
 
 

@@ -71,10 +71,14 @@ class FeatureTable:
     def __post_init__(self) -> None:
         missing = [column for column in META_COLUMNS if column not in self.frame.columns]
         if missing:
-            raise ArtefactError(f"A feature table must have the columns {', '.join(META_COLUMNS)}. Missing: {', '.join(missing)}.")
+            raise ArtefactError(
+                f"A feature table must have the columns {', '.join(META_COLUMNS)}. Missing: {', '.join(missing)}."
+            )
         twice = self.meta.index[self.meta.index.duplicated()]
         if len(twice):
-            raise ArtefactError(f"Every usable row of a feature table must have its own id. {len(twice)} come twice, for example {twice[0]!r}.")
+            raise ArtefactError(
+                f"Every usable row of a feature table must have its own id. {len(twice)} come twice, for example {twice[0]!r}."
+            )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -85,7 +89,11 @@ class FeatureTable:
     def features(self) -> pd.DataFrame:
         """The features of the usable rows: float32, indexed by clip id."""
         ok = self.frame["status"] == "ok"
-        return self.frame.loc[ok, list(self.feature_names)].astype(np.float32).set_axis(pd.Index(self.frame.loc[ok, "id"], name="id"), axis=0)
+        return (
+            self.frame.loc[ok, list(self.feature_names)]
+            .astype(np.float32)
+            .set_axis(pd.Index(self.frame.loc[ok, "id"], name="id"), axis=0)
+        )
 
     @cached_property
     def meta(self) -> pd.DataFrame:
@@ -130,7 +138,9 @@ class FeatureTable:
         wanted, usable = pd.Index(ids), self.frame[self.frame["status"] == "ok"].set_index("id", drop=False)
         missing = wanted.difference(usable.index)
         if len(missing):
-            raise AlignmentError(f"Every clip must have a usable row. {len(missing)} of {len(wanted)} have none, for example {missing[0]!r}.")
+            raise AlignmentError(
+                f"Every clip must have a usable row. {len(missing)} of {len(wanted)} have none, for example {missing[0]!r}."
+            )
         return FeatureTable(usable.loc[wanted].reset_index(drop=True), self.metadata)
 
     def select(self, names: Iterable[str]) -> FeatureTable:
@@ -142,7 +152,9 @@ class FeatureTable:
         wanted = list(names)
         missing = [name for name in wanted if name not in self.feature_names]
         if missing:
-            raise AlignmentError(f"Every feature must be a column of the table. Missing: {', '.join(missing[:5])} ({len(missing)} in all).")
+            raise AlignmentError(
+                f"Every feature must be a column of the table. Missing: {', '.join(missing[:5])} ({len(missing)} in all)."
+            )
         return FeatureTable(self.frame[[*META_COLUMNS, *wanted]], self.metadata)
 
 
@@ -169,7 +181,9 @@ def table_schema(names: Sequence[str], metadata: Mapping[str, Any]) -> pa.Schema
         >>> table_schema(["signal.rms.mean"], {"parameter_hash": "0"}).field("signal.rms.mean").type
         DataType(float)
     """
-    fields = [pa.field(name, kind) for name, kind in _META_TYPES.items()] + [pa.field(name, pa.float32()) for name in names]
+    fields = [pa.field(name, kind) for name, kind in _META_TYPES.items()] + [
+        pa.field(name, pa.float32()) for name in names
+    ]
     text = json.dumps({"schema_version": SCHEMA_VERSION, **metadata}, sort_keys=True)
     return pa.schema(fields, metadata={METADATA_KEY: text.encode()})
 
@@ -177,9 +191,9 @@ def table_schema(names: Sequence[str], metadata: Mapping[str, Any]) -> pa.Schema
 def write_feature_table(table: FeatureTable, path: str | os.PathLike[str]) -> None:
     """Write a feature table to one parquet file, all of it or nothing."""
     schema = table_schema(table.feature_names, table.metadata)
-    arrow = pa.Table.from_pandas(table.frame[[*META_COLUMNS, *table.feature_names]], schema=schema, preserve_index=False).replace_schema_metadata(
-        schema.metadata
-    )
+    arrow = pa.Table.from_pandas(
+        table.frame[[*META_COLUMNS, *table.feature_names]], schema=schema, preserve_index=False
+    ).replace_schema_metadata(schema.metadata)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -219,15 +233,30 @@ def read_feature_table(
 
     source = Path(path)
     if not source.is_file():
-        raise ArtefactError(f"A feature table must exist. There is no file {source}: make one with `quintet extract SOURCE -o {source}`.")
+        raise ArtefactError(
+            f"A feature table must exist. There is no file {source}: make one with `quintet extract SOURCE -o {source}`."
+        )
     metadata = _stored_metadata(source)
     if metadata is None:
-        roles = foreign.Roles(id=id_column, label=label_column, group=group_column, label_from=label_from, exclude=tuple(exclude))
+        roles = foreign.Roles(
+            id=id_column,
+            label=label_column,
+            group=group_column,
+            label_from=label_from,
+            exclude=tuple(exclude),
+        )
         table = foreign.foreign_table(foreign.read_any(source), roles, name=source.stem)
     else:
-        foreign.refuse_roles(id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from)
-        frame = pq.read_table(source).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get, ignore_metadata=True)
-        table = FeatureTable(frame.drop(columns=[name for name in exclude if name not in META_COLUMNS], errors="ignore"), metadata)
+        foreign.refuse_roles(
+            id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from
+        )
+        frame = pq.read_table(source).to_pandas(
+            types_mapper={pa.int64(): pd.Int64Dtype()}.get, ignore_metadata=True
+        )
+        table = FeatureTable(
+            frame.drop(columns=[name for name in exclude if name not in META_COLUMNS], errors="ignore"),
+            metadata,
+        )
     return foreign.add_splits(table, splits) if splits else table
 
 
@@ -242,7 +271,9 @@ def _stored_metadata(source: Path) -> dict[str, Any] | None:
     try:
         stored = (pq.read_schema(source).metadata or {}).get(METADATA_KEY)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ArtefactError(f"A feature table must be a whole parquet file. {source} cannot be read ({error}): extract it again.") from error
+        raise ArtefactError(
+            f"A feature table must be a whole parquet file. {source} cannot be read ({error}): extract it again."
+        ) from error
     if stored is None:
         return None
     metadata: dict[str, Any] = json.loads(stored)
@@ -281,11 +312,19 @@ def concat_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
                 f"{_difference(first, other)}. Extract one of them again with the parameters of the other."
             )
         if other.multilabel != first.multilabel:
-            raise AlignmentError("Feature tables must agree on whether a label is a set. Received one of single labels and one of label sets.")
+            raise AlignmentError(
+                "Feature tables must agree on whether a label is a set. Received one of single labels and one of label sets."
+            )
     ids = pd.concat([table.frame["id"] for table in tables])
     if ids.duplicated().any():
-        raise AlignmentError(f"A clip must be in one of the tables only. {ids[ids.duplicated()].iloc[0]!r} is in two of them.")
-    metadata = {**first.metadata, "dataset": "+".join(str(t.metadata.get("dataset", "")) for t in tables), "grouped": all(t.grouped for t in tables)}
+        raise AlignmentError(
+            f"A clip must be in one of the tables only. {ids[ids.duplicated()].iloc[0]!r} is in two of them."
+        )
+    metadata = {
+        **first.metadata,
+        "dataset": "+".join(str(t.metadata.get("dataset", "")) for t in tables),
+        "grouped": all(t.grouped for t in tables),
+    }
     return FeatureTable(pd.concat([table.frame for table in tables], ignore_index=True), metadata)
 
 
@@ -299,7 +338,12 @@ def _difference(a: FeatureTable, b: FeatureTable) -> str:
 def table_digest(table: FeatureTable) -> str:
     """16 hex digits of ids, labels, groups, status and feature values of a table."""
     columns = ["id", "label", "group", "status"]
-    return content_hash([int(pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum()), _values_digest(table.features)])
+    return content_hash(
+        [
+            int(pd.util.hash_pandas_object(table.frame[columns].astype(str)).sum()),
+            _values_digest(table.features),
+        ]
+    )
 
 
 def _values_digest(features: pd.DataFrame) -> str:

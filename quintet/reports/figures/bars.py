@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def column_bars(
-    values: pd.Series, *, unit: str, families: Mapping[str, str] | None = None, low: pd.Series | None = None, high: pd.Series | None = None
+    values: pd.Series,
+    *,
+    unit: str,
+    families: Mapping[str, str] | None = None,
+    low: pd.Series | None = None,
+    high: pd.Series | None = None,
 ) -> Figure:
     """One bar per row with its name above it, so that long names need no margin; bars grow from zero to either side.
 
@@ -58,7 +63,9 @@ def family_colours(families: Sequence[str]) -> dict[str, str]:
     return {name: colour(SERIES[i % len(SERIES)]) for i, name in enumerate(dict.fromkeys(families))}
 
 
-def waterfall(steps: pd.DataFrame, *, base: float, total: float, base_name: str, total_name: str, unit: str) -> Figure:
+def waterfall(
+    steps: pd.DataFrame, *, base: float, total: float, base_name: str, total_name: str, unit: str
+) -> Figure:
     """From a base to a total: every step starts where the one before it ended.
 
     Args:
@@ -71,8 +78,12 @@ def waterfall(steps: pd.DataFrame, *, base: float, total: float, base_name: str,
     ends = base + np.append(0.0, steps["value"].to_numpy().cumsum())
     axes.barh(rows[0], base, height=0.6, color=colour("faint"))
     axes.barh(rows[-1], total, height=0.6, color=colour("ink"))
-    for row, start, end, low, high in zip(rows[1:-1], ends, ends[1:], steps["low"], steps["high"], strict=False):
-        axes.barh(row, end - start, left=start, height=0.6, color=colour("series-1" if end >= start else "series-2"))
+    for row, start, end, low, high in zip(
+        rows[1:-1], ends, ends[1:], steps["low"], steps["high"], strict=False
+    ):
+        axes.barh(
+            row, end - start, left=start, height=0.6, color=colour("series-1" if end >= start else "series-2")
+        )
         axes.hlines(row - 0.36, start + low, start + high, color=colour("muted"), linewidth=1.1)
     for row, end in zip(rows, ends, strict=False):
         axes.vlines(end, row - 0.7, row - 0.3, color=colour("muted"), linewidth=0.7)
@@ -81,7 +92,11 @@ def waterfall(steps: pd.DataFrame, *, base: float, total: float, base_name: str,
     for row, place, text in zip(rows, places, texts, strict=True):
         _beside(axes, place, row, text)
     axes.set_yticks(rows, [base_name, *steps["player"], total_name])
-    axes.set(xlabel=unit, ylim=(-0.6, len(rows) - 0.4), xlim=(min(0.0, float(ends.min())), max(float(ends.max()), total) * 1.14))
+    axes.set(
+        xlabel=unit,
+        ylim=(-0.6, len(rows) - 0.4),
+        xlim=(min(0.0, float(ends.min())), max(float(ends.max()), total) * 1.14),
+    )
     tidy(axes, grid="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelcolor=colour("ink"), labelsize=10.5)
@@ -98,7 +113,9 @@ def stacked_counts(counts: pd.DataFrame, *, unit: str = "clips") -> Figure:
     axes = figure.subplots()
     rows = np.arange(len(counts))[::-1]
     start = np.zeros(len(counts))
-    for part, paint in zip(counts.columns, (colour("faint"), colour("accent"), colour("series-2")), strict=False):
+    for part, paint in zip(
+        counts.columns, (colour("faint"), colour("accent"), colour("series-2")), strict=False
+    ):
         axes.barh(rows, counts[part], left=start, height=0.6, color=paint, label=str(part))
         start += counts[part].to_numpy()
     for row, total in zip(rows, start, strict=True):
@@ -114,7 +131,15 @@ def stacked_counts(counts: pd.DataFrame, *, unit: str = "clips") -> Figure:
 
 def _beside(axes: Axes, x: float, y: float, text: str) -> None:
     """A text a little to the right of a point."""
-    axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center_baseline", color=colour("ink"), fontsize=10)
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center_baseline",
+        color=colour("ink"),
+        fontsize=10,
+    )
 
 
 def histogram(values: Sequence[float], *, unit: str, what: str = "clips") -> Figure:
@@ -122,7 +147,9 @@ def histogram(values: Sequence[float], *, unit: str, what: str = "clips") -> Fig
     figure = new_figure(170)
     axes = figure.subplots()
     kept = np.asarray(values, dtype=float)
-    axes.hist(kept[np.isfinite(kept)], bins="auto" if len(kept) < 5000 else 60, color=colour("accent"), rwidth=0.92)
+    axes.hist(
+        kept[np.isfinite(kept)], bins="auto" if len(kept) < 5000 else 60, color=colour("accent"), rwidth=0.92
+    )
     axes.set(xlabel=unit, ylabel=what)
     tidy(axes)
     return figure

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def calibration_points(confidence: NDArray[np.floating], correct: NDArray[np.bool_], *, n_bins: int = 8) -> pd.DataFrame:
+def calibration_points(
+    confidence: NDArray[np.floating], correct: NDArray[np.bool_], *, n_bins: int = 8
+) -> pd.DataFrame:
     """Bins of equal size by confidence: mean confidence, share correct with a 95 % Wilson interval, count.
 
     Args:
@@ -41,11 +43,15 @@ def calibration_points(confidence: NDArray[np.floating], correct: NDArray[np.boo
         z = 1.959964
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-        rows.append((float(confidence[chunk].mean()), share, max(middle - half, 0.0), min(middle + half, 1.0), n))
+        rows.append(
+            (float(confidence[chunk].mean()), share, max(middle - half, 0.0), min(middle + half, 1.0), n)
+        )
     return pd.DataFrame(rows, columns=["confidence", "correct", "low", "high", "n"])
 
 
-def calibration_figure(points: pd.DataFrame, confidence: NDArray[np.floating], before: pd.DataFrame | None = None) -> Figure:
+def calibration_figure(
+    points: pd.DataFrame, confidence: NDArray[np.floating], before: pd.DataFrame | None = None
+) -> Figure:
     """Share correct over confidence, with intervals and the diagonal of perfect calibration; below it how often each confidence occurs.
 
     Args:
@@ -58,9 +64,21 @@ def calibration_figure(points: pd.DataFrame, confidence: NDArray[np.floating], b
     axes.text(0.14, 0.07, "perfect", color=colour("muted"), fontsize=10)
     if before is not None:
         paint = colour("muted")
-        axes.plot(before["confidence"], before["correct"], "o-", color=paint, markerfacecolor=colour("surface"), linewidth=1, markersize=5.5)
-    axes.vlines(points["confidence"], points["low"], points["high"], color=colour("accent"), linewidth=2.4, alpha=0.4)
-    axes.plot(points["confidence"], points["correct"], "o-", color=colour("accent"), linewidth=1.4, markersize=6.5)
+        axes.plot(
+            before["confidence"],
+            before["correct"],
+            "o-",
+            color=paint,
+            markerfacecolor=colour("surface"),
+            linewidth=1,
+            markersize=5.5,
+        )
+    axes.vlines(
+        points["confidence"], points["low"], points["high"], color=colour("accent"), linewidth=2.4, alpha=0.4
+    )
+    axes.plot(
+        points["confidence"], points["correct"], "o-", color=colour("accent"), linewidth=1.4, markersize=6.5
+    )
     axes.set(ylabel="share correct", ylim=(-0.02, 1.04))
     counts.hist(confidence, bins=np.linspace(0, 1, 21).tolist(), color=colour("faint"), rwidth=0.86)
     counts.set(xlim=(0, 1.02), xlabel="confidence (probability of the verdict)", ylabel="clips")
@@ -83,12 +101,37 @@ def reliability_figure(curves: Mapping[str, tuple[pd.DataFrame, pd.DataFrame | N
         axes.plot([0, 1], [0, 1], color=colour("faint"), linewidth=1, linestyle=(0, (3, 2)))
         if before is not None:
             axes.plot(
-                before["confidence"], before["correct"], "o-", color=colour("muted"), markerfacecolor=colour("surface"), linewidth=0.8, markersize=4
+                before["confidence"],
+                before["correct"],
+                "o-",
+                color=colour("muted"),
+                markerfacecolor=colour("surface"),
+                linewidth=0.8,
+                markersize=4,
             )
-        axes.vlines(points["confidence"], points["low"], points["high"], color=colour("accent"), linewidth=1.8, alpha=0.4)
-        axes.plot(points["confidence"], points["correct"], "o-", color=colour("accent"), linewidth=1.1, markersize=4.5)
+        axes.vlines(
+            points["confidence"],
+            points["low"],
+            points["high"],
+            color=colour("accent"),
+            linewidth=1.8,
+            alpha=0.4,
+        )
+        axes.plot(
+            points["confidence"],
+            points["correct"],
+            "o-",
+            color=colour("accent"),
+            linewidth=1.1,
+            markersize=4.5,
+        )
         axes.set(
-            xlim=(0, 1.02), ylim=(-0.02, 1.04), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), xticklabels=("0", ".5", "1"), yticklabels=("0", ".5", "1")
+            xlim=(0, 1.02),
+            ylim=(-0.02, 1.04),
+            xticks=(0, 0.5, 1),
+            yticks=(0, 0.5, 1),
+            xticklabels=("0", ".5", "1"),
+            yticklabels=("0", ".5", "1"),
         )
         axes.set_title(title, loc="left", fontsize=10, color=colour("ink"))
         tidy(axes)

@@ -29,7 +29,11 @@ def roc_points(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> pd.Dat
     """
     curve = roc_curve(truth, scores)
     return pd.DataFrame(
-        {"threshold": curve.thresholds, "false_positive_rate": curve.false_positive_rate, "true_positive_rate": curve.true_positive_rate}
+        {
+            "threshold": curve.thresholds,
+            "false_positive_rate": curve.false_positive_rate,
+            "true_positive_rate": curve.true_positive_rate,
+        }
     )
 
 
@@ -47,13 +51,40 @@ def roc_figure(curves: Mapping[str, pd.DataFrame], main: str, *, title: str, are
     axes.plot([0, 1], [0, 1], color=colour("rule"), linewidth=1)
     for name, points in curves.items():
         if name != main:
-            axes.plot(points["false_positive_rate"], points["true_positive_rate"], color=colour("faint"), linewidth=0.9)
+            axes.plot(
+                points["false_positive_rate"],
+                points["true_positive_rate"],
+                color=colour("faint"),
+                linewidth=0.9,
+            )
     points = curves[main]
-    axes.fill_between(points["false_positive_rate"], points["true_positive_rate"], color=colour("accent"), alpha=0.08, linewidth=0)
-    axes.plot(points["false_positive_rate"], points["true_positive_rate"], color=colour("accent"), linewidth=2)
-    axes.text(0.97, 0.06, f"AUC {area:.3f}", ha="right", color=colour("ink"), fontsize=10.5, fontweight="bold", transform=axes.transAxes)
+    axes.fill_between(
+        points["false_positive_rate"],
+        points["true_positive_rate"],
+        color=colour("accent"),
+        alpha=0.08,
+        linewidth=0,
+    )
+    axes.plot(
+        points["false_positive_rate"], points["true_positive_rate"], color=colour("accent"), linewidth=2
+    )
+    axes.text(
+        0.97,
+        0.06,
+        f"AUC {area:.3f}",
+        ha="right",
+        color=colour("ink"),
+        fontsize=10.5,
+        fontweight="bold",
+        transform=axes.transAxes,
+    )
     axes.set(
-        xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), xticklabels=("0", ".5", "1"), yticklabels=("0", ".5", "1")
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+        xticks=(0, 0.5, 1),
+        yticks=(0, 0.5, 1),
+        xticklabels=("0", ".5", "1"),
+        yticklabels=("0", ".5", "1"),
     )
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=colour("ink"))
     tidy(axes)
@@ -72,7 +103,10 @@ def training_figure(history: pd.DataFrame, quantity: str, *, label: str) -> Figu
 
     figure = new_figure(230)
     axes = figure.subplots()
-    styles = {quantity: (colour("series-1"), "-", "training"), f"val_{quantity}": (colour("series-2"), (0, (4, 2)), "validation")}
+    styles = {
+        quantity: (colour("series-1"), "-", "training"),
+        f"val_{quantity}": (colour("series-2"), (0, (4, 2)), "validation"),
+    }
     handles: list[Any] = []
     for column, (paint, dashes, name) in styles.items():
         if column not in history or history[column].isna().all():
@@ -80,7 +114,12 @@ def training_figure(history: pd.DataFrame, quantity: str, *, label: str) -> Figu
         for fold, rows in history.groupby("fold"):
             final = fold == -1
             (line,) = axes.plot(
-                rows["epoch"], rows[column], color=paint, linestyle=dashes, linewidth=2.2 if final else 0.8, alpha=1 if final else 0.5
+                rows["epoch"],
+                rows[column],
+                color=paint,
+                linestyle=dashes,
+                linewidth=2.2 if final else 0.8,
+                alpha=1 if final else 0.5,
             )
             line.set_label(name)
             if final or not handles or handles[-1].get_label() != name:

@@ -24,7 +24,12 @@ class Dot:
 
 
 def interval_figure(
-    names: Sequence[str], held_out: Sequence[Dot], *, out_of_fold: Sequence[Dot] = (), bold: Sequence[bool] = (), chance: float | None = None
+    names: Sequence[str],
+    held_out: Sequence[Dot],
+    *,
+    out_of_fold: Sequence[Dot] = (),
+    bold: Sequence[bool] = (),
+    chance: float | None = None,
 ) -> Figure:
     """One row per name: a filled dot with its interval on held-out clips, an open one for out-of-fold predictions.
 
@@ -45,7 +50,14 @@ def interval_figure(
         axes.plot(dot.value, row, "o", color=paint, markersize=8 if stands_out else 6.5)
     for row, dot in zip(rows, out_of_fold, strict=False):
         axes.hlines(row - 0.27, dot.low, dot.high, color=colour("muted"), linewidth=1)
-        axes.plot(dot.value, row - 0.27, "o", markerfacecolor=colour("surface"), markeredgecolor=colour("muted"), markersize=4.5)
+        axes.plot(
+            dot.value,
+            row - 0.27,
+            "o",
+            markerfacecolor=colour("surface"),
+            markeredgecolor=colour("muted"),
+            markersize=4.5,
+        )
     _frame(figure, names, rows, strong, chance)
     return figure
 
@@ -63,15 +75,30 @@ def protocol_figure(names: Sequence[str], dots: Mapping[str, Sequence[Dot]]) -> 
     handles = []
     for k, (offset, (name, own)) in enumerate(zip(offsets, dots.items(), strict=True)):
         paint, mark = series(k)
-        axes.hlines(rows + offset, [d.low for d in own], [d.high for d in own], color=paint, linewidth=2.4, alpha=0.45)
-        (line,) = axes.plot([d.value for d in own], rows + offset, mark, color=paint, markersize=6.5, label=name)
+        axes.hlines(
+            rows + offset, [d.low for d in own], [d.high for d in own], color=paint, linewidth=2.4, alpha=0.45
+        )
+        (line,) = axes.plot(
+            [d.value for d in own], rows + offset, mark, color=paint, markersize=6.5, label=name
+        )
         handles.append(line)
     _frame(figure, names, rows, [False] * len(names), None)
-    legend(axes, handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(dots), borderpad=0, handletextpad=0.2, columnspacing=1.2)
+    legend(
+        axes,
+        handles,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=len(dots),
+        borderpad=0,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
     return figure
 
 
-def _frame(figure: Figure, names: Sequence[str], rows: np.ndarray, strong: Sequence[bool], chance: float | None) -> None:
+def _frame(
+    figure: Figure, names: Sequence[str], rows: np.ndarray, strong: Sequence[bool], chance: float | None
+) -> None:
     axes = figure.axes[0]
     axes.set_yticks(rows, names)
     axes.set_ylim(-0.75, len(names) - 0.4)

@@ -47,7 +47,10 @@ def principal_map(features: pd.DataFrame) -> tuple[pd.DataFrame, tuple[float, fl
     width = min(2, len(s))
     points[:, :width] = (u * s * signs)[:, :width]
     shares = np.append(s**2 / max((s**2).sum(), 1e-300), [0.0, 0.0])
-    return pd.DataFrame(points, columns=["x", "y"], index=features.index), (float(shares[0]), float(shares[1]))
+    return pd.DataFrame(points, columns=["x", "y"], index=features.index), (
+        float(shares[0]),
+        float(shares[1]),
+    )
 
 
 def neighbour_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
@@ -64,7 +67,15 @@ def neighbour_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     values = _few_components(features, seed)
     perplexity = float(min(30, max(2, (len(values) - 1) / 3.5)))
     method = "exact" if len(values) <= 400 else "barnes_hut"
-    points = TSNE(2, perplexity=perplexity, init=values[:, :2] / values[:, 0].std() * 1e-4, method=method, max_iter=600, random_state=seed, n_jobs=1)
+    points = TSNE(
+        2,
+        perplexity=perplexity,
+        init=values[:, :2] / values[:, 0].std() * 1e-4,
+        method=method,
+        max_iter=600,
+        random_state=seed,
+        n_jobs=1,
+    )
     points = points.fit_transform(values)
     return pd.DataFrame(points, columns=["x", "y"], index=features.index)
 
@@ -82,7 +93,9 @@ def umap_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         McInnes, Healy & Melville, "UMAP: uniform manifold approximation and projection for dimension reduction", 2018; umap-learn, PCA start.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells of what it was not asked for: TensorFlow, threads, sparse neighbours
+        warnings.simplefilter(
+            "ignore"
+        )  # it tells of what it was not asked for: TensorFlow, threads, sparse neighbours
         load_keras()  # umap brings TensorFlow along, which would talk while it is loaded
         try:
             from umap import UMAP
@@ -103,7 +116,12 @@ def _few_components(features: pd.DataFrame, seed: int) -> NDArray[np.float64]:
 
 
 def map_figure(
-    points: pd.DataFrame, labels: Sequence[str], classes: Sequence[str], *, wrong: Sequence[bool], axis_names: tuple[str, str] = ("", "")
+    points: pd.DataFrame,
+    labels: Sequence[str],
+    classes: Sequence[str],
+    *,
+    wrong: Sequence[bool],
+    axis_names: tuple[str, str] = ("", ""),
 ) -> Figure:
     """Points by class (colour and marker), misclassified ones ringed; every point has the gid `point-i`.
 
@@ -120,7 +138,15 @@ def map_figure(
         paint, marker = series(place[labels[i]])
         axes.plot(x, y, marker, color=paint, markersize=5.5, alpha=0.85, markeredgewidth=0, gid=f"point-{i}")
         if wrong[i]:
-            axes.plot(x, y, "o", markerfacecolor="none", markeredgecolor=colour("ink"), markersize=10.5, markeredgewidth=1.2)
+            axes.plot(
+                x,
+                y,
+                "o",
+                markerfacecolor="none",
+                markeredgecolor=colour("ink"),
+                markersize=10.5,
+                markeredgewidth=1.2,
+            )
     axes.set(xticks=(), yticks=(), xlabel=axis_names[0], ylabel=axis_names[1])
     axes.xaxis.label.set(color=colour("muted"), fontsize=10)
     axes.yaxis.label.set(color=colour("muted"), fontsize=10)

@@ -37,7 +37,14 @@ def spans(starts: Sequence[float], ends: Sequence[float], duration_s: float) -> 
     return list(pairwise(cuts))
 
 
-def on_time_axis(parts: Sequence[Array], starts: Sequence[float], ends: Sequence[float], duration_s: float, *, columns: int = COLUMNS) -> Array:
+def on_time_axis(
+    parts: Sequence[Array],
+    starts: Sequence[float],
+    ends: Sequence[float],
+    duration_s: float,
+    *,
+    columns: int = COLUMNS,
+) -> Array:
     """Maps of windows (rows, frames of any number) laid side by side: (rows, columns), NaN where there is no window.
 
     Args:
@@ -46,7 +53,9 @@ def on_time_axis(parts: Sequence[Array], starts: Sequence[float], ends: Sequence
     """
     time = (np.arange(columns) + 0.5) / columns * duration_s
     found = np.full((parts[0].shape[0], columns), np.nan)
-    for part, start, end, (first, last) in zip(parts, starts, ends, spans(starts, ends, duration_s), strict=True):
+    for part, start, end, (first, last) in zip(
+        parts, starts, ends, spans(starts, ends, duration_s), strict=True
+    ):
         here = (time >= max(first, start)) & (time < min(last, end) + 1e-9)
         frames = ((time[here] - start) / max(end - start, 1e-9) * part.shape[1]).astype(int)
         found[:, here] = part[:, np.clip(frames, 0, part.shape[1] - 1)]
@@ -83,7 +92,9 @@ def _png(colour: NDArray[np.integer] | Array, opacity: Array) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def stack_rectangles(edges: Sequence[tuple[float, float]], shares: Array, duration_s: float) -> list[list[dict[str, float]]]:
+def stack_rectangles(
+    edges: Sequence[tuple[float, float]], shares: Array, duration_s: float
+) -> list[list[dict[str, float]]]:
     """Rectangles of a stacked figure, one list per series, in percent of a box: `x, y, width, height`, the first series at the bottom.
 
     Args:
@@ -95,7 +106,12 @@ def stack_rectangles(edges: Sequence[tuple[float, float]], shares: Array, durati
             continue
         floor = 0.0
         for k, share in enumerate(row):
-            box = {"x": 100 * first / duration_s, "width": 100 * (last - first) / duration_s, "y": 100 * (1 - floor - share), "height": 100 * share}
+            box = {
+                "x": 100 * first / duration_s,
+                "width": 100 * (last - first) / duration_s,
+                "y": 100 * (1 - floor - share),
+                "height": 100 * share,
+            }
             found[k].append({name: round(value, 3) for name, value in box.items()})
             floor += float(share)
     return found
@@ -113,7 +129,10 @@ def time_ticks(duration_s: float, *, most: int = 7) -> list[tuple[float, str]]:
     steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
     step = next((s for s in steps if duration_s / s < most), duration_s)
     places = np.arange(0, duration_s + 1e-9, step).tolist()
-    return [(round(100 * t / duration_s, 3), _clock(t, long=duration_s >= 120, last=i == len(places) - 1)) for i, t in enumerate(places)]
+    return [
+        (round(100 * t / duration_s, 3), _clock(t, long=duration_s >= 120, last=i == len(places) - 1))
+        for i, t in enumerate(places)
+    ]
 
 
 def _clock(seconds: float, *, long: bool, last: bool) -> str:
@@ -132,7 +151,13 @@ def hz_ticks(parameters: LogMelParameters) -> list[tuple[float, str]]:
     top = parameters.fmax or parameters.sample_rate / 2
     low, high = hz_to_mel(parameters.fmin), hz_to_mel(top)
     ticks = [hz for hz in HZ_TICKS if parameters.fmin < hz < 0.97 * top]
-    return [(round(100 * (hz_to_mel(hz) - low) / (high - low), 3), f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz") for hz in ticks]
+    return [
+        (
+            round(100 * (hz_to_mel(hz) - low) / (high - low), 3),
+            f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz",
+        )
+        for hz in ticks
+    ]
 
 
 def band_hz(parameters: LogMelParameters, edges: NDArray[np.int64]) -> list[tuple[float, float]]:

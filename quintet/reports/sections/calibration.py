@@ -26,7 +26,11 @@ def calibrated_members(run: Run) -> dict[str, tuple[str, Predictions, Prediction
     The method is chosen and its map learnt on the out-of-fold predictions, on the folds of the run. Without a test part each row is calibrated
     by a map that was learnt on the other folds. Members whose folds are not known are left out.
     """
-    fold = run.split.set_index("id")["fold"] if {"id", "fold"} <= set(run.split.columns) else pd.Series(dtype=int)
+    fold = (
+        run.split.set_index("id")["fold"]
+        if {"id", "fold"} <= set(run.split.columns)
+        else pd.Series(dtype=int)
+    )
     found = {}
     for name in run.members:
         oof, judged = run.oof.get(name), run.parts[run.part][name]
@@ -42,8 +46,17 @@ def calibrated_members(run: Run) -> dict[str, tuple[str, Predictions, Prediction
             after = calibration.apply(_in_order(judged, run.classes))
         else:
             judged, after = oof, cross_calibrate(*truth, method=calibration.method, **options)
-        method = METHODS[calibration.method] + (f" {calibration.temperature:.2f}" if calibration.method == "temperature" else "")
-        before = Predictions(judged.clip_ids, run.classes, _in_order(judged, run.classes), judged.labels, judged.groups, judged.multilabel)
+        method = METHODS[calibration.method] + (
+            f" {calibration.temperature:.2f}" if calibration.method == "temperature" else ""
+        )
+        before = Predictions(
+            judged.clip_ids,
+            run.classes,
+            _in_order(judged, run.classes),
+            judged.labels,
+            judged.groups,
+            judged.multilabel,
+        )
         found[name] = (method, before, before.with_probabilities(after))
     return found
 
@@ -72,14 +85,22 @@ def reliability_drawing(run: Run, found: dict[str, tuple[str, Predictions, Predi
         points = [calibration_points(*correctness_and_confidence(p)[::-1]) for p in (before, after)]
         changed = method != METHODS["none"]
         curves[display_name(name, run)] = (points[1], points[0] if changed else None)
-        numbers += [points[0].assign(member=name, calibrated=False)] + ([points[1].assign(member=name, calibrated=True)] if changed else [])
-    alt = "Reliability of each member: " + "; ".join(f"{display_name(name, run)} {method}" for name, (method, *_) in found.items()) + "."
+        numbers += [points[0].assign(member=name, calibrated=False)] + (
+            [points[1].assign(member=name, calibrated=True)] if changed else []
+        )
+    alt = (
+        "Reliability of each member: "
+        + "; ".join(f"{display_name(name, run)} {method}" for name, (method, *_) in found.items())
+        + "."
+    )
     caption = (
         f"How sure each member was (across) and how often it was right (up), with 95 % Wilson intervals; filled: calibrated by itself, learnt out of "
         f"fold and by {unit(run)}; hollow: as it was. The members are joined as they were; only their verdict is calibrated."
     )
     svg = to_svg(reliability_figure(curves), "reliability", alt)
-    return Drawing("reliability", svg, caption, pd.concat(numbers, ignore_index=True), "Each member by itself")
+    return Drawing(
+        "reliability", svg, caption, pd.concat(numbers, ignore_index=True), "Each member by itself"
+    )
 
 
 def _units(run: Run, p: Predictions) -> NDArray[Any]:

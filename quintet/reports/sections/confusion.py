@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def confusion_counts(truth: NDArray[np.integer], verdict: NDArray[np.integer], classes: Sequence[str]) -> pd.DataFrame:
+def confusion_counts(
+    truth: NDArray[np.integer], verdict: NDArray[np.integer], classes: Sequence[str]
+) -> pd.DataFrame:
     """Counts, shape (K, K): rows are true classes, columns verdicts, both in the order of `classes`.
 
     Example:
@@ -25,7 +27,9 @@ def confusion_counts(truth: NDArray[np.integer], verdict: NDArray[np.integer], c
         [[1, 1], [0, 1]]
     """
     counts = confusion_matrix(truth, verdict, len(classes)).astype(int)
-    return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="verdict"))
+    return pd.DataFrame(
+        counts, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="verdict")
+    )
 
 
 def main_confusions(counts: pd.DataFrame, limit: int = 3) -> list[tuple[str, str, int]]:
@@ -39,7 +43,9 @@ def main_confusions(counts: pd.DataFrame, limit: int = 3) -> list[tuple[str, str
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     cells = [np.unravel_index(flat, wrong.shape) for flat in order]
-    return [(str(counts.index[i]), str(counts.columns[j]), int(wrong[i, j])) for i, j in cells if wrong[i, j] > 0]
+    return [
+        (str(counts.index[i]), str(counts.columns[j]), int(wrong[i, j])) for i, j in cells if wrong[i, j] > 0
+    ]
 
 
 def confusion_figure(counts: pd.DataFrame) -> Figure:
@@ -50,7 +56,13 @@ def confusion_figure(counts: pd.DataFrame) -> Figure:
     """
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     width = max(WIDTH, 110 + 30 * len(counts))
-    return heat_figure(shares, counts.astype(str).where(counts > 0, "·"), row_label="true class", column_label="verdict", width=width)
+    return heat_figure(
+        shares,
+        counts.astype(str).where(counts > 0, "·"),
+        row_label="true class",
+        column_label="verdict",
+        width=width,
+    )
 
 
 def cell_titles(counts: pd.DataFrame) -> dict[str, str]:
@@ -64,7 +76,14 @@ def cell_titles(counts: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def heat_figure(shares: pd.DataFrame, texts: pd.DataFrame, *, row_label: str = "", column_label: str = "", width: float = WIDTH) -> Figure:
+def heat_figure(
+    shares: pd.DataFrame,
+    texts: pd.DataFrame,
+    *,
+    row_label: str = "",
+    column_label: str = "",
+    width: float = WIDTH,
+) -> Figure:
     """A table of shaded cells with a text in each, gids `cell-i-j`.
 
     Args:
@@ -81,9 +100,21 @@ def heat_figure(shares: pd.DataFrame, texts: pd.DataFrame, *, row_label: str = "
         for j in range(n_columns):
             fill, ink = heat(shade[i, j])
             axes.fill(
-                [j + 0.03, j + 0.97, j + 0.97, j + 0.03], [i + 0.04, i + 0.04, i + 0.96, i + 0.96], color=fill, linewidth=0, gid=f"cell-{i}-{j}"
+                [j + 0.03, j + 0.97, j + 0.97, j + 0.03],
+                [i + 0.04, i + 0.04, i + 0.96, i + 0.96],
+                color=fill,
+                linewidth=0,
+                gid=f"cell-{i}-{j}",
             )
-            axes.text(j + 0.5, i + 0.5, str(texts.iat[i, j]), ha="center", va="center_baseline", color=ink, fontsize=size)
+            axes.text(
+                j + 0.5,
+                i + 0.5,
+                str(texts.iat[i, j]),
+                ha="center",
+                va="center_baseline",
+                color=ink,
+                fontsize=size,
+            )
     _frame(axes, shares, row_label, column_label)
     return figure
 
@@ -91,7 +122,9 @@ def heat_figure(shares: pd.DataFrame, texts: pd.DataFrame, *, row_label: str = "
 def _frame(axes: Axes, shares: pd.DataFrame, row_label: str, column_label: str) -> None:
     n_rows, n_columns = shares.shape
     axes.set(xlim=(0, n_columns), ylim=(n_rows, 0))
-    axes.set_xticks(np.arange(n_columns) + 0.5, shares.columns.astype(str), rotation=40, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        np.arange(n_columns) + 0.5, shares.columns.astype(str), rotation=40, ha="left", rotation_mode="anchor"
+    )
     axes.set_yticks(np.arange(n_rows) + 0.5, shares.index.astype(str))
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")

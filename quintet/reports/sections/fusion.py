@@ -30,8 +30,14 @@ def comparison_table(run: Run) -> pd.DataFrame:
     comparison = run.fusion.get("comparison", {})
     losses, differences = comparison.get("losses", {}), comparison.get("differences", {})
     chosen = run.best
-    rows = [(rule, RULES[rule].description, losses[rule], *differences[rule], rule == chosen) for rule in RULES if rule in losses]
-    return pd.DataFrame(rows, columns=["rule", "description", "log_loss", "difference", "standard_error", "chosen"])
+    rows = [
+        (rule, RULES[rule].description, losses[rule], *differences[rule], rule == chosen)
+        for rule in RULES
+        if rule in losses
+    ]
+    return pd.DataFrame(
+        rows, columns=["rule", "description", "log_loss", "difference", "standard_error", "chosen"]
+    )
 
 
 def worth(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.DataFrame:
@@ -46,7 +52,12 @@ def worth(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.DataFrame:
         rule or the folds are not known.
     """
     folds = _folds(run)
-    if len(run.members) < 2 or run.best not in RULES or set(run.members) - set(run.oof) or (run.part == "oof" and len(folds) < 2):
+    if (
+        len(run.members) < 2
+        or run.best not in RULES
+        or set(run.members) - set(run.oof)
+        or (run.part == "oof" and len(folds) < 2)
+    ):
         return pd.DataFrame()
     judged = run.parts[run.part][run.members[0]]
     kept = np.flatnonzero(judged.scorable)
@@ -67,23 +78,44 @@ def worth_drawing(run: Run, table: pd.DataFrame) -> Drawing | None:
     """What the verdict's macro AUC and log loss owe to each member; None where `worth` is empty."""
     if table.empty:
         return None
-    rows = table[table["score"] == "log_loss"] if "log_loss" in set(table["score"]) else table[table["score"] == "macro_auc"]
+    rows = (
+        table[table["score"] == "log_loss"]
+        if "log_loss" in set(table["score"])
+        else table[table["score"] == "macro_auc"]
+    )
     falls = str(rows["score"].iloc[0]) == "log_loss"
     sign = -1.0 if falls else 1.0
-    gain = pd.Series(sign * rows["value"].to_numpy(), index=[display_name(name, run) for name in rows["member"]]).sort_values(ascending=False)
+    gain = pd.Series(
+        sign * rows["value"].to_numpy(), index=[display_name(name, run) for name in rows["member"]]
+    ).sort_values(ascending=False)
     ends = np.sort(sign * rows[["low", "high"]].to_numpy(), axis=1)
-    low, high = (pd.Series(ends[:, k], index=[display_name(name, run) for name in rows["member"]])[gain.index] for k in (0, 1))
+    low, high = (
+        pd.Series(ends[:, k], index=[display_name(name, run) for name in rows["member"]])[gain.index]
+        for k in (0, 1)
+    )
     quantity = "log loss saved by the member" if falls else "macro AUC gained by the member"
     told = ", ".join(f"{name} {value:+.3f}" for name, value in gain.items())
     sure = [str(name) for name in gain.index if low[name] > 0]
-    said = f"Beyond doubt for {', '.join(sure)}." if sure else "No interval excludes zero: any one of them could be left out."
-    said = f"Paired 95 % intervals by {unit(run)}. {said}" if low.notna().any() else f"One {unit(run)} gives no intervals."
+    said = (
+        f"Beyond doubt for {', '.join(sure)}."
+        if sure
+        else "No interval excludes zero: any one of them could be left out."
+    )
+    said = (
+        f"Paired 95 % intervals by {unit(run)}. {said}"
+        if low.notna().any()
+        else f"One {unit(run)} gives no intervals."
+    )
     caption = (
         f"The verdict with all members against the verdict without one, the rule “{run.best.replace('_', ' ')}” and its calibration fitted anew "
         f"out of fold for those that remain, judged on {'held-out clips' if run.part == 'test' else 'folds that neither saw'}. "
         f"{said} A member that says what others say too is worth little here, however good it is alone."
     )
-    svg = to_svg(column_bars(gain, unit=quantity, low=low, high=high), "worth", f"What each member is worth, {quantity}: {told}.")
+    svg = to_svg(
+        column_bars(gain, unit=quantity, low=low, high=high),
+        "worth",
+        f"What each member is worth, {quantity}: {told}.",
+    )
     return Drawing("worth", svg, caption, table, "With it and without it")
 
 
@@ -91,7 +123,10 @@ def worth_rows(run: Run, table: pd.DataFrame) -> list[dict[str, Any]]:
     """One row per member for the page: its display name and, by score, value, interval and corrected p-value."""
     cells = {(r["member"], r["score"]): r for r in table.to_dict("records")}
     keys = [key for key in WORTH if any(score == key for _, score in cells)]
-    return [{"name": display_name(name, run), "scores": {key: cells[name, key] for key in keys}} for name in dict.fromkeys(m for m, _ in cells)]
+    return [
+        {"name": display_name(name, run), "scores": {key: cells[name, key] for key in keys}}
+        for name in dict.fromkeys(m for m, _ in cells)
+    ]
 
 
 def worth_names(table: pd.DataFrame) -> dict[str, str]:
@@ -101,7 +136,11 @@ def worth_names(table: pd.DataFrame) -> dict[str, str]:
 
 def _folds(run: Run) -> NDArray[Any]:
     """The folds of the training part."""
-    found = run.split.loc[run.split["part"] == "train", "fold"] if {"part", "fold"} <= set(run.split.columns) else pd.Series(dtype=int)
+    found = (
+        run.split.loc[run.split["part"] == "train", "fold"]
+        if {"part", "fold"} <= set(run.split.columns)
+        else pd.Series(dtype=int)
+    )
     return np.asarray(found[found >= 0].unique())
 
 
@@ -117,17 +156,30 @@ def _verdict(run: Run, members: Sequence[str], ids: NDArray[Any], folds: NDArray
     result = np.array(opinions.mean(axis=0))
     for k in folds:
         inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        result[outside] = _fused(run, members, opinions[:, inside], y[inside], groups[inside], opinions[:, outside])
+        result[outside] = _fused(
+            run, members, opinions[:, inside], y[inside], groups[inside], opinions[:, outside]
+        )
     return result
 
 
 def _fused(
-    run: Run, members: Sequence[str], opinions: NDArray[Any], y: NDArray[Any], groups: NDArray[Any], asked: NDArray[Any]
+    run: Run,
+    members: Sequence[str],
+    opinions: NDArray[Any],
+    y: NDArray[Any],
+    groups: NDArray[Any],
+    asked: NDArray[Any],
 ) -> NDArray[np.float64]:
     """`asked` (M, n, K) fused and calibrated by what is learnt from `opinions`."""
     options: dict[str, Any] = {"classes": run.classes, "multilabel": run.multilabel}
     fusion = fit_fusion(run.best, opinions, y, groups, members=members, **options)
-    calibration = fit_calibration(fusion.apply(opinions), y, groups, method=run.calibration.method if run.calibration else "none", **options)
+    calibration = fit_calibration(
+        fusion.apply(opinions),
+        y,
+        groups,
+        method=run.calibration.method if run.calibration else "none",
+        **options,
+    )
     return np.asarray(calibration.apply(fusion.apply(asked)), dtype=np.float64)
 
 

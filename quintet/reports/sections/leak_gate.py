@@ -27,7 +27,14 @@ def gate_scores(run: Run) -> list[str]:
 def gate_table(run: Run) -> pd.DataFrame:
     """One row per protocol, member and score: `protocol, member, score, value, low, high, n, n_groups`; empty where no gate was run."""
     rows = [
-        (protocol, member, key, *(content["scores"][key].get(end) for end in ("value", "low", "high")), content.get("n"), content.get("n_groups"))
+        (
+            protocol,
+            member,
+            key,
+            *(content["scores"][key].get(end) for end in ("value", "low", "high")),
+            content.get("n"),
+            content.get("n_groups"),
+        )
         for protocol, members in run.scores.get("leak_gate", {}).get("protocols", {}).items()
         for member, content in members.items()
         for key in gate_scores(run)
@@ -49,14 +56,20 @@ def gate_drawings(run: Run) -> list[Drawing]:
     for key in dict.fromkeys(table["score"]):
         rows = table[table["score"] == key]
         members = list(dict.fromkeys(rows["member"]))
-        cells = {(r["protocol"], r["member"]): Dot(*(float(r[end]) for end in ("value", "low", "high"))) for r in rows.to_dict("records")}
+        cells = {
+            (r["protocol"], r["member"]): Dot(*(float(r[end]) for end in ("value", "low", "high")))
+            for r in rows.to_dict("records")
+        }
         protocols = list(dict.fromkeys(rows["protocol"]))
         dots = {
-            protocol_name(p) + (" (ungrouped!)" if p in UNGROUPED else ""): [cells.get((p, m), Dot(np.nan, np.nan, np.nan)) for m in members]
+            protocol_name(p) + (" (ungrouped!)" if p in UNGROUPED else ""): [
+                cells.get((p, m), Dot(np.nan, np.nan, np.nan)) for m in members
+            ]
             for p in protocols
         }
         alt = f"{SCORE_NAMES[key]} of each member under " + " and ".join(
-            f"{protocol_name(p)} ({', '.join(f'{_who(m, run)} {cells[p, m].value:.3f}' for m in members if (p, m) in cells)})" for p in protocols
+            f"{protocol_name(p)} ({', '.join(f'{_who(m, run)} {cells[p, m].value:.3f}' for m in members if (p, m) in cells)})"
+            for p in protocols
         )
         svg = to_svg(protocol_figure([_who(m, run) for m in members], dots), f"gate-{key}", alt + ".")
         caption = f"Out-of-fold predictions, 95 % bootstrap intervals by {unit(run)}."
@@ -70,7 +83,9 @@ def gate_view(run: Run) -> dict[str, Any] | None:
     if table.empty:
         return None
     cells = {(r["member"], r["protocol"], r["score"]): r for r in table.to_dict("records")}
-    found: Gaps = {(str(r["member"]), str(r["to"]), str(r["score"])): dict(r) for r in gaps.to_dict("records")}
+    found: Gaps = {
+        (str(r["member"]), str(r["to"]), str(r["score"])): dict(r) for r in gaps.to_dict("records")
+    }
     protocols, keys = list(dict.fromkeys(table["protocol"])), list(dict.fromkeys(table["score"]))
     return {
         "protocols": [{"name": p, "text": protocol_name(p), "ungrouped": p in UNGROUPED} for p in protocols],

@@ -11,7 +11,15 @@ import pandas as pd
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.style import colour, new_figure, tidy, to_svg
-from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, count, format_list, inline_name, score_phrase, unit
+from quintet.reports.text import (
+    LOWER_IS_BETTER,
+    SCORE_NAMES,
+    count,
+    format_list,
+    inline_name,
+    score_phrase,
+    unit,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +37,13 @@ def stored_curve(run: Run) -> Mapping[str, Any]:
 def curve_table(run: Run) -> pd.DataFrame:
     """One row per size and score: `share, clips, groups, score, value, low, high`; empty where there is no curve."""
     rows = [
-        (point["share"], point["clips"], point["groups"], name, *(found.get(end) for end in ("value", "low", "high")))
+        (
+            point["share"],
+            point["clips"],
+            point["groups"],
+            name,
+            *(found.get(end) for end in ("value", "low", "high")),
+        )
         for point in stored_curve(run).get("points", [])
         for name, found in point["scores"].items()
     ]
@@ -41,7 +55,12 @@ def outlook_table(run: Run) -> pd.DataFrame:
     """One row per score: `score, factor, gain, low, high, ceiling, gap, exponent`."""
     return pd.DataFrame(
         [
-            {"score": name, "factor": o["factor"], "gain": o["gain"]["value"], **{end: o["gain"][end] for end in ("low", "high")}}
+            {
+                "score": name,
+                "factor": o["factor"],
+                "gain": o["gain"]["value"],
+                **{end: o["gain"][end] for end in ("low", "high")},
+            }
             | {key: o[key] for key in ("ceiling", "gap", "exponent")}
             for name, o in stored_curve(run).get("outlook", {}).items()
         ]
@@ -66,7 +85,12 @@ def curve_drawings(run: Run) -> list[Drawing]:
             "same clips, so what differs between them is surer than the bars. Beyond the last dot the fitted curve a − b·n⁻ᶜ goes on, with the range "
             "of curves refitted to the resamples."
         )
-        numbers = pd.concat([rows.assign(kind="measured"), path.rename(columns={"size": "clips"}).assign(score=name, kind="curve")])
+        numbers = pd.concat(
+            [
+                rows.assign(kind="measured"),
+                path.rename(columns={"size": "clips"}).assign(score=name, kind="curve"),
+            ]
+        )
         svg = to_svg(curve_figure(rows, path, label=score_phrase(name)), f"curve-{name}", alt)
         drawings.append(Drawing(f"curve-{name.replace('_', '-')}", svg, caption, numbers, SCORE_NAMES[name]))
     return drawings
@@ -82,10 +106,14 @@ def curve_figure(rows: pd.DataFrame, path: pd.DataFrame, *, label: str) -> Figur
     axes = figure.subplots()
     seen = path["size"] <= rows["clips"].max() * 1.0001
     if path["low"].notna().all():
-        axes.fill_between(path["size"], path["low"], path["high"], color=colour("accent"), alpha=0.1, linewidth=0)
+        axes.fill_between(
+            path["size"], path["low"], path["high"], color=colour("accent"), alpha=0.1, linewidth=0
+        )
     axes.plot(path.loc[seen, "size"], path.loc[seen, "value"], color=colour("accent"), linewidth=1.6)
     from_last = path[(~seen) | (np.arange(len(path)) == int(seen.sum()) - 1)]
-    axes.plot(from_last["size"], from_last["value"], color=colour("accent"), linewidth=1.6, linestyle=(0, (4, 3)))
+    axes.plot(
+        from_last["size"], from_last["value"], color=colour("accent"), linewidth=1.6, linestyle=(0, (4, 3))
+    )
     axes.vlines(rows["clips"], rows["low"], rows["high"], color=colour("ink"), linewidth=2.2, alpha=0.45)
     axes.plot(rows["clips"], rows["value"], "o", color=colour("ink"), markersize=6.5)
     axes.set(xlabel="clips to learn from", ylabel=label)
@@ -110,7 +138,9 @@ def curve_sentence(curve: Mapping[str, Any], split: Mapping[str, Any]) -> str:
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     times = TIMES.get(ahead["factor"], f"{ahead['factor']:g} times")
     clips = f"{ahead['factor'] * ahead['largest']:.0f} clips to learn from"
-    new, more = ("from new groups", "groups") if split.get("grouped", True) else ("more of the same kind", "clips")
+    new, more = (
+        ("from new groups", "groups") if split.get("grouped", True) else ("more of the same kind", "clips")
+    )
     size = f"{times} the data ({clips}), {new}, would change {score_phrase(name)} by {gain:+.3f}"
     if low is None or high is None:
         return f"{size} if the curve goes on as it has; how sure that is cannot be told without intervals."

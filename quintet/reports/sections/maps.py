@@ -71,7 +71,17 @@ def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
             if part == "test"
             else f"The {clips} of the first fold, as the network that was fitted on the other folds hears them."
         )
-        spaces.append(_space(f"map-{slug(name)}", f"The last layer of {display_name(name, run)}", unseen, values, verdicts, keys, wanted))
+        spaces.append(
+            _space(
+                f"map-{slug(name)}",
+                f"The last layer of {display_name(name, run)}",
+                unseen,
+                values,
+                verdicts,
+                keys,
+                wanted,
+            )
+        )
     ring = "a wrong verdict" if not run.multilabel else "the tag that was named first is none of its own"
     return Atlas(tuple(space for space in spaces if space is not None), keys, ring)
 
@@ -86,12 +96,19 @@ def point_predictions(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
         if run.prediction_name in run.parts[part]:
             p = run.parts[part][run.prediction_name]
             first = np.array(p.classes, dtype=object)[p.probabilities.argmax(axis=1)]
-            tables.append(pd.DataFrame({"label": np.asarray(p.labels, dtype=object), "verdict": first, "part": part}, index=p.clip_ids))
+            tables.append(
+                pd.DataFrame(
+                    {"label": np.asarray(p.labels, dtype=object), "verdict": first, "part": part},
+                    index=p.clip_ids,
+                )
+            )
     table = pd.concat(tables)
     table = table[~table.index.duplicated() & table["label"].notna()]
     sets = [_known(label, run.classes, multilabel=run.multilabel) for label in table["label"]]
     table["shown"] = point_classes(table["label"], run.classes, multilabel=run.multilabel)
-    table["wrong"] = [verdict not in tags for verdict, tags in zip(table["verdict"].tolist(), sets, strict=True)]
+    table["wrong"] = [
+        verdict not in tags for verdict, tags in zip(table["verdict"].tolist(), sets, strict=True)
+    ]
     table = table[table["shown"] != ""]
     shown = set(table["shown"])
     return table, tuple(name for name in run.classes if name in shown or not run.multilabel)
@@ -114,7 +131,13 @@ def _known(label: object, classes: Sequence[str], *, multilabel: bool) -> list[s
 
 
 def _space(
-    name: str, title: str, text: str, values: pd.DataFrame, verdicts: pd.DataFrame, keys: tuple[str, ...], wanted: tuple[bool, int, int]
+    name: str,
+    title: str,
+    text: str,
+    values: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    keys: tuple[str, ...],
+    wanted: tuple[bool, int, int],
 ) -> Space | None:
     umap, seed, most = wanted
     ids = values.index.intersection(verdicts.index, sort=False)
@@ -127,15 +150,33 @@ def _space(
     axes = (f"first component ({first:.0%} of variance)", f"second component ({second:.0%})")
     far = "Neighbours stay neighbours; far distances mean nothing."
     drawings = [
-        _map(f"{name}-pca", "PCA", "The two directions in which clips differ most.", components, verdicts, keys, axes),
+        _map(
+            f"{name}-pca",
+            "PCA",
+            "The two directions in which clips differ most.",
+            components,
+            verdicts,
+            keys,
+            axes,
+        ),
         _map(f"{name}-tsne", "t-SNE", far, neighbour_map(values, seed=seed), verdicts, keys, ("", "")),
     ]
     if umap:
-        drawings.append(_map(f"{name}-umap", "UMAP", far, umap_map(values, seed=seed), verdicts, keys, ("", "")))
+        drawings.append(
+            _map(f"{name}-umap", "UMAP", far, umap_map(values, seed=seed), verdicts, keys, ("", ""))
+        )
     return Space(title, text, tuple(drawings))
 
 
-def _map(name: str, title: str, caption: str, points: pd.DataFrame, verdicts: pd.DataFrame, keys: tuple[str, ...], axes: tuple[str, str]) -> Drawing:
+def _map(
+    name: str,
+    title: str,
+    caption: str,
+    points: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    keys: tuple[str, ...],
+    axes: tuple[str, str],
+) -> Drawing:
     hovers = {
         f"point-{i}": f"{clip}: {row['label']}" + (f", taken for {row['verdict']}" if row["wrong"] else "")
         for i, (clip, row) in enumerate(zip(verdicts.index, verdicts.to_dict("records"), strict=True))

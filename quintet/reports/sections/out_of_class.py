@@ -27,9 +27,9 @@ def out_of_class_table(run: Run) -> pd.DataFrame:
     kept, codes = np.flatnonzero(p.scorable), p.codes()
     found = run.out_of_class_of(p.clip_ids[kept])
     right = p.probabilities[kept].argmax(axis=1) == codes[kept]
-    return pd.DataFrame({"clip_id": p.clip_ids[kept], "class": np.asarray(p.labels)[kept], "right": right}).assign(
-        out_of_class=found["out_of_class"].to_numpy(), distance=found["distance"].to_numpy()
-    )
+    return pd.DataFrame(
+        {"clip_id": p.clip_ids[kept], "class": np.asarray(p.labels)[kept], "right": right}
+    ).assign(out_of_class=found["out_of_class"].to_numpy(), distance=found["distance"].to_numpy())
 
 
 def out_of_class_drawing(run: Run) -> Drawing | None:
@@ -38,7 +38,11 @@ def out_of_class_drawing(run: Run) -> Drawing | None:
     if table.empty:
         return None
     beyond = table["out_of_class"] >= CONFIDENCE
-    counts = table.assign(beyond=beyond).groupby("class").agg(beyond=("beyond", "mean"), mean=("out_of_class", "mean"))
+    counts = (
+        table.assign(beyond=beyond)
+        .groupby("class")
+        .agg(beyond=("beyond", "mean"), mean=("out_of_class", "mean"))
+    )
     names = counts.sort_values(["beyond", "mean"], ascending=False).index.tolist()
     alt = f"Out-of-class score by class: {count(int(beyond.sum()), 'clip')} of {len(table)} at {CONFIDENCE:g} or more."
     come = "comes" if beyond.sum() == 1 else "come"
@@ -73,12 +77,26 @@ def _strange_figure(table: pd.DataFrame, names: list[str]) -> Figure:
     shown = table[table["class"].isin(rows)]
     order = shown.groupby("class").cumcount()
     height = shown["class"].map(rows) + 0.28 * np.sin(2.4 * order)  # apart from one another, by no chance
-    for right, shape, paint, text in ((True, "o", "accent", "right class on top"), (False, "X", "bad", "wrong class on top")):
+    for right, shape, paint, text in (
+        (True, "o", "accent", "right class on top"),
+        (False, "X", "bad", "wrong class on top"),
+    ):
         some = (shown["right"] == right).to_numpy()
-        axes.scatter(shown["out_of_class"][some], height[some], marker=shape, s=18, color=colour(paint), alpha=0.65, linewidths=0, label=text)
+        axes.scatter(
+            shown["out_of_class"][some],
+            height[some],
+            marker=shape,
+            s=18,
+            color=colour(paint),
+            alpha=0.65,
+            linewidths=0,
+            label=text,
+        )
     axes.axvline(CONFIDENCE, color=colour("muted"), linewidth=1.2, linestyle=(0, (3, 2)))
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(names) - 0.4), xlabel="out-of-class score")
     axes.set_yticks(list(rows.values()), [name if len(name) <= 18 else f"{name[:17]}…" for name in rows])
     tidy(axes, grid="x")
-    legend(axes, loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, columnspacing=1.2, handletextpad=0.2)
+    legend(
+        axes, loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, columnspacing=1.2, handletextpad=0.2
+    )
     return figure

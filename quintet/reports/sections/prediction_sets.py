@@ -25,8 +25,13 @@ def set_table(run: Run) -> pd.DataFrame:
     rows = []
     for content in run.scores.get("verdict", {}).get("sets", {}).values():
         of_all = {"all": {key: content[key] for key in MEASURES}}
-        rows += [(content["confidence"], name, *(row[key] for key in MEASURES)) for name, row in (of_all | content["per_class"]).items()]
-    return pd.DataFrame(rows, columns=["confidence", "class", *MEASURES]).astype(dict.fromkeys(MEASURES, float))
+        rows += [
+            (content["confidence"], name, *(row[key] for key in MEASURES))
+            for name, row in (of_all | content["per_class"]).items()
+        ]
+    return pd.DataFrame(rows, columns=["confidence", "class", *MEASURES]).astype(
+        dict.fromkeys(MEASURES, float)
+    )
 
 
 def calibration_groups(conformal: ConformalPredictor) -> int:
@@ -97,8 +102,14 @@ def _coverage_interval(run: Run, confidence: float, *, seed: int = 0) -> tuple[f
     kept = np.flatnonzero(p.scorable)
     if run.conformal is None or not len(kept) or (run.conformal.familiarity and run.out_of_class.empty):
         return None
-    far = None if run.conformal.familiarity is None else run.out_of_class_of(p.clip_ids[kept])["distance"].to_numpy()
-    hit = run.conformal.sets(p.probabilities[kept], confidence, distances=far)[np.arange(len(kept)), p.codes()[kept]]
+    far = (
+        None
+        if run.conformal.familiarity is None
+        else run.out_of_class_of(p.clip_ids[kept])["distance"].to_numpy()
+    )
+    hit = run.conformal.sets(p.probabilities[kept], confidence, distances=far)[
+        np.arange(len(kept)), p.codes()[kept]
+    ]
     groups = (p.clip_ids if p.groups is None else p.groups)[kept]
     shares = pd.Series(hit.astype(float)).groupby(groups).mean()
     if len(shares) < 2:
@@ -113,7 +124,9 @@ def selective_accuracy_drawing(run: Run) -> Drawing | None:
     if run.multilabel or not p.scorable.any():
         return None
     kept = p.scorable
-    shares, accuracies = accuracy_against_coverage(np.asarray(p.labels)[kept], p.probabilities[kept], classes=p.classes)
+    shares, accuracies = accuracy_against_coverage(
+        np.asarray(p.labels)[kept], p.probabilities[kept], classes=p.classes
+    )
     table = pd.DataFrame({"share_answered": shares, "accuracy": accuracies})
     settled = table[table["share_answered"] >= min(0.05, 20 / kept.sum())]
     half = float(np.interp(0.5, shares, accuracies))
@@ -121,7 +134,11 @@ def selective_accuracy_drawing(run: Run) -> Drawing | None:
     alt = f"Accuracy against the share of clips answered: {half:.2f} at one half, {accuracies[-1]:.2f} where all are answered."
     caption = (
         f"The surest verdicts come first: answering only the surer half gives an accuracy of {half:.2f}, answering all {accuracies[-1]:.2f}. "
-        + (f"The first mistake comes at {float(first_miss.iloc[0]):.0%}. " if len(first_miss) else "There is no mistake at all. ")
+        + (
+            f"The first mistake comes at {float(first_miss.iloc[0]):.0%}. "
+            if len(first_miss)
+            else "There is no mistake at all. "
+        )
         + "A flat line would mean that the verdict does not know when it is in doubt."
     )
     svg = to_svg(_answered_figure(settled, float(accuracies[-1])), "answered", alt)
@@ -133,7 +150,14 @@ def _answered_figure(table: pd.DataFrame, overall: float) -> Figure:
     axes = figure.subplots()
     axes.axhline(overall, color=colour("faint"), linewidth=1.2, linestyle=(0, (3, 2)))
     axes.plot(table["share_answered"] * 100, table["accuracy"], color=colour("accent"), linewidth=2)
-    axes.fill_between(table["share_answered"] * 100, overall, table["accuracy"], color=colour("accent"), alpha=0.08, linewidth=0)
+    axes.fill_between(
+        table["share_answered"] * 100,
+        overall,
+        table["accuracy"],
+        color=colour("accent"),
+        alpha=0.08,
+        linewidth=0,
+    )
     low = min(float(table["accuracy"].min()), overall)
     axes.set(
         xlim=(0, 101),
@@ -141,7 +165,15 @@ def _answered_figure(table: pd.DataFrame, overall: float) -> Figure:
         xlabel="share of clips answered, surest first (%)",
         ylabel="accuracy",
     )
-    axes.annotate("all answered", (2, overall), xytext=(0, -4), textcoords="offset points", color=colour("muted"), fontsize=10, va="top")
+    axes.annotate(
+        "all answered",
+        (2, overall),
+        xytext=(0, -4),
+        textcoords="offset points",
+        color=colour("muted"),
+        fontsize=10,
+        va="top",
+    )
     axes.set_yticks([tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= 1 + 1e-9])
     tidy(axes, grid="both")
     return figure

@@ -11,7 +11,13 @@ from quintet.ensemble.fusion import RULES
 from quintet.model_folder.run import Run
 from quintet.reports.sections.published import training_options
 
-DEFAULT_OPTIONS: Mapping[str, Any] = {"rule": "auto", "protocol": "auto", "test_size": 0.2, "folds": None, "resamples": 1000}
+DEFAULT_OPTIONS: Mapping[str, Any] = {
+    "rule": "auto",
+    "protocol": "auto",
+    "test_size": 0.2,
+    "folds": None,
+    "resamples": 1000,
+}
 """Options of one value of `quintet train` and what they are unless one says otherwise."""
 
 
@@ -22,9 +28,14 @@ def commands(run: Run) -> list[str]:
         made = ["quintet", *words[1:]]
         if words[1] == "run":
             return [shlex.join(made)]
-        model = next((words[k + 1] for k, word in enumerate(words[:-1]) if word in ("-o", "--output")), "model")
+        model = next(
+            (words[k + 1] for k, word in enumerate(words[:-1]) if word in ("-o", "--output")), "model"
+        )
         return [shlex.join(made), f"quintet report {shlex.quote(model)} -o report"]
-    return [shlex.join(["quintet", "train", "features.parquet", "-o", "model", *_options(run)]), "quintet report model -o report"]
+    return [
+        shlex.join(["quintet", "train", "features.parquet", "-o", "model", *_options(run)]),
+        "quintet report model -o report",
+    ]
 
 
 def _words(command: str) -> list[str]:
@@ -54,7 +65,10 @@ def _options(run: Run) -> list[str]:
     if train.get("learning_curve"):
         found.append("--learning-curve")
     return found + [
-        word for member, chosen in train.get("settings", {}).items() for key, value in chosen.items() for word in ("--set", f"{member}.{key}={value}")
+        word
+        for member, chosen in train.get("settings", {}).items()
+        for key, value in chosen.items()
+        for word in ("--set", f"{member}.{key}={value}")
     ]
 
 
@@ -77,7 +91,10 @@ def provenance(run: Run) -> list[tuple[str, str]]:
     rows += training_options(run)
     rows += sorted((environment.get("versions") or {}).items())
     return [
-        (str(key), ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value))
+        (
+            str(key),
+            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value),
+        )
         for key, value in rows
         if value not in (None, {}, "")
     ]

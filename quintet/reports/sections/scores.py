@@ -12,12 +12,23 @@ from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display_name
 
-PER_CLASS_NAMES: Mapping[str, str] = {"precision": "Precision", "recall": "Recall", "f1": "F1", "auc": "AUC", "pr_auc": "PR AUC"}
+PER_CLASS_NAMES: Mapping[str, str] = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "auc": "AUC",
+    "pr_auc": "PR AUC",
+}
 
 
 def score_names(run: Run) -> list[str]:
     """The scores that the run has, in the order of `SCORE_NAMES`."""
-    present = {key for part in ("test", "oof") for row in run.scores.get(part, {}).values() for key in row.get("scores", {})}
+    present = {
+        key
+        for part in ("test", "oof")
+        for row in run.scores.get(part, {}).values()
+        for key in row.get("scores", {})
+    }
     return [key for key in SCORE_NAMES if key in present and (key != "macro_pr_auc" or run.multilabel)]
 
 
@@ -27,9 +38,25 @@ def score_table(run: Run) -> pd.DataFrame:
     for part in ("test", "oof"):
         for name, content in run.scores.get(part, {}).items():
             for key, score in content.get("scores", {}).items():
-                kind = "member" if name in run.bundle["members"] else ENSEMBLE_PREDICTION if name == ENSEMBLE_PREDICTION else "ensemble"
+                kind = (
+                    "member"
+                    if name in run.bundle["members"]
+                    else ENSEMBLE_PREDICTION
+                    if name == ENSEMBLE_PREDICTION
+                    else "ensemble"
+                )
                 rows.append(
-                    (name, kind, part, key, score.get("value"), score.get("low"), score.get("high"), content.get("n"), content.get("n_groups"))
+                    (
+                        name,
+                        kind,
+                        part,
+                        key,
+                        score.get("value"),
+                        score.get("low"),
+                        score.get("high"),
+                        content.get("n"),
+                        content.get("n_groups"),
+                    )
                 )
     columns = ["name", "kind", "part", "score", "value", "low", "high", "n", "n_groups"]
     return pd.DataFrame(rows, columns=columns).astype({"value": float, "low": float, "high": float})
@@ -48,7 +75,10 @@ def score_rows(run: Run, keys: list[str]) -> list[dict[str, Any]]:
                 best[part, key] = values["value"].min() if key in LOWER_IS_BETTER else values["value"].max()
     rows = []
     for name in rank_names(run, keys):
-        scores = {part: [_cell(cells.get((name, part, key)), best.get((part, key))) for key in keys] for part in parts}
+        scores = {
+            part: [_cell(cells.get((name, part, key)), best.get((part, key))) for key in keys]
+            for part in parts
+        }
         rows.append(
             {
                 "name": name,
@@ -78,7 +108,12 @@ def _cell(row: Any, best: float | None) -> dict[str, Any]:
     if row is None or not np.isfinite(row.value):
         return {"value": None, "low": None, "high": None, "best": False}
     low, high = (None if not np.isfinite(v) else float(v) for v in (row.low, row.high))
-    return {"value": float(row.value), "low": low, "high": high, "best": best is not None and bool(np.isclose(row.value, best, atol=5e-4))}
+    return {
+        "value": float(row.value),
+        "low": low,
+        "high": high,
+        "best": best is not None and bool(np.isclose(row.value, best, atol=5e-4)),
+    }
 
 
 def class_table(run: Run, counts: pd.DataFrame | None) -> pd.DataFrame:

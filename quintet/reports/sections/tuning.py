@@ -12,13 +12,33 @@ from numpy.typing import NDArray
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing, slug
 from quintet.reports.style import colour, legend, new_figure, tidy, to_svg
-from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display_name, format_settings, group_noun, groups_known, number
+from quintet.reports.text import (
+    LOWER_IS_BETTER,
+    SCORE_NAMES,
+    display_name,
+    format_settings,
+    group_noun,
+    groups_known,
+    number,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-FOUND = ["member", "default", "best", "gain", "low", "high", "n_trials", "n_pruned", "settings", "used", "verdict"]
+FOUND = [
+    "member",
+    "default",
+    "best",
+    "gain",
+    "low",
+    "high",
+    "n_trials",
+    "n_pruned",
+    "settings",
+    "used",
+    "verdict",
+]
 
 
 def search_table(run: Run) -> pd.DataFrame:
@@ -26,8 +46,18 @@ def search_table(run: Run) -> pd.DataFrame:
     found = run.tuning.get("members", {})
     rows = [
         (
-            *(name, tuned["default_value"], tuned["best_value"], *(tuned["gain"][end] for end in ("value", "low", "high"))),
-            *(tuned["n_trials"], tuned["n_pruned"], json.dumps(tuned["settings"]), _contains(run.member_settings(name), tuned["settings"])),
+            *(
+                name,
+                tuned["default_value"],
+                tuned["best_value"],
+                *(tuned["gain"][end] for end in ("value", "low", "high")),
+            ),
+            *(
+                tuned["n_trials"],
+                tuned["n_pruned"],
+                json.dumps(tuned["settings"]),
+                _contains(run.member_settings(name), tuned["settings"]),
+            ),
             tuned["verdict"],
         )
         for name, tuned in found.items()
@@ -43,7 +73,11 @@ def trial_table(run: Run) -> pd.DataFrame:
         return trials
     trials = trials[trials["member"].isin(search_table(run)["member"])].reset_index(drop=True)
     complete = trials["value"].where(trials["state"] == "complete")
-    best = complete.groupby(trials["member"]).cummin() if _smaller(run) else complete.groupby(trials["member"]).cummax()
+    best = (
+        complete.groupby(trials["member"]).cummin()
+        if _smaller(run)
+        else complete.groupby(trials["member"]).cummax()
+    )
     trials["best_so_far"] = best.groupby(trials["member"]).ffill()
     return trials[["member", "number", "state", "value", "best_so_far", "settings", "seconds"]]
 
@@ -86,14 +120,22 @@ def search_figure(trials: pd.DataFrame, *, label: str) -> Figure:
     shown = y[(y >= low) & (y <= high)]
     low, high = shown.min(), shown.max()
     pad = 0.06 * max(high - low, 1e-6)
-    handles: list[Any] = list(axes.step(x, best, where="post", color=colour("accent"), linewidth=2, label="best so far"))
+    handles: list[Any] = list(
+        axes.step(x, best, where="post", color=colour("accent"), linewidth=2, label="best so far")
+    )
     handles.append(axes.axhline(y[0], color=colour("faint"), linewidth=1, dashes=(4, 2), label="default"))
     for rows, fill, text in ((complete, colour("series-2"), "trial"), (~complete, "none", "stopped early")):
         for far, marker in ((None, "o"), (y > high, "^"), (y < low, "v")):
             chosen = rows & ((y >= low) & (y <= high) if far is None else far)
             if chosen.any():
                 dots = axes.scatter(
-                    x[chosen], np.clip(y[chosen], low, high), s=16, marker=marker, facecolor=fill, edgecolor=colour("series-2"), zorder=3
+                    x[chosen],
+                    np.clip(y[chosen], low, high),
+                    s=16,
+                    marker=marker,
+                    facecolor=fill,
+                    edgecolor=colour("series-2"),
+                    zorder=3,
                 )
                 if far is None:
                     dots.set_label(text)
@@ -145,6 +187,10 @@ def _contains(settings: Any, found: Any) -> bool:
     """Whether every setting that was found is among those that were given, tables within settings likewise."""
     return all(
         name in settings
-        and (_contains(settings[name], value) if isinstance(value, dict) and isinstance(settings[name], dict) else settings[name] == value)
+        and (
+            _contains(settings[name], value)
+            if isinstance(value, dict) and isinstance(settings[name], dict)
+            else settings[name] == value
+        )
         for name, value in found.items()
     )

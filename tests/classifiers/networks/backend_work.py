@@ -12,7 +12,14 @@ from quintet.classifiers.networks.registry import NETWORKS
 from quintet.classifiers.registry import make_member, member_entry
 from quintet.classifiers.storage import load_member, save_member
 
-SETTINGS = {"patch_frames": 16, "epochs": 6, "patience": 2, "settings": {"filters": 4, "blocks": 2}, "batch_size": 8, "learning_rate": 0.02}
+SETTINGS = {
+    "patch_frames": 16,
+    "epochs": 6,
+    "patience": 2,
+    "settings": {"filters": 4, "blocks": 2},
+    "batch_size": 8,
+    "learning_rate": 0.02,
+}
 AUGMENTATION = {"mask_bands": 2, "mixup": 0.2}
 
 
@@ -51,7 +58,9 @@ def learn(folder):
     found = {
         "backend": load_keras().backend.backend(),
         "device": str(device()),
-        "resumed to the same weights": all(np.array_equal(a, b) for a, b in zip(whole.weights_, resumed.weights_, strict=True)),
+        "resumed to the same weights": all(
+            np.array_equal(a, b) for a, b in zip(whole.weights_, resumed.weights_, strict=True)
+        ),
         "epochs": len(whole.history_),
         "best": whole.best_epoch_,
         "accuracy": float((whole.predict(unheard) == truth).mean()),
@@ -76,12 +85,17 @@ def read(folder):
 
     for place in sorted(path.parent for path in folder.glob("*/member")):
         X, *_ = pictures(place.name) if place.name in NETWORKS else clips()
-        np.save(place / f"said by {load_keras().backend.backend()}.npy", load_member(place / "member").predict_proba(X))
+        np.save(
+            place / f"said by {load_keras().backend.backend()}.npy",
+            load_member(place / "member").predict_proba(X),
+        )
 
 
 def pictures(name):
     """Six clips, their labels and a network's settings, as `tests/contracts` has them."""
-    spec = importlib.util.spec_from_file_location("contracts", Path(__file__).parents[2] / "contracts" / "test_model_contracts.py")
+    spec = importlib.util.spec_from_file_location(
+        "contracts", Path(__file__).parents[2] / "contracts" / "test_model_contracts.py"
+    )
     contracts = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(contracts)
     return *contracts.problem(member_entry(name), n=6), contracts.TINY[name]
@@ -95,7 +109,9 @@ def two_devices(folder):
     X, y = clips(n=21)  # 8 + 8 + 5: the last batch cannot be dealt evenly
     found, train = {}, spectrogram.train
     for name, count in (("one", 1), ("two", 2)):
-        spectrogram.device = lambda count=count: Device("CPU", is_gpu=False, precision="float32", jit=True, count=count)
+        spectrogram.device = lambda count=count: Device(
+            "CPU", is_gpu=False, precision="float32", jit=True, count=count
+        )
 
         def watched(model, *arguments, name=name, **options):
             progress = train(model, *arguments, **options)
@@ -103,7 +119,9 @@ def two_devices(folder):
             return progress
 
         spectrogram.train = watched
-        member = unfitted(validation_share=0.0, settings={"filters": 4, "blocks": 2, "dropout": 0.0}).fit(X, y)
+        member = unfitted(validation_share=0.0, settings={"filters": 4, "blocks": 2, "dropout": 0.0}).fit(
+            X, y
+        )
         np.save(folder / f"{name}.npy", member.predict_proba(X))
         spectrogram.train = train
     (folder / "found.json").write_text(json.dumps(found))

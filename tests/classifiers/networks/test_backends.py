@@ -27,7 +27,10 @@ HERE = Path(__file__).parent
 def installed(backend):
     """A parameter, skipped where the backend is not installed."""
     gone = importlib.util.find_spec(backend) is None
-    return pytest.param(backend, marks=pytest.mark.skip(reason=f"{backend} is not installed: pip install {backend}") if gone else ())
+    return pytest.param(
+        backend,
+        marks=pytest.mark.skip(reason=f"{backend} is not installed: pip install {backend}") if gone else (),
+    )
 
 
 def work(task, folder, backend, **environment):
@@ -92,7 +95,9 @@ def test_every_network_written_by_one_backend_says_the_same_on_another(backend, 
             place = tmp_path / writer / name
             written, read = np.load(place / "said.npy"), np.load(place / f"said by {reader}.npy")
             assert np.ptp(written[:, 0]) > 100 * TOLERANCE, f"{name} says the same of every clip"
-            np.testing.assert_allclose(read, written, atol=TOLERANCE, err_msg=f"{name}: written by {writer}, read by {reader}")
+            np.testing.assert_allclose(
+                read, written, atol=TOLERANCE, err_msg=f"{name}: written by {writer}, read by {reader}"
+            )
 
 
 @pytest.mark.slow
@@ -100,8 +105,27 @@ def test_every_network_written_by_one_backend_says_the_same_on_another(backend, 
 def test_every_network_keeps_the_contracts_on_every_backend(backend):
     """Among them: eight clips are learnt by heart. On TensorFlow `tests/contracts` runs by itself."""
     file = HERE.parent / "contracts" / "test_model_contracts.py"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file, "-k", " or ".join(NETWORKS), "-W", "ignore::DeprecationWarning"]
-    done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": backend}, capture_output=True, text=True, check=False, cwd=HERE.parents[1])
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        file,
+        "-k",
+        " or ".join(NETWORKS),
+        "-W",
+        "ignore::DeprecationWarning",
+    ]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE.parents[1],
+    )
     assert done.returncode == 0, done.stdout[-3000:]
 
 
@@ -128,7 +152,11 @@ def test_several_devices_are_refused_where_keras_cannot_deal_to_them():
         ("jax", None, "CPU, float32, XLA"),
         ("torch", None, "CPU, float32"),
         ("tensorflow", ("H200", True, 1), "H200, mixed_bfloat16, XLA"),
-        ("tensorflow", ("T4", False, 4), "T4, mixed_float16, XLA, 3 more idle: KERAS_BACKEND=jax trains on all"),
+        (
+            "tensorflow",
+            ("T4", False, 4),
+            "T4, mixed_float16, XLA, 3 more idle: KERAS_BACKEND=jax trains on all",
+        ),
         ("torch", ("H200", True, 2), "H200, mixed_bfloat16, 1 more idle: KERAS_BACKEND=jax trains on all"),
         ("jax", ("H200", True, 2), "2 × H200, mixed_bfloat16, XLA"),
     ],
@@ -145,23 +173,44 @@ def test_precision_xla_and_cards_follow_the_machine(backend, cards, expected, mo
         device.cache_clear()
 
 
-@pytest.mark.parametrize(("name", "precision"), [("vgg_small", "mixed_bfloat16"), ("vgg16_transfer", "mixed_float16")])
+@pytest.mark.parametrize(
+    ("name", "precision"), [("vgg_small", "mixed_bfloat16"), ("vgg16_transfer", "mixed_float16")]
+)
 def test_mixed_precision_and_xla_learn_as_on_a_gpu(name, precision, monkeypatch):
     """What `device()` switches on where there is a GPU, on the CPU: float16 with its loss scaled, also where the base is frozen."""
     from quintet.classifiers.spectrogram import classifier as spectrogram
 
-    monkeypatch.setattr(spectrogram, "device", lambda: Device("pretended", is_gpu=True, precision=precision, jit=True))
+    monkeypatch.setattr(
+        spectrogram, "device", lambda: Device("pretended", is_gpu=True, precision=precision, jit=True)
+    )
     compiled, compile_network = [], spectrogram.compile_network
-    monkeypatch.setattr(spectrogram, "compile_network", lambda model, *a, **k: (compile_network(model, *a, **k), compiled.append(model)))
-    settings = {"vgg_small": {"filters": 4, "blocks": 2}, "vgg16_transfer": {"weights": "random", "size": 32}}[name]
+    monkeypatch.setattr(
+        spectrogram,
+        "compile_network",
+        lambda model, *a, **k: (compile_network(model, *a, **k), compiled.append(model)),
+    )
+    settings = {
+        "vgg_small": {"filters": 4, "blocks": 2},
+        "vgg16_transfer": {"weights": "random", "size": 32},
+    }[name]
     rng, y = np.random.default_rng(0), np.array(["low", "high"] * 8)
     X = [rng.normal(-40, 5, size=(16, 16)).astype(np.float32) for _ in y]
     for clip, label in zip(X, y, strict=True):
         clip[slice(8, None) if label == "high" else slice(8)] += 20
-    plan = {"epochs": 12, "batch_size": 8, "learning_rate": 0.02 if name == "vgg_small" else 1e-3, "schedule": "constant", "validation_share": 0.0}
+    plan = {
+        "epochs": 12,
+        "batch_size": 8,
+        "learning_rate": 0.02 if name == "vgg_small" else 1e-3,
+        "schedule": "constant",
+        "validation_share": 0.0,
+    }
     member = make_member(name, settings=settings, patch_frames=16, augmentation=None, **plan).fit(X, y)
     assert compiled[0].jit_compile
-    assert type(compiled[0].optimizer).__name__ == ("LossScaleOptimizer" if precision == "mixed_float16" else "Adam")
-    assert member.new_network(pretrained=False).get_layer("embedding").compute_dtype == precision.removeprefix("mixed_")
+    assert type(compiled[0].optimizer).__name__ == (
+        "LossScaleOptimizer" if precision == "mixed_float16" else "Adam"
+    )
+    assert member.new_network(pretrained=False).get_layer(
+        "embedding"
+    ).compute_dtype == precision.removeprefix("mixed_")
     assert all(np.isfinite(row["loss"]) for row in member.history_)
     assert (member.predict(X) == y).mean() > 0.9

@@ -19,7 +19,9 @@ RANDOM = {"weights": "random"}
 
 
 def network(name, shape, n_outputs=7, seed=0, **settings):
-    return build_network(name, shape, n_outputs, multilabel=False, seed=seed, precision="float32", settings=settings)
+    return build_network(
+        name, shape, n_outputs, multilabel=False, seed=seed, precision="float32", settings=settings
+    )
 
 
 def trainable(built):
@@ -37,7 +39,12 @@ def test_the_registry_lists_every_network():
 @pytest.mark.parametrize("name", ["vgg16_transfer", "vgg16_fine_tune"])
 def test_vgg16_has_the_published_number_of_weights(name):
     expected = {"vgg16_transfer": 9_441_287, "vgg16_fine_tune": 24_155_975}[name]
-    assert trainable(network(name, (96, 431), **RANDOM)) == member_entry(name).parameters == member_entry(name).published == expected
+    assert (
+        trainable(network(name, (96, 431), **RANDOM))
+        == member_entry(name).parameters
+        == member_entry(name).published
+        == expected
+    )
 
 
 SHAPES = {  # bands, outputs
@@ -54,11 +61,18 @@ SHAPES = {  # bands, outputs
 LARGE = ("densenet121", "feed_forward", "lachmish_mel", "lachmish_mfcc")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in SHAPES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in SHAPES]
+)
 def test_the_registry_states_the_size_of_every_network(name):
     bands, n_outputs = SHAPES[name]
     row = member_entry(name)
-    built = network(name, (bands, row.settings.get("patch_frames", 128)), n_outputs, **(RANDOM if name in PRETRAINED else {}))
+    built = network(
+        name,
+        (bands, row.settings.get("patch_frames", 128)),
+        n_outputs,
+        **(RANDOM if name in PRETRAINED else {}),
+    )
     assert trainable(built) == row.parameters
     assert row.published is None or round(row.parameters, -3) == row.published
 
@@ -71,14 +85,22 @@ def test_feed_forward_is_512_and_32_on_the_flat_picture():
 def test_pons2017_has_the_weights_of_its_paper():
     filters = [(7, 86, 16), (3, 86, 32), (1, 86, 64), (7, 38, 16), (3, 38, 32), (1, 38, 64)]
     rhythms = [(165, 16), (128, 32), (64, 64), (32, 128)]
-    front = sum(conv(1, n, a, b) + 2 * n for a, b, n in filters) + sum(conv(1, n, a) + 2 * n for a, n in rhythms) + 2
+    front = (
+        sum(conv(1, n, a, b) + 2 * n for a, b, n in filters)
+        + sum(conv(1, n, a) + 2 * n for a, n in rhythms)
+        + 2
+    )
     back = conv(224 + 240, 512, 7) + 2 * conv(512, 512, 7) + 3 * 2 * 512
     end = conv(1024, 500, 1) + 2 * 500 + conv(500, 50, 1)
     assert trainable(network("pons2017", (96, 646), 50)) == front + back + end
 
 
 def test_musicnn_has_the_787_thousand_weights_of_the_small_published_variant():
-    front = sum(conv(1, 204, 7, bands) + 2 * 204 for bands in (38, 67)) + sum(conv(1, 51, n) + 2 * 51 for n in (128, 64, 32)) + 2
+    front = (
+        sum(conv(1, 204, 7, bands) + 2 * 204 for bands in (38, 67))
+        + sum(conv(1, 51, n) + 2 * 51 for n in (128, 64, 32))
+        + 2
+    )
     middle = conv(561, 64, 7) + 2 * conv(64, 64, 7) + 3 * 2 * 64
     end = 2 * 1506 + conv(1506, 200, 1) + 2 * 200 + conv(200, 50, 1)
     built = network("musicnn", (96, 187), 50)
@@ -87,16 +109,27 @@ def test_musicnn_has_the_787_thousand_weights_of_the_small_published_variant():
 
 
 def test_crnn_folmer_and_lachmish_are_as_described():
-    crnn = conv(1, 32, 3, 3, bias=False) + conv(32, 64, 3, 3, bias=False) + 2 * conv(64, 64, 3, 3, bias=False) + 2 * (32 + 3 * 64)
+    crnn = (
+        conv(1, 32, 3, 3, bias=False)
+        + conv(32, 64, 3, 3, bias=False)
+        + 2 * conv(64, 64, 3, 3, bias=False)
+        + 2 * (32 + 3 * 64)
+    )
     crnn += 3 * 32 * (2 * 64 // 2 + 32 + 2) + 3 * 32 * (32 + 32 + 2)  # a gate: inputs, state, two biases
     assert trainable(network("crnn", (96, 128), 10)) == crnn + conv(32, 10, 1)
     folmer = conv(1 * 3, 32, 3, 3, bias=False) + conv(32, 64, 3, 3, bias=False) + 2 * (32 + 64)
-    assert trainable(network("folmer_cnn", (90, 259), 10)) == folmer + conv(14 * 14 * 64, 128, 1) + conv(128, 10, 1)
+    assert trainable(network("folmer_cnn", (90, 259), 10)) == folmer + conv(14 * 14 * 64, 128, 1) + conv(
+        128, 10, 1
+    )
     convolutions = conv(1, 149, 4, 4) + conv(149, 73, 4, 4) + conv(73, 35, 4, 4)
     for name, bands in (("lachmish_mel", 5), ("lachmish_mfcc", 4)):
         built = network(name, (128, 599), 10, units=64)
         assert trainable(built) == convolutions + conv(35 * bands * 35, 64, 1) + conv(64, 10, 1)
-        assert [built.get_layer(f"pool{k}").output.shape[1] for k in (1, 2, 3)] == [149, 73, 35]  # whence the numbers of filters
+        assert [built.get_layer(f"pool{k}").output.shape[1] for k in (1, 2, 3)] == [
+            149,
+            73,
+            35,
+        ]  # whence the numbers of filters
 
 
 @pytest.mark.slow
@@ -112,7 +145,9 @@ def test_other_blocks_make_a_smaller_densenet_without_published_weights():
         for _ in range(layers):
             weights += 2 * channels + channels * 4 * growth + 2 * 4 * growth + 9 * 4 * growth * growth
             channels += growth
-        weights += 2 * channels + (channels * (channels // 2) if k < 3 else 0)  # the last block ends in its normalisation
+        weights += 2 * channels + (
+            channels * (channels // 2) if k < 3 else 0
+        )  # the last block ends in its normalisation
         channels = channels // 2 if k < 3 else channels
     built = network("densenet121", (90, 259), 10, **RANDOM, blocks=(2, 1, 1, 1), size=32)
     assert trainable(built) == weights + conv(channels, 10, 1)
@@ -137,7 +172,9 @@ def test_a_picture_stands_upright_and_within_its_range():
     patch = np.full((1, 4, 4), -9.0, np.float32)
     patch[0, 0] = 9.0  # the lowest band is bright
     paper = np.asarray(Picture(4, preprocessing="paper", order="rgb")(patch))
-    np.testing.assert_allclose(paper[0, 3], [[0.5, 0.0, 0.0]] * 4, atol=1e-6)  # jet ends in dark red, at the bottom
+    np.testing.assert_allclose(
+        paper[0, 3], [[0.5, 0.0, 0.0]] * 4, atol=1e-6
+    )  # jet ends in dark red, at the bottom
     np.testing.assert_allclose(paper[0, 0], [[0.0, 0.0, 0.5]] * 4, atol=1e-6)  # and begins in dark blue
     grey = np.asarray(Picture(4, preprocessing="imagenet", order="bgr")(patch))
     np.testing.assert_allclose(grey[0, 3, 0], 255.0 - np.array([103.939, 116.779, 123.68]), atol=1e-3)
@@ -151,7 +188,9 @@ def test_jet_is_the_colour_map_of_matplotlib():
     from quintet.classifiers.networks.images import jet
 
     v = np.linspace(0, 1, 51)
-    np.testing.assert_allclose(np.asarray(jet(v[:, None].astype(np.float32))), colormaps["jet"](v)[:, :3], atol=0.02)  # theirs is a table of 256
+    np.testing.assert_allclose(
+        np.asarray(jet(v[:, None].astype(np.float32))), colormaps["jet"](v)[:, :3], atol=0.02
+    )  # theirs is a table of 256
 
 
 def test_mfcc_are_the_orthonormal_cosine_transform_over_bands():
@@ -179,7 +218,9 @@ def test_building_puts_the_precision_back():
 
 
 def test_a_network_in_mixed_precision_ends_in_float32():
-    built = build_network("vgg_small", (32, 32), 3, multilabel=False, seed=0, precision="mixed_bfloat16", settings={"blocks": 2})
+    built = build_network(
+        "vgg_small", (32, 32), 3, multilabel=False, seed=0, precision="mixed_bfloat16", settings={"blocks": 2}
+    )
     assert built.get_layer("block1_conv").compute_dtype == "bfloat16"
     assert built.output.dtype == "float32"
 
@@ -195,22 +236,36 @@ def test_the_frozen_base_does_not_move_and_runs_once_per_patch(monkeypatch):
     from quintet.classifiers.spectrogram import classifier as spectrogram
 
     plain = spectrogram.forward
-    monkeypatch.setattr(spectrogram, "forward", lambda m, x, **k: calls.append((m.output.shape[-1], len(x))) or plain(m, x, **k))
+    monkeypatch.setattr(
+        spectrogram,
+        "forward",
+        lambda m, x, **k: calls.append((m.output.shape[-1], len(x))) or plain(m, x, **k),
+    )
     settings = {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "epochs": 3}
     member = make_member("vgg16_transfer", **settings, learning_rate=1e-3).fit(X, y)
 
     first = network("vgg16_transfer", (16, 16), 2, weights="random", size=32).get_weights()
     moved = [not np.array_equal(a, b) for a, b in zip(first, member.weights_, strict=True)]
-    assert moved == [False] * 26 + [True] * 4  # 13 convolutions with their biases; two dense layers with theirs
+    assert (
+        moved == [False] * 26 + [True] * 4
+    )  # 13 convolutions with their biases; two dense layers with theirs
     with pytest.raises(ConfigError, match="Augmentation needs"):
         make_member("vgg16_transfer", **settings, augmentation={"mixup": 0.2}).fit(X, y)
     through_base = sum(n for width, n in calls if width == 512)
-    assert through_base == len(X) - len(member.validation_) + 2 * len(member.validation_)  # validation clips have two patches each
+    assert through_base == len(X) - len(member.validation_) + 2 * len(
+        member.validation_
+    )  # validation clips have two patches each
 
 
 def test_the_base_learns_at_its_own_rate():
     X, y = pictures(8)
-    settings = {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "epochs": 1, "validation_share": 0.0, "learning_rate": 1e-3}
+    settings = {
+        "settings": {"weights": "random", "size": 32},
+        "patch_frames": 16,
+        "epochs": 1,
+        "validation_share": 0.0,
+        "learning_rate": 1e-3,
+    }
     first = network("vgg16_fine_tune", (16, 16), 2, weights="random", size=32).get_weights()
     member = make_member("vgg16_fine_tune", **settings, base_rate=0.1).fit(X, y)
     moved = [np.abs(a - b).max() for a, b in zip(first, member.weights_, strict=True)]
@@ -223,7 +278,9 @@ def test_the_base_learns_at_its_own_rate():
 def test_weights_come_from_a_file(tmp_path):
     base = network("vgg16_fine_tune", (16, 16), 2, seed=1, weights="random", size=32).get_layer("base")
     base.save_weights(tmp_path / "base.weights.h5")
-    again = network("vgg16_fine_tune", (16, 16), 2, seed=2, weights=str(tmp_path / "base.weights.h5"), size=32).get_layer("base")
+    again = network(
+        "vgg16_fine_tune", (16, 16), 2, seed=2, weights=str(tmp_path / "base.weights.h5"), size=32
+    ).get_layer("base")
     np.testing.assert_array_equal(again.get_weights()[0], base.get_weights()[0])
     with pytest.raises(ArtefactError, match="there is no file"):
         network("vgg16_fine_tune", (16, 16), 2, weights=str(tmp_path / "none.h5"), size=32)
@@ -241,13 +298,19 @@ def test_weights_that_cannot_be_had_are_refused_before_anything_runs(monkeypatch
 
     assert [name for name in NETWORKS if "weights" in own_settings(name)] == list(PRETRAINED)
     for name in PRETRAINED:
-        asked = TrainSettings(members=(name,), settings={name: {"weights": str(tmp_path / "gone.weights.h5")}})
+        asked = TrainSettings(
+            members=(name,), settings={name: {"weights": str(tmp_path / "gone.weights.h5")}}
+        )
         with pytest.raises(ArtefactError, match="there is no file"):
             train(tmp_path / "no table yet.parquet", tmp_path / "model", settings=asked)
     monkeypatch.setattr(images, "keras_home", lambda: str(tmp_path))
     monkeypatch.setattr(images, "urlopen", unreachable)
     with pytest.raises(ArtefactError, match=r'no route.*weights="random"'):
-        train(tmp_path / "no table yet.parquet", tmp_path / "model", settings=TrainSettings(members=("densenet121",)))
+        train(
+            tmp_path / "no table yet.parquet",
+            tmp_path / "model",
+            settings=TrainSettings(members=("densenet121",)),
+        )
     recipe = load_recipe(shipped_recipes()["bahuleyan2018"], data="demo")
     with pytest.raises(ArtefactError, match=r'no route.*weights="random"'):
         run_recipe(recipe, tmp_path / "run", hooks={})

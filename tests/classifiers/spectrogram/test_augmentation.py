@@ -28,9 +28,13 @@ def test_masks_are_one_block_of_bands_and_one_of_frames_and_nothing_else_moves()
 def test_mixtures_mix_patches_and_labels_by_the_same_share():
     n = 200
     values = np.arange(n, dtype=np.float32)
-    x, targets, weights = mixup(values[:, None, None], np.eye(n, dtype=np.float32), values, np.random.default_rng(0), alpha=0.4)
+    x, targets, weights = mixup(
+        values[:, None, None], np.eye(n, dtype=np.float32), values, np.random.default_rng(0), alpha=0.4
+    )
     np.testing.assert_allclose(targets.sum(axis=1), 1.0, rtol=1e-6)
-    np.testing.assert_allclose(x[:, 0, 0], targets @ values, rtol=1e-4)  # the label says of which rows, and how much
+    np.testing.assert_allclose(
+        x[:, 0, 0], targets @ values, rtol=1e-4
+    )  # the label says of which rows, and how much
     np.testing.assert_allclose(weights, targets @ values, rtol=1e-4)
     assert ((targets > 0).sum(axis=1) == 2).mean() > 0.9
 

@@ -16,7 +16,13 @@ from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier, de
 from quintet.classifiers.storage import load_member, save_member
 from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
 
-SMALL = {"patch_frames": 16, "epochs": 3, "settings": {"filters": 4, "blocks": 2}, "batch_size": 8, "augmentation": None}
+SMALL = {
+    "patch_frames": 16,
+    "epochs": 3,
+    "settings": {"filters": 4, "blocks": 2},
+    "batch_size": 8,
+    "augmentation": None,
+}
 
 
 def clips(n=24, n_mels=8, seed=0):
@@ -78,7 +84,10 @@ def test_no_group_is_on_both_sides_of_early_stopping():
 
 def test_a_leak_in_early_stopping_is_an_error(monkeypatch):
     X, y = clips()
-    monkeypatch.setattr("quintet.classifiers.spectrogram.classifier.grouped_folds", lambda *a, **k: [(np.arange(0, 24, 2), np.arange(1, 24, 2))])
+    monkeypatch.setattr(
+        "quintet.classifiers.spectrogram.classifier.grouped_folds",
+        lambda *a, **k: [(np.arange(0, 24, 2), np.arange(1, 24, 2))],
+    )
     with pytest.raises(SplitLeakError, match="early stopping"):
         make_member("vgg_small", **SMALL).fit(X, y, groups=np.arange(24) // 4)
 
@@ -103,7 +112,9 @@ def test_a_run_killed_after_any_epoch_resumes_to_the_same_weights(last, tmp_path
     with pytest.raises(KeyboardInterrupt):
         make_member("vgg_small", **settings).fit(X, y, on_epoch=kill, checkpoint=tmp_path)
     seen = []
-    resumed = make_member("vgg_small", **settings).fit(X, y, on_epoch=lambda row: seen.append(row["epoch"]), checkpoint=tmp_path)
+    resumed = make_member("vgg_small", **settings).fit(
+        X, y, on_epoch=lambda row: seen.append(row["epoch"]), checkpoint=tmp_path
+    )
 
     assert seen == list(range(last + 1, 5))
     for a, b in zip(whole.weights_, resumed.weights_, strict=True):
@@ -153,7 +164,9 @@ def test_without_validation_all_epochs_run_on_everything():
 def test_several_labels_per_clip():
     X, y = clips()
     Y = np.column_stack([y == "high", y == "low", np.arange(24) % 3 == 0]).astype(int)
-    member = make_member("vgg_small", **SMALL | {"epochs": 15, "learning_rate": 0.02}).fit(X, Y, classes=["high", "low", "third"])
+    member = make_member("vgg_small", **SMALL | {"epochs": 15, "learning_rate": 0.02}).fit(
+        X, Y, classes=["high", "low", "third"]
+    )
     probabilities = member.predict_proba(X)
     assert probabilities.shape == (24, 3)
     assert (member.predict(X)[:, :2] == Y[:, :2]).mean() > 0.85
@@ -181,7 +194,11 @@ def test_it_comes_back_from_disk_and_from_pickle(fitted, tmp_path):
     assert "_model" not in member.__getstate__()
     sent = pickle.loads(pickle.dumps(member))  # joblib sends it to workers so; nothing is stored so
     np.testing.assert_allclose(sent.predict_proba(X), member.predict_proba(X), atol=1e-6)
-    assert {path.name for path in tmp_path.iterdir()} == {"member.json", "network.weights.h5", "statistics.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "member.json",
+        "network.weights.h5",
+        "statistics.npz",
+    }
 
 
 def test_damaged_networks_are_refused(fitted, tmp_path):
@@ -261,7 +278,12 @@ def test_global_randomness_is_left_alone():
 
 def test_importing_it_loads_no_keras():
     code = "import sys, quintet.classifiers.spectrogram.classifier, quintet.classifiers.storage; print([m for m in ('keras', 'xgboost') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_the_device_is_said_in_words():

@@ -53,8 +53,12 @@ def test_patches_of_a_store_are_those_of_arrays_and_no_whole_clip_is_read(stored
     np.testing.assert_array_equal(cut_patches(lazy, places, **cut), at_places)
     both = ConcatenatedSpectrograms(lazy, lazy[[2, 0]])
     assert shapes(both) == [(16, n) for n in (*LENGTHS, 25, 40)]
-    np.testing.assert_array_equal(cut_patches(both, np.array([[5, 2]]), **cut), cut_patches(arrays, np.array([[2, 2]]), **cut))
-    for patch, i in zip(expected, positions, strict=True):  # each is a stretch of its own clip, between the ends that are skipped
+    np.testing.assert_array_equal(
+        cut_patches(both, np.array([[5, 2]]), **cut), cut_patches(arrays, np.array([[2, 2]]), **cut)
+    )
+    for patch, i in zip(
+        expected, positions, strict=True
+    ):  # each is a stretch of its own clip, between the ends that are skipped
         first, length = usable_frames(LENGTHS[i], 8, skip=skip)
         if length >= 8:
             assert np.array_equal(patch[0], np.arange(patch[0, 0], patch[0, 0] + 8))
@@ -65,7 +69,9 @@ def test_a_store_of_other_bands_is_refused_without_reading_it(stored):
     lazy, arrays = stored
     with pytest.raises(DatasetError, match="must have shape"):
         check_clips(lazy, n_mels=17)
-    np.testing.assert_array_equal(*(band_statistics(clips, np.arange(5), standard="band") for clips in stored))
+    np.testing.assert_array_equal(
+        *(band_statistics(clips, np.arange(5), standard="band") for clips in stored)
+    )
     assert len(arrays) == len(lazy)
 
 

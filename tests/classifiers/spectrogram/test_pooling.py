@@ -23,7 +23,10 @@ def test_the_order_of_segments_does_not_matter(rule):
     p, tracks, y = segments()
     neighbours = Neighbours.from_labels(p, y, classes=CLASSES, k=5)
     order = np.random.default_rng(1).permutation(len(p))
-    one, two = pool(p, tracks, rule=rule, neighbours=neighbours), pool(p[order], tracks[order], rule=rule, neighbours=neighbours)
+    one, two = (
+        pool(p, tracks, rule=rule, neighbours=neighbours),
+        pool(p[order], tracks[order], rule=rule, neighbours=neighbours),
+    )
     row = dict(zip(two.tracks, two.probabilities, strict=True))
     assert list(one.tracks) == list(dict.fromkeys(tracks))
     for name, values in zip(one.tracks, one.probabilities, strict=True):
@@ -43,14 +46,18 @@ def test_neighbours_equal_scikit_learn():
     oracle = KNeighborsClassifier(7).fit(p, y).predict_proba(test)
     found = Neighbours.from_labels(p, y, classes=CLASSES, k=7).probabilities(test)
     np.testing.assert_allclose(found, oracle, atol=1e-12)
-    pooled = pool(test, np.repeat("x", 30), rule="knn", neighbours=Neighbours.from_labels(p, y, classes=CLASSES, k=7))
+    pooled = pool(
+        test, np.repeat("x", 30), rule="knn", neighbours=Neighbours.from_labels(p, y, classes=CLASSES, k=7)
+    )
     np.testing.assert_allclose(pooled.probabilities[0], oracle.mean(axis=0), atol=1e-12)
     assert len(tracks) == 200
 
 
 def test_one_segment_a_track_is_itself():
     p, _, _ = segments()
-    np.testing.assert_array_equal(pool(p.astype(np.float32), np.arange(40)).probabilities, p.astype(np.float32))
+    np.testing.assert_array_equal(
+        pool(p.astype(np.float32), np.arange(40)).probabilities, p.astype(np.float32)
+    )
 
 
 def test_bad_input_is_refused():

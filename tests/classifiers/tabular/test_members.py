@@ -6,7 +6,12 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.tabular.members import LogisticRegressionMember, RandomForestMember, SVMMember, XGBoostMember
+from quintet.classifiers.tabular.members import (
+    LogisticRegressionMember,
+    RandomForestMember,
+    SVMMember,
+    XGBoostMember,
+)
 from quintet.classifiers.tabular.svm import MarginClassifier
 from quintet.errors import DatasetError, SplitLeakError
 
@@ -22,9 +27,9 @@ def blobs(n=120, n_features=6, n_classes=3, distance=1.5, seed=0):
     rng = np.random.default_rng(seed)
     y = np.arange(n) % n_classes
     centres = rng.normal(size=(n_classes, n_features)) * distance
-    return pd.DataFrame(centres[y] + rng.normal(size=(n, n_features)), columns=[f"family.x_{j}" for j in range(n_features)]), np.array(
-        list("abcdefgh")
-    )[y]
+    return pd.DataFrame(
+        centres[y] + rng.normal(size=(n, n_features)), columns=[f"family.x_{j}" for j in range(n_features)]
+    ), np.array(list("abcdefgh"))[y]
 
 
 def expected_failures(estimator):
@@ -35,7 +40,12 @@ def expected_failures(estimator):
 
 
 @parametrize_with_checks(
-    [LogisticRegressionMember(), RandomForestMember(n_estimators=10), XGBoostMember(n_estimators=10), SVMMember(calibration_folds=2)],
+    [
+        LogisticRegressionMember(),
+        RandomForestMember(n_estimators=10),
+        XGBoostMember(n_estimators=10),
+        SVMMember(calibration_folds=2),
+    ],
     expected_failed_checks=expected_failures,
     xfail_strict=True,
 )
@@ -68,7 +78,13 @@ def test_the_rare_class_is_found_because_classes_are_weighted(name):
         machine = fitted.models_[0].machines[0]
         assert machine.class_weight_[0] / machine.class_weight_[1] == pytest.approx(1 / 9)
     else:
-        settings = {"min_samples_split": 60} if name == "random_forest" else {"max_depth": 1} if name == "xgboost" else {}
+        settings = (
+            {"min_samples_split": 60}
+            if name == "random_forest"
+            else {"max_depth": 1}
+            if name == "xgboost"
+            else {}
+        )
         probabilities = member(name, **settings).fit(X, y).predict_proba(X)
         assert probabilities[:, 1].mean() > 0.25  # an unweighted member says 0.10
 
@@ -77,7 +93,9 @@ def test_the_rare_class_is_found_because_classes_are_weighted(name):
 def test_several_labels_per_row(name):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(150, 4))
-    Y = pd.DataFrame({"loud": X[:, 0] > 0, "fast": X[:, 1] > 0.5, "never": np.zeros(150), "always": np.ones(150)}).astype(int)
+    Y = pd.DataFrame(
+        {"loud": X[:, 0] > 0, "fast": X[:, 1] > 0.5, "never": np.zeros(150), "always": np.ones(150)}
+    ).astype(int)
     fitted = member(name).fit(X, Y)
 
     probabilities = fitted.predict_proba(X)
@@ -105,14 +123,20 @@ def test_a_table_without_anything_in_it_is_refused():
 
 def test_the_forest_is_the_same_on_one_and_on_two_threads():
     X, y = blobs()
-    one, two = (RandomForestMember(n_estimators=25, n_jobs=jobs, seed=3).fit(X, y).predict_proba(X) for jobs in (1, 2))
-    np.testing.assert_allclose(one, two, rtol=0, atol=1e-14)  # threads add up the trees in any order: the last bit may differ
+    one, two = (
+        RandomForestMember(n_estimators=25, n_jobs=jobs, seed=3).fit(X, y).predict_proba(X) for jobs in (1, 2)
+    )
+    np.testing.assert_allclose(
+        one, two, rtol=0, atol=1e-14
+    )  # threads add up the trees in any order: the last bit may differ
 
 
 @pytest.mark.parametrize("name", ["random_forest", "xgboost"])
 def test_another_seed_is_another_member(name):
     X, y = blobs()
-    assert not np.array_equal(member(name, seed=0).fit(X, y).predict_proba(X), member(name, seed=1).fit(X, y).predict_proba(X))
+    assert not np.array_equal(
+        member(name, seed=0).fit(X, y).predict_proba(X), member(name, seed=1).fit(X, y).predict_proba(X)
+    )
 
 
 def copies(n_tracks=60, n_copies=4, seed=0):
@@ -167,7 +191,9 @@ def test_two_margins_and_many_margins_give_probabilities_by_the_formula():
             return np.full(len(X), self.value)
 
     two = MarginClassifier([Machine(0.5)], slope=2.0, offset=-1.0).predict_proba(np.zeros((1, 1)))
-    many = MarginClassifier([Machine(0.0), Machine(np.log(3.0)), None], slope=1.0, offset=0.0).predict_proba(np.zeros((1, 1)))
+    many = MarginClassifier([Machine(0.0), Machine(np.log(3.0)), None], slope=1.0, offset=0.0).predict_proba(
+        np.zeros((1, 1))
+    )
 
     np.testing.assert_allclose(two, [[0.5, 0.5]])
     np.testing.assert_allclose(many, [np.array([1.0, 3.0, np.exp(-1.0)]) / (4 + np.exp(-1.0))])

@@ -8,7 +8,9 @@ from quintet.classifiers.tabular.preparation import Preparation
 
 def test_statistics_come_from_the_training_rows_only():
     fitted = Preparation(scale=True).fit(np.array([[0.0], [2.0]]))
-    np.testing.assert_allclose(fitted.transform(np.array([[3.0], [np.nan], [-np.inf]])), [[2.0], [0.0], [0.0]])
+    np.testing.assert_allclose(
+        fitted.transform(np.array([[3.0], [np.nan], [-np.inf]])), [[2.0], [0.0], [0.0]]
+    )
 
 
 def test_a_freak_value_is_limited():

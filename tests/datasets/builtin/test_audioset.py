@@ -43,13 +43,20 @@ def small(tmp_path):
     extra = {"description": "", "citation_uri": "", "positive_examples": [], "restrictions": []}
     below = {"/m/06by7": ["/m/05r6t"], "/m/05r6t": ["/m/0punk"]}
     ids = [*GENRES, "/m/04rlf", "/m/05r6t", "/m/0punk"]
-    (tmp_path / "ontology.json").write_text(json.dumps([{"id": id, "name": id, "child_ids": below.get(id, []), **extra} for id in ids]))
+    (tmp_path / "ontology.json").write_text(
+        json.dumps([{"id": id, "name": id, "child_ids": below.get(id, []), **extra} for id in ids])
+    )
     return tmp_path
 
 
 @pytest.fixture
 def clips(small):
-    for name in ("audio/-0RWZT-miFs.flac", "audio/YYabcdefghij.wav", "audio/deep/abcdefghij__30.000_40.000.m4a", "audio/notes.txt"):
+    for name in (
+        "audio/-0RWZT-miFs.flac",
+        "audio/YYabcdefghij.wav",
+        "audio/deep/abcdefghij__30.000_40.000.m4a",
+        "audio/notes.txt",
+    ):
         (small / name).parent.mkdir(parents=True, exist_ok=True)
         (small / name).write_bytes(b"")
     return small
@@ -60,7 +67,11 @@ class TestReading:
         manifest = load_source(f"audioset:{clips}")
         rows = manifest.frame.set_index("id")
         assert (manifest.name, manifest.multilabel, manifest.grouped) == ("audioset", True, False)
-        assert rows["label"].to_dict() == {"-0RWZT-miFs": "Pop", "Yabcdefghij": "Pop;Rock", "abcdefghij_": "Reggae"}
+        assert rows["label"].to_dict() == {
+            "-0RWZT-miFs": "Pop",
+            "Yabcdefghij": "Pop;Rock",
+            "abcdefghij_": "Reggae",
+        }
         names = [Path(path).name for path in rows["path"]]
         assert names == ["-0RWZT-miFs.flac", "YYabcdefghij.wav", "abcdefghij__30.000_40.000.m4a"]
         assert rows["problem"].isna().all()
@@ -76,14 +87,22 @@ class TestReading:
         manifest = load_source(f"audioset:{clips}")
         assert manifest.frame["problem"].fillna("").tolist() == ["gone: Private video", "no clip", ""]
         assert manifest.frame["path"][1] == str(clips / "audio/Yabcdefghij.flac")
-        assert manifest.ignored[1:] == ("1 of 3 clips are not here (gone)", "1 of 3 clips are not here (no clip)")
+        assert manifest.ignored[1:] == (
+            "1 of 3 clips are not here (gone)",
+            "1 of 3 clips are not here (no clip)",
+        )
 
     def test_single_and_branches(self, clips):
         problems = load_source(f"audioset@single:{clips}").frame["problem"]
         assert problems.isna().tolist() == [True, False, True]
         assert problems[1].startswith("2 genres (Pop, Rock)")
         rows = load_source(f"audioset@branches:{clips}").frame.set_index("id")
-        assert rows["label"].to_dict() == {"-0RWZT-miFs": "Pop", "Yabcdefghij": "Pop;Rock", "abcdefghij_": "Rock;Reggae", "0123456789a": "Rock"}
+        assert rows["label"].to_dict() == {
+            "-0RWZT-miFs": "Pop",
+            "Yabcdefghij": "Pop;Rock",
+            "abcdefghij_": "Rock;Reggae",
+            "0123456789a": "Rock",
+        }
 
     def test_the_official_split(self, clips):
         (clips / "csv").mkdir()
@@ -92,12 +111,28 @@ class TestReading:
         assert rows["split"].tolist() == ["train", "train", "train", "test"]
 
     def test_seven_genres_by_their_names(self):
-        assert list(GENRES.values()) == ["Pop", "Rock", "Hip hop", "Techno", "Rhythm & blues", "Vocal", "Reggae"]
+        assert list(GENRES.values()) == [
+            "Pop",
+            "Rock",
+            "Hip hop",
+            "Techno",
+            "Rhythm & blues",
+            "Vocal",
+            "Reggae",
+        ]
 
     def test_an_exact_name_goes_before_a_longer_one(self, tmp_path):
-        for name in ("abcdefghijk.flac", "abcdefghijk_0.flac", "Yabcdefghijk.flac", "abcdefghijkl.flac", "short.flac"):
+        for name in (
+            "abcdefghijk.flac",
+            "abcdefghijk_0.flac",
+            "Yabcdefghijk.flac",
+            "abcdefghijkl.flac",
+            "short.flac",
+        ):
             (tmp_path / name).write_bytes(b"")
-        assert {id: path.name for id, path in clip_files(tmp_path).items()} == {"abcdefghijk": "abcdefghijk.flac"}
+        assert {id: path.name for id, path in clip_files(tmp_path).items()} == {
+            "abcdefghijk": "abcdefghijk.flac"
+        }
 
     def test_what_is_missing_is_named(self, clips):
         with pytest.raises(DatasetError, match="audioset:/path"):
@@ -156,7 +191,12 @@ def programs(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("PATH", str(folder))
 
     def make(answers=None, *, clip="clip.flac"):
-        settings = {"python": sys.executable, "log": str(log), "answers": answers or {}, "clip": str(folder / clip)}
+        settings = {
+            "python": sys.executable,
+            "log": str(log),
+            "answers": answers or {},
+            "clip": str(folder / clip),
+        }
         for name, text in (("yt-dlp", YT_DLP), ("ffmpeg", FFMPEG)):
             (folder / name).write_text(text.format(**settings))
             (folder / name).chmod(0o755)
@@ -180,18 +220,40 @@ class TestRetrieval:
     def test_commands(self, tmp_path):
         segment = Segment("-0RWZT-miFs", 420.0, 430.0, ("Pop",), "train")
         command = download_command("/bin/yt-dlp", segment, Path("/t/100%"))
-        assert (command[0], command[-2:]) == ("/bin/yt-dlp", ["--", "https://www.youtube.com/watch?v=-0RWZT-miFs"])
+        assert (command[0], command[-2:]) == (
+            "/bin/yt-dlp",
+            ["--", "https://www.youtube.com/watch?v=-0RWZT-miFs"],
+        )
         assert command[command.index("--output") + 1] == "/t/100%%/whole.%(ext)s"
         assert {"--ignore-config", "--no-playlist"} <= set(command)
         command = cut_command("/bin/ffmpeg", segment, tmp_path / "whole.webm", tmp_path / "clip.flac")
-        assert command[command.index("-ss") : command.index("-i") + 2] == ["-ss", "420.000", "-t", "10.000", "-i", str(tmp_path / "whole.webm")]
+        assert command[command.index("-ss") : command.index("-i") + 2] == [
+            "-ss",
+            "420.000",
+            "-t",
+            "10.000",
+            "-i",
+            str(tmp_path / "whole.webm"),
+        ]
         assert command[-1] == str(tmp_path / "clip.flac")
 
     def test_what_comes_and_what_does_not(self, small, programs):
-        programs({"Yabcdefghij": "Yabcdefghij: Private video. Sign in if you've been granted access", "abcdefghij_": "HTTP Error 429: Too Many"})
+        programs(
+            {
+                "Yabcdefghij": "Yabcdefghij: Private video. Sign in if you've been granted access",
+                "abcdefghij_": "HTTP Error 429: Too Many",
+            }
+        )
         seen = []
         found = retrieve(small, progress=seen.append)
-        assert (found.n_requested, found.n_present, found.new, found.n_unavailable, found.failed, found.ledger) == (3, 1, 1, 1, 1, small / "gone.csv")
+        assert (
+            found.n_requested,
+            found.n_present,
+            found.new,
+            found.n_unavailable,
+            found.failed,
+            found.ledger,
+        ) == (3, 1, 1, 1, 1, small / "gone.csv")
         assert [(p.done, p.total, p.failed) for p in seen] == [(1, 3, 0), (2, 3, 1), (3, 3, 2)]
         called = programs.called()
         assert [line[0] for line in called] == ["yt-dlp", "ffmpeg", "yt-dlp", "yt-dlp"]
@@ -201,7 +263,14 @@ class TestRetrieval:
         assert [path.name for path in (small / "audio").iterdir()] == ["-0RWZT-miFs.flac"]
         assert ledger(small) == [
             ["id", "label", "start", "end", "outcome", "reason"],
-            ["Yabcdefghij", "Pop;Rock", "0", "10", "gone", "ERROR: [youtube] Yabcdefghij: Private video. Sign in if you've been granted access"],
+            [
+                "Yabcdefghij",
+                "Pop;Rock",
+                "0",
+                "10",
+                "gone",
+                "ERROR: [youtube] Yabcdefghij: Private video. Sign in if you've been granted access",
+            ],
             ["abcdefghij_", "Reggae", "30", "40", "failed", "ERROR: [youtube] HTTP Error 429: Too Many"],
         ]
         manifest = load_source(f"audioset:{small}")
@@ -218,7 +287,10 @@ class TestRetrieval:
         programs()
         assert retrieve(small, limit=1).new == 1
         assert retrieve(small, variant="single", limit=5).n_requested == 2
-        assert [line[-1][-11:] for line in programs.called() if line[0] == "yt-dlp"] == ["-0RWZT-miFs", "abcdefghij_"]
+        assert [line[-1][-11:] for line in programs.called() if line[0] == "yt-dlp"] == [
+            "-0RWZT-miFs",
+            "abcdefghij_",
+        ]
         with pytest.raises(ConfigError, match="at least 1"):
             retrieve(small, limit=0)
 
@@ -230,7 +302,12 @@ class TestRetrieval:
 
     def test_no_network_does_not_make_everything_gone(self, small, programs, monkeypatch):
         monkeypatch.setattr(audioset_retrieval, "PATIENCE", 2)
-        programs({line[:11]: "Unable to download webpage: Temporary failure in name resolution" for line in BALANCED})
+        programs(
+            {
+                line[:11]: "Unable to download webpage: Temporary failure in name resolution"
+                for line in BALANCED
+            }
+        )
         with pytest.raises(DatasetError, match=r"2 attempts in a row failed.*name resolution"):
             retrieve(small)
         assert len(programs.called()) == 2
@@ -248,7 +325,10 @@ class TestRetrieval:
         ("said", "gone"),
         [
             ("Video unavailable. This video has been removed by the uploader", True),
-            ("This video is no longer available because the YouTube account associated with this video has been terminated.", True),
+            (
+                "This video is no longer available because the YouTube account associated with this video has been terminated.",
+                True,
+            ),
             ("Sign in to confirm your age. This video may be inappropriate for some users.", True),
             ("Sign in to confirm you're not a bot.", False),
             ("Unable to download API page: HTTP Error 403: Forbidden", False),
@@ -265,7 +345,10 @@ class TestRetrieval:
         seconds = np.repeat(np.arange(8) / 10, 8000)
         soundfile.write(tmp_path / "whole.wav", seconds, 8000)
         segment = Segment("abcdefghijk", 3.0, 5.0, ("Pop",), "train")
-        subprocess.run(cut_command(str(shutil.which("ffmpeg")), segment, tmp_path / "whole.wav", tmp_path / "clip.flac"), check=True)
+        subprocess.run(
+            cut_command(str(shutil.which("ffmpeg")), segment, tmp_path / "whole.wav", tmp_path / "clip.flac"),
+            check=True,
+        )
         clip, rate = soundfile.read(tmp_path / "clip.flac")
         assert (rate, len(clip)) == (8000, 16000)
         np.testing.assert_allclose(clip, seconds[24000:40000], atol=1e-4)
@@ -277,6 +360,11 @@ class TestRetrieval:
 
         programs({"Yabcdefghij": "Yabcdefghij: Video unavailable"})
         done = CliRunner().invoke(app, ["fetch", "audioset@single", str(small), "--limit", "1"])
-        assert (done.exit_code, "".join(done.stdout.split("\n")).startswith("1 of 2 clips are here, 1 of them new; 0 gone, 0 failed")) == (0, True)
+        assert (
+            done.exit_code,
+            "".join(done.stdout.split("\n")).startswith(
+                "1 of 2 clips are here, 1 of them new; 0 gone, 0 failed"
+            ),
+        ) == (0, True)
         done = CliRunner().invoke(app, ["fetch", "audiosat", str(small)])
         assert isinstance(done.exception, ConfigError)

@@ -22,7 +22,10 @@ def small(tmp_path):
     annotations, info = [], []
     for s, shard in enumerate(SHARDS):
         for k, (track, start) in enumerate([("01", 0), ("01", 29), ("02", 0), ("03", 0)]):
-            clip, path = 10 * s + k + 2, f"{shard}/artist_{s // 2}-album_{s}-{track}-title-{start}-{start + 29}.mp3"
+            clip, path = (
+                10 * s + k + 2,
+                f"{shard}/artist_{s // 2}-album_{s}-{track}-title-{start}-{start + 29}.mp3",
+            )
             given = np.where(rng.random(60) < 0.3, 1, 0) * (np.arange(60) < 50)
             if track == "03":
                 given[:] = 0
@@ -31,13 +34,39 @@ def small(tmp_path):
                 given[0] = 1
             annotations.append([clip, *given, path])
             info.append(
-                [clip, int(track), "Title", f"Artist {s // 2}", f"Album {s}", f"page/artists/albums/sku{s}/", start, start + 29, "x.mp3", path]
+                [
+                    clip,
+                    int(track),
+                    "Title",
+                    f"Artist {s // 2}",
+                    f"Album {s}",
+                    f"page/artists/albums/sku{s}/",
+                    start,
+                    start + 29,
+                    "x.mp3",
+                    path,
+                ]
             )
             (tmp_path / "mp3" / shard).mkdir(parents=True, exist_ok=True)
             (tmp_path / "mp3" / path).write_bytes(b"")
-    columns = ["clip_id", "track_number", "title", "artist", "album", "url", "segmentStart", "segmentEnd", "original_url", "mp3_path"]
-    pd.DataFrame(annotations, columns=["clip_id", *tags, "mp3_path"]).to_csv(tmp_path / "annotations_final.csv", sep="\t", index=False, quoting=1)
-    pd.DataFrame(info, columns=columns).to_csv(tmp_path / "clip_info_final.csv", sep="\t", index=False, quoting=1)
+    columns = [
+        "clip_id",
+        "track_number",
+        "title",
+        "artist",
+        "album",
+        "url",
+        "segmentStart",
+        "segmentEnd",
+        "original_url",
+        "mp3_path",
+    ]
+    pd.DataFrame(annotations, columns=["clip_id", *tags, "mp3_path"]).to_csv(
+        tmp_path / "annotations_final.csv", sep="\t", index=False, quoting=1
+    )
+    pd.DataFrame(info, columns=columns).to_csv(
+        tmp_path / "clip_info_final.csv", sep="\t", index=False, quoting=1
+    )
     return tmp_path
 
 
@@ -45,7 +74,12 @@ def test_labels_are_sets_of_frequent_tags(small):
     manifest = load_source(f"magnatagatune:{small}")
     table = pd.read_csv(small / "annotations_final.csv", sep="\t", index_col="clip_id")
     rows = manifest.frame.set_index("id")
-    assert (len(manifest), manifest.name, manifest.multilabel, manifest.grouped) == (64, "magnatagatune", True, True)
+    assert (len(manifest), manifest.name, manifest.multilabel, manifest.grouped) == (
+        64,
+        "magnatagatune",
+        True,
+        True,
+    )
     assert set(manifest.classes) == {f"tag {k:02d}" for k in range(50)}
     for clip, label in rows["label"].dropna().items():
         assert set(label.split(";")) == {tag for tag in table.columns[:-1] if table.loc[int(clip), tag] == 1}
@@ -64,14 +98,26 @@ def test_only_the_most_frequent_tags_are_kept(small):
 
 def test_the_standard_split_goes_by_folder(small):
     frame = load_source(f"magnatagatune:{small}").frame
-    by_folder = frame.assign(folder=frame["path"].str.extract(r"/mp3/(.)/")[0]).groupby("folder")["split"].unique().map(list)
-    assert by_folder.to_dict() == {s: ["train"] if s <= "b" else ["valid"] if s == "c" else ["test"] for s in SHARDS}
+    by_folder = (
+        frame.assign(folder=frame["path"].str.extract(r"/mp3/(.)/")[0])
+        .groupby("folder")["split"]
+        .unique()
+        .map(list)
+    )
+    assert by_folder.to_dict() == {
+        s: ["train"] if s <= "b" else ["valid"] if s == "c" else ["test"] for s in SHARDS
+    }
     usable = frame[frame["problem"].isna()]
-    split = make_split(usable["id"], usable["label"], usable["group"], protocol="given", given=usable["split"], grouped=True)
+    split = make_split(
+        usable["id"], usable["label"], usable["group"], protocol="given", given=usable["split"], grouped=True
+    )
     assert (len(split.train), len(split.valid), len(split.test)) == (39, 3, 9)
 
 
-@pytest.mark.parametrize(("variant", "groups", "together"), [("", 16, True), ("@album", 16, True), ("@track", 48, False), ("@artist", 8, True)])
+@pytest.mark.parametrize(
+    ("variant", "groups", "together"),
+    [("", 16, True), ("@album", 16, True), ("@track", 48, False), ("@artist", 8, True)],
+)
 def test_groups(small, variant, groups, together):
     rows = load_source(f"magnatagatune{variant}:{small}").frame.set_index("id")
     assert rows["group"].nunique() == groups

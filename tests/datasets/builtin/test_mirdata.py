@@ -39,12 +39,34 @@ def mirdata(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(b"")
     path = {name: str(tmp_path / f"{name}.wav") for name in "abc"}
     tracks = {
-        "gtzan_genre": [Track(f"rock.{name}", audio_path=path[name], genre="hip-hop" if name == "a" else "rock") for name in "abc"],
-        "solos": [
-            Track("1", audio_path=path["a"], instrument="flute", tempo=3.5, song_id=7, subset="training", mood="calm"),
-            Track("2", audio_path=None, audio_mix_path=path["b"], instrument="piano", song_id=7, subset="test", mood="wild"),
+        "gtzan_genre": [
+            Track(f"rock.{name}", audio_path=path[name], genre="hip-hop" if name == "a" else "rock")
+            for name in "abc"
         ],
-        "tagged": [Track("x", audio_path=path["a"], tags=["slow", "harp"], genre=None, split="fold9"), Track("y", audio_path=path["b"], tags=[])],
+        "solos": [
+            Track(
+                "1",
+                audio_path=path["a"],
+                instrument="flute",
+                tempo=3.5,
+                song_id=7,
+                subset="training",
+                mood="calm",
+            ),
+            Track(
+                "2",
+                audio_path=None,
+                audio_mix_path=path["b"],
+                instrument="piano",
+                song_id=7,
+                subset="test",
+                mood="wild",
+            ),
+        ],
+        "tagged": [
+            Track("x", audio_path=path["a"], tags=["slow", "harp"], genre=None, split="fold9"),
+            Track("y", audio_path=path["b"], tags=[]),
+        ],
         "mute": [Track("x", audio_path=None, genre="rock")],
         "bare": [Track("x", audio_path=path["a"], composer="Bach", beats_path="b.txt", beats=object())],
         "absent": FileNotFoundError("Metadata not found. Did you run .download()?"),
@@ -66,7 +88,12 @@ def mirdata(tmp_path, monkeypatch):
 def test_tracks_genres_and_missing_audio(mirdata, tmp_path):
     manifest = load_source(f"mirdata:gtzan_genre:{tmp_path}")
     assert mirdata.calls == [("gtzan_genre", str(tmp_path))]
-    assert (manifest.name, manifest.root, manifest.multilabel, manifest.grouped) == ("gtzan_genre", tmp_path, False, False)
+    assert (manifest.name, manifest.root, manifest.multilabel, manifest.grouped) == (
+        "gtzan_genre",
+        tmp_path,
+        False,
+        False,
+    )
     assert manifest.frame["id"].tolist() == ["rock.a", "rock.b", "rock.c"]
     assert manifest.frame["label"].tolist() == ["hip-hop", "rock", "rock"]
     assert manifest.frame["path"].tolist() == [str(tmp_path / f"{name}.wav") for name in "abc"]
@@ -81,7 +108,10 @@ def test_mirdatas_own_folder(mirdata, tmp_path):
 
 def test_groups_split_and_other_paths(mirdata):
     manifest = load_source("mirdata:solos")
-    assert manifest.frame[["label", "group", "split"]].values.tolist() == [["flute", "7", "training"], ["piano", "7", "test"]]
+    assert manifest.frame[["label", "group", "split"]].values.tolist() == [
+        ["flute", "7", "training"],
+        ["piano", "7", "test"],
+    ]
     assert (manifest.grouped, len(manifest.usable)) == (True, 2)
 
 
@@ -115,5 +145,8 @@ def test_what_is_missing_is_named(mirdata, monkeypatch):
 
 
 def test_a_dataset_of_nothing_but_multitracks_is_named_as_such(mirdata):
-    with pytest.raises(DatasetError, match=r"mirdata lists none for 'multitracks': This dataset does not have tracks\. Name another"):
+    with pytest.raises(
+        DatasetError,
+        match=r"mirdata lists none for 'multitracks': This dataset does not have tracks\. Name another",
+    ):
         load_source("mirdata:multitracks")

@@ -20,7 +20,12 @@ from quintet.features.parameters import FeatureParameters
 def gtzan(tmp_path, request):
     """Three tracks of each genre, and those that stand twice."""
     for g in GENRES:
-        for k in {0, 1, 54, *(int(name.split(".")[1]) for pair in REPETITIONS.items() for name in pair if name.startswith(g))}:
+        for k in {
+            0,
+            1,
+            54,
+            *(int(name.split(".")[1]) for pair in REPETITIONS.items() for name in pair if name.startswith(g)),
+        }:
             path = tmp_path / request.param.format(g=g, k=k)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
@@ -36,7 +41,9 @@ class TestGtzan:
         assert not manifest.grouped
         assert rows.loc["blues.00000", "group"] == "blues.00000"
         assert rows.loc["rock.00016", "group"] == rows.loc["metal.00058", "group"] == "metal.00058"
-        assert rows.loc[["disco.00050", "disco.00051", "disco.00070"], "group"].tolist() == ["disco.00050"] * 3
+        assert (
+            rows.loc[["disco.00050", "disco.00051", "disco.00070"], "group"].tolist() == ["disco.00050"] * 3
+        )
         assert len(REPETITIONS) == 81
         assert manifest.frame["group"].nunique() == len(manifest) - 81
         assert manifest.frame["split"].isna().all()
@@ -60,13 +67,26 @@ class TestGtzan:
     def test_the_lists_as_dnn_mgr_has_them_and_sturms_index(self, gtzan):
         for part, k in (("train", 0), ("valid", 1), ("test", 54)):
             (gtzan / f"{part}_filtered.txt").write_text("".join(f"{g}/{g}.{k:05d}.wav\n" for g in GENRES))
-        lines = [f"{g}.{k:05d}.wav ::: {'Both' if k < 54 else ''} ::: Title" for g in GENRES for k in (0, 1, 54)]
+        lines = [
+            f"{g}.{k:05d}.wav ::: {'Both' if k < 54 else ''} ::: Title" for g in GENRES for k in (0, 1, 54)
+        ]
         lines.append("jazz.00033.wav ::: Coleman Hawkins ::: Body And Soul")
         (gtzan / "GTZANindex.txt").write_text("\n".join(["## Bob L. Sturm, 2012", "##", *lines]))
         rows = load_source(f"gtzan@filtered:{gtzan}").frame.set_index("id")
-        assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054", "jazz.00033"], "split"].tolist() == ["train", "valid", "test", "unused"]
-        assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054"], "group"].tolist() == ["artist Both (train)", "artist Both (valid)", "jazz.00054"]
-        assert rows.loc[["jazz.00033", "jazz.00051"], "group"].tolist() == ["artist Coleman Hawkins"] * 2, "the same recording, which the index omits"
+        assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054", "jazz.00033"], "split"].tolist() == [
+            "train",
+            "valid",
+            "test",
+            "unused",
+        ]
+        assert rows.loc[["jazz.00000", "jazz.00001", "jazz.00054"], "group"].tolist() == [
+            "artist Both (train)",
+            "artist Both (valid)",
+            "jazz.00054",
+        ]
+        assert rows.loc[["jazz.00033", "jazz.00051"], "group"].tolist() == ["artist Coleman Hawkins"] * 2, (
+            "the same recording, which the index omits"
+        )
         (gtzan / "test_filtered.txt").write_text("    13\n    14\n")
         with pytest.raises(DatasetError, match=r"one track per line.*'13'"):
             load_source(f"gtzan@filtered:{gtzan}")
@@ -92,7 +112,9 @@ class TestGtzan:
         for fold, test in ((1, 0), (2, 1)):
             for part, numbers in (("train", [k for k in (0, 1) if k != test]), ("test", [test])):
                 lines = [f"{g}.{k:05d}.wav,{g},{g}{k}" for g in GENRES for k in numbers]
-                (gtzan / f"splits/artist_fold{fold}_{part}.csv").write_text("\n".join(["track,label,group", *lines]))
+                (gtzan / f"splits/artist_fold{fold}_{part}.csv").write_text(
+                    "\n".join(["track,label,group", *lines])
+                )
         for fold, expected in ((1, ["test", "train", "unused"]), (2, ["train", "test", "unused"])):
             manifest = load_source(f"gtzan@artist{fold}:{gtzan}")
             rows = manifest.frame.set_index("id")
@@ -110,23 +132,40 @@ class TestGtzan:
 
     def test_an_artist_whom_the_split_itself_parts(self, gtzan):
         for part, k in (("train", 0), ("valid", 1), ("test", 54)):
-            (gtzan / f"filtered_{part}.csv").write_text("\n".join(["track", *(f"{g}.{k:05d}" for g in GENRES)]))
-        lines = [f"{g}.{k:05d},{'both' if (g, k) in {('disco', 0), ('disco', 54)} else f'{g}{k}'}" for g in GENRES for k in (0, 1, 54)]
+            (gtzan / f"filtered_{part}.csv").write_text(
+                "\n".join(["track", *(f"{g}.{k:05d}" for g in GENRES)])
+            )
+        lines = [
+            f"{g}.{k:05d},{'both' if (g, k) in {('disco', 0), ('disco', 54)} else f'{g}{k}'}"
+            for g in GENRES
+            for k in (0, 1, 54)
+        ]
         (gtzan / "artists.csv").write_text("\n".join(["track,group", *lines]))
         manifest = load_source(f"gtzan@filtered:{gtzan}")
         rows = manifest.frame.set_index("id")
-        assert rows.loc[["disco.00000", "disco.00054"], "group"].tolist() == ["artist both (train)", "artist both (test)"]
+        assert rows.loc[["disco.00000", "disco.00054"], "group"].tolist() == [
+            "artist both (train)",
+            "artist both (test)",
+        ]
         assert manifest.ignored == ("the published split has artist both on both sides: one group per part",)
 
     def test_the_corrupt_file_is_a_row_of_the_ledger(self, gtzan, tmp_path):
         for path in sorted(gtzan.rglob("*.00000.*")):
-            soundfile.write(path, np.sin(np.arange(22050) / 20), 22050, format="AU" if path.suffix == ".au" else "WAV")
+            soundfile.write(
+                path, np.sin(np.arange(22050) / 20), 22050, format="AU" if path.suffix == ".au" else "WAV"
+            )
         manifest = load_source(f"gtzan:{gtzan}")
-        chosen = manifest.frame[manifest.frame["id"].isin(["jazz.00000", "jazz.00054"])].reset_index(drop=True)
+        chosen = manifest.frame[manifest.frame["id"].isin(["jazz.00000", "jazz.00054"])].reset_index(
+            drop=True
+        )
         few = Manifest(chosen, "gtzan", manifest.root, multilabel=False, grouped=False)
         parameters = FeatureParameters(feature_set="full", families=("temporal",))
         summary = extract(few, tmp_path / "f.parquet", parameters=parameters, n_jobs=0)
-        assert (summary.n_ok, summary.failures["id"].tolist(), summary.failures["stage"].tolist()) == (1, ["jazz.00054"], ["decode"])
+        assert (summary.n_ok, summary.failures["id"].tolist(), summary.failures["stage"].tolist()) == (
+            1,
+            ["jazz.00054"],
+            ["decode"],
+        )
 
     @pytest.mark.real_data
     @pytest.mark.parametrize("variant", ["filtered", "artist1", "artist2", "artist3"])
@@ -201,7 +240,11 @@ class TestFma:
         manifest = load_source(f"fma@small:{fma}")
         assert (manifest.name, len(manifest), manifest.frame["problem"].isna().sum()) == ("fma_small", 3, 2)
         manifest = load_source(f"fma@medium:{fma}")
-        assert (manifest.name, len(manifest), manifest.frame["path"][0]) == ("fma_medium", 4, str(fma / "fma_large/000/000002.mp3"))
+        assert (manifest.name, len(manifest), manifest.frame["path"][0]) == (
+            "fma_medium",
+            4,
+            str(fma / "fma_large/000/000002.mp3"),
+        )
         with pytest.raises(DatasetError, match="none of fma_full: unpack"):
             load_source(f"fma@full:{fma}")
         with pytest.raises(ConfigError, match="small, medium, large, full"):

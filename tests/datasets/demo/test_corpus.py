@@ -40,13 +40,18 @@ class TestSamples:
         some = list(pieces(seed=0, per_style=2))[::3]
         forward = [digest(render(p.style, p.artist, seed=0, number=p.number)) for p in some]
         again = {p.number: p for p in pieces(seed=0, per_style=2)}
-        backward = [digest(render(again[p.number].style, again[p.number].artist, seed=0, number=p.number)) for p in reversed(some)]
+        backward = [
+            digest(render(again[p.number].style, again[p.number].artist, seed=0, number=p.number))
+            for p in reversed(some)
+        ]
         assert forward == backward[::-1]
         assert len(set(forward)) == len(some)
 
     def test_another_seed_is_another_corpus(self):
         (a, *_), (b, *_) = list(pieces(seed=0, per_style=1)), list(pieces(seed=1, per_style=1))
-        assert digest(render(a.style, a.artist, seed=0, number=a.number)) != digest(render(b.style, b.artist, seed=1, number=b.number))
+        assert digest(render(a.style, a.artist, seed=0, number=a.number)) != digest(
+            render(b.style, b.artist, seed=1, number=b.number)
+        )
 
     @pytest.mark.parametrize("index", [0, 30, 60, 90, 120, 143])
     def test_level_and_length(self, index):
@@ -68,12 +73,18 @@ class TestSamples:
         np.testing.assert_allclose(found, GOLDEN, rtol=1e-4)
 
 
-GOLDEN = [(145097, 0.0923881, 0.0124956), (200954, 0.0741492, 0.0404715), (182007, 0.1382849, 0.0203557)]  # samples, level, level of the differences
+GOLDEN = [
+    (145097, 0.0923881, 0.0124956),
+    (200954, 0.0741492, 0.0404715),
+    (182007, 0.1382849, 0.0203557),
+]  # samples, level, level of the differences
 
 
 class TestCast:
     def test_who_plays_what(self):
-        frame = pd.DataFrame([(p.style, p.artist.name, p.artist.home, p.path) for p in pieces(seed=0, per_style=24)])
+        frame = pd.DataFrame(
+            [(p.style, p.artist.name, p.artist.home, p.path) for p in pieces(seed=0, per_style=24)]
+        )
         frame.columns = ["style", "artist", "home", "path"]
         assert len(frame) == 144
         assert frame["path"].is_unique
@@ -91,7 +102,11 @@ class TestCast:
 class TestFolder:
     def test_files_and_manifest(self, tmp_path):
         seen = []
-        manifest = load_source(render_demo(tmp_path / "demo", pieces_per_style=1, progress=lambda done, total: seen.append((done, total))))
+        manifest = load_source(
+            render_demo(
+                tmp_path / "demo", pieces_per_style=1, progress=lambda done, total: seen.append((done, total))
+            )
+        )
         assert manifest.classes == tuple(STYLES)
         assert manifest.grouped
         assert manifest.frame["problem"].isna().all()
@@ -162,13 +177,23 @@ def test_a_split_by_artist_is_harder_than_a_random_one(tmp_path):
 
     frame = load_source(render_demo(tmp_path / "demo")).frame
     parameters = FeatureParameters(feature_set="full")
-    x = np.array([list(describe(load_clip(path, sample_rate=22_050).clip, parameters).features.values()) for path in frame["path"]])
+    x = np.array(
+        [
+            list(describe(load_clip(path, sample_rate=22_050).clip, parameters).features.values())
+            for path in frame["path"]
+        ]
+    )
     y, accuracy, auc = frame["label"].to_numpy(str), {}, {}
     for name, units in (("random", frame["id"]), ("artist", frame["group"])):
         p = np.zeros((len(y), 6))
         for train, valid in grouped_folds(y, units.tolist(), n_splits=5, seed=0):
-            p[valid] = RandomForestClassifier(200, random_state=0).fit(x[train], y[train]).predict_proba(x[valid])
-        accuracy[name], auc[name] = np.mean(np.unique(y)[p.argmax(axis=1)] == y), roc_auc_score(y, p, multi_class="ovr")
+            p[valid] = (
+                RandomForestClassifier(200, random_state=0).fit(x[train], y[train]).predict_proba(x[valid])
+            )
+        accuracy[name], auc[name] = (
+            np.mean(np.unique(y)[p.argmax(axis=1)] == y),
+            roc_auc_score(y, p, multi_class="ovr"),
+        )
     assert accuracy["artist"] + 0.1 < accuracy["random"] < 0.97
     assert 0.45 < accuracy["artist"] < 0.85
     assert 0.8 < auc["artist"] < auc["random"] < 0.999

@@ -80,7 +80,12 @@ class TestInstruments:
         kit, other = drum_kit(rng()), drum_kit(np.random.default_rng(1))
         assert {len(kit), len(other)} == {8}
         assert all(np.isfinite(wave).all() and 0.1 < np.abs(wave).max() < 3 for wave in kit.values())
-        assert np.argmax(np.abs(np.fft.rfft(kit["kick"], RATE))) < 200 < 2_000 < np.argmax(np.abs(np.fft.rfft(kit["hat"], RATE)))
+        assert (
+            np.argmax(np.abs(np.fft.rfft(kit["kick"], RATE)))
+            < 200
+            < 2_000
+            < np.argmax(np.abs(np.fft.rfft(kit["hat"], RATE)))
+        )
 
 
 class TestHarmony:
@@ -134,7 +139,9 @@ class TestMixing:
         for frequency, gain in ((1_000, 2.0), (60, 1.0)):
             tone = np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE)
             middle = slice(RATE // 2, RATE)
-            assert apply_eq_and_room(tone, gains, dry)[middle].std() == pytest.approx(gain * tone[middle].std(), rel=0.01)
+            assert apply_eq_and_room(tone, gains, dry)[middle].std() == pytest.approx(
+                gain * tone[middle].std(), rel=0.01
+            )
 
     def test_room_answers_a_click_with_its_response(self):
         room = draw_room(rng())
@@ -145,14 +152,16 @@ class TestMixing:
         assert np.sum(room.response**2) == pytest.approx(1)
 
     def test_tape_sets_the_level_and_never_clips(self):
-        out = saturate_and_quantise(rng().standard_normal(RATE), drive=1.0, hiss_db=-60, rms_db=-20, rng=rng())
+        out = saturate_and_quantise(
+            rng().standard_normal(RATE), drive=1.0, hiss_db=-60, rms_db=-20, rng=rng()
+        )
         assert out.dtype == np.int16
         assert out.std() == pytest.approx(3_276.7, rel=0.01)
         sparse = np.zeros(RATE)
         sparse[::2_000] = 1.0
-        assert np.abs(saturate_and_quantise(sparse, drive=0.1, hiss_db=-60, rms_db=-17, rng=rng()).astype(int)).max() == pytest.approx(
-            0.98 * 32_767, abs=1
-        )
+        assert np.abs(
+            saturate_and_quantise(sparse, drive=0.1, hiss_db=-60, rms_db=-17, rng=rng()).astype(int)
+        ).max() == pytest.approx(0.98 * 32_767, abs=1)
 
 
 class TestArtists:
@@ -167,7 +176,8 @@ class TestArtists:
         """Mean durations of 150 pieces of each style differ by no more than chance allows (four standard errors)."""
         artist = draw_artist(0, 0, "rock")
         means = [
-            np.mean([choose(style, artist, np.random.default_rng([s, k])).duration_s for k in range(150)]) for s, style in enumerate(STYLES.values())
+            np.mean([choose(style, artist, np.random.default_rng([s, k])).duration_s for k in range(150)])
+            for s, style in enumerate(STYLES.values())
         ]
         assert np.ptp(means) < 4 * np.sqrt(2) * (4 / np.sqrt(12)) / np.sqrt(150)
 

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from quintet.datasets.groups import require_disjoint
-from quintet.datasets.splits.protocols import grouped_folds, hold_out, make_split, repeated_folds, usable_folds
+from quintet.datasets.splits.protocols import (
+    grouped_folds,
+    hold_out,
+    make_split,
+    repeated_folds,
+    usable_folds,
+)
 from quintet.datasets.splits.split import Split
 from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
 
@@ -90,7 +96,11 @@ class TestFolds:
             ours.append(unevenness(y, grouped_folds(y, groups, n_splits=5, seed=trial)))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                theirs.append(unevenness(y, list(StratifiedGroupKFold(5, shuffle=True, random_state=trial).split(y, y, groups))))
+                theirs.append(
+                    unevenness(
+                        y, list(StratifiedGroupKFold(5, shuffle=True, random_state=trial).split(y, y, groups))
+                    )
+                )
         assert np.mean(ours, axis=0)[0] < 0.8 * np.mean(theirs, axis=0)[0]
         assert sum(absent for _, absent in ours) == 0
 
@@ -113,7 +123,10 @@ class TestFolds:
         y, groups = np.repeat(["a", "b"], 20), np.arange(40)
         folds = repeated_folds(y, groups, n_splits=4, n_repeats=3, seed=5)
         assert len(folds) == 12
-        assert all((a[1] == b[1]).all() for a, b in zip(folds, grouped_folds(y, groups, n_splits=4, seed=5), strict=False))
+        assert all(
+            (a[1] == b[1]).all()
+            for a, b in zip(folds, grouped_folds(y, groups, n_splits=4, seed=5), strict=False)
+        )
         assert len({tuple(valid) for _, valid in folds}) == 12
 
     def test_usable_folds(self):
@@ -157,8 +170,12 @@ class TestRefusals:
     @pytest.mark.parametrize("protocol", ["group", "random"])
     def test_class_with_too_few_clips(self, protocol):
         labels = ["a"] * 10 + ["b"] * 3
-        with pytest.raises(DatasetError, match=r"at least 6 groups.*'b' has 3 clips in 3 groups.*fewer folds"):
-            make_split(list(map(str, range(13))), labels, list(map(str, range(13))), protocol=protocol, n_splits=5)
+        with pytest.raises(
+            DatasetError, match=r"at least 6 groups.*'b' has 3 clips in 3 groups.*fewer folds"
+        ):
+            make_split(
+                list(map(str, range(13))), labels, list(map(str, range(13))), protocol=protocol, n_splits=5
+            )
 
     def test_class_with_too_few_groups(self):
         labels, groups = ["a"] * 20 + ["b"] * 20, list(map(str, range(20))) + ["x", "y"] * 10
@@ -167,7 +184,9 @@ class TestRefusals:
 
     def test_long_lists_are_cut_rarest_first(self):
         y = np.repeat(list("abcde"), [4, 4, 4, 4, 2])
-        with pytest.raises(DatasetError, match=r"'e' has 2 clips in 2 groups, 'a' has .*, 'b' has .*, and 2 more classes"):
+        with pytest.raises(
+            DatasetError, match=r"'e' has 2 clips in 2 groups, 'a' has .*, 'b' has .*, and 2 more classes"
+        ):
             grouped_folds(y, np.arange(18), n_splits=5, seed=0)
 
     def test_one_class(self):
@@ -255,9 +274,21 @@ class TestGiven:
     def test_parts_are_taken_as_given(self):
         given = ["train", "Training", "val", "validation", "test", None, "train", "test"]
         split = make_split(list("abcdefgh"), ["x", "y"] * 4, list("abcdefgh"), protocol="given", given=given)
-        assert split.frame["part"].tolist() == ["train", "train", "train", "train", "test", "unused", "train", "test"]
+        assert split.frame["part"].tolist() == [
+            "train",
+            "train",
+            "train",
+            "train",
+            "test",
+            "unused",
+            "train",
+            "test",
+        ]
         assert split.valid.tolist() == [2, 3]
-        assert [(t.tolist(), v.tolist()) for t, v in split.folds()] == [([0, 1, 6], [2, 3]), ([2, 3], [0, 1, 6])]
+        assert [(t.tolist(), v.tolist()) for t, v in split.folds()] == [
+            ([0, 1, 6], [2, 3]),
+            ([2, 3], [0, 1, 6]),
+        ]
 
     def test_without_valid_the_training_part_is_folded(self, corpus):
         given = ["test" if group.endswith("0") else "train" for group in corpus[2]]
@@ -269,7 +300,10 @@ class TestGiven:
         with pytest.raises(SplitLeakError, match="the given train and test parts"):
             make_split(*corpus, protocol="given", given=["train", "test"] * 30)
 
-    @pytest.mark.parametrize(("given", "match"), [(["train", "tset"], "Received also: tset"), (["train", "valid"], "must have a test part")])
+    @pytest.mark.parametrize(
+        ("given", "match"),
+        [(["train", "tset"], "Received also: tset"), (["train", "valid"], "must have a test part")],
+    )
     def test_bad_columns(self, given, match):
         with pytest.raises(DatasetError, match=match):
             make_split(["a", "b"], ["x", "y"], ["a", "b"], protocol="given", given=given)
@@ -285,7 +319,12 @@ class TestOnDisk:
         split.write(tmp_path / "deep/split.parquet")
         back = Split.read(tmp_path / "deep/split.parquet")
         pd.testing.assert_frame_equal(split.frame, back.frame, check_dtype=False)
-        assert (back.protocol, back.seed, back.grouped, back.digest) == (split.protocol, split.seed, split.grouped, split.digest)
+        assert (back.protocol, back.seed, back.grouped, back.digest) == (
+            split.protocol,
+            split.seed,
+            split.grouped,
+            split.digest,
+        )
         assert [path.name for path in (tmp_path / "deep").iterdir()] == ["split.parquet"]
 
     @pytest.mark.parametrize("column", ["label", "group", "part", "fold"])
@@ -298,7 +337,10 @@ class TestOnDisk:
             frame.loc[frame.index[0], ["part", "fold"]] = ["unused", -1]
         else:
             frame.loc[frame["fold"] == 0, column] = 1 if column == "fold" else "other"
-        pq.write_table(table.from_pandas(frame, preserve_index=False).replace_schema_metadata(table.schema.metadata), path)
+        pq.write_table(
+            table.from_pandas(frame, preserve_index=False).replace_schema_metadata(table.schema.metadata),
+            path,
+        )
         with pytest.raises(ArtefactError, match="was changed"):
             Split.read(path)
 

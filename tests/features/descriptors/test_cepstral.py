@@ -10,7 +10,9 @@ from quintet.features.descriptors.cepstral import delta, mfcc
 @pytest.mark.parametrize("n_mfcc", [13, 20])
 def test_mfcc_are_librosas(n_mfcc):
     decibels = np.random.default_rng(0).standard_normal((128, 40)) * 20 - 30
-    np.testing.assert_allclose(mfcc(decibels, n_mfcc=n_mfcc), librosa.feature.mfcc(S=decibels, n_mfcc=n_mfcc), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        mfcc(decibels, n_mfcc=n_mfcc), librosa.feature.mfcc(S=decibels, n_mfcc=n_mfcc), rtol=1e-12, atol=1e-12
+    )
 
 
 def test_gain_moves_only_the_first_coefficient():
@@ -24,7 +26,9 @@ def test_gain_moves_only_the_first_coefficient():
 @pytest.mark.parametrize("frames", [9, 10, 61])
 def test_deltas_are_librosas(order, frames):
     series = np.random.default_rng(0).standard_normal((20, frames)).cumsum(axis=1)
-    np.testing.assert_allclose(delta(series, order=order), librosa.feature.delta(series, order=order), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        delta(series, order=order), librosa.feature.delta(series, order=order), rtol=1e-10, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("frames", range(3, 12))

@@ -34,12 +34,16 @@ def test_the_density_of_white_fluctuations_is_their_variance_over_the_band():
 @pytest.mark.parametrize("seconds", [8.0, 20.0, 61.0])
 def test_the_length_of_the_clip_does_not_matter(seconds):
     noise = np.random.default_rng(0).standard_normal((200, int(seconds * RATE)))
-    np.testing.assert_allclose(fluctuation_pattern(noise, **SETTINGS).mean(axis=0)[1:], 10 * np.log10(1 / RATE), atol=1.6)
+    np.testing.assert_allclose(
+        fluctuation_pattern(noise, **SETTINGS).mean(axis=0)[1:], 10 * np.log10(1 / RATE), atol=1.6
+    )
 
 
 def test_level_does_not_matter_and_stillness_is_the_floor():
     bands = pulse(3.0)
-    np.testing.assert_allclose(fluctuation_pattern(bands + 40, **SETTINGS), fluctuation_pattern(bands, **SETTINGS), atol=1e-6)
+    np.testing.assert_allclose(
+        fluctuation_pattern(bands + 40, **SETTINGS), fluctuation_pattern(bands, **SETTINGS), atol=1e-6
+    )
     np.testing.assert_allclose(fluctuation_pattern(np.full((2, 300), -7.5), **SETTINGS), -30.0, atol=1e-6)
 
 

@@ -12,7 +12,9 @@ from quintet.features.descriptors.rhythm import onset_strength, tempo
 
 def onset_of(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     spec = spectrum(Clip(samples, sample_rate), n_fft=2048, hop_length=512)
-    return onset_strength(power_to_db(mel_power(spec, n_mels=128, fmin=0.0, fmax=None), top_db=80.0), n_fft=2048, hop_length=512)
+    return onset_strength(
+        power_to_db(mel_power(spec, n_mels=128, fmin=0.0, fmax=None), top_db=80.0), n_fft=2048, hop_length=512
+    )
 
 
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 8000])
@@ -23,8 +25,13 @@ def test_onset_strength_and_tempo_are_librosas(sample_rate, seconds):
     beats = np.arange(n) % int(0.43 * sample_rate) < 900
     samples = rng.standard_normal(n) * np.where(beats, 0.5, 0.01)
     onset = onset_of(samples, sample_rate)
-    np.testing.assert_allclose(onset, librosa.onset.onset_strength(y=samples, sr=sample_rate), rtol=1e-10, atol=1e-12)
-    assert tempo(onset, sample_rate=sample_rate, hop_length=512)[0] == librosa.feature.tempo(y=samples, sr=sample_rate)[0]
+    np.testing.assert_allclose(
+        onset, librosa.onset.onset_strength(y=samples, sr=sample_rate), rtol=1e-10, atol=1e-12
+    )
+    assert (
+        tempo(onset, sample_rate=sample_rate, hop_length=512)[0]
+        == librosa.feature.tempo(y=samples, sr=sample_rate)[0]
+    )
 
 
 @pytest.mark.parametrize("bpm", [75.0, 100.0, 120.0, 150.0])
@@ -32,7 +39,9 @@ def test_clicks_at_a_known_tempo_are_found_within_a_frame(bpm):
     samples = np.zeros(22050 * 15)
     for beat in np.arange(0.2, 15, 60 / bpm):
         start = int(beat * 22050)
-        samples[start : start + 300] = np.random.default_rng(0).standard_normal(300)[: len(samples) - start] * 0.5
+        samples[start : start + 300] = (
+            np.random.default_rng(0).standard_normal(300)[: len(samples) - start] * 0.5
+        )
     estimate, clarity = tempo(onset_of(samples, 22050), sample_rate=22050, hop_length=512)
     assert estimate == pytest.approx(bpm, rel=0.04)
     assert clarity > 0.4

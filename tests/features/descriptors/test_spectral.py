@@ -37,20 +37,30 @@ def test_every_descriptor_is_librosas(sample_rate, name):
     spec, feature = spectrum_of(samples, sample_rate), librosa.feature
     bands = 6 if sample_rate > 12800 else 4
     given = {"y": samples, "sr": sample_rate}
-    np.testing.assert_allclose(spectral.spectral_centroid(spec), feature.spectral_centroid(**given)[0], rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(
+        spectral.spectral_centroid(spec), feature.spectral_centroid(**given)[0], rtol=1e-10, atol=1e-9
+    )
     for p, row in zip((2, 3, 4), spectral.spectral_bandwidths(spec), strict=True):
         np.testing.assert_allclose(row, feature.spectral_bandwidth(**given, p=p)[0], rtol=1e-8, atol=1e-9)
-    np.testing.assert_array_equal(spectral.spectral_rolloff(spec, roll_percent=0.85), feature.spectral_rolloff(**given)[0])
+    np.testing.assert_array_equal(
+        spectral.spectral_rolloff(spec, roll_percent=0.85), feature.spectral_rolloff(**given)[0]
+    )
     theirs = feature.spectral_contrast(**given, n_bands=bands)
-    np.testing.assert_allclose(spectral.spectral_contrast(spec, n_bands=bands, fmin=200.0), theirs, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(spectral.spectral_flatness(spec), feature.spectral_flatness(y=samples)[0], rtol=1e-10)
+    np.testing.assert_allclose(
+        spectral.spectral_contrast(spec, n_bands=bands, fmin=200.0), theirs, rtol=1e-9, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        spectral.spectral_flatness(spec), feature.spectral_flatness(y=samples)[0], rtol=1e-10
+    )
 
 
 def test_the_centroid_of_a_tone_is_the_tone_and_gain_does_not_move_it():
     samples = np.sin(2 * np.pi * 3000 * np.arange(22050) / 22050)
     centroid = spectral.spectral_centroid(spectrum_of(samples))[4:-4]
     np.testing.assert_allclose(centroid, 3000, atol=1)
-    np.testing.assert_allclose(spectral.spectral_centroid(spectrum_of(0.01 * samples))[4:-4], centroid, rtol=1e-9)
+    np.testing.assert_allclose(
+        spectral.spectral_centroid(spectrum_of(0.01 * samples))[4:-4], centroid, rtol=1e-9
+    )
 
 
 def test_white_noise_has_its_closed_forms():
@@ -58,8 +68,12 @@ def test_white_noise_has_its_closed_forms():
     nyquist = 11025
     assert spectral.spectral_centroid(spec).mean() == pytest.approx(nyquist / 2, rel=0.01)
     for p, row in zip((2, 3, 4), spectral.spectral_bandwidths(spec), strict=True):
-        assert row.mean() == pytest.approx(nyquist / 2 / (p + 1) ** (1 / p), rel=0.01)  # of a uniform distribution
-    assert spectral.spectral_rolloff(spec, roll_percent=0.85).mean() == pytest.approx(0.85 * nyquist, rel=0.01)
+        assert row.mean() == pytest.approx(
+            nyquist / 2 / (p + 1) ** (1 / p), rel=0.01
+        )  # of a uniform distribution
+    assert spectral.spectral_rolloff(spec, roll_percent=0.85).mean() == pytest.approx(
+        0.85 * nyquist, rel=0.01
+    )
     assert spectral.spectral_flatness(spec).mean() == pytest.approx(np.exp(-np.euler_gamma), rel=0.02)
 
 
@@ -79,6 +93,8 @@ def test_silent_frames_have_declared_values():
 
 
 def test_contrast_of_a_tone_stands_in_its_own_octave():
-    samples = np.sin(2 * np.pi * 1100 * np.arange(22050) / 22050) + 0.001 * np.random.default_rng(0).standard_normal(22050)
+    samples = np.sin(2 * np.pi * 1100 * np.arange(22050) / 22050) + 0.001 * np.random.default_rng(
+        0
+    ).standard_normal(22050)
     contrast = spectral.spectral_contrast(spectrum_of(samples), n_bands=6, fmin=200.0).mean(axis=1)
     assert contrast.argmax() == 3  # 800-1600 Hz

@@ -27,14 +27,20 @@ def clips() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(("name", "samples"), clips().items())
 def test_zero_crossings_and_loudness_are_librosas(name, samples):
     clip = Clip(samples, 22050)
-    np.testing.assert_array_equal(zero_crossing_rate(clip, **FRAME), librosa.feature.zero_crossing_rate(samples)[0])
-    np.testing.assert_allclose(rms(clip, **FRAME), librosa.feature.rms(y=samples.astype(float), dtype=np.float64)[0], rtol=1e-12)
+    np.testing.assert_array_equal(
+        zero_crossing_rate(clip, **FRAME), librosa.feature.zero_crossing_rate(samples)[0]
+    )
+    np.testing.assert_allclose(
+        rms(clip, **FRAME), librosa.feature.rms(y=samples.astype(float), dtype=np.float64)[0], rtol=1e-12
+    )
 
 
 def test_gain_doubles_loudness_and_leaves_crossings():
     samples = clips()["noise"]
     np.testing.assert_allclose(rms(Clip(2 * samples, 1000), **FRAME), 2 * rms(Clip(samples, 1000), **FRAME))
-    np.testing.assert_array_equal(zero_crossing_rate(Clip(2 * samples, 1000), **FRAME), zero_crossing_rate(Clip(samples, 1000), **FRAME))
+    np.testing.assert_array_equal(
+        zero_crossing_rate(Clip(2 * samples, 1000), **FRAME), zero_crossing_rate(Clip(samples, 1000), **FRAME)
+    )
 
 
 def test_a_signal_that_changes_sign_at_every_sample_crosses_at_every_sample():

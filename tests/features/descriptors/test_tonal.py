@@ -30,8 +30,12 @@ def test_tuning_chroma_and_tonnetz_are_librosas(sample_rate, cents):
     tuning = tonal.estimate_tuning(spec)
     assert tuning == librosa.estimate_tuning(S=spec.power, sr=sample_rate)
     ours = tonal.chroma(spec, tuning=tuning)
-    np.testing.assert_allclose(ours, librosa.feature.chroma_stft(y=samples, sr=sample_rate, hop_length=1024), rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(tonal.tonnetz(ours), librosa.feature.tonnetz(chroma=ours), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        ours, librosa.feature.chroma_stft(y=samples, sr=sample_rate, hop_length=1024), rtol=1e-10, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        tonal.tonnetz(ours), librosa.feature.tonnetz(chroma=ours), rtol=1e-10, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("kind", ["noise", "dc", "half silent"])
@@ -78,7 +82,11 @@ def test_an_impulse_has_no_peaks_so_no_tuning(place):
 
 def test_gain_leaves_chroma_and_silence_is_zero():
     samples = music(22050)
-    np.testing.assert_allclose(tonal.chroma(spectrum_of(samples), tuning=0.1), tonal.chroma(spectrum_of(3 * samples), tuning=0.1), rtol=1e-9)
+    np.testing.assert_allclose(
+        tonal.chroma(spectrum_of(samples), tuning=0.1),
+        tonal.chroma(spectrum_of(3 * samples), tuning=0.1),
+        rtol=1e-9,
+    )
     silent = Spectrum(np.zeros((1025, 4)), 22050, 2048, 1024)
     assert tonal.estimate_tuning(silent) == 0.0
     assert not tonal.tonnetz(tonal.chroma(silent, tuning=0.0)).any()

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from quintet.features.engine import kernel_cache as compilation
-from quintet.features.engine.kernel_cache import compile_once, digest, is_compiled, user_cache_directory, writable_cache_folder
+from quintet.features.engine.kernel_cache import (
+    compile_once,
+    digest,
+    is_compiled,
+    user_cache_directory,
+    writable_cache_folder,
+)
 
 
 def test_many_at_once_compile_once(tmp_path, capsys):
@@ -56,7 +62,9 @@ def compile_all():
     time.sleep(60)
 compile_once(compile_all, Path({str(tmp_path)!r}))
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.kill()
@@ -129,8 +137,14 @@ def test_another_installation_has_another_digest(tmp_path, monkeypatch):
 
 def test_the_digest_covers_every_module_that_kernels_are_made_of():
     code = "import quintet.features.engine.kernels.frames as k, sys; print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('quintet.features.')])"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    with_kernels = {Path(name).name for name in loaded if "@inlined" in Path(name).read_text() or "@intrinsic" in Path(name).read_text()}
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    with_kernels = {
+        Path(name).name
+        for name in loaded
+        if "@inlined" in Path(name).read_text() or "@intrinsic" in Path(name).read_text()
+    }
     assert with_kernels <= {Path(name).name for name in compilation.SOURCES}
 
 
@@ -145,14 +159,19 @@ print(compilation.load_kernels(), "scipy.linalg" in sys.modules, all(k.signature
 
 
 def test_a_warm_cache_is_loaded_without_what_only_compiling_needs():
-    subprocess.run([sys.executable, "-c", CACHED], capture_output=True, check=True)  # compiles, where nobody has
+    subprocess.run(
+        [sys.executable, "-c", CACHED], capture_output=True, check=True
+    )  # compiles, where nobody has
     said = subprocess.run([sys.executable, "-c", CACHED], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["True", "False", "True", "12"]
     assert said.stderr == ""
 
 
 def test_kernels_that_were_loaded_leave_numba_able_to_compile():
-    code = CACHED + "import numba, numpy\nprint(numba.njit(lambda x: numpy.dot(x, x) + len({1: 2}))(numpy.ones(3)))"
+    code = (
+        CACHED
+        + "import numba, numpy\nprint(numba.njit(lambda x: numpy.dot(x, x) + len({1: 2}))(numpy.ones(3)))"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split()[-1] == "4.0"
 
@@ -180,7 +199,12 @@ print(hashlib.sha256(repr(described.features).encode() + described.log_mel.tobyt
 
 def test_code_just_compiled_and_code_loaded_give_the_same_bits(tmp_path):
     environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
-    said = [subprocess.run([sys.executable, "-c", DESCRIBED], env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", DESCRIBED], env=environment, capture_output=True, text=True, check=True
+        )
+        for _ in range(2)
+    ]
     assert ["compiling" in process.stderr for process in said] == [True, False]
     assert said[0].stdout == said[1].stdout
 
@@ -189,9 +213,14 @@ def test_code_just_compiled_and_code_loaded_give_the_same_bits(tmp_path):
 def test_processes_on_an_empty_cache_compile_once(tmp_path):
     code = "from quintet.features.engine import passes; assert passes.available()"
     environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
-    started = [subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     said = "".join(process.communicate()[1] for process in started)
     assert all(process.returncode == 0 for process in started)
     assert said.count("compiling") == 1
-    again = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    again = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert again.stderr == ""

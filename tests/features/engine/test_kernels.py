@@ -84,16 +84,25 @@ def power_of_bins(samples: np.ndarray, n_fft: int, hop_length: int) -> np.ndarra
 def test_the_transform_is_the_fourier_transform(n_fft):
     samples = noise(3 * n_fft + 5).astype(np.float32)
     expected = spectrum(Clip(samples, RATE), n_fft=n_fft, hop_length=n_fft // 4).power
-    np.testing.assert_allclose(power_of_bins(samples, n_fft, n_fft // 4), expected, rtol=1e-9, atol=1e-13 * expected.max())
+    np.testing.assert_allclose(
+        power_of_bins(samples, n_fft, n_fft // 4), expected, rtol=1e-9, atol=1e-13 * expected.max()
+    )
 
 
 def test_a_quiet_frame_beside_a_loud_one_keeps_its_precision():
     samples = np.concatenate([noise(8192) * 1e-8, noise(8192)]).astype(np.float32)
     expected = spectrum(Clip(samples, RATE), n_fft=512, hop_length=512).power
-    np.testing.assert_allclose(power_of_bins(samples, 512, 512)[:, :15], expected[:, :15], rtol=1e-9, atol=1e-13 * expected[:, :15].max())
+    np.testing.assert_allclose(
+        power_of_bins(samples, 512, 512)[:, :15],
+        expected[:, :15],
+        rtol=1e-9,
+        atol=1e-13 * expected[:, :15].max(),
+    )
 
 
-@pytest.mark.parametrize(("n_fft", "can"), [(64, True), (2048, True), (32, False), (1200, False), (96, False)])
+@pytest.mark.parametrize(
+    ("n_fft", "can"), [(64, True), (2048, True), (32, False), (1200, False), (96, False)]
+)
 def test_other_lengths_are_left_to_scipy(n_fft, can):
     assert fourier.can_transform(n_fft) is can
 
@@ -105,16 +114,30 @@ def assert_same_series(samples: np.ndarray, parameters: FeatureParameters) -> No
     """Every group by the kernels and by the definitions; the tolerance is relative to the largest value of the series."""
     clip = Clip(samples.astype(np.float32), parameters.sample_rate)
     expected, received = Analysis(clip, parameters), CompiledAnalysis(clip, parameters, with_log_mel=True)
-    rounding = 2e-3 if np.ptp(samples) == 0 else 1e-6  # of a constant signal bandwidths are made of rounding noise
+    rounding = (
+        2e-3 if np.ptp(samples) == 0 else 1e-6
+    )  # of a constant signal bandwidths are made of rounding noise
     np.testing.assert_allclose(received.bandwidths, expected.bandwidths, rtol=rounding)
     np.testing.assert_array_equal(received.waveform[0], expected.series("temporal.zcr"))
     np.testing.assert_array_equal(received.frame_series.rolloff, expected.series("spectral.rolloff"))
     thinned = expected.spectrum.subsample(parameters.chroma_stride)
     assert received.totals.tuning == tonal.estimate_tuning(thinned)
-    np.testing.assert_allclose(received.log_mel(parameters.log_mel), expected.log_mel(parameters.log_mel), atol=1e-5)
-    for group in ("temporal.rms", "spectral.centroid", "spectral.contrast", "spectral.flatness", "cepstral.mfcc", "tonal.chroma", "rhythm.onset"):
+    np.testing.assert_allclose(
+        received.log_mel(parameters.log_mel), expected.log_mel(parameters.log_mel), atol=1e-5
+    )
+    for group in (
+        "temporal.rms",
+        "spectral.centroid",
+        "spectral.contrast",
+        "spectral.flatness",
+        "cepstral.mfcc",
+        "tonal.chroma",
+        "rhythm.onset",
+    ):
         one, other = received.series(group), expected.series(group)
-        rounding = 1e-4 if group == "spectral.contrast" else 1e-6 * np.abs(other).max()  # dB: the valley of a tone is rounding noise
+        rounding = (
+            1e-4 if group == "spectral.contrast" else 1e-6 * np.abs(other).max()
+        )  # dB: the valley of a tone is rounding noise
         np.testing.assert_allclose(one, other, rtol=3e-7, atol=rounding, err_msg=group)
 
 
@@ -133,8 +156,18 @@ def test_any_sound(name):
         {"n_mels": 40, "n_mfcc": 13, "n_bands": 1, "roll_percent": 0.5},
         {"n_mels": 7, "n_mfcc": 7, "n_contrast_bands": 2, "contrast_fmin": 700.0, "roll_percent": 0.999},
         {"log_mel": LogMelParameters(n_mels=128)},
-        {"log_mel": LogMelParameters(sample_rate=16000, n_fft=400, hop_length=160, n_mels=64, fmin=50, fmax=7000, floor_db=-70)},
-        {"sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_contrast_bands": 4, "log_mel": LogMelParameters(sample_rate=8000)},
+        {
+            "log_mel": LogMelParameters(
+                sample_rate=16000, n_fft=400, hop_length=160, n_mels=64, fmin=50, fmax=7000, floor_db=-70
+            )
+        },
+        {
+            "sample_rate": 8000,
+            "n_fft": 256,
+            "hop_length": 128,
+            "n_contrast_bands": 4,
+            "log_mel": LogMelParameters(sample_rate=8000),
+        },
         {"sample_rate": 96000, "n_fft": 8192, "hop_length": 2000},
     ],
     ids=str,
@@ -155,7 +188,9 @@ def test_a_row_is_the_same_by_either_way(parameters):
     compiled = describe(Clip(samples, RATE), parameters, log_mel=True)
     defined = describe(Clip(samples.astype(np.float64), RATE), parameters, log_mel=True)
     assert list(compiled.features) == list(defined.features)
-    np.testing.assert_allclose(list(compiled.features.values()), list(defined.features.values()), rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(
+        list(compiled.features.values()), list(defined.features.values()), rtol=1e-6, atol=1e-5
+    )
     np.testing.assert_allclose(compiled.log_mel, defined.log_mel, atol=1e-5)
 
 
@@ -170,8 +205,16 @@ def test_which_way_is_taken(monkeypatch):
 @pytest.mark.parametrize("gain", [1e-30, 1e-9, 1e9, 1e30])
 def test_the_scale_of_the_samples_does_not_matter(gain):
     samples = music(20000).astype(np.float32)
-    scaled, plain = (describe(Clip(samples * np.float32(factor), RATE), FULL).features for factor in (gain, 1.0))
-    for column in ("spectral.centroid.mean", "spectral.bandwidth_p4.mean", "spectral.rolloff.mean", "tonal.chroma_01.mean", "temporal.zcr.mean"):
+    scaled, plain = (
+        describe(Clip(samples * np.float32(factor), RATE), FULL).features for factor in (gain, 1.0)
+    )
+    for column in (
+        "spectral.centroid.mean",
+        "spectral.bandwidth_p4.mean",
+        "spectral.rolloff.mean",
+        "tonal.chroma_01.mean",
+        "temporal.zcr.mean",
+    ):
         if column != "temporal.zcr.mean" or gain > 1e-9:  # below 1e-10 a sample has no sign
             assert scaled[column] == pytest.approx(plain[column], rel=1e-5), column
 
@@ -209,14 +252,24 @@ def test_moments_of_a_waveform_are_those_of_its_samples(n):
         exact = values.astype(np.float64)
         assert moments.mean[0] == pytest.approx(exact.mean(), rel=1e-12)
         for order in (2, 3, 4):
-            assert moments.moment(order)[0] == pytest.approx(np.mean((exact - exact.mean()) ** order), rel=1e-9, abs=1e-18)
-        assert (moments.smallest[0], moments.largest[0], moments.median[0]) == (exact.min(), exact.max(), np.median(exact))
+            assert moments.moment(order)[0] == pytest.approx(
+                np.mean((exact - exact.mean()) ** order), rel=1e-9, abs=1e-18
+            )
+        assert (moments.smallest[0], moments.largest[0], moments.median[0]) == (
+            exact.min(),
+            exact.max(),
+            np.median(exact),
+        )
 
 
 def test_the_logarithm_is_right_to_the_last_digits():
     power = np.geomspace(1e-37, 1e37, 80000).astype(np.float32).reshape(-1, LANES)
     power[0, :3] = [1.0, 2.0, np.nextafter(np.float32(1), np.float32(2))]
-    expected, exact, single = 10 * np.log10(power.astype(np.float64)), lane_rows(len(power)), lane_rows(len(power), np.float32)
+    expected, exact, single = (
+        10 * np.log10(power.astype(np.float64)),
+        lane_rows(len(power)),
+        lane_rows(len(power), np.float32),
+    )
     series_kernels.decibels(power, 1e-38, exact)
     np.testing.assert_allclose(exact, expected, rtol=1e-15, atol=1e-15)
     series_kernels.decibels_single(power, 1e-37, single)
@@ -252,7 +305,9 @@ def test_moments_of_series_are_those_of_their_definition(n):
     for name in ("mean", "smallest", "largest", "magnitude", "median"):
         np.testing.assert_allclose(getattr(found, name), getattr(defined, name), rtol=1e-13, err_msg=name)
     for order in (2, 3, 4):
-        np.testing.assert_allclose(found.moment(order), defined.moment(order), rtol=1e-6, atol=1e-12 * np.abs(rows).max() ** order)
+        np.testing.assert_allclose(
+            found.moment(order), defined.moment(order), rtol=1e-6, atol=1e-12 * np.abs(rows).max() ** order
+        )
 
 
 @pytest.mark.parametrize("value", [0.1, -1e30, 3.0])
@@ -283,5 +338,8 @@ def test_extremes_are_those_of_a_sorted_list(ties):
                 rows[:] = rng.integers(0, 4, rows.shape) if ties else rng.standard_normal(rows.shape)
                 ordered, result = np.sort(rows[2 : 2 + count], axis=0), lane_rows(2)
                 _extremes(rows, 2, 2 + count, n, lane_rows(4 * count + 8, np.float32), result)
-                expected = [ordered[-n:].mean(axis=0, dtype=np.float64), ordered[:n].mean(axis=0, dtype=np.float64)]
+                expected = [
+                    ordered[-n:].mean(axis=0, dtype=np.float64),
+                    ordered[:n].mean(axis=0, dtype=np.float64),
+                ]
                 np.testing.assert_allclose(result, expected, rtol=2e-6, atol=2e-6, err_msg=f"{n} of {count}")

@@ -111,7 +111,20 @@ def test_arithmetic_is_numpy_arithmetic(numbers):
     a, b = numbers[:2]
     results = lane_rows(13, numbers.dtype)
     _arithmetic(numbers, results)
-    expected = [a + b, a - b, a * b, a / b, -a, 2 - a, a * 3, np.sqrt(np.abs(a)), np.abs(a), np.minimum(a, b), np.maximum(a, b), np.floor(a)]
+    expected = [
+        a + b,
+        a - b,
+        a * b,
+        a / b,
+        -a,
+        2 - a,
+        a * 3,
+        np.sqrt(np.abs(a)),
+        np.abs(a),
+        np.minimum(a, b),
+        np.maximum(a, b),
+        np.floor(a),
+    ]
     np.testing.assert_array_equal(results[:12], expected)
     np.testing.assert_allclose(results[12], numbers.sum(axis=0), rtol=8 * np.finfo(numbers.dtype).eps)
 
@@ -121,7 +134,9 @@ def test_numbers_spread_and_change_their_precision():
     _splats(doubles, singles)
     tenth = np.float64(np.float32(0.1))
     np.testing.assert_array_equal(doubles, np.repeat([[7.0], [0.1], [tenth]], LANES, axis=1))
-    np.testing.assert_array_equal(singles, np.repeat(np.float32([[0.1], [tenth * tenth - 0.01]]), LANES, axis=1))
+    np.testing.assert_array_equal(
+        singles, np.repeat(np.float32([[0.1], [tenth * tenth - 0.01]]), LANES, axis=1)
+    )
 
 
 @pytest.mark.parametrize("equal", [False, True])
@@ -176,4 +191,6 @@ def test_a_run_of_samples_and_its_sum(dtype):
 
 
 def test_rows_begin_on_a_cache_line():
-    assert all(lane_rows(n, dtype).ctypes.data % 64 == 0 for n in (1, 3, 1000) for dtype in (np.float32, np.float64))
+    assert all(
+        lane_rows(n, dtype).ctypes.data % 64 == 0 for n in (1, 3, 1000) for dtype in (np.float32, np.float64)
+    )

@@ -59,7 +59,11 @@ def assert_same(path: Path, parameters: FeatureParameters) -> None:
     assert list(received.features) == list(expected.features)
     for column, value in received.features.items():
         sums = column.startswith(("temporal.signal", "temporal.amplitude", "modulation"))
-        assert value == (pytest.approx(expected.features[column], rel=1e-9, abs=1e-12) if sums else expected.features[column]), column
+        assert value == (
+            pytest.approx(expected.features[column], rel=1e-9, abs=1e-12)
+            if sums
+            else expected.features[column]
+        ), column
 
 
 @pytest.mark.parametrize("parameters", [FULL, PAPER], ids=["full", "paper"])
@@ -120,14 +124,22 @@ def test_a_spectrogram_that_the_kernels_know_nothing_of(tmp_path, small, setting
 @pytest.mark.parametrize(("n_fft", "hop_length", "at_once"), [(64, 16, 8), (64, 64, 16), (100, 37, 40)])
 def test_stretches_hold_every_frame_once(block, n_fft, hop_length, at_once):
     samples = np.arange(1, 1234, dtype=np.float32)
-    parts = stretches(np.split(samples, range(block, len(samples), block)), sample_rate=1, n_fft=n_fft, hop_length=hop_length, at_once=at_once)
+    parts = stretches(
+        np.split(samples, range(block, len(samples), block)),
+        sample_rate=1,
+        n_fft=n_fft,
+        hop_length=hop_length,
+        at_once=at_once,
+    )
     frames = [
         [part.samples[i] if 0 <= i < len(part.samples) else 0 for i in range(first, first + n_fft)]
         for part in parts
         for first in range(part.first, part.first + part.frames * hop_length, hop_length)
     ]
     padded = np.pad(samples, n_fft)
-    expected = [padded[n_fft + i * hop_length - n_fft // 2 :][:n_fft] for i in range(1 + len(samples) // hop_length)]
+    expected = [
+        padded[n_fft + i * hop_length - n_fft // 2 :][:n_fft] for i in range(1 + len(samples) // hop_length)
+    ]
     np.testing.assert_array_equal(frames, expected)
 
 
@@ -144,7 +156,9 @@ def test_the_median_of_blocks_is_that_of_the_whole(n, scale):
 
 def test_what_cannot_be_described_is_refused(tmp_path):
     with pytest.raises(TooShortError, match=r"at least one frame.*'the id' has 1000 samples"):
-        describe_recording(Recording(written(tmp_path, music(1.0)[5000:7000]), sample_rate=22050), PAPER, name="the id")
+        describe_recording(
+            Recording(written(tmp_path, music(1.0)[5000:7000]), sample_rate=22050), PAPER, name="the id"
+        )
     with pytest.raises(SilentError, match="silent"):
         describe_recording(Recording(written(tmp_path, np.zeros(9000)), sample_rate=22050), PAPER)
 
@@ -194,4 +208,6 @@ def test_memory_grows_by_the_series_alone(tmp_path, monkeypatch):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     frames = 80 * 22050 / 512
-    assert peaks[1] - peaks[0] < 1000 * frames  # samples alone would be 2048 bytes per frame, the mel bands 1024
+    assert (
+        peaks[1] - peaks[0] < 1000 * frames
+    )  # samples alone would be 2048 bytes per frame, the mel bands 1024

@@ -43,11 +43,19 @@ def memory() -> Iterator[Any]:
 
 def at(manifest: Manifest, prefix: str) -> Manifest:
     """The same clips under another address."""
-    return Manifest(manifest.frame.assign(path=prefix + manifest.frame["path"]), manifest.name, manifest.root, False, False)
+    return Manifest(
+        manifest.frame.assign(path=prefix + manifest.frame["path"]),
+        manifest.name,
+        manifest.root,
+        False,
+        False,
+    )
 
 
 class TestUrls:
-    def test_clips_in_a_bucket_give_the_same_features(self, manifest: Manifest, tmp_path: Path, memory: Any) -> None:
+    def test_clips_in_a_bucket_give_the_same_features(
+        self, manifest: Manifest, tmp_path: Path, memory: Any
+    ) -> None:
         for path in manifest.frame["path"]:
             memory.pipe_file(path, Path(path).read_bytes())
         extract(manifest, tmp_path / "here.parquet", parameters=PARAMETERS, n_jobs=0)
@@ -55,7 +63,12 @@ class TestUrls:
         here, there = (read_feature_table(tmp_path / f"{name}.parquet") for name in ("here", "there"))
         assert here.features.equals(there.features)
         assert here.meta["audio_digest"].equals(there.meta["audio_digest"])
-        assert extract(at(manifest, "memory://"), tmp_path / "there.parquet", parameters=PARAMETERS, n_jobs=0).n_reused == 6
+        assert (
+            extract(
+                at(manifest, "memory://"), tmp_path / "there.parquet", parameters=PARAMETERS, n_jobs=0
+            ).n_reused
+            == 6
+        )
 
     def test_workers_fetch_for_themselves(self, manifest: Manifest, tmp_path: Path) -> None:
         summary = extract(at(manifest, "file://"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=1)
@@ -66,19 +79,28 @@ class TestUrls:
         assert (summary.n_ok, summary.n_reused) == (4, 4)
         gone, empty = summary.failures["reason"]
         assert gone == f"The file must exist. file://{manifest.frame['path'][0]} does not. Check the address."
-        assert f"'file://{manifest.frame['path'][1]}' is empty" in empty  # the address, not the name of a temporary copy
+        assert (
+            f"'file://{manifest.frame['path'][1]}' is empty" in empty
+        )  # the address, not the name of a temporary copy
 
     def test_a_table_at_a_url_is_made_and_taken_up_again(
         self, manifest: Manifest, tmp_path: Path, memory: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "cache"))
         extract(manifest, tmp_path / "here.parquet", parameters=PARAMETERS, n_jobs=0)
-        assert extract(manifest, "memory://bucket/deep/f.parquet", parameters=PARAMETERS, n_jobs=0).output == "memory://bucket/deep/f.parquet"
+        assert (
+            extract(manifest, "memory://bucket/deep/f.parquet", parameters=PARAMETERS, n_jobs=0).output
+            == "memory://bucket/deep/f.parquet"
+        )
         assert memory.cat_file("/bucket/deep/f.parquet") == (tmp_path / "here.parquet").read_bytes()
-        assert extract(manifest, "memory://bucket/deep/f.parquet", parameters=PARAMETERS, n_jobs=0).n_reused == 6
+        assert (
+            extract(manifest, "memory://bucket/deep/f.parquet", parameters=PARAMETERS, n_jobs=0).n_reused == 6
+        )
         assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
-    def test_an_interrupted_table_at_a_url_goes_on(self, manifest: Manifest, tmp_path: Path, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_interrupted_table_at_a_url_goes_on(
+        self, manifest: Manifest, tmp_path: Path, memory: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "cache"))
         monkeypatch.setattr(extraction, "CHUNK_CLIPS", 1)
 
@@ -87,7 +109,9 @@ class TestUrls:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            extract(manifest, "memory://bucket/f.parquet", parameters=PARAMETERS, n_jobs=0, progress=interrupt)
+            extract(
+                manifest, "memory://bucket/f.parquet", parameters=PARAMETERS, n_jobs=0, progress=interrupt
+            )
         assert not memory.exists("/bucket/f.parquet")
         assert extract(manifest, "memory://bucket/f.parquet", parameters=PARAMETERS, n_jobs=0).n_reused == 3
 
@@ -99,7 +123,9 @@ class TestUrls:
 
 
 class TestCluster:
-    def test_no_scheduler_is_said(self, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_scheduler_is_said(
+        self, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         distributed = pytest.importorskip("distributed")
 
         def unreachable(*_: object, **__: object) -> None:
@@ -118,27 +144,39 @@ class TestCluster:
             stand_ins.tone(tmp_path / "corpus" / ("rock", "jazz")[k % 2] / f"slow{k:03d}.wav", k)
         manifest, job = load_source(tmp_path / "corpus"), Job(PARAMETERS, load=stand_ins.load)
         killed: list[int] = []
-        with distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        with distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as cluster:
 
             def kill(progress: Progress) -> None:
                 if progress.done > 15 and not killed:
                     killed.append(next(iter(cluster.workers.values())).pid)
                     os.kill(killed[0], signal.SIGKILL)
 
-            summary = run_extraction(manifest, tmp_path / "there.parquet", Options(job, scheduler=cluster.scheduler_address, progress=kill))
+            summary = run_extraction(
+                manifest,
+                tmp_path / "there.parquet",
+                Options(job, scheduler=cluster.scheduler_address, progress=kill),
+            )
         run_extraction(manifest, tmp_path / "here.parquet", Options(job, n_jobs=0))
         assert killed
         assert summary.n_ok == 60
         assert (tmp_path / "there.parquet").read_bytes() == (tmp_path / "here.parquet").read_bytes()
 
     @pytest.mark.filterwarnings("ignore")
-    def test_gives_the_same_table(self, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_gives_the_same_table(
+        self, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         distributed = pytest.importorskip("distributed")
         monkeypatch.setattr(extraction, "CHUNK_CLIPS", 2)
         stand_ins.tone(tmp_path / "corpus" / "rock" / "memory.wav", 0)
         manifest, job = load_source(tmp_path / "corpus"), Job(PARAMETERS, load=stand_ins.load)
-        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50) as cluster:
-            summary = run_extraction(manifest, tmp_path / "there.parquet", Options(job, scheduler=cluster.scheduler_address))
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+        ) as cluster:
+            summary = run_extraction(
+                manifest, tmp_path / "there.parquet", Options(job, scheduler=cluster.scheduler_address)
+            )
         run_extraction(manifest, tmp_path / "here.parquet", Options(job, n_jobs=0))
         assert (summary.n_ok, summary.n_failed) == (6, 1)
         assert (tmp_path / "there.parquet").read_bytes() == (tmp_path / "here.parquet").read_bytes()

@@ -36,7 +36,9 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def run(corpus: Path, output: Path, **options: Any) -> ExtractionSummary:
-    return run_extraction(load_source(corpus), output, Options(Job(PARAMETERS, load=stand_ins.load), **options))
+    return run_extraction(
+        load_source(corpus), output, Options(Job(PARAMETERS, load=stand_ins.load), **options)
+    )
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -98,10 +100,14 @@ run_extraction(manifest, output, Options(job, spectrograms=output.with_suffix(".
 """
 
 
-def killed_run(corpus: Path, output: Path, *, jobs: int, decodes: int, after_s: float = 0.0, how: int = signal.SIGKILL) -> bool:
+def killed_run(
+    corpus: Path, output: Path, *, jobs: int, decodes: int, after_s: float = 0.0, how: int = signal.SIGKILL
+) -> bool:
     """Start an extraction in a process of its own and kill it after so many decodes and seconds; whether it was still running."""
     command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(corpus), str(output), str(jobs)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         target = log_size(corpus) + decodes * len("slow000.wav\n")
@@ -132,18 +138,32 @@ def kill_and_resume(corpus: Path, tmp_path: Path, *, repetitions: int, seed: int
     (corpus / "decoded.log").unlink()
     deaths = 0
     for _ in range(repetitions):
-        deaths += killed_run(corpus, output, jobs=chance.choice([0, 1, 2]), decodes=chance.randrange(12), after_s=chance.uniform(0.0, 0.03))
+        deaths += killed_run(
+            corpus,
+            output,
+            jobs=chance.choice([0, 1, 2]),
+            decodes=chance.randrange(12),
+            after_s=chance.uniform(0.0, 0.03),
+        )
         wait_for_orphans(corpus)
         if output.exists():
             assert output.read_bytes() == undisturbed.read_bytes()  # whole or absent
     summary = run_extraction(
-        load_source(corpus), output, Options(Job(PARAMETERS, log_mel=True, load=stand_ins.load), spectrograms=output.with_suffix(".store"), n_jobs=0)
+        load_source(corpus),
+        output,
+        Options(
+            Job(PARAMETERS, log_mel=True, load=stand_ins.load),
+            spectrograms=output.with_suffix(".store"),
+            n_jobs=0,
+        ),
     )
     assert output.read_bytes() == undisturbed.read_bytes()
     assert summary.n_failed == 0
     assert deaths
     decoded = stand_ins.counts(corpus)
-    in_flight = 2 * 2 * 2 + 2 * 2  # chunks under way × clips, and those that came back but were not yet in a part
+    in_flight = (
+        2 * 2 * 2 + 2 * 2
+    )  # chunks under way × clips, and those that came back but were not yet in a part
     assert sum(decoded.values()) <= len(decoded) + deaths * in_flight
     table, store = read_feature_table(output), SpectrogramStore(output.with_suffix(".store"))
     assert set(store.ids) == set(table.meta.index)
@@ -176,13 +196,19 @@ def test_ctrl_c_flushes_and_leaves_no_process(slow_corpus: Path, tmp_path: Path)
     summary = run_extraction(
         load_source(slow_corpus),
         output,
-        Options(Job(PARAMETERS, log_mel=True, load=stand_ins.load), spectrograms=output.with_suffix(".store"), n_jobs=0),
+        Options(
+            Job(PARAMETERS, log_mel=True, load=stand_ins.load),
+            spectrograms=output.with_suffix(".store"),
+            n_jobs=0,
+        ),
     )
     assert summary.n_ok == 40
     assert summary.n_reused >= decoded - 12
 
 
-def test_flushes_are_whole_even_if_a_part_is_cut_off(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flushes_are_whole_even_if_a_part_is_cut_off(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A part's features without its facts do not exist; what else lies in the folder does no harm."""
     monkeypatch.setattr(extraction, "CHUNK_CLIPS", 2)
 

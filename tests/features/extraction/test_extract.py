@@ -46,12 +46,16 @@ def corpus(tmp_path: Path) -> Path:
 
 def logged(**options: Any) -> Options:
     """Settings with which every decode is logged."""
-    return Options(Job(PARAMETERS, log_mel="spectrograms" in options, load=stand_ins.load), **{"n_jobs": 0, **options})
+    return Options(
+        Job(PARAMETERS, log_mel="spectrograms" in options, load=stand_ins.load), **{"n_jobs": 0, **options}
+    )
 
 
 def test_one_row_per_clip_with_features_of_its_own(corpus: Path, tmp_path: Path) -> None:
     manifest = load_source(corpus)
-    summary = extract(manifest, tmp_path / "f.parquet", parameters=PARAMETERS, spectrograms=tmp_path / "s", n_jobs=0)
+    summary = extract(
+        manifest, tmp_path / "f.parquet", parameters=PARAMETERS, spectrograms=tmp_path / "s", n_jobs=0
+    )
     table, store = read_feature_table(tmp_path / "f.parquet"), SpectrogramStore(tmp_path / "s")
     assert (summary.n_ok, summary.n_failed, summary.n_reused) == (6, 0, 0)
     assert table.frame["id"].tolist() == manifest.frame["id"].tolist()
@@ -59,7 +63,9 @@ def test_one_row_per_clip_with_features_of_its_own(corpus: Path, tmp_path: Path)
     for id, path in zip(manifest.frame["id"], manifest.frame["path"], strict=True):
         decoded = load_clip(path, sample_rate=22050)
         expected = describe(decoded.clip, PARAMETERS, log_mel=True)
-        assert table.features.loc[id].to_dict() == {name: np.float32(value) for name, value in expected.features.items()}
+        assert table.features.loc[id].to_dict() == {
+            name: np.float32(value) for name, value in expected.features.items()
+        }
         assert table.meta.loc[id, "audio_digest"] == decoded.audio_digest
         assert table.meta.loc[id, "source_size"] == os.stat(path).st_size
         np.testing.assert_array_equal(store[id], expected.log_mel.astype(np.float16))
@@ -72,15 +78,32 @@ def test_metadata_says_how_it_was_made(corpus: Path, tmp_path: Path) -> None:
     assert metadata["parameter_hash"] == PARAMETERS.hash
     assert FeatureParameters(**metadata["parameters"]) == PARAMETERS
     assert {"quintet", "librosa", "numpy", "soundfile", "soxr"} <= set(metadata["versions"])
-    assert (metadata["schema_version"], metadata["dataset"], metadata["multilabel"], metadata["grouped"]) == (1, "corpus", False, False)
+    assert (metadata["schema_version"], metadata["dataset"], metadata["multilabel"], metadata["grouped"]) == (
+        1,
+        "corpus",
+        False,
+        False,
+    )
 
 
-def test_number_of_jobs_does_not_matter(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_jobs_does_not_matter(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(extraction, "CHUNK_CLIPS", 2)
     manifest = load_source(corpus)
     for jobs in (0, 1, 2):
-        extract(manifest, tmp_path / f"{jobs}.parquet", parameters=PARAMETERS, spectrograms=tmp_path / f"{jobs}", n_jobs=jobs)
-    assert (tmp_path / "0.parquet").read_bytes() == (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+        extract(
+            manifest,
+            tmp_path / f"{jobs}.parquet",
+            parameters=PARAMETERS,
+            spectrograms=tmp_path / f"{jobs}",
+            n_jobs=jobs,
+        )
+    assert (
+        (tmp_path / "0.parquet").read_bytes()
+        == (tmp_path / "1.parquet").read_bytes()
+        == (tmp_path / "2.parquet").read_bytes()
+    )
     one, two = SpectrogramStore(tmp_path / "0"), SpectrogramStore(tmp_path / "2")
     assert set(one.ids) == set(two.ids)
     assert all(np.array_equal(one[id], two[id]) for id in one.ids)
@@ -131,7 +154,9 @@ class TestReuse:
 
     def test_another_window_of_the_same_name_is_another_clip(self, corpus: Path, tmp_path: Path) -> None:
         for end in (0.3, 0.2):
-            (corpus / "w.csv").write_text(f"id,path,label,start,end\nx,rock/000.wav,rock,0,{end}\ny,rock/000.wav,rock,0,0.25\n")
+            (corpus / "w.csv").write_text(
+                f"id,path,label,start,end\nx,rock/000.wav,rock,0,{end}\ny,rock/000.wav,rock,0,0.25\n"
+            )
             summary = run_extraction(load_source(corpus / "w.csv"), tmp_path / "f.parquet", logged())
         assert summary.n_reused == 1
         assert read_feature_table(tmp_path / "f.parquet").meta["duration_s"].round(3).tolist() == [0.2, 0.25]
@@ -140,17 +165,25 @@ class TestReuse:
         output = tmp_path / "f.parquet"
         self.run(corpus, output)
         other = FeatureParameters(feature_set="bahuleyan2018", hop_length=256)
-        summary = run_extraction(load_source(corpus), output, Options(Job(other, load=stand_ins.load), n_jobs=0))
+        summary = run_extraction(
+            load_source(corpus), output, Options(Job(other, load=stand_ins.load), n_jobs=0)
+        )
         assert summary.n_reused == 0
         assert "Other parameters than before" in summary.notes[0]
         assert read_feature_table(output).parameters == other
         assert set(stand_ins.counts(corpus).values()) == {2}
 
-    def test_rows_with_digests_of_an_earlier_version_are_made_again(self, corpus: Path, tmp_path: Path) -> None:
+    def test_rows_with_digests_of_an_earlier_version_are_made_again(
+        self, corpus: Path, tmp_path: Path
+    ) -> None:
         output, fresh = tmp_path / "f.parquet", tmp_path / "fresh.parquet"
         self.run(corpus, fresh)
         table = read_feature_table(fresh)
-        digests = table.frame["audio_digest"].str.removeprefix("xxh3:").where(table.frame.index < 2, table.frame["audio_digest"])
+        digests = (
+            table.frame["audio_digest"]
+            .str.removeprefix("xxh3:")
+            .where(table.frame.index < 2, table.frame["audio_digest"])
+        )
         write_feature_table(FeatureTable(table.frame.assign(audio_digest=digests), table.metadata), output)
         summary = self.run(corpus, output)
         assert summary.n_reused == 4
@@ -184,7 +217,9 @@ class TestReuse:
             self.run(corpus, tmp_path / "f.parquet", spectrograms=tmp_path / "s")
         assert SpectrogramStore(tmp_path / "s")["rock/000.wav"].shape[1] == 1 + int(22050 * 0.8) // 512
 
-    def test_interrupted_it_goes_on_where_it_was(self, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_interrupted_it_goes_on_where_it_was(
+        self, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(extraction, "CHUNK_CLIPS", 1)
         output, fresh = tmp_path / "f.parquet", tmp_path / "fresh.parquet"
         self.run(corpus, fresh, spectrograms=tmp_path / "s0")
@@ -201,14 +236,18 @@ class TestReuse:
         assert set(stand_ins.counts(corpus).values()) == {1}
         assert output.read_bytes() == fresh.read_bytes()
 
-    def test_parts_of_other_parameters_are_not_taken(self, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_parts_of_other_parameters_are_not_taken(
+        self, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def interrupt(progress: Progress) -> None:
             if progress.done:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             self.run(corpus, tmp_path / "f.parquet", progress=interrupt)
-        other = replace(logged(), job=Job(FeatureParameters(feature_set="bahuleyan2018"), load=stand_ins.load))
+        other = replace(
+            logged(), job=Job(FeatureParameters(feature_set="bahuleyan2018"), load=stand_ins.load)
+        )
         assert run_extraction(load_source(corpus), tmp_path / "f.parquet", other).n_reused == 0
         assert read_feature_table(tmp_path / "f.parquet").features.shape == (6, 97)
 
@@ -225,7 +264,15 @@ class TestLedger:
         (bad / "cut.wav").write_bytes((bad / "000.wav").read_bytes()[:5000])
         summary = extract(load_source(corpus), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0)
         ledger = summary.failures.set_index(summary.failures["id"].str.removeprefix("rock/"))
-        assert sorted(ledger.index) == ["cut.wav", "empty.wav", "nan.wav", "short.wav", "silent.wav", "text.wav", "zero.wav"]
+        assert sorted(ledger.index) == [
+            "cut.wav",
+            "empty.wav",
+            "nan.wav",
+            "short.wav",
+            "silent.wav",
+            "text.wav",
+            "zero.wav",
+        ]
         assert ledger["stage"].isin(["decode", "check", "describe"]).all()
         assert ledger["error"].to_dict() | {"cut.wav": ""} == ledger["error"].to_dict() | {
             "cut.wav": "",
@@ -240,27 +287,51 @@ class TestLedger:
         assert len(read_feature_table(tmp_path / "f.parquet").failures) == 7
 
     def test_problems_of_the_manifest_are_rows(self, corpus: Path, tmp_path: Path) -> None:
-        lines = ["path,label", "rock/000.wav,rock", "rock/000.wav,rock", "jazz/001.wav,", "gone.wav,rock", "jazz/003.wav,jazz"]
+        lines = [
+            "path,label",
+            "rock/000.wav,rock",
+            "rock/000.wav,rock",
+            "jazz/001.wav,",
+            "gone.wav,rock",
+            "jazz/003.wav,jazz",
+        ]
         (corpus / "list.csv").write_text("\n".join(lines) + "\n")
-        summary = extract(load_source(corpus / "list.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0)
+        summary = extract(
+            load_source(corpus / "list.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0
+        )
         assert (summary.n_ok, summary.n_failed) == (2, 3)
         assert set(summary.failures["stage"]) == {"manifest"}
         assert summary.failures["reason"].str.len().min() > 10
-        again = extract(load_source(corpus / "list.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0)
+        again = extract(
+            load_source(corpus / "list.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0
+        )
         assert (again.n_ok, again.n_failed, again.n_reused) == (2, 3, 2)
-        (corpus / "list.csv").write_text("\n".join(lines).replace("jazz/001.wav,", "jazz/001.wav,jazz") + "\n")
-        assert extract(load_source(corpus / "list.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0).n_ok == 3
+        (corpus / "list.csv").write_text(
+            "\n".join(lines).replace("jazz/001.wav,", "jazz/001.wav,jazz") + "\n"
+        )
+        assert (
+            extract(
+                load_source(corpus / "list.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0
+            ).n_ok
+            == 3
+        )
 
     def test_errors_that_are_not_ours_are_rows_too(self, corpus: Path, tmp_path: Path) -> None:
         tone(corpus / "rock" / "memory.wav", 0)
         tone(corpus / "rock" / "index.wav", 0)
-        ledger = run_extraction(load_source(corpus), tmp_path / "f.parquet", logged()).failures.set_index("error")
+        ledger = run_extraction(load_source(corpus), tmp_path / "f.parquet", logged()).failures.set_index(
+            "error"
+        )
         assert "not enough memory" in ledger.loc["MemoryError", "reason"]
         assert "IndexError: list index out of range" in ledger.loc["IndexError", "reason"]
 
     def test_windows_are_clips(self, corpus: Path, tmp_path: Path) -> None:
-        (corpus / "w.csv").write_text("path,label,start,end\nrock/000.wav,rock,0.1,0.3\nrock/000.wav,rock,0.2,0.4\nrock/000.wav,rock,5,6\n")
-        summary = extract(load_source(corpus / "w.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0)
+        (corpus / "w.csv").write_text(
+            "path,label,start,end\nrock/000.wav,rock,0.1,0.3\nrock/000.wav,rock,0.2,0.4\nrock/000.wav,rock,5,6\n"
+        )
+        summary = extract(
+            load_source(corpus / "w.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0
+        )
         table = read_feature_table(tmp_path / "f.parquet")
         assert (summary.n_ok, summary.n_failed) == (2, 1)
         assert table.meta["duration_s"].round(3).tolist() == [0.2, 0.2]
@@ -274,7 +345,10 @@ class TestLedger:
         for name in ("memory1", "memory2"):
             tone(corpus / "rock" / f"{name}.wav", 0, seconds=0.39)  # the shortest come last
         manifest = load_source(corpus)
-        with pytest.raises(DatasetError, match=r"At most 1(\.6)? clips may fail .*2 of 8 have, for example: There is not enough memory"):
+        with pytest.raises(
+            DatasetError,
+            match=r"At most 1(\.6)? clips may fail .*2 of 8 have, for example: There is not enough memory",
+        ):
             run_extraction(manifest, tmp_path / "f.parquet", logged(max_failures=limit))
         assert run_extraction(manifest, tmp_path / "f.parquet", logged(max_failures=2)).n_reused == 8
 
@@ -305,8 +379,12 @@ class TestRefusals:
 
     def test_a_store_of_other_spectrograms(self, corpus: Path, tmp_path: Path) -> None:
         manifest = load_source(corpus)
-        extract(manifest, tmp_path / "f.parquet", parameters=PARAMETERS, spectrograms=tmp_path / "s", n_jobs=0)
-        other = PARAMETERS.model_copy(update={"log_mel": PARAMETERS.log_mel.model_copy(update={"n_mels": 40})})
+        extract(
+            manifest, tmp_path / "f.parquet", parameters=PARAMETERS, spectrograms=tmp_path / "s", n_jobs=0
+        )
+        other = PARAMETERS.model_copy(
+            update={"log_mel": PARAMETERS.log_mel.model_copy(update={"n_mels": 40})}
+        )
         with pytest.raises(ConfigError, match=r"n_mels \(96 there, 40 now\)"):
             extract(manifest, tmp_path / "g.parquet", parameters=other, spectrograms=tmp_path / "s", n_jobs=0)
 
@@ -319,7 +397,9 @@ class TestRefusals:
             ({"n_jobs": -1000}, "At least one job"),
         ],
     )
-    def test_settings_that_contradict(self, corpus: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    def test_settings_that_contradict(
+        self, corpus: Path, tmp_path: Path, settings: dict[str, Any], message: str
+    ) -> None:
         with pytest.raises(ConfigError, match=message):
             extract(load_source(corpus), tmp_path / "f.parquet", parameters=PARAMETERS, **settings)
 

@@ -18,7 +18,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 import stand_ins
 
 PARAMETERS = FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "cepstral"))
-SOUNDFILE = {"wav": {}, "flac": {}, "ogg": {}, "mp3": {}, "au": {}, "aiff": {}, "w24.wav": {"subtype": "PCM_24"}, "float.wav": {"subtype": "FLOAT"}}
+SOUNDFILE = {
+    "wav": {},
+    "flac": {},
+    "ogg": {},
+    "mp3": {},
+    "au": {},
+    "aiff": {},
+    "w24.wav": {"subtype": "PCM_24"},
+    "float.wav": {"subtype": "FLOAT"},
+}
 AV = {"m4a": "aac", "opus": "libopus", "wma": "wmav2"}
 
 
@@ -34,11 +43,13 @@ def originals(folder: Path) -> dict[str, bytes]:
         with av.open(str(folder / f"o.{suffix}"), "w") as container:
             stream = container.add_stream(codec, rate=48000, layout="stereo")
             stream.bit_rate = 96_000
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(stereo.T, dtype=np.float32), format="fltp", layout="stereo")
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(stereo.T, dtype=np.float32), format="fltp", layout="stereo"
+            )
             frame.sample_rate = rate
-            for resampled in av.AudioResampler(format=stream.format, layout="stereo", rate=48000, frame_size=stream.frame_size or 1024).resample(
-                frame
-            ):
+            for resampled in av.AudioResampler(
+                format=stream.format, layout="stereo", rate=48000, frame_size=stream.frame_size or 1024
+            ).resample(frame):
                 container.mux(stream.encode(resampled))
             container.mux(stream.encode(None))
         suffixes.append(suffix)

@@ -26,12 +26,23 @@ def clips(tmp_path: Path) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     for name in "abc":
         soundfile.write(tmp_path / f"{name}.wav", 0.1 * rng.standard_normal(11025), 22050, subtype="FLOAT")
-    rows = [{"id": name, "path": str(tmp_path / f"{name}.wav"), "start": np.nan, "end": np.nan, "audio_digest": name} for name in "abc"]
+    rows = [
+        {
+            "id": name,
+            "path": str(tmp_path / f"{name}.wav"),
+            "start": np.nan,
+            "end": np.nan,
+            "audio_digest": name,
+        }
+        for name in "abc"
+    ]
     return pd.DataFrame(rows).set_index("id")
 
 
 def made(clips: pd.DataFrame, folder: Path, **changes: object) -> dict[str, tuple[str, ...]]:
-    return make_augmented_copies(clips, folder, **{"parameters": PARAMETERS, "augmentation": LOUDER, "seed": 0, **changes})
+    return make_augmented_copies(
+        clips, folder, **{"parameters": PARAMETERS, "augmentation": LOUDER, "seed": 0, **changes}
+    )
 
 
 def test_copies_are_the_clips_own_picture_changed(clips, tmp_path):
@@ -39,12 +50,18 @@ def test_copies_are_the_clips_own_picture_changed(clips, tmp_path):
     assert {id: len(names) for id, names in of.items()} == {"a": 2, "b": 2, "c": 2}
     samples, _ = soundfile.read(clips.loc["a", "path"], dtype="float32")
     plain = describe(Clip(samples, 22050), PARAMETERS, log_mel=True).log_mel
-    np.testing.assert_allclose(SpectrogramStore(tmp_path / "copies")[of["a"][0]], plain + 6.0206, atol=0.05)  # twice as loud; float16
+    np.testing.assert_allclose(
+        SpectrogramStore(tmp_path / "copies")[of["a"][0]], plain + 6.0206, atol=0.05
+    )  # twice as loud; float16
 
 
 def test_copies_are_made_once_and_anew_where_something_changed(clips, tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(module, "_read", lambda name, row, p, original=module._read: read.append(name) or original(name, row, p))
+    monkeypatch.setattr(
+        module,
+        "_read",
+        lambda name, row, p, original=module._read: read.append(name) or original(name, row, p),
+    )
     first = made(clips, tmp_path / "copies")
     assert made(clips, tmp_path / "copies") == first
     assert read == ["a", "b", "c"]
@@ -58,7 +75,9 @@ def test_a_clip_takes_its_copies_with_it_and_shows_itself_alone(clips, tmp_path)
         for k, id in enumerate("abc"):
             writer.add(id, np.full((16, 5), float(k)))
     of = made(clips.loc[["a", "c"]], tmp_path / "copies")
-    every = AugmentedSpectrograms(SpectrogramStore(tmp_path / "store"), list("abc"), copies=SpectrogramStore(tmp_path / "copies"), of=of)
+    every = AugmentedSpectrograms(
+        SpectrogramStore(tmp_path / "store"), list("abc"), copies=SpectrogramStore(tmp_path / "copies"), of=of
+    )
     assert len(every) == 3
     assert every[1].shape == (16, 5)
     fold = every[np.array([2, 1])]
@@ -81,5 +100,10 @@ def test_copies_are_the_same_whatever_the_number_of_jobs_and_are_counted(clips, 
     assert not np.array_equal(*(one[name] for name in first["a"]))  # each copy is another
     assert [(p.done, p.total, p.reused) for p in told] == [(2, 6, 0), (4, 6, 0), (6, 6, 0)]
     told.clear()
-    made(clips.assign(audio_digest=["a", "changed", "c"]), tmp_path / "one", augmentation=several, progress=told.append)
+    made(
+        clips.assign(audio_digest=["a", "changed", "c"]),
+        tmp_path / "one",
+        augmentation=several,
+        progress=told.append,
+    )
     assert [(p.done, p.total, p.reused) for p in told] == [(6, 6, 4)]

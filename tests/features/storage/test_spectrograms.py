@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.features.parameters import LogMelParameters
-from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter, shard_path
+from quintet.features.storage.spectrograms import (
+    Spectrograms,
+    SpectrogramStore,
+    SpectrogramWriter,
+    shard_path,
+)
 
 SMALL = LogMelParameters(n_mels=4)
 
@@ -91,7 +96,9 @@ def test_the_same_audio_is_stored_once(tmp_path: Path) -> None:
     with SpectrogramWriter(tmp_path / "s", SMALL) as writer:
         assert writer.digest("a") == "digest"
         writer.add("a", mel(5), "digest")
-    assert {path.name: path.stat().st_size for path in (tmp_path / "s").glob("shard-*.npy")} == {"shard-00000.npy": size}
+    assert {path.name: path.stat().st_size for path in (tmp_path / "s").glob("shard-*.npy")} == {
+        "shard-00000.npy": size
+    }
 
 
 def test_take_is_a_lazy_sequence(tmp_path: Path) -> None:
@@ -137,13 +144,19 @@ def test_other_parameters_are_refused_with_what_differs(tmp_path: Path) -> None:
 
 
 def test_wrong_shape_is_refused(tmp_path: Path) -> None:
-    with SpectrogramWriter(tmp_path / "s", SMALL) as writer, pytest.raises(ConfigError, match=r"shape \(4, frames\)"):
+    with (
+        SpectrogramWriter(tmp_path / "s", SMALL) as writer,
+        pytest.raises(ConfigError, match=r"shape \(4, frames\)"),
+    ):
         writer.add("a", np.zeros((5, 4), np.float32))
 
 
 def test_two_writers_at_once_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
-    with SpectrogramWriter(tmp_path / "s", SMALL), pytest.raises(ArtefactError, match="One process at a time"):
+    with (
+        SpectrogramWriter(tmp_path / "s", SMALL),
+        pytest.raises(ArtefactError, match="One process at a time"),
+    ):
         SpectrogramWriter(tmp_path / "s", SMALL)
 
 

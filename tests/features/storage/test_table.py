@@ -13,7 +13,14 @@ import pytest
 
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, FeatureTable, concat_tables, read_feature_table, write_feature_table
+from quintet.features.storage.table import (
+    META_COLUMNS,
+    METADATA_KEY,
+    FeatureTable,
+    concat_tables,
+    read_feature_table,
+    write_feature_table,
+)
 
 GTZAN97 = Path(__file__).parents[3] / "../shared/data/gtzan97"
 
@@ -24,7 +31,13 @@ def table_of(n: int = 4, *, prefix: str = "clip", failed: int = 1, **parameters:
     ids = [f"{prefix}{k}" for k in range(n)]
     ok = np.arange(n) < n - failed
     frame = pd.DataFrame(
-        {"id": ids, "path": [f"/music/{id}.wav" for id in ids], "label": "rock", "group": ids, "status": np.where(ok, "ok", "failed")}
+        {
+            "id": ids,
+            "path": [f"/music/{id}.wav" for id in ids],
+            "label": "rock",
+            "group": ids,
+            "status": np.where(ok, "ok", "failed"),
+        }
     )
     for name in ("reason", "stage", "error"):
         frame[name] = pd.Series(np.where(ok, None, name), dtype="str")
@@ -35,9 +48,17 @@ def table_of(n: int = 4, *, prefix: str = "clip", failed: int = 1, **parameters:
     frame[["start", "end", "duration_s"]] = np.nan
     frame["parameter_hash"] = settings.hash
     values = np.random.default_rng(0).standard_normal((n, 2)).astype(np.float32)
-    frame = frame[list(META_COLUMNS)].assign(**{"spectral.centroid.mean": values[:, 0], "temporal.rms.mean": values[:, 1]})
+    frame = frame[list(META_COLUMNS)].assign(
+        **{"spectral.centroid.mean": values[:, 0], "temporal.rms.mean": values[:, 1]}
+    )
     frame.loc[~ok, ["spectral.centroid.mean", "temporal.rms.mean"]] = np.nan
-    metadata = {"parameters": settings.model_dump(mode="json"), "parameter_hash": settings.hash, "versions": {}, "dataset": "x", "multilabel": False}
+    metadata = {
+        "parameters": settings.model_dump(mode="json"),
+        "parameter_hash": settings.hash,
+        "versions": {},
+        "dataset": "x",
+        "multilabel": False,
+    }
     return FeatureTable(frame, {**metadata, "grouped": False})
 
 
@@ -54,7 +75,9 @@ class TestOurs:
         pd.testing.assert_frame_equal(back.features, table.features)
         pd.testing.assert_frame_equal(back.meta, table.meta)
         assert back.parameters == FeatureParameters()
-        assert back.meta["source_mtime_ns"].iloc[0] == 1_700_000_000_123_456_789  # more digits than a float holds
+        assert (
+            back.meta["source_mtime_ns"].iloc[0] == 1_700_000_000_123_456_789
+        )  # more digits than a float holds
         assert [path.name for path in (tmp_path / "deep").iterdir()] == ["t.parquet"]
 
     def test_usable_rows_and_ledger_are_apart(self) -> None:
@@ -76,12 +99,19 @@ class TestOurs:
 
     def test_refuses_parameters_that_do_not_give_the_hash(self, tmp_path: Path) -> None:
         table = table_of()
-        write_feature_table(FeatureTable(table.frame, {**table.metadata, "parameter_hash": "0" * 16}), tmp_path / "t.parquet")
+        write_feature_table(
+            FeatureTable(table.frame, {**table.metadata, "parameter_hash": "0" * 16}), tmp_path / "t.parquet"
+        )
         with pytest.raises(ArtefactError, match="says 0000000000000000"):
             read_feature_table(tmp_path / "t.parquet")
 
     def test_refuses_another_schema_version(self, tmp_path: Path) -> None:
-        pq.write_table(pa.table({"id": ["a"]}).replace_schema_metadata({METADATA_KEY: json.dumps({"schema_version": 99})}), tmp_path / "t.parquet")
+        pq.write_table(
+            pa.table({"id": ["a"]}).replace_schema_metadata(
+                {METADATA_KEY: json.dumps({"schema_version": 99})}
+            ),
+            tmp_path / "t.parquet",
+        )
         with pytest.raises(ArtefactError, match="has 99"):
             read_feature_table(tmp_path / "t.parquet")
 
@@ -135,17 +165,26 @@ jazz.00001.wav,0.09,,y
 
 class TestElsewhere:
     def test_roles_make_a_table(self, tmp_path: Path) -> None:
-        table = read_feature_table(csv(tmp_path / "g.csv", GTZAN_LIKE), id_column="file_name", label_from=r"^([^.]+)", group_column="artist")
+        table = read_feature_table(
+            csv(tmp_path / "g.csv", GTZAN_LIKE),
+            id_column="file_name",
+            label_from=r"^([^.]+)",
+            group_column="artist",
+        )
         assert table.features.columns.tolist() == ["signal_mean", "tempo"]
         assert table.meta["label"].tolist() == ["blues", "blues", "jazz"]
         assert table.meta["group"].tolist() == ["x", "x", "y"]
         assert table.grouped
         assert table.parameters is None
-        assert table.failures[["id", "stage", "error"]].to_numpy().tolist() == [["jazz.00001.wav", "check", "NonFiniteError"]]
+        assert table.failures[["id", "stage", "error"]].to_numpy().tolist() == [
+            ["jazz.00001.wav", "check", "NonFiniteError"]
+        ]
         assert "1 are not: tempo" in table.failures["reason"].iloc[0]
 
     def test_survives_our_own_format(self, tmp_path: Path) -> None:
-        table = read_feature_table(csv(tmp_path / "g.csv", GTZAN_LIKE), id_column="file_name", exclude=["artist"])
+        table = read_feature_table(
+            csv(tmp_path / "g.csv", GTZAN_LIKE), id_column="file_name", exclude=["artist"]
+        )
         write_feature_table(table, tmp_path / "g.parquet")
         back = read_feature_table(tmp_path / "g.parquet")
         pd.testing.assert_frame_equal(back.features, table.features)
@@ -154,7 +193,9 @@ class TestElsewhere:
 
     def test_a_group_is_one_however_it_is_written(self, tmp_path: Path) -> None:
         """Blanks around a name, and an accent in one character or two; an empty cell is a clip on its own."""
-        rows = "id,label,group,f\na,x,Queen,1\nb,x,Queen ,2\nc,y,Bj\N{LATIN SMALL LETTER O WITH DIAERESIS}rk,3\n"
+        rows = (
+            "id,label,group,f\na,x,Queen,1\nb,x,Queen ,2\nc,y,Bj\N{LATIN SMALL LETTER O WITH DIAERESIS}rk,3\n"
+        )
         rows += "d,y,Bjo\N{COMBINING DIAERESIS}rk,4\ne,y, ,5\nf,y,,6\n"
         groups = read_feature_table(csv(tmp_path / "t.csv", rows)).meta["group"]
         assert groups["a"] == groups["b"] == "Queen"
@@ -180,11 +221,15 @@ class TestElsewhere:
             ("id,label\na,x\n", {}, "at least one column of numbers"),
         ],
     )
-    def test_refusals_name_the_column(self, tmp_path: Path, text: str, roles: dict[str, str], message: str) -> None:
+    def test_refusals_name_the_column(
+        self, tmp_path: Path, text: str, roles: dict[str, str], message: str
+    ) -> None:
         with pytest.raises(DatasetError, match=message):
             read_feature_table(csv(tmp_path / "g.csv", text), **roles)
 
-    @pytest.mark.parametrize(("pattern", "message"), [("^[^.]+", "must have a group"), ("(", "must be a regular expression")])
+    @pytest.mark.parametrize(
+        ("pattern", "message"), [("^[^.]+", "must have a group"), ("(", "must be a regular expression")]
+    )
     def test_refuses_patterns_without_a_label(self, tmp_path: Path, pattern: str, message: str) -> None:
         with pytest.raises(ConfigError, match=message):
             read_feature_table(csv(tmp_path / "g.csv", GTZAN_LIKE), id_column="file_name", label_from=pattern)
@@ -192,7 +237,13 @@ class TestElsewhere:
 
 class TestSplits:
     def read(self, tmp_path: Path, splits: object, **roles: object) -> FeatureTable:
-        return read_feature_table(csv(tmp_path / "g.csv", GTZAN_LIKE), id_column="file_name", exclude=["artist"], splits=splits, **roles)
+        return read_feature_table(
+            csv(tmp_path / "g.csv", GTZAN_LIKE),
+            id_column="file_name",
+            exclude=["artist"],
+            splits=splits,
+            **roles,
+        )
 
     def test_lists_without_suffix_meet_ids_with_one(self, tmp_path: Path) -> None:
         lists = {
@@ -200,18 +251,30 @@ class TestSplits:
             "test": csv(tmp_path / "test.csv", "track,label,group\njazz.00000,jazz,8\njazz.00054,jazz,9\n"),
         }
         table = self.read(tmp_path, lists)
-        assert table.meta["split"].to_dict() == {"blues.00000.wav": "train", "blues.00001.wav": "unused", "jazz.00000.wav": "test"}
-        assert table.meta["group"].to_dict() == {"blues.00000.wav": "7", "blues.00001.wav": "blues.00001.wav", "jazz.00000.wav": "8"}
+        assert table.meta["split"].to_dict() == {
+            "blues.00000.wav": "train",
+            "blues.00001.wav": "unused",
+            "jazz.00000.wav": "test",
+        }
+        assert table.meta["group"].to_dict() == {
+            "blues.00000.wav": "7",
+            "blues.00001.wav": "blues.00001.wav",
+            "jazz.00000.wav": "8",
+        }
         assert table.meta["label"]["jazz.00000.wav"] == "jazz"
         assert table.metadata["notes"] == ["1 of 3 clips of the split are not in the table: jazz.00054"]
 
     def test_one_file_with_a_column(self, tmp_path: Path) -> None:
-        table = self.read(tmp_path, csv(tmp_path / "s.csv", "id,split\nblues.00001.wav,test\njazz.00000,train\n"))
+        table = self.read(
+            tmp_path, csv(tmp_path / "s.csv", "id,split\nblues.00001.wav,test\njazz.00000,train\n")
+        )
         assert table.meta["split"].tolist() == ["unused", "test", "train"]
 
     def test_works_on_our_own_tables_too(self, tmp_path: Path) -> None:
         write_feature_table(table_of(), tmp_path / "t.parquet")
-        table = read_feature_table(tmp_path / "t.parquet", splits={"test": csv(tmp_path / "test.csv", "id\nclip1\n")})
+        table = read_feature_table(
+            tmp_path / "t.parquet", splits={"test": csv(tmp_path / "test.csv", "id\nclip1\n")}
+        )
         assert table.meta["split"].tolist() == ["unused", "test", "unused"]
 
     def test_refuses_a_clip_in_two_parts(self, tmp_path: Path) -> None:
@@ -235,7 +298,14 @@ class TestSplits:
 @pytest.mark.skipif(not GTZAN97.exists(), reason="no shared data")
 def test_gtzan97_under_its_fault_filtered_split() -> None:
     lists = {part: GTZAN97 / "splits" / f"filtered_{part}.csv" for part in ("train", "valid", "test")}
-    table = read_feature_table(GTZAN97 / "gtzan97.csv", id_column="file_name", label_from=r"^([^.]+)", splits=lists)
+    table = read_feature_table(
+        GTZAN97 / "gtzan97.csv", id_column="file_name", label_from=r"^([^.]+)", splits=lists
+    )
     assert table.features.shape == (999, 97)
-    assert table.meta["split"].value_counts().to_dict() == {"train": 442, "test": 290, "valid": 197, "unused": 70}
+    assert table.meta["split"].value_counts().to_dict() == {
+        "train": 442,
+        "test": 290,
+        "valid": 197,
+        "unused": 70,
+    }
     assert "jazz.00054" in table.metadata["notes"][0]

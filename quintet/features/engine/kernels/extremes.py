@@ -53,7 +53,12 @@ def _sort_fours(rows: Any, first: Any, count: Any, sorted: Any) -> None:
     """The largest of each four rows into the first quarter of `sorted`, the second largest into the second, and so on; what is left behind them."""
     quarter = count // 4
     for k in range(quarter):
-        a, b, c, d = load(rows, first + 4 * k), load(rows, first + 4 * k + 1), load(rows, first + 4 * k + 2), load(rows, first + 4 * k + 3)
+        a, b, c, d = (
+            load(rows, first + 4 * k),
+            load(rows, first + 4 * k + 1),
+            load(rows, first + 4 * k + 2),
+            load(rows, first + 4 * k + 3),
+        )
         a, b, c, d = maximum(a, b), minimum(a, b), maximum(c, d), minimum(c, d)
         a, c, b, d = maximum(a, c), minimum(a, c), maximum(b, d), minimum(b, d)
         store(sorted, k, a)

@@ -131,7 +131,12 @@ def _put_turned(points: Any, k: Any, quarter: Any, x: Any, root: Any) -> None:
 @inline
 def _butterfly(points: Any, k: Any, quarter: Any, root: Any) -> None:
     """One step of a pass: the points `k`, `k + quarter`, `k + 2 quarter`, `k + 3 quarter`."""
-    x = _fourier4(_point(points, k), _point(points, k + quarter), _point(points, k + 2 * quarter), _point(points, k + 3 * quarter))
+    x = _fourier4(
+        _point(points, k),
+        _point(points, k + quarter),
+        _point(points, k + 2 * quarter),
+        _point(points, k + 3 * quarter),
+    )
     _put_turned(points, k, quarter, x, root)
 
 
@@ -151,23 +156,47 @@ def _leaf16(points: Any, k: Any) -> None:
     """The last two passes in one, in registers: the transform of the sixteen points from `k` on. The roots are those of order 16."""
     a = _fourier4(_point(points, k), _point(points, k + 4), _point(points, k + 8), _point(points, k + 12))
     b = _fourier4(_point(points, k + 1), _point(points, k + 5), _point(points, k + 9), _point(points, k + 13))
-    c = _fourier4(_point(points, k + 2), _point(points, k + 6), _point(points, k + 10), _point(points, k + 14))
-    d = _fourier4(_point(points, k + 3), _point(points, k + 7), _point(points, k + 11), _point(points, k + 15))
+    c = _fourier4(
+        _point(points, k + 2), _point(points, k + 6), _point(points, k + 10), _point(points, k + 14)
+    )
+    d = _fourier4(
+        _point(points, k + 3), _point(points, k + 7), _point(points, k + 11), _point(points, k + 15)
+    )
     _put4(points, k, _fourier4(a[0], b[0], c[0], d[0]))
     _put4(points, k + 4, _fourier4(a[1], _times(b[1], _C, -_S), _times(c[1], _R, -_R), _times(d[1], _S, -_C)))
     _put4(points, k + 8, _fourier4(a[2], _times(b[2], _R, -_R), _times_minus_i(c[2]), _times(d[2], -_R, -_R)))
-    _put4(points, k + 12, _fourier4(a[3], _times(b[3], _S, -_C), _times(c[3], -_R, -_R), _times(d[3], -_C, _S)))
+    _put4(
+        points, k + 12, _fourier4(a[3], _times(b[3], _S, -_C), _times(c[3], -_R, -_R), _times(d[3], -_C, _S))
+    )
 
 
 @inline
 def _leaf8(points: Any, k: Any) -> None:
     """The transform of the eight points from `k` on: halves, then quarters."""
-    sums = _plus(_point(points, k), _point(points, k + 4)), _plus(_point(points, k + 1), _point(points, k + 5))
-    more_sums = _plus(_point(points, k + 2), _point(points, k + 6)), _plus(_point(points, k + 3), _point(points, k + 7))
-    gaps = _minus(_point(points, k), _point(points, k + 4)), _minus(_point(points, k + 1), _point(points, k + 5))
-    more_gaps = _minus(_point(points, k + 2), _point(points, k + 6)), _minus(_point(points, k + 3), _point(points, k + 7))
+    sums = (
+        _plus(_point(points, k), _point(points, k + 4)),
+        _plus(_point(points, k + 1), _point(points, k + 5)),
+    )
+    more_sums = (
+        _plus(_point(points, k + 2), _point(points, k + 6)),
+        _plus(_point(points, k + 3), _point(points, k + 7)),
+    )
+    gaps = (
+        _minus(_point(points, k), _point(points, k + 4)),
+        _minus(_point(points, k + 1), _point(points, k + 5)),
+    )
+    more_gaps = (
+        _minus(_point(points, k + 2), _point(points, k + 6)),
+        _minus(_point(points, k + 3), _point(points, k + 7)),
+    )
     _put4(points, k, _fourier4(sums[0], sums[1], more_sums[0], more_sums[1]))
-    _put4(points, k + 4, _fourier4(gaps[0], _times(gaps[1], _R, -_R), _times_minus_i(more_gaps[0]), _times(more_gaps[1], -_R, -_R)))
+    _put4(
+        points,
+        k + 4,
+        _fourier4(
+            gaps[0], _times(gaps[1], _R, -_R), _times_minus_i(more_gaps[0]), _times(more_gaps[1], -_R, -_R)
+        ),
+    )
 
 
 # --- the transform ---------------------------------------------------------------------------------------------------------------------------

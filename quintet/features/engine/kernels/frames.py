@@ -235,7 +235,9 @@ def _moments(work: Any, share: Any, result: Any, groups: Any, group: Any) -> Any
     scale = select(total > 0.0, 1.0 / total, splat(0.0))
     centroid, threshold = weighted * scale, total * share
     whole = floor(centroid)
-    fraction = narrow(centroid - whole)  # apart, so that the distances near the centroid keep all their digits
+    fraction = narrow(
+        centroid - whole
+    )  # apart, so that the distances near the centroid keep all their digits
     moment2, moment3, moment4 = splat(0.0), splat(0.0), splat(0.0)
     sum_so_far, below = splat(0.0), splat(NONE)
     for begin in range(0, bins, RUN):
@@ -309,7 +311,11 @@ def _peaks(power: Any, loudest: Any, wanted: Any, first_frame: Any, frames: Any,
     found, least = output.found[0], loudest * PEAK_SHARE
     for k in range(wanted[0], wanted[1]):
         value = load(power, k)
-        here = mask_bits((value > least) & (value > load(power, k - 1) * PEAK_MARGIN) & (value * PEAK_MARGIN >= load(power, k + 1)))
+        here = mask_bits(
+            (value > least)
+            & (value > load(power, k - 1) * PEAK_MARGIN)
+            & (value * PEAK_MARGIN >= load(power, k + 1))
+        )
         if here:
             for lane in range(min(LANES, frames - first_frame)):
                 if here >> lane & 1 and (first_frame + lane) % wanted[2] == 0:

@@ -55,11 +55,15 @@ def log_single(x: Any) -> Any:
 
 
 @inline
-def four_sums(rows: Any, first: Any, step: Any, weights: Any, begin: Any, end: Any, column: Any, zero: Any) -> Any:
+def four_sums(
+    rows: Any, first: Any, step: Any, weights: Any, begin: Any, end: Any, column: Any, zero: Any
+) -> Any:
     """`weights[begin:end, column + (0, 1, 2, 3)].T @ rows[first + begin * step :: step]`: four sums at a time, so that a row is read once for four.
     `zero` is the 0 of the type of the rows.
     """
-    a = b = c = d = e = f = g = h = splat(zero)  # two of each, so that one addition need not wait for the other
+    a = b = c = d = e = f = g = h = splat(
+        zero
+    )  # two of each, so that one addition need not wait for the other
     for k in range(begin, end - 1, 2):
         value, next_value = load(rows, first + k * step), load(rows, first + (k + 1) * step)
         a += value * weights[k, column]
@@ -90,7 +94,11 @@ def decibels(power: Any, floor: Any, result: Any) -> None:
 def decibels_single(power: Any, floor: Any, result: Any) -> None:
     """The same into `result` of float32, for those who keep no more digits."""
     for row in range(power.shape[0]):
-        store(result, row, log_single(maximum(load(power, row), splat(np.float32(floor)))) * np.float32(10 / np.log(10)))
+        store(
+            result,
+            row,
+            log_single(maximum(load(power, row), splat(np.float32(floor)))) * np.float32(10 / np.log(10)),
+        )
 
 
 @kernel
@@ -121,7 +129,9 @@ def mean_normalised_power(series: Any, windows: Any, plan: Any, work: Any, resul
     for first in range(0, windows, LANES):
         transform(series, first, 1, plan, work.points)
         separate(work.points, plan, work.power)
-        energy = load(work.power, 0) - load(work.power, bins - 1)  # Parseval: every bin but the first and the last stands for two
+        energy = load(work.power, 0) - load(
+            work.power, bins - 1
+        )  # Parseval: every bin but the first and the last stands for two
         for k in range(1, bins):
             energy += 2.0 * load(work.power, k)
         for lane in range(LANES):

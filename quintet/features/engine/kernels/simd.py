@@ -112,7 +112,9 @@ def splat(typingctx: Any, x: Any) -> Any:
     kind = values_of(x)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _spread(builder, context.cast(builder, arguments[0], signature.args[0], kind.element), kind.vector)
+        return _spread(
+            builder, context.cast(builder, arguments[0], signature.args[0], kind.element), kind.vector
+        )
 
     return kind(x), emit
 
@@ -126,7 +128,9 @@ def wide(typingctx: Any, x: Any) -> Any:
 @intrinsic
 def narrow(typingctx: Any, x: Any) -> Any:
     """`x.astype(numpy.float32)`."""
-    return singles(x), lambda context, builder, signature, arguments: _converted(builder, arguments[0], _SINGLE)
+    return singles(x), lambda context, builder, signature, arguments: _converted(
+        builder, arguments[0], _SINGLE
+    )
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------------------------------
@@ -158,7 +162,9 @@ def store(typingctx: Any, rows: Any, row: Any, value: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number = _converted(builder, arguments[2], values_of(rows.dtype).vector)
-        builder.store(number, _row_pointer(context, builder, (rows, arguments[0]), arguments[1])).align = rows.dtype.bitwidth // 8
+        builder.store(number, _row_pointer(context, builder, (rows, arguments[0]), arguments[1])).align = (
+            rows.dtype.bitwidth // 8
+        )
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, value), emit
@@ -230,14 +236,18 @@ def _operator(python_operator: Any, emit: Callable[..., Any], operand: LanesType
     def type_of(context: Any) -> Any:
         def typer(a: Any, b: Any) -> Any:
             other = b if a == operand else a
-            fits = operand in (a, b) and (other == operand or (operand != mask and isinstance(other, types.Number)))
+            fits = operand in (a, b) and (
+                other == operand or (operand != mask and isinstance(other, types.Number))
+            )
             return result if fits else None
 
         return typer
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = [
-            value if kind == operand else _spread(builder, context.cast(builder, value, kind, operand.element), operand.vector)
+            value
+            if kind == operand
+            else _spread(builder, context.cast(builder, value, kind, operand.element), operand.vector)
             for kind, value in zip(signature.args, arguments, strict=True)
         ]
         return emit(builder, *vectors)
@@ -293,13 +303,17 @@ def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
 @intrinsic
 def minimum(typingctx: Any, a: Any, b: Any) -> Any:
     """`numpy.minimum(a, b)`; `b` where `a` is not a number."""
-    return a(a, b), lambda context, builder, signature, x: builder.select(builder.fcmp_ordered("<", x[0], x[1]), x[0], x[1])
+    return a(a, b), lambda context, builder, signature, x: builder.select(
+        builder.fcmp_ordered("<", x[0], x[1]), x[0], x[1]
+    )
 
 
 @intrinsic
 def maximum(typingctx: Any, a: Any, b: Any) -> Any:
     """`numpy.maximum(a, b)`; `b` where `a` is not a number."""
-    return a(a, b), lambda context, builder, signature, x: builder.select(builder.fcmp_ordered(">", x[0], x[1]), x[0], x[1])
+    return a(a, b), lambda context, builder, signature, x: builder.select(
+        builder.fcmp_ordered(">", x[0], x[1]), x[0], x[1]
+    )
 
 
 def _unary(llvm_name: str) -> Callable[..., Any]:
@@ -308,7 +322,9 @@ def _unary(llvm_name: str) -> Callable[..., Any]:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = arguments[0].type
         kind = ir.FunctionType(vector, [vector])
-        function = builder.module.declare_intrinsic(f"llvm.{llvm_name}.v{LANES}f{signature.args[0].element.bitwidth}", (), kind)
+        function = builder.module.declare_intrinsic(
+            f"llvm.{llvm_name}.v{LANES}f{signature.args[0].element.bitwidth}", (), kind
+        )
         return builder.call(function, arguments)
 
     return emit
@@ -340,7 +356,9 @@ def _folded(join: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
         for half in (4, 2, 1):
             undefined, indices = ir.Constant(vector.type, ir.Undefined), ir.VectorType(_INDEX, half)
             low = builder.shuffle_vector(vector, undefined, ir.Constant(indices, list(range(half))))
-            high = builder.shuffle_vector(vector, undefined, ir.Constant(indices, list(range(half, 2 * half))))
+            high = builder.shuffle_vector(
+                vector, undefined, ir.Constant(indices, list(range(half, 2 * half)))
+            )
             vector = join(builder, low, high)
         return builder.extract_element(vector, ir.Constant(_INDEX, 0))
 
@@ -356,7 +374,9 @@ def across(typingctx: Any, x: Any) -> Any:
 @intrinsic
 def across_largest(typingctx: Any, x: Any) -> Any:
     """`numpy.max(x)`, as a number."""
-    return x.element(x), _folded(lambda builder, low, high: builder.select(builder.fcmp_ordered(">", low, high), low, high))
+    return x.element(x), _folded(
+        lambda builder, low, high: builder.select(builder.fcmp_ordered(">", low, high), low, high)
+    )
 
 
 @intrinsic
@@ -384,6 +404,8 @@ def split_exponent(typingctx: Any, x: Any) -> Any:
         bits = builder.sub(builder.bitcast(arguments[0], integers), root_half)
         exponent = builder.ashr(bits, _constant(integers, digits))
         fraction = builder.add(builder.and_(bits, _constant(integers, 2**digits - 1)), root_half)
-        return context.make_tuple(builder, result, [builder.bitcast(fraction, x.vector), builder.sitofp(exponent, x.vector)])
+        return context.make_tuple(
+            builder, result, [builder.bitcast(fraction, x.vector), builder.sitofp(exponent, x.vector)]
+        )
 
     return result(x), emit

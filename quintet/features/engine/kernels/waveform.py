@@ -8,11 +8,23 @@ import numpy as np
 
 from quintet.features.descriptors.temporal import ZERO
 from quintet.features.engine.kernel_cache import inline, kernel
-from quintet.features.engine.kernels.simd import LANES, absolute, across, across_largest, load_run, maximum, minimum, select, splat
+from quintet.features.engine.kernels.simd import (
+    LANES,
+    absolute,
+    across,
+    across_largest,
+    load_run,
+    maximum,
+    minimum,
+    select,
+    splat,
+)
 
 
 @kernel
-def waveform_frames(samples: Any, first: Any, frame_length: Any, crossings: Any, energy: Any, hop: Any, chunks: Any) -> None:
+def waveform_frames(
+    samples: Any, first: Any, frame_length: Any, crossings: Any, energy: Any, hop: Any, chunks: Any
+) -> None:
     """Changes of sign and sum of squares in every frame, into `crossings` and `energy`, shape `(frames,)` each; frame `i` begins at
     `first + i * hop`.
 
@@ -30,7 +42,9 @@ def waveform_frames(samples: Any, first: Any, frame_length: Any, crossings: Any,
             changes += chunks[j, 0] + chunks[j, 2]
             total += chunks[j, 1] + chunks[j, 3]
         begin = first + i * hop
-        changes_at_first, _ = _chunk(samples, begin, begin + 1)  # the change between the frame's first sample and the one before is not in it
+        changes_at_first, _ = _chunk(
+            samples, begin, begin + 1
+        )  # the change between the frame's first sample and the one before is not in it
         crossings[i] = changes - changes_at_first
         energy[i] = total
 
@@ -67,7 +81,12 @@ def sums(samples: Any) -> Any:
         total += value
         total_absolute += absolute(value)
         low, high = minimum(low, value), maximum(high, value)
-    one, other, least, largest = across(total), across(total_absolute), -across_largest(-low), across_largest(high)
+    one, other, least, largest = (
+        across(total),
+        across(total_absolute),
+        -across_largest(-low),
+        across_largest(high),
+    )
     for i in range(whole, len(samples)):
         value = np.float64(samples[i])
         one += value
