@@ -61,11 +61,24 @@ def heard_of(run: Run, fused: Any, rows: pd.DataFrame | None = None, **changes: 
     curve.insert(1, "end", [10.0 * (i + 1) for i in range(m)])
     rng = np.random.default_rng(1)
     made = TrackPrediction(
-        name="song.mp3", duration_s=10.0 * m, native_sample_rate=44100, native_channels=2, digests=("abc",), classes=run.classes, multilabel=False,
-        starts=starts, ends=tuple(10.0 * (i + 1) for i in range(m)), features=run.values.iloc[:m] if rows is None else rows,
-        pictures=tuple(rng.normal(-50, 10, (96, 40)).astype(np.float32) for _ in range(m)), log_mel=LogMelParameters(),
-        members={"svm": p, "xgboost": p}, ensemble_predictions=p, curve=curve, has_short_windows=False, unusable_windows=pd.DataFrame(columns=["start", "end", "reason"]),
-    )  # fmt: skip
+        name="song.mp3",
+        duration_s=10.0 * m,
+        native_sample_rate=44100,
+        native_channels=2,
+        digests=("abc",),
+        classes=run.classes,
+        multilabel=False,
+        starts=starts,
+        ends=tuple(10.0 * (i + 1) for i in range(m)),
+        features=run.values.iloc[:m] if rows is None else rows,
+        pictures=tuple(rng.normal(-50, 10, (96, 40)).astype(np.float32) for _ in range(m)),
+        log_mel=LogMelParameters(),
+        members={"svm": p, "xgboost": p},
+        ensemble_predictions=p,
+        curve=curve,
+        has_short_windows=False,
+        unusable_windows=pd.DataFrame(columns=["start", "end", "reason"]),
+    )
     return replace(made, **changes)
 
 
