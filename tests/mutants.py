@@ -1,6 +1,7 @@
-"""One-line sabotages, each of which must turn a named test red: `make mutants`.
+"""One-line sabotages of the code, each of which must turn a named test red: `make mutants`.
 
-A row is (file, what stands there, what to put instead, the test that must fail). The sabotage is done to a copy of the tree.
+A row of `MUTANTS` is (file, text that stands once in the file, replacement, test that must fail). Each sabotage is done in a copy of the tree;
+two copies work at the same time. `tests/test_structure.py` checks that every text still stands in its file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 ROOT = Path(__file__).parents[1]
 FEATURES, AUDIO = "quintet/features", "quintet/audio"
@@ -26,7 +29,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     (f"{AUDIO}/decode.py", "SHORTAGE_S * rate:", "1e9 * rate:", "tests/audio/test_decode.py"),
     (f"{AUDIO}/decode.py", "file.seek(first)", "pass", "tests/audio/test_decode.py"),
     (
-        f"{FEATURES}/spectral.py",
+        f"{FEATURES}/descriptors/spectral.py",
         "reached = cumulated >= roll_percent",
         "reached = cumulated > 0.99",
         "tests/features/descriptors/test_spectral.py",
@@ -38,19 +41,19 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/features/test_statistics.py",
     ),
     (
-        f"{FEATURES}/rhythm.py",
+        f"{FEATURES}/descriptors/rhythm.py",
         "np.log2(bpm / START_BPM) ** 2",
         "0",
         "tests/features/descriptors/test_rhythm.py",
     ),
     (
-        f"{FEATURES}/tonal.py",
+        f"{FEATURES}/descriptors/tonal.py",
         "np.roll(bumps, -3",
         "np.roll(bumps, -2",
         "tests/features/descriptors/test_tonal.py",
     ),
     (
-        f"{FEATURES}/modulation.py",
+        f"{FEATURES}/descriptors/modulation.py",
         "/ np.sum(window**2)",
         "/ length",
         "tests/features/descriptors/test_modulation.py",
@@ -172,38 +175,62 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def survives(tree: Path, file: str, before: str, after: str, test: str) -> bool:
-    """Whether the named test does anything but fail with the sabotage in place."""
+Mutant = tuple[str, str, str, str]
+N_WORKERS = 2
+
+
+def turns_red(tree: Path, mutant: Mutant) -> bool:
+    """Whether the named test fails with the sabotage in place.
+
+    Exit code 1 of pytest means that tests failed. Any other code (2: not collected, 5: no test) proves nothing.
+    """
+    file, before, after, test = mutant
     path = tree / file
     original = path.read_text(encoding="utf-8")
-    if before not in original:
-        raise SystemExit(f"{file}: the line to sabotage must stand there. There is no {before!r}.")
-    path.write_text(original.replace(before, after, 1), encoding="utf-8")
+    if original.count(before) != 1:
+        return False
+    path.write_text(original.replace(before, after), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True)
+    result = subprocess.run(command, cwd=tree, env=environment, capture_output=True)
     path.write_text(original, encoding="utf-8")
-    return done.returncode != 1  # 1: tests failed; anything else (2: not collected, 5: no test) is no proof
+    return result.returncode == 1
+
+
+def copy_tree() -> Path:
+    """A copy of what the tests need, in a temporary folder."""
+    tree = Path(tempfile.mkdtemp(prefix="quintet-mutants-"))
+    for name in ("quintet", "tests", "recipes", "docs", "benchmarks"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    for name in ("pyproject.toml", "requirements.lock", "README.md", "Makefile"):
+        shutil.copy(ROOT / name, tree)
+    return tree
 
 
 def main() -> None:
-    """Run all of them; exit 1 if any survives."""
-    tree = Path(tempfile.mkdtemp(prefix="quintet-mutants-"))
-    for name in ("quintet", "tests", "recipes"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.lock", "README.md"):
-        shutil.copy(ROOT / name, tree)
-    alive = 0
-    for file, before, after, test in MUTANTS:
-        lives = survives(tree, file, before, after, test)
-        alive += lives
-        print(
-            f"{'SURVIVED' if lives else 'killed  '}  {file}: {before.strip()[:60]} → {after.strip()[:60]}   [{test}]",
-            flush=True,
-        )
-    shutil.rmtree(tree, ignore_errors=True)
-    print(f"{len(MUTANTS) - alive} of {len(MUTANTS)} sabotages turned their test red")
-    raise SystemExit(1 if alive else 0)
+    """Run the sabotages that the command line names by a part of their file (default: all). Exit 1 if any survives."""
+    wanted = sys.argv[1:]
+    mutants = [row for row in MUTANTS if not wanted or any(part in row[0] for part in wanted)]
+    trees = [copy_tree() for _ in range(N_WORKERS)]
+    free: SimpleQueue[Path] = SimpleQueue()
+    for tree in trees:
+        free.put(tree)
+
+    def run(mutant: Mutant) -> bool:
+        tree = free.get()
+        killed = turns_red(tree, mutant)
+        free.put(tree)
+        file, before, after, test = mutant
+        word = "killed  " if killed else "SURVIVED"
+        print(f"{word}  {file}: {before.strip()[:60]} → {after.strip()[:60]}   [{test}]", flush=True)
+        return killed
+
+    with ThreadPoolExecutor(N_WORKERS) as pool:
+        n_killed = sum(pool.map(run, mutants))
+    for tree in trees:
+        shutil.rmtree(tree, ignore_errors=True)
+    print(f"{n_killed} of {len(mutants)} sabotages turned their test red")
+    raise SystemExit(0 if n_killed == len(mutants) else 1)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def audit(
         >>> from quintet.features.storage.external_table import Roles, foreign_table
         >>> frame = table.assign(id=["a.0", "a.1", "b.0", "b.1"])
         >>> report = audit(foreign_table(frame, Roles(label_from="^(.)"), name="tiny"))
-        >>> report.across_classes[["first", "second", "kind"]].values.tolist()
+        >>> report.pairs_across_classes[["first", "second", "kind"]].values.tolist()
         [['a.0', 'b.1', 'same row']]
     """
     subject = _subject(source_or_table)

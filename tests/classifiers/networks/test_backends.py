@@ -124,7 +124,7 @@ def test_every_network_keeps_the_contracts_on_every_backend(backend):
         capture_output=True,
         text=True,
         check=False,
-        cwd=HERE.parents[1],
+        cwd=HERE.parents[2],
     )
     assert done.returncode == 0, done.stdout[-3000:]
 
