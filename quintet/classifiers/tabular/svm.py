@@ -90,16 +90,18 @@ def _calibration_folds(
 def _fit_machines(new_machine: Callable[[], object], X: Matrix, y: Positions, n_classes: int) -> list[object]:
     """One machine per class against the rest; None for a class without rows, or without a rest."""
     targets = [y == 1] if n_classes == 2 else [y == k for k in range(n_classes)]
-    return [
-        new_machine().fit(X, target.astype(np.int64)) if 0 < target.sum() < len(y) else None
-        for target in targets
-    ]  # type: ignore[attr-defined]
+    machines: list[object] = []
+    for target in targets:
+        is_mixed = 0 < target.sum() < len(y)
+        machines.append(new_machine().fit(X, target.astype(np.int64)) if is_mixed else None)  # type: ignore[attr-defined]
+    return machines
 
 
 def _decisions(machines: Sequence[object], X: Matrix) -> Matrix:
-    columns = [
-        np.full(len(X), -1.0) if machine is None else machine.decision_function(X) for machine in machines
-    ]  # type: ignore[attr-defined]
+    columns: list[Matrix] = []
+    for machine in machines:
+        no_machine = np.full(len(X), -1.0)
+        columns.append(no_machine if machine is None else machine.decision_function(X))  # type: ignore[attr-defined]
     return np.column_stack(columns)
 
 
