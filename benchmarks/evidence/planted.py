@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence.corpora import arguments
 from quintet.audit.shortcuts import shortcut_audit
-from quintet.datasets.splits.protocols import make_split
+from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import fit_fusion
 from quintet.errors import SplitLeakError
@@ -66,7 +66,7 @@ def leaking_split() -> None:
         list("uvwxyz"),
         ["a", "b"] * 3,
         ["one", "two", "three", "four", "one", "five"],
-        protocol="given",
+        SplitSettings("given"),
         given=["train"] * 4 + ["test"] * 2,
     )
 

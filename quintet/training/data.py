@@ -12,7 +12,7 @@ import pandas as pd
 
 from quintet.datasets.groups import group_name, require_disjoint
 from quintet.datasets.labels import label_indicator, label_set
-from quintet.datasets.splits.protocols import make_split
+from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.datasets.splits.split import Split
 from quintet.ensemble.crossfit import Inputs
 from quintet.errors import AlignmentError, ConfigError, DatasetError
@@ -153,10 +153,7 @@ def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped
         clips.index.astype(str).tolist(),
         clips["label"].astype(str).tolist(),
         clips["group"].astype(str).tolist(),
-        protocol=protocol,
-        test_size=settings.test_size,
-        n_splits=settings.folds,
-        seed=settings.seed,
+        SplitSettings(protocol, settings.test_size, settings.folds, settings.seed),
         given=None if protocol != "given" or given is None else given.tolist(),
         grouped=grouped,
     )

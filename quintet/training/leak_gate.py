@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.splits.protocols import make_split
+from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.ensemble.fusion import fit_fusion
 from quintet.errors import ConfigError
@@ -91,10 +91,7 @@ def _opinions(
         material.ids.tolist(),
         material.labels.tolist(),
         material.groups.tolist(),
-        protocol=protocol,
-        test_size=0.0,
-        n_splits=settings.folds,
-        seed=settings.seed,
+        SplitSettings(protocol, test_size=0.0, n_splits=settings.folds, seed=settings.seed),
         given=given,
         grouped=material.table.grouped,
     )

@@ -13,6 +13,7 @@ checked whenever it is read. Protocols:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -72,21 +73,6 @@ def grouped_folds(
         rows
     ]
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_splits)]
-
-
-def repeated_folds(
-    y: ArrayLike, groups: Sequence[Any], *, n_splits: int, n_repeats: int, seed: int
-) -> list[tuple[Positions, Positions]]:
-    """`n_repeats` times `n_splits` grouped folds, each time dealt anew; the first ones are `grouped_folds(…, seed=seed)`.
-
-    Example:
-        >>> len(repeated_folds(["a", "a", "b", "b"], ["w", "x", "y", "z"], n_splits=2, n_repeats=3, seed=0))
-        6
-    """
-    if n_repeats < 1:
-        raise ConfigError(f"Folds must be repeated at least once. Received n_repeats={n_repeats}.")
-    seeds = [seed, *np.random.SeedSequence(seed).generate_state(n_repeats - 1).tolist()]
-    return [fold for s in seeds for fold in grouped_folds(y, groups, n_splits=n_splits, seed=int(s))]
 
 
 def hold_out(
@@ -165,62 +151,78 @@ def usable_folds(y: ArrayLike, groups: Sequence[Any], *, at_most: int = 5) -> in
     return int(np.clip(fewest, 2, at_most))
 
 
+@dataclass(frozen=True, slots=True)
+class SplitSettings:
+    """How `make_split` divides the clips.
+
+    Args:
+        protocol: `group`, `random` or `given`.
+        test_size: share of the clips in the test part, in [0, 1). 0: no test part; scores are then out of fold.
+            Ignored under `given`.
+        n_splits: number of folds in the training part. None: 5, or fewer if a class has fewer groups.
+        seed: selects one of the equally even divisions.
+    """
+
+    protocol: str = "group"
+    test_size: float = 0.2
+    n_splits: int | None = None
+    seed: int = 0
+
+
 def make_split(
     ids: Sequence[str],
     labels: Sequence[str],
     groups: Sequence[str],
+    settings: SplitSettings = SplitSettings(),
     *,
-    protocol: str = "group",
-    test_size: float = 0.2,
-    n_splits: int | None = None,
-    seed: int = 0,
     given: Sequence[str | None] | None = None,
     grouped: bool | None = None,
 ) -> Split:
-    """The split of a run.
+    """Divide the clips of a run into a test part and folds.
 
     Args:
-        ids: shape `(n,)`, unique.
+        ids: clip ids, shape `(n,)`, unique.
         labels: shape `(n,)`: `"rock"`, or `"rock;live"` for sets.
-        groups: shape `(n,)`; equal to the ids where nothing is known.
-        protocol: `group`, `random` or `given`.
-        test_size: the share of the test part, in [0, 1); 0 for none (scores then come out of fold). Ignored under `given`.
-        n_splits: the number of folds in the training part. None: 5, or fewer where a class has fewer groups.
-        seed: which division.
-        given: under `given`: `train`, `valid` or `test` for every clip (also `validation`, `dev`, …); a clip without one, or `unused`, is left out.
-        grouped: whether the groups are knowledge (`Manifest.grouped`). None: yes, if they differ from the ids.
+        groups: shape `(n,)`; equal to the ids if nothing is known.
+        settings: protocol, size of the test part, number of folds, seed.
+        given: under `given`: `train`, `valid` or `test` for every clip (also `validation`, `dev`, …). A clip without
+            a part, or with the part `unused`, is left out.
+        grouped: whether the groups are known (`Manifest.grouped`). None: yes if they differ from the ids.
 
     Returns:
-        A `Split` in the order of `ids`. Under `given` with a `valid` part there are two folds: 0 is the valid part (predicted by a
-        model of the train part), 1 is the train part (predicted by a model of the valid part), so that every clip of
-        both gets an honest out-of-fold prediction; `Split.valid` is the valid part alone.
+        A `Split` in the order of `ids`. Under `given` with a `valid` part there are two folds: fold 0 is the valid part
+        (predicted by a model of the train part), fold 1 is the train part (predicted by a model of the valid part).
+        So every clip of both parts gets an out-of-fold prediction. `Split.valid` is the valid part alone.
 
     Raises:
-        DatasetError: for one class only, a class with too few clips or groups, or a group that holds all of a class.
+        DatasetError: if there is one class only, a class has too few clips or groups, or a group holds all of a class.
         SplitLeakError: if a given split has one group on two sides.
-        ConfigError: for an unknown protocol, or impossible sizes.
+        ConfigError: if the protocol is unknown, or a size is impossible.
 
     Example:
-        >>> split = make_split(list("abcdefgh"), ["x", "y"] * 4, list("AABBCCDD"), test_size=0.25, n_splits=3)
+        >>> settings = SplitSettings(test_size=0.25, n_splits=3)
+        >>> split = make_split(list("abcdefgh"), ["x", "y"] * 4, list("AABBCCDD"), settings)
         >>> split.frame["part"].value_counts().to_dict(), len(split.folds())
         ({'train': 6, 'test': 2}, 3)
     """
-    if protocol not in PROTOCOLS:
-        raise unknown_name("protocol", protocol, PROTOCOLS)
-    frame = pd.DataFrame(
-        {"id": list(map(str, ids)), "label": list(map(str, labels)), "group": group_names(groups)}
-    )
-    known = bool((frame["group"] != frame["id"].map(group_name)).any()) if grouped is None else grouped
-    if protocol == "given":
-        return _given_split(frame, given, n_splits=n_splits, seed=seed, grouped=known)
-    units = frame["id"] if protocol == "random" else frame["group"]
+    if settings.protocol not in PROTOCOLS:
+        raise unknown_name("protocol", settings.protocol, PROTOCOLS)
+    columns = {"id": list(map(str, ids)), "label": list(map(str, labels)), "group": group_names(groups)}
+    frame = pd.DataFrame(columns)
+    if grouped is None:
+        grouped = bool((frame["group"] != frame["id"].map(group_name)).any())
+    if settings.protocol == "given":
+        return _given_split(frame, given, settings, grouped=grouped)
+    units = frame["id"] if settings.protocol == "random" else frame["group"]
     y = _targets(frame["label"])
     frame["part"], frame["fold"] = "train", -1
-    _require_enough(y, units, test_size=test_size, n_splits=n_splits)
-    if test_size:
-        frame.loc[hold_out(y, units.tolist(), test_size=test_size, seed=seed)[1], "part"] = "test"
-    _add_folds(frame, y, units, n_splits=n_splits, seed=seed)
-    return Split(frame, protocol, seed, grouped=known and protocol == "group")
+    _require_enough(y, units, settings)
+    if settings.test_size:
+        _, test = hold_out(y, units.tolist(), test_size=settings.test_size, seed=settings.seed)
+        frame.loc[test, "part"] = "test"
+    _add_folds(frame, y, units, settings)
+    grouped = grouped and settings.protocol == "group"
+    return Split(frame, settings.protocol, settings.seed, grouped=grouped)
 
 
 def _targets(labels: pd.Series) -> NDArray[Any]:
@@ -230,19 +232,18 @@ def _targets(labels: pd.Series) -> NDArray[Any]:
     return labels.to_numpy(str)
 
 
-def _add_folds(
-    frame: pd.DataFrame, y: NDArray[Any], units: pd.Series, *, n_splits: int | None, seed: int
-) -> None:
+def _add_folds(frame: pd.DataFrame, y: NDArray[Any], units: pd.Series, settings: SplitSettings) -> None:
     """Fills the column `fold` of the training rows."""
     train = np.flatnonzero(frame["part"] == "train")
     inside = units.iloc[train].tolist()
-    folds = grouped_folds(y[train], inside, n_splits=n_splits or usable_folds(y[train], inside), seed=seed)
+    n_splits = settings.n_splits or usable_folds(y[train], inside)
+    folds = grouped_folds(y[train], inside, n_splits=n_splits, seed=settings.seed)
     for k, (_, valid) in enumerate(folds):
         frame.loc[train[valid], "fold"] = k
 
 
 def _given_split(
-    frame: pd.DataFrame, given: Sequence[str | None] | None, *, n_splits: int | None, seed: int, grouped: bool
+    frame: pd.DataFrame, given: Sequence[str | None] | None, settings: SplitSettings, *, grouped: bool
 ) -> Split:
     """The split that the data bring along."""
     if given is None or len(given) != len(frame):
@@ -282,8 +283,8 @@ def _given_split(
         frame.loc[parts == "valid", "fold"] = 0
         frame.loc[parts == "train", "fold"] = 1
     else:
-        _add_folds(frame, y, frame["group"], n_splits=n_splits, seed=seed)
-    return Split(frame, "given", seed, grouped=grouped)
+        _add_folds(frame, y, frame["group"], settings)
+    return Split(frame, "given", settings.seed, grouped=grouped)
 
 
 def _require_classes(counts: NDArray[np.float64], classes: NDArray[Any], *, labelled: bool) -> None:
@@ -321,11 +322,11 @@ def _require_groups(
     )
 
 
-def _require_enough(y: NDArray[Any], units: pd.Series, *, test_size: float, n_splits: int | None) -> None:
+def _require_enough(y: NDArray[Any], units: pd.Series, settings: SplitSettings) -> None:
     """What must hold of the whole before anything is divided: each class in a group per fold, and one more for the test."""
-    if not 0 <= test_size < 1:
-        raise ConfigError(f"The share of the test part must lie in [0, 1). Received {test_size}.")
+    if not 0 <= settings.test_size < 1:
+        raise ConfigError(f"The share of the test part must lie in [0, 1). Received {settings.test_size}.")
     counts, names, _, classes = group_counts(y, units.tolist())
     _require_classes(counts, classes, labelled=y.ndim == 1)
-    needed = (max(n_splits or 2, 2) if y.ndim == 1 else 2) + (1 if test_size else 0)
+    needed = (max(settings.n_splits or 2, 2) if y.ndim == 1 else 2) + (1 if settings.test_size else 0)
     _require_groups(counts, names, classes, needed=needed, whole="all the data")

@@ -8,7 +8,7 @@ import pytest
 
 from quintet.datasets import load_source
 from quintet.datasets.builtin.magnatagatune import load
-from quintet.datasets.splits.protocols import make_split
+from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.errors import ConfigError, DatasetError
 
 SHARDS = "0123456789abcdef"
@@ -109,7 +109,12 @@ def test_the_standard_split_goes_by_folder(small):
     }
     usable = frame[frame["problem"].isna()]
     split = make_split(
-        usable["id"], usable["label"], usable["group"], protocol="given", given=usable["split"], grouped=True
+        usable["id"],
+        usable["label"],
+        usable["group"],
+        SplitSettings("given"),
+        given=usable["split"],
+        grouped=True,
     )
     assert (len(split.train), len(split.valid), len(split.test)) == (39, 3, 9)
 

@@ -10,7 +10,7 @@ import soundfile
 
 from quintet.datasets import Manifest, load_source
 from quintet.datasets.builtin.gtzan import GENRES, REPETITIONS
-from quintet.datasets.splits.protocols import make_split
+from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
@@ -60,7 +60,7 @@ class TestGtzan:
         assert manifest.grouped
         assert rows.loc["jazz.00054", ["group", "split"]].tolist() == ["artist jazz54", "test"]
         f = manifest.frame
-        split = make_split(f["id"], f["label"], f["group"], protocol="given", given=f["split"])
+        split = make_split(f["id"], f["label"], f["group"], SplitSettings("given"), given=f["split"])
         assert split.frame["part"].value_counts()[["train", "test"]].tolist() == [20, 10]
         assert len(split.valid) == 10
 
@@ -189,7 +189,9 @@ class TestGtzan:
             assert counts == {"train": 443, "valid": 197, "test": 290, "unused": 70}
         else:
             assert (counts["train"], counts["test"], counts["unused"]) == (*folds[variant], 52)
-        split = make_split(f["id"], f["label"], f["group"], protocol="given", given=f["split"], grouped=True)
+        split = make_split(
+            f["id"], f["label"], f["group"], SplitSettings("given"), given=f["split"], grouped=True
+        )
         assert split.grouped
 
 

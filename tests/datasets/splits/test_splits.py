@@ -14,10 +14,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.splits.protocols import (
+    SplitSettings,
     grouped_folds,
     hold_out,
     make_split,
-    repeated_folds,
     usable_folds,
 )
 from quintet.datasets.splits.split import Split
@@ -119,16 +119,6 @@ class TestFolds:
         assert share.max() < 0.3
         assert not any(set(groups[train]) & set(groups[valid]) for train, valid in folds)
 
-    def test_repeats_differ_and_begin_with_the_plain_folds(self):
-        y, groups = np.repeat(["a", "b"], 20), np.arange(40)
-        folds = repeated_folds(y, groups, n_splits=4, n_repeats=3, seed=5)
-        assert len(folds) == 12
-        assert all(
-            (a[1] == b[1]).all()
-            for a, b in zip(folds, grouped_folds(y, groups, n_splits=4, seed=5), strict=False)
-        )
-        assert len({tuple(valid) for _, valid in folds}) == 12
-
     def test_usable_folds(self):
         assert usable_folds(["a"] * 9 + ["b"] * 9, [*range(9), *[1, 2, 3] * 3]) == 3
         assert usable_folds(["a"] * 9 + ["b"] * 9, range(18)) == 5
@@ -174,7 +164,10 @@ class TestRefusals:
             DatasetError, match=r"at least 6 groups.*'b' has 3 clips in 3 groups.*fewer folds"
         ):
             make_split(
-                list(map(str, range(13))), labels, list(map(str, range(13))), protocol=protocol, n_splits=5
+                list(map(str, range(13))),
+                labels,
+                list(map(str, range(13))),
+                SplitSettings(protocol, n_splits=5),
             )
 
     def test_class_with_too_few_groups(self):
@@ -204,11 +197,11 @@ class TestRefusals:
 
     def test_settings(self):
         with pytest.raises(ConfigError, match="Did you mean 'group'"):
-            make_split(["x"], ["a"], ["x"], protocol="groups")
+            make_split(["x"], ["a"], ["x"], SplitSettings("groups"))
         with pytest.raises(ConfigError, match="at least 2 folds"):
             grouped_folds(["a", "b"], [1, 2], n_splits=1, seed=0)
         with pytest.raises(ConfigError, match=r"\[0, 1\)"):
-            make_split(list("stuv"), ["a", "b"] * 2, list("stuv"), test_size=1.0)
+            make_split(list("stuv"), ["a", "b"] * 2, list("stuv"), SplitSettings(test_size=1.0))
 
     def test_require_disjoint_names_the_groups(self):
         with pytest.raises(SplitLeakError, match="train and test there are 1 on both: queen") as caught:
@@ -227,7 +220,7 @@ def corpus():
 
 class TestMakeSplit:
     def test_group_protocol(self, corpus):
-        split = make_split(*corpus, n_splits=3)
+        split = make_split(*corpus, SplitSettings(n_splits=3))
         groups = split.frame["group"].to_numpy()
         assert split.grouped
         assert not set(groups[split.train]) & set(groups[split.test])
@@ -236,7 +229,7 @@ class TestMakeSplit:
         assert set(split.frame["label"][split.test]) == {"class0", "class1", "class2"}
 
     def test_random_protocol_ignores_groups_and_says_so(self, corpus):
-        split = make_split(*corpus, protocol="random")
+        split = make_split(*corpus, SplitSettings("random"))
         groups = split.frame["group"].to_numpy()
         assert set(groups[split.train]) & set(groups[split.test])
         assert not split.grouped
@@ -247,25 +240,34 @@ class TestMakeSplit:
 
     def test_folds_follow_the_rarest_class(self, corpus):
         assert make_split(*corpus).n_folds == 4  # five artists a class, one of them in the test
-        assert make_split(*corpus, test_size=0).n_folds == 5
-        assert len(make_split(*corpus, test_size=0).test) == 0
+        assert make_split(*corpus, SplitSettings(test_size=0)).n_folds == 5
+        assert len(make_split(*corpus, SplitSettings(test_size=0)).test) == 0
 
     def test_row_order_does_not_matter(self, corpus):
         order = np.random.default_rng(1).permutation(60)
         shuffled = [[column[k] for k in order] for column in corpus]
         for protocol in ("group", "random"):
-            a, b = make_split(*corpus, protocol=protocol), make_split(*shuffled, protocol=protocol)
+            a, b = (
+                make_split(*corpus, SplitSettings(protocol)),
+                make_split(*shuffled, SplitSettings(protocol)),
+            )
             assert a.digest == b.digest
             pd.testing.assert_frame_equal(a.frame.iloc[order].reset_index(drop=True), b.frame)
 
     def test_seed_changes_the_digest(self, corpus):
-        assert make_split(*corpus, seed=0).digest == make_split(*corpus, seed=0).digest
-        assert make_split(*corpus, seed=0).digest != make_split(*corpus, seed=1).digest
+        assert (
+            make_split(*corpus, SplitSettings(seed=0)).digest
+            == make_split(*corpus, SplitSettings(seed=0)).digest
+        )
+        assert (
+            make_split(*corpus, SplitSettings(seed=0)).digest
+            != make_split(*corpus, SplitSettings(seed=1)).digest
+        )
 
     def test_label_sets(self, corpus):
         ids, labels, groups = corpus
         sets = [f"{label};live" if k % 2 else label for k, label in enumerate(labels)]
-        split = make_split(ids, sets, groups, n_splits=3)
+        split = make_split(ids, sets, groups, SplitSettings(n_splits=3))
         live = split.frame["label"].str.contains("live")
         assert 0.35 < live[split.test].mean() < 0.65
 
@@ -273,7 +275,9 @@ class TestMakeSplit:
 class TestGiven:
     def test_parts_are_taken_as_given(self):
         given = ["train", "Training", "val", "validation", "test", None, "train", "test"]
-        split = make_split(list("abcdefgh"), ["x", "y"] * 4, list("abcdefgh"), protocol="given", given=given)
+        split = make_split(
+            list("abcdefgh"), ["x", "y"] * 4, list("abcdefgh"), SplitSettings("given"), given=given
+        )
         assert split.frame["part"].tolist() == [
             "train",
             "train",
@@ -292,13 +296,13 @@ class TestGiven:
 
     def test_without_valid_the_training_part_is_folded(self, corpus):
         given = ["test" if group.endswith("0") else "train" for group in corpus[2]]
-        split = make_split(*corpus, protocol="given", given=given, n_splits=3)
+        split = make_split(*corpus, SplitSettings("given", n_splits=3), given=given)
         assert split.n_folds == 3
         assert split.grouped
 
     def test_leak_in_the_given_split(self, corpus):
         with pytest.raises(SplitLeakError, match="the given train and test parts"):
-            make_split(*corpus, protocol="given", given=["train", "test"] * 30)
+            make_split(*corpus, SplitSettings("given"), given=["train", "test"] * 30)
 
     @pytest.mark.parametrize(
         ("given", "match"),
@@ -306,11 +310,11 @@ class TestGiven:
     )
     def test_bad_columns(self, given, match):
         with pytest.raises(DatasetError, match=match):
-            make_split(["a", "b"], ["x", "y"], ["a", "b"], protocol="given", given=given)
+            make_split(["a", "b"], ["x", "y"], ["a", "b"], SplitSettings("given"), given=given)
 
     def test_no_column(self):
         with pytest.raises(ConfigError, match="needs a split column"):
-            make_split(["a", "b"], ["x", "y"], ["a", "b"], protocol="given")
+            make_split(["a", "b"], ["x", "y"], ["a", "b"], SplitSettings("given"))
 
 
 class TestOnDisk:
@@ -330,7 +334,7 @@ class TestOnDisk:
     @pytest.mark.parametrize("column", ["label", "group", "part", "fold"])
     def test_changed_file_is_refused(self, corpus, tmp_path, column):
         path = tmp_path / "split.parquet"
-        make_split(*corpus, protocol="random").write(path)
+        make_split(*corpus, SplitSettings("random")).write(path)
         table = pq.read_table(path)
         frame = table.to_pandas()
         if column == "part":
