@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import label_codes
+from quintet.evaluation.scores import or_nan
+from quintet.files.json_types import JsonObject
 
 Array = NDArray[np.float64]
 SCORES = {
@@ -260,6 +262,26 @@ class Coverage:
     size: float
     empty: float
     per_class: dict[str, dict[str, float]]
+
+    def to_json(self) -> JsonObject:
+        """`confidence, coverage, size, empty, per_class {class: {coverage, size, empty}}`; None for NaN."""
+        per_class = {name: _without_nan(row) for name, row in self.per_class.items()}
+        return {**_without_nan(vars(self)), "per_class": per_class}
+
+    @classmethod
+    def from_json(cls, content: JsonObject) -> Coverage:
+        """The coverage that `to_json` wrote."""
+        per_class = {
+            name: {measure: or_nan(value) for measure, value in row.items()}
+            for name, row in content["per_class"].items()
+        }
+        coverage, size, empty = (or_nan(content[name]) for name in ("coverage", "size", "empty"))
+        return cls(content["confidence"], coverage, size, empty, per_class)
+
+
+def _without_nan(row: JsonObject) -> JsonObject:
+    """The same row with None in place of NaN."""
+    return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()}
 
 
 def coverage(

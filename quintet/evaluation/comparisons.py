@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from scipy import stats
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import block_intervals, bootstrap, group_codes
 from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics, top_label
-from quintet.evaluation.scores import MAX_RESAMPLED
+from quintet.evaluation.scores import MAX_RESAMPLED, or_nan
 
 MAX_RANKED = 20_000_000
 
@@ -30,6 +30,11 @@ class Difference:
 
     def to_json(self) -> dict[str, float | None]:
         return {name: None if np.isnan(v) else v for name, v in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, float | None]) -> Difference:
+        """The difference that `to_json` wrote. Other keys of `content` are ignored."""
+        return cls(*(or_nan(content.get(name)) for name in ("value", "low", "high", "p_value")))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from scipy import stats
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import group_codes, group_draws
 from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics
-from quintet.evaluation.scores import Estimate
+from quintet.evaluation.scores import Estimate, or_nan
+from quintet.files.json_types import JsonObject
 
 Array = NDArray[np.float64]
 EXPONENTS = np.linspace(
@@ -80,6 +81,16 @@ class Outlook:
         path = [{name: _number(value) for name, value in point._asdict().items()} for point in self.path]
         gain = {"value": self.gain, "low": _number(self.low), "high": _number(self.high)}
         return {**vars(self.curve), "factor": self.factor, "gain": gain, "path": path}
+
+    @classmethod
+    def from_json(cls, content: JsonObject) -> Outlook:
+        """The outlook that `to_json` wrote."""
+        curve = LearningCurve(*(content[name] for name in ("ceiling", "gap", "exponent", "largest")))
+        gain = Estimate.from_json(content["gain"])
+        path = tuple(
+            PathPoint(*(or_nan(point[name]) for name in PathPoint._fields)) for point in content["path"]
+        )
+        return cls(curve, content["factor"], gain.value, gain.low, gain.high, path)
 
 
 class CurveScores(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from quintet.evaluation.metrics import (
     multi_label_metrics,
     single_label_metrics,
 )
+from quintet.files.json_types import JsonObject
 
 MAX_RESAMPLED = 300_000_000  # clips · classes · resamples, some twenty seconds; above it intervals come from disjoint blocks
 
@@ -39,6 +40,12 @@ class Estimate:
 
     def to_json(self) -> dict[str, float | None]:
         return {"value": _number(self.value), "low": _number(self.low), "high": _number(self.high)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, float | None]) -> Estimate:
+        """The estimate that `to_json` wrote."""
+        value, low, high = (or_nan(content.get(name)) for name in ("value", "low", "high"))
+        return cls(value, low, high)
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,23 @@ class Scores:
             "per_class": per_class,
             "undefined": undefined,
         }
+
+    @classmethod
+    def from_json(cls, content: JsonObject) -> Scores:
+        """The scores that `to_json` wrote."""
+        interval = dict(content["interval"])
+        undefined_resamples = interval.pop("undefined_resamples", {})
+        rows: Mapping[str, JsonObject] = content["per_class"]
+        return cls(
+            n=content["n"],
+            n_groups=content["n_groups"],
+            interval=interval,
+            scores={name: Estimate.from_json(estimate) for name, estimate in content["scores"].items()},
+            per_class={name: _class_estimates(row) for name, row in rows.items()},
+            support={name: row["support"] for name, row in rows.items()},
+            undefined={row["class"]: tuple(row["metrics"]) for row in content["undefined"]},
+            undefined_resamples=undefined_resamples,
+        )
 
 
 def score(
@@ -235,6 +259,19 @@ def _estimate(
         far = ((1 - level) / 2) ** (1 / witnesses)
         low, high = (far, 1.0) if value == 1.0 else (0.0, 1 - far)
     return Estimate(float(value), float(low), float(high))
+
+
+def _class_estimates(row: JsonObject) -> dict[str, Estimate]:
+    """The metrics of one class from its JSON row."""
+    return {
+        metric: Estimate(or_nan(row[metric]), or_nan(low), or_nan(high))
+        for metric, (low, high) in row["intervals"].items()
+    }
+
+
+def or_nan(value: float | None) -> float:
+    """The number of a JSON file, where null stands for a number that does not exist."""
+    return math.nan if value is None else value
 
 
 def _number(value: float) -> float | None:

@@ -14,11 +14,12 @@ import pandas as pd
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.errors import ArtefactError
+from quintet.evaluation.scores import Scores
 from quintet.features.storage.table import META_COLUMNS
+from quintet.model_folder.scores import ENSEMBLE_PREDICTION, RunScores
 from quintet.predictions.predictions import Predictions, read_predictions
 
-ENSEMBLE_PREDICTION = "verdict"
-"""What the calibrated answer of `predict` is called among predictions and scores."""
+__all__ = ["ENSEMBLE_PREDICTION", "Run", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,16 @@ class Run:
     def report_predictions(self) -> Predictions:
         """The predictions that the report is about."""
         return self.parts[self.part][self.prediction_name]
+
+    @cached_property
+    def results(self) -> RunScores:
+        """The content of `scores`, typed: `run.results.split.protocol`, `run.results.parts["test"]["svm"].n`."""
+        return RunScores.from_json(dict(self.scores))
+
+    @property
+    def report_scores(self) -> Scores | None:
+        """Scores of `report_predictions`; None if the run has none for them."""
+        return self.results.parts.get(self.part, {}).get(self.prediction_name)
 
     @property
     def headline(self) -> Mapping[str, Any]:
