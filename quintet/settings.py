@@ -1,17 +1,28 @@
-"""Settings models: the base class, parsing with errors for people, and tables within tables as dotted names."""
+"""Settings models: their base class, one renderer of validation errors, and nested settings as dotted names."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from quintet.errors import ConfigError, unknown_name
 
-M = TypeVar("M", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
+
+_EXPECTED = {
+    "tuple_type": 'a list, such as ["a", "b"]',
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+"""What pydantic's error types expect, in words for people."""
 
 
 class Stage(BaseModel):
@@ -20,81 +31,104 @@ class Stage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def parse_settings(kind: type[M], content: dict[str, Any], *, where: str) -> M:
-    """`content` as a settings model, with errors for people.
+def parse_settings(kind: type[Model], content: object, *, where: str) -> Model:
+    """A settings model from parsed TOML or JSON, with errors for people.
+
+    Args:
+        kind: class of the settings.
+        content: the table to parse.
+        where: the place that an error message names, such as the file.
 
     Raises:
-        ConfigError: with one line per fault: the key, what is wrong with it, and the nearest valid key.
+        ConfigError: if the content is not valid. The message names each key, its fault, and the nearest valid key.
     """
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        lines = [_fault(kind, fault) for fault in error.errors()]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+        raise ConfigError(f"{where}: {validation_message(kind, error)}") from None
 
 
-def _fault(kind: type[BaseModel], fault: Any) -> str:
-    *parents, key = [str(part) for part in fault["loc"]] or [""]
+def validation_message(kind: type[BaseModel], error: ValidationError) -> str:
+    """All faults of a validation error in one line, separated by semicolons.
+
+    Example:
+        >>> class Options(Stage):
+        ...     folds: int = 5
+        >>> try:
+        ...     Options.model_validate({"fodls": 3, "folds": "many"})
+        ... except ValidationError as error:
+        ...     print(validation_message(Options, error).partition(";")[2])
+         unknown key 'fodls' (did you mean 'folds'?)
+    """
+    return "; ".join(_fault(kind, fault) for fault in error.errors())
+
+
+def _fault(kind: type[BaseModel], fault: ErrorDetails) -> str:
+    """One fault as a sentence: the key, what it must be, and what was received."""
+    parents = [str(part) for part in fault["loc"]]
+    key = parents.pop() if parents else ""
     place = ".".join([*parents, key])
-    if fault["type"] == "extra_forbidden":
-        valid = _fields_at(kind, parents)
-        near = difflib.get_close_matches(key, valid, n=1)
-        return f"unknown key '{place}'" + (
-            f" (did you mean '{near[0]}'?)" if near else f" (valid: {', '.join(valid)})"
-        )
-    if fault["type"] == "missing":
+    kind_of_fault = fault["type"]
+    if kind_of_fault == "extra_forbidden":
+        return _unknown_key(place, key, _fields_at(kind, parents))
+    if kind_of_fault == "missing":
         return f"'{place}' is missing"
-    received = fault["input"]
-    if fault["type"] == "value_error":
+    if kind_of_fault == "value_error":
         message = fault["msg"].removeprefix("Value error, ")
         return f"'{place}': {message}" if place else message
-    if fault["type"] == "literal_error":
-        message = str(
-            unknown_name("value here", str(received), re.findall(r"'([^']*)'", fault["ctx"]["expected"]))
-        ).removeprefix("A value here ")
-        return f"'{place}' {message}"
-    kinds = {
-        "tuple_type": 'a list, such as ["a", "b"]',
-        "dict_type": "a table",
-        "model_type": "a table",
-        "model_attributes_type": "a table",
-    }
-    wanted = kinds.get(fault["type"]) or fault["msg"].removeprefix("Input should be ")
-    return f"'{place}' must be {wanted}. Received {received!r}"
+    received = fault["input"]
+    if kind_of_fault == "literal_error":
+        return f"'{place}' {_not_among(str(received), fault['ctx']['expected'])}"
+    expected = _EXPECTED.get(kind_of_fault) or fault["msg"].removeprefix("Input should be ")
+    subject = f"'{place}'" if place else "the content"
+    return f"{subject} must be {expected}. Received {received!r}"
 
 
-def _fields_at(kind: type[BaseModel], parents: list[str]) -> list[str]:
-    fields: Any = kind
+def _unknown_key(place: str, key: str, valid: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, valid, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(valid)}"
+    return f"unknown key '{place}' ({hint})"
+
+
+def _not_among(received: str, expected: str) -> str:
+    """The end of a sentence about a value that is none of pydantic's `expected` literals."""
+    literals = re.findall(r"'([^']*)'", expected)
+    return str(unknown_name("value here", received, literals)).removeprefix("A value here ")
+
+
+def _fields_at(kind: type[BaseModel], parents: Sequence[str]) -> list[str]:
+    """Valid keys of the table that `parents` leads to."""
     for parent in parents:
-        annotation = fields.model_fields[parent].annotation
-        fields = next(
-            (
-                a
-                for a in getattr(annotation, "__args__", (annotation,))
-                if isinstance(a, type) and issubclass(a, BaseModel)
-            ),
-            fields,
-        )
-    return list(fields.model_fields)
+        field = kind.model_fields[parent]
+        kind = _model_in(field.annotation) or kind
+    return list(kind.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The settings model in a field's annotation, which may be `Model | None`."""
+    for candidate in typing.get_args(annotation) or (annotation,):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
 
 
 def merge_settings(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` with `others` over them: tables within them are joined, everything else is replaced.
+    """Settings updated by others: inner tables are merged, every other value is replaced.
 
     Example:
         >>> merge_settings({"epochs": 9, "augmentation": {"mixup": 0.2, "shift": 8}}, {"augmentation": {"mixup": 0.4}})
         {'epochs': 9, 'augmentation': {'mixup': 0.4, 'shift': 8}}
     """
-    joined = {
-        name: {**settings[name], **value}
-        for name, value in others.items()
-        if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
-    }
-    return {**settings, **others, **joined}
+    merged = {**settings, **others}
+    for name, value in others.items():
+        before = settings.get(name)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            merged[name] = {**before, **value}
+    return merged
 
 
 def flatten_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables within settings as dotted names.
+    """Inner tables of settings as dotted names.
 
     Example:
         >>> flatten_settings({"filters": 8, "augmentation": {"mixup": 0.2}})
@@ -102,16 +136,15 @@ def flatten_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     result: dict[str, Any] = {}
     for name, value in settings.items():
-        result |= (
-            {f"{name}.{key}": inner for key, inner in value.items()}
-            if isinstance(value, Mapping)
-            else {name: value}
-        )
+        if isinstance(value, Mapping):
+            result |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            result[name] = value
     return result
 
 
 def nest_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted names as tables within settings: the reverse of `flatten_settings`.
+    """Dotted names as inner tables of settings: the reverse of `flatten_settings`.
 
     Example:
         >>> nest_settings({"filters": 8, "augmentation.mixup": 0.2})

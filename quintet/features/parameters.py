@@ -1,14 +1,12 @@
-"""Everything that decides the value of a feature: frozen, complete, validated, hashed."""
+"""Feature parameters: every setting that decides a feature's value. They are frozen, validated and hashed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -16,52 +14,61 @@ from pydantic import (
     model_validator,
 )
 
-from quintet.errors import ConfigError, unknown_name
+from quintet.errors import ArtefactError, ConfigError, unknown_name
 from quintet.features.catalogue import FEATURE_SETS, feature_set_families
+from quintet.settings import Stage, parse_settings, validation_message
+
+LATER_SETTINGS = {"pre_emphasis": 0.0, "compression": "db"}
+"""Settings of the log-mel spectrogram that later versions added, with the values that change nothing."""
 
 
-class _Hashed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _HashedSettings(Stage):
+    """Settings with a hash, whose faults are sentences."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: object) -> None:
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise ConfigError(
-                "; ".join(_sentence(type(self).__name__, problem) for problem in error.errors())
+            raise ConfigError(validation_message(type(self), error)) from None
+
+    @classmethod
+    def parse(cls, content: object, *, where: str) -> Self:
+        """The settings in the JSON content of a file of ours: a feature table, a spectrogram store or a model.
+
+        Args:
+            content: the parsed JSON.
+            where: the place that an error message names, such as `"The feature table songs.parquet"`.
+
+        Raises:
+            ArtefactError: if this version does not know a key, or a value is not valid: another version wrote the file.
+        """
+        try:
+            return parse_settings(cls, content, where=f"{where} must hold settings that this version knows")
+        except ConfigError as error:
+            raise ArtefactError(
+                f"{error}. Another version of Quintet wrote it: use that version, or make it again."
             ) from None
 
     @property
     def hash(self) -> str:
-        """16 hex digits of the canonical JSON of all settings: equal settings, equal hash, on every machine."""
+        """16 hex digits of the canonical JSON of all settings. Equal settings have equal hashes on every machine."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _sentence(model: str, problem: Any) -> str:
-    """One of pydantic's complaints in our words; our own are passed on as they are."""
-    own = problem.get("ctx", {}).get("error")
-    if isinstance(own, ConfigError):
-        return str(own)
-    setting = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        return str(unknown_name("setting", setting, PARAMETERS[model].model_fields))
-    return f"{model}.{setting}: {problem['msg']}. Received {problem['input']!r}"
-
-
-class LogMelParameters(_Hashed):
-    """The spectrogram that networks see.
+class LogMelParameters(_HashedSettings):
+    """Settings of the log-mel spectrogram, which is the input of the networks.
 
     Args:
         sample_rate: Hz.
         n_fft: samples in a frame.
         hop_length: samples between frames.
-        n_mels: bands.
+        n_mels: number of mel bands.
         fmin: lowest edge, Hz.
-        fmax: highest edge, Hz; None is half the sample rate.
-        floor_db: dB re 1.0 below which everything is silence; of compression `"db"` only.
-        pre_emphasis: share of each sample that is taken from the next one before the transform; 0 is off.
-        compression: of the mel power: `"db"`, `"log"` (`log10(1e4 · power + 1)`, musicnn's) or `"power"` (none).
+        fmax: highest edge, Hz. None is half the sample rate.
+        floor_db: level that counts as silence, dB re 1.0. Only compression `"db"` uses it.
+        pre_emphasis: share of each sample that is subtracted from the next one before the transform. 0 is off.
+        compression: of the mel power: `"db"`, `"log"` (`log10(1e4 · power + 1)`, as in musicnn) or `"power"` (none).
 
     Example:
         >>> LogMelParameters().n_mels
@@ -80,49 +87,55 @@ class LogMelParameters(_Hashed):
 
     @property
     def shares_transform(self) -> bool:
-        """Whether it can come from the features' own transform, and from the kernels: decibels, no pre-emphasis, an even `n_fft`."""
+        """Whether the kernels can compute it: decibels, no pre-emphasis and an even `n_fft`."""
         return self.compression == "db" and not self.pre_emphasis and self.n_fft % 2 == 0
 
     @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Settings that came later are written only where they are used, so that older hashes stay true."""
-        written: dict[str, Any] = write(self)
-        later = {"pre_emphasis": 0.0, "compression": "db"}
-        return {name: value for name, value in written.items() if name not in later or value != later[name]}
+    def _omit_unused_later_settings(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write a later setting only if it changes something, so that older hashes stay valid."""
+        content: dict[str, object] = write(self)
+        for name, neutral in LATER_SETTINGS.items():
+            if content.get(name) == neutral:
+                del content[name]
+        return content
 
     @model_validator(mode="after")
-    def _edges(self) -> LogMelParameters:
-        top = self.sample_rate / 2 if self.fmax is None else self.fmax
-        if not self.fmin < top <= self.sample_rate / 2:
+    def _require_edges(self) -> LogMelParameters:
+        nyquist = self.sample_rate / 2
+        top = nyquist if self.fmax is None else self.fmax
+        if not self.fmin < top <= nyquist:
             raise ConfigError(
-                f"Mel bands need fmin < fmax <= half the sample rate. Received fmin {self.fmin}, fmax {top}, {self.sample_rate} Hz."
+                "Mel bands need fmin < fmax <= half the sample rate. "
+                f"Received fmin {self.fmin}, fmax {top}, {self.sample_rate} Hz."
             )
         return self
 
 
-class FeatureParameters(_Hashed):
-    """What is measured, and how. The defaults are those of the published set; the named set decides the sample rate.
+class FeatureParameters(_HashedSettings):
+    """Settings of the features. The defaults are those of the published set.
 
     Args:
         feature_set: a name in `catalogue.FEATURE_SETS`: `"full"` or `"bahuleyan2018"`.
-        families: those of the set to keep, such as `("cepstral", "spectral")`, held in the set's order; None keeps all.
-        sample_rate: Hz at which clips are described.
+        families: feature families of the set to keep, such as `("cepstral", "spectral")`. They are held in the order
+            of the set. None keeps all.
+        sample_rate: sample rate of the clips, Hz.
         n_fft: samples in a frame, even.
         hop_length: samples between frames.
-        chroma_stride: chroma takes every so many-th frame (2: a hop of 1024).
-        n_mels: mel bands under MFCC and onset strength.
-        n_mfcc: coefficients.
-        roll_percent: share of the magnitude below the roll-off.
-        n_contrast_bands: octaves above `contrast_fmin`; one more band lies below it.
-        contrast_fmin: Hz.
-        n_bands: mel bands under modulation and covariance.
+        chroma_stride: distance of the frames that chroma uses. 2 takes every second frame, a hop of 1024.
+        n_mels: mel bands from which MFCC and onset strength are computed.
+        n_mfcc: number of MFCC.
+        roll_percent: share of the magnitude that lies below the roll-off.
+        n_contrast_bands: octaves above `contrast_fmin`. One more band lies below it.
+        contrast_fmin: lower edge of the first octave, Hz.
+        n_bands: mel bands from which modulation and covariance are computed.
         n_rates: modulation bands, spaced logarithmically over `modulation_hz`.
         modulation_hz: slowest and fastest modulation, Hz.
-        log_mel: the spectrogram that is made in the same pass.
-        definition: rises when a descriptor's definition changes, so that old tables are known to be old.
+        log_mel: settings of the log-mel spectrogram that is computed in the same pass.
+        definition: version of the definitions. It rises when a descriptor's definition changes, which makes older
+            tables recognisable.
 
     Raises:
-        ConfigError: a name that does not exist, or bands that do not fit under half the sample rate.
+        ConfigError: if a name does not exist, or bands do not fit under half the sample rate.
 
     Example:
         >>> FeatureParameters(feature_set="full", families=("spectral", "cepstral")).families
@@ -148,62 +161,68 @@ class FeatureParameters(_Hashed):
 
     @model_validator(mode="before")
     @classmethod
-    def _names(cls, values: dict[str, object]) -> dict[str, object]:
-        """The set exists, and the families are the set's own, in the set's order (None where all are meant)."""
+    def _order_families(cls, values: object) -> dict[str, object]:
+        """Check the names of the set and of the families, and put the families into the order of the set."""
+        if not isinstance(values, dict):
+            raise ConfigError(f"Feature parameters must be a table. Received {values!r}.")
         name = str(values.get("feature_set", "full"))
         if name not in FEATURE_SETS:
             raise unknown_name("feature set", name, FEATURE_SETS)
         chosen = values.get("families")
         if chosen is None:
             return values
-        wanted = (
-            tuple(str(family) for family in chosen)
-            if isinstance(chosen, (list, tuple, set, frozenset))
-            else (str(chosen),)
-        )
-        valid = feature_set_families(name)
-        for family in wanted:
-            if family not in valid:
-                raise unknown_name("feature family", family, valid)
-        if not wanted:
-            raise ConfigError(
-                f"At least one feature family must be chosen. Received none. Choose from: {', '.join(valid)}."
-            )
-        kept = tuple(family for family in valid if family in wanted)
-        return {**values, "families": None if kept == valid else kept}
+        return {**values, "families": _families_in_order(chosen, feature_set_families(name))}
 
     @model_validator(mode="after")
-    def _fits(self) -> FeatureParameters:
-        nyquist = self.sample_rate / 2
+    def _require_consistency(self) -> FeatureParameters:
         if self.hop_length > self.n_fft:
             raise ConfigError(
-                f"Frames must not leave gaps: hop_length <= n_fft. Received {self.hop_length} and {self.n_fft}."
+                "Frames must not leave gaps: hop_length <= n_fft. "
+                f"Received {self.hop_length} and {self.n_fft}."
             )
         if self.n_mfcc > self.n_mels:
             raise ConfigError(f"n_mfcc must not exceed n_mels. Received {self.n_mfcc} and {self.n_mels}.")
         if self.log_mel.sample_rate > self.sample_rate:
             raise ConfigError(
-                f"The log-mel's sample rate must not exceed the features'. Received {self.log_mel.sample_rate} and {self.sample_rate} Hz."
+                "The log-mel's sample rate must not exceed the features'. "
+                f"Received {self.log_mel.sample_rate} and {self.sample_rate} Hz."
             )
-        if self.contrast_fmin * 2.0 ** (self.n_contrast_bands - 1) >= nyquist:
-            raise ConfigError(
-                f"Every contrast band must begin below half the sample rate ({nyquist:g} Hz). Received contrast_fmin {self.contrast_fmin:g} "
-                f"with n_contrast_bands {self.n_contrast_bands}. Reduce one of them."
-            )
-        if self.contrast_fmin < 2 * self.sample_rate / self.n_fft:
-            raise ConfigError(
-                f"A contrast band needs at least two bins ({2 * self.sample_rate / self.n_fft:g} Hz). Received contrast_fmin {self.contrast_fmin:g}. "
-                "Raise it or n_fft."
-            )
+        self._require_contrast_bands()
         slow, fast = self.modulation_hz
-        if not 0 < slow < min(fast, self.sample_rate / self.hop_length / 2):
+        highest_rate = self.sample_rate / self.hop_length / 2
+        if not 0 < slow < min(fast, highest_rate):
             raise ConfigError(
-                f"modulation_hz must rise from above 0 and begin below half the frame rate. Received {self.modulation_hz}."
+                "modulation_hz must rise from above 0 and begin below half the frame rate. "
+                f"Received {self.modulation_hz}."
             )
         return self
 
+    def _require_contrast_bands(self) -> None:
+        nyquist = self.sample_rate / 2
+        highest_edge = self.contrast_fmin * 2.0 ** (self.n_contrast_bands - 1)
+        if highest_edge >= nyquist:
+            raise ConfigError(
+                f"Every contrast band must begin below half the sample rate ({nyquist:g} Hz). Received contrast_fmin "
+                f"{self.contrast_fmin:g} with n_contrast_bands {self.n_contrast_bands}. Reduce one of them."
+            )
+        two_bins = 2 * self.sample_rate / self.n_fft
+        if self.contrast_fmin < two_bins:
+            raise ConfigError(
+                f"A contrast band needs at least two bins ({two_bins:g} Hz). "
+                f"Received contrast_fmin {self.contrast_fmin:g}. Raise it or n_fft."
+            )
 
-PARAMETERS: dict[str, type[_Hashed]] = {
-    "LogMelParameters": LogMelParameters,
-    "FeatureParameters": FeatureParameters,
-}
+
+def _families_in_order(chosen: object, valid: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The chosen families in the order of `valid`; None if all are chosen."""
+    several = chosen if isinstance(chosen, (list, tuple, set, frozenset)) else (chosen,)
+    names = [str(family) for family in several]
+    for name in names:
+        if name not in valid:
+            raise unknown_name("feature family", name, valid)
+    if not names:
+        raise ConfigError(
+            f"At least one feature family must be chosen. Received none. Choose from: {', '.join(valid)}."
+        )
+    ordered = tuple(family for family in valid if family in names)
+    return None if ordered == valid else ordered

@@ -137,12 +137,7 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
             "To predict audio, a model must be trained on features that quintet made. This one was trained on a table from elsewhere: "
             "give it rows of such a table with `--table`."
         )
-    try:
-        parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
-    except ValueError as error:
-        raise ArtefactError(
-            f"The feature parameters of a model must be valid. This model's are not ({error}): train again."
-        ) from None
+    parameters = FeatureParameters.parse(bundle["feature_parameters"], where="The model")
     if parameters.hash != bundle["feature_hash"]:
         raise ArtefactError(
             f"Features must be those of the training. This model's have the hash {bundle['feature_hash']}, made by quintet {bundle['quintet']}; "

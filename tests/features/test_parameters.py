@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from quintet.errors import ConfigError
+from quintet.errors import ArtefactError, ConfigError
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 
 
@@ -21,9 +21,9 @@ def test_equal_settings_have_equal_hashes_and_different_ones_different():
 
 def test_the_hash_survives_json():
     parameters = FeatureParameters(families=("tonal", "cepstral"), log_mel=LogMelParameters(fmax=8000))
-    again = FeatureParameters.model_validate_json(parameters.model_dump_json())
-    assert again == parameters
-    assert again.hash == parameters.hash
+    restored = FeatureParameters.model_validate_json(parameters.model_dump_json())
+    assert restored == parameters
+    assert restored.hash == parameters.hash
 
 
 def test_families_are_held_in_the_sets_order_and_all_of_them_is_none():
@@ -50,7 +50,7 @@ def test_parameters_cannot_be_changed():
             "must be one of: temporal, rhythm, spectral, cepstral, tonal",
         ),
         ({"families": ()}, "At least one feature family"),
-        ({"hop_lenght": 512}, "Did you mean 'hop_length'"),
+        ({"hop_lenght": 512}, "did you mean 'hop_length'"),
         ({"hop_length": 0}, "hop_length.*greater than or equal to 1"),
         ({"hop_length": 4096}, "must not leave gaps"),
         ({"n_fft": 1025}, "n_fft.*multiple of 2"),
@@ -68,6 +68,32 @@ def test_parameters_cannot_be_changed():
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         FeatureParameters(**settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "name"),
+    [
+        (LogMelParameters, {"n_mel": 40}, "'n_mels'"),
+        (LogMelParameters, {"n_mels": "many"}, "'n_mels' must be a valid integer"),
+        (LogMelParameters, [1, 2], "The store"),
+        (FeatureParameters, {"new_setting": 1}, "'new_setting'"),
+        (FeatureParameters, {"log_mel": {"new_setting": 1}}, "'log_mel': unknown key 'new_setting'"),
+        (FeatureParameters, {"feature_set": "next"}, "'next'"),
+        (FeatureParameters, {"definition": 2}, "'definition'"),
+        (FeatureParameters, "text", "The store"),
+        (FeatureParameters, None, "The store"),
+    ],
+)
+def test_the_content_of_another_version_is_refused_in_a_sentence(kind, content, name):
+    with pytest.raises(ArtefactError, match=name) as caught:
+        kind.parse(content, where="The store s")
+    assert str(caught.value).startswith("The store s must hold settings that this version knows: ")
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize("parameters", [LogMelParameters(fmax=8000), FeatureParameters(n_mfcc=13)])
+def test_the_content_that_was_written_is_parsed_to_the_same_settings(parameters):
+    assert type(parameters).parse(parameters.model_dump(mode="json"), where="The store") == parameters
 
 
 def test_settings_that_came_later_leave_older_hashes_alone():

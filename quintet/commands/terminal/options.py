@@ -46,20 +46,10 @@ def value_of(text: str) -> Any:
 
 
 def parse_parameters(features: str, families: str | None, settings: list[str] | None) -> FeatureParameters:
-    from pydantic import ValidationError
-
     from quintet.features.parameters import FeatureParameters
 
     chosen = {key: value_of(value) for key, value in (parse_pairs(settings, "parameter") or {}).items()}
-    try:
-        return FeatureParameters(
-            feature_set=features, families=tuple(parse_names(families)) or None, **chosen
-        )
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(
-            f"Feature parameters must be valid ({', '.join(FeatureParameters.model_fields)}). {faults}."
-        ) from None
+    return FeatureParameters(feature_set=features, families=tuple(parse_names(families)) or None, **chosen)
 
 
 def member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:

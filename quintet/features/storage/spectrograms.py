@@ -364,7 +364,7 @@ def _read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
         raise ArtefactError(
             f"This version reads spectrogram stores of version {STORE_VERSION}. {folder} has {text.get('schema_version')}: extract it again."
         )
-    parameters = LogMelParameters.model_validate(text["parameters"])
+    parameters = LogMelParameters.parse(text["parameters"], where=f"The spectrogram store {folder}")
     if parameters.hash != text["parameter_hash"]:
         raise ArtefactError(
             f"The parameters of a spectrogram store must give its hash. {folder} says {text['parameter_hash']}, "

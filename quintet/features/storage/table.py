@@ -109,7 +109,7 @@ class FeatureTable:
     def parameters(self) -> FeatureParameters | None:
         """The parameters of the extraction; None for a table that was made elsewhere."""
         given = self.metadata.get("parameters")
-        return None if given is None else FeatureParameters.model_validate(given)
+        return None if given is None else FeatureParameters.parse(given, where="The feature table")
 
     @property
     def parameter_hash(self) -> str:
@@ -288,7 +288,7 @@ def _stored_metadata(source: Path) -> dict[str, Any] | None:
 def _require_hash(metadata: Mapping[str, Any], source: Path) -> None:
     if metadata.get("parameters") is None:
         return
-    received = FeatureParameters.model_validate(metadata["parameters"]).hash
+    received = FeatureParameters.parse(metadata["parameters"], where=f"The feature table {source}").hash
     if received != metadata["parameter_hash"]:
         raise ArtefactError(
             f"The parameters in a feature table must give its parameter hash. {source} says {metadata['parameter_hash']}, "

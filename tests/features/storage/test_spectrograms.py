@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -169,6 +170,16 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="There is none"):
         SpectrogramStore(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_setting_of_another_version_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path / "s", {"a": 5})
+    description = tmp_path / "s" / "store.json"
+    content = json.loads(description.read_text())
+    content["parameters"]["new_setting"] = 1
+    description.write_text(json.dumps(content))
+    with pytest.raises(ArtefactError, match="'new_setting'"):
+        SpectrogramStore(tmp_path / "s")
 
 
 def test_damage_is_refused(tmp_path: Path) -> None:

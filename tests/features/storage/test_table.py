@@ -105,6 +105,15 @@ class TestOurs:
         with pytest.raises(ArtefactError, match="says 0000000000000000"):
             read_feature_table(tmp_path / "t.parquet")
 
+    def test_refuses_a_setting_of_another_version(self, tmp_path: Path) -> None:
+        table = table_of()
+        parameters = {**table.metadata["parameters"], "new_setting": 1}
+        write_feature_table(
+            FeatureTable(table.frame, {**table.metadata, "parameters": parameters}), tmp_path / "t.parquet"
+        )
+        with pytest.raises(ArtefactError, match=r"t\.parquet .* 'new_setting'"):
+            read_feature_table(tmp_path / "t.parquet")
+
     def test_refuses_another_schema_version(self, tmp_path: Path) -> None:
         pq.write_table(
             pa.table({"id": ["a"]}).replace_schema_metadata(
