@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quintet.audio.decode import load_clip
-from quintet.audit.clip_facts import ClipLocation
+from quintet.audio.decode import ClipSource, load_clip
 from quintet.audit.duplicates import find_same_recordings
 from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
 from quintet.datasets import load_source
@@ -36,7 +35,7 @@ COPIES = {
 }
 
 
-def copied(place: ClipLocation, folder: Path, kind: str, duration_s: float) -> ClipLocation:
+def copied(place: ClipSource, folder: Path, kind: str, duration_s: float) -> ClipSource:
     """The copy of one clip, made if it is not there yet."""
     suffix, options = COPIES[kind]
     target = folder / kind / (place.id.replace("/", "__") + suffix)
@@ -46,10 +45,10 @@ def copied(place: ClipLocation, folder: Path, kind: str, duration_s: float) -> C
         subprocess.run(
             ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", place.path, *words, str(target)], check=True
         )
-    return ClipLocation(f"{kind}:{place.id}", str(target))
+    return ClipSource(str(target), id=f"{kind}:{place.id}")
 
 
-def printed(places: list[ClipLocation]) -> tuple[list[Fingerprint], float, float]:
+def printed(places: list[ClipSource]) -> tuple[list[Fingerprint], float, float]:
     """Fingerprints, seconds of CPU that they took (decoding left out), and seconds of audio."""
     prints, cpu_s, audio_s = [], 0.0, 0.0
     for place in places:
@@ -68,7 +67,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "quintet-copies")
     given = parser.parse_args()
     clips = load_source(given.source).usable
-    originals = [ClipLocation(id, path) for id, path in zip(clips["id"], clips["path"], strict=True)]
+    originals = [ClipSource(path, id=id) for id, path in zip(clips["id"], clips["path"], strict=True)]
     durations = [load_clip(place.path, sample_rate=None).duration_s for place in originals]
     prints, cpu_s, audio_s = printed(originals)
     n_marks = sum(len(p.marks) for p in prints)

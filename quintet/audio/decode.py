@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -67,3 +68,42 @@ def load_clip(
     return DecodedClip(
         clip, facts.native_sample_rate, facts.native_channels, facts.duration_s, facts.audio_digest
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSource:
+    """Location of a clip: a file and a time window in it.
+
+    Args:
+        path: path or URL of the file.
+        start_s: start of the window, seconds.
+        end_s: end of the window, seconds. None: the end of the file.
+        id: key of the clip. None: the path.
+
+    Example:
+        >>> ClipSource.from_row("a", "/music/a.wav", float("nan"), 2.5)
+        ClipSource(path='/music/a.wav', start_s=0.0, end_s=2.5, id='a')
+    """
+
+    path: str
+    start_s: float = 0.0
+    end_s: float | None = None
+    id: str | None = None
+
+    @classmethod
+    def from_row(cls, id: str, path: str, start: float, end: float) -> ClipSource:
+        """Location in a row of a manifest or a table, where NaN stands for the start or the end of the file."""
+        return cls(
+            path, 0.0 if math.isnan(start) else float(start), None if math.isnan(end) else float(end), id
+        )
+
+    @property
+    def key(self) -> str:
+        """The id, or the path if there is none."""
+        return self.path if self.id is None else self.id
+
+    def load(self, *, sample_rate: int | None) -> DecodedClip:
+        """Decode the clip with `load_clip`, at `sample_rate` Hz (None: the rate of the file)."""
+        return load_clip(
+            self.path, sample_rate=sample_rate, start_s=self.start_s, end_s=self.end_s, id=self.id
+        )

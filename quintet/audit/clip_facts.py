@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
-from quintet.audio.decode import load_clip
+from quintet.audio.decode import ClipSource
 from quintet.audio.mel import power_to_db
 from quintet.audio.resample import resample
 from quintet.audio.spectrum import spectrum
@@ -27,15 +27,6 @@ STEP_BANDS = 4
 LOWEST_CUTOFF_HZ = 3000.0  # a telephone's; below it a steep fall is music
 BANDWIDTH_FFT = 2048
 BANDWIDTH_FRAMES = 1200
-
-
-class ClipLocation(NamedTuple):
-    """Where a clip lies: `start_s` and `end_s` in seconds, `end_s` None for the end of the file."""
-
-    id: str
-    path: str
-    start_s: float = 0.0
-    end_s: float | None = None
 
 
 class ClipMeasurement(NamedTuple):
@@ -116,14 +107,12 @@ def cutoff_hz(clip: Clip) -> float:
     return nyquist
 
 
-def measure_clip(place: ClipLocation, *, fingerprints: bool) -> ClipMeasurement:
+def measure_clip(source: ClipSource, *, fingerprints: bool) -> ClipMeasurement:
     """The facts of one clip, and its fingerprint if wanted. A clip that cannot be read has a problem instead: the one place where that is caught."""
     try:
-        decoded = load_clip(
-            place.path, sample_rate=None, start_s=place.start_s, end_s=place.end_s, id=place.id
-        )
+        decoded = source.load(sample_rate=None)
     except AudioError as error:
-        return ClipMeasurement(place.id, {}, None, str(error))
+        return ClipMeasurement(source.key, {}, None, str(error))
     clip = decoded.clip
     facts = {
         "duration_s": decoded.duration_s,
@@ -135,9 +124,8 @@ def measure_clip(place: ClipLocation, *, fingerprints: bool) -> ClipMeasurement:
         "clipped_share": clipped_share(clip),
         "audio_digest": decoded.audio_digest,
     }
-    return ClipMeasurement(
-        place.id, facts, fingerprint(at_fingerprint_rate(clip)) if fingerprints else None, None
-    )
+    marks = fingerprint(at_fingerprint_rate(clip)) if fingerprints else None
+    return ClipMeasurement(source.key, facts, marks, None)
 
 
 def at_fingerprint_rate(clip: Clip) -> Clip:
@@ -147,7 +135,7 @@ def at_fingerprint_rate(clip: Clip) -> Clip:
 
 
 def measure_clips(
-    places: Sequence[ClipLocation],
+    sources: Sequence[ClipSource],
     *,
     fingerprints: bool,
     n_jobs: int = 1,
@@ -156,18 +144,18 @@ def measure_clips(
     """`measure_clip` for many clips, in their order. `progress` is called with (clips in all, done, failed)."""
     found: list[ClipMeasurement] = []
     failed = 0
-    for heard in _all(places, fingerprints=fingerprints, n_jobs=n_jobs):
+    for heard in _all(sources, fingerprints=fingerprints, n_jobs=n_jobs):
         found.append(heard)
         failed += heard.problem is not None
         if progress is not None:
-            progress(len(places), len(found), failed)
+            progress(len(sources), len(found), failed)
     return found
 
 
-def _all(places: Sequence[ClipLocation], *, fingerprints: bool, n_jobs: int) -> Iterator[ClipMeasurement]:
+def _all(sources: Sequence[ClipSource], *, fingerprints: bool, n_jobs: int) -> Iterator[ClipMeasurement]:
     if n_jobs == 1:
-        return (measure_clip(place, fingerprints=fingerprints) for place in places)
+        return (measure_clip(source, fingerprints=fingerprints) for source in sources)
     jobs: Iterator[ClipMeasurement] = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(measure_clip)(place, fingerprints=fingerprints) for place in places
+        delayed(measure_clip)(source, fingerprints=fingerprints) for source in sources
     )
     return jobs

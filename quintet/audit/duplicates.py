@@ -12,10 +12,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from quintet.audio.clip import Clip
-from quintet.audio.decode import load_clip
+from quintet.audio.decode import ClipSource
 from quintet.audit.alignment import align
 from quintet.audit.candidates import candidate_pairs
-from quintet.audit.clip_facts import ClipLocation
 from quintet.audit.fingerprints import HOP_S, RATE, Fingerprint
 
 SAME_AUDIO, SAME_ROW, SAME_SOUND = "same audio", "same row", "same recording"
@@ -133,14 +132,14 @@ def _neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> li
     return sorted((low, high) for high, low in found.items())
 
 
-def find_same_recordings(places: Sequence[ClipLocation], prints: Sequence[Fingerprint]) -> pd.DataFrame:
+def find_same_recordings(sources: Sequence[ClipSource], prints: Sequence[Fingerprint]) -> pd.DataFrame:
     """Pairs of clips that are one recording after re-encoding, gain or trimming.
 
     Those that share marks are read again, at 8 kHz, laid over one another, and must agree by at least 0.8. Changes of speed and
     pitch are not seen through.
 
     Args:
-        places: where the clips lie, `(n,)`.
+        sources: the clips, `(n,)`, with ids.
         prints: their fingerprints, `(n,)`.
 
     Returns:
@@ -151,15 +150,15 @@ def find_same_recordings(places: Sequence[ClipLocation], prints: Sequence[Finger
     order = np.lexsort((candidates.second, candidates.first))
     rows = []
     for first, second, _, shift in (np.stack(candidates, axis=1)[order]).tolist():
-        found = align(load(places[first]), load(places[second]), near_s=(shift + 0.5) * HOP_S)
+        found = align(load(sources[first]), load(sources[second]), near_s=(shift + 0.5) * HOP_S)
         if found.agreement >= AGREEMENT:
-            rows.append((places[first].id, places[second].id, found.agreement, found.shift_s))
+            rows.append((sources[first].key, sources[second].key, found.agreement, found.shift_s))
     first_ids, second_ids, agreements, shifts = zip(*rows, strict=True) if rows else ((), (), (), ())
     return _pairs(first_ids, second_ids, SAME_SOUND, agreements, shifts)
 
 
-def _load(place: ClipLocation) -> Clip:
-    return load_clip(place.path, sample_rate=RATE, start_s=place.start_s, end_s=place.end_s, id=place.id).clip
+def _load(source: ClipSource) -> Clip:
+    return source.load(sample_rate=RATE).clip
 
 
 def join_groups(

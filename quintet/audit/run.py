@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from quintet.audio.decode import ClipSource
 from quintet.audit.balance import class_balance, oddities, spans
-from quintet.audit.clip_facts import ClipLocation, ClipMeasurement, measure_clips
+from quintet.audit.clip_facts import ClipMeasurement, measure_clips
 from quintet.audit.duplicates import (
     empty_pairs,
     find_equal_digests,
@@ -150,18 +151,12 @@ def _heard(
         if progress is not None:
             progress(Progress(total, done=done, failed=failed))
 
-    return measure_clips(_places(subject.clips), fingerprints=fingerprints, n_jobs=n_jobs, progress=tell)
+    return measure_clips(_sources(subject.clips), fingerprints=fingerprints, n_jobs=n_jobs, progress=tell)
 
 
-def _places(clips: pd.DataFrame) -> list[ClipLocation]:
-    starts, ends = (
-        clips["start"].fillna(0.0).tolist(),
-        [None if np.isnan(end) else end for end in clips["end"].tolist()],
-    )
-    return [
-        ClipLocation(*row)
-        for row in zip(clips.index.tolist(), clips["path"].tolist(), starts, ends, strict=True)
-    ]
+def _sources(clips: pd.DataFrame) -> list[ClipSource]:
+    columns = (clips.index.tolist(), clips["path"].tolist(), clips["start"].tolist(), clips["end"].tolist())
+    return [ClipSource.from_row(*row) for row in zip(*columns, strict=True)]
 
 
 def _facts(heard: list[ClipMeasurement]) -> pd.DataFrame:
@@ -181,8 +176,8 @@ def _all_pairs(
         found.append(find_equal_rows(subject.features.loc[clips.index]))
     voices = {h.id: h.fingerprint for h in heard if h.fingerprint is not None and h.id not in again}
     if voices:
-        places = [place for place in _places(clips) if place.id in voices]
-        found.append(find_same_recordings(places, [voices[place.id] for place in places]))
+        sources = [source for source in _sources(clips) if source.key in voices]
+        found.append(find_same_recordings(sources, [voices[source.key] for source in sources]))
     filled = [pairs for pairs in found if len(pairs)]
     joined = pd.concat(filled, ignore_index=True) if filled else empty_pairs()
     return joined.drop_duplicates(["first", "second"], ignore_index=True)

@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from quintet.audio.clip import Clip
+from quintet.audio.decode import ClipSource
 from quintet.audio.resample import resample
 from quintet.audit.clip_facts import (
-    ClipLocation,
     clipped_share,
     cutoff_hz,
     loudness_db,
@@ -31,7 +31,7 @@ def test_what_came_from_a_lower_rate_breaks_off_there(rate: int) -> None:
 def test_an_encoder_leaves_its_edge(tmp_path: Path) -> None:
     path = tmp_path / "low.mp3"
     soundfile.write(path, NOISE, RATE, bitrate_mode="CONSTANT", compression_level=0.9)
-    heard = measure_clip(ClipLocation("low", str(path)), fingerprints=False)
+    heard = measure_clip(ClipSource(str(path), id="low"), fingerprints=False)
     assert 15000 < heard.facts["cutoff_hz"] < 19000
 
 
@@ -59,8 +59,8 @@ def test_what_cannot_be_read_has_a_problem(tmp_path: Path) -> None:
     soundfile.write(silent, np.zeros(RATE), RATE)
     text.write_text("no audio")
     told: list[tuple[int, int, int]] = []
-    places = [ClipLocation(p.name, str(p)) for p in (good, silent, text)] + [
-        ClipLocation("gone", str(tmp_path / "gone.wav"))
+    places = [ClipSource(str(p), id=p.name) for p in (good, silent, text)] + [
+        ClipSource(str(tmp_path / "gone.wav"), id="gone")
     ]
     found = measure_clips(places, fingerprints=True, progress=lambda *numbers: told.append(numbers))
     assert [h.problem is None for h in found] == [True, False, False, False]
@@ -75,7 +75,7 @@ def test_a_window_is_all_that_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.concatenate([NOISE, 0.1 * NOISE]), RATE)
     loud, soft = (
-        measure_clip(ClipLocation(str(s), str(path), s, s + 3.0), fingerprints=False).facts
+        measure_clip(ClipSource(str(path), s, s + 3.0, id=str(s)), fingerprints=False).facts
         for s in (0.0, 3.0)
     )
     assert loud["duration_s"] == 3.0

@@ -8,8 +8,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from quintet.audio.decode import ClipSource
 from quintet.audio.resample import resample
-from quintet.audit.clip_facts import ClipLocation, measure_clips
+from quintet.audit.clip_facts import measure_clips
 from quintet.audit.duplicates import (
     _neighbours,
     find_equal_digests,
@@ -21,7 +22,7 @@ from quintet.audit.duplicates import (
 VARIANTS = ("mp3", "ogg", "flac22", "up6", "down6", "begin", "end")
 
 
-def write_variant(folder: Path, name: str, samples: NDArray[np.float64], variant: str) -> ClipLocation:
+def write_variant(folder: Path, name: str, samples: NDArray[np.float64], variant: str) -> ClipSource:
     """One copy of a recording as a file."""
     cut = len(samples) // 10
     gain = {"up6": 2.0, "down6": 0.5}.get(variant, 1.0)
@@ -29,10 +30,10 @@ def write_variant(folder: Path, name: str, samples: NDArray[np.float64], variant
     rate = 22050 if variant == "flac22" else 44100
     path = folder / f"{name}.{variant}.{variant if variant in ('mp3', 'ogg') else 'flac'}"
     soundfile.write(path, resample(part, orig_sr=44100, target_sr=rate), rate)
-    return ClipLocation(path.name, str(path))
+    return ClipSource(str(path), id=path.name)
 
 
-def found_pairs(places: list[ClipLocation]) -> pd.DataFrame:
+def found_pairs(places: list[ClipSource]) -> pd.DataFrame:
     heard = measure_clips(places, fingerprints=True)
     assert [h.problem for h in heard] == [None] * len(places)
     return find_same_recordings(places, [h.fingerprint for h in heard if h.fingerprint is not None])

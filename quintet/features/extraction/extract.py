@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quintet.audio.decode import ClipSource
 from quintet.datasets import Manifest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.catalogue import feature_names
@@ -34,7 +35,7 @@ from quintet.features.extraction.checkpoints import (
 )
 from quintet.features.extraction.pools import Chunk, describe_chunks, open_pool
 from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_extraction
-from quintet.features.extraction.worker import Job, Row, Source, failure
+from quintet.features.extraction.worker import ClipTask, Job, Row, failure
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import SpectrogramWriter
 from quintet.features.storage.table import FAILURE_COLUMNS, META_COLUMNS, library_versions, table_schema
@@ -263,11 +264,11 @@ class _Run:
     def _chunks(self) -> Iterator[Chunk]:
         frame = self.manifest.frame
         columns = [frame[name].to_numpy() for name in ("id", "path", "start", "end")]
-        sources = (
-            (Source(int(k), *(column[k] for column in columns)), cost)
+        tasks = (
+            (ClipTask(int(k), ClipSource.from_row(*(column[k] for column in columns))), cost)
             for k, cost in zip(self.plan.todo, self.plan.cost_s, strict=True)
         )
-        return split_into_chunks(sources, weight=CHUNK_S, count=CHUNK_CLIPS)
+        return split_into_chunks(tasks, weight=CHUNK_S, count=CHUNK_CLIPS)
 
     def _take(self, rows: list[Row]) -> None:
         for row in rows:

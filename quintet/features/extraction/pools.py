@@ -19,9 +19,9 @@ from types import ModuleType, TracebackType
 from typing import Any, Protocol, Self
 
 from quintet.errors import ConfigError, QuintetError
-from quintet.features.extraction.worker import Job, Row, Source, describe_chunk, failure, file_facts
+from quintet.features.extraction.worker import ClipTask, Job, Row, describe_chunk, failure, file_facts
 
-Chunk = tuple[Source, ...]
+Chunk = tuple[ClipTask, ...]
 
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -92,14 +92,14 @@ def describe_chunks(
             ):
                 yield [_blamed(outcome.chunk[0], outcome.fault, timeout_s)]
             else:
-                waiting.extend((source,) for source in outcome.chunk)
+                waiting.extend((task,) for task in outcome.chunk)
 
 
-def _blamed(source: Source, fault: str, timeout_s: float | None) -> Row:
+def _blamed(task: ClipTask, fault: str, timeout_s: float | None) -> Row:
     error, reason = (
         ("TimeoutError", _LATE.format(timeout_s=timeout_s)) if fault == "late" else ("ProcessExpired", _DIED)
     )
-    return Row(source.position, facts=file_facts(source.path) | failure("worker", error, reason))
+    return Row(task.position, facts=file_facts(task.source.path) | failure("worker", error, reason))
 
 
 class HerePool:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.decode import DecodedClip, load_clip
+from quintet.audio.decode import ClipSource, DecodedClip, load_clip
 from quintet.audio.recording import Facts, Recording
 from quintet.errors import AudioError, MissingExtraError, NonFiniteError, QuintetError
 from quintet.features.catalogue import feature_names
@@ -43,22 +43,16 @@ _CLIP_ERRORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What must be known of one clip to describe it.
+class ClipTask:
+    """One clip to be described.
 
     Args:
-        position: its row in the manifest.
-        id: its key.
-        path: its file.
-        start: where the clip begins, seconds; NaN for the beginning of the file.
-        end: where it ends, seconds; NaN for the end of the file.
+        position: row of the clip in the manifest.
+        source: location of the clip, with its id.
     """
 
     position: int
-    id: str
-    path: str
-    start: float
-    end: float
+    source: ClipSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +94,21 @@ class Row:
         return self.values is None
 
 
-def describe_chunk(sources: Sequence[Source], job: Job) -> list[Row]:
+def describe_chunk(tasks: Sequence[ClipTask], job: Job) -> list[Row]:
     """The rows of several clips, one after another: what is handed to a worker at a time."""
-    return [describe_clip(source, job) for source in sources]
+    return [describe_clip(task, job) for task in tasks]
 
 
-def describe_clip(source: Source, job: Job) -> Row:
+def describe_clip(task: ClipTask, job: Job) -> Row:
     """The row of one clip: its features, or where and why it failed.
 
     Raises:
         ImportError: if the installation is broken; a missing optional decoder is the clip's failure, though.
     """
-    row = Row(source.position, facts=file_facts(source.path))
+    row = Row(task.position, facts=file_facts(task.source.path))
     stage = "decode"
     try:
-        known, description = _heard(source, job)
+        known, description = _heard(task.source, job)
         row.facts |= {
             name: getattr(known, name)
             for name in ("duration_s", "native_sample_rate", "native_channels", "audio_digest")
@@ -148,10 +142,9 @@ def file_facts(path: str) -> dict[str, Any]:
     return {"status": "ok", "source_size": found.st_size, "source_mtime_ns": found.st_mtime_ns}
 
 
-def _heard(source: Source, job: Job) -> tuple[DecodedClip, None] | tuple[Facts, Description]:
+def _heard(source: ClipSource, job: Job) -> tuple[DecodedClip, None] | tuple[Facts, Description]:
     """The samples of a clip; of a long recording its description at once, so that they are never held."""
-    start_s = 0.0 if np.isnan(source.start) else source.start
-    end_s = None if np.isnan(source.end) else source.end
+    start_s, end_s = source.start_s, source.end_s
     usual, rate = job.load is load_clip and job.describe is describe, job.parameters.sample_rate
     with local_copy(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
         try:
@@ -160,7 +153,7 @@ def _heard(source: Source, job: Job) -> tuple[DecodedClip, None] | tuple[Facts, 
             ):
                 recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s)
                 description = describe_recording(
-                    recording, job.parameters, log_mel=job.log_mel, name=source.id
+                    recording, job.parameters, log_mel=job.log_mel, name=source.key
                 )
                 return recording.facts, description
             return job.load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None

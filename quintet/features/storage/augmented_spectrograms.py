@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quintet.audio.augment import AudioAugmentation, augment_clip
 from quintet.audio.clip import Clip
-from quintet.audio.decode import load_clip
+from quintet.audio.decode import ClipSource
 from quintet.features.engine.analysis import make_analysis
 from quintet.features.extraction.extract import Progress
 from quintet.features.parameters import FeatureParameters
@@ -98,7 +98,9 @@ def make_augmented_copies(
         missing = [
             id for id, names in wanted.items() if any(writer.digest(name) != digests[id] for name in names)
         ]
-        jobs = (delayed(_made)(id, _window(clips.loc[id]), parameters, augmentation, seed) for id in missing)
+        columns = (clips[name].loc[missing].tolist() for name in ("path", "start", "end"))
+        sources = map(ClipSource.from_row, missing, *columns)
+        jobs = (delayed(_made)(source, parameters, augmentation, seed) for source in sources)
         made = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
         reused, total = (len(wanted) - len(missing)) * augmentation.copies, len(wanted) * augmentation.copies
         for done, (id, pictures) in enumerate(zip(missing, made, strict=True), start=1):
@@ -112,27 +114,17 @@ def make_augmented_copies(
 
 
 def _made(
-    id: str,
-    window: tuple[str, float | None, float | None],
-    parameters: FeatureParameters,
-    augmentation: AudioAugmentation,
-    seed: int,
+    source: ClipSource, parameters: FeatureParameters, augmentation: AudioAugmentation, seed: int
 ) -> list[NDArray[np.float32]]:
     """The pictures of a clip's copies, each of which knows nothing but the seed, the clip's id and its number."""
-    clip = _read(id, window, parameters)
-    numbers = (np.random.default_rng([seed, zlib.crc32(id.encode()), k]) for k in range(augmentation.copies))
+    clip = _read(source, parameters)
+    name = zlib.crc32(source.key.encode())
+    numbers = (np.random.default_rng([seed, name, k]) for k in range(augmentation.copies))
     return [
         make_analysis(augment_clip(clip, augmentation, rng), parameters).log_mel(parameters.log_mel)
         for rng in numbers
     ]
 
 
-def _window(row: Any) -> tuple[str, float | None, float | None]:
-    """Path, start and end of a clip, seconds."""
-    start, end = (None if pd.isna(row[name]) else float(row[name]) for name in ("start", "end"))
-    return str(row["path"]), start, end
-
-
-def _read(id: str, window: tuple[str, float | None, float | None], parameters: FeatureParameters) -> Clip:
-    path, start, end = window
-    return load_clip(path, sample_rate=parameters.sample_rate, start_s=start or 0.0, end_s=end, id=id).clip
+def _read(source: ClipSource, parameters: FeatureParameters) -> Clip:
+    return source.load(sample_rate=parameters.sample_rate).clip

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from quintet.audio import recording as recordings
-from quintet.audio.decode import load_clip
+from quintet.audio.decode import ClipSource, load_clip
 from quintet.audio.recording import Recording
 from quintet.errors import SilentError, TooShortError
 from quintet.features.describe import describe
@@ -19,7 +19,7 @@ from quintet.features.engine.passes import clip_stretch
 from quintet.features.engine.streamed_moments import StreamedMedian
 from quintet.features.engine.streaming import describe_recording, should_stream, stretches
 from quintet.features.extraction import worker as workers
-from quintet.features.extraction.worker import Job, Source, describe_clip
+from quintet.features.extraction.worker import ClipTask, Job, describe_clip
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 
 RATE = 44100
@@ -186,7 +186,7 @@ def test_a_stretch_of_a_clip_is_its_frames():
 
 def test_a_worker_streams_what_is_long_and_writes_the_same_row(tmp_path, monkeypatch):
     path = str(written(tmp_path, music(14.0)))
-    source, job = Source(0, "a", path, 1.0, float("nan")), Job(PAPER, log_mel=True)
+    source, job = ClipTask(0, ClipSource(path, start_s=1.0, id="a")), Job(PAPER, log_mel=True)
     expected = describe_clip(source, job)
     monkeypatch.setattr(streaming, "LONG_S", 12.0)
     monkeypatch.setattr(workers, "load_clip", None)  # would fail if it were called

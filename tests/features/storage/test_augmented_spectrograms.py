@@ -60,7 +60,7 @@ def test_copies_are_made_once_and_anew_where_something_changed(clips, tmp_path, 
     monkeypatch.setattr(
         module,
         "_read",
-        lambda name, row, p, original=module._read: read.append(name) or original(name, row, p),
+        lambda source, p, original=module._read: read.append(source.id) or original(source, p),
     )
     first = made(clips, tmp_path / "copies")
     assert made(clips, tmp_path / "copies") == first
