@@ -1,6 +1,7 @@
-"""Augmentation of waveforms: pitch shift, time stretch, noise, gain. For training parts only, and only after the split.
+"""Augmentation of waveforms: pitch shift, time stretch, noise and gain.
 
-Whoever calls this sees to that (`features/copies.py` makes copies of training clips alone); here are the transformations.
+This module only transforms clips. Its caller must augment training clips only, and only after the split
+(`features/storage/augmented_spectrograms.py` does so).
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ Range = tuple[float, float]
 
 
 class AudioAugmentation(BaseModel):
-    """What is done to each augmented copy of a training clip; what is not named is off.
+    """Settings of the augmented copies of a training clip. A transformation without a setting is off.
 
     Args:
-        copies: of each training clip.
-        pitch_shift: ranges of semitones, one of which is drawn in proportion to its width: `[[-9, -5], [5, 9]]`.
+        copies: number of copies of each training clip.
+        pitch_shift: ranges of semitones, such as `[[-9, -5], [5, 9]]`. One range is drawn in proportion to
+            its width.
         time_stretch: slowest and fastest rate; 2 is twice as fast.
         noise_db: lowest and highest signal-to-noise ratio of white noise, dB.
         gain_db: lowest and highest gain, dB.
@@ -41,23 +43,23 @@ class AudioAugmentation(BaseModel):
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         ranges = {"time_stretch": self.time_stretch, "noise_db": self.noise_db, "gain_db": self.gain_db}
-        given = [(name, r) for name, r in ranges.items() if r is not None] + [
-            ("pitch_shift", r) for r in self.pitch_shift
-        ]
+        given = [(name, limits) for name, limits in ranges.items() if limits is not None]
+        given += [("pitch_shift", limits) for limits in self.pitch_shift]
         if not given:
-            raise ValueError(
-                "An augmentation must do something. Received none of: pitch_shift, time_stretch, noise_db, gain_db."
-            )
+            names = "pitch_shift, time_stretch, noise_db, gain_db"
+            raise ValueError(f"An augmentation must do something. Received none of: {names}.")
         for name, (low, high) in given:
-            if not low <= high or (name == "time_stretch" and low <= 0):
-                raise ValueError(
-                    f"{name} must be a range from low to high{' above 0' if name == 'time_stretch' else ''}. Received {low}, {high}."
-                )
+            must_be_positive = name == "time_stretch"
+            if not low <= high or (must_be_positive and low <= 0):
+                kind = "a range from low to high above 0" if must_be_positive else "a range from low to high"
+                raise ValueError(f"{name} must be {kind}. Received {low}, {high}.")
         return self
 
 
 def augment_clip(clip: Clip, augmentation: AudioAugmentation, rng: np.random.Generator) -> Clip:
-    """One augmented copy of a clip: shifted, stretched, with noise and gain, in this order, by amounts that `rng` draws.
+    """One augmented copy of a clip: pitch shift, time stretch, noise, gain, in this order.
+
+    `rng` draws the amounts.
 
     Example:
         >>> clip = Clip(np.ones(100, np.float32), sample_rate=100, id="a")
@@ -67,7 +69,9 @@ def augment_clip(clip: Clip, augmentation: AudioAugmentation, rng: np.random.Gen
     """
     samples = np.asarray(clip.samples, dtype=np.float32)
     if augmentation.pitch_shift:
-        samples = pitch_shift(samples, _drawn(augmentation.pitch_shift, rng), sample_rate=clip.sample_rate)
+        samples = pitch_shift(
+            samples, _draw_number(augmentation.pitch_shift, rng), sample_rate=clip.sample_rate
+        )
     if augmentation.time_stretch:
         samples = time_stretch(samples, rng.uniform(*augmentation.time_stretch))
     if augmentation.noise_db:
@@ -78,29 +82,31 @@ def augment_clip(clip: Clip, augmentation: AudioAugmentation, rng: np.random.Gen
 
 
 def pitch_shift(samples: NDArray[np.float32], semitones: float, *, sample_rate: int) -> NDArray[np.float32]:
-    """The same length, `semitones` higher (or lower), by librosa's phase vocoder."""
+    """Samples shifted in pitch by `semitones` at the same length (librosa's phase vocoder)."""
     from librosa.effects import pitch_shift
 
-    return np.asarray(
-        pitch_shift(samples, sr=sample_rate, n_steps=semitones, res_type="soxr_hq"), dtype=np.float32
-    )
+    shifted = pitch_shift(samples, sr=sample_rate, n_steps=semitones, res_type="soxr_hq")
+    return np.asarray(shifted, dtype=np.float32)
 
 
 def time_stretch(samples: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
-    """The same pitch, `rate` times as fast: about `n / rate` samples, by librosa's phase vocoder."""
+    """Samples played `rate` times as fast at the same pitch: about `n / rate` (librosa's phase vocoder)."""
     from librosa.effects import time_stretch
 
     return np.asarray(time_stretch(samples, rate=rate), dtype=np.float32)
 
 
 def add_noise(samples: NDArray[np.float32], snr_db: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """White noise `snr_db` below the power of the clip added; silence stays silent."""
-    deviation = np.sqrt(np.mean(samples.astype(np.float64) ** 2)) * 10.0 ** (-snr_db / 20.0)
-    return samples + rng.normal(0.0, deviation, len(samples)).astype(np.float32)
+    """Samples with white noise whose power lies `snr_db` below theirs. Silence stays silent."""
+    rms = np.sqrt(np.mean(samples.astype(np.float64) ** 2))
+    deviation = rms * 10.0 ** (-snr_db / 20.0)
+    noise = rng.normal(0.0, deviation, len(samples))
+    return samples + noise.astype(np.float32)
 
 
-def _drawn(ranges: tuple[Range, ...], rng: np.random.Generator) -> float:
-    """A number from several ranges, one as likely as the next."""
+def _draw_number(ranges: tuple[Range, ...], rng: np.random.Generator) -> float:
+    """A number from several ranges; every number is equally likely."""
     widths = np.array([high - low for low, high in ranges]) + 1e-9
-    low, high = ranges[int(rng.choice(len(ranges), p=widths / widths.sum()))]
+    chosen = int(rng.choice(len(ranges), p=widths / widths.sum()))
+    low, high = ranges[chosen]
     return float(rng.uniform(low, high))

@@ -1,4 +1,4 @@
-"""A clip: samples that never travel without their sample rate."""
+"""A clip: mono samples together with their sample rate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Clip:
     Args:
         samples: shape `(n,)`, float32 (kept as it is if float64), nominally in [-1, 1].
         sample_rate: Hz, positive.
-        id: the key under which everything about this clip is filed.
+        id: the clip's key in tables, stores and predictions.
 
     Raises:
         ConfigError: if `samples` is not one-dimensional or `sample_rate` is not positive.
@@ -36,7 +36,8 @@ class Clip:
     def __post_init__(self) -> None:
         if self.samples.ndim != 1:
             raise ConfigError(
-                f"Samples must have shape (n,). Received {self.samples.shape}: mix to mono first (audio.resample.to_mono)."
+                f"Samples must have shape (n,). Received {self.samples.shape}: "
+                "mix to mono first (audio.resample.to_mono)."
             )
         if self.sample_rate <= 0:
             raise ConfigError(f"A sample rate must be a positive number of Hz. Received {self.sample_rate}.")
@@ -47,10 +48,11 @@ class Clip:
         return len(self.samples) / self.sample_rate
 
     def segments(self, length_s: float, hop_s: float) -> Iterator[Clip]:
-        """Cuts of `length_s` every `hop_s` seconds; a clip no longer than `length_s` yields itself.
+        """Segments of `length_s` every `hop_s` seconds; a clip no longer than `length_s` yields itself.
 
-        A rest shorter than `length_s` is not yielded as such: the last segment ends where the clip ends, so that no
-        sample is ignored and every segment has the same length. Segment ids are `id#t=start,end`.
+        All segments have the same length and every sample is in one of them: the last segment ends at the end
+            of the
+        clip and may overlap the one before. Segment ids are `id#t=start,end`.
 
         Example:
             >>> import numpy as np
@@ -62,11 +64,9 @@ class Clip:
             raise ConfigError(
                 f"Segment length and hop must be positive seconds. Received {length_s} and {hop_s}."
             )
-        length, hop, n = (
-            round(length_s * self.sample_rate),
-            round(hop_s * self.sample_rate),
-            len(self.samples),
-        )
+        length = round(length_s * self.sample_rate)
+        hop = round(hop_s * self.sample_rate)
+        n = len(self.samples)
         if n <= length:
             yield self
             return
@@ -74,16 +74,17 @@ class Clip:
         if starts[-1] + length < n:
             starts.append(n - length)
         for start in starts:
-            name = f"{self.id}#t={start / self.sample_rate:.1f},{(start + length) / self.sample_rate:.1f}"
-            yield Clip(self.samples[start : start + length], self.sample_rate, name)
+            end = start + length
+            name = f"{self.id}#t={start / self.sample_rate:.1f},{end / self.sample_rate:.1f}"
+            yield Clip(self.samples[start:end], self.sample_rate, name)
 
 
 def require_sound(samples: NDArray[np.generic], *, name: str) -> None:
-    """The check that every waveform passes once: finite, and not silent.
+    """Require that a waveform is finite and not silent.
 
     Args:
         samples: any shape, integer or floating.
-        name: what to call it in the message.
+        name: the name of the waveform in the message.
 
     Raises:
         NonFiniteError: if a sample is NaN or infinite.
@@ -91,32 +92,36 @@ def require_sound(samples: NDArray[np.generic], *, name: str) -> None:
 
     Example:
         >>> import numpy as np
-        >>> require_sound(np.zeros(4, np.float32), name="a.wav")
+        >>> require_sound(np.zeros(4, np.float32), name="a.wav")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        quintet.errors.SilentError: A clip must contain sound. 'a.wav' is silent: every sample is zero. Leave it out, or check how it was recorded.
+        quintet.errors.SilentError: A clip must contain sound. 'a.wav' is silent: every sample is zero. ...
     """
-    bad = samples.size - int(np.count_nonzero(np.isfinite(samples))) if samples.dtype.kind == "f" else 0
-    require_sound_in_blocks(bad, samples.size, sound=bool(samples.any()), name=name)
+    n_bad = 0
+    if samples.dtype.kind == "f":
+        n_bad = samples.size - int(np.count_nonzero(np.isfinite(samples)))
+    require_sound_in_blocks(n_bad, samples.size, sound=bool(samples.any()), name=name)
 
 
-def require_sound_in_blocks(bad: int, count: int, *, sound: bool, name: str) -> None:
-    """The same check where the samples were counted in blocks.
+def require_sound_in_blocks(n_bad: int, n_samples: int, *, sound: bool, name: str) -> None:
+    """Require the same as `require_sound` of samples that were counted block by block.
 
     Args:
-        bad: how many are NaN or infinite.
-        count: how many there are.
-        sound: whether any is not zero.
-        name: what to call them in the message.
+        n_bad: number of samples that are NaN or infinite.
+        n_samples: number of all samples.
+        sound: whether any sample is not zero.
+        name: the name of the waveform in the message.
 
     Raises:
         NonFiniteError, SilentError: as `require_sound`.
     """
-    if bad:
+    if n_bad:
         raise NonFiniteError(
-            f"Samples must be finite numbers. '{name}' holds {bad} NaN or infinite samples of {count}. Export it again."
+            f"Samples must be finite numbers. '{name}' holds {n_bad} NaN or infinite samples of {n_samples}. "
+            "Export it again."
         )
     if not sound:
         raise SilentError(
-            f"A clip must contain sound. '{name}' is silent: every sample is zero. Leave it out, or check how it was recorded."
+            f"A clip must contain sound. '{name}' is silent: every sample is zero. "
+            "Leave it out, or check how it was recorded."
         )

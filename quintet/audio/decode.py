@@ -1,4 +1,7 @@
-"""File to `Clip`, in one piece. How it is read, and every refusal: `recording.py`."""
+"""Decoding of a file to one `Clip` in memory.
+
+`recording.py` reads the file and refuses what cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,16 @@ from quintet.audio.recording import Recording
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedClip:
-    """A clip and what is known of where it came from.
+    """A decoded clip with the facts of its file.
 
     Args:
-        clip: mono float32 at the rate that was asked for.
-        native_sample_rate: Hz, in the file.
-        native_channels: in the file.
+        clip: mono float32 at the requested rate.
+        native_sample_rate: sample rate of the file, Hz.
+        native_channels: number of channels of the file.
         duration_s: seconds that were decoded (of the window, if there was one).
-        audio_digest: `xxh3:` and 32 hex digits (XXH3, 128 bits) over the native samples of the window (over their mix where they are no
-            int16), their rate and their channels: equal for a wav and a flac of the same recording, whatever their names and tags.
+        audio_digest: `xxh3:` and 32 hex digits (XXH3, 128 bits) over the rate, the channels and the native
+            samples of the window (if the samples are not int16: over their mix). A wav and a flac of the same
+            recording have equal digests, whatever their names and tags.
     """
 
     clip: Clip
@@ -38,21 +42,23 @@ def load_clip(
     end_s: float | None = None,
     id: str | None = None,
 ) -> DecodedClip:
-    """A recording, or a window of it, as mono float32.
+    """Decode a recording, or a window of it, to mono float32.
 
     Args:
-        path: wav, flac, ogg, mp3, au, aiff through soundfile; m4a, wma, mp4 and the rest through PyAV (extra `codecs`).
-        sample_rate: Hz to resample to; None keeps the file's own.
-        start_s: where the window begins, seconds. Only the window is decoded.
-        end_s: where it ends, seconds; None is the end of the file. Up to 0.05 s beyond the end is taken as the end.
-        id: the clip's key; the path if None.
+        path: wav, flac, ogg, mp3, au, aiff through soundfile; m4a, wma, mp4 and others through PyAV (extra
+            `codecs`).
+        sample_rate: Hz to resample to; None keeps the rate of the file.
+        start_s: start of the window, seconds. Only the window is decoded.
+        end_s: end of the window, seconds; None is the end of the file. An end up to 0.05 s beyond the file is
+            accepted.
+        id: the clip's key; None takes the path.
 
     Raises:
-        DecodeError: missing, unreadable, a folder, empty, not audio, damaged, cut short, no samples, or the window ends
-            after the recording does.
+        DecodeError: the file is missing, unreadable, a folder, empty, not audio, damaged, cut short or
+            without samples, or the window ends after the recording.
         SilentError: every sample is zero.
         NonFiniteError: a sample is NaN or infinite.
-        ConfigError: a window that ends before it begins.
+        ConfigError: the window ends before it begins.
 
     Example:
         >>> import numpy as np, soundfile, tempfile, pathlib

@@ -1,4 +1,4 @@
-"""Clip to ogg: small enough to travel inside a page."""
+"""Encoding of a clip as Ogg Vorbis, small enough to be embedded in a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ BLOCK = 1 << 16  # samples; the encoder overflows its stack on very long writes
 
 
 def ogg_bytes(clip: Clip) -> bytes:
-    """The clip as Ogg Vorbis, mono, at its own sample rate; samples beyond [-1, 1] are clipped. About 0.35 MB a minute at 22050 Hz.
+    """The clip as mono Ogg Vorbis at its own sample rate: about 0.35 MB a minute at 22050 Hz.
+
+    Samples beyond [-1, 1] are clipped.
 
     Example:
         >>> import numpy as np

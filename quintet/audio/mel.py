@@ -36,7 +36,8 @@ def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
         >>> mel_to_hz(np.array([15.0, 42.0])).round(6).tolist()
         [1000.0, 6400.0]
     """
-    return np.where(mel >= KNEE_MEL, KNEE_HZ * np.exp(LOG_STEP * (mel - KNEE_MEL)), LINEAR_HZ * mel)
+    above_knee = KNEE_HZ * np.exp(LOG_STEP * (mel - KNEE_MEL))
+    return np.where(mel >= KNEE_MEL, above_knee, LINEAR_HZ * mel)
 
 
 @lru_cache(maxsize=32)
@@ -53,18 +54,20 @@ def mel_filterbank(
         fmax: upper edge of the last band, Hz; None is `sample_rate / 2`.
 
     Returns:
-        Shape `(n_mels, n_fft // 2 + 1)`, read-only. A band narrower than the distance of two bins may be empty: all zeros.
+        Shape `(n_mels, n_fft // 2 + 1)`, read-only. A band that is narrower than the distance of two bins may
+        be all zeros.
 
     Source:
-        Equal to `librosa.filters.mel` to the last bit: like there the weights are rounded to float32, here held as float64.
+        Equal to `librosa.filters.mel` to the last bit: the weights are rounded to float32, then stored as
+        float64.
     """
     top = sample_rate / 2 if fmax is None else fmax
     edges = mel_to_hz(np.linspace(hz_to_mel(fmin), hz_to_mel(top), n_mels + 2))
     ramps = edges[:, None] - np.fft.rfftfreq(n_fft, 1.0 / sample_rate)
     width = np.diff(edges)[:, None]
-    triangles = np.maximum(0.0, np.minimum(-ramps[:-2] / width[:-1], ramps[2:] / width[1:])).astype(
-        np.float32
-    )
+    rising = -ramps[:-2] / width[:-1]
+    falling = ramps[2:] / width[1:]
+    triangles = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
     triangles *= 2.0 / (edges[2:] - edges[:-2])[:, None]
     weights = triangles.astype(np.float64)
     weights.flags.writeable = False
@@ -113,14 +116,14 @@ def power_to_db(
 def log_mel(
     spectrum: Spectrum, *, n_mels: int, fmin: float, fmax: float | None, floor_db: float = -100.0
 ) -> NDArray[np.float32]:
-    """The log-mel spectrogram that networks see: mel power in dB re 1.0, with a fixed floor.
+    """Log-mel spectrogram for the networks: mel power in dB re 1.0, with a fixed floor.
 
     Args:
         spectrum: of a clip in [-1, 1].
         n_mels: number of bands.
         fmin: Hz.
         fmax: Hz; None is half the sample rate.
-        floor_db: the lowest value; silence lies there. The reference is fixed, so that loudness is kept.
+        floor_db: the lowest value, which silence gets. The reference is fixed, so that loudness is kept.
 
     Returns:
         Shape `(n_mels, frames)`, float32, dB.
@@ -134,7 +137,7 @@ def log_mel(
 
 
 def log_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`log10(1e4 · power + 1)`: logarithmic where it is loud, linear near silence, which lies at 0.
+    """`log10(1e4 · power + 1)`: logarithmic for loud sounds, linear near silence, which is 0.
 
     Source:
         Pons & Serra 2019 (musicnn), the input of the published networks.
@@ -149,12 +152,13 @@ def log_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
 def compress_mel_power(
     power: NDArray[np.float64], *, compression: str, floor_db: float = -100.0
 ) -> NDArray[np.float32]:
-    """Mel power as a network reads it.
+    """Mel power, compressed for a network.
 
     Args:
         power: >= 0, any shape.
-        compression: `"db"` (decibels re 1.0, nothing below `floor_db`), `"log"` (`log_power`) or `"power"` (as it is, at most 65504).
-        floor_db: of `"db"` only.
+        compression: `"db"` (decibels re 1.0, nothing below `floor_db`), `"log"` (`log_power`) or `"power"`
+            (unchanged, at most 65504).
+        floor_db: lowest value of `"db"`; the others ignore it.
 
     Returns:
         The same shape, float32.

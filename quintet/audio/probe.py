@@ -1,17 +1,16 @@
-"""How long a file is, from its header alone."""
+"""Duration of a file as its header states it, without decoding."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import soundfile
 
 
 def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
-    """Seconds of audio that a file's header announces; None where no header can be read or says nothing.
+    """Seconds of audio that the header of a file states; None if the header cannot be read or states nothing.
 
-    Nothing is decoded, so a damaged file may announce what it does not hold: `load_clip` finds out.
+    Nothing is decoded, so a damaged file may state more than it holds. `load_clip` notices that.
 
     Example:
         >>> import numpy as np, tempfile, pathlib
@@ -21,25 +20,27 @@ def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
         (0.5, None)
     """
     if not os.path.isfile(path):
-        return None  # to open a pipe would wait for who never writes
+        return None  # opening a pipe would wait for a writer
     try:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError):
-        return _through_av(path)
+        return _probe_with_pyav(path)
     return float(info.frames) / info.samplerate if info.samplerate else None
 
 
-def _through_av(path: str | os.PathLike[str]) -> float | None:
+def _probe_with_pyav(path: str | os.PathLike[str]) -> float | None:
     try:
         import av
     except ImportError:
         return None
     try:
-        container: Any
         with (
             open(path, "rb") as file,
-            av.open(file, options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container,
+            av.open(
+                file, mode="r", options={"protocol_whitelist": "file"}, metadata_errors="ignore"
+            ) as container,
         ):
-            return None if container.duration is None else float(container.duration) / float(av.time_base)
+            duration = container.duration
+            return None if duration is None else float(duration) / float(av.time_base)
     except (av.error.FFmpegError, OSError, UnicodeDecodeError):
         return None

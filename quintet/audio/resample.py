@@ -1,4 +1,4 @@
-"""The only resampler and the only mono mix-down."""
+"""Resampling and the mix to mono. No other module resamples or mixes."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def to_mono(samples: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 class MonoMixer:
-    """`to_mono` for one block after another, in the same memory: what it gives lasts until the next block.
+    """Mix to mono, block by block, in the same memory. A result is valid until the next block.
 
-    New memory for every block would cost more time than the mixing itself.
+    New memory for every block would take more time than the mixing itself.
 
     Example:
         >>> import numpy as np
@@ -74,12 +74,12 @@ class MonoMixer:
 
 
 def resample(samples: NDArray[np.floating], *, orig_sr: int, target_sr: int) -> NDArray[np.floating]:
-    """The same sound at another sample rate (soxr, quality HQ, linear phase).
+    """Samples at another sample rate (soxr, quality HQ, linear phase).
 
     Args:
         samples: shape `(n,)`, float32 or float64.
         orig_sr: Hz, positive.
-        target_sr: Hz, positive. Equal to `orig_sr`: the samples come back untouched.
+        target_sr: Hz, positive. If it equals `orig_sr`, the samples are returned unchanged.
 
     Returns:
         Shape `(ceil(n * target_sr / orig_sr),)`, the dtype of `samples`.
@@ -107,19 +107,20 @@ def resample_blocks(
     target_sr: int,
     dtype: np.dtype[np.floating] | None = None,
 ) -> Iterator[NDArray[np.floating]]:
-    """`resample` for a sound that comes in blocks: what it would give in one piece, to the last bit, also in blocks.
+    """Resampled blocks of a sound that comes in blocks: the samples of `resample`, to the last bit.
 
     Args:
         blocks: arrays of shape `(n,)`, of any lengths.
         orig_sr: Hz, positive.
         target_sr: Hz, positive.
-        dtype: of the blocks, float32 (None) or float64.
+        dtype: dtype of the blocks: float32 (None) or float64.
 
     Example:
         >>> import numpy as np
         >>> tone = np.sin(0.01 * np.arange(44100))
-        >>> parts = resample_blocks(iter(np.split(tone, 10)), orig_sr=44100, target_sr=16000, dtype=tone.dtype)
-        >>> bool((np.concatenate(list(parts)) == resample(tone, orig_sr=44100, target_sr=16000)).all())
+        >>> rates = {"orig_sr": 44100, "target_sr": 16000}
+        >>> parts = resample_blocks(iter(np.split(tone, 10)), **rates, dtype=tone.dtype)
+        >>> bool((np.concatenate(list(parts)) == resample(tone, **rates)).all())
         True
     """
     if orig_sr == target_sr:
@@ -127,13 +128,13 @@ def resample_blocks(
         return
     dtype = np.dtype(dtype or np.float32)
     stream = soxr.ResampleStream(orig_sr, target_sr, 1, dtype=dtype.name, quality="HQ")
-    received = given = 0
+    n_in = n_out = 0
     for block in blocks:
-        received += len(block)
-        out = stream.resample_chunk(np.ascontiguousarray(block))
-        given += len(out)
-        yield out
-    length = math.ceil(received * target_sr / orig_sr)
-    rest = stream.resample_chunk(np.zeros(0, dtype), last=True)[: max(0, length - given)]
-    missing = length - given - len(rest)
+        n_in += len(block)
+        resampled = stream.resample_chunk(np.ascontiguousarray(block))
+        n_out += len(resampled)
+        yield resampled
+    length = math.ceil(n_in * target_sr / orig_sr)
+    rest = stream.resample_chunk(np.zeros(0, dtype), last=True)[: max(0, length - n_out)]
+    missing = length - n_out - len(rest)
     yield rest if missing <= 0 else np.concatenate([rest, np.zeros(missing, dtype)])

@@ -1,4 +1,4 @@
-"""THE short-time Fourier transform: every descriptor and every log-mel starts from this one."""
+"""Short-time Fourier transform: the only one, from which every descriptor and every log-mel is computed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quintet.errors import TooShortError
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Magnitudes that know their frequencies.
+    """Magnitude spectrogram with the rate, frame length and hop that give its frequencies and times.
 
     Args:
         magnitude: shape `(n_fft // 2 + 1, frames)`, float64, >= 0. In memory a frame is contiguous.
@@ -43,7 +43,7 @@ class Spectrum:
 
     @cached_property
     def total(self) -> NDArray[np.float64]:
-        """`Σ_k magnitude[k, t]`, shape `(frames,)`; 1 where a frame is silent, so that dividing by it gives 0."""
+        """`Σ_k magnitude[k, t]`, shape `(frames,)`; 1 for a silent frame, so that dividing by it gives 0."""
         total = self.magnitude.sum(axis=0)
         return np.where(total < np.finfo(np.float64).tiny, 1.0, total)
 
@@ -58,14 +58,14 @@ class Spectrum:
         return np.arange(self.magnitude.shape[1], dtype=np.float64) * (self.hop_length / self.sample_rate)
 
     def subsample(self, stride: int) -> Spectrum:
-        """The spectrum with only every `stride`-th frame: what a hop of `stride * hop_length` would have given."""
+        """Every `stride`-th frame: the spectrum that a hop of `stride * hop_length` would give."""
         if stride == 1:
             return self
         return Spectrum(self.magnitude[:, ::stride], self.sample_rate, self.n_fft, self.hop_length * stride)
 
 
 def spectrum(clip: Clip, *, n_fft: int, hop_length: int) -> Spectrum:
-    """Magnitude of the short-time Fourier transform: periodic Hann window, centred frames, zeros beyond the ends.
+    """Magnitude of the short-time Fourier transform: periodic Hann window, centred frames, zero padding.
 
     `magnitude[k, t] = |Σ_n samples[t * hop_length + n - n_fft / 2] * window[n] * exp(-2πi k n / n_fft)|`
 
@@ -91,7 +91,7 @@ def spectrum(clip: Clip, *, n_fft: int, hop_length: int) -> Spectrum:
 
 
 def spectrum_from_frames(frames: NDArray[np.float64], *, sample_rate: int, hop_length: int) -> Spectrum:
-    """`spectrum` of frames that were cut already, shape `(frames, n_fft)`.
+    """Spectrum of frames that are already cut, shape `(frames, n_fft)`.
 
     Example:
         >>> spectrum_from_frames(np.ones((3, 64)), sample_rate=8000, hop_length=16).magnitude.shape
@@ -111,28 +111,31 @@ def frame_clip(clip: Clip, *, frame_length: int, hop_length: int, mode: str) -> 
         clip: at least `frame_length` samples.
         frame_length: samples.
         hop_length: samples.
-        mode: what lies beyond the ends: `"constant"` (zeros) or `"edge"` (the outermost sample goes on).
+        mode: padding beyond the ends: `"constant"` (zeros) or `"edge"` (the outermost sample, repeated).
 
     Raises:
         TooShortError: if the clip is shorter than one frame.
     """
     require_frame(clip, frame_length)
-    padded = np.pad(clip.samples.astype(np.float64, copy=False), frame_length // 2, mode=mode)  # type: ignore[call-overload]
+    samples = clip.samples.astype(np.float64, copy=False)
+    padded = np.pad(samples, frame_length // 2, mode=mode)  # type: ignore[call-overload]
     frames: NDArray[np.float64] = np.lib.stride_tricks.sliding_window_view(padded, frame_length)[::hop_length]
     return frames
 
 
 def require_frame(clip: Clip, frame_length: int) -> None:
-    """The check that a clip is at least one frame long.
+    """Require that a clip is at least one frame long.
 
     Raises:
         TooShortError: if it is not.
     """
     n = len(clip.samples)
     if n < frame_length:
+        frame_s = frame_length / clip.sample_rate
         raise TooShortError(
-            f"A clip must be at least one frame long ({frame_length} samples, {frame_length / clip.sample_rate:.3f} s). "
-            f"'{clip.id}' has {n} samples ({clip.duration_s:.3f} s at {clip.sample_rate} Hz). Leave it out, or choose a smaller n_fft."
+            f"A clip must be at least one frame long ({frame_length} samples, {frame_s:.3f} s). "
+            f"'{clip.id}' has {n} samples ({clip.duration_s:.3f} s at {clip.sample_rate} Hz). "
+            "Leave it out, or choose a smaller n_fft."
         )
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and folders that one process writes at a time."""
+"""Atomic writing: a file is complete or absent, and one process at a time writes a folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from quintet.errors import ArtefactError
 
 @contextmanager
 def atomic_replace(target: Path) -> Iterator[Path]:
-    """A temporary name beside `target`; what was written under it takes the place of `target` at the end, or nothing does.
+    """Give a temporary path beside `target` to write to; at the end, the written file replaces `target`.
 
-    A reader sees the old file or the new one, never a part, even if the process is killed or the power fails in between.
+    If the block fails, `target` stays as it was. A reader sees the old file or the new one, never a part,
+    even if the process is killed or the power fails in between.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -27,13 +28,13 @@ def atomic_replace(target: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
+    """Write a file atomically: a reader sees the old content or the new content, never a part."""
     with atomic_replace(path) as temporary:
         temporary.write_bytes(data)
 
 
 def synchronise(path: Path) -> None:
-    """Have the operating system put a file's bytes on the disk before anything refers to them."""
+    """Flush a file to the disk before anything refers to it."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -61,6 +62,7 @@ def exclusive_lock(lock: Path, *, what: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ArtefactError(
-                f"One process at a time may write {what}. Another is doing so now: wait for it, or write elsewhere."
+                f"One process at a time may write {what}. Another is doing so now: wait for it, or write "
+                "elsewhere."
             ) from error
         yield

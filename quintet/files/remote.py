@@ -1,7 +1,8 @@
-"""Clips and tables that lie elsewhere: `s3://…`, `gs://…`, `https://…` or whatever fsspec reaches (extra `cluster`).
+"""Remote clips and tables: `s3://…`, `gs://…`, `https://…` and what else fsspec knows (extra `cluster`).
 
-A remote clip is fetched, described and forgotten. A remote table is worked on in a local folder and put in its place when it is whole; the
-parts of an unfinished run stay local, so that a run is resumed on the machine on which it was interrupted.
+A remote clip is copied to a temporary file and removed after use. A remote table is written in a local folder
+and uploaded when it is complete. The parts of an unfinished run stay local, so a run is resumed on the
+machine on which it was interrupted.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from quintet.errors import ConfigError, DecodeError, MissingExtraError
+from quintet.files.cache import cache_directory
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # at least two letters: `C:/` is a drive
 
@@ -32,24 +34,32 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 
 
 def remote_facts(url: str) -> dict[str, int]:
-    """Size (bytes) and a number that changes when the file does (its time of change in ns, or of its ETag); nothing if it is gone."""
+    """Size and version of a remote file; an empty dictionary if the file does not exist.
+
+    Returns:
+        `source_size` in bytes, and `source_mtime_ns`: the time of the last change in ns, or a number made of
+        the ETag.
+    """
     filesystem, path = _filesystem(url)
     try:
-        found = filesystem.info(path)
+        info = filesystem.info(path)
     except (OSError, ValueError):
         return {}
-    size, changed = found.get("size"), _changed(found)
-    return ({} if size is None else {"source_size": int(size)}) | (
-        {} if changed is None else {"source_mtime_ns": changed}
-    )
+    facts: dict[str, int] = {}
+    size, version = info.get("size"), _version_number(info)
+    if size is not None:
+        facts["source_size"] = int(size)
+    if version is not None:
+        facts["source_mtime_ns"] = version
+    return facts
 
 
 @contextmanager
 def local_copy(url: str) -> Iterator[str]:
-    """A local copy of a remote clip, with the same suffix, for as long as the block lasts.
+    """Give a local copy of a remote clip, with the same suffix, until the block ends.
 
     Raises:
-        DecodeError: if it cannot be fetched.
+        DecodeError: the clip cannot be fetched.
     """
     filesystem, path = _filesystem(url)
     with tempfile.TemporaryDirectory(prefix="quintet-") as folder:
@@ -67,7 +77,7 @@ def local_copy(url: str) -> Iterator[str]:
 
 @contextmanager
 def edit_locally(url: str) -> Iterator[Path]:
-    """A local file in the place of a remote one: a copy of what is there, and put back at the end if it has become another."""
+    """Give a local copy of a remote file, and upload it at the end if its content has changed."""
     filesystem, path = _filesystem(url)
     local = workplace(url)
     local.parent.mkdir(parents=True, exist_ok=True)
@@ -83,19 +93,10 @@ def edit_locally(url: str) -> Iterator[Path]:
 
 
 def workplace(url: str) -> Path:
-    """Where the table of a URL is worked on: the same place in every run, in the user's cache."""
-    base = (
-        os.environ.get("QUINTET_CACHE_DIR")
-        or os.environ.get("XDG_CACHE_HOME")
-        or os.path.expanduser("~/.cache")
-    )
-    return (
-        Path(base)
-        / "quintet"
-        / "extraction"
-        / hashlib.sha256(url.encode()).hexdigest()[:16]
-        / url.rstrip("/").rsplit("/", 1)[-1]
-    )
+    """Local path at which the table of a URL is written: the same in every run, in the user's cache."""
+    key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    name = url.rstrip("/").rsplit("/", 1)[-1]
+    return cache_directory() / "extraction" / key / name
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
@@ -110,16 +111,18 @@ def _filesystem(url: str) -> tuple[Any, str]:
     return filesystem, str(path)
 
 
-def _changed(found: dict[str, Any]) -> int | None:
-    """A number that is another one when a file is another one."""
+def _version_number(info: Mapping[str, object]) -> int | None:
+    """A number that differs between versions of a file: its time of change in ns, or made of its ETag."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
-        value = found.get(name)
+        value = info.get(name)
         if isinstance(value, datetime):
             return int(value.timestamp() * 1e6) * 1000
         if isinstance(value, (int, float)):
             return int(value * 1e9)
-    tag = found.get("ETag") or found.get("etag")
-    return None if tag is None else int(hashlib.sha256(str(tag).encode()).hexdigest()[:15], 16)
+    tag = info.get("ETag") or info.get("etag")
+    if tag is None:
+        return None
+    return int(hashlib.sha256(str(tag).encode()).hexdigest()[:15], 16)
 
 
 def _digest(path: Path) -> str:

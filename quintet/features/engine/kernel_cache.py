@@ -15,7 +15,6 @@ Of several processes that start on an empty cache one compiles and the others wa
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import tempfile
 import time
@@ -28,6 +27,8 @@ import llvmlite.binding
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime.nrt import rtsys
+
+from quintet.files.cache import cache_directory
 
 SOURCES = (
     "kernel_cache.py",
@@ -59,24 +60,6 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def user_cache_directory() -> Path:
-    """The directory in which this platform's programs keep what they can make again; `QUINTET_CACHE_DIR` overrides it."""
-    chosen = os.environ.get("QUINTET_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        return (
-            Path(base) / "quintet" / "Cache"
-            if base
-            else Path.home() / "AppData" / "Local" / "quintet" / "Cache"
-        )
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "quintet"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return Path(base) / "quintet" if base else Path.home() / ".cache" / "quintet"
-
-
 def digest() -> str:
     """Sixteen hex digits of everything that decides about the machine code."""
     state = hashlib.sha256()
@@ -99,7 +82,7 @@ def digest() -> str:
 def writable_cache_folder() -> Path | None:
     """The folder of this digest, made if need be; None where nothing can be written."""
     try:
-        folder = user_cache_directory() / f"kernels-{digest()}"
+        folder = cache_directory() / f"kernels-{digest()}"
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
