@@ -21,7 +21,8 @@ from quintet.datasets.splits.protocols import grouped_folds, hold_out
 from quintet.ensemble.calibration import cross_calibrate, fit_calibration
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Inputs, Trainer
-from quintet.ensemble.fusion import RULES, fit_fusion, standard_error
+from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
+from quintet.ensemble.selection import standard_error
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import clip_losses, encode_labels
 
@@ -52,8 +53,9 @@ def trials(corpus: Corpus, seed: int) -> Iterator[dict[str, object]]:
     final = np.stack([t.fit(inputs, y, groups).predict_proba(corpus.X.iloc[test]) for t in trainers])
     for kind, folds in kinds.items():
         stack = np.stack([t.out_of_fold(inputs, y, groups, folds, classes)[0] for t in trainers])
+        labelled = LabelledPredictions.from_labels(stack, y, groups, members=TABLE_MEMBERS, classes=classes)
         for rule in (rule for rule in RULES if not RULES[rule].learnt):
-            fusion = fit_fusion(rule, stack, y, groups, members=TABLE_MEMBERS, classes=classes)
+            fusion = fit_fusion(rule, labelled)
             inside, outside = fusion.apply(stack), fusion.apply(final)
             found = fit_calibration(inside, y, groups, classes=classes, method="temperature")
             cut = cross_calibrate(inside, y, groups, classes=classes, method="temperature", folds=folds)

@@ -19,7 +19,7 @@ from benchmarks.evidence.corpora import arguments
 from quintet.audit.shortcuts import shortcut_audit
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.ensemble.crossfit import Inputs, Trainer
-from quintet.ensemble.fusion import fit_fusion
+from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
 from quintet.errors import SplitLeakError
 
 CLASSES = tuple("abcdefghij")
@@ -33,14 +33,10 @@ def weight_of_noise(rule: str, seed: int) -> float:
         _opinion(np.eye(10)[codes] * strength + rng.normal(size=(600, 10))) for strength in (1.5, 2.0, 3.0)
     ]
     stack = np.stack([*knowing, _opinion(rng.normal(size=(600, 10)))])
-    return fit_fusion(
-        rule,
-        stack,
-        np.array(CLASSES)[codes],
-        groups,
-        members=("one", "two", "three", "noise"),
-        classes=CLASSES,
-    ).weights[3]
+    members = ("one", "two", "three", "noise")
+    labels = np.array(CLASSES)[codes]
+    labelled = LabelledPredictions.from_labels(stack, labels, groups, members=members, classes=CLASSES)
+    return fit_fusion(rule, labelled).weights[3]
 
 
 def _opinion(z: NDArray[Any]) -> NDArray[Any]:

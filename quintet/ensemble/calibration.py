@@ -1,10 +1,9 @@
-"""Calibration: probabilities one can trust. One temperature, or an isotonic map per class where data allow; learnt out of fold, by group."""
+"""Calibration of probabilities: one temperature, or an isotonic map per class. It is learnt out of fold, by group."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,60 +12,91 @@ from sklearn.isotonic import isotonic_regression
 
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.splits.protocols import grouped_folds
-from quintet.ensemble.fusion import most_folds, standard_error
-from quintet.ensemble.fusion_weights import FLOOR, log_evidence
+from quintet.ensemble.array_types import Codes, Float, Floats, Folds, Groups, Labels, Probabilities, Target
+from quintet.ensemble.fusion_weights import FLOOR, evidence_to_probabilities, log_evidence
+from quintet.ensemble.selection import most_folds, standard_error
 from quintet.errors import AlignmentError, ArtefactError, unknown_name
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import clip_losses, encode_labels
+from quintet.files.json_types import JsonObject
 
 METHODS = ("none", "temperature", "isotonic")
-MIN_PER_CLASS = 100  # groups with and groups without a class: below, a staircase of steps learns the noise
-UNGROUPED_MARGIN = 2.0  # standard errors: by clip they take one artist's clips for independent; by artist they are twice as large on GTZAN
+
+MIN_PER_CLASS = 100
+"""Groups that each class needs, and groups without the class. With fewer, the isotonic steps fit the noise."""
+
+UNGROUPED_MARGIN = 2.0
+"""Standard errors that a gain must exceed if groups are not known.
+
+An error by clip treats one artist's clips as independent. By artist, errors are twice as large on GTZAN.
+"""
+
 LOG_TEMPERATURES = (-3.0, 3.0)
-Folds = Sequence[tuple[NDArray[Any], NDArray[Any]]]
+N_SPLITS = 5
+
+Steps = tuple[tuple[float, ...], tuple[float, ...]]
+"""Corners (x, y) of an isotonic map: probability before, probability after."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted map of probabilities. `temperature` T > 1 makes less sure; `steps` has (x, y) knots per class for `isotonic`.
+    """Fitted map from probabilities to calibrated probabilities.
+
+    Args:
+        method: one of `METHODS`.
+        temperature: T, for `temperature`. Probabilities become p^(1 / T), normalised, so T > 1 makes them less sure.
+        steps: corners (x, y) of the isotonic map of each class, for `isotonic`.
+        multilabel: whether clips carry label sets. If so, the log-odds are divided by T.
+
+    Raises:
+        ConfigError: the method is unknown.
 
     Example:
-        >>> Calibration("temperature", temperature=2.0).apply(np.array([[0.8, 0.2]])).round(3).tolist()  # √0.8 : √0.2 = 2 : 1
+        >>> calibration = Calibration("temperature", temperature=2.0)
+        >>> calibration.apply(np.array([[0.8, 0.2]])).round(3).tolist()  # √0.8 : √0.2 = 2 : 1
         [[0.667, 0.333]]
-        >>> Calibration.from_json(Calibration("temperature", 2.0).to_json()) == Calibration("temperature", 2.0)
+        >>> Calibration.from_json(calibration.to_json()) == calibration
         True
     """
 
     method: str
     temperature: float = 1.0
-    steps: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
+    steps: tuple[Steps, ...] = ()
     multilabel: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise unknown_name("calibration", self.method, METHODS)
 
-    def apply(self, probabilities: NDArray[Any]) -> NDArray[Any]:
-        """(n, K) → (n, K), in the same dtype; rows sum to 1 again unless for label sets. The input is not changed."""
+    def apply(self, probabilities: NDArray[Float]) -> NDArray[Float]:
+        """Calibrated probabilities `(n, K)`, in the same dtype. The input is not changed.
+
+        Rows sum to 1, except for label sets.
+
+        Raises:
+            AlignmentError: the isotonic map is for another number of classes.
+        """
         if self.method == "temperature":
-            return _tempered(probabilities, self.temperature, multilabel=self.multilabel)
+            return _divide_by_temperature(probabilities, self.temperature, multilabel=self.multilabel)
         if self.method == "isotonic":
-            return self._stepped(probabilities)
+            return self._apply_steps(probabilities)
         return probabilities
 
-    def _stepped(self, probabilities: NDArray[Any]) -> NDArray[Any]:
-        if probabilities.shape[1] != len(self.steps):
+    def _apply_steps(self, probabilities: NDArray[Float]) -> NDArray[Float]:
+        n_classes = len(self.steps)
+        if probabilities.shape[1] != n_classes:
             raise AlignmentError(
-                f"There must be one column per class ({len(self.steps)}). Received {probabilities.shape[1]}. Align the classes."
+                f"There must be one column per class ({n_classes}). Received {probabilities.shape[1]}. "
+                "Align the classes."
             )
         columns = [np.interp(probabilities[:, k], x, y) for k, (x, y) in enumerate(self.steps)]
-        mapped = np.clip(np.stack(columns, axis=1), FLOOR, 1 - FLOOR)
+        calibrated = np.clip(np.stack(columns, axis=1), FLOOR, 1 - FLOOR)
         if not self.multilabel:
-            mapped /= mapped.sum(axis=1, keepdims=True)
-        return np.asarray(mapped.astype(probabilities.dtype))
+            calibrated /= calibrated.sum(axis=1, keepdims=True)
+        return np.asarray(calibrated.astype(probabilities.dtype))
 
-    def to_json(self) -> dict[str, Any]:
-        """`{"method", "temperature", "steps": [{"x": […], "y": […]}, …], "multilabel"}`."""
+    def to_json(self) -> JsonObject:
+        """JSON object `{"method", "temperature", "steps": [{"x": […], "y": […]}, …], "multilabel"}`."""
         steps = [{"x": list(x), "y": list(y)} for x, y in self.steps]
         return {
             "method": self.method,
@@ -76,21 +106,31 @@ class Calibration:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Calibration:
-        """The calibration that `to_json` described. Raises ArtefactError where something is missing."""
+    def from_json(cls, content: Mapping[str, object]) -> Calibration:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ArtefactError: a part is missing or damaged.
+        """
         try:
-            steps = tuple((tuple(map(float, s["x"])), tuple(map(float, s["y"]))) for s in content["steps"])
-            return cls(content["method"], float(content["temperature"]), steps, bool(content["multilabel"]))
+            return cls._parse(dict(content))
         except (KeyError, TypeError) as error:
             raise ArtefactError(
-                f"A calibration must name method, temperature, steps, multilabel. Missing or damaged: {error}. Train again."
+                "A calibration must name method, temperature, steps, multilabel. "
+                f"Missing or damaged: {error}. Train again."
             ) from error
+
+    @classmethod
+    def _parse(cls, content: JsonObject) -> Calibration:
+        steps = tuple((_numbers(step["x"]), _numbers(step["y"])) for step in content["steps"])
+        temperature = float(content["temperature"])
+        return cls(content["method"], temperature, steps, bool(content["multilabel"]))
 
 
 def fit_calibration(
-    probabilities: NDArray[Any],
-    y: NDArray[Any],
-    groups: NDArray[Any] | None = None,
+    probabilities: Probabilities,
+    y: Labels,
+    groups: Groups | None = None,
     *,
     classes: Sequence[str],
     method: str = "auto",
@@ -98,23 +138,30 @@ def fit_calibration(
     multilabel: bool | None = None,
     folds: Folds | None = None,
 ) -> Calibration:
-    """A calibration learnt from out-of-fold probabilities (those of rows the model has not seen).
+    """Learn a calibration from out-of-fold probabilities, that is, of clips that the classifier has not seen.
+
+    `auto` takes the simplest method whose log loss on unseen groups is within one standard error of the best. If
+    every clip is its own group, it is within two standard errors, because the error is then too small. Isotonic
+    regression is tried only if each class has `MIN_PER_CLASS` groups with it and without it.
 
     Args:
-        probabilities: (n, K).
-        y: (n,) labels; an indicator matrix, or sets `rock;live` with `multilabel=True`.
-        groups: (n,) or None.
-        method: `none`, `temperature`, `isotonic`; or `auto`: the simplest whose log loss on groups it has not seen is within one standard error
-            of the best (two, where every clip is its own group: the error is then too small). Isotonic runs only where each class has
-            `MIN_PER_CLASS` groups with it and without it.
-        seed: which folds.
-        folds: (train, held-out) positions to judge methods on, in the place of new ones. Give those of the run: where the data bring their own
-            validation part, or groups are not known, new random folds would share artists.
+        probabilities: shape `(n, K)`.
+        y: labels `(n,)`; an indicator matrix `(n, K)`; or sets that are written `rock;live`, with `multilabel=True`.
+        groups: group of each clip, `(n,)`. Default: every clip is its own group.
+        classes: K names.
+        method: `none`, `temperature`, `isotonic` or `auto`.
+        seed: for new folds.
+        multilabel: whether clips carry label sets. Default: yes if `y` is a matrix.
+        folds: folds to compare methods on. Give the folds of the run: if the data bring their own validation part,
+            or groups are not known, new random folds share artists. Default: new folds.
 
     Raises:
-        ConfigError: no such method. SplitLeakError: given folds part a group.
+        ConfigError: the method is unknown.
+        AlignmentError: there is not one row of probabilities per label, or not one column per class.
+        SplitLeakError: a given fold has one group on both sides.
 
-    Source: temperature: Guo et al. 2017. Isotonic: Zadrozny & Elkan 2002, one class against the rest, then normalised.
+    Source: temperature: Guo et al. 2017. Isotonic: Zadrozny & Elkan 2002, one class against the rest, then
+    normalised.
 
     Example:
         >>> p = np.array([[0.99, 0.01]] * 10)
@@ -124,135 +171,167 @@ def fit_calibration(
     """
     if method not in ("auto", *METHODS):
         raise unknown_name("calibration", method, ("auto", *METHODS))
-    target = _target(probabilities, y, classes, multilabel=multilabel)
+    target = _encode_target(probabilities, y, classes, multilabel=multilabel)
     codes, n_groups = group_codes(groups, len(target))
-    folds = None if folds is None else _checked(folds, codes)
+    if folds is not None:
+        _require_disjoint_folds(folds, codes)
     if method != "auto":
-        return _fitted(method, probabilities, target)
-    methods = METHODS if _enough(target, codes, probabilities.shape[1]) else METHODS[:2]
-    folds = folds if folds is not None else _new_folds(target, codes, at_most=5, seed=seed)
+        return _fit_method(method, probabilities, target)
+    folds = _new_folds(target, codes, seed=seed) if folds is None else folds
     if len(folds) < 2:
-        return _fitted("none", probabilities, target)
-    losses = {
-        name: clip_losses(target, p) for name, p in _held_out(methods, probabilities, target, folds).items()
-    }
-    best = min(methods, key=lambda name: losses[name].mean())
-    gaps = {name: losses[name] - losses[best] for name in methods}
+        return _fit_method("none", probabilities, target)
+    methods = METHODS if _allows_isotonic(target, codes, probabilities.shape[1]) else METHODS[:2]
+    losses: dict[str, Floats] = {}
+    for name in methods:
+        losses[name] = clip_losses(target, _calibrate_held_out(name, probabilities, target, folds))
     margin = 1.0 if n_groups < len(target) else UNGROUPED_MARGIN
-    chosen = next(
-        name for name in methods if gaps[name].mean() <= margin * standard_error(gaps[name], codes, n_groups)
-    )
-    return _fitted(chosen, probabilities, target)
+    return _fit_method(_choose_method(losses, codes, n_groups, margin), probabilities, target)
 
 
 def cross_calibrate(
-    probabilities: NDArray[Any],
-    y: NDArray[Any],
-    groups: NDArray[Any] | None = None,
+    probabilities: NDArray[Float],
+    y: Labels,
+    groups: Groups | None = None,
     *,
     classes: Sequence[str],
     method: str,
-    n_splits: int = 5,
     seed: int = 0,
     multilabel: bool | None = None,
     folds: Folds | None = None,
-) -> NDArray[Any]:
-    """(n, K) each row calibrated by a map that was learnt without its group: what out-of-fold scores of calibrated probabilities must be made of.
+) -> NDArray[Float]:
+    """Calibrated probabilities `(n, K)`; each row is calibrated by a map that was learnt without its group.
 
-    `folds`: those of the run, as in `fit_calibration`; each row is in one held-out part. Where the groups do not allow two folds, the
-    probabilities come back as they were.
+    Out-of-fold scores of calibrated probabilities must be computed from these. If the groups do not allow two folds,
+    the probabilities are returned unchanged.
+
+    Args:
+        probabilities: out-of-fold probabilities `(n, K)`.
+        y: labels, as in `fit_calibration`.
+        groups: group of each clip, `(n,)`. Default: every clip is its own group.
+        classes: K names.
+        method: `none`, `temperature` or `isotonic`.
+        seed: for new folds.
+        multilabel: whether clips carry label sets. Default: yes if `y` is a matrix.
+        folds: folds of the run; each row is held out once. Default: new folds.
+
+    Raises:
+        ConfigError: the method is unknown.
+        AlignmentError: there is not one row of probabilities per label, or not one column per class.
+        SplitLeakError: a given fold has one group on both sides.
     """
     if method not in METHODS:
         raise unknown_name("calibration", method, METHODS)
-    target = _target(probabilities, y, classes, multilabel=multilabel)
+    target = _encode_target(probabilities, y, classes, multilabel=multilabel)
     codes = group_codes(groups, len(target))[0]
-    folds = (
-        _checked(folds, codes)
-        if folds is not None
-        else _new_folds(target, codes, at_most=n_splits, seed=seed)
-    )
-    return probabilities if len(folds) < 2 else _held_out((method,), probabilities, target, folds)[method]
+    if folds is None:
+        folds = _new_folds(target, codes, seed=seed)
+    else:
+        _require_disjoint_folds(folds, codes)
+    if len(folds) < 2:
+        return probabilities
+    return _calibrate_held_out(method, probabilities, target, folds)
 
 
-def _checked(folds: Folds, codes: NDArray[np.int64]) -> Folds:
-    """Folds that were given; SplitLeakError where one parts a group."""
-    for train, valid in folds:
-        require_disjoint(codes[train], codes[valid], where="a fold of the calibration")
-    return folds
+def _require_disjoint_folds(folds: Folds, codes: Codes) -> None:
+    for train, held_out in folds:
+        require_disjoint(codes[train], codes[held_out], where="a fold of the calibration")
 
 
-def _new_folds(target: NDArray[Any], codes: NDArray[np.int64], *, at_most: int, seed: int) -> Folds:
-    """Grouped folds, or none where the groups do not allow two."""
-    n_folds = min(at_most, most_folds(target, codes))
+def _new_folds(target: Target, codes: Codes, *, seed: int) -> Folds:
+    """Grouped folds; none if the groups do not allow two."""
+    n_folds = min(N_SPLITS, most_folds(target, codes))
     return grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if n_folds >= 2 else ()
 
 
-def _held_out(
-    methods: Sequence[str], probabilities: NDArray[Any], target: NDArray[Any], folds: Folds
-) -> dict[str, NDArray[Any]]:
-    result = {name: np.array(probabilities) for name in methods}
-    for train, valid in folds:
-        for name in methods:
-            result[name][valid] = _fitted(name, probabilities[train], target[train]).apply(
-                probabilities[valid]
-            )
-    return result
+def _choose_method(losses: dict[str, Floats], codes: Codes, n_groups: int, margin: float) -> str:
+    """The simplest method within `margin` standard errors of the best. `losses` is in the order of `METHODS`."""
+    best = min(losses, key=lambda name: losses[name].mean())
+    for name, values in losses.items():
+        gap = values - losses[best]
+        if gap.mean() <= margin * standard_error(gap, codes, n_groups):
+            return name
+    return best
 
 
-def _fitted(method: str, probabilities: NDArray[Any], target: NDArray[Any]) -> Calibration:
-    sets = target.ndim == 2
+def _calibrate_held_out(
+    method: str, probabilities: NDArray[Float], target: Target, folds: Folds
+) -> NDArray[Float]:
+    """Each held-out row, calibrated by a map that was learnt on the training rows of its fold."""
+    calibrated = np.array(probabilities)
+    for train, held_out in folds:
+        calibration = _fit_method(method, probabilities[train], target[train])
+        calibrated[held_out] = calibration.apply(probabilities[held_out])
+    return calibrated
+
+
+def _fit_method(method: str, probabilities: Probabilities, target: Target) -> Calibration:
+    multilabel = target.ndim == 2
     if method == "temperature":
-        return Calibration(method, _temperature(probabilities, target), (), sets)
+        temperature = _fit_temperature(probabilities, target)
+        return Calibration(method, temperature, (), multilabel)
     if method == "isotonic":
-        hits = target if sets else target[:, None] == np.arange(probabilities.shape[1])
-        return Calibration(
-            method, 1.0, tuple(_steps(p, hit) for p, hit in zip(probabilities.T, hits.T, strict=True)), sets
-        )
-    return Calibration("none", 1.0, (), sets)
+        hits = _indicator(target, probabilities.shape[1])
+        steps = [_fit_steps(p, hit) for p, hit in zip(probabilities.T, hits.T, strict=True)]
+        return Calibration(method, 1.0, tuple(steps), multilabel)
+    return Calibration("none", 1.0, (), multilabel)
 
 
-def _temperature(probabilities: NDArray[Any], target: NDArray[Any]) -> float:
+def _fit_temperature(probabilities: Probabilities, target: Target) -> float:
+    """Temperature with the least log loss."""
     p = probabilities.astype(np.float64)
-    found = optimize.minimize_scalar(
-        lambda t: clip_losses(target, _tempered(p, float(np.exp(t)), multilabel=target.ndim == 2)).mean(),
-        bounds=LOG_TEMPERATURES,
-        method="bounded",
-        options={"xatol": 1e-6},
-    )
-    return float(np.exp(found.x))
+    multilabel = target.ndim == 2
+
+    def loss(log_temperature: float) -> float:
+        temperature = float(np.exp(log_temperature))
+        calibrated = _divide_by_temperature(p, temperature, multilabel=multilabel)
+        return float(clip_losses(target, calibrated).mean())
+
+    options = {"xatol": 1e-6}
+    result = optimize.minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded", options=options)
+    return float(np.exp(result.x))
 
 
-def _tempered(p: NDArray[Any], temperature: float, *, multilabel: bool) -> NDArray[Any]:
-    z = log_evidence(p, multilabel=multilabel) / temperature
-    if multilabel:
-        return np.asarray(1 / (1 + np.exp(-z)))
-    z = np.exp(z - z.max(axis=1, keepdims=True))
-    return np.asarray(z / z.sum(axis=1, keepdims=True))
+def _divide_by_temperature(p: NDArray[Float], temperature: float, *, multilabel: bool) -> NDArray[Float]:
+    evidence = log_evidence(p, multilabel=multilabel)
+    scaled = np.asarray(evidence / temperature, dtype=evidence.dtype)
+    return evidence_to_probabilities(scaled, multilabel=multilabel)
 
 
-def _steps(p: NDArray[Any], hit: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The isotonic regression of `hit` on `p`, ties in p as one, only its corners kept."""
+def _fit_steps(p: Probabilities, hit: NDArray[np.bool_]) -> Steps:
+    """Corners of the isotonic regression of `hit` on `p`, both `(n,)`. Equal values of p count as one point."""
     x, inverse, count = np.unique(p.astype(np.float64), return_inverse=True, return_counts=True)
     share = np.bincount(inverse, hit.astype(np.float64)) / count
     y = isotonic_regression(share, sample_weight=count.astype(np.float64), y_min=0.0, y_max=1.0)
-    corner = np.ones(len(y), dtype=bool)
-    corner[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
-    return tuple(x[corner].tolist()), tuple(y[corner].tolist())
+    is_corner = np.ones(len(y), dtype=bool)
+    is_corner[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
+    return tuple(x[is_corner].tolist()), tuple(y[is_corner].tolist())
 
 
-def _enough(target: NDArray[Any], codes: NDArray[np.int64], n_classes: int) -> bool:
-    hits = target if target.ndim == 2 else target[:, None] == np.arange(n_classes)
-    return all(
-        min(len(np.unique(codes[hit])), len(np.unique(codes[~hit]))) >= MIN_PER_CLASS for hit in hits.T
-    )
+def _allows_isotonic(target: Target, codes: Codes, n_classes: int) -> bool:
+    """Whether each class has `MIN_PER_CLASS` groups with it and without it."""
+    for hit in _indicator(target, n_classes).T:
+        n_with, n_without = len(np.unique(codes[hit])), len(np.unique(codes[~hit]))
+        if min(n_with, n_without) < MIN_PER_CLASS:
+            return False
+    return True
 
 
-def _target(
-    probabilities: NDArray[Any], y: NDArray[Any], classes: Sequence[str], *, multilabel: bool | None
-) -> NDArray[Any]:
+def _indicator(target: Target, n_classes: int) -> NDArray[np.bool_]:
+    """Classes of each clip, `(n, K)`."""
+    return np.asarray(target if target.ndim == 2 else target[:, None] == np.arange(n_classes), dtype=np.bool_)
+
+
+def _encode_target(
+    probabilities: Probabilities, y: Labels, classes: Sequence[str], *, multilabel: bool | None
+) -> Target:
     y = np.asarray(y)
     if probabilities.shape != (len(y), len(classes)):
         raise AlignmentError(
-            f"There must be {len(classes)} probabilities for each of {len(y)} labels. Received {probabilities.shape}. Align them first."
+            f"There must be {len(classes)} probabilities for each of {len(y)} labels. "
+            f"Received {probabilities.shape}. Align them first."
         )
     return encode_labels(y, tuple(classes), multilabel=multilabel)
+
+
+def _numbers(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

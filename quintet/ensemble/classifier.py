@@ -27,8 +27,9 @@ from quintet.ensemble.crossfit import (
     Trainer,
     member_probabilities,
 )
-from quintet.ensemble.fusion import RULES, Fusion, compare_rules, fit_fusion
+from quintet.ensemble.fusion import RULES, Fusion, LabelledPredictions, fit_fusion
 from quintet.ensemble.novelty import Distance, held_out_distances
+from quintet.ensemble.selection import compare_rules
 from quintet.errors import ConfigError, DatasetError
 
 TABLE_MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")
@@ -199,39 +200,30 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit_fusions(self, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]) -> None:
         stack = np.stack([self.oof_[name] for name in self.members])
-        common: dict[str, Any] = {
-            "classes": self.class_names_,
-            "members": tuple(self.members),
-            "seed": self.seed,
-        }
+        members, classes = tuple(self.members), self.class_names_
+
+        def labelled(rows: NDArray[np.intp]) -> LabelledPredictions:
+            return LabelledPredictions.from_labels(
+                stack[:, rows], y[rows], groups[rows], members=members, classes=classes
+            )
+
+        all_rows = labelled(np.arange(len(y)))
+        training_rows = [labelled(train) for train, _ in folds]
         self.fusions_: dict[str, Fusion] = {}
         for rule in self.rules:
             self.oof_[rule] = np.full(stack.shape[1:], np.nan)
-            for (
-                train,
-                held_out,
-            ) in folds:  # the weights that judge a row were learnt without it and without its group
-                self.oof_[rule][held_out] = fit_fusion(
-                    rule, stack[:, train], y[train], groups[train], **common
-                ).apply(stack[:, held_out])
-            self.fusions_[rule] = fit_fusion(rule, stack, y, groups, **common)
-        self.comparison_ = compare_rules(
-            stack, y, groups, rules=tuple(self.rules), n_splits=len(folds), folds=folds, **common
-        )
+            for predictions, (_, held_out) in zip(training_rows, folds, strict=True):
+                fusion = fit_fusion(rule, predictions)  # learnt without the held-out rows and their groups
+                self.oof_[rule][held_out] = fusion.apply(stack[:, held_out])
+            self.fusions_[rule] = fit_fusion(rule, all_rows)
+        self.comparison_ = compare_rules(all_rows, rules=tuple(self.rules), folds=folds)
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
         self.fold_rules_ = [self.rule_] * len(folds)
         if self.rule == "auto" and len(folds) > 2:
-            self.fold_rules_ = [
-                compare_rules(
-                    stack[:, train],
-                    y[train],
-                    groups[train],
-                    rules=tuple(self.rules),
-                    folds=_within(folds, k),
-                    **common,
-                ).chosen
-                for k, (train, _) in enumerate(folds)
-            ]
+            for k, predictions in enumerate(training_rows):
+                inner_folds = _folds_within(folds, k)
+                comparison = compare_rules(predictions, rules=tuple(self.rules), folds=inner_folds)
+                self.fold_rules_[k] = comparison.chosen
 
     def _fit_trust(
         self, table: pd.DataFrame | None, y: NDArray[Any], groups: NDArray[Any], folds: Sequence[Any]
@@ -351,7 +343,7 @@ def _as_table(X: Any) -> pd.DataFrame | None:
     return pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])])
 
 
-def _within(
+def _folds_within(
     folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], left_out: int
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """The other folds, as positions among the training rows of fold `left_out`."""

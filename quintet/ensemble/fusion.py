@@ -1,24 +1,32 @@
-"""Fusion: how the opinions of several members become one. Pure functions on (models, clips, classes), and a value object for what was learnt.
+"""Fusion: rules that join the predictions of several members, and the fitted rule.
 
-`RULES` is ordered from the simplest to the most elaborate; `compare_rules` takes the simplest that is not clearly worse than the best, judged inside
-the training part by grouped cross-validation.
+`RULES` is ordered from the simplest rule to the most elaborate one. `quintet.ensemble.selection` chooses among them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.groups import require_disjoint
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.ensemble.array_types import (
+    Codes,
+    Float,
+    Floats,
+    Groups,
+    Labels,
+    Positions,
+    Probabilities,
+    Target,
+)
 from quintet.ensemble.fusion_weights import (
     constant_prediction,
     convex_weights,
+    evidence_to_probabilities,
     greedy_weights,
     informative_members,
     log_evidence,
@@ -27,11 +35,18 @@ from quintet.ensemble.fusion_weights import (
 )
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import clip_losses, encode_labels
+from quintet.evaluation.metrics import encode_labels
+from quintet.files.json_types import JsonObject
 
 
 class Rule(NamedTuple):
-    """How members are joined: `pool` is "linear" (Σ w·p) or "log" (softmax of Σ w·ln p + b); `learnt`: whether w needs labels."""
+    """Row of `RULES`: how members are joined.
+
+    Args:
+        description: the formula in words, for tables and pages.
+        pool: "linear" (Σ w·p) or "log" (softmax of Σ w·ln p + b).
+        learnt: whether the weights w are learnt from labels.
+    """
 
     description: str
     pool: str
@@ -53,61 +68,89 @@ RULES: dict[str, Rule] = {
 }
 
 
-def mean(opinions: Iterable[NDArray[Any]]) -> NDArray[Any]:
-    """The mean over the members, (n, K); `opinions` is (M, n, K) or yields (n, K) arrays one by one.
+def mean(predictions: Iterable[NDArray[Float]]) -> NDArray[Float]:
+    """Mean of the members' probabilities, `(n, K)`.
+
+    Args:
+        predictions: an array `(M, n, K)`, or an iterable of M arrays `(n, K)`.
 
     Example:
         >>> mean(np.array([[[0.8, 0.2]], [[0.4, 0.6]]])).round(3).tolist()
         [[0.6, 0.4]]
     """
-    members = list(opinions)
+    members = list(predictions)
     return weighted_mean(members, [1 / len(members)] * len(members))
 
 
-def geometric_mean(opinions: Iterable[NDArray[Any]], *, multilabel: bool = False) -> NDArray[Any]:
-    """The geometric mean over the members, normalised; for label sets, the mean of the log-odds.
+def geometric_mean(predictions: Iterable[NDArray[Float]], *, multilabel: bool = False) -> NDArray[Float]:
+    """Geometric mean of the members' probabilities, normalised, `(n, K)`.
+
+    Args:
+        predictions: an array `(M, n, K)`, or an iterable of M arrays `(n, K)`.
+        multilabel: whether clips carry label sets. If so, the log-odds are averaged.
 
     Example:
-        >>> geometric_mean(np.array([[[0.8, 0.2]], [[0.4, 0.6]]])).round(3).tolist()  # √(0.8 · 0.4) : √(0.2 · 0.6)
+        >>> stack = np.array([[[0.8, 0.2]], [[0.4, 0.6]]])
+        >>> geometric_mean(stack).round(3).tolist()  # √(0.8 · 0.4) : √(0.2 · 0.6)
         [[0.62, 0.38]]
     """
-    members = list(opinions)
+    members = list(predictions)
     return log_pool(members, [1 / len(members)] * len(members), multilabel=multilabel)
 
 
-def weighted_mean(opinions: Iterable[NDArray[Any]], weights: Sequence[float] | NDArray[Any]) -> NDArray[Any]:
-    """Σ_m w_m · p_m, in the dtype of the opinions; read one by one, so that ten large files need the memory of two.
+def weighted_mean(predictions: Iterable[NDArray[Float]], weights: Sequence[float] | Floats) -> NDArray[Float]:
+    """Weighted mean Σ_m w_m · p_m, `(n, K)`, in the dtype of the predictions.
+
+    The arrays are read one by one. So ten large files need the memory of two.
+
+    Args:
+        predictions: an array `(M, n, K)`, or an iterable of M arrays `(n, K)`.
+        weights: M numbers.
 
     Example:
         >>> weighted_mean(np.array([[[0.8, 0.2]], [[0.4, 0.6]]]), [0.75, 0.25]).round(3).tolist()
         [[0.7, 0.3]]
     """
-    total = _sum(opinions, weights, lambda p: p)
+    total = _weighted_sum(predictions, weights, lambda p: p)
     return np.clip(total, 0, 1, out=total)
 
 
 def log_pool(
-    opinions: Iterable[NDArray[Any]],
-    weights: Sequence[float] | NDArray[Any],
-    biases: Sequence[float] | None = None,
+    predictions: Iterable[NDArray[Float]],
+    weights: Sequence[float] | Floats,
+    biases: Sequence[float] | Floats | None = None,
     *,
     multilabel: bool = False,
-) -> NDArray[Any]:
-    """softmax(Σ_m w_m · ln p_m + b), p at least 1e-6; for label sets the logistic function of Σ_m w_m · log-odds + b."""
-    z = _sum(opinions, weights, lambda p: log_evidence(p, multilabel=multilabel))
+) -> NDArray[Float]:
+    """Log-linear pool softmax(Σ_m w_m · ln p_m + b), `(n, K)`, with p at least 1e-6.
+
+    Args:
+        predictions: an array `(M, n, K)`, or an iterable of M arrays `(n, K)`.
+        weights: M numbers.
+        biases: b, K numbers. Default: zero.
+        multilabel: whether clips carry label sets. If so, the result is the logistic function of
+            Σ_m w_m · log-odds + b.
+    """
+    z = _weighted_sum(predictions, weights, lambda p: log_evidence(p, multilabel=multilabel))
     if biases is not None:
         z += np.asarray(biases, dtype=z.dtype)
-    if multilabel:
-        return np.asarray(1 / (1 + np.exp(-z)))
-    z -= z.max(axis=1, keepdims=True)
-    np.exp(z, out=z)
-    z /= z.sum(axis=1, keepdims=True)
-    return z
+    return evidence_to_probabilities(z, multilabel=multilabel)
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """A fitted rule. `weights` (M,): sum 1, or the slopes of `stacked`; `biases` (K,): of `stacked` alone.
+    """Fitted rule: the weights of the members, and `apply`.
+
+    Args:
+        rule: a name of `RULES`.
+        members: M names.
+        classes: K names.
+        weights: M numbers. They sum to 1, except that for `stacked` they are slopes.
+        biases: K numbers, only for `stacked`.
+        multilabel: whether clips carry label sets.
+
+    Raises:
+        ConfigError: the rule is unknown, or the weights or biases do not fit it.
 
     Example:
         >>> fusion = Fusion("weighted", ("cnn", "xgboost"), ("jazz", "rock"), (0.75, 0.25))
@@ -127,233 +170,208 @@ class Fusion:
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise unknown_name("fusion rule", self.rule, RULES)
+        n_members, n_classes = len(self.members), len(self.classes)
         values = [*self.weights, *(self.biases or ())]
-        if (
-            len(self.weights) != len(self.members)
-            or not self.members
-            or not all(math.isfinite(v) for v in values)
-        ):
+        all_finite = all(math.isfinite(value) for value in values)
+        if len(self.weights) != n_members or n_members == 0 or not all_finite:
             raise ConfigError(
-                f"Each of the {len(self.members)} members must have one finite weight. Received {list(self.weights)}."
+                f"Each of the {n_members} members must have one finite weight. Received {list(self.weights)}."
             )
-        if self.biases is not None and len(self.biases) != len(self.classes):
+        if self.biases is not None and len(self.biases) != n_classes:
             raise ConfigError(
-                f"Each of the {len(self.classes)} classes must have one bias. Received {len(self.biases)}."
+                f"Each of the {n_classes} classes must have one bias. Received {len(self.biases)}."
             )
-        if RULES[self.rule].pool == "linear" and (min(self.weights) < 0 or abs(sum(self.weights) - 1) > 1e-6):
+        if RULES[self.rule].pool == "linear":
+            self._require_convex_weights()
+
+    def _require_convex_weights(self) -> None:
+        if min(self.weights) < 0 or abs(sum(self.weights) - 1) > 1e-6:
             raise ConfigError(
-                f"The weights of '{self.rule}' must not be negative and must sum to 1. Received {list(self.weights)}."
+                f"The weights of '{self.rule}' must not be negative and must sum to 1. "
+                f"Received {list(self.weights)}."
             )
 
-    def apply(self, stack: Iterable[NDArray[Any]]) -> NDArray[Any]:
-        """The fused probabilities (n, K) of (M, n, K), members and classes in the order of this fusion."""
-        if isinstance(stack, np.ndarray) and (
-            stack.ndim != 3 or (stack.shape[0], stack.shape[2]) != (len(self.members), len(self.classes))
-        ):
-            expected = f"({len(self.members)}, n, {len(self.classes)})"
-            raise AlignmentError(
-                f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}."
-            )
+    def apply(self, stack: Iterable[NDArray[Float]]) -> NDArray[Float]:
+        """Fused probabilities `(n, K)`.
+
+        Args:
+            stack: probabilities `(M, n, K)`, or an iterable of M arrays `(n, K)`. Members and classes stand in the
+                order of this fusion.
+
+        Raises:
+            AlignmentError: an array has another number of members or classes.
+        """
+        if isinstance(stack, np.ndarray):
+            shape = (len(self.members), "n", len(self.classes))
+            fits = stack.ndim == 3 and (stack.shape[0], stack.shape[2]) == (shape[0], shape[2])
+            if not fits:
+                raise _shape_error(f"({shape[0]}, n, {shape[2]})", stack.shape)
         if RULES[self.rule].pool == "linear":
             return weighted_mean(stack, self.weights)
         return log_pool(stack, self.weights, self.biases, multilabel=self.multilabel)
 
-    def to_json(self) -> dict[str, Any]:
-        """`{"rule", "members", "classes", "multilabel", "weights": {member: w}, "biases": {class: b} or None}`."""
+    def to_json(self) -> JsonObject:
+        """JSON object with the keys `rule, members, classes, multilabel, weights, biases`.
+
+        `weights` is `{member: weight}`. `biases` is `{class: bias}` or None.
+        """
+        biases = None if self.biases is None else dict(zip(self.classes, self.biases, strict=True))
         return {
             "rule": self.rule,
             "members": list(self.members),
             "classes": list(self.classes),
             "multilabel": self.multilabel,
             "weights": dict(zip(self.members, self.weights, strict=True)),
-            "biases": None if self.biases is None else dict(zip(self.classes, self.biases, strict=True)),
+            "biases": biases,
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Fusion:
-        """The fusion that `to_json` described. Raises ArtefactError where something is missing."""
+    def from_json(cls, content: Mapping[str, object]) -> Fusion:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ArtefactError: a part is missing or damaged.
+        """
         try:
-            members, classes, biases = tuple(content["members"]), tuple(content["classes"]), content["biases"]
-            weights = tuple(float(content["weights"][name]) for name in members)
-            ends = None if biases is None else tuple(float(biases[name]) for name in classes)
-            return cls(content["rule"], members, classes, weights, ends, bool(content["multilabel"]))
+            return cls._parse(dict(content))
         except (KeyError, TypeError) as error:
             raise ArtefactError(
-                f"A fusion must name rule, members, classes, weights, biases. Missing or damaged: {error}. Train again."
+                "A fusion must name rule, members, classes, weights, biases. "
+                f"Missing or damaged: {error}. Train again."
             ) from error
 
+    @classmethod
+    def _parse(cls, content: JsonObject) -> Fusion:
+        members, classes = tuple(content["members"]), tuple(content["classes"])
+        by_class = content["biases"]
+        weights = tuple(float(content["weights"][name]) for name in members)
+        biases = None if by_class is None else tuple(float(by_class[name]) for name in classes)
+        return cls(content["rule"], members, classes, weights, biases, bool(content["multilabel"]))
 
-def fit_fusion(
-    rule: str,
-    stack: NDArray[Any],
-    y: NDArray[Any],
-    groups: NDArray[Any] | None = None,
-    *,
-    members: Sequence[str],
-    classes: Sequence[str],
-    seed: int = 0,
-    multilabel: bool | None = None,
-) -> Fusion:
-    """A rule with what it learns from out-of-fold predictions.
+
+@dataclass(frozen=True)
+class LabelledPredictions:
+    """Out-of-fold probabilities of the members, with the labels and groups of the clips. Fusion learns from them.
+
+    Weights must be learnt on clips that the members have not seen. Otherwise the member that overfits gets the
+    largest weight.
+
+    Args:
+        stack: probabilities `(M, n, K)`.
+        target: class codes `(n,)`, or an indicator matrix `(n, K)` for label sets.
+        groups: group number of each clip, `(n,)`.
+        members: M names.
+        classes: K names.
+    """
+
+    stack: Probabilities
+    target: Target
+    groups: Codes
+    members: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def from_labels(
+        cls,
+        stack: Probabilities,
+        y: Labels,
+        groups: Groups | None = None,
+        *,
+        members: Sequence[str],
+        classes: Sequence[str],
+        multilabel: bool | None = None,
+    ) -> LabelledPredictions:
+        """Encode labels and groups.
+
+        Args:
+            stack: out-of-fold probabilities `(M, n, K)`.
+            y: labels `(n,)`, each one of `classes`; an indicator matrix `(n, K)`; or sets that are written
+                `rock;live`, with `multilabel=True`.
+            groups: group of each clip, `(n,)`. Default: every clip is its own group.
+            members: M names.
+            classes: K names.
+            multilabel: whether clips carry label sets. Default: yes if `y` is a matrix.
+
+        Raises:
+            AlignmentError: the shape of the stack is not (members, clips, classes).
+        """
+        y = np.asarray(y)
+        expected = (len(members), len(y), len(classes))
+        if stack.shape != expected:
+            raise _shape_error(str(expected), stack.shape)
+        target = encode_labels(y, tuple(classes), multilabel=multilabel)
+        return cls(stack, target, group_codes(groups, len(target))[0], tuple(members), tuple(classes))
+
+    def take(self, rows: Positions) -> LabelledPredictions:
+        """Clips at `rows`. They keep their group numbers, so a number may be unused."""
+        return replace(self, stack=self.stack[:, rows], target=self.target[rows], groups=self.groups[rows])
+
+
+def fit_fusion(rule: str, predictions: LabelledPredictions) -> Fusion:
+    """Fit a rule on out-of-fold predictions.
+
+    `weighted` and `greedy` give no weight to a member that is not surely better than the class frequencies; the
+    standard error is by group (`informative_members`).
 
     Args:
         rule: a name of `RULES`.
-        stack: (M, n, K) out-of-fold probabilities, of rows that their model has not seen. Weights learnt on others praise the member that overfits.
-        y: (n,) labels, each one of `classes`; an indicator matrix (n, K), or sets `rock;live` with `multilabel=True`.
-        groups: (n,) or None. `weighted_mean` and `greedy` leave out a member of which it is not certain, by group, that it knows more than the
-            class frequencies.
-        seed: taken for the sake of one signature; the problems solved here need no chance.
-        multilabel: None: where y is a matrix.
+        predictions: of clips that the members have not seen.
 
     Raises:
-        ConfigError: no such rule. AlignmentError: shapes that do not fit.
+        ConfigError: the rule is unknown.
     """
-    del seed
     if rule not in RULES:
         raise unknown_name("fusion rule", rule, RULES)
-    target = _target(stack, y, members, classes, multilabel=multilabel)
-    return _fusion(rule, stack, target, group_codes(groups, len(target))[0], members, classes)
-
-
-class RuleComparison(NamedTuple):
-    """`losses`: rule → log loss on held-out groups; `differences`: rule → (loss above the best, its standard error by group); `chosen`; `reason`."""
-
-    chosen: str
-    losses: dict[str, float]
-    differences: dict[str, tuple[float, float]]
-    reason: str
-
-
-def compare_rules(
-    stack: NDArray[Any],
-    y: NDArray[Any],
-    groups: NDArray[Any] | None = None,
-    *,
-    members: Sequence[str],
-    classes: Sequence[str],
-    rules: Sequence[str] = tuple(RULES),
-    seed: int = 0,
-    multilabel: bool | None = None,
-    n_splits: int = 5,
-    folds: Sequence[tuple[NDArray[Any], NDArray[Any]]] | None = None,
-) -> RuleComparison:
-    """The rules compared on the training part alone: each is fitted on some groups and judged on the others.
-
-    The standard error is that of the paired difference, by group. A rule counts as good as the best where it loses by no more than that, and of
-    those the simplest is chosen, in the order of `RULES`. Where the groups do not allow two folds, that is the first.
-
-    `folds`: (train, held-out) positions to judge on, in the place of new ones. Give those of the run: where the data bring their own
-    validation part, or groups are not known, new random folds would share artists and praise the rule that learns most.
-    """
-    if stray := [rule for rule in rules if rule not in RULES]:
-        raise unknown_name("fusion rule", stray[0], RULES)
-    target = _target(stack, y, members, classes, multilabel=multilabel)
-    ordered = [rule for rule in RULES if rule in rules]
-    codes, n_groups = group_codes(groups, len(target))
-    for train, valid in folds or ():
-        require_disjoint(codes[train], codes[valid], where="a fold of the fusion")
-    n_folds = min(n_splits, most_folds(target, codes))
-    if n_folds < 2 or len(ordered) < 2 or len(members) < 2:
-        alone = (
-            "there is one member only"
-            if len(members) < 2
-            else "there is one rule only"
-            if len(ordered) < 2
-            else "a class lies in a single group"
-        )
-        return RuleComparison(ordered[0], {}, {}, alone)
-    losses = {rule: np.zeros(len(target)) for rule in ordered}
-    divided = grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if folds is None else folds
-    for train, valid in divided:
-        for rule in ordered:
-            fusion = _fusion(rule, stack[:, train], target[train], codes[train], members, classes)
-            losses[rule][valid] = clip_losses(target[valid], fusion.apply(stack[:, valid]))
-    means = {rule: float(values.mean()) for rule, values in losses.items()}
-    best = min(ordered, key=lambda rule: means[rule])
-    differences = {
-        rule: (means[rule] - means[best], standard_error(losses[rule] - losses[best], codes, n_groups))
-        for rule in ordered
-    }
-    chosen = next(rule for rule in ordered if differences[rule][0] <= differences[rule][1])
-    return RuleComparison(
-        chosen,
-        means,
-        differences,
-        f"the simplest within one standard error of the best ({best}), {n_folds} folds by group",
-    )
-
-
-def _fusion(
-    rule: str,
-    stack: NDArray[Any],
-    target: NDArray[Any],
-    codes: NDArray[Any],
-    members: Sequence[str],
-    classes: Sequence[str],
-) -> Fusion:
-    weights, biases = _learnt(rule, stack, target, codes)
-    ends = None if biases is None else tuple(float(b) for b in biases)
+    weights, biases = _fit_weights(rule, predictions)
     return Fusion(
-        rule, tuple(members), tuple(classes), tuple(float(w) for w in weights), ends, target.ndim == 2
+        rule,
+        predictions.members,
+        predictions.classes,
+        tuple(float(weight) for weight in weights),
+        None if biases is None else tuple(float(bias) for bias in biases),
+        predictions.target.ndim == 2,
     )
 
 
-def _learnt(
-    rule: str, stack: NDArray[Any], target: NDArray[Any], codes: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _fit_weights(rule: str, predictions: LabelledPredictions) -> tuple[Floats, Floats | None]:
+    """Weights `(M,)`, and biases `(K,)` for `stacked`."""
+    stack, target = predictions.stack, predictions.target
+    n_members, _, n_classes = stack.shape
     if not RULES[rule].learnt:
-        return np.full(len(stack), 1 / len(stack)), None
+        return np.full(n_members, 1 / n_members), None
     if rule == "stacked":
         return log_linear_pool(stack, target)
     likelihood = true_probabilities(stack, target)
-    takes_part = informative_members(likelihood, constant_prediction(target, stack.shape[2]), codes)
-    weights = np.zeros(len(stack))
-    weights[takes_part] = {"weighted": convex_weights, "greedy": greedy_weights}[rule](likelihood[takes_part])
+    constant = constant_prediction(target, n_classes)
+    selected = informative_members(likelihood, constant, predictions.groups)
+    weights = np.zeros(n_members)
+    learn = convex_weights if rule == "weighted" else greedy_weights
+    weights[selected] = learn(likelihood[selected])
     return weights, None
 
 
-def _target(
-    stack: NDArray[Any],
-    y: NDArray[Any],
-    members: Sequence[str],
-    classes: Sequence[str],
-    *,
-    multilabel: bool | None,
-) -> NDArray[Any]:
-    y = np.asarray(y)
-    if stack.shape != (len(members), len(y), len(classes)):
-        expected = (len(members), len(y), len(classes))
-        raise AlignmentError(
-            f"Predictions to be fused must have the shape (members, clips, classes) = {expected}. Received {stack.shape}."
-        )
-    return encode_labels(y, tuple(classes), multilabel=multilabel)
-
-
-def most_folds(target: NDArray[Any], groups: NDArray[np.int64]) -> int:
-    """How many folds every class can be in: the least number of groups of a class (label sets: of all groups, where no tag lies in one alone)."""
-    if target.ndim == 2:
-        counts = [len(np.unique(groups[column])) for column in target.T if column.any()]
-        return len(np.unique(groups)) if counts and min(counts) >= 2 else 1
-    present = np.unique(target)
-    return 1 if len(present) < 2 else min(len(np.unique(groups[target == k])) for k in present)
-
-
-def standard_error(difference: NDArray[np.float64], codes: NDArray[np.int64], n_groups: int) -> float:
-    if n_groups < 2:
-        return 0.0
-    sums = np.bincount(codes, difference - difference.mean(), n_groups)
-    return float(np.sqrt(n_groups / (n_groups - 1) * np.sum(sums**2)) / len(difference))
-
-
-def _sum(
-    opinions: Iterable[NDArray[Any]], weights: Sequence[float] | NDArray[Any], transform: Any
-) -> NDArray[Any]:
-    total: NDArray[Any] | None = None
-    for weight, p in zip(weights, opinions, strict=True):
-        part = transform(np.asarray(p)) * float(weight)
-        total = (
-            part if total is None else np.add(total, part, out=total if total.dtype == part.dtype else None)
-        )
+def _weighted_sum(
+    predictions: Iterable[NDArray[Float]],
+    weights: Sequence[float] | Floats,
+    transform: Callable[[NDArray[Float]], NDArray[Float]],
+) -> NDArray[Float]:
+    """Σ_m w_m · transform(p_m), `(n, K)`. The arrays are read one by one."""
+    total: NDArray[Float] | None = None
+    for weight, p in zip(weights, predictions, strict=True):
+        values = transform(np.asarray(p))
+        part = np.asarray(values * float(weight), dtype=values.dtype)
+        if total is None:
+            total = part
+        else:
+            in_place = total if total.dtype == part.dtype else None
+            total = np.add(total, part, out=in_place)
     if total is None:
         raise AlignmentError("At least one member must be given to fuse. Received none.")
     return total
+
+
+def _shape_error(expected: str, received: tuple[int, ...]) -> AlignmentError:
+    return AlignmentError(
+        "Predictions to be fused must have the shape (members, clips, classes) = "
+        f"{expected}. Received {received}."
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quintet.classifiers.registry import MEMBERS
 from quintet.ensemble.calibration import Calibration
-from quintet.ensemble.fusion import Fusion, fit_fusion
+from quintet.ensemble.fusion import Fusion, LabelledPredictions, fit_fusion
 from quintet.evaluation.intervals import group_codes
 from quintet.explanation.importance import family
 from quintet.explanation.permutation import combine_predictors, ensemble_predictor, permutation_importance
@@ -120,9 +120,8 @@ def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:
     others = run.oof[order[0]].take([name for name in run.oof[order[0]].clip_ids if split[name] != fold])
     stack = np.stack([_probabilities(run, run.oof[name].take(others.clip_ids)) for name in order])
     y: NDArray[Any] = _truth(others).astype(np.int8) if run.multilabel else np.asarray(others.labels)
-    groups = others.units
-    seed = int((run.config.get("train") or {}).get("seed", 0))
-    return fit_fusion(run.best, stack, y, groups, members=tuple(order), classes=run.classes, seed=seed)
+    labelled = LabelledPredictions.from_labels(stack, y, others.units, members=order, classes=run.classes)
+    return fit_fusion(run.best, labelled)
 
 
 @dataclass(frozen=True)

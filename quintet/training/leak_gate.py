@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.ensemble.crossfit import Listener, Trainer
-from quintet.ensemble.fusion import fit_fusion
+from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
@@ -114,15 +114,10 @@ def _opinions(
         probabilities, _ = trainer.out_of_fold(inputs, y, groups[rows], folds, material.classes)
         result[member] = _Opinion(judged, probabilities[np.isfinite(probabilities).all(axis=1)])
     stack = np.stack([opinion.probabilities for opinion in result.values()])
-    mean = fit_fusion(
-        "mean",
-        stack,
-        material.target(judged),
-        groups[judged],
-        classes=tuple(material.classes),
-        members=tuple(result),
-        seed=settings.seed,
+    labelled = LabelledPredictions.from_labels(
+        stack, material.target(judged), groups[judged], members=tuple(result), classes=material.classes
     )
+    mean = fit_fusion("mean", labelled)
     return {**result, "mean": _Opinion(judged, mean.apply(stack))}
 
 

@@ -9,7 +9,8 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
-from quintet.ensemble.fusion import compare_rules
+from quintet.ensemble.fusion import LabelledPredictions
+from quintet.ensemble.selection import compare_rules
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, SplitLeakError
 from quintet.evaluation.metrics import calibration_error, clip_losses, top_label
 
@@ -189,6 +190,8 @@ def test_given_folds_that_part_a_group_are_refused():
         np.repeat(["one", "two", "three", "four"], 2),
     )
     crossed = [(np.arange(0, 8, 2), np.arange(1, 8, 2)), (np.arange(1, 8, 2), np.arange(0, 8, 2))]
+    stack = np.stack([p, p])
+    labelled = LabelledPredictions.from_labels(stack, y, groups, members=("m", "n"), classes=("a", "b"))
     for calibrate in (
         fit_calibration,
         lambda *of, **options: cross_calibrate(*of, method="temperature", **options),
@@ -196,4 +199,4 @@ def test_given_folds_that_part_a_group_are_refused():
         with pytest.raises(SplitLeakError, match="a fold of the calibration there are 4 on both"):
             calibrate(p, y, groups, classes=("a", "b"), folds=crossed)
     with pytest.raises(SplitLeakError, match="a fold of the fusion there are 4 on both"):
-        compare_rules(np.stack([p, p]), y, groups, members=("m", "n"), classes=("a", "b"), folds=crossed)
+        compare_rules(labelled, folds=crossed)

@@ -15,7 +15,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from quintet.datasets.splits.protocols import grouped_folds
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FoldResult, Inputs, Trainer
-from quintet.ensemble.fusion import compare_rules
+from quintet.ensemble.fusion import LabelledPredictions
+from quintet.ensemble.selection import compare_rules
 from quintet.errors import ConfigError, DatasetError, SplitLeakError
 
 SMALL = EnsembleClassifier(members=("logistic_regression",), rules=("mean",), n_splits=2)
@@ -124,10 +125,11 @@ def test_a_rule_is_compared_on_the_folds_that_were_given() -> None:
     fickle[100:] = 1 - fickle[100:]
     steady = np.clip(0.4 * truth + 0.3 + rng.normal(0, 0.02, (200, 1)) * [1, -1], 0, 1)
     halves = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
-    names = {"members": ("fickle", "steady"), "classes": ("a", "b"), "rules": ("mean", "weighted")}
-    losses = compare_rules(np.stack([fickle, steady]), y, folds=halves, **names).losses
+    stack = np.stack([fickle, steady])
+    labelled = LabelledPredictions.from_labels(stack, y, members=("fickle", "steady"), classes=("a", "b"))
+    losses = compare_rules(labelled, rules=("mean", "weighted"), folds=halves).losses
     assert losses["weighted"] > losses["mean"] + 0.05
-    mixed = compare_rules(np.stack([fickle, steady]), y, **names).losses
+    mixed = compare_rules(labelled, rules=("mean", "weighted")).losses
     assert mixed["weighted"] < mixed["mean"] + 0.05
 
 
@@ -169,7 +171,7 @@ def test_calibration_is_judged_on_the_folds_of_the_run(data: Any, monkeypatch: p
     folds = [(np.arange(45, 90), np.arange(45)), (np.arange(45), np.arange(45, 90))]
     order = np.argsort(groups.astype(int) % 2, kind="stable")  # whole groups on either side
     received = []
-    for name in ("fit_calibration", "cross_calibrated"):
+    for name in ("fit_calibration", "cross_calibrate"):
         plain = getattr(classifier, name)
         monkeypatch.setattr(
             classifier, name, lambda *a, plain=plain, **k: received.append(k["folds"]) or plain(*a, **k)

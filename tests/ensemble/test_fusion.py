@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quintet.ensemble import fusion as fusion_module
+from quintet.ensemble import selection
 from quintet.ensemble.fusion import (
     RULES,
     Fusion,
-    compare_rules,
+    LabelledPredictions,
     fit_fusion,
     geometric_mean,
     log_pool,
@@ -28,6 +28,7 @@ from quintet.ensemble.fusion_weights import (
     log_linear_pool,
     true_probabilities,
 )
+from quintet.ensemble.selection import compare_rules
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.evaluation.metrics import binary_log_losses, log_losses
 
@@ -57,8 +58,9 @@ def corpus(n_groups=80, size=3, seed=0, strengths=(2.0, 1.5), sharpness=1.0, noi
     return np.stack(members), np.array(CLASSES)[codes], groups.astype(str), codes
 
 
-def settings_for(stack):
-    return {"members": tuple(f"m{i}" for i in range(len(stack))), "classes": CLASSES}
+def labelled(stack, y, groups=None, **settings):
+    members = [f"m{i}" for i in range(len(stack))]
+    return LabelledPredictions.from_labels(stack, y, groups, members=members, classes=CLASSES, **settings)
 
 
 stacks = st.tuples(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 12)).map(
@@ -83,7 +85,7 @@ def test_mean_and_geometric_by_their_formulas(stack):
 def test_every_rule_gives_probabilities_and_keeps_its_inputs(stack, dtype, rule):
     stack = stack.astype(dtype)
     before, y = stack.copy(), np.array(CLASSES)[np.arange(stack.shape[1]) % 4]
-    fused = fit_fusion(rule, stack, y, **settings_for(stack)).apply(stack)
+    fused = fit_fusion(rule, labelled(stack, y)).apply(stack)
     np.testing.assert_array_equal(stack, before)
     assert fused.dtype == dtype
     np.testing.assert_allclose(fused.sum(axis=1), 1, atol=1e-5)
@@ -96,20 +98,18 @@ def test_equal_members_are_what_they_are(stack, rule):
     same = np.stack([stack[0]] * 3)
     if rule == "stacked":  # that one may sharpen
         return
-    fused = fit_fusion(
-        rule, same, np.array(CLASSES)[np.arange(stack.shape[1]) % 4], **settings_for(same)
-    ).apply(same)
+    fused = fit_fusion(rule, labelled(same, np.array(CLASSES)[np.arange(stack.shape[1]) % 4])).apply(same)
     np.testing.assert_allclose(fused, stack[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_order_of_members_and_of_clips_does_not_matter(rule):
     stack, y, groups, _ = corpus()
-    fused = fit_fusion(rule, stack, y, groups, **settings_for(stack)).apply(stack)
+    fused = fit_fusion(rule, labelled(stack, y, groups)).apply(stack)
     order, rows = [2, 0, 1], np.random.default_rng(0).permutation(len(y))
     other = stack[order][:, rows]
     np.testing.assert_allclose(
-        fit_fusion(rule, other, y[rows], groups[rows], **settings_for(stack)).apply(other),
+        fit_fusion(rule, labelled(other, y[rows], groups[rows])).apply(other),
         fused[rows],
         atol=1e-4,
     )
@@ -142,13 +142,13 @@ def test_convex_weights_in_closed_form():
 def test_a_member_that_is_pure_noise_gets_nothing(rule, sharpness, seed):
     """Also beside overconfident members (sharpness 4), where spreading their probability with noise would lower the log loss."""
     stack, y, groups, _ = corpus(seed=seed, sharpness=sharpness)
-    assert fit_fusion(rule, stack, y, groups, **settings_for(stack)).weights[2] < 0.02
+    assert fit_fusion(rule, labelled(stack, y, groups)).weights[2] < 0.02
 
 
 def test_noise_beside_overconfident_members_would_get_weight_as_a_smoother():
     stack, y, groups, codes = corpus(sharpness=4.0, strengths=(1.0, 0.8))
     assert convex_weights(true_probabilities(stack, codes))[2] > 0.2
-    assert fit_fusion("weighted", stack, y, groups, **settings_for(stack)).weights[2] == 0
+    assert fit_fusion("weighted", labelled(stack, y, groups)).weights[2] == 0
 
 
 def test_copies_of_a_clip_make_nobody_more_certain():
@@ -176,8 +176,7 @@ def test_where_all_is_noise_nobody_is_thrown_out():
 def test_weighted_is_no_worse_than_any_member_or_the_mean_where_it_was_fitted():
     stack, y, _, codes = corpus(noise=False, strengths=(2.0, 1.0, 0.5))
     fitted = {
-        rule: log_losses(codes, fit_fusion(rule, stack, y, **settings_for(stack)).apply(stack)).mean()
-        for rule in RULES
+        rule: log_losses(codes, fit_fusion(rule, labelled(stack, y)).apply(stack)).mean() for rule in RULES
     }
     alone = min(log_losses(codes, p).mean() for p in stack)
     assert fitted["weighted"] <= min(alone, fitted["mean"]) + 1e-6
@@ -228,7 +227,7 @@ def test_label_sets(rule):
     indicator = rng.random((200, 4)) < 0.3
     strong = 1 / (1 + np.exp(-(3.0 * (indicator - 0.5) + rng.normal(size=indicator.shape))))
     stack = np.stack([strong, rng.random(indicator.shape)])
-    fusion = fit_fusion(rule, stack, indicator, **settings_for(stack))
+    fusion = fit_fusion(rule, labelled(stack, indicator))
     fused = fusion.apply(stack)
     assert fusion.multilabel
     assert ((fused >= 0) & (fused <= 1)).all()
@@ -236,13 +235,13 @@ def test_label_sets(rule):
     if rule in ("weighted", "greedy"):
         assert fusion.weights[1] < 0.02
     sets = np.array([";".join(np.array(CLASSES)[row]) for row in indicator])
-    assert fit_fusion(rule, stack, sets, multilabel=True, **settings_for(stack)) == fusion
+    assert fit_fusion(rule, labelled(stack, sets, multilabel=True)) == fusion
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_json_gives_back_the_same_fusion(rule):
     stack, y, groups, _ = corpus()
-    fusion = fit_fusion(rule, stack, y, groups, **settings_for(stack))
+    fusion = fit_fusion(rule, labelled(stack, y, groups))
     again = Fusion.from_json(json.loads(json.dumps(fusion.to_json())))
     assert again == fusion
     np.testing.assert_array_equal(again.apply(stack), fusion.apply(stack))
@@ -250,24 +249,24 @@ def test_json_gives_back_the_same_fusion(rule):
 
 def test_the_mean_is_chosen_among_equals_and_weights_where_they_are_needed():
     stack, y, groups, _ = corpus(noise=False, strengths=(1.5, 1.5))
-    assert compare_rules(stack, y, groups, rules=("mean", "weighted"), **settings_for(stack)).chosen == "mean"
+    assert compare_rules(labelled(stack, y, groups), rules=("mean", "weighted")).chosen == "mean"
     noise = np.random.default_rng(1).dirichlet(np.full(4, 0.2), (4, len(y)))
     spoilt = np.concatenate([stack, noise])
-    comparison = compare_rules(spoilt, y, groups, rules=("mean", "weighted"), **settings_for(spoilt))
+    comparison = compare_rules(labelled(spoilt, y, groups), rules=("mean", "weighted"))
     assert comparison.chosen == "weighted"
     assert comparison.losses["weighted"] < comparison.losses["mean"]
 
 
 def test_the_choice_never_sees_a_group_on_both_sides(monkeypatch):
     stack, y, groups, _ = corpus(n_groups=24, size=5)
-    seen, original = [], fusion_module._fusion
+    seen = []
 
-    def spy(rule, part, target, *rest):
-        seen.append({tuple(row) for row in part[0]})
-        return original(rule, part, target, *rest)
+    def spy(rule, predictions):
+        seen.append({tuple(row) for row in predictions.stack[0]})
+        return fit_fusion(rule, predictions)
 
-    monkeypatch.setattr(fusion_module, "_fusion", spy)
-    compare_rules(stack, y, groups, rules=("mean", "weighted"), **settings_for(stack))
+    monkeypatch.setattr(selection, "fit_fusion", spy)
+    compare_rules(labelled(stack, y, groups), rules=("mean", "weighted"))
     assert len(seen) == 10
     for fitted in seen:
         whole = [all(tuple(row) in fitted for row in stack[0][groups == g]) for g in np.unique(groups)]
@@ -277,7 +276,7 @@ def test_the_choice_never_sees_a_group_on_both_sides(monkeypatch):
 
 def test_the_mean_is_kept_where_another_is_better_by_less_than_a_standard_error():
     stack, y, groups, _ = corpus(noise=False, strengths=(1.5, 0.9), n_groups=40, seed=6)
-    found = compare_rules(stack, y, groups, rules=("mean", "weighted"), **settings_for(stack))
+    found = compare_rules(labelled(stack, y, groups), rules=("mean", "weighted"))
     assert found.chosen == "mean"
     gap, error = found.differences["mean"]
     assert 0 < gap < error
@@ -286,8 +285,7 @@ def test_the_mean_is_kept_where_another_is_better_by_less_than_a_standard_error(
 def test_the_choice_depends_on_neither_the_order_of_rules_nor_the_global_state():
     stack, y, groups, _ = corpus(n_groups=24)
     one, two = (
-        compare_rules(stack, y, groups, rules=r, **settings_for(stack))
-        for r in (("mean", "greedy"), ("greedy", "mean"))
+        compare_rules(labelled(stack, y, groups), rules=r) for r in (("mean", "greedy"), ("greedy", "mean"))
     )
     assert one == two
     assert one.differences[one.chosen][0] <= one.differences[one.chosen][1]
@@ -295,20 +293,20 @@ def test_the_choice_depends_on_neither_the_order_of_rules_nor_the_global_state()
 
 def test_too_few_groups_choose_the_simplest():
     stack, y, _, codes = corpus()
-    found = compare_rules(stack, y, codes.astype(str), **settings_for(stack))
+    found = compare_rules(labelled(stack, y, codes.astype(str)))
     assert (found.chosen, found.reason) == ("mean", "a class lies in a single group")
-    assert compare_rules(stack[:1], y, **settings_for(stack[:1])).reason == "there is one member only"
+    assert compare_rules(labelled(stack[:1], y)).reason == "there is one member only"
 
 
 def test_bad_input_is_refused():
     stack, y, _, _ = corpus()
     with pytest.raises(ConfigError, match="Did you mean 'weighted'"):
-        fit_fusion("weighed", stack, y, **settings_for(stack))
+        fit_fusion("weighed", labelled(stack, y))
     with pytest.raises(ConfigError, match="'best'"):
-        compare_rules(stack, y, rules=("best",), **settings_for(stack))
+        compare_rules(labelled(stack, y), rules=("best",))
     with pytest.raises(AlignmentError, match=r"\(members, clips, classes\)"):
-        fit_fusion("mean", stack[:, :-1], y, **settings_for(stack))
-    fusion = fit_fusion("mean", stack, y, **settings_for(stack))
+        fit_fusion("mean", labelled(stack[:, :-1], y))
+    fusion = fit_fusion("mean", labelled(stack, y))
     with pytest.raises(AlignmentError, match=r"\(3, n, 4\)"):
         fusion.apply(stack[:2])
     with pytest.raises(ArtefactError, match="'weights'"):

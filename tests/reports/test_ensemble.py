@@ -16,8 +16,9 @@ import pytest
 
 from quintet.ensemble.calibration import Calibration, fit_calibration
 from quintet.ensemble.conformal import coverage, fit_conformal
-from quintet.ensemble.fusion import compare_rules, fit_fusion
+from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
 from quintet.ensemble.novelty import Distance, held_out_distances
+from quintet.ensemble.selection import compare_rules
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
@@ -84,14 +85,9 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
         verdict["sets"][str(c)] = asdict(found)
     members = list(run.bundle["members"])
     oof = np.stack([run.oof[m].probabilities for m in members])
-    comparison = compare_rules(
-        oof,
-        run.oof["mean"].labels,
-        run.oof["mean"].groups,
-        members=members,
-        classes=run.classes,
-        rules=("mean", "weighted"),
-    )
+    y, groups = run.oof["mean"].labels, run.oof["mean"].groups
+    labelled = LabelledPredictions.from_labels(oof, y, groups, members=members, classes=run.classes)
+    comparison = compare_rules(labelled, rules=("mean", "weighted"))
     gap = {
         "from": "random",
         "to": "group",
@@ -191,7 +187,8 @@ def test_worth_is_the_paired_difference_of_verdicts_fitted_anew(folder: Path) ->
     def verdict(members: list[str]) -> np.ndarray:
         oof = np.stack([run.oof[m].probabilities for m in members])
         y, groups = run.oof["mean"].labels, run.oof["mean"].groups
-        fusion = fit_fusion("weighted", oof, y, groups, members=members, classes=run.classes)
+        labelled = LabelledPredictions.from_labels(oof, y, groups, members=members, classes=run.classes)
+        fusion = fit_fusion("weighted", labelled)
         calibration = fit_calibration(fusion.apply(oof), y, groups, classes=run.classes, method="temperature")
         return calibration.apply(
             fusion.apply(np.stack([run.test[m].take(test.clip_ids).probabilities for m in members]))
@@ -227,14 +224,14 @@ def test_worth_without_a_test_part_judges_folds_that_were_not_learnt_from(
         said = np.zeros(oof.shape[1:])
         for k in range(4):
             rest, own = fold != k, fold == k
-            fusion = fit_fusion(
-                "weighted",
+            labelled = LabelledPredictions.from_labels(
                 oof[kept][:, rest],
                 y[rest],
                 groups[rest],
                 members=[members[i] for i in kept],
                 classes=run.classes,
             )
+            fusion = fit_fusion("weighted", labelled)
             learnt = fusion.apply(oof[kept][:, rest])
             calibration = fit_calibration(
                 learnt, y[rest], groups[rest], classes=run.classes, method="temperature"

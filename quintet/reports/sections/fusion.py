@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.ensemble.calibration import fit_calibration
-from quintet.ensemble.fusion import RULES, fit_fusion
+from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
 from quintet.evaluation.comparisons import holm, paired_differences
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
@@ -172,7 +172,8 @@ def _fused(
 ) -> NDArray[np.float64]:
     """`asked` (M, n, K) fused and calibrated by what is learnt from `opinions`."""
     options: dict[str, Any] = {"classes": run.classes, "multilabel": run.multilabel}
-    fusion = fit_fusion(run.best, opinions, y, groups, members=members, **options)
+    labelled = LabelledPredictions.from_labels(opinions, y, groups, members=members, **options)
+    fusion = fit_fusion(run.best, labelled)
     calibration = fit_calibration(
         fusion.apply(opinions),
         y,
