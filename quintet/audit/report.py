@@ -118,7 +118,7 @@ def _pair_lines(pairs: pd.DataFrame) -> list[str]:
         for kind, count in pairs["kind"].value_counts().items()
     ]
     for r in pairs.itertuples():
-        labels = f" under two labels, {r.first_label} and {r.second_label}" if r.pairs_across_classes else ""
+        labels = f" under two labels, {r.first_label} and {r.second_label}" if r.across_classes else ""
         lines.append(f"{r.first} = {r.second} ({r.kind}){labels}")
     return lines
 
