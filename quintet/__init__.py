@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from quintet.classifiers.registry import make_member
     from quintet.datasets import Manifest, load_source
     from quintet.ensemble.classifier import EnsembleClassifier
-    from quintet.features.describe import FeatureExtractor
     from quintet.features.parameters import FeatureParameters
     from quintet.features.storage.spectrograms import SpectrogramStore
     from quintet.features.storage.table import FeatureTable, read_feature_table
+    from quintet.features.transformer import FeatureExtractor
     from quintet.files.provenance import environment
     from quintet.model_folder.folder import load_model
     from quintet.pipeline.recipe import load_recipe
@@ -33,7 +33,7 @@ _HOMES = {
     "load_clip": "quintet.audio.decode",
     "Manifest": "quintet.datasets",
     "load_source": "quintet.datasets",
-    "FeatureExtractor": "quintet.features.describe",
+    "FeatureExtractor": "quintet.features.transformer",
     "FeatureParameters": "quintet.features.parameters",
     "FeatureTable": "quintet.features.storage.table",
     "read_feature_table": "quintet.features.storage.table",

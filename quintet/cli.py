@@ -176,7 +176,8 @@ def extract(
     from quintet import workflow
     from quintet.commands.terminal.progress import err, out, progress_counter
     from quintet.datasets import load_source
-    from quintet.features import catalogue
+    from quintet.features.columns import feature_names
+    from quintet.features.columns import published_names as paper_names
 
     stem, suffix = os.path.splitext(output)  # of a path or a URL
     if suffix.lower() not in (".parquet", ".pq"):
@@ -187,7 +188,7 @@ def extract(
         raise ConfigError(f"--timeout must be more than 0 seconds. Received {timeout:g}.")
     parameters = parse_parameters(features, families, set_)
     if published_names is not None:
-        catalogue.published_names(features)  # refused before the work where the set has none
+        paper_names(features)  # refused before the work where the set has none
     manifest = load_source(source, group_by=group_by, columns=parse_pairs(column, "column"))
     if not quiet:
         print_ignored(manifest.ignored, err)
@@ -208,7 +209,7 @@ def extract(
         workflow.write_published(output, published_names)
     if not quiet:
         print_ledger(summary, err)
-        columns = len(catalogue.feature_names(parameters))
+        columns = len(feature_names(parameters))
         out.print(
             f"{summary.n_ok} clips × {columns} features → {output}   ({summary.seconds:.1f} s)",
             markup=False,

@@ -47,7 +47,7 @@ def extract(
 
 def write_published(table: str | Path, output: str | Path) -> None:
     """A feature table under its paper's own column names, for programs that expect those: `.csv` or `.parquet`."""
-    from quintet.features.catalogue import published_names
+    from quintet.features.columns import published_names
     from quintet.features.storage.table import read_feature_table
 
     made = read_feature_table(table)

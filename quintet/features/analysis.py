@@ -1,4 +1,7 @@
-"""What is computed once for a clip and shared by its descriptors, by their definitions. `compiled.py` does the same by the kernels."""
+"""Analysis of a clip by the definitions: what several descriptors share is computed once.
+
+`engine.analysis.CompiledAnalysis` computes the same numbers by the compiled kernels.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,18 @@ from quintet.features.descriptors import cepstral, modulation, rhythm, spectral,
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments, log_covariance, summaries
 
-Array = NDArray[np.float64]
-COVARIANCE_FLOOR = 1.0  # dB²: a band that moves by less than a decibel stands still
+Floats = NDArray[np.float64]
+
+COVARIANCE_FLOOR = 1.0
+"""Variance that counts as none, dB²: a band that moves by less than a decibel is constant."""
 
 
 class Analysis:
-    """The series of a clip. Nothing is computed before it is asked for.
+    """Series and numbers of a clip. Each is computed when it is first needed.
 
     Args:
         clip: at `parameters.sample_rate`, at least `n_fft` samples, not silent.
-        parameters: what to measure.
+        parameters: settings of the features.
     """
 
     autocorrelation: rhythm.Autocorrelation = staticmethod(rhythm.mean_autocorrelation)
@@ -35,116 +40,142 @@ class Analysis:
         self.clip = clip
         self.parameters = parameters
 
-    def values(self, group: str, statistics: tuple[str, ...]) -> Array:
-        """The numbers of one group, in the order of `catalogue.group_columns`."""
+    def values(self, group: str, statistics: tuple[str, ...]) -> Floats:
+        """Numbers of one group, in the order of `columns.group_columns`."""
         if group in WHOLE:
             return WHOLE[group](self, statistics)
-        reduced = self.summaries(self.series(group), statistics)
-        return np.concatenate([reduced[statistic] for statistic in statistics])
+        results = self.summaries(self.series(group), statistics)
+        return np.concatenate([results[statistic] for statistic in statistics])
 
-    def series(self, group: str) -> Array | Moments:
-        """The series of one group, shape `(count, n)` or `(n,)`."""
+    def series(self, group: str) -> Floats | Moments:
+        """Series of one group, shape `(count, n)` or `(n,)`."""
         return SERIES[group](self)
 
-    def summaries(self, series: Array | Moments, statistics: tuple[str, ...]) -> dict[str, Array]:
-        """`statistics.summaries`, by the means of this analysis."""
-        return summaries(series if isinstance(series, Moments) else self.moments_class(series), statistics)
+    def summaries(self, series: Floats | Moments, statistics: tuple[str, ...]) -> dict[str, Floats]:
+        """`statistics.summaries`, with the class of moments of this analysis."""
+        moments = series if isinstance(series, Moments) else self.moments_class(series)
+        return summaries(moments, statistics)
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        return spectrum(self.clip, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length)
+        """Short-time spectrum of the clip."""
+        p = self.parameters
+        return spectrum(self.clip, n_fft=p.n_fft, hop_length=p.hop_length)
 
     @cached_property
-    def mel_db(self) -> Array:
-        """Mel bands under MFCC and onset strength, dB, at most 80 dB below the loudest value."""
-        power = mel.mel_power(self.spectrum, n_mels=self.parameters.n_mels, fmin=0.0, fmax=None)
+    def mel_db(self) -> Floats:
+        """Mel bands for MFCC and onset strength, dB, at most 80 dB below the loudest value."""
+        return self._levels(self.parameters.n_mels)
+
+    @cached_property
+    def bands_db(self) -> Floats:
+        """Wide mel bands for modulation and covariance, dB, at most 80 dB below the loudest value."""
+        return self._levels(self.parameters.n_bands)
+
+    def _levels(self, n_mels: int) -> Floats:
+        power = mel.mel_power(self.spectrum, n_mels=n_mels, fmin=0.0, fmax=None)
         return mel.power_to_db(power, top_db=spectral.TOP_DB)
 
     @cached_property
-    def bands_db(self) -> Array:
-        """The few wide mel bands under modulation and covariance, dB, at most 80 dB below the loudest value."""
-        power = mel.mel_power(self.spectrum, n_mels=self.parameters.n_bands, fmin=0.0, fmax=None)
-        return mel.power_to_db(power, top_db=spectral.TOP_DB)
-
-    @cached_property
-    def bandwidths(self) -> Array:
+    def bandwidths(self) -> Floats:
+        """Spectral bandwidths of order 2, 3 and 4, shape `(3, frames)`, Hz."""
         return spectral.spectral_bandwidths(self.spectrum)
 
     @cached_property
-    def mfcc(self) -> Array:
+    def mfcc(self) -> Floats:
+        """MFCC, shape `(n_mfcc, frames)`."""
         return cepstral.mfcc(self.mel_db, n_mfcc=self.parameters.n_mfcc)
 
     @cached_property
-    def chroma(self) -> Array:
-        """At every `chroma_stride`-th frame, the tuning being estimated from the same ones."""
-        thinned = self.spectrum.subsample(self.parameters.chroma_stride)
-        return tonal.chroma(thinned, tuning=tonal.estimate_tuning(thinned))
+    def chroma(self) -> Floats:
+        """Chroma of every `chroma_stride`-th frame, shape `(12, frames)`. The same frames give the tuning."""
+        frames = self.spectrum.subsample(self.parameters.chroma_stride)
+        return tonal.chroma(frames, tuning=tonal.estimate_tuning(frames))
 
     @cached_property
-    def onset(self) -> Array:
-        return rhythm.onset_strength(
-            self.mel_db, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length
-        )
-
-    def tempo(self, statistics: tuple[str, ...]) -> Array:
+    def onset(self) -> Floats:
+        """Onset strength, shape `(frames,)`."""
         p = self.parameters
+        return rhythm.onset_strength(self.mel_db, n_fft=p.n_fft, hop_length=p.hop_length)
+
+    def tempo(self, statistics: tuple[str, ...]) -> Floats:
+        """Tempo in beats per minute (`"bpm"`) and its clarity (`"clarity"`), in the order of `statistics`."""
         bpm, clarity = rhythm.tempo(
             self.onset,
-            sample_rate=p.sample_rate,
-            hop_length=p.hop_length,
+            sample_rate=self.parameters.sample_rate,
+            hop_length=self.parameters.hop_length,
             autocorrelation=self.autocorrelation,
         )
         values = {"bpm": bpm, "clarity": clarity}
         return np.array([values[statistic] for statistic in statistics])
 
-    def fluctuations(self) -> Array:
+    def fluctuations(self) -> Floats:
+        """Fluctuation pattern, shape `(n_bands, n_rates)`."""
         p = self.parameters
         frame_rate = p.sample_rate / p.hop_length
         return modulation.fluctuation_pattern(
             self.bands_db, frame_rate=frame_rate, n_rates=p.n_rates, limits_hz=p.modulation_hz
         )
 
-    def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float32]:
-        """From the shared spectrum where it is the same one, else from its own."""
-        shared = (self.parameters.sample_rate, self.parameters.n_fft, self.parameters.hop_length)
-        if shared == (wanted.sample_rate, wanted.n_fft, wanted.hop_length) and not wanted.pre_emphasis:
-            own = self.spectrum
-        else:
-            own = own_spectrum(self.clip, wanted)
-        power = mel.mel_power(own, n_mels=wanted.n_mels, fmin=wanted.fmin, fmax=wanted.fmax)
-        return mel.compress_mel_power(power, compression=wanted.compression, floor_db=wanted.floor_db)
+    def log_mel(self, settings: LogMelParameters) -> NDArray[np.float32]:
+        """Log-mel spectrogram, shape `(n_mels, frames)`: from the shared spectrum if its settings are the same."""
+        transform = self.spectrum if self._is_shared(settings) else own_spectrum(self.clip, settings)
+        power = mel.mel_power(transform, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
+        return mel.compress_mel_power(power, compression=settings.compression, floor_db=settings.floor_db)
+
+    def _is_shared(self, settings: LogMelParameters) -> bool:
+        p, m = self.parameters, settings
+        same = (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
+        return same and not settings.pre_emphasis
 
 
-def own_spectrum(clip: Clip, wanted: LogMelParameters) -> Spectrum:
-    """The transform of a network's own: resampled, and pre-emphasised where that is wanted."""
-    samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=wanted.sample_rate)
-    if wanted.pre_emphasis:
-        samples = mel.preemphasis(samples.astype(np.float64), wanted.pre_emphasis)
-    return spectrum(
-        Clip(samples, wanted.sample_rate, clip.id), n_fft=wanted.n_fft, hop_length=wanted.hop_length
-    )
+def own_spectrum(clip: Clip, settings: LogMelParameters) -> Spectrum:
+    """Spectrum for a log-mel spectrogram with a transform of its own: resampled, and pre-emphasised if requested."""
+    samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=settings.sample_rate)
+    if settings.pre_emphasis:
+        samples = mel.preemphasis(samples.astype(np.float64), settings.pre_emphasis)
+    prepared = Clip(samples, settings.sample_rate, clip.id)
+    return spectrum(prepared, n_fft=settings.n_fft, hop_length=settings.hop_length)
 
 
-def _frame(a: Analysis) -> dict[str, int]:
-    return {"frame_length": a.parameters.n_fft, "hop_length": a.parameters.hop_length}
+def _zero_crossing_rate(a: Analysis) -> Floats:
+    p = a.parameters
+    return temporal.zero_crossing_rate(a.clip, frame_length=p.n_fft, hop_length=p.hop_length)
 
 
-SERIES: dict[str, Callable[[Analysis], Array]] = {  # group → its series, shape (count, n) or (n,)
+def _rms(a: Analysis) -> Floats:
+    p = a.parameters
+    return temporal.rms(a.clip, frame_length=p.n_fft, hop_length=p.hop_length)
+
+
+def _contrast(a: Analysis) -> Floats:
+    p = a.parameters
+    return spectral.spectral_contrast(a.spectrum, n_bands=p.n_contrast_bands, fmin=p.contrast_fmin)
+
+
+def _rolloff(a: Analysis) -> Floats:
+    return spectral.spectral_rolloff(a.spectrum, roll_percent=a.parameters.roll_percent)
+
+
+def _covariance(a: Analysis, _: tuple[str, ...]) -> Floats:
+    """Upper triangle of the matrix logarithm of the covariance of the bands, row by row."""
+    matrix = log_covariance(a.bands_db, floor=COVARIANCE_FLOOR)
+    upper: Floats = matrix[np.triu_indices(a.parameters.n_bands)]
+    return upper
+
+
+SERIES: dict[str, Callable[[Analysis], Floats]] = {
     "temporal.amplitude": lambda a: np.abs(a.clip.samples).astype(np.float64),
     "temporal.signal": lambda a: a.clip.samples.astype(np.float64),
-    "temporal.zcr": lambda a: temporal.zero_crossing_rate(a.clip, **_frame(a)),
-    "temporal.rms": lambda a: temporal.rms(a.clip, **_frame(a)),
+    "temporal.zcr": _zero_crossing_rate,
+    "temporal.rms": _rms,
     "rhythm.onset": lambda a: a.onset,
     "spectral.centroid": lambda a: spectral.spectral_centroid(a.spectrum),
     "spectral.bandwidth_p2": lambda a: a.bandwidths[0],
     "spectral.bandwidth_p3": lambda a: a.bandwidths[1],
     "spectral.bandwidth_p4": lambda a: a.bandwidths[2],
-    "spectral.contrast": lambda a: spectral.spectral_contrast(
-        a.spectrum, n_bands=a.parameters.n_contrast_bands, fmin=a.parameters.contrast_fmin
-    ),
-    "spectral.rolloff": lambda a: spectral.spectral_rolloff(
-        a.spectrum, roll_percent=a.parameters.roll_percent
-    ),
+    "spectral.contrast": _contrast,
+    "spectral.rolloff": _rolloff,
     "spectral.flatness": lambda a: spectral.spectral_flatness(a.spectrum),
     "cepstral.mfcc": lambda a: a.mfcc,
     "cepstral.delta": lambda a: cepstral.delta(a.mfcc, order=1),
@@ -152,13 +183,11 @@ SERIES: dict[str, Callable[[Analysis], Array]] = {  # group → its series, shap
     "tonal.chroma": lambda a: a.chroma,
     "tonal.tonnetz": lambda a: tonal.tonnetz(a.chroma),
 }
+"""Series of each group, shape `(count, n)` or `(n,)`."""
 
-WHOLE: dict[
-    str, Callable[[Analysis, tuple[str, ...]], Array]
-] = {  # group → its numbers, where they are not statistics of a series
+WHOLE: dict[str, Callable[[Analysis, tuple[str, ...]], Floats]] = {
     "rhythm.tempo": Analysis.tempo,
     "modulation.band": lambda a, _: a.fluctuations().ravel(),
-    "covariance.band": lambda a, _: log_covariance(a.bands_db, floor=COVARIANCE_FLOOR)[
-        np.triu_indices(a.parameters.n_bands)
-    ],
+    "covariance.band": _covariance,
 }
+"""Numbers of each group whose numbers are not statistics of a series."""

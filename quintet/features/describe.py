@@ -1,10 +1,12 @@
-"""A clip becomes a named row. What several descriptors need is computed once (`analysis.py`, or by the kernels: `compiled.py`);
-each descriptor is defined in its family's file."""
+"""Description of a clip: its features by name, and its log-mel spectrogram.
+
+Each descriptor is defined in the file of its family in `descriptors/`. `engine.analysis.make_analysis` computes once what
+several descriptors need: by the compiled kernels, or by the definitions.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +14,19 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.errors import ConfigError
 from quintet.features.analysis import Analysis
-from quintet.features.catalogue import group_columns, selection
+from quintet.features.columns import group_columns, selected_groups
 from quintet.features.engine.analysis import make_analysis
 from quintet.features.parameters import FeatureParameters
-
-if TYPE_CHECKING:
-    from quintet.features.transformer import FeatureExtractor
-
-__all__ = ["Description", "FeatureExtractor", "describe"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Description:
-    """What is known of a clip.
+    """Features and spectrogram of a clip.
 
     Args:
-        features: column → value, in the order of `catalogue.feature_names`; every value is finite and fits float32.
-        log_mel: shape `(n_mels, frames)`, float32 (float16 of a long recording), dB re 1.0; None if it was not asked for.
+        features: column → value, in the order of `columns.feature_names`. Every value is finite and fits float32.
+        log_mel: shape `(n_mels, frames)`, dB re 1.0, float32 (float16 for a long recording). None if it was not
+            requested.
     """
 
     features: dict[str, float]
@@ -36,16 +34,18 @@ class Description:
 
 
 def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False) -> Description:
-    """The features of a clip, and its log-mel spectrogram from the same transform if wanted.
+    """Features of a clip and, if requested, its log-mel spectrogram from the same transform.
 
     Args:
         clip: at `parameters.sample_rate`, at least `n_fft` samples.
-        parameters: what to measure.
-        log_mel: whether to make the spectrogram, too.
+        parameters: settings of the features.
+        log_mel: whether to compute the spectrogram too.
 
     Raises:
         ConfigError: if the clip has another sample rate.
-        TooShortError, SilentError, NonFiniteError: if there is nothing that could be described.
+        TooShortError: if the clip is shorter than one frame.
+        SilentError: if every sample is zero.
+        NonFiniteError: if a sample is NaN or infinite.
 
     Example:
         >>> tone = Clip(np.sin(2 * np.pi * 440 * np.arange(22050) / 22050), sample_rate=22050)
@@ -53,29 +53,22 @@ def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False
         >>> len(row), round(row["temporal.signal.std"], 3)
         (97, 0.707)
     """
-    if clip.sample_rate != parameters.sample_rate:
+    sample_rate = parameters.sample_rate
+    if clip.sample_rate != sample_rate:
         raise ConfigError(
-            f"A clip must have the sample rate of the parameters, {parameters.sample_rate} Hz. '{clip.id}' has {clip.sample_rate} Hz. "
-            f"Load it with load_clip(path, sample_rate={parameters.sample_rate})."
+            f"A clip must have the sample rate of the parameters, {sample_rate} Hz. "
+            f"'{clip.id}' has {clip.sample_rate} Hz. Load it with load_clip(path, sample_rate={sample_rate})."
         )
-    return describe_analysis(
-        make_analysis(clip, parameters, with_log_mel=log_mel), parameters, log_mel=log_mel
-    )
+    analysis = make_analysis(clip, parameters, with_log_mel=log_mel)
+    return describe_analysis(analysis, parameters, log_mel=log_mel)
 
 
 def describe_analysis(analysis: Analysis, parameters: FeatureParameters, *, log_mel: bool) -> Description:
-    """The numbers of an analysis under their names, and its spectrogram if wanted."""
+    """Description from an analysis: its numbers under their column names, and its spectrogram if requested."""
     features: dict[str, float] = {}
-    for group, statistics in selection(parameters):
+    for group, statistics in selected_groups(parameters):
+        columns = group_columns(group, statistics, parameters)
         values = analysis.values(group, statistics).tolist()
-        features.update(zip(group_columns(group, statistics, parameters), values, strict=True))
-    return Description(features, analysis.log_mel(parameters.log_mel) if log_mel else None)
-
-
-def __getattr__(name: str) -> Any:
-    """`FeatureExtractor` on demand: importing scikit-learn costs a worker more than a clip does."""
-    if name == "FeatureExtractor":
-        from quintet.features.transformer import FeatureExtractor
-
-        return FeatureExtractor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        features.update(zip(columns, values, strict=True))
+    spectrogram = analysis.log_mel(parameters.log_mel) if log_mel else None
+    return Description(features, spectrogram)

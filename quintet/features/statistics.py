@@ -1,4 +1,4 @@
-"""A series over time becomes numbers, here and nowhere else."""
+"""Statistics of series over time, defined here and nowhere else."""
 
 from __future__ import annotations
 
@@ -10,35 +10,41 @@ from numpy.typing import NDArray
 
 from quintet.errors import unknown_name
 
-NOTHING = 1e-150  # a variance whose square is no longer a number
-COLUMNS = 4096  # that are treated at a time, so that a long series needs no second of its size
-CONSTANT = 1e-12  # a spread below this share of the largest value is rounding, not movement
+Floats = NDArray[np.float64]
+
+NOTHING = 1e-150
+"""Variance below which its square is no longer a number."""
+
+COLUMNS = 4096
+"""Columns that are processed at a time, so that a long series is never copied as a whole."""
+
+CONSTANT = 1e-12
+"""Spread, as a share of the largest value, below which movement is rounding."""
 
 
-def summaries(
-    series: NDArray[np.float64] | Moments, statistics: Sequence[str]
-) -> dict[str, NDArray[np.float64]]:
-    """Statistics of each row of `series`.
+def summaries(series: Floats | Moments, statistics: Sequence[str]) -> dict[str, Floats]:
+    """Statistics of each row of a series.
 
     `mean = Σ x / n`, `std = sqrt(Σ (x - mean)² / n)`, `skew = m3 / m2^1.5`, `kurtosis = m4 / m2² - 3`
     with the central moments `m_k = Σ (x - mean)^k / n`.
 
     Args:
-        series: shape `(count, n)` or `(n,)`, float64, finite, n >= 1; or its `Moments`, where they were found otherwise.
+        series: shape `(count, n)` or `(n,)`, float64, finite, n >= 1. `Moments` if they were computed elsewhere.
         statistics: any of `STATISTICS`.
 
     Returns:
-        statistic → shape `(count,)`, in the order asked for. Of a constant series (also of a single value) std, skew and
-        kurtosis are 0; numpy would give rounding noise and scipy NaN.
+        statistic → shape `(count,)`, in the order of `statistics`. If a series is constant (or a single value), its
+        std, skew and kurtosis are 0; numpy would give rounding noise and scipy NaN.
 
     Raises:
-        ConfigError: for a statistic that does not exist.
+        ConfigError: if a statistic does not exist.
 
     Source:
         Equal to `numpy` and to `scipy.stats.skew`, `scipy.stats.kurtosis` (biased, Fisher) within 1e-12.
 
     Example:
-        >>> {name: value.tolist() for name, value in summaries(np.array([[1.0, 2.0, 9.0]]), ["mean", "median", "max"]).items()}
+        >>> result = summaries(np.array([[1.0, 2.0, 9.0]]), ["mean", "median", "max"])
+        >>> {name: value.tolist() for name, value in result.items()}
         {'mean': [4.0], 'median': [2.0], 'max': [9.0]}
     """
     moments = series if isinstance(series, Moments) else Moments(series)
@@ -49,65 +55,73 @@ def summaries(
 
 
 class Moments:
-    """What the statistics of the rows of a series are made of, each formed once: arrays of shape `(count,)`.
+    """Moments of the rows of a series, from which the statistics are computed. Each has shape `(count,)`.
 
     Args:
         rows: shape `(count, n)` or `(n,)`, float64.
     """
 
-    def __init__(self, rows: NDArray[np.float64]) -> None:
+    def __init__(self, rows: Floats) -> None:
         self.rows = np.atleast_2d(rows)
 
     @cached_property
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> Floats:
+        """Mean."""
         return np.asarray(self.rows.mean(axis=1))
 
     @cached_property
-    def smallest(self) -> NDArray[np.float64]:
+    def smallest(self) -> Floats:
+        """Smallest value."""
         return np.asarray(self.rows.min(axis=1))
 
     @cached_property
-    def largest(self) -> NDArray[np.float64]:
+    def largest(self) -> Floats:
+        """Largest value."""
         return np.asarray(self.rows.max(axis=1))
 
     @cached_property
-    def magnitude(self) -> NDArray[np.float64]:
-        """The largest absolute value."""
+    def magnitude(self) -> Floats:
+        """Largest absolute value."""
         return np.maximum(self.largest, -self.smallest)
 
     @cached_property
-    def median(self) -> NDArray[np.float64]:
+    def median(self) -> Floats:
+        """Median."""
         return median(self.rows)
 
     @cached_property
-    def deviation(self) -> NDArray[np.float64]:
+    def deviation(self) -> Floats:
+        """Deviation from the mean, shape `(count, n)`."""
         return self.rows - self.mean[:, None]
 
     @cached_property
-    def square(self) -> NDArray[np.float64]:
+    def square(self) -> Floats:
+        """Squared deviation from the mean, shape `(count, n)`."""
         return self.deviation * self.deviation
 
-    def moment(self, order: int) -> NDArray[np.float64]:
-        """`m_order`, for the orders 2, 3 and 4."""
+    def moment(self, order: int) -> Floats:
+        """Central moment `m_order`, for the orders 2, 3 and 4."""
         if order == 2:
             return np.asarray(self.square.mean(axis=1))
         power = self.square if order == 4 else self.deviation
-        return np.asarray(np.einsum("ij,ij->i", self.square, power) / self.rows.shape[1])
+        total = np.einsum("ij,ij->i", self.square, power)
+        return np.asarray(total / self.rows.shape[1])
 
     @cached_property
-    def variance(self) -> NDArray[np.float64]:
-        """`m2`, exactly 0 where the series is constant."""
+    def variance(self) -> Floats:
+        """Central moment `m2`, exactly 0 if the series is constant."""
         m2 = self.moment(2)
-        return np.where(m2 <= np.square(CONSTANT * self.magnitude) + NOTHING, 0.0, m2)
+        rounding = np.square(CONSTANT * self.magnitude) + NOTHING
+        return np.where(m2 <= rounding, 0.0, m2)
 
-    def shape(self, order: int, *, normal: float) -> NDArray[np.float64]:
-        """`m_order / m2^(order / 2) - normal`, 0 where the series is constant."""
+    def shape(self, order: int, *, normal: float) -> Floats:
+        """Standardised moment `m_order / m2^(order / 2) - normal`, 0 if the series is constant."""
         moves = self.variance > 0
         spread = np.where(moves, self.variance, 1.0) ** (order / 2)
         return np.where(moves, self.moment(order) / spread - normal, 0.0)
 
 
-_FORMULAS: dict[str, Callable[[Moments], NDArray[np.float64]]] = {
+_FORMULAS: dict[str, Callable[[Moments], Floats]] = {
     "mean": lambda m: m.mean,
     "std": lambda m: np.sqrt(m.variance),
     "min": lambda m: m.smallest,
@@ -119,8 +133,8 @@ _FORMULAS: dict[str, Callable[[Moments], NDArray[np.float64]]] = {
 STATISTICS = tuple(_FORMULAS)
 
 
-def median(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Median of each row, float64; ten times as fast as `numpy.median`, which looks for both middle values at once.
+def median(rows: NDArray[np.floating]) -> Floats:
+    """Median of each row, float64. Ten times as fast as `numpy.median`, which partitions around both middle values.
 
     Args:
         rows: shape `(count, n)`, finite.
@@ -134,38 +148,41 @@ def median(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     upper = ordered[:, half].astype(np.float64)
     if rows.shape[1] % 2:
         return upper
-    middle: NDArray[np.float64] = 0.5 * (upper + ordered[:, :half].max(axis=1).astype(np.float64))
+    lower = ordered[:, :half].max(axis=1).astype(np.float64)
+    middle: Floats = 0.5 * (upper + lower)
     return middle
 
 
-def log_covariance(series: NDArray[np.float64], *, floor: float) -> NDArray[np.float64]:
-    """Matrix logarithm of the covariance of the rows of `series`, shape `(count, count)`, symmetric.
+def log_covariance(series: Floats, *, floor: float) -> Floats:
+    """Matrix logarithm of the covariance of the rows of a series, shape `(count, count)`, symmetric.
 
-    `log(Σ_t (x_i - mean_i) (x_j - mean_j) / n + floor [i = j]) - log(floor) [i = j]`, the logarithm being that of the matrix. A
-    covariance matrix lives on a curved space; its logarithm lives on a flat one, where means, distances and hyperplanes, which
-    is what classifiers use, make sense (on real recordings these numbers alone classify far better than the raw covariances).
+    `log(Σ_t (x_i - mean_i) (x_j - mean_j) / n + floor [i = j]) - log(floor) [i = j]`, where `log` is the logarithm of a
+    matrix. Covariance matrices form a curved space, and their logarithms a flat one. Means, distances and hyperplanes,
+    which classifiers use, are meaningful in the flat space. On real recordings these numbers alone classify far better
+    than the raw covariances.
 
     Args:
         series: shape `(count, n)`, n >= 1.
-        floor: the variance that counts as none, in the squared unit of the series.
+        floor: variance that counts as none, in the squared unit of the series.
 
     Returns:
-        0 throughout if nothing moves, or if there is but one frame.
+        The matrix. All zeros if the series is constant, or if there is one frame only.
 
     Source:
         Arsigny et al. 2006, log-Euclidean metrics.
 
     Example:
-        >>> log_covariance(np.array([[-1.0, 1.0], [0.0, 0.0]]), floor=1.0).round(3).tolist()  # log(1 + 1) and log(0 + 1)
+        >>> series = np.array([[-1.0, 1.0], [0.0, 0.0]])
+        >>> log_covariance(series, floor=1.0).round(3).tolist()  # log(1 + 1) and log(0 + 1)
         [[0.693, 0.0], [0.0, 0.0]]
     """
     mean = series.mean(axis=1, keepdims=True)
     product = np.zeros((len(series), len(series)))
     for first in range(0, series.shape[1], COLUMNS):
         deviation = series[:, first : first + COLUMNS] - mean
-        product += np.einsum(
-            "it,jt->ij", deviation, deviation
-        )  # a matrix product this small is slower on several threads
+        # not a matrix product: so small a one is slower on several threads
+        product += np.einsum("it,jt->ij", deviation, deviation)
     values, vectors = np.linalg.eigh(product / series.shape[1])
-    logarithm: NDArray[np.float64] = (vectors * np.log1p(np.maximum(values, 0.0) / floor)) @ vectors.T
+    scale = np.log1p(np.maximum(values, 0.0) / floor)
+    logarithm: Floats = (vectors * scale) @ vectors.T
     return logarithm

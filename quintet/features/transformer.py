@@ -1,24 +1,26 @@
-"""Features in scikit-learn's manner: paths or clips in, a DataFrame out."""
+"""Feature transformer for scikit-learn: paths or clips in, a DataFrame of features out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
 
 from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.audio.resample import resample
 from quintet.errors import AudioError, ConfigError, unknown_name
-from quintet.features.catalogue import feature_names
+from quintet.features.columns import feature_names
 from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
+from quintet.settings import parse_settings
 
 ON_ERROR = ("raise", "nan")
 
@@ -26,14 +28,14 @@ Sound = Clip | str | os.PathLike[str]
 
 
 class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """A transformer that describes recordings. It has nothing to learn: `fit` only checks the settings.
+    """Transformer from recordings to features. It learns nothing: `fit` only checks the settings.
 
     Args:
         feature_set: a name in `catalogue.FEATURE_SETS`: `"full"` or `"bahuleyan2018"`.
-        families: those of the set to keep, such as `("cepstral", "spectral")`; None keeps all.
+        families: feature families of the set to keep, such as `("cepstral", "spectral")`. None keeps all.
         parameters: further settings of `FeatureParameters` by name, such as `{"hop_length": 256}`.
-        on_error: `"raise"`, or `"nan"`: a recording that cannot be used becomes a row of NaN.
-        n_jobs: worker processes, as joblib understands it; None is one.
+        on_error: `"raise"`, or `"nan"` to turn a recording that cannot be used into a row of NaN.
+        n_jobs: number of worker processes, as in joblib. None is one.
 
     Example:
         >>> import numpy as np
@@ -48,7 +50,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         feature_set: str = "full",
         *,
         families: Sequence[str] | None = None,
-        parameters: dict[str, Any] | None = None,
+        parameters: Mapping[str, object] | None = None,
         on_error: str = "raise",
         n_jobs: int | None = None,
     ) -> None:
@@ -60,54 +62,69 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def feature_parameters(self) -> FeatureParameters:
-        """The complete, validated settings. Raises `ConfigError` if they cannot be."""
+        """Complete, validated settings.
+
+        Raises:
+            ConfigError: if a setting is not valid.
+        """
         if self.on_error not in ON_ERROR:
             raise unknown_name("on_error setting", self.on_error, ON_ERROR)
-        return FeatureParameters(
-            feature_set=self.feature_set,
-            families=None if self.families is None else tuple(self.families),
-            **(self.parameters or {}),
-        )
+        families = None if self.families is None else tuple(self.families)
+        settings = {"feature_set": self.feature_set, "families": families, **(self.parameters or {})}
+        return parse_settings(FeatureParameters, settings, where="FeatureExtractor")
 
     def fit(self, X: Iterable[Sound], y: object = None) -> Self:
-        """Nothing but a check of the settings."""
+        """Check the settings.
+
+        Args:
+            X: ignored.
+            y: ignored.
+
+        Raises:
+            ConfigError: if a setting is not valid.
+        """
         _ = self.feature_parameters
         return self
 
     def transform(self, X: Iterable[Sound]) -> pd.DataFrame:
-        """The features of every recording.
+        """Compute the features of every recording.
 
         Args:
-            X: paths, or clips (of any sample rate: they are resampled).
+            X: paths, or clips of any sample rate (they are resampled).
 
         Returns:
-            Float32, one row per recording in the order of `X`, indexed by id (the path as given), one column per feature.
+            Float32, one row per recording in the order of `X`, one column per feature. The index is the id of a clip,
+            or the path as given.
 
         Raises:
-            AudioError: for the first recording that cannot be used, if `on_error="raise"`.
+            AudioError: if `on_error` is `"raise"` and a recording cannot be used.
+            ConfigError: if `X` is a single recording.
         """
         if isinstance(X, (Clip, str, os.PathLike)):
             raise ConfigError(
                 f"A list of paths or clips was expected. Received a single {type(X).__name__}. Put it into a list."
             )
-        sounds, settings = list(X), self.feature_parameters
-        rows = Parallel(n_jobs=self.n_jobs)(delayed(_row)(sound, settings, self.on_error) for sound in sounds)
-        names = feature_names(settings)
+        sounds = list(X)
+        settings = self.feature_parameters
+        jobs = [delayed(_describe_or_nan)(sound, settings, self.on_error) for sound in sounds]
+        rows = Parallel(n_jobs=self.n_jobs)(jobs)
+        names = list(feature_names(settings))
         values = np.array(rows, dtype=np.float32).reshape(len(sounds), len(names))
-        return pd.DataFrame(
-            values,
-            index=pd.Index([_id(sound) for sound in sounds], name="id", dtype="str"),
-            columns=list(names),
-        )
+        ids = pd.Index([_sound_id(sound) for sound in sounds], name="id", dtype="str")
+        return pd.DataFrame(values, index=ids, columns=names)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """The columns, without any audio."""
+        """Names of the columns. No audio is needed.
+
+        Args:
+            input_features: ignored.
+        """
         return np.array(feature_names(self.feature_parameters), dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.two_d_array = False
@@ -115,22 +132,23 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _row(sound: Sound, parameters: FeatureParameters, on_error: str) -> list[float]:
+def _describe_or_nan(sound: Sound, parameters: FeatureParameters, on_error: str) -> list[float]:
+    """Feature values of one recording; NaN if it cannot be used and `on_error` is `"nan"`."""
     try:
-        return list(describe(_clip(sound, parameters.sample_rate), parameters).features.values())
+        clip = _load(sound, parameters.sample_rate)
+        return list(describe(clip, parameters).features.values())
     except AudioError:
         if on_error == "raise":
             raise
         return [np.nan] * len(feature_names(parameters))
 
 
-def _clip(sound: Sound, sample_rate: int) -> Clip:
-    if isinstance(sound, Clip):
-        return Clip(
-            resample(sound.samples, orig_sr=sound.sample_rate, target_sr=sample_rate), sample_rate, sound.id
-        )
-    return load_clip(sound, sample_rate=sample_rate).clip
+def _load(sound: Sound, sample_rate: int) -> Clip:
+    if not isinstance(sound, Clip):
+        return load_clip(sound, sample_rate=sample_rate).clip
+    samples = resample(sound.samples, orig_sr=sound.sample_rate, target_sr=sample_rate)
+    return Clip(samples, sample_rate, sound.id)
 
 
-def _id(sound: Sound) -> str:
+def _sound_id(sound: Sound) -> str:
     return sound.id if isinstance(sound, Clip) else os.fspath(sound)

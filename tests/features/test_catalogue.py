@@ -6,12 +6,10 @@ from quintet.errors import ConfigError
 from quintet.features.catalogue import (
     FEATURE_GROUPS,
     FEATURE_SETS,
-    PAPER_DOMAINS,
     feature_family,
-    feature_names,
     feature_set_families,
-    published_names,
 )
+from quintet.features.columns import feature_names, published_names
 from quintet.features.parameters import FeatureParameters
 
 PAPER = [  # systems.md, columns 1-97
@@ -30,12 +28,6 @@ def test_the_papers_columns_come_in_the_papers_order_under_its_names():
     names = published_names("bahuleyan2018")
     assert list(names.values()) == PAPER
     assert tuple(names) == feature_names(FeatureParameters(feature_set="bahuleyan2018"))
-
-
-def test_the_papers_domains_are_its_first_nine_and_the_other_88():
-    columns = feature_names(FeatureParameters(feature_set="bahuleyan2018"))
-    assert [feature_family(c) in PAPER_DOMAINS["time"] for c in columns] == [True] * 9 + [False] * 88
-    assert sum(feature_family(c) in PAPER_DOMAINS["frequency"] for c in columns) == 88
 
 
 @pytest.mark.parametrize("feature_set", FEATURE_SETS)

@@ -19,7 +19,8 @@ from quintet.audio.decode import load_clip
 from quintet.audio.mel import log_mel
 from quintet.audio.spectrum import hann, spectrum
 from quintet.errors import ConfigError, NonFiniteError, SilentError, TooShortError
-from quintet.features.catalogue import FEATURE_SETS, feature_names
+from quintet.features.catalogue import FEATURE_SETS
+from quintet.features.columns import feature_names
 from quintet.features.describe import describe
 from quintet.features.descriptors.tonal import estimate_tuning
 from quintet.features.parameters import FeatureParameters, LogMelParameters

@@ -14,9 +14,9 @@ from sklearn.preprocessing import StandardScaler
 
 from quintet.audio.clip import Clip
 from quintet.errors import AudioError, ConfigError
-from quintet.features.catalogue import feature_names
-from quintet.features.describe import FeatureExtractor
+from quintet.features.columns import feature_names
 from quintet.features.parameters import FeatureParameters
+from quintet.features.transformer import FeatureExtractor
 
 
 @pytest.fixture

@@ -114,7 +114,8 @@ def _members() -> list[Record]:
 
 
 def _features() -> list[Record]:
-    from quintet.features.catalogue import FEATURE_SETS, feature_family, feature_names
+    from quintet.features.catalogue import FEATURE_SETS, feature_family
+    from quintet.features.columns import feature_names
     from quintet.features.parameters import FeatureParameters
 
     rows = []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip, require_sound
 from quintet.audio.resample import resample
 from quintet.features.analysis import Analysis
-from quintet.features.catalogue import selection
+from quintet.features.columns import selected_groups
 from quintet.features.engine import passes as engine
 from quintet.features.engine.tables import Measurement, MelBands
 from quintet.features.parameters import FeatureParameters, LogMelParameters
@@ -186,7 +186,7 @@ def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) ->
 def required_measurement(parameters: FeatureParameters, with_log_mel: bool) -> Measurement:
     """What the first pass must measure so that the groups that were chosen can be computed."""
     p, m = parameters, parameters.log_mel
-    groups = {group for group, _ in selection(p)}
+    groups = {group for group, _ in selected_groups(p)}
     families = {group.partition(".")[0] for group in groups}
     banks = [MelBands(p.n_mels)] if families & {"cepstral", "rhythm"} else []
     banks += [MelBands(p.n_bands)] if families & {"modulation", "covariance"} else []

@@ -21,7 +21,7 @@ from quintet.audio.recording import Recording
 from quintet.audio.resample import resample_blocks
 from quintet.audio.spectrum import require_frame, spectrum_from_frames
 from quintet.features.analysis import Analysis
-from quintet.features.catalogue import selection
+from quintet.features.columns import selected_groups
 from quintet.features.describe import Description, describe_analysis
 from quintet.features.descriptors import cepstral, modulation, rhythm, tonal
 from quintet.features.engine import passes as engine
@@ -186,9 +186,9 @@ class StreamedAnalysis(Analysis):
         self.recording = recording
         self.parameters = parameters
         self.with_log_mel = with_log_mel and shares_spectrum(parameters, parameters.log_mel)
-        medians = {group for group, statistics in selection(parameters) if "median" in statistics}
+        medians = {group for group, statistics in selected_groups(parameters) if "median" in statistics}
         self.totals = SampleTotals([group in medians for group in SAMPLES])
-        self.wanted = {DERIVED.get(group, group) for group, _ in selection(parameters)} - set(SAMPLES)
+        self.wanted = {DERIVED.get(group, group) for group, _ in selected_groups(parameters)} - set(SAMPLES)
         self.whole = self._first_sweep(name)
         self.frames = 1 + self.totals.count // parameters.hop_length
         self.kept = {what: SeriesBuffer(self.frames) for what in sorted(self.wanted)}

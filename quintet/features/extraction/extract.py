@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from quintet.audio.decode import ClipSource
 from quintet.datasets import Manifest
 from quintet.errors import ConfigError, DatasetError
-from quintet.features.catalogue import feature_names
+from quintet.features.columns import feature_names
 from quintet.features.extraction.checkpoints import (
     FACTS,
     Parts,

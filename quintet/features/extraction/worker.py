@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from quintet.audio.decode import ClipSource, DecodedClip, load_clip
 from quintet.audio.recording import Facts, Recording
 from quintet.errors import AudioError, MissingExtraError, NonFiniteError, QuintetError
-from quintet.features.catalogue import feature_names
+from quintet.features.columns import feature_names
 from quintet.features.describe import Description, describe
 from quintet.features.engine.streaming import describe_recording, should_stream
 from quintet.features.parameters import FeatureParameters

@@ -11,7 +11,7 @@ from quintet.audio.mel import AMIN
 from quintet.audio.spectrum import spectrum
 from quintet.errors import TooShortError
 from quintet.features.analysis import Analysis
-from quintet.features.catalogue import selection
+from quintet.features.columns import selected_groups
 from quintet.features.describe import describe
 from quintet.features.descriptors import tonal
 from quintet.features.engine import passes as engine
@@ -238,7 +238,9 @@ def test_only_what_is_asked_for_is_measured():
 
 def test_the_sets_name_no_group_that_the_kernels_do_not_know():
     analysis = CompiledAnalysis(Clip(music(9000).astype(np.float32), RATE), FULL)
-    assert all(np.isfinite(analysis.values(group, statistics)).all() for group, statistics in selection(FULL))
+    assert all(
+        np.isfinite(analysis.values(group, statistics)).all() for group, statistics in selected_groups(FULL)
+    )
     assert "spectrum" not in vars(analysis)  # the definitions' spectrogram was never made
 
 
