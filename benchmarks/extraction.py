@@ -137,7 +137,7 @@ def _described(folder: Path, parameters: Any) -> float:
 
 
 def _extracted(folder: Path, jobs: int, parameters: Any) -> float:
-    from quintet.datasets import load_source
+    from quintet.datasets.source import load_source
     from quintet.features.extraction.extract import Progress, extract
 
     seen: list[tuple[int, float]] = []

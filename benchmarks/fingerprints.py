@@ -21,7 +21,7 @@ import pandas as pd
 from quintet.audio.decode import ClipSource, load_clip
 from quintet.audit.duplicates import find_same_recordings
 from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 
 COPIES = {
     "mp3": (".mp3", "-c:a libmp3lame -b:a 128k"),

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from quintet.audio.clip import Clip
     from quintet.audio.decode import load_clip
     from quintet.classifiers.registry import make_member
-    from quintet.datasets import Manifest, load_source
+    from quintet.datasets.manifest import Manifest
+    from quintet.datasets.source import load_source
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.features.parameters import FeatureParameters
     from quintet.features.storage.spectrograms import SpectrogramStore
@@ -31,8 +32,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Clip": "quintet.audio.clip",
     "load_clip": "quintet.audio.decode",
-    "Manifest": "quintet.datasets",
-    "load_source": "quintet.datasets",
+    "Manifest": "quintet.datasets.manifest",
+    "load_source": "quintet.datasets.source",
     "FeatureExtractor": "quintet.features.transformer",
     "FeatureParameters": "quintet.features.parameters",
     "FeatureTable": "quintet.features.storage.table",

@@ -175,7 +175,7 @@ def extract(
     """
     from quintet import workflow
     from quintet.commands.terminal.progress import err, out, progress_counter
-    from quintet.datasets import load_source
+    from quintet.datasets.source import load_source
     from quintet.features.columns import feature_names
     from quintet.features.columns import published_names as paper_names
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quintet.datasets import load_source
 from quintet.datasets.manifest import Manifest
+from quintet.datasets.source import load_source
 from quintet.errors import DatasetError
 from quintet.features.parameters import FeatureParameters
 

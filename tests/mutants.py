@@ -59,7 +59,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/features/descriptors/test_modulation.py",
     ),
     (
-        "quintet/datasets/splits/split.py",
+        "quintet/datasets/groups.py",
         "    if shared:",
         "    if False:",
         "tests/datasets/splits/test_splits.py",

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 from quintet.datasets.splits.protocols import grouped_folds
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Inputs, Trainer

@@ -22,7 +22,7 @@ import pandas as pd
 
 from benchmarks.evidence.corpora import Corpus, arguments, instruments
 from quintet.classifiers.networks.registry import NETWORKS
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.evaluation.scores import score
 from quintet.features.extraction.extract import extract

@@ -23,9 +23,9 @@ from quintet.audit.duplicates import (
 from quintet.audit.report import AuditReport
 from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
 from quintet.audit.warnings import warnings
-from quintet.datasets import load_source
 from quintet.datasets.labels import label_set
 from quintet.datasets.manifest import Manifest
+from quintet.datasets.source import load_source
 from quintet.errors import DatasetError
 from quintet.features.extraction.extract import Progress
 from quintet.features.storage.table import METADATA_KEY, FeatureTable, read_feature_table

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quintet.datasets import Manifest, load_source
 from quintet.datasets.folder import audio_files
+from quintet.datasets.manifest import Manifest
+from quintet.datasets.source import load_source
 from quintet.errors import ArtefactError, unknown_name
 from quintet.features.extraction.extract import ExtractionSummary, extract
 from quintet.files.digests import file_digest

@@ -16,7 +16,7 @@ from quintet import cli
 from quintet.audio.decode import load_clip
 from quintet.audio.probe import probe_duration_s
 from quintet.commands.terminal import progress as console
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 from quintet.errors import (
     AlignmentError,
     ArtefactError,
@@ -126,7 +126,7 @@ def test_ctrl_c_says_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("quintet.datasets.load_source", interrupted)
+    monkeypatch.setattr("quintet.datasets.source.load_source", interrupted)
     result = CliRunner().invoke(cli.app, ["extract", "demo", "-o", "x.parquet"])
     assert result.exit_code == 130
     assert "What was finished is kept" in result.stderr

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from quintet.cli import main
 from quintet.commands.terminal.listing import lines, listing, records
-from quintet.datasets import DATASETS
+from quintet.datasets.registry import DATASETS
 from quintet.errors import ConfigError
 
 

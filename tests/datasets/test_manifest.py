@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from quintet.datasets import DATASETS, load_source
 from quintet.datasets.labels import label_indicator
 from quintet.datasets.manifest import COLUMNS, Manifest, build_manifest
+from quintet.datasets.registry import DATASETS
+from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, DatasetError
 
 

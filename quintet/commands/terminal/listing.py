@@ -127,7 +127,7 @@ def _features() -> list[Record]:
 
 
 def _datasets() -> list[Record]:
-    from quintet.datasets import DATASETS
+    from quintet.datasets.registry import DATASETS
 
     found: dict[str, Record] = {}
     for name, recipe in _all_recipes().items():

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quintet.audio.decode import ClipSource
-from quintet.datasets import Manifest
+from quintet.datasets.manifest import Manifest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.columns import feature_names
 from quintet.features.extraction.checkpoints import (

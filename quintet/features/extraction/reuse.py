@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.audio.recording import DIGEST_KIND
-from quintet.datasets import Manifest
+from quintet.datasets.manifest import Manifest
 from quintet.features.extraction.worker import file_facts
 from quintet.features.storage.spectrograms import SpectrogramWriter
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from quintet.datasets import load_source
 from quintet.datasets.builtin import audioset_download as audioset_retrieval
 from quintet.datasets.builtin.audioset import GENRES, Segment, clip_files
 from quintet.datasets.builtin.audioset_download import UNAVAILABLE, cut_command, download_command, retrieve
+from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, DatasetError
 
 HEADER = """# Segments csv created Sun Mar  5 10:54:31 2017

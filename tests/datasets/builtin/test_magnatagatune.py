@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.datasets import load_source
 from quintet.datasets.builtin.magnatagatune import load
+from quintet.datasets.source import load_source
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.errors import ConfigError, DatasetError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, DatasetError
 
 HEADER = "#############\n# Combined Dataset\n#\n# TrackId, majority genre, minority genre\n#############\n"

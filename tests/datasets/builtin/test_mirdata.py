@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, DatasetError, MissingExtraError
 
 

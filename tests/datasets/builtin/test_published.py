@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from quintet.datasets import Manifest, load_source
 from quintet.datasets.builtin.gtzan import GENRES, REPETITIONS
+from quintet.datasets.manifest import Manifest
+from quintet.datasets.source import load_source
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.extraction.extract import extract

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from quintet.datasets import load_source
 from quintet.datasets.demo import corpus as synthetic
 from quintet.datasets.demo.corpus import pieces, render_demo, render_held_out
 from quintet.datasets.demo.piece import render
 from quintet.datasets.demo.styles import STYLES
+from quintet.datasets.source import load_source
 from quintet.datasets.splits.protocols import grouped_folds, make_split
 from quintet.errors import ConfigError
 

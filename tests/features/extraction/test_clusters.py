@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from quintet.datasets import Manifest, load_source
+from quintet.datasets.manifest import Manifest
+from quintet.datasets.source import load_source
 from quintet.errors import ConfigError
 from quintet.features.extraction import extract as extraction
 from quintet.features.extraction.extract import Options, Progress, extract, run_extraction

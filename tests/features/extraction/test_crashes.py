@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 from quintet.features.extraction import extract as extraction
 from quintet.features.extraction.extract import ExtractionSummary, Options, run_extraction
 from quintet.features.extraction.worker import Job
@@ -71,7 +71,7 @@ def test_several_dying_and_hanging_files_among_good_ones(corpus: Path, tmp_path:
 def test_a_script_without_a_main_guard_may_extract(corpus: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from quintet.datasets import load_source\nfrom quintet.features.extraction.extract import extract\n"
+        "from quintet.datasets.source import load_source\nfrom quintet.features.extraction.extract import extract\n"
         "from quintet.features.parameters import FeatureParameters\nprint('started')\n"
         f"manifest, output = load_source({str(corpus)!r}), {str(tmp_path / 'f.parquet')!r}\n"
         "print(extract(manifest, output, parameters=FeatureParameters(), n_jobs=2).n_ok)\n"
@@ -84,7 +84,7 @@ DRIVER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import stand_ins
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 from quintet.features.extraction import extract as extraction
 from quintet.features.extraction.extract import Options, run_extraction
 from quintet.features.parameters import FeatureParameters

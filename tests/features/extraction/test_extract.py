@@ -16,7 +16,8 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import load_clip
-from quintet.datasets import Manifest, load_source
+from quintet.datasets.manifest import Manifest
+from quintet.datasets.source import load_source
 from quintet.errors import ArtefactError, ConfigError, DatasetError
 from quintet.features.describe import describe
 from quintet.features.extraction import extract as extraction

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from quintet.datasets import load_source
+from quintet.datasets.source import load_source
 from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.table import read_feature_table
