@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quintet.classifiers.registry import MEMBERS
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, LabelledPredictions, fit_fusion
-from quintet.evaluation.intervals import group_codes
+from quintet.evaluation.intervals import percentile_intervals
 from quintet.explanation.importance import family
 from quintet.explanation.permutation import combine_predictors, ensemble_predictor, permutation_importance
 from quintet.explanation.shapley import family_shapley as families
@@ -246,7 +246,7 @@ def explain_columns(
         parts.append(sampled_shapley(game, list(players), **options, seed=seed))
         ids, n_background = ids + list(rows.index), min(n_background, len(background))
     found = sampling.concatenate_clips(parts)
-    low, high = group_intervals(found.values, _groups(run.report_predictions.take(ids)), seed=seed)
+    low, high = percentile_intervals(found.values, _groups(run.report_predictions.take(ids)), seed=seed)
     errors = np.sqrt((found.errors**2).sum(axis=0)) / len(ids)
     steps = pd.DataFrame(
         {"player": found.players, "value": found.values.mean(axis=0), "low": low, "high": high, "standard_error": errors,
@@ -284,7 +284,7 @@ def explain_true_classes(shapley: FamilyShapley, p: Predictions, *, seed: int = 
     """What each player adds, on average over the clips of `p`, to the probability of what they are."""
     weights, groups = truth_weights(p), _groups(p)
     own = np.einsum("nkc,nc->nk", shapley.values, weights)
-    low, high = group_intervals(own, groups, seed=seed)
+    low, high = percentile_intervals(own, groups, seed=seed)
     steps = pd.DataFrame({"player": shapley.players, "value": own.mean(axis=0), "low": low, "high": high})
     steps = steps.sort_values("value", ascending=False, kind="stable").reset_index(drop=True)
     found = {
@@ -305,30 +305,6 @@ def explain_true_classes(shapley: FamilyShapley, p: Predictions, *, seed: int = 
     )
     clips = pd.DataFrame({"label": p.labels, "group": groups}, index=p.clip_ids)
     return EnsembleExplanation(shapley, clips, own, steps, base, prediction, by_class, n_background, error)
-
-
-def group_intervals(
-    values: Array, groups: NDArray[Any], *, seed: int = 0, n_resamples: int = 1000
-) -> tuple[Array, Array]:
-    """95 % percentile intervals of the column means of `values` (n, k), resampling whole groups; NaN where there is but one.
-
-    Example:
-        >>> low, high = group_intervals(np.array([[1.0], [1.0]]), np.array(["a", "b"]))
-        >>> low.tolist(), high.tolist()
-        ([1.0], [1.0])
-    """
-    codes, n_groups = group_codes(groups, len(values))
-    if n_groups < 2:
-        return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-    sums = np.zeros((n_groups, values.shape[1]))
-    np.add.at(sums, codes, values)
-    sizes = np.bincount(codes, minlength=n_groups)
-    draws = np.random.default_rng(seed).multinomial(
-        n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples
-    )
-    means = (draws @ sums) / np.maximum(draws @ sizes, 1)[:, None]
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    return low, high
 
 
 def draw_rows(frame: pd.DataFrame, limit: int, rng: np.random.Generator) -> pd.DataFrame:

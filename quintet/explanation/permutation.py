@@ -10,9 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-from scipy.stats import t as student
 
-from quintet.evaluation.intervals import group_codes
+from quintet.evaluation.intervals import compared_interval, group_codes, group_draws
 from quintet.evaluation.metrics import defined_mean
 from quintet.evaluation.ranking import rank_scores
 
@@ -51,8 +50,8 @@ def permutation_importance(
     n = len(truth)
     rng = np.random.default_rng(seed)
     codes, n_groups = group_codes(groups, n)
-    draws = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
-    weights = np.vstack([np.ones(n), draws[:, codes]]).astype(float)
+    draws = group_draws(codes, n_groups, n_resamples, rng, rows=n_resamples)
+    weights = np.vstack([np.ones((1, n)), *draws])
     untouched = _macro_auc(truth, predict(np.arange(n)[None], ())[0], weights)
     orders = np.stack(
         [rng.permutation(n) for _ in range(n_repeats)]
@@ -60,21 +59,10 @@ def permutation_importance(
     rows = []
     for name, columns in players.items():
         falls = untouched - np.mean([_macro_auc(truth, p, weights) for p in predict(orders, columns)], axis=0)
-        rows.append((name, falls[0], *_ends(falls, n_groups, len(players))))
+        interval = compared_interval(float(falls[0]), falls[1:], n_groups=n_groups, n_compared=len(players))
+        rows.append((name, falls[0], *interval))
     table = pd.DataFrame(rows, columns=["player", "fall", "low", "high", "low_corrected", "high_corrected"])
     return table.sort_values("fall", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def _ends(falls: Array, n_groups: int, n_players: int) -> tuple[float, float, float, float]:
-    """`low, high, low_corrected, high_corrected` of `falls[0]`, the others being resamples; no corrected interval is narrower than its own."""
-    if n_groups < 2:
-        return (np.nan,) * 4
-    low, high = (float(end) for end in np.nanquantile(falls[1:], [0.025, 0.975]))
-    error = float(np.nanstd(falls[1:])) * np.sqrt(
-        n_groups / (n_groups - 1)
-    )  # a resample of few groups varies too little by this much
-    reach = float(student.ppf(1 - 0.025 / n_players, n_groups - 1)) * error
-    return low, high, min(low, float(falls[0]) - reach), max(high, float(falls[0]) + reach)
 
 
 def correlated_groups(

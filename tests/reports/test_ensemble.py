@@ -21,8 +21,8 @@ from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.ensemble.selection import compare_rules
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
+from quintet.evaluation.intervals import percentile_intervals
 from quintet.evaluation.scores import score
-from quintet.explanation.ensemble import group_intervals
 from quintet.explanation.shapley.family_shapley import family_shapley
 from quintet.explanation.shapley.sampled_shapley import ensemble_game, sampled_shapley
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, read_run
@@ -315,7 +315,7 @@ def test_the_page_of_a_verdict_is_whole(text: str) -> None:
 
 
 def test_one_group_gives_no_interval() -> None:
-    low, high = group_intervals(np.array([[1.0], [2.0]]), np.array(["a", "a"]))
+    low, high = percentile_intervals(np.array([[1.0], [2.0]]), np.array(["a", "a"]))
     assert np.isnan(low).all()
     assert np.isnan(high).all()
 

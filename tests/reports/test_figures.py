@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quintet.evaluation.intervals import percentile_intervals
 from quintet.evaluation.scores import score
-from quintet.explanation.ensemble import EnsembleExplanation, group_intervals
+from quintet.explanation.ensemble import EnsembleExplanation
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports import drawing as drawings
@@ -185,8 +186,8 @@ def test_intervals_by_group_are_wider_than_by_clip_where_groups_matter() -> None
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(10), 20)
     values = (rng.normal(size=10)[groups] + 0.1 * rng.normal(size=200))[:, None]
-    wide = np.subtract(*group_intervals(values, groups)[::-1])
-    narrow = np.subtract(*group_intervals(values, np.arange(200))[::-1])
+    wide = np.subtract(*percentile_intervals(values, groups)[::-1])
+    narrow = np.subtract(*percentile_intervals(values, np.arange(200))[::-1])
     assert wide[0] > 2 * narrow[0]
 
 

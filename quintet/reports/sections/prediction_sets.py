@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.ensemble.conformal import ConformalPredictor, accuracy_against_coverage
-from quintet.explanation.ensemble import group_intervals
+from quintet.evaluation.intervals import percentile_intervals
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.style import colour, new_figure, tidy, to_svg
@@ -114,7 +114,7 @@ def _coverage_interval(run: Run, confidence: float, *, seed: int = 0) -> tuple[f
     shares = pd.Series(hit.astype(float)).groupby(groups).mean()
     if len(shares) < 2:
         return None
-    low, high = group_intervals(shares.to_numpy()[:, None], shares.index.to_numpy(), seed=seed)
+    low, high = percentile_intervals(shares.to_numpy()[:, None], shares.index.to_numpy(), seed=seed)
     return float(low[0]), float(high[0])
 
 
