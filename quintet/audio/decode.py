@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 
 from quintet.audio.clip import Clip
-from quintet.audio.recording import Recording
+from quintet.audio.reading.recording import Recording
 
 
 @dataclass(frozen=True, slots=True, eq=False)

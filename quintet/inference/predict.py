@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quintet.audio.probe import probe_duration_s
+from quintet.audio.reading.probe import probe_duration_s
 from quintet.classifiers.registry import member_entry
 from quintet.datasets.folder import audio_files
 from quintet.datasets.labels import join_labels

@@ -15,7 +15,7 @@ import pandas as pd
 
 from quintet.audio.decode import load_clip
 from quintet.audio.encode import ogg_bytes
-from quintet.audio.probe import probe_duration_s
+from quintet.audio.reading.probe import probe_duration_s
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError, ConfigError
 from quintet.explanation.track import TrackPrediction, explain_track

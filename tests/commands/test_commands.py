@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from quintet import cli
 from quintet.audio.decode import load_clip
-from quintet.audio.probe import probe_duration_s
+from quintet.audio.reading.probe import probe_duration_s
 from quintet.commands.terminal import progress as console
 from quintet.datasets.source import load_source
 from quintet.errors import (

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip, require_sound_in_blocks
 from quintet.audio.mel import compress_mel_power, mel_power, preemphasis
-from quintet.audio.probe import probe_duration_s
-from quintet.audio.recording import Recording
+from quintet.audio.reading.probe import probe_duration_s
+from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample_blocks
 from quintet.audio.spectrum import require_frame, spectrum_from_frames
 from quintet.features.analysis import Analysis

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.decode import ClipSource, DecodedClip, load_clip
-from quintet.audio.recording import Facts, Recording
+from quintet.audio.reading.recording import Facts, Recording
 from quintet.errors import AudioError, MissingExtraError, NonFiniteError, QuintetError
 from quintet.features.columns import feature_names
 from quintet.features.describe import Description, describe

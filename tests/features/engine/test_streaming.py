@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from quintet.audio import recording as recordings
 from quintet.audio.decode import ClipSource, load_clip
-from quintet.audio.recording import Recording
+from quintet.audio.reading import recording as recordings
+from quintet.audio.reading.recording import Recording
 from quintet.errors import SilentError, TooShortError
 from quintet.features.describe import describe
 from quintet.features.engine import streaming

@@ -15,7 +15,7 @@ from av import AudioFrame, AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from quintet.audio.native import SHORTAGE_S, NativeSamples, Window
+from quintet.audio.reading.native import SHORTAGE_S, NativeSamples, Window
 from quintet.errors import DecodeError
 
 PREROLL_S = 0.5

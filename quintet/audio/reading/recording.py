@@ -18,8 +18,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from quintet.audio.clip import require_sound_in_blocks
-from quintet.audio.headers import declared_frames, ogg_is_complete
-from quintet.audio.native import NativeSamples, Window
+from quintet.audio.reading.headers import declared_frames, ogg_is_complete
+from quintet.audio.reading.native import NativeSamples, Window
 from quintet.audio.resample import MonoMixer, resample_blocks
 from quintet.errors import DecodeError
 
@@ -224,7 +224,7 @@ def _open_native(source: Path, window: Window) -> NativeSamples:
     except soundfile.LibsndfileError as error:
         refusal = str(error).strip()
     try:
-        from quintet.audio.pyav import read_with_pyav
+        from quintet.audio.reading.pyav_reader import read_with_pyav
     except ImportError:
         raise DecodeError(
             f"soundfile must know the format. It cannot read '{source}' ({refusal}). If it is m4a, wma, mp4 "

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from quintet.audio import recording
 from quintet.audio.decode import load_clip
-from quintet.audio.recording import Recording
+from quintet.audio.reading import recording
+from quintet.audio.reading.recording import Recording
 from quintet.errors import NonFiniteError, SilentError
 
 RATE = 44100

@@ -9,11 +9,11 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import load_clip
-from quintet.audio.recording import Recording
+from quintet.audio.reading.recording import Recording
 from quintet.errors import DecodeError
 
 av = pytest.importorskip("av")
-codecs = pytest.importorskip("quintet.audio.pyav")
+codecs = pytest.importorskip("quintet.audio.reading.pyav_reader")
 
 RATE = 44100
 WAVE = (0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / RATE) * 32767).astype(np.int16)
