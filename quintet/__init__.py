@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quintet.features.storage.table import FeatureTable, read_feature_table
     from quintet.features.transformer import FeatureExtractor
     from quintet.files.provenance import environment
-    from quintet.model_folder.folder import load_model
+    from quintet.model_folder.load import load_model
     from quintet.pipeline.recipe import load_recipe
     from quintet.predictions.predictions import Predictions, read_predictions
     from quintet.training.settings import TrainSettings
@@ -43,7 +43,7 @@ _HOMES = {
     "EnsembleClassifier": "quintet.ensemble.classifier",
     "Predictions": "quintet.predictions.predictions",
     "read_predictions": "quintet.predictions.predictions",
-    "load_model": "quintet.model_folder.folder",
+    "load_model": "quintet.model_folder.load",
     "environment": "quintet.files.provenance",
     "TrainSettings": "quintet.training.settings",
     "load_recipe": "quintet.pipeline.recipe",

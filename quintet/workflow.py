@@ -16,10 +16,13 @@ from quintet.features.parameters import FeatureParameters
 
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.ensemble.crossfit import Listener
     from quintet.features.extraction.extract import ExtractionSummary
     from quintet.features.storage.table import FeatureTable
     from quintet.inference.predict import PredictionResult
     from quintet.pipeline.recipe import Recipe
+    from quintet.training.settings import TrainSettings
+    from quintet.training.spectrograms import ProgressListener
     from quintet.training.train import TrainingResult
     from quintet.tuning.tune import TuningResult
 
@@ -60,14 +63,53 @@ def write_published(table: str | Path, output: str | Path) -> None:
         frame.to_parquet(output, index=False)
 
 
-def train(features: str | Path | FeatureTable, output: str | Path, **options: Any) -> TrainingResult:
-    """Members and their fusion, trained on a feature table and judged on a split that keeps groups together.
+def train(
+    features: str | Path | FeatureTable,
+    output: str | Path,
+    *,
+    settings: TrainSettings | None = None,
+    spectrograms: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    published: Mapping[str, object] | None = None,
+    search: str | Path | None = None,
+    listener: Listener | None = None,
+    progress: ProgressListener | None = None,
+    n_jobs: int = 1,
+) -> TrainingResult:
+    """Train members and their fusion on a feature table, and score them on a split that keeps groups together.
 
-    Takes the options of `quintet.training.train.train`: `settings`, `spectrograms`, `resume`, `overwrite`, `listener`.
+    Args:
+        features: a feature table (file or `FeatureTable`).
+        output: the model folder to make.
+        settings: members, rules, split and seed. Default: `TrainSettings()`.
+        spectrograms: the store that `extract --spectrograms` wrote. If a network takes part and none is given, the
+            store beside the table is used, and made if it does not exist.
+        resume: continue an interrupted run of the same configuration.
+        overwrite: replace an existing model folder.
+        published: scores that a paper reports (`protocol`, `scores`, `source`), stored beside the scores of the run.
+        search: the folder of the search that found the settings (`quintet tune`); its history is copied for the
+            report.
+        listener: receives training events.
+        progress: receives the progress of spectrograms and augmented copies.
+        n_jobs: number of worker processes for spectrograms and copies.
+
+    Raises:
+        ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
     """
+    from quintet.training.train import TrainOptions
     from quintet.training.train import train as train_model
 
-    return train_model(features, output, **options)
+    options = TrainOptions(spectrograms, resume, overwrite, published, search)
+    return train_model(
+        features,
+        output,
+        settings=settings,
+        options=options,
+        listener=listener,
+        progress=progress,
+        n_jobs=n_jobs,
+    )
 
 
 def report(model: str | Path, output: str | Path, **options: Any) -> Path:

@@ -137,7 +137,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/reports/test_maps.py -k never_saw",
     ),
     (
-        "quintet/training/train.py",
+        "quintet/training/data.py",
         'table.frame.sort_values("id", kind="stable", ignore_index=True)',
         "table.frame",
         "tests/e2e/test_main_job.py -k odd_names",
@@ -168,8 +168,8 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "quintet/training/train.py",
-        "        if resume and same:",
-        "        if resume:",
+        'if earlier.get("hash") == config["hash"]:',
+        "if True:",
         "tests/e2e/test_main_job.py -k interrupted",
     ),
 )

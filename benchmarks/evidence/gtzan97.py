@@ -22,7 +22,7 @@ from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
 from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.training.settings import TrainSettings
-from quintet.training.train import train
+from quintet.training.train import TrainOptions, train
 
 MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")
 SHOWN = ("accuracy", "macro_auc", "log_loss")
@@ -108,7 +108,9 @@ def own_choice(data: Path, work: Path) -> None:
         part: data / "gtzan97" / "splits" / f"filtered_{part}.csv" for part in ("train", "valid", "test")
     }
     table = table_of(data / "gtzan97", **lists)
-    result = train(table, work / "gtzan97", settings=TrainSettings(members=MEMBERS), overwrite=True)
+    result = train(
+        table, work / "gtzan97", settings=TrainSettings(members=MEMBERS), options=TrainOptions(overwrite=True)
+    )
     verdict, test = result.scores["verdict"], result.scores["test"]
     print(f"\nchosen on train and valid: {result.rule}, calibration {verdict['calibration']['method']}")
     for name, found in (("verdict", verdict["test"]), ("mean", test["mean"])):

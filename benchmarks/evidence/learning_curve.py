@@ -11,7 +11,8 @@ from benchmarks.evidence.corpora import arguments, artists
 from benchmarks.evidence.gtzan97 import listed, table_of
 from quintet.commands.terminal.progress import curve_table, out
 from quintet.ensemble.crossfit import Inputs
-from quintet.training.learning_curve import Task, learning_curve
+from quintet.training.data import TrainingPart
+from quintet.training.learning_curve import learning_curve
 from quintet.training.settings import TrainSettings
 
 
@@ -27,14 +28,13 @@ def main() -> None:
         (listed(ids, lists / f"artist_fold{k}_train.csv"), listed(ids, lists / f"artist_fold{k}_test.csv"))
         for k in (1, 2, 3)
     )
-    task = Task(Inputs(table.features), y, groups, groups, tuple(sorted(set(y))), folds)
-    curve = learning_curve(task, TrainSettings(members=tuple(given.members), learning_curve=True))
-    out.print(curve_table(curve))
-    for name, ahead in curve["outlook"].items():
-        gain = ahead["gain"]
-        print(
-            f"{name}: {ahead['factor']:g} times the data: {gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
-        )
+    names, classes = ids.to_numpy(str), tuple(sorted(set(y)))
+    part = TrainingPart(Inputs(table.features), names, y, y, groups, groups, classes, folds)
+    curve = learning_curve(part, TrainSettings(members=tuple(given.members), learning_curve=True))
+    out.print(curve_table(curve.to_json()))
+    for name, outlook in curve.outlook.items():
+        interval = f"[{outlook.low:+.3f}, {outlook.high:+.3f}]"
+        print(f"{name}: {outlook.factor:g} times the data: {outlook.gain:+.3f} {interval}")
 
 
 if __name__ == "__main__":

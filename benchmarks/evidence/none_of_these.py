@@ -23,7 +23,7 @@ from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
 from quintet.inference.predict import predict_table
 from quintet.training.settings import TrainSettings
-from quintet.training.train import train
+from quintet.training.train import TrainOptions, train
 
 
 def table_of(corpus: Corpus, rows: np.ndarray) -> FeatureTable:
@@ -41,7 +41,7 @@ def held_out(corpus: Corpus, stranger: str, seed: int) -> pd.DataFrame:
     known, new = np.flatnonzero(corpus.y != stranger), np.flatnonzero(corpus.y == stranger)
     settings = TrainSettings(members=TABLE_MEMBERS, test_size=0.3, seed=seed, resamples=2)
     with tempfile.TemporaryDirectory() as folder:
-        train(table_of(corpus, known), folder, settings=settings, overwrite=True)
+        train(table_of(corpus, known), folder, settings=settings, options=TrainOptions(overwrite=True))
         split = pd.read_parquet(Path(folder) / "split.parquet").set_index("id")
         judged = np.concatenate([[i for i in known if split.loc[f"clip {i}", "part"] == "test"], new])
         result = predict_table(folder, table_of(corpus, judged), confidence=0.9)

@@ -24,7 +24,7 @@ from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, read_feature_table
-from quintet.model_folder.folder import load_model
+from quintet.model_folder.load import load_model
 
 FEW_CLIPS = 4  # so many clips are described in this process: a worker's start would cost more than it saves
 LONG = 1.5  # a file longer than this many training clips is cut into segments

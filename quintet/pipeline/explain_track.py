@@ -23,7 +23,7 @@ from quintet.features.extraction.extract import extract
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.inference.predict import FEW_CLIPS, feature_parameters, list_segments
-from quintet.model_folder.folder import load_model
+from quintet.model_folder.load import load_model
 from quintet.model_folder.run import read_run
 from quintet.reports.track_page import Sound, check_folder, write_track
 

@@ -20,7 +20,7 @@ from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe
 from quintet.pipeline.recipe import Recipe, override_settings, require_data
 from quintet.settings import parse_settings
 from quintet.training.data import make_training_split
-from quintet.training.train import train
+from quintet.training.train import TrainingResult, TrainOptions, train
 from quintet.tuning.tune import TuneSettings, TuningResult, check_search, tune
 
 
@@ -176,10 +176,12 @@ def limit_clips(manifest: Manifest, most: int) -> Manifest:
     return replace(manifest, frame=usable.loc[sorted(kept)].reset_index(drop=True))
 
 
-def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, **told: Any) -> Any:
+def train_if_stale(
+    recipe: Recipe, output: Path, spectrograms: Path | None, *, search: Path | None = None, **told: Any
+) -> TrainingResult:
     """The finished model if its configuration is this one; the interrupted run taken up; otherwise a new one.
 
-    `told`: `search`, `listener`, `progress` and `n_jobs` of `quintet.training.train.train`.
+    `told`: `listener`, `progress` and `n_jobs` of `quintet.training.train.train`.
     """
     here = (
         f"{recipe.data.source}, small scale: not to be compared"
@@ -191,17 +193,13 @@ def train_if_stale(recipe: Recipe, output: Path, spectrograms: Path | None, **to
         if recipe.published is None
         else recipe.published.model_dump(mode="json") | {"source": recipe.source, "data": here}
     )
-    options: dict[str, Any] = {
-        "settings": recipe.training,
-        "spectrograms": spectrograms,
-        "published": published,
-        **told,
-    }
+    options = TrainOptions(spectrograms, resume=True, published=published, search=search)
     features, folder = output / "features.parquet", output / "model"
     try:
-        return train(features, folder, resume=True, **options)
+        return train(features, folder, settings=recipe.training, options=options, **told)
     except ArtefactError:
-        return train(features, folder, overwrite=True, **options)
+        options = replace(options, resume=False, overwrite=True)
+        return train(features, folder, settings=recipe.training, options=options, **told)
 
 
 def report_if_stale(output: Path) -> Path:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name, require_disjoint
 from quintet.datasets.labels import label_indicator, label_set
 from quintet.datasets.splits.protocols import SplitSettings, make_split
-from quintet.datasets.splits.split import Split
+from quintet.datasets.splits.split import Positions, Split
 from quintet.ensemble.crossfit import Inputs
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
@@ -21,10 +21,21 @@ from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
 from quintet.training.settings import TrainSettings
 
+Texts = NDArray[np.str_]
+Target = NDArray[np.generic]  # labels (n,), or the 0/1 indicator (n, K) of label sets
+Folds = tuple[
+    tuple[Positions, Positions], ...
+]  # positions to fit on and positions to predict, one pair per fold
+
 
 @dataclass(frozen=True)
 class Copies:
-    """Augmented copies of training clips: where they lie, and clip id → their ids."""
+    """Augmented copies of training clips.
+
+    Args:
+        store: the store that holds the copies.
+        copy_ids: id of a clip → ids of its copies.
+    """
 
     store: SpectrogramStore
     copy_ids: Mapping[str, tuple[str, ...]]
@@ -32,20 +43,32 @@ class Copies:
 
 @dataclass(frozen=True)
 class Material:
-    """Everything a training run looks at, in the order of one table."""
+    """Data of a training run, in the order of one feature table.
+
+    Args:
+        table: feature table, sorted by id.
+        ids: clip ids, `(n,)`.
+        labels: labels, `(n,)`; label sets are written `rock;live`.
+        groups: group names, `(n,)`.
+        split: part and fold of each clip.
+        spectrograms: spectrogram store, if a member reads spectrograms.
+        copies: augmented copies of training clips, if the settings ask for them.
+
+    Raises:
+        SplitLeakError: if a group is both in the training and in the test part.
+    """
 
     table: FeatureTable
-    ids: np.ndarray[Any, Any]
-    labels: np.ndarray[Any, Any]
-    groups: np.ndarray[Any, Any]
+    ids: Texts
+    labels: Texts
+    groups: Texts
     split: Split
     spectrograms: SpectrogramStore | None
     copies: Copies | None = None
 
     def __post_init__(self) -> None:
-        require_disjoint(
-            self.units[self.split.train], self.units[self.split.test], where="the training and the test part"
-        )
+        train, test = self.units[self.split.train], self.units[self.split.test]
+        require_disjoint(train, test, where="the training and the test part")
 
     @property
     def multilabel(self) -> bool:
@@ -55,91 +78,144 @@ class Material:
     @property
     def classes(self) -> list[str]:
         """All labels (for sets: all tags), sorted."""
-        return sorted(
-            {tag for label in self.labels for tag in (label_set(label) if self.multilabel else [label])}
+        if not self.multilabel:
+            return sorted(set(self.labels.tolist()))
+        return sorted({tag for label in self.labels for tag in label_set(label)})
+
+    @property
+    def units(self) -> Texts:
+        """Unit that is never split where members are fitted, `(n,)`: the group, or the single clip.
+
+        It is the clip only if the protocol is `random`, which ignores groups on purpose. Such scores are marked
+        as ungrouped.
+        """
+        return self.ids if self.split.protocol == "random" else self.groups
+
+    def target(self, positions: Positions) -> Target:
+        """Labels `(n,)`, or the 0/1 indicator `(n, K)` for sets."""
+        target: Target = label_indicator(self.labels)[0] if self.multilabel else self.labels
+        return np.asarray(target[positions])
+
+    def inputs(self, positions: Positions) -> Inputs:
+        """Rows and spectrograms of the clips at `positions`. Members that are fitted also see their copies."""
+        rows = self.table.features.iloc[positions]
+        if self.spectrograms is None:
+            return Inputs(rows, None)
+        ids = list(self.ids[positions])
+        spectrograms = self.spectrograms.take(ids)
+        if self.copies is None:
+            return Inputs(rows, spectrograms)
+        augmented = AugmentedSpectrograms(
+            spectrograms.store, ids, copies=self.copies.store, of=self.copies.copy_ids
+        )
+        return Inputs(rows, augmented)
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """Training part of a run: m clips with their targets, and the folds for cross-fitting.
+
+    Args:
+        inputs: inputs of members, m rows.
+        ids: clip ids, `(m,)`.
+        labels: labels, `(m,)`; label sets are written `rock;live`.
+        y: target: labels `(m,)`, or the 0/1 indicator `(m, K)` of label sets.
+        groups: group of each clip, `(m,)`, by which intervals are resampled.
+        units: unit of each clip that is never split, `(m,)` (see `Material.units`).
+        classes: K class names.
+        folds: positions to fit on and positions to predict, one pair per fold.
+    """
+
+    inputs: Inputs
+    ids: Texts
+    labels: Texts
+    y: Target
+    groups: Texts
+    units: Texts
+    classes: tuple[str, ...]
+    folds: Folds
+
+    @classmethod
+    def from_material(cls, material: Material, *, with_test_classes: bool = True) -> TrainingPart:
+        """The training part of a run on the folds of the run.
+
+        Args:
+            material: data of the run.
+            with_test_classes: whether classes that only the test part has are among `classes`. A search for
+                settings leaves them out, because it must not look at the test part.
+        """
+        rows = material.split.train
+        labels = material.labels[rows]
+        if with_test_classes:
+            target, classes = material.target(rows), tuple(material.classes)
+        elif material.multilabel:
+            target, classes = label_indicator(labels)
+        else:
+            target, classes = labels, tuple(sorted(set(labels.tolist())))
+        return cls(
+            inputs=material.inputs(rows),
+            ids=material.ids[rows],
+            labels=labels,
+            y=np.asarray(target),
+            groups=material.groups[rows],
+            units=material.units[rows],
+            classes=classes,
+            folds=tuple(material.split.training_folds()),
         )
 
     @property
-    def units(self) -> np.ndarray[Any, Any]:
-        """What never parts where members are fitted: groups, or clips under `random`, which breaks the rule on purpose and is stamped for it."""
-        return self.ids if self.split.protocol == "random" else self.groups
+    def multilabel(self) -> bool:
+        """Whether labels are sets."""
+        return self.y.ndim == 2
 
-    def target(self, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Labels `(n,)`, or the 0/1 indicator `(n, k)` for sets."""
-        target: np.ndarray[Any, Any] = label_indicator(self.labels)[0] if self.multilabel else self.labels
-        return np.asarray(target[positions])
-
-    def inputs(self, positions: np.ndarray[Any, Any]) -> dict[str, Any]:
-        """Keyword arguments `X` and `spectrograms` for the ensemble."""
-        store, ids = self.spectrograms, list(self.ids[positions])
-        taken = None if store is None else store.take(ids)
-        if taken is not None and self.copies is not None:
-            taken = AugmentedSpectrograms(taken.store, ids, copies=self.copies.store, of=self.copies.copy_ids)
-        return {"X": self.table.features.iloc[positions], "spectrograms": taken}
-
-    def members_inputs(self, positions: np.ndarray[Any, Any]) -> Inputs:
-        """The same as one object, for cross-fitting."""
-        given = self.inputs(positions)
-        return Inputs(given["X"], given["spectrograms"])
-
-
-def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
-    """The table under other groups: those of a CSV with the columns id and group, such as `quintet audit --groups-to` writes.
-
-    Raises:
-        AlignmentError: if the file lacks a column, or a usable clip of the table.
-    """
-    try:
-        listed = pd.read_csv(groups, dtype=str)
-    except (OSError, ValueError) as error:
-        raise AlignmentError(
-            f"A file of groups must be a readable CSV. {groups} is not ({error}); `audit --groups-to` writes one."
-        ) from error
-    if missing := {"id", "group"} - set(listed.columns):
-        raise AlignmentError(
-            f"A file of groups must have the columns id and group. {groups} lacks: {', '.join(sorted(missing))}."
-        )
-    found = table.frame["id"].astype(str).map(listed.drop_duplicates("id").set_index("id")["group"])
-    if twice := sorted(
-        str(id) for id, names in listed.groupby("id")["group"] if names.dropna().map(group_name).nunique() > 1
-    ):
-        raise AlignmentError(
-            f"A clip must have one group. {groups} gives two or more to {len(twice)}, for example {twice[0]}: keep one."
-        )
-    absent = table.frame.loc[found.isna() & (table.frame["status"] == "ok"), "id"].tolist()
-    if absent:
-        raise AlignmentError(
-            f"Every usable clip must have a group. {groups} has none for {len(absent)}, for example {absent[0]}: audit this table again."
-        )
-    frame = table.frame.assign(
-        group=found.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str))
-    )
-    return FeatureTable(frame, {**table.metadata, "grouped": bool(frame["group"].duplicated().any())})
+    @property
+    def scored_rows(self) -> Positions:
+        """Positions that some fold predicts, sorted."""
+        return np.sort(np.concatenate([held_out for _, held_out in self.folds]))
 
 
 def gather(
     table: FeatureTable, settings: TrainSettings, *, store: SpectrogramStore | None = None
 ) -> Material:
-    """The usable rows of a table, ordered by id (so that the order of rows changes nothing), and their split, checked before anything is fitted."""
+    """The usable rows of a table and their split, checked before anything is fitted.
+
+    Rows are sorted by id, so that the order of the table does not matter.
+
+    Args:
+        table: the feature table.
+        settings: settings of the split.
+        store: spectrogram store, if a member reads spectrograms.
+
+    Raises:
+        DatasetError: if the table has no usable row.
+        ConfigError, DatasetError, SplitLeakError: if the clips cannot be split as the settings ask.
+    """
     table = FeatureTable(table.frame.sort_values("id", kind="stable", ignore_index=True), table.metadata)
     meta = table.meta
     if not len(meta):
         raise DatasetError(
-            "Training must have rows that were extracted without failure. This table has none: read its `reason` column."
+            "Training must have rows that were extracted without failure. "
+            "This table has none: read its `reason` column."
         )
-    ids, labels, groups = (
-        np.asarray(values, dtype=str) for values in (meta.index, meta["label"], meta["group"])
-    )
-    return Material(
-        table, ids, labels, groups, make_training_split(meta, settings, grouped=table.grouped), store
-    )
+    split = make_training_split(meta, settings, grouped=table.grouped)
+    ids, labels, groups = (_texts(values) for values in (meta.index, meta["label"], meta["group"]))
+    return Material(table, ids, labels, groups, split, store)
+
+
+def _texts(values: pd.Series | pd.Index) -> Texts:
+    return np.asarray(values, dtype=str)
 
 
 def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> Split:
-    """The split of clips (columns label, group and split, indexed by id) that training would make.
+    """The split that training makes of these clips.
+
+    Args:
+        clips: columns `label`, `group` and `split`, indexed by id.
+        settings: protocol, share of the test part, number of folds and seed.
+        grouped: whether the groups are known.
 
     Raises:
-        ConfigError, DatasetError, SplitLeakError: if they cannot be divided so.
+        ConfigError, DatasetError, SplitLeakError: if the clips cannot be split so.
     """
     given = clips["split"] if clips["split"].notna().any() else None
     protocol = settings.protocol
@@ -147,7 +223,8 @@ def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped
         protocol = "given" if given is not None else "group"
     if protocol == "given" and given is None:
         raise ConfigError(
-            "The protocol 'given' needs a `split` column (train, valid, test) in the data. This table has none: use 'group'."
+            "The protocol 'given' needs a `split` column (train, valid, test) in the data. "
+            "This table has none: use 'group'."
         )
     return make_split(
         clips.index.astype(str).tolist(),
@@ -157,3 +234,56 @@ def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped
         given=None if protocol != "given" or given is None else given.tolist(),
         grouped=grouped,
     )
+
+
+def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
+    """The same table with the groups of a CSV file.
+
+    Args:
+        table: the feature table.
+        groups: a CSV file with the columns `id` and `group`, for example from `quintet audit --groups-to`.
+
+    Raises:
+        AlignmentError: if the file cannot be read, lacks a column or a usable clip of the table, or gives a clip
+            two groups.
+    """
+    listed = _read_groups(groups)
+    by_id = listed.drop_duplicates("id").set_index("id")["group"]
+    new_groups = table.frame["id"].astype(str).map(by_id)
+    without_group = new_groups.isna() & (table.frame["status"] == "ok")
+    absent = table.frame.loc[without_group, "id"].tolist()
+    if absent:
+        raise AlignmentError(
+            f"Every usable clip must have a group. {groups} has none for {len(absent)}, "
+            f"for example {absent[0]}: audit this table again."
+        )
+    names = new_groups.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str))
+    frame = table.frame.assign(group=names)
+    return FeatureTable(frame, {**table.metadata, "grouped": bool(frame["group"].duplicated().any())})
+
+
+def _read_groups(file: str | Path) -> pd.DataFrame:
+    """Rows of a CSV file with the columns `id` and `group`, one group per clip."""
+    try:
+        listed = pd.read_csv(file, dtype=str)
+    except (OSError, ValueError) as error:
+        raise AlignmentError(
+            f"A file of groups must be a readable CSV. {file} is not ({error}); `audit --groups-to` writes one."
+        ) from error
+    missing = {"id", "group"} - set(listed.columns)
+    if missing:
+        raise AlignmentError(
+            "A file of groups must have the columns id and group. "
+            f"{file} lacks: {', '.join(sorted(missing))}."
+        )
+    several = sorted(str(id) for id, names in listed.groupby("id")["group"] if _count_groups(names) > 1)
+    if several:
+        raise AlignmentError(
+            f"A clip must have one group. {file} gives two or more to {len(several)}, "
+            f"for example {several[0]}: keep one."
+        )
+    return listed
+
+
+def _count_groups(names: pd.Series) -> int:
+    return int(names.dropna().map(group_name).nunique())

@@ -1,9 +1,12 @@
-"""What more data would bring: the learning curve of a run, from members trained on parts of its training folds."""
+"""Learning curve of a run. Trains members on growing parts of each training fold and scores them on the same clips.
+
+The score is then extrapolated to twice the data (`quintet.evaluation.learning_curve.outlook`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,200 +15,224 @@ from quintet.classifiers.registry import member_entry
 from quintet.datasets.splits.protocols import nested_subsets
 from quintet.datasets.splits.split import Positions
 from quintet.datasets.splits.stratification import group_counts
-from quintet.ensemble.crossfit import Inputs, Listener, Trainer, TrainingEvent
+from quintet.ensemble.crossfit import Listener, Trainer, TrainingEvent
 from quintet.ensemble.fusion import mean
-from quintet.evaluation.learning_curve import curve_scores, outlook
-from quintet.training.data import Material
+from quintet.evaluation.learning_curve import CurveScores, Outlook, curve_scores, outlook
+from quintet.model_folder.scores import CurvePoint, CurveResult
+from quintet.training.data import Material, TrainingPart
 from quintet.training.settings import LearningCurveSettings, TrainSettings
 
-MIN_SIZES = 3  # for a ceiling, a slope and an exponent
-MIN_GROUPS = 2  # of every class in every part: a member that calibrates itself needs both
-FACTOR = 2.0
-Parts = tuple[Positions, ...]  # what is learnt from, for each fold
+MIN_SIZES = 3  # the curve has three parameters: ceiling, gap and exponent
+MIN_GROUPS = 2  # of every class in every part: a member that calibrates itself needs two
+FACTOR = 2.0  # the outlook is for this many times the data
+Floats = NDArray[np.float64]
+FoldParts = tuple[Positions, ...]
+"""Positions to fit on, one array per fold."""
 
 
-class Task(NamedTuple):
-    """What is learnt: n rows, their target (n,) or (n, K), units that never part, groups of the intervals, classes, and (train, judged) positions."""
+@dataclass(frozen=True)
+class CurveSize:
+    """One size of the training data.
 
-    inputs: Inputs
-    y: NDArray[Any]
-    units: NDArray[Any]
-    groups: NDArray[Any]
-    classes: tuple[str, ...]
-    folds: tuple[tuple[Positions, Positions], ...]
+    Args:
+        share: share of the groups of each training fold, in (0, 1].
+        repeats: one draw of the parts per repeat; a single entry for the whole folds.
+    """
 
-    @classmethod
-    def from_material(cls, material: Material) -> Task:
-        """The training part of a run on its folds; where the data bring a validation part, that part alone is judged."""
-        split, rows = material.split, material.split.train
-        folds = split.training_folds()
-        of_data = split.protocol == "given" and len(folds) == 2
-        known = (
-            material.members_inputs(rows),
-            material.target(rows),
-            material.units[rows],
-            material.groups[rows],
-            tuple(material.classes),
-        )
-        return cls(*known, tuple(folds[:1] if of_data else folds))
+    share: float
+    repeats: tuple[FoldParts, ...]
 
-    @property
-    def scored_rows(self) -> Positions:
-        """The rows that are judged, in order."""
-        return np.sort(np.concatenate([held_out for _, held_out in self.folds]))
 
-    def opinion(
-        self, member: str, settings: TrainSettings, parts: Parts, listener: Listener
-    ) -> NDArray[np.float64]:
-        """(n, K) what the member says of the judged rows (NaN: of the others) after learning from these parts of the folds."""
-        trainer = Trainer(member, settings.settings.get(member, {}), settings.seed)
-        said = np.full((len(self.inputs), len(self.classes)), np.nan)
-        for fold, (rows, (_, held_out)) in enumerate(zip(parts, self.folds, strict=True)):
-            said[held_out] = trainer.predict_fold(
-                self.inputs, self.y, self.units, fold, (rows, held_out), self.classes
-            ).probabilities
-            listener(TrainingEvent("curve", member, fold, len(self.folds)))
-        return said
+def curve_part(material: Material) -> TrainingPart:
+    """The training part on the folds that the curve uses.
 
-    def size(self, repeats: Sequence[Parts]) -> dict[str, float]:
-        """How many clips and units are learnt from: means over the judged rows and the repeats."""
-        shares = [len(held_out) for _, held_out in self.folds]
-        clips, units = (
-            [[count(rows) for rows in parts] for parts in repeats]
-            for count in (len, lambda rows: len(np.unique(self.units[rows])))
-        )
-        return {
-            name: float(np.average(np.mean(counts, axis=0), weights=shares))
-            for name, counts in (("clips", clips), ("groups", units))
-        }
+    If the data bring a validation part (protocol `given`, two folds), the curve is scored on that part alone.
+    """
+    part = TrainingPart.from_material(material)
+    has_validation_part = material.split.protocol == "given" and len(part.folds) == 2
+    return replace(part, folds=part.folds[:1]) if has_validation_part else part
 
 
 def curve_members(settings: TrainSettings) -> tuple[str, ...]:
-    """Who draws the curve: those that are named; else the table members, as a network on every part would cost hours; else all."""
-    named = () if settings.learning_curve is None else settings.learning_curve.members
-    return (
-        named
-        or tuple(name for name in settings.members if member_entry(name).input == "table")
-        or settings.members
-    )
+    """Members of the curve: those of the settings, else the table members, else all.
+
+    Networks are left out by default, because fitting one on every part takes hours.
+    """
+    curve = settings.learning_curve
+    if curve is not None and curve.members:
+        return curve.members
+    table_members = tuple(name for name in settings.members if member_entry(name).input == "table")
+    return table_members or settings.members
 
 
 def learning_curve(
-    task: Task,
+    part: TrainingPart,
     settings: TrainSettings,
     *,
-    known: Mapping[str, NDArray[Any]] | None = None,
+    known: Mapping[str, Floats] | None = None,
     listener: Listener | None = None,
-) -> dict[str, Any]:
-    """The plain mean of some members, trained on smaller and larger parts of every training fold, and judged on the whole of its other side.
+) -> CurveResult:
+    """Scores of the plain mean of some members, fitted on growing parts of every training fold.
 
-    Parts are whole groups, stratified, each within the next larger one, and drawn anew in every repeat. All sizes are judged on the same clips.
+    Parts are whole groups, stratified, and nested: each part is inside the next larger one. Every repeat draws
+    them anew. All sizes are scored on the same clips, the held-out clips of the folds.
 
     Args:
-        task: the training part of a run and its folds.
-        settings: members, their settings, seed, resamples, and `learning_curve`: shares, repeats.
-        known: member → (n, K) out-of-fold probabilities after learning from the whole folds, where the run has them.
-        listener: hears one event of kind `curve` per fit; `details["done"]` of `details["total"]` are finished.
+        part: the training part of a run and its folds.
+        settings: members, their settings, seed, resamples, and `learning_curve` (shares, repeats).
+        known: member → out-of-fold probabilities `(n, K)` after fitting on the whole folds, if the run has them.
+        listener: receives one event of kind `curve` per fit; its details are `done` and `total`, numbers of fits.
 
     Returns:
-        `{"members", "repeats", "n", "n_groups", "left_out", "points": [{"share", "clips", "groups", "scores": {name: {value, low, high}}}],
-        "outlook": {name: Outlook json}}`. `left_out`: shares so small that a class had fewer than two groups. Where fewer than three sizes are
-        left, `points` and `outlook` are empty.
+        The points and the outlook of each score. Shares for which a class has fewer than two groups are left out.
+        If fewer than three sizes are left, there are no points and no outlook.
 
     Raises:
-        SplitLeakError: if a group stands on both sides of a fold.
+        SplitLeakError: if a group is on both sides of a fold.
     """
-    chosen = settings.learning_curve or LearningCurveSettings()
-    members, judged = curve_members(settings), task.scored_rows
-    plans = [_plan(task, chosen.shares, settings.seed + repeat) for repeat in range(chosen.repeats)]
-    usable = [
-        k
-        for k in range(len(chosen.shares))
-        if all(_every_class(task, rows) for plan in plans for rows in plan[k])
-    ]
-    found: dict[str, Any] = {
-        "members": list(members),
-        "repeats": chosen.repeats,
-        "n": len(judged),
-        "n_groups": len(np.unique(task.groups[judged])),
-        "left_out": [share for k, share in enumerate(chosen.shares) if k not in usable],
-    }
-    if len(usable) + 1 < MIN_SIZES:
-        return {**found, "points": [], "outlook": {}}
-    whole: Parts = tuple(train for train, _ in task.folds)
-    sizes = [*([plan[k] for plan in plans] for k in usable), [whole]]
-    missing = [name for name in members if name not in (known or {})]
-    tell = _counted(
-        listener,
-        len(task.folds) * (len(members) * sum(len(repeats) for repeats in sizes[:-1]) + len(missing)),
+    curve_settings = settings.learning_curve or LearningCurveSettings()
+    members = curve_members(settings)
+    sizes = _plan_sizes(part, curve_settings, settings.seed)
+    kept_shares = {size.share for size in sizes}
+    scored = part.scored_rows
+    empty = CurveResult(
+        members=members,
+        repeats=curve_settings.repeats,
+        n=len(scored),
+        n_groups=len(np.unique(part.groups[scored])),
+        left_out=tuple(share for share in curve_settings.shares if share not in kept_shares),
     )
-    opinions = [
-        [mean([task.opinion(name, settings, parts, tell) for name in members])[judged] for parts in repeats]
-        for repeats in sizes[:-1]
-    ]
-    full = {name: task.opinion(name, settings, whole, tell) for name in missing} | dict(known or {})
-    opinions.append([mean([full[name] for name in members])[judged]])
+    if len(sizes) + 1 < MIN_SIZES:
+        return empty
+    sizes.append(CurveSize(1.0, (tuple(train for train, _ in part.folds),)))
+    predictions = _predict_sizes(part, settings, sizes, known or {}, listener)
     scores = curve_scores(
-        task.y[judged],
-        opinions,
-        task.classes,
-        task.groups[judged],
+        part.y[scored],
+        predictions,
+        part.classes,
+        part.groups[scored],
         n_resamples=settings.resamples,
         seed=settings.seed,
-        multilabel=task.y.ndim == 2,
+        multilabel=part.multilabel,
     )
-    about = [task.size(repeats) for repeats in sizes]
-    clips = [size["clips"] for size in about]
-    points = [
-        {
-            "share": share,
-            **size,
-            "scores": {name: scores.estimate(k, name).to_json() for name in scores.names},
-        }
-        for k, (share, size) in enumerate(zip([*(chosen.shares[k] for k in usable), 1.0], about, strict=True))
-    ]
-    ahead = {
-        name: outlook(
-            clips, scores.values[:, i], scores.draws[:, :, i], factor=FACTOR, n_groups=scores.n_groups
-        ).to_json()
-        for i, name in enumerate(scores.names)
-        if np.isfinite(scores.values[:, i]).all()
-    }
-    return {**found, "points": points, "outlook": ahead}
+    points = tuple(_curve_point(part, size, k, scores) for k, size in enumerate(sizes))
+    return replace(empty, points=points, outlook=_outlooks([point.clips for point in points], scores))
 
 
-def _plan(task: Task, shares: Sequence[float], seed: int) -> list[Parts]:
-    """For each share its part of every fold."""
-    of_folds = []
-    for fold, (train, _) in enumerate(task.folds):
-        parts = nested_subsets(
-            task.y[train], task.units[train].tolist(), shares=shares, seed=seed * len(task.folds) + fold
+def _plan_sizes(part: TrainingPart, curve: LearningCurveSettings, seed: int) -> list[CurveSize]:
+    """The shares whose parts have every class in two groups, each with its repeats."""
+    plans = [_plan_repeat(part, curve.shares, seed + repeat) for repeat in range(curve.repeats)]
+    sizes = []
+    for k, share in enumerate(curve.shares):
+        repeats = tuple(plan[k] for plan in plans)
+        if all(_has_every_class(part, rows) for parts in repeats for rows in parts):
+            sizes.append(CurveSize(share, repeats))
+    return sizes
+
+
+def _plan_repeat(part: TrainingPart, shares: Sequence[float], seed: int) -> list[FoldParts]:
+    """For each share, the positions to fit on in every fold."""
+    n_folds = len(part.folds)
+    parts_by_fold = []
+    for fold, (train, _) in enumerate(part.folds):
+        subsets = nested_subsets(
+            part.y[train], part.units[train].tolist(), shares=shares, seed=seed * n_folds + fold
         )
-        of_folds.append([train[part] for part in parts])
-    return list(zip(*of_folds, strict=True))
+        parts_by_fold.append([train[subset] for subset in subsets])
+    return list(zip(*parts_by_fold, strict=True))
 
 
-def _every_class(task: Task, rows: Positions) -> bool:
-    """Whether every class that the data have lies in two groups of this part or more."""
+def _has_every_class(part: TrainingPart, rows: Positions) -> bool:
+    """Whether every class of the data has at least `MIN_GROUPS` groups among these rows."""
     if not len(rows):
         return False
-    indicator = task.y if task.y.ndim == 2 else task.y[:, None] == np.unique(task.y)
-    counts = group_counts(indicator[rows], task.units[rows].tolist())[0]
-    return bool(((counts > 0).sum(axis=0) >= MIN_GROUPS)[indicator.any(axis=0)].all())
+    indicator = part.y if part.multilabel else part.y[:, None] == np.unique(part.y)
+    counts = group_counts(indicator[rows], part.units[rows].tolist())[0]
+    n_groups = (counts > 0).sum(axis=0)
+    is_present = indicator.any(axis=0)
+    return bool((n_groups >= MIN_GROUPS)[is_present].all())
 
 
-def _counted(listener: Listener | None, total: int) -> Listener:
-    """Passes events on with how many fits are done."""
+def _predict_sizes(
+    part: TrainingPart,
+    settings: TrainSettings,
+    sizes: Sequence[CurveSize],
+    known: Mapping[str, Floats],
+    listener: Listener | None,
+) -> list[list[Floats]]:
+    """For each size and repeat, the mean of the members' probabilities on the scored rows, `(scored, K)`."""
+    *smaller, whole = sizes
+    members, scored = curve_members(settings), part.scored_rows
+    unknown = [name for name in members if name not in known]
+    n_repeats = sum(len(size.repeats) for size in smaller)
+    total = len(part.folds) * (len(members) * n_repeats + len(unknown))
+    report = _count_fits(listener, total)
+    predictions = []
+    for size in smaller:
+        means = []
+        for parts in size.repeats:
+            probabilities = [_predict_member(part, name, settings, parts, report) for name in members]
+            means.append(mean(probabilities)[scored])
+        predictions.append(means)
+    full = {name: _predict_member(part, name, settings, whole.repeats[0], report) for name in unknown}
+    full |= known
+    predictions.append([mean([full[name] for name in members])[scored]])
+    return predictions
+
+
+def _predict_member(
+    part: TrainingPart, member: str, settings: TrainSettings, parts: FoldParts, report: Listener
+) -> Floats:
+    """Probabilities `(m, K)` of one member fitted on these parts of the folds; NaN where no fold predicts."""
+    trainer = Trainer(member, settings.settings.get(member, {}), settings.seed)
+    probabilities = np.full((len(part.inputs), len(part.classes)), np.nan)
+    for fold, (rows, (_, held_out)) in enumerate(zip(parts, part.folds, strict=True)):
+        result = trainer.predict_fold(part.inputs, part.y, part.units, fold, (rows, held_out), part.classes)
+        probabilities[held_out] = result.probabilities
+        report(TrainingEvent("curve", member, fold, len(part.folds)))
+    return probabilities
+
+
+def _curve_point(part: TrainingPart, size: CurveSize, k: int, scores: CurveScores) -> CurvePoint:
+    """The scores of size `k`, with the mean number of training clips and groups."""
+    return CurvePoint(
+        share=size.share,
+        clips=_mean_count(part, [[len(rows) for rows in parts] for parts in size.repeats]),
+        groups=_mean_count(part, [[_count_units(part, rows) for rows in parts] for parts in size.repeats]),
+        scores={name: scores.estimate(k, name) for name in scores.names},
+    )
+
+
+def _count_units(part: TrainingPart, rows: Positions) -> int:
+    return len(np.unique(part.units[rows]))
+
+
+def _mean_count(part: TrainingPart, counts: Sequence[Sequence[int]]) -> float:
+    """Mean over the repeats and the scored rows of counts `(repeats, folds)`."""
+    n_scored = [len(held_out) for _, held_out in part.folds]
+    return float(np.average(np.mean(counts, axis=0), weights=n_scored))
+
+
+def _outlooks(clips: Sequence[float], scores: CurveScores) -> dict[str, Outlook]:
+    """For each score that is finite at every size, the fitted curve and the gain from `FACTOR` times the data."""
+    outlooks = {}
+    for i, name in enumerate(scores.names):
+        values = scores.values[:, i]
+        if np.isfinite(values).all():
+            outlooks[name] = outlook(
+                clips, values, scores.draws[:, :, i], factor=FACTOR, n_groups=scores.n_groups
+            )
+    return outlooks
+
+
+def _count_fits(listener: Listener | None, total: int) -> Listener:
+    """A listener that adds the number of finished fits to each event and passes it on."""
     done = 0
 
-    def tell(event: TrainingEvent) -> None:
+    def report(event: TrainingEvent) -> None:
         nonlocal done
         done += 1
         if listener is not None:
-            listener(
-                TrainingEvent(
-                    event.kind, event.member, event.fold, event.n_folds, {"done": done, "total": total}
-                )
-            )
+            listener(replace(event, details={"done": done, "total": total}))
 
-    return tell
+    return report

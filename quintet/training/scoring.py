@@ -1,118 +1,180 @@
-"""What a training run's predictions are worth: scores of members and rules, and of the verdict with its prediction sets; kept in the model folder."""
+"""Scores of a training run: members, fusion rules and the ensemble prediction, with their predictions on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import coverage
-from quintet.evaluation.scores import score
+from quintet.ensemble.conformal import ConformalPredictor, Coverage, coverage
+from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.folder import ModelFolder
+from quintet.model_folder.scores import ENSEMBLE_PREDICTION, EnsembleScores, PartScores, SplitFacts
 from quintet.predictions.predictions import Predictions
 from quintet.training.data import Material
 from quintet.training.settings import TrainSettings
 
+Floats = NDArray[np.float64]
+
 CONFIDENCES = (0.8, 0.9, 0.95)
+"""Confidences at which the coverage of prediction sets is measured."""
 
 
-def score_parts(
-    material: Material, folder: ModelFolder, settings: TrainSettings, parts: Mapping[str, tuple[Any, Any]]
-) -> dict[str, Any]:
-    """Predictions and scores of every member and rule, on every part."""
-    frame = material.split.frame
-    scores: dict[str, Any] = {
-        "split": {
-            "protocol": material.split.protocol,
-            "grouped": bool(material.split.grouped),
-            "groups_known": bool(material.table.grouped),
-            "n_folds": material.split.n_folds,
-            "seed": settings.seed,
-            "digest": material.split.digest,
-            "parts": {str(k): int(v) for k, v in frame["part"].value_counts().items()},
-            "groups": {str(k): int(v) for k, v in frame.groupby("part")["group"].nunique().items()},
+@dataclass(frozen=True)
+class Part:
+    """Predictions on one part of a run.
+
+    Args:
+        rows: positions of the n clips in the material.
+        probabilities: member, fusion rule or ensemble of the settings → `(n, K)`.
+    """
+
+    rows: Positions
+    probabilities: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class EnsemblePart:
+    """Ensemble prediction on one part of a run.
+
+    Args:
+        rows: positions of the n clips in the material.
+        probabilities: calibrated probabilities, `(n, K)`.
+        distances: distance of each clip from all classes, `(n,)`; None if the sets do not use distances.
+    """
+
+    rows: Positions
+    probabilities: Floats
+    distances: Floats | None
+
+
+@dataclass(frozen=True)
+class RunScorer:
+    """Scores predictions of a run and writes them into its model folder.
+
+    Args:
+        material: data of the run.
+        folder: the model folder.
+        settings: seed and resamples.
+    """
+
+    material: Material
+    folder: ModelFolder
+    settings: TrainSettings
+
+    def split_facts(self) -> SplitFacts:
+        """Facts about the split that stand beside the scores."""
+        split = self.material.split
+        n_groups = split.frame.groupby("part")["group"].nunique()
+        return SplitFacts(
+            protocol=split.protocol,
+            grouped=bool(split.grouped),
+            groups_known=bool(self.material.table.grouped),
+            n_folds=split.n_folds,
+            seed=self.settings.seed,
+            digest=split.digest,
+            parts={str(part): int(n) for part, n in split.frame["part"].value_counts().items()},
+            groups={str(part): int(n) for part, n in n_groups.items()},
+        )
+
+    def score_part(self, name: str, part: Part) -> PartScores:
+        """Scores of every member and rule on one part; the predictions are written to `predictions/NAME/`."""
+        folder = self.folder.path / "predictions" / name
+        return {
+            model: self._score(part.rows, probabilities, folder / f"{model}.parquet")
+            for model, probabilities in part.probabilities.items()
         }
-    }
-    for part, (rows, probabilities) in parts.items():
-        folder_of_part = folder.path / "predictions" / part
-        scores[part] = {
-            name: _scored(material, settings, rows, p, folder_of_part / f"{name}.parquet")
-            for name, p in probabilities.items()
+
+    def score_ensemble(self, ensemble: EnsembleClassifier, parts: Mapping[str, Part]) -> EnsembleScores:
+        """Scores of the ensemble prediction and the coverage of its prediction sets.
+
+        The ensemble prediction is the chosen rule, calibrated, as `predict` gives it.
+
+        Args:
+            ensemble: the fitted ensemble.
+            parts: `oof`, and `test` if a part was held out.
+        """
+        predictions = self._ensemble_parts(ensemble, parts)
+        folder = self.folder.path / ENSEMBLE_PREDICTION
+        scores = {
+            name: self._score(part.rows, part.probabilities, folder / f"{name}.parquet")
+            for name, part in predictions.items()
         }
-    return scores
+        sets: tuple[Coverage, ...] = ()
+        conformal = ensemble.conformal_
+        if conformal is not None:
+            frames = [self._out_of_class(conformal, name, part) for name, part in predictions.items()]
+            out_of_class = pd.concat(frames, ignore_index=True)
+            self.folder.write_frame(f"{ENSEMBLE_PREDICTION}/strangeness.parquet", out_of_class)
+            if "test" in predictions:  # the sets were calibrated on the out-of-fold part
+                sets = self._coverages(conformal, predictions["test"], ensemble.class_names_)
+        return EnsembleScores(
+            rule=ensemble.rule_,
+            fold_rules=tuple(ensemble.fold_rules_),
+            calibration=ensemble.calibration_,
+            sets=sets,
+            parts=scores,
+        )
 
+    def _ensemble_parts(
+        self, ensemble: EnsembleClassifier, parts: Mapping[str, Part]
+    ) -> dict[str, EnsemblePart]:
+        """The ensemble prediction on each part."""
+        predictions = {"oof": EnsemblePart(parts["oof"].rows, ensemble.oof_verdict_, ensemble.oof_distances_)}
+        if "test" in parts:
+            test = parts["test"]
+            probabilities = ensemble.fuse_and_calibrate(test.probabilities)
+            distances = ensemble.distances(self.material.inputs(test.rows).table)
+            predictions["test"] = EnsemblePart(test.rows, probabilities, distances)
+        return predictions
 
-def _scored(
-    material: Material, settings: TrainSettings, rows: Any, values: Any, target: Path
-) -> dict[str, Any]:
-    """The scores of these probabilities, which are kept at `target`."""
-    classes = tuple(material.classes)
-    known = {
-        "labels": material.labels[rows],
-        "groups": material.groups[rows],
-        "multilabel": material.multilabel,
-    }
-    known["ungrouped"] = not material.split.grouped
-    target.parent.mkdir(parents=True, exist_ok=True)
-    Predictions(clip_ids=material.ids[rows], classes=classes, probabilities=values, **known).write(target)
-    options: dict[str, Any] = {
-        "seed": settings.seed,
-        "n_resamples": settings.resamples,
-        "multilabel": material.multilabel,
-    }
-    return score(material.target(rows), values, classes, material.groups[rows], **options).to_json()
+    def _score(self, rows: Positions, probabilities: Floats, file: Path) -> Scores:
+        """Scores of these probabilities, which are written to `file`."""
+        material = self.material
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Predictions(
+            clip_ids=material.ids[rows],
+            classes=tuple(material.classes),
+            probabilities=probabilities,
+            labels=material.labels[rows],
+            groups=material.groups[rows],
+            multilabel=material.multilabel,
+            ungrouped=not material.split.grouped,
+        ).write(file)
+        return score(
+            material.target(rows),
+            probabilities,
+            tuple(material.classes),
+            material.groups[rows],
+            seed=self.settings.seed,
+            n_resamples=self.settings.resamples,
+            multilabel=material.multilabel,
+        )
 
-
-def score_ensemble(
-    material: Material, folder: ModelFolder, settings: TrainSettings, ensemble: EnsembleClassifier, parts: Any
-) -> dict[str, Any]:
-    """What `predict` would have said: the chosen rule, calibrated, and the coverage of its prediction sets."""
-    said, far = {"oof": ensemble.oof_verdict_}, {"oof": ensemble.oof_distances_}
-    if "test" in parts:
-        said["test"] = ensemble.fuse_and_calibrate(parts["test"][1])
-        far["test"] = ensemble.distances(material.inputs(parts["test"][0])["X"])
-    judged: dict[str, Any] = {
-        "rule": ensemble.rule_,
-        "fold_rules": ensemble.fold_rules_,
-        "calibration": ensemble.calibration_.to_json(),
-        "sets": {},
-    }
-    strangeness: list[pd.DataFrame] = []
-    for part, values in said.items():
-        rows = parts[part][0]
-        judged[part] = _scored(material, settings, rows, values, folder.path / "verdict" / f"{part}.parquet")
-        if ensemble.conformal_ is None:
-            continue
-        strange = pd.DataFrame(
+    def _out_of_class(self, conformal: ConformalPredictor, name: str, part: EnsemblePart) -> pd.DataFrame:
+        """Out-of-class scores of one part: `id, part, out_of_class, distance` (NaN without a feature table)."""
+        return pd.DataFrame(
             {
-                "id": material.ids[rows],
-                "part": part,
-                "out_of_class": ensemble.conformal_.out_of_class(values, far[part]),
+                "id": self.material.ids[part.rows],
+                "part": name,
+                "out_of_class": conformal.out_of_class(part.probabilities, part.distances),
+                "distance": np.nan if part.distances is None else part.distances,
             }
         )
-        strangeness.append(strange.assign(distance=np.nan if far[part] is None else far[part]))
-        if part == "test":  # on the out-of-fold part it was calibrated: no news there
-            for confidence in CONFIDENCES:
-                sets = ensemble.conformal_.sets(values, confidence, distances=far[part])
-                found = coverage(
-                    sets,
-                    material.labels[rows],
-                    material.groups[rows],
-                    classes=ensemble.class_names_,
-                    confidence=confidence,
-                )
-                judged["sets"][str(confidence)] = _without_nan(asdict(found))
-    if strangeness:
-        folder.write_frame("verdict/strangeness.parquet", pd.concat(strangeness, ignore_index=True))
-    return judged
 
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    return None if isinstance(content, float) and np.isnan(content) else content
+    def _coverages(
+        self, conformal: ConformalPredictor, part: EnsemblePart, classes: tuple[str, ...]
+    ) -> tuple[Coverage, ...]:
+        """Coverage of the prediction sets at each of `CONFIDENCES`."""
+        labels, groups = self.material.labels[part.rows], self.material.groups[part.rows]
+        results = []
+        for confidence in CONFIDENCES:
+            sets = conformal.sets(part.probabilities, confidence, distances=part.distances)
+            results.append(coverage(sets, labels, groups, classes=classes, confidence=confidence))
+        return tuple(results)

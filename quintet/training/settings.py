@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import member_entry
+from quintet.files.json_types import JsonObject
 from quintet.settings import Stage
 
 Protocol = Literal["auto", "group", "random", "given"]
 
 
 class LearningCurveSettings(Stage):
-    """What more data would bring: `members` (default: those of the run that read tables) trained on `shares` of the groups of every training fold,
-    drawn `repeats` times; the whole folds come on top."""
+    """Settings of a learning curve. Members are fitted on growing shares of every training fold and on the whole fold.
+
+    Args:
+        shares: shares of the groups of every training fold, rising, in (0, 1). The whole folds are added.
+        repeats: number of draws of each share.
+        members: members of the curve. Default: the members of the run that read tables.
+    """
 
     shares: tuple[float, ...] = (0.25, 0.35, 0.5, 0.7)
     repeats: int = Field(default=3, ge=2)
@@ -24,26 +30,38 @@ class LearningCurveSettings(Stage):
 
     @field_validator("shares")
     @classmethod
-    def _rise(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+    def _require_rising(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
         if len(shares) < 2 or not all(low < high for low, high in pairwise((0.0, *shares, 1.0))):
             raise ValueError(
-                f"Shares must be two or more that rise between 0 and 1. Received: {', '.join(map(str, shares))}."
+                "Shares must be two or more that rise between 0 and 1. "
+                f"Received: {', '.join(map(str, shares))}."
             )
         return shares
 
 
 class TrainSettings(Stage):
-    """How members are trained, joined and judged.
+    """Settings of training: members, fusion rules, split and scores.
 
-    `protocol`: `group` keeps groups together, `random` ignores them on purpose (its scores are stamped), `given` follows the
-    data's own `split` column, `auto` takes `given` where there is such a column and `group` otherwise. `protocols`: the leak gate
-    compares the same members under these splits, beside the run itself. `folds`: None is 5, or fewer where a class lies in fewer groups.
-    `ensembles`: name → some of the members, whose plain mean is judged beside them. `augmentation`: of the audio of training clips, for networks.
-    `learning_curve`: true, or its settings: what more data would bring.
+    Args:
+        members: names of the members.
+        settings: member → its settings.
+        rules: fusion rules that are fitted and compared.
+        rule: rule of the ensemble; `auto` for the rule that does best on the training part.
+        protocol: `group` keeps groups together. `random` ignores groups on purpose, and its scores are marked.
+            `given` follows the `split` column of the data. `auto` is `given` if the data have that column,
+            and `group` otherwise.
+        protocols: splits of the leak gate, which compares the same members under each of them.
+        test_size: share of the clips that is held out for the test part, in [0, 1).
+        folds: number of folds; None for 5, or fewer if a class has fewer groups.
+        seed: controls all randomness.
+        resamples: number of bootstrap resamples for intervals; 0 for no intervals.
+        ensembles: name → two or more members, whose plain mean is scored beside the members.
+        augmentation: augmentation of the audio of training clips, for networks.
+        learning_curve: settings of the learning curve; true for the default settings.
     """
 
     members: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
-    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    settings: dict[str, JsonObject] = Field(default_factory=dict)
     rules: tuple[str, ...] = ("mean", "geometric", "weighted", "greedy", "stacked")
     rule: str = "auto"
     protocol: Protocol = "auto"
@@ -58,15 +76,15 @@ class TrainSettings(Stage):
 
     @field_validator("learning_curve", mode="before")
     @classmethod
-    def _switched_on(cls, given: Any) -> Any:
-        return {} if given is True else None if given is False else given
+    def _accept_switch(cls, given: object) -> object:
+        """Accept true for the default settings and false for none."""
+        if given is True:
+            return {}
+        return None if given is False else given
 
     @model_validator(mode="after")
-    def _no_contradictions(self) -> Self:
-        if not self.members:
-            raise ValueError("There must be at least one member. Received none.")
-        if len(set(self.members)) != len(self.members):
-            raise ValueError(f"Members must differ. Received: {', '.join(self.members)}.")
+    def _require_consistent(self) -> Self:
+        self._require_members()
         if self.rule != "auto" and self.rule not in self.rules:
             raise ValueError(
                 f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). Received '{self.rule}'."
@@ -75,24 +93,31 @@ class TrainSettings(Stage):
             raise ValueError(f"The leak gate compares at least two protocols. Received: {self.protocols[0]}.")
         for name in self.members:
             member_entry(name)
-        for name, members in self.ensembles.items():
-            if (
-                name in self.members
-                or name in self.rules
-                or len(members) < 2
-                or not set(members) <= set(self.members)
-            ):
-                raise ValueError(
-                    f"An ensemble must have a name of its own and join members that take part. Received {name}: {', '.join(members)}."
-                )
-        if stray := sorted(
-            set(self.learning_curve.members) - set(self.members) if self.learning_curve else ()
-        ):
+        self._require_ensembles()
+        curve_members = self.learning_curve.members if self.learning_curve else ()
+        absent = sorted(set(curve_members) - set(self.members))
+        if absent:
             raise ValueError(
-                f"A learning curve is drawn by members that take part. Received: {', '.join(stray)}."
+                f"A learning curve is drawn by members that take part. Received: {', '.join(absent)}."
             )
-        if stray := sorted(set(self.settings) - set(self.members)):
+        absent = sorted(set(self.settings) - set(self.members))
+        if absent:
             raise ValueError(
-                f"Settings must be for members that take part. Received settings for: {', '.join(stray)}."
+                f"Settings must be for members that take part. Received settings for: {', '.join(absent)}."
             )
         return self
+
+    def _require_members(self) -> None:
+        if not self.members:
+            raise ValueError("There must be at least one member. Received none.")
+        if len(set(self.members)) != len(self.members):
+            raise ValueError(f"Members must differ. Received: {', '.join(self.members)}.")
+
+    def _require_ensembles(self) -> None:
+        for name, members in self.ensembles.items():
+            is_taken = name in self.members or name in self.rules
+            if is_taken or len(members) < 2 or not set(members) <= set(self.members):
+                raise ValueError(
+                    "An ensemble must have a new name and join two or more members that take part. "
+                    f"Received {name}: {', '.join(members)}."
+                )

@@ -1,15 +1,16 @@
-"""Spectrograms of a training run: found beside the table, made from the audio, and augmented copies of training clips."""
+"""Spectrograms of a training run: beside the table, made from the audio, and augmented copies of training clips."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from quintet.classifiers.registry import member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError
+from quintet.features.extraction.extract import Progress
 from quintet.features.extraction.extract import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.augmented_spectrograms import make_augmented_copies
@@ -18,15 +19,35 @@ from quintet.features.storage.table import FeatureTable
 from quintet.training.data import Copies, Material
 from quintet.training.settings import TrainSettings
 
+ProgressListener = Callable[[Progress], object]
+"""Receives the progress of work on clips."""
+
 
 def find_spectrograms(
     features: str | Path | FeatureTable,
     table: FeatureTable,
     settings: TrainSettings,
     given: str | Path | None,
-    **options: Any,
+    *,
+    n_jobs: int = 1,
+    progress: ProgressListener | None = None,
 ) -> SpectrogramStore | None:
-    """The spectrograms that the CNNs of this run need: given, found beside the table, or made from the audio."""
+    """The spectrograms that the networks of a run need; None if it has no networks.
+
+    If the store does not exist, it is made from the audio.
+
+    Args:
+        features: the table as the caller named it; the default store is beside its file.
+        table: the same table, read.
+        settings: the members.
+        given: the folder of the store; None for the store beside the table.
+        n_jobs: number of worker processes.
+        progress: called as clips are processed.
+
+    Raises:
+        ConfigError: if no store is given and none can be made.
+        ArtefactError: if the folder is not a store, has other parameters than the table, or audio files are missing.
+    """
     networks = [name for name in settings.members if member_entry(name).input == "spectrogram"]
     if not networks:
         return None
@@ -37,35 +58,56 @@ def find_spectrograms(
     folder = Path(given) if given is not None else Path(str(features)).with_suffix(".spectrograms")
     if given is None and not folder.exists() and table.parameters is None:
         raise ConfigError(
-            f"{', '.join(networks)} works on spectrograms, and this table was not made by quintet, so there is no audio to make them from. "
+            f"{', '.join(networks)} works on spectrograms, and this table was not made by quintet, "
+            "so there is no audio to make them from. "
             "Choose table members: --members logistic_regression,random_forest,xgboost,svm."
         )
     if not (folder / "store.json").exists():
         if table.parameters is None:
             raise ArtefactError(
-                f"A spectrogram store must be a folder made by `quintet extract --spectrograms`. {folder} is not one."
+                "A spectrogram store must be a folder made by `quintet extract --spectrograms`. "
+                f"{folder} is not one."
             )
-        make_spectrograms(table, table.parameters, folder, **options)
+        make_spectrograms(table, table.parameters, folder, n_jobs=n_jobs, progress=progress)
     store = SpectrogramStore(folder)
     if table.parameters is not None and store.parameter_hash != table.parameters.log_mel.hash:
         raise ArtefactError(
-            f"Spectrograms and table must come from the same parameters. {folder} has {store.parameter_hash}, the table "
-            f"{table.parameters.log_mel.hash}: extract again with --spectrograms."
+            "Spectrograms and table must come from the same parameters. "
+            f"{folder} has {store.parameter_hash}, the table {table.parameters.log_mel.hash}: "
+            "extract again with --spectrograms."
         )
     return store
 
 
 def make_spectrograms(
-    table: FeatureTable, parameters: FeatureParameters, folder: Path, **options: Any
+    table: FeatureTable,
+    parameters: FeatureParameters,
+    folder: Path,
+    *,
+    n_jobs: int = 1,
+    progress: ProgressListener | None = None,
 ) -> None:
-    """The log-mel spectrograms of a table's clips, from the audio that its `path` column names."""
-    meta = table.frame[table.frame["status"] == "ok"]
-    if missing := [path for path in meta["path"] if not Path(str(path)).is_file()]:
+    """Make the log-mel spectrograms of a table's clips from the audio that its `path` column names.
+
+    Args:
+        table: the feature table.
+        parameters: parameters of the table.
+        folder: the store to write.
+        n_jobs: number of worker processes.
+        progress: called as clips are processed.
+
+    Raises:
+        ArtefactError: if an audio file does not exist.
+    """
+    usable = table.frame[table.frame["status"] == "ok"]
+    missing = [path for path in usable["path"] if not Path(str(path)).is_file()]
+    if missing:
         raise ArtefactError(
-            f"A CNN needs the audio once, to make spectrograms. {len(missing)} of {len(meta)} files are gone (first: {missing[0]}): "
+            "A CNN needs the audio once, to make spectrograms. "
+            f"{len(missing)} of {len(usable)} files are gone (first: {missing[0]}): "
             "restore them, pass --spectrograms DIR, or choose table members."
         )
-    frame = meta[[column for column in COLUMNS if column != "problem"]].copy()
+    frame = usable[[column for column in COLUMNS if column != "problem"]].copy()
     frame["problem"] = pd.Series(pd.NA, index=frame.index, dtype="string")
     manifest = Manifest(
         frame=frame.reset_index(drop=True),
@@ -75,22 +117,56 @@ def make_spectrograms(
         grouped=table.grouped,
     )
     scratch = folder.with_name(f".{folder.name}.features.parquet")
-    extract_clips(manifest, scratch, parameters=parameters, spectrograms=folder, **options)
+    extract_clips(
+        manifest,
+        scratch,
+        parameters=parameters,
+        spectrograms=folder,
+        n_jobs=n_jobs,
+        progress=progress,
+    )
     scratch.unlink(missing_ok=True)
 
 
-def augment_training_part(material: Material, settings: TrainSettings, **told: Any) -> Copies | None:
-    """Augmented copies of the clips of the training part, and of no others; None where no network takes part."""
+def augment_training_part(
+    material: Material,
+    settings: TrainSettings,
+    *,
+    n_jobs: int = 1,
+    progress: ProgressListener | None = None,
+) -> Copies | None:
+    """Make augmented copies of the clips of the training part, and of no other clips.
+
+    Args:
+        material: data of the run.
+        settings: the augmentation and its seed.
+        n_jobs: number of worker processes.
+        progress: called as clips are processed.
+
+    Returns:
+        The copies; None if the settings have no augmentation or the run has no networks.
+
+    Raises:
+        ConfigError: if quintet did not make the table, so that the parameters of its spectrograms are unknown.
+    """
     store, parameters = material.spectrograms, material.table.parameters
     if store is None or settings.augmentation is None:
         return None
     if parameters is None:
         raise ConfigError(
-            "Augmentation of audio needs a table that quintet made: it says how. Extract the clips, or leave [augmentation] out."
+            "Augmentation of audio needs a table that quintet made, because it holds the parameters. "
+            "Extract the clips, or leave [augmentation] out."
         )
-    clips = material.table.meta.loc[material.ids[material.split.train]]
+    ids = material.ids[material.split.train].tolist()
+    clips = material.table.meta.loc[ids]
     folder = store.folder.with_name(f"{store.folder.name}.copies")
-    of = make_augmented_copies(
-        clips, folder, parameters=parameters, augmentation=settings.augmentation, seed=settings.seed, **told
+    copy_ids = make_augmented_copies(
+        clips,
+        folder,
+        parameters=parameters,
+        augmentation=settings.augmentation,
+        seed=settings.seed,
+        n_jobs=n_jobs,
+        progress=progress,
     )
-    return Copies(SpectrogramStore(folder), of)
+    return Copies(SpectrogramStore(folder), copy_ids)

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.labels import label_indicator
-from quintet.ensemble.crossfit import Inputs, Listener, Trainer
+from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.errors import DatasetError
 from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics
 from quintet.predictions.predictions import Predictions, read_predictions
 from quintet.settings import merge_settings, nest_settings
-from quintet.training.data import Material
+from quintet.training.data import Material, TrainingPart
 from quintet.tuning.spaces import Range, default_point, search_space
 
 Floats = NDArray[np.float64]
@@ -41,34 +40,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class Problem:
-    """The training part of a run, and nothing else of it: what is searched on, and how it is scored."""
+    """The training part of a run, and the metric of the search.
 
-    inputs: Inputs
-    ids: NDArray[Any]
-    labels: NDArray[Any]
-    y: NDArray[Any]
-    groups: NDArray[Any]
-    units: NDArray[Any]
-    folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
-    classes: tuple[str, ...]
+    Args:
+        part: the training part.
+        metric: `log_loss` or `macro_auc`.
+    """
+
+    part: TrainingPart
     metric: str
 
     @classmethod
     def from_material(cls, material: Material, *, metric: str) -> Problem:
-        """The rows of the training part, on the folds of the run."""
-        rows = material.split.train
-        labels = material.labels[rows]
-        folds = material.split.training_folds()
-        y, classes = (
-            label_indicator(labels) if material.multilabel else (labels, tuple(sorted(set(labels.tolist()))))
-        )
-        known = (material.ids[rows], labels, np.asarray(y), material.groups[rows], material.units[rows])
-        return cls(material.members_inputs(rows), *known, folds, classes, metric)
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether labels are sets."""
-        return self.y.ndim == 2
+        """The training part on the folds of the run. The test part is not looked at."""
+        return cls(TrainingPart.from_material(material, with_test_classes=False), metric)
 
     @property
     def larger_is_better(self) -> bool:
@@ -77,8 +62,9 @@ class Problem:
 
     def score(self, rows: NDArray[np.intp], probabilities: Floats) -> float:
         """The metric of these rows' `(n, k)` probabilities; NaN where it is undefined."""
-        target = encode_labels(self.y[rows], self.classes, multilabel=self.multilabel)
-        metrics = multi_label_metrics if self.multilabel else single_label_metrics
+        part = self.part
+        target = encode_labels(part.y[rows], part.classes, multilabel=part.multilabel)
+        metrics = multi_label_metrics if part.multilabel else single_label_metrics
         return float(np.asarray(metrics(target, probabilities).scores[self.metric]).item())
 
 
@@ -206,7 +192,7 @@ class Search:
                 f"{self.problem.metric} must be defined on the training part. It is not: see that each class has clips in two groups."
             )
         self._keep(0, run.probabilities)
-        table = self.problem.inputs.table
+        table = self.problem.part.inputs.table
         place = default_point(
             self.member,
             self.space,
@@ -235,7 +221,7 @@ class Search:
             before = self.finished_trials()
             run = self._folds(settings, lambda k, running: self._hopeless(trial, k, running))
             trial.set_user_attr("facts", {**run.facts, "settings": settings})
-            complete = len(run.running) == len(self.problem.folds)
+            complete = len(run.running) == len(self.problem.part.folds)
             if complete and self._beats(run.running[-1], self.best(before).value):
                 self._keep(number, run.probabilities)
             state, value = (TrialState.COMPLETE, run.running[-1]) if complete else (TrialState.PRUNED, None)
@@ -249,28 +235,26 @@ class Search:
         if math.isnan(running - first):
             return False
         trial.report(running - first, fold)
-        return fold + 1 < len(self.problem.folds) and bool(trial.should_prune())
+        return fold + 1 < len(self.problem.part.folds) and bool(trial.should_prune())
 
     def _folds(self, settings: dict[str, Any], hopeless: Callable[[int, float], bool] | None = None) -> _Run:
         """The member with these settings over the base, fold by fold, until the end or until there is no hope."""
-        problem = self.problem
+        problem, part = self.problem, self.problem.part
         trainer = Trainer(
             self.member,
             merge_settings(self.base, settings),
             self.seed,
             None,
             self.listener,
-            len(problem.folds),
+            len(part.folds),
         )
-        probabilities = np.full((len(problem.y), len(problem.classes)), np.nan)
+        probabilities = np.full((len(part.y), len(part.classes)), np.nan)
         running, fold_values, started = [], [], time.perf_counter()
-        for fold, parts in enumerate(problem.folds):
-            found = trainer.predict_fold(
-                problem.inputs, problem.y, problem.units, fold, parts, problem.classes
-            )
-            probabilities[parts[1]] = found.probabilities
+        for fold, rows in enumerate(part.folds):
+            found = trainer.predict_fold(part.inputs, part.y, part.units, fold, rows, part.classes)
+            probabilities[rows[1]] = found.probabilities
             done = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-            fold_values.append(problem.score(parts[1], found.probabilities))
+            fold_values.append(problem.score(rows[1], found.probabilities))
             running.append(problem.score(done, probabilities[done]))
             if hopeless is not None and hopeless(fold, running[-1]):
                 break
@@ -292,7 +276,7 @@ class Search:
         return self.predictions_folder / f"{number:04d}.parquet"
 
     def _keep(self, number: int, probabilities: Floats) -> None:
-        p = self.problem
+        p = self.problem.part
         known: dict[str, Any] = {"labels": p.labels, "groups": p.groups, "multilabel": p.multilabel}
         Predictions(clip_ids=p.ids, classes=p.classes, probabilities=probabilities, **known).write(
             self._file(number)

@@ -373,10 +373,11 @@ def _judged(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
     options: dict[str, Any] = {
         "seed": settings.seed,
         "n_resamples": settings.resamples,
-        "multilabel": problem.multilabel,
+        "multilabel": problem.part.multilabel,
     }
     pair = (second, first) if problem.larger_is_better else (first, second)
-    gain = paired_differences(problem.y, *pair, problem.classes, problem.groups, **options)[settings.metric]
+    part = problem.part
+    gain = paired_differences(part.y, *pair, part.classes, part.groups, **options)[settings.metric]
     search.keep_only({default.number, best.number})
     n_pruned = sum(t.state == "pruned" for t in trials)
     return Tuned(

@@ -31,7 +31,7 @@ from quintet.explanation.shapley import coalitions
 from quintet.explanation.shapley.family_shapley import columns_by_family
 from quintet.explanation.track import TrackPrediction, explain_track
 from quintet.features.parameters import LogMelParameters
-from quintet.model_folder.folder import load_model
+from quintet.model_folder.load import load_model
 from quintet.model_folder.run import Run, read_run
 from quintet.reports.run_page import write_report
 from quintet.reports.track_page import Sound, write_track

@@ -15,7 +15,7 @@ import pytest
 from quintet.errors import ArtefactError
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.files.digests import file_digest
-from quintet.model_folder.folder import load_model
+from quintet.model_folder.load import load_model
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 

@@ -27,7 +27,7 @@ from quintet.explanation.neighbours import nearest_tracks
 from quintet.explanation.track import embed_track, explain_track
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.inference.predict import predict_files
-from quintet.model_folder.folder import load_model
+from quintet.model_folder.load import load_model
 from quintet.model_folder.run import read_run
 from quintet.pipeline.explain_track import explain, make_sound, predict_track
 from quintet.reports.track_text import known_recording

@@ -20,8 +20,8 @@ from quintet.pipeline.recipe import load_recipe
 from quintet.reports.run_page import write_report
 from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence
 from quintet.settings import parse_settings
-from quintet.training.data import gather
-from quintet.training.learning_curve import Task, curve_members, learning_curve
+from quintet.training.data import TrainingPart, gather
+from quintet.training.learning_curve import curve_members, curve_part, learning_curve
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
@@ -45,11 +45,12 @@ def table(**options: Any) -> FeatureTable:
     return foreign_table(rows(**options), Roles(), name="planted")
 
 
-def task(frame: pd.DataFrame | None = None, n_splits: int = 4) -> Task:
+def training_part(frame: pd.DataFrame | None = None, n_splits: int = 4) -> TrainingPart:
     frame = rows() if frame is None else frame
     y, groups = frame["label"].to_numpy(str), frame["group"].to_numpy(str)
     folds = tuple(grouped_folds(y, groups.tolist(), n_splits=n_splits, seed=0))
-    return Task(Inputs(frame.filter(regex="^x")), y, groups, groups, ("jazz", "rock"), folds)
+    inputs, ids = Inputs(frame.filter(regex="^x")), frame["id"].to_numpy(str)
+    return TrainingPart(inputs, ids, y, y, groups, groups, ("jazz", "rock"), folds)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -74,23 +75,22 @@ def test_shares_that_do_not_rise_are_refused() -> None:
 
 def test_more_data_help_where_they_do_and_every_fit_is_counted() -> None:
     events: list[Any] = []
-    found = learning_curve(task(), SETTINGS, listener=events.append)
-    clips = [point["clips"] for point in found["points"]]
+    found = learning_curve(training_part(), SETTINGS, listener=events.append)
+    clips = [point.clips for point in found.points]
     assert clips == sorted(clips)
     assert clips[-1] == 120
-    losses = [point["scores"]["log_loss"]["value"] for point in found["points"]]
+    losses = [point.scores["log_loss"].value for point in found.points]
     assert losses[0] > losses[-1]
-    ahead = found["outlook"]["log_loss"]["gain"]
-    assert ahead["value"] < 0
+    assert found.outlook["log_loss"].gain < 0
     assert [event.details["done"] for event in events] == list(range(1, 1 + 4 * 2 * (4 * 3 + 1)))
     assert {event.details["total"] for event in events} == {104}
-    json.dumps(found, allow_nan=False)
+    json.dumps(found.to_json(), allow_nan=False)
 
 
 def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given, fitted = task(), []
+    given, fitted = training_part(), []
     plain = Trainer.predict_fold
 
     def spy(self: Trainer, inputs: Inputs, y: Any, groups: Any, fold: int, parts: Any, classes: Any) -> Any:
@@ -111,12 +111,12 @@ def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again
 
 def test_parts_that_lack_a_class_are_left_out_and_too_few_are_no_curve() -> None:
     found = learning_curve(
-        task(rows(n_groups=12), n_splits=3), SETTINGS
+        training_part(rows(n_groups=12), n_splits=3), SETTINGS
     )  # a fold learns from four groups of each class
-    assert 0.25 in found["left_out"]
-    few = learning_curve(task(rows(n_groups=6), n_splits=3), SETTINGS)
-    assert (few["points"], few["outlook"]) == ([], {})
-    assert "No learning curve" in curve_sentence(few, {})
+    assert 0.25 in found.left_out
+    few = learning_curve(training_part(rows(n_groups=6), n_splits=3), SETTINGS)
+    assert (few.points, few.outlook) == ((), {})
+    assert "No learning curve" in curve_sentence(few.to_json(), {})
 
 
 def test_networks_do_not_draw_the_curve_unless_asked() -> None:
@@ -132,7 +132,7 @@ def test_a_validation_part_of_the_data_is_judged_alone() -> None:
     frame = rows()
     frame["split"] = np.select([frame.index < 80, frame.index < 120], ["train", "valid"], "test")
     given = foreign_table(frame, Roles(), name="lists")
-    found = Task.from_material(gather(given, TrainSettings(members=("svm",), protocol="given")))
+    found = curve_part(gather(given, TrainSettings(members=("svm",), protocol="given")))
     assert [(len(train), len(held_out)) for train, held_out in found.folds] == [(80, 40)]
     assert len(found.scored_rows) == 40
 

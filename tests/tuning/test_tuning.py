@@ -19,8 +19,8 @@ from quintet.features.storage.table import FeatureTable, read_feature_table
 from quintet.pipeline.recipe import load_recipe
 from quintet.pipeline.runner import run_recipe, tune_recipe
 from quintet.settings import flatten_settings, nest_settings
-from quintet.training.data import gather
-from quintet.training.train import train
+from quintet.training.data import TrainingPart, gather
+from quintet.training.train import TrainOptions, train
 from quintet.tuning.spaces import SPACES, default_point, search_space
 from quintet.tuning.study import Problem, Search
 from quintet.tuning.tune import TuneSettings, _storage, read_settings, tune
@@ -294,12 +294,12 @@ def test_no_group_stands_on_both_sides(table: FeatureTable, protocol: str) -> No
     settings = quick(protocol=protocol, folds=None)
     material = gather(table, settings.training)
     problem = Problem.from_material(material, metric="log_loss")
-    assert set(problem.ids) == set(material.ids[material.split.train])
-    assert not set(problem.groups) & set(material.groups[material.split.test])
-    held_out = np.concatenate([valid for _, valid in problem.folds])
-    assert sorted(held_out) == list(range(len(problem.y)))
-    for rest, valid in problem.folds:
-        assert not set(problem.groups[rest]) & set(problem.groups[valid])
+    assert set(problem.part.ids) == set(material.ids[material.split.train])
+    assert not set(problem.part.groups) & set(material.groups[material.split.test])
+    held_out = np.concatenate([valid for _, valid in problem.part.folds])
+    assert sorted(held_out) == list(range(len(problem.part.y)))
+    for rest, valid in problem.part.folds:
+        assert not set(problem.part.groups[rest]) & set(problem.part.groups[valid])
 
 
 def test_members_are_fitted_on_the_rest_only(
@@ -353,9 +353,10 @@ def test_a_network_is_searched_like_any_member(tmp_path: Path) -> None:
 
     folds = grouped_folds(labels, groups.tolist(), n_splits=2, seed=0)
     ids = np.array([f"c{i}" for i in range(16)])
-    problem = Problem(
-        Inputs(None, pictures), ids, labels, labels, groups, groups, folds, ("high", "low"), "log_loss"
+    part = TrainingPart(
+        Inputs(None, pictures), ids, labels, labels, groups, groups, ("high", "low"), tuple(folds)
     )
+    problem = Problem(part, "log_loss")
     held = {"epochs": 1, "patch_frames": 64, "filters": 8, "blocks": 2, "validation_share": 0.0}
     with _storage(tmp_path / "study.sqlite") as storage:
         search = Search("vgg_small", held, problem, tmp_path / "kept", 0, pruning=True, storage=storage)
@@ -648,5 +649,10 @@ def test_data_and_scale_are_for_recipes(
 def test_a_search_that_is_not_finished_is_no_history(table: FeatureTable, tmp_path: Path) -> None:
     (tmp_path / "search").mkdir()
     with pytest.raises(ArtefactError, match=r"has no tuning\.json and no trials\.parquet"):
-        train(table, tmp_path / "model", settings=quick().training, search=tmp_path / "search")
+        train(
+            table,
+            tmp_path / "model",
+            settings=quick().training,
+            options=TrainOptions(search=tmp_path / "search"),
+        )
     assert not (tmp_path / "model").exists()

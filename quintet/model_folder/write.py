@@ -1,0 +1,108 @@
+"""Write a trained ensemble into its model folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+
+import pandas as pd
+
+from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.ensemble.crossfit import FINAL_FIT
+from quintet.features.storage.spectrograms import SpectrogramStore
+from quintet.features.storage.table import FeatureTable
+from quintet.files.json_types import JsonObject
+from quintet.model_folder.folder import DISTANCE, ModelFolder
+from quintet.model_folder.scores import RunScores
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained ensemble, its data and its scores.
+
+    Args:
+        ensemble: the fitted ensemble.
+        table: the feature table of the run; its usable rows were used.
+        scores: all scores of the run.
+        spectrograms: the spectrogram store of the run, if it had one.
+    """
+
+    ensemble: EnsembleClassifier
+    table: FeatureTable
+    scores: RunScores
+    spectrograms: SpectrogramStore | None = None
+
+
+def write_model(folder: ModelFolder, model: TrainedModel) -> None:
+    """Write everything except members, predictions and embeddings, which training wrote before, and finalise.
+
+    Args:
+        folder: the model folder of the run.
+        model: the trained ensemble.
+    """
+    _write_histories(folder, model.ensemble)
+    table = model.table
+    usable = table.frame["id"].astype(str).isin(set(table.meta.index.astype(str)))
+    folder.write_frame("features.parquet", table.frame[usable])
+    folder.write_frame("failures.parquet", table.failures.reset_index(drop=True))
+    folder.write_json("fusion.json", _fusion_content(model.ensemble))
+    folder.write_json("trust.json", _trust_content(model.ensemble))
+    if model.ensemble.distance_ is not None:
+        folder.write_arrays(DISTANCE, model.ensemble.distance_.arrays())
+    folder.write_json("scores.json", model.scores.to_json())
+    folder.finalise(_bundle_content(model))
+
+
+def _write_histories(folder: ModelFolder, ensemble: EnsembleClassifier) -> None:
+    """Write the epochs of every network: those of each fold, then those of the final fit."""
+    for name, results in ensemble.folds_.items():
+        fits = list(enumerate(result.history for result in results))
+        fits.append((FINAL_FIT, list(getattr(ensemble.members_[name], "history_", []))))
+        rows = [{"member": name, "fold": fold, **epoch} for fold, epochs in fits for epoch in epochs]
+        if rows:
+            folder.write_frame(f"history/{name}.parquet", pd.DataFrame(rows))
+
+
+def _fusion_content(ensemble: EnsembleClassifier) -> JsonObject:
+    return {
+        "chosen": ensemble.rule_,
+        "comparison": ensemble.comparison_._asdict(),
+        "rules": {rule: fusion.to_json() for rule, fusion in ensemble.fusions_.items()},
+    }
+
+
+def _trust_content(ensemble: EnsembleClassifier) -> JsonObject:
+    conformal = ensemble.conformal_
+    return {
+        "calibration": ensemble.calibration_.to_json(),
+        "conformal": None if conformal is None else conformal.to_json(),
+    }
+
+
+def _bundle_content(model: TrainedModel) -> JsonObject:
+    """Entries of `bundle.json` that describe the model."""
+    ensemble, table, store, split = model.ensemble, model.table, model.spectrograms, model.scores.split
+    return {
+        "quintet": importlib.metadata.version("quintet"),
+        "members": list(ensemble.members_),
+        "rule": ensemble.rule_,
+        "classes": [str(name) for name in ensemble.classes_],
+        "multilabel": bool(table.multilabel),
+        "split": {"protocol": split.protocol, "grouped": split.grouped},
+        "feature_names": list(table.feature_names),
+        "feature_parameters": table.metadata.get("parameters"),
+        "feature_hash": table.parameter_hash,
+        "log_mel_hash": None if store is None else store.parameter_hash,
+        "spectrograms": None if store is None else str(store.folder),
+        "clip_seconds": _typical_duration_s(table),
+        "fold_seconds": {
+            name: [round(result.seconds, 3) for result in results]
+            for name, results in ensemble.folds_.items()
+        },
+    }
+
+
+def _typical_duration_s(table: FeatureTable) -> float | None:
+    """Median duration of the usable clips, in seconds; None if no duration is known."""
+    durations = table.meta["duration_s"].dropna()
+    return None if durations.empty else round(float(durations.median()), 3)
