@@ -1,4 +1,4 @@
-"""Calibration of probabilities: one temperature, or an isotonic map per class. It is learnt out of fold, by group."""
+"""Calibration of probabilities: one temperature, or an isotonic map per class; learnt out of fold, by group."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from quintet.files.json_types import JsonObject
 METHODS = ("none", "temperature", "isotonic")
 
 MIN_PER_CLASS = 100
-"""Groups that each class needs, and groups without the class. With fewer, the isotonic steps fit the noise."""
+"""Groups that each class needs, and groups without the class. With fewer, isotonic steps fit the noise."""
 
 UNGROUPED_MARGIN = 2.0
 """Standard errors that a gain must exceed if groups are not known.
@@ -44,7 +44,8 @@ class Calibration:
 
     Args:
         method: one of `METHODS`.
-        temperature: T, for `temperature`. Probabilities become p^(1 / T), normalised, so T > 1 makes them less sure.
+        temperature: T, for `temperature`. Probabilities become p^(1 / T), normalised, so T > 1 makes them
+            less sure.
         steps: corners (x, y) of the isotonic map of each class, for `isotonic`.
         multilabel: whether clips carry label sets. If so, the log-odds are divided by T.
 
@@ -140,20 +141,21 @@ def fit_calibration(
 ) -> Calibration:
     """Learn a calibration from out-of-fold probabilities, that is, of clips that the classifier has not seen.
 
-    `auto` takes the simplest method whose log loss on unseen groups is within one standard error of the best. If
-    every clip is its own group, it is within two standard errors, because the error is then too small. Isotonic
-    regression is tried only if each class has `MIN_PER_CLASS` groups with it and without it.
+    `auto` takes the simplest method whose log loss on unseen groups is within one standard error of the best.
+    If every clip is its own group, it is within two standard errors, because the error is then too small.
+    Isotonic regression is tried only if each class has `MIN_PER_CLASS` groups with it and without it.
 
     Args:
         probabilities: shape `(n, K)`.
-        y: labels `(n,)`; an indicator matrix `(n, K)`; or sets that are written `rock;live`, with `multilabel=True`.
+        y: labels `(n,)`; an indicator matrix `(n, K)`; or sets that are written `rock;live`, with
+            `multilabel=True`.
         groups: group of each clip, `(n,)`. Default: every clip is its own group.
         classes: K names.
         method: `none`, `temperature`, `isotonic` or `auto`.
         seed: for new folds.
         multilabel: whether clips carry label sets. Default: yes if `y` is a matrix.
-        folds: folds to compare methods on. Give the folds of the run: if the data bring their own validation part,
-            or groups are not known, new random folds share artists. Default: new folds.
+        folds: folds to compare methods on. Give the folds of the run: if the data bring their own validation
+            part, or groups are not known, new random folds share artists. Default: new folds.
 
     Raises:
         ConfigError: the method is unknown.
@@ -201,8 +203,8 @@ def cross_calibrate(
 ) -> NDArray[Float]:
     """Calibrated probabilities `(n, K)`; each row is calibrated by a map that was learnt without its group.
 
-    Out-of-fold scores of calibrated probabilities must be computed from these. If the groups do not allow two folds,
-    the probabilities are returned unchanged.
+    Out-of-fold scores of calibrated probabilities must be computed from these. If the groups do not allow two
+    folds, the probabilities are returned unchanged.
 
     Args:
         probabilities: out-of-fold probabilities `(n, K)`.
@@ -244,7 +246,7 @@ def _new_folds(target: Target, codes: Codes, *, seed: int) -> Folds:
 
 
 def _choose_method(losses: dict[str, Floats], codes: Codes, n_groups: int, margin: float) -> str:
-    """The simplest method within `margin` standard errors of the best. `losses` is in the order of `METHODS`."""
+    """The simplest method within `margin` standard errors of the best. `losses` is ordered as `METHODS`."""
     best = min(losses, key=lambda name: losses[name].mean())
     for name, values in losses.items():
         gap = values - losses[best]
@@ -298,7 +300,7 @@ def _divide_by_temperature(p: NDArray[Float], temperature: float, *, multilabel:
 
 
 def _fit_steps(p: Probabilities, hit: NDArray[np.bool_]) -> Steps:
-    """Corners of the isotonic regression of `hit` on `p`, both `(n,)`. Equal values of p count as one point."""
+    """Corners of the isotonic regression of `hit` on `p`, both `(n,)`. Equal values of p are one point."""
     x, inverse, count = np.unique(p.astype(np.float64), return_inverse=True, return_counts=True)
     share = np.bincount(inverse, hit.astype(np.float64)) / count
     y = isotonic_regression(share, sample_weight=count.astype(np.float64), y_min=0.0, y_max=1.0)

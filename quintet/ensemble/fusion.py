@@ -1,6 +1,7 @@
 """Fusion: rules that join the predictions of several members, and the fitted rule.
 
-`RULES` is ordered from the simplest rule to the most elaborate one. `quintet.ensemble.selection` chooses among them.
+`RULES` is ordered from the simplest rule to the most elaborate one. `quintet.ensemble.selection` chooses
+among them.
 """
 
 from __future__ import annotations
@@ -195,8 +196,8 @@ class Fusion:
         """Fused probabilities `(n, K)`.
 
         Args:
-            stack: probabilities `(M, n, K)`, or an iterable of M arrays `(n, K)`. Members and classes stand in the
-                order of this fusion.
+            stack: probabilities `(M, n, K)`, or an iterable of M arrays `(n, K)`. Members and classes stand
+                in the order of this fusion.
 
         Raises:
             AlignmentError: an array has another number of members or classes.
@@ -251,10 +252,10 @@ class Fusion:
 
 @dataclass(frozen=True)
 class LabelledPredictions:
-    """Out-of-fold probabilities of the members, with the labels and groups of the clips. Fusion learns from them.
+    """Out-of-fold probabilities of the members, with labels and groups of the clips. Fusion learns from them.
 
-    Weights must be learnt on clips that the members have not seen. Otherwise the member that overfits gets the
-    largest weight.
+    Weights must be learnt on clips that the members have not seen. Otherwise the member that overfits gets
+    the largest weight.
 
     Args:
         stack: probabilities `(M, n, K)`.
@@ -310,8 +311,8 @@ class LabelledPredictions:
 def fit_fusion(rule: str, predictions: LabelledPredictions) -> Fusion:
     """Fit a rule on out-of-fold predictions.
 
-    `weighted` and `greedy` give no weight to a member that is not surely better than the class frequencies; the
-    standard error is by group (`informative_members`).
+    `weighted` and `greedy` give no weight to a member that is not surely better than the class frequencies;
+    the standard error is by group (`informative_members`).
 
     Args:
         rule: a name of `RULES`.

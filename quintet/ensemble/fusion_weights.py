@@ -14,10 +14,10 @@ from scipy import optimize
 from quintet.ensemble.array_types import Codes, Float, Floats, Probabilities, Target
 
 FLOOR = 1e-6
-"""Smallest probability whose logarithm is taken. Without it, one zero from a forest would rule a class out."""
+"""Smallest probability whose logarithm is taken. Without it, one zero of a forest rules a class out."""
 
 CERTAINTY = 3.0
-"""Standard errors by which a member must be better than the class frequencies. Other members get no weight."""
+"""Standard errors by which a member must beat the class frequencies. Other members get no weight."""
 
 
 def true_probabilities(stack: Probabilities, target: Target) -> Floats:
@@ -28,8 +28,8 @@ def true_probabilities(stack: Probabilities, target: Target) -> Floats:
         target: class codes `(n,)` or an indicator matrix `(n, K)`.
 
     Returns:
-        Shape `(M, N)`. For class codes, N = n and the entries are p[y]. For an indicator, N = n·K and the entries
-        are p where the tag is present and 1 - p where it is absent.
+        Shape `(M, N)`. For class codes, N = n and the entries are p[y]. For an indicator, N = n·K and the
+        entries are p where the tag is present and 1 - p where it is absent.
     """
     if target.ndim == 2:
         probabilities = np.where(target, stack, 1 - stack).reshape(len(stack), -1)
@@ -73,8 +73,8 @@ def convex_weights(likelihood: Floats) -> Floats:
 def greedy_weights(likelihood: Floats, *, n_rounds: int = 50) -> Floats:
     """Weights from a forward selection with replacement.
 
-    Each round adds the member that lowers the log loss most; a member can be added again. The selection of the best
-    round is kept. The weight of a member is its share of that selection.
+    Each round adds the member that lowers the log loss most; a member can be added again. The selection of
+    the best round is kept. The weight of a member is its share of that selection.
 
     Args:
         likelihood: shape `(M, N)`, from `true_probabilities`.
@@ -83,7 +83,8 @@ def greedy_weights(likelihood: Floats, *, n_rounds: int = 50) -> Floats:
     Returns:
         Shape `(M,)`; the sum is 1.
 
-    Source: Caruana et al. 2004, "Ensemble selection from libraries of models" (log loss; started from the best
+    Source: Caruana et al. 2004, "Ensemble selection from libraries of models" (log loss; started from the
+        best
     single member).
 
     Example:
@@ -106,9 +107,9 @@ def greedy_weights(likelihood: Floats, *, n_rounds: int = 50) -> Floats:
 def informative_members(likelihood: Floats, constant: Floats, codes: Codes) -> NDArray[np.bool_]:
     """Members that predict better than the class frequencies; all members if none does.
 
-    If members are overconfident, even noise lowers the log loss, because it spreads their probability. Therefore a
-    member must improve a constant prediction c. The gain from mixing the first bit of the member into c is
-    mean(L / c) - 1. It must exceed `CERTAINTY` standard errors, by group.
+    If members are overconfident, even noise lowers the log loss, because it spreads their probability.
+    Therefore a member must improve a constant prediction c. The gain from mixing the first bit of the member
+    into c is mean(L / c) - 1. It must exceed `CERTAINTY` standard errors, by group.
 
     Args:
         likelihood: L, shape `(M, N)`.
@@ -129,11 +130,14 @@ def informative_members(likelihood: Floats, constant: Floats, codes: Codes) -> N
 
 
 def constant_prediction(target: Target, n_classes: int) -> Floats:
-    """Probability of each outcome by the class frequencies (plus one), `(N,)`, in the order of `true_probabilities`.
+    """Probability of each outcome by the class frequencies (plus one), in the order of `true_probabilities`.
 
     Args:
         target: class codes `(n,)` or an indicator matrix `(n, K)`.
         n_classes: K.
+
+    Returns:
+        Shape `(N,)`.
     """
     if target.ndim == 2:
         share = (target.sum(axis=0) + 1) / (len(target) + 2)
@@ -145,9 +149,9 @@ def constant_prediction(target: Target, n_classes: int) -> Floats:
 def log_linear_pool(stack: Probabilities, target: Target) -> tuple[Floats, Floats]:
     """Slopes a `(M,)` and biases b `(K,)` of softmax(Σ_m a_m · ln p_m + b).
 
-    For label sets: of the logistic function of Σ_m a_m · log-odds + b. The method is multinomial logistic regression
-    on log-probabilities with M + K parameters. It minimises log loss + (|a - 1/M|² + |b|²) / 2n, so without data the
-    result is the geometric mean.
+    For label sets: of the logistic function of Σ_m a_m · log-odds + b. The method is multinomial logistic
+    regression on log-probabilities with M + K parameters. It minimises log loss + (|a - 1/M|² + |b|²) / 2n,
+    so without data the result is the geometric mean.
 
     Args:
         stack: probabilities `(M, n, K)`.
@@ -186,8 +190,8 @@ def log_evidence(p: NDArray[Float], *, multilabel: bool) -> NDArray[Float]:
 def evidence_to_probabilities(z: NDArray[Float], *, multilabel: bool) -> NDArray[Float]:
     """Probabilities of log evidence `(n, K)`: softmax per row, or the logistic function for label sets.
 
-    The softmax overwrites `z`, so that large prediction files need less memory. `scipy.special.expit` differs from
-    this logistic function in the last bit.
+    The softmax overwrites `z`, so that large prediction files need less memory. `scipy.special.expit` differs
+    from this logistic function in the last bit.
     """
     if multilabel:
         return np.asarray(1 / (1 + np.exp(-z)))

@@ -45,14 +45,15 @@ def compare_rules(
     """Compare fusion rules on the training part. Each rule is fitted on some groups and scored on the others.
 
     A rule counts as good as the best one if its loss is larger by at most one standard error of the paired
-    difference, by group. The simplest of these rules is chosen, in the order of `RULES`. If the groups do not allow
-    two folds, the first rule is chosen.
+    difference, by group. The simplest of these rules is chosen, in the order of `RULES`. If the groups do not
+    allow two folds, the first rule is chosen.
 
     Args:
         predictions: out-of-fold predictions of the training part.
         rules: names of `RULES`.
-        folds: folds to score on. Give the folds of the run: if the data bring their own validation part, or groups
-            are not known, new random folds share artists and favour the rule that learns most. Default: new folds.
+        folds: folds to score on. Give the folds of the run: if the data bring their own validation part, or
+            groups are not known, new random folds share artists and favour the rule that learns most.
+            Default: new folds.
         n_splits: the number of new folds.
         seed: for new folds.
 
@@ -79,8 +80,8 @@ def compare_rules(
 def most_folds(target: Target, groups: Codes) -> int:
     """Largest number of folds in which every class can be present; 1 if there is no such number.
 
-    For single labels it is the number of groups of the rarest class. For label sets it is the number of all groups,
-    if every tag lies in at least two groups.
+    For single labels it is the number of groups of the rarest class. For label sets it is the number of all
+    groups, if every tag lies in at least two groups.
 
     Args:
         target: class codes `(n,)` or an indicator matrix `(n, K)`.

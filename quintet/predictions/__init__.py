@@ -1,1 +1,1 @@
-"""Predictions: probabilities keyed by clip id, in and out of files."""
+"""Predictions: class probabilities keyed by clip id. Read, write, align and score files of predictions."""

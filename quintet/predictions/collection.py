@@ -1,4 +1,7 @@
-"""Several files of predictions for the same clips. Keys are joined at once, probabilities are read file after file."""
+"""Several files of predictions of the same clips.
+
+Keys are joined at once. Probabilities are read file by file.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,68 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.errors import AlignmentError, DatasetError
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import encode_labels
-from quintet.predictions.predictions import Predictions, align, class_order, read_keys, read_probabilities
+from quintet.files.json_types import JsonObject
+from quintet.predictions.align import align
+from quintet.predictions.columns import Positions, Texts, class_order
+from quintet.predictions.files import Probabilities
+from quintet.predictions.predictions import Predictions, read_keys, read_probabilities
+
+
+class _Source(NamedTuple):
+    """Place of the values of one file: its clip ids, and the positions of its rows and columns.
+
+    Args:
+        clip_ids: in the order of the file.
+        rows: positions of its rows in the common order; None if the orders are equal.
+        columns: positions of its columns in the common order.
+    """
+
+    clip_ids: Texts
+    rows: Positions | None
+    columns: Positions
+
+
+class ScorableClips(NamedTuple):
+    """Clips of a collection that can be scored.
+
+    Args:
+        rows: their positions; None for all.
+        y: their labels, or their indicator matrix for label sets.
+        groups: their group numbers; None if no groups are known.
+    """
+
+    rows: Positions | None
+    y: Texts | Positions
+    groups: Positions | None
 
 
 class PredictionFiles:
-    """Several files of predictions of the same clips: ids, labels and groups are joined at once, probabilities are read when asked for.
+    """Several files of predictions of the same clips.
+
+    Ids, labels and groups are joined at once. Iterating reads the probabilities, one file after the other.
 
     Args:
-        paths: one or more files; `names` are their stems, or as much of the path as tells them apart.
-        intersection: leave out the clips that only some have (`left_out` counts them) instead of refusing.
+        paths: one or more files.
+        intersection: leave out the clips that only some files have. Default: refuse them.
+
+    Attributes:
+        paths: the files.
+        names: their names without ending, with as many folders as tell them apart.
+        classes: K names, in the order of the first file.
+        left_out: number of clips that only some files have.
+        ungrouped: whether the split of one of them kept no groups apart.
 
     Raises:
-        AlignmentError, ArtefactError, DatasetError: as `align` and `read_predictions`.
+        AlignmentError: no file or one file twice is given, or clips, classes, labels or groups differ.
+        ArtefactError: a file is missing, or it is neither parquet nor CSV.
+        DatasetError: a column is missing, ids repeat, or a row holds no probabilities.
     """
 
     def __init__(self, paths: Sequence[str | Path], *, intersection: bool = False) -> None:
@@ -34,21 +79,21 @@ class PredictionFiles:
                 "At least one file of predictions must be given. Received none. Name one or more."
             )
         self.paths = [Path(path) for path in paths]
-        self.names = _names(self.paths)
+        self.names = _short_names(self.paths)
         keys, classes = zip(*read_keys(self.paths), strict=True)
-        joined = align(keys, intersection=intersection)
+        aligned = align(keys, intersection=intersection)
         self.classes: tuple[str, ...] = classes[0]
-        self.left_out = joined.left_out
-        self._keys: Predictions = joined[0]
-        self.ungrouped = any(own.ungrouped for own in keys)
-        self._sources = [
-            (own.clip_ids, _positions(own.clip_ids, self._keys.clip_ids), class_order(self.classes, names))
-            for own, names in zip(keys, classes, strict=True)
-        ]
+        self.left_out = aligned.left_out
+        self.ungrouped = any(p.ungrouped for p in keys)
+        self._keys = aligned[0]
+        self._sources: list[_Source] = []
+        for p, names in zip(keys, classes, strict=True):
+            rows = _positions(p.clip_ids, self._keys.clip_ids)
+            self._sources.append(_Source(p.clip_ids, rows, class_order(self.classes, names)))
 
     @property
     def n(self) -> int:
-        """The number of clips."""
+        """Number of clips."""
         return len(self._keys)
 
     @property
@@ -56,71 +101,88 @@ class PredictionFiles:
         """Whether the files hold label sets."""
         return self._keys.multilabel
 
-    def describe(self) -> dict[str, Any]:
-        """What there is besides probabilities, for JSON."""
+    def describe(self) -> JsonObject:
+        """JSON object of the facts besides probabilities.
+
+        Keys: `classes, grouped, ungrouped_split, left_out, unlabelled, unknown_labels`.
+        """
         labels = self._keys.labels
+        n_unlabelled = self.n if labels is None else sum(label is None for label in labels)
         return {
             "classes": list(self.classes),
             "grouped": self._keys.groups is not None,
             "ungrouped_split": self.ungrouped,
             "left_out": self.left_out,
-            "unlabelled": self.n if labels is None else sum(label is None for label in labels),
-            "unknown_labels": self._labelled.unknown_labels,
+            "unlabelled": n_unlabelled,
+            "unknown_labels": self._uniform.unknown_labels,
         }
 
     @cached_property
-    def _labelled(self) -> Predictions:
-        nothing = np.full(len(self.classes), 1 / len(self.classes), dtype=np.float32)
-        return self.predictions(np.broadcast_to(nothing, (self.n, len(self.classes))))
+    def _uniform(self) -> Predictions:
+        """Keys with the real classes and equal probabilities."""
+        share = np.full(len(self.classes), 1 / len(self.classes), dtype=np.float32)
+        return self.predictions(np.broadcast_to(share, (self.n, len(self.classes))))
 
     @cached_property
-    def _truth(self) -> tuple[NDArray[Any] | None, NDArray[Any], NDArray[Any] | None]:
-        """The rows that can be scored (None: all), their labels, and the numbers of their groups: encoded once for all files."""
-        known = self._labelled
-        rows = known.scorable
-        if known.labels is None or not rows.any():
+    def _scorable(self) -> ScorableClips:
+        """Labels and groups of the scorable clips, encoded once for all files."""
+        p = self._uniform
+        is_scorable = p.scorable
+        if p.labels is None or not is_scorable.any():
             raise DatasetError(
-                f"To be scored, clips must have a label among the classes ({', '.join(self.classes[:6])}, …). None of the {self.n} has one. "
+                "To be scored, clips must have a label among the classes "
+                f"({', '.join(self.classes[:6])}, …). None of the {self.n} has one. "
                 "Add a column `label` (or `labels`)."
             )
-        groups = None if known.groups is None else group_codes(known.groups[rows], int(rows.sum()))[0]
-        labels = known.labels[rows]
+        labels = p.labels[is_scorable]
         y = encode_labels(labels, self.classes, multilabel=True) if self.multilabel else labels
-        return (None if rows.all() else np.flatnonzero(rows)), y, groups
+        groups = None
+        if p.groups is not None:
+            groups = group_codes(p.groups[is_scorable], len(labels))[0]
+        rows = None if is_scorable.all() else np.flatnonzero(is_scorable)
+        return ScorableClips(rows, y, groups)
 
     def select_scorable(
-        self, probabilities: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-        """Labels (of sets: the indicator), probabilities and groups of the clips that can be scored.
+        self, probabilities: Probabilities
+    ) -> tuple[Texts | Positions, Probabilities, Positions | None]:
+        """Labels (for sets: the indicator), probabilities and group numbers of the clips that can be scored.
+
+        Args:
+            probabilities: of all clips, `(n, K)`.
 
         Raises:
             DatasetError: no clip has a label that is one of the classes.
         """
-        rows, y, groups = self._truth
+        rows, y, groups = self._scorable
         return y, probabilities if rows is None else probabilities[rows], groups
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        """The probabilities (n, K) of each file in turn, clips and classes in one order; the next one is read while this one is looked at."""
+    def __iter__(self) -> Iterator[Probabilities]:
+        """Probabilities `(n, K)` of each file, with clips and classes in one order.
+
+        A thread reads the next file while the caller works with the current one.
+        """
         with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self.read, 0)
+            next_read = pool.submit(self.read, 0)
             for i in range(1, len(self) + 1):
-                here = ahead.result()
+                current = next_read.result()
                 if i < len(self):
-                    ahead = pool.submit(self.read, i)
-                yield here
+                    next_read = pool.submit(self.read, i)
+                yield current
 
-    def read(self, i: int) -> NDArray[Any]:
-        """(n, K) of the i-th file."""
-        ids, rows, columns = self._sources[i]
-        values = read_probabilities(self.paths[i], ids, multilabel=self._keys.multilabel)
-        values = values if rows is None else values[rows]
-        return values if bool((columns == np.arange(len(columns))).all()) else values[:, columns]
+    def read(self, i: int) -> Probabilities:
+        """Probabilities `(n, K)` of file number `i`, with clips and classes in the common order."""
+        source = self._sources[i]
+        values = read_probabilities(self.paths[i], source.clip_ids, multilabel=self.multilabel)
+        if source.rows is not None:
+            values = values[source.rows]
+        in_order = bool((source.columns == np.arange(len(source.columns))).all())
+        return values if in_order else values[:, source.columns]
 
-    def predictions(self, probabilities: NDArray[Any]) -> Predictions:
-        """These probabilities with the files' ids, labels and groups."""
+    def predictions(self, probabilities: Probabilities) -> Predictions:
+        """Probabilities `(n, K)` with the ids, labels and groups of the files."""
         keys = self._keys
         return Predictions(
             keys.clip_ids,
@@ -133,21 +195,27 @@ class PredictionFiles:
         )
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths, without suffix, that tell them apart; a path given twice is refused."""
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """Shortest ends of the paths, without suffix, that are all different.
+
+    Raises:
+        AlignmentError: a file is given twice.
+    """
     if len({path.resolve() for path in paths}) < len(paths):
         raise AlignmentError(
             "Each file of predictions must be given once. Received one twice. Drop one of them."
         )
-    for depth in range(1, 1 + max(len(path.parts) for path in paths)):
+    longest = max(len(path.parts) for path in paths)
+    for depth in range(1, longest + 1):
         names = ["/".join(path.with_suffix("").parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in paths]
 
 
-def _positions(own: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64] | None:
-    if own is wanted or (len(own) == len(wanted) and bool((own == wanted).all())):
+def _positions(ids: Texts, wanted: Texts) -> Positions | None:
+    """Positions of the wanted ids; None if both are equal."""
+    if ids is wanted or (len(ids) == len(wanted) and bool((ids == wanted).all())):
         return None
-    row = {name: i for i, name in enumerate(own)}
-    return np.array([row[name] for name in wanted], dtype=np.int64)
+    position = {name: i for i, name in enumerate(ids)}
+    return np.array([position[name] for name in wanted], dtype=np.int64)

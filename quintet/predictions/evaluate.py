@@ -1,23 +1,34 @@
-"""Evaluation of prediction files from anywhere (`quintet evaluate`): scores of each file, of their mean, and comparisons.
+"""Evaluation of prediction files (`quintet evaluate`): scores of each file and of their mean, and tests.
 
-Probabilities are read file after file, so that ten large files need the memory of three.
+Probabilities are read file by file. So ten large files need the memory of three.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.evaluation.comparisons import holm, paired_differences, paired_tests
 from quintet.evaluation.scores import score
+from quintet.files.json_types import JsonObject
 from quintet.predictions.collection import PredictionFiles
+from quintet.predictions.files import Probabilities
 
 COMPARED = ("accuracy", "subset_accuracy", "macro_auc", "log_loss")
+KINDS_OF_TEST = ("comparisons", "mcnemar", "delong")
+
+
+@dataclass(frozen=True)
+class _Bootstrap:
+    """Settings of the bootstrap by group."""
+
+    seed: int
+    n_resamples: int
+    level: float
 
 
 def evaluate_files(
@@ -27,76 +38,117 @@ def evaluate_files(
     seed: int = 0,
     n_resamples: int = 1000,
     level: float = 0.95,
-) -> dict[str, Any]:
-    """The scores of one file; or of the mean of several, with those of each file and its paired differences from the mean.
+) -> JsonObject:
+    """Score one file, or several files and their mean.
 
     Args:
-        n_resamples: bootstrap resamples by group; 0 for point scores only (`low` and `high` are then None).
+        paths: files of predictions, parquet or CSV.
+        intersection: leave out the clips that only some files have. Default: refuse them.
+        seed: for the bootstrap.
+        n_resamples: bootstrap resamples by group; 0 for scores without intervals (`low` and `high` are then
+            None).
+        level: confidence of the intervals, in (0, 1).
 
     Returns:
-        What `Scores.to_json` gives (`n, n_groups, interval, scores, per_class, undefined`), and `of` (the file, or "mean of M files"), `classes`,
-        `grouped` (the file names groups), `ungrouped_split` (it comes from a split that kept no groups apart: a stamp), `left_out` (clips that
-        only some files have), `unlabelled` and `unknown_labels` (clips that cannot be scored, and why).
-        For several files also `files` {name: the scores of each}; `comparisons` [{first, second, metric, value, low, high, p_value, p_holm}] by the
-        bootstrap; `mcnemar` [{first, second, only_first, only_second, p_value, p_holm}] and `delong` [{first, second, class, value, low, high,
-        p_value, p_holm}] (`paired_tests`). Each of the three is corrected for its own number.
+        A JSON object. From `Scores.to_json`: `n, n_groups, interval, scores, per_class, undefined`. Also:
+
+        - `of`: the file, or "mean of M files".
+        - `classes`: names of the classes.
+        - `grouped`: whether the files name groups.
+        - `ungrouped_split`: whether the split of the run kept no groups apart (such scores are marked).
+        - `left_out`: number of clips that only some files have.
+        - `unlabelled`, `unknown_labels`: clips that cannot be scored, and why.
+
+        For several files also:
+
+        - `files`: name → scores of the file.
+        - `comparisons`: paired differences from the mean, by the bootstrap:
+          `[{first, second, metric, value, low, high, p_value, p_holm}]`.
+        - `mcnemar`: `[{first, second, only_first, only_second, p_value, p_holm}]`.
+        - `delong`: `[{first, second, class, value, low, high, p_value, p_holm}]`.
+
+        `p_holm` is corrected for the number of tests in the same list.
 
     Raises:
-        DatasetError: no clip has a label that is one of the classes.
+        AlignmentError: no file or one file twice is given, or clips, classes, labels or groups differ.
+        ArtefactError: a file is missing, or it is neither parquet nor CSV.
+        DatasetError: no clip has a label that is one of the classes, or a file is not a file of predictions.
     """
     files = PredictionFiles(paths, intersection=intersection)
-    settings = {"seed": seed, "n_resamples": n_resamples, "level": level}
-    found: dict[str, Any] = {}
-    total: NDArray[Any] | None = None
+    bootstrap = _Bootstrap(seed, n_resamples, level)
+    by_file: dict[str, JsonObject] = {}
+    total: Probabilities | None = None
     for name, p in zip(files.names, files, strict=True):
-        found[name] = _scores(files, p, settings)
+        by_file[name] = _score(files, p, bootstrap)
         if len(files) > 1:
-            total = p / len(files) if total is None else total + p / len(files)
-    about = files.describe()
+            share = p / len(files)
+            total = share if total is None else total + share
+    facts = files.describe()
     if total is None:
-        return {"of": files.names[0], **about, **found[files.names[0]]}
+        return {"of": files.names[0], **facts, **by_file[files.names[0]]}
     mean = np.clip(total, 0, 1, out=total)
-    comparisons = (
-        _comparisons(files, mean, settings)
-        if n_resamples
-        else {key: [] for key in ("comparisons", "mcnemar", "delong")}
-    )
+    comparisons = _compare(files, mean, bootstrap) if n_resamples else {kind: [] for kind in KINDS_OF_TEST}
     return {
         "of": f"mean of {len(files)} files",
-        **about,
-        **_scores(files, mean, settings),
-        "files": found,
+        **facts,
+        **_score(files, mean, bootstrap),
+        "files": by_file,
         **comparisons,
     }
 
 
-def _scores(files: PredictionFiles, probabilities: NDArray[Any], settings: dict[str, Any]) -> dict[str, Any]:
+def _score(files: PredictionFiles, probabilities: Probabilities, bootstrap: _Bootstrap) -> JsonObject:
     y, p, groups = files.select_scorable(probabilities)
-    return score(y, p, files.classes, groups, multilabel=files.multilabel, **settings).to_json()
+    scores = score(
+        y,
+        p,
+        files.classes,
+        groups,
+        multilabel=files.multilabel,
+        seed=bootstrap.seed,
+        n_resamples=bootstrap.n_resamples,
+        level=bootstrap.level,
+    )
+    return scores.to_json()
 
 
-def _comparisons(
-    files: PredictionFiles, mean: NDArray[Any], settings: dict[str, Any]
-) -> dict[str, list[dict[str, Any]]]:
-    """The mean against each file, in three ways."""
-    y, fused, groups = files.select_scorable(mean)
-    shared: dict[str, Any] = {"multilabel": files.multilabel, "level": settings["level"]}
-    found: dict[str, list[dict[str, Any]]] = {"comparisons": [], "mcnemar": [], "delong": []}
+def _compare(
+    files: PredictionFiles, mean: Probabilities, bootstrap: _Bootstrap
+) -> dict[str, list[JsonObject]]:
+    """Tests of the mean against each file: kind of test → rows."""
+    tests: dict[str, list[JsonObject]] = {kind: [] for kind in KINDS_OF_TEST}
     for name, p in zip(files.names, files, strict=True):
-        own, pair = files.select_scorable(p)[1], {"first": "mean", "second": name}
-        differences = paired_differences(y, fused, own, files.classes, groups, **{**settings, **shared})
-        found["comparisons"] += [
-            {**pair, "metric": metric, **differences[metric].to_json()}
-            for metric in COMPARED
-            if metric in differences
-        ]
-        tests = paired_tests(y, fused, own, files.classes, groups, **shared)
-        found["mcnemar"] += [] if tests.mcnemar is None else [{**pair, **vars(tests.mcnemar)}]
-        found["delong"] += [
-            {**pair, "class": label, **test.difference.to_json()} for label, test in tests.delong.items()
-        ]
-    for rows in found.values():
-        corrected = holm([math.nan if row["p_value"] is None else row["p_value"] for row in rows])
-        for row, p_holm in zip(rows, corrected, strict=True):
+        for kind, rows in _compare_with(files, mean, p, bootstrap).items():
+            tests[kind] += [{"first": "mean", "second": name, **row} for row in rows]
+    for rows in tests.values():
+        p_values = [math.nan if row["p_value"] is None else row["p_value"] for row in rows]
+        for row, p_holm in zip(rows, holm(p_values), strict=True):
             row["p_holm"] = None if math.isnan(p_holm) else float(p_holm)
-    return found
+    return tests
+
+
+def _compare_with(
+    files: PredictionFiles, mean: Probabilities, single: Probabilities, bootstrap: _Bootstrap
+) -> dict[str, list[JsonObject]]:
+    """Tests of the mean against one file: kind of test → rows without names."""
+    y, fused, groups = files.select_scorable(mean)
+    p = files.select_scorable(single)[1]
+    multilabel, level = files.multilabel, bootstrap.level
+    differences = paired_differences(
+        y,
+        fused,
+        p,
+        files.classes,
+        groups,
+        multilabel=multilabel,
+        seed=bootstrap.seed,
+        n_resamples=bootstrap.n_resamples,
+        level=level,
+    )
+    compared = [metric for metric in COMPARED if metric in differences]
+    tests = paired_tests(y, fused, p, files.classes, groups, multilabel=multilabel, level=level)
+    return {
+        "comparisons": [{"metric": metric, **differences[metric].to_json()} for metric in compared],
+        "mcnemar": [] if tests.mcnemar is None else [dict(vars(tests.mcnemar))],
+        "delong": [{"class": label, **test.difference.to_json()} for label, test in tests.delong.items()],
+    }

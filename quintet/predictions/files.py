@@ -1,4 +1,7 @@
-"""Files of predictions as tables: parquet read row group by row group into one array, CSV. What they mean is in `predictions.py`."""
+"""Files of predictions as tables of columns: parquet, read row group by row group into one array, and CSV.
+
+`quintet.predictions.predictions` checks the content.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,53 +17,76 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from quintet.errors import ArtefactError, ConfigError, DatasetError
+from quintet.predictions.columns import Texts, name_columns
 
 SCHEMA_VERSION = "1"
 STAMP = "quintet.ungrouped"
 PREFIX = "probability."
 KEYS = ("clip_id", "label", "labels", "group")
 BATCH_ROWS = 65_536
-CACHED_ROWS = 8_192  # so many rows of fifty classes stay in the processor's cache while columns become rows
+
+CACHED_ROWS = 8_192
+"""Rows per block while columns become rows. So many rows of fifty classes stay in the processor's cache."""
+
+Probabilities = NDArray[np.floating]
+"""Float32 or float64 in [0, 1], `(n, K)`."""
 
 
 @dataclass(frozen=True)
 class PredictionTable:
-    """The columns of a file: `keys` (those of `clip_id, label, labels, group` that are there), `classes` and `probabilities` (n, K); and `ungrouped`:
-    they come from a split that kept no groups apart, and their scores are stamped. A parquet file carries that stamp, a CSV cannot."""
+    """Columns of a file of predictions.
 
-    keys: dict[str, NDArray[Any]]
+    Args:
+        keys: name → texts `(n,)`, for those of `clip_id, label, labels, group` that the file has.
+        classes: K names.
+        probabilities: shape `(n, K)`.
+        ungrouped: whether the split of the run kept no groups apart. A parquet file keeps this mark, a CSV
+            cannot.
+    """
+
+    keys: dict[str, Texts]
     classes: tuple[str, ...]
-    probabilities: NDArray[Any]
+    probabilities: Probabilities
     ungrouped: bool = False
 
 
 @dataclass(frozen=True)
 class KeyColumns:
-    """The key columns of a file as arrow strings, its classes and its stamp: of a large file, what comes before numbers."""
+    """Key columns of a file as arrow strings, without the probabilities.
+
+    Args:
+        columns: name → arrow strings, for those of `clip_id, label, labels, group` that the file has.
+        classes: K names.
+        ungrouped: whether the split of the run kept no groups apart.
+    """
 
     columns: dict[str, pa.ChunkedArray]
     classes: tuple[str, ...]
     ungrouped: bool = False
 
     def equals(self, other: KeyColumns) -> bool:
-        """Whether the keys are the same, row by row; in a blink, as no string becomes an object."""
-        return self.columns.keys() == other.columns.keys() and all(
-            column.equals(other.columns[name]) for name, column in self.columns.items()
-        )
+        """Whether the keys are equal, row by row. This is fast, because no string becomes a Python object."""
+        if self.columns.keys() != other.columns.keys():
+            return False
+        return all(column.equals(other.columns[name]) for name, column in self.columns.items())
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Each column as (n,) str or None; a value that repeats (a label, a group) is one object, however many rows have it."""
-        return {name: _texts(column) for name, column in self.columns.items()}
+    def arrays(self) -> dict[str, Texts]:
+        """Name → texts or None, `(n,)`. Rows with an equal value (a label, a group) share one object."""
+        return {name: _to_texts(column) for name, column in self.columns.items()}
 
 
 def read_table(path: Path, *, keys: bool = True) -> PredictionTable:
-    """The columns of a `.csv` file, or of a parquet file under any other name; float32 where all columns are, else float64.
+    """Read a `.csv` file, or a parquet file under any other name.
+
+    Probabilities are float32 if all columns are float32, otherwise float64.
 
     Args:
-        keys: False: leave `keys` empty. The two halves of a large file can so be read at different times; `read_key_columns` reads the other.
+        path: the file.
+        keys: whether to read the key columns. If not, `keys` is empty; `read_key_columns` reads them. So the
+            two halves of a large file can be read at different times.
 
     Raises:
-        ArtefactError: the file is missing or is neither parquet nor CSV.
+        ArtefactError: the file is missing, or it is neither parquet nor CSV.
         DatasetError: a column is missing, or probabilities are not numbers.
     """
     with _open(path) as file:
@@ -69,28 +94,68 @@ def read_table(path: Path, *, keys: bool = True) -> PredictionTable:
 
 
 def read_key_columns(path: Path) -> KeyColumns:
-    """The columns of `clip_id, label, labels, group` that a file has; raises as `read_table` does."""
+    """Read those of the columns `clip_id, label, labels, group` that a file has.
+
+    Raises:
+        ArtefactError: the file is missing, or it is neither parquet nor CSV.
+        DatasetError: a column is missing.
+    """
     with _open(path) as file:
         if file is None:
             table = _read_csv(path)
+            arrow = {name: pa.array(values, pa.string()) for name, values in table.keys.items()}
             return KeyColumns(
-                {
-                    name: pa.chunked_array([pa.array(values, pa.string())])
-                    for name, values in table.keys.items()
-                },
-                table.classes,
+                {name: pa.chunked_array([array]) for name, array in arrow.items()}, table.classes
             )
-        names, columns = _columns(path, file.schema_arrow.names)
-        return KeyColumns(_key_columns(file, names), _classes(columns), _ungrouped(file))
+        key_names, probability_names = _select_columns(path, file.schema_arrow.names)
+        columns = _read_key_strings(file, key_names)
+        return KeyColumns(columns, _class_names(probability_names), _is_ungrouped(file))
+
+
+def write_table(table: PredictionTable, path: Path) -> None:
+    """Write `.csv` or `.parquet` through a temporary file, so that `path` never holds half a file.
+
+    Raises:
+        ConfigError: the name has another ending.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise ConfigError(
+            f"A file of predictions must end in .parquet or .csv. Received '{path.name}'. "
+            "Choose one of the two."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    arrow = _to_arrow(table)
+    if suffix == ".csv":
+        arrow.to_pandas().to_csv(unfinished, index=False)
+    else:
+        _write_parquet(arrow, unfinished, text_columns=list(table.keys))
+    unfinished.replace(path)
+
+
+def _write_parquet(table: pa.Table, path: Path, *, text_columns: list[str]) -> None:
+    """Dictionaries and compression for texts only.
+
+    Probabilities neither repeat nor compress: on them, both cost five times the rest of the work.
+    """
+    pq.write_table(
+        table,
+        path,
+        row_group_size=BATCH_ROWS,
+        use_dictionary=text_columns,
+        compression=dict.fromkeys(text_columns, "snappy"),
+    )
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile | None]:
-    """A parquet file, or None for a `.csv` file; what goes wrong with either is an ArtefactError."""
+    """Open a parquet file; None for a `.csv` file. Errors of reading either become an ArtefactError."""
     if not path.is_file():
         raise ArtefactError(f"A file of predictions must exist. There is none at '{path}'. Check the name.")
+    is_csv = path.suffix.lower() == ".csv"
     try:
-        with nullcontext() if path.suffix.lower() == ".csv" else pq.ParquetFile(path) as file:
+        with nullcontext() if is_csv else pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArtefactError(
@@ -98,103 +163,91 @@ def _open(path: Path) -> Iterator[pq.ParquetFile | None]:
         ) from error
 
 
-def write_table(table: PredictionTable, path: Path) -> None:
-    """Writes `.csv` or `.parquet`, through a temporary file, so that no half-written file is ever found under the name."""
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise ConfigError(
-            f"A file of predictions must end in .parquet or .csv. Received '{path.name}'. Choose one of the two."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    arrow = _arrow(table)
-    if path.suffix.lower() == ".csv":
-        arrow.to_pandas().to_csv(unfinished, index=False)
-    else:  # probabilities neither repeat nor shrink: tried on them, dictionaries and compression cost five times the rest
-        texts: Any = list(table.keys)
-        pq.write_table(
-            arrow,
-            unfinished,
-            row_group_size=BATCH_ROWS,
-            use_dictionary=texts,
-            compression=dict.fromkeys(texts, "snappy"),
-        )
-    unfinished.replace(path)
-
-
 def _read_parquet(path: Path, file: pq.ParquetFile, *, keys: bool) -> PredictionTable:
     schema = file.schema_arrow
-    names, columns = _columns(path, schema.names)
-    types = [schema.field(name).type for name in columns]
+    key_names, probability_names = _select_columns(path, schema.names)
+    types = [schema.field(name).type for name in probability_names]
     if not all(pa.types.is_floating(kind) or pa.types.is_integer(kind) for kind in types):
+        received = sorted({str(kind) for kind in types})
         raise DatasetError(
-            f"{path}: the probability columns must be numbers. Received {sorted({str(kind) for kind in types})}. Convert them."
+            f"{path}: the probability columns must be numbers. Received {received}. Convert them."
         )
-    values = np.empty(
-        (file.metadata.num_rows, len(columns)),
-        dtype=np.float32 if all(kind == pa.float32() for kind in types) else np.float64,
-    )
+    all_float32 = all(kind == pa.float32() for kind in types)
+    shape = (file.metadata.num_rows, len(probability_names))
+    values = np.empty(shape, dtype=np.float32 if all_float32 else np.float64)
     start = 0
-    for batch in file.iter_batches(batch_size=CACHED_ROWS, columns=columns):
-        for k, name in enumerate(columns):
-            values[start : start + batch.num_rows, k] = batch.column(name).to_numpy(zero_copy_only=False)
-        start += batch.num_rows
-    found = KeyColumns(_key_columns(file, names) if keys else {}, _classes(columns))
-    return PredictionTable(found.arrays(), found.classes, values, _ungrouped(file))
+    for batch in file.iter_batches(batch_size=CACHED_ROWS, columns=probability_names):
+        stop = start + batch.num_rows
+        for k, name in enumerate(probability_names):
+            values[start:stop, k] = batch.column(name).to_numpy(zero_copy_only=False)
+        start = stop
+    columns = _read_key_strings(file, key_names) if keys else {}
+    texts = {name: _to_texts(column) for name, column in columns.items()}
+    return PredictionTable(texts, _class_names(probability_names), values, _is_ungrouped(file))
 
 
-def _ungrouped(file: pq.ParquetFile) -> bool:
-    return (file.schema_arrow.metadata or {}).get(STAMP.encode()) == b"1"
+def _is_ungrouped(file: pq.ParquetFile) -> bool:
+    metadata = file.schema_arrow.metadata or {}
+    return bool(metadata.get(STAMP.encode()) == b"1")
 
 
-def _key_columns(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+def _read_key_strings(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
     table = file.read(columns=list(names))
     return {name: table[name].cast(pa.string()) for name in names}
 
 
-def _texts(column: pa.ChunkedArray) -> NDArray[Any]:
+def _to_texts(column: pa.ChunkedArray) -> Texts:
     encoded = column.combine_chunks().dictionary_encode()
     values = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
-    return np.asarray(values[encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)])
+    codes = encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
+    return np.asarray(values[codes])
 
 
 def _read_csv(path: Path) -> PredictionTable:
-    frame = pd.read_csv(path, dtype=dict.fromkeys(KEYS, str), na_filter=False)  # a genre may be called "None"
-    names, columns = _columns(path, list(frame.columns))
-    values = np.column_stack(
-        [pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64) for name in columns]
-    )
-    keys = {name: frame[name].to_numpy(dtype=object) for name in names}
-    for name in {"label", "group"} & set(keys):  # an empty cell of `labels` is the empty set
-        keys[name] = np.array([value or None for value in keys[name]], dtype=object)
-    return PredictionTable(keys, _classes(columns), values)
+    texts = dict.fromkeys(KEYS, str)
+    frame = pd.read_csv(path, dtype=texts, na_filter=False)  # without the filter, a genre "None" is kept
+    key_names, probability_names = _select_columns(path, list(frame.columns))
+    numbers = [pd.to_numeric(frame[name], errors="coerce") for name in probability_names]
+    values = np.column_stack([column.to_numpy(dtype=np.float64) for column in numbers])
+    keys: dict[str, Texts] = {name: frame[name].to_numpy(dtype=object) for name in key_names}
+    for name in ("label", "group"):  # an empty cell is missing; in `labels` it is the empty set
+        if name in keys:
+            keys[name] = np.array([value or None for value in keys[name]], dtype=object)
+    return PredictionTable(keys, _class_names(probability_names), values)
 
 
-def _columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    columns = [name for name in names if name.startswith(PREFIX)]
-    received = ", ".join(f"`{name}`" for name in names[:8]) + (
-        f", … ({len(names)} in all)" if len(names) > 8 else ""
-    )
+def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of the key columns and of the probability columns.
+
+    Raises:
+        DatasetError: there is no `clip_id`, or there are no probabilities.
+    """
+    probability_names = [name for name in names if name.startswith(PREFIX)]
     if "clip_id" not in names:
         raise DatasetError(
-            f"{path}: there must be a column `clip_id`. Received the columns {received}. Rename the one that holds the ids."
+            f"{path}: there must be a column `clip_id`. Received the columns {name_columns(names)}. "
+            "Rename the one that holds the ids."
         )
-    if not columns:
+    if not probability_names:
         raise DatasetError(
-            f"{path}: there must be one column `{PREFIX}<class>` per class. Received the columns {received}. Rename them."
+            f"{path}: there must be one column `{PREFIX}<class>` per class. "
+            f"Received the columns {name_columns(names)}. Rename them."
         )
-    return [name for name in KEYS if name in names], columns
+    return [name for name in KEYS if name in names], probability_names
 
 
-def _classes(columns: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name.removeprefix(PREFIX) for name in columns)
+def _class_names(probability_names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.removeprefix(PREFIX) for name in probability_names)
 
 
-def _arrow(table: PredictionTable) -> pa.Table:
-    columns: dict[str, Any] = {name: pa.array(values, pa.string()) for name, values in table.keys.items()}
-    by_class = np.empty(table.probabilities.shape[::-1], dtype=table.probabilities.dtype)
-    for start in range(0, len(table.probabilities), CACHED_ROWS):
-        by_class[:, start : start + CACHED_ROWS] = table.probabilities[start : start + CACHED_ROWS].T
-    columns |= {PREFIX + name: pa.array(values) for name, values in zip(table.classes, by_class, strict=True)}
-    return pa.table(columns).replace_schema_metadata(
-        {"quintet.predictions": SCHEMA_VERSION, STAMP: str(int(table.ungrouped))}
-    )
+def _to_arrow(table: PredictionTable) -> pa.Table:
+    columns = {name: pa.array(values, pa.string()) for name, values in table.keys.items()}
+    n_clips, n_classes = table.probabilities.shape
+    by_class = np.empty((n_classes, n_clips), dtype=table.probabilities.dtype)
+    for start in range(0, n_clips, CACHED_ROWS):
+        rows = slice(start, start + CACHED_ROWS)
+        by_class[:, rows] = table.probabilities[rows].T
+    for name, values in zip(table.classes, by_class, strict=True):
+        columns[PREFIX + name] = pa.array(values)
+    metadata = {"quintet.predictions": SCHEMA_VERSION, STAMP: str(int(table.ungrouped))}
+    return pa.table(columns).replace_schema_metadata(metadata)

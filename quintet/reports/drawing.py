@@ -176,7 +176,7 @@ def calibration_drawing(run: Run) -> tuple[Drawing, float]:
     return Drawing("calibration", svg, caption, points, "Said and true"), gap
 
 
-def correctness_and_confidence(p: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def correctness_and_confidence(p: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     """Whether each verdict is right, and how sure it was; for label sets, of every clip and tag."""
     if p.multilabel:
         return p.indicator().ravel().astype(bool), p.probabilities.ravel()

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
-from quintet.predictions.predictions import Predictions, align, read_predictions
+from quintet.predictions.align import align
+from quintet.predictions.predictions import Predictions, read_predictions
 
 CLASSES = ("rock", "jazz", "None")
 

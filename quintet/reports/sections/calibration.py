@@ -37,7 +37,7 @@ def calibrated_members(run: Run) -> dict[str, tuple[str, Predictions, Prediction
         if oof is None or oof.labels is None or not set(oof.clip_ids) <= set(fold.index):
             continue
         oof = oof.take(oof.clip_ids[oof.scorable])
-        own = fold.loc[oof.clip_ids].to_numpy()
+        own = fold.loc[list(oof.clip_ids)].to_numpy()
         folds = [(np.flatnonzero(own != k), np.flatnonzero(own == k)) for k in np.unique(own)]
         options: dict[str, Any] = {"classes": run.classes, "multilabel": run.multilabel, "folds": folds}
         truth = (_in_order(oof, run.classes), np.asarray(oof.labels), _units(run, oof))

@@ -1,0 +1,84 @@
+"""Columns of text that identify rows of predictions: clip ids, labels, groups, class names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from quintet.errors import AlignmentError
+
+Texts = NDArray[np.object_] | NDArray[np.str_]
+"""One text per clip, `(n,)`. In an object array, None stands for a missing value."""
+
+Positions = NDArray[np.intp] | NDArray[np.int64]
+
+
+def text_column(values: ArrayLike) -> Texts:
+    """Values `(n,)` as texts in an object array; missing values (None, NaN) become None.
+
+    Example:
+        >>> text_column(["a", 7, None]).tolist()
+        ['a', '7', None]
+    """
+    array = np.asarray(values, dtype=object)
+    is_missing = pd.isna(array)
+    if not is_missing.any() and all(type(value) is str for value in array):
+        return array
+    texts = [None if missing else str(value) for value, missing in zip(array, is_missing, strict=True)]
+    return np.array(texts, dtype=object)
+
+
+def is_present(column: Texts) -> NDArray[np.bool_]:
+    """Whether each entry of a column has a value, `(n,)`."""
+    return np.asarray(~pd.isna(column))
+
+
+def class_order(first: Sequence[str], other: Sequence[str]) -> Positions:
+    """Positions in `other` of the classes of `first`, `(K,)`.
+
+    Raises:
+        AlignmentError: one has a class that the other does not have.
+
+    Example:
+        >>> class_order(("jazz", "rock"), ("rock", "jazz")).tolist()
+        [1, 0]
+    """
+    extra, lacking = sorted(set(other) - set(first)), sorted(set(first) - set(other))
+    if extra or lacking:
+        raise AlignmentError(
+            f"All predictions must have the same classes. One file has {len(first)}, another {len(other)}"
+            f"{_name_after(', lacking', lacking)}{_name_after(', with also', extra)}. "
+            "Train the members on the same classes."
+        )
+    return np.array([list(other).index(name) for name in first])
+
+
+def name_clips(ids: Sequence[str], limit: int = 3) -> str:
+    """The number of clips and the first ids, for messages.
+
+    Example:
+        >>> name_clips(["a", "b", "c", "d"])
+        "4 clips ('a', 'b', 'c', …)"
+    """
+    shown = ", ".join(f"'{name}'" for name in ids[:limit])
+    more = ", …" if len(ids) > limit else ""
+    return f"{len(ids)} clips ({shown}{more})"
+
+
+def name_columns(names: Sequence[str], limit: int = 8) -> str:
+    """The first names, for messages.
+
+    Example:
+        >>> name_columns(["a", "b", "c"], limit=2)
+        '`a`, `b`, … (3 in all)'
+    """
+    shown = ", ".join(f"`{name}`" for name in names[:limit])
+    more = f", … ({len(names)} in all)" if len(names) > limit else ""
+    return shown + more
+
+
+def _name_after(text: str, names: Sequence[str]) -> str:
+    return f"{text} {name_columns(names, 4)}" if names else ""
