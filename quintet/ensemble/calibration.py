@@ -1,4 +1,4 @@
-"""Calibration of probabilities: one temperature, or an isotonic map per class; learnt out of fold, by group."""
+"""Calibration of probabilities by a temperature or by isotonic maps, learnt out of fold and by group."""
 
 from __future__ import annotations
 

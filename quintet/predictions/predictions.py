@@ -300,7 +300,7 @@ def _optional_column(values: Texts | None) -> Texts | None:
 
 
 def _unify_groups(groups: Texts) -> Texts:
-    """Groups by their `group_name`; an empty name becomes None. So two spellings of one artist are one group."""
+    """Groups by their `group_name`: two spellings of one artist become one group. Empty names become None."""
     names: dict[str, str] = {}
     for group in set(groups.tolist()):
         if group is not None:
