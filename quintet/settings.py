@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 from quintet.errors import ConfigError, unknown_name
 
 Model = TypeVar("Model", bound=BaseModel)
+TomlTable = dict[str, Any]
+"""A TOML table as Python reads it: texts, numbers, booleans, lists and tables by name."""
 
 _EXPECTED = {
     "tuple_type": 'a list, such as ["a", "b"]',
@@ -112,14 +114,19 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     return None
 
 
-def merge_settings(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(settings: Mapping[str, object], others: Mapping[str, object]) -> TomlTable:
     """Settings updated by others: inner tables are merged, every other value is replaced.
 
+    Args:
+        settings: values by name.
+        others: values by name that take precedence.
+
     Example:
-        >>> merge_settings({"epochs": 9, "augmentation": {"mixup": 0.2, "shift": 8}}, {"augmentation": {"mixup": 0.4}})
+        >>> recipe = {"epochs": 9, "augmentation": {"mixup": 0.2, "shift": 8}}
+        >>> merge_settings(recipe, {"augmentation": {"mixup": 0.4}})
         {'epochs': 9, 'augmentation': {'mixup': 0.4, 'shift': 8}}
     """
-    merged = {**settings, **others}
+    merged: TomlTable = {**settings, **others}
     for name, value in others.items():
         before = settings.get(name)
         if isinstance(value, Mapping) and isinstance(before, Mapping):
@@ -127,14 +134,14 @@ def merge_settings(settings: Mapping[str, Any], others: Mapping[str, Any]) -> di
     return merged
 
 
-def flatten_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_settings(settings: Mapping[str, object]) -> TomlTable:
     """Inner tables of settings as dotted names.
 
     Example:
         >>> flatten_settings({"filters": 8, "augmentation": {"mixup": 0.2}})
         {'filters': 8, 'augmentation.mixup': 0.2}
     """
-    result: dict[str, Any] = {}
+    result: TomlTable = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
             result |= {f"{name}.{key}": inner for key, inner in value.items()}
@@ -143,14 +150,14 @@ def flatten_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def nest_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+def nest_settings(settings: Mapping[str, object]) -> TomlTable:
     """Dotted names as inner tables of settings: the reverse of `flatten_settings`.
 
     Example:
         >>> nest_settings({"filters": 8, "augmentation.mixup": 0.2})
         {'filters': 8, 'augmentation': {'mixup': 0.2}}
     """
-    result: dict[str, Any] = {}
+    result: TomlTable = {}
     for name, value in settings.items():
         table, dot, key = name.partition(".")
         if dot:

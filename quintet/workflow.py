@@ -1,13 +1,14 @@
-"""The whole story on one page: extract → train → report → predict.
+"""The workflow on one page: extract → train → report → predict.
 
-Each function is one stage; `run` tells them in order, and does again only what is stale. The command line calls these and prints.
+Each function is one stage. `run` calls all stages of a recipe and repeats only those whose inputs have changed.
+The command line calls these functions and prints their results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     from quintet.features.storage.table import FeatureTable
     from quintet.inference.predict import PredictionResult
     from quintet.pipeline.recipe import Recipe
+    from quintet.pipeline.recipe_search import RecipeSearch
+    from quintet.pipeline.reporter import ProgressCallback, Reporter
+    from quintet.pipeline.runner import RunResult
     from quintet.training.settings import TrainSettings
-    from quintet.training.spectrograms import ProgressListener
     from quintet.training.train import TrainingResult
-    from quintet.tuning.tune import TuningResult
+    from quintet.tuning.search_settings import SearchBudget, TuneSettings
+    from quintet.tuning.tune import SearchObserver, TuningResult
 
 
 def extract(
@@ -32,31 +36,69 @@ def extract(
     output: str | Path,
     *,
     parameters: FeatureParameters | None = None,
-    **options: Any,
+    spectrograms: str | Path | None = None,
+    n_jobs: int = 1,
+    progress: ProgressCallback | None = None,
+    max_failures: int | float | None = None,
+    timeout_s: float | None = None,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
 ) -> ExtractionSummary:
-    """Features of every clip of a source, as one parquet table; bad clips become rows of its ledger.
+    """Extract features of all clips of a source to one parquet table. Clips that fail get a row with the reason.
 
     Args:
-        source: folder with a sub-folder per class, manifest (.csv/.parquet), name of a built-in dataset, or a `Manifest`.
-        output: the parquet file to write, also at a URL (`s3://…`). What it already holds and is not stale is kept.
-        parameters: default: the set `full`.
-        options: `spectrograms`, `n_jobs`, `progress`, `max_failures`, `timeout_s`, … of `quintet.features.extraction.extract.extract`.
+        source: folder with a sub-folder per class, manifest (.csv or .parquet), name of a built-in dataset, or a
+            `Manifest`.
+        output: parquet file to write, also at a URL (`s3://…`). Rows in it that are still valid are reused.
+        parameters: features and their parameters. Default: the set `full`.
+        spectrograms: folder for log-mel spectrograms. Default: none are stored.
+        n_jobs: worker processes; -1 uses one per core, 0 works in this process.
+        progress: called with the progress of the extraction.
+        max_failures: more failed clips than this stop the run: a number (int), or a share of all clips (float
+            between 0 and 1).
+        timeout_s: longest time for one clip, seconds.
+        scheduler: address of a dask cluster (`tcp://host:8786`). `n_jobs` is then ignored.
+        retry_failed: whether to try clips again that failed in an earlier run.
+
+    Raises:
+        QuintetError: for a source that cannot be listed, or too many failures.
     """
     from quintet.features.extraction.extract import extract as extract_clips
 
     manifest = source if isinstance(source, Manifest) else load_source(source)
-    return extract_clips(manifest, output, parameters=parameters or FeatureParameters(), **options)
+    return extract_clips(
+        manifest,
+        output,
+        parameters=parameters or FeatureParameters(),
+        spectrograms=spectrograms,
+        n_jobs=n_jobs,
+        progress=progress,
+        max_failures=max_failures,
+        timeout_s=timeout_s,
+        scheduler=scheduler,
+        retry_failed=retry_failed,
+    )
 
 
 def write_published(table: str | Path, output: str | Path) -> None:
-    """A feature table under its paper's own column names, for programs that expect those: `.csv` or `.parquet`."""
+    """Write a feature table with the column names of the paper.
+
+    Args:
+        table: feature table made by `extract`.
+        output: file to write, `.csv` or `.parquet`.
+
+    Raises:
+        DatasetError: if quintet did not make the table.
+        ConfigError: if the feature set has no published names.
+    """
     from quintet.features.columns import published_names
     from quintet.features.storage.table import read_feature_table
 
-    made = read_feature_table(table)
-    if made.parameters is None:
+    features = read_feature_table(table)
+    if features.parameters is None:
         raise DatasetError(f"Published names are known for tables that quintet made. {table} was not.")
-    frame = made.frame.rename(columns=published_names(made.parameters.feature_set))
+    names = published_names(features.parameters.feature_set)
+    frame = features.frame.rename(columns=names)
     if Path(output).suffix.lower() == ".csv":
         frame.to_csv(output, index=False)
     else:
@@ -71,111 +113,237 @@ def train(
     spectrograms: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    listener: Listener | None = None,
+    progress: ProgressCallback | None = None,
+    n_jobs: int = 1,
     published: Mapping[str, object] | None = None,
     search: str | Path | None = None,
-    listener: Listener | None = None,
-    progress: ProgressListener | None = None,
-    n_jobs: int = 1,
 ) -> TrainingResult:
-    """Train members and their fusion on a feature table, and score them on a split that keeps groups together.
+    """Train the members and their ensemble, and score them on a split that keeps groups together.
 
     Args:
         features: a feature table (file or `FeatureTable`).
-        output: the model folder to make.
+        output: model folder to make.
         settings: members, rules, split and seed. Default: `TrainSettings()`.
-        spectrograms: the store that `extract --spectrograms` wrote. If a network takes part and none is given, the
-            store beside the table is used, and made if it does not exist.
+        spectrograms: spectrogram store for networks. Default: the store next to the table, which is made if it is
+            missing.
         resume: continue an interrupted run of the same configuration.
         overwrite: replace an existing model folder.
-        published: scores that a paper reports (`protocol`, `scores`, `source`), stored beside the scores of the run.
-        search: the folder of the search that found the settings (`quintet tune`); its history is copied for the
-            report.
-        listener: receives training events.
-        progress: receives the progress of spectrograms and augmented copies.
-        n_jobs: number of worker processes for spectrograms and copies.
+        listener: called with each training event.
+        progress: called with the progress of spectrograms and augmented copies.
+        n_jobs: worker processes for spectrograms and augmented copies.
+        published: published scores (`protocol`, `scores`, `source`), stored next to ours.
+        search: folder of the search that found the settings, for the report.
 
     Raises:
-        ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
+        QuintetError: before anything is trained, for data or settings that cannot be used.
     """
     from quintet.training.train import TrainOptions
     from quintet.training.train import train as train_model
 
-    options = TrainOptions(spectrograms, resume, overwrite, published, search)
     return train_model(
         features,
         output,
         settings=settings,
-        options=options,
+        options=TrainOptions(spectrograms, resume, overwrite, published, search),
         listener=listener,
         progress=progress,
         n_jobs=n_jobs,
     )
 
 
-def report(model: str | Path, output: str | Path, **options: Any) -> Path:
-    """One self-contained HTML page about a trained model, and its numbers beside it. Returns the page's path."""
+def report(model: str | Path, output: str | Path, *, title: str | None = None, umap: bool = False) -> Path:
+    """Write one self-contained HTML page about a trained model, and its numbers as files.
+
+    Args:
+        model: model folder made by `train`.
+        output: folder for the page. An older report in it is replaced.
+        title: title of the page. Default: from the name of the model folder.
+        umap: whether to draw UMAP maps too (needs the extra `umap`).
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ArtefactError: if the model is not finished, or `output` holds other files.
+        MissingExtraError: if UMAP is wanted and not installed.
+    """
     from quintet.reports.run_page import write_report
 
-    return write_report(Path(model), Path(output), **options)
+    return write_report(Path(model), Path(output), title=title, umap=umap)
 
 
 def predict(
-    model: str | Path | EnsembleClassifier, files: Sequence[str | Path], **options: Any
+    model: str | Path | EnsembleClassifier,
+    files: Sequence[str | Path],
+    *,
+    segment_s: float | None = None,
+    confidence: float | None = None,
+    n_jobs: int = 1,
+    progress: ProgressCallback | None = None,
 ) -> PredictionResult:
-    """Class probabilities of audio files (paths, folders, globs) from the fused ensemble.
+    """Class probabilities of audio files from the ensemble.
 
-    Takes the options of `quintet.inference.predict.predict_files`: `segment_s`, `n_jobs`, `progress`.
+    Args:
+        model: model folder, or the result of `load_model`.
+        files: audio files, folders and globs.
+        segment_s: length of the segments into which long files are cut, seconds. Default: the typical length of
+            the training clips. 0 cuts no file.
+        confidence: probability with which the prediction set must contain the true class. Default: no sets.
+        n_jobs: worker processes.
+        progress: called with the progress of the extraction.
+
+    Raises:
+        ArtefactError: if the model is damaged, or was trained on features that this version does not make.
+        DatasetError: if there is no file.
     """
     from quintet.inference.predict import predict_files
 
-    return predict_files(model, files, **options)
+    return predict_files(
+        model, files, segment_s=segment_s, confidence=confidence, n_jobs=n_jobs, progress=progress
+    )
 
 
-def explain(model: str | Path, file: str | Path, output: str | Path, **options: Any) -> Path:
-    """One page about one track: why it got its verdict, when, and where in the spectrum. Returns the page's path."""
+def explain(
+    model: str | Path,
+    file: str | Path,
+    output: str | Path,
+    *,
+    segment_s: float | None = None,
+    n_jobs: int = 1,
+    progress: ProgressCallback | None = None,
+) -> Path:
+    """Write one HTML page that explains the prediction for one track.
+
+    Args:
+        model: model folder made by `train`.
+        file: one audio file.
+        output: folder for the page. An older page in it is replaced.
+        segment_s: length of the segments into which a long file is cut, seconds, as in `predict`.
+        n_jobs: worker processes.
+        progress: called with the progress of the extraction.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        AudioError: if the file cannot be read or described.
+        ArtefactError: if the model cannot be used, or `output` holds other files.
+        ConfigError: if `file` is a folder.
+    """
     from quintet.pipeline.explain_track import explain as explain_track
 
-    return explain_track(model, file, output, **options)
+    return explain_track(model, file, output, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
 
 
-def tune(subject: str | Path | FeatureTable | Recipe, output: str | Path, **options: Any) -> TuningResult:
-    """Settings of every member, searched on the grouped folds of the training part.
+def tune(
+    table: str | Path | FeatureTable,
+    output: str | Path,
+    *,
+    settings: TuneSettings | None = None,
+    spectrograms: str | Path | None = None,
+    budget: SearchBudget | None = None,
+    overwrite: bool = False,
+    observer: SearchObserver | None = None,
+    n_jobs: int = 1,
+) -> TuningResult:
+    """Search the settings of each member on the grouped folds of the training part of a feature table.
 
-    Of a feature table, with the options of `quintet.tuning.tune.tune`; or of a recipe, with those of `quintet.pipeline.runner.tune_recipe`.
+    Args:
+        table: a feature table (file or `FeatureTable`).
+        output: folder for the search. The same call continues an interrupted search.
+        settings: members, metric, split and seed. Default: `TuneSettings()`.
+        spectrograms: spectrogram store for networks, as in `train`.
+        budget: number of trials, and time. Default: `SearchBudget()`.
+        overwrite: start again if the folder holds a search of another configuration.
+        observer: receives fits, trials and progress.
+        n_jobs: worker processes for spectrograms and augmented copies.
+
+    Raises:
+        QuintetError: before anything is fitted, for a search that cannot work.
     """
-    from quintet.pipeline.recipe import Recipe
+    from quintet.tuning.tune import tune as tune_members
 
-    if isinstance(subject, Recipe):
-        from quintet.pipeline.runner import tune_recipe
+    return tune_members(
+        table,
+        output,
+        settings=settings,
+        spectrograms=spectrograms,
+        budget=budget,
+        overwrite=overwrite,
+        observer=observer,
+        n_jobs=n_jobs,
+    )
 
-        return tune_recipe(subject, Path(output), **{"hooks": {}, **options})
-    from quintet.tuning.tune import tune as search
 
-    return search(subject, output, **options)
+def tune_recipe(
+    recipe: Recipe,
+    output: str | Path,
+    *,
+    search: RecipeSearch | None = None,
+    budget: SearchBudget | None = None,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+    n_jobs: int = 1,
+) -> TuningResult:
+    """Search the settings of a recipe's members, on the folds of its run.
+
+    Args:
+        recipe: from `load_recipe`.
+        output: folder, for example that of the run. The search is in `tuning/` below it.
+        search: members, fixed settings and metric. Default: `RecipeSearch()`.
+        budget: number of trials, and time. Default: `SearchBudget()`.
+        overwrite: start again if the folder holds a search of another configuration.
+        reporter: receives stages, notes, training events and trials.
+        n_jobs: worker processes for extraction and augmented copies.
+
+    Raises:
+        QuintetError: before anything is fitted, for a search that cannot work.
+    """
+    from quintet.pipeline.recipe_search import tune_recipe as tune_members
+
+    return tune_members(
+        recipe,
+        Path(output),
+        search=search,
+        budget=budget,
+        overwrite=overwrite,
+        reporter=reporter,
+        n_jobs=n_jobs,
+    )
 
 
 def run(
     recipe: Recipe,
     output: str | Path,
     *,
-    hooks: Mapping[str, Any] | None = None,
+    reporter: Reporter | None = None,
+    hooks: Mapping[str, object] | None = None,
     n_jobs: int = 1,
     search: str | Path | None = None,
-) -> dict[str, Any]:
-    """A whole recipe in one folder: features → model → report → predictions. Only what is stale is done again.
+) -> RunResult:
+    """Run a whole recipe in one folder: features → model → report → predictions.
+
+    A stage is repeated only if its inputs have changed.
 
     Args:
-        recipe: from `quintet.pipeline.recipe.load_recipe`.
-        output: the run's folder.
-        hooks: `progress(stage)` context managers and a `listener`, from the command line.
-        search: the folder of the search that found the recipe's settings; its history is told in the report.
+        recipe: from `load_recipe`.
+        output: folder of the run.
+        reporter: receives stages, notes and training events.
+        hooks: older form of `reporter`: functions called `stage`, `tell` and `listener`.
+        n_jobs: worker processes for extraction and augmented copies.
+        search: folder of the search that found the settings of the recipe, for the report.
+
+    Returns:
+        `summary` of the extraction, `training` result, path of the `report`, and `predictions` or None.
+
+    Raises:
+        QuintetError: for data or settings that cannot be used.
     """
+    from quintet.pipeline.reporter import HookReporter
     from quintet.pipeline.runner import run_recipe
 
-    return run_recipe(
-        recipe,
-        Path(output),
-        hooks=hooks or {},
-        n_jobs=n_jobs,
-        search=None if search is None else Path(search),
-    )
+    if reporter is None and hooks:
+        reporter = HookReporter(hooks)
+    search_folder = None if search is None else Path(search)
+    return run_recipe(recipe, Path(output), reporter=reporter, n_jobs=n_jobs, search=search_folder)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from benchmarks.evidence.corpora import arguments, artists
 from benchmarks.evidence.gtzan97 import listed, table_of
-from quintet.commands.terminal.progress import curve_table, out
+from quintet.commands.terminal.console import out
+from quintet.commands.terminal.tables import curve_table
 from quintet.ensemble.crossfit import Inputs
 from quintet.training.data import TrainingPart
 from quintet.training.learning_curve import learning_curve

@@ -1,10 +1,13 @@
-"""What would fail hours later is tried on almost nothing, before anything runs: every member's settings, the weights, the files to predict."""
+"""Checks of a recipe before its run: settings of members, weights, and files to predict.
+
+Each check uses almost no data. It finds errors that would otherwise occur after hours.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,22 +16,29 @@ from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, ConfigError, unknown_name
 from quintet.inference.predict import expand
 from quintet.pipeline.recipe import Recipe
+from quintet.settings import TomlTable
 
-HELD_OUT = "held_out"  # among the files to predict: the demo's pieces that nobody heard in training
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
+
+HELD_OUT = "held_out"  # among the files to predict: the pieces of the demo corpus outside the training data
+N_ROWS, N_COLUMNS = 24, 3  # of the random table on which a member is fitted
 
 
 def check_members(recipe: Recipe) -> None:
-    """Every member made once, unfitted, so that a setting that it does not have is refused; rules by their names.
+    """Construct each member unfitted, and look up each fusion rule.
 
     Raises:
-        ConfigError: for such a setting or rule, with the nearest valid one.
+        ConfigError: an unknown setting or rule, with the nearest valid one.
     """
     training = recipe.training
     for rule in training.rules:
         if rule not in RULES:
             raise unknown_name("fusion rule", rule, RULES)
     for name in training.members:
-        with _named(name):
+        with _section_in_errors(name):
             member = make_member(name, **training.settings.get(name, {}))
             if name in recipe.networks:
                 member.check_parameters()
@@ -36,70 +46,86 @@ def check_members(recipe: Recipe) -> None:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse whatever of a recipe can be known to fail: `check_members`, values that a member cannot be fitted with, weights, files to predict.
+    """Refuse a recipe whose run is certain to fail.
 
-    A table member with settings of its own is fitted on 24 made-up rows; a network with any is built, without its pretrained weights.
+    Besides `check_members`: a table member with settings is fitted on 24 random rows, a network with settings is
+    built without its pretrained weights, weights must be available, and files to predict must exist.
 
     Raises:
-        ConfigError: for such a value or file. ArtefactError: for weights that cannot be had.
+        ConfigError: a value with which a member cannot be fitted, or a missing file.
+        ArtefactError: weights that cannot be had.
     """
     check_members(recipe)
+    _check_files(recipe)
     training = recipe.training
-    files = [name for name in recipe.predict.files if name != HELD_OUT]
-    if absent := [path for path in (expand(files) if files else []) if not path.exists()]:
-        raise ConfigError(
-            f"[predict] must name files that are there. There is no {absent[0]}. Take it out, or write where it is."
-        )
     for name in training.members:
         chosen = training.settings.get(name, {})
-        with _named(name):
+        with _section_in_errors(name):
             member = make_member(name, **chosen)
             require_weights(member)
-            if chosen and name in recipe.networks:
-                _build(member, n_mels=recipe.parameters.log_mel.n_mels, multilabel=recipe.data.multilabel)
-            elif chosen:
-                _fit(member, chosen)
+            if not chosen:
+                continue
+            if name in recipe.networks:
+                n_mels = recipe.parameters.log_mel.n_mels
+                _build_network(member, n_mels=n_mels, multilabel=recipe.data.multilabel)
+            else:
+                _fit_member(member, chosen)
 
 
-def _check_pooling(member: Any, *, multilabel: bool) -> None:
+def _check_files(recipe: Recipe) -> None:
+    names = [name for name in recipe.predict.files if name != HELD_OUT]
+    if not names:
+        return
+    for path in expand(names):
+        if not path.exists():
+            raise ConfigError(
+                f"[predict] must name files that exist. There is no {path}. Remove it, or correct its path."
+            )
+
+
+def _check_pooling(member: SpectrogramClassifier, *, multilabel: bool) -> None:
     if multilabel and member.pooling != "average":
         raise ConfigError(
-            f"Tags are pooled by 'average': there is no one winner to vote for. Received '{member.pooling}'."
+            "Tags must be pooled by 'average', because a vote needs exactly one class per segment. "
+            f"Received '{member.pooling}'."
         )
     if member.pooling == "knn" and not member.validation_share:
         raise ConfigError(
-            "Pooling by 'knn' looks among segments that were held out in training. None would be: raise validation_share."
+            "Pooling by 'knn' needs segments that are held out in training. There are none: "
+            "raise validation_share."
         )
 
 
-def _build(member: Any, *, n_mels: int, multilabel: bool) -> None:
+def _build_network(member: SpectrogramClassifier, *, n_mels: int, multilabel: bool) -> None:
     from quintet.classifiers.networks.registry import build_network
 
-    options: dict[str, Any] = {
-        "multilabel": multilabel,
-        "seed": 0,
-        "precision": "float32",
-        "pretrained": False,
-    }
     build_network(
-        member.network, (n_mels, member.patch_frames), 2, settings=dict(member.settings or {}), **options
+        member.network,
+        (n_mels, member.patch_frames),
+        2,
+        settings=dict(member.settings or {}),
+        multilabel=multilabel,
+        seed=0,
+        precision="float32",
+        pretrained=False,
     )
 
 
-def _fit(member: Any, chosen: dict[str, Any]) -> None:
+def _fit_member(member: BaseEstimator, chosen: TomlTable) -> None:
     rng = np.random.default_rng(0)
+    columns = rng.normal(size=(N_ROWS, N_COLUMNS))
+    labels = np.repeat(["a", "b"], N_ROWS // 2)
     try:
-        member.fit(rng.normal(size=(24, 3)), np.repeat(["a", "b"], 12), groups=np.arange(24))
+        member.fit(columns, labels, groups=np.arange(N_ROWS))
     except (TypeError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError(
-            f"It cannot be fitted with {', '.join(f'{key} = {value!r}' for key, value in chosen.items())}: {first}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        values = ", ".join(f"{name} = {value!r}" for name, value in chosen.items())
+        raise ConfigError(f"It cannot be fitted with {values}: {reason}") from error
 
 
 @contextmanager
-def _named(member: str) -> Iterator[None]:
-    """Errors say whose settings they are about."""
+def _section_in_errors(member: str) -> Iterator[None]:
+    """Put the section with the settings of `member` in front of the message of an error."""
     try:
         yield
     except (ConfigError, ArtefactError) as error:

@@ -1,4 +1,4 @@
-"""The run file: one TOML, composed of the stages' small models. Unknown keys are errors that name the nearest valid one."""
+"""Recipe: the settings of a whole run in one TOML file. An error for an unknown key names the nearest valid key."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from quintet.classifiers.registry import member_entry
 from quintet.errors import ConfigError, unknown_name
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.features.parameters import FeatureParameters, LogMelParameters
-from quintet.settings import Stage, merge_settings, parse_settings
+from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
 from quintet.training.settings import TrainSettings
 
 SCORES = tuple(dict.fromkeys((*SINGLE_LABEL, *MULTI_LABEL)))
 
 
 class DataSettings(Stage):
-    """Where the clips come from.
+    """Source of the clips.
 
-    `source`: folder, manifest, or the name of a built-in dataset; a recipe without one says in `expects` what `--data` must name. `multilabel`:
-    labels are sets, even where every set holds one. `limit`: at most so many clips of each label, dealt over its groups.
+    Args:
+        source: folder, manifest, or the name of a built-in dataset. A recipe without source needs `--data`.
+        expects: for a recipe without source, the data that `--data` must name.
+        multilabel: whether labels are sets, even if each set holds one label.
+        limit: the largest number of clips of each label, taken from its groups in turn.
+        group_by: source of the groups, as in `quintet extract --group-by`.
+        columns: role → column of a manifest.
     """
 
     source: str | None = None
@@ -36,7 +41,13 @@ class DataSettings(Stage):
 
 
 class FeatureSettings(Stage):
-    """Which descriptors; passed on to `quintet.features.parameters.FeatureParameters`."""
+    """Features of the clips, passed on to `quintet.features.parameters.FeatureParameters`.
+
+    Args:
+        set: name of the feature set.
+        families: feature families of the set. None means all.
+        overrides: further parameters.
+    """
 
     set: str = "full"
     families: tuple[str, ...] | None = None
@@ -44,9 +55,13 @@ class FeatureSettings(Stage):
 
 
 class SegmentSettings(Stage):
-    """Multi-framing, for networks: every clip in segments, cut after the split; early stopping and scores by clip.
+    """Segments of clips, for networks. Clips are cut after the split; early stopping and scores are by clip.
 
-    `length_s`, `hop_s`: of the segments, seconds. `skip_s`: left out at both ends of a clip. `pooling`: of a clip's segments: average, vote, knn.
+    Args:
+        length_s: length of a segment, seconds.
+        hop_s: distance between the starts of two segments, seconds. Default: `length_s`.
+        skip_s: time to leave out at both ends of a clip, seconds.
+        pooling: how the predictions of a clip's segments are joined.
     """
 
     length_s: float = Field(gt=0)
@@ -54,35 +69,50 @@ class SegmentSettings(Stage):
     skip_s: float = Field(default=0.0, ge=0)
     pooling: Literal["average", "vote", "knn"] = "average"
 
-    def frames(self, log_mel: LogMelParameters) -> dict[str, Any]:
-        """The same as settings of a network that reads these spectrograms."""
+    def frames(self, log_mel: LogMelParameters) -> dict[str, int | str]:
+        """The same as settings of a network, with lengths in frames of these spectrograms."""
         rate = log_mel.sample_rate / log_mel.hop_length
         hop_s = self.length_s if self.hop_s is None else self.hop_s
-        seconds = {"patch_frames": self.length_s, "hop_frames": hop_s}
-        return {name: max(1, round(s * rate)) for name, s in seconds.items()} | {
+        return {
+            "patch_frames": max(1, round(self.length_s * rate)),
+            "hop_frames": max(1, round(hop_s * rate)),
             "skip_frames": round(self.skip_s * rate),
             "pooling": self.pooling,
         }
 
 
 class PredictSettings(Stage):
-    """What to predict at the end of a run: files, folders or globs; `held_out` stands for the demo's unheard pieces."""
+    """Files to predict at the end of a run.
+
+    Args:
+        files: files, folders or globs. `held_out` stands for the pieces of the demo corpus that are not in the
+            training data.
+    """
 
     files: tuple[str, ...] = ()
 
 
 class Published(Stage):
-    """What the paper reports, and under which protocol: printed beside our figures."""
+    """Published scores, which are printed beside ours.
+
+    Args:
+        protocol: how the paper split its data.
+        scores: member or ensemble → score → value.
+    """
 
     protocol: str
     scores: dict[str, dict[str, float]]
 
     def require_known(self, names: tuple[str, ...]) -> None:
-        """Refuse figures of nobody who takes part, and scores that there are not."""
-        for name, figures in self.scores.items():
+        """Refuse scores of other members than `names`, and unknown scores.
+
+        Raises:
+            ConfigError: with the nearest valid name.
+        """
+        for name, scores in self.scores.items():
             if name not in names:
                 raise unknown_name("member or ensemble with published figures", name, names)
-            for score in figures:
+            for score in scores:
                 if score not in SCORES:
                     raise unknown_name("published score", score, SCORES)
 
@@ -90,7 +120,19 @@ class Published(Stage):
 class Recipe(Stage):
     """A whole run: data → features → training → report → predictions.
 
-    `spectrogram`: what networks read. `segments`: multi-framing. `augmentation`: of audio. All three are for networks. `scale`: what `scale_recipe` made.
+    Args:
+        name: short name, equal to the name of the file.
+        title: one line for `quintet list recipes`.
+        source: the paper.
+        data: source of the clips.
+        features: features of the clips.
+        spectrogram: spectrograms for networks. Default: those of the feature parameters.
+        segments: segments for networks.
+        augmentation: augmentation of audio for networks.
+        train: members and their training.
+        predict: files to predict at the end.
+        published: published scores.
+        scale: scale that `scale_recipe` has applied.
     """
 
     name: str
@@ -107,66 +149,79 @@ class Recipe(Stage):
     scale: Literal["full", "small"] = "full"
 
     @model_validator(mode="after")
-    def _stages_fit(self) -> Self:
-        networks = self.networks
+    def _check_sections(self) -> Self:
+        self._require_networks()
+        self._require_one_place()
+        if self.published is not None:
+            known = (*self.train.members, *self.train.ensembles, *self.train.rules)
+            self.published.require_known(known)
+        if self.segments is not None:
+            self._require_free_settings(self.segments)
+        self.parameters  # noqa: B018  refuses parameters that are not valid
+        return self
+
+    def _require_networks(self) -> None:
+        """Refuse sections for networks in a recipe without networks."""
         for section in ("spectrogram", "segments", "augmentation"):
-            if getattr(self, section) is not None and not networks:
-                raise ValueError(
-                    f"[{section}] is for networks. None of the members is one: {', '.join(self.train.members)}."
-                )
+            if getattr(self, section) is not None and not self.networks:
+                members = ", ".join(self.train.members)
+                raise ValueError(f"[{section}] is for networks. None of the members is one: {members}.")
+
+    def _require_one_place(self) -> None:
+        """Refuse settings that stand in two sections."""
         if self.spectrogram is not None and "log_mel" in self.features.overrides:
             raise ValueError(
-                "Spectrograms are described once: in [spectrogram], or under log_mel in [features.overrides]. Received both."
+                "Spectrograms are described once: in [spectrogram], or under log_mel in [features.overrides]. "
+                "Received both."
             )
         if self.augmentation is not None and self.train.augmentation is not None:
             raise ValueError(
                 "Augmentation is described once: in [augmentation], or in [train.augmentation]. Received both."
             )
-        if both := sorted({"feature_set", "families"} & self.features.overrides.keys()):
+        both = sorted({"feature_set", "families"} & self.features.overrides.keys())
+        if both:
             raise ValueError(
                 f"[features] decides set and families. [features.overrides] names them too: {', '.join(both)}."
             )
-        if self.published is not None:
-            self.published.require_known((*self.train.members, *self.train.ensembles, *self.train.rules))
-        if self.segments is not None:
-            own = self.segments.frames(self.parameters.log_mel)
-            for name in networks:
-                if both := sorted(own.keys() & self.train.settings.get(name, {}).keys()):
-                    raise ValueError(
-                        f"[segments] decides {', '.join(own)}. The settings of {name} name them too: {', '.join(both)}."
-                    )
-        self.parameters  # noqa: B018  what cannot be is refused here
-        return self
+
+    def _require_free_settings(self, segments: SegmentSettings) -> None:
+        """Refuse settings of networks that [segments] decides."""
+        decided = segments.frames(self.parameters.log_mel)
+        for name in self.networks:
+            both = sorted(decided.keys() & self.train.settings.get(name, {}).keys())
+            if both:
+                raise ValueError(
+                    f"[segments] decides {', '.join(decided)}. "
+                    f"The settings of {name} name them too: {', '.join(both)}."
+                )
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """The members that read spectrograms."""
+        """Names of the members that read spectrograms."""
         return tuple(name for name in self.train.members if member_entry(name).input == "spectrogram")
 
     @property
     def parameters(self) -> FeatureParameters:
-        """What is measured, complete."""
-        own: dict[str, Any] = {} if self.spectrogram is None else {"log_mel": self.spectrogram}
-        return FeatureParameters(
-            feature_set=self.features.set, families=self.features.families, **self.features.overrides, **own
-        )
+        """All parameters of the features and the spectrograms."""
+        overrides = dict(self.features.overrides)
+        if self.spectrogram is not None:
+            overrides["log_mel"] = self.spectrogram
+        families = self.features.families
+        return FeatureParameters(feature_set=self.features.set, families=families, **overrides)
 
     @property
     def training(self) -> TrainSettings:
-        """How members are trained, segments and augmentation put in their places."""
-        settings = {name: dict(chosen) for name, chosen in self.train.settings.items()}
+        """Settings of the training, with segments as settings of the networks, and with the augmentation."""
+        settings: dict[str, TomlTable] = {name: dict(chosen) for name, chosen in self.train.settings.items()}
         if self.segments is not None:
             for name in self.networks:
                 settings[name] = settings.get(name, {}) | self.segments.frames(self.parameters.log_mel)
-        return self.train.model_copy(
-            update={"settings": settings, "augmentation": self.augmentation or self.train.augmentation}
-        )
+        augmentation = self.augmentation or self.train.augmentation
+        return self.train.model_copy(update={"settings": settings, "augmentation": augmentation})
 
 
-SMALL_NETWORK = {"epochs": 2, "patches_per_clip": 1, "max_patches": 2}
-SMALL: dict[
-    str, dict[str, Any]
-] = {  # what `--scale small` changes of each member: everything else stays the recipe's
+SMALL_NETWORK: TomlTable = {"epochs": 2, "patches_per_clip": 1, "max_patches": 2}
+SMALL: dict[str, TomlTable] = {  # settings that `--scale small` changes; all others stay as in the recipe
     "random_forest": {"n_estimators": 30},
     "xgboost": {"n_estimators": 20},
     "vgg16_transfer": {"weights": "random", "size": 48},
@@ -180,55 +235,61 @@ SMALL: dict[
     "lachmish_mel": {"units": 64},
     "lachmish_mfcc": {"units": 64},
 }
+SMALL_TRAINING: TomlTable = {
+    "folds": 2,
+    "test_size": 0.3,
+    "resamples": 50,
+    "protocols": (),
+    "learning_curve": None,
+}
+SMALL_LIMIT = 6  # clips of each label
 SCALES = ("full", "small")
 
 
 def scale_recipe(recipe: Recipe, scale: str) -> Recipe:
-    """The recipe at another scale: `small` is the same run with few clips, trees and epochs, narrow networks without downloads, two folds.
+    """The recipe at another scale.
+
+    Args:
+        recipe: the recipe at full scale.
+        scale: `full`, or `small`: the same run with few clips, trees and epochs, narrow networks without
+            downloads, and two folds.
 
     Raises:
-        ConfigError: for another scale than `full` and `small`.
+        ConfigError: an unknown scale.
     """
     if scale not in SCALES:
         raise unknown_name("scale", scale, SCALES)
     if scale == "full":
         return recipe
-    settings = {name: dict(recipe.train.settings.get(name, {})) for name in recipe.train.members}
-    for name, chosen in settings.items():
-        chosen.update(SMALL.get(name, {}))
+    settings: dict[str, TomlTable] = {}
+    for name in recipe.train.members:
+        settings[name] = {**recipe.train.settings.get(name, {}), **SMALL.get(name, {})}
         if name in recipe.networks:
-            chosen.update(SMALL_NETWORK if recipe.segments is None else {"epochs": 2})
-    train = {
-        "settings": settings,
-        "folds": 2,
-        "test_size": 0.3,
-        "resamples": 50,
-        "protocols": (),
-        "learning_curve": None,
-    }
-    data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 6, 6)})
-    return recipe.model_copy(
-        update={"scale": scale, "data": data, "train": recipe.train.model_copy(update=train)}
-    )
+            settings[name] |= SMALL_NETWORK if recipe.segments is None else {"epochs": 2}
+    train = recipe.train.model_copy(update={"settings": settings, **SMALL_TRAINING})
+    limit = min(recipe.data.limit or SMALL_LIMIT, SMALL_LIMIT)
+    data = recipe.data.model_copy(update={"limit": limit})
+    return recipe.model_copy(update={"scale": scale, "data": data, "train": train})
 
 
-def override_settings(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    """The recipe with other settings of its members over its own, such as `quintet tune` found; of members that take no part, none.
+def override_settings(recipe: Recipe, settings: Mapping[str, TomlTable]) -> Recipe:
+    """The recipe with other settings over its own, for example those that `quintet tune` found.
+
+    Args:
+        recipe: the recipe.
+        settings: member → settings. Members that the recipe does not train are ignored.
 
     Raises:
-        ConfigError: for a setting that another section of the recipe decides.
+        ConfigError: a setting that another section of the recipe decides.
     """
-    settings = {
-        name: merge_settings(recipe.train.settings.get(name, {}), found.get(name, {}))
-        for name in recipe.train.members
-    }
-    train = recipe.train.model_copy(
-        update={"settings": {name: chosen for name, chosen in settings.items() if chosen}}
-    )
-    content = {name: getattr(recipe, name) for name in Recipe.model_fields}
-    return parse_settings(
-        Recipe, {**content, "train": train}, where=f"The recipe '{recipe.name}' with these settings"
-    )
+    merged: dict[str, TomlTable] = {}
+    for name in recipe.train.members:
+        chosen = merge_settings(recipe.train.settings.get(name, {}), settings.get(name, {}))
+        if chosen:
+            merged[name] = chosen
+    content: TomlTable = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    content["train"] = recipe.train.model_copy(update={"settings": merged})
+    return parse_settings(Recipe, content, where=f"The recipe '{recipe.name}' with these settings")
 
 
 def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
@@ -236,18 +297,18 @@ def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
 
     Args:
         path: the file.
-        data: a source that takes the place of the recipe's own.
+        data: a source that replaces that of the recipe.
 
     Raises:
-        ConfigError: if the file is missing, is not TOML, or a key or value is not valid; the message names the key,
-            and the nearest valid key where one was misspelt.
+        ConfigError: if the file is missing or is not TOML, or a key or value is not valid. The message names the
+            key, and the nearest valid key.
     """
     file = Path(path)
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
-            f"A recipe must be a TOML file. There is no file {file}. `quintet list recipes` shows those that come along."
+            f"A recipe must be a TOML file. There is no file {file}. `quintet list recipes` shows all recipes."
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"A recipe must be TOML. {file} is not: {error}.") from None
@@ -257,21 +318,22 @@ def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
 
 
 def require_data(recipe: Recipe) -> str:
-    """The recipe's source.
+    """Source of the recipe's clips.
 
     Raises:
-        ConfigError: if it has none: a recipe for data that everyone keeps elsewhere.
+        ConfigError: if the recipe has none, because its data cannot come with quintet.
     """
     if recipe.data.source is None:
-        wanted = f" (published with {recipe.data.expects})" if recipe.data.expects else ""
+        expected = f" (published with {recipe.data.expects})" if recipe.data.expects else ""
         raise ConfigError(
-            f"The recipe '{recipe.name}' needs data{wanted}. Add --data PATH, or try it with --data demo --scale small."
+            f"The recipe '{recipe.name}' needs data{expected}. Add --data PATH, or try it with "
+            "--data demo --scale small."
         )
     return recipe.data.source
 
 
 def is_recipe(name: str | Path) -> bool:
-    """Whether a word of the command line means a recipe, and not a file of another kind: a .toml, or a name where there is no such file.
+    """Whether a word of the command line is a recipe: a .toml file, or a name that is not a file.
 
     Example:
         >>> is_recipe("bahuleyan2018"), is_recipe("mine.toml"), is_recipe("features.parquet")
@@ -282,10 +344,13 @@ def is_recipe(name: str | Path) -> bool:
 
 
 def find_recipe(name: str | Path) -> Path:
-    """The file of a recipe: a path as it is, or the name of one that comes along with quintet.
+    """File of a recipe.
+
+    Args:
+        name: a path, which is returned as it is, or the name of a recipe that comes with quintet.
 
     Raises:
-        ConfigError: for a name that is neither, with the nearest valid one.
+        ConfigError: a name that is neither, with the nearest valid one.
     """
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
@@ -297,7 +362,7 @@ def find_recipe(name: str | Path) -> Path:
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Name → file of the recipes that come along (in a checkout: the folder `recipes/`)."""
-    here = Path(__file__).parents[1]
-    folder = here / "recipes" if (here / "recipes").is_dir() else here.parent / "recipes"
+    """Name → file of the recipes that come with quintet. In a checkout they are in the folder `recipes/`."""
+    package = Path(__file__).parents[1]
+    folder = package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
     return {file.stem: file for file in sorted(folder.glob("*.toml"))}

@@ -1,103 +1,71 @@
-"""Hyper-parameter search by grouped cross-validation: on the folds that `train` would make, and never on its test part.
+"""Search for settings by grouped cross-validation, on the folds that `train` makes, never on its test part.
 
-Every member is a study of its own in one sqlite file. Trial 0 is the default, so that a search is always compared with no search.
+Each member has a study of its own in one sqlite file. Trial 0 is the default, so a search is always compared
+with no search.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
-import os
 import time
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from quintet.audio.augment import AudioAugmentation
-from quintet.classifiers.registry import make_member, require_weights
-from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Listener
-from quintet.errors import ArtefactError, ConfigError, MissingExtraError, unknown_name
 from quintet.evaluation.comparisons import Difference, paired_differences
+from quintet.features.extraction.extract import Progress
 from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
+from quintet.files.atomic import write_bytes
 from quintet.files.digests import content_hash
-from quintet.files.provenance import environment
+from quintet.files.json_types import JsonObject
 from quintet.model_folder.folder import ModelFolder
-from quintet.settings import Stage, merge_settings, parse_settings
+from quintet.settings import TomlTable
 from quintet.training.data import Material, gather
-from quintet.training.settings import Protocol, TrainSettings
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
-from quintet.tuning.spaces import Range, search_space
+from quintet.tuning.search_folder import STUDY_FILE, claim_folder, open_studies, write_trials
+from quintet.tuning.search_settings import SearchBudget, TuneSettings, check_search
+from quintet.tuning.settings_file import settings_section
 from quintet.tuning.study import Problem, Search, Trial
 
-OUR_FILES = ("study.sqlite", "trials.parquet", "best.toml", "tuning.json", "config.json", "environment.json")
-Mapped = Mapping[str, Any]
 
+@dataclass(frozen=True)
+class SearchObserver:
+    """Functions that receive what happens in a search.
 
-class TuneSettings(Stage):
-    """Who is tuned, and on which rows: the options of `TrainSettings`, which must be those of the training that follows.
-
-    `settings`: member → settings that are held, not searched. `metric`: log_loss (the smaller the better) or macro_auc, of the
-    out-of-fold predictions of the training part. `pruning`: a trial that is worse than the median of those before it stops early.
-    Of a recipe: `base`, member → its settings, from which the search begins; `decided`, names of settings that are not the search's to find.
+    Args:
+        listener: called with each training event.
+        on_trial: called with each finished trial and the number of trials per member.
+        progress: called with the progress of spectrograms and augmented copies.
     """
 
-    members: tuple[str, ...] = TABLE_MEMBERS
-    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    base: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    decided: tuple[str, ...] = ()
-    augmentation: AudioAugmentation | None = None
-    metric: Literal["log_loss", "macro_auc"] = "log_loss"
-    pruning: bool = True
-    protocol: Protocol = "auto"
-    test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
-    folds: int | None = Field(default=None, ge=2)
-    seed: int = Field(default=0, ge=0)
-    resamples: int = Field(default=1000, ge=0)
-
-    @property
-    def training(self) -> TrainSettings:
-        """The training whose split this is; it checks what the two share."""
-        shared = self.model_dump(
-            include={"members", "protocol", "test_size", "folds", "seed", "resamples", "augmentation"}
-        )
-        return parse_settings(
-            TrainSettings,
-            {**shared, "settings": {name: self.base_settings(name) for name in self.members}},
-            where="quintet tune",
-        )
-
-    def base_settings(self, member: str) -> dict[str, Any]:
-        """The settings that a member has where nothing is searched."""
-        return merge_settings(self.base.get(member, {}), self.settings.get(member, {}))
-
-    def space(self, member: str) -> dict[str, Range]:
-        """What is searched of a member."""
-        return search_space(member, {**self.settings.get(member, {}), **dict.fromkeys(self.decided)})
+    listener: Listener | None = None
+    on_trial: Callable[[Trial, int], None] | None = None
+    progress: Callable[[Progress], None] | None = None
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What came of one member.
+    """Result of the search of one member.
 
-    Attributes:
-        best: the number of its best trial; 0 is the default (of a recipe: its own settings). settings: of that trial, for `train` or `run`.
-        default_value, best_value: the metric of these two, out of fold on the training part.
-        gain: how much better the best is than the default (positive is better, whatever the metric), paired by clip, resampled by group.
-        n_trials, n_pruned: how many there were, and how many of them stopped early.
+    Args:
+        member: its name.
+        best: number of its best trial; 0 is the default (for a recipe: the settings of the recipe).
+        settings: settings of the best trial, for `train` or `run`.
+        default_value: metric of the default, out of fold on the training part.
+        best_value: metric of the best trial, likewise.
+        gain: improvement of the best trial over the default (positive is better for each metric), paired by
+            clip, resampled by group.
+        n_trials: number of trials.
+        n_pruned: number of trials that stopped early.
     """
 
     member: str
     best: int
-    settings: dict[str, Any]
+    settings: TomlTable
     default_value: float
     best_value: float
     gain: Difference
@@ -106,24 +74,31 @@ class Tuned:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval of the gain lies above zero."""
+        """Whether the interval of the gain is above zero."""
         return self.gain.low > 0
 
     @property
     def gain_text(self) -> str:
-        """The gain in words, honest about luck."""
+        """The gain in words. A gain whose interval includes zero may be chance."""
         if self.best == 0:
             return "nothing better than the default was found"
-        return (
-            "better than the default on these folds"
-            if self.clear
-            else "no clear gain: its interval includes zero"
-        )
+        if self.clear:
+            return "better than the default on these folds"
+        return "no clear gain: its interval includes zero"
 
 
 @dataclass(frozen=True)
 class TuningResult:
-    """Where the search lies and what it found, on folds of which `protocol`. `trials` has a row per trial; `reused`: nothing was left to try."""
+    """Result of a search.
+
+    Args:
+        folder: the folder of the search.
+        metric: `log_loss` or `macro_auc`.
+        members: name → result.
+        trials: one row per trial.
+        reused: whether there was no new trial.
+        protocol: protocol of the split.
+    """
 
     folder: Path
     metric: str
@@ -139,134 +114,102 @@ def tune(
     *,
     settings: TuneSettings | None = None,
     spectrograms: str | Path | None = None,
-    n_trials: int = 30,
-    timeout_s: float | None = None,
+    budget: SearchBudget | None = None,
     overwrite: bool = False,
-    listener: Listener | None = None,
-    on_trial: Callable[[Trial, int], None] | None = None,
-    progress: Callable[..., None] | None = None,
+    observer: SearchObserver | None = None,
     n_jobs: int = 1,
 ) -> TuningResult:
-    """Settings of every member, searched on the grouped folds of the training part; the test part is never looked at.
+    """Search the settings of each member on the grouped folds of the training part. The test part is not used.
 
-    A tree-structured Parzen estimator proposes from `SPACES`; a trial runs fold by fold and stops early when it is worse than the median.
-    Each proposal depends on nothing but the seed and the finished trials, so that a search that was interrupted goes on to the same end.
+    A tree-structured Parzen estimator proposes settings from `SPACES`. A trial runs fold by fold and stops
+    early if it is worse than the median. Each proposal depends only on the seed and the finished trials, so an
+    interrupted search continues to the same result.
 
     Args:
         table: a feature table (file or `FeatureTable`).
-        output: a folder: study.sqlite, trials.parquet (every trial), best.toml (for `train --settings`), tuning.json, predictions/.
-        settings: members, metric, split and seed; default `TuneSettings()`.
-        spectrograms: as in `experiment.train`, for networks.
-        n_trials: per member, the default among them; more than before goes on.
-        timeout_s: no new trial begins after so many seconds, dealt evenly over the members; the default always runs.
-        overwrite: begin again in a folder of another configuration.
-        listener: hears every fit. on_trial: called with each trial that ends, and `n_trials`.
+        output: a folder for study.sqlite, trials.parquet (all trials), best.toml (for `train --settings`),
+            tuning.json and predictions/.
+        settings: members, metric, split and seed. Default: `TuneSettings()`.
+        spectrograms: spectrogram store for networks, as in `quintet.training.train.train`.
+        budget: number of trials, and time. Default: `SearchBudget()`.
+        overwrite: start again if the folder holds a search of another configuration.
+        observer: receives fits, trials and progress.
+        n_jobs: worker processes for spectrograms and augmented copies.
 
     Raises:
-        MissingExtraError: without optuna. ConfigError, DatasetError: before anything is fitted.
+        MissingExtraError: optuna is not installed.
+        ConfigError: before anything is fitted, for settings that cannot be searched.
+        DatasetError: before anything is fitted, for rows that cannot be used.
         ArtefactError: `output` holds something else, or a search of another configuration.
 
     Source: Bergstra et al. 2011 (TPE), as in optuna.
     """
     settings = settings or TuneSettings()
-    check_search(settings, n_trials)
-    table_ = table if isinstance(table, FeatureTable) else read_feature_table(table)
-    training = settings.training
-    store = find_spectrograms(table, table_, training, spectrograms, n_jobs=n_jobs, progress=progress)
-    material = gather(table_, training, store=store)
-    if training.augmentation is not None:
-        material = replace(
-            material, copies=augment_training_part(material, training, n_jobs=n_jobs, progress=progress)
-        )
+    budget = budget or SearchBudget()
+    observer = observer or SearchObserver()
+    check_search(settings, budget.n_trials)
+    features = table if isinstance(table, FeatureTable) else read_feature_table(table)
+    material = _gather(table, features, settings, spectrograms, observer, n_jobs=n_jobs)
     problem = Problem.from_material(material, metric=settings.metric)
     folder = ModelFolder(output)
-    _claim(folder, _configuration(settings, table_, material), overwrite=overwrite)
+    claim_folder(folder, _configuration(settings, features, material), overwrite=overwrite)
+
     n_new = 0
 
     def count(trial: Trial) -> None:
         nonlocal n_new
         n_new += 1
-        if on_trial is not None:
-            on_trial(trial, n_trials)
+        if observer.on_trial is not None:
+            observer.on_trial(trial, budget.n_trials)
 
-    with _storage(folder.path / "study.sqlite") as storage:
-        common: dict[str, Any] = {
-            "seed": settings.seed,
-            "pruning": settings.pruning,
-            "storage": storage,
-            "listener": listener,
-        }
-        common |= {"decided": settings.decided}
+    with open_studies(folder.path / STUDY_FILE) as storage:
         searches = [
             Search(
                 name,
                 settings.settings.get(name, {}),
                 problem,
                 folder.path / "predictions" / name,
+                seed=settings.seed,
+                pruning=settings.pruning,
+                storage=storage,
+                listener=observer.listener,
                 base=settings.base.get(name, {}),
-                **common,
+                decided=settings.decided,
             )
             for name in settings.members
         ]
-        ends = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            for k, search in enumerate(searches):
-                search.run(n_trials, ends=_share(ends, len(searches) - k), on_trial=count)
+            _run_searches(searches, budget, on_trial=count)
         finally:
-            trials = _write_trials(folder, searches)
-        found = {search.member: _judged(search, problem, settings) for search in searches}
-    _write_result(folder, settings, found, material)
-    return TuningResult(folder.path, settings.metric, found, trials, n_new == 0, material.split.protocol)
+            trials = write_trials(folder, _trial_rows(searches))
+        members = {search.member: _compare(search, problem, settings) for search in searches}
+    _write_result(folder, settings, members, material)
+    protocol = material.split.protocol
+    return TuningResult(folder.path, settings.metric, members, trials, n_new == 0, protocol)
 
 
-def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
-    """Member → settings, from the sections [train.settings.MEMBER] of a TOML file: the best.toml of a search, or a recipe.
-
-    Raises:
-        ConfigError: no such file, not TOML, no such section, or a member or setting that there is not.
-    """
-    file = Path(path)
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(
-            f"Settings must be in a TOML file, such as the best.toml of `quintet tune`. There is no file {file}."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Settings must be in a TOML file. {file} is not one: {error}.") from None
-    train = content.get("train")
-    found = train.get("settings") if isinstance(train, dict) else None
-    if not isinstance(found, dict) or not all(isinstance(chosen, dict) for chosen in found.values()):
-        raise ConfigError(
-            f"A file of settings must have sections such as [train.settings.svm]. {file} has: {', '.join(content) or 'nothing'}."
-        )
-    for name, chosen in found.items():
-        make_member(name, **chosen)
-    return found
+def _gather(
+    table: str | Path | FeatureTable,
+    features: FeatureTable,
+    settings: TuneSettings,
+    spectrograms: str | Path | None,
+    observer: SearchObserver,
+    *,
+    n_jobs: int,
+) -> Material:
+    """Rows, split, spectrograms and augmented copies of the training with the same split."""
+    training, progress = settings.training, observer.progress
+    store = find_spectrograms(table, features, training, spectrograms, n_jobs=n_jobs, progress=progress)
+    material = gather(features, training, store=store)
+    if training.augmentation is None:
+        return material
+    copies = augment_training_part(material, training, n_jobs=n_jobs, progress=progress)
+    return replace(material, copies=copies)
 
 
-def check_search(settings: TuneSettings, n_trials: int) -> None:
-    """Refuse, before anything runs, a search that cannot be.
-
-    Raises:
-        MissingExtraError: without optuna. ConfigError: no trials, no members, unknown settings, nothing left to search.
-        ArtefactError: pretrained weights that cannot be had.
-    """
-    if importlib.util.find_spec("optuna") is None:
-        raise MissingExtraError("A search for settings", "tune")
-    if n_trials < 1:
-        raise ConfigError(f"A search has at least one trial, the default. Received {n_trials}.")
-    if not settings.members:
-        raise ConfigError("A search must have at least one member. Received none.")
-    for name in settings.members:
-        settings.space(name)
-        require_weights(make_member(name, **settings.base_settings(name)))
-    if strange := sorted(set(settings.settings) - set(settings.members)):
-        raise unknown_name("member whose settings are held", strange[0], settings.members)
-
-
-def _configuration(settings: TuneSettings, table: FeatureTable, material: Material) -> dict[str, Any]:
-    """What must be the same for a search to go on: how many trials there are to be is no part of it."""
+def _configuration(settings: TuneSettings, table: FeatureTable, material: Material) -> JsonObject:
+    """Everything that must be equal if a search continues. The number of trials may differ."""
+    spectrograms = material.spectrograms
     return {
         "quintet": importlib.metadata.version("quintet"),
         "tune": settings.model_dump(mode="json"),
@@ -274,161 +217,98 @@ def _configuration(settings: TuneSettings, table: FeatureTable, material: Materi
         "features": {"hash": table.parameter_hash, "columns": len(table.feature_names)},
         "data": {"rows": len(material.ids), "digest": table_digest(table)},
         "split": {"digest": material.split.digest},
-        "spectrograms": None if material.spectrograms is None else material.spectrograms.parameter_hash,
+        "spectrograms": None if spectrograms is None else spectrograms.parameter_hash,
     }
 
 
-def _claim(folder: ModelFolder, config: dict[str, Any], *, overwrite: bool) -> None:
-    """Make the folder ours, or see that it holds this very search."""
-    if folder.path.exists() and any(folder.path.iterdir()):
-        kept = folder.read_json("config.json") if (folder.path / "config.json").is_file() else {}
-        if "tune" not in kept:
-            raise ArtefactError(
-                f"A search needs a folder of its own. {folder.path} holds something else: choose another folder."
-            )
-        if kept == json.loads(json.dumps(config)):
-            return
-        if not overwrite:
-            raise ArtefactError(
-                f"A search goes on with the same configuration. {folder.path} was begun with another ({'; '.join(_differences(kept, config))}): "
-                "use another folder, or --overwrite."
-            )
-        _clear(folder.path)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.write_json("config.json", config)
-    folder.write_json("environment.json", {**environment(), "optuna": importlib.metadata.version("optuna")})
+def _run_searches(searches: list[Search], budget: SearchBudget, *, on_trial: Callable[[Trial], None]) -> None:
+    """Run one search after the other. The time that is left is divided evenly among the remaining searches."""
+    end = None if budget.timeout_s is None else time.monotonic() + budget.timeout_s
+    for k, search in enumerate(searches):
+        search_end = None if end is None else _search_end(end, n_searches=len(searches) - k)
+        search.run(budget.n_trials, ends=search_end, on_trial=on_trial)
 
 
-def _clear(folder: Path) -> None:
-    for name in OUR_FILES:
-        (folder / name).unlink(missing_ok=True)
-    for file in (folder / "predictions").glob("*/*.parquet"):
-        file.unlink()
-
-
-def _differences(kept: Mapped, wanted: Mapped, place: str = "") -> list[str]:
-    """`tune.metric: log_loss, now macro_auc` for everything that is not the same."""
-    found: list[str] = []
-    for key in dict.fromkeys([*kept, *wanted]):
-        before, now = kept.get(key), json.loads(json.dumps(wanted.get(key)))
-        if isinstance(before, dict) and isinstance(now, dict):
-            found += _differences(before, now, f"{place}{key}.")
-        elif before != now:
-            found.append(f"{place}{key}: {before}, now {now}")
-    return found
-
-
-@contextmanager
-def _storage(path: Path) -> Iterator[Any]:
-    """The studies' file, with optuna's own messages off while it is open."""
-    import optuna
-    from sqlalchemy import URL
-
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(
-        URL.create("sqlite", database=os.fspath(path.absolute())).render_as_string()
-    )
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-        optuna.logging.set_verbosity(level)
-
-
-def _share(ends: float | None, members: int) -> float | None:
-    """When the next of so many members must have begun its last trial."""
+def _search_end(end: float, *, n_searches: int) -> float:
+    """Time at which the next of `n_searches` searches must start its last trial."""
     now = time.monotonic()
-    return None if ends is None else now + max(ends - now, 0.0) / members
+    return now + max(end - now, 0.0) / n_searches
 
 
-def _write_trials(folder: ModelFolder, searches: list[Search]) -> pd.DataFrame:
-    rows = []
+def _trial_rows(searches: list[Search]) -> list[JsonObject]:
+    """One row of trials.parquet per finished trial."""
+    rows: list[JsonObject] = []
     for search in searches:
         trials = search.finished_trials()
         best = search.best(trials) if trials else None
-        rows += [
-            {
-                **asdict(t),
-                "settings": json.dumps(t.settings),
-                "fold_values": list(t.fold_values),
-                "best": t is best,
-            }
-            for t in trials
-        ]
-    columns = ["member", "number", "state", "value", "settings", "fold_values", "seconds", "best"]
-    trials_ = pd.DataFrame(rows, columns=columns).astype(
-        {"value": "float64", "seconds": "float64", "best": "bool"}
-    )
-    folder.write_frame("trials.parquet", trials_)
-    return trials_
+        for trial in trials:
+            row = asdict(trial)
+            row["settings"] = json.dumps(trial.settings)
+            row["fold_values"] = list(trial.fold_values)
+            row["best"] = trial is best
+            rows.append(row)
+    return rows
 
 
-def _judged(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
-    """The best trial of a member against its default, on the same clips."""
-    trials = search.finished_trials()
+def _compare(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
+    """The best trial of a member compared with its default, on the same clips."""
+    part, trials = problem.part, search.finished_trials()
     default, best = trials[0], search.best(trials)
     first, second = search.predictions(default), search.predictions(best)
-    options: dict[str, Any] = {
-        "seed": settings.seed,
-        "n_resamples": settings.resamples,
-        "multilabel": problem.part.multilabel,
-    }
     pair = (second, first) if problem.larger_is_better else (first, second)
-    part = problem.part
-    gain = paired_differences(part.y, *pair, part.classes, part.groups, **options)[settings.metric]
+    gains = paired_differences(
+        part.y,
+        *pair,
+        part.classes,
+        part.groups,
+        seed=settings.seed,
+        n_resamples=settings.resamples,
+        multilabel=part.multilabel,
+    )
     search.keep_only({default.number, best.number})
-    n_pruned = sum(t.state == "pruned" for t in trials)
     return Tuned(
         search.member,
         best.number,
         best.settings,
         float(default.value),
         float(best.value),
-        gain,
+        gains[settings.metric],
         len(trials),
-        n_pruned,
+        sum(trial.state == "pruned" for trial in trials),
     )
 
 
 def _write_result(
-    folder: ModelFolder, settings: TuneSettings, found: Mapping[str, Tuned], material: Material
+    folder: ModelFolder, settings: TuneSettings, members: Mapping[str, Tuned], material: Material
 ) -> None:
-    shown = {
+    """Write tuning.json (for the report) and best.toml (for `train --settings` and `run --settings`)."""
+    rows = {
         name: {**asdict(tuned), "gain": tuned.gain.to_json(), "verdict": tuned.gain_text}
-        for name, tuned in found.items()
+        for name, tuned in members.items()
     }
     split = material.split
-    on = {
+    content = {
+        "metric": settings.metric,
         "n": len(split.train),
         "n_groups": len(set(material.groups[split.train])),
         "n_folds": len(split.folds()),
         "split": split.digest,
+        "members": rows,
     }
-    folder.write_json("tuning.json", {"metric": settings.metric, **on, "members": shown})
-    heading = f"# quintet tune: {settings.metric} out of fold on the training part, seed {settings.seed}"
-    lines = [f"{heading}. For `quintet {'run' if settings.base else 'train'} … --settings FILE`"]
-    for name, t in found.items():
-        lines += ["", f"[train.settings.{name}]"]
-        lines.append(
-            f"# default {t.default_value:.4f}, best of {t.n_trials} trials {t.best_value:.4f}: {t.gain_text}"
-        )
-        lines += [f"{key} = {_toml(value)}" for key, value in t.settings.items()]
-    temporary = folder.path / ".best.toml.tmp"
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(temporary, folder.path / "best.toml")
+    folder.write_json("tuning.json", content)
+    text = "\n".join(_best_settings(settings, members)) + "\n"
+    write_bytes(folder.path / "best.toml", text.encode("utf-8"))
 
 
-def _toml(value: Any) -> str:
-    """A setting as TOML writes it.
-
-    Example:
-        >>> _toml({"mixup": 0.25, "names": ["a", True]})
-        '{mixup = 0.25, names = ["a", true]}'
-    """
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-    return json.dumps(value) if isinstance(value, str | bool) else repr(np.asarray(value).item())
+def _best_settings(settings: TuneSettings, members: Mapping[str, Tuned]) -> list[str]:
+    """Lines of best.toml."""
+    command = "run" if settings.base else "train"
+    lines = [
+        f"# quintet tune: {settings.metric} out of fold on the training part, seed {settings.seed}. "
+        f"For `quintet {command} … --settings FILE`"
+    ]
+    for name, tuned in members.items():
+        values = f"default {tuned.default_value:.4f}, best of {tuned.n_trials} trials {tuned.best_value:.4f}"
+        section = settings_section(name, tuned.settings, comment=f"{values}: {tuned.gain_text}")
+        lines += ["", *section]
+    return lines

@@ -164,7 +164,7 @@ def test_a_name_finds_its_recipe_and_a_typo_the_nearest() -> None:
         (SVM + "[train.settings.svm]\nC = -1.0\n", "It cannot be fitted with C = -1.0"),
         (
             SVM + '[predict]\nfiles = ["held_out", "/no/such/*.wav"]\n',
-            r"\[predict\] must name files that are there\. There is no /no/such",
+            r"\[predict\] .* There is no /no/such",
         ),
         (
             NETWORK + "[train.settings.crnn]\nepochs = 0\n",
@@ -187,7 +187,7 @@ def test_a_name_finds_its_recipe_and_a_typo_the_nearest() -> None:
         (
             NETWORK.replace("[train]", "multilabel = true\n[train]")
             + '[segments]\nlength_s = 3\npooling = "vote"\n',
-            "Tags are pooled by 'average'",
+            "Tags must be pooled by 'average'",
         ),
         (SVM + "folds = 99\n", "Every class must lie in at least 100 groups"),
         (SVM + 'protocol = "given"\n', "'given' needs a `split` column"),
@@ -200,7 +200,7 @@ def test_what_would_fail_later_is_refused_before_anything_runs(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises((ConfigError, ArtefactError, DatasetError), match=message):
-        run_recipe(load_recipe(written(tmp_path, text)), tmp_path / "run", hooks={})
+        run_recipe(load_recipe(written(tmp_path, text)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -270,19 +270,19 @@ def test_the_small_scale_is_the_same_recipe_with_smaller_numbers() -> None:
 def test_a_member_is_refused_a_setting_that_it_lacks_before_anything_runs(tmp_path: Path) -> None:
     recipe = load_recipe(written(tmp_path, NETWORK + "[train.settings.crnn]\nepoch = 3\n"))
     with pytest.raises(ConfigError, match="Did you mean 'epochs'"):
-        run_recipe(recipe, tmp_path / "run", hooks={})
+        run_recipe(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_rule_is_refused_before_anything_runs(tmp_path: Path) -> None:
     recipe = load_recipe(written(tmp_path, NETWORK + 'rules = ["maen"]\n'))
     with pytest.raises(ConfigError, match="Did you mean 'mean'"):
-        run_recipe(recipe, tmp_path / "run", hooks={})
+        run_recipe(recipe, tmp_path / "run")
 
 
 def test_missing_data_are_said_with_what_was_published(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs data \(published with AudioSet.*--data PATH"):
-        run_recipe(load_recipe(find_recipe("bahuleyan2018")), tmp_path / "run", hooks={})
+        run_recipe(load_recipe(find_recipe("bahuleyan2018")), tmp_path / "run")
 
 
 def test_a_limit_takes_from_every_group_in_turn() -> None:

@@ -1,30 +1,36 @@
-"""What there is to choose from: as records for scripts, as tables for the terminal, as lines with tabs for pipes."""
+"""Listings of members, feature sets, datasets, recipes and rules: records, a table, or lines with tabs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from quintet.classifiers.registry import MEMBERS
 from quintet.errors import unknown_name
+from quintet.files.json_types import JsonObject
 
 if TYPE_CHECKING:
     from quintet.pipeline.recipe import Recipe
 
-Record = dict[str, Any]
+WIDTH_OF_PUBLISHED = 30
+DASH = "–"
 
 
-def records(what: str) -> list[Record]:
-    """One record per member, feature set, dataset, recipe or rule; its first entry is the name.
+def records(what: str) -> list[JsonObject]:
+    """One record per member, feature set, dataset, recipe or rule. The first entry of a record is the name.
 
-    `published` of a recipe is `{"protocol", "scores": {member: {score: value}}}`, of a member `{recipe: {score: value}}`, of a dataset
-    `{recipe: {member: {score: value}}}`; None where nothing was published.
+    `published` is None if nothing was published. Otherwise it is `{"protocol", "scores": {member: {score:
+    value}}}` for a recipe, `{recipe: {score: value}}` for a member, and `{recipe: {member: {score: value}}}` for
+    a dataset.
+
+    Args:
+        what: `members` (or `models`), `features`, `datasets`, `recipes` or `rules`.
 
     Raises:
-        ConfigError: for another name.
+        ConfigError: another name.
     """
     kinds = {
         "members": _members,
@@ -40,120 +46,134 @@ def records(what: str) -> list[Record]:
 
 
 def listing(what: str) -> Table:
-    """The records as a table for the terminal; names are never broken."""
-    rows = [_folded(row) for row in records(what)]
+    """The records as a table for the terminal. Names are never broken.
+
+    Args:
+        what: as in `records`.
+    """
+    rows = [_join_data(row) for row in records(what)]
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for k, heading in enumerate(rows[0]):
-        table.add_column(
-            heading.replace("_", " "),
-            no_wrap=k == 0,
-            min_width=30 if heading == "published" else None,
-            overflow="fold",
-        )
+    for k, name in enumerate(rows[0]):
+        width = WIDTH_OF_PUBLISHED if name == "published" else None
+        table.add_column(name.replace("_", " "), no_wrap=k == 0, min_width=width, overflow="fold")
     for row in rows:
-        table.add_row(*("\n".join(_lines(value)) for value in row.values()))
+        table.add_row(*("\n".join(_cell_lines(value)) for value in row.values()))
     return table
 
 
-def _folded(row: Record) -> Record:
-    """A recipe's data below what it is: five columns are too many for a terminal."""
-    return {
-        name: [value, row["data"]] if name == "what" and "data" in row else value
-        for name, value in row.items()
-        if name != "data"
-    }
+def _join_data(row: JsonObject) -> JsonObject:
+    """A recipe with its data below its title, because five columns are too many for a terminal."""
+    if "data" not in row:
+        return row
+    joined = {name: value for name, value in row.items() if name != "data"}
+    if "what" in joined:
+        joined["what"] = [row["what"], row["data"]]
+    return joined
 
 
 def lines(what: str) -> Iterator[str]:
-    """The records as lines with tabs between the columns, the headings first: what another program reads."""
+    """The records as lines with tabs between the columns, for other programs. The first line has the names.
+
+    Args:
+        what: as in `records`.
+    """
     rows = records(what)
     yield "\t".join(rows[0])
     for row in rows:
-        yield "\t".join("; ".join(_lines(value)) for value in row.values())
+        cells = ["; ".join(_cell_lines(value)) for value in row.values()]
+        yield "\t".join(cells)
 
 
-def _lines(value: Any) -> list[str]:
-    """What a cell shows of a value, line by line."""
+def _cell_lines(value: object) -> list[str]:
+    """Lines of a cell with a value."""
     if value is None or value in ({}, []):
-        return ["–"]
+        return [DASH]
     if isinstance(value, list):
         return [str(entry) for entry in value]
+    if isinstance(value, int):
+        return [f"{value:,}"]
     if not isinstance(value, Mapping):
-        return [f"{value:,}" if isinstance(value, int) else str(value)]
+        return [str(value)]
     if "protocol" in value:
-        return [*_lines(value["scores"]), f"({value['protocol']})"]
-    return [f"{name}: {_figures(inner)}" for name, inner in value.items()]
+        return [*_cell_lines(value["scores"]), f"({value['protocol']})"]
+    return [f"{name}: {_scores_text(inner)}" for name, inner in value.items()]
 
 
-def _figures(scores: Mapping[str, Any]) -> str:
-    """`accuracy 0.65, macro AUC 0.894`; of several members, each with its name before it."""
+def _scores_text(scores: JsonObject) -> str:
+    """`accuracy 0.65, macro AUC 0.894`. For several members, each with its name in front."""
     if any(isinstance(inner, Mapping) for inner in scores.values()):
-        return ", ".join(f"{name} {_figures(inner)}" for name, inner in scores.items())
-    return ", ".join(
-        f"{name.replace('_', ' ').replace('auc', 'AUC').replace('f1', 'F1').replace('pr ', 'PR ')} {v:g}"
-        for name, v in scores.items()
-    )
+        return ", ".join(f"{name} {_scores_text(inner)}" for name, inner in scores.items())
+    return ", ".join(f"{_score_name(name)} {value:g}" for name, value in scores.items())
 
 
-def _members() -> list[Record]:
-    found: dict[str, Record] = {}
+def _score_name(score: str) -> str:
+    words = score.replace("_", " ")
+    return words.replace("auc", "AUC").replace("f1", "F1").replace("pr ", "PR ")
+
+
+def _members() -> list[JsonObject]:
+    published: dict[str, JsonObject] = {}
     for name, recipe in _all_recipes().items():
-        for member, figures in (recipe.published.scores if recipe.published else {}).items():
-            found.setdefault(member, {})[name] = figures
+        if recipe.published is None:
+            continue
+        for member, scores in recipe.published.scores.items():
+            published.setdefault(member, {})[name] = scores
     return [
         {
-            "member": m.name,
-            "works_on": m.input,
-            "parameters": m.parameters,
-            "published_parameters": m.published,
-            "published": found.get(m.name),
-            "source": m.source,
+            "member": member.name,
+            "works_on": member.input,
+            "parameters": member.parameters,
+            "published_parameters": member.published,
+            "published": published.get(member.name),
+            "source": member.source,
         }
-        for m in MEMBERS
+        for member in MEMBERS
     ]
 
 
-def _features() -> list[Record]:
+def _features() -> list[JsonObject]:
     from quintet.features.catalogue import FEATURE_SETS, feature_family
     from quintet.features.columns import feature_names
     from quintet.features.parameters import FeatureParameters
 
-    rows = []
+    rows: list[JsonObject] = []
     for name in FEATURE_SETS:
-        families = [feature_family(column) for column in feature_names(FeatureParameters(feature_set=name))]
-        counted = [f"{family} ({families.count(family)})" for family in dict.fromkeys(families)]
-        rows.append({"set": name, "columns": len(families), "families": counted})
+        columns = feature_names(FeatureParameters(feature_set=name))
+        families = [feature_family(column) for column in columns]
+        counts = [f"{family} ({families.count(family)})" for family in dict.fromkeys(families)]
+        rows.append({"set": name, "columns": len(families), "families": counts})
     return rows
 
 
-def _datasets() -> list[Record]:
+def _datasets() -> list[JsonObject]:
     from quintet.datasets.registry import DATASETS
 
-    found: dict[str, Record] = {}
+    published: dict[str, JsonObject] = {}
     for name, recipe in _all_recipes().items():
-        named = re.search(r"--data (\w+):", recipe.data.expects)
-        if named and recipe.published:
-            found.setdefault(named[1], {})[name] = _best(recipe.published.scores)
+        dataset = re.search(r"--data (\w+):", recipe.data.expects)
+        if dataset and recipe.published:
+            published.setdefault(dataset[1], {})[name] = _best_member(recipe.published.scores)
     return [
         {
             "dataset": name,
-            "what": d.description,
-            "published": found.get(name),
-            "source": d.source,
-            "licence": d.licence,
+            "what": dataset.description,
+            "published": published.get(name),
+            "source": dataset.source,
+            "licence": dataset.licence,
         }
-        for name, d in DATASETS.items()
+        for name, dataset in DATASETS.items()
     ]
 
 
-def _best(scores: Mapping[str, Mapping[str, float]]) -> Record:
-    """The member that is best at the first score."""
-    first = next(iter(next(iter(scores.values()))))
-    name = max(scores, key=lambda member: scores[member].get(first, 0.0))
-    return {name: dict(scores[name])}
+def _best_member(scores: Mapping[str, Mapping[str, float]]) -> JsonObject:
+    """The member that is best at the first score, with its scores."""
+    first_member = next(iter(scores.values()))
+    first_score = next(iter(first_member))
+    best = max(scores, key=lambda member: scores[member].get(first_score, 0.0))
+    return {best: dict(scores[best])}
 
 
-def _recipes() -> list[Record]:
+def _recipes() -> list[JsonObject]:
     return [
         {
             "recipe": name,
@@ -166,16 +186,10 @@ def _recipes() -> list[Record]:
     ]
 
 
-def _rules() -> list[Record]:
+def _rules() -> list[JsonObject]:
     from quintet.ensemble.fusion import RULES
 
-    return [
-        {
-            "rule": name,
-            "how": str(getattr(rule, "description", "") or (rule.__doc__ or "")).strip().split("\n")[0],
-        }
-        for name, rule in RULES.items()
-    ]
+    return [{"rule": name, "how": rule.description} for name, rule in RULES.items()]
 
 
 def _all_recipes() -> dict[str, Recipe]:

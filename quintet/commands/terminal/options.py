@@ -1,131 +1,178 @@
-"""What the words of the command line mean: pairs, names, limits and settings, as the functions of the package want them."""
+"""Options that several commands share, with their help texts."""
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.errors import ConfigError
+from quintet.commands.terminal.parsing import parse_pairs
 
 if TYPE_CHECKING:
-    from quintet.features.parameters import FeatureParameters
+    from quintet.features.storage.table import FeatureTable
+    from quintet.settings import TomlTable
 
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 takes every core.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results and errors.")]
-Seed = Annotated[int, typer.Option(min=0, help="Fixes splits, members and intervals.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 uses every core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only, no progress.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed of the split, the members and the intervals.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
+Intersection = Annotated[
+    bool, typer.Option("--intersection", help="Leave out clips that are not in all files.")
+]
+Model = Annotated[Path, typer.Argument(help="Model folder made by `quintet train`.")]
+PageFolder = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for the page and the files with its numbers.")
+]
+Segment = Annotated[
+    float | None,
+    typer.Option(min=0, help="Cut long files into segments of this length in seconds; 0 cuts no file."),
+]
+
+IdColumn = Annotated[
+    str | None, typer.Option(help="Column with the clip id, in a table that quintet did not make.")
+]
+LabelColumn = Annotated[str | None, typer.Option(help="Column with the class label, in such a table.")]
+GroupColumn = Annotated[
+    str | None, typer.Option(help="Column with the group (for example the artist), in such a table.")
+]
+LabelFrom = Annotated[
+    str | None,
+    typer.Option(help="Regular expression on the clip id. Its first group is the class label."),
+]
+GroupsFile = Annotated[
+    Path | None,
+    typer.Option(help="CSV with the columns id and group, for example from `audit --groups-to`."),
+]
+SplitFiles = Annotated[
+    list[str] | None,
+    typer.Option(help="Clip ids of each part: train=a.csv, valid=b.csv, test=c.csv. Repeatable."),
+]
+SpectrogramStore = Annotated[
+    Path | None,
+    typer.Option(
+        help="Spectrograms for the networks, from `extract --spectrograms`. Default: the store next to the "
+        "table, which is made if it is missing."
+    ),
+]
+
+ProtocolName = Annotated[
+    str,
+    typer.Option(
+        help="How to split: group; random (ignores groups, scores are marked); given (split column of the "
+        "data); auto."
+    ),
+]
+TestSize = Annotated[
+    float,
+    typer.Option(min=0.0, max=0.9, help="Share of the clips in the test part. 0: out-of-fold scores only."),
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(min=2, help="Folds of the training part. Default: 5, or fewer if a class has fewer groups."),
+]
 
 
-def resolve_cores(jobs: int) -> int:
-    return jobs or os.cpu_count() or 1
+@dataclass(frozen=True)
+class TableColumns:
+    """Columns of a table that quintet did not make. None means the default name.
 
+    Args:
+        id: column with the clip id.
+        label: column with the class label.
+        group: column with the group.
+        label_from: regular expression on the clip id; its first group is the class label.
+    """
 
-def parse_names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+    id: str | None = None
+    label: str | None = None
+    group: str | None = None
+    label_from: str | None = None
 
+    def read(
+        self, path: str | Path, *, groups: Path | None = None, split_files: list[str] | None = None
+    ) -> FeatureTable:
+        """Read a feature table.
 
-def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
-    pairs = {}
-    for text in texts or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key or not value:
-            raise ConfigError(f"A {what} must be given as name=value. Received '{text}'.")
-        pairs[key.strip()] = value.strip()
-    return pairs or None
+        Args:
+            path: the table.
+            groups: CSV with other groups.
+            split_files: `part=file` texts with the clip ids of each part.
 
+        Raises:
+            QuintetError: if the table or one of the files cannot be read or does not fit.
+        """
+        from quintet.features.storage.table import read_feature_table
 
-def value_of(text: str) -> Any:
-    import json
-
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def parse_parameters(features: str, families: str | None, settings: list[str] | None) -> FeatureParameters:
-    from quintet.features.parameters import FeatureParameters
-
-    chosen = {key: value_of(value) for key, value in (parse_pairs(settings, "parameter") or {}).items()}
-    return FeatureParameters(feature_set=features, families=tuple(parse_names(families)) or None, **chosen)
-
-
-def member_settings(settings: list[str] | None) -> dict[str, dict[str, Any]]:
-    result: dict[str, dict[str, Any]] = {}
-    for key, value in (parse_pairs(settings, "setting") or {}).items():
-        member, dot, name = key.partition(".")
-        if not dot:
-            raise ConfigError(
-                f"A member's setting must be given as member.name=value. Received '{key}={value}'."
-            )
-        result.setdefault(member, {})[name] = value_of(value)
-    return result
-
-
-def all_settings(
-    file: Path | None, texts: list[str] | None, members: Any, err: Any
-) -> dict[str, dict[str, Any]]:
-    """Settings of a file, for the members that take part; those of the command line come last."""
-    if file is None:
-        return member_settings(texts)
-    from quintet.tuning.tune import read_settings
-
-    found = read_settings(file)
-    if idle := [name for name in found if name not in members]:
-        err.print(
-            f"{file} also has settings of members that do not take part: {', '.join(idle)}.",
-            markup=False,
-            soft_wrap=True,
+        table = read_feature_table(
+            path,
+            id_column=self.id,
+            label_column=self.label,
+            group_column=self.group,
+            label_from=self.label_from,
+            splits=parse_pairs(split_files, "split file"),
         )
-    result = {name: settings for name, settings in found.items() if name in members}
-    for name, settings in member_settings(texts).items():
-        result[name] = result.get(name, {}) | settings
-    return result
+        if groups is None:
+            return table
+        from quintet.training.data import regroup
+
+        return regroup(table, groups)
 
 
-def find_search(file: Path | None) -> Path | None:
-    """The folder of the search that a file of settings came from; None for any other file."""
-    found = file is not None and all(
-        (file.parent / name).is_file() for name in ("tuning.json", "trials.parquet")
-    )
-    return file.parent if file is not None and found else None
+@dataclass(frozen=True)
+class SplitOptions:
+    """Options of the split.
+
+    Args:
+        protocol: `auto`, `group`, `random` or `given`.
+        test_size: share of the clips in the test part.
+        folds: number of folds, or None.
+        seed: random seed.
+    """
+
+    protocol: str
+    test_size: float
+    folds: int | None
+    seed: int
+
+    def as_settings(self) -> TomlTable:
+        """The same as settings of `TrainSettings` or `TuneSettings`."""
+        return {
+            "protocol": self.protocol,
+            "test_size": self.test_size,
+            "folds": self.folds,
+            "seed": self.seed,
+        }
 
 
-def refuse_options(context: Any, names: tuple[str, ...], why: str) -> None:
-    """Refuse options that were written on the command line and mean nothing here."""
+def spectrogram_store(given: Path | None, features: Path, table: FeatureTable) -> Path | None:
+    """Folder of the spectrograms: as given, or next to a table that quintet made, else None.
+
+    Args:
+        given: the folder of the option, or None.
+        features: file of the table.
+        table: its content.
+    """
+    if given is not None or table.parameters is None:
+        return given
+    return features.with_suffix(".spectrograms")
+
+
+def refuse_options(context: typer.Context, names: tuple[str, ...], reason: str) -> None:
+    """Refuse options that have no meaning for this input.
+
+    Args:
+        context: the command with the words of the user.
+        names: parameters of the command.
+        reason: text after the name of the option.
+
+    Raises:
+        ConfigError: if one of the options stands on the command line.
+    """
+    from quintet.errors import ConfigError
+
     for option in context.command.params:
-        source = context.get_parameter_source(option.name)
+        source = context.get_parameter_source(option.name or "")
         if option.name in names and source is not None and source.name == "COMMANDLINE":
-            raise ConfigError(f"{option.opts[0]} {why}")
-
-
-def parse_limit(text: str | None) -> int | float | None:
-    if text is None:
-        return None
-    try:
-        limit = float(text[:-1]) / 100 if text.endswith("%") else int(text)
-    except ValueError:
-        limit = -1
-    if limit < 0 or (text.endswith("%") and not limit < 1):
-        raise ConfigError(
-            f"--max-failures must be a number of clips or a share below 100 %, such as 5%. Received '{text}'."
-        )
-    return limit
-
-
-def all_members() -> tuple[str, ...]:
-    from quintet.ensemble.classifier import DEFAULT_MEMBERS
-
-    return DEFAULT_MEMBERS
-
-
-def table_members(err: Any, quiet: bool) -> tuple[str, ...]:
-    from quintet.ensemble.classifier import TABLE_MEMBERS
-
-    if not quiet:
-        err.print(
-            "This table was not made by quintet, so there is no audio for a CNN: training the four table members."
-        )
-    return TABLE_MEMBERS
+            raise ConfigError(f"{option.opts[0]} {reason}")

@@ -1,255 +1,307 @@
-"""What the command line prints of a result. Nothing heavy is imported before it is needed."""
+"""Printed results: scores, predictions, failures and searches."""
 
 from __future__ import annotations
 
+import json
+import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-MOST_KINDS = 20  # of failures, that are printed
+from rich.console import Console
+
+from quintet.commands.terminal.console import err, out, print_plain
+from quintet.commands.terminal.predictions import probability_table
+from quintet.commands.terminal.tables import (
+    comparison_table,
+    curve_table,
+    evaluation_tables,
+    gate_tables,
+    published_table,
+    score_heading,
+    score_table,
+    tuning_table,
+    undefined_lines,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from quintet.features.extraction.extract import ExtractionSummary
+    from quintet.files.json_types import JsonObject
+    from quintet.inference.predict import PredictionResult
+    from quintet.training.train import TrainingResult
+    from quintet.tuning.tune import TuningResult
+
+MOST_KINDS = 20  # kinds of failures that are printed
+MOST_NOTES = 8  # lines about what a source holds and extraction does not use
+FILE_WIDTH = 120  # columns of a table in a file
+RANDOM_SPLIT = "  [bold red]RANDOM SPLIT: groups stand on both sides[/]"
+UNGROUPED_SPLIT = "[bold red]UNGROUPED SPLIT: groups may stand in training and test[/]"
 
 
-@contextmanager
-def show_status(text: str, err: Any, *, quiet: bool) -> Iterator[None]:
-    if quiet or not err.is_terminal:
-        yield
-        return
-    with err.status(text + "…"):
-        yield
-
-
-def print_json(content: Any) -> None:
-    import json
-
+def print_json(content: object) -> None:
+    """Print a value as indented JSON. Values that JSON does not have become texts."""
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
 
 
-def print_ignored(ignored: tuple[str, ...], err: Any) -> None:
-    """What the source holds and extraction does not use: columns in one line, then notes."""
+def print_ignored(ignored: tuple[str, ...]) -> None:
+    """Print what a source holds and extraction does not use: columns on one line, then notes."""
     columns = [name for name in ignored if " " not in name]
+    notes = [note for note in ignored if " " in note]
     lines = [f"Columns not used: {', '.join(columns)}"] if columns else []
-    for line in [*lines, *(note for note in ignored if " " in note)][:8]:
-        err.print(line, style="dim", markup=False, soft_wrap=True)
+    for line in [*lines, *notes][:MOST_NOTES]:
+        print_plain(err, line, style="dim")
 
 
-HEADINGS = {
-    "listing": "Listing the clips",
-    "extracting": "Extracting",
-    "training": "Training",
-    "searching": "Searching",
-    "reporting": "Reporting",
-    "predicting": "Listening",
-}
-
-
-def stage_hooks(display: Any, *, quiet: bool) -> dict[str, Any]:
-    """The hooks of `quintet.pipeline.runner`, that tell on standard error how far a recipe is."""
-    from quintet.commands.terminal.progress import err, progress_counter
-
-    def tell(text: str) -> None:
-        if not quiet:
-            err.print(f"  {text}", markup=False, soft_wrap=True)
-
-    @contextmanager
-    def stage(name: str) -> Iterator[Any]:
-        if not quiet:
-            err.print(f"[bold]{HEADINGS[name]}[/]")
-        with progress_counter("  ", quiet=quiet) as progress:
-            yield progress
-
-    return {"stage": stage, "tell": tell, "listener": display}
-
-
-def print_tuning(result: Any, following: str, *, quiet: bool) -> None:
-    """What a search found, and the command that comes after it."""
-    from quintet.commands.terminal.progress import err, out, tuning_table
-
-    if result.reused and not quiet:
-        err.print("Nothing was left to try: this is what was found before.")
-    out.print(
-        f"[bold]{result.metric.replace('_', ' ')} out of fold, training part[/]{ungrouped_notice({'protocol': result.protocol})}",
-        soft_wrap=True,
-    )
-    out.print(tuning_table(result))
-    for name, tuned in result.members.items():
-        out.print(f"{name}: {tuned.gain_text}.", style="bold" if tuned.clear else None, soft_wrap=True)
-    out.print(
-        "The best of many tries on the same folds flatters itself; the test part was not looked at: it judges.",
-        style="dim",
-        soft_wrap=True,
-    )
-    out.print(
-        f"Search → {result.folder}/   Next: {following} --settings {result.folder / 'best.toml'}",
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-def print_ledger(summary: Any, err: Any) -> None:
+def print_failures(summary: ExtractionSummary) -> None:
+    """Print the notes of an extraction and its kinds of failures, with one example each."""
     for note in summary.notes:
-        err.print(str(note), style="dim", markup=False, soft_wrap=True)
+        print_plain(err, str(note), style="dim")
     if summary.n_reused:
-        err.print(f"{summary.n_reused} clips kept from before: neither they nor the parameters have changed.")
+        err.print(f"{summary.n_reused} clips were reused: neither the files nor the parameters have changed.")
     if not summary.n_failed:
         return
     err.print(
-        f"[yellow]{summary.n_failed} clips could not be used[/] (each has its row and its reason in the table):"
+        f"[yellow]{summary.n_failed} clips could not be used[/] (each has a row with the reason in the table):"
     )
-    kinds = kinds_of_failure(summary.failures)
+    kinds = failure_kinds(summary.failures)
     for example, count in kinds[:MOST_KINDS]:
-        err.print("  [red]✗[/]", end=" ")
-        more = f" ({count - 1} more like it)" if count > 1 else ""
-        err.print(f"{example.id}: {example.reason}{more}", markup=False, soft_wrap=True)
+        more = f" ({count - 1} more of this kind)" if count > 1 else ""
+        print_failure(example["id"], f"{example['reason']}{more}", indent="  ")
     if len(kinds) > MOST_KINDS:
-        err.print(
-            f"  … and {len(kinds) - MOST_KINDS} other kinds of failure: look at the rows with status 'failed' in {summary.output}",
-            soft_wrap=True,
-        )
+        n_more = len(kinds) - MOST_KINDS
+        place = f"see the rows with status 'failed' in {summary.output}"
+        err.print(f"  … and {n_more} other kinds of failure: {place}", soft_wrap=True)
 
 
-def kinds_of_failure(failures: Any) -> list[tuple[Any, int]]:
-    """The first row of each kind of failure, and how many there are; reasons that differ in names and numbers only are one kind.
+def print_failure(name: str, reason: str, *, indent: str = "") -> None:
+    """Print one clip or file that could not be used."""
+    err.print(f"{indent}[red]✗[/]", end=" ")
+    print_plain(err, f"{name}: {reason}")
+
+
+def failure_kinds(failures: pd.DataFrame) -> list[tuple[dict[str, str], int]]:
+    """First failure of each kind, and the number of failures of that kind. The most frequent kind is first.
+
+    Reasons that differ only in names and numbers are one kind.
+
+    Args:
+        failures: columns id, path and reason.
 
     Example:
         >>> import pandas as pd
-        >>> rows = [("a", "/a.wav", "'/a.wav' is silent."), ("b", "/b.wav", "'/b.wav' is silent."), ("c", "/c.wav", "'/c.wav' is empty.")]
-        >>> [(row.id, count) for row, count in kinds_of_failure(pd.DataFrame(rows, columns=["id", "path", "reason"]))]
+        >>> reasons = ["'/a.wav' is silent.", "'/b.wav' is silent.", "'/c.wav' is empty."]
+        >>> paths = ["/a.wav", "/b.wav", "/c.wav"]
+        >>> failures = pd.DataFrame({"id": ["a", "b", "c"], "path": paths, "reason": reasons})
+        >>> [(example["id"], count) for example, count in failure_kinds(failures)]
         [('a', 2), ('c', 1)]
     """
-    import re
-
-    kinds: dict[str, list[Any]] = {}
-    for row in failures.itertuples():
-        reason = str(row.reason).replace(str(row.path), "").replace(str(row.id), "")
-        kinds.setdefault(re.sub(r"\d+(\.\d+)?", "0", reason), []).append(row)
-    return [(rows[0], len(rows)) for rows in sorted(kinds.values(), key=len, reverse=True)]
-
-
-def ungrouped_notice(split: Any) -> str:
-    """What stands beside every score of a split that ignored groups on purpose."""
-    return "  [bold red]RANDOM SPLIT: groups stand on both sides[/]" if split["protocol"] == "random" else ""
+    kinds: dict[str, list[dict[str, str]]] = {}
+    columns = (failures[name] for name in ("id", "path", "reason"))
+    for id, path, reason in zip(*columns, strict=True):
+        text = str(reason).replace(str(path), "").replace(str(id), "")
+        kind = re.sub(r"\d+(\.\d+)?", "0", text)
+        kinds.setdefault(kind, []).append({"id": str(id), "reason": str(reason)})
+    by_size = sorted(kinds.values(), key=len, reverse=True)
+    return [(rows[0], len(rows)) for rows in by_size]
 
 
-def print_scores(result: Any, out: Any, score_table: Any) -> None:
-    split = result.scores["split"]
-    verdict = result.scores["verdict"]
+def print_training(result: TrainingResult) -> None:
+    """Print the scores of a training, and its leak gate and learning curve if there are any."""
+    print_scores(result)
+    print_leak_gate(result.scores)
+    print_learning_curve(result.scores)
+
+
+def print_scores(result: TrainingResult) -> None:
+    """Print the scores of members and ensembles, out of fold and on the test part."""
+    scores = result.scores
     for part, words in (("oof", "out of fold, training part"), ("test", "held-out test")):
-        if part not in result.scores:
-            continue
-        first = next(iter(result.scores[part].values()))
-        groups = (
-            f"{first['n_groups']} groups"
-            if split["groups_known"]
-            else "groups unknown: every clip is its own"
-        )
-        title = f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{ungrouped_notice(split)}"
-        out.print(f"[bold]{title}[/]", soft_wrap=True)
-        out.print(score_table(result.scores[part], chosen=result.rule))
-        out.print()
-    how = {
-        "none": "as it is",
-        "temperature": f"at temperature {verdict['calibration']['temperature']:.2f}",
-        "isotonic": "by isotonic steps",
-    }
-    text = f"» joins the members; ← answers in `quintet predict` (chosen on the training part), {how[verdict['calibration']['method']]}"
-    if "test" in verdict and verdict["calibration"]["method"] != "none":
-        before, after = result.scores["test"][result.rule]["scores"], verdict["test"]["scores"]
-        pairs = (("log_loss", "log loss"), ("ece", "calibration error"))
-        shown = [f"{words} {before[key]['value']:.3f} → {after[key]['value']:.3f}" for key, words in pairs]
-        text += f": {', '.join(shown)} on the test"
-    out.print(text + ".", style="dim", soft_wrap=True)
+        if part in scores:
+            title = _score_title(scores, part, words)
+            out.print(f"[bold]{title}[/]", soft_wrap=True)
+            out.print(score_table(scores[part], chosen=result.rule, width=out.width))
+            out.print()
+    legend = "» joins the members; ← is the prediction of `quintet predict` (chosen on the training part)"
+    out.print(f"{legend}, {_calibration_text(result)}.", style="dim", soft_wrap=True)
     out.print(
-        "Out of fold, a learnt rule reads a little high (on random labels 0.54 AUC): the test part is its judge.",
+        "Out-of-fold scores of a learnt rule are slightly too high (0.54 AUC on random labels): "
+        "its test score is unbiased.",
         style="dim",
         soft_wrap=True,
     )
 
 
-def print_published(scores: Any, out: Any) -> None:
-    """The paper's figures beside ours, and under which protocol each was measured."""
+def _score_title(scores: JsonObject, part: str, words: str) -> str:
+    """Title of a score table: part, clips, groups and kind of intervals."""
+    split = scores["split"]
+    first = next(iter(scores[part].values()))
+    groups = (
+        f"{first['n_groups']} groups" if split["groups_known"] else "no groups: each clip is its own group"
+    )
+    notice = RANDOM_SPLIT if split["protocol"] == "random" else ""
+    return f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{notice}"
+
+
+def _calibration_text(result: TrainingResult) -> str:
+    """Calibration of the ensemble prediction in words, with its effect on the test part."""
+    verdict = result.scores["verdict"]
+    calibration = verdict["calibration"]
+    match calibration["method"]:
+        case "none":
+            return "not calibrated"
+        case "temperature":
+            text = f"calibrated with temperature {calibration['temperature']:.2f}"
+        case _:
+            text = "calibrated by isotonic steps"
+    if "test" not in verdict:
+        return text
+    before, after = result.scores["test"][result.rule]["scores"], verdict["test"]["scores"]
+    changes = []
+    for score, words in (("log_loss", "log loss"), ("ece", "calibration error")):
+        changes.append(f"{words} {before[score]['value']:.3f} → {after[score]['value']:.3f}")
+    return f"{text}: {', '.join(changes)} on the test"
+
+
+def print_published(scores: JsonObject) -> None:
+    """Print the published scores next to ours, with the protocol of each."""
     if "published" not in scores:
         return
-    from quintet.commands.terminal.progress import published_table
-
-    ours = "test" if "test" in scores else "oof"
-    out.print(
-        f"Published beside ours: {scores['published']['source']}", style="bold", markup=False, soft_wrap=True
-    )
+    published, split = scores["published"], scores["split"]
+    print_plain(out, f"Published beside ours: {published['source']}", style="bold")
     out.print(published_table(scores))
-    split = scores["split"]
-    how = {"random": "random split (groups on both sides)", "given": "the data's own split"}.get(
-        split["protocol"], "groups kept apart"
-    )
-    judged = "held-out test" if ours == "test" else f"out of fold, {split['n_folds']} folds"
-    out.print(f"published: {scores['published']['protocol']}", style="dim", markup=False, soft_wrap=True)
-    where = f"{scores['published']['data']}; " if scores["published"].get("data") else ""
-    out.print(
-        f"ours: {where}{how}, {judged}, {split['groups'].get('train', '?')} groups to learn from",
-        style="dim",
-        markup=False,
-        soft_wrap=True,
-    )
+    protocols = {"random": "random split (groups on both sides)", "given": "the data's own split"}
+    protocol = protocols.get(split["protocol"], "groups kept apart")
+    part = "held-out test" if "test" in scores else f"out of fold, {split['n_folds']} folds"
+    n_groups = split["groups"].get("train", "?")
+    data = f"{published['data']}; " if published.get("data") else ""
+    print_plain(out, f"published: {published['protocol']}", style="dim")
+    print_plain(out, f"ours: {data}{protocol}, {part}, {n_groups} groups in the training part", style="dim")
     out.print()
 
 
-def print_leak_gate(gate: Any, out: Any) -> None:
+def print_leak_gate(scores: JsonObject) -> None:
+    """Print the scores of the same members under several protocols, if there are any."""
+    gate = scores.get("leak_gate")
     if not gate:
         return
-    from quintet.commands.terminal.progress import gate_tables, score_heading
-
-    out.print(
-        f"[bold]Leak gate: {score_heading(gate['gaps'][0]['score'])} of the same members under several splits[/]"
-    )
+    score = score_heading(gate["gaps"][0]["score"])
+    out.print(f"[bold]Leak gate: {score} of the same members under several splits[/]")
     for table in gate_tables(gate):
         out.print(table)
         out.print()
 
 
-def print_learning_curve(scores: Any, out: Any) -> None:
+def print_learning_curve(scores: JsonObject) -> None:
+    """Print the learning curve and its summary, if there is one."""
     curve = scores.get("learning_curve")
     if not curve:
         return
-    from quintet.commands.terminal.progress import curve_table
     from quintet.reports.sections.learning_curve import curve_sentence
 
+    split = scores["split"]
     if curve["points"]:
-        out.print(
-            f"[bold]Learning curve: the mean of {', '.join(curve['members'])}, out of fold[/]{ungrouped_notice(scores['split'])}",
-            soft_wrap=True,
-        )
+        members = ", ".join(curve["members"])
+        notice = RANDOM_SPLIT if split["protocol"] == "random" else ""
+        title = f"[bold]Learning curve: the mean of {members}, out of fold[/]{notice}"
+        out.print(title, soft_wrap=True)
         out.print(curve_table(curve))
-    out.print(curve_sentence(curve, scores["split"]), markup=False, soft_wrap=True)
+    print_plain(out, curve_sentence(curve, split))
     out.print()
 
 
-def print_predictions(result: Any, format_: str, output: Path | None) -> None:
-    frame = result.frame
-    if format_ == "parquet":
-        frame.to_parquet(output, index=False)
-        return
-    if format_ == "table":
-        from rich.console import Console
+def print_evaluation(evaluation: JsonObject) -> None:
+    """Print the result of `quintet evaluate`.
 
-        from quintet.commands.terminal.progress import out, probability_table
+    Args:
+        evaluation: result of `quintet.predictions.evaluate.evaluate_files`.
+    """
+    groups = "no groups: each clip is its own group"
+    if evaluation["grouped"]:
+        groups = f"{evaluation['n_groups']} groups"
+    n_classes = len(evaluation["classes"])
+    title = f"{evaluation['of']}: {evaluation['n']} clips, {groups}, {n_classes} classes"
+    print_plain(out, title, style="bold")
+    if evaluation["ungrouped_split"]:
+        out.print(UNGROUPED_SPLIT, soft_wrap=True)
+    out.print(*evaluation_tables(evaluation), sep="\n")
+    if evaluation.get("comparisons"):
+        out.print(
+            "The mean compared with each file, paired; p corrected for the number of tests (Holm). McNemar: clips "
+            "that only the mean and only the other has right. DeLong: classes whose area differs.",
+            style="dim",
+            soft_wrap=True,
+        )
+        out.print(comparison_table(evaluation))
+    for name, reason in (("left_out", "not in all files"), ("unlabelled", "without label")):
+        if evaluation[name]:
+            out.print(f"{evaluation[name]} clips left out: {reason}.")
+    for line in undefined_lines(evaluation["undefined"]):
+        print_plain(out, line)
 
-        rows = [
-            {**r, "probabilities": {c: r[f"probability.{c}"] for c in result.classes}}
-            for r in frame.to_dict("records")
-        ]
-        table = probability_table(rows, result.classes)
-        if output is None:
-            out.print(table)
-        else:
-            with output.open("w", encoding="utf-8") as file:
-                Console(file=file, width=120).print(table)
-        return
-    text = (
-        frame.to_csv(index=False)
-        if format_ == "csv"
-        else frame.to_json(orient="records", indent=2, force_ascii=False) + "\n"
+
+def print_tuning(result: TuningResult, command: str, *, quiet: bool) -> None:
+    """Print the result of a search, and the command that uses it.
+
+    Args:
+        result: the search.
+        command: the next command, without `--settings`.
+        quiet: whether to print no notes.
+    """
+    if result.reused and not quiet:
+        err.print("There was nothing left to try: this is the earlier result.")
+    notice = RANDOM_SPLIT if result.protocol == "random" else ""
+    metric = result.metric.replace("_", " ")
+    out.print(f"[bold]{metric} out of fold, training part[/]{notice}", soft_wrap=True)
+    out.print(tuning_table(result))
+    for name, tuned in result.members.items():
+        out.print(f"{name}: {tuned.gain_text}.", style="bold" if tuned.clear else None, soft_wrap=True)
+    out.print(
+        "The best of many trials on the same folds looks too good. The test part was not used: it gives an "
+        "unbiased score.",
+        style="dim",
+        soft_wrap=True,
     )
+    best = result.folder / "best.toml"
+    print_plain(out, f"Search → {result.folder}/   Next: {command} --settings {best}")
+
+
+def print_predictions(result: PredictionResult, format_: str, output: Path | None) -> None:
+    """Print predictions, or write them to a file.
+
+    Args:
+        result: the predictions.
+        format_: `table`, `csv`, `json` or `parquet`.
+        output: the file, or None for standard output. Parquet needs a file.
+    """
+    match format_:
+        case "parquet":
+            result.frame.to_parquet(output, index=False)
+        case "table":
+            _print_table(result, output)
+        case "csv":
+            _write_text(result.frame.to_csv(index=False), output)
+        case _:
+            text = result.frame.to_json(orient="records", indent=2, force_ascii=False)
+            _write_text(text + "\n", output)
+
+
+def _print_table(result: PredictionResult, output: Path | None) -> None:
+    rows: list[JsonObject] = []
+    for record in result.frame.to_dict("records"):
+        row: JsonObject = {str(name): value for name, value in record.items()}
+        row["probabilities"] = {name: row[f"probability.{name}"] for name in result.classes}
+        rows.append(row)
+    table = probability_table(rows, result.classes, width=out.width)
+    if output is None:
+        out.print(table)
+        return
+    with output.open("w", encoding="utf-8") as file:
+        Console(file=file, width=FILE_WIDTH).print(table)
+
+
+def _write_text(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:

@@ -313,7 +313,7 @@ def test_weights_that_cannot_be_had_are_refused_before_anything_runs(monkeypatch
         )
     recipe = load_recipe(shipped_recipes()["bahuleyan2018"], data="demo")
     with pytest.raises(ArtefactError, match=r'no route.*weights="random"'):
-        run_recipe(recipe, tmp_path / "run", hooks={})
+        run_recipe(recipe, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
     require_weights(make_member("densenet121", weights="random"))
 

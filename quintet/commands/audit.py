@@ -1,0 +1,73 @@
+"""Command `audit`: faults of a corpus, before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quintet.commands.terminal.options import (
+    GroupColumn,
+    IdColumn,
+    Jobs,
+    Json,
+    LabelColumn,
+    LabelFrom,
+    Quiet,
+    Seed,
+    TableColumns,
+)
+from quintet.commands.terminal.parsing import resolve_cores
+
+if TYPE_CHECKING:
+    from quintet.features.storage.table import FeatureTable
+
+EXAMPLE = (
+    "Example: quintet audit music/ --groups-to groups.csv && "
+    "quintet train features.parquet -o model/ --groups groups.csv"
+)
+
+
+def audit(
+    source: Annotated[
+        str, typer.Argument(help="Source as in `extract` (folder, manifest, dataset), or a feature table.")
+    ],
+    fingerprints: Annotated[
+        bool, typer.Option(help="Fingerprint the audio, to find re-encoded, re-levelled or trimmed copies.")
+    ] = True,
+    groups_to: Annotated[
+        Path | None,
+        typer.Option(help="Write the groups (duplicates share one group) as CSV for `train --groups`."),
+    ] = None,
+    id_column: IdColumn = None,
+    label_column: LabelColumn = None,
+    group_column: GroupColumn = None,
+    label_from: LabelFrom = None,
+    json_: Json = False,
+    jobs: Jobs = 1,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Find faults of a corpus before training: duplicates, wrong labels, imbalance, and shortcuts that need no music."""
+    from quintet.audit import write_groups
+    from quintet.audit.run import audit as audit_corpus
+    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.output import print_json
+    from quintet.commands.terminal.progress import progress_counter
+
+    subject: str | FeatureTable = source
+    if id_column or label_from or label_column:
+        subject = TableColumns(id_column, label_column, group_column, label_from).read(source)
+    with progress_counter("Auditing", quiet=quiet) as progress:
+        result = audit_corpus(
+            subject, n_jobs=resolve_cores(jobs), progress=progress, fingerprints=fingerprints, seed=seed
+        )
+    if groups_to is not None:
+        write_groups(result, groups_to)
+    if json_:
+        print_json(result.to_json())
+        return
+    for line in result.lines():
+        is_heading = bool(line) and not line.startswith(" ")
+        print_plain(out, line, style="bold" if is_heading else None)

@@ -1,0 +1,31 @@
+"""Command `explain`: an HTML page about one track."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quintet.commands.terminal.options import Jobs, Model, PageFolder, Quiet, Segment
+from quintet.commands.terminal.parsing import resolve_cores
+
+EXAMPLE = "Example: quintet explain model/ song.mp3 -o explanation/ && open explanation/index.html"
+
+
+def explain(
+    model: Model,
+    file: Annotated[Path, typer.Argument(help="One audio file.")],
+    output: PageFolder,
+    segment: Segment = None,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Explain the prediction for one track: over time, by feature and family, on the spectrogram, and by neighbours."""
+    from quintet import workflow
+    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.progress import show_status
+
+    with show_status("Predicting and explaining", quiet=quiet):
+        page = workflow.explain(model, file, output, segment_s=segment, n_jobs=resolve_cores(jobs))
+    print_plain(out, f"Explanation → {page}")

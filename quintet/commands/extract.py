@@ -1,0 +1,124 @@
+"""Command `extract`: features of clips to a parquet table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quintet.commands.terminal.options import Jobs, Quiet
+from quintet.commands.terminal.parsing import parse_limit, parse_pairs, parse_parameters, resolve_cores
+from quintet.errors import ConfigError, QuintetError
+
+EXAMPLE = "Example: quintet extract music/ -o features.parquet --jobs 4 --spectrograms spectrograms/"
+
+
+def extract(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder with a sub-folder per class, manifest (.csv, .parquet), or a dataset: demo."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Parquet file to write (or s3://…). Rows in it that are still valid are reused.",
+        ),
+    ],
+    features: Annotated[
+        str, typer.Option("--features", "-f", help="Feature set: full, bahuleyan2018.")
+    ] = "full",
+    families: Annotated[
+        str | None, typer.Option(help="Only these feature families of the set: cepstral,spectral,…")
+    ] = None,
+    spectrograms: Annotated[
+        Path | None, typer.Option(help="Also store log-mel spectrograms in this folder, for networks.")
+    ] = None,
+    jobs: Jobs = 1,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter: n_fft=4096, sample_rate=44100. Repeatable."),
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="Groups from the path (a regular expression) or from tags (tag:artist)."),
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Columns of a manifest: label=genre, group=artist. Repeatable.")
+    ] = None,
+    max_failures: Annotated[
+        str | None, typer.Option(help="Stop if more clips than this fail: a number, or a share such as 5%.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Longest time for one clip, in seconds.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try the failed clips of an earlier run again.")
+    ] = False,
+    published_names: Annotated[
+        Path | None,
+        typer.Option(
+            "--published-names",
+            help="Also write the table with the column names of the paper to this file (.csv, .parquet).",
+        ),
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask cluster: tcp://host:8786.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Extract features of each clip to a parquet table. Clips that fail get a row with the reason.
+
+    An interrupted run continues with the same command.
+    """
+    from quintet import workflow
+    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.output import print_failures, print_ignored
+    from quintet.commands.terminal.progress import progress_counter
+    from quintet.datasets.source import load_source
+    from quintet.features.columns import feature_names
+    from quintet.features.columns import published_names as paper_names
+
+    _require_parquet(output)
+    if timeout is not None and not timeout > 0:
+        raise ConfigError(f"--timeout must be more than 0 seconds. Received {timeout:g}.")
+    parameters = parse_parameters(features, families, set_)
+    if published_names is not None:
+        paper_names(features)  # a set without such names is refused before the work
+    manifest = load_source(source, group_by=group_by, columns=parse_pairs(column, "column"))
+    if not quiet:
+        print_ignored(manifest.ignored)
+    with progress_counter("Extracting", quiet=quiet) as progress:
+        summary = workflow.extract(
+            manifest,
+            output,
+            parameters=parameters,
+            spectrograms=spectrograms,
+            n_jobs=resolve_cores(jobs),
+            progress=progress,
+            max_failures=parse_limit(max_failures),
+            timeout_s=timeout,
+            retry_failed=retry_failed,
+            scheduler=scheduler,
+        )
+    if published_names is not None:
+        workflow.write_published(output, published_names)
+    if not quiet:
+        print_failures(summary)
+        n_columns = len(feature_names(parameters))
+        size = f"{summary.n_ok} clips × {n_columns} features"
+        print_plain(out, f"{size} → {output}   ({summary.seconds:.1f} s)")
+    if not summary.n_ok:
+        raise QuintetError(
+            f"At least one clip must be usable. All {summary.n_failed} failed: see the reasons in {output}."
+        )
+
+
+def _require_parquet(output: str) -> None:
+    """Refuse the name of an output file (a path or a URL) that does not end in .parquet or .pq."""
+    stem, suffix = os.path.splitext(output)
+    if suffix.lower() not in (".parquet", ".pq"):
+        raise ConfigError(
+            f"The feature table must be a parquet file. Received '{output}': name it {stem}.parquet."
+        )

@@ -1,0 +1,45 @@
+"""Command `fetch`: downloads the clips of a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quintet.commands.terminal.options import Quiet
+
+EXAMPLE = "Example: quintet fetch audioset /data/audioset --limit 100"
+
+
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="audioset (or audioset@single, audioset@branches).")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with the segments. The clips are written to audio/ in it.")
+    ],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The largest number of clips to request now.")
+    ] = None,
+    retry_gone: Annotated[
+        bool, typer.Option("--retry-gone", help="Request the clips again that gone.csv lists.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Download the clips of a dataset with yt-dlp and ffmpeg. Clips that are no longer public are listed in gone.csv."""
+    from quintet.commands.terminal.console import out
+    from quintet.commands.terminal.progress import progress_counter
+    from quintet.datasets.builtin.audioset_download import retrieve
+    from quintet.errors import unknown_name
+
+    name, _, variant = dataset.partition("@")
+    if name != "audioset":
+        raise unknown_name("dataset to fetch", name, ["audioset"])
+    with progress_counter("Retrieving", quiet=quiet) as progress:
+        result = retrieve(
+            folder, variant=variant or None, limit=limit, retry_gone=retry_gone, progress=progress
+        )
+    clips = f"{result.n_present} of {result.n_requested} clips are here, {result.new} of them new"
+    text = f"{clips}; {result.n_unavailable} gone, {result.failed} failed"
+    if result.ledger.exists():
+        text += f" ({result.ledger})"
+    out.print(text, soft_wrap=True)

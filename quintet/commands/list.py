@@ -1,0 +1,32 @@
+"""Command `list`: members, features, datasets, recipes and rules."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from quintet.commands.terminal.options import Json
+
+EXAMPLE = "Example: quintet list members"
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="members (or models), features, datasets, recipes or rules.")],
+    json_: Json = False,
+) -> None:
+    """List members, features, datasets, recipes or rules, with sources and published scores.
+
+    In a pipe the output has one line per entry, with tabs between the columns.
+    """
+    from quintet.commands.terminal.console import out
+    from quintet.commands.terminal.listing import lines, listing, records
+    from quintet.commands.terminal.output import print_json
+
+    if json_:
+        print_json({what: records(what)})
+    elif out.is_terminal:
+        out.print(listing(what))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in lines(what))

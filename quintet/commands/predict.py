@@ -1,0 +1,84 @@
+"""Command `predict`: predictions of a model for audio files or a feature table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quintet.commands.terminal.options import Jobs, Model, Quiet, Segment
+from quintet.commands.terminal.parsing import resolve_cores
+
+EXAMPLE = "Example: quintet predict model/ new/*.mp3 --format csv > predictions.csv"
+FORMATS = ("table", "csv", "json", "parquet")
+
+
+def predict(
+    model: Model,
+    files: Annotated[list[str] | None, typer.Argument(help="Audio files, folders, globs.")] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Feature table whose rows to predict instead of audio files.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column with the clip id, in a table that quintet did not make.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="table, csv, json, parquet.")] = "table",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write instead of standard output.")
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="Also predict the set of classes that contains the true class with this probability, for "
+            "example 0.9. The set may be empty."
+        ),
+    ] = None,
+    segment: Segment = None,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Predict the classes of new music. Files that cannot be read are reported (exit code 1)."""
+    from quintet.commands.terminal.console import err, print_plain
+    from quintet.commands.terminal.output import print_failure, print_predictions
+    from quintet.commands.terminal.progress import progress_counter
+    from quintet.inference.predict import predict_files, predict_table
+
+    _check_usage(files, table, format_, output)
+    if table is not None:
+        from quintet.features.storage.table import read_feature_table
+
+        features = read_feature_table(table, id_column=id_column)
+        result = predict_table(model, features, confidence=confidence)
+    else:
+        with progress_counter("Predicting", quiet=quiet) as progress:
+            result = predict_files(
+                model,
+                files or [],
+                segment_s=segment,
+                confidence=confidence,
+                n_jobs=resolve_cores(jobs),
+                progress=progress,
+            )
+    print_predictions(result, format_, output)
+    for note in result.notes:
+        print_plain(err, note, style="dim")
+    failures = result.failures
+    for file, reason in zip(failures["file"], failures["reason"], strict=True):
+        print_failure(file, reason)
+    if len(failures):
+        raise typer.Exit(1)
+
+
+def _check_usage(files: list[str] | None, table: Path | None, format_: str, output: Path | None) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        BadParameter: exit code 2.
+    """
+    if format_ not in FORMATS:
+        raise typer.BadParameter("must be table, csv, json or parquet", param_hint="--format")
+    if format_ == "parquet" and output is None:
+        raise typer.BadParameter("parquet is binary: name a file with --output", param_hint="--format")
+    if bool(files) == (table is not None):
+        raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")

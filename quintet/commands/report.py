@@ -1,0 +1,28 @@
+"""Command `report`: an HTML page about a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from quintet.commands.terminal.options import Model, PageFolder, Quiet
+
+EXAMPLE = "Example: quintet report model/ -o report/ && open report/index.html"
+
+
+def report(
+    model: Model,
+    output: PageFolder,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    umap: Annotated[bool, typer.Option("--umap", help="Also draw UMAP maps (needs the extra umap).")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a report on a model: one HTML page that needs no network, and its numbers as files."""
+    from quintet import workflow
+    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.progress import show_status
+
+    with show_status("Writing the report", quiet=quiet):
+        page = workflow.report(model, output, title=title, umap=umap)
+    print_plain(out, f"Report → {page}")

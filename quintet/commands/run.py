@@ -1,0 +1,76 @@
+"""Command `run`: a whole recipe in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quintet.commands.terminal.options import Jobs, Quiet
+from quintet.commands.terminal.parsing import find_search, read_member_settings, resolve_cores
+
+if TYPE_CHECKING:
+    from quintet.pipeline.runner import RunResult
+
+EXAMPLE = "Example: quintet run recipes/demo.toml -o demo-run"
+
+
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="TOML file, or the name of a recipe that comes with quintet.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all files of the run.")],
+    data: Annotated[str | None, typer.Option(help="Source that replaces that of the recipe.")] = None,
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="full; or small: the same run with few clips, trees and epochs, and narrow networks."
+        ),
+    ] = "full",
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings",
+            help="TOML file with settings that replace those of the recipe: best.toml of `quintet tune`.",
+        ),
+    ] = None,
+    jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Run a whole recipe: data → features → training → report → predictions. Stages that are up to date are skipped."""
+    from quintet import workflow
+    from quintet.commands.terminal.progress import TerminalReporter, TrainingDisplay
+    from quintet.pipeline.recipe import find_recipe, load_recipe, override_settings, scale_recipe
+
+    loaded = scale_recipe(load_recipe(find_recipe(recipe), data=data), scale)
+    if settings_file is not None:
+        loaded = override_settings(loaded, read_member_settings(settings_file, None, loaded.train.members))
+    with TrainingDisplay(quiet=quiet) as display:
+        result = workflow.run(
+            loaded,
+            output,
+            reporter=TerminalReporter(display, quiet=quiet),
+            n_jobs=resolve_cores(jobs),
+            search=find_search(settings_file),
+        )
+    _print_run(result, quiet=quiet)
+
+
+def _print_run(result: RunResult, *, quiet: bool) -> None:
+    from quintet.commands.terminal.console import out
+    from quintet.commands.terminal.output import (
+        print_failures,
+        print_predictions,
+        print_published,
+        print_training,
+    )
+
+    if not quiet:
+        print_failures(result["summary"])
+    if result["predictions"] is not None:
+        print_predictions(result["predictions"], "table", None)
+        out.print()
+    print_training(result["training"])
+    print_published(result["training"].scores)
+    out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)

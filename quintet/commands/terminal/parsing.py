@@ -1,0 +1,170 @@
+"""Values of options: the texts of the command line as names, pairs, limits, parameters and settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quintet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from quintet.features.parameters import FeatureParameters
+    from quintet.settings import TomlTable
+
+
+def resolve_cores(jobs: int) -> int:
+    """Number of worker processes. 0 stands for one per core."""
+    return jobs or os.cpu_count() or 1
+
+
+def parse_names(text: str | None) -> list[str]:
+    """Names between commas, without blanks around them.
+
+    Example:
+        >>> parse_names("svm, xgboost"), parse_names(None)
+        (['svm', 'xgboost'], [])
+    """
+    names = [name.strip() for name in (text or "").split(",")]
+    return [name for name in names if name]
+
+
+def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
+    """Pairs from texts of the form `name=value`; None if there are none.
+
+    Args:
+        texts: values of a repeatable option.
+        what: noun for the error message.
+
+    Raises:
+        ConfigError: a text without name, equals sign or value.
+
+    Example:
+        >>> parse_pairs(["label=genre", "group=artist"], "column")
+        {'label': 'genre', 'group': 'artist'}
+    """
+    pairs = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise ConfigError(f"A {what} must be given as name=value. Received '{text}'.")
+        pairs[name.strip()] = value.strip()
+    return pairs or None
+
+
+def parse_value(text: str) -> object:
+    """A JSON value, or the text itself if it is not JSON.
+
+    Example:
+        >>> parse_value("4096"), parse_value("true"), parse_value("scale")
+        (4096, True, 'scale')
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def parse_parameters(features: str, families: str | None, settings: list[str] | None) -> FeatureParameters:
+    """Parameters of the features.
+
+    Args:
+        features: name of the feature set.
+        families: feature families between commas. None means all.
+        settings: `name=value` texts.
+
+    Raises:
+        ConfigError: an unknown name, or a value that is not valid.
+    """
+    from quintet.features.parameters import FeatureParameters
+
+    pairs = parse_pairs(settings, "parameter") or {}
+    values: TomlTable = {name: parse_value(text) for name, text in pairs.items()}
+    chosen_families = tuple(parse_names(families)) or None
+    return FeatureParameters(feature_set=features, families=chosen_families, **values)
+
+
+def parse_member_settings(texts: list[str] | None) -> dict[str, TomlTable]:
+    """Member → settings, from texts of the form `member.name=value`.
+
+    Raises:
+        ConfigError: a text of another form.
+
+    Example:
+        >>> parse_member_settings(["svm.C=3.0", "svm.gamma=scale"])
+        {'svm': {'C': 3.0, 'gamma': 'scale'}}
+    """
+    settings: dict[str, TomlTable] = {}
+    for key, value in (parse_pairs(texts, "setting") or {}).items():
+        member, dot, name = key.partition(".")
+        if not dot:
+            raise ConfigError(
+                f"A member's setting must be given as member.name=value. Received '{key}={value}'."
+            )
+        settings.setdefault(member, {})[name] = parse_value(value)
+    return settings
+
+
+def read_member_settings(
+    file: Path | None, texts: list[str] | None, members: Collection[str]
+) -> dict[str, TomlTable]:
+    """Member → settings of a file and of the command line. The command line takes precedence.
+
+    Settings in the file for other members are not used; a message names these members.
+
+    Args:
+        file: TOML file with settings, or None.
+        texts: `member.name=value` texts.
+        members: members that are trained.
+
+    Raises:
+        ConfigError: if the file cannot be read, or a setting is unknown.
+    """
+    if file is None:
+        return parse_member_settings(texts)
+    from quintet.commands.terminal.console import err, print_plain
+    from quintet.tuning.settings_file import read_settings
+
+    stored = read_settings(file)
+    unused = [name for name in stored if name not in members]
+    if unused:
+        print_plain(err, f"{file} also has settings of members that are not trained: {', '.join(unused)}.")
+    settings = {name: chosen for name, chosen in stored.items() if name in members}
+    for name, chosen in parse_member_settings(texts).items():
+        settings[name] = settings.get(name, {}) | chosen
+    return settings
+
+
+def find_search(file: Path | None) -> Path | None:
+    """Folder of the search that wrote a file of settings; None for any other file."""
+    if file is None:
+        return None
+    names = ("tuning.json", "trials.parquet")
+    is_search = all((file.parent / name).is_file() for name in names)
+    return file.parent if is_search else None
+
+
+def parse_limit(text: str | None) -> int | float | None:
+    """Limit of failures: a number of clips (int), or a share of all clips (float between 0 and 1).
+
+    Raises:
+        ConfigError: a text of another form.
+
+    Example:
+        >>> parse_limit("20"), parse_limit("5%"), parse_limit(None)
+        (20, 0.05, None)
+    """
+    if text is None:
+        return None
+    is_share = text.endswith("%")
+    try:
+        limit = float(text[:-1]) / 100 if is_share else int(text)
+    except ValueError:
+        limit = -1
+    if limit < 0 or (is_share and not limit < 1):
+        raise ConfigError(
+            f"--max-failures must be a number of clips or a share below 100 %, such as 5%. Received '{text}'."
+        )
+    return limit

@@ -1,0 +1,127 @@
+"""Folder of a search: its configuration, the database of its studies, its trials and its result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from quintet.errors import ArtefactError
+from quintet.files.provenance import environment
+from quintet.model_folder.folder import ModelFolder
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+    from quintet.files.json_types import JsonObject
+
+STUDY_FILE = "study.sqlite"
+OUR_FILES = (STUDY_FILE, "trials.parquet", "best.toml", "tuning.json", "config.json", "environment.json")
+TRIAL_COLUMNS = ("member", "number", "state", "value", "settings", "fold_values", "seconds", "best")
+
+
+def claim_folder(folder: ModelFolder, configuration: JsonObject, *, overwrite: bool) -> None:
+    """Start a search in an empty folder, or check that the folder holds a search of the same configuration.
+
+    Args:
+        folder: the folder of the search. It need not exist.
+        configuration: everything that must be equal if a search continues.
+        overwrite: whether to delete a search of another configuration.
+
+    Raises:
+        ArtefactError: the folder holds something else, or a search of another configuration.
+    """
+    if folder.path.exists() and any(folder.path.iterdir()):
+        has_configuration = (folder.path / "config.json").is_file()
+        earlier = folder.read_json("config.json") if has_configuration else {}
+        if "tune" not in earlier:
+            raise ArtefactError(
+                f"A search needs a folder of its own. {folder.path} holds something else: "
+                "choose another folder."
+            )
+        wanted = _as_json(configuration)
+        if earlier == wanted:
+            return
+        if not overwrite:
+            changes = "; ".join(differences(earlier, wanted))
+            raise ArtefactError(
+                f"A search continues with the same configuration only. {folder.path} has another ({changes}): "
+                "use another folder, or --overwrite."
+            )
+        _clear(folder.path)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write_json("config.json", configuration)
+    versions = {**environment(), "optuna": importlib.metadata.version("optuna")}
+    folder.write_json("environment.json", versions)
+
+
+def _as_json(configuration: JsonObject) -> JsonObject:
+    """The configuration as it is read back from its file."""
+    content: JsonObject = json.loads(json.dumps(configuration))
+    return content
+
+
+def _clear(folder: Path) -> None:
+    for name in OUR_FILES:
+        (folder / name).unlink(missing_ok=True)
+    for file in (folder / "predictions").glob("*/*.parquet"):
+        file.unlink()
+
+
+def differences(earlier: Mapping[str, object], wanted: Mapping[str, object], place: str = "") -> list[str]:
+    """One text per difference between two JSON objects.
+
+    Args:
+        earlier: the object before.
+        wanted: the object now.
+        place: dotted name of these objects, with a dot at its end.
+
+    Example:
+        >>> differences({"tune": {"seed": 0, "folds": 5}}, {"tune": {"seed": 1, "folds": 5}})
+        ['tune.seed: 0, now 1']
+    """
+    texts: list[str] = []
+    for key in dict.fromkeys([*earlier, *wanted]):
+        before, now = earlier.get(key), wanted.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            texts += differences(before, now, f"{place}{key}.")
+        elif before != now:
+            texts.append(f"{place}{key}: {before}, now {now}")
+    return texts
+
+
+@contextmanager
+def open_studies(path: Path) -> Iterator[RDBStorage]:
+    """Database of the studies. The log messages of optuna are off while it is open."""
+    import optuna
+    from sqlalchemy import URL
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    address = URL.create("sqlite", database=os.fspath(path.absolute())).render_as_string()
+    storage = optuna.storages.RDBStorage(address)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+        optuna.logging.set_verbosity(level)
+
+
+def write_trials(folder: ModelFolder, rows: list[JsonObject]) -> pd.DataFrame:
+    """Write `trials.parquet` with one row per trial, and return it.
+
+    Args:
+        folder: the folder of the search.
+        rows: one mapping per trial, with the names of `TRIAL_COLUMNS`.
+    """
+    frame = pd.DataFrame(rows, columns=list(TRIAL_COLUMNS))
+    frame = frame.astype({"value": "float64", "seconds": "float64", "best": "bool"})
+    folder.write_frame("trials.parquet", frame)
+    return frame

@@ -1,0 +1,51 @@
+"""Tables of the terminal: each number is whole, names are shown as they are."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+
+from quintet.commands.terminal.predictions import probability_table
+from quintet.commands.terminal.tables import gate_tables
+
+WIDTH = 80
+
+
+def text_of(*tables: Table) -> str:
+    """The tables as a terminal of 80 columns shows them."""
+    file = io.StringIO()
+    Console(file=file, width=WIDTH, highlight=False).print(*tables)
+    return file.getvalue()
+
+
+def test_the_leak_gate_fits_a_terminal() -> None:
+    """Two splits and their gap are one table on 80 columns. Three splits need two tables."""
+    score = {"value": 0.853, "low": 0.81, "high": 0.89}
+    for protocols in (["random", "group"], ["random", "group", "given"]):
+        scores = {"logistic_regression": {"scores": {"accuracy": score}}}
+        facts = {"member": "logistic_regression", "score": "accuracy"}
+        gaps = [{**facts, "to": other, **score} for other in protocols[1:]]
+        gate = {"protocols": dict.fromkeys(protocols, scores), "gaps": gaps, "ungrouped": ["random"]}
+        text = text_of(*gate_tables(gate))
+        assert "…" not in text
+        assert text.count("0.853 [0.81, 0.89]") == len(protocols)
+        assert text.count("+0.853 [+0.81, +0.89]") == len(protocols) - 1
+
+
+def test_names_with_brackets_are_not_markup() -> None:
+    row = {"file": "[red]a[x].mp3", "probabilities": {"[bold]rock": 0.75, "[/]": 0.25}, "set": "[/]"}
+    text = text_of(probability_table([row], ["[bold]rock", "[/]"], width=WIDTH))
+    assert "[red]a[x].mp3" in text
+    assert "[bold]rock 0.75" in text
+    assert text.count("[/]") == 2
+
+
+def test_long_names_leave_room_for_the_probabilities() -> None:
+    classes = ["a very long name of a genre " + letter for letter in "abc"]
+    probabilities = dict(zip(classes, (0.5, 0.3, 0.2), strict=True))
+    row = {"file": "x" * 300 + "\n.mp3", "probabilities": probabilities}
+    lines = text_of(probability_table([row], classes, width=WIDTH)).splitlines()
+    assert len(lines) == 2
+    assert all(number in lines[1] for number in ("0.50", "0.30", "0.20"))
