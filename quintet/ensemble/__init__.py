@@ -1,1 +1,1 @@
-"""How opinions are joined."""
+"""Ensemble: members fitted out of fold, fused, calibrated, with prediction sets and an out-of-class score."""

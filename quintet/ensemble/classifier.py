@@ -40,9 +40,9 @@ DEFAULT_RULES = tuple(RULES)
 class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Several unlike members and one fused verdict.
 
-    `fit` predicts every row out of fold with every member (folds grouped and stratified), learns the fusion rules on those
-    predictions, chooses one of them (log loss under nested grouped folds; the plain mean unless another is clearly better),
-    and then fits every member on all rows.
+    `fit` predicts every row out of fold with every member (folds grouped and stratified), learns the fusion
+    rules on those predictions, chooses one of them (log loss under nested grouped folds; the plain mean
+    unless another is clearly better), and then fits every member on all rows.
 
     Args:
         members: names from `quintet.classifiers.registry.MEMBERS`.
@@ -57,20 +57,27 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         members_: name → estimator fitted on all rows.
         fusions_: rule → `Fusion`.
         rule_: the rule in use; `comparison_`: how the rules did on held-out groups of the training rows.
-        fold_rules_: per fold, the rule that is chosen without its rows; `rule_` where there are but two folds, or the rule was given.
-        oof_: member or rule name → `(n, k)` out-of-fold probabilities. A rule's weights for a fold are learnt on the others.
+        fold_rules_: per fold, the rule that is chosen without its rows; `rule_` where there are but two
+            folds, or the rule was given.
+        oof_: member or rule name → `(n, k)` out-of-fold probabilities. A rule's weights for a fold are learnt
+            on the others.
         folds_: member → one `FoldResult` per fold.
-        calibration_: what makes the chosen rule's probabilities trustworthy, learnt on its out-of-fold predictions (a temperature, isotonic
-            steps where data allow, or nothing where neither helps); `predict_proba` applies it.
-        distance_: how far a row lies from every class among the features; None for label sets and without a feature table.
+        calibration_: what makes the chosen rule's probabilities trustworthy, learnt on its out-of-fold
+            predictions (a temperature, isotonic steps where data allow, or nothing where neither helps);
+            `predict_proba` applies it.
+        distance_: how far a row lies from every class among the features; None for label sets and without a
+            feature table.
         oof_distances_: `(n,)` the same out of fold.
-        conformal_: prediction sets, calibrated on both; without distances on probabilities alone; None for label sets.
-        oof_verdict_: `(n, k)` what `predict_proba` would have said out of fold: each fold by the rule, the weights and the calibration that are
-            chosen and learnt without it. What flattery remains (on random labels a little over 0.5 AUC, where a rule learns) comes from the members
-            that said something of the other folds: they had seen this one.
+        conformal_: prediction sets, calibrated on both; without distances on probabilities alone; None for
+            label sets.
+        oof_verdict_: `(n, k)` what `predict_proba` would have said out of fold: each fold by the rule, the
+            weights and the calibration that are chosen and learnt without it. What flattery remains (on
+            random labels a little over 0.5 AUC, where a rule learns) comes from the members that said
+            something of the other folds: they had seen this one.
 
     Raises:
-        ConfigError: if no member is given, a name is unknown, a spectrogram member has no spectrograms, or a row is not held out once.
+        ConfigError: if no member is given, a name is unknown, a spectrogram member has no spectrograms, or a
+            row is not held out once.
         DatasetError: if there are not as many groups as rows, or some are missing.
         SplitLeakError: if a group stands on both sides of a fold.
 
@@ -123,10 +130,13 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: feature table `(n, d)`, DataFrame or array; `None` where only spectrogram members take part.
-            y: labels `(n,)`, or a 0/1 indicator `(n, k)` for label sets (`classes` names its columns; 0 … k - 1 where not given).
-            groups: `(n,)`, none missing; rows of one group never stand on both sides of a fold. Default: every row its own group.
+            y: labels `(n,)`, or a 0/1 indicator `(n, k)` for label sets (`classes` names its columns; 0 … k -
+                1 where not given).
+            groups: `(n,)`, none missing; rows of one group never stand on both sides of a fold. Default:
+                every row its own group.
             spectrograms: n log-mel arrays, for spectrogram members.
-            folds: (train, held-out) position arrays instead of `n_splits` new ones; every row is held out once.
+            folds: (train, held-out) position arrays instead of `n_splits` new ones; every row is held out
+                once.
             cache: keeps finished folds.
             listener: called with a `TrainingEvent` as things happen.
         """

@@ -1,261 +1,319 @@
-"""Knowing when not to know: sets that hold the true class with a promised probability, possibly empty ("none of these"), and an out-of-class score.
+"""Conformal prediction sets. Each set contains the true class with at least the requested probability.
 
-How strange class k is for a clip is measured by a score s(k) (`SCORES`). A class is in the set unless it is stranger than all but a share 1 - c
-of what the calibration clips showed for their true classes. Clips of one group are not independent witnesses, so every group has one vote, shared
-among its clips: with G groups each clip weighs 1 / ((G + 1) · size of its group), and 1 / (G + 1) stands at infinity for the group to come. The
-promise then holds for a clip of a new group: P(true class in set) ≥ c (Lee, Barber & Willett 2023, "Distribution-free inference with hierarchical
-data"; Vovk et al. 2005 for the rest). It is a promise about groups drawn like those of the calibration. Of music of no known class it says nothing,
-and that is what the empty set is for.
+An empty set means "none of the known classes". The same calibration gives an out-of-class score.
 
-With the score `novelty` a class must be likely and the clip familiar: s(k) = -ln(p[k]·κ(d)), where d is the clip's distance from all classes among
-the features (`ensemble.novelty`) and κ(d) = 1 / (1 + exp(2 (d - q) / σ)); q is the distance that a tenth of the calibration clips exceed, σ their
-standard deviation. Among the known κ hardly changes anything; far out it falls below any doubt, however sure the members are. It is one score
-under one promise. Two tests instead (of class and of novelty, each at half the risk: the union bound) would promise the same, tell strangers less
-well and need twice the groups before they exclude anything.
+A score s(k) (`SCORES`) says how badly class k fits a clip: its nonconformity. A class is in the set unless
+its nonconformity is larger than that of all but a share 1 - c of the calibration clips for their true
+classes. Clips of one group are not independent. Therefore every group has one vote, which its clips share:
+with G groups, each clip weighs 1 / ((G + 1) · size of its group), and 1 / (G + 1) stands at infinity for the
+next group. For a clip of a new group, P(true class in set) ≥ c then holds (Lee, Barber & Willett 2023,
+"Distribution-free inference with hierarchical data"; Vovk et al. 2005 for the rest). This guarantee is for
+groups that are drawn like the calibration groups. There is no guarantee for music of an unknown class; the
+empty set is meant for it.
+
+With the score `novelty`, a class is in the set only if it is likely and the clip is familiar: s(k) =
+-ln(p[k]·κ(d)). Here d is the distance of the clip's features from all classes (`ensemble.novelty`), and
+κ(d) = 1 / (1 + exp(2 (d - q) / σ)). q is the distance that a tenth of the calibration clips exceed, and σ
+is their standard deviation. For known classes, κ changes almost nothing. Far away, κ·p becomes small even
+if the members are sure. This is one score with one guarantee. The alternative is two tests, one of the
+class and one of novelty, each at half the risk (union bound). It would have the same guarantee, but it
+detects unknown classes less well, and it needs twice as many groups before it can exclude a class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.ensemble.array_types import Codes, Floats, Groups, Labels, Probabilities
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import label_codes
 from quintet.evaluation.scores import or_nan
 from quintet.files.json_types import JsonObject
 
-Array = NDArray[np.float64]
 SCORES = {
     "lac": "1 - p[k]: the smallest sets, and empty ones where no class is likely (Sadinle et al. 2019)",
-    "aps": "the probability of the classes above k, and of k: larger sets where it is hard, seldom empty (Romano et al. 2020, not randomised)",
-    "novelty": "-ln(p[k]·κ(distance)): empty sets also where members are sure of what lies far from everything they know",
+    "novelty": "-ln(p[k]·κ(distance)): also empty sets for clips that are far from all known classes",
 }
-EXCEEDED, SLOPE = (
-    0.1,
-    2.0,
-)  # κ is one half at the distance that a tenth exceeds; its slope there, per standard deviation
+
+EXCEEDED = 0.1
+"""Share of calibration clips whose distance is larger than the one where κ is one half."""
+
+SLOPE = 2.0
+"""Slope of κ's logit at that distance, per standard deviation."""
 
 
 class Familiarity(NamedTuple):
-    """κ of a distance: one half at `centre`, falling with `scale`."""
+    """κ as a function of the distance from all classes, in (0, 1).
+
+    Args:
+        centre: the distance where κ is one half.
+        scale: the standard deviation of the distances, > 0. κ falls more slowly if it is large.
+    """
 
     centre: float
     scale: float
 
     @classmethod
-    def fit(cls, distances: NDArray[Any], weights: NDArray[Any]) -> Familiarity:
-        """From the distances (n,) of known clips and how much each counts."""
+    def fit(cls, distances: Floats, weights: Floats) -> Familiarity:
+        """Fit κ to the distances of clips of known classes.
+
+        Args:
+            distances: shape `(n,)`.
+            weights: weight of each clip, `(n,)`.
+        """
         order = np.argsort(distances)
-        centre = distances[order][
-            np.searchsorted(np.cumsum(weights[order]), (1 - EXCEEDED) * weights.sum() - 1e-12)
-        ]
-        spread = np.sqrt(
-            np.average((distances - np.average(distances, weights=weights)) ** 2, weights=weights)
-        )
-        return cls(float(centre), float(spread) or 1.0)
+        cumulative = np.cumsum(weights[order])
+        target = (1 - EXCEEDED) * weights.sum() - 1e-12
+        centre = distances[order][np.searchsorted(cumulative, target)]
+        mean = np.average(distances, weights=weights)
+        deviation = np.sqrt(np.average((distances - mean) ** 2, weights=weights))
+        return cls(float(centre), float(deviation) or 1.0)
 
     @classmethod
-    def read(cls, content: Mapping[str, Any]) -> Familiarity:
-        """What `_asdict` gave. Raises KeyError, TypeError or ValueError where it is no such thing."""
+    def from_json(cls, content: Mapping[str, float]) -> Familiarity:
+        """Read what `_asdict` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: a part is missing or is not a possible number.
+        """
         centre, scale = float(content["centre"]), float(content["scale"])
         if not (np.isfinite(centre) and 0 < scale < np.inf):
             raise ValueError(f"a centre of {centre} and a scale of {scale}")
         return cls(centre, scale)
 
-    def surprisal(self, distances: NDArray[Any]) -> NDArray[np.float64]:
-        """(n,) -ln κ: near 0 among the known, growing with the distance far out."""
+    def surprisal(self, distances: Floats) -> Floats:
+        """-ln κ of each distance, `(n,)`: near 0 for known classes, growing with the distance."""
         return np.asarray(np.logaddexp(0, SLOPE * (distances - self.centre) / self.scale))
 
 
 @dataclass(frozen=True)
 class ConformalPredictor:
-    """Calibrated strangeness.
+    """Calibrated nonconformity, from which sets and p-values are computed.
 
-    `nonconformity` and `weights` (n,) of the calibration clips; `codes` (n,) their classes; `missing` (K,) or (1,): the weight at infinity, of each
-    class (`by_class`) or of all. `familiarity`: for the score `novelty`.
+    Args:
+        score: a name of `SCORES`.
+        classes: K names.
+        nonconformity: s(true class) of each calibration clip, `(n,)`.
+        weights: weight of each calibration clip, `(n,)`.
+        codes: class code of each calibration clip, `(n,)`.
+        missing: the weight at infinity.
+        familiarity: κ, for the score `novelty`.
     """
 
     score: str
     classes: tuple[str, ...]
-    by_class: bool
-    nonconformity: Array
-    weights: Array
-    codes: NDArray[np.int64]
-    missing: Array
+    nonconformity: Floats
+    weights: Floats
+    codes: Codes
+    missing: float
     familiarity: Familiarity | None = None
 
-    def p_values(self, probabilities: NDArray[Any], distances: NDArray[Any] | None = None) -> Array:
-        """(n, K) for each class, the share of calibration weight that is at least as strange: small where the class does not fit."""
-        if probabilities.ndim != 2 or probabilities.shape[1] != len(self.classes):
-            raise AlignmentError(
-                f"There must be one column per class ({len(self.classes)}). Received {probabilities.shape}. Align the classes."
-            )
-        strange = self._strangeness(probabilities, distances)
-        return np.stack([self._share(k, strange[:, k]) for k in range(len(self.classes))], axis=1)
+    def p_values(self, probabilities: Probabilities, distances: Floats | None = None) -> Floats:
+        """P-value of each class, `(n, K)`: the weight of calibration clips with at least this nonconformity.
 
-    def sets(
-        self, probabilities: NDArray[Any], confidence: float = 0.9, *, distances: NDArray[Any] | None = None
-    ) -> NDArray[np.bool_]:
-        """(n, K) bool: which classes are in each clip's set; a row of False means "none of these".
+        A small p-value means that the class does not fit.
 
         Args:
-            probabilities: (n, K). confidence: in (0, 1).
-            distances: (n,) among the features, where the sets were calibrated with such (`familiarity`); not used otherwise.
+            probabilities: shape `(n, K)`.
+            distances: distances of the features, `(n,)`; only for the score `novelty`.
 
         Raises:
-            ConfigError: the confidence does not lie between 0 and 1. AlignmentError: columns or distances are missing.
+            AlignmentError: columns or distances are missing.
+        """
+        if probabilities.ndim != 2 or probabilities.shape[1] != len(self.classes):
+            raise AlignmentError(
+                f"There must be one column per class ({len(self.classes)}). Received {probabilities.shape}. "
+                "Align the classes."
+            )
+        order = np.argsort(self.nonconformity)
+        thresholds = self.nonconformity[order]
+        weight_above = np.append(np.cumsum(self.weights[order][::-1])[::-1], 0.0)
+        columns = []
+        for column in self._nonconformity(probabilities, distances).T:
+            position = np.searchsorted(thresholds, column - 1e-12, side="left")
+            share = weight_above[position] + self.missing
+            columns.append(np.minimum(share, 1.0))  # a sum of shares can exceed 1 by its last bit
+        return np.stack(columns, axis=1)
 
-        Where there are fewer than 1 / (1 - confidence) - 1 groups (of a class, with `by_class`), nothing can be excluded and every class is in.
+    def sets(
+        self, probabilities: Probabilities, confidence: float = 0.9, *, distances: Floats | None = None
+    ) -> NDArray[np.bool_]:
+        """Prediction sets: whether each class is in the set of each clip, `(n, K)`.
+
+        A row of False means "none of these". If there are fewer than 1 / (1 - confidence) - 1 calibration
+        groups, nothing can be excluded, and every class is in every set.
+
+        Args:
+            probabilities: shape `(n, K)`.
+            confidence: in (0, 1).
+            distances: distances of the features, `(n,)`; only for the score `novelty`.
+
+        Raises:
+            ConfigError: the confidence is not between 0 and 1.
+            AlignmentError: columns or distances are missing.
         """
         require_confidence(confidence)
         return np.asarray(self.p_values(probabilities, distances) > 1 - confidence + 1e-12)
 
-    def out_of_class(self, probabilities: NDArray[Any], distances: NDArray[Any] | None = None) -> Array:
-        """(n,) in [0, 1): 1 - the largest p-value. The set at confidence c is empty exactly where this is at least c."""
+    def out_of_class(self, probabilities: Probabilities, distances: Floats | None = None) -> Floats:
+        """Out-of-class score, `(n,)`, in [0, 1): 1 - the largest p-value.
+
+        The set at confidence c is empty exactly if the score is at least c.
+
+        Args:
+            probabilities: shape `(n, K)`.
+            distances: distances of the features, `(n,)`; only for the score `novelty`.
+        """
         return np.asarray(1 - self.p_values(probabilities, distances).max(axis=1))
 
-    def _strangeness(self, probabilities: NDArray[Any], distances: NDArray[Any] | None) -> Array:
+    def _nonconformity(self, probabilities: Probabilities, distances: Floats | None) -> Floats:
+        """s(k) of each clip and class, `(n, K)`."""
+        by_class = _class_nonconformity(self.score, probabilities)
         if self.familiarity is None:
-            return _strangeness(self.score, probabilities)
-        if (
-            distances is None
-            or np.shape(distances) != (len(probabilities),)
-            or not np.isfinite(distances).all()
-        ):
+            return by_class
+        n_clips, received = len(probabilities), None if distances is None else np.shape(distances)
+        if distances is None or received != (n_clips,) or not np.isfinite(distances).all():
             raise AlignmentError(
-                f"These sets look at distances among the features: one finite number for each of the {len(probabilities)} clips. "
-                f"Received {None if distances is None else np.shape(distances)}. Pass those of the model (`EnsembleClassifier.distances`)."
+                "These sets need the distances of the features: one finite number for each of the "
+                f"{n_clips} clips. Received {received}. Pass those of the model "
+                "(`EnsembleClassifier.distances`)."
             )
-        return _strangeness("log", probabilities) + self.familiarity.surprisal(distances)[:, None]
+        return by_class + self.familiarity.surprisal(distances)[:, None]
 
-    def _share(self, k: int, strange: Array) -> Array:
-        rows = self.codes == k if self.by_class else slice(None)
-        values, weights = self.nonconformity[rows], self.weights[rows]
-        order = np.argsort(values)
-        above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
-        share = (
-            above[np.searchsorted(values[order], strange - 1e-12, side="left")]
-            + self.missing[k if self.by_class else 0]
-        )
-        return np.asarray(np.minimum(share, 1.0))  # a sum of shares may miss 1 by its last bit
-
-    def to_json(self) -> dict[str, Any]:
-        """All that `from_json` needs."""
+    def to_json(self) -> JsonObject:
+        """JSON object with everything that `from_json` needs. `by_class` is always false."""
         return {
             "score": self.score,
             "classes": list(self.classes),
-            "by_class": self.by_class,
-            "strangeness": [float(v) for v in self.nonconformity],
-            "weights": [float(v) for v in self.weights],
-            "codes": [int(v) for v in self.codes],
-            "missing": [float(v) for v in self.missing],
+            "by_class": False,
+            "strangeness": [float(value) for value in self.nonconformity],
+            "weights": [float(value) for value in self.weights],
+            "codes": [int(value) for value in self.codes],
+            "missing": [self.missing],
             "familiarity": None if self.familiarity is None else self.familiarity._asdict(),
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ConformalPredictor:
-        """The calibration that `to_json` described. Raises ArtefactError where something is missing."""
+    def from_json(cls, content: Mapping[str, object]) -> ConformalPredictor:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ArtefactError: a part is missing or damaged, or the sets are of a kind that this version does not
+                have.
+        """
         try:
-            floats = [np.asarray(content[name], dtype=np.float64) for name in ("strangeness", "weights")]
-            codes, missing = (
-                np.asarray(content["codes"], dtype=np.int64),
-                np.asarray(content["missing"], dtype=np.float64),
-            )
-            kind = Familiarity.read(content["familiarity"]) if content["score"] == "novelty" else None
-            return cls(
-                content["score"],
-                tuple(content["classes"]),
-                bool(content["by_class"]),
-                floats[0],
-                floats[1],
-                codes,
-                missing,
-                kind,
-            )
+            return cls._parse(dict(content))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactError(
                 f"Conformal calibration must have all of its parts. Missing or damaged: {error}. Train again."
             ) from error
 
+    @classmethod
+    def _parse(cls, content: JsonObject) -> ConformalPredictor:
+        score = content["score"]
+        if score not in SCORES:
+            raise ValueError(f"the score {score!r}")
+        (missing,) = content["missing"]
+        return cls(
+            score,
+            tuple(content["classes"]),
+            np.asarray(content["strangeness"], dtype=np.float64),
+            np.asarray(content["weights"], dtype=np.float64),
+            np.asarray(content["codes"], dtype=np.int64),
+            float(missing),
+            Familiarity.from_json(content["familiarity"]) if score == "novelty" else None,
+        )
+
 
 def fit_conformal(
-    probabilities: NDArray[Any],
-    y: NDArray[Any],
-    groups: NDArray[Any] | None = None,
+    probabilities: Probabilities,
+    y: Labels,
+    groups: Groups | None = None,
     *,
     classes: Sequence[str],
     score: str = "lac",
-    by_class: bool = False,
-    distances: NDArray[Any] | None = None,
+    distances: Floats | None = None,
 ) -> ConformalPredictor:
-    """Prediction sets calibrated on clips that the model has not seen (a held-out part, or out-of-fold predictions).
+    """Calibrate prediction sets on clips that the classifier has not seen.
+
+    These are held-out clips, or clips that were predicted out of fold. Out-of-fold predictions come from
+    members that were trained on somewhat fewer clips than the final ones. So the sets are rather too large
+    than too small.
 
     Args:
-        probabilities: (n, K).
-        y: (n,) labels, each one of `classes`.
-        groups: (n,) or None: every clip is its own group.
+        probabilities: shape `(n, K)`.
+        y: labels `(n,)`, each one of `classes`.
+        groups: group of each clip, `(n,)`. Default: every clip is its own group.
+        classes: K names.
         score: a name of `SCORES`.
-        by_class: promise the coverage for every class by itself (needs more data: each class has its own threshold).
-        distances: (n,) among the features, from classes learnt without the clip's group (`novelty.held_out_distances`); for the score `novelty`.
+        distances: distances of the features, `(n,)`, from classes that were learnt without the clip's group
+            (`novelty.held_out_distances`); for the score `novelty` only.
 
-    Out-of-fold predictions come from models trained on somewhat less than the final one, which errs, if at all, on the side of larger sets.
+    Raises:
+        ConfigError: the score is unknown, or it and the distances do not go together.
+        AlignmentError: there is not one row of probabilities per label, or not one column per class.
 
     Example:
         >>> p = np.linspace(0.05, 0.95, 19)
-        >>> found = fit_conformal(np.stack([p, 1 - p], axis=1), np.repeat("a", 19), classes=["a", "b"])
-        >>> found.sets(np.array([[0.12, 0.88], [0.08, 0.92]]), confidence=0.9).tolist()  # 2 of 20 are stranger than 0.1
+        >>> table = np.stack([p, 1 - p], axis=1)
+        >>> conformal = fit_conformal(table, np.repeat("a", 19), classes=["a", "b"])
+        >>> new = np.array([[0.12, 0.88], [0.08, 0.92]])
+        >>> conformal.sets(new, confidence=0.9).tolist()  # 2 of 20 have a nonconformity above 0.9
         [[True, True], [False, True]]
     """
     if score not in SCORES:
         raise unknown_name("conformal score", score, SCORES)
-    if probabilities.shape != (len(y), len(classes)) or not len(y):
+    n_clips = len(y)
+    if probabilities.shape != (n_clips, len(classes)) or n_clips == 0:
         raise AlignmentError(
-            f"There must be {len(classes)} probabilities for each of {len(y)} labels. Received {probabilities.shape}. Align them first."
+            f"There must be {len(classes)} probabilities for each of {n_clips} labels. "
+            f"Received {probabilities.shape}. Align them first."
         )
     if (score == "novelty") != (distances is not None):
-        given = "without" if distances is None else "with"
+        with_or_without = "without" if distances is None else "with"
         raise ConfigError(
-            f"The score 'novelty' needs distances, and no other takes them. Received '{score}' {given} distances."
+            "The score 'novelty' needs distances, and no other score takes them. "
+            f"Received '{score}' {with_or_without} distances."
         )
-    labels, group = label_codes(np.asarray(y), tuple(classes)), group_codes(groups, len(y))[0]
-    strange = np.take_along_axis(
-        _strangeness("log" if score == "novelty" else score, probabilities), labels[:, None], axis=1
-    )[:, 0]
-    familiarity = (
-        None
-        if distances is None
-        else Familiarity.fit(np.asarray(distances, dtype=np.float64), _votes(group)[0])
-    )
-    if familiarity is not None:
-        strange = strange + familiarity.surprisal(np.asarray(distances))
-    weights, missing = np.zeros(len(y)), np.ones(len(classes) if by_class else 1)
-    for k in range(len(missing)):
-        rows = np.flatnonzero(labels == k) if by_class else np.arange(len(y))
-        if len(rows):
-            weights[rows], missing[k] = _votes(group[rows])
-    return ConformalPredictor(score, tuple(classes), by_class, strange, weights, labels, missing, familiarity)
+    codes = label_codes(np.asarray(y), tuple(classes))
+    weights, missing = _vote_weights(group_codes(groups, n_clips)[0])
+    by_class = _class_nonconformity(score, probabilities)
+    nonconformity = np.take_along_axis(by_class, codes[:, None], axis=1)[:, 0]
+    familiarity = None
+    if distances is not None:
+        values = np.asarray(distances, dtype=np.float64)
+        familiarity = Familiarity.fit(values, weights)
+        nonconformity = nonconformity + familiarity.surprisal(values)
+    return ConformalPredictor(score, tuple(classes), nonconformity, weights, codes, missing, familiarity)
 
 
 def require_confidence(confidence: float) -> None:
-    """Raises ConfigError unless it lies between 0 and 1."""
+    """Refuse a confidence that is not between 0 and 1.
+
+    Raises:
+        ConfigError: it is not.
+    """
     if not 0 < confidence < 1:
         raise ConfigError(f"A confidence must lie between 0 and 1. Received {confidence}. Use 0.9, say.")
 
 
-def _votes(group: NDArray[Any]) -> tuple[Array, float]:
-    """(n,) the weight of each clip, one vote per group; and the vote of the group to come."""
-    _, inverse, size = np.unique(group, return_inverse=True, return_counts=True)
-    return 1 / ((len(size) + 1) * size[inverse]), 1 / (len(size) + 1)
-
-
 @dataclass(frozen=True)
 class Coverage:
-    """How sets did on labelled clips: `coverage`, mean `size`, share `empty`; the same per class; each group counts once."""
+    """Coverage and size of prediction sets on labelled clips. Each group counts once.
+
+    Args:
+        confidence: the confidence of the sets.
+        coverage: share of clips whose set contains the true class.
+        size: mean number of classes in a set.
+        empty: share of empty sets.
+        per_class: class → the same three numbers for its clips, by name.
+    """
 
     confidence: float
     coverage: float
@@ -264,90 +322,123 @@ class Coverage:
     per_class: dict[str, dict[str, float]]
 
     def to_json(self) -> JsonObject:
-        """`confidence, coverage, size, empty, per_class {class: {coverage, size, empty}}`; None for NaN."""
-        per_class = {name: _without_nan(row) for name, row in self.per_class.items()}
-        return {**_without_nan(vars(self)), "per_class": per_class}
+        """JSON object with the fields; None for NaN."""
+        content = _without_nan(vars(self))
+        content["per_class"] = {name: _without_nan(row) for name, row in self.per_class.items()}
+        return content
 
     @classmethod
     def from_json(cls, content: JsonObject) -> Coverage:
-        """The coverage that `to_json` wrote."""
-        per_class = {
-            name: {measure: or_nan(value) for measure, value in row.items()}
-            for name, row in content["per_class"].items()
-        }
+        """Read what `to_json` wrote."""
+        per_class: dict[str, dict[str, float]] = {}
+        for name, row in content["per_class"].items():
+            per_class[name] = {measure: or_nan(value) for measure, value in row.items()}
         coverage, size, empty = (or_nan(content[name]) for name in ("coverage", "size", "empty"))
         return cls(content["confidence"], coverage, size, empty, per_class)
 
 
-def _without_nan(row: JsonObject) -> JsonObject:
-    """The same row with None in place of NaN."""
-    return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()}
+class _SetMeans(NamedTuple):
+    coverage: float
+    size: float
+    empty: float
 
 
 def coverage(
     sets: NDArray[np.bool_],
-    y: NDArray[Any],
-    groups: NDArray[Any] | None = None,
+    y: Labels,
+    groups: Groups | None = None,
     *,
     classes: Sequence[str],
     confidence: float,
 ) -> Coverage:
-    """Coverage and size of prediction sets, each group counting once; NaN for a class without clips.
+    """Coverage and size of prediction sets; each group counts once. NaN for a class without clips.
+
+    Args:
+        sets: from `ConformalPredictor.sets`, `(n, K)`.
+        y: labels `(n,)`, each one of `classes`.
+        groups: group of each clip, `(n,)`. Default: every clip is its own group.
+        classes: K names.
+        confidence: the confidence of the sets.
 
     Example:
-        >>> coverage(np.array([[True, True], [False, True]]), np.array(["a", "a"]), classes=["a", "b"], confidence=0.9).coverage
+        >>> sets = np.array([[True, True], [False, True]])
+        >>> coverage(sets, np.array(["a", "a"]), classes=["a", "b"], confidence=0.9).coverage
         0.5
     """
-    labels, group = label_codes(np.asarray(y), tuple(classes)), group_codes(groups, len(y))[0]
-    hit, size = sets[np.arange(len(labels)), labels], sets.sum(axis=1)
-
-    def means(rows: NDArray[np.bool_]) -> tuple[float, float, float]:
-        if not rows.any():
-            return float("nan"), float("nan"), float("nan")
-        _, inverse, count = np.unique(group[rows], return_inverse=True, return_counts=True)
-        weight = 1 / count[inverse]
-        return tuple(float(np.average(v[rows], weights=weight)) for v in (hit, size, size == 0))  # type: ignore[return-value]
-
-    per_class = {
-        name: dict(zip(("coverage", "size", "empty"), means(labels == k), strict=True))
-        for k, name in enumerate(classes)
-    }
-    return Coverage(confidence, *means(np.ones(len(labels), dtype=bool)), per_class)
+    codes = label_codes(np.asarray(y), tuple(classes))
+    group_numbers = group_codes(groups, len(y))[0]
+    per_class: dict[str, dict[str, float]] = {}
+    for k, name in enumerate(classes):
+        rows = codes == k
+        per_class[name] = _set_means(sets[rows], codes[rows], group_numbers[rows])._asdict()
+    means = _set_means(sets, codes, group_numbers)
+    return Coverage(confidence, means.coverage, means.size, means.empty, per_class)
 
 
-class Answered(NamedTuple):
-    """Share of clips answered, the surest first, and the accuracy on these."""
+class SelectiveAccuracy(NamedTuple):
+    """Accuracy if only the surest clips are answered, one point per number of clips.
 
-    shares: NDArray[np.float64]
-    accuracies: NDArray[np.float64]
+    Args:
+        shares: share of clips that are answered, ascending.
+        accuracies: accuracy on these clips.
+    """
+
+    shares: Floats
+    accuracies: Floats
 
 
 def accuracy_against_coverage(
-    y: NDArray[Any], probabilities: NDArray[Any], *, classes: Sequence[str]
-) -> Answered:
-    """Accuracy where only the surest clips are answered: one point per distinct certainty, from few clips to all.
+    y: Labels, probabilities: Probabilities, *, classes: Sequence[str]
+) -> SelectiveAccuracy:
+    """Accuracy if only the surest clips are answered: one point per distinct largest probability.
+
+    Args:
+        y: labels `(n,)`, each one of `classes`.
+        probabilities: shape `(n, K)`.
+        classes: K names.
 
     Example:
-        >>> shares, right = accuracy_against_coverage(np.array(["a", "b"]), np.array([[0.9, 0.1], [0.6, 0.4]]), classes=["a", "b"])
-        >>> shares.tolist(), right.tolist()
+        >>> p = np.array([[0.9, 0.1], [0.6, 0.4]])
+        >>> shares, accuracies = accuracy_against_coverage(np.array(["a", "b"]), p, classes=["a", "b"])
+        >>> shares.tolist(), accuracies.tolist()
         ([0.5, 1.0], [1.0, 0.5])
     """
-    labels = label_codes(np.asarray(y), tuple(classes))
+    codes = label_codes(np.asarray(y), tuple(classes))
     certainty = probabilities.max(axis=1)
     order = np.argsort(-certainty, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(certainty[order])), len(order) - 1)
-    right = np.cumsum(probabilities.argmax(axis=1)[order] == labels[order])[ends]
-    return Answered((ends + 1) / len(labels), right / (ends + 1))
+    last_of_equals = np.append(np.flatnonzero(np.diff(certainty[order])), len(order) - 1)
+    is_right = probabilities.argmax(axis=1)[order] == codes[order]
+    n_right = np.cumsum(is_right)[last_of_equals]
+    n_answered = last_of_equals + 1
+    return SelectiveAccuracy(n_answered / len(codes), n_right / n_answered)
 
 
-def _strangeness(score: str, probabilities: NDArray[Any]) -> NDArray[np.float64]:
+def _vote_weights(groups: Codes) -> tuple[Floats, float]:
+    """Weight of each clip, `(n,)`, with one vote per group; and the vote of the next group."""
+    _, inverse, size = np.unique(groups, return_inverse=True, return_counts=True)
+    n_votes = len(size) + 1
+    return 1 / (n_votes * size[inverse]), 1 / n_votes
+
+
+def _without_nan(row: Mapping[str, object]) -> JsonObject:
+    """The same row with None in place of NaN."""
+    return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()}
+
+
+def _set_means(sets: NDArray[np.bool_], codes: Codes, groups: Codes) -> _SetMeans:
+    """Means of hits, sizes and empty sets, each group counting once; NaN without clips."""
+    if not len(codes):
+        return _SetMeans(float("nan"), float("nan"), float("nan"))
+    hit, size = sets[np.arange(len(codes)), codes], sets.sum(axis=1)
+    _, inverse, count = np.unique(groups, return_inverse=True, return_counts=True)
+    weight = 1 / count[inverse]
+    means = [float(np.average(values, weights=weight)) for values in (hit, size, size == 0)]
+    return _SetMeans(*means)
+
+
+def _class_nonconformity(score: str, probabilities: Probabilities) -> Floats:
+    """Part of s(k) that comes from the probabilities, `(n, K)`."""
     p = probabilities.astype(np.float64)
     if score == "lac":
         return 1 - p
-    if score == "log":
-        return np.asarray(-np.log(np.maximum(p, np.finfo(np.float64).tiny)))
-    order = np.argsort(-p, axis=1, kind="stable")
-    total = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1)
-    result = np.empty_like(total)
-    np.put_along_axis(result, order, total, axis=1)
-    return result
+    return np.asarray(-np.log(np.maximum(p, np.finfo(np.float64).tiny)))

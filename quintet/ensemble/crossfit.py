@@ -1,7 +1,7 @@
 """Out-of-fold predictions: what weights, calibration and reports may look at.
 
-A member never sees the tracks it is judged on, nor any track of the same group (artist). Each fold's work can be kept in a
-`FoldCache`, so that an interrupted run goes on where it stopped.
+A member never sees the tracks it is judged on, nor any track of the same group (artist). Each fold's work can
+be kept in a `FoldCache`, so that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations

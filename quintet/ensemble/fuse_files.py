@@ -1,4 +1,4 @@
-"""Fusion of prediction files from anywhere (`quintet fuse`), with equal weights or weights from a TOML file."""
+"""Fusion of prediction files (`quintet fuse`), with equal weights or with weights from a TOML file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quintet.ensemble.fusion import RULES, Fusion
 from quintet.errors import ArtefactError, ConfigError
+from quintet.files.json_types import JsonObject
 from quintet.predictions.collection import PredictionFiles
 
 FILE_RULES = tuple(name for name, rule in RULES.items() if not rule.learnt)
@@ -18,7 +18,15 @@ FILE_RULES = tuple(name for name, rule in RULES.items() if not rule.learnt)
 
 @dataclass(frozen=True)
 class FuseSummary:
-    """What `fuse_files` did: clips written, clips that only some files had, and the weight of each file."""
+    """Result of `fuse_files`.
+
+    Args:
+        output: the file that was written.
+        n: number of clips in it.
+        left_out: number of clips that only some files have.
+        rule: name of the fusion rule.
+        weights: name of each file → its weight.
+    """
 
     output: Path
     n: int
@@ -26,7 +34,8 @@ class FuseSummary:
     rule: str
     weights: dict[str, float]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
+        """JSON object with the fields of the summary."""
         return {
             "output": str(self.output),
             "n": self.n,
@@ -39,16 +48,21 @@ class FuseSummary:
 def fuse_files(
     paths: Sequence[str | Path], output: str | Path, *, rule: str = "mean", intersection: bool = False
 ) -> FuseSummary:
-    """One file of predictions out of several.
+    """Fuse several files of predictions into one.
 
     Args:
-        paths: parquet or CSV, joined by clip id.
-        output: `.parquet` or `.csv`.
-        rule: `mean`, `geometric`, or a TOML file with a table `[weights]` of one number per file (by its name without the ending), and
-            optionally `rule = "weighted"` (the default) or `"geometric"`. Weights are divided by their sum.
+        paths: parquet or CSV files; they are joined by clip id.
+        output: a `.parquet` or `.csv` file.
+        rule: `mean`, `geometric`, or a TOML file. The TOML file has a table `[weights]` with one number per
+            file (the key is the file's name without the ending) and, optionally, `rule = "weighted"` (the
+            default) or `"geometric"`. Weights are divided by their sum.
+        intersection: leave out the clips that only some files have. Default: refuse them.
 
     Raises:
-        ConfigError: a rule that needs labels, weights that do not fit the files, or an output that is one of them.
+        AlignmentError: no file or one file twice is given, or clips, classes, labels or groups differ.
+        ArtefactError: a file is missing or damaged.
+        ConfigError: the rule needs labels, the weights do not fit the files, or the output is one of the
+            files.
 
     Example (weights.toml):
         rule = "geometric"
@@ -58,51 +72,63 @@ def fuse_files(
     """
     if Path(output).resolve() in {Path(path).resolve() for path in paths}:
         raise ConfigError(
-            f"The fused predictions must not replace what they are made of. '{output}' is one of the files: choose another name."
+            "The fused predictions must not replace what they are made of. "
+            f"'{output}' is one of the files: choose another name."
         )
     files = PredictionFiles(paths, intersection=intersection)
-    name, weights = (
-        (rule, [1 / len(files)] * len(files)) if rule in FILE_RULES else _weights(Path(rule), files.names)
-    )
-    fusion = Fusion(name, tuple(files.names), files.classes, tuple(weights), None, files.multilabel)
+    if rule in FILE_RULES:
+        rule_name, weights = rule, [1 / len(files)] * len(files)
+    else:
+        rule_name, weights = _read_weights(Path(rule), files.names)
+    fusion = Fusion(rule_name, tuple(files.names), files.classes, tuple(weights), multilabel=files.multilabel)
     files.predictions(fusion.apply(files)).write(output)
-    return FuseSummary(
-        Path(output), files.n, files.left_out, name, dict(zip(files.names, weights, strict=True))
-    )
+    by_name = dict(zip(files.names, weights, strict=True))
+    return FuseSummary(Path(output), files.n, files.left_out, rule_name, by_name)
 
 
-def _weights(path: Path, names: Sequence[str]) -> tuple[str, list[float]]:
+def _read_weights(path: Path, names: Sequence[str]) -> tuple[str, list[float]]:
+    """Rule and weights of a TOML file; the weights stand in the order of `names` and sum to 1."""
+    content = _read_toml(path)
+    table, rule = content.get("weights"), content.get("rule", "weighted")
+    if rule not in ("weighted", "geometric") or not isinstance(table, dict):
+        raise ConfigError(
+            f"'{path}' must have a table [weights], and `rule` weighted or geometric. "
+            f"Received {sorted(content)}, {rule!r}."
+        )
+    extra, lacking = sorted(set(table) - set(names)), sorted(set(names) - set(table))
+    if extra or lacking:
+        raise ConfigError(
+            f"'{path}' must give one weight to each of: {', '.join(names)}. "
+            f"It lacks {lacking} and has also {extra}. Correct it."
+        )
+    weights = [table[name] for name in names]
+    if not all(_is_weight(weight) for weight in weights) or sum(weights) <= 0:
+        raise ConfigError(
+            f"The weights in '{path}' must be numbers, none negative, not all zero. "
+            f"Received {weights}. Correct them."
+        )
+    total = sum(weights)
+    return rule, [float(weight / total) for weight in weights]
+
+
+def _read_toml(path: Path) -> JsonObject:
     if path.suffix.lower() != ".toml":
         raise ConfigError(
-            f"The rule must be one of {', '.join(FILE_RULES)}, or a file of weights (.toml). Received '{path}'. Choose one of these."
+            f"The rule must be one of {', '.join(FILE_RULES)}, or a file of weights (.toml). "
+            f"Received '{path}'. Choose one of these."
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ArtefactError(
             f"A file of weights must exist. There is none at '{path}'. Check the name."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ArtefactError(f"'{path}' must be TOML. It cannot be read: {error}. Correct it.") from error
-    table, rule = content.get("weights"), content.get("rule", "weighted")
-    if rule not in ("weighted", "geometric") or not isinstance(table, dict):
-        raise ConfigError(
-            f"'{path}' must have a table [weights], and `rule` weighted or geometric. Received {sorted(content)}, {rule!r}."
-        )
-    extra, lacking = sorted(set(table) - set(names)), sorted(set(names) - set(table))
-    if extra or lacking:
-        raise ConfigError(
-            f"'{path}' must give one weight to each of: {', '.join(names)}. It lacks {lacking} and has also {extra}. Correct it."
-        )
-    weights = [table[name] for name in names]
-    if (
-        not all(
-            isinstance(w, (int, float)) and not isinstance(w, bool) and math.isfinite(w) and w >= 0
-            for w in weights
-        )
-        or sum(weights) <= 0
-    ):
-        raise ConfigError(
-            f"The weights in '{path}' must be numbers, none negative, not all zero. Received {weights}. Correct them."
-        )
-    return rule, [float(w / sum(weights)) for w in weights]
+
+
+def _is_weight(value: object) -> bool:
+    """Whether a value of a TOML file is a finite number, not negative."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and value >= 0

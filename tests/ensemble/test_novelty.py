@@ -179,7 +179,7 @@ def test_damaged_arrays_are_refused():
 
 def test_a_set_without_its_distances_is_refused():
     (distance, sets), (X, y, _, p) = fitted(), corpus()
-    with pytest.raises(AlignmentError, match="distances among the features"):
+    with pytest.raises(AlignmentError, match="one finite number for each of the 270"):
         sets.sets(p, 0.9)
     with pytest.raises(AlignmentError, match="one finite number for each of the 270"):
         sets.out_of_class(p, distance(X[:-1]))

@@ -42,7 +42,7 @@ def calibration_groups(conformal: ConformalPredictor) -> int:
         >>> calibration_groups(fit_conformal(np.eye(2), np.array(["a", "b"]), np.array(["x", "y"]), classes=["a", "b"]))
         2
     """
-    return round(1 / float(conformal.missing.max()) - 1)
+    return round(1 / conformal.missing - 1)
 
 
 def coverage_guarantee(run: Run) -> list[str]:
