@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, artists
 from benchmarks.evidence.gtzan97 import table_of
-from quintet.datasets.splits.protocols import grouped_folds, hold_out
+from quintet.datasets.splits.folds import grouped_folds, hold_out
 from quintet.ensemble.calibration import cross_calibrate, fit_calibration
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Inputs, Trainer

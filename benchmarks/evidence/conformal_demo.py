@@ -19,7 +19,7 @@ from scipy import stats
 
 from benchmarks.evidence.corpora import arguments
 from quintet.datasets.source import load_source
-from quintet.datasets.splits.protocols import grouped_folds, hold_out, usable_folds
+from quintet.datasets.splits.folds import grouped_folds, hold_out, usable_folds
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage, fit_conformal
 from quintet.features.extraction.extract import extract

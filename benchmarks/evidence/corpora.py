@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.datasets.source import load_source
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import mean

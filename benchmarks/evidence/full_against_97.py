@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, opinions
-from quintet.datasets.splits.protocols import grouped_folds, usable_folds
+from quintet.datasets.splits.folds import grouped_folds, usable_folds
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
 from quintet.features.catalogue import feature_family

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from quintet.datasets.labels import label_indicator
-from quintet.datasets.splits.protocols import grouped_folds, usable_folds
+from quintet.datasets.splits.folds import grouped_folds, usable_folds
 from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
 from quintet.evaluation.intervals import Intervals, block_intervals, bootstrap

@@ -11,7 +11,7 @@ from scipy import optimize
 from sklearn.isotonic import isotonic_regression
 
 from quintet.datasets.groups import require_disjoint
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Float, Floats, Folds, Groups, Labels, Probabilities, Target
 from quintet.ensemble.fusion_weights import FLOOR, evidence_to_probabilities, log_evidence
 from quintet.ensemble.selection import most_folds, standard_error

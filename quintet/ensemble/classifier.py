@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from quintet.classifiers.registry import member_entry
 from quintet.datasets.groups import group_names
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
 from quintet.ensemble.conformal import ConformalPredictor, fit_conformal
 from quintet.ensemble.crossfit import (

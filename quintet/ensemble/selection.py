@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from quintet.datasets.groups import require_disjoint
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Floats, Folds, Target
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
 from quintet.errors import unknown_name

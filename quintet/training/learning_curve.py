@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.registry import member_entry
-from quintet.datasets.splits.protocols import nested_subsets
+from quintet.datasets.splits.folds import nested_subsets
 from quintet.datasets.splits.split import Positions
 from quintet.datasets.splits.stratification import group_counts
 from quintet.ensemble.crossfit import Listener, Trainer, TrainingEvent

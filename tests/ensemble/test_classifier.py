@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FoldResult, Inputs, Trainer
 from quintet.ensemble.fusion import LabelledPredictions

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor, coverage, fit_conformal
 from quintet.ensemble.novelty import Distance, held_out_distances

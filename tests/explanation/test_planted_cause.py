@@ -11,7 +11,7 @@ import pytest
 from quintet.classifiers.registry import make_member
 from quintet.datasets.demo.corpus import render_demo
 from quintet.datasets.manifest_file import read_table
-from quintet.datasets.splits.protocols import hold_out
+from quintet.datasets.splits.folds import hold_out
 from quintet.explanation.importance import column_importance, explain
 from quintet.explanation.permutation import ensemble_predictor, permutation_importance
 from quintet.features.transformer import FeatureExtractor

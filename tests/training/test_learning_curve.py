@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.datasets.splits.protocols import grouped_folds, nested_subsets
+from quintet.datasets.splits.folds import grouped_folds, nested_subsets
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ConfigError
 from quintet.features.storage.external_table import Roles, foreign_table

@@ -46,7 +46,7 @@ from quintet.classifiers.spectrogram.targets import (
     mean_log_loss,
 )
 from quintet.datasets.groups import group_names, require_disjoint
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from quintet.datasets.groups import require_disjoint
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 
 Matrix = NDArray[np.float64]
 Positions = NDArray[np.int64]

@@ -1,1 +1,1 @@
-"""Splits that keep groups together."""
+"""Splits of clips into a test part and folds that keep every group whole."""

@@ -1,4 +1,4 @@
-"""A split on disk and in hand: written once with a digest, checked ever after."""
+"""A split of a run: part and fold of every clip. It is written once with a digest and checked at every reading."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ Positions = NDArray[np.intp]
 COLUMNS = ("id", "label", "group", "part", "fold")
 PARTS = ("train", "test", "unused")
 SCHEMA = "1"
+PREFIX = "quintet.split."  # of our keys in the metadata of the parquet file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,14 +28,14 @@ class Split:
     """Part and fold of every clip.
 
     Args:
-        frame: columns `id, label, group, part, fold`; `part` is `train`, `test` or `unused`; `fold` counts from 0 in the training
-            part and is -1 outside it.
-        protocol: how it was made (`group`, `random`, `given`).
-        seed: the seed it was made with.
-        grouped: whether groups are known and were respected. Scores of an ungrouped split are stamped so.
+        frame: columns `id, label, group, part, fold`. `part` is `train`, `test` or `unused`. `fold` counts from 0 in
+            the training part and is -1 outside it.
+        protocol: protocol that made it (`group`, `random`, `given`).
+        seed: seed that it was made with.
+        grouped: whether groups are known and were kept whole. Scores of an ungrouped split are marked.
 
     Raises:
-        DatasetError: for other columns, parts or folds than these, or an id that stands there twice.
+        DatasetError: if the columns, parts or folds are others, or an id occurs twice.
         SplitLeakError: if `grouped` and a group crosses parts or folds.
     """
 
@@ -44,26 +45,9 @@ class Split:
     grouped: bool = False
 
     def __post_init__(self) -> None:
-        if tuple(self.frame.columns) != COLUMNS:
-            raise DatasetError(
-                f"A split must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, self.frame.columns))}."
-            )
-        if not self.frame["id"].is_unique:
-            raise DatasetError(
-                f"An id must stand once in a split. '{self.frame.loc[self.frame['id'].duplicated(), 'id'].iloc[0]}' stands there twice."
-            )
-        if (
-            not self.frame["part"].isin(PARTS).all()
-            or not ((self.frame["fold"] >= 0) == (self.frame["part"] == "train")).all()
-        ):
-            raise DatasetError(
-                f"Every clip of a split must be in one of {', '.join(PARTS)}, with a fold in the training part only."
-            )
+        self._require_valid_frame()
         if self.grouped:
-            group = self.frame["group"].to_numpy()
-            require_disjoint(group[self.train], group[self.test], where="the training and the test part")
-            for k, (train, valid) in enumerate(self.folds()):
-                require_disjoint(group[train], group[valid], where=f"the two sides of fold {k}")
+            self._require_whole_groups()
 
     @property
     def train(self) -> Positions:
@@ -77,36 +61,38 @@ class Split:
 
     @property
     def valid(self) -> Positions:
-        """Positions of fold 0: under the protocol `given`, the data's own validation part if they have one."""
+        """Positions of fold 0. Under the protocol `given`: the data's own validation part, if it has one."""
         return np.flatnonzero(self.frame["fold"] == 0)
 
     @property
     def n_folds(self) -> int:
-        """The number of folds."""
+        """Number of folds."""
         return int(self.frame["fold"].max()) + 1
 
     def folds(self) -> list[tuple[Positions, Positions]]:
-        """`(train, valid)` positions in `frame`, one pair per fold; every training clip is in exactly one `valid`."""
+        """`(train, valid)` positions in `frame`, one pair per fold. Every training clip is in exactly one `valid`."""
         fold = self.frame["fold"].to_numpy()
-        return [
-            (np.flatnonzero((fold >= 0) & (fold != k)), np.flatnonzero(fold == k))
-            for k in range(self.n_folds)
-        ]
+        pairs = []
+        for k in range(self.n_folds):
+            train = np.flatnonzero((fold >= 0) & (fold != k))
+            valid = np.flatnonzero(fold == k)
+            pairs.append((train, valid))
+        return pairs
 
     def training_folds(self) -> list[tuple[Positions, Positions]]:
-        """The folds as positions within the training part: `(train, valid)` index arrays of `self.train` have the same order."""
+        """The same folds as positions within the training part, in the order of `self.train`."""
         rows = self.train
         return [(np.searchsorted(rows, train), np.searchsorted(rows, valid)) for train, valid in self.folds()]
 
     @property
     def digest(self) -> str:
-        """16 hex digits that change with any clip's place, label or group, and not with the order of rows."""
+        """16 hex digits that depend on the part, label and group of every clip, not on the order of rows."""
         rows = self.frame.sort_values("id").astype("str")[list(COLUMNS)].to_numpy().tolist()
         text = repr((SCHEMA, self.protocol, int(self.seed), bool(self.grouped), rows))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def write(self, path: Path | str) -> None:
-        """Writes the split as parquet with its digest: the whole file or nothing."""
+        """Write the split as parquet with its digest. The file appears complete or not at all."""
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         about = {
             "schema": SCHEMA,
@@ -115,21 +101,17 @@ class Split:
             "grouped": str(int(self.grouped)),
             "digest": self.digest,
         }
-        table = table.replace_schema_metadata(
-            {
-                **(table.schema.metadata or {}),
-                **{f"quintet.split.{key}": value for key, value in about.items()},
-            }
-        )
+        prefixed = {f"{PREFIX}{key}": value for key, value in about.items()}
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **prefixed})
         with atomic_replace(Path(path)) as temporary:
             pq.write_table(table, temporary)
 
     @classmethod
     def read(cls, path: Path | str) -> Split:
-        """The split in a file that `write` made.
+        """Read a split that `write` made.
 
         Raises:
-            ArtefactError: if the file is missing, is no split, is of another version, or does not match its digest.
+            ArtefactError: if the file is missing, is no split, has another version, or does not match its digest.
         """
         try:
             table = pq.read_table(path)
@@ -137,19 +119,49 @@ class Split:
             raise ArtefactError(
                 f"A split must be a parquet file that Quintet wrote. '{path}' cannot be read: {error}."
             ) from error
-        about = {
-            key.decode(): value.decode()
-            for key, value in (table.schema.metadata or {}).items()
-            if key.startswith(b"quintet.split.")
-        }
-        about = {key.removeprefix("quintet.split."): value for key, value in about.items()}
-        if about.get("schema") != SCHEMA:
+        about = _own_metadata(table.schema)
+        version = about.get("schema", "none")
+        if version != SCHEMA:
             raise ArtefactError(
-                f"A split must be of version {SCHEMA}. '{path}' is of version {about.get('schema', 'none')}: make it again."
+                f"A split must be of version {SCHEMA}. '{path}' is of version {version}: make it again."
             )
         split = cls(table.to_pandas(), about["protocol"], int(about["seed"]), grouped=about["grouped"] == "1")
         if split.digest != about["digest"]:
             raise ArtefactError(
-                f"A split must be as it was written (digest {about['digest']}). '{path}' was changed (digest {split.digest})."
+                f"A split must be as it was written (digest {about['digest']}). "
+                f"'{path}' was changed (digest {split.digest})."
             )
         return split
+
+    def _require_valid_frame(self) -> None:
+        columns = tuple(self.frame.columns)
+        if columns != COLUMNS:
+            raise DatasetError(
+                f"A split must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, columns))}."
+            )
+        repeated = self.frame.loc[self.frame["id"].duplicated(), "id"]
+        if len(repeated):
+            raise DatasetError(f"An id must stand once in a split. '{repeated.iloc[0]}' stands there twice.")
+        has_known_part = self.frame["part"].isin(PARTS)
+        has_fold = self.frame["fold"] >= 0
+        in_training = self.frame["part"] == "train"
+        if not has_known_part.all() or not (has_fold == in_training).all():
+            raise DatasetError(
+                f"Every clip of a split must be in one of {', '.join(PARTS)}, with a fold in the training part only."
+            )
+
+    def _require_whole_groups(self) -> None:
+        group = self.frame["group"].to_numpy()
+        require_disjoint(group[self.train], group[self.test], where="the training and the test part")
+        for k, (train, valid) in enumerate(self.folds()):
+            require_disjoint(group[train], group[valid], where=f"the two sides of fold {k}")
+
+
+def _own_metadata(schema: pa.Schema) -> dict[str, str]:
+    """Metadata of the parquet file that `Split.write` added, without the prefix of the keys."""
+    about = {}
+    for key, value in (schema.metadata or {}).items():
+        name = key.decode()
+        if name.startswith(PREFIX):
+            about[name.removeprefix(PREFIX)] = value.decode()
+    return about

@@ -1,21 +1,21 @@
-"""Whole groups dealt into parts so that every class is spread as evenly as it can be.
+"""Allocation of whole groups to parts so that every class is spread as evenly as possible.
 
-The clips of a group (an artist, a recording) never part, so the unit that is dealt is the group, seen as a row of counts:
-how many clips of each class it holds. One algorithm serves folds and hold-outs, single labels and label sets:
+The clips of a group (an artist, a recording) stay together, so the unit of allocation is the group. A group is a row of
+counts: the number of its clips in each class. One algorithm serves folds and hold-outs, single labels and label sets:
 
-1. the groups that hold the largest share of any class go first, each to the part where it helps most (the greedy rule of
-   Sechidis, Tsoumakas & Vlahavas 2011, "On the stratification of multi-label data", with groups for examples);
-2. then groups are moved, or exchanged, as long as that makes the parts more even.
+1. Groups with the largest share of any class are placed first, each in the part where it helps most (the greedy rule of
+   Sechidis, Tsoumakas & Vlahavas 2011, "On the stratification of multi-label data", with groups for examples).
+2. Then groups are moved, or exchanged, while this makes the parts more even.
 
-What is minimised is `Σ (n - t)² / t` over parts and classes, where `n` counts clips and `t = share of the part × clips of the
-class`; a class that is absent from a part costs more than any unevenness. Groups are taken in the order of their names before
-they are shuffled, so neither the order of rows nor that of folders changes who goes where.
+The cost is `Σ (n - t)² / t` over parts and classes, where `n` counts clips and `t = share of the part × clips of the
+class`. A class that is absent from a part costs more than any unevenness. Groups are sorted by name before they are
+shuffled, so the order of rows or folders does not change the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,22 +23,34 @@ from numpy.typing import ArrayLike, NDArray
 from quintet.datasets.groups import group_names
 
 Counts = NDArray[np.float64]
-SEARCH_LIMIT = 5_000  # groups; above this the greedy deal is as even as anybody could see
-SWAP_LIMIT = 1_000
+SEARCH_LIMIT = 5_000  # groups; with more of them the greedy allocation is already even
+SWAP_LIMIT = 1_000  # groups
+MAX_ROUNDS = 20
+SMALLEST_GAIN = 1e-6
 
 
-def group_counts(
-    y: ArrayLike, groups: Sequence[Any]
-) -> tuple[Counts, NDArray[np.str_], NDArray[np.intp], NDArray[Any]]:
-    """How many clips of each class each group holds.
+class GroupCounts(NamedTuple):
+    """Number of clips of each class in each group.
+
+    Args:
+        counts: shape `(groups, classes)`.
+        names: names of the groups, sorted, shape `(groups,)`.
+        rows: row in `counts` of each clip, shape `(n,)`.
+        classes: names of the classes, shape `(classes,)`; column numbers for an indicator matrix.
+    """
+
+    counts: Counts
+    names: NDArray[np.str_]
+    rows: NDArray[np.intp]
+    classes: NDArray[np.str_] | NDArray[np.intp]
+
+
+def group_counts(y: ArrayLike, groups: ArrayLike) -> GroupCounts:
+    """Number of clips of each class in each group.
 
     Args:
         y: labels, shape `(n,)`, or an indicator matrix, shape `(n, tags)`.
         groups: shape `(n,)`.
-
-    Returns:
-        `counts` of shape `(groups, classes)`, the groups' names in sorted order, the row of each clip in `counts`, and the
-        classes (column numbers for an indicator matrix).
 
     Example:
         >>> counts, names, rows, classes = group_counts(["a", "b", "b"], ["x", "y", "x"])
@@ -48,113 +60,127 @@ def group_counts(
     names, rows = np.unique(group_names(groups), return_inverse=True)
     labels = np.asarray(y)
     if labels.ndim == 2:
-        counts = np.zeros((len(names), labels.shape[1]))
+        n_tags = labels.shape[1]
+        counts = np.zeros((len(names), n_tags))
         np.add.at(counts, rows, labels != 0)
-        return counts, names, rows, np.arange(labels.shape[1])
+        return GroupCounts(counts, names, rows, np.arange(n_tags))
     classes, codes = np.unique(labels.astype(str), return_inverse=True)
     counts = np.zeros((len(names), len(classes)))
     np.add.at(counts, (rows, codes), 1.0)
-    return counts, names, rows, classes
+    return GroupCounts(counts, names, rows, classes)
 
 
 def allocate_groups(
     counts: Counts, sizes: NDArray[np.float64], shares: Sequence[float], *, seed: int
 ) -> NDArray[np.intp]:
-    """The part that each group goes to.
+    """Allocate every group to a part.
 
     Args:
         counts: clips of each class in each group, shape `(groups, classes)`.
-        sizes: clips in each group, shape `(groups,)` (not the sum of `counts` where labels are sets).
-        shares: what part of the whole each part should hold; they sum to 1.
-        seed: which of the equally good divisions.
+        sizes: clips in each group, shape `(groups,)`. If labels are sets, this is not the sum of `counts`.
+        shares: share of all clips that each part should hold; they sum to 1.
+        seed: selects one of the equally good divisions.
 
     Returns:
-        Shape `(groups,)`, values in `0 … len(shares) - 1`.
+        Part of each group, shape `(groups,)`, values in `0 … len(shares) - 1`.
     """
     rng = np.random.default_rng([seed, 2011])
-    wanted = np.column_stack([counts, sizes])[:, np.append(counts.sum(axis=0) > 0, True)]
-    table = _Table(wanted, np.asarray(shares, np.float64))
+    is_present = counts.sum(axis=0) > 0
+    with_sizes = np.column_stack([counts, sizes])
+    wanted = with_sizes[:, np.append(is_present, True)]
+    allocation = _Allocation(wanted, np.asarray(shares, np.float64))
     largest_share = (wanted / wanted.sum(axis=0)).max(axis=1).round(9)
     shuffled = rng.permutation(len(wanted))
     order = shuffled[np.argsort(-largest_share[shuffled], kind="stable")]
     for group in order:
-        table.place(group, int(np.argmin(table.cost_of_adding(group))))
+        best = np.argmin(allocation.cost_of_adding(group))
+        allocation.place(group, int(best))
     if len(wanted) <= SEARCH_LIMIT:
-        _improve(table, order, swaps=len(wanted) <= SWAP_LIMIT)
-    return table.part
+        _improve(allocation, order, swaps=len(wanted) <= SWAP_LIMIT)
+    return allocation.part
 
 
-def _improve(table: _Table, order: NDArray[np.intp], *, swaps: bool) -> None:
-    """Moves and exchanges groups until nothing is gained."""
-    for _ in range(20):
-        gained = [table.try_move(group) for group in order]
+def _improve(allocation: _Allocation, order: NDArray[np.intp], *, swaps: bool) -> None:
+    """Move and exchange groups until nothing is gained."""
+    for _ in range(MAX_ROUNDS):
+        gained = [allocation.try_move(group) for group in order]
         if swaps:
-            gained += [table.try_swap(group) for group in order]
+            gained += [allocation.try_swap(group) for group in order]
         if not any(gained):
             return
 
 
-class _Table:
-    """The deal so far: `held` (parts, classes + 1) counts what lies where, `target` what should."""
+class _Allocation:
+    """Part of each group so far, with the clips that each part holds and should hold.
+
+    Args:
+        counts: clips of each class in each group, and in the last column clips in each group,
+            shape `(groups, classes + 1)`.
+        shares: wanted share of each part, shape `(parts,)`.
+    """
 
     def __init__(self, counts: Counts, shares: NDArray[np.float64]) -> None:
+        totals = counts.sum(axis=0)
         self.counts = counts
-        self.target = np.outer(shares, counts.sum(axis=0))
-        self.held = np.zeros_like(self.target)
+        self.target = np.outer(shares, totals)  # (parts, classes + 1)
+        self.actual = np.zeros_like(self.target)
         self.part = np.full(len(counts), -1, np.intp)
-        unevenness_at_most = (counts.sum(axis=0) / shares.min()).sum()
-        self.absence = (2 + shares[:, None] + np.zeros_like(self.target)) * unevenness_at_most
+        most_unevenness = (totals / shares.min()).sum()
+        self.absence = (2 + shares[:, None] + np.zeros_like(self.target)) * most_unevenness
         self.absence[:, -1] *= len(counts)  # a part without any clip is worst
 
-    def cost(self, held: Counts, parts: NDArray[np.intp] | slice) -> NDArray[np.float64]:
-        """The unevenness of rows of counts in the given parts, shape `(rows,)`."""
+    def cost(self, actual: Counts, parts: NDArray[np.intp] | slice) -> NDArray[np.float64]:
+        """Unevenness of rows of counts in the given parts, shape `(rows,)`."""
         target = self.target[parts]
-        costs = (held - target) ** 2 / target + self.absence[parts] * (held < 0.5)
+        unevenness = (actual - target) ** 2 / target
+        costs = unevenness + self.absence[parts] * (actual < 0.5)
         return np.asarray(costs.sum(axis=-1).round(9))
 
     def cost_of_adding(self, group: int) -> NDArray[np.float64]:
-        """What each part's cost changes by when the group joins it, shape `(parts,)`."""
+        """Change in the cost of each part if the group joins it, shape `(parts,)`."""
         every = slice(None)
-        return self.cost(self.held + self.counts[group], every) - self.cost(self.held, every)
+        return self.cost(self.actual + self.counts[group], every) - self.cost(self.actual, every)
 
     def place(self, group: int, part: int) -> None:
-        """Puts a group into a part, taking it from where it was."""
-        if self.part[group] >= 0:
-            self.held[self.part[group]] -= self.counts[group]
-        self.held[part] += self.counts[group]
+        """Put a group into a part and take it out of its former part."""
+        former = self.part[group]
+        if former >= 0:
+            self.actual[former] -= self.counts[group]
+        self.actual[part] += self.counts[group]
         self.part[group] = part
 
     def try_move(self, group: int) -> bool:
-        """Moves a group to the part that gains most, if any does."""
+        """Move a group to the part that gains most. False if no part gains."""
         here = self.part[group]
-        gain = self.cost(self.held[[here]], np.array([here])) - self.cost(
-            self.held[[here]] - self.counts[group], np.array([here])
-        )
+        with_group = self.actual[[here]]
+        without_group = with_group - self.counts[group]
+        parts = np.array([here])
+        gain = self.cost(with_group, parts) - self.cost(without_group, parts)
         change = self.cost_of_adding(group) - gain
         change[here] = 0.0
         best = int(np.argmin(change))
-        if change[best] > -1e-6:
+        if change[best] > -SMALLEST_GAIN:
             return False
         self.place(group, best)
         return True
 
     def try_swap(self, group: int) -> bool:
-        """Exchanges a group with the one of another part that gains most, if any does."""
-        here = self.part[group]
-        others = np.flatnonzero(self.part != here)
+        """Exchange a group with the group of another part that gains most. False if no exchange gains."""
+        own_part = self.part[group]
+        others = np.flatnonzero(self.part != own_part)
         if not len(others):
             return False
         there = self.part[others]
+        here = np.full(len(others), own_part)
         difference = self.counts[others] - self.counts[group]
-        at_home = np.full(len(others), here)
-        before = self.cost(self.held[at_home], at_home) + self.cost(self.held[there], there)
-        after = self.cost(self.held[at_home] + difference, at_home) + self.cost(
-            self.held[there] - difference, there
-        )
-        best = int(np.argmin(after - before))
-        if (after - before)[best] > -1e-6:
+        before = self.cost(self.actual[here], here) + self.cost(self.actual[there], there)
+        after_here = self.cost(self.actual[here] + difference, here)
+        after = after_here + self.cost(self.actual[there] - difference, there)
+        change = after - before
+        best = int(np.argmin(change))
+        if change[best] > -SMALLEST_GAIN:
             return False
-        other, its_part = int(others[best]), int(there[best])
-        self.place(group, its_part)
-        self.place(other, int(here))
+        other, part_of_other = int(others[best]), int(there[best])
+        self.place(group, part_of_other)
+        self.place(other, int(own_part))
         return True

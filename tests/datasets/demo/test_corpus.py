@@ -14,7 +14,8 @@ from quintet.datasets.demo.corpus import pieces, render_demo, render_held_out
 from quintet.datasets.demo.piece import render
 from quintet.datasets.demo.styles import STYLES
 from quintet.datasets.source import load_source
-from quintet.datasets.splits.protocols import grouped_folds, make_split
+from quintet.datasets.splits.folds import grouped_folds
+from quintet.datasets.splits.protocols import make_split
 from quintet.errors import ConfigError
 
 

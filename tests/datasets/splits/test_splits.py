@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from quintet.datasets.groups import require_disjoint
-from quintet.datasets.splits.protocols import (
-    SplitSettings,
-    grouped_folds,
-    hold_out,
-    make_split,
-    usable_folds,
-)
+from quintet.datasets.splits.folds import grouped_folds, hold_out, usable_folds
+from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.datasets.splits.split import Split
 from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
 
