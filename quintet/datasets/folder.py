@@ -1,4 +1,4 @@
-"""A folder with a sub-folder per class.
+"""Source of a folder with a sub-folder per class.
 
 ```
 music/
@@ -8,9 +8,10 @@ music/
 └── rock/…
 ```
 
-What counts as a clip: a file with an audio extension always, also a broken one (it becomes a failure with a reason).
-Hidden files, files without an extension and the kinds in `NOT_AUDIO` never. Any other extension is given to the
-decoder, which reads whatever ffmpeg reads: refused files stand in the ledger, so nothing is lost in silence.
+A file with an audio extension is always a clip, even if it is broken (then it becomes a failure with a reason). Hidden
+files, files without an extension and the extensions in `NOT_AUDIO` are never clips. A file with any other extension is
+given to the decoder, which reads everything that ffmpeg reads. Files that the decoder refuses are rows of the failure
+ledger, so no file disappears without a message.
 """
 
 from __future__ import annotations
@@ -24,11 +25,18 @@ import pandas as pd
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError
 
-_TEXTS = ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .html .htm .log .nfo .cue .m3u .m3u8 .pls .sfv .md5 .sha256 .url"
+_TEXTS = (
+    ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .html .htm .log .nfo .cue .m3u .m3u8 .pls "
+    ".sfv .md5 .sha256 .url"
+)
 _PICTURES = ".jpg .jpeg .png .gif .bmp .webp .svg .tif .tiff .ico .pdf .doc .docx .xls .xlsx"
-_DATA = ".parquet .npy .npz .pkl .h5 .hdf5 .mat .db .sqlite .py .ipynb .sh .bat .m .zip .gz .tar .tgz .7z .rar .tmp .part .bak .lock .asd .reapeaks"
+_DATA = (
+    ".parquet .npy .npz .pkl .h5 .hdf5 .mat .db .sqlite .py .ipynb .sh .bat .m .zip .gz .tar .tgz .7z .rar .tmp .part "
+    ".bak .lock .asd .reapeaks"
+)
 _SCORES = ".jams .lab .mid .midi .musicxml .mscz .lrc .srt"
 NOT_AUDIO = frozenset(f"{_TEXTS} {_PICTURES} {_DATA} {_SCORES}".split())
+_SKIPPED_FOLDERS = (".", "__MACOSX")  # beginnings of their names
 
 
 def is_candidate(name: str) -> bool:
@@ -43,42 +51,44 @@ def is_candidate(name: str) -> bool:
 
 
 def audio_files(folder: Path | str) -> list[Path]:
-    """Every file below a folder that is listed as a clip, in a fixed order (sorted by posix path).
+    """All files below a folder that are listed as clips, sorted by posix path.
 
     Links to folders are followed, each real folder once.
 
     Raises:
         DatasetError: if a folder cannot be read.
     """
-    return [Path(folder) / name for name in _names(folder)]
+    return [Path(folder) / name for name in _relative_paths(folder)]
 
 
-def _names(folder: Path | str) -> list[str]:
-    """The posix paths of these files, relative to `folder`. Texts: a million `Path`s would take a gigabyte."""
+def _relative_paths(folder: Path | str) -> list[str]:
+    """Posix paths of these files, relative to `folder`, as strings: a million `Path`s would take a gigabyte."""
     start = os.path.join(folder, "")
     return sorted(path.removeprefix(start).replace(os.sep, "/") for path in _walk(start))
 
 
 def _walk(folder: str) -> Iterator[str]:
     seen: set[str] = set()
-    inside = os.path.join(os.path.realpath(folder), "")
+    root = os.path.join(os.path.realpath(folder), "")
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith((".", "__MACOSX")) and not _leads_to(inside, os.path.join(here, name))
-        )
+        folders[:] = _folders_to_visit(root, here, folders)
         yield from (os.path.join(here, name) for name in files if is_candidate(name))
 
 
-def _leads_to(inside: str, path: str) -> bool:
-    """Whether a path is a link to what lies in this folder: then it is listed where it really is."""
-    return os.path.islink(path) and os.path.realpath(path).startswith(inside)
+def _folders_to_visit(root: str, here: str, names: list[str]) -> list[str]:
+    """Sub-folders of `here`, sorted, without hidden ones and without links to a folder below `root`."""
+    visible = [name for name in names if not name.startswith(_SKIPPED_FOLDERS)]
+    return sorted(name for name in visible if not _is_link_into(root, os.path.join(here, name)))
+
+
+def _is_link_into(root: str, path: str) -> bool:
+    """Whether a path is a link to a folder below `root`, which is listed at its real place."""
+    return os.path.islink(path) and os.path.realpath(path).startswith(root)
 
 
 def _refuse(error: OSError) -> None:
@@ -88,9 +98,9 @@ def _refuse(error: OSError) -> None:
 
 
 def read_folder(folder: Path | str) -> Manifest:
-    """The manifest of a folder of class folders: label = the first folder, ids = paths relative to `folder`.
+    """Manifest of a folder of class folders. The label is the first folder; ids are paths relative to `folder`.
 
-    Files directly in `folder`, beside class folders, belong to no class: they are rows with the problem `label missing`.
+    Files directly in `folder`, beside class folders, have no class. They are rows with the problem `label missing`.
 
     Raises:
         DatasetError: if the folder does not exist, cannot be read, has no audio files, or has no class folders.
@@ -107,39 +117,36 @@ def read_folder(folder: Path | str) -> Manifest:
     root = Path(folder).absolute()
     if not root.is_dir():
         raise DatasetError(f"A folder source must be a folder. '{folder}' does not exist or is a file.")
-    rows = _listed(root)
-    return build_manifest(
-        rows, name=root.name, root=root, ignored=_without_audio(root, rows["label"].dropna())
-    )
+    rows = _list_clips(root)
+    notes = _note_empty_classes(root, rows["label"].dropna())
+    return build_manifest(rows, name=root.name, root=root, ignored=notes)
 
 
-def _listed(root: Path) -> pd.DataFrame:
-    """Path and label of every file. Here and nowhere else both stand in lists, which take ten times the memory of columns."""
-    paths = _names(root)
+def _list_clips(root: Path) -> pd.DataFrame:
+    """Path and label of every file. Only here are both in lists, which take ten times the memory of columns."""
+    paths = _relative_paths(root)
     if not paths:
         raise DatasetError(
-            f"A folder source must have audio files in a sub-folder per class. '{root}' has no audio files at any depth."
+            "A folder source must have audio files in a sub-folder per class. "
+            f"'{root}' has no audio files at any depth."
         )
     if not any("/" in path for path in paths):
         raise DatasetError(
-            f"A folder source must have a sub-folder per class. '{root}' has {len(paths)} audio files directly in it and no class folders "
-            f"(for example '{paths[0]}'). Move them into folders named for their classes, or write a manifest (.csv with path,label)."
+            f"A folder source must have a sub-folder per class. '{root}' has {len(paths)} audio files directly in it "
+            f"and no class folders (for example '{paths[0]}'). Move them into folders named for their classes, "
+            "or write a manifest (.csv with path,label)."
         )
     labels = [path.partition("/")[0] if "/" in path else None for path in paths]
     return pd.DataFrame({"path": pd.Series(paths, dtype="str"), "label": pd.Series(labels, dtype="str")})
 
 
-def _without_audio(root: Path, labels: Iterable[str | None]) -> list[str]:
-    """A note if there are class folders in which nothing was found."""
-    names = sorted(
-        entry.name
-        for entry in os.scandir(root)
-        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith((".", "__MACOSX"))
-    )
-    empty = sorted(set(names) - set(labels))
+def _note_empty_classes(root: Path, labels: Iterable[str]) -> list[str]:
+    """A note if there are class folders without audio files."""
+    folders = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    visible = [name for name in folders if not name.startswith(_SKIPPED_FOLDERS)]
+    empty = sorted(set(visible) - set(labels))
+    if not empty:
+        return []
+    plural = "s" if len(empty) > 1 else ""
     shown = ", ".join(empty[:5]) + (" …" if len(empty) > 5 else "")
-    return (
-        [f"No audio files in {len(empty)} class folder{'s' if len(empty) > 1 else ''}: {shown}"]
-        if empty
-        else []
-    )
+    return [f"No audio files in {len(empty)} class folder{plural}: {shown}"]

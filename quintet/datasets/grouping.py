@@ -1,7 +1,7 @@
-"""Groups from what a file is called or says of itself: a pattern on the path, or its artist or album tag.
+"""Assignment of groups from file paths or from audio tags: a pattern on the path, or the artist or album of the file.
 
-Clips of one group never stand on both sides of a split. A clip whose group is not found is an error and not a group of
-its own: a forgotten artist is exactly how a model is tested on the singer that it learnt.
+The clips of a group stay on one side of a split. A clip without a group is an error, not a group of its own: if an artist
+were missed, the ensemble could be tested on an artist that it was trained on.
 """
 
 from __future__ import annotations
@@ -16,47 +16,62 @@ from quintet.errors import ConfigError, DatasetError, MissingExtraError, unknown
 
 TAGS = ("artist", "album", "albumartist", "composer")
 
+GroupReader = Callable[[str], str | None]
+"""Function from the absolute path of a file to its group, or None if it has none."""
+
 
 def assign_groups(manifest: Manifest, group_by: str) -> Manifest:
-    """The same manifest with groups read from paths or tags.
+    """Read the groups of a manifest from paths or tags.
 
     Args:
-        manifest: any manifest. Groups that it has are replaced. Rows with a problem keep theirs.
-        group_by: `"tag:artist"` (or album, albumartist, composer), or a regular expression that is searched in the posix path
-            relative to the root; the group is what `(?P<group>…)`, or else the first capture group, holds.
+        manifest: any manifest. Its groups are replaced. Rows with a problem keep theirs.
+        group_by: `"tag:artist"` (or album, albumartist, composer), or a regular expression that is searched in the posix
+            path relative to the root. The group is the text of `(?P<group>…)`, or else of the first capture group.
+
+    Returns:
+        The same manifest with other groups.
 
     Raises:
         ConfigError: if the pattern is not a regular expression or captures nothing.
-        DatasetError: if the group of any usable clip is not found; the message has examples.
-        MissingExtraError: if tags are asked for and mutagen is not installed.
+        DatasetError: if a usable clip has no group. The message gives examples.
+        MissingExtraError: if tags are needed and mutagen is not installed.
 
     Example:
         >>> pattern_group("rock/queen_01.wav", compile_pattern(r"/([a-z]+)_"))
         'queen'
     """
-    find: Callable[[str], str | None]
-    if group_by.startswith("tag:"):
-        find = _tag_reader(group_by.removeprefix("tag:"))
-    else:
-        pattern = compile_pattern(group_by)
-        find = lambda path: pattern_group(clip_id(path, manifest.root), pattern)  # noqa: E731
+    read = _group_reader(manifest, group_by)
     frame = manifest.frame.copy()
     usable = frame["problem"].isna()
-    found = {path: find(path) for path in frame.loc[usable, "path"].unique()}
-    lost = [clip_id(path, manifest.root) for path, group in found.items() if not group]
-    if lost:
+    group_of = {path: read(path) for path in frame.loc[usable, "path"].unique()}
+    without = [clip_id(path, manifest.root) for path, group in group_of.items() if not group]
+    if without:
         raise DatasetError(
-            f"Every clip must have a group under --group-by '{group_by}'. {len(lost)} of {len(found)} files have none, "
-            f"for example: {', '.join(lost[:3])}. Change the pattern, or write a manifest with a group column."
+            f"Every clip must have a group under --group-by '{group_by}'. {len(without)} of {len(group_of)} files "
+            f"have none, for example: {', '.join(without[:3])}. Change the pattern, or write a manifest with a group column."
         )
-    frame.loc[usable, "group"] = frame.loc[usable, "path"].map(
-        {path: group_name(group) for path, group in found.items()}
-    )
+    names = {path: group_name(group) for path, group in group_of.items()}
+    frame.loc[usable, "group"] = frame.loc[usable, "path"].map(names)
     return replace(manifest, frame=frame, grouped=True)
 
 
+def _group_reader(manifest: Manifest, group_by: str) -> GroupReader:
+    if group_by.startswith("tag:"):
+        return _tag_reader(group_by.removeprefix("tag:"))
+    pattern = compile_pattern(group_by)
+
+    def read(path: str) -> str | None:
+        return pattern_group(clip_id(path, manifest.root), pattern)
+
+    return read
+
+
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A regular expression with a capture group, or a `ConfigError` that says what is wrong with it."""
+    """Compile a regular expression that must have a capture group.
+
+    Raises:
+        ConfigError: if it is not a regular expression, or captures nothing.
+    """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -65,19 +80,21 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         ) from error
     if not compiled.groups:
         raise ConfigError(
-            f"--group-by must capture the group in parentheses. Received '{pattern}': write for example '([^/]+)_[0-9]+'."
+            "--group-by must capture the group in parentheses. "
+            f"Received '{pattern}': write for example '([^/]+)_[0-9]+'."
         )
     return compiled
 
 
 def pattern_group(path: str, pattern: re.Pattern[str]) -> str | None:
-    """What the pattern captures in a path: the group named `group`, else the first one; None without a match."""
+    """Text that the pattern captures in a path: the group named `group`, or else the first one; None without a match."""
     match = pattern.search(path)
-    return match.group("group" if "group" in pattern.groupindex else 1) if match else None
+    name: str | int = "group" if "group" in pattern.groupindex else 1
+    return match.group(name) if match else None
 
 
-def _tag_reader(tag: str) -> Callable[[str], str | None]:
-    """A function from a path to the value of its tag. A file that is no audio is its own group: decoding will refuse it."""
+def _tag_reader(tag: str) -> GroupReader:
+    """Reader of a tag. A file that is not audio is its own group, because the decoder will refuse it."""
     if tag not in TAGS:
         raise unknown_name("tag", tag, TAGS)
     try:

@@ -10,15 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from quintet.errors import SplitLeakError
 
+SHOWN = 5  # groups that a message lists
+
 
 def group_name(group: object) -> str:
-    """What a group is called: the same for equal numbers, and for a text with whatever blanks around it and however its accents are composed.
+    """Name of a group: the same for equal numbers, for any blanks around a text and for any Unicode form of its accents.
 
-    Two spellings of one artist would be two groups, and the artist would stand on both sides of a split.
+    Two spellings of one artist would be two groups, and the artist could be on both sides of a split.
 
     Example:
-        >>> group_name(" Queen "), group_name(3.0) == group_name(3), group_name("Beyonce\N{COMBINING ACUTE ACCENT}") == group_name("Beyoncé")
-        ('Queen', True, True)
+        >>> group_name(" Queen "), group_name(3.0) == group_name(3)
+        ('Queen', True)
+        >>> group_name("Beyonce\N{COMBINING ACUTE ACCENT}") == group_name("Beyoncé")
+        True
     """
     if isinstance(group, (float, np.floating)) and group.is_integer():
         group = int(group)
@@ -36,24 +40,27 @@ def group_names(groups: ArrayLike) -> NDArray[np.str_]:
 
 
 def require_disjoint(groups_a: Iterable[object], groups_b: Iterable[object], *, where: str) -> None:
-    """Refuses two sides that share a group. Called at the moment of every fit.
+    """Check that two sides share no group. Called at the moment of every fit.
 
     Args:
-        groups_a: the groups of one side.
-        groups_b: the groups of the other.
-        where: what the two sides are, in words, for the message: "train and test".
+        groups_a: groups of one side.
+        groups_b: groups of the other side.
+        where: name of the two sides for the message, such as "train and test".
 
     Raises:
-        SplitLeakError: if any group is on both; `groups` names them.
+        SplitLeakError: if any group is on both sides. Its attribute `groups` lists them.
 
     Example:
         >>> require_disjoint(["queen", "kinks"], ["who"], where="train and test")
     """
-    shared = tuple(sorted(set(map(group_name, groups_a)) & set(map(group_name, groups_b))))
+    names_a = set(map(group_name, groups_a))
+    names_b = set(map(group_name, groups_b))
+    shared = tuple(sorted(names_a & names_b))
     if shared:
-        more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
+        examples = ", ".join(shared[:SHOWN])
+        more = f" and {len(shared) - SHOWN} more" if len(shared) > SHOWN else ""
         raise SplitLeakError(
-            f"No group may stand on both sides of a split. In {where} there are {len(shared)} on both: {', '.join(shared[:5])}{more}. "
-            "Divide by group (protocol 'group').",
+            f"No group may stand on both sides of a split. In {where} there are {len(shared)} on both: "
+            f"{examples}{more}. Divide by group (protocol 'group').",
             shared,
         )

@@ -11,7 +11,7 @@ LABEL_SEPARATOR = ";"
 
 
 def label_set(label: str) -> tuple[str, ...]:
-    """The single labels in a label string, in the order given, each once.
+    """Single labels in a label string, in their order, each once.
 
     Example:
         >>> label_set("rock; live;rock")
@@ -21,7 +21,13 @@ def label_set(label: str) -> tuple[str, ...]:
 
 
 def label_indicator(labels: Iterable[str]) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-    """Label sets as a matrix of zeros and ones, and the names of its columns (sorted).
+    """Indicator matrix of label sets.
+
+    Args:
+        labels: label strings, length `n`.
+
+    Returns:
+        A matrix of zeros and ones, shape `(n, tags)`, and the names of its columns, sorted.
 
     Example:
         >>> matrix, classes = label_indicator(["rock;live", "jazz"])
@@ -40,7 +46,7 @@ def label_indicator(labels: Iterable[str]) -> tuple[NDArray[np.int8], tuple[str,
 
 
 def is_label_set(label: str) -> bool:
-    """Whether a label string is written as a set.
+    """Whether a label string is a set.
 
     Example:
         >>> is_label_set("rock;live"), is_label_set("rock")
@@ -50,7 +56,7 @@ def is_label_set(label: str) -> bool:
 
 
 def join_labels(labels: Iterable[str]) -> str:
-    """The label string of a set, in the order given.
+    """Label string of a set, in the given order.
 
     Example:
         >>> join_labels(["rock", "live"])

@@ -1,8 +1,8 @@
-"""The manifest: who is in the data, one row per clip.
+"""Manifest of a source: one row per clip.
 
-Every source (a folder, a table, a built-in dataset) ends here. `build_manifest` is the one place where ids are made,
-groups are filled in, and rows that cannot be used are told why. A bad row is never an exception and never a silence: it
-keeps its place with a `problem`, and the extraction files it in the ledger of failures.
+Every source (a folder, a table, a built-in dataset) becomes a manifest. Only `build_manifest` makes ids, fills in groups
+and gives a reason for every row that cannot be used. A bad row never raises an exception and is never dropped: it keeps
+its place with a `problem`, and the extraction records it in the failure ledger.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name
-from quintet.datasets.labels import LABEL_SEPARATOR, label_set
+from quintet.datasets.labels import is_label_set, join_labels, label_set
 from quintet.errors import DatasetError
 from quintet.files.remote import is_remote
 
@@ -25,17 +26,17 @@ COLUMNS = ("id", "path", "label", "group", "start", "end", "split", "problem")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Manifest:
-    """The clips of one source, in a fixed order.
+    """Clips of one source, in a fixed order.
 
     Args:
-        frame: exactly the columns `id, path, label, group, start, end, split, problem`. `id` is unique; `path` is
-            absolute; `label` is `"rock"`, or `"rock;live"` for a set, or NA; `start` and `end` are seconds or NaN;
-            `problem` says why a row cannot be used, or is NA.
-        name: what to call the source in reports.
-        root: the folder that ids are relative to.
+        frame: exactly the columns `id, path, label, group, start, end, split, problem`. `id` is unique. `path` is
+            absolute. `label` is `"rock"`, or `"rock;live"` for a set, or NA. `start` and `end` are seconds or NaN.
+            `problem` is the reason why a row cannot be used, or NA.
+        name: name of the source in reports.
+        root: folder that ids are relative to.
         multilabel: whether any label is a set.
         grouped: whether groups are known. If not, every file is its own group.
-        ignored: columns or files that were seen and not used, in words.
+        ignored: descriptions of columns or files that were found and not used.
     """
 
     frame: pd.DataFrame
@@ -46,30 +47,42 @@ class Manifest:
     ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if tuple(self.frame.columns) != COLUMNS:
+        columns = tuple(self.frame.columns)
+        if columns != COLUMNS:
             raise DatasetError(
-                f"A manifest must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, self.frame.columns))}."
+                f"A manifest must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, columns))}."
             )
-        if not self.frame["id"].is_unique:
-            twice = self.frame.loc[self.frame["id"].duplicated(), "id"].iloc[0]
-            raise DatasetError(f"Ids must be unique in a manifest. '{twice}' stands there more than once.")
+        repeated = self.frame.loc[self.frame["id"].duplicated(), "id"]
+        if len(repeated):
+            raise DatasetError(
+                f"Ids must be unique in a manifest. '{repeated.iloc[0]}' stands there more than once."
+            )
 
     def __len__(self) -> int:
         return len(self.frame)
 
     @property
     def usable(self) -> pd.DataFrame:
-        """The rows without a problem."""
+        """Rows without a problem."""
         return self.frame[self.frame["problem"].isna()]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels (single ones, also where labels are sets) of the usable rows, sorted."""
-        return tuple(sorted({tag for label in self.usable["label"].unique() for tag in label_set(label)}))
+        """Single labels of the usable rows, sorted. A label set counts as its single labels."""
+        single: set[str] = set()
+        for label in self.usable["label"].unique():
+            single.update(label_set(label))
+        return tuple(sorted(single))
 
 
 def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -> str:
-    """The name of a clip: its posix path relative to `root`, plus the window if there is one.
+    """Id of a clip: its posix path relative to `root`, followed by the window if there is one.
+
+    Args:
+        path: absolute path, or URL. A path outside `root` and a URL are not made relative.
+        root: folder of the source.
+        start: start of the window, seconds; NaN without one.
+        end: end of the window, seconds; NaN without one.
 
     Example:
         >>> clip_id("/music/rock/a.wav", Path("/music"))
@@ -77,98 +90,128 @@ def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -
         >>> clip_id("/music/rock/a.wav", Path("/music"), 30.0)
         'rock/a.wav#t=30.0,'
     """
-    relative = (
-        os.path.relpath(path, root) if os.path.splitdrive(path)[0] == os.path.splitdrive(root)[0] else path
-    )
-    name = path if is_remote(path) else (path if relative.startswith("..") else relative).replace(os.sep, "/")
+    name = path if is_remote(path) else _relative_to(root, path)
     if np.isnan(start) and np.isnan(end):
         return name
-    return f"{name}#t={0.0 if np.isnan(start) else round(float(start), 3)},{'' if np.isnan(end) else round(float(end), 3)}"
+    first = 0.0 if np.isnan(start) else round(float(start), 3)
+    last = "" if np.isnan(end) else round(float(end), 3)
+    return f"{name}#t={first},{last}"
+
+
+def _relative_to(root: Path, path: str) -> str:
+    """Posix path relative to `root`; the path itself if it is not below `root` or is on another drive."""
+    on_same_drive = os.path.splitdrive(path)[0] == os.path.splitdrive(root)[0]
+    relative = os.path.relpath(path, root) if on_same_drive else path
+    name = path if relative.startswith("..") else relative
+    return name.replace(os.sep, "/")
 
 
 def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequence[str] = ()) -> Manifest:
-    """The manifest of a listing: ids made, groups filled in, problems named.
+    """Build the manifest of a listing: make ids, fill in groups, find problems.
 
     Args:
-        rows: a column `path` (relative to `root` or absolute), and where known `label, group, start, end, split, id`; any of them
-            may be missing in a row. A column `problem` with what the listing found itself is kept.
-        name: what to call the source.
-        root: the folder that relative paths start from.
-        ignored: what was seen and not used.
+        rows: a column `path` (relative to `root` or absolute), and if known `label, group, start, end, split, id`. Any
+            value may be missing. A column `problem` with problems that the listing found is kept.
+        name: name of the source.
+        root: folder that relative paths start from.
+        ignored: descriptions of what was found and not used.
 
     Returns:
-        One row per row of `rows`, in the same order. A file and window (or an id) that stands there again keeps its row with
-        a `problem` and an id ending in `#2`, `#3`, …. A row without a group gets its own id as group, or its file's
-        where several windows of one file are listed: windows of one recording never part.
+        One row per row of `rows`, in the same order. If a file and window (or an id) occurs again, its later row has a
+        `problem` and an id that ends in `#2`, `#3`, …. The group of a row without a group is its own id, or its file if
+        several windows of the file are listed: windows of one recording stay in one group.
 
     Raises:
-        DatasetError: if there are no rows at all.
+        DatasetError: if there are no rows.
     """
     if rows.empty:
         raise DatasetError(f"A source must list at least one clip. '{name}' ({root}) has none.")
     root = root.absolute()
-    texts = {column: _texts(rows, column) for column in ("path", "label", "group", "split", "id", "problem")}
-    windows = {
-        column: pd.to_numeric(_column(rows, column), errors="coerce").astype("float64")
-        for column in ("start", "end")
-    }
-    paths = [_absolute(path, root) for path in texts.pop("path")]
+    paths = [_absolute(path, root) for path in _texts(rows, "path")]
+    labels = [join_labels(label_set(label)) if label else None for label in _texts(rows, "label")]
+    windows = _Windows.read(rows)
     files = [clip_id(path, root) if path else f"row {row + 1}" for row, path in enumerate(paths)]
-    windowed = windows["start"].notna() | windows["end"].notna()
-    names = list(files)
-    for row in np.flatnonzero(windowed & np.fromiter(map(bool, paths), bool, len(paths))):
-        names[row] = clip_id(paths[row], root, windows["start"][row], windows["end"][row])
-    ids = [given or made for given, made in zip(texts["id"], names, strict=True)]
-    labels = [LABEL_SEPARATOR.join(label_set(label)) if label else None for label in texts["label"]]
-    problems = _problems(
-        texts["problem"], paths, labels, windows, _column(rows, "start"), _column(rows, "end")
-    )
+    names = _name_clips(files, paths, windows, root)
+    ids = [given or made for given, made in zip(_texts(rows, "id"), names, strict=True)]
+    problems = _find_problems(_texts(rows, "problem"), paths, labels, windows)
     unique_ids = _mark_repetitions(problems, ids, names, labels)
-    several = pd.Series(files).duplicated(keep=False)
-    known = [group_name(group) if group else None for group in texts["group"]]
-    groups = [
-        group or (file if shared else id)
-        for group, file, shared, id in zip(known, files, several, ids, strict=True)
-    ]
-    written = {
+    known_groups = _texts(rows, "group")
+    texts = {
         "id": unique_ids,
         "path": paths,
         "label": labels,
-        "group": groups,
-        "split": texts["split"],
+        "group": _fill_groups(known_groups, files, ids),
+        "split": _texts(rows, "split"),
         "problem": problems,
     }
-    frame = pd.DataFrame(
-        {**{column: pd.Series(values, dtype="str") for column, values in written.items()}, **windows}
-    )
+    columns = {column: pd.Series(values, dtype="str") for column, values in texts.items()}
+    frame = pd.DataFrame({**columns, "start": windows.start, "end": windows.end})
     return Manifest(
         frame=frame[list(COLUMNS)],
         name=name,
         root=root,
-        multilabel=any(LABEL_SEPARATOR in label for label in labels if label),
-        grouped=any(texts["group"]),
+        multilabel=any(is_label_set(label) for label in labels if label),
+        grouped=any(known_groups),
         ignored=tuple(ignored),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """Windows of all rows.
+
+    Args:
+        start: seconds, NaN if missing or not a number, shape `(n,)`.
+        end: likewise.
+        unreadable: whether `start` or `end` is given and is not a finite number, shape `(n,)`.
+    """
+
+    start: NDArray[np.float64]
+    end: NDArray[np.float64]
+    unreadable: NDArray[np.bool_]
+
+    @classmethod
+    def read(cls, rows: pd.DataFrame) -> _Windows:
+        start, bad_start = _seconds(rows, "start")
+        end, bad_end = _seconds(rows, "end")
+        return cls(start, end, bad_start | bad_end)
+
+    def problem(self, row: int) -> str | None:
+        """Why the window of a row cannot be used, or None."""
+        start, end = self.start[row], self.end[row]
+        if self.unreadable[row]:
+            return "window is not a number: start and end are seconds"
+        if start < 0 or end <= np.nan_to_num(start):
+            return f"window is empty: start {start:g} s, end {end:g} s"
+        return None
+
+
+def _seconds(rows: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Numbers in a column (NaN if missing or unreadable), and which cells are given but not finite numbers."""
+    cells = _column(rows, column)
+    seconds = np.asarray(pd.to_numeric(cells, errors="coerce").astype("float64"))
+    blank = cells.isna().to_numpy() | (cells.astype("str").str.strip() == "").to_numpy()
+    return seconds, ~blank & ~np.isfinite(seconds)
+
+
 def _column(rows: pd.DataFrame, column: str) -> pd.Series:
-    """A column of the listing with a plain index, all NaN where it is absent."""
-    return (
-        rows[column].reset_index(drop=True) if column in rows else pd.Series(np.nan, index=range(len(rows)))
-    )
+    """A column of the listing with a plain index; all NaN if the column is absent."""
+    if column in rows:
+        return rows[column].reset_index(drop=True)
+    return pd.Series(np.nan, index=range(len(rows)))
 
 
 def _texts(rows: pd.DataFrame, column: str) -> list[str | None]:
-    """A column as stripped strings; None where missing or blank."""
+    """A column as stripped strings; None if missing or blank."""
     values = _column(rows, column)
-    return [
-        None if missing else (str(value).strip() or None)
-        for value, missing in zip(values, values.isna(), strict=True)
-    ]
+    texts: list[str | None] = []
+    for value, missing in zip(values, values.isna(), strict=True):
+        texts.append(None if missing else str(value).strip() or None)
+    return texts
 
 
 def _absolute(path: str | None, root: Path) -> str:
-    """The absolute path of an entry. Backslashes of a manifest written on Windows are understood everywhere."""
+    """Absolute path of an entry. Backslashes in a manifest from Windows are accepted on every system."""
     if path is None:
         return ""
     if is_remote(path):
@@ -179,41 +222,47 @@ def _absolute(path: str | None, root: Path) -> str:
     return full
 
 
-def _problems(
-    known: Sequence[str | None],
-    paths: Sequence[str],
-    labels: Sequence[str | None],
-    windows: dict[str, pd.Series],
-    *written: pd.Series,
+def _name_clips(files: Sequence[str], paths: Sequence[str], windows: _Windows, root: Path) -> list[str]:
+    """Name of each row's file and window; the names of files are shared with `files` to save memory."""
+    names = list(files)
+    has_window = ~np.isnan(windows.start) | ~np.isnan(windows.end)
+    for row in np.flatnonzero(has_window).tolist():
+        if paths[row]:
+            names[row] = clip_id(paths[row], root, windows.start[row], windows.end[row])
+    return names
+
+
+def _fill_groups(known: Sequence[str | None], files: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """Group of each row: the known one, or the file if several rows are of this file, or the id."""
+    several = pd.Series(files).duplicated(keep=False)
+    groups = []
+    for group, file, shares_file, id in zip(known, files, several, ids, strict=True):
+        name = group_name(group) if group else None
+        groups.append(name or (file if shares_file else id))
+    return groups
+
+
+def _find_problems(
+    known: Sequence[str | None], paths: Sequence[str], labels: Sequence[str | None], windows: _Windows
 ) -> list[str | None]:
     """Why each row cannot be used, or None: the first reason that applies."""
-    starts, ends = windows["start"].to_numpy(), windows["end"].to_numpy()
-    unreadable = np.zeros(len(paths), bool)
-    for numbers, column in zip((starts, ends), written, strict=True):
-        blank = column.isna().to_numpy() | (column.astype("str").str.strip() == "").to_numpy()
-        unreadable |= ~blank & ~np.isfinite(numbers)
-    found: list[str | None] = []
-    for row, (path, label) in enumerate(zip(paths, labels, strict=True)):
-        if known[row]:
-            found.append(known[row])
+    problems: list[str | None] = []
+    for row, (problem, path, label) in enumerate(zip(known, paths, labels, strict=True)):
+        if problem:
+            problems.append(problem)
         elif not path:
-            found.append("path missing")
+            problems.append("path missing")
         elif not label:
-            found.append("label missing")
-        elif unreadable[row]:
-            found.append("window is not a number: start and end are seconds")
-        elif starts[row] < 0 or ends[row] <= np.nan_to_num(starts[row]):
-            found.append(f"window is empty: start {starts[row]:g} s, end {ends[row]:g} s")
-        elif not is_remote(path) and not os.path.isfile(
-            path
-        ):  # what lies elsewhere is looked for when it is fetched
-            found.append(_why_no_file(path))
+            problems.append("label missing")
         else:
-            found.append(None)
-    return found
+            problems.append(windows.problem(row) or _file_problem(path))
+    return problems
 
 
-def _why_no_file(path: str) -> str:
+def _file_problem(path: str) -> str | None:
+    """Why a path is no usable file, or None. A remote file is checked when it is fetched."""
+    if is_remote(path) or os.path.isfile(path):
+        return None
     if os.path.isdir(path):
         return "this is a folder: a row names one audio file"
     return "not a regular file (a device, or a pipe)" if os.path.exists(path) else "file not found"
@@ -222,10 +271,9 @@ def _why_no_file(path: str) -> str:
 def _mark_repetitions(
     problems: list[str | None], ids: Sequence[str], names: Sequence[str], labels: Sequence[str | None]
 ) -> list[str]:
-    """Ids made unique; the second and later rows of one id, or of one file and window, get a problem."""
-    if len(set(ids)) == len(ids) and len(set(names)) == len(
-        names
-    ):  # as a rule, and without the memory of what follows
+    """Make ids unique, and give a problem to later rows of the same id, or of the same file and window."""
+    nothing_repeats = len(set(ids)) == len(ids) and len(set(names)) == len(names)
+    if nothing_repeats:  # the usual case, without the memory of the dictionaries below
         return list(ids)
     first_of_name: dict[str, int] = {}
     first_of_id: dict[str, int] = {}
@@ -234,12 +282,9 @@ def _mark_repetitions(
     for row, (id, name) in enumerate(zip(ids, names, strict=True)):
         earlier = first_of_name.get(name, first_of_id.get(id))
         if earlier is not None:
-            as_what = (
-                f" (there as '{labels[earlier]}', here as '{labels[row]}')"
-                if labels[earlier] != labels[row]
-                else ""
-            )
-            problems[row] = f"listed twice: row {earlier + 1} is used{as_what}"
+            other = labels[earlier] != labels[row]
+            difference = f" (there as '{labels[earlier]}', here as '{labels[row]}')" if other else ""
+            problems[row] = f"listed twice: row {earlier + 1} is used{difference}"
         first_of_name.setdefault(name, row)
         first_of_id.setdefault(id, row)
         candidate, k = id, 2

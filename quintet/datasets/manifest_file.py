@@ -1,9 +1,9 @@
-"""A manifest file: CSV, TSV or Parquet with `path` and `label`, optionally `group, start, end, split, id`."""
+"""Manifest file: CSV, TSV or Parquet with `path` and `label`, optionally `group, start, end, split, id`."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,69 +16,55 @@ REQUIRED = ("path", "label")
 OPTIONAL = ("group", "start", "end", "split", "id")
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
+_UNREADABLE = (
+    pd.errors.ParserError,
+    pd.errors.EmptyDataError,
+    UnicodeDecodeError,
+    pa.ArrowException,
+    OSError,
+)
+
 
 def read_table(path: Path | str, *, columns: Mapping[str, str] | None = None) -> Manifest:
-    """The manifest in a CSV, TSV or Parquet file.
+    """Manifest in a CSV, TSV or Parquet file.
 
     Args:
         path: the file. Paths in it are relative to its folder.
-        columns: which column of the file stands for which of ours, where the names differ: `{"group": "fold"}`.
+        columns: our column → the column of the file, if the names differ: `{"group": "fold"}`.
 
     Returns:
-        One row per row of the file, in its order. Columns that are not used are named in `ignored`.
+        One row per row of the file, in its order. `ignored` names the columns that are not used.
 
     Raises:
-        DatasetError: if the file cannot be read, or `path` or `label` (or a column named in `columns`) is not in it.
-        ConfigError: if `columns` renames something that is not one of ours.
+        DatasetError: if the file cannot be read, or lacks `path`, `label` or a column named in `columns`.
+        ConfigError: if `columns` renames a column that is not one of ours.
     """
     file = Path(path)
     table = _read(file)
-    wanted = dict(columns or {})
-    for ours in wanted:
+    their_names = dict(columns or {})
+    for ours in their_names:
         if ours not in REQUIRED + OPTIONAL:
             raise unknown_name("manifest column", ours, REQUIRED + OPTIONAL)
     rows = pd.DataFrame(index=table.index)
     used: set[str] = set()
     for ours in REQUIRED + OPTIONAL:
-        theirs = wanted.get(ours, ours)
+        theirs = their_names.get(ours, ours)
         if theirs in table:
             rows[ours] = table[theirs]
             used.add(theirs)
-        elif ours in REQUIRED or ours in wanted:
-            raise _missing(file, theirs, [str(column) for column in table.columns])
-    return build_manifest(
-        rows,
-        name=file.stem,
-        root=file.parent,
-        ignored=[str(column) for column in table.columns if column not in used],
-    )
+        elif ours in REQUIRED or ours in their_names:
+            raise _missing_column(file, theirs, list(table.columns))
+    unused = [column for column in table.columns if column not in used]
+    return build_manifest(rows, name=file.stem, root=file.parent, ignored=unused)
 
 
 def _read(file: Path) -> pd.DataFrame:
-    """The file as it is: CSV cells as text (`NA` and `None` are labels like any other), header names stripped."""
+    """Content of the file. CSV cells stay text (`NA` and `None` are labels like any other). Header names are stripped."""
     if not file.is_file():
         raise DatasetError(f"A manifest must be a file. '{file}' does not exist.")
     try:
-        if file.suffix.lower() == ".parquet":
-            table = pd.read_parquet(file)
-        else:
-            separator = "\t" if file.suffix.lower() == ".tsv" else ","
-            table = pd.read_csv(
-                file,
-                sep=separator,
-                dtype="str",
-                keep_default_na=False,
-                na_values=[""],
-                encoding="utf-8-sig",
-                skipinitialspace=True,
-            )
-    except (
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-        UnicodeDecodeError,
-        pa.ArrowException,
-        OSError,
-    ) as error:
+        table = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    except _UNREADABLE as error:
         raise DatasetError(
             f"A manifest must be a CSV in UTF-8 or a Parquet file. '{file}' cannot be read: {error}."
         ) from error
@@ -90,14 +76,26 @@ def _read(file: Path) -> pd.DataFrame:
     return table
 
 
-def _missing(file: Path, name: str, present: Iterable[str]) -> DatasetError:
-    """The error for a column that is not there: it lists those that are and points at the nearest."""
-    columns = list(present)
+def _read_csv(file: Path) -> pd.DataFrame:
+    return pd.read_csv(
+        file,
+        sep="\t" if file.suffix.lower() == ".tsv" else ",",
+        dtype="str",
+        keep_default_na=False,
+        na_values=[""],
+        encoding="utf-8-sig",
+        skipinitialspace=True,
+    )
+
+
+def _missing_column(file: Path, name: str, columns: Sequence[str]) -> DatasetError:
+    """The error for a missing column. It lists the columns of the file and suggests the nearest name."""
     by_lower = {column.lower(): column for column in columns}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    hint = f" Did you mean '{by_lower[near[0]]}'?" if near else ""
+    nearest = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    hint = f" Did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
     if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
         hint = " The columns of a .csv must be separated by commas (a .tsv by tabs)."
     return DatasetError(
-        f"A manifest must have the column '{name}'. '{file}' has: {', '.join(columns)}.{hint} Rename the column or say which one stands for it."
+        f"A manifest must have the column '{name}'. '{file}' has: {', '.join(columns)}.{hint} "
+        "Rename the column or say which one stands for it."
     )

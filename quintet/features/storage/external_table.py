@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from quintet.datasets.groups import group_name
-from quintet.datasets.labels import LABEL_SEPARATOR
+from quintet.datasets.labels import is_label_set
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.storage.table import META_COLUMNS, FeatureTable, names_hash
 
@@ -115,7 +115,7 @@ def foreign_table(frame: pd.DataFrame, roles: Roles, *, name: str) -> FeatureTab
         "parameters": None,
         "parameter_hash": names_hash(list(features.columns)),
         "dataset": name,
-        "multilabel": bool(labels.str.contains(LABEL_SEPARATOR, regex=False, na=False).any()),
+        "multilabel": bool(labels.dropna().map(is_label_set).any()),
         "grouped": group_column is not None,
         "versions": {},
     }
