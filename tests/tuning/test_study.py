@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quintet.datasets.splits.protocols import grouped_folds
+from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.crossfit import Inputs
 from quintet.features.storage.table import FeatureTable
 from quintet.training.data import TrainingPart, gather
