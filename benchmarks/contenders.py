@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.features.analysis import Analysis
-from quintet.features.columns import selected_groups
+from quintet.features.columns import select_groups
 from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
 
@@ -106,7 +106,7 @@ def definitions(path: Path, parameters: FeatureParameters = WITHOUT_TEMPO) -> ob
     clip = load_clip(path, sample_rate=RATE).clip
     analysis = Analysis(Clip(clip.samples, clip.sample_rate), parameters)
     return [
-        analysis.values(group, statistics) for group, statistics in selected_groups(parameters)
+        analysis.values(group, statistics) for group, statistics in select_groups(parameters)
     ], analysis.log_mel(parameters.log_mel)
 
 

@@ -20,14 +20,16 @@ from benchmarks.music import REAL_MUSIC, recording, written
 
 IMPORT = """
 import time
-import quintet.features.extraction.worker
+import quintet.features.extraction.preload, quintet.features.extraction.worker
 print(time.process_time())
 """
 CLIPS = """
 import sys, time
 from quintet.audio.decode import load_clip
 from quintet.features.describe import describe
+from quintet.features.engine.warm_up import load_if_compiled
 from quintet.features.parameters import FeatureParameters
+load_if_compiled()
 parameters = FeatureParameters(feature_set="bahuleyan2018")
 for _ in range(10):
     began = time.process_time()

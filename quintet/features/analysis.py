@@ -117,7 +117,7 @@ class Analysis:
             self.bands_db, frame_rate=frame_rate, n_rates=p.n_rates, limits_hz=p.modulation_hz
         )
 
-    def log_mel(self, settings: LogMelParameters) -> NDArray[np.float32]:
+    def log_mel(self, settings: LogMelParameters) -> NDArray[np.floating]:
         """Log-mel spectrogram, shape `(n_mels, frames)`: from the shared spectrum if its settings are the same."""
         transform = self.spectrum if self._is_shared(settings) else own_spectrum(self.clip, settings)
         power = mel.mel_power(transform, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)

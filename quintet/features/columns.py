@@ -36,12 +36,12 @@ def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
         97
     """
     names: list[str] = []
-    for group, statistics in selected_groups(parameters):
+    for group, statistics in select_groups(parameters):
         names += group_columns(group, statistics, parameters)
     return tuple(names)
 
 
-def selected_groups(parameters: FeatureParameters) -> list[tuple[str, tuple[str, ...]]]:
+def select_groups(parameters: FeatureParameters) -> list[tuple[str, tuple[str, ...]]]:
     """Rows `(group, statistics)` of the named set whose family is selected, in order."""
     families = parameters.families or feature_set_families(parameters.feature_set)
     rows = FEATURE_SETS[parameters.feature_set]
@@ -99,7 +99,7 @@ def published_names(feature_set: str) -> dict[str, str]:
         raise unknown_name("feature set with published names", feature_set, ["bahuleyan2018"])
     parameters = FeatureParameters(feature_set=feature_set)
     names: dict[str, str] = {}
-    for group, statistics in selected_groups(parameters):
+    for group, statistics in select_groups(parameters):
         for column in group_columns(group, statistics, parameters):
             names[column] = _published_name(group, column)
     return names

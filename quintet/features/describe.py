@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.errors import ConfigError
 from quintet.features.analysis import Analysis
-from quintet.features.columns import group_columns, selected_groups
+from quintet.features.columns import group_columns, select_groups
 from quintet.features.engine.analysis import make_analysis
 from quintet.features.parameters import FeatureParameters
 
@@ -66,7 +66,7 @@ def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False
 def describe_analysis(analysis: Analysis, parameters: FeatureParameters, *, log_mel: bool) -> Description:
     """Description from an analysis: its numbers under their column names, and its spectrogram if requested."""
     features: dict[str, float] = {}
-    for group, statistics in selected_groups(parameters):
+    for group, statistics in select_groups(parameters):
         columns = group_columns(group, statistics, parameters)
         values = analysis.values(group, statistics).tolist()
         features.update(zip(columns, values, strict=True))

@@ -1,5 +1,6 @@
-"""An analysis whose series come from the kernels: the names and the numbers of `Analysis`, from one pass over the clip and a second one for the
-chroma.
+"""Analysis of a clip by the kernels: the names and numbers of `Analysis`, from two passes over the clip.
+
+`make_analysis` is the only function that other packages need: it selects the kernels or the definitions.
 """
 
 from __future__ import annotations
@@ -14,153 +15,161 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip, require_sound
 from quintet.audio.resample import resample
 from quintet.features.analysis import Analysis
-from quintet.features.columns import selected_groups
-from quintet.features.engine import passes as engine
+from quintet.features.catalogue import feature_family
+from quintet.features.columns import select_groups
+from quintet.features.engine import passes
+from quintet.features.engine.moments import RowMoments, sample_moments
+from quintet.features.engine.passes import ClipTotals, FrameSeries
+from quintet.features.engine.stretches import Stretch, clip_stretch
 from quintet.features.engine.tables import Measurement, MelBands
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 LEAST_PEAK, LARGEST_PEAK = 1e-10, 1e10
-"""The largest sample of a clip of which the kernels can say something: beyond, float32 is too small for the power and its moments."""
+"""Range of a clip's largest sample for the kernels. Beyond it, float32 is too small for the power and its moments."""
 
 
 def make_analysis(clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> Analysis:
-    """By the kernels where they can be had, the samples are float32 and their power is, too; else by the definitions. The numbers are the same.
+    """Analysis of a clip. The numbers are the same by the kernels and by the definitions.
+
+    The kernels are used if they are available, the samples are float32, and the power fits float32 too.
+
+    Args:
+        clip: at `parameters.sample_rate`.
+        parameters: settings of the features.
+        with_log_mel: whether `log_mel` will be called, so that the first pass computes its bands too.
 
     Raises:
-        SilentError, NonFiniteError: if there is nothing that could be analysed.
+        SilentError: if every sample is zero.
+        NonFiniteError: if a sample is NaN or infinite.
     """
-    if clip.samples.dtype == np.float32 and len(clip.samples) and engine.kernels_available():
+    samples = clip.samples
+    if samples.dtype == np.float32 and len(samples) and kernels_available():
         compiled = CompiledAnalysis(clip, parameters, with_log_mel=with_log_mel)
-        if compiled.is_ordinary:
+        if compiled.is_in_range:
             return compiled
-    require_sound(clip.samples, name=clip.id)
+    require_sound(samples, name=clip.id)
     return Analysis(clip, parameters)
 
 
 class CompiledAnalysis(Analysis):
-    """What is computed once for a clip and shared by its descriptors, by the kernels.
+    """Series and numbers of a clip, computed by the kernels.
 
     Args:
         clip: float32 samples.
-        parameters: what to measure.
-        with_log_mel: whether `log_mel` will be asked for, so that its bands are summed in the same pass.
+        parameters: settings of the features.
+        with_log_mel: whether `log_mel` will be called, so that the first pass computes its bands too.
     """
 
-    autocorrelation = staticmethod(engine.mean_autocorrelation)
-    moments_class = engine.RowMoments
+    autocorrelation = staticmethod(passes.mean_autocorrelation)
+    moments_class = RowMoments
 
     def __init__(self, clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> None:
-        super().__init__(Clip(np.ascontiguousarray(clip.samples), clip.sample_rate, clip.id), parameters)
-        self.measurement = required_measurement(parameters, with_log_mel)
+        contiguous = Clip(np.ascontiguousarray(clip.samples), clip.sample_rate, clip.id)
+        super().__init__(contiguous, parameters)
+        self.measurement = plan_measurement(parameters, with_log_mel)
 
-    def series(self, group: str) -> Array | Moments:
+    def series(self, group: str) -> Floats | Moments:
+        """Series of one group, shape `(count, n)` or `(n,)`, or its moments."""
         return SERIES[group](self) if group in SERIES else super().series(group)
 
     @property
-    def is_ordinary(self) -> bool:
-        """Whether all samples are numbers, and of a size of which the kernels can say something."""
+    def is_in_range(self) -> bool:
+        """Whether all samples are finite, and of a size for which the kernels are exact."""
         signal, amplitude = self.sample_moments
-        return bool(LEAST_PEAK <= signal.magnitude[0] <= LARGEST_PEAK and np.isfinite(amplitude.mean[0]))
+        in_range = LEAST_PEAK <= signal.magnitude[0] <= LARGEST_PEAK
+        return bool(in_range and np.isfinite(amplitude.mean[0]))
 
     @cached_property
-    def stretch(self) -> engine.Stretch:
-        """The frames that are analysed: all."""
-        return engine.clip_stretch(
-            self.clip, n_fft=self.parameters.n_fft, hop_length=self.parameters.hop_length
-        )
+    def stretch(self) -> Stretch:
+        """All frames of the clip."""
+        p = self.parameters
+        return clip_stretch(self.clip, n_fft=p.n_fft, hop_length=p.hop_length)
 
     @cached_property
-    def frame_series(self) -> engine.FrameSeries:
-        return engine.measure(self.stretch, self.measurement)
+    def frame_series(self) -> FrameSeries:
+        """Result of the first pass."""
+        return passes.measure(self.stretch, self.measurement)
 
     @cached_property
-    def totals(self) -> engine.ClipTotals:
-        """What can only be told of all frames together."""
-        return engine.combine_stretches([self.frame_series])
+    def totals(self) -> ClipTotals:
+        """Values that need all frames of the clip."""
+        return passes.combine_stretches([self.frame_series])
 
     @cached_property
-    def _mel_db_in_eights(self) -> Array:
+    def _mel_db_in_eights(self) -> Floats:
+        """Mel bands with the number of frames rounded up to eights."""
         return self.frame_series.floor_decibels(MelBands(self.parameters.n_mels), self.totals)
 
     @cached_property
-    def mel_db(self) -> Array:
+    def mel_db(self) -> Floats:
+        """Mel bands for MFCC and onset strength, dB, at most 80 dB below the loudest value."""
         return self._mel_db_in_eights[:, : self.frame_series.frames]
 
     @cached_property
-    def bands_db(self) -> Array:
-        return self.frame_series.floor_decibels(MelBands(self.parameters.n_bands), self.totals)[
-            :, : self.frame_series.frames
-        ]
+    def bands_db(self) -> Floats:
+        """Wide mel bands for modulation and covariance, dB, at most 80 dB below the loudest value."""
+        bands = self.frame_series.floor_decibels(MelBands(self.parameters.n_bands), self.totals)
+        return bands[:, : self.frame_series.frames]
 
     @cached_property
-    def bandwidths(self) -> Array:
+    def bandwidths(self) -> Floats:
+        """Spectral bandwidths of order 2, 3 and 4, shape `(3, frames)`, Hz."""
         return self.frame_series.bandwidths
 
     @cached_property
-    def mfcc(self) -> Array:
-        return engine.mfcc(self._mel_db_in_eights, self.parameters.n_mfcc)[:, : self.frame_series.frames]
+    def mfcc(self) -> Floats:
+        """MFCC, shape `(n_mfcc, frames)`."""
+        coefficients = passes.mfcc(self._mel_db_in_eights, self.parameters.n_mfcc)
+        return coefficients[:, : self.frame_series.frames]
 
     @cached_property
-    def chroma(self) -> Array:
+    def chroma(self) -> Floats:
+        """Chroma of every `chroma_stride`-th frame, shape `(12, frames)`."""
         p = self.parameters
-        thinned = replace(self.stretch, frames=-(-self.stretch.frames // p.chroma_stride))
-        return engine.chroma(
-            thinned, n_fft=p.n_fft, hop_length=p.hop_length * p.chroma_stride, tuning=self.totals.tuning
+        frames = -(-self.stretch.frames // p.chroma_stride)
+        return passes.chroma(
+            replace(self.stretch, frames=frames),
+            n_fft=p.n_fft,
+            hop_length=p.hop_length * p.chroma_stride,
+            tuning=self.totals.tuning,
         )
 
     @cached_property
-    def waveform(self) -> tuple[Array, Array]:
+    def waveform(self) -> tuple[Floats, Floats]:
         """Zero-crossing rate and RMS."""
-        return engine.waveform_frames(
-            self.stretch, frame_length=self.parameters.n_fft, hop_length=self.parameters.hop_length
-        )
+        p = self.parameters
+        return passes.waveform_frames(self.stretch, frame_length=p.n_fft, hop_length=p.hop_length)
 
     @cached_property
     def sample_moments(self) -> tuple[Moments, Moments]:
-        """Those of the samples and of their absolute values."""
-        return engine.sample_moments(self.clip.samples)
+        """Moments of the samples and of their absolute values."""
+        return sample_moments(self.clip.samples)
 
-    def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float32]:
-        if not wanted.shares_transform:
-            return super().log_mel(wanted)
-        bank = bank_of(wanted)
-        if bank in self.measurement.filterbanks and shares_spectrum(self.parameters, wanted):
-            measured = self.frame_series
+    def log_mel(self, settings: LogMelParameters) -> NDArray[np.floating]:
+        """Log-mel spectrogram, shape `(n_mels, frames)`, from the first pass if the settings allow it."""
+        if not settings.shares_transform:
+            return super().log_mel(settings)
+        measured = mel_bands(settings) in self.measurement.filterbanks
+        if measured and shares_spectrum(self.parameters, settings):
+            series = self.frame_series
         else:
-            samples = resample(self.clip.samples, orig_sr=self.clip.sample_rate, target_sr=wanted.sample_rate)
-            own = engine.clip_stretch(
-                Clip(samples, wanted.sample_rate, self.clip.id),
-                n_fft=wanted.n_fft,
-                hop_length=wanted.hop_length,
-            )
-            measured = engine.measure(own, log_mel_measurement(wanted))
-        return np.ascontiguousarray(log_mel_from_series(measured, wanted), dtype=np.float32)
+            series = self._own_pass(settings)
+        return np.ascontiguousarray(log_mel_from_series(series, settings), dtype=np.float32)
+
+    def _own_pass(self, settings: LogMelParameters) -> FrameSeries:
+        """First pass for a log-mel spectrogram with a transform of its own."""
+        clip, rate = self.clip, settings.sample_rate
+        samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=rate)
+        resampled = Clip(samples, rate, clip.id)
+        stretch = clip_stretch(resampled, n_fft=settings.n_fft, hop_length=settings.hop_length)
+        return passes.measure(stretch, log_mel_measurement(settings))
 
 
-def bank_of(log_mel: LogMelParameters) -> MelBands:
-    """The filterbank of a log-mel spectrogram."""
-    return MelBands(log_mel.n_mels, log_mel.fmin, log_mel.fmax)
-
-
-def log_mel_measurement(log_mel: LogMelParameters) -> Measurement:
-    """What is measured where a log-mel spectrogram has a transform of its own."""
-    return Measurement(
-        log_mel.sample_rate, log_mel.n_fft, log_mel.hop_length, filterbanks=(bank_of(log_mel),)
-    )
-
-
-def log_mel_from_series(measured: engine.FrameSeries, log_mel: LogMelParameters) -> NDArray[np.floating]:
-    """The log-mel spectrogram of the frames that were measured, float32."""
-    floor = 10.0 ** (log_mel.floor_db / 10.0)
-    return measured.decibels(bank_of(log_mel), floor=floor, dtype=np.float32)[:, : measured.frames]
-
-
-SERIES: dict[
-    str, Callable[[CompiledAnalysis], Array | Moments]
-] = {  # what `Analysis` would compute from its spectrum
+SERIES: dict[str, Callable[[CompiledAnalysis], Floats | Moments]] = {
     "temporal.amplitude": lambda a: a.sample_moments[1],
     "temporal.signal": lambda a: a.sample_moments[0],
     "temporal.zcr": lambda a: a.waveform[0],
@@ -170,27 +179,48 @@ SERIES: dict[
     "spectral.rolloff": lambda a: a.frame_series.rolloff,
     "spectral.flatness": lambda a: a.frame_series.flatness,
 }
+"""Series of the groups that `Analysis` would compute from its spectrum or from its samples."""
 
 
-def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) -> bool:
-    """True where features and log-mel come from the same transform, by the kernels."""
-    p, m = parameters, log_mel
-    return m.shares_transform and (p.sample_rate, p.n_fft, p.hop_length) == (
-        m.sample_rate,
-        m.n_fft,
-        m.hop_length,
+def mel_bands(log_mel: LogMelParameters) -> MelBands:
+    """Filterbank of a log-mel spectrogram."""
+    return MelBands(log_mel.n_mels, log_mel.fmin, log_mel.fmax)
+
+
+def log_mel_measurement(log_mel: LogMelParameters) -> Measurement:
+    """Measurement of a log-mel spectrogram that has a transform of its own."""
+    return Measurement(
+        log_mel.sample_rate, log_mel.n_fft, log_mel.hop_length, filterbanks=(mel_bands(log_mel),)
     )
 
 
+def log_mel_from_series(series: FrameSeries, log_mel: LogMelParameters) -> NDArray[np.floating]:
+    """Log-mel spectrogram of measured frames, shape `(n_mels, frames)`, float32."""
+    floor = 10.0 ** (log_mel.floor_db / 10.0)
+    decibels = series.decibels(mel_bands(log_mel), floor=floor, dtype=np.float32)
+    return decibels[:, : series.frames]
+
+
+def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) -> bool:
+    """Whether features and log-mel spectrogram come from the same transform by the kernels."""
+    p, m = parameters, log_mel
+    same = (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
+    return same and m.shares_transform
+
+
 @lru_cache(maxsize=16)
-def required_measurement(parameters: FeatureParameters, with_log_mel: bool) -> Measurement:
-    """What the first pass must measure so that the groups that were chosen can be computed."""
-    p, m = parameters, parameters.log_mel
-    groups = {group for group, _ in selected_groups(p)}
-    families = {group.partition(".")[0] for group in groups}
-    banks = [MelBands(p.n_mels)] if families & {"cepstral", "rhythm"} else []
-    banks += [MelBands(p.n_bands)] if families & {"modulation", "covariance"} else []
-    banks += [bank_of(m)] if with_log_mel and shares_spectrum(p, m) else []
+def plan_measurement(parameters: FeatureParameters, with_log_mel: bool) -> Measurement:
+    """Measurement of the first pass from which the selected feature groups can be computed."""
+    p, log_mel = parameters, parameters.log_mel
+    groups = {group for group, _ in select_groups(p)}
+    families = {feature_family(group) for group in groups}
+    banks: list[MelBands] = []
+    if families & {"cepstral", "rhythm"}:
+        banks.append(MelBands(p.n_mels))
+    if families & {"modulation", "covariance"}:
+        banks.append(MelBands(p.n_bands))
+    if with_log_mel and shares_spectrum(p, log_mel):
+        banks.append(mel_bands(log_mel))
     return Measurement(
         sample_rate=p.sample_rate,
         n_fft=p.n_fft,

@@ -1,4 +1,4 @@
-"""The moments and the median of a waveform that comes in blocks, exactly, from two sweeps over it."""
+"""Moments and median of a waveform that comes in blocks, exactly, from two sweeps over it."""
 
 from __future__ import annotations
 
@@ -11,52 +11,63 @@ from numpy.typing import NDArray
 from quintet.features.engine.kernels import waveform as waveform_kernels
 from quintet.features.statistics import Moments
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
+
+HALF = 1 << 16
+"""Values of half a float32, 16 bits."""
+
+SIGN = np.uint32(1 << 31)
 
 
 class StreamedMoments(Moments):
-    """Moments that were found without the values.
+    """Moments that were computed without keeping the values.
 
     Args:
         central: mean, m2, m3, m4.
-        ends: the smallest and the largest value.
-        middle: the median; None where it was not looked for.
+        ends: smallest and largest value.
+        middle: the median. None if it was not requested.
     """
 
-    def __init__(self, central: Array, ends: tuple[float, float], middle: float | None) -> None:
+    def __init__(self, central: Floats, ends: tuple[float, float], middle: float | None) -> None:
         self.central = central
         self.ends = ends
         self.middle = middle
 
     @cached_property
-    def mean(self) -> Array:
+    def mean(self) -> Floats:
+        """Mean."""
         return self.central[:1]
 
     @cached_property
-    def smallest(self) -> Array:
+    def smallest(self) -> Floats:
+        """Smallest value."""
         return np.array(self.ends[:1])
 
     @cached_property
-    def largest(self) -> Array:
+    def largest(self) -> Floats:
+        """Largest value."""
         return np.array(self.ends[1:])
 
     @cached_property
-    def median(self) -> Array:
-        assert self.middle is not None, "the median must be asked for before the first sweep"
+    def median(self) -> Floats:
+        """Median."""
+        assert self.middle is not None, "the median must be requested before the first sweep"
         return np.array([self.middle])
 
-    def moment(self, order: int) -> Array:
+    def moment(self, order: int) -> Floats:
+        """Central moment of order 2, 3 or 4."""
         return self.central[order - 1 : order]
 
 
 class StreamedMedian:
-    """The median of float32 numbers, or of their absolute values, that are seen twice, in the memory of two tables.
+    """Median of float32 numbers, or of their absolute values, from two sweeps, in the memory of two tables.
 
-    As whole numbers of 32 bits, floats are in the same order (once the negative ones are turned round). The first sweep counts how many begin with
-    which 16 bits; then it is known how the median begins, and the second sweep counts how those numbers end.
+    Seen as whole numbers of 32 bits, floats are in the same order (after the negative ones are reversed). The first sweep
+    counts the numbers by their first 16 bits, which gives the first 16 bits of the median. The second sweep counts the
+    numbers that begin in this way by their last 16 bits.
 
     Args:
-        of_absolute: whether the median of the absolute values is wanted.
+        of_absolute: whether to take the median of the absolute values.
 
     Example:
         >>> values, middle = np.array([3.0, -1.0, 7.0, 4.0], np.float32), StreamedMedian()
@@ -68,49 +79,51 @@ class StreamedMedian:
 
     def __init__(self, *, of_absolute: bool = False) -> None:
         self.of_absolute = of_absolute
-        self.beginnings = np.zeros(1 << 16, np.int64)
+        self.beginnings = np.zeros(HALF, np.int64)
         self.endings: dict[int, NDArray[np.int64]] = {}
 
     def add_first(self, values: NDArray[np.float32]) -> None:
-        """A block in the first sweep."""
+        """Add a block in the first sweep."""
         waveform_kernels.count_beginnings(_bits(values), self.of_absolute, self.beginnings)
 
     def add_second(self, values: NDArray[np.float32]) -> None:
-        """A block in the second sweep."""
-        for wanted in {wanted for wanted, _ in self.places}:
-            waveform_kernels.count_endings(
-                _bits(values),
-                self.of_absolute,
-                wanted,
-                self.endings.setdefault(wanted, np.zeros(1 << 16, np.int64)),
-            )
+        """Add a block in the second sweep."""
+        for beginning in {beginning for beginning, _ in self.places}:
+            counts = self.endings.setdefault(beginning, np.zeros(HALF, np.int64))
+            waveform_kernels.count_endings(_bits(values), self.of_absolute, beginning, counts)
 
     @cached_property
     def places(self) -> list[tuple[int, int]]:
-        """The two middle values (twice the same one of an odd number): how they begin, and how many of those that begin so are smaller. Known after
-        the first sweep.
+        """Places of the two middle values (twice the same if the number of values is odd), after the first sweep.
+
+        A place is the first 16 bits of the value, and the number of smaller values that begin with the same bits.
         """
-        below = np.cumsum(self.beginnings)
+        up_to = np.cumsum(self.beginnings)
+        count = int(up_to[-1])
         places = []
-        for rank in ((int(below[-1]) - 1) // 2, int(below[-1]) // 2):
-            wanted = int(np.searchsorted(below, rank, side="right"))
-            places.append((wanted, rank - int(below[wanted] - self.beginnings[wanted])))
+        for rank in ((count - 1) // 2, count // 2):
+            beginning = int(np.searchsorted(up_to, rank, side="right"))
+            smaller = int(up_to[beginning] - self.beginnings[beginning])
+            places.append((beginning, rank - smaller))
         return places
 
     @property
     def value(self) -> float:
-        """The median, once all blocks were added twice."""
-        middle = [
-            wanted << 16 | int(np.searchsorted(np.cumsum(self.endings[wanted]), rank, side="right"))
-            for wanted, rank in self.places
-        ]
+        """The median, after both sweeps."""
+        middle = [beginning << 16 | self._ending(beginning, rank) for beginning, rank in self.places]
         bits = np.array(middle, np.uint32)
-        values = np.where(bits >> 31, bits ^ np.uint32(1 << 31), ~bits).astype(np.uint32).view(np.float32)
-        return float(values.astype(np.float64).mean())
+        float_bits = np.where(bits >> 31, bits ^ SIGN, ~bits).astype(np.uint32)
+        values = float_bits.view(np.float32).astype(np.float64)
+        return float(values.mean())
+
+    def _ending(self, beginning: int, rank: int) -> int:
+        """Last 16 bits of the number with this rank among those that begin with `beginning`."""
+        up_to = np.cumsum(self.endings[beginning])
+        return int(np.searchsorted(up_to, rank, side="right"))
 
 
 def in_memory_median(values: NDArray[np.float32], *, of_absolute: bool = False) -> float:
-    """The median of what is all there: a third of the time of sorting it in parts.
+    """Median of values that are in memory. It takes a third of the time of partial sorting.
 
     Example:
         >>> in_memory_median(np.array([3.0, -1.0, -7.0], np.float32), of_absolute=True)
@@ -127,23 +140,24 @@ def _bits(values: NDArray[np.float32]) -> NDArray[np.uint32]:
 
 
 class SampleTotals:
-    """What the moments of a waveform, and those of its absolute value, are made of.
+    """Sums over a waveform, from which its moments and those of its absolute value are computed.
 
     Args:
-        medians: whether the median of the samples, and that of their absolute values, are wanted.
+        medians: whether to compute the median of the samples, and that of their absolute values.
     """
 
     def __init__(self, medians: Sequence[bool]) -> None:
         self.count = 0
         self.sums, self.powers = np.zeros(2), np.zeros(6)
         self.low, self.high, self.least = np.inf, -np.inf, np.inf
-        kinds = zip(medians, (False, True), strict=True)
+        of_samples, of_absolute = medians
         self.medians = [
-            StreamedMedian(of_absolute=of_absolute) if wanted else None for wanted, of_absolute in kinds
+            StreamedMedian() if of_samples else None,
+            StreamedMedian(of_absolute=True) if of_absolute else None,
         ]
 
     def add_first(self, samples: NDArray[np.float32]) -> None:
-        """A block in the first sweep."""
+        """Add a block in the first sweep."""
         self.count += len(samples)
         total, total_of_absolute, low, high = waveform_kernels.sums(samples)
         self.sums += total, total_of_absolute
@@ -154,18 +168,20 @@ class SampleTotals:
                 median.add_first(samples)
 
     def add_second(self, samples: NDArray[np.float32]) -> None:
-        """A block in the second sweep."""
+        """Add a block in the second sweep."""
+        mean, mean_of_absolute = self.sums / self.count
         powers = np.empty(6)
-        waveform_kernels.power_sums(samples, *(self.sums / self.count), powers)
+        waveform_kernels.power_sums(samples, mean, mean_of_absolute, powers)
         self.powers += powers
         for median in self.medians:
             if median:
                 median.add_second(samples)
 
     def moments(self) -> tuple[StreamedMoments, StreamedMoments]:
-        """Those of the samples, and those of their absolute values."""
+        """Moments of the samples, and those of their absolute values."""
         means, powers = self.sums / self.count, self.powers / self.count
-        ends = (self.low, self.high), (self.least, max(self.high, -self.low))
-        middles = [median.value if median else None for median in self.medians]
-        signal = StreamedMoments(np.array([means[0], *powers[:3]]), ends[0], middles[0])
-        return signal, StreamedMoments(np.array([means[1], *powers[3:]]), ends[1], middles[1])
+        median, median_of_absolute = (median.value if median else None for median in self.medians)
+        ends, absolute_ends = (self.low, self.high), (self.least, max(self.high, -self.low))
+        signal = StreamedMoments(np.array([means[0], *powers[:3]]), ends, median)
+        absolute = StreamedMoments(np.array([means[1], *powers[3:]]), absolute_ends, median_of_absolute)
+        return signal, absolute

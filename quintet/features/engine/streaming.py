@@ -1,9 +1,9 @@
-"""Long recordings, described stretch by stretch: little memory whatever their length, and the numbers of one piece.
+"""Description of long recordings, stretch by stretch: in little memory, with the numbers of the whole recording at once.
 
-A recording is gone through twice. The first sweep finds what can only be told of all of it: the loudest values (from which 80 dB are counted
-down), the tuning, the means of the samples. With these known, the second sweep makes the series, some hundred frames at a time, by the same
-kernels as in one piece, so that every frame has the same numbers to the last bit. Only series are kept; the statistics are taken of one series
-after the other.
+A recording is read twice. The first sweep computes what needs all of it: the loudest values (the floor lies 80 dB below
+them), the tuning, the means of the samples. With these values, the second sweep computes the series, some hundred frames at
+a time, by the same kernels as for a whole clip, so that every frame has the same numbers to the last bit. Only the series
+are kept. The statistics are computed for one series after the other.
 """
 
 from __future__ import annotations
@@ -20,32 +20,42 @@ from quintet.audio.reading.probe import probe_duration_s
 from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample_blocks
 from quintet.audio.spectrum import require_frame, spectrum_from_frames
-from quintet.features.analysis import Analysis
-from quintet.features.columns import selected_groups
+from quintet.features.analysis import WHOLE, Analysis
+from quintet.features.columns import select_groups
 from quintet.features.describe import Description, describe_analysis
 from quintet.features.descriptors import cepstral, modulation, rhythm, tonal
-from quintet.features.engine import passes as engine
+from quintet.features.engine import passes
 from quintet.features.engine.analysis import (
     CompiledAnalysis,
     log_mel_from_series,
     log_mel_measurement,
-    required_measurement,
+    plan_measurement,
     shares_spectrum,
 )
 from quintet.features.engine.kernels.simd import LANES
-from quintet.features.engine.passes import ClipTotals, Stretch
+from quintet.features.engine.moments import RowMoments
+from quintet.features.engine.passes import ClipTotals
 from quintet.features.engine.streamed_moments import SampleTotals
+from quintet.features.engine.stretches import Blocks, Stretch, cut_frames, stretches
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments
 
-Array = NDArray[np.float64]
-Blocks = Iterable[NDArray[np.floating]]
+Floats = NDArray[np.float64]
 
-LONG_S = 600.0  # from this on a recording is streamed: 150 MB in one piece
-SMALL_BYTES = 1 << 20  # a file below this cannot be long
-STRETCH = 1 << 19  # samples that are described at a time
+LONG_S = 600.0
+"""Duration, seconds, from which a recording is streamed. In memory at once, it takes 150 MB."""
 
-DERIVED = {  # group → what is kept for it, where that is not its own series
+SMALL_BYTES = 1 << 20
+"""Size of a file below which it cannot be long."""
+
+STRETCH = 1 << 19
+"""Samples that are described at a time."""
+
+SAMPLES = ("temporal.signal", "temporal.amplitude")
+"""Groups whose series are the samples: only sums are kept."""
+
+SOURCE_SERIES = {
     "cepstral.delta": "cepstral.mfcc",
     "cepstral.delta2": "cepstral.mfcc",
     "tonal.tonnetz": "tonal.chroma",
@@ -54,7 +64,9 @@ DERIVED = {  # group → what is kept for it, where that is not its own series
     "modulation.band": "bands",
     "covariance.band": "bands",
 }
-SAMPLES = ("temporal.signal", "temporal.amplitude")  # groups of which nothing is kept but sums
+"""Series that is kept for a group, if it is not the group's own: `rises` are those of the mel bands from frame to frame,
+`bands` the wide mel bands.
+"""
 
 
 def should_stream(
@@ -65,120 +77,115 @@ def should_stream(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> bool:
-    """Whether a file is better described by `describe_recording`: it is long, the kernels can be had, and its spectrogram has an even `n_fft`."""
-    if (
-        (end_s is not None and end_s - start_s < LONG_S)
-        or not os.path.isfile(path)
-        or os.path.getsize(path) < SMALL_BYTES
-    ):
+    """Whether `describe_recording` should describe a file.
+
+    The file must be long, the kernels available, and `n_fft` of the spectrogram even.
+
+    Args:
+        path: the file.
+        parameters: settings of the features.
+        log_mel: whether the spectrogram is requested.
+        start_s: begin of the clip in the file, seconds.
+        end_s: end of the clip in the file, seconds. None is the end of the file.
+    """
+    if end_s is not None and end_s - start_s < LONG_S:
         return False
-    possible = engine.kernels_available() and (parameters.log_mel.n_fft % 2 == 0 or not log_mel)
-    return possible and (probe_duration_s(path) or 0.0) - start_s >= LONG_S
+    if not os.path.isfile(path) or os.path.getsize(path) < SMALL_BYTES:
+        return False
+    if log_mel and parameters.log_mel.n_fft % 2:
+        return False
+    return kernels_available() and (probe_duration_s(path) or 0.0) - start_s >= LONG_S
 
 
 def describe_recording(
     recording: Recording, parameters: FeatureParameters, *, log_mel: bool = False, name: str = ""
 ) -> Description:
-    """The features of a recording, and its log-mel spectrogram, as `extractor.describe` gives them, without ever holding its samples.
+    """Features of a recording and, if requested, its log-mel spectrogram, without ever holding its samples.
 
     Args:
         recording: at `parameters.sample_rate`.
-        parameters: what to measure; a spectrogram must have an even `n_fft`.
-        log_mel: whether to make the spectrogram, too; it is float16, as it is kept.
-        name: what to call the recording in messages.
+        parameters: settings of the features. A spectrogram must have an even `n_fft`.
+        log_mel: whether to compute the spectrogram too. It is float16, the precision in which it is stored.
+        name: name of the recording in messages.
 
     Raises:
         AudioError: as `load_clip` and `describe`.
 
     Source:
-        Equal to `describe(load_clip(…).clip, …)` to the last bit; but the moments of the samples, sums in another order, within 1e-9.
+        Equal to `describe(load_clip(…).clip, …)` to the last bit. Only the moments of the samples, which are sums in
+        another order, are equal within 1e-9.
 
     Example:
         >>> import soundfile, tempfile
         >>> path = tempfile.mkdtemp() + "/tone.wav"
         >>> soundfile.write(path, np.sin(2 * np.pi * 440 * np.arange(44100) / 22050), 22050)
-        >>> row = describe_recording(Recording(path, sample_rate=22050), FeatureParameters(feature_set="bahuleyan2018")).features
+        >>> parameters = FeatureParameters(feature_set="bahuleyan2018")
+        >>> row = describe_recording(Recording(path, sample_rate=22050), parameters).features
         >>> len(row), round(row["temporal.signal.std"], 3)
         (97, 0.707)
     """
-    return describe_analysis(
-        StreamedAnalysis(recording, parameters, with_log_mel=log_mel, name=name), parameters, log_mel=log_mel
-    )
+    analysis = StreamedAnalysis(recording, parameters, with_log_mel=log_mel, name=name)
+    return describe_analysis(analysis, parameters, log_mel=log_mel)
 
 
-def stretches(
-    blocks: Blocks, *, sample_rate: int, n_fft: int, hop_length: int, at_once: int
-) -> Iterator[Stretch]:
-    """The frames of a sound that comes in blocks, `at_once` in a stretch.
+class StretchAnalysis(CompiledAnalysis):
+    """Analysis of a stretch of a recording whose totals are known.
 
-    Example:
-        >>> parts = stretches(np.ones((10, 100), np.float32), sample_rate=100, n_fft=64, hop_length=10, at_once=40)
-        >>> [part.frames for part in parts]  # 1 + 1000 // 10
-        [40, 40, 21]
+    Args:
+        stretch: the frames.
+        parameters: settings of the features.
+        totals: of the whole recording.
+        with_log_mel: whether the first pass computes the bands of the log-mel spectrogram too.
     """
-    pieces: list[NDArray[np.floating]] = []
-    begin, length, first = (
-        0,
-        0,
-        -(n_fft // 2),
-    )  # where the pieces begin, how long they are, where the next frame begins
-    for block in blocks:
-        pieces.append(block)
-        length += len(block)
-        while first + (at_once - 1) * hop_length + n_fft <= begin + length:
-            held = np.concatenate(pieces)
-            yield Stretch(held, sample_rate, first - begin, at_once)
-            first += at_once * hop_length
-            done = min(max(first - LANES - begin, 0), length)  # the sample before a frame must stay
-            pieces, begin, length = [held[done:].copy()], begin + done, length - done
-    rest = 1 + (begin + length - first - n_fft // 2) // hop_length
-    if rest > 0:
-        yield Stretch(np.concatenate([np.zeros(0, np.float32), *pieces]), sample_rate, first - begin, rest)
-
-
-class Passage(CompiledAnalysis):
-    """A stretch of a recording of which the whole is known."""
 
     def __init__(
-        self, stretch: Stretch, parameters: FeatureParameters, whole: ClipTotals, *, with_log_mel: bool
+        self, stretch: Stretch, parameters: FeatureParameters, totals: ClipTotals, *, with_log_mel: bool
     ) -> None:
         self.stretch = stretch
         self.parameters = parameters
-        self.totals = whole
-        self.measurement = required_measurement(parameters, with_log_mel)
+        self.totals = totals
+        self.measurement = plan_measurement(parameters, with_log_mel)
 
 
 class SeriesBuffer:
-    """Series that grow, in memory that is taken once.
+    """Series that grow, in memory that is allocated once.
 
     Args:
-        length: values of each in the end, at most.
+        length: largest number of values of each series.
     """
 
     def __init__(self, length: int) -> None:
         self.length = length
         self.filled = 0
-        self.memory: Array | None = None
+        self.memory: Floats | None = None
 
-    def add(self, rows: Array) -> None:
-        """The next values: shape `(count, n)` or `(n,)`."""
-        rows = np.atleast_2d(rows)
+    def add(self, values: Floats) -> None:
+        """Append values of shape `(count, n)` or `(n,)`."""
+        rows = np.atleast_2d(values)
         if self.memory is None:
             self.memory = np.empty((len(rows), self.length))
-        self.memory[:, self.filled : self.filled + rows.shape[1]] = rows
-        self.filled += rows.shape[1]
+        end = self.filled + rows.shape[1]
+        self.memory[:, self.filled : end] = rows
+        self.filled = end
 
     @property
-    def rows(self) -> Array:
-        """What there is, shape `(count, n)`."""
+    def rows(self) -> Floats:
+        """Values so far, shape `(count, n)`."""
         return np.zeros((1, 0)) if self.memory is None else self.memory[:, : self.filled]
 
 
 class StreamedAnalysis(Analysis):
-    """The series of a recording that is never in memory; see `describe_recording`."""
+    """Series and numbers of a recording that is never in memory as a whole; see `describe_recording`.
 
-    autocorrelation = staticmethod(engine.mean_autocorrelation)
-    moments_class = engine.RowMoments
+    Args:
+        recording: at `parameters.sample_rate`.
+        parameters: settings of the features.
+        with_log_mel: whether `log_mel` will be called, so that the second sweep computes its bands too.
+        name: name of the recording in messages.
+    """
+
+    autocorrelation = staticmethod(passes.mean_autocorrelation)
+    moments_class = RowMoments
 
     def __init__(
         self, recording: Recording, parameters: FeatureParameters, *, with_log_mel: bool, name: str
@@ -186,20 +193,20 @@ class StreamedAnalysis(Analysis):
         self.recording = recording
         self.parameters = parameters
         self.with_log_mel = with_log_mel and shares_spectrum(parameters, parameters.log_mel)
-        medians = {group for group, statistics in selected_groups(parameters) if "median" in statistics}
-        self.totals = SampleTotals([group in medians for group in SAMPLES])
-        self.wanted = {DERIVED.get(group, group) for group, _ in selected_groups(parameters)} - set(SAMPLES)
-        self.whole = self._first_sweep(name)
-        self.frames = 1 + self.totals.count // parameters.hop_length
-        self.kept = {what: SeriesBuffer(self.frames) for what in sorted(self.wanted)}
-        self.spectrogram = np.empty(
-            (self.frames, parameters.log_mel.n_mels) if self.with_log_mel else (0, 0), np.float16
-        )
+        groups = {group for group, _ in select_groups(parameters)}
+        medians = {group for group, statistics in select_groups(parameters) if "median" in statistics}
+        self.sample_totals = SampleTotals([group in medians for group in SAMPLES])
+        self.totals = self._first_sweep(name)
+        self.frames = 1 + self.sample_totals.count // parameters.hop_length
+        names = {SOURCE_SERIES.get(group, group) for group in groups.difference(SAMPLES)}
+        self.buffers = {name: SeriesBuffer(self.frames) for name in sorted(names)}
+        shape = (self.frames, parameters.log_mel.n_mels) if self.with_log_mel else (0, 0)
+        self.spectrogram = np.empty(shape, np.float16)
         self._second_sweep()
-        self.moments = dict(zip(SAMPLES, self.totals.moments(), strict=True))
+        self.moments = dict(zip(SAMPLES, self.sample_totals.moments(), strict=True))
 
     def _stretches(self, add: Callable[[NDArray[np.float32]], None]) -> Iterator[Stretch]:
-        """One sweep: each block is added to the totals, and cut into frames."""
+        """Stretches of one sweep. `add` receives each block of samples."""
 
         def blocks() -> Iterator[NDArray[np.float32]]:
             for block in self.recording.blocks():
@@ -215,132 +222,134 @@ class StreamedAnalysis(Analysis):
         )
 
     def _first_sweep(self, name: str) -> ClipTotals:
-        measurement = required_measurement(self.parameters, False)
-        whole = engine.combine_stretches(
-            engine.measure(stretch, measurement) for stretch in self._stretches(self.totals.add_first)
-        )
-        count, n_fft = self.totals.count, self.parameters.n_fft
-        require_sound_in_blocks(0, count, sound=self.totals.low < 0 or self.totals.high > 0, name=name)
-        require_frame(Clip(np.zeros(min(count, n_fft), np.float32), self.parameters.sample_rate, name), n_fft)
-        return whole
+        """Compute the totals of the frames and of the samples; check that there is a sound of at least one frame."""
+        measurement = plan_measurement(self.parameters, False)
+        samples = self.sample_totals
+        parts = self._stretches(samples.add_first)
+        totals = passes.combine_stretches(passes.measure(part, measurement) for part in parts)
+        has_sound = samples.low < 0 or samples.high > 0
+        require_sound_in_blocks(0, samples.count, sound=has_sound, name=name)
+        n_fft = self.parameters.n_fft
+        head = np.zeros(min(samples.count, n_fft), np.float32)
+        require_frame(Clip(head, self.parameters.sample_rate, name), n_fft)
+        return totals
 
     def _second_sweep(self) -> None:
-        frame, before = 0, np.zeros((self.parameters.n_mels, 0))
-        for stretch in self._stretches(self.totals.add_second):
-            passage = Passage(stretch, self.parameters, self.whole, with_log_mel=self.with_log_mel)
-            for what, kept in self.kept.items():
-                if what == "rises":
-                    kept.add(rhythm.mean_rises(np.concatenate([before, passage.mel_db], axis=1)))
-                    before = passage.mel_db[:, -1:]
+        """Fill the buffers of the series and the spectrogram."""
+        frame = 0
+        last_mel_db = np.zeros((self.parameters.n_mels, 0))
+        for stretch in self._stretches(self.sample_totals.add_second):
+            part = StretchAnalysis(stretch, self.parameters, self.totals, with_log_mel=self.with_log_mel)
+            for name, buffer in self.buffers.items():
+                if name == "rises":
+                    mel_db = np.concatenate([last_mel_db, part.mel_db], axis=1)
+                    buffer.add(rhythm.mean_rises(mel_db))
+                    last_mel_db = part.mel_db[:, -1:]
+                elif name == "bands":
+                    buffer.add(part.bands_db)
                 else:
-                    kept.add(passage.bands_db if what == "bands" else np.asarray(passage.series(what)))
+                    buffer.add(np.asarray(part.series(name)))
+            end = frame + stretch.frames
             if self.with_log_mel:
-                self.spectrogram[frame : frame + stretch.frames] = log_mel_from_series(
-                    passage.frame_series, self.parameters.log_mel
-                ).T
-            frame += stretch.frames
+                log_mel = log_mel_from_series(part.frame_series, self.parameters.log_mel)
+                self.spectrogram[frame:end] = log_mel.T
+            frame = end
 
-    def values(self, group: str, statistics: tuple[str, ...]) -> Array:
-        if group in ("rhythm.tempo", "modulation.band", "covariance.band"):
+    def values(self, group: str, statistics: tuple[str, ...]) -> Floats:
+        """Numbers of one group, in the order of `columns.group_columns`."""
+        if group in WHOLE:
             return super().values(group, statistics)
-        reduced = [self.summaries(row, statistics) for row in self.rows(group)]
-        return np.array([row[statistic][0] for statistic in statistics for row in reduced])
+        results = [self.summaries(row, statistics) for row in self.rows(group)]
+        return np.array([result[statistic][0] for statistic in statistics for result in results])
 
-    def rows(self, group: str) -> Iterable[Array | Moments]:
-        """The series of a group one by one, so that nothing of the size of all of them is needed beside them."""
+    def rows(self, group: str) -> Iterable[Floats | Moments]:
+        """Series of a group one by one, so that no copy of all of them is needed."""
         if group in SAMPLES:
             return [self.moments[group]]
         if group == "rhythm.onset":
             return [self.onset]
         if group == "tonal.tonnetz":
-            return tonal.tonnetz(self.kept["tonal.chroma"].rows)
+            return tonal.tonnetz(self.buffers["tonal.chroma"].rows)
         if group in ("cepstral.delta", "cepstral.delta2"):
-            return (
-                cepstral.delta(row[None], order=1 + group.endswith("2"))[0]
-                for row in self.kept["cepstral.mfcc"].rows
-            )
-        return self.kept[group].rows
+            order = 2 if group == "cepstral.delta2" else 1
+            return (cepstral.delta(row[None], order=order)[0] for row in self.buffers["cepstral.mfcc"].rows)
+        return self.buffers[group].rows
 
     @property
-    def onset(self) -> Array:
+    def onset(self) -> Floats:
+        """Onset strength, shape `(frames,)`."""
         p = self.parameters
-        return rhythm.rises_at_frames(
-            self.kept["rises"].rows[0], n_fft=p.n_fft, hop_length=p.hop_length, frames=self.frames
-        )
+        rises = self.buffers["rises"].rows[0]
+        return rhythm.rises_at_frames(rises, n_fft=p.n_fft, hop_length=p.hop_length, frames=self.frames)
 
     @property
-    def bands_db(self) -> Array:
-        return self.kept["bands"].rows
+    def bands_db(self) -> Floats:
+        """Wide mel bands for modulation and covariance, dB, at most 80 dB below the loudest value."""
+        return self.buffers["bands"].rows
 
-    def fluctuations(self) -> Array:
+    def fluctuations(self) -> Floats:
+        """Fluctuation pattern, shape `(n_bands, n_rates)`, computed band by band."""
         p = self.parameters
-        rate = p.sample_rate / p.hop_length
-        patterns = [
-            modulation.fluctuation_pattern(
-                row[None], frame_rate=rate, n_rates=p.n_rates, limits_hz=p.modulation_hz
+        frame_rate = p.sample_rate / p.hop_length
+        patterns = []
+        for row in self.bands_db:
+            pattern = modulation.fluctuation_pattern(
+                row[None], frame_rate=frame_rate, n_rates=p.n_rates, limits_hz=p.modulation_hz
             )
-            for row in self.bands_db
-        ]
+            patterns.append(pattern)
         return np.concatenate(patterns)
 
-    def log_mel(self, wanted: LogMelParameters) -> NDArray[np.float16]:  # type: ignore[override]
-        """float16; from the second sweep, or from one of its own where its transform is another one."""
+    def log_mel(self, settings: LogMelParameters) -> NDArray[np.floating]:
+        """Log-mel spectrogram, float16: from the second sweep, or from a sweep of its own for another transform."""
         if self.with_log_mel:
             return self.spectrogram.T
-        blocks = resample_blocks(
-            self.recording.blocks(), orig_sr=self.recording.sample_rate, target_sr=wanted.sample_rate
+        source_rate = self.recording.sample_rate
+        blocks: Blocks = resample_blocks(
+            self.recording.blocks(), orig_sr=source_rate, target_sr=settings.sample_rate
         )
-        if not wanted.shares_transform:
-            return _defined_log_mel(blocks, wanted)
-        at_once = LANES * max(1, STRETCH // (LANES * wanted.hop_length))
-        parts = stretches(
-            blocks,
-            sample_rate=wanted.sample_rate,
-            n_fft=wanted.n_fft,
-            hop_length=wanted.hop_length,
-            at_once=at_once,
-        )
-        measurement = log_mel_measurement(wanted)
-        return np.concatenate(
-            [
-                log_mel_from_series(engine.measure(part, measurement), wanted).T.astype(np.float16)
-                for part in parts
-            ]
-        ).T
+        if not settings.shares_transform:
+            return _log_mel_by_definition(blocks, settings)
+        at_once = LANES * max(1, STRETCH // (LANES * settings.hop_length))
+        measurement = log_mel_measurement(settings)
+        parts = []
+        for stretch in _log_mel_stretches(blocks, settings, at_once):
+            part = log_mel_from_series(passes.measure(stretch, measurement), settings)
+            parts.append(part.T.astype(np.float16))
+        return np.concatenate(parts).T
 
 
-def _defined_log_mel(blocks: Iterable[NDArray[np.floating]], wanted: LogMelParameters) -> NDArray[np.float16]:
-    """The log-mel spectrogram of a sound that comes in blocks, by the definitions: what the kernels know nothing of."""
-    if wanted.pre_emphasis:
-        blocks = _pre_emphasised(blocks, wanted.pre_emphasis)
-    at_once = max(1, STRETCH // wanted.n_fft)
-    made = []
-    for part in stretches(
+def _log_mel_stretches(blocks: Blocks, settings: LogMelParameters, at_once: int) -> Iterator[Stretch]:
+    return stretches(
         blocks,
-        sample_rate=wanted.sample_rate,
-        n_fft=wanted.n_fft,
-        hop_length=wanted.hop_length,
+        sample_rate=settings.sample_rate,
+        n_fft=settings.n_fft,
+        hop_length=settings.hop_length,
         at_once=at_once,
-    ):
-        end = part.first + (part.frames - 1) * wanted.hop_length + wanted.n_fft
-        inside = part.samples[max(0, part.first) : end].astype(np.float64)
-        padded = np.pad(inside, (max(0, -part.first), max(0, end - len(part.samples))))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, wanted.n_fft)[:: wanted.hop_length]
-        own = spectrum_from_frames(frames, sample_rate=wanted.sample_rate, hop_length=wanted.hop_length)
-        power = mel_power(own, n_mels=wanted.n_mels, fmin=wanted.fmin, fmax=wanted.fmax)
-        made.append(
-            compress_mel_power(power, compression=wanted.compression, floor_db=wanted.floor_db).T.astype(
-                np.float16
-            )
+    )
+
+
+def _log_mel_by_definition(blocks: Blocks, settings: LogMelParameters) -> NDArray[np.float16]:
+    """Log-mel spectrogram of a sound that comes in blocks, by the definitions, for settings that the kernels lack."""
+    if settings.pre_emphasis:
+        blocks = _preemphasise(blocks, settings.pre_emphasis)
+    at_once = max(1, STRETCH // settings.n_fft)
+    rate, hop_length = settings.sample_rate, settings.hop_length
+    parts = []
+    for stretch in _log_mel_stretches(blocks, settings, at_once):
+        frames = cut_frames(
+            stretch.samples, stretch.first, stretch.frames, n_fft=settings.n_fft, hop_length=hop_length
         )
-    return np.concatenate(made).T
+        transform = spectrum_from_frames(frames, sample_rate=rate, hop_length=hop_length)
+        power = mel_power(transform, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
+        part = compress_mel_power(power, compression=settings.compression, floor_db=settings.floor_db)
+        parts.append(part.T.astype(np.float16))
+    return np.concatenate(parts).T
 
 
-def _pre_emphasised(
-    blocks: Iterable[NDArray[np.floating]], coefficient: float
-) -> Iterator[NDArray[np.float64]]:
-    before = np.zeros(1)
+def _preemphasise(blocks: Blocks, coefficient: float) -> Iterator[Floats]:
+    """Blocks after pre-emphasis. The last sample of each block is carried over to the next."""
+    last = np.zeros(1)
     for block in blocks:
-        with_before = np.concatenate([before, block])
-        before = with_before[-1:]
-        yield np.asarray(preemphasis(with_before, coefficient)[1:], np.float64)
+        samples = np.concatenate([last, block])
+        last = samples[-1:]
+        yield np.asarray(preemphasis(samples, coefficient)[1:], np.float64)

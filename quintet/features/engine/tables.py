@@ -1,4 +1,4 @@
-"""The tables that the kernels work from: made once for each setting, from the definitions."""
+"""Tables for the kernels: computed from the definitions, once for each setting."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from numpy.typing import NDArray
 from quintet.audio.mel import mel_filterbank
 from quintet.audio.spectrum import Spectrum
 from quintet.features.descriptors import cepstral, spectral, tonal
+from quintet.features.engine.kernels.arguments import FIRST_CONTRAST, Bands, Request, Workspace
 from quintet.features.engine.kernels.fourier import FourierPlan, can_transform, fourier_plan
-from quintet.features.engine.kernels.frames import FIRST_CONTRAST, Bands, Request, Workspace
 from quintet.features.engine.kernels.simd import lane_rows
 
 
 @dataclass(frozen=True, slots=True)
 class MelBands:
-    """A mel filterbank by its settings; see `audio.mel.mel_filterbank`."""
+    """Settings of a mel filterbank; see `audio.mel.mel_filterbank`.
+
+    Args:
+        n_mels: number of bands.
+        fmin: lowest edge, Hz.
+        fmax: highest edge, Hz. None is half the sample rate.
+    """
 
     n_mels: int
     fmin: float = 0.0
@@ -27,17 +33,17 @@ class MelBands:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one pass over the frames of a clip is to measure.
+    """What one pass over the frames of a clip measures.
 
     Args:
         sample_rate: Hz.
         n_fft: samples in a frame, even.
         hop_length: samples between frames.
-        filterbanks: any number.
-        contrast: number of octaves and lowest edge in Hz, as `spectral.spectral_contrast` takes them; None for none.
-        roll_percent: as `spectral.spectral_rolloff` takes it.
-        peak_stride: spectral peaks are looked for in every so many-th frame; 0 for none.
-        flatness: whether it is wanted.
+        filterbanks: any number of mel filterbanks.
+        contrast: number of octaves and lowest edge in Hz, as in `spectral.spectral_contrast`. None measures no contrast.
+        roll_percent: as in `spectral.spectral_rolloff`.
+        peak_stride: distance of the frames in which spectral peaks are searched. 0 searches none.
+        flatness: whether to measure the flatness.
     """
 
     sample_rate: int
@@ -56,17 +62,17 @@ class Measurement:
 
     @property
     def step_hz(self) -> float:
-        """Distance of two bins."""
+        """Distance of two bins, Hz."""
         return self.sample_rate / self.n_fft
 
     @property
     def n_contrast(self) -> int:
-        """Contrast bands, the one below the lowest octave included."""
+        """Contrast bands, including the band below the lowest octave."""
         return 0 if self.contrast is None else self.contrast[0] + 1
 
     @property
     def rows(self) -> int:
-        """Series that the first pass writes, but for the filterbanks."""
+        """Series that the first pass writes, without those of the filterbanks."""
         return FIRST_CONTRAST + 2 * self.n_contrast
 
     @property
@@ -77,38 +83,55 @@ class Measurement:
 
 @lru_cache(maxsize=16)
 def kernel_request(measurement: Measurement) -> Request:
-    """The same for the kernels: filterbanks without their zeros, bands as bins."""
+    """The measurement for the kernels: filterbanks without their zeros, bands as bins."""
     m = measurement
-    filters = [
-        mel_filterbank(
-            sample_rate=m.sample_rate, n_fft=m.n_fft, n_mels=bank.n_mels, fmin=bank.fmin, fmax=bank.fmax
-        )
-        for bank in m.filterbanks
-    ]
+    filters = [np.zeros((0, m.bins))]
+    for bank in m.filterbanks:
+        edges = {"fmin": bank.fmin, "fmax": bank.fmax}
+        filters.append(mel_filterbank(sample_rate=m.sample_rate, n_fft=m.n_fft, n_mels=bank.n_mels, **edges))
     return Request(
-        bands=sparse(np.concatenate([np.zeros((0, m.bins)), *filters])),
-        contrast=_contrast(m),
+        bands=sparse(np.concatenate(filters)),
+        contrast=_contrast_bins(m),
         rolloff=m.roll_percent,
-        peaks=np.array(
-            [*tonal.pitch_bins(sample_rate=m.sample_rate, n_fft=m.n_fft), m.peak_stride]
-            if m.peak_stride
-            else [0, 0, 1]
-        ),
+        peaks=_peak_search(m),
         flatness=m.flatness,
     )
 
 
+def _peak_search(m: Measurement) -> NDArray[np.int64]:
+    """First bin, last bin + 1 and distance of the frames; no bins if no peaks are searched."""
+    if not m.peak_stride:
+        return np.array([0, 0, 1])
+    first, last = tonal.pitch_bins(sample_rate=m.sample_rate, n_fft=m.n_fft)
+    return np.array([first, last, m.peak_stride])
+
+
+def _contrast_bins(m: Measurement) -> NDArray[np.int64]:
+    """First bin, last bin + 1 and number of the extreme bins of each contrast band, shape `(bands, 3)`."""
+    if m.contrast is None:
+        return np.zeros((0, 3), np.int64)
+    frequencies_only = Spectrum(np.zeros((m.bins, 0)), m.sample_rate, m.n_fft, m.hop_length)
+    n_bands, fmin = m.contrast
+    bands = spectral.contrast_bands(frequencies_only, n_bands=n_bands, fmin=fmin)
+    return np.array([[band.start, band.stop, share] for band, share in bands], np.int64)
+
+
 def find_fourier_plan(n_fft: int) -> FourierPlan | None:
-    """The tables of the transform in lanes; None for lengths that it cannot do."""
+    """Tables of the transform by the kernels; None if they cannot do this length."""
     return fourier_plan(n_fft) if can_transform(n_fft) else None
 
 
 def workspace(n_fft: int, hop_length: int) -> Workspace:
     """Memory for eight frames."""
     bins = n_fft // 2 + 1
-    padded = np.zeros(7 * hop_length + n_fft, np.float32)
-    singles = (lane_rows(rows, np.float32) for rows in (bins, bins, 4 * bins))
-    return Workspace(padded, lane_rows(n_fft), lane_rows(bins), *singles)
+    return Workspace(
+        padded=np.zeros(7 * hop_length + n_fft, np.float32),
+        points=lane_rows(n_fft),
+        power=lane_rows(bins),
+        single=lane_rows(bins, np.float32),
+        magnitude=lane_rows(bins, np.float32),
+        rest=lane_rows(4 * bins, np.float32),
+    )
 
 
 def sparse(filters: NDArray[np.float64]) -> Bands:
@@ -118,38 +141,30 @@ def sparse(filters: NDArray[np.float64]) -> Bands:
         >>> sparse(np.array([[0.0, 1.0, 2.0, 0.0], [0.0, 0.0, 0.0, 3.0]])).weights.tolist()
         [1.0, 2.0, 3.0]
     """
-    some = (filters != 0).any(axis=1)
-    first = np.where(some, (filters != 0).argmax(axis=1), 0)
-    last = np.where(some, filters.shape[1] - (filters[:, ::-1] != 0).argmax(axis=1), 0)
+    nonzero = filters != 0
+    has_weights = nonzero.any(axis=1)
+    first = np.where(has_weights, nonzero.argmax(axis=1), 0)
+    last = np.where(has_weights, filters.shape[1] - nonzero[:, ::-1].argmax(axis=1), 0)
     weights = [row[a:b] for row, a, b in zip(filters, first, last, strict=True)]
-    offset = np.concatenate([[0], np.cumsum(last - first)[:-1]]) if len(filters) else np.zeros(0)
+    ends = np.cumsum(last - first)
     return Bands(
-        first.astype(np.int64),
-        last.astype(np.int64),
-        offset.astype(np.int64),
-        np.concatenate([np.zeros(0), *weights]).astype(np.float32),
+        first=first.astype(np.int64),
+        last=last.astype(np.int64),
+        offset=(ends - (last - first)).astype(np.int64),
+        weights=np.concatenate([np.zeros(0), *weights]).astype(np.float32),
     )
-
-
-def _contrast(m: Measurement) -> NDArray[np.int64]:
-    if m.contrast is None:
-        return np.zeros((0, 3), np.int64)
-    frequencies_only = Spectrum(np.zeros((m.bins, 0)), m.sample_rate, m.n_fft, m.hop_length)
-    bands = spectral.contrast_bands(frequencies_only, n_bands=m.contrast[0], fmin=m.contrast[1])
-    return np.array([[band.start, band.stop, share] for band, share in bands], np.int64)
 
 
 @lru_cache(maxsize=128)
 def chroma_weights(*, sample_rate: int, n_fft: int, tuning: float) -> NDArray[np.float32]:
     """`tonal.chroma_filterbank`, transposed: shape `(bins, 12)`."""
-    return np.ascontiguousarray(
-        tonal.chroma_filterbank(sample_rate=sample_rate, n_fft=n_fft, tuning=tuning).T, np.float32
-    )
+    filters = tonal.chroma_filterbank(sample_rate=sample_rate, n_fft=n_fft, tuning=tuning)
+    return np.ascontiguousarray(filters.T, np.float32)
 
 
 @lru_cache(maxsize=8)
 def cosine_weights(n_mels: int, n_mfcc: int) -> NDArray[np.float64]:
-    """`cepstral.mfcc` as a matrix, shape `(n_mels, n_mfcc filled up with zeros to a multiple of four)`."""
+    """`cepstral.mfcc` as a matrix, shape `(n_mels, n_mfcc rounded up to a multiple of four)`, filled up with zeros."""
     weights = np.zeros((n_mels, -(-n_mfcc // 4) * 4))
     weights[:, :n_mfcc] = cepstral.mfcc(np.eye(n_mels), n_mfcc=n_mfcc).T
     return weights

@@ -239,7 +239,7 @@ def _worker_context() -> Any:
     if _METHOD == "forkserver":
         from multiprocessing.forkserver import ensure_running
 
-        _BASE.set_forkserver_preload([__name__])
+        _BASE.set_forkserver_preload([__name__, "quintet.features.extraction.preload"])
         with _environment(dict.fromkeys(_ONE_THREAD, "1")):
             ensure_running()
     return _Context()

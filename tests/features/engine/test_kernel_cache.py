@@ -132,7 +132,7 @@ def test_the_digest_covers_every_module_that_kernels_are_made_of():
     with_kernels = {
         Path(name).name
         for name in loaded
-        if "@inlined" in Path(name).read_text() or "@intrinsic" in Path(name).read_text()
+        if "@inline" in Path(name).read_text() or "@intrinsic" in Path(name).read_text()
     }
     assert with_kernels <= {Path(name).name for name in compilation.SOURCES}
 
@@ -140,11 +140,25 @@ def test_the_digest_covers_every_module_that_kernels_are_made_of():
 CACHED = """
 import sys
 from quintet.features.engine import kernel_cache as compilation
-from quintet.features.engine import passes as engine
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.engine.kernels import frames as kernels
-engine.kernels_available()
+kernels_available()
 print(compilation.load_kernels(), "scipy.linalg" in sys.modules, all(k.signatures for k in compilation._KERNELS), len(compilation._KERNELS))
 """
+
+
+IMPORTED = """
+import quintet.features.describe, quintet.features.engine.streaming
+from quintet.features.engine import kernel_cache
+from quintet.features.engine.warm_up import kernels_available
+print(any(kernel.signatures for kernel in kernel_cache._KERNELS), kernels_available.cache_info().currsize)
+"""
+
+
+def test_an_import_compiles_and_loads_no_kernel():
+    result = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "0"]
+    assert result.stderr == ""
 
 
 def test_a_warm_cache_is_loaded_without_what_only_compiling_needs():
@@ -200,7 +214,7 @@ def test_code_just_compiled_and_code_loaded_give_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_processes_on_an_empty_cache_compile_once(tmp_path):
-    code = "from quintet.features.engine import passes; assert passes.kernels_available()"
+    code = "from quintet.features.engine.warm_up import kernels_available; assert kernels_available()"
     environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
     started = [
         subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)

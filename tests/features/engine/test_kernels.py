@@ -11,16 +11,18 @@ from quintet.audio.mel import AMIN
 from quintet.audio.spectrum import spectrum
 from quintet.errors import TooShortError
 from quintet.features.analysis import Analysis
-from quintet.features.columns import selected_groups
+from quintet.features.columns import select_groups
 from quintet.features.describe import describe
 from quintet.features.descriptors import tonal
-from quintet.features.engine import passes as engine
+from quintet.features.engine import analysis as engine_analysis
 from quintet.features.engine.analysis import CompiledAnalysis, make_analysis
 from quintet.features.engine.kernels import fourier
 from quintet.features.engine.kernels import series as series_kernels
 from quintet.features.engine.kernels.extremes import extremes
 from quintet.features.engine.kernels.simd import LANES, lane_rows, store
+from quintet.features.engine.moments import RowMoments, sample_moments
 from quintet.features.engine.streamed_moments import in_memory_median
+from quintet.features.engine.stretches import clip_stretch
 from quintet.features.engine.tables import MelBands
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments
@@ -198,7 +200,7 @@ def test_which_way_is_taken(monkeypatch):
     clip = Clip(music(4096).astype(np.float32), RATE)
     assert isinstance(make_analysis(clip, FULL), CompiledAnalysis)
     assert type(make_analysis(Clip(clip.samples.astype(np.float64), RATE), FULL)) is Analysis
-    monkeypatch.setattr(engine, "kernels_available", lambda: False)
+    monkeypatch.setattr(engine_analysis, "kernels_available", lambda: False)
     assert type(make_analysis(clip, FULL)) is Analysis
 
 
@@ -227,7 +229,7 @@ def test_samples_need_not_be_contiguous():
 
 def test_a_clip_shorter_than_a_frame_is_refused_by_the_kernels():
     with pytest.raises(TooShortError, match="at least one frame"):
-        engine.clip_stretch(Clip(noise(100).astype(np.float32), RATE), n_fft=128, hop_length=64)
+        clip_stretch(Clip(noise(100).astype(np.float32), RATE), n_fft=128, hop_length=64)
 
 
 def test_only_what_is_asked_for_is_measured():
@@ -239,7 +241,7 @@ def test_only_what_is_asked_for_is_measured():
 def test_the_sets_name_no_group_that_the_kernels_do_not_know():
     analysis = CompiledAnalysis(Clip(music(9000).astype(np.float32), RATE), FULL)
     assert all(
-        np.isfinite(analysis.values(group, statistics)).all() for group, statistics in selected_groups(FULL)
+        np.isfinite(analysis.values(group, statistics)).all() for group, statistics in select_groups(FULL)
     )
     assert "spectrum" not in vars(analysis)  # the definitions' spectrogram was never made
 
@@ -250,7 +252,7 @@ def test_the_sets_name_no_group_that_the_kernels_do_not_know():
 @pytest.mark.parametrize("n", [1, 7, 8, 1001, 40000])
 def test_moments_of_a_waveform_are_those_of_its_samples(n):
     samples = (noise(n) + 0.3).astype(np.float32)
-    for moments, values in zip(engine.sample_moments(samples), (samples, np.abs(samples)), strict=True):
+    for moments, values in zip(sample_moments(samples), (samples, np.abs(samples)), strict=True):
         exact = values.astype(np.float64)
         assert moments.mean[0] == pytest.approx(exact.mean(), rel=1e-12)
         for order in (2, 3, 4):
@@ -303,7 +305,7 @@ def test_the_median_of_samples_is_that_of_the_sorted(n, kind):
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 1001])
 def test_moments_of_series_are_those_of_their_definition(n):
     rows = np.random.default_rng(n).standard_normal((3, n)) * [[1.0], [1e6], [1e-9]] + [[0.0], [-3e6], [5.0]]
-    found, defined = engine.RowMoments(rows), Moments(rows)
+    found, defined = RowMoments(rows), Moments(rows)
     for name in ("mean", "smallest", "largest", "magnitude", "median"):
         np.testing.assert_allclose(getattr(found, name), getattr(defined, name), rtol=1e-13, err_msg=name)
     for order in (2, 3, 4):
@@ -314,7 +316,7 @@ def test_moments_of_series_are_those_of_their_definition(n):
 
 @pytest.mark.parametrize("value", [0.1, -1e30, 3.0])
 def test_a_constant_series_has_no_spread_at_all(value):
-    found = engine.RowMoments(np.full((1, 1003), value))
+    found = RowMoments(np.full((1, 1003), value))
     assert found.smallest[0] == found.largest[0] == value
     assert found.mean[0] == pytest.approx(value, rel=1e-15)
     assert found.variance[0] == found.shape(3, normal=0.0)[0] == found.shape(4, normal=3.0)[0] == 0

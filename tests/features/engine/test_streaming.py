@@ -15,9 +15,9 @@ from quintet.audio.reading.recording import Recording
 from quintet.errors import SilentError, TooShortError
 from quintet.features.describe import describe
 from quintet.features.engine import streaming
-from quintet.features.engine.passes import clip_stretch
 from quintet.features.engine.streamed_moments import StreamedMedian
-from quintet.features.engine.streaming import describe_recording, should_stream, stretches
+from quintet.features.engine.streaming import describe_recording, should_stream
+from quintet.features.engine.stretches import clip_stretch, stretches
 from quintet.features.extraction import worker as workers
 from quintet.features.extraction.worker import ClipTask, Job, describe_clip
 from quintet.features.parameters import FeatureParameters, LogMelParameters

@@ -1,30 +1,46 @@
-"""The compiled loops over frames: what is measured while eight spectra are in the cache.
+"""Kernels over frames: what is measured while eight spectra are in the cache.
 
-Two passes over the samples, eight frames at a time, and nothing of a spectrogram's size is ever written:
+There are two passes over the samples, eight frames at a time. Neither writes anything of the size of a spectrogram:
 
-1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral peaks from which the tuning is
-estimated;
-2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, once the tuning of the whole clip is known.
+1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral peaks from which
+   the tuning is estimated;
+2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, when the tuning of the whole clip is
+   known.
 
-The definitions, with formulas and sources, are in `spectral.py`, `tonal.py` and `cepstral.py`; a kernel computes the same numbers, in bins instead
-of Hz, and the tests hold it to them. A *row* is a value of eight lanes (`lanes.py`): row `k` of `power` is bin `k` of eight frames.
+The definitions, with formulas and sources, are in `descriptors/`. A kernel computes the same numbers, in bins instead of
+Hz, and the tests compare the two.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.audio.mel import AMIN
 from quintet.features.descriptors.tonal import PEAK_MARGIN, PEAK_SHARE
 from quintet.features.engine.kernel_cache import inline, kernel
+from quintet.features.engine.kernels.arguments import (
+    CENTROID,
+    FIRST_CONTRAST,
+    FLATNESS,
+    MOMENT2,
+    MOMENT3,
+    MOMENT4,
+    ROLLOFF,
+    Bands,
+    Output,
+    Request,
+    Source,
+    Workspace,
+)
 from quintet.features.engine.kernels.extremes import NONE, ONE, extremes
 from quintet.features.engine.kernels.fourier import FourierPlan, separate, transform
 from quintet.features.engine.kernels.series import TINY, four_sums, log
 from quintet.features.engine.kernels.simd import (
     LANES,
+    Doubles,
+    Integers,
+    Singles,
+    Vector,
     absolute,
     floor,
     load,
@@ -40,10 +56,12 @@ from quintet.features.engine.kernels.simd import (
 )
 
 RUN = 16
-"""Bins whose sum is formed in float32 before it is added to one in float64: so short a sum loses nothing that matters, and costs half."""
+"""Bins that are summed in float32 before the sum is added to one in float64. So short a sum loses nothing that matters,
+and costs half.
+"""
 
 LONG_RUN = 64
-"""The same where the sum is over numbers of one sign and of every size."""
+"""The same for sums of numbers that have one sign and every size."""
 
 CLASSES = 12
 """Pitch classes."""
@@ -52,115 +70,24 @@ PRODUCT = 8
 """Bins that are multiplied before one logarithm is taken: 8 powers of at most 1e38 fit into a float64."""
 
 
-class Bands(NamedTuple):
-    """Filterbanks as the weights that are not zero: band `m` covers the bins `first[m]` to `last[m] - 1`, its weights begin at
-    `weights[offset[m]]`.
-    """
-
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    weights: NDArray[np.float32]
-
-
-class Source(NamedTuple):
-    """Where eight frames come from, and the next eight: from samples that are transformed here, or from spectra that were computed elsewhere.
-
-    Attributes:
-        samples: shape `(n,)`, float32; frame `i` begins at sample `first + i * hop`, beyond both ends lie zeros.
-        first, hop: samples.
-        plan: of the transform.
-        spectra: float64 pairs (re, im), one spectrum every `stride` numbers, zeros at its end; for lengths that are no power of two. Empty where
-            `samples` are to be transformed.
-        stride: numbers from one spectrum to the next, a multiple of eight.
-        groups: how many groups of eight there are, those of the last filled up with frames of zeros.
-    """
-
-    samples: NDArray[np.float32]
-    first: int
-    hop: int
-    plan: FourierPlan
-    spectra: NDArray[np.float64]
-    stride: int
-    groups: int
-
-
-class Request(NamedTuple):
-    """What to measure.
-
-    Attributes:
-        bands: all filterbanks, one after the other.
-        contrast: shape `(bands, 3)`: first bin, last bin + 1, and how many of the loudest and of the quietest bins are averaged.
-        rolloff: the share of the magnitude that lies below the roll-off, in (0, 1).
-        peaks: shape `(3,)`: first bin and last bin + 1 in which peaks are looked for, in every so many-th frame.
-        flatness: whether it is wanted.
-    """
-
-    bands: Bands
-    contrast: NDArray[np.int64]
-    rolloff: float
-    peaks: NDArray[np.int64]
-    flatness: bool
-
-
-class Workspace(NamedTuple):
-    """Memory for eight frames, used again for every eight.
-
-    The transform is in float64: what a tone leaves in the bins far from it is found by subtracting large numbers. Its power, once known, is rounded
-    to float32 for whoever adds it up.
-
-    Attributes:
-        padded: samples at the edges of the clip.
-        points: complex points.
-        power, single: power, and the same in float32.
-        magnitude: its root.
-        rest: for sorting.
-    """
-
-    padded: NDArray[np.float32]
-    points: NDArray[np.float64]
-    power: NDArray[np.float64]
-    single: NDArray[np.float32]
-    magnitude: NDArray[np.float32]
-    rest: NDArray[np.float32]
-
-
-class Output(NamedTuple):
-    """What the first pass writes.
-
-    Attributes:
-        series: shape `(rows * groups, 8)`: row `r` of group `g` at `r * groups + g`; seen as `(rows, frames)`, one series per row.
-        bands: the same for the filterbanks, float32.
-        pitches, heights: position (in bins) and interpolated power of every spectral peak, frame by frame.
-        found: shape `(1,)`: how many peaks there are.
-    """
-
-    series: NDArray[np.float64]
-    bands: NDArray[np.float32]
-    pitches: NDArray[np.float64]
-    heights: NDArray[np.float64]
-    found: NDArray[np.int64]
-
-
-# Rows of `Output.series`: moments, then `2 * len(contrast)` rows of peaks and valleys.
-CENTROID, MOMENT2, MOMENT3, MOMENT4, ROLLOFF, FLATNESS, FIRST_CONTRAST = range(7)
-
-
-# --- one clip, eight frames at a time --------------------------------------------------------------------------------------------------------
+# --- power of eight frames --------------------------------------------------------------------------------
 
 
 @inline
-def _power(source: Any, group: Any, work: Any) -> None:
-    """The power of eight frames into `work.power`."""
+def _power(source: Source, group: int, work: Workspace) -> None:
+    """Compute the power of eight frames into `work.power`."""
     if source.spectra.shape[0] == 0:
-        _transform(source.samples, source.first + LANES * group * source.hop, source.hop, source.plan, work)
+        first_sample = source.first + LANES * group * source.hop
+        _power_of_samples(source.samples, first_sample, source.hop, source.plan, work)
     else:
-        _power_of(source.spectra, LANES * group * source.stride, source.stride, work)
+        _power_of_spectra(source.spectra, LANES * group * source.stride, source.stride, work)
 
 
 @inline
-def _transform(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) -> None:
-    """That of eight frames of samples; before the clip and after it are zeros."""
+def _power_of_samples(
+    samples: Singles, first_sample: int, hop: int, plan: FourierPlan, work: Workspace
+) -> None:
+    """Power of eight frames of samples. Zeros lie before the clip and after it."""
     length = 7 * hop + plan.window.shape[0]
     inside = first_sample >= 0 and first_sample + length <= samples.shape[0]
     if not inside:
@@ -172,18 +99,33 @@ def _transform(samples: Any, first_sample: Any, hop: Any, plan: Any, work: Any) 
 
 
 @inline
-def _power_of(spectra: Any, begin: Any, stride: Any, work: Any) -> None:
-    """That of eight complex spectra."""
+def _power_of_spectra(spectra: Doubles, begin: int, stride: int, work: Workspace) -> None:
+    """Power of eight complex spectra."""
     bins = work.power.shape[0]
     for first in range(0, bins, LANES // 2):
         pairs = load_frames(spectra, begin + 2 * first, stride)
         for j in range(min(LANES // 2, bins - first)):
+            # written out: with names for the two parts, LLVM rounds in another order
             store(work.power, first + j, pairs[2 * j] * pairs[2 * j] + pairs[2 * j + 1] * pairs[2 * j + 1])
 
 
+# --- the two passes ---------------------------------------------------------------------------------------
+
+
 @kernel
-def measure(source: Any, frames: Any, begin: Any, request: Any, work: Any, output: Any) -> None:
-    """The first pass: all series of the frames of `source`, the first of which is number `8 * begin` of `frames`."""
+def measure(
+    source: Source, frames: int, begin: int, request: Request, work: Workspace, output: Output
+) -> None:
+    """First pass: all series of the frames of `source`.
+
+    Args:
+        source: the frames.
+        frames: number of frames of the stretch.
+        begin: group of eight of the stretch in which `source` begins.
+        request: what to measure.
+        work: memory for eight frames.
+        output: where the results go.
+    """
     groups = (frames + LANES - 1) // LANES
     for i in range(source.groups):
         _power(source, i, work)
@@ -197,25 +139,45 @@ def measure(source: Any, frames: Any, begin: Any, request: Any, work: Any, outpu
 
 
 @kernel
-def chroma(source: Any, begin: Any, weights: Any, work: Any, result: Any) -> None:
-    """The second pass: chroma of every frame, each divided by its largest value; frames as in `measure`.
+def chroma(source: Source, begin: int, weights: Singles, work: Workspace, result: Doubles) -> None:
+    """Second pass: chroma of every frame, divided by its largest value.
 
-    `weights` has shape `(bins, pitch classes)`, the latter filled up with zeros to a multiple of four; `result` has shape `(pitch classes *
-    groups, 8)`.
+    Args:
+        source: the frames.
+        begin: group of eight of the stretch in which `source` begins.
+        weights: shape `(bins, pitch classes)`.
+        work: memory for eight frames.
+        result: shape `(pitch classes * groups, 8)`.
     """
     for i in range(source.groups):
         _power(source, i, work)
         _chroma(work, weights, result, result.shape[0] // CLASSES, begin + i)
 
 
-# --- what is measured ------------------------------------------------------------------------------------------------------------------------
+# --- what is measured -------------------------------------------------------------------------------------
 
 
 @inline
-def _moments(work: Any, share: Any, result: Any, groups: Any, group: Any) -> Any:
-    """Magnitude; its centroid, central absolute moments of order 2, 3, 4, and roll-off, in bins; zeros for a silent frame. Returns the largest
-    power.
+def _moments(work: Workspace, share: float, result: Doubles, groups: int, group: int) -> Vector:
+    """Compute magnitude, centroid, central absolute moments of order 2, 3, 4, and roll-off, in bins.
+
+    A silent frame gives zeros. Returns the largest power.
     """
+    total, weighted, loudest = _magnitude_sums(work)
+    scale = select(total > 0.0, 1.0 / total, splat(0.0))
+    centroid, threshold = weighted * scale, total * share
+    moment2, moment3, moment4, below = _central_sums(work.magnitude, centroid, threshold)
+    store(result, CENTROID * groups + group, centroid)
+    store(result, MOMENT2 * groups + group, moment2 * scale)
+    store(result, MOMENT3 * groups + group, moment3 * scale)
+    store(result, MOMENT4 * groups + group, moment4 * scale)
+    store(result, ROLLOFF * groups + group, below)
+    return loudest
+
+
+@inline
+def _magnitude_sums(work: Workspace) -> tuple[Vector, Vector, Vector]:
+    """Sum of the magnitude, sum of magnitude times bin, and largest power. Fills `work.single` and `work.magnitude`."""
     bins = work.power.shape[0]
     total, weighted, loudest = splat(0.0), splat(0.0), splat(0.0)
     for begin in range(0, bins, RUN):
@@ -232,19 +194,27 @@ def _moments(work: Any, share: Any, result: Any, groups: Any, group: Any) -> Any
             place += ONE
         total += wide(part)
         weighted += wide(turned) + wide(part) * begin
-    scale = select(total > 0.0, 1.0 / total, splat(0.0))
-    centroid, threshold = weighted * scale, total * share
+    return total, weighted, loudest
+
+
+@inline
+def _central_sums(
+    magnitude: Singles, centroid: Vector, threshold: Vector
+) -> tuple[Vector, Vector, Vector, Vector]:
+    """Sums of the magnitude times the distance from the centroid to the power of 2, 3 and 4, and the number of bins up
+    to which the sum of the magnitude stays below the threshold.
+    """
+    bins = magnitude.shape[0]
     whole = floor(centroid)
-    fraction = narrow(
-        centroid - whole
-    )  # apart, so that the distances near the centroid keep all their digits
+    fraction = narrow(centroid - whole)  # apart, so that distances near the centroid keep all their digits
     moment2, moment3, moment4 = splat(0.0), splat(0.0), splat(0.0)
     sum_so_far, below = splat(0.0), splat(NONE)
     for begin in range(0, bins, RUN):
         part2, part3, part4, part = splat(NONE), splat(NONE), splat(NONE), splat(NONE)
         place, left = narrow(begin - whole), narrow(threshold - sum_so_far)
         for k in range(begin, min(begin + RUN, bins)):
-            value, distance = load(work.magnitude, k), absolute(place - fraction)
+            value = load(magnitude, k)
+            distance = absolute(place - fraction)
             second = value * distance * distance
             third = second * distance
             part2 += second
@@ -257,17 +227,12 @@ def _moments(work: Any, share: Any, result: Any, groups: Any, group: Any) -> Any
         moment3 += wide(part3)
         moment4 += wide(part4)
         sum_so_far += wide(part)
-    store(result, CENTROID * groups + group, centroid)
-    store(result, MOMENT2 * groups + group, moment2 * scale)
-    store(result, MOMENT3 * groups + group, moment3 * scale)
-    store(result, MOMENT4 * groups + group, moment4 * scale)
-    store(result, ROLLOFF * groups + group, below)
-    return loudest
+    return moment2, moment3, moment4, below
 
 
 @inline
-def _flatness(power: Any, result: Any, groups: Any, group: Any) -> None:
-    """Logarithm of (geometric mean / arithmetic mean) of the power, floored at `AMIN`."""
+def _flatness(power: Doubles, result: Doubles, groups: int, group: int) -> None:
+    """Compute the logarithm of (geometric mean / arithmetic mean) of the power, which is at least `AMIN`."""
     bins = power.shape[0]
     logs, total = splat(0.0), splat(0.0)
     for begin in range(0, bins, PRODUCT):
@@ -281,58 +246,64 @@ def _flatness(power: Any, result: Any, groups: Any, group: Any) -> None:
 
 
 @inline
-def _contrast(work: Any, bands: Any, result: Any, groups: Any, group: Any) -> None:
-    """Mean of the `n` loudest and of the `n` quietest bins of each band."""
-    for band in range(bands.shape[0]):
-        peak, valley = extremes(work.magnitude, bands[band, 0], bands[band, 1], bands[band, 2], work.rest)
+def _contrast(work: Workspace, bands: Integers, result: Doubles, groups: int, group: int) -> None:
+    """Compute the mean of the `n` loudest and of the `n` quietest bins of each band."""
+    count = bands.shape[0]
+    for band in range(count):
+        first, last, n = bands[band, 0], bands[band, 1], bands[band, 2]
+        peak, valley = extremes(work.magnitude, first, last, n, work.rest)
         store(result, (FIRST_CONTRAST + band) * groups + group, peak)
-        store(result, (FIRST_CONTRAST + bands.shape[0] + band) * groups + group, valley)
+        store(result, (FIRST_CONTRAST + count + band) * groups + group, valley)
 
 
 @inline
-def _filter(power: Any, bands: Any, result: Any, groups: Any, group: Any) -> None:
-    """Weighted sums of power: the bands of all filterbanks."""
+def _filter(power: Singles, bands: Bands, result: Singles, groups: int, group: int) -> None:
+    """Compute weighted sums of the power: the bands of all filterbanks."""
+    weights = bands.weights
     for band in range(bands.first.shape[0]):
-        first, count, offset = bands.first[band], bands.last[band] - bands.first[band], bands.offset[band]
-        a = b = c = d = splat(NONE)  # four sums, so that one addition need not wait for the other
+        first, offset = bands.first[band], bands.offset[band]
+        count = bands.last[band] - first
+        a = b = c = d = splat(NONE)  # four sums, so that additions need not wait for each other
         for k in range(0, count - 3, 4):
-            a += load(power, first + k) * bands.weights[offset + k]
-            b += load(power, first + k + 1) * bands.weights[offset + k + 1]
-            c += load(power, first + k + 2) * bands.weights[offset + k + 2]
-            d += load(power, first + k + 3) * bands.weights[offset + k + 3]
+            row, i = first + k, offset + k
+            a += load(power, row) * weights[i]
+            b += load(power, row + 1) * weights[i + 1]
+            c += load(power, row + 2) * weights[i + 2]
+            d += load(power, row + 3) * weights[i + 3]
         for k in range(count // 4 * 4, count):
-            a += load(power, first + k) * bands.weights[offset + k]
+            a += load(power, first + k) * weights[offset + k]
         store(result, band * groups + group, (a + b) + (c + d))
 
 
 @inline
-def _peaks(power: Any, loudest: Any, wanted: Any, first_frame: Any, frames: Any, output: Any) -> None:
-    """Appends the local maxima above a share of the frame's loudest bin, refined by a parabola through three bins."""
-    found, least = output.found[0], loudest * PEAK_SHARE
-    for k in range(wanted[0], wanted[1]):
+def _peaks(
+    power: Doubles, loudest: Vector, search: Integers, first_frame: int, frames: int, output: Output
+) -> None:
+    """Append the local maxima above a share of the loudest bin of the frame, refined by a parabola through three bins."""
+    count = output.found[0]
+    least = loudest * PEAK_SHARE
+    for k in range(search[0], search[1]):
         value = load(power, k)
-        here = mask_bits(
-            (value > least)
-            & (value > load(power, k - 1) * PEAK_MARGIN)
-            & (value * PEAK_MARGIN >= load(power, k + 1))
-        )
-        if here:
+        above_below = value > load(power, k - 1) * PEAK_MARGIN
+        above_next = value * PEAK_MARGIN >= load(power, k + 1)
+        lanes = mask_bits((value > least) & above_below & above_next)
+        if lanes:
             for lane in range(min(LANES, frames - first_frame)):
-                if here >> lane & 1 and (first_frame + lane) % wanted[2] == 0:
+                if lanes >> lane & 1 and (first_frame + lane) % search[2] == 0:
                     below, at, above = power[k - 1, lane], power[k, lane], power[k + 1, lane]
                     curve, slope = above + below - 2 * at, 0.5 * (above - below)
                     shift = 0.0 if abs(slope) >= abs(curve) else -slope / curve
-                    output.pitches[found] = k + shift
-                    output.heights[found] = at + 0.5 * slope * shift
-                    found += 1
-    output.found[0] = found
+                    output.pitches[count] = k + shift
+                    output.heights[count] = at + 0.5 * slope * shift
+                    count += 1
+    output.found[0] = count
 
 
 @inline
-def _chroma(work: Any, weights: Any, chroma: Any, groups: Any, group: Any) -> None:
-    """Chroma of eight frames from their power."""
-    bins = weights.shape[0]
-    for row in range(group, chroma.shape[0], groups):
+def _chroma(work: Workspace, weights: Singles, chroma: Doubles, groups: int, group: int) -> None:
+    """Compute the chroma of eight frames from their power."""
+    bins, rows = weights.shape[0], chroma.shape[0]
+    for row in range(group, rows, groups):
         store(chroma, row, splat(0.0))
     for begin in range(0, bins, LONG_RUN):
         end = min(begin + LONG_RUN, bins)
@@ -344,8 +315,8 @@ def _chroma(work: Any, weights: Any, chroma: Any, groups: Any, group: Any) -> No
                 row = (column + j) * groups + group
                 store(chroma, row, load(chroma, row) + wide(sums[j]))
     loudest = splat(0.0)
-    for row in range(group, chroma.shape[0], groups):
+    for row in range(group, rows, groups):
         loudest = maximum(loudest, load(chroma, row))
     scale = select(loudest >= TINY, 1.0 / loudest, splat(1.0))
-    for row in range(group, chroma.shape[0], groups):
+    for row in range(group, rows, groups):
         store(chroma, row, load(chroma, row) * scale)

@@ -1,15 +1,19 @@
-"""The compiled loops over series, after the frames were measured: decibels, cosine transform, moments, autocorrelation."""
+"""Kernels over series, after the frames were measured: decibels, cosine transform, moments, autocorrelation."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from quintet.features.engine.kernel_cache import inline, kernel
-from quintet.features.engine.kernels.fourier import separate, transform
+from quintet.features.engine.kernels.arguments import Workspace
+from quintet.features.engine.kernels.fourier import FourierPlan, separate, transform
 from quintet.features.engine.kernels.simd import (
     LANES,
+    Doubles,
+    Number,
+    Rows,
+    Singles,
+    Vector,
     across,
     across_largest,
     load,
@@ -24,16 +28,17 @@ from quintet.features.engine.kernels.simd import (
 )
 
 TINY = float(np.finfo(np.float64).tiny)
-"""The least positive normal number: a sum below it counts as zero."""
+"""Smallest positive normal number: a sum below it counts as zero."""
 
-ONE = np.float32(1)
+ONE, TWO = np.float32(1), np.float32(2)
+NINTH, SEVENTH, FIFTH, THIRD = np.float32(2 / 9), np.float32(2 / 7), np.float32(2 / 5), np.float32(2 / 3)
 
 
 @inline
-def log(x: Any) -> Any:
-    """The natural logarithm of positive normal float64 lanes, to 1 unit in the last place but one.
+def log(x: Vector) -> Vector:
+    """Natural logarithm of positive normal float64 lanes, to 1 unit in the last place but one.
 
-    `x = m 2^e` with `m` near 1; `log m = 2 artanh((m - 1) / (m + 1))`, whose series in `s²` is cut where float64 ends.
+    `x = m 2^e` with `m` near 1; `log m = 2 artanh((m - 1) / (m + 1))`, whose series in `s²` ends where float64 ends.
     """
     m, e = split_exponent(x)
     s = (m - 1.0) / (m + 1.0)
@@ -41,87 +46,114 @@ def log(x: Any) -> Any:
     series = splat(2 / 23)
     for denominator in (21, 19, 17, 15, 13, 11, 9, 7, 5, 3):
         series = series * z + 2.0 / denominator
-    return (e * 1.90821492927058770002e-10 + s * z * series) + 2.0 * s + e * 6.93147180369123816490e-01
+    logarithm: Vector = (
+        (e * 1.90821492927058770002e-10 + s * z * series) + 2.0 * s + e * 6.93147180369123816490e-01
+    )
+    return logarithm
 
 
 @inline
-def log_single(x: Any) -> Any:
-    """The same of float32 lanes, to the end of float32."""
+def log_single(x: Vector) -> Vector:
+    """Natural logarithm of positive normal float32 lanes, to the precision of float32."""
     m, e = split_exponent(x)
     s = (m - ONE) / (m + ONE)
     z = s * s
-    series = ((z * np.float32(2 / 9) + np.float32(2 / 7)) * z + np.float32(2 / 5)) * z + np.float32(2 / 3)
-    return s * (z * series + np.float32(2)) + e * np.float32(np.log(2))
+    series = ((z * NINTH + SEVENTH) * z + FIFTH) * z + THIRD
+    logarithm: Vector = s * (z * series + TWO) + e * np.float32(np.log(2))
+    return logarithm
 
 
 @inline
 def four_sums(
-    rows: Any, first: Any, step: Any, weights: Any, begin: Any, end: Any, column: Any, zero: Any
-) -> Any:
-    """`weights[begin:end, column + (0, 1, 2, 3)].T @ rows[first + begin * step :: step]`: four sums at a time, so that a row is read once for four.
-    `zero` is the 0 of the type of the rows.
+    rows: Rows, first: int, step: int, weights: Rows, begin: int, end: int, column: int, zero: Number
+) -> tuple[Vector, Vector, Vector, Vector]:
+    """Four weighted sums of rows at once, so that a row is read once for four sums.
+
+    The result is `weights[begin:end, column + (0, 1, 2, 3)].T @ rows[first + begin * step :: step]`.
+
+    Args:
+        rows: the values.
+        first: first row.
+        step: distance of the rows.
+        weights: shape `(inputs, outputs)`.
+        begin: first input.
+        end: last input + 1.
+        column: first of the four outputs.
+        zero: 0 of the type of the rows.
     """
-    a = b = c = d = e = f = g = h = splat(
-        zero
-    )  # two of each, so that one addition need not wait for the other
+    a = b = c = d = e = f = g = h = splat(zero)  # two of each, so that additions need not wait for each other
     for k in range(begin, end - 1, 2):
-        value, next_value = load(rows, first + k * step), load(rows, first + (k + 1) * step)
+        value = load(rows, first + k * step)
         a += value * weights[k, column]
         b += value * weights[k, column + 1]
         c += value * weights[k, column + 2]
         d += value * weights[k, column + 3]
-        e += next_value * weights[k + 1, column]
-        f += next_value * weights[k + 1, column + 1]
-        g += next_value * weights[k + 1, column + 2]
-        h += next_value * weights[k + 1, column + 3]
+        j = k + 1
+        value = load(rows, first + j * step)
+        e += value * weights[j, column]
+        f += value * weights[j, column + 1]
+        g += value * weights[j, column + 2]
+        h += value * weights[j, column + 3]
     if (end - begin) % 2:
-        value = load(rows, first + (end - 1) * step)
-        a += value * weights[end - 1, column]
-        b += value * weights[end - 1, column + 1]
-        c += value * weights[end - 1, column + 2]
-        d += value * weights[end - 1, column + 3]
+        last = end - 1
+        value = load(rows, first + last * step)
+        a += value * weights[last, column]
+        b += value * weights[last, column + 1]
+        c += value * weights[last, column + 2]
+        d += value * weights[last, column + 3]
     return a + e, b + f, c + g, d + h
 
 
 @kernel
-def decibels(power: Any, floor: Any, result: Any) -> None:
-    """`10 log10(max(power, floor))` of every number of `power`, shape `(n, 8)`, float32, into `result`, float64."""
+def decibels(power: Singles, floor: float, result: Doubles) -> None:
+    """`10 log10(max(power, floor))` of every number of `power`, shape `(n, 8)`, into `result`."""
     for row in range(power.shape[0]):
-        store(result, row, log(maximum(wide(load(power, row)), splat(floor))) * (10 / np.log(10)))
+        value = maximum(wide(load(power, row)), splat(floor))
+        store(result, row, log(value) * (10 / np.log(10)))
 
 
 @kernel
-def decibels_single(power: Any, floor: Any, result: Any) -> None:
-    """The same into `result` of float32, for those who keep no more digits."""
+def decibels_single(power: Singles, floor: float, result: Singles) -> None:
+    """The same as `decibels`, with the precision of float32."""
     for row in range(power.shape[0]):
-        store(
-            result,
-            row,
-            log_single(maximum(load(power, row), splat(np.float32(floor)))) * np.float32(10 / np.log(10)),
-        )
+        value = maximum(load(power, row), splat(np.float32(floor)))
+        store(result, row, log_single(value) * np.float32(10 / np.log(10)))
 
 
 @kernel
-def weighted_sums(rows: Any, weights: Any, result: Any) -> None:
-    """`weights.T @ rows` for series: `rows` is `(inputs * groups, 8)`, `weights` `(inputs, outputs)` filled up with zeros to a multiple of four
-    columns, `result` `(outputs * groups, 8)`.
+def weighted_sums(rows: Doubles, weights: Doubles, result: Doubles) -> None:
+    """`weights.T @ rows` for series.
+
+    Args:
+        rows: shape `(inputs * groups, 8)`.
+        weights: shape `(inputs, outputs)`, with columns of zeros up to a multiple of four.
+        result: shape `(outputs * groups, 8)`.
     """
-    groups = rows.shape[0] // weights.shape[0]
+    inputs = weights.shape[0]
+    groups = rows.shape[0] // inputs
     outputs = result.shape[0] // groups
     for group in range(groups):
         for column in range(0, outputs, 4):
-            sums = four_sums(rows, group, groups, weights, 0, weights.shape[0], column, 0.0)
+            sums = four_sums(rows, group, groups, weights, 0, inputs, column, 0.0)
             for j in range(min(4, outputs - column)):
                 store(result, (column + j) * groups + group, sums[j])
 
 
 @kernel
-def mean_normalised_power(series: Any, windows: Any, plan: Any, work: Any, result: Any) -> None:
-    """Sum over all windows of a series of their power spectrum divided by their energy, into `result`, shape `(bins, 8)`, whose lanes are to be
-    added up.
+def mean_normalised_power(
+    series: Doubles, windows: int, plan: FourierPlan, work: Workspace, result: Doubles
+) -> None:
+    """Sum over all windows of a series of their power spectrum divided by their energy.
 
-    Window `i` begins at `series[i]`, float64, and is weighted by `plan.window` (which may end in zeros); its energy is that of the weighted
-    window. A window without energy counts as zeros. The inverse transform of the result is a sum of normalised autocorrelations.
+    The inverse transform of the result is a sum of normalised autocorrelations. The energy of a window is that of its
+    weighted samples. A window without energy counts as zeros.
+
+    Args:
+        series: float64. Window `i` begins at `series[i]`.
+        windows: number of windows.
+        plan: tables of the transform. `plan.window` weights the windows and may end in zeros.
+        work: memory for eight windows.
+        result: shape `(bins, 8)`, whose lanes the caller sums.
     """
     bins, length = work.power.shape[0], plan.window.shape[0]
     for k in range(bins):
@@ -129,9 +161,8 @@ def mean_normalised_power(series: Any, windows: Any, plan: Any, work: Any, resul
     for first in range(0, windows, LANES):
         transform(series, first, 1, plan, work.points)
         separate(work.points, plan, work.power)
-        energy = load(work.power, 0) - load(
-            work.power, bins - 1
-        )  # Parseval: every bin but the first and the last stands for two
+        # Parseval: every bin except the first and the last counts twice
+        energy = load(work.power, 0) - load(work.power, bins - 1)
         for k in range(1, bins):
             energy += 2.0 * load(work.power, k)
         for lane in range(LANES):
@@ -142,36 +173,55 @@ def mean_normalised_power(series: Any, windows: Any, plan: Any, work: Any, resul
 
 
 @kernel
-def row_moments(values: Any, n: Any, result: Any) -> None:
-    """Mean, least, largest and the central moments of order 2, 3 and 4 of each series of `n` values, of which `values` holds one after the other,
-    into `result`, shape `(count, 6)`.
+def row_moments(values: Doubles, n: int, result: Doubles) -> None:
+    """Mean, smallest, largest and central moments of order 2, 3 and 4 of each series.
+
+    Args:
+        values: the series one after the other.
+        n: values of one series.
+        result: shape `(count, 6)`.
     """
-    whole = n // LANES * LANES
     for row in range(result.shape[0]):
-        begin, end = row * n, (row + 1) * n
-        first = values[begin]
-        total, low, high = splat(0.0), splat(first), splat(first)
-        for i in range(begin, begin + whole, LANES):
-            value = load_run(values, i)
-            total += value - first
-            low, high = minimum(low, value), maximum(high, value)
-        rest, least, largest = 0.0, -across_largest(-low), across_largest(high)
-        for i in range(begin + whole, end):
-            rest += values[i] - first
-            least, largest = min(least, values[i]), max(largest, values[i])
-        mean = first + (across(total) + rest) / n
-        two, three, four = splat(0.0), splat(0.0), splat(0.0)
-        for i in range(begin, begin + whole, LANES):
-            deviation = load_run(values, i) - mean
-            square = deviation * deviation
-            two += square
-            three += square * deviation
-            four += square * square
-        second, third, fourth = across(two), across(three), across(four)
-        for i in range(begin + whole, end):
-            square = (values[i] - mean) ** 2
-            second += square
-            third += square * (values[i] - mean)
-            fourth += square * square
+        begin = row * n
+        mean, least, largest = _mean_and_ends(values, begin, n)
+        second, third, fourth = _power_sums(values, begin, n, mean)
         result[row, 0], result[row, 1], result[row, 2] = mean, least, largest
         result[row, 3], result[row, 4], result[row, 5] = second / n, third / n, fourth / n
+
+
+@inline
+def _mean_and_ends(values: Doubles, begin: int, n: int) -> tuple[float, float, float]:
+    """Mean, smallest and largest of the `n` values from `begin` on. The sum is of distances from the first value."""
+    whole = begin + n // LANES * LANES
+    first = values[begin]
+    total, low, high = splat(0.0), splat(first), splat(first)
+    for i in range(begin, whole, LANES):
+        value = load_run(values, i)
+        total += value - first
+        low, high = minimum(low, value), maximum(high, value)
+    rest = 0.0
+    least, largest = -across_largest(-low), across_largest(high)
+    for i in range(whole, begin + n):
+        rest += values[i] - first
+        least, largest = min(least, values[i]), max(largest, values[i])
+    return first + (across(total) + rest) / n, least, largest
+
+
+@inline
+def _power_sums(values: Doubles, begin: int, n: int, mean: float) -> tuple[float, float, float]:
+    """Sums of the powers 2, 3 and 4 of the deviation of `n` values from their mean."""
+    whole = begin + n // LANES * LANES
+    two, three, four = splat(0.0), splat(0.0), splat(0.0)
+    for i in range(begin, whole, LANES):
+        deviation = load_run(values, i) - mean
+        square = deviation * deviation
+        two += square
+        three += square * deviation
+        four += square * square
+    second, third, fourth = across(two), across(three), across(four)
+    for i in range(whole, begin + n):
+        square = (values[i] - mean) ** 2
+        second += square
+        third += square * (values[i] - mean)
+        fourth += square * square
+    return second, third, fourth

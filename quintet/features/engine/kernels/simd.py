@@ -1,41 +1,106 @@
-"""Lanes: eight frames of a recording, computed side by side.
+"""SIMD values: eight frames of a recording, computed side by side.
 
-A processor of today adds eight float64 numbers in one instruction, if they stand next to each other. Along the bins of *one* spectrum
-they seldom do the same thing (a filter begins here, a band ends there); along *eight frames* they always do. So the engine
-(`kernels.py`) puts frame 0 into lane 0, frame 1 into lane 1, … and computes with values that are eight numbers each:
+A current processor adds eight float64 numbers in one instruction if they are adjacent in memory. Along the bins of *one*
+spectrum, neighbours seldom need the same operation (a filter begins here, a band ends there). Along *eight frames* they
+always do. So the engine puts frame 0 into lane 0, frame 1 into lane 1, …, and computes with values of eight numbers each:
 
     value = load(rows, 3)            # rows[3, :], eight numbers: bin 3 of eight frames
     power = value * value + 1e-10    # eight multiplications, eight additions
     store(rows, 3, select(power > 1.0, power, splat(0.0)))
 
-Inside an `@njit` function a value behaves like a NumPy array of shape `(8,)`: `+ - * /`, comparisons (which give a *mask* of eight truth values),
-`&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous array of shape `(n, 8)`, one *row* per value. Values are float64 or float32 as
-their rows are (a float32 value costs half); the two do not mix: `wide` and `narrow` make one of the other.
+Inside an `@njit` function a value behaves like a NumPy array of shape `(8,)`: `+ - * /`, comparisons (which give a *mask*
+of eight truth values), `&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous array of shape `(n, 8)`,
+one *row* per value. A value is float64 or float32, as its rows are; a float32 value costs half. The two types do not mix:
+`wide` and `narrow` convert one into the other.
 
-Everything here is an *intrinsic*: a function that tells numba which LLVM instruction to emit instead of compiling a Python body. Only
-`numba.extending` and `llvmlite.ir` are used; each intrinsic is one or two instructions and is tested against NumPy (`tests/features/engine/test_simd.py`).
-Where the processor has no registers of 512 bits, LLVM splits a value into two or four by itself.
+Every function here is an *intrinsic*: it names the LLVM instruction that numba emits, instead of a Python body to compile.
+The module uses `numba.extending` and `llvmlite.ir` only. Each intrinsic is one or two instructions and is tested against
+NumPy (`tests/features/engine/test_simd.py`). If the processor has no registers of 512 bits, LLVM splits a value into two
+or four by itself.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 from llvmlite import ir
 from numba import extending, types
+from numba.core.typing.templates import Signature
 from numba.extending import models, register_model
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 LANES = 8
 """Frames per value."""
 
+Doubles = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
+Rows = NDArray[np.float64] | NDArray[np.float32]
+Number = float | np.floating
+Float = TypeVar("Float", bound=np.floating)
 
-def intrinsic(generator: Callable[..., Any]) -> Any:
-    """A function for kernels, from the one that generates its code (numba's own annotations mix up the arguments of the two)."""
-    return extending.intrinsic(generator)
+
+class Vector(Protocol):
+    """Value of eight numbers, for the type checker: the operators that kernels may use."""
+
+    def __add__(self, other: Vector | Number, /) -> Vector: ...
+    def __radd__(self, other: Number, /) -> Vector: ...
+    def __sub__(self, other: Vector | Number, /) -> Vector: ...
+    def __rsub__(self, other: Number, /) -> Vector: ...
+    def __mul__(self, other: Vector | Number, /) -> Vector: ...
+    def __rmul__(self, other: Number, /) -> Vector: ...
+    def __truediv__(self, other: Vector | Number, /) -> Vector: ...
+    def __rtruediv__(self, other: Number, /) -> Vector: ...
+    def __neg__(self) -> Vector: ...
+    def __lt__(self, other: Vector | Number, /) -> Mask: ...
+    def __le__(self, other: Vector | Number, /) -> Mask: ...
+    def __gt__(self, other: Vector | Number, /) -> Mask: ...
+    def __ge__(self, other: Vector | Number, /) -> Mask: ...
+
+
+class Mask(Protocol):
+    """Value of eight truth values, for the type checker."""
+
+    def __and__(self, other: Mask, /) -> Mask: ...
+    def __or__(self, other: Mask, /) -> Mask: ...
+
+
+class ArrayStruct(Protocol):
+    """Parts of an array in LLVM code."""
+
+    data: ir.Value
+
+
+class Context(Protocol):
+    """What intrinsics use of numba's code generation."""
+
+    def cast(
+        self, builder: ir.IRBuilder, value: ir.Value, source: types.Type, target: types.Type, /
+    ) -> ir.Value: ...
+    def get_data_type(self, kind: types.Type, /) -> ir.Type: ...
+    def get_dummy_value(self) -> ir.Value: ...
+    def make_array(self, kind: types.Array, /) -> Callable[..., ArrayStruct]: ...
+    def make_tuple(
+        self, builder: ir.IRBuilder, kind: types.Type, values: Sequence[ir.Value], /
+    ) -> ir.Value: ...
+
+
+Arguments = Sequence[ir.Value]
+Emit = Callable[[Context, ir.IRBuilder, Signature, Arguments], ir.Value]
+Code = tuple[Signature, Emit]
+"""Types of a call, and the function that emits its instructions."""
+
+
+def intrinsic(generator: Callable[..., Code]) -> Callable[..., Any]:
+    """A function for kernels, from the function that generates its code.
+
+    numba's own annotations confuse the arguments of the two.
+    """
+    function: Callable[..., Any] = extending.intrinsic(generator)
+    return function
 
 
 _extending: Any = extending  # numba's annotations are incomplete
@@ -45,8 +110,12 @@ _SINGLE = ir.VectorType(ir.FloatType(), LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
-def lane_rows(n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """Memory for `n` values, to be written before it is read: shape `(n, 8)`, aligned to a cache line (64 bytes).
+@overload
+def lane_rows(n: int) -> Doubles: ...
+@overload
+def lane_rows(n: int, dtype: type[Float]) -> NDArray[Float]: ...
+def lane_rows(n: int, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
+    """Uninitialised memory for `n` values: shape `(n, 8)`, aligned to a cache line (64 bytes).
 
     Example:
         >>> lane_rows(3).shape
@@ -58,13 +127,19 @@ def lane_rows(n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
     return memory[start : start + size].view(dtype).reshape(n, LANES)
 
 
-# --- the types: eight float64 numbers, eight float32 numbers, eight truth values -------------------------------------------------------------
+# --- the types: eight float64 numbers, eight float32 numbers, eight truth values -------------------------
 
 
 class LanesType(types.Type):
-    """Numba's name for eight numbers of the type `element` or, as a mask, eight truth values."""
+    """Type in numba of eight numbers or, as a mask, of eight truth values.
 
-    def __init__(self, name: str, vector: ir.VectorType, element: types.Type | None = None) -> None:
+    Args:
+        name: name of the type in numba.
+        vector: LLVM's type of the value.
+        element: type of one of the eight.
+    """
+
+    def __init__(self, name: str, vector: ir.VectorType, element: types.Type) -> None:
         self.vector = vector
         self.element = element
         super().__init__(name=name)
@@ -72,19 +147,19 @@ class LanesType(types.Type):
 
 lanes = LanesType("Lanes", _VALUE, types.float64)
 singles = LanesType("Singles", _SINGLE, types.float32)
-mask = LanesType("LanesMask", _MASK)
+mask = LanesType("LanesMask", _MASK, types.boolean)
 
 
 def values_of(element: types.Type) -> LanesType:
-    """The type of the values that hold such numbers."""
+    """Type of the values that hold numbers of the type `element`."""
     return singles if element == types.float32 else lanes
 
 
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
-    """How a value is held: as one LLVM vector, in registers where there is room."""
+    """Storage of a value: one LLVM vector, in registers if there is room."""
 
-    def __init__(self, manager: Any, kind: LanesType) -> None:
+    def __init__(self, manager: object, kind: LanesType) -> None:
         super().__init__(manager, kind, kind.vector)  # type: ignore[no-untyped-call]
 
 
@@ -92,106 +167,132 @@ def _constant(vector: ir.VectorType, number: float) -> ir.Constant:
     return ir.Constant(vector, [number] * vector.count)
 
 
-def _spread(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
+def _spread(builder: ir.IRBuilder, scalar: ir.Value, vector: ir.VectorType) -> ir.Value:
     """The scalar in every lane."""
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_INDEX, 0))
-    return builder.shuffle_vector(first, undefined, _constant(ir.VectorType(_INDEX, vector.count), 0))
+    zeros = _constant(ir.VectorType(_INDEX, vector.count), 0)
+    return builder.shuffle_vector(first, undefined, zeros)
 
 
-def _converted(builder: Any, value: Any, vector: ir.VectorType) -> Any:
-    """The same eight numbers in the other precision, or as they are."""
+def _convert(builder: ir.IRBuilder, value: ir.Value, vector: ir.VectorType) -> ir.Value:
+    """The same eight numbers in the precision of `vector`."""
     if value.type == vector:
         return value
     return builder.fpext(value, vector) if vector == _VALUE else builder.fptrunc(value, vector)
 
 
 @intrinsic
-def splat(typingctx: Any, x: Any) -> Any:
-    """The number `x` in all eight lanes: a float32 value from a `numpy.float32`, else a float64 value."""
+def splat(typingctx: object, x: types.Type) -> Code:
+    """The number `x` in all eight lanes: a float32 value from a `numpy.float32`, otherwise a float64 value."""
     kind = values_of(x)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _spread(
-            builder, context.cast(builder, arguments[0], signature.args[0], kind.element), kind.vector
-        )
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+        number = context.cast(builder, arguments[0], signature.args[0], kind.element)
+        return _spread(builder, number, kind.vector)
 
     return kind(x), emit
 
 
 @intrinsic
-def wide(typingctx: Any, x: Any) -> Any:
+def wide(typingctx: object, x: types.Type) -> Code:
     """`x.astype(numpy.float64)`."""
-    return lanes(x), lambda context, builder, signature, arguments: _converted(builder, arguments[0], _VALUE)
+    return lanes(x), lambda context, builder, signature, x: _convert(builder, x[0], _VALUE)
 
 
 @intrinsic
-def narrow(typingctx: Any, x: Any) -> Any:
+def narrow(typingctx: object, x: types.Type) -> Code:
     """`x.astype(numpy.float32)`."""
-    return singles(x), lambda context, builder, signature, arguments: _converted(
-        builder, arguments[0], _SINGLE
-    )
+    return singles(x), lambda context, builder, signature, x: _convert(builder, x[0], _SINGLE)
 
 
-# --- memory ----------------------------------------------------------------------------------------------------------------------------------
+# --- memory ----------------------------------------------------------------------------------------------
 
 
-def _row_pointer(context: Any, builder: Any, array: tuple[Any, Any], row: Any) -> Any:
-    """Address of `array[row, 0]`, as an address of eight elements."""
-    kind, value = array
-    data = context.make_array(kind)(context, builder, value=value).data
-    element = builder.gep(data, [builder.mul(row, ir.Constant(ir.IntType(64), LANES))])
-    return builder.bitcast(element, ir.VectorType(context.get_data_type(kind.dtype), LANES).as_pointer())
+def _data(context: Context, builder: ir.IRBuilder, kind: types.Array, array: ir.Value) -> ir.Value:
+    """Address of the first element of an array."""
+    return context.make_array(kind)(context, builder, value=array).data
+
+
+def _vector_pointer(
+    context: Context, builder: ir.IRBuilder, kind: types.Array, data: ir.Value, offset: ir.Value
+) -> ir.Value:
+    """Address of the element `offset` of an array, as an address of eight elements."""
+    vector = ir.VectorType(context.get_data_type(kind.dtype), LANES)
+    element = builder.gep(data, [offset])
+    return builder.bitcast(element, vector.as_pointer())
+
+
+def _load_vector(
+    context: Context, builder: ir.IRBuilder, kind: types.Array, data: ir.Value, offset: ir.Value
+) -> ir.Value:
+    """Eight elements of an array from `offset` on."""
+    value = builder.load(_vector_pointer(context, builder, kind, data, offset))
+    value.align = _alignment(kind)
+    return value
+
+
+def _bit_width(element: types.Type) -> int:
+    bits: int = element.bitwidth  # type: ignore[attr-defined]
+    return bits
+
+
+def _alignment(kind: types.Array) -> int:
+    """Alignment of the elements of an array, bytes."""
+    return _bit_width(kind.dtype) // 8
+
+
+def _row_offset(builder: ir.IRBuilder, row: ir.Value) -> ir.Value:
+    return builder.mul(row, ir.Constant(ir.IntType(64), LANES))
 
 
 @intrinsic
-def load(typingctx: Any, rows: Any, row: Any) -> Any:
+def load(typingctx: object, rows: types.Array, row: types.Type) -> Code:
     """`rows[row, :]`."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_row_pointer(context, builder, (rows, arguments[0]), arguments[1]))
-        value.align = rows.dtype.bitwidth // 8
-        return value
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+        data = _data(context, builder, rows, arguments[0])
+        return _load_vector(context, builder, rows, data, _row_offset(builder, arguments[1]))
 
     return values_of(rows.dtype)(rows, types.int64), emit
 
 
 @intrinsic
-def store(typingctx: Any, rows: Any, row: Any, value: Any) -> Any:
+def store(typingctx: object, rows: types.Array, row: types.Type, value: LanesType) -> Code:
     """`rows[row, :] = value`, converted to the type of the rows."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number = _converted(builder, arguments[2], values_of(rows.dtype).vector)
-        builder.store(number, _row_pointer(context, builder, (rows, arguments[0]), arguments[1])).align = (
-            rows.dtype.bitwidth // 8
-        )
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+        number = _convert(builder, arguments[2], values_of(rows.dtype).vector)
+        data = _data(context, builder, rows, arguments[0])
+        pointer = _vector_pointer(context, builder, rows, data, _row_offset(builder, arguments[1]))
+        builder.store(number, pointer).align = _alignment(rows)
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, value), emit
 
 
 @intrinsic
-def load_run(typingctx: Any, samples: Any, start: Any) -> Any:
-    """`samples[start : start + 8]`, widened to float64: here a lane is no frame, but every eighth sample."""
+def load_run(typingctx: object, samples: types.Array, start: types.Type) -> Code:
+    """`samples[start : start + 8]`, widened to float64. Here a lane is every eighth sample, not a frame."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(samples)(context, builder, value=arguments[0]).data
-        vector = ir.VectorType(context.get_data_type(samples.dtype), LANES)
-        value = builder.load(builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer()))
-        value.align = samples.dtype.bitwidth // 8
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+        data = _data(context, builder, samples, arguments[0])
+        value = _load_vector(context, builder, samples, data, arguments[1])
         return value if samples.dtype == types.float64 else builder.fpext(value, _VALUE)
 
     return lanes(samples, types.int64), emit
 
 
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """The transpose of an 8 × 8 square in three rounds: swap off-diagonal 1 × 1 squares, then 2 × 2, then 4 × 4."""
+def _transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
+    """Transpose of an 8 × 8 square in three rounds: swap off-diagonal 1 × 1 squares, then 2 × 2, then 4 × 4."""
     lane = range(LANES)
     for size in (1, 2, 4):
         upper = [k + LANES - size if k & size else k for k in lane]
         lower = [k + LANES if k & size else k + size for k in lane]
         swapped = list(rows)
-        for i in (i for i in lane if not i & size):
+        for i in lane:
+            if i & size:
+                continue
             for target, order in ((i, upper), (i | size, lower)):
                 indices = ir.Constant(ir.VectorType(_INDEX, LANES), order)
                 swapped[target] = builder.shuffle_vector(rows[i], rows[i | size], indices)
@@ -200,23 +301,22 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
 
 
 @intrinsic
-def load_frames(typingctx: Any, samples: Any, start: Any, hop: Any) -> Any:
-    """Eight samples of each of eight frames: a tuple of eight values, value `j` being `samples[start + j + hop * [0, 1, …, 7]]`.
+def load_frames(typingctx: object, samples: types.Array, start: types.Type, hop: types.Type) -> Code:
+    """Eight samples of each of eight frames: a tuple of eight values.
 
-    This is where frames become lanes: memory holds the samples of a frame one after the other, a value holds one sample of each frame.
+    Value `j` is `samples[start + j + hop * [0, 1, …, 7]]`. This function turns frames into lanes: in memory the samples
+    of a frame are adjacent; a value holds one sample of each frame.
     """
     result = types.UniTuple(lanes, LANES)  # type: ignore[no-untyped-call]
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
         value, start, hop = arguments
-        data = context.make_array(samples)(context, builder, value=value).data
-        vector = ir.VectorType(context.get_data_type(samples.dtype), LANES)
+        data = _data(context, builder, samples, value)
         frames = []
         for frame in range(LANES):
             offset = builder.add(start, builder.mul(hop, ir.Constant(ir.IntType(64), frame)))
-            frames.append(builder.load(builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())))
-            frames[-1].align = samples.dtype.bitwidth // 8
-        columns = _transposed(builder, frames)
+            frames.append(_load_vector(context, builder, samples, data, offset))
+        columns = _transpose(builder, frames)
         if samples.dtype != types.float64:
             columns = [builder.fpext(column, _VALUE) for column in columns]
         return context.make_tuple(builder, result, columns)
@@ -224,32 +324,47 @@ def load_frames(typingctx: Any, samples: Any, start: Any, hop: Any) -> Any:
     return result(samples, types.int64, types.int64), emit
 
 
-# --- operators -------------------------------------------------------------------------------------------------------------------------------
+# --- operators -------------------------------------------------------------------------------------------
 
 
-def _operator(python_operator: Any, emit: Callable[..., Any], operand: LanesType, result: LanesType) -> None:
-    """Teaches numba a Python operator of two values `operand`, or of one and a number, which is spread over the lanes first.
+def _operator(
+    python_operator: Callable[..., object],
+    emit: Callable[..., ir.Value],
+    operand: LanesType,
+    result: LanesType,
+) -> None:
+    """Register a Python operator in numba for two values, or for a value and a number.
 
-    (`numba.extending.overload` would do in fewer lines, and compile a function for every pair of types: a quarter of the time of all kernels.)
+    A number is first spread over the lanes. (`numba.extending.overload` would need fewer lines, but it compiles a
+    function for every pair of types, which took a quarter of the compile time of all kernels.)
+
+    Args:
+        python_operator: a function of the module `operator`.
+        emit: emits the instruction from the builder and two vectors.
+        operand: type of the value.
+        result: type of the result.
     """
 
-    def type_of(context: Any) -> Any:
-        def typer(a: Any, b: Any) -> Any:
+    def fits(kind: types.Type) -> bool:
+        return kind == operand or (operand != mask and isinstance(kind, types.Number))
+
+    def type_of(context: object) -> Callable[..., LanesType | None]:
+        def typer(a: types.Type, b: types.Type) -> LanesType | None:
             other = b if a == operand else a
-            fits = operand in (a, b) and (
-                other == operand or (operand != mask and isinstance(other, types.Number))
-            )
-            return result if fits else None
+            return result if operand in (a, b) and fits(other) else None
 
         return typer
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = [
-            value
-            if kind == operand
-            else _spread(builder, context.cast(builder, value, kind, operand.element), operand.vector)
-            for kind, value in zip(signature.args, arguments, strict=True)
-        ]
+    def as_vector(context: Context, builder: ir.IRBuilder, kind: types.Type, value: ir.Value) -> ir.Value:
+        if kind == operand:
+            return value
+        return _spread(builder, context.cast(builder, value, kind, operand.element), operand.vector)
+
+    def generate(
+        context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments
+    ) -> ir.Value:
+        pairs = zip(signature.args, arguments, strict=True)
+        vectors = [as_vector(context, builder, kind, value) for kind, value in pairs]
         return emit(builder, *vectors)
 
     _extending.type_callable(python_operator)(type_of)
@@ -257,13 +372,13 @@ def _operator(python_operator: Any, emit: Callable[..., Any], operand: LanesType
         _extending.lower_builtin(python_operator, *kinds)(generate)
 
 
-def _arithmetic(instruction: str, *python_operators: Any) -> None:
+def _arithmetic(instruction: str, *python_operators: Callable[..., object]) -> None:
     for python_operator in python_operators:
         for kind in (lanes, singles):
             _operator(python_operator, lambda builder, x, y: getattr(builder, instruction)(x, y), kind, kind)
 
 
-def _comparison(symbol: str, python_operator: Any) -> None:
+def _comparison(symbol: str, python_operator: Callable[..., object]) -> None:
     for kind in (lanes, singles):
         _operator(python_operator, lambda builder, x, y: builder.fcmp_ordered(symbol, x, y), kind, mask)
 
@@ -281,7 +396,9 @@ _operator(operator.or_, lambda builder, x, y: builder.or_(x, y), mask, mask)
 
 
 def _negation() -> None:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(
+        context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments
+    ) -> ir.Value:
         return builder.fneg(arguments[0])
 
     _extending.type_callable(operator.neg)(lambda context: lambda x: x if x in (lanes, singles) else None)
@@ -291,74 +408,74 @@ def _negation() -> None:
 _negation()
 
 
-# --- functions -------------------------------------------------------------------------------------------------------------------------------
+# --- functions -------------------------------------------------------------------------------------------
 
 
 @intrinsic
-def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
-    """`numpy.where(condition, a, b)`: lane by lane `a` where the mask is true, else `b`."""
-    return a(condition, a, b), lambda context, builder, signature, arguments: builder.select(*arguments)
+def select(typingctx: object, condition: LanesType, a: LanesType, b: LanesType) -> Code:
+    """`numpy.where(condition, a, b)`: in each lane `a` if the mask is true, otherwise `b`."""
+    return a(condition, a, b), lambda context, builder, signature, x: builder.select(*x)
+
+
+def _pick(builder: ir.IRBuilder, symbol: str, x: ir.Value, y: ir.Value) -> ir.Value:
+    """In each lane `x` if `x symbol y`, otherwise `y`."""
+    return builder.select(builder.fcmp_ordered(symbol, x, y), x, y)
 
 
 @intrinsic
-def minimum(typingctx: Any, a: Any, b: Any) -> Any:
-    """`numpy.minimum(a, b)`; `b` where `a` is not a number."""
-    return a(a, b), lambda context, builder, signature, x: builder.select(
-        builder.fcmp_ordered("<", x[0], x[1]), x[0], x[1]
-    )
+def minimum(typingctx: object, a: LanesType, b: LanesType) -> Code:
+    """`numpy.minimum(a, b)`; `b` if `a` is not a number."""
+    return a(a, b), lambda context, builder, signature, x: _pick(builder, "<", x[0], x[1])
 
 
 @intrinsic
-def maximum(typingctx: Any, a: Any, b: Any) -> Any:
-    """`numpy.maximum(a, b)`; `b` where `a` is not a number."""
-    return a(a, b), lambda context, builder, signature, x: builder.select(
-        builder.fcmp_ordered(">", x[0], x[1]), x[0], x[1]
-    )
+def maximum(typingctx: object, a: LanesType, b: LanesType) -> Code:
+    """`numpy.maximum(a, b)`; `b` if `a` is not a number."""
+    return a(a, b), lambda context, builder, signature, x: _pick(builder, ">", x[0], x[1])
 
 
-def _unary(llvm_name: str) -> Callable[..., Any]:
-    """The code generator that calls LLVM's own function of one vector argument."""
+def _unary(llvm_name: str, kind: LanesType) -> Emit:
+    """Code generator that calls LLVM's own function of one vector argument."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
         vector = arguments[0].type
-        kind = ir.FunctionType(vector, [vector])
-        function = builder.module.declare_intrinsic(
-            f"llvm.{llvm_name}.v{LANES}f{signature.args[0].element.bitwidth}", (), kind
-        )
+        name = f"llvm.{llvm_name}.v{LANES}f{_bit_width(kind.element)}"
+        function = builder.module.declare_intrinsic(name, (), ir.FunctionType(vector, [vector]))
         return builder.call(function, arguments)
 
     return emit
 
 
 @intrinsic
-def sqrt(typingctx: Any, x: Any) -> Any:
+def sqrt(typingctx: object, x: LanesType) -> Code:
     """`numpy.sqrt(x)`."""
-    return x(x), _unary("sqrt")
+    return x(x), _unary("sqrt", x)
 
 
 @intrinsic
-def floor(typingctx: Any, x: Any) -> Any:
+def floor(typingctx: object, x: LanesType) -> Code:
     """`numpy.floor(x)`."""
-    return x(x), _unary("floor")
+    return x(x), _unary("floor", x)
 
 
 @intrinsic
-def absolute(typingctx: Any, x: Any) -> Any:
+def absolute(typingctx: object, x: LanesType) -> Code:
     """`numpy.abs(x)`."""
-    return x(x), _unary("fabs")
+    return x(x), _unary("fabs", x)
 
 
-def _folded(join: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
-    """The code generator that makes one number of eight: halves are laid onto each other, three times."""
+def _fold(join: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> Emit:
+    """Code generator that makes one number of eight: it joins the two halves, three times."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
         vector = arguments[0]
         for half in (4, 2, 1):
-            undefined, indices = ir.Constant(vector.type, ir.Undefined), ir.VectorType(_INDEX, half)
-            low = builder.shuffle_vector(vector, undefined, ir.Constant(indices, list(range(half))))
-            high = builder.shuffle_vector(
-                vector, undefined, ir.Constant(indices, list(range(half, 2 * half)))
-            )
+            undefined = ir.Constant(vector.type, ir.Undefined)
+            indices = ir.VectorType(_INDEX, half)
+            first_half = ir.Constant(indices, list(range(half)))
+            second_half = ir.Constant(indices, list(range(half, 2 * half)))
+            low = builder.shuffle_vector(vector, undefined, first_half)
+            high = builder.shuffle_vector(vector, undefined, second_half)
             vector = join(builder, low, high)
         return builder.extract_element(vector, ir.Constant(_INDEX, 0))
 
@@ -366,46 +483,45 @@ def _folded(join: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
 
 
 @intrinsic
-def across(typingctx: Any, x: Any) -> Any:
+def across(typingctx: object, x: LanesType) -> Code:
     """`numpy.sum(x)`, as a number."""
-    return x.element(x), _folded(lambda builder, low, high: builder.fadd(low, high))
+    return x.element(x), _fold(lambda builder, low, high: builder.fadd(low, high))
 
 
 @intrinsic
-def across_largest(typingctx: Any, x: Any) -> Any:
+def across_largest(typingctx: object, x: LanesType) -> Code:
     """`numpy.max(x)`, as a number."""
-    return x.element(x), _folded(
-        lambda builder, low, high: builder.select(builder.fcmp_ordered(">", low, high), low, high)
-    )
+    return x.element(x), _fold(lambda builder, low, high: _pick(builder, ">", low, high))
 
 
 @intrinsic
-def mask_bits(typingctx: Any, condition: Any) -> Any:
-    """The mask as one integer: bit `i` is set where lane `i` is true; 0 where none is."""
+def mask_bits(typingctx: object, condition: LanesType) -> Code:
+    """The mask as one integer: bit `i` is set if lane `i` is true. 0 if no lane is."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.zext(builder.bitcast(arguments[0], ir.IntType(LANES)), ir.IntType(64))
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+        bits = builder.bitcast(arguments[0], ir.IntType(LANES))
+        return builder.zext(bits, ir.IntType(64))
 
     return types.int64(mask), emit
 
 
 @intrinsic
-def split_exponent(typingctx: Any, x: Any) -> Any:
-    """`(m, e)` with `x = m * 2**e` and `sqrt(1/2) <= m < sqrt(2)`, both lanes of the type of `x`, for positive normal `x`.
+def split_exponent(typingctx: object, x: LanesType) -> Code:
+    """`(m, e)` with `x = m * 2**e` and `sqrt(1/2) <= m < sqrt(2)`, both of the type of `x`, for positive normal `x`.
 
-    Such a number *is* a fraction and an exponent side by side in its bits; subtracting the bits of `sqrt(1/2)` first makes the cut fall there.
+    The bits of such a number are an exponent next to a fraction. Subtracting the bits of `sqrt(1/2)` first moves the
+    border between two exponents to that number.
     """
     result = types.UniTuple(x, 2)  # type: ignore[no-untyped-call]
     digits, root_half_bits = (52, 0x3FE6A09E667F3BCD) if x == lanes else (23, 0x3F3504F3)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(x.element.bitwidth), LANES)
+    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+        integers = ir.VectorType(ir.IntType(_bit_width(x.element)), LANES)
         root_half = _constant(integers, root_half_bits)
         bits = builder.sub(builder.bitcast(arguments[0], integers), root_half)
         exponent = builder.ashr(bits, _constant(integers, digits))
-        fraction = builder.add(builder.and_(bits, _constant(integers, 2**digits - 1)), root_half)
-        return context.make_tuple(
-            builder, result, [builder.bitcast(fraction, x.vector), builder.sitofp(exponent, x.vector)]
-        )
+        fraction_bits = builder.and_(bits, _constant(integers, 2**digits - 1))
+        fraction = builder.bitcast(builder.add(fraction_bits, root_half), x.vector)
+        return context.make_tuple(builder, result, [fraction, builder.sitofp(exponent, x.vector)])
 
     return result(x), emit

@@ -1,15 +1,17 @@
-"""The compiled loops over samples: zero crossings and energy of frames, moments of a waveform."""
+"""Kernels over samples: zero crossings and energy of frames, moments of a waveform, counts for its median."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.features.descriptors.temporal import ZERO
 from quintet.features.engine.kernel_cache import inline, kernel
 from quintet.features.engine.kernels.simd import (
     LANES,
+    Doubles,
+    Integers,
+    Singles,
     absolute,
     across,
     across_largest,
@@ -20,16 +22,36 @@ from quintet.features.engine.kernels.simd import (
     splat,
 )
 
+Bits = NDArray[np.uint32]
+"""float32 numbers seen as their bits."""
+
+SIGN = np.uint32(1 << 31)
+HALF = np.uint32(16)
+LOWER_HALF = np.uint32(0xFFFF)
+
 
 @kernel
 def waveform_frames(
-    samples: Any, first: Any, frame_length: Any, crossings: Any, energy: Any, hop: Any, chunks: Any
+    samples: Singles,
+    first: int,
+    frame_length: int,
+    crossings: Doubles,
+    energy: Doubles,
+    hop: int,
+    chunks: Doubles,
 ) -> None:
-    """Changes of sign and sum of squares in every frame, into `crossings` and `energy`, shape `(frames,)` each; frame `i` begins at
-    `first + i * hop`.
+    """Changes of sign and sum of squares in every frame. Frame `i` begins at `first + i * hop`.
 
-    Every sample is looked at once: frames are sums of chunks, which end where a frame begins or ends. `chunks` is memory for them, shape
-    `(frames + frame_length // hop, 4)`.
+    The kernel reads every sample once. Frames are sums of chunks, which end where a frame begins or ends.
+
+    Args:
+        samples: shape `(n,)`.
+        first: first sample of frame 0.
+        frame_length: samples in a frame.
+        crossings: result, shape `(frames,)`: changes of sign.
+        energy: result, shape `(frames,)`: sums of squares.
+        hop: samples between frames.
+        chunks: memory for the chunks, shape `(frames + frame_length // hop, 4)`.
     """
     frames, whole, rest = len(energy), frame_length // hop, frame_length % hop
     for i in range(frames + whole):
@@ -42,18 +64,18 @@ def waveform_frames(
             changes += chunks[j, 0] + chunks[j, 2]
             total += chunks[j, 1] + chunks[j, 3]
         begin = first + i * hop
-        changes_at_first, _ = _chunk(
-            samples, begin, begin + 1
-        )  # the change between the frame's first sample and the one before is not in it
+        # the change from the sample before the frame to its first sample is not in the frame
+        changes_at_first, _ = _chunk(samples, begin, begin + 1)
         crossings[i] = changes - changes_at_first
         energy[i] = total
 
 
 @inline
-def _chunk(samples: Any, first: Any, last: Any) -> Any:
-    """Changes of sign into the samples `first` to `last - 1`, and the sum of their squares; nothing lies beyond the clip."""
+def _chunk(samples: Singles, first: int, last: int) -> tuple[float, float]:
+    """Changes of sign into the samples `first` to `last - 1`, and the sum of their squares. Zeros lie beyond the clip."""
     zero = np.float32(-ZERO)
     begin, end = max(first, 1), min(last, len(samples))  # nothing comes before sample 0: no change of sign
+    whole = begin + max(end - begin, 0) // LANES * LANES
     changes, squares = splat(0.0), splat(0.0)
     for i in range(begin, end - LANES + 1, LANES):
         value = load_run(samples, i)
@@ -62,7 +84,7 @@ def _chunk(samples: Any, first: Any, last: Any) -> Any:
         changes += absolute(sign - sign_before)
         squares += value * value
     total_changes, total = across(changes), across(squares)
-    for i in range(begin + max(end - begin, 0) // LANES * LANES, end):
+    for i in range(whole, end):
         total_changes += (samples[i] < zero) != (samples[i - 1] < zero)
         total += np.float64(samples[i]) ** 2
     if first <= 0 < last:
@@ -71,8 +93,8 @@ def _chunk(samples: Any, first: Any, last: Any) -> Any:
 
 
 @kernel
-def sums(samples: Any) -> Any:
-    """Sum of the samples, sum of their absolute values, the least and the largest of them."""
+def sums(samples: Singles) -> tuple[float, float, float, float]:
+    """Sum of the samples, sum of their absolute values, smallest and largest sample."""
     total, total_absolute = splat(0.0), splat(0.0)
     low = high = splat(np.float64(samples[0]))
     whole = len(samples) // LANES * LANES
@@ -81,12 +103,8 @@ def sums(samples: Any) -> Any:
         total += value
         total_absolute += absolute(value)
         low, high = minimum(low, value), maximum(high, value)
-    one, other, least, largest = (
-        across(total),
-        across(total_absolute),
-        -across_largest(-low),
-        across_largest(high),
-    )
+    one, other = across(total), across(total_absolute)
+    least, largest = -across_largest(-low), across_largest(high)
     for i in range(whole, len(samples)):
         value = np.float64(samples[i])
         one += value
@@ -96,8 +114,15 @@ def sums(samples: Any) -> Any:
 
 
 @kernel
-def power_sums(samples: Any, centre: Any, centre_of_absolute: Any, result: Any) -> None:
-    """Sums of the powers 2, 3 and 4 of the deviation of the samples from a centre, then of that of their absolute values, into `result`, `(6,)`."""
+def power_sums(samples: Singles, centre: float, centre_of_absolute: float, result: Doubles) -> None:
+    """Sums of the powers 2, 3 and 4 of the deviation from a centre.
+
+    Args:
+        samples: shape `(n,)`.
+        centre: centre of the samples.
+        centre_of_absolute: centre of their absolute values.
+        result: shape `(6,)`: three sums for the samples, then three for their absolute values.
+    """
     whole = len(samples) // LANES * LANES
     two, three, four = splat(0.0), splat(0.0), splat(0.0)
     two_absolute, three_absolute, four_absolute = splat(0.0), splat(0.0), splat(0.0)
@@ -123,24 +148,27 @@ def power_sums(samples: Any, centre: Any, centre_of_absolute: Any, result: Any) 
 
 
 @inline
-def _ordered(bits: Any, of_absolute: Any) -> Any:
-    """The bits of a float32 as a whole number; all of them are in the order of the floats: a set sign bit becomes the lower half."""
+def _in_order(bits: np.uint32, of_absolute: bool) -> np.uint32:
+    """Bits of a float32 as a whole number, such that whole numbers are in the order of the floats.
+
+    Positive numbers get a set sign bit and so form the upper half.
+    """
     if of_absolute:
-        return bits | np.uint32(1 << 31)
-    return ~bits if bits >> np.uint32(31) else bits | np.uint32(1 << 31)
+        return bits | SIGN
+    return ~bits if bits >> np.uint32(31) else bits | SIGN
 
 
 @kernel
-def count_beginnings(bits: Any, of_absolute: Any, counts: Any) -> None:
-    """Adds to `counts`, shape `(65536,)`, how many numbers (or absolute values) begin with which 16 bits; `bits` are float32 seen as uint32."""
+def count_beginnings(bits: Bits, of_absolute: bool, counts: Integers) -> None:
+    """Count the numbers (or absolute values) by their first 16 bits, into `counts`, shape `(65536,)`."""
     for i in range(len(bits)):
-        counts[_ordered(bits[i], of_absolute) >> np.uint32(16)] += 1
+        counts[_in_order(bits[i], of_absolute) >> HALF] += 1
 
 
 @kernel
-def count_endings(bits: Any, of_absolute: Any, beginning: Any, counts: Any) -> None:
-    """Adds to `counts`, shape `(65536,)`, how those end that begin with the 16 bits `beginning`."""
+def count_endings(bits: Bits, of_absolute: bool, beginning: int, counts: Integers) -> None:
+    """Count the numbers with the first 16 bits `beginning` by their last 16 bits, into `counts`, shape `(65536,)`."""
     for i in range(len(bits)):
-        ordered = _ordered(bits[i], of_absolute)
-        if ordered >> np.uint32(16) == beginning:
-            counts[ordered & np.uint32(0xFFFF)] += 1
+        ordered = _in_order(bits[i], of_absolute)
+        if ordered >> HALF == beginning:
+            counts[ordered & LOWER_HALF] += 1

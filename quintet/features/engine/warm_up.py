@@ -1,0 +1,71 @@
+"""Warm-up of the engine: compile or load the kernels, and let the C library keep memory."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.ma  # numba asks whether an array is masked; imported here, the first clip takes no longer than the others
+from numba.core.errors import NumbaError
+
+from quintet.audio.clip import Clip
+from quintet.audio.mel import AMIN
+from quintet.features.engine import passes
+from quintet.features.engine.kernel_cache import FOLDER, JIT_ENABLED, announce, compile_once, is_compiled
+from quintet.features.engine.moments import RowMoments, sample_moments
+from quintet.features.engine.stretches import clip_stretch
+from quintet.features.engine.tables import Measurement, MelBands
+
+
+@cache
+def kernels_available() -> bool:
+    """Whether the kernels can be used. The first call loads them, or compiles them if this machine never did.
+
+    If numba cannot compile them (an unknown processor, its compiler switched off), a line on stderr says so, and the
+    definitions do the work.
+    """
+    _keep_memory()
+    if not JIT_ENABLED:
+        return False
+    try:
+        compile_once(_call_every_kernel, FOLDER)
+    except (NumbaError, AttributeError, TypeError, RuntimeError) as error:  # the last three: an unknown numba
+        announce(
+            "the feature kernels cannot be compiled here, so features take about ten times as long "
+            f"({type(error).__name__})"
+        )
+        return False
+    return True
+
+
+def load_if_compiled() -> None:
+    """Load the kernels if this machine has compiled them, so that processes forked from this one have them."""
+    if is_compiled(FOLDER):
+        kernels_available()
+
+
+def _call_every_kernel() -> None:
+    """Call each kernel once, with the types of every later call: so numba loads or compiles it."""
+    clip = Clip(np.linspace(-1, 1, 256, dtype=np.float32), 8000)
+    bank = MelBands(2)
+    stretch = clip_stretch(clip, n_fft=64, hop_length=32)
+    measurement = Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1)
+    series = passes.measure(stretch, measurement)
+    passes.chroma(stretch, n_fft=64, hop_length=32, tuning=0.0)
+    series.decibels(bank, floor=AMIN, dtype=np.float32)
+    mel_db = series.decibels(bank, floor=AMIN)
+    passes.mfcc(np.asarray(mel_db, np.float64), 2)
+    passes.waveform_frames(stretch, frame_length=64, hop_length=32)
+    sample_moments(clip.samples)[1].median.sum()
+    RowMoments(np.ones((1, 9)))
+    passes.mean_autocorrelation(np.ones(8), 4)
+
+
+def _keep_memory() -> None:
+    """Let the C library keep the memory of one clip for the next.
+
+    Fresh memory comes page by page, which took a third of the time of a clip. glibc raises its thresholds when a block of
+    up to 32 MB is freed (mallopt(3), "dynamic mmap threshold"); other libraries ignore this. The block is never written,
+    so it takes no memory.
+    """
+    np.empty(31 << 20, np.uint8)
