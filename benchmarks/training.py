@@ -20,7 +20,7 @@ import numpy as np
 from quintet.classifiers.networks.backend import device, load_keras
 from quintet.classifiers.registry import make_member
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier, device_summary
-from quintet.classifiers.spectrogram.fitting import Plan, compile_network
+from quintet.classifiers.spectrogram.fitting import compile_network
 from quintet.classifiers.spectrogram.patches import random_patches
 from quintet.features.parameters import LogMelParameters
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
@@ -64,8 +64,7 @@ def ours(member: SpectrogramClassifier, clips: Spectrograms, labels: Any) -> Any
 def from_memory(member: SpectrogramClassifier, patches: Any, targets: Any) -> Any:
     """(wall, CPU) seconds of an epoch of Keras on arrays; the network and its compilation are those of the fitted `member`."""
     model = member.new_network(pretrained=False)
-    plan = Plan(member.epochs, member.batch_size, member.learning_rate, member.schedule, member.patience)
-    compile_network(model, plan, device=device())
+    compile_network(model, member.fit_settings, device=device())
     clock = Clock()
     told = load_keras().callbacks.LambdaCallback(on_epoch_end=clock)
     options: dict[str, Any] = {
@@ -90,11 +89,7 @@ def measured(
         make_member(network, **{**chosen, "epochs": 1}).fit(clips, labels).set_params(epochs=chosen["epochs"])
     )  # sizes and statistics
     every = np.repeat(np.arange(len(clips)), known.patches_per_clip)
-    patches = known.standardise(
-        random_patches(
-            clips, every, np.random.default_rng(0), frames=known.patch_frames, padding=known.padding
-        )
-    )
+    patches = known.standardise(random_patches(clips, every, np.random.default_rng(0), known.patch_settings))
     targets, pairs = np.eye(N_CLASSES, dtype=np.float32)[labels[every]], []
     for number in range(rounds):
         member = make_member(network, seed=number, **chosen)

@@ -150,14 +150,14 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "quintet/classifiers/spectrogram/patches.py",
-        "window(clips, int(i), first + start,",
-        "window(clips, int(i), start,",
+        "clips.window(int(i), first + start,",
+        "clips.window(int(i), start,",
         "tests/classifiers/spectrogram/test_patches.py",
     ),
     (
         "quintet/classifiers/spectrogram/fitting.py",
-        "range(progress.epoch, plan.epochs)",
-        "range(plan.epochs)",
+        "range(progress.epoch, settings.epochs)",
+        "range(settings.epochs)",
         "tests/classifiers/spectrogram/test_classifier.py -k killed",
     ),
     (

@@ -17,9 +17,9 @@ import pandas as pd
 
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, artists
 from benchmarks.evidence.gtzan97 import table_of
+from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.datasets.splits.folds import grouped_folds, hold_out
 from quintet.ensemble.calibration import cross_calibrate, fit_calibration
-from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
 from quintet.ensemble.selection import standard_error

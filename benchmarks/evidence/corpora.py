@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.datasets.source import load_source
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.ensemble.classifier import TABLE_MEMBERS
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import mean
 from quintet.features.extraction.extract import extract

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments
-from quintet.ensemble.classifier import TABLE_MEMBERS
+from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.evaluation.comparisons import delong
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable

@@ -1,1 +1,1 @@
-"""Who predicts."""
+"""Classifiers: the members of the ensemble, their registry and their storage."""

@@ -1,28 +1,34 @@
-"""MODELS: every member by name, what it reads, where it is made, where it was described. Nothing is imported until it is made."""
+"""Registry of members: name, input, factory, source and settings of each. A member's code is imported when it is made."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quintet.errors import unknown_name
+
+if TYPE_CHECKING:
+    from quintet.classifiers.member import Member
+
+Settings = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class MemberEntry:
-    """One row of the table.
+    """One row of the registry.
 
-    Attributes:
-        name: what the command line, the documentation and the tests call it.
+    Args:
+        name: the name on the command line, in the documentation and in the tests.
         input: `"table"` (rows of features) or `"spectrogram"` (arrays of n_mels × frames).
-        factory: `"module:function"`; called with `seed` and the settings, it gives an unfitted estimator.
-        source: where it was described.
-        parameters: trainable parameters of a network with these settings and as many classes as in its source (7, 10, or 50 tags; a
-            network of ours: 7); None where that means nothing. published: what the source says of them, None where it says nothing.
-        settings: what it is called with unless the caller says otherwise.
+        factory: `"module:function"`; called with `seed` and the settings, it returns an unfitted estimator.
+        source: the publication that describes the classifier.
+        parameters: trainable parameters of a network with these settings and the number of classes of its source
+            (7, 10, or 50 tags; 7 for our own network). None for table members.
+        published: the number of parameters that the source states; None if it states none.
+        settings: arguments of the factory, unless the caller gives other values.
     """
 
     name: str
@@ -31,207 +37,185 @@ class MemberEntry:
     source: str
     parameters: int | None = None
     published: int | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
+
+
+def _table(name: str, class_name: str, source: str) -> MemberEntry:
+    return MemberEntry(name, "table", f"quintet.classifiers.tabular.members:{class_name}", source)
+
+
+def _network(
+    name: str, *, source: str, parameters: int, published: int | None = None, settings: Settings
+) -> MemberEntry:
+    factory = "quintet.classifiers.spectrogram.classifier:SpectrogramClassifier"
+    all_settings = {"network": name, **settings}
+    return MemberEntry(name, "spectrogram", factory, source, parameters, published, all_settings)
 
 
 _PICTURE = {"patch_frames": 431, "standard": "global"}  # 10 s at 22,050 Hz and hop 512
 
-
-def _network(
-    name: str, source: str, parameters: int, published: int | None = None, **settings: Any
-) -> MemberEntry:
-    factory = "quintet.classifiers.spectrogram.classifier:SpectrogramClassifier"
-    return MemberEntry(
-        name, "spectrogram", factory, source, parameters, published, {"network": name, **settings}
-    )
-
-
 MEMBERS: tuple[MemberEntry, ...] = (
-    MemberEntry(
-        "logistic_regression",
-        "table",
-        "quintet.classifiers.tabular.members:LogisticRegressionMember",
-        "Bahuleyan 2018, §5.2",
-    ),
-    MemberEntry(
-        "random_forest",
-        "table",
-        "quintet.classifiers.tabular.members:RandomForestMember",
-        "Breiman 2001; Bahuleyan 2018, §5.2",
-    ),
-    MemberEntry(
-        "xgboost",
-        "table",
-        "quintet.classifiers.tabular.members:XGBoostMember",
-        "Chen and Guestrin 2016; Bahuleyan 2018, §5.2",
-    ),
-    MemberEntry(
-        "svm",
-        "table",
-        "quintet.classifiers.tabular.members:SVMMember",
-        "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2",
-    ),
+    _table("logistic_regression", "LogisticRegressionMember", "Bahuleyan 2018, §5.2"),
+    _table("random_forest", "RandomForestMember", "Breiman 2001; Bahuleyan 2018, §5.2"),
+    _table("xgboost", "XGBoostMember", "Chen and Guestrin 2016; Bahuleyan 2018, §5.2"),
+    _table("svm", "SVMMember", "Cortes and Vapnik 1995; Bahuleyan 2018, §5.2"),
     _network(
         "vgg_small",
-        "after Simonyan and Zisserman 2015",
-        108_151,
-        epochs=30,
-        patience=15,
-        augmentation={"mixup": 0.3},
+        source="after Simonyan and Zisserman 2015",
+        parameters=108_151,
+        settings={"epochs": 30, "patience": 15, "augmentation": {"mixup": 0.3}},
     ),
     _network(
         "vgg16_transfer",
-        "Bahuleyan 2018, §4.1",
-        9_441_287,
-        9_441_287,
-        **_PICTURE,
-        epochs=20,
-        learning_rate=1e-4,
-        max_patches=3,
+        source="Bahuleyan 2018, §4.1",
+        parameters=9_441_287,
+        published=9_441_287,
+        settings={**_PICTURE, "epochs": 20, "learning_rate": 1e-4, "max_patches": 3},
     ),
     _network(
         "vgg16_fine_tune",
-        "Bahuleyan 2018, §4.1",
-        24_155_975,
-        24_155_975,
-        **_PICTURE,
-        epochs=10,
-        learning_rate=1e-4,
-        max_patches=3,
+        source="Bahuleyan 2018, §4.1",
+        parameters=24_155_975,
+        published=24_155_975,
+        settings={**_PICTURE, "epochs": 10, "learning_rate": 1e-4, "max_patches": 3},
     ),
     _network(
         "feed_forward",
-        "Bahuleyan 2018, §4.1",
-        71_680_775,
-        None,
-        **_PICTURE,
-        epochs=30,
-        learning_rate=1e-5,
-        max_patches=3,
+        source="Bahuleyan 2018, §4.1",
+        parameters=71_680_775,
+        settings={**_PICTURE, "epochs": 30, "learning_rate": 1e-5, "max_patches": 3},
     ),
     _network(
-        "musicnn", "Pons and Serra 2019", 787_159, 787_000, patch_frames=187, epochs=40, learning_rate=1e-3
+        "musicnn",
+        source="Pons and Serra 2019",
+        parameters=787_159,
+        published=787_000,
+        settings={"patch_frames": 187, "epochs": 40, "learning_rate": 1e-3},
     ),
     _network(
         "pons2017",
-        "Pons et al. 2017, §3.2",
-        5_926_200,
-        None,
-        patch_frames=646,
-        epochs=40,
-        learning_rate=1e-3,
-        max_patches=4,
+        source="Pons et al. 2017, §3.2",
+        parameters=5_926_200,
+        settings={"patch_frames": 646, "epochs": 40, "learning_rate": 1e-3, "max_patches": 4},
     ),
     _network(
         "folmer_cnn",
-        "Folmer 2021",
-        1_626_538,
-        None,
-        patch_frames=259,
-        standard="global",
-        epochs=30,
-        learning_rate=1e-3,
+        source="Folmer 2021",
+        parameters=1_626_538,
+        settings={"patch_frames": 259, "standard": "global", "epochs": 30, "learning_rate": 1e-3},
     ),
     _network(
         "densenet121",
-        "Huang et al. 2017; Folmer 2021",
-        6_964_106,
-        None,
-        patch_frames=259,
-        standard="global",
-        epochs=30,
-        learning_rate=1e-4,
+        source="Huang et al. 2017; Folmer 2021",
+        parameters=6_964_106,
+        settings={"patch_frames": 259, "standard": "global", "epochs": 30, "learning_rate": 1e-4},
     ),
-    _network("crnn", "Lavanya et al. 2021", 108_970, None, epochs=40, learning_rate=2e-3),
+    _network(
+        "crnn",
+        source="Lavanya et al. 2021",
+        parameters=108_970,
+        settings={"epochs": 40, "learning_rate": 2e-3},
+    ),
     _network(
         "lachmish_mel",
-        "Lachmish 2016",
-        50_483_675,
-        None,
-        patch_frames=599,
-        epochs=20,
-        learning_rate=1e-3,
-        max_patches=3,
+        source="Lachmish 2016",
+        parameters=50_483_675,
+        settings={"patch_frames": 599, "epochs": 20, "learning_rate": 1e-3, "max_patches": 3},
     ),
     _network(
         "lachmish_mfcc",
-        "Lachmish 2016",
-        40_448_475,
-        None,
-        patch_frames=599,
-        standard="global",
-        epochs=20,
-        learning_rate=1e-3,
-        max_patches=3,
+        source="Lachmish 2016",
+        parameters=40_448_475,
+        settings={
+            "patch_frames": 599,
+            "standard": "global",
+            "epochs": 20,
+            "learning_rate": 1e-3,
+            "max_patches": 3,
+        },
     ),
 )
 
+TABLE_MEMBERS: tuple[str, ...] = tuple(entry.name for entry in MEMBERS if entry.input == "table")
+"""Names of the members that read feature tables."""
+
+DEFAULT_MEMBERS = (*TABLE_MEMBERS, "vgg_small")
+"""Names of the five members that are trained unless the user names others."""
+
 
 def member_entry(name: str) -> MemberEntry:
-    """The row called `name`.
+    """Row of the registry for a name.
 
     Raises:
-        ConfigError: no such row; the valid names are listed and the nearest is pointed at.
+        ConfigError: if no member has this name; the message lists the valid names and the nearest one.
     """
-    for row in MEMBERS:
-        if row.name == name:
-            return row
-    raise unknown_name("member", name, [row.name for row in MEMBERS])
+    for entry in MEMBERS:
+        if entry.name == name:
+            return entry
+    raise unknown_name("member", name, [entry.name for entry in MEMBERS])
 
 
-def make_member(name: str, *, seed: int = 0, **settings: Any) -> Any:
-    """The unfitted estimator called `name`.
+def make_member(name: str, *, seed: int = 0, **settings: object) -> Member:
+    """Make an unfitted member.
 
-    Parameters:
-        name: a name in `MEMBERS`. seed: >= 0, decides everything random in it. settings: parameters of that member; of a network's member
-            also those of its `build`, such as `weights="random"`.
+    Args:
+        name: key of the registry, see `MEMBERS`.
+        seed: at least 0; controls all randomness of the member.
+        **settings: constructor arguments of the member class. For a network, arguments of its `build` function are
+            accepted too, e.g. `weights="random"`.
 
     Raises:
-        ConfigError: an unknown name, or a setting that the member does not have.
+        ConfigError: for an unknown name, or a setting that the member does not have.
 
     Example:
         >>> make_member("svm", C=3.0)
         SVMMember(C=3.0)
     """
-    row = member_entry(name)
-    module, function = row.factory.split(":")
-    factory = getattr(importlib.import_module(module), function)
+    entry = member_entry(name)
+    factory = _load_factory(entry)
     accepted = [key for key in inspect.signature(factory).parameters if key not in ("seed", "network")]
-    strange = [key for key in settings if key not in accepted]
-    own = _of_build(name) if strange and row.input == "spectrogram" else []
-    for key in strange:
-        if key not in own:
-            raise unknown_name(
-                f"setting of '{name}'", key, [key for key in accepted if key != "settings"] + own
-            )
-    chosen = {**row.settings, **{key: value for key, value in settings.items() if key in accepted}}
-    if strange:
-        chosen["settings"] = {**chosen.get("settings", {}), **{key: settings[key] for key in strange}}
-    return factory(seed=seed, **chosen)
+    own_settings = {key: value for key, value in settings.items() if key in accepted}
+    build_settings = {key: value for key, value in settings.items() if key not in accepted}
+    arguments = {**entry.settings, **own_settings}
+    if build_settings:
+        _require_build_settings(entry, list(build_settings), accepted)
+        arguments["settings"] = _merge(arguments.get("settings"), build_settings)
+    return factory(seed=seed, **arguments)
 
 
-def require_weights(member: Any) -> None:
-    """Refuse, before anything runs, an unfitted network whose pretrained weights cannot be had. Other members need none.
+def require_weights(member: Member) -> None:
+    """Refuse an unfitted network whose pretrained weights cannot be obtained, before any work starts.
+
+    Members without pretrained weights pass.
 
     Raises:
-        ArtefactError: a file of weights that is not there, or a download that cannot be reached.
+        ArtefactError: if the file of weights does not exist, or the download cannot be reached.
     """
     if member_entry(member.member).input == "spectrogram":
-        from quintet.classifiers.networks.registry import require_weights as of_network
+        from quintet.classifiers.networks.registry import require_network_weights
 
-        of_network(member.network, member.settings or {})
+        parameters = member.get_params()
+        require_network_weights(parameters["network"], parameters["settings"] or {})
 
 
-def _of_build(name: str) -> list[str]:
-    """The settings of a network's `build`. Loads keras."""
-    from quintet.classifiers.networks.backend import load_keras
-    from quintet.classifiers.networks.registry import NETWORKS
+def _load_factory(entry: MemberEntry) -> Callable[..., Member]:
+    module, function = entry.factory.split(":")
+    factory: Callable[..., Member] = getattr(importlib.import_module(module), function)
+    return factory
 
-    load_keras()  # quietly
-    module, function = NETWORKS[name].split(":")
-    build = getattr(importlib.import_module(module), function)
-    return [
-        key
-        for key in inspect.signature(build).parameters
-        if key not in ("input_shape", "n_outputs", "multilabel")
-    ]
+
+def _require_build_settings(entry: MemberEntry, names: Sequence[str], accepted: Sequence[str]) -> None:
+    """Refuse names that are settings neither of the member's class nor of its network's `build`."""
+    valid: list[str] = []
+    if entry.input == "spectrogram":
+        from quintet.classifiers.networks.registry import build_defaults
+
+        valid = list(build_defaults(entry.name))
+    for name in names:
+        if name not in valid:
+            direct = [key for key in accepted if key != "settings"]
+            raise unknown_name(f"setting of '{entry.name}'", name, direct + valid)
+
+
+def _merge(first: object, second: Settings) -> Settings:
+    return {**(first if isinstance(first, Mapping) else {}), **second}

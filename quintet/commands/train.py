@@ -128,8 +128,8 @@ def train(
 
 def _default_members(table: FeatureTable, *, quiet: bool) -> list[str]:
     """All default members; for a table that quintet did not make, those that need no audio."""
+    from quintet.classifiers.registry import DEFAULT_MEMBERS, TABLE_MEMBERS
     from quintet.commands.terminal.console import err
-    from quintet.ensemble.classifier import DEFAULT_MEMBERS, TABLE_MEMBERS
 
     if table.parameters is not None:
         return list(DEFAULT_MEMBERS)

@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from quintet.classifiers.registry import member_entry
+from quintet.classifiers.registry import TABLE_MEMBERS, member_entry
 from quintet.datasets.groups import group_names
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
@@ -32,8 +32,6 @@ from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.ensemble.selection import compare_rules
 from quintet.errors import ConfigError, DatasetError
 
-TABLE_MEMBERS = ("logistic_regression", "random_forest", "xgboost", "svm")
-DEFAULT_MEMBERS = (*TABLE_MEMBERS, "vgg_small")
 DEFAULT_RULES = tuple(RULES)
 
 

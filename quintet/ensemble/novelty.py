@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.covariance import ledoit_wolf
 
+from quintet.classifiers.array_files import StoredArray
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.ensemble.array_types import Floats, Folds, Labels
 from quintet.errors import AlignmentError, ArtefactError
@@ -33,7 +34,7 @@ VARIANCE = 0.9
 FLOOR = 1e-12
 """Smallest variance, in units of the standardised features."""
 
-Arrays = Mapping[str, Floats]
+Arrays = Mapping[str, StoredArray]
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,10 @@ class Distance:
         to_all = np.sum(((z - overall_mean) @ self.overall) ** 2, axis=1)
         return np.asarray(np.min(to_classes, axis=0) - to_all)
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, StoredArray]:
         """The fitted state, name → array, for storage without pickle."""
-        arrays = {f"preparation.{name}": values for name, values in self.preparation.arrays().items()}
+        parts = self.preparation.arrays()
+        arrays: dict[str, StoredArray] = {f"preparation.{name}": values for name, values in parts.items()}
         for name in _ARRAY_NAMES:
             arrays[name] = getattr(self, name)
         return arrays

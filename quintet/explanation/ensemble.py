@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.classifiers.registry import MEMBERS
+from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, LabelledPredictions, fit_fusion
 from quintet.evaluation.intervals import percentile_intervals
@@ -40,7 +40,6 @@ KNOWN = 0.005
 
 Array = NDArray[np.float64]
 Fuse = Callable[[Array], Array]
-TABLE_MEMBERS = frozenset(row.name for row in MEMBERS if row.input == "table")
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.classifiers.storage import load_member
 from quintet.explanation.ensemble import (
-    TABLE_MEMBERS,
     ColumnExplanation,
     EnsembleExplanation,
     Part,

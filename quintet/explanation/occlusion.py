@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from quintet.classifiers.networks.gradients import gradient, split_network
 from quintet.classifiers.spectrogram.fitting import forward
 from quintet.classifiers.spectrogram.patches import even_patches
+from quintet.classifiers.spectrogram.settings import PatchSettings
 from quintet.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -166,8 +167,8 @@ def grad_cam(member: Any, clip: ArrayLike, column: int) -> Array | None:
     if halves is None:
         return None
     picture = np.asarray(clip, dtype=np.float32)
-    cuts: dict[str, Any] = member.patch_settings
-    patches = member.standardise(even_patches(picture, **cuts)).astype(np.float32)
+    cuts: PatchSettings = member.patch_settings
+    patches = member.standardise(even_patches(picture, cuts)).astype(np.float32)
     made = forward(halves.front, patches, batch_size=member.batch_size)
     slopes = np.concatenate(
         [
@@ -227,11 +228,11 @@ def _stretched(small: Array, shape: tuple[int, ...]) -> Array:
     return small
 
 
-def _laid_out(patches: Array, shape: tuple[int, int], cuts: dict[str, Any]) -> Array:
+def _laid_out(patches: Array, shape: tuple[int, int], cuts: PatchSettings) -> Array:
     """Maps of patches (n, n_mels, patch) back in their places on the clip, averaged where they overlap, 1 at the largest."""
-    padded = max(shape[1], cuts["frames"])
+    padded = max(shape[1], cuts.patch_frames)
     ramp = np.where(np.arange(padded) < shape[1], np.arange(padded), np.arange(padded) % shape[1])
-    places = even_patches(ramp[None].astype(np.float64), **cuts).astype(int)[:, 0]
+    places = even_patches(ramp[None].astype(np.float64), cuts).astype(int)[:, 0]
     total, times = np.zeros(shape), np.zeros(shape[1])
     for place, values in zip(places, patches, strict=True):
         np.add.at(total.T, place, values.T)

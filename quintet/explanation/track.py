@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.explanation.embeddings import embed_clips
-from quintet.explanation.ensemble import TABLE_MEMBERS, draw_rows
+from quintet.explanation.ensemble import draw_rows
 from quintet.explanation.importance import SPACES, additivity_residual, explain, family, outputs, value_space
 from quintet.explanation.occlusion import N_BANDS, Occlusion, grad_cam, occlusion
 from quintet.explanation.shapley.family_shapley import FamilyShapley, columns_by_family, family_shapley

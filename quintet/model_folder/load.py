@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quintet.classifiers.storage import DAMAGE_ERRORS, load_member, read_arrays
+from quintet.classifiers.array_files import read_arrays
+from quintet.classifiers.storage import DAMAGE_ERRORS, load_member
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quintet.classifiers.member import Member
 from quintet.classifiers.registry import make_member, require_weights
+from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, ConfigError, unknown_name
 from quintet.inference.predict import expand
 from quintet.pipeline.recipe import Recipe
 from quintet.settings import TomlTable
-
-if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
-
-    from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 
 HELD_OUT = "held_out"  # among the files to predict: the pieces of the demo corpus outside the training data
 N_ROWS, N_COLUMNS = 24, 3  # of the random table on which a member is fitted
@@ -40,7 +36,7 @@ def check_members(recipe: Recipe) -> None:
     for name in training.members:
         with _section_in_errors(name):
             member = make_member(name, **training.settings.get(name, {}))
-            if name in recipe.networks:
+            if isinstance(member, SpectrogramClassifier):
                 member.check_parameters()
                 _check_pooling(member, multilabel=recipe.data.multilabel)
 
@@ -65,7 +61,7 @@ def check_recipe(recipe: Recipe) -> None:
             require_weights(member)
             if not chosen:
                 continue
-            if name in recipe.networks:
+            if isinstance(member, SpectrogramClassifier):
                 n_mels = recipe.parameters.log_mel.n_mels
                 _build_network(member, n_mels=n_mels, multilabel=recipe.data.multilabel)
             else:
@@ -111,7 +107,7 @@ def _build_network(member: SpectrogramClassifier, *, n_mels: int, multilabel: bo
     )
 
 
-def _fit_member(member: BaseEstimator, chosen: TomlTable) -> None:
+def _fit_member(member: Member, chosen: TomlTable) -> None:
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(N_ROWS, N_COLUMNS))
     labels = np.repeat(["a", "b"], N_ROWS // 2)

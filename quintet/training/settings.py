@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from quintet.audio.augment import AudioAugmentation
-from quintet.classifiers.registry import member_entry
+from quintet.classifiers.registry import DEFAULT_MEMBERS, member_entry
 from quintet.files.json_types import JsonObject
 from quintet.settings import Stage
 
@@ -60,7 +60,7 @@ class TrainSettings(Stage):
         learning_curve: settings of the learning curve; true for the default settings.
     """
 
-    members: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
+    members: tuple[str, ...] = DEFAULT_MEMBERS
     settings: dict[str, JsonObject] = Field(default_factory=dict)
     rules: tuple[str, ...] = ("mean", "geometric", "weighted", "greedy", "stacked")
     rule: str = "auto"

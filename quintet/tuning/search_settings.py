@@ -9,8 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quintet.audio.augment import AudioAugmentation
-from quintet.classifiers.registry import make_member, require_weights
-from quintet.ensemble.classifier import TABLE_MEMBERS
+from quintet.classifiers.registry import TABLE_MEMBERS, make_member, require_weights
 from quintet.errors import ConfigError, MissingExtraError, unknown_name
 from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
 from quintet.training.settings import Protocol, TrainSettings

@@ -1,4 +1,4 @@
-"""Members on disk: the same numbers come back, and nothing that was tampered with is used."""
+"""Storage of members: loaded members predict the same numbers, and damaged or forged files are refused."""
 
 import json
 import shutil
@@ -10,7 +10,8 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.storage import check_tree, load_member, save_member
+from quintet.classifiers.storage import load_member, save_member
+from quintet.classifiers.tabular.storage import check_tree
 from quintet.errors import ArtefactError
 
 QUICK = {"random_forest": {"n_estimators": 10}, "xgboost": {"n_estimators": 10}}
@@ -32,18 +33,18 @@ def stored(request, tmp_path):
     return fitted, tmp_path, X
 
 
-def test_the_same_numbers_come_back(stored):
+def test_a_loaded_member_predicts_the_same_numbers(stored):
     fitted, folder, X = stored
-    again = load_member(folder)
-    np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
-    assert again.predict(X).tolist() == fitted.predict(X).tolist()
-    assert again.get_params() == fitted.get_params()
-    assert again.prepared_names == fitted.prepared_names
+    loaded = load_member(folder)
+    np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+    assert loaded.predict(X).tolist() == fitted.predict(X).tolist()
+    assert loaded.get_params() == fitted.get_params()
+    assert loaded.prepared_names == fitted.prepared_names
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["two", "tags"])
-def test_two_classes_and_tags_come_back(name, kind, tmp_path):
+def test_members_of_two_classes_and_of_tags_can_be_stored(name, kind, tmp_path):
     X, y = table(2)
     if kind == "tags":
         y = np.column_stack([X["w"] > 0, X["x"] > 0, np.zeros(len(X))]).astype(int)
@@ -59,7 +60,7 @@ def test_no_file_is_a_pickle(stored):
         assert not path.read_bytes().startswith(b"\x80")
 
 
-def test_a_truncated_file_is_named_or_at_least_refused(stored, tmp_path):
+def test_a_truncated_or_missing_file_is_refused(stored, tmp_path):
     _, folder, _ = stored
     for path in sorted(folder.iterdir()):
         copy = tmp_path / "copy"
@@ -77,7 +78,7 @@ def test_a_truncated_file_is_named_or_at_least_refused(stored, tmp_path):
     ("change", "message"),
     [
         ({"schema": 99}, "schema 99"),
-        ({"member": "nobody"}, "must be one of"),
+        ({"member": "unknown"}, "must be one of"),
         ({"settings": {"C": 1.0, "evil": 1}}, "evil"),
         ({"classes": [["rock"], "jazz"]}, "classes"),
         ({"classes": ["rock", "jazz"]}, "does not fit"),
@@ -93,7 +94,7 @@ def test_a_changed_head_is_refused(change, message, tmp_path):
         load_member(tmp_path)
 
 
-def test_a_type_that_is_not_on_our_list_is_refused(tmp_path):
+def test_a_type_that_is_not_trusted_is_refused(tmp_path):
     X, y = table(3)
     save_member(make_member("logistic_regression").fit(X, y), tmp_path)
 
@@ -112,8 +113,8 @@ def test_another_estimator_in_the_file_is_refused(tmp_path):
         load_member(tmp_path / "a")
 
 
-def crafted(tree, **changes):
-    """A copy of a tree with some node fields overwritten, as a forged file would have it."""
+def forge_tree(tree, **changes):
+    """Copy of a tree with some node fields overwritten, as in a forged file."""
     state = tree.__getstate__()
     nodes = state["nodes"].copy()
     for field, (node, value) in changes.items():
@@ -141,7 +142,7 @@ def test_a_tree_that_points_outside_itself_is_refused(changes, tmp_path):
     forest = fitted.models_[0]
     check_tree(forest.estimators_[1].tree_, n_features=4, n_classes=3)
 
-    forest.estimators_[1].tree_ = crafted(forest.estimators_[1].tree_, **changes)
+    forest.estimators_[1].tree_ = forge_tree(forest.estimators_[1].tree_, **changes)
     save_member(fitted, tmp_path)
 
     with pytest.raises(ArtefactError, match="points outside itself"):
@@ -153,17 +154,14 @@ def test_a_machine_whose_arrays_do_not_match_is_refused(attribute, tmp_path):
     X, y = table(2)
     fitted = make_member("svm").fit(X, y)
     machine = fitted.models_[0].machines[0]
-    setattr(
-        machine,
-        attribute,
-        machine.__dict__[attribute][:1] if attribute != "_dual_coef_" else machine._dual_coef_[:, :2],
-    )
+    array = getattr(machine, attribute)
+    setattr(machine, attribute, array[:, :2] if attribute == "_dual_coef_" else array[:1])
     save_member(fitted, tmp_path)
     with pytest.raises(ArtefactError, match="arrays of a machine"):
         load_member(tmp_path)
 
 
-def test_what_is_not_a_fitted_member_is_not_written(tmp_path):
+def test_only_fitted_members_are_stored(tmp_path):
     with pytest.raises(ArtefactError, match="Only members"):
         save_member(LogisticRegression(), tmp_path)
     with pytest.raises(ArtefactError, match="Only a fitted"):

@@ -13,6 +13,7 @@ from quintet.classifiers.networks.gradients import gradient, split_network
 from quintet.classifiers.networks.registry import build_network
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.classifiers.spectrogram.fitting import forward
+from quintet.classifiers.spectrogram.settings import PatchSettings
 from quintet.errors import ConfigError
 from quintet.explanation.occlusion import _as_bands_and_time, _laid_out, _stretched, grad_cam, occlusion
 
@@ -126,7 +127,7 @@ def test_grad_cam_fits_clips_of_any_length(burst_hearer: SpectrogramClassifier, 
 
 
 def test_frames_that_no_patch_covers_are_said_to_be_unknown() -> None:
-    found = _laid_out(np.ones((2, 3, 4)), (3, 20), {"frames": 4, "padding": "repeat", "at_most": 2})
+    found = _laid_out(np.ones((2, 3, 4)), (3, 20), PatchSettings(4, max_patches=2))
     assert np.flatnonzero(np.isfinite(found[0])).tolist() == [0, 1, 2, 3, 16, 17, 18, 19]
 
 
@@ -134,7 +135,7 @@ def test_overlapping_patches_are_averaged_in_their_places() -> None:
     found = _laid_out(
         np.stack([np.full((1, 3), 1.0), np.full((1, 3), 3.0)]),
         (1, 5),
-        {"frames": 3, "padding": "repeat", "at_most": 9},
+        PatchSettings(3, max_patches=9),
     )
     np.testing.assert_allclose(found[0] * 3, [1, 1, 2, 3, 3])
 

@@ -1,4 +1,4 @@
-"""Convolutions, then a recurrent network over time. Lavanya et al. 2021: four 2-D blocks and a two-layer GRU; after Choi et al. 2017."""
+"""crnn: four 2-D convolution blocks, then a two-layer GRU over time. Lavanya et al. 2021, after Choi et al. 2017."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from keras import layers
 
 from quintet.classifiers.networks.backend import layer_seed
 
-POOLS = ((2, 2), (3, 2), (4, 2), (4, 2))  # (bands, frames): 96 bands become one, 16 frames become one step
+POOLS = ((2, 2), (3, 2), (4, 2), (4, 2))
+"""(bands, frames) per block: 96 bands become one, 16 frames become one step."""
 
 
 def build(
@@ -19,7 +20,16 @@ def build(
     units: int = 32,
     dropout: float = 0.3,
 ) -> keras.Model:
-    """`input_shape`: (96 or more bands, 16 or more frames). `filters`: of the first block, twice as many in the others. `units`: of a GRU."""
+    """Build crnn.
+
+    Args:
+        input_shape: (n_mels, frames) of a patch; at least 96 bands and 16 frames.
+        n_outputs: number of classes or tags.
+        multilabel: has no effect.
+        filters: number of filters of the first block; the others have twice as many.
+        units: number of units of each GRU layer.
+        dropout: share of the embedding that is dropped in training.
+    """
     patches = keras.Input(input_shape, name="patches")
     x = layers.Reshape((*input_shape, 1), name="picture")(patches)
     for block, pool in enumerate(POOLS, start=1):
@@ -33,4 +43,5 @@ def build(
     x = layers.GRU(units, return_sequences=True, name="gru1")(x)
     x = layers.GRU(units, name="embedding")(x)
     x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
-    return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="crnn")
+    logits = layers.Dense(n_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(patches, logits, name="crnn")

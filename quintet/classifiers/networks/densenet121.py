@@ -1,4 +1,4 @@
-"""DenseNet-121 with ImageNet weights, fine-tuned on spectrogram pictures. Huang et al. 2017; Folmer 2021."""
+"""densenet121: DenseNet-121 with ImageNet weights, fine-tuned on spectrogram pictures. Huang et al. 2017; Folmer 2021."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from quintet.classifiers.networks.backend import layer_seed
 from quintet.classifiers.networks.images import Picture, pretrained_base
 from quintet.errors import ConfigError
 
-BLOCKS = (6, 12, 24, 16)  # how many layers each dense block has: 121 with all that lies between
+BLOCKS = (6, 12, 24, 16)
+"""Number of layers of each dense block. With the layers between the blocks they make 121."""
 
 
 def build(
@@ -27,24 +28,36 @@ def build(
     dropout: float = 0.2,
     blocks: Sequence[int] = BLOCKS,
 ) -> keras.Model:
-    """The base (7,037,504 weights, 6,953,856 of them learn), mean over the picture, logits. `weights`: "imagenet", "random" or a path.
+    """Build densenet121: the base (7,037,504 weights, of which 6,953,856 learn), mean over the picture, logits.
 
-    Other `blocks` make a smaller or larger network of the same kind, for which there are no ImageNet weights.
+    Args:
+        input_shape: (n_mels, frames) of a patch.
+        n_outputs: number of classes or tags.
+        multilabel: has no effect.
+        weights: `"imagenet"`, `"random"`, or the path of a weights file of the base.
+        size: side of the square picture, in pixels.
+        dropout: share of the embedding that is dropped in training.
+        blocks: number of layers of each dense block. Other numbers make a smaller or larger network of the same
+            kind, for which there are no ImageNet weights.
+
+    Raises:
+        ConfigError: for ImageNet weights with other blocks.
     """
     if weights == "imagenet" and tuple(blocks) != BLOCKS:
         raise ConfigError(
-            f'ImageNet weights are for blocks of {list(BLOCKS)} layers. Received {list(blocks)}. Leave them out, or weights="random".'
+            f"ImageNet weights are for blocks of {list(BLOCKS)} layers. Received {list(blocks)}. "
+            'Leave them out, or set weights="random".'
         )
-    base = pretrained_base(
-        partial(DenseNet, list(blocks)), size=size, weights=weights, url=WEIGHTS_URL, name="base"
-    )
+    application = partial(DenseNet, list(blocks))
+    base = pretrained_base(application, size=size, weights=weights, url=WEIGHTS_URL, name="base")
     for layer in base.layers:
         if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.9  # published 0.99 forgets its beginning over hundreds of steps, more than a small collection has
+            # With the published 0.99 the initial statistics need hundreds of steps to fade, more than a small
+            # collection has.
+            layer.momentum = 0.9
     patches = keras.Input(input_shape, name="patches")
     x = base(Picture(size, preprocessing="imagenet", order="rgb", name="picture")(patches))
     x = layers.GlobalAveragePooling2D(name="embedding")(x)
     x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
-    return keras.Model(
-        patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="densenet121"
-    )
+    logits = layers.Dense(n_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(patches, logits, name="densenet121")

@@ -1,4 +1,4 @@
-"""The feed-forward baseline: the same picture, flattened. Bahuleyan 2018, §4.1: 216 · 216 · 3 → 512 → 32 → logits."""
+"""feed_forward: baseline of dense layers on the flattened picture. Bahuleyan 2018, §4.1: 216 · 216 · 3 → 512 → 32 → logits."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ def build(
     size: int = 216,
     dropout: float = 0.3,
 ) -> keras.Model:
-    """`preprocessing`: "paper" (colours on 0 … 1) or "imagenet"; nothing here was pretrained, so it is a matter of scale only."""
+    """Build feed_forward.
+
+    Args:
+        input_shape: (n_mels, frames) of a patch.
+        n_outputs: number of classes or tags.
+        multilabel: has no effect.
+        preprocessing: `"paper"` (colours in 0 … 1) or `"imagenet"`. No layer is pretrained, so the two differ in
+            scale only.
+        size: side of the square picture, in pixels.
+        dropout: share of the first dense layer that is dropped in training.
+    """
     patches = keras.Input(input_shape, name="patches")
     x = Picture(size, preprocessing=preprocessing, order="rgb", name="picture")(patches)
     x = layers.Flatten(name="flat")(x)
     x = layers.Dense(512, activation="relu", name="dense1")(x)
     x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
     x = layers.Dense(32, activation="relu", name="embedding")(x)
-    return keras.Model(
-        patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="feed_forward"
-    )
+    logits = layers.Dense(n_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(patches, logits, name="feed_forward")

@@ -1,6 +1,6 @@
-"""A small network on spectrogram pictures. Folmer 2021: two convolutions (batch norm, ReLU, pooling) and two dense layers, dropout 0.2.
+"""folmer_cnn: two convolutions (batch norm, ReLU, pooling) and two dense layers on spectrogram pictures. Folmer 2021.
 
-The numbers of filters and units are not published; these keep it small.
+The dropout is 0.2. The paper does not state the numbers of filters and units; these keep the network small.
 """
 
 from __future__ import annotations
@@ -21,22 +21,33 @@ def build(
     filters: int = 32,
     units: int = 128,
 ) -> keras.Model:
-    """`size`: of the square picture, a multiple of 16. `filters`: of the first convolution; the second has twice as many."""
+    """Build folmer_cnn.
+
+    Args:
+        input_shape: (n_mels, frames) of a patch.
+        n_outputs: number of classes or tags.
+        multilabel: has no effect.
+        size: side of the square picture, in pixels; a multiple of 16.
+        filters: number of filters of the first convolution; the second has twice as many.
+        units: number of units of the first dense layer.
+    """
     patches = keras.Input(input_shape, name="patches")
     x = Picture(size, preprocessing="imagenet", order="rgb", name="picture")(patches)
-    for block, width in ((1, filters), (2, 2 * filters)):
-        x = layers.Conv2D(
-            width,
-            3,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=f"block{block}_conv",
-        )(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"block{block}_norm")(x)
-        x = layers.ReLU(name=f"block{block}_relu")(x)
-        x = layers.MaxPooling2D(4, name=f"block{block}_pool")(x)
+    x = _block(x, filters, name="block1")
+    x = _block(x, 2 * filters, name="block2")
     x = layers.Flatten(name="flat")(x)
     x = layers.Dense(units, activation="relu", name="embedding")(x)
     x = layers.Dropout(0.2, seed=layer_seed(), name="dropout")(x)
-    return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="folmer_cnn")
+    logits = layers.Dense(n_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(patches, logits, name="folmer_cnn")
+
+
+def _block(x: keras.KerasTensor, width: int, *, name: str) -> keras.KerasTensor:
+    """Convolution 3 × 3 with `width` filters, batch norm, ReLU and pooling by 4."""
+    convolution = layers.Conv2D(
+        width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+    )
+    x = convolution(x)
+    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    x = layers.ReLU(name=f"{name}_relu")(x)
+    return layers.MaxPooling2D(4, name=f"{name}_pool")(x)

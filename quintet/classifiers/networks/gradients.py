@@ -1,56 +1,72 @@
-"""What a network's verdict hangs on: gradients with respect to its last pictures. Keras has one API for layers, none for gradients.
+"""Gradients of a network's outputs with respect to its last feature map. Keras has no common interface for gradients.
 
-`split_network` cuts a network in two at its last convolutional picture; `gradient` asks the backend that Keras runs on (TensorFlow, JAX or
-PyTorch) how a class's logit changes with that picture. Nothing is imported before it is needed.
+`split_network` cuts a network in two at its last convolutional feature map. `gradient` asks the backend that Keras runs
+on (TensorFlow, JAX or PyTorch) how a class's logit changes with that map. Libraries are imported when they are needed.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.classifiers.networks.backend import load_keras
+from quintet.classifiers.networks.backend import backend_name, load_keras
+from quintet.classifiers.networks.keras_types import KerasLayer, KerasModel, Tensor
 from quintet.errors import unknown_name
 
 Floats = NDArray[np.float64]
-FEWEST_CHANNELS = 4  # what has fewer is a photograph or the input itself, not what filters found
-PASSED_OVER = ("Pooling", "Dropout", "Flatten", "Reshape", "Permute", "GRU", "LSTM", "Dense", "InputLayer")
+Inputs = NDArray[np.float32]
+FEWEST_CHANNELS = 4
+"""An output with fewer channels is a photograph or the input, not the output of filters."""
+
+SKIPPED_LAYERS = ("Pooling", "Dropout", "Flatten", "Reshape", "Permute", "GRU", "LSTM", "Dense", "InputLayer")
 
 
 class Halves(NamedTuple):
-    """A network cut at the output of `layer`: `front` patches → picture, `head` picture → logits."""
+    """A network cut at the output of a layer.
 
-    front: Any
-    head: Any
+    Args:
+        front: patches → feature map.
+        head: feature map → logits.
+        layer: name of the layer.
+    """
+
+    front: KerasModel
+    head: KerasModel
     layer: str
 
 
-def split_network(model: Any) -> Halves | None:
-    """The network cut at its last picture before pooling: (batch, height, width, channels), or else (batch, steps, channels).
+def split_network(model: KerasModel) -> Halves | None:
+    """The network cut at its last feature map before pooling.
 
-    A picture is only taken where everything that follows goes through it. None where there is no such layer (a network without
+    The map has shape `(batch, height, width, channels)`, or, if there is none, `(batch, steps, channels)`. A map
+    qualifies only if all later layers depend on the input through it. None if no layer qualifies (a network without
     convolutions).
     """
-    for dimensions in (4, 3):
+    for n_axes in (4, 3):
         for layer in reversed(model.layers):
-            if _is_picture(layer, dimensions) and (head := _head(model, layer)) is not None:
-                return Halves(load_keras().Model(model.input, layer.output), head, str(layer.name))
+            if not _is_feature_map(layer, n_axes):
+                continue
+            head = _head(model, layer)
+            if head is not None:
+                front = load_keras().Model(model.input, layer.output)
+                return Halves(front, head, str(layer.name))
     return None
 
 
-def gradient(model: Any, inputs: NDArray[Any], column: int) -> Floats:
-    """The derivative of output `column` with respect to the inputs: the shape of `inputs`, float64.
+def gradient(model: KerasModel, inputs: NDArray[np.float64] | Inputs, column: int) -> Floats:
+    """Derivative of output `column` with respect to the inputs: the shape of `inputs`, float64.
 
     Args:
-        model: inputs (n, …) → outputs (n, k), in which rows do not influence each other (prediction, not training).
-        inputs: (n, …). column: 0 … k - 1.
+        model: inputs `(n, …)` → outputs `(n, k)`; rows do not influence each other (prediction, not training).
+        inputs: `(n, …)`.
+        column: 0 … k - 1.
 
     Raises:
-        ConfigError: Keras runs on a backend without gradients.
+        ConfigError: if Keras runs on a backend without gradients.
 
     Example:
         >>> keras = load_keras()
@@ -58,65 +74,70 @@ def gradient(model: Any, inputs: NDArray[Any], column: int) -> Floats:
         >>> gradient(doubled, np.array([[3.0], [5.0]]), 0).tolist()
         [[2.0], [2.0]]
     """
-    backend = str(load_keras().backend.backend())
+    backend = backend_name()
     if backend not in GRADIENTS:
         raise unknown_name("backend for gradients", backend, GRADIENTS)
     return GRADIENTS[backend](model, np.asarray(inputs, dtype=np.float32), column).astype(np.float64)
 
 
-def _is_picture(layer: Any, dimensions: int) -> bool:
-    if any(word in type(layer).__name__ for word in PASSED_OVER) or isinstance(
-        layer.output, list | tuple | dict
-    ):
+def _is_feature_map(layer: KerasLayer, n_axes: int) -> bool:
+    class_name = type(layer).__name__
+    if any(word in class_name for word in SKIPPED_LAYERS):
+        return False
+    if isinstance(layer.output, list | tuple | dict):
         return False
     shape = layer.output.shape
-    return (
-        len(shape) == dimensions
-        and shape[-1] is not None
-        and shape[-1] >= FEWEST_CHANNELS
-        and min(size or 0 for size in shape[1:-1]) > 1
-    )
+    if len(shape) != n_axes:
+        return False
+    *positions, channels = shape[1:]
+    if channels is None or channels < FEWEST_CHANNELS:
+        return False
+    return min(size or 0 for size in positions) > 1
 
 
-def _head(model: Any, layer: Any) -> Any | None:
-    """What follows a layer, or None where something reaches the output past it."""
+def _head(model: KerasModel, layer: KerasLayer) -> KerasModel | None:
+    """The part of a network after a layer; None if another path leads past the layer to the output."""
     try:
-        return load_keras().Model(layer.output, model.output)
+        head: KerasModel = load_keras().Model(layer.output, model.output)
     except ValueError:  # the graph is not connected
         return None
+    return head
 
 
-def _tensorflow(model: Any, inputs: NDArray[np.float32], column: int) -> NDArray[Any]:
+def _tensorflow(model: KerasModel, inputs: Inputs, column: int) -> Inputs:
     tensorflow = importlib.import_module("tensorflow")
-    given = tensorflow.convert_to_tensor(inputs)
+    variable = tensorflow.convert_to_tensor(inputs)
     with tensorflow.GradientTape() as tape:
-        tape.watch(given)
-        total = tensorflow.reduce_sum(model(given, training=False)[:, column])
-    return np.asarray(tape.gradient(total, given))
+        tape.watch(variable)
+        outputs = model(variable, training=False)
+        total = tensorflow.reduce_sum(outputs[:, column])
+    return np.asarray(tape.gradient(total, variable))
 
 
-def _jax(model: Any, inputs: NDArray[np.float32], column: int) -> NDArray[Any]:
+def _jax(model: KerasModel, inputs: Inputs, column: int) -> Inputs:
     jax = importlib.import_module("jax")
-    trainable, other = [
-        [v.value for v in group] for group in (model.trainable_variables, model.non_trainable_variables)
-    ]
+    trainable = [variable.value for variable in model.trainable_variables]
+    other = [variable.value for variable in model.non_trainable_variables]
 
-    def total(given: Any) -> Any:
-        outputs, _ = model.stateless_call(trainable, other, given, training=False)
-        return outputs[:, column].sum()
+    def total(variable: Tensor) -> Tensor:
+        outputs, _ = model.stateless_call(trainable, other, variable, training=False)
+        result: Tensor = jax.numpy.sum(outputs[:, column])
+        return result
 
     return np.asarray(jax.grad(total)(inputs))
 
 
-def _torch(model: Any, inputs: NDArray[np.float32], column: int) -> NDArray[Any]:
-    keras, torch = load_keras(), importlib.import_module("torch")
-    given = keras.ops.convert_to_tensor(inputs).detach().requires_grad_(True)
+def _torch(model: KerasModel, inputs: Inputs, column: int) -> Inputs:
+    ops = load_keras().ops
+    torch = importlib.import_module("torch")
+    variable = ops.convert_to_tensor(inputs).detach().requires_grad_(True)
     with torch.enable_grad():
-        model(given, training=False)[:, column].sum().backward()
-    return np.asarray(keras.ops.convert_to_numpy(given.grad))
+        outputs = model(variable, training=False)
+        torch.sum(outputs[:, column]).backward()
+    return np.asarray(ops.convert_to_numpy(variable.grad))
 
 
-GRADIENTS: Mapping[str, Callable[[Any, NDArray[np.float32], int], NDArray[Any]]] = {
+GRADIENTS: Mapping[str, Callable[[KerasModel, Inputs, int], Inputs]] = {
     "tensorflow": _tensorflow,
     "jax": _jax,
     "torch": _torch,

@@ -1,25 +1,32 @@
-"""Musically motivated filters: tall ones for timbre, long ones for rhythm. Pons et al. 2016-2019; shared by `pons2017` and `musicnn`."""
+"""Musically motivated filters: tall filters for timbre, long filters for rhythm. Pons et al. 2016-2019.
+
+`pons2017` and `musicnn` share these layers.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from quintet.classifiers.networks.backend import layer_seed
 
 
-def time_first(patches: Any) -> Any:
-    """Patches (batch, n_mels, frames) → (batch, frames, n_mels, 1), normalised over the batch."""
+def time_first(patches: KerasTensor) -> KerasTensor:
+    """Patches `(batch, n_mels, frames)` as `(batch, frames, n_mels, 1)`, normalised over the batch."""
     x = layers.Permute((2, 1), name="time_first")(patches)
     x = layers.Reshape((*x.shape[1:], 1), name="picture")(x)
     return layers.BatchNormalization(momentum=0.9, name="input_norm")(x)
 
 
-def timbral_filters(x: Any, filters: int, *, frames: int, bands: int) -> Any:
-    """`filters` of `frames` × `bands`, sliding over time and frequency, each at its strongest frequency: (batch, time, filters).
+def timbral_filters(x: KerasTensor, filters: int, *, frames: int, bands: int) -> KerasTensor:
+    """Timbral filters: maximum over frequency of filters that slide over time and frequency, `(batch, time, filters)`.
 
-    The time axis is padded so that it keeps its length; the pooling over frequency makes the filter blind to pitch.
+    The time axis is padded and keeps its length. Because of the maximum over frequency, pitch has no effect.
+
+    Args:
+        x: `(batch, frames, n_mels, 1)`.
+        filters: number of filters.
+        frames: length of a filter.
+        bands: height of a filter.
     """
     name = f"timbral_{frames}x{bands}"
     x = layers.ZeroPadding2D(((frames // 2, frames // 2), (0, 0)), name=f"{name}_pad")(x)
@@ -29,29 +36,34 @@ def timbral_filters(x: Any, filters: int, *, frames: int, bands: int) -> Any:
     return layers.Reshape((x.shape[1], filters), name=f"{name}_out")(x)
 
 
-def temporal_filters(envelope: Any, filters: int, *, frames: int) -> Any:
-    """`filters` of `frames` × 1 on an envelope (batch, time, channels): (batch, time, filters)."""
+def temporal_filters(envelope: KerasTensor, filters: int, *, frames: int) -> KerasTensor:
+    """Temporal filters of `frames` × 1 on an envelope `(batch, time, channels)`: `(batch, time, filters)`."""
     name = f"temporal_{frames}"
     x = layers.Conv1D(filters, frames, padding="same", activation="relu", name=name)(envelope)
     return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
 
 
-def convolution(x: Any, filters: int, *, name: str, residual: bool) -> Any:
-    """7 frames × all features, ReLU, batch norm; with `residual` the input is added: (batch, time, filters)."""
+def convolution(x: KerasTensor, filters: int, *, name: str, residual: bool) -> KerasTensor:
+    """Convolution over 7 frames × all features, ReLU, batch norm: `(batch, time, filters)`.
+
+    With `residual` the input is added to the result.
+    """
     y = layers.Conv1D(filters, 7, padding="same", activation="relu", name=name)(x)
     y = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(y)
-    return layers.Add(name=f"{name}_residual")([x, y]) if residual else y
+    if not residual:
+        return y
+    return layers.Add(name=f"{name}_residual")([x, y])
 
 
-def summary(x: Any) -> Any:
-    """Peak and mean over time: (batch, 2 · features)."""
-    return layers.Concatenate(name="summary")(
-        [layers.GlobalMaxPooling1D(name="peak")(x), layers.GlobalAveragePooling1D(name="mean")(x)]
-    )
+def summary(x: KerasTensor) -> KerasTensor:
+    """Maximum and mean over time: `(batch, 2 · features)`."""
+    peak = layers.GlobalMaxPooling1D(name="peak")(x)
+    mean = layers.GlobalAveragePooling1D(name="mean")(x)
+    return layers.Concatenate(name="summary")([peak, mean])
 
 
-def dense_end(x: Any, n_outputs: int, *, units: int) -> Any:
-    """Dropout 0.5, dense, batch norm, dropout 0.5, logits."""
+def dense_end(x: KerasTensor, n_outputs: int, *, units: int) -> KerasTensor:
+    """Last layers: dropout 0.5, dense, batch norm, dropout 0.5, logits."""
     x = layers.Dropout(0.5, seed=layer_seed(), name="dropout1")(x)
     x = layers.Dense(units, activation="relu", name="dense")(x)
     x = layers.BatchNormalization(momentum=0.9, name="embedding")(x)
@@ -60,8 +72,8 @@ def dense_end(x: Any, n_outputs: int, *, units: int) -> Any:
 
 
 class BandMean(layers.Layer):  # type: ignore[misc]
-    """The mean over frequency of (batch, frames, n_mels, 1): the envelope (batch, frames, 1)."""
+    """Mean over frequency of `(batch, frames, n_mels, 1)`: the envelope `(batch, frames, 1)`."""
 
-    def call(self, x: Any) -> Any:
-        """The envelope."""
+    def call(self, x: KerasTensor) -> KerasTensor:
+        """Envelope of a batch."""
         return ops.mean(x, axis=2)

@@ -1,13 +1,11 @@
-"""musicnn: the small published variant. Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio tagging (2019).
+"""musicnn: the small published variant. Pons and Serra, musicnn: pre-trained convolutional neural networks … (2019).
 
-Front end: timbral 7 × 38 and 7 × 67 (204 filters each, for 96 bands: 0.4 and 0.7 of them), temporal 128, 64, 32 × 1 (51 each, at their
-strongest band). Mid end: three convolutions of 64 filters, the last two residual; all of them and the front end are joined.
-Back end: peak and mean over time, dense 200.
+Front end: timbral filters 7 × 38 and 7 × 67 (204 each; for 96 bands, 0.4 and 0.7 of them) and temporal filters 128, 64
+and 32 × 1 (51 each, maximum over the bands). Mid end: three convolutions of 64 filters, the last two residual; their
+outputs are joined with that of the front end. Back end: maximum and mean over time, dense 200.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import keras
 from keras import layers
@@ -29,12 +27,20 @@ def build(
     filters: int = 204,
     units: int = 200,
 ) -> keras.Model:
-    """`input_shape`: (n_mels, frames); published with 96 bands and 187 frames (3 s). `filters`: timbral ones; a quarter as many temporal."""
+    """Build musicnn.
+
+    Args:
+        input_shape: (n_mels, frames) of a patch; published with 96 bands and 187 frames (3 s).
+        n_outputs: number of classes or tags.
+        multilabel: has no effect.
+        filters: number of timbral filters of each kind; there are a quarter as many temporal filters.
+        units: number of units of the dense layer.
+    """
     n_mels = input_shape[0]
     patches = keras.Input(input_shape, name="patches")
     x = time_first(patches)
     views = [timbral_filters(x, filters, frames=7, bands=int(share * n_mels)) for share in (0.4, 0.7)]
-    views += [_rhythm(x, filters // 4, frames=frames) for frames in (128, 64, 32)]
+    views += [_temporal_filters(x, filters // 4, frames=frames) for frames in (128, 64, 32)]
     front = layers.Concatenate(name="front_end")(views)
     first = convolution(front, 64, name="conv1", residual=False)
     second = convolution(first, 64, name="conv2", residual=True)
@@ -44,8 +50,8 @@ def build(
     return keras.Model(patches, dense_end(x, n_outputs, units=units), name="musicnn")
 
 
-def _rhythm(x: Any, filters: int, *, frames: int) -> Any:
-    """`filters` of `frames` × 1 in every band, each at its strongest band: (batch, time, filters)."""
+def _temporal_filters(x: keras.KerasTensor, filters: int, *, frames: int) -> keras.KerasTensor:
+    """Temporal filters of `frames` × 1 in every band, maximum over the bands: `(batch, time, filters)`."""
     name = f"temporal_{frames}"
     x = layers.Conv2D(filters, (frames, 1), padding="same", activation="relu", name=name)(x)
     x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)

@@ -1,7 +1,8 @@
-"""Musically motivated convolutions for tagging at scale. Pons et al., End-to-end learning for music audio tagging at scale (2017/18), §3.2.
+"""pons2017: musically motivated convolutions. Pons et al., End-to-end learning for music audio tagging at scale, §3.2.
 
-Front end, on the same input: timbral filters of 86 and 38 bands, temporal filters on the frequency-averaged envelope. Back end: three
-convolutions over 7 frames × all features, the last two with a residual connection, one pooling over time, peak and mean, dense 500.
+Published 2017/18. Front end, on the same input: timbral filters of 86 and 38 bands, and temporal filters on the mean over
+frequency. Back end: three convolutions over 7 frames × all features, the last two residual, with one pooling over time;
+then maximum and mean over time, dense 500.
 """
 
 from __future__ import annotations
@@ -19,15 +20,11 @@ from quintet.classifiers.networks.musically_motivated import (
     time_first,
 )
 
-TIMBRAL = (
-    (7, 86, 16),
-    (3, 86, 32),
-    (1, 86, 64),
-    (7, 38, 16),
-    (3, 38, 32),
-    (1, 38, 64),
-)  # frames, bands, filters
-TEMPORAL = ((165, 16), (128, 32), (64, 64), (32, 128))  # frames, filters
+TIMBRAL = ((7, 86, 16), (3, 86, 32), (1, 86, 64), (7, 38, 16), (3, 38, 32), (1, 38, 64))
+"""Frames, bands and number of filters of each timbral layer."""
+
+TEMPORAL = ((165, 16), (128, 32), (64, 64), (32, 128))
+"""Frames and number of filters of each temporal layer."""
 
 
 def build(
@@ -38,7 +35,15 @@ def build(
     filters: int = 512,
     units: int = 500,
 ) -> keras.Model:
-    """`input_shape`: (at least 86 bands, frames); the paper has 96 and 15 s. `filters`: of the back end. `units`: of its dense layer."""
+    """Build pons2017.
+
+    Args:
+        input_shape: (n_mels, frames) of a patch; at least 86 bands. The paper has 96 bands and 15 s.
+        n_outputs: number of classes or tags.
+        multilabel: has no effect.
+        filters: number of filters of each convolution of the back end.
+        units: number of units of the dense layer.
+    """
     patches = keras.Input(input_shape, name="patches")
     x = time_first(patches)
     envelope = BandMean(name="envelope")(x)

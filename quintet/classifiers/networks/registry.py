@@ -1,19 +1,20 @@
-"""NETWORKS: every architecture by name. What a network reads and what it ends in is decided here, once.
+"""Registry of networks, and the function that builds one. Defines what every network reads and returns.
 
-A `build(input_shape, n_outputs, *, multilabel=False, …)` reads patches `(batch, n_mels, frames)` of standardised log-mel values and ends in a
-float32 layer `logits` `(batch, n_outputs)`: a softmax (one label) or a sigmoid (several) outside makes probabilities of it. The layer
-`embedding` before it is what maps are drawn from. Where there is a layer called `kept`, nothing before it learns: its output is computed
-once per patch and kept. A sub-model called `base` is pretrained, and may learn at a lower rate.
+A `build(input_shape, n_outputs, *, multilabel=False, …)` reads patches `(batch, n_mels, frames)` of standardised
+log-mel values and ends in a float32 layer `logits` `(batch, n_outputs)`. The classifier turns logits into
+probabilities: with a softmax for one label per clip, with a sigmoid for label sets. The layer `embedding` before the
+logits gives the coordinates of maps. If a network has a layer called `kept`, no layer before it learns: its output is
+computed once per patch and kept in memory. A sub-model called `base` is pretrained and may learn at a lower rate.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from quintet.classifiers.networks.backend import building_context, load_keras
+from quintet.classifiers.networks.keras_types import KerasModel
 from quintet.errors import ConfigError, unknown_name
 
 NETWORKS: dict[str, str] = {
@@ -30,18 +31,21 @@ NETWORKS: dict[str, str] = {
     "lachmish_mfcc": "quintet.classifiers.networks.lachmish:build_mfcc",
 }
 
-PRETRAINED = (
-    "vgg16_transfer",
-    "vgg16_fine_tune",
-    "densenet121",
-)  # whose setting `weights` says where their base begins
+PRETRAINED = ("vgg16_transfer", "vgg16_fine_tune", "densenet121")
+"""Networks whose setting `weights` says where the weights of their base come from."""
+
+_COMMON_PARAMETERS = ("input_shape", "n_outputs", "multilabel")
 
 
-def require_weights(name: str, settings: Mapping[str, Any]) -> None:
-    """Refuse, before anything runs, a network whose base begins with weights that cannot be had. Downloads nothing.
+def require_network_weights(name: str, settings: Mapping[str, object]) -> None:
+    """Refuse a network whose pretrained weights cannot be obtained. Downloads nothing.
+
+    Args:
+        name: key of `NETWORKS`.
+        settings: arguments of its `build`.
 
     Raises:
-        ArtefactError: a file that is not there, or a download that cannot be reached.
+        ArtefactError: if the file does not exist, or the download cannot be reached.
     """
     if name not in PRETRAINED:
         return
@@ -49,7 +53,17 @@ def require_weights(name: str, settings: Mapping[str, Any]) -> None:
     from quintet.classifiers.networks import images
 
     module = importlib.import_module(NETWORKS[name].split(":")[0])
-    images.require_weights(settings.get("weights", "imagenet"), module.WEIGHTS_URL)
+    images.require_weights(str(settings.get("weights", "imagenet")), module.WEIGHTS_URL)
+
+
+def build_defaults(name: str) -> dict[str, object]:
+    """Settings of a network's `build` and their defaults. Loads Keras.
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
+    parameters = inspect.signature(_load_build(name)).parameters
+    return {key: p.default for key, p in parameters.items() if key not in _COMMON_PARAMETERS}
 
 
 def build_network(
@@ -60,26 +74,56 @@ def build_network(
     multilabel: bool,
     seed: int,
     precision: str,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     pretrained: bool = True,
-) -> Any:
-    """The unfitted `keras.Model` called `name`, its weights decided by `seed`, and by its setting `weights` where it has a pretrained base.
+) -> KerasModel:
+    """Build an unfitted network.
 
-    With `pretrained` False the base begins at random: for a network whose fitted weights are about to be put in, and need no download.
+    Args:
+        name: key of `NETWORKS`.
+        input_shape: (n_mels, frames) of a patch.
+        n_outputs: number of classes or tags.
+        multilabel: whether clips carry label sets.
+        seed: controls the initial weights and the dropout.
+        precision: a Keras dtype policy, such as `"float32"`.
+        settings: further arguments of its `build`.
+        pretrained: False starts a pretrained base from random weights, so that nothing is downloaded. Use it if
+            fitted weights replace them anyway.
 
     Raises:
-        ConfigError: an unknown name, a setting that this network does not have, or an input that is too small for it.
+        ConfigError: for an unknown name, a setting that the network does not have, or patches that are too small.
     """
-    if name not in NETWORKS:
-        raise unknown_name("network", name, NETWORKS)
-    module, function = NETWORKS[name].split(":")
+    build = _load_build(name)
     with building_context(seed=seed, precision=precision):
-        build = getattr(importlib.import_module(module), function)
         if not pretrained and "weights" in inspect.signature(build).parameters:
             settings = {**settings, "weights": "random"}
         try:
             return build(input_shape, n_outputs, multilabel=multilabel, **settings)
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"The network '{name}' must be possible for patches of {input_shape} and settings {dict(settings)}. {error}"
+                f"The network '{name}' must be possible for patches of {input_shape} and settings {dict(settings)}. "
+                f"{error}"
             ) from error
+
+
+def split_frozen_base(model: KerasModel) -> tuple[KerasModel | None, KerasModel]:
+    """The part of a network that never learns, and the part that learns: the layers up to `kept`, and the others.
+
+    (None, the whole network) if the network has no layer called `kept`.
+    """
+    if "kept" not in {layer.name for layer in model.layers}:
+        return None, model
+    keras = load_keras()
+    middle = model.get_layer("kept").output
+    # The policy of the model that is compiled decides whether the loss is scaled.
+    with building_context(seed=0, precision=model.dtype_policy.name):
+        return keras.Model(model.input, middle), keras.Model(middle, model.output)
+
+
+def _load_build(name: str) -> Callable[..., KerasModel]:
+    if name not in NETWORKS:
+        raise unknown_name("network", name, NETWORKS)
+    load_keras()
+    module, function = NETWORKS[name].split(":")
+    build: Callable[..., KerasModel] = getattr(importlib.import_module(module), function)
+    return build

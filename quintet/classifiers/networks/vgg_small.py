@@ -1,7 +1,8 @@
-"""A small network in the manner of VGG, trained from scratch on log-mel patches: the default where there is no GPU.
+"""vgg_small: a small VGG-like network, trained from scratch on log-mel patches. The default network, also without a GPU.
 
-Simonyan and Zisserman, Very deep convolutional networks (ICLR 2015): blocks of 3 × 3 convolutions, each followed by a pooling that
-halves the picture, the number of filters doubling. Small enough to learn from a hundred clips in seconds on one core.
+Simonyan and Zisserman, Very deep convolutional networks (ICLR 2015): blocks of 3 × 3 convolutions, each followed by a
+pooling that halves the picture, while the number of filters doubles. The network is so small that it learns from a
+hundred clips in seconds on one core.
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ def build(
     blocks: int = 4,
     dropout: float = 0.5,
 ) -> keras.Model:
-    """Patches → frames averaged in pairs → `blocks` × (convolution, batch norm, ReLU, pooling) → mean and maximum over time → logits.
+    """Build vgg_small.
 
-    What is left of the frequency axis is not pooled: how high something sounds is a good part of what it is.
+    Patches → frames averaged in pairs → `blocks` × (convolution, batch norm, ReLU, pooling) → mean and maximum over
+    time → logits. The rest of the frequency axis is not pooled, because the classes differ in how high they sound.
 
-    Parameters:
-        input_shape: (n_mels, frames) of a patch, each at least 2 ** blocks (frames twice that).
-        n_outputs: classes or tags. multilabel: changes nothing here: the network ends in logits either way.
-        filters: of the first block; each further block has twice as many, at most 8 times.
-        dropout: share of the embedding that is dropped while training.
+    Args:
+        input_shape: (n_mels, frames) of a patch; at least `2 ** blocks` bands and twice as many frames.
+        n_outputs: number of classes or tags.
+        multilabel: has no effect, because the network ends in logits either way.
+        filters: number of filters of the first block; each further block has twice as many, up to 8 times.
+        blocks: number of blocks.
+        dropout: share of the embedding that is dropped in training.
     """
     n_mels, frames = input_shape
     if n_mels < 2**blocks or frames < 2 ** (blocks + 1):
@@ -38,23 +42,23 @@ def build(
     x = layers.Reshape((n_mels, frames, 1), name="picture")(patches)
     x = layers.AveragePooling2D((1, 2), name="pairs_of_frames")(x)
     for block in range(1, blocks + 1):
-        width = filters * min(2 ** (block - 1), 8)
-        x = layers.Conv2D(
-            width,
-            3,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=f"block{block}_conv",
-        )(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"block{block}_norm")(x)
-        x = layers.ReLU(name=f"block{block}_relu")(x)
-        x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
+        x = _block(x, filters * min(2 ** (block - 1), 8), name=f"block{block}")
     steps = x.shape[2]
-    mean, peak = (
-        layers.AveragePooling2D((1, steps), name="mean")(x),
-        layers.MaxPooling2D((1, steps), name="peak")(x),
-    )
-    x = layers.Flatten(name="embedding")(layers.Concatenate(name="summary")([mean, peak]))
+    mean = layers.AveragePooling2D((1, steps), name="mean")(x)
+    peak = layers.MaxPooling2D((1, steps), name="peak")(x)
+    x = layers.Concatenate(name="summary")([mean, peak])
+    x = layers.Flatten(name="embedding")(x)
     x = layers.Dropout(dropout, seed=layer_seed(), name="dropout")(x)
-    return keras.Model(patches, layers.Dense(n_outputs, dtype="float32", name="logits")(x), name="vgg_small")
+    logits = layers.Dense(n_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(patches, logits, name="vgg_small")
+
+
+def _block(x: keras.KerasTensor, width: int, *, name: str) -> keras.KerasTensor:
+    """Convolution 3 × 3 with `width` filters, batch norm, ReLU and pooling by 2."""
+    convolution = layers.Conv2D(
+        width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+    )
+    x = convolution(x)
+    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    x = layers.ReLU(name=f"{name}_relu")(x)
+    return layers.MaxPooling2D(2, name=f"{name}_pool")(x)

@@ -1,1 +1,1 @@
-"""Classifier of spectrograms: patches, fitting, pooling."""
+"""Spectrogram classifier: patches, augmentation, fitting, pooling and storage of a network."""

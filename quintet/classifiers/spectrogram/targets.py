@@ -1,114 +1,170 @@
-"""What a network is told of each clip (targets, weights, augmented copies), and how far its verdicts are from the truth."""
+"""Targets of the training clips: classes from labels, weights of rows and tags, and augmented copies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import column_or_1d
 
-from quintet.classifiers.spectrogram.patches import ConcatenatedSpectrograms
+from quintet.classifiers.member import Labels
+from quintet.classifiers.spectrogram.sequences import (
+    ConcatenatedSpectrograms,
+    SpectrogramInput,
+    SpectrogramSequence,
+    as_sequence,
+)
 from quintet.errors import DatasetError
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
-CLASS_WEIGHTS = ("balanced", "none")
+Codes = NDArray[np.int64] | Floats
+"""Column of the class of each clip `(clips,)` int64, or an indicator matrix `(clips, tags)` float32."""
+
+Copies = tuple[SpectrogramInput, ArrayLike]
+"""Augmented spectrograms, and the position of the clip from which each was made."""
+
+
+class ClipTargets(NamedTuple):
+    """Labels of clips as numbers.
+
+    Args:
+        codes: column of the class `(clips,)`, or an indicator matrix `(clips, tags)`.
+        classes: sorted labels, or the names of the tags.
+    """
+
+    codes: Codes
+    classes: Labels
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether clips carry label sets."""
+        return self.codes.ndim == 2
+
+
+def read_targets(y: ArrayLike, n_clips: int, names: Sequence[str] | None) -> ClipTargets:
+    """Read labels `(clips,)`, or an indicator matrix `(clips, tags)` of 0 and 1.
+
+    Args:
+        y: labels or indicator matrix.
+        n_clips: number of spectrograms.
+        names: names of the tags. Default: 0 … tags - 1.
+
+    Raises:
+        DatasetError: if there is not one label per clip or one name per tag, a value is neither 0 nor 1, or there
+            is one class only.
+    """
+    labels = np.asarray(y)
+    if len(labels) != n_clips:
+        raise DatasetError(
+            "There must be one label per spectrogram. "
+            f"Received {len(labels)} labels for {n_clips} spectrograms."
+        )
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return _read_tags(labels, names)
+    classes, codes = np.unique(column_or_1d(labels), return_inverse=True)
+    if len(classes) < 2:
+        raise DatasetError(
+            f"A classifier needs at least two classes. Received one class only: {classes[0]!r}. "
+            "Add clips of another class."
+        )
+    return ClipTargets(codes.astype(np.int64), classes)
+
+
+def _read_tags(indicator: NDArray[np.generic], names: Sequence[str] | None) -> ClipTargets:
+    n_tags = indicator.shape[1]
+    if not np.isin(indicator, (0, 1)).all():
+        raise DatasetError(
+            "An indicator matrix must hold 0 and 1 only. Received other values. Give labels (clips,) otherwise."
+        )
+    if names is not None and len(names) != n_tags:
+        raise DatasetError(
+            f"There must be one name per tag. Received {len(names)} names for {n_tags} columns."
+        )
+    classes: Labels = np.arange(n_tags) if names is None else np.array([str(name) for name in names])
+    return ClipTargets(indicator.astype(np.float32), classes)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What is to be said of each clip: targets (clips, classes or tags) and weights (clips,), float32; of tags also `tags` (2, tags),
-    the weights of a clip without and with each of them."""
+    """Targets and weights of clips for the loss, float32.
 
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    tags: NDArray[np.float32] | None = None
+    Args:
+        targets: `(clips, classes)` one-hot, or `(clips, tags)`.
+        weights: `(clips,)`.
+        tags: for label sets, `(2, tags)`: weights of a clip without and with each tag. Otherwise None.
+    """
+
+    targets: Floats
+    weights: Floats
+    tags: Floats | None = None
 
     @classmethod
     def from_targets(
-        cls, targets: NDArray[Any], learners: Positions, *, n_classes: int, balanced: bool = True
+        cls, targets: Codes, learners: Positions, *, n_classes: int, balanced: bool = True
     ) -> Rows:
-        """Labels (clips,) one-hot, or an indicator (clips, tags) as it is; `balanced` among the learners, or all weights 1."""
+        """Rows from labels `(clips,)` or an indicator matrix `(clips, tags)`.
+
+        Args:
+            targets: codes of all clips.
+            learners: positions of the clips that are learnt from.
+            n_classes: number of classes or tags.
+            balanced: balance the weights among the learners; otherwise all weights are 1.
+        """
         weights = np.ones(len(targets), np.float32)
         if targets.ndim == 2:
-            return cls(
-                targets,
-                weights,
-                tag_weights(targets[learners]) if balanced else np.ones((2, n_classes), np.float32),
-            )
+            tags = tag_weights(targets[learners]) if balanced else np.ones((2, n_classes), np.float32)
+            return cls(targets.astype(np.float32, copy=False), weights, tags)
         if balanced:
             weights[learners] = compute_sample_weight("balanced", targets[learners])
-        return cls(np.eye(n_classes, dtype=np.float32)[targets], weights)
+        return cls(np.eye(n_classes, dtype=np.float32)[targets.astype(np.int64, copy=False)], weights)
 
 
-def tag_weights(indicator: NDArray[Any]) -> NDArray[np.float32]:
-    """Weights (2, tags) of clips without and with each tag: `clips / (2 · clips without)` and `clips / (2 · clips with)`, scikit-learn's
-    'balanced' of each tag as a problem of its own. A tag that all clips have, or none, weighs 1.
+def tag_weights(indicator: Codes) -> Floats:
+    """Weights of clips without and with each tag, `(2, tags)`: each tag is balanced as a problem of its own.
+
+    `clips / (2 · clips without)` and `clips / (2 · clips with)`, as scikit-learn's 'balanced'. If all clips have a tag,
+    or none has it, its weights are 1.
 
     Example:
         >>> tag_weights(np.array([[1, 0], [0, 0], [0, 0]])).tolist()
         [[0.75, 1.0], [1.5, 1.0]]
     """
-    having = np.stack([(indicator == 0).sum(axis=0), (indicator > 0).sum(axis=0)]).astype(np.float64)
-    constant = (having == 0).any(axis=0)
-    return np.where(constant, 1.0, len(indicator) / (2.0 * np.maximum(having, 1.0))).astype(np.float32)
+    n_without, n_with = (indicator == 0).sum(axis=0), (indicator > 0).sum(axis=0)
+    counts = np.stack([n_without, n_with]).astype(np.float64)
+    is_constant = (counts == 0).any(axis=0)
+    balanced = len(indicator) / (2.0 * np.maximum(counts, 1.0))
+    return np.where(is_constant, 1.0, balanced).astype(np.float32)
 
 
 def append_copies(
-    clips: Sequence[Any], targets: NDArray[Any], learners: Positions, copies: tuple[Sequence[Any], ArrayLike]
-) -> tuple[Sequence[Any], NDArray[Any], Positions]:
-    """Clips, targets and learners with the augmented copies behind them; copies of what is held out are left out.
+    clips: SpectrogramSequence, targets: Codes, learners: Positions, copies: Copies
+) -> tuple[SpectrogramSequence, Codes, Positions]:
+    """Append augmented copies to clips, targets and learners. Copies of held-out clips do not become learners.
+
+    Args:
+        clips: the original clips.
+        targets: their codes.
+        learners: positions of the clips that are learnt from.
+        copies: augmented spectrograms and the positions of their originals.
 
     Raises:
-        DatasetError: a copy that does not name the clip it was made of.
+        DatasetError: if a copy does not name an original.
     """
     spectrograms, origin = copies[0], np.asarray(copies[1], dtype=np.int64)
-    if len(spectrograms) != len(origin) or (
-        len(origin) and not 0 <= origin.min() <= origin.max() < len(clips)
-    ):
+    is_complete = len(spectrograms) == len(origin)
+    if not is_complete or (len(origin) and not 0 <= origin.min() <= origin.max() < len(clips)):
         raise DatasetError(
-            f"Every augmented copy must name the clip it was made of. Received {len(spectrograms)} copies of {len(origin)} clips."
+            "Every augmented copy must name the clip it was made of. "
+            f"Received {len(spectrograms)} copies of {len(origin)} clips."
         )
-    learnt = len(clips) + np.flatnonzero(np.isin(origin, learners))
+    copied_learners = len(clips) + np.flatnonzero(np.isin(origin, learners))
     return (
-        ConcatenatedSpectrograms(clips, spectrograms),
+        ConcatenatedSpectrograms(clips, as_sequence(spectrograms)),
         np.concatenate([targets, targets[origin]]),
-        np.concatenate([learners, learnt]),
-    )
-
-
-def mean_log_loss(said: Floats, truth: NDArray[Any], *, balanced: bool = True) -> float:
-    """Log loss of probabilities (clips, classes) for labels (clips,) or an indicator (clips, tags).
-
-    With `balanced` rare ones count: the mean over classes of the mean over their clips; of each tag the mean over the clips with it and over
-    those without it, as far as there are any.
-
-    Example:
-        >>> said = np.array([[0.5, 0.5]] * 3 + [[1.0, 0.0]])
-        >>> round(mean_log_loss(said, np.array([0, 0, 0, 1])), 3), round(mean_log_loss(said, np.array([0, 0, 0, 1]), balanced=False), 3)
-        (8.406, 4.549)
-    """
-    said = np.clip(said, 1e-7, 1 - 1e-7)
-    if truth.ndim == 1:
-        losses = -np.log(said[np.arange(len(truth)), truth])
-        return float(
-            np.mean([losses[truth == k].mean() for k in np.unique(truth)]) if balanced else losses.mean()
-        )
-    losses = -np.where(truth > 0, np.log(said), np.log(1 - said))
-    if not balanced:
-        return float(losses.mean())
-    parts = [
-        [losses[rows, k].mean() for rows in (truth[:, k] > 0, truth[:, k] == 0) if rows.any()]
-        for k in range(truth.shape[1])
-    ]
-    return float(np.mean([np.mean(part) for part in parts]))
-
-
-def agreement(said: Floats, truth: NDArray[Any]) -> float:
-    """The share of labels that are the most probable, or of tags on the right side of 0.5."""
-    return float(
-        np.mean((said >= 0.5) == truth) if truth.ndim == 2 else np.mean(said.argmax(axis=1) == truth)
+        np.concatenate([learners, copied_learners]),
     )

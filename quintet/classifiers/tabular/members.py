@@ -1,22 +1,25 @@
-"""Four members that read a table of features: logistic regression, random forest, gradient boosting, support vectors.
+"""Table members: logistic regression, random forest, gradient boosting, support vector machine.
 
-Each is a scikit-learn estimator that holds its own preparation (gaps, useless columns, scaling), weighs classes as
-'balanced' does (n / (classes · rows of the class)), and is reproducible from `seed` without touching any global state.
+Each is a scikit-learn estimator with its own preparation (gaps, useless columns, scaling). It weights classes as
+'balanced' does (n / (classes · rows of the class)), and it is reproducible from `seed` without any global state.
 
-**One label per row**: `y` (rows,) of strings or integers; `classes_` sorted; `predict_proba` (rows, classes), rows sum to 1.
-**Several labels per row**: `y` an indicator matrix (rows, tags) of 0 and 1, one column per tag: one classifier per tag against
-the rest. `classes_` are the names given as `fit(…, classes=names)`, else the columns of a DataFrame `y`, else 0 … tags - 1;
-`predict_proba` (rows, tags), each in [0, 1], rows do not sum to 1. A tag that every or no training row has gets the constant
-`(rows with it + 0.5) / (rows + 1)`.
+**One label per row**: `y` `(rows,)` of strings or integers; `classes_` sorted; `predict_proba` `(rows, classes)`, where
+rows sum to 1.
+
+**Several labels per row**: `y` an indicator matrix `(rows, tags)` of 0 and 1. There is one classifier per tag against the
+rest. `classes_` are the names given as `fit(…, classes=names)`, otherwise the columns of a DataFrame `y`, otherwise
+0 … tags - 1. `predict_proba` is `(rows, tags)`, each in [0, 1]; rows do not sum to 1. If all training rows have a tag, or
+none has it, its probability is the constant `(rows with it + 0.5) / (rows + 1)`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Protocol, Self, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
@@ -34,6 +37,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from quintet.classifiers.member import Labels
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.classifiers.tabular.svm import MarginClassifier
 from quintet.datasets.groups import group_names
@@ -41,22 +45,42 @@ from quintet.errors import DatasetError
 
 Matrix = NDArray[np.float64]
 Positions = NDArray[np.int64]
+Groups = NDArray[np.str_]
+Table = ArrayLike | pd.DataFrame
+
+
+class FittedModel(Protocol):
+    """A fitted classifier of the columns that `Preparation` returns."""
+
+    def predict_proba(self, X: Matrix) -> Matrix:
+        """Probabilities `(rows, classes)`."""
+        ...
 
 
 class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """What the four members share: checks, labels, preparation, one-vs-rest for tags.
+    """Common part of the table members: checks, labels, preparation, one-vs-rest for tags.
 
     Attributes:
-        classes_: labels or tags. multilabel_ (bool). preparation_: the fitted `Preparation`.
-        models_: one fitted classifier, or one per tag (None: constant). constants_ (tags,): their constants, NaN elsewhere.
+        classes_: labels or tags.
+        multilabel_: whether rows carry label sets.
+        preparation_: the fitted `Preparation`.
+        models_: one fitted classifier, or one per tag (None for a tag with a constant probability).
+        constants_: constant probabilities of the tags, `(tags,)`; NaN for the others.
     """
 
     member: ClassVar[str]
     scaled: ClassVar[bool]
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    classes_: Labels
+    multilabel_: bool
+    preparation_: Preparation
+    models_: list[FittedModel | None]
+    constants_: Matrix
 
     @abstractmethod
-    def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> Any:
-        """A fitted classifier of the positions `y` (0 … classes - 1) whose `predict_proba` has one column per position."""
+    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
+        """Fit a classifier of the codes `y` (0 … classes - 1). Its `predict_proba` has one column per code."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -66,107 +90,124 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def fit(
         self,
-        X: ArrayLike,
+        X: Table,
         y: ArrayLike,
         groups: ArrayLike | None = None,
         *,
         classes: Sequence[str] | None = None,
     ) -> Self:
-        """The member fitted on a table.
+        """Fit the member on a table.
 
-        Parameters:
-            X: (rows, features), DataFrame or array of numbers; NaN and infinite values are gaps.
-            y: (rows,) labels, or an indicator matrix (rows, tags).
-            groups: (rows,) who belongs together; what is held out inside the fit shares no group with the rest.
+        Args:
+            X: `(rows, features)`, DataFrame or array of numbers; NaN and infinite values are gaps.
+            y: labels `(rows,)`, or an indicator matrix `(rows, tags)`.
+            groups: `(rows,)`; rows that are held out inside the fit share no group with the rest.
             classes: names of the tags, for an indicator matrix.
 
         Raises:
-            DatasetError: one class only, or no feature that varies. SplitLeakError: see `MarginClassifier`.
+            DatasetError: if there is one class only, or no feature varies.
+            SplitLeakError: see `MarginClassifier`.
         """
-        columns = getattr(y, "columns", None)
         table: Matrix = validate_data(self, X, dtype=np.float64, ensure_all_finite=False)
-        names = None if groups is None else group_names(groups)
-        check_consistent_length(table, y, names)
+        row_groups = None if groups is None else group_names(groups)
+        check_consistent_length(table, y, row_groups)
         shape = getattr(y, "shape", None) or np.asarray(y).shape
         if len(shape) == 2 and shape[1] > 1:
-            return self._fit_tags(
-                table, check_array(y, dtype=np.int64), names, columns if classes is None else classes
-            )
-        y = column_or_1d(y, warn=True)
+            names = getattr(y, "columns", None) if classes is None else classes
+            return self._fit_tags(table, check_array(y, dtype=np.int64), row_groups, names)
+        return self._fit_labels(table, column_or_1d(y, warn=True), row_groups)
+
+    def _fit_labels(self, X: Matrix, y: Labels, groups: Groups | None) -> Self:
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         self.multilabel_ = False
-        self.classes_, positions = np.unique(y, return_inverse=True)
+        classes, codes = np.unique(np.asarray(y), return_inverse=True)
+        self.classes_ = cast("Labels", classes)
         if len(self.classes_) < 2:
             raise DatasetError(
-                f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. Add clips of another class."
+                f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. "
+                "Add clips of another class."
             )
-        self.preparation_ = Preparation(scale=self.scaled).fit(table)
-        self.models_ = [
-            self._fit_model(self.preparation_.transform(table), positions.astype(np.int64), names)
-        ]
+        self.preparation_ = Preparation(scale=self.scaled).fit(X)
+        prepared = self.preparation_.transform(X)
+        self.models_ = [self._fit_model(prepared, codes.astype(np.int64), groups)]
         self.constants_ = np.array([np.nan])
         return self
 
-    def _fit_tags(
-        self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None, names: Sequence[str] | None
-    ) -> Self:
+    def _fit_tags(self, X: Matrix, y: Positions, groups: Groups | None, names: Sequence[str] | None) -> Self:
+        n_rows, n_tags = y.shape
         if not np.isin(y, (0, 1)).all():
             raise DatasetError(
-                f"An indicator matrix must hold 0 and 1 only. Received values from {y.min()} to {y.max()}. Give labels (rows,) otherwise."
+                "An indicator matrix must hold 0 and 1 only. "
+                f"Received values from {y.min()} to {y.max()}. Give labels (rows,) otherwise."
             )
-        if names is not None and len(names) != y.shape[1]:
+        if names is not None and len(names) != n_tags:
             raise DatasetError(
-                f"There must be one name per tag. Received {len(names)} names for {y.shape[1]} columns."
+                f"There must be one name per tag. Received {len(names)} names for {n_tags} columns."
             )
         self.multilabel_ = True
-        self.classes_ = np.arange(y.shape[1]) if names is None else np.array([str(name) for name in names])
+        self.classes_ = np.arange(n_tags) if names is None else np.array([str(name) for name in names])
         self.preparation_ = Preparation(scale=self.scaled).fit(X)
-        prepared, positives = self.preparation_.transform(X), y.sum(axis=0)
-        self.constants_ = np.where(
-            (positives == 0) | (positives == len(y)), (positives + 0.5) / (len(y) + 1), np.nan
-        )
-        self.models_ = [
-            self._fit_model(prepared, y[:, k], groups) if np.isnan(constant) else None
-            for k, constant in enumerate(self.constants_)
-        ]
+        prepared = self.preparation_.transform(X)
+        n_positive = y.sum(axis=0)
+        is_constant = (n_positive == 0) | (n_positive == n_rows)
+        self.constants_ = np.where(is_constant, (n_positive + 0.5) / (n_rows + 1), np.nan)
+        self.models_ = []
+        for k, constant in enumerate(self.constants_):
+            needs_model = np.isnan(constant)
+            self.models_.append(self._fit_model(prepared, y[:, k], groups) if needs_model else None)
         return self
 
-    def prepare(self, X: ArrayLike) -> Matrix:
-        """The rows as the classifier sees them: (rows, `len(preparation_.kept)`) float64, finite; columns `prepared_names`."""
+    def prepare(self, X: Table) -> Matrix:
+        """Rows as the classifier reads them: `(rows, len(preparation_.kept))` float64, finite.
+
+        `prepared_names` are the names of the columns.
+        """
         check_is_fitted(self)
-        return self.preparation_.transform(
-            validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
-        )
+        table: Matrix = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
+        return self.preparation_.transform(table)
 
     @property
     def prepared_names(self) -> list[str]:
-        """Names of the columns of `prepare(X)`; `feature_j` where the table had none."""
+        """Names of the columns of `prepare(X)`; `feature_j` if the table had no names."""
         names = getattr(self, "feature_names_in_", None)
         return [f"feature_{j}" if names is None else str(names[j]) for j in self.preparation_.kept]
 
-    def predict_proba(self, X: ArrayLike) -> Matrix:
-        """Probabilities (rows, classes) float64; rows sum to 1, or (rows, tags) each in [0, 1] where there are several labels per row."""
+    def predict_proba(self, X: Table) -> Matrix:
+        """Probabilities `(rows, classes)` float64, where rows sum to 1; for label sets `(rows, tags)`, each in [0, 1]."""
         prepared = self.prepare(X)
-        if not self.multilabel_:
-            probabilities = np.asarray(self.models_[0].predict_proba(prepared), dtype=np.float64)
-            return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
-        columns = [
-            np.full(len(prepared), constant) if model is None else model.predict_proba(prepared)[:, 1]
-            for model, constant in zip(self.models_, self.constants_, strict=True)
-        ]
+        if self.multilabel_:
+            return self._tag_probabilities(prepared)
+        (model,) = self.models_
+        if model is None:
+            raise DatasetError("A member must have a fitted model. Received none. Call fit first.")
+        probabilities = np.asarray(model.predict_proba(prepared), dtype=np.float64)
+        return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+
+    def _tag_probabilities(self, prepared: Matrix) -> Matrix:
+        columns = []
+        for model, constant in zip(self.models_, self.constants_, strict=True):
+            if model is None:
+                columns.append(np.full(len(prepared), constant))
+            else:
+                columns.append(model.predict_proba(prepared)[:, 1])
         return np.clip(np.column_stack(columns).astype(np.float64), 0.0, 1.0)
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable label (rows,), or the indicator matrix (rows, tags) of what is at least as likely as not."""
+    def predict(self, X: Table) -> Labels:
+        """The most probable labels `(rows,)`, or an indicator matrix `(rows, tags)` of probabilities ≥ 0.5."""
         probabilities = self.predict_proba(X)
         if self.multilabel_:
             return (probabilities >= 0.5).astype(np.int64)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        labels: Labels = self.classes_[probabilities.argmax(axis=1)]
+        return labels
 
 
 class LogisticRegressionMember(TableMember):
-    """Multinomial logistic regression on standardised features; `C` is the inverse of the L2 penalty.
+    """Multinomial logistic regression on standardised features.
+
+    Args:
+        C: inverse of the L2 penalty.
+        seed: controls all randomness.
 
     Example:
         >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), ["low", "low", "high", "high"]
@@ -180,14 +221,22 @@ class LogisticRegressionMember(TableMember):
         self.C = C
         self.seed = seed
 
-    def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> LogisticRegression:
-        return LogisticRegression(
-            C=self.C, class_weight="balanced", max_iter=2000, random_state=self.seed
-        ).fit(X, y)
+    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
+        model = LogisticRegression(C=self.C, class_weight="balanced", max_iter=2000, random_state=self.seed)
+        fitted: FittedModel = model.fit(X, y)
+        return fitted
 
 
 class RandomForestMember(TableMember):
-    """A forest of trees on bootstrap samples (Breiman 2001); the same forest whatever `n_jobs` is."""
+    """Forest of trees on bootstrap samples (Breiman 2001). The forest does not depend on `n_jobs`.
+
+    Args:
+        n_estimators: number of trees.
+        min_samples_split: fewest rows of a node that is split.
+        max_features: number of features that are tried per split, as in scikit-learn.
+        n_jobs: number of threads.
+        seed: controls all randomness.
+    """
 
     member, scaled = "random_forest", False
 
@@ -206,19 +255,32 @@ class RandomForestMember(TableMember):
         self.n_jobs = n_jobs
         self.seed = seed
 
-    def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> RandomForestClassifier:
-        settings = {
-            "n_estimators": self.n_estimators,
-            "min_samples_split": self.min_samples_split,
-            "max_features": self.max_features,
-        }
-        return RandomForestClassifier(
-            **settings, class_weight="balanced", n_jobs=self.n_jobs, random_state=self.seed
-        ).fit(X, y)
+    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
+        model = RandomForestClassifier(
+            n_estimators=self.n_estimators,
+            min_samples_split=self.min_samples_split,
+            max_features=self.max_features,
+            class_weight="balanced",
+            n_jobs=self.n_jobs,
+            random_state=self.seed,
+        )
+        fitted: FittedModel = model.fit(X, y)
+        return fitted
 
 
 class XGBoostMember(TableMember):
-    """Gradient-boosted trees (Chen and Guestrin 2016) by histograms, each tree on a part of the rows and columns."""
+    """Gradient-boosted trees (Chen and Guestrin 2016) with histograms. Each tree uses a part of the rows and columns.
+
+    Args:
+        n_estimators: number of boosting rounds.
+        max_depth: greatest depth of a tree.
+        learning_rate: factor on the contribution of each tree.
+        subsample: share of the rows per tree.
+        colsample_bytree: share of the columns per tree.
+        max_bin: number of bins of a column.
+        n_jobs: number of threads.
+        seed: controls all randomness.
+    """
 
     member, scaled = "xgboost", False
 
@@ -243,18 +305,25 @@ class XGBoostMember(TableMember):
         self.n_jobs = n_jobs
         self.seed = seed
 
-    def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> Any:
+    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
         from xgboost import XGBClassifier
 
         settings = {name: value for name, value in self.get_params().items() if name != "seed"}
         model = XGBClassifier(**settings, tree_method="hist", random_state=self.seed)
-        return model.fit(X, y, sample_weight=compute_sample_weight("balanced", y))
+        fitted: FittedModel = model.fit(X, y, sample_weight=compute_sample_weight("balanced", y))
+        return fitted
 
 
 class SVMMember(TableMember):
-    """Support vectors with an RBF kernel, `exp(-gamma · |a - b|²)`, one class against the rest, calibrated by group.
+    """Support vector machines with the RBF kernel `exp(-gamma · |a - b|²)`, one class against the rest.
 
-    `gamma="scale"` is 1 / (columns · variance). See `MarginClassifier` for the probabilities.
+    The probabilities are calibrated by group, see `MarginClassifier`.
+
+    Args:
+        C: inverse of the penalty.
+        gamma: of the kernel; `"scale"` is 1 / (columns · variance).
+        calibration_folds: number of folds of the calibration.
+        seed: controls all randomness.
     """
 
     member, scaled = "svm", True
@@ -267,11 +336,10 @@ class SVMMember(TableMember):
         self.calibration_folds = calibration_folds
         self.seed = seed
 
-    def _fit_model(self, X: Matrix, y: Positions, groups: NDArray[np.str_] | None) -> MarginClassifier:
+    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
         def new_machine() -> SVC:
-            return SVC(
-                C=self.C, gamma=self.gamma, class_weight="balanced", random_state=self.seed
-            )  # without one it draws from the global generator
+            # Without `random_state` it would draw from the global generator.
+            return SVC(C=self.C, gamma=self.gamma, class_weight="balanced", random_state=self.seed)
 
         return MarginClassifier.from_training_data(
             new_machine, X, y, groups=groups, calibration_folds=self.calibration_folds, seed=self.seed

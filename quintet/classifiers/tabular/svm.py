@@ -1,8 +1,9 @@
-"""A support vector machine whose probabilities are calibrated on rows of other groups than those it was fitted on."""
+"""Support vector machines with probabilities that are calibrated on rows of groups outside their training rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,27 +17,34 @@ Matrix = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
 
+class Machine(Protocol):
+    """A binary classifier with decision values, such as `sklearn.svm.SVC`."""
+
+    def fit(self, X: Matrix, y: Positions) -> Self:
+        """Fit on rows and classes 0 and 1."""
+        ...
+
+    def decision_function(self, X: Matrix) -> Matrix:
+        """Decision values `(rows,)`; positive for class 1."""
+        ...
+
+
 class MarginClassifier:
-    """One-vs-rest margins → probabilities, through a calibration that was learnt out of fold.
+    """Turns one-vs-rest margins into probabilities, with a calibration that is learnt out of fold.
 
-    The decision values `d` (rows, classes) of `calibration_folds` grouped folds, each from machines that saw no row of the
-    fold's groups, fit the calibration; the machines that are kept are then fitted on all rows. With three or more classes
-    `p = softmax(slope · d)` (temperature scaling: Guo et al., On calibration of modern neural networks, ICML 2017, §4.2);
-    with two `p = expit(slope · d + offset)` (Platt 1999, with his smoothed targets). Where a class lies in fewer than two
-    groups nothing can be held out: then `slope = 1`, `offset = 0`.
+    The calibration is fitted on decision values `d` `(rows, classes)` of `calibration_folds` grouped folds, each from
+    machines that were fitted without the groups of the fold. The final machines are then fitted on all rows. With
+    three or more classes `p = softmax(slope · d)` (temperature scaling: Guo et al., On calibration of modern neural
+    networks, ICML 2017, §4.2); with two `p = expit(slope · d + offset)` (Platt 1999, with his smoothed targets). If a
+    class has fewer than two groups, no group can be held out; then `slope = 1` and `offset = 0`.
 
-    Parameters:
-        new_machine: makes an unfitted binary classifier with `fit` and `decision_function`.
-        n_classes: >= 2. calibration_folds: >= 2. seed: of the folds.
-
-    Attributes:
-        machines: one per class, or a single one with two classes. slope, offset: the calibration.
-
-    Raises:
-        SplitLeakError: a group would stand on both sides of a calibration fold.
+    Args:
+        machines: one fitted machine per class, or a single one for two classes; None for a class without rows.
+        slope: of the calibration.
+        offset: of the calibration; 0 for three or more classes.
     """
 
-    def __init__(self, machines: Sequence[object], *, slope: float, offset: float) -> None:
+    def __init__(self, machines: Sequence[Machine | None], *, slope: float, offset: float) -> None:
         self.machines = list(machines)
         self.slope = slope
         self.offset = offset
@@ -44,7 +52,7 @@ class MarginClassifier:
     @classmethod
     def from_training_data(
         cls,
-        new_machine: Callable[[], object],
+        new_machine: Callable[[], Machine],
         X: Matrix,
         y: Positions,
         *,
@@ -52,22 +60,36 @@ class MarginClassifier:
         calibration_folds: int,
         seed: int,
     ) -> MarginClassifier:
-        """The classifier fitted on `X` (rows, features) and `y` (rows,) in 0 … classes - 1, calibrated by `groups` (rows,)."""
+        """Fit and calibrate a classifier.
+
+        Args:
+            new_machine: makes an unfitted binary classifier.
+            X: `(rows, features)`.
+            y: `(rows,)` in 0 … classes - 1.
+            groups: `(rows,)`. Default: every row is its own group.
+            calibration_folds: number of folds, at least 2.
+            seed: of the folds.
+
+        Raises:
+            SplitLeakError: if a group is on both sides of a calibration fold.
+        """
         folds = _calibration_folds(y, groups, n_splits=calibration_folds, seed=seed)
         n_classes = int(y.max()) + 1
         slope, offset = 1.0, 0.0
         if folds:
             held_out = np.zeros((len(y), 1 if n_classes == 2 else n_classes))
             for train, valid in folds:
-                held_out[valid] = _decisions(
-                    _fit_machines(new_machine, X[train], y[train], n_classes), X[valid]
-                )
-            slope, offset = _platt(held_out[:, 0], y) if n_classes == 2 else (_temperature(held_out, y), 0.0)
+                machines = _fit_machines(new_machine, X[train], y[train], n_classes)
+                held_out[valid] = _decision_values(machines, X[valid])
+            if n_classes == 2:
+                slope, offset = _platt(held_out[:, 0], y)
+            else:
+                slope = _temperature(held_out, y)
         return cls(_fit_machines(new_machine, X, y, n_classes), slope=slope, offset=offset)
 
     def predict_proba(self, X: Matrix) -> Matrix:
-        """Probabilities (rows, classes) float64, each row summing to 1."""
-        decisions = _decisions(self.machines, X)
+        """Probabilities `(rows, classes)` float64; each row sums to 1."""
+        decisions = _decision_values(self.machines, X)
         if decisions.shape[1] == 1:
             positive = expit(self.slope * decisions[:, 0] + self.offset)
             return np.column_stack([1.0 - positive, positive])
@@ -77,51 +99,56 @@ class MarginClassifier:
 def _calibration_folds(
     y: Positions, groups: NDArray[np.str_] | None, *, n_splits: int, seed: int
 ) -> list[tuple[Positions, Positions]]:
-    own = np.arange(len(y)).astype(str) if groups is None else groups
-    n_splits = min(n_splits, *(len(np.unique(own[y == k])) for k in np.unique(y)))
+    """Grouped folds (train, valid); none if a class has fewer than two groups."""
+    row_groups = np.arange(len(y)).astype(str) if groups is None else groups
+    groups_per_class = [len(np.unique(row_groups[y == k])) for k in np.unique(y)]
+    n_splits = min(n_splits, *groups_per_class)
     if n_splits < 2:
         return []
-    folds = grouped_folds(y, own.tolist(), n_splits=n_splits, seed=seed)
+    folds = grouped_folds(y, row_groups.tolist(), n_splits=n_splits, seed=seed)
     for train, valid in folds:
-        require_disjoint(own[train], own[valid], where="the calibration of the SVM")
+        require_disjoint(row_groups[train], row_groups[valid], where="the calibration of the SVM")
     return [(train, valid) for train, valid in folds if len(train) and len(valid)]
 
 
-def _fit_machines(new_machine: Callable[[], object], X: Matrix, y: Positions, n_classes: int) -> list[object]:
-    """One machine per class against the rest; None for a class without rows, or without a rest."""
-    targets = [y == 1] if n_classes == 2 else [y == k for k in range(n_classes)]
-    machines: list[object] = []
-    for target in targets:
-        is_mixed = 0 < target.sum() < len(y)
-        machines.append(new_machine().fit(X, target.astype(np.int64)) if is_mixed else None)  # type: ignore[attr-defined]
+def _fit_machines(
+    new_machine: Callable[[], Machine], X: Matrix, y: Positions, n_classes: int
+) -> list[Machine | None]:
+    """One machine per class against the rest; None for a class without rows, or without other rows."""
+    positives = [y == 1] if n_classes == 2 else [y == k for k in range(n_classes)]
+    machines: list[Machine | None] = []
+    for is_positive in positives:
+        has_both_sides = 0 < is_positive.sum() < len(y)
+        machines.append(new_machine().fit(X, is_positive.astype(np.int64)) if has_both_sides else None)
     return machines
 
 
-def _decisions(machines: Sequence[object], X: Matrix) -> Matrix:
-    columns: list[Matrix] = []
-    for machine in machines:
-        no_machine = np.full(len(X), -1.0)
-        columns.append(no_machine if machine is None else machine.decision_function(X))  # type: ignore[attr-defined]
+def _decision_values(machines: Sequence[Machine | None], X: Matrix) -> Matrix:
+    columns = [
+        np.full(len(X), -1.0) if machine is None else machine.decision_function(X) for machine in machines
+    ]
     return np.column_stack(columns)
 
 
 def _temperature(decisions: Matrix, y: Positions) -> float:
-    """The slope that makes `softmax(slope · decisions)` least surprised by `y`."""
+    """Slope for which the log loss of `softmax(slope · decisions)` is lowest."""
 
-    def surprise(log_slope: float) -> float:
-        return -float(log_softmax(np.exp(log_slope) * decisions, axis=1)[np.arange(len(y)), y].mean())
+    def log_loss(log_slope: float) -> float:
+        log_probabilities = log_softmax(np.exp(log_slope) * decisions, axis=1)
+        return -float(log_probabilities[np.arange(len(y)), y].mean())
 
-    return float(np.exp(minimize_scalar(surprise, bounds=(-3.0, 4.0), method="bounded").x))
+    best = minimize_scalar(log_loss, bounds=(-3.0, 4.0), method="bounded")
+    return float(np.exp(best.x))
 
 
-def _platt(decisions: NDArray[np.float64], y: Positions) -> tuple[float, float]:
+def _platt(decisions: Matrix, y: Positions) -> tuple[float, float]:
     """Slope (> 0) and offset of `expit(slope · decisions + offset)`, with Platt's smoothed targets."""
-    positive, negative = int(y.sum()), int(len(y) - y.sum())
-    target = np.where(y == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    n_positive, n_negative = int(y.sum()), int(len(y) - y.sum())
+    target = np.where(y == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
 
-    def surprise(p: NDArray[np.float64]) -> float:
-        z = np.exp(p[0]) * decisions + p[1]
+    def log_loss(parameters: Matrix) -> float:
+        z = np.exp(parameters[0]) * decisions + parameters[1]
         return -float((target * log_expit(z) + (1 - target) * log_expit(-z)).mean())
 
-    best = minimize(surprise, np.zeros(2), method="L-BFGS-B", bounds=[(-3.0, 4.0), (-20.0, 20.0)])
+    best = minimize(log_loss, np.zeros(2), method="L-BFGS-B", bounds=[(-3.0, 4.0), (-20.0, 20.0)])
     return float(np.exp(best.x[0])), float(best.x[1])

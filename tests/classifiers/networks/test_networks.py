@@ -1,14 +1,12 @@
-"""The architectures: published parameter counts, preprocessing against Keras' own, what is frozen and what is kept."""
-
-import importlib
-import inspect
+"""Networks: published parameter counts, preprocessing equal to Keras, frozen bases and pretrained weights."""
 
 import numpy as np
 import pytest
 
 from quintet.classifiers.networks.backend import building_context, load_keras
-from quintet.classifiers.networks.registry import NETWORKS, PRETRAINED, build_network
+from quintet.classifiers.networks.registry import NETWORKS, PRETRAINED, build_defaults, build_network
 from quintet.classifiers.registry import MEMBERS, make_member, member_entry, require_weights
+from quintet.classifiers.spectrogram.fitting import forward
 from quintet.errors import ArtefactError, ConfigError
 from quintet.pipeline.recipe import load_recipe, shipped_recipes
 from quintet.pipeline.runner import run_recipe
@@ -77,7 +75,7 @@ def test_the_registry_states_the_size_of_every_network(name):
     assert row.published is None or round(row.parameters, -3) == row.published
 
 
-def test_feed_forward_is_512_and_32_on_the_flat_picture():
+def test_feed_forward_has_dense_layers_of_512_and_32_units():
     expected = conv(24 * 24 * 3, 512, 1) + conv(512, 32, 1) + conv(32, 7, 1)
     assert trainable(network("feed_forward", (96, 431), size=24)) == expected
 
@@ -115,7 +113,7 @@ def test_crnn_folmer_and_lachmish_are_as_described():
         + 2 * conv(64, 64, 3, 3, bias=False)
         + 2 * (32 + 3 * 64)
     )
-    crnn += 3 * 32 * (2 * 64 // 2 + 32 + 2) + 3 * 32 * (32 + 32 + 2)  # a gate: inputs, state, two biases
+    crnn += 3 * 32 * (2 * 64 // 2 + 32 + 2) + 3 * 32 * (32 + 32 + 2)  # per gate: inputs, state, two biases
     assert trainable(network("crnn", (96, 128), 10)) == crnn + conv(32, 10, 1)
     folmer = conv(1 * 3, 32, 3, 3, bias=False) + conv(32, 64, 3, 3, bias=False) + 2 * (32 + 64)
     assert trainable(network("folmer_cnn", (90, 259), 10)) == folmer + conv(14 * 14 * 64, 128, 1) + conv(
@@ -125,11 +123,8 @@ def test_crnn_folmer_and_lachmish_are_as_described():
     for name, bands in (("lachmish_mel", 5), ("lachmish_mfcc", 4)):
         built = network(name, (128, 599), 10, units=64)
         assert trainable(built) == convolutions + conv(35 * bands * 35, 64, 1) + conv(64, 10, 1)
-        assert [built.get_layer(f"pool{k}").output.shape[1] for k in (1, 2, 3)] == [
-            149,
-            73,
-            35,
-        ]  # whence the numbers of filters
+        n_steps = [built.get_layer(f"pool{k}").output.shape[1] for k in (1, 2, 3)]
+        assert n_steps == [149, 73, 35]  # equal to the numbers of filters
 
 
 @pytest.mark.slow
@@ -145,10 +140,10 @@ def test_other_blocks_make_a_smaller_densenet_without_published_weights():
         for _ in range(layers):
             weights += 2 * channels + channels * 4 * growth + 2 * 4 * growth + 9 * 4 * growth * growth
             channels += growth
-        weights += 2 * channels + (
-            channels * (channels // 2) if k < 3 else 0
-        )  # the last block ends in its normalisation
-        channels = channels // 2 if k < 3 else channels
+        weights += 2 * channels
+        if k < 3:  # the last block ends in its normalisation
+            weights += channels * (channels // 2)
+            channels = channels // 2
     built = network("densenet121", (90, 259), 10, **RANDOM, blocks=(2, 1, 1, 1), size=32)
     assert trainable(built) == weights + conv(channels, 10, 1)
     with pytest.raises(ConfigError, match=r"blocks of \[6, 12, 24, 16\]"):
@@ -156,7 +151,7 @@ def test_other_blocks_make_a_smaller_densenet_without_published_weights():
 
 
 @pytest.mark.parametrize(("order", "family"), [("bgr", "vgg16"), ("rgb", "densenet")])
-def test_pictures_get_the_preprocessing_that_the_weights_want(order, family):
+def test_preprocessing_equals_that_of_keras(order, family):
     keras = load_keras()
     from quintet.classifiers.networks.images import imagenet_preprocessing
 
@@ -165,17 +160,15 @@ def test_pictures_get_the_preprocessing_that_the_weights_want(order, family):
     np.testing.assert_allclose(np.asarray(imagenet_preprocessing(rgb, order=order)), expected, atol=1e-4)
 
 
-def test_a_picture_stands_upright_and_within_its_range():
+def test_a_picture_has_low_bands_at_the_bottom_and_values_in_its_range():
     load_keras()
     from quintet.classifiers.networks.images import Picture
 
     patch = np.full((1, 4, 4), -9.0, np.float32)
     patch[0, 0] = 9.0  # the lowest band is bright
     paper = np.asarray(Picture(4, preprocessing="paper", order="rgb")(patch))
-    np.testing.assert_allclose(
-        paper[0, 3], [[0.5, 0.0, 0.0]] * 4, atol=1e-6
-    )  # jet ends in dark red, at the bottom
-    np.testing.assert_allclose(paper[0, 0], [[0.0, 0.0, 0.5]] * 4, atol=1e-6)  # and begins in dark blue
+    np.testing.assert_allclose(paper[0, 3], [[0.5, 0.0, 0.0]] * 4, atol=1e-6)  # dark red at the bottom
+    np.testing.assert_allclose(paper[0, 0], [[0.0, 0.0, 0.5]] * 4, atol=1e-6)  # dark blue elsewhere
     grey = np.asarray(Picture(4, preprocessing="imagenet", order="bgr")(patch))
     np.testing.assert_allclose(grey[0, 3, 0], 255.0 - np.array([103.939, 116.779, 123.68]), atol=1e-3)
     with pytest.raises(ConfigError, match="Did you mean 'imagenet'"):
@@ -188,9 +181,8 @@ def test_jet_is_the_colour_map_of_matplotlib():
     from quintet.classifiers.networks.images import jet
 
     v = np.linspace(0, 1, 51)
-    np.testing.assert_allclose(
-        np.asarray(jet(v[:, None].astype(np.float32))), colormaps["jet"](v)[:, :3], atol=0.02
-    )  # theirs is a table of 256
+    actual = np.asarray(jet(v[:, None].astype(np.float32)))
+    np.testing.assert_allclose(actual, colormaps["jet"](v)[:, :3], atol=0.02)  # matplotlib has 256 steps
 
 
 def test_mfcc_are_the_orthonormal_cosine_transform_over_bands():
@@ -204,13 +196,13 @@ def test_mfcc_are_the_orthonormal_cosine_transform_over_bands():
     np.testing.assert_allclose(np.asarray(Cepstrum(13)(patches)), expected, atol=1e-5)
 
 
-def test_the_seed_decides_the_first_weights_and_nothing_else_does():
+def test_initial_weights_depend_on_the_seed_only():
     weights = [network("crnn", (96, 32), seed=seed).get_weights() for seed in (1, 1, 2)]
     assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
 
 
-def test_building_puts_the_precision_back():
+def test_building_restores_the_precision():
     keras = load_keras()
     with building_context(seed=0, precision="mixed_bfloat16"):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
@@ -230,31 +222,29 @@ def pictures(n=10):
     return [rng.normal(-40, 5, size=(16, 20)).astype(np.float32) for _ in range(n)], np.arange(n) % 2
 
 
-def test_the_frozen_base_does_not_move_and_runs_once_per_patch(monkeypatch):
+def test_a_frozen_base_does_not_change_and_runs_once_per_patch(monkeypatch):
     X, y = pictures()
     calls = []
-    from quintet.classifiers.spectrogram import classifier as spectrogram
+    from quintet.classifiers.spectrogram import batches, classifier
 
-    plain = spectrogram.forward
-    monkeypatch.setattr(
-        spectrogram,
-        "forward",
-        lambda m, x, **k: calls.append((m.output.shape[-1], len(x))) or plain(m, x, **k),
-    )
+    def counted(model, inputs, *, batch_size):
+        calls.append((model.output.shape[-1], len(inputs)))
+        return forward(model, inputs, batch_size=batch_size)
+
+    for module in (batches, classifier):
+        monkeypatch.setattr(module, "forward", counted)
     settings = {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "epochs": 3}
     member = make_member("vgg16_transfer", **settings, learning_rate=1e-3).fit(X, y)
 
-    first = network("vgg16_transfer", (16, 16), 2, weights="random", size=32).get_weights()
-    moved = [not np.array_equal(a, b) for a, b in zip(first, member.weights_, strict=True)]
-    assert (
-        moved == [False] * 26 + [True] * 4
-    )  # 13 convolutions with their biases; two dense layers with theirs
+    initial = network("vgg16_transfer", (16, 16), 2, weights="random", size=32).get_weights()
+    moved = [not np.array_equal(a, b) for a, b in zip(initial, member.weights_, strict=True)]
+    # 13 convolutions with their biases, then two dense layers with theirs
+    assert moved == [False] * 26 + [True] * 4
     with pytest.raises(ConfigError, match="Augmentation needs"):
         make_member("vgg16_transfer", **settings, augmentation={"mixup": 0.2}).fit(X, y)
     through_base = sum(n for width, n in calls if width == 512)
-    assert through_base == len(X) - len(member.validation_) + 2 * len(
-        member.validation_
-    )  # validation clips have two patches each
+    n_validation = len(member.validation_)
+    assert through_base == len(X) - n_validation + 2 * n_validation  # two patches per validation clip
 
 
 def test_the_base_learns_at_its_own_rate():
@@ -275,28 +265,28 @@ def test_the_base_learns_at_its_own_rate():
         make_member("vgg_small", base_rate=0.1, patch_frames=32, settings={"blocks": 2}).fit(X, y)
 
 
-def test_weights_come_from_a_file(tmp_path):
+def test_a_base_reads_its_weights_from_a_file(tmp_path):
     base = network("vgg16_fine_tune", (16, 16), 2, seed=1, weights="random", size=32).get_layer("base")
     base.save_weights(tmp_path / "base.weights.h5")
-    again = network(
+    loaded = network(
         "vgg16_fine_tune", (16, 16), 2, seed=2, weights=str(tmp_path / "base.weights.h5"), size=32
     ).get_layer("base")
-    np.testing.assert_array_equal(again.get_weights()[0], base.get_weights()[0])
+    np.testing.assert_array_equal(loaded.get_weights()[0], base.get_weights()[0])
     with pytest.raises(ArtefactError, match="there is no file"):
         network("vgg16_fine_tune", (16, 16), 2, weights=str(tmp_path / "none.h5"), size=32)
 
 
-def test_a_file_of_something_else_is_no_base(tmp_path):
+def test_a_file_without_the_base_is_refused(tmp_path):
     network("vgg_small", (32, 32), blocks=2).save_weights(tmp_path / "small.weights.h5")
-    with pytest.raises(ArtefactError, match="must be a file that holds the base"):
+    with pytest.raises(ArtefactError, match="holds the base"):
         network("vgg16_fine_tune", (16, 16), 2, weights=str(tmp_path / "small.weights.h5"), size=32)
 
 
-def test_weights_that_cannot_be_had_are_refused_before_anything_runs(monkeypatch, tmp_path):
+def test_unobtainable_weights_are_refused_before_any_work(monkeypatch, tmp_path):
     load_keras()
     from quintet.classifiers.networks import images
 
-    assert [name for name in NETWORKS if "weights" in own_settings(name)] == list(PRETRAINED)
+    assert [name for name in NETWORKS if "weights" in build_defaults(name)] == list(PRETRAINED)
     for name in PRETRAINED:
         asked = TrainSettings(
             members=(name,), settings={name: {"weights": str(tmp_path / "gone.weights.h5")}}
@@ -322,12 +312,7 @@ def unreachable(*args, **kwargs):
     raise OSError("no route")
 
 
-def own_settings(name):
-    module, function = NETWORKS[name].split(":")
-    return inspect.signature(getattr(importlib.import_module(module), function)).parameters
-
-
-def test_imagenet_without_a_network_says_what_to_do(monkeypatch, tmp_path):
+def test_an_unreachable_download_is_refused_with_advice(monkeypatch, tmp_path):
     load_keras()
     from quintet.classifiers.networks import images
 
@@ -337,6 +322,6 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch, tmp_path):
         network("vgg16_transfer", (16, 16), 2, size=32)
 
 
-def test_a_patch_that_is_too_small_says_so():
-    with pytest.raises(ConfigError, match="must be possible for patches of"):
+def test_patches_that_are_too_small_are_refused():
+    with pytest.raises(ConfigError, match=r"pons2017.*\(64, 40\)"):
         network("pons2017", (64, 40))

@@ -1,4 +1,4 @@
-"""The four members that read tables: scikit-learn's own checks, gaps, tags, groups, seeds."""
+"""Table members: scikit-learn's common checks, gaps, tags, groups and seeds."""
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ def test_scikit_learns_common_checks(estimator, check):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gaps_constants_and_infinities_do_not_matter(name):
+def test_gaps_constant_and_infinite_columns_do_not_matter(name):
     X, y = blobs()
     plain = member(name).fit(X, y).predict_proba(X)
 
@@ -68,25 +68,19 @@ def test_gaps_constants_and_infinities_do_not_matter(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_rare_class_is_found_because_classes_are_weighted(name):
+def test_classes_are_weighted_by_their_frequency(name):
     rng = np.random.default_rng(3)
     y = np.where(np.arange(400) < 40, "rare", "common")
     X = rng.normal(size=(400, 3)) + 1.2 * (y == "rare")[:, None]
 
-    if name == "svm":  # its calibration gives the frequencies back, on purpose: the margins carry the weights
+    if name == "svm":  # the calibration restores the frequencies on purpose, so check the machines
         fitted = member(name).fit(X, y)
         machine = fitted.models_[0].machines[0]
         assert machine.class_weight_[0] / machine.class_weight_[1] == pytest.approx(1 / 9)
     else:
-        settings = (
-            {"min_samples_split": 60}
-            if name == "random_forest"
-            else {"max_depth": 1}
-            if name == "xgboost"
-            else {}
-        )
+        settings = {"random_forest": {"min_samples_split": 60}, "xgboost": {"max_depth": 1}}.get(name, {})
         probabilities = member(name, **settings).fit(X, y).predict_proba(X)
-        assert probabilities[:, 1].mean() > 0.25  # an unweighted member says 0.10
+        assert probabilities[:, 1].mean() > 0.25  # 0.10 without weights
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,30 +103,29 @@ def test_several_labels_per_row(name):
     assert member(name).fit(X, Y.to_numpy(), classes=list("pqrs")).classes_.tolist() == list("pqrs")
 
 
-def test_tags_that_are_not_zero_or_one_are_refused():
-    with pytest.raises(DatasetError, match="0 and 1 only"):
+def test_an_indicator_with_other_values_or_names_is_refused():
+    with pytest.raises(DatasetError, match="0 and 1"):
         member("logistic_regression").fit(np.eye(3), np.full((3, 2), 2))
-    with pytest.raises(DatasetError, match="one name per tag"):
+    with pytest.raises(DatasetError, match="1 names for 2"):
         member("logistic_regression").fit(np.eye(3), np.eye(3, 2, dtype=int), classes=["only"])
 
 
-def test_a_table_without_anything_in_it_is_refused():
+def test_a_table_of_constants_is_refused():
     with pytest.raises(DatasetError, match="At least one feature must differ"):
         member("logistic_regression").fit(np.ones((4, 2)), list("aabb"))
 
 
-def test_the_forest_is_the_same_on_one_and_on_two_threads():
+def test_the_forest_does_not_depend_on_the_number_of_threads():
     X, y = blobs()
     one, two = (
         RandomForestMember(n_estimators=25, n_jobs=jobs, seed=3).fit(X, y).predict_proba(X) for jobs in (1, 2)
     )
-    np.testing.assert_allclose(
-        one, two, rtol=0, atol=1e-14
-    )  # threads add up the trees in any order: the last bit may differ
+    # Threads sum the trees in any order, so the last bit may differ.
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["random_forest", "xgboost"])
-def test_another_seed_is_another_member(name):
+def test_another_seed_gives_another_member(name):
     X, y = blobs()
     assert not np.array_equal(
         member(name, seed=0).fit(X, y).predict_proba(X), member(name, seed=1).fit(X, y).predict_proba(X)
@@ -140,7 +133,7 @@ def test_another_seed_is_another_member(name):
 
 
 def copies(n_tracks=60, n_copies=4, seed=0):
-    """Rows of pure noise, each track repeated: a label can be learnt by heart only, and only across a leak."""
+    """Rows of noise with each track repeated, so that labels can be predicted only from a copy of the same track."""
     rng = np.random.default_rng(seed)
     tracks = np.repeat(np.arange(n_tracks), n_copies)
     X = rng.normal(size=(n_tracks, 5))[tracks] + 0.01 * rng.normal(size=(len(tracks), 5))
@@ -153,8 +146,8 @@ def test_the_svm_is_calibrated_across_groups_not_within_them():
     grouped = SVMMember().fit(X, y, groups=tracks).models_[0].slope
     leaking = SVMMember().fit(X, y).models_[0].slope
 
-    assert grouped < 0.3  # held-out tracks show that the margins say nothing
-    assert leaking > 3 * grouped  # copies of the same track pretend that they do
+    assert grouped < 0.3  # margins of held-out tracks are noise
+    assert leaking > 3 * grouped  # margins of copies of training tracks are not
 
 
 def test_a_leak_inside_the_calibration_is_an_error(monkeypatch):
@@ -172,17 +165,17 @@ def test_a_class_in_one_group_leaves_the_svm_uncalibrated():
     assert (fitted.models_[0].slope, fitted.models_[0].offset) == (1.0, 0.0)
 
 
-def test_calibrated_probabilities_are_about_right():
+def test_calibrated_probabilities_are_near_the_true_ones():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(1500, 2))
-    y = (rng.random(1500) < 1 / (1 + np.exp(-1.5 * X[:, 0]))).astype(int)  # the true probability is known
+    y = (rng.random(1500) < 1 / (1 + np.exp(-1.5 * X[:, 0]))).astype(int)
     fitted = SVMMember(C=1.0).fit(X[:500], y[:500])
-    said = fitted.predict_proba(X[500:])[:, 1]
+    probabilities = fitted.predict_proba(X[500:])[:, 1]
     true = 1 / (1 + np.exp(-1.5 * X[500:, 0]))
-    assert np.abs(said - true).mean() < 0.1
+    assert np.abs(probabilities - true).mean() < 0.1
 
 
-def test_two_margins_and_many_margins_give_probabilities_by_the_formula():
+def test_margins_of_two_and_of_more_classes_give_the_probabilities_of_the_formula():
     class Machine:
         def __init__(self, value):
             self.value = value
