@@ -1,26 +1,31 @@
-"""SPACES: what `quintet tune` may turn of each member, and how far. A literal table: read it, diff it, add a row."""
+"""Search spaces: settings of each member that `quintet tune` searches, with their ranges, as a literal table."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Literal, cast
 
 from quintet.classifiers.registry import make_member, member_entry
 from quintet.errors import ConfigError, unknown_name
-from quintet.settings import flatten_settings
+from quintet.settings import TomlTable, flatten_settings
 
-Range = tuple[Any, ...]
+Value = str | float
+FloatRange = tuple[Literal["float"], float, float, bool]
+IntRange = tuple[Literal["int"], int, int, bool]
+Choice = tuple[Literal["choice"], *tuple[Value, ...]]
+Range = FloatRange | IntRange | Choice
+"""`("float", low, high, logarithmic)`, `("int", low, high, logarithmic)` or `("choice", value, …)`."""
 
-_RATE = ("float", 1e-4, 1e-2, True)
-_GENTLE_RATE = ("float", 1e-5, 1e-3, True)  # for a base that has learnt already
-_MIXUP = ("float", 0.0, 0.6, False)
+_RATE: Range = ("float", 1e-4, 1e-2, True)
+_GENTLE_RATE: Range = ("float", 1e-5, 1e-3, True)  # for a network with pretrained weights
+_MIXUP: Range = ("float", 0.0, 0.6, False)
 
-# member → setting → ("float", low, high, logarithmic), ("int", low, high, logarithmic) or ("choice", value, …); a dot leads into a table
+# member → setting → range; a dotted name is a setting in a table
 SPACES: dict[str, dict[str, Range]] = {
     "logistic_regression": {"C": ("float", 1e-4, 1e2, True)},
-    "random_forest": {  # more trees are never worse, only slower: their number is not searched
+    "random_forest": {  # the number of trees is not searched: more trees are never worse, only slower
         "min_samples_split": ("int", 2, 20, False),
         "max_features": ("choice", "sqrt", "log2", 0.1, 0.2, 0.4),
     },
@@ -69,11 +74,15 @@ SPACES: dict[str, dict[str, Range]] = {
 }
 
 
-def search_space(member: str, held: Mapping[str, Any] | None = None) -> dict[str, Range]:
-    """What is searched of a member: its row of `SPACES` without the settings that are held.
+def search_space(member: str, fixed: Mapping[str, object] | None = None) -> dict[str, Range]:
+    """Settings of a member that are searched, with their ranges: its row of `SPACES` without fixed settings.
+
+    Args:
+        member: its name.
+        fixed: settings that are not searched. A table within them fixes all settings of the table.
 
     Raises:
-        ConfigError: no such member, or every setting of its row is held.
+        ConfigError: no such member, or all settings of its row are fixed.
 
     Example:
         >>> search_space("svm", {"C": 3.0})
@@ -81,65 +90,72 @@ def search_space(member: str, held: Mapping[str, Any] | None = None) -> dict[str
     """
     if member not in SPACES:
         raise unknown_name("member that can be tuned", member, SPACES)
-    space = {
-        name: limits
-        for name, limits in SPACES[member].items()
-        if name not in flatten_settings(held or {}) and name.split(".")[0] not in (held or {})
-    }
+    names = {*(fixed or {}), *flatten_settings(fixed or {})}
+    space = {}
+    for name, limits in SPACES[member].items():
+        table = name.split(".")[0]
+        if name not in names and table not in names:
+            space[name] = limits
     if not space:
+        settings = ", ".join(SPACES[member])
         raise ConfigError(
-            f"Something must be left to search. All of {member} is set already: {', '.join(SPACES[member])}. Leave one out."
+            f"At least one setting must be left to search. All of {member} are fixed: {settings}. Leave one out."
         )
     return space
 
 
 def default_point(
-    member: str, space: Mapping[str, Range], held: Mapping[str, Any], *, n_columns: int
-) -> dict[str, Any]:
-    """Where the default lies in a search space, so that the search knows where it comes from.
+    member: str, space: Mapping[str, Range], fixed: TomlTable, *, n_columns: int
+) -> dict[str, Value]:
+    """Place of the default in a search space, as the search remembers it. The default itself is fitted as it is.
 
-    A default that is a rule gets the number that it means (`gamma="scale"` is 1 / columns, on standardised columns); one that lies
-    outside is moved to the border. This is only what the search remembers: the default itself is fitted as it is.
+    A default that is a rule becomes its number (`gamma="scale"` is 1 / columns, for standardised columns). A
+    default outside its range becomes the nearest border.
 
     Args:
-        member: its name. space: setting → range. held: settings of the caller.
-        n_columns: of the feature table.
+        member: its name.
+        space: setting → range.
+        fixed: settings that are not searched.
+        n_columns: number of columns of the feature table.
     """
-    return {
-        name: _inside(limits, _as_number(value, n_columns))
-        for (name, limits), value in zip(space.items(), _defaults(member, space, held), strict=True)
-    }
+    defaults = _defaults(member, space, fixed)
+    point: dict[str, Value] = {}
+    for name, limits in space.items():
+        value = defaults.get(name, 0)  # a setting that is absent from its table is off
+        number = 1.0 / n_columns if value in ("scale", "auto") else value
+        point[name] = _clip(limits, number)
+    return point
 
 
-def _defaults(member: str, names: Mapping[str, Range], held: Mapping[str, Any]) -> list[Any]:
-    estimator = make_member(member, **held)
-    known = dict(estimator.get_params(deep=False))
-    built = dict(known.pop("settings", None) or {})
-    known["augmentation"] = known.get("augmentation") or {}
-    known = {**_of_build(member, names, known), **flatten_settings(built), **flatten_settings(known)}
-    return [known.get(name, 0) for name in names]  # what a table does not name is off
+def _defaults(member: str, names: Collection[str], fixed: TomlTable) -> TomlTable:
+    """Dotted name → default, of the member and (for a network) of its build function."""
+    parameters = dict(make_member(member, **fixed).get_params(deep=False))
+    build_settings = dict(parameters.pop("settings", None) or {})
+    parameters["augmentation"] = parameters.get("augmentation") or {}
+    defaults = _build_defaults(member, names, parameters)
+    return {**defaults, **flatten_settings(build_settings), **flatten_settings(parameters)}
 
 
-def _of_build(member: str, names: Mapping[str, Range], known: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults of a network's `build`, where any of them is searched."""
-    if member_entry(member).input == "table" or all(name.split(".")[0] in known for name in names):
+def _build_defaults(member: str, names: Collection[str], parameters: Collection[str]) -> TomlTable:
+    """Defaults of a network's build function, if one of its settings is searched."""
+    is_table_member = member_entry(member).input == "table"
+    if is_table_member or all(name.split(".")[0] in parameters for name in names):
         return {}
     from quintet.classifiers.networks.backend import load_keras
     from quintet.classifiers.networks.registry import NETWORKS
 
-    load_keras()  # quietly
+    load_keras()  # without its messages
     module, function = NETWORKS[member].split(":")
-    signature = inspect.signature(getattr(importlib.import_module(module), function))
-    return {name: p.default for name, p in signature.parameters.items() if p.default is not p.empty}
+    build = getattr(importlib.import_module(module), function)
+    options = inspect.signature(build).parameters
+    return {name: option.default for name, option in options.items() if option.default is not option.empty}
 
 
-def _as_number(value: Any, n_columns: int) -> Any:
-    return 1.0 / n_columns if value in ("scale", "auto") else value
-
-
-def _inside(limits: Range, value: Any) -> Any:
-    kind, *rest = limits
-    if kind == "choice":
-        return value if value in rest else rest[0]
-    low, high, _ = rest
-    return (int if kind == "int" else float)(min(max(value, low), high))
+def _clip(limits: Range, value: Value) -> Value:
+    """The value of a range that is nearest to `value`; the first choice for a value that is no choice."""
+    if limits[0] == "choice":
+        choices = limits[1:]
+        return value if value in choices else choices[0]
+    kind, low, high, _ = limits
+    number = min(max(cast("float", value), low), high)
+    return int(number) if kind == "int" else float(number)

@@ -1,4 +1,4 @@
-"""The search of one member: proposals, folds, pruning, and what is kept of each trial."""
+"""Study of one member: proposes settings, fits them fold by fold, stops hopeless trials, and stores the results."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +17,60 @@ from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.errors import DatasetError
 from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics
 from quintet.predictions.predictions import Predictions, read_predictions
-from quintet.settings import merge_settings, nest_settings
+from quintet.settings import TomlTable, merge_settings, nest_settings
 from quintet.training.data import Material, TrainingPart
-from quintet.tuning.spaces import Range, default_point, search_space
+from quintet.tuning.search_settings import TuneSettings
+from quintet.tuning.spaces import Range, default_point
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import BaseStorage
 
 Floats = NDArray[np.float64]
-STARTUP_TRIALS = 5  # complete ones, before any is pruned
+Positions = NDArray[np.intp]
+StopRule = Callable[[int, float], bool]
+"""Fold, metric of all rows predicted so far → whether to stop."""
+STARTUP_TRIALS = 5  # complete trials before a trial may be stopped early
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial that has ended. `state`: complete or pruned (then `value` is that of the folds it got to). `settings`: what was held and proposed."""
+    """A finished trial.
+
+    Args:
+        member: name of the member.
+        number: number of the trial; 0 is the default.
+        state: `complete`, or `pruned` if it stopped early.
+        value: metric of all rows that were predicted.
+        settings: fixed and proposed settings.
+        fold_values: metric of each fold.
+        seconds: duration.
+    """
 
     member: str
     number: int
     state: str
     value: float
-    settings: dict[str, Any]
+    settings: TomlTable
     fold_values: tuple[float, ...]
     seconds: float
+
+
+class TrialFacts(TypedDict):
+    """Facts that the database stores with a trial.
+
+    Args:
+        running: for each fold, metric of all rows predicted up to this fold.
+        fold_values: metric of each fold.
+        seconds: duration.
+        settings: fixed and proposed settings.
+    """
+
+    running: list[float]
+    fold_values: list[float]
+    seconds: float
+    settings: TomlTable
 
 
 @dataclass(frozen=True)
@@ -52,248 +87,294 @@ class Problem:
 
     @classmethod
     def from_material(cls, material: Material, *, metric: str) -> Problem:
-        """The training part on the folds of the run. The test part is not looked at."""
+        """The training part of a run on the folds of the run. The test part is not used.
+
+        Args:
+            material: data of the run.
+            metric: `log_loss` or `macro_auc`.
+        """
         return cls(TrainingPart.from_material(material, with_test_classes=False), metric)
 
     @property
     def larger_is_better(self) -> bool:
-        """Of the metric."""
+        """Whether a larger value of the metric is better."""
         return self.metric != "log_loss"
 
-    def score(self, rows: NDArray[np.intp], probabilities: Floats) -> float:
-        """The metric of these rows' `(n, k)` probabilities; NaN where it is undefined."""
+    def score(self, rows: Positions, probabilities: Floats) -> float:
+        """Metric of some rows; NaN if it is undefined.
+
+        Args:
+            rows: positions in the training part, `(n,)`.
+            probabilities: probabilities of these rows, `(n, K)`.
+        """
         part = self.part
         target = encode_labels(part.y[rows], part.classes, multilabel=part.multilabel)
         metrics = multi_label_metrics if part.multilabel else single_label_metrics
-        return float(np.asarray(metrics(target, probabilities).scores[self.metric]).item())
+        scores = metrics(target, probabilities).scores
+        return float(np.asarray(scores[self.metric]).item())
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What a trial's folds gave: `running[k]` is the metric of all rows predicted up to fold k, `fold_values[k]` that of fold k alone."""
+class _FoldResults:
+    """Probabilities and values of a trial's folds, up to the fold where it stopped."""
 
     probabilities: Floats
     running: list[float]
     fold_values: list[float]
     seconds: float
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What is stored beside a trial."""
-        return {"running": self.running, "fold_values": self.fold_values, "seconds": self.seconds}
+    def facts(self, settings: TomlTable) -> TrialFacts:
+        """Facts that are stored with the trial."""
+        return {
+            "running": self.running,
+            "fold_values": self.fold_values,
+            "seconds": self.seconds,
+            "settings": settings,
+        }
 
 
-@dataclass(frozen=True)
 class Search:
     """The study of one member.
 
-    `fixed`: settings that are not searched. `predictions_folder`: the folder of the predictions of the best so far and the default. `base`: the settings of the
-    run that is tuned for, which a trial has where nothing is held or proposed. `decided`: names of settings that this run decides elsewhere.
+    Args:
+        member: its name.
+        settings: the search, with the fixed settings and the base settings of the member.
+        problem: training part and metric.
+        predictions_folder: folder for the predictions of the default and of the best trials.
+        storage: database of the studies.
+        listener: receives the training events.
     """
 
-    member: str
-    fixed: dict[str, Any]
-    problem: Problem
-    predictions_folder: Path
-    seed: int
-    pruning: bool
-    storage: Any
-    listener: Listener | None = None
-    base: dict[str, Any] = field(default_factory=dict)
-    decided: tuple[str, ...] = ()
-    study: Any = field(init=False)
+    def __init__(
+        self,
+        member: str,
+        settings: TuneSettings,
+        problem: Problem,
+        predictions_folder: Path,
+        storage: BaseStorage,
+        listener: Listener | None = None,
+    ) -> None:
+        self.member = member
+        self.settings = settings
+        self.problem = problem
+        self.predictions_folder = predictions_folder
+        self.listener = listener
+        self.fixed = settings.settings.get(member, {})
+        self.study = self._open_study(storage)
 
-    def __post_init__(self) -> None:
+    def _open_study(self, storage: BaseStorage) -> optuna.Study:
         import optuna
+        from optuna.pruners import MedianPruner, NopPruner
+        from optuna.study import StudyDirection
 
-        pruner = (
-            optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1)
-            if self.pruning
-            else optuna.pruners.NopPruner()
-        )
-        direction = (
-            optuna.study.StudyDirection.MAXIMIZE
-            if self.problem.larger_is_better
-            else optuna.study.StudyDirection.MINIMIZE
-        )
-        study = optuna.create_study(
-            storage=self.storage,
+        median = MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1)
+        larger = self.problem.larger_is_better
+        return optuna.create_study(
+            storage=storage,
             study_name=self.member,
-            direction=direction,
-            pruner=pruner,
+            direction=StudyDirection.MAXIMIZE if larger else StudyDirection.MINIMIZE,
+            pruner=median if self.settings.pruning else NopPruner(),
             load_if_exists=True,
         )
-        object.__setattr__(self, "study", study)
 
-    @property
-    def space(self) -> dict[str, Range]:
-        """What is searched."""
-        return search_space(self.member, {**self.fixed, **dict.fromkeys(self.decided)})
+    def run(self, n_trials: int, *, end: float | None, on_trial: Callable[[Trial], None]) -> None:
+        """Run trials until there are enough, or until the time is up. The default always runs.
 
-    def run(self, n_trials: int, *, ends: float | None, on_trial: Callable[[Trial], None]) -> None:
-        """Trials until there are so many, or time (of `time.monotonic`) is up. Of one that is interrupted only its number stays behind."""
-        self._give_up_unfinished()
-        while (number := len(self.finished_trials())) < n_trials and (
-            number == 0 or ends is None or time.monotonic() < ends
-        ):
+        The database keeps only the number of a trial that is interrupted.
+
+        Args:
+            n_trials: number of trials, finished ones included.
+            end: time of `time.monotonic` after which no trial starts. None: no limit.
+            on_trial: called with each finished trial.
+        """
+        self._give_up_running_trials()
+        number = len(self.finished_trials())
+        while number < n_trials and (number == 0 or end is None or time.monotonic() < end):
             if number == 0:
-                self._default()
+                self._run_default()
             else:
-                self._next(number)
-            on_trial(self.finished_trials()[-1])
+                self._run_proposal(number)
+            trials = self.finished_trials()
+            on_trial(trials[-1])
+            number = len(trials)
 
     def finished_trials(self) -> list[Trial]:
-        """The trials that ended, in their order."""
+        """Complete and pruned trials, in their order."""
         from optuna.trial import TrialState
 
-        ended = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        facts = [trial.user_attrs["facts"] for trial in ended]
-        return [
-            Trial(
-                self.member,
-                k,
-                t.state.name.lower(),
-                f["running"][-1],
-                f["settings"],
-                tuple(f["fold_values"]),
-                f["seconds"],
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        trials = []
+        for number, stored in enumerate(self.study.get_trials(deepcopy=False, states=states)):
+            facts: TrialFacts = stored.user_attrs["facts"]
+            trial = Trial(
+                member=self.member,
+                number=number,
+                state=stored.state.name.lower(),
+                value=facts["running"][-1],
+                settings=facts["settings"],
+                fold_values=tuple(facts["fold_values"]),
+                seconds=facts["seconds"],
             )
-            for k, (t, f) in enumerate(zip(ended, facts, strict=True))
-        ]
+            trials.append(trial)
+        return trials
 
     def best(self, trials: list[Trial]) -> Trial:
-        """The best complete trial; of equals the first, so that the default is left only for something better."""
+        """The best complete trial. Of equal trials the first is the best, so the default wins a tie."""
         sign = -1.0 if self.problem.larger_is_better else 1.0
-        return min((t for t in trials if t.state == "complete"), key=lambda t: sign * t.value)
+        complete = [trial for trial in trials if trial.state == "complete"]
+        return min(complete, key=lambda trial: sign * trial.value)
 
     def predictions(self, trial: Trial) -> Floats:
-        """The out-of-fold probabilities of a complete trial: kept, or made again."""
-        file = self._file(trial.number)
+        """Out-of-fold probabilities `(n, K)` of a complete trial: from its file, or from new fits."""
+        file = self._predictions_file(trial.number)
         if file.is_file():
             return np.asarray(read_predictions(file).probabilities, dtype=np.float64)
-        found = self._folds(trial.settings).probabilities
-        self._keep(trial.number, found)
-        return found
+        probabilities = self._run_folds(trial.settings).probabilities
+        self._write_predictions(trial.number, probabilities)
+        return probabilities
 
-    def keep_only(self, numbers: set[int]) -> None:
-        """Remove the predictions of all other trials."""
-        for file in set(self.predictions_folder.glob("*.parquet")) - {
-            self._file(number) for number in numbers
-        }:
+    def keep_predictions(self, numbers: set[int]) -> None:
+        """Delete the predictions of all trials except those with these numbers."""
+        files = set(self.predictions_folder.glob("*.parquet"))
+        for file in files - {self._predictions_file(number) for number in numbers}:
             file.unlink()
 
-    def _default(self) -> None:
-        """Trial 0, stored in one piece."""
+    def _run_default(self) -> None:
+        """Run trial 0 and store it, both or neither."""
         from optuna.trial import create_trial
 
-        run = self._folds(self.fixed)
-        if math.isnan(run.running[-1]):
+        folds = self._run_folds(self.fixed)
+        value = folds.running[-1]
+        if math.isnan(value):
             raise DatasetError(
-                f"{self.problem.metric} must be defined on the training part. It is not: see that each class has clips in two groups."
+                f"{self.problem.metric} must be defined on the training part. It is not: give each class clips in "
+                "two groups."
             )
-        self._keep(0, run.probabilities)
+        self._write_predictions(0, folds.probabilities)
         table = self.problem.part.inputs.table
-        place = default_point(
+        point = default_point(
             self.member,
-            self.space,
-            merge_settings(self.base, self.fixed),
+            self.settings.space(self.member),
+            self.settings.base_settings(self.member),
             n_columns=1 if table is None else table.shape[1],
         )
-        steps = {k: 0.0 for k, value in enumerate(run.running) if not math.isnan(value)}
-        facts = {"facts": {**run.facts, "settings": self.fixed}}
-        common: dict[str, Any] = {
-            "distributions": self._distributions(),
-            "intermediate_values": steps,
-            "user_attrs": facts,
-        }
-        self.study.add_trial(create_trial(params=place, value=run.running[-1], **common))
+        defined = [fold for fold, running in enumerate(folds.running) if not math.isnan(running)]
+        trial = create_trial(
+            params=point,
+            value=value,
+            distributions=self._distributions(),
+            intermediate_values=dict.fromkeys(defined, 0.0),
+            user_attrs={"facts": folds.facts(self.fixed)},
+        )
+        self.study.add_trial(trial)
 
-    def _next(self, number: int) -> None:
-        """A trial that depends on nothing but the seed and those before it."""
+    def _run_proposal(self, number: int) -> None:
+        """Run a trial whose settings depend only on the seed and the earlier trials."""
         from optuna.samplers import TPESampler
         from optuna.trial import TrialState
 
-        self.study.sampler = TPESampler(seed=_trial_seed(self.seed, self.member, number))
-        trial, state = self.study.ask(self._distributions()), TrialState.FAIL
-        value: float | None = None
+        self.study.sampler = TPESampler(seed=_trial_seed(self.settings.seed, self.member, number))
+        trial = self.study.ask(self._distributions())
+        state, value = TrialState.FAIL, None
         try:
             settings = merge_settings(self.fixed, nest_settings(trial.params))
-            before = self.finished_trials()
-            run = self._folds(settings, lambda k, running: self._hopeless(trial, k, running))
-            trial.set_user_attr("facts", {**run.facts, "settings": settings})
-            complete = len(run.running) == len(self.problem.part.folds)
-            if complete and self._beats(run.running[-1], self.best(before).value):
-                self._keep(number, run.probabilities)
-            state, value = (TrialState.COMPLETE, run.running[-1]) if complete else (TrialState.PRUNED, None)
+            earlier = self.finished_trials()
+            folds = self._run_folds(settings, lambda fold, running: self._should_stop(trial, fold, running))
+            trial.set_user_attr("facts", folds.facts(settings))
+            if len(folds.running) < len(self.problem.part.folds):
+                state = TrialState.PRUNED
+            else:
+                last = folds.running[-1]
+                if self._is_better(last, self.best(earlier).value):
+                    self._write_predictions(number, folds.probabilities)
+                state, value = TrialState.COMPLETE, last
         finally:
             self.study.tell(trial, value, state=state)
 
-    def _hopeless(self, trial: Any, fold: int, running: float) -> bool:
-        """Whether to stop here. What is compared is the difference to the default on the same rows, for folds differ in how hard they are."""
-        trials = self.study.get_trials(deepcopy=False)
-        first = next(t for t in trials if "facts" in t.user_attrs).user_attrs["facts"]["running"][fold]
-        if math.isnan(running - first):
-            return False
-        trial.report(running - first, fold)
-        return fold + 1 < len(self.problem.part.folds) and bool(trial.should_prune())
+    def _should_stop(self, trial: optuna.Trial, fold: int, running: float) -> bool:
+        """Whether a trial is hopeless.
 
-    def _folds(self, settings: dict[str, Any], hopeless: Callable[[int, float], bool] | None = None) -> _Run:
-        """The member with these settings over the base, fold by fold, until the end or until there is no hope."""
+        The difference from the default on the same rows is compared, because some folds are harder than others.
+        """
+        stored = self.study.get_trials(deepcopy=False)
+        default = next(other for other in stored if "facts" in other.user_attrs)
+        facts: TrialFacts = default.user_attrs["facts"]
+        difference = running - facts["running"][fold]
+        if math.isnan(difference):
+            return False
+        trial.report(difference, fold)
+        is_last = fold + 1 >= len(self.problem.part.folds)
+        return not is_last and bool(trial.should_prune())
+
+    def _run_folds(self, settings: TomlTable, should_stop: StopRule | None = None) -> _FoldResults:
+        """Fit and predict each fold with these settings over the base settings, until the end or until a stop."""
         problem, part = self.problem, self.problem.part
         trainer = Trainer(
             self.member,
-            merge_settings(self.base, settings),
-            self.seed,
-            None,
-            self.listener,
-            len(part.folds),
+            merge_settings(self.settings.base.get(self.member, {}), settings),
+            seed=self.settings.seed,
+            listener=self.listener,
+            n_folds=len(part.folds),
         )
         probabilities = np.full((len(part.y), len(part.classes)), np.nan)
-        running, fold_values, started = [], [], time.perf_counter()
+        running: list[float] = []
+        fold_values: list[float] = []
+        start = time.perf_counter()
         for fold, rows in enumerate(part.folds):
-            found = trainer.predict_fold(part.inputs, part.y, part.units, fold, rows, part.classes)
-            probabilities[rows[1]] = found.probabilities
+            result = trainer.predict_fold(part.inputs, part.y, part.units, fold, rows, part.classes)
+            _, valid = rows
+            probabilities[valid] = result.probabilities
             done = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-            fold_values.append(problem.score(rows[1], found.probabilities))
+            fold_values.append(problem.score(valid, result.probabilities))
             running.append(problem.score(done, probabilities[done]))
-            if hopeless is not None and hopeless(fold, running[-1]):
+            if should_stop is not None and should_stop(fold, running[-1]):
                 break
-        return _Run(probabilities, running, fold_values, time.perf_counter() - started)
+        return _FoldResults(probabilities, running, fold_values, time.perf_counter() - start)
 
-    def _beats(self, value: float, best: float) -> bool:
+    def _is_better(self, value: float, best: float) -> bool:
         return value > best if self.problem.larger_is_better else value < best
 
-    def _distributions(self) -> dict[str, Any]:
-        return {name: _distribution(limits) for name, limits in self.space.items()}
+    def _distributions(self) -> dict[str, BaseDistribution]:
+        space = self.settings.space(self.member)
+        return {name: _distribution(limits) for name, limits in space.items()}
 
-    def _give_up_unfinished(self) -> None:
+    def _give_up_running_trials(self) -> None:
+        """Mark trials of a killed process as failed."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self.study.tell(trial.number, state=TrialState.FAIL)
 
-    def _file(self, number: int) -> Path:
+    def _predictions_file(self, number: int) -> Path:
         return self.predictions_folder / f"{number:04d}.parquet"
 
-    def _keep(self, number: int, probabilities: Floats) -> None:
-        p = self.problem.part
-        known: dict[str, Any] = {"labels": p.labels, "groups": p.groups, "multilabel": p.multilabel}
-        Predictions(clip_ids=p.ids, classes=p.classes, probabilities=probabilities, **known).write(
-            self._file(number)
+    def _write_predictions(self, number: int, probabilities: Floats) -> None:
+        part = self.problem.part
+        predictions = Predictions(
+            clip_ids=part.ids,
+            classes=part.classes,
+            probabilities=probabilities,
+            labels=part.labels,
+            groups=part.groups,
+            multilabel=part.multilabel,
         )
+        predictions.write(self._predictions_file(number))
 
 
 def _trial_seed(seed: int, member: str, number: int) -> int:
-    return int(
-        np.random.SeedSequence([seed, zlib.crc32(member.encode()), number]).generate_state(1)[0] % (2**31 - 1)
-    )
+    """Seed of the sampler for one trial, in 31 bits."""
+    sequence = np.random.SeedSequence([seed, zlib.crc32(member.encode()), number])
+    return int(sequence.generate_state(1)[0] % (2**31 - 1))
 
 
-def _distribution(limits: Range) -> Any:
+def _distribution(limits: Range) -> BaseDistribution:
+    """A range as optuna describes it."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    kind, *rest = limits
-    if kind == "choice":
-        return CategoricalDistribution(rest)
-    low, high, log = rest
-    return (IntDistribution if kind == "int" else FloatDistribution)(low, high, log=log)
+    if limits[0] == "choice":
+        return CategoricalDistribution(limits[1:])
+    if limits[0] == "int":
+        _, lowest, highest, log = limits
+        return IntDistribution(lowest, highest, log=log)
+    _, low, high, log = limits
+    return FloatDistribution(low, high, log=log)

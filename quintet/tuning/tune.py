@@ -154,6 +154,7 @@ def tune(
     folder = ModelFolder(output)
     claim_folder(folder, _configuration(settings, features, material), overwrite=overwrite)
 
+    predictions = folder.path / "predictions"
     n_new = 0
 
     def count(trial: Trial) -> None:
@@ -164,18 +165,7 @@ def tune(
 
     with open_studies(folder.path / STUDY_FILE) as storage:
         searches = [
-            Search(
-                name,
-                settings.settings.get(name, {}),
-                problem,
-                folder.path / "predictions" / name,
-                seed=settings.seed,
-                pruning=settings.pruning,
-                storage=storage,
-                listener=observer.listener,
-                base=settings.base.get(name, {}),
-                decided=settings.decided,
-            )
+            Search(name, settings, problem, predictions / name, storage, observer.listener)
             for name in settings.members
         ]
         try:
@@ -225,8 +215,9 @@ def _run_searches(searches: list[Search], budget: SearchBudget, *, on_trial: Cal
     """Run one search after the other. The time that is left is divided evenly among the remaining searches."""
     end = None if budget.timeout_s is None else time.monotonic() + budget.timeout_s
     for k, search in enumerate(searches):
-        search_end = None if end is None else _search_end(end, n_searches=len(searches) - k)
-        search.run(budget.n_trials, ends=search_end, on_trial=on_trial)
+        n_left = len(searches) - k
+        search_end = None if end is None else _search_end(end, n_searches=n_left)
+        search.run(budget.n_trials, end=search_end, on_trial=on_trial)
 
 
 def _search_end(end: float, *, n_searches: int) -> float:
@@ -265,7 +256,7 @@ def _compare(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
         n_resamples=settings.resamples,
         multilabel=part.multilabel,
     )
-    search.keep_only({default.number, best.number})
+    search.keep_predictions({default.number, best.number})
     return Tuned(
         search.member,
         best.number,

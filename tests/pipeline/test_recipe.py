@@ -99,7 +99,10 @@ VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\
             'name = "a"\n[data]\nsource = "demo"\n[segments]\nlength_s = 3\n[train]\nmembers = ["svm"]\n',
             r"\[segments\] is for networks",
         ),
-        (NETWORK + '[train.ensembles]\nboth = ["crnn", "svm"]\n', r"join members that take part"),
+        (
+            NETWORK + '[train.ensembles]\nboth = ["crnn", "svm"]\n',
+            r"An ensemble must .* members that take part",
+        ),
         ('name = "a"\n[data]\nsource = "demo"\nlimits = 3\n', r"did you mean 'limit'"),
         (
             SVM.replace('["svm"]', '"svm"'),

@@ -25,7 +25,7 @@ QUICK = TuneSettings(members=("logistic_regression",), folds=2, resamples=200)
 def open_search(folder: Path, problem: Problem) -> Iterator[Search]:
     """The study of logistic regression in the folder of a search."""
     with open_studies(folder / STUDY_FILE) as storage:
-        yield Search("logistic_regression", {}, problem, folder / "none", 0, pruning=True, storage=storage)
+        yield Search("logistic_regression", QUICK, problem, folder / "none", storage)
 
 
 def test_a_trial_of_a_killed_process_is_given_up(table: FeatureTable, tmp_path: Path) -> None:
@@ -75,11 +75,10 @@ def network_problem() -> Problem:
 
 def test_a_network_is_searched_like_any_member(tmp_path: Path) -> None:
     fixed = {"epochs": 1, "patch_frames": 64, "filters": 8, "blocks": 2, "validation_share": 0.0}
+    settings = TuneSettings(members=("vgg_small",), settings={"vgg_small": fixed})
     with open_studies(tmp_path / STUDY_FILE) as storage:
-        search = Search(
-            "vgg_small", fixed, network_problem(), tmp_path / "kept", 0, pruning=True, storage=storage
-        )
-        search.run(2, ends=None, on_trial=lambda trial: None)
+        search = Search("vgg_small", settings, network_problem(), tmp_path / "kept", storage)
+        search.run(2, end=None, on_trial=lambda trial: None)
         trials = search.finished_trials()
     assert [trial.state for trial in trials] == ["complete", "complete"]
     assert trials[0].settings == fixed
