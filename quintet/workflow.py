@@ -18,12 +18,12 @@ from quintet.features.parameters import FeatureParameters
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.ensemble.crossfit import Listener
-    from quintet.features.extraction.extract import ExtractionSummary
+    from quintet.features.extraction.extract import ExtractionSummary, ProgressCallback
     from quintet.features.storage.table import FeatureTable
     from quintet.inference.predict import PredictionResult
     from quintet.pipeline.recipe import Recipe
     from quintet.pipeline.recipe_search import RecipeSearch
-    from quintet.pipeline.reporter import ProgressCallback, Reporter
+    from quintet.pipeline.reporter import Reporter
     from quintet.pipeline.runner import RunResult
     from quintet.training.settings import TrainSettings
     from quintet.training.train import TrainingResult

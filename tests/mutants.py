@@ -161,7 +161,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/classifiers/spectrogram/test_classifier.py -k killed",
     ),
     (
-        "quintet/inference/predict.py",
+        "quintet/inference/describe.py",
         "if parameters.hash != bundle",
         "if False and bundle",
         "tests/e2e/test_main_job.py -k another_making",

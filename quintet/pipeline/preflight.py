@@ -15,7 +15,7 @@ from quintet.classifiers.registry import make_member, require_weights
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, ConfigError, unknown_name
-from quintet.inference.predict import expand
+from quintet.inference.inputs import expand_files
 from quintet.pipeline.recipe import Recipe
 from quintet.settings import TomlTable
 
@@ -72,7 +72,7 @@ def _check_files(recipe: Recipe) -> None:
     names = [name for name in recipe.predict.files if name != HELD_OUT]
     if not names:
         return
-    for path in expand(names):
+    for path in expand_files(names):
         if not path.exists():
             raise ConfigError(
                 f"[predict] must name files that exist. There is no {path}. Remove it, or correct its path."

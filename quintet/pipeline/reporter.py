@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, cast
 
 from quintet.ensemble.crossfit import TrainingEvent
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.extract import Progress, ProgressCallback
 from quintet.tuning.study import Trial
 
-ProgressCallback = Callable[[Progress], None]
 StageName = Literal["listing", "extracting", "training", "searching", "reporting", "predicting"]
 
 

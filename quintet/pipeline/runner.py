@@ -11,14 +11,14 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError
-from quintet.features.extraction.extract import ExtractionSummary, extract
+from quintet.features.extraction.extract import ExtractionSummary, ProgressCallback, extract
 from quintet.files.digests import file_digest
 from quintet.files.json_types import JsonObject
 from quintet.inference.predict import PredictionResult, predict_files
 from quintet.model_folder.folder import BUNDLE, ModelFolder
 from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe
 from quintet.pipeline.recipe import Recipe, require_data
-from quintet.pipeline.reporter import NullReporter, ProgressCallback, Reporter
+from quintet.pipeline.reporter import NullReporter, Reporter
 from quintet.training.data import make_training_split
 from quintet.training.train import TrainingResult, TrainOptions, train
 

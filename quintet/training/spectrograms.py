@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,7 @@ import pandas as pd
 from quintet.classifiers.registry import member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.extraction.extract import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.augmented_spectrograms import make_augmented_copies
@@ -18,9 +17,6 @@ from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
 from quintet.training.data import Copies, Material
 from quintet.training.settings import TrainSettings
-
-ProgressListener = Callable[[Progress], object]
-"""Receives the progress of work on clips."""
 
 
 def find_spectrograms(
@@ -30,7 +26,7 @@ def find_spectrograms(
     given: str | Path | None,
     *,
     n_jobs: int = 1,
-    progress: ProgressListener | None = None,
+    progress: ProgressCallback | None = None,
 ) -> SpectrogramStore | None:
     """The spectrograms that the networks of a run need; None if it has no networks.
 
@@ -85,7 +81,7 @@ def make_spectrograms(
     folder: Path,
     *,
     n_jobs: int = 1,
-    progress: ProgressListener | None = None,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Make the log-mel spectrograms of a table's clips from the audio that its `path` column names.
 
@@ -133,7 +129,7 @@ def augment_training_part(
     settings: TrainSettings,
     *,
     n_jobs: int = 1,
-    progress: ProgressListener | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Copies | None:
     """Make augmented copies of the clips of the training part, and of no other clips.
 

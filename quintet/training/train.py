@@ -20,6 +20,7 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import Listener, embed_inputs, map_positions
 from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, unknown_name
+from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
 from quintet.files.digests import content_hash
 from quintet.files.json_types import JsonObject
@@ -33,7 +34,7 @@ from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
 from quintet.training.scoring import Part, RunScorer
 from quintet.training.settings import TrainSettings
-from quintet.training.spectrograms import ProgressListener, augment_training_part, find_spectrograms
+from quintet.training.spectrograms import augment_training_part, find_spectrograms
 
 DEFAULT_FOLDS = 5
 CONFIG_KEYS = ("quintet", "train", "features", "data", "split", "search")
@@ -90,7 +91,7 @@ def train(
     settings: TrainSettings | None = None,
     options: TrainOptions | None = None,
     listener: Listener | None = None,
-    progress: ProgressListener | None = None,
+    progress: ProgressCallback | None = None,
     n_jobs: int = 1,
 ) -> TrainingResult:
     """Train members and their fusion, and score them on a split that keeps groups together.

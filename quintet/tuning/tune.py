@@ -17,7 +17,7 @@ import pandas as pd
 
 from quintet.ensemble.crossfit import Listener
 from quintet.evaluation.comparisons import Difference, paired_differences
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
 from quintet.files.atomic import write_bytes
 from quintet.files.digests import content_hash
@@ -44,7 +44,7 @@ class SearchObserver:
 
     listener: Listener | None = None
     on_trial: Callable[[Trial, int], None] | None = None
-    progress: Callable[[Progress], None] | None = None
+    progress: ProgressCallback | None = None
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,10 @@ from quintet.explanation.neighbours import nearest_tracks
 from quintet.explanation.track import embed_track, explain_track
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.inference.predict import predict_files
+from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
 from quintet.model_folder.run import read_run
-from quintet.pipeline.explain_track import explain, make_sound, predict_track
+from quintet.pipeline.explain_track import explain, make_sound
 from quintet.reports.track_text import known_recording
 from quintet.training.settings import TrainSettings
 

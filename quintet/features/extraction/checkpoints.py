@@ -79,7 +79,7 @@ class Parts:
         """The parts that are there, oldest first."""
         found = []
         for path in sorted(self.folder.glob("part-*.parquet")):
-            facts = pq.read_table(path, schema=_FACT_SCHEMA).to_pandas(types_mapper=_INTEGERS.get)
+            facts = fact_frame(pq.read_table(path, schema=_FACT_SCHEMA))
             if len(facts) and facts["parameter_hash"].iloc[0] != self.parameter_hash:
                 path.unlink()
                 path.with_suffix(".npy").unlink(missing_ok=True)
@@ -93,23 +93,32 @@ class Parts:
         for k, row in enumerate(rows):
             if row.values is not None:
                 values[k] = row.values
-        listed = manifest.iloc[[row.position for row in rows]]
-        columns: dict[str, Any] = {name: [row.facts.get(name) for row in rows] for name in FACTS}
-        columns |= {name: listed[name].to_numpy() for name in ("id", "start", "end")}
-        columns["parameter_hash"] = [self.parameter_hash] * len(rows)
-        arrays = [
-            pa.array(columns[name], type=_FACT_SCHEMA.field(name).type, from_pandas=True) for name in FACTS
-        ]
         path = self.folder / f"part-{self._next:06d}.parquet"
         with atomic_replace(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, values)
         with atomic_replace(path) as temporary:
-            pq.write_table(pa.Table.from_arrays(arrays, schema=_FACT_SCHEMA), temporary)
+            pq.write_table(fact_table(rows, manifest, self.parameter_hash), temporary)
         self._next += 1
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def fact_table(rows: Sequence[Row], manifest: pd.DataFrame, parameter_hash: str) -> pa.Table:
+    """The columns FACTS of these rows; `manifest` is the frame that their positions refer to."""
+    listed = manifest.iloc[[row.position for row in rows]]
+    columns: dict[str, Any] = {name: [row.facts.get(name) for row in rows] for name in FACTS}
+    columns |= {name: listed[name].to_numpy() for name in ("id", "start", "end")}
+    columns["parameter_hash"] = [parameter_hash] * len(rows)
+    arrays = [pa.array(columns[name], type=_FACT_SCHEMA.field(name).type, from_pandas=True) for name in FACTS]
+    return pa.Table.from_arrays(arrays, schema=_FACT_SCHEMA)
+
+
+def fact_frame(facts: pa.Table) -> pd.DataFrame:
+    """The columns FACTS as a frame; integers may be missing."""
+    frame: pd.DataFrame = facts.to_pandas(types_mapper=_INTEGERS.get)
+    return frame
 
 
 def table_facts(path: Path) -> pd.DataFrame:
@@ -153,17 +162,21 @@ def write_final_table(
     }
     with atomic_replace(output) as temporary, pq.ParquetWriter(temporary, schema, **settings) as writer:
         for begin in range(0, max(len(meta), 1), size):
-            writer.write_table(
-                _row_group(meta.iloc[begin : begin + size], blocks, where[begin : begin + size], schema),
-                row_group_size=size,
-            )
+            rows = slice(begin, begin + size)
+            values = _gathered(blocks, where[rows], len(schema) - len(META_COLUMNS))
+            table = table_rows(meta.iloc[rows], values, schema)
+            del values  # its memory is free before the next rows are begun
+            writer.write_table(table, row_group_size=size)
 
 
-def _row_group(
-    meta: pd.DataFrame, blocks: Sequence[Path], where: NDArray[np.int64], schema: pa.Schema
-) -> pa.Table:
-    """Some rows of the final table. What it is made of is let go before the next rows are begun."""
-    values = _gathered(blocks, where, len(schema) - len(META_COLUMNS))
+def table_rows(meta: pd.DataFrame, values: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
+    """Some rows of the final table.
+
+    Args:
+        meta: the columns META_COLUMNS.
+        values: features, `(features, rows)`, NaN where a clip failed.
+        schema: of the table, from `table_schema`.
+    """
     arrays = [pa.array(meta[name], type=schema.field(name).type, from_pandas=True) for name in META_COLUMNS]
     arrays += [
         pa.array(column, from_pandas=bool(np.isnan(column).any())) for column in values

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,6 +69,10 @@ class Progress:
     audio_s: float = 0.0
 
 
+ProgressCallback = Callable[[Progress], object]
+"""Receives the progress of work on clips."""
+
+
 @dataclass(frozen=True)
 class ExtractionSummary:
     """What an extraction came to.
@@ -99,7 +103,7 @@ class Options:
     job: Job
     spectrograms: Path | None = None
     n_jobs: int = 1
-    progress: Callable[[Progress], object] | None = None
+    progress: ProgressCallback | None = None
     max_failures: int | float | None = None
     timeout_s: float | None = None
     scheduler: str | None = None
@@ -113,7 +117,7 @@ def extract(
     parameters: FeatureParameters,
     spectrograms: str | os.PathLike[str] | None = None,
     n_jobs: int = 1,
-    progress: Callable[[Progress], object] | None = None,
+    progress: ProgressCallback | None = None,
     max_failures: int | float | None = None,
     timeout_s: float | None = None,
     scheduler: str | None = None,
@@ -262,12 +266,7 @@ class _Run:
             self.flush()
 
     def _chunks(self) -> Iterator[Chunk]:
-        frame = self.manifest.frame
-        columns = [frame[name].to_numpy() for name in ("id", "path", "start", "end")]
-        tasks = (
-            (ClipTask(int(k), ClipSource.from_row(*(column[k] for column in columns))), cost)
-            for k, cost in zip(self.plan.todo, self.plan.cost_s, strict=True)
-        )
+        tasks = zip(clip_tasks(self.manifest, self.plan.todo), self.plan.cost_s, strict=True)
         return split_into_chunks(tasks, weight=CHUNK_S, count=CHUNK_CLIPS)
 
     def _take(self, rows: list[Row]) -> None:
@@ -312,6 +311,13 @@ class _Run:
         return "" if reason is None else f", for example: {reason.rstrip('.')}"
 
 
+def clip_tasks(manifest: Manifest, positions: Iterable[int]) -> Iterator[ClipTask]:
+    """The clips at these positions of a manifest, for `describe_clip`."""
+    columns = [manifest.frame[name].to_numpy() for name in ("id", "path", "start", "end")]
+    for k in positions:
+        yield ClipTask(int(k), ClipSource.from_row(*(column[k] for column in columns)))
+
+
 def _gather(
     manifest: Manifest, output: Path, finished: dict[str, Any] | None, parts: Parts, options: Options
 ) -> pd.DataFrame:
@@ -320,8 +326,8 @@ def _gather(
     earlier = _earlier(finished, parts)
     frames = ([] if earlier is None else [table_facts(output)]) + [block.facts for block in blocks]
     known = latest_facts(frames).set_index("id").reindex(manifest.frame["id"])
-    meta = _meta(manifest, known, parts.parameter_hash)
-    metadata = _metadata(manifest, options, earlier, changed=bool(blocks))
+    meta = table_meta(manifest, known, parts.parameter_hash)
+    metadata = table_metadata(manifest, options.job.parameters, earlier, changed=bool(blocks))
     if earlier is not None and not blocks and earlier == {**earlier, **metadata} and _same_meta(output, meta):
         return _ledger(meta)
     ok = (meta["status"] == "ok").to_numpy()
@@ -341,7 +347,7 @@ def _gather(
     return _ledger(meta)
 
 
-def _meta(manifest: Manifest, known: pd.DataFrame, parameter_hash: str) -> pd.DataFrame:
+def table_meta(manifest: Manifest, known: pd.DataFrame, parameter_hash: str) -> pd.DataFrame:
     """The columns META_COLUMNS of the final table: what was found out, and what the manifest says now."""
     meta = known.reset_index(drop=True)[[name for name in FACTS if name not in _FROM_MANIFEST]]
     meta[list(_FROM_MANIFEST)] = manifest.frame[list(_FROM_MANIFEST)]
@@ -363,11 +369,15 @@ def _meta(manifest: Manifest, known: pd.DataFrame, parameter_hash: str) -> pd.Da
     return meta[list(META_COLUMNS)]
 
 
-def _metadata(
-    manifest: Manifest, options: Options, finished: dict[str, Any] | None, *, changed: bool
+def table_metadata(
+    manifest: Manifest,
+    parameters: FeatureParameters,
+    finished: dict[str, Any] | None = None,
+    *,
+    changed: bool = True,
 ) -> dict[str, Any]:
     """What holds for all rows. The versions are those of the newest rows; versions of older rows are kept beside them."""
-    parameters, versions = options.job.parameters, library_versions()
+    versions = library_versions()
     earlier: list[dict[str, str]] = [] if finished is None else list(finished.get("earlier_versions", []))
     if finished is not None and finished["versions"] != versions:
         if changed:

@@ -1,0 +1,126 @@
+"""Inputs of prediction: files, folders and globs as a list of files, and files as a list of segments."""
+
+from __future__ import annotations
+
+import glob
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from quintet.audio.reading.probe import probe_duration_s
+from quintet.datasets.folder import audio_files
+from quintet.datasets.manifest import COLUMNS, Manifest
+from quintet.errors import DatasetError
+
+LONG_FILE_SEGMENTS = 1.5  # a file longer than this many segments is cut
+SHORTEST_REST_SEGMENTS = (
+    0.25  # a rest longer than this part of a segment gets a segment at the end of the file
+)
+
+
+class Window(NamedTuple):
+    """A time window in a file, in seconds; `end` is NaN for the end of the file."""
+
+    start: float
+    end: float
+
+
+class SegmentRow(NamedTuple):
+    """A row of the manifest. `start` and `end` are seconds, NaN for the whole file."""
+
+    id: str
+    path: str
+    group: str
+    start: float
+    end: float
+
+
+WHOLE_FILE = Window(0.0, float("nan"))
+
+
+def expand_files(files: Sequence[str | Path]) -> list[Path]:
+    """Files, folders and globs as a list of files, each once, in the order given.
+
+    A folder becomes its audio files, a glob the files that it matches, both sorted. A path that does not exist, or
+    a glob without a match, stays in the list and becomes a reported failure.
+
+    Args:
+        files: paths of files, paths of folders, and globs.
+
+    Raises:
+        DatasetError: if the list is empty.
+    """
+    paths: dict[Path, None] = {}
+    for name in map(str, files):
+        paths.update(dict.fromkeys(_expand_name(name)))
+    if not paths:
+        raise DatasetError(
+            f"There must be at least one audio file. Found none in: {', '.join(map(str, files))}."
+        )
+    return list(paths)
+
+
+def _expand_name(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        return list(audio_files(path))
+    if path.exists() or not glob.has_magic(name):
+        return [path]
+    matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
+    return [match for match in matches if match.is_file()] or [path]
+
+
+def list_segments(files: Sequence[Path], segment_s: float | None) -> Manifest:
+    """A manifest with one row per file, or one per segment of a long file.
+
+    Args:
+        files: the files.
+        segment_s: length of a segment, seconds. Files more than 1.5 times as long are cut. 0 or None: no file is cut.
+    """
+    rows = []
+    for file in files:
+        rows += [segment_row(file, window) for window in file_windows(file, segment_s)]
+    return segment_manifest(rows)
+
+
+def segment_row(file: Path, window: Window) -> SegmentRow:
+    """The manifest row of a window of a file. Its group is the file."""
+    if math.isnan(window.end):
+        return SegmentRow(str(file), str(file.absolute()), str(file), math.nan, math.nan)
+    id = f"{file}#t={window.start:g},{window.end:g}"
+    return SegmentRow(id, str(file.absolute()), str(file), window.start, window.end)
+
+
+def segment_manifest(rows: Sequence[SegmentRow]) -> Manifest:
+    """The manifest of these rows, without labels."""
+    frame = pd.DataFrame(rows, columns=list(SegmentRow._fields))
+    for column in ("label", "split", "problem"):
+        frame[column] = pd.Series(pd.NA, index=frame.index, dtype="string")
+    return Manifest(
+        frame=frame[list(COLUMNS)], name="prediction", root=Path(), multilabel=False, grouped=True
+    )
+
+
+def file_windows(file: Path, segment_s: float | None) -> list[Window]:
+    """Segments of a long file, one after another; the whole file if it is short.
+
+    If the rest of the file is longer than a quarter of a segment, the last segment ends with the file and overlaps
+    the one before.
+
+    Example:
+        >>> file_windows(Path("no-such-file.wav"), 5.0)
+        [Window(start=0.0, end=nan)]
+    """
+    if not segment_s:
+        return [WHOLE_FILE]
+    duration = probe_duration_s(file)  # None for a file that cannot be read: extraction reports the reason
+    if duration is None or duration <= LONG_FILE_SEGMENTS * segment_s:
+        return [WHOLE_FILE]
+    starts = [k * segment_s for k in range(int(duration // segment_s))]
+    rest_s = duration - (starts[-1] + segment_s)
+    if rest_s > SHORTEST_REST_SEGMENTS * segment_s:
+        starts.append(duration - segment_s)
+    return [Window(round(start, 3), round(start + segment_s, 3)) for start in starts]

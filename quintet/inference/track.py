@@ -1,0 +1,185 @@
+"""Prediction of one track over time: every segment, and short windows of a short track."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quintet.audio.decode import load_clip
+from quintet.audio.reading.probe import probe_duration_s
+from quintet.datasets.manifest import Manifest
+from quintet.ensemble.classifier import EnsembleClassifier
+from quintet.errors import AudioError
+from quintet.explanation.track import TrackPrediction
+from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.storage.table import FeatureTable
+from quintet.inference.describe import FEW_CLIPS, describe_segments, feature_parameters, segment_length_s
+from quintet.inference.inputs import SegmentRow, Window, list_segments, segment_manifest, segment_row
+
+Floats = NDArray[np.float64]
+
+N_WINDOWS, SHORTEST_WINDOW_S = 6, 1.0
+"""Windows of a short track: about six, each overlaps the next by half, none is shorter than a second. They show how
+the prediction changes over time. They are not part of the prediction."""
+
+
+def predict_track(
+    ensemble: EnsembleClassifier,
+    file: Path,
+    *,
+    segment_s: float | None = None,
+    n_jobs: int = 1,
+    progress: ProgressCallback | None = None,
+) -> TrackPrediction:
+    """Predictions of the members and the ensemble for every segment of a file.
+
+    The mean of `ensemble_predictions` is the prediction of `predict_files`.
+
+    Args:
+        ensemble: a model that `load_model` returned.
+        file: the audio file.
+        segment_s: length of a segment, as in `predict_files`.
+        n_jobs: number of worker processes.
+        progress: called as segments are described.
+
+    Raises:
+        AudioError: if no segment can be described.
+        ArtefactError: if the model was trained on other features than this version of quintet makes.
+    """
+    parameters = feature_parameters(ensemble)
+    segments = list_segments([file], segment_length_s(ensemble, segment_s))
+    manifest = segments if len(segments) > 1 else _add_short_windows(file)
+    manifest = replace(manifest, name="explanation")
+    with describe_segments(
+        manifest, parameters, log_mel=True, n_jobs=n_jobs, few=2 * FEW_CLIPS, progress=progress
+    ) as descriptions:
+        table = descriptions.table
+        usable = list(table.meta.index)
+        segment_ids = [id for id in segments.frame["id"] if id in table.meta.index]
+        if not segment_ids:
+            raise AudioError(_reason(table, segments.frame["id"].iloc[0]))
+        members = ensemble.member_probabilities(
+            table.features.loc[usable, ensemble.bundle_["feature_names"]],
+            spectrograms=descriptions.take_spectrograms(usable),
+        )
+        spectrograms = descriptions.take_spectrograms(segment_ids) or []
+        pictures = tuple(np.asarray(spectrogram) for spectrogram in spectrograms)
+    return _track_prediction(ensemble, file, table, segment_ids, members, pictures)
+
+
+def _add_short_windows(file: Path) -> Manifest:
+    """The whole of a short file, and overlapping windows of it if it is long enough for two."""
+    rows = [segment_row(file, Window(0.0, float("nan")))]
+    duration_s = _duration_s(file)
+    length_s = max(SHORTEST_WINDOW_S, 2 * duration_s / (N_WINDOWS + 1))
+    if duration_s < 1.5 * length_s:
+        return segment_manifest(rows)
+    n = round((duration_s - length_s) / (length_s / 2)) + 1
+    starts = np.linspace(0, duration_s - length_s, max(n, 2))
+    rows += [_short_window(file, float(start), length_s, duration_s) for start in starts]
+    return segment_manifest(rows)
+
+
+def _short_window(file: Path, start_s: float, length_s: float, duration_s: float) -> SegmentRow:
+    window = Window(round(start_s, 3), round(start_s + length_s, 3))
+    row = segment_row(file, window)
+    return row._replace(end=min(window.end, duration_s))  # rounding may lead past the end of the file
+
+
+def _duration_s(file: Path) -> float:
+    """Duration of a file, 0 if it cannot be read."""
+    return probe_duration_s(file) or 0.0
+
+
+def _reason(table: FeatureTable, id: str) -> str:
+    """The reason why a segment failed."""
+    reasons = table.failures.set_index("id")["reason"]
+    return str(reasons.get(id, "nothing in it can be described"))
+
+
+def _track_prediction(
+    ensemble: EnsembleClassifier,
+    file: Path,
+    table: FeatureTable,
+    segment_ids: list[str],
+    members: Mapping[str, Floats],
+    pictures: tuple[NDArray[np.float32], ...],
+) -> TrackPrediction:
+    """Gather the predictions of a track.
+
+    Args:
+        ensemble: the model.
+        file: the audio file.
+        table: features of the segments and of the short windows.
+        segment_ids: ids of the usable segments, whose mean is the prediction.
+        members: member → probabilities of the usable rows of the table.
+        pictures: spectrograms of the segments.
+    """
+    meta = table.meta
+    segments = meta.loc[segment_ids]
+    positions = meta.index.get_indexer(pd.Index(segment_ids))
+    probabilities = ensemble.fuse_and_calibrate(members)
+    features = table.features.loc[segment_ids, ensemble.bundle_["feature_names"]]
+    distances = ensemble.distances(features)
+    starts, ends = _segment_times(segments)
+    short_windows = [id for id in meta.index if id not in segment_ids]
+    unusable = table.frame["status"] != "ok"
+    first = segments.iloc[0]
+    return TrackPrediction(
+        name=file.name,
+        duration_s=max(*ends, _duration_s(file)) if len(ends) > 1 else ends[0],
+        native_sample_rate=int(first["native_sample_rate"]),
+        native_channels=int(first["native_channels"]),
+        digests=_digests(file, segments),
+        classes=ensemble.class_names_,
+        multilabel=ensemble.multilabel_,
+        starts=starts,
+        ends=ends,
+        features=features,
+        pictures=pictures,
+        log_mel=feature_parameters(ensemble).log_mel,
+        members={name: values[positions] for name, values in members.items()},
+        ensemble_predictions=probabilities[positions],
+        curve=_curve(meta, short_windows or segment_ids, probabilities, ensemble.class_names_),
+        has_short_windows=bool(short_windows),
+        conformal=ensemble.conformal_,
+        distance=None if distances is None else float(distances.mean()),
+        unusable_windows=table.frame.loc[unusable, ["start", "end", "reason"]].reset_index(drop=True),
+    )
+
+
+def _segment_times(segments: pd.DataFrame) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Starts and ends of the segments, seconds."""
+    is_whole_file = len(segments) == 1 and not np.isfinite(segments["start"].iloc[0])
+    starts = [0.0] if is_whole_file else [float(start) for start in segments["start"]]
+    durations = segments["duration_s"]
+    ends = [float(start + duration) for start, duration in zip(starts, durations, strict=True)]
+    return tuple(starts), tuple(ends)
+
+
+def _curve(
+    meta: pd.DataFrame, ids: list[str], probabilities: Floats, classes: tuple[str, ...]
+) -> pd.DataFrame:
+    """The ensemble prediction over time: `start, end` and one column per class, sorted by start."""
+    positions = meta.index.get_indexer(pd.Index(ids))
+    curve = pd.DataFrame(probabilities[positions], columns=list(classes))
+    starts = meta.loc[ids, "start"].fillna(0.0).astype(float).to_numpy()
+    curve.insert(0, "start", starts)
+    curve.insert(1, "end", starts + meta.loc[ids, "duration_s"].astype(float).to_numpy())
+    return curve.sort_values("start", kind="stable").reset_index(drop=True)
+
+
+def _digests(file: Path, segments: pd.DataFrame) -> tuple[str, ...]:
+    """Digests of the segments. If the file was cut, the digest of the whole file comes first."""
+    digests = tuple(str(digest) for digest in segments["audio_digest"])
+    if len(digests) == 1:
+        return digests
+    try:
+        return (load_clip(file, sample_rate=None).audio_digest, *digests)
+    except AudioError:  # a damaged end: the segments can be read, the whole file cannot
+        return digests

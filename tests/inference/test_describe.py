@@ -1,0 +1,80 @@
+"""A few segments are described in memory and more in files: predictions are equal to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+import quintet
+from quintet.inference.predict import predict_files
+from quintet.inference.track import predict_track
+from quintet.model_folder.load import load_model
+from quintet.training.settings import TrainSettings
+
+RATE = 22050
+
+
+def write_tone(path: Path, frequency: float, seed: int, *, length_s: float = 1.5) -> Path:
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(length_s * RATE)) / RATE
+    wave = 0.2 * np.sin(2 * np.pi * frequency * t) + 0.02 * rng.normal(size=t.size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wave.astype(np.float32), RATE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, and a model with a table member and a network."""
+    root = tmp_path_factory.mktemp("music")
+    for label, base in (("flute", 900.0), ("tuba", 90.0)):
+        for i in range(6):
+            write_tone(root / "data" / label / f"artist{i}_{label}.wav", base * (1 + 0.03 * i), i)
+    manifest = quintet.load_source(root / "data")
+    parameters = quintet.FeatureParameters(feature_set="bahuleyan2018")
+    quintet.extract(
+        manifest, root / "f.parquet", parameters=parameters, spectrograms=root / "spectrograms", n_jobs=0
+    )
+    network = {"epochs": 1, "patch_frames": 64, "settings": {"filters": 4, "blocks": 2}}
+    settings = TrainSettings(
+        members=("logistic_regression", "vgg_small"),
+        settings={"vgg_small": network},
+        folds=2,
+        rules=("mean",),
+        rule="mean",
+        resamples=0,
+    )
+    quintet.train(root / "f.parquet", root / "model", settings=settings, spectrograms=root / "spectrograms")
+    write_tone(root / "long.wav", 850, 40, length_s=4.5)
+    (root / "notes.mp3").write_text("this is not audio")
+    return root
+
+
+def test_predictions_of_files_do_not_depend_on_the_way(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [music / "long.wav", music / "notes.mp3"]
+    in_memory = predict_files(music / "model", files)
+    monkeypatch.setattr("quintet.inference.predict.FEW_CLIPS", 0)
+    from_files = predict_files(music / "model", files, n_jobs=0)
+    assert len(in_memory.segments) == 3
+    assert len(in_memory.failures) == 1
+    for name in ("frame", "segments", "failures"):
+        pd.testing.assert_frame_equal(getattr(in_memory, name), getattr(from_files, name), check_exact=True)
+
+
+def test_the_prediction_of_a_track_does_not_depend_on_the_way(
+    music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble, file = load_model(music / "model"), music / "data" / "tuba" / "artist0_tuba.wav"
+    in_memory = predict_track(ensemble, file)
+    monkeypatch.setattr("quintet.inference.track.FEW_CLIPS", 0)
+    from_files = predict_track(ensemble, file, n_jobs=0)
+    assert in_memory.has_short_windows
+    np.testing.assert_array_equal(in_memory.ensemble_predictions, from_files.ensemble_predictions)
+    pd.testing.assert_frame_equal(in_memory.curve, from_files.curve, check_exact=True)
+    pd.testing.assert_frame_equal(in_memory.features, from_files.features, check_exact=True)
+    np.testing.assert_array_equal(in_memory.pictures[0], from_files.pictures[0])
+    assert in_memory.digests == from_files.digests
