@@ -1,7 +1,7 @@
-"""Lengths that file headers state, so that a truncated file is noticed.
+"""Lengths that file headers state, so that a truncated file is noticed, and headers that can be repaired.
 
 libsndfile silently shortens a WAV, AIFF or AU file whose data ends early, and plays an Ogg stream up to the
-point where it breaks off. Each function here reads a few bytes and returns how many frames there should be.
+point where it breaks off. Each reader here reads a few bytes and returns how many frames there should be.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from typing import BinaryIO
 
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
 """Sizes that programs write into a header that they cannot complete at the end."""
+W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+"""Identifier of the data chunk of a W64 file."""
+MAX_CHUNKS = 1000
+"""Chunks that are looked at. A damaged file may consist of empty chunks."""
 
 
-def declared_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> int | None:
+def stated_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> int | None:
     """Number of frames that the header of an audio file states; None if it states none.
 
     Args:
@@ -28,7 +32,7 @@ def declared_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -
     if reader is None:
         return frames
     with path.open("rb") as file:
-        return reader(file, frames, frame_bytes)
+        return reader(file, frame_bytes)
 
 
 def ogg_is_complete(path: Path) -> bool:
@@ -47,36 +51,113 @@ def ogg_is_complete(path: Path) -> bool:
     return bool(flags & 0x04)
 
 
-def _chunks_of_wav(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
-    size = _chunk_size(file, b"data", byte_order="<")
+def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:
+    """Pieces of a file with the size of its data chunk put right; None if libsndfile can read it as it is.
+
+    A recorder that stops without warning leaves a WAV file that states a size of 0 although data follow. A
+    CAF file that states more than it holds is refused by libsndfile.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+            stated = _find_chunk(file, b"data", byte_order="<")
+            start = file.tell()
+            if stated != 0 or start >= size or _holds_only_chunks(file, start, size):
+                return None
+            held = min(size - start, 0xFFFFFFFE)
+            return [(0, start - 4), struct.pack("<I", held), (start, start + held)]
+        if head[:4] == b"caff":
+            chunk = _find_caf_data(file)
+            if chunk is None or chunk[0] + chunk[1] <= size:
+                return None
+            start = chunk[0]
+            return [(0, start - 8), struct.pack(">q", size - start), (start, size)]
+    return None
+
+
+def _holds_only_chunks(file: BinaryIO, start: int, size: int) -> bool:
+    """Whether whole chunks fill a file from `start` to its end: then its data chunk is truly empty."""
+    position = start
+    while position + 8 <= size:
+        file.seek(position)
+        name, length = struct.unpack("<4sI", file.read(8))
+        if not name.isalnum() and not name.strip(b" ").isalnum():
+            return False
+        position += 8 + length + length % 2
+    return position == size
+
+
+def _read_wav(file: BinaryIO, frame_bytes: int) -> int | None:
+    size = _find_chunk(file, b"data", byte_order="<")
     is_unknown = size is None or size in UNKNOWN_SIZES or size >= 0x7FFFF000
     if size is None or is_unknown or not frame_bytes:
         return None
     return size // frame_bytes
 
 
-def _chunks_of_aiff(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
-    if _chunk_size(file, b"COMM", byte_order=">") is None:
+def _read_rf64(file: BinaryIO, frame_bytes: int) -> int | None:
+    """The 64-bit size of the data chunk, which the chunk `ds64` states (EBU Tech 3306)."""
+    if _find_chunk(file, b"ds64", byte_order="<") is None or not frame_bytes:
+        return None
+    body = file.read(16)
+    if len(body) < 16:
+        return None
+    _, data_bytes = struct.unpack("<QQ", body)
+    return None if data_bytes in (0, 2**64 - 1) else int(data_bytes) // frame_bytes
+
+
+def _read_w64(file: BinaryIO, frame_bytes: int) -> int | None:
+    """The size of the data chunk of a Sony Wave64 file.
+
+    A chunk begins with an identifier of 16 bytes and a size of 8 bytes, which includes these 24.
+    """
+    position = 40
+    for _ in range(MAX_CHUNKS):
+        file.seek(position)
+        head = file.read(24)
+        if len(head) < 24:
+            return None
+        (chunk_bytes,) = struct.unpack("<Q", head[16:])
+        if head[:16] == W64_DATA:
+            return (int(chunk_bytes) - 24) // frame_bytes if frame_bytes and chunk_bytes > 24 else None
+        position += max(24, (int(chunk_bytes) + 7) // 8 * 8)
+    return None
+
+
+def _read_caf(file: BinaryIO, frame_bytes: int) -> int | None:
+    """The size of the data chunk of a Core Audio file, which begins with a 4-byte count; -1 is unknown."""
+    chunk = _find_caf_data(file)
+    if chunk is None or chunk[1] <= 4 or not frame_bytes:
+        return None
+    return (chunk[1] - 4) // frame_bytes
+
+
+def _find_caf_data(file: BinaryIO) -> tuple[int, int] | None:
+    """Start and stated size of the data chunk of a Core Audio file."""
+    position = 8
+    for _ in range(MAX_CHUNKS):
+        file.seek(position)
+        head = file.read(12)
+        if len(head) < 12:
+            return None
+        name, size = struct.unpack(">4sq", head)
+        position += 12
+        if name == b"data":
+            return position, int(size)
+        position += max(0, int(size))
+    return None
+
+
+def _read_aiff(file: BinaryIO, frame_bytes: int) -> int | None:
+    if _find_chunk(file, b"COMM", byte_order=">") is None:
         return None
     body = file.read(6)
     return struct.unpack(">hI", body)[1] if len(body) == 6 else None
 
 
-def _chunk_size(file: BinaryIO, wanted: bytes, byte_order: str) -> int | None:
-    """Size of the first chunk with this name. The file position is then the start of the chunk's body."""
-    file.seek(12)
-    for _ in range(1000):  # a broken file may consist of empty chunks
-        head = file.read(8)
-        if len(head) < 8:
-            return None
-        name, size = struct.unpack(f"{byte_order}4sI", head)
-        if name == wanted:
-            return int(size)
-        file.seek(size + size % 2, 1)
-    return None
-
-
-def _header_of_au(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
+def _read_au(file: BinaryIO, frame_bytes: int) -> int | None:
+    file.seek(0)
     head = file.read(12)
     byte_order = ">" if head[:4] == b".snd" else "<"
     size = 0
@@ -87,23 +168,43 @@ def _header_of_au(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
     return int(size) // frame_bytes
 
 
-def _tag_of_mp3(file: BinaryIO, frames: int, frame_bytes: int) -> int | None:
-    """The count of the Xing or Info tag, which libsndfile reports. Without a tag it only estimates: None."""
-    head = file.read(10)
-    start = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        size_bytes = zip(head[6:10], (21, 14, 7, 0), strict=True)  # seven bits each
-        start = 10 + sum(byte << shift for byte, shift in size_bytes)
-    file.seek(start)
-    first_bytes = file.read(4096)
-    has_tag = b"Xing" in first_bytes or b"Info" in first_bytes
-    return frames if has_tag else None
+def _read_flac(file: BinaryIO, frame_bytes: int) -> int | None:
+    """The total of samples in STREAMINFO, 36 bits; 0 is unknown."""
+    file.seek(0)
+    head = file.read(26)
+    if head[:4] != b"fLaC" or len(head) < 26:
+        return None
+    total = int.from_bytes(head[18:26], "big") & (2**36 - 1)
+    return total or None
 
 
-_READERS: dict[str, Callable[[BinaryIO, int, int], int | None]] = {
-    "WAV": _chunks_of_wav,
-    "WAVEX": _chunks_of_wav,
-    "AIFF": _chunks_of_aiff,
-    "AU": _header_of_au,
-    "MP3": _tag_of_mp3,
+def _state_nothing(file: BinaryIO, frame_bytes: int) -> None:
+    """Ogg pages and MPEG frames have no header with a length: `soundfile_reader` looks at them itself."""
+
+
+def _find_chunk(file: BinaryIO, wanted: bytes, byte_order: str) -> int | None:
+    """Size of the first chunk with this name. The file position is then the start of the chunk's body."""
+    file.seek(12)
+    for _ in range(MAX_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            return None
+        name, size = struct.unpack(f"{byte_order}4sI", head)
+        if name == wanted:
+            return int(size)
+        file.seek(size + size % 2, 1)
+    return None
+
+
+_READERS: dict[str, Callable[[BinaryIO, int], int | None]] = {
+    "WAV": _read_wav,
+    "WAVEX": _read_wav,
+    "RF64": _read_rf64,
+    "W64": _read_w64,
+    "CAF": _read_caf,
+    "AIFF": _read_aiff,
+    "AU": _read_au,
+    "FLAC": _read_flac,
+    "OGG": _state_nothing,
+    "MP3": _state_nothing,
 }

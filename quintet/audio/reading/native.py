@@ -1,10 +1,10 @@
-"""Native samples of a file, block by block, and the window of the file that is decoded."""
+"""Native samples of a file, block by block, the window that is decoded, and what is known at its end."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,25 @@ SHORTAGE_S = 0.05  # a shortage up to this is rounding (padding of lossy codecs,
 ROUNDING_S = 0.05  # listed times are rounded, and lossy codecs pad
 
 
+@dataclass(slots=True)
+class Ending:
+    """How a recording ended. A reader completes it when the last block was read.
+
+    Args:
+        position: frames from the start of the recording to the end of what was decoded.
+        missing: frames that the file states and does not hold, within the window.
+        reason: why frames are missing, in words; empty if none are.
+    """
+
+    position: int = 0
+    missing: int = 0
+    reason: str = ""
+
+    def update(self, other: Ending) -> None:
+        """Take over what another ending says."""
+        self.position, self.missing, self.reason = other.position, other.missing, other.reason
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NativeSamples:
     """Samples as the file stores them. They can be read once.
@@ -24,15 +43,15 @@ class NativeSamples:
         blocks: arrays of shape `(n, channels)`, all int16 if that loses nothing, else all float32.
         sample_rate: Hz.
         channels: number of channels.
-        expected: number of frames that the header states for this window; None if it states none.
-        slack_s: seconds by which the window may be shorter without being called damaged.
+        hint: number of frames to expect, for the allocation of memory; None if unknown. It may be wrong.
+        ending: how the recording ended, complete after the last block.
     """
 
     blocks: Iterator[NDArray[np.generic]]
     sample_rate: int
     channels: int
-    expected: int | None
-    slack_s: float = SHORTAGE_S
+    hint: int | None
+    ending: Ending = field(default_factory=Ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +66,7 @@ class Window:
         ConfigError: if it begins before zero, or does not end after it begins.
 
     Example:
-        >>> Window(0.5, 2.0).frames(44100, total=88200, source=Path("a.wav"))
+        >>> Window(0.5, 2.0).frames(44100)
         (22050, 88200)
     """
 
@@ -67,20 +86,64 @@ class Window:
         """Whether the window is the whole file."""
         return self.start_s == 0 and self.end_s is None
 
-    def frames(self, sample_rate: int, total: int, source: Path) -> tuple[int, int]:
-        """First frame of the window and the frame after its last, in a recording of `total` frames.
+    def frames(self, sample_rate: int) -> tuple[int, int | None]:
+        """First frame of the window, and the frame after its last; None is the end of the file."""
+        last = None if self.end_s is None else round(self.end_s * sample_rate)
+        return round(self.start_s * sample_rate), last
+
+    def require_inside(self, position: int, sample_rate: int, source: Path) -> None:
+        """Require that the window lies inside a recording that ends at `position`.
 
         Raises:
             DecodeError: the window ends more than 0.05 s after the recording; the message states the length.
         """
-        first = round(self.start_s * sample_rate)
-        last = total if self.end_s is None else round(self.end_s * sample_rate)
-        begins_late = first >= total and not self.is_whole_file
-        ends_late = last > total + ROUNDING_S * sample_rate
+        first, last = self.frames(sample_rate)
+        begins_late = position <= first and not self.is_whole_file
+        ends_late = last is not None and last > position + ROUNDING_S * sample_rate
         if begins_late or ends_late:
             end = "the end" if self.end_s is None else f"{self.end_s:g} s"
             raise DecodeError(
-                f"A window must lie inside the recording. '{source}' is {total / sample_rate:.3f} s long; "
+                f"A window must lie inside the recording. '{source}' is {position / sample_rate:.3f} s long; "
                 f"asked for {self.start_s:g} s to {end}. Correct start and end."
             )
-        return first, min(last, total)
+
+
+def close_window(
+    window: Window,
+    *,
+    position: int,
+    stated: int | None,
+    sample_rate: int,
+    slack_s: float,
+    source: Path,
+    damage: str = "",
+) -> Ending:
+    """The ending of a window whose data ended at `position`.
+
+    Args:
+        window: what was asked for.
+        position: frames from the start of the recording to the end of the data.
+        stated: frames of the whole recording, if the file states them reliably.
+        sample_rate: Hz.
+        slack_s: seconds by which the statement may be wrong.
+        damage: why the decoder could not go on; empty if the data simply ended.
+        source: the file, for the message.
+
+    Raises:
+        DecodeError: the window ends after the recording, and the file does not state more than it holds.
+    """
+    first, last = window.frames(sample_rate)
+    wanted = stated if last is None else last if stated is None else min(last, stated)
+    decoded = max(0, position - first)
+    missing = 0 if wanted is None else max(0, wanted - max(position, first))
+    is_short = stated is not None and missing > slack_s * sample_rate
+    decoded_s, wanted_s = decoded / sample_rate, (decoded + missing) / sample_rate
+    if is_short:
+        what = "the header promises" if window.is_whole_file else "the window asks for"
+        share = missing / (decoded + missing)
+        reason = f"{what} {wanted_s:.2f} s, {decoded_s:.2f} s could be decoded ({share:.0%} is missing)"
+        return Ending(position, missing, f"{reason}; {damage}" if damage else reason)
+    if damage:
+        return Ending(position, 0, f"it breaks off after {position / sample_rate:.2f} s: {damage}")
+    window.require_inside(position, sample_rate, source)
+    return Ending(position)

@@ -1,16 +1,22 @@
-"""Duration of a file as its header states it, without decoding."""
+"""Duration of a file before it is described: from a header that proves true, or by decoding."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import soundfile
 
+from quintet.audio.reading.native import NativeSamples, Window
+from quintet.audio.reading.soundfile_reader import length_in_frames, read_with_soundfile
+from quintet.errors import DecodeError
+
 
 def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
-    """Seconds of audio that the header of a file states; None if the header cannot be read or states nothing.
+    """Seconds of audio in a file; None if nothing in it can be decoded.
 
-    Nothing is decoded, so a damaged file may state more than it holds. `load_clip` notices that.
+    A stated length counts only if the last stated sample can be read. Otherwise the file is decoded and its
+    samples are counted, so that no segment is planned for audio that is not there.
 
     Example:
         >>> import numpy as np, tempfile, pathlib
@@ -19,28 +25,38 @@ def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
         >>> probe_duration_s(path), probe_duration_s("nowhere.wav")
         (0.5, None)
     """
-    if not os.path.isfile(path):
+    source = Path(path)
+    if not source.is_file():
         return None  # opening a pipe would wait for a writer
     try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError):
-        return _probe_with_pyav(path)
-    return float(info.frames) / info.samplerate if info.samplerate else None
+        stated = length_in_frames(source)
+        if stated is not None:
+            n_frames, sample_rate = stated
+            return n_frames / sample_rate
+        return _decoded_duration_s(read_with_soundfile(source, Window()))
+    except soundfile.LibsndfileError:
+        return _probe_with_pyav(source)
+    except (DecodeError, OSError):
+        return None
 
 
-def _probe_with_pyav(path: str | os.PathLike[str]) -> float | None:
+def _probe_with_pyav(source: Path) -> float | None:
     try:
-        import av
+        from quintet.audio.reading.pyav_reader import read_with_pyav
     except ImportError:
         return None
     try:
-        with (
-            open(path, "rb") as file,
-            av.open(
-                file, mode="r", options={"protocol_whitelist": "file"}, metadata_errors="ignore"
-            ) as container,
-        ):
-            duration = container.duration
-            return None if duration is None else float(duration) / float(av.time_base)
-    except (av.error.FFmpegError, OSError, UnicodeDecodeError):
+        return _decoded_duration_s(read_with_pyav(source, Window()))
+    except (DecodeError, OSError):
         return None
+
+
+def _decoded_duration_s(native: NativeSamples) -> float | None:
+    """Seconds that can be decoded, up to the first damage."""
+    n_frames = 0
+    try:
+        for block in native.blocks:
+            n_frames += len(block)
+    except DecodeError:
+        pass
+    return n_frames / native.sample_rate if n_frames else None

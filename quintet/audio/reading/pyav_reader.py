@@ -1,9 +1,9 @@
-"""Decoding with PyAV (extra `codecs`) of formats that soundfile does not know: m4a, aac, wma, mp4 and others."""
+"""Reading with PyAV (extra `codecs`) of formats that soundfile does not know: m4a, aac, wma, mp4 and others."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain
@@ -15,17 +15,20 @@ from av import AudioFrame, AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from quintet.audio.reading.native import SHORTAGE_S, NativeSamples, Window
+from quintet.audio.reading.native import SHORTAGE_S, Ending, NativeSamples, Window, close_window
 from quintet.errors import DecodeError
 
 PREROLL_S = 0.5
 """Seconds before a window that are decoded too: a lossy decoder needs them to give the right samples."""
 HEADER_SLACK_S = 0.25
 """Seconds by which these containers may misstate their length."""
+EXACT_CONTAINERS = ("mov", "mp4", "m4a")
+"""Containers whose time stamps are exact: they are sought in, and their stated length is believed.
+
+In the others a window is decoded from the start of the recording, since a seek would begin elsewhere.
+"""
 BLOCK_FRAMES = 1 << 15
 """Frames of a block. The decoder's own frames are fifty times as short."""
-UNKNOWN_LENGTH = sys.maxsize
-"""Length, in frames, of a recording that states none."""
 PLAYLISTS = ("hls", "concat", "dash", "image2")
 """Containers that open other files. They are refused: a recording is one file."""
 
@@ -43,7 +46,8 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
                 av.open(file, mode="r", options={"protocol_whitelist": "file"}, metadata_errors="ignore")
             )
             stream, rate = _audio_stream(container, source)
-            if window.start_s > PREROLL_S:
+            is_exact = any(name in container.format.name.split(",") for name in EXACT_CONTAINERS)
+            if is_exact and window.start_s > PREROLL_S:
                 _seek(container, stream, window.start_s - PREROLL_S)
             frames = container.decode(stream)
             first_frame = next(frames, None)
@@ -52,17 +56,31 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
                 f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not "
                 f"({getattr(error, 'strerror', error)}). Check that it is a recording and not damaged."
             ) from error
-        begin = _position(first_frame, stream, rate)
-        length_s = _stated_length_s(container, stream)
-        total = UNKNOWN_LENGTH if length_s is None else round(length_s * rate)
-        first, last = window.frames(rate, total, source)
-        first = max(first, begin)
-        expected = None if last == UNKNOWN_LENGTH else last - first
-        slack_s = HEADER_SLACK_S if window.end_s is None else SHORTAGE_S
+        begin = _position(first_frame, stream, rate) if is_exact else 0
+        stated = _stated_frames(container, stream, rate, is_exact=is_exact)
+        first, last = window.frames(rate)
         all_frames = [] if first_frame is None else chain([first_frame], frames)
         pieces = _decode_pieces(all_frames, stream, rate, begin, source)
-        blocks = _join_pieces(pieces, begin, first, last, stack.pop_all())
-        return NativeSamples(blocks, rate, stream.channels, expected, slack_s)
+        ending = Ending()
+
+        def read() -> Iterator[NDArray[np.generic]]:
+            with resources:
+                position = yield from _join_pieces(pieces, begin, first, last)
+            ending.update(
+                close_window(
+                    window,
+                    position=position,
+                    stated=stated,
+                    sample_rate=rate,
+                    slack_s=HEADER_SLACK_S if window.end_s is None else SHORTAGE_S,
+                    source=source,
+                )
+            )
+
+        resources = stack.pop_all()
+        lengths = [n for n in (last, stated) if n is not None]
+        hint = max(0, min(lengths) - first) if lengths else None
+        return NativeSamples(read(), rate, stream.channels, hint, ending)
 
 
 def _audio_stream(container: InputContainer, source: Path) -> tuple[AudioStream, int]:
@@ -96,10 +114,18 @@ def _seek(container: InputContainer, stream: AudioStream, time_s: float) -> None
         container.seek(int(time_s / stream.time_base) + (stream.start_time or 0), stream=stream)
 
 
-def _stated_length_s(container: InputContainer, stream: AudioStream) -> float | None:
-    if stream.duration is not None:
-        return _seconds(stream.duration, stream.time_base)
-    return None if container.duration is None else container.duration / 1e6
+def _stated_frames(
+    container: InputContainer, stream: AudioStream, rate: int, *, is_exact: bool
+) -> int | None:
+    """Frames that the audio stream states; None if it states none, or only an estimate."""
+    if is_exact and stream.duration is not None:
+        return round(_seconds(stream.duration, stream.time_base) * rate)
+    tag = stream.metadata.get("DURATION", "")  # matroska: hh:mm:ss.nnnnnnnnn
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", tag.strip("\0 "))
+    if match is None:
+        return None
+    hours, minutes, seconds = (float(part) for part in match.groups())
+    return round((3600 * hours + 60 * minutes + seconds) * rate)
 
 
 def _position(frame: AudioFrame | None, stream: AudioStream, rate: int) -> int:
@@ -137,28 +163,32 @@ def _decode_pieces(
 
 
 def _join_pieces(
-    pieces: Iterator[NDArray[np.generic]], begin: int, first: int, last: int, resources: ExitStack
-) -> Iterator[NDArray[np.generic]]:
-    """Blocks of about a second of the frames from `first` to `last`; at the end the file is closed.
+    pieces: Iterator[NDArray[np.generic]], begin: int, first: int, last: int | None
+) -> Generator[NDArray[np.generic], None, int]:
+    """Blocks of about a second of the frames from `first` to `last`; returns the position at the end.
 
     Args:
         pieces: short arrays of shape `(n, channels)`, one after the other.
         begin: position of the first piece, in frames.
         first: first frame of the window.
-        last: the frame after the last one of the window.
-        resources: open files, which are closed at the end.
+        last: the frame after the last one of the window; None is the end of the recording.
     """
-    with resources:
-        position = begin
-        block: list[NDArray[np.generic]] = []
-        for piece in pieces:
-            block.append(piece[max(0, first - position) : max(0, last - position)])
-            position += len(piece)
-            is_done = position >= last
-            if sum(map(len, block)) >= BLOCK_FRAMES or is_done:
-                yield np.concatenate(block)
-                block = []
-            if is_done:
-                break
-        if block:
+    position = begin
+    block: list[NDArray[np.generic]] = []
+    n_frames = 0
+    for piece in pieces:
+        stop = len(piece) if last is None else max(0, last - position)
+        part = piece[max(0, first - position) : stop]
+        position += len(piece)
+        if len(part):
+            block.append(part)
+            n_frames += len(part)
+        is_done = last is not None and position >= last
+        if block and (n_frames >= BLOCK_FRAMES or is_done):
             yield np.concatenate(block)
+            block, n_frames = [], 0
+        if is_done:
+            break
+    if block:
+        yield np.concatenate(block)
+    return position

@@ -18,31 +18,15 @@ import xxhash
 from numpy.typing import NDArray
 
 from quintet.audio.clip import require_sound_in_blocks
-from quintet.audio.reading.headers import declared_frames, ogg_is_complete
-from quintet.audio.reading.native import NativeSamples, Window
+from quintet.audio.reading.native import Ending, NativeSamples, Window
+from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
 from quintet.audio.resample import MonoMixer, resample_blocks
 from quintet.errors import DecodeError
 
 TRUSTED_SAMPLES = 1 << 26
 """Largest length, in samples, for which memory is allocated because a header states it."""
-BLOCK_SAMPLES = 1 << 16
-"""Samples that are decoded at a time. From decoder to resampler a block stays in the processor's cache."""
 DIGEST_KIND = "xxh3:"
 """Beginning of an audio digest. Digests of different kinds are never equal."""
-SAMPLE_RATES = range(1000, 768_001)
-"""Accepted sample rates, Hz. A header with another rate is damaged."""
-SUBTYPE_BYTES = {
-    "PCM_S8": 1,
-    "PCM_U8": 1,
-    "ULAW": 1,
-    "ALAW": 1,
-    "PCM_16": 2,
-    "PCM_24": 3,
-    "PCM_32": 4,
-    "FLOAT": 4,
-    "DOUBLE": 8,
-}
-SIXTEEN_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")  # every sample of these is an int16
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +82,7 @@ class Recording:
         self.window = Window(start_s, end_s)
         self.sample_rate = sample_rate or 0
         self._facts: Facts | None = None
-        self._declared_samples = 0  # at `sample_rate`, as the header states
+        self._hint = 0  # at `sample_rate`, as the header states
 
     @property
     def facts(self) -> Facts:
@@ -110,9 +94,9 @@ class Recording:
         """Blocks of mono float32 samples at `sample_rate`, shape `(n,)` each, from the window's start."""
         _require_file(self.source)
         native = _open_native(self.source, self.window)
-        rate = _require_rate(native.sample_rate, self.source)
+        rate = require_rate(native.sample_rate, self.source)
         self.sample_rate = self.sample_rate or rate
-        self._declared_samples = math.ceil((native.expected or 0) * self.sample_rate / rate)
+        self._hint = math.ceil((native.hint or 0) * self.sample_rate / rate)
         mono_blocks = self._mix_and_check(native)
         if rate == self.sample_rate:
             yield from (mono.copy() for mono in mono_blocks)
@@ -129,7 +113,7 @@ class Recording:
         for block in self.blocks():
             end = filled + len(block)
             if end > len(memory):
-                declared = min(self._declared_samples, TRUSTED_SAMPLES)
+                declared = min(self._hint, TRUSTED_SAMPLES)
                 larger = np.empty(max(end, 2 * filled, declared), np.float32)
                 larger[:filled] = memory[:filled]
                 memory = larger
@@ -159,7 +143,7 @@ class Recording:
             if block.dtype.kind == "f" and not _is_surely_finite(mono):
                 n_bad += block.size - int(np.count_nonzero(np.isfinite(block)))
             yield mono
-        _require_samples(n_frames, native, self.source, self.window)
+        _require_complete(n_frames, native.ending, self.source)
         name = str(self.source)
         require_sound_in_blocks(n_bad, n_frames * native.channels, sound=any_sound, name=name)
         require_sound_in_blocks(0, n_frames, sound=any_mixed_sound, name=f"{name} (mixed to mono)")
@@ -173,20 +157,9 @@ class Recording:
 
 
 def _is_surely_finite(samples: NDArray[np.float32]) -> bool:
-    """Whether the sum of squares is finite, and so every sample. False also if just the squares are too large."""
+    """Whether the sum of squares is finite, and so every sample. Too large squares give False too."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.dot(samples, samples)))
-
-
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is only read forwards.
-
-    soundfile seeks to the current position after every read. The mp3 decoder then starts anew, which is
-    slower and gives other samples than one undisturbed read.
-    """
-
-    def seekable(self) -> bool:
-        return False
 
 
 def _require_file(source: Path) -> None:
@@ -220,7 +193,7 @@ def _require_file(source: Path) -> None:
 def _open_native(source: Path, window: Window) -> NativeSamples:
     """Native samples of the window: from soundfile, or from PyAV if soundfile does not know the format."""
     try:
-        return _open_with_soundfile(source, window)
+        return read_with_soundfile(source, window)
     except soundfile.LibsndfileError as error:
         refusal = str(error).strip()
     try:
@@ -235,82 +208,11 @@ def _open_native(source: Path, window: Window) -> NativeSamples:
     return read_with_pyav(source, window)
 
 
-def _open_with_soundfile(source: Path, window: Window) -> NativeSamples:
-    file = _Forward(source)
-    try:
-        rate, channels = _require_rate(file.samplerate, source), file.channels
-        frame_bytes = SUBTYPE_BYTES.get(file.subtype, 0) * channels
-        total = declared_frames(source, format=file.format, frames=file.frames, frame_bytes=frame_bytes)
-        first, last = window.frames(rate, max(file.frames, total or 0), source)
-        reaches_end = last >= file.frames
-        if file.format == "OGG" and reaches_end and not ogg_is_complete(source):
-            raise DecodeError(
-                f"A recording must be complete. '{source}' breaks off after {file.frames / rate:.2f} s: "
-                "the end mark is missing. Fetch it again."
-            )
-    except BaseException:
-        file.close()
-        raise
-    expected = None if total is None else last - first
-    return NativeSamples(_read_blocks(file, first, last, source), rate, channels, expected)
-
-
-def _read_blocks(
-    file: soundfile.SoundFile, first: int, last: int, source: Path
-) -> Iterator[NDArray[np.generic]]:
-    """Blocks of the frames from `first` to `last`, in one piece of memory; at the end the file is closed.
-
-    The samples are int16 if that loses nothing. Fewer frames come if the data breaks off.
-    """
-    dtype = np.int16 if file.subtype in SIXTEEN_BIT else np.float32
-    block_frames = min(BLOCK_SAMPLES // file.channels, last - first)
-    memory = np.empty((max(0, block_frames), file.channels), dtype)
-    position = first
-    with file:
-        try:
-            if first:
-                file.seek(first)
-            while position < last:
-                block = file.read(last - position, out=memory)
-                if not len(block):
-                    break
-                position += len(block)
-                yield block
-        except soundfile.LibsndfileError as error:
-            rate, n_decoded = file.samplerate, file.tell()
-            raise DecodeError(
-                f"A recording must be whole. '{source}' is damaged or cut short: of {file.frames / rate:.2f} "
-                "s "
-                f"promised, {n_decoded / rate:.2f} s could be decoded ({_reason(error)}). "
-                "Fetch it again, or ask for a window before the damage."
-            ) from error
-
-
-def _reason(error: soundfile.LibsndfileError) -> str:
-    return str(error.error_string).strip(" .") or f"libsndfile error {error.code}"
-
-
-def _require_rate(rate: int, source: Path) -> int:
-    """The rate, if it lies in `SAMPLE_RATES`."""
-    if rate not in SAMPLE_RATES:
+def _require_complete(n_decoded: int, ending: Ending, source: Path) -> None:
+    """Require that frames were decoded, and as many as the file states."""
+    if ending.reason:
         raise DecodeError(
-            f"A sample rate must lie between 1 and 768 kHz. '{source}' claims {rate} Hz: its header is "
-            "damaged. "
-            "Fetch it again."
-        )
-    return rate
-
-
-def _require_samples(n_decoded: int, native: NativeSamples, source: Path, window: Window) -> None:
-    """Require that frames were decoded, and as many as the header states."""
-    rate = native.sample_rate
-    expected = n_decoded if native.expected is None else native.expected
-    if expected - n_decoded > native.slack_s * rate:
-        what = "the header promises" if window.is_whole_file else "the window asks for"
-        raise DecodeError(
-            f"A recording must be complete. '{source}' is cut short: {what} {expected / rate:.2f} s, "
-            f"{n_decoded / rate:.2f} s could be decoded ({1 - n_decoded / expected:.0%} is missing). Fetch "
-            "it again."
+            f"A recording must be complete. '{source}' is cut short: {ending.reason}. Fetch it again."
         )
     if not n_decoded:
         raise DecodeError(

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import load_clip
-from quintet.audio.reading import recording
+from quintet.audio.reading import recording, soundfile_reader
 from quintet.audio.reading.recording import Recording
 from quintet.errors import NonFiniteError, SilentError
 
@@ -27,7 +27,7 @@ def test_blocks_of_any_size_give_the_same_samples_and_facts(tmp_path, monkeypatc
     path = written(tmp_path, name, 0.1 * np.random.default_rng(0).standard_normal((2 * RATE, channels)))
     whole = load_clip(path, sample_rate=22050, start_s=0.1)
     for size in (5000, 32768):
-        monkeypatch.setattr(recording, "BLOCK_SAMPLES", size)
+        monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", size)
         parts = Recording(path, sample_rate=22050, start_s=0.1)
         for _ in range(2):  # as often as wanted
             samples = np.concatenate(list(parts.blocks()))
@@ -37,7 +37,7 @@ def test_blocks_of_any_size_give_the_same_samples_and_facts(tmp_path, monkeypatc
 
 
 def test_what_must_hold_of_the_whole_is_checked_behind_the_last_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(recording, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", 1000)
     late = np.zeros(5000)
     late[4999] = 0.5
     assert sum(map(len, Recording(written(tmp_path, "late.wav", late), sample_rate=None).blocks())) == 5000
@@ -59,14 +59,14 @@ def test_numbers_whose_squares_are_too_large_are_numbers(tmp_path):
 def test_a_header_that_promises_little_costs_nothing(tmp_path, monkeypatch):
     path = written(tmp_path, "a.wav", 0.1 * np.random.default_rng(0).standard_normal(20_000))
     whole = Recording(path, sample_rate=22050).read_all()
-    monkeypatch.setattr(recording, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", 1000)
     monkeypatch.setattr(recording, "TRUSTED_SAMPLES", 3)
     np.testing.assert_array_equal(Recording(path, sample_rate=22050).read_all(), whole)
     np.testing.assert_array_equal(np.concatenate(list(Recording(path, sample_rate=22050).blocks())), whole)
 
 
 def test_blocks_may_be_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(recording, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", 1000)
     ramp = np.arange(1, 5001, dtype=np.int16)
     for channels in (1, 2):
         path = written(tmp_path, "ramp.wav", np.repeat(ramp[:, None], channels, axis=1))
@@ -76,7 +76,7 @@ def test_blocks_may_be_kept(tmp_path, monkeypatch):
 
 
 def test_channels_may_cancel_in_a_block_but_not_in_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(recording, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", 1000)
     wave = np.sin(np.arange(5000.0) * 0.1)
     other = np.where(np.arange(5000) < 2500, -wave, wave)
     load_clip(

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import ClipSource, load_clip
-from quintet.audio.reading import recording as recordings
+from quintet.audio.reading import soundfile_reader
 from quintet.audio.reading.recording import Recording
 from quintet.errors import SilentError, TooShortError
 from quintet.features.describe import describe
@@ -47,7 +47,7 @@ def written(folder: Path, samples: np.ndarray, name: str = "a.wav", **options: s
 @pytest.fixture
 def small(monkeypatch):
     """Blocks of 8 kB and stretches of 16 frames."""
-    monkeypatch.setattr(recordings, "BLOCK_SAMPLES", 4001)
+    monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", 4001)
     monkeypatch.setattr(streaming, "STRETCH", 16 * 512)
 
 
@@ -198,7 +198,7 @@ def test_a_worker_streams_what_is_long_and_writes_the_same_row(tmp_path, monkeyp
 
 
 def test_memory_grows_by_the_series_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(recordings, "BLOCK_SAMPLES", 1 << 14)
+    monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", 1 << 14)
     monkeypatch.setattr(streaming, "STRETCH", 64 * 512)
     peaks = []
     for seconds in (20, 100):

@@ -1,0 +1,250 @@
+"""MPEG audio (mp1, mp2, mp3): where its frames lie in a file, and how many there are.
+
+An mp3 file has no header. A Xing or Info frame at the start may state the number of frames; without it
+decoders estimate the length from the first bit rate, and covers, padding and joined files mislead them. Here
+the frames themselves are counted: each begins with four bytes that tell its length.
+
+Source:
+    ISO/IEC 11172-3, 2.4.2.3 (header); the Xing frame as LAME writes it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+LAYER_1, LAYER_2, LAYER_3 = 1, 2, 3
+_LAYERS = {3: LAYER_1, 2: LAYER_2, 1: LAYER_3}
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+"""Version bits (3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5) → sample rates, Hz."""
+_KBPS = {
+    (True, LAYER_1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, LAYER_2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, LAYER_3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, LAYER_1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, LAYER_2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, LAYER_3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""(is MPEG 1, layer) → bit rates of the indices 1 to 14, kbit/s."""
+SURE_FRAMES = 3
+"""Frames that must follow each other before bytes count as MPEG audio."""
+TAG_KBPS_INDEX = 9
+"""Bit rate index of the Xing frame that `xing_frame` makes: long enough for the tag in every version."""
+
+
+class FrameHeader(NamedTuple):
+    """The header of one MPEG audio frame.
+
+    Args:
+        length: bytes of the frame.
+        samples: samples per channel in the frame.
+        sample_rate: Hz.
+        layer: 1, 2 or 3.
+        is_mpeg_1: whether the version is MPEG 1 (not 2 or 2.5).
+        is_mono: whether there is one channel.
+    """
+
+    length: int
+    samples: int
+    sample_rate: int
+    layer: int
+    is_mpeg_1: bool
+    is_mono: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MpegAudio:
+    """The MPEG audio of a file.
+
+    Args:
+        ranges: byte ranges `(start, stop)` of the audio frames, without tags, covers, padding and Xing
+            frames.
+        n_frames: number of frames in all ranges.
+        first: header of the first frame.
+        first_bytes: the four bytes of that header.
+        tag_frames: frames that a Xing or Info frame at the start states; None if there is none.
+        n_streams: number of streams that follow each other in the file.
+        begins_clean: whether only ID3 tags stand before the first frame.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    n_frames: int
+    first: FrameHeader
+    first_bytes: bytes
+    tag_frames: int | None
+    n_streams: int
+    begins_clean: bool
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per channel in all frames."""
+        return self.n_frames * self.first.samples
+
+    @property
+    def misleads_decoders(self) -> bool:
+        """Whether a decoder would stop too early or refuse the file: it needs a Xing frame that is right.
+
+        A tag that is wrong by a frame or two is left alone: it also says how many samples of padding to drop.
+        Only layer III has such tags.
+        """
+        if self.first.layer != LAYER_3:
+            return False
+        tag_is_right = self.tag_frames is not None and abs(self.tag_frames - self.n_frames) <= 2
+        return not (tag_is_right and self.n_streams == 1 and self.begins_clean)
+
+
+def parse_header(content: bytes | mmap.mmap, position: int) -> FrameHeader | None:
+    """The frame header at a position; None if no frame begins there.
+
+    Example:
+        >>> parse_header(bytes([0xFF, 0xFB, 0x90, 0x00]), 0)
+        FrameHeader(length=417, samples=1152, sample_rate=44100, layer=3, is_mpeg_1=True, is_mono=False)
+    """
+    head = content[position : position + 4]
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = head[1] >> 3 & 3, _LAYERS.get(head[1] >> 1 & 3)
+    kbps_index, rate_index, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if version not in _RATES or layer is None or not 1 <= kbps_index <= 14 or rate_index == 3:
+        return None
+    is_mpeg_1 = version == 3
+    sample_rate = _RATES[version][rate_index]
+    bits_per_s = 1000 * _KBPS[is_mpeg_1, layer][kbps_index - 1]
+    if layer == LAYER_1:
+        samples, length = 384, 4 * (12 * bits_per_s // sample_rate + padding)
+    else:
+        samples = 576 if layer == LAYER_3 and not is_mpeg_1 else 1152
+        length = samples // 8 * bits_per_s // sample_rate + padding
+    return FrameHeader(length, samples, sample_rate, layer, is_mpeg_1, head[3] >> 6 == 3)
+
+
+def find_mpeg_audio(path: Path) -> MpegAudio | None:
+    """The MPEG audio of a file; None if there is none, or if its frames state no length ("free format").
+
+    A file whose Xing frame states as many bytes as the file holds is not scanned further.
+    """
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _scan(content)
+
+
+def xing_frame(audio: MpegAudio) -> bytes:
+    """A Xing frame that states the number of frames of `audio`, to be put in front of them."""
+    version_byte, rate_byte, mode_byte = audio.first_bytes[1], audio.first_bytes[2], audio.first_bytes[3]
+    head = bytes([0xFF, version_byte | 1, TAG_KBPS_INDEX << 4 | rate_byte & 0x0C, mode_byte & 0xC0])
+    header = parse_header(head, 0)
+    assert header is not None
+    tag = b"Xing" + struct.pack(">II", 1, audio.n_frames)
+    body = head + bytes(_side_info_bytes(header)) + tag
+    return body + bytes(header.length - len(body))
+
+
+def _scan(content: mmap.mmap) -> MpegAudio | None:
+    audio_start = _skip_id3(content, 0)
+    start = _find_stream(content, audio_start)
+    if start is None:
+        return None
+    first = parse_header(content, start)
+    assert first is not None
+    tag_frames, tag_bytes = _read_tag(content, start, first)
+    first_bytes = content[start : start + 4]
+    if tag_frames is not None and tag_bytes is not None:
+        stop = start + tag_bytes
+        if _find_stream(content, min(stop, len(content))) is None:
+            ranges = ((start + first.length, min(stop, len(content))),)
+            is_clean = start == audio_start
+            return MpegAudio(ranges, tag_frames, first, first_bytes, tag_frames, 1, is_clean)
+    found: list[tuple[int, int]] = []
+    n_frames = n_streams = 0
+    position: int | None = start
+    while position is not None:
+        header = parse_header(content, position)
+        assert header is not None
+        kind = (header.sample_rate, header.layer, header.is_mono)
+        if kind != (first.sample_rate, first.layer, first.is_mono):
+            break
+        n_streams += 1
+        if _read_tag(content, position, header)[0] is not None:
+            position += header.length
+        stop, count = _count_frames(content, position, first)
+        found.append((position, stop))
+        n_frames += count
+        position = _find_stream(content, stop)
+    is_clean = start == audio_start
+    return MpegAudio(tuple(found), n_frames, first, first_bytes, tag_frames, n_streams, is_clean)
+
+
+def _count_frames(content: mmap.mmap, position: int, first: FrameHeader) -> tuple[int, int]:
+    """Where the frames that follow each other from a position end, and how many they are."""
+    n_frames = 0
+    while True:
+        header = parse_header(content, position)
+        if header is None or (header.sample_rate, header.layer) != (first.sample_rate, first.layer):
+            return position, n_frames
+        if position + header.length > len(content):
+            return position, n_frames
+        position += header.length
+        n_frames += 1
+
+
+def _find_stream(content: mmap.mmap, position: int) -> int | None:
+    """The next position at which several frames follow each other; None if there is none."""
+    while True:
+        position = content.find(b"\xff", position)
+        if position < 0:
+            return None
+        if _begins_stream(content, position):
+            return position
+        position += 1
+
+
+def _begins_stream(content: mmap.mmap, position: int) -> bool:
+    """Whether frames of one rate and layer follow each other from a position on."""
+    first = parse_header(content, position)
+    if first is None:
+        return False
+    header: FrameHeader | None = first
+    for _ in range(SURE_FRAMES):
+        if header is None or (header.sample_rate, header.layer) != (first.sample_rate, first.layer):
+            return False
+        position += header.length
+        if position == len(content):
+            return True
+        header = parse_header(content, position)
+    return True
+
+
+def _skip_id3(content: mmap.mmap, position: int) -> int:
+    """The position behind the ID3v2 tags that begin at a position."""
+    while content[position : position + 3] == b"ID3" and len(content) >= position + 10:
+        size_bytes = zip(
+            content[position + 6 : position + 10], (21, 14, 7, 0), strict=True
+        )  # seven bits each
+        position += 10 + sum(byte << shift for byte, shift in size_bytes)
+    return position
+
+
+def _read_tag(content: mmap.mmap, position: int, header: FrameHeader) -> tuple[int | None, int | None]:
+    """Frames and bytes that the Xing or Info tag of a frame states; None for what it does not state."""
+    if header.layer != LAYER_3:
+        return None, None
+    at = position + 4 + _side_info_bytes(header)
+    if content[at : at + 4] not in (b"Xing", b"Info") or len(content) < at + 16:
+        return None, None
+    (flags,) = struct.unpack(">I", content[at + 4 : at + 8])
+    numbers = list(struct.unpack(">II", content[at + 8 : at + 16]))
+    n_frames = numbers.pop(0) if flags & 1 else None
+    n_bytes = numbers.pop(0) if flags & 2 else None
+    return n_frames, n_bytes
+
+
+def _side_info_bytes(header: FrameHeader) -> int:
+    """Bytes between the header and the data of a layer III frame."""
+    if header.is_mpeg_1:
+        return 17 if header.is_mono else 32
+    return 9 if header.is_mono else 17

@@ -1,0 +1,334 @@
+"""Reading with soundfile (libsndfile): wav, aiff, au, caf, flac, ogg, opus, mp3 and others.
+
+The data of a file say how long the recording is. libsndfile stops at the length that a header states, or at
+its own estimate; here a file is read until its data end, and streams that follow each other in one file are
+read one after the other. What a header states is only used to notice that data are missing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from quintet.audio.reading.byte_view import ByteView
+from quintet.audio.reading.headers import ogg_is_complete, repair_header, stated_frames
+from quintet.audio.reading.mpeg import find_mpeg_audio, xing_frame
+from quintet.audio.reading.native import SHORTAGE_S, Ending, NativeSamples, Window, close_window
+from quintet.errors import DecodeError
+
+BLOCK_SAMPLES = 1 << 16
+"""Samples that are decoded at a time. From decoder to resampler a block stays in the processor's cache."""
+SAMPLE_RATES = range(1000, 768_001)
+"""Accepted sample rates, Hz. A header with another rate is damaged."""
+MANY_FRAMES = 1 << 40
+"""Frames of a read without an end: more than any recording has."""
+SUBTYPE_BYTES = {
+    "PCM_S8": 1,
+    "PCM_U8": 1,
+    "ULAW": 1,
+    "ALAW": 1,
+    "PCM_16": 2,
+    "PCM_24": 3,
+    "PCM_32": 4,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+}
+SIXTEEN_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")
+"""Subtypes whose every sample is an int16."""
+STREAM_STARTS = {"FLAC": b"fLaC\x00\x00\x00\x22", "OGG": b"OggS\x00\x02"}
+"""Format → the bytes with which a stream begins, by which a second stream in the file is found."""
+READ_AHEAD_BYTES = 1 << 17
+"""Bytes that a decoder may have read beyond the end of a stream."""
+SALVAGE_FRAMES = 1024
+"""Frames of a block near damage: a read that fails loses the whole block."""
+MPEG_SUFFIXES = (".mp3", ".mp2", ".mpga")
+INEXACT_SEEKS = {("OGG", "FLAC"), ("WAV", "GSM610"), ("AIFF", "GSM610"), ("W64", "GSM610")}
+"""(format, subtype) in which libsndfile seeks to other samples than it reads from the start."""
+PREROLL_FRAMES = {"MP3": 16 * 1152}
+"""Format → frames before a window that are decoded too. A frame of an mp3 uses bits of those before it."""
+
+
+class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file that is only read forwards.
+
+    soundfile seeks to the current position after every read. The mp3 decoder then starts anew, which is
+    slower and gives other samples than one undisturbed read.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _DamageError(Exception):
+    """The decoder cannot go on. The message is its reason."""
+
+
+@dataclass(slots=True)
+class _OpenFile:
+    """An open file and what is known of its length.
+
+    Args:
+        decoder: reads the current stream of the file.
+        descriptor: the file descriptor that the decoder reads; None if it reads a view.
+        stated: frames that the file states reliably; None if it states none.
+        start: byte at which the current stream begins.
+    """
+
+    decoder: soundfile.SoundFile
+    descriptor: int | None
+    stated: int | None
+    start: int = 0
+
+    def replace(self, decoder: soundfile.SoundFile, start: int) -> None:
+        """Go on with another decoder, of a view that begins at byte `start`."""
+        self.decoder.close()
+        self.decoder, self.descriptor, self.start = decoder, None, start
+
+
+def read_with_soundfile(source: Path, window: Window) -> NativeSamples:
+    """Native samples of the window.
+
+    Raises:
+        soundfile.LibsndfileError: libsndfile does not know the format.
+        DecodeError: the file is damaged.
+    """
+    file = _open(source)
+    try:
+        rate = require_rate(file.decoder.samplerate, source)
+    except DecodeError:
+        file.decoder.close()
+        raise
+    first, last = window.frames(rate)
+    lengths = [frames for frames in (last, file.stated) if frames is not None]
+    hint = max(0, min(lengths) - first) if lengths else None
+    ending = Ending()
+    blocks = _read_window(file, source, window, ending)
+    return NativeSamples(blocks, rate, file.decoder.channels, hint, ending)
+
+
+def length_in_frames(source: Path) -> tuple[int, int] | None:
+    """Frames and sample rate of a file whose stated length is true; None if only decoding can tell.
+
+    The statement is true if its last frame can be read and no other stream follows.
+
+    Raises:
+        soundfile.LibsndfileError: libsndfile does not know the format.
+        DecodeError: the sample rate is impossible.
+    """
+    file = _open(source)
+    with file.decoder as decoder:
+        rate = require_rate(decoder.samplerate, source)
+        n_frames = decoder.frames
+        if not 0 < n_frames < MANY_FRAMES or (decoder.format, decoder.subtype) in INEXACT_SEEKS:
+            return None
+        try:
+            decoder.seek(max(0, n_frames - 1))
+            has_last = len(decoder.read(1)) == 1
+        except soundfile.LibsndfileError:
+            return None
+        goes_on = _find_next_stream(source, file) is not None or _flac_goes_on(source, file, n_frames)
+    return (n_frames, rate) if has_last and not goes_on else None
+
+
+def require_rate(rate: int, source: Path) -> int:
+    """The rate, if it lies in `SAMPLE_RATES`.
+
+    Raises:
+        DecodeError: it does not.
+    """
+    if rate not in SAMPLE_RATES:
+        raise DecodeError(
+            f"A sample rate must lie between 1 and 768 kHz. '{source}' claims {rate} Hz: its header is "
+            "damaged. "
+            "Fetch it again."
+        )
+    return rate
+
+
+def _open(source: Path) -> _OpenFile:
+    audio = find_mpeg_audio(source) if _looks_like_mpeg(source) else None
+    if audio is not None and audio.misleads_decoders:
+        view = ByteView(source, [xing_frame(audio), *audio.ranges])
+        return _OpenFile(_ForwardFile(view), None, None)
+    descriptor = None
+    pieces = repair_header(source)
+    if pieces is not None:
+        decoder = _ForwardFile(ByteView(source, pieces))
+    else:
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        decoder = _ForwardFile(descriptor, closefd=True)
+    if audio is not None:
+        return _OpenFile(decoder, descriptor, decoder.frames if audio.tag_frames else None)
+    frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
+    stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
+    return _OpenFile(decoder, descriptor, stated)
+
+
+def _looks_like_mpeg(source: Path) -> bool:
+    """Whether a file begins with an MPEG frame, or is named like one."""
+    with source.open("rb") as file:
+        head = file.read(3)
+    begins_with_frame = len(head) == 3 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+    return begins_with_frame or source.suffix.lower() in MPEG_SUFFIXES
+
+
+def _read_window(
+    file: _OpenFile, source: Path, window: Window, ending: Ending
+) -> Iterator[NDArray[np.generic]]:
+    """Blocks of the window. At the end the file is closed and `ending` is complete."""
+    rate, channels, format = file.decoder.samplerate, file.decoder.channels, file.decoder.format
+    first, last = window.frames(rate)
+    position, n_streams = 0, 1  # frames before the current stream, and streams so far
+    damage = ""
+    try:
+        while True:
+            reached = position
+            try:
+                for start, block in _read_stream(file, source, first - position, last and last - position):
+                    reached = position + start + len(block)
+                    begin = max(0, first - position - start)
+                    if begin < len(block):
+                        yield block[begin:]
+            except _DamageError as error:
+                damage = str(error)
+            position = reached
+            if damage:
+                break
+            if last is not None and position >= last:
+                break
+            next_start = _find_next_stream(source, file)
+            if next_start is None:
+                break
+            decoder = _open_view(source, next_start, None, format)
+            if (decoder.samplerate, decoder.channels) != (rate, channels):
+                decoder.close()
+                damage = "a stream with another rate or other channels follows"
+                break
+            file.replace(decoder, next_start)
+            n_streams += 1
+    finally:
+        file.decoder.close()
+    stated = file.stated if n_streams == 1 else None
+    reached_end = last is None or position < last
+    if format == "OGG" and reached_end and not ogg_is_complete(source):
+        damage = damage or "the end mark is missing"
+    ending.update(
+        close_window(
+            window,
+            position=position,
+            stated=stated,
+            sample_rate=rate,
+            slack_s=SHORTAGE_S,
+            damage=damage,
+            source=source,
+        )
+    )
+
+
+def _read_stream(
+    file: _OpenFile, source: Path, first: int, last: int | None
+) -> Iterator[tuple[int, NDArray[np.generic]]]:
+    """Positions and blocks of the current stream, from `first` or before up to `last` or the end."""
+    decoder = file.decoder
+    dtype = np.int16 if decoder.subtype in SIXTEEN_BIT else np.float32
+    memory = np.empty((max(1, BLOCK_SAMPLES // decoder.channels), decoder.channels), dtype)
+    position = 0
+    is_limited = False
+    target = first - PREROLL_FRAMES.get(decoder.format, 0)
+    if _can_seek(decoder, target):
+        decoder.seek(target)
+        position = target
+    while last is None or position < last:
+        n_wanted = len(memory) if last is None else min(len(memory), last - position)
+        try:
+            block = file.decoder.read(n_wanted, out=memory[:n_wanted])
+        except soundfile.LibsndfileError as error:
+            boundary = None if is_limited else _find_next_stream(source, file)
+            if boundary is not None:
+                # the decoder ran into the next stream: read this one from a view that ends before it
+                is_limited = True
+            elif len(memory) > SALVAGE_FRAMES:
+                # once more with short blocks, up to the damage
+                memory = memory[:SALVAGE_FRAMES]
+            else:
+                raise _DamageError(str(error.error_string).strip(" .")) from error
+            file.replace(_open_view(source, file.start, boundary, decoder.format), file.start)
+            _skip(file.decoder, position, memory)
+            continue
+        if not len(block):
+            if is_limited or not _flac_goes_on(source, file, position):
+                break
+            is_limited = True
+            file.replace(_open_view(source, file.start, None, "FLAC"), file.start)
+            _skip(file.decoder, position, memory)
+            continue
+        yield position, block
+        position += len(block)
+
+
+def _can_seek(decoder: soundfile.SoundFile, first: int) -> bool:
+    """Whether a seek to frame `first` gives the samples that reading from the start gives."""
+    is_known = first < decoder.frames < MANY_FRAMES
+    return first > 0 and is_known and (decoder.format, decoder.subtype) not in INEXACT_SEEKS
+
+
+def _skip(decoder: soundfile.SoundFile, n_frames: int, memory: NDArray[np.generic]) -> None:
+    """Read and drop frames."""
+    while n_frames > 0:
+        block = decoder.read(min(n_frames, len(memory)), out=memory[: min(n_frames, len(memory))])
+        if not len(block):
+            return
+        n_frames -= len(block)
+
+
+def _open_view(source: Path, start: int, stop: int | None, format: str) -> soundfile.SoundFile:
+    """A decoder of the stream in the bytes from `start` to `stop`. A FLAC stream states no length in it."""
+    end = source.stat().st_size if stop is None else stop
+    if format != "FLAC":
+        return _ForwardFile(ByteView(source, [(start, end)]))
+    total_at = start + 18
+    with source.open("rb") as file:
+        file.seek(total_at)
+        field = int.from_bytes(file.read(8), "big")
+    without_total = (field >> 36 << 36).to_bytes(8, "big")
+    return _ForwardFile(ByteView(source, [(start, total_at), without_total, (total_at + 8, end)]))
+
+
+def _find_next_stream(source: Path, file: _OpenFile) -> int | None:
+    """The byte at which another stream begins behind the current one; None if there is none."""
+    mark = STREAM_STARTS.get(file.decoder.format)
+    if mark is None:
+        return None
+    begin = file.start + len(mark)
+    if file.descriptor is not None:
+        begin = max(begin, os.lseek(file.descriptor, 0, os.SEEK_CUR) - READ_AHEAD_BYTES)
+    with source.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(mark, begin)
+        while (
+            found >= 0 and file.decoder.format == "OGG" and not _follows_data_page(content, file.start, found)
+        ):
+            found = content.find(mark, found + 1)
+    return None if found < 0 else found
+
+
+def _follows_data_page(content: mmap.mmap, start: int, position: int) -> bool:
+    """Whether the Ogg page before a position is no first page: the first pages of one link stand together."""
+    before = content.rfind(b"OggS", start, position)
+    return before >= 0 and not content[before + 5] & 0x02
+
+
+def _flac_goes_on(source: Path, file: _OpenFile, position: int) -> bool:
+    """Whether a FLAC file holds frames behind the total that its header states."""
+    if file.decoder.format != "FLAC" or file.descriptor is None or position < file.decoder.frames:
+        return False
+    with source.open("rb") as opened:
+        opened.seek(os.lseek(file.descriptor, 0, os.SEEK_CUR))
+        rest = opened.read()
+    return b"\xff\xf8" in rest or b"\xff\xf9" in rest

@@ -1,0 +1,298 @@
+"""Lengths of recordings come from their data: no header, container or bit rate shortens or lengthens them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from quintet.audio.decode import load_clip
+from quintet.audio.reading.mpeg import MpegAudio, find_mpeg_audio, parse_header, xing_frame
+from quintet.audio.reading.probe import probe_duration_s
+from quintet.errors import DecodeError
+
+RATE = 44100
+SECONDS = 6.0
+TOLERANCE_S = 0.03
+ID3_BYTES = (21, 14, 7, 0)
+
+
+def sound(seconds: float = SECONDS, *, seed: int = 0) -> np.ndarray:
+    """Quiet tone, then loud noise: a variable bit rate rises in the middle."""
+    n = round(seconds * RATE)
+    rng = np.random.default_rng(seed)
+    tone = 1e-3 * np.sin(2 * np.pi * 300 * np.arange(n) / RATE)
+    return np.where(np.arange(n) < n // 2, tone, 0.3 * rng.standard_normal(n)).clip(-1, 1)
+
+
+def write(path: Path, samples: np.ndarray, **options: object) -> Path:
+    with soundfile.SoundFile(path, "w", RATE, 1, **options) as file:
+        for start in range(0, len(samples), 1 << 15):  # libsndfile's Ogg encoder overflows on long writes
+            file.write(samples[start : start + (1 << 15)])
+    return path
+
+
+def mpeg_of(path: Path) -> MpegAudio:
+    audio = find_mpeg_audio(path)
+    assert audio is not None
+    return audio
+
+
+def without_tag(path: Path) -> bytes:
+    """The frames of an mp3 file alone."""
+    content = path.read_bytes()
+    return b"".join(content[start:stop] for start, stop in mpeg_of(path).ranges)
+
+
+def id3(n_bytes: int) -> bytes:
+    noise = np.random.default_rng(1).integers(0, 255, n_bytes, dtype=np.uint8).tobytes()
+    return b"ID3\3\0\0" + bytes(n_bytes >> shift & 127 for shift in ID3_BYTES) + noise
+
+
+def seconds_of(path: Path) -> float:
+    return load_clip(path, sample_rate=None).duration_s
+
+
+# ------------------------------------------------------------------------------------------------ MPEG frames
+
+
+def test_the_frames_of_an_mp3_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp3", sound(), bitrate_mode="VARIABLE", compression_level=0.2)
+    audio = mpeg_of(path)
+    assert audio.tag_frames == audio.n_frames
+    assert audio.n_samples == pytest.approx(SECONDS * RATE, abs=3 * 1152)
+    bare = tmp_path / "bare.mp3"
+    bare.write_bytes(without_tag(path))
+    assert (mpeg_of(bare).tag_frames, mpeg_of(bare).n_frames) == (None, audio.n_frames)
+
+
+def test_the_table_of_bit_rates_is_the_standard_s() -> None:
+    """ISO/IEC 11172-3, 2.4.2.3: 144 · bit rate / sample rate bytes, one more with padding."""
+    mpeg_1_layer_3 = [(9, 417), (14, 1044), (1, 104)]
+    for index, length in mpeg_1_layer_3:
+        for padding in (0, 1):
+            header = parse_header(bytes([0xFF, 0xFB, index << 4 | padding << 1, 0]), 0)
+            assert header is not None
+            assert header.length == length + padding
+    mpeg_2_layer_3 = parse_header(bytes([0xFF, 0xF3, 8 << 4, 0xC0]), 0)  # 64 kbit/s, 22050 Hz, mono
+    assert mpeg_2_layer_3 is not None
+    assert (mpeg_2_layer_3.length, mpeg_2_layer_3.samples, mpeg_2_layer_3.is_mono) == (208, 576, True)
+
+
+def test_a_made_xing_frame_states_its_frames(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp3", sound(2.0))
+    audio = mpeg_of(path)
+    tagged = tmp_path / "tagged.mp3"
+    tagged.write_bytes(xing_frame(audio) + without_tag(path))
+    assert mpeg_of(tagged).tag_frames == audio.n_frames
+
+
+# ------------------------------------------------------------------------------------------- misleading files
+
+
+def make_bare_vbr(folder: Path) -> Path:
+    path = folder / "bare.mp3"
+    path.write_bytes(
+        without_tag(write(folder / "a.mp3", sound(), bitrate_mode="VARIABLE", compression_level=0.2))
+    )
+    return path
+
+
+def make_loud_quiet_vbr(folder: Path) -> Path:
+    path = folder / "falls.mp3"
+    original = write(folder / "a.mp3", sound()[::-1], bitrate_mode="VARIABLE", compression_level=0.2)
+    path.write_bytes(without_tag(original))
+    return path
+
+
+def make_cover(folder: Path) -> Path:
+    path = folder / "cover.mp3"
+    path.write_bytes(id3(400_000) + without_tag(write(folder / "a.mp3", sound())))
+    return path
+
+
+def make_padding(folder: Path) -> Path:
+    path = folder / "padded.mp3"
+    path.write_bytes(id3(3000) + bytes(70_000) + without_tag(write(folder / "a.mp3", sound())))
+    return path
+
+
+def make_flac_of_unknown_total(folder: Path) -> Path:
+    return with_flac_total(write(folder / "a.flac", sound()), 0)
+
+
+def make_flac_of_small_total(folder: Path) -> Path:
+    return with_flac_total(write(folder / "a.flac", sound()), RATE)
+
+
+def make_crashed_wav(folder: Path) -> Path:
+    path = write(folder / "a.wav", sound())
+    content = bytearray(path.read_bytes())
+    position = content.index(b"data") + 4
+    content[position : position + 4] = bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+def with_flac_total(path: Path, total: int) -> Path:
+    content = bytearray(path.read_bytes())
+    field = int.from_bytes(content[18:26], "big") >> 36 << 36 | total
+    content[18:26] = field.to_bytes(8, "big")
+    path.write_bytes(content)
+    return path
+
+
+MISLEADING: dict[str, Callable[[Path], Path]] = {
+    "mp3 of variable bit rate without a tag": make_bare_vbr,
+    "the same, loud first": make_loud_quiet_vbr,
+    "mp3 behind a large cover": make_cover,
+    "mp3 behind padding": make_padding,
+    "flac of unknown length": make_flac_of_unknown_total,
+    "flac that states too little": make_flac_of_small_total,
+    "wav of a recorder that crashed": make_crashed_wav,
+}
+
+
+@pytest.mark.parametrize("make", MISLEADING.values(), ids=MISLEADING)
+def test_all_of_the_sound_is_read(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    assert seconds_of(make(tmp_path)) == pytest.approx(SECONDS, abs=2 * TOLERANCE_S)
+
+
+@pytest.mark.parametrize("make", MISLEADING.values(), ids=MISLEADING)
+def test_the_probe_says_what_is_read(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    path = make(tmp_path)
+    assert probe_duration_s(path) == pytest.approx(seconds_of(path), abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize("make", MISLEADING.values(), ids=MISLEADING)
+def test_a_window_holds_the_samples_of_that_stretch(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    path = make(tmp_path)
+    whole = load_clip(path, sample_rate=None).clip.samples
+    for start, end in ((0.5, 1.5), (4.25, 5.0), (5.5, None)):
+        window = load_clip(path, sample_rate=None, start_s=start, end_s=end).clip.samples
+        stretch = whole[round(start * RATE) : None if end is None else round(end * RATE)]
+        np.testing.assert_allclose(window, stretch, atol=1e-4)
+
+
+def test_a_cover_and_a_tag_change_no_sample(tmp_path: Path) -> None:
+    (tmp_path / "bare.mp3").write_bytes(without_tag(write(tmp_path / "a.mp3", sound())))
+    bare = load_clip(tmp_path / "bare.mp3", sample_rate=None)
+    cover = load_clip(make_cover(tmp_path), sample_rate=None)
+    assert bare.audio_digest == cover.audio_digest
+
+
+def test_a_wav_whose_data_chunk_is_truly_empty_stays_empty(tmp_path: Path) -> None:
+    path = write(tmp_path / "empty.wav", np.zeros(0))
+    info = b"INFOISFT" + struct.pack("<I", 4) + b"test"
+    path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", len(info)) + info)
+    with pytest.raises(DecodeError, match="length is zero"):
+        load_clip(path, sample_rate=None)
+
+
+# ----------------------------------------------------------------------------------- several streams in a
+# file
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("a.flac", {}),
+    ("a.ogg", {"subtype": "VORBIS"}),
+    ("a.ogg", {"subtype": "OPUS"}),
+    ("a.mp3", {}),
+])  # fmt: skip
+def test_streams_that_follow_each_other_are_all_read(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
+    format = {"format": "OGG"} if name.endswith("ogg") else {}
+    rate = 48000 if options.get("subtype") == "OPUS" else RATE
+    paths = [tmp_path / f"{k}{name}" for k in range(2)]
+    for k, (path, seconds) in enumerate(zip(paths, (1.0, 4.0), strict=True)):
+        soundfile.write(path, sound(seconds, seed=k)[: round(seconds * rate)], rate, **format, **options)
+    joined = tmp_path / name
+    joined.write_bytes(b"".join(path.read_bytes() for path in paths))
+    parts = sum(seconds_of(path) for path in paths)
+    padding_s = (
+        0.12 if name.endswith("mp3") else TOLERANCE_S
+    )  # the encoder's, which the tag of a single file cuts off
+    assert seconds_of(joined) == pytest.approx(parts, abs=padding_s)
+    assert probe_duration_s(joined) == pytest.approx(seconds_of(joined), abs=TOLERANCE_S)
+    whole = load_clip(joined, sample_rate=None).clip.samples
+    window = load_clip(joined, sample_rate=None, start_s=2.0, end_s=3.0).clip.samples
+    np.testing.assert_allclose(window, whole[2 * rate : 3 * rate], atol=1e-4)
+
+
+def test_streams_of_different_rates_are_said_to_break_off(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", sound(1.0), RATE)
+    soundfile.write(tmp_path / "b.flac", sound(1.0), 48000)
+    (tmp_path / "c.flac").write_bytes((tmp_path / "a.flac").read_bytes() + (tmp_path / "b.flac").read_bytes())
+    with pytest.raises(DecodeError, match="another rate"):
+        load_clip(tmp_path / "c.flac", sample_rate=None)
+
+
+# ------------------------------------------------------------------------------------------------- truncation
+
+
+@pytest.mark.parametrize(
+    ("name", "format"), [("a.wav", "RF64"), ("a.w64", "W64"), ("a.caf", "CAF"), ("a.wav", "WAV")]
+)
+def test_a_truncated_file_says_how_much_is_missing(tmp_path: Path, name: str, format: str) -> None:
+    path = write(tmp_path / name, sound(), format=format, subtype="PCM_16")
+    assert seconds_of(path) == SECONDS
+    content = path.read_bytes()
+    path.write_bytes(content[: round(0.6 * len(content))])
+    with pytest.raises(DecodeError, match=r"6\.00 s, 3\.\d\d s could be decoded \(40% is missing\)"):
+        load_clip(path, sample_rate=None)
+
+
+def test_a_flac_that_claims_a_year_takes_no_memory_for_it(tmp_path: Path) -> None:
+    path = with_flac_total(write(tmp_path / "a.flac", sound()), 2**36 - 1)
+    with pytest.raises(DecodeError, match=r"6\.00 s could be decoded"):
+        load_clip(path, sample_rate=None)
+    assert probe_duration_s(path) == SECONDS
+
+
+# ------------------------------------------------------------------------------------------- through PyAV
+
+
+def encode(path: Path, codec: str, *, format: str | None = None, video_s: float = 0.0) -> Path:
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", format=format) as container:
+        stream = container.add_stream(codec, rate=RATE, layout="mono")
+        stream.bit_rate = 128_000
+        if video_s:
+            picture = container.add_stream("mpeg4", rate=10)
+            picture.width = picture.height = 64
+            for k in range(round(10 * video_s)):
+                image = av.VideoFrame.from_ndarray(np.full((64, 64, 3), k, np.uint8), format="rgb24")
+                for packet in picture.encode(image):
+                    container.mux(packet)
+            for packet in picture.encode(None):
+                container.mux(packet)
+        frame = av.AudioFrame.from_ndarray(
+            (32767 * sound()).astype(np.int16)[None], format="s16", layout="mono"
+        )
+        frame.sample_rate = RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("name", "codec", "format", "video_s"), [
+    ("a.aac", "aac", "adts", 0.0),
+    ("a.ts", "aac", "mpegts", 0.0),
+    ("a.mkv", "aac", "matroska", 9.0),
+    ("a.mp4", "aac", "mp4", 9.0),
+    ("a.m4a", "aac", None, 0.0),
+])  # fmt: skip
+def test_a_container_neither_shortens_nor_lengthens(
+    tmp_path: Path, name: str, codec: str, format: str | None, video_s: float
+) -> None:
+    path = encode(tmp_path / name, codec, format=format, video_s=video_s)
+    whole = load_clip(path, sample_rate=None)
+    assert whole.duration_s == pytest.approx(SECONDS, abs=0.06)  # the encoder pads to frames of 1024
+    assert probe_duration_s(path) == pytest.approx(whole.duration_s, abs=TOLERANCE_S)
+    window = load_clip(path, sample_rate=None, start_s=3.25, end_s=4.0).clip.samples
+    np.testing.assert_allclose(window, whole.clip.samples[round(3.25 * RATE) : 4 * RATE], atol=0.01)
