@@ -1,1 +1,1 @@
-"""Loaders of published datasets."""
+"""Loaders of published datasets, one file each: from the layout on disk to a `Manifest`."""

@@ -1,35 +1,42 @@
-"""AudioSet (Gemmeke et al. 2017, ICASSP): ten-second pieces of YouTube videos; here the seven genres of bahuleyan2018.
+"""AudioSet (Gemmeke et al. 2017, ICASSP): ten-second segments of YouTube videos. Here: the seven genres of bahuleyan2018.
 
-On disk, in one folder (or one folder below it): at least one of `balanced_train_segments.csv, unbalanced_train_segments.csv,
-eval_segments.csv` (three header lines that begin with #; then `YTID, start_seconds, end_seconds, "/m/064t9,/m/04rlf"`), `ontology.json`
-(a list of `{"id", "name", "child_ids", …}`), and clips of ten seconds, cut already, at any depth and with any audio extension:
-`-0RWZT-miFs.flac`, `Y-0RWZT-miFs.wav`, `-0RWZT-miFs_420_430.wav`. Segments and ontology come from AudioSet's download page and from its
-repository audioset/ontology. The clips are not handed out: `quintet fetch audioset FOLDER` (`audioset_retrieval.retrieve`) asks
-YouTube for each, and writes into `gone.csv` what it did not get.
+Layout on disk, in one folder (or one folder below it):
+
+- at least one of `balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv`: three header lines that
+  begin with #, then `YTID, start_seconds, end_seconds, "/m/064t9,/m/04rlf"`;
+- `ontology.json`, a list of `{"id", "name", "child_ids", …}`;
+- clips of ten seconds, already cut, at any depth and with any audio extension: `-0RWZT-miFs.flac`, `Y-0RWZT-miFs.wav`,
+  `-0RWZT-miFs_420_430.wav`.
+
+Segments come from AudioSet's download page, the ontology from its repository audioset/ontology. The clips are not
+distributed: `quintet fetch audioset FOLDER` (`audioset_download.retrieve`) requests each from YouTube, and writes into
+`gone.csv` which ones it did not get.
 
 | source | label |
 |---|---|
-| `audioset:FOLDER` | the set of those of the seven genres that the segment is labelled with |
-| `audioset@single:FOLDER` | the genre, of segments with exactly one; the others are rows with a problem |
-| `audioset@branches:FOLDER` | the set, where a genre counts for everything below it in the ontology, too (Grunge is Rock) |
+| `audioset:FOLDER` | set of those of the seven genres that the segment is labelled with |
+| `audioset@single:FOLDER` | the genre of segments with exactly one; the others are rows with a problem |
+| `audioset@branches:FOLDER` | the set, where a genre includes all labels below it in the ontology (Grunge is Rock) |
 
-Segments without any of the genres are not listed, but counted in `ignored`. A segment without a clip is a row with the problem `no clip`
-or what `gone.csv` says of it; these are counted in `ignored` as well. With training and evaluation segments the split is the official
-one. Nothing is known of who plays, so that the manifest is not grouped; AudioSet has one segment per video.
+Segments without any of the genres are not listed, but counted in `ignored`. A segment without a clip is a row with the
+problem `no clip` or the reason in `gone.csv`; these are counted in `ignored` as well. If there are training and evaluation
+segments, the split is the official one. The performers are not known, so the manifest is not grouped. AudioSet has one
+segment per video.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from quintet.datasets.folder import audio_files
-from quintet.datasets.labels import LABEL_SEPARATOR
+from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
 
@@ -42,7 +49,7 @@ GENRES = {
     "/m/0y4f8": "Vocal",
     "/m/06cqb": "Reggae",
 }
-SEGMENTS = {
+SEGMENTS = {  # file → part of the official split
     "balanced_train_segments.csv": "train",
     "unbalanced_train_segments.csv": "train",
     "eval_segments.csv": "test",
@@ -56,7 +63,15 @@ _PAGE = "Get it from AudioSet's download page"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Part of a video that has at least one of the genres: `start_s` and `end_s` in seconds of the video, `genres` in the order of `GENRES`."""
+    """Part of a video that has at least one of the genres.
+
+    Args:
+        id: YouTube id.
+        start_s: start in the video, seconds.
+        end_s: end in the video, seconds.
+        genres: names, in the order of `GENRES`.
+        part: part of the official split.
+    """
 
     id: str
     start_s: float
@@ -66,58 +81,94 @@ class Segment:
 
     @property
     def label(self) -> str:
-        """The label set as a manifest has it."""
-        return LABEL_SEPARATOR.join(self.genres)
+        """Label set for a manifest."""
+        return join_labels(self.genres)
 
 
 def load(folder: Path | None, variant: str | None = None) -> Manifest:
-    """The manifest of an AudioSet folder; ids are YouTube ids.
+    """Manifest of an AudioSet folder. Ids are YouTube ids.
 
     Args:
-        folder: where segments, ontology and clips are.
+        folder: contains segments, ontology and clips.
         variant: `single`, `branches`, or None.
 
     Raises:
         DatasetError: if no folder is named, or segments, ontology or all of the clips are missing.
+        ConfigError: if the variant is unknown.
     """
     if folder is None:
         raise DatasetError(
-            "AudioSet is read from a folder that you have. Name it: audioset:/path/to/folder (with eval_segments.csv and the like)."
+            "AudioSet is read from a folder that you have. "
+            "Name it: audioset:/path/to/folder (with eval_segments.csv and the like)."
         )
     listed, n_others = segments(folder, variant)
     files = clip_files(folder)
-    refused = {row["id"]: f"{row['outcome']}: {row['reason']}" for row in read_ledger(folder)}
-    found = [files.get(segment.id) for segment in listed]
-    if not any(found):
+    if not any(segment.id in files for segment in listed):
         raise DatasetError(
-            f"AudioSet must have clips named for YouTube ids ('{listed[0].id}.flac'). '{folder}' has none for the {len(listed)} segments with "
-            f"one of the genres: retrieve them with `quintet fetch audioset {folder}`."
+            f"AudioSet must have clips named for YouTube ids ('{listed[0].id}.flac'). "
+            f"'{folder}' has none for the {len(listed)} segments with one of the genres: "
+            f"retrieve them with `quintet fetch audioset {folder}`."
         )
-    rows = pd.DataFrame({"id": [s.id for s in listed], "label": [s.label for s in listed]})
-    rows["path"] = [
-        str(file) if file else f"audio/{s.id}.flac" for file, s in zip(found, listed, strict=True)
-    ]
-    lost = [None if file else refused.get(s.id, "no clip") for file, s in zip(found, listed, strict=True)]
-    rows["problem"] = [
-        _not_single(s) if variant == "single" and len(s.genres) > 1 else why
-        for s, why in zip(listed, lost, strict=True)
-    ]
+    missing = _missing_clips(folder, listed, files)
+    rows = pd.DataFrame(
+        {
+            "id": [segment.id for segment in listed],
+            "label": [segment.label for segment in listed],
+            "path": [str(files.get(segment.id, f"audio/{segment.id}.flac")) for segment in listed],
+            "problem": [missing.get(segment.id) for segment in listed],
+        }
+    )
+    if variant == "single":
+        problems = zip(listed, rows["problem"], strict=True)
+        rows["problem"] = [_several_genres(segment) or problem for segment, problem in problems]
     if {segment.part for segment in listed} == {"train", "test"}:
         rows["split"] = [segment.part for segment in listed]
     notes = [f"{n_others} segments with none of the genres"] if n_others else []
-    notes += [f"{count} of {len(listed)} clips are not here ({why})" for why, count in _counted(lost).items()]
-    return replace(build_manifest(rows, name="audioset", root=folder, ignored=notes), grouped=False)
+    for reason, count in _count_reasons(missing[segment.id] for segment in listed if segment.id in missing):
+        notes.append(f"{count} of {len(listed)} clips are not here ({reason})")
+    manifest = build_manifest(rows, name="audioset", root=folder, ignored=notes)
+    return replace(manifest, grouped=False)
+
+
+def _missing_clips(folder: Path, listed: list[Segment], files: Mapping[str, Path]) -> dict[str, str]:
+    """Id of every segment without a clip → reason."""
+    reasons = {row["id"]: f"{row['outcome']}: {row['reason']}" for row in read_ledger(folder)}
+    missing = [segment.id for segment in listed if segment.id not in files]
+    return {id: reasons.get(id, "no clip") for id in missing}
+
+
+def _several_genres(segment: Segment) -> str | None:
+    """The problem of a segment with several genres under `audioset@single`, or None."""
+    if len(segment.genres) == 1:
+        return None
+    names = ", ".join(segment.genres)
+    return f"{len(segment.genres)} genres ({names}), and audioset@single takes segments with one"
+
+
+def _count_reasons(reasons: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Kinds of reasons (the text before the colon) with their numbers, the most frequent first."""
+    kinds = pd.Series([reason.partition(":")[0] for reason in reasons], dtype="str")
+    for kind, count in kinds.value_counts().items():
+        yield str(kind), int(count)
 
 
 def segments(folder: Path, variant: str | None = None) -> tuple[list[Segment], int]:
-    """The segments with at least one of the genres, in the order of the files, and how many there are besides.
+    """Segments with at least one of the genres, in the order of the files.
+
+    Args:
+        folder: contains the segments and the ontology.
+        variant: `branches` if a genre includes all labels below it; else `single` or None.
+
+    Returns:
+        The segments, and the number of segments without any of the genres.
 
     Raises:
         DatasetError: if there are no segments, or a line of them or the ontology cannot be read.
+        ConfigError: if the variant is unknown.
     """
     if variant not in (None, *VARIANTS):
         raise unknown_name("variant of audioset", str(variant), VARIANTS)
-    tables = [(path, part) for name, part in SEGMENTS.items() if (path := _located(folder, name))]
+    tables = [(path, part) for name, part in SEGMENTS.items() if (path := _find_file(folder, name))]
     if not tables:
         raise DatasetError(
             f"AudioSet must have its segments. '{folder}' has none of {', '.join(SEGMENTS)}. {_PAGE}."
@@ -126,76 +177,96 @@ def segments(folder: Path, variant: str | None = None) -> tuple[list[Segment], i
     listed: list[Segment] = []
     n_others = 0
     for path, part in tables:
-        for id, start_s, end_s, labels in _lines(path):
-            here = {genre_of[label] for label in labels if label in genre_of}
-            if here:
-                listed.append(
-                    Segment(
-                        id, start_s, end_s, tuple(genre for genre in GENRES.values() if genre in here), part
-                    )
-                )
+        for row in _read_segments(path):
+            present = {genre_of[label] for label in row.labels if label in genre_of}
+            genres = tuple(genre for genre in GENRES.values() if genre in present)
+            if genres:
+                listed.append(Segment(row.id, row.start_s, row.end_s, genres, part))
             else:
                 n_others += 1
     if not listed:
         raise DatasetError(
-            f"AudioSet's segments must have the genres {', '.join(GENRES.values())}. None of {n_others} in '{folder}' has one."
+            f"AudioSet's segments must have the genres {', '.join(GENRES.values())}. "
+            f"None of {n_others} in '{folder}' has one."
         )
     return listed, n_others
 
 
 def genre_labels(folder: Path, *, branches: bool = False) -> dict[str, str]:
-    """Label of the ontology → genre: the seven, and with `branches` all that is below one of them.
+    """Label of the ontology → genre.
+
+    Args:
+        folder: contains the ontology.
+        branches: whether a genre includes all labels below it. If not, only the seven genres are mapped.
 
     Raises:
-        DatasetError: if `branches` needs an ontology that is not there, or it does not have the seven.
+        DatasetError: if `branches` needs an ontology that is missing, or the ontology lacks one of the seven.
     """
-    path = _located(folder, "ontology.json")
+    path = _find_file(folder, "ontology.json")
     if path is None:
         if branches:
             raise DatasetError(
-                f"audioset@branches must have the ontology. '{folder}' has no ontology.json (repository audioset/ontology)."
+                "audioset@branches must have the ontology. "
+                f"'{folder}' has no ontology.json (repository audioset/ontology)."
             )
         return dict(GENRES)
+    children = _read_ontology(path)
+    genre_of = dict(GENRES)
+    waiting = list(GENRES) if branches else []
+    while waiting:
+        label = waiting.pop()
+        new = [child for child in children.get(label, []) if child not in genre_of]
+        genre_of |= dict.fromkeys(new, genre_of[label])
+        waiting += new
+    return genre_of
+
+
+def _read_ontology(path: Path) -> dict[str, list[str]]:
+    """Label → labels directly below it."""
     try:
-        children: Mapping[str, list[str]] = {
-            entry["id"]: entry["child_ids"] for entry in json.loads(path.read_text(encoding="utf-8"))
-        }
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        children = {entry["id"]: entry["child_ids"] for entry in entries}
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"An ontology must be a JSON list of entries with id and child_ids. '{path}' is not: {error}."
         ) from error
-    lacking = [label for label in GENRES if label not in children]
-    if lacking:
+    missing = [label for label in GENRES if label not in children]
+    if missing:
         raise DatasetError(
-            f"AudioSet's ontology must have the seven genres. '{path}' lacks {', '.join(lacking)}."
+            f"AudioSet's ontology must have the seven genres. '{path}' lacks {', '.join(missing)}."
         )
-    found = dict(GENRES)
-    waiting = list(GENRES) if branches else []
-    while waiting:
-        label = waiting.pop()
-        new = [child for child in children.get(label, []) if child not in found]
-        found |= dict.fromkeys(new, found[label])
-        waiting += new
-    return found
+    return children
 
 
 def clip_files(folder: Path) -> dict[str, Path]:
-    """YouTube id → clip, by file name: `ID.ext`, `YID.ext`, or either with `_` or `.` and more behind the id.
+    """YouTube id → clip, by file name: `ID.ext`, `YID.ext`, or either followed by `_` or `.` and more.
 
-    A file that is named exactly for the id goes before the others; of equals the first in the order of paths.
+    A file whose name is exactly the id is preferred. Among equals it is the first in the order of paths.
     """
     exact: dict[str, Path] = {}
     loose: dict[str, Path] = {}
     for path in audio_files(folder):
-        for skip in (0, 1):
-            id, rest = path.stem[skip : skip + ID_LENGTH], path.stem[skip + ID_LENGTH :]
-            if len(id) == ID_LENGTH and (not rest or rest[0] in "_.") and (not skip or path.stem[0] == "Y"):
-                (loose if rest or skip else exact).setdefault(id, path)
+        id, rest = path.stem[:ID_LENGTH], path.stem[ID_LENGTH:]
+        if _is_id(id, rest):
+            (loose if rest else exact).setdefault(id, path)
+        if path.stem.startswith("Y"):
+            id, rest = path.stem[1 : 1 + ID_LENGTH], path.stem[1 + ID_LENGTH :]
+            if _is_id(id, rest):
+                loose.setdefault(id, path)
     return loose | exact
 
 
+def _is_id(id: str, rest: str) -> bool:
+    """Whether part of a file name can be a YouTube id, given what follows it."""
+    return len(id) == ID_LENGTH and (not rest or rest[0] in "_.")
+
+
 def read_ledger(folder: Path) -> list[dict[str, str]]:
-    """What retrieval did not get: one row per id, the latest; empty without a ledger."""
+    """Clips that were requested and not received: the latest row per id. Empty without a ledger.
+
+    Raises:
+        DatasetError: if the ledger lacks a column.
+    """
     path = folder / LEDGER
     if not path.is_file():
         return []
@@ -203,35 +274,38 @@ def read_ledger(folder: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     if rows and not set(LEDGER_COLUMNS) <= set(rows[0]):
         raise DatasetError(
-            f"AudioSet's ledger must have the columns {', '.join(LEDGER_COLUMNS)}. '{path}' has {', '.join(map(str, rows[0]))}."
+            f"AudioSet's ledger must have the columns {', '.join(LEDGER_COLUMNS)}. "
+            f"'{path}' has {', '.join(map(str, rows[0]))}."
         )
     return list({row["id"]: row for row in rows}.values())
 
 
-def _located(folder: Path, name: str) -> Path | None:
-    return next(iter([*folder.glob(name), *sorted(folder.glob(f"*/{name}"))]), None)
+def _find_file(folder: Path, name: str) -> Path | None:
+    """The file in the folder, or else in the first sub-folder that has it."""
+    paths = [*folder.glob(name), *sorted(folder.glob(f"*/{name}"))]
+    return paths[0] if paths else None
 
 
-def _lines(path: Path) -> Iterator[tuple[str, float, float, list[str]]]:
-    """Id, start, end and labels of every segment of a file."""
+class _Row(NamedTuple):
+    """One line of a file of segments."""
+
+    id: str
+    start_s: float
+    end_s: float
+    labels: list[str]
+
+
+def _read_segments(path: Path) -> Iterator[_Row]:
     with path.open(encoding="utf-8", newline="") as file:
         for number, fields in enumerate(csv.reader(file, skipinitialspace=True), start=1):
             if not fields or fields[0].startswith("#"):
                 continue
             try:
-                id, start, end, labels = fields
-                yield id, float(start), float(end), labels.split(",")
+                id, start_s, end_s, labels = fields
+                row = _Row(id, float(start_s), float(end_s), labels.split(","))
             except ValueError as error:
                 raise DatasetError(
-                    f"A segment must be YTID, start, end and labels in quotation marks. Line {number} of '{path}' is {','.join(fields)[:80]!r}."
+                    "A segment must be YTID, start, end and labels in quotation marks. "
+                    f"Line {number} of '{path}' is {','.join(fields)[:80]!r}."
                 ) from error
-
-
-def _not_single(segment: Segment) -> str:
-    return f"{len(segment.genres)} genres ({', '.join(segment.genres)}), and audioset@single takes segments with one"
-
-
-def _counted(reasons: list[str | None]) -> dict[str, int]:
-    """How often what stands before the colon of a reason occurs."""
-    kinds = pd.Series([why.partition(":")[0] for why in reasons if why], dtype="str")
-    return {str(why): int(count) for why, count in kinds.value_counts().items()}
+            yield row

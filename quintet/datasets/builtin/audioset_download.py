@@ -1,11 +1,11 @@
-"""AudioSet's clips from YouTube: each video's sound through yt-dlp, its ten seconds through ffmpeg, and a ledger of what is gone.
+"""Download of AudioSet's clips from YouTube: yt-dlp gets the sound of a video, ffmpeg cuts out the ten seconds.
 
-Never done by itself, only when it is called: `quintet fetch audioset FOLDER`. A clip appears as `FOLDER/audio/ID.flac`, complete or not at
-all. What is here is not asked for again, so that the same call goes on where it stopped. `FOLDER/gone.csv` has one row for every
-attempt that got nothing, with its outcome:
+Nothing is downloaded unless `quintet fetch audioset FOLDER` or `retrieve` is called. A clip appears as
+`FOLDER/audio/ID.flac`, complete or not at all. A clip that is present is not requested again, so the same call continues
+where it stopped. `FOLDER/gone.csv`, the ledger, has one row for every attempt that failed, with its outcome:
 
-- `n_unavailable`: removed, private, or closed to the public. Asked for again with `retry_gone` only.
-- `failed`: anything else (no network, too many requests, a program too old). Asked for again the next time.
+- `gone`: removed, private, or closed to the public. Requested again with `retry_gone` only.
+- `failed`: anything else (no network, too many requests, an old program). Requested again the next time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import soundfile
 
@@ -37,17 +37,26 @@ PROGRAMS = {
     "yt-dlp": "its project page has a single file to download",
     "ffmpeg": "your system's packages have it",
 }
-PATIENCE = 5  # so many failures in a row are no accident
+PATIENCE = 5  # failures in a row after which the retrieval stops
 TIMEOUT_S = 600.0
 UNAVAILABLE = re.compile(
-    r"video unavailable|private video|video is private|video is not available|no longer available|not available in your country|been removed|"
-    r"account .*terminated|removed by the uploader|copyright|violat|members.only|confirm your age|recording is not available",
+    r"video unavailable|private video|video is private|video is not available|no longer available|"
+    r"not available in your country|been removed|account .*terminated|removed by the uploader|copyright|violat|"
+    r"members.only|confirm your age|recording is not available",
     re.IGNORECASE,
 )
 
+Outcome = Literal["new", "gone", "failed"]
+
 
 class Progress(NamedTuple):
-    """How far a retrieval is: clips asked for, to be asked for in all, and those of the former that did not come."""
+    """Progress of a retrieval.
+
+    Args:
+        done: number of clips requested so far.
+        total: number of clips to be requested.
+        failed: number of requested clips that were not received.
+    """
 
     done: int
     total: int
@@ -56,15 +65,15 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What became of a retrieval: numbers of clips.
+    """Result of a retrieval: numbers of clips.
 
     Args:
         n_requested: segments with one of the genres.
-        n_present: those whose clip is in the folder now.
-        new: those that came now.
-        n_unavailable: those that the ledger calls gone.
-        failed: those that failed now.
-        ledger: the file with the reasons; it exists once there is one.
+        n_present: segments whose clip is in the folder now.
+        new: clips received by this call.
+        n_unavailable: segments that are gone according to the ledger.
+        failed: requests of this call that failed.
+        ledger: the file with the reasons. It does not exist before the first reason.
     """
 
     n_requested: int
@@ -75,6 +84,25 @@ class Retrieval:
     ledger: Path
 
 
+class Attempt(NamedTuple):
+    """Result of one request.
+
+    Args:
+        outcome: `new` if the clip was received, `gone` or `failed`.
+        reason: why it was not received; empty if it was.
+    """
+
+    outcome: Outcome
+    reason: str
+
+
+class _Programs(NamedTuple):
+    """Paths of the two programs."""
+
+    yt_dlp: str
+    ffmpeg: str
+
+
 def retrieve(
     folder: Path | str,
     *,
@@ -83,154 +111,165 @@ def retrieve(
     retry_gone: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Retrieval:
-    """Gets the clips of an AudioSet folder that are not there, one after the other.
+    """Download the missing clips of an AudioSet folder, one after the other.
 
     Args:
-        folder: with the segments (and the ontology); clips are written to `audio/` below it.
-        variant: `single`, `branches` or None: which segments, as in `audioset.load`.
-        limit: ask for at most so many now, in the order of the segments.
-        retry_gone: ask again for what the ledger calls gone.
+        folder: contains the segments (and the ontology). Clips are written to `audio/` below it.
+        variant: `single`, `branches` or None: selects the segments, as in `audioset.load`.
+        limit: largest number of clips to request now, in the order of the segments.
+        retry_gone: whether to request clips again that are gone according to the ledger.
         progress: called after each clip.
 
     Raises:
         ConfigError: if yt-dlp or ffmpeg is not on this machine, or `limit` is below 1.
-        DatasetError: if there are no segments, or `PATIENCE` attempts in a row failed for reasons that are not the video's.
+        DatasetError: if there are no segments, or `PATIENCE` requests in a row failed for reasons other than the video.
     """
     root = Path(folder)
     if limit is not None and limit < 1:
         raise ConfigError(f"A limit must be at least 1 clip. Received {limit}.")
-    yt_dlp, ffmpeg = (program_path(name) for name in PROGRAMS)
+    programs = _Programs(program_path("yt-dlp"), program_path("ffmpeg"))
     listed, _ = segments(root, variant)
     if variant == "single":
         listed = [segment for segment in listed if len(segment.genres) == 1]
-    files = clip_files(root) if root.is_dir() else {}
-    given_up = set() if retry_gone else {row["id"] for row in read_ledger(root) if row["outcome"] == "gone"}
-    asked = [segment for segment in listed if segment.id not in files and segment.id not in given_up][:limit]
-    outcomes: list[str] = []
-    for done, segment in enumerate(asked, start=1):
-        outcome, reason = _one(segment, root / "audio", yt_dlp=yt_dlp, ffmpeg=ffmpeg)
-        outcomes.append(outcome)
-        if outcome != "new":
-            _note(root / LEDGER, segment, outcome, reason)
+    wanted = _missing_segments(root, listed, retry_gone=retry_gone)[:limit]
+    outcomes: list[Outcome] = []
+    for done, segment in enumerate(wanted, start=1):
+        attempt = _request(segment, root / "audio", programs)
+        outcomes.append(attempt.outcome)
+        if attempt.outcome != "new":
+            _record(root / LEDGER, segment, attempt)
         if outcomes[-PATIENCE:] == ["failed"] * PATIENCE:
             raise DatasetError(
-                f"Retrieval must get an answer now and then. {PATIENCE} attempts in a row failed, the last one with: {reason} "
-                f"Look at the network, and whether yt-dlp is the newest. What came is kept; {root / LEDGER} has the reasons."
+                f"Retrieval must get an answer now and then. {PATIENCE} attempts in a row failed, "
+                f"the last one with: {attempt.reason} Look at the network, and whether yt-dlp is the newest. "
+                f"Received clips are kept; {root / LEDGER} has the reasons."
             )
         if progress:
-            progress(Progress(done, len(asked), failed=done - outcomes.count("new")))
-    new = outcomes.count("new")
-    gone = {row["id"] for row in read_ledger(root) if row["outcome"] == "gone"}
-    here = clip_files(root)
+            progress(Progress(done, len(wanted), failed=done - outcomes.count("new")))
+    present, gone = clip_files(root), _gone(root)
     return Retrieval(
         n_requested=len(listed),
-        n_present=sum(segment.id in here for segment in listed),
-        new=new,
-        n_unavailable=sum(segment.id in gone and segment.id not in here for segment in listed),
+        n_present=sum(segment.id in present for segment in listed),
+        new=outcomes.count("new"),
+        n_unavailable=sum(segment.id in gone and segment.id not in present for segment in listed),
         failed=outcomes.count("failed"),
         ledger=root / LEDGER,
     )
 
 
+def _missing_segments(root: Path, listed: Sequence[Segment], *, retry_gone: bool) -> list[Segment]:
+    """Segments whose clip is to be requested."""
+    present = clip_files(root) if root.is_dir() else {}
+    skipped = set() if retry_gone else _gone(root)
+    missing = [segment for segment in listed if segment.id not in present]
+    return [segment for segment in missing if segment.id not in skipped]
+
+
+def _gone(root: Path) -> set[str]:
+    """Ids that are gone according to the ledger."""
+    return {row["id"] for row in read_ledger(root) if row["outcome"] == "gone"}
+
+
 def program_path(name: str) -> str:
-    """Where a program is, or the error that says that it is not on this machine."""
-    found = shutil.which(name)
-    if found is None:
+    """Path of a program.
+
+    Args:
+        name: a key of `PROGRAMS`.
+
+    Raises:
+        ConfigError: if the program is not on this machine.
+    """
+    path = shutil.which(name)
+    if path is None:
         raise ConfigError(
-            f"Retrieval needs the program {name}. It is not on the PATH of this machine: install it ({PROGRAMS[name]})."
+            f"Retrieval needs the program {name}. "
+            f"It is not on the PATH of this machine: install it ({PROGRAMS[name]})."
         )
-    return found
+    return path
 
 
 def download_command(yt_dlp: str, segment: Segment, folder: Path) -> list[str]:
-    """The command that gets the best sound of the whole video, as `folder/whole.EXT`; settings of the user's own have no say."""
+    """Command that gets the best sound of the whole video, as `folder/whole.EXT`. It ignores settings of the user.
+
+    Args:
+        yt_dlp: path of yt-dlp.
+        segment: the wanted segment.
+        folder: folder to write to.
+    """
     quiet = ["--ignore-config", "--no-playlist", "--no-warnings", "--quiet", "--no-progress"]
-    template = f"{str(folder).replace('%', '%%')}{os.sep}whole.%(ext)s"
-    return [
-        yt_dlp,
-        *quiet,
-        "--format",
-        "bestaudio/best",
-        "--output",
-        template,
-        "--",
-        f"https://www.youtube.com/watch?v={segment.id}",
-    ]
+    escaped = str(folder).replace("%", "%%")
+    output = ["--format", "bestaudio/best", "--output", f"{escaped}{os.sep}whole.%(ext)s"]
+    return [yt_dlp, *quiet, *output, "--", f"https://www.youtube.com/watch?v={segment.id}"]
 
 
 def cut_command(ffmpeg: str, segment: Segment, whole: Path, clip: Path) -> list[str]:
-    """The command that cuts the segment out of the video's sound, to FLAC at its own rate and channels."""
+    """Command that cuts the segment out of the sound of the video, to FLAC at its own rate and channels.
+
+    Args:
+        ffmpeg: path of ffmpeg.
+        segment: the wanted segment.
+        whole: sound of the video.
+        clip: file to write.
+    """
+    quiet = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
     window = ["-ss", f"{segment.start_s:.3f}", "-t", f"{segment.end_s - segment.start_s:.3f}"]
-    return [
-        ffmpeg,
-        "-nostdin",
-        "-hide_banner",
-        "-loglevel",
-        "error",
-        "-y",
-        *window,
-        "-i",
-        str(whole),
-        "-map",
-        "0:a:0",
-        "-c:a",
-        "flac",
-        str(clip),
-    ]
+    output = ["-map", "0:a:0", "-c:a", "flac", str(clip)]
+    return [ffmpeg, *quiet, *window, "-i", str(whole), *output]
 
 
-def _one(segment: Segment, audio: Path, *, yt_dlp: str, ffmpeg: str) -> tuple[str, str]:
-    """One clip: its outcome (new, gone, failed) and the reason."""
+def _request(segment: Segment, audio: Path, programs: _Programs) -> Attempt:
+    """Download and cut one clip. It is moved to its place when it is complete."""
     audio.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=audio) as name:
-        beside = Path(name)
-        refusal = _run(download_command(yt_dlp, segment, beside))
-        if refusal is not None:
-            return ("gone" if UNAVAILABLE.search(refusal) else "failed"), refusal
-        whole = next(iter(sorted(beside.glob("whole.*"))), None)
-        if whole is None:
-            return "failed", "yt-dlp ended well and wrote nothing."
-        clip = beside / "clip.flac"
-        refusal = _run(cut_command(ffmpeg, segment, whole, clip))
-        if refusal is not None:
-            return "failed", refusal
-        if not clip.is_file() or not _frames(clip):
-            return "gone", f"The video ends before {segment.start_s:g} s."
+        temporary = Path(name)
+        failure = _run(download_command(programs.yt_dlp, segment, temporary))
+        if failure is not None:
+            return Attempt("gone" if UNAVAILABLE.search(failure) else "failed", failure)
+        downloads = sorted(temporary.glob("whole.*"))
+        if not downloads:
+            return Attempt("failed", "yt-dlp ended well and wrote nothing.")
+        clip = temporary / "clip.flac"
+        failure = _run(cut_command(programs.ffmpeg, segment, downloads[0], clip))
+        if failure is not None:
+            return Attempt("failed", failure)
+        if not clip.is_file() or not _n_frames(clip):
+            return Attempt("gone", f"The video ends before {segment.start_s:g} s.")
         os.replace(clip, audio / f"{segment.id}.flac")
-    return "new", ""
+    return Attempt("new", "")
 
 
 def _run(command: Sequence[str]) -> str | None:
-    """None, or what the program said when it failed: its last line of complaint."""
+    """Run a program. Returns None, or if it failed the last error line of its output."""
+    program = Path(command[0]).name
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"{Path(command[0]).name} took longer than {TIMEOUT_S:g} s."
-    if done.returncode == 0:
+        return f"{program} took longer than {TIMEOUT_S:g} s."
+    if process.returncode == 0:
         return None
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return next(
-        (line for line in reversed(said) if "ERROR" in line),
-        said[-1] if said else f"{Path(command[0]).name} ended with {done.returncode}.",
-    )
+    lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
+    for line in reversed(lines):
+        if "ERROR" in line:
+            return line
+    return lines[-1] if lines else f"{program} ended with {process.returncode}."
 
 
-def _frames(clip: Path) -> int:
+def _n_frames(clip: Path) -> int:
+    """Number of sample frames in a file; 0 if it cannot be read."""
     try:
         return int(soundfile.info(clip).frames)
     except soundfile.SoundFileError:
         return 0
 
 
-def _note(ledger: Path, segment: Segment, outcome: str, reason: str) -> None:
-    """Adds a row to the ledger at once, so that an interruption loses none."""
-    first = not ledger.exists()
+def _record(ledger: Path, segment: Segment, attempt: Attempt) -> None:
+    """Add a row to the ledger at once, so that an interruption loses no row."""
+    is_new = not ledger.exists()
     with ledger.open("a", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        if first:
+        if is_new:
             writer.writerow(LEDGER_COLUMNS)
-        writer.writerow(
-            [segment.id, segment.label, f"{segment.start_s:g}", f"{segment.end_s:g}", outcome, reason]
-        )
+        window = (f"{segment.start_s:g}", f"{segment.end_s:g}")
+        writer.writerow([segment.id, segment.label, *window, attempt.outcome, attempt.reason])
