@@ -8,10 +8,10 @@ music/
 └── rock/…
 ```
 
-A file with an audio extension is always a clip, even if it is broken (then it becomes a failure with a reason). Hidden
-files, files without an extension and the extensions in `NOT_AUDIO` are never clips. A file with any other extension is
-given to the decoder, which reads everything that ffmpeg reads. Files that the decoder refuses are rows of the failure
-ledger, so no file disappears without a message.
+A file with an audio extension is always a clip, even if it is broken (then it becomes a failure with a
+reason). Hidden files, files without an extension and the extensions in `NOT_AUDIO` are never clips. A file
+with any other extension is given to the decoder, which reads everything that ffmpeg reads. Files that the
+decoder refuses are rows of the failure ledger, so no file disappears without a message.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError
 
 _TEXTS = (
-    ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .html .htm .log .nfo .cue .m3u .m3u8 .pls "
-    ".sfv .md5 .sha256 .url"
+    ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .html .htm .log .nfo .cue .m3u "
+    ".m3u8 .pls .sfv .md5 .sha256 .url"
 )
 _PICTURES = ".jpg .jpeg .png .gif .bmp .webp .svg .tif .tiff .ico .pdf .doc .docx .xls .xlsx"
 _DATA = (
-    ".parquet .npy .npz .pkl .h5 .hdf5 .mat .db .sqlite .py .ipynb .sh .bat .m .zip .gz .tar .tgz .7z .rar .tmp .part "
-    ".bak .lock .asd .reapeaks"
+    ".parquet .npy .npz .pkl .h5 .hdf5 .mat .db .sqlite .py .ipynb .sh .bat .m .zip .gz .tar .tgz .7z .rar "
+    ".tmp .part .bak .lock .asd .reapeaks"
 )
 _SCORES = ".jams .lab .mid .midi .musicxml .mscz .lrc .srt"
 NOT_AUDIO = frozenset(f"{_TEXTS} {_PICTURES} {_DATA} {_SCORES}".split())
@@ -62,7 +62,7 @@ def audio_files(folder: Path | str) -> list[Path]:
 
 
 def _relative_paths(folder: Path | str) -> list[str]:
-    """Posix paths of these files, relative to `folder`, as strings: a million `Path`s would take a gigabyte."""
+    """Posix paths of these files relative to `folder`, as strings: a million `Path`s take a gigabyte."""
     start = os.path.join(folder, "")
     return sorted(path.removeprefix(start).replace(os.sep, "/") for path in _walk(start))
 
@@ -98,12 +98,14 @@ def _refuse(error: OSError) -> None:
 
 
 def read_folder(folder: Path | str) -> Manifest:
-    """Manifest of a folder of class folders. The label is the first folder; ids are paths relative to `folder`.
+    """Manifest of a folder of class folders.
 
-    Files directly in `folder`, beside class folders, have no class. They are rows with the problem `label missing`.
+    The label is the first folder; ids are paths relative to `folder`. Files directly in `folder`, beside
+    class folders, have no class. They are rows with the problem `label missing`.
 
     Raises:
-        DatasetError: if the folder does not exist, cannot be read, has no audio files, or has no class folders.
+        DatasetError: if the folder does not exist, cannot be read, has no audio files, or has no class
+            folders.
 
     Example:
         >>> import tempfile
@@ -123,7 +125,7 @@ def read_folder(folder: Path | str) -> Manifest:
 
 
 def _list_clips(root: Path) -> pd.DataFrame:
-    """Path and label of every file. Only here are both in lists, which take ten times the memory of columns."""
+    """Path and label of every file. Only here in lists, which take ten times the memory of columns."""
     paths = _relative_paths(root)
     if not paths:
         raise DatasetError(
@@ -132,8 +134,9 @@ def _list_clips(root: Path) -> pd.DataFrame:
         )
     if not any("/" in path for path in paths):
         raise DatasetError(
-            f"A folder source must have a sub-folder per class. '{root}' has {len(paths)} audio files directly in it "
-            f"and no class folders (for example '{paths[0]}'). Move them into folders named for their classes, "
+            "A folder source must have a sub-folder per class. "
+            f"'{root}' has {len(paths)} audio files directly in it and no class folders "
+            f"(for example '{paths[0]}'). Move them into folders named for their classes, "
             "or write a manifest (.csv with path,label)."
         )
     labels = [path.partition("/")[0] if "/" in path else None for path in paths]

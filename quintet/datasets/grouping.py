@@ -1,7 +1,7 @@
-"""Assignment of groups from file paths or from audio tags: a pattern on the path, or the artist or album of the file.
+"""Assignment of groups by a pattern on the file path, or by an audio tag (artist, album, …).
 
-The clips of a group stay on one side of a split. A clip without a group is an error, not a group of its own: if an artist
-were missed, the ensemble could be tested on an artist that it was trained on.
+The clips of a group stay on one side of a split. A clip without a group is an error, not a group of its own:
+if an artist were missed, the ensemble could be tested on an artist that it was trained on.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def assign_groups(manifest: Manifest, group_by: str) -> Manifest:
 
     Args:
         manifest: any manifest. Its groups are replaced. Rows with a problem keep theirs.
-        group_by: `"tag:artist"` (or album, albumartist, composer), or a regular expression that is searched in the posix
-            path relative to the root. The group is the text of `(?P<group>…)`, or else of the first capture group.
+        group_by: `"tag:artist"` (or album, albumartist, composer), or a regular expression that is searched
+            in the posix path relative to the root. The group is the text of `(?P<group>…)`, or else of the
+            first capture group.
 
     Returns:
         The same manifest with other groups.
@@ -47,8 +48,9 @@ def assign_groups(manifest: Manifest, group_by: str) -> Manifest:
     without = [clip_id(path, manifest.root) for path, group in group_of.items() if not group]
     if without:
         raise DatasetError(
-            f"Every clip must have a group under --group-by '{group_by}'. {len(without)} of {len(group_of)} files "
-            f"have none, for example: {', '.join(without[:3])}. Change the pattern, or write a manifest with a group column."
+            f"Every clip must have a group under --group-by '{group_by}'. "
+            f"{len(without)} of {len(group_of)} files have none, for example: {', '.join(without[:3])}. "
+            "Change the pattern, or write a manifest with a group column."
         )
     names = {path: group_name(group) for path, group in group_of.items()}
     frame.loc[usable, "group"] = frame.loc[usable, "path"].map(names)
@@ -87,7 +89,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def pattern_group(path: str, pattern: re.Pattern[str]) -> str | None:
-    """Text that the pattern captures in a path: the group named `group`, or else the first one; None without a match."""
+    """Captured text of the group named `group`, or else of the first one; None without a match."""
     match = pattern.search(path)
     name: str | int = "group" if "group" in pattern.groupindex else 1
     return match.group(name) if match else None

@@ -1,4 +1,4 @@
-"""Groups of clips that must stay on one side of a split: their names, and the check that no group is on both sides."""
+"""Groups of clips that must stay on one side of a split: their names, and the check of two sides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 5  # groups that a message lists
 
 
 def group_name(group: object) -> str:
-    """Name of a group: the same for equal numbers, for any blanks around a text and for any Unicode form of its accents.
+    """Name of a group, without blanks around it, in one Unicode form (NFC); 3.0 and 3 have the same name.
 
     Two spellings of one artist would be two groups, and the artist could be on both sides of a split.
 

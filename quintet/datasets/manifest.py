@@ -1,8 +1,8 @@
 """Manifest of a source: one row per clip.
 
-Every source (a folder, a table, a built-in dataset) becomes a manifest. Only `build_manifest` makes ids, fills in groups
-and gives a reason for every row that cannot be used. A bad row never raises an exception and is never dropped: it keeps
-its place with a `problem`, and the extraction records it in the failure ledger.
+Every source (a folder, a table, a built-in dataset) becomes a manifest. Only `build_manifest` makes ids,
+fills in groups and gives a reason for every row that cannot be used. A bad row never raises an exception and
+is never dropped: it keeps its place with a `problem`, and the extraction records it in the failure ledger.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Manifest:
     """Clips of one source, in a fixed order.
 
     Args:
-        frame: exactly the columns `id, path, label, group, start, end, split, problem`. `id` is unique. `path` is
-            absolute. `label` is `"rock"`, or `"rock;live"` for a set, or NA. `start` and `end` are seconds or NaN.
-            `problem` is the reason why a row cannot be used, or NA.
+        frame: exactly the columns `id, path, label, group, start, end, split, problem`. `id` is unique.
+            `path` is absolute. `label` is `"rock"`, or `"rock;live"` for a set, or NA. `start` and `end` are
+            seconds or NaN. `problem` is the reason why a row cannot be used, or NA.
         name: name of the source in reports.
         root: folder that ids are relative to.
         multilabel: whether any label is a set.
@@ -50,7 +50,8 @@ class Manifest:
         columns = tuple(self.frame.columns)
         if columns != COLUMNS:
             raise DatasetError(
-                f"A manifest must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, columns))}."
+                f"A manifest must have the columns {', '.join(COLUMNS)}. "
+                f"Received {', '.join(map(str, columns))}."
             )
         repeated = self.frame.loc[self.frame["id"].duplicated(), "id"]
         if len(repeated):
@@ -110,16 +111,17 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
     """Build the manifest of a listing: make ids, fill in groups, find problems.
 
     Args:
-        rows: a column `path` (relative to `root` or absolute), and if known `label, group, start, end, split, id`. Any
-            value may be missing. A column `problem` with problems that the listing found is kept.
+        rows: a column `path` (relative to `root` or absolute), and if known `label, group, start, end, split,
+            id`. Any value may be missing. A column `problem` with problems that the listing found is kept.
         name: name of the source.
         root: folder that relative paths start from.
         ignored: descriptions of what was found and not used.
 
     Returns:
-        One row per row of `rows`, in the same order. If a file and window (or an id) occurs again, its later row has a
-        `problem` and an id that ends in `#2`, `#3`, …. The group of a row without a group is its own id, or its file if
-        several windows of the file are listed: windows of one recording stay in one group.
+        One row per row of `rows`, in the same order. If a file and window (or an id) occurs again, its later
+        row has a `problem` and an id that ends in `#2`, `#3`, …. The group of a row without a group is its
+        own id, or its file if several windows of the file are listed: windows of one recording stay in one
+        group.
 
     Raises:
         DatasetError: if there are no rows.
@@ -187,7 +189,7 @@ class _Windows:
 
 
 def _seconds(rows: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Numbers in a column (NaN if missing or unreadable), and which cells are given but not finite numbers."""
+    """Numbers in a column (NaN if missing or unreadable), and which given cells are not finite numbers."""
     cells = _column(rows, column)
     seconds = np.asarray(pd.to_numeric(cells, errors="coerce").astype("float64"))
     blank = cells.isna().to_numpy() | (cells.astype("str").str.strip() == "").to_numpy()

@@ -59,7 +59,7 @@ def read_table(path: Path | str, *, columns: Mapping[str, str] | None = None) ->
 
 
 def _read(file: Path) -> pd.DataFrame:
-    """Content of the file. CSV cells stay text (`NA` and `None` are labels like any other). Header names are stripped."""
+    """Content of the file. CSV cells stay text (`NA` is a label like any other). Names are stripped."""
     if not file.is_file():
         raise DatasetError(f"A manifest must be a file. '{file}' does not exist.")
     try:

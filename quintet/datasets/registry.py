@@ -11,12 +11,14 @@ class Dataset:
     """One row of the table of built-in datasets.
 
     Args:
-        loader: `"module:function"`, imported when it is needed. The function takes the folder of the dataset (or None)
-            and returns its `Manifest`. If there are `variants`, it also takes the chosen one (or None) as `variant`.
+        loader: `"module:function"`, imported when it is needed. The function takes the folder of the dataset
+            (or None) and returns its `Manifest`. If there are `variants`, it also takes the chosen one (or
+            None) as `variant`.
         description: one line about the content.
         source: publication, and the source string to write.
         licence: terms of use.
-        variants: named splits and other ways to read the dataset (`"gtzan@filtered:FOLDER"`): name → one line.
+        variants: named splits and other ways to read the dataset (`"gtzan@filtered:FOLDER"`): name → one
+            line.
     """
 
     loader: str
@@ -46,7 +48,8 @@ DATASETS: dict[str, Dataset] = {
         variants={
             "filtered": "the fault-filtered split of Kereliuk, Sturm & Larsen 2015",
             "artist1": (
-                "first of three folds by artist, without repetitions and distorted tracks (Foleis & Tavares 2020)"
+                "first of three folds by artist, without repetitions and distorted tracks "
+                "(Foleis & Tavares 2020)"
             ),
             "artist2": "second of the three folds by artist",
             "artist3": "third of the three folds by artist",
@@ -78,7 +81,7 @@ DATASETS: dict[str, Dataset] = {
         variants={
             "album": "groups are albums",
             "track": "groups are original tracks",
-            "artist": "groups are artists; without the standard split, because it divides the clips of an artist",
+            "artist": "groups are artists; without the standard split, because it divides artists",
         },
     ),
     "audioset": Dataset(
@@ -88,9 +91,13 @@ DATASETS: dict[str, Dataset] = {
             "(@single: one genre each; @branches: with all labels below them)"
         ),
         source=(
-            "Gemmeke et al. 2017; read from your folder: audioset:FOLDER; clips by `quintet fetch audioset FOLDER`"
+            "Gemmeke et al. 2017; read from your folder: audioset:FOLDER; "
+            "clips by `quintet fetch audioset FOLDER`"
         ),
-        licence="segments CC BY 4.0, ontology CC BY-SA 4.0; clips under YouTube's terms and their makers' licences",
+        licence=(
+            "segments CC BY 4.0, ontology CC BY-SA 4.0; "
+            "clips under YouTube's terms and their makers' licences"
+        ),
         variants={
             "single": "segments with exactly one of the genres",
             "branches": "a genre includes all labels below it in the ontology",

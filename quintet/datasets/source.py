@@ -20,11 +20,12 @@ def load_source(
     """Manifest of a source.
 
     Args:
-        source: one of the following. A folder with a sub-folder per class. A manifest file (.csv, .tsv, .parquet).
-            The name of a built-in dataset (see `DATASETS`), with its folder if it reads one, and after an @ one of its
-            variants: `"demo"`, `"gtzan:/data/GTZAN"`, `"gtzan@filtered:/data/GTZAN"`. A `Manifest`, returned as it is.
-        group_by: how to find the groups, if the source has none: a regular expression on the relative path, or
-            `"tag:artist"`.
+        source: one of the following. A folder with a sub-folder per class. A manifest file (.csv, .tsv,
+            .parquet). The name of a built-in dataset (see `DATASETS`), with its folder if it reads one, and
+            after an @ one of its variants: `"demo"`, `"gtzan:/data/GTZAN"`, `"gtzan@filtered:/data/GTZAN"`. A
+            `Manifest`, returned as it is.
+        group_by: how to find the groups, if the source has none: a regular expression on the relative path,
+            or `"tag:artist"`.
         columns: for manifest files: our column → the column of the file, such as `{"group": "fold"}`.
 
     Raises:
@@ -53,7 +54,7 @@ def _is_table(source: str | Path | Manifest) -> bool:
 
 
 def _read(source: str | Path, columns: Mapping[str, str] | None) -> Manifest:
-    """Manifest of a source string. Names of the table come before paths: write `./demo` for a folder called demo."""
+    """Manifest of a source string. A dataset comes before a path of its name: write `./demo` for a folder."""
     dataset, _, folder = str(source).partition(":")
     name, at, variant = dataset.partition("@")
     if isinstance(source, str) and name in DATASETS:

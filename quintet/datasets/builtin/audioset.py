@@ -1,27 +1,27 @@
-"""AudioSet (Gemmeke et al. 2017, ICASSP): ten-second segments of YouTube videos. Here: the seven genres of bahuleyan2018.
+"""AudioSet (Gemmeke et al. 2017, ICASSP): ten-second segments of YouTube videos.
 
-Layout on disk, in one folder (or one folder below it):
+The classes are the seven genres of bahuleyan2018. Layout on disk, in one folder (or one folder below it):
 
-- at least one of `balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv`: three header lines that
-  begin with #, then `YTID, start_seconds, end_seconds, "/m/064t9,/m/04rlf"`;
+- at least one of `balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv`: three
+  header lines that begin with #, then `YTID, start_seconds, end_seconds, "/m/064t9,/m/04rlf"`;
 - `ontology.json`, a list of `{"id", "name", "child_ids", …}`;
-- clips of ten seconds, already cut, at any depth and with any audio extension: `-0RWZT-miFs.flac`, `Y-0RWZT-miFs.wav`,
-  `-0RWZT-miFs_420_430.wav`.
+- clips of ten seconds, already cut, at any depth and with any audio extension: `-0RWZT-miFs.flac`,
+  `Y-0RWZT-miFs.wav`, `-0RWZT-miFs_420_430.wav`.
 
-Segments come from AudioSet's download page, the ontology from its repository audioset/ontology. The clips are not
-distributed: `quintet fetch audioset FOLDER` (`audioset_download.retrieve`) requests each from YouTube, and writes into
-`gone.csv` which ones it did not get.
+Segments come from AudioSet's download page, the ontology from its repository audioset/ontology. The clips are
+not distributed: `quintet fetch audioset FOLDER` (`audioset_download.retrieve`) requests each from YouTube,
+and writes into `gone.csv` which ones it did not get.
 
 | source | label |
 |---|---|
 | `audioset:FOLDER` | set of those of the seven genres that the segment is labelled with |
 | `audioset@single:FOLDER` | the genre of segments with exactly one; the others are rows with a problem |
-| `audioset@branches:FOLDER` | the set, where a genre includes all labels below it in the ontology (Grunge is Rock) |
+| `audioset@branches:FOLDER` | the set; a genre includes all labels below it (Grunge is Rock) |
 
-Segments without any of the genres are not listed, but counted in `ignored`. A segment without a clip is a row with the
-problem `no clip` or the reason in `gone.csv`; these are counted in `ignored` as well. If there are training and evaluation
-segments, the split is the official one. The performers are not known, so the manifest is not grouped. AudioSet has one
-segment per video.
+Segments without any of the genres are not listed, but counted in `ignored`. A segment without a clip is a row
+with the problem `no clip` or the reason in `gone.csv`; these are counted in `ignored` as well. If there are
+training and evaluation segments, the split is the official one. The performers are not known, so the manifest
+is not grouped. AudioSet has one segment per video.
 """
 
 from __future__ import annotations

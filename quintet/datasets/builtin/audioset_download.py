@@ -1,8 +1,9 @@
-"""Download of AudioSet's clips from YouTube: yt-dlp gets the sound of a video, ffmpeg cuts out the ten seconds.
+"""Download of AudioSet's clips from YouTube: yt-dlp gets the sound of a video, ffmpeg cuts out the segment.
 
 Nothing is downloaded unless `quintet fetch audioset FOLDER` or `retrieve` is called. A clip appears as
-`FOLDER/audio/ID.flac`, complete or not at all. A clip that is present is not requested again, so the same call continues
-where it stopped. `FOLDER/gone.csv`, the ledger, has one row for every attempt that failed, with its outcome:
+`FOLDER/audio/ID.flac`, complete or not at all. A clip that is present is not requested again, so the same
+call continues where it stopped. `FOLDER/gone.csv`, the ledger, has one row for every attempt that failed,
+with its outcome:
 
 - `gone`: removed, private, or closed to the public. Requested again with `retry_gone` only.
 - `failed`: anything else (no network, too many requests, an old program). Requested again the next time.
@@ -41,8 +42,8 @@ PATIENCE = 5  # failures in a row after which the retrieval stops
 TIMEOUT_S = 600.0
 UNAVAILABLE = re.compile(
     r"video unavailable|private video|video is private|video is not available|no longer available|"
-    r"not available in your country|been removed|account .*terminated|removed by the uploader|copyright|violat|"
-    r"members.only|confirm your age|recording is not available",
+    r"not available in your country|been removed|account .*terminated|removed by the uploader|copyright|"
+    r"violat|members.only|confirm your age|recording is not available",
     re.IGNORECASE,
 )
 
@@ -122,7 +123,8 @@ def retrieve(
 
     Raises:
         ConfigError: if yt-dlp or ffmpeg is not on this machine, or `limit` is below 1.
-        DatasetError: if there are no segments, or `PATIENCE` requests in a row failed for reasons other than the video.
+        DatasetError: if there are no segments, or `PATIENCE` requests in a row failed for reasons other than
+            the video.
     """
     root = Path(folder)
     if limit is not None and limit < 1:
@@ -189,7 +191,7 @@ def program_path(name: str) -> str:
 
 
 def download_command(yt_dlp: str, segment: Segment, folder: Path) -> list[str]:
-    """Command that gets the best sound of the whole video, as `folder/whole.EXT`. It ignores settings of the user.
+    """Command that gets the best sound of the whole video, as `folder/whole.EXT`. It ignores user settings.
 
     Args:
         yt_dlp: path of yt-dlp.

@@ -1,10 +1,11 @@
 """FMA, the Free Music Archive dataset (Defferrard et al. 2017, ISMIR): subsets small, medium, large, full.
 
 Layout on disk: `fma_metadata/tracks.csv` (two header rows, then a row that names the index), and the audio in
-`fma_small/000/000002.mp3` (or medium, large, full). A file name is the track number in six digits; its folder is the first
-three of them. The official split and the artist come from the table. Each subset contains the smaller ones. `fma:FOLDER`
-is the largest subset whose audio is present. `fma@small:FOLDER` (or medium, large, full) selects a subset, which is read
-from its own folder or from that of a larger one. Tracks whose file is missing are rows with a problem.
+`fma_small/000/000002.mp3` (or medium, large, full). A file name is the track number in six digits; its folder
+is the first three of them. The official split and the artist come from the table. Each subset contains the
+smaller ones. `fma:FOLDER` is the largest subset whose audio is present. `fma@small:FOLDER` (or medium, large,
+full) selects a subset, which is read from its own folder or from that of a larger one. Tracks whose file is
+missing are rows with a problem.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ NEEDED = {
 
 
 def load(folder: Path | None, variant: str | None = None) -> Manifest:
-    """Manifest of an FMA folder: the label is the top genre, the group is the artist, the split is the official one.
+    """Manifest of an FMA folder.
 
-    Tracks of the large and the full subset without a top genre get the problem `label missing`.
+    The label is the top genre, the group is the artist, and the split is the official one. Tracks of the
+    large and the full subset without a top genre get the problem `label missing`.
 
     Args:
         folder: contains `fma_metadata/` and the audio.

@@ -1,28 +1,32 @@
 """GTZAN (Tzanetakis & Cook 2002): 1,000 excerpts of 30 s in ten genres.
 
-Layout on disk, as it is distributed: `genres/blues/blues.00000.au`, or `genres_original/blues/blues.00000.wav` (also inside
-`Data/`). `jazz.00054` is broken in the common copy: the decoder refuses it, and it becomes a row of the failure ledger.
+Layout on disk, as it is distributed: `genres/blues/blues.00000.au`, or
+`genres_original/blues/blues.00000.wav` (also inside `Data/`). `jazz.00054` is broken in the common copy: the
+decoder refuses it, and it becomes a row of the failure ledger.
 
-Sturm (2013, "The GTZAN dataset: its contents, its faults, …") describes the faults of the dataset. This file lists which
-excerpts are of the same recording (81 more excerpts than recordings): they have the same performer and title in his index
-of 2012, or published features that are equal to the digit (14 pairs). They share a group. Lists beside the audio (in the
-folder, or in `splits/` below it) are read as well:
+Sturm (2013, "The GTZAN dataset: its contents, its faults, …") describes the faults of the dataset. This file
+lists which excerpts are of the same recording (81 more excerpts than recordings): they have the same
+performer and title in his index of 2012, or published features that are equal to the digit (14 pairs). They
+share a group. Lists beside the audio (in the folder, or in `splits/` below it) are read as well:
 
 | source | lists | split |
 |---|---|---|
-| `gtzan@filtered:FOLDER` | `filtered_train.csv` or `train_filtered.txt`, likewise valid and test | fault-filtered (Kereliuk, Sturm & Larsen 2015) |
-| `gtzan@artist1:FOLDER`, 2, 3 | `artist_fold1_train.csv, artist_fold1_test.csv`, 2, 3 | by artist (Foleis & Tavares 2020) |
+| `gtzan@filtered:FOLDER` | `filtered_train.csv` or `train_filtered.txt`, valid, test | fault-filtered (1) |
+| `gtzan@artist1:FOLDER`, 2, 3 | `artist_fold1_train.csv, artist_fold1_test.csv`, 2, 3 | by artist (2) |
 | `gtzan:FOLDER` | any | the fault-filtered one if its lists are present, otherwise none |
 
-A `.csv` has a column `track` (`blues.00000`). A `.txt` has one track per line (`blues/blues.00000.wav`), as in the folder
-gtzan/ of the repository dnn-mgr. The lists by artist are those of gtzan_sturm_filter_3folds_stratified. Under a named split,
-tracks that are in no list are `unused`.
+(1) Kereliuk, Sturm & Larsen 2015. (2) Foleis & Tavares 2020.
 
-The artist is the column `group` of the lists by artist (any `artist*.csv`). If there are none, it is the performer in
-Sturm's own `GTZANindex.txt` (`blues.00000.wav ::: performer ::: title`). With either, the manifest is grouped by artist
-under every split, also if a list has two excerpts of a recording under two artists. The fault-filtered split itself has two
-artists on both sides (disco.00049 and 73 in train, 69 in test; hiphop.00078, which is 76, in train, 51 and 62 in test).
-There an artist is one group per part, and `ignored` reports it.
+A `.csv` has a column `track` (`blues.00000`). A `.txt` has one track per line (`blues/blues.00000.wav`), as
+in the folder gtzan/ of the repository dnn-mgr. The lists by artist are those of
+gtzan_sturm_filter_3folds_stratified. Under a named split, tracks that are in no list are `unused`.
+
+The artist is the column `group` of the lists by artist (any `artist*.csv`). If there are none, it is the
+performer in Sturm's own `GTZANindex.txt` (`blues.00000.wav ::: performer ::: title`). With either, the
+manifest is grouped by artist under every split, also if a list has two excerpts of a recording under two
+artists. The fault-filtered split itself has two artists on both sides (disco.00049 and 73 in train, 69 in
+test; hiphop.00078, which is 76, in train, 51 and 62 in test). There an artist is one group per part, and
+`ignored` reports it.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ SPLITS = {  # variant → beginning of the names of its lists, and its parts
 PLACES = ("", "genres", "genres_original", "Data/genres_original")
 INDEX = "GTZANindex.txt"
 UNKNOWN = frozenset({"", "?"})
-_SAME = {  # genre → recordings, each the numbers of its excerpts; an excerpt of another genre is written in full
+_SAME = {  # genre → recordings, each with the numbers of its excerpts; one is of another genre
     "blues": "24 28",
     "classical": "0 1 2, 42 53, 44 48, 51 80",
     "country": "8 51, 46 47",
@@ -55,8 +59,8 @@ _SAME = {  # genre → recordings, each the numbers of its excerpts; an excerpt 
     "jazz": "33 51, 34 53, 35 55, 36 58, 37 60, 38 62, 39 65, 40 67, 42 68, 43 69, 44 70, 45 71, 46 72",
     "metal": "4 13, 34 94, 40 61, 41 62, 42 63, 43 64, 44 65, 45 66, 58 rock.00016",
     "pop": (
-        "10 14, 15 21 22 37, 16 17, 30 31, 45 46, 47 48 51 80, 52 54 57 60, 56 59, 67 71, 68 73, 75 82, 87 90, "
-        "88 89, 93 94"
+        "10 14, 15 21 22 37, 16 17, 30 31, 45 46, 47 48 51 80, 52 54 57 60, 56 59, 67 71, 68 73, 75 82, "
+        "87 90, 88 89, 93 94"
     ),
     "reggae": "3 54, 5 56, 7 59, 8 57, 10 60, 13 58, 33 44, 41 69, 73 74, 75 91 92, 80 81 82",
 }
@@ -138,7 +142,7 @@ def _list_tracks(place: Path) -> pd.DataFrame:
 
 
 def _groups(tracks: list[str], artist_of: dict[str, str]) -> list[str]:
-    """Group of every track: its artist, or the artist of another excerpt of its recording, or its recording."""
+    """Group of every track: its artist, or that of another excerpt of its recording, or its recording."""
     recordings = [REPETITIONS.get(track, track) for track in tracks]
     artist_of_recording: dict[str, str] = {}
     for track, recording in zip(tracks, recordings, strict=True):
@@ -213,7 +217,7 @@ def _damaged_index(path: Path) -> DatasetError:
 
 
 def _parts(folder: Path, variant: str | None) -> dict[str, str]:
-    """Track → part of a named split; without a name, of the lists of the fault-filtered split that are present."""
+    """Track → part of a named split; without a name, of the fault-filtered split (lists may be missing)."""
     if variant not in (None, *SPLITS):
         raise unknown_name("variant of gtzan", str(variant), SPLITS)
     stem, parts = SPLITS[variant or "filtered"]

@@ -1,14 +1,15 @@
-"""MagnaTagATune (Law, West, Mandel, Bay & Downie 2009, ISMIR): 25,863 clips of 29 s with 188 tags, collected by a game.
+"""MagnaTagATune (Law, West, Mandel, Bay & Downie 2009, ISMIR): 25,863 clips of 29 s with 188 tags.
 
-Layout on disk: `annotations_final.csv` (tab-separated: clip_id, a column of 0 and 1 per tag, mp3_path),
-`clip_info_final.csv` (tab-separated: clip_id, track_number, title, artist, album, url, segmentStart, segmentEnd,
-original_url, mp3_path), and the audio in sixteen folders, `f/american_bach_soloists-…-30-59.mp3`, directly beside the
-tables or in `mp3/` or `audio/`. Both tables and the three parts of the archive come from the MagnaTagATune page of the
-Music Informatics Research Group, City, University of London.
+The tags were collected by a game. Layout on disk: `annotations_final.csv` (tab-separated: clip_id, a column
+of 0 and 1 per tag, mp3_path), `clip_info_final.csv` (tab-separated: clip_id, track_number, title, artist,
+album, url, segmentStart, segmentEnd, original_url, mp3_path), and the audio in sixteen folders,
+`f/american_bach_soloists-…-30-59.mp3`, directly beside the tables or in `mp3/` or `audio/`. Both tables and
+the three parts of the archive come from the MagnaTagATune page of the Music Informatics Research Group, City,
+University of London.
 
-The label of a clip is the set of its tags among the 50 most frequent tags of the whole table. A clip without any of them
-is a row with a problem. The standard split goes by folder: 0 to b is train, c is valid, d to f is test. The folders were
-assigned by album, so no album is on both sides; some artists are.
+The label of a clip is the set of its tags among the 50 most frequent tags of the whole table. A clip without
+any of them is a row with a problem. The standard split goes by folder: 0 to b is train, c is valid, d to f is
+test. The folders were assigned by album, so no album is on both sides; some artists are.
 
 | source | group | split |
 |---|---|---|
@@ -46,7 +47,8 @@ def load(folder: Path | None, variant: str | None = None, *, n_tags: int = N_TAG
     Args:
         folder: contains the two tables.
         variant: what a group is: `album` (also None), `track` or `artist`.
-        n_tags: number of tags to keep, the most frequent first (among equally frequent ones the first in the table).
+        n_tags: number of tags to keep, the most frequent first (among equally frequent ones the first in the
+            table).
 
     Raises:
         DatasetError: if no folder is named, or a table, a column of it or all of the audio is missing.

@@ -1,22 +1,22 @@
-"""Million Song Dataset (Bertin-Mahieux et al. 2011, ISMIR) with tagtraum's genres (Schreiber 2015, ISMIR), on your previews.
+"""Million Song Dataset (Bertin-Mahieux et al. 2011, ISMIR) with tagtraum's genres (Schreiber 2015, ISMIR).
 
-The dataset has no audio. Layout on disk, in one folder:
+The dataset has no audio; you provide previews. Layout on disk, in one folder:
 
-- at least one of tagtraum's annotations, `msd_tagtraum_cd1.cls`, `…cd2.cls`, `…cd2c.cls`. Comments begin with #. Each line
-  has, tab-separated, the track id, a genre, and if its sources disagree a second genre;
+- at least one of tagtraum's annotations, `msd_tagtraum_cd1.cls`, `…cd2.cls`, `…cd2c.cls`. Comments begin with
+  #. Each line has, tab-separated, the track id, a genre, and if its sources disagree a second genre;
 - optionally `unique_tracks.txt` of the dataset's additional files (`TRACK<SEP>SONG<SEP>artist<SEP>title`);
-- previews named for track ids, below the folder at any depth: flat (`TRAXLZU12903D05F94.mp3`) or nested as the dataset
-  nests (`A/X/L/TRAXLZU12903D05F94.mp3`).
+- previews named for track ids, below the folder at any depth: flat (`TRAXLZU12903D05F94.mp3`) or nested as
+  the dataset nests (`A/X/L/TRAXLZU12903D05F94.mp3`).
 
 | source | annotations | label |
 |---|---|---|
 | `million_song@cd2c:FOLDER` | CD2C: the tracks of CD2 on which its sources agree | one genre |
 | `million_song@cd2:FOLDER` | CD2 | a set of one or two genres |
-| `million_song@cd1:FOLDER` | CD1: the majority of three sources, and the minority if there is one | a set of one or two genres |
+| `million_song@cd1:FOLDER` | CD1: majority and minority (if any) of three sources | a set likewise |
 | `million_song:FOLDER` | the first of cd2c, cd2, cd1 that is present | |
 
-Groups are artists if `unique_tracks.txt` is present. A track that it does not list is a group of its own. Every annotated
-track is a row; a track without a preview has the problem `no preview`.
+Groups are artists if `unique_tracks.txt` is present. A track that it does not list is a group of its own.
+Every annotated track is a row; a track without a preview has the problem `no preview`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
         variant: which annotations: `cd1`, `cd2` or `cd2c`. None: the first of `ANNOTATIONS` that is present.
 
     Raises:
-        DatasetError: if no folder is named, the annotations are missing or damaged, or no preview is named for a track.
+        DatasetError: if no folder is named, the annotations are missing or damaged, or no preview is named
+            for a track.
         ConfigError: if the variant is unknown.
     """
     if folder is None:

@@ -1,13 +1,13 @@
 """Datasets of the library mirdata (Bittner et al. 2019, ISMIR), an optional dependency.
 
-`mirdata:NAME:FOLDER` is mirdata's dataset NAME (`gtzan_genre`, `medley_solos_db`, …) with its audio in FOLDER. Without a
-folder, mirdata's own data folder is used. mirdata itself downloads the data (`mirdata.initialize(NAME).download()`) and
-states the licence (`mirdata.initialize(NAME).license()`).
+`mirdata:NAME:FOLDER` is mirdata's dataset NAME (`gtzan_genre`, `medley_solos_db`, …) with its audio in
+FOLDER. Without a folder, mirdata's own data folder is used. mirdata itself downloads the data
+(`mirdata.initialize(NAME).download()`) and states the licence (`mirdata.initialize(NAME).license()`).
 
-Every track that mirdata lists is a row. Its label is the first attribute of `LABELS` that any track has: a text, or
-several texts for a set. `mirdata@ATTRIBUTE:NAME:FOLDER` names another attribute
-(`mirdata@instrument:medley_solos_db:FOLDER`). The group is the first attribute of `GROUPS` that any track has. The split
-is `split` or `subset`, if its value is train, validation or test.
+Every track that mirdata lists is a row. Its label is the first attribute of `LABELS` that any track has: a
+text, or several texts for a set. `mirdata@ATTRIBUTE:NAME:FOLDER` names another attribute
+(`mirdata@instrument:medley_solos_db:FOLDER`). The group is the first attribute of `GROUPS` that any track
+has. The split is `split` or `subset`, if its value is train, validation or test.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def load(source: Path | None, variant: str | None = None) -> Manifest:
     Raises:
         ConfigError: if no dataset is named, or mirdata has none of this name.
         MissingExtraError: if mirdata is not installed.
-        DatasetError: if mirdata finds no index or metadata in the folder, or no track has audio, or no track has the label.
+        DatasetError: if mirdata finds no index or metadata in the folder, or no track has audio, or no track
+            has the label.
     """
     name, _, folder = source.as_posix().partition(":") if source is not None else ("", "", "")
     if not name:
@@ -84,7 +85,7 @@ def _open_dataset(name: str, folder: str | None) -> MirdataDataset:
 def _list_tracks(
     dataset: MirdataDataset, name: str, *, label: str | None
 ) -> tuple[Mapping[str, object], pd.DataFrame]:
-    """Tracks by id, and their listing for `build_manifest`. Tracks read their metadata when an attribute is needed."""
+    """Tracks by id, and their listing for `build_manifest`. Both may read files of the dataset."""
     try:
         tracks = dataset.load_tracks()
         return tracks, _rows(tracks, label=label)

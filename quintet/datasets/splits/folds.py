@@ -28,9 +28,9 @@ def grouped_folds(
 
     Raises:
         ConfigError: if `n_splits` is below 2.
-        DatasetError: if there is one class only, or a class lies in fewer groups than there are folds. For label sets:
-            if there are fewer groups than folds, or a tag lies in one group only. A rarer tag may be absent from some
-            folds; scores report this.
+        DatasetError: if there is one class only, or a class lies in fewer groups than there are folds. For
+            label sets: if there are fewer groups than folds, or a tag lies in one group only. A rarer tag may
+            be absent from some folds; scores report this.
 
     Example:
         >>> folds = grouped_folds(["a", "a", "b", "b"], ["w", "x", "y", "z"], n_splits=2, seed=0)
@@ -55,12 +55,13 @@ def grouped_folds(
 
 
 def hold_out(y: ArrayLike, groups: ArrayLike, *, test_size: float, seed: int) -> tuple[Positions, Positions]:
-    """One stratified division into two parts that no group crosses. Also used for early stopping and calibration.
+    """Stratified division into two parts that no group crosses.
 
     Args:
         y: labels, shape `(n,)`, or an indicator matrix.
         groups: shape `(n,)`.
-        test_size: wanted share of clips in the second part, in (0, 1). Groups stay whole, so the share is approximate.
+        test_size: wanted share of clips in the second part, in (0, 1). Groups stay whole, so the share is
+            approximate.
         seed: selects one of the equally even divisions.
 
     Returns:
@@ -88,7 +89,8 @@ def nested_subsets(y: ArrayLike, groups: ArrayLike, *, shares: Sequence[float], 
     Args:
         y: labels, shape `(n,)`, or an indicator matrix, shape `(n, tags)`.
         groups: shape `(n,)`.
-        shares: wanted shares of the clips, rising, in (0, 1]. Groups stay whole, so the shares are approximate.
+        shares: wanted shares of the clips, rising, in (0, 1]. Groups stay whole, so the shares are
+            approximate.
         seed: selects one of the equally even divisions.
 
     Returns:
@@ -98,7 +100,8 @@ def nested_subsets(y: ArrayLike, groups: ArrayLike, *, shares: Sequence[float], 
         ConfigError: if the shares do not rise, or lie outside (0, 1].
 
     Example:
-        >>> half, whole = nested_subsets(["a", "a", "b", "b"], ["w", "x", "y", "z"], shares=[0.5, 1.0], seed=0)
+        >>> y, groups = ["a", "a", "b", "b"], ["w", "x", "y", "z"]
+        >>> half, whole = nested_subsets(y, groups, shares=[0.5, 1.0], seed=0)
         >>> len(half), whole.tolist()
         (2, [0, 1, 2, 3])
     """
@@ -112,7 +115,9 @@ def nested_subsets(y: ArrayLike, groups: ArrayLike, *, shares: Sequence[float], 
 
 
 def usable_folds(y: ArrayLike, groups: ArrayLike, *, at_most: int = 5) -> int:
-    """Largest number of folds that every class can fill: the groups of the rarest class, between 2 and `at_most`.
+    """Largest number of folds that every class can fill, between 2 and `at_most`.
+
+    It is the number of groups of the class with the fewest groups.
 
     Args:
         y: labels, shape `(n,)`, or an indicator matrix (then all groups count, not those of the rarest tag).
@@ -178,8 +183,8 @@ def require_groups_per_class(table: GroupCounts, *, needed: int, whole: str) -> 
     if len(rarest) > 3:
         examples.append(f"and {len(rarest) - 3} more classes have too few")
     raise DatasetError(
-        f"Every class must lie in at least {needed} groups (clips, if no groups are known) for this division. "
-        f"In {whole}, {', '.join(examples)}. "
+        f"Every class must lie in at least {needed} groups (clips, if no groups are known) "
+        f"for this division. In {whole}, {', '.join(examples)}. "
         "Ask for fewer folds or no test part, add clips from other groups, or leave the class out."
     )
 

@@ -5,7 +5,7 @@ The split is written with a digest, and the digest is checked whenever the split
 | protocol | units that are kept whole | meaning of the scores |
 |---|---|---|
 | `group` | groups (artist, recording) | performance on artists that the ensemble was not trained on |
-| `random` | single clips; groups are ignored on purpose | too optimistic; marked as ungrouped wherever shown |
+| `random` | single clips; groups are ignored on purpose | too optimistic; marked as ungrouped |
 | `given` | as in the data's own `split` column | comparable with other work on the same lists |
 """
 
@@ -45,8 +45,8 @@ class SplitSettings:
 
     Args:
         protocol: `group`, `random` or `given`.
-        test_size: share of the clips in the test part, in [0, 1). 0: no test part; scores are then out of fold.
-            Ignored under `given`.
+        test_size: share of the clips in the test part, in [0, 1). 0: no test part; scores are then out of
+            fold. Ignored under `given`.
         n_splits: number of folds in the training part. None: 5, or fewer if a class has fewer groups.
         seed: selects one of the equally even divisions.
     """
@@ -73,18 +73,19 @@ def make_split(
         labels: shape `(n,)`: `"rock"`, or `"rock;live"` for sets.
         groups: shape `(n,)`; equal to the ids if nothing is known.
         settings: protocol, size of the test part, number of folds, seed.
-        given: under `given`: `train`, `valid` or `test` for every clip (also `validation`, `dev`, …). A clip without
-            a part, or with the part `unused`, is left out.
+        given: under `given`: `train`, `valid` or `test` for every clip (also `validation`, `dev`, …). A clip
+            without a part, or with the part `unused`, is left out.
         grouped: whether the groups are known (`Manifest.grouped`). None: yes if they differ from the ids.
 
     Returns:
-        A `Split` in the order of `ids`. Under `given` with a `valid` part there are two folds: fold 0 is the valid part
-        (predicted by a classifier trained on the train part), fold 1 is the train part (predicted by a classifier
-        trained on the valid part). So every clip of both parts gets an out-of-fold prediction. `Split.valid` is the
-        valid part alone.
+        A `Split` in the order of `ids`. Under `given` with a `valid` part there are two folds: fold 0 is the
+        valid part (predicted by a classifier trained on the train part), fold 1 is the train part (predicted
+        by a classifier trained on the valid part). So every clip of both parts gets an out-of-fold
+        prediction. `Split.valid` is the valid part alone.
 
     Raises:
-        DatasetError: if there is one class only, a class has too few clips or groups, or a group holds all of a class.
+        DatasetError: if there is one class only, a class has too few clips or groups, or a group holds all of
+            a class.
         SplitLeakError: if a given split has one group on two sides.
         ConfigError: if the protocol is unknown, or a size is impossible.
 
@@ -132,7 +133,7 @@ def _add_folds(frame: pd.DataFrame, y: Targets, units: pd.Series, settings: Spli
 
 
 def _require_enough(y: Targets, units: pd.Series, settings: SplitSettings) -> None:
-    """Check the whole data before dividing: each class needs a unit per fold, and one more for the test part."""
+    """Check the data before dividing: each class needs a unit per fold, and one more for the test part."""
     if not 0 <= settings.test_size < 1:
         raise ConfigError(f"The share of the test part must lie in [0, 1). Received {settings.test_size}.")
     table = group_counts(y, units.tolist())

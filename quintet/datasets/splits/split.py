@@ -1,4 +1,4 @@
-"""A split of a run: part and fold of every clip. It is written once with a digest and checked at every reading."""
+"""Split of a run: part and fold of every clip, written once with a digest that every reading checks."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Split:
     """Part and fold of every clip.
 
     Args:
-        frame: columns `id, label, group, part, fold`. `part` is `train`, `test` or `unused`. `fold` counts from 0 in
-            the training part and is -1 outside it.
+        frame: columns `id, label, group, part, fold`. `part` is `train`, `test` or `unused`. `fold` counts
+            from 0 in the training part and is -1 outside it.
         protocol: protocol that made it (`group`, `random`, `given`).
         seed: seed that it was made with.
         grouped: whether groups are known and were kept whole. Scores of an ungrouped split are marked.
@@ -70,7 +70,7 @@ class Split:
         return int(self.frame["fold"].max()) + 1
 
     def folds(self) -> list[tuple[Positions, Positions]]:
-        """`(train, valid)` positions in `frame`, one pair per fold. Every training clip is in exactly one `valid`."""
+        """`(train, valid)` positions in `frame` per fold. A training clip is in exactly one `valid`."""
         fold = self.frame["fold"].to_numpy()
         pairs = []
         for k in range(self.n_folds):
@@ -111,7 +111,8 @@ class Split:
         """Read a split that `write` made.
 
         Raises:
-            ArtefactError: if the file is missing, is no split, has another version, or does not match its digest.
+            ArtefactError: if the file is missing, is no split, has another version, or does not match its
+                digest.
         """
         try:
             table = pq.read_table(path)
@@ -137,7 +138,8 @@ class Split:
         columns = tuple(self.frame.columns)
         if columns != COLUMNS:
             raise DatasetError(
-                f"A split must have the columns {', '.join(COLUMNS)}. Received {', '.join(map(str, columns))}."
+                f"A split must have the columns {', '.join(COLUMNS)}. "
+                f"Received {', '.join(map(str, columns))}."
             )
         repeated = self.frame.loc[self.frame["id"].duplicated(), "id"]
         if len(repeated):
@@ -147,7 +149,8 @@ class Split:
         in_training = self.frame["part"] == "train"
         if not has_known_part.all() or not (has_fold == in_training).all():
             raise DatasetError(
-                f"Every clip of a split must be in one of {', '.join(PARTS)}, with a fold in the training part only."
+                f"Every clip of a split must be in one of {', '.join(PARTS)}, "
+                "with a fold in the training part only."
             )
 
     def _require_whole_groups(self) -> None:

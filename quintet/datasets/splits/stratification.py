@@ -1,15 +1,17 @@
 """Allocation of whole groups to parts so that every class is spread as evenly as possible.
 
-The clips of a group (an artist, a recording) stay together, so the unit of allocation is the group. A group is a row of
-counts: the number of its clips in each class. One algorithm serves folds and hold-outs, single labels and label sets:
+The clips of a group (an artist, a recording) stay together, so the unit of allocation is the group. A group
+is a row of counts: the number of its clips in each class. One algorithm serves folds and hold-outs, single
+labels and label sets:
 
-1. Groups with the largest share of any class are placed first, each in the part where it helps most (the greedy rule of
-   Sechidis, Tsoumakas & Vlahavas 2011, "On the stratification of multi-label data", with groups for examples).
+1. Groups with the largest share of any class are placed first, each in the part where it helps most (the
+   greedy rule of Sechidis, Tsoumakas & Vlahavas 2011, "On the stratification of multi-label data", with
+   groups for examples).
 2. Then groups are moved, or exchanged, while this makes the parts more even.
 
-The cost is `Σ (n - t)² / t` over parts and classes, where `n` counts clips and `t = share of the part × clips of the
-class`. A class that is absent from a part costs more than any unevenness. Groups are sorted by name before they are
-shuffled, so the order of rows or folders does not change the result.
+The cost is `Σ (n - t)² / t` over parts and classes, where `n` counts clips and `t = share of the part × clips
+of the class`. A class that is absent from a part costs more than any unevenness. Groups are sorted by name
+before they are shuffled, so the order of rows or folders does not change the result.
 """
 
 from __future__ import annotations
