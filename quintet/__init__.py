@@ -1,13 +1,13 @@
-"""Quintet: five players and one sound.
+"""Quintet: audio features, five kinds of classifier, their ensemble, and explained predictions.
 
-Hand-made audio features to parquet, five kinds of classifier, their fusion, and an honest, explained verdict. Names are loaded
-when they are first used: `import quintet` alone loads no TensorFlow, no librosa, no matplotlib.
+A public name is imported when it is first used. `import quintet` alone imports no TensorFlow, librosa or
+matplotlib.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quintet.audio.clip import Clip
@@ -82,7 +82,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'quintet' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,22 +1,22 @@
-"""The exception tree.
+"""Exceptions of Quintet.
 
 ```
 QuintetError
-├── ConfigError         (ValueError)    a setting that cannot be, or contradicts another
-├── AudioError          (OSError)       a clip that cannot be used; becomes a row of the failure ledger
+├── ConfigError         (ValueError)    a setting that is not valid, or contradicts another
+├── AudioError          (OSError)       a clip that cannot be used; it becomes a row of the failure ledger
 │   ├── DecodeError                     the file cannot be read as audio
 │   ├── TooShortError                   fewer samples than one frame
 │   ├── SilentError                     every sample is zero
 │   └── NonFiniteError                  NaN or infinite samples
-├── DatasetError        (ValueError)    a source that cannot be listed, or a table without what it must have
+├── DatasetError        (ValueError)    a source that cannot be listed, or a table without required content
 ├── SplitLeakError      (ValueError)    one group on both sides of a split
-├── ArtefactError       (OSError)       a file of ours that is damaged, of another version, or in the way
-├── AlignmentError      (ValueError)    tables that do not describe the same clips or classes
-└── MissingExtraError   (ImportError)   an optional library that is needed now
+├── ArtefactError       (OSError)       a file of Quintet that is missing, damaged or of another version
+├── AlignmentError      (ValueError)    tables with different clips or classes
+└── MissingExtraError   (ImportError)   an optional library that is not installed
 ```
 
-Every message says what must hold, what was received, and what to do. Each class also inherits the builtin that a caller
-would catch. Whatever a program may want to act on hangs on attributes.
+Each message has three parts: what must hold, what was received, and what to do. Each class also inherits the
+builtin exception that a caller would catch. Data for programs are attributes of the exception.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from collections.abc import Iterable
 
 
 class QuintetError(Exception):
-    """The root of every error that Quintet raises on purpose."""
+    """Base class of all errors that Quintet raises on purpose."""
 
 
 class ConfigError(QuintetError, ValueError):
-    """A setting that cannot be, or that contradicts another."""
+    """A setting that is not valid, or that contradicts another."""
 
 
 class AudioError(QuintetError, OSError):
-    """A clip that cannot be used. `stage` says where it failed: `decode`, `check` or `describe`."""
+    """A clip that cannot be used. `stage` is where it failed: `decode`, `check` or `describe`."""
 
     stage = "decode"
 
@@ -50,7 +50,7 @@ class TooShortError(AudioError):
 
 
 class SilentError(AudioError):
-    """Every sample is zero: there is nothing to describe."""
+    """Every sample is zero, so no feature is defined."""
 
     stage = "check"
 
@@ -62,11 +62,16 @@ class NonFiniteError(AudioError):
 
 
 class DatasetError(QuintetError, ValueError):
-    """A source that cannot be listed, or a table that lacks what it must have."""
+    """A source that cannot be listed, or a table without required content."""
 
 
 class SplitLeakError(QuintetError, ValueError):
-    """One group (track, artist) stands on both sides of a split. `groups` names them."""
+    """A group (track, artist) on both sides of a split.
+
+    Args:
+        message: the text of the error.
+        groups: names of these groups.
+    """
 
     def __init__(self, message: str, groups: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -74,15 +79,20 @@ class SplitLeakError(QuintetError, ValueError):
 
 
 class ArtefactError(QuintetError, OSError):
-    """A file of ours that is missing, damaged, of another version, or in the way."""
+    """A file of Quintet that is missing, damaged or of another version, or a file in the place of output."""
 
 
 class AlignmentError(QuintetError, ValueError):
-    """Tables that do not describe the same clips or the same classes."""
+    """Tables with different clips or different classes."""
 
 
 class MissingExtraError(QuintetError, ImportError):
-    """An optional library is needed. `extra` is the name to install."""
+    """An optional library that is not installed.
+
+    Args:
+        purpose: subject of the message, for example "A search for settings".
+        extra: name of the extra that installs the library.
+    """
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(
@@ -92,7 +102,12 @@ class MissingExtraError(QuintetError, ImportError):
 
 
 def unknown_name(kind: str, received: str, valid: Iterable[str]) -> ConfigError:
-    """The error for a name that is not in a table: it lists the valid names and points at the nearest.
+    """Error for an unknown name. It lists the valid names and the nearest one.
+
+    Args:
+        kind: noun for the name, for example "member".
+        received: the unknown name.
+        valid: all valid names.
 
     Example:
         >>> print(unknown_name("member", "svn", ["svm", "xgboost"]))
@@ -102,4 +117,5 @@ def unknown_name(kind: str, received: str, valid: Iterable[str]) -> ConfigError:
     near = difflib.get_close_matches(received, names, n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     article = "An" if kind[:1] in "aeiou" else "A"
-    return ConfigError(f"{article} {kind} must be one of: {', '.join(names)}. Received '{received}'.{hint}")
+    rule = f"{article} {kind} must be one of: {', '.join(names)}"
+    return ConfigError(f"{rule}. Received '{received}'.{hint}")

@@ -1,4 +1,4 @@
-"""Settings models: their base class, one renderer of validation errors, and nested settings as dotted names."""
+"""Settings: base class, messages for validation errors, and nested settings as dotted names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def parse_settings(kind: type[Model], content: object, *, where: str) -> Model:
         where: the place that an error message names, such as the file.
 
     Raises:
-        ConfigError: if the content is not valid. The message names each key, its fault, and the nearest valid key.
+        ConfigError: if the content is not valid. The message names each key, its fault, and the nearest
+            valid key.
     """
     try:
         return kind.model_validate(content)
@@ -52,6 +53,10 @@ def parse_settings(kind: type[Model], content: object, *, where: str) -> Model:
 
 def validation_message(kind: type[BaseModel], error: ValidationError) -> str:
     """All faults of a validation error in one line, separated by semicolons.
+
+    Args:
+        kind: class of the settings.
+        error: the error of pydantic.
 
     Example:
         >>> class Options(Stage):

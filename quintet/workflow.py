@@ -1,7 +1,7 @@
 """The workflow on one page: extract → train → report → predict.
 
-Each function is one stage. `run` calls all stages of a recipe and repeats only those whose inputs have changed.
-The command line calls these functions and prints their results.
+Each function is one stage. `run` calls all stages of a recipe and repeats only those
+whose inputs have changed. The command line calls these functions and prints their results.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ def extract(
     scheduler: str | None = None,
     retry_failed: bool = False,
 ) -> ExtractionSummary:
-    """Extract features of all clips of a source to one parquet table. Clips that fail get a row with the reason.
+    """Extract features of all clips of a source to one parquet table.
+
+    Clips that fail get a row with the reason.
 
     Args:
-        source: folder with a sub-folder per class, manifest (.csv or .parquet), name of a built-in dataset, or a
-            `Manifest`.
+        source: folder with a sub-folder per class, manifest (.csv or .parquet), name of a built-in dataset,
+            or a `Manifest`.
         output: parquet file to write, also at a URL (`s3://…`). Rows in it that are still valid are reused.
         parameters: features and their parameters. Default: the set `full`.
         spectrograms: folder for log-mel spectrograms. Default: none are stored.
@@ -125,8 +127,8 @@ def train(
         features: a feature table (file or `FeatureTable`).
         output: model folder to make.
         settings: members, rules, split and seed. Default: `TrainSettings()`.
-        spectrograms: spectrogram store for networks. Default: the store next to the table, which is made if it is
-            missing.
+        spectrograms: spectrogram store for networks. Default: the store next to the table, which is made if
+            it is missing.
         resume: continue an interrupted run of the same configuration.
         overwrite: replace an existing model folder.
         listener: called with each training event.
@@ -187,8 +189,8 @@ def predict(
     Args:
         model: model folder, or the result of `load_model`.
         files: audio files, folders and globs.
-        segment_s: length of the segments into which long files are cut, seconds. Default: the typical length of
-            the training clips. 0 cuts no file.
+        segment_s: length of the segments into which long files are cut, seconds. Default: the typical length
+            of the training clips. 0 cuts no file.
         confidence: probability with which the prediction set must contain the true class. Default: no sets.
         n_jobs: worker processes.
         progress: called with the progress of the extraction.

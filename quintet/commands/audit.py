@@ -49,7 +49,7 @@ def audit(
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Find faults of a corpus before training: duplicates, wrong labels, imbalance, and shortcuts that need no music."""
+    """Find faults of a corpus before training: duplicates, wrong labels, imbalance, non-musical shortcuts."""
     from quintet.audit import write_groups
     from quintet.audit.run import audit as audit_corpus
     from quintet.commands.terminal.console import out, print_plain

@@ -21,7 +21,7 @@ def explain(
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Explain the prediction for one track: over time, by feature and family, on the spectrogram, and by neighbours."""
+    """Explain the prediction for one track: over time, by feature, on the spectrogram, and by neighbours."""
     from quintet import workflow
     from quintet.commands.terminal.console import out, print_plain
     from quintet.commands.terminal.progress import show_status

@@ -25,7 +25,7 @@ def fetch(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Download the clips of a dataset with yt-dlp and ffmpeg. Clips that are no longer public are listed in gone.csv."""
+    """Download the clips of a dataset with yt-dlp and ffmpeg. The file gone.csv lists unavailable clips."""
     from quintet.commands.terminal.console import out
     from quintet.commands.terminal.progress import progress_counter
     from quintet.datasets.builtin.audioset_download import retrieve

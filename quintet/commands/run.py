@@ -38,7 +38,7 @@ def run(
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Run a whole recipe: data → features → training → report → predictions. Stages that are up to date are skipped."""
+    """Run a whole recipe: data → features → training → report → predictions. Only outdated stages run."""
     from quintet import workflow
     from quintet.commands.terminal.progress import TerminalReporter, TrainingDisplay
     from quintet.pipeline.recipe import find_recipe, load_recipe, override_settings, scale_recipe

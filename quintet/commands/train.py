@@ -135,6 +135,6 @@ def _default_members(table: FeatureTable, *, quiet: bool) -> list[str]:
         return list(DEFAULT_MEMBERS)
     if not quiet:
         err.print(
-            "Quintet did not make this table, so it has no audio for a network: training the four table members."
+            "Quintet did not make this table, so it has no audio for networks: training four table members."
         )
     return list(TABLE_MEMBERS)

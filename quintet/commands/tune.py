@@ -111,8 +111,8 @@ def tune(
 ) -> None:
     """Search the members' settings on the folds of the training part. The test part is not used.
 
-    An interrupted search keeps its finished trials. --data and --scale are for recipes; the options of the split
-    and of columns are for tables.
+    An interrupted search keeps its finished trials. --data and --scale are for recipes. The options of the
+    split and of columns are for tables.
     """
     from quintet.pipeline.recipe import is_recipe
     from quintet.pipeline.recipe_search import RecipeSearch

@@ -44,8 +44,9 @@ def check_members(recipe: Recipe) -> None:
 def check_recipe(recipe: Recipe) -> None:
     """Refuse a recipe whose run is certain to fail.
 
-    Besides `check_members`: a table member with settings is fitted on 24 random rows, a network with settings is
-    built without its pretrained weights, weights must be available, and files to predict must exist.
+    Besides the checks of `check_members`: a table member with settings is fitted on 24 random rows, a
+    network with settings is built without its pretrained weights, weights must be available, and files to
+    predict must exist.
 
     Raises:
         ConfigError: a value with which a member cannot be fitted, or a missing file.

@@ -1,4 +1,4 @@
-"""Recipe: the settings of a whole run in one TOML file. An error for an unknown key names the nearest valid key."""
+"""Recipe: the settings of a whole run in one TOML file. Errors name the nearest valid key."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class PredictSettings(Stage):
     """Files to predict at the end of a run.
 
     Args:
-        files: files, folders or globs. `held_out` stands for the pieces of the demo corpus that are not in the
-            training data.
+        files: files, folders or globs. `held_out` stands for the pieces of the demo corpus that are not in
+            the training data.
     """
 
     files: tuple[str, ...] = ()
@@ -171,17 +171,19 @@ class Recipe(Stage):
         """Refuse settings that stand in two sections."""
         if self.spectrogram is not None and "log_mel" in self.features.overrides:
             raise ValueError(
-                "Spectrograms are described once: in [spectrogram], or under log_mel in [features.overrides]. "
-                "Received both."
+                "Spectrograms are described once: in [spectrogram], or under log_mel in [features.overrides]."
+                " Received both."
             )
         if self.augmentation is not None and self.train.augmentation is not None:
             raise ValueError(
-                "Augmentation is described once: in [augmentation], or in [train.augmentation]. Received both."
+                "Augmentation is described once: in [augmentation], or in [train.augmentation]. "
+                "Received both."
             )
         both = sorted({"feature_set", "families"} & self.features.overrides.keys())
         if both:
             raise ValueError(
-                f"[features] decides set and families. [features.overrides] names them too: {', '.join(both)}."
+                "[features] decides set and families. "
+                f"[features.overrides] names them too: {', '.join(both)}."
             )
 
     def _require_free_settings(self, segments: SegmentSettings) -> None:
@@ -300,15 +302,16 @@ def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
         data: a source that replaces that of the recipe.
 
     Raises:
-        ConfigError: if the file is missing or is not TOML, or a key or value is not valid. The message names the
-            key, and the nearest valid key.
+        ConfigError: if the file is missing or is not TOML, or a key or value is not valid. The message names
+            the key, and the nearest valid key.
     """
     file = Path(path)
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
-            f"A recipe must be a TOML file. There is no file {file}. `quintet list recipes` shows all recipes."
+            f"A recipe must be a TOML file. There is no file {file}. "
+            "`quintet list recipes` shows all recipes."
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"A recipe must be TOML. {file} is not: {error}.") from None

@@ -43,12 +43,12 @@ def tune_recipe(
     reporter: Reporter | None = None,
     n_jobs: int = 1,
 ) -> TuningResult:
-    """Search the settings of a recipe's members, on the folds of its run, starting from the recipe's settings.
+    """Search the settings of a recipe's members, on the folds of its run, starting from its settings.
 
     Args:
         recipe: the recipe that is to be run with the result.
-        output: folder, for example that of the run. The search is in `tuning/` below it. The extracted features
-            serve the search and the run.
+        output: folder, for example that of the run. The search is in `tuning/` below it. Search and run
+            share the extracted features.
         search: members, fixed settings and metric. Default: `RecipeSearch()`.
         budget: number of trials, and time. Default: `SearchBudget()`.
         overwrite: start again if the folder holds a search of another configuration.

@@ -58,8 +58,8 @@ class HookReporter(NullReporter):
     """Reporter that passes everything on to a mapping of functions. All functions are optional.
 
     Args:
-        hooks: `stage(name)`, a context manager that gives the progress callback; `tell(text)`; `listener(event)`;
-            `on_trial(trial, n_trials)`.
+        hooks: `stage(name)`, a context manager that gives the progress callback; `tell(text)`;
+            `listener(event)`; `on_trial(trial, n_trials)`.
     """
 
     def __init__(self, hooks: Mapping[str, object]) -> None:

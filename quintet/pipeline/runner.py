@@ -167,7 +167,9 @@ def train_if_stale(
     progress: ProgressCallback | None = None,
     n_jobs: int = 1,
 ) -> TrainingResult:
-    """The model of the recipe: reused if its configuration is the same, resumed if it was interrupted, else new.
+    """Train the model of a recipe, or reuse it if its configuration is the same.
+
+    An interrupted training of the same configuration is resumed.
 
     Args:
         recipe: members and their settings.
@@ -222,7 +224,7 @@ def report_if_stale(output: Path) -> Path:
 
 
 def prediction_files(recipe: Recipe, output: Path) -> list[str]:
-    """Files to predict. `held_out` stands for the pieces of the demo corpus that are not in the training data."""
+    """Files to predict. `held_out` stands for the pieces of the demo corpus outside the training data."""
     files: list[str] = []
     for name in recipe.predict.files:
         if name == HELD_OUT:

@@ -51,8 +51,8 @@ def claim_folder(folder: ModelFolder, configuration: JsonObject, *, overwrite: b
         if not overwrite:
             changes = "; ".join(differences(earlier, wanted))
             raise ArtefactError(
-                f"A search continues with the same configuration only. {folder.path} has another ({changes}): "
-                "use another folder, or --overwrite."
+                f"A search continues with the same configuration only. {folder.path} has another "
+                f"({changes}): use another folder, or --overwrite."
             )
         _clear(folder.path)
     folder.path.mkdir(parents=True, exist_ok=True)

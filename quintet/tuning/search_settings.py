@@ -41,7 +41,7 @@ class TuneSettings(Stage):
         base: member → settings of the recipe that is tuned. The search starts from them.
         decided: names of settings that another section of the recipe decides. They are not searched.
         augmentation: augmentation of the audio of training clips, for networks.
-        metric: `log_loss` (smaller is better) or `macro_auc` of the out-of-fold predictions of the training part.
+        metric: `log_loss` (smaller is better) or `macro_auc`, out of fold on the training part.
         pruning: whether a trial that is worse than the median of the earlier trials stops early.
         protocol: as in `TrainSettings`.
         test_size: share of the clips in the test part, which is never used here.

@@ -1,4 +1,4 @@
-"""Search spaces: settings of each member that `quintet tune` searches, with their ranges, as a literal table."""
+"""Search spaces: the settings of each member that `quintet tune` searches, and their ranges."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def search_space(member: str, fixed: Mapping[str, object] | None = None) -> dict
     if not space:
         settings = ", ".join(SPACES[member])
         raise ConfigError(
-            f"At least one setting must be left to search. All of {member} are fixed: {settings}. Leave one out."
+            f"At least one setting must be left to search. All of {member} are fixed: {settings}. "
+            "Leave one out."
         )
     return space
 
@@ -107,10 +108,10 @@ def search_space(member: str, fixed: Mapping[str, object] | None = None) -> dict
 def default_point(
     member: str, space: Mapping[str, Range], fixed: TomlTable, *, n_columns: int
 ) -> dict[str, Value]:
-    """Place of the default in a search space, as the search remembers it. The default itself is fitted as it is.
+    """Place of the default in a search space, as the search remembers it.
 
-    A default that is a rule becomes its number (`gamma="scale"` is 1 / columns, for standardised columns). A
-    default outside its range becomes the nearest border.
+    The default itself is fitted as it is. A default that is a rule becomes its number (`gamma="scale"` is
+    1 / columns, for standardised columns). A default outside its range becomes the nearest border.
 
     Args:
         member: its name.

@@ -1,4 +1,4 @@
-"""Study of one member: proposes settings, fits them fold by fold, stops hopeless trials, and stores the results."""
+"""Study of one member: proposes settings, fits them fold by fold, stops hopeless trials, stores results."""
 
 from __future__ import annotations
 
@@ -247,8 +247,8 @@ class Search:
         value = folds.running[-1]
         if math.isnan(value):
             raise DatasetError(
-                f"{self.problem.metric} must be defined on the training part. It is not: give each class clips in "
-                "two groups."
+                f"{self.problem.metric} must be defined on the training part. It is not: give each class "
+                "clips in two groups."
             )
         self._write_predictions(0, folds.probabilities)
         table = self.problem.part.inputs.table
@@ -294,7 +294,7 @@ class Search:
     def _should_stop(self, trial: optuna.Trial, fold: int, running: float) -> bool:
         """Whether a trial is hopeless.
 
-        The difference from the default on the same rows is compared, because some folds are harder than others.
+        The difference from the default on the same rows is compared, because folds differ in difficulty.
         """
         stored = self.study.get_trials(deepcopy=False)
         default = next(other for other in stored if "facts" in other.user_attrs)
@@ -307,7 +307,7 @@ class Search:
         return not is_last and bool(trial.should_prune())
 
     def _run_folds(self, settings: TomlTable, should_stop: StopRule | None = None) -> _FoldResults:
-        """Fit and predict each fold with these settings over the base settings, until the end or until a stop."""
+        """Fit and predict each fold with these settings over the base settings, until a stop or the end."""
         problem, part = self.problem, self.problem.part
         trainer = Trainer(
             self.member,
@@ -363,8 +363,10 @@ class Search:
 
 def _trial_seed(seed: int, member: str, number: int) -> int:
     """Seed of the sampler for one trial, in 31 bits."""
-    sequence = np.random.SeedSequence([seed, zlib.crc32(member.encode()), number])
-    return int(sequence.generate_state(1)[0] % (2**31 - 1))
+    member_code = zlib.crc32(member.encode())
+    sequence = np.random.SeedSequence([seed, member_code, number])
+    word = sequence.generate_state(1)[0]
+    return int(word % (2**31 - 1))
 
 
 def _distribution(limits: Range) -> BaseDistribution:

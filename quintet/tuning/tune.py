@@ -119,11 +119,11 @@ def tune(
     observer: SearchObserver | None = None,
     n_jobs: int = 1,
 ) -> TuningResult:
-    """Search the settings of each member on the grouped folds of the training part. The test part is not used.
+    """Search the settings of each member on the grouped folds of the training part.
 
-    A tree-structured Parzen estimator proposes settings from `SPACES`. A trial runs fold by fold and stops
-    early if it is worse than the median. Each proposal depends only on the seed and the finished trials, so an
-    interrupted search continues to the same result.
+    The test part is not used. A tree-structured Parzen estimator proposes settings from `SPACES`. A trial
+    runs fold by fold and stops early if it is worse than the median. Each proposal depends only on the seed
+    and the finished trials, so an interrupted search continues to the same result.
 
     Args:
         table: a feature table (file or `FeatureTable`).
@@ -212,7 +212,7 @@ def _configuration(settings: TuneSettings, table: FeatureTable, material: Materi
 
 
 def _run_searches(searches: list[Search], budget: SearchBudget, *, on_trial: Callable[[Trial], None]) -> None:
-    """Run one search after the other. The time that is left is divided evenly among the remaining searches."""
+    """Run one search after the other. The remaining time is divided evenly among the remaining searches."""
     end = None if budget.timeout_s is None else time.monotonic() + budget.timeout_s
     for k, search in enumerate(searches):
         n_left = len(searches) - k

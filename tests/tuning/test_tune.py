@@ -44,7 +44,7 @@ def search(
 
 
 def test_a_planted_optimum_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ring around a disc: an RBF kernel with a far too small gamma is almost linear and cannot separate them."""
+    """A ring around a disc: an RBF kernel with a far too small gamma is almost linear."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(150, 2))
     inside = np.linalg.norm(X, axis=1) < 1.1

@@ -22,9 +22,11 @@ DASH = "–"
 def records(what: str) -> list[JsonObject]:
     """One record per member, feature set, dataset, recipe or rule. The first entry of a record is the name.
 
-    `published` is None if nothing was published. Otherwise it is `{"protocol", "scores": {member: {score:
-    value}}}` for a recipe, `{recipe: {score: value}}` for a member, and `{recipe: {member: {score: value}}}` for
-    a dataset.
+    `published` is None if nothing was published. Otherwise it is
+
+    - for a recipe `{"protocol", "scores": {member: {score: value}}}`,
+    - for a member `{recipe: {score: value}}`,
+    - for a dataset `{recipe: {member: {score: value}}}`.
 
     Args:
         what: `members` (or `models`), `features`, `datasets`, `recipes` or `rules`.
@@ -101,9 +103,14 @@ def _cell_lines(value: object) -> list[str]:
 
 def _scores_text(scores: JsonObject) -> str:
     """`accuracy 0.65, macro AUC 0.894`. For several members, each with its name in front."""
-    if any(isinstance(inner, Mapping) for inner in scores.values()):
-        return ", ".join(f"{name} {_scores_text(inner)}" for name, inner in scores.items())
-    return ", ".join(f"{_score_name(name)} {value:g}" for name, value in scores.items())
+    texts = []
+    for name, value in scores.items():
+        if isinstance(value, Mapping):
+            text = f"{name} {_scores_text(dict(value))}"
+        else:
+            text = f"{_score_name(name)} {value:g}"
+        texts.append(text)
+    return ", ".join(texts)
 
 
 def _score_name(score: str) -> str:

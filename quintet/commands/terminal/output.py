@@ -48,9 +48,10 @@ def print_json(content: object) -> None:
 def print_ignored(ignored: tuple[str, ...]) -> None:
     """Print what a source holds and extraction does not use: columns on one line, then notes."""
     columns = [name for name in ignored if " " not in name]
-    notes = [note for note in ignored if " " in note]
-    lines = [f"Columns not used: {', '.join(columns)}"] if columns else []
-    for line in [*lines, *notes][:MOST_NOTES]:
+    lines = [note for note in ignored if " " in note]
+    if columns:
+        lines.insert(0, f"Columns not used: {', '.join(columns)}")
+    for line in lines[:MOST_NOTES]:
         print_plain(err, line, style="dim")
 
 
@@ -63,7 +64,7 @@ def print_failures(summary: ExtractionSummary) -> None:
     if not summary.n_failed:
         return
     err.print(
-        f"[yellow]{summary.n_failed} clips could not be used[/] (each has a row with the reason in the table):"
+        f"[yellow]{summary.n_failed} clips could not be used[/] (the table has a row with each reason):"
     )
     kinds = failure_kinds(summary.failures)
     for example, count in kinds[:MOST_KINDS]:
@@ -98,11 +99,12 @@ def failure_kinds(failures: pd.DataFrame) -> list[tuple[dict[str, str], int]]:
         [('a', 2), ('c', 1)]
     """
     kinds: dict[str, list[dict[str, str]]] = {}
-    columns = (failures[name] for name in ("id", "path", "reason"))
-    for id, path, reason in zip(*columns, strict=True):
-        text = str(reason).replace(str(path), "").replace(str(id), "")
+    for row in failures[["id", "path", "reason"]].to_dict("records"):
+        failure = {str(name): str(value) for name, value in row.items()}
+        text = failure["reason"].replace(failure["path"], "")
+        text = text.replace(failure["id"], "")
         kind = re.sub(r"\d+(\.\d+)?", "0", text)
-        kinds.setdefault(kind, []).append({"id": str(id), "reason": str(reason)})
+        kinds.setdefault(kind, []).append(failure)
     by_size = sorted(kinds.values(), key=len, reverse=True)
     return [(rows[0], len(rows)) for rows in by_size]
 
@@ -228,8 +230,8 @@ def print_evaluation(evaluation: JsonObject) -> None:
     out.print(*evaluation_tables(evaluation), sep="\n")
     if evaluation.get("comparisons"):
         out.print(
-            "The mean compared with each file, paired; p corrected for the number of tests (Holm). McNemar: clips "
-            "that only the mean and only the other has right. DeLong: classes whose area differs.",
+            "The mean compared with each file, paired; p corrected for the number of tests (Holm). McNemar: "
+            "clips that only the mean and only the other has right. DeLong: classes whose area differs.",
             style="dim",
             soft_wrap=True,
         )

@@ -195,7 +195,7 @@ class TrainingDisplay:
         err.print(f"  [green]✓[/] {event.member:<22} {fits}  [dim]{note}[/]")
 
     def _count(self, done: int, total: int) -> None:
-        """Show the bar of the learning curve. It starts with the first finished fit and stops with the last."""
+        """Show the bar of the learning curve. It starts with the first finished fit and ends with the last."""
         if self.status is None:
             return
         if self._bar is None:
@@ -209,9 +209,12 @@ class TrainingDisplay:
 
 
 def _epoch(details: JsonObject) -> str:
-    epoch = f"epoch {details.get('epoch', '?')}"
-    names = [name for name in ("loss", "val_loss", "val_accuracy") if details.get(name) is not None]
-    return "  ".join([epoch, *(f"{name} {details[name]:.3f}" for name in names)])
+    parts = [f"epoch {details.get('epoch', '?')}"]
+    for name in ("loss", "val_loss", "val_accuracy"):
+        value = details.get(name)
+        if value is not None:
+            parts.append(f"{name} {value:.3f}")
+    return "  ".join(parts)
 
 
 class TerminalReporter:

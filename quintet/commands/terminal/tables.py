@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from quintet.tuning.study import Trial
     from quintet.tuning.tune import TuningResult
 
-SHOWN_SCORES = (
-    ("accuracy", "accuracy"),
-    ("macro_f1", "macro F1"),
-    ("macro_auc", "macro AUC"),
-    ("log_loss", "log loss"),
-)
-FIRST_SCORE_OF_SETS = ("macro_pr_auc", "macro PR AUC")  # label sets have no accuracy
+SHOWN_SCORES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "log_loss": "log loss",
+}
+SCORES_OF_SETS = {"macro_pr_auc": "macro PR AUC"}  # label sets have no accuracy
 WIDTH_FOR_MACRO_F1 = 105
 SCORES_PER_LINE = 3
 """Scores with their intervals that fit on a line of 80 columns."""
@@ -79,18 +79,29 @@ def score_table(scores: JsonObject, *, chosen: str, width: int) -> Table:
     """
     from quintet.ensemble.fusion import RULES
 
-    are_sets = all("accuracy" not in row["scores"] for row in scores.values())
-    pairs = (FIRST_SCORE_OF_SETS, *SHOWN_SCORES[1:]) if are_sets else SHOWN_SCORES
-    shown = [pair for pair in pairs if pair[0] != "macro_f1" or width >= WIDTH_FOR_MACRO_F1]
-    table = new_table("", *(heading for _, heading in shown))
+    headings = _score_headings(scores, width)
+    table = new_table("", *headings.values())
     members = [name for name in scores if name not in RULES]
     ensembles = [name for name in scores if name in RULES]
     for name in [*members, *ensembles]:
         mark = "» " if name in RULES else ""
-        arrow = " ←" if name == chosen else ""
-        cells = [interval(scores[name]["scores"].get(score)) for score, _ in shown]
-        table.add_row(f"{mark}{name}{arrow}", *cells, style="bold" if name == chosen else "")
+        arrow, style = (" ←", "bold") if name == chosen else ("", "")
+        values = scores[name]["scores"]
+        cells = [interval(values.get(score)) for score in headings]
+        table.add_row(f"{mark}{name}{arrow}", *cells, style=style)
     return table
+
+
+def _score_headings(scores: JsonObject, width: int) -> dict[str, str]:
+    """Score → heading of its column, for the scores that fit on the terminal."""
+    headings = dict(SHOWN_SCORES)
+    if width < WIDTH_FOR_MACRO_F1:
+        del headings["macro_f1"]
+    has_accuracy = any("accuracy" in row["scores"] for row in scores.values())
+    if not has_accuracy:
+        del headings["accuracy"]
+        headings = {**SCORES_OF_SETS, **headings}
+    return headings
 
 
 def published_table(scores: JsonObject) -> Table:
@@ -204,18 +215,25 @@ def gate_tables(gate: JsonObject) -> list[Table]:
     Args:
         gate: `leak_gate` in scores.json.
     """
-    protocols, score = list(gate["protocols"]), gate["gaps"][0]["score"]
+    protocols: JsonObject = gate["protocols"]
+    first, *others = protocols
+    score = gate["gaps"][0]["score"]
     ungrouped = gate.get("ungrouped", ())
     names = [_protocol_heading(protocol, ungrouped) for protocol in protocols]
-    gaps = [f"{protocols[0]} − {other}" for other in protocols[1:]]
-    headings = [names + gaps] if len(protocols) == 2 else [names, gaps]
-    tables = [_gate_table(*columns) for columns in headings]
-    for member in gate["protocols"][protocols[0]]:
-        cells = [interval(gate["protocols"][protocol][member]["scores"][score]) for protocol in protocols]
+    gaps = [f"{first} − {other}" for other in others]
+    is_one_table = len(protocols) == 2
+    if is_one_table:
+        tables = [_gate_table(*names, *gaps)]
+    else:
+        tables = [_gate_table(*names), _gate_table(*gaps)]
+    for member in protocols[first]:
+        cells = [interval(scores[member]["scores"][score]) for scores in protocols.values()]
         member_gaps = _member_gaps(gate, member, score)
-        rows = [cells + member_gaps] if len(tables) == 1 else [cells, member_gaps]
-        for table, row in zip(tables, rows, strict=True):
-            table.add_row(member, *row)
+        if is_one_table:
+            tables[0].add_row(member, *cells, *member_gaps)
+        else:
+            tables[0].add_row(member, *cells)
+            tables[1].add_row(member, *member_gaps)
     return tables
 
 
@@ -256,11 +274,16 @@ def trial_line(trial: Trial, n_trials: int) -> str:
         trial: the trial.
         n_trials: trials per member.
     """
-    values = [f"{name}={_short(value)}" for name, value in trial.settings.items()]
-    settings = "the default" if trial.number == 0 else ", ".join(values)
-    value = "[dim]stopped early[/]" if trial.state == "pruned" else f"{trial.value:.4f}"
+    settings = "the default"
+    if trial.number > 0:
+        values = [f"{name}={_short(value)}" for name, value in trial.settings.items()]
+        settings = escape(", ".join(values))
+    value = f"{trial.value:.4f}"
+    if trial.state == "pruned":
+        value = "[dim]stopped early[/]"
     count = f"{trial.number + 1}/{n_trials}"
-    return f"  {trial.member} {count}  {value}  {escape(settings)}  [dim]{trial.seconds:.1f} s[/]"
+    duration = f"[dim]{trial.seconds:.1f} s[/]"
+    return f"  {trial.member} {count}  {value}  {settings}  {duration}"
 
 
 def _short(value: object) -> str:
