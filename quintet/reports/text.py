@@ -1,378 +1,343 @@
-"""Sentences made from the numbers: what a careful person would say who had only the model folder to go by."""
+"""Sentences about a run, made from the numbers of its model folder."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
+from quintet.evaluation.scores import Estimate, Scores
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run
+from quintet.reports.formats import count, format_list, format_range, number, rule_name
 
-SCORE_NAMES: Mapping[str, str] = {
-    "accuracy": "Accuracy",
-    "subset_accuracy": "Subset accuracy",
-    "macro_f1": "Macro F1",
-    "macro_auc": "Macro AUC",
-    "macro_pr_auc": "Macro PR AUC",
-    "log_loss": "Log loss",
-}
-"""The scores of the page's tables and what it calls them; the others are in the downloads."""
 HEADLINES = (("accuracy", "accuracy"), ("macro_auc", "macro AUC"), ("macro_pr_auc", "macro PR AUC"))
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
+"""Scores of the opening sentence and their names there."""
 
+DISPLAY_NAMES = {
+    "xgboost": "XGBoost",
+    "svm": "SVM",
+    "vgg_small": "VGG (small)",
+    "vgg16_transfer": "VGG-16 (transfer)",
+    "vgg16_fine_tune": "VGG-16 (fine-tuned)",
+}
+"""Members whose display name does not follow from their registry name."""
 
-def score_phrase(score: str) -> str:
-    """What a score of `SCORE_NAMES` is called within a sentence.
+FEW_GROUPS = 20
+"""Number of groups below which the intervals are said to be uncertain."""
 
-    Example:
-        >>> score_phrase("macro_auc"), score_phrase("accuracy")
-        ('macro AUC', 'accuracy')
-    """
-    name = SCORE_NAMES[score]
-    return name[0].lower() + name[1:]
+FEW_CLIPS = 10
+"""Number of clips of a class below which its scores are said to be uncertain."""
 
-
-def format_settings(settings: Mapping[str, Any], place: str = "") -> str:
-    """The settings of a member, floats with three digits; of tables within them the dotted names.
-
-    Example:
-        >>> format_settings({"C": 3.5, "augmentation": {"mixup": 0.28946, "mask_bands": 21}})
-        'C 3.5, augmentation.mixup 0.289, augmentation.mask_bands 21'
-    """
-    parts = [
-        format_settings(value, f"{place}{name}.")
-        if isinstance(value, Mapping)
-        else f"{place}{name} {f'{value:.3g}' if isinstance(value, float) else value}"
-        for name, value in settings.items()
-    ]
-    return ", ".join(parts)
+LARGE_CALIBRATION_ERROR = 0.1
+"""Calibration error above which the model card warns about the probabilities."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What the split allows one to believe: shown wherever a score is shown. `kind` is `"good"` or `"warn"`."""
+    """What the split allows to conclude. It stands wherever a score is shown.
+
+    Args:
+        kind: `good` or `warn`.
+        short: text of the stamp.
+        text: explanation in whole sentences.
+    """
 
     kind: str
     short: str
-    long: str
+    text: str
 
-
-def number(value: Any, digits: int = 3) -> str:
-    """A value for a table: fixed digits, a dash for what is not there.
-
-    Example:
-        >>> number(0.91234), number(None), number(float("nan"))
-        ('0.912', '–', '–')
-    """
-    return (
-        "–"
-        if value is None or (isinstance(value, float) and not math.isfinite(value))
-        else f"{value:.{digits}f}"
-    )
-
-
-def format_signed(value: Any, digits: int = 3) -> str:
-    """A difference for a table: `+0.012`, `−0.100`, `0.000`; a dash for what is not there.
-
-    Example:
-        >>> format_signed(0.0124), format_signed(-0.1), format_signed(0.0), format_signed(None)
-        ('+0.012', '−0.100', '0.000', '–')
-    """
-    text = number(value, digits)
-    if text == "–":
-        return text
-    return (
-        text.lstrip("-")
-        if float(text) == 0
-        else text.replace("-", "−")
-        if text.startswith("-")
-        else f"+{text}"
-    )
-
-
-def format_tiny(value: float) -> str:
-    """A rounding error within a sentence, in a form that no line break divides.
-
-    Example:
-        >>> format_tiny(8.2e-11).replace("\N{NON-BREAKING HYPHEN}", "-"), format_tiny(0.0)
-        ('8e-11', '0')
-    """
-    return "0" if value == 0 else f"{value:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}")
-
-
-def interval(score: Mapping[str, Any] | None, digits: int = 2) -> str:
-    """`0.87 [0.81, 0.92]`, or the value alone where there is no interval."""
-    if not score or score.get("value") is None:
-        return "–"
-    low, high = score.get("low"), score.get("high")
-    return number(score["value"], digits) + (
-        f" [{number(low, digits)}, {number(high, digits)}]" if low is not None and high is not None else ""
-    )
-
-
-def count(n: int, noun: str) -> str:
-    """`1 clip`, `58 clips`, `1 class`, `7 classes`, `2 families`.
-
-    Example:
-        >>> count(1, "clip"), count(7, "class"), count(2, "family")
-        ('1 clip', '7 classes', '2 families')
-    """
-    if n == 1:
-        return f"1 {noun}"
-    plural = (
-        noun + "es" if noun.endswith(("s", "x")) else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    )
-    return f"{n:,} {plural}"
-
-
-def format_list(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
-
-
-def shared_groups(split: pd.DataFrame) -> int:
-    """How many groups stand in the training part and in the test part."""
-    if not {"part", "group"} <= set(split.columns):
-        return 0
-    return len(
-        set(split.loc[split["part"] == "train", "group"]) & set(split.loc[split["part"] == "test", "group"])
-    )
+    @property
+    def long(self) -> str:
+        """The stamp with its explanation."""
+        return f"{self.short}. {self.text}"
 
 
 def split_note(run: Run) -> Stamp:
-    """What the split allows one to believe, from the split itself rather than from its name."""
-    split = run.scores.get("split", {})
+    """What the split allows to conclude, found from the split itself and not from its name."""
+    protocol = run.results.split.protocol
     noun = group_noun(run)
     if not groups_known(run):
         return Stamp(
             "warn",
             "Groups unknown",
-            "Groups unknown: every clip counts as its own group. If several clips come from one recording or one artist, these scores are too high "
-            "and their intervals too narrow.",
+            "Every clip counts as its own group. If several clips come from one recording or one artist, these "
+            "scores are too high and their intervals too narrow.",
         )
-    if shared := shared_groups(run.split):
+    shared = shared_groups(run.split)
+    if shared:
+        verb = "occurs" if shared == 1 else "occur"
         return Stamp(
             "warn",
             "Ungrouped split",
-            f"Ungrouped split ({split.get('protocol', 'random')}): {count(shared, noun)} can be heard both in training and in test. "
-            "Members may recognise the recording rather than the class: these scores are too high.",
+            f"{count(shared, noun)} {verb} both in training and in test (protocol: {protocol or 'random'}). "
+            "Members may recognise the recording instead of the class: these scores are too high.",
         )
-    if split.get("protocol") == "random":
+    if protocol == "random":
         return Stamp(
             "warn",
             "Random split",
-            "Random split: clips were drawn without regard to groups. Scores on music by unheard artists are likely to be lower.",
+            "Clips were drawn without regard to groups. Scores on music by new artists are likely to be lower.",
         )
     return Stamp(
         "good",
         f"Split by {noun}",
-        f"Split by {noun}: no {noun} is heard both in training and in test; intervals resample whole {noun}s.",
+        f"No {noun} occurs both in training and in test. Intervals resample whole {noun}s.",
     )
 
 
+def shared_groups(split: pd.DataFrame) -> int:
+    """Number of groups that occur both in the training part and in the test part."""
+    if not {"part", "group"} <= set(split.columns):
+        return 0
+    train = set(split.loc[split["part"] == "train", "group"])
+    test = set(split.loc[split["part"] == "test", "group"])
+    return len(train & test)
+
+
 def groups_known(run: Run) -> bool:
-    """Whether the data say which clips belong together."""
-    split = run.scores.get("split", {})
-    return bool(split.get("groups_known", split.get("grouped", True)))
+    """Whether the data say which clips belong to one group. Older folders record only whether the split kept them."""
+    split = run.results.split
+    if split.groups_known is not None:
+        return split.groups_known
+    return split.grouped is not False
 
 
 def group_noun(run: Run) -> str:
-    """What a group is called: `artist`, `album`, … where the run knows, `group` otherwise."""
-    name = run.scores.get("split", {}).get("group_by")
+    """Noun for a group: `artist`, `album`, … if the run records it, otherwise `group`."""
+    name = run.results.split.group_by
     return str(name) if name and str(name).isalpha() else "group"
 
 
 def evaluation_part(run: Run) -> str:
-    """What the clips are that a report judges by and explains: `held-out`, or `out-of-fold` where no part was held out."""
+    """Adjective for the clips of the report: `held-out`, or `out-of-fold` if no part was held out."""
     return "held-out" if run.part == "test" else "out-of-fold"
 
 
 def kind(run: Run) -> str:
-    """What the labels are: `class`, or `tag` of label sets."""
+    """Noun for a label: `class`, or `tag` for label sets."""
     return "tag" if run.multilabel else "class"
 
 
 def kinds(run: Run) -> str:
-    """What several labels are: `classes`, `tags`."""
+    """Noun for several labels: `classes` or `tags`."""
     return "tags" if run.multilabel else "classes"
 
 
 def truth(run: Run) -> str:
-    """What the game is about: `true class`, or for label sets `true tags`."""
+    """Noun for the labels of one clip: `true class`, or `true tags` for label sets."""
     return "true tags" if run.multilabel else "true class"
 
 
 def unit(run: Run) -> str:
-    """What intervals resample: the group where groups are known, the clip otherwise."""
+    """Noun for what intervals resample: the group if groups are known, otherwise the clip."""
     return group_noun(run) if groups_known(run) else "clip"
 
 
 def display_name(name: str, run: Run) -> str:
-    """What a member or rule is called on the page.
+    """Name of a member, a fusion rule or the ensemble prediction on the page.
 
-    Rules are written `ensemble, mean`; members keep their registry name without underscores.
+    A rule is written `Ensemble (mean)`. A member keeps its registry name, with blanks for underscores.
     """
     if name == ENSEMBLE_PREDICTION:
-        return "The verdict"
+        return "Ensemble prediction"
     if name in run.rules:
-        return f"Ensemble ({name.replace('_', ' ')})"
-    known = {
-        "xgboost": "XGBoost",
-        "svm": "SVM",
-        "vgg_small": "VGG (small)",
-        "vgg16_transfer": "VGG-16 (transfer)",
-        "vgg16_fine_tune": "VGG-16 (fine-tuned)",
-    }
-    return known.get(name, name.replace("_", " ").capitalize())
+        return f"Ensemble ({rule_name(name)})"
+    return DISPLAY_NAMES.get(name, rule_name(name).capitalize())
+
+
+def inline_name(name: str, run: Run) -> str:
+    """`display_name` within a sentence: `logistic regression`, but `XGBoost`; with an article if it needs one."""
+    text = display_name(name, run)
+    if name == ENSEMBLE_PREDICTION:
+        return "the ensemble prediction"
+    if text.startswith("XG") or not text[1:2].islower():
+        return text
+    return text[0].lower() + text[1:]
+
+
+def interval(score: Estimate | None, digits: int = 2) -> str:
+    """Value with its interval: `0.87 [0.81, 0.92]`, or the value alone if there is no interval."""
+    if score is None:
+        return number(None)
+    text = number(score.value, digits)
+    if number(score.low) == number(None):
+        return text
+    return f"{text} [{number(score.low, digits)}, {number(score.high, digits)}]"
+
+
+def score_range(score: Estimate | None, digits: int = 2) -> str:
+    """Interval of a score: `0.81 – 0.92`; empty if there is none."""
+    if score is None or number(score.low) == number(None):
+        return ""
+    return format_range(score.low, score.high, digits)
+
+
+def clips_of_report(run: Run) -> str:
+    """Number of clips of the report: `36 held-out clips`."""
+    scores = run.report_scores
+    n = scores.n if scores else len(run.report_predictions)
+    return count(n, f"{evaluation_part(run)} clip")
 
 
 def opening(
     run: Run, confusions: Sequence[tuple[str, str, int]], families: pd.Series | None = None
 ) -> list[str]:
-    """The opening paragraph, sentence by sentence.
+    """The opening paragraph, one sentence per entry.
 
     Args:
         run: the model folder.
-        confusions: `(true, verdict, count)`, most frequent first.
-        families: player → share of what the ensemble knows beyond guessing, largest first; empty where that is nothing, None if not computed.
+        confusions: `(true class, predicted class, count)`, most frequent first.
+        families: feature family (or spectrogram) → share of the probability that the ensemble adds beyond
+            guessing, largest first. Empty if the ensemble adds next to nothing; None if not computed.
     """
-    scores = run.headline
-    values = scores.get("scores", {})
+    sentences = [
+        _reached_scores(run),
+        _fusion_sentence(run),
+        _best_member_sentence(run),
+        _undefined_classes(run),
+        _confusion_sentence(confusions),
+        _family_sentence(run, families),
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _reached_scores(run: Run) -> str:
+    scores = run.report_scores
+    estimates = scores.scores if scores else {}
     noun = group_noun(run)
-    clips = count(int(scores.get("n", len(run.report_predictions))), f"{evaluation_part(run)} clip")
-    known = groups_known(run)
-    by = f" from {count(int(scores.get('n_groups', 0)), noun)}" if known and scores.get("n_groups") else ""
-    never = (
-        ", none of them heard in training"
-        if run.part == "test"
-        else f", each judged by members that had not heard its {noun}"
-    )
-    unheard = never if by and split_note(run).kind == "good" else ""
-    alone = run.members[0] if len(run.members) == 1 else run.best
-    who = (
-        f"The ensemble of {count(len(run.members), 'member')}"
-        if _is_ensemble(run)
-        else f"The model ({display_name(alone, run)})"
-    )
-    reached = [
-        f"{interval(values[key])} {name}"
-        for key, name in HEADLINES
-        if key in values and (key != "macro_pr_auc" or run.multilabel)
-    ]
-    sentences = [f"{who} reaches {format_list(reached) or 'the scores below'} on {clips}{by}{unheard}."]
-    sentences += [
-        sentence for sentence in (_how_joined(run), _against_best_member(run), _undefined(run)) if sentence
-    ]
-    if confusions and confusions[0][2] == 1 and len(confusions) > 1:
-        sentences.append("No two classes are confused more than once.")
-    elif confusions:
-        named = [
-            f"{true} taken for {verdict} ({n})"
-            for true, verdict, n in confusions
-            if n >= max(2, confusions[0][2] // 2)
-        ] or [f"{confusions[0][0]} taken for {confusions[0][1]} ({confusions[0][2]})"]
-        sentences.append(f"Confusions concentrate on {format_list(named)}.")
-    if families is not None and families.empty:
-        sentences.append(
-            f"It gives the {truth(run)} hardly more than guessing does: there is nothing to share out among the features."
-        )
-    elif families is not None and len(families) > 1:
-        first, second = (carried(str(name), float(families[name])) for name in families.index[:2])
-        rest = (
-            f"; {carried(SPECTROGRAM, float(families[SPECTROGRAM]))}"
-            if SPECTROGRAM in families.index[2:]
-            else ""
-        )
-        sentences.append(f"Of what it knows beyond guessing, {first} and {second}{rest}.")
-    return sentences
+    if _is_ensemble(run):
+        subject = f"The ensemble of {count(len(run.members), 'member')}"
+    else:
+        alone = run.members[0] if len(run.members) == 1 else run.best
+        subject = f"The classifier ({display_name(alone, run)})"
+    values = []
+    for key, name in HEADLINES:
+        if key in estimates and (key != "macro_pr_auc" or run.multilabel):
+            values.append(f"{interval(estimates[key])} {name}")
+    origin = ""
+    if groups_known(run) and scores and scores.n_groups:
+        origin = f" from {count(scores.n_groups, noun)}"
+        if split_note(run).kind == "good" and run.part == "test":
+            origin += ", none of them in the training part"
+        elif split_note(run).kind == "good":
+            origin += f", each predicted by members that were trained without its {noun}"
+    return f"{subject} reaches {format_list(values) or 'the scores below'} on {clips_of_report(run)}{origin}."
 
 
 def _is_ensemble(run: Run) -> bool:
     return bool(run.rules) and len(run.members) > 1
 
 
-def _how_joined(run: Run) -> str:
-    """By which rule the members are joined, and what calibration then does."""
-    rule = (
-        f"Its members are joined by the rule “{run.best.replace('_', ' ')}”, chosen on the training part alone"
-        if _is_ensemble(run)
-        else ""
-    )
-    if run.calibration is None:
-        return rule and f"{rule}."
-    made = calibration_phrase(run)
-    return f"{rule}; its probabilities are {made}." if rule else f"Its probabilities are {made}."
+def _fusion_sentence(run: Run) -> str:
+    """By which rule the members are fused, and how the result is calibrated."""
+    parts = []
+    if _is_ensemble(run):
+        rule = rule_name(run.best)
+        parts.append(f"The rule “{rule}”, chosen on the training part alone, fuses the member predictions")
+    if run.calibration is not None:
+        start = "the" if parts else "The"
+        parts.append(f"{start} probabilities are {calibration_phrase(run)}")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def calibration_phrase(run: Run) -> str:
-    """`calibrated by temperature 0.76, learnt out of fold`, or that it was not called for."""
+    """How the ensemble prediction is calibrated, for example `calibrated by temperature 0.76, learnt out of fold`."""
     calibration = run.calibration
     if calibration is None or calibration.method == "none":
-        return "not calibrated: out of fold that would not have helped"
-    how = (
-        f"temperature {calibration.temperature:.2f}"
-        if calibration.method == "temperature"
-        else "isotonic regression"
-    )
-    return f"calibrated by {how}, learnt out of fold"
+        return "not calibrated, because calibration did not help out of fold"
+    method = "isotonic regression"
+    if calibration.method == "temperature":
+        method = f"temperature {calibration.temperature:.2f}"
+    return f"calibrated by {method}, learnt out of fold"
 
 
-def _undefined(run: Run) -> str:
-    """How many classes the averages leave out because the scored clips cannot judge them."""
-    found = run.headline.get("undefined", [])
-    left_out = [str(entry["class"]) for entry in found if "auc" in entry["metrics"]]
-    if not left_out:
-        return ""
-    named = format_list(list(left_out[:3]) + ([f"{len(left_out) - 3} more"] if len(left_out) > 3 else []))
-    who, are = count(len(left_out), kind(run)), "is" if len(left_out) == 1 else "are"
-    return f"{who} cannot be judged on these clips and {are} left out of the averages: {named}."
-
-
-def carried(player: str, share: float) -> str:
-    """What a family of features, or the spectrogram, adds to what the ensemble knows, or takes from it.
-
-    Example:
-        >>> carried("tonal", 0.31), carried("spectrogram", -0.03)
-        ('the tonal features carry 31%', 'the spectrogram takes 3% away')
-        >>> carried("spectrogram", -0.001)
-        'the spectrogram carries next to nothing'
-    """
-    alone = player == SPECTROGRAM
-    who = "the spectrogram" if alone else f"the {player} features"
-    carry, take = ("carries", "takes") if alone else ("carry", "take")
-    amount = f"{abs(share):.0%}"
-    if amount == "0%":
-        return f"{who} {carry} next to nothing"
-    return f"{who} {carry} {amount}" if share > 0 else f"{who} {take} {amount} away"
-
-
-def _against_best_member(run: Run) -> str:
-    """How the ensemble stands to its best member, and whether the difference means anything."""
-    table = run.scores.get(run.part, {})
+def _best_member_sentence(run: Run) -> str:
+    """Accuracy of the best member, and whether the ensemble differs from it."""
+    table = run.results.parts.get(run.part, {})
     accuracy = {
-        name: table[name]["scores"]["accuracy"]
-        for name in (run.prediction_name, *run.names)
-        if "accuracy" in table.get(name, {}).get("scores", {})
+        name: scores.scores["accuracy"] for name, scores in table.items() if "accuracy" in scores.scores
     }
     members = [name for name in run.members if name in accuracy]
     if not run.rules or len(members) < 2 or run.prediction_name not in accuracy:
         return ""
-    top = max(members, key=lambda name: float(accuracy[name]["value"]))
-    own, alone = accuracy[run.prediction_name], accuracy[top]["value"]
-    sentence = f"Its best single member, {inline_name(top, run)}, reaches {alone:.2f} alone"
-    if own["low"] is not None and own["low"] <= alone <= own["high"]:
-        return f"{sentence}, a difference that the interval does not rule out to be chance."
+    best = max(members, key=lambda name: accuracy[name].value)
+    value = accuracy[best].value
+    ensemble = accuracy[run.prediction_name]
+    sentence = f"The best single member, {inline_name(best, run)}, reaches {value:.2f} alone"
+    if ensemble.low <= value <= ensemble.high:
+        return f"{sentence}, which lies within the interval of the ensemble: the difference may be chance."
     return f"{sentence}."
 
 
-def inline_name(name: str, run: Run) -> str:
-    """`display_name` as it stands within a sentence: `logistic regression`, but `XGBoost`."""
-    text = display_name(name, run)
-    return text[0].lower() + text[1:] if text[1:2].islower() and not text.startswith("XG") else text
+def _undefined_classes(run: Run) -> str:
+    """Which classes the averages leave out because the scored clips have no positive or no negative example."""
+    scores = run.report_scores
+    if scores is None:
+        return ""
+    names = [name for name, metrics in scores.undefined.items() if "auc" in metrics]
+    if not names:
+        return ""
+    shown = names[:3]
+    if len(names) > 3:
+        shown.append(f"{len(names) - 3} more")
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"{count(len(names), kind(run))} cannot be scored on these clips and {verb} left out of the averages: "
+        f"{format_list(shown)}."
+    )
+
+
+def _confusion_sentence(confusions: Sequence[tuple[str, str, int]]) -> str:
+    if not confusions:
+        return ""
+    most = confusions[0][2]
+    if most == 1 and len(confusions) > 1:
+        return "No two classes are confused more than once."
+    least = max(2, most // 2)
+    frequent = [row for row in confusions if row[2] >= least] or [confusions[0]]
+    phrases = [f"{true} predicted as {predicted} ({n})" for true, predicted, n in frequent]
+    return f"The most frequent confusions are {format_list(phrases)}."
+
+
+def _family_sentence(run: Run, families: pd.Series | None) -> str:
+    if families is None or len(families) == 1:
+        return ""
+    if families.empty:
+        return (
+            f"The {truth(run)} gets hardly more probability than by guessing, so that there is nothing to "
+            "attribute to the features."
+        )
+    first, second = (family_share(str(name), float(families[name])) for name in families.index[:2])
+    sentence = f"Of the probability beyond guessing, {first} and {second}"
+    if SPECTROGRAM in families.index[2:]:
+        sentence += f"; {family_share(SPECTROGRAM, float(families[SPECTROGRAM]))}"
+    return f"{sentence}."
+
+
+def family_share(family: str, share: float) -> str:
+    """What a feature family or the spectrogram contributes, or takes away.
+
+    Args:
+        family: name of the family, or `spectrogram`.
+        share: its share of what all families add together; negative if it takes away.
+
+    Example:
+        >>> family_share("tonal", 0.31), family_share("spectrogram", -0.03)
+        ('the tonal features contribute 31%', 'the spectrogram takes away 3%')
+        >>> family_share("spectrogram", -0.001)
+        'the spectrogram contributes next to nothing'
+    """
+    singular = family == SPECTROGRAM
+    subject = "the spectrogram" if singular else f"the {family} features"
+    amount = f"{abs(share):.0%}"
+    verb = "contribute" if amount == "0%" or share > 0 else "take"
+    if singular:
+        verb += "s"
+    if amount == "0%":
+        return f"{subject} {verb} next to nothing"
+    return f"{subject} {verb} {amount}" if share > 0 else f"{subject} {verb} away {amount}"
 
 
 def identical_columns(values: pd.DataFrame) -> list[list[str]]:
@@ -390,41 +355,53 @@ def identical_columns(values: pd.DataFrame) -> list[list[str]]:
     return [names for names in groups.values() if len(names) > 1]
 
 
-def limits(run: Run, calibration_gap: float | None) -> list[str]:
-    """What one should not read into this report, as far as the numbers tell."""
-    scores = run.headline
-    found = []
-    mark = split_note(run)
-    if mark.kind == "warn":
-        found.append(mark.long)
-    groups = int(scores.get("n_groups", 0))
-    if 0 < groups < 20 and groups_known(run):
-        found.append(
-            f"The clips scored come from only {count(groups, group_noun(run))}: another draw could differ as widely as the intervals, or more."
-        )
-    small = [
-        name for name, row in scores.get("per_class", {}).items() if 0 <= int(row.get("support", 0)) < 10
-    ]
-    if small:
-        found.append(
-            f"Fewer than ten clips were scored of {format_list(small)}: what is said about {'it' if len(small) == 1 else 'them'} is anecdotal."
-        )
+def limits(run: Run, calibration_error: float | None) -> list[str]:
+    """What a reader must not conclude from the report.
+
+    Args:
+        run: the model folder.
+        calibration_error: expected calibration error of the ensemble prediction, if it was computed.
+    """
+    stamp = split_note(run)
+    result = [stamp.long] if stamp.kind == "warn" else []
+    result += _sample_limits(run, run.report_scores)
     if run.random_weights:
-        found.append(
-            f"{format_list([display_name(name, run) for name in run.random_weights])} started from random weights, not from pretrained ones: "
-            "do not compare with published figures of the pretrained network."
+        names = format_list([display_name(name, run) for name in run.random_weights])
+        result.append(
+            f"{names} started from random weights, not from pretrained ones: do not compare with published "
+            "scores of the pretrained network."
         )
-    if twins := identical_columns(run.values):
-        found.append(
-            f"Some columns are identical: {format_list([' = '.join(names) for names in twins[:3]])}. Their importance is divided among them by chance."
+    twins = identical_columns(run.values)
+    if twins:
+        pairs = format_list([" = ".join(names) for names in twins[:3]])
+        result.append(
+            f"Some columns are identical: {pairs}. Their importance is divided among them by chance."
         )
-    if calibration_gap is not None and calibration_gap > 0.1:
-        found.append(
-            f"Probabilities are off by {calibration_gap:.2f} on average: rank by them, but do not take them at face value."
+    if calibration_error is not None and calibration_error > LARGE_CALIBRATION_ERROR:
+        result.append(
+            f"Probabilities are off by {calibration_error:.2f} on average: use them to rank clips, but not as "
+            "frequencies."
         )
     if len(run.failures):
-        found.append(f"{count(len(run.failures), 'clip')} could not be used. Nothing here is true of them.")
-    found.append(
-        "SHAP values say what the members rely on, not what makes a piece of music belong to its class."
-    )
-    return found
+        result.append(
+            f"{count(len(run.failures), 'clip')} could not be used. The report does not apply to such clips."
+        )
+    result.append("SHAP values show what the members rely on, not what makes a clip belong to its class.")
+    return result
+
+
+def _sample_limits(run: Run, scores: Scores | None) -> list[str]:
+    if scores is None:
+        return []
+    result = []
+    if 0 < scores.n_groups < FEW_GROUPS and groups_known(run):
+        result.append(
+            f"The scored clips come from only {count(scores.n_groups, group_noun(run))}: another sample could "
+            "differ as widely as the intervals, or more."
+        )
+    small = [name for name, n in scores.support.items() if n < FEW_CLIPS]
+    if small:
+        result.append(
+            f"Fewer than ten clips were scored of {format_list(small)}: these scores are uncertain."
+        )
+    return result

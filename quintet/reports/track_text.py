@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from quintet.datasets.labels import label_set
 from quintet.explanation.neighbours import Neighbours
@@ -18,22 +17,35 @@ from quintet.explanation.track import (
 )
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import band_hz
-from quintet.reports.text import count, format_list, inline_name
+from quintet.reports.formats import MINUS, count, format_list
+from quintet.reports.section import Note
+from quintet.reports.text import inline_name
 
-NEAR, STRANGE, CONFIDENCE = 0.1, 0.98, 0.9
-"""A class is in play from this probability on; a track is strange beyond this share of training clips; of prediction sets."""
+RIVAL_PROBABILITY = 0.1
+"""Probability from which on another class is named."""
+
+UNUSUAL_DISTANCE = 0.98
+"""Share of training clips with a smaller distance from which on a track is called unlike the training clips."""
+
+CONFIDENCE = 0.9
+"""Confidence of the prediction set."""
+
+SMALL_CONTRIBUTION = 0.005
+"""Contribution below which a feature family is not named."""
+
+SMALL_OCCLUSION = 0.01
+"""Change of probability below which a region of the spectrogram is not named."""
 
 
-class Note(NamedTuple):
-    """A remark that must not be missed: `kind` "good" or "warn", `head`, `text`."""
+class Contribution(NamedTuple):
+    """A feature family or the spectrogram, and what it adds to the probability."""
 
-    kind: str
-    head: str
-    text: str
+    subject: str
+    value: float
 
 
 def seconds(value: float) -> str:
-    """`4.1 s`, `3:20 min`.
+    """Duration: `4.1 s`, `3:20 min`.
 
     Example:
         >>> seconds(4.13), seconds(200)
@@ -43,7 +55,7 @@ def seconds(value: float) -> str:
 
 
 def hertz(low: float, high: float) -> str:
-    """`120-340 Hz`, `2.1-3 kHz` with an en dash.
+    """Range of frequencies with an en dash: `120–340 Hz`, `2.1–3 kHz`.
 
     Example:
         >>> hertz(120.2, 341.0), hertz(2100, 3000)
@@ -52,158 +64,185 @@ def hertz(low: float, high: float) -> str:
     return f"{low:.0f}–{high:.0f} Hz" if high < 1000 else f"{low / 1000:.2g}–{high / 1000:.2g} kHz"
 
 
-def opening(heard: TrackPrediction, why: TrackExplanation, near: Neighbours | None, run: Run) -> list[str]:
-    """The opening paragraph, sentence by sentence."""
-    sentences = [_verdict(heard), _torn(heard), _in_time(heard)]
-    sentences.append(_families(heard, why))
-    sentences += [_where(heard, found, run) for found in why.networks]
-    if near is not None:
-        name = heard.classes[heard.order[0]]
-        same = sum(name in label_set(label) for label in near.nearest["label"])
-        sentences.append(
-            f"Of the {count(len(near.nearest), 'nearest training clip')}, {same if same else 'none'} {'is' if same == 1 else 'are'} {name}."
-        )
+def opening(
+    track: TrackPrediction, explanation: TrackExplanation, neighbours: Neighbours | None, run: Run
+) -> list[str]:
+    """The opening paragraph, one sentence per entry.
+
+    Args:
+        track: the track and its predictions.
+        explanation: why the members predict them.
+        neighbours: the nearest training clips; None if there are none.
+        run: the model folder.
+    """
+    sentences = [
+        _prediction_sentence(track),
+        _rival_sentence(track),
+        _time_sentence(track),
+        _family_sentence(track, explanation),
+    ]
+    sentences += [_region_sentence(track, network, run) for network in explanation.networks]
+    if neighbours is not None:
+        sentences.append(_neighbour_sentence(track, neighbours))
     return [sentence for sentence in sentences if sentence]
 
 
-def _verdict(heard: TrackPrediction) -> str:
-    p, order = heard.probabilities, heard.order
-    if not heard.multilabel:
-        says = "hears" if p[order[0]] >= 0.5 else "leans towards"
-        return f"Quintet {says} {heard.classes[order[0]]}, with a probability of {p[order[0]]:.2f}."
-    tags = [f"{heard.classes[k]} ({p[k]:.2f})" for k in order if p[k] >= 0.5]
-    if tags:
-        return f"Quintet hears {format_list(tags)}."
-    return f"Quintet hears no tag for certain; most likely is {heard.classes[order[0]]} ({p[order[0]]:.2f})."
+def _prediction_sentence(track: TrackPrediction) -> str:
+    probabilities, order = track.probabilities, track.order
+    first, highest = track.classes[order[0]], float(probabilities[order[0]])
+    if track.multilabel:
+        tags = [f"{track.classes[k]} ({probabilities[k]:.2f})" for k in order if probabilities[k] >= 0.5]
+        if tags:
+            return f"Quintet predicts {format_list(tags)}."
+        return f"No tag has a probability of one half. The most probable one is {first} ({highest:.2f})."
+    if highest >= 0.5:
+        return f"Quintet predicts {first}, with a probability of {highest:.2f}."
+    return f"Quintet predicts {first}, but only with a probability of {highest:.2f}."
 
 
-def _torn(heard: TrackPrediction) -> str:
-    if heard.multilabel or len(heard.classes) < 2:
+def _rival_sentence(track: TrackPrediction) -> str:
+    if track.multilabel or len(track.classes) < 2:
         return ""
-    p, order = heard.probabilities, heard.order
-    rivals = [f"{heard.classes[k]} ({p[k]:.2f})" for k in order[1:4] if p[k] >= NEAR]
+    probabilities, order = track.probabilities, track.order
+    rivals = [k for k in order[1:4] if probabilities[k] >= RIVAL_PROBABILITY]
     if rivals:
-        return f"It was torn between {format_list([heard.classes[order[0]], *rivals])}."
-    return f"Nothing else came near: next is {heard.classes[order[1]]} with {p[order[1]]:.2f}."
-
-
-def _in_time(heard: TrackPrediction) -> str:
-    if len(heard.curve) < 3:
-        return ""
-    leaders = pd.Series(
-        [heard.classes[int(row.argmax())] for row in heard.curve[list(heard.classes)].to_numpy()]
-    )
-    counts = leaders.value_counts()
-    name, what = heard.classes[heard.order[0]], "window" if heard.has_short_windows else "segment"
-    own, others = int(counts.get(name, 0)), counts.drop(name, errors="ignore")
-    if own == len(leaders):
-        return f"{name} leads in all {count(own, what)}."
-    told = format_list([f"{other} in {n}" for other, n in others.head(2).items()])
-    return f"{name} leads in {own} of {count(len(leaders), what)}, {told}."
-
-
-def _families(heard: TrackPrediction, why: TrackExplanation) -> str:
-    if why.game is None:
-        return ""
-    steps = (
-        contribution_steps(why.game, heard.order[0])
-        .set_index("player")["value"]
-        .sort_values(ascending=False, kind="stable")
-    )
-    players = [(_player(str(player)), float(value)) for player, value in steps.items()]
-    pushing = [f"{name} (+{value:.2f})" for name, value in players[:2] if value >= 0.005]
-    if not pushing:
-        return ""
-    sentence = f"What moved it there: {format_list(pushing)}"
-    last, value = players[-1]
+        names = [f"{track.classes[k]} ({probabilities[k]:.2f})" for k in rivals]
+        return f"Other probable classes: {format_list(names)}."
+    second = order[1]
     return (
-        f"{sentence}; most against it {'was' if last.startswith('the spec') else 'were'} {last} (−{-value:.2f})."
-        if value <= -0.005
-        else f"{sentence}."
+        f"No other class is probable: the next is {track.classes[second]} with {probabilities[second]:.2f}."
     )
 
 
-def _player(name: str) -> str:
-    return "the spectrogram" if name == SPECTROGRAM else f"the {name} features"
-
-
-def _where(heard: TrackPrediction, found: NetworkExplanation, run: Run) -> str:
-    if found.bands.max() < 0.01:
+def _time_sentence(track: TrackPrediction) -> str:
+    """In how many segments each class has the highest probability; empty for fewer than three segments."""
+    if len(track.curve) < 3:
         return ""
-    edges = band_hz(heard.log_mel, found.occlusions[0].band_edges)
-    best = max(range(len(found.occlusions)), key=lambda i: float(found.occlusions[i].times.max()))
-    o, segment = found.occlusions[best], found.segments[best]
-    t = int(np.argmax(o.times))
-    start, length = heard.starts[segment], heard.ends[segment] - heard.starts[segment]
-    first, last = (start + length * float(o.frame_edges[j]) / float(o.frame_edges[-1]) for j in (t, t + 1))
-    when = f", and on {first:.1f}–{last:.1f} s" if o.times[t] >= 0.01 else ""
-    return f"The network {inline_name(found.name, run)} relied most on {hertz(*edges[int(found.bands.argmax())])}{when}."
+    values = track.curve[list(track.classes)]
+    counts = values.idxmax(axis=1).value_counts()
+    name = track.classes[track.order[0]]
+    noun = "window" if track.has_short_windows else "segment"
+    n = int(counts.get(name, 0))
+    if n == len(values):
+        return f"{name} leads in all {count(n, noun)}."
+    others = counts.drop(name, errors="ignore").head(2)
+    listed = format_list([f"{other} in {number}" for other, number in others.items()])
+    return f"{name} leads in {n} of {count(len(values), noun)}, {listed}."
 
 
-def known_recording(heard: TrackPrediction, run: Run) -> Note | None:
-    """Whether the very same recording was in the data of the training run, by the digest of its samples."""
+def _family_sentence(track: TrackPrediction, explanation: TrackExplanation) -> str:
+    """The largest contributions for the prediction, and the largest one against it."""
+    if explanation.game is None:
+        return ""
+    steps = contribution_steps(explanation.game, track.order[0]).set_index("player")["value"]
+    steps = steps.sort_values(ascending=False, kind="stable")
+    contributions = [Contribution(_subject(str(name)), float(value)) for name, value in steps.items()]
+    largest = [c for c in contributions[:2] if c.value >= SMALL_CONTRIBUTION]
+    if not largest:
+        return ""
+    sources = [f"{contribution.subject} (+{contribution.value:.2f})" for contribution in largest]
+    sentence = f"The largest contributions come from {format_list(sources)}"
+    last = contributions[-1]
+    if last.value <= -SMALL_CONTRIBUTION:
+        return f"{sentence}; the largest one against it comes from {last.subject} ({MINUS}{-last.value:.2f})."
+    return f"{sentence}."
+
+
+def _subject(family: str) -> str:
+    return "the spectrogram" if family == SPECTROGRAM else f"the {family} features"
+
+
+def _region_sentence(track: TrackPrediction, network: NetworkExplanation, run: Run) -> str:
+    """Frequencies and time on which a network relied most; empty if no region matters."""
+    if network.bands.max() < SMALL_OCCLUSION:
+        return ""
+    edges = band_hz(track.log_mel, network.occlusions[0].band_edges)
+    low, high = edges[int(network.bands.argmax())]
+    largest = [float(occlusion.times.max()) for occlusion in network.occlusions]
+    best = int(np.argmax(largest))
+    occlusion, segment = network.occlusions[best], network.segments[best]
+    stripe = int(np.argmax(occlusion.times))
+    moment = ""
+    if occlusion.times[stripe] >= SMALL_OCCLUSION:
+        length = track.ends[segment] - track.starts[segment]
+        places = occlusion.frame_edges[stripe : stripe + 2] / float(occlusion.frame_edges[-1])
+        first, last = (track.starts[segment] + length * float(place) for place in places)
+        moment = f", and on {first:.1f}–{last:.1f} s"
+    return f"The network {inline_name(network.name, run)} relied most on {hertz(low, high)}{moment}."
+
+
+def _neighbour_sentence(track: TrackPrediction, neighbours: Neighbours) -> str:
+    name = track.classes[track.order[0]]
+    same = sum(name in label_set(label) for label in neighbours.nearest["label"])
+    verb = "is" if same == 1 else "are"
+    clips = count(len(neighbours.nearest), "nearest training clip")
+    return f"Of the {clips}, {same or 'none'} {verb} {name}."
+
+
+def known_recording(track: TrackPrediction, run: Run) -> Note | None:
+    """Note that the same recording is in the data of the training run, found by the digest of its samples."""
     if "audio_digest" not in run.features:
         return None
-    same = run.features[run.features["audio_digest"].astype(str).isin(heard.digests)]
+    digests = run.features["audio_digest"].astype(str)
+    same = run.features[digests.isin(track.digests)]
     if same.empty:
         return None
     clip = same.index[0]
     part = run.split.set_index("id")["part"].get(clip, "")
-    told = f"It is {clip}, labelled {same['label'].iloc[0]}"
+    identity = f"It is {clip}, labelled {same['label'].iloc[0]}"
     if part == "train":
-        return Note(
-            "warn",
-            "A training clip.",
-            f"{told}. The members have learnt this very recording: that they know it proves nothing.",
+        text = (
+            f"{identity}. The members were trained on this very recording: a right prediction proves nothing."
         )
-    where = (
-        "in the held-out part, which no member has learnt from"
-        if part == "test"
-        else "in the data, but in no part of the split"
-    )
-    return Note("good", "A known recording.", f"{told}, {where}.")
+        return Note("warn", "A training clip.", text)
+    place = "in the data, but in no part of the split"
+    if part == "test":
+        place = "in the held-out part, on which no member was trained"
+    return Note("good", "A known recording.", f"{identity}, {place}.")
 
 
-def novelty_note(heard: TrackPrediction, near: Neighbours | None) -> Note | None:
-    """What the track may be with a promised confidence, and whether it looks like none of the classes."""
-    strange = near is not None and near.distance_percentile >= STRANGE
-    far = (
-        f"It is farther from its nearest training clip than {near.distance_percentile:.0%} of the training clips are from theirs (of another group)."
-        if near is not None and strange
-        else ""
-    )
-    if (
-        heard.conformal is None or len(heard.ensemble_predictions) > 1
-    ):  # sets are promised for clips like those of the training, not for means of many
-        return (
-            Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.")
-            if far
-            else None
+def novelty_note(track: TrackPrediction, neighbours: Neighbours | None) -> Note | None:
+    """Note on the prediction set of the track, and whether the track looks like none of the classes.
+
+    Prediction sets have a guarantee for clips like those of the training part, not for the mean of several segments.
+    A track of several segments therefore has a note only if it is unlike the training clips.
+    """
+    distance = _distance_sentence(neighbours)
+    unlike = None
+    if distance:
+        unlike = Note(
+            "warn", "Unlike the training clips.", f"{distance} It may belong to none of the classes."
         )
-    verdict = heard.probabilities[None]
-    distances = None if heard.distance is None else np.array([heard.distance])
-    held = heard.conformal.sets(verdict, CONFIDENCE, distances=distances)[0]
-    inside = [heard.classes[k] for k in heard.order if held[k]]
-    if not inside:
-        share = float(heard.conformal.out_of_class(verdict, distances)[0])
-        what = (
-            "Its probabilities are"
-            if distances is None
-            else "What the members say of it, and its place among the features, are"
-        )
-        return Note(
-            "warn",
-            "Perhaps none of these.",
-            f"{what} stranger than those of {share:.0%} of the training clips. {far}".strip(),
-        )
-    if strange:
-        return Note("warn", "Unlike the training clips.", f"{far} It may belong to none of the classes.")
-    if len(inside) == len(heard.classes):
-        return Note(
-            "warn", "Anything is possible.", f"No class can be ruled out with {CONFIDENCE:.0%} confidence."
-        )
+    if track.conformal is None or len(track.ensemble_predictions) > 1:
+        return unlike
+    probabilities = track.probabilities[None]
+    distances = None if track.distance is None else np.array([track.distance])
+    members = track.conformal.sets(probabilities, CONFIDENCE, distances=distances)[0]
+    names = [track.classes[k] for k in track.order if members[k]]
+    if not names:
+        share = float(track.conformal.out_of_class(probabilities, distances)[0])
+        subject = "Its probabilities are"
+        if distances is not None:
+            subject = "Its probabilities and its place in feature space are"
+        text = f"{subject} more unusual than those of {share:.0%} of the training clips. {distance}"
+        return Note("warn", "Perhaps none of these.", text.strip())
+    if unlike is not None:
+        return unlike
+    if len(names) == len(track.classes):
+        text = f"No class can be excluded with {CONFIDENCE:.0%} confidence."
+        return Note("warn", "Any class is possible.", text)
     return Note(
         "good",
-        f"With {CONFIDENCE:.0%} confidence: {' or '.join(inside)}.",
-        "A set of classes that holds the true one that often, for tracks like those of the training.",
+        f"With {CONFIDENCE:.0%} confidence: {' or '.join(names)}.",
+        "For tracks like those of the training part, the set contains the true class at least that often.",
+    )
+
+
+def _distance_sentence(neighbours: Neighbours | None) -> str:
+    """How far the track is from the training clips; empty if the distance is usual."""
+    if neighbours is None or not neighbours.distance_percentile >= UNUSUAL_DISTANCE:
+        return ""
+    return (
+        f"It is farther from its nearest training clip than {neighbours.distance_percentile:.0%} of the training clips "
+        "are from theirs (of another group)."
     )

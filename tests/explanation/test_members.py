@@ -154,7 +154,7 @@ def test_out_of_fold_values_add_up_and_rank_the_causes_first(found: RunExplanati
 def test_the_page_says_that_it_explains_out_of_fold(run: Run, tmp_path: Path) -> None:
     text = write_report(run.path, tmp_path / "report").read_text(encoding="utf-8")
     assert "Explained out of fold." in text
-    assert "each judged by members that had not heard its group" in text
+    assert "each predicted by members that were trained without its group" in text
     assert "mean over 60 out-of-fold clips" in text
     assert "held-out clips" not in text
     assert ", 3 folds</small>" in text
@@ -274,7 +274,7 @@ def test_the_page_of_label_sets_has_importance_game_and_maps(
     for figure in ("game", "importance-columns", "sampled-columns", "lost-columns", "map-pca", "map-tsne"):
         assert f'id="figure-{figure}"' in text
     assert "probability of the true tags" in text
-    assert "none of its own" in text
+    assert "the clip does not have the tag" in text
 
 
 @pytest.mark.parametrize("name", MEMBERS)

@@ -1,4 +1,4 @@
-"""Members calibrated by themselves: what the report says is what the calibration does, learnt out of fold."""
+"""Members calibrated alone: the report shows what the calibration does, learnt out of fold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ import pytest
 
 from quintet.ensemble.calibration import cross_calibrate, fit_calibration
 from quintet.evaluation.scores import score
+from quintet.explanation.member_value import calibrate_members
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.sections.calibration import calibrated_members, member_table, reliability_drawing
+from quintet.reports.sections.probabilities.calibration import (
+    member_table,
+    method_phrase,
+    reliability_drawing,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +35,17 @@ def folds_of(run: Run, p: Predictions) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
 
 
-def test_a_member_that_is_too_sure_is_cooled_by_what_it_said_out_of_fold(run: Run) -> None:
+def test_an_overconfident_member_is_calibrated_by_its_out_of_fold_predictions(run: Run) -> None:
     name = run.members[0]
     oof, test = (sharper(part[name], 3.0) for part in (run.oof, run.test))
     changed = replace(run, oof={**run.oof, name: oof}, test={**run.test, name: test})
-    found = calibrated_members(changed)
-    method, before, after = found[name]
+    found = calibrate_members(changed)
+    member = found[name]
+    before, after = member.before, member.after
     fitted = fit_calibration(
         oof.probabilities, oof.labels, oof.groups, classes=run.classes, folds=folds_of(run, oof)
     )
-    assert method == f"temperature {fitted.temperature:.2f}"
+    assert method_phrase(member.calibration) == f"temperature {fitted.temperature:.2f}"
     assert fitted.temperature > 1.5
     np.testing.assert_allclose(after.probabilities, fitted.apply(test.probabilities))
     row = member_table(changed, found).set_index("member").loc[name]
@@ -50,11 +56,12 @@ def test_a_member_that_is_too_sure_is_cooled_by_what_it_said_out_of_fold(run: Ru
     assert row["log_loss_after"] < row["log_loss"]
 
 
-def test_without_a_test_part_nobody_is_calibrated_by_its_own_fold(run: Run) -> None:
+def test_without_a_test_part_no_clip_is_calibrated_by_its_own_fold(run: Run) -> None:
     alone = replace(run, test={})
     name = run.members[0]
     sure = replace(alone, oof={**run.oof, name: sharper(run.oof[name], 3.0)})
-    _, before, after = calibrated_members(sure)[name]
+    member = calibrate_members(sure)[name]
+    before, after = member.before, member.after
     truth = (before.probabilities, before.labels, before.groups)
     expected = cross_calibrate(*truth, classes=run.classes, method="temperature", folds=folds_of(run, before))
     np.testing.assert_allclose(after.probabilities, expected)
@@ -66,19 +73,19 @@ def test_a_random_split_parts_groups_and_is_calibrated_by_clip(run: Run) -> None
     split = run.split.assign(fold=np.where(run.split["fold"] >= 0, dealt, -1))
     assert len(set(oof.groups)) < len(oof)
     scores = {**run.scores, "split": {**run.scores["split"], "protocol": "random"}}
-    assert set(calibrated_members(replace(run, split=split, scores=scores))) == set(run.members)
+    assert set(calibrate_members(replace(run, split=split, scores=scores))) == set(run.members)
 
 
 def test_every_member_has_its_panel_and_its_row(run: Run, page: Path) -> None:
-    found = calibrated_members(run)
+    found = calibrate_members(run)
     drawing = reliability_drawing(run, found)
     assert drawing is not None
     assert set(drawing.numbers["member"]) == set(run.members)
     assert reliability_drawing(run, dict(list(found.items())[:1])) is None
-    assert "Calibrated alone" in page.read_text()
+    assert "Members calibrated alone" in page.read_text()
     assert 'id="figure-reliability"' in page.read_text()
 
 
 def test_members_whose_folds_are_not_known_are_left_out(run: Run) -> None:
-    assert calibrated_members(replace(run, split=run.split.iloc[:0])) == {}
+    assert calibrate_members(replace(run, split=run.split.iloc[:0])) == {}
     assert member_table(run, {}).empty

@@ -1,4 +1,4 @@
-"""The verdict on the page: calibration, how the fusion was chosen, what members are worth, prediction sets, the leak gate, sampled columns."""
+"""Ensemble prediction on the page: calibration, fusion, member values, prediction sets, leak gate, sampled columns."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.intervals import percentile_intervals
 from quintet.evaluation.scores import score
+from quintet.explanation.member_value import member_values
 from quintet.explanation.shapley.family_shapley import family_shapley
 from quintet.explanation.shapley.sampled_shapley import ensemble_game, sampled_shapley
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, read_run
-from quintet.reports.drawing import calibration_drawing
+from quintet.reports.formats import format_signed
+from quintet.reports.report_data import ReportData
 from quintet.reports.run_page import write_report
-from quintet.reports.sections.fusion import comparison_table, worth
-from quintet.reports.sections.leak_gate import gate_view
-from quintet.reports.sections.out_of_class import out_of_class_drawing, out_of_class_table
-from quintet.reports.sections.prediction_sets import calibration_groups, coverage_guarantee
-from quintet.reports.text import calibration_phrase, format_signed, opening
+from quintet.reports.sections.leak_gate import gap_sentence
+from quintet.reports.sections.members.fusion import comparison_table
+from quintet.reports.sections.probabilities.calibration import calibration_drawing
+from quintet.reports.sections.probabilities.out_of_class import out_of_class_drawing, out_of_class_table
+from quintet.reports.sections.probabilities.prediction_sets import calibration_groups, coverage_guarantee
+from quintet.reports.text import calibration_phrase, opening
 
 TEMPERATURE = 0.5
 
@@ -140,8 +143,8 @@ def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str)
 def test_the_opening_names_rule_and_calibration(folder: Path) -> None:
     said = " ".join(opening(read_run(folder), []))
     assert (
-        "joined by the rule “weighted”, chosen on the training part alone; its probabilities are calibrated by temperature 0.50"
-        in said
+        "The rule “weighted”, chosen on the training part alone, fuses the member predictions; the probabilities "
+        "are calibrated by temperature 0.50" in said
     )
     assert calibration_phrase(read_run(folder)) == "calibrated by temperature 0.50, learnt out of fold"
 
@@ -150,9 +153,9 @@ def test_one_member_is_no_ensemble(folder: Path) -> None:
     run = read_run(folder)
     alone = replace(run, bundle={**run.bundle, "members": ["svm"]})
     said = " ".join(opening(alone, []))
-    assert said.startswith("The model (SVM) reaches ")
-    assert "joined" not in said
-    assert "Its probabilities are calibrated by temperature 0.50" in said
+    assert said.startswith("The classifier (SVM) reaches ")
+    assert "fuses" not in said
+    assert "The probabilities are calibrated by temperature 0.50" in said
 
 
 def test_an_older_folder_is_told_by_its_rule(model_folder: Path) -> None:
@@ -163,7 +166,8 @@ def test_an_older_folder_is_told_by_its_rule(model_folder: Path) -> None:
 
 
 def test_the_reliability_curve_has_both_sides(folder: Path) -> None:
-    drawing, _ = calibration_drawing(read_run(folder))
+    run = read_run(folder)
+    drawing = calibration_drawing(run, ReportData(run).calibration_error)
     after, before = (
         drawing.numbers[drawing.numbers["calibrated"] == flag]["confidence"].mean() for flag in (True, False)
     )
@@ -176,12 +180,12 @@ def test_the_comparison_of_rules_is_the_stored_one(folder: Path, text: str) -> N
     assert table["log_loss"].to_dict() == stored["losses"]
     assert table["standard_error"]["mean"] == stored["differences"]["mean"][1]
     assert list(table.index[table["chosen"]]) == ["weighted"]
-    assert "No held-out clip had a say" in text
+    assert "No held-out clip was used" in text
 
 
-def test_worth_is_the_paired_difference_of_verdicts_fitted_anew(folder: Path) -> None:
+def test_the_value_of_a_member_is_the_paired_difference_of_ensembles_fitted_again(folder: Path) -> None:
     run = read_run(folder)
-    found = worth(run, n_resamples=50).set_index(["member", "score"])
+    found = member_values(run, n_resamples=50).set_index(["member", "score"])
     test = run.test["mean"]
 
     def verdict(members: list[str]) -> np.ndarray:
@@ -206,7 +210,7 @@ def test_worth_is_the_paired_difference_of_verdicts_fitted_anew(folder: Path) ->
     assert (found["p_holm"] >= found["p_value"] - 1e-12).all()
 
 
-def test_worth_without_a_test_part_judges_folds_that_were_not_learnt_from(
+def test_the_value_of_a_member_without_a_test_part_is_scored_on_other_folds(
     folder: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "model"
@@ -242,7 +246,7 @@ def test_worth_without_a_test_part_judges_folds_that_were_not_learnt_from(
     expected = paired_differences(
         y, verdict([0, 1, 2, 3, 4]), verdict([1, 2, 3, 4]), run.classes, groups, n_resamples=20
     )
-    found = worth(run, n_resamples=20).set_index(["member", "score"])
+    found = member_values(run, n_resamples=20).set_index(["member", "score"])
     assert found.loc[(members[0], "log_loss"), "value"] == pytest.approx(expected["log_loss"].value, abs=1e-9)
 
 
@@ -251,10 +255,10 @@ def test_sets_say_on_how_many_groups_they_stand(folder: Path, text: str) -> None
     assert run.conformal is not None
     assert calibration_groups(run.conformal) == len(set(run.oof["mean"].groups)) == 18  # type: ignore[arg-type]
     said = " ".join(coverage_guarantee(run))
-    assert "from 18 artists; each artist has one vote" in said
-    assert "too few to exclude a class with confidence 0.95 (this takes 19 artists or more)" in said
+    assert "from 18 artists" in said
+    assert "confidence 0.95, which takes 19 artists or more" in said
     assert 'id="sets"' in text
-    assert "the clip lies among the known ones by its features" in said
+    assert "the features of the clip are like those of known clips" in said
 
 
 def test_strangers_are_the_clips_whose_sets_are_empty(folder: Path, text: str) -> None:
@@ -269,7 +273,7 @@ def test_strangers_are_the_clips_whose_sets_are_empty(folder: Path, text: str) -
     assert set(table.loc[table["out_of_class"] >= 0.5, "clip_id"]) == set(p.clip_ids[few])
     np.testing.assert_array_equal(table["right"], p.probabilities.argmax(axis=1) == p.codes())
     assert (
-        f"{empty.sum()} of {len(p)} ({empty.mean():.0%}) come out as “none of these” at 0.9"
+        f"{empty.sum()} of {len(p)} ({empty.mean():.0%}) are flagged as “none of these” at 0.9"
         in drawing.caption
     )
     assert drawing.caption in html.unescape(text)
@@ -287,7 +291,7 @@ def test_folders_that_are_older_than_strangeness_say_so(folder: Path, tmp_path: 
     )
     run = read_run(old)
     assert out_of_class_drawing(run) is None
-    assert "These sets look at the probabilities alone" in " ".join(coverage_guarantee(run))
+    assert "These sets use the probabilities alone" in " ".join(coverage_guarantee(run))
     assert 'id="figure-strange"' not in write_report(old, tmp_path / "report").read_text(encoding="utf-8")
 
 
@@ -295,12 +299,11 @@ def test_random_scores_are_stamped_in_the_leak_gate(folder: Path, text: str) -> 
     gate = text[text.index('<h2 id="gate">') : text.index('<h2 id="maps">')]
     assert gate.count("! Ungrouped") == 2  # once per score
     assert "(ungrouped!)" in gate
-    view = gate_view(read_run(folder))
-    assert view is not None
-    assert (
-        "changes the accuracy of their plain mean by +0.200 [+0.100, +0.300]: so much of it is knowing the artist again"
-        in view["sentence"]
-    )
+    run = read_run(folder)
+    assert run.results.leak_gate is not None
+    sentence = gap_sentence(run.results.leak_gate, run)
+    assert "accuracy of the plain mean of the members changes by +0.200 [+0.100, +0.300]" in sentence
+    assert "recognising the artist" in sentence
     assert "+0.200<small>+0.100 – +0.300</small>" in gate
 
 

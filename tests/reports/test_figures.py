@@ -1,4 +1,4 @@
-"""What figures and tables show: values that can be checked by head, and the edges (one class, no failure, label sets, ties)."""
+"""Figures and tables: values that can be checked by hand, and edge cases (one class, no failure, label sets, ties)."""
 
 from __future__ import annotations
 
@@ -13,30 +13,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quintet.evaluation.calibration_curve import calibration_points
 from quintet.evaluation.intervals import percentile_intervals
 from quintet.evaluation.scores import score
 from quintet.explanation.ensemble import EnsembleExplanation
+from quintet.explanation.projections import neighbour_map, principal_map, standardise_columns
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
-from quintet.reports import drawing as drawings
 from quintet.reports.figures.bars import column_bars, histogram, stacked_counts, waterfall
-from quintet.reports.figures.calibration import calibration_points
 from quintet.reports.figures.curves import roc_points, training_figure
+from quintet.reports.figures.heat import cell_titles, heat_figure
 from quintet.reports.figures.intervals import Dot, interval_figure
-from quintet.reports.figures.maps import neighbour_map, principal_map, standardise_columns
+from quintet.reports.formats import count, format_list
+from quintet.reports.report_data import ReportData, confusion_counts, main_confusions
 from quintet.reports.run_page import default_title, write_report
-from quintet.reports.sections.confusion import cell_titles, confusion_counts, heat_figure, main_confusions
-from quintet.reports.sections.scores import (
-    agreement,
-    class_table,
-    failure_reasons,
-    mistakes,
-    rank_names,
-    score_rows,
-    score_table,
-)
+from quintet.reports.sections.classes import class_table, confusion_drawing
+from quintet.reports.sections.data import failure_reasons
+from quintet.reports.sections.members.fusion import agreement
+from quintet.reports.sections.mistakes import mistakes
+from quintet.reports.sections.scores import rank_names, score_rows, score_table
 from quintet.reports.style import to_svg
-from quintet.reports.text import count, display_name, format_list, limits, opening, split_note
+from quintet.reports.text import display_name, limits, opening, split_note
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +51,9 @@ def test_confusions_by_hand() -> None:
 
 
 def test_the_confusion_matrix_is_the_one_of_the_predictions(run: Run) -> None:
-    drawing, counts = drawings.confusion_drawing(run)
+    counts = ReportData(run).confusions
+    assert counts is not None
+    drawing = confusion_drawing(counts)
     p = run.report_predictions
     for i, true in enumerate(run.classes):
         for j, verdict in enumerate(run.classes):
@@ -92,14 +91,13 @@ def test_rows_are_ranked_and_the_best_of_each_column_is_marked(run: Run) -> None
         run.scores["test"][name]["scores"]["log_loss"]["value"] for name in rank_names(run, ["log_loss"])[2:]
     ]
     assert values == sorted(values)
-    rows = score_rows(run, ["accuracy", "log_loss"])
+    rows = score_rows(run, ["accuracy", "log_loss"], ["test"])
     table = score_table(run)
     for k, (key, best) in enumerate((("accuracy", max), ("log_loss", min))):
         wanted = best(table[(table["part"] == "test") & (table["score"] == key)]["value"])
-        assert all(
-            row["scores"]["test"][k]["best"] == (abs(row["scores"]["test"][k]["value"] - wanted) < 6e-4)
-            for row in rows
-        )
+        for row in rows:
+            cell = row.cells[k]
+            assert (cell.kind == "best") == (abs(float(cell.sort or "nan") - wanted) < 6e-4)
 
 
 def test_mistakes_are_wrong_sure_and_in_order(run: Run) -> None:
@@ -200,28 +198,25 @@ def test_words(run: Run) -> None:
     sentences = opening(
         run, [("jazz", "rock", 5), ("rock", "jazz", 1)], pd.Series({"spectrogram": 0.61, "cepstral": 0.2})
     )
-    assert "Confusions concentrate on jazz taken for rock (5)." in sentences
+    assert "The most frequent confusions are jazz predicted as rock (5)." in sentences
     assert (
-        "Of what it knows beyond guessing, the spectrogram carries 61% and the cepstral features carry 20%."
+        "Of the probability beyond guessing, the spectrogram contributes 61% and the cepstral features contribute 20%."
         in sentences
     )
     last = opening(run, [], pd.Series({"cepstral": 0.6, "tonal": 0.3, "rhythm": 0.08, "spectrogram": 0.02}))[
         -1
     ]
     assert last.endswith(
-        "the cepstral features carry 60% and the tonal features carry 30%; the spectrogram carries 2%."
+        "cepstral features contribute 60% and the tonal features contribute 30%; the spectrogram contributes 2%."
     )
     against = opening(run, [], pd.Series({"cepstral": 1.03, "spectrogram": -0.03}))[-1]
-    assert (
-        against
-        == "Of what it knows beyond guessing, the cepstral features carry 103% and the spectrogram takes 3% away."
-    )
+    assert against.endswith("the cepstral features contribute 103% and the spectrogram takes away 3%.")
     last = opening(
         run, [], pd.Series({"cepstral": 0.8, "tonal": 0.25, "rhythm": -0.002, "spectrogram": -0.048})
     )[-1]
-    assert last.endswith("; the spectrogram takes 5% away.")
+    assert last.endswith("; the spectrogram takes away 5%.")
     assert opening(run, [], pd.Series(dtype=float))[-1].startswith(
-        "It gives the true class hardly more than guessing does"
+        "The true class gets hardly more probability than by guessing"
     )
     assert any("random weights" in text for text in limits(run, 0.0))
     assert not any("off by" in text for text in limits(run, 0.05))
@@ -266,8 +261,8 @@ def test_a_single_member_without_a_held_out_part_has_a_report(model_folder: Path
     )
     (folder / "fusion.json").write_text("{}")
     text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
-    assert default_title(read_run(folder)) == "Just one, by ear"
-    assert "The model (SVM) reaches" in text
+    assert default_title(read_run(folder)) == "Just one"
+    assert "The classifier (SVM) reaches" in text
     assert "Every clip could be used." in text
     assert (
         "Explained out of fold." in text
@@ -298,7 +293,7 @@ def test_label_sets_have_a_report(run: Run, model_folder: Path, tmp_path: Path) 
     assert (
         'aria-label="Table of scores, held out"' in text
     )  # five scores of two parts would be cut off side by side
-    assert "Tag by tag</h2>" in text
-    assert "It names every tag that it gives one half or more" in text
-    assert not re.search(r"class against the rest|telling \d+ classes apart", text)
+    assert "Scores by tag</h2>" in text
+    assert "every tag with a probability of one half or more" in text
+    assert not re.search(r"class against the rest|\d+ classes:", text)
     assert len(class_table(read_run(folder), None)) == 6

@@ -1,4 +1,4 @@
-"""Maps of a report: which clips are on them, what is ringed, and that no network maps what it was fitted on."""
+"""Maps of a report: which clips are on them, which have a ring, and that no network maps its training clips."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from quintet.errors import MissingExtraError
+from quintet.explanation.projections import umap_map
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
-from quintet.reports.figures.maps import umap_map
 from quintet.reports.run_page import write_report
 from quintet.reports.sections.maps import atlas, point_predictions
 
@@ -42,7 +42,7 @@ def test_features_map_every_clip_and_networks_only_what_they_never_saw(run: Run)
     table = run.embeddings["vgg_small"]
     without = replace(run, test={}, embeddings={"vgg_small": table[table["part"] == "oof"]})
     assert _ids(without, "map-vgg-small-pca") == _of_part(run, "train", fold=0)
-    assert "fitted on the other folds" in atlas(without).spaces[1].text
+    assert "trained on the other folds" in atlas(without).spaces[1].text
 
 
 def test_neighbours_in_the_last_layer_are_of_one_class(run: Run) -> None:
@@ -59,7 +59,7 @@ def test_wrong_verdicts_are_ringed_and_every_point_says_its_name(run: Run) -> No
     assert keys == run.classes
     assert drawing.svg.count('<g class="hot"><title>') == len(drawing.numbers)
     wrong = drawing.numbers[drawing.numbers["label"] != drawing.numbers["verdict"]]
-    assert drawing.svg.count(", taken for ") == len(wrong) == int(verdicts["wrong"].sum()) > 0
+    assert drawing.svg.count(", predicted as ") == len(wrong) == int(verdicts["wrong"].sum()) > 0
 
 
 def test_points_are_fewer_the_more_maps_there_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

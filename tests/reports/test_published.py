@@ -1,4 +1,4 @@
-"""Published figures on the page: the paper's, ours, both protocols; nothing where nothing is known."""
+"""Published scores on the page: those of the paper, those of the run, both protocols; nothing without a paper."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from quintet.model_folder.run import read_run
+from quintet.reports.report_data import ReportData
 from quintet.reports.run_page import write_report
-from quintet.reports.sections.published import published_table, published_view, training_options
+from quintet.reports.sections.members.training import training_options
+from quintet.reports.sections.published import published_section, published_table
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_the_page_shows_theirs_and_ours_and_both_protocols(told: Path, tmp_path:
 def test_nothing_is_shown_where_nothing_was_published(model_folder: Path, page: Path) -> None:
     run = read_run(model_folder)
     assert published_table(run).empty
-    assert published_view(run) is None
+    assert published_section(ReportData(run)) is None
     assert 'id="published"' not in page.read_text(encoding="utf-8")
 
 

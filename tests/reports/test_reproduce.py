@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quintet.model_folder.run import Run, read_run
-from quintet.reports.sections.reproduce import DEFAULT_OPTIONS, commands
+from quintet.reports.sections.reproduction import DEFAULT_OPTIONS, commands
 from quintet.training.settings import TrainSettings
 
 

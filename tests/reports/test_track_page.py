@@ -1,4 +1,4 @@
-"""The page of one track from numbers made by hand: its sentences, its notes, and what it does with gaps, label sets and missing networks."""
+"""Page of one track from numbers made by hand: sentences, notes, gaps, label sets, no network."""
 
 from __future__ import annotations
 
@@ -131,14 +131,14 @@ def test_the_sentences_say_what_the_numbers_say(run: Run) -> None:
     torn = np.array([sure(run, "jazz", 0.9), sure(run, "rock", 0.8), sure(run, "jazz", 0.7)])
     told = " ".join(opening(heard_of(run, torn), NOTHING, None, run))
     p = torn.mean(axis=0)
-    assert f"Quintet hears jazz, with a probability of {p[3]:.2f}." in told
-    assert f"It was torn between jazz and rock ({p[4]:.2f})." in told
+    assert f"Quintet predicts jazz, with a probability of {p[3]:.2f}." in told
+    assert f"Other probable classes: rock ({p[4]:.2f})." in told
     assert "jazz leads in 2 of 3 segments, rock in 1." in told
     clear = " ".join(opening(heard_of(run, [sure(run, "rock", 0.95)]), NOTHING, None, run))
-    assert "Nothing else came near" in clear
+    assert "No other class is probable" in clear
     assert "leads" not in clear
     unsure = opening(heard_of(run, [sure(run, "rock", 0.3)]), NOTHING, None, run)[0]
-    assert unsure == "Quintet leans towards rock, with a probability of 0.30."
+    assert unsure == "Quintet predicts rock, but only with a probability of 0.30."
 
 
 def test_what_is_unlike_the_training_clips_is_said_to_be(run: Run) -> None:
@@ -160,7 +160,7 @@ def test_what_is_unlike_the_training_clips_is_said_to_be(run: Run) -> None:
         assert (note.kind, note.head) == (kind, head)
     anything = novelty_note(heard_of(run, [sure(run, "rock", 1 / 6)], known, conformal=conformal), None)
     assert anything is not None
-    assert anything.head in ("Perhaps none of these.", "Anything is possible.")
+    assert anything.head in ("Perhaps none of these.", "Any class is possible.")
     several = heard_of(run, [sure(run, "rock", 0.97)] * 2, train.iloc[:2], conformal=conformal)
     assert novelty_note(several, nearest_tracks(train, train.iloc[:2], about)) is None
 
@@ -186,18 +186,18 @@ def test_label_sets_have_a_plane_per_tag_and_no_sum_of_one(run: Run, tmp_path: P
         heard_of(run, tags, multilabel=True), NOTHING, run, tmp_path / "page", Sound("data:,", "No sound.")
     )
     text = text_of(page)
-    assert f"Quintet hears {run.classes[1]} (0.85) and {run.classes[0]} (0.80)." in text
+    assert f"Quintet predicts {run.classes[1]} (0.85) and {run.classes[0]} (0.80)." in text
     assert "others" not in text
     assert page.read_text().count(" of classical over time.") == 1
 
 
 def test_without_a_network_the_spectrogram_is_shown_alone_and_gaps_are_told(run: Run, tmp_path: Path) -> None:
     lost = pd.DataFrame({"start": [20.0], "end": [30.0], "reason": ["A clip must contain sound."]})
-    heard = heard_of(run, [sure(run, "rock"), sure(run, "jazz")], lost=lost)
+    heard = heard_of(run, [sure(run, "rock"), sure(run, "jazz")], unusable_windows=lost)
     text = text_of(
         write_track(heard, NOTHING, run, tmp_path / "page", Sound("song.mp3", "Linked.", outside=True))
     )
-    assert "No member of this model listens to it" in text
+    assert "No member of this model uses it" in text
     assert "1 window could not be described and left out: A clip must contain sound." in text
     assert not re.search(r"\bnan\b|\bNone\b", text)
 

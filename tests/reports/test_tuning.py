@@ -1,4 +1,4 @@
-"""The search for settings on the page: what was tried, the best so far, the gain; and a warning where it is not what was trained."""
+"""Settings search on the page: trials, best so far, gain, and warnings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,18 @@ import pandas as pd
 import pytest
 
 from quintet.model_folder.run import read_run
+from quintet.reports.figures.curves import search_figure
+from quintet.reports.report_data import ReportData
 from quintet.reports.run_page import write_report
-from quintet.reports.sections.tuning import search_drawings, search_table, search_view, trial_table
+from quintet.reports.section import Note
+from quintet.reports.sections.members.tuning import (
+    search_basis,
+    search_drawings,
+    search_table,
+    search_warnings,
+    trial_table,
+    tuning_section,
+)
 
 VALUES = {"svm": [0.70, 0.64, 0.90, 0.66, 0.61], "xgboost": [0.50, 0.55, 9.99, 0.52, 0.51]}
 
@@ -77,7 +87,7 @@ def test_the_page_tells_what_was_tried_and_gained(model_folder: Path, tmp_path: 
         "figure-search-svm",
     ):
         assert text in section
-    for warning in ("Another split", "Not as found"):
+    for warning in ("Another split", "Best settings not used"):
         assert warning in section
     numbers = pd.read_parquet(tmp_path / "report" / "numbers" / "search.parquet").set_index("member")
     assert numbers["gain"].tolist() == pytest.approx([0.09, 0.0])
@@ -104,19 +114,18 @@ def test_the_best_so_far_is_of_complete_trials_in_the_metrics_direction(
 
 
 def test_other_settings_and_another_split_are_said(model_folder: Path, tmp_path: Path) -> None:
-    other = search_view(
-        read_run(searched(model_folder, tmp_path / "other", split="other", used={"svm": {"C": 4.0}}))
-    )
-    same = search_view(read_run(searched(model_folder, tmp_path / "same")))
-    assert other is not None
-    assert same is not None
-    assert (other["other_split"], other["unused"]) == (True, ["SVM"])
-    assert (same["other_split"], same["unused"]) == (False, [])
+    used = {"svm": {"C": 4.0}}
+    other = read_run(searched(model_folder, tmp_path / "other", split="other", used=used))
+    split, settings = search_warnings(other, search_table(other))
+    assert isinstance(split, Note)
+    assert isinstance(settings, Note)
+    assert split.head == "Another split."
+    assert settings.text.startswith("SVM was")
+    same = read_run(searched(model_folder, tmp_path / "same"))
+    assert search_warnings(same, search_table(same)) == ()
 
 
 def test_a_trial_far_off_does_not_flatten_the_rest(model_folder: Path, tmp_path: Path) -> None:
-    from quintet.reports.sections.tuning import search_figure
-
     trials = trial_table(read_run(searched(model_folder, tmp_path / "model")))
     axes = search_figure(trials[trials["member"] == "xgboost"], label="log loss").axes[0]
     assert axes.get_ylim()[1] < 1.0
@@ -136,9 +145,7 @@ def test_clips_without_known_groups_are_not_counted_twice(model_folder: Path, tm
     scores = json.loads((folder / "scores.json").read_text())
     scores["split"]["groups_known"] = False
     (folder / "scores.json").write_text(json.dumps(scores))
-    view = search_view(read_run(folder))
-    assert view is not None
-    assert view["on"] == "160 clips of the training part, out of fold on 4 folds"
+    assert search_basis(read_run(folder)) == "160 clips of the training part, out of fold on 4 folds"
 
 
 def test_nothing_is_shown_where_nothing_was_searched(model_folder: Path, page: Path) -> None:
@@ -146,5 +153,5 @@ def test_nothing_is_shown_where_nothing_was_searched(model_folder: Path, page: P
     assert search_table(run).empty
     assert trial_table(run).empty
     assert search_drawings(run) == []
-    assert search_view(run) is None
+    assert tuning_section(ReportData(run)) is None
     assert 'id="search"' not in page.read_text(encoding="utf-8")

@@ -13,9 +13,11 @@ import pytest
 from quintet.datasets.splits.folds import grouped_folds, nested_subsets
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ConfigError
+from quintet.evaluation.learning_curve import LearningCurve, Outlook
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.run import read_run
+from quintet.model_folder.scores import CurveResult, SplitFacts
 from quintet.pipeline.recipe import load_recipe
 from quintet.reports.run_page import write_report
 from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence
@@ -116,7 +118,7 @@ def test_parts_that_lack_a_class_are_left_out_and_too_few_are_no_curve() -> None
     assert 0.25 in found.left_out
     few = learning_curve(training_part(rows(n_groups=6), n_splits=3), SETTINGS)
     assert (few.points, few.outlook) == ((), {})
-    assert "No learning curve" in curve_sentence(few.to_json(), {})
+    assert "No learning curve" in curve_sentence(few, SplitFacts())
 
 
 def test_networks_do_not_draw_the_curve_unless_asked() -> None:
@@ -155,42 +157,35 @@ def test_settings_come_from_a_recipe_and_faults_are_named(tmp_path: Path) -> Non
     assert TrainSettings(learning_curve=False).learning_curve is None
 
 
-def outlook_of(
-    value: float, low: float | None, high: float | None, score: str = "accuracy"
-) -> dict[str, Any]:
-    return {
-        "outlook": {
-            score: {"factor": 2.0, "largest": 100.0, "gain": {"value": value, "low": low, "high": high}}
-        }
-    }
+def outlook_of(gain: float, low: float, high: float, score: str = "accuracy") -> CurveResult:
+    outlook = Outlook(LearningCurve(0.9, 0.5, 0.5, 100.0), 2.0, gain, low, high)
+    return CurveResult(("svm",), 4, 100, 10, (), outlook={score: outlook})
 
 
 @pytest.mark.parametrize(
     ("curve", "words"),
     [
         (outlook_of(0.05, 0.02, 0.08), "more data would help"),
-        (outlook_of(0.02, -0.01, 0.05), "cannot be told from these clips"),
+        (outlook_of(0.02, -0.01, 0.05), "do not show whether"),
         (outlook_of(0.001, -0.004, 0.006), "next to nothing"),
         (outlook_of(-0.05, -0.08, -0.02), "falls as data grow"),
         (outlook_of(-0.05, -0.08, -0.02, "log_loss"), "more data would help"),
-        (outlook_of(0.05, None, None), "cannot be told without intervals"),
-        ({}, ""),
+        (outlook_of(0.05, np.nan, np.nan), "without intervals"),
     ],
 )
-def test_the_sentence_is_honest(curve: dict[str, Any], words: str) -> None:
-    assert words in curve_sentence(curve, {})
-    if curve:
-        assert "Twice the data (200 clips to learn from)" in curve_sentence(curve, {})
+def test_the_sentence_follows_from_the_interval(curve: CurveResult, words: str) -> None:
+    sentence = curve_sentence(curve, SplitFacts())
+    assert words in sentence
+    assert "Twice the data (200 training clips)" in sentence
 
 
-def test_new_groups_are_spoken_of_only_where_groups_are_known() -> None:
+def test_the_sentence_mentions_new_groups_only_if_groups_are_known() -> None:
     better, worse = outlook_of(0.05, 0.02, 0.08), outlook_of(-0.05, -0.08, -0.02)
-    assert "(200 clips to learn from), from new groups, would" in curve_sentence(better, {"grouped": True})
-    assert "added groups" in curve_sentence(worse, {"grouped": True})
-    assert "(200 clips to learn from), more of the same kind, would" in curve_sentence(
-        better, {"grouped": False}
-    )
-    assert "added clips" in curve_sentence(worse, {"grouped": False})
+    by_group, by_clip = SplitFacts(grouped=True), SplitFacts(grouped=False)
+    assert "from new groups" in curve_sentence(better, by_group)
+    assert "added groups" in curve_sentence(worse, by_group)
+    assert "more of the same kind" in curve_sentence(better, by_clip)
+    assert "added clips" in curve_sentence(worse, by_clip)
 
 
 def test_a_run_keeps_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def print_learning_curve(scores: JsonObject) -> None:
     curve = scores.get("learning_curve")
     if not curve:
         return
+    from quintet.model_folder.scores import CurveResult, SplitFacts
     from quintet.reports.sections.learning_curve import curve_sentence
 
     split = scores["split"]
@@ -209,7 +210,8 @@ def print_learning_curve(scores: JsonObject) -> None:
         title = f"[bold]Learning curve: the mean of {members}, out of fold[/]{notice}"
         out.print(title, soft_wrap=True)
         out.print(curve_table(curve))
-    print_plain(out, curve_sentence(curve, split))
+    sentence = curve_sentence(CurveResult.from_json(curve), SplitFacts.from_json(split))
+    print_plain(out, sentence)
     out.print()
 
 

@@ -1,4 +1,4 @@
-"""Bars: importance of columns and families, weights, counts."""
+"""Bar charts: importance of columns and families, contributions, counts, durations."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from quintet.reports.formats import format_signed
 from quintet.reports.style import SERIES, colour, new_figure, tidy
-from quintet.reports.text import format_signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,26 +25,25 @@ def column_bars(
     low: pd.Series | None = None,
     high: pd.Series | None = None,
 ) -> Figure:
-    """One bar per row with its name above it, so that long names need no margin; bars grow from zero to either side.
+    """One bar per row, to the right of zero or to the left. The name stands above the bar, so that it may be long.
 
     Args:
         values: name → value, in the order of drawing from the top.
-        unit: of the horizontal axis.
-        families: name → family; a family's bars share one colour. Default: all in the accent colour.
-        low, high: ends of an interval per name; NaN where there is none.
+        unit: label of the horizontal axis.
+        families: name → family. The bars of a family share one colour. Default: all bars have the accent colour.
+        low: lower end of the interval per name; NaN if there is none.
+        high: upper end of the interval per name; NaN if there is none.
     """
     figure = new_figure(34 + 27 * len(values))
     axes = figure.subplots()
     rows = np.arange(len(values))[::-1] * 1.0
-    paints = family_colours(list(families.values())) if families else {}
-    shades = [paints[families[name]] if families else colour("accent") for name in values.index]
-    axes.barh(rows, values, height=0.36, color=shades)
+    axes.barh(rows, values, height=0.36, color=_bar_colours(values, families))
     left = min(0.0, float(values.min()))
     if low is not None and high is not None and low.notna().any():
         axes.hlines(rows, low, high, color=colour("ink"), linewidth=1.2)
         left = min(left, float(low.min()))
+    paper = {"facecolor": colour("surface"), "linewidth": 0, "pad": 0.8}
     for row, name in zip(rows, values.index, strict=True):
-        paper = {"facecolor": colour("surface"), "linewidth": 0, "pad": 0.8}
         axes.text(left, row + 0.27, str(name), color=colour("ink"), fontsize=10.5, va="bottom", bbox=paper)
     axes.axvline(0, color=colour("faint"), linewidth=0.8)
     axes.set(yticks=(), ylim=(-0.5, len(values) - 0.1), xlabel=unit)
@@ -53,24 +53,36 @@ def column_bars(
     return figure
 
 
+def _bar_colours(values: pd.Series, families: Mapping[str, str] | None) -> list[str]:
+    if not families:
+        return [colour("accent")] * len(values)
+    colours = family_colours(list(families.values()))
+    return [colours[families[name]] for name in values.index]
+
+
 def family_colours(families: Sequence[str]) -> dict[str, str]:
-    """Family → colour, in order of first appearance; beyond eight families colours repeat.
+    """Family → colour, in order of first appearance. Beyond eight families colours repeat.
 
     Example:
         >>> list(family_colours(["cepstral", "tonal", "cepstral"]))
         ['cepstral', 'tonal']
     """
-    return {name: colour(SERIES[i % len(SERIES)]) for i, name in enumerate(dict.fromkeys(families))}
+    names = dict.fromkeys(families)
+    return {name: colour(SERIES[i % len(SERIES)]) for i, name in enumerate(names)}
 
 
 def waterfall(
     steps: pd.DataFrame, *, base: float, total: float, base_name: str, total_name: str, unit: str
 ) -> Figure:
-    """From a base to a total: every step starts where the one before it ended.
+    """Waterfall chart from a base to a total: every step starts at the end of the step before.
 
     Args:
         steps: columns `player, value, low, high`, in order; the values sum to `total - base`.
-        base, total: where it starts and ends; `base_name`, `total_name`: what these are called.
+        base: value at the start.
+        total: value at the end.
+        base_name: label of the start.
+        total_name: label of the end.
+        unit: label of the horizontal axis.
     """
     figure = new_figure(36 + 26 * (len(steps) + 2))
     axes = figure.subplots()
@@ -78,59 +90,75 @@ def waterfall(
     ends = base + np.append(0.0, steps["value"].to_numpy().cumsum())
     axes.barh(rows[0], base, height=0.6, color=colour("faint"))
     axes.barh(rows[-1], total, height=0.6, color=colour("ink"))
-    for row, start, end, low, high in zip(
-        rows[1:-1], ends, ends[1:], steps["low"], steps["high"], strict=False
-    ):
-        axes.barh(
-            row, end - start, left=start, height=0.6, color=colour("series-1" if end >= start else "series-2")
-        )
+    intervals = (steps["low"], steps["high"])
+    for row, start, end, low, high in zip(rows[1:-1], ends, ends[1:], *intervals, strict=False):
+        paint = colour("series-1" if end >= start else "series-2")
+        axes.barh(row, end - start, left=start, height=0.6, color=paint)
         axes.hlines(row - 0.36, start + low, start + high, color=colour("muted"), linewidth=1.1)
     for row, end in zip(rows, ends, strict=False):
         axes.vlines(end, row - 0.7, row - 0.3, color=colour("muted"), linewidth=0.7)
     texts = [f"{base:.2f}", *(format_signed(value, 2) for value in steps["value"]), f"{total:.2f}"]
     places = [base, *np.maximum(ends[:-1], ends[1:]), total]
     for row, place, text in zip(rows, places, texts, strict=True):
-        _beside(axes, place, row, text)
-    axes.set_yticks(rows, [base_name, *steps["player"], total_name])
-    axes.set(
-        xlabel=unit,
-        ylim=(-0.6, len(rows) - 0.4),
-        xlim=(min(0.0, float(ends.min())), max(float(ends.max()), total) * 1.14),
-    )
+        _write_beside(axes, place, row, text)
+    left = min(0.0, float(ends.min()))
+    right = max(float(ends.max()), total) * 1.14
+    axes.set(xlabel=unit, ylim=(-0.6, len(rows) - 0.4), xlim=(left, right))
     tidy(axes, grid="x")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0, labelcolor=colour("ink"), labelsize=10.5)
+    _label_rows(axes, rows, [base_name, *steps["player"], total_name])
     return figure
 
 
 def stacked_counts(counts: pd.DataFrame, *, unit: str = "clips") -> Figure:
-    """One bar per row, parts side by side in the order of the columns, the total at its end.
+    """One bar per row with its parts side by side, and the total at its end.
 
     Args:
         counts: rows are classes, columns are parts (training, held out, …).
+        unit: label of the horizontal axis.
     """
     figure = new_figure(40 + 25 * len(counts))
     axes = figure.subplots()
     rows = np.arange(len(counts))[::-1]
     start = np.zeros(len(counts))
-    for part, paint in zip(
-        counts.columns, (colour("faint"), colour("accent"), colour("series-2")), strict=False
-    ):
+    paints = (colour("faint"), colour("accent"), colour("series-2"))
+    for part, paint in zip(counts.columns, paints, strict=False):
         axes.barh(rows, counts[part], left=start, height=0.6, color=paint, label=str(part))
         start += counts[part].to_numpy()
     for row, total in zip(rows, start, strict=True):
-        _beside(axes, total, row, str(int(total)))
-    axes.set_yticks(rows, counts.index.astype(str))
+        _write_beside(axes, total, row, str(int(total)))
     axes.set(xlabel=unit, ylim=(-0.6, len(counts) - 0.4))
     axes.margins(x=0.08)
     tidy(axes)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0, labelcolor=colour("ink"), labelsize=10.5)
+    _label_rows(axes, rows, [str(name) for name in counts.index])
     return figure
 
 
-def _beside(axes: Axes, x: float, y: float, text: str) -> None:
-    """A text a little to the right of a point."""
+def histogram(values: Sequence[float], *, unit: str, noun: str = "clips") -> Figure:
+    """Histogram of values. NaN is left out.
+
+    Args:
+        values: the values.
+        unit: label of the horizontal axis.
+        noun: label of the vertical axis.
+    """
+    figure = new_figure(170)
+    axes = figure.subplots()
+    numbers = np.asarray(values, dtype=float)
+    bins = "auto" if len(numbers) < 5000 else 60
+    axes.hist(numbers[np.isfinite(numbers)], bins=bins, color=colour("accent"), rwidth=0.92)
+    axes.set(xlabel=unit, ylabel=noun)
+    tidy(axes)
+    return figure
+
+
+def _label_rows(axes: Axes, rows: NDArray[np.int64], names: Sequence[str]) -> None:
+    axes.set_yticks(rows, names)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0, labelcolor=colour("ink"), labelsize=10.5)
+
+
+def _write_beside(axes: Axes, x: float, y: float, text: str) -> None:
+    """Write a text a little to the right of a point."""
     axes.annotate(
         text,
         (x, y),
@@ -140,16 +168,3 @@ def _beside(axes: Axes, x: float, y: float, text: str) -> None:
         color=colour("ink"),
         fontsize=10,
     )
-
-
-def histogram(values: Sequence[float], *, unit: str, what: str = "clips") -> Figure:
-    """How often each value occurs; NaN is left out."""
-    figure = new_figure(170)
-    axes = figure.subplots()
-    kept = np.asarray(values, dtype=float)
-    axes.hist(
-        kept[np.isfinite(kept)], bins="auto" if len(kept) < 5000 else 60, color=colour("accent"), rwidth=0.92
-    )
-    axes.set(xlabel=unit, ylabel=what)
-    tidy(axes)
-    return figure

@@ -1,4 +1,4 @@
-"""The maps of a report: clips in the space of the hand-made features, and in the last layer of every network, drawn flat."""
+"""Section "Maps": clips in the space of the hand-made features, and in the last layer of every network."""
 
 from __future__ import annotations
 
@@ -10,21 +10,34 @@ import numpy as np
 import pandas as pd
 
 from quintet.datasets.labels import label_set
+from quintet.explanation.projections import neighbour_map, principal_map, umap_map
 from quintet.model_folder.run import Run
-from quintet.reports.drawing import Drawing, slug
-from quintet.reports.figures.maps import map_figure, neighbour_map, principal_map, umap_map
+from quintet.reports.drawing import Drawing
+from quintet.reports.figures.maps import map_figure
+from quintet.reports.formats import count, slug
+from quintet.reports.report_data import ReportData
+from quintet.reports.section import ClassKey, Part, Section, Text, grid
 from quintet.reports.style import to_svg
-from quintet.reports.text import count, display_name
+from quintet.reports.text import display_name
 
 MAX_POINTS, MAX_ALL = 1500, 6000
-"""Of a map, and of all maps together: more would cost the page megabytes (some 400 bytes a point) and show no more."""
-FEWEST = 8
-"""Clips that a map needs."""
+"""Largest number of points of one map, and of all maps. More points (400 bytes each) would not show more."""
+
+MIN_CLIPS = 8
+"""Smallest number of clips of a map."""
+
+NO_DISTANCES = "Near clips stay near. Large distances mean nothing."
 
 
 @dataclass(frozen=True)
 class Space:
-    """One space and its maps. `text`: which clips are on them, and why their places can be believed."""
+    """A feature space and its maps.
+
+    Args:
+        title: heading.
+        text: which clips are on the maps, and by which network.
+        drawings: the maps.
+    """
 
     title: str
     text: str
@@ -33,155 +46,194 @@ class Space:
 
 @dataclass(frozen=True)
 class Atlas:
-    """All maps. `keys`: what colours and shapes stand for, in their order; `ring`: what a ring says."""
+    """All maps of a run.
+
+    Args:
+        spaces: the feature spaces.
+        classes: the classes on the maps, in the order of their colours and markers.
+    """
 
     spaces: tuple[Space, ...]
-    keys: tuple[str, ...]
-    ring: str
+    classes: tuple[str, ...]
 
     @property
     def drawings(self) -> list[Drawing]:
-        """Every map."""
+        """All maps of all spaces."""
         return [drawing for space in self.spaces for drawing in space.drawings]
 
 
-def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
-    """PCA and t-SNE, on demand UMAP, of the features and of what every network made of clips that it never saw.
+def maps_section(data: ReportData) -> Section | None:
+    """The maps; None if there are too few clips."""
+    run = data.run
+    maps = atlas(run, umap=data.umap)
+    if not maps.spaces:
+        return None
+    if run.multilabel:
+        labels = "tag (the most frequent one of its set)"
+        ring, key = "the clip does not have the tag with the highest probability", "first tag wrong"
+    else:
+        labels, ring, key = "class", "the prediction is wrong", "wrong prediction"
+    introduction = (
+        f"Every dot is a clip. Colour and shape show its true {labels}. A ring means that {ring}. Hover over a dot for "
+        "the name of the clip."
+    )
+    parts = []
+    for place, space in enumerate(maps.spaces, 1):
+        text = (Text(space.text),) if space.text else ()
+        parts.append(Part(f"maps-{place}", space.title, (*text, *grid(*space.drawings))))
+    return Section(
+        id="maps",
+        title="Maps of the clips",
+        contents="Maps",
+        blocks=(Text(introduction), ClassKey(maps.classes, key), *parts),
+    )
 
-    Networks of different folds do not share a space: mapped is the final network on the held-out clips, or where there are none the network of
-    the first fold on that fold's clips.
+
+def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
+    """PCA and t-SNE maps, and UMAP maps if wanted, of the features and of the last layer of every network.
+
+    Networks of different folds do not share a space. Therefore the final network is shown on the held-out clips.
+    If no part was held out, the network of the first fold is shown on the clips of that fold.
 
     Args:
-        run: a model folder; spaces without eight clips are left out.
-        umap: whether to draw UMAP maps, too. seed: of the clips that are drawn where there are too many, of t-SNE and of UMAP.
+        run: the model folder. Spaces with fewer than `MIN_CLIPS` clips are left out.
+        umap: whether to draw UMAP maps too.
+        seed: seed of the clips that are drawn if there are too many, of t-SNE and of UMAP.
 
     Raises:
-        MissingExtraError: UMAP is wanted and not installed.
+        MissingExtraError: if UMAP is wanted and not installed.
     """
-    verdicts, keys = point_predictions(run)
+    points, classes = point_predictions(run)
     n_maps = (1 + len(run.embeddings)) * (3 if umap else 2)
-    wanted = (umap, seed, min(MAX_POINTS, MAX_ALL // n_maps))
-    spaces = [_space("map", "The hand-made features", "", run.values, verdicts, keys, wanted)]
+    maker = _MapMaker(points, classes, umap=umap, seed=seed, max_points=min(MAX_POINTS, MAX_ALL // n_maps))
+    spaces = [maker.space("map", "The hand-made features", "", run.values)]
     for name, table in run.embeddings.items():
         part = "test" if (table["part"] == "test").any() else "oof"
-        values = table.loc[table["part"] == part].set_index("id").drop(columns="part")
+        rows = table.loc[table["part"] == part]
+        values = rows.set_index("id").drop(columns="part")
         clips = count(len(values), "clip")
-        unseen = (
-            f"The {clips} of the held-out part, as the final network hears them; it never saw them."
-            if part == "test"
-            else f"The {clips} of the first fold, as the network that was fitted on the other folds hears them."
-        )
-        spaces.append(
-            _space(
-                f"map-{slug(name)}",
-                f"The last layer of {display_name(name, run)}",
-                unseen,
-                values,
-                verdicts,
-                keys,
-                wanted,
-            )
-        )
-    ring = "a wrong verdict" if not run.multilabel else "the tag that was named first is none of its own"
-    return Atlas(tuple(space for space in spaces if space is not None), keys, ring)
+        text = f"The {clips} of the first fold, in the network that was trained on the other folds."
+        if part == "test":
+            text = f"The {clips} of the held-out part, in the final network, which was not trained on them."
+        title = f"The last layer of {display_name(name, run)}"
+        spaces.append(maker.space(f"map-{slug(name)}", title, text, values))
+    return Atlas(tuple(space for space in spaces if space is not None), classes)
 
 
 def point_predictions(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """How each clip is shown, indexed by id: `label, verdict, part, shown` (the class that gives its colour) and `wrong`; and the classes shown.
+    """Label, prediction and colour of each clip, and the classes on the maps.
 
-    Held-out clips are judged by the final members, training clips out of fold. A set is shown by its most frequent tag.
+    Held-out clips are predicted by the final members, training clips out of fold. A label set has the colour of its
+    most frequent tag.
+
+    Returns:
+        A table indexed by clip id: `label, verdict, part, shown` (the class that gives the colour), `wrong`; and
+        the classes, in order.
     """
     tables = []
     for part in ("test", "oof"):
         if run.prediction_name in run.parts[part]:
-            p = run.parts[part][run.prediction_name]
-            first = np.array(p.classes, dtype=object)[p.probabilities.argmax(axis=1)]
-            tables.append(
-                pd.DataFrame(
-                    {"label": np.asarray(p.labels, dtype=object), "verdict": first, "part": part},
-                    index=p.clip_ids,
-                )
-            )
+            predictions = run.parts[part][run.prediction_name]
+            classes = np.array(predictions.classes, dtype=object)
+            first = classes[predictions.probabilities.argmax(axis=1)]
+            labels = np.asarray(predictions.labels, dtype=object)
+            columns = {"label": labels, "verdict": first, "part": part}
+            tables.append(pd.DataFrame(columns, index=predictions.clip_ids))
     table = pd.concat(tables)
     table = table[~table.index.duplicated() & table["label"].notna()]
-    sets = [_known(label, run.classes, multilabel=run.multilabel) for label in table["label"]]
+    tags = [_class_names(label, run.classes, multilabel=run.multilabel) for label in table["label"]]
     table["shown"] = point_classes(table["label"], run.classes, multilabel=run.multilabel)
-    table["wrong"] = [
-        verdict not in tags for verdict, tags in zip(table["verdict"].tolist(), sets, strict=True)
-    ]
+    predicted = table["verdict"].tolist()
+    table["wrong"] = [name not in names for name, names in zip(predicted, tags, strict=True)]
     table = table[table["shown"] != ""]
     shown = set(table["shown"])
     return table, tuple(name for name in run.classes if name in shown or not run.multilabel)
 
 
 def point_classes(labels: Iterable[object], classes: Sequence[str], *, multilabel: bool) -> list[str]:
-    """The class that gives each clip its colour: its own, or the most frequent tag of its set; empty where it has none of the classes.
+    """Class that gives each clip its colour: its own, or the most frequent tag of its set.
+
+    Args:
+        labels: label, or label set `rock;live`, of each clip.
+        classes: the known classes.
+        multilabel: whether the labels are sets.
+
+    Returns:
+        One class per clip, empty if the clip has none of the classes.
 
     Example:
-        >>> point_classes(["jazz;live", "rock;live", "jazz", "polka"], ("jazz", "live", "rock"), multilabel=True)
+        >>> labels = ["jazz;live", "rock;live", "jazz", "polka"]
+        >>> point_classes(labels, ("jazz", "live", "rock"), multilabel=True)
         ['live', 'live', 'jazz', '']
     """
-    sets = [_known(label, classes, multilabel=multilabel) for label in labels]
-    often = Counter(tag for tags in sets for tag in tags)
-    return [max(tags, key=lambda tag: (often[tag], tag), default="") for tags in sets]
+    sets = [_class_names(label, classes, multilabel=multilabel) for label in labels]
+    frequency = Counter(tag for tags in sets for tag in tags)
+    return [max(tags, key=lambda tag: (frequency[tag], tag), default="") for tags in sets]
 
 
-def _known(label: object, classes: Sequence[str], *, multilabel: bool) -> list[str]:
-    return [tag for tag in (label_set(str(label)) if multilabel else [str(label)]) if tag in classes]
+def _class_names(label: object, classes: Sequence[str], *, multilabel: bool) -> list[str]:
+    """The known classes among the labels of one clip."""
+    names = label_set(str(label)) if multilabel else [str(label)]
+    return [name for name in names if name in classes]
 
 
-def _space(
-    name: str,
-    title: str,
-    text: str,
-    values: pd.DataFrame,
-    verdicts: pd.DataFrame,
-    keys: tuple[str, ...],
-    wanted: tuple[bool, int, int],
-) -> Space | None:
-    umap, seed, most = wanted
-    ids = values.index.intersection(verdicts.index, sort=False)
-    if len(ids) > most:
-        ids = ids[np.sort(np.random.default_rng(seed).choice(len(ids), most, replace=False))]
-    if len(ids) < FEWEST or values.shape[1] < 2:
-        return None
-    values, verdicts = values.loc[ids], verdicts.loc[ids]
-    components, (first, second) = principal_map(values)
-    axes = (f"first component ({first:.0%} of variance)", f"second component ({second:.0%})")
-    far = "Neighbours stay neighbours; far distances mean nothing."
-    drawings = [
-        _map(
-            f"{name}-pca",
-            "PCA",
-            "The two directions in which clips differ most.",
-            components,
-            verdicts,
-            keys,
-            axes,
-        ),
-        _map(f"{name}-tsne", "t-SNE", far, neighbour_map(values, seed=seed), verdicts, keys, ("", "")),
-    ]
-    if umap:
-        drawings.append(
-            _map(f"{name}-umap", "UMAP", far, umap_map(values, seed=seed), verdicts, keys, ("", ""))
-        )
-    return Space(title, text, tuple(drawings))
+@dataclass(frozen=True)
+class _MapMaker:
+    """Maker of the maps of one space after the other.
 
+    Args:
+        points: `point_predictions`.
+        classes: the classes on the maps.
+        umap: whether to draw UMAP maps too.
+        seed: seed of everything random.
+        max_points: largest number of points of one map.
+    """
 
-def _map(
-    name: str,
-    title: str,
-    caption: str,
-    points: pd.DataFrame,
-    verdicts: pd.DataFrame,
-    keys: tuple[str, ...],
-    axes: tuple[str, str],
-) -> Drawing:
-    hovers = {
-        f"point-{i}": f"{clip}: {row['label']}" + (f", taken for {row['verdict']}" if row["wrong"] else "")
-        for i, (clip, row) in enumerate(zip(verdicts.index, verdicts.to_dict("records"), strict=True))
-    }
-    figure = map_figure(points, list(verdicts["shown"]), keys, wrong=list(verdicts["wrong"]), axis_names=axes)
-    alt = f"{title} map of {len(points)} clips by class; {int(verdicts['wrong'].sum())} misclassified ones ringed."
-    numbers = points.join(verdicts[["label", "verdict", "part"]]).reset_index(names="id")
-    return Drawing(name, to_svg(figure, name, alt, titles=hovers), caption, numbers, title)
+    points: pd.DataFrame
+    classes: tuple[str, ...]
+    umap: bool
+    seed: int
+    max_points: int
+
+    def space(self, name: str, title: str, text: str, values: pd.DataFrame) -> Space | None:
+        """Maps of one space; None if it has too few clips or columns.
+
+        Args:
+            name: start of the ids of the maps.
+            title: heading.
+            text: which clips are on the maps.
+            values: (n, d), indexed by clip id.
+        """
+        ids = values.index.intersection(self.points.index, sort=False)
+        if len(ids) > self.max_points:
+            drawn = np.random.default_rng(self.seed).choice(len(ids), self.max_points, replace=False)
+            ids = ids[np.sort(drawn)]
+        if len(ids) < MIN_CLIPS or values.shape[1] < 2:
+            return None
+        values = values.loc[ids]
+        components, (first, second) = principal_map(values)
+        axes = (f"first component ({first:.0%} of variance)", f"second component ({second:.0%})")
+        caption = "The two directions in which the clips differ most."
+        neighbours = neighbour_map(values, seed=self.seed)
+        drawings = [
+            self._drawing(f"{name}-pca", "PCA", caption, components, axes),
+            self._drawing(f"{name}-tsne", "t-SNE", NO_DISTANCES, neighbours),
+        ]
+        if self.umap:
+            places = umap_map(values, seed=self.seed)
+            drawings.append(self._drawing(f"{name}-umap", "UMAP", NO_DISTANCES, places))
+        return Space(title, text, tuple(drawings))
+
+    def _drawing(
+        self, name: str, title: str, caption: str, places: pd.DataFrame, axes: tuple[str, str] = ("", "")
+    ) -> Drawing:
+        points = self.points.loc[places.index]
+        hovers = {}
+        for i, (clip, row) in enumerate(zip(points.index, points.to_dict("records"), strict=True)):
+            prediction = f", predicted as {row['verdict']}" if row["wrong"] else ""
+            hovers[f"point-{i}"] = f"{clip}: {row['label']}{prediction}"
+        rings = points["wrong"].tolist()
+        figure = map_figure(places, points["shown"].tolist(), self.classes, rings=rings, axis_names=axes)
+        alt = f"{title} map of {len(places)} clips by class; {sum(rings)} misclassified clips have a ring."
+        numbers = places.join(points[["label", "verdict", "part"]]).reset_index(names="id")
+        return Drawing(name, to_svg(figure, name, alt, titles=hovers), caption, numbers, title)

@@ -1,94 +1,98 @@
-"""What the paper reports beside what this run scored, each with its protocol; and how networks were trained."""
+"""Section "Published scores": scores that a paper reports beside those of this run, each with its protocol."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
-from quintet.classifiers.registry import MEMBERS
+from quintet.evaluation.scores import Estimate
 from quintet.model_folder.run import Run
-from quintet.reports.text import SCORE_NAMES, display_name, format_settings, split_note
-
-SHOWN_OPTIONS = (
-    "epochs",
-    "patch_frames",
-    "hop_frames",
-    "skip_frames",
-    "pooling",
-    "class_weight",
-    "augmentation",
-    "weights",
+from quintet.reports.formats import SCORE_NAMES, rule_name
+from quintet.reports.report_data import ReportData
+from quintet.reports.section import (
+    Cell,
+    Column,
+    ColumnGroup,
+    Download,
+    Row,
+    Section,
+    Table,
+    Text,
+    number_cell,
 )
+from quintet.reports.text import display_name, split_note
+
+MISSING = Estimate(float("nan"), float("nan"), float("nan"))
+NUMBERS = ("published", "value", "low", "high")
 
 
-def published_table(run: Run) -> pd.DataFrame:
-    """One row per member and score that the paper reports: `member, score, published, value, low, high`; empty where nothing is known."""
-    ours = run.scores.get(run.part, {})
-    rows = [
-        (
-            member,
-            key,
-            figure,
-            *(
-                ours.get(member, {}).get("scores", {}).get(key, {}).get(end)
-                for end in ("value", "low", "high")
-            ),
-        )
-        for member, figures in run.scores.get("published", {}).get("scores", {}).items()
-        for key, figure in figures.items()
-    ]
-    numbers = ("published", "value", "low", "high")
-    return pd.DataFrame(rows, columns=["member", "score", *numbers]).astype(dict.fromkeys(numbers, float))
-
-
-def published_view(run: Run) -> dict[str, Any] | None:
-    """What the page shows of it, or None."""
+def published_section(data: ReportData) -> Section | None:
+    """Published scores beside the scores of this run; None if the recipe names none."""
+    run = data.run
     table = published_table(run)
     if table.empty:
         return None
-    split, told = run.scores.get("split", {}), run.scores["published"]
-    keys = list(dict.fromkeys(table["score"]))
-    cells = {(row["member"], row["score"]): row for row in table.to_dict("records")}
-    judged = (
-        "a held-out test part"
-        if run.part == "test"
-        else f"out-of-fold predictions of {split.get('n_folds', 'several')} folds"
+    return Section(
+        id="published",
+        title="Published scores and the scores of this run",
+        contents="Published",
+        blocks=(Text(_protocols(run)), _published_block(run, table)),
     )
-    return {
-        "source": told.get("source", ""),
-        "theirs": told["protocol"],
-        "ours": f"{told['data'] + '; ' if told.get('data') else ''}{split_note(run).short[0].lower()}{split_note(run).short[1:]}, scored on {judged}",
-        "scores": [SCORE_NAMES.get(key, key.replace("_", " ")) for key in keys],
-        "rows": [
-            {"display": display_name(name, run), "cells": [cells.get((name, key)) for key in keys]}
-            for name in dict.fromkeys(table["member"])
-        ],
-    }
 
 
-def training_options(run: Run) -> list[tuple[str, str]]:
-    """How each network was trained (epochs, segments, pooling, augmentation of spectrograms), and the augmentation of audio."""
-    train = run.config.get("train") or {}
-    networks = {row.name: row.settings for row in MEMBERS if row.input == "spectrogram"}
+def published_table(run: Run) -> pd.DataFrame:
+    """One row per member and published score: `member, score, published, value, low, high`."""
+    published = run.results.published
+    measured = run.results.parts.get(run.part, {})
     rows = []
-    for name in run.members:
-        if name in networks:
-            chosen = {**networks[name], **train.get("settings", {}).get(name, {})}
-            chosen["augmentation"] = {
-                key: value for key, value in (chosen.get("augmentation") or {}).items() if value
-            } or "off"
-            rows.append(
-                (
-                    name,
-                    format_settings(
-                        {option: chosen[option] for option in SHOWN_OPTIONS if chosen.get(option) is not None}
-                    ),
-                )
-            )
-    audio = {key: value for key, value in (train.get("augmentation") or {}).items() if value}
-    if rows:
-        rows.append(
-            ("augmentation of audio", ", ".join(f"{key} {value}" for key, value in audio.items()) or "off")
-        )
-    return rows
+    for member, scores in (published.scores if published else {}).items():
+        for key, value in scores.items():
+            estimate = measured[member].scores.get(key, MISSING) if member in measured else MISSING
+            rows.append((member, key, value, estimate.value, estimate.low, estimate.high))
+    table = pd.DataFrame(rows, columns=["member", "score", *NUMBERS])
+    return table.astype(dict.fromkeys(NUMBERS, float))
+
+
+def _protocols(run: Run) -> str:
+    """Source of the published scores, and how they and ours were evaluated."""
+    published = run.results.published
+    if published is None:
+        return ""
+    stamp = split_note(run).short
+    if run.part == "test":
+        evaluation = "scored on a held-out test part"
+    else:
+        folds = run.results.split.n_folds or "several"
+        evaluation = f"scored on out-of-fold predictions of {folds} folds"
+    ours = f"{stamp[0].lower()}{stamp[1:]}, {evaluation}"
+    if published.data:
+        ours = f"{published.data}; {ours}"
+    return (
+        f"Source: {published.source or 'not named'}. Published protocol: {published.protocol}. Protocol of this "
+        f"run: {ours}. Scores of different protocols and data do not measure the same thing."
+    )
+
+
+def _published_block(run: Run, table: pd.DataFrame) -> Table:
+    keys = list(dict.fromkeys(table["score"]))
+    records = {(row["member"], row["score"]): row for row in table.to_dict("records")}
+    rows = []
+    for member in dict.fromkeys(table["member"]):
+        numbers = []
+        for key in keys:
+            row = records.get((member, key))
+            if row is None:
+                numbers += [number_cell(None), number_cell(None)]
+            else:
+                measured = number_cell(row["value"], low=row["low"], high=row["high"])
+                numbers += [number_cell(row["published"]), measured]
+        rows.append(Row(Cell(display_name(str(member), run)), tuple(numbers)))
+    heads = (Column("Published", numeric=True), Column("This run", numeric=True))
+    return Table(
+        label="Published scores beside those of this run",
+        columns=(Column("Member"), *(heads * len(keys))),
+        rows=tuple(rows),
+        caption="Values of this run with their 95 % intervals.",
+        groups=tuple(ColumnGroup(SCORE_NAMES.get(key, rule_name(key)), 2) for key in keys),
+        downloads=(Download("published", table),),
+        stamped=True,
+    )

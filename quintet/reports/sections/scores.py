@@ -1,182 +1,230 @@
-"""Tables of the page: rows of plain values, in the order in which they are shown."""
+"""Section "Scores": every score of every member and ensemble, with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run
-from quintet.predictions.predictions import Predictions
-from quintet.reports.text import LOWER_IS_BETTER, SCORE_NAMES, display_name
+from quintet.model_folder.scores import PARTS
+from quintet.reports.drawing import Drawing
+from quintet.reports.figures.intervals import MISSING, Dot, interval_figure
+from quintet.reports.formats import LOWER_IS_BETTER, SCORE_NAMES, count, number, rule_name, slug
+from quintet.reports.report_data import ReportData
+from quintet.reports.section import (
+    Cell,
+    Column,
+    ColumnGroup,
+    Download,
+    Grid,
+    Note,
+    Row,
+    Section,
+    Table,
+    Text,
+    number_cell,
+)
+from quintet.reports.style import to_svg
+from quintet.reports.text import display_name, group_noun, groups_known, split_note
 
-PER_CLASS_NAMES: Mapping[str, str] = {
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "auc": "AUC",
-    "pr_auc": "PR AUC",
-}
+PART_NAMES = {"test": "Held out", "oof": "Out of fold"}
+PARTS_IN_ORDER = tuple(reversed(PARTS))
+MANY_SCORES = 5
+"""Number of scores from which on each part has a table of its own."""
+
+Scored: TypeAlias = dict[tuple[str, str, str], Dot]
+"""Name, part and score → value with its interval."""
 
 
-def score_names(run: Run) -> list[str]:
-    """The scores that the run has, in the order of `SCORE_NAMES`."""
-    present = {
-        key
-        for part in ("test", "oof")
-        for row in run.scores.get(part, {}).values()
-        for key in row.get("scores", {})
-    }
-    return [key for key in SCORE_NAMES if key in present and (key != "macro_pr_auc" or run.multilabel)]
+def scores_section(data: ReportData) -> Section:
+    """Scores of members and ensembles, as figures and as a table."""
+    run = data.run
+    stamp = split_note(run)
+    drawings = score_drawings(run, data.score_names)
+    return Section(
+        id="scores",
+        title="Scores of members and ensembles",
+        contents="Scores",
+        blocks=(
+            Note(stamp.kind, f"{stamp.short}.", stamp.text, id="split"),
+            Grid(tuple(drawings)),
+            Text(_legend(run), kind="legend-line"),
+            *_score_tables(run, data.score_names),
+        ),
+    )
+
+
+def _legend(run: Run) -> Markup:
+    solid = Markup('<span class="dot solid" aria-hidden="true"></span>')
+    hollow = Markup('<span class="dot hollow" aria-hidden="true"></span>')
+    if run.part == "test":
+        text = Markup(
+            "{} held-out clips with their 95 % interval {} out-of-fold predictions on the training part."
+        )
+        return text.format(solid, hollow) + " Ensembles are bold."
+    text = Markup("{} out-of-fold predictions with their 95 % interval.")
+    return text.format(solid) + " Ensembles are bold."
 
 
 def score_table(run: Run) -> pd.DataFrame:
-    """One row per member or ensemble, part and score: `name, kind, part, score, value, low, high, n, n_groups`."""
+    """Scores as a table: `name, kind, part, score, value, low, high, n, n_groups`."""
     rows = []
-    for part in ("test", "oof"):
-        for name, content in run.scores.get(part, {}).items():
-            for key, score in content.get("scores", {}).items():
-                kind = (
-                    "member"
-                    if name in run.bundle["members"]
-                    else ENSEMBLE_PREDICTION
-                    if name == ENSEMBLE_PREDICTION
-                    else "ensemble"
-                )
-                rows.append(
-                    (
-                        name,
-                        kind,
-                        part,
-                        key,
-                        score.get("value"),
-                        score.get("low"),
-                        score.get("high"),
-                        content.get("n"),
-                        content.get("n_groups"),
-                    )
-                )
+    for part in PARTS_IN_ORDER:
+        for name, scores in run.results.parts.get(part, {}).items():
+            kind = _row_kind(name, run)
+            for key, estimate in scores.scores.items():
+                interval = (estimate.value, estimate.low, estimate.high)
+                rows.append((name, kind, part, key, *interval, scores.n, scores.n_groups))
     columns = ["name", "kind", "part", "score", "value", "low", "high", "n", "n_groups"]
     return pd.DataFrame(rows, columns=columns).astype({"value": float, "low": float, "high": float})
 
 
-def score_rows(run: Run, keys: list[str]) -> list[dict[str, Any]]:
-    """Rows of the page's table: the chosen ensemble first, then by the first score; `best` marks the best value of each column."""
-    table = score_table(run)
-    cells = {(r.name, r.part, r.score): r for r in table.itertuples(index=False)}
-    parts = [part for part in ("test", "oof") if run.parts[part]]
-    best = {}
-    for part in parts:
-        for key in keys:
-            values = table[(table["part"] == part) & (table["score"] == key)].dropna(subset=["value"])
-            if len(values):
-                best[part, key] = values["value"].min() if key in LOWER_IS_BETTER else values["value"].max()
-    rows = []
-    for name in rank_names(run, keys):
-        scores = {
-            part: [_cell(cells.get((name, part, key)), best.get((part, key))) for key in keys]
-            for part in parts
-        }
-        rows.append(
-            {
-                "name": name,
-                "display": display_name(name, run),
-                "ensemble": name not in run.members,
-                "chosen": name == run.prediction_name,
-                "scores": scores,
-            }
-        )
-    return rows
+def _row_kind(name: str, run: Run) -> str:
+    if name in run.bundle["members"]:
+        return "member"
+    return ENSEMBLE_PREDICTION if name == ENSEMBLE_PREDICTION else "ensemble"
 
 
-def rank_names(run: Run, keys: list[str]) -> list[str]:
-    """The verdict, the ensembles, then the members; each by the first score, best first."""
-    table = run.scores.get(run.part, {})
+def rank_names(run: Run, keys: Sequence[str]) -> list[str]:
+    """The ensemble prediction, the fusion rules, then the members; each by the first score, best first."""
+    table = run.results.parts.get(run.part, {})
 
     def value(name: str) -> float:
-        score = table.get(name, {}).get("scores", {}).get(keys[0], {}) if keys else {}
-        sign = -1.0 if keys[0] in LOWER_IS_BETTER else 1.0
-        return sign * float(score["value"]) if score.get("value") is not None else -np.inf
+        if not keys or name not in table or keys[0] not in table[name].scores:
+            return -np.inf
+        score = table[name].scores[keys[0]].value
+        if np.isnan(score):
+            return -np.inf
+        return -score if keys[0] in LOWER_IS_BETTER else score
 
     names = dict.fromkeys((run.prediction_name, *run.names))
     return sorted(names, key=lambda name: (name != run.prediction_name, name not in run.rules, -value(name)))
 
 
-def _cell(row: Any, best: float | None) -> dict[str, Any]:
-    if row is None or not np.isfinite(row.value):
-        return {"value": None, "low": None, "high": None, "best": False}
-    low, high = (None if not np.isfinite(v) else float(v) for v in (row.low, row.high))
-    return {
-        "value": float(row.value),
-        "low": low,
-        "high": high,
-        "best": best is not None and bool(np.isclose(row.value, best, atol=5e-4)),
-    }
+def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
+    """One figure of dots and intervals per score."""
+    table = score_table(run)
+    names = rank_names(run, keys)
+    scored = _scored(table)
+    has_both = run.part == "test" and bool(run.oof)
+    drawings = []
+    for key in keys:
+        main = [scored.get((name, run.part, key), MISSING) for name in names]
+        out_of_fold = [scored.get((name, "oof", key), MISSING) for name in names] if has_both else []
+        figure = interval_figure(
+            [display_name(name, run) for name in names],
+            main,
+            out_of_fold=out_of_fold,
+            bold=[name not in run.members for name in names],
+        )
+        first = f"{display_name(names[0], run)} {number(main[0].value)}"
+        alt = (
+            f"{SCORE_NAMES[key]} of members and ensembles with 95 % intervals: {first}. The table below has "
+            "every value."
+        )
+        caption = "Lower is better." if key in LOWER_IS_BETTER else "Higher is better."
+        id_ = f"score-{slug(key)}"
+        numbers = table[table["score"] == key]
+        drawings.append(Drawing(id_, to_svg(figure, id_, alt), caption, numbers, SCORE_NAMES[key]))
+    return drawings
 
 
-def class_table(run: Run, counts: pd.DataFrame | None) -> pd.DataFrame:
-    """One row per class: support, the scores of each class, and what it is most often taken for."""
-    per_class = run.headline.get("per_class", {})
-    rows = []
-    for name in run.classes:
-        content = per_class.get(name, {})
-        row: dict[str, Any] = {"class": name, "support": int(content.get("support", 0))}
-        for key in PER_CLASS_NAMES:
-            if key in content:
-                row[key] = content[key]
-        if counts is not None:
-            wrong = counts.loc[name].drop(name)
-            row["taken_for"] = f"{wrong.idxmax()} ({wrong.max()})" if wrong.max() > 0 else ""
-        rows.append(row)
-    return pd.DataFrame(rows)
+def _scored(table: pd.DataFrame) -> Scored:
+    rows = table[["name", "part", "score", "value", "low", "high"]].itertuples(index=False, name=None)
+    return {(name, part, key): Dot(value, low, high) for name, part, key, value, low, high in rows}
 
 
-def mistakes(run: Run, limit: int = 12) -> pd.DataFrame:
-    """The wrong verdicts with the highest probability: `clip_id, group, label, verdict, confidence, probability_of_label, members_agreeing`."""
-    p = run.report_predictions
-    codes, verdict = p.codes(), p.probabilities.argmax(axis=1)
-    confidence = p.probabilities.max(axis=1)
-    wrong = np.flatnonzero((codes >= 0) & (codes != verdict))
-    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
-    agreeing = np.zeros(len(p), dtype=int)
-    for name in run.members:
-        agreeing += run.parts[run.part][name].take(p.clip_ids).probabilities.argmax(axis=1) == verdict
-    return pd.DataFrame({
-        "clip_id": p.clip_ids[wrong],
-        "group": p.groups[wrong] if p.groups is not None else "",
-        "label": np.array(p.classes, dtype=object)[codes[wrong]],
-        "verdict": np.array(p.classes, dtype=object)[verdict[wrong]],
-        "confidence": confidence[wrong],
-        "probability_of_label": p.probabilities[wrong, codes[wrong]],
-        "members_agreeing": agreeing[wrong],
-    })  # fmt: skip
+def _score_tables(run: Run, keys: Sequence[str]) -> list[Table]:
+    """One table with both parts side by side, or one table per part if there are many scores."""
+    parts = list(PARTS_IN_ORDER) if run.part == "test" and run.oof else [run.part]
+    if len(keys) < MANY_SCORES:
+        return [_score_table_block(run, keys, parts)]
+    return [_score_table_block(run, keys, [part]) for part in parts]
 
 
-def agreement(predictions: Mapping[str, Predictions]) -> pd.DataFrame:
-    """Share of clips on which two members give the same verdict, shape (members, members); label sets compare tag by tag at 0.5.
+def _score_table_block(run: Run, keys: Sequence[str], parts: Sequence[str]) -> Table:
+    label = "Table of scores"
+    if len(parts) == 1:
+        label += f", {PART_NAMES[parts[0]].lower()}"
+    heads = tuple(Column(SCORE_NAMES[key], numeric=True) for _ in parts for key in keys)
+    return Table(
+        label=label,
+        columns=(Column(""), *heads),
+        rows=tuple(score_rows(run, keys, parts)),
+        caption=_score_caption(run),
+        groups=tuple(ColumnGroup(PART_NAMES[part], len(keys), _sample_size(run, part)) for part in parts),
+        downloads=(Download("scores", score_table(run)),),
+        stamped=True,
+    )
 
-    Example:
-        >>> a = Predictions(["x", "y"], ("r", "j"), np.array([[0.9, 0.1], [0.4, 0.6]]))
-        >>> b = Predictions(["y", "x"], ("r", "j"), np.array([[0.8, 0.2], [0.7, 0.3]]))
-        >>> agreement({"a": a, "b": b}).loc["a", "b"].item()
-        0.5
+
+def _score_caption(run: Run) -> Markup:
+    text = "Value and 95 % interval of every ensemble and member. The best value of each column is marked."
+    if run.prediction_name != ENSEMBLE_PREDICTION:
+        return Markup.escape(text)
+    start = Markup("The ensemble prediction is the result of <code>quintet predict</code>. ")
+    return start + text
+
+
+def _sample_size(run: Run, part: str) -> str:
+    scores = run.results.parts[part][run.prediction_name]
+    text = f"n = {scores.n}"
+    if groups_known(run):
+        text += f", {count(scores.n_groups, group_noun(run))}"
+    return text
+
+
+def score_rows(run: Run, keys: Sequence[str], parts: Sequence[str]) -> list[Row]:
+    """Rows of the table of scores, in the order of `rank_names`; the best value of each column is marked.
+
+    Args:
+        run: the model folder.
+        keys: the scores.
+        parts: the parts, side by side.
     """
-    names = list(predictions)
-    first = predictions[names[0]]
-    verdicts = []
-    for p in predictions.values():
-        probabilities = p.take(first.clip_ids).probabilities
-        verdicts.append(probabilities >= 0.5 if p.multilabel else probabilities.argmax(axis=1))
-    shares = [[float(np.mean(a == b)) for b in verdicts] for a in verdicts]
-    return pd.DataFrame(shares, index=names, columns=names)
+    table = score_table(run)
+    scored = _scored(table)
+    best = _best_values(table)
+    rows = []
+    for name in rank_names(run, keys):
+        cells = []
+        for part in parts:
+            for key in keys:
+                dot = scored.get((name, part, key), MISSING)
+                cells.append(_score_cell(dot, best.get((part, key))))
+        emphasis = "" if name in run.members else "ensemble"
+        if name == run.prediction_name:
+            emphasis += " chosen"
+        rows.append(Row(_score_head(name, run), tuple(cells), emphasis.strip()))
+    return rows
 
 
-def failure_reasons(failures: pd.DataFrame) -> pd.DataFrame:
-    """The ledger by stage, error and reason, most frequent first: `stage, error, reason, clips`."""
-    if failures.empty:
-        return pd.DataFrame(columns=["stage", "error", "reason", "clips"])
-    keys = [c for c in ("stage", "error", "reason") if c in failures]
-    filled = failures[keys].fillna("").astype(str)
-    return filled.value_counts(sort=True).rename("clips").reset_index()
+def _best_values(table: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Part and score → best value."""
+    best = {}
+    for (part, key), values in table.dropna(subset=["value"]).groupby(["part", "score"])["value"]:
+        best[str(part), str(key)] = float(values.min() if key in LOWER_IS_BETTER else values.max())
+    return best
+
+
+def _score_cell(dot: Dot, best: float | None) -> Cell:
+    cell = number_cell(dot.value, low=dot.low, high=dot.high)
+    is_best = best is not None and bool(np.isclose(dot.value, best, atol=5e-4))
+    return Cell(cell.text, cell.notes, cell.sort, kind="best") if is_best else cell
+
+
+def _score_head(name: str, run: Run) -> Cell:
+    flag = "random weights" if name in run.random_weights else ""
+    notes: tuple[str, ...] = ()
+    if name == ENSEMBLE_PREDICTION:
+        calibrated = run.calibration is not None and run.calibration.method != "none"
+        words = [rule_name(run.best)] if run.rules else []
+        words.append("calibrated" if calibrated else "not calibrated")
+        notes = (", ".join(words),)
+    elif name == run.best and run.rules:
+        notes = ("chosen rule",)
+    return Cell(display_name(name, run), notes, flag=flag)

@@ -1,0 +1,50 @@
+"""Calibration curve: the share of right predictions by confidence, in bins of equal size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+NORMAL_975 = 1.959964
+"""97.5 % quantile of the normal distribution."""
+
+
+def calibration_points(
+    confidence: NDArray[np.floating], correct: NDArray[np.bool_], *, n_bins: int = 8
+) -> pd.DataFrame:
+    """Mean confidence, share correct with a 95 % Wilson interval, and count per bin.
+
+    Args:
+        confidence: (n,) probability of each clip's prediction.
+        correct: (n,) whether the prediction is right.
+        n_bins: largest number of bins. There are fewer if a bin would have fewer than five clips, but always one.
+
+    Returns:
+        Columns `confidence, correct, low, high, n`, ordered by confidence.
+
+    Source:
+        Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+
+    Example:
+        >>> points = calibration_points(np.full(10, 0.9), np.arange(10) > 0)
+        >>> points[["confidence", "correct", "n"]].round(3).values.tolist()
+        [[0.9, 0.8, 5.0], [0.9, 1.0, 5.0]]
+    """
+    n_bins = max(1, min(n_bins, len(confidence) // 5))
+    order = np.argsort(confidence, kind="stable")
+    rows = []
+    for chunk in np.array_split(order, n_bins):
+        n = len(chunk)
+        share = float(correct[chunk].mean())
+        low, high = _wilson_interval(share, n)
+        rows.append((float(confidence[chunk].mean()), share, low, high, n))
+    return pd.DataFrame(rows, columns=["confidence", "correct", "low", "high", "n"])
+
+
+def _wilson_interval(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share that was observed in `n` cases."""
+    z = NORMAL_975
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(middle - half, 0.0), min(middle + half, 1.0)

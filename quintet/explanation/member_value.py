@@ -1,0 +1,262 @@
+"""Value of each member, from the stored predictions alone: its part in the ensemble, and its own calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
+from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
+from quintet.evaluation.comparisons import holm, paired_differences
+from quintet.model_folder.run import Run
+from quintet.predictions.predictions import Predictions
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.str_] | NDArray[np.object_]
+Positions = NDArray[np.intp]
+Target = Labels | NDArray[np.bool_]
+
+VALUE_SCORES = ("accuracy", "macro_auc", "log_loss")
+"""Scores by which the value of a member is measured, if they are defined."""
+
+
+def member_values(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.DataFrame:
+    """Scores of the ensemble prediction with all members minus its scores without one of them.
+
+    The chosen rule and its calibration are fitted again on the out-of-fold predictions of the remaining
+    members, and scored on the test part. Without a test part they are scored out of fold: fitted on all folds
+    but one, and scored on that fold.
+
+    Args:
+        run: the model folder.
+        seed: seed of the bootstrap.
+        n_resamples: number of bootstrap resamples.
+
+    Returns:
+        One row per member and score: `member, score, value, low, high, p_value, p_holm`, with the paired 95 %
+        interval by group; `p_holm` is corrected for the number of members. Empty for fewer than two members,
+        or if the rule or the folds are unknown.
+    """
+    folds = _training_folds(run)
+    if len(run.members) < 2 or run.best not in RULES or set(run.members) - set(run.oof):
+        return pd.DataFrame()
+    if run.part == "oof" and len(folds) < 2:
+        return pd.DataFrame()
+    scored = run.parts[run.part][run.members[0]]
+    rows = np.flatnonzero(scored.scorable)
+    ids = scored.clip_ids[rows]
+    target = _target(run, run.part, rows)
+    groups = scored.units[rows]
+    with_all = _ensemble_without(run, "", ids, folds)
+    records = []
+    for name in run.members:
+        differences = paired_differences(
+            target,
+            with_all,
+            _ensemble_without(run, name, ids, folds),
+            run.classes,
+            groups,
+            seed=seed,
+            n_resamples=n_resamples,
+            multilabel=run.multilabel,
+        )
+        for key in VALUE_SCORES:
+            if key in differences:
+                gain = differences[key]
+                records.append((name, key, gain.value, gain.low, gain.high, gain.p_value))
+    table = pd.DataFrame(records, columns=["member", "score", "value", "low", "high", "p_value"])
+    p_values = table.groupby("score")["p_value"]
+    table["p_holm"] = p_values.transform(lambda p: holm(p.to_numpy()))
+    return table
+
+
+@dataclass(frozen=True)
+class CalibratedMember:
+    """A member calibrated by itself.
+
+    Args:
+        calibration: the map, learnt on the out-of-fold predictions.
+        before: its predictions on the clips of the report.
+        after: the same predictions, calibrated.
+    """
+
+    calibration: Calibration
+    before: Predictions
+    after: Predictions
+
+
+def calibrate_members(run: Run) -> dict[str, CalibratedMember]:
+    """Calibrate each member by itself.
+
+    The method is chosen and its map is learnt on the out-of-fold predictions, on the folds of the run. Without a
+    test part each row is calibrated by a map that was learnt on the other folds. Members whose folds are
+    unknown are left out.
+    """
+    if not {"id", "fold"} <= set(run.split.columns):
+        return {}
+    fold = run.split.set_index("id")["fold"]
+    result = {}
+    for name in run.members:
+        oof = run.oof.get(name)
+        if oof is None or oof.labels is None or not set(oof.clip_ids) <= set(fold.index):
+            continue
+        oof = oof.take(oof.clip_ids[oof.scorable])
+        folds = _fold_pairs(fold.loc[list(oof.clip_ids)].to_numpy())
+        result[name] = _calibrate_member(run, name, oof, folds)
+    return result
+
+
+def _calibrate_member(
+    run: Run, name: str, oof: Predictions, folds: list[tuple[Positions, Positions]]
+) -> CalibratedMember:
+    probabilities = _probabilities(run, oof)
+    labels = np.asarray(oof.labels)
+    units = _split_units(run, oof)
+    calibration = fit_calibration(
+        probabilities, labels, units, classes=run.classes, multilabel=run.multilabel, folds=folds
+    )
+    if run.part == "test":
+        predictions = run.parts["test"][name]
+        before = _probabilities(run, predictions)
+        after = calibration.apply(before)
+    else:
+        predictions = oof
+        before = probabilities
+        after = cross_calibrate(
+            probabilities,
+            labels,
+            units,
+            classes=run.classes,
+            method=calibration.method,
+            multilabel=run.multilabel,
+            folds=folds,
+        )
+    raw = Predictions(
+        predictions.clip_ids,
+        run.classes,
+        before,
+        predictions.labels,
+        predictions.groups,
+        predictions.multilabel,
+    )
+    return CalibratedMember(calibration, raw, raw.with_probabilities(after))
+
+
+def _fold_pairs(fold: NDArray[np.int64]) -> list[tuple[Positions, Positions]]:
+    """Positions inside and outside of the training part of each fold."""
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+
+
+def _split_units(run: Run, predictions: Predictions) -> Labels:
+    """Units that no fold separates: groups, or single clips if the split ignores groups."""
+    if run.results.split.protocol == "random":
+        return predictions.clip_ids
+    return predictions.units
+
+
+def _training_folds(run: Run) -> NDArray[np.int64]:
+    """Numbers of the folds of the training part."""
+    if not {"part", "fold"} <= set(run.split.columns):
+        return np.array([], dtype=np.int64)
+    fold = run.split.loc[run.split["part"] == "train", "fold"]
+    return np.asarray(fold[fold >= 0].unique())
+
+
+def _ensemble_without(run: Run, left_out: str, ids: Labels, folds: NDArray[np.int64]) -> Floats:
+    """(n, K) ensemble predictions of all members but one on the clips `ids`.
+
+    Args:
+        run: the model folder.
+        left_out: name of the member; an empty name leaves none out.
+        ids: the clips, of the part of the report.
+        folds: numbers of the folds of the training part.
+    """
+    members = [name for name in run.members if name != left_out]
+    first = run.oof[members[0]]
+    rows = np.flatnonzero(first.scorable)
+    train_ids = first.clip_ids[rows]
+    training = _FusionInput(
+        members=members,
+        stack=_member_stack(run, "oof", members, train_ids),
+        target=_target(run, "oof", rows),
+        groups=_units(run, rows),
+    )
+    if run.part == "test":
+        return _fuse(run, training, _member_stack(run, "test", members, ids))
+    fold = run.split.set_index("id")["fold"].reindex(train_ids).to_numpy()
+    result = np.array(training.stack.mean(axis=0))
+    for k in folds:
+        inside = np.flatnonzero(fold != k)
+        outside = np.flatnonzero(fold == k)
+        result[outside] = _fuse(run, training.take(inside), training.stack[:, outside])
+    return result
+
+
+@dataclass(frozen=True)
+class _FusionInput:
+    """Predictions from which a fusion is learnt.
+
+    Args:
+        members: names of the M members.
+        stack: (M, n, K) their probabilities.
+        target: (n,) labels, or (n, K) for label sets.
+        groups: (n,) groups.
+    """
+
+    members: Sequence[str]
+    stack: Floats
+    target: Target
+    groups: Labels
+
+    def take(self, rows: Positions) -> _FusionInput:
+        """The same for some clips."""
+        return _FusionInput(self.members, self.stack[:, rows], self.target[rows], self.groups[rows])
+
+
+def _fuse(run: Run, training: _FusionInput, stack: Floats) -> Floats:
+    """Fuse and calibrate `stack` (M, n, K) by what is learnt from `training`."""
+    labelled = LabelledPredictions.from_labels(
+        training.stack,
+        training.target,
+        training.groups,
+        members=training.members,
+        classes=run.classes,
+        multilabel=run.multilabel,
+    )
+    fusion = fit_fusion(run.best, labelled)
+    calibration = fit_calibration(
+        fusion.apply(training.stack),
+        training.target,
+        training.groups,
+        classes=run.classes,
+        method=run.calibration.method if run.calibration else "none",
+        multilabel=run.multilabel,
+    )
+    return np.asarray(calibration.apply(fusion.apply(stack)), dtype=np.float64)
+
+
+def _member_stack(run: Run, part: str, members: Sequence[str], ids: Labels) -> Floats:
+    """(M, n, K) probabilities in the order of `members`, of `ids` and of the run's classes."""
+    predictions: Mapping[str, Predictions] = run.parts[part]
+    tables = [_probabilities(run, predictions[name].take(list(ids))) for name in members]
+    return np.stack(tables)
+
+
+def _probabilities(run: Run, predictions: Predictions) -> Floats:
+    return np.asarray(predictions.in_classes(run.classes).probabilities, dtype=np.float64)
+
+
+def _target(run: Run, part: str, rows: Positions) -> Target:
+    """Labels of some clips, (n,), or their tags as an indicator, (n, K)."""
+    predictions = run.parts[part][run.members[0]]
+    if run.multilabel:
+        return predictions.indicator()[rows]
+    return np.asarray(predictions.labels)[rows]
+
+
+def _units(run: Run, rows: Positions) -> Labels:
+    return run.oof[run.members[0]].units[rows]

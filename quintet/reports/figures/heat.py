@@ -1,0 +1,88 @@
+"""Heat maps: the confusion matrix, agreement, weights and importance as shaded cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from quintet.reports.style import WIDTH, colour, heat, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def confusion_figure(counts: pd.DataFrame) -> Figure:
+    """Confusion matrix: counts in the cells, shaded by their share of the row.
+
+    Args:
+        counts: (K, K) counts, rows are true classes and columns predicted classes.
+    """
+    totals = counts.sum(axis=1).clip(lower=1)
+    shares = counts.div(totals, axis=0)
+    texts = counts.astype(str).where(counts > 0, "·")
+    width = max(WIDTH, 110 + 30 * len(counts))
+    return heat_figure(shares, texts, row_label="true class", column_label="predicted class", width=width)
+
+
+def cell_titles(counts: pd.DataFrame) -> dict[str, str]:
+    """Hover texts of `confusion_figure`, by the gid of the cell."""
+    cells = counts.to_numpy(dtype=int)
+    totals = cells.sum(axis=1)
+    titles = {}
+    for i, true in enumerate(counts.index):
+        for j, predicted in enumerate(counts.columns):
+            share = cells[i, j] / max(int(totals[i]), 1)
+            titles[f"cell-{i}-{j}"] = f"{true} → {predicted}: {cells[i, j]} of {totals[i]} ({share:.0%})"
+    return titles
+
+
+def heat_figure(
+    shares: pd.DataFrame,
+    texts: pd.DataFrame,
+    *,
+    row_label: str = "",
+    column_label: str = "",
+    width: float = WIDTH,
+) -> Figure:
+    """Table of shaded cells with a text in each. The gid of a cell is `cell-i-j`.
+
+    Args:
+        shares: the shades, in [0, 1].
+        texts: the texts, same shape.
+        row_label: label of the vertical axis.
+        column_label: label of the horizontal axis.
+        width: width in the figure's units.
+    """
+    n_rows, n_columns = shares.shape
+    shade = shares.to_numpy(dtype=float)
+    figure = new_figure(92 + 27 * n_rows, width=width)
+    axes = figure.subplots()
+    size = 11 if n_columns <= 9 else 10
+    for i, j in np.ndindex(n_rows, n_columns):
+        fill, ink = heat(float(shade[i, j]))
+        left, right, top, bottom = j + 0.03, j + 0.97, i + 0.04, i + 0.96
+        corners = ([left, right, right, left], [top, top, bottom, bottom])
+        axes.fill(*corners, color=fill, linewidth=0, gid=f"cell-{i}-{j}")
+        text = str(texts.iat[i, j])
+        axes.text(j + 0.5, i + 0.5, text, ha="center", va="center_baseline", color=ink, fontsize=size)
+    _label_cells(axes, shares, row_label, column_label)
+    return figure
+
+
+def _label_cells(axes: Axes, shares: pd.DataFrame, row_label: str, column_label: str) -> None:
+    n_rows, n_columns = shares.shape
+    axes.set(xlim=(0, n_columns), ylim=(n_rows, 0))
+    centres = np.arange(n_columns) + 0.5
+    axes.set_xticks(centres, shares.columns.astype(str), rotation=40, ha="left", rotation_mode="anchor")
+    axes.set_yticks(np.arange(n_rows) + 0.5, shares.index.astype(str))
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0, labelsize=10.5, labelcolor=colour("ink"), pad=3)
+    axes.patch.set_alpha(0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_ylabel(row_label, color=colour("muted"), fontsize=10)
+    axes.set_xlabel(column_label, color=colour("muted"), fontsize=10, loc="left")

@@ -1,0 +1,211 @@
+"""HTML of a page: rendering of the templates, line breaks in long names, and files of numbers.
+
+The report on a run and the page on one track share this module.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from quintet.errors import ArtefactError
+from quintet.reports.formats import count, format_signed, number, slug
+from quintet.reports.section import Download
+from quintet.reports.style import css_variables, marker
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+MAX_INLINE = 120_000
+"""Size in bytes up to which the CSV of a table is put into the page. The page links larger tables in `numbers/`."""
+
+PAGE_FILES = ("index.html", "numbers")
+"""Content of the folder of a page."""
+
+MARKER_SHAPES = (
+    '<circle cx="6" cy="6" r="4"/>',
+    '<path d="M2 2h8v8H2z"/>',
+    '<path d="M6 1.5l5 9H1z"/>',
+    '<path d="M6 1l5 5-5 5-5-5z"/>',
+    '<path d="M6 10.5l5-9H1z"/>',
+    '<path d="M4.5 1h3v3.5H11v3H7.5V11h-3V7.5H1v-3h3.500z"/>',
+    '<path d="M3 1l3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3-3-3z"/>',
+    '<path d="M6 .8l1.500 3.600 3.900.3-3 2.500.9 3.800L6 9l-3.300 2 .9-3.800-3-2.500 3.900-.3z"/>',
+)
+"""Markers of the figures as SVG in a box of 12 × 12, in the order of `style.marker`."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """Link to the numbers behind a figure or a table.
+
+    Args:
+        href: CSV as a data URI, or the place of the parquet file.
+        file: name under which the browser saves it.
+        rows: number of rows.
+    """
+
+    href: str
+    file: str
+    rows: int
+
+
+@dataclass
+class NumberFiles:
+    """Writer of the numbers behind figures and tables: parquet beside the page, and CSV inside it if that is small.
+
+    Args:
+        folder: folder of the files.
+        links: name → link to the table.
+    """
+
+    folder: Path
+    links: dict[str, Link] = field(default_factory=dict)
+
+    def add(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a table as `name.parquet` and keep a link to it."""
+        table = frame.copy()
+        table.columns = [str(column) for column in table.columns]
+        table.to_parquet(self.folder / f"{name}.parquet", index=False)
+        csv = table.to_csv(index=False).encode()
+        if len(csv) <= MAX_INLINE:
+            content = base64.b64encode(csv).decode()
+            self.links[name] = Link(f"data:text/csv;base64,{content}", f"{name}.csv", len(table))
+        else:
+            self.links[name] = Link(f"numbers/{name}.parquet", f"{name}.parquet", len(table))
+
+    def add_all(self, downloads: Iterable[Download]) -> None:
+        """Write several tables. A table that several blocks offer is written once."""
+        for download in downloads:
+            if download.name not in self.links:
+                self.add(download.name, download.frame)
+
+
+def open_page_folder(output: Path, subject: str, *, mark: str = "") -> NumberFiles:
+    """Empty the folder of a page of its old numbers.
+
+    Args:
+        output: the folder, which is made if it does not exist.
+        subject: the page in an error message, for example `A report`.
+        mark: text near the top of the pages that may be replaced. Default: any page may be replaced.
+
+    Returns:
+        The writer of the new numbers.
+
+    Raises:
+        ArtefactError: if the folder holds other files.
+    """
+    check_page_folder(output, subject, mark=mark)
+    folder = output / "numbers"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return NumberFiles(folder)
+
+
+def check_page_folder(output: Path, subject: str, *, mark: str = "") -> None:
+    """Refuse a folder that holds anything but an earlier page.
+
+    Args:
+        output: the folder.
+        subject: the page in an error message, for example `A report`.
+        mark: text near the top of the pages that may be replaced. Default: any page may be replaced.
+
+    Raises:
+        ArtefactError: if the folder holds other files.
+    """
+    obstacles = _other_files(output)
+    page = output / "index.html"
+    if page.is_file():
+        start = page.read_text(encoding="utf-8", errors="replace")[:2000]
+        if mark not in start:
+            obstacles.append("index.html, another page")
+    if obstacles:
+        names = ", ".join(obstacles[:3])
+        raise ArtefactError(
+            f"{subject} needs a folder of its own. '{output}' holds {names}. Name another folder."
+        )
+
+
+def _other_files(output: Path) -> list[str]:
+    if not output.exists():
+        return []
+    if not output.is_dir():
+        return ["a file"]
+    names = [path.name for path in output.iterdir()]
+    return [name for name in names if name not in PAGE_FILES and not name.startswith(".")]
+
+
+def render(template: str, context: Mapping[str, object], *, parts: tuple[str, ...]) -> str:
+    """Render a template with style and script inside.
+
+    Args:
+        template: name of the template.
+        context: values for the template.
+        parts: stems of the CSS and JavaScript files, in order.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(_template_text),
+    )
+    environment.filters |= {
+        "breakable": add_line_breaks,
+        "number": number,
+        "signed": format_signed,
+        "slug": slug,
+        "kind": _kind,
+    }
+    environment.globals |= {"count": count, "class_marker": class_marker}
+    css = "\n".join(_template_text(f"{part}.css") for part in parts)
+    css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
+    js = "\n".join(_template_text(f"{part}.js") for part in parts)
+    return environment.get_template(template).render(**context, css=css, js=js)
+
+
+def _template_text(name: str) -> str:
+    return (files("quintet.reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _kind(block: object) -> str:
+    """Name of the class of a block, by which the template chooses its macro."""
+    return type(block).__name__
+
+
+def class_marker(index: int) -> Markup:
+    """Marker of the `index`-th class (0-based) as SVG, in the colour and the shape of the figures."""
+    from markupsafe import Markup
+
+    paint = f"var(--series-{index % 8 + 1})"
+    shape = MARKER_SHAPES[marker(index)]
+    return Markup(f'<svg viewBox="0 0 12 12" aria-hidden="true"><g fill="{paint}">{shape}</g></svg>')
+
+
+def add_line_breaks(name: str) -> Markup:
+    """Safe HTML of a name that may break after a dot, an underscore or a slash.
+
+    Example:
+        >>> str(add_line_breaks("a_b<c>"))
+        'a_<wbr>b&lt;c&gt;'
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._/])", r"\1<wbr>", str(escape(name))))
+
+
+def code_name(name: object) -> Markup:
+    """Safe HTML of the name of a column or a clip, in fixed-width letters."""
+    from markupsafe import Markup
+
+    return Markup(f"<code>{add_line_breaks(str(name))}</code>")

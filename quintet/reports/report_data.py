@@ -1,0 +1,122 @@
+"""Data of a report that several sections share: the run, its explanation, its confusions, its calibration error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quintet.evaluation.metrics import calibration_error, confusion_matrix, top_label
+from quintet.explanation.members import RunExplanation, explain_run
+from quintet.model_folder.run import Run
+from quintet.predictions.predictions import Predictions
+from quintet.reports.formats import SCORE_NAMES
+
+Confusion = tuple[str, str, int]
+"""True class, predicted class, number of clips."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """A run, and what is computed from it once for all sections.
+
+    Args:
+        run: the model folder.
+        umap: whether the maps include UMAP.
+    """
+
+    run: Run
+    umap: bool = False
+
+    @cached_property
+    def explanation(self) -> RunExplanation:
+        """SHAP values of the members and Shapley values of the ensemble."""
+        return explain_run(self.run)
+
+    @cached_property
+    def score_names(self) -> list[str]:
+        """Scores of the page that the run has, in order."""
+        return score_names(self.run)
+
+    @cached_property
+    def confusions(self) -> pd.DataFrame | None:
+        """Counts of the confusion matrix, (K, K); None for label sets."""
+        if self.run.multilabel:
+            return None
+        predictions = self.run.report_predictions
+        codes = predictions.codes()
+        labelled = codes >= 0
+        predicted = predictions.probabilities.argmax(axis=1)
+        return confusion_counts(codes[labelled], predicted[labelled], self.run.classes)
+
+    @cached_property
+    def calibration_error(self) -> float:
+        """Expected calibration error of the ensemble prediction."""
+        correct, confidence = correctness_and_confidence(self.run.report_predictions)
+        return float(calibration_error(correct, confidence))
+
+
+def score_names(run: Run) -> list[str]:
+    """Scores that the run has, in the order of `SCORE_NAMES`. PR AUC is shown for label sets only."""
+    present: set[str] = set()
+    for table in run.results.parts.values():
+        for scores in table.values():
+            present.update(scores.scores)
+    return [key for key in SCORE_NAMES if key in present and (key != "macro_pr_auc" or run.multilabel)]
+
+
+def confusion_counts(
+    truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: Sequence[str]
+) -> pd.DataFrame:
+    """Confusion matrix, shape (K, K): rows are true classes, columns predicted classes.
+
+    Args:
+        truth: (n,) numbers of the true classes.
+        predicted: (n,) numbers of the predicted classes.
+        classes: names of the K classes.
+
+    Example:
+        >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), ["jazz", "rock"]).to_numpy().tolist()
+        [[1, 1], [0, 1]]
+    """
+    counts = confusion_matrix(truth, predicted, len(classes)).astype(int)
+    index = pd.Index(classes, name="true")
+    return pd.DataFrame(counts, index=index, columns=pd.Index(classes, name="verdict"))
+
+
+def main_confusions(counts: pd.DataFrame | None, limit: int = 3) -> list[Confusion]:
+    """The most frequent confusions, most frequent first.
+
+    Args:
+        counts: `confusion_counts`; None gives no confusions.
+        limit: largest number of confusions.
+
+    Example:
+        >>> main_confusions(confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), ["jazz", "rock"]))
+        [('jazz', 'rock', 1)]
+    """
+    if counts is None:
+        return []
+    wrong = counts.to_numpy().copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    result = []
+    for flat in order:
+        i, j = np.unravel_index(flat, wrong.shape)
+        if wrong[i, j] > 0:
+            result.append((str(counts.index[i]), str(counts.columns[j]), int(wrong[i, j])))
+    return result
+
+
+def correctness_and_confidence(predictions: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    """Whether each prediction is right, and its probability. For label sets, of every clip and tag."""
+    if predictions.multilabel:
+        return predictions.indicator().ravel().astype(bool), predictions.probabilities.ravel()
+    codes = predictions.codes()
+    labelled = codes >= 0
+    correct, confidence = top_label(codes[labelled], predictions.probabilities[labelled])
+    return np.asarray(correct, dtype=bool), confidence

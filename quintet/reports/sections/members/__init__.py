@@ -1,0 +1,1 @@
+"""Sections about the members and how they are joined."""

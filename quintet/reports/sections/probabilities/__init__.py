@@ -1,0 +1,1 @@
+"""Sections about the probabilities: calibration, prediction sets, out-of-class scores."""
