@@ -118,7 +118,7 @@ class Analysis:
         )
 
     def log_mel(self, settings: LogMelParameters) -> NDArray[np.floating]:
-        """Log-mel spectrogram, shape `(n_mels, frames)`: from the shared spectrum if its settings are the same."""
+        """Log-mel spectrogram, shape `(n_mels, frames)`, from the shared spectrum if the settings agree."""
         transform = self.spectrum if self._is_shared(settings) else own_spectrum(self.clip, settings)
         power = mel.mel_power(transform, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
         return mel.compress_mel_power(power, compression=settings.compression, floor_db=settings.floor_db)
@@ -130,7 +130,7 @@ class Analysis:
 
 
 def own_spectrum(clip: Clip, settings: LogMelParameters) -> Spectrum:
-    """Spectrum for a log-mel spectrogram with a transform of its own: resampled, and pre-emphasised if requested."""
+    """Spectrum of a log-mel spectrogram with its own transform: resampled, pre-emphasised if requested."""
     samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=settings.sample_rate)
     if settings.pre_emphasis:
         samples = mel.preemphasis(samples.astype(np.float64), settings.pre_emphasis)

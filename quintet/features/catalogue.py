@@ -1,7 +1,7 @@
 """Catalogue of features: the literal tables of feature groups and feature sets.
 
-A group is a quantity with one or several series over time. A set is an ordered list of groups, each with the statistics
-of its series. `columns.py` derives the names of the feature columns from these tables.
+A group is a quantity with one or several series over time. A set is an ordered list of groups, each with the
+statistics of its series. `columns.py` derives the names of the feature columns from these tables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Group:
     """Feature group: one quantity and its series.
 
     Args:
-        count: number of series, or the name of the parameter that holds it. None for a single series without a number.
+        count: number of series, or the name of the parameter that holds it. None for a single series without
+            a number.
         unit: unit of the mean.
         summary: what the group measures.
     """

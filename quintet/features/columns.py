@@ -1,6 +1,7 @@
 """Feature columns: their names and their order, for given parameters and without any audio.
 
-A column is named `family.quantity[_index].statistic`, such as `spectral.centroid.mean` or `cepstral.mfcc_07.std`.
+A column is named `family.quantity[_index].statistic`, such as `spectral.centroid.mean` or
+`cepstral.mfcc_07.std`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Description of a clip: its features by name, and its log-mel spectrogram.
 
-Each descriptor is defined in the file of its family in `descriptors/`. `engine.analysis.make_analysis` computes once what
-several descriptors need: by the compiled kernels, or by the definitions.
+Each descriptor is defined in the file of its family in `descriptors/`. `engine.analysis.make_analysis`
+computes once what several descriptors need: by the compiled kernels, or by the definitions.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class Description:
     """Features and spectrogram of a clip.
 
     Args:
-        features: column → value, in the order of `columns.feature_names`. Every value is finite and fits float32.
-        log_mel: shape `(n_mels, frames)`, dB re 1.0, float32 (float16 for a long recording). None if it was not
-            requested.
+        features: column → value, in the order of `columns.feature_names`. Every value is finite and fits
+            float32.
+        log_mel: shape `(n_mels, frames)`, dB re 1.0, float32 (float16 for a long recording). None if it was
+            not requested.
     """
 
     features: dict[str, float]
@@ -64,7 +65,7 @@ def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False
 
 
 def describe_analysis(analysis: Analysis, parameters: FeatureParameters, *, log_mel: bool) -> Description:
-    """Description from an analysis: its numbers under their column names, and its spectrogram if requested."""
+    """Description from an analysis: its numbers by column name, and its spectrogram if requested."""
     features: dict[str, float] = {}
     for group, statistics in select_groups(parameters):
         columns = group_columns(group, statistics, parameters)

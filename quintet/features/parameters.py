@@ -33,14 +33,16 @@ class _HashedSettings(Stage):
 
     @classmethod
     def parse(cls, content: object, *, where: str) -> Self:
-        """The settings in the JSON content of a file of ours: a feature table, a spectrogram store or a model.
+        """The settings in the JSON content of a file of ours: a feature table, a spectrogram store or a
+        model.
 
         Args:
             content: the parsed JSON.
             where: the place that an error message names, such as `"The feature table songs.parquet"`.
 
         Raises:
-            ArtefactError: if this version does not know a key, or a value is not valid: another version wrote the file.
+            ArtefactError: if this version does not know a key, or a value is not valid: another version wrote
+            the file.
         """
         try:
             return parse_settings(cls, content, where=f"{where} must hold settings that this version knows")
@@ -51,7 +53,7 @@ class _HashedSettings(Stage):
 
     @property
     def hash(self) -> str:
-        """16 hex digits of the canonical JSON of all settings. Equal settings have equal hashes on every machine."""
+        """16 hex digits of the canonical JSON of all settings, the same on every machine."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -67,8 +69,10 @@ class LogMelParameters(_HashedSettings):
         fmin: lowest edge, Hz.
         fmax: highest edge, Hz. None is half the sample rate.
         floor_db: level that counts as silence, dB re 1.0. Only compression `"db"` uses it.
-        pre_emphasis: share of each sample that is subtracted from the next one before the transform. 0 is off.
-        compression: of the mel power: `"db"`, `"log"` (`log10(1e4 · power + 1)`, as in musicnn) or `"power"` (none).
+        pre_emphasis: share of each sample that is subtracted from the next one before the transform. 0 is
+            off.
+        compression: of the mel power: `"db"`, `"log"` (`log10(1e4 · power + 1)`, as in musicnn) or `"power"`
+            (none).
 
     Example:
         >>> LogMelParameters().n_mels
@@ -116,8 +120,8 @@ class FeatureParameters(_HashedSettings):
 
     Args:
         feature_set: a name in `catalogue.FEATURE_SETS`: `"full"` or `"bahuleyan2018"`.
-        families: feature families of the set to keep, such as `("cepstral", "spectral")`. They are held in the order
-            of the set. None keeps all.
+        families: feature families of the set to keep, such as `("cepstral", "spectral")`. They are held in
+            the order of the set. None keeps all.
         sample_rate: sample rate of the clips, Hz.
         n_fft: samples in a frame, even.
         hop_length: samples between frames.
@@ -131,8 +135,8 @@ class FeatureParameters(_HashedSettings):
         n_rates: modulation bands, spaced logarithmically over `modulation_hz`.
         modulation_hz: slowest and fastest modulation, Hz.
         log_mel: settings of the log-mel spectrogram that is computed in the same pass.
-        definition: version of the definitions. It rises when a descriptor's definition changes, which makes older
-            tables recognisable.
+        definition: version of the definitions. It rises when a descriptor's definition changes, which makes
+            older tables recognisable.
 
     Raises:
         ConfigError: if a name does not exist, or bands do not fit under half the sample rate.
@@ -202,8 +206,9 @@ class FeatureParameters(_HashedSettings):
         highest_edge = self.contrast_fmin * 2.0 ** (self.n_contrast_bands - 1)
         if highest_edge >= nyquist:
             raise ConfigError(
-                f"Every contrast band must begin below half the sample rate ({nyquist:g} Hz). Received contrast_fmin "
-                f"{self.contrast_fmin:g} with n_contrast_bands {self.n_contrast_bands}. Reduce one of them."
+                f"Every contrast band must begin below half the sample rate ({nyquist:g} Hz). "
+                f"Received contrast_fmin {self.contrast_fmin:g} with n_contrast_bands "
+                f"{self.n_contrast_bands}. Reduce one of them."
             )
         two_bins = 2 * self.sample_rate / self.n_fft
         if self.contrast_fmin < two_bins:

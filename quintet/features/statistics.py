@@ -29,12 +29,13 @@ def summaries(series: Floats | Moments, statistics: Sequence[str]) -> dict[str, 
     with the central moments `m_k = Σ (x - mean)^k / n`.
 
     Args:
-        series: shape `(count, n)` or `(n,)`, float64, finite, n >= 1. `Moments` if they were computed elsewhere.
+        series: shape `(count, n)` or `(n,)`, float64, finite, n >= 1. `Moments` if they were computed
+            elsewhere.
         statistics: any of `STATISTICS`.
 
     Returns:
-        statistic → shape `(count,)`, in the order of `statistics`. If a series is constant (or a single value), its
-        std, skew and kurtosis are 0; numpy would give rounding noise and scipy NaN.
+        statistic → shape `(count,)`, in the order of `statistics`. If a series is constant (or a single
+        value), its std, skew and kurtosis are 0; numpy would give rounding noise and scipy NaN.
 
     Raises:
         ConfigError: if a statistic does not exist.
@@ -134,14 +135,17 @@ STATISTICS = tuple(_FORMULAS)
 
 
 def median(rows: NDArray[np.floating]) -> Floats:
-    """Median of each row, float64. Ten times as fast as `numpy.median`, which partitions around both middle values.
+    """Median of each row, float64. Ten times as fast as `numpy.median`, which partitions around both middle
+    values.
 
     Args:
         rows: shape `(count, n)`, finite.
 
     Example:
-        >>> median(np.array([[3.0, 1.0, 2.0], [4.0, 6.0, 5.0]])).tolist(), median(np.array([[3.0, 1.0]])).tolist()
-        ([2.0, 5.0], [2.0])
+        >>> median(np.array([[3.0, 1.0, 2.0], [4.0, 6.0, 5.0]])).tolist()
+        [2.0, 5.0]
+        >>> median(np.array([[3.0, 1.0]])).tolist()
+        [2.0]
     """
     half = rows.shape[1] // 2
     ordered = np.partition(rows, half, axis=1)
@@ -156,10 +160,10 @@ def median(rows: NDArray[np.floating]) -> Floats:
 def log_covariance(series: Floats, *, floor: float) -> Floats:
     """Matrix logarithm of the covariance of the rows of a series, shape `(count, count)`, symmetric.
 
-    `log(Σ_t (x_i - mean_i) (x_j - mean_j) / n + floor [i = j]) - log(floor) [i = j]`, where `log` is the logarithm of a
-    matrix. Covariance matrices form a curved space, and their logarithms a flat one. Means, distances and hyperplanes,
-    which classifiers use, are meaningful in the flat space. On real recordings these numbers alone classify far better
-    than the raw covariances.
+    `log(Σ_t (x_i - mean_i) (x_j - mean_j) / n + floor [i = j]) - log(floor) [i = j]`, where `log` is the
+    logarithm of a matrix. Covariance matrices form a curved space, and their logarithms a flat one. Means,
+    distances and hyperplanes, which classifiers use, are meaningful in the flat space. On real recordings
+    these numbers alone classify far better than the raw covariances.
 
     Args:
         series: shape `(count, n)`, n >= 1.

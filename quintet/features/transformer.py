@@ -93,8 +93,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             X: paths, or clips of any sample rate (they are resampled).
 
         Returns:
-            Float32, one row per recording in the order of `X`, one column per feature. The index is the id of a clip,
-            or the path as given.
+            Float32, one row per recording in the order of `X`, one column per feature. The index is the id of
+            a clip, or the path as given.
 
         Raises:
             AudioError: if `on_error` is `"raise"` and a recording cannot be used.
@@ -102,7 +102,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         if isinstance(X, (Clip, str, os.PathLike)):
             raise ConfigError(
-                f"A list of paths or clips was expected. Received a single {type(X).__name__}. Put it into a list."
+                "A list of paths or clips was expected. "
+                f"Received a single {type(X).__name__}. Put it into a list."
             )
         sounds = list(X)
         settings = self.feature_parameters

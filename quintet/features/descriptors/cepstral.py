@@ -1,21 +1,25 @@
-"""Descriptors of timbre: the cosine transform of the mel bands, and how it moves."""
+"""Cepstral descriptors: timbre as the cosine transform of the mel bands, and its change over time."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-DELTA_WIDTH = 9  # frames over which a slope is measured
+Floats = NDArray[np.float64]
+
+DELTA_WIDTH = 9
+"""Frames over which a slope is measured."""
 
 
-def mfcc(mel_db: NDArray[np.float64], *, n_mfcc: int) -> NDArray[np.float64]:
+def mfcc(mel_db: Floats, *, n_mfcc: int) -> Floats:
     """Mel-frequency cepstral coefficients: the orthonormal DCT-II of the mel bands in dB.
 
-    `mfcc[i, t] = s_i Σ_m mel_db[m, t] cos(π i (2m + 1) / (2 n_mels))`, `s_0 = sqrt(1 / n_mels)`, else `sqrt(2 / n_mels)`
+    `mfcc[i, t] = s_i Σ_m mel_db[m, t] cos(π i (2m + 1) / (2 n_mels))`, `s_0 = sqrt(1 / n_mels)`, else
+    `sqrt(2 / n_mels)`
 
     Args:
         mel_db: shape `(n_mels, frames)`, dB (128 bands, at most 80 dB below the clip's loudest value).
-        n_mfcc: coefficients to keep.
+        n_mfcc: number of coefficients.
 
     Returns:
         Shape `(n_mfcc, frames)`.
@@ -28,25 +32,27 @@ def mfcc(mel_db: NDArray[np.float64], *, n_mfcc: int) -> NDArray[np.float64]:
         [[6.0], [0.0]]
     """
     n_mels = len(mel_db)
-    cosines = np.cos(np.pi * np.outer(np.arange(n_mfcc), 2 * np.arange(n_mels) + 1) / (2 * n_mels))
-    coefficients: NDArray[np.float64] = np.sqrt(np.where(np.arange(n_mfcc) == 0, 1, 2) / n_mels)[:, None] * (
-        cosines @ mel_db
-    )
+    order = np.arange(n_mfcc)
+    cosines = np.cos(np.pi * np.outer(order, 2 * np.arange(n_mels) + 1) / (2 * n_mels))
+    scale = np.sqrt(np.where(order == 0, 1, 2) / n_mels)[:, None]
+    coefficients: Floats = scale * (cosines @ mel_db)
     return coefficients
 
 
-def delta(series: NDArray[np.float64], *, order: int) -> NDArray[np.float64]:
-    """Local slope (order 1) or curvature (order 2): the derivative of the polynomial of that order fitted to 9 frames.
+def delta(series: Floats, *, order: int) -> Floats:
+    """Local slope (order 1) or curvature (order 2): the derivative of the polynomial of that order fitted to
+    9 frames.
 
-    `delta[t] = Σ_j weights[j] series[t + j]`, `j = -4 … 4`. Near the ends it is that of the first or last nine frames.
+    `delta[t] = Σ_j weights[j] series[t + j]`, `j = -4 … 4`. Near the ends it is that of the first or last
+    nine frames.
 
     Args:
         series: shape `(count, frames)`.
         order: 1 or 2.
 
     Returns:
-        The shape of `series`, units per frame (squared). Clips of fewer than 9 frames are measured over the largest odd
-        number of frames that they have; fewer than 3 give 0.
+        The shape of `series`, units per frame (squared). If a clip has fewer than 9 frames, the slope is
+        measured over their largest odd number. Fewer than 3 frames give 0.
 
     Source:
         Equal to `librosa.feature.delta(order=order)` within 1e-10 (which refuses fewer than 9 frames).
@@ -61,14 +67,15 @@ def delta(series: NDArray[np.float64], *, order: int) -> NDArray[np.float64]:
         return np.zeros_like(series)
     weights = _derivative_weights(half, order)
     width = 2 * half + 1
-    inner = sum(weights[j] * series[:, j : frames - width + 1 + j] for j in range(width))
+    last = frames - width + 1
+    inner = sum(weights[j] * series[:, j : last + j] for j in range(width))
     return np.pad(np.asarray(inner, dtype=np.float64), ((0, 0), (half, half)), mode="edge")
 
 
-def _derivative_weights(half: int, order: int) -> NDArray[np.float64]:
-    """Least-squares weights over `-half … half` that give the `order`-th derivative of a fitted polynomial of that order."""
+def _derivative_weights(half: int, order: int) -> Floats:
+    """Weights over `-half … half` of the `order`-th derivative of a polynomial fitted by least squares."""
     positions = np.arange(-half, half + 1, dtype=np.float64)
     powers = positions[:, None] ** np.arange(order + 1)
     factorial = float(np.prod(np.arange(1, order + 1)))
-    weights: NDArray[np.float64] = np.linalg.pinv(powers)[order] * factorial
+    weights: Floats = np.linalg.pinv(powers)[order] * factorial
     return weights

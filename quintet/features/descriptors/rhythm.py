@@ -1,4 +1,4 @@
-"""Descriptors of rhythm: how strongly things begin, and how regularly."""
+"""Rhythm descriptors: the strength of onsets, and how regularly they follow each other."""
 
 from __future__ import annotations
 
@@ -9,77 +9,91 @@ from numpy.typing import NDArray
 
 from quintet.audio.spectrum import hann
 
-START_BPM = 120.0  # the tempo that is taken for granted where nothing speaks against it
+Floats = NDArray[np.float64]
+
+START_BPM = 120.0
+"""Tempo that is assumed if nothing indicates another."""
+
 MAX_BPM = 320.0
-WINDOW_S = 8.0  # length of the autocorrelation
+"""Tempi from this one on are excluded."""
 
-Autocorrelation = Callable[
-    [NDArray[np.float64], int], NDArray[np.float64]
-]  # onset strength, number of lags → strength of each lag
+WINDOW_S = 8.0
+"""Length of the autocorrelation, seconds."""
+
+Autocorrelation = Callable[[Floats, int], Floats]
+"""Function from onset strength and number of lags to the strength of each lag."""
 
 
-def onset_strength(mel_db: NDArray[np.float64], *, n_fft: int, hop_length: int) -> NDArray[np.float64]:
+def onset_strength(mel_db: Floats, *, n_fft: int, hop_length: int) -> Floats:
     """Mean rise of the mel bands from one frame to the next.
 
-    `onset[t + 1 + shift] = Σ_m max(0, mel_db[m, t + 1] - mel_db[m, t]) / n_mels` with `shift = n_fft // (2 hop_length)`,
-    which puts an onset where its frame is centred.
+    `onset[t + 1 + shift] = Σ_m max(0, mel_db[m, t + 1] - mel_db[m, t]) / n_mels` with
+    `shift = n_fft // (2 hop_length)`, which moves an onset to the centre of its frame.
 
     Args:
         mel_db: shape `(n_mels, frames)`, dB (128 bands, at most 80 dB below the clip's loudest value).
-        n_fft: samples.
-        hop_length: samples.
+        n_fft: samples in a frame.
+        hop_length: samples between frames.
 
     Returns:
-        Shape `(frames,)`, >= 0; the first `1 + shift` are 0.
+        Shape `(frames,)`, >= 0. The first `1 + shift` values are 0.
 
     Source:
         Equal to `librosa.onset.onset_strength` within 1e-12. Böck & Widmer 2013 without the maximum filter.
     """
-    return rises_at_frames(mean_rises(mel_db), n_fft=n_fft, hop_length=hop_length, frames=mel_db.shape[1])
+    rises = mean_rises(mel_db)
+    return rises_at_frames(rises, n_fft=n_fft, hop_length=hop_length, frames=mel_db.shape[1])
 
 
-def mean_rises(mel_db: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_rises(mel_db: Floats) -> Floats:
     """Mean rise of the bands from each frame to the next, shape `(frames - 1,)`."""
-    rises: NDArray[np.float64] = np.maximum(0.0, np.diff(mel_db, axis=1)).mean(axis=0)
+    rises: Floats = np.maximum(0.0, np.diff(mel_db, axis=1)).mean(axis=0)
     return rises
 
 
-def rises_at_frames(
-    rises: NDArray[np.float64], *, n_fft: int, hop_length: int, frames: int
-) -> NDArray[np.float64]:
-    """Rises put at the frames in which they are heard, shape `(frames,)`."""
-    return np.concatenate([np.zeros(1 + n_fft // (2 * hop_length)), rises])[:frames]
+def rises_at_frames(rises: Floats, *, n_fft: int, hop_length: int, frames: int) -> Floats:
+    """Rises, each at the frame whose centre it belongs to, shape `(frames,)`.
+
+    Args:
+        rises: shape `(frames - 1,)`.
+        n_fft: samples in a frame.
+        hop_length: samples between frames.
+        frames: number of frames.
+    """
+    shift = n_fft // (2 * hop_length)
+    return np.concatenate([np.zeros(1 + shift), rises])[:frames]
 
 
 def tempo(
-    onset: NDArray[np.float64],
+    onset: Floats,
     *,
     sample_rate: int,
     hop_length: int,
     autocorrelation: Autocorrelation | None = None,
 ) -> tuple[float, float]:
-    """The most likely tempo, and how clearly it is heard.
+    """Most likely tempo, and its clarity.
 
-    The onset strength is cut into windows of 8 s around every frame; their autocorrelations, each divided by its value at
-    lag 0, are averaged to `strength[lag]`. The tempo is that of the lag with the largest
+    The onset strength is cut into windows of 8 s around every frame. Their autocorrelations, each divided by
+    its value at lag 0, are averaged to `strength[lag]`. The tempo is that of the lag with the largest
     `log(1 + 1e6 strength[lag]) - log2(bpm / 120)² / 2` among those below 320 BPM.
 
-    Clarity is how much the rest of the music resembles itself one such lag later, with `d = onset - mean(onset)`:
+    Clarity is the similarity of the music to itself one such lag later, with `d = onset - mean(onset)`:
     `clarity = Σ_t d[t] d[t + lag] / Σ_t d[t]²`.
 
     Args:
         onset: shape `(frames,)`, >= 0.
         sample_rate: Hz.
-        hop_length: samples.
+        hop_length: samples between frames.
         autocorrelation: another way to compute `mean_autocorrelation`, with the same result.
 
     Returns:
-        `(bpm, clarity)`: beats per minute, and clarity in [-1, 1]. Without any onset the lag nearest to 120 BPM is answered;
-        clarity is 0 if the onset strength is constant, or the clip shorter than the lag.
+        `(bpm, clarity)`: beats per minute, and clarity in [-1, 1]. Without any onset, bpm is that of the lag
+        nearest to 120 BPM. Clarity is 0 if the onset strength is constant, or if the clip is shorter than the
+        lag.
 
     Source:
-        `bpm` equals `librosa.feature.tempo(onset_envelope=onset)`. Two lags that are equally likely but for rounding (an
-        exactly periodic synthetic signal and its double) may be decided otherwise.
+        `bpm` equals `librosa.feature.tempo(onset_envelope=onset)`. If two lags are equally likely except for
+        rounding (an exactly periodic synthetic signal and its double), the two may choose different ones.
 
     Example:
         >>> clicks = np.zeros(1292)
@@ -90,35 +104,40 @@ def tempo(
     lags = max(2, int(WINDOW_S * sample_rate // hop_length))
     strength = (autocorrelation or mean_autocorrelation)(onset, lags)
     bpm = 60.0 * sample_rate / (hop_length * np.arange(1, lags, dtype=np.float64))
-    likelihood = np.log1p(1e6 * np.maximum(strength[1:], 0.0)) - 0.5 * np.log2(bpm / START_BPM) ** 2
+    evidence = np.log1p(1e6 * np.maximum(strength[1:], 0.0))
+    likelihood = evidence - 0.5 * np.log2(bpm / START_BPM) ** 2
     likelihood[bpm >= MAX_BPM] = -np.inf
     best = int(np.argmax(likelihood))
     return float(bpm[best]), _clarity(onset, lag=1 + best)
 
 
-def _clarity(onset: NDArray[np.float64], lag: int) -> float:
+def _clarity(onset: Floats, lag: int) -> float:
     deviation = onset - onset.mean()
     energy = float(deviation @ deviation)
-    return (
-        float(deviation[lag:] @ deviation[: len(onset) - lag]) / energy
-        if lag < len(onset) and energy > 0
-        else 0.0
-    )
+    if lag >= len(onset) or energy <= 0:
+        return 0.0
+    similarity = float(deviation[lag:] @ deviation[: len(onset) - lag])
+    return similarity / energy
 
 
-def mean_autocorrelation(onset: NDArray[np.float64], lags: int) -> NDArray[np.float64]:
+def mean_autocorrelation(onset: Floats, lags: int) -> Floats:
     """Mean over all windows of the normalised autocorrelation, shape `(lags,)`.
 
-    The inverse transform is linear, so it is taken once, of the mean: a tempogram is never formed.
+    The inverse transform is linear, so it is computed once, from the mean. A tempogram is never formed.
+
+    Args:
+        onset: shape `(frames,)`, >= 0.
+        lags: number of lags, which is also the length of a window in frames.
     """
-    import scipy.fft  # takes longer to load than the features of a clip, and the kernels do without it
+    import scipy.fft  # takes longer to load than the features of a clip, and the kernels do not need it
 
     padded = np.pad(onset, lags // 2, mode="linear_ramp", end_values=0)
     windows = np.lib.stride_tricks.sliding_window_view(padded, lags)[: len(onset)] * hann(lags)
     energy = np.einsum("tn,tn->t", windows, windows)
-    scale = np.divide(1.0, energy, out=np.zeros_like(energy), where=energy > np.finfo(np.float64).tiny)
+    has_energy = energy > np.finfo(np.float64).tiny
+    scale = np.divide(1.0, energy, out=np.zeros_like(energy), where=has_energy)
     size = scipy.fft.next_fast_len(2 * lags - 1, real=True)
     transform = scipy.fft.rfft(windows, n=size, axis=1)
     power = scale @ (transform.real**2 + transform.imag**2) / len(onset)
-    result: NDArray[np.float64] = scipy.fft.irfft(power, n=size)[:lags]
+    result: Floats = scipy.fft.irfft(power, n=size)[:lags]
     return result

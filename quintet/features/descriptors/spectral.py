@@ -1,4 +1,4 @@
-"""Descriptors of the shape of the magnitude spectrum, frame by frame."""
+"""Spectral descriptors: the shape of the magnitude spectrum, frame by frame."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 from quintet.audio.mel import AMIN, power_to_db
 from quintet.audio.spectrum import Spectrum
 
-TOP_DB = 80.0  # how far below a clip's loudest value its quietest is taken to lie
-QUANTILE = 0.02  # the share of a band's bins that are its peak, and its valley
+TOP_DB = 80.0
+"""Largest distance of a level from the loudest one of the clip, dB."""
+
+QUANTILE = 0.02
+"""Share of a band's bins that form its peak, and share that form its valley."""
 
 
 def spectral_centroid(spectrum: Spectrum) -> NDArray[np.float64]:
     """Mean frequency, weighted by magnitude.
 
     `centroid[t] = Σ_k frequencies[k] magnitude[k, t] / Σ_k magnitude[k, t]`
+
+    Args:
+        spectrum: magnitude of shape `(bins, frames)`.
 
     Returns:
         Shape `(frames,)`, Hz, in [0, sample_rate / 2]. A silent frame gives 0.
@@ -37,44 +43,47 @@ def spectral_centroid(spectrum: Spectrum) -> NDArray[np.float64]:
 
 
 def spectral_bandwidths(spectrum: Spectrum, *, orders: tuple[int, ...] = (2, 3, 4)) -> NDArray[np.float64]:
-    """Deviation from the centroid, of several orders p.
+    """Bandwidths: deviation of the spectrum from its centroid, of several orders p.
 
     `bandwidth_p[t] = (Σ_k |frequencies[k] - centroid[t]|^p magnitude[k, t] / Σ_k magnitude[k, t])^(1 / p)`
 
     Args:
-        orders: rising whole numbers, from 2 on. The powers are formed by multiplying, each from the one before.
+        spectrum: magnitude of shape `(bins, frames)`.
+        orders: rising whole numbers, from 2 on. Each power is the one before times the deviation.
 
     Returns:
-        Shape `(len(orders), frames)`, Hz. It does not fall as p grows. A silent frame gives 0.
+        Shape `(len(orders), frames)`, Hz. The bandwidth does not fall as p grows. A silent frame gives 0.
 
     Source:
-        Each row equals `librosa.feature.spectral_bandwidth(p=p)` within 1e-10 relative. For a pure tone in the middle of a
-        bin the sum is made of what the window leaks, 1e-5 of the tone: still the same to 1e-10, but hardly a property of the sound.
-        Of a constant signal it is made of rounding noise (1e-16 of the loudest bin, times the fourth power of a thousand bins): there
-        librosa, these lines and the kernels agree to 1e-3 only.
+        Each row equals `librosa.feature.spectral_bandwidth(p=p)` within 1e-10 relative. If the sound is a
+        pure tone in the middle of a bin, the sum consists of the leakage of the window, 1e-5 of the tone: the
+        same to 1e-10, but hardly a property of the sound. If the signal is constant, the sum consists of
+        rounding noise (1e-16 of the loudest bin, times the fourth power of a thousand bins): librosa, this
+        function and the kernels agree to 1e-3 only.
     """
-    deviation = np.abs(
-        spectrum.frequencies - spectral_centroid(spectrum)[:, None]
-    )  # (frames, bins), as the spectrum lies in memory
+    # shape (frames, bins), the order of the spectrum in memory
+    deviation = np.abs(spectrum.frequencies - spectral_centroid(spectrum)[:, None])
     weighted = spectrum.magnitude.T * deviation
     rows = []
     for order in range(2, orders[-1] + 1):
         weighted *= deviation
         if order in orders:
-            rows.append((weighted.sum(axis=1) / spectrum.total) ** (1.0 / order))
+            moment = weighted.sum(axis=1) / spectrum.total
+            rows.append(moment ** (1.0 / order))
     return np.stack(rows)
 
 
 def spectral_rolloff(spectrum: Spectrum, *, roll_percent: float) -> NDArray[np.float64]:
-    """The lowest frequency below which a share `roll_percent` of the magnitude lies.
+    """Roll-off: the lowest frequency below which a share `roll_percent` of the magnitude lies.
 
     `rolloff[t] = frequencies[min{k : Σ_{j<=k} magnitude[j, t] >= roll_percent Σ_j magnitude[j, t]}]`
 
     Args:
-        roll_percent: in (0, 1).
+        spectrum: magnitude of shape `(bins, frames)`.
+        roll_percent: the share, in (0, 1).
 
     Returns:
-        Shape `(frames,)`, Hz, a bin's frequency. A silent frame gives 0.
+        Shape `(frames,)`, Hz: the frequency of a bin. A silent frame gives 0.
 
     Source:
         Equal to `librosa.feature.spectral_rolloff`, to the bin.
@@ -86,22 +95,24 @@ def spectral_rolloff(spectrum: Spectrum, *, roll_percent: float) -> NDArray[np.f
 
 
 def spectral_contrast(spectrum: Spectrum, *, n_bands: int, fmin: float) -> NDArray[np.float64]:
-    """Peaks above valleys in octave bands.
+    """Spectral contrast: level of the peaks above the valleys in octave bands.
 
     In band b, with the `share = max(1, rint(0.02 bins_b))` largest and smallest magnitudes of the frame:
-    `contrast[b, t] = dB(mean(largest)) - dB(mean(smallest))`, dB as for a power, each at most 80 dB below its own largest value
-    in the clip.
+    `contrast[b, t] = dB(mean(largest)) - dB(mean(smallest))`, in dB as for a power. Each level is at most 80
+    dB below its own largest value in the clip.
 
     Args:
-        n_bands: octaves above `fmin`; band 0 is what lies below it.
-        fmin: Hz.
+        spectrum: magnitude of shape `(bins, frames)`.
+        n_bands: octaves above `fmin`. Band 0 lies below it.
+        fmin: lower edge of the first octave, Hz.
 
     Returns:
         Shape `(n_bands + 1, frames)`, dB. A silent frame gives the difference of the two floors.
 
     Source:
-        Equal to `librosa.feature.spectral_contrast` within 1e-10 relative (Jiang et al. 2002). Where a resampler has emptied the
-        top bins, the valley is rounding noise near the floor of 1e-10: a transform in float32 gives other values there.
+        Equal to `librosa.feature.spectral_contrast` within 1e-10 relative (Jiang et al. 2002). If a resampler
+        has emptied the top bins, the valley is rounding noise near the floor of 1e-10, and a transform in
+        float32 gives other values.
     """
     peaks, valleys = [], []
     for band, share in contrast_bands(spectrum, n_bands=n_bands, fmin=fmin):
@@ -109,39 +120,51 @@ def spectral_contrast(spectrum: Spectrum, *, n_bands: int, fmin: float) -> NDArr
         ordered = np.sort(bins, axis=1)
         valleys.append(ordered[:, :share].mean(axis=1))
         peaks.append(ordered[:, -share:].mean(axis=1))
-    return power_to_db(np.stack(peaks), top_db=TOP_DB) - power_to_db(np.stack(valleys), top_db=TOP_DB)
+    peak_db = power_to_db(np.stack(peaks), top_db=TOP_DB)
+    valley_db = power_to_db(np.stack(valleys), top_db=TOP_DB)
+    return peak_db - valley_db
 
 
 def contrast_bands(spectrum: Spectrum, *, n_bands: int, fmin: float) -> list[tuple[slice, int]]:
-    """The bins of each octave band, and how many of them make a peak.
+    """Bins of each octave band, and the number of bins that form a peak.
 
-    A band begins one bin below its edge and ends one bin before the last that it covers, as librosa has it; the last one
-    reaches up to half the sample rate.
+    As in librosa, a band begins one bin below its edge and ends one bin before the last that it covers. The
+    last band reaches up to half the sample rate.
+
+    Args:
+        spectrum: only its frequencies are used.
+        n_bands: octaves above `fmin`.
+        fmin: lower edge of the first octave, Hz.
     """
     frequencies = spectrum.frequencies
     edges = np.concatenate([[0.0], fmin * 2.0 ** np.arange(n_bands + 1)])
     bands = []
     for number, (low, high) in enumerate(pairwise(edges)):
+        is_last = number == n_bands
         inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
-        first, last = int(inside[0]) - (number > 0), int(inside[-1]) + 1
-        if number == n_bands:
-            last = len(frequencies)
-        share = max(1, int(np.rint(QUANTILE * (last - first))))
-        bands.append((slice(first, last if number == n_bands else last - 1), share))
+        first = int(inside[0]) - (number > 0)
+        end = len(frequencies) if is_last else int(inside[-1]) + 1
+        share = max(1, int(np.rint(QUANTILE * (end - first))))
+        bands.append((slice(first, end if is_last else end - 1), share))
     return bands
 
 
 def spectral_flatness(spectrum: Spectrum) -> NDArray[np.float64]:
-    """Geometric over arithmetic mean of the power.
+    """Spectral flatness: geometric over arithmetic mean of the power.
 
     `flatness[t] = exp(mean_k log p[k, t]) / mean_k p[k, t]` with `p = max(1e-10, power)`
 
+    Args:
+        spectrum: power of shape `(bins, frames)`.
+
     Returns:
-        Shape `(frames,)`, in (0, 1]: near 0 for a tone, about 0.56 for white noise, 1 for silence (all bins at the floor).
+        Shape `(frames,)`, in (0, 1]: near 0 for a tone, about 0.56 for white noise, 1 for silence (all bins
+        at the floor).
 
     Source:
         Equal to `librosa.feature.spectral_flatness` within 1e-12 relative.
     """
     power = np.maximum(AMIN, spectrum.power)
-    flatness: NDArray[np.float64] = np.exp(np.log(power).mean(axis=0)) / power.mean(axis=0)
+    geometric_mean = np.exp(np.log(power).mean(axis=0))
+    flatness: NDArray[np.float64] = geometric_mean / power.mean(axis=0)
     return flatness

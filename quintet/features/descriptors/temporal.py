@@ -1,4 +1,4 @@
-"""Descriptors of the waveform itself: zero crossings and loudness, frame by frame."""
+"""Temporal descriptors: zero crossings and loudness of the waveform, frame by frame."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.audio.spectrum import frame_clip
 
-ZERO = 1e-10  # samples this close to zero have no sign of their own: they count as positive
+ZERO = 1e-10
+"""Samples this close to zero count as positive."""
 
 
 def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDArray[np.float64]:
@@ -17,9 +18,10 @@ def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDA
     `zcr[t] = Σ_{n=1}^{frame_length-1} [sign(y[n]) != sign(y[n-1])] / frame_length`
 
     Args:
-        clip: at least one frame long. Beyond its ends the outermost sample goes on, so that no crossing is made up.
-        frame_length: samples.
-        hop_length: samples.
+        clip: at least one frame long. Beyond its ends its first and last sample are repeated, which adds no
+            crossing.
+        frame_length: samples in a frame.
+        hop_length: samples between frames.
 
     Returns:
         Shape `(1 + n // hop_length,)`, in [0, 1). Silence and DC give 0.
@@ -34,24 +36,22 @@ def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDA
     """
     samples = np.pad(clip.samples, frame_length // 2, mode="edge")
     negative = samples < -ZERO
-    crossings = np.concatenate(
-        [[0, 0], np.cumsum(negative[1:] != negative[:-1])]
-    )  # crossings[n]: those before sample n
+    changes = np.cumsum(negative[1:] != negative[:-1])
+    crossings = np.concatenate([[0, 0], changes])  # crossings[n]: number before sample n
     starts = np.arange(0, len(samples) - frame_length + 1, hop_length)
-    return np.asarray(
-        (crossings[starts + frame_length] - crossings[starts + 1]) / frame_length, dtype=np.float64
-    )
+    inside = crossings[starts + frame_length] - crossings[starts + 1]
+    return np.asarray(inside / frame_length, dtype=np.float64)
 
 
 def rms(clip: Clip, *, frame_length: int, hop_length: int) -> NDArray[np.float64]:
-    """Root of the mean square of each frame; zeros beyond the ends.
+    """Root of the mean square of each frame.
 
     `rms[t] = sqrt(Σ_n y[n]² / frame_length)`
 
     Args:
-        clip: at least one frame long.
-        frame_length: samples.
-        hop_length: samples.
+        clip: at least one frame long. Zeros lie beyond its ends.
+        frame_length: samples in a frame.
+        hop_length: samples between frames.
 
     Returns:
         Shape `(1 + n // hop_length,)`, >= 0. Silence gives 0.
@@ -65,5 +65,6 @@ def rms(clip: Clip, *, frame_length: int, hop_length: int) -> NDArray[np.float64
         0.5
     """
     frames = frame_clip(clip, frame_length=frame_length, hop_length=hop_length, mode="constant")
-    root: NDArray[np.float64] = np.sqrt(np.einsum("tn,tn->t", frames, frames) / frame_length)
+    energy = np.einsum("tn,tn->t", frames, frames)
+    root: NDArray[np.float64] = np.sqrt(energy / frame_length)
     return root

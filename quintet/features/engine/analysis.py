@@ -29,7 +29,7 @@ from quintet.features.statistics import Moments
 Floats = NDArray[np.float64]
 
 LEAST_PEAK, LARGEST_PEAK = 1e-10, 1e10
-"""Range of a clip's largest sample for the kernels. Beyond it, float32 is too small for the power and its moments."""
+"""Range of a clip's largest sample for the kernels. Beyond it, float32 cannot hold the power's moments."""
 
 
 def make_analysis(clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> Analysis:

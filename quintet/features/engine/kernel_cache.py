@@ -1,16 +1,18 @@
 """Cache of the compiled kernels: where they are kept, and which process compiles them.
 
-The kernels are Python. numba compiles them on the first use on a machine, which takes some seconds (one line on stderr
-says so), and keeps the machine code in a *cache folder*. Every later process loads it from there in milliseconds:
+The kernels are Python. numba compiles them on the first use on a machine, which takes some seconds (one line
+on stderr says so), and keeps the machine code in a *cache folder*. Every later process loads it from there in
+milliseconds:
 
     <user's cache directory>/quintet/kernels-<digest>/
 
-The digest covers the source files of the engine and their location, Python, numba, llvmlite and the processor. Whatever
-could make the machine code wrong leads to another folder, so stale code is never loaded. `QUINTET_CACHE_DIR` names another
-directory. If no directory is writable, every process compiles the kernels in memory, once.
+The digest covers the source files of the engine and their location, Python, numba, llvmlite and the
+processor. Whatever could make the machine code wrong leads to another folder, so stale code is never loaded.
+`QUINTET_CACHE_DIR` names another directory. If no directory is writable, every process compiles the kernels
+in memory, once.
 
-If several processes start on an empty cache, one compiles and the others wait for it. A lock, which ends with its process
-even if the process is killed, decides which one.
+If several processes start on an empty cache, one compiles and the others wait for it. A lock, which ends with
+its process even if the process is killed, decides which one.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 SOURCES = (
     "kernel_cache.py",
+    "kernels/simd_types.py",
     "kernels/simd.py",
     "kernels/fourier.py",
     "kernels/arguments.py",
@@ -52,7 +55,7 @@ _njit: Any = numba.njit
 _config: Any = numba.config
 
 _OPTIONS: dict[str, object] = {
-    "_nrt": False,  # kernels allocate nothing, so arrays need no reference counts, which cost a tenth of the time
+    "_nrt": False,  # kernels allocate nothing; reference counts of arrays would cost a tenth of the time
     "nogil": True,
     "error_model": "numpy",  # x / 0 is inf or nan, as in NumPy
     "boundscheck": False,
@@ -106,8 +109,8 @@ _KERNELS: list[Any] = []
 def inline(function: Function) -> Function:
     """Decorator for a part of kernels. It is compiled into each of them; Python cannot call it.
 
-    It is always inlined. If several kernels called a part by its name, every process would use the copy of the kernel that
-    was loaded first, and copies may differ in the last bit.
+    It is always inlined. If several kernels called a part by its name, every process would use the copy of
+    the kernel that was loaded first, and copies may differ in the last bit.
     """
     compiler = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)
     part: Function = compiler(function)
@@ -117,8 +120,8 @@ def inline(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """Decorator for a compiled function that Python calls. Its machine code is kept in `FOLDER`.
 
-    numba reads the place of its cache from its configuration when it decorates a function. So the place is set during that
-    moment only, and the caches of other libraries stay where they are.
+    numba reads the place of its cache from its configuration when it decorates a function. So the place is
+    set during that moment only, and the caches of other libraries stay where they are.
     """
     if FOLDER is None:
         in_memory: Function = _njit(**_OPTIONS)(function)
@@ -136,10 +139,10 @@ def kernel(function: Function) -> Function:
 def load_kernels() -> bool:
     """Load the machine code of every kernel from `FOLDER`. True if all are there.
 
-    Before numba loads a function by itself, it initialises everything that it could compile. That takes three times as
-    long as the loading and imports scipy.linalg. Machine code needs only numba's runtime, so this function reads it from
-    numba's cache directly. It uses private parts of numba: if a version of numba has others, the answer is False, and
-    the kernels are loaded by calling them.
+    Before numba loads a function by itself, it initialises everything that it could compile. That takes three
+    times as long as the loading and imports scipy.linalg. Machine code needs only numba's runtime, so this
+    function reads it from numba's cache directly. It uses private parts of numba: if a version of numba has
+    others, the answer is False, and the kernels are loaded by calling them.
     """
     try:
         with global_compiler_lock:
@@ -168,13 +171,14 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
     """Compile the kernels in one process per machine, and load them in all others.
 
     Args:
-        compile_all: calls every kernel once: numba loads it from the cache or, if it is not there, compiles it.
+        compile_all: calls every kernel once: numba loads it from the cache or, if it is not there, compiles
+            it.
         folder: the cache folder, or None to compile in memory.
     """
     if folder is None:
         announce(
-            "compiling the feature kernels (about 10 s; no cache folder is writable, so every process compiles: "
-            "set QUINTET_CACHE_DIR)"
+            "compiling the feature kernels (about 10 s; no cache folder is writable, so every process "
+            "compiles: set QUINTET_CACHE_DIR)"
         )
         compile_all()
         return

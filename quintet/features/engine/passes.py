@@ -1,8 +1,9 @@
 """Passes over the frames by the kernels: from samples to series, eight frames at a time.
 
-`measure` is the first pass, `chroma` the second, over all frames of a clip or over a stretch of them. `CompiledAnalysis`
-uses their results where `Analysis` computes the definitions one by one. Both give the same numbers (within 1e-6;
-`tests/features/engine/test_kernels.py`). Everything between the kernels is NumPy on arrays of shape `(series, frames)`.
+`measure` is the first pass, `chroma` the second, over all frames of a clip or over a stretch of them.
+`CompiledAnalysis` uses their results where `Analysis` computes the definitions one by one. Both give the same
+numbers (within 1e-6; `tests/features/engine/test_kernels.py`). Everything between the kernels is NumPy on
+arrays of shape `(series, frames)`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from quintet.features.engine.kernels.arguments import (
     Output,
     Source,
 )
-from quintet.features.engine.kernels.simd import LANES, lane_rows
+from quintet.features.engine.kernels.simd import lane_rows
+from quintet.features.engine.kernels.simd_types import LANES
 from quintet.features.engine.stretches import Stretch, cut_frames
 from quintet.features.engine.tables import (
     Measurement,
@@ -114,7 +116,7 @@ class FrameSeries:
 
     @property
     def extremes(self) -> tuple[Floats, Floats]:
-        """Means of the loudest and of the quietest bins of each contrast band, shape `(bands, frames)` each."""
+        """Means of the loudest and of the quietest bins of each contrast band, each `(bands, frames)`."""
         n = self.measurement.n_contrast
         both = self.rows[FIRST_CONTRAST : FIRST_CONTRAST + 2 * n, : self.frames]
         return both[:n], both[n:]
@@ -240,7 +242,8 @@ def _groups(frames: int) -> int:
 def _sources(stretch: Stretch, n_fft: int, hop_length: int) -> Iterator[tuple[int, Source]]:
     """Frames of a stretch for the kernels, each source with the group of eight in which it begins.
 
-    One source of samples if the kernels can do the transform; otherwise spectra by scipy, `BLOCK` frames at a time.
+    One source of samples if the kernels can do the transform; otherwise spectra by scipy, `BLOCK` frames at a
+    time.
     """
     plan = find_fourier_plan(n_fft)
     if plan is not None:
@@ -260,7 +263,7 @@ def _sources(stretch: Stretch, n_fft: int, hop_length: int) -> Iterator[tuple[in
 
 
 def _spectra(frames: Floats, n_fft: int, stride: int) -> Floats:
-    """Spectra of frames as pairs (re, im), one spectrum every `stride` numbers. Spectra of zeros fill up the eights."""
+    """Spectra as pairs (re, im), one every `stride` numbers. Zeros fill up the last group of eight."""
     import scipy.fft  # takes longer to load than the features of a clip
 
     count, bins = len(frames), n_fft // 2 + 1

@@ -62,9 +62,9 @@ class StreamedMoments(Moments):
 class StreamedMedian:
     """Median of float32 numbers, or of their absolute values, from two sweeps, in the memory of two tables.
 
-    Seen as whole numbers of 32 bits, floats are in the same order (after the negative ones are reversed). The first sweep
-    counts the numbers by their first 16 bits, which gives the first 16 bits of the median. The second sweep counts the
-    numbers that begin in this way by their last 16 bits.
+    Seen as whole numbers of 32 bits, floats are in the same order (after the negative ones are reversed). The
+    first sweep counts the numbers by their first 16 bits, which gives the first 16 bits of the median. The
+    second sweep counts the numbers that begin in this way by their last 16 bits.
 
     Args:
         of_absolute: whether to take the median of the absolute values.
@@ -94,9 +94,11 @@ class StreamedMedian:
 
     @cached_property
     def places(self) -> list[tuple[int, int]]:
-        """Places of the two middle values (twice the same if the number of values is odd), after the first sweep.
+        """Places of the two middle values (twice the same if the number of values is odd), after the first
+        sweep.
 
-        A place is the first 16 bits of the value, and the number of smaller values that begin with the same bits.
+        A place is the first 16 bits of the value, and the number of smaller values that begin with the same
+        bits.
         """
         up_to = np.cumsum(self.beginnings)
         count = int(up_to[-1])

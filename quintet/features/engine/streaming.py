@@ -1,9 +1,11 @@
-"""Description of long recordings, stretch by stretch: in little memory, with the numbers of the whole recording at once.
+"""Description of long recordings, stretch by stretch: in little memory, with the numbers of the whole
+recording at once.
 
-A recording is read twice. The first sweep computes what needs all of it: the loudest values (the floor lies 80 dB below
-them), the tuning, the means of the samples. With these values, the second sweep computes the series, some hundred frames at
-a time, by the same kernels as for a whole clip, so that every frame has the same numbers to the last bit. Only the series
-are kept. The statistics are computed for one series after the other.
+A recording is read twice. The first sweep computes what needs all of it: the loudest values (the floor lies
+80 dB below them), the tuning, the means of the samples. With these values, the second sweep computes the
+series, some hundred frames at a time, by the same kernels as for a whole clip, so that every frame has the
+same numbers to the last bit. Only the series are kept. The statistics are computed for one series after the
+other.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from quintet.features.engine.analysis import (
     plan_measurement,
     shares_spectrum,
 )
-from quintet.features.engine.kernels.simd import LANES
+from quintet.features.engine.kernels.simd_types import LANES
 from quintet.features.engine.moments import RowMoments
 from quintet.features.engine.passes import ClipTotals
 from quintet.features.engine.streamed_moments import SampleTotals
@@ -64,8 +66,8 @@ SOURCE_SERIES = {
     "modulation.band": "bands",
     "covariance.band": "bands",
 }
-"""Series that is kept for a group, if it is not the group's own: `rises` are those of the mel bands from frame to frame,
-`bands` the wide mel bands.
+"""Series that is kept for a group, if it is not the group's own: `rises` are those of the mel bands from
+frame to frame, `bands` the wide mel bands.
 """
 
 
@@ -112,8 +114,8 @@ def describe_recording(
         AudioError: as `load_clip` and `describe`.
 
     Source:
-        Equal to `describe(load_clip(…).clip, …)` to the last bit. Only the moments of the samples, which are sums in
-        another order, are equal within 1e-9.
+        Equal to `describe(load_clip(…).clip, …)` to the last bit. Only the moments of the samples, which are
+        sums in another order, are equal within 1e-9.
 
     Example:
         >>> import soundfile, tempfile
@@ -222,7 +224,7 @@ class StreamedAnalysis(Analysis):
         )
 
     def _first_sweep(self, name: str) -> ClipTotals:
-        """Compute the totals of the frames and of the samples; check that there is a sound of at least one frame."""
+        """Compute the totals of frames and samples. Check that there is a sound of at least one frame."""
         measurement = plan_measurement(self.parameters, False)
         samples = self.sample_totals
         parts = self._stretches(samples.add_first)
@@ -300,7 +302,7 @@ class StreamedAnalysis(Analysis):
         return np.concatenate(patterns)
 
     def log_mel(self, settings: LogMelParameters) -> NDArray[np.floating]:
-        """Log-mel spectrogram, float16: from the second sweep, or from a sweep of its own for another transform."""
+        """Log-mel spectrogram, float16, from the second sweep. Another transform needs its own sweep."""
         if self.with_log_mel:
             return self.spectrogram.T
         source_rate = self.recording.sample_rate
@@ -329,7 +331,7 @@ def _log_mel_stretches(blocks: Blocks, settings: LogMelParameters, at_once: int)
 
 
 def _log_mel_by_definition(blocks: Blocks, settings: LogMelParameters) -> NDArray[np.float16]:
-    """Log-mel spectrogram of a sound that comes in blocks, by the definitions, for settings that the kernels lack."""
+    """Log-mel spectrogram of blocks by the definitions, for settings that the kernels lack."""
     if settings.pre_emphasis:
         blocks = _preemphasise(blocks, settings.pre_emphasis)
     at_once = max(1, STRETCH // settings.n_fft)

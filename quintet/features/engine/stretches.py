@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
 from quintet.audio.spectrum import require_frame
-from quintet.features.engine.kernels.simd import LANES
+from quintet.features.engine.kernels.simd_types import LANES
 
 Blocks = Iterable[NDArray[np.floating]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
-    """Consecutive frames. Frame `i` begins at sample `first + i * hop`; zeros lie beyond both ends of the samples.
+    """Consecutive frames. Frame `i` begins at sample `first + i * hop`; zeros lie beyond both ends of the
+    samples.
 
     Args:
-        samples: shape `(n,)`, float32, contiguous, with at least one sample before each frame that is not the first of the
-            clip.
+        samples: shape `(n,)`, float32, contiguous, with at least one sample before each frame that is not the
+            first of the clip.
         sample_rate: Hz.
         first: first sample of frame 0. It may be negative.
         frames: number of frames.

@@ -40,7 +40,8 @@ class Measurement:
         n_fft: samples in a frame, even.
         hop_length: samples between frames.
         filterbanks: any number of mel filterbanks.
-        contrast: number of octaves and lowest edge in Hz, as in `spectral.spectral_contrast`. None measures no contrast.
+        contrast: number of octaves and lowest edge in Hz, as in `spectral.spectral_contrast`. None measures
+            no contrast.
         roll_percent: as in `spectral.spectral_rolloff`.
         peak_stride: distance of the frames in which spectral peaks are searched. 0 searches none.
         flatness: whether to measure the flatness.
@@ -164,7 +165,7 @@ def chroma_weights(*, sample_rate: int, n_fft: int, tuning: float) -> NDArray[np
 
 @lru_cache(maxsize=8)
 def cosine_weights(n_mels: int, n_mfcc: int) -> NDArray[np.float64]:
-    """`cepstral.mfcc` as a matrix, shape `(n_mels, n_mfcc rounded up to a multiple of four)`, filled up with zeros."""
+    """`cepstral.mfcc` as a matrix `(n_mels, n_mfcc)`, with columns of zeros up to a multiple of four."""
     weights = np.zeros((n_mels, -(-n_mfcc // 4) * 4))
     weights[:, :n_mfcc] = cepstral.mfcc(np.eye(n_mels), n_mfcc=n_mfcc).T
     return weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import numpy.ma  # numba asks whether an array is masked; imported here, the first clip takes no longer than the others
+import numpy.ma  # numba asks whether an array is masked; imported here, the first clip does not wait for it
 from numba.core.errors import NumbaError
 
 from quintet.audio.clip import Clip
@@ -21,8 +21,8 @@ from quintet.features.engine.tables import Measurement, MelBands
 def kernels_available() -> bool:
     """Whether the kernels can be used. The first call loads them, or compiles them if this machine never did.
 
-    If numba cannot compile them (an unknown processor, its compiler switched off), a line on stderr says so, and the
-    definitions do the work.
+    If numba cannot compile them (an unknown processor, its compiler switched off), a line on stderr says so,
+    and the definitions do the work.
     """
     _keep_memory()
     if not JIT_ENABLED:
@@ -39,7 +39,7 @@ def kernels_available() -> bool:
 
 
 def load_if_compiled() -> None:
-    """Load the kernels if this machine has compiled them, so that processes forked from this one have them."""
+    """Load the kernels if this machine has compiled them, so that forked processes have them."""
     if is_compiled(FOLDER):
         kernels_available()
 
@@ -64,8 +64,8 @@ def _call_every_kernel() -> None:
 def _keep_memory() -> None:
     """Let the C library keep the memory of one clip for the next.
 
-    Fresh memory comes page by page, which took a third of the time of a clip. glibc raises its thresholds when a block of
-    up to 32 MB is freed (mallopt(3), "dynamic mmap threshold"); other libraries ignore this. The block is never written,
-    so it takes no memory.
+    Fresh memory comes page by page, which took a third of the time of a clip. glibc raises its thresholds
+    when a block of up to 32 MB is freed (mallopt(3), "dynamic mmap threshold"); other libraries ignore this.
+    The block is never written, so it takes no memory.
     """
     np.empty(31 << 20, np.uint8)

@@ -1,4 +1,7 @@
-"""Preload for worker processes: the forkserver imports this module once, so that its workers start with the kernels loaded."""
+"""Preload for worker processes: loads the kernels.
+
+The forkserver imports this module once, so that every worker that it forks has the kernels.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from quintet.features.engine.analysis import CompiledAnalysis, make_analysis
 from quintet.features.engine.kernels import fourier
 from quintet.features.engine.kernels import series as series_kernels
 from quintet.features.engine.kernels.extremes import extremes
-from quintet.features.engine.kernels.simd import LANES, lane_rows, store
+from quintet.features.engine.kernels.simd import lane_rows, store
+from quintet.features.engine.kernels.simd_types import LANES
 from quintet.features.engine.moments import RowMoments, sample_moments
 from quintet.features.engine.streamed_moments import in_memory_median
 from quintet.features.engine.stretches import clip_stretch

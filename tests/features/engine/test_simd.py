@@ -7,7 +7,6 @@ import pytest
 from numba import njit
 
 from quintet.features.engine.kernels.simd import (
-    LANES,
     absolute,
     across,
     across_largest,
@@ -27,6 +26,7 @@ from quintet.features.engine.kernels.simd import (
     store,
     wide,
 )
+from quintet.features.engine.kernels.simd_types import LANES
 
 
 @njit

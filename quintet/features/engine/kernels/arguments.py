@@ -30,15 +30,17 @@ class Bands(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Frames, eight at a time: from samples that the kernel transforms, or from spectra that were computed elsewhere.
+    """Frames, eight at a time: from samples that the kernel transforms, or from spectra that were computed
+    elsewhere.
 
     Attributes:
-        samples: shape `(n,)`, float32. Frame `i` begins at sample `first + i * hop`; zeros lie beyond both ends.
+        samples: shape `(n,)`, float32. Frame `i` begins at sample `first + i * hop`; zeros lie beyond both
+            ends.
         first: first sample of frame 0.
         hop: samples between frames.
         plan: tables of the transform.
-        spectra: float64 pairs (re, im), one spectrum every `stride` numbers, with zeros at its end, for lengths that
-            are no power of two. Empty if the kernel transforms `samples`.
+        spectra: float64 pairs (re, im), one spectrum every `stride` numbers, with zeros at its end, for
+            lengths that are no power of two. Empty if the kernel transforms `samples`.
         stride: numbers from one spectrum to the next, a multiple of eight.
         groups: number of groups of eight frames. Frames of zeros fill the last group.
     """
@@ -57,10 +59,11 @@ class Request(NamedTuple):
 
     Attributes:
         bands: all filterbanks, one after the other.
-        contrast: shape `(bands, 3)`: first bin, last bin + 1, and number of the loudest and of the quietest bins whose
-            mean is taken.
+        contrast: shape `(bands, 3)`: first bin, last bin + 1, and number of the loudest and of the quietest
+            bins whose mean is taken.
         rolloff: share of the magnitude that lies below the roll-off, in (0, 1).
-        peaks: shape `(3,)`: first bin and last bin + 1 of the search for peaks, and the distance of the frames.
+        peaks: shape `(3,)`: first bin and last bin + 1 of the search for peaks, and the distance of the
+            frames.
         flatness: whether to measure it.
     """
 
@@ -74,8 +77,8 @@ class Request(NamedTuple):
 class Workspace(NamedTuple):
     """Memory for eight frames, used again for every eight.
 
-    The transform is in float64, because the bins far from a tone are differences of large numbers. The power is then
-    rounded to float32 for the sums.
+    The transform is in float64, because the bins far from a tone are differences of large numbers. The power
+    is then rounded to float32 for the sums.
 
     Attributes:
         padded: samples at the edges of the clip.
@@ -98,8 +101,8 @@ class Output(NamedTuple):
     """Results of the first pass.
 
     Attributes:
-        series: shape `(rows * groups, 8)`: row `r` of group `g` at `r * groups + g`. Seen as `(rows, frames)`, it has
-            one series per row.
+        series: shape `(rows * groups, 8)`: row `r` of group `g` at `r * groups + g`. Seen as
+            `(rows, frames)`, it has one series per row.
         bands: the same for the filterbanks, float32.
         pitches: position of every spectral peak, in bins, frame by frame.
         heights: interpolated power of every spectral peak.

@@ -1,20 +1,12 @@
-"""Kernels for spectral contrast: the largest and the smallest of many rows, in each lane and without a branch."""
+"""Kernels for spectral contrast: the largest and smallest of many rows, in each lane, without branches."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from quintet.features.engine.kernel_cache import inline
-from quintet.features.engine.kernels.simd import (
-    Rows,
-    Singles,
-    Vector,
-    load,
-    maximum,
-    minimum,
-    splat,
-    store,
-)
+from quintet.features.engine.kernels.simd import load, maximum, minimum, splat, store
+from quintet.features.engine.kernels.simd_types import Rows, Singles, Vector
 
 NONE, ONE, LEAST = np.float32(0), np.float32(1), np.float32(-np.inf)
 
@@ -23,9 +15,9 @@ NONE, ONE, LEAST = np.float32(0), np.float32(1), np.float32(-np.inf)
 def extremes(magnitude: Rows, first: int, last: int, n: int, rest: Singles) -> tuple[Vector, Vector]:
     """Mean of the `n` largest and mean of the `n` smallest of the rows `first` to `last - 1`, in each lane.
 
-    If `n` is large, the rows are first sorted in groups of four. Of the `n` largest, at most `n / 2` are the second of
-    their group, `n / 3` the third and `n / 4` the last. So most rows are compared with a few others only. The smallest
-    rows are the largest of the negatives.
+    If `n` is large, the rows are first sorted in groups of four. Of the `n` largest, at most `n / 2` are the
+    second of their group, `n / 3` the third and `n / 4` the last. So most rows are compared with a few others
+    only. The smallest rows are the largest of the negatives.
     """
     if n <= 3:
         peak, valley = _three_extremes(magnitude, first, last, n)
@@ -62,8 +54,8 @@ def _three_extremes(rows: Rows, first: int, last: int, n: int) -> tuple[Vector, 
 
 @inline
 def _sort_fours(rows: Rows, first: int, count: int, result: Singles) -> None:
-    """Sort each group of four rows. The largest go into the first quarter of `result`, the second largest into the
-    second quarter, and so on. Rows that fill no group follow.
+    """Sort each group of four rows. The largest go into the first quarter of `result`, the second largest
+    into the second quarter, and so on. Rows that fill no group follow.
     """
     quarter = count // 4
     for k in range(quarter):
@@ -111,8 +103,8 @@ def _move_largest(
 ) -> None:
     """Move the `n` largest of `count` rows, times `sign`, into the rows from `target` on.
 
-    A sweep keeps the three largest in registers, a > b > c. It writes the rows that they displace from `spare` on, where
-    the next sweep finds the next three.
+    A sweep keeps the three largest in registers, a > b > c. It writes the rows that they displace from
+    `spare` on, where the next sweep finds the next three.
     """
     for moved in range(0, n, 3):
         a = b = c = splat(LEAST)

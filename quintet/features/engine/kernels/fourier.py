@@ -1,15 +1,18 @@
 """Fourier transform of eight frames at once, in float64.
 
-The transform reads a frame of `n_fft` real samples as `n_fft / 2` complex points (even samples real, odd samples
-imaginary). The classical fast algorithm transforms them (decimation in frequency: a transform of four points combines four
-quarters, each result is turned by a root of unity, then each quarter is treated in the same way). `separate` then takes the
-result apart into the `n_fft / 2 + 1` bins of the real signal, of which only the power is needed.
+The transform reads a frame of `n_fft` real samples as `n_fft / 2` complex points (even samples real, odd
+samples imaginary). The classical fast algorithm transforms them (decimation in frequency: a transform of four
+points combines four quarters, each result is turned by a root of unity, then each quarter is treated in the
+same way). `separate` then takes the result apart into the `n_fft / 2 + 1` bins of the real signal, of which
+only the power is needed.
 
-This is the textbook algorithm. It is fast for two reasons: every variable below holds eight frames (`simd.py`), so that no
-step rearranges neighbours; and the quarters are done one after the other, so that each stays in the first-level cache.
-Complex values are pairs `(re, im)`; complex point `k` lies in the rows `2 k` and `2 k + 1` of `points`.
+This is the textbook algorithm. It is fast for two reasons: every variable below holds eight frames
+(`simd.py`), so that no step rearranges neighbours; and the quarters are done one after the other, so that
+each stays in the first-level cache. Complex values are pairs `(re, im)`; complex point `k` lies in the rows
+`2 k` and `2 k + 1` of `points`.
 
-Source: Cooley & Tukey (1965); the separation of the real transform as in Press et al., Numerical Recipes, section 12.3.
+Source: Cooley & Tukey (1965); the separation of the real transform as in Press et al., Numerical Recipes,
+section 12.3.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.features.engine.kernel_cache import inline
-from quintet.features.engine.kernels.simd import Doubles, Number, Rows, Vector, load, load_frames, store
+from quintet.features.engine.kernels.simd import load, load_frames, store
+from quintet.features.engine.kernels.simd_types import Doubles, Number, Rows, Vector
 
 Point = tuple[Vector, Vector]
 """A complex value: real part and imaginary part."""
@@ -38,7 +42,8 @@ class FourierPlan(NamedTuple):
 
     Attributes:
         window: shape `(n_fft,)`, the periodic Hann window.
-        roots: shape `(passes, 6)`: re and im of `w, w², w³` for each butterfly of each pass, in the order of use.
+        roots: shape `(passes, 6)`: re and im of `w, w², w³` for each butterfly of each pass, in the order of
+            use.
         order: shape `(half,)`: the point at which frequency `k` comes out.
         turns: shape `(half + 1, 2)`: re and im of `exp(-i π k / half)`.
     """
@@ -178,11 +183,17 @@ def _leaf16(points: Rows, k: int) -> None:
     c = _fourier4_at(points, k + 2, 4)
     d = _fourier4_at(points, k + 3, 4)
     _put4(points, k, _fourier4(a[0], b[0], c[0], d[0]))
-    b1, c1, d1 = _times(b[1], _C, -_S), _times(c[1], _R, -_R), _times(d[1], _S, -_C)
+    b1 = _times(b[1], _C, -_S)
+    c1 = _times(c[1], _R, -_R)
+    d1 = _times(d[1], _S, -_C)
     _put4(points, k + 4, _fourier4(a[1], b1, c1, d1))
-    b2, c2, d2 = _times(b[2], _R, -_R), _times_minus_i(c[2]), _times(d[2], -_R, -_R)
+    b2 = _times(b[2], _R, -_R)
+    c2 = _times_minus_i(c[2])
+    d2 = _times(d[2], -_R, -_R)
     _put4(points, k + 8, _fourier4(a[2], b2, c2, d2))
-    b3, c3, d3 = _times(b[3], _S, -_C), _times(c[3], -_R, -_R), _times(d[3], -_C, _S)
+    b3 = _times(b[3], _S, -_C)
+    c3 = _times(c[3], -_R, -_R)
+    d3 = _times(d[3], -_C, _S)
     _put4(points, k + 12, _fourier4(a[3], b3, c3, d3))
 
 
@@ -201,7 +212,8 @@ def _leaf8(points: Rows, k: int) -> None:
     sum2, gap2 = _sum_and_gap(points, k + 2)
     sum3, gap3 = _sum_and_gap(points, k + 3)
     _put4(points, k, _fourier4(sum0, sum1, sum2, sum3))
-    turned1, turned2 = _times(gap1, _R, -_R), _times_minus_i(gap2)
+    turned1 = _times(gap1, _R, -_R)
+    turned2 = _times_minus_i(gap2)
     turned3 = _times(gap3, -_R, -_R)
     _put4(points, k + 4, _fourier4(gap0, turned1, turned2, turned3))
 
@@ -211,7 +223,7 @@ def _leaf8(points: Rows, k: int) -> None:
 
 @inline
 def _window_point(x: tuple[Vector, ...], j: int, window: Doubles, i: int) -> Point:
-    """Complex point from the samples `i` and `i + 1` of the frame, which are the values `j` and `j + 1` of `x`."""
+    """Complex point from the samples `i` and `i + 1` of the frame: the values `j` and `j + 1` of `x`."""
     return x[j] * window[i], x[j + 1] * window[i + 1]
 
 
@@ -243,7 +255,7 @@ def transform(samples: Rows, start: int, hop: int, plan: FourierPlan, points: Do
 
 @inline
 def _transform_block(points: Rows, begin: int, length: int, roots: Doubles, used: int) -> None:
-    """Do the remaining passes on `length` points from `begin` on. Earlier passes used the first `used` roots."""
+    """Do the remaining passes on `length` points from `begin` on, with the roots from `used` on."""
     block, end = length, begin + length
     while block > 16:
         quarter = block // 4
@@ -277,7 +289,7 @@ def separate(points: Rows, plan: FourierPlan, power: Rows) -> None:
 
 @inline
 def _power_pair(x: Point, y: Point, re: Number, im: Number) -> tuple[Vector, Vector]:
-    """Power of the bins `k` and `half - k` from the two points that mix them. `re + i im` is `exp(-i π k / half)`."""
+    """Power of the bins `k` and `half - k` from the two points. `re + i im` is `exp(-i π k / half)`."""
     even = x[0] + y[0], x[1] - y[1]
     turned = x[1] + y[1], y[0] - x[0]
     odd = _times(turned, re, im)

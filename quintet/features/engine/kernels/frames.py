@@ -1,14 +1,17 @@
 """Kernels over frames: what is measured while eight spectra are in the cache.
 
-There are two passes over the samples, eight frames at a time. Neither writes anything of the size of a spectrogram:
+There are two passes over the samples, eight frames at a time. Neither writes anything of the size of a
+spectrogram:
 
-1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral peaks from which
+1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral
+peaks from which
    the tuning is estimated;
-2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, when the tuning of the whole clip is
+2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, when the tuning of the
+whole clip is
    known.
 
-The definitions, with formulas and sources, are in `descriptors/`. A kernel computes the same numbers, in bins instead of
-Hz, and the tests compare the two.
+The definitions, with formulas and sources, are in `descriptors/`. A kernel computes the same numbers, in bins
+instead of Hz, and the tests compare the two.
 """
 
 from __future__ import annotations
@@ -36,11 +39,6 @@ from quintet.features.engine.kernels.extremes import NONE, ONE, extremes
 from quintet.features.engine.kernels.fourier import FourierPlan, separate, transform
 from quintet.features.engine.kernels.series import TINY, four_sums, log
 from quintet.features.engine.kernels.simd import (
-    LANES,
-    Doubles,
-    Integers,
-    Singles,
-    Vector,
     absolute,
     floor,
     load,
@@ -54,10 +52,11 @@ from quintet.features.engine.kernels.simd import (
     store,
     wide,
 )
+from quintet.features.engine.kernels.simd_types import LANES, Doubles, Integers, Singles, Vector
 
 RUN = 16
-"""Bins that are summed in float32 before the sum is added to one in float64. So short a sum loses nothing that matters,
-and costs half.
+"""Bins that are summed in float32 before the sum is added to one in float64. So short a sum loses nothing
+that matters, and costs half.
 """
 
 LONG_RUN = 64
@@ -177,7 +176,7 @@ def _moments(work: Workspace, share: float, result: Doubles, groups: int, group:
 
 @inline
 def _magnitude_sums(work: Workspace) -> tuple[Vector, Vector, Vector]:
-    """Sum of the magnitude, sum of magnitude times bin, and largest power. Fills `work.single` and `work.magnitude`."""
+    """Sum of the magnitude, sum of magnitude times bin, largest power. Fills `single` and `magnitude`."""
     bins = work.power.shape[0]
     total, weighted, loudest = splat(0.0), splat(0.0), splat(0.0)
     for begin in range(0, bins, RUN):
@@ -201,8 +200,8 @@ def _magnitude_sums(work: Workspace) -> tuple[Vector, Vector, Vector]:
 def _central_sums(
     magnitude: Singles, centroid: Vector, threshold: Vector
 ) -> tuple[Vector, Vector, Vector, Vector]:
-    """Sums of the magnitude times the distance from the centroid to the power of 2, 3 and 4, and the number of bins up
-    to which the sum of the magnitude stays below the threshold.
+    """Sums of the magnitude times the distance from the centroid to the power of 2, 3 and 4, and the number
+    of bins up to which the sum of the magnitude stays below the threshold.
     """
     bins = magnitude.shape[0]
     whole = floor(centroid)
@@ -279,7 +278,7 @@ def _filter(power: Singles, bands: Bands, result: Singles, groups: int, group: i
 def _peaks(
     power: Doubles, loudest: Vector, search: Integers, first_frame: int, frames: int, output: Output
 ) -> None:
-    """Append the local maxima above a share of the loudest bin of the frame, refined by a parabola through three bins."""
+    """Append the maxima above a share of the frame's loudest bin, refined by a parabola."""
     count = output.found[0]
     least = loudest * PEAK_SHARE
     for k in range(search[0], search[1]):

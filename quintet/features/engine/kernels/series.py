@@ -1,4 +1,4 @@
-"""Kernels over series, after the frames were measured: decibels, cosine transform, moments, autocorrelation."""
+"""Kernels over series of frames: decibels, cosine transform, moments, autocorrelation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,6 @@ from quintet.features.engine.kernel_cache import inline, kernel
 from quintet.features.engine.kernels.arguments import Workspace
 from quintet.features.engine.kernels.fourier import FourierPlan, separate, transform
 from quintet.features.engine.kernels.simd import (
-    LANES,
-    Doubles,
-    Number,
-    Rows,
-    Singles,
-    Vector,
     across,
     across_largest,
     load,
@@ -26,6 +20,7 @@ from quintet.features.engine.kernels.simd import (
     store,
     wide,
 )
+from quintet.features.engine.kernels.simd_types import LANES, Doubles, Number, Rows, Singles, Vector
 
 TINY = float(np.finfo(np.float64).tiny)
 """Smallest positive normal number: a sum below it counts as zero."""
@@ -38,7 +33,8 @@ NINTH, SEVENTH, FIFTH, THIRD = np.float32(2 / 9), np.float32(2 / 7), np.float32(
 def log(x: Vector) -> Vector:
     """Natural logarithm of positive normal float64 lanes, to 1 unit in the last place but one.
 
-    `x = m 2^e` with `m` near 1; `log m = 2 artanh((m - 1) / (m + 1))`, whose series in `s²` ends where float64 ends.
+    `x = m 2^e` with `m` near 1; `log m = 2 artanh((m - 1) / (m + 1))`, whose series in `s²` ends where
+    float64 ends.
     """
     m, e = split_exponent(x)
     s = (m - 1.0) / (m + 1.0)
@@ -145,8 +141,8 @@ def mean_normalised_power(
 ) -> None:
     """Sum over all windows of a series of their power spectrum divided by their energy.
 
-    The inverse transform of the result is a sum of normalised autocorrelations. The energy of a window is that of its
-    weighted samples. A window without energy counts as zeros.
+    The inverse transform of the result is a sum of normalised autocorrelations. The energy of a window is
+    that of its weighted samples. A window without energy counts as zeros.
 
     Args:
         series: float64. Window `i` begins at `series[i]`.
@@ -191,7 +187,7 @@ def row_moments(values: Doubles, n: int, result: Doubles) -> None:
 
 @inline
 def _mean_and_ends(values: Doubles, begin: int, n: int) -> tuple[float, float, float]:
-    """Mean, smallest and largest of the `n` values from `begin` on. The sum is of distances from the first value."""
+    """Mean, smallest and largest of `n` values from `begin` on. The sum is that of `value - first value`."""
     whole = begin + n // LANES * LANES
     first = values[begin]
     total, low, high = splat(0.0), splat(first), splat(first)

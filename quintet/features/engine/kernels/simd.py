@@ -1,97 +1,55 @@
 """SIMD values: eight frames of a recording, computed side by side.
 
-A current processor adds eight float64 numbers in one instruction if they are adjacent in memory. Along the bins of *one*
-spectrum, neighbours seldom need the same operation (a filter begins here, a band ends there). Along *eight frames* they
-always do. So the engine puts frame 0 into lane 0, frame 1 into lane 1, …, and computes with values of eight numbers each:
+A current processor adds eight float64 numbers in one instruction if they are adjacent in memory. Along the
+bins of *one* spectrum, neighbours seldom need the same operation (a filter begins here, a band ends there).
+Along *eight frames* they always do. So the engine puts frame 0 into lane 0, frame 1 into lane 1, …, and
+computes with values of eight numbers each:
 
     value = load(rows, 3)            # rows[3, :], eight numbers: bin 3 of eight frames
     power = value * value + 1e-10    # eight multiplications, eight additions
     store(rows, 3, select(power > 1.0, power, splat(0.0)))
 
-Inside an `@njit` function a value behaves like a NumPy array of shape `(8,)`: `+ - * /`, comparisons (which give a *mask*
-of eight truth values), `&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous array of shape `(n, 8)`,
-one *row* per value. A value is float64 or float32, as its rows are; a float32 value costs half. The two types do not mix:
-`wide` and `narrow` convert one into the other.
+Inside an `@njit` function a value behaves like a NumPy array of shape `(8,)`: `+ - * /`, comparisons (which
+give a *mask* of eight truth values), `&`, `|`, unary minus, scalars on either side. Memory is a C-contiguous
+array of shape `(n, 8)`, one *row* per value. A value is float64 or float32, as its rows are; a float32 value
+costs half. The two types do not mix: `wide` and `narrow` convert one into the other.
 
-Every function here is an *intrinsic*: it names the LLVM instruction that numba emits, instead of a Python body to compile.
-The module uses `numba.extending` and `llvmlite.ir` only. Each intrinsic is one or two instructions and is tested against
-NumPy (`tests/features/engine/test_simd.py`). If the processor has no registers of 512 bits, LLVM splits a value into two
-or four by itself.
+Every function here is an *intrinsic*: it names the LLVM instruction that numba emits, instead of a Python
+body to compile. The module uses `numba.extending` and `llvmlite.ir` only. Each intrinsic is one or two
+instructions and is tested against NumPy (`tests/features/engine/test_simd.py`). If the processor has no
+registers of 512 bits, LLVM splits a value into two or four by itself.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, overload
+from collections.abc import Callable
+from typing import Any, overload
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.ir import IRBuilder as Builder
+from llvmlite.ir import Value
 from numba import extending, types
 from numba.core.typing.templates import Signature
-from numba.extending import models, register_model
 from numpy.typing import NDArray
 
-LANES = 8
-"""Frames per value."""
-
-Doubles = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
-Rows = NDArray[np.float64] | NDArray[np.float32]
-Number = float | np.floating
-Float = TypeVar("Float", bound=np.floating)
-
-
-class Vector(Protocol):
-    """Value of eight numbers, for the type checker: the operators that kernels may use."""
-
-    def __add__(self, other: Vector | Number, /) -> Vector: ...
-    def __radd__(self, other: Number, /) -> Vector: ...
-    def __sub__(self, other: Vector | Number, /) -> Vector: ...
-    def __rsub__(self, other: Number, /) -> Vector: ...
-    def __mul__(self, other: Vector | Number, /) -> Vector: ...
-    def __rmul__(self, other: Number, /) -> Vector: ...
-    def __truediv__(self, other: Vector | Number, /) -> Vector: ...
-    def __rtruediv__(self, other: Number, /) -> Vector: ...
-    def __neg__(self) -> Vector: ...
-    def __lt__(self, other: Vector | Number, /) -> Mask: ...
-    def __le__(self, other: Vector | Number, /) -> Mask: ...
-    def __gt__(self, other: Vector | Number, /) -> Mask: ...
-    def __ge__(self, other: Vector | Number, /) -> Mask: ...
-
-
-class Mask(Protocol):
-    """Value of eight truth values, for the type checker."""
-
-    def __and__(self, other: Mask, /) -> Mask: ...
-    def __or__(self, other: Mask, /) -> Mask: ...
-
-
-class ArrayStruct(Protocol):
-    """Parts of an array in LLVM code."""
-
-    data: ir.Value
-
-
-class Context(Protocol):
-    """What intrinsics use of numba's code generation."""
-
-    def cast(
-        self, builder: ir.IRBuilder, value: ir.Value, source: types.Type, target: types.Type, /
-    ) -> ir.Value: ...
-    def get_data_type(self, kind: types.Type, /) -> ir.Type: ...
-    def get_dummy_value(self) -> ir.Value: ...
-    def make_array(self, kind: types.Array, /) -> Callable[..., ArrayStruct]: ...
-    def make_tuple(
-        self, builder: ir.IRBuilder, kind: types.Type, values: Sequence[ir.Value], /
-    ) -> ir.Value: ...
-
-
-Arguments = Sequence[ir.Value]
-Emit = Callable[[Context, ir.IRBuilder, Signature, Arguments], ir.Value]
-Code = tuple[Signature, Emit]
-"""Types of a call, and the function that emits its instructions."""
+from quintet.features.engine.kernels.simd_types import (
+    DOUBLES_VECTOR,
+    LANES,
+    SINGLES_VECTOR,
+    Arguments,
+    Code,
+    Context,
+    Doubles,
+    Emit,
+    Float,
+    LanesType,
+    lanes,
+    mask,
+    singles,
+    values_of,
+)
 
 
 def intrinsic(generator: Callable[..., Code]) -> Callable[..., Any]:
@@ -105,9 +63,6 @@ def intrinsic(generator: Callable[..., Code]) -> Callable[..., Any]:
 
 _extending: Any = extending  # numba's annotations are incomplete
 _INDEX = ir.IntType(32)
-_VALUE = ir.VectorType(ir.DoubleType(), LANES)
-_SINGLE = ir.VectorType(ir.FloatType(), LANES)
-_MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
 @overload
@@ -127,47 +82,11 @@ def lane_rows(n: int, dtype: type[np.floating] = np.float64) -> NDArray[np.float
     return memory[start : start + size].view(dtype).reshape(n, LANES)
 
 
-# --- the types: eight float64 numbers, eight float32 numbers, eight truth values -------------------------
-
-
-class LanesType(types.Type):
-    """Type in numba of eight numbers or, as a mask, of eight truth values.
-
-    Args:
-        name: name of the type in numba.
-        vector: LLVM's type of the value.
-        element: type of one of the eight.
-    """
-
-    def __init__(self, name: str, vector: ir.VectorType, element: types.Type) -> None:
-        self.vector = vector
-        self.element = element
-        super().__init__(name=name)
-
-
-lanes = LanesType("Lanes", _VALUE, types.float64)
-singles = LanesType("Singles", _SINGLE, types.float32)
-mask = LanesType("LanesMask", _MASK, types.boolean)
-
-
-def values_of(element: types.Type) -> LanesType:
-    """Type of the values that hold numbers of the type `element`."""
-    return singles if element == types.float32 else lanes
-
-
-@register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):
-    """Storage of a value: one LLVM vector, in registers if there is room."""
-
-    def __init__(self, manager: object, kind: LanesType) -> None:
-        super().__init__(manager, kind, kind.vector)  # type: ignore[no-untyped-call]
-
-
 def _constant(vector: ir.VectorType, number: float) -> ir.Constant:
     return ir.Constant(vector, [number] * vector.count)
 
 
-def _spread(builder: ir.IRBuilder, scalar: ir.Value, vector: ir.VectorType) -> ir.Value:
+def _spread(builder: Builder, scalar: Value, vector: ir.VectorType) -> Value:
     """The scalar in every lane."""
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_INDEX, 0))
@@ -175,19 +94,19 @@ def _spread(builder: ir.IRBuilder, scalar: ir.Value, vector: ir.VectorType) -> i
     return builder.shuffle_vector(first, undefined, zeros)
 
 
-def _convert(builder: ir.IRBuilder, value: ir.Value, vector: ir.VectorType) -> ir.Value:
+def _convert(builder: Builder, value: Value, vector: ir.VectorType) -> Value:
     """The same eight numbers in the precision of `vector`."""
     if value.type == vector:
         return value
-    return builder.fpext(value, vector) if vector == _VALUE else builder.fptrunc(value, vector)
+    return builder.fpext(value, vector) if vector == DOUBLES_VECTOR else builder.fptrunc(value, vector)
 
 
 @intrinsic
 def splat(typingctx: object, x: types.Type) -> Code:
-    """The number `x` in all eight lanes: a float32 value from a `numpy.float32`, otherwise a float64 value."""
+    """The number `x` in all eight lanes: float32 if it is a `numpy.float32`, otherwise float64."""
     kind = values_of(x)
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         number = context.cast(builder, arguments[0], signature.args[0], kind.element)
         return _spread(builder, number, kind.vector)
 
@@ -197,35 +116,33 @@ def splat(typingctx: object, x: types.Type) -> Code:
 @intrinsic
 def wide(typingctx: object, x: types.Type) -> Code:
     """`x.astype(numpy.float64)`."""
-    return lanes(x), lambda context, builder, signature, x: _convert(builder, x[0], _VALUE)
+    return lanes(x), lambda context, builder, signature, x: _convert(builder, x[0], DOUBLES_VECTOR)
 
 
 @intrinsic
 def narrow(typingctx: object, x: types.Type) -> Code:
     """`x.astype(numpy.float32)`."""
-    return singles(x), lambda context, builder, signature, x: _convert(builder, x[0], _SINGLE)
+    return singles(x), lambda context, builder, signature, x: _convert(builder, x[0], SINGLES_VECTOR)
 
 
 # --- memory ----------------------------------------------------------------------------------------------
 
 
-def _data(context: Context, builder: ir.IRBuilder, kind: types.Array, array: ir.Value) -> ir.Value:
+def _data(context: Context, builder: Builder, kind: types.Array, array: Value) -> Value:
     """Address of the first element of an array."""
     return context.make_array(kind)(context, builder, value=array).data
 
 
 def _vector_pointer(
-    context: Context, builder: ir.IRBuilder, kind: types.Array, data: ir.Value, offset: ir.Value
-) -> ir.Value:
+    context: Context, builder: Builder, kind: types.Array, data: Value, offset: Value
+) -> Value:
     """Address of the element `offset` of an array, as an address of eight elements."""
     vector = ir.VectorType(context.get_data_type(kind.dtype), LANES)
     element = builder.gep(data, [offset])
     return builder.bitcast(element, vector.as_pointer())
 
 
-def _load_vector(
-    context: Context, builder: ir.IRBuilder, kind: types.Array, data: ir.Value, offset: ir.Value
-) -> ir.Value:
+def _load_vector(context: Context, builder: Builder, kind: types.Array, data: Value, offset: Value) -> Value:
     """Eight elements of an array from `offset` on."""
     value = builder.load(_vector_pointer(context, builder, kind, data, offset))
     value.align = _alignment(kind)
@@ -242,7 +159,7 @@ def _alignment(kind: types.Array) -> int:
     return _bit_width(kind.dtype) // 8
 
 
-def _row_offset(builder: ir.IRBuilder, row: ir.Value) -> ir.Value:
+def _row_offset(builder: Builder, row: Value) -> Value:
     return builder.mul(row, ir.Constant(ir.IntType(64), LANES))
 
 
@@ -250,7 +167,7 @@ def _row_offset(builder: ir.IRBuilder, row: ir.Value) -> ir.Value:
 def load(typingctx: object, rows: types.Array, row: types.Type) -> Code:
     """`rows[row, :]`."""
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         data = _data(context, builder, rows, arguments[0])
         return _load_vector(context, builder, rows, data, _row_offset(builder, arguments[1]))
 
@@ -261,7 +178,7 @@ def load(typingctx: object, rows: types.Array, row: types.Type) -> Code:
 def store(typingctx: object, rows: types.Array, row: types.Type, value: LanesType) -> Code:
     """`rows[row, :] = value`, converted to the type of the rows."""
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         number = _convert(builder, arguments[2], values_of(rows.dtype).vector)
         data = _data(context, builder, rows, arguments[0])
         pointer = _vector_pointer(context, builder, rows, data, _row_offset(builder, arguments[1]))
@@ -275,16 +192,16 @@ def store(typingctx: object, rows: types.Array, row: types.Type, value: LanesTyp
 def load_run(typingctx: object, samples: types.Array, start: types.Type) -> Code:
     """`samples[start : start + 8]`, widened to float64. Here a lane is every eighth sample, not a frame."""
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         data = _data(context, builder, samples, arguments[0])
         value = _load_vector(context, builder, samples, data, arguments[1])
-        return value if samples.dtype == types.float64 else builder.fpext(value, _VALUE)
+        return value if samples.dtype == types.float64 else builder.fpext(value, DOUBLES_VECTOR)
 
     return lanes(samples, types.int64), emit
 
 
-def _transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
-    """Transpose of an 8 × 8 square in three rounds: swap off-diagonal 1 × 1 squares, then 2 × 2, then 4 × 4."""
+def _transpose(builder: Builder, rows: list[Value]) -> list[Value]:
+    """Transpose of an 8 × 8 square in three rounds, which swap off-diagonal squares of 1, 2 and 4 rows."""
     lane = range(LANES)
     for size in (1, 2, 4):
         upper = [k + LANES - size if k & size else k for k in lane]
@@ -304,12 +221,12 @@ def _transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
 def load_frames(typingctx: object, samples: types.Array, start: types.Type, hop: types.Type) -> Code:
     """Eight samples of each of eight frames: a tuple of eight values.
 
-    Value `j` is `samples[start + j + hop * [0, 1, …, 7]]`. This function turns frames into lanes: in memory the samples
-    of a frame are adjacent; a value holds one sample of each frame.
+    Value `j` is `samples[start + j + hop * [0, 1, …, 7]]`. This function turns frames into lanes: in memory
+    the samples of a frame are adjacent; a value holds one sample of each frame.
     """
     result = types.UniTuple(lanes, LANES)  # type: ignore[no-untyped-call]
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         value, start, hop = arguments
         data = _data(context, builder, samples, value)
         frames = []
@@ -318,7 +235,7 @@ def load_frames(typingctx: object, samples: types.Array, start: types.Type, hop:
             frames.append(_load_vector(context, builder, samples, data, offset))
         columns = _transpose(builder, frames)
         if samples.dtype != types.float64:
-            columns = [builder.fpext(column, _VALUE) for column in columns]
+            columns = [builder.fpext(column, DOUBLES_VECTOR) for column in columns]
         return context.make_tuple(builder, result, columns)
 
     return result(samples, types.int64, types.int64), emit
@@ -329,14 +246,14 @@ def load_frames(typingctx: object, samples: types.Array, start: types.Type, hop:
 
 def _operator(
     python_operator: Callable[..., object],
-    emit: Callable[..., ir.Value],
+    emit: Callable[..., Value],
     operand: LanesType,
     result: LanesType,
 ) -> None:
     """Register a Python operator in numba for two values, or for a value and a number.
 
-    A number is first spread over the lanes. (`numba.extending.overload` would need fewer lines, but it compiles a
-    function for every pair of types, which took a quarter of the compile time of all kernels.)
+    A number is first spread over the lanes. (`numba.extending.overload` would need fewer lines, but it
+    compiles a function for every pair of types, which took a quarter of the compile time of all kernels.)
 
     Args:
         python_operator: a function of the module `operator`.
@@ -355,14 +272,12 @@ def _operator(
 
         return typer
 
-    def as_vector(context: Context, builder: ir.IRBuilder, kind: types.Type, value: ir.Value) -> ir.Value:
+    def as_vector(context: Context, builder: Builder, kind: types.Type, value: Value) -> Value:
         if kind == operand:
             return value
         return _spread(builder, context.cast(builder, value, kind, operand.element), operand.vector)
 
-    def generate(
-        context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments
-    ) -> ir.Value:
+    def generate(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         pairs = zip(signature.args, arguments, strict=True)
         vectors = [as_vector(context, builder, kind, value) for kind, value in pairs]
         return emit(builder, *vectors)
@@ -396,9 +311,7 @@ _operator(operator.or_, lambda builder, x, y: builder.or_(x, y), mask, mask)
 
 
 def _negation() -> None:
-    def generate(
-        context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments
-    ) -> ir.Value:
+    def generate(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         return builder.fneg(arguments[0])
 
     _extending.type_callable(operator.neg)(lambda context: lambda x: x if x in (lanes, singles) else None)
@@ -417,7 +330,7 @@ def select(typingctx: object, condition: LanesType, a: LanesType, b: LanesType) 
     return a(condition, a, b), lambda context, builder, signature, x: builder.select(*x)
 
 
-def _pick(builder: ir.IRBuilder, symbol: str, x: ir.Value, y: ir.Value) -> ir.Value:
+def _pick(builder: Builder, symbol: str, x: Value, y: Value) -> Value:
     """In each lane `x` if `x symbol y`, otherwise `y`."""
     return builder.select(builder.fcmp_ordered(symbol, x, y), x, y)
 
@@ -437,7 +350,7 @@ def maximum(typingctx: object, a: LanesType, b: LanesType) -> Code:
 def _unary(llvm_name: str, kind: LanesType) -> Emit:
     """Code generator that calls LLVM's own function of one vector argument."""
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         vector = arguments[0].type
         name = f"llvm.{llvm_name}.v{LANES}f{_bit_width(kind.element)}"
         function = builder.module.declare_intrinsic(name, (), ir.FunctionType(vector, [vector]))
@@ -464,10 +377,10 @@ def absolute(typingctx: object, x: LanesType) -> Code:
     return x(x), _unary("fabs", x)
 
 
-def _fold(join: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> Emit:
+def _fold(join: Callable[[Builder, Value, Value], Value]) -> Emit:
     """Code generator that makes one number of eight: it joins the two halves, three times."""
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         vector = arguments[0]
         for half in (4, 2, 1):
             undefined = ir.Constant(vector.type, ir.Undefined)
@@ -498,7 +411,7 @@ def across_largest(typingctx: object, x: LanesType) -> Code:
 def mask_bits(typingctx: object, condition: LanesType) -> Code:
     """The mask as one integer: bit `i` is set if lane `i` is true. 0 if no lane is."""
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         bits = builder.bitcast(arguments[0], ir.IntType(LANES))
         return builder.zext(bits, ir.IntType(64))
 
@@ -507,15 +420,16 @@ def mask_bits(typingctx: object, condition: LanesType) -> Code:
 
 @intrinsic
 def split_exponent(typingctx: object, x: LanesType) -> Code:
-    """`(m, e)` with `x = m * 2**e` and `sqrt(1/2) <= m < sqrt(2)`, both of the type of `x`, for positive normal `x`.
+    """`(m, e)` with `x = m * 2**e` and `sqrt(1/2) <= m < sqrt(2)`, both of the type of `x`, for positive
+    normal `x`.
 
-    The bits of such a number are an exponent next to a fraction. Subtracting the bits of `sqrt(1/2)` first moves the
-    border between two exponents to that number.
+    The bits of such a number are an exponent next to a fraction. Subtracting the bits of `sqrt(1/2)` first
+    moves the border between two exponents to that number.
     """
     result = types.UniTuple(x, 2)  # type: ignore[no-untyped-call]
     digits, root_half_bits = (52, 0x3FE6A09E667F3BCD) if x == lanes else (23, 0x3F3504F3)
 
-    def emit(context: Context, builder: ir.IRBuilder, signature: Signature, arguments: Arguments) -> ir.Value:
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
         integers = ir.VectorType(ir.IntType(_bit_width(x.element)), LANES)
         root_half = _constant(integers, root_half_bits)
         bits = builder.sub(builder.bitcast(arguments[0], integers), root_half)

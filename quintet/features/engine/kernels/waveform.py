@@ -8,10 +8,6 @@ from numpy.typing import NDArray
 from quintet.features.descriptors.temporal import ZERO
 from quintet.features.engine.kernel_cache import inline, kernel
 from quintet.features.engine.kernels.simd import (
-    LANES,
-    Doubles,
-    Integers,
-    Singles,
     absolute,
     across,
     across_largest,
@@ -21,6 +17,7 @@ from quintet.features.engine.kernels.simd import (
     select,
     splat,
 )
+from quintet.features.engine.kernels.simd_types import LANES, Doubles, Integers, Singles
 
 Bits = NDArray[np.uint32]
 """float32 numbers seen as their bits."""
@@ -72,7 +69,7 @@ def waveform_frames(
 
 @inline
 def _chunk(samples: Singles, first: int, last: int) -> tuple[float, float]:
-    """Changes of sign into the samples `first` to `last - 1`, and the sum of their squares. Zeros lie beyond the clip."""
+    """Changes of sign and sum of squares of the samples `first` to `last - 1`. Zeros lie beyond the clip."""
     zero = np.float32(-ZERO)
     begin, end = max(first, 1), min(last, len(samples))  # nothing comes before sample 0: no change of sign
     whole = begin + max(end - begin, 0) // LANES * LANES
@@ -160,14 +157,27 @@ def _in_order(bits: np.uint32, of_absolute: bool) -> np.uint32:
 
 @kernel
 def count_beginnings(bits: Bits, of_absolute: bool, counts: Integers) -> None:
-    """Count the numbers (or absolute values) by their first 16 bits, into `counts`, shape `(65536,)`."""
+    """Count the numbers by their first 16 bits.
+
+    Args:
+        bits: shape `(n,)`.
+        of_absolute: whether to count the absolute values.
+        counts: shape `(65536,)`, to which the counts are added.
+    """
     for i in range(len(bits)):
         counts[_in_order(bits[i], of_absolute) >> HALF] += 1
 
 
 @kernel
 def count_endings(bits: Bits, of_absolute: bool, beginning: int, counts: Integers) -> None:
-    """Count the numbers with the first 16 bits `beginning` by their last 16 bits, into `counts`, shape `(65536,)`."""
+    """Count the numbers that begin with the 16 bits `beginning` by their last 16 bits.
+
+    Args:
+        bits: shape `(n,)`.
+        of_absolute: whether to count the absolute values.
+        beginning: first 16 bits.
+        counts: shape `(65536,)`, to which the counts are added.
+    """
     for i in range(len(bits)):
         ordered = _in_order(bits[i], of_absolute)
         if ordered >> HALF == beginning:
