@@ -1,69 +1,108 @@
-"""Out-of-fold predictions: what weights, calibration and reports may look at.
+"""Cross-fitting: fit members per fold and predict the held-out rows. The result is out-of-fold predictions.
 
-A member never sees the tracks it is judged on, nor any track of the same group (artist). Each fold's work can
-be kept in a `FoldCache`, so that an interrupted run goes on where it stopped.
+Weights, calibration and reports learn only from these. A member never predicts a row of a group (artist) that it was
+fitted on. A `FoldCache` can keep each fold's result, so that an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, Self, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from quintet.classifiers.member import Member, MemberInput
 from quintet.classifiers.registry import make_member, member_entry
+from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.datasets.groups import require_disjoint
+from quintet.ensemble.array_types import Floats, Folds, Groups, Labels, Positions
 from quintet.errors import AlignmentError, ConfigError
+from quintet.files.json_types import JsonObject
 
-FINAL_FIT = -1  # the fold number of the fit on the whole training part
+FINAL_FIT = -1
+"""Fold number of the fit on the whole training part."""
+
 MAX_EMBEDDED = 1500
-"""Clips of which the last layer of a network is kept: a map shows no more."""
+"""Largest number of clips whose network embedding is kept. A map shows no more points."""
+
+EventKind = Literal["start", "epoch", "done", "reused", "curve"]
+
+
+class NetworkMember(Member, Protocol):
+    """Spectrogram member: a `Member` whose fit reports epochs and can continue from a checkpoint."""
+
+    history_: list[JsonObject]
+
+    def fit(
+        self,
+        X: MemberInput,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        on_epoch: Callable[[Mapping[str, float]], None] | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Self:
+        """Fit the network; call `on_epoch` after each epoch, and keep its state in the folder `checkpoint`."""
+        ...
+
+    def embed(self, X: MemberInput) -> Floats:
+        """Output of the last hidden layer, `(n, d)`."""
+        ...
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What members look at: rows of a feature table, spectrograms, or both, in one order.
+    """Inputs of the members: rows of a feature table, spectrograms, or both in the same order.
+
+    Args:
+        table: features `(n, d)`.
+        spectrograms: n log-mel spectrograms.
 
     Raises:
-        AlignmentError: if both are given and their lengths differ.
+        AlignmentError: both are given and their lengths differ.
     """
 
     table: pd.DataFrame | None = None
-    spectrograms: Any = None
+    spectrograms: SpectrogramInput | None = None
 
     def __post_init__(self) -> None:
-        if (
-            self.table is not None
-            and self.spectrograms is not None
-            and len(self.table) != len(self.spectrograms)
-        ):
+        if self.table is None or self.spectrograms is None:
+            return
+        n_rows, n_spectrograms = len(self.table), len(self.spectrograms)
+        if n_rows != n_spectrograms:
             raise AlignmentError(
-                f"Every row needs its spectrogram. Received {len(self.table)} rows and {len(self.spectrograms)} spectrograms."
+                f"Every row needs its spectrogram. Received {n_rows} rows and {n_spectrograms} spectrograms."
             )
 
     def __len__(self) -> int:
-        return len(self.table) if self.table is not None else len(self.spectrograms)
+        if self.table is not None:
+            return len(self.table)
+        return 0 if self.spectrograms is None else len(self.spectrograms)
 
-    def take(self, positions: NDArray[np.intp]) -> Inputs:
-        """The rows at `positions`, in that order."""
+    def take(self, positions: Positions) -> Inputs:
+        """Rows at `positions`, in that order."""
         table = None if self.table is None else self.table.iloc[positions]
-        spectrograms = None
-        if self.spectrograms is not None:
-            is_list = isinstance(self.spectrograms, list)
-            spectrograms = (
-                [self.spectrograms[i] for i in positions] if is_list else self.spectrograms[positions]
-            )
-        return Inputs(table, spectrograms)
+        if self.spectrograms is None:
+            return Inputs(table)
+        return Inputs(table, _take_spectrograms(self.spectrograms, positions))
 
-    def view(self, kind: str) -> Any:
-        """What a member with input `kind` (`"table"` or `"spectrogram"`) is fitted on."""
+    def view(self, kind: str) -> MemberInput:
+        """Input of a member.
+
+        Args:
+            kind: `"table"` or `"spectrogram"`, from the registry.
+
+        Raises:
+            ConfigError: this input was not given.
+        """
         X = self.table if kind == "table" else self.spectrograms
         if X is None:
             raise ConfigError(
@@ -74,166 +113,234 @@ class Inputs:
 
 @dataclass(frozen=True)
 class TrainingEvent:
-    """What happens while members are fitted, for progress displays. `fold` is -1 for the fit on the whole training part.
+    """Event of a training run, for progress displays.
 
-    `curve`: one more fit of the learning curve is done (`details`: done, total)."""
+    Args:
+        kind: `start` or `done` of a fit, one `epoch` of a network, `reused` if the cache has the result, or `curve`
+            if one more fit of the learning curve is done.
+        member: name of the member.
+        fold: number of the fold; -1 for the fit on the whole training part.
+        n_folds: number of folds.
+        details: `device` for `start` of a network, the losses for `epoch`, `seconds` for `done`, `done` and `total`
+            for `curve`.
+    """
 
-    kind: Literal["start", "epoch", "done", "reused", "curve"]
+    kind: EventKind
     member: str
     fold: int
     n_folds: int
-    details: dict[str, Any] = field(default_factory=dict)
+    details: JsonObject = field(default_factory=dict)
+
+
+class Listener(Protocol):
+    """Callable that receives training events."""
+
+    def __call__(self, event: TrainingEvent, /) -> None: ...
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """The predictions of one member for one fold, and the epochs it took; of a network in the first fold also `embedding`,
-    its last layer on the clips that were held out (`embed_inputs`)."""
+    """Result of one member for one fold.
 
-    probabilities: NDArray[np.float64]
-    history: list[dict[str, Any]]
+    Args:
+        probabilities: of the held-out rows, `(n, K)`.
+        history: one row per epoch of a network.
+        seconds: time of fit and prediction.
+        embedding: last layer of a network on the held-out clips (`embed_inputs`), of the first fold only.
+    """
+
+    probabilities: Floats
+    history: list[JsonObject]
     seconds: float
     embedding: NDArray[np.float32] | None = None
 
 
 class FoldCache(Protocol):
-    """Where finished folds are kept. `model_folder.FoldFiles` keeps them on disk."""
+    """Store of finished work. `quintet.model_folder.folder.FoldFiles` keeps it on disk."""
 
-    def load(self, member: str, fold: int) -> FoldResult | None: ...
+    def load(self, member: str, fold: int) -> FoldResult | None:
+        """Result of a finished fold, or None."""
+        ...
 
-    def save(self, member: str, fold: int, result: FoldResult) -> None: ...
+    def save(self, member: str, fold: int, result: FoldResult) -> None:
+        """Keep the result of a fold."""
+        ...
 
-    def checkpoint(self, member: str, fold: int) -> Any: ...
+    def checkpoint(self, member: str, fold: int) -> Path | None:
+        """Folder where a network keeps its state after each epoch, or None."""
+        ...
 
+    def load_member(self, member: str) -> Member | None:
+        """Member that was fitted on the whole training part, or None."""
+        ...
 
-Listener = Callable[[TrainingEvent], None]
+    def save_member(self, member: str, estimator: Member) -> None:
+        """Keep the member that was fitted on the whole training part."""
+        ...
 
 
 def member_seed(seed: int, member: str, fold: int) -> int:
-    """A seed for one fit that depends on nothing but the run's seed, the member's name and the fold.
+    """Seed of one fit. It depends only on the run's seed, the member's name and the fold.
 
     Example:
-        >>> member_seed(0, "svm", 1) == member_seed(0, "svm", 1), member_seed(0, "svm", 1) == member_seed(0, "svm", 2)
-        (True, False)
+        >>> member_seed(0, "svm", 1) == member_seed(0, "svm", 1)
+        True
+        >>> member_seed(0, "svm", 1) == member_seed(0, "svm", 2)
+        False
     """
-    words = np.random.SeedSequence([seed, zlib.crc32(member.encode()), fold + 1]).generate_state(1)
+    entropy = [seed, zlib.crc32(member.encode()), fold + 1]
+    words = np.random.SeedSequence(entropy).generate_state(1)
     return int(words[0] % (2**31 - 1))
-
-
-def full_probabilities(estimator: Any, X: Any, classes: Sequence[Any]) -> NDArray[np.float64]:
-    """`predict_proba` over `classes`: a class that the estimator never saw gets probability zero.
-
-    Args:
-        estimator: fitted, with `classes_`.
-        X: what it predicts on.
-        classes: k names; a superset of `estimator.classes_`.
-
-    Returns:
-        Shape `(n, k)`, float64.
-
-    Raises:
-        AlignmentError: if the estimator knows a class that is not in `classes`.
-    """
-    known = [str(c) for c in estimator.classes_]
-    if strange := sorted(set(known) - {str(c) for c in classes}):
-        raise AlignmentError(
-            f"A member must know only the classes of the model. It also knows: {', '.join(strange)}."
-        )
-    probabilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
-    if known == [str(c) for c in classes]:
-        return probabilities
-    full = np.zeros((len(probabilities), len(classes)))
-    place = {str(c): k for k, c in enumerate(classes)}
-    full[:, [place[c] for c in known]] = probabilities
-    return full
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """How one member is made and fitted: name, settings, seed; with an optional cache and listener.
+    """Makes and fits one member, per fold and on all rows.
 
-    `fit` and `out_of_fold` are the only places where members are fitted; both check that no group leaks.
+    Members are fitted only here, in `fit`. `predict_fold` checks that no group is on both sides of a fold.
+
+    Args:
+        member: name in the registry.
+        settings: arguments of `make_member`.
+        seed: seed of the run.
+        cache: keeps finished work.
+        listener: receives training events.
+        n_folds: number of folds, for the events.
     """
 
     member: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     seed: int = 0
     cache: FoldCache | None = None
     listener: Listener | None = None
     n_folds: int = 0
 
-    def notify(self, kind: Literal["start", "epoch", "done", "reused"], fold: int, **details: Any) -> None:
-        """Pass an event on to the listener, if there is one."""
+    @property
+    def input(self) -> str:
+        """Input of the member: `"table"` or `"spectrogram"`."""
+        return member_entry(self.member).input
+
+    def notify(self, kind: EventKind, fold: int, **details: object) -> None:
+        """Pass an event to the listener, if there is one."""
         if self.listener is not None:
             self.listener(TrainingEvent(kind, self.member, fold, self.n_folds, details))
 
-    def fit(self, inputs: Inputs, y: NDArray[Any], groups: NDArray[Any], *, fold: int = FINAL_FIT) -> Any:
-        """A fresh estimator fitted on these rows."""
-        entry = member_entry(self.member)
-        estimator = make_member(self.member, seed=member_seed(self.seed, self.member, fold), **self.settings)
-        extra: dict[str, Any] = {}
-        if entry.input == "spectrogram":
-            extra["on_epoch"] = lambda epoch: self.notify("epoch", fold, **epoch)
-            if self.cache is not None:
-                extra["checkpoint"] = self.cache.checkpoint(self.member, fold)
-        self.notify("start", fold, **_device(entry.input))
+    def fit(self, inputs: Inputs, y: Labels, groups: Groups, *, fold: int = FINAL_FIT) -> Member:
+        """Fit a new member.
+
+        Args:
+            inputs: n rows.
+            y: labels `(n,)`, or an indicator matrix `(n, K)`.
+            groups: group of each row, `(n,)`.
+            fold: number of the fold; it decides the seed.
+        """
+        seed = member_seed(self.seed, self.member, fold)
+        estimator = make_member(self.member, seed=seed, **self.settings)
+        is_network = self.input == "spectrogram"
+        self.notify("start", fold, **({"device": _device()} if is_network else {}))
         started = time.perf_counter()
-        with _one_thread(entry.input):
-            estimator.fit(inputs.view(entry.input), y, groups=groups, **extra)
+        if is_network:
+            self._fit_network(cast(NetworkMember, estimator), inputs, y, groups, fold)
+        else:
+            # Table members have small matrices. On a busy machine, BLAS threads that wait for each other cost
+            # 30 times the work.
+            with threadpool_limits(limits=1, user_api="blas"):
+                estimator.fit(inputs.view(self.input), y, groups=groups)
         self.notify("done", fold, seconds=time.perf_counter() - started)
+        return estimator
+
+    def _fit_network(
+        self, estimator: NetworkMember, inputs: Inputs, y: Labels, groups: Groups, fold: int
+    ) -> None:
+        def on_epoch(epoch: Mapping[str, float]) -> None:
+            self.notify("epoch", fold, **epoch)
+
+        X = inputs.view(self.input)
+        if self.cache is None:
+            estimator.fit(X, y, groups=groups, on_epoch=on_epoch)
+        else:
+            checkpoint = self.cache.checkpoint(self.member, fold)
+            estimator.fit(X, y, groups=groups, on_epoch=on_epoch, checkpoint=checkpoint)
+
+    def fit_on_all(self, inputs: Inputs, y: Labels, groups: Groups) -> Member:
+        """Fit the member on the whole training part, or take it from the cache.
+
+        Args:
+            inputs: n rows.
+            y: labels `(n,)`, or an indicator matrix `(n, K)`.
+            groups: group of each row, `(n,)`.
+        """
+        if self.cache is None:
+            return self.fit(inputs, y, groups)
+        stored = self.cache.load_member(self.member)
+        if stored is not None:
+            self.notify("reused", FINAL_FIT)
+            return stored
+        estimator = self.fit(inputs, y, groups)
+        self.cache.save_member(self.member, estimator)
         return estimator
 
     def predict_fold(
         self,
         inputs: Inputs,
-        y: NDArray[Any],
-        groups: NDArray[Any],
+        y: Labels,
+        groups: Groups,
         fold: int,
-        parts: tuple[Any, Any],
+        parts: tuple[Positions, Positions],
         classes: Sequence[str],
     ) -> FoldResult:
-        """The probabilities for one fold's held-out rows, from the cache if they are there."""
+        """Predict the held-out rows of one fold, or take the result from the cache.
+
+        Args:
+            inputs: n rows.
+            y: labels `(n,)`, or an indicator matrix `(n, K)`.
+            groups: group of each row, `(n,)`.
+            fold: number of the fold.
+            parts: positions of the training rows and of the held-out rows.
+            classes: K names.
+
+        Raises:
+            SplitLeakError: a group is on both sides of the fold. This is checked before the cache is used.
+        """
         train, valid = parts
         require_disjoint(groups[train], groups[valid], where=f"fold {fold + 1} of {self.member}")
-        if self.cache is not None and (kept := self.cache.load(self.member, fold)) is not None:
-            self.notify("reused", fold)
-            return kept
+        if self.cache is not None:
+            stored = self.cache.load(self.member, fold)
+            if stored is not None:
+                self.notify("reused", fold)
+                return stored
         started = time.perf_counter()
         estimator = self.fit(inputs.take(train), y[train], groups[train], fold=fold)
         held_out = inputs.take(valid)
-        X = held_out.view(member_entry(self.member).input)
+        X = held_out.view(self.input)
         probabilities = member_probabilities(estimator, X, classes, multilabel=y.ndim == 2)
         seconds = time.perf_counter() - started
-        embedding = (
-            embed_inputs(estimator, held_out) if fold == 0 and self.cache is not None else None
-        )  # folds do not share a space: one of them is a map
-        result = FoldResult(probabilities, list(getattr(estimator, "history_", [])), seconds, embedding)
+        embedding = None
+        if fold == 0 and self.cache is not None:  # the folds have different spaces, and a map shows one space
+            embedding = embed_inputs(estimator, held_out)
+        history = list(getattr(estimator, "history_", []))
+        result = FoldResult(probabilities, history, seconds, embedding)
         if self.cache is not None:
             self.cache.save(self.member, fold, result)
         return result
 
     def out_of_fold(
-        self,
-        inputs: Inputs,
-        y: NDArray[Any],
-        groups: NDArray[Any],
-        folds: Sequence[tuple[Any, Any]],
-        classes: Sequence[str],
-    ) -> tuple[NDArray[np.float64], list[FoldResult]]:
-        """Every row predicted by a model that saw neither it nor its group.
+        self, inputs: Inputs, y: Labels, groups: Groups, folds: Folds, classes: Sequence[str]
+    ) -> tuple[Floats, list[FoldResult]]:
+        """Predict every row with a member that was fitted without this row and its group.
 
         Args:
             inputs: n rows.
-            y: labels `(n,)`, or a 0/1 indicator `(n, k)` for label sets.
-            groups: `(n,)`.
-            folds: pairs of position arrays (train, held out); the held-out parts cover each row exactly once.
-            classes: k names.
+            y: labels `(n,)`, or an indicator matrix `(n, K)` for label sets.
+            groups: group of each row, `(n,)`.
+            folds: the held-out parts contain each row exactly once.
+            classes: K names.
 
         Returns:
-            `(n, k)` probabilities and the result of every fold.
+            Probabilities `(n, K)`, and the result of every fold.
 
         Raises:
-            SplitLeakError: if a group stands on both sides of a fold.
+            SplitLeakError: a group is on both sides of a fold.
         """
         probabilities = np.full((len(inputs), len(classes)), np.nan)
         results = []
@@ -244,17 +351,63 @@ class Trainer:
         return probabilities, results
 
 
-def embed_inputs(estimator: Any, inputs: Inputs) -> NDArray[np.float32] | None:
-    """The last layer of a fitted network on the inputs at `map_positions`: (clips, d); None for members without layers."""
+def member_probabilities(
+    estimator: Member, X: MemberInput, classes: Sequence[str], *, multilabel: bool
+) -> Floats:
+    """Probabilities of one fitted member, `(n, K)`.
+
+    Args:
+        estimator: fitted.
+        X: its input, n rows.
+        classes: K names. A class that the member did not see in training gets probability zero.
+        multilabel: whether clips carry label sets. If so, the member has all K tags in this order.
+
+    Raises:
+        AlignmentError: the member has a class that is not in `classes`.
+    """
+    if multilabel:
+        return np.asarray(estimator.predict_proba(X), dtype=np.float64)
+    return full_probabilities(estimator, X, classes)
+
+
+def full_probabilities(estimator: Member, X: MemberInput, classes: Sequence[str]) -> Floats:
+    """Probabilities `(n, K)` over `classes`; a class that the member did not see in training gets zero.
+
+    Args:
+        estimator: fitted.
+        X: its input, n rows.
+        classes: K names, a superset of `estimator.classes_`.
+
+    Raises:
+        AlignmentError: the member has a class that is not in `classes`.
+    """
+    names = [str(name) for name in classes]
+    member_names = [str(name) for name in estimator.classes_]
+    unexpected = sorted(set(member_names) - set(names))
+    if unexpected:
+        raise AlignmentError(
+            f"A member must know only the classes of the model. It also knows: {', '.join(unexpected)}."
+        )
+    probabilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+    if member_names == names:
+        return probabilities
+    column = {name: k for k, name in enumerate(names)}
+    full = np.zeros((len(probabilities), len(names)))
+    full[:, [column[name] for name in member_names]] = probabilities
+    return full
+
+
+def embed_inputs(estimator: Member, inputs: Inputs) -> NDArray[np.float32] | None:
+    """Last layer of a fitted network on the inputs at `map_positions`, `(clips, d)`; None for table members."""
     if not hasattr(estimator, "embed"):
         return None
-    return np.asarray(
-        estimator.embed(inputs.take(map_positions(len(inputs))).view("spectrogram")), dtype=np.float32
-    )
+    clips = inputs.take(map_positions(len(inputs)))
+    embedding = cast(NetworkMember, estimator).embed(clips.view("spectrogram"))
+    return np.asarray(embedding, dtype=np.float32)
 
 
-def map_positions(n: int) -> NDArray[np.intp]:
-    """Which of `n` clips have a place on a map: all, or `MAX_EMBEDDED` of them, evenly spread.
+def map_positions(n: int) -> Positions:
+    """Positions of the clips that a map shows: all `n`, or `MAX_EMBEDDED` of them, evenly spread.
 
     Example:
         >>> map_positions(3).tolist(), len(map_positions(10_000))
@@ -263,26 +416,21 @@ def map_positions(n: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, n - 1, min(n, MAX_EMBEDDED)).astype(np.intp))
 
 
-def _device(kind: str) -> dict[str, str]:
-    """Where a network is trained, for the display."""
-    if kind == "table":
-        return {}
+def _take_spectrograms(spectrograms: SpectrogramInput, positions: Positions) -> SpectrogramInput:
+    """Spectrograms at `positions`: a list from a list, an array or a store from one of these."""
+    if isinstance(spectrograms, list):
+        return [spectrograms[i] for i in positions]
+    return cast("_TakesPositions", spectrograms)[positions]
+
+
+class _TakesPositions(Protocol):
+    """Array or store of spectrograms that an array of positions can index."""
+
+    def __getitem__(self, positions: Positions, /) -> SpectrogramInput: ...
+
+
+def _device() -> str:
+    """Device that networks are trained on, for the display."""
     from quintet.classifiers.spectrogram.classifier import device_summary  # it loads keras
 
-    return {"device": device_summary()}
-
-
-@contextmanager
-def _one_thread(kind: str) -> Iterator[None]:
-    """One BLAS thread for table members: their matrices are small, and threads that wait for each other on a busy machine cost 30 times the work."""
-    with threadpool_limits(limits=1, user_api="blas") if kind == "table" else nullcontext():
-        yield
-
-
-def member_probabilities(
-    estimator: Any, X: Any, classes: Sequence[str], *, multilabel: bool
-) -> NDArray[np.float64]:
-    """Probabilities `(n, k)` of one member; for label sets its columns are the indicator's columns."""
-    if multilabel:
-        return np.asarray(estimator.predict_proba(X), dtype=np.float64)
-    return full_probabilities(estimator, X, classes)
+    return device_summary()

@@ -1,4 +1,4 @@
-"""The ensemble as a scikit-learn estimator."""
+"""EnsembleClassifier: checks of scikit-learn, groups and folds, rules chosen without the scored rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_scikit_learns_common_checks(estimator: Any, check: Any) -> None:
 
 @pytest.fixture
 def data() -> tuple[pd.DataFrame, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Three classes, thirty groups of three rows, four telling columns and four of noise."""
+    """Three classes, thirty groups of three rows, four informative columns and four of noise."""
     rng = np.random.default_rng(0)
     labels = np.repeat(["blues", "jazz", "rock"], 30)
     groups = np.repeat(np.arange(30), 3).astype(str)
@@ -39,7 +39,7 @@ def data() -> tuple[pd.DataFrame, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     return pd.DataFrame(X, columns=list("abcdefgh")), labels, groups
 
 
-def test_the_same_seed_gives_the_same_and_another_order_of_rows_hardly_matters(data: Any) -> None:
+def test_the_same_seed_gives_the_same_probabilities(data: Any) -> None:
     X, y, groups = data
     make = clone(
         EnsembleClassifier(
@@ -52,8 +52,8 @@ def test_the_same_seed_gives_the_same_and_another_order_of_rows_hardly_matters(d
     assert np.array_equal(a, b)
 
 
-def test_every_row_is_predicted_out_of_fold_by_a_model_without_its_group(data: Any) -> None:
-    """A column that is the group's own number tells nothing out of fold, though it tells all in the fold."""
+def test_out_of_fold_predictions_come_from_members_without_the_group(data: Any) -> None:
+    """Random numbers per group identify the label inside a fold and carry no information outside it."""
     _, y, groups = data
     rng = np.random.default_rng(1)
     mark = pd.DataFrame(rng.normal(size=(30, 5))[groups.astype(int)], columns=list("vwxyz"))
@@ -73,8 +73,8 @@ def test_given_folds_that_leak_are_refused(data: Any) -> None:
         EnsembleClassifier(("logistic_regression",)).fit(X, y, groups, folds=folds)
 
 
-def test_a_group_is_one_however_it_is_written(data: Any) -> None:
-    """Every other row spells its group in another way, and the folds part just these rows."""
+def test_spellings_of_one_group_are_one_group(data: Any) -> None:
+    """Every other row spells its group differently, and the folds divide just these from the others."""
     X, y, groups = data
     even, odd = np.arange(0, 90, 2), np.arange(1, 90, 2)
     blanks, numbers = groups.astype("U3"), groups.astype(int).astype(object)
@@ -87,7 +87,7 @@ def test_a_group_is_one_however_it_is_written(data: Any) -> None:
             EnsembleClassifier(("logistic_regression",)).fit(X, y, spelt, folds=[(odd, even), (even, odd)])
 
 
-def test_groups_and_folds_must_be_whole(data: Any) -> None:
+def test_every_row_needs_one_group_and_one_held_out_part(data: Any) -> None:
     X, y, groups = data
     ensemble, folds = (
         EnsembleClassifier(("logistic_regression",), rules=("mean",)),
@@ -101,8 +101,8 @@ def test_groups_and_folds_must_be_whole(data: Any) -> None:
             ensemble.fit(X, y, groups, folds=given)
 
 
-def test_kept_predictions_do_not_hide_a_leak(data: Any) -> None:
-    class Kept:
+def test_cached_predictions_do_not_hide_a_leak(data: Any) -> None:
+    class FullCache:
         def load(self, member: str, fold: int) -> FoldResult:
             return FoldResult(np.full((30, 3), 1 / 3), [], 0.0)
 
@@ -110,14 +110,20 @@ def test_kept_predictions_do_not_hide_a_leak(data: Any) -> None:
 
         def checkpoint(self, member: str, fold: int) -> None: ...
 
+        def load_member(self, member: str) -> None: ...
+
+        def save_member(self, member: str, estimator: Any) -> None: ...
+
     X, y, groups = data
     by_clip = grouped_folds(y, np.arange(90).tolist(), n_splits=3, seed=0)
     with pytest.raises(SplitLeakError, match="fold 1 of svm"):
-        Trainer("svm", cache=Kept()).out_of_fold(Inputs(X), y, groups, by_clip, ("blues", "jazz", "rock"))
+        Trainer("svm", cache=FullCache()).out_of_fold(
+            Inputs(X), y, groups, by_clip, ("blues", "jazz", "rock")
+        )
 
 
-def test_a_rule_is_compared_on_the_folds_that_were_given() -> None:
-    """A member that is perfect in one given fold and wrong in the other earns trust there that the other refutes; new folds see half of each."""
+def test_rules_are_compared_on_the_given_folds() -> None:
+    """A member is right in one given fold and wrong in the other. A weight learnt in one harms the other."""
     rng = np.random.default_rng(0)
     y = np.tile(["a", "b"], 100)
     truth = (y[:, None] == np.array(["a", "b"])).astype(float)
@@ -143,9 +149,7 @@ def test_a_rule_is_compared_on_the_folds_that_were_given() -> None:
         ({"members": ("vgg_small",)}, "works on a spectrogram"),
     ],
 )
-def test_mistakes_are_named_before_anything_is_fitted(
-    data: Any, settings: dict[str, Any], message: str
-) -> None:
+def test_wrong_arguments_are_refused(data: Any, settings: dict[str, Any], message: str) -> None:
     X, y, groups = data
     with pytest.raises(ConfigError, match=message):
         EnsembleClassifier(**settings, n_splits=3).fit(X, y, groups)
@@ -157,19 +161,19 @@ def test_label_sets(data: Any) -> None:
     ensemble = EnsembleClassifier(("logistic_regression",), n_splits=3).fit(
         X, tags, groups, classes=["jazz", "rock"]
     )
-    said = ensemble.predict_proba(X)
-    assert said.shape == (90, 2)
+    probabilities = ensemble.predict_proba(X)
+    assert probabilities.shape == (90, 2)
     assert ensemble.predict(X).shape == (90, 2)
     assert np.mean(ensemble.predict(X) == tags) > 0.8
 
 
-def test_calibration_is_judged_on_the_folds_of_the_run(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """New folds would share artists wherever groups are not known and the data bring their own validation part."""
+def test_calibration_uses_the_folds_of_the_run(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New folds would share artists if groups are not known and the data bring their own validation part."""
     from quintet.ensemble import classifier
 
     X, y, groups = data
     folds = [(np.arange(45, 90), np.arange(45)), (np.arange(45), np.arange(45, 90))]
-    order = np.argsort(groups.astype(int) % 2, kind="stable")  # whole groups on either side
+    order = np.argsort(groups.astype(int) % 2, kind="stable")  # whole groups on each side
     received = []
     for name in ("fit_calibration", "cross_calibrate"):
         plain = getattr(classifier, name)
@@ -182,53 +186,55 @@ def test_calibration_is_judged_on_the_folds_of_the_run(data: Any, monkeypatch: p
     assert [f is folds for f in received] == [True, True]
 
 
-def joined(y: Any, opinions: Any, folds: Any, **settings: Any) -> EnsembleClassifier:
-    """The fusion and the verdict of members that said this out of fold."""
+def fuse(y: Any, predictions: Any, folds: Any, **settings: Any) -> EnsembleClassifier:
+    """Fusion and calibration of members with these out-of-fold predictions."""
     ensemble = EnsembleClassifier(("logistic_regression", "svm"), **settings)
-    ensemble.classes_, ensemble.oof_ = np.unique(y), dict(zip(ensemble.members, opinions, strict=True))
+    ensemble.classes_, ensemble.oof_ = np.unique(y), dict(zip(ensemble.members, predictions, strict=True))
     ensemble._fit_fusions(y, np.arange(len(y)), folds)
-    ensemble._fit_trust(None, y, np.arange(len(y)), folds)
+    ensemble._fit_calibration(y, np.arange(len(y)), folds)
     return ensemble
 
 
 def test_the_rule_that_judges_a_fold_is_chosen_without_it() -> None:
-    """A member that is right but for one fold: with that fold it is not worth a rule of its own, without it it is."""
+    """A member is right except in one fold. With that fold the mean is chosen, without it the weights."""
     rng, y = np.random.default_rng(1), np.tile(["a", "b"], 60)
     truth = (y[:, None] == np.array(["a", "b"])).astype(float)
     right = np.clip(0.25 + 0.5 * truth + rng.normal(0, 0.1, (120, 1)) * [1, -1], 0.02, 0.98)
     noise = rng.uniform(0.05, 0.95, (120, 1)) * [1, -1] + [0, 1]
     parts = np.array_split(np.arange(120), 4)
     folds = [(np.setdiff1d(np.arange(120), part), part) for part in parts]
-    assert joined(y, [right, noise], folds, rules=("mean", "weighted")).rule_ == "weighted"
+    assert fuse(y, [right, noise], folds, rules=("mean", "weighted")).rule_ == "weighted"
     right[parts[0]] = 1 - right[parts[0]]
-    found = joined(y, [right, noise], folds, rules=("mean", "weighted"))
-    assert (found.rule_, found.fold_rules_) == ("mean", ["weighted", "mean", "mean", "mean"])
-    for rule, part in zip(found.fold_rules_, parts, strict=True):
-        best = found.oof_[rule][part].argmax(axis=1)
-        np.testing.assert_array_equal(found.oof_verdict_[part].argmax(axis=1), best)
+    fitted = fuse(y, [right, noise], folds, rules=("mean", "weighted"))
+    assert (fitted.rule_, fitted.fold_rules_) == ("mean", ["weighted", "mean", "mean", "mean"])
+    for rule, part in zip(fitted.fold_rules_, parts, strict=True):
+        best = fitted.oof_[rule][part].argmax(axis=1)
+        np.testing.assert_array_equal(fitted.oof_verdict_[part].argmax(axis=1), best)
     assert (
-        joined(y, [right, noise], folds, rules=("mean", "weighted"), rule="weighted").fold_rules_
+        fuse(y, [right, noise], folds, rules=("mean", "weighted"), rule="weighted").fold_rules_
         == ["weighted"] * 4
     )
     halves = [(np.arange(60), np.arange(60, 120)), (np.arange(60, 120), np.arange(60))]
-    two = joined(y, [right, noise], halves, rules=("mean", "weighted"))
+    two = fuse(y, [right, noise], halves, rules=("mean", "weighted"))
     assert two.fold_rules_ == [two.rule_] * 2
 
 
-def test_on_random_labels_a_rule_cannot_praise_itself() -> None:
-    """Choosing on the folds that score is worth more than a hundredth of AUC where nothing can be known; the verdict has none of that."""
+def test_on_random_labels_the_choice_of_a_rule_gains_nothing() -> None:
+    """On random labels, a rule chosen on the scored folds gains AUC; `oof_verdict_` has no such gain."""
     gains = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
         y = rng.permutation(np.repeat(["a", "b", "c"], 40))
         folds = grouped_folds(y, list(range(120)), n_splits=5, seed=seed)
-        opinions = []
+        predictions = []
         for C in (0.1, 10.0):
             X, p = rng.normal(size=(120, 6)), np.empty((120, 3))
             for train, held_out in folds:
                 p[held_out] = LogisticRegression(C=C).fit(X[train], y[train]).predict_proba(X[held_out])
-            opinions.append(p)
-        found = joined(y, opinions, folds)
-        auc = [roc_auc_score(y, p, multi_class="ovr") for p in (found.oof_[found.rule_], found.oof_verdict_)]
+            predictions.append(p)
+        fitted = fuse(y, predictions, folds)
+        auc = [
+            roc_auc_score(y, p, multi_class="ovr") for p in (fitted.oof_[fitted.rule_], fitted.oof_verdict_)
+        ]
         gains.append(auc[0] - auc[1])
     assert np.mean(gains) > 0.005

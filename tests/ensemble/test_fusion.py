@@ -1,4 +1,4 @@
-"""Fusion: closed forms, optimality conditions, planted truths, and a choice that prefers the plain mean."""
+"""Fusion rules: closed forms, optimality conditions, and weights for planted members."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quintet.ensemble import selection
 from quintet.ensemble.fusion import (
     RULES,
     Fusion,
@@ -28,7 +27,6 @@ from quintet.ensemble.fusion_weights import (
     log_linear_pool,
     true_probabilities,
 )
-from quintet.ensemble.selection import compare_rules
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.evaluation.metrics import binary_log_losses, log_losses
 
@@ -70,7 +68,7 @@ stacks = st.tuples(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 12))
 
 @settings(max_examples=50, deadline=None)
 @given(stacks)
-def test_mean_and_geometric_by_their_formulas(stack):
+def test_mean_and_geometric_mean_equal_their_formulas(stack):
     np.testing.assert_allclose(mean(stack), stack.mean(axis=0), atol=1e-15)
     product = np.exp(np.log(np.clip(stack, 1e-6, 1 - 1e-6)).mean(axis=0))
     np.testing.assert_allclose(
@@ -94,9 +92,9 @@ def test_every_rule_gives_probabilities_and_keeps_its_inputs(stack, dtype, rule)
 
 @settings(max_examples=30, deadline=None)
 @given(stacks, st.sampled_from(list(RULES)))
-def test_equal_members_are_what_they_are(stack, rule):
+def test_equal_members_fuse_to_themselves(stack, rule):
     same = np.stack([stack[0]] * 3)
-    if rule == "stacked":  # that one may sharpen
+    if rule == "stacked":  # it may sharpen
         return
     fused = fit_fusion(rule, labelled(same, np.array(CLASSES)[np.arange(stack.shape[1]) % 4])).apply(same)
     np.testing.assert_allclose(fused, stack[0], atol=1e-5)
@@ -129,7 +127,10 @@ def test_convex_weights_meet_the_conditions_of_an_optimum(seed, n_members, n):
 
 
 def test_convex_weights_in_closed_form():
-    """Right with 0.9 on a share s of the clips and 0.1 on the others, against the reverse: w = (s · 10 - 1) / 8, found by setting the slope to 0."""
+    """p = 0.9 on a share s of the clips and 0.1 on the others, against the reverse.
+
+    The derivative of the loss is zero at w = (s · 10 - 1) / 8.
+    """
     likelihood = np.vstack(
         [np.r_[np.full(60, 0.9), np.full(40, 0.1)], np.r_[np.full(60, 0.1), np.full(40, 0.9)]]
     )
@@ -140,7 +141,7 @@ def test_convex_weights_in_closed_form():
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_member_that_is_pure_noise_gets_nothing(rule, sharpness, seed):
-    """Also beside overconfident members (sharpness 4), where spreading their probability with noise would lower the log loss."""
+    """Also beside overconfident members (sharpness 4), where noise lowers the loss by spreading it."""
     stack, y, groups, _ = corpus(seed=seed, sharpness=sharpness)
     assert fit_fusion(rule, labelled(stack, y, groups)).weights[2] < 0.02
 
@@ -151,7 +152,7 @@ def test_noise_beside_overconfident_members_would_get_weight_as_a_smoother():
     assert fit_fusion("weighted", labelled(stack, y, groups)).weights[2] == 0
 
 
-def test_copies_of_a_clip_make_nobody_more_certain():
+def test_copies_of_a_clip_do_not_make_a_member_more_informative():
     """A member that is slightly lucky on 30 clips is not informed by having each clip ten times."""
     rng = np.random.default_rng(3)
     likelihood, constant = np.vstack([rng.random(30) * 0.6, np.full(30, 0.9)]), np.full(30, 0.25)
@@ -165,7 +166,7 @@ def test_copies_of_a_clip_make_nobody_more_certain():
     ).tolist() == [True, True]
 
 
-def test_where_all_is_noise_nobody_is_thrown_out():
+def test_if_all_members_are_noise_all_are_kept():
     stack = np.random.default_rng(0).dirichlet(np.ones(4), (3, 50))
     codes = np.arange(50) % 4
     assert informative_members(
@@ -173,7 +174,7 @@ def test_where_all_is_noise_nobody_is_thrown_out():
     ).all()
 
 
-def test_weighted_is_no_worse_than_any_member_or_the_mean_where_it_was_fitted():
+def test_weighted_is_no_worse_than_any_member_or_the_mean_on_its_training_rows():
     stack, y, _, codes = corpus(noise=False, strengths=(2.0, 1.0, 0.5))
     fitted = {
         rule: log_losses(codes, fit_fusion(rule, labelled(stack, y)).apply(stack)).mean() for rule in RULES
@@ -184,7 +185,7 @@ def test_weighted_is_no_worse_than_any_member_or_the_mean_where_it_was_fitted():
     assert fitted["weighted"] <= fitted["greedy"] + 1e-6
 
 
-def test_greedy_takes_the_best_first_and_counts_repeats():
+def test_greedy_adds_the_best_member_first_and_counts_repeats():
     likelihood = np.array([[0.9, 0.9, 0.1], [0.8, 0.8, 0.8], [0.01, 0.01, 0.01]])
     assert greedy_weights(likelihood, n_rounds=1).tolist() == [0, 1, 0]
     weights = greedy_weights(likelihood)
@@ -192,7 +193,7 @@ def test_greedy_takes_the_best_first_and_counts_repeats():
     assert weights == pytest.approx(convex_weights(likelihood), abs=0.03)
 
 
-def test_stacked_finds_planted_slopes_and_is_the_geometric_mean_without_data():
+def test_stacked_estimates_planted_slopes():
     rng = np.random.default_rng(0)
     stack = softmax(rng.normal(size=(2, 20_000, 4)))
     z = 1.5 * np.log(stack[0]) + 0.2 * np.log(stack[1]) + np.array([0.5, 0.0, -0.5, 0.0])
@@ -239,71 +240,18 @@ def test_label_sets(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_json_gives_back_the_same_fusion(rule):
+def test_json_restores_the_fusion(rule):
     stack, y, groups, _ = corpus()
     fusion = fit_fusion(rule, labelled(stack, y, groups))
-    again = Fusion.from_json(json.loads(json.dumps(fusion.to_json())))
-    assert again == fusion
-    np.testing.assert_array_equal(again.apply(stack), fusion.apply(stack))
-
-
-def test_the_mean_is_chosen_among_equals_and_weights_where_they_are_needed():
-    stack, y, groups, _ = corpus(noise=False, strengths=(1.5, 1.5))
-    assert compare_rules(labelled(stack, y, groups), rules=("mean", "weighted")).chosen == "mean"
-    noise = np.random.default_rng(1).dirichlet(np.full(4, 0.2), (4, len(y)))
-    spoilt = np.concatenate([stack, noise])
-    comparison = compare_rules(labelled(spoilt, y, groups), rules=("mean", "weighted"))
-    assert comparison.chosen == "weighted"
-    assert comparison.losses["weighted"] < comparison.losses["mean"]
-
-
-def test_the_choice_never_sees_a_group_on_both_sides(monkeypatch):
-    stack, y, groups, _ = corpus(n_groups=24, size=5)
-    seen = []
-
-    def spy(rule, predictions):
-        seen.append({tuple(row) for row in predictions.stack[0]})
-        return fit_fusion(rule, predictions)
-
-    monkeypatch.setattr(selection, "fit_fusion", spy)
-    compare_rules(labelled(stack, y, groups), rules=("mean", "weighted"))
-    assert len(seen) == 10
-    for fitted in seen:
-        whole = [all(tuple(row) in fitted for row in stack[0][groups == g]) for g in np.unique(groups)]
-        some = [any(tuple(row) in fitted for row in stack[0][groups == g]) for g in np.unique(groups)]
-        assert whole == some != [True] * 24
-
-
-def test_the_mean_is_kept_where_another_is_better_by_less_than_a_standard_error():
-    stack, y, groups, _ = corpus(noise=False, strengths=(1.5, 0.9), n_groups=40, seed=6)
-    found = compare_rules(labelled(stack, y, groups), rules=("mean", "weighted"))
-    assert found.chosen == "mean"
-    gap, error = found.differences["mean"]
-    assert 0 < gap < error
-
-
-def test_the_choice_depends_on_neither_the_order_of_rules_nor_the_global_state():
-    stack, y, groups, _ = corpus(n_groups=24)
-    one, two = (
-        compare_rules(labelled(stack, y, groups), rules=r) for r in (("mean", "greedy"), ("greedy", "mean"))
-    )
-    assert one == two
-    assert one.differences[one.chosen][0] <= one.differences[one.chosen][1]
-
-
-def test_too_few_groups_choose_the_simplest():
-    stack, y, _, codes = corpus()
-    found = compare_rules(labelled(stack, y, codes.astype(str)))
-    assert (found.chosen, found.reason) == ("mean", "a class lies in a single group")
-    assert compare_rules(labelled(stack[:1], y)).reason == "there is one member only"
+    restored = Fusion.from_json(json.loads(json.dumps(fusion.to_json())))
+    assert restored == fusion
+    np.testing.assert_array_equal(restored.apply(stack), fusion.apply(stack))
 
 
 def test_bad_input_is_refused():
     stack, y, _, _ = corpus()
     with pytest.raises(ConfigError, match="Did you mean 'weighted'"):
         fit_fusion("weighed", labelled(stack, y))
-    with pytest.raises(ConfigError, match="'best'"):
-        compare_rules(labelled(stack, y), rules=("best",))
     with pytest.raises(AlignmentError, match=r"\(members, clips, classes\)"):
         fit_fusion("mean", labelled(stack[:, :-1], y))
     fusion = fit_fusion("mean", labelled(stack, y))

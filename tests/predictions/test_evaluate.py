@@ -1,4 +1,4 @@
-"""Files from anywhere, fused and evaluated: joined by id, weights by name, and the keys that scripts rely on."""
+"""Evaluation of prediction files: joined by clip id, with the JSON keys that scripts use."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ CLASSES = ("a", "b", "c")
 
 @pytest.fixture
 def members(tmp_path):
-    """Three members of 60 clips of 20 artists; the second is CSV, in another order of rows and classes, without labels."""
+    """Three members, 60 clips, 20 artists. The second file is CSV, in another order, without labels."""
     rng = np.random.default_rng(0)
     codes, groups = np.repeat(rng.integers(0, 3, 20), 3), np.repeat(np.arange(20), 3)
     ids = np.array([f"clip{i}" for i in range(60)])
     raw = rng.dirichlet(np.ones(3), (3, 60)) + 0.5 * np.eye(3)[codes]
     stack = raw / raw.sum(axis=2, keepdims=True)
-    whole = [
+    predictions = [
         Predictions(ids, CLASSES, p, np.array(CLASSES)[codes], np.array([f"artist{g}" for g in groups]))
         for p in stack
     ]
     order = rng.permutation(60)
     second = Predictions(ids[order], ("c", "a", "b"), stack[1][order][:, [2, 0, 1]])
     paths = [tmp_path / "svm.parquet", tmp_path / "vgg.csv", tmp_path / "forest.parquet"]
-    for path, predictions in zip(paths, (whole[0], second, whole[2]), strict=True):
-        predictions.write(path)
-    return paths, stack, whole
+    for path, member in zip(paths, (predictions[0], second, predictions[2]), strict=True):
+        member.write(path)
+    return paths, stack, predictions
 
 
-def test_the_mean_is_joined_by_id_and_class(members, tmp_path):
-    paths, stack, whole = members
+def test_the_mean_is_joined_by_clip_id_and_class(members, tmp_path):
+    paths, stack, predictions = members
     summary = fuse_files(paths, tmp_path / "fused.parquet")
     fused = read_predictions(tmp_path / "fused.parquet")
     np.testing.assert_allclose(fused.probabilities, stack.mean(axis=0), atol=1e-12)
-    assert list(fused.labels) == list(whole[0].labels)
-    assert list(fused.groups) == list(whole[0].groups)
+    assert list(fused.labels) == list(predictions[0].labels)
+    assert list(fused.groups) == list(predictions[0].groups)
     assert (summary.n, summary.left_out, summary.rule) == (60, 0, "mean")
     assert summary.weights == pytest.approx({"svm": 1 / 3, "vgg": 1 / 3, "forest": 1 / 3})
     json.dumps(summary.to_json())
@@ -86,13 +86,13 @@ def test_geometric_and_weights(members, tmp_path):
         ("weights = [", ArtefactError, "must be TOML"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(members, tmp_path, content, error, message):
+def test_weights_that_do_not_fit_the_files_are_refused(members, tmp_path, content, error, message):
     (tmp_path / "w.toml").write_text(content)
     with pytest.raises(error, match=message):
         fuse_files(members[0], tmp_path / "x.parquet", rule=str(tmp_path / "w.toml"))
 
 
-def test_rules_that_are_none_are_refused(members, tmp_path):
+def test_unknown_rules_are_refused(members, tmp_path):
     with pytest.raises(ConfigError, match=r"mean, geometric, or a file of weights"):
         fuse_files(members[0], tmp_path / "x.parquet", rule="weighted")
     with pytest.raises(ArtefactError, match="must exist"):
@@ -103,7 +103,7 @@ def test_rules_that_are_none_are_refused(members, tmp_path):
         fuse_files([], tmp_path / "x.parquet")
 
 
-def test_no_file_is_replaced_by_what_is_made_of_it(members, tmp_path):
+def test_the_output_must_not_be_one_of_the_files(members, tmp_path):
     first = Path(members[0][0])
     before = first.read_bytes()
     with pytest.raises(ConfigError, match="must not replace what they are made of"):
@@ -111,19 +111,19 @@ def test_no_file_is_replaced_by_what_is_made_of_it(members, tmp_path):
     assert first.read_bytes() == before
 
 
-def test_files_with_the_very_keys_of_the_first_share_them(members, tmp_path):
-    paths, _, whole = members
+def test_files_with_equal_keys_share_them(members, tmp_path):
+    paths, _, predictions = members
     (first, _), (second, _), (third, _) = read_keys(paths)
     assert third is first
     assert second is not first
-    odd = whole[2].labels.copy()
+    odd = predictions[2].labels.copy()
     odd[7] = "a" if odd[7] != "a" else "b"
-    replace(whole[2], labels=odd).write(paths[2])  # one label alone
+    replace(predictions[2], labels=odd).write(paths[2])  # one label differs
     with pytest.raises(AlignmentError, match=r"same label\. 1 clips differ: 'clip7'"):
         fuse_files(paths, tmp_path / "x.parquet")
 
 
-def test_probabilities_are_written_plainly_and_keys_small(members, tmp_path):
+def test_only_keys_are_written_with_dictionaries_and_compression(members, tmp_path):
     """Dictionaries and compression on numbers that do not repeat cost five times the rest of the work."""
     fuse_files(members[0], tmp_path / "x.parquet")
     group = pq.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0)
@@ -133,21 +133,21 @@ def test_probabilities_are_written_plainly_and_keys_small(members, tmp_path):
     assert columns["probability.a"].compression == "UNCOMPRESSED"
 
 
-def test_the_stamp_of_an_ungrouped_split_travels_with_its_predictions(members, tmp_path):
-    paths, _, whole = members
+def test_the_mark_of_an_ungrouped_split_stays_with_its_predictions(members, tmp_path):
+    paths, _, predictions = members
     assert evaluate_files(paths, n_resamples=0)["ungrouped_split"] is False
-    replace(whole[2], ungrouped=True).write(paths[2])
+    replace(predictions[2], ungrouped=True).write(paths[2])
     assert read_predictions(paths[2]).take(["clip3"]).ungrouped
     fuse_files(paths, tmp_path / "x.parquet")
     for given in (paths, [tmp_path / "x.parquet"]):
         assert evaluate_files(given, n_resamples=0)["ungrouped_split"] is True
-    told = CliRunner().invoke(app, ["evaluate", str(tmp_path / "x.parquet"), "--resamples", "0"]).output
-    assert "UNGROUPED SPLIT" in told
+    output = CliRunner().invoke(app, ["evaluate", str(tmp_path / "x.parquet"), "--resamples", "0"]).output
+    assert "UNGROUPED SPLIT" in output
 
 
-def test_what_only_some_have_is_refused_or_left_out(members, tmp_path):
-    paths, stack, whole = members
-    whole[2].take(whole[2].clip_ids[5:]).write(paths[2])
+def test_clips_of_only_some_files_are_refused_or_left_out(members, tmp_path):
+    paths, stack, predictions = members
+    predictions[2].take(predictions[2].clip_ids[5:]).write(paths[2])
     with pytest.raises(AlignmentError, match=r"5 clips \('clip0', 'clip1', 'clip2', …\).*--intersection"):
         fuse_files(paths, tmp_path / "x.parquet")
     assert not (tmp_path / "x.parquet").exists()
@@ -155,63 +155,65 @@ def test_what_only_some_have_is_refused_or_left_out(members, tmp_path):
     np.testing.assert_allclose(
         read_predictions(tmp_path / "x.parquet").probabilities, stack[:, 5:].mean(axis=0), atol=1e-12
     )
-    found = evaluate_files(paths, intersection=True, n_resamples=0)
-    assert (found["n"], found["left_out"]) == (55, 5)
+    result = evaluate_files(paths, intersection=True, n_resamples=0)
+    assert (result["n"], result["left_out"]) == (55, 5)
 
 
-def test_evaluating_one_file_gives_the_object_for_scripts(members):
-    paths, stack, whole = members
-    found = json.loads(json.dumps(evaluate_files(paths[:1], n_resamples=50), allow_nan=False))
-    assert found["n"] == 60
-    assert found["n_groups"] == 20
-    assert found["grouped"] is True
+def test_one_file_gives_the_json_object_for_scripts(members):
+    paths, stack, predictions = members
+    result = json.loads(json.dumps(evaluate_files(paths[:1], n_resamples=50), allow_nan=False))
+    assert result["n"] == 60
+    assert result["n_groups"] == 20
+    assert result["grouped"] is True
     for name in ("accuracy", "macro_f1", "macro_auc", "micro_auc", "log_loss", "ece"):
-        assert set(found["scores"][name]) == {"value", "low", "high"}
+        assert set(result["scores"][name]) == {"value", "low", "high"}
     assert (
-        found["scores"]
-        == score(whole[0].labels, stack[0], CLASSES, whole[0].groups, n_resamples=50).to_json()["scores"]
+        result["scores"]
+        == score(predictions[0].labels, stack[0], CLASSES, predictions[0].groups, n_resamples=50).to_json()[
+            "scores"
+        ]
     )
-    assert "files" not in found
+    assert "files" not in result
 
 
-def test_evaluating_several_gives_their_mean_and_each_with_paired_differences(members):
-    paths, stack, whole = members
-    found = json.loads(json.dumps(evaluate_files(paths, n_resamples=50), allow_nan=False))
-    mean = score(whole[0].labels, stack.mean(axis=0), CLASSES, whole[0].groups, n_resamples=0)
-    assert found["of"] == "mean of 3 files"
-    assert found["scores"]["log_loss"]["value"] == pytest.approx(mean.scores["log_loss"].value)
-    assert list(found["files"]) == ["svm", "vgg", "forest"]
-    assert [(c["second"], c["metric"]) for c in found["comparisons"][:3]] == [
+def test_several_files_give_scores_of_each_and_paired_tests_of_their_mean(members):
+    paths, stack, predictions = members
+    result = json.loads(json.dumps(evaluate_files(paths, n_resamples=50), allow_nan=False))
+    mean = score(predictions[0].labels, stack.mean(axis=0), CLASSES, predictions[0].groups, n_resamples=0)
+    assert result["of"] == "mean of 3 files"
+    assert result["scores"]["log_loss"]["value"] == pytest.approx(mean.scores["log_loss"].value)
+    assert list(result["files"]) == ["svm", "vgg", "forest"]
+    assert [(c["second"], c["metric"]) for c in result["comparisons"][:3]] == [
         ("svm", "accuracy"),
         ("svm", "macro_auc"),
         ("svm", "log_loss"),
     ]
-    assert all(c["p_holm"] >= c["p_value"] for c in found["comparisons"])
-    y, fused = np.searchsorted(CLASSES, whole[0].labels), stack.mean(axis=0)
-    for own, test in zip(stack, found["mcnemar"], strict=True):
-        right = [p.argmax(axis=1) == y for p in (fused, own)]
+    assert all(c["p_holm"] >= c["p_value"] for c in result["comparisons"])
+    y, fused = np.searchsorted(CLASSES, predictions[0].labels), stack.mean(axis=0)
+    for single, test in zip(stack, result["mcnemar"], strict=True):
+        right = [p.argmax(axis=1) == y for p in (fused, single)]
         assert (test["only_first"], test["only_second"]) == (
             int((right[0] & ~right[1]).sum()),
             int((right[1] & ~right[0]).sum()),
         )
         assert test["p_value"] <= test["p_holm"] <= 1
-    assert [(test["second"], test["class"]) for test in found["delong"][2:4]] == [("svm", "c"), ("vgg", "a")]
-    area = delong(y == 1, fused[:, 1], stack[2][:, 1], whole[0].groups).difference
-    assert (found["delong"][7]["value"], found["delong"][7]["p_value"]) == pytest.approx(
+    assert [(test["second"], test["class"]) for test in result["delong"][2:4]] == [("svm", "c"), ("vgg", "a")]
+    area = delong(y == 1, fused[:, 1], stack[2][:, 1], predictions[0].groups).difference
+    assert (result["delong"][7]["value"], result["delong"][7]["p_value"]) == pytest.approx(
         (area.value, area.p_value)
     )
-    gap = found["scores"]["accuracy"]["value"] - found["files"]["svm"]["scores"]["accuracy"]["value"]
-    assert found["comparisons"][0]["value"] == pytest.approx(gap)
+    gap = result["scores"]["accuracy"]["value"] - result["files"]["svm"]["scores"]["accuracy"]["value"]
+    assert result["comparisons"][0]["value"] == pytest.approx(gap)
 
 
-def test_clips_that_cannot_be_scored_are_counted_and_left_out(tmp_path):
+def test_unlabelled_clips_are_counted_and_left_out(tmp_path):
     p = np.tile([0.7, 0.2, 0.1], (5, 1))
     Predictions(
         np.array(list("vwxyz")), CLASSES, p, np.array(["a", "b", None, "polka", "polka"], dtype=object)
     ).write(tmp_path / "p.csv")
-    found = evaluate_files([tmp_path / "p.csv"], n_resamples=0)
-    assert (found["n"], found["unlabelled"], found["unknown_labels"]) == (2, 1, {"polka": 2})
-    assert found["scores"]["accuracy"] == {"value": 0.5, "low": None, "high": None}
+    result = evaluate_files([tmp_path / "p.csv"], n_resamples=0)
+    assert (result["n"], result["unlabelled"], result["unknown_labels"]) == (2, 1, {"polka": 2})
+    assert result["scores"]["accuracy"] == {"value": 0.5, "low": None, "high": None}
     Predictions(np.array(list("vwxyz")), CLASSES, p).write(tmp_path / "p.csv")
     with pytest.raises(DatasetError, match="None of the 5 has one"):
         evaluate_files([tmp_path / "p.csv"])
@@ -227,9 +229,9 @@ def test_label_sets_are_fused_and_evaluated(tmp_path):
     paths = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     fuse_files(paths, tmp_path / "fused.parquet", rule="geometric")
     assert read_predictions(tmp_path / "fused.parquet").multilabel
-    found = evaluate_files(paths, n_resamples=20)
-    assert found["n"] == 40
-    assert "micro_pr_auc" in found["scores"]
+    result = evaluate_files(paths, n_resamples=20)
+    assert result["n"] == 40
+    assert "micro_pr_auc" in result["scores"]
 
 
 def test_a_tag_that_no_clip_has_is_named_and_counted(tmp_path):
@@ -238,18 +240,18 @@ def test_a_tag_that_no_clip_has_is_named_and_counted(tmp_path):
     Predictions(np.arange(40).astype(str), CLASSES, rng.random((40, 3)), sets, multilabel=True).write(
         tmp_path / "p.parquet"
     )
-    told = CliRunner().invoke(app, ["evaluate", str(tmp_path / "p.parquet"), "--resamples", "0"]).output
+    output = CliRunner().invoke(app, ["evaluate", str(tmp_path / "p.parquet"), "--resamples", "0"]).output
     assert (
-        "1 class is undefined in some scores, and left out of their means:\n  c (0 clips): recall, AUC, PR AUC\n"
-        in told
+        "1 class is undefined in some scores, and left out of their means:\n"
+        "  c (0 clips): recall, AUC, PR AUC\n" in output
     )
 
 
-def test_names_are_as_long_as_needed(members, tmp_path):
-    paths, _, whole = members
+def test_names_have_as_many_folders_as_needed(members, tmp_path):
+    paths, _, predictions = members
     for folder in ("oof", "test"):
         (tmp_path / folder).mkdir()
-        whole[0].write(tmp_path / folder / "svm.parquet")
+        predictions[0].write(tmp_path / folder / "svm.parquet")
     assert PredictionFiles([tmp_path / "oof/svm.parquet", tmp_path / "test/svm.parquet"]).names == [
         "oof/svm",
         "test/svm",
