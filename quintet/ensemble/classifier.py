@@ -43,7 +43,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     `fit` has four steps:
 
     1. Every member predicts every row out of fold. The folds are stratified, and no group is on both sides.
-    2. The fusion rules are fitted on these out-of-fold predictions. If `rule` is "auto", one rule is chosen by log
+    2. The fusion rules are fitted on these out-of-fold predictions. If `rule` is "auto", one rule is chosen
+    by log
        loss on held-out groups: the simplest that is not clearly worse than the best.
     3. A calibration and prediction sets are fitted on the out-of-fold ensemble predictions.
     4. Every member is fitted on all rows.
@@ -62,24 +63,26 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fusions_: rule → `Fusion`, fitted on all rows.
         rule_: the rule that `predict_proba` uses.
         comparison_: log loss of the rules on held-out groups of the training rows (`RuleComparison`).
-        fold_rules_: per fold, the rule that is chosen without the rows of this fold. It is `rule_` if there are only
-            two folds or the rule was given.
-        oof_: member or rule → out-of-fold probabilities, `(n, K)`. The weights of a rule for a fold are learnt on the
-            other folds.
+        fold_rules_: per fold, the rule that is chosen without the rows of this fold. It is `rule_` if there
+            are only two folds or the rule was given.
+        oof_: member or rule → out-of-fold probabilities, `(n, K)`. The weights of a rule for a fold are
+            learnt on the other folds.
         folds_: member → one `FoldResult` per fold.
-        calibration_: `Calibration` of the chosen rule, learnt on its out-of-fold predictions; `predict_proba` applies
-            it. It is a temperature, isotonic maps if there are enough data, or nothing if neither improves the loss.
+        calibration_: `Calibration` of the chosen rule, learnt on its out-of-fold predictions; `predict_proba`
+            applies it. It is a temperature, isotonic maps if there are enough data, or nothing if neither
+            improves the loss.
         distance_: `Distance` of features from all classes. None for label sets and without a feature table.
         oof_distances_: out-of-fold distance of each row, `(n,)`. None if `distance_` is None.
-        conformal_: `ConformalPredictor` of prediction sets. None for label sets. Without distances, it uses the
-            probabilities only.
-        oof_verdict_: out-of-fold ensemble predictions, `(n, K)`. For each fold, rule, weights and calibration are
-            chosen and learnt without it. A small optimism remains (on random labels an AUC slightly above 0.5, if a
-            rule learns weights): the members that predicted the other folds were fitted on this fold.
+        conformal_: `ConformalPredictor` of prediction sets. None for label sets. Without distances, it uses
+            the probabilities only.
+        oof_verdict_: out-of-fold ensemble predictions, `(n, K)`. For each fold, rule, weights and calibration
+            are chosen and learnt without it. A small optimism remains (on random labels an AUC slightly above
+            0.5, if a rule learns weights): the members that predicted the other folds were fitted on this
+            fold.
 
     Raises:
-        ConfigError: no member is given, a name is unknown, a spectrogram member has no spectrograms, or the given
-            folds do not hold out each row once.
+        ConfigError: no member is given, a name is unknown, a spectrogram member has no spectrograms, or the
+            given folds do not hold out each row once.
         DatasetError: there is only one class, or there is not one group per row.
         SplitLeakError: a group is on both sides of a fold.
 
@@ -89,7 +92,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         >>> y = np.repeat(["jazz", "rock"], 30)
         >>> X = rng.normal(size=(60, 3)) + 3 * (y == "rock")[:, None]
         >>> artists = np.repeat(np.arange(20), 3)
-        >>> ensemble = EnsembleClassifier(members=("logistic_regression", "svm"), n_splits=3).fit(X, y, artists)
+        >>> ensemble = EnsembleClassifier(("logistic_regression", "svm"), n_splits=3)
+        >>> ensemble = ensemble.fit(X, y, artists)
         >>> ensemble.predict(X[:1]).tolist(), ensemble.classes_.tolist()
         (['jazz'], ['jazz', 'rock'])
         >>> ensemble.predict_proba(X).shape
@@ -138,8 +142,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             y: labels `(n,)`, or a 0/1 indicator matrix `(n, K)` for label sets.
             groups: group of each row, `(n,)`, none missing. Rows of one group stay on one side of every fold.
                 Default: every row is its own group.
-            spectrograms: n log-mel spectrograms, for spectrogram members: a list of arrays `(n_mels, frames)`, an
-                array `(n, n_mels, frames)` or `Spectrograms`.
+            spectrograms: n log-mel spectrograms, for spectrogram members: a list of arrays `(n_mels,
+                frames)`, an array `(n, n_mels, frames)` or `Spectrograms`.
             classes: names of the columns of an indicator matrix. Default: 0 … K - 1.
             folds: folds to use instead of `n_splits` new ones; each row is held out once.
             cache: keeps finished folds and members.
@@ -341,7 +345,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(
         self, X: pd.DataFrame | ArrayLike | None = None, spectrograms: SpectrogramInput | None = None
     ) -> Floats:
-        """Ensemble predictions: fused and calibrated probabilities `(n, K)`, columns in the order of `classes_`.
+        """Ensemble predictions `(n, K)`: fused and calibrated probabilities, columns ordered as `classes_`.
 
         Args:
             X: feature table `(n, d)`, for table members.
@@ -352,7 +356,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(
         self, X: pd.DataFrame | ArrayLike | None = None, spectrograms: SpectrogramInput | None = None
     ) -> NDArray[np.generic]:
-        """The most probable class per row, `(n,)`; for label sets a 0/1 matrix `(n, K)` of tags at 0.5 or more.
+        """Most probable class per row, `(n,)`. For label sets, a 0/1 matrix `(n, K)` of tags at 0.5 or more.
 
         Args:
             X: feature table `(n, d)`, for table members.

@@ -1,7 +1,8 @@
 """Cross-fitting: fit members per fold and predict the held-out rows. The result is out-of-fold predictions.
 
-Weights, calibration and reports learn only from these. A member never predicts a row of a group (artist) that it was
-fitted on. A `FoldCache` can keep each fold's result, so that an interrupted run continues where it stopped.
+Weights, calibration and reports learn only from these. A member never predicts a row of a group (artist) that
+it was fitted on. A `FoldCache` can keep each fold's result, so that an interrupted run continues where it
+stopped.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class NetworkMember(Member, Protocol):
         on_epoch: Callable[[Mapping[str, float]], None] | None = None,
         checkpoint: str | Path | None = None,
     ) -> Self:
-        """Fit the network; call `on_epoch` after each epoch, and keep its state in the folder `checkpoint`."""
+        """Fit the network. Call `on_epoch` after each epoch and keep the state in the folder `checkpoint`."""
         ...
 
     def embed(self, X: MemberInput) -> Floats:
@@ -116,13 +117,13 @@ class TrainingEvent:
     """Event of a training run, for progress displays.
 
     Args:
-        kind: `start` or `done` of a fit, one `epoch` of a network, `reused` if the cache has the result, or `curve`
-            if one more fit of the learning curve is done.
+        kind: `start` or `done` of a fit, one `epoch` of a network, `reused` if the cache has the result, or
+            `curve` if one more fit of the learning curve is done.
         member: name of the member.
         fold: number of the fold; -1 for the fit on the whole training part.
         n_folds: number of folds.
-        details: `device` for `start` of a network, the losses for `epoch`, `seconds` for `done`, `done` and `total`
-            for `curve`.
+        details: `device` for `start` of a network, the losses for `epoch`, `seconds` for `done`, `done` and
+            `total` for `curve`.
     """
 
     kind: EventKind
@@ -398,7 +399,15 @@ def full_probabilities(estimator: Member, X: MemberInput, classes: Sequence[str]
 
 
 def embed_inputs(estimator: Member, inputs: Inputs) -> NDArray[np.float32] | None:
-    """Last layer of a fitted network on the inputs at `map_positions`, `(clips, d)`; None for table members."""
+    """Last layer of a fitted network at `map_positions` of the inputs; None for table members.
+
+    Args:
+        estimator: fitted.
+        inputs: n rows.
+
+    Returns:
+        Shape `(clips, d)`, float32.
+    """
     if not hasattr(estimator, "embed"):
         return None
     clips = inputs.take(map_positions(len(inputs)))
