@@ -57,8 +57,8 @@ def describe_segments(
 ) -> Iterator[Descriptions]:
     """Compute features and spectrograms of the segments; they can be used inside the `with` block.
 
-    A few segments are described in this process and in memory. More segments are described by worker processes,
-    which write temporary files. Both ways give the same numbers.
+    A few segments are described in this process and in memory. More segments are described by worker
+    processes, which write temporary files. Both ways give the same numbers.
 
     Args:
         manifest: the segments.
@@ -110,7 +110,8 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
         parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
     except ValueError as error:
         raise ArtefactError(
-            f"The feature parameters of a model must be valid. Those of this model are not ({error}): train again."
+            "The feature parameters of a model must be valid. "
+            f"Those of this model are not ({error}): train again."
         ) from None
     if parameters.hash != bundle["feature_hash"]:
         raise ArtefactError(

@@ -44,8 +44,8 @@ WHOLE_FILE = Window(0.0, float("nan"))
 def expand_files(files: Sequence[str | Path]) -> list[Path]:
     """Files, folders and globs as a list of files, each once, in the order given.
 
-    A folder becomes its audio files, a glob the files that it matches, both sorted. A path that does not exist, or
-    a glob without a match, stays in the list and becomes a reported failure.
+    A folder becomes its audio files, a glob the files that it matches, both sorted. A path that does not
+    exist, or a glob without a match, stays in the list and becomes a reported failure.
 
     Args:
         files: paths of files, paths of folders, and globs.
@@ -78,7 +78,8 @@ def list_segments(files: Sequence[Path], segment_s: float | None) -> Manifest:
 
     Args:
         files: the files.
-        segment_s: length of a segment, seconds. Files more than 1.5 times as long are cut. 0 or None: no file is cut.
+        segment_s: length of a segment, seconds. Files more than 1.5 times as long are cut. 0 or None: no file
+            is cut.
     """
     rows = []
     for file in files:
@@ -88,10 +89,12 @@ def list_segments(files: Sequence[Path], segment_s: float | None) -> Manifest:
 
 def segment_row(file: Path, window: Window) -> SegmentRow:
     """The manifest row of a window of a file. Its group is the file."""
-    if math.isnan(window.end):
-        return SegmentRow(str(file), str(file.absolute()), str(file), math.nan, math.nan)
-    id = f"{file}#t={window.start:g},{window.end:g}"
-    return SegmentRow(id, str(file.absolute()), str(file), window.start, window.end)
+    name, path = str(file), str(file.absolute())
+    start, end = window
+    if math.isnan(end):
+        return SegmentRow(name, path, group=name, start=math.nan, end=math.nan)
+    id = f"{name}#t={start:g},{end:g}"
+    return SegmentRow(id, path, group=name, start=start, end=end)
 
 
 def segment_manifest(rows: Sequence[SegmentRow]) -> Manifest:
@@ -107,8 +110,8 @@ def segment_manifest(rows: Sequence[SegmentRow]) -> Manifest:
 def file_windows(file: Path, segment_s: float | None) -> list[Window]:
     """Segments of a long file, one after another; the whole file if it is short.
 
-    If the rest of the file is longer than a quarter of a segment, the last segment ends with the file and overlaps
-    the one before.
+    If the rest of the file is longer than a quarter of a segment, the last segment ends with the file and
+    overlaps the one before.
 
     Example:
         >>> file_windows(Path("no-such-file.wav"), 5.0)

@@ -48,11 +48,11 @@ class PredictionResult:
     """Predictions, one row per file.
 
     Args:
-        frame: columns `file`, `verdict` (the ensemble prediction: the most probable class; for label sets the tags
-            with a probability of 0.5 or more), `confidence` (the highest probability), `segments` (their number),
-            `set` if a confidence was asked for (the classes that cannot be excluded, joined by `;`; empty for none
-            of the known classes), `out_of_class` in [0, 1), near 1 if no known class fits (not for label sets),
-            and `probability.<class>`.
+        frame: columns `file`, `verdict` (the ensemble prediction: the most probable class; for label sets the
+            tags with a probability of 0.5 or more), `confidence` (the highest probability), `segments` (their
+            number), `set` if a confidence was asked for (the classes that cannot be excluded, joined by `;`;
+            empty for none of the known classes), `out_of_class` in [0, 1), near 1 if no known class fits (not
+            for label sets), and `probability.<class>`.
         segments: one row per segment: `file`, `start`, `end`, `probability.<class>`, and `distance` from all
             classes in feature space if the model measures it.
         failures: `file`, `stage`, `reason` of each segment that could not be read.
@@ -81,16 +81,18 @@ def predict_files(
     Args:
         model: a model folder, or the result of `load_model`.
         files: paths of files, folders (searched for audio) and globs.
-        segment_s: length of a segment, seconds. Files more than 1.5 times as long are cut into segments, whose
-            probabilities are averaged. Default: the typical length of the training clips. 0: no file is cut.
-        confidence: also give the set of classes that contains the true class with this probability, in (0, 1).
-            It holds for clips drawn like those of the training and no longer than a segment. An empty set means
-            none of the known classes.
+        segment_s: length of a segment, seconds. Files more than 1.5 times as long are cut into segments,
+            whose probabilities are averaged. Default: the typical length of the training clips. 0: no file is
+            cut.
+        confidence: also give the set of classes that contains the true class with this probability, in (0,
+            1). It holds for clips drawn like those of the training and no longer than a segment. An empty set
+            means none of the known classes.
         n_jobs: number of worker processes.
         progress: called as segments are described.
 
     Raises:
-        ArtefactError: if the model is damaged, or was trained on other features than this version of quintet makes.
+        ArtefactError: if the model is damaged, or was trained on other features than this version of quintet
+            makes.
         ConfigError: if a confidence is asked for and the model has no prediction sets.
         DatasetError: if there is no file.
     """
@@ -196,7 +198,7 @@ def _average_segments(
     frame = pd.DataFrame(
         {
             "file": order,
-            "verdict": _predicted_labels(ensemble, probabilities),
+            "verdict": _label_files(ensemble, probabilities),
             "confidence": probabilities.max(axis=1) if order else np.empty(0),
             "segments": counts,
         }
@@ -227,7 +229,7 @@ def _prediction_sets(
     return [join_labels(names[is_inside]) for is_inside in memberships]
 
 
-def _predicted_labels(ensemble: EnsembleClassifier, probabilities: Floats) -> list[str]:
+def _label_files(ensemble: EnsembleClassifier, probabilities: Floats) -> list[str]:
     """The most probable class of each file; for label sets every tag from the threshold on, joined by `;`."""
     classes = ensemble.class_names_
     if not ensemble.multilabel_:
@@ -269,6 +271,10 @@ def _differences(expected: object, received: object) -> str:
     """Feature parameters that differ, in brackets; empty if one side is unknown."""
     if not isinstance(expected, Mapping) or not isinstance(received, Mapping):
         return ""
-    names = [name for name in expected if received.get(name) != expected.get(name)]
-    texts = [f"{name} {received.get(name)} instead of {expected.get(name)}" for name in names]
-    return f" ({'; '.join(texts[:MOST_DIFFERENCES])})" if texts else ""
+    texts = []
+    for name, value in expected.items():
+        other = received.get(name)
+        if other != value:
+            texts.append(f"{name} {other} instead of {value}")
+    shown = "; ".join(texts[:MOST_DIFFERENCES])
+    return f" ({shown})" if shown else ""

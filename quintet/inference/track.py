@@ -19,13 +19,20 @@ from quintet.explanation.track import TrackPrediction
 from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.storage.table import FeatureTable
 from quintet.inference.describe import FEW_CLIPS, describe_segments, feature_parameters, segment_length_s
-from quintet.inference.inputs import SegmentRow, Window, list_segments, segment_manifest, segment_row
+from quintet.inference.inputs import (
+    WHOLE_FILE,
+    SegmentRow,
+    Window,
+    list_segments,
+    segment_manifest,
+    segment_row,
+)
 
 Floats = NDArray[np.float64]
 
 N_WINDOWS, SHORTEST_WINDOW_S = 6, 1.0
-"""Windows of a short track: about six, each overlaps the next by half, none is shorter than a second. They show how
-the prediction changes over time. They are not part of the prediction."""
+"""Windows of a short track: about six, each overlaps the next by half, none is shorter than a second. They
+show how the prediction changes over time. They are not part of the prediction."""
 
 
 def predict_track(
@@ -74,21 +81,22 @@ def predict_track(
 
 def _add_short_windows(file: Path) -> Manifest:
     """The whole of a short file, and overlapping windows of it if it is long enough for two."""
-    rows = [segment_row(file, Window(0.0, float("nan")))]
+    rows = [segment_row(file, WHOLE_FILE)]
     duration_s = _duration_s(file)
     length_s = max(SHORTEST_WINDOW_S, 2 * duration_s / (N_WINDOWS + 1))
     if duration_s < 1.5 * length_s:
         return segment_manifest(rows)
-    n = round((duration_s - length_s) / (length_s / 2)) + 1
-    starts = np.linspace(0, duration_s - length_s, max(n, 2))
+    last_start_s = duration_s - length_s
+    n = round(last_start_s / (length_s / 2)) + 1
+    starts = np.linspace(0, last_start_s, max(n, 2))
     rows += [_short_window(file, float(start), length_s, duration_s) for start in starts]
     return segment_manifest(rows)
 
 
 def _short_window(file: Path, start_s: float, length_s: float, duration_s: float) -> SegmentRow:
-    window = Window(round(start_s, 3), round(start_s + length_s, 3))
-    row = segment_row(file, window)
-    return row._replace(end=min(window.end, duration_s))  # rounding may lead past the end of the file
+    end_s = round(start_s + length_s, 3)
+    row = segment_row(file, Window(round(start_s, 3), end_s))
+    return row._replace(end=min(end_s, duration_s))  # rounding may lead past the end of the file
 
 
 def _duration_s(file: Path) -> float:
@@ -155,8 +163,10 @@ def _track_prediction(
 
 def _segment_times(segments: pd.DataFrame) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Starts and ends of the segments, seconds."""
-    is_whole_file = len(segments) == 1 and not np.isfinite(segments["start"].iloc[0])
-    starts = [0.0] if is_whole_file else [float(start) for start in segments["start"]]
+    starts = [float(start) for start in segments["start"]]
+    is_whole_file = len(starts) == 1 and not np.isfinite(starts[0])
+    if is_whole_file:
+        starts = [0.0]
     durations = segments["duration_s"]
     ends = [float(start + duration) for start, duration in zip(starts, durations, strict=True)]
     return tuple(starts), tuple(ends)
@@ -168,10 +178,13 @@ def _curve(
     """The ensemble prediction over time: `start, end` and one column per class, sorted by start."""
     positions = meta.index.get_indexer(pd.Index(ids))
     curve = pd.DataFrame(probabilities[positions], columns=list(classes))
-    starts = meta.loc[ids, "start"].fillna(0.0).astype(float).to_numpy()
+    rows = meta.loc[ids]
+    starts = rows["start"].fillna(0.0).astype(float).to_numpy()
+    durations = rows["duration_s"].astype(float).to_numpy()
     curve.insert(0, "start", starts)
-    curve.insert(1, "end", starts + meta.loc[ids, "duration_s"].astype(float).to_numpy())
-    return curve.sort_values("start", kind="stable").reset_index(drop=True)
+    curve.insert(1, "end", starts + durations)
+    by_start = curve.sort_values("start", kind="stable")
+    return by_start.reset_index(drop=True)
 
 
 def _digests(file: Path, segments: pd.DataFrame) -> tuple[str, ...]:

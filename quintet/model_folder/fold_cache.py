@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.classifiers.member import Member
 from quintet.classifiers.storage import load_member, save_member
 from quintet.ensemble.crossfit import FoldResult
 from quintet.model_folder.folder import ModelFolder
@@ -59,12 +59,12 @@ class FoldFiles:
         """Folder in which a network stores its state after each epoch."""
         return self.root / member / f"checkpoint-{fold}"
 
-    def load_member(self, member: str) -> Any | None:
+    def load_member(self, member: str) -> Member | None:
         """The member that was fitted on the whole training part, or None."""
         folder = self.members / member
         return load_member(folder) if (folder / COMPLETE).is_file() else None
 
-    def save_member(self, member: str, estimator: Any) -> None:
+    def save_member(self, member: str, estimator: Member) -> None:
         """Write the member that was fitted on the whole training part."""
         folder = self.members / member
         shutil.rmtree(folder, ignore_errors=True)

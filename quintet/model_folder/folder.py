@@ -1,8 +1,8 @@
 """Model folder of a trained ensemble: its files, without pickles, with a digest of each.
 
-docs/architecture.md ("The model folder") shows the layout. While training runs, finished folds lie in `work/`.
-`finalise` removes them and writes `bundle.json` with the digest of every file. `verify` checks every digest
-before anything else is read.
+docs/architecture.md ("The model folder") shows the layout. While training runs, finished folds lie in
+`work/`. `finalise` removes them and writes `bundle.json` with the digest of every file. `verify` checks every
+digest before anything else is read.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ModelFolder:
         return (self.path / BUNDLE).is_file()
 
     def write_json(self, name: str, content: JsonObject) -> None:
-        """Write `content` as indented JSON. NaN and infinity are errors; other unknown objects become text."""
+        """Write `content` as indented JSON. NaN and infinity are errors; unknown objects become text."""
         text = json.dumps(content, indent=2, default=str, allow_nan=False)
         write_bytes(self.path / name, (text + "\n").encode())
 
@@ -92,7 +92,8 @@ class ModelFolder:
             content: JsonObject = json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ArtefactError(
-                f"A model folder must hold {name}. {self.path} does not: is it a folder made by `quintet train`?"
+                f"A model folder must hold {name}. {self.path} does not: "
+                "is it a folder made by `quintet train`?"
             ) from None
         except (ValueError, RecursionError) as error:
             raise ArtefactError(
@@ -133,9 +134,7 @@ class ModelFolder:
             description: the entries of `bundle.json` except `schema_version` and `files`.
         """
         shutil.rmtree(self.path / "work", ignore_errors=True)
-        digests = {
-            file.relative_to(self.path).as_posix(): file_digest(file) for file in self._written_files()
-        }
+        digests = {file.relative_to(self.path).as_posix(): file_digest(file) for file in self._list_files()}
         self.write_json(BUNDLE, {"schema_version": SCHEMA_VERSION, **description, "files": digests})
 
     def verify(self) -> JsonObject:
@@ -157,15 +156,17 @@ class ModelFolder:
         bundle = self.read_json(BUNDLE)
         self._require_version(bundle)
         _require_kinds(bundle, self.path / BUNDLE)
-        self._require_listed(bundle)
-        self._require_unchanged(bundle["files"])
+        self._require_entries(bundle)
+        self._check_digests(bundle["files"])
         return bundle
 
-    def _written_files(self) -> list[Path]:
+    def _list_files(self) -> list[Path]:
         """Files of a training run except `bundle.json`, in the order of their paths."""
-        candidates = [file for name in OUR_FOLDERS for file in (self.path / name).rglob("*")]
-        candidates += [self.path / name for name in OUR_FILES]
-        return [file for file in sorted(candidates) if file.is_file() and file.name != BUNDLE]
+        candidates = [self.path / name for name in OUR_FILES]
+        for name in OUR_FOLDERS:
+            candidates += (self.path / name).rglob("*")
+        files = [path for path in sorted(candidates) if path.is_file()]
+        return [file for file in files if file.name != BUNDLE]
 
     def _require_version(self, bundle: JsonObject) -> None:
         if not isinstance(bundle, dict):
@@ -176,11 +177,12 @@ class ModelFolder:
         version = bundle.get("schema_version")
         if version != SCHEMA_VERSION:
             raise ArtefactError(
-                f"This version of quintet reads model folders of schema {SCHEMA_VERSION}. {self.path} has {version}: "
-                "use the quintet version named in its environment.json, or train again."
+                f"This version of quintet reads model folders of schema {SCHEMA_VERSION}. "
+                f"{self.path} has {version}: use the quintet version named in its environment.json, "
+                "or train again."
             )
 
-    def _require_listed(self, bundle: JsonObject) -> None:
+    def _require_entries(self, bundle: JsonObject) -> None:
         """Refuse a bundle that does not list the files that every model has."""
         files = bundle["files"]
         unlisted = REQUIRED_FILES - set(files)
@@ -198,7 +200,7 @@ class ModelFolder:
                 f"It lacks those of {', '.join(map(str, without_files))}."
             )
 
-    def _require_unchanged(self, digests: Mapping[str, str]) -> None:
+    def _check_digests(self, digests: Mapping[str, str]) -> None:
         for name, digest in digests.items():
             file = self.path / name
             if not file.is_file():
@@ -235,7 +237,9 @@ def _require_kinds(bundle: JsonObject, file: Path) -> None:
 
 def _are_names(value: object) -> bool:
     """Whether a value is a list of one text or more."""
-    return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(entry, str) for entry in value)
 
 
 def _are_inner_paths(files: object) -> bool:

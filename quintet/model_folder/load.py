@@ -27,8 +27,8 @@ def load_model(path: str | Path) -> EnsembleClassifier:
         path: a folder made by `quintet train`.
 
     Returns:
-        A fitted `EnsembleClassifier`. Its `bundle_` is the content of `bundle.json` (feature parameters, hashes,
-        classes).
+        A fitted `EnsembleClassifier`. Its `bundle_` is the content of `bundle.json` (feature parameters,
+        hashes, classes).
 
     Raises:
         ArtefactError: if the folder is unfinished, damaged, or of another version.

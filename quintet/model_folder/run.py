@@ -1,22 +1,24 @@
-"""The model folder as a report sees it: everything read once, nothing computed."""
+"""Content of a model folder, read once, for reports and explanations. Nothing is computed here."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.errors import ArtefactError
 from quintet.evaluation.scores import Scores
 from quintet.features.storage.table import META_COLUMNS
-from quintet.model_folder.scores import ENSEMBLE_PREDICTION, RunScores
+from quintet.files.json_types import JsonObject
+from quintet.model_folder.folder import BUNDLE
+from quintet.model_folder.scores import ENSEMBLE_PREDICTION, PARTS, RunScores
 from quintet.predictions.predictions import Predictions, read_predictions
 
 __all__ = ["ENSEMBLE_PREDICTION", "Run", "read_run"]
@@ -24,28 +26,37 @@ __all__ = ["ENSEMBLE_PREDICTION", "Run", "read_run"]
 
 @dataclass(frozen=True)
 class Run:
-    """What one training run left behind (docs/architecture.md, "The model folder").
+    """Content of the model folder of one training run (docs/architecture.md, "The model folder").
 
     Args:
         path: the folder.
-        bundle, config, environment, scores, fusion: content of the JSON files of those names.
+        bundle: content of bundle.json.
+        config: content of config.json.
+        environment: content of environment.json.
+        scores: content of scores.json, with the scores of the ensemble prediction also in each part;
+            `results` is the same, typed.
+        fusion: content of fusion.json.
         split: columns `id, label, group, part, fold`.
-        failures: the ledger; empty where nothing failed.
-        features: the rows that were used, indexed by id, metadata columns included; empty where the run had no table.
-        history: network → epochs.
-        embeddings: network → its last layer on clips that it never saw, columns `id, part, 0 … d - 1`.
-        oof, test: member, rule or `ENSEMBLE_PREDICTION` → `Predictions`.
-        trust: content of trust.json: calibration and prediction sets; empty in folders that are older than these.
-        tuning, trials: content of tuning/tuning.json and tuning/trials.parquet: the search that found the settings; empty where there was none.
-        out_of_class: columns `id, part, out_of_class, distance` (NaN without a feature table); empty for label sets and in older folders.
+        failures: the failure ledger; empty if no clip failed.
+        features: rows that were used, indexed by id, with metadata columns; empty if the run had no table.
+        history: network → its epochs.
+        embeddings: network → its last layer on clips that it was not fitted on, columns `id`, `part` and
+            `0` … `d - 1`.
+        oof: member, rule or `ENSEMBLE_PREDICTION` → predictions of the training part, out of fold.
+        test: the same for the held-out part; empty if no part was held out.
+        trust: content of trust.json: calibration and prediction sets; empty in folders of early versions.
+        tuning: content of tuning/tuning.json, the search that found the settings; empty if there was none.
+        trials: content of tuning/trials.parquet; empty if there was no search.
+        out_of_class: columns `id, part, out_of_class, distance` (NaN without a feature table); empty for
+            label sets and in folders of early versions.
     """
 
     path: Path
-    bundle: Mapping[str, Any]
-    config: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    scores: Mapping[str, Any]
-    fusion: Mapping[str, Any]
+    bundle: JsonObject
+    config: JsonObject
+    environment: JsonObject
+    scores: JsonObject
+    fusion: JsonObject
     split: pd.DataFrame
     failures: pd.DataFrame
     features: pd.DataFrame
@@ -53,45 +64,50 @@ class Run:
     embeddings: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     oof: Mapping[str, Predictions] = field(default_factory=dict)
     test: Mapping[str, Predictions] = field(default_factory=dict)
-    trust: Mapping[str, Any] = field(default_factory=dict)
-    tuning: Mapping[str, Any] = field(default_factory=dict)
+    trust: JsonObject = field(default_factory=dict)
+    tuning: JsonObject = field(default_factory=dict)
     trials: pd.DataFrame = field(default_factory=pd.DataFrame)
     out_of_class: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the probability columns."""
-        return next(iter((self.test or self.oof).values())).classes
+        predictions = self.test or self.oof
+        first = next(iter(predictions.values()))
+        return first.classes
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the members, in the bundle's order."""
-        return tuple(name for name in self.bundle["members"] if name in self.parts[self.part])
+        """Names of the members, in the order of the bundle."""
+        scored = self._part_predictions
+        return tuple(name for name in self.bundle["members"] if name in scored)
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """Names of the fusion rules that were scored, the chosen one first."""
-        names = [
-            name
-            for name in self.parts[self.part]
-            if name not in self.bundle["members"] and name != ENSEMBLE_PREDICTION
-        ]
-        return tuple(sorted(names, key=lambda name: (name != self.bundle.get("rule"), name)))
+        """Names of the fusion rules that have scores, the chosen rule first."""
+        chosen = self.bundle.get("rule")
+        others = {*self.bundle["members"], ENSEMBLE_PREDICTION}
+        names = [name for name in self._part_predictions if name not in others]
+        names.sort(key=lambda name: (name != chosen, name))
+        return tuple(names)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Ensembles, then members."""
+        """Names of the fusion rules, then of the members."""
         return self.rules + self.members
 
     @property
     def best(self) -> str:
-        """Whose verdict the report is about: the chosen fusion rule, or the only member."""
+        """Name of the chosen fusion rule, or of the only member."""
         return self.rules[0] if self.rules else self.members[0]
 
     @property
     def prediction_name(self) -> str:
-        """The predictions that the report is about: the calibrated verdict, or in older folders those of `best` as they are."""
-        return ENSEMBLE_PREDICTION if ENSEMBLE_PREDICTION in self.parts[self.part] else self.best
+        """Name of the predictions that the report is about.
+
+        These are the ensemble prediction, or in folders of early versions the predictions of `best`.
+        """
+        return ENSEMBLE_PREDICTION if ENSEMBLE_PREDICTION in self._part_predictions else self.best
 
     @property
     def parts(self) -> Mapping[str, Mapping[str, Predictions]]:
@@ -100,43 +116,51 @@ class Run:
 
     @property
     def part(self) -> str:
-        """`"test"` where there is a held-out part, `"oof"` otherwise."""
+        """The part that the report is about: `"test"` if a part was held out, else `"oof"`."""
         return "test" if self.test else "oof"
 
     @property
     def report_predictions(self) -> Predictions:
         """The predictions that the report is about."""
-        return self.parts[self.part][self.prediction_name]
+        return self._part_predictions[self.prediction_name]
+
+    @property
+    def _part_predictions(self) -> Mapping[str, Predictions]:
+        """Name → predictions, for the part that the report is about."""
+        return self.parts[self.part]
 
     @cached_property
     def results(self) -> RunScores:
-        """The content of `scores`, typed: `run.results.split.protocol`, `run.results.parts["test"]["svm"].n`."""
-        return RunScores.from_json(dict(self.scores))
+        """The content of `scores`, typed. For example `run.results.parts["test"]["svm"].n`."""
+        return RunScores.from_json(self.scores)
 
     @property
     def report_scores(self) -> Scores | None:
-        """Scores of `report_predictions`; None if the run has none for them."""
+        """Scores of `report_predictions`; None if there are none."""
         return self.results.parts.get(self.part, {}).get(self.prediction_name)
 
     @property
-    def headline(self) -> Mapping[str, Any]:
-        """The scores that the report is about."""
+    def headline(self) -> JsonObject:
+        """Scores of `report_predictions` as JSON; empty if there are none."""
         return dict(self.scores.get(self.part, {}).get(self.prediction_name, {}))
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What `predict` does to the fused probabilities; None in older folders."""
-        return Calibration.from_json(self.trust["calibration"]) if self.trust.get("calibration") else None
+        """Calibration of the fused probabilities; None in folders of early versions."""
+        content = self.trust.get("calibration")
+        return Calibration.from_json(content) if content else None
 
     @cached_property
     def conformal(self) -> ConformalPredictor | None:
-        """What prediction sets are made with; None for label sets and in older folders."""
-        return ConformalPredictor.from_json(self.trust["conformal"]) if self.trust.get("conformal") else None
+        """Calibrated prediction sets; None for label sets and in folders of early versions."""
+        content = self.trust.get("conformal")
+        return ConformalPredictor.from_json(content) if content else None
 
-    def out_of_class_of(self, ids: Any) -> pd.DataFrame:
-        """`out_of_class` and `distance` of these clips of the part that the report is about, in their order."""
-        table = self.out_of_class[self.out_of_class["part"] == self.part].set_index("id")
-        return table.loc[list(ids), ["out_of_class", "distance"]]
+    def out_of_class_of(self, ids: Iterable[str]) -> pd.DataFrame:
+        """`out_of_class` and `distance` of these clips of the report's part, in their order."""
+        is_in_part = self.out_of_class["part"] == self.part
+        rows = self.out_of_class[is_in_part].set_index("id")
+        return rows.loc[list(ids), ["out_of_class", "distance"]]
 
     @property
     def multilabel(self) -> bool:
@@ -145,94 +169,110 @@ class Run:
 
     @cached_property
     def weights(self) -> Mapping[str, Mapping[str, float]]:
-        """Fusion rule → member → weight."""
-        return {
-            rule: content["weights"]
-            for rule, content in self.fusion.get("rules", {}).items()
-            if content.get("weights")
-        }
+        """Fusion rule → member → weight, for the rules that have weights."""
+        result = {}
+        rules: JsonObject = self.fusion.get("rules", {})
+        for rule, content in rules.items():
+            if content.get("weights"):
+                result[rule] = content["weights"]
+        return result
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """The features alone, `(n, d)`, indexed by id."""
-        kept = [
-            c
-            for c in self.features.columns
-            if c not in META_COLUMNS and pd.api.types.is_numeric_dtype(self.features[c])
-        ]
-        return self.features[kept]
+        """Features without metadata, `(n, d)`, indexed by id."""
+        table = self.features
+        names = [name for name in table.columns if name not in META_COLUMNS]
+        numeric = [name for name in names if is_numeric_dtype(table[name])]
+        return table[numeric]
 
-    def member_settings(self, name: str) -> Mapping[str, Any]:
-        """The settings that were given for a member."""
-        return dict((self.config.get("train") or {}).get("settings", {}).get(name, {}))
+    def member_settings(self, name: str) -> JsonObject:
+        """The settings that the run was given for a member."""
+        train: JsonObject = self.config.get("train") or {}
+        return dict(train.get("settings", {}).get(name, {}))
 
     @property
     def random_weights(self) -> tuple[str, ...]:
-        """Networks that started from random weights although their architecture is known for pretrained ones."""
+        """Networks that started from random weights although pretrained weights exist for them."""
         return tuple(name for name in self.members if self.member_settings(name).get("weights") == "random")
 
 
 def read_run(folder: str | Path) -> Run:
     """The content of a model folder.
 
+    Args:
+        folder: the model folder of a finished run.
+
     Raises:
-        ArtefactError: if the folder is not a finished model folder, or a file of it is damaged.
+        ArtefactError: if the folder is not a finished model folder, or one of its files is damaged.
     """
     path = Path(folder)
-    if not (path / "bundle.json").is_file():
+    if not (path / BUNDLE).is_file():
         raise ArtefactError(
-            f"A report needs a finished model folder (bundle.json, scores.json, predictions). Received '{path}'. Run `quintet train` first."
+            "A report needs a finished model folder (bundle.json, scores.json, predictions). "
+            f"Received '{path}'. Run `quintet train` first."
         )
-    predictions = {
-        part: {
-            file.stem: read_predictions(file)
-            for file in sorted((path / "predictions" / part).glob("*.parquet"))
-        }
-        for part in ("oof", "test")
-    }
+    predictions = {part: _read_predictions(path / "predictions" / part) for part in PARTS}
     if not any(predictions.values()):
         raise ArtefactError(f"A report needs predictions. '{path / 'predictions'}' has none. Train again.")
-    scores = _json(path / "scores.json")
-    for part, table in predictions.items():
-        if (file := path / ENSEMBLE_PREDICTION / f"{part}.parquet").is_file() and part in scores.get(
-            ENSEMBLE_PREDICTION, {}
-        ):
-            table[ENSEMBLE_PREDICTION] = read_predictions(file)
-            scores[part][ENSEMBLE_PREDICTION] = scores[ENSEMBLE_PREDICTION][part]
-    features = _frame(path / "features.parquet")
+    scores = _read_json(path / "scores.json")
+    for part, by_name in predictions.items():
+        _add_ensemble_prediction(path, part, by_name, scores)
+    features = _read_frame(path / "features.parquet")
     return Run(
         path=path,
-        bundle=_json(path / "bundle.json"),
-        config=_json(path / "config.json"),
-        environment=_json(path / "environment.json"),
+        bundle=_read_json(path / BUNDLE),
+        config=_read_json(path / "config.json"),
+        environment=_read_json(path / "environment.json"),
         scores=scores,
-        fusion=_json(path / "fusion.json"),
-        split=_frame(path / "split.parquet"),
-        failures=_frame(path / "failures.parquet"),
+        fusion=_read_json(path / "fusion.json"),
+        split=_read_frame(path / "split.parquet"),
+        failures=_read_frame(path / "failures.parquet"),
         features=features.set_index("id") if "id" in features else features,
-        history={file.stem: pd.read_parquet(file) for file in sorted((path / "history").glob("*.parquet"))},
-        embeddings={
-            file.stem: pd.read_parquet(file) for file in sorted((path / "embeddings").glob("*.parquet"))
-        },
+        history=_read_frames(path / "history"),
+        embeddings=_read_frames(path / "embeddings"),
         oof=predictions["oof"],
         test=predictions["test"],
-        trust=_json(path / "trust.json"),
-        tuning=_json(path / "tuning" / "tuning.json"),
-        trials=_frame(path / "tuning" / "trials.parquet"),
-        out_of_class=_frame(path / ENSEMBLE_PREDICTION / "strangeness.parquet"),
+        trust=_read_json(path / "trust.json"),
+        tuning=_read_json(path / "tuning" / "tuning.json"),
+        trials=_read_frame(path / "tuning" / "trials.parquet"),
+        out_of_class=_read_frame(path / ENSEMBLE_PREDICTION / "strangeness.parquet"),
     )
 
 
-def _json(path: Path) -> Any:
+def _add_ensemble_prediction(
+    path: Path, part: str, predictions: dict[str, Predictions], scores: JsonObject
+) -> None:
+    """Add the ensemble prediction and its scores to those of one part, if the folder has them."""
+    file = path / ENSEMBLE_PREDICTION / f"{part}.parquet"
+    ensemble_scores: JsonObject = scores.get(ENSEMBLE_PREDICTION, {})
+    if file.is_file() and part in ensemble_scores:
+        predictions[ENSEMBLE_PREDICTION] = read_predictions(file)
+        scores[part][ENSEMBLE_PREDICTION] = ensemble_scores[part]
+
+
+def _read_predictions(folder: Path) -> dict[str, Predictions]:
+    """Name → predictions, one parquet file each."""
+    return {file.stem: read_predictions(file) for file in sorted(folder.glob("*.parquet"))}
+
+
+def _read_frames(folder: Path) -> dict[str, pd.DataFrame]:
+    """Name → table, one parquet file each."""
+    return {file.stem: pd.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    """A parquet table; empty if the file does not exist."""
+    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+
+
+def _read_json(path: Path) -> JsonObject:
+    """A JSON object; empty if the file does not exist."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content: JsonObject = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except json.JSONDecodeError as error:
         raise ArtefactError(
             f"'{path}' must hold JSON. It cannot be read: {error}. Restore the model folder, or train again."
         ) from error
-
-
-def _frame(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+    return content

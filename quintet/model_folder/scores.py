@@ -8,7 +8,7 @@ here and absent in the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import Coverage
@@ -231,8 +231,10 @@ class CurvePoint:
     @classmethod
     def from_json(cls, content: JsonObject) -> CurvePoint:
         """The point that `to_json` wrote."""
-        scores = {name: Estimate.from_json(estimate) for name, estimate in content["scores"].items()}
-        return cls(content["share"], content["clips"], content["groups"], scores)
+        rows: JsonObject = content["scores"]
+        scores = {name: Estimate.from_json(row) for name, row in rows.items()}
+        share, clips, groups = (content[name] for name in ("share", "clips", "groups"))
+        return cls(share, clips, groups, scores)
 
     def to_json(self) -> JsonObject:
         """`share, clips, groups, scores {name: {value, low, high}}`."""
@@ -242,7 +244,8 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class CurveResult:
-    """Learning curve of a run: scores at several sizes of the training data, and what twice the data would bring.
+    """Learning curve of a run: scores at several sizes of the training data, and what twice the data would
+    bring.
 
     Args:
         members: members whose plain mean is scored.
@@ -330,8 +333,8 @@ class RunScores:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtefactError(
-                f"scores.json must be what `quintet train` wrote. It is not ({type(error).__name__}: {error}). "
-                "Restore the model folder, or train again."
+                "scores.json must be what `quintet train` wrote. "
+                f"It is not ({type(error).__name__}: {error}). Restore the model folder, or train again."
             ) from error
 
     def to_json(self) -> JsonObject:
@@ -348,16 +351,6 @@ class RunScores:
             **{part: _write_part(scores) for part, scores in self.parts.items()},
             **{name: value.to_json() for name, value in optional.items() if value is not None},
         }
-
-    def with_ensemble_in_parts(self, parts: tuple[str, ...] = PARTS) -> RunScores:
-        """The same scores with those of the ensemble prediction also under `verdict` in each of `parts`."""
-        if self.ensemble is None:
-            return self
-        extended = dict(self.parts)
-        for part, scores in self.ensemble.parts.items():
-            if part in parts:
-                extended[part] = {**extended.get(part, {}), ENSEMBLE_PREDICTION: scores}
-        return replace(self, parts=extended)
 
 
 def _read_part(content: JsonObject) -> PartScores:

@@ -41,14 +41,12 @@ def write_model(folder: ModelFolder, model: TrainedModel) -> None:
         model: the trained ensemble.
     """
     _write_histories(folder, model.ensemble)
-    table = model.table
-    usable = table.frame["id"].astype(str).isin(set(table.meta.index.astype(str)))
-    folder.write_frame("features.parquet", table.frame[usable])
-    folder.write_frame("failures.parquet", table.failures.reset_index(drop=True))
+    _write_table(folder, model.table)
     folder.write_json("fusion.json", _fusion_content(model.ensemble))
     folder.write_json("trust.json", _trust_content(model.ensemble))
-    if model.ensemble.distance_ is not None:
-        folder.write_arrays(DISTANCE, model.ensemble.distance_.arrays())
+    distance = model.ensemble.distance_
+    if distance is not None:
+        folder.write_arrays(DISTANCE, distance.arrays())
     folder.write_json("scores.json", model.scores.to_json())
     folder.finalise(_bundle_content(model))
 
@@ -56,11 +54,21 @@ def write_model(folder: ModelFolder, model: TrainedModel) -> None:
 def _write_histories(folder: ModelFolder, ensemble: EnsembleClassifier) -> None:
     """Write the epochs of every network: those of each fold, then those of the final fit."""
     for name, results in ensemble.folds_.items():
-        fits = list(enumerate(result.history for result in results))
-        fits.append((FINAL_FIT, list(getattr(ensemble.members_[name], "history_", []))))
-        rows = [{"member": name, "fold": fold, **epoch} for fold, epochs in fits for epoch in epochs]
+        epochs = {fold: result.history for fold, result in enumerate(results)}
+        epochs[FINAL_FIT] = getattr(ensemble.members_[name], "history_", [])
+        rows = []
+        for fold, history in epochs.items():
+            rows += [{"member": name, "fold": fold, **epoch} for epoch in history]
         if rows:
             folder.write_frame(f"history/{name}.parquet", pd.DataFrame(rows))
+
+
+def _write_table(folder: ModelFolder, table: FeatureTable) -> None:
+    """Write the usable rows and the failure ledger."""
+    usable_ids = set(table.meta.index.astype(str))
+    is_usable = table.frame["id"].astype(str).isin(usable_ids)
+    folder.write_frame("features.parquet", table.frame[is_usable])
+    folder.write_frame("failures.parquet", table.failures.reset_index(drop=True))
 
 
 def _fusion_content(ensemble: EnsembleClassifier) -> JsonObject:

@@ -42,8 +42,8 @@ def explain(
 ) -> Path:
     """Write one self-contained page about one track.
 
-    The page shows the prediction over time, the features that decided it, the regions of the spectrogram that the
-    networks used, and similar tracks.
+    The page shows the prediction over time, the features that decided it, the regions of the spectrogram that
+    the networks used, and similar tracks.
 
     Args:
         model: a folder made by `quintet train`.
@@ -58,13 +58,15 @@ def explain(
 
     Raises:
         AudioError: if the file cannot be read, or no part of it can be described.
-        ArtefactError: if the model is unfinished, damaged or made with other features, or `output` holds other files.
+        ArtefactError: if the model is unfinished, damaged or made with other features, or `output` holds
+            other files.
         ConfigError: if `file` is a folder.
     """
     source, target = Path(file), Path(output)
     if source.is_dir():
         raise ConfigError(
-            f"One page explains one file. '{source}' is a folder. Name a file in it; `quintet predict` takes folders."
+            f"One page explains one file. '{source}' is a folder. Name a file in it; "
+            "`quintet predict` takes folders."
         )
     check_folder(target)
     ensemble, run = load_model(model), read_run(model)
@@ -99,7 +101,8 @@ def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
     link = Path(os.path.relpath(file.absolute(), output.absolute())).as_posix()
     return Sound(
         quote(link),
-        f"The sound is played from its place on this machine ({link}): it is too long to travel inside this page.",
+        f"The sound is played from its place on this machine ({link}): "
+        "it is too long to travel inside this page.",
         outside=True,
     )
 

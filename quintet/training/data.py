@@ -67,8 +67,9 @@ class Material:
     copies: Copies | None = None
 
     def __post_init__(self) -> None:
-        train, test = self.units[self.split.train], self.units[self.split.test]
-        require_disjoint(train, test, where="the training and the test part")
+        units, split = self.units, self.split
+        where = "the training and the test part"
+        require_disjoint(units[split.train], units[split.test], where=where)
 
     @property
     def multilabel(self) -> bool:
@@ -86,18 +87,20 @@ class Material:
     def units(self) -> Texts:
         """Unit that is never split where members are fitted, `(n,)`: the group, or the single clip.
 
-        It is the clip only if the protocol is `random`, which ignores groups on purpose. Such scores are marked
-        as ungrouped.
+        It is the clip only if the protocol is `random`, which ignores groups on purpose. Such scores are
+        marked as ungrouped.
         """
         return self.ids if self.split.protocol == "random" else self.groups
 
     def target(self, positions: Positions) -> Target:
         """Labels `(n,)`, or the 0/1 indicator `(n, K)` for sets."""
-        target: Target = label_indicator(self.labels)[0] if self.multilabel else self.labels
+        target: Target = self.labels
+        if self.multilabel:
+            target, _ = label_indicator(self.labels)
         return np.asarray(target[positions])
 
     def inputs(self, positions: Positions) -> Inputs:
-        """Rows and spectrograms of the clips at `positions`. Members that are fitted also see their copies."""
+        """Rows and spectrograms of the clips at `positions`, with augmented copies for fitting."""
         rows = self.table.features.iloc[positions]
         if self.spectrograms is None:
             return Inputs(rows, None)
@@ -169,9 +172,10 @@ class TrainingPart:
         return self.y.ndim == 2
 
     @property
-    def scored_rows(self) -> Positions:
+    def evaluation_rows(self) -> Positions:
         """Positions that some fold predicts, sorted."""
-        return np.sort(np.concatenate([held_out for _, held_out in self.folds]))
+        predicted = [held_out for _, held_out in self.folds]
+        return np.sort(np.concatenate(predicted))
 
 
 def gather(
@@ -244,8 +248,8 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
         groups: a CSV file with the columns `id` and `group`, for example from `quintet audit --groups-to`.
 
     Raises:
-        AlignmentError: if the file cannot be read, lacks a column or a usable clip of the table, or gives a clip
-            two groups.
+        AlignmentError: if the file cannot be read, lacks a column or a usable clip of the table, or gives a
+            clip two groups.
     """
     listed = _read_groups(groups)
     by_id = listed.drop_duplicates("id").set_index("id")["group"]
@@ -268,7 +272,8 @@ def _read_groups(file: str | Path) -> pd.DataFrame:
         listed = pd.read_csv(file, dtype=str)
     except (OSError, ValueError) as error:
         raise AlignmentError(
-            f"A file of groups must be a readable CSV. {file} is not ({error}); `audit --groups-to` writes one."
+            f"A file of groups must be a readable CSV. {file} is not ({error}); "
+            "`audit --groups-to` writes one."
         ) from error
     missing = {"id", "group"} - set(listed.columns)
     if missing:

@@ -1,8 +1,8 @@
-"""Leak gate: scores of the same members on the same clips under several splits, and the gaps between the scores.
+"""Leak gate: scores of the same members on the same clips under several splits, and their gaps.
 
-Most published figures of this field come from random folds, in which clips of one artist, one session or even one
-recording are in both parts. The gap between such a score and the grouped score is memory of the group, not
-knowledge of the class.
+Most published figures of this field come from random folds, in which clips of one artist, one session or even
+one recording are in both parts. The gap between such a score and the grouped score is memory of the group,
+not knowledge of the class.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def leak_gate(
 ) -> LeakGate:
     """Scores of every member and of their plain mean under each protocol, and the gaps between protocols.
 
-    A gap is the score under the first protocol minus the score under another one, on the clips that both predicted,
-    with a 95 % interval from a paired bootstrap by group.
+    A gap is the score under the first protocol minus the score under another one, on the clips that both
+    predicted, with a 95 % interval from a paired bootstrap by group.
 
     Args:
         material: the table, its labels and groups.

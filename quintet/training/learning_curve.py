@@ -1,6 +1,7 @@
-"""Learning curve of a run. Trains members on growing parts of each training fold and scores them on the same clips.
+"""Learning curve of a run: scores of members that are fitted on growing parts of each training fold.
 
-The score is then extrapolated to twice the data (`quintet.evaluation.learning_curve.outlook`).
+All sizes are scored on the same clips. The score is then extrapolated to twice the data
+(`quintet.evaluation.learning_curve.outlook`).
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def curve_part(material: Material) -> TrainingPart:
     """
     part = TrainingPart.from_material(material)
     has_validation_part = material.split.protocol == "given" and len(part.folds) == 2
-    return replace(part, folds=part.folds[:1]) if has_validation_part else part
+    if not has_validation_part:
+        return part
+    validation_fold = part.folds[:1]
+    return replace(part, folds=validation_fold)
 
 
 def curve_members(settings: TrainSettings) -> tuple[str, ...]:
@@ -74,18 +78,20 @@ def learning_curve(
 ) -> CurveResult:
     """Scores of the plain mean of some members, fitted on growing parts of every training fold.
 
-    Parts are whole groups, stratified, and nested: each part is inside the next larger one. Every repeat draws
-    them anew. All sizes are scored on the same clips, the held-out clips of the folds.
+    Parts are whole groups, stratified, and nested: each part is inside the next larger one. Every repeat
+    draws them anew. All sizes are scored on the same clips, the held-out clips of the folds.
 
     Args:
         part: the training part of a run and its folds.
         settings: members, their settings, seed, resamples, and `learning_curve` (shares, repeats).
-        known: member → out-of-fold probabilities `(n, K)` after fitting on the whole folds, if the run has them.
-        listener: receives one event of kind `curve` per fit; its details are `done` and `total`, numbers of fits.
+        known: member → out-of-fold probabilities `(n, K)` after fitting on the whole folds, if the run has
+            them.
+        listener: receives one event of kind `curve` per fit; its details are `done` and `total`, numbers of
+            fits.
 
     Returns:
-        The points and the outlook of each score. Shares for which a class has fewer than two groups are left out.
-        If fewer than three sizes are left, there are no points and no outlook.
+        The points and the outlook of each score. Shares for which a class has fewer than two groups are left
+        out. If fewer than three sizes are left, there are no points and no outlook.
 
     Raises:
         SplitLeakError: if a group is on both sides of a fold.
@@ -94,7 +100,7 @@ def learning_curve(
     members = curve_members(settings)
     sizes = _plan_sizes(part, curve_settings, settings.seed)
     kept_shares = {size.share for size in sizes}
-    scored = part.scored_rows
+    scored = part.evaluation_rows
     empty = CurveResult(
         members=members,
         repeats=curve_settings.repeats,
@@ -121,11 +127,13 @@ def learning_curve(
 
 def _plan_sizes(part: TrainingPart, curve: LearningCurveSettings, seed: int) -> list[CurveSize]:
     """The shares whose parts have every class in two groups, each with its repeats."""
-    plans = [_plan_repeat(part, curve.shares, seed + repeat) for repeat in range(curve.repeats)]
+    seeds = range(seed, seed + curve.repeats)
+    plans = [_plan_repeat(part, curve.shares, repeat_seed) for repeat_seed in seeds]
     sizes = []
     for k, share in enumerate(curve.shares):
         repeats = tuple(plan[k] for plan in plans)
-        if all(_has_every_class(part, rows) for parts in repeats for rows in parts):
+        all_rows = [rows for parts in repeats for rows in parts]
+        if all(_has_every_class(part, rows) for rows in all_rows):
             sizes.append(CurveSize(share, repeats))
     return sizes
 
@@ -146,11 +154,15 @@ def _has_every_class(part: TrainingPart, rows: Positions) -> bool:
     """Whether every class of the data has at least `MIN_GROUPS` groups among these rows."""
     if not len(rows):
         return False
-    indicator = part.y if part.multilabel else part.y[:, None] == np.unique(part.y)
-    counts = group_counts(indicator[rows], part.units[rows].tolist())[0]
+    indicator = part.y
+    if not part.multilabel:
+        indicator = part.y[:, None] == np.unique(part.y)
+    units = part.units[rows].tolist()
+    counts = group_counts(indicator[rows], units)[0]
     n_groups = (counts > 0).sum(axis=0)
+    has_enough = n_groups >= MIN_GROUPS
     is_present = indicator.any(axis=0)
-    return bool((n_groups >= MIN_GROUPS)[is_present].all())
+    return bool(has_enough[is_present].all())
 
 
 def _predict_sizes(
@@ -162,21 +174,31 @@ def _predict_sizes(
 ) -> list[list[Floats]]:
     """For each size and repeat, the mean of the members' probabilities on the scored rows, `(scored, K)`."""
     *smaller, whole = sizes
-    members, scored = curve_members(settings), part.scored_rows
+    members = curve_members(settings)
+    scored = part.evaluation_rows
     unknown = [name for name in members if name not in known]
     n_repeats = sum(len(size.repeats) for size in smaller)
-    total = len(part.folds) * (len(members) * n_repeats + len(unknown))
-    report = _count_fits(listener, total)
+    n_fits_per_fold = len(members) * n_repeats + len(unknown)
+    report = _count_fits(listener, len(part.folds) * n_fits_per_fold)
+
+    def predict(name: str, parts: FoldParts) -> Floats:
+        return _predict_member(part, name, settings, parts, report)
+
+    def average_rows(probabilities: list[Floats]) -> Floats:
+        return mean(probabilities)[scored]
+
     predictions = []
     for size in smaller:
         means = []
         for parts in size.repeats:
-            probabilities = [_predict_member(part, name, settings, parts, report) for name in members]
-            means.append(mean(probabilities)[scored])
+            probabilities = [predict(name, parts) for name in members]
+            means.append(average_rows(probabilities))
         predictions.append(means)
-    full = {name: _predict_member(part, name, settings, whole.repeats[0], report) for name in unknown}
+    whole_folds = whole.repeats[0]
+    full = {name: predict(name, whole_folds) for name in unknown}
     full |= known
-    predictions.append([mean([full[name] for name in members])[scored]])
+    probabilities = [full[name] for name in members]
+    predictions.append([average_rows(probabilities)])
     return predictions
 
 
@@ -184,10 +206,14 @@ def _predict_member(
     part: TrainingPart, member: str, settings: TrainSettings, parts: FoldParts, report: Listener
 ) -> Floats:
     """Probabilities `(m, K)` of one member fitted on these parts of the folds; NaN where no fold predicts."""
-    trainer = Trainer(member, settings.settings.get(member, {}), settings.seed)
-    probabilities = np.full((len(part.inputs), len(part.classes)), np.nan)
-    for fold, (rows, (_, held_out)) in enumerate(zip(parts, part.folds, strict=True)):
-        result = trainer.predict_fold(part.inputs, part.y, part.units, fold, (rows, held_out), part.classes)
+    member_settings = settings.settings.get(member, {})
+    trainer = Trainer(member, member_settings, settings.seed)
+    shape = (len(part.inputs), len(part.classes))
+    probabilities = np.full(shape, np.nan)
+    for fold, train in enumerate(parts):
+        held_out = part.folds[fold][1]
+        rows = (train, held_out)
+        result = trainer.predict_fold(part.inputs, part.y, part.units, fold, rows, part.classes)
         probabilities[held_out] = result.probabilities
         report(TrainingEvent("curve", member, fold, len(part.folds)))
     return probabilities
@@ -195,10 +221,12 @@ def _predict_member(
 
 def _curve_point(part: TrainingPart, size: CurveSize, k: int, scores: CurveScores) -> CurvePoint:
     """The scores of size `k`, with the mean number of training clips and groups."""
+    clips = [[len(rows) for rows in parts] for parts in size.repeats]
+    groups = [[_count_units(part, rows) for rows in parts] for parts in size.repeats]
     return CurvePoint(
         share=size.share,
-        clips=_mean_count(part, [[len(rows) for rows in parts] for parts in size.repeats]),
-        groups=_mean_count(part, [[_count_units(part, rows) for rows in parts] for parts in size.repeats]),
+        clips=_mean_count(part, clips),
+        groups=_mean_count(part, groups),
         scores={name: scores.estimate(k, name) for name in scores.names},
     )
 
@@ -210,11 +238,12 @@ def _count_units(part: TrainingPart, rows: Positions) -> int:
 def _mean_count(part: TrainingPart, counts: Sequence[Sequence[int]]) -> float:
     """Mean over the repeats and the scored rows of counts `(repeats, folds)`."""
     n_scored = [len(held_out) for _, held_out in part.folds]
-    return float(np.average(np.mean(counts, axis=0), weights=n_scored))
+    mean_by_fold = np.mean(counts, axis=0)
+    return float(np.average(mean_by_fold, weights=n_scored))
 
 
 def _outlooks(clips: Sequence[float], scores: CurveScores) -> dict[str, Outlook]:
-    """For each score that is finite at every size, the fitted curve and the gain from `FACTOR` times the data."""
+    """Fitted curve and gain from `FACTOR` times the data, for each score that is finite at every size."""
     outlooks = {}
     for i, name in enumerate(scores.names):
         values = scores.values[:, i]

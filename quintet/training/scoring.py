@@ -1,4 +1,4 @@
-"""Scores of a training run: members, fusion rules and the ensemble prediction, with their predictions on disk."""
+"""Scores of a training run: members, fusion rules and the ensemble prediction, which are also written."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class RunScorer:
         )
 
     def _out_of_class(self, conformal: ConformalPredictor, name: str, part: EnsemblePart) -> pd.DataFrame:
-        """Out-of-class scores of one part: `id, part, out_of_class, distance` (NaN without a feature table)."""
+        """Out-of-class scores of one part: `id, part, out_of_class, distance` (NaN without distances)."""
         return pd.DataFrame(
             {
                 "id": self.material.ids[part.rows],

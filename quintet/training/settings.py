@@ -16,7 +16,8 @@ Protocol = Literal["auto", "group", "random", "given"]
 
 
 class LearningCurveSettings(Stage):
-    """Settings of a learning curve. Members are fitted on growing shares of every training fold and on the whole fold.
+    """Settings of a learning curve. Members are fitted on growing shares of every training fold and on the
+    whole fold.
 
     Args:
         shares: shares of the groups of every training fold, rising, in (0, 1). The whole folds are added.
@@ -47,9 +48,9 @@ class TrainSettings(Stage):
         settings: member → its settings.
         rules: fusion rules that are fitted and compared.
         rule: rule of the ensemble; `auto` for the rule that does best on the training part.
-        protocol: `group` keeps groups together. `random` ignores groups on purpose, and its scores are marked.
-            `given` follows the `split` column of the data. `auto` is `given` if the data have that column,
-            and `group` otherwise.
+        protocol: `group` keeps groups together. `random` ignores groups on purpose, and its scores are
+            marked. `given` follows the `split` column of the data. `auto` is `given` if the data have that
+            column, and `group` otherwise.
         protocols: splits of the leak gate, which compares the same members under each of them.
         test_size: share of the clips that is held out for the test part, in [0, 1).
         folds: number of folds; None for 5, or fewer if a class has fewer groups.
@@ -87,7 +88,8 @@ class TrainSettings(Stage):
         self._require_members()
         if self.rule != "auto" and self.rule not in self.rules:
             raise ValueError(
-                f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). Received '{self.rule}'."
+                f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). "
+                f"Received '{self.rule}'."
             )
         if len(set(self.protocols)) == 1:
             raise ValueError(f"The leak gate compares at least two protocols. Received: {self.protocols[0]}.")

@@ -1,4 +1,4 @@
-"""Spectrograms of a training run: beside the table, made from the audio, and augmented copies of training clips."""
+"""Spectrograms of a training run, and augmented copies of its training clips."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def find_spectrograms(
 
     Raises:
         ConfigError: if no store is given and none can be made.
-        ArtefactError: if the folder is not a store, has other parameters than the table, or audio files are missing.
+        ArtefactError: if the folder is not a store, has other parameters than the table, or audio files are
+            missing.
     """
     networks = [name for name in settings.members if member_entry(name).input == "spectrogram"]
     if not networks:
@@ -143,7 +144,8 @@ def augment_training_part(
         The copies; None if the settings have no augmentation or the run has no networks.
 
     Raises:
-        ConfigError: if quintet did not make the table, so that the parameters of its spectrograms are unknown.
+        ConfigError: if quintet did not make the table, so that the parameters of its spectrograms are
+            unknown.
     """
     store, parameters = material.spectrograms, material.table.parameters
     if store is None or settings.augmentation is None:

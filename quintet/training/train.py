@@ -46,13 +46,14 @@ class TrainOptions:
     """Files of a training run, and what happens if the model folder exists.
 
     Args:
-        spectrograms: the store that `extract --spectrograms` wrote. If a network takes part and none is given, the
-            store beside the table is used, and made if it does not exist.
+        spectrograms: the store that `extract --spectrograms` wrote. If a network takes part and none is
+            given, the store beside the table is used, and made if it does not exist.
         resume: continue an interrupted run of the same configuration.
         overwrite: replace an existing model folder.
-        published: scores that a paper reports (`protocol`, `scores`, `source`), stored beside the scores of the run.
-        search: the folder of the search that found the settings (`quintet tune`); its history is copied for the
-            report.
+        published: scores that a paper reports (`protocol`, `scores`, `source`), stored beside the scores of
+            the run.
+        search: the folder of the search that found the settings (`quintet tune`); its history is copied for
+            the report.
     """
 
     spectrograms: str | Path | None = None
@@ -109,7 +110,7 @@ def train(
         ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
     """
     settings, options = settings or TrainSettings(), options or TrainOptions()
-    _require_known(settings, Path(output))
+    _check_request(settings, Path(output))
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
     store = find_spectrograms(
         features, table, settings, options.spectrograms, n_jobs=n_jobs, progress=progress
@@ -131,8 +132,11 @@ def train(
     return _fit_and_score(material, folder, settings, published, listener)
 
 
-def _require_known(settings: TrainSettings, output: Path) -> None:
-    """Refuse, before the folder is begun, unknown members, settings and rules, absent weights, and a file as output."""
+def _check_request(settings: TrainSettings, output: Path) -> None:
+    """Refuse unknown members, settings and rules, absent weights, and a file as output.
+
+    It runs before the folder is begun.
+    """
     for name in settings.members:
         require_weights(make_member(name, seed=settings.seed, **settings.settings.get(name, {})))
     unknown = [rule for rule in settings.rules if rule not in RULES]
@@ -247,14 +251,16 @@ def _write_embeddings(material: Material, folder: ModelFolder, ensemble: Ensembl
 
     The final network embeds the test part. The network of the first fold embeds the clips of that fold.
     """
-    first_fold = material.split.train[material.split.training_folds()[0][1]]
-    test_rows = material.split.test
+    split = material.split
+    _, held_out = split.training_folds()[0]
+    first_fold = split.train[held_out]
     for name, member in ensemble.members_.items():
         tables = []
-        if len(test_rows):
-            values = embed_inputs(member, material.inputs(test_rows))
-            tables += _embedding_rows(material, "test", test_rows, values)
-        tables += _embedding_rows(material, "oof", first_fold, ensemble.folds_[name][0].embedding)
+        if len(split.test):
+            values = embed_inputs(member, material.inputs(split.test))
+            tables += _embedding_rows(material, "test", split.test, values)
+        first_result = ensemble.folds_[name][0]
+        tables += _embedding_rows(material, "oof", first_fold, first_result.embedding)
         if tables:
             folder.write_frame(f"embeddings/{name}.parquet", pd.concat(tables, ignore_index=True))
 
@@ -265,8 +271,10 @@ def _embedding_rows(
     """A table with the columns `0 … d - 1, id, part`; no table if the member has no layers."""
     if values is None:
         return []
-    frame = pd.DataFrame(values, columns=[str(j) for j in range(values.shape[1])])
-    return [frame.assign(id=material.ids[rows[map_positions(len(rows))]], part=part)]
+    columns = [str(j) for j in range(values.shape[1])]
+    frame = pd.DataFrame(values, columns=columns)
+    embedded = rows[map_positions(len(rows))]
+    return [frame.assign(id=material.ids[embedded], part=part)]
 
 
 def _claim(folder: ModelFolder, config: JsonObject, *, resume: bool, overwrite: bool) -> bool:
@@ -296,7 +304,8 @@ def _require_same(folder: ModelFolder, earlier: JsonObject, config: JsonObject) 
     differs = [key for key in CONFIG_KEYS if earlier.get(key) != config.get(key)]
     raise ArtefactError(
         "--resume continues a run of the same configuration. "
-        f"{folder.path} was begun with another ({', '.join(differs)} differ): use another folder, or --overwrite."
+        f"{folder.path} was begun with another ({', '.join(differs)} differ): "
+        "use another folder, or --overwrite."
     )
 
 
@@ -312,5 +321,6 @@ def _require_replaceable(folder: ModelFolder, earlier: JsonObject, *, overwrite:
         )
     if not earlier:
         raise ArtefactError(
-            f"--overwrite replaces model folders only. {folder.path} holds something else: choose another folder."
+            f"--overwrite replaces model folders only. {folder.path} holds something else: "
+            "choose another folder."
         )

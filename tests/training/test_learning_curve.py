@@ -136,7 +136,7 @@ def test_a_validation_part_of_the_data_is_judged_alone() -> None:
     given = foreign_table(frame, Roles(), name="lists")
     found = curve_part(gather(given, TrainSettings(members=("svm",), protocol="given")))
     assert [(len(train), len(held_out)) for train, held_out in found.folds] == [(80, 40)]
-    assert len(found.scored_rows) == 40
+    assert len(found.evaluation_rows) == 40
 
 
 def test_settings_come_from_a_recipe_and_faults_are_named(tmp_path: Path) -> None:
