@@ -1,4 +1,7 @@
-"""Registry of members: name, input, factory, source and settings of each. A member's code is imported when it is made."""
+"""Registry of members: name, input, factory, source and settings of each.
+
+The code of a member is imported when the member is made.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ class MemberEntry:
         input: `"table"` (rows of features) or `"spectrogram"` (arrays of n_mels × frames).
         factory: `"module:function"`; called with `seed` and the settings, it returns an unfitted estimator.
         source: the publication that describes the classifier.
-        parameters: trainable parameters of a network with these settings and the number of classes of its source
-            (7, 10, or 50 tags; 7 for our own network). None for table members.
+        parameters: trainable parameters of a network with these settings and the number of classes of its
+            source (7, 10, or 50 tags; 7 for our own network). None for table members.
         published: the number of parameters that the source states; None if it states none.
         settings: arguments of the factory, unless the caller gives other values.
     """
@@ -161,8 +164,8 @@ def make_member(name: str, *, seed: int = 0, **settings: object) -> Member:
     Args:
         name: key of the registry, see `MEMBERS`.
         seed: at least 0; controls all randomness of the member.
-        **settings: constructor arguments of the member class. For a network, arguments of its `build` function are
-            accepted too, e.g. `weights="random"`.
+        **settings: constructor arguments of the member class. For a network, arguments of its `build`
+            function are accepted too, e.g. `weights="random"`.
 
     Raises:
         ConfigError: for an unknown name, or a setting that the member does not have.

@@ -1,8 +1,8 @@
 """Storage of a fitted member as a folder, without pickle: no content of a file can name code to run.
 
 `member.json` holds the member's name in the registry, its settings and its classes. Beside it are arrays
-(`preparation.npz`), scikit-learn parts (`model_00.skops`), trees in XGBoost's own format (`model_00.ubj`), or the weights
-of a network (`network.weights.h5`), whose architecture our own code builds from the settings.
+(`preparation.npz`), scikit-learn parts (`model_00.skops`), trees in XGBoost's own format (`model_00.ubj`), or
+the weights of a network (`network.weights.h5`), whose architecture our own code builds from the settings.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def load_member(folder: str | Path) -> Member:
     """Read the fitted member that `save_member` wrote into `folder`. It predicts the same numbers.
 
     Raises:
-        ArtefactError: if a file is missing, damaged, of another version, or asks for a type that is not allowed.
+        ArtefactError: if a file is missing, damaged, of another version, or asks for a type that is not
+            allowed.
     """
     folder = Path(folder)
     head = read_head(folder)
@@ -109,7 +110,8 @@ def read_head(folder: Path) -> JsonObject:
     path = folder / "member.json"
     if not path.is_file():
         raise ArtefactError(
-            f"A stored member is a folder with a file member.json. {folder} has none. Give the folder of a member."
+            f"A stored member is a folder with a file member.json. {folder} has none. "
+            "Give the folder of a member."
         )
     try:
         head: object = json.loads(path.read_text(encoding="utf-8"))

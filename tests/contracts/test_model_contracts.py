@@ -1,4 +1,4 @@
-"""Contracts of every member of the registry, for tables and for spectrograms. Large networks are marked slow."""
+"""Contracts of every member of the registry. Large networks are marked slow."""
 
 import random
 

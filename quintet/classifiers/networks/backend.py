@@ -1,4 +1,4 @@
-"""Backend of Keras: imports Keras on demand, finds the device, and builds networks without global randomness."""
+"""Backend of Keras: lazy import, device, and building of networks without effects on global randomness."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def backend_name() -> str:
 def device() -> Device:
     """The accelerator if there is one, otherwise the CPU.
 
-    On a GPU, networks compute in mixed precision (bfloat16 if the card supports it); on a CPU, in float32. XLA
-    compiles networks on a GPU with TensorFlow (on a CPU compiling takes longer than it saves) and always with JAX,
-    which without XLA would run operation by operation. Several cards work together with JAX only: it is the only
-    backend for which Keras' distribution API distributes batches.
+    On a GPU, networks compute in mixed precision (bfloat16 if the card supports it); on a CPU, in float32.
+    XLA compiles networks on a GPU with TensorFlow (on a CPU compiling takes longer than it saves) and always
+    with JAX, which without XLA would run operation by operation. Several cards work together with JAX only:
+    it is the only backend for which Keras' distribution API distributes batches.
     """
     backend = backend_name()
     finders = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}
@@ -144,9 +144,9 @@ def _torch_gpu() -> Cards | None:
 def data_parallel(count: int) -> Iterator[None]:
     """Train on `count` devices: each holds a copy of the weights and computes a part of every batch.
 
-    Networks must be made and trained inside the context. If a batch does not divide evenly (the last of an epoch),
-    each device computes all of it. The steps are those of one device: losses and the statistics of batch
-    normalisation are those of the whole batch. With `count` 1 nothing changes.
+    Networks must be made and trained inside the context. If a batch does not divide evenly (the last of an
+    epoch), each device computes all of it. The steps are those of one device: losses and the statistics of
+    batch normalisation are those of the whole batch. With `count` 1 nothing changes.
 
     Raises:
         ConfigError: if the backend does not distribute batches, or has fewer devices.
@@ -158,8 +158,9 @@ def data_parallel(count: int) -> Iterator[None]:
     devices = keras.distribution.list_devices() if backend_name() == "jax" else []
     if len(devices) < count:
         raise ConfigError(
-            f"Training on {count} devices needs KERAS_BACKEND=jax and as many devices: Keras distributes batches "
-            f"with JAX only. Received the backend {backend_name()} with {len(devices)} devices. "
+            f"Training on {count} devices needs KERAS_BACKEND=jax and as many devices: "
+            "Keras distributes batches with JAX only. "
+            f"Received the backend {backend_name()} with {len(devices)} devices. "
             "Train on one, or install jax."
         )
 

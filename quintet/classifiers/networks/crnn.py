@@ -1,4 +1,7 @@
-"""crnn: four 2-D convolution blocks, then a two-layer GRU over time. Lavanya et al. 2021, after Choi et al. 2017."""
+"""crnn: four 2-D convolution blocks, then a two-layer GRU over time.
+
+Lavanya et al. 2021, after Choi et al. 2017.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""densenet121: DenseNet-121 with ImageNet weights, fine-tuned on spectrogram pictures. Huang et al. 2017; Folmer 2021."""
+"""densenet121: DenseNet-121 with ImageNet weights, fine-tuned on spectrogram pictures.
+
+Huang et al. 2017; Folmer 2021.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ def build(
     dropout: float = 0.2,
     blocks: Sequence[int] = BLOCKS,
 ) -> keras.Model:
-    """Build densenet121: the base (7,037,504 weights, of which 6,953,856 learn), mean over the picture, logits.
+    """Build densenet121: base, mean over the picture, logits.
+
+    The base has 7,037,504 weights, of which 6,953,856 learn.
 
     Args:
         input_shape: (n_mels, frames) of a patch.
@@ -37,8 +42,8 @@ def build(
         weights: `"imagenet"`, `"random"`, or the path of a weights file of the base.
         size: side of the square picture, in pixels.
         dropout: share of the embedding that is dropped in training.
-        blocks: number of layers of each dense block. Other numbers make a smaller or larger network of the same
-            kind, for which there are no ImageNet weights.
+        blocks: number of layers of each dense block. Other numbers make a smaller or larger network of the
+            same kind, for which there are no ImageNet weights.
 
     Raises:
         ConfigError: for ImageNet weights with other blocks.

@@ -1,4 +1,7 @@
-"""feed_forward: baseline of dense layers on the flattened picture. Bahuleyan 2018, §4.1: 216 · 216 · 3 → 512 → 32 → logits."""
+"""feed_forward: baseline of dense layers on the flattened picture, 216 · 216 · 3 → 512 → 32 → logits.
+
+Bahuleyan 2018, §4.1.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ def build(
         input_shape: (n_mels, frames) of a patch.
         n_outputs: number of classes or tags.
         multilabel: has no effect.
-        preprocessing: `"paper"` (colours in 0 … 1) or `"imagenet"`. No layer is pretrained, so the two differ in
-            scale only.
+        preprocessing: `"paper"` (colours in 0 … 1) or `"imagenet"`. No layer is pretrained, so the two differ
+            in scale only.
         size: side of the square picture, in pixels.
         dropout: share of the first dense layer that is dropped in training.
     """

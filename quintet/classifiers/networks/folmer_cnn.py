@@ -1,6 +1,7 @@
-"""folmer_cnn: two convolutions (batch norm, ReLU, pooling) and two dense layers on spectrogram pictures. Folmer 2021.
+"""folmer_cnn: two convolutions and two dense layers on spectrogram pictures. Folmer 2021.
 
-The dropout is 0.2. The paper does not state the numbers of filters and units; these keep the network small.
+Batch norm, ReLU and pooling follow each convolution. The dropout is 0.2. The paper does not state the numbers
+of filters and units; these keep the network small.
 """
 
 from __future__ import annotations

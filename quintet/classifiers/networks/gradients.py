@@ -1,7 +1,8 @@
-"""Gradients of a network's outputs with respect to its last feature map. Keras has no common interface for gradients.
+"""Gradients of a network's outputs with respect to its last feature map.
 
-`split_network` cuts a network in two at its last convolutional feature map. `gradient` asks the backend that Keras runs
-on (TensorFlow, JAX or PyTorch) how a class's logit changes with that map. Libraries are imported when they are needed.
+Keras has no common interface for gradients. `split_network` cuts a network in two at its last convolutional
+feature map. `gradient` asks the backend that Keras runs on (TensorFlow, JAX or PyTorch) how a class's logit
+changes with that map. Libraries are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Halves(NamedTuple):
 def split_network(model: KerasModel) -> Halves | None:
     """The network cut at its last feature map before pooling.
 
-    The map has shape `(batch, height, width, channels)`, or, if there is none, `(batch, steps, channels)`. A map
-    qualifies only if all later layers depend on the input through it. None if no layer qualifies (a network without
-    convolutions).
+    The map has shape `(batch, height, width, channels)`, or, if there is none, `(batch, steps, channels)`. A
+    map qualifies only if all later layers depend on the input through it. None if no layer qualifies (a
+    network without convolutions).
     """
     for n_axes in (4, 3):
         for layer in reversed(model.layers):
@@ -61,7 +62,8 @@ def gradient(model: KerasModel, inputs: NDArray[np.float64] | Inputs, column: in
     """Derivative of output `column` with respect to the inputs: the shape of `inputs`, float64.
 
     Args:
-        model: inputs `(n, …)` → outputs `(n, k)`; rows do not influence each other (prediction, not training).
+        model: inputs `(n, …)` → outputs `(n, k)`; rows do not influence each other (prediction, not
+            training).
         inputs: `(n, …)`.
         column: 0 … k - 1.
 

@@ -1,4 +1,4 @@
-"""Spectrogram patches as pictures for networks that were trained on photographs, and the weights of those networks."""
+"""Spectrogram patches as pictures for networks that were trained on photographs, and their weights."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Picture(keras.layers.Layer):  # type: ignore[misc]
     Low frequencies are at the bottom. A value `z` in standard deviations becomes the brightness
     `v = (clip(z, -3, 3) + 3) / 6`, resized bilinearly. Then:
 
-    - `"imagenet"`: the same grey in three channels, with the preprocessing that the weights expect. `order="bgr"`
-      (VGG): BGR in 0 … 255 minus the mean. `order="rgb"` (DenseNet): RGB in 0 … 1 minus the mean, divided by the
-      standard deviation. Equal to `preprocess_input` of Keras.
-    - `"paper"`: the jet colour map in 0 … 1, as in Bahuleyan 2018 (who used a JPEG in between, and weights that
-      expect another preprocessing).
+    - `"imagenet"`: the same grey in three channels, with the preprocessing that the weights expect.
+      `order="bgr"` (VGG): BGR in 0 … 255 minus the mean. `order="rgb"` (DenseNet): RGB in 0 … 1 minus the
+      mean, divided by the standard deviation. Equal to `preprocess_input` of Keras.
+    - `"paper"`: the jet colour map in 0 … 1, as in Bahuleyan 2018 (who used a JPEG in between, and weights
+      that expect another preprocessing).
 
     Args:
         size: side of the square picture, in pixels.
@@ -71,19 +71,23 @@ class Picture(keras.layers.Layer):  # type: ignore[misc]
 
 
 def jet(v: keras.KerasTensor) -> keras.KerasTensor:
-    """Jet colours: brightness `(…, 1)` in 0 … 1 as RGB `(…, 3)`, from dark blue over cyan and yellow to dark red.
+    """Jet colours: brightness `(…, 1)` in 0 … 1 as RGB `(…, 3)`.
 
-    The ramps are those of matplotlib's colour map of that name.
+    The colours go from dark blue over cyan and yellow to dark red. The ramps are those of matplotlib's colour
+    map of that name.
     """
-    red = ops.minimum((v - 0.35) / 0.31, 1.0 - (v - 0.89) * 0.5 / 0.11)
-    green = ops.minimum((v - 0.125) / 0.25, (0.91 - v) / 0.27)
-    blue = ops.minimum(0.5 + v * 0.5 / 0.11, (0.65 - v) / 0.31)
+    rising_red, falling_red = (v - 0.35) / 0.31, 1.0 - (v - 0.89) * 0.5 / 0.11
+    rising_green, falling_green = (v - 0.125) / 0.25, (0.91 - v) / 0.27
+    rising_blue, falling_blue = 0.5 + v * 0.5 / 0.11, (0.65 - v) / 0.31
+    red = ops.minimum(rising_red, falling_red)
+    green = ops.minimum(rising_green, falling_green)
+    blue = ops.minimum(rising_blue, falling_blue)
     channels = [ops.clip(channel, 0.0, 1.0) for channel in (red, green, blue)]
     return ops.concatenate(channels, axis=-1)
 
 
 def imagenet_preprocessing(rgb: keras.KerasTensor, *, order: str) -> keras.KerasTensor:
-    """Pictures `(…, 3)` in 0 … 1, preprocessed as the weights expect: `"bgr"` for VGG, `"rgb"` for DenseNet."""
+    """Pictures `(…, 3)` in 0 … 1 with ImageNet preprocessing: `"bgr"` for VGG, `"rgb"` for DenseNet."""
     rgb = ops.convert_to_tensor(rgb)
     if order == "bgr":
         return ops.flip(rgb, axis=-1) * 255.0 - ops.convert_to_tensor(BGR_MEAN)
@@ -98,7 +102,8 @@ def require_weights(weights: str, url: str) -> None:
         url: address of the ImageNet weights.
 
     Raises:
-        ArtefactError: if the file does not exist, or the download cannot be reached. The message says what to do.
+        ArtefactError: if the file does not exist, or the download cannot be reached. The message says what to
+            do.
     """
     if weights == "imagenet":
         _require_reachable(url)
@@ -106,7 +111,8 @@ def require_weights(weights: str, url: str) -> None:
         nearest = difflib.get_close_matches(str(weights), ("imagenet", "random"), n=1)
         hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
         raise ArtefactError(
-            f'weights must be "imagenet", "random" or a file. Received {weights!r}, where there is no file.{hint}'
+            'weights must be "imagenet", "random" or a file. '
+            f"Received {weights!r}, where there is no file.{hint}"
         )
 
 
@@ -118,14 +124,14 @@ def pretrained_base(
     Args:
         application: a function of `keras.applications`, such as `VGG16`.
         size: side of the picture, in pixels.
-        weights: `"imagenet"` (downloaded once and checked by Keras), `"random"`, or the path of a weights file of
-            this base.
+        weights: `"imagenet"` (downloaded once and checked by Keras), `"random"`, or the path of a weights
+            file of this base.
         url: address from which Keras downloads the ImageNet weights.
         name: name of the base.
 
     Raises:
-        ArtefactError: if the file does not exist or does not hold weights of this base, or the download cannot be
-            reached.
+        ArtefactError: if the file does not exist or does not hold weights of this base, or the download
+            cannot be reached.
     """
     require_weights(weights, url)
     source = "imagenet" if weights == "imagenet" else None
@@ -156,7 +162,7 @@ def _require_reachable(url: str) -> None:
         urlopen(url, timeout=20).close()
     except OSError as error:
         raise ArtefactError(
-            f"The ImageNet weights must be downloaded once, and they cannot be reached ({error}). Try again with a "
-            f"network connection; or copy {cached.name} from another machine into {cached.parent}; or give its path "
-            'as weights="…"; or start from weights="random".'
+            f"The ImageNet weights must be downloaded once, and they cannot be reached ({error}). "
+            f"Try again with a network connection; or copy {cached.name} from another machine into "
+            f'{cached.parent}; or give its path as weights="…"; or start from weights="random".'
         ) from error

@@ -1,8 +1,9 @@
 """lachmish_mel and lachmish_mfcc: networks on 10 s of mel bands, or of MFCC. Lachmish 2016.
 
-Three 4 × 4 convolutions (149, 73 and 35 filters) with pooling 4, 2 and 2, then dense 8192. The numbers of filters are the
-numbers of steps that 599 frames leave after each pooling. The published network read raw power and started from weights
-with σ = 1; this one reads standardised decibels and starts as Glorot and Bengio recommend.
+Three 4 × 4 convolutions (149, 73 and 35 filters) with pooling 4, 2 and 2, then dense 8192. The numbers of
+filters are the numbers of steps that 599 frames leave after each pooling. The published network read raw
+power and started from weights with σ = 1; this one reads standardised decibels and starts as Glorot and
+Bengio recommend.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ POOLS = (4, 2, 2)
 
 
 class Cepstrum(layers.Layer):  # type: ignore[misc]
-    """First coefficients of the orthonormal DCT-II over the bands: `(batch, n_mels, frames)` → `(batch, n_mfcc, frames)`.
+    """First coefficients of the orthonormal DCT-II over the bands.
+
+    `(batch, n_mels, frames)` → `(batch, n_mfcc, frames)`.
 
     Args:
         n_mfcc: number of coefficients.
@@ -70,8 +73,8 @@ def build_mfcc(
 ) -> keras.Model:
     """Build lachmish_mfcc: the same network on MFCC, which a layer computes from the mel bands.
 
-    13 coefficients are too few to be pooled, so only the time axis is pooled. Use it with `standard="global"` or
-    `"none"`: if the bands were standardised one by one first, the transform would not give MFCC.
+    13 coefficients are too few to be pooled, so only the time axis is pooled. Use it with `standard="global"`
+    or `"none"`: if the bands were standardised one by one first, the transform would not give MFCC.
 
     Args:
         input_shape: (n_mels, frames) of a patch.

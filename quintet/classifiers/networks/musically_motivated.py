@@ -18,9 +18,10 @@ def time_first(patches: KerasTensor) -> KerasTensor:
 
 
 def timbral_filters(x: KerasTensor, filters: int, *, frames: int, bands: int) -> KerasTensor:
-    """Timbral filters: maximum over frequency of filters that slide over time and frequency, `(batch, time, filters)`.
+    """Timbral filters that slide over time and frequency: their maximum over frequency.
 
-    The time axis is padded and keeps its length. Because of the maximum over frequency, pitch has no effect.
+    The output has shape `(batch, time, filters)`.     The time axis is padded and keeps its length. Because
+    of the maximum over frequency, pitch has no effect.
 
     Args:
         x: `(batch, frames, n_mels, 1)`.

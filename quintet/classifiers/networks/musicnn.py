@@ -1,8 +1,11 @@
-"""musicnn: the small published variant. Pons and Serra, musicnn: pre-trained convolutional neural networks … (2019).
+"""musicnn: the small published variant.
 
-Front end: timbral filters 7 × 38 and 7 × 67 (204 each; for 96 bands, 0.4 and 0.7 of them) and temporal filters 128, 64
-and 32 × 1 (51 each, maximum over the bands). Mid end: three convolutions of 64 filters, the last two residual; their
-outputs are joined with that of the front end. Back end: maximum and mean over time, dense 200.
+Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio tagging (2019).
+
+Front end: timbral filters 7 × 38 and 7 × 67 (204 each; for 96 bands, 0.4 and 0.7 of them) and temporal
+filters 128, 64 and 32 × 1 (51 each, maximum over the bands). Mid end: three convolutions of 64 filters, the
+last two residual; their outputs are joined with that of the front end. Back end: maximum and mean over time,
+dense 200.
 """
 
 from __future__ import annotations

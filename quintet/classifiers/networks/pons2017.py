@@ -1,8 +1,9 @@
-"""pons2017: musically motivated convolutions. Pons et al., End-to-end learning for music audio tagging at scale, §3.2.
+"""pons2017: musically motivated convolutions.
 
-Published 2017/18. Front end, on the same input: timbral filters of 86 and 38 bands, and temporal filters on the mean over
-frequency. Back end: three convolutions over 7 frames × all features, the last two residual, with one pooling over time;
-then maximum and mean over time, dense 500.
+Pons et al., End-to-end learning for music audio tagging at scale (2017/18), §3.2. Front end, on the same
+input: timbral filters of 86 and 38 bands, and temporal filters on the mean over frequency. Back end: three
+convolutions over 7 frames × all features, the last two residual, with one pooling over time; then maximum and
+mean over time, dense 500.
 """
 
 from __future__ import annotations

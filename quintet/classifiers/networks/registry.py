@@ -1,10 +1,11 @@
 """Registry of networks, and the function that builds one. Defines what every network reads and returns.
 
-A `build(input_shape, n_outputs, *, multilabel=False, …)` reads patches `(batch, n_mels, frames)` of standardised
-log-mel values and ends in a float32 layer `logits` `(batch, n_outputs)`. The classifier turns logits into
-probabilities: with a softmax for one label per clip, with a sigmoid for label sets. The layer `embedding` before the
-logits gives the coordinates of maps. If a network has a layer called `kept`, no layer before it learns: its output is
-computed once per patch and kept in memory. A sub-model called `base` is pretrained and may learn at a lower rate.
+A `build(input_shape, n_outputs, *, multilabel=False, …)` reads patches `(batch, n_mels, frames)` of
+standardised log-mel values and ends in a float32 layer `logits` `(batch, n_outputs)`. The classifier turns
+logits into probabilities: with a softmax for one label per clip, with a sigmoid for label sets. The layer
+`embedding` before the logits gives the coordinates of maps. If a network has a layer called `kept`, no layer
+before it learns: its output is computed once per patch and kept in memory. A sub-model called `base` is
+pretrained and may learn at a lower rate.
 """
 
 from __future__ import annotations
@@ -87,11 +88,12 @@ def build_network(
         seed: controls the initial weights and the dropout.
         precision: a Keras dtype policy, such as `"float32"`.
         settings: further arguments of its `build`.
-        pretrained: False starts a pretrained base from random weights, so that nothing is downloaded. Use it if
-            fitted weights replace them anyway.
+        pretrained: False starts a pretrained base from random weights, so that nothing is downloaded. Use it
+            if fitted weights replace them anyway.
 
     Raises:
-        ConfigError: for an unknown name, a setting that the network does not have, or patches that are too small.
+        ConfigError: for an unknown name, a setting that the network does not have, or patches that are too
+            small.
     """
     build = _load_build(name)
     with building_context(seed=seed, precision=precision):
@@ -101,15 +103,15 @@ def build_network(
             return build(input_shape, n_outputs, multilabel=multilabel, **settings)
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"The network '{name}' must be possible for patches of {input_shape} and settings {dict(settings)}. "
-                f"{error}"
+                f"The network '{name}' must be possible for patches of {input_shape} "
+                f"and settings {dict(settings)}. {error}"
             ) from error
 
 
 def split_frozen_base(model: KerasModel) -> tuple[KerasModel | None, KerasModel]:
-    """The part of a network that never learns, and the part that learns: the layers up to `kept`, and the others.
+    """The frozen part of a network (its layers up to `kept`), and the part that learns.
 
-    (None, the whole network) if the network has no layer called `kept`.
+    (None, the whole network) if no layer is called `kept`.
     """
     if "kept" not in {layer.name for layer in model.layers}:
         return None, model

@@ -1,8 +1,9 @@
-"""VGG-16 on spectrogram pictures, with ImageNet weights: base frozen (transfer) or trained further (fine-tune).
+"""VGG-16 on spectrogram pictures, with ImageNet weights.
 
-Bahuleyan, Music genre classification using machine learning techniques (2018), §4.1; Simonyan and Zisserman (2015),
-configuration D. 216 × 216 × 3 → 13 convolutions in five blocks → flatten (6 · 6 · 512) → dense 512 (ReLU, L2 1e-3,
-dropout 0.3) → logits. With 7 classes 9,441,287 weights learn in transfer, and 24,155,975 in fine-tuning.
+The base is frozen (transfer) or trained further (fine-tune). Bahuleyan, Music genre classification using
+machine learning techniques (2018), §4.1; Simonyan and Zisserman (2015), configuration D. 216 × 216 × 3 → 13
+convolutions in five blocks → flatten (6 · 6 · 512) → dense 512 (ReLU, L2 1e-3, dropout 0.3) → logits. With 7
+classes 9,441,287 weights learn in transfer, and 24,155,975 in fine-tuning.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""vgg_small: a small VGG-like network, trained from scratch on log-mel patches. The default network, also without a GPU.
+"""vgg_small: a small VGG-like network, trained from scratch on log-mel patches.
 
-Simonyan and Zisserman, Very deep convolutional networks (ICLR 2015): blocks of 3 × 3 convolutions, each followed by a
-pooling that halves the picture, while the number of filters doubles. The network is so small that it learns from a
-hundred clips in seconds on one core.
+It is the default network, also without a GPU. Simonyan and Zisserman, Very deep convolutional networks (ICLR
+2015): blocks of 3 × 3 convolutions, each followed by a pooling that halves the picture, while the number of
+filters doubles. The network is so small that it learns from a hundred clips in seconds on one core.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def build(
 ) -> keras.Model:
     """Build vgg_small.
 
-    Patches → frames averaged in pairs → `blocks` × (convolution, batch norm, ReLU, pooling) → mean and maximum over
-    time → logits. The rest of the frequency axis is not pooled, because the classes differ in how high they sound.
+    Patches → frames averaged in pairs → `blocks` × (convolution, batch norm, ReLU, pooling) → mean and
+    maximum over time → logits. The rest of the frequency axis is not pooled, because the classes differ in
+    how high they sound.
 
     Args:
         input_shape: (n_mels, frames) of a patch; at least `2 ** blocks` bands and twice as many frames.

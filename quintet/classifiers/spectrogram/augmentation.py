@@ -1,6 +1,7 @@
-"""Augmentation of training patches: masks (SpecAugment) and mixtures (mixup). Held-out clips are not augmented.
+"""Augmentation of training patches: masks (SpecAugment) and mixtures (mixup).
 
-There is no function for shifts in time, because every patch comes from a random place of its clip.
+Held-out clips are not augmented. There is no function for shifts in time, because every patch comes from a
+random place of its clip.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Augmentation:
     Args:
         mask_bands: greatest number of mel bands that are masked in a patch, in one block.
         mask_frames: greatest number of frames that are masked in a patch, in one block.
-        mixup: alpha of the Beta distribution of the shares in which two patches and their labels are mixed; 0.2 is
-            usual.
+        mixup: alpha of the Beta distribution of the shares in which two patches and their labels are mixed;
+            0.2 is usual.
 
     Raises:
         ConfigError: for a value below 0.

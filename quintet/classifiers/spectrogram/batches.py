@@ -1,4 +1,4 @@
-"""Batches of training patches for each epoch, cut anew from the clips or from the kept outputs of a frozen base."""
+"""Batches of training patches for each epoch: new patches of the clips, or outputs of a frozen base."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from quintet.classifiers.spectrogram.patches import (
     BandStatistics,
     cut_patches,
     even_patches,
+    patches_per_chunk,
     random_patches,
     segment_starts,
 )
@@ -25,9 +26,6 @@ from quintet.classifiers.spectrogram.targets import Rows
 Positions = NDArray[np.int64]
 EpochBatches = Callable[[int], Iterator[Batch]]
 """Epoch (from 0) → chunks of inputs, targets and weights."""
-
-CHUNK_BYTES = 256 * 2**20
-"""Size of the patches that are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,6 @@ class TrainingClips:
     learners: Positions
     rows: Rows
     statistics: BandStatistics
-
-
-def patches_per_chunk(n_mels: int, patch_frames: int, multiple: int) -> int:
-    """Number of groups of `multiple` float32 patches that fit into `CHUNK_BYTES`, at least 1."""
-    return max(1, CHUNK_BYTES // (4 * n_mels * patch_frames * multiple))
 
 
 def patch_batches(training: TrainingClips, patches: PatchSettings, fit: FitSettings) -> EpochBatches:
@@ -95,7 +88,10 @@ def _cut_batch(
 def kept_output_batches(
     training: TrainingClips, base: KerasModel, patches: PatchSettings, fit: FitSettings
 ) -> EpochBatches:
-    """Outputs of a frozen base for evenly spaced patches, computed once, in a new random order for each epoch."""
+    """Outputs of a frozen base for evenly spaced patches, in a new random order for each epoch.
+
+    They are computed once.
+    """
     rows = training.rows
     outputs, owners = _base_outputs(training, base, replace(patches, max_patches=fit.patches_per_clip), fit)
 

@@ -53,7 +53,10 @@ class Progress:
         return self.best_loss < math.inf and self.epoch - self.best_epoch >= settings.patience
 
     def add_epoch(self, row: EpochRow, model: KerasModel, *, is_validated: bool) -> None:
-        """Append an epoch. Its weights become the best if its loss is the lowest, or if no clip is held out."""
+        """Append an epoch. Its weights become the best if its loss is the lowest.
+
+        Without held-out clips the weights of the latest epoch are the best.
+        """
         self.epoch += 1
         self.history.append(row)
         if not is_validated or row["val_loss"] < self.best_loss or self.epoch == 1:
@@ -78,7 +81,10 @@ class Checkpoint:
         self.fingerprint = fingerprint
 
     def write(self, model: KerasModel, progress: Progress) -> None:
-        """Write the variables of network and optimiser, the best weights and the counters. The file is never partial."""
+        """Write the variables of network and optimiser, the best weights and the counters.
+
+        The file is never partial.
+        """
         head = {
             "fingerprint": self.fingerprint,
             "epoch": progress.epoch,
@@ -133,7 +139,9 @@ def fit_fingerprint(
     targets: Codes,
     groups: NDArray[np.str_],
 ) -> str:
-    """Digest that identifies a fit: parameters, backend, targets, groups, shapes, and the first and last clip.
+    """Digest that identifies a fit.
+
+    It depends on parameters, backend, targets, groups, shapes of the clips, and the first and last clip.
 
     Args:
         parameters: constructor parameters of the classifier.

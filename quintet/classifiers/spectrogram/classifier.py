@@ -21,21 +21,15 @@ from quintet.classifiers.spectrogram.batches import (
     TrainingClips,
     kept_output_batches,
     patch_batches,
-    patches_per_chunk,
 )
 from quintet.classifiers.spectrogram.checkpoint import Checkpoint, EpochRow, fit_fingerprint
 from quintet.classifiers.spectrogram.fitting import compile_network, forward, predict_probabilities, train
-from quintet.classifiers.spectrogram.patches import (
-    BandStatistics,
-    all_even_patches,
-    band_statistics,
-    patch_starts,
-)
+from quintet.classifiers.spectrogram.patches import BandStatistics, all_even_patches, band_statistics
 from quintet.classifiers.spectrogram.pooling import (
     N_NEIGHBOURS,
     POOLING,
     Neighbours,
-    mean_by_clip,
+    mean_over_patches,
     segment_predictions,
 )
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput, SpectrogramSequence, read_clips
@@ -51,13 +45,15 @@ Patches = NDArray[np.float32]
 
 
 class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A network on log-mel spectrograms of any length. Its prediction for a clip is pooled from those for patches.
+    """A network on log-mel spectrograms of any length.
+
+    The prediction for a clip is pooled from the predictions for its patches.
 
     In each epoch every training clip gives `patches_per_clip` patches from random places. With `hop_frames`
-    (multi-framing) it gives each of its segments once. A part of the clips that shares no group with the rest is held
-    out for early stopping, and the weights of the epoch with the lowest loss on it are kept. That loss is per clip: it
-    uses the mean of the probabilities of a clip's patches. Patches are standardised with statistics of the training
-    part only.
+    (multi-framing) it gives each of its segments once. A part of the clips that shares no group with the rest
+    is held out for early stopping, and the weights of the epoch with the lowest loss on it are kept. That
+    loss is per clip: it uses the mean of the probabilities of a clip's patches. Patches are standardised with
+    statistics of the training part only.
 
     Args:
         network: key of `networks.registry.NETWORKS`.
@@ -76,8 +72,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         pooling: of a clip's patches: `"average"`, `"vote"` or `"knn"` (among the patches held out in `fit`).
         padding: how a clip shorter than a patch is continued: `"repeat"` or `"floor"`.
         standard: statistics for standardising: `"band"`, `"global"` or `"none"`.
-        class_weight: `"balanced"` gives each class, or each tag's presence and absence, the same weight in training
-            and early stopping; `"none"` does not.
+        class_weight: `"balanced"` gives each class, or each tag's presence and absence, the same weight in
+            training and early stopping; `"none"` does not.
         augmentation: of training patches, e.g. `{"mask_bands": 12, "mask_frames": 24, "mixup": 0.2}`, see
             `Augmentation`.
         validation_share: share of the groups that is held out in `fit`; 0 trains all epochs on all clips.
@@ -227,9 +223,10 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             groups: `(clips,)` group of each clip. Default: every clip is its own group.
             classes: names of the tags.
             on_epoch: called with `{epoch, loss, accuracy, val_loss, val_accuracy, seconds}` after each epoch.
-            checkpoint: folder for the state after each epoch. A fit resumes from the state that it finds there.
-            copies: augmented copies: spectrograms, and positions in X of their originals. The network learns from
-                them and is never validated on them. Default: `X.copies` if there is such an attribute
+            checkpoint: folder for the state after each epoch. A fit resumes from the state that it finds
+                there.
+            copies: augmented copies: spectrograms, and positions in X of their originals. The network learns
+                from them and is never validated on them. Default: `X.copies` if there is such an attribute
                 (`features/storage/augmented_spectrograms.py`).
 
         Raises:
@@ -278,7 +275,10 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return self._mean_over_patches(X, predict)
 
     def predict(self, X: SpectrogramInput) -> Labels:
-        """The most probable labels `(clips,)`, or an indicator matrix `(clips, tags)` of probabilities ≥ 0.5."""
+        """The most probable labels `(clips,)`, or an indicator matrix `(clips, tags)`.
+
+        A tag is set if its probability is at least 0.5.
+        """
         probabilities = self.predict_proba(X)
         if self.multilabel_:
             return (probabilities >= 0.5).astype(np.int64)
@@ -335,8 +335,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _check_pooling(self) -> None:
         if self.multilabel_ and self.pooling != "average":
             raise ConfigError(
-                "Tags are pooled by 'average', because a clip can have several tags and a vote has one winner. "
-                f"Received '{self.pooling}'."
+                "Tags are pooled by 'average', because a clip can have several tags and a vote has one "
+                f"winner. Received '{self.pooling}'."
             )
         if self.pooling == "knn" and not len(self.validation_):
             raise ConfigError(
@@ -385,8 +385,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             return patch_batches(training, self.patch_settings, settings)
         if settings.augmentation.active:
             raise ConfigError(
-                f"Augmentation needs new patches in each epoch, but '{self.network}' keeps the output of its base "
-                "for the same patches. Switch it off."
+                f"Augmentation needs new patches in each epoch, but '{self.network}' keeps the output of "
+                "its base for the same patches. Switch it off."
             )
         return kept_output_batches(training, base, self.patch_settings, settings)
 
@@ -405,35 +405,25 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return lambda: validation.score(head)
 
     def _find_neighbours(self, clips: SpectrogramSequence, codes: Codes) -> Neighbours:
-        """Scores of the held-out segments. The network would be too sure of the segments that it learnt from."""
+        """Scores of the held-out segments.
+
+        Scores of segments that the network learnt from would be too close to 0 and 1.
+        """
         patches, owners = all_even_patches(clips, self.validation_, self.patch_settings)
         scores = self._patch_probabilities(self.fitted_network(), self.standardise(patches))
-        segment_codes = codes[self.validation_][owners].astype(np.int64, copy=False)
+        held_out_codes = codes[self.validation_].astype(np.int64, copy=False)
+        segment_codes = held_out_codes[owners]
         return Neighbours(scores, segment_codes, k=min(N_NEIGHBOURS, len(segment_codes)))
 
     def _patch_probabilities(self, model: KerasModel, patches: Patches) -> Floats:
         return predict_probabilities(model, patches, batch_size=self.batch_size, multilabel=self.multilabel_)
 
     def _mean_over_patches(self, X: SpectrogramInput, function: Callable[[Patches], Floats]) -> Floats:
-        """Mean of `function(standardised patches)` over the patches of each clip, computed for some clips at a time."""
-        clips, settings = read_clips(X, n_mels=self.n_mels_), self.patch_settings
-        n_clips = patches_per_chunk(self.n_mels_, self.patch_frames, self._most_patches(clips))
-        means = []
-        for begin in range(0, len(clips), n_clips):
-            part = np.arange(begin, min(begin + n_clips, len(clips)))
-            patches, owners = all_even_patches(clips, part, settings)
-            values = function(self.standardise(patches))
-            means.append(mean_by_clip(values, owners, len(part)))
-        return np.concatenate(means)
-
-    def _most_patches(self, clips: SpectrogramSequence) -> int:
-        """Number of patches of a clip, estimated from the first clip."""
-        if self.hop_frames is None:
-            return self.max_patches
-        frames = self.patch_frames
-        n_frames = max(int(clips.shapes[0][1]), frames)
-        starts = patch_starts(n_frames, frames=frames, at_most=1, hop=self.hop_frames)
-        return max(self.max_patches, len(starts))
+        """Mean of `function(standardised patches)` over the patches of each clip."""
+        clips = read_clips(X, n_mels=self.n_mels_)
+        return mean_over_patches(
+            clips, self.patch_settings, lambda patches: function(self.standardise(patches))
+        )
 
     def __getstate__(self) -> JsonObject:
         state = super().__getstate__()

@@ -1,8 +1,8 @@
 """Fitting of networks: loss, learning rates, epochs, early stopping, and a checkpoint after each epoch.
 
-All randomness of epoch `e` comes from `default_rng([seed, e])` and from the seed states of the network's own layers,
-which are part of the checkpoint. So a run that is killed after an epoch and resumed ends with the same weights as an
-uninterrupted run.
+All randomness of epoch `e` comes from `default_rng([seed, e])` and from the seed states of the network's own
+layers, which are part of the checkpoint. So a run that is killed after an epoch and resumed ends with the
+same weights as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def compile_network(
 
 
 def _two_rates(model: KerasModel, settings: FitSettings) -> KerasOptimizer:
-    """Adam with the learning rate multiplied by `base_rate` for the variables of the sub-model called `base`."""
+    """Adam with the learning rate multiplied by `base_rate` for the variables of the sub-model `base`."""
     keras = load_keras()
     if "base" not in {layer.name for layer in model.layers}:
         raise ConfigError(
@@ -97,15 +97,17 @@ def train(
     on_epoch: Callable[[EpochRow], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Progress:
-    """Fit a compiled network. It ends with the weights of the best epoch; without validation, of the last one.
+    """Fit a compiled network. It ends with the weights of the best epoch.
+
+    Without validation the last epoch is the best.
 
     Args:
         model: the compiled network.
         settings: epochs, batch size, learning rate, patience.
-        batches: epoch (from 0) → chunks of (inputs, targets, weights of rows). Each chunk is cut into batches in its
-            order.
-        validate: returns `val_loss` and `val_accuracy` of the model with its current weights. They decide which
-            epoch is the best and when the fit stops.
+        batches: epoch (from 0) → chunks of (inputs, targets, weights of rows). Each chunk is cut into batches
+            in its order.
+        validate: returns `val_loss` and `val_accuracy` of the model with its current weights. They decide
+            which epoch is the best and when the fit stops.
         on_epoch: called with each row of the history, after the checkpoint is written.
         checkpoint: state of an earlier run that is resumed, and place for the state after each epoch.
     """
@@ -166,7 +168,8 @@ def _one_epoch(model: KerasModel, batches: Batches, batch_size: int) -> EpochRow
 def _few_steps(model: KerasModel, batch: Batch, batch_size: int) -> EpochRow:
     """Train on a chunk batch by batch.
 
-    `fit` takes as long to begin as a dozen small steps. Each step waits for its loss, so do not use this on a GPU.
+    `fit` takes as long to begin as a dozen small steps. Each step waits for its loss, so do not use this on a
+    GPU.
     """
     inputs, targets, weights = batch
     sums = {"loss": 0.0, "accuracy": 0.0}

@@ -13,6 +13,14 @@ from quintet.classifiers.spectrogram.settings import PatchSettings
 Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
+CHUNK_BYTES = 256 * 2**20
+"""Size of the patches that are in memory at a time."""
+
+
+def patches_per_chunk(n_mels: int, patch_frames: int, multiple: int) -> int:
+    """Number of groups of `multiple` float32 patches that fit into `CHUNK_BYTES`, at least 1."""
+    return max(1, CHUNK_BYTES // (4 * n_mels * patch_frames * multiple))
+
 
 class BandStatistics(NamedTuple):
     """Mean and standard deviation of each mel band, both `(n_mels, 1)` float32."""
@@ -21,7 +29,7 @@ class BandStatistics(NamedTuple):
     std: Floats
 
     def standardise(self, patches: Floats) -> Floats:
-        """Patches `(n, n_mels, frames)` in dB: each band minus its mean, divided by its standard deviation."""
+        """Patches `(n, n_mels, frames)` in dB, each band minus its mean and divided by its deviation."""
         return (patches - self.mean) / self.std
 
 
@@ -31,28 +39,39 @@ def band_statistics(clips: SpectrogramSequence, positions: Positions, *, standar
     Args:
         clips: spectrograms with the same number of bands.
         positions: of the training clips.
-        standard: `"band"` for one pair per mel band, `"global"` for one pair for all bands, `"none"` for 0 and 1.
-            A band without variation gets the standard deviation 1.
+        standard: `"band"` for one pair per mel band, `"global"` for one pair for all bands, `"none"` for 0
+            and 1. A band without variation gets the standard deviation 1.
     """
     n_mels = np.shape(clips[0])[0]
     if standard == "none":
-        return BandStatistics(np.zeros((n_mels, 1), np.float32), np.ones((n_mels, 1), np.float32))
-    sums, squares, n_frames = np.zeros(n_mels), np.zeros(n_mels), 0
+        return _float32_statistics(np.zeros(n_mels), np.ones(n_mels))
+    sums = np.zeros(n_mels)
+    squares = np.zeros(n_mels)
+    n_frames = 0
     for i in positions:
         clip = np.asarray(clips[int(i)], dtype=np.float64)
         sums += clip.sum(axis=1)
         squares += (clip**2).sum(axis=1)
         n_frames += clip.shape[1]
     if standard == "global":
-        sums, squares = np.full(n_mels, sums.mean()), np.full(n_mels, squares.mean())
+        sums = np.full(n_mels, sums.mean())
+        squares = np.full(n_mels, squares.mean())
     mean = sums / n_frames
-    std = np.sqrt(np.maximum(squares / n_frames - mean**2, 0.0))
-    std[std < 1e-6 * np.maximum(1.0, np.abs(mean))] = 1.0
+    variance = squares / n_frames - mean**2
+    std = np.sqrt(np.maximum(variance, 0.0))
+    smallest = 1e-6 * np.maximum(1.0, np.abs(mean))
+    std[std < smallest] = 1.0
+    return _float32_statistics(mean, std)
+
+
+def _float32_statistics(mean: NDArray[np.float64], std: NDArray[np.float64]) -> BandStatistics:
     return BandStatistics(mean[:, None].astype(np.float32), std[:, None].astype(np.float32))
 
 
 def pad_clip(clip: Floats, frames: int, *, padding: str) -> Floats:
-    """A clip of at least `frames` frames: a shorter one is repeated, or (`"floor"`) continued with its lowest value.
+    """A clip of at least `frames` frames.
+
+    A shorter clip is repeated, or with `"floor"` continued with its lowest value.
 
     Example:
         >>> pad_clip(np.array([[1.0, 2.0, 3.0]]), 5, padding="repeat").tolist()
@@ -70,7 +89,8 @@ def pad_clip(clip: Floats, frames: int, *, padding: str) -> Floats:
 def usable_frames(length: int, settings: PatchSettings) -> tuple[int, int]:
     """First frame and number of frames of the part of a clip from which patches are cut.
 
-    The part excludes the first and last `skip_frames`. If less than a patch would be left, it is the whole clip.
+    The part excludes the first and last `skip_frames`. If less than a patch would be left, it is the whole
+    clip.
 
     Args:
         length: frames of the clip.
@@ -90,9 +110,9 @@ def usable_frames(length: int, settings: PatchSettings) -> tuple[int, int]:
 def patch_starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = None) -> list[int]:
     """First frames of the patches of a clip.
 
-    Without `hop`: the fewest patches that reach both ends, and not more than `at_most`. With `hop`: one patch every
-    `hop` frames, whatever `at_most` is, and one more at the end of the clip if otherwise more than half a patch would
-    not be covered.
+    Without `hop`: the fewest patches that reach both ends, and not more than `at_most`. With `hop`: one patch
+    every `hop` frames, whatever `at_most` is, and one more at the end of the clip if otherwise more than half
+    a patch would not be covered.
 
     Args:
         n_frames: frames of the clip, at least `frames`.
@@ -119,12 +139,16 @@ def patch_starts(n_frames: int, *, frames: int, at_most: int, hop: int | None = 
 def random_patches(
     clips: SpectrogramSequence, positions: Positions, rng: np.random.Generator, settings: PatchSettings
 ) -> Floats:
-    """One patch from a random place of each clip at `positions`: `(len(positions), n_mels, patch_frames)` float32."""
-    frames = settings.patch_frames
-    lengths = np.array([shape[1] for shape in clips.shapes])[positions]
-    n_starts = [max(usable_frames(int(length), settings)[1], frames) - frames + 1 for length in lengths]
+    """One patch from a random place of each clip at `positions`: `(n, n_mels, patch_frames)` float32."""
+    shapes = clips.shapes
+    n_starts = []
+    for i in positions:
+        _, length = usable_frames(shapes[i][1], settings)
+        longest = max(length, settings.patch_frames)
+        n_starts.append(longest - settings.patch_frames + 1)
     starts = (rng.random(len(positions)) * n_starts).astype(np.int64)
-    return cut_patches(clips, np.stack([positions, starts], axis=1), settings)
+    places = np.stack([positions, starts], axis=1)
+    return cut_patches(clips, places, settings)
 
 
 def cut_patches(clips: SpectrogramSequence, places: Positions, settings: PatchSettings) -> Floats:
@@ -136,7 +160,8 @@ def cut_patches(clips: SpectrogramSequence, places: Positions, settings: PatchSe
         settings: of the patches.
     """
     frames, shapes = settings.patch_frames, clips.shapes
-    patches = np.empty((len(places), shapes[0][0], frames), np.float32)
+    n_mels = shapes[0][0]
+    patches = np.empty((len(places), n_mels, frames), np.float32)
     for patch, (i, start) in zip(patches, places, strict=True):
         first, length = usable_frames(shapes[i][1], settings)
         if length >= frames:
@@ -149,7 +174,10 @@ def cut_patches(clips: SpectrogramSequence, places: Positions, settings: PatchSe
 def segment_starts(
     clips: SpectrogramSequence, positions: Positions, settings: PatchSettings, *, hop: int
 ) -> Positions:
-    """All segments of the clips at `positions`, one every `hop` frames: (clip, first frame), `(n, 2)` int64."""
+    """Clip and first frame of all segments of the clips at `positions`, `(n, 2)` int64.
+
+    There is a segment every `hop` frames.
+    """
     frames, shapes = settings.patch_frames, clips.shapes
     places: list[tuple[int, int]] = []
     for i in positions:
@@ -181,9 +209,10 @@ def even_patches(clip: NDArray[np.floating], settings: PatchSettings) -> Floats:
 def all_even_patches(
     clips: SpectrogramSequence, positions: Positions, settings: PatchSettings
 ) -> tuple[Floats, Positions]:
-    """Patches that cover the clips at `positions` evenly: patches `(n, n_mels, patch_frames)` and owners `(n,)`.
+    """Patches that cover the clips at `positions` evenly, and their owners.
 
-    The owner of a patch is the index in `positions` of its clip.
+    Patches are `(n, n_mels, patch_frames)`, owners `(n,)`. The owner of a patch is the index in `positions`
+    of its clip.
     """
     parts = [even_patches(clips[int(i)], settings) for i in positions]
     owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])

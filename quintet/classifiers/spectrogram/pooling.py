@@ -1,16 +1,21 @@
-"""Pooling: the prediction for a clip from the predictions for its segments, by average, vote or nearest neighbours."""
+"""Pooling of the predictions for the segments of a clip: average, vote or nearest neighbours."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
+from quintet.classifiers.spectrogram.patches import all_even_patches, patch_starts, patches_per_chunk
+from quintet.classifiers.spectrogram.sequences import SpectrogramSequence
+from quintet.classifiers.spectrogram.settings import PatchSettings
 from quintet.errors import DatasetError
 
 Floats = NDArray[np.float64]
+Patches = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
 POOLING = {
@@ -38,7 +43,10 @@ class Neighbours:
     k: int = N_NEIGHBOURS
 
     def probabilities(self, scores: Floats) -> Floats:
-        """Share of each class among the k nearest training segments (Euclidean distance of scores), `(m, K)`."""
+        """Share of each class among the k nearest training segments, `(m, K)`.
+
+        The distance is the Euclidean distance of scores.
+        """
         search = NearestNeighbors(n_neighbors=self.k).fit(self.scores)
         nearest = search.kneighbors(scores, return_distance=False)
         classes = np.arange(self.scores.shape[1])
@@ -90,4 +98,37 @@ def mean_by_clip(values: Floats, owners: Positions, n_clips: int) -> Floats:
     sums = np.zeros((n_clips, *values.shape[1:]))
     np.add.at(sums, owners, values)
     counts = np.bincount(owners, minlength=n_clips)
-    return np.asarray(sums / counts.reshape(-1, *(1,) * (values.ndim - 1)))
+    inner_axes = (1,) * (values.ndim - 1)
+    return np.asarray(sums / counts.reshape(-1, *inner_axes))
+
+
+def mean_over_patches(
+    clips: SpectrogramSequence, settings: PatchSettings, function: Callable[[Patches], Floats]
+) -> Floats:
+    """Mean of `function(patches)` over the patches of each clip, `(clips, …)`.
+
+    It is computed for some clips at a time, to limit the memory.
+
+    Args:
+        clips: spectrograms with the same number of bands.
+        settings: of the patches.
+        function: patches `(n, n_mels, patch_frames)` → values `(n, …)`.
+    """
+    n_mels = clips.shapes[0][0]
+    n_clips = patches_per_chunk(n_mels, settings.patch_frames, _most_patches(clips, settings))
+    means = []
+    for begin in range(0, len(clips), n_clips):
+        part = np.arange(begin, min(begin + n_clips, len(clips)))
+        patches, owners = all_even_patches(clips, part, settings)
+        means.append(mean_by_clip(function(patches), owners, len(part)))
+    return np.concatenate(means)
+
+
+def _most_patches(clips: SpectrogramSequence, settings: PatchSettings) -> int:
+    """Number of patches of a clip, estimated from the first clip."""
+    if settings.hop_frames is None:
+        return settings.max_patches
+    frames = settings.patch_frames
+    n_frames = max(int(clips.shapes[0][1]), frames)
+    starts = patch_starts(n_frames, frames=frames, at_most=1, hop=settings.hop_frames)
+    return max(settings.max_patches, len(starts))

@@ -1,7 +1,7 @@
 """Sequences of spectrograms: the interface that the classifier reads, and arrays in memory that offer it.
 
-A store of spectrograms (`quintet.features.storage.spectrograms.Spectrograms`) offers the same interface. It knows
-the shapes without reading a clip, and it reads no more frames of a clip than `window` asks for.
+A store of spectrograms (`quintet.features.storage.spectrograms.Spectrograms`) offers the same interface. It
+knows the shapes without reading a clip, and it reads no more frames of a clip than `window` asks for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SpectrogramSequence(Protocol):
 
 
 SpectrogramInput = SpectrogramSequence | Sequence[Floats] | Floats
-"""What `fit` and `predict_proba` accept: a sequence, a list of 2-D arrays, or an array `(clips, n_mels, frames)`."""
+"""Input of `fit` and `predict_proba`: a sequence, a list of 2-D arrays, or one 3-D array."""
 
 
 class ArraySpectrograms:
@@ -122,7 +122,8 @@ def read_clips(X: SpectrogramInput, *, n_mels: int | None = None) -> Spectrogram
         n_mels: number of bands that each must have. Default: the number of the first.
 
     Raises:
-        DatasetError: if there is no spectrogram, one is not 2-D or has no frames, or the numbers of bands differ.
+        DatasetError: if there is no spectrogram, one is not 2-D or has no frames, or the numbers of bands
+            differ.
     """
     if len(X) == 0:
         raise DatasetError("There must be at least one spectrogram. Received none.")

@@ -1,7 +1,7 @@
-"""Settings of the spectrogram classifier in groups: how clips are cut into patches, and how a network is fitted.
+"""Settings of the spectrogram classifier in groups: patches, and the fit of the network.
 
-The constructor of `SpectrogramClassifier` keeps them as flat keyword arguments with the same names, as scikit-learn
-requires.
+The constructor of `SpectrogramClassifier` keeps them as flat keyword arguments with the same names, as
+scikit-learn requires.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class PatchSettings:
 
     Args:
         patch_frames: length of a patch, in frames.
-        hop_frames: distance from one segment to the next in training and prediction (multi-framing). None: random
-            patches in training, and in prediction the fewest patches that cover the clip.
+        hop_frames: distance from one segment to the next in training and prediction (multi-framing). None:
+            random patches in training, and in prediction the fewest patches that cover the clip.
         skip_frames: frames that are left out at both ends of a clip.
         max_patches: greatest number of patches per clip in prediction, without `hop_frames`.
         padding: how a clip shorter than a patch is continued: `"repeat"`, or `"floor"` (its lowest value).
@@ -87,7 +87,8 @@ class FitSettings:
         patches_per_clip: random patches of each clip per epoch.
         class_weight: `"balanced"` or `"none"`.
         augmentation: of the training patches.
-        validation_share: share of the groups that is held out for early stopping; 0 trains all epochs on all clips.
+        validation_share: share of the groups that is held out for early stopping; 0 trains all epochs on all
+            clips.
         seed: controls all randomness of the fit.
 
     Raises:

@@ -32,7 +32,7 @@ class NetworkHead(TypedDict):
 
 
 def write_network(estimator: SpectrogramClassifier, folder: Path) -> NetworkHead:
-    """Write weights and statistics of a fitted network into `folder`, and return its part of `member.json`."""
+    """Write weights and statistics of a fitted network; return its part of `member.json`."""
     estimator.fitted_network().save_weights(folder / "network.weights.h5")
     arrays: dict[str, StoredArray] = {
         "mean": estimator.mean_,
@@ -73,7 +73,8 @@ def read_network(estimator: SpectrogramClassifier, folder: Path, head: JsonObjec
     estimator.history_ = [_with_nan(row) for row in head["history"]]
     model = estimator.new_network(pretrained=False)
     with warnings.catch_warnings():
-        # If the file lacks some weights, Keras only warns and keeps the initial ones. The digest detects that.
+        # If the file lacks some weights, Keras only warns and keeps the initial ones. The digest
+        # detects that.
         warnings.simplefilter("ignore")
         model.load_weights(folder / "network.weights.h5")
     estimator.keep_network(model)

@@ -55,8 +55,8 @@ def read_targets(y: ArrayLike, n_clips: int, names: Sequence[str] | None) -> Cli
         names: names of the tags. Default: 0 … tags - 1.
 
     Raises:
-        DatasetError: if there is not one label per clip or one name per tag, a value is neither 0 nor 1, or there
-            is one class only.
+        DatasetError: if there is not one label per clip or one name per tag, a value is neither 0 nor 1, or
+            there is one class only.
     """
     labels = np.asarray(y)
     if len(labels) != n_clips:
@@ -79,7 +79,8 @@ def _read_tags(indicator: NDArray[np.generic], names: Sequence[str] | None) -> C
     n_tags = indicator.shape[1]
     if not np.isin(indicator, (0, 1)).all():
         raise DatasetError(
-            "An indicator matrix must hold 0 and 1 only. Received other values. Give labels (clips,) otherwise."
+            "An indicator matrix must hold 0 and 1 only. Received other values. "
+            "Give labels (clips,) otherwise."
         )
     if names is not None and len(names) != n_tags:
         raise DatasetError(
@@ -127,8 +128,8 @@ class Rows:
 def tag_weights(indicator: Codes) -> Floats:
     """Weights of clips without and with each tag, `(2, tags)`: each tag is balanced as a problem of its own.
 
-    `clips / (2 · clips without)` and `clips / (2 · clips with)`, as scikit-learn's 'balanced'. If all clips have a tag,
-    or none has it, its weights are 1.
+    `clips / (2 · clips without)` and `clips / (2 · clips with)`, as scikit-learn's 'balanced'. If all clips
+    have a tag, or none has it, its weights are 1.
 
     Example:
         >>> tag_weights(np.array([[1, 0], [0, 0], [0, 0]])).tolist()
@@ -144,7 +145,9 @@ def tag_weights(indicator: Codes) -> Floats:
 def append_copies(
     clips: SpectrogramSequence, targets: Codes, learners: Positions, copies: Copies
 ) -> tuple[SpectrogramSequence, Codes, Positions]:
-    """Append augmented copies to clips, targets and learners. Copies of held-out clips do not become learners.
+    """Append augmented copies to clips, targets and learners.
+
+    Copies of held-out clips do not become learners.
 
     Args:
         clips: the original clips.

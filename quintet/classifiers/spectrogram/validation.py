@@ -88,11 +88,11 @@ class ClipValidation:
 
 
 def mean_log_loss(probabilities: Floats, targets: Codes, *, balanced: bool = True) -> float:
-    """Log loss of probabilities `(clips, classes)` for classes `(clips,)` or an indicator matrix `(clips, tags)`.
+    """Log loss of probabilities `(clips, K)` for classes `(clips,)` or an indicator matrix `(clips, K)`.
 
-    With `balanced`, rare classes count as much as frequent ones: the loss is the mean over classes of the mean over
-    their clips. For a tag it is the mean over the clips with it and the mean over the clips without it, averaged; if
-    one of the two sets is empty, only the other counts.
+    With `balanced`, rare classes count as much as frequent ones: the loss is the mean over classes of the
+    mean over their clips. For a tag it is the mean over the clips with it and the mean over the clips without
+    it, averaged; if one of the two sets is empty, only the other counts.
 
     Example:
         >>> p = np.array([[0.5, 0.5]] * 3 + [[1.0, 0.0]])
@@ -104,10 +104,13 @@ def mean_log_loss(probabilities: Floats, targets: Codes, *, balanced: bool = Tru
     if targets.ndim == 2:
         losses = -np.where(targets > 0, np.log(p), np.log(1 - p))
         return _balanced_tag_loss(losses, targets) if balanced else float(losses.mean())
-    losses = -np.log(p[np.arange(len(targets)), targets.astype(np.int64, copy=False)])
+    codes = targets.astype(np.int64, copy=False)
+    true_class = p[np.arange(len(codes)), codes]
+    losses = -np.log(true_class)
     if not balanced:
         return float(losses.mean())
-    return float(np.mean([losses[targets == k].mean() for k in np.unique(targets)]))
+    by_class = [losses[codes == k].mean() for k in np.unique(codes)]
+    return float(np.mean(by_class))
 
 
 def _balanced_tag_loss(losses: Floats, indicator: Codes) -> float:

@@ -1,15 +1,17 @@
 """Table members: logistic regression, random forest, gradient boosting, support vector machine.
 
-Each is a scikit-learn estimator with its own preparation (gaps, useless columns, scaling). It weights classes as
-'balanced' does (n / (classes · rows of the class)), and it is reproducible from `seed` without any global state.
+Each is a scikit-learn estimator with its own preparation (gaps, useless columns, scaling). It weights classes
+as 'balanced' does (n / (classes · rows of the class)), and it is reproducible from `seed` without any global
+state.
 
-**One label per row**: `y` `(rows,)` of strings or integers; `classes_` sorted; `predict_proba` `(rows, classes)`, where
-rows sum to 1.
+**One label per row**: `y` `(rows,)` of strings or integers; `classes_` sorted; `predict_proba` `(rows,
+classes)`, where rows sum to 1.
 
-**Several labels per row**: `y` an indicator matrix `(rows, tags)` of 0 and 1. There is one classifier per tag against the
-rest. `classes_` are the names given as `fit(…, classes=names)`, otherwise the columns of a DataFrame `y`, otherwise
-0 … tags - 1. `predict_proba` is `(rows, tags)`, each in [0, 1]; rows do not sum to 1. If all training rows have a tag, or
-none has it, its probability is the constant `(rows with it + 0.5) / (rows + 1)`.
+**Several labels per row**: `y` an indicator matrix `(rows, tags)` of 0 and 1. There is one classifier per tag
+against the rest. `classes_` are the names given as `fit(…, classes=names)`, otherwise the columns of a
+DataFrame `y`, otherwise 0 … tags - 1. `predict_proba` is `(rows, tags)`, each in [0, 1]; rows do not sum to
+1. If all training rows have a tag, or none has it, its probability is the constant `(rows with it + 0.5) /
+(rows + 1)`.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
-        """Fit a classifier of the codes `y` (0 … classes - 1). Its `predict_proba` has one column per code."""
+        """Fit a classifier of the codes `y` (0 … K - 1). Its `predict_proba` has one column per code."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -174,7 +176,10 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return [f"feature_{j}" if names is None else str(names[j]) for j in self.preparation_.kept]
 
     def predict_proba(self, X: Table) -> Matrix:
-        """Probabilities `(rows, classes)` float64, where rows sum to 1; for label sets `(rows, tags)`, each in [0, 1]."""
+        """Probabilities `(rows, classes)` float64; rows sum to 1.
+
+        For label sets `(rows, tags)`, each in [0, 1].
+        """
         prepared = self.prepare(X)
         if self.multilabel_:
             return self._tag_probabilities(prepared)
@@ -194,7 +199,10 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return np.clip(np.column_stack(columns).astype(np.float64), 0.0, 1.0)
 
     def predict(self, X: Table) -> Labels:
-        """The most probable labels `(rows,)`, or an indicator matrix `(rows, tags)` of probabilities ≥ 0.5."""
+        """The most probable labels `(rows,)`, or an indicator matrix `(rows, tags)`.
+
+        A tag is set if its probability is at least 0.5.
+        """
         probabilities = self.predict_proba(X)
         if self.multilabel_:
             return (probabilities >= 0.5).astype(np.int64)
@@ -269,7 +277,9 @@ class RandomForestMember(TableMember):
 
 
 class XGBoostMember(TableMember):
-    """Gradient-boosted trees (Chen and Guestrin 2016) with histograms. Each tree uses a part of the rows and columns.
+    """Gradient-boosted trees (Chen and Guestrin 2016) with histograms.
+
+    Each tree uses a part of the rows and columns.
 
     Args:
         n_estimators: number of boosting rounds.

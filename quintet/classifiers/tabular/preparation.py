@@ -1,4 +1,7 @@
-"""Preparation of a feature table for a classifier: gaps, useless columns, scaling. Learnt from training rows only."""
+"""Preparation of a feature table for a classifier: gaps, useless columns and scaling.
+
+All of it is learnt from training rows only.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ Matrix = NDArray[np.float64]
 class Preparation:
     """Fills gaps, drops useless columns and, with `scale`, standardises values. `fit` learns all of it.
 
-    A value that is NaN or infinite is a gap; it is replaced by its column's training median. A column without a finite
-    value, or with the same value in every training row, is dropped. With `scale`,
-    `z = clip((x - mean) / std, -limit, +limit)`: because of the limit one extreme value of a clip cannot decide a linear
+    A value that is NaN or infinite is a gap; it is replaced by its column's training median. A column without
+    a finite value, or with the same value in every training row, is dropped. With `scale`, `z = clip((x -
+    mean) / std, -limit, +limit)`: because of the limit one extreme value of a clip cannot decide a linear
     prediction alone.
 
     Args:

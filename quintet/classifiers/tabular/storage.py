@@ -1,7 +1,7 @@
 """Storage of a fitted table member without pickle, and checks of the arrays that compiled code will index.
 
-scikit-learn parts are written by skops and may hold only the types in `TRUSTED`; trees of XGBoost are written in its own
-format.
+scikit-learn parts are written by skops and may hold only the types in `TRUSTED`; trees of XGBoost are written
+in its own format.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from quintet.errors import ArtefactError
 from quintet.files.json_types import JsonObject
 
 TRUSTED = ("sklearn.tree._tree.Tree",)
-"""Types that skops may build besides those that it trusts itself: plain estimators, but not compiled trees."""
+"""Types that skops may build in addition to those that it trusts itself.
+
+It trusts plain estimators, but not compiled trees."""
 
 Indices = NDArray[np.int64]
 
@@ -94,7 +96,7 @@ class RbfMachine(Machine, Protocol):
 
 
 def write_table_member(estimator: TableMember, folder: Path) -> TableHead:
-    """Write preparation and classifiers of a fitted member into `folder`; return its part of `member.json`."""
+    """Write preparation and classifiers of a fitted member; return its part of `member.json`."""
     np.savez(folder / "preparation.npz", **estimator.preparation_.arrays())  # type: ignore[arg-type]
     calibration: list[list[float] | None] = []
     for k, model in enumerate(estimator.models_):
@@ -140,8 +142,8 @@ def read_table_member(estimator: TableMember, folder: Path, head: JsonObject) ->
 def check_tree(tree: DecisionTree, *, n_features: int, n_classes: int) -> None:
     """Refuse a decision tree whose nodes point outside it: compiled code follows them without a check.
 
-    Every inner node `i` must have both children in `i + 1 … node_count - 1` (so there is no cycle) and a feature in
-    `0 … n_features - 1`. Every leaf must have -1 twice.
+    Every inner node `i` must have both children in `i + 1 … node_count - 1` (so there is no cycle) and a
+    feature in `0 … n_features - 1`. Every leaf must have -1 twice.
 
     Raises:
         ArtefactError: if one does not.

@@ -1,4 +1,4 @@
-"""Support vector machines with probabilities that are calibrated on rows of groups outside their training rows."""
+"""Support vector machines with probabilities, calibrated on groups outside the training rows."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ class Machine(Protocol):
 class MarginClassifier:
     """Turns one-vs-rest margins into probabilities, with a calibration that is learnt out of fold.
 
-    The calibration is fitted on decision values `d` `(rows, classes)` of `calibration_folds` grouped folds, each from
-    machines that were fitted without the groups of the fold. The final machines are then fitted on all rows. With
-    three or more classes `p = softmax(slope · d)` (temperature scaling: Guo et al., On calibration of modern neural
-    networks, ICML 2017, §4.2); with two `p = expit(slope · d + offset)` (Platt 1999, with his smoothed targets). If a
-    class has fewer than two groups, no group can be held out; then `slope = 1` and `offset = 0`.
+    The calibration is fitted on decision values `d` `(rows, classes)` of `calibration_folds` grouped folds,
+    each from machines that were fitted without the groups of the fold. The final machines are then fitted on
+    all rows. With three or more classes `p = softmax(slope · d)` (temperature scaling: Guo et al., On
+    calibration of modern neural networks, ICML 2017, §4.2); with two `p = expit(slope · d + offset)` (Platt
+    1999, with his smoothed targets). If a class has fewer than two groups, no group can be held out; then
+    `slope = 1` and `offset = 0`.
 
     Args:
-        machines: one fitted machine per class, or a single one for two classes; None for a class without rows.
+        machines: one fitted machine per class, or a single one for two classes; None for a class without
+            rows.
         slope: of the calibration.
         offset: of the calibration; 0 for three or more classes.
     """
@@ -143,12 +145,20 @@ def _temperature(decisions: Matrix, y: Positions) -> float:
 
 def _platt(decisions: Matrix, y: Positions) -> tuple[float, float]:
     """Slope (> 0) and offset of `expit(slope · decisions + offset)`, with Platt's smoothed targets."""
-    n_positive, n_negative = int(y.sum()), int(len(y) - y.sum())
-    target = np.where(y == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+    n_positive = int(y.sum())
+    n_negative = int(len(y) - y.sum())
+    target_of_positive = (n_positive + 1) / (n_positive + 2)
+    target_of_negative = 1 / (n_negative + 2)
+    target = np.where(y == 1, target_of_positive, target_of_negative)
 
     def log_loss(parameters: Matrix) -> float:
-        z = np.exp(parameters[0]) * decisions + parameters[1]
-        return -float((target * log_expit(z) + (1 - target) * log_expit(-z)).mean())
+        log_slope, offset = parameters
+        z = np.exp(log_slope) * decisions + offset
+        if_positive = target * log_expit(z)
+        if_negative = (1 - target) * log_expit(-z)
+        return -float((if_positive + if_negative).mean())
 
-    best = minimize(log_loss, np.zeros(2), method="L-BFGS-B", bounds=[(-3.0, 4.0), (-20.0, 20.0)])
-    return float(np.exp(best.x[0])), float(best.x[1])
+    bounds = [(-3.0, 4.0), (-20.0, 20.0)]
+    best = minimize(log_loss, np.zeros(2), method="L-BFGS-B", bounds=bounds)
+    log_slope, offset = best.x
+    return float(np.exp(log_slope)), float(offset)

@@ -1,7 +1,7 @@
-"""Networks on TensorFlow, JAX and PyTorch: each installed backend learns, stops, resumes and reads what another one wrote.
+"""Networks on TensorFlow, JAX and PyTorch: each backend learns, stops, resumes, and reads members of the others.
 
-TensorFlow takes part always; the others where they are installed (`pip install jax`, `pip install torch`), skipped otherwise. A backend is chosen
-when Keras is imported, so each works in a process of its own.
+JAX and PyTorch are skipped if they are not installed (`pip install jax`, `pip install torch`). A backend is chosen
+when Keras is imported, so each runs in a new process.
 """
 
 import importlib.util
@@ -20,21 +20,20 @@ from quintet.classifiers.registry import make_member
 from quintet.errors import ConfigError
 
 BACKENDS = ("tensorflow", "jax", "torch")
-TOLERANCE = 1e-5  # of probabilities, between backends: float32 sums in another order
+TOLERANCE = 1e-5  # of probabilities: backends sum float32 in different orders
 HERE = Path(__file__).parent
 
 
 def installed(backend):
     """A parameter, skipped where the backend is not installed."""
-    gone = importlib.util.find_spec(backend) is None
-    return pytest.param(
-        backend,
-        marks=pytest.mark.skip(reason=f"{backend} is not installed: pip install {backend}") if gone else (),
-    )
+    if importlib.util.find_spec(backend):
+        return pytest.param(backend)
+    reason = f"{backend} is not installed: pip install {backend}"
+    return pytest.param(backend, marks=pytest.mark.skip(reason=reason))
 
 
 def work(task, folder, backend, **environment):
-    """What `backend_work.py` does, in a process of its own."""
+    """Run a task of `backend_work.py` in a new process."""
     clean = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     done = subprocess.run(
         [sys.executable, HERE / "backend_work.py", task, folder],
@@ -48,53 +47,54 @@ def work(task, folder, backend, **environment):
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory):
-    """backend → the folder with what it learnt; each learns once."""
-    kept = {}
+    """Function of a backend that returns the folder with its results; each backend learns once."""
+    folders = {}
 
-    def of(backend):
-        if backend not in kept:
-            kept[backend] = tmp_path_factory.mktemp("learnt") / backend
-            kept[backend].mkdir()
-            work("learn", kept[backend], backend)
-        return kept[backend]
+    def learn_once(backend):
+        if backend not in folders:
+            folders[backend] = tmp_path_factory.mktemp("learnt") / backend
+            folders[backend].mkdir()
+            work("learn", folders[backend], backend)
+        return folders[backend]
 
-    return of
+    return learn_once
 
 
 @pytest.mark.parametrize("backend", [installed(name) for name in BACKENDS])
 def test_each_backend_learns_stops_early_and_resumes_to_the_same_weights(backend, learnt):
-    found = json.loads((learnt(backend) / "found.json").read_text())
-    assert found["backend"] == backend
-    assert found["resumed to the same weights"]
-    assert found["accuracy"] > 0.9
-    assert found["tags"] > 0.9
-    assert found["epochs"] == min(found["best"] + 2, 6)  # a patience of 2
+    results = json.loads((learnt(backend) / "results.json").read_text())
+    assert results["backend"] == backend
+    assert results["resumed to the same weights"]
+    assert results["accuracy"] > 0.9
+    assert results["accuracy of tags"] > 0.9
+    assert results["epochs"] == min(results["best"] + 2, 6)  # a patience of 2
 
 
 @pytest.mark.parametrize("backend", [installed(name) for name in BACKENDS[1:]])
-def test_what_one_backend_wrote_another_reads_with_the_same_verdicts(backend, learnt, tmp_path):
+def test_a_backend_reads_members_of_another_with_the_same_probabilities(backend, learnt, tmp_path):
     for written_by in ("tensorflow", backend):
         (tmp_path / written_by).symlink_to(learnt(written_by))
     for reader in ("tensorflow", backend):
         work("read", tmp_path, reader)
         for written_by in ("tensorflow", backend):
-            said = np.load(tmp_path / written_by / f"said by {reader}.npy")
-            np.testing.assert_allclose(said, np.load(tmp_path / written_by / "said.npy"), atol=TOLERANCE)
-    assert np.ptp(said) > 0.5
+            read = np.load(tmp_path / written_by / f"read by {reader}.npy")
+            written = np.load(tmp_path / written_by / "written.npy")
+            np.testing.assert_allclose(read, written, atol=TOLERANCE)
+    assert np.ptp(read) > 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", [installed(name) for name in BACKENDS[1:]])
-def test_every_network_written_by_one_backend_says_the_same_on_another(backend, tmp_path):
-    """In both directions, after an epoch, so that batch norm has statistics."""
+def test_every_network_of_one_backend_predicts_the_same_on_another(backend, tmp_path):
+    """Both directions, after an epoch, so that batch norm has statistics."""
     for writer, reader in (("tensorflow", backend), (backend, "tensorflow")):
         (tmp_path / writer).mkdir()
         work("write", tmp_path / writer, writer)
         work("read", tmp_path / writer, reader)
         for name in NETWORKS:
             place = tmp_path / writer / name
-            written, read = np.load(place / "said.npy"), np.load(place / f"said by {reader}.npy")
-            assert np.ptp(written[:, 0]) > 100 * TOLERANCE, f"{name} says the same of every clip"
+            written, read = np.load(place / "written.npy"), np.load(place / f"read by {reader}.npy")
+            assert np.ptp(written[:, 0]) > 100 * TOLERANCE, f"{name} predicts the same for every clip"
             np.testing.assert_allclose(
                 read, written, atol=TOLERANCE, err_msg=f"{name}: written by {writer}, read by {reader}"
             )
@@ -103,8 +103,8 @@ def test_every_network_written_by_one_backend_says_the_same_on_another(backend, 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", [installed(name) for name in BACKENDS[1:]])
 def test_every_network_keeps_the_contracts_on_every_backend(backend):
-    """Among them: eight clips are learnt by heart. On TensorFlow `tests/contracts` runs by itself."""
-    file = HERE.parent / "contracts" / "test_model_contracts.py"
+    """TensorFlow is left out, because `tests/contracts` runs on it anyway."""
+    file = HERE.parents[1] / "contracts" / "test_model_contracts.py"
     command = [
         sys.executable,
         "-m",
@@ -132,13 +132,13 @@ def test_every_network_keeps_the_contracts_on_every_backend(backend):
 @pytest.mark.parametrize("backend", [installed("jax")])
 def test_two_devices_learn_what_one_learns(backend, tmp_path):
     work("two_devices", tmp_path, backend, XLA_FLAGS="--xla_force_host_platform_device_count=2")
-    assert json.loads((tmp_path / "found.json").read_text()) == {"one": 1, "two": 2}
+    assert json.loads((tmp_path / "results.json").read_text()) == {"one": 1, "two": 2}
     np.testing.assert_allclose(np.load(tmp_path / "two.npy"), np.load(tmp_path / "one.npy"), atol=TOLERANCE)
 
 
-def test_several_devices_are_refused_where_keras_cannot_deal_to_them():
+def test_several_devices_are_refused_on_a_backend_without_distribution():
     if load_keras().backend.backend() == "jax":
-        pytest.skip("JAX deals batches out")
+        pytest.skip("JAX distributes batches")
     with pytest.raises(ConfigError, match="KERAS_BACKEND=jax"), data_parallel(2):
         pass
     with data_parallel(1):
@@ -176,19 +176,19 @@ def test_precision_xla_and_cards_follow_the_machine(backend, cards, expected, mo
 @pytest.mark.parametrize(
     ("name", "precision"), [("vgg_small", "mixed_bfloat16"), ("vgg16_transfer", "mixed_float16")]
 )
-def test_mixed_precision_and_xla_learn_as_on_a_gpu(name, precision, monkeypatch):
-    """What `device()` switches on where there is a GPU, on the CPU: float16 with its loss scaled, also where the base is frozen."""
+def test_networks_learn_with_mixed_precision_and_xla(name, precision, monkeypatch):
+    """The settings of a GPU, tried on the CPU: for float16 the loss is scaled, also with a frozen base."""
     from quintet.classifiers.spectrogram import classifier as spectrogram
 
-    monkeypatch.setattr(
-        spectrogram, "device", lambda: Device("pretended", is_gpu=True, precision=precision, jit=True)
-    )
+    gpu = Device("pretended", is_gpu=True, precision=precision, jit=True)
     compiled, compile_network = [], spectrogram.compile_network
-    monkeypatch.setattr(
-        spectrogram,
-        "compile_network",
-        lambda model, *a, **k: (compile_network(model, *a, **k), compiled.append(model)),
-    )
+
+    def compile_and_record(model, *arguments, **options):
+        compile_network(model, *arguments, **options)
+        compiled.append(model)
+
+    monkeypatch.setattr(spectrogram, "device", lambda: gpu)
+    monkeypatch.setattr(spectrogram, "compile_network", compile_and_record)
     settings = {
         "vgg_small": {"filters": 4, "blocks": 2},
         "vgg16_transfer": {"weights": "random", "size": 32},
@@ -206,11 +206,9 @@ def test_mixed_precision_and_xla_learn_as_on_a_gpu(name, precision, monkeypatch)
     }
     member = make_member(name, settings=settings, patch_frames=16, augmentation=None, **plan).fit(X, y)
     assert compiled[0].jit_compile
-    assert type(compiled[0].optimizer).__name__ == (
-        "LossScaleOptimizer" if precision == "mixed_float16" else "Adam"
-    )
-    assert member.new_network(pretrained=False).get_layer(
-        "embedding"
-    ).compute_dtype == precision.removeprefix("mixed_")
+    optimizer = "LossScaleOptimizer" if precision == "mixed_float16" else "Adam"
+    assert type(compiled[0].optimizer).__name__ == optimizer
+    embedding = member.new_network(pretrained=False).get_layer("embedding")
+    assert embedding.compute_dtype == precision.removeprefix("mixed_")
     assert all(np.isfinite(row["loss"]) for row in member.history_)
     assert (member.predict(X) == y).mean() > 0.9

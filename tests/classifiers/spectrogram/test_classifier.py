@@ -26,7 +26,7 @@ SMALL = {
 
 
 def clips(n=24, n_mels=8, seed=0):
-    """Noise in dB; class `low` is louder in the lower half of the bands, `high` in the upper half; lengths differ."""
+    """Noise in dB. Class `low` is louder in the lower half of the bands, `high` in the upper half."""
     rng = np.random.default_rng(seed)
     y = np.where(np.arange(n) % 2, "high", "low")
     X = []

@@ -1,4 +1,4 @@
-"""Multi-framing: fits on segments, early stopping and predictions by clip; augmented copies only in training."""
+"""Multi-framing: fits on segments, early stopping and predictions by clip; augmented copies."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Patches from memory and from a store are equal; a store reads no more than necessary; patches are cut ahead."""
+"""Patches from memory and from a store, and patches that are cut ahead in another thread."""
 
 import threading
 from types import SimpleNamespace

@@ -133,7 +133,7 @@ def test_another_seed_gives_another_member(name):
 
 
 def copies(n_tracks=60, n_copies=4, seed=0):
-    """Rows of noise with each track repeated, so that labels can be predicted only from a copy of the same track."""
+    """Rows of noise with each track repeated. Only a copy of the same track predicts a label."""
     rng = np.random.default_rng(seed)
     tracks = np.repeat(np.arange(n_tracks), n_copies)
     X = rng.normal(size=(n_tracks, 5))[tracks] + 0.01 * rng.normal(size=(len(tracks), 5))
