@@ -1,1 +1,1 @@
-"""How it is told: the only folder that imports matplotlib and shap."""
+"""Pages of a training run and of one track. The only package that imports matplotlib."""

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MAX_INLINE = 120_000
-"""Size in bytes up to which the CSV of a table is put into the page. The page links larger tables in `numbers/`."""
+"""Size in bytes up to which the CSV of a table is put into the page.
+
+The page links larger tables in `numbers/`.
+"""
 
 PAGE_FILES = ("index.html", "numbers")
 """Content of the folder of a page."""
@@ -60,7 +63,7 @@ class Link:
 
 @dataclass
 class NumberFiles:
-    """Writer of the numbers behind figures and tables: parquet beside the page, and CSV inside it if that is small.
+    """Writer of the numbers behind figures and tables: parquet beside the page, small CSV inside of it.
 
     Args:
         folder: folder of the files.

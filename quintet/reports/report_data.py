@@ -1,4 +1,4 @@
-"""Data of a report that several sections share: the run, its explanation, its confusions, its calibration error."""
+"""Data that several sections of a report share: run, explanation, confusions, calibration error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report on a training run: one page that needs no network, with the numbers of every figure beside it."""
+"""Report on a training run: one page that needs no network, with the numbers of every figure beside it."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def write_report(
 
     Args:
         model_folder: folder that `quintet train` wrote.
-        output_folder: folder of the report, made if it does not exist. An older report in it is replaced. A folder
-            that holds other files is refused.
+        output_folder: folder of the report, made if it does not exist. An older report in it is replaced. A
+            folder that holds other files is refused.
         title: title of the page. Default: from the name of the model folder.
         umap: whether to draw UMAP maps too (the extra `umap`).
 
@@ -99,7 +99,8 @@ def write_report(
         The path of `index.html`.
 
     Raises:
-        ArtefactError: if `model_folder` is not a finished model folder, or if `output_folder` holds other files.
+        ArtefactError: if `model_folder` is not a finished model folder, or if `output_folder` holds other
+            files.
         MissingExtraError: if UMAP is wanted and not installed.
     """
     run = read_run(model_folder)

@@ -1,7 +1,7 @@
 """Sections of a page, and the blocks of which a section consists.
 
-A module of `sections/` builds a `Section` from data. `templates/macros.html` has one macro per kind of block and
-writes the HTML. Texts are escaped there, unless they are `markupsafe.Markup`.
+A module of `sections/` builds a `Section` from data. `templates/macros.html` has one macro per kind of block
+and writes the HTML. Texts are escaped there, unless they are `markupsafe.Markup`.
 """
 
 from __future__ import annotations

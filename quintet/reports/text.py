@@ -62,8 +62,8 @@ def split_note(run: Run) -> Stamp:
         return Stamp(
             "warn",
             "Groups unknown",
-            "Every clip counts as its own group. If several clips come from one recording or one artist, these "
-            "scores are too high and their intervals too narrow.",
+            "Every clip counts as its own group. If several clips come from one recording or one artist, "
+            "these scores are too high and their intervals too narrow.",
         )
     shared = shared_groups(run.split)
     if shared:
@@ -78,7 +78,7 @@ def split_note(run: Run) -> Stamp:
         return Stamp(
             "warn",
             "Random split",
-            "Clips were drawn without regard to groups. Scores on music by new artists are likely to be lower.",
+            "Clips were drawn without regard to groups. Scores on music by new artists are probably lower.",
         )
     return Stamp(
         "good",
@@ -97,7 +97,10 @@ def shared_groups(split: pd.DataFrame) -> int:
 
 
 def groups_known(run: Run) -> bool:
-    """Whether the data say which clips belong to one group. Older folders record only whether the split kept them."""
+    """Whether the data say which clips belong to one group.
+
+    Older folders record only whether the split kept them.
+    """
     split = run.results.split
     if split.groups_known is not None:
         return split.groups_known
@@ -148,7 +151,10 @@ def display_name(name: str, run: Run) -> str:
 
 
 def inline_name(name: str, run: Run) -> str:
-    """`display_name` within a sentence: `logistic regression`, but `XGBoost`; with an article if it needs one."""
+    """`display_name` within a sentence:
+
+    `logistic regression`, but `XGBoost`; with an article if it needs one.
+    """
     text = display_name(name, run)
     if name == ENSEMBLE_PREDICTION:
         return "the ensemble prediction"
@@ -243,7 +249,7 @@ def _fusion_sentence(run: Run) -> str:
 
 
 def calibration_phrase(run: Run) -> str:
-    """How the ensemble prediction is calibrated, for example `calibrated by temperature 0.76, learnt out of fold`."""
+    """Calibration of the ensemble prediction: `calibrated by temperature 0.76, learnt out of fold`."""
     calibration = run.calibration
     if calibration is None or calibration.method == "none":
         return "not calibrated, because calibration did not help out of fold"
@@ -272,7 +278,7 @@ def _best_member_sentence(run: Run) -> str:
 
 
 def _undefined_classes(run: Run) -> str:
-    """Which classes the averages leave out because the scored clips have no positive or no negative example."""
+    """Classes that the averages leave out, because the scored clips are all positive or all negative."""
     scores = run.report_scores
     if scores is None:
         return ""
@@ -284,8 +290,8 @@ def _undefined_classes(run: Run) -> str:
         shown.append(f"{len(names) - 3} more")
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"{count(len(names), kind(run))} cannot be scored on these clips and {verb} left out of the averages: "
-        f"{format_list(shown)}."
+        f"{count(len(names), kind(run))} cannot be scored on these clips and {verb} left out of the "
+        f"averages: {format_list(shown)}."
     )
 
 
@@ -379,8 +385,8 @@ def limits(run: Run, calibration_error: float | None) -> list[str]:
         )
     if calibration_error is not None and calibration_error > LARGE_CALIBRATION_ERROR:
         result.append(
-            f"Probabilities are off by {calibration_error:.2f} on average: use them to rank clips, but not as "
-            "frequencies."
+            f"Probabilities are off by {calibration_error:.2f} on average: use them to rank clips, but not "
+            "as frequencies."
         )
     if len(run.failures):
         result.append(
@@ -396,8 +402,8 @@ def _sample_limits(run: Run, scores: Scores | None) -> list[str]:
     result = []
     if 0 < scores.n_groups < FEW_GROUPS and groups_known(run):
         result.append(
-            f"The scored clips come from only {count(scores.n_groups, group_noun(run))}: another sample could "
-            "differ as widely as the intervals, or more."
+            f"The scored clips come from only {count(scores.n_groups, group_noun(run))}: another sample "
+            "could differ as widely as the intervals, or more."
         )
     small = [name for name, n in scores.support.items() if n < FEW_CLIPS]
     if small:

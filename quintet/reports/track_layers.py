@@ -81,7 +81,7 @@ class TimeLayers:
 
 
 def shown_classes(track: TrackPrediction) -> list[int]:
-    """Numbers of the classes with a colour of their own: the two most probable ones, and others that matter."""
+    """Numbers of the classes with their own colour: the two most probable ones, and others that matter."""
     chosen = []
     for place, k in enumerate(track.order[:MAX_SERIES]):
         peak = track.curve[track.classes[k]].max()
@@ -121,7 +121,10 @@ def time_layers(track: TrackPrediction) -> TimeLayers:
 
 
 def leaders_json(track: TrackPrediction) -> str:
-    """Most probable class of each window as JSON, for the line below the audio player; safe inside of a script element."""
+    """Most probable class of each window as JSON, for the line below the audio.
+
+    The text is safe inside of a script element.
+    """
     values = track.curve[list(track.classes)].to_numpy()
     leaders = []
     for (start, end), row in zip(window_spans(track), values, strict=True):
@@ -289,7 +292,7 @@ def _stripe_edges(track: TrackPrediction, segment: int, frame_edges: NDArray[np.
 
 
 def _moments(track: TrackPrediction, times: pd.DataFrame, largest: float) -> list[Moment]:
-    """Bars of the stripes of time, upwards from the middle for positive values and downwards for negative ones."""
+    """Bars of the stripes of time: upwards for positive values, downwards for negative values."""
     bars = []
     for start, end, value in times.itertuples(index=False):
         height = round(48 * abs(value) / largest, 2)
@@ -303,7 +306,7 @@ def _moments(track: TrackPrediction, times: pd.DataFrame, largest: float) -> lis
 def cell_table(
     track: TrackPrediction, network: NetworkExplanation, edges: Sequence[tuple[float, float]]
 ) -> pd.DataFrame:
-    """One row per region: `low_hz, high_hz, start, end, value`, and `grad_cam` (its mean there) if there is one.
+    """One row per region: `low_hz, high_hz, start, end, value`, and the mean `grad_cam` if there is one.
 
     Args:
         track: the track.

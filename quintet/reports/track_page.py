@@ -166,8 +166,8 @@ def _time_caption(track: TrackPrediction) -> str:
         length = seconds(float(first["end"] - first["start"]))
         text = (
             "The track is short and was predicted as a whole. The figure shows "
-            f"{count(len(track.curve), 'window')} of {length} that overlap. This is shorter than the clips on which the "
-            "members were trained, so the curve is only a hint."
+            f"{count(len(track.curve), 'window')} of {length} that overlap. This is shorter than the clips "
+            "on which the members were trained, so the curve is only a hint."
         )
     else:
         segments = count(len(track.curve), "segment")

@@ -95,7 +95,7 @@ def contributions_section(
 
 
 def family_drawings(track: TrackPrediction, explanation: TrackExplanation) -> list[Drawing]:
-    """Contributions of the feature families for the most probable class, and for the second one if it is probable."""
+    """Contributions of the feature families for the first class, and for the second one if it is probable."""
     if explanation.game is None:
         return []
     drawings = []
@@ -124,10 +124,10 @@ def _family_drawing(track: TrackPrediction, explanation: TrackExplanation, place
     alt = f"From {base:.2f} to {total:.2f} probability of {name}: {listed}."
     and_spectrogram = " and the spectrogram" if SPECTROGRAM in game.players else ""
     caption = (
-        f"Exact Shapley values of the feature families{and_spectrogram} for the ensemble's probability of {name}. "
-        f"Missing values are replaced by those of {count(explanation.n_background, 'training clip')}. Thin lines: 95 % "
-        "intervals, because these clips are few. The contributions add up to the prediction within "
-        f"{format_tiny(game.residual)}."
+        f"Exact Shapley values of the feature families{and_spectrogram} for the ensemble's probability of "
+        f"{name}. Missing values are replaced by those of "
+        f"{count(explanation.n_background, 'training clip')}. Thin lines: 95 % intervals, because these "
+        f"clips are few. The contributions add up to the prediction within {format_tiny(game.residual)}."
     )
     id_ = f"families-{place}"
     return Drawing(id_, to_svg(figure, id_, alt), caption, steps, f"Contributions for and against {name}")
@@ -138,7 +138,7 @@ def _listed(values: pd.Series) -> str:
 
 
 def column_drawings(track: TrackPrediction, explanation: TrackExplanation, run: Run) -> list[Drawing]:
-    """The columns with the largest contributions in each table member, for the most probable class or against it."""
+    """The columns with the largest contributions in each table member, for or against the first class."""
     drawings = []
     families: dict[
         str, str
@@ -167,9 +167,9 @@ def _column_drawing(
     rest = float(values.sum() - top.sum())
     base = float(contributions.base[name])
     caption = (
-        f"SHAP values for {name}; right: for it, left: against it. The other {len(values) - len(top)} columns together: "
-        f"{format_signed(rest, 2)}; without any column: {format_signed(base, 2)}. All of them add up to the output "
-        f"within {format_tiny(contributions.residual)}."
+        f"SHAP values for {name}; right: for it, left: against it. The other {len(values) - len(top)} "
+        f"columns together: {format_signed(rest, 2)}; without any column: {format_signed(base, 2)}. All of "
+        f"them add up to the output within {format_tiny(contributions.residual)}."
     )
     id_ = f"columns-{slug(member)}"
     numbers = contributions.values.reset_index(names="column")
@@ -186,8 +186,8 @@ def column_table(track: TrackPrediction, explanation: TrackExplanation, train: p
         train: (n, d) features of the training clips.
 
     Returns:
-        `value` (mean over segments), `percentile` among the training clips, and per member the share in [-1, 1]
-        of its contributions.
+        `value` (mean over segments), `percentile` among the training clips, and per member the share in [-1,
+        1] of its contributions.
     """
     name = track.classes[track.order[0]]
     shares = {}
@@ -225,9 +225,9 @@ def _column_block(
         columns=(Column("Column"), Column("Value", numeric=True), Column("Percentile", numeric=True), *heads),
         rows=tuple(rows),
         caption=(
-            "The columns with the largest contributions in any member. Percentile: rank of this track among the "
-            "training clips (100: higher than all of them). Then the share of the column (%) in the contributions of "
-            f"each member, + towards {track.classes[track.order[0]]}."
+            "The columns with the largest contributions in any member. Percentile: rank of this track among "
+            "the training clips (100: higher than all of them). Then the share of the column (%) in the "
+            f"contributions of each member, + towards {track.classes[track.order[0]]}."
         ),
         downloads=(Download("columns", table.reset_index(names="column")),),
     )
@@ -255,8 +255,8 @@ def members_section(track: TrackPrediction, run: Run) -> Section:
         ),
         rows=tuple(rows),
         caption=(
-            f"Probabilities of the most probable {noun}{mean}. The ensemble prediction is fused and calibrated, the "
-            "member predictions are not."
+            f"Probabilities of the most probable {noun}{mean}. The ensemble prediction is fused and "
+            "calibrated, the member predictions are not."
         ),
         downloads=(Download("members", pd.DataFrame(records)),),
     )
@@ -266,15 +266,18 @@ def members_section(track: TrackPrediction, run: Run) -> Section:
 def neighbours_section(
     track: TrackPrediction, explanation: TrackExplanation, neighbours: Neighbours | None, run: Run
 ) -> Section | None:
-    """Nearest training clips in feature space, and in the last layer of each network; None without training clips."""
+    """Nearest training clips in feature space, and in the last layer of each network;
+
+    None without training clips.
+    """
     if neighbours is None:
         return None
     labels = neighbours.nearest["label"].value_counts()
     listed = ", ".join(f"{n} {label}" for label, n in labels.items())
     text = (
-        f"The nearest training clips in the space of the hand-made features: {listed}. A distance of 0 means the same "
-        "sound. The distance of two unrelated clips is about 1.4. The typical distance of a training clip from its "
-        f"nearest clip is {neighbours.typical_distance:.2f}."
+        f"The nearest training clips in the space of the hand-made features: {listed}. A distance of 0 means "
+        "the same sound. The distance of two unrelated clips is about 1.4. The typical distance of a "
+        f"training clip from its nearest clip is {neighbours.typical_distance:.2f}."
     )
     percentile = neighbours.distance_percentile
     if percentile == percentile:  # not NaN
@@ -347,8 +350,8 @@ def embedding_drawing(track: TrackPrediction, embedding: TrackEmbedding, run: Ru
     alt = f"t-SNE map of {len(labels)} training clips: {title[0].lower()}{title[1:]}; this track has a ring."
     noun = "most frequent tag" if track.multilabel else "label"
     caption = (
-        f"Each dot is a training clip; colour and shape show its {noun}. Hover over a dot for the name of the clip. The "
-        "ring is this track. Large distances mean nothing (t-SNE)."
+        f"Each dot is a training clip; colour and shape show its {noun}. Hover over a dot for the name of "
+        "the clip. The ring is this track. Large distances mean nothing (t-SNE)."
     )
     id_ = f"{slug(embedding.name)}-map"
     numbers = points.assign(label=[*labels, f"predicted as {prediction}"]).reset_index(names="id")
@@ -361,8 +364,8 @@ def track_reproduction_section(track: TrackPrediction, run: Run) -> Section:
 
     command = f"quintet explain {shlex.quote(run.path.name)} {shlex.quote(track.name)} -o explanation"
     numbers = Markup(
-        "The numbers of this page are beside it as parquet in <code>numbers/</code>. The links marked ↓ carry them "
-        "inside the page."
+        "The numbers of this page are beside it as parquet in <code>numbers/</code>. The links marked ↓ "
+        "carry them inside the page."
     )
     versions = KeyValues(
         "Versions and hashes", "What must be equal for equal numbers.", tuple(_provenance(track, run))

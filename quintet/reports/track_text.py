@@ -25,7 +25,7 @@ RIVAL_PROBABILITY = 0.1
 """Probability from which on another class is named."""
 
 UNUSUAL_DISTANCE = 0.98
-"""Share of training clips with a smaller distance from which on a track is called unlike the training clips."""
+"""Distance percentile from which on a track is called unlike the training clips."""
 
 CONFIDENCE = 0.9
 """Confidence of the prediction set."""
@@ -204,8 +204,8 @@ def known_recording(track: TrackPrediction, run: Run) -> Note | None:
 def novelty_note(track: TrackPrediction, neighbours: Neighbours | None) -> Note | None:
     """Note on the prediction set of the track, and whether the track looks like none of the classes.
 
-    Prediction sets have a guarantee for clips like those of the training part, not for the mean of several segments.
-    A track of several segments therefore has a note only if it is unlike the training clips.
+    Prediction sets have a guarantee for clips like those of the training part, not for the mean of several
+    segments. A track of several segments therefore has a note only if it is unlike the training clips.
     """
     distance = _distance_sentence(neighbours)
     unlike = None
@@ -243,6 +243,6 @@ def _distance_sentence(neighbours: Neighbours | None) -> str:
     if neighbours is None or not neighbours.distance_percentile >= UNUSUAL_DISTANCE:
         return ""
     return (
-        f"It is farther from its nearest training clip than {neighbours.distance_percentile:.0%} of the training clips "
-        "are from theirs (of another group)."
+        f"It is farther from its nearest training clip than {neighbours.distance_percentile:.0%} of the "
+        "training clips are from theirs (of another group)."
     )

@@ -260,7 +260,7 @@ def test_a_known_recording_is_recognised_whatever_it_is_called(
     model: Path, music: Path, tmp_path: Path
 ) -> None:
     split = pd.read_parquet(model / "split.parquet").set_index("id")["part"]
-    for part, told in (("train", "proves nothing"), ("test", "no member has learnt from")):
+    for part, told in (("train", "proves nothing"), ("test", "no member was trained")):
         clip = split.index[split == part][0]
         copy = tmp_path / f"{part}.flac"
         samples, rate = soundfile.read(music / "data" / clip, dtype="int16")

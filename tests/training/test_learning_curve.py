@@ -201,7 +201,7 @@ def test_a_run_keeps_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:
     assert whole["accuracy"]["value"] == mean["accuracy"]["value"]
     page = write_report(tmp_path / "model", tmp_path / "report")
     text = page.read_text()
-    assert "What more data would bring" in text
+    assert 'id="more"' in text
     assert "Twice the data" in text
     drawn = curve_drawings(read_run(tmp_path / "model"))
     assert [drawing.name for drawing in drawn] == ["curve-accuracy", "curve-macro-auc"]

@@ -25,12 +25,15 @@ def column_bars(
     low: pd.Series | None = None,
     high: pd.Series | None = None,
 ) -> Figure:
-    """One bar per row, to the right of zero or to the left. The name stands above the bar, so that it may be long.
+    """One bar per row, to the right of zero or to the left.
+
+    The name stands above the bar, so that it may be long.
 
     Args:
         values: name → value, in the order of drawing from the top.
         unit: label of the horizontal axis.
-        families: name → family. The bars of a family share one colour. Default: all bars have the accent colour.
+        families: name → family. The bars of a family share one colour. Default: all bars have the accent
+            colour.
         low: lower end of the interval per name; NaN if there is none.
         high: upper end of the interval per name; NaN if there is none.
     """

@@ -22,7 +22,9 @@ HALVES = ("0", ".5", "1")
 def calibration_figure(
     points: pd.DataFrame, confidence: NDArray[np.floating], before: pd.DataFrame | None = None
 ) -> Figure:
-    """Share correct over confidence, with the diagonal of perfect calibration; below it a histogram of confidence.
+    """Share correct over confidence, and below it a histogram of confidence.
+
+    The diagonal is perfect calibration.
 
     Args:
         points: `calibration_points` of the ensemble prediction.

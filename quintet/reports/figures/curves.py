@@ -73,7 +73,8 @@ def training_figure(history: pd.DataFrame, quantity: str, *, label: str) -> Figu
     """One quantity by epoch: folds thin, the final fit bold; training solid, validation dashed.
 
     Args:
-        history: columns `fold` (-1 is the final fit), `epoch`, `quantity` and, if there is one, `val_{quantity}`.
+        history: columns `fold` (-1 is the final fit), `epoch`, `quantity` and, if there is one,
+            `val_{quantity}`.
         quantity: `loss` or `accuracy`.
         label: label of the vertical axis.
     """
@@ -102,7 +103,10 @@ def _draw_epochs(
     dashes: str | tuple[int, tuple[int, int]],
     name: str,
 ) -> list[Artist]:
-    """Draw one column by epoch, one line per fold. Returns the lines of the legend: the first one, and the final fit."""
+    """Draw one column by epoch, one line per fold.
+
+    Returns the lines of the legend: the first one, and the final fit.
+    """
     handles: list[Artist] = []
     for fold, rows in history.groupby("fold"):
         is_final = fold == -1
@@ -114,7 +118,7 @@ def _draw_epochs(
 
 
 def learning_curve_figure(rows: pd.DataFrame, path: pd.DataFrame, *, label: str) -> Figure:
-    """Measured sizes as dots with intervals, and the fitted curve: solid between the dots, dashed beyond them.
+    """Measured sizes as dots with intervals, and the fitted curve: dashed beyond the last dot.
 
     Args:
         rows: measured sizes, columns `clips, value, low, high`.

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.reports.style import colour, legend, new_figure, series, tidy
+from quintet.reports.style import colour, legend_above, new_figure, series, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def interval_figure(
     bold: Sequence[bool] = (),
     chance: float | None = None,
 ) -> Figure:
-    """One row per name: a filled dot with its interval, and below it a small open dot for out-of-fold predictions.
+    """One row per name: a filled dot with its interval, and a small open dot for out-of-fold predictions.
 
     Args:
         names: names of the rows, best first.
@@ -91,16 +91,7 @@ def protocol_figure(names: Sequence[str], dots: Mapping[str, Sequence[Dot]]) -> 
         (line,) = axes.plot(values, places, mark, color=paint, markersize=6.5, label=name)
         handles.append(line)
     _finish_rows(figure, names, rows, [False] * len(names), None)
-    legend(
-        axes,
-        handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=len(dots),
-        borderpad=0,
-        handletextpad=0.2,
-        columnspacing=1.2,
-    )
+    legend_above(axes, handles, columns=len(dots), border=0)
     return figure
 
 
@@ -149,7 +140,5 @@ def out_of_class_figure(table: pd.DataFrame, names: Sequence[str], *, confidence
     short = [name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…" for name in rows]
     axes.set_yticks(list(rows.values()), short)
     tidy(axes, grid="x")
-    legend(
-        axes, loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, columnspacing=1.2, handletextpad=0.2
-    )
+    legend_above(axes, columns=2, anchor=(0.45, 1.0), loc="lower center")
     return figure

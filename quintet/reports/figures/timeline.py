@@ -1,8 +1,8 @@
 """Figures over time, as layers that stretch with the page: images as PNG, areas as SVG, ticks in percent.
 
 All figures share one time axis, from 0 to the end of the track, so that one cursor runs through all of them.
-Images do not depend on the theme: loudness is black with more or less opacity, which the page inverts in the dark
-theme, and a map is orange for positive values and blue for negative ones.
+Images do not depend on the theme: loudness is black with more or less opacity, which the page inverts in the
+dark theme, and a map is orange for positive values and blue for negative ones.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def hz_ticks(parameters: LogMelParameters) -> list[tuple[float, str]]:
 
 
 def band_hz(parameters: LogMelParameters, edges: NDArray[np.int64]) -> list[tuple[float, float]]:
-    """Lowest and highest frequency of stripes of mel bands, in Hz: the centres of the triangles at their edges.
+    """Lowest and highest frequency of stripes of mel bands, in Hz: centres of the triangles at the edges.
 
     Args:
         parameters: parameters of the log-mel spectrogram.

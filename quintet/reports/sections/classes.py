@@ -136,8 +136,8 @@ def confusion_drawing(counts: pd.DataFrame) -> Drawing:
     figure = confusion_figure(counts)
     svg = to_svg(figure, "confusion", alt, titles=cell_titles(counts), min_width=min_width)
     caption = (
-        "Rows are true classes, columns predicted classes. A number is a count of clips. The shade is its share of "
-        "the row, so that the diagonal shows recall. Hover over a cell for the share."
+        "Rows are true classes, columns predicted classes. A number is a count of clips. The shade is its "
+        "share of the row, so that the diagonal shows recall. Hover over a cell for the share."
     )
     return Drawing("confusion", svg, caption, counts.reset_index(), "Confusion matrix")
 
@@ -171,7 +171,7 @@ def _confusion_table(counts: pd.DataFrame) -> Table:
         label="Confusion matrix as a table",
         columns=(Column("True class"), *heads),
         rows=tuple(rows),
-        caption="Clips: rows are true classes, columns predicted classes. Below each count: its share of the row.",
+        caption="Rows are true classes, columns predicted classes. Below each count: its share of the row.",
     )
 
 
@@ -180,8 +180,9 @@ def _roc_blocks(run: Run) -> Blocks:
     if not drawings:
         return ()
     caption = (
-        f"Horizontal: false positive rate. Vertical: true positive rate. Blue: {inline_name(run.prediction_name, run)}. "
-        "Grey: the members and other ensembles. A perfect curve follows the top left corner. The diagonal is guessing."
+        "Horizontal: false positive rate. Vertical: true positive rate. Blue: "
+        f"{inline_name(run.prediction_name, run)}. Grey: the members and other ensembles. A perfect curve "
+        "follows the top left corner. The diagonal is guessing."
     )
     title = f"ROC curve of each {kind(run)} against the rest"
     return (Panels("roc", title, tuple(drawings), caption, panel_columns(len(run.classes))),)

@@ -47,8 +47,9 @@ def leak_gate_section(data: ReportData) -> Section | None:
         return None
     noun = group_noun(run)
     introduction = (
-        f"The same members on the same clips, split in {len(gate.protocols)} ways. If clips of one {noun} are on both "
-        f"sides of a split, a member may recognise the {noun} instead of the class. {gap_sentence(gate, run)}"
+        f"The same members on the same clips, split in {len(gate.protocols)} ways. If clips of one {noun} "
+        f"are on both sides of a split, a member may recognise the {noun} instead of the class. "
+        f"{gap_sentence(gate, run)}"
     )
     return Section(
         id="gate",
@@ -97,7 +98,8 @@ def gap_sentence(gate: LeakGate, run: Run) -> str:
     first, last = protocol_name(protocols[0]), protocol_name(protocols[-1])
     interval = f"[{format_signed(difference.low)}, {format_signed(difference.high)}]"
     change = f"{format_signed(difference.value)} {interval}"
-    sentence = f"From “{last}” to “{first}”, the {score_phrase(key)} of the plain mean of the members changes by {change}"
+    score = score_phrase(key)
+    sentence = f"From “{last}” to “{first}”, the {score} of the plain mean of the members changes by {change}"
     if difference.low > 0:
         return f"{sentence}: this part of the score comes from recognising the {unit(run)}, not the class."
     if difference.high < 0:
@@ -175,7 +177,7 @@ def _gate_block(run: Run, gate: LeakGate, table: pd.DataFrame, keys: Sequence[st
         label=f"Leak gate: {SCORE_NAMES[keys[0]]}",
         columns=(Column(""), *(heads * len(keys))),
         rows=tuple(rows),
-        caption="Out-of-fold scores under each split, and the gap on the same clips with its paired 95 % interval.",
+        caption="Out-of-fold scores under each split, and the gap on the same clips (paired 95 % interval).",
         groups=tuple(ColumnGroup(SCORE_NAMES[key], len(heads)) for key in keys),
         downloads=(Download("gate", table, "Scores"), Download("gate-gaps", gap_table(run), "Gaps")),
     )

@@ -68,7 +68,7 @@ def outlook_table(run: Run) -> pd.DataFrame:
 
 
 def curve_drawings(run: Run) -> list[Drawing]:
-    """One figure per score: the measured sizes with their intervals, and the fitted curve up to twice the data."""
+    """One figure per score: measured sizes with intervals, and the fitted curve up to twice the data."""
     curve = run.results.learning_curve
     if curve is None:
         return []
@@ -86,10 +86,10 @@ def _curve_drawing(run: Run, curve: CurveResult, name: str, rows: pd.DataFrame) 
     )
     members = format_list([inline_name(member, run) for member in curve.members])
     caption = (
-        f"Plain mean of {members}, out of fold on {count(curve.n, 'clip')}. Bars: 95 % bootstrap intervals by "
-        f"{unit(run)}. Every size but the last was drawn {curve.repeats} times. All sizes are scored on the same clips, "
-        "so that their differences are more certain than the bars. Beyond the last dot the fitted curve a − b·n⁻ᶜ is "
-        "extrapolated, with the range of curves that are fitted to the resamples."
+        f"Plain mean of {members}, out of fold on {count(curve.n, 'clip')}. Bars: 95 % bootstrap intervals "
+        f"by {unit(run)}. Every size but the last was drawn {curve.repeats} times. All sizes are scored on "
+        "the same clips, so that their differences are more certain than the bars. Beyond the last dot the "
+        "fitted curve a − b·n⁻ᶜ is extrapolated, with the range of curves that are fitted to the resamples."
     )
     measured = rows.assign(kind="measured")
     fitted = path.rename(columns={"size": "clips"}).assign(score=name, kind="curve")
@@ -107,8 +107,8 @@ def curve_sentence(curve: CurveResult, split: SplitFacts) -> str:
     """
     if not curve.outlook:
         return (
-            "No learning curve could be drawn: in the smaller parts of the training data a class has fewer than two "
-            "groups."
+            "No learning curve could be drawn: in the smaller parts of the training data a class has fewer "
+            "than two groups."
         )
     name = next(key for key in (*SHOWN_SCORES, "log_loss") if key in curve.outlook)
     outlook = curve.outlook[name]
@@ -127,8 +127,8 @@ def curve_sentence(curve: CurveResult, split: SplitFacts) -> str:
     if better < 0:
         added = "groups" if by_group else "clips"
         return (
-            f"{interval}: on these clips the score falls as data grow. Check whether the added {added} are of the same "
-            "kind."
+            f"{interval}: on these clips the score falls as data grow. Check whether the added {added} are "
+            "of the same kind."
         )
     return f"{interval}: these clips do not show whether more data would help."
 

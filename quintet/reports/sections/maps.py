@@ -74,8 +74,8 @@ def maps_section(data: ReportData) -> Section | None:
     else:
         labels, ring, key = "class", "the prediction is wrong", "wrong prediction"
     introduction = (
-        f"Every dot is a clip. Colour and shape show its true {labels}. A ring means that {ring}. Hover over a dot for "
-        "the name of the clip."
+        f"Every dot is a clip. Colour and shape show its true {labels}. A ring means that {ring}. Hover over "
+        "a dot for the name of the clip."
     )
     parts = []
     for place, space in enumerate(maps.spaces, 1):
@@ -92,8 +92,8 @@ def maps_section(data: ReportData) -> Section | None:
 def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
     """PCA and t-SNE maps, and UMAP maps if wanted, of the features and of the last layer of every network.
 
-    Networks of different folds do not share a space. Therefore the final network is shown on the held-out clips.
-    If no part was held out, the network of the first fold is shown on the clips of that fold.
+    Networks of different folds do not share a space. Therefore the final network is shown on the held-out
+    clips. If no part was held out, the network of the first fold is shown on the clips of that fold.
 
     Args:
         run: the model folder. Spaces with fewer than `MIN_CLIPS` clips are left out.
@@ -123,12 +123,12 @@ def atlas(run: Run, *, umap: bool = False, seed: int = 0) -> Atlas:
 def point_predictions(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Label, prediction and colour of each clip, and the classes on the maps.
 
-    Held-out clips are predicted by the final members, training clips out of fold. A label set has the colour of its
-    most frequent tag.
+    Held-out clips are predicted by the final members, training clips out of fold. A label set has the colour
+    of its most frequent tag.
 
     Returns:
-        A table indexed by clip id: `label, verdict, part, shown` (the class that gives the colour), `wrong`; and
-        the classes, in order.
+        A table indexed by clip id: `label, verdict, part, shown` (the class that gives the colour), `wrong`;
+        and the classes, in order.
     """
     tables = []
     for part in ("test", "oof"):

@@ -21,8 +21,8 @@ def mistakes_section(data: ReportData) -> Section | None:
     if table.empty:
         return None
     advice = (
-        "Check these clips first: a wrong label, an unusual recording, or a property that the features do not "
-        "describe."
+        "Check these clips first: a wrong label, an unusual recording, or a property that the features do "
+        "not describe."
     )
     return Section(
         id="mistakes",

@@ -1,4 +1,4 @@
-"""Section "Published scores": scores that a paper reports beside those of this run, each with its protocol."""
+"""Section "Published scores": scores from a paper beside those of this run, with both protocols."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def _protocols(run: Run) -> str:
     if published.data:
         ours = f"{published.data}; {ours}"
     return (
-        f"Source: {published.source or 'not named'}. Published protocol: {published.protocol}. Protocol of this "
-        f"run: {ours}. Scores of different protocols and data do not measure the same thing."
+        f"Source: {published.source or 'not named'}. Published protocol: {published.protocol}. Protocol of "
+        f"this run: {ours}. Scores of different protocols and data do not measure the same thing."
     )
 
 

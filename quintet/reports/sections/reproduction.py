@@ -27,8 +27,8 @@ DEFAULT_OPTIONS: Mapping[str, object] = {
 def reproduction_section(data: ReportData) -> Section:
     """Commands, versions and hashes."""
     numbers = Markup(
-        "The numbers of this page are beside it as parquet in <code>numbers/</code>. The links marked ↓ carry them "
-        "inside the page."
+        "The numbers of this page are beside it as parquet in <code>numbers/</code>. The links marked ↓ "
+        "carry them inside the page."
     )
     versions = KeyValues(
         "Versions and hashes", "What must be equal for equal numbers.", tuple(provenance(data.run))
@@ -44,7 +44,8 @@ def reproduction_section(data: ReportData) -> Section:
 def commands(run: Run) -> list[str]:
     """Command lines that make this report again.
 
-    They are those that were recorded if `quintet` itself was called, otherwise they follow from the configuration.
+    They are those that were recorded if `quintet` itself was called, otherwise they follow from the
+    configuration.
     """
     words = _words(str(run.environment.get("command", "")))
     if len(words) > 1 and _is_quintet(words[0]):

@@ -42,14 +42,14 @@ def ensemble_importance_section(data: ReportData) -> Section | None:
 
 
 def refit_note(explanation: RunExplanation) -> Blocks:
-    """Note that the clips are explained by members that were fitted again; empty if there is a held-out part."""
+    """Note that the explained members were fitted again; empty if there is a held-out part."""
     distance = explanation.distance
     if distance is None:
         return ()
     agreement = "exactly" if distance == 0 else f"within {distance:.0e}"
     text = (
-        "No part was held out. Every clip is explained by members that were fitted again without its fold. They "
-        f"reproduce the out-of-fold predictions above {agreement}."
+        "No part was held out. Every clip is explained by members that were fitted again without its fold. "
+        f"They reproduce the out-of-fold predictions above {agreement}."
     )
     return (Note("good", "Explained out of fold.", text, id="why-out-of-fold"),)
 
@@ -77,10 +77,10 @@ def family_drawing(game: EnsembleExplanation, run: Run) -> Drawing:
     caption = (
         "Exact Shapley values of the feature families (and of the spectrogram) for the probability that "
         f"{inline_name(run.prediction_name, run)} gives to the {truth(run)}, mean over {len(game.clips)} "
-        f"{evaluation_part(run)} clips. The values of a missing family are replaced by those of {game.n_background} "
-        f"training clips. {intervals} The contributions add up to the prediction within "
-        f"{format_tiny(game.shapley.residual)}. The choice of the training clips changes a contribution by at most "
-        f"{number(game.background_error)} (standard error)."
+        f"{evaluation_part(run)} clips. The values of a missing family are replaced by those of "
+        f"{game.n_background} training clips. {intervals} The contributions add up to the prediction within "
+        f"{format_tiny(game.shapley.residual)}. The choice of the training clips changes a contribution by "
+        f"at most {number(game.background_error)} (standard error)."
     )
     return Drawing(
         "game", to_svg(figure, "game", alt), caption, game.steps, "Contribution of each feature family"
@@ -92,11 +92,11 @@ def class_drawing(game: EnsembleExplanation, run: Run) -> Drawing:
     table, noun = game.by_class, kind(run)
     largest = max(float(table.to_numpy().max()), 1e-9)
     strongest = ", ".join(f"{label}: {family}" for label, family in table.idxmax(axis=1).items())
-    alt = f"Contribution of each feature family to the probability of each {noun}; largest by {noun}: {strongest}."
+    alt = f"Contribution of each feature family to each {noun}; largest by {noun}: {strongest}."
     svg = to_svg(heat_figure((table / largest).clip(0, 1), table.map(_short_number)), "game-classes", alt)
     caption = (
-        f"The same by {noun}: how much each feature family adds to the probability of the {noun} for its own clips "
-        f"(row). A negative number means that the family misleads."
+        f"The same by {noun}: how much each feature family adds to the probability of the {noun} for its own "
+        "clips (row). A negative number means that the family misleads."
     )
     return Drawing("game-classes", svg, caption, table.reset_index(names="class"), f"Contribution by {noun}")
 
@@ -135,8 +135,8 @@ def permutation_drawing(table: pd.DataFrame, run: Run, *, by_column: bool) -> Dr
     listed = ", ".join(f"{name} {value:.3f}" for name, value in rows["fall"].head(5).items())
     alt = f"Decrease of macro AUC if shuffled: {listed}."
     caption = (
-        f"Decrease of the macro AUC of {inline_name(run.prediction_name, run)} on {evaluation_part(run)} clips if the "
-        f"values are shuffled among these clips"
+        f"Decrease of the macro AUC of {inline_name(run.prediction_name, run)} on {evaluation_part(run)} "
+        "clips if the values are shuffled among these clips"
     )
     if low.notna().any():
         certain = [str(name) for name in rows.index[low > 0]]
@@ -170,7 +170,7 @@ def _column_blocks(explanation: RunExplanation, run: Run) -> Blocks:
 
 
 def column_drawing(columns: ColumnExplanation, run: Run) -> Drawing:
-    """Contributions of columns to the probability of the true class, with the number of samples and their error."""
+    """Contributions of columns to the probability of the true class, with their sampling error."""
     steps, sampled = columns.steps.set_index("player"), columns.shapley
     unit_label = f"probability of the {truth(run)}"
     figure = column_bars(steps["value"], unit=unit_label, low=steps["low"], high=steps["high"])
@@ -178,13 +178,13 @@ def column_drawing(columns: ColumnExplanation, run: Run) -> Drawing:
     listed = ", ".join(f"{name} {format_signed(value)}" for name, value in steps["value"].head(5).items())
     alt = f"Contributions to the {unit_label}: {listed}."
     caption = (
-        f"Shapley values of columns for the probability that {inline_name(run.prediction_name, run)} gives to the "
-        f"{truth(run)}, mean over {len(sampled.values)} {evaluation_part(run)} clips{intervals}. Columns with nearly "
-        f"the same values count as one. Estimated by sampling: {sampled.n_orders} orders of the columns per clip, every "
-        f"second one the reverse of the one before, {columns.n_background} training clips for missing values, "
-        f"{sampled.n_evaluations:,} evaluations in all. The sampling error of a bar is at most "
-        f"{sampled.mean_error:.1g} (standard error). The bars add up to the prediction within "
-        f"{format_tiny(sampled.residual)}."
+        f"Shapley values of columns for the probability that {inline_name(run.prediction_name, run)} gives "
+        f"to the {truth(run)}, mean over {len(sampled.values)} {evaluation_part(run)} clips{intervals}. "
+        f"Columns with nearly the same values count as one. Estimated by sampling: {sampled.n_orders} orders "
+        f"of the columns per clip, every second one the reverse of the one before, {columns.n_background} "
+        f"training clips for missing values, {sampled.n_evaluations:,} evaluations in all. The sampling "
+        f"error of a bar is at most {sampled.mean_error:.1g} (standard error). The bars add up to the "
+        f"prediction within {format_tiny(sampled.residual)}."
     )
     svg = to_svg(figure, "sampled-columns", alt)
     return Drawing("sampled-columns", svg, caption, columns.steps, "Contribution of each column")

@@ -55,8 +55,8 @@ def members_section(data: ReportData) -> Section:
 def comparison_table(run: Run) -> pd.DataFrame:
     """Fusion rules as they were compared on the training part; no rows if nothing was compared.
 
-    Columns `rule, description, log_loss, difference, standard_error, chosen`. The difference is the log loss above
-    that of the best rule, with its standard error by group.
+    Columns `rule, description, log_loss, difference, standard_error, chosen`. The difference is the log loss
+    above that of the best rule, with its standard error by group.
     """
     comparison = run.fusion.get("comparison", {})
     losses: Mapping[str, float] = comparison.get("losses", {})
@@ -76,8 +76,8 @@ def _comparison_blocks(run: Run) -> Blocks:
     if table.empty:
         return (Text(f"No fusion rules were compared: {reason}."),) if reason else ()
     explanation = (
-        "The rule was chosen on the training part: every rule was fitted on some folds of the out-of-fold predictions "
-        "and scored on the others."
+        "The rule was chosen on the training part: every rule was fitted on some folds of the out-of-fold "
+        "predictions and scored on the others."
     )
     if run.part == "test":
         explanation += " No held-out clip was used."
@@ -105,8 +105,8 @@ def _comparison_blocks(run: Run) -> Blocks:
         Column("Standard error", numeric=True),
     )
     caption = (
-        "Log loss of each fusion rule on folds that it was not fitted on, and its difference from the best rule "
-        f"(standard error by {unit(run)}). Chosen: {reason}."
+        "Log loss of each fusion rule on folds that it was not fitted on, and its difference from the best "
+        f"rule (standard error by {unit(run)}). Chosen: {reason}."
     )
     downloads = (Download("rules", table),)
     block = Table(
@@ -129,8 +129,8 @@ def weight_drawing(run: Run) -> Drawing | None:
     alt = f"Weights of the rule {first}: {listed}."
     figure = heat_figure((labelled / largest).clip(0, 1), labelled.map(_weight_text), row_label="fusion rule")
     caption = (
-        "Weight of each member in each fusion rule, learnt out of fold. The ensemble prediction uses the rule in the "
-        f"first row, “{first}”."
+        "Weight of each member in each fusion rule, learnt out of fold. The ensemble prediction uses the "
+        f"rule in the first row, “{first}”."
     )
     if "stacked" in weights.index:
         caption += " The weights of “stacked” are slopes, which need not sum to one."
@@ -193,8 +193,8 @@ def agreement_drawing(run: Run) -> Drawing | None:
     alt = f"Agreement of members: least between {least.first} and {least.second} ({least.share:.0%})."
     svg = to_svg(heat_figure(stretched.clip(0, 1), texts), "agreement", alt)
     caption = (
-        "Share of clips (%) for which two members predict the same class, right or wrong. Members that agree on every "
-        "clip add nothing to each other."
+        "Share of clips (%) for which two members predict the same class, right or wrong. Members that "
+        "agree on every clip add nothing to each other."
     )
     numbers = shares.reset_index(names="member")
     return Drawing("agreement", svg, caption, numbers, "Agreement of the members")
@@ -239,10 +239,10 @@ def value_drawing(run: Run, table: pd.DataFrame) -> Drawing | None:
     alt = f"Value of each member, {quantity}: {listed}."
     clips = "held-out clips" if run.part == "test" else "folds that neither was fitted on"
     caption = (
-        f"The ensemble prediction with all members against the prediction without one. The rule “{rule_name(run.best)}” "
-        f"and its calibration are fitted again out of fold on the remaining members, and scored on {clips}. "
-        f"{_certainty(run, gains)} A member with the same information as others has little value here, even if it is "
-        "good alone."
+        "The ensemble prediction with all members against the prediction without one. The rule "
+        f"“{rule_name(run.best)}” and its calibration are fitted again out of fold on the remaining members, "
+        f"and scored on {clips}. {_certainty(run, gains)} A member with the same information as others has "
+        "little value here, even if it is good alone."
     )
     figure = column_bars(gains["gain"], unit=quantity, low=gains["low"], high=gains["high"])
     return Drawing(
@@ -257,7 +257,10 @@ def _certainty(run: Run, gains: pd.DataFrame) -> str:
     certain = [str(name) for name in gains.index[gains["low"] > 0]]
     if certain:
         return f"Paired 95 % intervals by {unit(run)}. Above zero: {', '.join(certain)}."
-    return f"Paired 95 % intervals by {unit(run)}. Every interval contains zero: any one of the members could be left out."
+    return (
+        f"Paired 95 % intervals by {unit(run)}. Every interval contains zero: any one of the members could "
+        "be left out."
+    )
 
 
 def _value_table(run: Run, table: pd.DataFrame) -> Table:
@@ -281,8 +284,8 @@ def _value_table(run: Run, table: pd.DataFrame) -> Table:
         columns=(Column("Member"), *(Column(SCORE_NAMES[key], numeric=True) for key in keys)),
         rows=tuple(rows),
         caption=(
-            f"Score of {name} with the member minus its score without it, with the paired 95 % interval; p corrected "
-            f"for {len(members)} members (Holm)."
+            f"Score of {name} with the member minus its score without it, with the paired 95 % interval; p "
+            f"corrected for {len(members)} members (Holm)."
         ),
         stamped=True,
     )

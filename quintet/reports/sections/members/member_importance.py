@@ -77,9 +77,9 @@ def _importance_blocks(run: Run, explanation: RunExplanation) -> Blocks:
     main = explanation.main
     n = len(explanation.rows)
     introduction = (
-        f"SHAP values of {inline_name(main.name, run)} on {n} {evaluation_part(run)} clips. Each clip is explained by a "
-        "member that was not fitted on it. The values show how much each column changed each prediction, and they add "
-        "up to it."
+        f"SHAP values of {inline_name(main.name, run)} on {n} {evaluation_part(run)} clips. Each clip is "
+        "explained by a member that was not fitted on it. The values show how much each column changed each "
+        "prediction, and they add up to it."
     )
     columns, families, by_class = importance_drawings(main, run, n)
     return (
@@ -118,7 +118,8 @@ def _columns_drawing(
     member: MemberExplanation, run: Run, top: pd.Series, families: dict[str, str], n_clips: int
 ) -> Drawing:
     title = display_name(member.name, run)
-    alt = f"Mean absolute SHAP value of the {MAX_COLUMNS} most important columns of {title}; first {top.index[0]}."
+    first = top.index[0]
+    alt = f"Mean absolute SHAP value of the {MAX_COLUMNS} most important columns of {title}; first {first}."
     caption = (
         f"Mean |SHAP value| of {title}, in {member.space}, summed over {kinds(run)}, on {n_clips} "
         f"{evaluation_part(run)} clips. One colour per feature family."
@@ -135,8 +136,8 @@ def _families_drawing(member: MemberExplanation, run: Run, families: dict[str, s
     listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.head(4).items())
     alt = f"Share of each feature family in the prediction of {display_name(member.name, run)}: {listed}."
     caption = (
-        "The SHAP values of a family are added up per clip before their size is taken: columns that cancel each other "
-        "do not count."
+        "The SHAP values of a family are added up per clip before their size is taken: columns that cancel "
+        "each other do not count."
     )
     colours = _family_order(shares.index, families)
     figure = column_bars(shares * 100, unit="share of the SHAP values (%)", families=colours)
@@ -158,8 +159,8 @@ def _class_drawing(member: MemberExplanation, run: Run) -> Drawing:
     texts = table.T.map(lambda value: f"{value:.2f}")
     alt = f"Importance of each feature family for each {noun}, {display_name(member.name, run)}."
     caption = (
-        f"Mean |SHAP value| of each feature family for each {noun} ({member.space}). A darker cell means that the "
-        f"family is more important for the {noun}."
+        f"Mean |SHAP value| of each feature family for each {noun} ({member.space}). A darker cell means "
+        f"that the family is more important for the {noun}."
     )
     svg = to_svg(heat_figure(shades.T, texts), "importance-classes", alt)
     numbers = table.reset_index(names="family")
@@ -198,8 +199,8 @@ def _members_table(run: Run, explanation: RunExplanation) -> Table:
         columns=(Column("Column"), *heads, Column("Mean", numeric=True)),
         rows=tuple(rows),
         caption=(
-            f"Share of a column in all |SHAP values| of a member (%), for the {MAX_COLUMNS} columns with the largest "
-            "mean."
+            f"Share of a column in all |SHAP values| of a member (%), for the {MAX_COLUMNS} columns with the "
+            "largest mean."
         ),
         downloads=(_shares_download(explanation),),
     )
@@ -220,10 +221,10 @@ def _checks_table(run: Run, explanation: RunExplanation) -> Table:
             Row(Cell(display_name(name, run)), (Cell(f"not explained by columns: {reason}", span=4),))
         )
     caption = (
-        "How each member was explained, and two checks. Residual: largest difference between the sum of the SHAP "
-        "values and the output. Ranking: rank correlation of the columns' importance (1: same ranking, 0: chance) "
-        f"between two halves of the {evaluation_part(run)} {unit(run)}s, and between members that were fitted again "
-        "without one fold each (mean and range over pairs of folds)."
+        "How each member was explained, and two checks. Residual: largest difference between the sum of the "
+        "SHAP values and the output. Ranking: rank correlation of the columns' importance (1: same ranking, "
+        f"0: chance) between two halves of the {evaluation_part(run)} {unit(run)}s, and between members that "
+        "were fitted again without one fold each (mean and range over pairs of folds)."
     )
     return Table(
         label="Checks of the SHAP values",

@@ -62,7 +62,8 @@ def _training_drawing(run: Run, name: str, history: pd.DataFrame, quantity: str)
     last = float(final[quantity].iloc[-1])
     epochs = int(final["epoch"].iloc[-1])
     title = display_name(name, run)
-    alt = f"{quantity.capitalize()} of {title} by epoch. The final fit ends at {number(last)} after {epochs} epochs."
+    end = f"{number(last)} after {epochs} epochs"
+    alt = f"{quantity.capitalize()} of {title} by epoch. The final fit ends at {end}."
     id_ = f"training-{slug(name)}-{quantity}"
     svg = to_svg(training_figure(history, quantity, label=quantity), id_, alt)
     caption = (
@@ -72,7 +73,10 @@ def _training_drawing(run: Run, name: str, history: pd.DataFrame, quantity: str)
 
 
 def training_options(run: Run) -> list[tuple[str, str]]:
-    """Options of each network (epochs, segments, pooling, augmentation of spectrograms), and the augmentation of audio."""
+    """Options of each network, and the augmentation of audio: `(name, options)`.
+
+    The options are epochs, segments, pooling and the augmentation of spectrograms.
+    """
     train = run.config.get("train") or {}
     given = train.get("settings", {})
     networks = {row.name: row.settings for row in MEMBERS if row.input == "spectrogram"}

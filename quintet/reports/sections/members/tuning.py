@@ -68,7 +68,8 @@ def tuning_section(data: ReportData) -> Section | None:
 def search_table(run: Run) -> pd.DataFrame:
     """One row per member with a search, columns `SEARCH_COLUMNS`.
 
-    `used` says whether the member was trained with the best settings. There are no rows if nothing was searched.
+    `used` says whether the member was trained with the best settings. There are no rows if nothing was
+    searched.
     """
     rows = []
     for name, result in run.tuning.get("members", {}).items():
@@ -83,7 +84,10 @@ def search_table(run: Run) -> pd.DataFrame:
 
 
 def trial_table(run: Run) -> pd.DataFrame:
-    """Every trial of these members, columns `TRIAL_COLUMNS`. The best so far is that of the complete trials."""
+    """Every trial of these members, columns `TRIAL_COLUMNS`.
+
+    The best so far is that of the complete trials.
+    """
     if run.trials.empty:
         return run.trials
     searched = search_table(run)["member"]
@@ -144,8 +148,8 @@ def search_warnings(run: Run, table: pd.DataFrame) -> Blocks:
     digest = (run.config.get("split") or {}).get("digest")
     if run.tuning.get("split") != digest:
         text = (
-            "The search used another division of the clips than this training: it may have used clips of this test "
-            "part."
+            "The search used another division of the clips than this training: it may have used clips of "
+            "this test part."
         )
         notes.append(Note("warn", "Another split.", text))
     unused = [display_name(name, run) for name in table.loc[~table["used"].astype(bool), "member"]]
@@ -178,8 +182,8 @@ def _search_block(run: Run, table: pd.DataFrame) -> Table:
         Column("Settings"),
     )
     caption = (
-        "The default settings against the best trial of each member, on the same clips. The gain, with its paired 95 % "
-        "interval, is positive if the best trial is better."
+        "The default settings against the best trial of each member, on the same clips. The gain, with its "
+        "paired 95 % interval, is positive if the best trial is better."
     )
     return Table("Result of the settings search", columns, tuple(rows), caption)
 
@@ -212,8 +216,8 @@ def _search_drawing(run: Run, row: pd.Series, trials: pd.DataFrame) -> Drawing:
     best_so_far = trials["best_so_far"].to_numpy(np.float64)
     first = int((best_so_far == row["best"]).argmax()) + 1
     alt = (
-        f"{score} of {title} by trial: the default {number(row['default'])}, the best of {row['n_trials']} trials "
-        f"{number(row['best'])}, in trial {first}."
+        f"{score} of {title} by trial: the default {number(row['default'])}, the best of {row['n_trials']} "
+        f"trials {number(row['best'])}, in trial {first}."
     )
     caption = f"{'Lower' if _lower_is_better(run) else 'Higher'} is better. Trial 1 is the default."
     low, high = search_range(best_so_far)

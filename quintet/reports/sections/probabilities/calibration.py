@@ -1,4 +1,4 @@
-"""Section "Calibration": whether the probabilities of the ensemble and of each member agree with frequencies."""
+"""Section "Calibration": agreement of probabilities and frequencies, for the ensemble and each member."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLEAR_TREND = 0.03
 
 
 def calibration_section(data: ReportData) -> Section:
-    """Calibration of the ensemble prediction, of the members as they are, and of the members calibrated alone."""
+    """Calibration of the ensemble prediction, of the members, and of the members calibrated alone."""
     run = data.run
     members = calibrate_members(run)
     return Section(
@@ -63,10 +63,10 @@ def calibration_drawing(run: Run, error: float) -> Drawing:
     alt = f"Calibration curve: confidence is {tendency}, expected calibration error {error:.3f}."
     svg = to_svg(calibration_figure(points, confidence, before), "calibration", alt)
     caption = (
-        f"Each dot stands for about {int(points['n'].median())} clips: the mean confidence (horizontal) and the share "
-        "of right predictions (vertical), with a 95 % Wilson interval. Above the dashed line confidence is too low, "
-        f"below it too high. Here it is {tendency} (mean gap {format_signed(trend, 2)}, expected calibration error "
-        f"{error:.3f})."
+        f"Each dot stands for about {int(points['n'].median())} clips: the mean confidence (horizontal) and "
+        "the share of right predictions (vertical), with a 95 % Wilson interval. Above the dashed line "
+        f"confidence is too low, below it too high. Here it is {tendency} (mean gap "
+        f"{format_signed(trend, 2)}, expected calibration error {error:.3f})."
     )
     numbers = points
     if before is not None:
@@ -101,9 +101,9 @@ def _scores_card(run: Run) -> Card | None:
     heads = tuple(Column(title, numeric=True) for title in CALIBRATION_SCORES.values())
     table = Table("Calibration of members and ensembles", (Column("Name"), *heads), tuple(rows))
     explanation = (
-        "Calibration error: mean gap between confidence and share of right predictions (15 bins). Log loss and Brier "
-        "score penalise confident mistakes. Lower is better for all three. The mean of well calibrated members is "
-        "usually not confident enough."
+        "Calibration error: mean gap between confidence and share of right predictions (15 bins). Log loss "
+        "and Brier score penalise confident mistakes. Lower is better for all three. The mean of well "
+        "calibrated members is usually not confident enough."
     )
     blocks: list[Table | Text] = [table, Text(explanation, kind="aside")]
     change = calibration_change(run)
@@ -113,7 +113,7 @@ def _scores_card(run: Run) -> Card | None:
 
 
 def calibration_change(run: Run) -> str:
-    """Log loss and calibration error of the chosen rule before and after calibration; empty if there is no change."""
+    """Log loss and calibration error before and after calibration; empty if there is no calibration."""
     calibration = run.calibration
     if run.prediction_name == run.best or calibration is None or calibration.method == "none":
         return ""
@@ -173,9 +173,10 @@ def reliability_drawing(run: Run, members: Mapping[str, CalibratedMember]) -> Dr
         phrases.append(f"{title} {method_phrase(member.calibration)}")
     alt = f"Calibration curve of each member: {'; '.join(phrases)}."
     caption = (
-        "Confidence of each member (horizontal) and its share of right predictions (vertical), with 95 % Wilson "
-        f"intervals. Filled: calibrated alone, learnt out of fold and by {unit(run)}. Hollow: not calibrated. The "
-        "ensemble fuses the members without this calibration. Only its own result is calibrated."
+        "Confidence of each member (horizontal) and its share of right predictions (vertical), with 95 % "
+        f"Wilson intervals. Filled: calibrated alone, learnt out of fold and by {unit(run)}. Hollow: not "
+        "calibrated. The ensemble fuses the members without this calibration. Only its own result is "
+        "calibrated."
     )
     svg = to_svg(reliability_figure(curves), "reliability", alt)
     table = pd.concat(numbers, ignore_index=True)
@@ -188,7 +189,10 @@ def _points(predictions: Predictions) -> pd.DataFrame:
 
 
 def _calibrated_card(run: Run, members: Mapping[str, CalibratedMember]) -> Card | None:
-    """Scores of each member before and after a calibration of its own; None if no member could be calibrated."""
+    """Scores of each member before and after a calibration of its own;
+
+    None if no member could be calibrated.
+    """
     table = member_table(run, members)
     if table.empty:
         return None

@@ -1,4 +1,4 @@
-"""Section "Out of class": clips of known classes that would be flagged as belonging to none of the classes."""
+"""Section "Out of class": clips of known classes that would be flagged as none of the classes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def out_of_class_section(data: ReportData) -> Section | None:
     if drawing is None:
         return None
     method = (
-        "The out-of-class score is between 0 and 1. It combines the probabilities and, if the model measures it, the "
-        "distance of the clip from all classes in feature space."
+        "The out-of-class score is between 0 and 1. It combines the probabilities and, if the model "
+        "measures it, the distance of the clip from all classes in feature space."
     )
     limit = (
-        "The figure does not show how clips of unknown classes are scored. To find out, leave one class out of the "
-        "training data and predict its clips."
+        "The figure does not show how clips of unknown classes are scored. To find out, leave one class out "
+        "of the training data and predict its clips."
     )
     return Section(
         id="out-of-class",
@@ -79,9 +79,9 @@ def out_of_class_drawing(run: Run) -> Drawing | None:
         f"Out-of-class score by class: {count(n_flagged, 'clip')} of {len(table)} at {CONFIDENCE:g} or more."
     )
     caption = (
-        f"Out-of-class score of each {evaluation_part(run)} clip. All clips are of known classes. {share} {verb} "
-        f"flagged as “none of these” at {CONFIDENCE:g} (right of the line), where the guarantee allows one in ten."
-        f"{_accuracy_of_flagged(table, flagged)}"
+        f"Out-of-class score of each {evaluation_part(run)} clip. All clips are of known classes. {share} "
+        f"{verb} flagged as “none of these” at {CONFIDENCE:g} (right of the line), where the guarantee "
+        f"allows one in ten.{_accuracy_of_flagged(table, flagged)}"
     )
     if len(names) > MAX_CLASSES:
         caption += f" Shown: the {MAX_CLASSES} classes with the highest scores of {len(names)}."
@@ -90,10 +90,11 @@ def out_of_class_drawing(run: Run) -> Drawing | None:
 
 
 def _accuracy_of_flagged(table: pd.DataFrame, flagged: pd.Series) -> str:
-    """How many of the flagged clips, and of the other clips, have the right class on top; empty without a comparison."""
+    """Accuracy of the flagged clips and of the other clips; empty without a comparison."""
     if not flagged.any() or flagged.all():
         return ""
     right = table["right"]
     n = int(right[flagged].sum())
     verb = "has" if n == 1 else "have"
-    return f" Of the flagged clips, {n} {verb} the right class on top; of the other clips, {right[~flagged].mean():.0%}."
+    others = f"{right[~flagged].mean():.0%}"
+    return f" Of the flagged clips, {n} {verb} the right class on top; of the other clips, {others}."

@@ -1,4 +1,4 @@
-"""Section "Prediction sets": their guarantee, their coverage, and accuracy if only confident clips are answered."""
+"""Section "Prediction sets": guarantee, coverage, and accuracy by share of clips answered."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def set_table(run: Run) -> pd.DataFrame:
 
 
 def calibration_groups(conformal: ConformalPredictor) -> int:
-    """Number of groups on which the sets are calibrated: those of the rarest class if each class has a guarantee.
+    """Number of groups on which the sets are calibrated.
+
+    If each class has its own guarantee, it is the number of groups of the rarest class.
 
     Example:
         >>> from quintet.ensemble.conformal import fit_conformal
@@ -79,7 +81,7 @@ def groups_needed(confidence: float) -> float:
 
 
 def coverage_guarantee(run: Run) -> list[str]:
-    """Guarantee of the prediction sets, its number of groups, and the confidences for which these are too few."""
+    """Guarantee of the prediction sets, and confidences for which there are too few groups."""
     conformal = run.conformal
     if conformal is None:
         return []
@@ -89,22 +91,25 @@ def coverage_guarantee(run: Run) -> list[str]:
     condition = f" of a new {noun}" if known else ""
     basis = "These sets use the probabilities alone. Models that are trained today also use the features."
     if conformal.familiarity:
-        basis = "A class is in the set if it is likely and if the features of the clip are like those of known clips."
+        basis = (
+            "A class is in the set if it is likely and if the features of the clip are like those of known "
+            "clips."
+        )
     sentences = [
-        "With a confidence of 0.9 the answer is a set of classes. It contains the true class for at least 90 % of clips"
-        f"{condition}, if these come from the same source as the training {noun}s. There is no guarantee for sounds "
-        f"of other classes: the empty set, “none of these”, is meant for them. {basis}"
+        "With a confidence of 0.9 the answer is a set of classes. It contains the true class for at least "
+        f"90 % of clips{condition}, if these come from the same source as the training {noun}s. There is no "
+        f"guarantee for sounds of other classes: the empty set, “none of these”, is meant for them. {basis}"
     ]
     clips = count(len(conformal.nonconformity), "clip")
     if known:
         sentences.append(
-            f"The sets are calibrated on the out-of-fold predictions of {clips} from {count(n, noun)}. Each {noun} "
-            "has one vote."
+            f"The sets are calibrated on the out-of-fold predictions of {clips} from {count(n, noun)}. Each "
+            f"{noun} has one vote."
         )
     else:
         sentences.append(
-            f"The sets are calibrated on the out-of-fold predictions of {count(n, noun)}, taken as independent. The "
-            "guarantee is weaker if several clips are of one recording or one artist."
+            f"The sets are calibrated on the out-of-fold predictions of {count(n, noun)}, taken as "
+            "independent. The guarantee is weaker if several clips are of one recording or one artist."
         )
     confidences = sorted(set_table(run)["confidence"].unique())
     too_high = [confidence for confidence in confidences if n < groups_needed(confidence) - 1e-9]
@@ -151,8 +156,8 @@ def _set_block(run: Run, table: pd.DataFrame) -> Table:
         columns=(Column(""), *(heads * len(confidences))),
         rows=tuple(rows),
         caption=(
-            f"Prediction sets on {clips_of_report(run)}{origin}. Coverage: share of clips whose set contains the true "
-            "class. Classes: mean number of classes in a set."
+            f"Prediction sets on {clips_of_report(run)}{origin}. Coverage: share of clips whose set contains "
+            "the true class. Classes: mean number of classes in a set."
         ),
         groups=tuple(ColumnGroup(f"Confidence {confidence:g}", 2) for confidence in confidences),
         downloads=(Download("sets", table),),
@@ -206,11 +211,11 @@ def selective_accuracy_drawing(run: Run) -> Drawing | None:
     first_mistake = "There is no mistake at all."
     if len(mistakes):
         first_mistake = f"The first mistake occurs at {float(mistakes.iloc[0]):.0%}."
-    alt = f"Accuracy against the share of clips answered: {half:.2f} at one half, {overall:.2f} if all are answered."
+    alt = f"Accuracy by share of clips answered: {half:.2f} at one half, {overall:.2f} if all are answered."
     caption = (
-        "The most confident predictions come first. If only the more confident half of the clips is answered, accuracy "
-        f"is {half:.2f}. If all are answered, it is {overall:.2f}. {first_mistake} A flat line would mean that the "
-        "confidence does not separate right predictions from wrong ones."
+        "The most confident predictions come first. If only the more confident half of the clips is "
+        f"answered, accuracy is {half:.2f}. If all are answered, it is {overall:.2f}. {first_mistake} A flat "
+        "line would mean that the confidence does not separate right predictions from wrong ones."
     )
     svg = to_svg(selective_accuracy_figure(drawn, overall), "answered", alt)
     return Drawing("answered", svg, caption, table, "Accuracy by share of clips answered")
