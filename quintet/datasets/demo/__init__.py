@@ -1,1 +1,4 @@
-"""A small orchestra in numpy. Read in this order: sound, instruments, drums, harmony, patterns, styles, artists, mixing, piece."""
+"""Demo corpus: composition and synthesis of short pieces of music in numpy.
+
+Reading order: sound, instruments, drums, harmony, patterns, styles, artists, mixing, piece, corpus.
+"""

@@ -1,8 +1,8 @@
-"""Artists: whatever a person does the same way in every piece.
+"""Artists: properties that all pieces of one artist share, whatever their style.
 
-The same drum kit, the same room, the same desk with the same curve, the same hiss, a favourite key and tempo, a lead
-instrument that is theirs. None of it has to do with style, and all of it is easier to hear than style: this is why a
-model that is tested on the artists it learnt from looks better than it is.
+An artist has one drum kit, one room, one equaliser curve, one level of hiss, favourite keys and tempi, and a
+lead instrument. These properties do not depend on the style, and they are easier to recognise than a style.
+This is why scores are too optimistic if the test pieces are by artists of the training part.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ _FIRST = "Ada Bela Cleo Dora Emil Fritz Gina Hugo Iris Jona Kaya Lars Mona Nils 
 _LAST = "Amsel Birke Cedro Distel Eiche Falke Ginster Hafen Igel Jade Kiesel Linde"
 FIRST_NAMES, LAST_NAMES = _FIRST.split(), _LAST.split()
 
-
 INGREDIENTS = (
     "progression",
     "scale",
@@ -38,23 +37,23 @@ INGREDIENTS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artist:
-    """One artist's habits.
+    """Properties of one artist.
 
     Args:
         name: unique in the corpus.
-        home: the style of most of their pieces.
-        kit: their drums.
-        room: their reverberation.
-        eq_db: gain of their desk at `mixing.EQ_BANDS`, dB.
-        hiss_db: noise floor below the music, dB.
-        drive: how hard the tape is hit; 1 is clean.
-        detune_cents: how far from 440 Hz they tune.
-        tonics: their favourite keys, semitones above C.
-        tempo_pull: where in a style's range their tempi lie, in [0, 1].
-        timing_ms: how loosely they play.
-        signature: an instrument that they play in any style.
-        taste: which of a style's options they lean to, one number in [0, 1) per kind of ingredient.
-        borrows: the chance that an ingredient of a piece comes from another style.
+        home: style of most of the pieces.
+        kit: drum kit.
+        room: reverberation.
+        eq_db: gain of the equaliser at `mixing.EQ_BANDS`, dB.
+        hiss_db: noise floor relative to the music, dB.
+        drive: strength of the saturation; 1 is clean.
+        detune_cents: deviation of the tuning from 440 Hz, cents.
+        tonics: favourite keys, semitones above C.
+        tempo_pull: position of the tempi in the range of a style, in [0, 1].
+        timing_ms: standard deviation of the timing of notes, ms.
+        signature: an instrument that appears in any style.
+        taste: preferred option of a style per kind of ingredient, a number in [0, 1).
+        borrows: chance that an ingredient of a piece comes from another style.
     """
 
     name: str
@@ -74,11 +73,17 @@ class Artist:
 
 
 def draw_artist(seed: int, number: int, home: str) -> Artist:
-    """The artist of that number: the same for the same seed, whatever was drawn before."""
+    """Draw the artist of a number. The result depends on the arguments only, not on earlier draws.
+
+    Args:
+        seed: seed of the corpus.
+        number: number of the artist.
+        home: style of most of the pieces.
+    """
     rng = np.random.default_rng([seed, 1, number])
-    name = f"{FIRST_NAMES[number % len(FIRST_NAMES)]}_{LAST_NAMES[(7 * number + number // len(FIRST_NAMES)) % len(LAST_NAMES)]}"
+    leads = [name for name in INSTRUMENTS if not name.endswith("bass")]
     return Artist(
-        name=name,
+        name=_artist_name(number),
         home=home,
         kit=drum_kit(rng),
         room=draw_room(rng),
@@ -89,16 +94,21 @@ def draw_artist(seed: int, number: int, home: str) -> Artist:
         tonics=tuple(int(t) for t in rng.choice(12, 3, replace=False)),
         tempo_pull=rng.uniform(0, 1),
         timing_ms=rng.uniform(0, 10),
-        signature=str(rng.choice([name for name in INSTRUMENTS if not name.endswith("bass")])),
+        signature=str(rng.choice(leads)),
         taste={kind: rng.random() for kind in INGREDIENTS},
         borrows=rng.uniform(0.02, 0.1),
     )
 
 
+def _artist_name(number: int) -> str:
+    first = FIRST_NAMES[number % len(FIRST_NAMES)]
+    last = LAST_NAMES[(7 * number + number // len(FIRST_NAMES)) % len(LAST_NAMES)]
+    return f"{first}_{last}"
+
+
 @lru_cache(maxsize=4)
 def draw_artists(seed: int) -> tuple[Artist, ...]:
-    """The corpus's artists: four at home in each style."""
-    return tuple(
-        draw_artist(seed, number, list(STYLES)[number % len(STYLES)])
-        for number in range(PER_STYLE * len(STYLES))
-    )
+    """Artists of the corpus of a seed: four with each style as home."""
+    styles = list(STYLES)
+    numbers = range(PER_STYLE * len(styles))
+    return tuple(draw_artist(seed, number, styles[number % len(styles)]) for number in numbers)

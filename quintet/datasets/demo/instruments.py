@@ -1,12 +1,12 @@
 """Pitched instruments, by four kinds of synthesis.
 
-- *Subtractive* (bass, brass, strings, lead): a wave rich in partials that grows darker as it sounds. The sweeping filter is a
-  cross-fade from a table with many partials to one with few.
+- *Subtractive* (bass, brass, strings, lead): a wave rich in partials that becomes darker with time. The
+  moving filter is a cross-fade from a table with many partials to one with few.
 - *Additive* (organ): partials set by drawbars.
-- *FM* (electric piano, vibraphone): `sin(2π f t + i(t) sin(2π r f t))`; the index `i` dies away, so the tone starts bright
-  (Chowning 1973).
-- *Karplus-Strong* (guitars): a burst of noise in a delay line of one period that averages its neighbours on each round: the
-  high partials die first, as on a string (Karplus & Strong 1983).
+- *FM* (electric piano, vibraphone): `sin(2π f t + i(t) sin(2π r f t))`. The index `i` decays, so the tone
+  starts bright (Chowning 1973).
+- *Karplus-Strong* (guitars): a burst of noise in a delay line of one period that averages its neighbours on
+  each round. The high partials decay first, as on a string (Karplus & Strong 1983).
 
 Every instrument is a function `(frequency_hz, n, rng) -> wave` with peak near 1.
 """
@@ -23,11 +23,18 @@ Instrument = Callable[[float, int, np.random.Generator], Wave]
 
 
 def _string(frequency: float, n: int, rng: np.random.Generator, *, loss: float, soften: int) -> Wave:
-    """Karplus-Strong: `loss` is kept of each round, `soften` rounds of averaging before the pluck is heard."""
+    """Karplus-Strong string.
+
+    Args:
+        frequency: Hz.
+        n: number of samples.
+        rng: source of the noise.
+        loss: factor per round.
+        soften: rounds of averaging before the first sample, for a softer pluck.
+    """
     period = max(2, round(RATE / frequency))
-    speed = (
-        frequency * (period + 0.5) / RATE
-    )  # averaging two neighbours delays by half a sample; without this every string is flat
+    # averaging two neighbours delays by half a sample; without the correction every string is flat
+    speed = frequency * (period + 0.5) / RATE
     rounds = int(np.ceil(n * speed / period)) + 1
     line = rng.uniform(-1, 1, period)
     for _ in range(soften):
@@ -36,7 +43,8 @@ def _string(frequency: float, n: int, rng: np.random.Generator, *, loss: float, 
     lines = np.empty((rounds, period))
     for k in range(rounds):
         lines[k] = line
-        line = loss * 0.5 * (line + np.concatenate((line[-1:], line[:-1])))
+        shifted = np.concatenate((line[-1:], line[:-1]))
+        line = loss * 0.5 * (line + shifted)
     wave = lines.ravel()
     tuned = np.interp(np.arange(n) * speed, np.arange(len(wave)), wave)
     return np.asarray(tuned / np.abs(wave).max())
@@ -48,7 +56,7 @@ def guitar(frequency: float, n: int, rng: np.random.Generator) -> Wave:
 
 
 def muted_guitar(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """A string under the palm of the hand."""
+    """A string that is damped with the palm of the hand."""
     return _string(frequency, n, rng, loss=0.96, soften=2) * fade(n, attack_s=0.001, release_s=0.02)
 
 
@@ -58,10 +66,10 @@ def nylon_guitar(frequency: float, n: int, rng: np.random.Generator) -> Wave:
 
 
 def overdriven_guitar(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """A string and its fifth into an amplifier that is turned up too far."""
-    strings = _string(frequency, n, rng, loss=0.999, soften=2) + 0.6 * _string(
-        frequency * 1.5, n, rng, loss=0.999, soften=2
-    )
+    """A string and its fifth with the distortion of an overdriven amplifier."""
+    root = _string(frequency, n, rng, loss=0.999, soften=2)
+    fifth = _string(frequency * 1.5, n, rng, loss=0.999, soften=2)
+    strings = root + 0.6 * fifth
     return np.asarray(np.tanh(4 * strings) * 0.8 * fade(n, attack_s=0.002, release_s=0.03))
 
 
@@ -73,80 +81,75 @@ def organ(frequency: float, n: int, rng: np.random.Generator) -> Wave:
 def electric_piano(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """FM with a tine: ratio 1 for the body, ratio 14 for the knock."""
     t = seconds(n)
-    body = np.sin(2 * np.pi * frequency * t + 1.2 * decay(n, 0.25) * np.sin(2 * np.pi * frequency * t))
-    tine = 0.15 * decay(n, 0.03) * np.sin(2 * np.pi * min(14 * frequency, 0.4 * RATE) * t)
+    phase = 2 * np.pi * frequency * t
+    body = np.sin(phase + 1.2 * decay(n, 0.25) * np.sin(phase))
+    tine_hz = min(14 * frequency, 0.4 * RATE)
+    tine = 0.15 * decay(n, 0.03) * np.sin(2 * np.pi * tine_hz * t)
     return np.asarray((body + tine) * decay(n, 0.5) * fade(n, attack_s=0.002, release_s=0.04))
 
 
 def vibraphone(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """FM with an inharmonic ratio, and a tremolo."""
     t = seconds(n)
-    bar = np.sin(2 * np.pi * frequency * t + 1.5 * decay(n, 0.08) * np.sin(2 * np.pi * 3.98 * frequency * t))
-    return np.asarray(
-        bar
-        * decay(n, 0.4)
-        * (0.85 + 0.15 * np.sin(2 * np.pi * 5 * t))
-        * fade(n, attack_s=0.001, release_s=0.05)
-    )
+    modulation = 1.5 * decay(n, 0.08) * np.sin(2 * np.pi * 3.98 * frequency * t)
+    bar = np.sin(2 * np.pi * frequency * t + modulation)
+    tremolo = 0.85 + 0.15 * np.sin(2 * np.pi * 5 * t)
+    return np.asarray(bar * decay(n, 0.4) * tremolo * fade(n, attack_s=0.001, release_s=0.05))
 
 
 def brass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """A section whose tone opens as it swells."""
-    opening = np.clip(seconds(n) / 0.08, 0, 1)
+    """A brass section that becomes brighter as it swells."""
+    brightness = np.clip(seconds(n) / 0.08, 0, 1)
     bright = oscillate("saw", frequency, n, vibrato=0.003)
     dark = oscillate("saw", frequency, n, partials=4, vibrato=0.003)
-    return (opening * bright + (1 - opening) * dark) * fade(n, attack_s=0.03, release_s=0.05)
+    return (brightness * bright + (1 - brightness) * dark) * fade(n, attack_s=0.03, release_s=0.05)
 
 
 def strings(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """Three saws a few cents apart, slow to start and slow to stop."""
-    voices = [
-        oscillate("saw", frequency * 2 ** (cents / 1200), n, partials=14, vibrato=0.002)
-        for cents in (-8, 1, 9)
-    ]
+    """Three saws a few cents apart, with a slow start and a slow end."""
+    voices = []
+    for cents in (-8, 1, 9):
+        detuned = frequency * 2 ** (cents / 1200)
+        voices.append(oscillate("saw", detuned, n, partials=14, vibrato=0.002))
     return np.asarray(np.mean(voices, axis=0) * fade(n, attack_s=0.12, release_s=0.15))
 
 
 def pad(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """A soft cloud: two dark waves that beat against each other."""
+    """A soft pad: two dark waves that beat against each other."""
     voices = oscillate("triangle", frequency * 0.997, n) + oscillate("saw", frequency * 1.003, n, partials=5)
     return 0.5 * voices * fade(n, attack_s=0.25, release_s=0.3)
 
 
 def lead(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """A square wave with vibrato."""
-    return (
-        0.8
-        * oscillate("square", frequency, n, partials=16, vibrato=0.005)
-        * fade(n, attack_s=0.01, release_s=0.04)
-    )
+    wave = 0.8 * oscillate("square", frequency, n, partials=16, vibrato=0.005)
+    return wave * fade(n, attack_s=0.01, release_s=0.04)
 
 
 def flute(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """Nearly a sine, with breath."""
+    """Nearly a sine, with the noise of breath."""
     breath = 0.03 * rng.standard_normal(n)
-    return (oscillate("triangle", frequency, n, partials=3, vibrato=0.006) + breath) * fade(
-        n, attack_s=0.05, release_s=0.06
-    )
+    tone = oscillate("triangle", frequency, n, partials=3, vibrato=0.006)
+    return (tone + breath) * fade(n, attack_s=0.05, release_s=0.06)
 
 
 def synth_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """A saw whose filter shuts."""
-    open_ = decay(n, 0.07)
-    bright, dark = oscillate("saw", frequency, n), oscillate("saw", frequency, n, partials=3)
-    return (open_ * bright + (1 - open_) * dark) * fade(n, attack_s=0.003, release_s=0.02)
+    """A saw whose filter closes."""
+    brightness = decay(n, 0.07)
+    bright = oscillate("saw", frequency, n)
+    dark = oscillate("saw", frequency, n, partials=3)
+    return (brightness * bright + (1 - brightness) * dark) * fade(n, attack_s=0.003, release_s=0.02)
 
 
 def finger_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """A thick string with its fundamental helped along."""
+    """A thick string with a stronger fundamental."""
     string = _string(frequency, n, rng, loss=0.99, soften=10)
-    return (0.6 * string + 0.6 * oscillate("sine", frequency, n) * decay(n, 0.4)) * fade(
-        n, attack_s=0.004, release_s=0.03
-    )
+    fundamental = 0.6 * oscillate("sine", frequency, n) * decay(n, 0.4)
+    return (0.6 * string + fundamental) * fade(n, attack_s=0.004, release_s=0.03)
 
 
 def sub_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
-    """A sine with a little edge."""
+    """A sine with slight distortion."""
     return np.asarray(np.tanh(1.5 * oscillate("sine", frequency, n)) * fade(n, attack_s=0.01, release_s=0.04))
 
 

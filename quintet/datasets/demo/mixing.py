@@ -1,7 +1,8 @@
-"""The desk and the room: equaliser, reverberation by convolution, tape, level.
+"""Mixing: equaliser, reverberation by convolution, saturation, level.
 
-Equaliser and room are both filters, so both are applied in one go in the frequency domain: `Y = X · E · (1 + m R)`, where `E` is
-the equaliser's gain, `R` the spectrum of the room's impulse response and `m` how much of it is heard.
+Equaliser and room are both filters, so both are applied at once in the frequency domain: `Y = X · E · (1 + m
+R)`, where `E` is the gain of the equaliser, `R` the spectrum of the room's impulse response and `m` the
+amount of reverberation.
 """
 
 from __future__ import annotations
@@ -18,45 +19,81 @@ EQ_BANDS = (60.0, 150.0, 400.0, 1_000.0, 2_500.0, 6_000.0, 10_000.0)  # Hz
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
-    """An impulse response of unit energy, and how much of it is mixed in."""
+    """Reverberation of a room.
+
+    Args:
+        response: impulse response of unit energy.
+        amount: share of it that is mixed in.
+    """
 
     response: Wave
     amount: float
 
 
 def draw_room(rng: np.random.Generator) -> Room:
-    """A room: noise that dies away in 0.15 to 1.8 s, its treble faster, after a gap of 5 to 30 ms."""
-    decay_s, gap = float(np.exp(rng.uniform(np.log(0.15), np.log(1.8)))), int(rng.uniform(0.005, 0.03) * RATE)
+    """Draw a room: noise that decays in 0.15 to 1.8 s, its treble faster, after a gap of 5 to 30 ms."""
+    decay_s = float(np.exp(rng.uniform(np.log(0.15), np.log(1.8))))
+    gap = int(rng.uniform(0.005, 0.03) * RATE)
     n = int(decay_s * RATE)
-    dull = rng.uniform(1_500, 6_000)
-    bright, dark = noise_band(n, 150, 9_000, rng), noise_band(n, 150, dull, rng)
+    dark_hz = rng.uniform(1_500, 6_000)
+    bright = noise_band(n, 150, 9_000, rng)
+    dark = noise_band(n, 150, dark_hz, rng)
     t = seconds(n) / decay_s
-    response = np.concatenate([np.zeros(gap), (bright * (1 - t) + dark * t) * 10 ** (-3 * t)])
+    tail = (bright * (1 - t) + dark * t) * 10 ** (-3 * t)
+    response = np.concatenate([np.zeros(gap), tail])
     return Room(response / np.sqrt(np.sum(response**2)), rng.uniform(0.05, 0.6))
 
 
 def filter_gain(n: int, eq_db: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The equaliser's gain at the frequencies of an FFT of length `n`: straight lines in dB between the bands on a log axis."""
+    """Gain of the equaliser at the frequencies of an FFT.
+
+    Between the bands it is linear in dB on a log frequency axis.
+
+    Args:
+        n: length of the FFT.
+        eq_db: gain at `EQ_BANDS`, dB.
+
+    Returns:
+        Factors of the amplitude, shape `(n // 2 + 1,)`.
+    """
     f = np.maximum(np.fft.rfftfreq(n, 1 / RATE), 20.0)
-    return np.asarray(10 ** (np.interp(np.log(f), np.log(EQ_BANDS), eq_db) / 20))
+    gain_db = np.interp(np.log(f), np.log(EQ_BANDS), eq_db)
+    return np.asarray(10 ** (gain_db / 20))
 
 
 def apply_eq_and_room(wave: Wave, eq_db: NDArray[np.float64], room: Room) -> Wave:
-    """The wave equalised and in its room; same length (the tail after the end is cut)."""
+    """Equalise a wave and add the reverberation of a room.
+
+    Args:
+        wave: shape `(n,)`.
+        eq_db: gain at `EQ_BANDS`, dB.
+        room: the room.
+
+    Returns:
+        Shape `(n,)`; the reverberation after the end is cut.
+    """
     n = fast_length(len(wave) + len(room.response))
-    spectrum = (
-        np.fft.rfft(wave, n) * filter_gain(n, eq_db) * (1 + room.amount * np.fft.rfft(room.response, n))
-    )
+    reverberation = 1 + room.amount * np.fft.rfft(room.response, n)
+    spectrum = np.fft.rfft(wave, n) * filter_gain(n, eq_db) * reverberation
     return np.asarray(np.fft.irfft(spectrum, n)[: len(wave)])
 
 
 def saturate_and_quantise(
     wave: Wave, *, drive: float, hiss_db: float, rms_db: float, rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """Saturation, hiss, a level, 16 bits. Samples that would not fit are turned down with everything else."""
-    loud = wave / wave.std()
-    saturated = np.tanh(0.35 * drive * loud)
+    """Add saturation and hiss, set the level, and round to 16 bits.
+
+    Args:
+        wave: shape `(n,)`.
+        drive: strength of the saturation.
+        hiss_db: level of the noise relative to the music, dB.
+        rms_db: level of the result, dB re full scale. It is lowered if a sample would not fit.
+        rng: source of the hiss.
+    """
+    normalised = wave / wave.std()
+    saturated = np.tanh(0.35 * drive * normalised)
     music = saturated / saturated.std()
-    noisy = music + 10 ** (hiss_db / 20) * rng.standard_normal(len(wave))
-    scaled = noisy * min(10 ** (rms_db / 20), 0.98 / np.abs(noisy).max())
-    return np.asarray(np.round(scaled * 32_767), np.int16)
+    hiss = 10 ** (hiss_db / 20) * rng.standard_normal(len(wave))
+    noisy = music + hiss
+    gain = min(10 ** (rms_db / 20), 0.98 / np.abs(noisy).max())
+    return np.asarray(np.round(noisy * gain * 32_767), np.int16)

@@ -1,11 +1,14 @@
-"""Rhythm on a grid of 16 steps to the bar: `x` a hit, `o` a soft one, `.` nothing.
+"""Rhythm patterns on a grid of 16 steps per bar: `x` is a hit, `o` a soft one, `.` nothing.
 
-Bass and chord patterns write lengths too: a digit or letter starts a note and says what it plays, `-` holds it on.
+Bass and chord patterns also contain lengths: a digit or letter starts a note and selects its pitch, `-`
+extends it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+LOUDNESS = {"x": 1.0, "o": 0.45}
 
 DRUM_PATTERNS: dict[str, dict[str, str]] = {
     "four_floor": {
@@ -39,7 +42,7 @@ DRUM_PATTERNS: dict[str, dict[str, str]] = {
     "none": {},
 }
 
-# R root, F fifth, O octave, T third, A approach to the next root
+# R root, F fifth, O octave, T third, A semitone below the next root
 BASS_PATTERNS: dict[str, str] = {
     "octaves": "R-O-R-O-R-O-R-O-",
     "eighths": "R-R-R-R-R-R-R-R-",
@@ -53,7 +56,7 @@ BASS_PATTERNS: dict[str, str] = {
     "long": "R---------------",
 }
 
-# C the chord, and 1 2 3 4 its notes one by one
+# C the whole chord; 1 2 3 4 its single notes
 CHORD_PATTERNS: dict[str, str] = {
     "held": "C---------------",
     "halves": "C-------C-------",
@@ -71,19 +74,19 @@ CHORD_PATTERNS: dict[str, str] = {
 
 
 def hits(pattern: str) -> Iterator[tuple[int, float]]:
-    """`(step, loudness)` of each hit.
+    """`(step, loudness)` of each hit of a drum pattern.
 
     Example:
         >>> list(hits("x..o"))
         [(0, 1.0), (3, 0.45)]
     """
     for step, mark in enumerate(pattern):
-        if mark in "xo":
-            yield step, 1.0 if mark == "x" else 0.45
+        if mark in LOUDNESS:
+            yield step, LOUDNESS[mark]
 
 
 def notes(pattern: str) -> Iterator[tuple[int, int, str]]:
-    """`(step, length, what)` of each note.
+    """`(step, length, mark)` of each note of a bass or chord pattern.
 
     Example:
         >>> list(notes("R--.F-"))
@@ -91,5 +94,6 @@ def notes(pattern: str) -> Iterator[tuple[int, int, str]]:
     """
     for step, mark in enumerate(pattern):
         if mark not in ".-":
-            held = len(pattern[step + 1 :]) - len(pattern[step + 1 :].lstrip("-"))
-            yield step, 1 + held, mark
+            rest = pattern[step + 1 :]
+            extension = len(rest) - len(rest.lstrip("-"))
+            yield step, 1 + extension, mark

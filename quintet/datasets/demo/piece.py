@@ -1,32 +1,53 @@
-"""A piece: ingredients are chosen, a score is written, the score is played.
+"""Composition and rendering of one piece.
 
-`choose` draws from a style and an artist, `write` turns the choice into notes and hits on the step grid, `play` into sound.
+`choose` draws the ingredients from a style and an artist. `write` turns them into notes and hits on the step
+grid. `play` turns these into sound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.datasets.demo.artists import Artist
-from quintet.datasets.demo.harmony import SCALES, chord, melody, scale_note
+from quintet.datasets.demo.harmony import SCALES, STEPS, chord, melody, scale_note
 from quintet.datasets.demo.instruments import INSTRUMENTS
 from quintet.datasets.demo.mixing import apply_eq_and_room, saturate_and_quantise
 from quintet.datasets.demo.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS, hits, notes
 from quintet.datasets.demo.sound import RATE, Wave, hertz
 from quintet.datasets.demo.styles import STYLES, Style
 
-LOYALTY = 0.85  # how often an artist does what they always do, where a style leaves the choice
-T = TypeVar("T")
+LOYALTY = 0.85  # chance that an artist uses the preferred option, if the style leaves a choice
+BASS, CHORDS, MELODY = 0, 1, 2  # parts of a score
+LOWEST_BASS = 28  # MIDI note of the low E
+MIDDLE_C = 60
+
+Option = TypeVar("Option")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The ingredients of one piece."""
+    """Ingredients of one piece.
+
+    Args:
+        duration_s: seconds.
+        tempo: beats per minute.
+        swing: delay of the second of two eighths, as a share of a step.
+        tonic: semitones above C.
+        scale: key of `harmony.SCALES`.
+        progression: degrees of the chords, one per bar.
+        drums: key of `patterns.DRUM_PATTERNS`.
+        bass: key of `patterns.BASS_PATTERNS`.
+        chords: key of `patterns.CHORD_PATTERNS`.
+        sounds: instruments of bass, chords and melody.
+        voices: notes in a chord.
+        density: density of the melody.
+        balance: loudness of drums, bass, chords and melody.
+    """
 
     duration_s: float
     tempo: float
@@ -40,157 +61,250 @@ class Choice:
     sounds: tuple[str, str, str]
     voices: int
     density: float
-    balance: tuple[float, float, float, float]
+    balance: tuple[float, ...]
+
+
+class Note(NamedTuple):
+    """One note of a score.
+
+    Args:
+        part: `BASS`, `CHORDS` or `MELODY`.
+        step: start on the step grid.
+        length: number of steps.
+        midi: MIDI note.
+        loudness: factor.
+    """
+
+    part: int
+    step: int
+    length: int
+    midi: int
+    loudness: float
+
+
+class Hit(NamedTuple):
+    """One drum hit of a score.
+
+    Args:
+        drum: key of a kit.
+        step: position on the step grid.
+        loudness: factor.
+    """
+
+    drum: str
+    step: int
+    loudness: float
 
 
 @dataclass(slots=True)
 class Score:
-    """What is played: `notes` are (part, step, length, midi, loudness) with part 0 bass, 1 chords, 2 melody; `hits` are (drum, step, loudness)."""
+    """What is played in a piece.
 
-    notes: list[tuple[int, int, int, int, float]] = field(default_factory=list)
-    hits: list[tuple[str, int, float]] = field(default_factory=list)
+    Args:
+        notes: notes of bass, chords and melody.
+        hits: drum hits.
+    """
+
+    notes: list[Note] = field(default_factory=list)
+    hits: list[Hit] = field(default_factory=list)
 
 
 def choose(style: Style, artist: Artist, rng: np.random.Generator) -> Choice:
-    """The ingredients: mostly the style's, some borrowed from another, some the artist's own."""
+    """Draw the ingredients of a piece. Most are of its style, some of another style, some of the artist.
+
+    The order of the draws is fixed: another order would be another corpus.
+
+    Args:
+        style: style of the piece.
+        artist: artist of the piece.
+        rng: source of all random choices.
+    """
     others = [other for other in STYLES.values() if other is not style]
 
     def source() -> Style:
         return others[rng.integers(len(others))] if rng.random() < artist.borrows else style
 
-    def pick(kind: str, options: Sequence[T]) -> T:
+    def pick(kind: str, options: Sequence[Option]) -> Option:
         place = artist.taste[kind] if rng.random() < LOYALTY else rng.random()
         return options[int(place * len(options))]
 
-    low, high = source().tempo
+    slowest, fastest = source().tempo
     place = np.clip(artist.tempo_pull + rng.normal(0, 0.2), 0, 1)
     plays_signature = rng.random() < 0.35
+    duration_s = float(rng.uniform(6, 10))
+    swing = np.clip(source().swing + rng.normal(0, 0.05), 0, 0.6)
+    plays_favourite_key = rng.random() < LOYALTY
+    tonic = rng.choice(artist.tonics) if plays_favourite_key else rng.integers(12)
+    scale = pick("scale", source().scales)
+    progression = pick("progression", source().progressions)
+    drums = pick("drums", source().drums)
+    bass = pick("bass", source().bass)
+    chords = pick("chords", source().chords)
+    bass_sound = pick("bass_sounds", source().bass_sounds)
+    chord_sound = pick("chord_sounds", source().chord_sounds)
+    lead_sound = artist.signature if plays_signature else pick("lead_sounds", source().lead_sounds)
+    voices = source().voices
+    density = source().density * float(rng.uniform(0.7, 1.3))
+    balance = tuple(level * float(np.exp(rng.normal(0, 0.2))) for level in style.balance)
     return Choice(
-        duration_s=float(rng.uniform(6, 10)),
-        tempo=float(low + place * (high - low)),
-        swing=float(np.clip(source().swing + rng.normal(0, 0.05), 0, 0.6)),
-        tonic=int(rng.choice(artist.tonics)) if rng.random() < LOYALTY else int(rng.integers(12)),
-        scale=pick("scale", source().scales),
-        progression=pick("progression", source().progressions),
-        drums=pick("drums", source().drums),
-        bass=pick("bass", source().bass),
-        chords=pick("chords", source().chords),
-        sounds=(
-            pick("bass_sounds", source().bass_sounds),
-            pick("chord_sounds", source().chord_sounds),
-            artist.signature if plays_signature else pick("lead_sounds", source().lead_sounds),
-        ),
-        voices=source().voices,
-        density=source().density * float(rng.uniform(0.7, 1.3)),
-        balance=tuple(level * float(np.exp(rng.normal(0, 0.2))) for level in style.balance),  # type: ignore[arg-type]
+        duration_s=duration_s,
+        tempo=float(slowest + place * (fastest - slowest)),
+        swing=float(swing),
+        tonic=int(tonic),
+        scale=scale,
+        progression=progression,
+        drums=drums,
+        bass=bass,
+        chords=chords,
+        sounds=(bass_sound, chord_sound, lead_sound),
+        voices=voices,
+        density=density,
+        balance=balance,
     )
 
 
 def write(choice: Choice, bars: int, rng: np.random.Generator) -> Score:
-    """The score of a number of bars."""
+    """Write the score of a piece.
+
+    Args:
+        choice: ingredients of the piece.
+        bars: number of bars.
+        rng: source of all random choices.
+    """
     score = Score()
     chords = [choice.progression[bar % len(choice.progression)] for bar in range(bars)]
     for bar, degree in enumerate(chords):
-        _write_drums(score, choice, bar, last=bar % 4 == 3, rng=rng)
-        _write_bass(score, choice, bar, degree, chords[(bar + 1) % bars])
-        _write_chords(score, choice, bar, degree)
-    resting = rng.random(bars) < 0.2
-    for step, length, degree in melody(len(SCALES[choice.scale]), chords, density=choice.density, rng=rng):
-        if not resting[step // 16]:
-            score.notes.append(
-                (
-                    2,
-                    step,
-                    length,
-                    scale_note(60 + choice.tonic % 12 - 12 * (choice.tonic > 6), choice.scale, degree + 7),
-                    1.0,
-                )
-            )
+        score.hits += _drum_bar(choice, bar, rng)
+        score.notes += _bass_bar(choice, bar, degree, chords[(bar + 1) % bars])
+        score.notes += _chord_bar(choice, bar, degree)
+    score.notes += _melody(choice, chords, rng)
     return score
 
 
-def _write_drums(score: Score, choice: Choice, bar: int, *, last: bool, rng: np.random.Generator) -> None:
-    """One bar of the pattern; the fourth bar may end in a fill."""
+def _melody(choice: Choice, chords: Sequence[int], rng: np.random.Generator) -> list[Note]:
+    """Notes of the melody, without the bars in which it rests."""
+    rests = rng.random(len(chords)) < 0.2
+    tonic = MIDDLE_C + choice.tonic % 12 - 12 * (choice.tonic > 6)
+    written = []
+    for step, length, degree in melody(len(SCALES[choice.scale]), chords, density=choice.density, rng=rng):
+        if not rests[step // STEPS]:
+            midi = scale_note(tonic, choice.scale, degree + 7)
+            written.append(Note(MELODY, step, length, midi, 1.0))
+    return written
+
+
+def _drum_bar(choice: Choice, bar: int, rng: np.random.Generator) -> list[Hit]:
+    """One bar of the pattern. Every fourth bar may end in a fill."""
     pattern = DRUM_PATTERNS[choice.drums]
-    fill = last and bool(pattern) and rng.random() < 0.5
+    has_fill = bar % 4 == 3 and bool(pattern) and rng.random() < 0.5
+    first_step = STEPS * bar
+    end = 12 if has_fill else STEPS
+    written = []
     for drum, line in pattern.items():
-        score.hits += [
-            (drum, 16 * bar + step, loudness) for step, loudness in hits(line) if not (fill and step >= 12)
-        ]
-    if fill:
-        score.hits += [("tom" if k % 2 else "snare", 16 * bar + 12 + k, 0.6 + 0.1 * k) for k in range(4)]
+        for step, loudness in hits(line):
+            if step < end:
+                written.append(Hit(drum, first_step + step, loudness))
+    if has_fill:
+        for k in range(4):
+            drum = "tom" if k % 2 else "snare"
+            written.append(Hit(drum, first_step + 12 + k, 0.6 + 0.1 * k))
+    return written
 
 
-def _write_bass(score: Score, choice: Choice, bar: int, degree: int, next_degree: int) -> None:
+def _bass_bar(choice: Choice, bar: int, degree: int, next_degree: int) -> list[Note]:
     """One bar of bass between the low E and its octave."""
 
-    def low(degree: int) -> int:
-        return 28 + (scale_note(choice.tonic, choice.scale, degree) - 28) % 12
+    def bass_note(degree: int) -> int:
+        return LOWEST_BASS + (scale_note(choice.tonic, choice.scale, degree) - LOWEST_BASS) % 12
 
-    for step, length, what in notes(BASS_PATTERNS[choice.bass]):
-        midi = {
-            "R": low(degree),
-            "F": low(degree + 4),
-            "T": low(degree + 2),
-            "O": low(degree) + 12,
-            "A": low(next_degree) - 1,
-        }[what]
-        score.notes.append((0, 16 * bar + step, length, midi, 1.0))
+    midi_of = {
+        "R": bass_note(degree),
+        "F": bass_note(degree + 4),
+        "T": bass_note(degree + 2),
+        "O": bass_note(degree) + 12,
+        "A": bass_note(next_degree) - 1,
+    }
+    pattern = BASS_PATTERNS[choice.bass]
+    return [
+        Note(BASS, STEPS * bar + step, length, midi_of[mark], 1.0) for step, length, mark in notes(pattern)
+    ]
 
 
-def _write_chords(score: Score, choice: Choice, bar: int, degree: int) -> None:
+def _chord_bar(choice: Choice, bar: int, degree: int) -> list[Note]:
     """One bar of chords, struck or broken."""
-    voices = chord(choice.tonic, choice.scale, degree, voices=choice.voices, near=60)
-    for step, length, what in notes(CHORD_PATTERNS[choice.chords]):
-        struck = voices if what == "C" else (voices[(int(what) - 1) % len(voices)],)
-        score.notes += [(1, 16 * bar + step, length, midi, 1 / len(struck) ** 0.5) for midi in struck]
+    voices = chord(choice.tonic, choice.scale, degree, voices=choice.voices, near=MIDDLE_C)
+    written = []
+    for step, length, mark in notes(CHORD_PATTERNS[choice.chords]):
+        struck = voices if mark == "C" else (voices[(int(mark) - 1) % len(voices)],)
+        loudness = 1 / len(struck) ** 0.5
+        written += [Note(CHORDS, STEPS * bar + step, length, midi, loudness) for midi in struck]
+    return written
 
 
 def play(score: Score, choice: Choice, artist: Artist, rng: np.random.Generator) -> Wave:
-    """The dry mix of a score."""
+    """Mix of a score without reverberation.
+
+    Args:
+        score: the score.
+        choice: ingredients of the piece.
+        artist: artist of the piece.
+        rng: source of timing and loudness. Both are drawn note by note, in the order of the score.
+    """
     n = int(choice.duration_s * RATE)
     step_s = 60 / choice.tempo / 4
     out = np.zeros(n + 4 * RATE)
-    drums, *levels = choice.balance
-    sounded: dict[tuple[int, int, int], Wave] = {}
+    drum_level, *levels = choice.balance
+    tones: dict[tuple[int, int, int], Wave] = {}  # part, MIDI note and length → wave
 
-    def start(step: int) -> int:
-        late = choice.swing * step_s * ((step % 4 == 2) + 0.5 * (step % 2))
-        return max(0, int((step * step_s + late + rng.normal(0, artist.timing_ms / 1000)) * RATE))
+    def start_of(step: int) -> int:
+        delay_s = choice.swing * step_s * ((step % 4 == 2) + 0.5 * (step % 2))
+        error_s = rng.normal(0, artist.timing_ms / 1000)
+        return max(0, int((step * step_s + delay_s + error_s) * RATE))
+
+    def add(wave: Wave, start: int, level: float) -> None:
+        gain = level * rng.uniform(0.8, 1.0)
+        out[start : start + len(wave)] += gain * wave
 
     for drum, step, loudness in score.hits:
-        at = start(step)
-        if at < n:
-            wave = artist.kit[drum]
-            out[at : at + len(wave)] += 0.5 * drums * loudness * rng.uniform(0.8, 1.0) * wave
+        start = start_of(step)
+        if start < n:
+            add(artist.kit[drum], start, 0.5 * drum_level * loudness)
     for part, step, length, midi, loudness in score.notes:
-        at = start(step)
-        if at < n:
-            if (part, midi, length) not in sounded:
-                sounded[part, midi, length] = _tone(
-                    choice.sounds[part], midi + artist.detune_cents / 100, min(length, 16) * step_s, rng
-                )
-            wave = sounded[part, midi, length]
-            out[at : at + len(wave)] += 0.3 * levels[part] * loudness * rng.uniform(0.8, 1.0) * wave
+        start = start_of(step)
+        if start < n:
+            key = (part, midi, length)
+            if key not in tones:
+                pitch = midi + artist.detune_cents / 100
+                tones[key] = _tone(choice.sounds[part], pitch, min(length, STEPS) * step_s, rng)
+            add(tones[key], start, 0.3 * levels[part] * loudness)
     return out[:n]
 
 
 def _tone(sound: str, midi: float, duration_s: float, rng: np.random.Generator) -> Wave:
-    """One note of an instrument at an even loudness, not longer than four seconds."""
-    wave = INSTRUMENTS[sound](hertz(midi), max(int(min(duration_s, 4.0) * RATE), 256), rng)
-    return np.asarray(0.3 * wave / max(float(np.sqrt(np.mean(wave[: RATE // 4] ** 2))), 0.05))
+    """One note of an instrument at an even loudness, at most four seconds long."""
+    n = max(int(min(duration_s, 4.0) * RATE), 256)
+    wave = INSTRUMENTS[sound](hertz(midi), n, rng)
+    rms = float(np.sqrt(np.mean(wave[: RATE // 4] ** 2)))
+    return np.asarray(0.3 * wave / max(rms, 0.05))
 
 
 def render(style: str, artist: Artist, *, seed: int, number: int) -> NDArray[np.int16]:
-    """The piece of that number by an artist in a style: mono, 16 bit, at `sound.RATE`.
+    """Render a piece: mono, 16 bit, at `sound.RATE`.
 
-    Everything is drawn from `(seed, number)`: pieces can be rendered in any order, or alone.
+    Everything is drawn from `(seed, number)`, so pieces can be rendered in any order, or alone.
+
+    Args:
+        style: key of `STYLES`.
+        artist: artist of the piece.
+        seed: seed of the corpus.
+        number: number of the piece.
     """
     rng = np.random.default_rng([seed, 2, number])
     choice = choose(STYLES[style], artist, rng)
     bars = int(np.ceil(choice.duration_s * choice.tempo / 240)) + 1
-    dry = play(write(choice, bars, rng), choice, artist, rng)
-    wet = apply_eq_and_room(dry, artist.eq_db + rng.normal(0, 0.7, len(artist.eq_db)), artist.room)
-    return saturate_and_quantise(
-        wet, drive=artist.drive, hiss_db=artist.hiss_db, rms_db=float(rng.uniform(-23, -17)), rng=rng
-    )
+    score = write(choice, bars, rng)
+    dry = play(score, choice, artist, rng)
+    eq_db = artist.eq_db + rng.normal(0, 0.7, len(artist.eq_db))
+    wet = apply_eq_and_room(dry, eq_db, artist.room)
+    rms_db = float(rng.uniform(-23, -17))
+    return saturate_and_quantise(wet, drive=artist.drive, hiss_db=artist.hiss_db, rms_db=rms_db, rng=rng)

@@ -1,4 +1,4 @@
-"""The six styles: what their pieces are likely, never certain, to be made of."""
+"""The six styles, with the ingredients that their pieces usually have."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The habits of a style. Each tuple holds what a piece chooses from.
+    """Typical ingredients of a style. Each tuple of names holds the options that a piece chooses from.
 
     Args:
         tempo: beats per minute, lowest and highest.
-        swing: how late the second of two eighths (of the step grid) comes, as a share of a step.
-        scales: names in `harmony.SCALES`.
+        swing: delay of the second of two eighths (of the step grid), as a share of a step.
+        scales: keys of `harmony.SCALES`.
         progressions: degrees of the chords, one per bar.
-        drums, bass, chords: names in `patterns`.
-        bass_sounds, chord_sounds, lead_sounds: names in `instruments.INSTRUMENTS`.
-        voices: notes in a chord.
-        density: how busy the melody is, in (0, 1].
+        drums: keys of `patterns.DRUM_PATTERNS`.
+        bass: keys of `patterns.BASS_PATTERNS`.
+        chords: keys of `patterns.CHORD_PATTERNS`.
+        bass_sounds: keys of `instruments.INSTRUMENTS`.
+        chord_sounds: keys of `instruments.INSTRUMENTS`.
+        lead_sounds: keys of `instruments.INSTRUMENTS`.
+        voices: number of notes in a chord.
+        density: density of the melody, in (0, 1].
         balance: loudness of drums, bass, chords and melody.
     """
 
