@@ -1,15 +1,15 @@
-"""The public names are what they say, and nothing else."""
+"""Public names of the package."""
 
 from __future__ import annotations
 
 import quintet
 
 
-def test_every_public_name_loads_and_lives_where_it_is_said() -> None:
+def test_each_public_name_can_be_imported() -> None:
     for name in quintet.__all__:
         thing = getattr(quintet, name)
         assert thing.__name__ == name
 
 
-def test_the_list_is_complete_both_ways() -> None:
+def test_the_public_names_and_their_modules_are_one_list() -> None:
     assert set(quintet.__all__) == set(quintet._HOMES)

@@ -1,4 +1,4 @@
-"""What the README says is true: its example runs, its files exist, its commands are commands."""
+"""README and docs: the Python example runs, linked files exist, commands and options exist."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_the_python_example_runs(
     example = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert example is not None
     exec(compile(example.group(1), "README.md", "exec"), {})
-    said = capsys.readouterr().out
-    assert "high" in said
-    assert "low" in said
+    output = capsys.readouterr().out
+    assert "high" in output
+    assert "low" in output
 
 
 def test_linked_files_exist() -> None:
@@ -45,24 +45,25 @@ def test_linked_files_exist() -> None:
 
 def options_of(command: str) -> set[str]:
     group = typer.main.get_command(app)
-    return {
-        name
-        for parameter in group.commands[command].params
-        for name in (*parameter.opts, *parameter.secondary_opts)
-    }  # type: ignore[attr-defined]
+    options: set[str] = set()
+    for parameter in group.commands[command].params:  # type: ignore[attr-defined]
+        options.update(parameter.opts, parameter.secondary_opts)
+    return options
+
+
+def command_lines() -> list[list[str]]:
+    """The words of each line in README and docs that starts with `quintet`."""
+    lines: list[str] = []
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in re.findall(r"```bash\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL):
+            lines += block.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("quintet ")]
 
 
 def test_every_command_and_option_exists() -> None:
-    names = ("README.md", "docs/index.md", "docs/main-job.md", "docs/foreign-tables.md")
-    blocks = [
-        block
-        for name in names
-        for block in re.findall(r"```bash\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
-    ]
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("quintet ")]
-    assert len(commands) > 10
-    for _, command, *words in commands:
+    lines = command_lines()
+    assert len(lines) > 10
+    for _, command, *words in lines:
         for word in words:
             if word.startswith("-"):
                 assert word.split("=")[0] in options_of(command), f"quintet {command} {word}"

@@ -1,4 +1,4 @@
-"""Recipes: read whole, refused with the nearest valid name."""
+"""Recipes: defaults, refusals with the nearest valid name, scales, and limits of clips."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from quintet.pipeline.recipe import find_recipe, load_recipe, override_settings,
 from quintet.pipeline.runner import limit_clips, run_recipe
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def write_recipe(tmp_path: Path, text: str) -> Path:
     file = tmp_path / "recipe.toml"
     file.write_text(text, encoding="utf-8")
     return file
 
 
-def test_a_small_recipe_is_completed_with_defaults(tmp_path: Path) -> None:
-    recipe = load_recipe(written(tmp_path, 'name = "mine"\n[data]\nsource = "demo"\n[train]\nseed = 7\n'))
+def test_a_short_recipe_gets_defaults(tmp_path: Path) -> None:
+    recipe = load_recipe(
+        write_recipe(tmp_path, 'name = "mine"\n[data]\nsource = "demo"\n[train]\nseed = 7\n')
+    )
     assert (recipe.train.seed, recipe.train.folds, recipe.features.set, recipe.data.source) == (
         7,
         None,
@@ -30,10 +32,10 @@ def test_a_small_recipe_is_completed_with_defaults(tmp_path: Path) -> None:
     )
 
 
-def test_data_can_be_replaced(tmp_path: Path) -> None:
+def test_the_source_can_be_replaced(tmp_path: Path) -> None:
     assert (
         load_recipe(
-            written(tmp_path, 'name = "mine"\n[data]\nsource = "demo"\n'), data="elsewhere"
+            write_recipe(tmp_path, 'name = "mine"\n[data]\nsource = "demo"\n'), data="elsewhere"
         ).data.source
         == "elsewhere"
     )
@@ -134,12 +136,12 @@ VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\
         ),
     ],
 )
-def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_a_fault_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_recipe(written(tmp_path, text))
+        load_recipe(write_recipe(tmp_path, text))
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="There is no file"):
         load_recipe(tmp_path / "nothing.toml")
 
@@ -151,7 +153,7 @@ def test_shipped_recipes_are_valid() -> None:
         assert load_recipe(file).name == name
 
 
-def test_a_name_finds_its_recipe_and_a_typo_the_nearest() -> None:
+def test_a_name_is_found_and_a_typo_names_the_nearest() -> None:
     assert find_recipe("demo").name == "demo.toml"
     with pytest.raises(ConfigError, match="Did you mean 'demo'"):
         find_recipe("demmo")
@@ -199,59 +201,49 @@ def test_a_name_finds_its_recipe_and_a_typo_the_nearest() -> None:
         (VGG16 + 'weights = "random"\nsize = 8\n', "The network 'vgg16_transfer' must be possible"),
     ],
 )
-def test_what_would_fail_later_is_refused_before_anything_runs(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_run_that_must_fail_is_refused_before_it_starts(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises((ConfigError, ArtefactError, DatasetError), match=message):
-        run_recipe(load_recipe(written(tmp_path, text)), tmp_path / "run")
+        run_recipe(load_recipe(write_recipe(tmp_path, text)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_good_recipe_passes_the_rehearsal(tmp_path: Path) -> None:
-    text = NETWORK.replace('["crnn"]', '["crnn", "svm", "xgboost"]') + "[train.settings.crnn]\nfilters = 8\n"
-    check_recipe(
-        load_recipe(
-            written(
-                tmp_path, text + "[train.settings.svm]\nC = 3.0\n[train.settings.xgboost]\nn_estimators = 5\n"
-            )
-        )
-    )
+def test_a_valid_recipe_passes_the_checks(tmp_path: Path) -> None:
+    text = NETWORK.replace('["crnn"]', '["crnn", "svm", "xgboost"]')
+    text += "[train.settings.crnn]\nfilters = 8\n"
+    text += "[train.settings.svm]\nC = 3.0\n"
+    text += "[train.settings.xgboost]\nn_estimators = 5\n"
+    check_recipe(load_recipe(write_recipe(tmp_path, text)))
 
 
-def test_settings_that_were_found_lie_over_the_recipes_own(tmp_path: Path) -> None:
-    text = (
-        NETWORK
-        + "[segments]\nlength_s = 3\n[train.settings.crnn]\nepochs = 3\naugmentation = { mixup = 0.2, mask_bands = 4 }\n"
-    )
-    recipe = load_recipe(written(tmp_path, text))
-    found = override_settings(
-        recipe, {"crnn": {"dropout": 0.5, "augmentation": {"mixup": 0.4}}, "svm": {"C": 2.0}}
-    )
-    assert found.train.settings == {
+def test_settings_of_a_search_replace_those_of_the_recipe(tmp_path: Path) -> None:
+    text = NETWORK + "[segments]\nlength_s = 3\n[train.settings.crnn]\nepochs = 3\n"
+    text += "augmentation = { mixup = 0.2, mask_bands = 4 }\n"
+    recipe = load_recipe(write_recipe(tmp_path, text))
+    settings = {"crnn": {"dropout": 0.5, "augmentation": {"mixup": 0.4}}, "svm": {"C": 2.0}}
+    changed = override_settings(recipe, settings)
+    assert changed.train.settings == {
         "crnn": {"epochs": 3, "dropout": 0.5, "augmentation": {"mixup": 0.4, "mask_bands": 4}}
     }
-    assert (found.segments, found.train.members, found.data) == (
-        recipe.segments,
-        recipe.train.members,
-        recipe.data,
-    )
-    assert recipe.train.settings["crnn"]["augmentation"] == {"mixup": 0.2, "mask_bands": 4}, (
-        "the recipe itself is as it was"
-    )
+    for name in ("segments", "data"):
+        assert getattr(changed, name) == getattr(recipe, name)
+    assert changed.train.members == recipe.train.members
+    unchanged = recipe.train.settings["crnn"]["augmentation"]
+    assert unchanged == {"mixup": 0.2, "mask_bands": 4}
     with pytest.raises(ConfigError, match=r"\[segments\] decides .* name them too: patch_frames"):
         override_settings(recipe, {"crnn": {"patch_frames": 9}})
 
 
-def test_seconds_become_frames_of_this_recipes_spectrograms(tmp_path: Path) -> None:
+def test_lengths_of_segments_become_frames(tmp_path: Path) -> None:
     text = NETWORK.replace('["crnn"]', '["crnn", "svm"]') + "[train.settings.crnn]\nepochs = 3\n"
-    text += '[spectrogram]\nhop_length = 441\n[segments]\nlength_s = 3\nhop_s = 1.5\nskip_s = 2\npooling = "vote"\n'
-    settings = load_recipe(written(tmp_path, text)).training.settings
+    text += "[spectrogram]\nhop_length = 441\n"
+    text += '[segments]\nlength_s = 3\nhop_s = 1.5\nskip_s = 2\npooling = "vote"\n'
+    settings = load_recipe(write_recipe(tmp_path, text)).training.settings
     assert settings == {
         "crnn": {"epochs": 3, "patch_frames": 150, "hop_frames": 75, "skip_frames": 100, "pooling": "vote"}
     }
 
 
-def test_the_small_scale_is_the_same_recipe_with_smaller_numbers() -> None:
+def test_the_small_scale_changes_only_sizes() -> None:
     for name, file in shipped_recipes().items():
         full = load_recipe(file, data="demo")
         small = scale_recipe(full, "small")
@@ -270,25 +262,25 @@ def test_the_small_scale_is_the_same_recipe_with_smaller_numbers() -> None:
         scale_recipe(full, "smal")
 
 
-def test_a_member_is_refused_a_setting_that_it_lacks_before_anything_runs(tmp_path: Path) -> None:
-    recipe = load_recipe(written(tmp_path, NETWORK + "[train.settings.crnn]\nepoch = 3\n"))
+def test_an_unknown_setting_is_refused_before_a_run_starts(tmp_path: Path) -> None:
+    recipe = load_recipe(write_recipe(tmp_path, NETWORK + "[train.settings.crnn]\nepoch = 3\n"))
     with pytest.raises(ConfigError, match="Did you mean 'epochs'"):
         run_recipe(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_rule_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    recipe = load_recipe(written(tmp_path, NETWORK + 'rules = ["maen"]\n'))
+def test_an_unknown_rule_is_refused_before_a_run_starts(tmp_path: Path) -> None:
+    recipe = load_recipe(write_recipe(tmp_path, NETWORK + 'rules = ["maen"]\n'))
     with pytest.raises(ConfigError, match="Did you mean 'mean'"):
         run_recipe(recipe, tmp_path / "run")
 
 
-def test_missing_data_are_said_with_what_was_published(tmp_path: Path) -> None:
+def test_a_recipe_without_data_names_the_published_data(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs data \(published with AudioSet.*--data PATH"):
         run_recipe(load_recipe(find_recipe("bahuleyan2018")), tmp_path / "run")
 
 
-def test_a_limit_takes_from_every_group_in_turn() -> None:
+def test_a_limit_takes_clips_from_each_group_in_turn() -> None:
     rows = [
         (f"{label}{group}{k}", label, f"{label}{group}")
         for label in "xy"
