@@ -33,7 +33,8 @@ def mfcc(mel_db: Floats, *, n_mfcc: int) -> Floats:
     """
     n_mels = len(mel_db)
     order = np.arange(n_mfcc)
-    cosines = np.cos(np.pi * np.outer(order, 2 * np.arange(n_mels) + 1) / (2 * n_mels))
+    odd = 2 * np.arange(n_mels) + 1
+    cosines = np.cos(np.pi * np.outer(order, odd) / (2 * n_mels))
     scale = np.sqrt(np.where(order == 0, 1, 2) / n_mels)[:, None]
     coefficients: Floats = scale * (cosines @ mel_db)
     return coefficients
@@ -69,7 +70,8 @@ def delta(series: Floats, *, order: int) -> Floats:
     width = 2 * half + 1
     last = frames - width + 1
     inner = sum(weights[j] * series[:, j : last + j] for j in range(width))
-    return np.pad(np.asarray(inner, dtype=np.float64), ((0, 0), (half, half)), mode="edge")
+    slopes = np.asarray(inner, dtype=np.float64)
+    return np.pad(slopes, ((0, 0), (half, half)), mode="edge")
 
 
 def _derivative_weights(half: int, order: int) -> Floats:

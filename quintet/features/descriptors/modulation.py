@@ -48,11 +48,13 @@ def fluctuation_pattern(
         >>> int(pulse.argmax())  # the band from 3.5 to 5.4 Hz
         6
     """
-    size = 1 << int(np.ceil(np.log2(SEGMENT_S * frame_rate)))
+    frames = SEGMENT_S * frame_rate
+    size = 1 << int(np.ceil(np.log2(frames)))
     deviation = bands_db - bands_db.mean(axis=1, keepdims=True)
     density = _density(deviation, size) / frame_rate
     lowest, highest = limits_hz
-    edges = np.geomspace(lowest, min(highest, frame_rate / 2), n_rates + 1)
+    end = min(highest, frame_rate / 2)
+    edges = np.geomspace(lowest, end, n_rates + 1)
     weights = rate_weights(edges, frame_rate / size, density.shape[1])
     return power_to_db(density @ weights.T + FLOOR)
 
@@ -73,7 +75,8 @@ def _density(deviation: Floats, size: int) -> Floats:
     window = hann(length) if length > 1 else np.ones(1)
     segments = np.stack([deviation[:, start : start + length] * window for start in starts])
     transform = np.fft.rfft(segments, n=size, axis=2)
-    power = (transform.real**2 + transform.imag**2).mean(axis=0)
+    squares = transform.real**2 + transform.imag**2
+    power = squares.mean(axis=0)
     density: Floats = power / np.sum(window**2)
     return density
 
@@ -94,8 +97,10 @@ def rate_weights(edges_hz: Floats, step_hz: float, bins: int) -> Floats:
         [[0.0, 0.5, 0.5, 0.0]]
     """
     centres = np.arange(bins) * step_hz
-    low, high = edges_hz[:-1, None], edges_hz[1:, None]
+    low = edges_hz[:-1, None]
+    high = edges_hz[1:, None]
     upper = np.minimum(centres + step_hz / 2, high)
     lower = np.maximum(centres - step_hz / 2, low)
-    weights: Floats = np.maximum(0.0, upper - lower) / (high - low)
+    overlap = np.maximum(0.0, upper - lower)
+    weights: Floats = overlap / (high - low)
     return weights

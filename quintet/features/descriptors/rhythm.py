@@ -102,10 +102,14 @@ def tempo(
         [60.1, 1.0]
     """
     lags = max(2, int(WINDOW_S * sample_rate // hop_length))
-    strength = (autocorrelation or mean_autocorrelation)(onset, lags)
-    bpm = 60.0 * sample_rate / (hop_length * np.arange(1, lags, dtype=np.float64))
-    evidence = np.log1p(1e6 * np.maximum(strength[1:], 0.0))
-    likelihood = evidence - 0.5 * np.log2(bpm / START_BPM) ** 2
+    compute = autocorrelation or mean_autocorrelation
+    strength = compute(onset, lags)
+    lag = np.arange(1, lags, dtype=np.float64)
+    bpm = 60.0 * sample_rate / (hop_length * lag)
+    positive = np.maximum(strength[1:], 0.0)
+    evidence = np.log1p(1e6 * positive)
+    prior = 0.5 * np.log2(bpm / START_BPM) ** 2
+    likelihood = evidence - prior
     likelihood[bpm >= MAX_BPM] = -np.inf
     best = int(np.argmax(likelihood))
     return float(bpm[best]), _clarity(onset, lag=1 + best)
@@ -132,12 +136,14 @@ def mean_autocorrelation(onset: Floats, lags: int) -> Floats:
     import scipy.fft  # takes longer to load than the features of a clip, and the kernels do not need it
 
     padded = np.pad(onset, lags // 2, mode="linear_ramp", end_values=0)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, lags)[: len(onset)] * hann(lags)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, lags)[: len(onset)]
+    windows = frames * hann(lags)
     energy = np.einsum("tn,tn->t", windows, windows)
     has_energy = energy > np.finfo(np.float64).tiny
     scale = np.divide(1.0, energy, out=np.zeros_like(energy), where=has_energy)
     size = scipy.fft.next_fast_len(2 * lags - 1, real=True)
     transform = scipy.fft.rfft(windows, n=size, axis=1)
-    power = scale @ (transform.real**2 + transform.imag**2) / len(onset)
+    squares = transform.real**2 + transform.imag**2
+    power = scale @ squares / len(onset)
     result: Floats = scipy.fft.irfft(power, n=size)[:lags]
     return result

@@ -141,11 +141,13 @@ def contrast_bands(spectrum: Spectrum, *, n_bands: int, fmin: float) -> list[tup
     bands = []
     for number, (low, high) in enumerate(pairwise(edges)):
         is_last = number == n_bands
-        inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
+        in_band = (frequencies >= low) & (frequencies <= high)
+        inside = np.flatnonzero(in_band)
         first = int(inside[0]) - (number > 0)
         end = len(frequencies) if is_last else int(inside[-1]) + 1
         share = max(1, int(np.rint(QUANTILE * (end - first))))
-        bands.append((slice(first, end if is_last else end - 1), share))
+        band = slice(first, end if is_last else end - 1)
+        bands.append((band, share))
     return bands
 
 

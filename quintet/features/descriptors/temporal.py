@@ -38,7 +38,8 @@ def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDA
     negative = samples < -ZERO
     changes = np.cumsum(negative[1:] != negative[:-1])
     crossings = np.concatenate([[0, 0], changes])  # crossings[n]: number before sample n
-    starts = np.arange(0, len(samples) - frame_length + 1, hop_length)
+    last_start = len(samples) - frame_length
+    starts = np.arange(0, last_start + 1, hop_length)
     inside = crossings[starts + frame_length] - crossings[starts + 1]
     return np.asarray(inside / frame_length, dtype=np.float64)
 

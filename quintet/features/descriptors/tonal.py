@@ -88,20 +88,24 @@ def spectral_peaks(spectrum: Spectrum) -> tuple[Floats, Floats]:
     """
     power = spectrum.power
     low, high = pitch_bins(sample_rate=spectrum.sample_rate, n_fft=spectrum.n_fft)
-    loud = power[low - 1 : high + 1]
-    loud = np.where(loud > PEAK_SHARE * power.max(axis=0), loud, 0.0)
+    least = PEAK_SHARE * power.max(axis=0)
+    searched = power[low - 1 : high + 1]
+    loud = np.where(searched > least, searched, 0.0)
     centre = loud[1:-1]
     rises = centre > loud[:-2] * PEAK_MARGIN
     does_not_rise_further = centre * PEAK_MARGIN >= loud[2:]
     bins, frames = np.nonzero(rises & does_not_rise_further)
     bins += low
-    below, here, above = power[bins - 1, frames], power[bins, frames], power[bins + 1, frames]
+    below = power[bins - 1, frames]
+    here = power[bins, frames]
+    above = power[bins + 1, frames]
     curvature = above + below - 2 * here
     slope = (above - below) / 2
     is_curved = np.abs(slope) < np.abs(curvature)
     shift = np.divide(-slope, curvature, out=np.zeros_like(slope), where=is_curved)
     frequency: Floats = (bins + shift) * float(spectrum.sample_rate) / spectrum.n_fft
-    return frequency, here + 0.5 * slope * shift
+    height = here + 0.5 * slope * shift
+    return frequency, height
 
 
 def pitch_bins(*, sample_rate: int, n_fft: int) -> tuple[int, int]:

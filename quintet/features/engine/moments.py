@@ -133,9 +133,12 @@ def sample_moments(samples: NDArray[np.float32]) -> tuple[SampleMoments, Absolut
     """Moments of the samples, and moments of their absolute values."""
     n = len(samples)
     total, total_of_absolute, least, largest = waveform_kernels.sums(samples)
-    mean, mean_of_absolute = total / n, total_of_absolute / n
+    mean = total / n
+    mean_of_absolute = total_of_absolute / n
     powers = np.empty(6)
     waveform_kernels.power_sums(samples, mean, mean_of_absolute, powers)
     powers /= n
-    signal = SampleMoments(samples, np.array([mean, *powers[:3]]), (least, largest))
-    return signal, AbsoluteMoments(signal, np.array([mean_of_absolute, *powers[3:]]))
+    central = np.array([mean, *powers[:3]])
+    central_of_absolute = np.array([mean_of_absolute, *powers[3:]])
+    signal = SampleMoments(samples, central, (least, largest))
+    return signal, AbsoluteMoments(signal, central_of_absolute)

@@ -26,6 +26,7 @@ from quintet.features.engine.kernels.arguments import (
     FIRST_CONTRAST,
     FLATNESS,
     MOMENT2,
+    MOMENT3,
     MOMENT4,
     ROLLOFF,
     Output,
@@ -99,8 +100,10 @@ class FrameSeries:
     @property
     def bandwidths(self) -> Floats:
         """Spectral bandwidths of order 2, 3 and 4, shape `(3, frames)`, Hz."""
-        second, third, fourth = self.rows[MOMENT2 : MOMENT4 + 1, : self.frames]
-        roots = np.stack([np.sqrt(second), np.cbrt(third), np.sqrt(np.sqrt(fourth))])
+        second = np.sqrt(self._row(MOMENT2))
+        third = np.cbrt(self._row(MOMENT3))
+        fourth = np.sqrt(np.sqrt(self._row(MOMENT4)))
+        roots = np.stack([second, third, fourth])
         return roots * self.measurement.step_hz
 
     @property
@@ -178,7 +181,8 @@ def least_db(loudest: float) -> float:
 
 def combine_stretches(parts: Iterable[FrameSeries]) -> ClipTotals:
     """Totals of a clip from its measured stretches, in their order."""
-    banks, peak, valley = np.zeros(0), 0.0, 0.0
+    banks = np.zeros(0)
+    peak = valley = 0.0
     frequencies: list[Floats] = []
     heights: list[Floats] = []
     for part in parts:
@@ -187,7 +191,8 @@ def combine_stretches(parts: Iterable[FrameSeries]) -> ClipTotals:
         banks = np.maximum(banks, loudest) if len(banks) else loudest
         if part.measurement.n_contrast:
             peaks, valleys = part.extremes
-            peak, valley = max(peak, float(peaks.max())), max(valley, float(valleys.max()))
+            peak = max(peak, float(peaks.max()))
+            valley = max(valley, float(valleys.max()))
         if len(part.peaks[0]):
             frequencies.append(part.peaks[0])
             heights.append(part.peaks[1])
@@ -228,7 +233,8 @@ def chroma(stretch: Stretch, *, n_fft: int, hop_length: int, tuning: float) -> F
     """Second pass over the frames of a stretch: `tonal.chroma`, shape `(12, frames)`."""
     groups = _groups(stretch.frames)
     weights = chroma_weights(sample_rate=stretch.sample_rate, n_fft=n_fft, tuning=tuning)
-    result, work = lane_rows(12 * groups), workspace(n_fft, hop_length)
+    result = lane_rows(12 * groups)
+    work = workspace(n_fft, hop_length)
     for begin, source in _sources(stretch, n_fft, hop_length):
         frame_kernels.chroma(source, begin, weights, work, result)
     return result.reshape(12, groups * LANES)[:, : stretch.frames]
@@ -252,7 +258,8 @@ def _sources(stretch: Stretch, n_fft: int, hop_length: int) -> Iterator[tuple[in
         return
     unused_plan = find_fourier_plan(64)
     assert unused_plan is not None
-    stride = 2 * (-(-(n_fft // 2 + 1) // 4) * 4)
+    bins = n_fft // 2 + 1
+    stride = 2 * (-(-bins // 4) * 4)
     for frame in range(0, stretch.frames, BLOCK):
         count = min(BLOCK, stretch.frames - frame)
         begin = stretch.first + frame * hop_length
@@ -267,8 +274,10 @@ def _spectra(frames: Floats, n_fft: int, stride: int) -> Floats:
     import scipy.fft  # takes longer to load than the features of a clip
 
     count, bins = len(frames), n_fft // 2 + 1
-    spectra = np.zeros((_groups(count) * LANES, stride // 2), np.complex128)
-    spectra[:count, :bins] = scipy.fft.rfft(frames * hann(n_fft), axis=1)
+    weighted = frames * hann(n_fft)
+    shape = (_groups(count) * LANES, stride // 2)
+    spectra = np.zeros(shape, np.complex128)
+    spectra[:count, :bins] = scipy.fft.rfft(weighted, axis=1)
     return spectra.view(np.float64).ravel()
 
 
@@ -283,8 +292,10 @@ def mfcc(mel_db: Floats, n_mfcc: int) -> Floats:
 def waveform_frames(stretch: Stretch, *, frame_length: int, hop_length: int) -> tuple[Floats, Floats]:
     """`temporal.zero_crossing_rate` and `temporal.rms`."""
     frames = stretch.frames
-    crossings, energy = np.empty(frames), np.empty(frames)
-    chunks = np.empty((frames + frame_length // hop_length, 4))
+    crossings = np.empty(frames)
+    energy = np.empty(frames)
+    n_chunks = frames + frame_length // hop_length
+    chunks = np.empty((n_chunks, 4))
     waveform_kernels.waveform_frames(
         stretch.samples, stretch.first, frame_length, crossings, energy, hop_length, chunks
     )

@@ -112,11 +112,14 @@ class StreamedMedian:
     @property
     def value(self) -> float:
         """The median, after both sweeps."""
-        middle = [beginning << 16 | self._ending(beginning, rank) for beginning, rank in self.places]
+        middle = []
+        for beginning, rank in self.places:
+            ending = self._ending(beginning, rank)
+            middle.append(beginning << 16 | ending)
         bits = np.array(middle, np.uint32)
-        float_bits = np.where(bits >> 31, bits ^ SIGN, ~bits).astype(np.uint32)
-        values = float_bits.view(np.float32).astype(np.float64)
-        return float(values.mean())
+        float_bits = np.where(bits >> 31, bits ^ SIGN, ~bits)
+        values = float_bits.astype(np.uint32).view(np.float32)
+        return float(values.astype(np.float64).mean())
 
     def _ending(self, beginning: int, rank: int) -> int:
         """Last 16 bits of the number with this rank among those that begin with `beginning`."""
@@ -150,8 +153,11 @@ class SampleTotals:
 
     def __init__(self, medians: Sequence[bool]) -> None:
         self.count = 0
-        self.sums, self.powers = np.zeros(2), np.zeros(6)
-        self.low, self.high, self.least = np.inf, -np.inf, np.inf
+        self.sums = np.zeros(2)
+        self.powers = np.zeros(6)
+        self.low = np.inf
+        self.high = -np.inf
+        self.least = np.inf
         of_samples, of_absolute = medians
         self.medians = [
             StreamedMedian() if of_samples else None,
@@ -163,8 +169,10 @@ class SampleTotals:
         self.count += len(samples)
         total, total_of_absolute, low, high = waveform_kernels.sums(samples)
         self.sums += total, total_of_absolute
-        self.low, self.high = min(self.low, low), max(self.high, high)
-        self.least = min(self.least, float(np.abs(samples).min()))
+        self.low = min(self.low, low)
+        self.high = max(self.high, high)
+        least = float(np.abs(samples).min())
+        self.least = min(self.least, least)
         for median in self.medians:
             if median:
                 median.add_first(samples)
@@ -181,9 +189,12 @@ class SampleTotals:
 
     def moments(self) -> tuple[StreamedMoments, StreamedMoments]:
         """Moments of the samples, and those of their absolute values."""
-        means, powers = self.sums / self.count, self.powers / self.count
+        mean, mean_of_absolute = self.sums / self.count
+        powers = self.powers / self.count
         median, median_of_absolute = (median.value if median else None for median in self.medians)
-        ends, absolute_ends = (self.low, self.high), (self.least, max(self.high, -self.low))
-        signal = StreamedMoments(np.array([means[0], *powers[:3]]), ends, median)
-        absolute = StreamedMoments(np.array([means[1], *powers[3:]]), absolute_ends, median_of_absolute)
+        magnitude = max(self.high, -self.low)
+        central = np.array([mean, *powers[:3]])
+        central_of_absolute = np.array([mean_of_absolute, *powers[3:]])
+        signal = StreamedMoments(central, (self.low, self.high), median)
+        absolute = StreamedMoments(central_of_absolute, (self.least, magnitude), median_of_absolute)
         return signal, absolute

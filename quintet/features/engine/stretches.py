@@ -68,7 +68,7 @@ def stretches(
         [40, 40, 21]
     """
     pieces: list[NDArray[np.floating]] = []
-    begin, length = 0, 0  # first sample of the pieces, and their length
+    begin = length = 0  # first sample of the pieces, and their length
     first = -(n_fft // 2)  # first sample of the next frame
     span = (at_once - 1) * hop_length + n_fft
     for block in blocks:
@@ -78,10 +78,13 @@ def stretches(
             samples = np.concatenate(pieces)
             yield Stretch(samples, sample_rate, first - begin, at_once)
             first += at_once * hop_length
-            done = min(max(first - LANES - begin, 0), length)  # the sample before a frame must stay
+            unused = first - LANES - begin  # the sample before a frame must stay
+            done = min(max(unused, 0), length)
             pieces = [samples[done:].copy()]
-            begin, length = begin + done, length - done
-    rest = 1 + (begin + length - first - n_fft // 2) // hop_length
+            begin += done
+            length -= done
+    last_centre = begin + length - n_fft // 2
+    rest = 1 + (last_centre - first) // hop_length
     if rest > 0:
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         yield Stretch(samples, sample_rate, first - begin, rest)
@@ -104,7 +107,9 @@ def cut_frames(
         [[0.0, 1.0, 2.0], [2.0, 3.0, 0.0]]
     """
     end = begin + (count - 1) * hop_length + n_fft
-    inside = samples[max(begin, 0) : max(end, 0)].astype(np.float64)
-    missing = max(end - max(begin, 0) - len(inside), 0)
-    padded = np.pad(inside, (max(-begin, 0), missing))
+    start = max(begin, 0)
+    inside = samples[start : max(end, 0)].astype(np.float64)
+    before = max(-begin, 0)
+    after = max(end - start - len(inside), 0)
+    padded = np.pad(inside, (before, after))
     return np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]

@@ -111,10 +111,12 @@ def _contrast_bins(m: Measurement) -> NDArray[np.int64]:
     """First bin, last bin + 1 and number of the extreme bins of each contrast band, shape `(bands, 3)`."""
     if m.contrast is None:
         return np.zeros((0, 3), np.int64)
-    frequencies_only = Spectrum(np.zeros((m.bins, 0)), m.sample_rate, m.n_fft, m.hop_length)
+    no_frames = np.zeros((m.bins, 0))
+    frequencies_only = Spectrum(no_frames, m.sample_rate, m.n_fft, m.hop_length)
     n_bands, fmin = m.contrast
     bands = spectral.contrast_bands(frequencies_only, n_bands=n_bands, fmin=fmin)
-    return np.array([[band.start, band.stop, share] for band, share in bands], np.int64)
+    rows = [(band.start, band.stop, share) for band, share in bands]
+    return np.array(rows, np.int64)
 
 
 def find_fourier_plan(n_fft: int) -> FourierPlan | None:
@@ -144,14 +146,17 @@ def sparse(filters: NDArray[np.float64]) -> Bands:
     """
     nonzero = filters != 0
     has_weights = nonzero.any(axis=1)
-    first = np.where(has_weights, nonzero.argmax(axis=1), 0)
-    last = np.where(has_weights, filters.shape[1] - nonzero[:, ::-1].argmax(axis=1), 0)
+    zeros_before = nonzero.argmax(axis=1)
+    zeros_after = nonzero[:, ::-1].argmax(axis=1)
+    first = np.where(has_weights, zeros_before, 0)
+    last = np.where(has_weights, filters.shape[1] - zeros_after, 0)
     weights = [row[a:b] for row, a, b in zip(filters, first, last, strict=True)]
-    ends = np.cumsum(last - first)
+    lengths = last - first
+    offset = np.cumsum(lengths) - lengths
     return Bands(
         first=first.astype(np.int64),
         last=last.astype(np.int64),
-        offset=(ends - (last - first)).astype(np.int64),
+        offset=offset.astype(np.int64),
         weights=np.concatenate([np.zeros(0), *weights]).astype(np.float32),
     )
 

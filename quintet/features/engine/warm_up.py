@@ -46,7 +46,8 @@ def load_if_compiled() -> None:
 
 def _call_every_kernel() -> None:
     """Call each kernel once, with the types of every later call: so numba loads or compiles it."""
-    clip = Clip(np.linspace(-1, 1, 256, dtype=np.float32), 8000)
+    samples = np.linspace(-1, 1, 256, dtype=np.float32)
+    clip = Clip(samples, 8000)
     bank = MelBands(2)
     stretch = clip_stretch(clip, n_fft=64, hop_length=32)
     measurement = Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1)

@@ -60,8 +60,10 @@ def _sort_fours(rows: Rows, first: int, count: int, result: Singles) -> None:
     quarter = count // 4
     for k in range(quarter):
         begin = first + 4 * k
-        a, b = load(rows, begin), load(rows, begin + 1)
-        c, d = load(rows, begin + 2), load(rows, begin + 3)
+        a = load(rows, begin)
+        b = load(rows, begin + 1)
+        c = load(rows, begin + 2)
+        d = load(rows, begin + 3)
         a, b = maximum(a, b), minimum(a, b)
         c, d = maximum(c, d), minimum(c, d)
         a, c = maximum(a, c), minimum(a, c)

@@ -63,9 +63,11 @@ def can_transform(n_fft: int) -> bool:
 def fourier_plan(n_fft: int) -> FourierPlan:
     """Tables for frames of `n_fft` samples, a power of two ≥ 64."""
     half = n_fft // 2
-    roots, length = [], half
+    roots = []
+    length = half
     while length > 16:  # a pass of butterflies; a leaf of 16 or 8 points ends the transform
-        angle = -2 * np.pi / length * np.outer(np.arange(length // 4), [1, 1, 2, 2, 3, 3])
+        steps = np.outer(np.arange(length // 4), [1, 1, 2, 2, 3, 3])
+        angle = -2 * np.pi / length * steps
         roots.append(np.where([True, False] * 3, np.cos(angle), np.sin(angle)))
         length //= 4
     circle = np.arange(half + 1) * (np.pi / half)
@@ -131,8 +133,10 @@ def _times_minus_i(x: Point) -> Point:
 @inline
 def _fourier4(a: Point, b: Point, c: Point, d: Point) -> FourPoints:
     """Transform of four points."""
-    even_sum, even_gap = _plus(a, c), _minus(a, c)
-    odd_sum, odd_gap = _plus(b, d), _times_minus_i(_minus(b, d))
+    even_sum = _plus(a, c)
+    even_gap = _minus(a, c)
+    odd_sum = _plus(b, d)
+    odd_gap = _times_minus_i(_minus(b, d))
     return (
         _plus(even_sum, odd_sum),
         _plus(even_gap, odd_gap),
@@ -155,10 +159,13 @@ def _fourier4_at(points: Rows, k: int, step: int) -> FourPoints:
 @inline
 def _put_turned(points: Rows, k: int, quarter: int, x: FourPoints, root: Doubles) -> None:
     """Write four results into the four quarters, each turned by its root of unity."""
+    first = _times(x[1], root[0], root[1])
+    second = _times(x[2], root[2], root[3])
+    third = _times(x[3], root[4], root[5])
     _put(points, k, x[0])
-    _put(points, k + quarter, _times(x[1], root[0], root[1]))
-    _put(points, k + 2 * quarter, _times(x[2], root[2], root[3]))
-    _put(points, k + 3 * quarter, _times(x[3], root[4], root[5]))
+    _put(points, k + quarter, first)
+    _put(points, k + 2 * quarter, second)
+    _put(points, k + 3 * quarter, third)
 
 
 @inline
@@ -282,7 +289,8 @@ def separate(points: Rows, plan: FourierPlan, power: Rows) -> None:
     for k in range(half // 2 + 1):
         low = _point(points, plan.order[k])
         high = _point(points, plan.order[(half - k) % half])
-        p, q = _power_pair(low, high, plan.turns[k, 0], plan.turns[k, 1])
+        re, im = plan.turns[k, 0], plan.turns[k, 1]
+        p, q = _power_pair(low, high, re, im)
         store(power, k, p)
         store(power, half - k, q)
 
@@ -293,7 +301,8 @@ def _power_pair(x: Point, y: Point, re: Number, im: Number) -> tuple[Vector, Vec
     even = x[0] + y[0], x[1] - y[1]
     turned = x[1] + y[1], y[0] - x[0]
     odd = _times(turned, re, im)
-    low, high = _plus(even, odd), _minus(even, odd)
+    low = _plus(even, odd)
+    high = _minus(even, odd)
     # written out: a function for the sum of squares makes LLVM round in another order
     low_power = low[0] * low[0] + low[1] * low[1]
     high_power = high[0] * high[0] + high[1] * high[1]

@@ -164,7 +164,8 @@ def _moments(work: Workspace, share: float, result: Doubles, groups: int, group:
     """
     total, weighted, loudest = _magnitude_sums(work)
     scale = select(total > 0.0, 1.0 / total, splat(0.0))
-    centroid, threshold = weighted * scale, total * share
+    centroid = weighted * scale
+    threshold = total * share
     moment2, moment3, moment4, below = _central_sums(work.magnitude, centroid, threshold)
     store(result, CENTROID * groups + group, centroid)
     store(result, MOMENT2 * groups + group, moment2 * scale)
@@ -210,7 +211,8 @@ def _central_sums(
     sum_so_far, below = splat(0.0), splat(NONE)
     for begin in range(0, bins, RUN):
         part2, part3, part4, part = splat(NONE), splat(NONE), splat(NONE), splat(NONE)
-        place, left = narrow(begin - whole), narrow(threshold - sum_so_far)
+        place = narrow(begin - whole)
+        left = narrow(threshold - sum_so_far)
         for k in range(begin, min(begin + RUN, bins)):
             value = load(magnitude, k)
             distance = absolute(place - fraction)
@@ -249,10 +251,13 @@ def _contrast(work: Workspace, bands: Integers, result: Doubles, groups: int, gr
     """Compute the mean of the `n` loudest and of the `n` quietest bins of each band."""
     count = bands.shape[0]
     for band in range(count):
-        first, last, n = bands[band, 0], bands[band, 1], bands[band, 2]
+        first = bands[band, 0]
+        last = bands[band, 1]
+        n = bands[band, 2]
         peak, valley = extremes(work.magnitude, first, last, n, work.rest)
-        store(result, (FIRST_CONTRAST + band) * groups + group, peak)
-        store(result, (FIRST_CONTRAST + count + band) * groups + group, valley)
+        row = FIRST_CONTRAST + band
+        store(result, row * groups + group, peak)
+        store(result, (row + count) * groups + group, valley)
 
 
 @inline
@@ -260,7 +265,8 @@ def _filter(power: Singles, bands: Bands, result: Singles, groups: int, group: i
     """Compute weighted sums of the power: the bands of all filterbanks."""
     weights = bands.weights
     for band in range(bands.first.shape[0]):
-        first, offset = bands.first[band], bands.offset[band]
+        first = bands.first[band]
+        offset = bands.offset[band]
         count = bands.last[band] - first
         a = b = c = d = splat(NONE)  # four sums, so that additions need not wait for each other
         for k in range(0, count - 3, 4):
@@ -289,8 +295,11 @@ def _peaks(
         if lanes:
             for lane in range(min(LANES, frames - first_frame)):
                 if lanes >> lane & 1 and (first_frame + lane) % search[2] == 0:
-                    below, at, above = power[k - 1, lane], power[k, lane], power[k + 1, lane]
-                    curve, slope = above + below - 2 * at, 0.5 * (above - below)
+                    below = power[k - 1, lane]
+                    at = power[k, lane]
+                    above = power[k + 1, lane]
+                    curve = above + below - 2 * at
+                    slope = 0.5 * (above - below)
                     shift = 0.0 if abs(slope) >= abs(curve) else -slope / curve
                     output.pitches[count] = k + shift
                     output.heights[count] = at + 0.5 * slope * shift

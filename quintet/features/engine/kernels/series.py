@@ -151,7 +151,8 @@ def mean_normalised_power(
         work: memory for eight windows.
         result: shape `(bins, 8)`, whose lanes the caller sums.
     """
-    bins, length = work.power.shape[0], plan.window.shape[0]
+    bins = work.power.shape[0]
+    length = plan.window.shape[0]
     for k in range(bins):
         store(result, k, splat(0.0))
     for first in range(0, windows, LANES):
@@ -163,9 +164,11 @@ def mean_normalised_power(
             energy += 2.0 * load(work.power, k)
         for lane in range(LANES):
             work.points[0, lane] = float(length) if first + lane < windows else 0.0
-        scale = select(energy > TINY * length, load(work.points, 0) / energy, splat(0.0))
+        has_energy = energy > TINY * length
+        scale = select(has_energy, load(work.points, 0) / energy, splat(0.0))
         for k in range(bins):
-            store(result, k, load(result, k) + load(work.power, k) * scale)
+            total = load(result, k) + load(work.power, k) * scale
+            store(result, k, total)
 
 
 @kernel
@@ -181,8 +184,12 @@ def row_moments(values: Doubles, n: int, result: Doubles) -> None:
         begin = row * n
         mean, least, largest = _mean_and_ends(values, begin, n)
         second, third, fourth = _power_sums(values, begin, n, mean)
-        result[row, 0], result[row, 1], result[row, 2] = mean, least, largest
-        result[row, 3], result[row, 4], result[row, 5] = second / n, third / n, fourth / n
+        result[row, 0] = mean
+        result[row, 1] = least
+        result[row, 2] = largest
+        result[row, 3] = second / n
+        result[row, 4] = third / n
+        result[row, 5] = fourth / n
 
 
 @inline
@@ -194,12 +201,15 @@ def _mean_and_ends(values: Doubles, begin: int, n: int) -> tuple[float, float, f
     for i in range(begin, whole, LANES):
         value = load_run(values, i)
         total += value - first
-        low, high = minimum(low, value), maximum(high, value)
+        low = minimum(low, value)
+        high = maximum(high, value)
     rest = 0.0
-    least, largest = -across_largest(-low), across_largest(high)
+    least = -across_largest(-low)
+    largest = across_largest(high)
     for i in range(whole, begin + n):
         rest += values[i] - first
-        least, largest = min(least, values[i]), max(largest, values[i])
+        least = min(least, values[i])
+        largest = max(largest, values[i])
     return first + (across(total) + rest) / n, least, largest
 
 
@@ -214,7 +224,9 @@ def _power_sums(values: Doubles, begin: int, n: int, mean: float) -> tuple[float
         two += square
         three += square * deviation
         four += square * square
-    second, third, fourth = across(two), across(three), across(four)
+    second = across(two)
+    third = across(three)
+    fourth = across(four)
     for i in range(whole, begin + n):
         square = (values[i] - mean) ** 2
         second += square

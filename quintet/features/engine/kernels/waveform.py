@@ -50,13 +50,17 @@ def waveform_frames(
         hop: samples between frames.
         chunks: memory for the chunks, shape `(frames + frame_length // hop, 4)`.
     """
-    frames, whole, rest = len(energy), frame_length // hop, frame_length % hop
+    frames = len(energy)
+    whole, rest = frame_length // hop, frame_length % hop
     for i in range(frames + whole):
         begin = first + i * hop
-        chunks[i, 0], chunks[i, 1] = _chunk(samples, begin, begin + rest)
-        chunks[i, 2], chunks[i, 3] = _chunk(samples, begin + rest, begin + hop)
+        middle = begin + rest
+        chunks[i, 0], chunks[i, 1] = _chunk(samples, begin, middle)
+        chunks[i, 2], chunks[i, 3] = _chunk(samples, middle, begin + hop)
     for i in range(frames):
-        changes, total = chunks[i + whole, 0], chunks[i + whole, 1]
+        last = i + whole
+        changes = chunks[last, 0]
+        total = chunks[last, 1]
         for j in range(i, i + whole):
             changes += chunks[j, 0] + chunks[j, 2]
             total += chunks[j, 1] + chunks[j, 3]
@@ -71,16 +75,19 @@ def waveform_frames(
 def _chunk(samples: Singles, first: int, last: int) -> tuple[float, float]:
     """Changes of sign and sum of squares of the samples `first` to `last - 1`. Zeros lie beyond the clip."""
     zero = np.float32(-ZERO)
-    begin, end = max(first, 1), min(last, len(samples))  # nothing comes before sample 0: no change of sign
+    begin = max(first, 1)  # nothing comes before sample 0: no change of sign
+    end = min(last, len(samples))
     whole = begin + max(end - begin, 0) // LANES * LANES
-    changes, squares = splat(0.0), splat(0.0)
+    changes = splat(0.0)
+    squares = splat(0.0)
     for i in range(begin, end - LANES + 1, LANES):
         value = load_run(samples, i)
         sign = select(value < zero, splat(1.0), splat(0.0))
         sign_before = select(load_run(samples, i - 1) < zero, splat(1.0), splat(0.0))
         changes += absolute(sign - sign_before)
         squares += value * value
-    total_changes, total = across(changes), across(squares)
+    total_changes = across(changes)
+    total = across(squares)
     for i in range(whole, end):
         total_changes += (samples[i] < zero) != (samples[i - 1] < zero)
         total += np.float64(samples[i]) ** 2
@@ -99,14 +106,18 @@ def sums(samples: Singles) -> tuple[float, float, float, float]:
         value = load_run(samples, i)
         total += value
         total_absolute += absolute(value)
-        low, high = minimum(low, value), maximum(high, value)
-    one, other = across(total), across(total_absolute)
-    least, largest = -across_largest(-low), across_largest(high)
+        low = minimum(low, value)
+        high = maximum(high, value)
+    one = across(total)
+    other = across(total_absolute)
+    least = -across_largest(-low)
+    largest = across_largest(high)
     for i in range(whole, len(samples)):
         value = np.float64(samples[i])
         one += value
         other += abs(value)
-        least, largest = min(least, value), max(largest, value)
+        least = min(least, value)
+        largest = max(largest, value)
     return one, other, least, largest
 
 
@@ -135,8 +146,12 @@ def power_sums(samples: Singles, centre: float, centre_of_absolute: float, resul
         two_absolute += square
         three_absolute += square * deviation
         four_absolute += square * square
-    result[0], result[1], result[2] = across(two), across(three), across(four)
-    result[3], result[4], result[5] = across(two_absolute), across(three_absolute), across(four_absolute)
+    result[0] = across(two)
+    result[1] = across(three)
+    result[2] = across(four)
+    result[3] = across(two_absolute)
+    result[4] = across(three_absolute)
+    result[5] = across(four_absolute)
     for i in range(whole, len(samples)):
         value = np.float64(samples[i])
         for power in range(2, 5):
