@@ -13,18 +13,21 @@ from quintet.features.columns import feature_names, published_names
 from quintet.features.parameters import FeatureParameters
 
 PAPER = [  # systems.md, columns 1-97
-    "signal_mean", "signal_std", "signal_skew", "signal_kurtosis", "zcr_mean", "zcr_std", "rmse_mean", "rmse_std", "tempo",
+    "signal_mean", "signal_std", "signal_skew", "signal_kurtosis",
+    "zcr_mean", "zcr_std", "rmse_mean", "rmse_std", "tempo",
     "spectral_centroid_mean", "spectral_centroid_std",
-    "spectral_bandwidth_2_mean", "spectral_bandwidth_2_std", "spectral_bandwidth_3_mean", "spectral_bandwidth_3_std",
+    "spectral_bandwidth_2_mean", "spectral_bandwidth_2_std",
+    "spectral_bandwidth_3_mean", "spectral_bandwidth_3_std",
     "spectral_bandwidth_4_mean", "spectral_bandwidth_4_std",
-    *[f"spectral_contrast_{i}_mean" for i in range(1, 8)], *[f"spectral_contrast_{i}_std" for i in range(1, 8)],
+    *[f"spectral_contrast_{i}_mean" for i in range(1, 8)],
+    *[f"spectral_contrast_{i}_std" for i in range(1, 8)],
     "spectral_rolloff_mean", "spectral_rolloff_std",
     *[f"mfccs_{i}_mean" for i in range(1, 21)], *[f"mfccs_{i}_std" for i in range(1, 21)],
     *[f"chroma_stft_{i}_mean" for i in range(1, 13)], *[f"chroma_stft_{i}_std" for i in range(1, 13)],
 ]  # fmt: skip
 
 
-def test_the_papers_columns_come_in_the_papers_order_under_its_names():
+def test_published_names_are_the_papers_in_its_order():
     names = published_names("bahuleyan2018")
     assert list(names.values()) == PAPER
     assert tuple(names) == feature_names(FeatureParameters(feature_set="bahuleyan2018"))

@@ -1,4 +1,4 @@
-"""`describe`: the whole row, against librosa and on everything that is hardly a sound."""
+"""Tests of `describe`: the whole row against librosa, and on extreme sounds."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def music(seed: int, sample_rate: int = 22050, seconds: float = 3.0) -> np.ndarr
     )
 
 
-def librosas_row(
+def librosa_row(
     y: np.ndarray, sample_rate: int, contrast_bands: int, tuning: float | None = None
 ) -> np.ndarray:
-    """The 97 columns in the paper's order, a call per feature, as its script has it (without its constants and its bug)."""
+    """The 97 columns in the paper's order, one call per feature, as in its script (without its bug)."""
     f, given = librosa.feature, {"y": y, "sr": sample_rate}
 
     def mean_std(series: np.ndarray) -> list[float]:
@@ -84,16 +84,16 @@ def assert_parity(
         warnings.simplefilter(
             "ignore"
         )  # of what librosa and scipy warn (no pitch, nearly constant), we declare the value
-        theirs = np.nan_to_num(librosas_row(samples, sample_rate, bands, tuning))
+        theirs = np.nan_to_num(librosa_row(samples, sample_rate, bands, tuning))
     np.testing.assert_allclose(list(ours.values()), theirs, rtol=rtol, atol=1e-12)
 
 
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 8000])
-def test_the_papers_row_is_librosas(sample_rate):
+def test_the_papers_row_equals_librosa(sample_rate):
     assert_parity(music(1, sample_rate), sample_rate)
 
 
-def adversaries(n: int = 22050) -> dict[str, np.ndarray]:
+def extreme_sounds(n: int = 22050) -> dict[str, np.ndarray]:
     t, rng = np.arange(n), np.random.default_rng(0)
     return {
         "sine at a bin": np.sin(2 * np.pi * 80 * t / 2048),
@@ -111,9 +111,9 @@ def adversaries(n: int = 22050) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("name", adversaries())
-def test_adversaries_have_librosas_row_too(name):
-    samples, tuning = adversaries()[name], None
+@pytest.mark.parametrize("name", extreme_sounds())
+def test_extreme_sounds_equal_librosa(name):
+    samples, tuning = extreme_sounds()[name], None
     if name in (
         "impulse",
         "one sample",
@@ -123,9 +123,11 @@ def test_adversaries_have_librosas_row_too(name):
 
 
 @pytest.mark.parametrize("feature_set", FEATURE_SETS)
-@pytest.mark.parametrize("name", adversaries())
+@pytest.mark.parametrize("name", extreme_sounds())
 def test_every_value_is_finite_and_fits_float32(name, feature_set):
-    features = describe(Clip(adversaries()[name], 22050), FeatureParameters(feature_set=feature_set)).features
+    features = describe(
+        Clip(extreme_sounds()[name], 22050), FeatureParameters(feature_set=feature_set)
+    ).features
     values = np.array(list(features.values())).astype(np.float32)
     assert np.isfinite(values).all(), [
         column for column, value in zip(features, values, strict=True) if not np.isfinite(value)
@@ -153,7 +155,7 @@ def test_no_column_is_constant_or_a_copy_of_another():
     assert names[first[count > 1]].tolist() == []
 
 
-def test_gain_leaves_what_should_not_hear_it():
+def test_gain_does_not_change_features_without_level():
     samples = music(5)
     parameters = FeatureParameters(families=("rhythm", "spectral", "tonal", "modulation", "covariance"))
     quiet, loud = (describe(Clip(g * samples, 22050), parameters).features for g in (1.0, 2.0))
@@ -161,7 +163,7 @@ def test_gain_leaves_what_should_not_hear_it():
         assert loud[column] == pytest.approx(quiet[column], rel=1e-6, abs=1e-8), column
 
 
-def test_a_clip_and_its_parts_do_not_depend_on_what_else_is_asked_for():
+def test_a_feature_does_not_depend_on_the_other_families():
     clip = Clip(music(2), 22050)
     full = describe(clip, FULL).features
     for families in [("cepstral",), ("tonal", "rhythm"), ("covariance",)]:
@@ -170,7 +172,7 @@ def test_a_clip_and_its_parts_do_not_depend_on_what_else_is_asked_for():
     assert describe(clip, PAPER).features == {column: full[column] for column in feature_names(PAPER)}
 
 
-def test_the_log_mel_shares_the_transform_where_it_is_the_same(monkeypatch):
+def test_the_log_mel_shares_the_transform_if_the_settings_agree(monkeypatch):
     transforms: list[int] = []
     monkeypatch.setattr(
         transform, "hann", lambda length: transforms.append(length) or hann(length)
@@ -187,7 +189,7 @@ def test_the_log_mel_shares_the_transform_where_it_is_the_same(monkeypatch):
     assert transforms == [2048, 512]
 
 
-def test_the_input_is_not_changed_and_the_answer_is_the_same_twice():
+def test_the_input_is_not_changed_and_the_result_is_repeatable():
     samples = music(4).astype(np.float32)
     before = samples.copy()
     first, second = (describe(Clip(samples, 22050), FULL, log_mel=True) for _ in range(2))
@@ -203,7 +205,7 @@ def test_the_input_is_not_changed_and_the_answer_is_the_same_twice():
         (np.r_[np.ones(9000), np.nan], NonFiniteError, "1 NaN or infinite"),
     ],
 )
-def test_what_cannot_be_described_is_refused(samples, error, match):
+def test_an_unusable_sound_is_refused(samples, error, match):
     with pytest.raises(error, match=match) as caught:
         describe(Clip(samples, 22050, "the id"), PAPER)
     assert "the id" in str(caught.value)
@@ -217,7 +219,10 @@ def test_another_sample_rate_is_refused():
 
 def test_importing_the_extractor_is_light():
     heavy = "librosa sklearn pandas matplotlib scipy.signal scipy.stats tensorflow joblib"
-    code = f"import sys, quintet.features.describe, quintet.audio.decode; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = (
+        "import sys, quintet.features.describe, quintet.features.extraction.worker; "
+        f"print([m for m in '{heavy}'.split() if m in sys.modules])"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -259,18 +264,18 @@ def test_the_papers_row_is_librosas_on_real_recordings(clip, sample_rate):
         ({"n_fft": 2205, "hop_length": 882, "compression": "power"}, lambda y: mel_by_librosa(y, 2205, 882)),
     ],
 )
-def test_a_networks_own_picture_is_librosas_and_leaves_the_features_alone(settings, expected):
+def test_other_log_mel_settings_equal_librosa_and_do_not_change_the_features(settings, expected):
     """Any frame, pre-emphasis and compression, beside features that stay what they are to the last bit."""
     y = music(3).astype(np.float32)
     parameters = FeatureParameters(log_mel=LogMelParameters(**settings))
-    found = describe(Clip(y, 22050), parameters, log_mel=True)
-    heard = (
+    result = describe(Clip(y, 22050), parameters, log_mel=True)
+    emphasised = (
         scipy.signal.lfilter([1, -0.97], [1], y.astype(np.float64))
         if "pre_emphasis" in settings
         else y.astype(np.float64)
     )
-    np.testing.assert_allclose(found.log_mel, expected(heard), rtol=1e-5, atol=2e-4)
-    assert found.features == describe(Clip(y, 22050), FULL, log_mel=True).features
+    np.testing.assert_allclose(result.log_mel, expected(emphasised), rtol=1e-5, atol=2e-4)
+    assert result.features == describe(Clip(y, 22050), FULL, log_mel=True).features
 
 
 def mel_by_librosa(y: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:

@@ -26,7 +26,7 @@ def test_the_hash_survives_json():
     assert restored.hash == parameters.hash
 
 
-def test_families_are_held_in_the_sets_order_and_all_of_them_is_none():
+def test_families_are_in_the_order_of_the_set_and_all_of_them_is_none():
     assert (
         FeatureParameters(families=("cepstral", "spectral")).hash
         == FeatureParameters(families=("spectral", "cepstral", "spectral")).hash
@@ -65,7 +65,7 @@ def test_parameters_cannot_be_changed():
         ({"log_mel": {"fmin": 9000.0, "fmax": 8000.0}}, "fmin < fmax"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         FeatureParameters(**settings)
 
@@ -96,7 +96,7 @@ def test_the_content_that_was_written_is_parsed_to_the_same_settings(parameters)
     assert type(parameters).parse(parameters.model_dump(mode="json"), where="The store") == parameters
 
 
-def test_settings_that_came_later_leave_older_hashes_alone():
+def test_settings_of_later_versions_do_not_change_older_hashes():
     assert LogMelParameters().hash == "eef08563f6302a30"
     assert FeatureParameters().hash == "f0fec7c4d7d9161a"
     later = [

@@ -10,7 +10,7 @@ from quintet.features.statistics import STATISTICS, log_covariance, summaries
 SERIES = np.random.default_rng(0).gamma(2.0, size=(5, 101)) * np.array([[1e-6], [1], [10], [1e6], [1e20]])
 
 
-def test_statistics_equal_numpys_and_scipys():
+def test_statistics_equal_numpy_and_scipy():
     expected = {
         "mean": SERIES.mean(axis=1),
         "std": SERIES.std(axis=1),
@@ -43,12 +43,12 @@ def test_closed_forms():
         np.full((1, 99), 1e-200),
     ],
 )
-def test_what_is_constant_has_no_spread_and_no_shape(series):
+def test_a_constant_series_has_no_spread_and_no_shape(series):
     values = summaries(series, STATISTICS)
     assert [float(values[name][0]) for name in ("std", "skew", "kurtosis")] == [0.0, 0.0, 0.0]
 
 
-def test_scale_and_shift_leave_the_shape():
+def test_scale_and_shift_do_not_change_the_shape():
     base, moved = (
         summaries(SERIES[1], ["skew", "kurtosis"]),
         summaries(3 - 2 * SERIES[1], ["skew", "kurtosis"]),
@@ -76,7 +76,7 @@ def test_the_logarithm_of_the_covariance_inverts_to_it():
     )
 
 
-def test_the_logarithm_of_the_covariance_follows_a_permutation_and_forgets_a_shift():
+def test_the_logarithm_of_the_covariance_follows_a_permutation_and_ignores_a_shift():
     series = np.random.default_rng(1).standard_normal((4, 50))
     base, order = log_covariance(series, floor=1.0), [2, 0, 3, 1]
     np.testing.assert_allclose(

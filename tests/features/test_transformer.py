@@ -1,4 +1,4 @@
-"""`FeatureExtractor` in scikit-learn's hands."""
+"""Tests of `FeatureExtractor` in scikit-learn."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_paths_become_a_float32_frame_with_names(paths):
     assert (np.diff(centroids) > 0).all()
 
 
-def test_clips_of_any_rate_give_what_their_file_gives(paths):
+def test_a_clip_of_another_rate_gives_the_row_of_its_file(paths):
     samples, rate = soundfile.read(paths[0], dtype="float32")
     extractor = FeatureExtractor("bahuleyan2018", families=["spectral"])
     pd.testing.assert_frame_equal(
@@ -48,7 +48,7 @@ def test_clips_of_any_rate_give_what_their_file_gives(paths):
     )
 
 
-def test_it_stands_in_a_pipeline_and_can_be_cloned(paths):
+def test_the_extractor_works_in_a_pipeline_and_can_be_cloned(paths):
     extractor = FeatureExtractor(
         "full", families=("spectral", "cepstral"), parameters={"n_mfcc": 5}, on_error="nan", n_jobs=1
     )

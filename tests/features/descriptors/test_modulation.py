@@ -15,7 +15,7 @@ def pulse(hertz: float, seconds: float = 20.0, depth: float = 6.0) -> np.ndarray
 
 
 @pytest.mark.parametrize("band", range(1, 10))
-def test_a_pulse_is_found_in_its_band(band):
+def test_a_pulse_is_strongest_in_its_rate_band(band):
     hertz = float(np.sqrt(EDGES[band] * EDGES[band + 1]))
     assert fluctuation_pattern(pulse(hertz), **SETTINGS)[0].argmax() == band
 
@@ -39,7 +39,7 @@ def test_the_length_of_the_clip_does_not_matter(seconds):
     )
 
 
-def test_level_does_not_matter_and_stillness_is_the_floor():
+def test_level_does_not_matter_and_a_constant_band_is_the_floor():
     bands = pulse(3.0)
     np.testing.assert_allclose(
         fluctuation_pattern(bands + 40, **SETTINGS), fluctuation_pattern(bands, **SETTINGS), atol=1e-6
@@ -54,7 +54,7 @@ def test_any_length_is_finite(frames):
     assert np.isfinite(pattern).all()
 
 
-def test_weights_are_means():
+def test_rate_weights_sum_to_one():
     weights = rate_weights(EDGES, RATE / 256, 129)
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
     assert (weights >= 0).all()

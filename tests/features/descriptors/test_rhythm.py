@@ -19,7 +19,7 @@ def onset_of(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 8000])
 @pytest.mark.parametrize("seconds", [0.5, 3.0, 20.0])
-def test_onset_strength_and_tempo_are_librosas(sample_rate, seconds):
+def test_onset_strength_and_tempo_equal_librosa(sample_rate, seconds):
     rng = np.random.default_rng(int(seconds * 10))
     n = int(seconds * sample_rate)
     beats = np.arange(n) % int(0.43 * sample_rate) < 900
@@ -35,7 +35,7 @@ def test_onset_strength_and_tempo_are_librosas(sample_rate, seconds):
 
 
 @pytest.mark.parametrize("bpm", [75.0, 100.0, 120.0, 150.0])
-def test_clicks_at_a_known_tempo_are_found_within_a_frame(bpm):
+def test_the_tempo_of_clicks_is_exact_within_a_frame(bpm):
     samples = np.zeros(22050 * 15)
     for beat in np.arange(0.2, 15, 60 / bpm):
         start = int(beat * 22050)
@@ -55,7 +55,7 @@ def test_a_beat_is_clear_and_noise_is_not():
     assert abs(tempo(noise[5:], sample_rate=22050, hop_length=512)[1]) < 0.2
 
 
-def test_without_an_onset_the_answer_is_near_120_and_unclear():
+def test_without_an_onset_the_tempo_is_near_120_and_unclear():
     bpm, clarity = tempo(np.zeros(100), sample_rate=22050, hop_length=512)
     assert bpm == pytest.approx(120, abs=4)
     assert clarity == 0

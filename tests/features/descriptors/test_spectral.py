@@ -32,7 +32,7 @@ def signals(sample_rate: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 8000])
 @pytest.mark.parametrize("name", signals(8000))
-def test_every_descriptor_is_librosas(sample_rate, name):
+def test_every_spectral_descriptor_equals_librosa(sample_rate, name):
     samples = signals(sample_rate)[name]
     spec, feature = spectrum_of(samples, sample_rate), librosa.feature
     bands = 6 if sample_rate > 12800 else 4
@@ -92,7 +92,7 @@ def test_silent_frames_have_declared_values():
     np.testing.assert_allclose(spectral.spectral_flatness(spec), 1.0)
 
 
-def test_contrast_of_a_tone_stands_in_its_own_octave():
+def test_the_contrast_of_a_tone_is_largest_in_its_octave():
     samples = np.sin(2 * np.pi * 1100 * np.arange(22050) / 22050) + 0.001 * np.random.default_rng(
         0
     ).standard_normal(22050)

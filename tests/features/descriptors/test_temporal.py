@@ -25,7 +25,7 @@ def clips() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("name", "samples"), clips().items())
-def test_zero_crossings_and_loudness_are_librosas(name, samples):
+def test_zero_crossings_and_rms_equal_librosa(name, samples):
     clip = Clip(samples, 22050)
     np.testing.assert_array_equal(
         zero_crossing_rate(clip, **FRAME), librosa.feature.zero_crossing_rate(samples)[0]
@@ -35,7 +35,7 @@ def test_zero_crossings_and_loudness_are_librosas(name, samples):
     )
 
 
-def test_gain_doubles_loudness_and_leaves_crossings():
+def test_gain_doubles_rms_and_does_not_change_crossings():
     samples = clips()["noise"]
     np.testing.assert_allclose(rms(Clip(2 * samples, 1000), **FRAME), 2 * rms(Clip(samples, 1000), **FRAME))
     np.testing.assert_array_equal(

@@ -24,7 +24,7 @@ def spectrum_of(samples: np.ndarray, sample_rate: int = 22050) -> Spectrum:
 
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 8000])
 @pytest.mark.parametrize("cents", [-37.0, 0.0, 12.0])
-def test_tuning_chroma_and_tonnetz_are_librosas(sample_rate, cents):
+def test_tuning_chroma_and_tonnetz_equal_librosa(sample_rate, cents):
     samples = music(sample_rate, cents)
     spec = spectrum_of(samples, sample_rate)
     tuning = tonal.estimate_tuning(spec)
@@ -39,7 +39,7 @@ def test_tuning_chroma_and_tonnetz_are_librosas(sample_rate, cents):
 
 
 @pytest.mark.parametrize("kind", ["noise", "dc", "half silent"])
-def test_tuning_is_librosas_where_nothing_is_in_tune(kind):
+def test_tuning_equals_librosa_if_nothing_is_in_tune(kind):
     noise = 0.1 * np.random.default_rng(3).standard_normal(22050)
     samples = {
         "noise": noise,
@@ -57,7 +57,7 @@ def test_tuning_is_librosas_where_nothing_is_in_tune(kind):
 
 @pytest.mark.parametrize("tuning", [-0.5, -0.13, 0.0, 0.49])
 @pytest.mark.parametrize(("sample_rate", "n_fft"), [(22050, 2048), (44100, 4096), (16000, 512)])
-def test_the_filterbank_is_librosas_to_the_last_bit(sample_rate, n_fft, tuning):
+def test_the_filterbank_equals_librosa_to_the_last_bit(sample_rate, n_fft, tuning):
     ours = tonal.chroma_filterbank(sample_rate=sample_rate, n_fft=n_fft, tuning=tuning)
     np.testing.assert_array_equal(ours, librosa.filters.chroma(sr=sample_rate, n_fft=n_fft, tuning=tuning))
 
@@ -68,7 +68,7 @@ def test_the_strongest_pitch_class_of_a_note_is_its_name():
         assert tonal.chroma(spectrum_of(samples), tuning=0.0)[:, 4].argmax() == midi % 12
 
 
-def test_the_detuning_that_was_put_in_is_found():
+def test_the_tuning_is_that_of_a_detuned_tone():
     for cents in (-30, -10, 20, 40):
         assert tonal.estimate_tuning(spectrum_of(music(22050, cents))) * 100 == pytest.approx(cents, abs=12)
 
@@ -80,7 +80,7 @@ def test_an_impulse_has_no_peaks_so_no_tuning(place):
     assert tonal.estimate_tuning(spectrum) == 0.0
 
 
-def test_gain_leaves_chroma_and_silence_is_zero():
+def test_gain_does_not_change_chroma_and_silence_is_zero():
     samples = music(22050)
     np.testing.assert_allclose(
         tonal.chroma(spectrum_of(samples), tuning=0.1),

@@ -1,4 +1,4 @@
-"""One process compiles, the others wait; nothing stale is loaded; no folder is no excuse."""
+"""Tests of the kernel cache: one process compiles, the others wait, and no stale code is loaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quintet.features.engine.kernel_cache import (
 )
 
 
-def test_many_at_once_compile_once(tmp_path, capsys):
+def test_one_of_several_processes_compiles(tmp_path, capsys):
     inside, most, calls = [], [], []
 
     def compile_all() -> None:
@@ -42,7 +42,7 @@ def test_many_at_once_compile_once(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_compiled_folder_is_loaded_in_silence(tmp_path, capsys):
+def test_a_compiled_folder_is_loaded_without_a_message(tmp_path, capsys):
     (tmp_path / "complete").touch()
     calls = []
     compile_once(lambda: calls.append(1), tmp_path)
@@ -73,7 +73,7 @@ compile_once(compile_all, Path({str(tmp_path)!r}))
     assert time.monotonic() - began < 1
 
 
-def test_a_failed_compilation_leaves_the_lock_to_others_and_no_mark(tmp_path):
+def test_a_failed_compilation_releases_the_lock_and_marks_nothing(tmp_path):
     def fail() -> None:
         raise ValueError("no such instruction")
 
@@ -125,7 +125,10 @@ def test_another_installation_has_another_digest(tmp_path, monkeypatch):
 
 
 def test_the_digest_covers_every_module_that_kernels_are_made_of():
-    code = "import quintet.features.engine.kernels.frames as k, sys; print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('quintet.features.')])"
+    code = (
+        "import quintet.features.engine.kernels.frames, quintet.features.engine.kernels.waveform, sys; "
+        "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('quintet.features.')])"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -141,9 +144,9 @@ CACHED = """
 import sys
 from quintet.features.engine import kernel_cache as compilation
 from quintet.features.engine.warm_up import kernels_available
-from quintet.features.engine.kernels import frames as kernels
 kernels_available()
-print(compilation.load_kernels(), "scipy.linalg" in sys.modules, all(k.signatures for k in compilation._KERNELS), len(compilation._KERNELS))
+loaded, kernels = compilation.load_kernels(), compilation._KERNELS
+print(loaded, "scipy.linalg" in sys.modules, all(k.signatures for k in kernels), len(kernels))
 """
 
 
@@ -161,13 +164,13 @@ def test_an_import_compiles_and_loads_no_kernel():
     assert result.stderr == ""
 
 
-def test_a_warm_cache_is_loaded_without_what_only_compiling_needs():
+def test_a_warm_cache_is_loaded_without_imports_for_compiling():
     subprocess.run(
         [sys.executable, "-c", CACHED], capture_output=True, check=True
-    )  # compiles, where nobody has
-    said = subprocess.run([sys.executable, "-c", CACHED], capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["True", "False", "True", "12"]
-    assert said.stderr == ""
+    )  # compiles if the cache is empty
+    result = subprocess.run([sys.executable, "-c", CACHED], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True", "False", "True", "12"]
+    assert result.stderr == ""
 
 
 def test_kernels_that_were_loaded_leave_numba_able_to_compile():
@@ -175,15 +178,17 @@ def test_kernels_that_were_loaded_leave_numba_able_to_compile():
         CACHED
         + "import numba, numpy\nprint(numba.njit(lambda x: numpy.dot(x, x) + len({1: 2}))(numpy.ones(3)))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.split()[-1] == "4.0"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split()[-1] == "4.0"
 
 
-def test_with_another_numba_kernels_are_loaded_by_calling_them(tmp_path, monkeypatch):
+def test_kernels_are_called_if_the_private_parts_of_numba_differ(tmp_path, monkeypatch):
     calls = []
     (tmp_path / "complete").touch()
     monkeypatch.setattr(compilation, "FOLDER", tmp_path)
-    monkeypatch.setattr(compilation, "_KERNELS", [object()])  # without the inner parts that are known
+    monkeypatch.setattr(
+        compilation, "_KERNELS", [object()]
+    )  # without the private parts that `load_kernels` uses
     compile_once(lambda: calls.append(1), tmp_path)
     assert calls == [1]
 
@@ -200,16 +205,16 @@ print(hashlib.sha256(repr(described.features).encode() + described.log_mel.tobyt
 """
 
 
-def test_code_just_compiled_and_code_loaded_give_the_same_bits(tmp_path):
+def test_compiled_and_loaded_code_give_the_same_bits(tmp_path):
     environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
-    said = [
+    result = [
         subprocess.run(
             [sys.executable, "-c", DESCRIBED], env=environment, capture_output=True, text=True, check=True
         )
         for _ in range(2)
     ]
-    assert ["compiling" in process.stderr for process in said] == [True, False]
-    assert said[0].stdout == said[1].stdout
+    assert ["compiling" in process.stderr for process in result] == [True, False]
+    assert result[0].stdout == result[1].stdout
 
 
 @pytest.mark.slow
@@ -220,10 +225,10 @@ def test_processes_on_an_empty_cache_compile_once(tmp_path):
         subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    said = "".join(process.communicate()[1] for process in started)
+    result = "".join(process.communicate()[1] for process in started)
     assert all(process.returncode == 0 for process in started)
-    assert said.count("compiling") == 1
-    again = subprocess.run(
+    assert result.count("compiling") == 1
+    second = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert again.stderr == ""
+    assert second.stderr == ""

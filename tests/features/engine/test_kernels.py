@@ -1,4 +1,4 @@
-"""The kernels against the definitions: any setting, any sound, every series."""
+"""Tests of the kernels against the definitions: any setting, any sound, every series."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SOUNDS = {
 }
 
 
-# --- the transform ---------------------------------------------------------------------------------------------------------------------------
+# --- the transform ----------------------------------------------------------------------------------------
 
 
 @njit
@@ -106,15 +106,15 @@ def test_a_quiet_frame_beside_a_loud_one_keeps_its_precision():
 @pytest.mark.parametrize(
     ("n_fft", "can"), [(64, True), (2048, True), (32, False), (1200, False), (96, False)]
 )
-def test_other_lengths_are_left_to_scipy(n_fft, can):
+def test_the_kernels_transform_powers_of_two_only(n_fft, can):
     assert fourier.can_transform(n_fft) is can
 
 
-# --- the series ------------------------------------------------------------------------------------------------------------------------------
+# --- the series -------------------------------------------------------------------------------------------
 
 
 def assert_same_series(samples: np.ndarray, parameters: FeatureParameters) -> None:
-    """Every group by the kernels and by the definitions; the tolerance is relative to the largest value of the series."""
+    """Compare every group by kernels and definitions, relative to the largest value of the series."""
     clip = Clip(samples.astype(np.float32), parameters.sample_rate)
     expected, received = Analysis(clip, parameters), CompiledAnalysis(clip, parameters, with_log_mel=True)
     rounding = (
@@ -145,7 +145,7 @@ def assert_same_series(samples: np.ndarray, parameters: FeatureParameters) -> No
 
 
 @pytest.mark.parametrize("name", SOUNDS)
-def test_any_sound(name):
+def test_any_sound_has_the_series_of_the_definitions(name):
     assert_same_series(SOUNDS[name], FULL)
 
 
@@ -186,7 +186,7 @@ def test_any_length(n):
 
 
 @pytest.mark.parametrize("parameters", [FULL, PAPER], ids=["full", "paper"])
-def test_a_row_is_the_same_by_either_way(parameters):
+def test_kernels_and_definitions_give_the_same_row(parameters):
     samples = music(5 * RATE).astype(np.float32)
     compiled = describe(Clip(samples, RATE), parameters, log_mel=True)
     defined = describe(Clip(samples.astype(np.float64), RATE), parameters, log_mel=True)
@@ -197,7 +197,7 @@ def test_a_row_is_the_same_by_either_way(parameters):
     np.testing.assert_allclose(compiled.log_mel, defined.log_mel, atol=1e-5)
 
 
-def test_which_way_is_taken(monkeypatch):
+def test_make_analysis_selects_kernels_or_definitions(monkeypatch):
     clip = Clip(music(4096).astype(np.float32), RATE)
     assert isinstance(make_analysis(clip, FULL), CompiledAnalysis)
     assert type(make_analysis(Clip(clip.samples.astype(np.float64), RATE), FULL)) is Analysis
@@ -233,13 +233,16 @@ def test_a_clip_shorter_than_a_frame_is_refused_by_the_kernels():
         clip_stretch(Clip(noise(100).astype(np.float32), RATE), n_fft=128, hop_length=64)
 
 
-def test_only_what_is_asked_for_is_measured():
-    banks = {family: CompiledAnalysis(Clip(noise(4096).astype(np.float32), RATE), FeatureParameters(families=(family,))).measurement.filterbanks
-             for family in ("spectral", "cepstral", "modulation")}  # fmt: skip
+def test_only_the_required_filterbanks_are_measured():
+    clip = Clip(noise(4096).astype(np.float32), RATE)
+    banks = {}
+    for family in ("spectral", "cepstral", "modulation"):
+        analysis = CompiledAnalysis(clip, FeatureParameters(families=(family,)))
+        banks[family] = analysis.measurement.filterbanks
     assert banks == {"spectral": (), "cepstral": (MelBands(128),), "modulation": (MelBands(20),)}
 
 
-def test_the_sets_name_no_group_that_the_kernels_do_not_know():
+def test_the_kernels_compute_every_group_of_the_sets():
     analysis = CompiledAnalysis(Clip(music(9000).astype(np.float32), RATE), FULL)
     assert all(
         np.isfinite(analysis.values(group, statistics)).all() for group, statistics in select_groups(FULL)
@@ -247,7 +250,7 @@ def test_the_sets_name_no_group_that_the_kernels_do_not_know():
     assert "spectrum" not in vars(analysis)  # the definitions' spectrogram was never made
 
 
-# --- the waveform and the logarithm ----------------------------------------------------------------------------------------------------------
+# --- the waveform and the logarithm -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 1001, 40000])
@@ -267,7 +270,7 @@ def test_moments_of_a_waveform_are_those_of_its_samples(n):
         )
 
 
-def test_the_logarithm_is_right_to_the_last_digits():
+def test_decibels_are_exact_to_the_last_digits():
     power = np.geomspace(1e-37, 1e37, 80000).astype(np.float32).reshape(-1, LANES)
     power[0, :3] = [1.0, 2.0, np.nextafter(np.float32(1), np.float32(2))]
     expected, exact, single = (
@@ -306,24 +309,24 @@ def test_the_median_of_samples_is_that_of_the_sorted(n, kind):
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 1001])
 def test_moments_of_series_are_those_of_their_definition(n):
     rows = np.random.default_rng(n).standard_normal((3, n)) * [[1.0], [1e6], [1e-9]] + [[0.0], [-3e6], [5.0]]
-    found, defined = RowMoments(rows), Moments(rows)
+    compiled, defined = RowMoments(rows), Moments(rows)
     for name in ("mean", "smallest", "largest", "magnitude", "median"):
-        np.testing.assert_allclose(getattr(found, name), getattr(defined, name), rtol=1e-13, err_msg=name)
+        np.testing.assert_allclose(getattr(compiled, name), getattr(defined, name), rtol=1e-13, err_msg=name)
     for order in (2, 3, 4):
         np.testing.assert_allclose(
-            found.moment(order), defined.moment(order), rtol=1e-6, atol=1e-12 * np.abs(rows).max() ** order
+            compiled.moment(order), defined.moment(order), rtol=1e-6, atol=1e-12 * np.abs(rows).max() ** order
         )
 
 
 @pytest.mark.parametrize("value", [0.1, -1e30, 3.0])
-def test_a_constant_series_has_no_spread_at_all(value):
-    found = RowMoments(np.full((1, 1003), value))
-    assert found.smallest[0] == found.largest[0] == value
-    assert found.mean[0] == pytest.approx(value, rel=1e-15)
-    assert found.variance[0] == found.shape(3, normal=0.0)[0] == found.shape(4, normal=3.0)[0] == 0
+def test_a_constant_series_has_exactly_no_spread(value):
+    moments = RowMoments(np.full((1, 1003), value))
+    assert moments.smallest[0] == moments.largest[0] == value
+    assert moments.mean[0] == pytest.approx(value, rel=1e-15)
+    assert moments.variance[0] == moments.shape(3, normal=0.0)[0] == moments.shape(4, normal=3.0)[0] == 0
 
 
-# --- the extremes ----------------------------------------------------------------------------------------------------------------------------
+# --- the extremes -----------------------------------------------------------------------------------------
 
 
 @njit

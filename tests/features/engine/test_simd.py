@@ -1,4 +1,4 @@
-"""Every intrinsic against NumPy, on the same eight numbers."""
+"""Tests of every intrinsic against NumPy, on the same eight numbers."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_arithmetic_is_numpy_arithmetic(numbers):
     np.testing.assert_allclose(results[12], numbers.sum(axis=0), rtol=8 * np.finfo(numbers.dtype).eps)
 
 
-def test_numbers_spread_and_change_their_precision():
+def test_splat_wide_and_narrow_convert_numbers():
     doubles, singles = lane_rows(3), lane_rows(2, np.float32)
     _splats(doubles, singles)
     tenth = np.float64(np.float32(0.1))
@@ -154,7 +154,7 @@ def test_comparisons_choose_lane_by_lane(numbers, equal):
 
 
 @pytest.mark.parametrize(("dtype", "largest"), [(np.float64, 1e300), (np.float32, 1e37)])
-def test_every_positive_number_is_fraction_times_power_of_two(dtype, largest):
+def test_split_exponent_gives_fraction_and_power_of_two(dtype, largest):
     rows = np.geomspace(1 / largest, largest, 64).astype(dtype).reshape(8, LANES)
     rows[0, :3] = [1.0, 2.0, np.nextafter(np.sqrt(dtype(2)), dtype(0))]
     results = lane_rows(16, dtype)

@@ -1,4 +1,4 @@
-"""Long recordings in stretches: the numbers of one piece, whatever the sizes of blocks and stretches."""
+"""Tests of streaming: the numbers of the whole clip, for all sizes of blocks and stretches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FULL, PAPER = FeatureParameters(), FeatureParameters(feature_set="bahuleyan2018"
 
 
 def music(seconds: float, seed: int = 0) -> np.ndarray:
-    """Chords over noise that swell and pause; loudest near the end, so that limits are not known before."""
+    """Chords over noise that swell and pause. The loudest comes near the end, so the limits come late."""
     rng, t = np.random.default_rng(seed), np.arange(int(seconds * RATE)) / RATE
     sound = 0.01 * rng.standard_normal(len(t))
     for start in np.arange(0, seconds, 0.37):
@@ -67,7 +67,7 @@ def assert_same(path: Path, parameters: FeatureParameters) -> None:
 
 
 @pytest.mark.parametrize("parameters", [FULL, PAPER], ids=["full", "paper"])
-def test_a_row_in_stretches_is_the_row_in_one_piece(tmp_path, small, parameters):
+def test_a_streamed_row_equals_the_row_of_the_whole_clip(tmp_path, small, parameters):
     assert_same(written(tmp_path, music(7.0)), parameters)
 
 
@@ -110,7 +110,7 @@ def test_any_format(tmp_path, monkeypatch, name):
         {"pre_emphasis": 0.5},
     ],
 )
-def test_a_spectrogram_that_the_kernels_know_nothing_of(tmp_path, small, settings):
+def test_a_streamed_spectrogram_by_the_definitions(tmp_path, small, settings):
     rate = 22050
     path = written(tmp_path, music(5.01))
     parameters = FeatureParameters(feature_set="bahuleyan2018", log_mel=LogMelParameters(**settings))
@@ -145,7 +145,7 @@ def test_stretches_hold_every_frame_once(block, n_fft, hop_length, at_once):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 1000, 1001])
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 0.0])
-def test_the_median_of_blocks_is_that_of_the_whole(n, scale):
+def test_the_median_of_blocks_is_that_of_all_samples(n, scale):
     values = (scale * np.random.default_rng(n).standard_normal(n)).astype(np.float32)
     middle = StreamedMedian()
     for add in (middle.add_first, middle.add_second):
@@ -154,7 +154,7 @@ def test_the_median_of_blocks_is_that_of_the_whole(n, scale):
     assert middle.value == np.median(values.astype(np.float64))
 
 
-def test_what_cannot_be_described_is_refused(tmp_path):
+def test_an_unusable_sound_is_refused(tmp_path):
     with pytest.raises(TooShortError, match=r"at least one frame.*'the id' has 1000 samples"):
         describe_recording(
             Recording(written(tmp_path, music(1.0)[5000:7000]), sample_rate=22050), PAPER, name="the id"
@@ -184,7 +184,7 @@ def test_a_stretch_of_a_clip_is_its_frames():
     assert (stretch.first, stretch.frames) == (-64, 11)
 
 
-def test_a_worker_streams_what_is_long_and_writes_the_same_row(tmp_path, monkeypatch):
+def test_a_worker_streams_a_long_recording_to_the_same_row(tmp_path, monkeypatch):
     path = str(written(tmp_path, music(14.0)))
     source, job = ClipTask(0, ClipSource(path, start_s=1.0, id="a")), Job(PAPER, log_mel=True)
     expected = describe_clip(source, job)
@@ -197,7 +197,7 @@ def test_a_worker_streams_what_is_long_and_writes_the_same_row(tmp_path, monkeyp
     assert received.facts == expected.facts
 
 
-def test_memory_grows_by_the_series_alone(tmp_path, monkeypatch):
+def test_memory_grows_with_the_series_only(tmp_path, monkeypatch):
     monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", 1 << 14)
     monkeypatch.setattr(streaming, "STRETCH", 64 * 512)
     peaks = []
