@@ -114,8 +114,9 @@ def unknown_name(kind: str, received: str, valid: Iterable[str]) -> ConfigError:
         A member must be one of: svm, xgboost. Received 'svn'. Did you mean 'svm'?
     """
     names = list(valid)
-    near = difflib.get_close_matches(received, names, n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
     article = "An" if kind[:1] in "aeiou" else "A"
-    rule = f"{article} {kind} must be one of: {', '.join(names)}"
-    return ConfigError(f"{rule}. Received '{received}'.{hint}")
+    message = f"{article} {kind} must be one of: {', '.join(names)}. Received '{received}'."
+    near = difflib.get_close_matches(received, names, n=1, cutoff=0.5)
+    if near:
+        message += f" Did you mean '{near[0]}'?"
+    return ConfigError(message)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quintet.commands.terminal.options import Jobs, Model, Quiet, Segment
+from quintet.commands.terminal.options import IdColumn, Jobs, Model, Quiet, Segment
 from quintet.commands.terminal.parsing import resolve_cores
 
 EXAMPLE = "Example: quintet predict model/ new/*.mp3 --format csv > predictions.csv"
@@ -20,9 +20,7 @@ def predict(
     table: Annotated[
         Path | None, typer.Option(help="Feature table whose rows to predict instead of audio files.")
     ] = None,
-    id_column: Annotated[
-        str | None, typer.Option(help="Column with the clip id, in a table that quintet did not make.")
-    ] = None,
+    id_column: IdColumn = None,
     format_: Annotated[str, typer.Option("--format", help="table, csv, json, parquet.")] = "table",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write instead of standard output.")

@@ -216,8 +216,9 @@ class Recipe(Stage):
         """Settings of the training, with segments as settings of the networks, and with the augmentation."""
         settings: dict[str, TomlTable] = {name: dict(chosen) for name, chosen in self.train.settings.items()}
         if self.segments is not None:
+            frames = self.segments.frames(self.parameters.log_mel)
             for name in self.networks:
-                settings[name] = settings.get(name, {}) | self.segments.frames(self.parameters.log_mel)
+                settings[name] = settings.get(name, {}) | frames
         augmentation = self.augmentation or self.train.augmentation
         return self.train.model_copy(update={"settings": settings, "augmentation": augmentation})
 
@@ -367,5 +368,7 @@ def find_recipe(name: str | Path) -> Path:
 def shipped_recipes() -> dict[str, Path]:
     """Name → file of the recipes that come with quintet. In a checkout they are in the folder `recipes/`."""
     package = Path(__file__).parents[1]
-    folder = package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
-    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+    installed, checkout = package / "recipes", package.parent / "recipes"
+    folder = installed if installed.is_dir() else checkout
+    files = sorted(folder.glob("*.toml"))
+    return {file.stem: file for file in files}

@@ -30,16 +30,16 @@ Segment = Annotated[
     typer.Option(min=0, help="Cut long files into segments of this length in seconds; 0 cuts no file."),
 ]
 
-IdColumn = Annotated[
-    str | None, typer.Option(help="Column with the clip id, in a table that quintet did not make.")
+IdColumn = Annotated[str | None, typer.Option(help="Column with the clip id, in a table of another program.")]
+LabelColumn = Annotated[
+    str | None, typer.Option(help="Column with the class label, in a table of another program.")
 ]
-LabelColumn = Annotated[str | None, typer.Option(help="Column with the class label, in such a table.")]
 GroupColumn = Annotated[
-    str | None, typer.Option(help="Column with the group (for example the artist), in such a table.")
+    str | None, typer.Option(help="Column with the group (artist, album), in a table of another program.")
 ]
 LabelFrom = Annotated[
     str | None,
-    typer.Option(help="Regular expression on the clip id. Its first group is the class label."),
+    typer.Option(help="Regular expression on the clip id whose first parenthesis is the class label."),
 ]
 GroupsFile = Annotated[
     Path | None,

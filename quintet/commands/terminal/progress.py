@@ -195,7 +195,7 @@ class TrainingDisplay:
         err.print(f"  [green]✓[/] {event.member:<22} {fits}  [dim]{note}[/]")
 
     def _count(self, done: int, total: int) -> None:
-        """Show the bar of the learning curve. It starts with the first finished fit and ends with the last."""
+        """Show the bar of the learning curve. It starts with the first finished fit, ends with the last."""
         if self.status is None:
             return
         if self._bar is None:
