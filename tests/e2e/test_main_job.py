@@ -1,4 +1,4 @@
-"""The four commands as a new user types them, on a small folder of synthesised sound."""
+"""The commands extract, train, report and predict from end to end, on a small folder of synthesised sound."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_extract_keeps_a_row_for_every_clip_and_a_reason_for_every_failure(run: 
     assert table.failures["reason"].str.len().min() > 10
 
 
-def test_no_group_is_heard_on_both_sides(run: Path) -> None:
+def test_no_group_is_in_training_and_test_part(run: Path) -> None:
     split = pd.read_parquet(run / "model" / "split.parquet")
     train, test = (set(split.loc[split["part"] == part, "group"]) for part in ("train", "test"))
     assert train
@@ -100,7 +100,7 @@ def test_no_group_is_heard_on_both_sides(run: Path) -> None:
     assert not train & test
 
 
-def test_scores_say_on_how_many_clips_and_with_which_interval(run: Path) -> None:
+def test_scores_have_clip_counts_and_intervals(run: Path) -> None:
     scores = json.loads((run / "model" / "scores.json").read_text())
     for part in ("oof", "test"):
         for name in ("logistic_regression", "random_forest", "xgboost", "svm", "mean", "weighted"):
@@ -149,7 +149,7 @@ def test_predict_reports_the_bad_file_and_predicts_the_others(run: Path, music: 
     assert "nowhere.wav" in result.stderr
 
 
-def test_long_files_are_heard_in_segments(run: Path, music: Path, tmp_path: Path) -> None:
+def test_long_files_are_cut_into_segments(run: Path, music: Path, tmp_path: Path) -> None:
     long = tmp_path / "long.wav"
     soundfile.write(long, np.concatenate([tone(900, seed, noise=0.02) for seed in range(4)]), RATE)
     result = quintet.predict(run / "model", [long])
@@ -159,7 +159,7 @@ def test_long_files_are_heard_in_segments(run: Path, music: Path, tmp_path: Path
     assert quintet.predict(run / "model", [long], segment_s=0).frame["segments"].tolist() == [1]
 
 
-def test_json_pipes(run: Path, music: Path) -> None:
+def test_json_on_standard_output_can_be_parsed(run: Path, music: Path) -> None:
     result = call(
         "predict", run / "model", music / "flute" / "artist00_00.wav", "--format", "json", "--quiet"
     )
@@ -183,7 +183,7 @@ def test_a_second_training_needs_permission_and_the_same_seed_gives_the_same_num
         pd.testing.assert_frame_equal(a, b)
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(run: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_continues(run: Path, tmp_path: Path) -> None:
     from quintet.ensemble.crossfit import TrainingEvent
     from quintet.training.settings import TrainSettings
 
@@ -261,7 +261,7 @@ def test_a_table_from_elsewhere_trains_and_predicts(tmp_path: Path) -> None:
         (["extract", ".", "-o", "x.parquet", "--set", "n_fft"], "name=value"),
     ],
 )
-def test_mistakes_are_answered_with_a_sentence(
+def test_mistakes_give_a_sentence_and_no_traceback(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -275,7 +275,7 @@ def test_usage_faults_exit_with_two(run: Path) -> None:
     assert CliRunner().invoke(app, ["predict", str(run / "model"), "x.wav", "--format", "xml"]).exit_code == 2
 
 
-def test_sets_hold_more_where_more_certainty_is_asked(run: Path, music: Path) -> None:
+def test_sets_grow_with_the_confidence(run: Path, music: Path) -> None:
     files = sorted((music / "tuba").glob("artist*.wav"))
     sets = {
         c: quintet.predict(run / "model", files, confidence=c).frame["set"].str.split(";") for c in (0.5, 0.9)
@@ -288,8 +288,8 @@ def test_sets_hold_more_where_more_certainty_is_asked(run: Path, music: Path) ->
     pd.testing.assert_frame_equal(plain, answered.drop(columns="set"))
 
 
-def test_what_is_no_music_at_all_is_none_of_these(run: Path, tmp_path: Path) -> None:
-    """White noise and a click train, on models of tones: far from both classes, however sure the members may be."""
+def test_noise_and_clicks_get_empty_sets(run: Path, tmp_path: Path) -> None:
+    """White noise and a click train are far from both classes of tones, even if the members are certain."""
     rng = np.random.default_rng(0)
     clicks = np.zeros(2 * RATE, np.float32)
     clicks[::4000] = 0.9
@@ -299,19 +299,19 @@ def test_what_is_no_music_at_all_is_none_of_these(run: Path, tmp_path: Path) -> 
         run / "model", [tmp_path / "noise.wav", tmp_path / "clicks.wav"], confidence=0.8
     )
     assert answered.frame["set"].tolist() == ["", ""]
-    known = pd.read_parquet(run / "model" / "verdict" / "strangeness.parquet")
-    assert answered.segments["distance"].min() > known["distance"].quantile(0.9)
+    training = pd.read_parquet(run / "model" / "verdict" / "strangeness.parquet")
+    assert answered.segments["distance"].min() > training["distance"].quantile(0.9)
     assert answered.notes == ()
 
 
-def test_a_model_from_before_distances_answers_by_its_probabilities(
+def test_a_model_without_distances_predicts_sets_from_probabilities(
     run: Path, music: Path, tmp_path: Path
 ) -> None:
     old = shutil.copytree(run / "model", tmp_path / "old")
     trust = json.loads((old / "trust.json").read_text())
-    kept = pd.read_parquet(old / "verdict" / "oof.parquet")
+    predictions = pd.read_parquet(old / "verdict" / "oof.parquet")
     classes = trust["conformal"]["classes"]
-    right = [row[f"probability.{row['label']}"] for row in kept.to_dict("records")]
+    right = [row[f"probability.{row['label']}"] for row in predictions.to_dict("records")]
     trust["conformal"] |= {"score": "lac", "strangeness": [1 - p for p in right], "classes": classes}
     del trust["conformal"]["familiarity"]
     (old / "trust.json").write_text(json.dumps(trust))
@@ -323,11 +323,11 @@ def test_a_model_from_before_distances_answers_by_its_probabilities(
     file = music / "tuba" / "artist10_00.wav"
     answered = quintet.predict(old, [file], confidence=0.8)
     assert "distance" not in answered.segments
-    told = call("predict", old, file, "--confidence", 0.8, "--format", "csv", "--quiet")
-    assert "look at its probabilities alone" in told.stderr
+    result = call("predict", old, file, "--confidence", 0.8, "--format", "csv", "--quiet")
+    assert "look at its probabilities alone" in result.stderr
 
 
-def test_members_files_fuse_to_the_ensembles_own_mean(run: Path, tmp_path: Path) -> None:
+def test_fused_member_files_equal_the_mean_of_the_ensemble(run: Path, tmp_path: Path) -> None:
     parts = run / "model" / "predictions" / "test"
     files = [parts / f"{name}.parquet" for name in ("logistic_regression", "random_forest", "xgboost", "svm")]
     call("fuse", *files, "-o", tmp_path / "fused.parquet", "--rule", "mean")
@@ -336,22 +336,22 @@ def test_members_files_fuse_to_the_ensembles_own_mean(run: Path, tmp_path: Path)
         quintet.read_predictions(parts / "mean.parquet"),
     )
     assert np.allclose(ours.take(theirs.clip_ids).probabilities, theirs.probabilities, atol=1e-12)
-    found = json.loads(call("evaluate", tmp_path / "fused.parquet", "--json", "--resamples", "50").stdout)
+    result = json.loads(call("evaluate", tmp_path / "fused.parquet", "--json", "--resamples", "50").stdout)
     saved = json.loads((run / "model" / "scores.json").read_text())["test"]["mean"]
-    assert found["n"] == saved["n"]
+    assert result["n"] == saved["n"]
     for name in ("accuracy", "macro_f1", "macro_auc", "micro_auc", "log_loss", "ece"):
-        assert found["scores"][name]["value"] == pytest.approx(saved["scores"][name]["value"], abs=1e-9)
-        assert set(found["scores"][name]) >= {"value", "low", "high"}
+        assert result["scores"][name]["value"] == pytest.approx(saved["scores"][name]["value"], abs=1e-9)
+        assert set(result["scores"][name]) >= {"value", "low", "high"}
 
 
-def test_the_audit_finds_the_copy_and_its_groups_keep_it_together(music: Path, tmp_path: Path) -> None:
+def test_the_audit_finds_a_copy_and_groups_it_with_its_original(music: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "music"
     shutil.copytree(music, corpus)
     shutil.copy(corpus / "flute" / "artist00_00.wav", corpus / "tuba" / "stray.wav")
-    found = json.loads(
+    result = json.loads(
         call("audit", corpus, "--json", "--quiet", "--groups-to", tmp_path / "groups.csv").stdout
     )
-    assert [{p["first"], p["second"]} for p in found["pairs"] if p["across_classes"]] == [
+    assert [{p["first"], p["second"]} for p in result["pairs"] if p["across_classes"]] == [
         {"flute/artist00_00.wav", "tuba/stray.wav"}
     ]
     groups = pd.read_csv(tmp_path / "groups.csv").set_index("id")["group"]
@@ -371,8 +371,8 @@ def test_the_audit_finds_the_copy_and_its_groups_keep_it_together(music: Path, t
     assert split.loc["flute/artist00_00.wav", "part"] == split.loc["tuba/stray.wav", "part"]
 
 
-def test_the_leak_gate_sees_a_leak(tmp_path: Path) -> None:
-    """Columns that know the artist and nothing of the class: chance under `group`, far above it under `random`."""
+def test_the_leak_gate_finds_a_leak(tmp_path: Path) -> None:
+    """Columns identify the artist, not the class: chance under `group`, far above it under `random`."""
     rng = np.random.default_rng(1)
     artists = np.arange(20)
     mark = rng.normal(size=(20, 6)) * 4
@@ -383,10 +383,10 @@ def test_the_leak_gate_sees_a_leak(tmp_path: Path) -> None:
     ]
     pd.DataFrame(rows, columns=["id", "label", "group", *"abcdef"]).to_csv(tmp_path / "t.csv", index=False)
     members = ["-m", "random_forest", "--set", "random_forest.n_estimators=50", "--resamples", "100"]
-    told = call(
+    output = call(
         "train", tmp_path / "t.csv", "-o", tmp_path / "model", "--protocols", "random,group", *members
     ).output
-    assert "random (ungrouped)" in told
+    assert "random (ungrouped)" in output
     gate = json.loads((tmp_path / "model" / "scores.json").read_text())["leak_gate"]
     gap = next(g for g in gate["gaps"] if g["member"] == "random_forest" and g["score"] == "accuracy")
     assert gate["ungrouped"] == ["random"]
@@ -395,7 +395,7 @@ def test_the_leak_gate_sees_a_leak(tmp_path: Path) -> None:
 
 
 def test_the_leak_gate_and_the_report_of_label_sets_without_intervals(tmp_path: Path) -> None:
-    """Accuracy means little of tags: the gap is that of the area under precision and recall."""
+    """The headline gap of label sets is that of the area under precision and recall, not of accuracy."""
     rng = np.random.default_rng(2)
     mark = rng.normal(size=(12, 4)) * 3
     rows = [
@@ -414,8 +414,8 @@ def test_the_leak_gate_and_the_report_of_label_sets_without_intervals(tmp_path: 
         "--resamples",
         "0",
     ]
-    told = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", *arguments).output
-    assert "Leak gate: macro PR AUC" in told
+    output = call("train", tmp_path / "t.csv", "-o", tmp_path / "model", *arguments).output
+    assert "Leak gate: macro PR AUC" in output
     gate = json.loads((tmp_path / "model" / "scores.json").read_text())["leak_gate"]
     assert {g["score"] for g in gate["gaps"]} == {"macro_pr_auc", "macro_auc"}
     call("report", tmp_path / "model", "-o", tmp_path / "report")
@@ -424,19 +424,21 @@ def test_the_leak_gate_and_the_report_of_label_sets_without_intervals(tmp_path: 
     assert 'id="figure-gate-accuracy"' not in page
 
 
-def test_a_random_split_of_grouped_clips_is_trained_and_stamped(tmp_path: Path) -> None:
-    """Asked for by name it breaks the rule, in every stage; what it scores says so."""
+def test_a_random_split_of_grouped_clips_is_marked_everywhere(tmp_path: Path) -> None:
+    """The protocol `random` splits groups, and every command marks its scores."""
     rng = np.random.default_rng(0)
     rows = [(f"{i}.wav", "ab"[i % 2], f"artist{i // 6}", *rng.normal(size=3)) for i in range(60)]
     pd.DataFrame(rows, columns=["id", "label", "group", *"xyz"]).to_csv(tmp_path / "t.csv", index=False)
     arguments = [tmp_path / "t.csv", "--protocol", "random", "-m", "logistic_regression"]
-    told = call("train", *arguments, "-o", tmp_path / "model", "--resamples", "20", "--learning-curve").output
+    output = call(
+        "train", *arguments, "-o", tmp_path / "model", "--resamples", "20", "--learning-curve"
+    ).output
     split = json.loads((tmp_path / "model" / "scores.json").read_text())["split"]
     assert (split["grouped"], split["groups_known"]) == (False, True)
     assert "Ungrouped split" in call("predict", tmp_path / "model", "--table", tmp_path / "t.csv").output
     for file in ("predictions/test/mean.parquet", "verdict/test.parquet"):
         assert "UNGROUPED SPLIT" in call("evaluate", tmp_path / "model" / file, "--resamples", "0").output
-    assert told.count("RANDOM SPLIT: groups stand on both sides") == 3
+    assert output.count("RANDOM SPLIT: groups stand on both sides") == 3
     assert "RANDOM SPLIT" in call("tune", *arguments, "-o", tmp_path / "tuned", "--trials", "1").output
 
 
@@ -460,7 +462,7 @@ def test_a_leaking_split_is_refused(tmp_path: Path) -> None:
     assert "No group may stand on both sides" in str(result.exception)
 
 
-def test_clips_and_tables_may_lie_elsewhere(music: Path, tmp_path: Path) -> None:
+def test_clips_and_tables_may_be_remote(music: Path, tmp_path: Path) -> None:
     rows = [
         (f.absolute().as_uri(), f.parent.name)
         for label in ("flute", "tuba")
@@ -502,7 +504,7 @@ def test_the_order_of_rows_changes_nothing_and_odd_names_break_no_report(tmp_pat
     assert "$\\frac{$" in page
 
 
-def test_label_sets_from_a_table_to_verdicts(tmp_path: Path) -> None:
+def test_label_sets_from_a_table_to_predictions(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rock, live = rng.random(60) < 0.5, rng.random(60) < 0.5
     labels = [

@@ -1,4 +1,4 @@
-"""A model folder that somebody edited is refused with a sentence, whatever stands in it."""
+"""An edited or damaged model folder raises ArtefactError, for every content."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def edited(whole: Path, folder: Path, name: str, change: Callable[[Any], Any]) -> Path:
-    """A copy with one file changed and every digest made right again."""
+    """A copy with one changed file and correct digests."""
     shutil.copytree(whole, folder)
     content = json.loads((folder / name).read_text())
     (folder / name).write_text(json.dumps(change(content)))
@@ -52,7 +52,7 @@ def edited(whole: Path, folder: Path, name: str, change: Callable[[Any], Any]) -
     return folder
 
 
-def test_the_untouched_folder_loads(whole: Path, tmp_path: Path) -> None:
+def test_an_unchanged_folder_loads(whole: Path, tmp_path: Path) -> None:
     assert load_model(edited(whole, tmp_path / "m", "config.json", lambda c: c)).classes_.tolist() == [
         "a",
         "b",
@@ -86,7 +86,7 @@ def test_the_untouched_folder_loads(whole: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_edited_descriptions_are_refused(
+def test_edited_json_files_are_refused(
     name: str, change: Callable[[Any], Any], whole: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ArtefactError):
@@ -94,7 +94,7 @@ def test_edited_descriptions_are_refused(
 
 
 @pytest.mark.parametrize("content", [b"", b"no arrays", b"PK\x03\x04"])
-def test_distances_that_are_none_are_refused(content: bytes, whole: Path, tmp_path: Path) -> None:
+def test_damaged_distances_are_refused(content: bytes, whole: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(whole, tmp_path / "m")
     (folder / "distance.npz").write_bytes(content)
     bundle = json.loads((folder / "bundle.json").read_text())
@@ -105,7 +105,7 @@ def test_distances_that_are_none_are_refused(content: bytes, whole: Path, tmp_pa
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe{", b"[" * 100_000])
-def test_what_is_no_json_is_refused(content: bytes, whole: Path, tmp_path: Path) -> None:
+def test_a_bundle_that_is_not_json_is_refused(content: bytes, whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "m")
     (tmp_path / "m" / "bundle.json").write_bytes(content)
     with pytest.raises(ArtefactError):

@@ -1,4 +1,4 @@
-"""`quintet explain` from end to end on synthesised sound: the page, its numbers, and what is refused."""
+"""`quintet explain` from end to end on synthesised sound: the page, its numbers, and the errors."""
 
 from __future__ import annotations
 
@@ -127,44 +127,46 @@ class Outline(HTMLParser):
             self.text += data + " "
 
 
-def test_the_verdict_is_that_of_predict_and_every_reason_adds_up_to_it(model: Path, music: Path) -> None:
+def test_the_prediction_is_that_of_predict_and_contributions_add_up_to_it(model: Path, music: Path) -> None:
     file = music / "long & <odd>.wav"
     ensemble, run = load_model(model), read_run(model)
-    heard, predicted = predict_track(ensemble, file), predict_files(model, [file])
-    expected = predicted.frame[[f"probability.{c}" for c in heard.classes]].to_numpy()[0]
-    np.testing.assert_allclose(heard.probabilities, expected, atol=1e-9)
-    assert len(heard.ensemble_predictions) == len(predicted.segments) == 4
-    assert heard.starts == pytest.approx((0, 1.5, 3.0, 4.5))
-    assert not heard.has_short_windows
-    why = explain_track(heard, ensemble, run)
+    track, predicted = predict_track(ensemble, file), predict_files(model, [file])
+    expected = predicted.frame[[f"probability.{c}" for c in track.classes]].to_numpy()[0]
+    np.testing.assert_allclose(track.probabilities, expected, atol=1e-9)
+    assert len(track.ensemble_predictions) == len(predicted.segments) == 4
+    assert track.starts == pytest.approx((0, 1.5, 3.0, 4.5))
+    assert not track.has_short_windows
+    why = explain_track(track, ensemble, run)
     assert why.game is not None
     assert why.game.residual < 1e-6
-    np.testing.assert_allclose(why.game.prediction.mean(axis=0), heard.probabilities, atol=1e-9)
+    np.testing.assert_allclose(why.game.prediction.mean(axis=0), track.probabilities, atol=1e-9)
     assert "spectrogram" in why.game.players
     assert set(why.contributions) == {"logistic_regression", "xgboost"}
     assert all(push.residual < 1e-4 for push in why.contributions.values())
-    (looked,) = why.networks
-    assert looked.probability == pytest.approx(heard.members["vgg_small"][:, looked.column].mean(), abs=1e-6)
-    assert looked.cams is not None
-    assert [cam.shape for cam in looked.cams] == [picture.shape for picture in heard.pictures]
+    (network,) = why.networks
+    assert network.probability == pytest.approx(
+        track.members["vgg_small"][:, network.column].mean(), abs=1e-6
+    )
+    assert network.cams is not None
+    assert [cam.shape for cam in network.cams] == [picture.shape for picture in track.pictures]
 
 
-def test_a_short_file_is_judged_whole_and_also_heard_in_windows(model: Path, music: Path) -> None:
+def test_a_short_file_is_predicted_whole_and_in_windows(model: Path, music: Path) -> None:
     file = music / "data" / "tuba" / "artist20_0.wav"
-    heard, predicted = predict_track(load_model(model), file), predict_files(model, [file])
+    track, predicted = predict_track(load_model(model), file), predict_files(model, [file])
     np.testing.assert_allclose(
-        heard.probabilities,
-        predicted.frame[[f"probability.{c}" for c in heard.classes]].to_numpy()[0],
+        track.probabilities,
+        predicted.frame[[f"probability.{c}" for c in track.classes]].to_numpy()[0],
         atol=1e-9,
     )
-    assert heard.has_short_windows
-    assert len(heard.ensemble_predictions) == 1
-    assert heard.curve["start"].iloc[0] == 0
-    assert heard.curve["end"].iloc[-1] == pytest.approx(heard.duration_s, abs=0.01)
-    assert (heard.curve["end"] - heard.curve["start"]).min() >= 0.99
+    assert track.has_short_windows
+    assert len(track.ensemble_predictions) == 1
+    assert track.curve["start"].iloc[0] == 0
+    assert track.curve["end"].iloc[-1] == pytest.approx(track.duration_s, abs=0.01)
+    assert (track.curve["end"] - track.curve["start"]).min() >= 0.99
 
 
-def test_the_page_stands_alone_and_everything_on_it_leads_somewhere(page: Path) -> None:
+def test_the_page_is_self_contained_and_its_links_resolve(page: Path) -> None:
     text, outline = page.read_text(encoding="utf-8"), Outline(page)
     assert page.stat().st_size < 5_000_000
     assert not re.search(
@@ -194,26 +196,26 @@ def test_the_page_is_accessible(page: Path) -> None:
     assert all(b <= a + 1 for a, b in pairwise(levels))
 
 
-def test_the_opening_is_made_from_the_numbers(page: Path, model: Path, music: Path) -> None:
-    heard = predict_track(load_model(model), music / "long & <odd>.wav")
+def test_the_opening_shows_the_numbers(page: Path, model: Path, music: Path) -> None:
+    track = predict_track(load_model(model), music / "long & <odd>.wav")
     text = re.sub(r"\s+", " ", Outline(page).text)
-    best = heard.order[0]
-    assert f"Quintet predicts {heard.classes[best]}, " in text
-    assert f"with a probability of {heard.probabilities[best]:.2f}." in text
-    leads = int((heard.curve[list(heard.classes)].to_numpy().argmax(axis=1) == best).sum())
+    best = track.order[0]
+    assert f"Quintet predicts {track.classes[best]}, " in text
+    assert f"with a probability of {track.probabilities[best]:.2f}." in text
+    leads = int((track.curve[list(track.classes)].to_numpy().argmax(axis=1) == best).sum())
     assert f"leads in {leads} of 4 segments" in text or f"leads in all {leads} segments" in text
     assert "Of the 8 nearest training clips" in text
     assert "long & <odd>.wav" in text
 
 
-def test_the_sound_travels_inside_the_page(page: Path, music: Path) -> None:
+def test_the_sound_is_inside_the_page(page: Path, music: Path) -> None:
     (audio,) = [values for tag, values in Outline(page).elements if tag == "audio"]
     kind, content = str(audio["src"]).split(";base64,")
     assert kind == "data:audio/wav"
     assert base64.b64decode(content) == (music / "long & <odd>.wav").read_bytes()
 
 
-def test_what_is_too_large_is_made_small_or_linked(
+def test_a_large_sound_is_copied_smaller_or_linked(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = music / "long & <odd>.wav"
@@ -256,45 +258,43 @@ def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path) -> N
         )
 
 
-def test_a_known_recording_is_recognised_whatever_it_is_called(
-    model: Path, music: Path, tmp_path: Path
-) -> None:
+def test_a_known_recording_is_recognised_under_another_name(model: Path, music: Path, tmp_path: Path) -> None:
     split = pd.read_parquet(model / "split.parquet").set_index("id")["part"]
-    for part, told in (("train", "proves nothing"), ("test", "no member was trained")):
+    for part, words in (("train", "proves nothing"), ("test", "no member was trained")):
         clip = split.index[split == part][0]
         copy = tmp_path / f"{part}.flac"
         samples, rate = soundfile.read(music / "data" / clip, dtype="int16")
         soundfile.write(copy, samples, rate, subtype="PCM_16")
         text = re.sub(r"\s+", " ", Outline(explain(model, copy, tmp_path / f"page-{part}")).text)
         assert f"It is {clip}, labelled {clip.split('/')[0]}" in text
-        assert told in text
+        assert words in text
 
 
-def test_a_known_recording_is_recognised_though_it_is_cut_into_segments(model: Path, music: Path) -> None:
-    heard = predict_track(load_model(model), music / "data" / "tuba" / "artist99_long.wav")
-    assert len(heard.ensemble_predictions) > 1
-    note = known_recording(heard, read_run(model))
+def test_a_known_recording_is_recognised_in_segments(model: Path, music: Path) -> None:
+    track = predict_track(load_model(model), music / "data" / "tuba" / "artist99_long.wav")
+    assert len(track.ensemble_predictions) > 1
+    note = known_recording(track, read_run(model))
     assert note is not None
     assert "It is tuba/artist99_long.wav, labelled tuba" in note.text
 
 
-def test_a_training_clip_is_its_own_nearest_in_the_last_layer(model: Path, music: Path) -> None:
+def test_the_nearest_clip_of_a_training_clip_is_itself_in_the_last_layer(model: Path, music: Path) -> None:
     run, ensemble = read_run(model), load_model(model)
     clip = str(run.split.loc[run.split["part"] == "train", "id"].iloc[0])
-    heard = predict_track(ensemble, music / "data" / clip)
-    found = embed_track(heard, "vgg_small", ensemble.members_["vgg_small"], run)
-    assert found is not None
-    assert set(found.train.index) == set(run.split.loc[run.split["part"] == "train", "id"])
-    near = nearest_tracks(found.train, found.track, run.features[["label", "group"]])
+    track = predict_track(ensemble, music / "data" / clip)
+    embedding = embed_track(track, "vgg_small", ensemble.members_["vgg_small"], run)
+    assert embedding is not None
+    assert set(embedding.train.index) == set(run.split.loc[run.split["part"] == "train", "id"])
+    near = nearest_tracks(embedding.train, embedding.track, run.features[["label", "group"]])
     assert near.nearest["id"].iloc[0] == clip
     assert near.nearest["distance"].iloc[0] < 0.05  # spectrograms are kept in half precision
-    few = embed_clips(run, ensemble.members_["vgg_small"], list(found.train.index), limit=5)
+    few = embed_clips(run, ensemble.members_["vgg_small"], list(embedding.train.index), limit=5)
     assert few is not None
-    pd.testing.assert_frame_equal(few, found.train.loc[few.index], rtol=1e-4, atol=1e-4)
+    pd.testing.assert_frame_equal(few, embedding.train.loc[few.index], rtol=1e-4, atol=1e-4)
     assert len(few) == 5
 
 
-def test_kept_places_on_maps_are_of_clips_that_the_network_never_saw(model: Path, music: Path) -> None:
+def test_stored_embeddings_are_of_clips_outside_the_training_of_the_network(model: Path, music: Path) -> None:
     run, store = read_run(model), SpectrogramStore(music / "spectrograms")
     table, split = run.embeddings["vgg_small"].set_index("id"), run.split.set_index("id")
     test, first = (
@@ -316,7 +316,7 @@ def test_kept_places_on_maps_are_of_clips_that_the_network_never_saw(model: Path
     np.testing.assert_allclose(first, folds_own.embed(store.take(list(first.index))), rtol=1e-3, atol=1e-3)
 
 
-def test_without_the_spectrograms_of_the_training_the_last_layer_is_left_out(
+def test_without_training_spectrograms_the_last_layer_is_left_out(
     model: Path, music: Path, tmp_path: Path
 ) -> None:
     run, member = read_run(model), load_model(model).members_["vgg_small"]
@@ -337,7 +337,7 @@ def test_without_the_spectrograms_of_the_training_the_last_layer_is_left_out(
 @pytest.mark.parametrize(
     ("name", "match"), [("notes.mp3", "audio"), ("nowhere.wav", "exist"), ("silence.wav", "silent")]
 )
-def test_a_file_that_cannot_be_heard_is_an_error_of_ours(
+def test_an_unusable_file_is_an_audio_error(
     model: Path, music: Path, tmp_path: Path, name: str, match: str
 ) -> None:
     with pytest.raises(AudioError, match=match):
@@ -345,7 +345,7 @@ def test_a_file_that_cannot_be_heard_is_an_error_of_ours(
     assert not (tmp_path / "page").exists()
 
 
-def test_the_command_writes_the_page_and_exits_with_one_where_it_cannot(
+def test_the_command_writes_the_page_or_exits_with_1(
     model: Path,
     music: Path,
     tmp_path: Path,

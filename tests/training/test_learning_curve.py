@@ -1,4 +1,4 @@
-"""The learning curve of a run: whole groups, one within the next, the whole folds not fitted again, and honest words about the rest."""
+"""Learning curve of a run: nested parts of whole groups, its fits, its stored result and its sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SETTINGS = TrainSettings(members=("logistic_regression", "svm"), learning_curve=
 
 
 def rows(n_groups: int = 40, per_group: int = 4, seed: int = 0) -> pd.DataFrame:
-    """Two classes in a noisy space of ten columns: more groups make a better boundary."""
+    """Two classes in ten noisy columns: members improve with more groups."""
     rng = np.random.default_rng(seed)
     group = np.repeat(np.arange(n_groups), per_group)
     label = np.where(group % 2, "rock", "jazz")
@@ -56,7 +56,7 @@ def training_part(frame: pd.DataFrame | None = None, n_splits: int = 4) -> Train
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_parts_are_whole_groups_within_one_another_and_even(seed: int) -> None:
+def test_parts_are_nested_whole_groups_and_stratified(seed: int) -> None:
     frame = rows()
     y, groups = frame["label"].to_numpy(str), frame["group"].to_numpy(str)
     shares = [0.25, 0.5, 0.8]
@@ -75,21 +75,21 @@ def test_shares_that_do_not_rise_are_refused() -> None:
             nested_subsets(["a", "b"], ["x", "y"], shares=shares, seed=0)
 
 
-def test_more_data_help_where_they_do_and_every_fit_is_counted() -> None:
+def test_the_loss_falls_with_more_data_and_every_fit_is_counted() -> None:
     events: list[Any] = []
-    found = learning_curve(training_part(), SETTINGS, listener=events.append)
-    clips = [point.clips for point in found.points]
+    curve = learning_curve(training_part(), SETTINGS, listener=events.append)
+    clips = [point.clips for point in curve.points]
     assert clips == sorted(clips)
     assert clips[-1] == 120
-    losses = [point.scores["log_loss"].value for point in found.points]
+    losses = [point.scores["log_loss"].value for point in curve.points]
     assert losses[0] > losses[-1]
-    assert found.outlook["log_loss"].gain < 0
+    assert curve.outlook["log_loss"].gain < 0
     assert [event.details["done"] for event in events] == list(range(1, 1 + 4 * 2 * (4 * 3 + 1)))
     assert {event.details["total"] for event in events} == {104}
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(curve.to_json(), allow_nan=False)
 
 
-def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again(
+def test_no_group_is_on_both_sides_and_known_folds_are_not_fitted_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given, fitted = training_part(), []
@@ -105,23 +105,23 @@ def test_no_group_is_learnt_from_and_judged_and_known_folds_are_not_fitted_again
         for name in SETTINGS.members
     }
     monkeypatch.setattr(Trainer, "predict_fold", spy)
-    found = learning_curve(given, SETTINGS, known=known)
+    curve = learning_curve(given, SETTINGS, known=known)
     assert len(fitted) == 4 * 2 * 4 * 3
     assert max(fitted) < 120
-    assert found == learning_curve(given, SETTINGS)
+    assert curve == learning_curve(given, SETTINGS)
 
 
-def test_parts_that_lack_a_class_are_left_out_and_too_few_are_no_curve() -> None:
-    found = learning_curve(
+def test_parts_without_a_class_are_left_out_and_too_few_sizes_give_no_curve() -> None:
+    curve = learning_curve(
         training_part(rows(n_groups=12), n_splits=3), SETTINGS
     )  # a fold learns from four groups of each class
-    assert 0.25 in found.left_out
+    assert 0.25 in curve.left_out
     few = learning_curve(training_part(rows(n_groups=6), n_splits=3), SETTINGS)
     assert (few.points, few.outlook) == ((), {})
     assert "No learning curve" in curve_sentence(few, SplitFacts())
 
 
-def test_networks_do_not_draw_the_curve_unless_asked() -> None:
+def test_networks_are_left_out_of_the_curve_by_default() -> None:
     members = ("logistic_regression", "vgg_small")
     assert curve_members(TrainSettings(members=members)) == ("logistic_regression",)
     assert curve_members(TrainSettings(members=members, learning_curve={"members": ("vgg_small",)})) == (
@@ -130,19 +130,20 @@ def test_networks_do_not_draw_the_curve_unless_asked() -> None:
     assert curve_members(TrainSettings(members=("vgg_small",))) == ("vgg_small",)
 
 
-def test_a_validation_part_of_the_data_is_judged_alone() -> None:
+def test_only_the_validation_part_of_the_data_is_scored() -> None:
     frame = rows()
     frame["split"] = np.select([frame.index < 80, frame.index < 120], ["train", "valid"], "test")
     given = foreign_table(frame, Roles(), name="lists")
-    found = curve_part(gather(given, TrainSettings(members=("svm",), protocol="given")))
-    assert [(len(train), len(held_out)) for train, held_out in found.folds] == [(80, 40)]
-    assert len(found.evaluation_rows) == 40
+    part = curve_part(gather(given, TrainSettings(members=("svm",), protocol="given")))
+    assert [(len(train), len(held_out)) for train, held_out in part.folds] == [(80, 40)]
+    assert len(part.evaluation_rows) == 40
 
 
-def test_settings_come_from_a_recipe_and_faults_are_named(tmp_path: Path) -> None:
+def test_settings_are_read_from_a_recipe_and_faults_are_named(tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text(
-        'name = "r"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm"]\n[train.learning_curve]\nrepeats = 5\n'
+        'name = "r"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm"]\n'
+        "[train.learning_curve]\nrepeats = 5\n"
     )
     curve = load_recipe(recipe).training.learning_curve
     assert curve is not None
@@ -188,7 +189,7 @@ def test_the_sentence_mentions_new_groups_only_if_groups_are_known() -> None:
     assert "added clips" in curve_sentence(worse, by_clip)
 
 
-def test_a_run_keeps_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:
+def test_a_run_stores_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:
     members = ("logistic_regression",)
     result = train(
         table(),
