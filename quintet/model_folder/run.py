@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -33,8 +33,7 @@ class Run:
         bundle: content of bundle.json.
         config: content of config.json.
         environment: content of environment.json.
-        scores: content of scores.json, with the scores of the ensemble prediction also in each part;
-            `results` is the same, typed.
+        results: content of scores.json. Each part also has the scores of the ensemble prediction.
         fusion: content of fusion.json.
         split: columns `id, label, group, part, fold`.
         failures: the failure ledger; empty if no clip failed.
@@ -55,7 +54,7 @@ class Run:
     bundle: JsonObject
     config: JsonObject
     environment: JsonObject
-    scores: JsonObject
+    results: RunScores
     fusion: JsonObject
     split: pd.DataFrame
     failures: pd.DataFrame
@@ -129,20 +128,10 @@ class Run:
         """Name → predictions, for the part that the report is about."""
         return self.parts[self.part]
 
-    @cached_property
-    def results(self) -> RunScores:
-        """The content of `scores`, typed. For example `run.results.parts["test"]["svm"].n`."""
-        return RunScores.from_json(self.scores)
-
     @property
     def report_scores(self) -> Scores | None:
         """Scores of `report_predictions`; None if there are none."""
         return self.results.parts.get(self.part, {}).get(self.prediction_name)
-
-    @property
-    def headline(self) -> JsonObject:
-        """Scores of `report_predictions` as JSON; empty if there are none."""
-        return dict(self.scores.get(self.part, {}).get(self.prediction_name, {}))
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -214,16 +203,15 @@ def read_run(folder: str | Path) -> Run:
     predictions = {part: _read_predictions(path / "predictions" / part) for part in PARTS}
     if not any(predictions.values()):
         raise ArtefactError(f"A report needs predictions. '{path / 'predictions'}' has none. Train again.")
-    scores = _read_json(path / "scores.json")
-    for part, by_name in predictions.items():
-        _add_ensemble_prediction(path, part, by_name, scores)
+    results = RunScores.from_json(_read_json(path / "scores.json"))
+    results = _add_ensemble_prediction(path, results, predictions)
     features = _read_frame(path / "features.parquet")
     return Run(
         path=path,
         bundle=_read_json(path / BUNDLE),
         config=_read_json(path / "config.json"),
         environment=_read_json(path / "environment.json"),
-        scores=scores,
+        results=results,
         fusion=_read_json(path / "fusion.json"),
         split=_read_frame(path / "split.parquet"),
         failures=_read_frame(path / "failures.parquet"),
@@ -240,14 +228,18 @@ def read_run(folder: str | Path) -> Run:
 
 
 def _add_ensemble_prediction(
-    path: Path, part: str, predictions: dict[str, Predictions], scores: JsonObject
-) -> None:
-    """Add the ensemble prediction and its scores to those of one part, if the folder has them."""
-    file = path / ENSEMBLE_PREDICTION / f"{part}.parquet"
-    ensemble_scores: JsonObject = scores.get(ENSEMBLE_PREDICTION, {})
-    if file.is_file() and part in ensemble_scores:
-        predictions[ENSEMBLE_PREDICTION] = read_predictions(file)
-        scores[part][ENSEMBLE_PREDICTION] = ensemble_scores[part]
+    path: Path, results: RunScores, predictions: Mapping[str, dict[str, Predictions]]
+) -> RunScores:
+    """Add the ensemble prediction to `predictions`, and its scores to each part, if the folder has them."""
+    if results.ensemble is None:
+        return results
+    parts = dict(results.parts)
+    for part, scores in results.ensemble.parts.items():
+        file = path / ENSEMBLE_PREDICTION / f"{part}.parquet"
+        if file.is_file():
+            predictions[part][ENSEMBLE_PREDICTION] = read_predictions(file)
+            parts[part] = {**parts[part], ENSEMBLE_PREDICTION: scores}
+    return replace(results, parts=parts)
 
 
 def _read_predictions(folder: Path) -> dict[str, Predictions]:

@@ -116,7 +116,7 @@ def write_report(
         "links": numbers.links,
     }
     page = render("report.html", context, parts=("report",))
-    scores = json.dumps(run.scores, indent=1)
+    scores = json.dumps(run.results.to_json(), indent=1)
     (numbers.folder / "scores.json").write_text(scores, encoding="utf-8")
     target = output / "index.html"
     target.write_text(page, encoding="utf-8")

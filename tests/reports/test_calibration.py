@@ -72,8 +72,8 @@ def test_a_random_split_parts_groups_and_is_calibrated_by_clip(run: Run) -> None
     dealt = np.random.default_rng(0).integers(0, 4, len(run.split))
     split = run.split.assign(fold=np.where(run.split["fold"] >= 0, dealt, -1))
     assert len(set(oof.groups)) < len(oof)
-    scores = {**run.scores, "split": {**run.scores["split"], "protocol": "random"}}
-    assert set(calibrate_members(replace(run, split=split, scores=scores))) == set(run.members)
+    results = replace(run.results, split=replace(run.results.split, protocol="random"))
+    assert set(calibrate_members(replace(run, split=split, results=results))) == set(run.members)
 
 
 def test_every_member_has_its_panel_and_its_row(run: Run, page: Path) -> None:

@@ -102,7 +102,7 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
         "n_groups": 3,
     }
     gaps = [{**gap, "score": name} for name in ("accuracy", "macro_auc")]
-    protocols = {p: {"mean": run.scores["oof"]["mean"]} for p in ("random", "group")}
+    protocols = {p: {"mean": run.results.parts["oof"]["mean"].to_json()} for p in ("random", "group")}
     scores = dict(json.loads((target / "scores.json").read_text())) | {
         "verdict": verdict,
         "leak_gate": {"protocols": protocols, "gaps": gaps},
@@ -128,8 +128,9 @@ def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str)
     run = read_run(folder)
     assert run.prediction_name == ENSEMBLE_PREDICTION
     assert run.best == "weighted"
-    raw = run.scores["test"]["weighted"]["scores"]["log_loss"]["value"]
-    calibrated = run.headline["scores"]["log_loss"]["value"]
+    raw = run.results.parts["test"]["weighted"].scores["log_loss"].value
+    assert run.report_scores is not None
+    calibrated = run.report_scores.scores["log_loss"].value
     assert (
         calibrated
         == json.loads((folder / "scores.json").read_text())["verdict"]["test"]["scores"]["log_loss"]["value"]

@@ -88,7 +88,7 @@ def test_calibration_bins_hold_every_clip_once() -> None:
 def test_rows_are_ranked_and_the_best_of_each_column_is_marked(run: Run) -> None:
     assert rank_names(run, ["accuracy"])[0] == run.best == "weighted"
     values = [
-        run.scores["test"][name]["scores"]["log_loss"]["value"] for name in rank_names(run, ["log_loss"])[2:]
+        run.results.parts["test"][name].scores["log_loss"].value for name in rank_names(run, ["log_loss"])[2:]
     ]
     assert values == sorted(values)
     rows = score_rows(run, ["accuracy", "log_loss"], ["test"])

@@ -13,6 +13,7 @@ import pytest
 from quintet.errors import MissingExtraError
 from quintet.explanation.projections import umap_map
 from quintet.model_folder.run import Run, read_run
+from quintet.model_folder.scores import RunScores
 from quintet.predictions.predictions import Predictions
 from quintet.reports.run_page import write_report
 from quintet.reports.sections.maps import atlas, point_predictions
@@ -81,7 +82,7 @@ def test_sets_are_shown_by_their_most_frequent_tag_and_ringed_where_the_first_ta
         {"members": ["m"]},
         {},
         {},
-        {},
+        RunScores(),
         {},
         pd.DataFrame(),
         pd.DataFrame(),
