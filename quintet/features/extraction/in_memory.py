@@ -1,7 +1,7 @@
 """Features and spectrograms of a few clips in memory, without files and without worker processes.
 
-Rows, failures and rounding are those of `extract` with `n_jobs=0`, whose table and spectrogram store are read back:
-features are float32, and spectrograms are rounded to float16.
+Rows, failures and rounding are those of `extract` with `n_jobs=0`, whose table and spectrogram store are read
+back: features are float32, and spectrograms are rounded to float16.
 """
 
 from __future__ import annotations
@@ -18,13 +18,8 @@ from numpy.typing import NDArray
 from quintet.datasets.manifest import Manifest
 from quintet.features.columns import feature_names
 from quintet.features.extraction.checkpoints import fact_frame, fact_table, table_rows
-from quintet.features.extraction.extract import (
-    Progress,
-    ProgressCallback,
-    clip_tasks,
-    table_meta,
-    table_metadata,
-)
+from quintet.features.extraction.extract import Progress, ProgressCallback
+from quintet.features.extraction.gather import clip_tasks, table_meta, table_metadata
 from quintet.features.extraction.worker import Job, Row, describe_clip
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.table import METADATA_KEY, FeatureTable, table_schema
@@ -36,7 +31,8 @@ class ClipDescriptions:
 
     Args:
         table: one row per clip, failed clips included, in the order of the manifest.
-        spectrograms: id of a usable clip → log-mel spectrogram `(n_mels, frames)` in dB; empty if not asked for.
+        spectrograms: id of a usable clip → log-mel spectrogram `(n_mels, frames)` in dB; empty if not asked
+            for.
     """
 
     table: FeatureTable
@@ -73,7 +69,7 @@ def describe_in_memory(
 
 def _next_state(state: Progress, row: Row) -> Progress:
     """The progress after one more clip."""
-    duration_s = row.facts.get("duration_s") or 0.0
+    duration_s = float(row.facts.get("duration_s") or 0.0)
     return Progress(state.total, state.done + 1, 0, state.failed + row.failed, state.audio_s + duration_s)
 
 

@@ -1,4 +1,4 @@
-"""Which rows are still true: what an extraction need not do again, and in which order it does the rest."""
+"""Reuse of rows of an earlier run, and the order in which the remaining clips are processed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,21 @@ from quintet.datasets.manifest import Manifest
 from quintet.features.extraction.worker import file_facts
 from quintet.features.storage.spectrograms import SpectrogramWriter
 
-_BYTES_PER_S = {
-    ".wav": 176_400,
-    ".aif": 176_400,
-    ".aiff": 176_400,
-    ".au": 176_400,
-    ".flac": 90_000,
-}  # otherwise 20 000: only for the order
+_BYTES_PER_S = {".wav": 176_400, ".aif": 176_400, ".aiff": 176_400, ".au": 176_400, ".flac": 90_000}
+"""Suffix → typical bytes of a second of audio. Only the order of the work depends on it."""
+_OTHER_BYTES_PER_S = 20_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """The work of an extraction.
 
     Args:
-        todo: positions in the manifest, longest clip first.
-        cost_s: a guess at the length of each, seconds.
-        reused: the number of clips whose row is there and still true.
-        failed: the clips that are in the ledger already: reused failures, and problems of the manifest.
+        todo: positions of the clips to describe in the manifest, longest clip first.
+        cost_s: estimated length of each of them, seconds.
+        reused: number of clips whose row of an earlier run is still valid.
+        failed: number of clips that are already in the failure ledger: reused failures, and problems of the
+            manifest.
     """
 
     todo: NDArray[np.int64]
@@ -42,31 +39,35 @@ class Plan:
 def plan_extraction(
     manifest: Manifest, known: pd.DataFrame, writer: SpectrogramWriter | None, *, retry_failed: bool
 ) -> Plan:
-    """Which clips are known and unchanged, and what is left to do.
+    """Find the clips whose earlier row is still valid, and order the others by length.
 
     Args:
-        manifest: the clips that are wanted.
-        known: the columns `parts.FACTS`, one row per id, all of the wanted parameters.
-        writer: the spectrogram store, if spectrograms are wanted: a clip counts as known only if the store has it, of the same audio.
-        retry_failed: whether failures count as unknown.
+        manifest: the clips.
+        known: rows of earlier runs with the same parameters: the columns `checkpoints.FACTS`, one row per id.
+        writer: the spectrogram store, if spectrograms are wanted. Then a row is valid only if the store has
+            the spectrogram of the same audio.
+        retry_failed: whether failed clips are tried again.
     """
     known = known.set_index("id").reindex(manifest.frame["id"])
-    files, failed = _file_facts(manifest), (known["status"] == "failed").to_numpy()
+    files = _file_facts(manifest)
+    failed = (known["status"] == "failed").to_numpy()
     usable = manifest.frame["problem"].isna().to_numpy()
-    fresh = usable & _unchanged(known, files, manifest)
+    valid = usable & _is_unchanged(known, files, manifest)
     if retry_failed:
-        fresh &= ~failed
+        valid &= ~failed
     if writer is not None:
-        stored = pd.Series([writer.digest(id) for id in manifest.frame["id"]], index=known.index, dtype="str")
-        fresh &= failed | (known["audio_digest"] == stored).to_numpy()
-    todo = np.flatnonzero(usable & ~fresh)
-    cost = _estimated_seconds(manifest.frame, files["source_size"])[todo]
-    order = np.argsort(-cost, kind="stable")
-    return Plan(todo[order], cost[order], int(fresh.sum()), int((~usable).sum() + failed[fresh].sum()))
+        digests = [writer.digest(id) for id in manifest.frame["id"]]
+        stored = pd.Series(digests, index=known.index, dtype="str")
+        valid &= failed | (known["audio_digest"] == stored).to_numpy()
+    todo = np.flatnonzero(usable & ~valid)
+    cost_s = _estimate_seconds(manifest.frame, files["source_size"])[todo]
+    longest_first = np.argsort(-cost_s, kind="stable")
+    n_failed = int((~usable).sum() + failed[valid].sum())
+    return Plan(todo[longest_first], cost_s[longest_first], int(valid.sum()), n_failed)
 
 
 def has_outdated_digest(known: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows carry a digest of the kind that earlier versions made: it cannot be compared with today's.
+    """Whether rows have a digest of an older kind, which cannot be compared with digests of today.
 
     Example:
         >>> has_outdated_digest(pd.DataFrame({"audio_digest": ["xxh3:1f", "07", None]})).tolist()
@@ -77,41 +78,38 @@ def has_outdated_digest(known: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _file_facts(manifest: Manifest) -> pd.DataFrame:
-    """Size and time of change of the file of every row (each looked at once), -1 where it is gone."""
-    numbers, paths = pd.factorize(manifest.frame["path"])
-    found = np.full(
-        (2, len(paths) + 1), -1, np.int64
-    )  # the last is for rows without a path, whose number is -1
+    """Size and time of change of the file of every row; -1 if it does not exist."""
+    codes, paths = pd.factorize(
+        manifest.frame["path"]
+    )  # a row without a path has code -1: the last column below
+    facts_by_path = np.full((2, len(paths) + 1), -1, np.int64)
     for k, path in enumerate(paths):
         facts = file_facts(path)
-        found[:, k] = facts.get("source_size", -1), facts.get("source_mtime_ns", -1)
-    return pd.DataFrame({"source_size": found[0, numbers], "source_mtime_ns": found[1, numbers]})
+        for row, name in enumerate(("source_size", "source_mtime_ns")):
+            facts_by_path[row, k] = int(facts.get(name, -1) or 0)
+    sizes, times = facts_by_path[:, codes]
+    return pd.DataFrame({"source_size": sizes, "source_mtime_ns": times})
 
 
-def _unchanged(known: pd.DataFrame, files: pd.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
-    same = known["status"].notna().to_numpy() & (known["stage"] != "manifest").fillna(True).to_numpy(
-        dtype=bool
-    )
-    same &= ~has_outdated_digest(known)
+def _is_unchanged(known: pd.DataFrame, files: pd.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
+    """Whether a row was made from the same file and window, and carries a digest of today's kind."""
+    is_described = known["status"].notna().to_numpy()
+    is_from_file = (known["stage"] != "manifest").fillna(True).to_numpy(dtype=bool)
+    unchanged = is_described & is_from_file & ~has_outdated_digest(known)
     for name in ("source_size", "source_mtime_ns"):
-        same &= known[name].astype("Int64").fillna(-1).to_numpy(dtype=np.int64) == files[name].to_numpy()
+        earlier = known[name].astype("Int64").fillna(-1).to_numpy(dtype=np.int64)
+        unchanged &= earlier == files[name].to_numpy()
     for name in ("start", "end"):
-        same &= known[name].fillna(-1.0).to_numpy(dtype=float) == manifest.frame[name].fillna(-1.0).to_numpy(
-            dtype=float
-        )
-    return same
+        earlier_s = known[name].fillna(-1.0).to_numpy(dtype=float)
+        unchanged &= earlier_s == manifest.frame[name].fillna(-1.0).to_numpy(dtype=float)
+    return unchanged
 
 
-def _estimated_seconds(frame: pd.DataFrame, sizes: pd.Series) -> NDArray[np.float64]:
-    """A guess at the length of each clip, by which the longest are begun first and the short ones are handed out together."""
-    rate = (
-        frame["path"]
-        .str.lower()
-        .str.extract(r"(\.[^./\\]+)$", expand=False)
-        .map(_BYTES_PER_S)
-        .fillna(20_000)
-        .to_numpy(dtype=float)
-    )
-    whole = sizes.clip(lower=0).to_numpy(dtype=float) / rate
-    window = (frame["end"] - frame["start"].fillna(0.0)).to_numpy(dtype=float)
-    return np.where(np.isnan(window), whole, np.minimum(window, np.where(whole > 0, whole, np.inf)))
+def _estimate_seconds(frame: pd.DataFrame, sizes: pd.Series) -> NDArray[np.float64]:
+    """Estimated length of each clip. The longest are begun first, and short clips are handed out together."""
+    suffixes = frame["path"].str.lower().str.extract(r"(\.[^./\\]+)$", expand=False)
+    bytes_per_s = suffixes.map(_BYTES_PER_S).fillna(_OTHER_BYTES_PER_S).to_numpy(dtype=float)
+    file_s = sizes.clip(lower=0).to_numpy(dtype=float) / bytes_per_s
+    window_s = (frame["end"] - frame["start"].fillna(0.0)).to_numpy(dtype=float)
+    longest_s = np.where(file_s > 0, file_s, np.inf)
+    return np.where(np.isnan(window_s), file_s, np.minimum(window_s, longest_s))

@@ -1,7 +1,7 @@
-"""What a worker does: one clip, from its file to a row, and nothing kept.
+"""Work on one clip: from its file to a row.
 
-This module is what worker processes import, so it stays light. `describe_clip` is the one place where the errors of a clip are
-caught: whatever a file does, a `Row` comes back.
+Worker processes import this module, so it stays light. `describe_clip` is the one place that catches the
+errors of a clip: for every file it returns a `Row`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,8 @@ from quintet.features.engine.streaming import describe_recording, should_stream
 from quintet.features.parameters import FeatureParameters
 from quintet.files.remote import is_remote, local_copy, remote_facts
 
-# All that damaged audio can provoke in a decoder or a descriptor. Not ImportError: a broken installation is not the clip's fault.
+# All errors that damaged audio can cause in a decoder or a descriptor. ImportError is none of them: a broken
+# installation is not the fault of a clip.
 _CLIP_ERRORS = (
     QuintetError,
     OSError,
@@ -40,6 +40,10 @@ _CLIP_ERRORS = (
     AssertionError,
     SystemError,
 )
+
+
+ClipFacts = dict[str, str | int | float | None]
+"""Facts of a clip: column name → value, for the columns `checkpoints.FACTS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,13 @@ class ClipTask:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be done with every clip.
+    """What to do with every clip.
 
     Args:
-        parameters: of the features.
-        log_mel: whether the log-mel spectrogram is wanted too.
-        load: from a file to samples.
-        describe: from samples to features.
+        parameters: parameters of the features.
+        log_mel: whether to compute the log-mel spectrogram too.
+        load: function from a file to samples.
+        describe: function from samples to features.
     """
 
     parameters: FeatureParameters
@@ -74,81 +78,84 @@ class Job:
 
 @dataclass(slots=True)
 class Row:
-    """What became of one clip.
+    """The result of one clip.
 
     Args:
-        position: its row in the manifest.
-        values: float32 `(features,)` in the order of the names; None if it failed.
-        log_mel: float16 `(frames, n_mels)`; None if it failed or was not asked for.
-        facts: the columns `parts.FACTS` except those that the manifest knows.
+        position: row of the clip in the manifest.
+        values: features, float32 `(features,)`, in the order of their names; None if the clip failed.
+        log_mel: float16 `(frames, n_mels)`; None if the clip failed or no spectrogram was asked for.
+        facts: the columns `checkpoints.FACTS`, except those that the manifest has.
     """
 
     position: int
     values: NDArray[np.float32] | None = None
     log_mel: NDArray[np.float16] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: ClipFacts = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
-        """Whether the row belongs to the ledger."""
+        """Whether the row belongs to the failure ledger."""
         return self.values is None
 
 
 def describe_chunk(tasks: Sequence[ClipTask], job: Job) -> list[Row]:
-    """The rows of several clips, one after another: what is handed to a worker at a time."""
+    """Rows of several clips, one after another."""
     return [describe_clip(task, job) for task in tasks]
 
 
 def describe_clip(task: ClipTask, job: Job) -> Row:
-    """The row of one clip: its features, or where and why it failed.
+    """Row of one clip: its features, or the stage and reason of its failure.
 
     Raises:
-        ImportError: if the installation is broken; a missing optional decoder is the clip's failure, though.
+        ImportError: the installation is broken. (A missing optional decoder is a failure of the clip.)
     """
     row = Row(task.position, facts=file_facts(task.source.path))
     stage = "decode"
     try:
-        known, description = _heard(task.source, job)
-        row.facts |= {
-            name: getattr(known, name)
-            for name in ("duration_s", "native_sample_rate", "native_channels", "audio_digest")
-        }
+        decoded, description = _decode(task.source, job)
+        row.facts |= _audio_facts(decoded)
         stage = "describe"
-        if isinstance(known, DecodedClip):
-            description = job.describe(known.clip, job.parameters, log_mel=job.log_mel)
+        if isinstance(decoded, DecodedClip):
+            description = job.describe(decoded.clip, job.parameters, log_mel=job.log_mel)
         assert description is not None
-        values = _values(description, job.parameters)
+        values = _feature_vector(description, job.parameters)
         if job.log_mel and description.log_mel is not None:
             row.log_mel = np.ascontiguousarray(description.log_mel.T, dtype=np.float16)
         row.values = values
     except _CLIP_ERRORS as error:
-        row.facts |= failure(getattr(error, "stage", stage), type(error).__name__, _sentence(error))
+        row.facts |= failure(getattr(error, "stage", stage), type(error).__name__, _reason(error))
     return row
 
 
-def failure(stage: str, error: str, reason: str) -> dict[str, str]:
-    """The columns of a ledger row that say what went wrong."""
+def failure(stage: str, error: str, reason: str) -> ClipFacts:
+    """The columns of a ledger row that state what went wrong."""
     return {"status": "failed", "stage": stage, "error": error, "reason": reason}
 
 
-def file_facts(path: str) -> dict[str, Any]:
-    """Size (bytes) and time of change (ns) of a file or URL, by which a later run sees whether it is still the same; nothing if it is gone."""
+def file_facts(path: str) -> ClipFacts:
+    """Size and time of change of a file or URL, by which a later run sees whether it has changed.
+
+    Returns:
+        `status` "ok", `source_size` in bytes and `source_mtime_ns`; only the status if the file does not
+        exist.
+    """
     if is_remote(path):
         return {"status": "ok", **remote_facts(path)}
     try:
-        found = os.stat(path)
+        result = os.stat(path)
     except (OSError, ValueError):
         return {"status": "ok"}
-    return {"status": "ok", "source_size": found.st_size, "source_mtime_ns": found.st_mtime_ns}
+    return {"status": "ok", "source_size": result.st_size, "source_mtime_ns": result.st_mtime_ns}
 
 
-def _heard(source: ClipSource, job: Job) -> tuple[DecodedClip, None] | tuple[Facts, Description]:
-    """The samples of a clip; of a long recording its description at once, so that they are never held."""
+def _decode(source: ClipSource, job: Job) -> tuple[DecodedClip, None] | tuple[Facts, Description]:
+    """The samples of a clip, or the description of a long recording, which is never held as a whole."""
+    is_usual_job = job.load is load_clip and job.describe is describe
+    rate = job.parameters.sample_rate
     start_s, end_s = source.start_s, source.end_s
-    usual, rate = job.load is load_clip and job.describe is describe, job.parameters.sample_rate
     with local_copy(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
         try:
-            if usual and should_stream(
+            if is_usual_job and should_stream(
                 path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s
             ):
                 recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s)
@@ -158,19 +165,29 @@ def _heard(source: ClipSource, job: Job) -> tuple[DecodedClip, None] | tuple[Fac
                 return recording.facts, description
             return job.load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
         except AudioError as error:
-            raise type(error)(
-                str(error).replace(path, source.path)
-            ) from error  # a temporary name would help nobody
+            # the message names the source, not the temporary copy
+            raise type(error)(str(error).replace(path, source.path)) from error
 
 
-def _values(description: Description, parameters: FeatureParameters) -> NDArray[np.float32]:
+def _audio_facts(decoded: DecodedClip | Facts) -> ClipFacts:
+    return {
+        "duration_s": decoded.duration_s,
+        "native_sample_rate": decoded.native_sample_rate,
+        "native_channels": decoded.native_channels,
+        "audio_digest": decoded.audio_digest,
+    }
+
+
+def _feature_vector(description: Description, parameters: FeatureParameters) -> NDArray[np.float32]:
+    """Feature values in the order of their names; all of them are finite."""
     names = _names(parameters)
     values = np.array([description.features[name] for name in names], dtype=np.float32)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
-        shown = ", ".join(names[i] for i in bad[:3])
+        examples = ", ".join(names[i] for i in bad[:3])
+        more = " …" if len(bad) > 3 else ""
         raise NonFiniteError(
-            f"Every feature must be a finite number. {len(bad)} of {len(names)} are not: {shown}{' …' if len(bad) > 3 else ''}."
+            f"Every feature must be a finite number. {len(bad)} of {len(names)} are not: {examples}{more}."
         )
     return values
 
@@ -180,8 +197,8 @@ def _names(parameters: FeatureParameters) -> tuple[str, ...]:
     return feature_names(parameters)
 
 
-def _sentence(error: BaseException) -> str:
-    """The message of an error as one line; for errors that are not ours, with a word on what happened."""
+def _reason(error: BaseException) -> str:
+    """The message of an error on one line. An error that is not ours gets a sentence before its message."""
     text = " ".join(str(error).split())
     if isinstance(error, (QuintetError, MissingExtraError)):
         return text
