@@ -124,9 +124,10 @@ class Analysis:
         return mel.compress_mel_power(power, compression=settings.compression, floor_db=settings.floor_db)
 
     def _is_shared(self, settings: LogMelParameters) -> bool:
-        p, m = self.parameters, settings
-        same = (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
-        return same and not settings.pre_emphasis
+        p = self.parameters
+        shared = (p.sample_rate, p.n_fft, p.hop_length)
+        requested = (settings.sample_rate, settings.n_fft, settings.hop_length)
+        return shared == requested and not settings.pre_emphasis
 
 
 def own_spectrum(clip: Clip, settings: LogMelParameters) -> Spectrum:

@@ -118,8 +118,10 @@ class Moments:
     def shape(self, order: int, *, normal: float) -> Floats:
         """Standardised moment `m_order / m2^(order / 2) - normal`, 0 if the series is constant."""
         moves = self.variance > 0
-        spread = np.where(moves, self.variance, 1.0) ** (order / 2)
-        return np.where(moves, self.moment(order) / spread - normal, 0.0)
+        variance = np.where(moves, self.variance, 1.0)
+        spread = variance ** (order / 2)
+        standardised = self.moment(order) / spread - normal
+        return np.where(moves, standardised, 0.0)
 
 
 _FORMULAS: dict[str, Callable[[Moments], Floats]] = {
@@ -181,12 +183,15 @@ def log_covariance(series: Floats, *, floor: float) -> Floats:
         [[0.693, 0.0], [0.0, 0.0]]
     """
     mean = series.mean(axis=1, keepdims=True)
-    product = np.zeros((len(series), len(series)))
+    count = len(series)
+    product = np.zeros((count, count))
     for first in range(0, series.shape[1], COLUMNS):
         deviation = series[:, first : first + COLUMNS] - mean
         # not a matrix product: so small a one is slower on several threads
         product += np.einsum("it,jt->ij", deviation, deviation)
-    values, vectors = np.linalg.eigh(product / series.shape[1])
-    scale = np.log1p(np.maximum(values, 0.0) / floor)
+    covariance = product / series.shape[1]
+    values, vectors = np.linalg.eigh(covariance)
+    positive = np.maximum(values, 0.0)
+    scale = np.log1p(positive / floor)
     logarithm: Floats = (vectors * scale) @ vectors.T
     return logarithm

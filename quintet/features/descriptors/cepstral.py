@@ -63,7 +63,8 @@ def delta(series: Floats, *, order: int) -> Floats:
         np.float64(2.0)
     """
     frames = series.shape[1]
-    half = min(DELTA_WIDTH, frames - 1 + frames % 2) // 2
+    largest_odd = frames - 1 + frames % 2
+    half = min(DELTA_WIDTH, largest_odd) // 2
     if half < 1:
         return np.zeros_like(series)
     weights = _derivative_weights(half, order)
@@ -79,5 +80,6 @@ def _derivative_weights(half: int, order: int) -> Floats:
     positions = np.arange(-half, half + 1, dtype=np.float64)
     powers = positions[:, None] ** np.arange(order + 1)
     factorial = float(np.prod(np.arange(1, order + 1)))
-    weights: Floats = np.linalg.pinv(powers)[order] * factorial
+    fit = np.linalg.pinv(powers)
+    weights: Floats = fit[order] * factorial
     return weights

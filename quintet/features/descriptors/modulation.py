@@ -71,7 +71,8 @@ def _density(deviation: Floats, size: int) -> Floats:
     """
     frames = deviation.shape[1]
     length = min(size, frames)
-    starts = range(0, frames - length + 1, max(1, length // 2))
+    half = max(1, length // 2)
+    starts = range(0, frames - length + 1, half)
     window = hann(length) if length > 1 else np.ones(1)
     segments = np.stack([deviation[:, start : start + length] * window for start in starts])
     transform = np.fft.rfft(segments, n=size, axis=2)

@@ -140,10 +140,12 @@ def mean_autocorrelation(onset: Floats, lags: int) -> Floats:
     windows = frames * hann(lags)
     energy = np.einsum("tn,tn->t", windows, windows)
     has_energy = energy > np.finfo(np.float64).tiny
-    scale = np.divide(1.0, energy, out=np.zeros_like(energy), where=has_energy)
+    zeros = np.zeros_like(energy)
+    scale = np.divide(1.0, energy, out=zeros, where=has_energy)
     size = scipy.fft.next_fast_len(2 * lags - 1, real=True)
     transform = scipy.fft.rfft(windows, n=size, axis=1)
     squares = transform.real**2 + transform.imag**2
     power = scale @ squares / len(onset)
-    result: Floats = scipy.fft.irfft(power, n=size)[:lags]
+    mean = scipy.fft.irfft(power, n=size)
+    result: Floats = mean[:lags]
     return result

@@ -137,7 +137,8 @@ def contrast_bands(spectrum: Spectrum, *, n_bands: int, fmin: float) -> list[tup
         fmin: lower edge of the first octave, Hz.
     """
     frequencies = spectrum.frequencies
-    edges = np.concatenate([[0.0], fmin * 2.0 ** np.arange(n_bands + 1)])
+    octaves = fmin * 2.0 ** np.arange(n_bands + 1)
+    edges = np.concatenate([[0.0], octaves])
     bands = []
     for number, (low, high) in enumerate(pairwise(edges)):
         is_last = number == n_bands

@@ -36,11 +36,13 @@ def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDA
     """
     samples = np.pad(clip.samples, frame_length // 2, mode="edge")
     negative = samples < -ZERO
-    changes = np.cumsum(negative[1:] != negative[:-1])
+    is_crossing = negative[1:] != negative[:-1]
+    changes = np.cumsum(is_crossing)
     crossings = np.concatenate([[0, 0], changes])  # crossings[n]: number before sample n
     last_start = len(samples) - frame_length
     starts = np.arange(0, last_start + 1, hop_length)
-    inside = crossings[starts + frame_length] - crossings[starts + 1]
+    before_end = crossings[starts + frame_length]
+    inside = before_end - crossings[starts + 1]
     return np.asarray(inside / frame_length, dtype=np.float64)
 
 

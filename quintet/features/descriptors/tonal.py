@@ -102,8 +102,10 @@ def spectral_peaks(spectrum: Spectrum) -> tuple[Floats, Floats]:
     curvature = above + below - 2 * here
     slope = (above - below) / 2
     is_curved = np.abs(slope) < np.abs(curvature)
-    shift = np.divide(-slope, curvature, out=np.zeros_like(slope), where=is_curved)
-    frequency: Floats = (bins + shift) * float(spectrum.sample_rate) / spectrum.n_fft
+    zeros = np.zeros_like(slope)
+    shift = np.divide(-slope, curvature, out=zeros, where=is_curved)
+    position = bins + shift
+    frequency: Floats = position * float(spectrum.sample_rate) / spectrum.n_fft
     height = here + 0.5 * slope * shift
     return frequency, height
 
@@ -139,20 +141,25 @@ def chroma_filterbank(*, sample_rate: int, n_fft: int, tuning: float) -> Floats:
     Source:
         Equal to `librosa.filters.chroma` (float32, there as here) to the last bit.
     """
-    frequencies = np.linspace(0, sample_rate, n_fft, endpoint=False)[1:]
+    bins = np.linspace(0, sample_rate, n_fft, endpoint=False)
+    frequencies = bins[1:]
     reference = 440.0 * 2.0 ** (tuning / 12) / 16
     semitones = 12 * np.log2(frequencies / reference)
     below_bin_1 = semitones[0] - 18.0  # 0 Hz is placed 1.5 octaves below bin 1
-    semitones = np.concatenate([[below_bin_1], semitones])[: n_fft // 2 + 2]
+    semitones = np.concatenate([[below_bin_1], semitones])
+    semitones = semitones[: n_fft // 2 + 2]
     width = np.maximum(np.diff(semitones), 1.0)
     semitones = semitones[:-1]
     pitch_classes = np.arange(12.0)[:, None]
     distance = np.remainder(semitones - pitch_classes + 126.0, 12.0) - 6.0
-    bumps = np.exp(-0.5 * (2 * distance / width) ** 2)
-    bumps /= np.sum(bumps**2, axis=0) ** 0.5
+    relative_distance = 2 * distance / width
+    bumps = np.exp(-0.5 * relative_distance**2)
+    norm = np.sum(bumps**2, axis=0) ** 0.5
+    bumps /= norm
     octaves_from_middle = semitones / 12 - 5.0
     bumps *= np.exp(-0.5 * (octaves_from_middle / 2.0) ** 2)
-    weights: Floats = np.roll(bumps, -3, axis=0).astype(np.float32).astype(np.float64)
+    from_c = np.roll(bumps, -3, axis=0)
+    weights: Floats = from_c.astype(np.float32).astype(np.float64)
     weights.flags.writeable = False
     return weights
 
@@ -197,7 +204,8 @@ def tonnetz(chroma: Floats) -> Floats:
     angles = np.multiply.outer(turns, np.arange(12.0))
     angles[::2] -= 0.5
     phi = radii[:, None] * np.cos(np.pi * angles)
-    centroid: Floats = phi @ _divide(chroma, chroma.sum(axis=0))
+    shares = _divide(chroma, chroma.sum(axis=0))
+    centroid: Floats = phi @ shares
     return centroid
 
 

@@ -204,8 +204,9 @@ def log_mel_from_series(series: FrameSeries, log_mel: LogMelParameters) -> NDArr
 def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) -> bool:
     """Whether features and log-mel spectrogram come from the same transform by the kernels."""
     p, m = parameters, log_mel
-    same = (p.sample_rate, p.n_fft, p.hop_length) == (m.sample_rate, m.n_fft, m.hop_length)
-    return same and m.shares_transform
+    shared = (p.sample_rate, p.n_fft, p.hop_length)
+    requested = (m.sample_rate, m.n_fft, m.hop_length)
+    return shared == requested and m.shares_transform
 
 
 @lru_cache(maxsize=16)

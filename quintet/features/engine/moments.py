@@ -24,8 +24,9 @@ class RowMoments(Moments):
 
     def __init__(self, rows: Floats) -> None:
         super().__init__(np.ascontiguousarray(rows, np.float64))
-        self.table = np.empty((len(self.rows), 6))
-        series_kernels.row_moments(self.rows.reshape(-1), self.rows.shape[1], self.table)
+        count, n = self.rows.shape
+        self.table = np.empty((count, 6))
+        series_kernels.row_moments(self.rows.reshape(-1), n, self.table)
 
     @cached_property
     def mean(self) -> Floats:

@@ -311,8 +311,11 @@ def mean_autocorrelation(onset: Floats, lags: int) -> Floats:
     window[:lags] = hann(lags)
     padded = np.pad(onset, lags // 2, mode="linear_ramp", end_values=0)
     series = np.concatenate([padded, np.zeros(size + LANES)])
-    total = lane_rows(size // 2 + 1)
+    lanes = lane_rows(size // 2 + 1)
     work = workspace(size, 1)
-    series_kernels.mean_normalised_power(series, len(onset), plan._replace(window=window), work, total)
-    result: Floats = numpy.fft.irfft(total.sum(axis=1), n=size)[:lags] / len(onset)
+    weighting_plan = plan._replace(window=window)
+    series_kernels.mean_normalised_power(series, len(onset), weighting_plan, work, lanes)
+    power = lanes.sum(axis=1)
+    total = numpy.fft.irfft(power, n=size)[:lags]
+    result: Floats = total / len(onset)
     return result

@@ -194,15 +194,13 @@ class StreamedAnalysis(Analysis):
     ) -> None:
         self.recording = recording
         self.parameters = parameters
-        self.with_log_mel = with_log_mel and shares_spectrum(parameters, parameters.log_mel)
-        groups = {group for group, _ in select_groups(parameters)}
-        medians = {group for group, statistics in select_groups(parameters) if "median" in statistics}
-        self.sample_totals = SampleTotals([group in medians for group in SAMPLES])
+        settings = parameters.log_mel
+        self.with_log_mel = with_log_mel and shares_spectrum(parameters, settings)
+        self.sample_totals = SampleTotals(_needs_median(parameters))
         self.totals = self._first_sweep(name)
         self.frames = 1 + self.sample_totals.count // parameters.hop_length
-        names = {SOURCE_SERIES.get(group, group) for group in groups.difference(SAMPLES)}
-        self.buffers = {name: SeriesBuffer(self.frames) for name in sorted(names)}
-        shape = (self.frames, parameters.log_mel.n_mels) if self.with_log_mel else (0, 0)
+        self.buffers = {series: SeriesBuffer(self.frames) for series in _series_to_keep(parameters)}
+        shape = (self.frames, settings.n_mels) if self.with_log_mel else (0, 0)
         self.spectrogram = np.empty(shape, np.float16)
         self._second_sweep()
         self.moments = dict(zip(SAMPLES, self.sample_totals.moments(), strict=True))
@@ -318,6 +316,22 @@ class StreamedAnalysis(Analysis):
             part = log_mel_from_series(passes.measure(stretch, measurement), settings)
             parts.append(part.T.astype(np.float16))
         return np.concatenate(parts).T
+
+
+def _needs_median(parameters: FeatureParameters) -> list[bool]:
+    """Whether the median of each group of `SAMPLES` is selected."""
+    medians: set[str] = set()
+    for group, statistics in select_groups(parameters):
+        if "median" in statistics:
+            medians.add(group)
+    return [group in medians for group in SAMPLES]
+
+
+def _series_to_keep(parameters: FeatureParameters) -> list[str]:
+    """Names of the series from which the selected groups are computed, without the samples."""
+    groups = {group for group, _ in select_groups(parameters)}
+    names = {SOURCE_SERIES.get(group, group) for group in groups.difference(SAMPLES)}
+    return sorted(names)
 
 
 def _log_mel_stretches(blocks: Blocks, settings: LogMelParameters, at_once: int) -> Iterator[Stretch]:

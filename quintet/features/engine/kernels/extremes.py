@@ -30,6 +30,12 @@ def extremes(magnitude: Rows, first: int, last: int, n: int, rest: Singles) -> t
 
 
 @inline
+def _in_order(x: Vector, y: Vector) -> tuple[Vector, Vector]:
+    """The larger and the smaller of two values, in each lane."""
+    return maximum(x, y), minimum(x, y)
+
+
+@inline
 def _three_extremes(rows: Rows, first: int, last: int, n: int) -> tuple[Vector, Vector]:
     """Sum of the `n` largest and sum of the `n` smallest rows, for `n` of 1, 2 or 3.
 
@@ -39,8 +45,8 @@ def _three_extremes(rows: Rows, first: int, last: int, n: int) -> tuple[Vector, 
     x = y = z = splat(-LEAST)
     for k in range(first, last):
         high = low = load(rows, k)
-        a, high = maximum(a, high), minimum(a, high)
-        b, high = maximum(b, high), minimum(b, high)
+        a, high = _in_order(a, high)
+        b, high = _in_order(b, high)
         c = maximum(c, high)
         x, low = minimum(x, low), maximum(x, low)
         y, low = minimum(y, low), maximum(y, low)
@@ -64,10 +70,10 @@ def _sort_fours(rows: Rows, first: int, count: int, result: Singles) -> None:
         b = load(rows, begin + 1)
         c = load(rows, begin + 2)
         d = load(rows, begin + 3)
-        a, b = maximum(a, b), minimum(a, b)
-        c, d = maximum(c, d), minimum(c, d)
-        a, c = maximum(a, c), minimum(a, c)
-        b, d = maximum(b, d), minimum(b, d)
+        a, b = _in_order(a, b)
+        c, d = _in_order(c, d)
+        a, c = _in_order(a, c)
+        b, d = _in_order(b, d)
         store(result, k, a)
         store(result, quarter + k, maximum(b, c))
         store(result, 2 * quarter + k, minimum(b, c))
@@ -112,9 +118,9 @@ def _move_largest(
         a = b = c = splat(LEAST)
         for k in range(count):
             value = load(rows, begin + k) * sign
-            a, value = maximum(a, value), minimum(a, value)
-            b, value = maximum(b, value), minimum(b, value)
-            c, value = maximum(c, value), minimum(c, value)
+            a, value = _in_order(a, value)
+            b, value = _in_order(b, value)
+            c, value = _in_order(c, value)
             store(rows, spare + k, value)
         store(rows, target + moved, a)
         if moved + 1 < n:

@@ -207,7 +207,8 @@ def _leaf16(points: Rows, k: int) -> None:
 @inline
 def _sum_and_gap(points: Rows, k: int) -> tuple[Point, Point]:
     """Sum and difference of the points `k` and `k + 4`."""
-    low, high = _point(points, k), _point(points, k + 4)
+    low = _point(points, k)
+    high = _point(points, k + 4)
     return _plus(low, high), _minus(low, high)
 
 
@@ -240,7 +241,8 @@ def transform(samples: Rows, start: int, hop: int, plan: FourierPlan, points: Do
 
     Frequency `k` is at point `plan.order[k]`.
     """
-    window, roots = plan.window, plan.roots
+    window = plan.window
+    roots = plan.roots
     quarter = points.shape[0] // 8
     step = 2 * quarter  # samples in a quarter of a frame
     for k in range(0, quarter, 4):  # the first pass reads, turns frames into lanes, and applies the window
@@ -250,12 +252,14 @@ def transform(samples: Rows, start: int, hop: int, plan: FourierPlan, points: Do
         x2 = load_frames(samples, begin + 2 * step, hop)
         x3 = load_frames(samples, begin + 3 * step, hop)
         for u in range(4):
-            j, i = 2 * u, 2 * (k + u)
+            j = 2 * u
+            i = 2 * (k + u)
             a = _window_point(x0, j, window, i)
             b = _window_point(x1, j, window, i + step)
             c = _window_point(x2, j, window, i + 2 * step)
             d = _window_point(x3, j, window, i + 3 * step)
-            _put_turned(points, k + u, quarter, _fourier4(a, b, c, d), roots[k + u])
+            results = _fourier4(a, b, c, d)
+            _put_turned(points, k + u, quarter, results, roots[k + u])
     for first in range(0, 4 * quarter, quarter):
         _transform_block(points, first, quarter, roots, quarter)
 
@@ -298,8 +302,8 @@ def separate(points: Rows, plan: FourierPlan, power: Rows) -> None:
 @inline
 def _power_pair(x: Point, y: Point, re: Number, im: Number) -> tuple[Vector, Vector]:
     """Power of the bins `k` and `half - k` from the two points. `re + i im` is `exp(-i π k / half)`."""
-    even = x[0] + y[0], x[1] - y[1]
-    turned = x[1] + y[1], y[0] - x[0]
+    even = (x[0] + y[0], x[1] - y[1])
+    turned = (x[1] + y[1], y[0] - x[0])
     odd = _times(turned, re, im)
     low = _plus(even, odd)
     high = _minus(even, odd)

@@ -92,8 +92,10 @@ def _power_of_samples(
     if not inside:
         for i in range(length):
             at = first_sample + i
-            work.padded[i] = samples[at] if 0 <= at < samples.shape[0] else np.float32(0)
-    transform(samples if inside else work.padded, first_sample if inside else 0, hop, plan, work.points)
+            exists = 0 <= at < samples.shape[0]
+            work.padded[i] = samples[at] if exists else np.float32(0)
+    start = first_sample if inside else 0
+    transform(samples if inside else work.padded, start, hop, plan, work.points)
     separate(work.points, plan, work.power)
 
 
@@ -270,7 +272,8 @@ def _filter(power: Singles, bands: Bands, result: Singles, groups: int, group: i
         count = bands.last[band] - first
         a = b = c = d = splat(NONE)  # four sums, so that additions need not wait for each other
         for k in range(0, count - 3, 4):
-            row, i = first + k, offset + k
+            row = first + k
+            i = offset + k
             a += load(power, row) * weights[i]
             b += load(power, row + 1) * weights[i + 1]
             c += load(power, row + 2) * weights[i + 2]
@@ -310,7 +313,8 @@ def _peaks(
 @inline
 def _chroma(work: Workspace, weights: Singles, chroma: Doubles, groups: int, group: int) -> None:
     """Compute the chroma of eight frames from their power."""
-    bins, rows = weights.shape[0], chroma.shape[0]
+    bins = weights.shape[0]
+    rows = chroma.shape[0]
     for row in range(group, rows, groups):
         store(chroma, row, splat(0.0))
     for begin in range(0, bins, LONG_RUN):
@@ -321,7 +325,8 @@ def _chroma(work: Workspace, weights: Singles, chroma: Doubles, groups: int, gro
             sums = four_sums(work.single, 0, 1, weights, begin, end, column, NONE)
             for j in range(4):
                 row = (column + j) * groups + group
-                store(chroma, row, load(chroma, row) + wide(sums[j]))
+                total = load(chroma, row) + wide(sums[j])
+                store(chroma, row, total)
     loudest = splat(0.0)
     for row in range(group, rows, groups):
         loudest = maximum(loudest, load(chroma, row))

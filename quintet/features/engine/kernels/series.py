@@ -77,26 +77,30 @@ def four_sums(
         column: first of the four outputs.
         zero: 0 of the type of the rows.
     """
-    a = b = c = d = e = f = g = h = splat(zero)  # two of each, so that additions need not wait for each other
+    a = b = c = d = splat(zero)
+    e = f = g = h = splat(zero)  # of every second row, so that additions need not wait for each other
+    second = column + 1
+    third = column + 2
+    fourth = column + 3
     for k in range(begin, end - 1, 2):
         value = load(rows, first + k * step)
         a += value * weights[k, column]
-        b += value * weights[k, column + 1]
-        c += value * weights[k, column + 2]
-        d += value * weights[k, column + 3]
+        b += value * weights[k, second]
+        c += value * weights[k, third]
+        d += value * weights[k, fourth]
         j = k + 1
         value = load(rows, first + j * step)
         e += value * weights[j, column]
-        f += value * weights[j, column + 1]
-        g += value * weights[j, column + 2]
-        h += value * weights[j, column + 3]
+        f += value * weights[j, second]
+        g += value * weights[j, third]
+        h += value * weights[j, fourth]
     if (end - begin) % 2:
         last = end - 1
         value = load(rows, first + last * step)
         a += value * weights[last, column]
-        b += value * weights[last, column + 1]
-        c += value * weights[last, column + 2]
-        d += value * weights[last, column + 3]
+        b += value * weights[last, second]
+        c += value * weights[last, third]
+        d += value * weights[last, fourth]
     return a + e, b + f, c + g, d + h
 
 
