@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,12 @@ def label_indicator(labels: Iterable[str]) -> tuple[NDArray[np.int8], tuple[str,
         [[0, 1, 1], [1, 0, 0]]
     """
     sets = [label_set(label) for label in labels]
-    classes = tuple(sorted({tag for tags in sets for tag in tags}))
-    column = {tag: k for k, tag in enumerate(classes)}
+    classes = tuple(sorted(set(chain.from_iterable(sets))))
+    column_of = {tag: k for k, tag in enumerate(classes)}
     matrix = np.zeros((len(sets), len(classes)), np.int8)
     for row, tags in enumerate(sets):
-        matrix[row, [column[tag] for tag in tags]] = 1
+        columns = [column_of[tag] for tag in tags]
+        matrix[row, columns] = 1
     return matrix, classes
 
 

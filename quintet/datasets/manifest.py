@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,9 @@ class Manifest:
     @property
     def classes(self) -> tuple[str, ...]:
         """Single labels of the usable rows, sorted. A label set counts as its single labels."""
-        single: set[str] = set()
-        for label in self.usable["label"].unique():
-            single.update(label_set(label))
-        return tuple(sorted(single))
+        labels = self.usable["label"].unique()
+        single_labels = set(chain.from_iterable(map(label_set, labels)))
+        return tuple(sorted(single_labels))
 
 
 def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -> str:
@@ -192,8 +192,9 @@ def _seconds(rows: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], NDAr
     """Numbers in a column (NaN if missing or unreadable), and which given cells are not finite numbers."""
     cells = _column(rows, column)
     seconds = np.asarray(pd.to_numeric(cells, errors="coerce").astype("float64"))
-    blank = cells.isna().to_numpy() | (cells.astype("str").str.strip() == "").to_numpy()
-    return seconds, ~blank & ~np.isfinite(seconds)
+    is_empty_text = cells.astype("str").str.strip() == ""
+    is_given = ~(cells.isna() | is_empty_text).to_numpy()
+    return seconds, is_given & ~np.isfinite(seconds)
 
 
 def _column(rows: pd.DataFrame, column: str) -> pd.Series:

@@ -132,9 +132,14 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
 
 def _missing_clips(folder: Path, listed: list[Segment], files: Mapping[str, Path]) -> dict[str, str]:
     """Id of every segment without a clip → reason."""
-    reasons = {row["id"]: f"{row['outcome']}: {row['reason']}" for row in read_ledger(folder)}
-    missing = [segment.id for segment in listed if segment.id not in files]
-    return {id: reasons.get(id, "no clip") for id in missing}
+    reasons: dict[str, str] = {}
+    for row in read_ledger(folder):
+        reasons[row["id"]] = f"{row['outcome']}: {row['reason']}"
+    missing: dict[str, str] = {}
+    for segment in listed:
+        if segment.id not in files:
+            missing[segment.id] = reasons.get(segment.id, "no clip")
+    return missing
 
 
 def _several_genres(segment: Segment) -> str | None:

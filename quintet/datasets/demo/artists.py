@@ -101,9 +101,9 @@ def draw_artist(seed: int, number: int, home: str) -> Artist:
 
 
 def _artist_name(number: int) -> str:
-    first = FIRST_NAMES[number % len(FIRST_NAMES)]
-    last = LAST_NAMES[(7 * number + number // len(FIRST_NAMES)) % len(LAST_NAMES)]
-    return f"{first}_{last}"
+    turn, first = divmod(number, len(FIRST_NAMES))
+    last = (7 * number + turn) % len(LAST_NAMES)
+    return f"{FIRST_NAMES[first]}_{LAST_NAMES[last]}"
 
 
 @lru_cache(maxsize=4)

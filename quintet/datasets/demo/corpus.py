@@ -22,6 +22,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,17 +72,20 @@ def pieces(*, seed: int, per_style: int) -> Iterator[Piece]:
         per_style: number of pieces per style.
     """
     styles, artists = list(STYLES), draw_artists(seed)
-    n_written: dict[str, int] = {}
+    n_written: Counter[str] = Counter()
     for s, style in enumerate(styles):
         residents = [artist for artist in artists if artist.home == style]
         guests = [artist for artist in artists if artist.home == styles[s - 1]]
         for k in range(per_style):
             turn, place = divmod(k, GUEST_EVERY)
-            is_by_guest = place == GUEST_EVERY - 1
-            artist = guests[turn % len(guests)] if is_by_guest else residents[(k - turn) % len(residents)]
-            n_written[artist.name] = n_written.get(artist.name, 0) + 1
+            if place == GUEST_EVERY - 1:
+                artist = guests[turn % len(guests)]
+            else:
+                artist = residents[(k - turn) % len(residents)]
+            n_written[artist.name] += 1
+            number = NUMBERS_PER_STYLE * s + k
             path = f"{style}/{artist.name}_{n_written[artist.name]:02d}.flac"
-            yield Piece(NUMBERS_PER_STYLE * s + k, style, artist, path)
+            yield Piece(number, style, artist, path)
 
 
 def render_demo(
@@ -182,7 +186,8 @@ def _render_once(
 
 def _is_complete(folder: Path, wanted: list[Piece], stamp: dict[str, object]) -> bool:
     """Whether the folder has an equal stamp and all files."""
-    has_equal_stamp = json.loads((folder / STAMP).read_text(encoding="utf-8")) == stamp
+    text = (folder / STAMP).read_text(encoding="utf-8")
+    has_equal_stamp = json.loads(text) == stamp
     return has_equal_stamp and all((folder / piece.path).is_file() for piece in wanted)
 
 

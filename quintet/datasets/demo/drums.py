@@ -18,7 +18,8 @@ def skin(low_hz: float, sweep: float, half_life_s: float) -> Wave:
         half_life_s: half-life of the decay, seconds.
     """
     n = int(6 * half_life_s * RATE)
-    frequency = low_hz * (1 + (sweep - 1) * decay(n, 0.015))
+    excess = (sweep - 1) * decay(n, 0.015)
+    frequency = low_hz * (1 + excess)
     phase = 2 * np.pi * np.cumsum(frequency) / RATE
     return np.asarray(np.sin(phase) * decay(n, half_life_s))
 

@@ -43,8 +43,9 @@ def scale_note(tonic: int, scale: str, degree: int) -> int:
         >>> [scale_note(60, "major", degree) for degree in (0, 2, 4, 7, -1)]
         [60, 64, 67, 72, 59]
     """
-    octave, step = divmod(degree, len(SCALES[scale]))
-    return tonic + 12 * octave + SCALES[scale][step]
+    semitones = SCALES[scale]
+    octave, step = divmod(degree, len(semitones))
+    return tonic + 12 * octave + semitones[step]
 
 
 def chord(tonic: int, scale: str, degree: int, *, voices: int, near: int) -> tuple[int, ...]:
@@ -83,7 +84,8 @@ def melody(
         density: chance that a note starts on a strong eighth, in (0, 1]; it is smaller on weak ones.
         rng: source of all random choices.
     """
-    chance = density * np.tile(STRONG_STEPS, STEPS // len(STRONG_STEPS))
+    strength = np.tile(STRONG_STEPS, STEPS // len(STRONG_STEPS))
+    chance = density * strength
     starts = np.flatnonzero(rng.random(STEPS) < chance)
     if not len(starts):
         starts = np.array([0])
@@ -95,7 +97,8 @@ def melody(
             walk = np.roll(walk, 1)
         offset = rng.choice([0, 2, 4]) if bar % 2 else 0
         for start, length, step in zip(starts, lengths, walk, strict=True):
-            degree = root + offset + int(np.clip(step, -4, 6))
+            interval = int(np.clip(step, -4, 6))
+            degree = root + offset + interval
             if degree >= 2 * scale_degrees:
                 degree -= scale_degrees
             tune.append(MelodyNote(STEPS * bar + int(start), int(length), degree))

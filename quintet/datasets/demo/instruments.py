@@ -70,7 +70,8 @@ def overdriven_guitar(frequency: float, n: int, rng: np.random.Generator) -> Wav
     root = _string(frequency, n, rng, loss=0.999, soften=2)
     fifth = _string(frequency * 1.5, n, rng, loss=0.999, soften=2)
     strings = root + 0.6 * fifth
-    return np.asarray(np.tanh(4 * strings) * 0.8 * fade(n, attack_s=0.002, release_s=0.03))
+    distorted = np.tanh(4 * strings) * 0.8
+    return np.asarray(distorted * fade(n, attack_s=0.002, release_s=0.03))
 
 
 def organ(frequency: float, n: int, rng: np.random.Generator) -> Wave:
@@ -82,19 +83,27 @@ def electric_piano(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """FM with a tine: ratio 1 for the body, ratio 14 for the knock."""
     t = seconds(n)
     phase = 2 * np.pi * frequency * t
-    body = np.sin(phase + 1.2 * decay(n, 0.25) * np.sin(phase))
+    index = 1.2 * decay(n, 0.25)
+    body = np.sin(phase + index * np.sin(phase))
     tine_hz = min(14 * frequency, 0.4 * RATE)
-    tine = 0.15 * decay(n, 0.03) * np.sin(2 * np.pi * tine_hz * t)
-    return np.asarray((body + tine) * decay(n, 0.5) * fade(n, attack_s=0.002, release_s=0.04))
+    tine_phase = 2 * np.pi * tine_hz * t
+    tine = 0.15 * decay(n, 0.03) * np.sin(tine_phase)
+    envelope = fade(n, attack_s=0.002, release_s=0.04)
+    return np.asarray((body + tine) * decay(n, 0.5) * envelope)
 
 
 def vibraphone(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """FM with an inharmonic ratio, and a tremolo."""
     t = seconds(n)
-    modulation = 1.5 * decay(n, 0.08) * np.sin(2 * np.pi * 3.98 * frequency * t)
-    bar = np.sin(2 * np.pi * frequency * t + modulation)
-    tremolo = 0.85 + 0.15 * np.sin(2 * np.pi * 5 * t)
-    return np.asarray(bar * decay(n, 0.4) * tremolo * fade(n, attack_s=0.001, release_s=0.05))
+    index = 1.5 * decay(n, 0.08)
+    modulator_phase = 2 * np.pi * 3.98 * frequency * t
+    modulation = index * np.sin(modulator_phase)
+    phase = 2 * np.pi * frequency * t
+    bar = np.sin(phase + modulation)
+    tremolo_phase = 2 * np.pi * 5 * t
+    tremolo = 0.85 + 0.15 * np.sin(tremolo_phase)
+    envelope = fade(n, attack_s=0.001, release_s=0.05)
+    return np.asarray(bar * decay(n, 0.4) * tremolo * envelope)
 
 
 def brass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
@@ -102,7 +111,8 @@ def brass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     brightness = np.clip(seconds(n) / 0.08, 0, 1)
     bright = oscillate("saw", frequency, n, vibrato=0.003)
     dark = oscillate("saw", frequency, n, partials=4, vibrato=0.003)
-    return (brightness * bright + (1 - brightness) * dark) * fade(n, attack_s=0.03, release_s=0.05)
+    mixed = brightness * bright + (1 - brightness) * dark
+    return mixed * fade(n, attack_s=0.03, release_s=0.05)
 
 
 def strings(frequency: float, n: int, rng: np.random.Generator) -> Wave:
@@ -111,13 +121,15 @@ def strings(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     for cents in (-8, 1, 9):
         detuned = frequency * 2 ** (cents / 1200)
         voices.append(oscillate("saw", detuned, n, partials=14, vibrato=0.002))
-    return np.asarray(np.mean(voices, axis=0) * fade(n, attack_s=0.12, release_s=0.15))
+    mean = np.mean(voices, axis=0)
+    return np.asarray(mean * fade(n, attack_s=0.12, release_s=0.15))
 
 
 def pad(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """A soft pad: two dark waves that beat against each other."""
-    voices = oscillate("triangle", frequency * 0.997, n) + oscillate("saw", frequency * 1.003, n, partials=5)
-    return 0.5 * voices * fade(n, attack_s=0.25, release_s=0.3)
+    lower = oscillate("triangle", frequency * 0.997, n)
+    upper = oscillate("saw", frequency * 1.003, n, partials=5)
+    return 0.5 * (lower + upper) * fade(n, attack_s=0.25, release_s=0.3)
 
 
 def lead(frequency: float, n: int, rng: np.random.Generator) -> Wave:
@@ -138,7 +150,8 @@ def synth_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     brightness = decay(n, 0.07)
     bright = oscillate("saw", frequency, n)
     dark = oscillate("saw", frequency, n, partials=3)
-    return (brightness * bright + (1 - brightness) * dark) * fade(n, attack_s=0.003, release_s=0.02)
+    mixed = brightness * bright + (1 - brightness) * dark
+    return mixed * fade(n, attack_s=0.003, release_s=0.02)
 
 
 def finger_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
@@ -150,7 +163,8 @@ def finger_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
 
 def sub_bass(frequency: float, n: int, rng: np.random.Generator) -> Wave:
     """A sine with slight distortion."""
-    return np.asarray(np.tanh(1.5 * oscillate("sine", frequency, n)) * fade(n, attack_s=0.01, release_s=0.04))
+    distorted = np.tanh(1.5 * oscillate("sine", frequency, n))
+    return np.asarray(distorted * fade(n, attack_s=0.01, release_s=0.04))
 
 
 INSTRUMENTS: dict[str, Instrument] = {

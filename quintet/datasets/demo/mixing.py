@@ -32,16 +32,19 @@ class Room:
 
 def draw_room(rng: np.random.Generator) -> Room:
     """Draw a room: noise that decays in 0.15 to 1.8 s, its treble faster, after a gap of 5 to 30 ms."""
-    decay_s = float(np.exp(rng.uniform(np.log(0.15), np.log(1.8))))
+    log_decay = rng.uniform(np.log(0.15), np.log(1.8))
+    decay_s = float(np.exp(log_decay))
     gap = int(rng.uniform(0.005, 0.03) * RATE)
     n = int(decay_s * RATE)
     dark_hz = rng.uniform(1_500, 6_000)
     bright = noise_band(n, 150, 9_000, rng)
     dark = noise_band(n, 150, dark_hz, rng)
     t = seconds(n) / decay_s
-    tail = (bright * (1 - t) + dark * t) * 10 ** (-3 * t)
+    noise = bright * (1 - t) + dark * t
+    tail = noise * 10 ** (-3 * t)
     response = np.concatenate([np.zeros(gap), tail])
-    return Room(response / np.sqrt(np.sum(response**2)), rng.uniform(0.05, 0.6))
+    energy = np.sum(response**2)
+    return Room(response / np.sqrt(energy), rng.uniform(0.05, 0.6))
 
 
 def filter_gain(n: int, eq_db: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -73,9 +76,12 @@ def apply_eq_and_room(wave: Wave, eq_db: NDArray[np.float64], room: Room) -> Wav
         Shape `(n,)`; the reverberation after the end is cut.
     """
     n = fast_length(len(wave) + len(room.response))
-    reverberation = 1 + room.amount * np.fft.rfft(room.response, n)
-    spectrum = np.fft.rfft(wave, n) * filter_gain(n, eq_db) * reverberation
-    return np.asarray(np.fft.irfft(spectrum, n)[: len(wave)])
+    response = np.fft.rfft(room.response, n)
+    reverberation = 1 + room.amount * response
+    spectrum = np.fft.rfft(wave, n)
+    filtered = spectrum * filter_gain(n, eq_db) * reverberation
+    whole = np.fft.irfft(filtered, n)
+    return np.asarray(whole[: len(wave)])
 
 
 def saturate_and_quantise(
@@ -93,7 +99,9 @@ def saturate_and_quantise(
     normalised = wave / wave.std()
     saturated = np.tanh(0.35 * drive * normalised)
     music = saturated / saturated.std()
-    hiss = 10 ** (hiss_db / 20) * rng.standard_normal(len(wave))
-    noisy = music + hiss
-    gain = min(10 ** (rms_db / 20), 0.98 / np.abs(noisy).max())
-    return np.asarray(np.round(noisy * gain * 32_767), np.int16)
+    hiss_gain = 10 ** (hiss_db / 20)
+    noisy = music + hiss_gain * rng.standard_normal(len(wave))
+    loudest = np.abs(noisy).max()
+    gain = min(10 ** (rms_db / 20), 0.98 / loudest)
+    steps = np.round(noisy * gain * 32_767)
+    return np.asarray(steps, np.int16)

@@ -235,10 +235,16 @@ def _chord_bar(choice: Choice, bar: int, degree: int) -> list[Note]:
     voices = chord(choice.tonic, choice.scale, degree, voices=choice.voices, near=MIDDLE_C)
     written = []
     for step, length, mark in notes(CHORD_PATTERNS[choice.chords]):
-        struck = voices if mark == "C" else (voices[(int(mark) - 1) % len(voices)],)
+        struck = voices if mark == "C" else (_single_voice(voices, mark),)
         loudness = 1 / len(struck) ** 0.5
-        written += [Note(CHORDS, STEPS * bar + step, length, midi, loudness) for midi in struck]
+        start = STEPS * bar + step
+        written += [Note(CHORDS, start, length, midi, loudness) for midi in struck]
     return written
+
+
+def _single_voice(voices: tuple[int, ...], mark: str) -> int:
+    """Voice that a mark from 1 to 4 selects; in a chord of three voices the fourth is the first again."""
+    return voices[(int(mark) - 1) % len(voices)]
 
 
 def play(score: Score, choice: Choice, artist: Artist, rng: np.random.Generator) -> Wave:
@@ -257,9 +263,11 @@ def play(score: Score, choice: Choice, artist: Artist, rng: np.random.Generator)
     tones: dict[tuple[int, int, int], Wave] = {}  # part, MIDI note and length → wave
 
     def start_of(step: int) -> int:
-        delay_s = choice.swing * step_s * ((step % 4 == 2) + 0.5 * (step % 2))
+        swing_weight = (step % 4 == 2) + 0.5 * (step % 2)
+        delay_s = choice.swing * step_s * swing_weight
         error_s = rng.normal(0, artist.timing_ms / 1000)
-        return max(0, int((step * step_s + delay_s + error_s) * RATE))
+        start_s = step * step_s + delay_s + error_s
+        return max(0, int(start_s * RATE))
 
     def add(wave: Wave, start: int, level: float) -> None:
         gain = level * rng.uniform(0.8, 1.0)
@@ -275,16 +283,21 @@ def play(score: Score, choice: Choice, artist: Artist, rng: np.random.Generator)
             key = (part, midi, length)
             if key not in tones:
                 pitch = midi + artist.detune_cents / 100
-                tones[key] = _tone(choice.sounds[part], pitch, min(length, STEPS) * step_s, rng)
-            add(tones[key], start, 0.3 * levels[part] * loudness)
+                duration_s = min(length, STEPS) * step_s
+                tones[key] = _tone(choice.sounds[part], pitch, duration_s, rng)
+            level = 0.3 * levels[part] * loudness
+            add(tones[key], start, level)
     return out[:n]
 
 
 def _tone(sound: str, midi: float, duration_s: float, rng: np.random.Generator) -> Wave:
     """One note of an instrument at an even loudness, at most four seconds long."""
-    n = max(int(min(duration_s, 4.0) * RATE), 256)
-    wave = INSTRUMENTS[sound](hertz(midi), n, rng)
-    rms = float(np.sqrt(np.mean(wave[: RATE // 4] ** 2)))
+    n_wanted = int(min(duration_s, 4.0) * RATE)
+    n = max(n_wanted, 256)
+    instrument = INSTRUMENTS[sound]
+    wave = instrument(hertz(midi), n, rng)
+    beginning = wave[: RATE // 4]
+    rms = float(np.sqrt(np.mean(beginning**2)))
     return np.asarray(0.3 * wave / max(rms, 0.05))
 
 
@@ -301,10 +314,12 @@ def render(style: str, artist: Artist, *, seed: int, number: int) -> NDArray[np.
     """
     rng = np.random.default_rng([seed, 2, number])
     choice = choose(STYLES[style], artist, rng)
-    bars = int(np.ceil(choice.duration_s * choice.tempo / 240)) + 1
+    filled_bars = choice.duration_s * choice.tempo / 240
+    bars = int(np.ceil(filled_bars)) + 1
     score = write(choice, bars, rng)
     dry = play(score, choice, artist, rng)
-    eq_db = artist.eq_db + rng.normal(0, 0.7, len(artist.eq_db))
+    deviation_db = rng.normal(0, 0.7, len(artist.eq_db))
+    eq_db = artist.eq_db + deviation_db
     wet = apply_eq_and_room(dry, eq_db, artist.room)
     rms_db = float(rng.uniform(-23, -17))
     return saturate_and_quantise(wet, drive=artist.drive, hiss_db=artist.hiss_db, rms_db=rms_db, rng=rng)

@@ -59,7 +59,8 @@ def wave_table(kind: str, partials: int) -> Wave:
         "organ": np.pad(ORGAN_DRAWBARS, (0, MOST_PARTIALS))[:partials],
         "sine": (k == 1) * 1.0,
     }
-    angle = 2 * np.pi * np.arange(TABLE_SIZE + 1) / TABLE_SIZE
+    samples = np.arange(TABLE_SIZE + 1)
+    angle = 2 * np.pi * samples / TABLE_SIZE
     period = amplitudes[kind] @ np.sin(np.outer(k, angle))
     return np.asarray(period / np.abs(period).max())
 
@@ -84,7 +85,8 @@ def oscillate(
     cycles = frequency * t
     if vibrato:
         depth = frequency * vibrato / (2 * np.pi * VIBRATO_HZ)
-        cycles = cycles + depth * (1 - np.cos(2 * np.pi * VIBRATO_HZ * t))
+        vibrato_phase = 2 * np.pi * VIBRATO_HZ * t
+        cycles = cycles + depth * (1 - np.cos(vibrato_phase))
     position = (cycles % 1.0) * TABLE_SIZE
     left = position.astype(np.intp)
     table = wave_table(kind, fitting)
@@ -138,7 +140,10 @@ def noise_band(n: int, low_hz: float, high_hz: float, rng: np.random.Generator) 
     """
     size = fast_length(n)
     spectrum = np.fft.rfft(rng.standard_normal(size))
-    f = np.maximum(np.fft.rfftfreq(size, 1 / RATE), 1.0)
-    filtered = spectrum / (1 + (low_hz / f) ** 2) / (1 + (f / high_hz) ** 2)
+    frequencies = np.fft.rfftfreq(size, 1 / RATE)
+    f = np.maximum(frequencies, 1.0)
+    high_pass = 1 + (low_hz / f) ** 2
+    low_pass = 1 + (f / high_hz) ** 2
+    filtered = spectrum / high_pass / low_pass
     wave = np.fft.irfft(filtered, size)[:n]
     return np.asarray(wave / wave.std())

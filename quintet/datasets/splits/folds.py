@@ -109,8 +109,11 @@ def nested_subsets(y: ArrayLike, groups: ArrayLike, *, shares: Sequence[float], 
     if not len(steps) or (steps <= 0).any() or shares[-1] > 1:
         received = ", ".join(map(str, shares)) or "none"
         raise ConfigError(f"Shares of the data must rise within (0, 1]. Received {received}.")
-    rest = [1 - shares[-1]] if shares[-1] < 1 else []
-    part = _part_of_clips(group_counts(y, groups), [*steps, *rest], seed=seed)
+    parts = list(steps)
+    if shares[-1] < 1:
+        parts.append(1 - shares[-1])
+    table = group_counts(y, groups)
+    part = _part_of_clips(table, parts, seed=seed)
     return [np.flatnonzero(part <= k) for k in range(len(shares))]
 
 

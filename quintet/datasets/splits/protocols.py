@@ -125,9 +125,9 @@ def _targets(labels: pd.Series) -> Targets:
 def _add_folds(frame: pd.DataFrame, y: Targets, units: pd.Series, settings: SplitSettings) -> None:
     """Fill the column `fold` of the training rows."""
     train = np.flatnonzero(frame["part"] == "train")
-    train_units = units.iloc[train].tolist()
-    n_splits = settings.n_splits or usable_folds(y[train], train_units)
-    folds = grouped_folds(y[train], train_units, n_splits=n_splits, seed=settings.seed)
+    train_y, train_units = y[train], units.iloc[train].tolist()
+    n_splits = settings.n_splits or usable_folds(train_y, train_units)
+    folds = grouped_folds(train_y, train_units, n_splits=n_splits, seed=settings.seed)
     for k, (_, valid) in enumerate(folds):
         frame.loc[train[valid], "fold"] = k
 
@@ -198,4 +198,6 @@ def _read_part(name: str | None) -> str | None:
 def _require_parts_disjoint(groups: pd.Series, parts: pd.Series) -> None:
     """Check that no group is in two of the parts train, valid and test."""
     for a, b in (("train", "test"), ("valid", "test"), ("train", "valid")):
-        require_disjoint(groups[parts == a], groups[parts == b], where=f"the given {a} and {b} parts")
+        groups_a = groups[parts == a]
+        groups_b = groups[parts == b]
+        require_disjoint(groups_a, groups_b, where=f"the given {a} and {b} parts")

@@ -87,8 +87,10 @@ class Split:
     @property
     def digest(self) -> str:
         """16 hex digits that depend on the part, label and group of every clip, not on the order of rows."""
-        rows = self.frame.sort_values("id").astype("str")[list(COLUMNS)].to_numpy().tolist()
-        text = repr((SCHEMA, self.protocol, int(self.seed), bool(self.grouped), rows))
+        by_id = self.frame.sort_values("id").astype("str")
+        rows = by_id[list(COLUMNS)].to_numpy().tolist()
+        content = (SCHEMA, self.protocol, int(self.seed), bool(self.grouped), rows)
+        text = repr(content)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def write(self, path: Path | str) -> None:
@@ -155,7 +157,8 @@ class Split:
 
     def _require_whole_groups(self) -> None:
         group = self.frame["group"].to_numpy()
-        require_disjoint(group[self.train], group[self.test], where="the training and the test part")
+        train, test = self.train, self.test
+        require_disjoint(group[train], group[test], where="the training and the test part")
         for k, (train, valid) in enumerate(self.folds()):
             require_disjoint(group[train], group[valid], where=f"the two sides of fold {k}")
 

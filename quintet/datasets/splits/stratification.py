@@ -91,9 +91,11 @@ def allocate_groups(
     with_sizes = np.column_stack([counts, sizes])
     wanted = with_sizes[:, np.append(is_present, True)]
     allocation = _Allocation(wanted, np.asarray(shares, np.float64))
-    largest_share = (wanted / wanted.sum(axis=0)).max(axis=1).round(9)
+    share_of_class = wanted / wanted.sum(axis=0)
+    largest_share = share_of_class.max(axis=1).round(9)
     shuffled = rng.permutation(len(wanted))
-    order = shuffled[np.argsort(-largest_share[shuffled], kind="stable")]
+    falling = np.argsort(-largest_share[shuffled], kind="stable")
+    order = shuffled[falling]
     for group in order:
         best = np.argmin(allocation.cost_of_adding(group))
         allocation.place(group, int(best))
@@ -128,20 +130,24 @@ class _Allocation:
         self.actual = np.zeros_like(self.target)
         self.part = np.full(len(counts), -1, np.intp)
         most_unevenness = (totals / shares.min()).sum()
-        self.absence = (2 + shares[:, None] + np.zeros_like(self.target)) * most_unevenness
+        weights = 2 + shares[:, None] + np.zeros_like(self.target)
+        self.absence = weights * most_unevenness
         self.absence[:, -1] *= len(counts)  # a part without any clip is worst
 
     def cost(self, actual: Counts, parts: NDArray[np.intp] | slice) -> NDArray[np.float64]:
         """Unevenness of rows of counts in the given parts, shape `(rows,)`."""
         target = self.target[parts]
+        is_absent = actual < 0.5
         unevenness = (actual - target) ** 2 / target
-        costs = unevenness + self.absence[parts] * (actual < 0.5)
-        return np.asarray(costs.sum(axis=-1).round(9))
+        costs = unevenness + self.absence[parts] * is_absent
+        total = costs.sum(axis=-1)
+        return np.asarray(total.round(9))
 
     def cost_of_adding(self, group: int) -> NDArray[np.float64]:
         """Change in the cost of each part if the group joins it, shape `(parts,)`."""
         every = slice(None)
-        return self.cost(self.actual + self.counts[group], every) - self.cost(self.actual, every)
+        with_group = self.actual + self.counts[group]
+        return self.cost(with_group, every) - self.cost(self.actual, every)
 
     def place(self, group: int, part: int) -> None:
         """Put a group into a part and take it out of its former part."""
@@ -175,10 +181,11 @@ class _Allocation:
         there = self.part[others]
         here = np.full(len(others), own_part)
         difference = self.counts[others] - self.counts[group]
-        before = self.cost(self.actual[here], here) + self.cost(self.actual[there], there)
-        after_here = self.cost(self.actual[here] + difference, here)
-        after = after_here + self.cost(self.actual[there] - difference, there)
-        change = after - before
+        actual_here, actual_there = self.actual[here], self.actual[there]
+        before = self.cost(actual_here, here) + self.cost(actual_there, there)
+        after_here = self.cost(actual_here + difference, here)
+        after_there = self.cost(actual_there - difference, there)
+        change = after_here + after_there - before
         best = int(np.argmin(change))
         if change[best] > -SMALLEST_GAIN:
             return False
