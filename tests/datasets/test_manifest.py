@@ -1,4 +1,4 @@
-"""Manifests: what each source lists, and what each bad row is told."""
+"""Manifests: the rows of each kind of source, and the problem of each bad row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quintet.errors import ConfigError, DatasetError
 
 @pytest.fixture
 def music(tmp_path):
-    """A small folder of (empty) files with everything that people leave lying about."""
+    """A small folder of (empty) files, with pictures, notes and hidden files among the audio."""
     audio = ["rock/queen_1.wav", "rock/queen_2.mp3", "rock/live/kinks_1.flac", "jazz/monk_1.AIF"]
     names = [*audio, "rock/cover.jpg", "rock/notes.txt", "jazz/.hidden.wav", "clips.csv"]
     for name in names:
@@ -108,7 +108,8 @@ class TestTable:
         frame = load_source(
             write(
                 music,
-                "path,label,start,end\nrock/queen_1.wav,rock,0,30\nrock/queen_1.wav,rock,30,\njazz/monk_1.AIF,jazz,,\n",
+                "path,label,start,end\n"
+                "rock/queen_1.wav,rock,0,30\nrock/queen_1.wav,rock,30,\njazz/monk_1.AIF,jazz,,\n",
             )
         ).frame
         assert frame["id"].tolist() == [
@@ -119,7 +120,7 @@ class TestTable:
         assert frame["group"].tolist() == ["rock/queen_1.wav", "rock/queen_1.wav", "jazz/monk_1.AIF"]
         assert frame["problem"].isna().all()
 
-    def test_a_group_is_one_however_it_is_written(self, music):
+    def test_spellings_of_a_group_are_one_group(self, music):
         accents = "Beyonc\N{LATIN SMALL LETTER E WITH ACUTE}", "Beyonce\N{COMBINING ACUTE ACCENT} "
         frame = load_source(
             write(
@@ -151,7 +152,7 @@ class TestTable:
             ("rock/queen_1.wav,jazz,,", "listed twice: row 1 is used (there as 'rock', here as 'jazz')"),
         ],
     )
-    def test_bad_row_is_told_why_and_the_others_stay(self, music, row, problem):
+    def test_bad_row_gets_a_problem_and_the_others_stay(self, music, row, problem):
         frame = load_source(
             write(music, f"path,label,start,end\nrock/queen_1.wav,rock,,\n{row}\njazz/monk_1.AIF,jazz,,\n")
         ).frame
@@ -248,7 +249,7 @@ class TestGroups:
             file["artist"] = artist
             file.save()
         (tmp_path / "jazz/broken.wav").write_text("no audio")
-        (tmp_path / "jazz/unheard.xyz").write_text("no audio")
+        (tmp_path / "jazz/unknown.xyz").write_text("no audio")
         assert load_source(tmp_path, group_by="tag:artist").frame["group"].tolist()[0:1] == ["Nina"]
         assert (
             load_source(tmp_path, group_by="tag:artist").frame.set_index("id").loc["jazz/c.flac", "group"]
@@ -271,12 +272,12 @@ class TestSources:
         with pytest.raises(ConfigError, match="manifest file only"):
             load_source(music, columns={"group": "fold"})
 
-    def test_one_origin_of_groups(self, music):
+    def test_groups_come_from_one_place(self, music):
         csv = write(music, "path,label,fold\nrock/queen_1.wav,rock,1\n")
         with pytest.raises(ConfigError, match="one place"):
             load_source(csv, group_by="(q)", columns={"group": "fold"})
 
-    def test_a_manifest_is_passed_on(self, music):
+    def test_a_manifest_is_returned_as_it_is(self, music):
         manifest = load_source(music)
         assert load_source(manifest) is manifest
 

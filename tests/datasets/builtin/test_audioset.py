@@ -1,4 +1,4 @@
-"""AudioSet on a miniature copy with its real layout; retrieval with programs that the test makes: no network."""
+"""AudioSet on a miniature copy with its real layout; downloads with false programs, without a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from quintet.datasets.builtin import audioset_download as audioset_retrieval
+from quintet.datasets.builtin import audioset_download
 from quintet.datasets.builtin.audioset import GENRES, Segment, clip_files
 from quintet.datasets.builtin.audioset_download import UNAVAILABLE, cut_command, download_command, retrieve
 from quintet.datasets.source import load_source
@@ -38,7 +38,7 @@ def table(rows):
 
 @pytest.fixture
 def small(tmp_path):
-    """Segments and ontology as they are handed out, and no clips."""
+    """Segments and ontology as they are distributed, without clips."""
     (tmp_path / "balanced_train_segments.csv").write_text(table(BALANCED))
     extra = {"description": "", "citation_uri": "", "positive_examples": [], "restrictions": []}
     below = {"/m/06by7": ["/m/05r6t"], "/m/05r6t": ["/m/0punk"]}
@@ -78,11 +78,13 @@ class TestReading:
         assert manifest.ignored == ("2 segments with none of the genres",)
         assert rows["split"].isna().all()
 
-    def test_what_is_gone_is_named_and_counted(self, clips):
+    def test_missing_clips_have_a_reason_and_are_counted(self, clips):
         (clips / "audio/-0RWZT-miFs.flac").unlink()
         (clips / "audio/YYabcdefghij.wav").unlink()
         (clips / "gone.csv").write_text(
-            "id,label,start,end,outcome,reason\n-0RWZT-miFs,Pop,420,430,failed,no network\n-0RWZT-miFs,Pop,420,430,gone,Private video\n"
+            "id,label,start,end,outcome,reason\n"
+            "-0RWZT-miFs,Pop,420,430,failed,no network\n"
+            "-0RWZT-miFs,Pop,420,430,gone,Private video\n"
         )
         manifest = load_source(f"audioset:{clips}")
         assert manifest.frame["problem"].fillna("").tolist() == ["gone: Private video", "no clip", ""]
@@ -121,7 +123,7 @@ class TestReading:
             "Reggae",
         ]
 
-    def test_an_exact_name_goes_before_a_longer_one(self, tmp_path):
+    def test_an_exact_file_name_is_preferred_to_a_longer_one(self, tmp_path):
         for name in (
             "abcdefghijk.flac",
             "abcdefghijk_0.flac",
@@ -134,7 +136,7 @@ class TestReading:
             "abcdefghijk": "abcdefghijk.flac"
         }
 
-    def test_what_is_missing_is_named(self, clips):
+    def test_errors_name_what_is_missing(self, clips):
         with pytest.raises(DatasetError, match="audioset:/path"):
             load_source("audioset")
         with pytest.raises(ConfigError, match="Did you mean 'branches'"):
@@ -168,7 +170,8 @@ answer = {answers!r}.get(sys.argv[-1][-11:])
 if answer:
     sys.stderr.write("WARNING: something\\nERROR: [youtube] " + answer + "\\n")
     sys.exit(1)
-open(sys.argv[sys.argv.index("--output") + 1].replace("%(ext)s", "webm").replace("%%", "%"), "w").write(sys.argv[-1])
+output = sys.argv[sys.argv.index("--output") + 1].replace("%(ext)s", "webm").replace("%%", "%")
+open(output, "w").write(sys.argv[-1])
 """
 FFMPEG = """#!{python} -SE
 import json, shutil, sys
@@ -181,7 +184,7 @@ shutil.copy({clip!r}, sys.argv[-1])
 
 @pytest.fixture
 def programs(tmp_path_factory, monkeypatch):
-    """Makes a yt-dlp that refuses as it is told and an ffmpeg that copies a clip, alone on the PATH; gives what they were called with."""
+    """Maker of a yt-dlp with given errors and an ffmpeg that copies a clip; `called` lists their calls."""
     if sys.platform == "win32":
         pytest.skip("the stand-ins are scripts with an interpreter line")
     folder = tmp_path_factory.mktemp("programs % of the test")
@@ -237,7 +240,7 @@ class TestRetrieval:
         ]
         assert command[-1] == str(tmp_path / "clip.flac")
 
-    def test_what_comes_and_what_does_not(self, small, programs):
+    def test_outcomes_are_counted_and_recorded(self, small, programs):
         programs(
             {
                 "Yabcdefghij": "Yabcdefghij: Private video. Sign in if you've been granted access",
@@ -245,14 +248,14 @@ class TestRetrieval:
             }
         )
         seen = []
-        found = retrieve(small, progress=seen.append)
+        result = retrieve(small, progress=seen.append)
         assert (
-            found.n_requested,
-            found.n_present,
-            found.new,
-            found.n_unavailable,
-            found.failed,
-            found.ledger,
+            result.n_requested,
+            result.n_present,
+            result.new,
+            result.n_unavailable,
+            result.failed,
+            result.ledger,
         ) == (3, 1, 1, 1, 1, small / "gone.csv")
         assert [(p.done, p.total, p.failed) for p in seen] == [(1, 3, 0), (2, 3, 1), (3, 3, 2)]
         called = programs.called()
@@ -276,11 +279,11 @@ class TestRetrieval:
         manifest = load_source(f"audioset:{small}")
         assert manifest.frame["problem"].isna().tolist() == [True, False, False]
 
-        programs()  # now everything is there: what is here is not asked for again, nor what is gone
+        programs()  # present clips and gone clips are not requested again
         assert retrieve(small).new == 1
         assert [line[-1][-11:] for line in programs.called() if line[0] == "yt-dlp"] == ["abcdefghij_"]
-        found = retrieve(small, retry_gone=True)
-        assert (found.new, found.n_present, found.n_unavailable) == (1, 3, 0)
+        result = retrieve(small, retry_gone=True)
+        assert (result.new, result.n_present, result.n_unavailable) == (1, 3, 0)
         assert load_source(f"audioset:{small}").frame["problem"].isna().all()
 
     def test_limit_and_variant(self, small, programs):
@@ -300,8 +303,8 @@ class TestRetrieval:
         assert ledger(small)[1][-2:] == ["gone", "The video ends before 420 s."]
         assert not list((small / "audio").iterdir())
 
-    def test_no_network_does_not_make_everything_gone(self, small, programs, monkeypatch):
-        monkeypatch.setattr(audioset_retrieval, "PATIENCE", 2)
+    def test_without_a_network_clips_are_failed_and_not_gone(self, small, programs, monkeypatch):
+        monkeypatch.setattr(audioset_download, "PATIENCE", 2)
         programs(
             {
                 line[:11]: "Unable to download webpage: Temporary failure in name resolution"
@@ -314,7 +317,7 @@ class TestRetrieval:
         assert {row[4] for row in ledger(small)[1:]} == {"failed"}
 
     @pytest.mark.parametrize("absent", ["yt-dlp", "ffmpeg"])
-    def test_a_program_that_is_not_there(self, small, programs, absent):
+    def test_a_missing_program_is_an_error(self, small, programs, absent):
         programs()
         (programs.folder / absent).unlink()
         with pytest.raises(ConfigError, match=f"needs the program {absent}.*not on the PATH"):
@@ -322,11 +325,12 @@ class TestRetrieval:
         assert not (small / "audio").exists()
 
     @pytest.mark.parametrize(
-        ("said", "gone"),
+        ("message", "gone"),
         [
             ("Video unavailable. This video has been removed by the uploader", True),
             (
-                "This video is no longer available because the YouTube account associated with this video has been terminated.",
+                "This video is no longer available because the YouTube account associated with this video "
+                "has been terminated.",
                 True,
             ),
             ("Sign in to confirm your age. This video may be inappropriate for some users.", True),
@@ -335,8 +339,8 @@ class TestRetrieval:
             ("Requested format is not available.", False),
         ],
     )
-    def test_which_answers_are_final(self, said, gone):
-        assert bool(UNAVAILABLE.search(f"ERROR: [youtube] abc: {said}")) == gone
+    def test_messages_of_unavailable_videos_are_recognised(self, message, gone):
+        assert bool(UNAVAILABLE.search(f"ERROR: [youtube] abc: {message}")) == gone
 
     @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
     def test_the_real_ffmpeg_cuts_to_the_sample(self, tmp_path):

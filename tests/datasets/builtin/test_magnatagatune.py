@@ -16,7 +16,7 @@ SHARDS = "0123456789abcdef"
 
 @pytest.fixture
 def small(tmp_path):
-    """Four clips in every folder: two of one track of an album, one of another track, and one without frequent tags. 60 tags."""
+    """60 tags. In every folder two clips of one track, one of another track, one without frequent tags."""
     tags = [f"tag {k:02d}" for k in range(60)]
     rng = np.random.default_rng(0)
     annotations, info = [], []
@@ -96,7 +96,7 @@ def test_only_the_most_frequent_tags_are_kept(small):
     assert set(load(small, n_tags=3).classes) == set(wanted)
 
 
-def test_the_standard_split_goes_by_folder(small):
+def test_the_standard_split_is_by_folder(small):
     frame = load_source(f"magnatagatune:{small}").frame
     by_folder = (
         frame.assign(folder=frame["path"].str.extract(r"/mp3/(.)/")[0])
@@ -132,7 +132,7 @@ def test_groups(small, variant, groups, together):
     assert rows["split"].isna().all() == (variant == "@artist")
 
 
-def test_what_is_missing_is_named(small):
+def test_errors_name_what_is_missing(small):
     with pytest.raises(DatasetError, match="magnatagatune:/path"):
         load_source("magnatagatune")
     with pytest.raises(ConfigError, match="album, track, artist"):

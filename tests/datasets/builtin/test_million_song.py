@@ -56,7 +56,7 @@ def test_artists_are_groups(small):
     assert manifest.frame["group"].tolist() == ["artist Björk", "artist Björk", TRACKS[2]]
 
 
-def test_what_is_missing_is_named(small):
+def test_errors_name_what_is_missing(small):
     with pytest.raises(DatasetError, match="million_song:/path"):
         load_source("million_song")
     with pytest.raises(DatasetError, match=r"has no msd_tagtraum_cd2\.cls: unpack.*tagtraum"):

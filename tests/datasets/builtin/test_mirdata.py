@@ -1,4 +1,4 @@
-"""Sources through mirdata, which the test stands in for: its functions and attributes as its documentation has them."""
+"""Sources through mirdata, with a false module that has the documented functions and attributes."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_tracks_genres_and_missing_audio(mirdata, tmp_path):
     assert manifest.frame["split"].isna().all()
 
 
-def test_mirdatas_own_folder(mirdata, tmp_path):
+def test_the_default_folder_is_that_of_mirdata(mirdata, tmp_path):
     assert load_source("mirdata:gtzan_genre").root == tmp_path
     assert mirdata.calls == [("gtzan_genre", None)]
 
@@ -119,14 +119,14 @@ def test_another_attribute_is_the_label(mirdata):
     assert load_source("mirdata@mood:solos").classes == ("calm", "wild")
 
 
-def test_several_texts_are_a_set_and_an_odd_split_is_none(mirdata):
+def test_several_texts_are_a_set_and_an_unknown_split_is_none(mirdata):
     frame = load_source("mirdata:tagged").frame
     assert frame["label"].fillna("").tolist() == ["slow;harp", ""]
     assert frame["problem"].fillna("").tolist() == ["", "label missing"]
     assert frame["split"].isna().all()
 
 
-def test_what_is_missing_is_named(mirdata, monkeypatch):
+def test_errors_name_what_is_missing(mirdata, monkeypatch):
     with pytest.raises(ConfigError, match="mirdata:NAME:"):
         load_source("mirdata")
     with pytest.raises(ConfigError, match="Did you mean 'gtzan_genre'"):
@@ -144,7 +144,7 @@ def test_what_is_missing_is_named(mirdata, monkeypatch):
         load_source("mirdata:solos")
 
 
-def test_a_dataset_of_nothing_but_multitracks_is_named_as_such(mirdata):
+def test_a_dataset_without_tracks_is_an_error(mirdata):
     with pytest.raises(
         DatasetError,
         match=r"mirdata lists none for 'multitracks': This dataset does not have tracks\. Name another",

@@ -19,14 +19,10 @@ from quintet.features.parameters import FeatureParameters
 
 @pytest.fixture(params=["genres/{g}/{g}.{k:05d}.au", "Data/genres_original/{g}/{g}.{k:05d}.wav"])
 def gtzan(tmp_path, request):
-    """Three tracks of each genre, and those that stand twice."""
+    """Three tracks of each genre, and the repeated recordings."""
     for g in GENRES:
-        for k in {
-            0,
-            1,
-            54,
-            *(int(name.split(".")[1]) for pair in REPETITIONS.items() for name in pair if name.startswith(g)),
-        }:
+        repeated = [name for name in REPETITIONS.keys() | REPETITIONS.values() if name.startswith(g)]
+        for k in {0, 1, 54, *(int(name.split(".")[1]) for name in repeated)}:
             path = tmp_path / request.param.format(g=g, k=k)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
@@ -131,7 +127,7 @@ class TestGtzan:
         with pytest.raises(ConfigError, match="'demo' has none"):
             load_source("demo@half")
 
-    def test_an_artist_whom_the_split_itself_parts(self, gtzan):
+    def test_an_artist_on_both_sides_of_a_split_is_one_group_per_part(self, gtzan):
         for part, k in (("train", 0), ("valid", 1), ("test", 54)):
             (gtzan / f"filtered_{part}.csv").write_text(
                 "\n".join(["track", *(f"{g}.{k:05d}" for g in GENRES)])
@@ -253,7 +249,7 @@ class TestFma:
         with pytest.raises(ConfigError, match="small, medium, large, full"):
             load_source(f"fma@tiny:{fma}")
 
-    def test_what_is_missing_is_named(self, fma):
+    def test_errors_name_what_is_missing(self, fma):
         with pytest.raises(DatasetError, match="fma:/path"):
             load_source("fma")
         (fma / "fma_small").rename(fma / "small")

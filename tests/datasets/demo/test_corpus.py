@@ -1,4 +1,4 @@
-"""The demo corpus as files: complete or absent, the same again, and hard in the way that it says."""
+"""The demo corpus: complete or absent, reproducible, and harder by artist than at random."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from quintet.datasets.demo import corpus as synthetic
+from quintet.datasets.demo import corpus as module
 from quintet.datasets.demo.corpus import pieces, render_demo, render_held_out
 from quintet.datasets.demo.piece import render
 from quintet.datasets.demo.styles import STYLES
@@ -32,7 +32,7 @@ def quick(monkeypatch):
         rendered.append(number)
         return np.random.default_rng([seed, number]).integers(-9_000, 9_000, 5_000).astype(np.int16)
 
-    monkeypatch.setattr(synthetic, "render", noise)
+    monkeypatch.setattr(module, "render", noise)
     return rendered
 
 
@@ -64,8 +64,8 @@ class TestSamples:
         assert np.abs(samples.astype(int)).max() < 32_767
 
     def test_sound_has_not_changed_unless_the_version_has(self):
-        """Golden: recorded when version 1 was made; tolerant of another processor, not of another sound."""
-        assert synthetic.VERSION == 1
+        """Golden numbers of version 1. The tolerance allows another processor, not another sound."""
+        assert module.VERSION == 1
         found = []
         for index in (0, 40, 100):
             piece = list(pieces(seed=0, per_style=24))[index]
@@ -81,8 +81,8 @@ GOLDEN = [
 ]  # samples, level, level of the differences
 
 
-class TestCast:
-    def test_who_plays_what(self):
+class TestPieces:
+    def test_artists_and_guests_of_each_style(self):
         frame = pd.DataFrame(
             [(p.style, p.artist.name, p.artist.home, p.path) for p in pieces(seed=0, per_style=24)]
         )
@@ -155,7 +155,7 @@ class TestFolder:
         assert split.n_folds >= 3
         assert len(load_source(f"demo:{tmp_path / 'elsewhere'}")) == 144
 
-    def test_held_out_pieces_are_by_strangers(self, tmp_path, quick):
+    def test_held_out_pieces_are_by_other_artists(self, tmp_path, quick):
         held_out = load_source(render_held_out(tmp_path / "new"))
         corpus = {p.artist.name for p in pieces(seed=0, per_style=24)}
         assert held_out.classes == tuple(STYLES)
@@ -168,7 +168,7 @@ class TestFolder:
 
 @pytest.mark.slow
 def test_a_split_by_artist_is_harder_than_a_random_one(tmp_path):
-    """Random forest on the set `full`: random folds flatter, folds by artist do not, and nobody is perfect."""
+    """Random forest on the set `full`: random folds score higher than folds by artist; both are below 1."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
 

@@ -1,4 +1,4 @@
-"""The orchestra: what an instrument, a room or a scale must do by its definition."""
+"""The synthesis: properties that instruments, rooms and scales have by definition."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def magnitude(wave):
 class TestSound:
     @pytest.mark.parametrize("kind", ["saw", "square", "triangle", "organ", "sine"])
     def test_waves_are_band_limited(self, kind):
-        """Between the harmonics of 3,000 Hz there is nothing: partials above half the rate would fold back there."""
+        """Nothing lies between the harmonics of 3,000 Hz, where aliased partials would be."""
         spectrum = magnitude(oscillate(kind, 3_000, RATE))
         harmonic = np.zeros(len(spectrum), bool)
         for k in (3_000, 6_000, 9_000):
@@ -51,7 +51,7 @@ class TestInstruments:
     @pytest.mark.parametrize("name", INSTRUMENTS)
     @pytest.mark.parametrize("frequency", [110.0, 523.0])
     def test_every_instrument_plays_in_tune(self, name, frequency):
-        """The strongest frequency is a harmonic of the note (of its root, half the pitch, for the guitar that adds a fifth)."""
+        """The strongest frequency is a harmonic (of half the pitch for the guitar that adds a fifth)."""
         spectrum = magnitude(INSTRUMENTS[name](frequency, RATE, rng()))
         root = frequency / 2 if name == "overdriven_guitar" else frequency
         ratio = np.argmax(spectrum) / root
@@ -99,7 +99,9 @@ class TestHarmony:
 
     def test_melody_repeats_its_rhythm_and_never_overlaps(self):
         tune = melody(7, [0, 3, 4, 0], density=0.6, rng=rng())
-        bars = [[step % 16 for step, _, _ in tune if step // 16 == bar] for bar in range(4)]
+        bars: list[list[int]] = [[], [], [], []]
+        for step, _, _ in tune:
+            bars[step // 16].append(step % 16)
         assert bars[0] == bars[1] == bars[2] == bars[3]
         assert all(start + length <= following for (start, length, _), (following, _, _) in pairwise(tune))
 
@@ -111,7 +113,7 @@ class TestPatterns:
         assert {mark for line in lines for mark in line} == {"x", "o", "."}
 
     @pytest.mark.parametrize("style", STYLES)
-    def test_styles_name_what_exists(self, style):
+    def test_ingredients_of_styles_exist(self, style):
         s = STYLES[style]
         assert set(s.scales) <= set(SCALES)
         assert set(s.drums) <= set(DRUM_PATTERNS)
@@ -127,12 +129,12 @@ class TestPatterns:
 
 
 class TestMixing:
-    def test_flat_desk_in_no_room_changes_nothing(self):
+    def test_flat_equaliser_without_room_changes_nothing(self):
         wave = rng().standard_normal(10_000)
         out = apply_eq_and_room(wave, np.zeros(len(EQ_BANDS)), Room(draw_room(rng()).response, 0.0))
         np.testing.assert_allclose(out, wave, atol=1e-12)
 
-    def test_desk_lifts_a_band_by_its_gain(self):
+    def test_equaliser_raises_a_band_by_its_gain(self):
         """6.02 dB at the band of 1,000 Hz doubles a tone of 1,000 Hz and leaves one of 60 Hz."""
         gains = np.where(np.array(EQ_BANDS) == 1_000, 20 * np.log10(2), 0.0)
         dry = Room(np.zeros(10), 0.0)
@@ -151,7 +153,7 @@ class TestMixing:
         np.testing.assert_allclose(out[1 : len(room.response)], room.amount * room.response[1:], atol=1e-12)
         assert np.sum(room.response**2) == pytest.approx(1)
 
-    def test_tape_sets_the_level_and_never_clips(self):
+    def test_saturation_sets_the_level_and_never_clips(self):
         out = saturate_and_quantise(
             rng().standard_normal(RATE), drive=1.0, hiss_db=-60, rms_db=-20, rng=rng()
         )
@@ -165,15 +167,15 @@ class TestMixing:
 
 
 class TestArtists:
-    def test_the_same_artist_whatever_was_drawn_before(self):
+    def test_an_artist_does_not_depend_on_earlier_draws(self):
         assert draw_artist(3, 7, "rock").name == draw_artists(3)[7].name
         np.testing.assert_array_equal(draw_artist(3, 7, "rock").kit["snare"], draw_artists(3)[7].kit["snare"])
 
     def test_names_are_unique(self):
         assert len({artist.name for artist in draw_artists(0)}) == 24
 
-    def test_what_could_tell_a_style_without_music_does_not(self):
-        """Mean durations of 150 pieces of each style differ by no more than chance allows (four standard errors)."""
+    def test_duration_does_not_identify_a_style(self):
+        """Mean durations of 150 pieces of each style differ by less than four standard errors."""
         artist = draw_artist(0, 0, "rock")
         means = [
             np.mean([choose(style, artist, np.random.default_rng([s, k])).duration_s for k in range(150)])

@@ -1,4 +1,4 @@
-"""Splits: nothing leaks, everything is somewhere once, classes are even, and the same seed says the same."""
+"""Splits: no leaks, every clip once, even classes, and the same result for the same seed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def corpora(draw):
 
 
 def unevenness(y, folds):
-    """Mean squared deviation of class counts from equal shares, relative to them; and how often a class is absent."""
+    """Relative squared deviation of class counts from equal shares, and number of absent classes."""
     classes = np.unique(y)
     held = np.array([[np.sum(y[valid] == c) for c in classes] for _, valid in folds])
     target = np.array([np.sum(y == c) for c in classes]) / len(folds)
@@ -72,7 +72,7 @@ class TestFolds:
         assert fold_of(y, groups) == fold_of(y[order], groups[order])
 
     @pytest.mark.parametrize(("per_class", "n_splits"), [(24, 5), (30, 5), (7, 3), (100, 10)])
-    def test_single_clips_are_dealt_to_within_one(self, per_class, n_splits):
+    def test_folds_of_single_clips_differ_by_at_most_one(self, per_class, n_splits):
         y = np.repeat(["a", "b", "c", "d"], per_class)
         folds = grouped_folds(y, np.arange(len(y)), n_splits=n_splits, seed=0)
         for c in np.unique(y):
@@ -223,7 +223,7 @@ class TestMakeSplit:
         assert sorted(np.concatenate([valid for _, valid in split.folds()])) == split.train.tolist()
         assert set(split.frame["label"][split.test]) == {"class0", "class1", "class2"}
 
-    def test_random_protocol_ignores_groups_and_says_so(self, corpus):
+    def test_random_protocol_ignores_groups_and_is_marked_ungrouped(self, corpus):
         split = make_split(*corpus, SplitSettings("random"))
         groups = split.frame["group"].to_numpy()
         assert set(groups[split.train]) & set(groups[split.test])
@@ -349,7 +349,7 @@ class TestOnDisk:
         with pytest.raises(SplitLeakError, match="the training and the test part"):
             Split(frame, "group", 0, grouped=True)
 
-    def test_what_is_no_split(self, tmp_path):
+    def test_other_files_are_refused(self, tmp_path):
         (tmp_path / "split.parquet").write_text("no")
         with pytest.raises(ArtefactError, match="cannot be read"):
             Split.read(tmp_path / "split.parquet")
