@@ -32,7 +32,7 @@ def main() -> None:
     names, classes = ids.to_numpy(str), tuple(sorted(set(y)))
     part = TrainingPart(Inputs(table.features), names, y, y, groups, groups, classes, folds)
     curve = learning_curve(part, TrainSettings(members=tuple(given.members), learning_curve=True))
-    out.print(curve_table(curve.to_json()))
+    out.print(curve_table(curve))
     for name, outlook in curve.outlook.items():
         interval = f"[{outlook.low:+.3f}, {outlook.high:+.3f}]"
         print(f"{name}: {outlook.factor:g} times the data: {outlook.gain:+.3f} {interval}")

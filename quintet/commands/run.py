@@ -72,5 +72,5 @@ def _print_run(result: RunResult, *, quiet: bool) -> None:
         print_predictions(result["predictions"], "table", None)
         out.print()
     print_training(result["training"])
-    print_published(result["training"].scores)
+    print_published(result["training"].results)
     out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from quintet.features.extraction.extract import ExtractionSummary
     from quintet.files.json_types import JsonObject
     from quintet.inference.predict import PredictionResult
+    from quintet.model_folder.scores import RunScores
     from quintet.training.train import TrainingResult
     from quintet.tuning.tune import TuningResult
 
@@ -112,18 +113,18 @@ def failure_kinds(failures: pd.DataFrame) -> list[tuple[dict[str, str], int]]:
 def print_training(result: TrainingResult) -> None:
     """Print the scores of a training, and its leak gate and learning curve if there are any."""
     print_scores(result)
-    print_leak_gate(result.scores)
-    print_learning_curve(result.scores)
+    print_leak_gate(result.results)
+    print_learning_curve(result.results)
 
 
 def print_scores(result: TrainingResult) -> None:
     """Print the scores of members and ensembles, out of fold and on the test part."""
-    scores = result.scores
+    results = result.results
     for part, words in (("oof", "out of fold, training part"), ("test", "held-out test")):
-        if part in scores:
-            title = _score_title(scores, part, words)
+        if part in results.parts:
+            title = _score_title(results, part, words)
             out.print(f"[bold]{title}[/]", soft_wrap=True)
-            out.print(score_table(scores[part], chosen=result.rule, width=out.width))
+            out.print(score_table(results.parts[part], chosen=result.rule, width=out.width))
             out.print()
     legend = "» joins the members; ← is the prediction of `quintet predict` (chosen on the training part)"
     out.print(f"{legend}, {_calibration_text(result)}.", style="dim", soft_wrap=True)
@@ -135,83 +136,84 @@ def print_scores(result: TrainingResult) -> None:
     )
 
 
-def _score_title(scores: JsonObject, part: str, words: str) -> str:
+def _score_title(results: RunScores, part: str, words: str) -> str:
     """Title of a score table: part, clips, groups and kind of intervals."""
-    split = scores["split"]
-    first = next(iter(scores[part].values()))
-    groups = (
-        f"{first['n_groups']} groups" if split["groups_known"] else "no groups: each clip is its own group"
-    )
-    notice = RANDOM_SPLIT if split["protocol"] == "random" else ""
-    return f"{words}: {first['n']} clips, {groups}, 95 % bootstrap intervals{notice}"
+    first = next(iter(results.parts[part].values()))
+    groups = "no groups: each clip is its own group"
+    if results.split.groups_known:
+        groups = f"{first.n_groups} groups"
+    return f"{words}: {first.n} clips, {groups}, 95 % bootstrap intervals{_split_notice(results)}"
+
+
+def _split_notice(results: RunScores) -> str:
+    """A warning about a split that ignores groups, else nothing."""
+    return RANDOM_SPLIT if results.split.protocol == "random" else ""
 
 
 def _calibration_text(result: TrainingResult) -> str:
     """Calibration of the ensemble prediction in words, with its effect on the test part."""
-    verdict = result.scores["verdict"]
-    calibration = verdict["calibration"]
-    match calibration["method"]:
-        case "none":
-            return "not calibrated"
-        case "temperature":
-            text = f"calibrated with temperature {calibration['temperature']:.2f}"
-        case _:
-            text = "calibrated by isotonic steps"
-    if "test" not in verdict:
+    ensemble = result.results.ensemble
+    if ensemble is None or ensemble.calibration is None or ensemble.calibration.method == "none":
+        return "not calibrated"
+    text = "calibrated by isotonic steps"
+    if ensemble.calibration.method == "temperature":
+        text = f"calibrated with temperature {ensemble.calibration.temperature:.2f}"
+    if "test" not in ensemble.parts:
         return text
-    before, after = result.scores["test"][result.rule]["scores"], verdict["test"]["scores"]
+    before = result.results.parts["test"][result.rule].scores
+    after = ensemble.parts["test"].scores
     changes = []
     for score, words in (("log_loss", "log loss"), ("ece", "calibration error")):
-        changes.append(f"{words} {before[score]['value']:.3f} → {after[score]['value']:.3f}")
+        changes.append(f"{words} {before[score].value:.3f} → {after[score].value:.3f}")
     return f"{text}: {', '.join(changes)} on the test"
 
 
-def print_published(scores: JsonObject) -> None:
+def print_published(results: RunScores) -> None:
     """Print the published scores next to ours, with the protocol of each."""
-    if "published" not in scores:
+    published, split = results.published, results.split
+    if published is None:
         return
-    published, split = scores["published"], scores["split"]
-    print_plain(out, f"Published beside ours: {published['source']}", style="bold")
-    out.print(published_table(scores))
-    protocols = {"random": "random split (groups on both sides)", "given": "the data's own split"}
-    protocol = protocols.get(split["protocol"], "groups kept apart")
-    part = "held-out test" if "test" in scores else f"out of fold, {split['n_folds']} folds"
-    n_groups = split["groups"].get("train", "?")
-    data = f"{published['data']}; " if published.get("data") else ""
-    print_plain(out, f"published: {published['protocol']}", style="dim")
-    print_plain(out, f"ours: {data}{protocol}, {part}, {n_groups} groups in the training part", style="dim")
+    print_plain(out, f"Published beside ours: {published.source}", style="bold")
+    part = "test" if "test" in results.parts else "oof"
+    out.print(published_table(published, results.parts[part]))
+    protocol = "groups kept apart"
+    if split.protocol == "random":
+        protocol = "random split (groups on both sides)"
+    elif split.protocol == "given":
+        protocol = "the data's own split"
+    words = "held-out test" if part == "test" else f"out of fold, {split.n_folds} folds"
+    n_groups = (split.groups or {}).get("train", "?")
+    data = f"{published.data}; " if published.data else ""
+    print_plain(out, f"published: {published.protocol}", style="dim")
+    print_plain(out, f"ours: {data}{protocol}, {words}, {n_groups} groups in the training part", style="dim")
     out.print()
 
 
-def print_leak_gate(scores: JsonObject) -> None:
+def print_leak_gate(results: RunScores) -> None:
     """Print the scores of the same members under several protocols, if there are any."""
-    gate = scores.get("leak_gate")
-    if not gate:
+    gate = results.leak_gate
+    if gate is None:
         return
-    score = score_heading(gate["gaps"][0]["score"])
+    score = score_heading(gate.gaps[0].score)
     out.print(f"[bold]Leak gate: {score} of the same members under several splits[/]")
     for table in gate_tables(gate):
         out.print(table)
         out.print()
 
 
-def print_learning_curve(scores: JsonObject) -> None:
+def print_learning_curve(results: RunScores) -> None:
     """Print the learning curve and its summary, if there is one."""
-    curve = scores.get("learning_curve")
-    if not curve:
+    curve = results.learning_curve
+    if curve is None:
         return
-    from quintet.model_folder.scores import CurveResult, SplitFacts
     from quintet.reports.sections.learning_curve import curve_sentence
 
-    split = scores["split"]
-    if curve["points"]:
-        members = ", ".join(curve["members"])
-        notice = RANDOM_SPLIT if split["protocol"] == "random" else ""
-        title = f"[bold]Learning curve: the mean of {members}, out of fold[/]{notice}"
+    if curve.points:
+        members = ", ".join(curve.members)
+        title = f"[bold]Learning curve: the mean of {members}, out of fold[/]{_split_notice(results)}"
         out.print(title, soft_wrap=True)
         out.print(curve_table(curve))
-    sentence = curve_sentence(CurveResult.from_json(curve), SplitFacts.from_json(split))
-    print_plain(out, sentence)
+    print_plain(out, curve_sentence(curve, results.split))
     out.print()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from quintet.evaluation.comparisons import Difference
+    from quintet.evaluation.scores import Estimate
     from quintet.files.json_types import JsonObject
+    from quintet.model_folder.scores import CurveResult, LeakGate, PartScores, PublishedScores
     from quintet.tuning.study import Trial
     from quintet.tuning.tune import TuningResult
 
@@ -33,29 +37,30 @@ def new_table(*headings: str) -> Table:
     return table
 
 
-def interval(score: JsonObject | None) -> str:
+def interval(score: Estimate | None) -> str:
     """A score with its interval: `0.871 [0.80, 0.93]`, or a dash if the score is undefined.
 
     Example:
-        >>> interval({"value": 0.012, "low": -0.001, "high": 0.031}), interval({"value": None})
+        >>> from quintet.evaluation.scores import Estimate
+        >>> interval(Estimate(0.012, -0.001, 0.031)), interval(Estimate(math.nan, math.nan, math.nan))
         ('0.012 [dim]\\\\[0.00, 0.03][/]', '–')
     """
-    if not score or score.get("value") is None:
+    if score is None or math.isnan(score.value):
         return "–"
-    value = f"{score['value']:z.3f}"
-    if score.get("low") is None:
+    value = f"{score.value:z.3f}"
+    if math.isnan(score.low):
         return value
-    return f"{value} [dim]\\[{score['low']:z.2f}, {score['high']:z.2f}][/]"
+    return f"{value} [dim]\\[{score.low:z.2f}, {score.high:z.2f}][/]"
 
 
-def difference(score: JsonObject) -> str:
+def difference(score: Difference) -> str:
     """A difference with its sign and interval: `+0.047 [+0.00, +0.10]`, or a dash if it is undefined."""
-    if score["value"] is None:
+    if math.isnan(score.value):
         return "–"
-    value = f"{score['value']:+z.3f}"
-    if score["low"] is None:
+    value = f"{score.value:+z.3f}"
+    if math.isnan(score.low):
         return value
-    return f"{value} [dim]\\[{score['low']:+z.2f}, {score['high']:+z.2f}][/]"
+    return f"{value} [dim]\\[{score.low:+z.2f}, {score.high:+z.2f}][/]"
 
 
 def score_heading(score: str) -> str:
@@ -69,11 +74,11 @@ def score_heading(score: str) -> str:
     return " ".join(words)
 
 
-def score_table(scores: JsonObject, *, chosen: str, width: int) -> Table:
+def score_table(scores: PartScores, *, chosen: str, width: int) -> Table:
     """Scores of the members, then of the ensembles, with intervals.
 
     Args:
-        scores: name → scores, a part of scores.json.
+        scores: name → scores on one part.
         chosen: name of the rule that predicts; its row is bold.
         width: columns of the terminal. A narrow terminal shows no macro F1.
     """
@@ -86,46 +91,46 @@ def score_table(scores: JsonObject, *, chosen: str, width: int) -> Table:
     for name in [*members, *ensembles]:
         mark = "» " if name in RULES else ""
         arrow, style = (" ←", "bold") if name == chosen else ("", "")
-        values = scores[name]["scores"]
-        cells = [interval(values.get(score)) for score in headings]
+        estimates = scores[name].scores
+        cells = [interval(estimates.get(score)) for score in headings]
         table.add_row(f"{mark}{name}{arrow}", *cells, style=style)
     return table
 
 
-def _score_headings(scores: JsonObject, width: int) -> dict[str, str]:
+def _score_headings(scores: PartScores, width: int) -> dict[str, str]:
     """Score → heading of its column, for the scores that fit on the terminal."""
     headings = dict(SHOWN_SCORES)
     if width < WIDTH_FOR_MACRO_F1:
         del headings["macro_f1"]
-    has_accuracy = any("accuracy" in row["scores"] for row in scores.values())
+    has_accuracy = any("accuracy" in row.scores for row in scores.values())
     if not has_accuracy:
         del headings["accuracy"]
         headings = {**SCORES_OF_SETS, **headings}
     return headings
 
 
-def published_table(scores: JsonObject) -> Table:
+def published_table(published: PublishedScores, ours: PartScores) -> Table:
     """Published scores next to ours: one row per published member, one column per score.
 
     Args:
-        scores: content of scores.json.
+        published: the published scores.
+        ours: name → our scores.
     """
-    published = scores["published"]["scores"]
-    ours = scores["test" if "test" in scores else "oof"]
-    keys = list(dict.fromkeys(key for row in published.values() for key in row))
+    keys = list(dict.fromkeys(key for row in published.scores.values() for key in row))
     table = new_table("published | ours", *map(score_heading, keys))
-    for name, row in published.items():
-        our_row = ours.get(name, {}).get("scores", {})
-        table.add_row(name, *(_published_cell(row.get(key), our_row.get(key)) for key in keys))
+    for name, row in published.scores.items():
+        estimates = ours[name].scores if name in ours else {}
+        cells = [_published_cell(row.get(key), estimates.get(key)) for key in keys]
+        table.add_row(name, *cells)
     return table
 
 
-def _published_cell(published: float | None, ours: JsonObject | None) -> str:
+def _published_cell(published: float | None, ours: Estimate | None) -> str:
     return "–" if published is None else f"{published:.3f} | {_bold_value(ours)}"
 
 
-def _bold_value(score: JsonObject | None) -> str:
-    return "–" if not score or score.get("value") is None else f"[bold]{score['value']:.3f}[/]"
+def _bold_value(score: Estimate | None) -> str:
+    return "–" if score is None or math.isnan(score.value) else f"[bold]{score.value:.3f}[/]"
 
 
 def evaluation_tables(evaluation: JsonObject) -> list[Table]:
@@ -141,7 +146,7 @@ def evaluation_tables(evaluation: JsonObject) -> list[Table]:
     if len(columns) <= SCORES_PER_LINE:
         table = new_table("", *map(escape, columns))
         for score in scores:
-            cells = [interval(column["scores"].get(score)) for column in columns.values()]
+            cells = [_stored_interval(column, score) for column in columns.values()]
             table.add_row(score, *cells)
         return [table]
     tables = []
@@ -149,10 +154,18 @@ def evaluation_tables(evaluation: JsonObject) -> list[Table]:
         part = scores[start : start + SCORES_PER_LINE]
         table = new_table("", *map(score_heading, part))
         for name, column in columns.items():
-            cells = [interval(column["scores"].get(score)) for score in part]
+            cells = [_stored_interval(column, score) for score in part]
             table.add_row(escape(name), *cells)
         tables.append(table)
     return tables
+
+
+def _stored_interval(evaluation: JsonObject, score: str) -> str:
+    """A score of an evaluation with its interval."""
+    from quintet.evaluation.scores import Estimate
+
+    content = evaluation["scores"].get(score)
+    return interval(None if content is None else Estimate.from_json(content))
 
 
 def undefined_lines(undefined: Sequence[JsonObject]) -> list[str]:
@@ -188,11 +201,15 @@ def comparison_table(evaluation: JsonObject) -> Table:
 
 def _comparison_rows(evaluation: JsonObject, name: str) -> list[tuple[str, str, str]]:
     """Rows of one file: bootstrap differences, McNemar, and a summary of DeLong."""
+    from quintet.evaluation.comparisons import Difference
 
     def rows_of(test: str) -> list[JsonObject]:
         return [row for row in evaluation[test] if row["second"] == name]
 
-    rows = [(score_heading(row["metric"]), difference(row), _p_value(row)) for row in rows_of("comparisons")]
+    rows = []
+    for row in rows_of("comparisons"):
+        gap = difference(Difference.from_json(row))
+        rows.append((score_heading(row["metric"]), gap, _p_value(row)))
     for row in rows_of("mcnemar"):
         clips = f"{row['only_first']} : {row['only_second']} clips"
         rows.append(("McNemar", clips, _p_value(row)))
@@ -207,27 +224,25 @@ def _p_value(row: JsonObject) -> str:
     return "–" if row["p_holm"] is None else f"{row['p_holm']:.2g}"
 
 
-def gate_tables(gate: JsonObject) -> list[Table]:
+def gate_tables(gate: LeakGate) -> list[Table]:
     """First score of the leak gate under each protocol, and its gaps to the first protocol.
 
     Two protocols and their gap fit in one table. More protocols have a second table for the gaps.
 
     Args:
-        gate: `leak_gate` in scores.json.
+        gate: scores under several protocols.
     """
-    protocols: JsonObject = gate["protocols"]
-    first, *others = protocols
-    score = gate["gaps"][0]["score"]
-    ungrouped = gate.get("ungrouped", ())
-    names = [_protocol_heading(protocol, ungrouped) for protocol in protocols]
+    first, *others = gate.protocols
+    score = gate.gaps[0].score
+    names = [_protocol_heading(protocol, gate.ungrouped) for protocol in gate.protocols]
     gaps = [f"{first} − {other}" for other in others]
-    is_one_table = len(protocols) == 2
+    is_one_table = len(gate.protocols) == 2
     if is_one_table:
         tables = [_gate_table(*names, *gaps)]
     else:
         tables = [_gate_table(*names), _gate_table(*gaps)]
-    for member in protocols[first]:
-        cells = [interval(scores[member]["scores"][score]) for scores in protocols.values()]
+    for member in gate.protocols[first]:
+        cells = [interval(part[member].scores[score]) for part in gate.protocols.values()]
         member_gaps = _member_gaps(gate, member, score)
         if is_one_table:
             tables[0].add_row(member, *cells, *member_gaps)
@@ -241,9 +256,9 @@ def _protocol_heading(protocol: str, ungrouped: Collection[str]) -> str:
     return protocol + (" [bold red](ungrouped)[/]" if protocol in ungrouped else "")
 
 
-def _member_gaps(gate: JsonObject, member: str, score: str) -> list[str]:
-    gaps = [gap for gap in gate["gaps"] if gap["member"] == member and gap["score"] == score]
-    return [difference(gap) for gap in gaps]
+def _member_gaps(gate: LeakGate, member: str, score: str) -> list[str]:
+    gaps = [gap for gap in gate.gaps if gap.member == member and gap.score == score]
+    return [difference(gap.difference) for gap in gaps]
 
 
 def _gate_table(*columns: str) -> Table:
@@ -253,17 +268,17 @@ def _gate_table(*columns: str) -> Table:
     return table
 
 
-def curve_table(curve: JsonObject) -> Table:
+def curve_table(curve: CurveResult) -> Table:
     """Learning curve: one row per size of the training data, with its scores.
 
     Args:
-        curve: `learning_curve` in scores.json.
+        curve: a learning curve with points.
     """
-    names = list(curve["points"][0]["scores"])
+    names = list(curve.points[0].scores)
     table = new_table("trained on", *map(score_heading, names))
-    for point in curve["points"]:
-        cells = [interval(point["scores"][name]) for name in names]
-        table.add_row(f"{point['clips']:.0f} clips", *cells)
+    for point in curve.points:
+        cells = [interval(point.scores[name]) for name in names]
+        table.add_row(f"{point.clips:.0f} clips", *cells)
     return table
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
 
 from rich.console import Console
 from rich.table import Table
 
 from quintet.commands.terminal.predictions import probability_table
 from quintet.commands.terminal.tables import gate_tables
+from quintet.evaluation.comparisons import Difference
+from quintet.evaluation.scores import Estimate, Scores
+from quintet.model_folder.scores import LeakGap, LeakGate
 
 WIDTH = 80
 
@@ -22,12 +26,13 @@ def text_of(*tables: Table) -> str:
 
 def test_the_leak_gate_fits_a_terminal() -> None:
     """Two splits and their gap are one table on 80 columns. Three splits need two tables."""
-    score = {"value": 0.853, "low": 0.81, "high": 0.89}
+    member = "logistic_regression"
+    accuracy = {"accuracy": Estimate(0.853, 0.81, 0.89)}
+    scores = {member: Scores(9, 3, {}, accuracy, {}, {}, {}, {})}
+    gap = Difference(0.853, 0.81, 0.89, math.nan)
     for protocols in (["random", "group"], ["random", "group", "given"]):
-        scores = {"logistic_regression": {"scores": {"accuracy": score}}}
-        facts = {"member": "logistic_regression", "score": "accuracy"}
-        gaps = [{**facts, "to": other, **score} for other in protocols[1:]]
-        gate = {"protocols": dict.fromkeys(protocols, scores), "gaps": gaps, "ungrouped": ["random"]}
+        gaps = tuple(LeakGap("random", other, member, 9, 3, "accuracy", gap) for other in protocols[1:])
+        gate = LeakGate(dict.fromkeys(protocols, scores), gaps, ungrouped=("random",))
         text = text_of(*gate_tables(gate))
         assert "…" not in text
         assert text.count("0.853 [0.81, 0.89]") == len(protocols)
