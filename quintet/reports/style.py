@@ -23,8 +23,8 @@ HEAT_STEPS = 11
 """Number of steps of the colour ramp of heat maps: 0, 10, …, 100 %."""
 
 WIDTH = 360
-"""Width of a figure in its own units. A phone shows a unit at about 0.9 px, a desktop screen at about 1.25 px:
-text of size 10 is readable on both."""
+"""Width of a figure in its units. A phone shows a unit at about 0.9 px, a desktop screen at about 1.25 px.
+Text of size 10 is readable on both."""
 
 LIGHT: dict[str, str] = {
     "page": "#f7f6f2",

@@ -151,9 +151,9 @@ def display_name(name: str, run: Run) -> str:
 
 
 def inline_name(name: str, run: Run) -> str:
-    """`display_name` within a sentence:
+    """`display_name` within a sentence: `logistic regression`, but `XGBoost`.
 
-    `logistic regression`, but `XGBoost`; with an article if it needs one.
+    The ensemble prediction has an article.
     """
     text = display_name(name, run)
     if name == ENSEMBLE_PREDICTION:

@@ -266,9 +266,13 @@ def members_section(track: TrackPrediction, run: Run) -> Section:
 def neighbours_section(
     track: TrackPrediction, explanation: TrackExplanation, neighbours: Neighbours | None, run: Run
 ) -> Section | None:
-    """Nearest training clips in feature space, and in the last layer of each network;
+    """Nearest training clips in feature space and in the last layer of each network.
 
-    None without training clips.
+    Args:
+        track: the track and its predictions.
+        explanation: why the members predict them.
+        neighbours: the nearest training clips in feature space; None gives no section.
+        run: the model folder.
     """
     if neighbours is None:
         return None

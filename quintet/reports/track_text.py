@@ -157,16 +157,19 @@ def _region_sentence(track: TrackPrediction, network: NetworkExplanation, run: R
     if network.bands.max() < SMALL_OCCLUSION:
         return ""
     edges = band_hz(track.log_mel, network.occlusions[0].band_edges)
-    low, high = edges[int(network.bands.argmax())]
+    band = int(network.bands.argmax())
+    low, high = edges[band]
     largest = [float(occlusion.times.max()) for occlusion in network.occlusions]
     best = int(np.argmax(largest))
     occlusion, segment = network.occlusions[best], network.segments[best]
     stripe = int(np.argmax(occlusion.times))
     moment = ""
     if occlusion.times[stripe] >= SMALL_OCCLUSION:
-        length = track.ends[segment] - track.starts[segment]
-        places = occlusion.frame_edges[stripe : stripe + 2] / float(occlusion.frame_edges[-1])
-        first, last = (track.starts[segment] + length * float(place) for place in places)
+        start = track.starts[segment]
+        length = track.ends[segment] - start
+        n_frames = float(occlusion.frame_edges[-1])
+        edges_of_stripe = occlusion.frame_edges[stripe : stripe + 2]
+        first, last = (start + length * float(edge) / n_frames for edge in edges_of_stripe)
         moment = f", and on {first:.1f}–{last:.1f} s"
     return f"The network {inline_name(network.name, run)} relied most on {hertz(low, high)}{moment}."
 

@@ -67,7 +67,7 @@ def test_without_a_test_part_no_clip_is_calibrated_by_its_own_fold(run: Run) -> 
     np.testing.assert_allclose(after.probabilities, expected)
 
 
-def test_a_random_split_parts_groups_and_is_calibrated_by_clip(run: Run) -> None:
+def test_a_random_split_is_calibrated_by_clip(run: Run) -> None:
     oof = run.oof[run.members[0]]
     dealt = np.random.default_rng(0).integers(0, 4, len(run.split))
     split = run.split.assign(fold=np.where(run.split["fold"] >= 0, dealt, -1))

@@ -1,4 +1,4 @@
-"""Ensemble prediction on the page: calibration, fusion, member values, prediction sets, leak gate, sampled columns."""
+"""Ensemble prediction on the page: calibration, fusion, member values, prediction sets, leak gate."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ TEMPERATURE = 0.5
 
 
 def with_verdict(model_folder: Path, target: Path) -> Path:
-    """A copy of the folder as `quintet train` writes it today: calibrated verdict, sets, comparison of rules, leak gate; no members (quicker)."""
+    """Copy of the folder with everything that `quintet train` writes today, but without members (quicker).
+
+    It has a calibrated ensemble prediction, prediction sets, a comparison of rules and a leak gate.
+    """
     shutil.copytree(model_folder, target, ignore=shutil.ignore_patterns("members"))
     run = read_run(target)
     calibration = Calibration("temperature", TEMPERATURE)
@@ -124,7 +127,7 @@ def text(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_report(folder, tmp_path_factory.mktemp("verdict") / "report").read_text(encoding="utf-8")
 
 
-def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str) -> None:
+def test_the_headline_has_the_scores_of_the_calibrated_ensemble_prediction(folder: Path, text: str) -> None:
     run = read_run(folder)
     assert run.prediction_name == ENSEMBLE_PREDICTION
     assert run.best == "weighted"
@@ -144,8 +147,8 @@ def test_the_headline_is_that_of_the_calibrated_verdict(folder: Path, text: str)
 def test_the_opening_names_rule_and_calibration(folder: Path) -> None:
     said = " ".join(opening(read_run(folder), []))
     assert (
-        "The rule “weighted”, chosen on the training part alone, fuses the member predictions; the probabilities "
-        "are calibrated by temperature 0.50" in said
+        "The rule “weighted”, chosen on the training part alone, fuses the member predictions; the "
+        "probabilities are calibrated by temperature 0.50" in said
     )
     assert calibration_phrase(read_run(folder)) == "calibrated by temperature 0.50, learnt out of fold"
 
@@ -159,14 +162,14 @@ def test_one_member_is_no_ensemble(folder: Path) -> None:
     assert "The probabilities are calibrated by temperature 0.50" in said
 
 
-def test_an_older_folder_is_told_by_its_rule(model_folder: Path) -> None:
+def test_an_older_folder_is_reported_by_its_rule(model_folder: Path) -> None:
     run = read_run(model_folder)
     assert run.prediction_name == run.best == "weighted"
     assert run.calibration is None
     assert "calibrated" not in " ".join(opening(run, []))
 
 
-def test_the_reliability_curve_has_both_sides(folder: Path) -> None:
+def test_the_calibration_curve_shows_before_and_after(folder: Path) -> None:
     run = read_run(folder)
     drawing = calibration_drawing(run, ReportData(run).calibration_error)
     after, before = (
@@ -251,10 +254,12 @@ def test_the_value_of_a_member_without_a_test_part_is_scored_on_other_folds(
     assert found.loc[(members[0], "log_loss"), "value"] == pytest.approx(expected["log_loss"].value, abs=1e-9)
 
 
-def test_sets_say_on_how_many_groups_they_stand(folder: Path, text: str) -> None:
+def test_the_guarantee_names_the_number_of_calibration_groups(folder: Path, text: str) -> None:
     run = read_run(folder)
     assert run.conformal is not None
-    assert calibration_groups(run.conformal) == len(set(run.oof["mean"].groups)) == 18  # type: ignore[arg-type]
+    groups = run.oof["mean"].groups
+    assert groups is not None
+    assert calibration_groups(run.conformal) == len(set(groups)) == 18
     said = " ".join(coverage_guarantee(run))
     assert "from 18 artists" in said
     assert "confidence 0.95, which takes 19 artists or more" in said
@@ -262,7 +267,7 @@ def test_sets_say_on_how_many_groups_they_stand(folder: Path, text: str) -> None
     assert "the features of the clip are like those of known clips" in said
 
 
-def test_strangers_are_the_clips_whose_sets_are_empty(folder: Path, text: str) -> None:
+def test_flagged_clips_are_those_with_empty_sets(folder: Path, text: str) -> None:
     run = read_run(folder)
     table, drawing = out_of_class_table(run), out_of_class_drawing(run)
     assert run.conformal is not None
@@ -280,7 +285,7 @@ def test_strangers_are_the_clips_whose_sets_are_empty(folder: Path, text: str) -
     assert drawing.caption in html.unescape(text)
 
 
-def test_folders_that_are_older_than_strangeness_say_so(folder: Path, tmp_path: Path) -> None:
+def test_older_folders_have_no_out_of_class_section(folder: Path, tmp_path: Path) -> None:
     old = shutil.copytree(folder, tmp_path / "old")
     (old / "verdict" / "strangeness.parquet").unlink()
     run = read_run(old)
@@ -308,7 +313,7 @@ def test_random_scores_are_stamped_in_the_leak_gate(folder: Path, text: str) -> 
     assert "+0.200<small>+0.100 – +0.300</small>" in gate
 
 
-def test_the_page_of_a_verdict_is_whole(text: str) -> None:
+def test_the_page_of_an_ensemble_prediction_is_complete(text: str) -> None:
     plain = re.sub(r"<(script|style).*?</\1>", "", text, flags=re.S)
     assert not re.search(r"\bnan\b|\bNone\b", re.sub(r"<[^>]*>", " ", plain))
     assert (

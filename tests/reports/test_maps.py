@@ -1,4 +1,4 @@
-"""Maps of a report: which clips are on them, which have a ring, and that no network maps its training clips."""
+"""Maps of a report: their clips, their rings; no network maps its training clips."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _of_part(run: Run, part: str, fold: int | None = None) -> set[str]:
     return set(rows["id"])
 
 
-def test_features_map_every_clip_and_networks_only_what_they_never_saw(run: Run) -> None:
+def test_features_map_every_clip_and_networks_only_clips_they_never_saw(run: Run) -> None:
     assert [space.title for space in atlas(run).spaces] == [
         "The hand-made features",
         "The last layer of VGG (small)",
@@ -54,7 +54,7 @@ def test_neighbours_in_the_last_layer_are_of_one_class(run: Run) -> None:
     assert (labels[distances.argmin(axis=1)] == labels).mean() > 0.9
 
 
-def test_wrong_verdicts_are_ringed_and_every_point_says_its_name(run: Run) -> None:
+def test_wrong_predictions_have_a_ring_and_every_point_has_a_name(run: Run) -> None:
     drawing = atlas(run).drawings[0]
     verdicts, keys = point_predictions(run)
     assert keys == run.classes
@@ -63,14 +63,14 @@ def test_wrong_verdicts_are_ringed_and_every_point_says_its_name(run: Run) -> No
     assert drawing.svg.count(", predicted as ") == len(wrong) == int(verdicts["wrong"].sum()) > 0
 
 
-def test_points_are_fewer_the_more_maps_there_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_maps_have_fewer_points_each(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quintet.reports.sections.maps.MAX_ALL", 100)
     assert [len(drawing.numbers) for drawing in atlas(run).drawings] == [25] * 4
     monkeypatch.setattr("quintet.reports.sections.maps.MAX_POINTS", 12)
     assert [len(drawing.numbers) for drawing in atlas(run).drawings] == [12] * 4
 
 
-def test_sets_are_shown_by_their_most_frequent_tag_and_ringed_where_the_first_tag_is_none_of_theirs() -> None:
+def test_a_set_has_the_colour_of_its_most_frequent_tag_and_a_ring_if_the_first_tag_is_wrong() -> None:
     probabilities = np.array([[0.9, 0.1, 0.2], [0.2, 0.7, 0.6], [0.1, 0.6, 0.5], [0.8, 0.1, 0.1]])
     labels = np.array(["live;rock", "rock", "jazz;live", ""], dtype=object)
     said = Predictions(
@@ -95,7 +95,7 @@ def test_sets_are_shown_by_their_most_frequent_tag_and_ringed_where_the_first_ta
     assert keys == ("rock", "live")
 
 
-def test_umap_is_drawn_on_demand_and_named_where_it_is_not_installed(
+def test_umap_is_drawn_on_demand_and_a_missing_umap_is_an_error(
     run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""Published scores on the page: those of the paper, those of the run, both protocols; nothing without a paper."""
+"""Published scores on the page, with the scores of the run and both protocols."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def told(model_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_page_shows_theirs_and_ours_and_both_protocols(told: Path, tmp_path: Path) -> None:
+def test_the_page_shows_published_and_measured_scores_and_both_protocols(told: Path, tmp_path: Path) -> None:
     page = write_report(told, tmp_path / "report")
     section = page.read_text(encoding="utf-8").partition('id="published"')[2].partition("</section>")[0]
     ours = json.loads((told / "scores.json").read_text())["test"]["xgboost"]["scores"]["accuracy"]["value"]
@@ -58,7 +58,7 @@ def test_the_page_shows_theirs_and_ours_and_both_protocols(told: Path, tmp_path:
     assert numbers["value"].isna().tolist() == [False, False, False, True]
 
 
-def test_nothing_is_shown_where_nothing_was_published(model_folder: Path, page: Path) -> None:
+def test_without_published_scores_there_is_no_section(model_folder: Path, page: Path) -> None:
     run = read_run(model_folder)
     assert published_table(run).empty
     assert published_section(ReportData(run)) is None

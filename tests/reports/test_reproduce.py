@@ -1,4 +1,4 @@
-"""How to get the same numbers again: the recorded command as a shell takes it, or one from the configuration."""
+"""Commands that reproduce a run: the recorded one, or one from the configuration."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def run(model_folder: Path) -> Run:
     return read_run(model_folder)
 
 
-def test_what_is_usual_is_the_default_of_training() -> None:
+def test_default_options_are_those_of_training() -> None:
     assert {name: getattr(TrainSettings(), name) for name in DEFAULT_OPTIONS} == DEFAULT_OPTIONS
 
 
 @pytest.mark.parametrize("program", ["quintet", "/usr/bin/quintet", "/usr/lib/quintet/__main__.py"])
-def test_a_recorded_command_is_told_as_it_was_given(run: Run, program: str) -> None:
+def test_a_recorded_command_is_repeated(run: Run, program: str) -> None:
     recorded = replace(
         run,
         environment={"command": f"{program} train 'my table.csv' -o 'my model' --label-from '^([a-z]+)\\.'"},
@@ -36,7 +36,7 @@ def test_a_recorded_command_is_told_as_it_was_given(run: Run, program: str) -> N
     ]
 
 
-def test_what_was_trained_in_python_is_told_by_its_configuration(run: Run) -> None:
+def test_a_training_in_python_has_the_command_of_its_configuration(run: Run) -> None:
     settings = TrainSettings(
         members=("svm",),
         settings={"svm": {"C": 3.0}},

@@ -154,14 +154,10 @@ def test_scores_on_the_page_are_those_of_the_file(model_folder: Path, outline: O
 
 
 def test_the_opening_is_made_from_the_numbers(model_folder: Path, outline: Outline) -> None:
-    accuracy = json.loads((model_folder / "scores.json").read_text())["test"]["weighted"]["scores"][
-        "accuracy"
-    ]
+    scores = json.loads((model_folder / "scores.json").read_text())["test"]["weighted"]["scores"]
+    value, low, high = (scores["accuracy"][key] for key in ("value", "low", "high"))
     text = re.sub(r"\s+", " ", " ".join(outline.text))
-    assert (
-        f"The ensemble of 5 members reaches {accuracy['value']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}] accuracy"
-        in text
-    )
+    assert f"The ensemble of 5 members reaches {value:.2f} [{low:.2f}, {high:.2f}] accuracy" in text
     assert "on 54 held-out clips from 6 artists, none of them in the training part." in text
 
 
@@ -191,7 +187,7 @@ def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path, outl
             assert (page.parent / href).is_file()
 
 
-def test_random_weights_are_said_to_be_random(outline: Outline) -> None:
+def test_random_weights_are_named(outline: Outline) -> None:
     text = re.sub(r"\s+", " ", " ".join(outline.text))
     assert "random weights, not from pretrained ones" in text
 
@@ -213,9 +209,7 @@ def test_unknown_groups_are_stamped_wherever_a_score_is_shown(model_folder: Path
     assert "none of them in the training part" not in text
 
 
-def test_groups_on_both_sides_are_found_in_the_split_whatever_it_is_called(
-    model_folder: Path, tmp_path: Path
-) -> None:
+def test_groups_on_both_sides_are_found_in_the_split_itself(model_folder: Path, tmp_path: Path) -> None:
     folder = _changed(model_folder, tmp_path / "model", protocol="group", grouped=True)
     split = pd.read_parquet(folder / "split.parquet")
     split.loc[split["part"] == "test", "group"] = "artist 00"
@@ -232,6 +226,6 @@ def test_a_folder_with_other_things_is_refused(model_folder: Path, tmp_path: Pat
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="finished model folder"):
         read_run(tmp_path)

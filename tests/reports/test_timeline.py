@@ -59,7 +59,7 @@ def test_low_bands_lie_at_the_bottom_and_the_loudest_is_darkest() -> None:
     assert not picture[..., :3].any()
 
 
-def test_a_map_is_orange_for_and_blue_against_and_nothing_where_nothing_is_known() -> None:
+def test_a_map_is_orange_above_zero_blue_below_and_transparent_otherwise() -> None:
     picture = pixels(map_picture(np.array([[1.0, -1.0, 0.0, np.nan]])))[0]
     assert tuple(picture[0, :3]) == POSITIVE_RGB
     assert tuple(picture[1, :3]) == NEGATIVE_RGB

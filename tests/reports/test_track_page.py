@@ -127,7 +127,7 @@ def test_a_planted_cause_comes_first(run: Run, ensemble: EnsembleClassifier) -> 
     assert percentiles(row, run.values.loc[training_ids(run)])[column] == 1.0
 
 
-def test_the_sentences_say_what_the_numbers_say(run: Run) -> None:
+def test_the_sentences_follow_from_the_numbers(run: Run) -> None:
     torn = np.array([sure(run, "jazz", 0.9), sure(run, "rock", 0.8), sure(run, "jazz", 0.7)])
     told = " ".join(opening(heard_of(run, torn), NOTHING, None, run))
     p = torn.mean(axis=0)
@@ -141,7 +141,7 @@ def test_the_sentences_say_what_the_numbers_say(run: Run) -> None:
     assert unsure == "Quintet predicts rock, but only with a probability of 0.30."
 
 
-def test_what_is_unlike_the_training_clips_is_said_to_be(run: Run) -> None:
+def test_a_track_unlike_the_training_clips_has_a_warning(run: Run) -> None:
     train = run.values.loc[training_ids(run)]
     about = run.features[["label", "group"]]
     known, strange = train.iloc[:1], train.iloc[:1] + 9 * train.std()
@@ -191,7 +191,7 @@ def test_label_sets_have_a_plane_per_tag_and_no_sum_of_one(run: Run, tmp_path: P
     assert page.read_text().count(" of classical over time.") == 1
 
 
-def test_without_a_network_the_spectrogram_is_shown_alone_and_gaps_are_told(run: Run, tmp_path: Path) -> None:
+def test_without_a_network_the_spectrogram_is_alone_and_gaps_are_named(run: Run, tmp_path: Path) -> None:
     lost = pd.DataFrame({"start": [20.0], "end": [30.0], "reason": ["A clip must contain sound."]})
     heard = heard_of(run, [sure(run, "rock"), sure(run, "jazz")], unusable_windows=lost)
     text = text_of(

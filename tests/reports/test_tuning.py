@@ -31,7 +31,7 @@ VALUES = {"svm": [0.70, 0.64, 0.90, 0.66, 0.61], "xgboost": [0.50, 0.55, 9.99, 0
 def searched(
     model_folder: Path, folder: Path, *, metric: str = "log_loss", split: str | None = None, used: Any = None
 ) -> Path:
-    """The model folder with a search in it: the fourth trial of SVM was stopped early, the default of XGBoost was best."""
+    """Model folder with a search: a trial of SVM was stopped early, the default of XGBoost was best."""
     shutil.copytree(model_folder, folder)
     rows, members = [], {}
     for name, values in VALUES.items():
@@ -51,9 +51,16 @@ def searched(
                 }
             )
         members[name] = {
-            "member": name, "best": best, "settings": {"C": 1.0 + best} if best else {}, "default_value": values[0], "best_value": values[best],
-            "gain": {"value": abs(values[0] - values[best]), "low": 0.0, "high": 0.2}, "n_trials": 5, "n_pruned": int(name == "svm"), "verdict": "so",
-        }  # fmt: skip
+            "member": name,
+            "best": best,
+            "settings": {"C": 1.0 + best} if best else {},
+            "default_value": values[0],
+            "best_value": values[best],
+            "gain": {"value": abs(values[0] - values[best]), "low": 0.0, "high": 0.2},
+            "n_trials": 5,
+            "n_pruned": int(name == "svm"),
+            "verdict": "so",
+        }
     config = json.loads((folder / "config.json").read_text())
     told = {
         "metric": metric,
@@ -71,7 +78,7 @@ def searched(
     return folder
 
 
-def test_the_page_tells_what_was_tried_and_gained(model_folder: Path, tmp_path: Path) -> None:
+def test_the_page_shows_trials_and_gains(model_folder: Path, tmp_path: Path) -> None:
     folder = searched(model_folder, tmp_path / "model", split="other", used={"svm": {"C": 4.0}})
     page = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
     section = page.partition('id="search"')[2].partition("</section>")[0]
@@ -113,7 +120,7 @@ def test_the_best_so_far_is_of_complete_trials_in_the_metrics_direction(
     assert higher["svm"] == [0.70, 0.70, 0.90, 0.90, 0.90]
 
 
-def test_other_settings_and_another_split_are_said(model_folder: Path, tmp_path: Path) -> None:
+def test_other_settings_and_another_split_have_warnings(model_folder: Path, tmp_path: Path) -> None:
     used = {"svm": {"C": 4.0}}
     other = read_run(searched(model_folder, tmp_path / "other", split="other", used=used))
     split, settings = search_warnings(other, search_table(other))
@@ -133,7 +140,7 @@ def test_a_trial_far_off_does_not_flatten_the_rest(model_folder: Path, tmp_path:
     assert sorted(drawn) == [1, 2, 3, 4, 5], "every trial is there"
 
 
-def test_the_caption_tells_of_arrowheads_where_there_are_any(model_folder: Path, tmp_path: Path) -> None:
+def test_the_caption_explains_arrowheads_if_there_are_any(model_folder: Path, tmp_path: Path) -> None:
     svm, xgboost = search_drawings(read_run(searched(model_folder, tmp_path / "model")))
     assert "arrowhead" in xgboost.caption, "9.99 among values near 0.5"
     assert "arrowhead" not in svm.caption
@@ -148,7 +155,7 @@ def test_clips_without_known_groups_are_not_counted_twice(model_folder: Path, tm
     assert search_basis(read_run(folder)) == "160 clips of the training part, out of fold on 4 folds"
 
 
-def test_nothing_is_shown_where_nothing_was_searched(model_folder: Path, page: Path) -> None:
+def test_without_a_search_there_is_no_section(model_folder: Path, page: Path) -> None:
     run = read_run(model_folder)
     assert search_table(run).empty
     assert trial_table(run).empty

@@ -87,10 +87,12 @@ def waterfall(
         total_name: label of the end.
         unit: label of the horizontal axis.
     """
-    figure = new_figure(36 + 26 * (len(steps) + 2))
+    n_rows = len(steps) + 2
+    figure = new_figure(36 + 26 * n_rows)
     axes = figure.subplots()
-    rows = np.arange(len(steps) + 2)[::-1]
-    ends = base + np.append(0.0, steps["value"].to_numpy().cumsum())
+    rows = np.arange(n_rows)[::-1]
+    values = steps["value"].to_numpy()
+    ends = base + np.append(0.0, values.cumsum())
     axes.barh(rows[0], base, height=0.6, color=colour("faint"))
     axes.barh(rows[-1], total, height=0.6, color=colour("ink"))
     intervals = (steps["low"], steps["high"])
@@ -100,15 +102,18 @@ def waterfall(
         axes.hlines(row - 0.36, start + low, start + high, color=colour("muted"), linewidth=1.1)
     for row, end in zip(rows, ends, strict=False):
         axes.vlines(end, row - 0.7, row - 0.3, color=colour("muted"), linewidth=0.7)
-    texts = [f"{base:.2f}", *(format_signed(value, 2) for value in steps["value"]), f"{total:.2f}"]
-    places = [base, *np.maximum(ends[:-1], ends[1:]), total]
+    signed = [format_signed(value, 2) for value in values]
+    right_ends = np.maximum(ends[:-1], ends[1:])
+    texts = [f"{base:.2f}", *signed, f"{total:.2f}"]
+    places = [base, *right_ends, total]
     for row, place, text in zip(rows, places, texts, strict=True):
         _write_beside(axes, place, row, text)
     left = min(0.0, float(ends.min()))
     right = max(float(ends.max()), total) * 1.14
-    axes.set(xlabel=unit, ylim=(-0.6, len(rows) - 0.4), xlim=(left, right))
+    axes.set(xlabel=unit, ylim=(-0.6, n_rows - 0.4), xlim=(left, right))
     tidy(axes, grid="x")
-    _label_rows(axes, rows, [base_name, *steps["player"], total_name])
+    names = [base_name, *steps["player"], total_name]
+    _label_rows(axes, rows, names)
     return figure
 
 

@@ -191,9 +191,11 @@ def search_range(best: Floats) -> tuple[float, float]:
     Args:
         best: (n,) best value so far after each trial.
     """
-    gain = abs(best[0] - best[-1])
-    reach = 3 * max(gain, 0.02 * abs(best[0]), 1e-6)
-    return min(best[0], best[-1]) - reach, max(best[0], best[-1]) + reach
+    first, last = best[0], best[-1]
+    gain = abs(first - last)
+    reach = 3 * max(gain, 0.02 * abs(first), 1e-6)
+    low, high = min(first, last), max(first, last)
+    return low - reach, high + reach
 
 
 def selective_accuracy_figure(table: pd.DataFrame, overall: float) -> Figure:

@@ -214,4 +214,5 @@ def band_hz(parameters: LogMelParameters, edges: NDArray[np.int64]) -> list[tupl
     top = parameters.fmax or parameters.sample_rate / 2
     low, high = hz_to_mel(parameters.fmin), hz_to_mel(top)
     mels = low + (high - low) * (edges + 0.5) / (parameters.n_mels + 1)
-    return [(float(a), float(b)) for a, b in pairwise(mel_to_hz(mels))]
+    hz = [float(value) for value in mel_to_hz(mels)]
+    return list(pairwise(hz))

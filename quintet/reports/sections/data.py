@@ -55,9 +55,11 @@ def data_facts(run: Run) -> list[tuple[str, str]]:
     split = _used_clips(run)
     facts = [("clips used", f"{len(split):,}"), (kinds(run), str(len(run.classes)))]
     if groups_known(run) and "group" in split:
-        facts.append((f"{group_noun(run)}s", f"{split['group'].nunique():,}"))
+        n_groups = split["group"].nunique()
+        facts.append((f"{group_noun(run)}s", f"{n_groups:,}"))
     if _has_durations(run):
-        facts.append(("duration", format_duration(float(run.features["duration_s"].sum()))))
+        total_s = float(run.features["duration_s"].sum())
+        facts.append(("duration", format_duration(total_s)))
     facts.append(("columns", f"{run.values.shape[1]:,}"))
     facts.append(("clips not usable", f"{len(run.failures):,}"))
     return facts

@@ -132,10 +132,11 @@ def point_predictions(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """
     tables = []
     for part in ("test", "oof"):
-        if run.prediction_name in run.parts[part]:
-            predictions = run.parts[part][run.prediction_name]
+        predictions = run.parts[part].get(run.prediction_name)
+        if predictions is not None:
             classes = np.array(predictions.classes, dtype=object)
-            first = classes[predictions.probabilities.argmax(axis=1)]
+            predicted = predictions.probabilities.argmax(axis=1)
+            first = classes[predicted]
             labels = np.asarray(predictions.labels, dtype=object)
             columns = {"label": labels, "verdict": first, "part": part}
             tables.append(pd.DataFrame(columns, index=predictions.clip_ids))
@@ -143,8 +144,8 @@ def point_predictions(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
     table = table[~table.index.duplicated() & table["label"].notna()]
     tags = [_class_names(label, run.classes, multilabel=run.multilabel) for label in table["label"]]
     table["shown"] = point_classes(table["label"], run.classes, multilabel=run.multilabel)
-    predicted = table["verdict"].tolist()
-    table["wrong"] = [name not in names for name, names in zip(predicted, tags, strict=True)]
+    pairs = zip(table["verdict"].tolist(), tags, strict=True)
+    table["wrong"] = [name not in names for name, names in pairs]
     table = table[table["shown"] != ""]
     shown = set(table["shown"])
     return table, tuple(name for name in run.classes if name in shown or not run.multilabel)
@@ -232,8 +233,10 @@ class _MapMaker:
         for i, (clip, row) in enumerate(zip(points.index, points.to_dict("records"), strict=True)):
             prediction = f", predicted as {row['verdict']}" if row["wrong"] else ""
             hovers[f"point-{i}"] = f"{clip}: {row['label']}{prediction}"
+        shown = points["shown"].tolist()
         rings = points["wrong"].tolist()
-        figure = map_figure(places, points["shown"].tolist(), self.classes, rings=rings, axis_names=axes)
+        figure = map_figure(places, shown, self.classes, rings=rings, axis_names=axes)
         alt = f"{title} map of {len(places)} clips by class; {sum(rings)} misclassified clips have a ring."
-        numbers = places.join(points[["label", "verdict", "part"]]).reset_index(names="id")
-        return Drawing(name, to_svg(figure, name, alt, titles=hovers), caption, numbers, title)
+        svg = to_svg(figure, name, alt, titles=hovers)
+        described = places.join(points[["label", "verdict", "part"]])
+        return Drawing(name, svg, caption, described.reset_index(names="id"), title)

@@ -31,10 +31,13 @@ def _model(run: Run) -> str:
     """Members, fusion, calibration and classes in one sentence."""
     subject = display_name(run.best, run)
     if run.rules:
-        members = ", ".join(display_name(name, run) for name in run.members)
-        subject = f"The fusion “{rule_name(run.best)}” of {count(len(run.members), 'member')} ({members})"
-    calibrated = f", {calibration_phrase(run)}" if run.calibration else ""
-    return f"{subject}{calibrated}. It has {count(len(run.classes), kind(run))}: {', '.join(run.classes)}."
+        names = [display_name(name, run) for name in run.members]
+        members = count(len(names), "member")
+        subject = f"The fusion “{rule_name(run.best)}” of {members} ({', '.join(names)})"
+    if run.calibration:
+        subject += f", {calibration_phrase(run)}"
+    classes = count(len(run.classes), kind(run))
+    return f"{subject}. It has {classes}: {', '.join(run.classes)}."
 
 
 def _use(run: Run) -> str | Markup:

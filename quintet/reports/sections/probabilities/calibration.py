@@ -189,10 +189,7 @@ def _points(predictions: Predictions) -> pd.DataFrame:
 
 
 def _calibrated_card(run: Run, members: Mapping[str, CalibratedMember]) -> Card | None:
-    """Scores of each member before and after a calibration of its own;
-
-    None if no member could be calibrated.
-    """
+    """Scores of each member before and after its own calibration; None if no member has one."""
     table = member_table(run, members)
     if table.empty:
         return None
