@@ -4,11 +4,9 @@ There are two passes over the samples, eight frames at a time. Neither writes an
 spectrogram:
 
 1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral
-peaks from which
-   the tuning is estimated;
+   peaks from which the tuning is estimated;
 2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, when the tuning of the
-whole clip is
-   known.
+   whole clip is known.
 
 The definitions, with formulas and sources, are in `descriptors/`. A kernel computes the same numbers, in bins
 instead of Hz, and the tests compare the two.
