@@ -1,4 +1,4 @@
-"""A small but whole model folder: real members on made-up features in which each class has a known cause."""
+"""Shared fixtures: a small model folder with real members on made-up features, and files of predictions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import save_member
 from quintet.ensemble.fusion import Fusion
 from quintet.evaluation.scores import score
+from quintet.predictions.predictions import Predictions
 from quintet.reports.run_page import write_report
 
 CLASSES = ("ambient", "classical", "hip hop", "jazz", "rock", "techno")
@@ -244,3 +245,24 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "demo model"
     write_model_folder(folder)
     return folder
+
+
+@pytest.fixture
+def prediction_files(tmp_path: Path) -> tuple[list[Path], np.ndarray, list[Predictions]]:
+    """Files of three members on 60 clips of 20 artists, their stack, and their predictions.
+
+    The second file is CSV, without labels, and its rows and classes stand in another order.
+    """
+    rng = np.random.default_rng(0)
+    codes, groups = np.repeat(rng.integers(0, 3, 20), 3), np.repeat(np.arange(20), 3)
+    ids = np.array([f"clip{i}" for i in range(60)])
+    raw = rng.dirichlet(np.ones(3), (3, 60)) + 0.5 * np.eye(3)[codes]
+    stack = raw / raw.sum(axis=2, keepdims=True)
+    labels, artists = np.array(["a", "b", "c"])[codes], np.array([f"artist{g}" for g in groups])
+    predictions = [Predictions(ids, ("a", "b", "c"), p, labels, artists) for p in stack]
+    order = rng.permutation(60)
+    second = Predictions(ids[order], ("c", "a", "b"), stack[1][order][:, [2, 0, 1]])
+    paths = [tmp_path / "svm.parquet", tmp_path / "vgg.csv", tmp_path / "forest.parquet"]
+    for path, member in zip(paths, (predictions[0], second, predictions[2]), strict=True):
+        member.write(path)
+    return paths, stack, predictions

@@ -123,9 +123,13 @@ class Calibration:
 
     @classmethod
     def _parse(cls, content: JsonObject) -> Calibration:
-        steps = tuple((_numbers(step["x"]), _numbers(step["y"])) for step in content["steps"])
-        temperature = float(content["temperature"])
-        return cls(content["method"], temperature, steps, bool(content["multilabel"]))
+        steps = [(_numbers(step["x"]), _numbers(step["y"])) for step in content["steps"]]
+        return cls(
+            method=content["method"],
+            temperature=float(content["temperature"]),
+            steps=tuple(steps),
+            multilabel=bool(content["multilabel"]),
+        )
 
 
 def fit_calibration(
@@ -242,7 +246,9 @@ def _require_disjoint_folds(folds: Folds, codes: Codes) -> None:
 def _new_folds(target: Target, codes: Codes, *, seed: int) -> Folds:
     """Grouped folds; none if the groups do not allow two."""
     n_folds = min(N_SPLITS, most_folds(target, codes))
-    return grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed) if n_folds >= 2 else ()
+    if n_folds < 2:
+        return ()
+    return grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed)
 
 
 def _choose_method(losses: dict[str, Floats], codes: Codes, n_groups: int, margin: float) -> str:
@@ -301,11 +307,14 @@ def _divide_by_temperature(p: NDArray[Float], temperature: float, *, multilabel:
 
 def _fit_steps(p: Probabilities, hit: NDArray[np.bool_]) -> Steps:
     """Corners of the isotonic regression of `hit` on `p`, both `(n,)`. Equal values of p are one point."""
-    x, inverse, count = np.unique(p.astype(np.float64), return_inverse=True, return_counts=True)
-    share = np.bincount(inverse, hit.astype(np.float64)) / count
-    y = isotonic_regression(share, sample_weight=count.astype(np.float64), y_min=0.0, y_max=1.0)
+    values = p.astype(np.float64)
+    x, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
+    weights = count.astype(np.float64)
+    n_hits = np.bincount(inverse, hit.astype(np.float64))
+    y = isotonic_regression(n_hits / count, sample_weight=weights, y_min=0.0, y_max=1.0)
+    before, inner, after = y[:-2], y[1:-1], y[2:]
     is_corner = np.ones(len(y), dtype=bool)
-    is_corner[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
+    is_corner[1:-1] = (inner != before) | (inner != after)
     return tuple(x[is_corner].tolist()), tuple(y[is_corner].tolist())
 
 
@@ -320,7 +329,9 @@ def _allows_isotonic(target: Target, codes: Codes, n_classes: int) -> bool:
 
 def _indicator(target: Target, n_classes: int) -> NDArray[np.bool_]:
     """Classes of each clip, `(n, K)`."""
-    return np.asarray(target if target.ndim == 2 else target[:, None] == np.arange(n_classes), dtype=np.bool_)
+    if target.ndim == 2:
+        return np.asarray(target, dtype=np.bool_)
+    return np.asarray(target[:, None] == np.arange(n_classes))
 
 
 def _encode_target(

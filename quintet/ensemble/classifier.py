@@ -218,11 +218,13 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.members_: dict[str, Member] = {}
         self.oof_: dict[str, Floats] = {}
         self.folds_: dict[str, list[FoldResult]] = {}
+        all_settings = self.settings or {}
         for name in self.members:
-            settings = dict((self.settings or {}).get(name, {}))
+            settings = dict(all_settings.get(name, {}))
             trainer = Trainer(name, settings, self.seed, cache, listener, len(folds))
             predictions, results = trainer.out_of_fold(inputs, y, groups, folds, self.class_names_)
-            self.oof_[name], self.folds_[name] = predictions, results
+            self.oof_[name] = predictions
+            self.folds_[name] = results
             self.members_[name] = trainer.fit_on_all(inputs, y, groups)
 
     def _fit_fusions(self, y: Labels, groups: Groups, folds: Folds) -> None:

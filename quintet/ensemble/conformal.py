@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from quintet.ensemble.array_types import Codes, Floats, Groups, Labels, Probabilities
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
@@ -89,7 +89,8 @@ class Familiarity(NamedTuple):
 
     def surprisal(self, distances: Floats) -> Floats:
         """-ln κ of each distance, `(n,)`: near 0 for known classes, growing with the distance."""
-        return np.asarray(np.logaddexp(0, SLOPE * (distances - self.centre) / self.scale))
+        logit = SLOPE * (distances - self.centre) / self.scale
+        return np.asarray(np.logaddexp(0, logit))
 
 
 @dataclass(frozen=True)
@@ -422,18 +423,27 @@ def _vote_weights(groups: Codes) -> tuple[Floats, float]:
 
 def _without_nan(row: Mapping[str, object]) -> JsonObject:
     """The same row with None in place of NaN."""
-    return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()}
+    content: JsonObject = {}
+    for name, value in row.items():
+        is_nan = isinstance(value, float) and np.isnan(value)
+        content[name] = None if is_nan else value
+    return content
 
 
 def _set_means(sets: NDArray[np.bool_], codes: Codes, groups: Codes) -> _SetMeans:
     """Means of hits, sizes and empty sets, each group counting once; NaN without clips."""
     if not len(codes):
         return _SetMeans(float("nan"), float("nan"), float("nan"))
-    hit, size = sets[np.arange(len(codes)), codes], sets.sum(axis=1)
+    rows = np.arange(len(codes))
+    hit = sets[rows, codes]
+    size = sets.sum(axis=1)
     _, inverse, count = np.unique(groups, return_inverse=True, return_counts=True)
     weight = 1 / count[inverse]
-    means = [float(np.average(values, weights=weight)) for values in (hit, size, size == 0)]
-    return _SetMeans(*means)
+
+    def mean(values: ArrayLike) -> float:
+        return float(np.average(np.asarray(values), weights=weight))
+
+    return _SetMeans(coverage=mean(hit), size=mean(size), empty=mean(size == 0))
 
 
 def _class_nonconformity(score: str, probabilities: Probabilities) -> Floats:

@@ -422,7 +422,8 @@ def map_positions(n: int) -> Positions:
         >>> map_positions(3).tolist(), len(map_positions(10_000))
         ([0, 1, 2], 1500)
     """
-    return np.unique(np.linspace(0, n - 1, min(n, MAX_EMBEDDED)).astype(np.intp))
+    evenly_spread = np.linspace(0, n - 1, min(n, MAX_EMBEDDED))
+    return np.unique(evenly_spread.astype(np.intp))
 
 
 def _take_spectrograms(spectrograms: SpectrogramInput, positions: Positions) -> SpectrogramInput:

@@ -203,10 +203,10 @@ class Fusion:
             AlignmentError: an array has another number of members or classes.
         """
         if isinstance(stack, np.ndarray):
-            shape = (len(self.members), "n", len(self.classes))
-            fits = stack.ndim == 3 and (stack.shape[0], stack.shape[2]) == (shape[0], shape[2])
+            n_members, n_classes = len(self.members), len(self.classes)
+            fits = stack.ndim == 3 and stack.shape[::2] == (n_members, n_classes)
             if not fits:
-                raise _shape_error(f"({shape[0]}, n, {shape[2]})", stack.shape)
+                raise _shape_error(f"({n_members}, n, {n_classes})", stack.shape)
         if RULES[self.rule].pool == "linear":
             return weighted_mean(stack, self.weights)
         return log_pool(stack, self.weights, self.biases, multilabel=self.multilabel)
@@ -243,11 +243,19 @@ class Fusion:
 
     @classmethod
     def _parse(cls, content: JsonObject) -> Fusion:
-        members, classes = tuple(content["members"]), tuple(content["classes"])
-        by_class = content["biases"]
-        weights = tuple(float(content["weights"][name]) for name in members)
-        biases = None if by_class is None else tuple(float(by_class[name]) for name in classes)
-        return cls(content["rule"], members, classes, weights, biases, bool(content["multilabel"]))
+        members, classes = content["members"], content["classes"]
+        by_member, by_class = content["weights"], content["biases"]
+        biases = None
+        if by_class is not None:
+            biases = tuple(float(by_class[name]) for name in classes)
+        return cls(
+            rule=content["rule"],
+            members=tuple(members),
+            classes=tuple(classes),
+            weights=tuple(float(by_member[name]) for name in members),
+            biases=biases,
+            multilabel=bool(content["multilabel"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -301,7 +309,8 @@ class LabelledPredictions:
         if stack.shape != expected:
             raise _shape_error(str(expected), stack.shape)
         target = encode_labels(y, tuple(classes), multilabel=multilabel)
-        return cls(stack, target, group_codes(groups, len(target))[0], tuple(members), tuple(classes))
+        group_numbers, _ = group_codes(groups, len(target))
+        return cls(stack, target, group_numbers, tuple(members), tuple(classes))
 
     def take(self, rows: Positions) -> LabelledPredictions:
         """Clips at `rows`. They keep their group numbers, so a number may be unused."""

@@ -32,9 +32,11 @@ def true_probabilities(stack: Probabilities, target: Target) -> Floats:
         entries are p where the tag is present and 1 - p where it is absent.
     """
     if target.ndim == 2:
-        probabilities = np.where(target, stack, 1 - stack).reshape(len(stack), -1)
+        by_tag = np.where(target, stack, 1 - stack)
+        probabilities = by_tag.reshape(len(stack), -1)
     else:
-        probabilities = stack[:, np.arange(len(target)), target]
+        rows = np.arange(len(target))
+        probabilities = stack[:, rows, target]
     return np.maximum(probabilities.astype(np.float64), FLOOR)
 
 
@@ -119,14 +121,19 @@ def informative_members(likelihood: Floats, constant: Floats, codes: Codes) -> N
     Returns:
         Shape `(M,)`, bool.
     """
-    gain = (likelihood / constant - 1).reshape(len(likelihood), len(codes), -1).mean(axis=2)
+    n_members, n_clips = len(likelihood), len(codes)
     n_groups = int(codes.max()) + 1
+    by_outcome = likelihood / constant - 1
+    gain = by_outcome.reshape(n_members, n_clips, -1).mean(axis=2)
     centred = gain - gain.mean(axis=1, keepdims=True)
-    sums = np.stack([np.bincount(codes, row, n_groups) for row in centred])
+    group_sums = np.stack([np.bincount(codes, row, n_groups) for row in centred])
     correction = n_groups / max(n_groups - 1, 1)
-    error = np.sqrt(correction * np.sum(sums**2, axis=1)) / len(codes)
-    is_informative = gain.mean(axis=1) > CERTAINTY * error
-    return is_informative if is_informative.any() else np.ones(len(likelihood), dtype=bool)
+    squares = np.sum(group_sums**2, axis=1)
+    error = np.sqrt(correction * squares) / n_clips
+    is_informative = np.asarray(gain.mean(axis=1) > CERTAINTY * error)
+    if is_informative.any():
+        return is_informative
+    return np.ones(n_members, dtype=bool)
 
 
 def constant_prediction(target: Target, n_classes: int) -> Floats:
@@ -140,10 +147,13 @@ def constant_prediction(target: Target, n_classes: int) -> Floats:
         Shape `(N,)`.
     """
     if target.ndim == 2:
-        share = (target.sum(axis=0) + 1) / (len(target) + 2)
-        return np.asarray(np.where(target, share, 1 - share).ravel())
+        n_present, n_clips = target.sum(axis=0), len(target)
+        share = (n_present + 1) / (n_clips + 2)
+        by_tag = np.where(target, share, 1 - share)
+        return np.asarray(by_tag.ravel())
     counts = np.bincount(target, minlength=n_classes) + 1.0
-    return np.asarray((counts / counts.sum())[target])
+    share = counts / counts.sum()
+    return np.asarray(share[target])
 
 
 def log_linear_pool(stack: Probabilities, target: Target) -> tuple[Floats, Floats]:
@@ -160,18 +170,22 @@ def log_linear_pool(stack: Probabilities, target: Target) -> tuple[Floats, Float
     multilabel = target.ndim == 2
     evidence = log_evidence(stack.astype(np.float64), multilabel=multilabel)
     n_members, n, n_classes = evidence.shape
-    hits = (target if multilabel else target[:, None] == np.arange(n_classes)).astype(np.float64)
-    start = np.concatenate([np.full(n_members, 1 / n_members), np.zeros(n_classes)])
+    is_hit = target if multilabel else target[:, None] == np.arange(n_classes)
+    hits = is_hit.astype(np.float64)
+    equal_slopes = np.full(n_members, 1 / n_members)
+    start = np.concatenate([equal_slopes, np.zeros(n_classes)])
     loss_and_slope = _logistic_loss if multilabel else _softmax_loss
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         slopes, biases = parameters[:n_members], parameters[n_members:]
         z = np.tensordot(slopes, evidence, axes=1) + biases
         value, slope = loss_and_slope(z, hits)
-        offset = parameters - start
         by_member = np.tensordot(evidence, slope, axes=([1, 2], [0, 1]))
-        gradient = np.concatenate([by_member, slope.sum(axis=0)])
-        return value / n + offset @ offset / (2 * n), (gradient + offset) / n
+        by_class = slope.sum(axis=0)
+        gradient = np.concatenate([by_member, by_class])
+        offset = parameters - start
+        penalty = offset @ offset / (2 * n)
+        return value / n + penalty, (gradient + offset) / n
 
     options = {"maxiter": 500, "ftol": 1e-12, "gtol": 1e-8}
     solution = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
@@ -184,7 +198,10 @@ def log_evidence(p: NDArray[Float], *, multilabel: bool) -> NDArray[Float]:
     p is first limited to [`FLOOR`, 1 - `FLOOR`]. The shape stays.
     """
     p = np.clip(p, FLOOR, 1 - FLOOR)
-    return np.asarray(np.log(p) - np.log1p(-p) if multilabel else np.log(p))
+    evidence = np.log(p)
+    if multilabel:
+        evidence = evidence - np.log1p(-p)
+    return np.asarray(evidence)
 
 
 def evidence_to_probabilities(z: NDArray[Float], *, multilabel: bool) -> NDArray[Float]:
@@ -206,15 +223,19 @@ def _softmax_loss(z: Floats, hits: Floats) -> tuple[float, Floats]:
     z = z - z.max(axis=1, keepdims=True)
     exponentials = np.exp(z)
     normal = exponentials.sum(axis=1, keepdims=True)
-    loss = float(np.sum(hits * (np.log(normal) - z)))
-    return loss, exponentials / normal - hits
+    surprisal = np.log(normal) - z
+    loss = float(np.sum(hits * surprisal))
+    probabilities = exponentials / normal
+    return loss, probabilities - hits
 
 
 def _logistic_loss(z: Floats, hits: Floats) -> tuple[float, Floats]:
     """Sum over clips of the mean log loss of the tags, and its gradient in z."""
     n_classes = z.shape[1]
-    loss = float(np.sum(np.logaddexp(0, z) - hits * z)) / n_classes
-    return loss, (1 / (1 + np.exp(-z)) - hits) / n_classes
+    surprisal = np.logaddexp(0, z) - hits * z
+    loss = float(np.sum(surprisal)) / n_classes
+    probabilities = 1 / (1 + np.exp(-z))
+    return loss, (probabilities - hits) / n_classes
 
 
 def _mixture_loss(likelihood: Floats) -> Callable[[Floats], tuple[float, Floats]]:
@@ -222,8 +243,9 @@ def _mixture_loss(likelihood: Floats) -> Callable[[Floats], tuple[float, Floats]
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         mixture = np.maximum(weights @ likelihood, FLOOR / 10)
-        gradient = -(likelihood @ (1 / mixture)) / likelihood.shape[1]
-        return float(-np.mean(np.log(mixture))), gradient
+        log_loss = float(-np.mean(np.log(mixture)))
+        gains = likelihood @ (1 / mixture)
+        return log_loss, -gains / likelihood.shape[1]
 
     return loss
 

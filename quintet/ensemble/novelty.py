@@ -99,10 +99,11 @@ class Distance:
         Args:
             X: features `(n, d)`, NaN where unknown.
         """
-        z = self.preparation.transform(np.asarray(X, dtype=np.float64)) @ self.components.T
+        prepared = self.preparation.transform(np.asarray(X, dtype=np.float64))
+        z = prepared @ self.components.T
         *class_means, overall_mean = self.means
-        to_classes = [np.sum(((z - mean) @ self.within) ** 2, axis=1) for mean in class_means]
-        to_all = np.sum(((z - overall_mean) @ self.overall) ** 2, axis=1)
+        to_classes = [_squared_norms((z - mean) @ self.within) for mean in class_means]
+        to_all = _squared_norms((z - overall_mean) @ self.overall)
         return np.asarray(np.min(to_classes, axis=0) - to_all)
 
     def arrays(self) -> dict[str, StoredArray]:
@@ -195,8 +196,14 @@ def _leading_directions(centred: Floats) -> Floats:
     return np.asarray(directions[:k])
 
 
+def _squared_norms(rows: Floats) -> Floats:
+    """Squared length of each row, `(n,)`."""
+    return np.asarray(np.sum(rows**2, axis=1))
+
+
 def _inverse_root(covariance: Floats) -> Floats:
     """A matrix R with R Rᵀ = the inverse of the covariance, `(k, k)`."""
     values, vectors = np.linalg.eigh(covariance)
     smallest = FLOOR * max(float(values.max()), 1.0)
-    return np.asarray(vectors / np.sqrt(np.maximum(values, smallest)))
+    variances = np.maximum(values, smallest)
+    return np.asarray(vectors / np.sqrt(variances))

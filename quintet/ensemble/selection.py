@@ -107,8 +107,11 @@ def standard_error(difference: Floats, groups: Codes, n_groups: int) -> float:
     """
     if n_groups < 2:
         return 0.0
-    sums = np.bincount(groups, difference - difference.mean(), n_groups)
-    return float(np.sqrt(n_groups / (n_groups - 1) * np.sum(sums**2)) / len(difference))
+    centred = difference - difference.mean()
+    group_sums = np.bincount(groups, centred, n_groups)
+    correction = n_groups / (n_groups - 1)
+    error_of_sum = np.sqrt(correction * np.sum(group_sums**2))
+    return float(error_of_sum / len(difference))
 
 
 def _reason_not_to_compare(n_members: int, n_rules: int, n_folds: int) -> str | None:
@@ -137,12 +140,16 @@ def _held_out_losses(
 def _choose(losses: dict[str, Floats], groups: Codes, n_folds: int) -> RuleComparison:
     """The simplest rule within one standard error of the best. `losses` is in the order of `RULES`."""
     means = {rule: float(values.mean()) for rule, values in losses.items()}
-    best = min(losses, key=lambda rule: means[rule])
+    best = min(means, key=lambda rule: means[rule])
     n_groups = len(np.unique(groups))
     differences: dict[str, tuple[float, float]] = {}
+    good_rules: list[str] = []
     for rule, values in losses.items():
+        gap = means[rule] - means[best]
         error = standard_error(values - losses[best], groups, n_groups)
-        differences[rule] = (means[rule] - means[best], error)
-    chosen = next(rule for rule, (gap, error) in differences.items() if gap <= error)
+        differences[rule] = (gap, error)
+        if gap <= error:
+            good_rules.append(rule)
+    chosen = good_rules[0]
     reason = f"the simplest within one standard error of the best ({best}), {n_folds} folds by group"
     return RuleComparison(chosen, means, differences, reason)

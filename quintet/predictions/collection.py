@@ -62,7 +62,7 @@ class PredictionFiles:
 
     Attributes:
         paths: the files.
-        names: their names without ending, with as many folders as tell them apart.
+        names: their names without ending, with as many folders as are needed to make them different.
         classes: K names, in the order of the first file.
         left_out: number of clips that only some files have.
         ungrouped: whether the split of one of them kept no groups apart.
@@ -120,8 +120,10 @@ class PredictionFiles:
     @cached_property
     def _uniform(self) -> Predictions:
         """Keys with the real classes and equal probabilities."""
-        share = np.full(len(self.classes), 1 / len(self.classes), dtype=np.float32)
-        return self.predictions(np.broadcast_to(share, (self.n, len(self.classes))))
+        n_classes = len(self.classes)
+        share = np.full(n_classes, 1 / n_classes, dtype=np.float32)
+        probabilities = np.broadcast_to(share, (self.n, n_classes))
+        return self.predictions(probabilities)
 
     @cached_property
     def _scorable(self) -> ScorableClips:

@@ -116,7 +116,7 @@ def test_given_folds_decide_the_method():
 
 
 def test_without_groups_a_gain_must_exceed_two_standard_errors():
-    """A gain of one to two standard errors is accepted by group, but not by clip: clips may share an artist."""
+    """A gain of 1 to 2 standard errors is accepted by group, but not by clip: clips may share an artist."""
     probabilities, y, codes, _ = corpus(0.8, n=200)
     pairs = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
     held_out = cross_calibrate(probabilities, y, classes=CLASSES, method="temperature", folds=pairs)

@@ -71,7 +71,7 @@ def test_coverage_by_clip_is_too_low_if_large_groups_are_easy():
 
 
 def test_the_threshold_by_hand():
-    """Nineteen clips, s = 0.05 … 0.95: at 0.9, the ⌈20 · 0.9⌉ = 18th smallest, 0.9, is the last in the set."""
+    """Nineteen clips, s = 0.05 … 0.95: at 0.9, the ⌈20 · 0.9⌉ = 18th smallest, 0.9, is the limit."""
     p = 1 - np.linspace(0.05, 0.95, 19)
     conformal = fit_conformal(np.stack([p, 1 - p], axis=1), np.repeat("a", 19), classes=("a", "b"))
     probabilities = np.array([[0.101, 0.899], [0.0999, 0.9001]])

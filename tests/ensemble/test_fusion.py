@@ -1,4 +1,4 @@
-"""Fusion rules: closed forms, optimality conditions, and weights for planted members."""
+"""Fusion and selection of a rule: closed forms, optimality conditions, planted members, the simplest rule."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quintet.ensemble import selection
 from quintet.ensemble.fusion import (
     RULES,
     Fusion,
@@ -27,6 +28,7 @@ from quintet.ensemble.fusion_weights import (
     log_linear_pool,
     true_probabilities,
 )
+from quintet.ensemble.selection import compare_rules
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.evaluation.metrics import binary_log_losses, log_losses
 
@@ -246,6 +248,63 @@ def test_json_restores_the_fusion(rule):
     restored = Fusion.from_json(json.loads(json.dumps(fusion.to_json())))
     assert restored == fusion
     np.testing.assert_array_equal(restored.apply(stack), fusion.apply(stack))
+
+
+def test_the_mean_is_chosen_among_equal_members_and_weights_beside_noise():
+    stack, y, groups, _ = corpus(noise=False, strengths=(1.5, 1.5))
+    assert compare_rules(labelled(stack, y, groups), rules=("mean", "weighted")).chosen == "mean"
+    noise = np.random.default_rng(1).dirichlet(np.full(4, 0.2), (4, len(y)))
+    spoilt = np.concatenate([stack, noise])
+    comparison = compare_rules(labelled(spoilt, y, groups), rules=("mean", "weighted"))
+    assert comparison.chosen == "weighted"
+    assert comparison.losses["weighted"] < comparison.losses["mean"]
+
+
+def test_no_group_is_on_both_sides_of_a_comparison(monkeypatch):
+    stack, y, groups, _ = corpus(n_groups=24, size=5)
+    fitted_rows = []
+
+    def spy(rule, predictions):
+        fitted_rows.append({tuple(row) for row in predictions.stack[0]})
+        return fit_fusion(rule, predictions)
+
+    monkeypatch.setattr(selection, "fit_fusion", spy)
+    compare_rules(labelled(stack, y, groups), rules=("mean", "weighted"))
+    assert len(fitted_rows) == 10
+    for rows in fitted_rows:
+        complete = [all(tuple(row) in rows for row in stack[0][groups == g]) for g in np.unique(groups)]
+        partial = [any(tuple(row) in rows for row in stack[0][groups == g]) for g in np.unique(groups)]
+        assert complete == partial != [True] * 24
+
+
+def test_the_mean_is_chosen_if_another_rule_is_better_by_less_than_a_standard_error():
+    stack, y, groups, _ = corpus(noise=False, strengths=(1.5, 0.9), n_groups=40, seed=6)
+    found = compare_rules(labelled(stack, y, groups), rules=("mean", "weighted"))
+    assert found.chosen == "mean"
+    gap, error = found.differences["mean"]
+    assert 0 < gap < error
+
+
+def test_the_choice_depends_on_neither_the_order_of_rules_nor_the_global_state():
+    stack, y, groups, _ = corpus(n_groups=24)
+    one, two = (
+        compare_rules(labelled(stack, y, groups), rules=r) for r in (("mean", "greedy"), ("greedy", "mean"))
+    )
+    assert one == two
+    assert one.differences[one.chosen][0] <= one.differences[one.chosen][1]
+
+
+def test_too_few_groups_choose_the_simplest():
+    stack, y, _, codes = corpus()
+    found = compare_rules(labelled(stack, y, codes.astype(str)))
+    assert (found.chosen, found.reason) == ("mean", "a class lies in a single group")
+    assert compare_rules(labelled(stack[:1], y)).reason == "there is one member only"
+
+
+def test_an_unknown_rule_is_refused():
+    stack, y, _, _ = corpus()
+    with pytest.raises(ConfigError, match="'best'"):
+        compare_rules(labelled(stack, y), rules=("best",))
 
 
 def test_bad_input_is_refused():

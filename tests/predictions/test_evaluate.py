@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from quintet.cli import app
 from quintet.ensemble.fuse_files import fuse_files
-from quintet.ensemble.fusion import geometric_mean
-from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
+from quintet.errors import AlignmentError, DatasetError
 from quintet.evaluation.comparisons import delong
 from quintet.evaluation.scores import score
 from quintet.predictions.collection import PredictionFiles
@@ -24,95 +21,8 @@ from quintet.predictions.predictions import Predictions, read_keys, read_predict
 CLASSES = ("a", "b", "c")
 
 
-@pytest.fixture
-def members(tmp_path):
-    """Three members, 60 clips, 20 artists. The second file is CSV, in another order, without labels."""
-    rng = np.random.default_rng(0)
-    codes, groups = np.repeat(rng.integers(0, 3, 20), 3), np.repeat(np.arange(20), 3)
-    ids = np.array([f"clip{i}" for i in range(60)])
-    raw = rng.dirichlet(np.ones(3), (3, 60)) + 0.5 * np.eye(3)[codes]
-    stack = raw / raw.sum(axis=2, keepdims=True)
-    predictions = [
-        Predictions(ids, CLASSES, p, np.array(CLASSES)[codes], np.array([f"artist{g}" for g in groups]))
-        for p in stack
-    ]
-    order = rng.permutation(60)
-    second = Predictions(ids[order], ("c", "a", "b"), stack[1][order][:, [2, 0, 1]])
-    paths = [tmp_path / "svm.parquet", tmp_path / "vgg.csv", tmp_path / "forest.parquet"]
-    for path, member in zip(paths, (predictions[0], second, predictions[2]), strict=True):
-        member.write(path)
-    return paths, stack, predictions
-
-
-def test_the_mean_is_joined_by_clip_id_and_class(members, tmp_path):
-    paths, stack, predictions = members
-    summary = fuse_files(paths, tmp_path / "fused.parquet")
-    fused = read_predictions(tmp_path / "fused.parquet")
-    np.testing.assert_allclose(fused.probabilities, stack.mean(axis=0), atol=1e-12)
-    assert list(fused.labels) == list(predictions[0].labels)
-    assert list(fused.groups) == list(predictions[0].groups)
-    assert (summary.n, summary.left_out, summary.rule) == (60, 0, "mean")
-    assert summary.weights == pytest.approx({"svm": 1 / 3, "vgg": 1 / 3, "forest": 1 / 3})
-    json.dumps(summary.to_json())
-
-
-def test_geometric_and_weights(members, tmp_path):
-    paths, stack, _ = members
-    fuse_files(paths, tmp_path / "g.csv", rule="geometric")
-    np.testing.assert_allclose(
-        read_predictions(tmp_path / "g.csv").probabilities, geometric_mean(stack), atol=1e-12
-    )
-    (tmp_path / "w.toml").write_text("[weights]\nforest = 1\nsvm = 3\nvgg = 0\n")
-    summary = fuse_files(paths, tmp_path / "w.parquet", rule=str(tmp_path / "w.toml"))
-    np.testing.assert_allclose(
-        read_predictions(tmp_path / "w.parquet").probabilities, 0.75 * stack[0] + 0.25 * stack[2], atol=1e-12
-    )
-    assert summary.weights == {"svm": 0.75, "vgg": 0.0, "forest": 0.25}
-    (tmp_path / "w.toml").write_text('rule = "geometric"\n[weights]\nforest = 1\nsvm = 0\nvgg = 0\n')
-    fuse_files(paths, tmp_path / "w.parquet", rule=str(tmp_path / "w.toml"))
-    np.testing.assert_allclose(read_predictions(tmp_path / "w.parquet").probabilities, stack[2], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("content", "error", "message"),
-    [
-        ("[weights]\nsvm = 1\nvgg = 1\n", ConfigError, r"lacks \['forest'\]"),
-        ("[weights]\nsvm = 1\nvgg = 1\nforest = 1\nrf = 1\n", ConfigError, r"has also \['rf'\]"),
-        ("[weights]\nsvm = 1\nvgg = 1\nforest = -1\n", ConfigError, "none negative"),
-        ("[weights]\nsvm = 0\nvgg = 0\nforest = 0\n", ConfigError, "not all zero"),
-        ("[weights]\nsvm = true\nvgg = 0\nforest = nan\n", ConfigError, "must be numbers"),
-        ('rule = "stacked"\n[weights]\nsvm = 1\n', ConfigError, r"\[weights\]"),
-        ("svm = 1\n", ConfigError, r"\[weights\]"),
-        ("weights = [", ArtefactError, "must be TOML"),
-    ],
-)
-def test_weights_that_do_not_fit_the_files_are_refused(members, tmp_path, content, error, message):
-    (tmp_path / "w.toml").write_text(content)
-    with pytest.raises(error, match=message):
-        fuse_files(members[0], tmp_path / "x.parquet", rule=str(tmp_path / "w.toml"))
-
-
-def test_unknown_rules_are_refused(members, tmp_path):
-    with pytest.raises(ConfigError, match=r"mean, geometric, or a file of weights"):
-        fuse_files(members[0], tmp_path / "x.parquet", rule="weighted")
-    with pytest.raises(ArtefactError, match="must exist"):
-        fuse_files(members[0], tmp_path / "x.parquet", rule="no.toml")
-    with pytest.raises(AlignmentError, match="given once"):
-        fuse_files([members[0][0]] * 2, tmp_path / "x.parquet")
-    with pytest.raises(AlignmentError, match="At least one"):
-        fuse_files([], tmp_path / "x.parquet")
-
-
-def test_the_output_must_not_be_one_of_the_files(members, tmp_path):
-    first = Path(members[0][0])
-    before = first.read_bytes()
-    with pytest.raises(ConfigError, match="must not replace what they are made of"):
-        fuse_files(members[0], first.parent / ".." / first.parent.name / first.name)
-    assert first.read_bytes() == before
-
-
-def test_files_with_equal_keys_share_them(members, tmp_path):
-    paths, _, predictions = members
+def test_files_with_equal_keys_share_them(prediction_files, tmp_path):
+    paths, _, predictions = prediction_files
     (first, _), (second, _), (third, _) = read_keys(paths)
     assert third is first
     assert second is not first
@@ -123,18 +33,8 @@ def test_files_with_equal_keys_share_them(members, tmp_path):
         fuse_files(paths, tmp_path / "x.parquet")
 
 
-def test_only_keys_are_written_with_dictionaries_and_compression(members, tmp_path):
-    """Dictionaries and compression on numbers that do not repeat cost five times the rest of the work."""
-    fuse_files(members[0], tmp_path / "x.parquet")
-    group = pq.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0)
-    columns = {group.column(k).path_in_schema: group.column(k) for k in range(group.num_columns)}
-    assert columns["label"].has_dictionary_page
-    assert not columns["probability.a"].has_dictionary_page
-    assert columns["probability.a"].compression == "UNCOMPRESSED"
-
-
-def test_the_mark_of_an_ungrouped_split_stays_with_its_predictions(members, tmp_path):
-    paths, _, predictions = members
+def test_the_mark_of_an_ungrouped_split_stays_with_its_predictions(prediction_files, tmp_path):
+    paths, _, predictions = prediction_files
     assert evaluate_files(paths, n_resamples=0)["ungrouped_split"] is False
     replace(predictions[2], ungrouped=True).write(paths[2])
     assert read_predictions(paths[2]).take(["clip3"]).ungrouped
@@ -145,8 +45,8 @@ def test_the_mark_of_an_ungrouped_split_stays_with_its_predictions(members, tmp_
     assert "UNGROUPED SPLIT" in output
 
 
-def test_clips_of_only_some_files_are_refused_or_left_out(members, tmp_path):
-    paths, stack, predictions = members
+def test_clips_of_only_some_files_are_refused_or_left_out(prediction_files, tmp_path):
+    paths, stack, predictions = prediction_files
     predictions[2].take(predictions[2].clip_ids[5:]).write(paths[2])
     with pytest.raises(AlignmentError, match=r"5 clips \('clip0', 'clip1', 'clip2', …\).*--intersection"):
         fuse_files(paths, tmp_path / "x.parquet")
@@ -159,8 +59,8 @@ def test_clips_of_only_some_files_are_refused_or_left_out(members, tmp_path):
     assert (result["n"], result["left_out"]) == (55, 5)
 
 
-def test_one_file_gives_the_json_object_for_scripts(members):
-    paths, stack, predictions = members
+def test_one_file_gives_the_json_object_for_scripts(prediction_files):
+    paths, stack, predictions = prediction_files
     result = json.loads(json.dumps(evaluate_files(paths[:1], n_resamples=50), allow_nan=False))
     assert result["n"] == 60
     assert result["n_groups"] == 20
@@ -176,8 +76,8 @@ def test_one_file_gives_the_json_object_for_scripts(members):
     assert "files" not in result
 
 
-def test_several_files_give_scores_of_each_and_paired_tests_of_their_mean(members):
-    paths, stack, predictions = members
+def test_several_files_give_scores_of_each_and_paired_tests_of_their_mean(prediction_files):
+    paths, stack, predictions = prediction_files
     result = json.loads(json.dumps(evaluate_files(paths, n_resamples=50), allow_nan=False))
     mean = score(predictions[0].labels, stack.mean(axis=0), CLASSES, predictions[0].groups, n_resamples=0)
     assert result["of"] == "mean of 3 files"
@@ -247,8 +147,8 @@ def test_a_tag_that_no_clip_has_is_named_and_counted(tmp_path):
     )
 
 
-def test_names_have_as_many_folders_as_needed(members, tmp_path):
-    paths, _, predictions = members
+def test_names_have_as_many_folders_as_needed(prediction_files, tmp_path):
+    paths, _, predictions = prediction_files
     for folder in ("oof", "test"):
         (tmp_path / folder).mkdir()
         predictions[0].write(tmp_path / folder / "svm.parquet")
