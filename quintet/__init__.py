@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from quintet.datasets.source import load_source
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.features.parameters import FeatureParameters
+    from quintet.features.storage.read import read_feature_table
     from quintet.features.storage.spectrograms import SpectrogramStore
-    from quintet.features.storage.table import FeatureTable, read_feature_table
+    from quintet.features.storage.table import FeatureTable
     from quintet.features.transformer import FeatureExtractor
     from quintet.files.provenance import environment
     from quintet.model_folder.load import load_model
@@ -37,7 +38,7 @@ _HOMES = {
     "FeatureExtractor": "quintet.features.transformer",
     "FeatureParameters": "quintet.features.parameters",
     "FeatureTable": "quintet.features.storage.table",
-    "read_feature_table": "quintet.features.storage.table",
+    "read_feature_table": "quintet.features.storage.read",
     "SpectrogramStore": "quintet.features.storage.spectrograms",
     "make_member": "quintet.classifiers.registry",
     "EnsembleClassifier": "quintet.ensemble.classifier",

@@ -94,7 +94,7 @@ def write_published(table: str | Path, output: str | Path) -> None:
         ConfigError: if the feature set has no published names.
     """
     from quintet.features.columns import published_names
-    from quintet.features.storage.table import read_feature_table
+    from quintet.features.storage.read import read_feature_table
 
     features = read_feature_table(table)
     if features.parameters is None:

@@ -24,7 +24,8 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import coverage, fit_conformal
 from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.table import FeatureTable, read_feature_table
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable
 
 CONFIDENCES = (0.8, 0.9, 0.95)
 

@@ -20,7 +20,8 @@ from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import mean
 from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.table import FeatureTable, read_feature_table
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable
 
 Folds = list[tuple[NDArray[Any], NDArray[Any]]]
 SESSION = 20  # Freesound ids of one label, no further apart: perhaps one session (instruments/README.md); at 100 the double basses are four groups

@@ -20,7 +20,8 @@ from benchmarks.evidence.corpora import Corpus, arguments, artists, opinions
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.evaluation.comparisons import paired_differences
 from quintet.evaluation.scores import score
-from quintet.features.storage.table import FeatureTable, read_feature_table
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable
 from quintet.training.settings import TrainSettings
 from quintet.training.train import TrainOptions, train
 

@@ -28,7 +28,8 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.errors import DatasetError
 from quintet.features.extraction.extract import Progress
-from quintet.features.storage.table import METADATA_KEY, FeatureTable, read_feature_table
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import METADATA_KEY, FeatureTable
 
 FACTS = ("duration_s", "native_sample_rate", "native_channels", "audio_digest")
 

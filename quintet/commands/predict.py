@@ -44,7 +44,7 @@ def predict(
 
     _check_usage(files, table, format_, output)
     if table is not None:
-        from quintet.features.storage.table import read_feature_table
+        from quintet.features.storage.read import read_feature_table
 
         features = read_feature_table(table, id_column=id_column)
         result = predict_table(model, features, confidence=confidence)

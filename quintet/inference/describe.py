@@ -18,8 +18,9 @@ from quintet.errors import ArtefactError
 from quintet.features.extraction.extract import ProgressCallback, extract
 from quintet.features.extraction.in_memory import describe_in_memory
 from quintet.features.parameters import FeatureParameters
+from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore
-from quintet.features.storage.table import FeatureTable, read_feature_table
+from quintet.features.storage.table import FeatureTable
 
 FEW_CLIPS = 4  # the start of a worker process takes longer than the work on this many clips
 Spectrogram = NDArray[np.float32]

@@ -18,7 +18,8 @@ import pandas as pd
 from quintet.ensemble.crossfit import Listener
 from quintet.evaluation.comparisons import Difference, paired_differences
 from quintet.features.extraction.extract import ProgressCallback
-from quintet.features.storage.table import FeatureTable, read_feature_table, table_digest
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.atomic import write_bytes
 from quintet.files.digests import content_hash
 from quintet.files.json_types import JsonObject

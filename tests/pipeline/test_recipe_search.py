@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quintet.errors import ArtefactError
-from quintet.features.storage.table import read_feature_table
+from quintet.features.storage.read import read_feature_table
 from quintet.pipeline.recipe import Recipe, load_recipe
 from quintet.pipeline.recipe_search import RecipeSearch, tune_recipe
 from quintet.pipeline.runner import run_recipe

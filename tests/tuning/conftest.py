@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.features.storage.table import FeatureTable, read_feature_table
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable
 
 N_COLUMNS, N_TRACKS, N_TEST_TRACKS, CLIPS_PER_TRACK = 12, 24, 6, 3
 CLASSES = "abc"

@@ -103,7 +103,7 @@ class TableColumns:
         Raises:
             QuintetError: if the table or one of the files cannot be read or does not fit.
         """
-        from quintet.features.storage.table import read_feature_table
+        from quintet.features.storage.read import read_feature_table
 
         table = read_feature_table(
             path,

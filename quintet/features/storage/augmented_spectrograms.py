@@ -1,7 +1,8 @@
-"""Augmented copies of training clips, as spectrograms in a store of their own. A copy stands behind its clip and never on its own.
+"""Augmented copies of training clips, as spectrograms in a store of their own.
 
-`AugmentedSpectrograms` goes wherever `Spectrograms` go: indexing, folds and prediction see the clips alone, and a network that is
-fitted finds the copies of exactly the clips that it was given.
+A copy is stored with the id of its clip. `AugmentedSpectrograms` behaves like `Spectrograms`: length, index,
+folds and prediction show the clips only. A network that is fitted also gets the copies of the clips that it
+is fitted on.
 """
 
 from __future__ import annotations
@@ -18,22 +19,24 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.audio.augment import AudioAugmentation, augment_clip
-from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource
 from quintet.features.engine.analysis import make_analysis
 from quintet.features.extraction.extract import Progress
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 
-COMMIT = 50  # copies after which the store is put on the disk
+COMMIT = 50
+"""Copies after which the store is written to disk."""
 
 
 class AugmentedSpectrograms(Spectrograms):
-    """Spectrograms with augmented copies behind them.
+    """Spectrograms with augmented copies.
 
     Args:
-        store, ids: the clips.
-        copies: the store of the copies. of: clip id → ids of its copies.
+        store: store of the clips.
+        ids: the clips.
+        copies: store of the copies.
+        of: clip id → ids of its copies.
     """
 
     def __init__(
@@ -48,20 +51,21 @@ class AugmentedSpectrograms(Spectrograms):
         self._copies, self._of = copies, of
 
     def __getitem__(self, index: int | slice | ArrayLike) -> Any:
-        found: Any = super().__getitem__(index)  # type: ignore[index]
-        return (
-            AugmentedSpectrograms(self.store, found.ids, copies=self._copies, of=self._of)
-            if isinstance(found, Spectrograms)
-            else found
-        )
+        selected: NDArray[np.float32] | Spectrograms = super().__getitem__(index)  # type: ignore[index]
+        if not isinstance(selected, Spectrograms):
+            return selected
+        return AugmentedSpectrograms(self.store, selected.ids, copies=self._copies, of=self._of)
 
     @property
     def copies(self) -> tuple[Spectrograms, NDArray[np.int64]]:
-        """The copies of these clips, and the position among them of what each is a copy of."""
-        pairs = [(copy, position) for position, id in enumerate(self.ids) for copy in self._of.get(id, ())]
-        return Spectrograms(self._copies, [copy for copy, _ in pairs]), np.array(
-            [position for _, position in pairs], dtype=np.int64
-        )
+        """The copies of these clips, and for each copy the position of its clip."""
+        names: list[str] = []
+        positions: list[int] = []
+        for position, id in enumerate(self.ids):
+            copies = self._of.get(id, ())
+            names += copies
+            positions += [position] * len(copies)
+        return Spectrograms(self._copies, names), np.array(positions, dtype=np.int64)
 
 
 def make_augmented_copies(
@@ -74,20 +78,22 @@ def make_augmented_copies(
     n_jobs: int = 1,
     progress: Callable[[Progress], object] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """Copies of these clips in the store `folder`: those that are there are kept, the others are made from the audio.
+    """Make augmented copies of clips in the store `folder`. Existing copies are kept.
 
     Args:
-        clips: `path, start, end, audio_digest`, indexed by id: clips of the training part.
-        folder: a `SpectrogramStore`, made where it is missing.
-        parameters: of the clips' own spectrograms.
-        augmentation: what to do. seed: with it and its clip's id, a copy is always the same.
-        n_jobs: worker processes; the copies and their order in the store do not depend on it. progress: called as copies are made.
+        clips: clips of the training part: `path, start, end, audio_digest`, indexed by id.
+        folder: a `SpectrogramStore`; it is made if it does not exist.
+        parameters: feature parameters, whose log-mel parameters the copies have.
+        augmentation: the transformations, and the number of copies of a clip.
+        seed: seed. A copy depends on the seed, the id of its clip and its number only.
+        n_jobs: worker processes. The copies and their order in the store do not depend on it.
+        progress: called as copies are made.
 
     Returns:
         Clip id → ids of its copies.
 
     Raises:
-        AudioError: if a clip cannot be read again.
+        AudioError: a clip cannot be read again.
     """
     recipe = hashlib.sha256(f"{augmentation.model_dump_json()} {seed}".encode()).hexdigest()[:8]
     wanted = {
@@ -95,36 +101,37 @@ def make_augmented_copies(
     }
     with SpectrogramWriter(folder, parameters.log_mel) as writer:
         digests = {str(id): str(digest) for id, digest in clips["audio_digest"].items()}
-        missing = [
-            id for id, names in wanted.items() if any(writer.digest(name) != digests[id] for name in names)
-        ]
+        missing: list[str] = []
+        for id, names in wanted.items():
+            if any(writer.digest(name) != digests[id] for name in names):
+                missing.append(id)
         columns = (clips[name].loc[missing].tolist() for name in ("path", "start", "end"))
         sources = map(ClipSource.from_row, missing, *columns)
-        jobs = (delayed(_made)(source, parameters, augmentation, seed) for source in sources)
-        made = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-        reused, total = (len(wanted) - len(missing)) * augmentation.copies, len(wanted) * augmentation.copies
-        for done, (id, pictures) in enumerate(zip(missing, made, strict=True), start=1):
-            for name, picture in zip(wanted[id], pictures, strict=True):
-                writer.add(name, picture, digests[id])
-            if done * augmentation.copies % COMMIT < augmentation.copies:
+        jobs = (delayed(_make_copies)(source, parameters, augmentation, seed) for source in sources)
+        results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+        n_copies = augmentation.copies
+        n_total = len(wanted) * n_copies
+        n_reused = n_total - len(missing) * n_copies
+        for n_clips, (id, log_mels) in enumerate(zip(missing, results, strict=True), start=1):
+            for name, log_mel in zip(wanted[id], log_mels, strict=True):
+                writer.add(name, log_mel, digests[id])
+            n_made = n_clips * n_copies
+            if n_made % COMMIT < n_copies:
                 writer.commit()
             if progress:
-                progress(Progress(total=total, done=reused + done * augmentation.copies, reused=reused))
+                progress(Progress(total=n_total, done=n_reused + n_made, reused=n_reused))
     return wanted
 
 
-def _made(
+def _make_copies(
     source: ClipSource, parameters: FeatureParameters, augmentation: AudioAugmentation, seed: int
 ) -> list[NDArray[np.float32]]:
-    """The pictures of a clip's copies, each of which knows nothing but the seed, the clip's id and its number."""
-    clip = _read(source, parameters)
-    name = zlib.crc32(source.key.encode())
-    numbers = (np.random.default_rng([seed, name, k]) for k in range(augmentation.copies))
-    return [
-        make_analysis(augment_clip(clip, augmentation, rng), parameters).log_mel(parameters.log_mel)
-        for rng in numbers
-    ]
-
-
-def _read(source: ClipSource, parameters: FeatureParameters) -> Clip:
-    return source.load(sample_rate=parameters.sample_rate).clip
+    """Log-mel spectrograms of the copies of one clip."""
+    clip = source.load(sample_rate=parameters.sample_rate).clip
+    id_number = zlib.crc32(source.key.encode())
+    log_mels: list[NDArray[np.float32]] = []
+    for k in range(augmentation.copies):
+        rng = np.random.default_rng([seed, id_number, k])
+        analysis = make_analysis(augment_clip(clip, augmentation, rng), parameters)
+        log_mels.append(analysis.log_mel(parameters.log_mel))
+    return log_mels

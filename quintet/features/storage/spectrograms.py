@@ -1,15 +1,15 @@
-"""The spectrogram store: log-mel spectrograms of many clips, computed once, kept as float16, read one by one.
+"""Spectrogram store: log-mel spectrograms of many clips, computed once, stored as float16, read one by one.
 
 ```
 store/
 ├── store.json            log-mel parameters, their hash, versions
 ├── index.parquet         id, shard, offset, frames, audio_digest
-├── index.parts/          entries that were committed since
-└── shard-00000.npy       float16 (all frames of its clips one after another, n_mels), memory-mapped when read
+├── index.parts/          entries that were committed after index.parquet was written
+└── shard-00000.npy       float16 (frames of all its clips, n_mels), memory-mapped for reading
 ```
 
-A shard is only ever appended to, and an entry is written after its frames are on the disk: whatever is in the index is whole. A
-later entry of the same id replaces the earlier one.
+Frames are only appended to a shard, and an index entry is written after its frames are on the disk: every
+spectrogram in the index is complete. A later entry of the same id replaces an earlier one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Self, overload
+from typing import BinaryIO, Self, overload
 
 import numpy as np
 import pyarrow as pa
@@ -47,13 +47,13 @@ _SCHEMA = pa.schema(
 
 
 class SpectrogramStore:
-    """The log-mel spectrograms in a folder, by clip id.
+    """Log-mel spectrograms of a folder, by clip id.
 
     Args:
-        folder: what a `SpectrogramWriter` (or `quintet extract --spectrograms`) wrote.
+        folder: a folder that `SpectrogramWriter` (or `quintet extract --spectrograms`) wrote.
 
     Raises:
-        ArtefactError: if there is no store, or it is of another version.
+        ArtefactError: there is no store, or it is of another version.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -61,14 +61,14 @@ class SpectrogramStore:
         self.parameters, self.versions = _read_description(self.folder)
         index = read_index(self.folder)
         self._rows = {id: row for row, id in enumerate(index["id"].to_pylist())}
-        self._shard, self._offset, self._frames = (
-            index[name].to_numpy() for name in ("shard", "offset", "frames")
-        )
+        self._shard = index["shard"].to_numpy()
+        self._offset = index["offset"].to_numpy()
+        self._frames = index["frames"].to_numpy()
         self._maps: dict[int, NDArray[np.float16]] = {}
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of all clips in the store, in the order in which they were written."""
+        """Ids of all clips in the store, in the order of writing."""
         return tuple(self._rows)
 
     @property
@@ -83,36 +83,40 @@ class SpectrogramStore:
         return id in self._rows
 
     def __getitem__(self, id: str) -> NDArray[np.float32]:
-        """The spectrogram of one clip: `(n_mels, frames)`, float32, dB re 1.0.
+        """Spectrogram of one clip: `(n_mels, frames)`, float32, dB re 1.0.
 
         Raises:
-            AlignmentError: if the clip is not in the store.
+            AlignmentError: the clip is not in the store.
         """
         return self.window(id, 0, None)
 
     def window(self, id: str, start: int, stop: int | None) -> NDArray[np.float32]:
-        """Frames `start` … `stop` - 1 of a clip (None: to its end), and no others are read: `(n_mels, frames)`, float32, dB re 1.0.
+        """Frames `start` to `stop` - 1 of a clip: `(n_mels, frames)`, float32, dB re 1.0. No others are read.
+
+        Args:
+            id: the clip.
+            start: first frame.
+            stop: the frame after the last; None is the end of the clip.
 
         Raises:
-            AlignmentError: if the clip is not in the store.
+            AlignmentError: the clip is not in the store.
         """
         row = self._positions([id])[0]
-        offset, frames = int(self._offset[row]), int(self._frames[row])
-        first, last, _ = slice(start, stop).indices(frames)
-        return np.ascontiguousarray(
-            self._map(int(self._shard[row]))[offset + first : offset + last].T, dtype=np.float32
-        )
+        offset = int(self._offset[row])
+        first, last, _ = slice(start, stop).indices(int(self._frames[row]))
+        shard = self._map(int(self._shard[row]))
+        return np.ascontiguousarray(shard[offset + first : offset + last].T, dtype=np.float32)
 
     def frames(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """The number of frames of each of these clips, without reading them."""
+        """Number of frames of each of these clips. The spectrograms are not read."""
         counts: NDArray[np.int64] = self._frames[self._positions(ids)]
         return counts
 
     def take(self, ids: Sequence[str]) -> Spectrograms:
-        """These clips, in this order, read when they are asked for.
+        """The spectrograms of these clips, in this order. Each is read when it is used.
 
         Raises:
-            AlignmentError: if one of them is not in the store.
+            AlignmentError: one of them is not in the store.
         """
         self._positions(ids)
         return Spectrograms(self, tuple(ids))
@@ -122,34 +126,34 @@ class SpectrogramStore:
         if missing:
             examples = ", ".join(repr(id) for id in missing[:3])
             raise AlignmentError(
-                f"Every clip must have a spectrogram. {len(missing)} of {len(ids)} have none in {self.folder}, for example {examples}: "
-                f"run `quintet extract` again with `--spectrograms {self.folder}`."
+                "Every clip must have a spectrogram. "
+                f"{len(missing)} of {len(ids)} have none in {self.folder}, for example {examples}: run `quintet extract` again with `--spectrograms {self.folder}`."
             )
         return [self._rows[id] for id in ids]
 
     def _map(self, shard: int) -> NDArray[np.float16]:
         if shard not in self._maps:
+            path = shard_path(self.folder, shard)
             try:
-                self._maps[shard] = np.load(shard_path(self.folder, shard), mmap_mode="r")
+                self._maps[shard] = np.load(path, mmap_mode="r")
             except (OSError, ValueError) as error:
                 raise ArtefactError(
-                    f"The store must have all its shards. {shard_path(self.folder, shard)} cannot be read ({error})."
+                    f"The store must have all its shards. {path} cannot be read ({error})."
                 ) from error
         return self._maps[shard]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            **self.__dict__,
-            "_maps": {},
-        }  # memory maps do not travel to other processes; they are opened again there
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_maps": {}}  # another process opens its own memory maps
 
 
 class Spectrograms(Sequence[NDArray[np.float32]]):
-    """A lazy sequence of spectrograms: an integer gives an array `(n_mels, frames)`, anything else a shorter sequence.
+    """A lazy sequence of spectrograms.
+
+    An integer index gives an array `(n_mels, frames)`; a slice, positions or a mask give a shorter sequence.
 
     Args:
-        store: where they lie.
-        ids: which clips, in which order.
+        store: the store.
+        ids: the clips, in the order of the sequence.
     """
 
     def __init__(self, store: SpectrogramStore, ids: Sequence[str]) -> None:
@@ -161,8 +165,8 @@ class Spectrograms(Sequence[NDArray[np.float32]]):
     @overload
     def __getitem__(self, index: int) -> NDArray[np.float32]: ...
     @overload
-    def __getitem__(self, index: slice | Sequence[int] | NDArray[Any]) -> Spectrograms: ...
-    def __getitem__(self, index: int | slice | ArrayLike) -> Any:
+    def __getitem__(self, index: slice | Sequence[int] | NDArray[np.generic]) -> Spectrograms: ...
+    def __getitem__(self, index: int | slice | ArrayLike) -> NDArray[np.float32] | Spectrograms:
         if isinstance(index, (int, np.integer)):
             return self.store[self.ids[index]]
         if isinstance(index, slice):
@@ -171,7 +175,8 @@ class Spectrograms(Sequence[NDArray[np.float32]]):
         if positions.dtype == bool:
             if positions.shape != (len(self),):
                 raise AlignmentError(
-                    f"A mask must have one entry per spectrogram ({len(self)}). Received shape {positions.shape}."
+                    f"A mask must have one entry per spectrogram ({len(self)}). "
+                    f"Received shape {positions.shape}."
                 )
             positions = np.flatnonzero(positions)
         return Spectrograms(self.store, [self.ids[i] for i in positions.astype(np.int64)])
@@ -181,30 +186,30 @@ class Spectrograms(Sequence[NDArray[np.float32]]):
 
     @property
     def frames(self) -> NDArray[np.int64]:
-        """The number of frames of each, without reading them."""
+        """Number of frames of each spectrogram. They are not read."""
         return self.store.frames(self.ids)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        """`(n_mels, frames)` of each, without reading them."""
+        """Shape `(n_mels, frames)` of each spectrogram. They are not read."""
         return [(self.store.parameters.n_mels, int(frames)) for frames in self.frames]
 
     def window(self, index: int, start: int, stop: int | None) -> NDArray[np.float32]:
-        """Frames `start` … `stop` - 1 of one of them, and no others are read: `(n_mels, frames)`."""
+        """Frames `start` to `stop` - 1 of one spectrogram: `(n_mels, frames)`. No others are read."""
         return self.store.window(self.ids[index], start, stop)
 
 
 class SpectrogramWriter:
-    """Appends spectrograms to a store, which it makes if there is none. What was committed survives a crash.
+    """Writer that appends spectrograms to a store, or makes one. Committed spectrograms survive a crash.
 
     Args:
         folder: the store.
-        parameters: the log-mel parameters of everything in it.
-        shard_bytes: a shard that has grown to this size is closed and the next one begun.
+        parameters: log-mel parameters of all spectrograms in the store.
+        shard_bytes: size at which a shard is closed and the next one begun.
 
     Raises:
-        ConfigError: if the store was written with other parameters; the message says what differs.
-        ArtefactError: if the folder holds something else, or another process is writing to it.
+        ConfigError: the store was written with other parameters; the message names the differences.
+        ArtefactError: the folder holds something else, or another process is writing to it.
 
     Example:
         >>> import tempfile, numpy as np
@@ -237,23 +242,24 @@ class SpectrogramWriter:
         self._entries: list[tuple[str, int, int, int, str]] = []
 
     def digest(self, id: str) -> str | None:
-        """The audio digest with which a clip was committed or added; None if it is not in the store."""
+        """Audio digest of a committed or added clip; None if the clip is not in the store."""
         return self._digests.get(id)
 
     def add(self, id: str, log_mel: NDArray[np.floating], audio_digest: str = "") -> None:
-        """Append one spectrogram; the same id with the same (non-empty) digest is already there and costs nothing.
+        """Append one spectrogram. Nothing is done if the store has the id with the same (non-empty) digest.
 
         Args:
             id: the clip.
             log_mel: shape `(n_mels, frames)`, dB re 1.0.
-            audio_digest: of the decoded audio.
+            audio_digest: digest of the decoded audio.
 
         Raises:
-            ConfigError: if the number of bands is not that of the parameters.
+            ConfigError: the number of bands is not that of the parameters.
         """
         if log_mel.ndim != 2 or log_mel.shape[0] != self.parameters.n_mels:
             raise ConfigError(
-                f"A log-mel spectrogram must have shape ({self.parameters.n_mels}, frames). Received {log_mel.shape} for {id!r}."
+                f"A log-mel spectrogram must have shape ({self.parameters.n_mels}, frames). "
+                f"Received {log_mel.shape} for {id!r}."
             )
         if audio_digest and self._digests.get(id) == audio_digest:
             return
@@ -264,7 +270,7 @@ class SpectrogramWriter:
         self._offset += len(frames)
 
     def commit(self) -> None:
-        """Put everything added so far on the disk for good: frames first, then the header, then the index entries."""
+        """Write all added spectrograms to the disk: frames first, then the header, then the index entries."""
         if self._file is None or not self._entries:
             return
         self._file.flush()
@@ -274,15 +280,14 @@ class SpectrogramWriter:
         self._file.seek(0, os.SEEK_END)
         self._file.flush()
         os.fsync(self._file.fileno())
-        _write_index(
-            self.folder / "index.parts" / f"part-{self._shard:05d}-{self._parts:07d}.parquet", self._entries
-        )
+        part = f"part-{self._shard:05d}-{self._parts:07d}.parquet"
+        _write_index(self.folder / "index.parts" / part, self._entries)
         self._entries, self._parts = [], self._parts + 1
         if self._offset * self.parameters.n_mels * 2 >= self.shard_bytes:
             self._end_shard()
 
     def close(self) -> None:
-        """Commit, gather the index into one file, and delete shards of which nothing is left."""
+        """Commit, write the index to one file, and delete shards that hold no current entry."""
         try:
             self.commit()
             self._end_shard()
@@ -291,7 +296,7 @@ class SpectrogramWriter:
             self._stack.close()
 
     def abandon(self) -> None:
-        """Let go without a commit: what was committed stays, the rest is as if it had never been added."""
+        """Close without a commit. Committed spectrograms stay; the others are lost."""
         if self._file is not None:
             self._file.close()
         self._stack.close()
@@ -338,14 +343,14 @@ def shard_path(folder: Path, shard: int) -> Path:
 
 
 def read_index(folder: Path) -> pa.Table:
-    """The latest entry of every id: id, shard, offset, frames, audio_digest, in the order in which they were written."""
+    """The latest entry of every id (id, shard, offset, frames, audio_digest), in the order of writing."""
     files = [folder / "index.parquet", *sorted((folder / "index.parts").glob("part-*.parquet"))]
     tables = [pq.read_table(file, schema=_SCHEMA) for file in files if file.exists()]
     entries = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
-    written = np.lexsort((entries["offset"].to_numpy(), entries["shard"].to_numpy()))
+    order = np.lexsort((entries["offset"].to_numpy(), entries["shard"].to_numpy()))
     ids = entries["id"].to_pylist()
-    latest = {ids[row]: place for place, row in enumerate(written)}
-    return entries.take(pa.array(written[sorted(latest.values())]))
+    latest = {ids[row]: place for place, row in enumerate(order)}
+    return entries.take(pa.array(order[sorted(latest.values())]))
 
 
 def _read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
@@ -354,7 +359,8 @@ def _read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
         text = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtefactError(
-            f"A spectrogram store must exist. There is none in {folder}: make one with `quintet extract SOURCE --spectrograms {folder}`."
+            f"A spectrogram store must exist. There is none in {folder}: "
+            f"make one with `quintet extract SOURCE --spectrograms {folder}`."
         ) from None
     except ValueError as error:
         raise ArtefactError(
@@ -362,13 +368,14 @@ def _read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
         ) from error
     if text.get("schema_version") != STORE_VERSION:
         raise ArtefactError(
-            f"This version reads spectrogram stores of version {STORE_VERSION}. {folder} has {text.get('schema_version')}: extract it again."
+            f"This version reads spectrogram stores of version {STORE_VERSION}. "
+            f"{folder} has {text.get('schema_version')}: extract it again."
         )
     parameters = LogMelParameters.parse(text["parameters"], where=f"The spectrogram store {folder}")
     if parameters.hash != text["parameter_hash"]:
         raise ArtefactError(
-            f"The parameters of a spectrogram store must give its hash. {folder} says {text['parameter_hash']}, "
-            f"they give {parameters.hash}: extract it again."
+            "The parameters of a spectrogram store must give its hash. "
+            f"{folder} says {text['parameter_hash']}, they give {parameters.hash}: extract it again."
         )
     return parameters, text["versions"]
 
@@ -376,68 +383,60 @@ def _read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
 def _require_ours(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ArtefactError(f"A spectrogram store must be a folder. {folder} is a file: choose another name.")
-    if (
-        folder.is_dir()
-        and not (folder / "store.json").exists()
-        and any(entry.name != ".lock" and not entry.name.endswith(".tmp") for entry in folder.iterdir())
-    ):
+    if not folder.is_dir() or (folder / "store.json").exists():
+        return
+    others = [entry for entry in folder.iterdir() if entry.name != ".lock" and entry.suffix != ".tmp"]
+    if others:
         raise ArtefactError(
             f"A new spectrogram store needs an empty folder. {folder} holds other files: choose another."
         )
 
 
 def _mismatch(folder: Path, stored: LogMelParameters, wanted: LogMelParameters) -> str:
-    ours, theirs = stored.model_dump(), wanted.model_dump()
-    differences = ", ".join(
-        f"{name} ({ours.get(name)} there, {theirs.get(name)} now)"
-        for name in sorted({*ours, *theirs})
-        if ours.get(name) != theirs.get(name)
+    before, now = stored.model_dump(), wanted.model_dump()
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    differences = ", ".join(f"{name} ({before.get(name)} there, {now.get(name)} now)" for name in names)
+    return (
+        "All spectrograms of a store must have the same parameters. "
+        f"{folder} differs in {differences}: choose another folder, or delete this one."
     )
-    return f"All spectrograms of a store must have the same parameters. {folder} differs in {differences}: choose another folder, or delete this one."
 
 
 def _next_shard(folder: Path) -> int:
-    numbers = [
-        int(found[1])
-        for entry in folder.iterdir()
-        if (found := re.fullmatch(r"shard-(\d+)\.npy", entry.name))
-    ]
+    matches = [re.fullmatch(r"shard-(\d+)\.npy", entry.name) for entry in folder.iterdir()]
+    numbers = [int(match[1]) for match in matches if match is not None]
     return max(numbers, default=-1) + 1
 
 
 def _header(frames: int, n_mels: int) -> bytes:
-    """The npy header of a float16 array `(frames, n_mels)`, padded to 128 bytes so that it can be written again in its place."""
+    """The npy header of a float16 array `(frames, n_mels)`: always 128 bytes, to be replaced in place."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "<f2", "fortran_order": False, "shape": (frames, n_mels)}
-    )
+    header = {"descr": "<f2", "fortran_order": False, "shape": (frames, n_mels)}
+    np.lib.format.write_array_header_1_0(buffer, header)
     if buffer.tell() != _HEADER_BYTES:
         raise ArtefactError(
-            f"The header of a shard must take {_HEADER_BYTES} bytes. It takes {buffer.tell()} for {frames} frames: use a smaller shard_bytes."
+            f"The header of a shard must take {_HEADER_BYTES} bytes. "
+            f"It takes {buffer.tell()} for {frames} frames: use a smaller shard_bytes."
         )
     return buffer.getvalue()
 
 
 def _write_index(path: Path, entries: Sequence[tuple[str, int, int, int, str]]) -> None:
-    columns = list(zip(*entries, strict=True))
+    columns = zip(*entries, strict=True)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
     with atomic_replace(path) as temporary:
-        pq.write_table(
-            pa.table(
-                [pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)],
-                schema=_SCHEMA,
-            ),
-            temporary,
-        )
+        pq.write_table(pa.table(arrays, schema=_SCHEMA), temporary)
 
 
 def _compact_index(folder: Path) -> None:
+    """Write the index to one file, and delete its parts and the shards that hold no current entry."""
     parts = sorted((folder / "index.parts").glob("part-*.parquet"))
-    before = read_index(folder)
+    index = read_index(folder)
     with atomic_replace(folder / "index.parquet") as temporary:
-        pq.write_table(before, temporary, compression="zstd")
+        pq.write_table(index, temporary, compression="zstd")
     for part in parts:
         part.unlink()
-    live = set(before["shard"].unique().to_pylist())
-    for entry in folder.glob("shard-*.npy"):
-        if int(entry.stem.removeprefix("shard-")) not in live:
-            entry.unlink()
+    current_shards = set(index["shard"].unique().to_pylist())
+    for path in folder.glob("shard-*.npy"):
+        if int(path.stem.removeprefix("shard-")) not in current_shards:
+            path.unlink()

@@ -19,8 +19,8 @@ from quintet.features.extraction import extract as extraction
 from quintet.features.extraction.extract import ExtractionSummary, Options, run_extraction
 from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters
+from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import SpectrogramStore
-from quintet.features.storage.table import read_feature_table
 
 sys.path.insert(0, str(Path(__file__).parent))
 import stand_ins

@@ -12,7 +12,7 @@ import soundfile
 from quintet.datasets.source import load_source
 from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.table import read_feature_table
+from quintet.features.storage.read import read_feature_table
 
 sys.path.insert(0, str(Path(__file__).parent))
 import stand_ins

@@ -1,4 +1,4 @@
-"""Augmented copies: of training clips alone, always the same, made once, and out of sight of everybody but the network that is fitted."""
+"""Augmented copies: made of training clips only, once, always the same, and visible to fitted networks only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import soundfile
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.audio.clip import Clip
+from quintet.audio.decode import ClipSource, DecodedClip
 from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters, LogMelParameters
-from quintet.features.storage import augmented_spectrograms as module
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms, make_augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore, SpectrogramWriter
 
@@ -57,11 +57,13 @@ def test_copies_are_the_clips_own_picture_changed(clips, tmp_path):
 
 def test_copies_are_made_once_and_anew_where_something_changed(clips, tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(
-        module,
-        "_read",
-        lambda source, p, original=module._read: read.append(source.id) or original(source, p),
-    )
+    original = ClipSource.load
+
+    def load(source: ClipSource, *, sample_rate: int) -> DecodedClip:
+        read.append(source.key)
+        return original(source, sample_rate=sample_rate)
+
+    monkeypatch.setattr(ClipSource, "load", load)
     first = made(clips, tmp_path / "copies")
     assert made(clips, tmp_path / "copies") == first
     assert read == ["a", "b", "c"]

@@ -13,14 +13,8 @@ import pytest
 
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.table import (
-    META_COLUMNS,
-    METADATA_KEY,
-    FeatureTable,
-    concat_tables,
-    read_feature_table,
-    write_feature_table,
-)
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, FeatureTable, write_feature_table
 
 GTZAN97 = Path(__file__).parents[3] / "../shared/data/gtzan97"
 
@@ -92,11 +86,6 @@ class TestOurs:
         with pytest.raises(AlignmentError, match="1 of 2 have none, for example 'clip3'"):
             table_of().take(["clip0", "clip3"])
 
-    def test_select_keeps_the_named_features(self) -> None:
-        assert table_of().select(["temporal.rms.mean"]).feature_names == ("temporal.rms.mean",)
-        with pytest.raises(AlignmentError, match=r"Missing: no\.such"):
-            table_of().select(["no.such"])
-
     def test_refuses_parameters_that_do_not_give_the_hash(self, tmp_path: Path) -> None:
         table = table_of()
         write_feature_table(
@@ -143,25 +132,6 @@ class TestOurs:
         table = table_of()
         with pytest.raises(ArtefactError, match="1 come twice, for example 'clip0'"):
             FeatureTable(table.frame.assign(id=["clip0", "clip0", "b", "c"]), table.metadata)
-
-
-class TestConcat:
-    def test_joins_tables_of_the_same_parameters(self) -> None:
-        joined = concat_tables([table_of(3, prefix="a"), table_of(4, prefix="b")])
-        assert len(joined) == 7
-        assert joined.features.index.tolist() == ["a0", "a1", "b0", "b1", "b2"]
-
-    def test_refuses_other_parameters_and_says_which(self) -> None:
-        with pytest.raises(AlignmentError, match="they differ in hop_length"):
-            concat_tables([table_of(prefix="a"), table_of(prefix="b", hop_length=256)])
-
-    def test_refuses_a_clip_in_both(self) -> None:
-        with pytest.raises(AlignmentError, match="'clip0' is in two"):
-            concat_tables([table_of(), table_of()])
-
-    def test_refuses_nothing(self) -> None:
-        with pytest.raises(AlignmentError, match="Received none"):
-            concat_tables([])
 
 
 GTZAN_LIKE = """file_name,signal_mean,tempo,artist
