@@ -127,7 +127,8 @@ class SpectrogramStore:
             examples = ", ".join(repr(id) for id in missing[:3])
             raise AlignmentError(
                 "Every clip must have a spectrogram. "
-                f"{len(missing)} of {len(ids)} have none in {self.folder}, for example {examples}: run `quintet extract` again with `--spectrograms {self.folder}`."
+                f"{len(missing)} of {len(ids)} have none in {self.folder}, for example {examples}: "
+                f"run `quintet extract` again with `--spectrograms {self.folder}`."
             )
         return [self._rows[id] for id in ids]
 
