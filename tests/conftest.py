@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import save_member
 from quintet.ensemble.fusion import Fusion
+from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import score
 from quintet.predictions.predictions import Predictions
 from quintet.reports.run_page import write_report
@@ -65,7 +66,7 @@ def make_members() -> dict[str, Any]:
 
 
 def scores_json(y: np.ndarray, p: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
-    return score(y, p, CLASSES, groups, n_resamples=100).to_json()
+    return score(y, p, CLASSES, groups, resampling=Resampling(n_resamples=100)).to_json()
 
 
 def network_like(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:

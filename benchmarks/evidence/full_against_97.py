@@ -17,6 +17,7 @@ import pandas as pd
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, opinions
 from quintet.datasets.splits.folds import grouped_folds, usable_folds
 from quintet.evaluation.comparisons import paired_differences
+from quintet.evaluation.intervals import NO_RESAMPLING
 from quintet.evaluation.scores import score
 from quintet.features.catalogue import feature_family
 
@@ -29,7 +30,9 @@ def compared(small: Corpus, large: Corpus) -> pd.DataFrame:
     y, groups, table = small.y[rows], small.groups[rows], []
     for member in first:
         found = paired_differences(y, second[member], first[member], classes, groups)
-        before, after = (score(y, p[member], classes, groups, n_resamples=0).scores for p in (first, second))
+        before, after = (
+            score(y, p[member], classes, groups, resampling=NO_RESAMPLING).scores for p in (first, second)
+        )
         for name in SHOWN:
             d = found[name]
             change = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
@@ -58,7 +61,7 @@ def without_families(corpus: Corpus) -> pd.DataFrame:
     table = []
     for family in ("", *dict.fromkeys(feature_family(c) for c in corpus.X.columns)):
         part = inside.with_columns([c for c in corpus.X.columns if feature_family(c) != family])
-        found = score(y, opinions(part)["mean"], corpus.classes, groups, n_resamples=0).scores
+        found = score(y, opinions(part)["mean"], corpus.classes, groups, resampling=NO_RESAMPLING).scores
         table.append(
             (
                 corpus.name,

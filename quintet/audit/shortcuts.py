@@ -15,7 +15,7 @@ from quintet.datasets.labels import label_indicator
 from quintet.datasets.splits.folds import grouped_folds, usable_folds
 from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
-from quintet.evaluation.intervals import Intervals, block_intervals, bootstrap
+from quintet.evaluation.intervals import Intervals, Resampling, block_intervals, bootstrap
 from quintet.evaluation.ranking import rank_scores, ratio
 
 SIGNALS = {
@@ -154,19 +154,18 @@ def _interval(
     seed: int,
 ) -> Intervals:
     n = len(target)
+    resampling = Resampling(seed, RESAMPLES, LEVEL)
     if n >= MANY_CLIPS:
         return block_intervals(
             lambda rows: _macro_auc(target[rows], scores[rows], np.ones((1, len(rows))))[0],
             groups,
             np.array([value]),
             n,
-            seed=seed,
+            resampling=resampling,
         )
     return bootstrap(
         lambda weights: _macro_auc(target, scores, weights),
         groups,
         n,
-        n_resamples=RESAMPLES,
-        seed=seed,
-        level=LEVEL,
+        resampling=resampling,
     )

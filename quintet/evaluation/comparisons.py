@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from quintet.errors import DatasetError
-from quintet.evaluation.intervals import block_intervals, bootstrap, group_codes
+from quintet.evaluation.intervals import (
+    DEFAULT_RESAMPLING,
+    Resampling,
+    block_intervals,
+    bootstrap,
+    group_codes,
+)
 from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics, top_label
 from quintet.evaluation.scores import MAX_RESAMPLED, or_nan
 
@@ -72,9 +78,7 @@ def paired_differences(
     classes: Sequence[str],
     groups: NDArray[Any] | None = None,
     *,
-    seed: int = 0,
-    n_resamples: int = 1000,
-    level: float = 0.95,
+    resampling: Resampling = DEFAULT_RESAMPLING,
     multilabel: bool = False,
 ) -> dict[str, Difference]:
     """Metric → score of `first` minus score of `second`, both computed on the same resamples of groups.
@@ -89,7 +93,7 @@ def paired_differences(
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-        >>> paired_differences(np.array(["a", "b", "a"]), p, 1 - p, ["a", "b"], n_resamples=50)["accuracy"].value
+        >>> paired_differences(np.array(["a", "b", "a"]), p, 1 - p, ["a", "b"])["accuracy"].value
         1.0
     """
     classes = tuple(classes)
@@ -106,9 +110,9 @@ def paired_differences(
         return np.stack([np.atleast_1d(tables[0][name] - tables[1][name]) for name in names], axis=-1)
 
     value, n = difference(slice(None), None)[0], len(y)
-    if n * len(classes) * n_resamples > MAX_RESAMPLED:
+    if n * len(classes) * resampling.n_resamples > MAX_RESAMPLED:
         found = block_intervals(
-            lambda rows: difference(rows, None)[0], groups, value, n, seed=seed, level=level
+            lambda rows: difference(rows, None)[0], groups, value, n, resampling=resampling
         )
     else:
         everything = slice(None)
@@ -116,9 +120,7 @@ def paired_differences(
             lambda w: difference(everything, w),
             groups,
             n,
-            n_resamples=n_resamples,
-            seed=seed,
-            level=level,
+            resampling=resampling,
             width=len(classes),
         )
     return {

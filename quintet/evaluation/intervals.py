@@ -21,6 +21,26 @@ BLOCK_ELEMENTS = 4_000_000
 
 
 @dataclass(frozen=True)
+class Resampling:
+    """Settings of the intervals that come from resamples of groups.
+
+    Args:
+        seed: seed of the draws.
+        n_resamples: number of bootstrap resamples. 0: no intervals.
+        level: coverage of the intervals, between 0 and 1.
+    """
+
+    seed: int = 0
+    n_resamples: int = 1000
+    level: float = 0.95
+
+
+DEFAULT_RESAMPLING = Resampling()
+NO_RESAMPLING = Resampling(n_resamples=0)
+"""Scores without intervals."""
+
+
+@dataclass(frozen=True)
 class Intervals:
     """Intervals of S statistics. `undefined` counts the resamples in which a statistic did not exist; these are left out of its interval.
     `p_zero` is the two-sided p-value of "it is zero": 1 - the level of the interval that ends there (for differences).
@@ -69,9 +89,7 @@ def bootstrap(
     groups: NDArray[Any] | None,
     n: int,
     *,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    resampling: Resampling = DEFAULT_RESAMPLING,
     width: int = 1,
 ) -> Intervals:
     """Bootstrap intervals by group: bias-corrected and accelerated, at the tails of Student's t.
@@ -84,8 +102,7 @@ def bootstrap(
         statistic: weights (B, n) → (B, S); NaN where undefined.
         groups: (n,) or None (every clip its own group).
         n: number of clips.
-        n_resamples: 0 for none.
-        level: coverage, in (0, 1).
+        resampling: seed, number of resamples and level.
         width: numbers per clip that the statistic works on at once; bounds the memory.
 
     Source: Efron 1987 (BCa); Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3 (expansion).
@@ -96,6 +113,7 @@ def bootstrap(
         >>> bool(43 < found.low[0] < 45 and 54 < found.high[0] < 56)  # 49.5 ± 1.98 · 29 / √100
         True
     """
+    level, n_resamples = resampling.level, resampling.n_resamples
     if not 0 < level < 1:
         raise ConfigError(f"The level of an interval must lie between 0 and 1. Received {level}. Use 0.95.")
     codes, n_groups = group_codes(groups, n)
@@ -105,7 +123,7 @@ def bootstrap(
         return Intervals(
             nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(resampling.seed)
     rows = max(1, BLOCK_ELEMENTS // max(1, n * width))
     drawn = np.concatenate([statistic(w) for w in group_draws(codes, n_groups, n_resamples, rng, rows)])
     left_out = np.concatenate([statistic(w) for w in _jackknife(codes, n_groups, rng, rows)])
@@ -128,8 +146,7 @@ def block_intervals(
     n: int,
     *,
     n_blocks: int = 20,
-    seed: int = 0,
-    level: float = 0.95,
+    resampling: Resampling = DEFAULT_RESAMPLING,
 ) -> Intervals:
     """Intervals for data too large to resample: value ± t · sd(blocks) / √J over J random, disjoint blocks of whole groups.
 
@@ -137,7 +154,9 @@ def block_intervals(
         statistic: positions of rows → (S,), computed once per block: in all, the work of one evaluation.
         value: (S,) the statistics of all rows.
         n_blocks: J, lowered where there are fewer groups.
+        resampling: seed and level.
     """
+    level = resampling.level
     codes, n_groups = group_codes(groups, n)
     n_blocks = min(n_blocks, n_groups)
     if n_blocks < 2:
@@ -145,7 +164,7 @@ def block_intervals(
         return Intervals(
             nothing, nothing, "none", n_groups, 0, level, np.zeros(len(value), dtype=np.int64), nothing
         )
-    block = np.random.default_rng(seed).permutation(np.arange(n_groups) % n_blocks)[codes]
+    block = np.random.default_rng(resampling.seed).permutation(np.arange(n_groups) % n_blocks)[codes]
     table = np.stack([statistic(np.flatnonzero(block == j)) for j in range(n_blocks)])
     known = ~np.isnan(table)
     count = np.maximum(known.sum(axis=0), 1)

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import DatasetError
-from quintet.evaluation.intervals import Intervals, block_intervals, bootstrap, group_codes
+from quintet.evaluation.intervals import (
+    DEFAULT_RESAMPLING,
+    Intervals,
+    Resampling,
+    block_intervals,
+    bootstrap,
+    group_codes,
+)
 from quintet.evaluation.metrics import (
     PER_CLASS,
     MetricTable,
@@ -117,9 +124,7 @@ def score(
     classes: Sequence[str],
     groups: NDArray[Any] | None = None,
     *,
-    seed: int = 0,
-    n_resamples: int = 1000,
-    level: float = 0.95,
+    resampling: Resampling = DEFAULT_RESAMPLING,
     multilabel: bool = False,
 ) -> Scores:
     """Every metric of these probabilities, with intervals by group.
@@ -129,7 +134,8 @@ def score(
         probabilities: (n, K), columns in the order of `classes`.
         classes: K names.
         groups: (n,) or None: every clip is its own group.
-        n_resamples: bootstrap resamples; 0 gives no intervals (NaN). Above 300 million clips · classes · resamples, see `block_intervals`.
+        resampling: seed, number and level; without resamples there are no intervals (NaN). Above 300 million
+            clips · classes · resamples, see `block_intervals`.
 
     Raises:
         DatasetError: no clips, shapes that differ, or labels that are no class.
@@ -150,9 +156,7 @@ def score(
         probabilities = probabilities.astype(np.float64)
     target = encode_labels(y, classes, multilabel=multilabel)
     point = _table(target, probabilities, None)
-    intervals = _intervals(
-        target, probabilities, groups, _flat(point), seed=seed, n_resamples=n_resamples, level=level
-    )
+    intervals = _intervals(target, probabilities, groups, _flat(point), resampling=resampling)
     return _scores(point, intervals, classes, target)
 
 
@@ -162,10 +166,9 @@ def _intervals(
     groups: NDArray[Any] | None,
     value: NDArray[Any],
     *,
-    seed: int,
-    n_resamples: int,
-    level: float,
+    resampling: Resampling,
 ) -> Intervals:
+    n_resamples = resampling.n_resamples
     n, n_classes = probabilities.shape
     if n_resamples and n * n_classes * n_resamples > MAX_RESAMPLED:
         return block_intervals(
@@ -173,8 +176,7 @@ def _intervals(
             groups,
             value[0],
             n,
-            seed=seed,
-            level=level,
+            resampling=resampling,
         )
     if not n_resamples:
         nothing = np.full(value.shape[1], np.nan)
@@ -184,7 +186,7 @@ def _intervals(
             "none",
             group_codes(groups, n)[1],
             0,
-            level,
+            resampling.level,
             np.zeros(value.shape[1], dtype=np.int64),
             nothing,
         )
@@ -192,9 +194,7 @@ def _intervals(
         lambda weights: _flat(_table(target, probabilities, weights)),
         groups,
         n,
-        n_resamples=n_resamples,
-        seed=seed,
-        level=level,
+        resampling=resampling,
         width=n_classes,
     )
 

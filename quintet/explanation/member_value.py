@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
 from quintet.evaluation.comparisons import holm, paired_differences
+from quintet.evaluation.intervals import Resampling
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 
@@ -60,8 +61,7 @@ def member_values(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.Dat
             _ensemble_without(run, name, ids, folds),
             run.classes,
             groups,
-            seed=seed,
-            n_resamples=n_resamples,
+            resampling=Resampling(seed, n_resamples),
             multilabel=run.multilabel,
         )
         for key in VALUE_SCORES:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from quintet.evaluation.comparisons import holm, paired_differences, paired_tests
+from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import score
 from quintet.files.json_types import JsonObject
 from quintet.predictions.collection import PredictionFiles
@@ -20,15 +20,6 @@ from quintet.predictions.files import Probabilities
 
 COMPARED = ("accuracy", "subset_accuracy", "macro_auc", "log_loss")
 KINDS_OF_TEST = ("comparisons", "mcnemar", "delong")
-
-
-@dataclass(frozen=True)
-class _Bootstrap:
-    """Settings of the bootstrap by group."""
-
-    seed: int
-    n_resamples: int
-    level: float
 
 
 def evaluate_files(
@@ -75,11 +66,11 @@ def evaluate_files(
         DatasetError: no clip has a label that is one of the classes, or a file is not a file of predictions.
     """
     files = PredictionFiles(paths, intersection=intersection)
-    bootstrap = _Bootstrap(seed, n_resamples, level)
+    resampling = Resampling(seed, n_resamples, level)
     by_file: dict[str, JsonObject] = {}
     total: Probabilities | None = None
     for name, p in zip(files.names, files, strict=True):
-        by_file[name] = _score(files, p, bootstrap)
+        by_file[name] = _score(files, p, resampling)
         if len(files) > 1:
             share = p / len(files)
             total = share if total is None else total + share
@@ -87,17 +78,17 @@ def evaluate_files(
     if total is None:
         return {"of": files.names[0], **facts, **by_file[files.names[0]]}
     mean = np.clip(total, 0, 1, out=total)
-    comparisons = _compare(files, mean, bootstrap) if n_resamples else {kind: [] for kind in KINDS_OF_TEST}
+    comparisons = _compare(files, mean, resampling) if n_resamples else {kind: [] for kind in KINDS_OF_TEST}
     return {
         "of": f"mean of {len(files)} files",
         **facts,
-        **_score(files, mean, bootstrap),
+        **_score(files, mean, resampling),
         "files": by_file,
         **comparisons,
     }
 
 
-def _score(files: PredictionFiles, probabilities: Probabilities, bootstrap: _Bootstrap) -> JsonObject:
+def _score(files: PredictionFiles, probabilities: Probabilities, resampling: Resampling) -> JsonObject:
     y, p, groups = files.select_scorable(probabilities)
     scores = score(
         y,
@@ -105,20 +96,18 @@ def _score(files: PredictionFiles, probabilities: Probabilities, bootstrap: _Boo
         files.classes,
         groups,
         multilabel=files.multilabel,
-        seed=bootstrap.seed,
-        n_resamples=bootstrap.n_resamples,
-        level=bootstrap.level,
+        resampling=resampling,
     )
     return scores.to_json()
 
 
 def _compare(
-    files: PredictionFiles, mean: Probabilities, bootstrap: _Bootstrap
+    files: PredictionFiles, mean: Probabilities, resampling: Resampling
 ) -> dict[str, list[JsonObject]]:
     """Tests of the mean against each file: kind of test → rows."""
     tests: dict[str, list[JsonObject]] = {kind: [] for kind in KINDS_OF_TEST}
     for name, p in zip(files.names, files, strict=True):
-        for kind, rows in _compare_with(files, mean, p, bootstrap).items():
+        for kind, rows in _compare_with(files, mean, p, resampling).items():
             tests[kind] += [{"first": "mean", "second": name, **row} for row in rows]
     for rows in tests.values():
         p_values = [math.nan if row["p_value"] is None else row["p_value"] for row in rows]
@@ -128,12 +117,12 @@ def _compare(
 
 
 def _compare_with(
-    files: PredictionFiles, mean: Probabilities, single: Probabilities, bootstrap: _Bootstrap
+    files: PredictionFiles, mean: Probabilities, single: Probabilities, resampling: Resampling
 ) -> dict[str, list[JsonObject]]:
     """Tests of the mean against one file: kind of test → rows without names."""
     y, fused, groups = files.select_scorable(mean)
     p = files.select_scorable(single)[1]
-    multilabel, level = files.multilabel, bootstrap.level
+    multilabel = files.multilabel
     differences = paired_differences(
         y,
         fused,
@@ -141,12 +130,10 @@ def _compare_with(
         files.classes,
         groups,
         multilabel=multilabel,
-        seed=bootstrap.seed,
-        n_resamples=bootstrap.n_resamples,
-        level=level,
+        resampling=resampling,
     )
     compared = [metric for metric in COMPARED if metric in differences]
-    tests = paired_tests(y, fused, p, files.classes, groups, multilabel=multilabel, level=level)
+    tests = paired_tests(y, fused, p, files.classes, groups, multilabel=multilabel, level=resampling.level)
     return {
         "comparisons": [{"metric": metric, **differences[metric].to_json()} for metric in compared],
         "mcnemar": [] if tests.mcnemar is None else [dict(vars(tests.mcnemar))],

@@ -19,6 +19,7 @@ from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
+from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.scores import LeakGap, LeakGate
 from quintet.training.data import Folds, Material
@@ -156,8 +157,7 @@ def _score_member(material: Material, member: MemberPredictions, settings: Train
         member.probabilities,
         material.classes,
         material.groups[member.rows],
-        seed=settings.seed,
-        n_resamples=settings.resamples,
+        resampling=Resampling(settings.seed, settings.resamples),
         multilabel=material.multilabel,
     )
 
@@ -178,8 +178,7 @@ def _member_gaps(
         second.probabilities[in_second],
         material.classes,
         material.groups[rows],
-        seed=settings.seed,
-        n_resamples=settings.resamples,
+        resampling=Resampling(settings.seed, settings.resamples),
         multilabel=material.multilabel,
     )
     n_groups = len(np.unique(material.groups[rows]))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor, Coverage, coverage
+from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.scores import ENSEMBLE_PREDICTION, EnsembleScores, PartScores, SplitFacts
@@ -152,8 +153,7 @@ class RunScorer:
             probabilities,
             tuple(material.classes),
             material.groups[rows],
-            seed=self.settings.seed,
-            n_resamples=self.settings.resamples,
+            resampling=Resampling(self.settings.seed, self.settings.resamples),
             multilabel=material.multilabel,
         )
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from quintet.ensemble.crossfit import Listener
 from quintet.evaluation.comparisons import Difference, paired_differences
+from quintet.evaluation.intervals import Resampling
 from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest
@@ -253,8 +254,7 @@ def _compare(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
         *pair,
         part.classes,
         part.groups,
-        seed=settings.seed,
-        n_resamples=settings.resamples,
+        resampling=Resampling(settings.seed, settings.resamples),
         multilabel=part.multilabel,
     )
     search.keep_predictions({default.number, best.number})

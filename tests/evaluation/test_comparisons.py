@@ -11,6 +11,7 @@ from scipy import stats
 from quintet.errors import DatasetError
 from quintet.evaluation import comparisons as module
 from quintet.evaluation.comparisons import delong, holm, mcnemar, paired_differences, paired_tests
+from quintet.evaluation.intervals import NO_RESAMPLING, Resampling
 from quintet.evaluation.ranking import rank_scores
 from quintet.evaluation.scores import score
 
@@ -172,12 +173,14 @@ def pair(seed, n_groups=40, size=3, gain=0.0):
 
 def test_differences_are_those_of_the_scores_and_turn_with_the_order():
     y, first, second, groups = pair(0, gain=0.5)
-    found = paired_differences(y, first, second, CLASSES, groups, n_resamples=200)
-    scores = [score(y, p, CLASSES, groups, n_resamples=0).scores for p in (first, second)]
+    found = paired_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=200))
+    scores = [score(y, p, CLASSES, groups, resampling=NO_RESAMPLING).scores for p in (first, second)]
     for name, difference in found.items():
         assert difference.value == pytest.approx(scores[0][name].value - scores[1][name].value, abs=1e-12)
         assert difference.low <= difference.value <= difference.high
-    turned = paired_differences(y, second, first, CLASSES, groups, n_resamples=200)["macro_auc"]
+    turned = paired_differences(y, second, first, CLASSES, groups, resampling=Resampling(n_resamples=200))[
+        "macro_auc"
+    ]
     assert (turned.low, turned.high) == pytest.approx(
         (-found["macro_auc"].high, -found["macro_auc"].low), abs=2e-3
     )
@@ -186,17 +189,19 @@ def test_differences_are_those_of_the_scores_and_turn_with_the_order():
 
 def test_pairing_is_what_makes_small_differences_visible():
     y, first, second, groups = pair(1)
-    paired = paired_differences(y, first, 0.9 * first + 0.1 * second, CLASSES, groups, n_resamples=300)[
-        "accuracy"
-    ]
-    single = score(y, first, CLASSES, groups, n_resamples=300).scores["accuracy"]
+    paired = paired_differences(
+        y, first, 0.9 * first + 0.1 * second, CLASSES, groups, resampling=Resampling(n_resamples=300)
+    )["accuracy"]
+    single = score(y, first, CLASSES, groups, resampling=Resampling(n_resamples=300)).scores["accuracy"]
     assert paired.high - paired.low < (single.high - single.low) / 2
 
 
 def test_the_p_value_agrees_with_the_interval():
     for seed in range(12):
         y, first, second, groups = pair(seed, gain=0.3)
-        for difference in paired_differences(y, first, second, CLASSES, groups, n_resamples=400).values():
+        for difference in paired_differences(
+            y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=400)
+        ).values():
             if abs(difference.p_value - 0.05) > 0.02:
                 assert (difference.p_value < 0.05) == (difference.low > 0 or difference.high < 0)
 
@@ -205,7 +210,9 @@ def rate_of_false_alarms(n_simulations, n_resamples):
     p = {"accuracy": [], "macro_auc": [], "log_loss": []}
     for seed in range(n_simulations):
         y, first, second, groups = pair(seed)
-        found = paired_differences(y, first, second, CLASSES, groups, n_resamples=n_resamples, seed=seed)
+        found = paired_differences(
+            y, first, second, CLASSES, groups, resampling=Resampling(seed=seed, n_resamples=n_resamples)
+        )
         for name, values in p.items():
             values.append(found[name].p_value)
     return {name: float(np.mean(np.array(values) < 0.05)) for name, values in p.items()}
@@ -234,9 +241,9 @@ def test_delong_by_group_alarms_at_the_nominal_rate_where_by_clip_it_does_not():
 
 def test_large_data_are_compared_by_blocks(monkeypatch):
     y, first, second, groups = pair(0, n_groups=400, gain=0.3)
-    resampled = paired_differences(y, first, second, CLASSES, groups, n_resamples=300)
+    resampled = paired_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=300))
     monkeypatch.setattr(module, "MAX_RESAMPLED", 1)
-    blocks = paired_differences(y, first, second, CLASSES, groups, n_resamples=300)
+    blocks = paired_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=300))
     for name in ("accuracy", "macro_auc", "log_loss"):
         assert blocks[name].value == resampled[name].value
         assert blocks[name].high - blocks[name].low == pytest.approx(
@@ -249,7 +256,13 @@ def test_label_sets_are_compared_too():
     y, first, second, groups = pair(0)
     indicator = y[:, None] == np.array(CLASSES)
     assert "micro_f1" in paired_differences(
-        indicator, first, second, CLASSES, groups, n_resamples=20, multilabel=True
+        indicator,
+        first,
+        second,
+        CLASSES,
+        groups,
+        multilabel=True,
+        resampling=Resampling(n_resamples=20),
     )
     with pytest.raises(DatasetError, match="Align them"):
         paired_differences(y, first, second[:-1], CLASSES)

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from quintet.errors import DatasetError
+from quintet.evaluation.intervals import NO_RESAMPLING
 from quintet.evaluation.learning_curve import curve_scores, fit_learning_curve, outlook
 from quintet.evaluation.scores import score
 
@@ -112,7 +113,7 @@ def test_each_size_is_scored_as_any_prediction_is():
     y, said, groups = opinions(0, gap=1.5)
     found = curve_scores(y, said, ("a", "b"), groups, n_resamples=400)
     for k, size in enumerate(said):
-        alone = [score(y, p, ("a", "b"), groups, n_resamples=0).scores for p in size]
+        alone = [score(y, p, ("a", "b"), groups, resampling=NO_RESAMPLING).scores for p in size]
         assert found.values[k].tolist() == pytest.approx(
             [np.mean([s[name].value for s in alone]) for name in found.names]
         )

@@ -11,7 +11,7 @@ from scipy import stats
 
 from quintet.errors import ConfigError, DatasetError
 from quintet.evaluation import scores as module
-from quintet.evaluation.intervals import block_intervals, bootstrap
+from quintet.evaluation.intervals import NO_RESAMPLING, Resampling, block_intervals, bootstrap
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.evaluation.scores import score
 
@@ -31,7 +31,12 @@ def example(n_groups=40, size=3, seed=0, strength=1.0):
 
 def test_the_json_has_the_keys_of_the_contract():
     y, p, groups = example()
-    found = json.loads(json.dumps(score(y, p, CLASSES, groups, n_resamples=100).to_json(), allow_nan=False))
+    found = json.loads(
+        json.dumps(
+            score(y, p, CLASSES, groups, resampling=Resampling(n_resamples=100)).to_json(),
+            allow_nan=False,
+        )
+    )
     assert list(found) == ["n", "n_groups", "interval", "scores", "per_class", "undefined"]
     assert (found["n"], found["n_groups"]) == (120, 40)
     assert tuple(found["scores"]) == SINGLE_LABEL
@@ -51,7 +56,8 @@ def test_the_same_seed_gives_the_same_intervals_and_leaves_the_global_state():
     y, p, groups = example()
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     one, two, other = (
-        score(y, p, CLASSES, groups, n_resamples=50, seed=seed).to_json() for seed in (1, 1, 2)
+        score(y, p, CLASSES, groups, resampling=Resampling(seed=seed, n_resamples=50)).to_json()
+        for seed in (1, 1, 2)
     )
     assert one == two != other
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
@@ -61,7 +67,7 @@ def test_rows_in_another_order_give_the_same_values():
     y, p, groups = example()
     order = np.random.default_rng(0).permutation(len(y))
     before, after = (
-        score(*rows, n_resamples=0)
+        score(*rows, resampling=NO_RESAMPLING)
         for rows in ((y, p, CLASSES, groups), (y[order], p[order], CLASSES, groups[order]))
     )
     for name in SINGLE_LABEL:
@@ -79,30 +85,33 @@ def test_groups_widen_the_interval():
 def test_an_absent_class_is_named_not_averaged():
     y, p, groups = example()
     p4 = np.hstack([p * 0.9, np.full((len(y), 1), 0.1)])
-    found = score(y, p4, (*CLASSES, "polka"), groups, n_resamples=20)
+    found = score(y, p4, (*CLASSES, "polka"), groups, resampling=Resampling(n_resamples=20))
     assert set(found.undefined["polka"]) >= {"auc", "recall", "pr_auc"}
     assert found.to_json()["undefined"][0]["class"] == "polka"
     assert found.to_json()["per_class"]["polka"]["auc"] is None
     assert found.scores["macro_auc"].value == pytest.approx(
-        score(y, p, CLASSES, groups, n_resamples=0).scores["macro_auc"].value
+        score(y, p, CLASSES, groups, resampling=NO_RESAMPLING).scores["macro_auc"].value
     )
 
 
 def test_resamples_without_a_class_are_counted():
     y, p, groups = np.array(["a"] * 5 + ["b"]), np.tile([[0.6, 0.4]], (6, 1)), None
     p[5] = [0.3, 0.7]
-    found = score(y, p, ("a", "b"), groups, n_resamples=200)
+    found = score(y, p, ("a", "b"), groups, resampling=Resampling(n_resamples=200))
     assert 40 < found.undefined_resamples["macro_auc"] < 100  # (5/6)^6 = 0.33 of 200
 
 
 def test_label_sets():
     y, p, groups = example()
     sets = np.array([f"{label};c" if label == "a" else "" if label == "b" else label for label in y])
-    found = score(sets, p, CLASSES, groups, n_resamples=20, multilabel=True)
+    found = score(sets, p, CLASSES, groups, multilabel=True, resampling=Resampling(n_resamples=20))
     assert tuple(found.scores) == MULTI_LABEL
     assert found.support["c"] == int((y != "b").sum())
     indicator = np.stack([y == "a", np.zeros(len(y), bool), y != "b"], axis=1)
-    assert score(indicator, p, CLASSES, groups, n_resamples=20, multilabel=True).to_json() == found.to_json()
+    assert (
+        score(indicator, p, CLASSES, groups, multilabel=True, resampling=Resampling(n_resamples=20)).to_json()
+        == found.to_json()
+    )
 
 
 def test_one_group_has_no_interval():
@@ -127,7 +136,9 @@ def test_large_data_get_their_intervals_from_blocks(monkeypatch):
 def test_the_interval_of_a_mean_is_students():
     """For a mean of 400 independent values the interval is x̄ ± t · s / √n."""
     x = np.random.default_rng(0).normal(size=400)
-    found = bootstrap(lambda w: (w @ x / w.sum(axis=1))[:, None], None, 400, n_resamples=4000)
+    found = bootstrap(
+        lambda w: (w @ x / w.sum(axis=1))[:, None], None, 400, resampling=Resampling(n_resamples=4000)
+    )
     half = 1.966 * x.std(ddof=1) / 20
     assert found.low[0] == pytest.approx(x.mean() - half, abs=0.1 * half)
     assert found.high[0] == pytest.approx(x.mean() + half, abs=0.1 * half)
@@ -136,15 +147,14 @@ def test_the_interval_of_a_mean_is_students():
 def coverage(n_simulations, n_groups, n_resamples):
     """How often the interval holds the truth (measured on a sample of 40,000 groups), with 3 clips a group."""
     y, p, _ = example(n_groups=40_000, seed=99)
-    truth = score(y, p, CLASSES, n_resamples=0).scores
+    truth = score(y, p, CLASSES, resampling=NO_RESAMPLING).scores
     hits = dict.fromkeys(("accuracy", "macro_f1", "macro_auc", "log_loss"), 0)
     for seed in range(n_simulations):
         found = score(
             *example(n_groups=n_groups, seed=seed)[:2],
             CLASSES,
             example(n_groups=n_groups, seed=seed)[2],
-            n_resamples=n_resamples,
-            seed=seed,
+            resampling=Resampling(seed=seed, n_resamples=n_resamples),
         )
         for name in hits:
             hits[name] += found.scores[name].low <= truth[name].value <= found.scores[name].high
@@ -172,7 +182,7 @@ def test_bad_input_is_refused():
     with pytest.raises(DatasetError, match="and at least one"):
         score(y[:0], p[:0], CLASSES)
     with pytest.raises(ConfigError, match="between 0 and 1"):
-        score(y, p, CLASSES, level=95)
+        score(y, p, CLASSES, resampling=Resampling(level=95))
 
 
 def test_blocks_are_no_more_than_groups():

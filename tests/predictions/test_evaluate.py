@@ -13,6 +13,7 @@ from quintet.cli import app
 from quintet.ensemble.fuse_files import fuse_files
 from quintet.errors import AlignmentError, DatasetError
 from quintet.evaluation.comparisons import delong
+from quintet.evaluation.intervals import NO_RESAMPLING, Resampling
 from quintet.evaluation.scores import score
 from quintet.predictions.collection import PredictionFiles
 from quintet.predictions.evaluate import evaluate_files
@@ -69,9 +70,13 @@ def test_one_file_gives_the_json_object_for_scripts(prediction_files):
         assert set(result["scores"][name]) == {"value", "low", "high"}
     assert (
         result["scores"]
-        == score(predictions[0].labels, stack[0], CLASSES, predictions[0].groups, n_resamples=50).to_json()[
-            "scores"
-        ]
+        == score(
+            predictions[0].labels,
+            stack[0],
+            CLASSES,
+            predictions[0].groups,
+            resampling=Resampling(n_resamples=50),
+        ).to_json()["scores"]
     )
     assert "files" not in result
 
@@ -79,7 +84,13 @@ def test_one_file_gives_the_json_object_for_scripts(prediction_files):
 def test_several_files_give_scores_of_each_and_paired_tests_of_their_mean(prediction_files):
     paths, stack, predictions = prediction_files
     result = json.loads(json.dumps(evaluate_files(paths, n_resamples=50), allow_nan=False))
-    mean = score(predictions[0].labels, stack.mean(axis=0), CLASSES, predictions[0].groups, n_resamples=0)
+    mean = score(
+        predictions[0].labels,
+        stack.mean(axis=0),
+        CLASSES,
+        predictions[0].groups,
+        resampling=NO_RESAMPLING,
+    )
     assert result["of"] == "mean of 3 files"
     assert result["scores"]["log_loss"]["value"] == pytest.approx(mean.scores["log_loss"].value)
     assert list(result["files"]) == ["svm", "vgg", "forest"]

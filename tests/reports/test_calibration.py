@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from quintet.ensemble.calibration import cross_calibrate, fit_calibration
+from quintet.evaluation.intervals import NO_RESAMPLING
 from quintet.evaluation.scores import score
 from quintet.explanation.member_value import calibrate_members
 from quintet.model_folder.run import Run, read_run
@@ -50,7 +51,7 @@ def test_an_overconfident_member_is_calibrated_by_its_out_of_fold_predictions(ru
     np.testing.assert_allclose(after.probabilities, fitted.apply(test.probabilities))
     row = member_table(changed, found).set_index("member").loc[name]
     for suffix, p in (("", before), ("_after", after)):
-        scored = score(p.labels, p.probabilities, run.classes, n_resamples=0).scores
+        scored = score(p.labels, p.probabilities, run.classes, resampling=NO_RESAMPLING).scores
         assert row[f"log_loss{suffix}"] == pytest.approx(scored["log_loss"].value)
         assert row[f"ece{suffix}"] == pytest.approx(scored["ece"].value)
     assert row["log_loss_after"] < row["log_loss"]

@@ -21,7 +21,7 @@ from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.ensemble.selection import compare_rules
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import paired_differences
-from quintet.evaluation.intervals import percentile_intervals
+from quintet.evaluation.intervals import Resampling, percentile_intervals
 from quintet.evaluation.scores import score
 from quintet.explanation.member_value import member_values
 from quintet.explanation.shapley.family_shapley import family_shapley
@@ -71,7 +71,11 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
         said = raw.with_probabilities(calibration.apply(raw.probabilities))
         said.write(target / "verdict" / f"{part}.parquet")
         verdict[part] = score(
-            said.labels, said.probabilities, run.classes, said.groups, n_resamples=50
+            said.labels,
+            said.probabilities,
+            run.classes,
+            said.groups,
+            resampling=Resampling(n_resamples=50),
         ).to_json()
         strange = conformal.out_of_class(said.probabilities, far[part])
         strangeness.append(
@@ -205,7 +209,12 @@ def test_the_value_of_a_member_is_the_paired_difference_of_ensembles_fitted_agai
     members = list(run.members)
     without = verdict([m for m in members if m != "vgg_small"])
     expected = paired_differences(
-        test.labels, verdict(members), without, run.classes, test.groups, n_resamples=50
+        test.labels,
+        verdict(members),
+        without,
+        run.classes,
+        test.groups,
+        resampling=Resampling(n_resamples=50),
     )
     for key in ("accuracy", "log_loss"):
         assert found.loc[("vgg_small", key), ["value", "low", "high"]].tolist() == pytest.approx(
@@ -248,7 +257,12 @@ def test_the_value_of_a_member_without_a_test_part_is_scored_on_other_folds(
         return said
 
     expected = paired_differences(
-        y, verdict([0, 1, 2, 3, 4]), verdict([1, 2, 3, 4]), run.classes, groups, n_resamples=20
+        y,
+        verdict([0, 1, 2, 3, 4]),
+        verdict([1, 2, 3, 4]),
+        run.classes,
+        groups,
+        resampling=Resampling(n_resamples=20),
     )
     found = member_values(run, n_resamples=20).set_index(["member", "score"])
     assert found.loc[(members[0], "log_loss"), "value"] == pytest.approx(expected["log_loss"].value, abs=1e-9)

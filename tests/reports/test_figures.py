@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from quintet.evaluation.calibration_curve import calibration_points
-from quintet.evaluation.intervals import percentile_intervals
+from quintet.evaluation.intervals import Resampling, percentile_intervals
 from quintet.evaluation.scores import score
 from quintet.explanation.ensemble import EnsembleExplanation
 from quintet.explanation.projections import neighbour_map, principal_map, standardise_columns
@@ -282,7 +282,12 @@ def test_label_sets_have_a_report(run: Run, model_folder: Path, tmp_path: Path) 
             (folder / "predictions" / part / f"{name}.parquet").unlink()
             tagged.write(folder / "predictions" / part / f"{name}.parquet")
             scores[part][name] = score(
-                labels, p.probabilities, run.classes, p.groups, n_resamples=20, multilabel=True
+                labels,
+                p.probabilities,
+                run.classes,
+                p.groups,
+                multilabel=True,
+                resampling=Resampling(n_resamples=20),
             ).to_json()
     (folder / "scores.json").write_text(json.dumps(scores))
     text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
