@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from quintet.classifiers.labels import Labels
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.files.json_types import JsonObject
 
 MemberInput = pd.DataFrame | NDArray[np.float64] | SpectrogramInput
 """A feature table (rows, features) for a table member, or spectrograms for a spectrogram member."""
-
-Labels = NDArray[np.str_] | NDArray[np.int64]
 
 
 class Member(Protocol):

@@ -21,7 +21,8 @@ from quintet.files.json_types import JsonObject
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quintet.classifiers.member import Labels, Member
+    from quintet.classifiers.labels import Labels
+    from quintet.classifiers.member import Member
     from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
     from quintet.classifiers.tabular.members import TableMember
 

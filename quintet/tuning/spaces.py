@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Collection, Mapping
 from typing import Literal, cast
 
@@ -142,14 +140,9 @@ def _build_defaults(member: str, names: Collection[str], parameters: Collection[
     is_table_member = member_entry(member).input == "table"
     if is_table_member or all(name.split(".")[0] in parameters for name in names):
         return {}
-    from quintet.classifiers.networks.backend import load_keras
-    from quintet.classifiers.networks.registry import NETWORKS
+    from quintet.classifiers.networks.registry import build_defaults
 
-    load_keras()  # without its messages
-    module, function = NETWORKS[member].split(":")
-    build = getattr(importlib.import_module(module), function)
-    options = inspect.signature(build).parameters
-    return {name: option.default for name, option in options.items() if option.default is not option.empty}
+    return build_defaults(member)
 
 
 def _clip(limits: Range, value: Value) -> Value:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from quintet.classifiers.member import Labels
+from quintet.classifiers.labels import Labels, most_probable_labels
 from quintet.classifiers.networks.backend import data_parallel, device, load_keras
 from quintet.classifiers.networks.keras_types import KerasModel
 from quintet.classifiers.networks.registry import build_network, split_frozen_base
@@ -280,10 +280,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         A tag is set if its probability is at least 0.5.
         """
         probabilities = self.predict_proba(X)
-        if self.multilabel_:
-            return (probabilities >= 0.5).astype(np.int64)
-        labels: Labels = self.classes_[probabilities.argmax(axis=1)]
-        return labels
+        return most_probable_labels(probabilities, self.classes_, multilabel=self.multilabel_)
 
     def embed(self, X: SpectrogramInput) -> Floats:
         """Output of the last hidden layer, the mean over the patches of each clip: `(clips, d)` float64."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import column_or_1d
 
-from quintet.classifiers.member import Labels
+from quintet.classifiers.labels import Labels, encode_labels, tag_names
 from quintet.classifiers.spectrogram.sequences import (
     ConcatenatedSpectrograms,
     SpectrogramInput,
@@ -65,29 +65,10 @@ def read_targets(y: ArrayLike, n_clips: int, names: Sequence[str] | None) -> Cli
             f"Received {len(labels)} labels for {n_clips} spectrograms."
         )
     if labels.ndim == 2 and labels.shape[1] > 1:
-        return _read_tags(labels, names)
-    classes, codes = np.unique(column_or_1d(labels), return_inverse=True)
-    if len(classes) < 2:
-        raise DatasetError(
-            f"A classifier needs at least two classes. Received one class only: {classes[0]!r}. "
-            "Add clips of another class."
-        )
-    return ClipTargets(codes.astype(np.int64), classes)
-
-
-def _read_tags(indicator: NDArray[np.generic], names: Sequence[str] | None) -> ClipTargets:
-    n_tags = indicator.shape[1]
-    if not np.isin(indicator, (0, 1)).all():
-        raise DatasetError(
-            "An indicator matrix must hold 0 and 1 only. Received other values. "
-            "Give labels (clips,) otherwise."
-        )
-    if names is not None and len(names) != n_tags:
-        raise DatasetError(
-            f"There must be one name per tag. Received {len(names)} names for {n_tags} columns."
-        )
-    classes: Labels = np.arange(n_tags) if names is None else np.array([str(name) for name in names])
-    return ClipTargets(indicator.astype(np.float32), classes)
+        classes = tag_names(labels, names)
+        return ClipTargets(labels.astype(np.float32), classes)
+    classes, codes = encode_labels(column_or_1d(labels))
+    return ClipTargets(codes, classes)
 
 
 @dataclass(frozen=True)

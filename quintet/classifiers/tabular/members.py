@@ -1,24 +1,22 @@
 """Table members: logistic regression, random forest, gradient boosting, support vector machine.
 
-Each is a scikit-learn estimator with its own preparation (gaps, useless columns, scaling). It weights classes
-as 'balanced' does (n / (classes · rows of the class)), and it is reproducible from `seed` without any global
-state.
+Each is a scikit-learn estimator with its own preparation (gaps, useless columns, scaling). It weights classes as
+'balanced' does (n / (classes · rows of the class)), and it is reproducible from `seed` without any global state.
 
-**One label per row**: `y` `(rows,)` of strings or integers; `classes_` sorted; `predict_proba` `(rows,
-classes)`, where rows sum to 1.
+**One label per row.** `y` `(rows,)` holds strings or integers; `classes_` are sorted; the rows of `predict_proba`
+`(rows, classes)` sum to 1.
 
-**Several labels per row**: `y` an indicator matrix `(rows, tags)` of 0 and 1. There is one classifier per tag
-against the rest. `classes_` are the names given as `fit(…, classes=names)`, otherwise the columns of a
-DataFrame `y`, otherwise 0 … tags - 1. `predict_proba` is `(rows, tags)`, each in [0, 1]; rows do not sum to
-1. If all training rows have a tag, or none has it, its probability is the constant `(rows with it + 0.5) /
-(rows + 1)`.
+**Several labels per row.** `y` is an indicator matrix `(rows, tags)` of 0 and 1. There is one classifier per tag
+against the rest. `classes_` are the names given as `fit(…, classes=names)`, otherwise the columns of a DataFrame
+`y`, otherwise 0 … tags - 1. The values of `predict_proba` `(rows, tags)` lie in [0, 1], and rows do not sum to 1. If
+all training rows have a tag, or none has it, its probability is the constant `(rows with it + 0.5) / (rows + 1)`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, Self, cast
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -39,7 +37,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from quintet.classifiers.member import Labels
+from quintet.classifiers.labels import Labels, encode_labels, most_probable_labels, tag_names
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.classifiers.tabular.svm import MarginClassifier
 from quintet.datasets.groups import group_names
@@ -123,35 +121,19 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         self.multilabel_ = False
-        classes, codes = np.unique(np.asarray(y), return_inverse=True)
-        self.classes_ = cast("Labels", classes)
-        if len(self.classes_) < 2:
-            raise DatasetError(
-                f"A classifier needs at least two classes. Received one class only: {self.classes_[0]!r}. "
-                "Add clips of another class."
-            )
+        self.classes_, codes = encode_labels(np.asarray(y))
         self.preparation_ = Preparation(scale=self.scaled).fit(X)
         prepared = self.preparation_.transform(X)
-        self.models_ = [self._fit_model(prepared, codes.astype(np.int64), groups)]
+        self.models_ = [self._fit_model(prepared, codes, groups)]
         self.constants_ = np.array([np.nan])
         return self
 
     def _fit_tags(self, X: Matrix, y: Positions, groups: Groups | None, names: Sequence[str] | None) -> Self:
-        n_rows, n_tags = y.shape
-        if not np.isin(y, (0, 1)).all():
-            raise DatasetError(
-                "An indicator matrix must hold 0 and 1 only. "
-                f"Received values from {y.min()} to {y.max()}. Give labels (rows,) otherwise."
-            )
-        if names is not None and len(names) != n_tags:
-            raise DatasetError(
-                f"There must be one name per tag. Received {len(names)} names for {n_tags} columns."
-            )
+        self.classes_ = tag_names(y, names)
         self.multilabel_ = True
-        self.classes_ = np.arange(n_tags) if names is None else np.array([str(name) for name in names])
         self.preparation_ = Preparation(scale=self.scaled).fit(X)
         prepared = self.preparation_.transform(X)
-        n_positive = y.sum(axis=0)
+        n_rows, n_positive = len(y), y.sum(axis=0)
         is_constant = (n_positive == 0) | (n_positive == n_rows)
         self.constants_ = np.where(is_constant, (n_positive + 0.5) / (n_rows + 1), np.nan)
         self.models_ = []
@@ -204,10 +186,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         A tag is set if its probability is at least 0.5.
         """
         probabilities = self.predict_proba(X)
-        if self.multilabel_:
-            return (probabilities >= 0.5).astype(np.int64)
-        labels: Labels = self.classes_[probabilities.argmax(axis=1)]
-        return labels
+        return most_probable_labels(probabilities, self.classes_, multilabel=self.multilabel_)
 
 
 class LogisticRegressionMember(TableMember):
