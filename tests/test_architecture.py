@@ -30,7 +30,7 @@ HOMES = {  # a library, and the only places that may import it
     "matplotlib": ("reports/",),
     "shap": ("explanation/",),
     "soxr": ("audio/resample.py",),
-    "soundfile": ("audio/reading/recording.py", "audio/encode.py", "audio/reading/probe.py", "datasets/"),
+    "soundfile": ("audio/reading/", "audio/encode.py", "datasets/"),
     "typer": ("cli.py", "commands/"),
     "optuna": ("tuning/",),
 }
