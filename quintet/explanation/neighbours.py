@@ -1,4 +1,7 @@
-"""The training clips that lie nearest to a track in the space of the hand-made features, and how strange the track is among them."""
+"""Training clips nearest to a track in the space of the hand-made features, and how unusual the distance is.
+
+In: features of the training clips and of a track. Out: `Neighbours`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.errors import AlignmentError
+from quintet.explanation.contracts import Floats
 
-Array = NDArray[np.float64]
-LIMIT = 8.0  # standard deviations: one wild column must not decide a distance
-WITNESSES = 400  # training clips whose own nearest neighbours say what is usual
+LIMIT = 8.0
+"""Standard deviations at which a column is clipped, so that one extreme column does not decide a distance."""
+N_REFERENCE = 400
+"""Training clips whose distances to their own nearest clip show which distance is typical."""
 AT_ONCE = 256
+"""Rows whose distances are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,9 @@ class Neighbours:
 
     Args:
         nearest: columns `id, label, group, distance`, nearest first.
-        typical_distance: distance that a training clip has to its nearest clip of another group, median.
-        distance_percentile: share of training clips that are nearer to their nearest than the track is to its; 0.99 says that it is like nothing heard.
+        typical_distance: median distance of a training clip to its nearest clip of another group.
+        distance_percentile: share of training clips that are nearer to their nearest clip than the track is
+            to its nearest. 0.99 means that the track is unlike all training clips.
     """
 
     nearest: pd.DataFrame
@@ -36,76 +43,94 @@ def nearest_tracks(
 ) -> Neighbours:
     """The `k` training clips nearest to a track.
 
-    A column counts in standard deviations of the training clips, clipped at ±8, a gap as their mean. The distance is the root of the
-    mean over columns of the squared difference (two unrelated clips: about √2), averaged over the track's segments.
+    Each column is measured in standard deviations of the training clips and clipped at ±8. A missing value
+    counts as the mean. The distance is the root of the mean over columns of the squared difference (two
+    unrelated clips: about √2), averaged over the segments of the track.
 
     Args:
         train: (n, d) features of the training clips, indexed by id.
-        rows: (m, d) features of the track's segments, the same columns.
-        about: `label` and `group`, indexed as `train`.
-        k: how many.
-        seed: draws the training clips that say what is usual, where there are more than 400.
+        rows: (m, d) features of the segments of the track, the same columns.
+        about: columns `label` and `group`, indexed as `train`.
+        k: number of clips.
+        seed: draws the training clips for the typical distance, if there are more than 400.
+
+    Returns:
+        The nearest clips, and the comparison of their distance with typical ones. Both comparisons are NaN if
+        all training clips are in one group.
 
     Raises:
         AlignmentError: there are no training clips, or columns are missing.
 
     Example:
-        >>> train = pd.DataFrame({"x": [0.0, 1.0, 5.0], "y": [0.0, 1.0, 4.0]}, index=["a", "b", "c"])
-        >>> about = pd.DataFrame({"label": ["low", "low", "high"], "group": ["a", "b", "c"]}, index=train.index)
+        >>> ids = ["a", "b", "c"]
+        >>> train = pd.DataFrame({"x": [0.0, 1.0, 5.0], "y": [0.0, 1.0, 4.0]}, index=ids)
+        >>> about = pd.DataFrame({"label": ["low", "low", "high"], "group": ids}, index=ids)
         >>> nearest_tracks(train, pd.DataFrame({"x": [4.8], "y": [4.0]}), about, k=1).nearest["id"].tolist()
         ['c']
     """
     missing = [column for column in train.columns if column not in rows.columns]
     if not len(train) or missing:
         raise AlignmentError(
-            f"Neighbours need training clips with the track's columns. Received {len(train)} clips, {len(missing)} columns missing."
+            "Neighbours need training clips with the track's columns. "
+            f"Received {len(train)} clips, {len(missing)} columns missing."
         )
-    ours, theirs = _standardised(train, train), _standardised(rows[list(train.columns)], train)
-    distance = _distances(theirs, ours).mean(axis=0)
-    order = np.argsort(distance, kind="stable")[:k]
+    clips = _standardise(train, train)
+    segments = _standardise(rows[list(train.columns)], train)
+    distances = _distances(segments, clips).mean(axis=0)
+    order = np.argsort(distances, kind="stable")[:k]
+    ids = train.index[order]
     groups = about.loc[train.index, "group"].astype(str).to_numpy()
     nearest = pd.DataFrame(
         {
-            "id": train.index[order].astype(str),
-            "label": about.loc[train.index[order], "label"].astype(str).to_numpy(),
+            "id": ids.astype(str),
+            "label": about.loc[ids, "label"].astype(str).to_numpy(),
             "group": groups[order],
-            "distance": distance[order],
+            "distance": distances[order],
         }
     )
-    usual = _nearest_of_others(ours, groups, np.random.default_rng(seed))
-    strangeness = float((usual < distance[order[0]]).mean()) if len(usual) else float("nan")
-    return Neighbours(nearest, float(np.median(usual)) if len(usual) else float("nan"), strangeness)
+    reference = _nearest_of_other_groups(clips, groups, np.random.default_rng(seed))
+    if not len(reference):
+        return Neighbours(nearest, float("nan"), float("nan"))
+    percentile = float((reference < distances[order[0]]).mean())
+    return Neighbours(nearest, float(np.median(reference)), percentile)
 
 
-def _standardised(values: pd.DataFrame, reference: pd.DataFrame) -> Array:
-    """Columns that vary in `reference`, by its mean and deviation; gaps become 0."""
+def _standardise(values: pd.DataFrame, reference: pd.DataFrame) -> Floats:
+    """The columns that vary in `reference`, by its mean and deviation; missing values become 0."""
     known = reference.to_numpy(dtype=np.float64)
     known = np.where(np.isfinite(known), known, np.nan)
-    present = np.isfinite(known).any(axis=0)
-    mean, deviation = np.nanmean(known[:, present], axis=0), np.nanstd(known[:, present], axis=0)
+    has_values = np.isfinite(known).any(axis=0)
+    known = known[:, has_values]
+    mean, deviation = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
     varies = deviation > 1e-12
-    z = (values.to_numpy(dtype=np.float64)[:, present][:, varies] - mean[varies]) / deviation[varies]
+    columns = values.to_numpy(dtype=np.float64)[:, has_values][:, varies]
+    z = (columns - mean[varies]) / deviation[varies]
     return np.where(np.isfinite(z), np.clip(z, -LIMIT, LIMIT), 0.0)
 
 
-def _distances(a: Array, b: Array) -> Array:
-    """(len(a), len(b)): root of the mean squared difference over columns."""
+def _distances(a: Floats, b: Floats) -> Floats:
+    """(len(a), len(b)) root of the mean squared difference over columns."""
+    n_columns = max(a.shape[1], 1)
+    b_squares = (b**2).sum(axis=1)[None]
     parts = []
-    for i in range(0, len(a), AT_ONCE):
-        rows = a[i : i + AT_ONCE]
-        squared = (rows**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * rows @ b.T
-        parts.append(np.sqrt(np.maximum(squared, 0.0) / max(a.shape[1], 1)))
+    for start in range(0, len(a), AT_ONCE):
+        rows = a[start : start + AT_ONCE]
+        row_squares = (rows**2).sum(axis=1)[:, None]
+        squares = row_squares + b_squares - 2 * rows @ b.T
+        parts.append(np.sqrt(np.maximum(squares, 0.0) / n_columns))
     return np.concatenate(parts)
 
 
-def _nearest_of_others(values: Array, groups: NDArray[np.str_], rng: np.random.Generator) -> Array:
-    """For some training clips, the distance to the nearest clip of another group; those without one are left out."""
-    chosen = (
-        np.arange(len(values))
-        if len(values) <= WITNESSES
-        else np.sort(rng.choice(len(values), WITNESSES, replace=False))
-    )
-    distance = _distances(values[chosen], values)
-    distance[groups[chosen][:, None] == groups[None]] = np.inf
-    nearest = distance.min(axis=1)
+def _nearest_of_other_groups(values: Floats, groups: NDArray[np.str_], rng: np.random.Generator) -> Floats:
+    """Distances of at most `N_REFERENCE` training clips to their nearest clip of another group.
+
+    Clips without a clip of another group are left out.
+    """
+    positions = np.arange(len(values))
+    if len(values) > N_REFERENCE:
+        positions = np.sort(rng.choice(len(values), N_REFERENCE, replace=False))
+    distances = _distances(values[positions], values)
+    same_group = groups[positions][:, None] == groups[None]
+    distances[same_group] = np.inf
+    nearest = distances.min(axis=1)
     return np.asarray(nearest[np.isfinite(nearest)])

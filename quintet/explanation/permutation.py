@@ -1,9 +1,15 @@
-"""What is lost without it: the fall of the ensemble's AUC on held-out clips when a family, or a column, is shuffled among them."""
+"""Permutation importance: the loss of held-out AUC of the ensemble if columns are shuffled among the clips.
+
+In: a function that predicts clips with shuffled columns (`ensemble_predictor`), the true classes, and the
+sets of columns that are shuffled together (feature families, or columns with those that correlate with them).
+Out: a table with one row per set.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,53 +20,62 @@ from scipy.sparse.csgraph import connected_components
 from quintet.evaluation.intervals import compared_interval, group_codes, group_draws
 from quintet.evaluation.metrics import defined_mean
 from quintet.evaluation.ranking import rank_scores
+from quintet.explanation.contracts import Classifier, Floats, Fuse, Groups, Positions
 
-Array = NDArray[np.float64]
-Predictor = Callable[[NDArray[np.intp], Sequence[str]], Array]
+Predictor = Callable[[Positions, Sequence[str]], Floats]
+"""`(orders, columns) -> (repeats, clips, classes)`; see `permutation_importance`."""
 
 
 def permutation_importance(
     predict: Predictor,
     truth: NDArray[np.bool_],
-    groups: NDArray[Any],
+    groups: Groups,
     players: Mapping[str, Sequence[str]],
     *,
     n_repeats: int = 5,
     n_resamples: int = 300,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The fall of macro AUC when the columns of a player are shuffled together among the clips.
+    """The fall of macro AUC if the columns of a player are shuffled together among the clips.
 
     Args:
-        predict: `(orders, columns) -> (repeats, clips, classes)`: probabilities when clip i is given the `columns` of clip `orders[r, i]`; the
-            identity order gives the untouched ones.
-        truth: (n, classes) bool. groups: (n,): intervals resample whole groups.
+        predict: `(orders, columns) -> (repeats, clips, classes)`, the probabilities if clip i has the
+            `columns` of clip `orders[r, i]`. The identity order gives the probabilities of the clips
+            themselves.
+        truth: (n, classes) the classes of each clip.
+        groups: (n,) the group of each clip. Intervals resample whole groups.
         players: name → the columns that are shuffled together.
-        n_repeats: shuffles per player; their mean is reported.
+        n_repeats: shuffles per player. Their mean is reported.
+        n_resamples: resamples of groups.
+        seed: seed of the shuffles and resamples.
 
     Returns:
-        One row per player, largest fall first: `fall, low, high` (95 %, percentiles), and `low_corrected, high_corrected`: intervals at the
-        level `1 - 0.05 / number of players` (Bonferroni), of which none excludes 0 by chance in 95 of 100 reports. That far out the percentiles
-        of some hundred resamples of few groups say too little: there the fall's standard error and Student's t decide. NaN where all clips are
-        of one group.
+        One row per player, largest fall first: `player, fall, low, high` (95 %, percentiles) and
+            `low_corrected,
+        high_corrected`, corrected for the number of players: by chance, one of them excludes 0 in 5 of 100
+            reports
+        (`compared_interval`). NaN if all clips are of one group.
 
     Source:
-        Breiman, "Random forests", 2001, §10; held-out and grouped as in Molnar, "Interpretable machine learning", ch. 8.5.
+        Breiman, "Random forests", 2001, §10; held-out and grouped as in Molnar, "Interpretable machine
+        learning", ch. 8.5.
     """
     n = len(truth)
     rng = np.random.default_rng(seed)
     codes, n_groups = group_codes(groups, n)
     draws = group_draws(codes, n_groups, n_resamples, rng, rows=n_resamples)
     weights = np.vstack([np.ones((1, n)), *draws])
-    untouched = _macro_auc(truth, predict(np.arange(n)[None], ())[0], weights)
-    orders = np.stack(
-        [rng.permutation(n) for _ in range(n_repeats)]
-    )  # the same shuffles for every player, so that they can be compared
+    original_order = np.arange(n)[None]
+    original = _macro_auc(truth, predict(original_order, ())[0], weights)
+    # the same shuffles for every player, so that players can be compared
+    orders = np.stack([rng.permutation(n) for _ in range(n_repeats)])
     rows = []
     for name, columns in players.items():
-        falls = untouched - np.mean([_macro_auc(truth, p, weights) for p in predict(orders, columns)], axis=0)
-        interval = compared_interval(float(falls[0]), falls[1:], n_groups=n_groups, n_compared=len(players))
-        rows.append((name, falls[0], *interval))
+        aucs = [_macro_auc(truth, p, weights) for p in predict(orders, columns)]
+        falls = original - np.mean(aucs, axis=0)
+        fall, resampled = falls[0], falls[1:]
+        interval = compared_interval(float(fall), resampled, n_groups=n_groups, n_compared=len(players))
+        rows.append((name, fall, *interval))
     table = pd.DataFrame(rows, columns=["player", "fall", "low", "high", "low_corrected", "high_corrected"])
     return table.sort_values("fall", ascending=False, kind="stable").reset_index(drop=True)
 
@@ -68,97 +83,148 @@ def permutation_importance(
 def correlated_groups(
     values: pd.DataFrame, columns: Sequence[str], *, threshold: float = 0.9
 ) -> dict[str, list[str]]:
-    """The given columns, each with all columns that say nearly the same, to be shuffled together.
+    """Each given column with all columns that correlate with it, to be shuffled together.
 
-    Two columns belong together where their rank correlation is at least `threshold` in size, directly or through others (single linkage).
+    Two columns belong together if their rank correlation is at least `threshold` in size, directly or through
+    other columns (single linkage).
 
     Args:
-        values: (n, d) training rows, so that held-out clips have no say in the groups.
-        columns: those of interest, most important first; one that falls into an earlier one's group is not listed again.
+        values: (n, d) training rows, so that held-out clips have no influence on the groups.
+        columns: columns of interest, most important first. A column that belongs to the group of an earlier
+            one is not listed again.
+        threshold: least rank correlation, in (0, 1].
 
     Returns:
-        Name → columns: `a` for a column of its own, `a + 2 alike` for one with two others.
+        Name → columns: `a` for a column on its own, `a + 2 alike` for a column with two others.
 
     Example:
         >>> table = pd.DataFrame({"a": [1, 2, 3, 4], "b": [2, 4, 6, 9], "c": [1, -1, 1, -1]})
         >>> correlated_groups(table, ["b", "a", "c"])
         {'b + 1 alike': ['b', 'a'], 'c': ['c']}
     """
+    component = _correlation_components(values, threshold)
+    names = np.asarray(values.columns.astype(str))
+    groups: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    for column in columns:
+        number = int(component[values.columns.get_loc(column)])
+        if number in seen:
+            continue
+        seen.add(number)
+        alike = [str(name) for name in names[component == number] if name != column]
+        title = f"{column} + {len(alike)} alike" if alike else column
+        groups[title] = [column, *alike]
+    return groups
+
+
+def _correlation_components(values: pd.DataFrame, threshold: float) -> NDArray[np.int32]:
+    """(d,) the number of the group of each column; missing values have the mean rank."""
     ranks = values.rank().to_numpy(dtype=float)
     ranks = np.where(np.isfinite(ranks), ranks, np.nanmean(ranks, axis=0))
     centred = ranks - ranks.mean(axis=0)
     size = np.sqrt((centred**2).sum(axis=0))
     unit = centred / np.where(size > 0, size, 1.0)
-    _, component = connected_components(csr_array(np.abs(unit.T @ unit) >= threshold - 1e-12), directed=False)
-    names = np.asarray(values.columns.astype(str))
-    found: dict[str, list[str]] = {}
-    seen: set[int] = set()
-    for column in columns:
-        own = int(component[values.columns.get_loc(column)])
-        if own in seen:
-            continue
-        seen.add(own)
-        alike = [str(name) for name in names[component == own] if name != column]
-        found[f"{column} + {len(alike)} alike" if alike else column] = [column, *alike]
-    return found
+    is_close = np.abs(unit.T @ unit) >= threshold - 1e-12
+    _, component = connected_components(csr_array(is_close), directed=False)
+    return np.asarray(component)
 
 
-def _macro_auc(truth: NDArray[np.bool_], probabilities: Array, weights: Array) -> Array:
-    """(B,) macro one-vs-rest AUC under each row of weights; classes without a positive or a negative are left out."""
-    columns = [
-        rank_scores(truth[:, k], np.ascontiguousarray(probabilities[:, k]), weights).auc
-        for k in range(truth.shape[1])
-    ]
-    return np.asarray(defined_mean(np.stack(columns, axis=-1)))
+def _macro_auc(truth: NDArray[np.bool_], probabilities: Floats, weights: Floats) -> Floats:
+    """(B,) macro one-vs-rest AUC under each row of weights; classes without a positive or a negative are left
+    out."""
+    aucs = []
+    for k in range(truth.shape[1]):
+        scores = np.ascontiguousarray(probabilities[:, k])
+        aucs.append(rank_scores(truth[:, k], scores, weights).auc)
+    return np.asarray(defined_mean(np.stack(aucs, axis=-1)))
 
 
 def ensemble_predictor(
-    members: Mapping[str, Any],
-    fuse: Callable[[Array], Array],
+    members: Mapping[str, Classifier | None],
+    fuse: Fuse,
     rows: pd.DataFrame,
-    networks: Mapping[str, Array],
+    networks: Mapping[str, Floats],
     spectrogram: str,
     *,
-    own: NDArray[np.intp] | None = None,
+    positions: Positions | None = None,
 ) -> Predictor:
-    """The fused probabilities as `permutation_importance` asks for them.
+    """The ensemble probabilities in the form that `permutation_importance` needs.
 
     Args:
         members: name → fitted table member (None for a network), in the order that `fuse` expects.
-        rows: (n, d) held-out clips. networks: member → probabilities (n, classes) of whole clips.
-        spectrogram: the "column" that stands for what networks hear.
-        own: the clips among `rows` that these members judge; default all.
+        fuse: (members, clips, classes) → (clips, classes).
+        rows: (n, d) held-out clips.
+        networks: member → its probabilities (n, classes) of the clips.
+        spectrogram: the "column" that stands for the input of the networks.
+        positions: positions in `rows` of the clips that these members predict. Default: all.
+
+    Returns:
+        A function `(orders, columns) -> (repeats, len(positions), classes)`.
     """
-    judged = np.arange(len(rows)) if own is None else own
-    mine = rows.iloc[judged]
-    whole: dict[str, Array] = {}
-
-    def opinion(name: str, orders: NDArray[np.intp], tabular: Sequence[str], hears_others: bool) -> Array:
-        if name in networks:
-            return np.stack([networks[name][order if hears_others else judged] for order in orders])
-        if not tabular:
-            if name not in whole:
-                whole[name] = np.asarray(members[name].predict_proba(mine))
-            return np.repeat(whole[name][None], len(orders), axis=0)
-        shuffled = pd.concat([mine] * len(orders))
-        shuffled[list(tabular)] = rows[list(tabular)].to_numpy()[orders.ravel()]
-        return np.asarray(members[name].predict_proba(shuffled)).reshape(len(orders), len(mine), -1)
-
-    def predict(orders: NDArray[np.intp], columns: Sequence[str]) -> Array:
-        tabular = [column for column in columns if column != spectrogram]
-        stack = np.stack(
-            [opinion(name, orders[:, judged], tabular, spectrogram in columns) for name in members]
-        )
-        return np.stack([fuse(stack[:, r]) for r in range(len(orders))])
-
-    return predict
+    own = np.arange(len(rows)) if positions is None else positions
+    return _EnsemblePredictor(members, fuse, rows, networks, spectrogram, own)
 
 
-def combine_predictors(parts: Sequence[tuple[NDArray[np.intp], Predictor]]) -> Predictor:
-    """One predictor made of several, each answering for its own clips: together these are all clips, each once."""
-    order = np.argsort(np.concatenate([own for own, _ in parts]), kind="stable")
+@dataclass(frozen=True)
+class _EnsemblePredictor:
+    """Implementation of `ensemble_predictor`, whose arguments are the fields.
 
-    def predict(orders: NDArray[np.intp], columns: Sequence[str]) -> Array:
-        return np.concatenate([part(orders, columns) for _, part in parts], axis=1)[:, order]
+    `unshuffled` keeps the probabilities of the members on the clips as they are.
+    """
+
+    members: Mapping[str, Classifier | None]
+    fuse: Fuse
+    rows: pd.DataFrame
+    networks: Mapping[str, Floats]
+    spectrogram: str
+    positions: Positions
+    unshuffled: dict[str, Floats] = field(default_factory=dict)
+
+    def __call__(self, orders: Positions, columns: Sequence[str]) -> Floats:
+        """(repeats, own clips, classes) ensemble probabilities; `orders` is (repeats, n)."""
+        own_orders = orders[:, self.positions]
+        tabular = [column for column in columns if column != self.spectrogram]
+        is_shuffled = self.spectrogram in columns
+        predictions = []
+        for name in self.members:
+            if name in self.networks:
+                predictions.append(self._predict_network(name, own_orders, is_shuffled))
+            else:
+                predictions.append(self._predict_table(name, own_orders, tabular))
+        stack = np.stack(predictions)
+        return np.stack([self.fuse(stack[:, r]) for r in range(len(orders))])
+
+    def _predict_network(self, name: str, orders: Positions, is_shuffled: bool) -> Floats:
+        probabilities = self.networks[name]
+        return np.stack([probabilities[order if is_shuffled else self.positions] for order in orders])
+
+    def _predict_table(self, name: str, orders: Positions, columns: Sequence[str]) -> Floats:
+        member = cast(Classifier, self.members[name])
+        own_rows = self.rows.iloc[self.positions]
+        if not columns:
+            if name not in self.unshuffled:
+                self.unshuffled[name] = np.asarray(member.predict_proba(own_rows))
+            return np.repeat(self.unshuffled[name][None], len(orders), axis=0)
+        shuffled = pd.concat([own_rows] * len(orders))
+        shuffled[list(columns)] = self.rows[list(columns)].to_numpy()[orders.ravel()]
+        probabilities = np.asarray(member.predict_proba(shuffled))
+        return probabilities.reshape(len(orders), len(own_rows), -1)
+
+
+def combine_predictors(parts: Sequence[tuple[Positions, Predictor]]) -> Predictor:
+    """One predictor of all clips from predictors of different clips.
+
+    Args:
+        parts: pairs of positions and the predictor of the clips there. Together the positions are all clips,
+            each once.
+
+    Returns:
+        A function `(orders, columns) -> (repeats, clips, classes)`.
+    """
+    order = np.argsort(np.concatenate([positions for positions, _ in parts]), kind="stable")
+
+    def predict(orders: Positions, columns: Sequence[str]) -> Floats:
+        predictions = [part(orders, columns) for _, part in parts]
+        return np.concatenate(predictions, axis=1)[:, order]
 
     return predict

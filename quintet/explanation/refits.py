@@ -1,10 +1,15 @@
-"""Members fitted again as they were in cross-fitting: each knows the training part without one fold, and may explain that fold."""
+"""Table members fitted again on the folds of a run, exactly as in cross-fitting.
+
+Each of them was fitted on the training part without one fold, so it can explain the clips of that fold.
+
+In: a run with features and folds. Out: one `Refit` per fold.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,62 +19,119 @@ from quintet.datasets.labels import label_indicator
 from quintet.ensemble.crossfit import Inputs, Trainer, member_probabilities
 from quintet.model_folder.run import Run
 
+if TYPE_CHECKING:
+    from quintet.classifiers.tabular.members import TableMember
+
 
 @dataclass(frozen=True)
 class Refit:
-    """A table member fitted on every fold but `fold`: `member`, and the ids of the clips that it knows (`train`) and does not (`held_out`)."""
+    """A table member fitted on all folds except one.
+
+    Args:
+        fold: the fold that was left out.
+        member: the fitted member.
+        train: ids of the clips that it was fitted on.
+        held_out: ids of the clips of the fold.
+    """
 
     fold: int
-    member: Any
+    member: TableMember
     train: pd.Index
     held_out: pd.Index
 
 
 def refits(run: Run, name: str) -> Iterator[Refit]:
-    """A table member fitted again for each fold, with the settings, the seeds and the rows of the training run: the same to the last bit.
+    """Fit a table member again for each fold.
 
-    Nothing where the run has no features, or fewer than two folds.
+    Settings, seeds and rows are those of the training run: the members are the same to the last bit.
+
+    Args:
+        run: a model folder.
+        name: a table member of the run.
+
+    Yields:
+        One refit per fold; none if the run has no features, or fewer than two folds.
     """
     split = training_split(run)
     if run.values.empty or not len(split) or split["fold"].nunique() < 2:
         return
-    X, y, groups = run.values.loc[split.index], targets(run, split), split["group"].to_numpy(dtype=str)
-    trainer = Trainer(
-        name, dict(run.member_settings(name)), seed=int((run.config.get("train") or {}).get("seed", 0))
-    )
+    X, y = run.values.loc[split.index], targets(run, split)
+    groups = split["group"].to_numpy(dtype=str)
+    trainer = Trainer(name, dict(run.member_settings(name)), seed=training_seed(run))
     for fold in sorted(split["fold"].unique()):
         train = np.flatnonzero(split["fold"] != fold)
-        member = trainer.fit(Inputs(X.iloc[train]), y[train], groups[train], fold=int(fold))
-        yield Refit(int(fold), member, X.index[train], X.index[split["fold"] == fold])
+        inputs = Inputs(X.iloc[train])
+        member = trainer.fit(inputs, y[train], groups[train], fold=int(fold))
+        held_out = X.index[split["fold"] == fold]
+        yield Refit(int(fold), member, X.index[train], held_out)
+
+
+def training_seed(run: Run) -> int:
+    """The seed of the training run; 0 if the run recorded none.
+
+    Args:
+        run: a model folder.
+    """
+    settings = run.config.get("train") or {}
+    return int(settings.get("seed", 0))
 
 
 def training_split(run: Run) -> pd.DataFrame:
-    """The split's rows of the training part whose features are kept, indexed by id, in the order of training."""
+    """The rows of the split for the training clips that have features.
+
+    Args:
+        run: a model folder.
+
+    Returns:
+        Indexed by id, in the order of training; empty if the run has no split.
+    """
     if not len(run.split):
         return run.split
     split = run.split[run.split["part"] == "train"].set_index("id")
     return split.loc[split.index.intersection(run.values.index, sort=False)]
 
 
-def targets(run: Run, split: pd.DataFrame) -> NDArray[Any]:
-    """What members are fitted to: labels (n,), or the indicator (n, tags) of label sets."""
+def targets(run: Run, split: pd.DataFrame) -> NDArray[np.str_] | NDArray[np.integer]:
+    """The targets that members are fitted to.
+
+    Args:
+        run: a model folder.
+        split: n rows of its split.
+
+    Returns:
+        Labels (n,); for label sets the indicator matrix (n, tags).
+    """
     if not run.multilabel:
         return split["label"].to_numpy(dtype=str)
     matrix, tags = label_indicator(split["label"].astype(str))
-    found = np.zeros((len(split), len(run.classes)), dtype=matrix.dtype)
-    found[:, [run.classes.index(tag) for tag in tags]] = matrix
-    return found
+    indicator = np.zeros((len(split), len(run.classes)), dtype=matrix.dtype)
+    places = [run.classes.index(tag) for tag in tags]
+    indicator[:, places] = matrix
+    return indicator
 
 
 def fitting_seconds(run: Run, name: str) -> float:
-    """How long a member took in cross-fitting, as the run recorded; 0 where it did not."""
+    """Seconds that a member took in cross-fitting, as the run recorded; 0 if it recorded none.
+
+    Args:
+        run: a model folder.
+        name: a member.
+    """
     return float(sum(run.bundle.get("fold_seconds", {}).get(name, [])))
 
 
 def distance_from_training(run: Run, name: str, refit: Refit) -> float:
-    """The largest difference between what a refitted member says of its fold and what the run recorded out of fold; 0 where it is the same."""
-    known = run.oof[name].take(list(refit.held_out))
-    said = member_probabilities(
-        refit.member, run.values.loc[refit.held_out], known.classes, multilabel=run.multilabel
-    )
-    return float(np.abs(said - known.probabilities).max())
+    """The largest difference between a refit and the training run, in out-of-fold probability.
+
+    Args:
+        run: a model folder.
+        name: the member.
+        refit: of that member.
+
+    Returns:
+        0 if both are the same.
+    """
+    recorded = run.oof[name].take(list(refit.held_out))
+    rows = run.values.loc[refit.held_out]
+    probabilities = member_probabilities(refit.member, rows, recorded.classes, multilabel=run.multilabel)
+    return float(np.abs(probabilities - recorded.probabilities).max())

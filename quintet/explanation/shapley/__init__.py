@@ -1,1 +1,2 @@
-"""Shapley values: exact for trees, linear models and SVMs, and of whole feature families."""
+"""Shapley values: exact ones of trees, linear models and support vector machines, and values of feature
+families."""

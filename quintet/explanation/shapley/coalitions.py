@@ -1,152 +1,228 @@
-"""What a member says when it hears only some families of columns, the rest being another clip's.
+"""Probabilities of a member under every coalition of feature families.
 
-`coalition_probabilities` gives a member's probabilities for every coalition of players, clip and background clip. Each kind of member does
-it in the way that suits it: trees in one walk per pair (`trees`), the logistic regression by adding up parts of its score, the SVM by
-multiplying parts of its kernel; anything else is asked about the hybrids one coalition at a time.
+The families are the players of a game. In a hybrid, the columns of the present families are the clip's, and
+all other columns are those of a background clip. `coalition_probabilities` gives the probabilities of a
+member for every coalition, clip and background clip, in the way that suits the kind of member: trees in one
+walk per pair (`forests`), the logistic regression by adding up parts of its score, the SVM by multiplying
+parts of its kernel. Any other member predicts the hybrids, one coalition at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
+from quintet.explanation.contracts import Classifier, Floats
 from quintet.explanation.shapley.forests import coalition_outputs, forest_from_sklearn, forest_from_xgboost
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
+    from xgboost import XGBClassifier
+
+    from quintet.classifiers.tabular.members import TableMember
+    from quintet.classifiers.tabular.svm import MarginClassifier
+
+
+@dataclass(frozen=True)
+class Hybrids:
+    """Clips and background clips, prepared for one member, that are mixed family by family.
+
+    Args:
+        rows: (n, d) clips.
+        background: (m, d) background clips.
+        player: (d,) the player (family) of each column, in 0 … n_players - 1.
+        n_players: k.
+    """
+
+    rows: Floats
+    background: Floats
+    player: NDArray[np.int64]
+    n_players: int
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs of a clip and a background clip, n·m."""
+        return len(self.rows) * len(self.background)
+
+    @property
+    def columns(self) -> list[NDArray[np.bool_]]:
+        """Player → (d,) bool: its columns."""
+        return [self.player == i for i in range(self.n_players)]
 
 
 def coalition_probabilities(
-    member: Any, rows: pd.DataFrame, background: pd.DataFrame, players: Mapping[str, list[str]]
-) -> Array:
-    """Probabilities of a fitted table member on every hybrid of a clip and a background clip.
+    member: Classifier, rows: pd.DataFrame, background: pd.DataFrame, players: Mapping[str, list[str]]
+) -> Floats:
+    """Probabilities of a fitted member on every hybrid of a clip and a background clip.
 
     Args:
-        member: a table member (or anything with `predict_proba` on a table).
-        rows: (n, d) clips. background: (m, d).
-        players: player → its columns; every column of `rows` belongs to exactly one.
+        member: a table member, or anything with `predict_proba` on a table.
+        rows: (n, d) clips.
+        background: (m, d) background clips.
+        players: player → its columns. Every column of `rows` belongs to exactly one player.
 
     Returns:
-        (2^k, n·m, classes) float64; bit i of the first index says whether player i is present (the clip's own columns), pairs ordered by clip, then
-        background clip.
+        (2^k, n·m, classes) float64. Bit i of the first index says whether player i is present (the clip's own
+        columns). Pairs are ordered by clip, then by background clip.
     """
     name = getattr(member, "member", "")
     if name not in _FAST:
-        return _by_hybrids(member.predict_proba, rows, background, players)
-    owner = {column: i for i, columns in enumerate(players.values()) for column in columns}
-    player = np.array([owner[column] for column in member.prepared_names], dtype=np.int64)
-    heard = (member.prepare(rows), member.prepare(background), player, len(players))
-    if not member.multilabel_:
-        return _FAST[name](member.models_[0], *heard)
-    tags = [
-        np.full((1 << len(players), len(rows) * len(background)), constant)
-        if model is None
-        else _FAST[name](model, *heard)[:, :, 1]
-        for model, constant in zip(member.models_, member.constants_, strict=True)
-    ]
+        return _hybrid_probabilities(member, rows, background, players)
+    predict, table_member = _FAST[name], cast("TableMember", member)
+    hybrids = _prepare_hybrids(table_member, rows, background, players)
+    if not table_member.multilabel_:
+        return predict(table_member.models_[0], hybrids)
+    tags = []
+    for model, constant in zip(table_member.models_, table_member.constants_, strict=True):
+        if model is None:
+            tags.append(np.full((1 << hybrids.n_players, hybrids.n_pairs), constant))
+        else:
+            tags.append(predict(model, hybrids)[:, :, 1])
     return np.stack(tags, axis=-1)
 
 
+def _prepare_hybrids(
+    member: TableMember, rows: pd.DataFrame, background: pd.DataFrame, players: Mapping[str, list[str]]
+) -> Hybrids:
+    """Both tables in the form that the member's models predict on."""
+    player_of_column = {column: i for i, columns in enumerate(players.values()) for column in columns}
+    player = np.array([player_of_column[column] for column in member.prepared_names], dtype=np.int64)
+    return Hybrids(member.prepare(rows), member.prepare(background), player, len(players))
+
+
 def presence(n_players: int) -> NDArray[np.bool_]:
-    """(2^k, k) bool: which players each coalition has.
+    """The players of each coalition.
+
+    Args:
+        n_players: k.
+
+    Returns:
+        (2^k, k) bool.
 
     Example:
         >>> presence(2).astype(int).tolist()
         [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
-    return ((np.arange(1 << n_players)[:, None] >> np.arange(n_players)) & 1).astype(bool)
+    coalitions = np.arange(1 << n_players)[:, None]
+    bits = (coalitions >> np.arange(n_players)) & 1
+    return bits.astype(bool)
 
 
-def _by_hybrids(
-    predict_proba: Callable[[Any], Any],
-    rows: pd.DataFrame,
-    background: pd.DataFrame,
-    players: Mapping[str, list[str]],
-) -> Array:
-    repeated = rows.iloc[np.repeat(np.arange(len(rows)), len(background))].reset_index(drop=True)
-    tiled = background.iloc[np.tile(np.arange(len(background)), len(rows))].reset_index(drop=True)
-    found = []
+def _hybrid_probabilities(
+    member: Classifier, rows: pd.DataFrame, background: pd.DataFrame, players: Mapping[str, list[str]]
+) -> Floats:
+    """`coalition_probabilities` by predicting every hybrid."""
+    row_of_pair = np.repeat(np.arange(len(rows)), len(background))
+    background_of_pair = np.tile(np.arange(len(background)), len(rows))
+    clips = rows.iloc[row_of_pair].reset_index(drop=True)
+    others = background.iloc[background_of_pair].reset_index(drop=True)
+    probabilities = []
     for present in presence(len(players)):
-        hybrid = tiled.copy()
+        hybrid = others.copy()
         for columns, is_present in zip(players.values(), present, strict=True):
             if is_present:
-                hybrid[columns] = repeated[columns]
-        found.append(np.asarray(predict_proba(hybrid), dtype=np.float64))
-    return np.stack(found)
+                hybrid[columns] = clips[columns]
+        probabilities.append(np.asarray(member.predict_proba(hybrid), dtype=np.float64))
+    return np.stack(probabilities)
 
 
-def _logistic_regression(
-    model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int
-) -> Array:
-    parts = [
-        [data[:, player == i] @ model.coef_[:, player == i].T for i in range(k)]
-        for data in (rows, background)
-    ]
+def _logistic_regression(model: LogisticRegression, hybrids: Hybrids) -> Floats:
+    """The score is a sum over columns: each family's part is computed once."""
+    row_parts = _score_parts(model, hybrids.rows, hybrids.columns)
+    background_parts = _score_parts(model, hybrids.background, hybrids.columns)
+    n_outputs = len(model.coef_)
     scores = []
-    for present in presence(k):
-        own = sum(
-            (parts[0][i] for i in range(k) if present[i]), start=np.zeros((len(rows), len(model.coef_)))
-        )
-        other = sum(
-            (parts[1][i] for i in range(k) if not present[i]),
-            start=np.zeros((len(background), len(model.coef_))),
-        )
-        scores.append((own[:, None] + other[None] + model.intercept_).reshape(-1, len(model.coef_)))
-    return _as_probabilities(np.stack(scores))
+    for present in presence(hybrids.n_players):
+        own = _sum_selection(row_parts, present, (len(hybrids.rows), n_outputs))
+        other = _sum_selection(background_parts, ~present, (len(hybrids.background), n_outputs))
+        pairs = own[:, None] + other[None] + model.intercept_
+        scores.append(pairs.reshape(-1, n_outputs))
+    return _probabilities(np.stack(scores))
 
 
-def _as_probabilities(scores: Array) -> Array:
-    """Softmax over the last axis; a single score is the second class's log-odds."""
+def _score_parts(
+    model: LogisticRegression, data: Floats, columns: Sequence[NDArray[np.bool_]]
+) -> list[Floats]:
+    """Per family, its part of the score: (rows, outputs)."""
+    return [data[:, own] @ model.coef_[:, own].T for own in columns]
+
+
+def _sum_selection(terms: Sequence[Floats], selection: NDArray[np.bool_], shape: tuple[int, ...]) -> Floats:
+    """The sum of the terms in the selection, added one by one to zeros of this shape."""
+    total = np.zeros(shape)
+    for term, is_in in zip(terms, selection, strict=True):
+        if is_in:
+            total = total + term
+    return total
+
+
+def _probabilities(scores: Floats) -> Floats:
+    """Softmax over the last axis; a single score is the log-odds of the second class."""
     if scores.shape[-1] > 1:
         return np.asarray(softmax(scores, axis=-1))
     second = expit(scores)
     return np.concatenate([1 - second, second], axis=-1)
 
 
-def _random_forest(model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:
-    return coalition_outputs(forest_from_sklearn(model), rows, background, player, k)
+def _random_forest(model: RandomForestClassifier, hybrids: Hybrids) -> Floats:
+    forest = forest_from_sklearn(model)
+    return coalition_outputs(forest, hybrids.rows, hybrids.background, hybrids.player, hybrids.n_players)
 
 
-def _xgboost(model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:
-    return _as_probabilities(coalition_outputs(forest_from_xgboost(model, rows), rows, background, player, k))
+def _xgboost(model: XGBClassifier, hybrids: Hybrids) -> Floats:
+    forest = forest_from_xgboost(model, hybrids.rows)
+    scores = coalition_outputs(forest, hybrids.rows, hybrids.background, hybrids.player, hybrids.n_players)
+    return _probabilities(scores)
 
 
-def _svm(model: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:
-    decisions = np.stack(
-        [_machine(machine, rows, background, player, k) for machine in model.machines], axis=-1
-    )
-    return _as_probabilities(model.slope * decisions + model.offset)
+def _svm(model: MarginClassifier, hybrids: Hybrids) -> Floats:
+    decisions = np.stack([_machine_decisions(machine, hybrids) for machine in model.machines], axis=-1)
+    return _probabilities(model.slope * decisions + model.offset)
 
 
-def _machine(machine: Any, rows: Array, background: Array, player: NDArray[np.int64], k: int) -> Array:
-    """Decision values (2^k, n·m) of one RBF machine: the kernel of a hybrid is the product of its families' kernels."""
+def _machine_decisions(machine: SVC | None, hybrids: Hybrids) -> Floats:
+    """Decision values (2^k, n·m) of one RBF machine.
+
+    The kernel of a hybrid is the product of the kernels of its families: exponents add up.
+    """
+    n_coalitions = 1 << hybrids.n_players
     if machine is None:
-        return np.full((1 << k, len(rows) * len(background)), -1.0)
-    own, other = (
-        [-machine._gamma * _squared_distances(data, machine.support_vectors_, player == i) for i in range(k)]
-        for data in (rows, background)
-    )
+        return np.full((n_coalitions, hybrids.n_pairs), -1.0)
+    row_exponents = _kernel_exponents(machine, hybrids.rows, hybrids.columns)
+    background_exponents = _kernel_exponents(machine, hybrids.background, hybrids.columns)
     weights = machine.dual_coef_.ravel()
-    found = np.empty((1 << k, len(rows), len(background)))
-    for s, present in enumerate(presence(k)):
-        mine = np.exp(sum((own[i] for i in range(k) if present[i]), start=np.zeros_like(own[0])))
-        theirs = np.exp(sum((other[i] for i in range(k) if not present[i]), start=np.zeros_like(other[0])))
-        found[s] = (mine * weights) @ theirs.T
-    return np.asarray(found.reshape(1 << k, -1) + machine.intercept_[0])
+    decisions = np.empty((n_coalitions, len(hybrids.rows), len(hybrids.background)))
+    for s, present in enumerate(presence(hybrids.n_players)):
+        row_kernel = np.exp(_sum_selection(row_exponents, present, row_exponents[0].shape))
+        background_sum = _sum_selection(background_exponents, ~present, background_exponents[0].shape)
+        background_kernel = np.exp(background_sum)
+        decisions[s] = (row_kernel * weights) @ background_kernel.T
+    return np.asarray(decisions.reshape(n_coalitions, -1) + machine.intercept_[0])
 
 
-def _squared_distances(a: Array, b: Array, columns: NDArray[np.bool_]) -> Array:
-    a, b = a[:, columns], b[:, columns]
-    return np.asarray(np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T, 0.0))
+def _kernel_exponents(machine: SVC, data: Floats, columns: Sequence[NDArray[np.bool_]]) -> list[Floats]:
+    """Per family, the logarithm of its kernel: (rows, support vectors)."""
+    vectors = machine.support_vectors_
+    return [-machine._gamma * _square_distances(data[:, own], vectors[:, own]) for own in columns]
 
 
-_FAST: Mapping[str, Callable[[Any, Array, Array, NDArray[np.int64], int], Array]] = {
+def _square_distances(a: Floats, b: Floats) -> Floats:
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None]
+    return np.asarray(np.maximum(squares - 2 * a @ b.T, 0.0))
+
+
+_FAST: Mapping[str, Callable[..., Floats]] = {
     "logistic_regression": _logistic_regression,
     "random_forest": _random_forest,
     "svm": _svm,
     "xgboost": _xgboost,
 }
+"""Member → `(model, hybrids) -> (2^k, n·m, classes)`, where `model` is a fitted model of that member."""

@@ -1,49 +1,57 @@
-"""Columns within the ensemble: Shapley values of the fused probability by sampling, with the budget and the error stated.
+"""Shapley values of columns for the ensemble prediction, by sampling, with their standard errors.
 
-There are too many columns for all coalitions. So players join in random orders, each order and its reverse (antithetic: what one order
-overrates its reverse underrates); a player's value is what it changes when it joins, averaged over orders. Along one order the changes add
-up to the prediction, so the values always do; how far they still are from the exact ones is measured by how much pairs of orders differ.
+There are too many columns for all coalitions. Players (columns) therefore join in random orders. Each order
+is used together with its reverse (antithetic sampling: a value that is too high in one order is too low in
+its reverse). The value of a player is the change when it joins, averaged over orders. Along one order the
+changes add up to the prediction minus the base, so the values always do. The differences between pairs of
+orders give the standard error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.errors import ConfigError
+from quintet.explanation.contracts import Classifier, Floats, Fuse, NetworkPredictions, Positions
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 
-Array = NDArray[np.float64]
-Game = Callable[[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]], Array]
+Game = Callable[[Positions, Positions, NDArray[np.bool_]], Floats]
+"""`(clips, backgrounds, present) -> (b,)`: the values of b hybrids; see `sampled_shapley`."""
 BATCH = 4096
-"""Hybrids that go through a member at once."""
+"""Hybrids that a member predicts at once."""
 
 
 @dataclass(frozen=True)
 class SampledShapley:
-    """Shapley values by sampling, towards one class per clip.
+    """Shapley values by sampling, for one class per clip.
 
     Args:
-        players: k names. values, errors: (n, k): the value and its standard error. base, prediction: (n,): nothing heard, all heard.
-        n_orders: orders per clip. n_evaluations: hybrids that were predicted.
+        players: k names.
+        values: (n, k) Shapley values.
+        errors: (n, k) standard errors of the values.
+        base: (n,) value of the empty coalition.
+        prediction: (n,) value of the full coalition.
+        n_orders: orders per clip.
+        n_evaluations: number of hybrids that were predicted.
     """
 
     players: tuple[str, ...]
-    values: Array
-    errors: Array
-    base: Array
-    prediction: Array
+    values: Floats
+    errors: Floats
+    base: Floats
+    prediction: Floats
     n_orders: int
     n_evaluations: int
 
     @property
     def residual(self) -> float:
-        """The largest `|sum of values + base - prediction|`: 0 up to rounding, whatever the budget."""
+        """The largest `|sum of values + base - prediction|`: 0 up to rounding, for any number of orders."""
         return float(np.abs(self.values.sum(axis=1) + self.base - self.prediction).max())
 
     @property
@@ -53,128 +61,180 @@ class SampledShapley:
 
 
 def concatenate_clips(parts: Sequence[SampledShapley]) -> SampledShapley:
-    """The values of different clips for the same players, one below the other."""
-    values, errors, base, prediction = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("values", "errors", "base", "prediction")
-    )
+    """The values of different clips for the same players, one below the other.
+
+    Args:
+        parts: at least one.
+    """
     return SampledShapley(
-        parts[0].players,
-        values,
-        errors,
-        base,
-        prediction,
-        parts[0].n_orders,
-        sum(part.n_evaluations for part in parts),
+        players=parts[0].players,
+        values=np.concatenate([part.values for part in parts]),
+        errors=np.concatenate([part.errors for part in parts]),
+        base=np.concatenate([part.base for part in parts]),
+        prediction=np.concatenate([part.prediction for part in parts]),
+        n_orders=parts[0].n_orders,
+        n_evaluations=sum(part.n_evaluations for part in parts),
     )
 
 
 def sampled_shapley(
-    game: Game, players: Sequence[str], *, n_clips: int, n_background: int, n_pairs: int = 16, seed: int = 0
+    game: Game,
+    players: Sequence[str],
+    *,
+    n_clips: int,
+    n_background: int,
+    n_pairs: int = 16,
+    seed: int = 0,
 ) -> SampledShapley:
-    """Shapley values from `n_pairs` random orders per clip, and as many reversed.
+    """Shapley values from random orders, each used together with its reverse.
 
     Args:
-        game: `(clips, backgrounds, present) -> (b,)`: the value where clip `clips[i]` shows the players of `present[i]` (b, k), and background
-            clip `backgrounds[i]` stands in for the others.
-        players: k ≥ 2 names. n_clips: clips to explain. n_background: background clips; each pair of orders draws one.
-        n_pairs: at least 2, for there to be an error.
+        game: `(clips, backgrounds, present) -> (b,)`, the values of b hybrids. Hybrid i has the players of
+            `present[i]` (b, k) from clip `clips[i]`, and the others from background clip `backgrounds[i]`.
+        players: k ≥ 2 names.
+        n_clips: clips to explain.
+        n_background: background clips; each pair of orders uses one.
+        n_pairs: pairs of orders per clip; at least 2, because the error needs two.
+        seed: seed of the orders and of the background clips.
+
+    Returns:
+        The values of `n_clips` clips.
 
     Raises:
         ConfigError: fewer than two pairs or players.
 
     Source:
-        Castro, Gómez & Tejada, "Polynomial calculation of the Shapley value based on sampling", 2009; antithetic: Mitchell et al., "Sampling
-        permutations for Shapley value estimation", 2022.
+        Castro, Gómez & Tejada, "Polynomial calculation of the Shapley value based on sampling", 2009;
+        antithetic: Mitchell et al., "Sampling permutations for Shapley value estimation", 2022.
 
     Example:
         >>> total = lambda clips, backgrounds, present: present @ np.array([1.0, 2.0])
-        >>> found = sampled_shapley(total, ["a", "b"], n_clips=1, n_background=1, n_pairs=2)
-        >>> found.values.tolist(), found.errors.tolist()  # additive: every order says the same
+        >>> result = sampled_shapley(total, ["a", "b"], n_clips=1, n_background=1, n_pairs=2)
+        >>> result.values.tolist(), result.errors.tolist()  # additive: all orders agree
         ([[1.0, 2.0]], [[0.0, 0.0]])
     """
     k = len(players)
     if n_pairs < 2 or k < 2:
         raise ConfigError(
-            f"Sampling needs two players and two pairs of orders, or more. Received {k} players, {n_pairs} pairs."
+            "Sampling needs two players and two pairs of orders, or more. "
+            f"Received {k} players, {n_pairs} pairs."
         )
-    rng = np.random.default_rng(seed)
-    orders = np.stack([rng.permutation(k) for _ in range(n_clips * n_pairs)])
-    orders = np.stack([orders, orders[:, ::-1]], axis=1)  # (clips · pairs, 2, k)
-    # background clips by turns from a random start: as even as the budget allows
-    starts = rng.integers(n_background, size=n_clips)[:, None] + np.arange(n_pairs)
-    backgrounds, clips = (starts % n_background).ravel(), np.repeat(np.arange(n_clips), n_pairs)
-    joined = (
-        np.argsort(orders, axis=2)[:, :, None, :] < np.arange(k + 1)[:, None]
-    )  # (clips · pairs, 2, k + 1, k)
-    worth = _evaluated(
-        game, np.repeat(clips, 2 * (k + 1)), np.repeat(backgrounds, 2 * (k + 1)), joined.reshape(-1, k)
-    )
-    steps = np.diff(worth.reshape(-1, 2, k + 1), axis=2)
-    found = np.empty_like(steps)
-    np.put_along_axis(found, orders, steps, axis=2)
-    of_pairs = found.mean(axis=1).reshape(n_clips, n_pairs, k)
-    ends = worth.reshape(n_clips, n_pairs, 2, k + 1)[:, :, 0, [0, -1]].mean(axis=1)
-    errors = of_pairs.std(axis=1, ddof=1) / np.sqrt(n_pairs)
+    sample = _draw_orders(k, n_clips, n_background, n_pairs, seed)
+    values = _evaluate_orders(game, sample)
+    steps = np.diff(values, axis=2)
+    by_player = np.empty_like(steps)
+    np.put_along_axis(by_player, sample.orders, steps, axis=2)
+    by_pair = by_player.mean(axis=1).reshape(n_clips, n_pairs, k)
+    first_order = values[:, 0].reshape(n_clips, n_pairs, k + 1)
+    ends = first_order[:, :, [0, -1]].mean(axis=1)
     return SampledShapley(
-        tuple(players),
-        of_pairs.mean(axis=1),
-        errors,
-        ends[:, 0],
-        ends[:, 1],
-        2 * n_pairs,
-        len(joined) * 2 * (k + 1),
+        players=tuple(players),
+        values=by_pair.mean(axis=1),
+        errors=by_pair.std(axis=1, ddof=1) / np.sqrt(n_pairs),
+        base=ends[:, 0],
+        prediction=ends[:, 1],
+        n_orders=2 * n_pairs,
+        n_evaluations=values.size,
     )
 
 
-def _evaluated(
-    game: Game, clips: NDArray[np.intp], backgrounds: NDArray[np.intp], present: NDArray[np.bool_]
-) -> Array:
-    parts = [slice(start, start + BATCH) for start in range(0, len(clips), BATCH)]
-    return np.concatenate([game(clips[part], backgrounds[part], present[part]) for part in parts])
+class _Sample(NamedTuple):
+    """Orders of players, one entry per clip and pair (`p` = clips · pairs).
+
+    `orders`: (p, 2, k) an order and its reverse; `clips`, `backgrounds`: (p,) the clip and the background
+    clip.
+    """
+
+    orders: Positions
+    clips: Positions
+    backgrounds: Positions
+
+
+def _draw_orders(k: int, n_clips: int, n_background: int, n_pairs: int, seed: int) -> _Sample:
+    """Random orders, and background clips by turns from a random start: as even as their number allows."""
+    rng = np.random.default_rng(seed)
+    forward = np.stack([rng.permutation(k) for _ in range(n_clips * n_pairs)])
+    orders = np.stack([forward, forward[:, ::-1]], axis=1)
+    starts = rng.integers(n_background, size=n_clips)
+    turns = starts[:, None] + np.arange(n_pairs)
+    clips = np.repeat(np.arange(n_clips), n_pairs)
+    return _Sample(orders, clips, (turns % n_background).ravel())
+
+
+def _evaluate_orders(game: Game, sample: _Sample) -> Floats:
+    """(p, 2, k + 1) the values of the game along each order, after 0 … k players have joined."""
+    k = sample.orders.shape[2]
+    ranks = np.argsort(sample.orders, axis=2)  # when each player joins
+    joined = ranks[:, :, None, :] < np.arange(k + 1)[:, None]
+    n_steps = 2 * (k + 1)
+    clips, backgrounds = np.repeat(sample.clips, n_steps), np.repeat(sample.backgrounds, n_steps)
+    present = joined.reshape(-1, k)
+    batches = [slice(start, start + BATCH) for start in range(0, len(clips), BATCH)]
+    values = [game(clips[batch], backgrounds[batch], present[batch]) for batch in batches]
+    return np.concatenate(values).reshape(-1, 2, k + 1)
 
 
 def ensemble_game(
-    members: Mapping[str, Any],
-    fuse: Callable[[Array], Array],
+    members: Mapping[str, Classifier | None],
+    fuse: Fuse,
     rows: pd.DataFrame,
     background: pd.DataFrame,
     *,
     players: Mapping[str, Sequence[str]],
-    weights: Array,
-    networks: Mapping[str, tuple[Array, Array]] | None = None,
+    weights: Floats,
+    networks: NetworkPredictions | None = None,
 ) -> Game:
-    """The game of `sampled_shapley` on an ensemble: the fused probability of what clip i is.
+    """The game of `sampled_shapley` on an ensemble: the ensemble probability of the true class of each clip.
 
     Args:
-        members, fuse, rows, background, networks: as for `quintet.explanation.shapley.family_shapley.family_shapley`.
-        players: name → its columns, every column in exactly one; the player `SPECTROGRAM` is what the networks hear.
-        weights: (n, classes) how the classes count for each clip: 1 for the true one, or a share for each of its tags.
+        members: name → fitted table member (None for a network), in the order that `fuse` expects.
+        fuse: (members, clips, classes) → (clips, classes).
+        rows: (n, d) clips to explain.
+        background: (m, d) clips of the training part, whose data replace those of absent players.
+        players: name → its columns, every column in exactly one. The player `SPECTROGRAM` is the input of the
+            networks.
+        weights: (n, classes) weights of the classes for each clip: 1 for the true one, or a share for each
+            tag.
+        networks: member → its probabilities on the rows (n, classes) and on the background clips (m,
+            classes).
+
+    Raises:
+        ConfigError: a column belongs to no player.
     """
     own, other = rows.to_numpy(), background.to_numpy()
-    owner = np.full(rows.shape[1], -1)
-    for k, (name, columns) in enumerate(players.items()):
-        if name != SPECTROGRAM:
-            owner[np.flatnonzero(rows.columns.isin(list(columns)))] = k
-    if (owner < 0).any():
-        raise ConfigError(
-            f"Every column must belong to one player. {int((owner < 0).sum())} belong to none: join them in a player of their own."
-        )
-    heard = networks or {}
-    ears = list(players).index(SPECTROGRAM) if SPECTROGRAM in players else None
+    player = _player_of_columns(rows.columns, players)
+    predictions = networks or {}
+    spectrogram = list(players).index(SPECTROGRAM) if SPECTROGRAM in players else None
 
-    def game(clips: NDArray[np.intp], backgrounds: NDArray[np.intp], present: NDArray[np.bool_]) -> Array:
-        hybrids = pd.DataFrame(
-            np.where(present[:, owner], own[clips], other[backgrounds]), columns=rows.columns
-        )
-        hears = np.ones((len(clips), 1), dtype=bool) if ears is None else present[:, ears][:, None]
-        opinions = [
-            np.where(hears, heard[name][0][clips], heard[name][1][backgrounds])
-            if name in heard
-            else members[name].predict_proba(hybrids)
-            for name in members
-        ]
-        fused = np.asarray(fuse(np.stack(opinions)), dtype=np.float64)
+    def game(clips: Positions, backgrounds: Positions, present: NDArray[np.bool_]) -> Floats:
+        mixed = np.where(present[:, player], own[clips], other[backgrounds])
+        hybrids = pd.DataFrame(mixed, columns=rows.columns)
+        if spectrogram is None:
+            has_spectrogram = np.ones((len(clips), 1), dtype=bool)
+        else:
+            has_spectrogram = present[:, spectrogram][:, None]
+        stack = []
+        for name, member in members.items():
+            if name in predictions:
+                of_clips, of_background = predictions[name]
+                stack.append(np.where(has_spectrogram, of_clips[clips], of_background[backgrounds]))
+            else:
+                stack.append(cast(Classifier, member).predict_proba(hybrids))
+        fused = np.asarray(fuse(np.stack(stack)), dtype=np.float64)
         return np.asarray((fused * weights[clips]).sum(axis=1))
 
     return game
+
+
+def _player_of_columns(columns: pd.Index, players: Mapping[str, Sequence[str]]) -> Positions:
+    """(d,) the number of the player that each column belongs to."""
+    player = np.full(len(columns), -1)
+    for k, (name, own) in enumerate(players.items()):
+        if name != SPECTROGRAM:
+            player[np.flatnonzero(columns.isin(list(own)))] = k
+    n_free = int((player < 0).sum())
+    if n_free:
+        raise ConfigError(
+            f"Every column must belong to one player. {n_free} belong to none: join them in a player of their own."
+        )
+    return player

@@ -1,0 +1,325 @@
+"""Compiled loops of the Shapley values of trees and of support vector machines.
+
+Importing this module imports numba. `forests`, `tree_shap` and `svm_shap` therefore import it on first use,
+so that importing them costs nothing. numba keeps the compiled code of all three loops on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from quintet.explanation.shapley.arrays import Forest, Quadrature
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Loop = TypeVar("Loop", bound=Callable[..., object])
+
+
+class Compiler(Protocol):
+    """A decorator that returns a compiled function of the same signature."""
+
+    def __call__(self, function: Loop, /) -> Loop:
+        """The compiled function."""
+        ...
+
+
+_TREE_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
+_compile_coalitions = cast(Compiler, njit(cache=True))
+_compile_products = cast(Compiler, njit(cache=True, fastmath=True))
+_compile_trees = cast(Compiler, njit(cache=True, nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC))
+_compile_tree_step = cast(
+    Compiler, njit(forceinline=True, nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC)
+)
+"""For the steps of the walk through a tree: they become part of the compiled walk, as fast as one long
+function."""
+
+MAX_WAITING = 256
+"""Size of the stack of nodes that wait while a tree is walked: more than the depth of any tree."""
+
+
+@_compile_coalitions
+def add_coalition_outputs(
+    forest: Forest,
+    rows: NDArray[np.float32],
+    background: NDArray[np.float32],
+    player: Integers,
+    n_players: int,
+    outputs: Floats,
+) -> None:
+    """Add the outputs of all trees on every hybrid of a clip and a background clip; see
+    `forests.coalition_outputs`.
+
+    Args:
+        forest: the trees.
+        rows: (n, d) clips.
+        background: (m, d) background clips.
+        player: (d,) player of each column.
+        n_players: k.
+        outputs: (n·m, 2^k, outputs); the sums are added to it.
+    """
+    left, right, threshold = forest.left, forest.right, forest.threshold
+    all_players = (1 << n_players) - 1
+    n_background = len(background)
+    n_outputs = forest.value.shape[1]
+    nodes = np.empty(MAX_WAITING, np.int64)
+    present = np.empty(MAX_WAITING, np.int64)
+    absent = np.empty(MAX_WAITING, np.int64)
+    for i in range(len(rows)):
+        for b in range(n_background):
+            pair = i * n_background + b
+            for t in range(len(forest.start)):
+                nodes[0] = forest.start[t]
+                present[0] = 0
+                absent[0] = 0
+                depth = 1
+                while depth > 0:
+                    depth -= 1
+                    node = nodes[depth]
+                    yes = present[depth]
+                    no = absent[depth]
+                    while left[node] >= 0:
+                        j = forest.feature[node]
+                        with_x = left[node] if rows[i, j] < threshold[node] else right[node]
+                        with_b = left[node] if background[b, j] < threshold[node] else right[node]
+                        bit = 1 << player[j]
+                        if with_x == with_b or yes & bit:
+                            node = with_x
+                        elif no & bit:
+                            node = with_b
+                        else:
+                            nodes[depth] = with_b
+                            present[depth] = yes
+                            absent[depth] = no | bit
+                            depth += 1
+                            node = with_x
+                            yes |= bit
+                    # every coalition that holds `yes`, lacks `no`, and has any subset of the other players
+                    free = all_players & ~(yes | no)
+                    chosen = free
+                    while True:
+                        for o in range(n_outputs):
+                            outputs[pair, yes | chosen, o] += forest.value[node, o]
+                        if chosen == 0:
+                            break
+                        chosen = (chosen - 1) & free
+
+
+class Path(NamedTuple):
+    """State of a walk through a tree. Entry 0 is the root; entry `at` is the node `at` edges below it.
+
+    The *edge* of an entry leads from its parent to it, and the *column* of the edge is the one that the
+    parent compares. `k` is the number of quadrature nodes.
+
+    Args:
+        node: (levels,) the node.
+        stage: (levels,) number of its children that were entered: 0, 1 or 2.
+        before: (levels,) entry of the edge above that has the same column; -1 if there is none.
+        present: (levels,) factor `p` of the column after this edge.
+        absent: (levels,) factor `q` of the column after this edge.
+        inverse: (levels, k) `1 / (t p + (1 - t) q)`.
+        product: (levels, k) product of the factors `t p + (1 - t) q` of all columns of the path.
+        pull: (levels, k) change of `w (p - q) / (t p + (1 - t) q)` at this edge.
+        gathered: (levels, outputs, k) sum of `product · value` over the leaves below.
+        last: (d,) entry of the lowest edge of each column; -1 if the path does not have the column.
+    """
+
+    node: Integers
+    stage: Integers
+    before: Integers
+    present: Floats
+    absent: Floats
+    inverse: Floats
+    product: Floats
+    pull: Floats
+    gathered: Floats
+    last: Integers
+
+
+@_compile_tree_step
+def _new_path(levels: int, n_columns: int, n_outputs: int, n_nodes: int) -> Path:
+    return Path(
+        np.zeros(levels, np.int64),
+        np.zeros(levels, np.int64),
+        np.zeros(levels, np.int64),
+        np.ones(levels),
+        np.ones(levels),
+        np.ones((levels, n_nodes)),
+        np.ones((levels, n_nodes)),
+        np.zeros((levels, n_nodes)),
+        np.zeros((levels, n_outputs, n_nodes)),
+        np.full(n_columns, -1),
+    )
+
+
+@_compile_tree_step
+def _add_leaf(path: Path, at: int, size: int, leaf: Floats, column: Floats) -> None:
+    """Add a leaf's value `(outputs,)` to the values of the edge's column `(outputs,)`, and pass it
+    upwards."""
+    pull, product, gathered = path.pull, path.product, path.gathered
+    share = 0.0
+    for k in range(size):
+        share += pull[at, k] * product[at, k]
+    for o in range(len(leaf)):
+        v = leaf[o]
+        if v != 0.0:  # most leaves have one or two classes
+            column[o] += share * v
+            for k in range(size):
+                gathered[at - 1, o, k] += product[at, k] * v
+
+
+@_compile_tree_step
+def _add_subtree(path: Path, at: int, size: int, column: Floats) -> None:
+    """Add the sum of the leaves below to the values of the edge's column `(outputs,)`, and pass it
+    upwards."""
+    pull, gathered = path.pull, path.gathered
+    for o in range(len(column)):
+        share = 0.0
+        for k in range(size):
+            share += pull[at, k] * gathered[at, o, k]
+            gathered[at - 1, o, k] += gathered[at, o, k]
+        column[o] += share
+
+
+@_compile_tree_step
+def _enter_child(
+    forest: Forest, path: Path, at: int, row: NDArray[np.float32], quadrature: Quadrature
+) -> None:
+    """Put the next child of the node at entry `at` into entry `at + 1`, with its factors."""
+    here = path.node[at]
+    is_first = path.stage[at] == 0
+    path.stage[at] += 1
+    child = forest.left[here] if is_first else forest.right[here]
+    column = forest.feature[here]
+    goes_left = row[column] < forest.threshold[here]
+    follows = 1.0 if goes_left == is_first else 0.0
+    share = forest.cover[child] / forest.cover[here]
+    old, below = path.last[column], at + 1
+    path.node[below] = child
+    path.stage[below] = 0
+    path.before[below] = old
+    path.last[column] = below
+    p_old, q_old = 1.0, 1.0
+    if old >= 0:
+        p_old, q_old = path.present[old], path.absent[old]
+    p = p_old * follows
+    q = q_old * share
+    path.present[below] = p
+    path.absent[below] = q
+    nodes, weights = quadrature.nodes, quadrature.weights
+    inverse, product = path.inverse, path.product
+    for k in range(len(nodes)):
+        t = nodes[k]
+        factor = t * p + (1.0 - t) * q
+        inverse_old = inverse[old, k] if old >= 0 else 1.0
+        inverse[below, k] = 1.0 / factor
+        product[below, k] = product[at, k] * factor * inverse_old
+        change = (p - q) * inverse[below, k] - (p_old - q_old) * inverse_old
+        path.pull[below, k] = weights[k] * change
+
+
+@_compile_trees
+def add_tree_values(
+    forest: Forest, depths: Integers, quadratures: Quadrature, rows: NDArray[np.float32], values: Floats
+) -> None:
+    """Add the path-dependent Shapley values of all trees; see `tree_shap.tree_shapley`.
+
+    Args:
+        forest: the trees.
+        depths: (trees,) number of decisions on the longest path of each tree.
+        quadratures: row `s` holds the quadrature of `s` nodes.
+        rows: (n, d) clips.
+        values: (n, d, outputs); the Shapley values are added to it.
+    """
+    widest = quadratures.nodes.shape[1]
+    path = _new_path(depths.max() + 1, rows.shape[1], forest.value.shape[1], widest)
+    for i in range(len(rows)):
+        row = rows[i]
+        for tree in range(len(forest.start)):
+            size = max(1, (depths[tree] + 1) // 2)
+            nodes = quadratures.nodes[size, :size]
+            weights = quadratures.weights[size, :size]
+            quadrature = Quadrature(nodes, weights)
+            path.node[0] = forest.start[tree]
+            path.stage[0] = 0
+            at = 0
+            while at >= 0:
+                here = path.node[at]
+                is_leaf = forest.left[here] < 0
+                if not is_leaf and path.stage[at] < 2:
+                    if path.stage[at] == 0:
+                        path.gathered[at] = 0.0
+                    _enter_child(forest, path, at, row, quadrature)
+                    at += 1
+                    continue
+                # all leaves below are gathered: add them to the column of the edge above
+                if at > 0:
+                    parent = path.node[at - 1]
+                    column = forest.feature[parent]
+                    if is_leaf:
+                        _add_leaf(path, at, size, forest.value[here], values[i, column])
+                    else:
+                        _add_subtree(path, at, size, values[i, column])
+                    path.last[column] = path.before[at]
+                at -= 1
+
+
+@_compile_products
+def product_values(
+    rows: Floats, background: Floats, vectors: Floats, alphas: Floats, gamma: float, quadrature: Quadrature
+) -> Floats:
+    """Shapley values of sums of RBF kernels, averaged over a background; see `svm_shap.kernel_shapley`.
+
+    Args:
+        rows: (n, d) clips.
+        background: (m, d) background clips.
+        vectors: (vectors, d) support vectors.
+        alphas: (vectors, machines) weight of each support vector in each machine.
+        gamma: of the kernel.
+        quadrature: nodes and weights, both (k,).
+
+    Returns:
+        Values (n, d, machines).
+    """
+    nodes, weights = quadrature.nodes, quadrature.weights
+    n, d = rows.shape
+    m = len(background)
+    n_machines = alphas.shape[1]
+    values = np.zeros((n, d, n_machines))
+    present = np.empty(d)
+    absent = np.empty((m, d))
+    share = np.empty(d)
+    total = np.empty(d)
+    for v in range(len(vectors)):
+        for b in range(m):
+            for j in range(d):
+                distance = background[b, j] - vectors[v, j]
+                absent[b, j] = np.exp(-gamma * distance**2)
+        for i in range(n):
+            for j in range(d):
+                distance = rows[i, j] - vectors[v, j]
+                present[j] = np.exp(-gamma * distance**2)
+            total[:] = 0.0
+            for b in range(m):
+                without = absent[b]
+                share[:] = 0.0
+                for k in range(len(nodes)):
+                    t = nodes[k]
+                    product = 1.0
+                    for j in range(d):
+                        factor = without[j] + t * (present[j] - without[j])
+                        product *= factor
+                    product *= weights[k]
+                    for j in range(d):
+                        factor = without[j] + t * (present[j] - without[j])
+                        share[j] += product / factor
+                for j in range(d):
+                    total[j] += (present[j] - without[j]) * share[j]
+            for j in range(d):
+                for k in range(n_machines):
+                    values[i, j, k] += alphas[v, k] * total[j]
+    return values / len(background)
