@@ -118,15 +118,15 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/explanation/test_members.py -k refitted",
     ),
     (
-        "quintet/explanation/ensemble.py",
-        "else _fusion_without(run, order, part.fold).apply",
-        "else Fusion.from_json(rule).apply",
+        "quintet/explanation/assembly.py",
+        "fuse = _fusion_without(run, order, part.fold).apply",
+        "fuse = Fusion.from_json(rule).apply",
         "tests/explanation/test_members.py -k given_out_of_fold",
     ),
     (
         "quintet/explanation/shapley/coalitions.py",
-        "(model, *heard)[:, :, 1]",
-        "(model, *heard)[:, :, 0]",
+        "predict(model, hybrids)[:, :, 1]",
+        "predict(model, hybrids)[:, :, 0]",
         "tests/explanation/test_members.py -k two_class",
     ),
     (
@@ -136,9 +136,9 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/explanation/test_family_shapley.py -k all_orders",
     ),
     (
-        "quintet/explanation/shapley/tree_shap.py",
-        "(x + 1) / 2, w / 2",
-        "(x + 1) / 2, w",
+        "quintet/explanation/shapley/arrays.py",
+        "(nodes + 1) / 2, weights / 2",
+        "(nodes + 1) / 2, weights",
         "tests/explanation/test_tree_shap.py",
     ),
     (

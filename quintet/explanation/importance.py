@@ -19,14 +19,14 @@ In: a fitted member, rows to explain and background rows. Out: a `shap.Explanati
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import logit
 
 from quintet.errors import unknown_name
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import shap
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
     from xgboost import XGBClassifier
 
     from quintet.classifiers.tabular.members import TableMember
@@ -150,7 +151,8 @@ def _forest_output(model: RandomForestClassifier, rows: Floats) -> Floats:
 
 
 def _svm_scores(model: MarginClassifier, rows: Floats) -> Floats:
-    return np.column_stack([machine.decision_function(rows) for machine in model.machines])
+    machines = cast("Sequence[SVC]", model.machines)
+    return np.column_stack([machine.decision_function(rows) for machine in machines])
 
 
 def _xgboost_scores(model: XGBClassifier, rows: Floats) -> Floats:
@@ -175,7 +177,7 @@ def _explain_tags(name: str, member: TableMember, rows: Floats, background: Floa
     values, base = np.zeros((*rows.shape, len(models))), _constant_outputs(name, member)
     with_model = [k for k, model in enumerate(models) if model is not None]
     if name == "svm" and with_model:  # machines share support vectors: all tags at once
-        machines = [models[k].machines[0] for k in with_model]
+        machines = [cast("MarginClassifier", models[k]).machines[0] for k in with_model]
         values[:, :, with_model], base[with_model] = kernel_shapley(machines, rows, background)
         return values, base
     for k in with_model:
@@ -285,7 +287,7 @@ def family_importance(
     return _importance_table(sizes, names, explanation.output_names)
 
 
-def _importance_table(sizes: Floats, names: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:
+def _importance_table(sizes: Floats, names: list[str], classes: list[str]) -> pd.DataFrame:
     """Sizes (names, classes) as a table with their sum `TOTAL`, largest first."""
     table = pd.DataFrame(sizes, index=names, columns=classes)
     table.insert(0, TOTAL, table.sum(axis=1))
@@ -356,8 +358,7 @@ def _import_shap() -> ModuleType:
     here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import shap
-    return shap
+        return importlib.import_module("shap")
 
 
 def _xgboost(model: XGBClassifier, rows: Floats, background: Floats) -> ValuesAndBase:

@@ -1,23 +1,26 @@
-"""What a report computes to say why: SHAP values of every table member on clips that it never saw."""
+"""Explanation of a run: SHAP values of every table member, and of the ensemble, on clips that no member was
+fitted on.
+
+In: a model folder with features (`Run`). Out: `RunExplanation`, with one `MemberExplanation` per table
+member. The pages in `quintet.reports` draw them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.classifiers.storage import load_member
+from quintet.explanation.assembly import Assembly, Part, assemble, draw_rows
 from quintet.explanation.ensemble import (
     ColumnExplanation,
     EnsembleExplanation,
-    Part,
-    assemble,
-    draw_rows,
     ensemble_permutation,
     explain_columns,
     explain_ensemble,
@@ -34,7 +37,7 @@ from quintet.explanation.importance import (
     ranking_stability,
     value_space,
 )
-from quintet.explanation.permutation import correlated_groups
+from quintet.explanation.permutation import correlation_groups
 from quintet.explanation.refits import Refit, distance_from_training, fitting_seconds, refits
 from quintet.explanation.stability import CHEAP_MEMBERS, agreements, fold_stability, importance_by_fold
 from quintet.model_folder.run import Run
@@ -42,16 +45,33 @@ from quintet.model_folder.run import Run
 if TYPE_CHECKING:
     import shap
 
+    from quintet.classifiers.tabular.members import TableMember
+
 MAX_CLIPS, MAX_BACKGROUND = 120, 16
-"""A report explains at most so many held-out clips, against so many training clips: means settle long before, minutes do not."""
+"""Most clips that are explained, and most training clips that give the values of absent columns.
+
+Means settle long before; the time would not.
+"""
 MAX_SECONDS = 300.0
-"""Members are fitted again, to compare folds or for want of a held-out part, as long as this took no longer in training."""
+"""Longest time in training for which members are fitted again for every fold."""
+MAX_COLUMNS = 16
+"""Most columns whose value in the ensemble is measured."""
 
 
 @dataclass(frozen=True)
 class MemberExplanation:
-    """One member explained: its SHAP values, their means by column and by family, how far they are from adding up, how firm the ranking of
-    the columns is (`ranking_stability`), in which `space` the values are, and the columns' importance `by_fold` where clips were explained so."""
+    """SHAP values of one member, and what follows from them.
+
+    Args:
+        name: the member.
+        explanation: SHAP values of all explained clips.
+        columns: mean |SHAP value| by column, see `column_importance`.
+        families: mean |SHAP value| by family, see `family_importance`.
+        residual: largest difference between the sum of the values and the output; 0 is exact.
+        stability: rank correlation of the columns between halves of the clips, see `ranking_stability`.
+        space: the quantity that the values add up to, in words.
+        by_fold: importance of the columns in each fold, if clips were explained out of fold.
+    """
 
     name: str
     explanation: shap.Explanation
@@ -65,10 +85,21 @@ class MemberExplanation:
 
 @dataclass(frozen=True)
 class RunExplanation:
-    """Every table member explained on the same clips that it never saw.
+    """Explanations of all table members on the same clips, which no member was fitted on.
 
-    `reasons`: member → why it could not be. `folds`: `fold_stability`. `distance`: None where there is a held-out part; otherwise clips were
-    explained out of fold by members fitted again, whose predictions are at most so far from those of the training run.
+    Args:
+        members: name → explanation.
+        reasons: name → why the member is not explained.
+        rows: features of the explained clips.
+        background: features of training clips that give the values of absent columns.
+        game: values of families in the ensemble; None if a part of the ensemble is missing.
+        column_game: values of columns in the ensemble; None likewise.
+        family_permutation: permutation importance of families; None likewise.
+        column_permutation: permutation importance of columns; None likewise.
+        folds: stability of the rankings between folds, see `fold_stability`.
+        distance: None if there is a held-out part. Otherwise clips are explained out of fold by members that
+            were fitted again, and this is the largest difference between their predictions and those of the
+            training run.
     """
 
     members: Mapping[str, MemberExplanation]
@@ -84,167 +115,219 @@ class RunExplanation:
 
     @property
     def main(self) -> MemberExplanation:
-        """The member whose importance the page shows in full: XGBoost where it takes part."""
+        """The member whose importance the page shows in full: XGBoost if it takes part, otherwise the first
+        one."""
         return self.members.get("xgboost") or next(iter(self.members.values()))
 
     @property
     def columns(self) -> pd.DataFrame:
-        """Share of each column in each member's importance: rows are columns, largest mean first; a member's shares sum to 1."""
-        shares = {
-            name: why.columns[TOTAL] / max(float(why.columns[TOTAL].sum()), 1e-300)
-            for name, why in self.members.items()
-        }
+        """Share of each column in the importance of each member.
+
+        Rows are columns, largest mean first. The shares of a member sum to 1.
+        """
+        shares = {}
+        for name, member in self.members.items():
+            sizes = member.columns[TOTAL]
+            shares[name] = sizes / max(float(sizes.sum()), 1e-300)
         table = pd.DataFrame(shares).fillna(0.0)
-        return table.loc[table.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+        order = table.mean(axis=1).sort_values(ascending=False, kind="stable").index
+        return table.loc[order]
+
+
+class _Material(NamedTuple):
+    """What `explain_run` explains: parts, reasons for members left out, stability and distance."""
+
+    parts: list[Part]
+    reasons: dict[str, str]
+    folds: pd.DataFrame
+    distance: float | None
 
 
 def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
-    """SHAP values of the run's table members, and the game of the whole ensemble, on clips that no member was fitted on.
+    """SHAP values of the run's table members, and of the ensemble, on clips that no member was fitted on.
 
-    These are the held-out clips, explained by the final members. Where there are none, every training clip is explained by members that are fitted
-    again without its fold: those that gave its out-of-fold predictions.
+    These are the held-out clips, explained by the final members. If there are none, every training clip is
+    explained by members that are fitted again without its fold: those that gave its out-of-fold predictions.
 
     Args:
         run: a model folder with features.
-        seed: draws the clips where there are more than `MAX_CLIPS`, and the background.
+        seed: draws the clips if there are more than `MAX_CLIPS`, and the background.
+
+    Returns:
+        The explanation; without members if the run has no features or no fitted table members.
     """
-    reasons = {
-        name: "works on spectrograms, not on columns" for name in run.members if name not in TABLE_MEMBERS
-    }
     tables = tuple(name for name in run.members if name in TABLE_MEMBERS)
+    reasons = {name: "works on spectrograms, not on columns" for name in run.members if name not in tables}
     if run.values.empty or run.values.shape[1] == 0:
-        return RunExplanation(
-            {}, reasons | dict.fromkeys(tables, "the model folder has no features"), run.values, run.values
-        )
-    again, late = _fitted_again(
-        run, tables if run.part == "oof" else tuple(name for name in tables if name in CHEAP_MEMBERS)
-    )
-    folds = (
-        fold_stability(run, members=tuple(again), known=again, seed=seed)
-        if run.part == "test"
-        else pd.DataFrame()
-    )
-    if run.part == "test":
-        reasons |= {
-            name: "its folder is not there" for name in tables if not (run.path / "members" / name).is_dir()
-        }
-        parts, distance = held_out_parts(run, [name for name in tables if name not in reasons], seed), None
-    else:
-        reasons |= late
-        parts = fold_parts(run, again, seed)
-        distance = max(
-            (distance_from_training(run, name, refit) for name, of in again.items() for refit in of),
-            default=None,
-        )
+        reasons |= dict.fromkeys(tables, "the model folder has no features")
+        return RunExplanation({}, reasons, run.values, run.values)
+    gather = _held_out_material if run.part == "test" else _fold_material
+    material = gather(run, tables, seed)
+    reasons |= material.reasons
+    parts, folds = material.parts, material.folds
     if not parts:
-        return RunExplanation({}, reasons, run.values.iloc[:0], run.values.iloc[:0], folds=folds)
+        no_rows = run.values.iloc[:0]
+        return RunExplanation({}, reasons, no_rows, no_rows, folds=folds)
     rng = np.random.default_rng(seed)
-    some = [replace(part, rows=draw_rows(part.rows, -(-MAX_CLIPS // len(parts)), rng)) for part in parts]
-    members = {name: explain_member(run, name, some) for name in parts[0].members}
+    clips_per_part = ceil(MAX_CLIPS / len(parts))
+    samples = [replace(part, rows=draw_rows(part.rows, clips_per_part, rng)) for part in parts]
+    members = {name: explain_member(run, name, samples) for name in parts[0].members}
     if len(parts) > 1:
         folds = agreements({name: member.by_fold for name, member in members.items()})
-    why = RunExplanation(
-        members,
-        reasons,
-        pd.concat([part.rows for part in some]),
-        parts[0].background,
+    explanation = RunExplanation(
+        members=members,
+        reasons=reasons,
+        rows=pd.concat([sample.rows for sample in samples]),
+        background=parts[0].background,
         folds=folds,
-        distance=distance,
+        distance=material.distance,
     )
-    return _whole(run, why, parts, seed)
+    return _add_ensemble(run, explanation, parts, seed)
+
+
+def _held_out_material(run: Run, tables: Sequence[str], seed: int) -> _Material:
+    """The held-out clips with the final members, and the stability of the cheap members between folds."""
+    cheap = [name for name in tables if name in CHEAP_MEMBERS]
+    member_refits, _ = _refit_members(run, cheap)
+    folds = fold_stability(run, members=tuple(member_refits), member_refits=member_refits, seed=seed)
+    reasons = {}
+    for name in tables:
+        if not (run.path / "members" / name).is_dir():
+            reasons[name] = "its folder is not there"
+    parts = held_out_parts(run, [name for name in tables if name not in reasons], seed)
+    return _Material(parts, reasons, folds, None)
+
+
+def _fold_material(run: Run, tables: Sequence[str], seed: int) -> _Material:
+    """The training clips, fold by fold, with members that are fitted again without the fold."""
+    member_refits, reasons = _refit_members(run, tables)
+    parts = fold_parts(run, member_refits, seed)
+    distances = [
+        distance_from_training(run, name, refit) for name, own in member_refits.items() for refit in own
+    ]
+    return _Material(parts, reasons, pd.DataFrame(), max(distances, default=None))
 
 
 def explain_member(run: Run, name: str, parts: Sequence[Part]) -> MemberExplanation:
-    """A member explained on the clips of some parts; clips of one group stay together where the ranking is tried on halves."""
+    """SHAP values of a member on the clips of some parts.
+
+    The clips of a group stay together when the stability of the ranking is measured on halves.
+
+    Args:
+        run: a model folder.
+        name: a member of all parts.
+        parts: clips and members.
+    """
     tags = run.classes if run.multilabel else None
-    found = [explain(part.members[name], part.rows, part.background, tags=tags) for part in parts]
-    residual = max(
-        additivity_residual(e, outputs(part.members[name], part.rows))
-        for e, part in zip(found, parts, strict=True)
-    )
+    explanations = [explain(part.members[name], part.rows, part.background, tags=tags) for part in parts]
+    residuals, by_fold = [], {}
+    for explanation, part in zip(explanations, parts, strict=True):
+        output = outputs(part.members[name], part.rows)
+        residuals.append(additivity_residual(explanation, output))
+        if part.fold is not None:
+            by_fold[part.fold] = explanation
     columns = [str(column) for column in run.values.columns]
-    by_fold = importance_by_fold(
-        {part.fold: e for e, part in zip(found, parts, strict=True) if part.fold is not None}, columns
-    )
-    explanation = concatenate_explanations(found, columns)
-    stability = ranking_stability(
-        explanation, _groups(run, [str(clip) for part in parts for clip in part.rows.index])
-    )
-    space = value_space(name, multilabel=run.multilabel)
+    whole = concatenate_explanations(explanations, columns)
+    ids = [str(clip) for part in parts for clip in part.rows.index]
+    groups = run.report_predictions.take(ids).units
     return MemberExplanation(
-        name,
-        explanation,
-        column_importance(explanation),
-        family_importance(explanation),
-        residual,
-        stability,
-        space,
-        by_fold,
+        name=name,
+        explanation=whole,
+        columns=column_importance(whole),
+        families=family_importance(whole),
+        residual=max(residuals),
+        stability=ranking_stability(whole, groups),
+        space=value_space(name, multilabel=run.multilabel),
+        by_fold=importance_by_fold(by_fold, columns),
     )
 
 
-def _whole(run: Run, why: RunExplanation, parts: Sequence[Part], seed: int) -> RunExplanation:
-    """With the ensemble's game, and what is lost without its players, where every member is at hand."""
-    assemblies = [
-        assembly for part in parts if (assembly := assemble(run, part)) is not None and len(assembly.rows)
-    ]
+def _add_ensemble(run: Run, explanation: RunExplanation, parts: Sequence[Part], seed: int) -> RunExplanation:
+    """The explanation with the values of families and columns in the ensemble, if every member is present."""
+    assemblies: list[Assembly] = []
+    for part in parts:
+        assembly = assemble(run, part)
+        if assembly is not None and len(assembly.rows):
+            assemblies.append(assembly)
     if not assemblies:
-        return why
-    train = run.values.loc[
-        run.values.index.intersection(pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False)
-    ]
-    columns = correlated_groups(train, [str(name) for name in why.columns.index[:16]])
+        return explanation
+    top_columns = [str(name) for name in explanation.columns.index[:MAX_COLUMNS]]
+    columns = correlation_groups(run.values.loc[_training_ids(run)], top_columns)
+    by_family = family_players(run, assemblies[0])
     return replace(
-        why,
+        explanation,
         game=explain_ensemble(run, assemblies, seed=seed),
         column_game=explain_columns(run, assemblies, columns, seed=seed),
-        family_permutation=ensemble_permutation(
-            run, assemblies, family_players(run, assemblies[0]), seed=seed
-        ),
+        family_permutation=ensemble_permutation(run, assemblies, by_family, seed=seed),
         column_permutation=ensemble_permutation(run, assemblies, columns, seed=seed),
     )
 
 
-def _fitted_again(run: Run, names: Sequence[str]) -> tuple[dict[str, list[Refit]], dict[str, str]]:
-    """Members fitted again on every fold, the quickest first, as far as time allows; and why others were not."""
-    found: dict[str, list[Refit]] = {}
+def _refit_members(run: Run, names: Sequence[str]) -> tuple[dict[str, list[Refit]], dict[str, str]]:
+    """Fit members again on every fold, the quickest first, until the time is used up.
+
+    Returns the refits of each member, and the reasons why others have none.
+    """
+    results: dict[str, list[Refit]] = {}
     reasons: dict[str, str] = {}
-    spent = 0.0
-    for name in sorted(names, key=lambda name: fitting_seconds(run, name)):
-        spent += fitting_seconds(run, name)
-        if spent > MAX_SECONDS:
+    seconds = {name: fitting_seconds(run, name) for name in names}
+    total = 0.0
+    for name in sorted(names, key=lambda name: seconds[name]):
+        total += seconds[name]
+        if total > MAX_SECONDS:
             reasons[name] = (
-                f"there is no held-out part, and to fit it again for every fold would take about {fitting_seconds(run, name) / 60:.0f} min"
+                "there is no held-out part, and fitting it again for every fold would take about "
+                f"{seconds[name] / 60:.0f} min"
             )
-        elif of := list(refits(run, name)):
-            found[name] = of
+            continue
+        member_refits = list(refits(run, name))
+        if member_refits:
+            results[name] = member_refits
         else:
             reasons[name] = "there is no held-out part, and there are no folds to fit it again on"
-    return {name: found[name] for name in names if name in found}, reasons
+    return {name: results[name] for name in names if name in results}, reasons
+
+
+def _training_ids(run: Run) -> pd.Index:
+    """Ids of the training clips that have features."""
+    train = run.split.loc[run.split["part"] == "train", "id"]
+    return run.values.index.intersection(pd.Index(train), sort=False)
 
 
 def held_out_parts(run: Run, names: Sequence[str], seed: int) -> list[Part]:
-    """The held-out clips, and the final members."""
+    """The held-out clips with the final members.
+
+    Args:
+        run: a model folder.
+        names: table members whose folders exist.
+        seed: draws the background.
+
+    Returns:
+        One part; none if there are no members or no held-out clips with features.
+    """
     held_out = run.values.index.intersection(pd.Index(run.report_predictions.clip_ids), sort=False)
-    train = run.values.index.intersection(
-        pd.Index(run.split.loc[run.split["part"] == "train", "id"]), sort=False
-    )
-    background = draw_rows(run.values.loc[train], MAX_BACKGROUND, np.random.default_rng(seed))
-    members = {name: load_member(run.path / "members" / name) for name in names}
+    train = run.values.loc[_training_ids(run)]
+    background = draw_rows(train, MAX_BACKGROUND, np.random.default_rng(seed))
+    members = {name: cast("TableMember", load_member(run.path / "members" / name)) for name in names}
     return [Part(members, run.values.loc[held_out], background)] if members and len(held_out) else []
 
 
-def fold_parts(run: Run, again: Mapping[str, Sequence[Refit]], seed: int) -> list[Part]:
-    """Every fold's clips, and the members that were fitted again without them."""
-    rng, parts = np.random.default_rng(seed), []
-    for of in zip(*again.values(), strict=True):
-        background = draw_rows(run.values.loc[of[0].train], MAX_BACKGROUND, rng)
-        members: dict[str, Any] = {name: refit.member for name, refit in zip(again, of, strict=True)}
-        parts.append(Part(members, run.values.loc[of[0].held_out], background, of[0].fold))
+def fold_parts(run: Run, member_refits: Mapping[str, Sequence[Refit]], seed: int) -> list[Part]:
+    """The clips of every fold, with the members that were fitted again without them.
+
+    Args:
+        run: a model folder.
+        member_refits: member → its refits, all with the same folds.
+        seed: draws the backgrounds.
+
+    Returns:
+        One part per fold.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    for fold_refits in zip(*member_refits.values(), strict=True):
+        first = fold_refits[0]
+        background = draw_rows(run.values.loc[first.train], MAX_BACKGROUND, rng)
+        members = {name: refit.member for name, refit in zip(member_refits, fold_refits, strict=True)}
+        parts.append(Part(members, run.values.loc[first.held_out], background, first.fold))
     return parts
-
-
-def _groups(run: Run, clips: Sequence[str]) -> NDArray[Any]:
-    """The group of each clip; its own id where groups are unknown."""
-    p = run.report_predictions.take(list(clips))
-    return p.units

@@ -80,7 +80,7 @@ def permutation_importance(
     return table.sort_values("fall", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def correlated_groups(
+def correlation_groups(
     values: pd.DataFrame, columns: Sequence[str], *, threshold: float = 0.9
 ) -> dict[str, list[str]]:
     """Each given column with all columns that correlate with it, to be shuffled together.
@@ -99,7 +99,7 @@ def correlated_groups(
 
     Example:
         >>> table = pd.DataFrame({"a": [1, 2, 3, 4], "b": [2, 4, 6, 9], "c": [1, -1, 1, -1]})
-        >>> correlated_groups(table, ["b", "a", "c"])
+        >>> correlation_groups(table, ["b", "a", "c"])
         {'b + 1 alike': ['b', 'a'], 'c': ['c']}
     """
     component = _correlation_components(values, threshold)

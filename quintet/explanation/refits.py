@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ def refits(run: Run, name: str) -> Iterator[Refit]:
     for fold in sorted(split["fold"].unique()):
         train = np.flatnonzero(split["fold"] != fold)
         inputs = Inputs(X.iloc[train])
-        member = trainer.fit(inputs, y[train], groups[train], fold=int(fold))
+        member = cast("TableMember", trainer.fit(inputs, y[train], groups[train], fold=int(fold)))
         held_out = X.index[split["fold"] == fold]
         yield Refit(int(fold), member, X.index[train], held_out)
 

@@ -1,10 +1,14 @@
-"""One track as the ensemble heard it, and why: values of columns and families, and the regions of the spectrogram, for one class."""
+"""Explanation of the ensemble prediction for one track.
+
+In: a `TrackPrediction` (the predictions for the segments of a track), the ensemble and its run. Out:
+`TrackExplanation`: values of columns and of feature families, and regions of the spectrogram, for one class.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -13,36 +17,53 @@ from numpy.typing import NDArray
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor
-from quintet.explanation.embeddings import embed_clips
-from quintet.explanation.ensemble import draw_rows
+from quintet.explanation.assembly import draw_rows
+from quintet.explanation.contracts import Floats
 from quintet.explanation.importance import SPACES, additivity_residual, explain, family, outputs, value_space
-from quintet.explanation.occlusion import N_BANDS, Occlusion, grad_cam, occlusion
 from quintet.explanation.shapley.family_shapley import FamilyShapley, columns_by_family, family_shapley
+from quintet.explanation.spectrogram.embeddings import embed_clips
+from quintet.explanation.spectrogram.grad_cam import grad_cam
+from quintet.explanation.spectrogram.occlusion import N_BANDS, Occlusion, occlusion
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
+    from quintet.classifiers.tabular.members import TableMember
+
 MAX_BACKGROUND, MAX_SEGMENTS = 16, 24
-"""Training clips that stand in for what is absent; segments that are explained."""
+"""Most training clips that give the values of absent columns, and most segments that are explained."""
 MAX_PATCHES = 80
-"""Of a network, over the segments whose spectrogram is covered piece by piece: each is asked about some sixty times."""
-TIMES = (4, 28)
-"""Stripes of time in which a segment is covered: at least, and over all segments together."""
+"""Most patches of a network, over the segments on which occlusion is computed: each is predicted about sixty
+times."""
+MIN_TIMES, TOTAL_TIMES = 4, 28
+"""Stripes of time into which a segment is cut for occlusion: at least, and over all segments together."""
 
 
 @dataclass(frozen=True)
 class TrackPrediction:
-    """A track and what was said of it.
+    """A track and its predictions.
 
     Args:
-        name, duration_s, native_sample_rate, native_channels: of the file. digests: of its segments, to recognise known recordings.
-        classes, multilabel: of the model.
-        starts, ends: (m,) seconds, of the segments whose mean is the verdict.
-        features: (m, columns). pictures: m log-mel spectrograms (n_mels, frames), dB, made with `log_mel`.
-        members: member → (m, K) probabilities. ensemble_predictions: (m, K).
-        curve: `start, end` and one column per class: the verdict over time; `has_short_windows`: whether these windows are shorter than the segments.
+        name: of the file.
+        duration_s: of the file.
+        native_sample_rate: of the file, in Hz.
+        native_channels: of the file.
+        digests: of its segments, to recognise known recordings.
+        classes: of the model.
+        multilabel: whether the model predicts label sets.
+        starts: (m,) seconds, of the segments. The mean of their predictions is the ensemble prediction.
+        ends: (m,) seconds, of the segments.
+        features: (m, columns).
+        pictures: m log-mel spectrograms (n_mels, frames), dB, made with `log_mel`.
+        log_mel: parameters of the spectrograms.
+        members: member → (m, K) probabilities.
+        ensemble_predictions: (m, K).
+        curve: `start, end` and one column per class: the ensemble prediction over time.
+        has_short_windows: whether the windows of `curve` are shorter than the segments.
         unusable_windows: `start, end, reason` of windows that could not be used.
-        conformal: the model's calibrated prediction sets, where it has them; distance: from every class among the features, mean over segments.
+        conformal: the model's calibrated prediction sets, if it has them.
+        distance: from every class in feature space, mean over segments.
     """
 
     name: str
@@ -57,8 +78,8 @@ class TrackPrediction:
     features: pd.DataFrame
     pictures: tuple[NDArray[np.float32], ...]
     log_mel: LogMelParameters
-    members: Mapping[str, Array]
-    ensemble_predictions: Array
+    members: Mapping[str, Floats]
+    ensemble_predictions: Floats
     curve: pd.DataFrame
     has_short_windows: bool
     unusable_windows: pd.DataFrame
@@ -66,8 +87,8 @@ class TrackPrediction:
     distance: float | None = None
 
     @property
-    def probabilities(self) -> Array:
-        """(K,): the verdict, the mean over segments."""
+    def probabilities(self) -> Floats:
+        """(K,) the ensemble prediction: the mean over segments."""
         return np.asarray(self.ensemble_predictions.mean(axis=0))
 
     @property
@@ -78,7 +99,14 @@ class TrackPrediction:
 
 @dataclass(frozen=True)
 class ColumnContributions:
-    """What each column did for every class in one member, mean over segments: `values` (columns × classes), in the member's own `space`."""
+    """SHAP values of one member, mean over the segments of a track.
+
+    Args:
+        values: columns × classes.
+        base: of each class.
+        space: the quantity that the values add up to, in words.
+        residual: largest difference between the sum of the values and the output; 0 is exact.
+    """
 
     values: pd.DataFrame
     base: pd.Series
@@ -88,28 +116,42 @@ class ColumnContributions:
 
 @dataclass(frozen=True)
 class NetworkExplanation:
-    """Where one network heard a class: per probed segment (`segments`, positions) what covering takes away, and Grad-CAM (None: no convolutions)."""
+    """Regions of the spectrogram that speak for a class in one network.
+
+    Args:
+        name: the network.
+        column: the class, as a position in the classes of the model.
+        segments: positions of the segments that were explained.
+        occlusions: one per segment.
+        cams: Grad-CAM, one map per segment; None if the network has no convolutions.
+    """
 
     name: str
     column: int
     segments: tuple[int, ...]
     occlusions: tuple[Occlusion, ...]
-    cams: tuple[Array, ...] | None
+    cams: tuple[Floats, ...] | None
 
     @property
     def probability(self) -> float:
-        """That the network gives to the class, mean over the probed segments."""
-        return float(np.mean([found.probability for found in self.occlusions]))
+        """The network's probability of the class, mean over the explained segments."""
+        return float(np.mean([one.probability for one in self.occlusions]))
 
     @property
-    def bands(self) -> Array:
-        """(b,): what a stripe of bands adds, mean over segments."""
-        return np.asarray(np.mean([found.bands for found in self.occlusions], axis=0))
+    def bands(self) -> Floats:
+        """(b,) contribution of each stripe of bands, mean over the explained segments."""
+        return np.asarray(np.mean([one.bands for one in self.occlusions], axis=0))
 
 
 @dataclass(frozen=True)
 class TrackEmbedding:
-    """The track (one row per segment) and training clips (indexed by id) in a network's last hidden layer."""
+    """A track and training clips in the last hidden layer of a network.
+
+    Args:
+        name: the network.
+        track: one row per segment.
+        train: one row per training clip, indexed by id.
+    """
 
     name: str
     track: pd.DataFrame
@@ -118,174 +160,258 @@ class TrackEmbedding:
 
 @dataclass(frozen=True)
 class TrackExplanation:
-    """Why the ensemble said so. `reasons`: member → why it could not be explained by columns."""
+    """Explanation of the ensemble prediction for a track.
+
+    Args:
+        contributions: table member → values of columns.
+        reasons: member → why it is not explained by columns.
+        game: values of feature families for the ensemble prediction; None if they cannot be computed.
+        networks: regions of the spectrogram, one entry per network.
+        n_background: number of training clips that give the values of absent columns.
+        embeddings: one entry per network whose training spectrograms are available.
+    """
 
     contributions: Mapping[str, ColumnContributions]
     reasons: Mapping[str, str]
     game: FamilyShapley | None
     networks: tuple[NetworkExplanation, ...]
     n_background: int
-    n_explained: int
     embeddings: tuple[TrackEmbedding, ...] = ()
 
 
 def explain_track(
-    heard: TrackPrediction, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0
+    track: TrackPrediction, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0
 ) -> TrackExplanation:
-    """SHAP values of the table members, the family game of the fused verdict, and what the networks listened to, on one track.
+    """Explain the ensemble prediction for one track.
+
+    Table members are explained by SHAP values, the ensemble by values of feature families, and networks by
+    regions of the spectrogram for the most probable class.
 
     Args:
-        heard: the track.
+        track: predictions for the segments of the track.
         ensemble: the model of `run`.
-        run: its folder: training clips stand in for what is absent.
-        seed: draws these.
+        run: its folder. Its training clips give the values of absent columns.
+        seed: draws these training clips.
     """
-    chosen = _evenly(len(heard.ensemble_predictions), MAX_SEGMENTS)
-    rows = heard.features.iloc[chosen]
-    background = draw_rows(
-        run.values.loc[training_ids(run), list(rows.columns)], MAX_BACKGROUND, np.random.default_rng(seed)
-    )
-    tables = {name: member for name, member in ensemble.members_.items() if name in TABLE_MEMBERS}
-    reasons = {
-        name: "listens to the spectrogram, not to columns: see the maps"
-        for name in ensemble.members_
-        if name not in TABLE_MEMBERS
-    }
-    if not len(background):
-        pushes, game = {}, None
-        reasons |= dict.fromkeys(
-            tables, "is not explained by columns: the model folder has no training clips"
-        )
+    tables, networks = _split_members(ensemble)
+    segments = _spread_evenly(len(track.ensemble_predictions), MAX_SEGMENTS)
+    rows = track.features.iloc[segments]
+    train = run.values.loc[training_ids(run), list(rows.columns)]
+    background = draw_rows(train, MAX_BACKGROUND, np.random.default_rng(seed))
+    reasons = dict.fromkeys(networks, "reads the spectrogram, not columns: see the maps")
+    contributions: dict[str, ColumnContributions] = {}
+    game = None
+    if len(background):
+        tags = track.classes if track.multilabel else None
+        for name, member in tables.items():
+            if name in SPACES:
+                contributions[name] = column_contributions(member, rows, background, tags=tags)
+        if tables:
+            game = _family_values(track, ensemble, run, background, segments)
     else:
-        tags = heard.classes if heard.multilabel else None
-        pushes = {
-            name: column_contributions(member, rows, background, tags=tags)
-            for name, member in tables.items()
-            if name in SPACES
-        }
-        game = _game(heard, ensemble, run, rows, background, chosen) if tables else None
-    networks = {name: member for name, member in ensemble.members_.items() if name not in TABLE_MEMBERS}
-    looked = tuple(explain_network(heard, name, member, heard.order[0]) for name, member in networks.items())
-    resembled = tuple(
-        found
-        for name, member in networks.items()
-        if (found := embed_track(heard, name, member, run, seed=seed)) is not None
+        no_clips = "is not explained by columns: the model folder has no training clips"
+        reasons |= dict.fromkeys(tables, no_clips)
+    top_class = track.order[0]
+    embeddings = []
+    for name, network in networks.items():
+        embedding = embed_track(track, name, network, run, seed=seed)
+        if embedding is not None:
+            embeddings.append(embedding)
+    return TrackExplanation(
+        contributions=contributions,
+        reasons=reasons,
+        game=game,
+        networks=tuple(
+            explain_network(track, name, network, top_class) for name, network in networks.items()
+        ),
+        n_background=len(background),
+        embeddings=tuple(embeddings),
     )
-    return TrackExplanation(pushes, reasons, game, looked, len(background), len(chosen), resembled)
+
+
+def _split_members(
+    ensemble: EnsembleClassifier,
+) -> tuple[dict[str, TableMember], dict[str, SpectrogramClassifier]]:
+    """The table members and the networks of an ensemble."""
+    tables: dict[str, TableMember] = {}
+    networks: dict[str, SpectrogramClassifier] = {}
+    for name, member in ensemble.members_.items():
+        if name in TABLE_MEMBERS:
+            tables[name] = cast("TableMember", member)
+        else:
+            networks[name] = cast("SpectrogramClassifier", member)
+    return tables, networks
 
 
 def embed_track(
-    heard: TrackPrediction, name: str, member: Any, run: Run, *, seed: int = 0
+    track: TrackPrediction, name: str, member: SpectrogramClassifier, run: Run, *, seed: int = 0
 ) -> TrackEmbedding | None:
-    """The track among training clips as a network hears them; None where their spectrograms are gone."""
+    """A track and training clips in the last hidden layer of a network.
+
+    Args:
+        track: with spectrograms.
+        name: the network.
+        member: the fitted network.
+        run: its model folder.
+        seed: draws training clips if there are many.
+
+    Returns:
+        None if the spectrograms of the training clips are not available.
+    """
     train = embed_clips(run, member, training_ids(run), seed=seed)
-    return (
-        None
-        if train is None
-        else TrackEmbedding(name, pd.DataFrame(member.embed(list(heard.pictures))), train)
-    )
+    if train is None:
+        return None
+    return TrackEmbedding(name, pd.DataFrame(member.embed(list(track.pictures))), train)
 
 
 def column_contributions(
-    member: Any, rows: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None
+    member: TableMember,
+    rows: pd.DataFrame,
+    background: pd.DataFrame,
+    *,
+    tags: Sequence[str] | None = None,
 ) -> ColumnContributions:
-    """The mean SHAP values of a table member over the segments of a track: they add up to its mean output. `tags`: their names, for label sets."""
+    """Mean SHAP values of a table member over the segments of a track; they add up to its mean output.
+
+    Args:
+        member: a fitted table member.
+        rows: (m, d) segments.
+        background: (n, d) training clips.
+        tags: names of the tags, for label sets.
+    """
     explanation = explain(member, rows, background, tags=tags)
     names = explanation.output_names
     values = pd.DataFrame(explanation.values.mean(axis=0), index=explanation.feature_names, columns=names)
     base = pd.Series(explanation.base_values.mean(axis=0), index=names)
     space = value_space(member.member, multilabel=member.multilabel_)
-    return ColumnContributions(values, base, space, additivity_residual(explanation, outputs(member, rows)))
+    residual = additivity_residual(explanation, outputs(member, rows))
+    return ColumnContributions(values, base, space, residual)
 
 
-def explain_network(heard: TrackPrediction, name: str, member: Any, k: int) -> NetworkExplanation:
-    """Occlusion and Grad-CAM of one network for class `k` of the model."""
-    column = (
-        k if heard.multilabel else [str(c) for c in member.classes_].index(heard.classes[k])
-    )  # tags are numbers there, in this order
-    longest = max(picture.shape[1] for picture in heard.pictures)
+def explain_network(
+    track: TrackPrediction, name: str, member: SpectrogramClassifier, k: int
+) -> NetworkExplanation:
+    """Occlusion and Grad-CAM of one network for one class.
+
+    Args:
+        track: with spectrograms.
+        name: the network.
+        member: the fitted network.
+        k: the class, as a position in the classes of the model.
+    """
+    classes = [str(c) for c in member.classes_]
+    column = k if track.multilabel else classes.index(track.classes[k])  # tags keep the order of the model
+    segments = _occlusion_segments(track, member)
+    n_times = max(MIN_TIMES, TOTAL_TIMES // len(segments))
+    fill = np.broadcast_to(np.asarray(member.mean_), (track.log_mel.n_mels, 1))
+    occlusions, cams = [], []
+    for i in segments:
+        spectrogram = track.pictures[i]
+        result = occlusion(
+            member.predict_proba, spectrogram, column, n_bands=N_BANDS, n_times=n_times, fill=fill
+        )
+        occlusions.append(result)
+        cams.append(grad_cam(member, spectrogram, column))
+    maps = tuple(cam for cam in cams if cam is not None)
+    has_maps = len(maps) == len(cams)
+    return NetworkExplanation(name, k, tuple(segments), tuple(occlusions), maps if has_maps else None)
+
+
+def _occlusion_segments(track: TrackPrediction, member: SpectrogramClassifier) -> list[int]:
+    """Segments for occlusion: as many as `MAX_PATCHES` allows, evenly spread."""
+    longest = max(spectrogram.shape[1] for spectrogram in track.pictures)
     patches = min(member.max_patches, -(-longest // member.patch_frames))
-    probed = _evenly(len(heard.pictures), min(MAX_SEGMENTS, max(4, MAX_PATCHES // patches)))
-    times = max(TIMES[0], TIMES[1] // len(probed))
-    fill = np.broadcast_to(np.asarray(member.mean_), (heard.log_mel.n_mels, 1))
-    covered = [
-        occlusion(member.predict_proba, heard.pictures[i], column, n_bands=N_BANDS, n_times=times, fill=fill)
-        for i in probed
-    ]
-    cams = [grad_cam(member, heard.pictures[i], column) for i in probed]
-    known = tuple(cam for cam in cams if cam is not None)
-    return NetworkExplanation(
-        name, k, tuple(probed), tuple(covered), known if len(known) == len(cams) else None
-    )
+    limit = max(4, MAX_PATCHES // patches)
+    return _spread_evenly(len(track.pictures), min(MAX_SEGMENTS, limit))
 
 
 def training_ids(run: Run) -> list[str]:
-    """Ids of the clips that the members were fitted on, as far as their features are kept."""
+    """Ids of the clips that the members were fitted on and whose features are stored.
+
+    Args:
+        run: a model folder.
+    """
     train = run.split.loc[run.split["part"] == "train", "id"] if len(run.split) else pd.Series(dtype=str)
     return [str(name) for name in run.values.index.intersection(pd.Index(train), sort=False)]
 
 
-def _game(
-    heard: TrackPrediction,
+def _family_values(
+    track: TrackPrediction,
     ensemble: EnsembleClassifier,
     run: Run,
-    rows: pd.DataFrame,
     background: pd.DataFrame,
-    chosen: list[int],
+    segments: list[int],
 ) -> FamilyShapley | None:
-    networks = {}
-    for name in ensemble.members_:
-        if name in TABLE_MEMBERS:
-            continue
+    """Shapley values of families on some segments; None if a network has no out-of-fold predictions."""
+    tables, networks = _split_members(ensemble)
+    predictions = {}
+    for name in networks:
         if name not in run.oof:
             return None
-        known = run.oof[name].take(list(background.index))
-        networks[name] = (
-            heard.members[name][chosen],
-            known.in_classes(heard.classes).probabilities.astype(np.float64),
-        )
+        recorded = run.oof[name].take(list(background.index)).in_classes(track.classes)
+        of_background = recorded.probabilities.astype(np.float64)
+        predictions[name] = (track.members[name][segments], of_background)
+    rows = track.features.iloc[segments]
     players = columns_by_family([str(c) for c in rows.columns], family)
+    names = list(ensemble.members_)
 
-    def fuse(stack: Array) -> Array:
-        return ensemble.fuse_and_calibrate(dict(zip(ensemble.members_, stack, strict=True)))
+    def fuse(stack: Floats) -> Floats:
+        return ensemble.fuse_and_calibrate(dict(zip(names, stack, strict=True)))
 
-    return family_shapley(ensemble.members_, fuse, rows, background, players=players, networks=networks)
+    members = {name: tables.get(name) for name in names}
+    return family_shapley(members, fuse, rows, background, players=players, networks=predictions)
 
 
 def contribution_steps(game: FamilyShapley, k: int) -> pd.DataFrame:
-    """What each player adds to class `k`, mean over segments, largest size first: `player, value, low, high`.
+    """The contribution of each player to one class, mean over segments.
 
-    The interval (± 1.96 standard errors) is what so few background clips leave open.
+    Args:
+        game: values of the segments of a track.
+        k: the class.
+
+    Returns:
+        One row per player, largest size first: `player, value, low, high`. The interval (± 1.96 standard
+            errors)
+        shows the uncertainty from the small number of background clips.
     """
     value = game.values[:, :, k].mean(axis=0)
-    against = game.by_background[:, :, :, k].mean(axis=0)
-    error = (
-        against.std(axis=1, ddof=1) / np.sqrt(against.shape[1])
-        if against.shape[1] > 1
-        else np.zeros(len(value))
-    )
-    table = pd.DataFrame(
-        {"player": game.players, "value": value, "low": value - 1.96 * error, "high": value + 1.96 * error}
-    )
-    return table.loc[table["value"].abs().sort_values(ascending=False, kind="stable").index].reset_index(
-        drop=True
-    )
+    by_background = game.by_background[:, :, :, k].mean(axis=0)
+    n_background = by_background.shape[1]
+    error = np.zeros(len(value))
+    if n_background > 1:
+        error = by_background.std(axis=1, ddof=1) / np.sqrt(n_background)
+    low, high = value - 1.96 * error, value + 1.96 * error
+    table = pd.DataFrame({"player": game.players, "value": value, "low": low, "high": high})
+    sizes = table["value"].abs().sort_values(ascending=False, kind="stable")
+    return table.loc[sizes.index].reset_index(drop=True)
 
 
 def percentiles(rows: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
-    """For each column, the share of training clips with a smaller value than the track's mean, ties half; NaN where nothing is known."""
-    mean, known = rows.mean(axis=0), train[list(rows.columns)]
-    below = (known.lt(mean, axis=1).sum() + 0.5 * known.eq(mean, axis=1).sum()) / known.notna().sum().clip(
-        lower=1
-    )
-    return below.where(mean.notna() & known.notna().any())
+    """For each column, the share of training clips with a smaller value than the track's mean; ties count
+    half.
+
+    Args:
+        rows: (m, d) segments of the track.
+        train: training clips, with the columns of `rows`.
+
+    Returns:
+        Indexed by column; NaN if the track, or all training clips, have no value.
+    """
+    mean, values = rows.mean(axis=0), train[list(rows.columns)]
+    n_below = values.lt(mean, axis=1).sum()
+    n_equal = values.eq(mean, axis=1).sum()
+    n_values = values.notna().sum()
+    shares = (n_below + 0.5 * n_equal) / n_values.clip(lower=1)
+    return shares.where(mean.notna() & values.notna().any())
 
 
-def _evenly(n: int, most: int) -> list[int]:
-    """At most `most` of `n` positions, evenly spread.
+def _spread_evenly(n: int, limit: int) -> list[int]:
+    """At most `limit` of `n` positions, evenly spread.
 
     Example:
-        >>> _evenly(5, 8), _evenly(100, 3)
+        >>> _spread_evenly(5, 8), _spread_evenly(100, 3)
         ([0, 1, 2, 3, 4], [0, 50, 99])
     """
-    return list(range(n)) if n <= most else [int(i) for i in np.rint(np.linspace(0, n - 1, most))]
+    if n <= limit:
+        return list(range(n))
+    return [int(i) for i in np.rint(np.linspace(0, n - 1, limit))]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.explanation.occlusion import cell_means
+from quintet.explanation.spectrogram.occlusion import cell_means
 from quintet.explanation.track import NetworkExplanation, TrackPrediction
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import (

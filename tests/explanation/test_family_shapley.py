@@ -94,7 +94,7 @@ def test_the_fast_way_of_each_member_equals_the_hybrids(
     players = columns_by_family(list(tables[0].columns), lambda column: column[0])  # c, s, r, t: four players
     assert len(players) == 4
     fast = coalitions.coalition_probabilities(member, *tables, players)
-    slow = coalitions._by_hybrids(member.predict_proba, *tables, players)
+    slow = coalitions._hybrid_probabilities(member, *tables, players)
     assert fast.shape == (16, 12, 6)
     np.testing.assert_allclose(fast, slow, atol=2e-6)  # XGBoost adds in float32
     assert np.abs(fast[0] - fast[-1]).max() > 0.01

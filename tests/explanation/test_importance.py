@@ -16,13 +16,12 @@ from sklearn.svm import SVC
 from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
-from quintet.explanation.ensemble import Part
+from quintet.explanation.assembly import Part
 from quintet.explanation.importance import (
     TOTAL,
-    _shap,
+    _import_shap,
     additivity_residual,
     column_importance,
-    direction,
     explain,
     family,
     family_importance,
@@ -62,7 +61,7 @@ def test_values_and_base_add_up_to_the_members_own_output(
     output = outputs(member, rows[0])
     assert additivity_residual(explanation, output) < 1e-5
     assert np.abs(output - output.mean(axis=0)).max() > 0.05  # there is something to add up to
-    spoilt = _shap().Explanation(explanation.values.copy(), explanation.base_values)
+    spoilt = _import_shap().Explanation(explanation.values.copy(), explanation.base_values)
     spoilt.values[0, 0, 0] += 1e-3
     assert additivity_residual(spoilt, output) > 9e-4
 
@@ -80,7 +79,7 @@ def test_the_logistic_regression_equals_shaps_linear_explainer(
     explained: dict[str, tuple[Any, Any]], rows: Any
 ) -> None:
     member, explanation = explained["logistic_regression"]
-    shap = _shap()
+    shap = _import_shap()
     masker = shap.maskers.Independent(member.prepare(rows[1]), max_samples=100)
     theirs = shap.LinearExplainer(member.models_[0], masker).shap_values(member.prepare(rows[0]))
     np.testing.assert_allclose(explanation.values, theirs, atol=1e-9)
@@ -88,7 +87,7 @@ def test_the_logistic_regression_equals_shaps_linear_explainer(
 
 def test_xgboost_equals_shaps_tree_explainer(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
     member, explanation = explained["xgboost"]
-    theirs = _shap().TreeExplainer(member.models_[0]).shap_values(member.prepare(rows[0]))
+    theirs = _import_shap().TreeExplainer(member.models_[0]).shap_values(member.prepare(rows[0]))
     np.testing.assert_allclose(explanation.values, theirs, atol=1e-4)
     own = (
         member.models_[0].get_booster().predict(xgboost.DMatrix(member.prepare(rows[0])), pred_contribs=True)
@@ -114,8 +113,8 @@ def test_the_svm_equals_the_definition() -> None:
 def test_the_svm_equals_shaps_exact_explainer() -> None:
     machine, rows, background = _small_machine()
     values, _ = kernel_shapley([machine], rows, background)
-    theirs = _shap().explainers.Exact(
-        machine.decision_function, _shap().maskers.Independent(background, max_samples=100)
+    theirs = _import_shap().explainers.Exact(
+        machine.decision_function, _import_shap().maskers.Independent(background, max_samples=100)
     )(rows)
     np.testing.assert_allclose(values[:, :, 0], theirs.values, atol=1e-6)
 
@@ -175,7 +174,6 @@ def test_a_planted_cause_ranks_first_for_its_class_and_speaks_for_it(name: str) 
     importance = column_importance(explanation)
     assert importance["disco"].idxmax() == "tonal.3.mean"
     assert family_importance(explanation)["disco"].idxmax() == "tonal"
-    assert direction(explanation).loc["tonal.3.mean", "disco"] > 0.8  # more of it speaks for the class
     k = list(explanation.output_names).index("disco")
     j = list(explanation.feature_names).index("tonal.3.mean")
     assert (
@@ -206,22 +204,22 @@ def test_a_ranking_is_firm_where_the_values_are_and_not_where_they_are_noise() -
     noise = np.abs(rng.normal(size=(40, 30, 1)))
     firm = noise * np.geomspace(1, 1000, 30)[None, :, None]
     groups, base = np.repeat(np.arange(10), 4), np.zeros((40, 1))
-    assert ranking_stability(_shap().Explanation(firm, base), groups) > 0.95
-    assert abs(ranking_stability(_shap().Explanation(noise, base), groups)) < 0.35
+    assert ranking_stability(_import_shap().Explanation(firm, base), groups) > 0.95
+    assert abs(ranking_stability(_import_shap().Explanation(noise, base), groups)) < 0.35
     by_group = np.abs(rng.normal(size=(10, 30, 1)))[
         groups
     ]  # each group ranks in its own way: only a division of groups shows how little is known
     assert (
-        ranking_stability(_shap().Explanation(by_group, base), groups)
+        ranking_stability(_import_shap().Explanation(by_group, base), groups)
         < 0.3
-        < ranking_stability(_shap().Explanation(by_group, base), np.arange(40))
+        < ranking_stability(_import_shap().Explanation(by_group, base), np.arange(40))
     )
-    assert np.isnan(ranking_stability(_shap().Explanation(firm, base), groups % 3))
+    assert np.isnan(ranking_stability(_import_shap().Explanation(firm, base), groups % 3))
 
 
 def test_families_that_cancel_count_for_nothing() -> None:
     values = np.array([[[1.0], [-1.0], [0.5]]])
-    explanation = _shap().Explanation(
+    explanation = _import_shap().Explanation(
         values,
         np.zeros((1, 1)),
         data=np.zeros((1, 3)),

@@ -15,7 +15,8 @@ from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.classifiers.spectrogram.fitting import forward
 from quintet.classifiers.spectrogram.settings import PatchSettings
 from quintet.errors import ConfigError
-from quintet.explanation.occlusion import _as_bands_and_time, _laid_out, _stretched, grad_cam, occlusion
+from quintet.explanation.spectrogram.grad_cam import _lay_out, _orient_maps, _stretch_map, grad_cam
+from quintet.explanation.spectrogram.occlusion import occlusion
 
 RNG = np.random.default_rng(5)
 CLIP = RNG.normal(-50, 5, size=(48, 120)).astype(np.float32)
@@ -127,12 +128,12 @@ def test_grad_cam_fits_clips_of_any_length(burst_hearer: SpectrogramClassifier, 
 
 
 def test_frames_that_no_patch_covers_are_said_to_be_unknown() -> None:
-    found = _laid_out(np.ones((2, 3, 4)), (3, 20), PatchSettings(4, max_patches=2))
+    found = _lay_out(np.ones((2, 3, 4)), (3, 20), PatchSettings(4, max_patches=2))
     assert np.flatnonzero(np.isfinite(found[0])).tolist() == [0, 1, 2, 3, 16, 17, 18, 19]
 
 
 def test_overlapping_patches_are_averaged_in_their_places() -> None:
-    found = _laid_out(
+    found = _lay_out(
         np.stack([np.full((1, 3), 1.0), np.full((1, 3), 3.0)]),
         (1, 5),
         PatchSettings(3, max_patches=9),
@@ -168,8 +169,8 @@ def test_the_axes_of_every_networks_picture_are_found(
     loud = quiet.copy()
     loud[:, 6:16, 84:108] = 3.0  # low, and three quarters through
     made = [forward(halves.front, x, batch_size=1) for x in (quiet, loud)]
-    upright = _as_bands_and_time(np.abs(made[1] - made[0]).sum(axis=-1), halves.front, quiet, 1)
-    found = _stretched(upright[0], (96, 128))
+    upright = _orient_maps(np.abs(made[1] - made[0]).sum(axis=-1), halves.front, quiet, 1)
+    found = _stretch_map(upright[0], (96, 128))
     band, frame = (
         (found.sum(axis=1) * np.arange(96)).sum() / found.sum(),
         (found.sum(axis=0) * np.arange(128)).sum() / found.sum(),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.classifiers.registry import make_member
-from quintet.explanation.permutation import correlated_groups, ensemble_predictor, permutation_importance
+from quintet.explanation.permutation import correlation_groups, ensemble_predictor, permutation_importance
 
 
 def _problem(seed: int, *, planted: bool) -> tuple[Any, pd.DataFrame, np.ndarray]:
@@ -54,7 +54,7 @@ def test_twins_are_missed_together_though_not_apart() -> None:
         {f"x.twin_{i}": signal + 0.02 * rng.normal(size=400) for i in range(4)}
         | {"x.other": rng.normal(size=400)}
     )
-    groups = correlated_groups(X.iloc[:200], ["x.twin_2", "x.other", "x.twin_0"])
+    groups = correlation_groups(X.iloc[:200], ["x.twin_2", "x.other", "x.twin_0"])
     assert groups == {
         "x.twin_2 + 3 alike": ["x.twin_2", "x.twin_0", "x.twin_1", "x.twin_3"],
         "x.other": ["x.other"],

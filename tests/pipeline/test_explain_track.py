@@ -22,8 +22,8 @@ import quintet
 from quintet.cli import main
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.errors import ArtefactError, AudioError, ConfigError
-from quintet.explanation.embeddings import embed_clips
 from quintet.explanation.neighbours import nearest_tracks
+from quintet.explanation.spectrogram.embeddings import embed_clips
 from quintet.explanation.track import embed_track, explain_track
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.inference.predict import predict_files

@@ -235,6 +235,7 @@ def _player_of_columns(columns: pd.Index, players: Mapping[str, Sequence[str]]) 
     n_free = int((player < 0).sum())
     if n_free:
         raise ConfigError(
-            f"Every column must belong to one player. {n_free} belong to none: join them in a player of their own."
+            f"Every column must belong to one player. {n_free} belong to none: "
+            "join them in a player of their own."
         )
     return player

@@ -1,0 +1,1 @@
+"""Explanations of members that read spectrograms: occlusion, Grad-CAM and embeddings."""
