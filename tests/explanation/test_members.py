@@ -309,25 +309,26 @@ def test_a_track_with_tags_is_explained_by_columns_and_families(
     fused = ensemble.fuse_and_calibrate(members)
     curve = pd.DataFrame(fused, columns=list(run.classes)).assign(start=[0.0, 10.0], end=[10.0, 20.0])
     pictures = tuple(np.zeros((96, 40), np.float32) for _ in rows.index)
-    sound: dict[str, Any] = {
-        "name": "song.mp3",
-        "duration_s": 20.0,
-        "native_sample_rate": 44100,
-        "native_channels": 2,
-        "digests": ("abc",),
-    }
-    said: dict[str, Any] = {
-        "members": members,
-        "fused": fused,
-        "curve": curve,
-        "fine": False,
-        "lost": pd.DataFrame(columns=["start", "end", "reason"]),
-    }
-    heard = TrackPrediction(
-        **sound, **said, classes=run.classes, multilabel=True, starts=(0.0, 10.0), ends=(10.0, 20.0), features=rows, pictures=pictures,
+    track = TrackPrediction(
+        name="song.mp3",
+        duration_s=20.0,
+        native_sample_rate=44100,
+        native_channels=2,
+        digests=("abc",),
+        classes=run.classes,
+        multilabel=True,
+        starts=(0.0, 10.0),
+        ends=(10.0, 20.0),
+        features=rows,
+        pictures=pictures,
         log_mel=LogMelParameters(),
-    )  # fmt: skip
-    found = explain_track(heard, ensemble, run)
+        members=members,
+        ensemble_predictions=fused,
+        curve=curve,
+        has_short_windows=False,
+        unusable_windows=pd.DataFrame(columns=["start", "end", "reason"]),
+    )
+    found = explain_track(track, ensemble, run)
     assert found.reasons == {}
     assert set(found.contributions) == set(MEMBERS)
     for name, pushed in found.contributions.items():
@@ -339,7 +340,7 @@ def test_a_track_with_tags_is_explained_by_columns_and_families(
         )
     assert found.game is not None
     np.testing.assert_allclose(found.game.values.sum(axis=1) + found.game.base, fused, atol=1e-6)
-    page = write_track(heard, found, run, tmp_path / "page", Sound("data:,", "No sound."))
+    page = write_track(track, found, run, tmp_path / "page", Sound("data:,", "No sound."))
     text = page.read_text(encoding="utf-8")
     assert 'id="figure-families-1"' in text
     assert 'id="figure-columns-svm"' in text
