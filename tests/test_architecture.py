@@ -25,8 +25,8 @@ def imports(tree: ast.AST) -> list[str]:
 
 
 HOMES = {  # a library, and the only places that may import it
-    "keras": ("classifiers/networks/", "classifiers/spectrogram/fitting.py"),
-    "tensorflow": ("classifiers/networks/", "classifiers/spectrogram/fitting.py"),
+    "keras": ("classifiers/networks/",),
+    "tensorflow": ("classifiers/networks/",),
     "matplotlib": ("reports/",),
     "shap": ("explanation/",),
     "soxr": ("audio/resample.py",),

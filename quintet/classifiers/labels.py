@@ -69,7 +69,8 @@ def most_probable_labels(probabilities: NDArray[np.float64], classes: Labels, *,
         multilabel: whether clips carry label sets.
 
     Example:
-        >>> most_probable_labels(np.array([[0.2, 0.8]]), np.array(["jazz", "rock"]), multilabel=False).tolist()
+        >>> classes = np.array(["jazz", "rock"])
+        >>> most_probable_labels(np.array([[0.2, 0.8]]), classes, multilabel=False).tolist()
         ['rock']
     """
     if multilabel:

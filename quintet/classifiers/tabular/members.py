@@ -1,15 +1,17 @@
 """Table members: logistic regression, random forest, gradient boosting, support vector machine.
 
-Each is a scikit-learn estimator with its own preparation (gaps, useless columns, scaling). It weights classes as
-'balanced' does (n / (classes · rows of the class)), and it is reproducible from `seed` without any global state.
+Each is a scikit-learn estimator with its own preparation (gaps, useless columns, scaling). It weights classes
+as 'balanced' does (n / (classes · rows of the class)), and it is reproducible from `seed` without any global
+state.
 
-**One label per row.** `y` `(rows,)` holds strings or integers; `classes_` are sorted; the rows of `predict_proba`
-`(rows, classes)` sum to 1.
+**One label per row.** `y` `(rows,)` holds strings or integers; `classes_` are sorted; the rows of
+`predict_proba` `(rows, classes)` sum to 1.
 
-**Several labels per row.** `y` is an indicator matrix `(rows, tags)` of 0 and 1. There is one classifier per tag
-against the rest. `classes_` are the names given as `fit(…, classes=names)`, otherwise the columns of a DataFrame
-`y`, otherwise 0 … tags - 1. The values of `predict_proba` `(rows, tags)` lie in [0, 1], and rows do not sum to 1. If
-all training rows have a tag, or none has it, its probability is the constant `(rows with it + 0.5) / (rows + 1)`.
+**Several labels per row.** `y` is an indicator matrix `(rows, tags)` of 0 and 1. There is one classifier per
+tag against the rest. `classes_` are the names given as `fit(…, classes=names)`, otherwise the columns of a
+DataFrame `y`, otherwise 0 … tags - 1. The values of `predict_proba` `(rows, tags)` lie in [0, 1], and rows do
+not sum to 1. If all training rows have a tag, or none has it, its probability is the constant
+`(rows with it + 0.5) / (rows + 1)`.
 """
 
 from __future__ import annotations

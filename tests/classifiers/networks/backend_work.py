@@ -80,7 +80,7 @@ def learn(folder):
 
 
 def write(folder):
-    """Fit each network for an epoch; write it to `NAME/member/` and its probabilities to `NAME/written.npy`."""
+    """Fit each network for an epoch. Write `NAME/member/`, and its probabilities to `NAME/written.npy`."""
     for name in NETWORKS:
         X, y, settings = network_problem(name)
         member = make_member(name, epochs=1, validation_share=0.0, **settings).fit(X, y)

@@ -1,7 +1,7 @@
-"""Networks on TensorFlow, JAX and PyTorch: each backend learns, stops, resumes, and reads members of the others.
+"""Networks on TensorFlow, JAX and PyTorch: fits, resumed fits, and members that another backend wrote.
 
-JAX and PyTorch are skipped if they are not installed (`pip install jax`, `pip install torch`). A backend is chosen
-when Keras is imported, so each runs in a new process.
+JAX and PyTorch are skipped if they are not installed (`pip install jax`, `pip install torch`). A backend is
+chosen when Keras is imported, so each runs in a new process.
 """
 
 import importlib.util
