@@ -21,7 +21,8 @@ from benchmarks.evidence.corpora import arguments
 from quintet.datasets.source import load_source
 from quintet.datasets.splits.folds import grouped_folds, hold_out, usable_folds
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import coverage, fit_conformal
+from quintet.ensemble.conformal import fit_conformal
+from quintet.ensemble.coverage import coverage
 from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table

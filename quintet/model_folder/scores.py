@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quintet.ensemble.calibration import Calibration
-from quintet.ensemble.conformal import Coverage
+from quintet.ensemble.coverage import Coverage
 from quintet.errors import ArtefactError
 from quintet.evaluation.comparisons import Difference
 from quintet.evaluation.learning_curve import Outlook

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import ConformalPredictor, Coverage, coverage
+from quintet.ensemble.conformal import ConformalPredictor
+from quintet.ensemble.coverage import Coverage, coverage
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.folder import ModelFolder

@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quintet.ensemble.conformal import (
-    ConformalPredictor,
-    accuracy_against_coverage,
-    coverage,
-    fit_conformal,
-)
+from quintet.ensemble.conformal import ConformalPredictor, fit_conformal
+from quintet.ensemble.coverage import accuracy_against_coverage, coverage
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 
 CLASSES = ("a", "b", "c")

@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import ConformalPredictor, coverage, fit_conformal
+from quintet.ensemble.conformal import ConformalPredictor, fit_conformal
+from quintet.ensemble.coverage import coverage
 from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 

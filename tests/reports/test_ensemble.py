@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from quintet.ensemble.calibration import Calibration, fit_calibration
-from quintet.ensemble.conformal import coverage, fit_conformal
+from quintet.ensemble.conformal import fit_conformal
+from quintet.ensemble.coverage import coverage
 from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
 from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.ensemble.selection import compare_rules

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from quintet.ensemble.conformal import ConformalPredictor, accuracy_against_coverage
+from quintet.ensemble.conformal import ConformalPredictor
+from quintet.ensemble.coverage import accuracy_against_coverage
 from quintet.evaluation.intervals import percentile_intervals
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
