@@ -43,6 +43,7 @@ def extract(
     timeout_s: float | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
+    strict: bool = False,
 ) -> ExtractionSummary:
     """Extract features of all clips of a source to one parquet table.
 
@@ -61,6 +62,7 @@ def extract(
         timeout_s: longest time for one clip, seconds.
         scheduler: address of a dask cluster (`tcp://host:8786`). `n_jobs` is then ignored.
         retry_failed: whether to try clips again that failed in an earlier run.
+        strict: whether a recording that is cut short counts as failed. Default: it is described and marked.
 
     Raises:
         QuintetError: for a source that cannot be listed, or too many failures.
@@ -79,6 +81,7 @@ def extract(
         timeout_s=timeout_s,
         scheduler=scheduler,
         retry_failed=retry_failed,
+        strict=strict,
     )
 
 
@@ -181,6 +184,7 @@ def predict(
     *,
     segment_s: float | None = None,
     confidence: float | None = None,
+    strict: bool = False,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
 ) -> PredictionResult:
@@ -192,6 +196,7 @@ def predict(
         segment_s: length of the segments into which long files are cut, seconds. Default: the typical length
             of the training clips. 0 cuts no file.
         confidence: probability with which the prediction set must contain the true class. Default: no sets.
+        strict: whether a file that is cut short counts as failed. Default: it is predicted and marked.
         n_jobs: worker processes.
         progress: called with the progress of the extraction.
 
@@ -202,7 +207,13 @@ def predict(
     from quintet.inference.predict import predict_files
 
     return predict_files(
-        model, files, segment_s=segment_s, confidence=confidence, n_jobs=n_jobs, progress=progress
+        model,
+        files,
+        segment_s=segment_s,
+        confidence=confidence,
+        strict=strict,
+        n_jobs=n_jobs,
+        progress=progress,
     )
 
 

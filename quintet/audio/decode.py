@@ -25,6 +25,9 @@ class DecodedClip:
         audio_digest: `xxh3:` and 32 hex digits (XXH3, 128 bits) over the rate, the channels and the native
             samples of the window (if the samples are not int16: over their mix). A wav and a flac of the same
             recording have equal digests, whatever their names and tags.
+        missing_s: seconds that the file states and does not hold; 0 if it is complete or does not state its
+            length.
+        truncation: why the recording counts as cut short, as a sentence; empty if it is complete.
     """
 
     clip: Clip
@@ -32,6 +35,8 @@ class DecodedClip:
     native_channels: int
     duration_s: float
     audio_digest: str
+    missing_s: float = 0.0
+    truncation: str = ""
 
 
 def load_clip(
@@ -41,6 +46,7 @@ def load_clip(
     start_s: float = 0.0,
     end_s: float | None = None,
     id: str | None = None,
+    strict: bool = True,
 ) -> DecodedClip:
     """Decode a recording, or a window of it, to mono float32.
 
@@ -52,6 +58,8 @@ def load_clip(
         end_s: end of the window, seconds; None is the end of the file. An end up to 0.05 s beyond the file is
             accepted.
         id: the clip's key; None takes the path.
+        strict: whether a recording that is cut short is refused. If not, its sound is returned, and
+            `missing_s` and `truncation` say what is missing.
 
     Raises:
         DecodeError: the file is missing, unreadable, a folder, empty, not audio, damaged, cut short or
@@ -67,12 +75,18 @@ def load_clip(
         >>> load_clip(path, sample_rate=22050, start_s=0.5).clip.duration_s
         0.5
     """
-    recording = Recording(path, sample_rate=sample_rate, start_s=start_s, end_s=end_s)
+    recording = Recording(path, sample_rate=sample_rate, start_s=start_s, end_s=end_s, strict=strict)
     samples = recording.read_all()
     clip = Clip(samples, recording.sample_rate, str(path) if id is None else id)
     facts = recording.facts
     return DecodedClip(
-        clip, facts.native_sample_rate, facts.native_channels, facts.duration_s, facts.audio_digest
+        clip=clip,
+        native_sample_rate=facts.native_sample_rate,
+        native_channels=facts.native_channels,
+        duration_s=facts.duration_s,
+        audio_digest=facts.audio_digest,
+        missing_s=facts.missing_s,
+        truncation=facts.truncation,
     )
 
 

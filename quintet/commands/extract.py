@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from quintet.commands.terminal.options import Jobs, Quiet
+from quintet.commands.terminal.options import Jobs, Quiet, Strict
 from quintet.commands.terminal.parsing import parse_limit, parse_pairs, parse_parameters, resolve_cores
 from quintet.errors import ConfigError, QuintetError
 
@@ -58,6 +58,7 @@ def extract(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try the failed clips of an earlier run again.")
     ] = False,
+    strict: Strict = False,
     published_names: Annotated[
         Path | None,
         typer.Option(
@@ -100,6 +101,7 @@ def extract(
             max_failures=parse_limit(max_failures),
             timeout_s=timeout,
             retry_failed=retry_failed,
+            strict=strict,
             scheduler=scheduler,
         )
     if published_names is not None:

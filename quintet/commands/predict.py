@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quintet.commands.terminal.options import IdColumn, Jobs, Model, Quiet, Segment
+from quintet.commands.terminal.options import IdColumn, Jobs, Model, Quiet, Segment, Strict
 from quintet.commands.terminal.parsing import resolve_cores
 
 EXAMPLE = "Example: quintet predict model/ new/*.mp3 --format csv > predictions.csv"
@@ -33,12 +33,13 @@ def predict(
         ),
     ] = None,
     segment: Segment = None,
+    strict: Strict = False,
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """Predict the classes of new music. Files that cannot be read are reported (exit code 1)."""
     from quintet.commands.terminal.console import err, print_plain
-    from quintet.commands.terminal.output import print_failure, print_predictions
+    from quintet.commands.terminal.output import print_failure, print_predictions, print_truncation
     from quintet.commands.terminal.progress import progress_counter
     from quintet.inference.predict import predict_files, predict_table
 
@@ -55,12 +56,15 @@ def predict(
                 files or [],
                 segment_s=segment,
                 confidence=confidence,
+                strict=strict,
                 n_jobs=resolve_cores(jobs),
                 progress=progress,
             )
     print_predictions(result, format_, output)
     for note in result.notes:
         print_plain(err, note, style="dim")
+    for file, reason in zip(result.truncated["file"], result.truncated["reason"], strict=True):
+        print_truncation(file, reason)
     failures = result.failures
     for file, reason in zip(failures["file"], failures["reason"], strict=True):
         print_failure(file, reason)

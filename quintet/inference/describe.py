@@ -53,6 +53,7 @@ def describe_segments(
     *,
     log_mel: bool,
     few: int,
+    strict: bool = False,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Iterator[Descriptions]:
@@ -66,17 +67,26 @@ def describe_segments(
         parameters: parameters of the features.
         log_mel: whether spectrograms are computed too.
         few: this many segments or fewer are described in memory.
+        strict: whether a recording that is cut short counts as failed.
         n_jobs: number of worker processes for more than `few` segments.
         progress: called as segments are described.
     """
     if len(manifest) <= few:
-        clips = describe_in_memory(manifest, parameters, log_mel=log_mel, progress=progress)
+        clips = describe_in_memory(manifest, parameters, log_mel=log_mel, strict=strict, progress=progress)
         yield Descriptions(clips.table, clips.spectrograms or None)
         return
     with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
         folder = Path(scratch) / "spectrograms" if log_mel else None
         file = Path(scratch) / "features.parquet"
-        extract(manifest, file, parameters=parameters, spectrograms=folder, n_jobs=n_jobs, progress=progress)
+        extract(
+            manifest,
+            file,
+            parameters=parameters,
+            spectrograms=folder,
+            n_jobs=n_jobs,
+            progress=progress,
+            strict=strict,
+        )
         table = read_feature_table(file)
         has_spectrograms = folder is not None and len(table.meta) > 0
         yield Descriptions(table, SpectrogramStore(folder) if folder and has_spectrograms else None)

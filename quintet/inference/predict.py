@@ -50,12 +50,15 @@ class PredictionResult:
     Args:
         frame: columns `file`, `verdict` (the ensemble prediction: the most probable class; for label sets the
             tags with a probability of 0.5 or more), `confidence` (the highest probability), `segments` (their
-            number), `set` if a confidence was asked for (the classes that cannot be excluded, joined by `;`;
-            empty for none of the known classes), `out_of_class` in [0, 1), near 1 if no known class fits (not
-            for label sets), and `probability.<class>`.
+            number), `duration_s` (seconds that were used), `missing_s` (seconds that a truncated file states
+            and does not hold), `set` if a confidence was asked for (the classes that cannot be excluded,
+            joined by `;`; empty for none of the known classes), `out_of_class` in [0, 1), near 1 if no known
+            class fits (not for label sets), and `probability.<class>`.
         segments: one row per segment: `file`, `start`, `end`, `probability.<class>`, and `distance` from all
             classes in feature space if the model measures it.
         failures: `file`, `stage`, `reason` of each segment that could not be read.
+        truncated: `file`, `reason` of each file that is cut short; its prediction is made from the sound that
+            is there.
         classes: class names.
         notes: limits of these predictions, one sentence each.
     """
@@ -63,6 +66,7 @@ class PredictionResult:
     frame: pd.DataFrame
     segments: pd.DataFrame
     failures: pd.DataFrame
+    truncated: pd.DataFrame
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -73,6 +77,7 @@ def predict_files(
     *,
     segment_s: float | None = None,
     confidence: float | None = None,
+    strict: bool = False,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
 ) -> PredictionResult:
@@ -87,6 +92,8 @@ def predict_files(
         confidence: also give the set of classes that contains the true class with this probability, in (0,
             1). It holds for clips drawn like those of the training and no longer than a segment. An empty set
             means none of the known classes.
+        strict: count a file that is cut short as failed. By default it is predicted from the sound that is
+            there.
         n_jobs: number of worker processes.
         progress: called as segments are described.
 
@@ -102,7 +109,13 @@ def predict_files(
     manifest = list_segments(expand_files(files), segment_length_s(ensemble, segment_s))
     log_mel = has_networks(ensemble)
     with describe_segments(
-        manifest, parameters, log_mel=log_mel, few=FEW_CLIPS, n_jobs=n_jobs, progress=progress
+        manifest,
+        parameters,
+        log_mel=log_mel,
+        few=FEW_CLIPS,
+        strict=strict,
+        n_jobs=n_jobs,
+        progress=progress,
     ) as descriptions:
         predictions = _predict_rows(ensemble, descriptions)
     table = descriptions.table
@@ -188,6 +201,7 @@ def _average_segments(
     meta, columns = table.meta, _probability_columns(ensemble)
     segments = pd.DataFrame({"file": files, "start": meta["start"].to_numpy(), "end": meta["end"].to_numpy()})
     segments[list(predictions.columns)] = predictions.to_numpy()
+    seconds = meta[["duration_s", "missing_s"]].astype(np.float64).groupby(files, sort=False)
     order = list(dict.fromkeys(files))
     means, counts = predictions, np.empty(0, dtype=object)
     if order:
@@ -201,6 +215,8 @@ def _average_segments(
             "verdict": _label_files(ensemble, probabilities),
             "confidence": probabilities.max(axis=1) if order else np.empty(0),
             "segments": counts,
+            "duration_s": seconds["duration_s"].sum(min_count=1).reindex(order).to_numpy(),
+            "missing_s": seconds["missing_s"].sum(min_count=1).reindex(order).to_numpy(),
         }
     )
     if ensemble.conformal_ is not None:
@@ -211,8 +227,15 @@ def _average_segments(
             )
         frame["out_of_class"] = ensemble.conformal_.out_of_class(probabilities, distances)
     frame[columns] = probabilities
+    is_truncated = (meta["status"] == "truncated").to_numpy()
+    truncated = pd.DataFrame({"file": files[is_truncated], "reason": meta["reason"].to_numpy()[is_truncated]})
     return PredictionResult(
-        frame, segments, _failures(table), ensemble.class_names_, _notes(ensemble, confidence)
+        frame=frame,
+        segments=segments,
+        failures=_failures(table),
+        truncated=truncated.drop_duplicates("file", ignore_index=True),
+        classes=ensemble.class_names_,
+        notes=_notes(ensemble, confidence),
     )
 
 

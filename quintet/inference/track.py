@@ -17,7 +17,7 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError
 from quintet.explanation.track import TrackPrediction
 from quintet.features.extraction.extract import ProgressCallback
-from quintet.features.storage.table import FeatureTable
+from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.inference.describe import FEW_CLIPS, describe_segments, feature_parameters, segment_length_s
 from quintet.inference.inputs import (
     WHOLE_FILE,
@@ -136,7 +136,6 @@ def _track_prediction(
     distances = ensemble.distances(features)
     starts, ends = _segment_times(segments)
     short_windows = [id for id in meta.index if id not in segment_ids]
-    unusable = table.frame["status"] != "ok"
     first = segments.iloc[0]
     return TrackPrediction(
         name=file.name,
@@ -157,8 +156,19 @@ def _track_prediction(
         has_short_windows=bool(short_windows),
         conformal=ensemble.conformal_,
         distance=None if distances is None else float(distances.mean()),
-        unusable_windows=table.frame.loc[unusable, ["start", "end", "reason"]].reset_index(drop=True),
+        unusable_windows=_unusable_windows(table, segments),
     )
+
+
+def _unusable_windows(table: FeatureTable, segments: pd.DataFrame) -> pd.DataFrame:
+    """Parts of the recording without a prediction: `start, end, reason`. The end of a truncated file is one."""
+    failed = table.frame.loc[~is_usable(table.frame), ["start", "end", "reason"]]
+    cut = segments[segments["status"] == "truncated"]
+    ends = cut["start"].fillna(0.0).astype(float) + cut["duration_s"].astype(float)
+    missing = pd.DataFrame(
+        {"start": ends, "end": ends + cut["missing_s"].astype(float), "reason": cut["reason"]}
+    )
+    return pd.concat([failed, missing], ignore_index=True)
 
 
 def _segment_times(segments: pd.DataFrame) -> tuple[tuple[float, ...], tuple[float, ...]]:

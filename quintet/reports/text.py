@@ -392,8 +392,23 @@ def limits(run: Run, calibration_error: float | None) -> list[str]:
         result.append(
             f"{count(len(run.failures), 'clip')} could not be used. The report does not apply to such clips."
         )
+    result += _truncation_limits(run.features)
     result.append("SHAP values show what the members rely on, not what makes a clip belong to its class.")
     return result
+
+
+def _truncation_limits(features: pd.DataFrame) -> list[str]:
+    """A sentence on recordings that are cut short, if there are any."""
+    if "missing_s" not in features:
+        return []
+    truncated = features[features["status"] == "truncated"]
+    if truncated.empty:
+        return []
+    used_s, missing_s = truncated["duration_s"].sum(), truncated["missing_s"].sum()
+    return [
+        f"{count(len(truncated), 'recording')} cut short: {used_s:,.1f} s of sound were used, {missing_s:,.1f} s are "
+        "missing."
+    ]
 
 
 def _sample_limits(run: Run, scores: Scores | None) -> list[str]:

@@ -18,7 +18,7 @@ from quintet.ensemble.crossfit import Inputs
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
 from quintet.features.storage.spectrograms import SpectrogramStore
-from quintet.features.storage.table import FeatureTable
+from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.training.settings import TrainSettings
 
 Texts = NDArray[np.str_]
@@ -254,7 +254,7 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
     listed = _read_groups(groups)
     by_id = listed.drop_duplicates("id").set_index("id")["group"]
     new_groups = table.frame["id"].astype(str).map(by_id)
-    without_group = new_groups.isna() & (table.frame["status"] == "ok")
+    without_group = new_groups.isna() & is_usable(table.frame)
     absent = table.frame.loc[without_group, "id"].tolist()
     if absent:
         raise AlignmentError(

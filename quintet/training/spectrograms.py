@@ -14,7 +14,7 @@ from quintet.features.extraction.extract import extract as extract_clips
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.augmented_spectrograms import make_augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore
-from quintet.features.storage.table import FeatureTable
+from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.training.data import Copies, Material
 from quintet.training.settings import TrainSettings
 
@@ -96,7 +96,7 @@ def make_spectrograms(
     Raises:
         ArtefactError: if an audio file does not exist.
     """
-    usable = table.frame[table.frame["status"] == "ok"]
+    usable = table.frame[is_usable(table.frame)]
     missing = [path for path in usable["path"] if not Path(str(path)).is_file()]
     if missing:
         raise ArtefactError(

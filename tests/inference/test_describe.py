@@ -78,3 +78,22 @@ def test_the_prediction_of_a_track_does_not_depend_on_the_way(
     pd.testing.assert_frame_equal(in_memory.features, from_files.features, check_exact=True)
     np.testing.assert_array_equal(in_memory.pictures[0], from_files.pictures[0])
     assert in_memory.digests == from_files.digests
+
+
+def test_a_truncated_file_is_predicted_from_its_sound_and_marked(music: Path, tmp_path: Path) -> None:
+    whole = next((music / "data" / "tuba").glob("*.wav"))
+    content = whole.read_bytes()
+    n_bytes = 44 + 2 * ((round(0.6 * len(content)) - 44) // 2)
+    cut, left = tmp_path / "cut.wav", tmp_path / "left.wav"
+    cut.write_bytes(content[:n_bytes])
+    samples, rate = soundfile.read(whole, frames=(n_bytes - 44) // 2, dtype="int16")
+    soundfile.write(left, samples, rate, subtype="PCM_16")
+    result = predict_files(music / "model", [cut, left])
+    assert result.failures.empty
+    assert result.truncated["file"].tolist() == [str(cut)]
+    probabilities = result.frame.set_index("file").filter(like="probability.")
+    np.testing.assert_array_equal(probabilities.loc[str(cut)], probabilities.loc[str(left)])
+    seconds = result.frame.set_index("file")[["duration_s", "missing_s"]]
+    assert seconds.loc[str(left), "missing_s"] == 0
+    assert seconds.loc[str(cut)].sum() == pytest.approx(soundfile.info(whole).duration, abs=0.01)
+    assert len(predict_files(music / "model", [cut], strict=True).failures) == 1

@@ -38,12 +38,17 @@ class Facts:
         native_channels: number of channels.
         duration_s: seconds that were decoded.
         audio_digest: digest of the native samples, as in `decode.DecodedClip`.
+        missing_s: seconds that the file states and does not hold; 0 if it is complete or does not state its
+            length.
+        truncation: why the recording counts as cut short, as a sentence; empty if it is complete.
     """
 
     native_sample_rate: int
     native_channels: int
     duration_s: float
     audio_digest: str
+    missing_s: float = 0.0
+    truncation: str = ""
 
 
 class Recording:
@@ -56,6 +61,7 @@ class Recording:
         sample_rate: Hz; None keeps the rate of the file.
         start_s: start of the window, seconds.
         end_s: end of the window, seconds; None is the end of the file.
+        strict: whether a recording that is cut short is refused. If not, its facts say what is missing.
 
     Raises:
         DecodeError, SilentError, NonFiniteError, ConfigError: as `load_clip`. Some are raised only after the
@@ -77,8 +83,10 @@ class Recording:
         sample_rate: int | None,
         start_s: float = 0.0,
         end_s: float | None = None,
+        strict: bool = True,
     ) -> None:
         self.source = Path(path)
+        self.strict = strict
         self.window = Window(start_s, end_s)
         self.sample_rate = sample_rate or 0
         self._facts: Facts | None = None
@@ -143,7 +151,7 @@ class Recording:
             if block.dtype.kind == "f" and not _is_surely_finite(mono):
                 n_bad += block.size - int(np.count_nonzero(np.isfinite(block)))
             yield mono
-        _require_complete(n_frames, native.ending, self.source)
+        _require_complete(n_frames, native.ending, self.source, strict=self.strict)
         name = str(self.source)
         require_sound_in_blocks(n_bad, n_frames * native.channels, sound=any_sound, name=name)
         require_sound_in_blocks(0, n_frames, sound=any_mixed_sound, name=f"{name} (mixed to mono)")
@@ -153,6 +161,8 @@ class Recording:
             native_channels=native.channels,
             duration_s=n_frames / native.sample_rate,
             audio_digest=DIGEST_KIND + digest.hexdigest(),
+            missing_s=native.ending.missing / native.sample_rate,
+            truncation=_truncation(native.ending, self.source),
         )
 
 
@@ -208,12 +218,17 @@ def _open_native(source: Path, window: Window) -> NativeSamples:
     return read_with_pyav(source, window)
 
 
-def _require_complete(n_decoded: int, ending: Ending, source: Path) -> None:
-    """Require that frames were decoded, and as many as the file states."""
-    if ending.reason:
-        raise DecodeError(
-            f"A recording must be complete. '{source}' is cut short: {ending.reason}. Fetch it again."
-        )
+def _truncation(ending: Ending, source: Path) -> str:
+    """A sentence on what is missing; empty if nothing is."""
+    if not ending.reason:
+        return ""
+    return f"A recording must be complete. '{source}' is cut short: {ending.reason}. Fetch it again."
+
+
+def _require_complete(n_decoded: int, ending: Ending, source: Path, *, strict: bool) -> None:
+    """Require that frames were decoded and, if `strict`, as many as the file states."""
+    if ending.reason and (strict or not n_decoded):
+        raise DecodeError(_truncation(ending, source))
     if not n_decoded:
         raise DecodeError(
             f"A recording must have samples. '{source}' has a header, but its length is zero. "

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from quintet.settings import TomlTable
 
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 uses every core.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse recordings that are cut short. Default: use them and say so.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only, no progress.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed of the split, the members and the intervals.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]

@@ -62,6 +62,14 @@ def print_failures(summary: ExtractionSummary) -> None:
         print_plain(err, str(note), style="dim")
     if summary.n_reused:
         err.print(f"{summary.n_reused} clips were reused: neither the files nor the parameters have changed.")
+    if len(summary.truncated):
+        err.print(f"[yellow]{len(summary.truncated)} recordings are cut short[/] (used as far as they go):")
+        for row in summary.truncated.head(MOST_KINDS).to_dict("records"):
+            print_truncation(str(row["id"]), str(row["reason"]), indent="  ")
+        if len(summary.truncated) > MOST_KINDS:
+            err.print(
+                f"  … and {len(summary.truncated) - MOST_KINDS} more: see status 'truncated' in the table"
+            )
     if not summary.n_failed:
         return
     err.print(
@@ -75,6 +83,12 @@ def print_failures(summary: ExtractionSummary) -> None:
         n_more = len(kinds) - MOST_KINDS
         place = f"see the rows with status 'failed' in {summary.output}"
         err.print(f"  … and {n_more} other kinds of failure: {place}", soft_wrap=True)
+
+
+def print_truncation(name: str, reason: str, *, indent: str = "") -> None:
+    """Print one recording that is cut short and was used as far as it goes."""
+    err.print(f"{indent}[yellow]…[/]", end=" ")
+    print_plain(err, f"{name}: {reason}")
 
 
 def print_failure(name: str, reason: str, *, indent: str = "") -> None:

@@ -47,6 +47,7 @@ FACTS = (
     "parameter_hash",
     "source_size",
     "source_mtime_ns",
+    "missing_s",
 )
 ROWS_PER_GROUP = 2000
 """Rows of a row group in a table of 10,000 rows. Parquet holds 3.4 kB for each column of each group in
@@ -145,11 +146,11 @@ def fact_frame(facts: pa.Table) -> pd.DataFrame:
 
 
 def table_facts(path: Path) -> pd.DataFrame:
-    """The columns FACTS of a finished table, without its features."""
-    facts: pd.DataFrame = pq.read_table(path, columns=list(FACTS)).to_pandas(
-        types_mapper=_INTEGERS.get, ignore_metadata=True
-    )
-    return facts
+    """The columns FACTS of a finished table, without its features. A column that an older table lacks is empty."""
+    present = set(pq.read_schema(path).names)
+    stored = pq.read_table(path, columns=[name for name in FACTS if name in present])
+    facts: pd.DataFrame = stored.to_pandas(types_mapper=_INTEGERS.get, ignore_metadata=True)
+    return facts.reindex(columns=list(FACTS))
 
 
 def table_block(path: Path, facts: pd.DataFrame, names: Sequence[str], folder: Path) -> Block:

@@ -66,12 +66,14 @@ class ExtractionSummary:
     """Result of an extraction.
 
     Args:
-        n_ok: clips with features.
+        n_ok: clips with features, truncated recordings included.
         n_failed: clips in the failure ledger.
         n_reused: clips (of both kinds) whose row of an earlier run is reused.
         failures: the failure ledger: id, path, label, group, stage, error, reason.
         seconds: wall-clock time of this run.
         output: the table, as the caller named it.
+        truncated: recordings that are cut short, described as far as they go: id, path, duration_s,
+            missing_s, reason.
         notes: sentences for the user, such as why earlier rows were not reused.
     """
 
@@ -81,6 +83,7 @@ class ExtractionSummary:
     failures: pd.DataFrame
     seconds: float
     output: Path | str
+    truncated: pd.DataFrame
     notes: tuple[str, ...] = ()
 
 
@@ -121,6 +124,7 @@ def extract(
     timeout_s: float | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
+    strict: bool = False,
 ) -> ExtractionSummary:
     """Extract the features of all clips of a manifest to one table, in the order of the manifest.
 
@@ -146,6 +150,8 @@ def extract(
         scheduler: address of a dask scheduler (`tcp://host:8786`) whose workers see the same paths. `n_jobs`
             is then ignored.
         retry_failed: try failed clips again even if their files have not changed.
+        strict: count a recording that is cut short as failed. By default it is described as far as it goes,
+            and its row has the status `truncated`, the reason and the missing seconds.
 
     Raises:
         DatasetError: more than `max_failures` clips failed. The finished rows are kept.
@@ -158,7 +164,7 @@ def extract(
             f"Received {spectrograms}: write it here and copy it."
         )
     store = None if spectrograms is None else Path(spectrograms)
-    job = Job(parameters, log_mel=store is not None)
+    job = Job(parameters, log_mel=store is not None, strict=strict)
     options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
     if isinstance(output, str) and is_remote(output):
         with edit_locally(output) as local:
@@ -176,19 +182,22 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
         parts = Parts(folder, feature_names(options.job.parameters), options.job.parameters.hash)
         with _spectrogram_writer(options) or nullcontext() as writer:
             known = known_rows(output, finished, parts)
+            if options.job.strict:
+                known = known[known["status"] != "truncated"]
             plan = plan_extraction(manifest, known, writer, retry_failed=options.retry_failed)
             notes = _notes(finished, parts, n_outdated=int(has_outdated_digest(known).sum()))
             _Run(manifest, parts, writer, options, limit, plan).describe()
         del writer, known  # frees the memory of the facts of all clips
-        ledger = gather_table(manifest, output, finished, parts, options.job.parameters)
+        ledgers = gather_table(manifest, output, finished, parts, options.job.parameters)
         parts.remove()
     return ExtractionSummary(
-        n_ok=len(manifest) - len(ledger),
-        n_failed=len(ledger),
+        n_ok=len(manifest) - len(ledgers.failures),
+        n_failed=len(ledgers.failures),
         n_reused=plan.reused,
-        failures=ledger,
+        failures=ledgers.failures,
         seconds=time.monotonic() - start_time,
         output=output,
+        truncated=ledgers.truncated,
         notes=notes,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,14 @@ from quintet.features.extraction.checkpoints import (
 )
 from quintet.features.extraction.worker import ClipTask, failure
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.table import FAILURE_COLUMNS, META_COLUMNS, library_versions, table_schema
+from quintet.features.storage.table import (
+    FAILURE_COLUMNS,
+    META_COLUMNS,
+    TRUNCATION_COLUMNS,
+    is_usable,
+    library_versions,
+    table_schema,
+)
 from quintet.files.json_types import JsonObject
 
 FROM_MANIFEST = ("id", "path", "label", "group", "start", "end", "split")
@@ -34,8 +42,22 @@ FROM_AUDIO = (
     "audio_digest",
     "source_size",
     "source_mtime_ns",
+    "missing_s",
 )
 """Columns of the final table that come from the audio file."""
+
+
+class Ledgers(NamedTuple):
+    """Clips of an extraction that need attention.
+
+    Args:
+        failures: clips without features: the columns `FAILURE_COLUMNS`.
+        truncated: recordings that are cut short, described as far as they go: the columns
+            `TRUNCATION_COLUMNS`.
+    """
+
+    failures: pd.DataFrame
+    truncated: pd.DataFrame
 
 
 def clip_tasks(manifest: Manifest, positions: Iterable[int]) -> Iterator[ClipTask]:
@@ -62,7 +84,7 @@ def gather_table(
     finished: JsonObject | None,
     parts: Parts,
     parameters: FeatureParameters,
-) -> pd.DataFrame:
+) -> Ledgers:
     """Write the final table from the finished table and the parts, unless it exists already.
 
     Args:
@@ -73,7 +95,7 @@ def gather_table(
         parameters: parameters of the features.
 
     Returns:
-        The failure ledger.
+        The failure ledger, and the truncated recordings.
     """
     blocks = parts.blocks()
     earlier = reusable_metadata(finished, parts)
@@ -83,16 +105,16 @@ def gather_table(
     meta = table_meta(manifest, facts, parts.parameter_hash)
     metadata = table_metadata(manifest, parameters, earlier, changed=bool(blocks))
     if earlier is not None and not blocks and earlier == {**earlier, **metadata} and _has_rows(output, meta):
-        return _failure_ledger(meta)
+        return _ledgers(meta)
     place_columns = [facts[name].fillna(-1).to_numpy(dtype=np.int64) for name in ("block", "row")]
     places = np.stack(place_columns, axis=1)
-    places[(meta["status"] != "ok").to_numpy()] = -1
+    places[~is_usable(meta).to_numpy()] = -1
     files = [block.values for block in blocks]
     if earlier is not None:
         files.insert(0, table_block(output, frames[0], parts.names, parts.folder).values)
     del frames, blocks, facts  # the facts of all clips stay in memory only once
     write_final_table(output, meta, files, places, schema=table_schema(parts.names, metadata))
-    return _failure_ledger(meta)
+    return _ledgers(meta)
 
 
 def _fact_frames(output: Path, finished: JsonObject | None, parts: Parts) -> list[pd.DataFrame]:
@@ -157,11 +179,15 @@ def table_metadata(
 
 def _has_rows(output: Path, meta: pd.DataFrame) -> bool:
     """Whether the finished table has exactly these rows already."""
+    if not set(META_COLUMNS) <= set(pq.read_schema(output).names):
+        return False
     schema = table_schema((), {})
     wanted = pa.Table.from_pandas(meta, schema=schema, preserve_index=False).replace_schema_metadata(None)
     present = pq.read_table(output, columns=list(META_COLUMNS)).replace_schema_metadata(None)
     return bool(present.equals(wanted))
 
 
-def _failure_ledger(meta: pd.DataFrame) -> pd.DataFrame:
-    return meta.loc[meta["status"] != "ok", list(FAILURE_COLUMNS)].reset_index(drop=True)
+def _ledgers(meta: pd.DataFrame) -> Ledgers:
+    failures = meta.loc[~is_usable(meta), list(FAILURE_COLUMNS)]
+    truncated = meta.loc[meta["status"] == "truncated", list(TRUNCATION_COLUMNS)]
+    return Ledgers(failures.reset_index(drop=True), truncated.reset_index(drop=True))

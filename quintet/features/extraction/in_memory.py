@@ -44,6 +44,7 @@ def describe_in_memory(
     parameters: FeatureParameters,
     *,
     log_mel: bool,
+    strict: bool = False,
     progress: ProgressCallback | None = None,
 ) -> ClipDescriptions:
     """Compute features and spectrograms of every clip of a manifest in this process.
@@ -52,9 +53,10 @@ def describe_in_memory(
         manifest: the clips.
         parameters: parameters of the features.
         log_mel: whether spectrograms are computed too.
+        strict: whether a recording that is cut short counts as failed.
         progress: called before the first clip and after each clip.
     """
-    job = Job(parameters, log_mel=log_mel)
+    job = Job(parameters, log_mel=log_mel, strict=strict)
     positions = np.flatnonzero(manifest.frame["problem"].isna())
     state = Progress(total=len(manifest), done=len(manifest) - len(positions))
     _report(progress, state)

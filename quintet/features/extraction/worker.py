@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,7 @@ class Job:
         parameters: parameters of the features.
         log_mel: whether to compute the log-mel spectrogram too.
         load: function from a file to samples.
+        strict: whether a recording that is cut short counts as failed. If not, it is described and marked.
         describe: function from samples to features.
     """
 
@@ -74,6 +75,7 @@ class Job:
     log_mel: bool = False
     load: Callable[..., DecodedClip] = load_clip
     describe: Callable[..., Description] = describe
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -152,25 +154,29 @@ def _decode(source: ClipSource, job: Job) -> tuple[DecodedClip, None] | tuple[Fa
     """The samples of a clip, or the description of a long recording, which is never held as a whole."""
     is_usual_job = job.load is load_clip and job.describe is describe
     rate = job.parameters.sample_rate
+    load = partial(load_clip, strict=job.strict) if job.load is load_clip else job.load
     start_s, end_s = source.start_s, source.end_s
     with local_copy(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
         try:
             if is_usual_job and should_stream(
                 path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s
             ):
-                recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s)
+                recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s, strict=job.strict)
                 description = describe_recording(
                     recording, job.parameters, log_mel=job.log_mel, name=source.key
                 )
                 return recording.facts, description
-            return job.load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
+            return load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
         except AudioError as error:
             # the message names the source, not the temporary copy
             raise type(error)(str(error).replace(path, source.path)) from error
 
 
 def _audio_facts(decoded: DecodedClip | Facts) -> ClipFacts:
+    marks = {"status": "truncated", "reason": decoded.truncation} if decoded.truncation else {}
     return {
+        **marks,
+        "missing_s": decoded.missing_s,
         "duration_s": decoded.duration_s,
         "native_sample_rate": decoded.native_sample_rate,
         "native_channels": decoded.native_channels,

@@ -196,7 +196,7 @@ def _meta_frame(ids: pd.Series, labels: pd.Series, groups: pd.Series) -> pd.Data
         meta[name] = pd.Series(pd.NA, index=ids.index, dtype="str")
     for name in ("native_sample_rate", "native_channels", "source_size", "source_mtime_ns"):
         meta[name] = pd.Series(pd.NA, index=ids.index, dtype="Int64")
-    for name in ("duration_s", "start", "end"):
+    for name in ("duration_s", "start", "end", "missing_s"):
         meta[name] = np.nan
     return meta
 

@@ -1,9 +1,10 @@
 """Feature tables: one row per clip, with its facts and features, written to parquet.
 
 A table has the columns `META_COLUMNS`, then one float32 column per feature. Every clip of a source has
-exactly one row. A clip that could not be described has `status` "failed", a stage, the class of the error and
-a sentence. Facts that hold for all rows (parameters and their hash, versions, the name of the dataset) are
-JSON in the metadata of the file, under the key `quintet`.
+exactly one row. A recording that is cut short has `status` "truncated", a reason and its missing seconds; its
+features are those of the sound that is there. A clip that could not be described has `status` "failed", a
+stage, the class of the error and a sentence. Facts that hold for all rows (parameters and their hash,
+versions, the name of the dataset) are JSON in the metadata of the file, under the key `quintet`.
 """
 
 from __future__ import annotations
@@ -50,10 +51,14 @@ META_TYPES = {
     "parameter_hash": pa.string(),
     "source_size": pa.int64(),
     "source_mtime_ns": pa.int64(),
+    "missing_s": pa.float64(),
 }
 META_COLUMNS: tuple[str, ...] = tuple(META_TYPES)
 """Columns that every feature table has before its features."""
+USABLE = ("ok", "truncated")
+"""Values of `status` of a row with features. A truncated recording is described as far as it goes."""
 FAILURE_COLUMNS = ("id", "path", "label", "group", "stage", "error", "reason")
+TRUNCATION_COLUMNS = ("id", "path", "duration_s", "missing_s", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +79,8 @@ class FeatureTable:
     metadata: JsonObject
 
     def __post_init__(self) -> None:
+        if "missing_s" not in self.frame.columns:  # versions before it refused truncated recordings
+            object.__setattr__(self, "frame", self.frame.assign(missing_s=np.nan))
         missing = [column for column in META_COLUMNS if column not in self.frame.columns]
         if missing:
             raise ArtefactError(
@@ -95,20 +102,19 @@ class FeatureTable:
     @cached_property
     def features(self) -> pd.DataFrame:
         """Features of the usable rows: float32, indexed by clip id."""
-        usable = self.frame[self.frame["status"] == "ok"]
+        usable = self.frame[is_usable(self.frame)]
         ids = pd.Index(usable["id"], name="id")
         return usable[list(self.feature_names)].astype(np.float32).set_axis(ids, axis=0)
 
     @cached_property
     def meta(self) -> pd.DataFrame:
         """Facts of the usable rows (all `META_COLUMNS` but the id), indexed by clip id."""
-        return self.frame.loc[self.frame["status"] == "ok", list(META_COLUMNS)].set_index("id")
+        return self.frame.loc[is_usable(self.frame), list(META_COLUMNS)].set_index("id")
 
     @cached_property
     def failures(self) -> pd.DataFrame:
         """The failure ledger: id, path, label, group, stage, error and reason of every clip that failed."""
-        failed = self.frame["status"] != "ok"
-        return self.frame.loc[failed, list(FAILURE_COLUMNS)].reset_index(drop=True)
+        return self.frame.loc[~is_usable(self.frame), list(FAILURE_COLUMNS)].reset_index(drop=True)
 
     @property
     def parameters(self) -> FeatureParameters | None:
@@ -141,7 +147,7 @@ class FeatureTable:
             AlignmentError: one of them has no usable row.
         """
         wanted = pd.Index(ids)
-        usable = self.frame[self.frame["status"] == "ok"].set_index("id", drop=False)
+        usable = self.frame[is_usable(self.frame)].set_index("id", drop=False)
         missing = wanted.difference(usable.index)
         if len(missing):
             raise AlignmentError(
@@ -149,6 +155,16 @@ class FeatureTable:
                 f"for example {missing[0]!r}."
             )
         return FeatureTable(usable.loc[wanted].reset_index(drop=True), self.metadata)
+
+
+def is_usable(frame: pd.DataFrame) -> pd.Series:
+    """Whether each row has features: the status is `ok` or `truncated`.
+
+    Example:
+        >>> is_usable(pd.DataFrame({"status": ["ok", "failed", "truncated"]})).tolist()
+        [True, False, True]
+    """
+    return frame["status"].isin(USABLE)
 
 
 def library_versions() -> dict[str, str]:

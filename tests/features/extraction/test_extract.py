@@ -264,7 +264,8 @@ class TestLedger:
         soundfile.write(bad / "silent.wav", np.zeros(22050), 22050)
         soundfile.write(bad / "nan.wav", np.full(22050, np.nan, np.float32), 22050, subtype="FLOAT")
         (bad / "cut.wav").write_bytes((bad / "000.wav").read_bytes()[:5000])
-        summary = extract(load_source(corpus), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0)
+        manifest, output = load_source(corpus), tmp_path / "f.parquet"
+        summary = extract(manifest, output, parameters=PARAMETERS, n_jobs=0, strict=True)
         ledger = summary.failures.set_index(summary.failures["id"].str.removeprefix("rock/"))
         assert sorted(ledger.index) == [
             "cut.wav",

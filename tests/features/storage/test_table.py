@@ -39,7 +39,7 @@ def table_of(n: int = 4, *, prefix: str = "clip", failed: int = 1, **parameters:
         frame[name] = pd.array([1_700_000_000_123_456_789] * n, dtype="Int64")
     for name in ("audio_digest", "split"):
         frame[name] = pd.Series([None] * n, dtype="str")
-    frame[["start", "end", "duration_s"]] = np.nan
+    frame[["start", "end", "duration_s", "missing_s"]] = np.nan
     frame["parameter_hash"] = settings.hash
     values = np.random.default_rng(0).standard_normal((n, 2)).astype(np.float32)
     frame = frame[list(META_COLUMNS)].assign(
