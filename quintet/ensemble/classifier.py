@@ -344,6 +344,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return np.asarray(self.calibration_.apply(self.fuse(members)))
 
+    verdict = fuse_and_calibrate  # its name in earlier versions
+
     def predict_proba(
         self, X: pd.DataFrame | ArrayLike | None = None, spectrograms: SpectrogramInput | None = None
     ) -> Floats:

@@ -146,11 +146,8 @@ def fact_frame(facts: pa.Table) -> pd.DataFrame:
 
 
 def table_facts(path: Path) -> pd.DataFrame:
-    """The columns FACTS of a finished table, without its features. A column that an older table lacks is empty."""
-    present = set(pq.read_schema(path).names)
-    stored = pq.read_table(path, columns=[name for name in FACTS if name in present])
-    facts: pd.DataFrame = stored.to_pandas(types_mapper=_INTEGERS.get, ignore_metadata=True)
-    return facts.reindex(columns=list(FACTS))
+    """The columns FACTS of a finished table, without its features."""
+    return fact_frame(pq.read_table(path, columns=list(FACTS)))
 
 
 def table_block(path: Path, facts: pd.DataFrame, names: Sequence[str], folder: Path) -> Block:
@@ -260,18 +257,22 @@ def latest_facts(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def finished_metadata(path: Path) -> JsonObject | None:
     """Metadata of a finished table of ours at `path`; None if no file exists.
 
+    The key `has_all_facts` says whether the table has every column of FACTS. A table of an earlier version, which
+    believed the lengths that headers state, has not.
+
     Raises:
         ArtefactError: the file is something else.
     """
     if not path.exists():
         return None
     try:
-        stored = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
+        schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise ArtefactError(
             f"What is to be replaced must be a feature table. {path} is not readable as one ({error}): "
             "move it away."
         ) from error
+    stored = (schema.metadata or {}).get(METADATA_KEY)
     if stored is None:
         raise ArtefactError(
             f"What is to be replaced must be a feature table of Quintet. {path} is another parquet file: "
@@ -283,4 +284,5 @@ def finished_metadata(path: Path) -> JsonObject | None:
             f"The output must be of schema {SCHEMA_VERSION}. {path} is of {metadata.get('schema_version')}: "
             "move it away."
         )
+    metadata["has_all_facts"] = set(FACTS) <= set(schema.names)
     return metadata

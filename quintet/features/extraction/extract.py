@@ -22,7 +22,7 @@ from quintet.errors import ConfigError, DatasetError
 from quintet.features.columns import feature_names
 from quintet.features.extraction.checkpoints import Parts, finished_metadata
 from quintet.features.extraction.chunks import Chunk, describe_chunks, split_into_chunks
-from quintet.features.extraction.gather import clip_tasks, gather_table, known_rows, reusable_metadata
+from quintet.features.extraction.gather import clip_tasks, gather_table, known_rows
 from quintet.features.extraction.pools import open_pool
 from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_extraction
 from quintet.features.extraction.worker import Job, Row
@@ -223,10 +223,15 @@ def _failure_limit(max_failures: int | float | None, total: int) -> float:
 
 def _notes(finished: JsonObject | None, parts: Parts, *, n_outdated: int) -> tuple[str, ...]:
     """Sentences on why rows of an earlier run are not reused."""
-    if finished is not None and reusable_metadata(finished, parts) is None:
+    if finished is not None and finished["parameter_hash"] != parts.parameter_hash:
         return (
             f"Other parameters than before ({finished['parameter_hash']} then, {parts.parameter_hash} now): "
             "all clips are extracted again.",
+        )
+    if finished is not None and not finished["has_all_facts"]:
+        return (
+            "Recordings are read until their data end now, whatever their headers state: all clips are extracted "
+            "again.",
         )
     if n_outdated:
         return (

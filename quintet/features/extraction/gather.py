@@ -69,8 +69,9 @@ def clip_tasks(manifest: Manifest, positions: Iterable[int]) -> Iterator[ClipTas
 
 def reusable_metadata(finished: JsonObject | None, parts: Parts) -> JsonObject | None:
     """Metadata of the finished table if its rows can be reused; None if its parameters are others."""
-    is_reusable = finished is not None and finished["parameter_hash"] == parts.parameter_hash
-    return finished if is_reusable else None
+    if finished is None or not finished["has_all_facts"]:
+        return None
+    return finished if finished["parameter_hash"] == parts.parameter_hash else None
 
 
 def known_rows(output: Path, finished: JsonObject | None, parts: Parts) -> pd.DataFrame:
@@ -179,8 +180,6 @@ def table_metadata(
 
 def _has_rows(output: Path, meta: pd.DataFrame) -> bool:
     """Whether the finished table has exactly these rows already."""
-    if not set(META_COLUMNS) <= set(pq.read_schema(output).names):
-        return False
     schema = table_schema((), {})
     wanted = pa.Table.from_pandas(meta, schema=schema, preserve_index=False).replace_schema_metadata(None)
     present = pq.read_table(output, columns=list(META_COLUMNS)).replace_schema_metadata(None)
