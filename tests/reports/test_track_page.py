@@ -31,7 +31,7 @@ from quintet.model_folder.run import Run, read_run
 from quintet.reports.track_page import Sound, write_track
 from quintet.reports.track_text import known_recording, novelty_note, opening
 
-NOTHING = TrackExplanation({}, {}, None, (), 0, 0)
+NOTHING = TrackExplanation({}, {}, None, (), 0)
 
 
 @pytest.fixture(scope="module")
