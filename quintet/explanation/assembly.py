@@ -115,8 +115,9 @@ def assemble(run: Run, part: Part) -> Assembly | None:
         fuse = Fusion.from_json(rule).apply
     else:
         fuse = _fusion_without(run, order, part.fold).apply
-    has_label = true_classes(run.report_predictions).any(axis=1)
-    labelled = pd.Index(run.report_predictions.clip_ids[has_label])
+    predictions = run.report_predictions
+    has_label = true_classes(predictions).any(axis=1)
+    labelled = pd.Index(predictions.clip_ids[has_label])
     ids = part.rows.index.intersection(labelled, sort=False)
     return Assembly(
         members={name: part.members.get(name) for name in order},
@@ -131,10 +132,18 @@ def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:
     """The chosen rule, learnt on the out-of-fold predictions of the other folds."""
     fold_of_clip = run.split.set_index("id")["fold"]
     first = run.oof[order[0]]
-    others = first.take([name for name in first.clip_ids if fold_of_clip[name] != fold])
-    stack = np.stack([class_probabilities(run, run.oof[name].take(others.clip_ids)) for name in order])
-    y = true_classes(others).astype(np.int8) if run.multilabel else np.asarray(others.labels)
-    labelled = LabelledPredictions.from_labels(stack, y, others.units, members=order, classes=run.classes)
+    ids = [name for name in first.clip_ids if fold_of_clip[name] != fold]
+    others = first.take(ids)
+    predictions = [run.oof[name].take(others.clip_ids) for name in order]
+    stack = np.stack([class_probabilities(run, one) for one in predictions])
+    truth = true_classes(others).astype(np.int8)
+    labelled = LabelledPredictions.from_labels(
+        stack,
+        truth if run.multilabel else np.asarray(others.labels),
+        others.units,
+        members=order,
+        classes=run.classes,
+    )
     return fit_fusion(run.best, labelled)
 
 
@@ -159,7 +168,8 @@ def stored_probabilities(run: Run, part: str, name: str, rows: pd.DataFrame) -> 
     Returns:
         (n, K), in the order of the run's classes.
     """
-    return class_probabilities(run, run.parts[part][name].take(list(rows.index)))
+    predictions = run.parts[part][name]
+    return class_probabilities(run, predictions.take(list(rows.index)))
 
 
 def class_probabilities(run: Run, predictions: Predictions) -> Floats:
@@ -169,7 +179,8 @@ def class_probabilities(run: Run, predictions: Predictions) -> Floats:
         run: a model folder.
         predictions: of n clips.
     """
-    return np.asarray(predictions.in_classes(run.classes).probabilities, dtype=np.float64)
+    ordered = predictions.in_classes(run.classes)
+    return np.asarray(ordered.probabilities, dtype=np.float64)
 
 
 def true_classes(predictions: Predictions) -> NDArray[np.bool_]:
@@ -180,6 +191,20 @@ def true_classes(predictions: Predictions) -> NDArray[np.bool_]:
     """
     truth: NDArray[np.bool_] = predictions.indicator() & predictions.scorable[:, None]
     return truth
+
+
+def training_ids(run: Run) -> list[str]:
+    """Ids of the clips that the members were fitted on and whose features are stored.
+
+    Args:
+        run: a model folder.
+    """
+    if not len(run.split):
+        return []
+    is_train = run.split["part"] == "train"
+    train = pd.Index(run.split.loc[is_train, "id"])
+    with_features = run.values.index.intersection(train, sort=False)
+    return [str(name) for name in with_features]
 
 
 def draw_rows(frame: pd.DataFrame, limit: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -147,8 +147,9 @@ def ensemble_permutation(
     limit = _clips_per_part(run, MAX_SHUFFLED_CLIPS, assemblies)
     parts = [draw_rows(assembly.rows, limit, rng) for assembly in assemblies]
     rows = pd.concat(parts)
-    ends = np.cumsum([0, *(len(part) for part in parts)])
-    positions: list[Positions] = [np.arange(a, b) for a, b in pairwise(ends)]
+    sizes = [len(part) for part in parts]
+    ends = np.cumsum([0, *sizes])
+    positions: list[Positions] = [np.arange(first, end) for first, end in pairwise(ends)]
     predictors = []
     for assembly, own in zip(assemblies, positions, strict=True):
         networks = {name: stored_probabilities(run, assembly.part, name, rows) for name in assembly.networks}

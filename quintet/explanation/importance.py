@@ -127,13 +127,18 @@ def outputs(member: TableMember, X: pd.DataFrame) -> Floats:
     Returns:
         (n, classes).
     """
-    name, rows = member.member, member.prepare(X)
+    name = member.member
+    rows = member.prepare(X)
     if not member.multilabel_:
         return _model_output(name, member.models_[0], rows)
+    constants = _constant_outputs(name, member)
     columns = []
-    for model, constant in zip(member.models_, _constant_outputs(name, member), strict=True):
-        constant_column = np.full(len(rows), constant)
-        columns.append(constant_column if model is None else _model_output(name, model, rows)[:, 1])
+    for model, constant in zip(member.models_, constants, strict=True):
+        if model is None:
+            columns.append(np.full(len(rows), constant))
+        else:
+            both_sides = _model_output(name, model, rows)
+            columns.append(both_sides[:, 1])
     return np.column_stack(columns)
 
 
@@ -142,8 +147,11 @@ def _model_output(name: str, model: object, rows: Floats) -> Floats:
     score."""
     if name == "random_forest":
         return _forest_output(model, rows)
-    raw = np.asarray(_SCORES[name](model, rows)).reshape(len(rows), -1)
-    return np.column_stack([-raw, raw]) if raw.shape[1] == 1 else raw
+    scores = np.asarray(_SCORES[name](model, rows))
+    scores = scores.reshape(len(rows), -1)
+    if scores.shape[1] == 1:
+        return np.column_stack([-scores, scores])
+    return scores
 
 
 def _forest_output(model: RandomForestClassifier, rows: Floats) -> Floats:
@@ -174,15 +182,19 @@ _SCORES: Mapping[str, Callable[..., Floats]] = {
 def _explain_tags(name: str, member: TableMember, rows: Floats, background: Floats) -> ValuesAndBase:
     """SHAP values with one column per tag, each from the model of that tag against the rest."""
     models = member.models_
-    values, base = np.zeros((*rows.shape, len(models))), _constant_outputs(name, member)
+    values = np.zeros((*rows.shape, len(models)))
+    base = _constant_outputs(name, member)
     with_model = [k for k, model in enumerate(models) if model is not None]
     if name == "svm" and with_model:  # machines share support vectors: all tags at once
         machines = [cast("MarginClassifier", models[k]).machines[0] for k in with_model]
-        values[:, :, with_model], base[with_model] = kernel_shapley(machines, rows, background)
+        model_values, model_bases = kernel_shapley(machines, rows, background)
+        values[:, :, with_model] = model_values
+        base[with_model] = model_bases
         return values, base
     for k in with_model:
         both_sides, centre = _explain_model(name, models[k], rows, background)
-        values[:, :, k], base[k] = both_sides[:, :, 1], centre[1]
+        values[:, :, k] = both_sides[:, :, 1]
+        base[k] = centre[1]
     return values, base
 
 
@@ -194,7 +206,8 @@ def _explain_model(name: str, model: object, rows: Floats, background: Floats) -
     values, base = _METHODS[name](model, rows, background)
     if values.shape[2] > 1:
         return values, base
-    return np.concatenate([-values, values], axis=2), np.concatenate([_SUMS[name] - base, base])
+    other_base = _SUMS[name] - base
+    return np.concatenate([-values, values], axis=2), np.concatenate([other_base, base])
 
 
 def _constant_outputs(name: str, member: TableMember) -> Floats:
@@ -246,7 +259,8 @@ def additivity_residual(explanation: shap.Explanation, output: Floats) -> float:
         output: (n, classes), from `outputs`.
     """
     total = explanation.values.sum(axis=1) + explanation.base_values
-    return float(np.abs(total - output).max())
+    differences = np.abs(total - output)
+    return float(differences.max())
 
 
 def column_importance(explanation: shap.Explanation) -> pd.DataFrame:
@@ -317,9 +331,11 @@ def ranking_stability(
     rng = np.random.default_rng(seed)
     correlations = []
     for _ in range(n_splits):
-        first_half = rng.permutation(len(names))[: len(names) // 2]
+        order = rng.permutation(len(names))
+        first_half = order[: len(names) // 2]
         in_first = np.isin(codes, first_half)
-        a, b = _mean_ranks(sizes[in_first]), _mean_ranks(sizes[~in_first])
+        a = _mean_ranks(sizes[in_first])
+        b = _mean_ranks(sizes[~in_first])
         correlations.append(float(_column_correlation(a, b)[0]))
     return float(np.mean(correlations))
 
@@ -347,10 +363,14 @@ def family(column: str) -> str:
 
 def _column_correlation(a: Floats, b: Floats) -> Floats:
     """(columns,) correlation of each column of `a` with that of `b`; NaN if one is constant."""
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    a = a - a.mean(axis=0)
+    b = b - b.mean(axis=0)
+    a_squares = (a**2).sum(axis=0)
+    b_squares = (b**2).sum(axis=0)
+    products = (a * b).sum(axis=0)
+    size = np.sqrt(a_squares * b_squares)
     safe_size = np.where(size > 0, size, 1.0)
-    return np.where(size > 0, (a * b).sum(axis=0) / safe_size, np.nan)
+    return np.where(size > 0, products / safe_size, np.nan)
 
 
 def _import_shap() -> ModuleType:
@@ -365,9 +385,12 @@ def _xgboost(model: XGBClassifier, rows: Floats, background: Floats) -> ValuesAn
     import xgboost
 
     matrix = xgboost.DMatrix(rows, nthread=1)  # one thread copies some hundred rows faster than several
-    contributions = np.asarray(model.get_booster().predict(matrix, pred_contribs=True)).astype(np.float64)
-    contributions = contributions.reshape(len(rows), -1, contributions.shape[-1])
-    return contributions[:, :, :-1].transpose(0, 2, 1), contributions[0, :, -1]
+    booster = model.get_booster()
+    contributions = np.asarray(booster.predict(matrix, pred_contribs=True)).astype(np.float64)
+    n_columns = contributions.shape[-1]
+    contributions = contributions.reshape(len(rows), -1, n_columns)
+    values, base = contributions[:, :, :-1], contributions[0, :, -1]
+    return values.transpose(0, 2, 1), base
 
 
 def _random_forest(model: RandomForestClassifier, rows: Floats, background: Floats) -> ValuesAndBase:
@@ -376,8 +399,11 @@ def _random_forest(model: RandomForestClassifier, rows: Floats, background: Floa
 
 def _logistic_regression(model: LogisticRegression, rows: Floats, background: Floats) -> ValuesAndBase:
     centre = background.mean(axis=0)
-    values = (rows - centre)[:, :, None] * model.coef_.T[None]
-    return values, model.coef_ @ centre + model.intercept_
+    differences = rows - centre
+    coefficients = model.coef_.T
+    values = differences[:, :, None] * coefficients[None]
+    base = model.coef_ @ centre + model.intercept_
+    return values, base
 
 
 def _svm(model: MarginClassifier, rows: Floats, background: Floats) -> ValuesAndBase:

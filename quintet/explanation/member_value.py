@@ -1,4 +1,5 @@
-"""Value of each member, from the stored predictions alone: its part in the ensemble, and its own calibration."""
+"""Value of each member, from the stored predictions alone: its part in the ensemble, and its own
+calibration."""
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calib
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
 from quintet.evaluation.comparisons import holm, paired_differences
 from quintet.evaluation.intervals import Resampling
+from quintet.explanation.assembly import class_probabilities
+from quintet.explanation.contracts import Floats, Positions
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 
-Floats = NDArray[np.float64]
 Labels = NDArray[np.str_] | NDArray[np.object_]
-Positions = NDArray[np.intp]
 Target = Labels | NDArray[np.bool_]
 
 VALUE_SCORES = ("accuracy", "macro_auc", "log_loss")
@@ -92,9 +93,9 @@ class CalibratedMember:
 def calibrate_members(run: Run) -> dict[str, CalibratedMember]:
     """Calibrate each member by itself.
 
-    The method is chosen and its map is learnt on the out-of-fold predictions, on the folds of the run. Without a
-    test part each row is calibrated by a map that was learnt on the other folds. Members whose folds are
-    unknown are left out.
+    The method is chosen and its map is learnt on the out-of-fold predictions, on the folds of the run.
+    Without a test part each row is calibrated by a map that was learnt on the other folds. Members whose
+    folds are unknown are left out.
     """
     if not {"id", "fold"} <= set(run.split.columns):
         return {}
@@ -113,7 +114,7 @@ def calibrate_members(run: Run) -> dict[str, CalibratedMember]:
 def _calibrate_member(
     run: Run, name: str, oof: Predictions, folds: list[tuple[Positions, Positions]]
 ) -> CalibratedMember:
-    probabilities = _probabilities(run, oof)
+    probabilities = class_probabilities(run, oof)
     labels = np.asarray(oof.labels)
     units = _split_units(run, oof)
     calibration = fit_calibration(
@@ -121,7 +122,7 @@ def _calibrate_member(
     )
     if run.part == "test":
         predictions = run.parts["test"][name]
-        before = _probabilities(run, predictions)
+        before = class_probabilities(run, predictions)
         after = calibration.apply(before)
     else:
         predictions = oof
@@ -148,7 +149,12 @@ def _calibrate_member(
 
 def _fold_pairs(fold: NDArray[np.int64]) -> list[tuple[Positions, Positions]]:
     """Positions inside and outside of the training part of each fold."""
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+    pairs = []
+    for k in np.unique(fold):
+        inside = np.flatnonzero(fold != k)
+        outside = np.flatnonzero(fold == k)
+        pairs.append((inside, outside))
+    return pairs
 
 
 def _split_units(run: Run, predictions: Predictions) -> Labels:
@@ -214,7 +220,12 @@ class _FusionInput:
 
     def take(self, rows: Positions) -> _FusionInput:
         """The same for some clips."""
-        return _FusionInput(self.members, self.stack[:, rows], self.target[rows], self.groups[rows])
+        return _FusionInput(
+            members=self.members,
+            stack=self.stack[:, rows],
+            target=self.target[rows],
+            groups=self.groups[rows],
+        )
 
 
 def _fuse(run: Run, training: _FusionInput, stack: Floats) -> Floats:
@@ -242,12 +253,11 @@ def _fuse(run: Run, training: _FusionInput, stack: Floats) -> Floats:
 def _member_stack(run: Run, part: str, members: Sequence[str], ids: Labels) -> Floats:
     """(M, n, K) probabilities in the order of `members`, of `ids` and of the run's classes."""
     predictions: Mapping[str, Predictions] = run.parts[part]
-    tables = [_probabilities(run, predictions[name].take(list(ids))) for name in members]
+    tables = []
+    for name in members:
+        own = predictions[name].take(list(ids))
+        tables.append(class_probabilities(run, own))
     return np.stack(tables)
-
-
-def _probabilities(run: Run, predictions: Predictions) -> Floats:
-    return np.asarray(predictions.in_classes(run.classes).probabilities, dtype=np.float64)
 
 
 def _target(run: Run, part: str, rows: Positions) -> Target:

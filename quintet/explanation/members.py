@@ -17,7 +17,7 @@ import pandas as pd
 
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.classifiers.storage import load_member
-from quintet.explanation.assembly import Assembly, Part, assemble, draw_rows
+from quintet.explanation.assembly import Assembly, Part, assemble, draw_rows, training_ids
 from quintet.explanation.ensemble import (
     ColumnExplanation,
     EnsembleExplanation,
@@ -252,7 +252,7 @@ def _add_ensemble(run: Run, explanation: RunExplanation, parts: Sequence[Part], 
     if not assemblies:
         return explanation
     top_columns = [str(name) for name in explanation.columns.index[:MAX_COLUMNS]]
-    columns = correlation_groups(run.values.loc[_training_ids(run)], top_columns)
+    columns = correlation_groups(run.values.loc[training_ids(run)], top_columns)
     by_family = family_players(run, assemblies[0])
     return replace(
         explanation,
@@ -288,12 +288,6 @@ def _refit_members(run: Run, names: Sequence[str]) -> tuple[dict[str, list[Refit
     return {name: results[name] for name in names if name in results}, reasons
 
 
-def _training_ids(run: Run) -> pd.Index:
-    """Ids of the training clips that have features."""
-    train = run.split.loc[run.split["part"] == "train", "id"]
-    return run.values.index.intersection(pd.Index(train), sort=False)
-
-
 def held_out_parts(run: Run, names: Sequence[str], seed: int) -> list[Part]:
     """The held-out clips with the final members.
 
@@ -305,11 +299,17 @@ def held_out_parts(run: Run, names: Sequence[str], seed: int) -> list[Part]:
     Returns:
         One part; none if there are no members or no held-out clips with features.
     """
-    held_out = run.values.index.intersection(pd.Index(run.report_predictions.clip_ids), sort=False)
-    train = run.values.loc[_training_ids(run)]
+    predicted = pd.Index(run.report_predictions.clip_ids)
+    held_out = run.values.index.intersection(predicted, sort=False)
+    train = run.values.loc[training_ids(run)]
     background = draw_rows(train, MAX_BACKGROUND, np.random.default_rng(seed))
-    members = {name: cast("TableMember", load_member(run.path / "members" / name)) for name in names}
-    return [Part(members, run.values.loc[held_out], background)] if members and len(held_out) else []
+    members = {}
+    for name in names:
+        member = load_member(run.path / "members" / name)
+        members[name] = cast("TableMember", member)
+    if not members or not len(held_out):
+        return []
+    return [Part(members, run.values.loc[held_out], background)]
 
 
 def fold_parts(run: Run, member_refits: Mapping[str, Sequence[Refit]], seed: int) -> list[Part]:
@@ -327,7 +327,13 @@ def fold_parts(run: Run, member_refits: Mapping[str, Sequence[Refit]], seed: int
     parts = []
     for fold_refits in zip(*member_refits.values(), strict=True):
         first = fold_refits[0]
-        background = draw_rows(run.values.loc[first.train], MAX_BACKGROUND, rng)
-        members = {name: refit.member for name, refit in zip(member_refits, fold_refits, strict=True)}
-        parts.append(Part(members, run.values.loc[first.held_out], background, first.fold))
+        train = run.values.loc[first.train]
+        fitted = [refit.member for refit in fold_refits]
+        part = Part(
+            members=dict(zip(member_refits, fitted, strict=True)),
+            rows=run.values.loc[first.held_out],
+            background=draw_rows(train, MAX_BACKGROUND, rng),
+            fold=first.fold,
+        )
+        parts.append(part)
     return parts

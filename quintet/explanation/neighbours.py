@@ -74,8 +74,8 @@ def nearest_tracks(
             "Neighbours need training clips with the track's columns. "
             f"Received {len(train)} clips, {len(missing)} columns missing."
         )
-    clips = _standardise(train, train)
-    segments = _standardise(rows[list(train.columns)], train)
+    clips = standardise(train, train)
+    segments = standardise(rows[list(train.columns)], train)
     distances = _distances(segments, clips).mean(axis=0)
     order = np.argsort(distances, kind="stable")[:k]
     ids = train.index[order]
@@ -88,24 +88,38 @@ def nearest_tracks(
             "distance": distances[order],
         }
     )
-    reference = _nearest_of_other_groups(clips, groups, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    reference = _nearest_of_other_groups(clips, groups, rng)
     if not len(reference):
         return Neighbours(nearest, float("nan"), float("nan"))
     percentile = float((reference < distances[order[0]]).mean())
     return Neighbours(nearest, float(np.median(reference)), percentile)
 
 
-def _standardise(values: pd.DataFrame, reference: pd.DataFrame) -> Floats:
-    """The columns that vary in `reference`, by its mean and deviation; missing values become 0."""
+def standardise(values: pd.DataFrame, reference: pd.DataFrame) -> Floats:
+    """Columns in standard deviations from the mean of a reference table, clipped to ±8.
+
+    Missing values become 0, the mean. Columns that do not vary in the reference are left out.
+
+    Args:
+        values: (n, d) features.
+        reference: (m, d) features that give the mean and the deviation.
+
+    Returns:
+        (n, columns that vary).
+    """
     known = reference.to_numpy(dtype=np.float64)
     known = np.where(np.isfinite(known), known, np.nan)
     has_values = np.isfinite(known).any(axis=0)
     known = known[:, has_values]
-    mean, deviation = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
+    mean = np.nanmean(known, axis=0)
+    deviation = np.nanstd(known, axis=0)
     varies = deviation > 1e-12
-    columns = values.to_numpy(dtype=np.float64)[:, has_values][:, varies]
+    columns = values.to_numpy(dtype=np.float64)
+    columns = columns[:, has_values][:, varies]
     z = (columns - mean[varies]) / deviation[varies]
-    return np.where(np.isfinite(z), np.clip(z, -LIMIT, LIMIT), 0.0)
+    clipped = np.clip(z, -LIMIT, LIMIT)
+    return np.where(np.isfinite(z), clipped, 0.0)
 
 
 def _distances(a: Floats, b: Floats) -> Floats:
@@ -117,7 +131,8 @@ def _distances(a: Floats, b: Floats) -> Floats:
         rows = a[start : start + AT_ONCE]
         row_squares = (rows**2).sum(axis=1)[:, None]
         squares = row_squares + b_squares - 2 * rows @ b.T
-        parts.append(np.sqrt(np.maximum(squares, 0.0) / n_columns))
+        squares = np.maximum(squares, 0.0)
+        parts.append(np.sqrt(squares / n_columns))
     return np.concatenate(parts)
 
 
@@ -130,7 +145,8 @@ def _nearest_of_other_groups(values: Floats, groups: NDArray[np.str_], rng: np.r
     if len(values) > N_REFERENCE:
         positions = np.sort(rng.choice(len(values), N_REFERENCE, replace=False))
     distances = _distances(values[positions], values)
-    same_group = groups[positions][:, None] == groups[None]
-    distances[same_group] = np.inf
+    own_groups = groups[positions]
+    is_same_group = own_groups[:, None] == groups[None]
+    distances[is_same_group] = np.inf
     nearest = distances.min(axis=1)
     return np.asarray(nearest[np.isfinite(nearest)])

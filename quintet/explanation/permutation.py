@@ -65,16 +65,18 @@ def permutation_importance(
     codes, n_groups = group_codes(groups, n)
     draws = group_draws(codes, n_groups, n_resamples, rng, rows=n_resamples)
     weights = np.vstack([np.ones((1, n)), *draws])
-    original_order = np.arange(n)[None]
-    original = _macro_auc(truth, predict(original_order, ())[0], weights)
+    identity = np.arange(n)[None]
+    unshuffled = predict(identity, ())[0]
+    original = _macro_auc(truth, unshuffled, weights)
     # the same shuffles for every player, so that players can be compared
     orders = np.stack([rng.permutation(n) for _ in range(n_repeats)])
     rows = []
     for name, columns in players.items():
-        aucs = [_macro_auc(truth, p, weights) for p in predict(orders, columns)]
+        shuffled = predict(orders, columns)
+        aucs = [_macro_auc(truth, probabilities, weights) for probabilities in shuffled]
         falls = original - np.mean(aucs, axis=0)
-        fall, resampled = falls[0], falls[1:]
-        interval = compared_interval(float(fall), resampled, n_groups=n_groups, n_compared=len(players))
+        fall = falls[0]
+        interval = compared_interval(float(fall), falls[1:], n_groups=n_groups, n_compared=len(players))
         rows.append((name, fall, *interval))
     table = pd.DataFrame(rows, columns=["player", "fall", "low", "high", "low_corrected", "high_corrected"])
     return table.sort_values("fall", ascending=False, kind="stable").reset_index(drop=True)
@@ -120,11 +122,13 @@ def correlation_groups(
 def _correlation_components(values: pd.DataFrame, threshold: float) -> NDArray[np.int32]:
     """(d,) the number of the group of each column; missing values have the mean rank."""
     ranks = values.rank().to_numpy(dtype=float)
-    ranks = np.where(np.isfinite(ranks), ranks, np.nanmean(ranks, axis=0))
+    mean_ranks = np.nanmean(ranks, axis=0)
+    ranks = np.where(np.isfinite(ranks), ranks, mean_ranks)
     centred = ranks - ranks.mean(axis=0)
     size = np.sqrt((centred**2).sum(axis=0))
     unit = centred / np.where(size > 0, size, 1.0)
-    is_close = np.abs(unit.T @ unit) >= threshold - 1e-12
+    correlations = unit.T @ unit
+    is_close = np.abs(correlations) >= threshold - 1e-12
     _, component = connected_components(csr_array(is_close), directed=False)
     return np.asarray(component)
 
@@ -134,8 +138,10 @@ def _macro_auc(truth: NDArray[np.bool_], probabilities: Floats, weights: Floats)
     out."""
     aucs = []
     for k in range(truth.shape[1]):
+        is_true = truth[:, k]
         scores = np.ascontiguousarray(probabilities[:, k])
-        aucs.append(rank_scores(truth[:, k], scores, weights).auc)
+        ranked = rank_scores(is_true, scores, weights)
+        aucs.append(ranked.auc)
     return np.asarray(defined_mean(np.stack(aucs, axis=-1)))
 
 
@@ -204,9 +210,12 @@ class _EnsemblePredictor:
         if not columns:
             if name not in self.unshuffled:
                 self.unshuffled[name] = np.asarray(member.predict_proba(own_rows))
-            return np.repeat(self.unshuffled[name][None], len(orders), axis=0)
+            probabilities = self.unshuffled[name]
+            return np.repeat(probabilities[None], len(orders), axis=0)
+        names = list(columns)
+        values = self.rows[names].to_numpy()
         shuffled = pd.concat([own_rows] * len(orders))
-        shuffled[list(columns)] = self.rows[list(columns)].to_numpy()[orders.ravel()]
+        shuffled[names] = values[orders.ravel()]
         probabilities = np.asarray(member.predict_proba(shuffled))
         return probabilities.reshape(len(orders), len(own_rows), -1)
 
@@ -221,7 +230,8 @@ def combine_predictors(parts: Sequence[tuple[Positions, Predictor]]) -> Predicto
     Returns:
         A function `(orders, columns) -> (repeats, clips, classes)`.
     """
-    order = np.argsort(np.concatenate([positions for positions, _ in parts]), kind="stable")
+    positions = np.concatenate([own for own, _ in parts])
+    order = np.argsort(positions, kind="stable")
 
     def predict(orders: Positions, columns: Sequence[str]) -> Floats:
         predictions = [part(orders, columns) for _, part in parts]

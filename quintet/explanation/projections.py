@@ -6,12 +6,11 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from quintet.classifiers.networks.backend import load_keras
 from quintet.errors import MissingExtraError
-
-Floats = NDArray[np.float64]
+from quintet.explanation.contracts import Floats
+from quintet.explanation.neighbours import standardise
 
 MAX_COMPONENTS = 30
 """Principal components that t-SNE and UMAP receive. The components beyond are mostly noise."""
@@ -29,14 +28,7 @@ def standardise_columns(features: pd.DataFrame) -> Floats:
         >>> standardise_columns(pd.DataFrame({"a": [1.0, 3.0], "b": [5.0, 5.0]})).tolist()
         [[-1.0], [1.0]]
     """
-    values = features.to_numpy(dtype=np.float64)
-    values = np.where(np.isfinite(values), values, np.nan)
-    values = values[:, np.isfinite(values).any(axis=0)]
-    mean = np.nanmean(values, axis=0)
-    std = np.nanstd(values, axis=0)
-    varying = std > 1e-12
-    centred = (values[:, varying] - mean[varying]) / std[varying]
-    return np.where(np.isfinite(centred), np.clip(centred, -8, 8), 0.0)
+    return standardise(features, features)
 
 
 def principal_map(features: pd.DataFrame) -> tuple[pd.DataFrame, tuple[float, float]]:
@@ -50,14 +42,15 @@ def principal_map(features: pd.DataFrame) -> tuple[pd.DataFrame, tuple[float, fl
     values = standardise_columns(features)
     u, s, vt = np.linalg.svd(values, full_matrices=False)
     largest = np.abs(vt).argmax(axis=1)
-    signs = np.sign(vt[np.arange(len(vt)), largest])
-    components = u * s * signs
+    loadings = vt[np.arange(len(vt)), largest]
+    components = u * s * np.sign(loadings)
     width = min(2, len(s))
     points = np.zeros((len(features), 2))
     points[:, :width] = components[:, :width]
     variance = s**2
-    shares = np.append(variance / max(variance.sum(), 1e-300), [0.0, 0.0])
-    return _table(points, features), (float(shares[0]), float(shares[1]))
+    shares = variance / max(variance.sum(), 1e-300)
+    first, second = np.append(shares, [0.0, 0.0])[:2]
+    return _table(points, features), (float(first), float(second))
 
 
 def neighbour_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:

@@ -55,15 +55,21 @@ def refits(run: Run, name: str) -> Iterator[Refit]:
     split = training_split(run)
     if run.values.empty or not len(split) or split["fold"].nunique() < 2:
         return
-    X, y = run.values.loc[split.index], targets(run, split)
+    X = run.values.loc[split.index]
+    y = targets(run, split)
     groups = split["group"].to_numpy(dtype=str)
-    trainer = Trainer(name, dict(run.member_settings(name)), seed=training_seed(run))
+    settings = dict(run.member_settings(name))
+    trainer = Trainer(name, settings, seed=training_seed(run))
     for fold in sorted(split["fold"].unique()):
         train = np.flatnonzero(split["fold"] != fold)
         inputs = Inputs(X.iloc[train])
-        member = cast("TableMember", trainer.fit(inputs, y[train], groups[train], fold=int(fold)))
-        held_out = X.index[split["fold"] == fold]
-        yield Refit(int(fold), member, X.index[train], held_out)
+        member = trainer.fit(inputs, y[train], groups[train], fold=int(fold))
+        yield Refit(
+            fold=int(fold),
+            member=cast("TableMember", member),
+            train=X.index[train],
+            held_out=X.index[split["fold"] == fold],
+        )
 
 
 def training_seed(run: Run) -> int:
@@ -117,7 +123,8 @@ def fitting_seconds(run: Run, name: str) -> float:
         run: a model folder.
         name: a member.
     """
-    return float(sum(run.bundle.get("fold_seconds", {}).get(name, [])))
+    fold_seconds = run.bundle.get("fold_seconds", {})
+    return float(sum(fold_seconds.get(name, [])))
 
 
 def distance_from_training(run: Run, name: str, refit: Refit) -> float:
@@ -134,4 +141,5 @@ def distance_from_training(run: Run, name: str, refit: Refit) -> float:
     recorded = run.oof[name].take(list(refit.held_out))
     rows = run.values.loc[refit.held_out]
     probabilities = member_probabilities(refit.member, rows, recorded.classes, multilabel=run.multilabel)
-    return float(np.abs(probabilities - recorded.probabilities).max())
+    differences = np.abs(probabilities - recorded.probabilities)
+    return float(differences.max())

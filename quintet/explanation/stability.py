@@ -81,7 +81,10 @@ def agreements(rankings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Returns:
         One row per member: `mean, low, high, n_folds`.
     """
-    rows = {name: agreement(table) for name, table in rankings.items() if table.shape[1] > 1}
+    rows = {}
+    for name, ranking in rankings.items():
+        if ranking.shape[1] > 1:
+            rows[name] = agreement(ranking)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high", "n_folds"])
     return table.astype({"n_folds": int})
 
@@ -111,8 +114,10 @@ def agreement(rankings: pd.DataFrame) -> tuple[float, float, float, int]:
         else:
             result = spearmanr(rankings.iloc[:, a], rankings.iloc[:, b])
             correlations.append(float(result.statistic))
-    mean = float(np.mean(correlations))
-    return round(mean, 3), round(min(correlations), 3), round(max(correlations), 3), n_folds
+    mean = round(float(np.mean(correlations)), 3)
+    low = round(min(correlations), 3)
+    high = round(max(correlations), 3)
+    return mean, low, high, n_folds
 
 
 def fold_rankings(
@@ -144,9 +149,10 @@ def fold_rankings(
     explanations = {}
     for refit in refits(run, name) if fold_refits is None else fold_refits:
         clips = rng.permutation(refit.held_out)[:n_clips]
-        background = rng.permutation(refit.train)[:n_background]
-        rows, others = run.values.loc[clips], run.values.loc[background]
-        explanations[refit.fold] = explain(refit.member, rows, others)
+        others = rng.permutation(refit.train)[:n_background]
+        rows = run.values.loc[clips]
+        background = run.values.loc[others]
+        explanations[refit.fold] = explain(refit.member, rows, background)
     return importance_by_fold(explanations, run.values.columns)
 
 

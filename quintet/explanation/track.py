@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor
-from quintet.explanation.assembly import draw_rows
+from quintet.explanation.assembly import draw_rows, training_ids
 from quintet.explanation.contracts import Floats
 from quintet.explanation.importance import SPACES, additivity_residual, explain, family, outputs, value_space
 from quintet.explanation.shapley.family_shapley import FamilyShapley, columns_by_family, family_shapley
@@ -281,8 +282,10 @@ def column_contributions(
     """
     explanation = explain(member, rows, background, tags=tags)
     names = explanation.output_names
-    values = pd.DataFrame(explanation.values.mean(axis=0), index=explanation.feature_names, columns=names)
-    base = pd.Series(explanation.base_values.mean(axis=0), index=names)
+    mean_values = explanation.values.mean(axis=0)
+    mean_base = explanation.base_values.mean(axis=0)
+    values = pd.DataFrame(mean_values, index=explanation.feature_names, columns=names)
+    base = pd.Series(mean_base, index=names)
     space = value_space(member.member, multilabel=member.multilabel_)
     residual = additivity_residual(explanation, outputs(member, rows))
     return ColumnContributions(values, base, space, residual)
@@ -320,19 +323,11 @@ def explain_network(
 def _occlusion_segments(track: TrackPrediction, member: SpectrogramClassifier) -> list[int]:
     """Segments for occlusion: as many as `MAX_PATCHES` allows, evenly spread."""
     longest = max(spectrogram.shape[1] for spectrogram in track.pictures)
-    patches = min(member.max_patches, -(-longest // member.patch_frames))
+    patches_of_longest = ceil(longest / member.patch_frames)
+    patches = min(member.max_patches, patches_of_longest)
     limit = max(4, MAX_PATCHES // patches)
-    return _spread_evenly(len(track.pictures), min(MAX_SEGMENTS, limit))
-
-
-def training_ids(run: Run) -> list[str]:
-    """Ids of the clips that the members were fitted on and whose features are stored.
-
-    Args:
-        run: a model folder.
-    """
-    train = run.split.loc[run.split["part"] == "train", "id"] if len(run.split) else pd.Series(dtype=str)
-    return [str(name) for name in run.values.index.intersection(pd.Index(train), sort=False)]
+    limit = min(MAX_SEGMENTS, limit)
+    return _spread_evenly(len(track.pictures), limit)
 
 
 def _family_values(
@@ -348,9 +343,11 @@ def _family_values(
     for name in networks:
         if name not in run.oof:
             return None
-        recorded = run.oof[name].take(list(background.index)).in_classes(track.classes)
+        recorded = run.oof[name].take(list(background.index))
+        recorded = recorded.in_classes(track.classes)
         of_background = recorded.probabilities.astype(np.float64)
-        predictions[name] = (track.members[name][segments], of_background)
+        of_segments = track.members[name][segments]
+        predictions[name] = (of_segments, of_background)
     rows = track.features.iloc[segments]
     players = columns_by_family([str(c) for c in rows.columns], family)
     names = list(ensemble.members_)
@@ -374,13 +371,15 @@ def contribution_steps(game: FamilyShapley, k: int) -> pd.DataFrame:
             errors)
         shows the uncertainty from the small number of background clips.
     """
-    value = game.values[:, :, k].mean(axis=0)
+    values = game.values[:, :, k]
+    value = values.mean(axis=0)
     by_background = game.by_background[:, :, :, k].mean(axis=0)
     n_background = by_background.shape[1]
     error = np.zeros(len(value))
     if n_background > 1:
         error = by_background.std(axis=1, ddof=1) / np.sqrt(n_background)
-    low, high = value - 1.96 * error, value + 1.96 * error
+    low = value - 1.96 * error
+    high = value + 1.96 * error
     table = pd.DataFrame({"player": game.players, "value": value, "low": low, "high": high})
     sizes = table["value"].abs().sort_values(ascending=False, kind="stable")
     return table.loc[sizes.index].reset_index(drop=True)
@@ -397,12 +396,15 @@ def percentiles(rows: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
     Returns:
         Indexed by column; NaN if the track, or all training clips, have no value.
     """
-    mean, values = rows.mean(axis=0), train[list(rows.columns)]
+    mean = rows.mean(axis=0)
+    values = train[list(rows.columns)]
+    is_known = values.notna()
     n_below = values.lt(mean, axis=1).sum()
     n_equal = values.eq(mean, axis=1).sum()
-    n_values = values.notna().sum()
+    n_values = is_known.sum()
     shares = (n_below + 0.5 * n_equal) / n_values.clip(lower=1)
-    return shares.where(mean.notna() & values.notna().any())
+    has_share = mean.notna() & is_known.any()
+    return shares.where(has_share)
 
 
 def _spread_evenly(n: int, limit: int) -> list[int]:
@@ -414,4 +416,5 @@ def _spread_evenly(n: int, limit: int) -> list[int]:
     """
     if n <= limit:
         return list(range(n))
-    return [int(i) for i in np.rint(np.linspace(0, n - 1, limit))]
+    places = np.rint(np.linspace(0, n - 1, limit))
+    return [int(place) for place in places]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from quintet.explanation.assembly import training_ids
 from quintet.explanation.neighbours import nearest_tracks
-from quintet.explanation.track import TrackExplanation, TrackPrediction, training_ids
+from quintet.explanation.track import TrackExplanation, TrackPrediction
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import hz_ticks, time_ticks
 from quintet.reports.formats import count, format_range, number

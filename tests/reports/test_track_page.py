@@ -16,6 +16,7 @@ from quintet.classifiers.storage import load_member
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import fit_conformal
 from quintet.ensemble.fusion import Fusion
+from quintet.explanation.assembly import training_ids
 from quintet.explanation.neighbours import nearest_tracks
 from quintet.explanation.track import (
     TrackExplanation,
@@ -24,7 +25,6 @@ from quintet.explanation.track import (
     contribution_steps,
     explain_track,
     percentiles,
-    training_ids,
 )
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run, read_run

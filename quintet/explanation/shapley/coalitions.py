@@ -93,9 +93,16 @@ def _prepare_hybrids(
     member: TableMember, rows: pd.DataFrame, background: pd.DataFrame, players: Mapping[str, list[str]]
 ) -> Hybrids:
     """Both tables in the form that the member's models predict on."""
-    player_of_column = {column: i for i, columns in enumerate(players.values()) for column in columns}
-    player = np.array([player_of_column[column] for column in member.prepared_names], dtype=np.int64)
-    return Hybrids(member.prepare(rows), member.prepare(background), player, len(players))
+    player_of_column: dict[str, int] = {}
+    for i, columns in enumerate(players.values()):
+        player_of_column |= dict.fromkeys(columns, i)
+    player = [player_of_column[column] for column in member.prepared_names]
+    return Hybrids(
+        rows=member.prepare(rows),
+        background=member.prepare(background),
+        player=np.array(player, dtype=np.int64),
+        n_players=len(players),
+    )
 
 
 def presence(n_players: int) -> NDArray[np.bool_]:
@@ -141,9 +148,9 @@ def _logistic_regression(model: LogisticRegression, hybrids: Hybrids) -> Floats:
     n_outputs = len(model.coef_)
     scores = []
     for present in presence(hybrids.n_players):
-        own = _sum_selection(row_parts, present, (len(hybrids.rows), n_outputs))
-        other = _sum_selection(background_parts, ~present, (len(hybrids.background), n_outputs))
-        pairs = own[:, None] + other[None] + model.intercept_
+        row_sum = _sum_selection(row_parts, present, (len(hybrids.rows), n_outputs))
+        background_sum = _sum_selection(background_parts, ~present, (len(hybrids.background), n_outputs))
+        pairs = row_sum[:, None] + background_sum[None] + model.intercept_
         scores.append(pairs.reshape(-1, n_outputs))
     return _probabilities(np.stack(scores))
 
@@ -152,7 +159,11 @@ def _score_parts(
     model: LogisticRegression, data: Floats, columns: Sequence[NDArray[np.bool_]]
 ) -> list[Floats]:
     """Per family, its part of the score: (rows, outputs)."""
-    return [data[:, own] @ model.coef_[:, own].T for own in columns]
+    parts = []
+    for own in columns:
+        coefficients = model.coef_[:, own]
+        parts.append(data[:, own] @ coefficients.T)
+    return parts
 
 
 def _sum_selection(terms: Sequence[Floats], selection: NDArray[np.bool_], shape: tuple[int, ...]) -> Floats:
@@ -184,7 +195,8 @@ def _xgboost(model: XGBClassifier, hybrids: Hybrids) -> Floats:
 
 
 def _svm(model: MarginClassifier, hybrids: Hybrids) -> Floats:
-    decisions = np.stack([_machine_decisions(machine, hybrids) for machine in model.machines], axis=-1)
+    columns = [_machine_decisions(machine, hybrids) for machine in model.machines]
+    decisions = np.stack(columns, axis=-1)
     return _probabilities(model.slope * decisions + model.offset)
 
 
@@ -201,8 +213,9 @@ def _machine_decisions(machine: SVC | None, hybrids: Hybrids) -> Floats:
     weights = machine.dual_coef_.ravel()
     decisions = np.empty((n_coalitions, len(hybrids.rows), len(hybrids.background)))
     for s, present in enumerate(presence(hybrids.n_players)):
-        row_kernel = np.exp(_sum_selection(row_exponents, present, row_exponents[0].shape))
+        row_sum = _sum_selection(row_exponents, present, row_exponents[0].shape)
         background_sum = _sum_selection(background_exponents, ~present, background_exponents[0].shape)
+        row_kernel = np.exp(row_sum)
         background_kernel = np.exp(background_sum)
         decisions[s] = (row_kernel * weights) @ background_kernel.T
     return np.asarray(decisions.reshape(n_coalitions, -1) + machine.intercept_[0])
@@ -211,12 +224,18 @@ def _machine_decisions(machine: SVC | None, hybrids: Hybrids) -> Floats:
 def _kernel_exponents(machine: SVC, data: Floats, columns: Sequence[NDArray[np.bool_]]) -> list[Floats]:
     """Per family, the logarithm of its kernel: (rows, support vectors)."""
     vectors = machine.support_vectors_
-    return [-machine._gamma * _square_distances(data[:, own], vectors[:, own]) for own in columns]
+    exponents = []
+    for own in columns:
+        distances = _square_distances(data[:, own], vectors[:, own])
+        exponents.append(-machine._gamma * distances)
+    return exponents
 
 
 def _square_distances(a: Floats, b: Floats) -> Floats:
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None]
-    return np.asarray(np.maximum(squares - 2 * a @ b.T, 0.0))
+    a_squares = (a**2).sum(axis=1)[:, None]
+    b_squares = (b**2).sum(axis=1)[None]
+    distances = a_squares + b_squares - 2 * a @ b.T
+    return np.asarray(np.maximum(distances, 0.0))
 
 
 _FAST: Mapping[str, Callable[..., Floats]] = {

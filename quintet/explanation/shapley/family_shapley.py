@@ -49,7 +49,8 @@ class FamilyShapley:
     @property
     def residual(self) -> float:
         """The largest `|sum of values + base - prediction|` (efficiency): 0 is exact."""
-        return float(np.abs(self.values.sum(axis=1) + self.base - self.prediction).max())
+        differences = self.values.sum(axis=1) + self.base - self.prediction
+        return float(np.abs(differences).max())
 
 
 def concatenate_clips(parts: Sequence[FamilyShapley]) -> FamilyShapley:
@@ -87,14 +88,17 @@ def shapley_values(coalitions: Floats) -> Floats:
         >>> shapley_values(np.array([0.0, 0.0, 0.0, 1.0])).tolist()  # both are needed
         [0.5, 0.5]
     """
-    k = int(np.log2(len(coalitions)))
-    masks = np.arange(1 << k)
-    sizes = np.array([mask.bit_count() for mask in range(1 << k)])
+    n_coalitions = len(coalitions)
+    k = int(np.log2(n_coalitions))
+    masks = np.arange(n_coalitions)
+    sizes = np.array([mask.bit_count() for mask in range(n_coalitions)])
     values = np.zeros((k, *coalitions.shape[1:]))
     for i in range(k):
-        without = masks[(masks >> i) & 1 == 0]
+        is_absent = (masks >> i) & 1 == 0
+        without = masks[is_absent]
+        joined = without | (1 << i)
         weights = np.array([1 / (k * comb(k - 1, size)) for size in sizes[without]])
-        gains = coalitions[without | (1 << i)] - coalitions[without]
+        gains = coalitions[joined] - coalitions[without]
         values[i] = np.tensordot(weights, gains, axes=1)
     return values
 
@@ -158,7 +162,12 @@ def family_shapley(
             coalitions.append(fuse(np.stack(stack)))
     values = np.stack(coalitions).reshape(len(coalitions), n, m, -1)
     by_background = shapley_values(values).transpose(1, 0, 2, 3)
-    whole = [networks[name][0] if name in networks else tables[name].predict_proba(rows) for name in members]
+    whole = []
+    for name in members:
+        if name in networks:
+            whole.append(networks[name][0])
+        else:
+            whole.append(tables[name].predict_proba(rows))
     return FamilyShapley(
         players=names,
         values=by_background.mean(axis=2),
@@ -205,7 +214,8 @@ def columns_by_family(
         families.setdefault(family(column), []).append(column)
     if len(families) <= limit:
         return families
-    largest = sorted(families, key=lambda name: -len(families[name]))[: limit - 1]
+    by_size = sorted(families, key=lambda name: -len(families[name]))
+    largest = by_size[: limit - 1]
     other = [column for column in columns if family(column) not in largest]
     result = {name: own for name, own in families.items() if name in largest}
     return result | {"other": other}

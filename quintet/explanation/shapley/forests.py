@@ -42,8 +42,10 @@ def forest_from_sklearn(model: RandomForestClassifier) -> Forest:
     rounded = threshold.astype(np.float32)
     one_below = np.nextafter(rounded, np.float32(-np.inf))
     largest = np.where(rounded > threshold, one_below, rounded)  # the largest float32 that goes left
-    counts = [tree.value[:, 0, :] for tree in trees]
-    shares = [count / count.sum(axis=1, keepdims=True) for count in counts]
+    shares = []
+    for tree in trees:
+        counts = tree.value[:, 0, :]
+        shares.append(counts / counts.sum(axis=1, keepdims=True))
     value = np.concatenate(shares) / len(trees)
     return Forest(
         start=start[:-1],
@@ -78,11 +80,13 @@ def forest_from_xgboost(model: XGBClassifier, rows: Floats) -> Forest:
     Returns:
         A forest with one output per class; with a single output for two classes.
     """
-    content = json.loads(bytes(model.get_booster().save_raw("json")))
-    booster = content["learner"]["gradient_booster"]["model"]
+    raw = model.get_booster().save_raw("json")
+    learner = json.loads(bytes(raw))["learner"]
+    booster = learner["gradient_booster"]["model"]
     forest = _forest_without_offset(booster["trees"], np.asarray(booster["tree_info"]))
     first = rows[:1]
-    margin = np.asarray(model.predict(first, output_margin=True), dtype=np.float64).reshape(1, -1)
+    prediction = model.predict(first, output_margin=True)
+    margin = np.asarray(prediction, dtype=np.float64).reshape(1, -1)
     single_player = np.zeros(rows.shape[1], dtype=np.int64)
     sum_of_trees = coalition_outputs(forest, first, first, single_player, 0)
     return forest._replace(offset=margin[0] - sum_of_trees[0, 0])
@@ -93,23 +97,33 @@ def _forest_without_offset(trees: Sequence[_BoostedTree], output: NDArray[np.int
     start = np.cumsum([0, *(len(tree["left_children"]) for tree in trees)])
     left = _join_children([np.asarray(tree["left_children"]) for tree in trees], start)
     right = _join_children([np.asarray(tree["right_children"]) for tree in trees], start)
-    conditions = [np.asarray(tree["split_conditions"], dtype=np.float32) for tree in trees]
-    features = [np.asarray(tree["split_indices"], dtype=np.int64) for tree in trees]
-    covers = [np.asarray(tree["sum_hessian"], dtype=np.float64) for tree in trees]
-    threshold = np.concatenate(conditions)
-    value = np.zeros((len(threshold), int(output.max()) + 1))
-    node_output = np.repeat(output, np.diff(start))
-    is_leaf = left < 0
-    value[np.flatnonzero(is_leaf), node_output[is_leaf]] = threshold[is_leaf]  # a leaf keeps its value there
-    offset = np.zeros(value.shape[1])
+    threshold = np.concatenate([np.asarray(tree["split_conditions"], dtype=np.float32) for tree in trees])
+    feature = np.concatenate([np.asarray(tree["split_indices"], dtype=np.int64) for tree in trees])
+    cover = np.concatenate([np.asarray(tree["sum_hessian"], dtype=np.float64) for tree in trees])
+    n_outputs = int(output.max()) + 1
+    value = np.zeros((len(threshold), n_outputs))
+    nodes_per_tree = np.diff(start)
+    node_output = np.repeat(output, nodes_per_tree)
+    leaves = np.flatnonzero(left < 0)
+    value[leaves, node_output[leaves]] = threshold[leaves]  # the threshold of a leaf is its value
     return Forest(
-        start[:-1], left, right, np.concatenate(features), threshold, value, offset, np.concatenate(covers)
+        start=start[:-1],
+        left=left,
+        right=right,
+        feature=feature,
+        threshold=threshold,
+        value=value,
+        offset=np.zeros(n_outputs),
+        cover=cover,
     )
 
 
 def _join_children(children: Sequence[NDArray[np.int64]], start: NDArray[np.int64]) -> NDArray[np.int64]:
     """Children of all trees end to end, numbered through; -1 for leaves. `start`: first node of each tree."""
-    parts = [np.where(child < 0, -1, child + s) for child, s in zip(children, start[:-1], strict=True)]
+    parts = []
+    for child, first in zip(children, start[:-1], strict=True):
+        number = child + first
+        parts.append(np.where(child < 0, -1, number))
     return np.concatenate(parts)
 
 
@@ -133,6 +147,8 @@ def coalition_outputs(
 
     n_pairs = len(rows) * len(background)
     outputs = np.zeros((n_pairs, 1 << n_players, forest.value.shape[1]))
-    single_rows, single_background = rows.astype(np.float32), background.astype(np.float32)
+    single_rows = rows.astype(np.float32)
+    single_background = background.astype(np.float32)
     add_coalition_outputs(forest, single_rows, single_background, player, n_players, outputs)
-    return outputs.transpose(1, 0, 2) + forest.offset
+    by_coalition = outputs.transpose(1, 0, 2)
+    return by_coalition + forest.offset

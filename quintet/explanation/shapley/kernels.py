@@ -160,28 +160,32 @@ def _new_path(levels: int, n_columns: int, n_outputs: int, n_nodes: int) -> Path
 def _add_leaf(path: Path, at: int, size: int, leaf: Floats, column: Floats) -> None:
     """Add a leaf's value `(outputs,)` to the values of the edge's column `(outputs,)`, and pass it
     upwards."""
-    pull, product, gathered = path.pull, path.product, path.gathered
+    product = path.product
+    gathered = path.gathered
+    above = at - 1
     share = 0.0
     for k in range(size):
-        share += pull[at, k] * product[at, k]
+        share += path.pull[at, k] * product[at, k]
     for o in range(len(leaf)):
         v = leaf[o]
         if v != 0.0:  # most leaves have one or two classes
             column[o] += share * v
             for k in range(size):
-                gathered[at - 1, o, k] += product[at, k] * v
+                gathered[above, o, k] += product[at, k] * v
 
 
 @_compile_tree_step
 def _add_subtree(path: Path, at: int, size: int, column: Floats) -> None:
     """Add the sum of the leaves below to the values of the edge's column `(outputs,)`, and pass it
     upwards."""
-    pull, gathered = path.pull, path.gathered
+    gathered = path.gathered
+    above = at - 1
     for o in range(len(column)):
         share = 0.0
         for k in range(size):
-            share += pull[at, k] * gathered[at, o, k]
-            gathered[at - 1, o, k] += gathered[at, o, k]
+            total = gathered[at, o, k]
+            share += path.pull[at, k] * total
+            gathered[above, o, k] += total
         column[o] += share
 
 
@@ -203,23 +207,27 @@ def _enter_child(
     path.stage[below] = 0
     path.before[below] = old
     path.last[column] = below
-    p_old, q_old = 1.0, 1.0
+    p_old = 1.0
+    q_old = 1.0
     if old >= 0:
-        p_old, q_old = path.present[old], path.absent[old]
+        p_old = path.present[old]
+        q_old = path.absent[old]
     p = p_old * follows
     q = q_old * share
     path.present[below] = p
     path.absent[below] = q
-    nodes, weights = quadrature.nodes, quadrature.weights
-    inverse, product = path.inverse, path.product
+    nodes = quadrature.nodes
+    inverse = path.inverse
+    product = path.product
     for k in range(len(nodes)):
         t = nodes[k]
         factor = t * p + (1.0 - t) * q
         inverse_old = inverse[old, k] if old >= 0 else 1.0
-        inverse[below, k] = 1.0 / factor
+        inverse_new = 1.0 / factor
+        inverse[below, k] = inverse_new
         product[below, k] = product[at, k] * factor * inverse_old
-        change = (p - q) * inverse[below, k] - (p_old - q_old) * inverse_old
-        path.pull[below, k] = weights[k] * change
+        change = (p - q) * inverse_new - (p_old - q_old) * inverse_old
+        path.pull[below, k] = quadrature.weights[k] * change
 
 
 @_compile_trees
@@ -285,7 +293,7 @@ def product_values(
     Returns:
         Values (n, d, machines).
     """
-    nodes, weights = quadrature.nodes, quadrature.weights
+    nodes = quadrature.nodes
     n, d = rows.shape
     m = len(background)
     n_machines = alphas.shape[1]
@@ -313,7 +321,7 @@ def product_values(
                     for j in range(d):
                         factor = without[j] + t * (present[j] - without[j])
                         product *= factor
-                    product *= weights[k]
+                    product *= quadrature.weights[k]
                     for j in range(d):
                         factor = without[j] + t * (present[j] - without[j])
                         share[j] += product / factor

@@ -52,12 +52,15 @@ class SampledShapley:
     @property
     def residual(self) -> float:
         """The largest `|sum of values + base - prediction|`: 0 up to rounding, for any number of orders."""
-        return float(np.abs(self.values.sum(axis=1) + self.base - self.prediction).max())
+        differences = self.values.sum(axis=1) + self.base - self.prediction
+        return float(np.abs(differences).max())
 
     @property
     def mean_error(self) -> float:
         """The largest standard error of a player's mean value over the clips."""
-        return float((np.sqrt((self.errors**2).sum(axis=0)) / len(self.errors)).max())
+        squares = (self.errors**2).sum(axis=0)
+        errors = np.sqrt(squares) / len(self.errors)
+        return float(errors.max())
 
 
 def concatenate_clips(parts: Sequence[SampledShapley]) -> SampledShapley:
@@ -124,7 +127,8 @@ def sampled_shapley(
     steps = np.diff(values, axis=2)
     by_player = np.empty_like(steps)
     np.put_along_axis(by_player, sample.orders, steps, axis=2)
-    by_pair = by_player.mean(axis=1).reshape(n_clips, n_pairs, k)
+    by_pair = by_player.mean(axis=1)
+    by_pair = by_pair.reshape(n_clips, n_pairs, k)
     first_order = values[:, 0].reshape(n_clips, n_pairs, k + 1)
     ends = first_order[:, :, [0, -1]].mean(axis=1)
     return SampledShapley(
@@ -154,23 +158,29 @@ def _draw_orders(k: int, n_clips: int, n_background: int, n_pairs: int, seed: in
     """Random orders, and background clips by turns from a random start: as even as their number allows."""
     rng = np.random.default_rng(seed)
     forward = np.stack([rng.permutation(k) for _ in range(n_clips * n_pairs)])
-    orders = np.stack([forward, forward[:, ::-1]], axis=1)
+    backward = forward[:, ::-1]
+    orders = np.stack([forward, backward], axis=1)
     starts = rng.integers(n_background, size=n_clips)
     turns = starts[:, None] + np.arange(n_pairs)
+    backgrounds = turns % n_background
     clips = np.repeat(np.arange(n_clips), n_pairs)
-    return _Sample(orders, clips, (turns % n_background).ravel())
+    return _Sample(orders, clips, backgrounds.ravel())
 
 
 def _evaluate_orders(game: Game, sample: _Sample) -> Floats:
     """(p, 2, k + 1) the values of the game along each order, after 0 … k players have joined."""
     k = sample.orders.shape[2]
     ranks = np.argsort(sample.orders, axis=2)  # when each player joins
-    joined = ranks[:, :, None, :] < np.arange(k + 1)[:, None]
+    n_joined = np.arange(k + 1)[:, None]
+    has_joined = ranks[:, :, None, :] < n_joined
+    present = has_joined.reshape(-1, k)
     n_steps = 2 * (k + 1)
-    clips, backgrounds = np.repeat(sample.clips, n_steps), np.repeat(sample.backgrounds, n_steps)
-    present = joined.reshape(-1, k)
-    batches = [slice(start, start + BATCH) for start in range(0, len(clips), BATCH)]
-    values = [game(clips[batch], backgrounds[batch], present[batch]) for batch in batches]
+    clips = np.repeat(sample.clips, n_steps)
+    backgrounds = np.repeat(sample.backgrounds, n_steps)
+    values = []
+    for start in range(0, len(clips), BATCH):
+        batch = slice(start, start + BATCH)
+        values.append(game(clips[batch], backgrounds[batch], present[batch]))
     return np.concatenate(values).reshape(-1, 2, k + 1)
 
 
@@ -219,9 +229,11 @@ def ensemble_game(
                 of_clips, of_background = predictions[name]
                 stack.append(np.where(has_spectrogram, of_clips[clips], of_background[backgrounds]))
             else:
-                stack.append(cast(Classifier, member).predict_proba(hybrids))
+                table_member = cast(Classifier, member)
+                stack.append(table_member.predict_proba(hybrids))
         fused = np.asarray(fuse(np.stack(stack)), dtype=np.float64)
-        return np.asarray((fused * weights[clips]).sum(axis=1))
+        weighted = fused * weights[clips]
+        return np.asarray(weighted.sum(axis=1))
 
     return game
 

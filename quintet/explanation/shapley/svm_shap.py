@@ -47,15 +47,19 @@ def kernel_shapley(
     """
     from quintet.explanation.shapley.kernels import product_values
 
-    quadrature = gauss_legendre(min(n_nodes, (rows.shape[1] + 1) // 2 + 1))
-    values, bases = np.zeros((*rows.shape, len(machines))), np.full(len(machines), -1.0)
+    n_exact = (rows.shape[1] + 1) // 2 + 1
+    quadrature = gauss_legendre(min(n_nodes, n_exact))
+    values = np.zeros((*rows.shape, len(machines)))
+    bases = np.full(len(machines), -1.0)
     fitted = {k: machine for k, machine in enumerate(machines) if machine is not None}
     for gamma in {_gamma(machine) for machine in fitted.values()}:
         places = [k for k, machine in fitted.items() if _gamma(machine) == gamma]
         same = [fitted[k] for k in places]
         vectors, alphas = _merge_vectors(same)
-        values[:, :, places] = product_values(rows, background, vectors, alphas, gamma, quadrature)
-        bases[places] = [machine.decision_function(background).mean() for machine in same]
+        integrals = product_values(rows, background, vectors, alphas, gamma, quadrature)
+        values[:, :, places] = integrals
+        means = [machine.decision_function(background).mean() for machine in same]
+        bases[places] = means
     return values, bases
 
 
@@ -78,6 +82,7 @@ def _merge_vectors(machines: Sequence[SVC]) -> _VectorUnion:
     vectors, place = np.unique(every_vector, axis=0, return_inverse=True)
     n_vectors = [len(machine.support_vectors_) for machine in machines]
     machine_of_vector = np.repeat(np.arange(len(machines)), n_vectors)
+    cells = (place.ravel(), machine_of_vector)
     alphas = np.zeros((len(vectors), len(machines)))
-    np.add.at(alphas, (place.ravel(), machine_of_vector), every_weight)
+    np.add.at(alphas, cells, every_weight)
     return _VectorUnion(vectors, alphas)

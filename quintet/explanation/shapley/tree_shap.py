@@ -60,7 +60,8 @@ def tree_shapley(forest: Forest, rows: Floats, *, n_jobs: int | None = None) -> 
     quadratures = _quadratures(int(depths.max()))
     values = np.zeros((*rows.shape, forest.value.shape[1]))
     single = rows.astype(np.float32)
-    n_threads = max(1, min(n_jobs or _count_cores(), len(rows)))
+    n_threads = min(n_jobs or _count_cores(), len(rows))
+    n_threads = max(1, n_threads)
     ends = np.linspace(0, len(rows), n_threads + 1).astype(int)
 
     def add_values(first: int, last: int) -> None:
@@ -74,10 +75,12 @@ def tree_shapley(forest: Forest, rows: Floats, *, n_jobs: int | None = None) -> 
 def _base_output(forest: Forest) -> Floats:
     """(outputs,) the mean of the leaves, weighted by their share of the training rows of their tree."""
     is_leaf = forest.left < 0
-    tree_of_leaf = np.searchsorted(forest.start, np.flatnonzero(is_leaf), side="right") - 1
+    leaves = np.flatnonzero(is_leaf)
+    tree_of_leaf = np.searchsorted(forest.start, leaves, side="right") - 1
     root = forest.start[tree_of_leaf]
     shares = forest.cover[is_leaf] / forest.cover[root]
-    return np.asarray(forest.offset + (forest.value[is_leaf] * shares[:, None]).sum(axis=0))
+    weighted = forest.value[is_leaf] * shares[:, None]
+    return np.asarray(forest.offset + weighted.sum(axis=0))
 
 
 def _count_cores() -> int:
@@ -86,21 +89,27 @@ def _count_cores() -> int:
 
 def _tree_depths(forest: Forest) -> NDArray[np.int64]:
     """(trees,) number of decisions on the longest path of each tree."""
-    ends = np.append(forest.start[1:], len(forest.left))
-    depth = np.zeros(len(forest.left), dtype=np.int64)
+    n_nodes = len(forest.left)
+    depth = np.zeros(n_nodes, dtype=np.int64)
     level = forest.start
     while len(level):
-        inner = level[forest.left[level] >= 0]
-        level = np.concatenate([forest.left[inner], forest.right[inner]])
-        depth[level] = np.tile(depth[inner], 2) + 1
-    return np.array([depth[a:b].max() for a, b in zip(forest.start, ends, strict=True)])
+        has_children = forest.left[level] >= 0
+        parents = level[has_children]
+        level = np.concatenate([forest.left[parents], forest.right[parents]])
+        depth[level] = np.tile(depth[parents], 2) + 1
+    ends = np.append(forest.start[1:], n_nodes)
+    depths = [depth[first:end].max() for first, end in zip(forest.start, ends, strict=True)]
+    return np.array(depths)
 
 
 def _quadratures(deepest: int) -> Quadrature:
     """Quadratures of 1, 2, … nodes: row k holds k of them, which integrate a product of 2k - 1 factors
     exactly."""
     size = max(1, (deepest + 1) // 2)
-    nodes, weights = np.zeros((size + 1, size)), np.zeros((size + 1, size))
+    nodes = np.zeros((size + 1, size))
+    weights = np.zeros((size + 1, size))
     for k in range(1, size + 1):
-        nodes[k, :k], weights[k, :k] = gauss_legendre(k)
+        quadrature = gauss_legendre(k)
+        nodes[k, :k] = quadrature.nodes
+        weights[k, :k] = quadrature.weights
     return Quadrature(nodes, weights)

@@ -49,23 +49,26 @@ def grad_cam(member: SpectrogramClassifier, clip: ArrayLike, column: int) -> Flo
         return None
     spectrogram = np.asarray(clip, dtype=np.float32)
     settings = member.patch_settings
-    patches = member.standardise(even_patches(spectrogram, settings)).astype(np.float32)
+    patches = member.standardise(even_patches(spectrogram, settings))
+    patches = patches.astype(np.float32)
     maps = _class_maps(halves, patches, column, member.batch_size)
-    upright = _orient_maps(maps, halves.front, patches, member.batch_size)
-    stretched = np.stack([_stretch_map(one, patches.shape[1:]) for one in upright])
-    return _lay_out(stretched, (spectrogram.shape[0], spectrogram.shape[1]), settings)
+    maps = _orient_maps(maps, halves.front, patches, member.batch_size)
+    stretched = np.stack([_stretch_map(one, patches.shape[1:]) for one in maps])
+    n_bands, n_frames = spectrogram.shape
+    return _lay_out(stretched, (n_bands, n_frames), settings)
 
 
 def _class_maps(halves: Halves, patches: NDArray[np.float32], column: int, batch_size: int) -> Floats:
     """(n, height, width) or (n, steps): the feature maps of the patches, weighted for a class."""
     features = forward(halves.front, patches, batch_size=batch_size)
-    starts = range(0, len(features), batch_size)
-    slopes = np.concatenate(
-        [gradient(halves.head, features[start : start + batch_size], column) for start in starts]
-    )
+    slopes = []
+    for start in range(0, len(features), batch_size):
+        batch = features[start : start + batch_size]
+        slopes.append(gradient(halves.head, batch, column))
     inner_axes = tuple(range(1, features.ndim - 1))
-    channel_weights = slopes.mean(axis=inner_axes, keepdims=True)
-    return np.asarray(np.maximum((channel_weights * features).sum(axis=-1), 0.0))
+    channel_weights = np.concatenate(slopes).mean(axis=inner_axes, keepdims=True)
+    weighted_sum = (channel_weights * features).sum(axis=-1)
+    return np.asarray(np.maximum(weighted_sum, 0.0))
 
 
 def _orient_maps(maps: Floats, front: KerasModel, patches: NDArray[np.float32], batch_size: int) -> Floats:
@@ -75,14 +78,18 @@ def _orient_maps(maps: Floats, front: KerasModel, patches: NDArray[np.float32], 
     last frames, of one patch, and the place where the feature map changes shows the axis and its direction.
     """
     probe = patches[:1]
-    noise = np.random.default_rng(0).normal(scale=2.0, size=probe.shape).astype(np.float32)
+    _, n_bands, n_frames = probe.shape
+    rng = np.random.default_rng(0)
+    noise = rng.normal(scale=2.0, size=probe.shape).astype(np.float32)
     later, higher = noise.copy(), noise.copy()
-    later[:, :, : 3 * probe.shape[2] // 4] = 0.0
-    higher[:, : 3 * probe.shape[1] // 4] = 0.0
-    before = forward(front, probe + 0.0 * noise, batch_size=batch_size)[0]
+    later[:, :, : 3 * n_frames // 4] = 0.0
+    higher[:, : 3 * n_bands // 4] = 0.0
+    silence = 0.0 * noise
+    before = forward(front, probe + silence, batch_size=batch_size)[0]
     after_later = forward(front, probe + later, batch_size=batch_size)[0]
     after_higher = forward(front, probe + higher, batch_size=batch_size)[0]
-    in_time, in_bands = _shifts(np.abs(after_later - before)), _shifts(np.abs(after_higher - before))
+    in_time = _shifts(np.abs(after_later - before))
+    in_bands = _shifts(np.abs(after_higher - before))
     time_axis = int(np.abs(in_time).argmax())
     if in_time[time_axis] < 0:
         maps = np.flip(maps, time_axis + 1)
@@ -102,8 +109,9 @@ def _shifts(change: Floats) -> Floats:
         other_axes = tuple(i for i in range(change.ndim) if i != axis)
         profile = change.sum(axis=other_axes)
         places = np.linspace(-1.0, 1.0, len(profile))
+        moment = (profile * places).sum()
         total = max(float(profile.sum()), 1e-12)
-        shifts.append(float((profile * places).sum() / total))
+        shifts.append(float(moment / total))
     return np.array(shifts)
 
 
@@ -126,10 +134,12 @@ def _lay_out(patches: Floats, shape: tuple[int, int], settings: PatchSettings) -
     sources = np.where(frames < n_frames, frames, frames % n_frames)  # a short clip is repeated
     numbers = even_patches(sources[None].astype(np.float64), settings)
     places = numbers.astype(int)[:, 0]
-    total, times = np.zeros(shape), np.zeros(n_frames)
+    total = np.zeros(shape)
+    n_patches = np.zeros(n_frames)
     for place, values in zip(places, patches, strict=True):
         np.add.at(total.T, place, values.T)
-        np.add.at(times, place, 1.0)
-    mean = np.where(times > 0, total / np.maximum(times, 1.0), np.nan)
+        np.add.at(n_patches, place, 1.0)
+    mean = total / np.maximum(n_patches, 1.0)
+    mean = np.where(n_patches > 0, mean, np.nan)
     top = float(np.nanmax(mean))
     return np.asarray(mean / top if top > 0 else mean)

@@ -91,7 +91,8 @@ def occlusion(
             "Occlusion needs (n_mels, frames) and at least one stripe. "
             f"Received {spectrogram.shape}, {n_bands} × {n_times}."
         )
-    band_edges, frame_edges = _edges(spectrogram.shape[0], n_bands), _edges(spectrogram.shape[1], n_times)
+    band_edges = _edges(spectrogram.shape[0], n_bands)
+    frame_edges = _edges(spectrogram.shape[1], n_times)
     rows = [slice(a, b) for a, b in pairwise(band_edges)]
     columns = [slice(a, b) for a, b in pairwise(frame_edges)]
     whole = slice(None)
@@ -99,8 +100,10 @@ def occlusion(
     n_cells = len(regions)
     regions += [(r, whole) for r in rows]
     regions += [(whole, c) for c in columns]
-    probability = float(np.asarray(predict([spectrogram]), dtype=np.float64)[0, column])
-    covered = _covered_probabilities(predict, spectrogram, _cover(spectrogram, fill), regions, column)
+    prediction = np.asarray(predict([spectrogram]), dtype=np.float64)
+    probability = float(prediction[0, column])
+    cover = _cover(spectrogram, fill)
+    covered = _probabilities_without(predict, spectrogram, cover, regions, column)
     losses = probability - covered
     return Occlusion(
         cells=losses[:n_cells].reshape(len(rows), len(columns)),
@@ -128,9 +131,11 @@ def cell_means(values: Floats, grid: Occlusion) -> Floats:
         >>> cell_means(np.array([[1.0, 0.0, 2.0], [3.0, np.nan, 2.0]]), grid).tolist()
         [[2.0, 1.0]]
     """
-    by_band = np.add.reduceat(np.nan_to_num(values), grid.band_edges[:-1], axis=0)
-    sums = np.add.reduceat(by_band, grid.frame_edges[:-1], axis=1)
-    sizes = np.outer(np.diff(grid.band_edges), np.diff(grid.frame_edges))
+    first_bands, first_frames = grid.band_edges[:-1], grid.frame_edges[:-1]
+    by_band = np.add.reduceat(np.nan_to_num(values), first_bands, axis=0)
+    sums = np.add.reduceat(by_band, first_frames, axis=1)
+    heights, widths = np.diff(grid.band_edges), np.diff(grid.frame_edges)
+    sizes = np.outer(heights, widths)
     return np.asarray(sums / sizes)
 
 
@@ -148,7 +153,7 @@ def _cover(spectrogram: Spectrogram, fill: ArrayLike | None) -> Spectrogram:
     return np.broadcast_to(column, spectrogram.shape)
 
 
-def _covered_probabilities(
+def _probabilities_without(
     predict: Predict, spectrogram: Spectrogram, cover: Spectrogram, regions: Sequence[Region], column: int
 ) -> Floats:
     """(regions,) the probability of a class with each region covered."""
