@@ -201,7 +201,6 @@ def _average_segments(
     meta, columns = table.meta, _probability_columns(ensemble)
     segments = pd.DataFrame({"file": files, "start": meta["start"].to_numpy(), "end": meta["end"].to_numpy()})
     segments[list(predictions.columns)] = predictions.to_numpy()
-    seconds = meta[["duration_s", "missing_s"]].astype(np.float64).groupby(files, sort=False)
     order = list(dict.fromkeys(files))
     means, counts = predictions, np.empty(0, dtype=object)
     if order:
@@ -209,14 +208,15 @@ def _average_segments(
         means = by_file[list(predictions.columns)].mean().reindex(order)
         counts = by_file.size().reindex(order).to_numpy()
     probabilities = means[columns].to_numpy(np.float64)
+    seconds = _seconds_by_file(meta, files).reindex(order)
     frame = pd.DataFrame(
         {
             "file": order,
             "verdict": _label_files(ensemble, probabilities),
             "confidence": probabilities.max(axis=1) if order else np.empty(0),
             "segments": counts,
-            "duration_s": seconds["duration_s"].sum(min_count=1).reindex(order).to_numpy(),
-            "missing_s": seconds["missing_s"].sum(min_count=1).reindex(order).to_numpy(),
+            "duration_s": seconds["duration_s"].to_numpy(),
+            "missing_s": seconds["missing_s"].to_numpy(),
         }
     )
     if ensemble.conformal_ is not None:
@@ -237,6 +237,16 @@ def _average_segments(
         classes=ensemble.class_names_,
         notes=_notes(ensemble, confidence),
     )
+
+
+def _seconds_by_file(meta: pd.DataFrame, files: NDArray[np.str_]) -> pd.DataFrame:
+    """Seconds of each file that were used (segments may overlap), and seconds that are missing at its end."""
+    starts = meta["start"].fillna(0.0).astype(np.float64).to_numpy()
+    ends = starts + meta["duration_s"].astype(np.float64).to_numpy()
+    rows = pd.DataFrame({"start": starts, "end": ends, "missing_s": meta["missing_s"].to_numpy(np.float64)})
+    by_file = rows.groupby(files, sort=False)
+    duration_s = by_file["end"].max() - by_file["start"].min()
+    return pd.DataFrame({"duration_s": duration_s, "missing_s": by_file["missing_s"].max()})
 
 
 def _prediction_sets(

@@ -97,3 +97,9 @@ def test_a_truncated_file_is_predicted_from_its_sound_and_marked(music: Path, tm
     assert seconds.loc[str(left), "missing_s"] == 0
     assert seconds.loc[str(cut)].sum() == pytest.approx(soundfile.info(whole).duration, abs=0.01)
     assert len(predict_files(music / "model", [cut], strict=True).failures) == 1
+
+
+def test_seconds_of_a_file_do_not_count_overlapping_segments_twice(music: Path) -> None:
+    result = predict_files(music / "model", [music / "long.wav"], segment_s=1.7)
+    assert result.frame["segments"].iloc[0] == 3
+    assert result.frame["duration_s"].iloc[0] == pytest.approx(4.5)
