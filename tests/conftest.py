@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from quintet.classifiers.storage import save_member
 from quintet.ensemble.fusion import Fusion
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import score
+from quintet.explanation.members import RunExplanation
 from quintet.predictions.predictions import Predictions
+from quintet.reports import run_page
+from quintet.reports.report_data import ReportData
 from quintet.reports.run_page import write_report
 
 CLASSES = ("ambient", "classical", "hip hop", "jazz", "rock", "techno")
@@ -56,13 +60,16 @@ def make_features(
     )
 
 
+MEMBER_SETTINGS: dict[str, dict[str, Any]] = {
+    "logistic_regression": {"C": 0.03},
+    "random_forest": {"n_estimators": 60},
+    "svm": {"calibration_folds": 2},
+    "xgboost": {"n_estimators": 40},
+}
+
+
 def make_members() -> dict[str, Any]:
-    return {
-        "logistic_regression": make_member("logistic_regression", C=0.03),
-        "random_forest": make_member("random_forest", n_estimators=60),
-        "svm": make_member("svm", calibration_folds=2),
-        "xgboost": make_member("xgboost", n_estimators=40),
-    }
+    return {name: make_member(name, **settings) for name, settings in MEMBER_SETTINGS.items()}
 
 
 def scores_json(y: np.ndarray, p: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
@@ -228,7 +235,11 @@ def _write_rest(
         },
         "config.json": {
             "hash": "77aa01bd9c0e4f21",
-            "train": {"seed": 0, "folds": 4, "settings": {"vgg_small": {"weights": "random"}}},
+            "train": {
+                "seed": 0,
+                "folds": 4,
+                "settings": MEMBER_SETTINGS | {"vgg_small": {"weights": "random"}},
+            },
         },
     }
     for name, content in files.items():
@@ -246,6 +257,24 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "demo model"
     write_model_folder(folder)
     return folder
+
+
+@pytest.fixture
+def write_sections(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Function that writes a report with only the given sections of the page, and explains no member.
+
+    A whole report takes ten times as long. A section that is not on the page is an error.
+    """
+
+    def write(folder: Path, target: Path, *sections: Callable[..., Any], umap: bool = False) -> Path:
+        on_page = tuple(section for section in run_page.SECTIONS if section in sections)
+        assert len(on_page) == len(sections)
+        unexplained = RunExplanation({}, {}, pd.DataFrame(), pd.DataFrame())
+        monkeypatch.setattr(run_page, "SECTIONS", on_page)
+        monkeypatch.setattr(ReportData, "explanation", unexplained)
+        return write_report(folder, target, umap=umap)
+
+    return write
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +17,7 @@ from quintet.explanation.projections import umap_map
 from quintet.model_folder.run import Run, read_run
 from quintet.model_folder.scores import RunScores
 from quintet.predictions.predictions import Predictions
-from quintet.reports.run_page import write_report
-from quintet.reports.sections.maps import atlas, point_predictions
+from quintet.reports.sections.maps import Atlas, atlas, maps_section, point_predictions
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,13 @@ def run(model_folder: Path) -> Run:
     return read_run(model_folder)
 
 
-def _ids(run: Run, name: str) -> set[str]:
-    return next(set(drawing.numbers["id"]) for drawing in atlas(run).drawings if drawing.name == name)
+@pytest.fixture(scope="module")
+def maps(run: Run) -> Atlas:
+    return atlas(run)
+
+
+def _ids(maps: Atlas, name: str) -> set[str]:
+    return next(set(drawing.numbers["id"]) for drawing in maps.drawings if drawing.name == name)
 
 
 def _of_part(run: Run, part: str, fold: int | None = None) -> set[str]:
@@ -33,29 +39,30 @@ def _of_part(run: Run, part: str, fold: int | None = None) -> set[str]:
     return set(rows["id"])
 
 
-def test_features_map_every_clip_and_networks_only_clips_they_never_saw(run: Run) -> None:
-    assert [space.title for space in atlas(run).spaces] == [
+def test_features_map_every_clip_and_networks_only_clips_they_never_saw(run: Run, maps: Atlas) -> None:
+    assert [space.title for space in maps.spaces] == [
         "The hand-made features",
         "The last layer of VGG (small)",
     ]
-    assert _ids(run, "map-pca") == _ids(run, "map-tsne") == set(run.split["id"])
-    assert _ids(run, "map-vgg-small-pca") == _ids(run, "map-vgg-small-tsne") == _of_part(run, "test")
+    assert _ids(maps, "map-pca") == _ids(maps, "map-tsne") == set(run.split["id"])
+    assert _ids(maps, "map-vgg-small-pca") == _ids(maps, "map-vgg-small-tsne") == _of_part(run, "test")
     table = run.embeddings["vgg_small"]
     without = replace(run, test={}, embeddings={"vgg_small": table[table["part"] == "oof"]})
-    assert _ids(without, "map-vgg-small-pca") == _of_part(run, "train", fold=0)
-    assert "trained on the other folds" in atlas(without).spaces[1].text
+    maps_without = atlas(without)
+    assert _ids(maps_without, "map-vgg-small-pca") == _of_part(run, "train", fold=0)
+    assert "trained on the other folds" in maps_without.spaces[1].text
 
 
-def test_neighbours_in_the_last_layer_are_of_one_class(run: Run) -> None:
-    points = next(drawing.numbers for drawing in atlas(run).drawings if drawing.name == "map-vgg-small-tsne")
+def test_neighbours_in_the_last_layer_are_of_one_class(maps: Atlas) -> None:
+    points = next(drawing.numbers for drawing in maps.drawings if drawing.name == "map-vgg-small-tsne")
     places = points[["x", "y"]].to_numpy()
     distances = np.linalg.norm(places[:, None] - places[None], axis=2) + np.diag(np.full(len(points), np.inf))
     labels = points["label"].to_numpy()
     assert (labels[distances.argmin(axis=1)] == labels).mean() > 0.9
 
 
-def test_wrong_predictions_have_a_ring_and_every_point_has_a_name(run: Run) -> None:
-    drawing = atlas(run).drawings[0]
+def test_wrong_predictions_have_a_ring_and_every_point_has_a_name(run: Run, maps: Atlas) -> None:
+    drawing = maps.drawings[0]
     verdicts, keys = point_predictions(run)
     assert keys == run.classes
     assert drawing.svg.count('<g class="hot"><title>') == len(drawing.numbers)
@@ -96,16 +103,21 @@ def test_a_set_has_the_colour_of_its_most_frequent_tag_and_a_ring_if_the_first_t
 
 
 def test_umap_is_drawn_on_demand_and_a_missing_umap_is_an_error(
-    run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_sections: Callable[..., Path],
 ) -> None:
     monkeypatch.setattr(
         "quintet.reports.sections.maps.umap_map",
         lambda values, seed: pd.DataFrame(0.0, columns=["x", "y"], index=values.index),
     )
-    assert [drawing.title for drawing in atlas(run, umap=True).drawings] == ["PCA", "t-SNE", "UMAP"] * 2
-    assert 'id="figure-map-vgg-small-umap"' in write_report(
-        model_folder, tmp_path / "report", umap=True
-    ).read_text(encoding="utf-8")
+    page = write_sections(model_folder, tmp_path / "report", maps_section, umap=True)
+    figures = re.findall(r'id="figure-(map-[\w-]+)"', page.read_text(encoding="utf-8"))
+    assert figures == [
+        f"map{space}-{name}" for space in ("", "-vgg-small") for name in ("pca", "tsne", "umap")
+    ]
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(MissingExtraError, match=r"UMAP map needs.*quintet\[umap\]"):
         umap_map(run.values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 
 from quintet.model_folder.run import read_run
 from quintet.reports.report_data import ReportData
-from quintet.reports.run_page import write_report
 from quintet.reports.sections.members.training import training_options
 from quintet.reports.sections.published import published_section, published_table
 
@@ -37,8 +37,10 @@ def told(model_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_page_shows_published_and_measured_scores_and_both_protocols(told: Path, tmp_path: Path) -> None:
-    page = write_report(told, tmp_path / "report")
+def test_the_page_shows_published_and_measured_scores_and_both_protocols(
+    told: Path, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
+    page = write_sections(told, tmp_path / "report", published_section)
     section = page.read_text(encoding="utf-8").partition('id="published"')[2].partition("</section>")[0]
     ours = json.loads((told / "scores.json").read_text())["test"]["xgboost"]["scores"]["accuracy"]["value"]
     for text in (

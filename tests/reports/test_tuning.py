@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import pytest
 from quintet.model_folder.run import read_run
 from quintet.reports.figures.curves import search_figure
 from quintet.reports.report_data import ReportData
-from quintet.reports.run_page import write_report
 from quintet.reports.section import Note
 from quintet.reports.sections.members.tuning import (
     search_basis,
@@ -78,9 +78,11 @@ def searched(
     return folder
 
 
-def test_the_page_shows_trials_and_gains(model_folder: Path, tmp_path: Path) -> None:
+def test_the_page_shows_trials_and_gains(
+    model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
     folder = searched(model_folder, tmp_path / "model", split="other", used={"svm": {"C": 4.0}})
-    page = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+    page = write_sections(folder, tmp_path / "report", tuning_section).read_text(encoding="utf-8")
     section = page.partition('id="search"')[2].partition("</section>")[0]
     for text in (
         "160 clips of 18 ",
