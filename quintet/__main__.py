@@ -1,4 +1,4 @@
-"""`python -m quintet` is `quintet`."""
+"""Makes `python -m quintet` run the same command line as `quintet`."""
 
 from quintet.cli import main
 

@@ -3,20 +3,24 @@
 ```
 QuintetError
 ├── ConfigError         (ValueError)    a setting that is not valid, or contradicts another
-├── AudioError          (OSError)       a clip that cannot be used; it becomes a row of the failure ledger
+├── AudioError          (OSError)       a clip that cannot be used
 │   ├── DecodeError                     the file cannot be read as audio
-│   ├── TooShortError                   fewer samples than one frame
+│   ├── TooShortError                   fewer samples than one analysis frame
 │   ├── SilentError                     every sample is zero
 │   └── NonFiniteError                  NaN or infinite samples
-├── DatasetError        (ValueError)    a source that cannot be listed, or a table without required content
+├── DatasetError        (ValueError)    clips that cannot be found, or a table that lacks what is needed
 ├── SplitLeakError      (ValueError)    one group on both sides of a split
-├── ArtefactError       (OSError)       a file of Quintet that is missing, damaged or of another version
+├── ArtefactError       (OSError)       an output that is missing, damaged, of another version or in the way
 ├── AlignmentError      (ValueError)    tables with different clips or classes
 └── MissingExtraError   (ImportError)   an optional library that is not installed
 ```
 
 Each message has three parts: what must hold, what was received, and what to do. Each class also inherits the
-builtin exception that a caller would catch. Data for programs are attributes of the exception.
+builtin exception in brackets, so `except ValueError` catches a ConfigError too. Values that a program may
+need (for example the groups of a SplitLeakError) are attributes of the exception.
+
+The extraction of features does not stop at an AudioError. It writes the clip and the reason into the *failure
+ledger*: the rows of a feature table that have no features.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from collections.abc import Iterable
 
 
 class QuintetError(Exception):
-    """Base class of all errors that Quintet raises on purpose."""
+    """Base class of the errors that Quintet raises about settings, data and files."""
 
 
 class ConfigError(QuintetError, ValueError):
@@ -34,7 +38,12 @@ class ConfigError(QuintetError, ValueError):
 
 
 class AudioError(QuintetError, OSError):
-    """A clip that cannot be used. `stage` is where it failed: `decode`, `check` or `describe`."""
+    """A clip that cannot be used.
+
+    Attributes:
+        stage: step that failed: `decode` (the file is read) or `check` (the samples are checked). The failure
+            ledger has a third one, `describe` (features are computed).
+    """
 
     stage = "decode"
 
@@ -62,15 +71,15 @@ class NonFiniteError(AudioError):
 
 
 class DatasetError(QuintetError, ValueError):
-    """A source that cannot be listed, or a table without required content."""
+    """A source (folder, list, table) whose clips cannot be found, or a table that lacks what is needed."""
 
 
 class SplitLeakError(QuintetError, ValueError):
-    """A group (track, artist) on both sides of a split.
+    """A group (for example an artist) that has clips on both sides of a split.
 
     Args:
         message: the text of the error.
-        groups: names of these groups.
+        groups: names of all such groups.
     """
 
     def __init__(self, message: str, groups: tuple[str, ...] = ()) -> None:
@@ -79,7 +88,10 @@ class SplitLeakError(QuintetError, ValueError):
 
 
 class ArtefactError(QuintetError, OSError):
-    """A file of Quintet that is missing, damaged or of another version, or a file in the place of output."""
+    """An output of Quintet that is missing, damaged or of another version.
+
+    Also raised if other files are already where an output shall be written.
+    """
 
 
 class AlignmentError(QuintetError, ValueError):
@@ -90,8 +102,8 @@ class MissingExtraError(QuintetError, ImportError):
     """An optional library that is not installed.
 
     Args:
-        purpose: subject of the message, for example "A search for settings".
-        extra: name of the extra that installs the library.
+        purpose: what needs the library: the subject of the message, for example "A search for settings".
+        extra: name of the extra of the package `quintet` that installs the library.
     """
 
     def __init__(self, purpose: str, extra: str) -> None:

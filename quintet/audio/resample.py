@@ -1,4 +1,4 @@
-"""Resampling and the mix to mono. No other module resamples or mixes."""
+"""Conversion of samples to another sample rate, and the mix to mono. No other module does either."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-BLOCK = 1 << 16  # samples that are resampled at a time: they stay in the cache
+BLOCK = 1 << 16  # samples that are resampled at a time: few enough for the cache of the processor
 
 
 def to_mono(samples: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -32,7 +32,7 @@ def to_mono(samples: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 class MonoMixer:
-    """Mix to mono, block by block, in the same memory. A result is valid until the next block.
+    """Mixes to mono, block by block. Every result is in the same memory: the next block overwrites it.
 
     New memory for every block would take more time than the mixing itself.
 
@@ -45,7 +45,7 @@ class MonoMixer:
 
     def __init__(self) -> None:
         self._mono = np.empty(0, np.float32)
-        self._frames = np.empty((0, 0), np.float32)
+        self._floats = np.empty((0, 0), np.float32)
 
     def __call__(self, block: NDArray[np.generic]) -> NDArray[np.float32]:
         """The mix, shape `(n,)`, of a block of shape `(n, channels)`."""
@@ -64,13 +64,14 @@ class MonoMixer:
         return np.dot(self._as_floats(block), weights, out=mono)
 
     def _as_floats(self, block: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The block as float32, not scaled."""
         if block.dtype == np.float32:
             return np.asarray(block, np.float32)
-        if len(self._frames) < len(block) or self._frames.shape[1] != block.shape[1]:
-            self._frames = np.empty(block.shape, np.float32)
-        frames = self._frames[: len(block)]
-        frames[:] = block
-        return frames
+        if len(self._floats) < len(block) or self._floats.shape[1] != block.shape[1]:
+            self._floats = np.empty(block.shape, np.float32)
+        floats = self._floats[: len(block)]
+        floats[:] = block
+        return floats
 
 
 def resample(samples: NDArray[np.floating], *, orig_sr: int, target_sr: int) -> NDArray[np.floating]:
@@ -85,7 +86,7 @@ def resample(samples: NDArray[np.floating], *, orig_sr: int, target_sr: int) -> 
         Shape `(ceil(n * target_sr / orig_sr),)`, the dtype of `samples`.
 
     Source:
-        Equal to `librosa.resample(samples, res_type="soxr_hq")`, to the sample.
+        Equal to `librosa.resample(samples, res_type="soxr_hq")`, sample by sample.
 
     Example:
         >>> import numpy as np
@@ -107,13 +108,15 @@ def resample_blocks(
     target_sr: int,
     dtype: np.dtype[np.floating] | None = None,
 ) -> Iterator[NDArray[np.floating]]:
-    """Resampled blocks of a sound that comes in blocks: the samples of `resample`, to the last bit.
+    """Resampled blocks of a sound that comes in blocks.
+
+    Joined, they are equal to the result of `resample` to the last bit, whatever the lengths of the blocks.
 
     Args:
         blocks: arrays of shape `(n,)`, of any lengths.
         orig_sr: Hz, positive.
         target_sr: Hz, positive.
-        dtype: dtype of the blocks: float32 (None) or float64.
+        dtype: dtype of the blocks, float32 or float64. Default: float32.
 
     Example:
         >>> import numpy as np
@@ -134,6 +137,7 @@ def resample_blocks(
         resampled = stream.resample_chunk(np.ascontiguousarray(block))
         n_out += len(resampled)
         yield resampled
+    # soxr returns a few samples more or fewer than the length that is promised: cut them off or add zeros.
     length = math.ceil(n_in * target_sr / orig_sr)
     rest = stream.resample_chunk(np.zeros(0, dtype), last=True)[: max(0, length - n_out)]
     missing = length - n_out - len(rest)

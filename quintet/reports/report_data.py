@@ -1,4 +1,4 @@
-"""Data that several sections of a report share: run, explanation, confusions, calibration error."""
+"""Data that several sections of a report share: run, explanation, confusion matrix, calibration error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Confusion = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class ReportData:
-    """A run, and what is computed from it once for all sections.
+    """A training run and values computed from it. Each value is computed at most once, when it is first used.
 
     Args:
-        run: the model folder.
-        umap: whether the maps include UMAP.
+        run: the training run, read from its model folder.
+        umap: whether the maps of the clips include one by UMAP.
     """
 
     run: Run
@@ -39,17 +39,20 @@ class ReportData:
 
     @cached_property
     def score_names(self) -> list[str]:
-        """Scores of the page that the run has, in order."""
+        """Keys of the scores that the tables of the report show, see the function `score_names`."""
         return score_names(self.run)
 
     @cached_property
     def confusions(self) -> pd.DataFrame | None:
-        """Counts of the confusion matrix, (K, K); None for label sets."""
+        """Confusion matrix of the ensemble prediction, see `confusion_counts`; None for label sets.
+
+        Clips without a label of the model are left out.
+        """
         if self.run.multilabel:
             return None
         predictions = self.run.report_predictions
         codes = predictions.codes()
-        labelled = codes >= 0
+        labelled = codes >= 0  # -1: no label, or one that is no class
         predicted = predictions.probabilities.argmax(axis=1)
         return confusion_counts(codes[labelled], predicted[labelled], self.run.classes)
 
@@ -61,7 +64,7 @@ class ReportData:
 
 
 def score_names(run: Run) -> list[str]:
-    """Scores that the run has, in the order of `SCORE_NAMES`. PR AUC is shown for label sets only."""
+    """Keys of `SCORE_NAMES` for which the run has a value, in that order. PR AUC only for label sets."""
     present: set[str] = set()
     for table in run.results.parts.values():
         for scores in table.values():
@@ -74,9 +77,11 @@ def confusion_counts(
 ) -> pd.DataFrame:
     """Confusion matrix, shape (K, K): rows are true classes, columns predicted classes.
 
+    The name of the columns is `verdict`, which stands for the ensemble prediction in all downloads.
+
     Args:
-        truth: (n,) numbers of the true classes.
-        predicted: (n,) numbers of the predicted classes.
+        truth: (n,) position of each clip's true class in `classes`.
+        predicted: (n,) position of each clip's predicted class.
         classes: names of the K classes.
 
     Example:
@@ -89,10 +94,10 @@ def confusion_counts(
 
 
 def main_confusions(counts: pd.DataFrame | None, limit: int = 3) -> list[Confusion]:
-    """The most frequent confusions, most frequent first.
+    """Most frequent confusions (true class, predicted class, number of clips), most frequent first.
 
     Args:
-        counts: `confusion_counts`; None gives no confusions.
+        counts: result of `confusion_counts`; None gives an empty list.
         limit: largest number of confusions.
 
     Example:
@@ -102,18 +107,22 @@ def main_confusions(counts: pd.DataFrame | None, limit: int = 3) -> list[Confusi
     if counts is None:
         return []
     wrong = counts.to_numpy().copy()
-    np.fill_diagonal(wrong, 0)
+    np.fill_diagonal(wrong, 0)  # the diagonal counts the right predictions
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     result = []
-    for flat in order:
-        i, j = np.unravel_index(flat, wrong.shape)
+    for position in order:
+        i, j = np.unravel_index(position, wrong.shape)
         if wrong[i, j] > 0:
             result.append((str(counts.index[i]), str(counts.columns[j]), int(wrong[i, j])))
     return result
 
 
 def correctness_and_confidence(predictions: Predictions) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
-    """Whether each prediction is right, and its probability. For label sets, of every clip and tag."""
+    """Data of the calibration error: whether each prediction is right, and its probability, `(n,)` each.
+
+    A prediction is the most probable class of a labelled clip. For label sets, each pair of clip and tag
+    counts: whether the clip has the tag, and the probability of the tag.
+    """
     if predictions.multilabel:
         return predictions.indicator().ravel().astype(bool), predictions.probabilities.ravel()
     codes = predictions.codes()

@@ -106,13 +106,14 @@ def search_space(member: str, fixed: Mapping[str, object] | None = None) -> dict
 def default_point(
     member: str, space: Mapping[str, Range], fixed: TomlTable, *, n_columns: int
 ) -> dict[str, Value]:
-    """Place of the default in a search space, as the search remembers it.
+    """Default settings as a point of a search space, which optuna stores for trial 0.
 
-    The default itself is fitted as it is. A default that is a rule becomes its number (`gamma="scale"` is
-    1 / columns, for standardised columns). A default outside its range becomes the nearest border.
+    Trial 0 is fitted with the true default. Only the stored point is changed to fit the space: a default that
+    is a rule becomes its number (`gamma="scale"` is 1 / columns, for standardised columns), and a default
+    outside its range becomes the nearest limit.
 
     Args:
-        member: its name.
+        member: name of the member.
         space: setting → range.
         fixed: settings that are not searched.
         n_columns: number of columns of the feature table.
@@ -146,7 +147,7 @@ def _build_defaults(member: str, names: Collection[str], parameters: Collection[
 
 
 def _clip(limits: Range, value: Value) -> Value:
-    """The value of a range that is nearest to `value`; the first choice for a value that is no choice."""
+    """Value of a range that is nearest to `value`; for choices, the first one if `value` is none of them."""
     if limits[0] == "choice":
         choices = limits[1:]
         return value if value in choices else choices[0]

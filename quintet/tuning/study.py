@@ -1,4 +1,7 @@
-"""Study of one member: proposes settings, fits them fold by fold, stops hopeless trials, stores results."""
+"""Search for one member: proposes settings, fits them fold by fold, stops bad trials early, stores results.
+
+optuna calls such a search a *study*. A *trial* is one proposal of settings with its result.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ class TrialFacts(TypedDict):
 
 @dataclass(frozen=True)
 class Problem:
-    """The training part of a run, and the metric of the search.
+    """Training part of a run, and the metric that the search improves.
 
     Args:
         part: the training part.
@@ -134,11 +137,11 @@ class _FoldResults:
 
 
 class Search:
-    """The study of one member.
+    """Search for the settings of one member, stored as a study of optuna.
 
     Args:
-        member: its name.
-        settings: the search, with the fixed settings and the base settings of the member.
+        member: name of the member.
+        settings: settings of the whole search, with the fixed settings and the base settings of the member.
         problem: training part and metric.
         predictions_folder: folder for the predictions of the default and of the best trials.
         storage: database of the studies.
@@ -219,7 +222,7 @@ class Search:
         return trials
 
     def best(self, trials: list[Trial]) -> Trial:
-        """The best complete trial. Of equal trials the first is the best, so the default wins a tie."""
+        """The best complete trial. If several are equal, it is the first one, so the default wins a tie."""
         sign = -1.0 if self.problem.larger_is_better else 1.0
         complete = [trial for trial in trials if trial.state == "complete"]
         return min(complete, key=lambda trial: sign * trial.value)
@@ -240,7 +243,7 @@ class Search:
             file.unlink()
 
     def _run_default(self) -> None:
-        """Run trial 0 and store it, both or neither."""
+        """Run trial 0 and store it in one step, so that an interruption leaves no unfinished trial 0."""
         from optuna.trial import create_trial
 
         folds = self._run_folds(self.fixed)
@@ -292,9 +295,10 @@ class Search:
             self.study.tell(trial, value, state=state)
 
     def _should_stop(self, trial: optuna.Trial, fold: int, running: float) -> bool:
-        """Whether a trial is hopeless.
+        """Whether a trial should stop, because it is worse than the median of earlier trials at this fold.
 
-        The difference from the default on the same rows is compared, because folds differ in difficulty.
+        Some folds are harder than others. So the value that is compared is the difference from the default on
+        the same rows.
         """
         stored = self.study.get_trials(deepcopy=False)
         default = next(other for other in stored if "facts" in other.user_attrs)
@@ -339,7 +343,7 @@ class Search:
         return {name: _distribution(limits) for name, limits in space.items()}
 
     def _give_up_running_trials(self) -> None:
-        """Mark trials of a killed process as failed."""
+        """Mark trials that a killed process left unfinished as failed."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

@@ -1,7 +1,9 @@
-"""Search for settings by grouped cross-validation, on the folds that `train` makes, never on its test part.
+"""Search for the settings of members by grouped cross-validation on the training part. Entry point: `tune`.
 
-Each member has a study of its own in one sqlite file. Trial 0 is the default, so a search is always compared
-with no search.
+The split and the folds are those that `train` makes with the same settings; the test part is never used. Each
+member has its own search, which optuna calls a *study*: a sequence of *trials*, each with other settings. All
+studies are in one sqlite file. Trial 0 has the default settings, so the result always says what the search
+gained over them.
 """
 
 from __future__ import annotations
@@ -51,16 +53,17 @@ class SearchObserver:
 
 @dataclass(frozen=True)
 class Tuned:
-    """Result of the search of one member.
+    """Result of the search for one member.
 
     Args:
-        member: its name.
-        best: number of its best trial; 0 is the default (for a recipe: the settings of the recipe).
+        member: name of the member.
+        best: number of the best trial. Trial 0 is the default: the default settings of the member or, if a
+            recipe is tuned, the settings of the recipe.
         settings: settings of the best trial, for `train` or `run`.
-        default_value: metric of the default, out of fold on the training part.
-        best_value: metric of the best trial, likewise.
-        gain: improvement of the best trial over the default (positive is better for each metric), paired by
-            clip, resampled by group.
+        default_value: metric of the default, on out-of-fold predictions of the training part.
+        best_value: metric of the best trial, on the same clips.
+        gain: improvement of the best trial over the default, with its interval. Positive is better for each
+            metric. Both predict the same clips, and the interval comes from resampling groups.
         n_trials: number of trials.
         n_pruned: number of trials that stopped early.
     """
@@ -91,15 +94,15 @@ class Tuned:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """Result of a search.
+    """Result of a search for several members.
 
     Args:
         folder: the folder of the search.
         metric: `log_loss` or `macro_auc`.
-        members: name → result.
-        trials: one row per trial.
-        reused: whether there was no new trial.
-        protocol: protocol of the split.
+        members: name of a member → its result.
+        trials: one row per trial, earlier calls included.
+        reused: whether all trials are from earlier calls, so that this call fitted no trial.
+        protocol: name of the rule by which the clips were split, for example `group`.
     """
 
     folder: Path
@@ -121,21 +124,22 @@ def tune(
     observer: SearchObserver | None = None,
     n_jobs: int = 1,
 ) -> TuningResult:
-    """Search the settings of each member on the grouped folds of the training part.
+    """Search for better settings of each member, on the grouped folds of the training part.
 
-    The test part is not used. A tree-structured Parzen estimator proposes settings from `SPACES`. A trial
-    runs fold by fold and stops early if it is worse than the median. Each proposal depends only on the seed
-    and the finished trials, so an interrupted search continues to the same result.
+    The test part is not used. A tree-structured Parzen estimator proposes settings within the ranges of
+    `quintet.tuning.spaces.SPACES`. A trial runs fold by fold. It stops early ("pruned") if it is worse than
+    the median of the earlier trials at the same fold. Each proposal depends only on the seed and the finished
+    trials. So a search that was interrupted can be called again, and it gives the same result.
 
     Args:
         table: a feature table (file or `FeatureTable`).
-        output: a folder for study.sqlite, trials.parquet (all trials), best.toml (for `train --settings`),
-            tuning.json and predictions/.
+        output: folder of the search. It receives study.sqlite, trials.parquet (all trials), best.toml (for
+            `train --settings`), tuning.json and predictions/. If it holds the same search, that continues.
         settings: members, metric, split and seed. Default: `TuneSettings()`.
         spectrograms: spectrogram store for networks, as in `quintet.training.train.train`.
         budget: number of trials, and time. Default: `SearchBudget()`.
         overwrite: start again if the folder holds a search of another configuration.
-        observer: receives fits, trials and progress.
+        observer: functions that receive training events, trials and progress.
         n_jobs: worker processes for spectrograms and augmented copies.
 
     Raises:
@@ -189,7 +193,7 @@ def _gather(
     *,
     n_jobs: int,
 ) -> Material:
-    """Rows, split, spectrograms and augmented copies of the training with the same split."""
+    """Data that `train` would use with the same settings: rows, split, spectrograms, augmented copies."""
     training, progress = settings.training, observer.progress
     store = find_spectrograms(table, features, training, spectrograms, n_jobs=n_jobs, progress=progress)
     material = gather(features, training, store=store)
@@ -200,7 +204,7 @@ def _gather(
 
 
 def _configuration(settings: TuneSettings, table: FeatureTable, material: Material) -> JsonObject:
-    """Everything that must be equal if a search continues. The number of trials may differ."""
+    """Everything that must stay equal if a search is to continue. The number of trials may differ."""
     spectrograms = material.spectrograms
     return {
         "quintet": importlib.metadata.version("quintet"),
@@ -214,7 +218,7 @@ def _configuration(settings: TuneSettings, table: FeatureTable, material: Materi
 
 
 def _run_searches(searches: list[Search], budget: SearchBudget, *, on_trial: Callable[[Trial], None]) -> None:
-    """Run one search after the other. The remaining time is divided evenly among the remaining searches."""
+    """Run one search after the other. Each gets an equal share of the time that is left at its start."""
     end = None if budget.timeout_s is None else time.monotonic() + budget.timeout_s
     for k, search in enumerate(searches):
         n_left = len(searches) - k
@@ -223,7 +227,12 @@ def _run_searches(searches: list[Search], budget: SearchBudget, *, on_trial: Cal
 
 
 def _search_end(end: float, *, n_searches: int) -> float:
-    """Time at which the next of `n_searches` searches must start its last trial."""
+    """Latest time at which the next search may start a trial.
+
+    Args:
+        end: time at which all searches must end.
+        n_searches: number of searches that are left, the next one included.
+    """
     now = time.monotonic()
     return now + max(end - now, 0.0) / n_searches
 
@@ -244,11 +253,19 @@ def _trial_rows(searches: list[Search]) -> list[JsonObject]:
 
 
 def _compare(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
-    """The best trial of a member compared with its default, on the same clips."""
+    """Compare the best trial of a member with its default, on the same clips.
+
+    The predictions of these two trials stay in the folder; those of all others are deleted.
+    """
     part, trials = problem.part, search.finished_trials()
     default, best = trials[0], search.best(trials)
-    first, second = search.predictions(default), search.predictions(best)
-    pair = (second, first) if problem.larger_is_better else (first, second)
+    default_predictions, best_predictions = search.predictions(default), search.predictions(best)
+    # The difference is the first minus the second: this order makes it positive if the best trial is better.
+    pair = (
+        (best_predictions, default_predictions)
+        if problem.larger_is_better
+        else (default_predictions, best_predictions)
+    )
     gains = paired_differences(
         part.y,
         *pair,
@@ -294,7 +311,7 @@ def _write_result(
 
 def _best_settings(settings: TuneSettings, members: Mapping[str, Tuned]) -> list[str]:
     """Lines of best.toml."""
-    command = "run" if settings.base else "train"
+    command = "run" if settings.base else "train"  # base settings: a recipe was tuned
     lines = [
         f"# quintet tune: {settings.metric} out of fold on the training part, seed {settings.seed}. "
         f"For `quintet {command} … --settings FILE`"

@@ -1,1 +1,4 @@
-"""Networks in pure Keras 3: one file each, in the order of their paper. No other package imports keras."""
+"""Networks in pure Keras 3, the only package that imports keras.
+
+There is one file per paper, with the layers in the order of the paper.
+"""

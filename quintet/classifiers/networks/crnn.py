@@ -28,7 +28,7 @@ def build(
     Args:
         input_shape: (n_mels, frames) of a patch; at least 96 bands and 16 frames.
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         filters: number of filters of the first block; the others have twice as many.
         units: number of units of each GRU layer.
         dropout: share of the embedding that is dropped in training.

@@ -38,7 +38,7 @@ def build(
     Args:
         input_shape: (n_mels, frames) of a patch.
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         weights: `"imagenet"`, `"random"`, or the path of a weights file of the base.
         size: side of the square picture, in pixels.
         dropout: share of the embedding that is dropped in training.

@@ -26,7 +26,7 @@ def build(
     Args:
         input_shape: (n_mels, frames) of a patch.
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         preprocessing: `"paper"` (colours in 0 … 1) or `"imagenet"`. No layer is pretrained, so the two differ
             in scale only.
         size: side of the square picture, in pixels.

@@ -27,7 +27,7 @@ def build(
     Args:
         input_shape: (n_mels, frames) of a patch.
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         size: side of the square picture, in pixels; a multiple of 16.
         filters: number of filters of the first convolution; the second has twice as many.
         units: number of units of the first dense layer.

@@ -56,7 +56,7 @@ def build_mel(
     Args:
         input_shape: (n_mels, frames) of a patch; published with (128, 599).
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         units: number of units of the dense layer.
     """
     patches = keras.Input(input_shape, name="patches")
@@ -79,7 +79,7 @@ def build_mfcc(
     Args:
         input_shape: (n_mels, frames) of a patch.
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         units: number of units of the dense layer.
         n_mfcc: number of coefficients.
     """

@@ -1,6 +1,6 @@
-"""Musically motivated filters: tall filters for timbre, long filters for rhythm. Pons et al. 2016-2019.
+"""Layers of `pons2017` and `musicnn`: tall filters for timbre, long filters for rhythm.
 
-`pons2017` and `musicnn` share these layers.
+Pons et al. 2016-2019 call such filters musically motivated.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ def time_first(patches: KerasTensor) -> KerasTensor:
 
 
 def timbral_filters(x: KerasTensor, filters: int, *, frames: int, bands: int) -> KerasTensor:
-    """Timbral filters that slide over time and frequency: their maximum over frequency.
+    """Timbral filters that slide over time and frequency, then the maximum over frequency.
 
-    The output has shape `(batch, time, filters)`.     The time axis is padded and keeps its length. Because
-    of the maximum over frequency, pitch has no effect.
+    The output has shape `(batch, time, filters)`. The time axis is padded and keeps its length. The maximum
+    makes the output nearly independent of pitch.
 
     Args:
         x: `(batch, frames, n_mels, 1)`.
         filters: number of filters.
-        frames: length of a filter.
+        frames: length of a filter, odd.
         bands: height of a filter.
     """
     name = f"timbral_{frames}x{bands}"
@@ -38,16 +38,19 @@ def timbral_filters(x: KerasTensor, filters: int, *, frames: int, bands: int) ->
 
 
 def temporal_filters(envelope: KerasTensor, filters: int, *, frames: int) -> KerasTensor:
-    """Temporal filters of `frames` × 1 on an envelope `(batch, time, channels)`: `(batch, time, filters)`."""
+    """Temporal filters, `frames` long, on an envelope.
+
+    The envelope has shape `(batch, time, channels)`, the output `(batch, time, filters)`.
+    """
     name = f"temporal_{frames}"
     x = layers.Conv1D(filters, frames, padding="same", activation="relu", name=name)(envelope)
     return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
 
 
 def convolution(x: KerasTensor, filters: int, *, name: str, residual: bool) -> KerasTensor:
-    """Convolution over 7 frames × all features, ReLU, batch norm: `(batch, time, filters)`.
+    """Convolution over 7 frames and all features, ReLU, batch norm: `(batch, time, filters)`.
 
-    With `residual` the input is added to the result.
+    With `residual` the input is added to the result, so it must have `filters` features.
     """
     y = layers.Conv1D(filters, 7, padding="same", activation="relu", name=name)(x)
     y = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(y)
@@ -64,7 +67,7 @@ def summary(x: KerasTensor) -> KerasTensor:
 
 
 def dense_end(x: KerasTensor, n_outputs: int, *, units: int) -> KerasTensor:
-    """Last layers: dropout 0.5, dense, batch norm, dropout 0.5, logits."""
+    """Last layers: dropout 0.5, dense (ReLU), batch norm, dropout 0.5, logits."""
     x = layers.Dropout(0.5, seed=layer_seed(), name="dropout1")(x)
     x = layers.Dense(units, activation="relu", name="dense")(x)
     x = layers.BatchNormalization(momentum=0.9, name="embedding")(x)

@@ -1,11 +1,16 @@
-"""musicnn: the small published variant.
+"""musicnn: network for log-mel patches with timbral and temporal filters, in the smaller published size.
 
 Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio tagging (2019).
 
-Front end: timbral filters 7 × 38 and 7 × 67 (204 each; for 96 bands, 0.4 and 0.7 of them) and temporal
-filters 128, 64 and 32 × 1 (51 each, maximum over the bands). Mid end: three convolutions of 64 filters, the
-last two residual; their outputs are joined with that of the front end. Back end: maximum and mean over time,
-dense 200.
+Front end: all filters read the patch side by side, and their outputs are joined. There are two kinds of
+timbral filters, 204 of each: 7 frames long, and as high as 0.4 or 0.7 of the bands (38 or 67 of 96 bands).
+There are three kinds of temporal filters, 51 of each: 128, 64 or 32 frames long and one band high, followed
+by the maximum over the bands.
+
+Mid end: three convolutions of 64 filters. The second and the third are residual (their input is added to
+their output). The outputs of all three are joined with that of the front end.
+
+Back end: maximum and mean over time, a dense layer of 200 units, and the logits.
 """
 
 from __future__ import annotations
@@ -35,8 +40,8 @@ def build(
     Args:
         input_shape: (n_mels, frames) of a patch; published with 96 bands and 187 frames (3 s).
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
-        filters: number of timbral filters of each kind; there are a quarter as many temporal filters.
+        multilabel: has no effect, because the network ends in logits either way.
+        filters: number of timbral filters of each kind. Each kind of temporal filters has a quarter of it.
         units: number of units of the dense layer.
     """
     n_mels = input_shape[0]
@@ -54,7 +59,10 @@ def build(
 
 
 def _temporal_filters(x: keras.KerasTensor, filters: int, *, frames: int) -> keras.KerasTensor:
-    """Temporal filters of `frames` × 1 in every band, maximum over the bands: `(batch, time, filters)`."""
+    """Temporal filters, `frames` long and one band high, then the maximum over the bands.
+
+    The output has shape `(batch, time, filters)`.
+    """
     name = f"temporal_{frames}"
     x = layers.Conv2D(filters, (frames, 1), padding="same", activation="relu", name=name)(x)
     x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)

@@ -1,9 +1,14 @@
-"""pons2017: musically motivated convolutions.
+"""pons2017: network for log-mel patches whose filters have shapes chosen for music.
 
-Pons et al., End-to-end learning for music audio tagging at scale (2017/18), §3.2. Front end, on the same
-input: timbral filters of 86 and 38 bands, and temporal filters on the mean over frequency. Back end: three
-convolutions over 7 frames × all features, the last two residual, with one pooling over time; then maximum and
-mean over time, dense 500.
+Pons et al., End-to-end learning for music audio tagging at scale (ISMIR 2018, preprint 2017), §3.2.
+
+Front end: all filters read the patch side by side, and their outputs are joined. Timbral filters are 86 or 38
+bands high and at most 7 frames long. Temporal filters are 32 to 165 frames long and read the envelope, which
+is the mean of the patch over frequency.
+
+Back end: three convolutions, each over 7 frames and all features. The second and the third are residual
+(their input is added to their output). A pooling by two over time stands between those two. Then follow the
+maximum and the mean over time, a dense layer of 500 units, and the logits.
 """
 
 from __future__ import annotations
@@ -39,9 +44,10 @@ def build(
     """Build pons2017.
 
     Args:
-        input_shape: (n_mels, frames) of a patch; at least 86 bands. The paper has 96 bands and 15 s.
+        input_shape: (n_mels, frames) of a patch; at least 86 bands, the height of the largest filter. The
+            paper has 96 bands and 15 s.
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         filters: number of filters of each convolution of the back end.
         units: number of units of the dense layer.
     """

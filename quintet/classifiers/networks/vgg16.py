@@ -30,7 +30,7 @@ def build_transfer(
     Args:
         input_shape: (n_mels, frames) of a patch.
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         weights: `"imagenet"`, `"random"`, or the path of a weights file of the base.
         preprocessing: `"imagenet"` or `"paper"`, see `Picture`.
         size: side of the square picture, in pixels.
@@ -58,7 +58,7 @@ def build_fine_tune(
     Args:
         input_shape: (n_mels, frames) of a patch.
         n_outputs: number of classes or tags.
-        multilabel: has no effect.
+        multilabel: has no effect, because the network ends in logits either way.
         weights: `"imagenet"`, `"random"`, or the path of a weights file of the base.
         preprocessing: `"imagenet"` or `"paper"`, see `Picture`.
         size: side of the square picture, in pixels.

@@ -1,17 +1,20 @@
-"""Table members: logistic regression, random forest, gradient boosting, support vector machine.
+"""Table members, the classifiers of feature tables in the ensemble. There are four kinds.
 
-Each is a scikit-learn estimator with its own preparation (gaps, useless columns, scaling). It weights classes
-as 'balanced' does (n / (classes · rows of the class)), and it is reproducible from `seed` without any global
+They are logistic regression, random forest, gradient boosting and support vector machine. Each is a
+scikit-learn estimator. It prepares its table itself: it fills gaps (missing values), drops useless columns
+and, if its kind needs that, scales the rest. The weight of a class is `rows / (classes · rows of the class)`,
+which scikit-learn calls 'balanced'. The result depends only on the data and on `seed`, not on any global
 state.
 
 **One label per row.** `y` `(rows,)` holds strings or integers; `classes_` are sorted; the rows of
 `predict_proba` `(rows, classes)` sum to 1.
 
-**Several labels per row.** `y` is an indicator matrix `(rows, tags)` of 0 and 1. There is one classifier per
-tag against the rest. `classes_` are the names given as `fit(…, classes=names)`, otherwise the columns of a
-DataFrame `y`, otherwise 0 … tags - 1. The values of `predict_proba` `(rows, tags)` lie in [0, 1], and rows do
-not sum to 1. If all training rows have a tag, or none has it, its probability is the constant
-`(rows with it + 0.5) / (rows + 1)`.
+**Several labels per row (tags).** `y` is an indicator matrix `(rows, tags)` of 0 and 1. One classifier is
+fitted per tag: rows with the tag against rows without it. `classes_` are the names given as
+`fit(…, classes=names)`, otherwise the columns of a DataFrame `y`, otherwise 0 … tags - 1. The values of
+`predict_proba` `(rows, tags)` lie in [0, 1], and rows do not sum to 1. If all training rows have a tag, or
+none has it, no classifier is fitted. The probability of the tag is then the constant
+`(rows with the tag + 0.5) / (rows + 1)`.
 """
 
 from __future__ import annotations
@@ -46,13 +49,14 @@ from quintet.datasets.groups import group_names
 from quintet.errors import DatasetError
 
 Matrix = NDArray[np.float64]
-Positions = NDArray[np.int64]
+Codes = NDArray[np.int64]
+"""Class of each row as a number, 0 … K - 1; for tags, the indicator matrix."""
 Groups = NDArray[np.str_]
 Table = ArrayLike | pd.DataFrame
 
 
 class FittedModel(Protocol):
-    """A fitted classifier of the columns that `Preparation` returns."""
+    """A fitted classifier. It reads the columns that `Preparation` returns."""
 
     def predict_proba(self, X: Matrix) -> Matrix:
         """Probabilities `(rows, classes)`."""
@@ -60,11 +64,15 @@ class FittedModel(Protocol):
 
 
 class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """Common part of the table members: checks, labels, preparation, one-vs-rest for tags.
+    """Base class of the table members: checks, labels, preparation, and one classifier per tag.
+
+    A subclass defines `_fit_model`.
 
     Attributes:
+        member: name of the kind in the registry of members.
+        scaled: whether the columns are standardised.
         classes_: labels or tags.
-        multilabel_: whether rows carry label sets.
+        multilabel_: whether a row has a label set (several tags) instead of one label.
         preparation_: the fitted `Preparation`.
         models_: one fitted classifier, or one per tag (None for a tag with a constant probability).
         constants_: constant probabilities of the tags, `(tags,)`; NaN for the others.
@@ -81,7 +89,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     constants_: Matrix
 
     @abstractmethod
-    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
+    def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
         """Fit a classifier of the codes `y` (0 … K - 1). Its `predict_proba` has one column per code."""
 
     def __sklearn_tags__(self) -> Tags:
@@ -103,12 +111,13 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         Args:
             X: `(rows, features)`, DataFrame or array of numbers; NaN and infinite values are gaps.
             y: labels `(rows,)`, or an indicator matrix `(rows, tags)`.
-            groups: `(rows,)`; rows that are held out inside the fit share no group with the rest.
+            groups: group of each row, `(rows,)`. If rows are held out during the fit (the SVM does so for its
+                calibration), whole groups are held out.
             classes: names of the tags, for an indicator matrix.
 
         Raises:
             DatasetError: if there is one class only, or no feature varies.
-            SplitLeakError: see `MarginClassifier`.
+            SplitLeakError: if a group is on both sides of a calibration fold (SVM only).
         """
         table: Matrix = validate_data(self, X, dtype=np.float64, ensure_all_finite=False)
         row_groups = None if groups is None else group_names(groups)
@@ -130,7 +139,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self.constants_ = np.array([np.nan])
         return self
 
-    def _fit_tags(self, X: Matrix, y: Positions, groups: Groups | None, names: Sequence[str] | None) -> Self:
+    def _fit_tags(self, X: Matrix, y: Codes, groups: Groups | None, names: Sequence[str] | None) -> Self:
         self.classes_ = tag_names(y, names)
         self.multilabel_ = True
         self.preparation_ = Preparation(scale=self.scaled).fit(X)
@@ -145,9 +154,9 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return self
 
     def prepare(self, X: Table) -> Matrix:
-        """Rows as the classifier reads them: `(rows, len(preparation_.kept))` float64, finite.
+        """Prepared rows, the input of the fitted classifiers: `(rows, columns)` float64, finite.
 
-        `prepared_names` are the names of the columns.
+        `prepared_names` are the names of these columns.
         """
         check_is_fitted(self)
         table: Matrix = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
@@ -160,9 +169,9 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return [f"feature_{j}" if names is None else str(names[j]) for j in self.preparation_.kept]
 
     def predict_proba(self, X: Table) -> Matrix:
-        """Probabilities `(rows, classes)` float64; rows sum to 1.
+        """Probabilities `(rows, classes)` float64; each row sums to 1.
 
-        For label sets `(rows, tags)`, each in [0, 1].
+        For tags the shape is `(rows, tags)`, each value lies in [0, 1], and rows do not sum to 1.
         """
         prepared = self.prepare(X)
         if self.multilabel_:
@@ -195,7 +204,7 @@ class LogisticRegressionMember(TableMember):
     """Multinomial logistic regression on standardised features.
 
     Args:
-        C: inverse of the L2 penalty.
+        C: inverse of the L2 penalty; a smaller value regularises more.
         seed: controls all randomness.
 
     Example:
@@ -210,18 +219,20 @@ class LogisticRegressionMember(TableMember):
         self.C = C
         self.seed = seed
 
-    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
+    def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
         model = LogisticRegression(C=self.C, class_weight="balanced", max_iter=2000, random_state=self.seed)
         fitted: FittedModel = model.fit(X, y)
         return fitted
 
 
 class RandomForestMember(TableMember):
-    """Forest of trees on bootstrap samples (Breiman 2001). The forest does not depend on `n_jobs`.
+    """Random forest: decision trees on bootstrap samples (Breiman 2001).
+
+    The number of threads (`n_jobs`) does not change the result.
 
     Args:
         n_estimators: number of trees.
-        min_samples_split: fewest rows of a node that is split.
+        min_samples_split: smallest number of rows at which a node is split.
         max_features: number of features that are tried per split, as in scikit-learn.
         n_jobs: number of threads.
         seed: controls all randomness.
@@ -244,7 +255,7 @@ class RandomForestMember(TableMember):
         self.n_jobs = n_jobs
         self.seed = seed
 
-    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
+    def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
         model = RandomForestClassifier(
             n_estimators=self.n_estimators,
             min_samples_split=self.min_samples_split,
@@ -258,9 +269,9 @@ class RandomForestMember(TableMember):
 
 
 class XGBoostMember(TableMember):
-    """Gradient-boosted trees (Chen and Guestrin 2016) with histograms.
+    """Gradient-boosted trees of XGBoost (Chen and Guestrin 2016), with histograms of the columns.
 
-    Each tree uses a part of the rows and columns.
+    Each tree is fitted on a random part of the rows and columns.
 
     Args:
         n_estimators: number of boosting rounds.
@@ -268,7 +279,7 @@ class XGBoostMember(TableMember):
         learning_rate: factor on the contribution of each tree.
         subsample: share of the rows per tree.
         colsample_bytree: share of the columns per tree.
-        max_bin: number of bins of a column.
+        max_bin: largest number of histogram bins of a column.
         n_jobs: number of threads.
         seed: controls all randomness.
     """
@@ -296,7 +307,7 @@ class XGBoostMember(TableMember):
         self.n_jobs = n_jobs
         self.seed = seed
 
-    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
+    def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
         from xgboost import XGBClassifier
 
         settings = {name: value for name, value in self.get_params().items() if name != "seed"}
@@ -306,13 +317,13 @@ class XGBoostMember(TableMember):
 
 
 class SVMMember(TableMember):
-    """Support vector machines with the RBF kernel `exp(-gamma · |a - b|²)`, one class against the rest.
+    """Support vector machines with the RBF kernel `exp(-gamma · |a - b|²)`, each class against the rest.
 
-    The probabilities are calibrated by group, see `MarginClassifier`.
+    The probabilities are calibrated on groups that are held out, see `MarginClassifier`.
 
     Args:
-        C: inverse of the penalty.
-        gamma: of the kernel; `"scale"` is 1 / (columns · variance).
+        C: inverse of the penalty; a smaller value regularises more.
+        gamma: factor in the kernel; `"scale"` is 1 / (columns · variance).
         calibration_folds: number of folds of the calibration.
         seed: controls all randomness.
     """
@@ -327,9 +338,9 @@ class SVMMember(TableMember):
         self.calibration_folds = calibration_folds
         self.seed = seed
 
-    def _fit_model(self, X: Matrix, y: Positions, groups: Groups | None) -> FittedModel:
+    def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
         def new_machine() -> SVC:
-            # Without `random_state` it would draw from the global generator.
+            # Without `random_state` the machine would draw from NumPy's global generator.
             return SVC(C=self.C, gamma=self.gamma, class_weight="balanced", random_state=self.seed)
 
         return MarginClassifier.from_training_data(

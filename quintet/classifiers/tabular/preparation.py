@@ -1,6 +1,6 @@
-"""Preparation of a feature table for a classifier: gaps, useless columns and scaling.
+"""Preparation of a feature table for a classifier: fills gaps, drops useless columns, scales the rest.
 
-All of it is learnt from training rows only.
+Medians, means and standard deviations are learnt from training rows only.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Matrix = NDArray[np.float64]
 
 
 class Preparation:
-    """Fills gaps, drops useless columns and, with `scale`, standardises values. `fit` learns all of it.
+    """Fills gaps, drops useless columns and, with `scale`, standardises values.
 
-    A value that is NaN or infinite is a gap; it is replaced by its column's training median. A column without
-    a finite value, or with the same value in every training row, is dropped. With `scale`, `z = clip((x -
-    mean) / std, -limit, +limit)`: because of the limit one extreme value of a clip cannot decide a linear
-    prediction alone.
+    A value that is NaN or infinite is a gap; it is replaced by the training median of its column. A column is
+    useless if it has no finite value, or the same value in every training row. With `scale`,
+    `z = clip((x - mean) / std, -limit, +limit)`. The limit prevents that one extreme value of a clip decides
+    a linear prediction alone.
 
     Args:
         scale: standardise the remaining columns.
@@ -74,7 +74,7 @@ class Preparation:
         return self
 
     def transform(self, X: Matrix) -> Matrix:
-        """Rows of `X` `(rows, columns)` as the classifier reads them: `(rows, k)` float64, all finite."""
+        """Prepared rows of `X` `(rows, columns)`: `(rows, k)` float64, all finite."""
         columns = X[:, self.kept]
         columns = np.where(np.isfinite(columns), columns, self.median)
         if not self.scale:

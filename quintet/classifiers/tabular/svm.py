@@ -1,4 +1,4 @@
-"""Support vector machines with probabilities, calibrated on groups outside the training rows."""
+"""Support vector machines with probabilities, which are calibrated on groups that are held out."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Machine(Protocol):
 
 
 class MarginClassifier:
-    """Turns one-vs-rest margins into probabilities, with a calibration that is learnt out of fold.
+    """Classifier that turns the margins of support vector machines into calibrated probabilities.
 
-    The calibration is fitted on decision values `d` `(rows, classes)` of `calibration_folds` grouped folds,
-    each from machines that were fitted without the groups of the fold. The final machines are then fitted on
-    all rows. With three or more classes `p = softmax(slope · d)` (temperature scaling: Guo et al., On
-    calibration of modern neural networks, ICML 2017, §4.2); with two `p = expit(slope · d + offset)` (Platt
-    1999, with his smoothed targets). If a class has fewer than two groups, no group can be held out; then
-    `slope = 1` and `offset = 0`.
+    Each class has one machine against the rest. The calibration is fitted on decision values `d`
+    `(rows, classes)` of `calibration_folds` grouped folds. The values of a fold come from machines that were
+    fitted without its groups. The final machines are then fitted on all rows. With three or more classes
+    `p = softmax(slope · d)` (temperature scaling: Guo et al., On calibration of modern neural networks, ICML
+    2017, §4.2). With two classes `p = expit(slope · d + offset)` (Platt 1999, with his smoothed targets). If
+    a class has fewer than two groups, no group can be held out, so `slope = 1` and `offset = 0`.
 
     Args:
         machines: one fitted machine per class, or a single one for two classes; None for a class without
             rows.
-        slope: of the calibration.
-        offset: of the calibration; 0 for three or more classes.
+        slope: factor on the decision values.
+        offset: number added to them; 0 for three or more classes.
     """
 
     def __init__(self, machines: Sequence[Machine | None], *, slope: float, offset: float) -> None:
@@ -70,7 +70,7 @@ class MarginClassifier:
             y: `(rows,)` in 0 … classes - 1.
             groups: `(rows,)`. Default: every row is its own group.
             calibration_folds: number of folds, at least 2.
-            seed: of the folds.
+            seed: seed of the folds.
 
         Raises:
             SplitLeakError: if a group is on both sides of a calibration fold.
@@ -126,6 +126,7 @@ def _fit_machines(
 
 
 def _decision_values(machines: Sequence[Machine | None], X: Matrix) -> Matrix:
+    """Decision values `(rows, machines)`; -1 for a missing machine."""
     columns = [
         np.full(len(X), -1.0) if machine is None else machine.decision_function(X) for machine in machines
     ]

@@ -1,7 +1,8 @@
 """Cache of the compiled kernels: where they are kept, and which process compiles them.
 
-The kernels are Python. numba compiles them on the first use on a machine, which takes some seconds (one line
-on stderr says so), and keeps the machine code in a *cache folder*. Every later process loads it from there in
+A *kernel* is a function that computes features and that numba compiles to machine code. It is written in
+Python. The first process on a machine compiles all kernels, which takes some seconds (one line on stderr says
+so), and numba keeps the machine code in a *cache folder*. Every later process loads it from there in
 milliseconds:
 
     <user's cache directory>/quintet/kernels-<digest>/
@@ -11,8 +12,8 @@ processor. Whatever could make the machine code wrong leads to another folder, s
 `QUINTET_CACHE_DIR` names another directory. If no directory is writable, every process compiles the kernels
 in memory, once.
 
-If several processes start on an empty cache, one compiles and the others wait for it. A lock, which ends with
-its process even if the process is killed, decides which one.
+If several processes start on an empty cache, the first one that gets the file lock compiles, and the others
+wait for it. If that process is killed, the system releases the lock, and another process compiles.
 """
 
 from __future__ import annotations
@@ -55,11 +56,14 @@ _njit: Any = numba.njit
 _config: Any = numba.config
 
 _OPTIONS: dict[str, object] = {
-    "_nrt": False,  # kernels allocate nothing; reference counts of arrays would cost a tenth of the time
+    # Without numba's memory manager (NRT): kernels allocate nothing, and to count the references to arrays
+    # would take a tenth of the time.
+    "_nrt": False,
     "nogil": True,
     "error_model": "numpy",  # x / 0 is inf or nan, as in NumPy
     "boundscheck": False,
-    # a * b + c in one step; the order of the sums stays as written
+    # contract: a * b + c in one step; nsz: the sign of a zero does not matter; arcp: a / b as a * (1 / b).
+    # The order of the sums stays as written.
     "fastmath": {"contract", "nsz", "arcp"},
 }
 
@@ -73,9 +77,8 @@ def digest() -> str:
         version("llvmlite"),
         llvmlite.binding.get_host_cpu_name(),
         llvmlite.binding.get_host_cpu_features().flatten(),
-        str(
-            here
-        ),  # numba files machine code under the path of its source: installations cannot share a folder
+        # numba stores machine code under the path of its source: two installations cannot share a folder
+        str(here),
     )
     state = hashlib.sha256()
     for fact in facts:
@@ -86,7 +89,7 @@ def digest() -> str:
 
 
 def writable_cache_folder() -> Path | None:
-    """Folder of this digest. It is created if it is missing. None if nothing can be written."""
+    """Cache folder for the current digest; created if it is missing. None if it is not writable."""
     try:
         folder = cache_directory() / f"kernels-{digest()}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,18 +106,19 @@ FOLDER = writable_cache_folder()
 """Cache folder of this process, or None."""
 
 _KERNELS: list[Any] = []
-"""numba's dispatchers of all kernels, whose private parts `load_kernels` uses."""
+"""All kernels that are kept in `FOLDER`, as numba's dispatchers: the objects that Python calls."""
 
 
 def inline(function: Function) -> Function:
-    """Decorator for a part of kernels. It is compiled into each of them; Python cannot call it.
+    """Decorator for a helper function that kernels call. Python cannot call it.
 
-    It is always inlined. If several kernels called a part by its name, every process would use the copy of
-    the kernel that was loaded first, and copies may differ in the last bit.
+    The helper is always inlined: its code is copied into each kernel. Otherwise each kernel would bring a
+    compiled helper of the same name. A process would use the one that it loads first, and the results of the
+    compiled helpers may differ in the last bit.
     """
     compiler = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)
-    part: Function = compiler(function)
-    return part
+    helper: Function = compiler(function)
+    return helper
 
 
 def kernel(function: Function) -> Function:
@@ -137,12 +141,13 @@ def kernel(function: Function) -> Function:
 
 
 def load_kernels() -> bool:
-    """Load the machine code of every kernel from `FOLDER`. True if all are there.
+    """Load the machine code of every kernel from `FOLDER`. False if that of a kernel is missing.
 
-    Before numba loads a function by itself, it initialises everything that it could compile. That takes three
-    times as long as the loading and imports scipy.linalg. Machine code needs only numba's runtime, so this
-    function reads it from numba's cache directly. It uses private parts of numba: if a version of numba has
-    others, the answer is False, and the kernels are loaded by calling them.
+    The usual way is to call a kernel: numba then loads it by itself. But before that numba prepares its whole
+    compiler, which takes three times as long as the loading and imports scipy.linalg. Loaded machine code
+    needs only numba's runtime, so this function reads it from numba's cache directly. For this it uses
+    private attributes of numba. If a version of numba does not have them, the answer is False, and the caller
+    loads the kernels in the usual way.
     """
     try:
         with global_compiler_lock:
@@ -155,10 +160,14 @@ def load_kernels() -> bool:
 
 
 def _load_kernel(function: Any) -> bool:
-    """Load the machine code of one of numba's dispatchers. False if a signature is missing."""
+    """Load the machine code of one kernel, for each signature (types of its arguments) in the cache.
+
+    False if the cache has no signature, or a signature without machine code.
+    """
     rtsys.initialize(function.targetctx)
     cache = function._cache
-    signatures = [key[0] for key in cache._cache_file._load_index()]
+    index = cache._cache_file._load_index()  # (signature, target, …) → file
+    signatures = [key[0] for key in index]
     overloads = [cache._load_overload(signature, function.targetctx) for signature in signatures]
     if not overloads or None in overloads:
         return False
@@ -173,7 +182,8 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
     Args:
         compile_all: calls every kernel once: numba loads it from the cache or, if it is not there, compiles
             it.
-        folder: the cache folder, or None to compile in memory.
+        folder: the cache folder (`FOLDER`; tests use others), or None to compile in memory. A file `complete`
+            in it says that all kernels are compiled.
     """
     if folder is None:
         announce(
@@ -199,12 +209,12 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
 
 
 def is_compiled(folder: Path | None) -> bool:
-    """Whether the kernels of a cache folder are compiled, so that loading takes milliseconds."""
+    """Whether all kernels are compiled in a cache folder, so that loading them takes milliseconds."""
     return folder is not None and (folder / "complete").exists()
 
 
 def _lock(file: IO[str]) -> bool:
-    """Lock a file for as long as it stays open. False if another process holds the lock.
+    """Lock a file until it is closed. False if another process holds the lock.
 
     If the file system has no locks, the answer is True, and several processes may compile.
     """

@@ -217,7 +217,7 @@ def _value_blocks(run: Run) -> Blocks:
 
 
 def value_drawing(run: Run, table: pd.DataFrame) -> Drawing | None:
-    """Log loss (or macro AUC) that the ensemble prediction gains by each member; None if there are no values.
+    """Gain in log loss (or macro AUC) that each member brings to the ensemble; None without values.
 
     Args:
         run: the model folder.

@@ -39,7 +39,7 @@ COLUMNS_PER_CLASS = 6
 
 
 def member_importance_section(data: ReportData) -> Section | None:
-    """SHAP values of the members; None if the run has no member on columns and no reason why."""
+    """SHAP values of the members; None if there are neither values nor a reason why they are missing."""
     run, explanation = data.run, data.explanation
     if explanation.members:
         blocks = _importance_blocks(run, explanation)

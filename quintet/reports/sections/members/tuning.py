@@ -1,4 +1,7 @@
-"""Section "Settings search": trials, best settings, gain, and whether the members were trained with them."""
+"""Section "Settings search" of the report: trials, best settings and gain of each member.
+
+It also says whether the members were trained with the best settings.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ TRIAL_COLUMNS = ["member", "number", "state", "value", "best_so_far", "settings"
 
 
 def tuning_section(data: ReportData) -> Section | None:
-    """What the settings search tried and gained; None if there was none."""
+    """Trials and gain of the settings search; None if the run has no search."""
     run = data.run
     table = search_table(run)
     if table.empty:
@@ -84,9 +87,10 @@ def search_table(run: Run) -> pd.DataFrame:
 
 
 def trial_table(run: Run) -> pd.DataFrame:
-    """Every trial of these members, columns `TRIAL_COLUMNS`.
+    """One row per trial of the members in `search_table`, columns `TRIAL_COLUMNS`.
 
-    The best so far is that of the complete trials.
+    `best_so_far` is the best value of the complete trials up to this one. Trials that stopped early do not
+    count, because they have no value for all folds.
     """
     if run.trials.empty:
         return run.trials
@@ -123,8 +127,12 @@ def contains(settings: Mapping[str, object], part: Mapping[str, object]) -> bool
 
 
 def _method(run: Run, table: pd.DataFrame) -> Text:
+    """Paragraph on the metric, the clips and the limits of the search, with the downloads."""
     metric = run.tuning["metric"]
-    warning = "The best of many trials on the same folds is too good: the gain below is an upper bound"
+    warning = (
+        "The best of many trials on the same folds looks better than it is, so expect a smaller gain than "
+        "the one below"
+    )
     if run.part == "test":
         warning += ". The held-out test, which the search did not use, is the fair comparison"
     return Text(
@@ -134,7 +142,7 @@ def _method(run: Run, table: pd.DataFrame) -> Text:
 
 
 def search_basis(run: Run) -> str:
-    """Clips and folds on which the trials were scored."""
+    """Phrase that names the clips and folds on which the trials were scored."""
     tuning = run.tuning
     clips = f"{tuning['n']:,} clips" if "n" in tuning else "the clips"
     if "n" in tuning and groups_known(run):
@@ -148,19 +156,23 @@ def search_warnings(run: Run, table: pd.DataFrame) -> Blocks:
     digest = (run.config.get("split") or {}).get("digest")
     if run.tuning.get("split") != digest:
         text = (
-            "The search used another division of the clips than this training: it may have used clips of "
-            "this test part."
+            "The search and this training split the clips differently. So the search may have used clips "
+            "that are in the test part here."
         )
         notes.append(Note("warn", "Another split.", text))
     unused = [display_name(name, run) for name in table.loc[~table["used"].astype(bool), "member"]]
     if unused:
         verb = "was" if len(unused) == 1 else "were"
-        text = f"{', '.join(unused)} {verb} trained with other settings than the best ones of the search."
+        text = f"{', '.join(unused)} {verb} not trained with the best settings of the search."
         notes.append(Note("warn", "Best settings not used.", text))
     return tuple(notes)
 
 
 def _search_block(run: Run, table: pd.DataFrame) -> Table:
+    """Table with one row per member: default, best value, gain, trials, best settings.
+
+    If the best trial has no settings, it is the default, and there is no gain to show.
+    """
     rows = []
     for record in table.to_dict("records"):
         settings = json.loads(record["settings"])
@@ -189,6 +201,7 @@ def _search_block(run: Run, table: pd.DataFrame) -> Table:
 
 
 def _gain_cell(gain: float, low: float, high: float) -> Cell:
+    """Cell of a gain, with its interval below it if there is one."""
     notes = (f"{format_signed(low)} – {format_signed(high)}",) if np.isfinite(low) else ()
     return Cell(format_signed(gain), notes, sort_text(gain))
 
@@ -214,15 +227,15 @@ def _search_drawing(run: Run, row: pd.Series, trials: pd.DataFrame) -> Drawing:
     score = SCORE_NAMES.get(run.tuning.get("metric", ""), "")
     title = display_name(row["member"], run)
     best_so_far = trials["best_so_far"].to_numpy(np.float64)
-    first = int((best_so_far == row["best"]).argmax()) + 1
+    best_position = int((best_so_far == row["best"]).argmax()) + 1  # the figure counts trials from 1
     alt = (
         f"{score} of {title} by trial: the default {number(row['default'])}, the best of {row['n_trials']} "
-        f"trials {number(row['best'])}, in trial {first}."
+        f"trials {number(row['best'])}, in trial {best_position}."
     )
     caption = f"{'Lower' if _lower_is_better(run) else 'Higher'} is better. Trial 1 is the default."
-    low, high = search_range(best_so_far)
-    if not trials["value"].between(low, high).all():
-        caption += " An arrowhead stands for a trial outside of the axis."
+    axis_low, axis_high = search_range(best_so_far)
+    if not trials["value"].between(axis_low, axis_high).all():
+        caption += " An arrowhead stands for a trial whose value lies outside of the axis."
     id_ = f"search-{slug(row['member'])}"
     figure = search_figure(trials, label=score[:1].lower() + score[1:])
     return Drawing(id_, to_svg(figure, id_, alt), caption, trials, title)
