@@ -1,1 +1,1 @@
-"""Is it any good: numbers only, no plotting, no files."""
+"""Evaluation of probabilities: metrics, intervals, tests and learning curves. Numbers only, no files or plots."""

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 NORMAL_975 = 1.959964
 """97.5 % quantile of the normal distribution."""
 
+LEAST_CLIPS_IN_A_BIN = 5
+CURVE_COLUMNS = ["confidence", "correct", "low", "high", "n"]
+
 
 def calibration_points(
     confidence: NDArray[np.floating], correct: NDArray[np.bool_], *, n_bins: int = 8
@@ -18,7 +21,8 @@ def calibration_points(
     Args:
         confidence: (n,) probability of each clip's prediction.
         correct: (n,) whether the prediction is right.
-        n_bins: largest number of bins. There are fewer if a bin would have fewer than five clips, but always one.
+        n_bins: largest number of bins. There are fewer if a bin would have fewer than five clips, but always
+            one.
 
     Returns:
         Columns `confidence, correct, low, high, n`, ordered by confidence.
@@ -31,20 +35,23 @@ def calibration_points(
         >>> points[["confidence", "correct", "n"]].round(3).values.tolist()
         [[0.9, 0.8, 5.0], [0.9, 1.0, 5.0]]
     """
-    n_bins = max(1, min(n_bins, len(confidence) // 5))
+    n_bins = max(1, min(n_bins, len(confidence) // LEAST_CLIPS_IN_A_BIN))
     order = np.argsort(confidence, kind="stable")
     rows = []
-    for chunk in np.array_split(order, n_bins):
-        n = len(chunk)
-        share = float(correct[chunk].mean())
+    for clips in np.array_split(order, n_bins):
+        n = len(clips)
+        mean_confidence = float(confidence[clips].mean())
+        share = float(correct[clips].mean())
         low, high = _wilson_interval(share, n)
-        rows.append((float(confidence[chunk].mean()), share, low, high, n))
-    return pd.DataFrame(rows, columns=["confidence", "correct", "low", "high", "n"])
+        rows.append((mean_confidence, share, low, high, n))
+    return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
 def _wilson_interval(share: float, n: int) -> tuple[float, float]:
     """95 % interval of a share that was observed in `n` cases."""
     z = NORMAL_975
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    scale = 1 + z * z / n
+    middle = (share + z * z / (2 * n)) / scale
+    variance = share * (1 - share) / n + z * z / (4 * n * n)
+    half_width = z / scale * np.sqrt(variance)
+    return max(middle - half_width, 0.0), min(middle + half_width, 1.0)

@@ -1,33 +1,47 @@
-"""Is one model better than another on the same clips? Paired bootstrap for every metric, DeLong, McNemar; Holm where many are asked."""
+"""Tests of two classifiers on the same clips.
+
+The paired bootstrap compares every metric, DeLong's test compares areas under the ROC curve, McNemar's test
+compares accuracies. Holm's correction is for several tests at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from quintet.errors import DatasetError
+from quintet.evaluation.array_types import Codes, Floats, Groups, Indicator, Labels, Probabilities, Target
 from quintet.evaluation.intervals import (
     DEFAULT_RESAMPLING,
+    Intervals,
     Resampling,
     block_intervals,
     bootstrap,
     group_codes,
 )
-from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics, top_label
-from quintet.evaluation.scores import MAX_RESAMPLED, or_nan
+from quintet.evaluation.metrics import all_metrics, encode_labels, top_label
+from quintet.evaluation.scores import MAX_RESAMPLED, or_nan, or_none
 
 MAX_RANKED = 20_000_000
+"""Clips · classes above which DeLong's test is left out."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of the first minus score of the second, its interval, and the two-sided p-value of "no difference"; NaN where undefined."""
+    """Score of the first classifier minus score of the second. Numbers are NaN if undefined.
+
+    Args:
+        value: the difference.
+        low: low end of its interval.
+        high: high end of its interval.
+        p_value: two-sided p-value of the hypothesis that there is no difference.
+    """
 
     value: float
     low: float
@@ -35,17 +49,31 @@ class Difference:
     p_value: float
 
     def to_json(self) -> dict[str, float | None]:
-        return {name: None if np.isnan(v) else v for name, v in vars(self).items()}
+        """The fields by name; None stands for NaN."""
+        return {name: or_none(number) for name, number in vars(self).items()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, float | None]) -> Difference:
-        """The difference that `to_json` wrote. Other keys of `content` are ignored."""
-        return cls(*(or_nan(content.get(name)) for name in ("value", "low", "high", "p_value")))
+        """Read the result of `to_json`. Other keys of `content` are ignored."""
+        return cls(
+            value=or_nan(content.get("value")),
+            low=or_nan(content.get("low")),
+            high=or_nan(content.get("high")),
+            p_value=or_nan(content.get("p_value")),
+        )
 
 
 @dataclass(frozen=True)
 class DeLong:
-    """Two areas under the ROC curve on the same clips, their difference with its standard error and interval, z and two-sided p-value."""
+    """Two areas under the ROC curve on the same clips, and DeLong's test of their difference.
+
+    Args:
+        first: area of the first scores.
+        second: area of the second scores.
+        difference: first minus second, with interval and p-value.
+        standard_error: standard error of the difference.
+        z: difference divided by its standard error.
+    """
 
     first: float
     second: float
@@ -56,7 +84,13 @@ class DeLong:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Clips that only the first and only the second has right, and the exact two-sided p-value."""
+    """McNemar's exact test of equal accuracy.
+
+    Args:
+        only_first: number of clips that only the first classifier predicts right.
+        only_second: number of clips that only the second classifier predicts right.
+        p_value: two-sided p-value.
+    """
 
     only_first: int
     only_second: int
@@ -65,31 +99,55 @@ class McNemar:
 
 @dataclass(frozen=True)
 class PairedTests:
-    """Two models on the same clips: `mcnemar` (None for label sets), and class → `delong`, where a class allows it."""
+    """Tests of two classifiers on the same clips.
+
+    Args:
+        mcnemar: test of equal accuracy; None for label sets.
+        delong: class → test of equal areas, for the classes that allow it.
+    """
 
     mcnemar: McNemar | None
     delong: dict[str, DeLong]
 
 
+class _DeLongComponents(NamedTuple):
+    """Components of one area under the ROC curve.
+
+    Args:
+        positives: (n⁺,) share of the negatives below each positive, ties half.
+        negatives: (n⁻,) share of the positives above each negative, ties half.
+    """
+
+    positives: Floats
+    negatives: Floats
+
+
 def paired_differences(
-    y: NDArray[Any],
-    first: NDArray[Any],
-    second: NDArray[Any],
+    y: Labels,
+    first: Probabilities,
+    second: Probabilities,
     classes: Sequence[str],
-    groups: NDArray[Any] | None = None,
+    groups: Groups | None = None,
     *,
     resampling: Resampling = DEFAULT_RESAMPLING,
     multilabel: bool = False,
 ) -> dict[str, Difference]:
-    """Metric → score of `first` minus score of `second`, both computed on the same resamples of groups.
+    """Differences of all metrics, both classifiers on the same resamples of groups.
 
     Args:
-        y: (n,) labels, or sets / an indicator matrix for `multilabel`.
-        first, second: (n, K) probabilities of the same clips.
-        groups: (n,) or None.
+        y: (n,) labels. For `multilabel`: label sets, or an indicator matrix.
+        first: (n, K) probabilities of the first classifier.
+        second: (n, K) probabilities of the second classifier, for the same clips.
+        classes: K names.
+        groups: (n,), or None: every clip is its own group.
+        resampling: seed, number of resamples and level.
+        multilabel: whether the labels are sets.
+
+    Returns:
+        Metric → score of `first` minus score of `second`.
 
     Raises:
-        DatasetError: shapes that differ.
+        DatasetError: if the shapes differ.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
@@ -99,198 +157,261 @@ def paired_differences(
     classes = tuple(classes)
     if first.shape != second.shape or first.shape != (len(y), len(classes)):
         raise DatasetError(
-            f"Both models must give {len(classes)} probabilities for each of the {len(y)} clips. Received {first.shape}, {second.shape}. Align them."
+            f"Both classifiers must give {len(classes)} probabilities for each of the {len(y)} clips. "
+            f"Received {first.shape} and {second.shape}. Align them by clip id."
         )
     target = encode_labels(np.asarray(y), classes, multilabel=multilabel)
-    metrics = multi_label_metrics if multilabel else single_label_metrics
-    names = tuple(metrics(target, first).scores)
+    names = tuple(all_metrics(target, first).scores)
 
-    def difference(rows: Any, weights: NDArray[Any] | None) -> NDArray[np.float64]:
-        tables = [metrics(target[rows], p[rows], weights).scores for p in (first, second)]
-        return np.stack([np.atleast_1d(tables[0][name] - tables[1][name]) for name in names], axis=-1)
+    def weighted_differences(weights: NDArray[np.floating] | None) -> Floats:
+        """Differences of all metrics, `(B, S)`; B is 1 without weights."""
+        return _metric_differences(target, first, second, names, weights)
 
-    value, n = difference(slice(None), None)[0], len(y)
+    def differences_of_rows(rows: NDArray[np.intp]) -> Floats:
+        """Differences of all metrics on some clips, `(S,)`."""
+        table = _metric_differences(target[rows], first[rows], second[rows], names, None)
+        return np.asarray(table[0])
+
+    n, values = len(y), weighted_differences(None)[0]
     if n * len(classes) * resampling.n_resamples > MAX_RESAMPLED:
-        found = block_intervals(
-            lambda rows: difference(rows, None)[0], groups, value, n, resampling=resampling
-        )
+        intervals = block_intervals(differences_of_rows, groups, values, n, resampling=resampling)
     else:
-        everything = slice(None)
-        found = bootstrap(
-            lambda w: difference(everything, w),
-            groups,
-            n,
-            resampling=resampling,
-            width=len(classes),
-        )
-    return {
-        name: Difference(*(float(v) for v in row))
-        for name, *row in zip(names, value, found.low, found.high, found.p_zero, strict=True)
-    }
+        intervals = bootstrap(weighted_differences, groups, n, resampling=resampling, width=len(classes))
+    return _label_differences(names, values, intervals)
 
 
 def delong(
-    positive: NDArray[Any],
-    first: NDArray[Any],
-    second: NDArray[Any],
-    groups: NDArray[Any] | None = None,
+    positive: Indicator,
+    first: NDArray[np.number],
+    second: NDArray[np.number],
+    groups: Groups | None = None,
     *,
     level: float = 0.95,
 ) -> DeLong:
-    """The difference of two correlated areas under the ROC curve.
+    """DeLong's test: the difference of two correlated areas under the ROC curve.
 
-    A positive's component is the share of negatives that it outranks (ties half), a negative's the share of positives that outrank it;
-    the area is the mean of either, its variance that of these means. With groups, components are first summed within each group.
+    The component of a positive is the share of negatives with lower scores (ties count half). The component of
+    a negative is the share of positives with higher scores. The area is the mean of either kind, and its
+    variance follows from the variances of these means. With groups, the components of a group are first added.
 
     Args:
-        positive: (n,) bool, at least two of each kind (two groups of each).
-        first, second: (n,) scores, higher where a positive is more likely.
-        groups: (n,) or None: clips are independent.
+        positive: (n,) bool, at least two of each kind (with groups: two groups with each kind).
+        first: (n,) scores, higher if a positive is more likely.
+        second: (n,) scores of the same clips.
+        groups: (n,), or None: clips are independent.
+        level: coverage of the interval.
 
     Raises:
-        DatasetError: fewer than two positives or negatives.
+        DatasetError: if there are fewer than two positives or negatives.
 
-    Source: DeLong, DeLong & Clarke-Pearson 1988; ranks after Sun & Xu 2014; groups after Obuchowski 1997, who reduces to DeLong without.
+    Source:
+        DeLong, DeLong & Clarke-Pearson 1988; ranks as in Sun & Xu 2014; groups as in Obuchowski 1997, whose
+        variance equals DeLong's if every clip is its own group.
 
     Example:
         >>> y = np.array([1, 1, 1, 0, 0, 0], dtype=bool)
-        >>> found = delong(y, np.array([0.9, 0.8, 0.3, 0.4, 0.2, 0.1]), np.array([0.2, 0.9, 0.8, 0.6, 0.7, 0.1]))
-        >>> round(found.first, 3), round(found.second, 3), round(found.difference.p_value, 3)
+        >>> one, two = np.array([0.9, 0.8, 0.3, 0.4, 0.2, 0.1]), np.array([0.2, 0.9, 0.8, 0.6, 0.7, 0.1])
+        >>> test = delong(y, one, two)
+        >>> round(test.first, 3), round(test.second, 3), round(test.difference.p_value, 3)
         (0.889, 0.778, 0.724)
     """
     positive = np.asarray(positive, dtype=bool)
     if positive.sum() < 2 or (~positive).sum() < 2:
         raise DatasetError(
-            f"DeLong's test needs two positives and two negatives. Received {int(positive.sum())} of {len(positive)}. Leave this class out."
+            f"DeLong's test needs two positives and two negatives. Received {int(positive.sum())} positives "
+            f"among {len(positive)} clips. Leave this class out."
         )
-    components = [_components(positive, np.asarray(scores, dtype=np.float64)) for scores in (first, second)]
-    areas = [float(above.mean()) for above, _ in components]
+    components = [
+        _delong_components(positive, np.asarray(first, dtype=np.float64)),
+        _delong_components(positive, np.asarray(second, dtype=np.float64)),
+    ]
+    areas = [float(one.positives.mean()) for one in components]
     codes, n_groups = group_codes(groups, len(positive))
-    covariance = _covariance(components, areas, positive, codes, n_groups)
-    error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
+    covariance = _delong_covariance(components, areas, positive, codes, n_groups)
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    standard_error = float(np.sqrt(max(variance, 0.0)))
     value = areas[0] - areas[1]
-    z = value / error if error > 0 else 0.0 if value == 0 else float(np.copysign(np.inf, value))
-    half = float(stats.norm.ppf((1 + level) / 2)) * error
-    return DeLong(
-        areas[0],
-        areas[1],
-        Difference(value, value - half, value + half, float(2 * stats.norm.sf(abs(z)))),
-        error,
-        z,
-    )
+    z = _z_score(value, standard_error)
+    half_width = float(stats.norm.ppf((1 + level) / 2)) * standard_error
+    p_value = float(2 * stats.norm.sf(abs(z)))
+    difference = Difference(value, value - half_width, value + half_width, p_value)
+    return DeLong(areas[0], areas[1], difference, standard_error, z)
 
 
-def mcnemar(first_right: NDArray[Any], second_right: NDArray[Any]) -> McNemar:
-    """The exact test of equal accuracy: of the clips that only one has right, each is as likely to be the first's as the second's.
+def mcnemar(first_right: NDArray[np.generic], second_right: NDArray[np.generic]) -> McNemar:
+    """McNemar's exact test of equal accuracy.
 
-    It counts clips as independent; with groups, use `paired_differences`.
+    Under the hypothesis, a clip that only one classifier predicts right belongs to either with the same
+    probability. Clips count as independent; with groups, use `paired_differences`.
 
-    Source: McNemar 1947, the exact binomial form; equal to `scipy.stats.binomtest(b, b + c)`.
+    Args:
+        first_right: (n,) bool, whether the first classifier is right.
+        second_right: (n,) bool, whether the second classifier is right.
+
+    Raises:
+        DatasetError: if the lengths differ.
+
+    Source:
+        McNemar 1947, the exact binomial form; equal to `scipy.stats.binomtest(b, b + c)`.
 
     Example:
         >>> mcnemar(np.array([True] * 6 + [False]), np.array([False] * 6 + [True]))
         McNemar(only_first=6, only_second=1, p_value=0.125)
     """
-    first_right, second_right = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
-    if first_right.shape != second_right.shape:
+    is_first_right = np.asarray(first_right, dtype=bool)
+    is_second_right = np.asarray(second_right, dtype=bool)
+    if is_first_right.shape != is_second_right.shape:
         raise DatasetError(
-            f"Both models must be judged on the same clips. Received {first_right.shape} and {second_right.shape}. Align them first."
+            "Both classifiers must be judged on the same clips. "
+            f"Received {is_first_right.shape} and {is_second_right.shape}. Align them first."
         )
-    only_first, only_second = (
-        int((first_right & ~second_right).sum()),
-        int((~first_right & second_right).sum()),
-    )
-    both = only_first + only_second
-    return McNemar(only_first, only_second, float(stats.binomtest(only_first, both).pvalue) if both else 1.0)
+    only_first = int((is_first_right & ~is_second_right).sum())
+    only_second = int((~is_first_right & is_second_right).sum())
+    n_decisive = only_first + only_second
+    p_value = float(stats.binomtest(only_first, n_decisive).pvalue) if n_decisive else 1.0
+    return McNemar(only_first, only_second, p_value)
 
 
 def paired_tests(
-    y: NDArray[Any],
-    first: NDArray[Any],
-    second: NDArray[Any],
+    y: Labels,
+    first: Probabilities,
+    second: Probabilities,
     classes: Sequence[str],
-    groups: NDArray[Any] | None = None,
+    groups: Groups | None = None,
     *,
     level: float = 0.95,
     multilabel: bool = False,
 ) -> PairedTests:
-    """McNemar's test of equal accuracy, clips taken as independent, and DeLong's of equal areas for each class against the rest, by group.
+    """McNemar's test of equal accuracy, and DeLong's test of equal areas for each class against the others.
 
-    A class with fewer than two clips, or groups, on either side has no DeLong; nor has any where clips · classes exceed 20 million: its ranks
-    would take minutes, and `paired_differences` tells there what is to be told.
+    McNemar's test takes clips as independent; DeLong's test uses the groups. A class with fewer than two clips
+    or groups on either side has no DeLong test. If clips · classes exceed 20 million, no class has one,
+    because its ranks would take minutes; `paired_differences` compares the areas there.
 
-    Args: as `paired_differences`.
+    Args:
+        y: (n,) labels. For `multilabel`: label sets, or an indicator matrix.
+        first: (n, K) probabilities of the first classifier.
+        second: (n, K) probabilities of the second classifier, for the same clips.
+        classes: K names.
+        groups: (n,), or None: every clip is its own group.
+        level: coverage of the intervals.
+        multilabel: whether the labels are sets.
 
     Example:
         >>> y, p = np.array(["a", "a", "b", "b", "b"]), np.array([0.9, 0.6, 0.7, 0.2, 0.1])
-        >>> found = paired_tests(y, np.column_stack([p, 1 - p]), np.full((5, 2), 0.5), ["a", "b"])
-        >>> found.mcnemar.p_value, round(found.delong["a"].difference.value, 3)
+        >>> tests = paired_tests(y, np.column_stack([p, 1 - p]), np.full((5, 2), 0.5), ["a", "b"])
+        >>> tests.mcnemar.p_value, round(tests.delong["a"].difference.value, 3)
         (0.5, 0.333)
     """
     target = encode_labels(np.asarray(y), tuple(classes), multilabel=multilabel)
-    answers = None if multilabel else mcnemar(*(top_label(target, p)[0] for p in (first, second)))
+    accuracy_test = None
+    if not multilabel:
+        codes = target.astype(np.int64, copy=False)
+        accuracy_test = mcnemar(top_label(codes, first)[0], top_label(codes, second)[0])
     indicator = target if multilabel else target[:, None] == np.arange(len(classes))
-    areas: dict[str, DeLong] = {}
-    for k, name in enumerate(classes if first.size <= MAX_RANKED else ()):
-        with suppress(DatasetError):  # too few of this class to say anything
-            areas[name] = delong(indicator[:, k], first[:, k], second[:, k], groups, level=level)
-    return PairedTests(answers, areas)
+    area_tests: dict[str, DeLong] = {}
+    if first.size <= MAX_RANKED:
+        for k, name in enumerate(classes):
+            # A class with too few clips has no test.
+            with suppress(DatasetError):
+                area_tests[name] = delong(
+                    indicator[:, k].astype(bool, copy=False), first[:, k], second[:, k], groups, level=level
+                )
+    return PairedTests(accuracy_test, area_tests)
 
 
-def holm(p_values: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]:
-    """P-values corrected for being many (family-wise): p_(i) · (m - i), made monotone, at most 1; NaN stays NaN and does not count.
+def holm(p_values: ArrayLike) -> Floats:
+    """P-values corrected for the number of tests (family-wise error rate).
 
-    Source: Holm 1979; equal to R's `p.adjust(method = "holm")`.
+    The i-th smallest of m p-values becomes p_(i) · (m + 1 - i), made monotone and at most 1. NaN stays NaN and
+    does not count.
+
+    Args:
+        p_values: (m,).
+
+    Source:
+        Holm 1979; equal to R's `p.adjust(method = "holm")`.
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
         [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
+    defined = np.flatnonzero(~np.isnan(p))
+    order = defined[np.argsort(p[defined], kind="stable")]
+    n_remaining = np.arange(len(order), 0, -1)
+    monotone = np.maximum.accumulate(p[order] * n_remaining)
     result = p.copy()
-    result[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    result[order] = np.minimum(monotone, 1.0)
     return result
 
 
-def _components(
-    positive: NDArray[np.bool_], scores: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per positive the share of negatives below it, per negative the share of positives above it; from mid-ranks, in n log n."""
+def _metric_differences(
+    target: Target,
+    first: Probabilities,
+    second: Probabilities,
+    names: tuple[str, ...],
+    weights: NDArray[np.floating] | None,
+) -> Floats:
+    """First minus second of each metric, `(B, S)`; B is 1 without weights."""
+    scores_of_first = all_metrics(target, first, weights).scores
+    scores_of_second = all_metrics(target, second, weights).scores
+    columns = [np.atleast_1d(scores_of_first[name] - scores_of_second[name]) for name in names]
+    return np.stack(columns, axis=-1)
+
+
+def _label_differences(names: tuple[str, ...], values: Floats, intervals: Intervals) -> dict[str, Difference]:
+    """Differences by the name of their metric."""
+    columns = np.stack([values, intervals.low, intervals.high, intervals.p_zero], axis=-1)
+    return {name: Difference(*row) for name, row in zip(names, columns.tolist(), strict=True)}
+
+
+def _z_score(value: float, standard_error: float) -> float:
+    """Value divided by its standard error; infinite if only the error is zero, and 0 if both are."""
+    if standard_error > 0:
+        return value / standard_error
+    return 0.0 if value == 0 else float(np.copysign(np.inf, value))
+
+
+def _delong_components(positive: Indicator, scores: Floats) -> _DeLongComponents:
+    """Components of one area, from mid-ranks, in n log n steps."""
     ranks = stats.rankdata(scores)
     n_true, n_false = int(positive.sum()), int((~positive).sum())
-    above = (ranks[positive] - stats.rankdata(scores[positive])) / n_false
-    return above, 1 - (ranks[~positive] - stats.rankdata(scores[~positive])) / n_true
+    negatives_below = ranks[positive] - stats.rankdata(scores[positive])
+    positives_below = ranks[~positive] - stats.rankdata(scores[~positive])
+    return _DeLongComponents(negatives_below / n_false, 1 - positives_below / n_true)
 
 
-def _covariance(
-    components: list[tuple[NDArray[np.float64], NDArray[np.float64]]],
-    areas: list[float],
-    positive: NDArray[np.bool_],
-    codes: NDArray[np.int64],
-    n_groups: int,
-) -> NDArray[np.float64]:
-    """(2, 2) after Obuchowski: S10 + S01 + S11 + S11ᵀ, each from the groups' summed deviations."""
-    sides = [positive, ~positive]
-    sums = [
-        np.stack(
-            [
-                np.bincount(codes[side], model[k] - area, n_groups) / side.sum()
-                for model, area in zip(components, areas, strict=True)
-            ]
+def _delong_covariance(
+    components: list[_DeLongComponents], areas: list[float], positive: Indicator, codes: Codes, n_groups: int
+) -> Floats:
+    """Covariance of two areas, `(2, 2)`, as in Obuchowski 1997: S10 + S01 + S11 + S11ᵀ.
+
+    Each part comes from the deviations of the components from the area, added within each group.
+    """
+    of_positives = [one.positives - area for one, area in zip(components, areas, strict=True)]
+    of_negatives = [one.negatives - area for one, area in zip(components, areas, strict=True)]
+    positive_sums = _group_sums(of_positives, codes[positive], n_groups)
+    negative_sums = _group_sums(of_negatives, codes[~positive], n_groups)
+    positive_factor = _small_sample_factor(codes[positive])
+    negative_factor = _small_sample_factor(codes[~positive])
+    among_positives = positive_factor * positive_sums @ positive_sums.T
+    among_negatives = negative_factor * negative_sums @ negative_sums.T
+    between = n_groups / (n_groups - 1) * positive_sums @ negative_sums.T
+    return np.asarray(among_positives + among_negatives + between + between.T)
+
+
+def _group_sums(deviations: list[Floats], codes: Codes, n_groups: int) -> Floats:
+    """Sum of the deviations in each group, divided by the number of clips, `(2, n_groups)`."""
+    return np.stack([np.bincount(codes, values, n_groups) / len(codes) for values in deviations])
+
+
+def _small_sample_factor(codes: Codes) -> float:
+    """G / (G - 1), where G is the number of groups with clips of one kind."""
+    n_groups = len(np.unique(codes))
+    if n_groups < 2:
+        raise DatasetError(
+            "DeLong's test needs positives in two groups, and negatives in two groups. "
+            "Received one group of a kind. Leave this class out."
         )
-        for k, side in enumerate(sides)
-    ]
-    factors = []
-    for side in sides:
-        with_any = len(np.unique(codes[side]))
-        if with_any < 2:
-            raise DatasetError(
-                "DeLong's test needs positives in two groups, and negatives in two. Received one group of a kind. Leave this class out."
-            )
-        factors.append(with_any / (with_any - 1))
-    crossed = n_groups / (n_groups - 1) * sums[0] @ sums[1].T
-    return np.asarray(
-        factors[0] * sums[0] @ sums[0].T + factors[1] * sums[1] @ sums[1].T + crossed + crossed.T
-    )
+    return n_groups / (n_groups - 1)

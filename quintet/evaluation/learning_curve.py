@@ -1,42 +1,54 @@
-"""A learning curve: what more data would bring. The score of models trained on n clips follows s(n) = a - b · n⁻ᶜ: a ceiling, neared as a power.
+"""Learning curve: score by amount of training data, with the gain that more data would bring.
 
-Scores at several n are judged on the same clips, so they stand and fall together: a resample draws groups once for all sizes, and the curve is
-refitted to it. What is uncertain in the gain is thus the difference between sizes, not the level.
+The score of members trained on n clips follows s(n) = a - b · n⁻ᶜ: it approaches a ceiling as a power of n.
+The scores at several n come from the same clips, so they are not independent. A resample therefore draws
+groups once for all sizes, and the curve is fitted again to each resample. So the interval of the gain shows
+the uncertainty of the difference between sizes, not of the level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from quintet.errors import DatasetError
+from quintet.evaluation.array_types import Floats, Groups, Labels, Probabilities, Target
 from quintet.evaluation.intervals import group_codes, group_draws
-from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics
-from quintet.evaluation.scores import Estimate, or_nan
+from quintet.evaluation.metrics import all_metrics, encode_labels
+from quintet.evaluation.scores import Estimate, or_nan, or_none
 from quintet.files.json_types import JsonObject
 
-Array = NDArray[np.float64]
-EXPONENTS = np.linspace(
-    0.1, 1.5, 141
-)  # reported for learning curves: 0.1 to 1 (Hestness et al. 2017); 1.5 leaves room
+EXPONENTS = np.linspace(0.1, 1.5, 141)
+"""Exponents that are tried. Learning curves have exponents from 0.1 to 1 (Hestness et al. 2017)."""
+
 SINGLE_LABEL = ("accuracy", "macro_auc", "log_loss")
 MULTI_LABEL = ("macro_pr_auc", "macro_auc", "log_loss")
-MAX_RESAMPLED = (
-    300_000_000  # clips · classes · fits · resamples; above it fewer resamples are drawn, but at least:
-)
+MAX_RESAMPLED = 300_000_000
+"""Clips · classes · fits · resamples. Above it there are fewer resamples, but at least `MIN_RESAMPLES`."""
+
 MIN_RESAMPLES = 100
 BLOCK_ELEMENTS = 4_000_000
 PATH_POINTS = 24
+LEAST_SIZES = 3
+
+SizePredictions = Sequence[Sequence[Probabilities]]
+"""For each size its repeats, each probabilities `(n, K)`."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """`ceiling` a, `gap` b (negative where the score falls, as log loss does), `exponent` c, and `largest`: the most data that was measured.
+    """Learning curve s(n) = a - b · n⁻ᶜ.
+
+    Args:
+        ceiling: a, the score with endless data.
+        gap: b; negative if the score falls, as log loss does.
+        exponent: c.
+        largest: the largest amount of data that was measured.
 
     Example:
         >>> round(float(LearningCurve(0.9, 0.8, 0.5, 100).predict(400)), 3)  # 0.9 - 0.8 / 20
@@ -48,13 +60,21 @@ class LearningCurve:
     exponent: float
     largest: float
 
-    def predict(self, sizes: ArrayLike) -> Array:
-        """The expected score at these sizes."""
-        return np.asarray(self.ceiling - self.gap * np.asarray(sizes, dtype=np.float64) ** -self.exponent)
+    def predict(self, sizes: ArrayLike) -> Floats:
+        """Expected scores with these amounts of data."""
+        n = np.asarray(sizes, dtype=np.float64)
+        return np.asarray(self.ceiling - self.gap * n**-self.exponent)
 
 
 class PathPoint(NamedTuple):
-    """The curve at one size, with its interval."""
+    """Point of a learning curve, with its interval.
+
+    Args:
+        size: amount of data.
+        value: expected score.
+        low: low end of the interval.
+        high: high end of the interval.
+    """
 
     size: float
     value: float
@@ -64,9 +84,15 @@ class PathPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Outlook:
-    """The curve, and what `factor` times the data would bring: the gain over the largest size measured, with its interval (NaN: none).
+    """Learning curve, and the gain that `factor` times the data would bring.
 
-    `path`: the curve from the smallest size to `factor` times the largest.
+    Args:
+        curve: the curve.
+        factor: factor on the largest amount of data that was measured.
+        gain: expected score with that amount, minus expected score with the largest measured amount.
+        low: low end of the interval of the gain; NaN without interval.
+        high: high end of that interval.
+        path: points of the curve from the smallest size to `factor` times the largest.
     """
 
     curve: LearningCurve
@@ -76,50 +102,81 @@ class Outlook:
     high: float
     path: tuple[PathPoint, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """`ceiling, gap, exponent, largest, factor, gain {value, low, high}, path [{size, value, low, high}]`; None where there is no number."""
-        path = [{name: _number(value) for name, value in point._asdict().items()} for point in self.path]
-        gain = {"value": self.gain, "low": _number(self.low), "high": _number(self.high)}
+    def to_json(self) -> JsonObject:
+        """JSON object of the outlook; None stands for NaN.
+
+        Returns:
+            `ceiling, gap, exponent, largest, factor, gain {value, low, high}, path [{size, value, low, high}]`.
+        """
+        path = [_point_to_json(point) for point in self.path]
+        gain = {"value": self.gain, "low": or_none(self.low), "high": or_none(self.high)}
         return {**vars(self.curve), "factor": self.factor, "gain": gain, "path": path}
 
     @classmethod
     def from_json(cls, content: JsonObject) -> Outlook:
-        """The outlook that `to_json` wrote."""
-        curve = LearningCurve(*(content[name] for name in ("ceiling", "gap", "exponent", "largest")))
-        gain = Estimate.from_json(content["gain"])
-        path = tuple(
-            PathPoint(*(or_nan(point[name]) for name in PathPoint._fields)) for point in content["path"]
+        """Read the result of `to_json`."""
+        curve = LearningCurve(
+            ceiling=content["ceiling"],
+            gap=content["gap"],
+            exponent=content["exponent"],
+            largest=content["largest"],
         )
+        gain = Estimate.from_json(content["gain"])
+        path = tuple(_point_from_json(point) for point in content["path"])
         return cls(curve, content["factor"], gain.value, gain.low, gain.high, path)
 
 
 class CurveScores(NamedTuple):
-    """`values` (sizes, scores); `draws` (resamples, sizes, scores), one row per resample of groups and of repeats; `names` of the scores."""
+    """Scores of predictions from members with growing amounts of training data.
+
+    Args:
+        names: names of the scores.
+        values: `(sizes, scores)`.
+        draws: `(resamples, sizes, scores)`; a resample draws groups and repeats.
+        n_groups: number of groups.
+    """
 
     names: tuple[str, ...]
-    values: Array
-    draws: Array
+    values: Floats
+    draws: Floats
     n_groups: int
 
     def estimate(self, size: int, name: str) -> Estimate:
-        """One score at one size, with its 95 % interval."""
+        """One score at one size, with its 95 % interval.
+
+        Args:
+            size: position of the size.
+            name: name of the score.
+        """
         column = self.names.index(name)
-        low, high = _ends(self.draws[:, size, column], self.n_groups)
+        low, high = _interval_ends(self.draws[:, size, column], self.n_groups)
         return Estimate(float(self.values[size, column]), float(low), float(high))
 
 
+class _Coefficients(NamedTuple):
+    """Ceilings, gaps and exponents of fitted curves, each `(B,)`."""
+
+    ceiling: Floats
+    gap: Floats
+    exponent: Floats
+
+
 def fit_learning_curve(sizes: ArrayLike, scores: ArrayLike, errors: ArrayLike | None = None) -> LearningCurve:
-    """The weighted least-squares curve: for each exponent of a grid the best a and b in closed form, and the best of these.
+    """Fit a learning curve by weighted least squares.
+
+    For each exponent of a grid, the best ceiling and gap have a closed form. The exponent with the smallest
+    error is taken.
 
     Args:
-        sizes: (m,) amounts of training data, m ≥ 3 distinct, > 0.
+        sizes: (m,) amounts of training data, > 0, at least three different ones.
         scores: (m,).
-        errors: (m,) standard errors, > 0; None: all alike.
+        errors: (m,) standard errors, > 0. None: all equal.
 
     Raises:
-        DatasetError: fewer than three sizes, or what is not positive and finite.
+        DatasetError: if there are fewer than three sizes, or if a number is not positive and finite.
 
-    Source: the inverse power law of Figueroa et al. 2012.
+    Source:
+        The inverse power law of Figueroa et al. 2012.
 
     Example:
         >>> n = np.array([50, 100, 200, 400])
@@ -129,164 +186,227 @@ def fit_learning_curve(sizes: ArrayLike, scores: ArrayLike, errors: ArrayLike | 
     """
     n, s = np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     e = np.ones(len(n)) if errors is None else np.asarray(errors, dtype=np.float64)
-    if (
-        n.shape != s.shape
-        or e.shape != s.shape
-        or len(np.unique(n)) < 3
-        or not (np.isfinite(s).all() and (n > 0).all() and (e > 0).all())
-    ):
+    if not _can_be_fitted(n, s, e):
         raise DatasetError(
-            f"A learning curve needs three sizes or more, with finite scores and positive errors. Received {n.tolist()}, {s.tolist()}."
+            "A learning curve needs three sizes or more, with finite scores and positive errors. "
+            f"Received {n.tolist()}, {s.tolist()}."
         )
-    ceiling, gap, exponent = _fitted(n, s[None], e)
-    return LearningCurve(float(ceiling[0]), float(gap[0]), float(exponent[0]), float(n.max()))
+    fit = _fit_curves(n, s[None], e)
+    return LearningCurve(
+        ceiling=float(fit.ceiling[0]),
+        gap=float(fit.gap[0]),
+        exponent=float(fit.exponent[0]),
+        largest=float(n.max()),
+    )
 
 
 def outlook(
     sizes: ArrayLike, scores: ArrayLike, draws: ArrayLike, *, factor: float = 2.0, n_groups: int | None = None
 ) -> Outlook:
-    """What `factor` times the largest size would bring, with a 95 % interval from curves refitted to every resample.
+    """Gain that `factor` times the largest size would bring, with a 95 % interval.
 
-    It is the uncertainty of the scores, not of the law: beyond some four times the data the law itself is a guess.
+    The interval comes from curves that are fitted to every resample. It shows the uncertainty of the scores,
+    not of the law: beyond about four times the data, the law itself is a guess.
 
     Args:
-        sizes: (m,) amounts of training data, m ≥ 3 distinct, > 0.
+        sizes: (m,) amounts of training data, > 0, at least three different ones.
         scores: (m,).
-        draws: (B, m) the scores in B resamples; B = 0: no interval.
-        n_groups: how many groups were resampled: few widen the interval, as Student's t does; None: many.
+        draws: (B, m) the scores in B resamples. B = 0: no interval.
+        factor: factor on the largest size.
+        n_groups: number of groups that were resampled. Few groups widen the interval, as Student's t does.
+            None: many groups.
 
     Raises:
-        DatasetError: as `fit_learning_curve`.
+        DatasetError: as in `fit_learning_curve`.
 
     Example:
         >>> n, rng = np.array([50, 100, 200, 400]), np.random.default_rng(0)
         >>> s = 0.9 - 0.8 * n ** -0.5
-        >>> found = outlook(n, s, s + 0.003 * rng.normal(size=(500, 4)))
-        >>> round(found.gain, 3), found.low < found.gain < found.high
+        >>> result = outlook(n, s, s + 0.003 * rng.normal(size=(500, 4)))
+        >>> round(result.gain, 3), result.low < result.gain < result.high
         (0.012, True)
     """
-    n, s, drawn = (np.asarray(v, dtype=np.float64) for v in (sizes, scores, draws))
-    drawn = drawn[np.isfinite(drawn).all(axis=1)]
-    errors = _own_errors(drawn)
-    curve = fit_learning_curve(n, s, errors)
-    grid = np.geomspace(n.min(), factor * n.max(), PATH_POINTS)
-    ahead = np.append(grid, [n.max(), factor * n.max()])
-    ceiling, gap, exponent = _fitted(n, drawn, errors)
-    moved = ceiling[:, None] - gap[:, None] * ahead ** -exponent[:, None]
-    low, high = _ends(moved[:, :-2], n_groups)
-    path = tuple(
-        PathPoint(*map(float, point)) for point in zip(grid, curve.predict(grid), low, high, strict=True)
+    n = np.asarray(sizes, dtype=np.float64)
+    resampled = np.asarray(draws, dtype=np.float64)
+    resampled = resampled[np.isfinite(resampled).all(axis=1)]
+    errors = _errors_of_sizes(resampled)
+    curve = fit_learning_curve(n, scores, errors)
+    path_sizes = np.geomspace(n.min(), factor * n.max(), PATH_POINTS)
+    all_sizes = np.append(path_sizes, [n.max(), factor * n.max()])
+    fits = _fit_curves(n, resampled, errors)
+    fitted = fits.ceiling[:, None] - fits.gap[:, None] * all_sizes ** -fits.exponent[:, None]
+    low, high = _interval_ends(fitted[:, :-2], n_groups)
+    points = np.stack([path_sizes, curve.predict(path_sizes), low, high], axis=-1)
+    at_largest, ahead = fitted[:, -2], fitted[:, -1]
+    gain = curve.predict(factor * curve.largest) - curve.predict(curve.largest)
+    gain_low, gain_high = _interval_ends(ahead - at_largest, n_groups)
+    return Outlook(
+        curve=curve,
+        factor=factor,
+        gain=float(gain),
+        low=float(gain_low),
+        high=float(gain_high),
+        path=tuple(PathPoint(*point) for point in points.tolist()),
     )
-    gain = float(curve.predict(factor * curve.largest) - curve.predict(curve.largest))
-    gain_low, gain_high = _ends(moved[:, -1] - moved[:, -2], n_groups)
-    return Outlook(curve, factor, gain, float(gain_low), float(gain_high), path)
 
 
 def curve_scores(
-    y: NDArray[Any],
-    opinions: Sequence[Sequence[NDArray[Any]]],
+    y: Labels,
+    predictions: SizePredictions,
     classes: Sequence[str],
-    groups: NDArray[Any] | None = None,
+    groups: Groups | None = None,
     *,
     n_resamples: int = 1000,
     seed: int = 0,
     multilabel: bool = False,
 ) -> CurveScores:
-    """The scores of models trained on more and more data, all judged on the same clips, and the same in resamples.
+    """Scores of predictions from members with growing amounts of training data, also in resamples.
 
-    A resample draws groups, once for all sizes, and repeats: each repeat is one draw of the training data, smaller sizes within larger ones. As R
-    repeats of R vary less than R new ones would, their part of a deviation is stretched by √(R / (R - 1)).
+    All predictions are of the same clips. A resample draws groups, once for all sizes, and repeats. A repeat is
+    one draw of the training data, in which smaller sizes are parts of larger ones. R repeats that are drawn
+    from R repeats vary less than R new ones, so their part of a deviation is multiplied by √(R / (R - 1)).
 
     Args:
         y: (n,) labels, or an indicator matrix (n, K).
-        opinions: for each size its repeats, each (n, K) probabilities; all sizes have R repeats, or one.
+        predictions: for each size its repeats, each (n, K) probabilities. All sizes have R repeats, or one.
         classes: K names.
-        groups: (n,) or None.
-        n_resamples: 0 for none.
+        groups: (n,), or None: every clip is its own group.
+        n_resamples: number of resamples; 0 for none.
+        seed: seed of the draws.
+        multilabel: whether the labels are sets.
 
     Raises:
-        DatasetError: shapes that differ.
+        DatasetError: if the shapes differ.
     """
     target = encode_labels(np.asarray(y), tuple(classes), multilabel=multilabel)
-    expected = (len(target), len(classes))
-    if stray := [p.shape for size in opinions for p in size if p.shape != expected]:
-        raise DatasetError(
-            f"Every opinion must have one row per clip and one column per class {expected}. Received {stray[0]}."
-        )
-    names, metrics = (
-        (MULTI_LABEL, multi_label_metrics) if target.ndim == 2 else (SINGLE_LABEL, single_label_metrics)
-    )
-
-    def judged(weights: Array | None) -> list[Array]:
-        """For each size (repeats, scores), or (repeats, B, scores)."""
-        tables = [[metrics(target, p, weights).scores for p in size] for size in opinions]
-        return [
-            np.array([np.stack([table[name] for name in names], axis=-1) for table in size])
-            for size in tables
-        ]
-
-    values = np.array([size.mean(axis=0) for size in judged(None)])
+    _require_shape(predictions, (len(target), len(classes)))
+    names = MULTI_LABEL if target.ndim == 2 else SINGLE_LABEL
+    scores_of_sizes = _score_repeats(target, predictions, names, None)
+    values = np.array([scores.mean(axis=0) for scores in scores_of_sizes])
     codes, n_groups = group_codes(groups, len(target))
-    fits = sum(len(size) for size in opinions)
-    n_resamples = min(n_resamples, max(MIN_RESAMPLES, MAX_RESAMPLED // (len(target) * len(classes) * fits)))
+    n_fits = sum(len(repeats) for repeats in predictions)
+    n_elements = len(target) * len(classes)
+    most_resamples = max(MIN_RESAMPLES, MAX_RESAMPLED // (n_elements * n_fits))
+    n_resamples = min(n_resamples, most_resamples)
     if n_groups < 2 or not n_resamples:
         return CurveScores(names, values, np.zeros((0, *values.shape)), n_groups)
-    rng, rows = np.random.default_rng(seed), max(1, BLOCK_ELEMENTS // (len(target) * len(classes)))
-    blocks = [judged(weights) for weights in group_draws(codes, n_groups, n_resamples, rng, rows)]
-    by_size = [np.concatenate([block[k] for block in blocks], axis=1) for k in range(len(opinions))]
-    return CurveScores(names, values, np.stack(_with_repeats(by_size, rng), axis=1), n_groups)
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK_ELEMENTS // n_elements)
+    blocks = []
+    for weights in group_draws(codes, n_groups, n_resamples, rng, rows):
+        blocks.append(_score_repeats(target, predictions, names, weights))
+    resampled = [np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True)]
+    draws = np.stack(_draw_repeats(resampled, rng), axis=1)
+    return CurveScores(names, values, draws, n_groups)
 
 
-def _with_repeats(by_size: Sequence[Array], rng: np.random.Generator) -> list[Array]:
-    """(repeats, B, scores) of each size → (B, scores): the mean over repeats that were drawn, the same ones for all sizes."""
-    repeats, n = max(len(size) for size in by_size), by_size[0].shape[1]
-    drawn = rng.integers(repeats, size=(repeats, n))
-    stretch = np.sqrt(repeats / (repeats - 1)) if repeats > 1 else 0.0
-    means = [size.mean(axis=0) for size in by_size]
-    return [
-        mean if len(size) == 1 else mean + stretch * (size[drawn, np.arange(n)].mean(axis=0) - mean)
-        for size, mean in zip(by_size, means, strict=True)
-    ]
+def _point_to_json(point: PathPoint) -> dict[str, float | None]:
+    return {name: or_none(number) for name, number in point._asdict().items()}
 
 
-def _fitted(n: Array, scores: Array, errors: Array) -> tuple[Array, Array, Array]:
-    """Ceiling, gap and exponent (B,) of each row of scores (B, m): the exponent of the grid that leaves least."""
-    w = errors**-2 / np.sum(errors**-2)
-    x = n ** -EXPONENTS[:, None]
-    x_off, s_off = x - (x @ w)[:, None], scores - (scores @ w)[:, None]
-    slope = (s_off * w) @ x_off.T / (x_off**2 @ w)  # (B, exponents)
-    left = (s_off**2 @ w)[:, None] - slope**2 * (x_off**2 @ w)
-    rows, best = np.arange(len(scores)), left.argmin(axis=1)
-    b = slope[rows, best]
-    return scores @ w - b * (x @ w)[best], -b, EXPONENTS[best]
+def _point_from_json(content: JsonObject) -> PathPoint:
+    return PathPoint(*(or_nan(content[name]) for name in PathPoint._fields))
 
 
-def _own_errors(draws: Array) -> Array:
-    """(m,) the standard error of each size that the others do not share: what moves all of them moves the level and tells nothing of the slope.
+def _can_be_fitted(sizes: Floats, scores: Floats, errors: Floats) -> bool:
+    """Whether there are three different positive sizes, with finite scores and positive errors."""
+    if sizes.shape != scores.shape or errors.shape != scores.shape:
+        return False
+    is_positive = (sizes > 0).all() and (errors > 0).all()
+    return len(np.unique(sizes)) >= LEAST_SIZES and bool(is_positive and np.isfinite(scores).all())
 
-    `var(d_j - d_k) = e_j² + e_k²` for every pair; its least-squares solution is closed. None is taken for less than a tenth of the largest.
+
+def _require_shape(predictions: SizePredictions, shape: tuple[int, int]) -> None:
+    """Raise DatasetError if one of the predictions has another shape."""
+    for repeats in predictions:
+        for probabilities in repeats:
+            if probabilities.shape != shape:
+                raise DatasetError(
+                    f"Every prediction must have one row per clip and one column per class {shape}. "
+                    f"Received {probabilities.shape}."
+                )
+
+
+def _score_repeats(
+    target: Target,
+    predictions: SizePredictions,
+    names: tuple[str, ...],
+    weights: NDArray[np.floating] | None,
+) -> list[Floats]:
+    """Scores of each size, `(repeats, scores)`; with weights `(B, n)` they are `(repeats, B, scores)`."""
+
+    def score_repeat(probabilities: Probabilities) -> Floats:
+        table = all_metrics(target, probabilities, weights).scores
+        return np.stack([table[name] for name in names], axis=-1)
+
+    return [np.array([score_repeat(repeat) for repeat in repeats]) for repeats in predictions]
+
+
+def _draw_repeats(scores_of_sizes: Sequence[Floats], rng: np.random.Generator) -> list[Floats]:
+    """Mean scores of each size over drawn repeats, `(B, scores)`, from scores `(repeats, B, scores)`.
+
+    All sizes use the same draws of repeats.
+    """
+    n_repeats = max(len(scores) for scores in scores_of_sizes)
+    n_resamples = scores_of_sizes[0].shape[1]
+    drawn = rng.integers(n_repeats, size=(n_repeats, n_resamples))
+    stretch = np.sqrt(n_repeats / (n_repeats - 1)) if n_repeats > 1 else 0.0
+    means = []
+    for scores in scores_of_sizes:
+        mean = scores.mean(axis=0)
+        if len(scores) > 1:
+            mean_of_drawn = scores[drawn, np.arange(n_resamples)].mean(axis=0)
+            mean = mean + stretch * (mean_of_drawn - mean)
+        means.append(mean)
+    return means
+
+
+def _fit_curves(sizes: Floats, scores: Floats, errors: Floats) -> _Coefficients:
+    """Coefficients of the best curve for each row of scores `(B, m)`: least squares over the exponents."""
+    weights = errors**-2 / np.sum(errors**-2)
+    powers = sizes ** -EXPONENTS[:, None]
+    mean_powers, mean_scores = powers @ weights, scores @ weights
+    x, s = powers - mean_powers[:, None], scores - mean_scores[:, None]
+    variance_of_x = x**2 @ weights
+    slopes = (s * weights) @ x.T / variance_of_x  # (B, exponents)
+    residuals = (s**2 @ weights)[:, None] - slopes**2 * variance_of_x
+    best = residuals.argmin(axis=1)
+    slope = slopes[np.arange(len(scores)), best]
+    return _Coefficients(mean_scores - slope * mean_powers[best], -slope, EXPONENTS[best])
+
+
+def _errors_of_sizes(draws: Floats) -> Floats:
+    """Standard error of each size that the other sizes do not share, `(m,)`.
+
+    An error that all sizes share moves the level of the curve, but not its slope. The errors follow from
+    `var(d_j - d_k) = e_j² + e_k²` for every pair of sizes, whose least-squares solution has a closed form. No
+    error is smaller than a tenth of the largest.
     """
     m = draws.shape[1]
-    if len(draws) < 2 or m < 3:
+    if len(draws) < 2 or m < LEAST_SIZES:
         return np.ones(m)
     covariance = np.cov(draws.T)
-    rows = (np.diag(covariance)[:, None] + np.diag(covariance) - 2 * covariance).sum(axis=1)
+    variances = np.diag(covariance)
+    variance_of_differences = variances[:, None] + variances - 2 * covariance
+    rows = variance_of_differences.sum(axis=1)
     squares = (rows - rows.sum() / (2 * (m - 1))) / (m - 2)
-    errors = np.sqrt(np.maximum(squares, max(0.01 * squares.max(), 0.0)))
+    least_square = max(0.01 * squares.max(), 0.0)
+    errors = np.sqrt(np.maximum(squares, least_square))
     return np.asarray(np.maximum(errors, 1e-9))
 
 
-def _ends(draws: Array, n_groups: int | None) -> NDArray[np.float64]:
-    """(2, …) the 2.5 % and 97.5 % quantiles over the first axis, at the tails of Student's t with n_groups - 1 degrees of freedom."""
+def _interval_ends(draws: Floats, n_groups: int | None) -> Floats:
+    """Low and high ends of 95 % intervals over the first axis, `(2, …)`, with the tails of Student's t.
+
+    Args:
+        draws: `(B, …)`.
+        n_groups: number of groups; the degrees of freedom are one less. None: the normal distribution.
+    """
     if not len(draws):
         return np.full((2, *draws.shape[1:]), np.nan)
-    tail = (
-        stats.norm.ppf(0.975)
-        if n_groups is None
-        else stats.t.ppf(0.975, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1))
-    )
+    if n_groups is None:
+        tail = stats.norm.ppf(0.975)
+    else:
+        expansion = np.sqrt(n_groups / (n_groups - 1))
+        tail = stats.t.ppf(0.975, n_groups - 1) * expansion
     return np.asarray(np.quantile(draws, stats.norm.cdf([-tail, tail]), axis=0))
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

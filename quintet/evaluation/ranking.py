@@ -1,52 +1,83 @@
-"""Ranking metrics: ROC curve and its area, average precision; for one sample, or for a thousand resamples at once.
+"""Ranking metrics: the ROC curve, the area under it, and average precision.
 
-A bootstrap resample is a weight per clip (how often it was drawn), so that one sort serves all resamples: `weights` may be (n,) or (B, n), and the
-result is a number or (B,) numbers. Without weights, values and labels are sorted together as integers: a million rows in a tenth of a second.
+A bootstrap resample is a weight per clip (how often the clip was drawn). So one sort serves all resamples:
+`weights` may be `(n,)` or `(B, n)`, and a result is a number or an array `(B,)`. Without weights, scores and
+labels are sorted together as integers; this ranks a million clips in a tenth of a second.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from quintet.errors import DatasetError
+from quintet.evaluation.array_types import Floats, Indicator, Weights
 
 CHUNK = 4_000_000
+"""Keys whose labels are read at once, which bounds the memory."""
 
 
 class RankScores(NamedTuple):
-    """Area under the ROC curve and average precision; NaN where undefined: AUC without positives or negatives, AP without positives."""
+    """Area under the ROC curve and average precision, as numbers or as arrays `(B,)`.
 
-    auc: Any
-    average_precision: Any
+    Args:
+        auc: area under the ROC curve; NaN without positives or without negatives.
+        average_precision: average precision; NaN without positives.
+    """
+
+    auc: float | Floats
+    average_precision: float | Floats
 
 
 class RocCurve(NamedTuple):
-    """Points of the ROC curve from (0, 0) to (1, 1); `thresholds[0]` is infinity. Rates are NaN where there are no positives or no negatives."""
+    """Points of a ROC curve, from (0, 0) to (1, 1).
 
-    false_positive_rate: NDArray[np.float64]
-    true_positive_rate: NDArray[np.float64]
-    thresholds: NDArray[np.float64]
+    Args:
+        false_positive_rate: `(t,)`; NaN if there are no negatives.
+        true_positive_rate: `(t,)`; NaN if there are no positives.
+        thresholds: `(t,)`, falling; the first one is infinity.
+    """
+
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+    thresholds: Floats
 
 
-def rank_scores(
-    positive: NDArray[Any], scores: NDArray[Any], weights: NDArray[Any] | None = None
-) -> RankScores:
+class _CumulativeCounts(NamedTuple):
+    """Weight of the clips at or above each of t distinct scores, from the largest score to the smallest.
+
+    Args:
+        true: `(B, t)`, weight of the positives.
+        false: `(B, t)`, weight of the negatives.
+        thresholds: `(t,)`, the distinct scores.
+    """
+
+    true: Floats
+    false: Floats
+    thresholds: NDArray[np.floating]
+
+
+def rank_scores(positive: Indicator, scores: NDArray[np.floating], weights: Weights = None) -> RankScores:
     """Area under the ROC curve and average precision.
 
-    AUC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻); AP = Σ_t (R_t - R_{t-1}) · P_t over the distinct thresholds t, from high to low.
+    AUC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻); AP = Σ_t (R_t - R_{t-1}) · P_t over the distinct thresholds t, from high
+    to low.
 
     Args:
         positive: (n,) bool.
-        scores: (n,) float, finite, higher where a positive is more likely; ties count half.
-        weights: None, (n,) or (B, n) float ≥ 0.
+        scores: (n,) finite numbers, higher if a positive is more likely. Ties count half.
+        weights: None, (n,) or (B, n), ≥ 0.
 
     Returns:
-        RankScores: floats, or (B,) arrays. NaN where undefined, never an invented number (scikit-learn's AP says 0 there).
+        Numbers, or arrays (B,). NaN if undefined (scikit-learn gives 0 for such an average precision).
 
-    Source: equal to `sklearn.metrics.roc_auc_score` and `average_precision_score` within 1e-12.
+    Raises:
+        DatasetError: if there are no clips, or not one score per clip.
+
+    Source:
+        Equal to `sklearn.metrics.roc_auc_score` and `average_precision_score` within 1e-12.
 
     Example:
         >>> rank_scores(np.array([True, False, True, False]), np.array([0.9, 0.8, 0.4, 0.1]))
@@ -55,95 +86,148 @@ def rank_scores(
     positive, scores = np.asarray(positive, dtype=bool), np.asarray(scores)
     if positive.shape != scores.shape or positive.ndim != 1:
         raise DatasetError(
-            f"There must be one score per clip. Received {positive.shape} labels and {scores.shape} scores. Join them by clip id."
+            f"There must be one score per clip. Received {positive.shape} labels and {scores.shape} scores. "
+            "Join them by clip id."
         )
     if not len(scores):
-        raise DatasetError("At least one clip must be given to rank. Received none. Check what was left out.")
-    if weights is None and scores.dtype in (np.float32, np.float64) and scores.min() >= 0:
-        return _packed(positive, scores)
-    table = np.atleast_2d(np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64))
-    auc, precision = _batched(positive, scores, table)
-    return (
-        RankScores(auc, precision)
-        if weights is not None and np.ndim(weights) == 2
-        else RankScores(float(auc[0]), float(precision[0]))
-    )
+        raise DatasetError(
+            "A ranking needs at least one clip. Received none. Check which clips are left out."
+        )
+    is_packable = scores.dtype in (np.float32, np.float64) and scores.min() >= 0
+    if weights is None and is_packable:
+        return _rank_packed(positive, scores)
+    areas, precisions = _rank_resamples(positive, scores, _weight_table(weights, len(scores)))
+    if weights is not None and np.ndim(weights) == 2:
+        return RankScores(areas, precisions)
+    return RankScores(float(areas[0]), float(precisions[0]))
 
 
-def roc_curve(positive: NDArray[Any], scores: NDArray[Any], weights: NDArray[Any] | None = None) -> RocCurve:
-    """The ROC curve: one point per distinct score, from the strictest threshold to the most generous.
+def roc_curve(positive: Indicator, scores: NDArray[np.floating], weights: Weights = None) -> RocCurve:
+    """ROC curve with one point per distinct score, from the highest threshold to the lowest.
 
-    Source: equal to `sklearn.metrics.roc_curve(drop_intermediate=False)`.
+    Args:
+        positive: (n,) bool.
+        scores: (n,) finite numbers, higher if a positive is more likely.
+        weights: None or (n,), ≥ 0.
+
+    Source:
+        Equal to `sklearn.metrics.roc_curve(drop_intermediate=False)`.
 
     Example:
         >>> roc_curve(np.array([True, False]), np.array([0.9, 0.1])).true_positive_rate.tolist()
         [0.0, 1.0, 1.0]
     """
     positive, scores = np.asarray(positive, dtype=bool), np.asarray(scores)
-    table = (
-        np.ones((1, len(scores))) if weights is None else np.atleast_2d(np.asarray(weights, dtype=np.float64))
+    counts = _count_above(positive, scores, _weight_table(weights, len(scores)))
+    return RocCurve(
+        _rates_from_zero(counts.false[0]),
+        _rates_from_zero(counts.true[0]),
+        np.concatenate([[np.inf], counts.thresholds.astype(np.float64)]),
     )
-    true, false, ends, order = _cumulative(positive, scores, table)
-    rates = [np.concatenate([[0.0], ratio(curve[0], curve[0, -1])]) for curve in (false, true)]
-    return RocCurve(rates[0], rates[1], np.concatenate([[np.inf], scores[order][ends].astype(np.float64)]))
 
 
-def _batched(
-    positive: NDArray[Any], scores: NDArray[Any], weights: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    true, false, _, _ = _cumulative(positive, scores, weights)
-    steps_true, steps_false = np.diff(true, prepend=0.0, axis=1), np.diff(false, prepend=0.0, axis=1)
-    area = np.einsum("bi,bi->b", steps_false, true) - np.einsum("bi,bi->b", steps_false, steps_true) / 2
-    precision = np.einsum("bi,bi->b", steps_true, ratio(true, true + false, empty=0.0))
-    return ratio(area, true[:, -1] * false[:, -1]), ratio(precision, true[:, -1])
+def ratio(numerator: ArrayLike, denominator: ArrayLike, empty: float = np.nan) -> Floats:
+    """`numerator / denominator` in float64, `empty` where the denominator is not above 0.
+
+    Args:
+        numerator: numbers.
+        denominator: numbers of a shape that fits.
+        empty: value where nothing can be divided.
+    """
+    top = np.asarray(numerator, dtype=np.float64)
+    bottom = np.asarray(denominator, dtype=np.float64)
+    top, bottom = np.broadcast_arrays(top, bottom)
+    result = np.full(top.shape, empty)
+    return np.asarray(np.divide(top, bottom, out=result, where=bottom > 0))
 
 
-def _cumulative(
-    positive: NDArray[Any], scores: NDArray[Any], weights: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Weight of the positives and of the negatives at or above each distinct score (B, thresholds), where these end, and the order."""
+def _weight_table(weights: Weights, n: int) -> Floats:
+    """Weights `(B, n)`, where B is 1 for one vector of weights or none."""
+    if weights is None:
+        return np.ones((1, n))
+    return np.atleast_2d(np.asarray(weights, dtype=np.float64))
+
+
+def _rates_from_zero(counts: Floats) -> Floats:
+    """Cumulative counts as shares of the last one, with a 0 in front."""
+    return np.concatenate([[0.0], ratio(counts, counts[-1])])
+
+
+def _rank_resamples(
+    positive: Indicator, scores: NDArray[np.floating], weights: Floats
+) -> tuple[Floats, Floats]:
+    """AUC and average precision of each row of weights, each `(B,)`."""
+    counts = _count_above(positive, scores, weights)
+    true, false = counts.true, counts.false
+    steps_true = np.diff(true, prepend=0.0, axis=1)
+    steps_false = np.diff(false, prepend=0.0, axis=1)
+    # Trapezoids: the full width at the upper end minus half of each step.
+    under_upper = np.einsum("bi,bi->b", steps_false, true)
+    under_steps = np.einsum("bi,bi->b", steps_false, steps_true)
+    area = under_upper - under_steps / 2
+    precision = ratio(true, true + false, empty=0.0)
+    weighted_precision = np.einsum("bi,bi->b", steps_true, precision)
+    n_true, n_false = true[:, -1], false[:, -1]
+    return ratio(area, n_true * n_false), ratio(weighted_precision, n_true)
+
+
+def _count_above(positive: Indicator, scores: NDArray[np.floating], weights: Floats) -> _CumulativeCounts:
+    """Weight of the positives and of the negatives at or above each distinct score."""
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    sorted_weights, marked = weights[:, order], positive[order]
-    true = np.cumsum(sorted_weights * marked, axis=1)[:, ends]
-    false = np.cumsum(sorted_weights * ~marked, axis=1)[:, ends]
-    return true, false, ends, order
+    sorted_scores, sorted_positive = scores[order], positive[order]
+    changes = np.flatnonzero(np.diff(sorted_scores))
+    ends = np.append(changes, len(order) - 1)
+    sorted_weights = weights[:, order]
+    true = np.cumsum(sorted_weights * sorted_positive, axis=1)[:, ends]
+    false = np.cumsum(sorted_weights * ~sorted_positive, axis=1)[:, ends]
+    return _CumulativeCounts(true, false, sorted_scores[ends])
 
 
-def _packed(positive: NDArray[Any], scores: NDArray[Any]) -> RankScores:
-    """Non-negative floats order like their bits, and two exponent bits are free: value and label are sorted as one unsigned integer."""
+def _rank_packed(positive: Indicator, scores: NDArray[np.floating]) -> RankScores:
+    """AUC and average precision of non-negative float scores without weights.
+
+    Non-negative floats have the same order as their bits, and their sign bit is free. So the score and the
+    label of a clip are sorted as one unsigned integer, with the label in the last bit. AUC and average
+    precision only need the number of positives and negatives below, at and above each distinct score of a
+    positive.
+    """
     unsigned = np.uint32 if scores.dtype == np.float32 else np.uint64
-    keys = (scores + scores.dtype.type(0)).view(
-        unsigned
-    )  # -0.0 becomes 0.0; a copy, so that what follows is in place
-    keys <<= unsigned(1)
-    keys |= positive
-    keys.sort()
-    positions = np.concatenate(
-        [
-            start + np.flatnonzero(keys[start : start + CHUNK] & unsigned(1))
-            for start in range(0, len(keys), CHUNK)
-        ]
-    )
+    keys = _pack(positive, scores, unsigned)
+    positions = _positions_of_positives(keys, unsigned)
     n_true, n_false = len(positions), len(keys) - len(positions)
     if not n_true:
         return RankScores(float("nan"), float("nan"))
-    # all that counts happens at the distinct scores of positives: how many of either kind stand below, at and above each
     values = keys[positions]
-    first = np.flatnonzero(
-        np.diff(values, prepend=values[0] ^ unsigned(2))
-    )  # of the positives with one score
+    changes = np.diff(values, prepend=values[0] ^ unsigned(2))
+    first = np.flatnonzero(changes)  # the first positive of each distinct score
     true = np.diff(first, append=n_true)
     below = np.searchsorted(keys, values[first] & ~unsigned(1))
-    tied = positions[first] - below  # the negatives among them come first: their last bit is 0
-    area = float(np.dot(true.astype(np.float64), below - first + tied / 2))
+    tied = positions[first] - below  # negatives with the same score come first: their last bit is 0
+    negatives_below = below - first + tied / 2
+    area = float(np.dot(true.astype(np.float64), negatives_below))
     precision = float(np.dot(true, (n_true - first) / (len(keys) - below)))
-    return RankScores(area / (n_true * n_false) if n_false else float("nan"), precision / n_true)
+    auc = area / (n_true * n_false) if n_false else float("nan")
+    return RankScores(auc, precision / n_true)
 
 
-def ratio(numerator: Any, denominator: Any, empty: float = np.nan) -> NDArray[np.float64]:
-    """`numerator / denominator` in float64, `empty` where the denominator is not above 0."""
-    top, bottom = np.broadcast_arrays(
-        np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
-    )
-    return np.asarray(np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom > 0))
+def _pack(
+    positive: Indicator, scores: NDArray[np.floating], unsigned: type[np.uint32] | type[np.uint64]
+) -> NDArray[np.uint64]:
+    """Sorted keys `(n,)`, uint32 or uint64: the bits of a score, then its label."""
+    copy = scores + scores.dtype.type(0)  # -0.0 becomes 0.0
+    keys: NDArray[np.uint64] = copy.view(unsigned)
+    keys <<= unsigned(1)
+    keys |= positive
+    keys.sort()
+    return keys
+
+
+def _positions_of_positives(
+    keys: NDArray[np.uint64], unsigned: type[np.uint32] | type[np.uint64]
+) -> NDArray[np.intp]:
+    """Positions of the keys whose last bit is 1, found in chunks."""
+    positions = []
+    for start in range(0, len(keys), CHUNK):
+        is_positive = keys[start : start + CHUNK] & unsigned(1)
+        positions.append(start + np.flatnonzero(is_positive))
+    return np.concatenate(positions)

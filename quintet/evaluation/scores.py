@@ -1,92 +1,96 @@
-"""Scores: every metric with its interval, per class with support, and what is undefined counted and named."""
+"""Scores: every metric with its interval, the metrics per class, and the metrics that are undefined."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import DatasetError
+from quintet.evaluation.array_types import Floats, Groups, Labels, Probabilities, Target
 from quintet.evaluation.intervals import (
     DEFAULT_RESAMPLING,
+    IntervalFacts,
     Intervals,
     Resampling,
     block_intervals,
     bootstrap,
     group_codes,
+    no_intervals,
 )
-from quintet.evaluation.metrics import (
-    PER_CLASS,
-    MetricTable,
-    encode_labels,
-    multi_label_metrics,
-    single_label_metrics,
-)
+from quintet.evaluation.metrics import PER_CLASS, MetricTable, all_metrics, encode_labels
 from quintet.files.json_types import JsonObject
 
-MAX_RESAMPLED = 300_000_000  # clips · classes · resamples, some twenty seconds; above it intervals come from disjoint blocks
+MAX_RESAMPLED = 300_000_000
+"""Clips · classes · resamples, about twenty seconds. Above it, intervals come from disjoint blocks."""
 
-UNBOUNDED = (
-    "log_loss",
-    "brier",
-    "ece",
-)  # losses: 0 is perfect there, and a mean of them is no share of clips
+UNBOUNDED = ("log_loss", "brier", "ece")
+"""Losses. A loss of 0 is perfect, and its mean is not a share of clips."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its interval; NaN where undefined."""
+    """A value and its interval; NaN if undefined.
+
+    Args:
+        value: the value.
+        low: low end of the interval.
+        high: high end of the interval.
+    """
 
     value: float
     low: float
     high: float
 
     def to_json(self) -> dict[str, float | None]:
-        return {"value": _number(self.value), "low": _number(self.low), "high": _number(self.high)}
+        """The fields by name; None stands for NaN."""
+        return {"value": or_none(self.value), "low": or_none(self.low), "high": or_none(self.high)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, float | None]) -> Estimate:
-        """The estimate that `to_json` wrote."""
-        value, low, high = (or_nan(content.get(name)) for name in ("value", "low", "high"))
-        return cls(value, low, high)
+        """Read the result of `to_json`."""
+        return cls(
+            value=or_nan(content.get("value")),
+            low=or_nan(content.get("low")),
+            high=or_nan(content.get("high")),
+        )
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What `score` found.
+    """Scores of one set of predictions.
 
-    `scores`: name → Estimate. `per_class`: class → metric → Estimate. `support`: class → clips. `undefined`: class → the metrics that it cannot have;
-    the averages leave these out, and a reader is told. `undefined_resamples`: name → resamples in which it did not exist.
+    Args:
+        n: number of clips.
+        n_groups: number of groups.
+        interval: facts about the intervals.
+        scores: metric → estimate.
+        per_class: class → metric → estimate.
+        support: class → number of clips.
+        undefined: class → metrics that it cannot have. The averages leave these out.
+        undefined_resamples: metric → number of resamples in which it is undefined.
     """
 
     n: int
     n_groups: int
-    interval: dict[str, Any]
+    interval: IntervalFacts
     scores: dict[str, Estimate]
     per_class: dict[str, dict[str, Estimate]]
     support: dict[str, int]
     undefined: dict[str, tuple[str, ...]]
     undefined_resamples: dict[str, int]
 
-    def to_json(self) -> dict[str, Any]:
-        """`n, n_groups, interval, scores {name: {value, low, high}}, per_class {class: {metric: value, intervals, support}}, undefined`.
+    def to_json(self) -> JsonObject:
+        """JSON object of the scores; None stands for NaN.
 
-        Numbers that do not exist are None (null).
+        Returns:
+            `n, n_groups, interval, scores {name: {value, low, high}}, per_class {class: {metric: value,
+            support, intervals {metric: [low, high]}}}, undefined [{class, support, metrics}]`.
         """
-        per_class = {
-            name: {metric: _number(found.value) for metric, found in table.items()}
-            | {
-                "support": self.support[name],
-                "intervals": {
-                    metric: [_number(found.low), _number(found.high)] for metric, found in table.items()
-                },
-            }
-            for name, table in self.per_class.items()
-        }
         undefined = [
             {"class": name, "support": self.support[name], "metrics": list(metrics)}
             for name, metrics in self.undefined.items()
@@ -94,22 +98,31 @@ class Scores:
         return {
             "n": self.n,
             "n_groups": self.n_groups,
-            "interval": self.interval | {"undefined_resamples": self.undefined_resamples},
-            "scores": {name: found.to_json() for name, found in self.scores.items()},
-            "per_class": per_class,
+            "interval": {**self.interval, "undefined_resamples": self.undefined_resamples},
+            "scores": {name: estimate.to_json() for name, estimate in self.scores.items()},
+            "per_class": {name: self._class_to_json(name) for name in self.per_class},
             "undefined": undefined,
         }
 
+    def _class_to_json(self, name: str) -> JsonObject:
+        """JSON object of one class."""
+        estimates = self.per_class[name]
+        values = {metric: or_none(estimate.value) for metric, estimate in estimates.items()}
+        intervals = {
+            metric: [or_none(estimate.low), or_none(estimate.high)] for metric, estimate in estimates.items()
+        }
+        return {**values, "support": self.support[name], "intervals": intervals}
+
     @classmethod
     def from_json(cls, content: JsonObject) -> Scores:
-        """The scores that `to_json` wrote."""
+        """Read the result of `to_json`."""
         interval = dict(content["interval"])
         undefined_resamples = interval.pop("undefined_resamples", {})
         rows: Mapping[str, JsonObject] = content["per_class"]
         return cls(
             n=content["n"],
             n_groups=content["n_groups"],
-            interval=interval,
+            interval=cast(IntervalFacts, interval),
             scores={name: Estimate.from_json(estimate) for name, estimate in content["scores"].items()},
             per_class={name: _class_estimates(row) for name, row in rows.items()},
             support={name: row["support"] for name, row in rows.items()},
@@ -119,160 +132,160 @@ class Scores:
 
 
 def score(
-    y: NDArray[Any],
-    probabilities: NDArray[Any],
+    y: Labels,
+    probabilities: Probabilities,
     classes: Sequence[str],
-    groups: NDArray[Any] | None = None,
+    groups: Groups | None = None,
     *,
     resampling: Resampling = DEFAULT_RESAMPLING,
     multilabel: bool = False,
 ) -> Scores:
-    """Every metric of these probabilities, with intervals by group.
+    """All metrics of these probabilities, with intervals by group.
 
     Args:
-        y: (n,) str, each one of `classes`; for `multilabel` sets written `rock;live`, or an indicator matrix (n, K).
+        y: (n,) str, each one of `classes`. For `multilabel`: sets written `rock;live`, or an indicator matrix
+            (n, K).
         probabilities: (n, K), columns in the order of `classes`.
         classes: K names.
-        groups: (n,) or None: every clip is its own group.
-        resampling: seed, number and level; without resamples there are no intervals (NaN). Above 300 million
-            clips · classes · resamples, see `block_intervals`.
+        groups: (n,), or None: every clip is its own group.
+        resampling: seed, number of resamples and level; without resamples there are no intervals (NaN). Above
+            300 million clips · classes · resamples, `block_intervals` are used.
+        multilabel: whether the labels are sets.
 
     Raises:
-        DatasetError: no clips, shapes that differ, or labels that are no class.
+        DatasetError: if there are no clips, if the shapes differ, or if a label is not a class.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
-        >>> found = score(np.array(["a", "b", "b", "b"]), p, ["a", "b"])
-        >>> found.scores["accuracy"].value, found.support
+        >>> result = score(np.array(["a", "b", "b", "b"]), p, ["a", "b"])
+        >>> result.scores["accuracy"].value, result.support
         (0.75, {'a': 1, 'b': 3})
     """
-    classes, probabilities, y = tuple(classes), np.asarray(probabilities), np.asarray(y)
-    if probabilities.shape != (len(y), len(classes)) or not len(y):
+    classes, y = tuple(classes), np.asarray(y)
+    p = np.asarray(probabilities)
+    if p.shape != (len(y), len(classes)) or not len(y):
         raise DatasetError(
-            f"There must be one row of {len(classes)} probabilities per label, and at least one. Received {probabilities.shape} for {len(y)} labels. "
+            f"There must be one row of {len(classes)} probabilities per label, and at least one row. "
+            f"Received {p.shape} for {len(y)} labels. "
             "Join them by clip id, and leave out the clips without a label."
         )
-    if probabilities.dtype not in (np.float32, np.float64):
-        probabilities = probabilities.astype(np.float64)
+    if p.dtype not in (np.float32, np.float64):
+        p = p.astype(np.float64)
     target = encode_labels(y, classes, multilabel=multilabel)
-    point = _table(target, probabilities, None)
-    intervals = _intervals(target, probabilities, groups, _flat(point), resampling=resampling)
-    return _scores(point, intervals, classes, target)
+    metrics = all_metrics(target, p)
+    intervals = _metric_intervals(target, p, groups, _flatten(metrics)[0], resampling)
+    return _collect_scores(metrics, intervals, classes, target)
 
 
-def _intervals(
-    target: NDArray[Any],
-    probabilities: NDArray[Any],
-    groups: NDArray[Any] | None,
-    value: NDArray[Any],
-    *,
+def or_nan(value: float | None) -> float:
+    """Number of a JSON file, where null stands for NaN."""
+    return math.nan if value is None else value
+
+
+def or_none(value: float) -> float | None:
+    """Number for a JSON file, where null stands for NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def _metric_intervals(
+    target: Target,
+    probabilities: Probabilities,
+    groups: Groups | None,
+    values: Floats,
     resampling: Resampling,
 ) -> Intervals:
-    n_resamples = resampling.n_resamples
+    """Intervals of all metrics, in the order of `_flatten`."""
     n, n_classes = probabilities.shape
-    if n_resamples and n * n_classes * n_resamples > MAX_RESAMPLED:
-        return block_intervals(
-            lambda rows: _flat(_table(target[rows], probabilities[rows], None))[0],
-            groups,
-            value[0],
-            n,
-            resampling=resampling,
-        )
-    if not n_resamples:
-        nothing = np.full(value.shape[1], np.nan)
-        return Intervals(
-            nothing,
-            nothing,
-            "none",
-            group_codes(groups, n)[1],
-            0,
-            resampling.level,
-            np.zeros(value.shape[1], dtype=np.int64),
-            nothing,
-        )
-    return bootstrap(
-        lambda weights: _flat(_table(target, probabilities, weights)),
-        groups,
-        n,
-        resampling=resampling,
-        width=n_classes,
-    )
+    if not resampling.n_resamples:
+        n_groups = group_codes(groups, n)[1]
+        return no_intervals(len(values), n_groups, resampling.level)
+
+    def metrics_of_rows(rows: NDArray[np.intp]) -> Floats:
+        table = _flatten(all_metrics(target[rows], probabilities[rows]))
+        return np.asarray(table[0])
+
+    def weighted_metrics(weights: Floats) -> Floats:
+        return _flatten(all_metrics(target, probabilities, weights))
+
+    if n * n_classes * resampling.n_resamples > MAX_RESAMPLED:
+        return block_intervals(metrics_of_rows, groups, values, n, resampling=resampling)
+    return bootstrap(weighted_metrics, groups, n, resampling=resampling, width=n_classes)
 
 
-def _table(target: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any] | None) -> MetricTable:
-    return (multi_label_metrics if target.ndim == 2 else single_label_metrics)(target, probabilities, weights)
+def _flatten(metrics: MetricTable) -> Floats:
+    """All metrics in one table `(B, S)`: the scores, then each metric of `PER_CLASS`, class by class."""
+    scores = [np.atleast_1d(values)[:, None] for values in metrics.scores.values()]
+    per_class = [np.atleast_2d(metrics.per_class[name]) for name in PER_CLASS]
+    return np.concatenate([*scores, *per_class], axis=1)
 
 
-def _flat(table: MetricTable) -> NDArray[np.float64]:
-    """(B, S): the scores, then the per-class metrics of PER_CLASS, class by class."""
-    columns = [np.atleast_1d(values)[:, None] for values in table.scores.values()]
-    return np.concatenate(columns + [np.atleast_2d(table.per_class[name]) for name in PER_CLASS], axis=1)
-
-
-def _scores(
-    point: MetricTable, intervals: Intervals, classes: tuple[str, ...], target: NDArray[Any]
+def _collect_scores(
+    metrics: MetricTable, intervals: Intervals, classes: tuple[str, ...], target: Target
 ) -> Scores:
-    value = _flat(point)[0]
-    names = tuple(point.scores)
+    """Scores from the metrics and their intervals."""
+    names = tuple(metrics.scores)
     support = target.sum(axis=0) if target.ndim == 2 else np.bincount(target, minlength=len(classes))
-    witnesses = np.concatenate(
-        [
-            np.full(len(names), intervals.n_groups),
-            np.tile(np.minimum(support, intervals.n_groups), len(PER_CLASS)),
-        ]
-    )
-    bounded = np.array([name not in UNBOUNDED for name in names] + [True] * (len(PER_CLASS) * len(classes)))
-    estimates = [
-        _estimate(*of, level=intervals.level)
-        for of in zip(value, intervals.low, intervals.high, witnesses, bounded, strict=True)
-    ]
-    start = {metric: len(names) + i * len(classes) for i, metric in enumerate(PER_CLASS)}
-    per_class = {
-        name: {metric: estimates[start[metric] + k] for metric in PER_CLASS} for k, name in enumerate(classes)
-    }
-    undefined = {
-        name: tuple(metric for metric, found in table.items() if math.isnan(found.value))
-        for name, table in per_class.items()
-    }
+    estimates = _estimates(_flatten(metrics)[0], intervals, names, support)
+    by_class = estimates[len(names) :]
+    per_class = {}
+    for k, name in enumerate(classes):
+        per_class[name] = dict(zip(PER_CLASS, by_class[k :: len(classes)], strict=True))
+    undefined = {name: _undefined_metrics(table) for name, table in per_class.items()}
+    undefined_counts = zip(names, intervals.undefined.tolist(), strict=False)
     return Scores(
         n=len(target),
         n_groups=intervals.n_groups,
         interval=intervals.describe(),
         scores=dict(zip(names, estimates, strict=False)),
         per_class=per_class,
-        support={name: int(count) for name, count in zip(classes, support, strict=True)},
+        support=dict(zip(classes, support.tolist(), strict=True)),
         undefined={name: metrics for name, metrics in undefined.items() if metrics},
-        undefined_resamples={
-            name: int(count) for name, count in zip(names, intervals.undefined, strict=False) if count
-        },
+        undefined_resamples={name: count for name, count in undefined_counts if count},
     )
 
 
-def _estimate(
-    value: float, low: float, high: float, witnesses: int, bounded: bool, *, level: float
-) -> Estimate:
-    """An estimate; at a perfect 1 (or 0) that every resample repeats, the far end of Clopper and Pearson's interval for so many of so many.
+def _undefined_metrics(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
+    return tuple(metric for metric, estimate in estimates.items() if math.isnan(estimate.value))
 
-    A bootstrap cannot draw a mistake that it has not seen: six clips of six right would read 1.000 [1.00, 1.00].
+
+def _estimates(
+    values: Floats, intervals: Intervals, names: tuple[str, ...], support: NDArray[np.integer]
+) -> list[Estimate]:
+    """Estimates in the order of `_flatten`."""
+    n_classes = len(support)
+    class_groups = np.minimum(support, intervals.n_groups)
+    independent = [intervals.n_groups] * len(names) + class_groups.tolist() * len(PER_CLASS)
+    is_share = [name not in UNBOUNDED for name in names] + [True] * (len(PER_CLASS) * n_classes)
+    estimates = []
+    ends = zip(intervals.low.tolist(), intervals.high.tolist(), strict=True)
+    for value, (low, high), n, share in zip(values.tolist(), ends, independent, is_share, strict=True):
+        estimate = Estimate(value, low, high)
+        estimates.append(_widen_perfect(estimate, n, intervals.level) if share else estimate)
+    return estimates
+
+
+def _widen_perfect(estimate: Estimate, n: int, level: float) -> Estimate:
+    """The estimate with the interval of Clopper and Pearson if it is a perfect 1 (or 0) in every resample.
+
+    A bootstrap cannot draw a mistake that is not in the data. Without this, six right clips out of six would
+    give 1.000 [1.00, 1.00].
+
+    Args:
+        estimate: value and interval of a share.
+        n: number of independent observations: groups, or clips of the class if there are fewer.
+        level: coverage of the interval.
     """
-    if bounded and value == low == high and value in (0.0, 1.0) and witnesses > 0:
-        far = ((1 - level) / 2) ** (1 / witnesses)
-        low, high = (far, 1.0) if value == 1.0 else (0.0, 1 - far)
-    return Estimate(float(value), float(low), float(high))
+    value = estimate.value
+    is_constant = value == estimate.low == estimate.high
+    if not is_constant or value not in (0.0, 1.0) or n <= 0:
+        return estimate
+    end = ((1 - level) / 2) ** (1 / n)
+    return Estimate(value, end, 1.0) if value == 1.0 else Estimate(value, 0.0, 1 - end)
 
 
 def _class_estimates(row: JsonObject) -> dict[str, Estimate]:
-    """The metrics of one class from its JSON row."""
+    """The metrics of one class from its JSON object."""
     return {
         metric: Estimate(or_nan(row[metric]), or_nan(low), or_nan(high))
         for metric, (low, high) in row["intervals"].items()
     }
-
-
-def or_nan(value: float | None) -> float:
-    """The number of a JSON file, where null stands for a number that does not exist."""
-    return math.nan if value is None else value
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

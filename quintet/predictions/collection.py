@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.errors import AlignmentError, DatasetError
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import encode_labels
+from quintet.evaluation.metrics import tag_indicator
 from quintet.files.json_types import JsonObject
 from quintet.predictions.align import align
 from quintet.predictions.columns import Positions, Texts, class_order
@@ -47,7 +48,7 @@ class ScorableClips(NamedTuple):
     """
 
     rows: Positions | None
-    y: Texts | Positions
+    y: Texts | NDArray[np.bool_]
     groups: Positions | None
 
 
@@ -137,7 +138,7 @@ class PredictionFiles:
                 "Add a column `label` (or `labels`)."
             )
         labels = p.labels[is_scorable]
-        y = encode_labels(labels, self.classes, multilabel=True) if self.multilabel else labels
+        y = tag_indicator(labels, self.classes) if self.multilabel else labels
         groups = None
         if p.groups is not None:
             groups = group_codes(p.groups[is_scorable], len(labels))[0]
@@ -146,7 +147,7 @@ class PredictionFiles:
 
     def select_scorable(
         self, probabilities: Probabilities
-    ) -> tuple[Texts | Positions, Probabilities, Positions | None]:
+    ) -> tuple[Texts | NDArray[np.bool_], Probabilities, Positions | None]:
         """Labels (for sets: the indicator), probabilities and group numbers of the clips that can be scored.
 
         Args:

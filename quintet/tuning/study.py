@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.errors import DatasetError
-from quintet.evaluation.metrics import encode_labels, multi_label_metrics, single_label_metrics
+from quintet.evaluation.metrics import all_metrics, encode_labels
 from quintet.predictions.predictions import Predictions, read_predictions
 from quintet.settings import TomlTable, merge_settings, nest_settings
 from quintet.training.data import Material, TrainingPart
@@ -112,8 +112,7 @@ class Problem:
         """
         part = self.part
         target = encode_labels(part.y[rows], part.classes, multilabel=part.multilabel)
-        metrics = multi_label_metrics if part.multilabel else single_label_metrics
-        scores = metrics(target, probabilities).scores
+        scores = all_metrics(target, probabilities).scores
         return float(np.asarray(scores[self.metric]).item())
 
 

@@ -321,7 +321,7 @@ def test_numbers_are_labels_by_their_text():
 
 
 def test_labels_that_are_no_class_are_refused_by_name():
-    with pytest.raises(DatasetError, match="2 clips are of another: polka"):
+    with pytest.raises(DatasetError, match=r"2 clips .* polka"):
         label_codes(np.array(["rock", "polka", "polka"]), ("rock", "jazz"))
     with pytest.raises(DatasetError, match="polka"):
         tag_indicator(np.array(["rock;polka"]), ("rock", "jazz"))

@@ -214,7 +214,7 @@ def roc_drawings(run: Run) -> list[Drawing]:
         curves = {}
         for name, table in predictions.items():
             curves[name] = roc_points(positive, table.probabilities[:, table.classes.index(label)])
-        area = rank_scores(positive, chosen.probabilities[:, k]).auc
+        area = float(rank_scores(positive, chosen.probabilities[:, k]).auc)
         who = inline_name(run.prediction_name, run)
         alt = f"ROC curve of {label}: area {area:.3f} for {who}; the members in grey."
         svg = to_svg(roc_figure(curves, run.prediction_name, title=label, area=area), f"roc-{k}", alt)
