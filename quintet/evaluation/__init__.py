@@ -1,1 +1,1 @@
-"""Evaluation of probabilities: metrics, intervals, tests and learning curves. Numbers only, no files or plots."""
+"""Evaluation of probabilities: metrics, intervals, tests and learning curves. No files, no plots."""

@@ -50,8 +50,12 @@ def calibration_points(
 def _wilson_interval(share: float, n: int) -> tuple[float, float]:
     """95 % interval of a share that was observed in `n` cases."""
     z = NORMAL_975
-    scale = 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / scale
-    variance = share * (1 - share) / n + z * z / (4 * n * n)
+    square = z * z
+    scale = 1 + square / n
+    middle = (share + square / (2 * n)) / scale
+    variance_of_share = share * (1 - share) / n
+    variance = variance_of_share + square / (4 * n * n)
     half_width = z / scale * np.sqrt(variance)
-    return max(middle - half_width, 0.0), min(middle + half_width, 1.0)
+    low = max(middle - half_width, 0.0)
+    high = min(middle + half_width, 1.0)
+    return low, high

@@ -216,15 +216,15 @@ def delong(
         (0.889, 0.778, 0.724)
     """
     positive = np.asarray(positive, dtype=bool)
-    if positive.sum() < 2 or (~positive).sum() < 2:
+    n_true = int(positive.sum())
+    n_false = len(positive) - n_true
+    if n_true < 2 or n_false < 2:
         raise DatasetError(
-            f"DeLong's test needs two positives and two negatives. Received {int(positive.sum())} positives "
-            f"among {len(positive)} clips. Leave this class out."
+            f"DeLong's test needs two positives and two negatives. Received {n_true} positives "
+            f"and {n_false} negatives. Leave this class out."
         )
-    components = [
-        _delong_components(positive, np.asarray(first, dtype=np.float64)),
-        _delong_components(positive, np.asarray(second, dtype=np.float64)),
-    ]
+    both_scores = [np.asarray(scores, dtype=np.float64) for scores in (first, second)]
+    components = [_delong_components(positive, scores) for scores in both_scores]
     areas = [float(one.positives.mean()) for one in components]
     codes, n_groups = group_codes(groups, len(positive))
     covariance = _delong_covariance(components, areas, positive, codes, n_groups)
@@ -232,10 +232,21 @@ def delong(
     standard_error = float(np.sqrt(max(variance, 0.0)))
     value = areas[0] - areas[1]
     z = _z_score(value, standard_error)
-    half_width = float(stats.norm.ppf((1 + level) / 2)) * standard_error
-    p_value = float(2 * stats.norm.sf(abs(z)))
-    difference = Difference(value, value - half_width, value + half_width, p_value)
-    return DeLong(areas[0], areas[1], difference, standard_error, z)
+    quantile = float(stats.norm.ppf((1 + level) / 2))
+    half_width = quantile * standard_error
+    difference = Difference(
+        value=value,
+        low=value - half_width,
+        high=value + half_width,
+        p_value=float(2 * stats.norm.sf(abs(z))),
+    )
+    return DeLong(
+        first=areas[0],
+        second=areas[1],
+        difference=difference,
+        standard_error=standard_error,
+        z=z,
+    )
 
 
 def mcnemar(first_right: NDArray[np.generic], second_right: NDArray[np.generic]) -> McNemar:
@@ -310,13 +321,13 @@ def paired_tests(
         accuracy_test = mcnemar(top_label(codes, first)[0], top_label(codes, second)[0])
     indicator = target if multilabel else target[:, None] == np.arange(len(classes))
     area_tests: dict[str, DeLong] = {}
-    if first.size <= MAX_RANKED:
-        for k, name in enumerate(classes):
-            # A class with too few clips has no test.
-            with suppress(DatasetError):
-                area_tests[name] = delong(
-                    indicator[:, k].astype(bool, copy=False), first[:, k], second[:, k], groups, level=level
-                )
+    if first.size > MAX_RANKED:
+        return PairedTests(accuracy_test, area_tests)
+    for k, name in enumerate(classes):
+        positive = indicator[:, k].astype(bool, copy=False)
+        # A class with too few clips has no test.
+        with suppress(DatasetError):
+            area_tests[name] = delong(positive, first[:, k], second[:, k], groups, level=level)
     return PairedTests(accuracy_test, area_tests)
 
 
@@ -340,7 +351,8 @@ def holm(p_values: ArrayLike) -> Floats:
     defined = np.flatnonzero(~np.isnan(p))
     order = defined[np.argsort(p[defined], kind="stable")]
     n_remaining = np.arange(len(order), 0, -1)
-    monotone = np.maximum.accumulate(p[order] * n_remaining)
+    products = p[order] * n_remaining
+    monotone = np.maximum.accumulate(products)
     result = p.copy()
     result[order] = np.minimum(monotone, 1.0)
     return result
@@ -356,14 +368,21 @@ def _metric_differences(
     """First minus second of each metric, `(B, S)`; B is 1 without weights."""
     scores_of_first = all_metrics(target, first, weights).scores
     scores_of_second = all_metrics(target, second, weights).scores
-    columns = [np.atleast_1d(scores_of_first[name] - scores_of_second[name]) for name in names]
+    columns = []
+    for name in names:
+        difference = scores_of_first[name] - scores_of_second[name]
+        columns.append(np.atleast_1d(difference))
     return np.stack(columns, axis=-1)
 
 
 def _label_differences(names: tuple[str, ...], values: Floats, intervals: Intervals) -> dict[str, Difference]:
     """Differences by the name of their metric."""
-    columns = np.stack([values, intervals.low, intervals.high, intervals.p_zero], axis=-1)
-    return {name: Difference(*row) for name, row in zip(names, columns.tolist(), strict=True)}
+    columns = [values, intervals.low, intervals.high, intervals.p_zero]
+    rows = np.stack(columns, axis=-1).tolist()
+    differences = {}
+    for name, row in zip(names, rows, strict=True):
+        differences[name] = Difference(*row)
+    return differences
 
 
 def _z_score(value: float, standard_error: float) -> float:
@@ -376,10 +395,15 @@ def _z_score(value: float, standard_error: float) -> float:
 def _delong_components(positive: Indicator, scores: Floats) -> _DeLongComponents:
     """Components of one area, from mid-ranks, in n log n steps."""
     ranks = stats.rankdata(scores)
-    n_true, n_false = int(positive.sum()), int((~positive).sum())
-    negatives_below = ranks[positive] - stats.rankdata(scores[positive])
-    positives_below = ranks[~positive] - stats.rankdata(scores[~positive])
-    return _DeLongComponents(negatives_below / n_false, 1 - positives_below / n_true)
+    ranks_among_positives = stats.rankdata(scores[positive])
+    ranks_among_negatives = stats.rankdata(scores[~positive])
+    negatives_below = ranks[positive] - ranks_among_positives
+    positives_below = ranks[~positive] - ranks_among_negatives
+    n_true, n_false = len(ranks_among_positives), len(ranks_among_negatives)
+    return _DeLongComponents(
+        positives=negatives_below / n_false,
+        negatives=1 - positives_below / n_true,
+    )
 
 
 def _delong_covariance(
@@ -389,21 +413,28 @@ def _delong_covariance(
 
     Each part comes from the deviations of the components from the area, added within each group.
     """
-    of_positives = [one.positives - area for one, area in zip(components, areas, strict=True)]
-    of_negatives = [one.negatives - area for one, area in zip(components, areas, strict=True)]
-    positive_sums = _group_sums(of_positives, codes[positive], n_groups)
-    negative_sums = _group_sums(of_negatives, codes[~positive], n_groups)
-    positive_factor = _small_sample_factor(codes[positive])
-    negative_factor = _small_sample_factor(codes[~positive])
-    among_positives = positive_factor * positive_sums @ positive_sums.T
-    among_negatives = negative_factor * negative_sums @ negative_sums.T
-    between = n_groups / (n_groups - 1) * positive_sums @ negative_sums.T
+    positive_codes = codes[positive]
+    negative_codes = codes[~positive]
+    positive_deviations = []
+    negative_deviations = []
+    for one, area in zip(components, areas, strict=True):
+        positive_deviations.append(one.positives - area)
+        negative_deviations.append(one.negatives - area)
+    positive_sums = _group_sums(positive_deviations, positive_codes, n_groups)
+    negative_sums = _group_sums(negative_deviations, negative_codes, n_groups)
+    scaled_positives = _small_sample_factor(positive_codes) * positive_sums
+    scaled_negatives = _small_sample_factor(negative_codes) * negative_sums
+    among_positives = scaled_positives @ positive_sums.T
+    among_negatives = scaled_negatives @ negative_sums.T
+    factor = n_groups / (n_groups - 1)
+    between = factor * positive_sums @ negative_sums.T
     return np.asarray(among_positives + among_negatives + between + between.T)
 
 
 def _group_sums(deviations: list[Floats], codes: Codes, n_groups: int) -> Floats:
     """Sum of the deviations in each group, divided by the number of clips, `(2, n_groups)`."""
-    return np.stack([np.bincount(codes, values, n_groups) / len(codes) for values in deviations])
+    sums = np.stack([np.bincount(codes, values, n_groups) for values in deviations])
+    return sums / len(codes)
 
 
 def _small_sample_factor(codes: Codes) -> float:

@@ -207,7 +207,8 @@ def bootstrap(
     jackknife = np.concatenate([statistic(weights) for weights in parts_left_out])
     all_ends = []
     for value, column, left_out in zip(values, resampled.T, jackknife.T, strict=True):
-        all_ends.append(_bca_ends(value, column, left_out, level=level, n_groups=n_groups))
+        one = _bca_ends(value, column, left_out, level=level, n_groups=n_groups)
+        all_ends.append(one)
     ends = np.array(all_ends).reshape(-1, 3)
     return Intervals(
         low=ends[:, 0],
@@ -248,18 +249,22 @@ def block_intervals(
     n_blocks = min(n_blocks, n_groups)
     if n_blocks < 2:
         return no_intervals(len(values), n_groups, level)
-    block_of_group = np.random.default_rng(resampling.seed).permutation(np.arange(n_groups) % n_blocks)
+    rng = np.random.default_rng(resampling.seed)
+    block_of_group = rng.permutation(np.arange(n_groups) % n_blocks)
     block = block_of_group[codes]
-    table = np.stack([statistic(np.flatnonzero(block == j)) for j in range(n_blocks)])
+    rows_of_blocks = [np.flatnonzero(block == j) for j in range(n_blocks)]
+    table = np.stack([statistic(rows) for rows in rows_of_blocks])
     is_defined = ~np.isnan(table)
     count = np.maximum(is_defined.sum(axis=0), 1)
     freedom = np.maximum(count - 1, 1)
-    mean = np.where(is_defined, table, 0.0).sum(axis=0) / count
+    total = np.where(is_defined, table, 0.0).sum(axis=0)
+    mean = total / count
     squares = np.where(is_defined, (table - mean) ** 2, 0.0)
     variance = squares.sum(axis=0) / freedom
     error = np.sqrt(variance / count)
     has_spread = count > 1
-    half_width = np.where(has_spread, stats.t.ppf((1 + level) / 2, freedom) * error, np.nan)
+    quantile = stats.t.ppf((1 + level) / 2, freedom)
+    half_width = np.where(has_spread, quantile * error, np.nan)
     t_without_spread = np.where(values == 0, 0.0, np.inf)
     t = np.divide(np.abs(values), error, out=t_without_spread, where=error > 0)
     return Intervals(
@@ -304,8 +309,10 @@ def percentile_intervals(
     np.add.at(sums, codes, values)
     sizes = np.bincount(codes, minlength=n_groups)
     shares = np.full(n_groups, 1 / n_groups)
-    draws = np.random.default_rng(seed).multinomial(n_groups, shares, size=n_resamples)
-    means = (draws @ sums) / np.maximum(draws @ sizes, 1)[:, None]
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(n_groups, shares, size=n_resamples)
+    n_clips = np.maximum(draws @ sizes, 1)
+    means = (draws @ sums) / n_clips[:, None]
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return low, high
 
@@ -351,10 +358,18 @@ def compared_interval(value: float, resampled: Floats, *, n_groups: int, n_compa
     """
     if n_groups < 2:
         return ComparedInterval(np.nan, np.nan, np.nan, np.nan)
-    low, high = (float(end) for end in np.nanquantile(resampled, [0.025, 0.975]))
-    standard_error = float(np.nanstd(resampled) * np.sqrt(n_groups / (n_groups - 1)))
-    reach = float(stats.t.ppf(1 - 0.025 / n_compared, n_groups - 1)) * standard_error
-    return ComparedInterval(low, high, min(low, value - reach), max(high, value + reach))
+    freedom = n_groups - 1
+    low, high = np.nanquantile(resampled, [0.025, 0.975]).tolist()
+    expansion = np.sqrt(n_groups / freedom)
+    standard_error = float(np.nanstd(resampled) * expansion)
+    quantile = float(stats.t.ppf(1 - 0.025 / n_compared, freedom))
+    half_width = quantile * standard_error
+    return ComparedInterval(
+        low=low,
+        high=high,
+        low_corrected=min(low, value - half_width),
+        high_corrected=max(high, value + half_width),
+    )
 
 
 def group_draws(
@@ -375,8 +390,8 @@ def group_draws(
     shares = np.full(n_groups, 1 / n_groups)
     for start in range(0, n_resamples, rows):
         size = min(rows, n_resamples - start)
-        counts = rng.multinomial(n_groups, shares, size=size).astype(np.float64)
-        yield counts[:, codes]
+        counts = rng.multinomial(n_groups, shares, size=size)
+        yield counts.astype(np.float64)[:, codes]
 
 
 def _jackknife_weights(codes: Codes, n_groups: int, rng: np.random.Generator, rows: int) -> Iterator[Floats]:
@@ -385,8 +400,10 @@ def _jackknife_weights(codes: Codes, n_groups: int, rng: np.random.Generator, ro
     block_of_group = rng.permutation(np.arange(n_groups) % n_blocks)
     block = block_of_group[codes]
     for start in range(0, n_blocks, rows):
-        left_out = np.arange(start, min(start + rows, n_blocks))
-        yield (block != left_out[:, None]).astype(np.float64)
+        stop = min(start + rows, n_blocks)
+        left_out = np.arange(start, stop)
+        is_in = block != left_out[:, None]
+        yield is_in.astype(np.float64)
 
 
 def _bca_ends(value: float, resampled: Floats, left_out: Floats, *, level: float, n_groups: int) -> _Ends:
@@ -407,15 +424,24 @@ def _bca_ends(value: float, resampled: Floats, left_out: Floats, *, level: float
     expansion = np.sqrt(n_groups / freedom)
     bias = _normal_score(resampled, value)
     acceleration = _acceleration(left_out)
-    tail = stats.t.ppf((1 + level) / 2, freedom) * expansion
+    quantile = stats.t.ppf((1 + level) / 2, freedom)
+    tail = quantile * expansion
     shifted = bias + np.array([-tail, tail])
-    corrected = bias + shifted / np.maximum(1 - acceleration * shifted, 0.1)
-    low, high = np.quantile(resampled, stats.norm.cdf(corrected))
+    stretch = np.maximum(1 - acceleration * shifted, 0.1)
+    corrected = bias + shifted / stretch
+    shares = stats.norm.cdf(corrected)
+    low, high = np.quantile(resampled, shares)
     # The same correction backwards: the tail whose interval ends at zero.
     distance = _normal_score(resampled, 0.0) - bias
-    t = (distance / max(1 + acceleration * distance, 0.1) - bias) / expansion
+    stretch_at_zero = max(1 + acceleration * distance, 0.1)
+    corrected_distance = distance / stretch_at_zero - bias
+    t = corrected_distance / expansion
     p_zero = float(2 * stats.t.sf(abs(t), freedom))
-    return _Ends(float(min(low, value)), float(max(high, value)), p_zero)
+    return _Ends(
+        low=float(min(low, value)),
+        high=float(max(high, value)),
+        p_zero=p_zero,
+    )
 
 
 def _normal_score(resampled: Floats, value: float) -> float:
@@ -424,7 +450,8 @@ def _normal_score(resampled: Floats, value: float) -> float:
     The share is at least half a resample and at most all but half a resample, so the result is finite.
     """
     n = len(resampled)
-    n_below = np.count_nonzero(resampled < value) + np.count_nonzero(resampled == value) / 2
+    n_equal = np.count_nonzero(resampled == value)
+    n_below = np.count_nonzero(resampled < value) + n_equal / 2
     half_a_resample = 1 / (2 * n)
     share = np.clip(n_below / n, half_a_resample, 1 - half_a_resample)
     return float(stats.norm.ppf(share))
@@ -432,6 +459,11 @@ def _normal_score(resampled: Floats, value: float) -> float:
 
 def _acceleration(left_out: Floats) -> float:
     """Acceleration of BCa: a sixth of the skewness of the jackknife values."""
-    deviation = left_out.mean() - left_out if len(left_out) else np.zeros(1)
+    if not len(left_out):
+        return 0.0
+    deviation = left_out.mean() - left_out
     scale = np.sum(deviation**2) ** 1.5
-    return float(np.sum(deviation**3) / (6 * scale)) if scale > 0 else 0.0
+    if not scale > 0:
+        return 0.0
+    cubes = np.sum(deviation**3)
+    return float(cubes / (6 * scale))

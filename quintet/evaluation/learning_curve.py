@@ -63,7 +63,8 @@ class LearningCurve:
     def predict(self, sizes: ArrayLike) -> Floats:
         """Expected scores with these amounts of data."""
         n = np.asarray(sizes, dtype=np.float64)
-        return np.asarray(self.ceiling - self.gap * n**-self.exponent)
+        powers = n**-self.exponent
+        return np.asarray(self.ceiling - self.gap * powers)
 
 
 class PathPoint(NamedTuple):
@@ -106,11 +107,16 @@ class Outlook:
         """JSON object of the outlook; None stands for NaN.
 
         Returns:
-            `ceiling, gap, exponent, largest, factor, gain {value, low, high}, path [{size, value, low, high}]`.
+            `ceiling, gap, exponent, largest, factor, gain {value, low, high}`, and
+            `path [{size, value, low, high}]`.
         """
-        path = [_point_to_json(point) for point in self.path]
-        gain = {"value": self.gain, "low": or_none(self.low), "high": or_none(self.high)}
-        return {**vars(self.curve), "factor": self.factor, "gain": gain, "path": path}
+        gain = Estimate(self.gain, self.low, self.high)
+        return {
+            **vars(self.curve),
+            "factor": self.factor,
+            "gain": gain.to_json(),
+            "path": [_point_to_json(point) for point in self.path],
+        }
 
     @classmethod
     def from_json(cls, content: JsonObject) -> Outlook:
@@ -149,8 +155,10 @@ class CurveScores(NamedTuple):
             name: name of the score.
         """
         column = self.names.index(name)
-        low, high = _interval_ends(self.draws[:, size, column], self.n_groups)
-        return Estimate(float(self.values[size, column]), float(low), float(high))
+        value = self.values[size, column]
+        draws = self.draws[:, size, column]
+        low, high = _interval_ends(draws, self.n_groups)
+        return Estimate(float(value), float(low), float(high))
 
 
 class _Coefficients(NamedTuple):
@@ -159,6 +167,11 @@ class _Coefficients(NamedTuple):
     ceiling: Floats
     gap: Floats
     exponent: Floats
+
+    def predict(self, sizes: Floats) -> Floats:
+        """Score of each curve at each size, `(B, sizes)`."""
+        powers = sizes ** -self.exponent[:, None]
+        return self.ceiling[:, None] - self.gap[:, None] * powers
 
 
 def fit_learning_curve(sizes: ArrayLike, scores: ArrayLike, errors: ArrayLike | None = None) -> LearningCurve:
@@ -186,7 +199,7 @@ def fit_learning_curve(sizes: ArrayLike, scores: ArrayLike, errors: ArrayLike | 
     """
     n, s = np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     e = np.ones(len(n)) if errors is None else np.asarray(errors, dtype=np.float64)
-    if not _can_be_fitted(n, s, e):
+    if not _is_enough_to_fit(n, s, e):
         raise DatasetError(
             "A learning curve needs three sizes or more, with finite scores and positive errors. "
             f"Received {n.tolist()}, {s.tolist()}."
@@ -228,18 +241,21 @@ def outlook(
     """
     n = np.asarray(sizes, dtype=np.float64)
     resampled = np.asarray(draws, dtype=np.float64)
-    resampled = resampled[np.isfinite(resampled).all(axis=1)]
+    is_finite = np.isfinite(resampled).all(axis=1)
+    resampled = resampled[is_finite]
     errors = _errors_of_sizes(resampled)
     curve = fit_learning_curve(n, scores, errors)
-    path_sizes = np.geomspace(n.min(), factor * n.max(), PATH_POINTS)
-    all_sizes = np.append(path_sizes, [n.max(), factor * n.max()])
+    largest = n.max()
+    target = factor * largest
+    path_sizes = np.geomspace(n.min(), target, PATH_POINTS)
+    all_sizes = np.append(path_sizes, [largest, target])
     fits = _fit_curves(n, resampled, errors)
-    fitted = fits.ceiling[:, None] - fits.gap[:, None] * all_sizes ** -fits.exponent[:, None]
-    low, high = _interval_ends(fitted[:, :-2], n_groups)
+    predictions = fits.predict(all_sizes)
+    on_path, at_largest, at_target = predictions[:, :-2], predictions[:, -2], predictions[:, -1]
+    low, high = _interval_ends(on_path, n_groups)
     points = np.stack([path_sizes, curve.predict(path_sizes), low, high], axis=-1)
-    at_largest, ahead = fitted[:, -2], fitted[:, -1]
     gain = curve.predict(factor * curve.largest) - curve.predict(curve.largest)
-    gain_low, gain_high = _interval_ends(ahead - at_largest, n_groups)
+    gain_low, gain_high = _interval_ends(at_target - at_largest, n_groups)
     return Outlook(
         curve=curve,
         factor=factor,
@@ -286,17 +302,19 @@ def curve_scores(
     codes, n_groups = group_codes(groups, len(target))
     n_fits = sum(len(repeats) for repeats in predictions)
     n_elements = len(target) * len(classes)
-    most_resamples = max(MIN_RESAMPLES, MAX_RESAMPLED // (n_elements * n_fits))
-    n_resamples = min(n_resamples, most_resamples)
+    affordable = MAX_RESAMPLED // (n_elements * n_fits)
+    n_resamples = min(n_resamples, max(MIN_RESAMPLES, affordable))
     if n_groups < 2 or not n_resamples:
         return CurveScores(names, values, np.zeros((0, *values.shape)), n_groups)
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK_ELEMENTS // n_elements)
     blocks = []
     for weights in group_draws(codes, n_groups, n_resamples, rng, rows):
-        blocks.append(_score_repeats(target, predictions, names, weights))
+        block = _score_repeats(target, predictions, names, weights)
+        blocks.append(block)
     resampled = [np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True)]
-    draws = np.stack(_draw_repeats(resampled, rng), axis=1)
+    draws_of_sizes = _draw_repeats(resampled, rng)
+    draws = np.stack(draws_of_sizes, axis=1)
     return CurveScores(names, values, draws, n_groups)
 
 
@@ -308,12 +326,15 @@ def _point_from_json(content: JsonObject) -> PathPoint:
     return PathPoint(*(or_nan(content[name]) for name in PathPoint._fields))
 
 
-def _can_be_fitted(sizes: Floats, scores: Floats, errors: Floats) -> bool:
+def _is_enough_to_fit(sizes: Floats, scores: Floats, errors: Floats) -> bool:
     """Whether there are three different positive sizes, with finite scores and positive errors."""
     if sizes.shape != scores.shape or errors.shape != scores.shape:
         return False
+    if len(np.unique(sizes)) < LEAST_SIZES:
+        return False
     is_positive = (sizes > 0).all() and (errors > 0).all()
-    return len(np.unique(sizes)) >= LEAST_SIZES and bool(is_positive and np.isfinite(scores).all())
+    is_finite = np.isfinite(scores).all()
+    return bool(is_positive and is_finite)
 
 
 def _require_shape(predictions: SizePredictions, shape: tuple[int, int]) -> None:
@@ -363,16 +384,26 @@ def _draw_repeats(scores_of_sizes: Sequence[Floats], rng: np.random.Generator) -
 
 def _fit_curves(sizes: Floats, scores: Floats, errors: Floats) -> _Coefficients:
     """Coefficients of the best curve for each row of scores `(B, m)`: least squares over the exponents."""
-    weights = errors**-2 / np.sum(errors**-2)
+    precisions = errors**-2
+    weights = precisions / np.sum(precisions)
     powers = sizes ** -EXPONENTS[:, None]
-    mean_powers, mean_scores = powers @ weights, scores @ weights
-    x, s = powers - mean_powers[:, None], scores - mean_scores[:, None]
+    mean_powers = powers @ weights
+    mean_scores = scores @ weights
+    x = powers - mean_powers[:, None]
+    s = scores - mean_scores[:, None]
     variance_of_x = x**2 @ weights
-    slopes = (s * weights) @ x.T / variance_of_x  # (B, exponents)
-    residuals = (s**2 @ weights)[:, None] - slopes**2 * variance_of_x
+    variance_of_s = s**2 @ weights
+    covariances = (s * weights) @ x.T
+    slopes = covariances / variance_of_x  # (B, exponents)
+    explained = slopes**2 * variance_of_x
+    residuals = variance_of_s[:, None] - explained
     best = residuals.argmin(axis=1)
     slope = slopes[np.arange(len(scores)), best]
-    return _Coefficients(mean_scores - slope * mean_powers[best], -slope, EXPONENTS[best])
+    return _Coefficients(
+        ceiling=mean_scores - slope * mean_powers[best],
+        gap=-slope,
+        exponent=EXPONENTS[best],
+    )
 
 
 def _errors_of_sizes(draws: Floats) -> Floats:
@@ -389,7 +420,8 @@ def _errors_of_sizes(draws: Floats) -> Floats:
     variances = np.diag(covariance)
     variance_of_differences = variances[:, None] + variances - 2 * covariance
     rows = variance_of_differences.sum(axis=1)
-    squares = (rows - rows.sum() / (2 * (m - 1))) / (m - 2)
+    shared = rows.sum() / (2 * (m - 1))
+    squares = (rows - shared) / (m - 2)
     least_square = max(0.01 * squares.max(), 0.0)
     errors = np.sqrt(np.maximum(squares, least_square))
     return np.asarray(np.maximum(errors, 1e-9))
@@ -409,4 +441,5 @@ def _interval_ends(draws: Floats, n_groups: int | None) -> Floats:
     else:
         expansion = np.sqrt(n_groups / (n_groups - 1))
         tail = stats.t.ppf(0.975, n_groups - 1) * expansion
-    return np.asarray(np.quantile(draws, stats.norm.cdf([-tail, tail]), axis=0))
+    shares = stats.norm.cdf([-tail, tail])
+    return np.asarray(np.quantile(draws, shares, axis=0))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from quintet.datasets.labels import label_set
 from quintet.errors import DatasetError
 from quintet.evaluation.array_types import Codes, Floats, Indicator, Labels, Probabilities, Target, Weights
+from quintet.evaluation.losses import at_columns, binary_log_losses, brier_losses, log_losses
 from quintet.evaluation.ranking import RankScores, rank_scores, ratio
 
 N_BINS = 15
@@ -135,18 +136,6 @@ def encode_labels(y: Labels, classes: tuple[str, ...], *, multilabel: bool | Non
     return tag_indicator(y, classes) if multilabel else label_codes(y, classes)
 
 
-def clip_losses(target: Target, probabilities: Probabilities) -> Floats:
-    """Loss per clip, `(n,)`: `binary_log_losses` for an indicator matrix, `log_losses` for class codes.
-
-    Args:
-        target: result of `encode_labels`.
-        probabilities: (n, K).
-    """
-    if target.ndim == 2:
-        return binary_log_losses(target.astype(bool, copy=False), probabilities)
-    return log_losses(target.astype(np.int64, copy=False), probabilities)
-
-
 def confusion_matrix(
     codes: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int, weights: Weights = None
 ) -> Floats:
@@ -167,47 +156,8 @@ def confusion_matrix(
     """
     cells = codes * n_classes + predicted
     totals = _totals(cells, n_classes * n_classes, weights)
-    return totals.reshape(*totals.shape[:-1], n_classes, n_classes)
-
-
-def log_losses(codes: Codes, probabilities: Probabilities) -> Floats:
-    """Negative logarithm of the probability of the class, per clip, `(n,)`.
-
-    The probability is clipped to [ε, 1 - ε] with the ε of its dtype. So one wrong prediction with full
-    confidence costs 36 nats in float64 and 16 in float32.
-
-    Args:
-        codes: (n,) column of the class of each clip.
-        probabilities: (n, K).
-    """
-    return -np.log(_clip_probabilities(_at_columns(probabilities, codes)))
-
-
-def binary_log_losses(indicator: Indicator, probabilities: Probabilities) -> Floats:
-    """Binary cross-entropy per clip, averaged over the tags, `(n,)`.
-
-    Args:
-        indicator: (n, K) bool.
-        probabilities: (n, K).
-    """
-    p = _clip_probabilities(probabilities)
-    log_likelihoods = np.where(indicator, np.log(p), np.log1p(-p))
-    return np.asarray(-log_likelihoods.mean(axis=1))
-
-
-def brier_losses(codes: Codes, probabilities: Probabilities) -> Floats:
-    """Brier loss per clip, Σ_k (p_k - 1[y = k])², in [0, 2], `(n,)`.
-
-    Args:
-        codes: (n,) column of the class of each clip.
-        probabilities: (n, K).
-
-    Source:
-        `sklearn.metrics.brier_score_loss(scale_by_half=False)`.
-    """
-    probability_of_class = _at_columns(probabilities, codes).astype(np.float64)
-    squares = np.einsum("ij,ij->i", probabilities, probabilities).astype(np.float64)
-    return np.asarray(squares - 2 * probability_of_class + 1)
+    batch = totals.shape[:-1]
+    return totals.reshape(*batch, n_classes, n_classes)
 
 
 def reliability_curve(
@@ -227,12 +177,18 @@ def reliability_curve(
         >>> curve.confidence.tolist(), curve.frequency.tolist()
         ([nan, 0.9], [nan, 0.5])
     """
-    upper_edges = np.ceil(np.asarray(confidence, dtype=np.float64) * n_bins).astype(int)
+    confidences = np.asarray(confidence, dtype=np.float64)
+    outcomes = np.asarray(outcome, dtype=np.float64)
+    upper_edges = np.ceil(confidences * n_bins).astype(int)
     bins = np.clip(upper_edges - 1, 0, n_bins - 1)
     weight = _totals(bins, n_bins, weights)
-    sum_of_confidence = _totals(bins, n_bins, weights, np.asarray(confidence, dtype=np.float64))
-    sum_of_outcomes = _totals(bins, n_bins, weights, np.asarray(outcome, dtype=np.float64))
-    return ReliabilityCurve(ratio(sum_of_confidence, weight), ratio(sum_of_outcomes, weight), weight)
+    sum_of_confidences = _totals(bins, n_bins, weights, confidences)
+    sum_of_outcomes = _totals(bins, n_bins, weights, outcomes)
+    return ReliabilityCurve(
+        confidence=ratio(sum_of_confidences, weight),
+        frequency=ratio(sum_of_outcomes, weight),
+        weight=weight,
+    )
 
 
 def calibration_error(
@@ -254,8 +210,10 @@ def calibration_error(
         0.4
     """
     curve = reliability_curve(outcome, confidence, weights, n_bins=n_bins)
-    gap = np.where(curve.weight > 0, np.abs(curve.frequency - curve.confidence), 0.0)
-    return ratio((gap * curve.weight).sum(axis=-1), curve.weight.sum(axis=-1))
+    difference = np.abs(curve.frequency - curve.confidence)
+    gap = np.where(curve.weight > 0, difference, 0.0)
+    total = (gap * curve.weight).sum(axis=-1)
+    return ratio(total, curve.weight.sum(axis=-1))
 
 
 def top_label(codes: Codes, probabilities: Probabilities) -> tuple[Indicator, Probabilities]:
@@ -266,7 +224,7 @@ def top_label(codes: Codes, probabilities: Probabilities) -> tuple[Indicator, Pr
         probabilities: (n, K). If two classes have the largest probability, the first one counts.
     """
     predicted = probabilities.argmax(axis=1)
-    return predicted == codes, _at_columns(probabilities, predicted)
+    return predicted == codes, at_columns(probabilities, predicted)
 
 
 def class_rates(confusion: NDArray[np.number]) -> dict[str, Floats]:
@@ -292,8 +250,10 @@ def all_metrics(target: Target, probabilities: Probabilities, weights: Weights =
         weights: None, (n,) or (B, n).
     """
     if target.ndim == 2:
-        return multi_label_metrics(target.astype(bool, copy=False), probabilities, weights)
-    return single_label_metrics(target.astype(np.int64, copy=False), probabilities, weights)
+        indicator = target.astype(bool, copy=False)
+        return multi_label_metrics(indicator, probabilities, weights)
+    codes = target.astype(np.int64, copy=False)
+    return single_label_metrics(codes, probabilities, weights)
 
 
 def single_label_metrics(codes: Codes, probabilities: Probabilities, weights: Weights = None) -> MetricTable:
@@ -374,7 +334,8 @@ def defined_mean(values: NDArray[np.floating], weights: NDArray[np.floating] | N
     """
     is_defined = ~np.isnan(values)
     shares = is_defined if weights is None else is_defined * weights
-    total = (np.where(is_defined, values, 0.0) * shares).sum(axis=-1)
+    filled = np.where(is_defined, values, 0.0)
+    total = (filled * shares).sum(axis=-1)
     return ratio(total, shares.sum(axis=-1))
 
 
@@ -440,7 +401,8 @@ def _totals(
 
 def _column_sums(table: Indicator, weights: Weights) -> Floats:
     """Weight of the clips that are marked in each column, `(K,)` or `(B, K)`."""
-    return np.stack([_sum(column, weights) for column in table.T], axis=-1)
+    sums = [_sum(column, weights) for column in table.T]
+    return np.stack(sums, axis=-1)
 
 
 def _sum(values: NDArray[np.generic], weights: Weights) -> Floats:
@@ -453,14 +415,3 @@ def _mean(values: NDArray[np.generic], weights: Weights) -> Floats:
     if weights is None:
         return np.asarray(values.mean(dtype=np.float64))
     return ratio(_sum(values, weights), weights.sum(axis=-1))
-
-
-def _at_columns(probabilities: Probabilities, columns: NDArray[np.integer]) -> Probabilities:
-    """Probability of each clip in its column, `(n,)`."""
-    return np.take_along_axis(probabilities, columns[:, None], axis=1)[:, 0]
-
-
-def _clip_probabilities(probabilities: Probabilities) -> Floats:
-    """Probabilities in float64, clipped to [ε, 1 - ε] with the ε of their dtype."""
-    epsilon = np.finfo(probabilities.dtype).eps
-    return np.asarray(np.clip(probabilities.astype(np.float64), epsilon, 1 - epsilon))

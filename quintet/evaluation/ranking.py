@@ -138,7 +138,8 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike, empty: float = np.nan) -
     bottom = np.asarray(denominator, dtype=np.float64)
     top, bottom = np.broadcast_arrays(top, bottom)
     result = np.full(top.shape, empty)
-    return np.asarray(np.divide(top, bottom, out=result, where=bottom > 0))
+    np.divide(top, bottom, out=result, where=bottom > 0)
+    return result
 
 
 def _weight_table(weights: Weights, n: int) -> Floats:
@@ -150,7 +151,8 @@ def _weight_table(weights: Weights, n: int) -> Floats:
 
 def _rates_from_zero(counts: Floats) -> Floats:
     """Cumulative counts as shares of the last one, with a 0 in front."""
-    return np.concatenate([[0.0], ratio(counts, counts[-1])])
+    rates = ratio(counts, counts[-1])
+    return np.concatenate([[0.0], rates])
 
 
 def _rank_resamples(
@@ -174,13 +176,18 @@ def _rank_resamples(
 def _count_above(positive: Indicator, scores: NDArray[np.floating], weights: Floats) -> _CumulativeCounts:
     """Weight of the positives and of the negatives at or above each distinct score."""
     order = np.argsort(-scores, kind="stable")
-    sorted_scores, sorted_positive = scores[order], positive[order]
+    sorted_scores = scores[order]
+    sorted_positive = positive[order]
     changes = np.flatnonzero(np.diff(sorted_scores))
     ends = np.append(changes, len(order) - 1)
     sorted_weights = weights[:, order]
-    true = np.cumsum(sorted_weights * sorted_positive, axis=1)[:, ends]
-    false = np.cumsum(sorted_weights * ~sorted_positive, axis=1)[:, ends]
-    return _CumulativeCounts(true, false, sorted_scores[ends])
+    true = np.cumsum(sorted_weights * sorted_positive, axis=1)
+    false = np.cumsum(sorted_weights * ~sorted_positive, axis=1)
+    return _CumulativeCounts(
+        true=true[:, ends],
+        false=false[:, ends],
+        thresholds=sorted_scores[ends],
+    )
 
 
 def _rank_packed(positive: Indicator, scores: NDArray[np.floating]) -> RankScores:
@@ -193,19 +200,23 @@ def _rank_packed(positive: Indicator, scores: NDArray[np.floating]) -> RankScore
     """
     unsigned = np.uint32 if scores.dtype == np.float32 else np.uint64
     keys = _pack(positive, scores, unsigned)
+    n = len(keys)
     positions = _positions_of_positives(keys, unsigned)
-    n_true, n_false = len(positions), len(keys) - len(positions)
+    n_true = len(positions)
+    n_false = n - n_true
     if not n_true:
         return RankScores(float("nan"), float("nan"))
     values = keys[positions]
     changes = np.diff(values, prepend=values[0] ^ unsigned(2))
     first = np.flatnonzero(changes)  # the first positive of each distinct score
     true = np.diff(first, append=n_true)
-    below = np.searchsorted(keys, values[first] & ~unsigned(1))
+    keys_of_negatives = values[first] & ~unsigned(1)
+    below = np.searchsorted(keys, keys_of_negatives)
     tied = positions[first] - below  # negatives with the same score come first: their last bit is 0
     negatives_below = below - first + tied / 2
     area = float(np.dot(true.astype(np.float64), negatives_below))
-    precision = float(np.dot(true, (n_true - first) / (len(keys) - below)))
+    precisions = (n_true - first) / (n - below)
+    precision = float(np.dot(true, precisions))
     auc = area / (n_true * n_false) if n_false else float("nan")
     return RankScores(auc, precision / n_true)
 

@@ -48,7 +48,11 @@ class Estimate:
 
     def to_json(self) -> dict[str, float | None]:
         """The fields by name; None stands for NaN."""
-        return {"value": or_none(self.value), "low": or_none(self.low), "high": or_none(self.high)}
+        return {
+            "value": or_none(self.value),
+            "low": or_none(self.low),
+            "high": or_none(self.high),
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, float | None]) -> Estimate:
@@ -214,9 +218,11 @@ def _metric_intervals(
 
 def _flatten(metrics: MetricTable) -> Floats:
     """All metrics in one table `(B, S)`: the scores, then each metric of `PER_CLASS`, class by class."""
-    scores = [np.atleast_1d(values)[:, None] for values in metrics.scores.values()]
-    per_class = [np.atleast_2d(metrics.per_class[name]) for name in PER_CLASS]
-    return np.concatenate([*scores, *per_class], axis=1)
+    columns = [np.atleast_1d(values)[:, None] for values in metrics.scores.values()]
+    for name in PER_CLASS:
+        of_classes = metrics.per_class[name]
+        columns.append(np.atleast_2d(of_classes))
+    return np.concatenate(columns, axis=1)
 
 
 def _collect_scores(
@@ -230,7 +236,7 @@ def _collect_scores(
     per_class = {}
     for k, name in enumerate(classes):
         per_class[name] = dict(zip(PER_CLASS, by_class[k :: len(classes)], strict=True))
-    undefined = {name: _undefined_metrics(table) for name, table in per_class.items()}
+    undefined = {name: _metrics_without_value(table) for name, table in per_class.items()}
     undefined_counts = zip(names, intervals.undefined.tolist(), strict=False)
     return Scores(
         n=len(target),
@@ -244,7 +250,7 @@ def _collect_scores(
     )
 
 
-def _undefined_metrics(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
+def _metrics_without_value(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
     return tuple(metric for metric, estimate in estimates.items() if math.isnan(estimate.value))
 
 
@@ -252,16 +258,19 @@ def _estimates(
     values: Floats, intervals: Intervals, names: tuple[str, ...], support: NDArray[np.integer]
 ) -> list[Estimate]:
     """Estimates in the order of `_flatten`."""
-    n_classes = len(support)
-    class_groups = np.minimum(support, intervals.n_groups)
-    independent = [intervals.n_groups] * len(names) + class_groups.tolist() * len(PER_CLASS)
-    is_share = [name not in UNBOUNDED for name in names] + [True] * (len(PER_CLASS) * n_classes)
-    estimates = []
-    ends = zip(intervals.low.tolist(), intervals.high.tolist(), strict=True)
-    for value, (low, high), n, share in zip(values.tolist(), ends, independent, is_share, strict=True):
-        estimate = Estimate(value, low, high)
-        estimates.append(_widen_perfect(estimate, n, intervals.level) if share else estimate)
-    return estimates
+    rows = np.stack([values, intervals.low, intervals.high], axis=-1).tolist()
+    estimates = [Estimate(*row) for row in rows]
+    level = intervals.level
+    class_groups = np.minimum(support, intervals.n_groups).tolist()
+    independent = class_groups * len(PER_CLASS)
+    of_scores, of_classes = estimates[: len(names)], estimates[len(names) :]
+    result = []
+    for name, estimate in zip(names, of_scores, strict=True):
+        is_share = name not in UNBOUNDED
+        result.append(_widen_perfect(estimate, intervals.n_groups, level) if is_share else estimate)
+    for n, estimate in zip(independent, of_classes, strict=True):
+        result.append(_widen_perfect(estimate, n, level))
+    return result
 
 
 def _widen_perfect(estimate: Estimate, n: int, level: float) -> Estimate:
@@ -277,10 +286,15 @@ def _widen_perfect(estimate: Estimate, n: int, level: float) -> Estimate:
     """
     value = estimate.value
     is_constant = value == estimate.low == estimate.high
-    if not is_constant or value not in (0.0, 1.0) or n <= 0:
+    if not is_constant or n <= 0:
         return estimate
-    end = ((1 - level) / 2) ** (1 / n)
-    return Estimate(value, end, 1.0) if value == 1.0 else Estimate(value, 0.0, 1 - end)
+    tail = (1 - level) / 2
+    end = tail ** (1 / n)
+    if value == 1.0:
+        return Estimate(value, end, 1.0)
+    if value == 0.0:
+        return Estimate(value, 0.0, 1 - end)
+    return estimate
 
 
 def _class_estimates(row: JsonObject) -> dict[str, Estimate]:
