@@ -24,7 +24,8 @@ from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
 from quintet.ensemble.selection import standard_error
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import clip_losses, encode_labels
+from quintet.evaluation.losses import clip_losses
+from quintet.evaluation.metrics import encode_labels
 
 
 def material(name: str, given: argparse.Namespace) -> Corpus:

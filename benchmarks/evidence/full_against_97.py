@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, opinions
 from quintet.datasets.splits.folds import grouped_folds, usable_folds
-from quintet.evaluation.comparisons import paired_differences
+from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import NO_RESAMPLING
 from quintet.evaluation.scores import score
 from quintet.features.catalogue import feature_family
@@ -29,7 +29,7 @@ def compared(small: Corpus, large: Corpus) -> pd.DataFrame:
     rows, classes, first, second = small.scored_rows, small.classes, opinions(small), opinions(large)
     y, groups, table = small.y[rows], small.groups[rows], []
     for member in first:
-        found = paired_differences(y, second[member], first[member], classes, groups)
+        found = metric_differences(y, second[member], first[member], classes, groups)
         before, after = (
             score(y, p[member], classes, groups, resampling=NO_RESAMPLING).scores for p in (first, second)
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence.corpora import Corpus, arguments, artists, opinions
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.evaluation.comparisons import paired_differences
+from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.scores import score
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
@@ -94,7 +94,7 @@ def leak_table(corpus: Corpus, said: dict[str, Judged]) -> pd.DataFrame:
 
 def gap(corpus: Corpus, first: Judged, second: Judged, member: str) -> dict[str, Any]:
     rows, in_first, in_second = np.intersect1d(first.rows, second.rows, return_indices=True)
-    return paired_differences(
+    return metric_differences(
         corpus.y[rows],
         first.opinions[member][in_first],
         second.opinions[member][in_second],

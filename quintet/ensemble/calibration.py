@@ -17,7 +17,8 @@ from quintet.ensemble.fusion_weights import FLOOR, evidence_to_probabilities, lo
 from quintet.ensemble.selection import most_folds, standard_error
 from quintet.errors import AlignmentError, ArtefactError, unknown_name
 from quintet.evaluation.intervals import group_codes
-from quintet.evaluation.metrics import clip_losses, encode_labels
+from quintet.evaluation.losses import clip_losses
+from quintet.evaluation.metrics import encode_labels
 from quintet.files.json_types import JsonObject
 
 METHODS = ("none", "temperature", "isotonic")

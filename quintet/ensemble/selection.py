@@ -15,7 +15,7 @@ from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Floats, Folds, Target
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
 from quintet.errors import unknown_name
-from quintet.evaluation.metrics import clip_losses
+from quintet.evaluation.losses import clip_losses
 
 
 class RuleComparison(NamedTuple):

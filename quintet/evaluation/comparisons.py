@@ -122,7 +122,7 @@ class _DeLongComponents(NamedTuple):
     negatives: Floats
 
 
-def paired_differences(
+def metric_differences(
     y: Labels,
     first: Probabilities,
     second: Probabilities,
@@ -151,7 +151,7 @@ def paired_differences(
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-        >>> paired_differences(np.array(["a", "b", "a"]), p, 1 - p, ["a", "b"])["accuracy"].value
+        >>> metric_differences(np.array(["a", "b", "a"]), p, 1 - p, ["a", "b"])["accuracy"].value
         1.0
     """
     classes = tuple(classes)
@@ -163,7 +163,7 @@ def paired_differences(
     target = encode_labels(np.asarray(y), classes, multilabel=multilabel)
     names = tuple(all_metrics(target, first).scores)
 
-    def weighted_differences(weights: NDArray[np.floating] | None) -> Floats:
+    def differences_with(weights: NDArray[np.floating] | None) -> Floats:
         """Differences of all metrics, `(B, S)`; B is 1 without weights."""
         return _metric_differences(target, first, second, names, weights)
 
@@ -172,11 +172,11 @@ def paired_differences(
         table = _metric_differences(target[rows], first[rows], second[rows], names, None)
         return np.asarray(table[0])
 
-    n, values = len(y), weighted_differences(None)[0]
+    n, values = len(y), differences_with(None)[0]
     if n * len(classes) * resampling.n_resamples > MAX_RESAMPLED:
         intervals = block_intervals(differences_of_rows, groups, values, n, resampling=resampling)
     else:
-        intervals = bootstrap(weighted_differences, groups, n, resampling=resampling, width=len(classes))
+        intervals = bootstrap(differences_with, groups, n, resampling=resampling, width=len(classes))
     return _label_differences(names, values, intervals)
 
 
@@ -190,9 +190,10 @@ def delong(
 ) -> DeLong:
     """DeLong's test: the difference of two correlated areas under the ROC curve.
 
-    The component of a positive is the share of negatives with lower scores (ties count half). The component of
-    a negative is the share of positives with higher scores. The area is the mean of either kind, and its
-    variance follows from the variances of these means. With groups, the components of a group are first added.
+    The component of a positive is the share of negatives with lower scores (ties count half). The component
+    of a negative is the share of positives with higher scores. The area is the mean of either kind, and its
+    variance follows from the variances of these means. With groups, the components of a group are first
+    added.
 
     Args:
         positive: (n,) bool, at least two of each kind (with groups: two groups with each kind).
@@ -253,7 +254,7 @@ def mcnemar(first_right: NDArray[np.generic], second_right: NDArray[np.generic])
     """McNemar's exact test of equal accuracy.
 
     Under the hypothesis, a clip that only one classifier predicts right belongs to either with the same
-    probability. Clips count as independent; with groups, use `paired_differences`.
+    probability. Clips count as independent; with groups, use `metric_differences`.
 
     Args:
         first_right: (n,) bool, whether the first classifier is right.
@@ -283,7 +284,7 @@ def mcnemar(first_right: NDArray[np.generic], second_right: NDArray[np.generic])
     return McNemar(only_first, only_second, p_value)
 
 
-def paired_tests(
+def difference_tests(
     y: Labels,
     first: Probabilities,
     second: Probabilities,
@@ -295,9 +296,9 @@ def paired_tests(
 ) -> PairedTests:
     """McNemar's test of equal accuracy, and DeLong's test of equal areas for each class against the others.
 
-    McNemar's test takes clips as independent; DeLong's test uses the groups. A class with fewer than two clips
-    or groups on either side has no DeLong test. If clips · classes exceed 20 million, no class has one,
-    because its ranks would take minutes; `paired_differences` compares the areas there.
+    McNemar's test takes clips as independent; DeLong's test uses the groups. A class with fewer than two
+    clips or groups on either side has no DeLong test. If clips · classes exceed 20 million, no class has one,
+    because its ranks would take minutes; `metric_differences` compares the areas there.
 
     Args:
         y: (n,) labels. For `multilabel`: label sets, or an indicator matrix.
@@ -310,7 +311,7 @@ def paired_tests(
 
     Example:
         >>> y, p = np.array(["a", "a", "b", "b", "b"]), np.array([0.9, 0.6, 0.7, 0.2, 0.1])
-        >>> tests = paired_tests(y, np.column_stack([p, 1 - p]), np.full((5, 2), 0.5), ["a", "b"])
+        >>> tests = difference_tests(y, np.column_stack([p, 1 - p]), np.full((5, 2), 0.5), ["a", "b"])
         >>> tests.mcnemar.p_value, round(tests.delong["a"].difference.value, 3)
         (0.5, 0.333)
     """
@@ -334,8 +335,8 @@ def paired_tests(
 def holm(p_values: ArrayLike) -> Floats:
     """P-values corrected for the number of tests (family-wise error rate).
 
-    The i-th smallest of m p-values becomes p_(i) · (m + 1 - i), made monotone and at most 1. NaN stays NaN and
-    does not count.
+    The i-th smallest of m p-values becomes p_(i) · (m + 1 - i), made monotone and at most 1. NaN stays NaN
+    and does not count.
 
     Args:
         p_values: (m,).

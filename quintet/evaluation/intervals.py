@@ -168,9 +168,10 @@ def bootstrap(
 ) -> Intervals:
     """Bootstrap intervals by group: bias-corrected and accelerated, with the tails of Student's t.
 
-    A resample draws as many groups as there are, with replacement; the weight of a clip is how often its group
-    is drawn. The tails are those of t with G - 1 degrees of freedom, times √(G / (G - 1)): with 20 groups a
-    plain percentile interval covers about 92 % instead of 95 %. An interval always contains the value itself.
+    A resample draws as many groups as there are, with replacement; the weight of a clip is how often its
+    group is drawn. The tails are those of t with G - 1 degrees of freedom, times √(G / (G - 1)): with 20
+    groups a plain percentile interval covers about 92 % instead of 95 %. An interval always contains the
+    value itself.
 
     Args:
         statistic: weights (B, n) → (B, S); NaN if undefined.
@@ -233,8 +234,8 @@ def block_intervals(
 ) -> Intervals:
     """Intervals for data that are too large to resample: value ± t · sd(blocks) / √J.
 
-    The groups are divided at random into J disjoint blocks. The statistic is computed once per block, which in
-    total is the work of one evaluation.
+    The groups are divided at random into J disjoint blocks. The statistic is computed once per block, which
+    in total is the work of one evaluation.
 
     Args:
         statistic: positions of clips → (S,).
@@ -276,99 +277,6 @@ def block_intervals(
         level=level,
         undefined=(~is_defined).sum(axis=0),
         p_zero=np.where(has_spread, 2 * stats.t.sf(t, freedom), np.nan),
-    )
-
-
-def percentile_intervals(
-    values: Floats, groups: Groups | None, *, seed: int = 0, n_resamples: int = 1000
-) -> tuple[Floats, Floats]:
-    """Percentile intervals (95 %) of the column means of a table, from resamples of whole groups.
-
-    A resample draws as many groups as there are, with replacement. Unlike `bootstrap`, the interval is not
-    corrected for bias and not expanded for few groups.
-
-    Args:
-        values: (n, k) one row per clip.
-        groups: (n,) the group of each clip. None: every clip is its own group.
-        seed: seed of the draws.
-        n_resamples: number of resamples.
-
-    Returns:
-        Two arrays (k,): the low ends and the high ends. All are NaN if there is only one group.
-
-    Example:
-        >>> low, high = percentile_intervals(np.array([[1.0], [1.0]]), np.array(["a", "b"]))
-        >>> low.tolist(), high.tolist()
-        ([1.0], [1.0])
-    """
-    n_columns = values.shape[1]
-    codes, n_groups = group_codes(groups, len(values))
-    if n_groups < 2:
-        return np.full(n_columns, np.nan), np.full(n_columns, np.nan)
-    sums = np.zeros((n_groups, n_columns))
-    np.add.at(sums, codes, values)
-    sizes = np.bincount(codes, minlength=n_groups)
-    shares = np.full(n_groups, 1 / n_groups)
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(n_groups, shares, size=n_resamples)
-    n_clips = np.maximum(draws @ sizes, 1)
-    means = (draws @ sums) / n_clips[:, None]
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    return low, high
-
-
-class ComparedInterval(NamedTuple):
-    """Two intervals of one statistic among several statistics that are shown together.
-
-    Args:
-        low: low end of the 95 % interval.
-        high: high end of the 95 % interval.
-        low_corrected: low end of the interval that is corrected for the number of statistics.
-        high_corrected: high end of that interval.
-    """
-
-    low: float
-    high: float
-    low_corrected: float
-    high_corrected: float
-
-
-def compared_interval(value: float, resampled: Floats, *, n_groups: int, n_compared: int) -> ComparedInterval:
-    """Percentile interval (95 %) of a statistic, and an interval corrected for several comparisons.
-
-    The corrected interval has the level `1 - 0.05 / n_compared` (Bonferroni). That far out, the percentiles of
-    some hundred resamples of few groups are too coarse. Its ends are therefore the value ± Student's t (G - 1
-    degrees of freedom) times the standard error. The standard error is the deviation of the resamples times
-    √(G / (G - 1)), because resamples of few groups vary too little by this factor. The corrected interval is
-    never narrower than the percentile interval.
-
-    Args:
-        value: the statistic on all clips.
-        resampled: (B,) the statistic on each resample of whole groups; NaN where it is undefined.
-        n_groups: number of groups, G.
-        n_compared: number of statistics that are shown together.
-
-    Returns:
-        Both intervals. All ends are NaN if there is only one group.
-
-    Example:
-        >>> one = compared_interval(0.0, np.array([-1.0, 1.0]), n_groups=5, n_compared=1)
-        >>> round(one.high, 3), round(one.high_corrected, 3)  # 2.776 · √(5 / 4)
-        (0.95, 3.104)
-    """
-    if n_groups < 2:
-        return ComparedInterval(np.nan, np.nan, np.nan, np.nan)
-    freedom = n_groups - 1
-    low, high = np.nanquantile(resampled, [0.025, 0.975]).tolist()
-    expansion = np.sqrt(n_groups / freedom)
-    standard_error = float(np.nanstd(resampled) * expansion)
-    quantile = float(stats.t.ppf(1 - 0.025 / n_compared, freedom))
-    half_width = quantile * standard_error
-    return ComparedInterval(
-        low=low,
-        high=high,
-        low_corrected=min(low, value - half_width),
-        high_corrected=max(high, value + half_width),
     )
 
 

@@ -278,9 +278,10 @@ def curve_scores(
 ) -> CurveScores:
     """Scores of predictions from members with growing amounts of training data, also in resamples.
 
-    All predictions are of the same clips. A resample draws groups, once for all sizes, and repeats. A repeat is
-    one draw of the training data, in which smaller sizes are parts of larger ones. R repeats that are drawn
-    from R repeats vary less than R new ones, so their part of a deviation is multiplied by √(R / (R - 1)).
+    All predictions are of the same clips. A resample draws groups, once for all sizes, and repeats. A repeat
+    is one draw of the training data, in which smaller sizes are parts of larger ones. Repeats that are drawn
+    from R repeats vary less than new repeats would. So their part of a deviation is multiplied by
+    √(R / (R - 1)).
 
     Args:
         y: (n,) labels, or an indicator matrix (n, K).

@@ -1,8 +1,8 @@
 """Metrics of class probabilities.
 
-Every function takes weights: None, `(n,)`, or `(B, n)` for B bootstrap resamples at once. It returns a number,
-or B numbers. A metric that a class cannot have is NaN, for example the AUC of a class without clips. Averages
-run over the classes that have the metric; `scores.py` lists the other classes.
+Every function takes weights: None, `(n,)`, or `(B, n)` for B bootstrap resamples at once. It returns a
+number, or B numbers. A metric that a class cannot have is NaN, for example the AUC of a class without clips.
+Averages run over the classes that have the metric; `scores.py` lists the other classes.
 """
 
 from __future__ import annotations
@@ -280,8 +280,8 @@ def single_label_metrics(codes: Codes, probabilities: Probabilities, weights: We
     averages, by_class = _ranking_metrics(indicator, probabilities, weights)
     scores = {
         "accuracy": _mean(is_correct, weights),
-        "balanced_accuracy": defined_mean(rates["recall"]),
-        "macro_f1": defined_mean(rates["f1"]),
+        "balanced_accuracy": mean_without_nan(rates["recall"]),
+        "macro_f1": mean_without_nan(rates["f1"]),
         **averages,
         "log_loss": _mean(log_losses(codes, probabilities), weights),
         "brier": _mean(brier_losses(codes, probabilities), weights),
@@ -315,7 +315,7 @@ def multi_label_metrics(
     pair_weights = None if weights is None else np.repeat(weights, n_tags, axis=-1)
     scores = {
         "subset_accuracy": _mean((predicted == indicator).all(axis=1), weights),
-        "macro_f1": defined_mean(rates["f1"]),
+        "macro_f1": mean_without_nan(rates["f1"]),
         "micro_f1": overall["f1"],
         **averages,
         "log_loss": _mean(binary_log_losses(indicator, probabilities), weights),
@@ -325,7 +325,7 @@ def multi_label_metrics(
     return MetricTable({name: scores[name] for name in MULTI_LABEL}, rates | by_class)
 
 
-def defined_mean(values: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Floats:
+def mean_without_nan(values: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Floats:
     """Mean over the last axis of the values that are not NaN; NaN if there are none.
 
     Args:
@@ -348,10 +348,10 @@ def _ranking_metrics(
     pr_auc = np.stack([column.average_precision for column in columns], axis=-1)
     support = _column_sums(indicator, weights)
     averages = {
-        "macro_auc": defined_mean(auc),
+        "macro_auc": mean_without_nan(auc),
         "micro_auc": np.asarray(micro.auc),
-        "weighted_auc": defined_mean(auc, support),
-        "macro_pr_auc": defined_mean(pr_auc),
+        "weighted_auc": mean_without_nan(auc, support),
+        "macro_pr_auc": mean_without_nan(pr_auc),
         "micro_pr_auc": np.asarray(micro.average_precision),
     }
     return averages, {"auc": auc, "pr_auc": pr_auc}

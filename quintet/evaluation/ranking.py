@@ -95,7 +95,7 @@ def rank_scores(positive: Indicator, scores: NDArray[np.floating], weights: Weig
         )
     is_packable = scores.dtype in (np.float32, np.float64) and scores.min() >= 0
     if weights is None and is_packable:
-        return _rank_packed(positive, scores)
+        return _rank_without_weights(positive, scores)
     areas, precisions = _rank_resamples(positive, scores, _weight_table(weights, len(scores)))
     if weights is not None and np.ndim(weights) == 2:
         return RankScores(areas, precisions)
@@ -190,7 +190,7 @@ def _count_above(positive: Indicator, scores: NDArray[np.floating], weights: Flo
     )
 
 
-def _rank_packed(positive: Indicator, scores: NDArray[np.floating]) -> RankScores:
+def _rank_without_weights(positive: Indicator, scores: NDArray[np.floating]) -> RankScores:
     """AUC and average precision of non-negative float scores without weights.
 
     Non-negative floats have the same order as their bits, and their sign bit is free. So the score and the

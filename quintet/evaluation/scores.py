@@ -208,12 +208,12 @@ def _metric_intervals(
         table = _flatten(all_metrics(target[rows], probabilities[rows]))
         return np.asarray(table[0])
 
-    def weighted_metrics(weights: Floats) -> Floats:
+    def metrics_with(weights: Floats) -> Floats:
         return _flatten(all_metrics(target, probabilities, weights))
 
     if n * n_classes * resampling.n_resamples > MAX_RESAMPLED:
         return block_intervals(metrics_of_rows, groups, values, n, resampling=resampling)
-    return bootstrap(weighted_metrics, groups, n, resampling=resampling, width=n_classes)
+    return bootstrap(metrics_with, groups, n, resampling=resampling, width=n_classes)
 
 
 def _flatten(metrics: MetricTable) -> Floats:

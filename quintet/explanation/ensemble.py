@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from quintet.evaluation.intervals import percentile_intervals
+from quintet.evaluation.percentile_intervals import percentile_intervals
 from quintet.explanation.assembly import Assembly, draw_rows, stored_probabilities, true_classes
 from quintet.explanation.contracts import Floats, Positions
 from quintet.explanation.importance import family

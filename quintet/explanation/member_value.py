@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
-from quintet.evaluation.comparisons import holm, paired_differences
+from quintet.evaluation.comparisons import holm, metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.explanation.assembly import class_probabilities
 from quintet.explanation.contracts import Floats, Positions
@@ -56,7 +56,7 @@ def member_values(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.Dat
     with_all = _ensemble_without(run, "", ids, folds)
     records = []
     for name in run.members:
-        differences = paired_differences(
+        differences = metric_differences(
             target,
             with_all,
             _ensemble_without(run, name, ids, folds),

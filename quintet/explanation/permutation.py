@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from quintet.evaluation.intervals import compared_interval, group_codes, group_draws
-from quintet.evaluation.metrics import defined_mean
+from quintet.evaluation.intervals import group_codes, group_draws
+from quintet.evaluation.metrics import mean_without_nan
+from quintet.evaluation.percentile_intervals import comparison_interval
 from quintet.evaluation.ranking import rank_scores
 from quintet.explanation.contracts import Classifier, Floats, Fuse, Groups, Positions
 
@@ -54,7 +55,7 @@ def permutation_importance(
             `low_corrected,
         high_corrected`, corrected for the number of players: by chance, one of them excludes 0 in 5 of 100
             reports
-        (`compared_interval`). NaN if all clips are of one group.
+        (`comparison_interval`). NaN if all clips are of one group.
 
     Source:
         Breiman, "Random forests", 2001, §10; held-out and grouped as in Molnar, "Interpretable machine
@@ -76,7 +77,7 @@ def permutation_importance(
         aucs = [_macro_auc(truth, probabilities, weights) for probabilities in shuffled]
         falls = original - np.mean(aucs, axis=0)
         fall = falls[0]
-        interval = compared_interval(float(fall), falls[1:], n_groups=n_groups, n_compared=len(players))
+        interval = comparison_interval(float(fall), falls[1:], n_groups=n_groups, n_compared=len(players))
         rows.append((name, fall, *interval))
     table = pd.DataFrame(rows, columns=["player", "fall", "low", "high", "low_corrected", "high_corrected"])
     return table.sort_values("fall", ascending=False, kind="stable").reset_index(drop=True)
@@ -142,7 +143,7 @@ def _macro_auc(truth: NDArray[np.bool_], probabilities: Floats, weights: Floats)
         scores = np.ascontiguousarray(probabilities[:, k])
         ranked = rank_scores(is_true, scores, weights)
         aucs.append(ranked.auc)
-    return np.asarray(defined_mean(np.stack(aucs, axis=-1)))
+    return np.asarray(mean_without_nan(np.stack(aucs, axis=-1)))
 
 
 def ensemble_predictor(

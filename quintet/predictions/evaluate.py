@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quintet.evaluation.comparisons import holm, paired_differences, paired_tests
+from quintet.evaluation.comparisons import difference_tests, holm, metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import score
 from quintet.files.json_types import JsonObject
@@ -123,7 +123,7 @@ def _compare_with(
     y, fused, groups = files.select_scorable(mean)
     p = files.select_scorable(single)[1]
     multilabel = files.multilabel
-    differences = paired_differences(
+    differences = metric_differences(
         y,
         fused,
         p,
@@ -133,7 +133,9 @@ def _compare_with(
         resampling=resampling,
     )
     compared = [metric for metric in COMPARED if metric in differences]
-    tests = paired_tests(y, fused, p, files.classes, groups, multilabel=multilabel, level=resampling.level)
+    tests = difference_tests(
+        y, fused, p, files.classes, groups, multilabel=multilabel, level=resampling.level
+    )
     return {
         "comparisons": [{"metric": metric, **differences[metric].to_json()} for metric in compared],
         "mcnemar": [] if tests.mcnemar is None else [dict(vars(tests.mcnemar))],

@@ -18,7 +18,7 @@ from quintet.datasets.splits.split import Positions
 from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
 from quintet.errors import ConfigError
-from quintet.evaluation.comparisons import paired_differences
+from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.scores import LeakGap, LeakGate
@@ -172,7 +172,7 @@ def _member_gaps(
     """Gaps of one member between two protocols, one per compared score."""
     first, second = predictions
     rows, in_first, in_second = np.intersect1d(first.rows, second.rows, return_indices=True)
-    differences = paired_differences(
+    differences = metric_differences(
         material.target(rows),
         first.probabilities[in_first],
         second.probabilities[in_second],

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from quintet.ensemble.crossfit import Listener
-from quintet.evaluation.comparisons import Difference, paired_differences
+from quintet.evaluation.comparisons import Difference, metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.storage.read import read_feature_table
@@ -266,7 +266,7 @@ def _compare(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
         if problem.larger_is_better
         else (default_predictions, best_predictions)
     )
-    gains = paired_differences(
+    gains = metric_differences(
         part.y,
         *pair,
         part.classes,

@@ -12,7 +12,8 @@ from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calib
 from quintet.ensemble.fusion import LabelledPredictions
 from quintet.ensemble.selection import compare_rules
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, SplitLeakError
-from quintet.evaluation.metrics import calibration_error, clip_losses, top_label
+from quintet.evaluation.losses import clip_losses
+from quintet.evaluation.metrics import calibration_error, top_label
 
 CLASSES = ("a", "b", "c")
 

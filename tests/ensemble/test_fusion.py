@@ -30,7 +30,7 @@ from quintet.ensemble.fusion_weights import (
 )
 from quintet.ensemble.selection import compare_rules
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
-from quintet.evaluation.metrics import binary_log_losses, log_losses
+from quintet.evaluation.losses import binary_log_losses, log_losses
 
 CLASSES = ("a", "b", "c", "d")
 

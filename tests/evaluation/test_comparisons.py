@@ -10,7 +10,7 @@ from scipy import stats
 
 from quintet.errors import DatasetError
 from quintet.evaluation import comparisons as module
-from quintet.evaluation.comparisons import delong, holm, mcnemar, paired_differences, paired_tests
+from quintet.evaluation.comparisons import delong, difference_tests, holm, mcnemar, metric_differences
 from quintet.evaluation.intervals import NO_RESAMPLING, Resampling
 from quintet.evaluation.ranking import rank_scores
 from quintet.evaluation.scores import score
@@ -118,12 +118,12 @@ def test_delong_of_equal_scores_and_of_too_few():
 
 def test_classes_with_too_few_clips_have_no_delong_and_too_many_clips_none(monkeypatch):
     y, first, second, groups = pair(0)
-    assert list(paired_tests(y, first, second, CLASSES, groups).delong) == list(CLASSES)
-    only = paired_tests(np.where(y == "c", "a", y), first, second, CLASSES, groups)
+    assert list(difference_tests(y, first, second, CLASSES, groups).delong) == list(CLASSES)
+    only = difference_tests(np.where(y == "c", "a", y), first, second, CLASSES, groups)
     assert list(only.delong) == ["a", "b"]
     assert only.mcnemar is not None
     assert (
-        paired_tests(
+        difference_tests(
             np.column_stack([y == "a", y == "b"]),
             first[:, :2],
             second[:, :2],
@@ -134,7 +134,7 @@ def test_classes_with_too_few_clips_have_no_delong_and_too_many_clips_none(monke
         is None
     )
     monkeypatch.setattr(module, "MAX_RANKED", 10)
-    assert paired_tests(y, first, second, CLASSES, groups).delong == {}
+    assert difference_tests(y, first, second, CLASSES, groups).delong == {}
 
 
 def test_mcnemar_by_hand():
@@ -173,12 +173,12 @@ def pair(seed, n_groups=40, size=3, gain=0.0):
 
 def test_differences_are_those_of_the_scores_and_turn_with_the_order():
     y, first, second, groups = pair(0, gain=0.5)
-    found = paired_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=200))
+    found = metric_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=200))
     scores = [score(y, p, CLASSES, groups, resampling=NO_RESAMPLING).scores for p in (first, second)]
     for name, difference in found.items():
         assert difference.value == pytest.approx(scores[0][name].value - scores[1][name].value, abs=1e-12)
         assert difference.low <= difference.value <= difference.high
-    turned = paired_differences(y, second, first, CLASSES, groups, resampling=Resampling(n_resamples=200))[
+    turned = metric_differences(y, second, first, CLASSES, groups, resampling=Resampling(n_resamples=200))[
         "macro_auc"
     ]
     assert (turned.low, turned.high) == pytest.approx(
@@ -189,7 +189,7 @@ def test_differences_are_those_of_the_scores_and_turn_with_the_order():
 
 def test_pairing_is_what_makes_small_differences_visible():
     y, first, second, groups = pair(1)
-    paired = paired_differences(
+    paired = metric_differences(
         y, first, 0.9 * first + 0.1 * second, CLASSES, groups, resampling=Resampling(n_resamples=300)
     )["accuracy"]
     single = score(y, first, CLASSES, groups, resampling=Resampling(n_resamples=300)).scores["accuracy"]
@@ -199,7 +199,7 @@ def test_pairing_is_what_makes_small_differences_visible():
 def test_the_p_value_agrees_with_the_interval():
     for seed in range(12):
         y, first, second, groups = pair(seed, gain=0.3)
-        for difference in paired_differences(
+        for difference in metric_differences(
             y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=400)
         ).values():
             if abs(difference.p_value - 0.05) > 0.02:
@@ -210,7 +210,7 @@ def rate_of_false_alarms(n_simulations, n_resamples):
     p = {"accuracy": [], "macro_auc": [], "log_loss": []}
     for seed in range(n_simulations):
         y, first, second, groups = pair(seed)
-        found = paired_differences(
+        found = metric_differences(
             y, first, second, CLASSES, groups, resampling=Resampling(seed=seed, n_resamples=n_resamples)
         )
         for name, values in p.items():
@@ -241,9 +241,9 @@ def test_delong_by_group_alarms_at_the_nominal_rate_where_by_clip_it_does_not():
 
 def test_large_data_are_compared_by_blocks(monkeypatch):
     y, first, second, groups = pair(0, n_groups=400, gain=0.3)
-    resampled = paired_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=300))
+    resampled = metric_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=300))
     monkeypatch.setattr(module, "MAX_RESAMPLED", 1)
-    blocks = paired_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=300))
+    blocks = metric_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=300))
     for name in ("accuracy", "macro_auc", "log_loss"):
         assert blocks[name].value == resampled[name].value
         assert blocks[name].high - blocks[name].low == pytest.approx(
@@ -255,7 +255,7 @@ def test_large_data_are_compared_by_blocks(monkeypatch):
 def test_label_sets_are_compared_too():
     y, first, second, groups = pair(0)
     indicator = y[:, None] == np.array(CLASSES)
-    assert "micro_f1" in paired_differences(
+    assert "micro_f1" in metric_differences(
         indicator,
         first,
         second,
@@ -265,4 +265,4 @@ def test_label_sets_are_compared_too():
         resampling=Resampling(n_resamples=20),
     )
     with pytest.raises(DatasetError, match="Align them"):
-        paired_differences(y, first, second[:-1], CLASSES)
+        metric_differences(y, first, second[:-1], CLASSES)

@@ -329,5 +329,5 @@ def test_labels_that_are_no_class_are_refused_by_name():
         tag_indicator(np.zeros((3, 3)), ("rock", "jazz"))
     with pytest.raises(DatasetError, match="one score per clip"):
         rank_scores(np.array([True]), np.array([1.0, 0.5]))
-    with pytest.raises(DatasetError, match="At least one clip"):
+    with pytest.raises(DatasetError, match="at least one clip"):
         rank_scores(np.zeros(0, dtype=bool), np.zeros(0))

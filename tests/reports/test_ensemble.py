@@ -22,8 +22,9 @@ from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
 from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.ensemble.selection import compare_rules
 from quintet.errors import ConfigError
-from quintet.evaluation.comparisons import paired_differences
-from quintet.evaluation.intervals import Resampling, percentile_intervals
+from quintet.evaluation.comparisons import metric_differences
+from quintet.evaluation.intervals import Resampling
+from quintet.evaluation.percentile_intervals import percentile_intervals
 from quintet.evaluation.scores import score
 from quintet.explanation.member_value import member_values
 from quintet.explanation.shapley.family_shapley import family_shapley
@@ -211,7 +212,7 @@ def test_the_value_of_a_member_is_the_paired_difference_of_ensembles_fitted_agai
 
     members = list(run.members)
     without = verdict([m for m in members if m != "vgg_small"])
-    expected = paired_differences(
+    expected = metric_differences(
         test.labels,
         verdict(members),
         without,
@@ -259,7 +260,7 @@ def test_the_value_of_a_member_without_a_test_part_is_scored_on_other_folds(
             said[own] = calibration.apply(fusion.apply(oof[kept][:, own]))
         return said
 
-    expected = paired_differences(
+    expected = metric_differences(
         y,
         verdict([0, 1, 2, 3, 4]),
         verdict([1, 2, 3, 4]),

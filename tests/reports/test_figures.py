@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from quintet.evaluation.calibration_curve import calibration_points
-from quintet.evaluation.intervals import Resampling, percentile_intervals
+from quintet.evaluation.intervals import Resampling
+from quintet.evaluation.percentile_intervals import percentile_intervals
 from quintet.evaluation.scores import score
 from quintet.explanation.ensemble import EnsembleExplanation
 from quintet.explanation.projections import neighbour_map, principal_map, standardise_columns

@@ -9,7 +9,8 @@ import pandas as pd
 
 from quintet.ensemble.calibration import Calibration
 from quintet.evaluation.calibration_curve import calibration_points
-from quintet.evaluation.metrics import calibration_error, clip_losses, encode_labels
+from quintet.evaluation.losses import clip_losses
+from quintet.evaluation.metrics import calibration_error, encode_labels
 from quintet.explanation.member_value import CalibratedMember, calibrate_members
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions

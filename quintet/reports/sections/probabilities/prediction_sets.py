@@ -7,7 +7,7 @@ import pandas as pd
 
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.ensemble.coverage import accuracy_against_coverage
-from quintet.evaluation.intervals import percentile_intervals
+from quintet.evaluation.percentile_intervals import percentile_intervals
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.curves import selective_accuracy_figure

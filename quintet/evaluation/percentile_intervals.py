@@ -1,0 +1,106 @@
+"""Percentile intervals of means and of statistics that are shown together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from quintet.evaluation.array_types import Floats, Groups
+from quintet.evaluation.intervals import group_codes
+
+
+def percentile_intervals(
+    values: Floats, groups: Groups | None, *, seed: int = 0, n_resamples: int = 1000
+) -> tuple[Floats, Floats]:
+    """Percentile intervals (95 %) of the column means of a table, from resamples of whole groups.
+
+    A resample draws as many groups as there are, with replacement. Unlike `bootstrap`, the interval is not
+    corrected for bias and not expanded for few groups.
+
+    Args:
+        values: (n, k) one row per clip.
+        groups: (n,) the group of each clip. None: every clip is its own group.
+        seed: seed of the draws.
+        n_resamples: number of resamples.
+
+    Returns:
+        Two arrays (k,): the low ends and the high ends. All are NaN if there is only one group.
+
+    Example:
+        >>> low, high = percentile_intervals(np.array([[1.0], [1.0]]), np.array(["a", "b"]))
+        >>> low.tolist(), high.tolist()
+        ([1.0], [1.0])
+    """
+    n_columns = values.shape[1]
+    codes, n_groups = group_codes(groups, len(values))
+    if n_groups < 2:
+        return np.full(n_columns, np.nan), np.full(n_columns, np.nan)
+    sums = np.zeros((n_groups, n_columns))
+    np.add.at(sums, codes, values)
+    sizes = np.bincount(codes, minlength=n_groups)
+    shares = np.full(n_groups, 1 / n_groups)
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(n_groups, shares, size=n_resamples)
+    n_clips = np.maximum(draws @ sizes, 1)
+    means = (draws @ sums) / n_clips[:, None]
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    return low, high
+
+
+class ComparisonInterval(NamedTuple):
+    """Two intervals of one statistic among several statistics that are shown together.
+
+    Args:
+        low: low end of the 95 % interval.
+        high: high end of the 95 % interval.
+        low_corrected: low end of the interval that is corrected for the number of statistics.
+        high_corrected: high end of that interval.
+    """
+
+    low: float
+    high: float
+    low_corrected: float
+    high_corrected: float
+
+
+def comparison_interval(
+    value: float, resampled: Floats, *, n_groups: int, n_compared: int
+) -> ComparisonInterval:
+    """Percentile interval (95 %) of a statistic, and an interval corrected for several comparisons.
+
+    The corrected interval has the level `1 - 0.05 / n_compared` (Bonferroni). That far out, the percentiles of
+    some hundred resamples of few groups are too coarse. Its ends are therefore the value ± Student's t (G - 1
+    degrees of freedom) times the standard error. The standard error is the deviation of the resamples times
+    √(G / (G - 1)), because resamples of few groups vary too little by this factor. The corrected interval is
+    never narrower than the percentile interval.
+
+    Args:
+        value: the statistic on all clips.
+        resampled: (B,) the statistic on each resample of whole groups; NaN where it is undefined.
+        n_groups: number of groups, G.
+        n_compared: number of statistics that are shown together.
+
+    Returns:
+        Both intervals. All ends are NaN if there is only one group.
+
+    Example:
+        >>> one = comparison_interval(0.0, np.array([-1.0, 1.0]), n_groups=5, n_compared=1)
+        >>> round(one.high, 3), round(one.high_corrected, 3)  # 2.776 · √(5 / 4)
+        (0.95, 3.104)
+    """
+    if n_groups < 2:
+        return ComparisonInterval(np.nan, np.nan, np.nan, np.nan)
+    freedom = n_groups - 1
+    low, high = np.nanquantile(resampled, [0.025, 0.975]).tolist()
+    expansion = np.sqrt(n_groups / freedom)
+    standard_error = float(np.nanstd(resampled) * expansion)
+    quantile = float(stats.t.ppf(1 - 0.025 / n_compared, freedom))
+    half_width = quantile * standard_error
+    return ComparisonInterval(
+        low=low,
+        high=high,
+        low_corrected=min(low, value - half_width),
+        high_corrected=max(high, value + half_width),
+    )
