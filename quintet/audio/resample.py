@@ -137,7 +137,7 @@ def resample_blocks(
         resampled = stream.resample_chunk(np.ascontiguousarray(block))
         n_out += len(resampled)
         yield resampled
-    # soxr returns a few samples more or fewer than the length that is promised: cut them off or add zeros.
+    # soxr may return one sample fewer than `length`, so a zero is added; any samples beyond it are cut off.
     length = math.ceil(n_in * target_sr / orig_sr)
     rest = stream.resample_chunk(np.zeros(0, dtype), last=True)[: max(0, length - n_out)]
     missing = length - n_out - len(rest)

@@ -77,7 +77,7 @@ def confusion_counts(
 ) -> pd.DataFrame:
     """Confusion matrix, shape (K, K): rows are true classes, columns predicted classes.
 
-    The name of the columns is `verdict`, which stands for the ensemble prediction in all downloads.
+    The columns are named `verdict`, an older word for the ensemble prediction that files keep.
 
     Args:
         truth: (n,) position of each clip's true class in `classes`.
