@@ -31,6 +31,7 @@ class AuditReport:
         spans: quantiles and counts of lengths, rates, channels, levels.
         shortcuts: columns signal, auc, low, high, warning; empty where they cannot be measured.
         warnings: what to do something about, as sentences.
+        notes: how the source was read: columns and spellings that were set aside or joined.
     """
 
     name: str
@@ -43,6 +44,7 @@ class AuditReport:
     spans: dict[str, Any]
     shortcuts: pd.DataFrame
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def pairs_across_classes(self) -> pd.DataFrame:
@@ -61,6 +63,7 @@ class AuditReport:
             "n": len(self.clips),
             "n_groups": int(self.groups["group"].nunique()),
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "spans": self.spans,
             **{
                 name: json.loads(table.to_json(orient="records", double_precision=15))
@@ -89,6 +92,7 @@ class AuditReport:
             *_titled("Unusable", [f"{r.id}: {r.problem}" for r in self.problems.itertuples()]),
             *_titled("AUC without any music", [_shortcut_line(r) for r in self.shortcuts.itertuples()]),
             *_titled("Warnings", list(self.warnings), shown=len(self.warnings)),
+            *(_titled("Notes", list(self.notes), shown=len(self.notes)) if self.notes else []),
         ]
 
 

@@ -28,6 +28,7 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.errors import DatasetError
 from quintet.features.extraction.extract import Progress
+from quintet.features.storage.external_table import find_external_table
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import METADATA_KEY, FeatureTable
 
@@ -44,6 +45,7 @@ class _Subject:
     known: pd.DataFrame
     features: pd.DataFrame | None
     problems: list[tuple[str, str]]
+    notes: tuple[str, ...] = ()
 
 
 def audit(
@@ -104,6 +106,7 @@ def audit(
         spans=spans(facts),
         shortcuts=shortcuts,
         warnings=tuple(warnings(problems, pairs, known or {}, balance, odd, shortcuts)),
+        notes=subject.notes,
     )
 
 
@@ -112,6 +115,9 @@ def _subject(given: str | Path | Manifest | FeatureTable) -> _Subject:
         return _of_table(given)
     if isinstance(given, str | Path) and _is_ours(Path(given)):
         return _of_table(read_feature_table(given))
+    external = None if isinstance(given, Manifest) else find_external_table(Path(given))
+    if external is not None:
+        return _of_table(external)
     return _of_manifest(load_source(given))
 
 
@@ -128,7 +134,13 @@ def _of_table(table: FeatureTable) -> _Subject:
     known = table.meta[[name for name in FACTS if table.meta[name].notna().any()]]
     clips = table.meta[["path", "label", "group", "start", "end"]]
     return _Subject(
-        str(table.metadata.get("dataset", "")), clips, table.grouped, known, table.features, problems
+        str(table.metadata.get("dataset", "")),
+        clips,
+        table.grouped,
+        known,
+        table.features,
+        problems,
+        tuple(table.metadata.get("notes", ())),
     )
 
 
@@ -136,7 +148,10 @@ def _of_manifest(manifest: Manifest) -> _Subject:
     bad = manifest.frame[manifest.frame["problem"].notna()]
     problems = list(zip(bad["id"].tolist(), bad["problem"].tolist(), strict=True))
     clips = manifest.usable.set_index("id")[["path", "label", "group", "start", "end"]]
-    return _Subject(manifest.name, clips, manifest.grouped, pd.DataFrame(index=clips.index), None, problems)
+    notes = tuple(note for note in manifest.ignored if " " in note)
+    return _Subject(
+        manifest.name, clips, manifest.grouped, pd.DataFrame(index=clips.index), None, problems, notes
+    )
 
 
 def _heard(

@@ -57,8 +57,9 @@ def audit(
     from quintet.commands.terminal.progress import progress_counter
 
     subject: str | FeatureTable = source
-    if id_column or label_from or label_column:
-        subject = TableColumns(id_column, label_column, group_column, label_from).read(source)
+    columns = TableColumns(id_column, label_column, group_column, label_from)
+    if columns != TableColumns():
+        subject = columns.read(source)
     with progress_counter("Auditing", quiet=quiet) as progress:
         result = audit_corpus(
             subject, n_jobs=resolve_cores(jobs), progress=progress, fingerprints=fingerprints, seed=seed

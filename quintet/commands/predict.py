@@ -41,14 +41,11 @@ def predict(
     from quintet.commands.terminal.console import err, print_plain
     from quintet.commands.terminal.output import print_failure, print_predictions, print_truncation
     from quintet.commands.terminal.progress import progress_counter
-    from quintet.inference.predict import predict_files, predict_table
+    from quintet.inference.predict import predict_files, predict_table_file
 
     _check_usage(files, table, format_, output)
     if table is not None:
-        from quintet.features.storage.read import read_feature_table
-
-        features = read_feature_table(table, id_column=id_column)
-        result = predict_table(model, features, confidence=confidence)
+        result = predict_table_file(model, table, id_column=id_column, confidence=confidence)
     else:
         with progress_counter("Predicting", quiet=quiet) as progress:
             result = predict_files(

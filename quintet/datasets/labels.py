@@ -2,23 +2,116 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 LABEL_SEPARATOR = ";"
+ACCIDENTAL_SHARE = 0.1  # fewer labels than this share that are sets may be an accident
+SHOWN = 3  # spellings that a note lists
 
 
 def label_set(label: str) -> tuple[str, ...]:
-    """Single labels in a label string, in their order, each once.
+    """Single labels in a label string, in their order, each once, without blanks around it, in one Unicode form.
 
     Example:
         >>> label_set("rock; live;rock")
         ('rock', 'live')
     """
-    return tuple(dict.fromkeys(part.strip() for part in label.split(LABEL_SEPARATOR) if part.strip()))
+    text = label if label.isascii() else unicodedata.normalize("NFC", label)
+    return tuple(dict.fromkeys(part.strip() for part in text.split(LABEL_SEPARATOR) if part.strip()))
+
+
+def label_name(label: str) -> str:
+    """A label string in one spelling: without blanks around it or its parts, in one Unicode form (NFC).
+
+    Two spellings of a class would be two classes.
+
+    Example:
+        >>> label_name("rock "), label_name("rock; live"), label_name("Cafe\N{COMBINING ACUTE ACCENT}")
+        ('rock', 'rock;live', 'Café')
+    """
+    return join_labels(label_set(label))
+
+
+def label_text(value: object) -> str | None:
+    """Label string of a cell as it is written; a list is a set; None if the cell is missing or blank.
+
+    Example:
+        >>> label_text(["rock", "live"]), label_text(2.0), label_text(float("nan")), label_text("007")
+        ('rock;live', '2', None, '007')
+    """
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        parts = sorted(value) if isinstance(value, set | frozenset) else value
+        texts = [label_text(part) for part in parts]
+        return join_labels(text for text in texts if text) or None
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return None
+        value = int(value) if float(value).is_integer() else value
+    text = str(value)
+    return text if text.strip() else None
+
+
+def label_notes(labels: Iterable[str], ids: Iterable[str]) -> list[str]:
+    """Notes about labels as they are written: spellings that are joined, and sets that may be an accident.
+
+    Args:
+        labels: label strings as written, length `n`.
+        ids: names of their clips, length `n`.
+
+    Example:
+        >>> label_notes(["rock", "rock ", "jazz"], ["a", "b", "c"])
+        ["1 label is written in several ways, which are joined: 'rock' ('rock', 'rock ')."]
+    """
+    first_clip: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for label, id in zip(labels, ids, strict=True):
+        first_clip.setdefault(label, id)
+        counts[label] += 1
+    sets = [label for label in counts if len(label_set(label)) > 1]
+    n_labels, n_sets = counts.total(), sum(counts[label] for label in sets)
+    notes = []
+    spellings = {name: texts for name, texts in _spellings(first_clip).items() if len(texts) > 1}
+    if spellings:
+        shown = [f"{name!r} ({', '.join(map(_visible, texts))})" for name, texts in spellings.items()]
+        more = ", …" if len(shown) > SHOWN else ""
+        subject = "1 label is" if len(shown) == 1 else f"{len(shown)} labels are"
+        notes.append(
+            f"{subject} written in several ways, which are joined: {', '.join(shown[:SHOWN])}{more}."
+        )
+    if 0 < n_sets <= ACCIDENTAL_SHARE * n_labels:
+        verb = "holds" if n_sets == 1 else "hold"
+        notes.append(
+            f"{n_sets} of {n_labels} labels {verb} a '{LABEL_SEPARATOR}' ({first_clip[sets[0]]}: '{sets[0]}'), "
+            "so every label is read as a set of tags. If each clip has one class, write it without."
+        )
+    return notes
+
+
+def _spellings(labels: Iterable[str]) -> dict[str, list[str]]:
+    """Single label → its spellings. Blanks beside the separator of a set are no spelling."""
+    spellings: dict[str, list[str]] = {}
+    for label in labels:
+        parts = label.split(LABEL_SEPARATOR)
+        texts = [part.strip() for part in parts] if len(parts) > 1 else parts
+        for text in texts:
+            names = label_set(text)
+            if names and text not in spellings.setdefault(names[0], []):
+                spellings[names[0]].append(text)
+    return spellings
+
+
+def _visible(text: str) -> str:
+    """A text in quotes; characters beyond ASCII are escapes if NFC changes it."""
+    return repr(text) if unicodedata.is_normalized("NFC", text) else ascii(text)
 
 
 def label_indicator(labels: Iterable[str]) -> tuple[NDArray[np.int8], tuple[str, ...]]:

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name
-from quintet.datasets.labels import is_label_set, join_labels, label_set
+from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, label_text
 from quintet.errors import DatasetError
 from quintet.files.remote import is_remote
 
@@ -130,7 +130,8 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
         raise DatasetError(f"A source must list at least one clip. '{name}' ({root}) has none.")
     root = root.absolute()
     paths = [_absolute(path, root) for path in _texts(rows, "path")]
-    labels = [join_labels(label_set(label)) if label else None for label in _texts(rows, "label")]
+    written = _label_texts(rows)
+    labels = [label_name(label) or None if label else None for label in written]
     windows = _Windows.read(rows)
     files = [clip_id(path, root) if path else f"row {row + 1}" for row, path in enumerate(paths)]
     names = _name_clips(files, paths, windows, root)
@@ -138,6 +139,8 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
     problems = _find_problems(_texts(rows, "problem"), paths, labels, windows)
     unique_ids = _mark_repetitions(problems, ids, names, labels)
     known_groups = _texts(rows, "group")
+    given_labels = [(label, id) for label, id in zip(written, ids, strict=True) if label]
+    notes = label_notes([label for label, _ in given_labels], [id for _, id in given_labels])
     texts = {
         "id": unique_ids,
         "path": paths,
@@ -154,7 +157,7 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
         root=root,
         multilabel=any(is_label_set(label) for label in labels if label),
         grouped=any(known_groups),
-        ignored=tuple(ignored),
+        ignored=(*ignored, *notes),
     )
 
 
@@ -211,6 +214,12 @@ def _texts(rows: pd.DataFrame, column: str) -> list[str | None]:
     for value, missing in zip(values, values.isna(), strict=True):
         texts.append(None if missing else str(value).strip() or None)
     return texts
+
+
+def _label_texts(rows: pd.DataFrame) -> list[str | None]:
+    """Labels as they are written; a list of labels becomes a label set. None if missing or blank."""
+    values = _column(rows, "label")
+    return [label_text(value) for value in values]
 
 
 def _absolute(path: str | None, root: Path) -> str:

@@ -7,22 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from quintet.datasets.manifest import Manifest, build_manifest
-from quintet.errors import DatasetError, unknown_name
+from quintet.errors import ArtefactError, DatasetError, unknown_name
+from quintet.files.tables import TableContent, is_nameless, read_table_file
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("group", "start", "end", "split", "id")
 SUFFIXES = (".csv", ".tsv", ".parquet")
-
-_UNREADABLE = (
-    pd.errors.ParserError,
-    pd.errors.EmptyDataError,
-    UnicodeDecodeError,
-    pa.ArrowException,
-    OSError,
-)
 
 
 def read_table(path: Path | str, *, columns: Mapping[str, str] | None = None) -> Manifest:
@@ -40,7 +32,8 @@ def read_table(path: Path | str, *, columns: Mapping[str, str] | None = None) ->
         ConfigError: if `columns` renames a column that is not one of ours.
     """
     file = Path(path)
-    table = _read(file)
+    content = _read(file)
+    table = content.frame
     their_names = dict(columns or {})
     for ours in their_names:
         if ours not in REQUIRED + OPTIONAL:
@@ -54,38 +47,18 @@ def read_table(path: Path | str, *, columns: Mapping[str, str] | None = None) ->
             used.add(theirs)
         elif ours in REQUIRED or ours in their_names:
             raise _missing_column(file, theirs, list(table.columns))
-    unused = [column for column in table.columns if column not in used]
-    return build_manifest(rows, name=file.stem, root=file.parent, ignored=unused)
+    unused = [column for column in table.columns if column not in used and not is_nameless(column)]
+    return build_manifest(rows, name=file.stem, root=file.parent, ignored=[*unused, *content.notes])
 
 
-def _read(file: Path) -> pd.DataFrame:
+def _read(file: Path) -> TableContent:
     """Content of the file. CSV cells stay text (`NA` is a label like any other). Names are stripped."""
     if not file.is_file():
         raise DatasetError(f"A manifest must be a file. '{file}' does not exist.")
     try:
-        table = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
-    except _UNREADABLE as error:
-        raise DatasetError(
-            f"A manifest must be a CSV in UTF-8 or a Parquet file. '{file}' cannot be read: {error}."
-        ) from error
-    table.columns = pd.Index([str(column).strip() for column in table.columns])
-    if not table.columns.is_unique:
-        raise DatasetError(
-            f"Every column of a manifest must have its own name. '{file}' has: {', '.join(table.columns)}."
-        )
-    return table
-
-
-def _read_csv(file: Path) -> pd.DataFrame:
-    return pd.read_csv(
-        file,
-        sep="\t" if file.suffix.lower() == ".tsv" else ",",
-        dtype="str",
-        keep_default_na=False,
-        na_values=[""],
-        encoding="utf-8-sig",
-        skipinitialspace=True,
-    )
+        return read_table_file(file)
+    except ArtefactError as error:
+        raise DatasetError(f"A manifest cannot be read. {error}") from error
 
 
 def _missing_column(file: Path, name: str, columns: Sequence[str]) -> DatasetError:
@@ -93,8 +66,6 @@ def _missing_column(file: Path, name: str, columns: Sequence[str]) -> DatasetErr
     by_lower = {column.lower(): column for column in columns}
     nearest = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     hint = f" Did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
-    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
-        hint = " The columns of a .csv must be separated by commas (a .tsv by tabs)."
     return DatasetError(
         f"A manifest must have the column '{name}'. '{file}' has: {', '.join(columns)}.{hint} "
         "Rename the column or say which one stands for it."

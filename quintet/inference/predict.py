@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor, require_confidence
 from quintet.errors import AlignmentError, ConfigError
 from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.storage.column_roles import Roles, quote_names
+from quintet.features.storage.read import read_feature_table, read_model_rows
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
 from quintet.inference.describe import (
@@ -124,6 +126,40 @@ def predict_files(
     )
 
 
+def predict_table_file(
+    model: str | Path | EnsembleClassifier,
+    path: str | Path,
+    *,
+    id_column: str | None = None,
+    confidence: float | None = None,
+) -> PredictionResult:
+    """Class probabilities for the rows of a file with a feature table.
+
+    For a model that was trained on a table of another program, columns are found by their names, in any
+    order, and have the roles that they had in the training. Labels may be missing.
+
+    Args:
+        model: a model folder, or the result of `load_model`.
+        path: a CSV or parquet file.
+        id_column: column with the ids. Default: the column of the training, or "id".
+        confidence: also give prediction sets, as in `predict_files`.
+
+    Raises:
+        AlignmentError: if columns are missing, or the parameter hashes differ.
+        ArtefactError: if the model is damaged, or the file cannot be read.
+        ConfigError: if a confidence is asked for and the model has no prediction sets.
+        DatasetError: if `id_column` is missing, or ids repeat.
+    """
+    ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
+    bundle = ensemble.bundle_
+    if bundle["feature_parameters"] is not None:
+        return predict_table(ensemble, read_feature_table(path, id_column=id_column), confidence=confidence)
+    roles = Roles.from_json(bundle.get("table_roles", {}), features=bundle["feature_names"])
+    if id_column is not None:
+        roles = replace(roles, id=id_column, id_required=True)
+    return predict_table(ensemble, read_model_rows(path, roles), confidence=confidence)
+
+
 def predict_table(
     model: str | Path | EnsembleClassifier,
     table: FeatureTable,
@@ -146,7 +182,8 @@ def predict_table(
     ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
     _require_sets(ensemble, confidence)
     expected = ensemble.bundle_["feature_hash"]
-    if table.parameter_hash != expected:
+    by_name = ensemble.bundle_["feature_parameters"] is None and table.parameters is None
+    if table.parameter_hash != expected and not by_name:
         differences = _differences(ensemble.bundle_["feature_parameters"], table.metadata.get("parameters"))
         raise AlignmentError(
             f"A table must be made with the parameters of the model ({expected}). "
@@ -154,7 +191,18 @@ def predict_table(
         )
     predictions = _predict_rows(ensemble, Descriptions(table, spectrograms))
     names = np.asarray(table.meta.index, dtype=str)
-    return _average_segments(ensemble, table, names, predictions, confidence)
+    result = _average_segments(ensemble, table, names, predictions, confidence)
+    return replace(result, notes=(*_table_notes(ensemble, table), *result.notes))
+
+
+def _table_notes(ensemble: EnsembleClassifier, table: FeatureTable) -> list[str]:
+    """Notes of a table, and its columns that the model does not use."""
+    used = set(ensemble.bundle_["feature_names"])
+    extra = [name for name in table.feature_names if name not in used]
+    notes = [str(note) for note in table.metadata.get("notes", [])]
+    if extra:
+        notes.append(f"Columns that the model does not use are left out: {quote_names(extra)}.")
+    return notes
 
 
 def _predict_rows(ensemble: EnsembleClassifier, descriptions: Descriptions) -> pd.DataFrame:
@@ -165,7 +213,7 @@ def _predict_rows(ensemble: EnsembleClassifier, descriptions: Descriptions) -> p
     if missing:
         raise AlignmentError(
             f"The table must have the {len(names)} columns of the training. "
-            f"{len(missing)} are missing, first: {missing[0]}."
+            f"{len(missing)} are missing: {quote_names(missing)}."
         )
     columns = _probability_columns(ensemble)
     if not len(features):

@@ -25,12 +25,14 @@ class TrainedModel:
         table: the feature table of the run; its usable rows were used.
         scores: all scores of the run.
         spectrograms: the spectrogram store of the run, if it had one.
+        notes: what was done with the data before training, and which rows were left out.
     """
 
     ensemble: EnsembleClassifier
     table: FeatureTable
     scores: RunScores
     spectrograms: SpectrogramStore | None = None
+    notes: tuple[str, ...] = ()
 
 
 def write_model(folder: ModelFolder, model: TrainedModel) -> None:
@@ -90,6 +92,7 @@ def _trust_content(ensemble: EnsembleClassifier) -> JsonObject:
 def _bundle_content(model: TrainedModel) -> JsonObject:
     """Entries of `bundle.json` that describe the model."""
     ensemble, table, store, split = model.ensemble, model.table, model.spectrograms, model.scores.split
+    optional: JsonObject = {"table_roles": table.metadata.get("table_roles"), "notes": list(model.notes)}
     return {
         "quintet": importlib.metadata.version("quintet"),
         "members": list(ensemble.members_),
@@ -107,6 +110,7 @@ def _bundle_content(model: TrainedModel) -> JsonObject:
             name: [round(result.seconds, 3) for result in results]
             for name, results in ensemble.folds_.items()
         },
+        **{key: value for key, value in optional.items() if value},
     }
 
 

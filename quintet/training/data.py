@@ -15,10 +15,13 @@ from quintet.datasets.labels import label_indicator, label_set
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.datasets.splits.split import Positions, Split
 from quintet.ensemble.crossfit import Inputs
-from quintet.errors import AlignmentError, ConfigError, DatasetError
+from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
+from quintet.features.storage.column_roles import text_column
+from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSING
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
+from quintet.files.tables import read_table_file
 from quintet.training.settings import TrainSettings
 
 Texts = NDArray[np.str_]
@@ -26,6 +29,9 @@ Target = NDArray[np.generic]  # labels (n,), or the 0/1 indicator (n, K) of labe
 Folds = tuple[
     tuple[Positions, Positions], ...
 ]  # positions to fit on and positions to predict, one pair per fold
+
+
+SHOWN_ROWS = 3  # rows that a note lists
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,7 @@ def gather(
         ConfigError, DatasetError, SplitLeakError: if the clips cannot be split as the settings ask.
     """
     table = FeatureTable(table.frame.sort_values("id", kind="stable", ignore_index=True), table.metadata)
+    table = _without_unlabelled(table)
     meta = table.meta
     if not len(meta):
         raise DatasetError(
@@ -204,6 +211,59 @@ def gather(
     split = make_training_split(meta, settings, grouped=table.grouped)
     ids, labels, groups = (_texts(values) for values in (meta.index, meta["label"], meta["group"]))
     return Material(table, ids, labels, groups, split, store)
+
+
+def _without_unlabelled(table: FeatureTable) -> FeatureTable:
+    """The table, where usable rows without a label have failed.
+
+    Raises:
+        DatasetError: if no row has a label.
+    """
+    unlabelled = table.frame["label"].isna() & is_usable(table.frame)
+    if not unlabelled.any():
+        return table
+    if table.frame["label"].isna().all():
+        raise DatasetError(
+            f"Training must have labels. None of {len(table)} rows has one: name their column "
+            "(label_column, --label-column), or take them from the ids (label_from, --label-from)."
+        )
+    frame = table.frame.copy()
+    frame.loc[unlabelled, ["status", "stage", "error"]] = ["failed", "manifest", "DatasetError"]
+    frame.loc[unlabelled, "reason"] = LABEL_MISSING
+    return FeatureTable(frame, table.metadata)
+
+
+def data_notes(material: Material) -> list[str]:
+    """What was done with the data before training: notes of the table, and the rows that are left out.
+
+    Args:
+        material: data of the run.
+    """
+    table = material.table
+    notes = [str(note) for note in table.metadata.get("notes", [])]
+    failures = table.failures
+    if len(failures):
+        counts = failures["reason"].map(_failure_kind).value_counts(sort=False)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        examples = ", ".join(map(str, failures["id"].head(SHOWN_ROWS)))
+        more = ", …" if len(failures) > SHOWN_ROWS else ""
+        notes.append(f"{_count_rows(len(failures), len(table))} left out: {kinds} ({examples}{more}).")
+    n_unused = int((material.split.frame["part"] == "unused").sum())
+    if n_unused:
+        notes.append(f"{_count_rows(n_unused, len(table))} left out: in no part of the split.")
+    return notes
+
+
+def _count_rows(n: int, total: int) -> str:
+    return f"{n} row of {total} is" if n == 1 else f"{n} rows of {total} are"
+
+
+def _failure_kind(reason: object) -> str:
+    """A reason in two or three words, if it is about the table itself."""
+    text = str(reason)
+    if text == LABEL_MISSING:
+        return "without a label"
+    return "with a missing number" if text.startswith(NUMBER_MISSING) else "not extracted"
 
 
 def _texts(values: pd.Series | pd.Index) -> Texts:
@@ -269,11 +329,10 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
 def _read_groups(file: str | Path) -> pd.DataFrame:
     """Rows of a CSV file with the columns `id` and `group`, one group per clip."""
     try:
-        listed = pd.read_csv(file, dtype=str)
-    except (OSError, ValueError) as error:
+        listed = read_table_file(Path(file)).frame
+    except (ArtefactError, DatasetError) as error:
         raise AlignmentError(
-            f"A file of groups must be a readable CSV. {file} is not ({error}); "
-            "`audit --groups-to` writes one."
+            f"A file of groups must be a readable CSV. {error} `audit --groups-to` writes one."
         ) from error
     missing = {"id", "group"} - set(listed.columns)
     if missing:
@@ -281,6 +340,7 @@ def _read_groups(file: str | Path) -> pd.DataFrame:
             "A file of groups must have the columns id and group. "
             f"{file} lacks: {', '.join(sorted(missing))}."
         )
+    listed = listed[["id", "group"]].apply(text_column)
     several = sorted(str(id) for id, names in listed.groupby("id")["group"] if _count_groups(names) > 1)
     if several:
         raise AlignmentError(

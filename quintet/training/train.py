@@ -6,7 +6,7 @@ The split is fixed before anything is fitted.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from quintet.model_folder.fold_cache import FoldFiles
 from quintet.model_folder.folder import ModelFolder, search_digests
 from quintet.model_folder.scores import PublishedScores, RunScores
 from quintet.model_folder.write import TrainedModel, write_model
-from quintet.training.data import Material, gather
+from quintet.training.data import Material, data_notes, gather
 from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
 from quintet.training.scoring import Part, RunScorer
@@ -73,12 +73,14 @@ class TrainingResult:
         results: the scores.
         rule: name of the chosen fusion rule.
         reused: whether the folder held the finished model of this configuration already.
+        notes: what was done with the data before training, and which rows were left out.
     """
 
     folder: Path
     results: RunScores
     rule: str
     reused: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def scores(self) -> JsonObject:
@@ -121,7 +123,9 @@ def train(
     folder = ModelFolder(output)
     if _claim(folder, config, resume=options.resume, overwrite=options.overwrite):
         results = RunScores.from_json(folder.read_json("scores.json"))
-        return TrainingResult(folder.path, results, folder.read_json("bundle.json")["rule"], reused=True)
+        bundle = folder.read_json("bundle.json")
+        earlier_notes = tuple(bundle.get("notes", ()))
+        return TrainingResult(folder.path, results, bundle["rule"], reused=True, notes=earlier_notes)
     material.split.write(folder.path / "split.parquet")
     folder.write_json("environment.json", environment())
     if options.search is not None:
@@ -130,7 +134,8 @@ def train(
         copies = augment_training_part(material, settings, n_jobs=n_jobs, progress=progress)
         material = replace(material, copies=copies)
     published = None if options.published is None else PublishedScores.from_json(options.published)
-    return _fit_and_score(material, folder, settings, published, listener)
+    notes = data_notes(material)
+    return _fit_and_score(material, folder, settings, published, listener, notes)
 
 
 def _check_request(settings: TrainSettings, output: Path) -> None:
@@ -174,6 +179,7 @@ def _fit_and_score(
     settings: TrainSettings,
     published: PublishedScores | None,
     listener: Listener | None,
+    notes: Sequence[str],
 ) -> TrainingResult:
     """Fit the ensemble on the training part, score every part, and write the model."""
     ensemble = _fit_ensemble(material, folder, settings, listener)
@@ -192,8 +198,9 @@ def _fit_and_score(
         curve = learning_curve(curve_part(material), settings, known=ensemble.oof_, listener=listener)
         scores = replace(scores, learning_curve=curve)
     _write_embeddings(material, folder, ensemble)
-    write_model(folder, TrainedModel(ensemble, material.table, scores, material.spectrograms))
-    return TrainingResult(folder.path, scores, ensemble.rule_)
+    model = TrainedModel(ensemble, material.table, scores, material.spectrograms, tuple(notes))
+    write_model(folder, model)
+    return TrainingResult(folder.path, scores, ensemble.rule_, notes=tuple(notes))
 
 
 def _fit_ensemble(

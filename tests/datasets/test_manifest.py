@@ -178,8 +178,8 @@ class TestTable:
             load_source(write(music, "path,lable\nrock/queen_1.wav,rock\n"))
 
     def test_wrong_separator_is_recognised(self, music):
-        with pytest.raises(DatasetError, match="separated by commas"):
-            load_source(write(music, "path;label\nrock/queen_1.wav;rock\n"))
+        manifest = load_source(write(music, "path;label\nrock/queen_1.wav;rock\n"))
+        assert manifest.frame["label"].tolist() == ["rock"]
 
     def test_renamed_columns(self, music):
         csv = write(music, "path,genre,fold\nrock/queen_1.wav,None,1\njazz/monk_1.AIF,NA,2\n")
@@ -194,7 +194,7 @@ class TestTable:
     @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00bad", b'path,label\n"never closed'])
     def test_damaged_csv(self, tmp_path, content):
         (tmp_path / "list.csv").write_bytes(content)
-        with pytest.raises(DatasetError, match=r"cannot be read|at least one clip"):
+        with pytest.raises(DatasetError, match=r"cannot be read|at least one clip|column 'path'"):
             load_source(tmp_path / "list.csv")
 
     def test_damaged_parquet(self, tmp_path):

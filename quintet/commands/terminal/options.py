@@ -106,8 +106,13 @@ class TableColumns:
         Raises:
             QuintetError: if the table or one of the files cannot be read or does not fit.
         """
+        from quintet.errors import ConfigError
         from quintet.features.storage.read import read_feature_table
 
+        if groups is not None and self.group is not None:
+            raise ConfigError(
+                "Groups must come from one place. Received --groups and --group-column: give one of them."
+            )
         table = read_feature_table(
             path,
             id_column=self.id,

@@ -125,7 +125,9 @@ def failure_kinds(failures: pd.DataFrame) -> list[tuple[dict[str, str], int]]:
 
 
 def print_training(result: TrainingResult) -> None:
-    """Print the scores of a training, and its leak gate and learning curve if there are any."""
+    """Print the notes and scores of a training, and its leak gate and learning curve if there are any."""
+    for note in result.notes:
+        print_plain(err, note, style="dim")
     print_scores(result)
     print_leak_gate(result.results)
     print_learning_curve(result.results)

@@ -1,159 +1,153 @@
-"""External feature tables: the roles of their columns, and lists of clips that assign parts of a split."""
+"""External feature tables: tables of any program, whose columns get roles."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from quintet.datasets.groups import group_name
-from quintet.datasets.labels import is_label_set
-from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
-from quintet.features.storage.table import META_COLUMNS, FeatureTable, names_hash
-from quintet.files.json_types import JsonObject
-
-_AUDIO_SUFFIX = re.compile(
-    r"\.(wav|wave|flac|mp3|ogg|oga|opus|au|snd|aif|aiff|aifc|m4a|mp4|aac|wma|webm|mka)$", re.IGNORECASE
+from quintet.datasets.labels import is_label_set, label_name, label_notes
+from quintet.errors import AlignmentError, ConfigError, DatasetError
+from quintet.features.storage.column_roles import (
+    AssignedColumns,
+    Roles,
+    assign_columns,
+    counts_rows,
+    group_column,
+    quote_names,
+    text_column,
 )
-_LIST_ID_COLUMNS = ("id", "clip_id", "track", "track_id", "file_name", "filename", "path")
+from quintet.features.storage.table import META_COLUMNS, META_TYPES, FeatureTable, names_hash
+from quintet.files.json_types import JsonObject
+from quintet.files.tables import TableContent, is_nameless, read_table_file
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+LABEL_MISSING = "The label is missing."
+NUMBER_MISSING = "Every feature must be a finite number."
 
 
-@dataclass(frozen=True)
-class Roles:
-    """Roles of the columns of an external table.
-
-    Args:
-        id: column with the clip ids; None takes "id".
-        label: column with the labels; None takes "label" if the table has it.
-        group: column with the groups; None takes "group" if the table has it.
-        label_from: regular expression whose first group, searched in the id, is the label.
-        exclude: columns that are no features.
-    """
-
-    id: str | None = None
-    label: str | None = None
-    group: str | None = None
-    label_from: str | None = None
-    exclude: tuple[str, ...] = ()
-
-
-def read_any(path: Path) -> pd.DataFrame:
-    """Read a CSV (`.csv`, `.tsv`) or parquet file.
+def read_external_table(path: Path, roles: Roles) -> FeatureTable:
+    """Feature table from a CSV or parquet file of any program (see `foreign_table`).
 
     Raises:
         ArtefactError: the file cannot be read.
+        DatasetError: as for `foreign_table`.
     """
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        return pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",")
-    except (ValueError, OSError, pa.ArrowInvalid) as error:
-        raise ArtefactError(
-            f"A table must be readable as CSV or parquet. {path} is not ({error})."
-        ) from error
+    return foreign_table(read_table_file(path, text=roles.text_columns), roles, name=path.stem)
 
 
-def refuse_roles(**given: str | None) -> None:
-    """Refuse options that only apply to external tables.
+def find_external_table(path: Path) -> FeatureTable | None:
+    """The feature table in a file; None if the file is something else, for example a manifest.
 
-    Args:
-        **given: option → value; None if it was not given.
+    A file is a feature table if it has ids and no column `path`.
 
     Raises:
-        ConfigError: any of them was given.
+        ArtefactError: the file cannot be read.
+        DatasetError: as for `foreign_table`.
     """
-    names = [name for name, value in given.items() if value is not None]
-    if names:
-        raise ConfigError(
-            f"The columns of a table that Quintet wrote are fixed: {', '.join(names)} must not be given. "
-            "Leave it out."
-        )
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return None
+    content = read_table_file(path, text=Roles().text_columns)
+    has_ids = "id" in content.frame.columns or bool(content.index)
+    if "path" in content.frame.columns or not has_ids:
+        return None
+    return foreign_table(content, Roles(), name=path.stem)
 
 
-def foreign_table(frame: pd.DataFrame, roles: Roles, *, name: str) -> FeatureTable:
+def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str) -> FeatureTable:
     """Feature table from the columns of an external table.
 
     A row with a missing number or label gets the status "failed" and a reason. `parameters` is None;
     `parameter_hash` is the hash of the column names, so tables can only be joined if they have the same
-    columns.
+    columns. `metadata["notes"]` says which columns are no features, and which spellings were joined.
+    `metadata["table_roles"]` holds the roles.
 
     Args:
-        frame: the external table.
+        table: the external table.
         roles: roles of its columns.
         name: name of the dataset.
 
     Raises:
+        ConfigError: two options contradict each other.
         DatasetError: a named column is missing, an id is repeated, or a column without a role does not hold
             numbers.
+        AlignmentError: a column of `roles.features` is missing.
 
     Example:
         >>> frame = pd.DataFrame({"file": ["rock.1.wav", "jazz.1.wav"], "tempo": [120, 90]})
         >>> foreign_table(frame, Roles(id="file", label_from=r"^([^.]+)"), name="x").meta["label"].tolist()
         ['rock', 'jazz']
     """
-    id_column = _find_id_column(frame, roles)
-    label_column = _find_column(frame, roles.label, "label")
-    group_column = _find_column(frame, roles.group, "group")
-    ids = frame[id_column].astype("str")
-    if ids.isna().any() or ids.duplicated().any():
-        n_missing, n_repeated = int(ids.isna().sum()), int(ids.duplicated().sum())
-        raise DatasetError(
-            "The ids of a feature table must be present and differ. "
-            f"In {id_column!r} {n_missing} are missing, {n_repeated} repeated."
-        )
-    labels = frame[label_column].astype("str") if label_column else _extract_labels(ids, roles.label_from)
-    groups = _group_names(frame[group_column]) if group_column else ids
-    with_roles = {id_column, label_column, group_column, "split", *roles.exclude}
-    features = _require_numbers(frame[[column for column in frame.columns if column not in with_roles]])
+    content = table if isinstance(table, TableContent) else _as_content(table)
+    columns = assign_columns(content, roles)
+    frame = content.frame
+    ids = _unique_ids(frame[columns.id], columns.id)
+    written = _written_labels(frame, columns, ids, roles)
+    labels = written.map(label_name, na_action="ignore").astype("str")
+    groups = group_column(frame[columns.group]) if columns.group else ids
+    features, feature_notes = _features(content, columns, roles)
     meta = _meta_frame(ids, labels, groups)
-    no_split = pd.Series(pd.NA, index=frame.index, dtype="str")
-    meta["split"] = frame["split"].astype("str") if "split" in frame.columns else no_split
-    _fail_rows(meta, features, labelled=label_column is not None or roles.label_from is not None)
+    meta["split"] = text_column(frame["split"]) if "split" in frame.columns else _no_texts(frame.index)
+    if "path" in frame.columns and "path" not in features and columns.id != "path":
+        meta["path"] = text_column(frame["path"]).fillna(ids)
+    labelled = roles.features is None and (columns.label is not None or roles.label_from is not None)
+    _fail_rows(meta, features, labelled=labelled)
+    present = written.dropna()
+    notes = [*content.notes, *columns.notes, *feature_notes]
+    if roles.features is None:
+        notes += label_notes(present, ids[present.index])
     metadata: JsonObject = {
         "parameters": None,
         "parameter_hash": names_hash(list(features.columns)),
         "dataset": name,
         "multilabel": bool(labels.dropna().map(is_label_set).any()),
-        "grouped": group_column is not None,
+        "grouped": columns.group is not None,
         "versions": {},
+        "table_roles": Roles(
+            columns.id, columns.label, columns.group, roles.label_from, roles.exclude
+        ).to_json(),
     }
+    if notes:
+        metadata["notes"] = notes
     meta["parameter_hash"] = metadata["parameter_hash"]
     return FeatureTable(pd.concat([meta[list(META_COLUMNS)], features], axis=1), metadata)
 
 
-def _find_id_column(frame: pd.DataFrame, roles: Roles) -> str:
-    column = _find_column(frame, roles.id, "id")
-    if column is None:
-        text = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-        raise DatasetError(
-            "A feature table must have a column that names its clips. There is no 'id'; "
-            f"the text columns are: {', '.join(text) or 'none'}. Name one as id_column."
-        )
-    return column
+def _as_content(frame: pd.DataFrame) -> TableContent:
+    names = [str(name) for name in frame.columns]
+    return TableContent(frame.set_axis(names, axis=1))
 
 
-def _find_column(frame: pd.DataFrame, named: str | None, default: str) -> str | None:
-    """The named column, or the default column if the table has it."""
-    if named is None:
-        return default if default in frame.columns else None
-    if named not in frame.columns:
-        first_columns = ", ".join(map(str, frame.columns[:8]))
+def _unique_ids(column: pd.Series, name: str) -> pd.Series:
+    ids = text_column(column)
+    if ids.isna().any() or ids.duplicated().any():
+        n_missing, n_repeated = int(ids.isna().sum()), int(ids.duplicated().sum())
         raise DatasetError(
-            f"The {default} column must be in the table. There is no {named!r}; "
-            f"its first columns are: {first_columns}."
+            "The ids of a feature table must be present and differ. "
+            f"In {name!r} {n_missing} are missing, {n_repeated} repeated."
         )
-    return named
+    return ids
+
+
+def _no_texts(index: pd.Index) -> pd.Series:
+    return pd.Series(pd.NA, index=index, dtype="str")
+
+
+def _written_labels(frame: pd.DataFrame, columns: AssignedColumns, ids: pd.Series, roles: Roles) -> pd.Series:
+    """Labels as they are written; NA if missing or blank."""
+    if columns.label is None:
+        return _extract_labels(ids, roles.label_from)
+    labels = text_column(frame[columns.label])
+    is_blank = labels.str.strip(" ;\t\N{NO-BREAK SPACE}") == ""
+    return labels.mask(is_blank)
 
 
 def _extract_labels(ids: pd.Series, pattern: str | None) -> pd.Series:
     if pattern is None:
-        return pd.Series(pd.NA, index=ids.index, dtype="str")
+        return _no_texts(ids.index)
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -164,7 +158,74 @@ def _extract_labels(ids: pd.Series, pattern: str | None) -> pd.Series:
         raise ConfigError(
             f"label_from must have a group that is the label, as in '^([^.]+)'. Received {pattern!r}."
         )
-    return ids.str.extract(compiled, expand=True).iloc[:, 0].astype("str")
+    labels = ids.str.extract(compiled, expand=True).iloc[:, 0].astype("str")
+    if labels.isna().all() and len(labels):
+        raise ConfigError(
+            f"label_from must match the ids. {pattern!r} matches none of {len(labels)}, "
+            f"for example not {ids.iloc[0]!r}."
+        )
+    return labels
+
+
+def _features(
+    content: TableContent, columns: AssignedColumns, roles: Roles
+) -> tuple[pd.DataFrame, list[str]]:
+    """The columns of features as float32, and notes about the columns that are none."""
+    frame = content.frame
+    with_roles = {columns.id, columns.label, columns.group, *columns.displaced, "split", *roles.exclude}
+    if "path" in frame.columns and not pd.api.types.is_numeric_dtype(frame["path"]):
+        with_roles.add("path")
+    others = [name for name in frame.columns if name not in with_roles]
+    if roles.features is not None:
+        return _named_features(frame, others, roles.features)
+    notes = []
+    if set(META_COLUMNS) <= set(frame.columns):  # a table of ours in a format that does not say so
+        others = [name for name in others if name not in META_TYPES]
+        notes.append(
+            "Columns that state facts of the clips, as `quintet extract` writes them, are no features."
+        )
+    counting = [name for name in others if counts_rows(frame[name], name, content.index)]
+    empty = [name for name in others if name not in counting and frame[name].isna().all() and len(frame)]
+    for names, reason in ((counting, "have no name or only count the rows"), (empty, "hold no values")):
+        if names:
+            notes.append(f"No features, because they {reason}: {quote_names(names)}.")
+    chosen = [name for name in others if name not in counting and name not in empty]
+    features = _require_numbers(frame[chosen])
+    new_names = {name: _feature_name(name) for name in chosen if name in META_TYPES}
+    if new_names:
+        pairs = ", ".join(f"{old} → {new}" for old, new in new_names.items())
+        notes.append(f"Features with the name of a fact of a clip get another name: {pairs}.")
+        taken = set(new_names.values()) & set(chosen)
+        if taken:
+            raise DatasetError(
+                f"Features must have names of their own. {quote_names(sorted(taken))} is taken: rename it."
+            )
+    return features.rename(columns=new_names), notes
+
+
+def _named_features(
+    frame: pd.DataFrame, others: Sequence[str], wanted: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The features of a model in its order, and a note about columns that it does not use."""
+    new_names = {name: _feature_name(name) if name in META_TYPES else name for name in others}
+    by_feature = {feature: name for name, feature in new_names.items()}
+    missing = [feature for feature in wanted if feature not in by_feature]
+    if missing:
+        raise AlignmentError(
+            f"A table must have the {len(wanted)} columns of the training. "
+            f"{len(missing)} are missing: {quote_names(missing)}."
+        )
+    used = [by_feature[feature] for feature in wanted]
+    features = _require_numbers(frame[used]).set_axis(list(wanted), axis=1)
+    extra = [name for name in others if name not in set(used) and not is_nameless(name)]
+    if not extra:
+        return features, []
+    return features, [f"Columns that the model does not use are left out: {quote_names(extra)}."]
+
+
+def _feature_name(column: str) -> str:
+    """Name of a feature whose column is named like a fact of a clip."""
+    return f"column.{column}"
 
 
 def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
@@ -173,10 +234,13 @@ def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     for name in frame.columns:
         column = frame[name]
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
-            text.append(str(name))
+            if column.isna().all():
+                continue
+            text.append(name)
     if text:
+        examples = [f"{name} ({_first_text(frame[name])!r})" for name in text[:8]]
         raise DatasetError(
-            f"A column without a role must hold numbers. These do not: {', '.join(text[:8])}. "
+            f"A column without a role must hold numbers. These do not: {', '.join(examples)}. "
             "Name them as id_column, label_column or group_column, or leave them out with exclude."
         )
     if frame.columns.empty:
@@ -184,7 +248,19 @@ def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
             "A feature table must have at least one column of numbers. "
             "Received none besides ids, labels and groups."
         )
-    return frame.astype(np.float32).rename(columns=str)
+    empty = [name for name in frame.columns if _is_empty_text(frame[name])]
+    return frame.assign(**dict.fromkeys(empty, np.nan)).astype(np.float32)
+
+
+def _is_empty_text(column: pd.Series) -> bool:
+    return not pd.api.types.is_numeric_dtype(column) and bool(column.isna().all())
+
+
+def _first_text(column: pd.Series) -> str:
+    """The first cell that is no number."""
+    cells = column.dropna()
+    texts = cells[pd.to_numeric(cells.astype("str"), errors="coerce").isna()]
+    return str((texts if len(texts) else cells).iloc[0])[:30]
 
 
 def _meta_frame(ids: pd.Series, labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
@@ -201,109 +277,17 @@ def _meta_frame(ids: pd.Series, labels: pd.Series, groups: pd.Series) -> pd.Data
     return meta
 
 
-def _group_names(column: pd.Series) -> pd.Series:
-    """Names of groups; NA if a cell is empty or blank."""
-    names = column.map(group_name, na_action="ignore").astype("str")
-    return names.mask(names == "")
-
-
 def _fail_rows(meta: pd.DataFrame, features: pd.DataFrame, *, labelled: bool) -> None:
     bad = ~np.isfinite(features.to_numpy())
     for row in np.flatnonzero(bad.any(axis=1)).tolist():
         names = features.columns[bad[row]]
         examples = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")
-        reason = f"Every feature must be a finite number. {len(names)} are not: {examples}."
+        reason = f"{NUMBER_MISSING} {len(names)} are not: {examples}."
         _fail(meta, row, "check", "NonFiniteError", reason)
     if labelled:
         for row in np.flatnonzero(meta["label"].isna()).tolist():
-            _fail(meta, row, "manifest", "DatasetError", "The label is missing.")
+            _fail(meta, row, "manifest", "DatasetError", LABEL_MISSING)
 
 
 def _fail(meta: pd.DataFrame, row: int, stage: str, error: str, reason: str) -> None:
     meta.loc[meta.index[row], ["status", "stage", "error", "reason"]] = ["failed", stage, error, reason]
-
-
-def clip_key(text: str) -> str:
-    """An id without the suffix of an audio file, so that `blues.00000.wav` and `blues.00000` are equal.
-
-    Example:
-        >>> clip_key("blues.00000.wav"), clip_key("blues.00000")
-        ('blues.00000', 'blues.00000')
-    """
-    return _AUDIO_SUFFIX.sub("", text)
-
-
-def add_splits(
-    table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]
-) -> FeatureTable:
-    """The table with its column `split` filled from lists of ids. Clips in none of the lists are "unused".
-
-    Args:
-        table: any feature table.
-        splits: `{"train": file, "test": file, …}`, each a CSV or parquet file that lists ids, or one file
-            with the columns id and split. Ids are compared without the suffix of an audio file. If the table
-            has no labels or groups, the columns `label` and `group` of these files are used.
-
-    Raises:
-        AlignmentError: no listed clip is in the table.
-        SplitLeakError: a clip is listed in two parts.
-    """
-    listed = _read_lists(splits)
-    keys = table.frame["id"].astype("str").map(clip_key)
-    unknown = listed.index.difference(pd.Index(keys))
-    if len(unknown) == len(listed):
-        raise AlignmentError(
-            f"The clips of a split must be in the table. None of {len(listed)} is: "
-            f"the split says {listed.index[0]!r}, the table {keys.iloc[0]!r}."
-        )
-    by_row = listed.reindex(keys).set_axis(table.frame.index, axis=0)
-    frame = table.frame.copy()
-    frame["split"] = by_row["split"].astype("str").fillna("unused")
-    metadata = dict(table.metadata)
-    if "label" in by_row and frame["label"].isna().all():
-        frame["label"] = by_row["label"].astype("str")
-    if "group" in by_row and not table.grouped:
-        frame["group"] = _group_names(by_row["group"]).fillna(frame["group"].astype("str"))
-        metadata["grouped"] = True
-    if len(unknown):
-        examples = ", ".join(unknown[:5])
-        note = f"{len(unknown)} of {len(listed)} clips of the split are not in the table: {examples}"
-        metadata["notes"] = [*metadata.get("notes", []), note]
-    return FeatureTable(frame, metadata)
-
-
-def _read_lists(splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]) -> pd.DataFrame:
-    """The columns split, label and group of all listed clips, indexed by their keys."""
-    if isinstance(splits, Mapping):
-        if not splits:
-            raise ConfigError(
-                "At least one part must be named, as in {'train': file, 'test': file}. Received none."
-            )
-        lists = [_read_list(Path(path)).assign(split=part) for part, path in splits.items()]
-        listed = pd.concat(lists, ignore_index=True)
-    else:
-        listed = _read_list(Path(splits))
-        if "split" not in listed.columns:
-            raise DatasetError(
-                f"One file of splits must have a column 'split'. {splits} has: {', '.join(listed.columns)}."
-            )
-    parts = listed.groupby("key")["split"].nunique()
-    if (parts > 1).any():
-        both = tuple(parts.index[parts > 1])
-        raise SplitLeakError(
-            f"A clip must be in one part only. {len(both)} are in two, for example {both[0]!r}.", both
-        )
-    return listed.drop_duplicates("key").set_index("key")
-
-
-def _read_list(path: Path) -> pd.DataFrame:
-    """A list of clips: the column `key`, and split, label and group if the file has them."""
-    frame = read_any(path)
-    column = next((name for name in _LIST_ID_COLUMNS if name in frame.columns), None)
-    if column is None:
-        raise DatasetError(
-            f"A list of clips must have one of the columns {', '.join(_LIST_ID_COLUMNS)}. "
-            f"{path} has: {', '.join(map(str, frame.columns))}."
-        )
-    columns = [name for name in ("split", "label", "group") if name in frame.columns]
-    return frame[columns].astype("str").assign(key=frame[column].astype("str").map(clip_key))

@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 
 from quintet.errors import ArtefactError
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.external_table import Roles, add_splits, foreign_table, read_any, refuse_roles
+from quintet.features.storage.column_roles import Roles, refuse_roles
+from quintet.features.storage.external_table import read_external_table
+from quintet.features.storage.split_lists import add_splits
 from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, SCHEMA_VERSION, FeatureTable
 from quintet.files.json_types import JsonObject
 
@@ -57,7 +59,7 @@ def read_feature_table(
     metadata = _stored_metadata(source)
     if metadata is None:
         roles = Roles(id_column, label_column, group_column, label_from, tuple(exclude))
-        table = foreign_table(read_any(source), roles, name=source.stem)
+        table = read_external_table(source, roles)
     else:
         refuse_roles(
             id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from
@@ -67,6 +69,24 @@ def read_feature_table(
         dropped = [name for name in exclude if name not in META_COLUMNS]
         table = FeatureTable(frame.drop(columns=dropped, errors="ignore"), metadata)
     return add_splits(table, splits) if splits else table
+
+
+def read_model_rows(path: str | os.PathLike[str], roles: Roles) -> FeatureTable:
+    """Read new rows for a model: a table of ours as it is, or the named features of an external table.
+
+    Args:
+        path: a `.parquet` or `.csv` file.
+        roles: roles of the columns in the training, with the names of the features.
+
+    Raises:
+        ArtefactError: the file is missing, or it is neither parquet nor CSV.
+        AlignmentError: a feature is missing.
+        DatasetError: a feature does not hold numbers, or ids repeat.
+    """
+    source = Path(path)
+    if source.is_file() and _stored_metadata(source) is not None:
+        return read_feature_table(source)
+    return read_external_table(source, roles)
 
 
 def _stored_metadata(source: Path) -> JsonObject | None:

@@ -1,0 +1,211 @@
+"""Roles of the columns of an external feature table: which hold ids, labels, groups, features, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from quintet.datasets.groups import group_name
+from quintet.datasets.labels import label_text
+from quintet.errors import ConfigError, DatasetError
+from quintet.files.json_types import JsonObject
+from quintet.files.tables import TableContent, is_nameless
+
+LIST_ID_COLUMNS = ("id", "clip_id", "track", "track_id", "file_name", "filename", "path")
+"""Columns with ids in lists of clips; the first that a list has is used."""
+
+TEXT_COLUMNS = ("id", "path", "label", "group", "split")
+"""Columns that hold text, whatever their cells look like."""
+
+_COUNTING_NAMES = re.compile(
+    r"index|level_\d+|#|rows?|row[ _-]?(number|num|nr|no|index|id)|rownames?|idx|nr|no|number",
+    re.IGNORECASE,
+)
+_FEWEST_COUNTED_ROWS = 10  # in fewer rows, a feature may be 1, 2, 3 by chance
+_SHOWN = 5  # names that a message lists
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Roles of the columns of an external table.
+
+    Args:
+        id: column with the clip ids; None takes "id", or the index of a parquet file.
+        label: column with the labels; None takes "label" if the table has it.
+        group: column with the groups; None takes "group" if the table has it.
+        label_from: regular expression whose first group, searched in the id, is the label.
+        exclude: columns that are no features.
+        features: names of the features, for a model that was trained on them. They are looked up by name,
+            other columns are left out, and labels may be missing. None: every column without a role.
+        id_required: whether the column `id` must be in the table although `features` are named.
+    """
+
+    id: str | None = None
+    label: str | None = None
+    group: str | None = None
+    label_from: str | None = None
+    exclude: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
+    id_required: bool = False
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, object], *, features: Sequence[str]) -> Roles:
+        """Roles of a model's table, to read new rows for the model.
+
+        Args:
+            content: what `to_json` wrote; empty for an older model.
+            features: names of the model's features.
+        """
+        id, label, group = (_text_or_none(content.get(key)) for key in ("id", "label", "group"))
+        return cls(id, label, group, features=tuple(features))
+
+    def to_json(self) -> JsonObject:
+        """The roles that are not None, by name."""
+        names = ("id", "label", "group", "label_from")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def text_columns(self, columns: Sequence[str]) -> list[str]:
+        """Those of the columns of a file that hold text, because they have a role."""
+        named = {self.id, self.label, self.group}
+        return [name for name in columns if name in named or name in TEXT_COLUMNS]
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def refuse_roles(**given: str | None) -> None:
+    """Refuse options that only apply to external tables.
+
+    Args:
+        **given: option → value; None if it was not given.
+
+    Raises:
+        ConfigError: any of them was given.
+    """
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ConfigError(
+            f"The columns of a table that Quintet wrote are fixed: {', '.join(names)} must not be given. "
+            "Leave it out."
+        )
+
+
+@dataclass(frozen=True)
+class AssignedColumns:
+    """Columns that have a role in a table.
+
+    Args:
+        id: column with the ids.
+        label: column with the labels, or None.
+        group: column with the groups, or None.
+        displaced: columns with the usual name of a role that another column or option has. They are no
+            features.
+        notes: one sentence about each choice that the names of the columns alone do not explain.
+    """
+
+    id: str
+    label: str | None
+    group: str | None
+    displaced: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def assign_columns(content: TableContent, roles: Roles) -> AssignedColumns:
+    """The columns with roles. An option that is given wins over the usual name."""
+    frame = content.frame
+    if roles.label is not None and roles.label_from is not None:
+        raise ConfigError(
+            "Labels must come from one place. "
+            f"Received the column {roles.label!r} and the pattern {roles.label_from!r}. Give one of them."
+        )
+    must_exist = roles.features is None
+    id_column, notes = _find_id_column(content, roles, must_exist=must_exist or roles.id_required)
+    label_column = None
+    if roles.label_from is None:
+        label_column = _find_column(frame, roles.label, "label", must_exist=must_exist)
+    group_column = _find_column(frame, roles.group, "group", must_exist=must_exist)
+    used = {"id": id_column, "label": label_column, "group": group_column}
+    displaced = [name for name in used if name in frame.columns and name not in used.values()]
+    for name in displaced:
+        winner = f"column {used[name]!r}" if used[name] else f"pattern {roles.label_from!r}"
+        notes.append(f"The column {name!r} is not used: the {winner} was named for it.")
+    return AssignedColumns(id_column, label_column, group_column, tuple(displaced), tuple(notes))
+
+
+def _find_id_column(content: TableContent, roles: Roles, *, must_exist: bool) -> tuple[str, list[str]]:
+    """The column of the ids, and a note if it is the index of the table."""
+    frame = content.frame
+    column = _find_column(frame, roles.id, "id", must_exist=must_exist)
+    if column is not None:
+        return column, []
+    indices = [name for name in frame.columns if name in content.index or is_nameless(name)]
+    for name in indices:
+        is_text = not pd.api.types.is_numeric_dtype(frame[name])
+        if frame[name].is_unique and frame[name].notna().all() and (is_text or not is_nameless(name)):
+            label = "column without a name" if is_nameless(name) else f"index {name!r}"
+            return name, [f"The ids are the {label} of the table (first: {frame[name].iloc[0]!r})."]
+    text = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    raise DatasetError(
+        "A feature table must have a column that names its clips. There is no 'id'; "
+        f"the text columns are: {', '.join(text) or 'none'}. Name one as id_column (--id-column)."
+    )
+
+
+def _find_column(frame: pd.DataFrame, named: str | None, default: str, *, must_exist: bool) -> str | None:
+    """The named column, or the default column if the table has it."""
+    if named is not None and named in frame.columns:
+        return named
+    if named is None or not must_exist:
+        return default if default in frame.columns else None
+    first_columns = ", ".join(map(str, frame.columns[:8]))
+    raise DatasetError(
+        f"The {default} column must be in the table. There is no {named!r}; "
+        f"its first columns are: {first_columns}."
+    )
+
+
+def counts_rows(column: pd.Series, name: str, index: Collection[str]) -> bool:
+    """Whether a column has no name or only counts the rows, so that it is no feature.
+
+    A column with any name counts if it goes up by 1 from row to row. A column that is named for counting
+    (`index`, `row`) or was the index of a parquet file also counts if its integers are not in order.
+    """
+    if is_nameless(name):
+        return True
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return False
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    if len(values) < 2 or not np.isfinite(values).all() or (values != np.round(values)).any():
+        return False
+    if _COUNTING_NAMES.fullmatch(name.strip()) or name in index:
+        return bool(column.is_unique)
+    return len(values) >= _FEWEST_COUNTED_ROWS and bool((np.diff(values) == 1).all())
+
+
+def text_column(column: pd.Series) -> pd.Series:
+    """Cells as text, missing cells as NA."""
+    if pd.api.types.is_string_dtype(column) and isinstance(column.dtype, pd.StringDtype):
+        return column
+    return column.map(label_text).astype("str")
+
+
+def group_column(column: pd.Series) -> pd.Series:
+    """Names of groups; NA if a cell is empty or blank."""
+    names = column.map(group_name, na_action="ignore").astype("str")
+    return names.mask(names == "")
+
+
+def quote_names(names: Sequence[str]) -> str:
+    """The first names in quotes, for messages.
+
+    Example:
+        >>> quote_names(["tempo", "key"])
+        "'tempo', 'key'"
+    """
+    more = f", … ({len(names)} in all)" if len(names) > _SHOWN else ""
+    return ", ".join(map(repr, names[:_SHOWN])) + more

@@ -1,0 +1,119 @@
+"""Lists of clips that assign the parts of a split to the rows of a feature table."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from quintet.datasets.labels import is_label_set, label_name, label_notes
+from quintet.errors import AlignmentError, ConfigError, DatasetError, SplitLeakError
+from quintet.features.storage.column_roles import LIST_ID_COLUMNS, group_column, text_column
+from quintet.features.storage.table import FeatureTable
+from quintet.files.json_types import JsonObject
+from quintet.files.tables import read_table_file
+
+_AUDIO_SUFFIX = re.compile(
+    r"\.(wav|wave|flac|mp3|ogg|oga|opus|au|snd|aif|aiff|aifc|m4a|mp4|aac|wma|webm|mka)$", re.IGNORECASE
+)
+
+
+def clip_key(text: str) -> str:
+    """An id without the suffix of an audio file, so that `blues.00000.wav` and `blues.00000` are equal.
+
+    Example:
+        >>> clip_key("blues.00000.wav"), clip_key("blues.00000")
+        ('blues.00000', 'blues.00000')
+    """
+    return _AUDIO_SUFFIX.sub("", text)
+
+
+def add_splits(
+    table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]
+) -> FeatureTable:
+    """The table with its column `split` filled from lists of ids. Clips in none of the lists are "unused".
+
+    Args:
+        table: any feature table.
+        splits: `{"train": file, "test": file, …}`, each a CSV or parquet file that lists ids, or one file
+            with the columns id and split. Ids are compared without the suffix of an audio file. If the table
+            has no labels or groups, the columns `label` and `group` of these files are used.
+
+    Raises:
+        AlignmentError: no listed clip is in the table.
+        SplitLeakError: a clip is listed in two parts.
+    """
+    listed = _read_lists(splits)
+    keys = table.frame["id"].astype("str").map(clip_key)
+    unknown = listed.index.difference(pd.Index(keys))
+    if len(unknown) == len(listed):
+        raise AlignmentError(
+            f"The clips of a split must be in the table. None of {len(listed)} is: "
+            f"the split says {listed.index[0]!r}, the table {keys.iloc[0]!r}."
+        )
+    by_row = listed.reindex(keys).set_axis(table.frame.index, axis=0)
+    frame, metadata = table.frame.copy(), dict(table.metadata)
+    notes: list[str] = []
+    if frame["split"].notna().any():
+        notes.append("The column 'split' is not used: lists of clips were given for it.")
+    frame["split"] = by_row["split"].astype("str").fillna("unused")
+    if "label" in by_row and frame["label"].isna().all():
+        notes += _fill_labels(frame, metadata, by_row["label"])
+    if "group" in by_row and not table.grouped:
+        frame["group"] = group_column(by_row["group"]).fillna(frame["group"].astype("str"))
+        metadata["grouped"] = True
+    if len(unknown):
+        examples = ", ".join(unknown[:5])
+        notes.append(f"{len(unknown)} of {len(listed)} clips of the split are not in the table: {examples}")
+    if notes:
+        metadata["notes"] = [*metadata.get("notes", []), *notes]
+    return FeatureTable(frame, metadata)
+
+
+def _fill_labels(frame: pd.DataFrame, metadata: JsonObject, written: pd.Series) -> list[str]:
+    """Fill the labels of a table from the lists, in place. Notes about the labels."""
+    present = written.dropna()
+    frame["label"] = written.map(label_name, na_action="ignore").astype("str")
+    metadata["multilabel"] = bool(frame["label"].dropna().map(is_label_set).any())
+    return label_notes(present, frame["id"][present.index])
+
+
+def _read_lists(splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]) -> pd.DataFrame:
+    """The columns split, label and group of all listed clips, indexed by their keys."""
+    if isinstance(splits, Mapping):
+        if not splits:
+            raise ConfigError(
+                "At least one part must be named, as in {'train': file, 'test': file}. Received none."
+            )
+        lists = [_read_list(Path(path)).assign(split=part) for part, path in splits.items()]
+        listed = pd.concat(lists, ignore_index=True)
+    else:
+        listed = _read_list(Path(splits))
+        if "split" not in listed.columns:
+            raise DatasetError(
+                f"One file of splits must have a column 'split'. {splits} has: {', '.join(listed.columns)}."
+            )
+    parts = listed.groupby("key")["split"].nunique()
+    if (parts > 1).any():
+        both = tuple(parts.index[parts > 1])
+        raise SplitLeakError(
+            f"A clip must be in one part only. {len(both)} are in two, for example {both[0]!r}.", both
+        )
+    return listed.drop_duplicates("key").set_index("key")
+
+
+def _read_list(path: Path) -> pd.DataFrame:
+    """A list of clips: the column `key`, and split, label and group if the file has them."""
+    frame = read_table_file(path).frame
+    column = next((name for name in LIST_ID_COLUMNS if name in frame.columns), None)
+    if column is None:
+        raise DatasetError(
+            f"A list of clips must have one of the columns {', '.join(LIST_ID_COLUMNS)}. "
+            f"{path} has: {', '.join(map(str, frame.columns))}."
+        )
+    columns = [name for name in ("split", "label", "group") if name in frame.columns]
+    listed = frame[columns].apply(text_column).assign(key=text_column(frame[column]).map(clip_key))
+    return listed[listed["key"].notna()]

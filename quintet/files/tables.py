@@ -1,0 +1,294 @@
+"""Reader of tables that people bring: CSV in any usual dialect and encoding, and parquet.
+
+Cells of text columns stay as they are written: `007`, `1e5`, `NA` and `null` are texts, and only an empty
+cell is missing. All other columns become numbers where they can; there, `NA` and its relatives are missing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quintet.errors import ArtefactError, DatasetError
+
+SEPARATORS = (",", ";", "\t", "|")
+SAMPLE_ROWS = 50  # rows that decide about the separator
+HEAD_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 22
+MISSING_NUMBERS = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+    *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+"""Texts that stand for a missing value in a column of numbers (the list of pandas)."""
+
+_NAMELESS = re.compile(r"(Unnamed: \d+(\.\d+)*)?")
+_SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
+_DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d+\.\d+")
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_OTHER_KINDS = {
+    b"PK\x03\x04": "a zip file, as Excel and OpenOffice write them",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"%PDF": "a PDF",
+    b"SQLite format 3": "a database",
+}
+
+TextColumns = Callable[[Sequence[str]], Collection[str]]
+"""From the names of all columns to those of the columns that hold text."""
+
+
+@dataclass(frozen=True)
+class TableContent:
+    """Content of a table file.
+
+    Args:
+        frame: one row per row of the file, with a plain index. Names of columns are unique. A column without
+            a name is called `Unnamed: k`; the index of a parquet file is such a column if it has no name.
+        notes: how the file was read, where that is a guess: one sentence each.
+        index: names of the columns that were the index of a parquet file.
+    """
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    index: tuple[str, ...] = ()
+
+
+def is_nameless(column: str) -> bool:
+    """Whether a column has no name, or the name that pandas gives to columns without one.
+
+    Example:
+        >>> is_nameless(""), is_nameless("Unnamed: 0"), is_nameless("tempo")
+        (True, True, False)
+    """
+    return _NAMELESS.fullmatch(column.strip()) is not None
+
+
+def read_table_file(path: Path, *, text: TextColumns | None = None) -> TableContent:
+    """Read a CSV or parquet file.
+
+    The separator (comma, semicolon, tab, bar), a first line `sep=;`, the encoding (UTF-8, UTF-16, otherwise
+    Windows-1252), decimal commas and commas at the ends of lines are recognised.
+
+    Args:
+        path: the file. Its content, not its name, decides whether it is parquet.
+        text: chooses the columns of a CSV file that hold text. Default: all columns. Parquet columns keep
+            their types.
+
+    Raises:
+        ArtefactError: the file cannot be read as a table.
+        DatasetError: two columns have the same name.
+    """
+    if not path.is_file():
+        raise ArtefactError(f"A table must be a file. There is none at '{path}'. Check the name.")
+    try:
+        start = _first_bytes(path)
+        if start.startswith(b"PAR1") or path.suffix.lower() in (".parquet", ".pq"):
+            return _read_parquet(path)
+        for mark, kind in _OTHER_KINDS.items():
+            if start.startswith(mark):
+                raise ArtefactError(
+                    f"A table must be readable as CSV or parquet. '{path}' is {kind}: save it as CSV."
+                )
+        return _read_csv(path, text or (lambda names: names))
+    except (pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise _unreadable(path, error) from error
+    except (UnicodeError, csv.Error, EOFError) as error:
+        raise _unreadable(path, error) from error
+    except OSError as error:
+        if isinstance(error, ArtefactError):
+            raise
+        raise _unreadable(path, error) from error
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _open(path: Path, *, is_compressed: bool) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path) if is_compressed else path.open("rb"))
+
+
+def _unreadable(path: Path, reason: object) -> ArtefactError:
+    return ArtefactError(
+        f"A table must be readable as CSV or parquet. '{path}' cannot be read: {str(reason).strip()}."
+    )
+
+
+def _read_parquet(path: Path) -> TableContent:
+    """A parquet file; its index becomes columns, unless it only counts the rows."""
+    _require_unique(path, pq.read_schema(path).names)
+    with pq.ParquetFile(path) as file:
+        frame = file.read().to_pandas()
+    index: tuple[str, ...] = ()
+    is_count = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    if not is_count:
+        levels = [name if name is not None else f"Unnamed: {k}" for k, name in enumerate(frame.index.names)]
+        frame.index = frame.index.set_names(levels)
+        frame = frame.reset_index()
+        index = tuple(str(name).strip() for name in levels)
+    names = [str(name).strip() for name in frame.columns]
+    _require_unique(path, names)
+    frame.columns = pd.Index(names)
+    return TableContent(frame.reset_index(drop=True), index=index)
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """How the lines of a CSV file are read.
+
+    Args:
+        separator: one character.
+        skipped_lines: lines before the header.
+        rows: cells of the first lines, the header first.
+    """
+
+    separator: str
+    skipped_lines: int
+    rows: list[list[str]]
+
+
+def _read_csv(path: Path, text: TextColumns) -> TableContent:
+    is_compressed = _first_bytes(path).startswith(b"\x1f\x8b")
+    encoding, is_guess = _find_encoding(path, is_compressed=is_compressed)
+    dialect = _find_dialect(path, encoding, is_compressed=is_compressed)
+    if not dialect.rows:
+        raise _unreadable(path, "it has no rows")
+    names, extra = _column_names(path, dialect.rows)
+    comma = dialect.separator != "," and _has_decimal_commas(dialect.rows[1:])
+    texts = [name for name in text(names) if name in set(names)]
+    missing = {name: [""] if name in set(texts) else list(MISSING_NUMBERS) for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        frame = pd.read_csv(
+            path,
+            sep=dialect.separator,
+            names=names,
+            header=0,
+            skiprows=dialect.skipped_lines,
+            dtype=dict.fromkeys(texts, "str"),
+            keep_default_na=False,
+            na_values=missing,
+            decimal="," if comma else ".",
+            encoding=encoding,
+            skipinitialspace=True,
+            compression="gzip" if is_compressed else None,
+        )
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise _unreadable(path, "its rows have more cells than its first row has names")
+    frame = frame.drop(columns=[name for name in extra if frame[name].isna().all()])
+    notes = []
+    if is_guess:
+        notes.append(
+            f"{path.name} is not UTF-8 and was read as {encoding}: if names with accents look wrong, "
+            "save it as UTF-8."
+        )
+    if comma:
+        notes.append(f"{path.name} was read with decimal commas.")
+    return TableContent(frame, tuple(notes))
+
+
+def _find_encoding(path: Path, *, is_compressed: bool) -> tuple[str, bool]:
+    """Encoding of a text file, and whether it is a guess."""
+    with _open(path, is_compressed=is_compressed) as file:
+        head = file.read(HEAD_BYTES)
+        for mark, encoding in _BYTE_ORDER_MARKS.items():
+            if head.startswith(mark):
+                return encoding, False
+        if head[1::2].count(0) > len(head) / 4:
+            return "utf-16-le", False
+        if head[0::2].count(0) > len(head) / 4:
+            return "utf-16-be", False
+        for encoding in ("utf-8", "cp1252"):
+            file.seek(0)
+            decoder = codecs.getincrementaldecoder(encoding)()
+            try:
+                while block := file.read(BLOCK_BYTES):
+                    decoder.decode(block)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                continue
+            return encoding, encoding != "utf-8"
+    return "latin-1", True
+
+
+def _find_dialect(path: Path, encoding: str, *, is_compressed: bool) -> _Dialect:
+    """Separator and first rows: the usual separator if it gives rows of one length, else one that does."""
+    with (
+        _open(path, is_compressed=is_compressed) as file,
+        io.TextIOWrapper(file, encoding=encoding) as reader,
+    ):
+        lines = list(islice(reader, SAMPLE_ROWS))
+    declared = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    if declared is not None:
+        separator = declared[1]
+        return _Dialect(separator, 1, _split_lines(lines[1:], separator))
+    usual = "\t" if path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else ","
+    rows = {separator: _split_lines(lines, separator) for separator in SEPARATORS}
+    if _is_even(rows[usual]):
+        return _Dialect(usual, 0, rows[usual])
+    even = [separator for separator in SEPARATORS if _is_even(rows[separator])]
+    best = max(even, key=lambda separator: len(rows[separator][0]), default=usual)
+    return _Dialect(best, 0, rows[best])
+
+
+def _split_lines(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """Cells of the rows. The last row is left out if the sample may have cut it."""
+    rows = [row for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row]
+    return rows[:-1] if len(lines) == SAMPLE_ROWS else rows
+
+
+def _is_even(rows: list[list[str]]) -> bool:
+    """Whether a header of two names or more is followed by rows of one length."""
+    if not rows or len(rows[0]) < 2:
+        return False
+    lengths = {len(row) for row in rows[1:]}
+    return len(lengths) <= 1 and min(lengths, default=2) >= 2
+
+
+def _column_names(path: Path, rows: list[list[str]]) -> tuple[list[str], list[str]]:
+    """Names of all columns, and those that only separators at the ends of lines have made."""
+    names = [name.strip() for name in rows[0]]
+    lengths = {len(row) for row in rows[1:]}
+    longest = max(lengths, default=0)
+    beyond = [cell for row in rows[1:] for cell in row[len(names) :]]
+    if longest > len(names) and not any(cell.strip() for cell in beyond):
+        names += [""] * (longest - len(names))
+    elif lengths == {len(names) + 1}:  # rows with names, under a header that does not count them
+        names.insert(0, "")
+    _require_unique(path, [name for name in names if name])
+    filled = [name or f"Unnamed: {k}" for k, name in enumerate(names)]
+    _require_unique(path, filled)
+    return filled, [new for name, new in zip(names, filled, strict=True) if not name]
+
+
+def _has_decimal_commas(rows: list[list[str]]) -> bool:
+    cells = [cell.strip() for row in rows for cell in row]
+    has_points = any(_DECIMAL_POINT.fullmatch(cell) for cell in cells)
+    return not has_points and any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
+
+
+def _require_unique(path: Path, names: Sequence[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise DatasetError(
+            f"Every column of a table must have its own name. '{path}' has {len(repeated)} names twice: "
+            f"{', '.join(map(str, repeated[:5]))}. Rename one of each or remove it."
+        )

@@ -1,0 +1,197 @@
+"""External feature tables: roles of columns, what is no feature, and what a note says about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quintet.errors import AlignmentError, ConfigError, DatasetError
+from quintet.features.storage.column_roles import Roles
+from quintet.features.storage.external_table import find_external_table, read_external_table
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable
+
+
+def small(n: int = 12, **columns: object) -> pd.DataFrame:
+    """A table with ids, labels and one feature that does not count rows."""
+    values = np.random.default_rng(0).normal(size=n)
+    labels = np.where(np.arange(n) % 2, "rock", "jazz")
+    return pd.DataFrame({"id": [f"c{i:02d}" for i in range(n)], "label": labels, "f": values}).assign(
+        **columns
+    )
+
+
+def read(tmp_path: Path, frame: pd.DataFrame, *, index: bool = False, **roles: object) -> FeatureTable:
+    frame.to_csv(tmp_path / "t.csv", index=index)
+    return read_feature_table(tmp_path / "t.csv", **roles)
+
+
+def notes(table: FeatureTable) -> str:
+    return "\n".join(table.metadata.get("notes", []))
+
+
+def test_an_ordinary_table_has_no_notes(tmp_path: Path) -> None:
+    table = read(tmp_path, small())
+    assert table.feature_names == ("f",)
+    assert "notes" not in table.metadata
+
+
+def test_ids_labels_and_groups_are_text_as_written(tmp_path: Path) -> None:
+    words = ["01", "NA", "null", "None", "1e5", "nan"] * 2
+    frame = small(id=[f"{i:03d}" for i in range(12)], label=words, group=words[::-1])
+    table = read(tmp_path, frame)
+    assert table.meta.index.tolist() == frame["id"].tolist()
+    assert table.meta["label"].tolist() == words
+    assert table.meta["group"].tolist() == words[::-1]
+
+
+def test_lists_of_clips_keep_zeros(tmp_path: Path) -> None:
+    frame = small(id=[f"{i:06d}.mp3" for i in range(12)])
+    pd.DataFrame({"id": [f"{i:06d}" for i in range(8)]}).to_csv(tmp_path / "train.csv", index=False)
+    pd.DataFrame({"id": [f"{i:06d}" for i in range(8, 12)]}).to_csv(tmp_path / "test.csv", index=False)
+    table = read(tmp_path, frame, splits={part: tmp_path / f"{part}.csv" for part in ("train", "test")})
+    assert table.meta["split"].value_counts().to_dict() == {"train": 8, "test": 4}
+
+
+@pytest.mark.parametrize("written", [["rock", "rock ", "jazz"], ["Caf\u00e9", "Cafe\u0301", "rock"]])
+def test_spellings_of_a_label_are_joined_and_named(tmp_path: Path, written: list[str]) -> None:
+    table = read(tmp_path, small(label=written * 4))
+    assert table.meta["label"].nunique() == 2
+    assert written[0] in notes(table)
+
+
+def test_one_semicolon_is_announced(tmp_path: Path) -> None:
+    table = read(tmp_path, small(label=["rock"] * 5 + ["jazz"] * 6 + ["rock;jazz"]))
+    assert table.multilabel
+    assert "1 of 12 labels" in notes(table)
+    assert "c11" in notes(table)
+
+
+def test_many_sets_are_no_accident(tmp_path: Path) -> None:
+    assert "notes" not in read(tmp_path, small(label=["rock;live", "jazz"] * 6)).metadata
+
+
+def test_lists_are_label_sets(tmp_path: Path) -> None:
+    small(label=[["rock", "live"], ["jazz"]] * 6).to_parquet(tmp_path / "t.parquet", index=False)
+    table = read_feature_table(tmp_path / "t.parquet")
+    assert table.multilabel
+    assert table.meta["label"].tolist()[:2] == ["rock;live", "jazz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Unnamed: 0", range(12)),
+        ("Unnamed: 0", [3, 1, 2, 0, *range(4, 12)]),
+        ("index", [5, 1, 2, 0, 4, 3, *range(6, 12)]),
+        ("track", range(12)),
+        ("track", range(1, 13)),
+        ("track", range(500, 512)),
+    ],
+)
+def test_a_column_that_counts_rows_is_no_feature(tmp_path: Path, name: str, values) -> None:
+    table = read(tmp_path, small(**{name: list(values)}))
+    assert table.feature_names == ("f",)
+    assert repr(name) in notes(table)
+
+
+def test_the_row_number_that_pandas_writes_is_no_feature(tmp_path: Path) -> None:
+    table = read(tmp_path, small(), index=True)
+    assert table.feature_names == ("f",)
+    assert "Unnamed: 0" in notes(table)
+
+
+def test_features_that_look_like_counts_stay(tmp_path: Path) -> None:
+    ranks = np.random.default_rng(1).permutation(12)
+    table = read(tmp_path, small(rank=ranks, beats=np.arange(12) * 2, voiced=[0, 1] * 6))
+    assert table.feature_names == ("f", "rank", "beats", "voiced")
+    assert read(tmp_path, small(n=4, step=[1, 2, 3, 4])).feature_names == ("f", "step")
+
+
+def test_an_empty_column_is_no_feature(tmp_path: Path) -> None:
+    table = read(tmp_path, small(g=np.nan))
+    assert table.feature_names == ("f",)
+    assert len(table.meta) == 12
+    assert "'g'" in notes(table)
+
+
+@pytest.mark.parametrize("name", ["duration_s", "start", "error", "status", "source_size"])
+def test_a_feature_named_like_a_fact_is_a_feature(tmp_path: Path, name: str) -> None:
+    frame = small().rename(columns={"f": name})
+    table = read(tmp_path, frame)
+    assert table.feature_names == (f"column.{name}",)
+    np.testing.assert_allclose(table.features.iloc[:, 0], frame[name], rtol=1e-6)
+    assert table.meta["status"].tolist() == ["ok"] * 12
+    assert name in notes(table)
+
+
+def test_ids_may_be_the_index_of_a_parquet_file(tmp_path: Path) -> None:
+    frame = small().set_index("id")
+    frame.to_parquet(tmp_path / "named.parquet")
+    assert read_feature_table(tmp_path / "named.parquet").meta.index.tolist() == frame.index.tolist()
+    frame.rename_axis(None).to_parquet(tmp_path / "nameless.parquet")
+    assert read_feature_table(tmp_path / "nameless.parquet").meta.index.tolist() == frame.index.tolist()
+    frame.rename_axis("track_id").set_axis(range(100, 112), axis=0).rename_axis("track_id").to_parquet(
+        tmp_path / "numbers.parquet"
+    )
+    table = read_feature_table(tmp_path / "numbers.parquet")
+    assert table.meta.index.tolist()[0] == "100"
+    assert table.feature_names == ("f",)
+
+
+def test_an_option_wins_over_a_usual_name(tmp_path: Path) -> None:
+    frame = small(
+        id=[f"{'ab'[i % 2]}.{i}" for i in range(12)],
+        label=np.arange(12) % 3,
+        genre=["x", "y", "z"] * 4,
+        group=range(3, 15),
+        artist=list("aabbccddeeff"),
+    )
+    by_pattern = read(tmp_path, frame.drop(columns=["genre", "artist"]), label_from=r"^([^.]+)")
+    assert set(by_pattern.meta["label"]) == {"a", "b"}
+    assert by_pattern.feature_names == ("f",)
+    assert "'label' is not used" in notes(by_pattern)
+    by_name = read(tmp_path, frame, label_column="genre", group_column="artist")
+    assert set(by_name.meta["label"]) == {"x", "y", "z"}
+    assert by_name.meta["group"].nunique() == 6
+    assert by_name.feature_names == ("f",)
+    with pytest.raises(ConfigError, match="one place"):
+        read(tmp_path, frame, label_column="genre", label_from="(.)")
+
+
+def test_a_pattern_that_matches_no_id_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="none of 12"):
+        read(tmp_path, small(), label_from=r"(\d+)x")
+
+
+def test_a_column_of_text_is_refused_with_its_text(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"tempo \('fast'\)"):
+        read(tmp_path, small(tempo=["fast", *range(11)]))
+
+
+def test_a_model_reads_its_features_by_name(tmp_path: Path) -> None:
+    frame = small(g=np.arange(12) ** 2, h=1.0)
+    frame[["g", "h", "label", "f", "id"]].assign(label="", text="x").to_csv(tmp_path / "new.csv", index=False)
+    table = read_external_table(tmp_path / "new.csv", Roles(features=("f", "g")))
+    assert table.feature_names == ("f", "g")
+    assert len(table.meta) == 12
+    assert "'h', 'text'" in notes(table)
+    with pytest.raises(AlignmentError, match="1 are missing: 'tempo'"):
+        read_external_table(tmp_path / "new.csv", Roles(features=("f", "tempo")))
+
+
+def test_roles_are_kept_with_the_table(tmp_path: Path) -> None:
+    table = read(tmp_path, small().rename(columns={"label": "genre"}), label_column="genre")
+    assert table.metadata["table_roles"] == {"id": "id", "label": "genre"}
+    again = Roles.from_json(table.metadata["table_roles"], features=("f",))
+    assert (again.id, again.label, again.features) == ("id", "genre", ("f",))
+
+
+def test_a_manifest_is_no_feature_table(tmp_path: Path) -> None:
+    small(path="a.wav").to_csv(tmp_path / "manifest.csv", index=False)
+    assert find_external_table(tmp_path / "manifest.csv") is None
+    small().to_csv(tmp_path / "features.csv", index=False)
+    assert find_external_table(tmp_path / "features.csv") is not None

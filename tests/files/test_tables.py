@@ -1,0 +1,123 @@
+"""The reader of tables that people bring: dialects, encodings, and text that stays as written."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from quintet.errors import ArtefactError, DatasetError
+from quintet.files.tables import read_table_file
+
+ROWS = "id,label,tempo\n007,null,120.5\n1e5,NA,NA\n,Café,90\n"
+
+
+def roles(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in ("id", "label")]
+
+
+def write(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_text_stays_as_written_and_numbers_become_numbers(tmp_path: Path) -> None:
+    frame = read_table_file(write(tmp_path, ROWS), text=roles).frame
+    assert frame["id"].tolist()[:2] == ["007", "1e5"]
+    assert frame["id"].isna().tolist() == [False, False, True]
+    assert frame["label"].tolist() == ["null", "NA", "Café"]
+    np.testing.assert_array_equal(frame["tempo"], [120.5, np.nan, 90])
+
+
+def test_every_column_is_text_unless_roles_are_given(tmp_path: Path) -> None:
+    assert read_table_file(write(tmp_path, ROWS)).frame["tempo"].tolist() == ["120.5", "NA", "90"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", "\t"),
+        lambda text: text.replace(",", "|"),
+        lambda text: "sep=;\r\n" + text.replace(",", ";"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("\n", ",\n"),
+        lambda text: text.replace("\n", ",\n").replace("tempo,", "tempo", 1),
+        lambda text: text.replace(",", ", "),
+        lambda text: "\n" + text,
+        lambda text: text.replace(",", ";").replace("120.5", "120,5"),
+    ],
+)
+def test_dialects_of_csv_are_one_table(tmp_path: Path, change) -> None:
+    pd.testing.assert_frame_equal(
+        read_table_file(write(tmp_path, change(ROWS)), text=roles).frame,
+        read_table_file(write(tmp_path, ROWS, "plain.csv"), text=roles).frame,
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "n_notes"),
+    [("utf-8-sig", 0), ("utf-16", 0), ("utf-16-le", 0), ("utf-16-be", 0), ("cp1252", 1), ("latin-1", 1)],
+)
+def test_encodings_are_recognised_and_a_guess_is_announced(
+    tmp_path: Path, encoding: str, n_notes: int
+) -> None:
+    content = read_table_file(write(tmp_path, ROWS.encode(encoding)), text=roles)
+    assert content.frame["label"].tolist() == ["null", "NA", "Café"]
+    assert len(content.notes) == n_notes
+
+
+def test_content_decides_about_the_kind_of_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["a"], "f": [1.0]})
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    path = write(tmp_path, (tmp_path / "t.parquet").read_bytes())
+    pd.testing.assert_frame_equal(read_table_file(path).frame, frame)
+    packed = write(tmp_path, gzip.compress(ROWS.encode()), "t.csv.gz")
+    assert read_table_file(packed, text=roles).frame["id"].tolist()[0] == "007"
+
+
+def test_the_index_of_a_parquet_file_is_a_column_unless_it_counts(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"f": [1.0, 2.0]})
+    frame.to_parquet(tmp_path / "plain.parquet")
+    assert list(read_table_file(tmp_path / "plain.parquet").frame) == ["f"]
+    frame.set_axis(["a", "b"], axis=0).to_parquet(tmp_path / "text.parquet")
+    content = read_table_file(tmp_path / "text.parquet")
+    assert content.frame["Unnamed: 0"].tolist() == ["a", "b"]
+    assert content.index == ("Unnamed: 0",)
+
+
+def test_a_name_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="twice: f"):
+        read_table_file(write(tmp_path, "id,f,f\na,1,2\n"))
+    table = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["f", "f"])
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(DatasetError, match="twice: f"):
+        read_table_file(tmp_path / "t.parquet")
+
+
+def test_names_of_rows_without_a_header_are_a_column_without_a_name(tmp_path: Path) -> None:
+    frame = read_table_file(write(tmp_path, "label,f\na,rock,1\nb,jazz,2\n"), text=roles).frame
+    assert frame["Unnamed: 0"].tolist() == ["a", "b"]
+    assert frame["label"].tolist() == ["rock", "jazz"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no rows"),
+        (b"id,f\na,1\nb,2,3\n", "line 3"),
+        (b"PK\x03\x04 a workbook", "Excel"),
+        (b"PAR1 no more", "cannot be read"),
+    ],
+)
+def test_other_files_are_refused_in_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(ArtefactError, match=message):
+        read_table_file(write(tmp_path, content))
