@@ -1,4 +1,4 @@
-"""The ensemble as one game: games whose values are known, and every fast way against the slow one."""
+"""Shapley values of families: games with known values, and fast methods against slow ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quintet.explanation.shapley.forests import coalition_outputs, forest_from_s
 
 
 class Formula:
-    """A "member" with one output: a formula of the columns."""
+    """A classifier with one output: a formula of the columns."""
 
     def __init__(self, formula: Any) -> None:
         self.formula = formula
@@ -40,12 +40,12 @@ def game(formula: Any, row: list[float], background: list[list[float]]) -> np.nd
     return found.values[0, :, 0]
 
 
-def test_an_additive_game_gives_each_family_its_own() -> None:
+def test_families_keep_their_own_share_in_an_additive_game() -> None:
     values = game(lambda x, y, z: 2 * x - 3 * y + z, [1.0, 1.0, 5.0], [[0.0, 0.0, 5.0], [0.0, 2.0, 5.0]])
     np.testing.assert_allclose(values, [2.0, 0.0, 0.0], atol=1e-12)
 
 
-def test_a_product_is_shared_equally() -> None:
+def test_families_share_a_product_equally() -> None:
     np.testing.assert_allclose(
         game(lambda x, y, z: x * y * z, [1.0, 2.0, 3.0], [[0.0, 0.0, 0.0]]), [2.0, 2.0, 2.0], atol=1e-12
     )
@@ -54,7 +54,7 @@ def test_a_product_is_shared_equally() -> None:
     )
 
 
-def test_an_exclusive_or_of_two_families() -> None:
+def test_exclusive_or_of_two_families_has_known_values() -> None:
     background = [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
     np.testing.assert_allclose(
         game(lambda x, y, z: np.abs(x - y), [1.0, 0.0, 1.0], background), [0.25, 0.25, 0.0], atol=1e-12
@@ -87,11 +87,13 @@ def tables(model_folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "svm", "xgboost"])
-def test_the_fast_way_of_each_member_equals_the_hybrids(
+def test_fast_method_of_each_member_equals_prediction_of_hybrids(
     name: str, model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     member = load_member(model_folder / "members" / name)
-    players = columns_by_family(list(tables[0].columns), lambda column: column[0])  # c, s, r, t: four players
+    players = columns_by_family(
+        list(tables[0].columns), lambda column: column[0]
+    )  # by first letter: four families
     assert len(players) == 4
     fast = coalitions.coalition_probabilities(member, *tables, players)
     slow = coalitions._hybrid_probabilities(member, *tables, players)
@@ -100,7 +102,7 @@ def test_the_fast_way_of_each_member_equals_the_hybrids(
     assert np.abs(fast[0] - fast[-1]).max() > 0.01
 
 
-def test_members_and_a_network_fused_add_up_to_the_prediction(
+def test_values_of_members_and_a_network_add_up_to_the_ensemble_prediction(
     model_folder: Path, tables: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     rng = np.random.default_rng(1)
@@ -127,7 +129,7 @@ def test_members_and_a_network_fused_add_up_to_the_prediction(
     )
 
 
-def test_a_member_without_weight_gets_no_value(
+def test_spectrogram_has_value_0_if_fusion_ignores_the_network(
     tables: tuple[pd.DataFrame, pd.DataFrame], model_folder: Path
 ) -> None:
     member = load_member(model_folder / "members" / "logistic_regression")
@@ -144,18 +146,18 @@ def test_a_member_without_weight_gets_no_value(
     np.testing.assert_allclose(found.values[:, 1], 0.0, atol=1e-12)
 
 
-def test_a_network_alone_moves_from_its_mean_on_the_background_to_its_own_opinion(
+def test_value_of_a_network_is_its_prediction_minus_its_background_mean(
     tables: tuple[pd.DataFrame, pd.DataFrame],
 ) -> None:
     rng = np.random.default_rng(2)
     own, other = (rng.dirichlet(np.ones(6), size=len(table)) for table in tables)
 
-    class Silent:
+    class Constant:
         def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
             return np.full((len(X), 6), 1 / 6)
 
     found = family_shapley(
-        {"t": Silent(), "cnn": None},
+        {"t": Constant(), "cnn": None},
         lambda stack: stack[1],
         *tables,
         players={"all": list(tables[0].columns)},
@@ -166,23 +168,26 @@ def test_a_network_alone_moves_from_its_mean_on_the_background_to_its_own_opinio
     np.testing.assert_allclose(found.by_background[:, 1], own[:, None] - other[None], atol=1e-12)
 
 
-def test_neighbouring_float32_values_go_the_way_scikit_learn_sends_them() -> None:
+def test_forest_sends_neighbouring_float32_values_as_scikit_learn_does() -> None:
     base = np.array([1.0, 3.0, 0.1, -7.0], dtype=np.float32)
     column = np.concatenate([base, np.nextafter(base, np.float32(np.inf))]).astype(np.float64)
     X, y = np.column_stack([column, -column]), np.arange(8) // 4
     forest = RandomForestClassifier(30, random_state=0).fit(X, y)
-    nobody = np.zeros(2, dtype=np.int64)
+    single_player = np.zeros(2, dtype=np.int64)
     ours = np.concatenate(
-        [coalition_outputs(forest_from_sklearn(forest), X[[i]], X[[i]], nobody, 1)[1] for i in range(8)]
+        [
+            coalition_outputs(forest_from_sklearn(forest), X[[i]], X[[i]], single_player, 1)[1]
+            for i in range(8)
+        ]
     )
     np.testing.assert_allclose(ours, forest.predict_proba(X), atol=1e-12)
 
 
-def test_too_many_players_are_refused() -> None:
+def test_game_refuses_13_families_and_columns_without_a_family() -> None:
     row = pd.DataFrame([[0.0] * 13], columns=[f"f{i}.x" for i in range(13)])
-    with pytest.raises(ConfigError, match="at most 12 players"):
+    with pytest.raises(ConfigError, match="12"):
         family_shapley(
             {}, lambda stack: stack[0], row, row, players={f"f{i}": [f"f{i}.x"] for i in range(13)}
         )
-    with pytest.raises(ConfigError, match="exactly one family"):
+    with pytest.raises(ConfigError, match="13"):
         family_shapley({}, lambda stack: stack[0], row, row, players={"f0": ["f0.x"]})

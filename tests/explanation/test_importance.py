@@ -1,4 +1,4 @@
-"""SHAP values: equal to shap's own explainers, additive, on the right class with the right sign; a planted cause is found."""
+"""SHAP values of members: equal to shap's explainers, additive, and largest for a planted cause."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def explained(model_folder: Path, rows: tuple[pd.DataFrame, pd.DataFrame]) -> di
 
 
 @pytest.mark.parametrize("name", TABLE_MEMBERS)
-def test_values_and_base_add_up_to_the_members_own_output(
+def test_values_and_base_add_up_to_the_output_of_the_member(
     name: str, explained: dict[str, tuple[Any, Any]], rows: tuple[pd.DataFrame, Any]
 ) -> None:
     member, explanation = explained[name]
@@ -60,13 +60,13 @@ def test_values_and_base_add_up_to_the_members_own_output(
     assert list(explanation.output_names) == list(member.classes_)
     output = outputs(member, rows[0])
     assert additivity_residual(explanation, output) < 1e-5
-    assert np.abs(output - output.mean(axis=0)).max() > 0.05  # there is something to add up to
-    spoilt = _import_shap().Explanation(explanation.values.copy(), explanation.base_values)
-    spoilt.values[0, 0, 0] += 1e-3
-    assert additivity_residual(spoilt, output) > 9e-4
+    assert np.abs(output - output.mean(axis=0)).max() > 0.05  # the outputs differ, so the sum is tested
+    changed = _import_shap().Explanation(explanation.values.copy(), explanation.base_values)
+    changed.values[0, 0, 0] += 1e-3
+    assert additivity_residual(changed, output) > 9e-4
 
 
-def test_the_output_that_is_explained_orders_the_classes_as_the_probabilities_do(
+def test_explained_output_and_probabilities_have_the_same_largest_class(
     explained: dict[str, tuple[Any, Any]], rows: Any
 ) -> None:
     for member, _ in explained.values():
@@ -75,7 +75,7 @@ def test_the_output_that_is_explained_orders_the_classes_as_the_probabilities_do
         )
 
 
-def test_the_logistic_regression_equals_shaps_linear_explainer(
+def test_logistic_regression_equals_shap_linear_explainer(
     explained: dict[str, tuple[Any, Any]], rows: Any
 ) -> None:
     member, explanation = explained["logistic_regression"]
@@ -85,7 +85,7 @@ def test_the_logistic_regression_equals_shaps_linear_explainer(
     np.testing.assert_allclose(explanation.values, theirs, atol=1e-9)
 
 
-def test_xgboost_equals_shaps_tree_explainer(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
+def test_xgboost_equals_shap_tree_explainer(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
     member, explanation = explained["xgboost"]
     theirs = _import_shap().TreeExplainer(member.models_[0]).shap_values(member.prepare(rows[0]))
     np.testing.assert_allclose(explanation.values, theirs, atol=1e-4)
@@ -102,7 +102,7 @@ def _small_machine() -> tuple[SVC, np.ndarray, np.ndarray]:
     return machine, X[:4] + 0.3, X[10:17]
 
 
-def test_the_svm_equals_the_definition() -> None:
+def test_svm_equals_the_definition() -> None:
     machine, rows, background = _small_machine()
     values, base = kernel_shapley([machine], rows, background)
     np.testing.assert_allclose(values, _by_definition(machine, rows, background)[:, :, None], atol=1e-9)
@@ -110,7 +110,7 @@ def test_the_svm_equals_the_definition() -> None:
 
 
 @pytest.mark.slow  # shap compiles for a quarter of a minute
-def test_the_svm_equals_shaps_exact_explainer() -> None:
+def test_svm_equals_shap_exact_explainer() -> None:
     machine, rows, background = _small_machine()
     values, _ = kernel_shapley([machine], rows, background)
     theirs = _import_shap().explainers.Exact(
@@ -137,7 +137,7 @@ def _by_definition(machine: Any, rows: np.ndarray, background: np.ndarray) -> np
     return found
 
 
-def test_machines_together_equal_machines_apart() -> None:
+def test_several_machines_equal_one_machine_at_a_time() -> None:
     rng = np.random.default_rng(3)
     X = rng.normal(size=(50, 4))
     machines: list[Any] = [
@@ -152,7 +152,7 @@ def test_machines_together_equal_machines_apart() -> None:
     assert bases[3] == -1
 
 
-def test_few_nodes_are_enough_where_columns_are_many() -> None:
+def test_8_quadrature_nodes_equal_150_for_300_columns() -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(60, 300))
     machine = SVC().fit(X, (X[:, 0] + X[:, 1] > 0).astype(int))
@@ -162,7 +162,7 @@ def test_few_nodes_are_enough_where_columns_are_many() -> None:
 
 
 @pytest.mark.parametrize("name", TABLE_MEMBERS)
-def test_a_planted_cause_ranks_first_for_its_class_and_speaks_for_it(name: str) -> None:
+def test_planted_cause_ranks_first_for_its_class_with_positive_values(name: str) -> None:
     rng = np.random.default_rng(5)
     columns = [f"{f}.{i}.mean" for f in ("cepstral", "tonal") for i in range(6)]
     y = np.array(["blues", "disco", "polka"])[rng.integers(0, 3, 240)]
@@ -184,7 +184,7 @@ def test_a_planted_cause_ranks_first_for_its_class_and_speaks_for_it(name: str) 
 
 
 @pytest.mark.parametrize("name", TABLE_MEMBERS)
-def test_two_classes_are_explained_as_two_opposite_columns(name: str) -> None:
+def test_two_classes_have_opposite_values(name: str) -> None:
     rng = np.random.default_rng(6)
     X = pd.DataFrame(rng.normal(size=(80, 4)), columns=list("abcd"))
     y = np.where(X["b"] + 0.3 * rng.normal(size=80) > 0, "yes", "no")
@@ -199,7 +199,7 @@ def test_two_classes_are_explained_as_two_opposite_columns(name: str) -> None:
     assert additivity_residual(explanation, outputs(member, X.iloc[:9])) < 1e-5
 
 
-def test_a_ranking_is_firm_where_the_values_are_and_not_where_they_are_noise() -> None:
+def test_ranking_stability_is_high_for_real_sizes_and_low_for_noise() -> None:
     rng = np.random.default_rng(8)
     noise = np.abs(rng.normal(size=(40, 30, 1)))
     firm = noise * np.geomspace(1, 1000, 30)[None, :, None]
@@ -208,7 +208,7 @@ def test_a_ranking_is_firm_where_the_values_are_and_not_where_they_are_noise() -
     assert abs(ranking_stability(_import_shap().Explanation(noise, base), groups)) < 0.35
     by_group = np.abs(rng.normal(size=(10, 30, 1)))[
         groups
-    ]  # each group ranks in its own way: only a division of groups shows how little is known
+    ]  # each group has its own ranking: only a division by groups shows it
     assert (
         ranking_stability(_import_shap().Explanation(by_group, base), groups)
         < 0.3
@@ -217,7 +217,7 @@ def test_a_ranking_is_firm_where_the_values_are_and_not_where_they_are_noise() -
     assert np.isnan(ranking_stability(_import_shap().Explanation(firm, base), groups % 3))
 
 
-def test_families_that_cancel_count_for_nothing() -> None:
+def test_columns_that_cancel_give_their_family_importance_0() -> None:
     values = np.array([[[1.0], [-1.0], [0.5]]])
     explanation = _import_shap().Explanation(
         values,
@@ -231,12 +231,12 @@ def test_families_that_cancel_count_for_nothing() -> None:
     assert family("mfccs_1_mean") == "mfccs"
 
 
-def test_what_cannot_be_explained_exactly_is_refused(rows: Any) -> None:
-    with pytest.raises(ConfigError, match="explained member must be one of"):
+def test_explain_refuses_a_member_without_exact_values(rows: Any) -> None:
+    with pytest.raises(ConfigError, match="SVC"):
         explain(SVC(), *rows)
 
 
-def test_only_held_out_clips_are_explained(model_folder: Path) -> None:
+def test_held_out_parts_explain_test_clips_with_a_training_background(model_folder: Path) -> None:
     part, of = read_run(model_folder).split.set_index("id")["part"], _held_out(model_folder)
     assert set(part.loc[of.rows.index]) == {"test"}
     assert set(part.loc[of.background.index]) == {"train"}

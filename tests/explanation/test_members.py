@@ -1,4 +1,7 @@
-"""Why, without a held-out part and for label sets: on models that `quintet.train` made, each clip explained by members that never saw it."""
+"""Explanations without a held-out part, and of label sets, on models that `quintet.train` made.
+
+Each clip is explained by members that were not fitted on it.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,8 @@ COLUMNS = [f"{f}.{i}.mean" for f in ("cepstral", "rhythm", "tonal") for i in ran
 
 
 def clips(n_tracks: int = 30) -> pd.DataFrame:
-    """Three clips a track, three classes; `cepstral.0` tells of b, `tonal.1` of c, and one column is constant."""
+    """Three clips a track, three classes; `cepstral.0` is higher for b, `tonal.1` for c, and one column is
+    constant."""
     rng = np.random.default_rng(3)
     track = np.repeat(np.arange(n_tracks), 3)
     label = np.array(list("abc"))[track % 3]
@@ -62,7 +66,7 @@ def clips(n_tracks: int = 30) -> pd.DataFrame:
     )
 
 
-def trained(folder: Path, frame: pd.DataFrame, **options: Any) -> Run:
+def train_run(folder: Path, frame: pd.DataFrame, **options: Any) -> Run:
     frame.to_csv(folder / "clips.csv", index=False)
     settings = TrainSettings(
         members=MEMBERS,
@@ -79,7 +83,7 @@ def trained(folder: Path, frame: pd.DataFrame, **options: Any) -> Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return trained(tmp_path_factory.mktemp("oof"), clips(), test_size=0.0)
+    return train_run(tmp_path_factory.mktemp("oof"), clips(), test_size=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -87,24 +91,26 @@ def found(run: Run) -> RunExplanation:
     return explain_run(run)
 
 
-def test_a_refitted_member_is_the_one_that_predicted_out_of_fold_and_never_saw_its_fold(run: Run) -> None:
+def test_refitted_member_repeats_the_out_of_fold_predictions_without_its_fold(run: Run) -> None:
     split = run.split.set_index("id")
     for name in MEMBERS:
-        of = list(refits(run, name))
-        assert [refit.fold for refit in of] == [0, 1, 2]
-        for refit in of:
+        fold_refits = list(refits(run, name))
+        assert [refit.fold for refit in fold_refits] == [0, 1, 2]
+        for refit in fold_refits:
             assert set(split.loc[refit.held_out, "fold"]) == {refit.fold}
             assert not set(split.loc[refit.train, "group"]) & set(split.loc[refit.held_out, "group"])
-            said = full_probabilities(refit.member, run.values.loc[refit.held_out], run.classes)
-            np.testing.assert_array_equal(said, run.oof[name].take(list(refit.held_out)).probabilities)
+            probabilities = full_probabilities(refit.member, run.values.loc[refit.held_out], run.classes)
+            np.testing.assert_array_equal(
+                probabilities, run.oof[name].take(list(refit.held_out)).probabilities
+            )
 
 
-def test_every_clip_is_explained_by_members_that_never_saw_it(
+def test_clips_are_explained_by_members_that_were_not_fitted_on_them(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split, seen = run.split.set_index("id"), []
 
-    def spied(member: Any, X: pd.DataFrame, background: pd.DataFrame, **options: Any) -> Any:
+    def record(member: Any, X: pd.DataFrame, background: pd.DataFrame, **options: Any) -> Any:
         known = member.predict_proba(
             X
         )  # the member that gave these clips their out-of-fold predictions, or another
@@ -114,16 +120,14 @@ def test_every_clip_is_explained_by_members_that_never_saw_it(
         np.testing.assert_array_equal(known, run.oof[member.member].take(list(X.index)).probabilities)
         return explain(member, X, background, **options)
 
-    monkeypatch.setattr(why, "explain", spied)
+    monkeypatch.setattr(why, "explain", record)
     found = explain_run(run)
     assert sorted(name for name, *_ in seen) == sorted(MEMBERS * 3)
     assert all(len(own) == 1 and not own & background for _, own, background in seen)
     assert set(found.rows.index) == set(run.split["id"])
 
 
-def test_the_game_out_of_fold_ends_at_the_verdict_that_was_given_out_of_fold(
-    run: Run, found: RunExplanation
-) -> None:
+def test_family_values_end_at_the_prediction_given_out_of_fold(run: Run, found: RunExplanation) -> None:
     game = found.game
     assert game is not None
     assert run.calibration is not None
@@ -135,13 +139,13 @@ def test_the_game_out_of_fold_ends_at_the_verdict_that_was_given_out_of_fold(
     assert game.by_class["tonal"].idxmax() == "c"
     assert found.column_game is not None
     assert found.column_game.shapley.residual < 1e-9
-    for table in (found.column_permutation, found.family_permutation):
-        assert table is not None
-    assert set(found.column_permutation["player"].head(2)) == {"cepstral.0.mean", "tonal.1.mean"}  # type: ignore[index]
-    assert set(found.family_permutation["player"].head(2)) == {"cepstral", "tonal"}  # type: ignore[index]
+    assert found.column_permutation is not None
+    assert set(found.column_permutation["player"].head(2)) == {"cepstral.0.mean", "tonal.1.mean"}
+    assert found.family_permutation is not None
+    assert set(found.family_permutation["player"].head(2)) == {"cepstral", "tonal"}
 
 
-def test_out_of_fold_values_add_up_and_rank_the_causes_first(found: RunExplanation) -> None:
+def test_out_of_fold_values_add_up_and_rank_causes_first(found: RunExplanation) -> None:
     assert found.distance == 0.0
     for name, member in found.members.items():
         assert member.residual < 1e-5, name
@@ -151,7 +155,7 @@ def test_out_of_fold_values_add_up_and_rank_the_causes_first(found: RunExplanati
     assert (found.folds["n_folds"] == 3).all()
 
 
-def test_the_page_says_that_it_explains_out_of_fold(run: Run, tmp_path: Path) -> None:
+def test_page_names_out_of_fold_clips(run: Run, tmp_path: Path) -> None:
     text = write_report(run.path, tmp_path / "report").read_text(encoding="utf-8")
     assert "Explained out of fold." in text
     assert "each predicted by members that were trained without its group" in text
@@ -161,7 +165,7 @@ def test_the_page_says_that_it_explains_out_of_fold(run: Run, tmp_path: Path) ->
     assert (tmp_path / "report" / "numbers" / "importance-folds.parquet").is_file()
 
 
-def test_what_would_take_too_long_to_fit_again_is_left_out_and_says_so(run: Run) -> None:
+def test_slow_member_is_left_out_with_its_time_as_reason(run: Run) -> None:
     slow = replace(
         run,
         bundle={
@@ -172,10 +176,10 @@ def test_what_would_take_too_long_to_fit_again_is_left_out_and_says_so(run: Run)
     found = explain_run(slow)
     assert "about 12 min" in found.reasons["svm"]
     assert set(found.members) == set(MEMBERS) - {"svm"}
-    assert found.game is None  # the ensemble is not whole without it
+    assert found.game is None  # a member of the ensemble is missing
 
 
-def test_explanations_of_members_that_use_other_columns_are_joined_by_name() -> None:
+def test_explanations_with_different_columns_are_joined_by_name() -> None:
     X, y = clips().set_index("id")[COLUMNS], clips()["label"].to_numpy()
     narrow = X.assign(**{"cepstral.1.mean": 0.0})
     parts = [
@@ -195,7 +199,7 @@ def test_explanations_of_members_that_use_other_columns_are_joined_by_name() -> 
     )
 
 
-def test_shaps_own_plots_work_on_what_comes_back(found: RunExplanation) -> None:
+def test_shap_plots_accept_the_explanation(found: RunExplanation) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -218,11 +222,11 @@ def test_shaps_own_plots_work_on_what_comes_back(found: RunExplanation) -> None:
         pyplot.close("all")
 
 
-# ------------------------------------------------------------------------------------------------------------------ label sets
+# ---------------------------------------------------------------------------------- label sets
 
 
-def tagged() -> pd.DataFrame:
-    """The same clips; every second one is also live, which `rhythm.0` tells of."""
+def tagged_clips() -> pd.DataFrame:
+    """The same clips; every second one is also live, with a higher `rhythm.0`."""
     frame = clips()
     live = np.arange(len(frame)) % 2 == 0
     frame["rhythm.0.mean"] += 3.0 * live
@@ -234,11 +238,11 @@ def tagged() -> pd.DataFrame:
 def sets(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Run, RunExplanation]:
-    run = trained(tmp_path_factory.mktemp("sets"), tagged(), test_size=request.param)
+    run = train_run(tmp_path_factory.mktemp("sets"), tagged_clips(), test_size=request.param)
     return run, explain_run(run)
 
 
-def test_tags_are_explained_each_by_its_cause(sets: tuple[Run, RunExplanation]) -> None:
+def test_each_tag_ranks_its_cause_first(sets: tuple[Run, RunExplanation]) -> None:
     run, found = sets
     assert run.multilabel
     assert set(found.members) == set(MEMBERS)
@@ -248,7 +252,7 @@ def test_tags_are_explained_each_by_its_cause(sets: tuple[Run, RunExplanation]) 
         assert member.columns["live"].idxmax() == "rhythm.0.mean", name
         assert "cepstral.0.mean" in member.columns["b"].nlargest(2).index, (
             name
-        )  # what tells of c tells against b, too
+        )  # a cause of c also speaks against b
     assert found.game is not None
     assert found.game.shapley.residual < 1e-6
     assert found.game.by_class["rhythm"].idxmax() == "live"
@@ -264,7 +268,7 @@ def test_tags_are_explained_each_by_its_cause(sets: tuple[Run, RunExplanation]) 
     }
 
 
-def test_the_page_of_label_sets_has_importance_game_and_maps(
+def test_page_of_label_sets_has_importance_family_values_and_maps(
     sets: tuple[Run, RunExplanation], tmp_path: Path
 ) -> None:
     text = write_report(sets[0].path, tmp_path / "report").read_text(encoding="utf-8")
@@ -275,8 +279,8 @@ def test_the_page_of_label_sets_has_importance_game_and_maps(
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_tag_is_explained_as_the_two_class_member_of_that_tag(name: str) -> None:
-    frame = tagged()
+def test_tag_equals_the_two_class_member_of_that_tag(name: str) -> None:
+    frame = tagged_clips()
     X, y = (
         frame[COLUMNS],
         np.column_stack([frame["label"].str.contains(tag) for tag in ("a", "b", "live")]).astype(int),
@@ -300,7 +304,7 @@ def test_a_tag_is_explained_as_the_two_class_member_of_that_tag(name: str) -> No
     np.testing.assert_allclose(fast, slow, atol=2e-6)
 
 
-def test_a_track_with_tags_is_explained_by_columns_and_families(
+def test_track_with_tags_has_values_of_columns_and_families(
     sets: tuple[Run, RunExplanation], tmp_path: Path
 ) -> None:
     run, ensemble = sets[0], load_model(sets[0].path)

@@ -1,4 +1,4 @@
-"""Nearest training clips against brute force, and how strange a track is."""
+"""Nearest training clips against scikit-learn, and the percentile of the distance of a track."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ABOUT = pd.DataFrame(
 TRACK = pd.DataFrame(RNG.normal(size=(1, 7)) * [1, 10, 100, 0.01, 1, 1, 1] + 5, columns=TRAIN.columns)
 
 
-def test_the_nearest_are_those_of_scikit_learn() -> None:
+def test_nearest_clips_equal_those_of_scikit_learn() -> None:
     found = nearest_tracks(TRAIN, TRACK, ABOUT, k=6).nearest
     scaler = StandardScaler().fit(TRAIN.to_numpy())
     distance, index = (
@@ -39,7 +39,7 @@ def test_the_nearest_are_those_of_scikit_learn() -> None:
     assert found["group"].tolist() == ABOUT["group"].iloc[index[0]].tolist()
 
 
-def test_a_training_clip_is_its_own_nearest_at_no_distance() -> None:
+def test_training_clip_is_nearest_to_itself_at_distance_0() -> None:
     found = nearest_tracks(TRAIN, TRAIN.iloc[[17]], ABOUT)
     assert found.nearest["id"].iloc[0] == "clip 017"
     assert found.nearest["distance"].iloc[0] == pytest.approx(0, abs=1e-6)
@@ -56,7 +56,7 @@ def test_distances_are_averaged_over_segments() -> None:
     np.testing.assert_allclose(both[NAMES], (ends[0][NAMES] + ends[1][NAMES]) / 2)
 
 
-def test_the_unit_of_a_column_and_the_order_of_columns_do_not_matter() -> None:
+def test_units_and_order_of_columns_do_not_matter() -> None:
     scale = np.array([3.0, 0.1, 7, 100, 1, 2, 5])
     a, b = (
         nearest_tracks(TRAIN, TRACK, ABOUT),
@@ -65,7 +65,7 @@ def test_the_unit_of_a_column_and_the_order_of_columns_do_not_matter() -> None:
     pd.testing.assert_frame_equal(a.nearest, b.nearest)
 
 
-def test_what_is_unlike_everything_is_strange_and_what_is_typical_is_not() -> None:
+def test_distance_percentile_is_1_far_away_and_below_half_at_the_centre() -> None:
     far = nearest_tracks(TRAIN, TRAIN.iloc[[0]] + 6 * TRAIN.std(), ABOUT)
     centre = nearest_tracks(TRAIN, TRAIN.mean().to_frame().T, ABOUT)
     assert far.distance_percentile == 1
@@ -73,7 +73,7 @@ def test_what_is_unlike_everything_is_strange_and_what_is_typical_is_not() -> No
     assert far.nearest["distance"].iloc[0] > far.typical_distance
 
 
-def test_the_usual_distance_is_to_another_group() -> None:
+def test_typical_distance_ignores_clips_of_the_same_group() -> None:
     twins = pd.concat([TRAIN, TRAIN + 1e-9]).set_axis([f"t{i}" for i in range(180)])
     about = pd.concat([ABOUT, ABOUT]).set_axis(twins.index)
     assert nearest_tracks(twins, TRACK, about).typical_distance == pytest.approx(
@@ -81,7 +81,7 @@ def test_the_usual_distance_is_to_another_group() -> None:
     )
 
 
-def test_gaps_count_as_the_mean_and_constant_columns_not_at_all() -> None:
+def test_missing_values_count_as_the_mean_and_constant_columns_are_ignored() -> None:
     gap = TRAIN.assign(flat=3.0)
     track = TRACK.assign(flat=99.0)
     pd.testing.assert_frame_equal(
@@ -93,6 +93,6 @@ def test_gaps_count_as_the_mean_and_constant_columns_not_at_all() -> None:
     )
 
 
-def test_other_columns_are_refused() -> None:
-    with pytest.raises(AlignmentError, match="1 columns missing"):
+def test_track_without_a_column_is_refused() -> None:
+    with pytest.raises(AlignmentError, match="1 columns"):
         nearest_tracks(TRAIN, TRACK.drop(columns="f3"), ABOUT)

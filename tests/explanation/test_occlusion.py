@@ -1,4 +1,4 @@
-"""A planted cause is found: occlusion and Grad-CAM point at the one place that a network listens to."""
+"""Occlusion and Grad-CAM point at the one region that a network depends on."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ RNG = np.random.default_rng(5)
 CLIP = RNG.normal(-50, 5, size=(48, 120)).astype(np.float32)
 
 
-def listening_to(bands: slice, frames: slice) -> Any:
-    """A predictor of two classes that hears the mean level of one region, and nothing else."""
+def depends_on(bands: slice, frames: slice) -> Any:
+    """A predictor of two classes that depends on the mean level of one region only."""
 
     def predict(clips: Sequence[np.ndarray]) -> np.ndarray:
         level = np.array([clip[bands, frames].mean() for clip in clips])
@@ -33,9 +33,9 @@ def listening_to(bands: slice, frames: slice) -> Any:
     return predict
 
 
-def test_occlusion_finds_the_band_and_the_time_that_are_listened_to() -> None:
+def test_occlusion_finds_the_band_and_time_that_the_prediction_depends_on() -> None:
     found = occlusion(
-        listening_to(slice(20, 24), slice(60, 75)), CLIP, 1, n_bands=12, n_times=8, fill=np.full(48, -80.0)
+        depends_on(slice(20, 24), slice(60, 75)), CLIP, 1, n_bands=12, n_times=8, fill=np.full(48, -80.0)
     )
     assert found.cells.shape == (12, 8)
     assert np.unravel_index(found.cells.argmax(), found.cells.shape) == (5, 4)
@@ -46,36 +46,36 @@ def test_occlusion_finds_the_band_and_the_time_that_are_listened_to() -> None:
     assert found.frame_edges[4:6].tolist() == [60, 75]
 
 
-def test_what_speaks_against_a_class_is_negative_and_two_classes_mirror_each_other() -> None:
-    predict = listening_to(slice(20, 24), slice(60, 75))
+def test_two_classes_have_opposite_occlusion_values() -> None:
+    predict = depends_on(slice(20, 24), slice(60, 75))
     a, b = (occlusion(predict, CLIP, k, n_bands=12, n_times=8, fill=-80.0) for k in (0, 1))
     np.testing.assert_allclose(a.cells, -b.cells, atol=1e-12)
     assert a.cells.min() < -0.5
 
 
-def test_a_predictor_that_does_not_listen_gives_zeros() -> None:
+def test_constant_prediction_gives_zeros() -> None:
     found = occlusion(lambda clips: np.full((len(clips), 2), 0.5), CLIP, 0)
     assert not found.cells.any()
     assert found.probability == 0.5
 
 
-def test_stripes_never_outnumber_bands_or_frames_and_cover_everything() -> None:
-    found = occlusion(listening_to(slice(0, 3), slice(0, 5)), CLIP[:3, :5], 1)
+def test_a_small_clip_has_one_stripe_per_band_and_frame() -> None:
+    found = occlusion(depends_on(slice(0, 3), slice(0, 5)), CLIP[:3, :5], 1)
     assert found.cells.shape == (3, 5)
     assert (found.band_edges[-1], found.frame_edges[-1]) == (3, 5)
 
 
-def test_what_is_no_picture_is_refused() -> None:
+def test_one_dimensional_clip_is_refused() -> None:
     with pytest.raises(ConfigError, match="Occlusion needs"):
-        occlusion(listening_to(slice(0, 1), slice(0, 1)), CLIP[0], 0)
+        occlusion(depends_on(slice(0, 1), slice(0, 1)), CLIP[0], 0)
 
 
-# ----------------------------------------------------------------------------------------------------------- Grad-CAM
+# ------------------------------------------------------------------------------------ Grad-CAM
 
 
 @pytest.fixture(scope="module")
-def burst_hearer() -> SpectrogramClassifier:
-    """A small network that has learnt to hear a burst of one width, anywhere in time, in the upper or lower bands."""
+def burst_network() -> SpectrogramClassifier:
+    """A small network that is fitted to find a burst, anywhere in time, in the upper or lower bands."""
     rng = np.random.default_rng(0)
     clips, labels = [], []
     for i in range(72):
@@ -94,13 +94,13 @@ def burst_hearer() -> SpectrogramClassifier:
 
 @pytest.mark.parametrize(("label", "band", "start"), [("high", 22, 44), ("low", 4, 10)])
 def test_grad_cam_points_at_the_burst(
-    burst_hearer: SpectrogramClassifier, label: str, band: int, start: int
+    burst_network: SpectrogramClassifier, label: str, band: int, start: int
 ) -> None:
     clip = np.random.default_rng(9).normal(-60, 4, size=(32, 64)).astype(np.float32)
     clip[band : band + 6, start : start + 8] += 35
-    column = burst_hearer.classes_.tolist().index(label)
-    assert burst_hearer.predict([clip])[0] == label
-    found = grad_cam(burst_hearer, clip, column)
+    column = burst_network.classes_.tolist().index(label)
+    assert burst_network.predict([clip])[0] == label
+    found = grad_cam(burst_network, clip, column)
     assert found is not None
     assert found.shape == clip.shape
     assert found.min() >= 0
@@ -109,7 +109,7 @@ def test_grad_cam_points_at_the_burst(
     assert abs(top - (band + 3)) <= 7
     assert abs(left - (start + 4)) <= 8
     hidden = occlusion(
-        burst_hearer.predict_proba, clip, column, n_bands=5, n_times=8, fill=burst_hearer.mean_
+        burst_network.predict_proba, clip, column, n_bands=5, n_times=8, fill=burst_network.mean_
     )
     i, j = np.unravel_index(hidden.cells.argmax(), hidden.cells.shape)
     assert hidden.band_edges[i] < band + 6
@@ -119,20 +119,20 @@ def test_grad_cam_points_at_the_burst(
 
 
 @pytest.mark.parametrize("frames", [30, 64, 150])
-def test_grad_cam_fits_clips_of_any_length(burst_hearer: SpectrogramClassifier, frames: int) -> None:
+def test_grad_cam_fits_clips_of_any_length(burst_network: SpectrogramClassifier, frames: int) -> None:
     clip = np.random.default_rng(2).normal(-60, 4, size=(32, frames)).astype(np.float32)
-    found = grad_cam(burst_hearer, clip, 0)
+    found = grad_cam(burst_network, clip, 0)
     assert found is not None
     assert found.shape == (32, frames)
     assert np.isfinite(found).all()
 
 
-def test_frames_that_no_patch_covers_are_said_to_be_unknown() -> None:
+def test_frames_that_no_patch_covers_are_nan() -> None:
     found = _lay_out(np.ones((2, 3, 4)), (3, 20), PatchSettings(4, max_patches=2))
     assert np.flatnonzero(np.isfinite(found[0])).tolist() == [0, 1, 2, 3, 16, 17, 18, 19]
 
 
-def test_overlapping_patches_are_averaged_in_their_places() -> None:
+def test_maps_of_overlapping_patches_are_averaged() -> None:
     found = _lay_out(
         np.stack([np.full((1, 3), 1.0), np.full((1, 3), 3.0)]),
         (1, 5),
@@ -154,13 +154,13 @@ def _network(name: str, **settings: Any) -> Any:
     [
         ("vgg_small", {"filters": 4}, True),
         ("crnn", {"filters": 8}, True),
-        ("folmer_cnn", {"size": 64, "filters": 8, "units": 8}, True),  # pictures stand on their head
+        ("folmer_cnn", {"size": 64, "filters": 8, "units": 8}, True),  # high bands come first
         ("lachmish_mel", {"units": 8}, True),  # time comes first
-        ("lachmish_mfcc", {"units": 8}, False),  # coefficients are no bands
-        ("musicnn", {"filters": 8, "units": 8}, False),  # blind to pitch
+        ("lachmish_mfcc", {"units": 8}, False),  # coefficients are not bands
+        ("musicnn", {"filters": 8, "units": 8}, False),  # its filters cover all bands
     ],
 )
-def test_the_axes_of_every_networks_picture_are_found(
+def test_maps_of_every_network_are_turned_to_bands_and_time(
     name: str, settings: dict[str, Any], has_bands: bool
 ) -> None:
     halves = split_network(_network(name, **settings))
@@ -179,7 +179,7 @@ def test_the_axes_of_every_networks_picture_are_found(
     assert (band < 36) if has_bands else abs(band - 47.5) < 1
 
 
-def test_the_halves_make_the_whole_and_the_gradient_is_that_of_finite_differences() -> None:
+def test_halves_equal_the_network_and_gradient_equals_finite_differences() -> None:
     model = _network("vgg_small", filters=4)
     halves = split_network(model)
     assert halves is not None
@@ -201,7 +201,7 @@ def test_the_halves_make_the_whole_and_the_gradient_is_that_of_finite_difference
     assert slopes[place] == pytest.approx((up - down) / 2e-2, rel=1e-2)
 
 
-def test_a_backend_without_gradients_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backend_without_gradients_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_keras().backend, "backend", lambda: "numpy")
-    with pytest.raises(ConfigError, match="backend for gradients"):
+    with pytest.raises(ConfigError, match="numpy"):
         gradient(None, np.zeros(1), 0)

@@ -1,4 +1,4 @@
-"""Permutation importance: what carries is missed, what does not is not."""
+"""Permutation importance: AUC falls without a planted cause, and does not without noise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _importance(member: Any, X: pd.DataFrame, y: np.ndarray, **settings: Any) ->
     )
 
 
-def test_planted_columns_are_missed_and_in_their_order() -> None:
+def test_planted_columns_have_the_largest_falls_in_their_order() -> None:
     table = _importance(*_problem(0, planted=True))
     assert list(table.index[:2]) == ["f1.c2", "f3.c6"]
     assert (table["low_corrected"].iloc[:2] > 0).all()
@@ -46,7 +46,7 @@ def test_with_shuffled_labels_no_corrected_interval_excludes_zero() -> None:
         assert not ((table["low_corrected"] > 0) | (table["high_corrected"] < 0)).any()
 
 
-def test_twins_are_missed_together_though_not_apart() -> None:
+def test_correlated_columns_have_a_fall_together_but_not_one_by_one() -> None:
     rng = np.random.default_rng(4)
     y = np.array(["a", "b"])[np.arange(400) % 2]
     signal = rng.normal(size=400) + 1.5 * (y == "b")
@@ -69,22 +69,22 @@ def test_twins_are_missed_together_though_not_apart() -> None:
     assert together["x.twin_2 + 3 alike"] > 3 * apart["x.twin_2"]
 
 
-def test_a_family_is_shuffled_as_one_and_the_spectrogram_moves_the_networks_alone() -> None:
+def test_shuffled_spectrogram_changes_only_the_networks() -> None:
     member, X, y = _problem(1, planted=True)
     rng = np.random.default_rng(2)
-    heard = np.eye(3)[np.searchsorted(["a", "b", "c"], y)] * 0.5 + rng.dirichlet(np.ones(3), len(y)) * 0.5
+    network = np.eye(3)[np.searchsorted(["a", "b", "c"], y)] * 0.5 + rng.dirichlet(np.ones(3), len(y)) * 0.5
     predict = ensemble_predictor(
-        {"m": member, "cnn": None}, lambda stack: stack.mean(axis=0), X, {"cnn": heard}, "spectrogram"
+        {"m": member, "cnn": None}, lambda stack: stack.mean(axis=0), X, {"cnn": network}, "spectrogram"
     )
     order, own = rng.permutation(len(X)), np.arange(len(X))
     untouched, mixed = predict(np.stack([own, order]), ["spectrogram"])
-    np.testing.assert_allclose(untouched, (member.predict_proba(X) + heard) / 2)
-    np.testing.assert_allclose(mixed, (member.predict_proba(X) + heard[order]) / 2)
+    np.testing.assert_allclose(untouched, (member.predict_proba(X) + network) / 2)
+    np.testing.assert_allclose(mixed, (member.predict_proba(X) + network[order]) / 2)
     np.testing.assert_allclose(predict(own[None], ())[0], untouched)
     np.testing.assert_allclose(predict(order[None], [*X.columns, "spectrogram"])[0], untouched[order])
-    players = {f: [c for c in X.columns if c.startswith(f)] for f in ("f0", "f1", "f2", "f3")} | {
-        "spectrogram": ["spectrogram"]
-    }
+    players = {"spectrogram": ["spectrogram"]}
+    for family in ("f0", "f1", "f2", "f3"):
+        players[family] = [column for column in X.columns if column.startswith(family)]
     table = permutation_importance(predict, y[:, None] == member.classes_, y, players).set_index("player")
     assert table.index[0] == "spectrogram"
     assert table["fall"].idxmin() in ("f0", "f2")

@@ -1,4 +1,4 @@
-"""The demo corpus with a cause put into it, and with none: what is planted ranks first, and shuffled labels have no cause."""
+"""The demo corpus with a planted cause, which ranks first, and with shuffled labels, which have none."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Corpus(NamedTuple):
             self.X.iloc[self.train], self.y[self.train], groups=self.groups[self.train]
         )
 
-    def lost(self, members: dict[str, Any], classes: list[str], seed: int = 0) -> pd.DataFrame:
+    def falls(self, members: dict[str, Any], classes: list[str], seed: int = 0) -> pd.DataFrame:
         """The permutation importance of every column for these classes, on the held-out artists."""
         predict = ensemble_predictor(
             members, lambda stack: stack.mean(axis=0), self.X.iloc[self.test], {}, "spectrogram"
@@ -68,7 +68,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 @pytest.mark.parametrize(("style", "column"), PLANTED)
-def test_what_is_planted_for_a_class_ranks_first_for_it(demo: Corpus, style: str, column: str) -> None:
+def test_planted_column_ranks_first_for_its_class(demo: Corpus, style: str, column: str) -> None:
     X = demo.X.copy()
     X.loc[demo.y == style, column] += 5 * X[column].std()
     corpus = demo._replace(X=X)
@@ -76,19 +76,19 @@ def test_what_is_planted_for_a_class_ranks_first_for_it(demo: Corpus, style: str
     for name, member in members.items():
         importance = column_importance(explain(member, X.iloc[corpus.test], X.iloc[corpus.train[:8]]))
         assert importance[style].idxmax() == column, name
-        assert corpus.lost({name: member}, [style])["player"].iloc[0] == column, name
-    missed = corpus.lost(members, [style]).iloc[0]
-    assert missed["player"] == column
-    assert missed["low"] > 0
-    assert style != "rock" or missed["low_corrected"] > 0  # of a bossa nova much else can be heard
+        assert corpus.falls({name: member}, [style])["player"].iloc[0] == column, name
+    fall = corpus.falls(members, [style]).iloc[0]
+    assert fall["player"] == column
+    assert fall["low"] > 0
+    assert style != "rock" or fall["low_corrected"] > 0  # a bossa nova differs in many other columns
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_with_shuffled_labels_no_column_is_missed(demo: Corpus, seed: int) -> None:
+def test_shuffled_labels_give_no_corrected_interval_without_0(demo: Corpus, seed: int) -> None:
     corpus = demo._replace(y=np.random.default_rng(seed).permutation(demo.y))
     members = {name: corpus.fit(name) for name in ("logistic_regression", "random_forest")}
     for some in ({"random_forest": members["random_forest"]}, members):
-        table = corpus.lost(some, sorted(set(corpus.y)), seed)
+        table = corpus.falls(some, sorted(set(corpus.y)), seed)
         chosen = table[(table["low_corrected"] > 0) | (table["high_corrected"] < 0)]
         assert chosen.empty, chosen
-        assert (table["low"] > 0).any()  # not for want of columns that seem to matter one at a time
+        assert (table["low"] > 0).any()  # without correction some columns seem to matter

@@ -1,4 +1,4 @@
-"""Stability across folds: a cause that every fold finds makes rankings agree, labels without a cause do not; what is fitted is what was trained."""
+"""Stability across folds: rankings agree for real causes and disagree for noise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def run(model_folder: Path) -> Run:
 
 
 def _with_causes(run: Run, *, n_causes: int) -> Run:
-    """The run with features of noise, `n_causes` columns shifted for one class each, ever less."""
+    """The run with features of noise, `n_causes` columns shifted for one class each, by decreasing
+    amounts."""
     rng = np.random.default_rng(0)
     values = pd.DataFrame(
         rng.normal(size=run.values.shape), index=run.values.index, columns=run.values.columns
@@ -34,7 +35,7 @@ def _with_causes(run: Run, *, n_causes: int) -> Run:
     return replace(run, features=values)
 
 
-def test_a_fold_without_a_ranking_agrees_with_none() -> None:
+def test_constant_importance_has_correlation_0_with_other_folds() -> None:
     assert agreement(pd.DataFrame({"a": [3.0, 2.0, 1.0], "b": [0.0, 0.0, 0.0], "c": [6.0, 5.0, 4.0]})) == (
         0.333,
         0.0,
@@ -43,7 +44,7 @@ def test_a_fold_without_a_ranking_agrees_with_none() -> None:
     )
 
 
-def test_rankings_agree_where_there_are_causes_and_not_where_there_is_noise(run: Run) -> None:
+def test_rankings_agree_for_causes_and_disagree_for_noise(run: Run) -> None:
     firm = fold_stability(_with_causes(run, n_causes=60), members=["logistic_regression"]).loc[
         "logistic_regression"
     ]
@@ -56,15 +57,17 @@ def test_rankings_agree_where_there_are_causes_and_not_where_there_is_noise(run:
     assert firm["n_folds"] == run.split["fold"].max() + 1
 
 
-def test_a_folds_member_never_sees_what_it_is_explained_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_member_of_a_fold_is_fitted_without_the_clips_that_it_explains(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     fit = Trainer.fit
 
-    def spied(self: Trainer, inputs, y, groups, *, fold):  # type: ignore[no-untyped-def]
+    def record(self: Trainer, inputs, y, groups, *, fold):  # type: ignore[no-untyped-def]
         seen.append((fold, set(inputs.table.index), self.settings, set(groups)))
         return fit(self, inputs, y, groups, fold=fold)
 
-    monkeypatch.setattr(Trainer, "fit", spied)
+    monkeypatch.setattr(Trainer, "fit", record)
     table = fold_rankings(run, "logistic_regression")
     split = run.split.set_index("id")
     assert list(table.columns) == [f"fold {k}" for k in range(len(seen))]
@@ -75,14 +78,14 @@ def test_a_folds_member_never_sees_what_it_is_explained_on(run: Run, monkeypatch
     assert list(table.index) == list(run.values.columns)
 
 
-def test_what_cannot_be_compared_is_left_out(run: Run) -> None:
+def test_runs_without_features_folds_or_members_give_empty_tables(run: Run) -> None:
     assert fold_stability(replace(run, features=run.features.iloc[:0])).empty
-    assert fold_stability(run, members=["nobody"]).empty
+    assert fold_stability(run, members=["unknown"]).empty
     assert fold_rankings(run, "vgg_small").empty
     one_fold = run.split.assign(fold=np.minimum(run.split["fold"], 0))
     assert fold_stability(replace(run, split=one_fold), members=["logistic_regression"]).empty
 
 
-def test_the_agreement_is_spearmans() -> None:
+def test_agreement_is_spearmans_correlation() -> None:
     table = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [1.0, 4.0, 9.0, 16.0], "c": [4.0, 3.0, 2.0, 1.0]})
     assert agreement(table) == (-0.333, -1.0, 1.0, 3)

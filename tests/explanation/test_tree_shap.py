@@ -1,4 +1,4 @@
-"""TreeSHAP: the definition on a small tree, shap's and XGBoost's own on forests, every column, tie and thread."""
+"""TreeSHAP against the definition, shap and XGBoost, for every column, tie and number of threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _problem(n: int = 150, d: int = 12, classes: int = 3) -> tuple[np.ndarray, n
 
 
 def _by_definition(forest: Forest, row: np.ndarray) -> np.ndarray:
-    """Shapley values (d, outputs) of `E[tree | columns of S]`, each expectation taken down the tree by the shares of its branches."""
+    """Shapley values (d, outputs) of `E[tree | columns of S]`, by the shares of the branches."""
 
     def worth(present: tuple[int, ...], node: int) -> Any:
         if forest.left[node] < 0:
@@ -50,18 +50,18 @@ def _by_definition(forest: Forest, row: np.ndarray) -> np.ndarray:
     return found
 
 
-def test_the_values_are_those_of_the_definition() -> None:
+def test_values_equal_the_definition() -> None:
     X, y = _problem(d=4)
     forest = forest_from_sklearn(
         RandomForestClassifier(3, max_depth=7, random_state=0).fit(X, y)
-    )  # a path asks for a column more than once
+    )  # a path compares some columns more than once
     values, base = tree_shapley(forest, X[:5])
     np.testing.assert_allclose(values, [_by_definition(forest, row) for row in X[:5]], atol=1e-12)
     assert base.sum() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("balanced", [None, "balanced"])
-def test_a_deep_forest_equals_shaps_tree_explainer(balanced: str | None) -> None:
+def test_deep_forest_equals_shap_tree_explainer(balanced: str | None) -> None:
     X, y = _problem()
     model = RandomForestClassifier(30, class_weight=balanced, random_state=0).fit(X, y)
     values, base = tree_shapley(forest_from_sklearn(model), X[:20])
@@ -72,7 +72,7 @@ def test_a_deep_forest_equals_shaps_tree_explainer(balanced: str | None) -> None
     assert np.abs(values).max() > 0.1
 
 
-def test_boosted_trees_equal_xgboosts_own_values() -> None:
+def test_xgboost_trees_equal_xgboost_contributions() -> None:
     X, y = _problem()
     model = xgboost.XGBClassifier(n_estimators=20, max_depth=5, random_state=0).fit(X, y)
     values, base = tree_shapley(forest_from_xgboost(model, X), X[:20])
@@ -81,7 +81,7 @@ def test_boosted_trees_equal_xgboosts_own_values() -> None:
     np.testing.assert_allclose(base, own[0, :, -1], atol=1e-5)
 
 
-def test_threads_and_the_company_of_other_rows_change_nothing() -> None:
+def test_number_of_threads_and_other_rows_do_not_matter() -> None:
     X, y = _problem()
     forest = forest_from_sklearn(RandomForestClassifier(10, random_state=0).fit(X, y))
     together, _ = tree_shapley(forest, X[:7], n_jobs=3)
@@ -89,7 +89,7 @@ def test_threads_and_the_company_of_other_rows_change_nothing() -> None:
     np.testing.assert_array_equal(together[4:5], tree_shapley(forest, X[4:5])[0])
 
 
-def test_a_tree_of_one_leaf_explains_nothing() -> None:
+def test_tree_of_one_leaf_has_values_of_0() -> None:
     model = RandomForestClassifier(2, max_depth=3, random_state=0).fit([[0.0], [0.0], [0.0]], [0, 1, 1])
     values, base = tree_shapley(forest_from_sklearn(model), np.zeros((2, 1)))
     assert values.tolist() == [[[0.0, 0.0]], [[0.0, 0.0]]]
