@@ -1,4 +1,4 @@
-"""`make bench`: everything that is said of the speed and the memory of extraction, in one run of some minutes.
+"""`make bench`: speed and memory of extraction, measured in one run of some minutes.
 
 python -m benchmarks [--quick] [--source FOLDER] [--json FILE] [--table FILE] [--compare FILE]
 """
@@ -26,29 +26,30 @@ QUICK_CASES = [("wav", 30.0, 3), ("stereo mp3", 30.0, 3)]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints, writes the JSON and the table."""
+    """Measure, print, and write the JSON and the table."""
     options = _options(arguments)
     quick = options.quick
     print(
-        "CPU time of one thread, medians of interleaved rounds; ms per second of sound [ratio to the floor].\n"
+        "CPU time of one thread, medians of interleaved rounds; "
+        "ms per second of sound [ratio to the floor].\n"
     )
     result: dict[str, Any] = {
         "machine": features.machine(),
         "source": features.source_name(options.source),
         "quick": quick,
     }
-    result["cases"] = features.measured(options.source, QUICK_CASES if quick else CASES)
-    result["extraction"] = extraction.measured(
+    result["cases"] = features.measure(options.source, QUICK_CASES if quick else CASES)
+    result["extraction"] = extraction.measure(
         options.source, clips=96 if quick else 240, rounds=1 if quick else 3
     )
     extraction.show(result["extraction"])
-    result["startup"] = startup.measured(options.source, rounds=2 if quick else 5)
+    result["startup"] = startup.measure(options.source, rounds=2 if quick else 5)
     startup.show(result["startup"])
-    clips, hours, formats = (
-        ([100, 1000], [0.5], ["wav"]) if quick else ([1000, 10000], [3.0], ["wav", "flac", "mp3"])
-    )
+    clips = [100, 1000] if quick else [1000, 10000]
+    hours = [0.5] if quick else [3.0]
+    formats = ["wav"] if quick else ["wav", "flac", "mp3"]
     result["memory"] = []
-    for line in memory.measured(options.source, clips=clips, hours=hours, formats=formats):
+    for line in memory.measure(options.source, clips=clips, hours=hours, formats=formats):
         result["memory"].append(line)
         memory.show(line)
     memory.show_targets(result["memory"])
@@ -65,45 +66,44 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks", description="Speed and memory of extraction, side by side with librosa."
     )
     parser.add_argument(
-        "--quick", action="store_true", help="two minutes instead of ten, for a first impression"
+        "--quick", action="store_true", help="two minutes instead of ten, with few cases and clips"
     )
     parser.add_argument(
-        "--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus"
+        "--source", type=Path, default=REAL_MUSIC, help="folder of recordings; default: the demo corpus"
     )
     parser.add_argument("--json", type=Path, default=RESULTS / "bench.json")
     parser.add_argument("--table", type=Path, default=RESULTS / "bench.md")
-    parser.add_argument("--compare", type=Path, help="a JSON of an earlier run")
+    parser.add_argument("--compare", type=Path, help="JSON of an earlier run")
     return parser.parse_args(arguments)
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures as Markdown: ms per second of sound (and how many times as long as ours), then everything else in a list.
+    """The results in Markdown: a table of ms per second of sound (times ours), then a list of the rest.
 
     Example:
         >>> case = {"format": "wav", "seconds": 30.0, "ms_per_second": {"ours": 0.5, "floor": 0.75}}
-        >>> print(table({"cases": [case | {"over_ours": {"ours": (1.0, 1.0, 1.0), "floor": (1.5, 1.4, 1.6)}}]}))
-        | ms per second of sound (times ours) | wav, 30 s |
+        >>> print(table({"cases": [case | {"over_ours": {"ours": (1.0, 1.0, 1.0), "floor": (1.5, 1.4,
+        1.6)}}]})) | ms per second of sound (times ours) | wav, 30 s |
         |---|---|
         | ours | 0.50 |
         | floor | 0.75 (1.5×) |
     """
     cases = result["cases"]
-    lines = [
-        "| ms per second of sound (times ours) | "
-        + " | ".join(f"{case['format']}, {case['seconds']:g} s" for case in cases)
-        + " |"
-    ]
-    lines.append("|---" * (len(cases) + 1) + "|")
+    headings = " | ".join(f"{case['format']}, {case['seconds']:g} s" for case in cases)
+    lines = [f"| ms per second of sound (times ours) | {headings} |", "|---" * (len(cases) + 1) + "|"]
     names = dict.fromkeys(name for case in cases for name in case["ms_per_second"])
     lines += [f"| {name} | " + " | ".join(_cell(case, name) for case in cases) + " |" for name in names]
     if "extraction" in result:
         whole, begin = result["extraction"], result["startup"]
         lines += [
             "",
-            f"- End to end (parquet and spectrograms written, start-up excluded): {_ratio(whole['end_to_end'])} times the engine alone.",
+            "- End to end (parquet and spectrograms written, start-up excluded): "
+            f"{_ratio(whole['end_to_end'])} times the engine alone.",
             f"- Two workers: {_ratio(whole['two_workers'])} times one.",
-            f"- Import {begin['import_s']:.2f} s of CPU; first clip {begin['first_over_tenth']:.1f} times the tenth; "
-            f"an empty cache costs {begin['compile_s']:.1f} s once ({begin['compilations']} compilation by two processes).",
+            f"- Import {begin['import_s']:.2f} s of CPU; "
+            f"first clip {begin['first_over_tenth']:.1f} times the tenth; "
+            f"an empty cache costs {begin['compile_s']:.1f} s once "
+            f"({begin['compilations']} compilation by two processes).",
         ]
         lines += [
             f"- Peak memory, {line['what']}: {line['main_mb']:.0f} MB, worker {line['worker_mb']:.0f} MB."

@@ -1,4 +1,4 @@
-"""What is measured: the same numbers from a file, by different means. Each is a function of a path."""
+"""Contenders: functions that compute the same features from the path of a file in different ways."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Contender = Callable[[Path], object]
 
 
 def naive_librosa(path: Path, *, tempo: bool = False) -> list[float]:
-    """A call per feature, as scripts have it: every call makes its own spectrogram."""
+    """librosa as many scripts use it: one call per feature, and every call makes its own spectrogram."""
     y, sr = librosa.load(path, sr=RATE)
     f = librosa.feature
     series = [f.zero_crossing_rate(y), f.rms(y=y), f.spectral_centroid(y=y, sr=sr)]
@@ -48,7 +48,7 @@ def naive_librosa(path: Path, *, tempo: bool = False) -> list[float]:
 
 
 def one_spectrogram_librosa(path: Path, *, tempo: bool = False) -> list[float]:
-    """librosa as its authors would write it: one spectrogram, passed on."""
+    """librosa used well: one spectrogram, which is passed to every call."""
     y, sr = librosa.load(path, sr=RATE)
     f, magnitude = librosa.feature, np.abs(librosa.stft(y))
     power = magnitude**2
@@ -75,13 +75,10 @@ def _row(y: NDArray[np.float32], series: list[NDArray[np.float64]], tempo: float
 
 
 def floor(path: Path) -> NDArray[np.complex128]:
-    """What nobody can leave out: decode, mix, resample, and one transform of every frame in float64."""
+    """The unavoidable work: decode, mix, resample, and one transform of every frame in float64."""
     samples, sr = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = (
-        samples[:, 0]
-        if samples.shape[1] == 1
-        else samples @ np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
-    )
+    channels = samples.shape[1]
+    mono = samples[:, 0] if channels == 1 else samples @ np.full(channels, 1 / channels, np.float32)
     padded = np.pad(soxr.resample(mono, sr, RATE).astype(np.float64), N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
@@ -92,26 +89,25 @@ def floor(path: Path) -> NDArray[np.complex128]:
 
 
 def loading(path: Path) -> object:
-    """Ours, without any feature: decode, check, digest, mix, resample."""
+    """Our loading without any feature: decode, check, digest, mix, resample."""
     return load_clip(path, sample_rate=RATE)
 
 
 def ours(path: Path, parameters: FeatureParameters = WITHOUT_TEMPO) -> object:
-    """Features and log-mel by the kernels."""
+    """Our features and log-mel by the kernels."""
     return describe(load_clip(path, sample_rate=RATE).clip, parameters, log_mel=True)
 
 
 def definitions(path: Path, parameters: FeatureParameters = WITHOUT_TEMPO) -> object:
-    """Features and log-mel by the definitions, as where the kernels cannot be compiled."""
+    """Our features and log-mel by the definitions, which are used if the kernels cannot be compiled."""
     clip = load_clip(path, sample_rate=RATE).clip
     analysis = Analysis(Clip(clip.samples, clip.sample_rate), parameters)
-    return [
-        analysis.values(group, statistics) for group, statistics in select_groups(parameters)
-    ], analysis.log_mel(parameters.log_mel)
+    values = [analysis.values(group, statistics) for group, statistics in select_groups(parameters)]
+    return values, analysis.log_mel(parameters.log_mel)
 
 
 def essentia_extractor() -> Contender | None:
-    """essentia's LowLevelSpectralExtractor with our loader; None where essentia is not installed."""
+    """LowLevelSpectralExtractor of essentia with our loader; None if essentia is not installed."""
     if importlib.util.find_spec("essentia") is None:
         return None
     import essentia
@@ -123,7 +119,7 @@ def essentia_extractor() -> Contender | None:
 
 
 def opensmile_functionals() -> Contender | None:
-    """openSMILE's eGeMAPS functionals with our loader; None where it is not installed."""
+    """eGeMAPS functionals of openSMILE with our loader; None if openSMILE is not installed."""
     if importlib.util.find_spec("opensmile") is None:
         return None
     import opensmile
@@ -133,7 +129,7 @@ def opensmile_functionals() -> Contender | None:
 
 
 def all_contenders() -> dict[str, Contender]:
-    """Name → function, in the order of the table."""
+    """Contenders by name, in the order of the table."""
     contenders: dict[str, Contender] = {
         "floor": floor,
         "loading": loading,

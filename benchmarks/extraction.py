@@ -1,10 +1,12 @@
-"""What a whole extraction costs beside the engine alone, and what a second worker brings. See README.md in this folder.
+"""Time of a whole extraction over the time of the engine alone, and the gain of a second worker.
 
 python -m benchmarks.extraction [--clips 240] [--rounds 3] [--source FOLDER]
 
-The engine alone is `describe(load_clip(…))` over the same clips. An extraction is `extract` with spectrograms, from the moment when the first rows
-have come in (start-up is excluded) until the table is written. Both are bound to one processor, so that everything that an extraction does beside
-describing (worker to main process, spectrogram store, parts, parquet) counts; for the second worker both processors may be used.
+The engine alone is `describe(load_clip(…))` over the same clips. An extraction is `extract` with
+spectrograms, from the arrival of the first rows (start-up is excluded) until the table is written. Both are
+bound to one processor, so that the other work of an extraction counts too (worker to main process,
+spectrogram store, parts, parquet). The comparison of one and two workers uses two processors. See README.md
+in this folder.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
 
 from benchmarks.music import RATE, REAL_MUSIC, recording
+
+if TYPE_CHECKING:
+    from quintet.features.parameters import FeatureParameters
 
 DISTINCT, SECONDS = 24, 30.0
 KINDS = {
@@ -34,15 +39,15 @@ KINDS = {
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.extraction",
-        description="End to end against the engine; two workers against one.",
+        description="Extraction end to end over the engine alone; two workers over one.",
     )
     parser.add_argument("--clips", type=int, default=240, help="clips of 30 s")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus"
+        "--source", type=Path, default=REAL_MUSIC, help="folder of recordings; default: the demo corpus"
     )
     parser.add_argument("--run", nargs=3, metavar=("FOLDER", "JOBS", "PROCESSORS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -50,17 +55,17 @@ def main() -> None:
         folder, jobs, processors = options.run
         print(json.dumps(_seconds_per_clip(Path(folder), int(jobs), int(processors))))
     else:
-        show(measured(options.source, clips=options.clips, rounds=options.rounds))
+        show(measure(options.source, clips=options.clips, rounds=options.rounds))
 
 
-def measured(source: Path | None, *, clips: int, rounds: int) -> dict[str, Any]:
-    """Milliseconds per clip of every kind (medians), and the ratios with their spread over the rounds."""
+def measure(source: Path | None, *, clips: int, rounds: int) -> dict[str, Any]:
+    """Milliseconds per clip of every kind (medians), and the ratios with their range over the rounds."""
     seconds: dict[str, list[float]] = {name: [] for name in KINDS}
     with tempfile.TemporaryDirectory() as place:
         folder = _corpus(Path(place), source, clips)
         for _ in range(rounds):
             for name, (jobs, processors) in KINDS.items():
-                seconds[name].append(_in_a_process_of_its_own(folder, jobs, processors))
+                seconds[name].append(_measure_in_new_process(folder, jobs, processors))
     times = {name: np.array(values) for name, values in seconds.items()}
     return {
         "clips": clips,
@@ -72,15 +77,15 @@ def measured(source: Path | None, *, clips: int, rounds: int) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
-    """The figures, and whether they are what is wanted."""
+    """Print the results, and whether they meet the targets."""
     for name, time_ms in result["ms_per_clip"].items():
         print(f"{name}: {time_ms:.2f} ms per clip of {SECONDS:g} s")
-    for name, words, met in (
-        ("end_to_end", "end to end / engine alone (wanted <= 1.15)", result["end_to_end"][0] <= 1.15),
-        ("two_workers", "two workers / one (wanted >= 1.8)", result["two_workers"][0] >= 1.8),
+    for name, title, met in (
+        ("end_to_end", "end to end / engine alone (target <= 1.15)", result["end_to_end"][0] <= 1.15),
+        ("two_workers", "two workers / one (target >= 1.8)", result["two_workers"][0] >= 1.8),
     ):
         middle, low, high = result[name]
-        print(f"{'met    ' if met else 'NOT MET'}  {words}: {middle:.2f} ({low:.2f}-{high:.2f})", flush=True)
+        print(f"{'met    ' if met else 'NOT MET'}  {title}: {middle:.2f} ({low:.2f}-{high:.2f})", flush=True)
 
 
 def _spread(ratios: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float, float]:
@@ -88,7 +93,7 @@ def _spread(ratios: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float
 
 
 def _corpus(place: Path, source: Path | None, clips: int) -> Path:
-    """Clips of real music; each recording is there several times, as links."""
+    """Make a folder of clips. `DISTINCT` of them are files; the others are hard links to them."""
     folder = place / "source" / "music"
     folder.mkdir(parents=True)
     for number in range(clips):
@@ -102,17 +107,11 @@ def _corpus(place: Path, source: Path | None, clips: int) -> Path:
     return folder.parent
 
 
-def _in_a_process_of_its_own(folder: Path, jobs: int, processors: int) -> float:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.extraction",
-        "--run",
-        str(folder),
-        str(jobs),
-        str(processors),
-    ]
-    return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+def _measure_in_new_process(folder: Path, jobs: int, processors: int) -> float:
+    arguments = ["--run", str(folder), str(jobs), str(processors)]
+    command = [sys.executable, "-m", "benchmarks.extraction", *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(json.loads(process.stdout))
 
 
 def _seconds_per_clip(folder: Path, jobs: int, processors: int) -> float:
@@ -121,10 +120,11 @@ def _seconds_per_clip(folder: Path, jobs: int, processors: int) -> float:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processors])
     parameters = FeatureParameters(feature_set="bahuleyan2018")
-    return _extracted(folder, jobs, parameters) if jobs else _described(folder, parameters)
+    return _time_extraction(folder, jobs, parameters) if jobs else _time_engine(folder, parameters)
 
 
-def _described(folder: Path, parameters: Any) -> float:
+def _time_engine(folder: Path, parameters: FeatureParameters) -> float:
+    """Seconds per clip of the engine alone, without the first five clips."""
     from quintet.audio.decode import load_clip
     from quintet.features.describe import describe
 
@@ -136,7 +136,8 @@ def _described(folder: Path, parameters: Any) -> float:
     return (time.perf_counter() - began) / (len(paths) - 5)
 
 
-def _extracted(folder: Path, jobs: int, parameters: Any) -> float:
+def _time_extraction(folder: Path, jobs: int, parameters: FeatureParameters) -> float:
+    """Seconds per clip of an extraction, without those that were done when the first rows arrived."""
     from quintet.datasets.source import load_source
     from quintet.features.extraction.extract import Progress, extract
 

@@ -1,6 +1,7 @@
-"""How fast features are made: ratios against librosa and against the floor. See README.md in this folder.
+"""Speed of the features, as ratios to librosa and to the floor. See README.md in this folder.
 
-python -m benchmarks.features [--formats wav flac "stereo mp3"] [--seconds 30] [--rounds 5] [--source FOLDER] [--json FILE] [--compare FILE]
+python -m benchmarks.features [--formats wav flac "stereo mp3"] [--seconds 30] [--rounds 5] [--source FOLDER]
+                              [--json FILE] [--compare FILE]
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
     os.environ.setdefault(_name, "1")  # before NumPy is imported: one thread, so that CPU time is time
 
 from benchmarks.contenders import all_contenders  # noqa: E402
-from benchmarks.music import FORMATS, REAL_MUSIC, recording, written  # noqa: E402
+from benchmarks.music import FORMATS, REAL_MUSIC, recording, write_recording  # noqa: E402
 from benchmarks.timing import Timings, interleaved  # noqa: E402
 
-LONG_S = 60.0  # recordings above it are left to the faster contenders
+LONG_S = 60.0  # longer recordings are not given to the slow contenders
 SLOW = ("definitions", "naive librosa, with tempo", "openSMILE eGeMAPS (other descriptors)")
-TARGETS = {  # (contender, reference, format) → what the ratio must be, for clips of 30 s
+TARGETS = {  # (contender, reference, format) → target of the ratio, for clips of 30 s
     ("naive librosa", "ours", "wav"): (">=", 25.0),
     ("naive librosa", "ours", "flac"): (">=", 12.0),
     ("naive librosa", "ours", "stereo mp3"): (">=", 9.5),
@@ -40,16 +41,17 @@ TARGETS = {  # (contender, reference, format) → what the ratio must be, for cl
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints the tables, writes the JSON."""
+    """Measure, print the tables, and write the JSON."""
     options = _options(arguments)
     print(
-        f"CPU time of one thread, medians of {options.rounds} interleaved rounds; ms per second of sound [ratio to the floor].\n"
+        f"CPU time of one thread, medians of {options.rounds} interleaved rounds; "
+        "ms per second of sound [ratio to the floor].\n"
     )
     cases = [(name, seconds, options.rounds) for seconds in options.seconds for name in options.formats]
     result = {
         "machine": machine(),
         "source": source_name(options.source),
-        "cases": measured(options.source, cases),
+        "cases": measure(options.source, cases),
     }
     if options.compare:
         compare(json.loads(options.compare.read_text()), result)
@@ -59,24 +61,24 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"Written: {options.json}")
 
 
-def measured(source: Path | None, cases: list[tuple[str, float, int]]) -> list[dict[str, Any]]:
-    """Every contender on each case (format, seconds, rounds); prints each when it is done."""
+def measure(source: Path | None, cases: list[tuple[str, float, int]]) -> list[dict[str, Any]]:
+    """Time every contender on each case (format, seconds, rounds), and print each case."""
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for name, seconds, rounds in cases:
-            path = written(recording(source, seconds=seconds), Path(folder), name)
-            contenders: dict[str, Callable[[], object]] = {
-                who: partial(what, path) for who, what in all_contenders().items()
+            path = write_recording(recording(source, seconds=seconds), Path(folder), name)
+            runs: dict[str, Callable[[], object]] = {
+                contender: partial(function, path)
+                for contender, function in all_contenders().items()
+                if seconds <= LONG_S or contender not in SLOW
             }
-            if seconds > LONG_S:
-                contenders = {who: run for who, run in contenders.items() if who not in SLOW}
-            results.append(case(interleaved(contenders, rounds=rounds), name, seconds) | {"rounds": rounds})
+            results.append(case(interleaved(runs, rounds=rounds), name, seconds) | {"rounds": rounds})
             show(results[-1])
     return results
 
 
 def source_name(source: Path | None) -> str:
-    """What the recordings are, without a path of this machine."""
+    """Kind of the recordings, without a path of this machine."""
     return "recordings" if source else "demo corpus"
 
 
@@ -88,15 +90,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", nargs="+", type=float, default=[30.0], help="lengths of the recordings")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus"
+        "--source", type=Path, default=REAL_MUSIC, help="folder of recordings; default: the demo corpus"
     )
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "features.json")
-    parser.add_argument("--compare", type=Path, help="a JSON of an earlier run")
+    parser.add_argument("--compare", type=Path, help="JSON of an earlier run")
     return parser.parse_args(arguments)
 
 
 def case(timings: Timings, format: str, seconds: float) -> dict[str, Any]:
-    """One table: ms per second of sound, and the ratios (with quartiles over the rounds) against the floor and against ours."""
+    """ms per second of sound, and ratios to the floor and to ours, with quartiles over the rounds."""
     names = list(timings.seconds)
     return {
         "format": format,
@@ -111,22 +113,19 @@ def case(timings: Timings, format: str, seconds: float) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
-    """One case as a table (Markdown), and the targets that concern it."""
-    print(
-        f"### {result['format']}, {result['seconds']:g} s\n\n| | ms per second | over the floor | over ours |\n|---|---|---|---|"
-    )
+    """Print one case as a table in Markdown, with its targets."""
+    print(f"### {result['format']}, {result['seconds']:g} s\n")
+    print("| | ms per second | over the floor | over ours |\n|---|---|---|---|")
     for name, time in result["ms_per_second"].items():
-        print(
-            f"| {name} | {time:.3f} | {_spread(result['over_floor'][name])} | {_spread(result['over_ours'][name])} |"
-        )
+        over_floor, over_ours = _spread(result["over_floor"][name]), _spread(result["over_ours"][name])
+        print(f"| {name} | {time:.3f} | {over_floor} | {over_ours} |")
     print()
     for (contender, reference, format), (relation, target) in TARGETS.items():
         if format == result["format"] and result["seconds"] == 30 and contender in result["ms_per_second"]:
             ratio = result["over_floor" if reference == "floor" else "over_ours"][contender][0]
             met = ratio >= target if relation == ">=" else ratio <= target
-            print(
-                f"{'met    ' if met else 'NOT MET'}  {contender} / {reference}: {ratio:.2f} (wanted {relation} {target:g})"
-            )
+            verdict = "met    " if met else "NOT MET"
+            print(f"{verdict}  {contender} / {reference}: {ratio:.2f} (target {relation} {target:g})")
     print(flush=True)
 
 
@@ -135,19 +134,20 @@ def _spread(ratio: tuple[float, float, float]) -> str:
 
 
 def compare(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """How the ratios to the floor have moved since an earlier run."""
+    """Print the ratios to the floor of an earlier run and of this one."""
     earlier = {(case["format"], case["seconds"]): case for case in before["cases"]}
     print("Ratio to the floor, then and now:")
     for case in now["cases"]:
         old = earlier.get((case["format"], case["seconds"]))
-        for name in ("ours", "ours, with tempo", "ours, full set") if old else ():
-            print(
-                f"  {case['format']}, {case['seconds']:g} s, {name}: {old['over_floor'][name][0]:.2f} → {case['over_floor'][name][0]:.2f}"
-            )
+        if old is None:
+            continue
+        for name in ("ours", "ours, with tempo", "ours, full set"):
+            then, today = old["over_floor"][name][0], case["over_floor"][name][0]
+            print(f"  {case['format']}, {case['seconds']:g} s, {name}: {then:.2f} → {today:.2f}")
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """Versions, platform and processor of the measurement."""
     packages = ("quintet", "librosa", "numpy", "scipy", "numba", "soundfile", "soxr")
     return {
         "python": sys.version.split()[0],

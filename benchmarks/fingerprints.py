@@ -1,10 +1,10 @@
-"""Recall and false matches of the audit's fingerprints on a folder of recordings, and what they cost.
+"""Recall, false matches and time of the audit's fingerprints on a folder of recordings.
 
     python benchmarks/fingerprints.py SOURCE [--work FOLDER]
 
-Every clip is copied by ffmpeg in eight ways (mp3 128k, ogg, flac at 22.05 kHz, ±6 dB, 10 % cut off at the beginning or the end, and three of these
-at once); each set of copies is thrown together with the originals, and the audit looks for pairs. Clips of one class that were made from
-one recording count as false matches here: look at the list.
+ffmpeg copies every clip in eight ways: mp3 128k, ogg, flac at 22.05 kHz, ±6 dB, 10 % cut off at the beginning
+or at the end, and three of these at once. For each way, the audit looks for pairs among the originals and the
+copies. Different clips that were made from one recording count as false matches here: look at the list.
 """
 
 from __future__ import annotations
@@ -35,24 +35,23 @@ COPIES = {
 }
 
 
-def copied(place: ClipSource, folder: Path, kind: str, duration_s: float) -> ClipSource:
-    """The copy of one clip, made if it is not there yet."""
+def make_copy(source: ClipSource, folder: Path, kind: str, duration_s: float) -> ClipSource:
+    """Copy one clip, unless the copy exists."""
     suffix, options = COPIES[kind]
-    target = folder / kind / (place.id.replace("/", "__") + suffix)
+    target = folder / kind / (source.key.replace("/", "__") + suffix)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        words = options.format(tenth=0.1 * duration_s, rest=0.9 * duration_s).split()
-        subprocess.run(
-            ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", place.path, *words, str(target)], check=True
-        )
-    return ClipSource(str(target), id=f"{kind}:{place.id}")
+        conversion = options.format(tenth=0.1 * duration_s, rest=0.9 * duration_s).split()
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", source.path, *conversion, str(target)]
+        subprocess.run(command, check=True)
+    return ClipSource(str(target), id=f"{kind}:{source.id}")
 
 
-def printed(places: list[ClipSource]) -> tuple[list[Fingerprint], float, float]:
-    """Fingerprints, seconds of CPU that they took (decoding left out), and seconds of audio."""
+def make_fingerprints(sources: list[ClipSource]) -> tuple[list[Fingerprint], float, float]:
+    """Fingerprints, their CPU time in seconds (without decoding), and the seconds of audio."""
     prints, cpu_s, audio_s = [], 0.0, 0.0
-    for place in places:
-        clip = load_clip(place.path, sample_rate=RATE).clip
+    for source in sources:
+        clip = load_clip(source.path, sample_rate=RATE).clip
         before = time.process_time()
         prints.append(fingerprint(clip))
         cpu_s += time.process_time() - before
@@ -61,49 +60,45 @@ def printed(places: list[ClipSource]) -> tuple[list[Fingerprint], float, float]:
 
 
 def main() -> None:
-    """Print a line per kind of copy, then the pairs of different clips."""
+    """Print a line per kind of copy, then the pairs of different originals."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "quintet-copies")
     given = parser.parse_args()
     clips = load_source(given.source).usable
     originals = [ClipSource(path, id=id) for id, path in zip(clips["id"], clips["path"], strict=True)]
-    durations = [load_clip(place.path, sample_rate=None).duration_s for place in originals]
-    prints, cpu_s, audio_s = printed(originals)
+    durations = [load_clip(source.path, sample_rate=None).duration_s for source in originals]
+    prints, cpu_s, audio_s = make_fingerprints(originals)
     n_marks = sum(len(p.marks) for p in prints)
     print(
-        f"{len(originals)} clips, {audio_s:.0f} s: {1e3 * cpu_s / audio_s:.2f} ms of CPU and {n_marks / audio_s:.0f} marks per second of audio"
+        f"{len(originals)} clips, {audio_s:.0f} s: {1e3 * cpu_s / audio_s:.2f} ms of CPU "
+        f"and {n_marks / audio_s:.0f} marks per second of audio"
     )
     n_pairs = len(originals) * (len(originals) - 1) // 2
     others = find_same_recordings(originals, prints)
     rates = []
     for kind in COPIES:
         copies = [
-            copied(place, given.work, kind, duration)
-            for place, duration in zip(originals, durations, strict=True)
+            make_copy(source, given.work, kind, duration)
+            for source, duration in zip(originals, durations, strict=True)
         ]
         before = time.process_time()
-        pairs = find_same_recordings(originals + copies, prints + printed(copies)[0])
-        spent = time.process_time() - before
-        right = pairs["second"] == kind + ":" + pairs["first"]
-        crossed = pairs[
-            ~right & pairs["second"].str.startswith(kind + ":") & ~pairs["first"].str.startswith(kind + ":")
-        ]
-        rates.append(
-            (kind, right.sum() / len(originals), len(crossed), 1e4 * len(crossed) / (2 * n_pairs), spent)
+        pairs = find_same_recordings(originals + copies, prints + make_fingerprints(copies)[0])
+        seconds = time.process_time() - before
+        is_right = pairs["second"] == kind + ":" + pairs["first"]
+        first_is_copy, second_is_copy = (
+            pairs[side].str.startswith(kind + ":") for side in ("first", "second")
         )
-    print(
-        pd.DataFrame(
-            rates, columns=["copy", "recall", "false, original against copy", "per 10,000 pairs", "CPU s"]
-        ).to_string(index=False)
-    )
-    print(
-        f"\nPairs of different originals: {len(others)} of {n_pairs}, {1e4 * len(others) / n_pairs:.2f} per 10,000"
-    )
+        n_false = int((~is_right & second_is_copy & ~first_is_copy).sum())
+        recall = is_right.sum() / len(originals)
+        rates.append((kind, recall, n_false, 1e4 * n_false / (2 * n_pairs), seconds))
+    columns = ["copy", "recall", "false, original against copy", "per 10,000 pairs", "CPU s"]
+    print(pd.DataFrame(rates, columns=columns).to_string(index=False))
+    others_rate = 1e4 * len(others) / n_pairs
+    print(f"\nPairs of different originals: {len(others)} of {n_pairs}, {others_rate:.2f} per 10,000")
     print(others[["first", "second", "agreement"]].to_string(index=False))
-    print(
-        f"\nSmallest recall {min(rate for _, rate, *_ in rates):.4f}, mean {np.mean([rate for _, rate, *_ in rates]):.4f}"
-    )
+    recalls = [recall for _, recall, *_ in rates]
+    print(f"\nSmallest recall {min(recalls):.4f}, mean {np.mean(recalls):.4f}")
 
 
 if __name__ == "__main__":

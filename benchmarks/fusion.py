@@ -1,9 +1,10 @@
-"""Fusing and evaluating large files of predictions: wall and CPU time, and the peak of memory, each step in a process of its own.
+"""Fusion and evaluation of large files of predictions: wall time, CPU time and peak memory of each step.
 
     python benchmarks/fusion.py                  # 1,000,000 rows × 10 members × 50 classes
-    python benchmarks/fusion.py --scale 0.01     # a hundredth of the rows, for a look
+    python benchmarks/fusion.py --scale 0.01     # a hundredth of the rows, for a quick run
 
-The aim (issue 5): fusing and the point scores of the result under a minute and under 4 GB on two cores.
+Each step runs in a process of its own. Target: fusion and the point scores of its result take less than a
+minute and less than 4 GB on two cores.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ROWS, MEMBERS, CLASSES, BATCH = 1_000_000, 10, 50, 50_000
 
 
 def write_member(path: Path, n: int, seed: int) -> None:
-    """A member that knows something: float32 probabilities, labels and groups of four clips."""
+    """Write float32 probabilities that favour the true class, with labels and groups of four clips."""
     rng, truth = np.random.default_rng([seed, 1]), np.random.default_rng(0)
     writer = None
     for start in range(0, n, BATCH):
@@ -46,7 +47,7 @@ def write_member(path: Path, n: int, seed: int) -> None:
 
 
 def step(name: str, folder: Path) -> None:
-    """One step, in this process: prints its figures."""
+    """Run one step in this process, and print its time and memory."""
     from quintet.ensemble.fuse_files import fuse_files
     from quintet.predictions.evaluate import evaluate_files
 
@@ -54,18 +55,15 @@ def step(name: str, folder: Path) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     if name.startswith("fuse"):
         fuse_files(members, fused, rule=name.split()[1])
-        figure = ""
+        scores = ""
     else:
         paths = members if "all" in name else [fused]
-        found = evaluate_files(paths, n_resamples=1000 if "intervals" in name else 0)
-        figure = ", ".join(
-            f"{key} {found['scores'][key]['value']:.4f}" for key in ("accuracy", "macro_auc", "log_loss")
-        )
+        result = evaluate_files(paths, n_resamples=1000 if "intervals" in name else 0)
+        values = {key: result["scores"][key]["value"] for key in ("accuracy", "macro_auc", "log_loss")}
+        scores = ", ".join(f"{key} {value:.4f}" for key, value in values.items())
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(
-        f"{name:28} wall {time.perf_counter() - wall:6.1f} s   CPU {time.process_time() - cpu:6.1f} s   peak {peak:5.2f} GB   {figure}",
-        flush=True,
-    )
+    print(f"{name:28} wall {wall:6.1f} s   CPU {cpu:6.1f} s   peak {peak:5.2f} GB   {scores}", flush=True)
 
 
 def main() -> None:
@@ -74,7 +72,7 @@ def main() -> None:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the million rows")
     parser.add_argument(
-        "--folder", type=Path, help="where to put the files (2 GB); default: a temporary folder"
+        "--folder", type=Path, help="folder for the files (2 GB); default: a temporary folder"
     )
     parser.add_argument("--step", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

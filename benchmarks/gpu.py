@@ -1,12 +1,16 @@
-"""What a GPU makes of VGG-16 fine-tuning: `python -m benchmarks.gpu` (needs CUDA and PyTorch; `--rehearse` tries the code out, tiny, on a CPU).
+"""Fine-tuning of VGG-16 on a GPU, against a plain PyTorch loop: `python -m benchmarks.gpu`.
 
-Three things in one run, in turn, so that they see the same card in the same state:
-- ours: `SpectrogramClassifier("vgg16_fine_tune").fit` from spectrograms in memory, on the backend that KERAS_BACKEND names;
-- the reference: a plain PyTorch loop of the same network (its parameters are counted), batch, precision and pictures;
-- the matrix rate: what the card reaches in one large matrix product of that precision.
+It needs CUDA and PyTorch. `--rehearse` runs a tiny version on a CPU, to try the code. Three things are
+measured in turn in one run, so that the state of the card is the same:
+- ours: `SpectrogramClassifier("vgg16_fine_tune").fit` from spectrograms in memory, on the backend in
+  KERAS_BACKEND;
+- the reference: a plain PyTorch loop with the same network (its parameters are counted), batch, precision and
+  pictures;
+- the matrix rate: the speed of one large matrix product in that precision.
 
-It prints pictures per second of both and their ratio round by round, and the share of the matrix rate that training reaches, from the products
-that the convolutions and dense layers need: forward once, backward twice, nothing counted but multiplications and additions of those layers.
+It prints the pictures per second of both, their ratio by round, and the share of the matrix rate that
+training reaches. The share counts the multiplications and additions of the convolutions and dense layers
+only: forward once, backward twice.
 """
 
 from __future__ import annotations
@@ -33,7 +37,15 @@ BGR_MEAN = (103.939, 116.779, 123.68)
 
 @dataclass(frozen=True)
 class Size:
-    """How large a measurement is: side of the picture, batch, batches per epoch, side of the matrices, rounds."""
+    """Size of a measurement.
+
+    Args:
+        picture: side of a picture, pixels.
+        batch: pictures per batch.
+        batches: batches per epoch.
+        matrix: side of the matrices.
+        rounds: number of rounds.
+    """
 
     picture: int
     batch: int
@@ -46,7 +58,9 @@ FULL, TINY = Size(216, 32, 16, 8192, 5), Size(32, 4, 2, 128, 1)
 
 
 def products(size: int) -> float:
-    """Multiplications and additions of one training step per picture: 2 per multiplication, forward once and backward twice.
+    """Multiplications and additions of one training step per picture.
+
+    They count 2 per multiplication, forward once and backward twice.
 
     Example:
         >>> round(products(224) / 3e9, 1)  # the base alone needs 2 · 15.3 thousand million at 224 × 224
@@ -76,7 +90,7 @@ def plain_network(torch: Any, size: int) -> Any:
 
 
 def pictures(torch: Any, patches: Any, size: int) -> Any:
-    """What `networks.images.Picture` makes of standardised patches (batch, n_mels, frames), in PyTorch."""
+    """Pictures from standardised patches (batch, n_mels, frames), as `networks.images.Picture` makes them."""
     grey = torch.flip((patches.clamp(-3, 3) + 3) / 6, dims=[1])[:, None]
     grey = torch.nn.functional.interpolate(grey, (size, size), mode="bilinear")
     return (grey * 255 - torch.tensor(BGR_MEAN, device=patches.device).view(1, 3, 1, 1)).contiguous(
@@ -87,7 +101,7 @@ def pictures(torch: Any, patches: Any, size: int) -> Any:
 def plain_loop(
     torch: Any, data: tuple[Any, Any], *, size: Size, precision: str, device: str
 ) -> tuple[Callable[[], float], int]:
-    """(→ seconds of one epoch of the plain loop, number of trainable parameters)."""
+    """Function that runs and times one epoch of the plain loop, and the number of trainable parameters."""
     model = plain_network(torch, size.picture).to(device, memory_format=torch.channels_last).train()
     adam, cross_entropy = torch.optim.Adam(model.parameters(), lr=1e-5), torch.nn.CrossEntropyLoss()
     half = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}.get(precision)
@@ -115,7 +129,7 @@ def plain_loop(
 
 
 def matrix_rate(torch: Any, *, side: int, precision: str, device: str) -> float:
-    """Multiplications and additions per second in a product of two square matrices: the best of ten."""
+    """Multiplications and additions per second in a product of two square matrices: the best of ten runs."""
     kind = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}.get(precision, torch.float32)
     a, b = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
     seconds = []
@@ -130,10 +144,14 @@ def matrix_rate(torch: Any, *, side: int, precision: str, device: str) -> float:
 
 
 def our_epoch(data: tuple[Any, Any], *, size: Size, precision: str) -> tuple[float, int]:
-    """(seconds of an epoch after the first two of a fit by the estimator that users call, number of trainable parameters)."""
-    from quintet.classifiers.registry import make_member
+    """Seconds of an epoch of our estimator, and its number of trainable parameters.
 
-    plan: dict[str, Any] = {
+    The seconds are the median of the epochs after the first two.
+    """
+    from quintet.classifiers.registry import make_member
+    from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
+
+    settings: dict[str, Any] = {
         "epochs": 5,
         "batch_size": size.batch,
         "learning_rate": 1e-5,
@@ -141,15 +159,21 @@ def our_epoch(data: tuple[Any, Any], *, size: Size, precision: str) -> tuple[flo
         "validation_share": 0.0,
     }
     member = make_member(
-        "vgg16_fine_tune", weights="random", size=size.picture, precision=precision, standard="none", **plan
+        "vgg16_fine_tune",
+        weights="random",
+        size=size.picture,
+        precision=precision,
+        standard="none",
+        **settings,
     )
+    assert isinstance(member, SpectrogramClassifier)
     member.fit(data[0], data[1])
-    trainable = sum(int(np.prod(v.shape)) for v in member.fitted_network().trainable_variables)
+    trainable = sum(int(np.prod(tuple(v.value.shape))) for v in member.fitted_network().trainable_variables)
     return float(np.median([row["seconds"] for row in member.history_[2:]])), trainable
 
 
-def measured(size: Size, *, precision: str, device: str) -> dict[str, Any]:
-    """Everything in one run; the order of the two changes from round to round."""
+def measure(size: Size, *, precision: str, device: str) -> dict[str, Any]:
+    """Measure all three in one run; the order of ours and the reference alternates between rounds."""
     torch = importlib.import_module("torch")
     n, rng = size.batch * size.batches, np.random.default_rng(0)
     data = (
@@ -165,18 +189,16 @@ def measured(size: Size, *, precision: str, device: str) -> dict[str, Any]:
                 seconds, trainable = our_epoch(data, size=size, precision=precision)
                 if trainable != counted:
                     raise ConfigError(
-                        f"Both networks must be the same. Ours has {trainable} parameters, the plain one {counted}."
+                        "Both networks must be the same. "
+                        f"Ours has {trainable} parameters, the plain one {counted}."
                     )
                 ours.append(seconds)
             else:
                 plain.append(float(np.median([epoch() for _ in range(3)])))
         rates.append(matrix_rate(torch, side=size.matrix, precision=precision, device=device))
     low, middle, high = np.percentile(np.array(plain) / np.array(ours), [25, 50, 75])
-    ours_per_s, plain_per_s, rate = (
-        n / float(np.median(ours)),
-        n / float(np.median(plain)),
-        float(np.median(rates)),
-    )
+    ours_per_s, plain_per_s = n / float(np.median(ours)), n / float(np.median(plain))
+    rate = float(np.median(rates))
     return {
         "parameters": counted,
         "precision": precision,
@@ -192,35 +214,37 @@ def measured(size: Size, *, precision: str, device: str) -> dict[str, Any]:
 
 
 def require_cuda() -> None:
-    """Refuse a machine without what is measured.
+    """Refuse a machine without a CUDA GPU that PyTorch and Keras can use.
 
     Raises:
         ConfigError: PyTorch is not installed, there is no CUDA device, or Keras does not see it.
     """
     if importlib.util.find_spec("torch") is None:
         raise ConfigError(
-            "The reference is a loop of PyTorch, which is not installed here: pip install torch."
+            "The reference is a loop in PyTorch, which is not installed here: pip install torch."
         )
     if not importlib.import_module("torch").cuda.is_available():
         raise ConfigError(
-            "This measures a CUDA GPU. PyTorch finds none here. Run it where there is one; --rehearse tries the code out on a CPU."
+            "This benchmark measures a CUDA GPU. PyTorch finds none here. Run it where there is one; "
+            "--rehearse tries the code on a CPU."
         )
     from quintet.classifiers.networks.backend import device
 
     if not device().is_gpu:
         name = os.environ.get("KERAS_BACKEND", "tensorflow")
         raise ConfigError(
-            f"Keras on {name} must see the GPU. It computes on the {device()}. Install that backend for CUDA, or set KERAS_BACKEND."
+            f"Keras on {name} must find the GPU. It computes on the {device()}. "
+            "Install that backend for CUDA, or set KERAS_BACKEND."
         )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--rehearse",
         action="store_true",
-        help="tiny, on the CPU: proves that the code runs, measures nothing",
+        help="tiny, on the CPU: shows that the code runs, and measures nothing",
     )
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
@@ -234,23 +258,30 @@ def main(arguments: list[str] | None = None) -> None:
     from quintet.classifiers.networks.backend import device, load_keras
 
     size, place = (TINY, "cpu") if asked.rehearse else (FULL, "cuda")
-    found = measured(size, precision="float32" if asked.rehearse else device().precision, device=place)
-    found |= {"device": str(device()), "backend": load_keras().backend.backend(), "rehearsal": asked.rehearse}
+    result = measure(size, precision="float32" if asked.rehearse else device().precision, device=place)
+    result |= {
+        "device": str(device()),
+        "backend": load_keras().backend.backend(),
+        "rehearsal": asked.rehearse,
+    }
     rate, ratio, share = (
-        found["pictures_per_second"],
-        found["throughput_ratio"],
-        found["share_of_matrix_rate"],
+        result["pictures_per_second"],
+        result["throughput_ratio"],
+        result["share_of_matrix_rate"],
     )
-    print(f"{'REHEARSAL, no measurement: ' * asked.rehearse}{found['device']}, Keras on {found['backend']}")
+    rehearsal = "REHEARSAL, no measurement: " * asked.rehearse
+    print(f"{rehearsal}{result['device']}, Keras on {result['backend']}")
     print(
-        f"ours {rate['ours']:.1f} pictures/s, plain PyTorch {rate['plain_pytorch']:.1f}: ratio {ratio['median']:.2f}"
+        f"ours {rate['ours']:.1f} pictures/s, plain PyTorch {rate['plain_pytorch']:.1f}: "
+        f"ratio {ratio['median']:.2f}"
     )
-    print(f"[{ratio['q25']:.2f} … {ratio['q75']:.2f}] over {found['rounds']} round(s)")
+    print(f"[{ratio['q25']:.2f} … {ratio['q75']:.2f}] over {result['rounds']} round(s)")
     print(
-        f"matrix rate {found['matrix_rate_tflops']:.2f} TFLOP/s; share of it: ours {share['ours']:.1%}, plain PyTorch {share['plain_pytorch']:.1%}"
+        f"matrix rate {result['matrix_rate_tflops']:.2f} TFLOP/s; "
+        f"share of it: ours {share['ours']:.1%}, plain PyTorch {share['plain_pytorch']:.1%}"
     )
     if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1))
+        asked.json.write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

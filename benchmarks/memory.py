@@ -1,4 +1,4 @@
-"""How much memory `quintet extract` takes: many clips against few, and one long recording. See README.md in this folder.
+"""Peak memory of `quintet extract`: for few clips, for many, and for one long recording. See README.md.
 
 python -m benchmarks.memory [--clips 1000 10000] [--hours 3] [--formats wav flac mp3]
 """
@@ -31,7 +31,7 @@ main()
 
 
 def main() -> None:
-    """Measures in processes of their own, and prints."""
+    """Measure in separate processes, and print."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.memory", description="Peak memory of `quintet extract` with spectrograms."
     )
@@ -44,21 +44,21 @@ def main() -> None:
     )
     parser.add_argument("--hours", nargs="*", type=float, default=[3.0], help="lengths of one recording")
     parser.add_argument(
-        "--formats", nargs="+", choices=FORMATS, default=["wav", "flac", "mp3"], help="of the long recording"
+        "--formats", nargs="+", choices=FORMATS, default=["wav", "flac", "mp3"], help="of long recordings"
     )
     parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="a folder of recordings")
     options = parser.parse_args()
     results = []
-    for result in measured(options.source, clips=options.clips, hours=options.hours, formats=options.formats):
+    for result in measure(options.source, clips=options.clips, hours=options.hours, formats=options.formats):
         show(result)
         results.append(result)
     show_targets(results)
 
 
-def measured(
+def measure(
     source: Path | None, *, clips: list[int], hours: list[float], formats: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """One extraction after the other: what, megabytes of the main process and of the largest worker."""
+    """Run one extraction after the other; give peak MB of the main process and of the largest worker."""
     with tempfile.TemporaryDirectory() as place:
         for count in clips:
             yield _extraction(_clips(count, Path(place), source), f"{count} clips of {CLIP_S} s")
@@ -70,29 +70,31 @@ def measured(
 
 
 def show(result: dict[str, Any]) -> None:
-    """One line."""
+    """Print one result."""
+    main_mb, worker_mb = result["main_mb"], result["worker_mb"]
     print(
-        f"{result['what']}: main process {result['main_mb']:.0f} MB, worker {result['worker_mb']:.0f} MB, {result['seconds']:.0f} s",
+        f"{result['what']}: main process {main_mb:.0f} MB, worker {worker_mb:.0f} MB, "
+        f"{result['seconds']:.0f} s",
         flush=True,
     )
 
 
 def show_targets(results: list[dict[str, Any]]) -> None:
-    """What the issue wants: the same for many clips as for few (±5 %), and less than 600 MB for a long recording; of every process."""
+    """Print whether every process meets the targets.
+
+    The memory for many clips is that for few clips within 5 %. A long recording takes less than 600 MB.
+    """
     many = [result for result in results if "clips" in result["what"]]
     for kind in ("main", "worker"):
         name = "main process" if kind == "main" else "worker"
         if len(many) > 1:
             growth = many[-1][f"{kind}_mb"] / many[0][f"{kind}_mb"] - 1
-            print(
-                f"{_met(abs(growth) <= 0.05)}  {name}, {many[-1]['what']} against {many[0]['what']}: {growth:+.1%} (wanted within 5 %)"
-            )
+            compared = f"{many[-1]['what']} against {many[0]['what']}"
+            print(f"{_met(abs(growth) <= 0.05)}  {name}, {compared}: {growth:+.1%} (target: within 5 %)")
         for result in results:
             if result not in many:
-                print(
-                    f"{_met(result[f'{kind}_mb'] < 600)}  {name}, {result['what']}: {result[f'{kind}_mb']:.0f} MB (wanted < 600)",
-                    flush=True,
-                )
+                mb = result[f"{kind}_mb"]
+                print(f"{_met(mb < 600)}  {name}, {result['what']}: {mb:.0f} MB (target < 600)", flush=True)
 
 
 def _met(yes: bool) -> str:
@@ -101,26 +103,19 @@ def _met(yes: bool) -> str:
 
 def _extraction(source: Path, what: str) -> dict[str, Any]:
     output = source.with_name(f"{source.name}-output")
-    arguments = [
-        "extract",
-        str(source),
-        "-o",
-        str(output / "features.parquet"),
-        "--spectrograms",
-        str(output / "spectrograms"),
-    ]
+    arguments = ["extract", str(source), "-o", str(output / "features.parquet")]
+    arguments += ["--spectrograms", str(output / "spectrograms")]
+    command = [sys.executable, "-c", COMMAND, *arguments]
     began, worker = time.monotonic(), 0.0
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, *arguments], stdout=said, stderr=said, text=True
-        )
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
         while process.poll() is None:
             worker = max([worker, *(_peak_or_zero(child) for child in _descendants(process.pid))])
             time.sleep(0.1)
-        said.seek(0)
-        text = said.read()
+        log.seek(0)
+        text = log.read()
     if process.returncode:
-        raise RuntimeError(f"quintet extract must succeed. It said: {text}")
+        raise RuntimeError(f"quintet extract must succeed. Its output: {text}")
     shutil.rmtree(source)
     return {
         "what": what,
@@ -131,15 +126,14 @@ def _extraction(source: Path, what: str) -> dict[str, Any]:
 
 
 def _descendants(process: int) -> list[int]:
-    """The processes that a process has started, and theirs; none where there is no /proc."""
-    children = Path(f"/proc/{process}/task/{process}/children")
+    """Child processes of a process, and their descendants; empty if there is no /proc."""
+    listing = Path(f"/proc/{process}/task/{process}/children")
     try:
-        found = [int(number) for number in children.read_text().split()]
+        children = [int(number) for number in listing.read_text().split()]
     except OSError:
-        found = [
-            int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == process
-        ]
-    return found + [deeper for child in found for deeper in _descendants(child)]
+        stats = Path("/proc").glob("[0-9]*/stat")
+        children = [int(stat.parent.name) for stat in stats if _parent(stat) == process]
+    return children + [deeper for child in children for deeper in _descendants(child)]
 
 
 def _parent(stat: Path) -> int:
@@ -152,7 +146,7 @@ def _parent(stat: Path) -> int:
 def _peak_or_zero(process: int) -> float:
     try:
         return peak_mb(process)
-    except (OSError, StopIteration):  # it has just ended
+    except (OSError, StopIteration):  # the process has just ended
         return 0.0
 
 
@@ -172,9 +166,8 @@ def _long(hours: float, name: str, place: Path, source: Path | None) -> Path:
     suffix, format, subtype, channels = FORMATS[name]
     piece = recording(source, seconds=600.0)[:, :channels]
     (folder / "music").mkdir(parents=True)
-    with soundfile.SoundFile(
-        folder / "music" / f"long{suffix}", "w", RATE, channels, format=format, subtype=subtype
-    ) as file:
+    path = folder / "music" / f"long{suffix}"
+    with soundfile.SoundFile(path, "w", RATE, channels, format=format, subtype=subtype) as file:
         for minute in range(round(hours * 60)):
             begin = minute % 10 * 60 * RATE
             file.write(piece[begin : begin + 60 * RATE])

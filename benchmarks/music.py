@@ -1,4 +1,4 @@
-"""Recordings to measure with: real ones where a folder of them is at hand, else pieces of the demo corpus."""
+"""Recordings for the measurements: those of a folder, or pieces of the demo corpus."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ _DEMO = list(pieces(seed=0, per_style=4))
 
 
 def recording(source: Path | None, *, seconds: float, seed: int = 0) -> NDArray[np.float32]:
-    """`seconds` of music at 44.1 kHz, two channels, shape `(n, 2)`: recordings of the folder one after the other, in a random order."""
+    """Music at 44.1 kHz, two channels, shape `(n, 2)`: recordings of the folder in a random order.
+
+    Args:
+        source: folder of recordings; None: the demo corpus.
+        seconds: length.
+        seed: seed of the order.
+    """
     n = round(seconds * RATE)
     channels = []
     for channel in (0, 1):
@@ -51,8 +57,8 @@ def _piece(source: Path | None, rng: np.random.Generator) -> NDArray[np.float32]
     return np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
 
 
-def written(samples: NDArray[np.float32], folder: Path, name: str) -> Path:
-    """The recording as a file of one of `FORMATS`."""
+def write_recording(samples: NDArray[np.float32], folder: Path, name: str) -> Path:
+    """Write a recording in one of `FORMATS`, and return its path."""
     suffix, format, subtype, channels = FORMATS[name]
     path = folder / f"{name.replace(' ', '-')}-{len(samples) // RATE}s{suffix}"
     soundfile.write(path, samples[:, :channels], RATE, format=format, subtype=subtype)

@@ -1,4 +1,7 @@
-"""How much memory a process has held. In a module that imports nothing large, because `quintet` chooses Arrow's allocator before Arrow is there."""
+"""Peak memory of a process.
+
+This module imports nothing large: `quintet` must choose the allocator of Arrow before Arrow is imported.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,10 @@ from pathlib import Path
 
 
 def peak_mb(process: int | str = "self") -> float:
-    """The most memory that a process ever held (for another one than this: on Linux only)."""
+    """Peak memory of a process in MB. Another process than this one can be measured on Linux only."""
     status = Path(f"/proc/{process}/status")
-    if status.exists():  # what getrusage answers begins with the memory of the parent
-        return next(
-            int(line.split()[1]) / 1024
-            for line in status.read_text().splitlines()
-            if line.startswith("VmHWM")
-        )
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1 << 20 if sys.platform == "darwin" else 1 << 10
-    )
+    if status.exists():  # the number of getrusage includes the memory of the parent at the start
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

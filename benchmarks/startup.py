@@ -1,4 +1,4 @@
-"""How long it takes to begin: importing the extractor, the first clip, compiling on a machine that has never compiled. See README.md in this folder.
+"""Start-up time: import of the extractor, the first clip, and compilation with an empty cache. See README.md.
 
 python -m benchmarks.startup [--rounds 5] [--source FOLDER]
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.music import REAL_MUSIC, recording, written
+from benchmarks.music import REAL_MUSIC, recording, write_recording
 
 IMPORT = """
 import time
@@ -36,26 +36,31 @@ for _ in range(10):
     describe(load_clip(sys.argv[1], sample_rate=22050).clip, parameters, log_mel=True)
     print(time.process_time() - began)
 """
-WANTED = {"import_s": 0.6, "first_over_tenth": 2.0, "compile_s": 10.0, "compilations": 1}
+TARGETS = {"import_s": 0.6, "first_over_tenth": 2.0, "compile_s": 10.0, "compilations": 1}
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.startup", description="Import, first clip, first compilation."
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--source", type=Path, default=REAL_MUSIC, help="a folder of recordings; without one, the demo corpus"
+        "--source", type=Path, default=REAL_MUSIC, help="folder of recordings; default: the demo corpus"
     )
     options = parser.parse_args()
-    show(measured(options.source, rounds=options.rounds))
+    show(measure(options.source, rounds=options.rounds))
 
 
-def measured(source: Path | None, *, rounds: int) -> dict[str, Any]:
-    """CPU seconds of the import, first clip over tenth, wall seconds until two processes with an empty cache have described ten clips."""
+def measure(source: Path | None, *, rounds: int) -> dict[str, Any]:
+    """Times of the start.
+
+    `import_s`: CPU seconds of the import. `first_over_tenth`: time of the first clip over that of the tenth.
+    `compile_s`: additional wall seconds until two processes with an empty cache have described ten clips.
+    `compilations`: number of these processes that compiled.
+    """
     with tempfile.TemporaryDirectory() as place:
-        path = str(written(recording(source, seconds=30.0), Path(place), "wav"))
+        path = str(write_recording(recording(source, seconds=30.0), Path(place), "wav"))
         _output(CLIPS, path)  # the cache is warm from here on
         imports = [float(_output(IMPORT)[0]) for _ in range(rounds)]
         clips = np.array([[float(line) for line in _output(CLIPS, path)] for _ in range(rounds)])
@@ -63,7 +68,7 @@ def measured(source: Path | None, *, rounds: int) -> dict[str, Any]:
         began = time.monotonic()
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         both = [subprocess.Popen([sys.executable, "-c", CLIPS, path], env=cold, **pipes) for _ in range(2)]
-        said = [process.communicate()[1] for process in both]
+        messages = [process.communicate()[1] for process in both]
         compile_s = time.monotonic() - began
         began = time.monotonic()
         _output(CLIPS, path)
@@ -73,29 +78,27 @@ def measured(source: Path | None, *, rounds: int) -> dict[str, Any]:
         "import_s": float(np.median(imports)),
         "first_over_tenth": float(np.median(clips[:, 0] / clips[:, 9])),
         "compile_s": compile_s - warm_s,
-        "compilations": sum("compiling" in text for text in said),
+        "compilations": sum("compiling" in text for text in messages),
     }
 
 
 def show(result: dict[str, Any]) -> None:
-    """The figures, and whether they are what is wanted."""
-    words = {
+    """Print the results, and whether they meet the targets."""
+    titles = {
         "import_s": "CPU seconds to import the extractor",
         "first_over_tenth": "first clip / tenth",
         "compile_s": "seconds that an empty cache costs two processes that start together",
         "compilations": "compilations in these two processes",
     }
-    for name, what in words.items():
-        print(
-            f"{'met    ' if result[name] <= WANTED[name] else 'NOT MET'}  {what}: {result[name]:.2f} (wanted <= {WANTED[name]:g})",
-            flush=True,
-        )
+    for name, title in titles.items():
+        value, target = result[name], TARGETS[name]
+        met = "met    " if value <= target else "NOT MET"
+        print(f"{met}  {title}: {value:.2f} (target <= {target:g})", flush=True)
 
 
 def _output(script: str, *arguments: str) -> list[str]:
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
-    ).stdout.split()
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 if __name__ == "__main__":

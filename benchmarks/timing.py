@@ -1,4 +1,4 @@
-"""Ratios that mean something on a busy machine: everything is run in turn, in one process, and compared round by round."""
+"""Time ratios that hold on a busy machine: contenders run in turn, in one process, compared by round."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ class Timings:
     seconds: Mapping[str, NDArray[np.float64]]
 
     def median(self, name: str) -> float:
-        """Seconds of the middle round."""
+        """Median over the rounds, seconds."""
         return float(np.median(self.seconds[name]))
 
     def ratio(self, name: str, reference: str) -> tuple[float, float, float]:
-        """How many times as long as the reference, round by round: median, lower and upper quartile."""
+        """Time over the time of the reference in the same round: median, lower and upper quartile."""
         ratios = self.seconds[name] / self.seconds[reference]
         low, middle, high = np.percentile(ratios, [25, 50, 75])
         return float(middle), float(low), float(high)
 
 
 def interleaved(contenders: Mapping[str, Callable[[], object]], *, rounds: int) -> Timings:
-    """Every contender once unmeasured, then `rounds` times each, in an order that rotates. CPU time of this process, so one thread."""
+    """CPU time of every contender in every round, in an order that rotates, after one unmeasured run each.
+
+    It is the CPU time of this process. Use one thread.
+    """
     names = list(contenders)
     for name in names:
         contenders[name]()

@@ -1,9 +1,10 @@
-"""How much of a network's training time is lost to its input: `python -m benchmarks.training`.
+"""Share of a network's training time that its input takes: `python -m benchmarks.training`.
 
-Ours learns from a store of whole spectrograms on the disk: in each epoch a patch from a random place of every clip, standardised and augmented.
-The reference is Keras' own `fit` of the same network on patches that were cut before the clock ran and lie in memory. Both take turns in one
-run, and in beginning a round; an epoch is timed by the wall and by the CPU. Left out are the first of each turn, which compiles, and the last,
-during which ours has no next patches to cut. At most 10 % more time is what was asked for.
+Our training reads a store of whole spectrograms on the disk: in each epoch it cuts patches at random places
+of every clip, standardises and augments them. The reference is `fit` of Keras with the same network on
+patches in memory, which were cut before. Both run in turn, and the one that begins alternates. An epoch is
+timed by the wall and by the CPU, without the first epoch, which compiles, and the last, in which our training
+cuts no patches for the next. Target: at most 10 % more time than the reference.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore
 N_CLASSES = 8
 
 
-def written_store(folder: Path, *, clips: int, seconds: float) -> SpectrogramStore:
-    """A store of noise: what it sounds like does not matter to the clock."""
+def write_store(folder: Path, *, clips: int, seconds: float) -> SpectrogramStore:
+    """Write a store of noise. The content does not change the times."""
     parameters = LogMelParameters()
     frames, rng = round(seconds * parameters.sample_rate / parameters.hop_length), np.random.default_rng(0)
     with SpectrogramWriter(folder, parameters) as writer:
@@ -38,66 +39,72 @@ def written_store(folder: Path, *, clips: int, seconds: float) -> SpectrogramSto
     return SpectrogramStore(folder)
 
 
+def new_classifier(network: str, *, seed: int = 0, **settings: Any) -> SpectrogramClassifier:
+    """An unfitted member that trains this network."""
+    member = make_member(network, seed=seed, **settings)
+    assert isinstance(member, SpectrogramClassifier)
+    return member
+
+
 class Clock:
-    """(wall, CPU) seconds of each epoch but the first, which compiles, and the last, during which nothing is cut for the next."""
+    """Clock of epochs, without the first, which compiles, and the last, which cuts no patches."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[float, float]] = []
 
     def __call__(self, *_: object) -> None:
-        """An epoch has ended."""
+        """Note the end of an epoch."""
         self.ends.append((time.perf_counter(), time.process_time()))
 
     @property
     def seconds(self) -> Any:
-        """(wall, CPU) of the median epoch."""
+        """Medians of the wall and the CPU seconds of an epoch."""
         return np.median(np.diff(np.array(self.ends), axis=0)[:-1], axis=0)
 
 
 def ours(member: SpectrogramClassifier, clips: Spectrograms, labels: Any) -> Any:
-    """(wall, CPU) seconds of an epoch of the estimator that users call."""
+    """Wall and CPU seconds of an epoch of our estimator."""
     clock = Clock()
     member.fit(clips, labels, on_epoch=clock)
     return clock.seconds
 
 
 def from_memory(member: SpectrogramClassifier, patches: Any, targets: Any) -> Any:
-    """(wall, CPU) seconds of an epoch of Keras on arrays; the network and its compilation are those of the fitted `member`."""
+    """Wall and CPU seconds of an epoch of Keras on arrays, with the network and the settings of `member`."""
     model = member.new_network(pretrained=False)
     compile_network(model, member.fit_settings, device=device())
     clock = Clock()
-    told = load_keras().callbacks.LambdaCallback(on_epoch_end=clock)
     options: dict[str, Any] = {
         "batch_size": member.batch_size,
         "epochs": member.epochs,
         "shuffle": True,
         "verbose": 0,
-        "callbacks": [told],
+        "callbacks": [load_keras().callbacks.LambdaCallback(on_epoch_end=clock)],
     }
     model.fit(patches, targets, sample_weight=np.ones(len(targets), np.float32), **options)
     return clock.seconds
 
 
-def measured(
+def measure(
     store: SpectrogramStore, *, network: str, settings: dict[str, Any], rounds: int
 ) -> dict[str, Any]:
-    """Patches per second of both, and the ratio of their times round by round."""
+    """Patches per second of both, and the ratio of their times by round."""
     clips = store.take(store.ids)
     labels = np.arange(len(clips)) % N_CLASSES
     chosen = {"validation_share": 0.0, "schedule": "constant", "epochs": 5, "patches_per_clip": 4, **settings}
-    known = (
-        make_member(network, **{**chosen, "epochs": 1}).fit(clips, labels).set_params(epochs=chosen["epochs"])
-    )  # sizes and statistics
-    every = np.repeat(np.arange(len(clips)), known.patches_per_clip)
-    patches = known.standardise(random_patches(clips, every, np.random.default_rng(0), known.patch_settings))
+    fitted = new_classifier(network, **{**chosen, "epochs": 1}).fit(clips, labels)  # sizes and statistics
+    fitted.set_params(epochs=chosen["epochs"])
+    every = np.repeat(np.arange(len(clips)), fitted.patches_per_clip)
+    raw_patches = random_patches(clips, every, np.random.default_rng(0), fitted.patch_settings)
+    patches = fitted.standardise(raw_patches)
     targets, pairs = np.eye(N_CLASSES, dtype=np.float32)[labels[every]], []
     for number in range(rounds):
-        member = make_member(network, seed=number, **chosen)
+        member = new_classifier(network, seed=number, **chosen)
         if number % 2:
-            reference = from_memory(known, patches, targets)
+            reference = from_memory(fitted, patches, targets)
             pairs.append((ours(member, clips, labels), reference))
         else:
-            pairs.append((ours(member, clips, labels), from_memory(known, patches, targets)))
+            pairs.append((ours(member, clips, labels), from_memory(fitted, patches, targets)))
     own, theirs = np.swapaxes(np.array(pairs), 0, 1)  # (rounds, 2) each
     low, middle, high = np.percentile(own / theirs, [25, 50, 75], axis=0)
     rates = {
@@ -112,7 +119,7 @@ def measured(
 
 
 def main() -> None:
-    """The command: a line per network, and a JSON where one is asked for."""
+    """Print a line per network, and write the JSON if it is requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--networks", nargs="+", default=["vgg_small"])
     parser.add_argument("--clips", type=int, default=320)
@@ -124,29 +131,22 @@ def main() -> None:
     settings = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in asked.set)}
     load_keras()
     print(f"{asked.clips} clips of {asked.seconds:g} s, {device_summary()}")
-    found = []
+    results = []
     with tempfile.TemporaryDirectory() as folder:
-        store = written_store(Path(folder) / "store", clips=asked.clips, seconds=asked.seconds)
+        store = write_store(Path(folder) / "store", clips=asked.clips, seconds=asked.seconds)
         for network in asked.networks:
-            row = measured(store, network=network, settings=settings, rounds=asked.rounds)
-            rate, ratio = row["patches_per_second"], row["time_ratio"]
+            row = measure(store, network=network, settings=settings, rounds=asked.rounds)
+            rate, ratio, cpu_ratio = row["patches_per_second"], row["time_ratio"], row["cpu_ratio"]
             print(
-                f"{network:<16} ours {rate['ours']:8.1f} patches/s   from memory {rate['from_memory']:8.1f}   "
-                f"time ratio {ratio['median']:.3f} [{ratio['q25']:.3f} … {ratio['q75']:.3f}]   CPU ratio {row['cpu_ratio']['median']:.3f}"
+                f"{network:<16} ours {rate['ours']:8.1f} patches/s   "
+                f"from memory {rate['from_memory']:8.1f}   "
+                f"time ratio {ratio['median']:.3f} [{ratio['q25']:.3f} … {ratio['q75']:.3f}]   "
+                f"CPU ratio {cpu_ratio['median']:.3f}"
             )
-            found.append(row)
+            results.append(row)
     if asked.json:
-        asked.json.write_text(
-            json.dumps(
-                {
-                    "device": device_summary(),
-                    "clips": asked.clips,
-                    "seconds": asked.seconds,
-                    "networks": found,
-                },
-                indent=1,
-            )
-        )
+        measurement = {"device": device_summary(), "clips": asked.clips, "seconds": asked.seconds}
+        asked.json.write_text(json.dumps(measurement | {"networks": results}, indent=1))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_the_gpu_benchmark_can_be_rehearsed(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_training_benchmark_runs(tmp_path):
-    store = training.written_store(tmp_path / "store", clips=16, seconds=6.0)
-    found = training.measured(store, network="vgg_small", settings={"filters": 2, "epochs": 3}, rounds=1)
+    store = training.write_store(tmp_path / "store", clips=16, seconds=6.0)
+    found = training.measure(store, network="vgg_small", settings={"filters": 2, "epochs": 3}, rounds=1)
     assert found["time_ratio"]["median"] > 0
     assert found["patches_per_second"]["from_memory"] > 0

@@ -1,10 +1,12 @@
-"""How sure must a gain of calibration be out of fold, for the models that are fitted on everything to share it?
+"""Margin of a calibration: the out-of-fold gain from which members that are fitted on all clips gain too.
 
     python -m benchmarks.evidence.calibration_margin [--corpora gtzan97 instruments esc10] [--splits 4]
 
-Each hold-out keeps 30 % of the groups (artists, sessions) apart. A temperature is learnt on the out-of-fold mean of the members, on five folds and on
-one division into 70 and 30; `z` is its gain in log loss, out of fold, over its standard error, by group and as if clips were independent; `test` is
-the gain on the groups kept apart. The last lines: the mean gain on the test side if a map is let in from so many standard errors on.
+Each hold-out keeps 30 % of the groups (artists, sessions) for the test. A temperature is learnt on the
+out-of-fold mean of the members, on five folds and on one division into 70 and 30 %. `z` is its out-of-fold
+gain in log loss over the standard error of the gain, by group, and by clip as if clips were independent.
+`test` is the gain on the test groups. The last lines show the mean gain on the test groups if a calibration
+is used from so many standard errors on.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments, artists
-from benchmarks.evidence.gtzan97 import table_of
+from benchmarks.evidence.gtzan97 import read_gtzan97
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.datasets.splits.folds import grouped_folds, hold_out
 from quintet.ensemble.calibration import cross_calibrate, fit_calibration
@@ -28,26 +30,22 @@ from quintet.evaluation.losses import clip_losses
 from quintet.evaluation.metrics import encode_labels
 
 
-def material(name: str, given: argparse.Namespace) -> Corpus:
+def read_corpus(name: str, given: argparse.Namespace) -> Corpus:
+    """A corpus by name. Of gtzan97, the tracks with a known artist."""
     if name != "gtzan97":
         return CORPORA[name](given, "bahuleyan2018")
-    table = table_of(given.data / "gtzan97")
+    table = read_gtzan97(given.data / "gtzan97")
     artist = artists(given.data).reindex(table.meta.index.str.removesuffix(".wav"))
     known = artist.notna().to_numpy()
-    return Corpus(
-        name, table.features[known], table.meta["label"].to_numpy(str)[known], artist[known].to_numpy(str), []
-    )
+    y = table.meta["label"].to_numpy(str)
+    return Corpus(name, table.features[known], y[known], artist[known].to_numpy(str), [])
 
 
 def trials(corpus: Corpus, seed: int) -> Iterator[dict[str, object]]:
-    """One row per kind of folds and unlearnt rule."""
+    """One row per kind of folds and per rule that is not learnt."""
     train, test = hold_out(corpus.y, corpus.groups.tolist(), test_size=0.3, seed=seed)
-    y, groups, inputs, classes = (
-        corpus.y[train],
-        corpus.groups[train],
-        Inputs(corpus.X.iloc[train]),
-        corpus.classes,
-    )
+    y, groups, classes = corpus.y[train], corpus.groups[train], corpus.classes
+    inputs, target = Inputs(corpus.X.iloc[train]), encode_labels(corpus.y[test], classes)
     a, b = hold_out(y, groups.tolist(), test_size=0.3, seed=seed)
     kinds = {"five": grouped_folds(y, groups.tolist(), n_splits=5, seed=seed), "70:30": [(a, b), (b, a)]}
     trainers = [Trainer(member, seed=seed) for member in TABLE_MEMBERS]
@@ -57,14 +55,13 @@ def trials(corpus: Corpus, seed: int) -> Iterator[dict[str, object]]:
         labelled = LabelledPredictions.from_labels(stack, y, groups, members=TABLE_MEMBERS, classes=classes)
         for rule in (rule for rule in RULES if not RULES[rule].learnt):
             fusion = fit_fusion(rule, labelled)
-            inside, outside = fusion.apply(stack), fusion.apply(final)
-            found = fit_calibration(inside, y, groups, classes=classes, method="temperature")
-            cut = cross_calibrate(inside, y, groups, classes=classes, method="temperature", folds=folds)
-            gain = clip_losses(encode_labels(y, classes), inside) - clip_losses(
-                encode_labels(y, classes), cut
-            )
-            target = encode_labels(corpus.y[test], classes)
-            seen = clip_losses(target, outside).mean() - clip_losses(target, found.apply(outside)).mean()
+            oof, held_out = fusion.apply(stack), fusion.apply(final)
+            calibration = fit_calibration(oof, y, groups, classes=classes, method="temperature")
+            calibrated = cross_calibrate(oof, y, groups, classes=classes, method="temperature", folds=folds)
+            codes = encode_labels(y, classes)
+            gain = clip_losses(codes, oof) - clip_losses(codes, calibrated)
+            loss = clip_losses(target, held_out).mean()
+            test_gain = loss - clip_losses(target, calibration.apply(held_out)).mean()
             z = {
                 f"z by {by}": gain.mean() / standard_error(gain, *group_codes(g, len(y)))
                 for by, g in (("group", groups), ("clip", None))
@@ -73,15 +70,15 @@ def trials(corpus: Corpus, seed: int) -> Iterator[dict[str, object]]:
                 "corpus": corpus.name,
                 "folds": kind,
                 "rule": rule,
-                "T": found.temperature,
+                "T": calibration.temperature,
                 "gain": gain.mean(),
                 **z,
-                "test": seen,
+                "test": test_gain,
             }
 
 
 def main() -> None:
-    """Print the trials and what each margin would have brought."""
+    """Print the trials, and the mean gain on the test groups for each margin."""
     parser = arguments(__doc__)
     parser.add_argument("--corpora", nargs="+", default=["gtzan97", "instruments", "esc10"])
     parser.add_argument("--splits", type=int, default=4)
@@ -91,7 +88,7 @@ def main() -> None:
             row
             for name in given.corpora
             for seed in range(given.splits)
-            for row in trials(material(name, given), seed)
+            for row in trials(read_corpus(name, given), seed)
         ]
     )
     print(table.round(4).to_string(index=False))
@@ -100,7 +97,7 @@ def main() -> None:
             margin: round(float(table["test"].where(table[f"z by {by}"] > margin, 0).mean()), 4)
             for margin in (0, 1, 1.5, 2, 2.5, 3)
         }
-        print(f"mean gain on the test side, let in from so many standard errors by {by}: {means}")
+        print(f"mean gain on the test groups, by margin in standard errors by {by}: {means}")
 
 
 if __name__ == "__main__":

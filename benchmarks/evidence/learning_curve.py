@@ -1,20 +1,21 @@
-"""What more data would bring: the learning curve of the table members on the 97 published GTZAN features, by artist.
+"""Learning curve of table members on the 97 published GTZAN features, by artist.
 
     python -m benchmarks.evidence.learning_curve [--members logistic_regression svm]
 
-What `quintet train --learning-curve` does, on the three published artist folds; intervals by artist.
+The computation of `quintet train --learning-curve` on the three published artist folds. Intervals are by
+artist.
 """
 
 from __future__ import annotations
 
 from benchmarks.evidence.corpora import arguments, artists
-from benchmarks.evidence.gtzan97 import listed, table_of
+from benchmarks.evidence.gtzan97 import listed, read_gtzan97
 from quintet.commands.terminal.console import out
 from quintet.commands.terminal.tables import curve_table
 from quintet.ensemble.crossfit import Inputs
 from quintet.training.data import TrainingPart
 from quintet.training.learning_curve import learning_curve
-from quintet.training.settings import TrainSettings
+from quintet.training.settings import LearningCurveSettings, TrainSettings
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--members", nargs="+", default=["logistic_regression", "svm"])
     given = parser.parse_args()
-    table, lists = table_of(given.data / "gtzan97"), given.data / "gtzan97" / "splits"
+    table, lists = read_gtzan97(given.data / "gtzan97"), given.data / "gtzan97" / "splits"
     y, ids = table.meta["label"].to_numpy(str), table.meta.index.str.removesuffix(".wav")
     groups = artists(given.data).reindex(ids).fillna(ids.to_series()).to_numpy(str)
     folds = tuple(
@@ -31,7 +32,8 @@ def main() -> None:
     )
     names, classes = ids.to_numpy(str), tuple(sorted(set(y)))
     part = TrainingPart(Inputs(table.features), names, y, y, groups, groups, classes, folds)
-    curve = learning_curve(part, TrainSettings(members=tuple(given.members), learning_curve=True))
+    settings = TrainSettings(members=tuple(given.members), learning_curve=LearningCurveSettings())
+    curve = learning_curve(part, settings)
     out.print(curve_table(curve))
     for name, outlook in curve.outlook.items():
         interval = f"[{outlook.low:+.3f}, {outlook.high:+.3f}]"

@@ -1,10 +1,11 @@
-"""Every network on the 300 instrument recordings: random weights, CPU, float32, folds that no recording session crosses.
+"""Scores of every network on the 300 instrument recordings: random weights, CPU, float32, folds by session.
 
     python -m benchmarks.evidence.networks [NETWORK …] [--folds 1]
 
-All read the same store (96 mel bands to 11,025 Hz, hop 512 at 22,050 Hz) with the settings of the registry, save those of `CHANGED`. A fold
-that was done before is not done again: run it in pieces, in any order; the table is of what there is. Seconds are of one core, over all
-threads, for the fit and the predictions of one fold (mean over the folds that were run), so that they hold on a machine that others use too.
+All networks read the same store (96 mel bands to 11,025 Hz, hop 512 at 22,050 Hz) with the settings of the
+registry, except those in `CHANGED`. A finished fold is kept and not repeated, so the work can be done in
+pieces and in any order; the table shows the finished folds. Seconds are CPU seconds of all threads for the
+fit and the predictions of one fold (mean over the finished folds), which hold on a busy machine too.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import SpectrogramStore
 
-FEATURES = "bahuleyan2018"  # of no network; rows, groups and folds are those of the other scripts
-CHANGED: dict[
-    str, dict[str, Any]
-] = {  # against the registry: nothing is pretrained here, and two cores are few
+FEATURES = "bahuleyan2018"
+"""Feature set of the table that gives the rows, groups and folds. No network reads it."""
+
+CHANGED: dict[str, dict[str, Any]] = {
     "vgg16_transfer": {"weights": "random", "size": 96},
     "vgg16_fine_tune": {"weights": "random", "size": 64, "batch_size": 8, "max_patches": 1},
     "feed_forward": {"max_patches": 1},
@@ -41,26 +42,27 @@ CHANGED: dict[
     "pons2017": {"epochs": 6, "batch_size": 8, "patch_frames": 323, "max_patches": 1},
     "lachmish_mel": {"epochs": 10, "max_patches": 1},
 }
+"""Settings that differ from the registry: no pretrained weights, and less work for two cores."""
 
 
 def main() -> None:
-    """Do what is not done yet, then print the table."""
+    """Fit the folds that are not finished, then print the table."""
     parser = arguments(__doc__)
     parser.add_argument("networks", nargs="*", help="default: all")
-    parser.add_argument("--folds", type=int, default=1, help="how many of the five folds to judge")
+    parser.add_argument("--folds", type=int, default=1, help="number of folds to predict, of five")
     given = parser.parse_args()
-    inputs, corpus = material(given)
+    inputs, corpus = read_inputs(given)
     rows = []
     for name in given.networks or NETWORKS:
         for fold in range(given.folds):
-            judge(name, fold, inputs, corpus, given.work / "networks")
-        rows.append(row(name, corpus, given.work / "networks"))
+            predict_fold(name, fold, inputs, corpus, given.work / "networks")
+        rows.append(table_row(name, corpus, given.work / "networks"))
         print(rows[-1], flush=True)
     print(pd.DataFrame(rows).to_string(index=False))
 
 
-def material(given: Namespace) -> tuple[Inputs, Corpus]:
-    """Spectrograms, and who is judged by whom."""
+def read_inputs(given: Namespace) -> tuple[Inputs, Corpus]:
+    """Spectrograms, and the corpus with its folds."""
     store = given.work / "instruments.spectrograms"
     source = load_source(str(given.data / "instruments" / "clips.csv"))
     extract(
@@ -73,45 +75,47 @@ def material(given: Namespace) -> tuple[Inputs, Corpus]:
     return Inputs(spectrograms=SpectrogramStore(store).take(list(corpus.X.index))), corpus
 
 
-def judge(name: str, fold: int, inputs: Inputs, corpus: Corpus, folder: Path) -> None:
-    """One network, fitted without one fold and judged on it; kept as `NAME.FOLD.json` unless there is one of the same settings."""
+def predict_fold(name: str, fold: int, inputs: Inputs, corpus: Corpus, folder: Path) -> None:
+    """Fit a network without one fold, predict the fold, and write `NAME.FOLD.json`.
+
+    Nothing is done if the file exists and has the same settings.
+    """
     settings, file = CHANGED.get(name, {}), folder / f"{name}.{fold}.json"
     if file.is_file() and json.loads(file.read_text())["settings"] == settings:
         return
     began, clock = time.process_time(), time.perf_counter()
     trainer = Trainer(name, settings, seed=0, n_folds=len(corpus.folds))
-    found = trainer.predict_fold(inputs, corpus.y, corpus.groups, fold, corpus.folds[fold], corpus.classes)
+    result = trainer.predict_fold(inputs, corpus.y, corpus.groups, fold, corpus.folds[fold], corpus.classes)
     seconds = {"seconds": time.process_time() - began, "elapsed": time.perf_counter() - clock}
-    kept = {
+    content = {
         "settings": settings,
         **seconds,
-        "epochs": len(found.history),
-        "probabilities": found.probabilities.tolist(),
+        "epochs": len(result.history),
+        "probabilities": result.probabilities.tolist(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(kept))
+    temporary.write_text(json.dumps(content))
     os.replace(temporary, file)
 
 
-def row(name: str, corpus: Corpus, folder: Path) -> dict[str, Any]:
-    """A network's line of the table, from the folds that are there."""
+def table_row(name: str, corpus: Corpus, folder: Path) -> dict[str, Any]:
+    """Row of a network in the table, from its finished folds."""
     folds = {
         k: json.loads(file.read_text())
         for k in range(len(corpus.folds))
         if (file := folder / f"{name}.{k}.json").is_file()
     }
     rows = np.concatenate([corpus.folds[k][1] for k in folds])
-    said = np.concatenate([kept["probabilities"] for kept in folds.values()])
-    found = score(corpus.y[rows], said, corpus.classes, corpus.groups[rows]).scores
-    shown = {
-        key: f"{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]"
-        for key in ("accuracy", "macro_auc")
-        for s in [found[key]]
-    }
-    seconds = round(_mean([kept["seconds"] for kept in folds.values()]))
+    probabilities = np.concatenate([content["probabilities"] for content in folds.values()])
+    scores = score(corpus.y[rows], probabilities, corpus.classes, corpus.groups[rows]).scores
+    shown = {}
+    for key in ("accuracy", "macro_auc"):
+        estimate = scores[key]
+        shown[key] = f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    seconds = round(_mean([content["seconds"] for content in folds.values()]))
     changed = ", ".join(f"{key} {value}" for key, value in next(iter(folds.values()))["settings"].items())
-    epochs = round(_mean([kept["epochs"] for kept in folds.values()]))
+    epochs = round(_mean([content["epochs"] for content in folds.values()]))
     return {
         "network": name,
         "changed": changed,

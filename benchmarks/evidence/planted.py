@@ -1,9 +1,9 @@
-"""Truths that were planted are found: noise gets no weight, a leak is refused, a shortcut is called one and nothing else is.
+"""Planted faults are found: noise gets no weight, a leak is refused, a real shortcut raises a warning.
 
     python -m benchmarks.evidence.planted [--seeds 20]
 
-Tests hold the same: tests/ensemble/test_fusion.py (a_member_that_is_pure_noise_gets_nothing), tests/ensemble/test_classifier.py
-(given_folds_that_leak_are_refused), tests/datasets/splits/test_splits.py, tests/audit/test_shortcuts.py.
+Tests check the same: tests/ensemble/test_fusion.py, tests/ensemble/test_classifier.py,
+tests/datasets/splits/test_splits.py, tests/audit/test_shortcuts.py.
 """
 
 from __future__ import annotations
@@ -26,38 +26,35 @@ CLASSES = tuple("abcdefghij")
 
 
 def weight_of_noise(rule: str, seed: int) -> float:
-    """Three members that know something beside one that draws its opinions: the weight that it gets."""
+    """Weight of a member with random predictions beside three members that favour the true class."""
     rng = np.random.default_rng(seed)
     codes, groups = np.repeat(rng.integers(0, 10, 150), 4), np.repeat(np.arange(150), 4)
-    knowing = [
-        _opinion(np.eye(10)[codes] * strength + rng.normal(size=(600, 10))) for strength in (1.5, 2.0, 3.0)
+    informative = [
+        _softmax(np.eye(10)[codes] * strength + rng.normal(size=(600, 10))) for strength in (1.5, 2.0, 3.0)
     ]
-    stack = np.stack([*knowing, _opinion(rng.normal(size=(600, 10)))])
+    stack = np.stack([*informative, _softmax(rng.normal(size=(600, 10)))])
     members = ("one", "two", "three", "noise")
     labels = np.array(CLASSES)[codes]
     labelled = LabelledPredictions.from_labels(stack, labels, groups, members=members, classes=CLASSES)
     return fit_fusion(rule, labelled).weights[3]
 
 
-def _opinion(z: NDArray[Any]) -> NDArray[Any]:
+def _softmax(z: NDArray[Any]) -> NDArray[Any]:
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-def leaking_folds() -> None:
-    """One group on both sides of a fold, at the moment of fitting."""
-    y, groups = (
-        np.array(["a", "b"] * 4),
-        np.array(["one", "one", "two", "two", "three", "three", "four", "one"]),
-    )
-    X = pd.DataFrame({"x": np.arange(8.0)})
-    Trainer("logistic_regression").out_of_fold(
-        Inputs(X), y, groups, [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))], ("a", "b")
-    )
+def fit_leaking_folds() -> None:
+    """Fit a member on folds with one group on both sides."""
+    y = np.array(["a", "b"] * 4)
+    groups = np.array(["one", "one", "two", "two", "three", "three", "four", "one"])
+    X, first, second = pd.DataFrame({"x": np.arange(8.0)}), np.arange(4), np.arange(4, 8)
+    folds = [(first, second), (second, first)]
+    Trainer("logistic_regression").out_of_fold(Inputs(X), y, groups, folds, ("a", "b"))
 
 
-def leaking_split() -> None:
-    """A given split with one artist in train and test."""
+def make_leaking_split() -> None:
+    """Make a given split with one artist in train and test."""
     make_split(
         list("uvwxyz"),
         ["a", "b"] * 3,
@@ -68,6 +65,7 @@ def leaking_split() -> None:
 
 
 def refusal(attempt: Callable[[], None]) -> str:
+    """The error of an attempt, as a line."""
     try:
         attempt()
     except SplitLeakError as error:
@@ -75,8 +73,8 @@ def refusal(attempt: Callable[[], None]) -> str:
     return "NOT REFUSED"
 
 
-def warned(planted: str, seed: int) -> bool:
-    """Whether any warning is raised for 120 clips in 40 groups that differ by nothing, or by class in one fact only."""
+def has_warning(planted: str, seed: int) -> bool:
+    """Whether the audit warns of 120 clips in 40 groups whose classes differ in one fact, or in none."""
     rng = np.random.default_rng(seed)
     labels = pd.Series(np.repeat(["a", "b"], 60), index=[f"t{k}" for k in range(120)])
     second = (labels == "b").to_numpy()
@@ -91,21 +89,19 @@ def warned(planted: str, seed: int) -> bool:
 
 
 def main() -> None:
-    """Print what became of each."""
+    """Print a line per planted fault."""
     parser = arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     given = parser.parse_args()
     for rule in ("weighted", "greedy"):
         weights = [weight_of_noise(rule, seed) for seed in range(given.seeds)]
-        print(
-            f"noise, {rule}: largest weight of {given.seeds} corpora {max(weights):.4f} (must stay below 0.02)"
-        )
-    for name, attempt in (("fold", leaking_folds), ("given split", leaking_split)):
+        largest = max(weights)
+        print(f"noise, {rule}: largest weight of {given.seeds} corpora {largest:.4f} (must stay below 0.02)")
+    for name, attempt in (("fold", fit_leaking_folds), ("given split", make_leaking_split)):
         print(f"leak, {name}: {refusal(attempt)}")
-    for what in ("loudness", "sample rate", "nothing"):
-        print(
-            f"shortcut, {what}: warned of in {sum(warned(what, seed) for seed in range(given.seeds))} of {given.seeds} corpora"
-        )
+    for planted in ("loudness", "sample rate", "nothing"):
+        n_warned = sum(has_warning(planted, seed) for seed in range(given.seeds))
+        print(f"shortcut, {planted}: warning in {n_warned} of {given.seeds} corpora")
 
 
 if __name__ == "__main__":
