@@ -28,36 +28,37 @@ COLUMNS = (
     *(f"cepstral.mfcc_{i:02d}.{s}" for i in range(1, 14) for s in ("mean", "std")),
     *(f"chroma.cens_{i:02d}.mean" for i in range(1, 13)),
     *(f"contrast.band_{i}.mean" for i in range(1, 8)),
-    *(f"spectral.{q}.{s}" for q in ("centroid", "bandwidth_p2", "rolloff_85", "flatness") for s in ("mean", "std", "median")),
-    "rhythm.tempo.value", "rhythm.onset_strength.mean", "rhythm.onset_strength.std",
-    "temporal.zcr.mean", "temporal.zcr.std", "temporal.rms.mean", "temporal.rms.std",
+    *(
+        f"spectral.{quantity}.{s}"
+        for quantity in ("centroid", "bandwidth_p2", "rolloff_85", "flatness")
+        for s in ("mean", "std", "median")
+    ),
+    *("rhythm.tempo.value", "rhythm.onset_strength.mean", "rhythm.onset_strength.std"),
+    *("temporal.zcr.mean", "temporal.zcr.std", "temporal.rms.mean", "temporal.rms.std"),
     *(f"tonal.tonnetz_{i}.mean" for i in range(1, 7)),
-)  # fmt: skip
+)
 
 
 def make_features(
     n: int = 216, n_groups: int = 24, seed: int = 3
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Features (n, columns), labels and groups; three columns carry each class, and each group shifts everything a little."""
+    """Features `(n, columns)`, labels and groups. Three columns depend on each class, and every group has a shift."""
     rng = np.random.default_rng(seed)
     group = np.arange(n) % n_groups
     label = np.array(CLASSES)[(group + rng.integers(0, 2, n) * 3) % len(CLASSES)]
     values = rng.normal(size=(n, len(COLUMNS))) + 0.45 * rng.normal(size=(n_groups, len(COLUMNS)))[group]
     for k, name in enumerate(CLASSES):
         cause = rng.choice(len(COLUMNS), 3, replace=False)
-        values[np.ix_(label == name, cause)] += np.array([1.9, -1.5, 1.2]) * (
-            0.55 if name in ("jazz", "classical") else 1.0
-        )
+        strength = 0.55 if name in ("jazz", "classical") else 1.0
+        values[np.ix_(label == name, cause)] += np.array([1.9, -1.5, 1.2]) * strength
         values[label == name, 40 + k % 2] += 0.6 * (k % 3)
     ids = [
         f"{name.replace(' ', '_')}/{g:02d}_{i:03d}.wav"
         for i, (name, g) in enumerate(zip(label, group, strict=True))
     ]
-    return (
-        pd.DataFrame(values.astype(np.float32), columns=list(COLUMNS), index=pd.Index(ids, name="id")),
-        label,
-        np.array([f"artist {g:02d}" for g in group]),
-    )
+    index = pd.Index(ids, name="id")
+    features = pd.DataFrame(values.astype(np.float32), columns=list(COLUMNS), index=index)
+    return features, label, np.array([f"artist {g:02d}" for g in group])
 
 
 MEMBER_SETTINGS: dict[str, dict[str, Any]] = {
@@ -76,7 +77,8 @@ def scores_json(y: np.ndarray, p: np.ndarray, groups: np.ndarray) -> dict[str, A
     return score(y, p, CLASSES, groups, resampling=Resampling(n_resamples=100)).to_json()
 
 
-def network_like(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def draw_network_predictions(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Probabilities that favour the true class, for a network that is not trained."""
     logits = rng.normal(size=(len(y), len(CLASSES))) + 2.1 * (y[:, None] == np.array(CLASSES))
     return np.exp(1.5 * logits) / np.exp(1.5 * logits).sum(1, keepdims=True)
 
@@ -94,20 +96,24 @@ def history_frame(name: str, rng: np.random.Generator) -> pd.DataFrame:
         speed = rng.uniform(0.15, 0.25)
         for epoch in range(1, int(rng.integers(14, 22))):
             fit = 1 - np.exp(-speed * epoch)
-            rows.append({
-                "member": name, "fold": fold, "epoch": epoch,
-                "loss": 1.8 - 1.5 * fit + 0.03 * rng.normal(), "accuracy": 0.2 + 0.72 * fit + 0.01 * rng.normal(),
-                "val_loss": 1.85 - 1.1 * fit + 0.06 * rng.normal(), "val_accuracy": 0.2 + 0.55 * fit + 0.02 * rng.normal(), "seconds": 3.1,
-            })  # fmt: skip
+            row = {"member": name, "fold": fold, "epoch": epoch}
+            row["loss"] = 1.8 - 1.5 * fit + 0.03 * rng.normal()
+            row["accuracy"] = 0.2 + 0.72 * fit + 0.01 * rng.normal()
+            row["val_loss"] = 1.85 - 1.1 * fit + 0.06 * rng.normal()
+            row["val_accuracy"] = 0.2 + 0.55 * fit + 0.02 * rng.normal()
+            rows.append(row | {"seconds": 3.1})
     return pd.DataFrame(rows)
 
 
 def embeddings_frame(ids: np.ndarray, y: np.ndarray, fold: np.ndarray) -> pd.DataFrame:
-    """A last layer in which classes lie apart: of the held-out clips, and of the first fold in another space."""
+    """Last layer of a network, for the held-out clips, and for the first fold in another space.
+
+    The classes are far apart.
+    """
     rng = np.random.default_rng(8)
-    values = np.eye(len(CLASSES))[np.searchsorted(CLASSES, y)] @ rng.normal(
-        size=(len(CLASSES), 12)
-    ) * 4 + rng.normal(size=(len(y), 12))
+    centres = rng.normal(size=(len(CLASSES), 12))
+    one_hot = np.eye(len(CLASSES))[np.searchsorted(CLASSES, y)]
+    values = one_hot @ centres * 4 + rng.normal(size=(len(y), 12))
     parts = [
         pd.DataFrame(v[rows]).assign(id=ids[rows], part=part)
         for part, rows, v in (("test", fold < 0, values), ("oof", fold == 0, -values))
@@ -118,7 +124,7 @@ def embeddings_frame(ids: np.ndarray, y: np.ndarray, fold: np.ndarray) -> pd.Dat
 def write_model_folder(
     folder: Path, *, protocol: str = "group", grouped: bool = True, seed: int = 0
 ) -> dict[str, Any]:
-    """The model folder of docs/architecture.md under `folder`; returns the fitted members by name."""
+    """Write a model folder (docs/architecture.md), and return the fitted members by name."""
     rng = np.random.default_rng(seed)
     X, y, groups = make_features()
     ids = X.index.to_numpy()
@@ -131,7 +137,7 @@ def write_model_folder(
         fold[train[valid]] = k
     members = make_members()
     oof: dict[str, np.ndarray] = {name: np.zeros((len(y), len(CLASSES))) for name in members} | {
-        "vgg_small": network_like(y, rng)
+        "vgg_small": draw_network_predictions(y, rng)
     }
     test = {"vgg_small": oof["vgg_small"][held_out]}
     for name, member in members.items():
@@ -210,11 +216,15 @@ def _write_rest(
         }
     )
     pd.concat([meta, X.reset_index(drop=True)], axis=1).to_parquet(folder / "features.parquet")
-    pd.DataFrame({
-        "id": ["jazz/broken.mp3", "rock/empty.wav", "rock/silence.wav", "techno/notes.wav"], "path": "…", "label": ["jazz", "rock", "rock", "techno"],
-        "stage": ["decode", "decode", "describe", "decode"], "error": ["DecodeError", "DecodeError", "SilentError", "DecodeError"],
-        "reason": ["It ends within a frame.", "The file is empty (0 bytes).", "Every sample is zero.", "This is text, not audio."],
-    }).to_parquet(folder / "failures.parquet")  # fmt: skip
+    failures = [
+        ("jazz/broken.mp3", "jazz", "decode", "DecodeError", "It ends within a frame."),
+        ("rock/empty.wav", "rock", "decode", "DecodeError", "The file is empty (0 bytes)."),
+        ("rock/silence.wav", "rock", "describe", "SilentError", "Every sample is zero."),
+        ("techno/notes.wav", "techno", "decode", "DecodeError", "This is text, not audio."),
+    ]
+    ledger = pd.DataFrame(failures, columns=["id", "label", "stage", "error", "reason"])
+    ledger.insert(1, "path", "…")
+    ledger.to_parquet(folder / "failures.parquet")
     rules = {"mean": (0.2,) * 5, "weighted": tuple(weights.values())}
     files: dict[str, dict[str, Any]] = {
         "scores.json": scores,
@@ -281,7 +291,7 @@ def write_sections(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
 def prediction_files(tmp_path: Path) -> tuple[list[Path], np.ndarray, list[Predictions]]:
     """Files of three members on 60 clips of 20 artists, their stack, and their predictions.
 
-    The second file is CSV, without labels, and its rows and classes stand in another order.
+    The second file is CSV without labels, and its rows and classes are in another order.
     """
     rng = np.random.default_rng(0)
     codes, groups = np.repeat(rng.integers(0, 3, 20), 3), np.repeat(np.arange(20), 3)

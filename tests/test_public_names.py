@@ -7,8 +7,7 @@ import quintet
 
 def test_each_public_name_can_be_imported() -> None:
     for name in quintet.__all__:
-        thing = getattr(quintet, name)
-        assert thing.__name__ == name
+        assert getattr(quintet, name).__name__ == name
 
 
 def test_the_public_names_and_their_modules_are_one_list() -> None:

@@ -1,4 +1,4 @@
-"""The benchmarks of training run, and say what they cannot measure."""
+"""Benchmarks of training: they run, and refuse what they cannot measure."""
 
 import importlib.util
 
@@ -15,27 +15,22 @@ def has_cuda():
 
 
 def test_the_products_of_vgg16_are_those_of_its_layers():
-    layers = [
-        (32, 3, 64),
-        (32, 64, 64),
-        (16, 64, 128),
-        (16, 128, 128),
-        (8, 128, 256),
-        *[(8, 256, 256)] * 2,
-    ]  # side, channels, filters
-    layers += [(4, 256, 512), *[(4, 512, 512)] * 2, *[(2, 512, 512)] * 3]
+    layers = [(32, 3, 64), (32, 64, 64)]  # side, channels, filters
+    layers += [(16, 64, 128), (16, 128, 128)]
+    layers += [(8, 128, 256), (8, 256, 256), (8, 256, 256)]
+    layers += [(4, 256, 512), (4, 512, 512), (4, 512, 512)]
+    layers += [(2, 512, 512)] * 3
     by_hand = sum(side**2 * 9 * channels * filters for side, channels, filters in layers)
     assert gpu.products(32) == 6 * (by_hand + 512 * 512 + 512 * 7)
-    assert gpu.products(224) / 3e9 == pytest.approx(
-        30.7, abs=0.05
-    )  # 15.3 thousand million multiplications, as VGG-16 is known for
+
+
+def test_vgg16_needs_15_3_thousand_million_multiplications_at_224():
+    assert gpu.products(224) / 3e9 == pytest.approx(30.7, abs=0.05)
 
 
 @pytest.mark.skipif(has_cuda(), reason="there is a GPU to measure")
-def test_without_a_gpu_the_gpu_benchmark_says_what_it_needs():
-    with pytest.raises(
-        SystemExit, match=r"finds none here\. Run it where there is one|not installed here: pip install torch"
-    ):
+def test_the_gpu_benchmark_is_refused_without_a_gpu():
+    with pytest.raises(SystemExit, match=r"finds none here|pip install torch"):
         gpu.main([])
 
 
