@@ -1,9 +1,10 @@
 """Comparison of two runs of one recipe: `python -m tests.compare_runs RUN_A RUN_B`.
 
-Every file of the two run folders is compared. Equal bytes are equal. Otherwise the content is compared without timings, versions, paths and
-times of change: JSON with the order of its keys, parquet by columns, arrays by value. Pages are left out: they show the timings.
-The exit code is 1 if anything differs. Both runs must use the same number of threads (`OMP_NUM_THREADS=1`), since BLAS adds in another
-order with another number of threads.
+Every file of the two run folders is compared. Equal bytes are equal. Otherwise the content is compared
+without timings, versions, paths and times of change: JSON with the order of its keys, parquet by columns,
+arrays by value. Pages are left out: they show the timings. The exit code is 1 if anything differs. Both runs
+must use the same number of threads (`OMP_NUM_THREADS=1`), because BLAS adds in another order with another
+number of threads.
 """
 
 from __future__ import annotations

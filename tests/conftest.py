@@ -42,7 +42,7 @@ COLUMNS = (
 def make_features(
     n: int = 216, n_groups: int = 24, seed: int = 3
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Features `(n, columns)`, labels and groups. Three columns depend on each class, and every group has a shift."""
+    """Features `(n, columns)`, labels and groups. Each class moves three columns; each group has a shift."""
     rng = np.random.default_rng(seed)
     group = np.arange(n) % n_groups
     label = np.array(CLASSES)[(group + rng.integers(0, 2, n) * 3) % len(CLASSES)]

@@ -1,7 +1,8 @@
 """One-line sabotages of the code, each of which must turn a named test red: `make mutants`.
 
-A row of `MUTANTS` is (file, text that stands once in the file, replacement, test that must fail). Each sabotage is done in a copy of the tree;
-two copies work at the same time. `tests/test_structure.py` checks that every text still stands in its file.
+A row of `MUTANTS` is (file, text that stands once in the file, replacement, test that must fail). Each
+sabotage is done in a copy of the tree; two copies work at the same time. `tests/test_structure.py` checks
+that every text still stands in its file.
 """
 
 from __future__ import annotations
@@ -193,7 +194,7 @@ N_WORKERS = 2
 def turns_red(tree: Path, mutant: Mutant) -> bool:
     """Whether the named test fails with the sabotage in place.
 
-    Exit code 1 of pytest means that tests failed. Any other code (2: not collected, 5: no test) proves nothing.
+    Exit code 1 of pytest means that tests failed. Other codes (2: not collected, 5: no test) prove nothing.
     """
     file, before, after, test = mutant
     path = tree / file
@@ -219,7 +220,7 @@ def copy_tree() -> Path:
 
 
 def main() -> None:
-    """Run the sabotages that the command line names by a part of their file (default: all). Exit 1 if any survives."""
+    """Run the sabotages whose file contains an argument (default: all). Exit code 1 if any survives."""
     wanted = sys.argv[1:]
     mutants = [row for row in MUTANTS if not wanted or any(part in row[0] for part in wanted)]
     trees = [copy_tree() for _ in range(N_WORKERS)]

@@ -1,4 +1,4 @@
-"""Augmentation of waveforms, by what must come out: a tone is a tone elsewhere, half as long, louder, noisier by the decibel."""
+"""Augmentation of waveforms: pitch, length, level and noise of an augmented tone."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_the_digest_is_the_xxh3_of_rate_channels_kind_and_samples(tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_an_mp3_gives_the_samples_of_one_piece(tmp_path, channels):
-    """Also behind the first block: a decoder that is told to seek between reads begins anew and rounds otherwise."""
+    """Also after the first block. A decoder that seeks between reads starts again and rounds differently."""
     noise = 0.1 * np.random.default_rng(0).standard_normal((10 * RATE, channels))
     path = written(tmp_path, "a.mp3", noise)
     pieces, _ = soundfile.read(path, dtype="float32", always_2d=True)

@@ -1,4 +1,4 @@
-"""The published systems from end to end, each by its own recipe on the demo corpus, made small by the flag."""
+"""Recipes of the published systems, run from end to end on the demo corpus with `--scale small`."""
 
 from __future__ import annotations
 

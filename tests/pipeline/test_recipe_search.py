@@ -73,7 +73,7 @@ def test_settings_that_segments_decide_are_not_searched(
 def test_absent_weights_are_refused_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run and a search have the same message. A search is possible if its fixed settings need no weights."""
+    """A run and a search give the same message. A search works if its fixed settings need no weights."""
     from quintet.classifiers.networks.backend import load_keras
 
     load_keras()

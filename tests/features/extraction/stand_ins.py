@@ -1,4 +1,7 @@
-"""What the extraction's tests put in the place of decoding: it logs, and does as the file's name says. Imported by worker processes too."""
+"""Replacement of decoding in the tests of the extraction: logs its calls, and acts by the name of the file.
+
+Worker processes import it too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kills a worker, hangs it, or kills the whole run: one ledger row at most, and the same table in the end."""
+"""Crashes and hangs of workers, and a killed run: one ledger row at most, and the same table in the end."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def test_several_dying_and_hanging_files_among_good_ones(corpus: Path, tmp_path:
 def test_a_script_without_a_main_guard_may_extract(corpus: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from quintet.datasets.source import load_source\nfrom quintet.features.extraction.extract import extract\n"
+        "from quintet.datasets.source import load_source\n"
+        "from quintet.features.extraction.extract import extract\n"
         "from quintet.features.parameters import FeatureParameters\nprint('started')\n"
         f"manifest, output = load_source({str(corpus)!r}), {str(tmp_path / 'f.parquet')!r}\n"
         "print(extract(manifest, output, parameters=FeatureParameters(), n_jobs=2).n_ok)\n"
@@ -93,7 +94,8 @@ from pathlib import Path
 
 extraction.FLUSH_S, extraction.CHUNK_CLIPS = 0.02, 2
 corpus, output, jobs = Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
-job = Job(FeatureParameters(feature_set="bahuleyan2018", families=("temporal",)), log_mel=True, load=stand_ins.load)
+parameters = FeatureParameters(feature_set="bahuleyan2018", families=("temporal",))
+job = Job(parameters, log_mel=True, load=stand_ins.load)
 manifest = load_source(corpus)
 print("begun", flush=True)
 run_extraction(manifest, output, Options(job, spectrograms=output.with_suffix(".store"), n_jobs=jobs))
@@ -103,7 +105,11 @@ run_extraction(manifest, output, Options(job, spectrograms=output.with_suffix(".
 def killed_run(
     corpus: Path, output: Path, *, jobs: int, decodes: int, after_s: float = 0.0, how: int = signal.SIGKILL
 ) -> bool:
-    """Start an extraction in a process of its own and kill it after so many decodes and seconds; whether it was still running."""
+    """Start an extraction in a new process, and kill it after `decodes` decodes and `after_s` seconds.
+
+    Returns:
+        Whether it was still running.
+    """
     command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(corpus), str(output), str(jobs)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True

@@ -330,7 +330,8 @@ class TestLedger:
 
     def test_windows_are_clips(self, corpus: Path, tmp_path: Path) -> None:
         (corpus / "w.csv").write_text(
-            "path,label,start,end\nrock/000.wav,rock,0.1,0.3\nrock/000.wav,rock,0.2,0.4\nrock/000.wav,rock,5,6\n"
+            "path,label,start,end\n"
+            "rock/000.wav,rock,0.1,0.3\nrock/000.wav,rock,0.2,0.4\nrock/000.wav,rock,5,6\n"
         )
         summary = extract(
             load_source(corpus / "w.csv"), tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0

@@ -57,7 +57,7 @@ def originals(folder: Path) -> dict[str, bytes]:
 
 
 def damaged(content: bytes, chance: np.random.Generator) -> bytes:
-    """One of: bits flipped anywhere, bits flipped in the header, cut short, a hole of zeros, another's head, doubled."""
+    """The content with a fault: flipped bits (anywhere, in the header), cut, zeros, another head, doubled."""
     data = bytearray(content)
     kind = chance.integers(6)
     if kind == 0:

@@ -23,7 +23,7 @@ SECONDS, KEPT = 4.0, 0.6
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """A complete recording, the same recording cut at 60 %, and a recording of exactly the sound that is left."""
+    """A complete recording, the same recording cut at 60 %, and a recording of just the remaining sound."""
     folder = tmp_path / "corpus"
     (folder / "rock").mkdir(parents=True)
     samples = 0.3 * np.random.default_rng(0).standard_normal(round(SECONDS * RATE)).clip(-3, 3)

@@ -1,4 +1,4 @@
-"""Augmented copies: made of training clips only, once, always the same, and visible to fitted networks only."""
+"""Augmented copies: made once from training clips only, always the same, and read by `fit` only."""
 
 from __future__ import annotations
 
