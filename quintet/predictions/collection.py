@@ -19,7 +19,7 @@ from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import tag_indicator
 from quintet.files.json_types import JsonObject
 from quintet.predictions.align import align
-from quintet.predictions.columns import Positions, Texts, class_order
+from quintet.predictions.columns import Positions, Texts, class_order, name_columns
 from quintet.predictions.files import Probabilities
 from quintet.predictions.predictions import Predictions, read_keys, read_probabilities
 
@@ -105,17 +105,20 @@ class PredictionFiles:
     def describe(self) -> JsonObject:
         """JSON object of the facts besides probabilities.
 
-        Keys: `classes, grouped, ungrouped_split, left_out, unlabelled, unknown_labels`.
+        Keys: `classes, grouped, ungrouped_split, left_out, unlabelled, unknown, unknown_labels, notes`.
         """
         labels = self._keys.labels
         n_unlabelled = self.n if labels is None else sum(label is None for label in labels)
+        n_scorable = int(self._uniform.scorable.sum())
         return {
             "classes": list(self.classes),
             "grouped": self._keys.groups is not None,
             "ungrouped_split": self.ungrouped,
             "left_out": self.left_out,
             "unlabelled": n_unlabelled,
+            "unknown": self.n - n_unlabelled - n_scorable,
             "unknown_labels": self._uniform.unknown_labels,
+            "notes": list(self._keys.notes),
         }
 
     @cached_property
@@ -134,8 +137,8 @@ class PredictionFiles:
         if p.labels is None or not is_scorable.any():
             raise DatasetError(
                 "To be scored, clips must have a label among the classes "
-                f"({', '.join(self.classes[:6])}, …). None of the {self.n} has one. "
-                "Add a column `label` (or `labels`)."
+                f"({name_columns(self.classes, 6)}). None of the {self.n} has one. "
+                + _label_advice(self.classes, list(p.unknown_labels))
             )
         labels = p.labels[is_scorable]
         y = tag_indicator(labels, self.classes) if self.multilabel else labels
@@ -196,6 +199,15 @@ class PredictionFiles:
             keys.multilabel,
             self.ungrouped,
         )
+
+
+def _label_advice(classes: Sequence[str], labels: Sequence[str]) -> str:
+    """What to do about labels that are no classes; the labels that were found."""
+    if not labels:
+        return "Add a column `label` (or `labels`)."
+    in_other_case = {name.casefold() for name in classes} & {label.casefold() for label in labels}
+    reason = "They differ in capital letters: w" if in_other_case else "W"
+    return f"The labels are {name_columns(labels, 6)}. {reason}rite labels as the classes are written."
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

@@ -48,7 +48,11 @@ def evaluate_files(
         - `grouped`: whether the files name groups.
         - `ungrouped_split`: whether the split of the run kept no groups apart (such scores are marked).
         - `left_out`: number of clips that only some files have.
-        - `unlabelled`, `unknown_labels`: clips that cannot be scored, and why.
+        - `unlabelled`, `unknown`: numbers of clips without a label, and with a label that is no class. They
+            are left out of all scores.
+        - `unknown_labels`: label that is no class → number of clips.
+        - `accuracy_with_unknown`: accuracy if the `unknown` clips count as wrong; only if there are any.
+        - `notes`: spellings of labels that were joined.
 
         For several files also:
 
@@ -76,16 +80,28 @@ def evaluate_files(
             total = share if total is None else total + share
     facts = files.describe()
     if total is None:
-        return {"of": files.names[0], **facts, **by_file[files.names[0]]}
+        single = by_file[files.names[0]]
+        return {"of": files.names[0], **facts, **single, **_accuracy_with_unknown(facts, single)}
     mean = np.clip(total, 0, 1, out=total)
     comparisons = _compare(files, mean, resampling) if n_resamples else {kind: [] for kind in KINDS_OF_TEST}
+    scores = _score(files, mean, resampling)
     return {
         "of": f"mean of {len(files)} files",
         **facts,
-        **_score(files, mean, resampling),
+        **scores,
+        **_accuracy_with_unknown(facts, scores),
         "files": by_file,
         **comparisons,
     }
+
+
+def _accuracy_with_unknown(facts: JsonObject, evaluation: JsonObject) -> JsonObject:
+    """The accuracy if clips with unknown labels count as wrong, by name; empty without such clips."""
+    name = "accuracy" if "accuracy" in evaluation["scores"] else "subset_accuracy"
+    if not facts["unknown"] or name not in evaluation["scores"]:
+        return {}
+    n_right = evaluation["scores"][name]["value"] * evaluation["n"]
+    return {"accuracy_with_unknown": n_right / (evaluation["n"] + facts["unknown"])}
 
 
 def _score(files: PredictionFiles, probabilities: Probabilities, resampling: Resampling) -> JsonObject:

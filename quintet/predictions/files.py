@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from quintet.datasets.groups import group_name
 from quintet.errors import ArtefactError, ConfigError, DatasetError
+from quintet.files.tables import read_table_file
 from quintet.predictions.columns import Texts, name_columns
 
 SCHEMA_VERSION = "1"
@@ -153,11 +156,11 @@ def _open(path: Path) -> Iterator[pq.ParquetFile | None]:
     """Open a parquet file; None for a `.csv` file. Errors of reading either become an ArtefactError."""
     if not path.is_file():
         raise ArtefactError(f"A file of predictions must exist. There is none at '{path}'. Check the name.")
-    is_csv = path.suffix.lower() == ".csv"
+    is_csv = path.suffix.lower() in (".csv", ".tsv")
     try:
         with nullcontext() if is_csv else pq.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except pa.ArrowInvalid as error:
         raise ArtefactError(
             f"'{path}' must be a parquet or CSV file. It cannot be read: {error}. Write it again."
         ) from error
@@ -204,15 +207,14 @@ def _to_texts(column: pa.ChunkedArray) -> Texts:
 
 
 def _read_csv(path: Path) -> PredictionTable:
-    texts = dict.fromkeys(KEYS, str)
-    frame = pd.read_csv(path, dtype=texts, na_filter=False)  # without the filter, a genre "None" is kept
+    frame = read_table_file(path, text=lambda names: [name for name in names if name in KEYS]).frame
     key_names, probability_names = _select_columns(path, list(frame.columns))
     numbers = [pd.to_numeric(frame[name], errors="coerce") for name in probability_names]
     values = np.column_stack([column.to_numpy(dtype=np.float64) for column in numbers])
-    keys: dict[str, Texts] = {name: frame[name].to_numpy(dtype=object) for name in key_names}
-    for name in ("label", "group"):  # an empty cell is missing; in `labels` it is the empty set
-        if name in keys:
-            keys[name] = np.array([value or None for value in keys[name]], dtype=object)
+    keys: dict[str, Texts] = {}
+    for name in key_names:  # an empty cell is missing; in `labels` it is the empty set
+        texts = frame[name].astype(object)
+        keys[name] = texts.where(texts.notna(), "" if name == "labels" else None).to_numpy(dtype=object)
     return PredictionTable(keys, _class_names(probability_names), values)
 
 
@@ -220,9 +222,16 @@ def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[s
     """Names of the key columns and of the probability columns.
 
     Raises:
-        DatasetError: there is no `clip_id`, or there are no probabilities.
+        DatasetError: there is no `clip_id`, there are no probabilities, or a column is named twice.
     """
     probability_names = [name for name in names if name.startswith(PREFIX)]
+    used = [*_class_names(probability_names), *(name for name in names if name in KEYS)]
+    repeated = [name for name, count in Counter(used).items() if count > 1]
+    if repeated:
+        raise DatasetError(
+            f"{path}: every class and every key must have one column. "
+            f"Received twice: {name_columns(repeated)}. Remove or rename one of each."
+        )
     if "clip_id" not in names:
         raise DatasetError(
             f"{path}: there must be a column `clip_id`. Received the columns {name_columns(names)}. "
@@ -237,7 +246,7 @@ def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[s
 
 
 def _class_names(probability_names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name.removeprefix(PREFIX) for name in probability_names)
+    return tuple(group_name(name.removeprefix(PREFIX)) for name in probability_names)
 
 
 def _to_arrow(table: PredictionTable) -> pa.Table:

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name
-from quintet.datasets.labels import label_set
+from quintet.datasets.labels import label_name, label_notes, label_set
 from quintet.errors import AlignmentError, DatasetError
 from quintet.predictions.columns import (
     Positions,
@@ -41,6 +41,9 @@ from quintet.predictions.files import (
 SUM_TOLERANCE = 0.01
 """Largest distance of a row's sum from 1. Ten classes with three decimals pass; percentages do not."""
 
+ROUNDING = 1e-6
+"""Error of a sum of rounded floats: 0.43 + 0.30 + 0.26 is a little more than 0.01 away from 1."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -57,6 +60,7 @@ class Predictions:
         multilabel: whether labels are sets and each column is a probability of its own.
         ungrouped: whether the split of the run kept no groups apart. Such scores are marked wherever they are
             shown.
+        notes: spellings of labels that were joined, one sentence each.
 
     Raises:
         DatasetError: ids repeat, shapes differ, or a row holds no probabilities. The message gives the number
@@ -76,14 +80,19 @@ class Predictions:
     groups: Texts | None = None
     multilabel: bool = False
     ungrouped: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         groups = _optional_column(self.groups)
+        labels = _optional_column(self.labels)
+        unified = None if labels is None else _unify_labels(labels, multilabel=self.multilabel)
+        if labels is not None and unified is not labels:
+            object.__setattr__(self, "notes", (*self.notes, *_spelling_notes(labels)))
         normalised = {
             "clip_ids": text_column(self.clip_ids),
             "classes": tuple(str(name) for name in self.classes),
             "probabilities": _as_floats(self.probabilities),
-            "labels": _optional_column(self.labels),
+            "labels": unified,
             "groups": None if groups is None else _unify_groups(groups),
         }
         for name, value in normalised.items():
@@ -310,6 +319,21 @@ def _unify_groups(groups: Texts) -> Texts:
     return np.array([names.get(group) or None for group in groups], dtype=object)
 
 
+def _unify_labels(labels: Texts, *, multilabel: bool) -> Texts:
+    """Labels in one spelling, without blanks around them, in one Unicode form. The same array if they are."""
+    unify = label_name if multilabel else group_name
+    names = {label: unify(label) for label in set(labels.tolist()) if label is not None}
+    if all(label == name for label, name in names.items()):
+        return labels
+    empty = "" if multilabel else None
+    return np.array([None if label is None else names[label] or empty for label in labels], dtype=object)
+
+
+def _spelling_notes(labels: Texts) -> list[str]:
+    texts = [label for label in labels.tolist() if label]
+    return [note for note in label_notes(texts, texts) if "joined" in note]
+
+
 def _check_shapes(p: Predictions) -> None:
     n_clips, n_classes = len(p.clip_ids), len(p.classes)
     if p.probabilities.shape != (n_clips, n_classes):
@@ -353,7 +377,7 @@ def _check_probabilities(
         outside[rows] = (low < 0) | (high > 1 + 1e-6)
         if not multilabel:
             total = block.sum(axis=1, dtype=np.float64)
-            wrong_sum[rows] = np.abs(total - 1) > SUM_TOLERANCE
+            wrong_sum[rows] = np.abs(total - 1) > SUM_TOLERANCE + ROUNDING
     checks = (
         (not_finite, "be finite", "Drop the clips that could not be predicted."),
         (outside, "lie in [0, 1]", "Give probabilities, not scores, logits or percentages."),

@@ -168,3 +168,23 @@ def test_names_have_as_many_folders_as_needed(prediction_files, tmp_path):
         "test/svm",
     ]
     assert len(PredictionFiles(paths)) == 3
+
+
+def test_labels_that_are_no_class_are_counted(tmp_path):
+    rows = ["a,rock,0.9,0.1", "b,jazz,0.2,0.8", "c,techno,0.5,0.5", "d,techno,0.5,0.5"]
+    path = tmp_path / "p.csv"
+    path.write_text("\n".join(["clip_id,label,probability.rock,probability.jazz", *rows]))
+    evaluation = evaluate_files([path], n_resamples=0)
+    assert evaluation["scores"]["accuracy"]["value"] == 1
+    assert (evaluation["unknown"], evaluation["unknown_labels"]) == (2, {"techno": 2})
+    assert evaluation["accuracy_with_unknown"] == 0.5
+    printed = CliRunner().invoke(app, ["evaluate", str(path), "--resamples", "0"]).output
+    assert "techno: 2" in printed
+    assert "0.500" in printed
+
+
+def test_labels_in_another_case_are_named(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("clip_id,label,probability.rock,probability.jazz\na,ROCK,0.9,0.1\nb,Jazz,0.2,0.8\n")
+    with pytest.raises(DatasetError, match=r"`Jazz`, `ROCK`.*capital"):
+        evaluate_files([path], n_resamples=0)

@@ -140,3 +140,46 @@ def test_spellings_of_one_artist_are_one_group():
     spelt = ["Queen", " Queen ", "Beyonce\N{COMBINING ACUTE ACCENT}", "Beyoncé", None, " "]
     given = Predictions([*"abcdef"], ("x", "y"), np.full((6, 2), 0.5), groups=np.array(spelt, dtype=object))
     assert given.groups.tolist() == ["Queen", "Queen", "Beyoncé", "Beyoncé", None, None]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_class_named_twice_is_refused(tmp_path, suffix):
+    path = tmp_path / f"twice.{suffix}"
+    names = ["clip_id", "probability.a", "probability.a"]
+    if suffix == "csv":
+        path.write_text(",".join(names) + "\nx,0.5,0.5\n")
+    else:
+        columns = [pa.array(["x"]), pa.array([0.5]), pa.array([0.5])]
+        pq.write_table(pa.Table.from_arrays(columns, names=names), path)
+    with pytest.raises(DatasetError, match="twice"):
+        read_predictions(path)
+
+
+def test_sums_of_two_decimals_are_accepted(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("clip_id,probability.a,probability.b,probability.c\nx,0.43,0.3,0.26\n")
+    assert len(read_predictions(path)) == 1
+    path.write_text("clip_id,probability.a,probability.b,probability.c\nx,0.43,0.3,0.25\n")
+    with pytest.raises(DatasetError, match="sum to 1"):
+        read_predictions(path)
+
+
+def test_keys_are_text_as_written_in_any_dialect(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_bytes(
+        "sep=;\nclip_id;label;probability.NA;probability.01\n007;NA;0,5;0,5\n1e5;01;1;0\n".encode("utf-16")
+    )
+    p = read_predictions(path)
+    assert p.clip_ids.tolist() == ["007", "1e5"]
+    assert p.codes().tolist() == [0, 1]
+
+
+def test_spellings_of_a_label_are_one_class(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "clip_id,label,probability.Caf\u00e9 ,probability.rock\na,Cafe\u0301,1,0\nb,rock ,0,1\n",
+        encoding="utf-8",
+    )
+    p = read_predictions(path)
+    assert p.codes().tolist() == [0, 1]
+    assert len(p.take(["b", "a"]).notes) == len(p.notes)

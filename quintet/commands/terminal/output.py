@@ -259,6 +259,14 @@ def print_evaluation(evaluation: JsonObject) -> None:
     for name, reason in (("left_out", "not in all files"), ("unlabelled", "without label")):
         if evaluation[name]:
             out.print(f"{evaluation[name]} clips left out: {reason}.")
+    if evaluation["unknown"]:
+        labels = ", ".join(f"{name}: {count}" for name, count in evaluation["unknown_labels"].items())
+        line = f"{evaluation['unknown']} clips left out of all scores: their label is no class ({labels})."
+        if "accuracy_with_unknown" in evaluation:
+            line += f" Counted as wrong, the accuracy is {evaluation['accuracy_with_unknown']:.3f}."
+        print_plain(out, line)
+    for note in evaluation["notes"]:
+        print_plain(out, note, style="dim")
     for line in undefined_lines(evaluation["undefined"]):
         print_plain(out, line)
 
