@@ -112,7 +112,7 @@ class ClipSource:
 
     @classmethod
     def from_row(cls, id: str, path: str, start: float, end: float) -> ClipSource:
-        """Location in a row of a manifest or a table, where NaN stands for the start or the end of the file."""
+        """Location in a row of a manifest or a table. NaN stands for the start or the end of the file."""
         return cls(
             path, 0.0 if math.isnan(start) else float(start), None if math.isnan(end) else float(end), id
         )

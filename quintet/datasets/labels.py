@@ -17,7 +17,7 @@ SHOWN = 3  # spellings that a note lists
 
 
 def label_set(label: str) -> tuple[str, ...]:
-    """Single labels in a label string, in their order, each once, without blanks around it, in one Unicode form.
+    """Single labels in a label string: in their order, each once, without outer blanks, in Unicode form NFC.
 
     Example:
         >>> label_set("rock; live;rock")
@@ -89,8 +89,9 @@ def label_notes(labels: Iterable[str], ids: Iterable[str]) -> list[str]:
         )
     if 0 < n_sets <= ACCIDENTAL_SHARE * n_labels:
         verb = "holds" if n_sets == 1 else "hold"
+        example = f"{first_clip[sets[0]]}: '{sets[0]}'"
         notes.append(
-            f"{n_sets} of {n_labels} labels {verb} a '{LABEL_SEPARATOR}' ({first_clip[sets[0]]}: '{sets[0]}'), "
+            f"{n_sets} of {n_labels} labels {verb} a '{LABEL_SEPARATOR}' ({example}), "
             "so every label is read as a set of tags. If each clip has one class, write it without."
         )
     return notes

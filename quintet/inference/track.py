@@ -161,7 +161,7 @@ def _track_prediction(
 
 
 def _unusable_windows(table: FeatureTable, segments: pd.DataFrame) -> pd.DataFrame:
-    """Parts of the recording without a prediction: `start, end, reason`. The end of a truncated file is one."""
+    """Parts of the recording without a prediction: `start, end, reason`; also the end of a truncated file."""
     failed = table.frame.loc[~is_usable(table.frame), ["start", "end", "reason"]]
     cut = segments[segments["status"] == "truncated"]
     ends = cut["start"].fillna(0.0).astype(float) + cut["duration_s"].astype(float)

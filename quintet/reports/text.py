@@ -406,8 +406,8 @@ def _truncation_limits(features: pd.DataFrame) -> list[str]:
         return []
     used_s, missing_s = truncated["duration_s"].sum(), truncated["missing_s"].sum()
     return [
-        f"{count(len(truncated), 'recording')} cut short: {used_s:,.1f} s of sound were used, {missing_s:,.1f} s are "
-        "missing."
+        f"{count(len(truncated), 'recording')} cut short: {used_s:,.1f} s of sound were used, "
+        f"{missing_s:,.1f} s are missing."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Reading with PyAV (extra `codecs`) of formats that soundfile does not know: m4a, aac, wma, mp4 and others."""
+"""Reading with PyAV (extra `codecs`) of formats that soundfile does not know: m4a, aac, wma, mp4, others."""
 
 from __future__ import annotations
 

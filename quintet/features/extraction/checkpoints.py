@@ -257,8 +257,8 @@ def latest_facts(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def finished_metadata(path: Path) -> JsonObject | None:
     """Metadata of a finished table of ours at `path`; None if no file exists.
 
-    The key `has_all_facts` says whether the table has every column of FACTS. A table of an earlier version, which
-    believed the lengths that headers state, has not.
+    The key `has_all_facts` is true if the table has every column of FACTS. A table of an earlier version,
+    which trusted the lengths that headers state, has not.
 
     Raises:
         ArtefactError: the file is something else.

@@ -230,8 +230,8 @@ def _notes(finished: JsonObject | None, parts: Parts, *, n_outdated: int) -> tup
         )
     if finished is not None and not finished["has_all_facts"]:
         return (
-            "Recordings are read until their data end now, whatever their headers state: all clips are extracted "
-            "again.",
+            "Recordings are read until their data end now, whatever their headers state: "
+            "all clips are extracted again.",
         )
     if n_outdated:
         return (

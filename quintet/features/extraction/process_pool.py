@@ -34,8 +34,8 @@ UNTOLD_EXIT = 120
 """Exit code of a worker that ended by itself and without an error."""
 
 # Workers start from a server process that has the libraries loaded and has no threads (from nothing if the
-# system has no fork). A fork of the running program would copy the locks of its threads (TensorFlow, numba) in
-# whatever state they are.
+# system has no fork). A fork of the running program would copy the locks of its threads (TensorFlow, numba)
+# in whatever state they are.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 _BASE = multiprocessing.get_context(_METHOD)
 

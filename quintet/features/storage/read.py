@@ -123,6 +123,6 @@ def _require_hash(metadata: JsonObject, source: Path) -> None:
     if received != metadata["parameter_hash"]:
         raise ArtefactError(
             "The parameters in a feature table must give its parameter hash. "
-            f"{source} says {metadata['parameter_hash']}, but its parameters give {received} in this version: "
-            "extract it again."
+            f"{source} states {metadata['parameter_hash']}, but its parameters give {received} "
+            "in this version: extract it again."
         )
