@@ -1,7 +1,6 @@
 """Command line: registers the commands and turns errors into messages and exit codes.
 
-Exit codes: 0 success; 1 wrong data or configuration, or a file that could not be predicted; 2 wrong usage;
-130 interrupted; 141 the reader of the output has closed it.
+The exit codes are those of `quintet.commands.terminal.faults`; docs/main-job.md has the rule.
 """
 
 from __future__ import annotations
@@ -28,9 +27,17 @@ from quintet.commands import (
     tune,
 )
 from quintet.commands import list as list_command
+from quintet.commands.terminal.faults import (
+    EXIT_CLOSED_PIPE,
+    EXIT_DATA,
+    EXIT_INTERRUPTED,
+    TRACEBACK_VARIABLE,
+    accept_all_characters,
+    close_output,
+    explain_error,
+    ignore_useless_width,
+)
 from quintet.errors import QuintetError
-
-EXIT_DATA, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 1, 130, 141
 
 
 class Commands(TyperGroup):
@@ -39,7 +46,13 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> object:
         """Run the command of the command line. `ctx` has a class of typer that is not public."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # here and not at the end of the process, where an error has no message
+        except BrokenPipeError:
+            close_output()
+            raise typer.Exit(EXIT_CLOSED_PIPE) from None
         except KeyboardInterrupt:
             from quintet.commands.terminal.console import err
 
@@ -76,19 +89,30 @@ app.command("list", epilog=list_command.EXAMPLE)(list_command.list_)
 
 
 def main() -> None:
-    """Run the command line. An error of Quintet is printed as a message, without traceback."""
+    """Run the command line. Every error is printed as a message, without traceback."""
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # the allocator of Arrow keeps freed memory
+    ignore_useless_width()
+    accept_all_characters()
     try:
         app()
-    except QuintetError as error:
-        from quintet.commands.terminal.console import err, print_plain
-
-        err.print("[bold red]Error:[/]", end=" ")
-        print_plain(err, str(error))
+    except Exception as error:
+        is_explained = isinstance(error, (QuintetError, OSError, UnicodeError, MemoryError))
+        if not is_explained and os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        _print_error(error)
         sys.exit(EXIT_DATA)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_CLOSED_PIPE)
+
+
+def _print_error(error: Exception) -> None:
+    """Print an error on standard error."""
+    from quintet.commands.terminal.console import err, print_plain
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        close_output()
+    err.print("[bold red]Error:[/]", end=" ")
+    print_plain(err, explain_error(error))
 
 
 def _print_version(wanted: bool) -> None:

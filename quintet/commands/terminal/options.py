@@ -176,11 +176,9 @@ def refuse_options(context: typer.Context, names: tuple[str, ...], reason: str) 
         reason: text after the name of the option.
 
     Raises:
-        ConfigError: if one of the options stands on the command line.
+        BadParameter: if one of the options stands on the command line (exit code 2).
     """
-    from quintet.errors import ConfigError
-
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")
         if option.name in names and source is not None and source.name == "COMMANDLINE":
-            raise ConfigError(f"{option.opts[0]} {reason}")
+            raise typer.BadParameter(f"{option.opts[0]} {reason}", param_hint=option.opts[0])

@@ -1,0 +1,96 @@
+"""Errors as messages: one sentence on standard error and the exit code, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from quintet.errors import QuintetError
+
+EXIT_OK, EXIT_DATA, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 1, 2, 130, 141
+"""Exit codes of every command; docs/main-job.md has the rule."""
+
+TRACEBACK_VARIABLE = "QUINTET_TRACEBACK"
+"""If this environment variable is set, an error that nothing explains is raised with its traceback."""
+
+OS_REASONS = {
+    errno.ENOSPC: "The disk is full: make room, or write to another disk. Finished work is kept.",
+    errno.EDQUOT: "The disk quota is used up: make room, or write to another disk. Finished work is kept.",
+    errno.EACCES: "There is no permission: change the permissions, or choose another place.",
+    errno.EPERM: "There is no permission: change the permissions, or choose another place.",
+    errno.EROFS: "The file system can only be read: choose another place.",
+    errno.EISDIR: "It is a folder: name a file.",
+    errno.ENOTDIR: "A part of the path is a file, not a folder: choose another place.",
+    errno.ENAMETOOLONG: "The name is too long: choose a shorter one.",
+    errno.EMFILE: "Too many files are open: use fewer --jobs, or raise the limit (`ulimit -n`).",
+    errno.EIO: "The disk reports an error of input or output.",
+}
+
+
+def explain_error(error: BaseException) -> str:
+    """A sentence about an error, with the file that it is about.
+
+    Args:
+        error: an error of Quintet, of the operating system, or any other.
+    """
+    if isinstance(error, QuintetError):
+        return str(error)
+    if isinstance(error, UnicodeError):
+        return f"A text cannot be written or read in this encoding: {error}. Set PYTHONUTF8=1 to use UTF-8."
+    if isinstance(error, MemoryError):
+        return "The memory is not enough for this work: use fewer --jobs or fewer clips."
+    if isinstance(error, OSError):
+        return _explain_os_error(error)
+    return (
+        f"Quintet cannot go on after an error that it does not know ({type(error).__name__}: {error}). "
+        f"Please report it; with {TRACEBACK_VARIABLE}=1 the same command prints where it happened."
+    )
+
+
+def _explain_os_error(error: OSError) -> str:
+    if is_folder_gone():
+        return (
+            "The current folder does not exist any more: change to another folder and run the command again."
+        )
+    reason = OS_REASONS.get(error.errno or 0, f"{error.strerror or error}.")
+    return f"'{error.filename}': {reason}" if error.filename else reason
+
+
+def is_folder_gone() -> bool:
+    """Whether the current folder was deleted."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
+def close_output() -> None:
+    """Send standard output to nowhere, so that the end of the process does not try to write it again."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # a stream of a test has no descriptor
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def accept_all_characters() -> None:
+    """Let standard output and standard error print every character.
+
+    A character that the encoding of the terminal does not have (cp1252, ASCII) is printed as an escape. Names
+    of files with bytes that are not UTF-8 are printed in the same way.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def ignore_useless_width() -> None:
+    """Remove a width of the terminal that is not a positive number from the environment."""
+    columns = os.environ.get("COLUMNS")
+    if columns is not None and not (columns.isdigit() and int(columns) > 0):
+        del os.environ["COLUMNS"]

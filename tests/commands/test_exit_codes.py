@@ -1,0 +1,179 @@
+"""Exit codes of every command, and errors of the operating system as sentences."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from quintet import cli
+from quintet.commands.terminal import faults
+
+ROOT = Path(__file__).parents[2]
+MISSING = {
+    "extract": ["nowhere", "-o", "f.parquet"],
+    "train": ["nowhere.parquet", "-o", "m"],
+    "tune": ["nowhere.csv", "-o", "t"],
+    "report": ["nowhere", "-o", "r"],
+    "predict": ["nowhere", "a.wav"],
+    "explain": ["nowhere", "a.wav", "-o", "e"],
+    "run": ["nowhere.toml", "-o", "r"],
+    "audit": ["nowhere"],
+    "fuse": ["nowhere.csv", "-o", "f.csv"],
+    "evaluate": ["nowhere.csv"],
+    "fetch": ["nowhere", "folder"],
+    "list": ["nowhere"],
+}
+"""Command → words that name data or configuration that does not exist."""
+COMMANDS = sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> object:
+    """Run a command and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["quintet", *words])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    return exit_.value.code or 0
+
+
+def test_the_rule_is_in_the_docs() -> None:
+    text = (ROOT / "docs" / "main-job.md").read_text(encoding="utf-8")
+    section = text[text.index("## Exit codes") :]
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)]
+    assert codes == [
+        faults.EXIT_OK,
+        faults.EXIT_DATA,
+        faults.EXIT_USAGE,
+        faults.EXIT_INTERRUPTED,
+        faults.EXIT_CLOSED_PIPE,
+    ]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_the_same_exit_codes(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, command, "--help") == faults.EXIT_OK
+    assert call(monkeypatch, command, "--no-such-option") == faults.EXIT_USAGE
+    assert call(monkeypatch, command) == faults.EXIT_USAGE
+    capsys.readouterr()
+    assert call(monkeypatch, command, *MISSING[command]) == faults.EXIT_DATA
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("Error: ")
+    assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_interrupt_is_130_in_every_command(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(TyperGroup, "invoke", interrupt)
+    assert call(monkeypatch, command, *MISSING[command]) == faults.EXIT_INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "/disk/x.parquet"), "disk is full"),
+        (PermissionError(13, "Permission denied", "/disk/x.parquet"), "/disk/x.parquet"),
+        (UnicodeEncodeError("charmap", "\u65e5", 0, 1, "no such character"), "UTF-8"),
+        (MemoryError(), "memory"),
+        (OSError("nothing more is known"), "nothing more is known"),
+        (RuntimeError("a fault of ours"), "Please report it"),
+    ],
+)
+def test_no_error_becomes_a_traceback(
+    error: Exception,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.delenv(faults.TRACEBACK_VARIABLE, raising=False)
+    monkeypatch.setattr(TyperGroup, "invoke", fail)
+    assert call(monkeypatch, "list", "members") == faults.EXIT_DATA
+    printed = capsys.readouterr().err
+    assert printed.startswith("Error: ")
+    assert words in printed
+    assert "Traceback" not in printed
+
+
+def run_process(
+    *words: str, cwd: Path | None = None, stdout: int | None = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from quintet.cli import main; main()", *words],
+        cwd=cwd,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_closed_pipe_is_141_without_a_message() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = run_process("list", "members", stdout=write_end)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (faults.EXIT_CLOSED_PIPE, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_under_standard_output_is_one_sentence() -> None:
+    with open("/dev/full", "wb") as full:
+        done = run_process("list", "members", stdout=full.fileno())
+    assert done.returncode == faults.EXIT_DATA
+    assert done.stderr.decode().startswith("Error: The disk is full")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no current folder")
+def test_a_deleted_current_folder_is_one_sentence(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir(os.getcwd());"
+        "sys.argv = ['quintet', 'predict', 'model', 'a.wav', '-o', 'x.csv'];"
+        "from quintet.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == faults.EXIT_DATA
+    assert done.stderr.decode().startswith("Error: The current folder does not exist any more")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_any_encoding_and_any_width_of_the_terminal_will_do() -> None:
+    words = ("list", "members")
+    plain = run_process(*words, PYTHONIOENCODING="utf-8")
+    assert plain.returncode == 0
+    for variables in ({"PYTHONIOENCODING": "cp1252"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "0"}):
+        done = run_process(*words, **variables)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.count(b"\n") == plain.stdout.count(b"\n")
+    assert run_process("--help", COLUMNS="0").returncode == 0
+    refused = run_process("report", "\u65e5", "-o", "x", PYTHONIOENCODING="cp1252")
+    assert refused.returncode == faults.EXIT_DATA
+    assert b"\\u65e5" in refused.stderr
+    assert b"Traceback" not in refused.stderr
