@@ -6,7 +6,7 @@ whose inputs have changed. The command line calls these functions and prints the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.errors import DatasetError
 from quintet.features.parameters import FeatureParameters
+from quintet.files.paths import path_list, require_path
 
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
@@ -65,13 +66,14 @@ def extract(
         strict: whether a recording that is cut short counts as failed. Default: it is described and marked.
 
     Raises:
-        QuintetError: for a source that cannot be listed, or too many failures.
+        QuintetError: for a source that is no path or cannot be listed, or too many failures.
     """
     from quintet.features.extraction.extract import extract as extract_clips
 
-    manifest = source if isinstance(source, Manifest) else load_source(source)
+    if not isinstance(source, Manifest):
+        source = load_source(str(require_path(source, "`source`")))
     return extract_clips(
-        manifest,
+        source,
         output,
         parameters=parameters or FeatureParameters(),
         spectrograms=spectrograms,
@@ -180,7 +182,7 @@ def report(model: str | Path, output: str | Path, *, title: str | None = None, u
 
 def predict(
     model: str | Path | EnsembleClassifier,
-    files: Sequence[str | Path],
+    files: str | Path | Iterable[str | Path],
     *,
     segment_s: float | None = None,
     confidence: float | None = None,
@@ -192,7 +194,7 @@ def predict(
 
     Args:
         model: model folder, or the result of `load_model`.
-        files: audio files, folders and globs.
+        files: one audio file, folder or glob, or several.
         segment_s: length of the segments into which long files are cut, seconds. Default: the typical length
             of the training clips. 0 cuts no file.
         confidence: probability with which the prediction set must contain the true class. Default: no sets.
@@ -202,13 +204,14 @@ def predict(
 
     Raises:
         ArtefactError: if the model is damaged, or was trained on features that this version does not make.
+        ConfigError: if something else than paths is given, for example an array of samples.
         DatasetError: if there is no file.
     """
     from quintet.inference.predict import predict_files
 
     return predict_files(
         model,
-        files,
+        path_list(files),
         segment_s=segment_s,
         confidence=confidence,
         strict=strict,
@@ -242,11 +245,13 @@ def explain(
     Raises:
         AudioError: if the file cannot be read or described.
         ArtefactError: if the model cannot be used, or `output` holds other files.
-        ConfigError: if `file` is a folder.
+        ConfigError: if `file` is a folder, or is no path.
     """
     from quintet.pipeline.explain_track import explain as explain_track
 
-    return explain_track(model, file, output, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
+    return explain_track(
+        model, require_path(file, "`file`"), output, segment_s=segment_s, n_jobs=n_jobs, progress=progress
+    )
 
 
 def tune(
