@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_file
+from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import (
     GroupColumn,
     IdColumn,
@@ -56,6 +58,7 @@ def audit(
     from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import progress_counter
 
+    prepare_file(groups_to, "--groups-to")
     subject: str | FeatureTable = source
     columns = TableColumns(id_column, label_column, group_column, label_from)
     if columns != TableColumns():
@@ -68,7 +71,9 @@ def audit(
         write_groups(result, groups_to)
     if json_:
         print_json(result.to_json())
-        return
-    for line in result.lines():
-        is_heading = bool(line) and not line.startswith(" ")
-        print_plain(out, line, style="bold" if is_heading else None)
+    else:
+        for line in result.lines():
+            is_heading = bool(line) and not line.startswith(" ")
+            print_plain(out, line, style="bold" if is_heading else None)
+    if not len(result.clips):
+        raise typer.Exit(EXIT_DATA)  # nothing could be audited

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_folder
 from quintet.commands.terminal.options import Jobs, Model, PageFolder, Quiet, Segment
 from quintet.commands.terminal.parsing import resolve_cores
 
@@ -23,9 +24,10 @@ def explain(
 ) -> None:
     """Explain the prediction for one track: over time, by feature, on the spectrogram, and by neighbours."""
     from quintet import workflow
-    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.progress import show_status
 
+    prepare_folder(output)
     with show_status("Predicting and explaining", quiet=quiet):
         page = workflow.explain(model, file, output, segment_s=segment, n_jobs=resolve_cores(jobs))
-    print_plain(out, f"Explanation → {page}")
+    print_message(f"Explanation → {page}", quiet=quiet)

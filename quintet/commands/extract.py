@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_file, prepare_folder, require_suffix
 from quintet.commands.terminal.options import Jobs, Quiet, Strict
 from quintet.commands.terminal.parsing import parse_limit, parse_pairs, parse_parameters, resolve_cores
 from quintet.errors import ConfigError, QuintetError
 
+PARQUET_SUFFIXES = (".parquet", ".pq")
 EXAMPLE = "Example: quintet extract music/ -o features.parquet --jobs 4 --spectrograms spectrograms/"
 
 
@@ -74,19 +75,24 @@ def extract(
     An interrupted run continues with the same command.
     """
     from quintet import workflow
-    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_failures, print_ignored
     from quintet.commands.terminal.progress import progress_counter
     from quintet.datasets.source import load_source
     from quintet.features.columns import feature_names
     from quintet.features.columns import published_names as paper_names
 
-    _require_parquet(output)
+    require_suffix(output, PARQUET_SUFFIXES)
+    if published_names is not None:
+        require_suffix(published_names, (".csv", *PARQUET_SUFFIXES), "--published-names")
     if timeout is not None and not timeout > 0:
         raise ConfigError(f"--timeout must be more than 0 seconds. Received {timeout:g}.")
     parameters = parse_parameters(features, families, set_)
     if published_names is not None:
         paper_names(features)  # a set without such names is refused before the work
+    prepare_file(output)
+    prepare_file(published_names, "--published-names")
+    prepare_folder(spectrograms, "--spectrograms")
     manifest = load_source(source, group_by=group_by, columns=parse_pairs(column, "column"))
     if not quiet:
         print_ignored(manifest.ignored)
@@ -110,17 +116,8 @@ def extract(
         print_failures(summary)
         n_columns = len(feature_names(parameters))
         size = f"{summary.n_ok} clips × {n_columns} features"
-        print_plain(out, f"{size} → {output}   ({summary.seconds:.1f} s)")
+        print_message(f"{size} → {output}   ({summary.seconds:.1f} s)", quiet=quiet)
     if not summary.n_ok:
         raise QuintetError(
             f"At least one clip must be usable. All {summary.n_failed} failed: see the reasons in {output}."
-        )
-
-
-def _require_parquet(output: str) -> None:
-    """Refuse the name of an output file (a path or a URL) that does not end in .parquet or .pq."""
-    stem, suffix = os.path.splitext(output)
-    if suffix.lower() not in (".parquet", ".pq"):
-        raise ConfigError(
-            f"The feature table must be a parquet file. Received '{output}': name it {stem}.parquet."
         )

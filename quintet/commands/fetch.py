@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import Quiet
 
 EXAMPLE = "Example: quintet fetch audioset /data/audioset --limit 100"
@@ -26,7 +27,7 @@ def fetch(
     quiet: Quiet = False,
 ) -> None:
     """Download the clips of a dataset with yt-dlp and ffmpeg. The file gone.csv lists unavailable clips."""
-    from quintet.commands.terminal.console import out
+    from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.progress import progress_counter
     from quintet.datasets.builtin.audioset_download import retrieve
     from quintet.errors import unknown_name
@@ -42,4 +43,6 @@ def fetch(
     text = f"{clips}; {result.n_unavailable} gone, {result.failed} failed"
     if result.ledger.exists():
         text += f" ({result.ledger})"
-    out.print(text, soft_wrap=True)
+    print_message(text, quiet=quiet)
+    if result.failed:
+        raise typer.Exit(EXIT_DATA)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_file, require_suffix
 from quintet.commands.terminal.options import Intersection, Json
 
 EXAMPLE = "Example: quintet fuse vgg.parquet xgboost.csv -o fused.parquet --rule geometric"
@@ -24,15 +25,17 @@ def fuse(
     json_: Json = False,
 ) -> None:
     """Join files of predictions by clip id. The files may come from any program."""
-    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_json
     from quintet.ensemble.fuse_files import fuse_files
 
+    require_suffix(output, (".parquet", ".csv"))
+    prepare_file(output)
     summary = fuse_files(predictions, output, rule=rule, intersection=intersection)
     if json_:
         print_json(summary.to_json())
         return
     weights = ", ".join(f"{name} {weight:.3f}" for name, weight in summary.weights.items())
-    print_plain(out, f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}")
+    print_message(f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}", quiet=False)
     if intersection:
-        out.print(f"{summary.left_out} clips left out: not in all files.")
+        print_message(f"{summary.left_out} clips left out: not in all files.", quiet=False)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_folder
 from quintet.commands.terminal.options import Model, PageFolder, Quiet
 
 EXAMPLE = "Example: quintet report model/ -o report/ && open report/index.html"
@@ -20,9 +21,10 @@ def report(
 ) -> None:
     """Write a report on a model: one HTML page that needs no network, and its numbers as files."""
     from quintet import workflow
-    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.progress import show_status
 
+    prepare_folder(output)
     with show_status("Writing the report", quiet=quiet):
         page = workflow.report(model, output, title=title, umap=umap)
-    print_plain(out, f"Report → {page}")
+    print_message(f"Report → {page}", quiet=quiet)

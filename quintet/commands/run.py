@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_folder
+from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import Jobs, Quiet
 from quintet.commands.terminal.parsing import find_search, read_member_settings, resolve_cores
 
@@ -43,6 +45,7 @@ def run(
     from quintet.commands.terminal.progress import TerminalReporter, TrainingDisplay
     from quintet.pipeline.recipe import find_recipe, load_recipe, override_settings, scale_recipe
 
+    prepare_folder(output)
     loaded = scale_recipe(load_recipe(find_recipe(recipe), data=data), scale)
     if settings_file is not None:
         loaded = override_settings(loaded, read_member_settings(settings_file, None, loaded.train.members))
@@ -55,12 +58,16 @@ def run(
             search=find_search(settings_file),
         )
     _print_run(result, quiet=quiet)
+    predictions = result["predictions"]
+    if predictions is not None and len(predictions.failures):
+        raise typer.Exit(EXIT_DATA)
 
 
 def _print_run(result: RunResult, *, quiet: bool) -> None:
-    from quintet.commands.terminal.console import out
+    from quintet.commands.terminal.console import out, print_message
     from quintet.commands.terminal.output import (
         print_failures,
+        print_prediction_messages,
         print_predictions,
         print_published,
         print_training,
@@ -71,6 +78,7 @@ def _print_run(result: RunResult, *, quiet: bool) -> None:
     if result["predictions"] is not None:
         print_predictions(result["predictions"], "table", None)
         out.print()
+        print_prediction_messages(result["predictions"], quiet=quiet)
     print_training(result["training"])
     print_published(result["training"].results)
-    out.print(f"Report → {result['report'].absolute().as_uri()}", soft_wrap=True)
+    print_message(f"Report → {result['report'].absolute().as_uri()}", quiet=quiet)

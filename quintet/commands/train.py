@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_folder
 from quintet.commands.terminal.options import (
     Folds,
     GroupColumn,
@@ -85,12 +86,13 @@ def train(
 ) -> None:
     """Train the members and their ensemble, and score them on groups that are not in the training data."""
     from quintet import workflow
-    from quintet.commands.terminal.console import out, print_plain
+    from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_training
     from quintet.commands.terminal.progress import TrainingDisplay, progress_counter
     from quintet.settings import parse_settings
     from quintet.training.settings import TrainSettings
 
+    prepare_folder(output)
     columns = TableColumns(id_column, label_column, group_column, label_from)
     split = SplitOptions(protocol, test_size, folds, seed)
     table = columns.read(features, groups=groups, split_files=split_file)
@@ -123,7 +125,8 @@ def train(
             search=find_search(settings_file),
         )
     print_training(result)
-    print_plain(out, f"Model → {result.folder}/   Next: quintet report {result.folder} -o report")
+    next_command = f"quintet report {result.folder} -o report"
+    print_message(f"Model → {result.folder}/   Next: {next_command}", quiet=quiet)
 
 
 def _default_members(table: FeatureTable, *, quiet: bool) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_folder
 from quintet.commands.terminal.options import (
     Folds,
     GroupColumn,
@@ -118,6 +119,7 @@ def tune(
     from quintet.pipeline.recipe_search import RecipeSearch
     from quintet.tuning.search_settings import SearchBudget
 
+    prepare_folder(output)
     fixed = parse_member_settings(setting)
     budget = SearchBudget(trials, timeout)
     options = _SearchOptions(output, budget, overwrite, resolve_cores(jobs), quiet)

@@ -58,7 +58,7 @@ class PredictionResult:
             class fits (not for label sets), and `probability.<class>`.
         segments: one row per segment: `file`, `start`, `end`, `probability.<class>`, and `distance` from all
             classes in feature space if the model measures it.
-        failures: `file`, `stage`, `reason` of each segment that could not be read.
+        failures: `file`, `stage`, `reason`, one row per segment that could not be read.
         truncated: `file`, `reason` of each file that is cut short; its prediction is made from the sound that
             is there.
         classes: class names.
@@ -120,10 +120,7 @@ def predict_files(
         progress=progress,
     ) as descriptions:
         predictions = _predict_rows(ensemble, descriptions)
-    table = descriptions.table
-    return _average_segments(
-        ensemble, table, np.asarray(table.meta["group"], dtype=str), predictions, confidence
-    )
+    return _average_segments(ensemble, descriptions.table, "group", predictions, confidence)
 
 
 def predict_table_file(
@@ -190,8 +187,7 @@ def predict_table(
             f"Received {table.parameter_hash}{differences}: extract it again."
         )
     predictions = _predict_rows(ensemble, Descriptions(table, spectrograms))
-    names = np.asarray(table.meta.index, dtype=str)
-    result = _average_segments(ensemble, table, names, predictions, confidence)
+    result = _average_segments(ensemble, table, "id", predictions, confidence)
     return replace(result, notes=(*_table_notes(ensemble, table), *result.notes))
 
 
@@ -233,7 +229,7 @@ def _probability_columns(ensemble: EnsembleClassifier) -> list[str]:
 def _average_segments(
     ensemble: EnsembleClassifier,
     table: FeatureTable,
-    files: NDArray[np.str_],
+    file_column: str,
     predictions: pd.DataFrame,
     confidence: float | None,
 ) -> PredictionResult:
@@ -242,11 +238,12 @@ def _average_segments(
     Args:
         ensemble: the model.
         table: the feature table.
-        files: file of each usable row.
+        file_column: column of the table with the file of each row.
         predictions: predictions of the usable rows.
         confidence: of the prediction sets, or None.
     """
     meta, columns = table.meta, _probability_columns(ensemble)
+    files = np.asarray(meta.index if file_column == "id" else meta[file_column], dtype=str)
     segments = pd.DataFrame({"file": files, "start": meta["start"].to_numpy(), "end": meta["end"].to_numpy()})
     segments[list(predictions.columns)] = predictions.to_numpy()
     order = list(dict.fromkeys(files))
@@ -280,7 +277,7 @@ def _average_segments(
     return PredictionResult(
         frame=frame,
         segments=segments,
-        failures=_failures(table),
+        failures=_failures(table, file_column),
         truncated=truncated.drop_duplicates("file", ignore_index=True),
         classes=ensemble.class_names_,
         notes=_notes(ensemble, confidence),
@@ -319,9 +316,9 @@ def _label_files(ensemble: EnsembleClassifier, probabilities: Floats) -> list[st
     return [join_labels(names[row >= TAG_THRESHOLD]) for row in probabilities]
 
 
-def _failures(table: FeatureTable) -> pd.DataFrame:
+def _failures(table: FeatureTable, file_column: str) -> pd.DataFrame:
     ledger = table.failures
-    columns = {"file": ledger["id"], "stage": ledger["stage"], "reason": ledger["reason"]}
+    columns = {"file": ledger[file_column], "stage": ledger["stage"], "reason": ledger["reason"]}
     return pd.DataFrame(columns).reset_index(drop=True)
 
 

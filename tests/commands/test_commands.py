@@ -85,7 +85,6 @@ def test_an_interrupt_has_a_message_and_an_exit_code(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "table.csv"], "table.parquet"),
         (["-o", "x.parquet", "--timeout", "-1"], "more than 0"),
         (["-o", "x.parquet", "--timeout", "nan"], "more than 0"),
         (["-o", "x.parquet", "--max-failures", "500%"], "below 100"),
@@ -101,6 +100,12 @@ def test_extract_refuses_impossible_options(
     result = CliRunner().invoke(cli.app, ["extract", ".", *arguments])
     assert isinstance(result.exception, ConfigError)
     assert message in str(result.exception)
+
+
+def test_extract_refuses_a_table_that_is_not_parquet(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["extract", str(tmp_path), "-o", str(tmp_path / "table.csv")])
+    assert result.exit_code == 2
+    assert "table.parquet" in result.stderr.replace("\n", "")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in this file system")

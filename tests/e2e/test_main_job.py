@@ -323,7 +323,7 @@ def test_a_model_without_distances_predicts_sets_from_probabilities(
     file = music / "tuba" / "artist10_00.wav"
     answered = quintet.predict(old, [file], confidence=0.8)
     assert "distance" not in answered.segments
-    result = call("predict", old, file, "--confidence", 0.8, "--format", "csv", "--quiet")
+    result = call("predict", old, file, "--confidence", 0.8, "--format", "csv")
     assert "look at its probabilities alone" in result.stderr
 
 

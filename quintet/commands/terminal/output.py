@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 
-from quintet.commands.terminal.console import err, out, print_plain
-from quintet.commands.terminal.predictions import probability_table
+from quintet.commands.terminal.console import ENDLESS_WIDTH, err, out, print_message, print_plain
+from quintet.commands.terminal.prediction_rows import file_failures, write_rows, write_text
+from quintet.commands.terminal.predictions import printable, probability_table
 from quintet.commands.terminal.tables import (
     comparison_table,
     curve_table,
@@ -36,14 +39,14 @@ if TYPE_CHECKING:
 
 MOST_KINDS = 20  # kinds of failures that are printed
 MOST_NOTES = 8  # lines about what a source holds and extraction does not use
-FILE_WIDTH = 120  # columns of a table in a file
 RANDOM_SPLIT = "  [bold red]RANDOM SPLIT: groups stand on both sides[/]"
 UNGROUPED_SPLIT = "[bold red]UNGROUPED SPLIT: groups may stand in training and test[/]"
 
 
 def print_json(content: object) -> None:
     """Print a value as indented JSON. Values that JSON does not have become texts."""
-    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+    text = json.dumps(content, indent=2, default=str)
+    sys.stdout.write(text + "\n")
 
 
 def print_ignored(ignored: tuple[str, ...]) -> None:
@@ -88,13 +91,13 @@ def print_failures(summary: ExtractionSummary) -> None:
 def print_truncation(name: str, reason: str, *, indent: str = "") -> None:
     """Print one recording that is cut short and was used as far as it goes."""
     err.print(f"{indent}[yellow]…[/]", end=" ")
-    print_plain(err, f"{name}: {reason}")
+    print_plain(err, f"{printable(name)}: {reason}")
 
 
 def print_failure(name: str, reason: str, *, indent: str = "") -> None:
     """Print one clip or file that could not be used."""
     err.print(f"{indent}[red]✗[/]", end=" ")
-    print_plain(err, f"{name}: {reason}")
+    print_plain(err, f"{printable(name)}: {reason}")
 
 
 def failure_kinds(failures: pd.DataFrame) -> list[tuple[dict[str, str], int]]:
@@ -294,7 +297,7 @@ def print_tuning(result: TuningResult, command: str, *, quiet: bool) -> None:
         soft_wrap=True,
     )
     best = result.folder / "best.toml"
-    print_plain(out, f"Search → {result.folder}/   Next: {command} --settings {best}")
+    print_message(f"Search → {result.folder}/   Next: {command} --settings {best}", quiet=quiet)
 
 
 def print_predictions(result: PredictionResult, format_: str, output: Path | None) -> None:
@@ -305,34 +308,33 @@ def print_predictions(result: PredictionResult, format_: str, output: Path | Non
         format_: `table`, `csv`, `json` or `parquet`.
         output: the file, or None for standard output. Parquet needs a file.
     """
-    match format_:
-        case "parquet":
-            result.frame.to_parquet(output, index=False)
-        case "table":
-            _print_table(result, output)
-        case "csv":
-            _write_text(result.frame.to_csv(index=False), output)
-        case _:
-            text = result.frame.to_json(orient="records", indent=2, force_ascii=False)
-            _write_text(text + "\n", output)
+    if format_ != "table":
+        write_rows(result, format_, output)
+        return
+    table = _table(result, width=out.width if output is None else ENDLESS_WIDTH)
+    if output is None:
+        out.print(table)
+        return
+    text = io.StringIO()
+    Console(file=text, width=ENDLESS_WIDTH).print(table)
+    write_text(text.getvalue(), output)
 
 
-def _print_table(result: PredictionResult, output: Path | None) -> None:
+def print_prediction_messages(result: PredictionResult, *, quiet: bool) -> None:
+    """Print the failed files and, unless `quiet`, notes and truncated files on standard error."""
+    if not quiet:
+        for note in result.notes:
+            print_plain(err, note, style="dim")
+        for row in result.truncated.to_dict("records"):
+            print_truncation(str(row["file"]), str(row["reason"]))
+    for row in file_failures(result).to_dict("records"):
+        print_failure(str(row["file"]), str(row["reason"]))
+
+
+def _table(result: PredictionResult, *, width: int) -> Table:
     rows: list[JsonObject] = []
     for record in result.frame.to_dict("records"):
         row: JsonObject = {str(name): value for name, value in record.items()}
         row["probabilities"] = {name: row[f"probability.{name}"] for name in result.classes}
         rows.append(row)
-    table = probability_table(rows, result.classes, width=out.width)
-    if output is None:
-        out.print(table)
-        return
-    with output.open("w", encoding="utf-8") as file:
-        Console(file=file, width=FILE_WIDTH).print(table)
-
-
-def _write_text(text: str, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")
+    return probability_table(rows, result.classes, width=width)

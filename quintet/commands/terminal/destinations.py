@@ -1,0 +1,148 @@
+"""Files and folders of outputs: formats by the suffix, and places that are checked before the work."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from quintet.commands.terminal.faults import is_folder_gone
+from quintet.errors import ArtefactError
+from quintet.files.remote import is_remote
+
+OUTPUT_OPTION = "--output"
+PREDICTION_FORMATS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "table",
+    "": "table",
+}
+"""Suffix of a file of `predict` → format."""
+
+
+def choose_format(output: Path | None, format_: str | None, formats: Mapping[str, str]) -> str:
+    """The format of an output: as asked for, by the suffix of the file, or a table on standard output.
+
+    Args:
+        output: the file, or None for standard output.
+        format_: the format that the user asked for, or None.
+        formats: suffix → format.
+
+    Raises:
+        BadParameter: if the format is unknown, if it contradicts the suffix, or if no format belongs to the
+            suffix (exit code 2).
+
+    Example:
+        >>> choose_format(Path("x.csv"), None, PREDICTION_FORMATS)
+        'csv'
+    """
+    names = list(dict.fromkeys(formats.values()))
+    if format_ is not None and format_ not in names:
+        raise typer.BadParameter(f"must be one of: {', '.join(sorted(names))}", param_hint="--format")
+    if output is None:
+        if format_ == "parquet":
+            raise typer.BadParameter("parquet is binary: name a file with --output", param_hint="--format")
+        return format_ or "table"
+    suffix = output.suffix.lower()
+    by_suffix = formats.get(suffix)
+    if format_ is None:
+        if by_suffix is None:
+            raise _unknown_suffix(output, formats)
+        return by_suffix
+    if suffix and by_suffix not in (None, format_):
+        raise typer.BadParameter(
+            f"{format_} contradicts the name '{output}', which stands for {by_suffix}: leave --format out, "
+            "or choose another name",
+            param_hint="--format",
+        )
+    return format_
+
+
+def require_suffix(output: str | Path, suffixes: tuple[str, ...], option: str = OUTPUT_OPTION) -> None:
+    """Refuse a file whose suffix stands for a format that the command does not write.
+
+    Args:
+        output: the file, or its URL.
+        suffixes: suffixes that are allowed, with dots.
+        option: option that names the file.
+
+    Raises:
+        BadParameter: if the suffix is another one (exit code 2).
+    """
+    stem, suffix = os.path.splitext(str(output))
+    if suffix.lower() not in suffixes:
+        raise typer.BadParameter(
+            f"the file must end in {' or '.join(suffixes)}. Received '{output}': "
+            f"name it, for example, {stem}{suffixes[0]}",
+            param_hint=option,
+        )
+
+
+def prepare_file(output: str | Path | None, option: str = OUTPUT_OPTION) -> None:
+    """Make the folder of a file that a command will write, and check that it can be written.
+
+    Args:
+        output: the file, or None if none is written. A URL is not checked.
+        option: option that names the file.
+
+    Raises:
+        ArtefactError: if a folder has this name, or the file cannot be written.
+    """
+    if output is None or is_remote(output):
+        return
+    file = Path(output)
+    if file.is_dir():
+        raise ArtefactError(f"{option} must name a file. '{output}' is a folder: name a file in it.")
+    if file.exists():
+        if not os.access(file, os.W_OK):
+            raise ArtefactError(f"{option} must name a file that can be written. '{output}' is protected.")
+        if not file.is_file():  # a device or a pipe, such as /dev/stdout
+            return
+    _make_folder(file.parent, option)
+
+
+def prepare_folder(output: str | Path | None, option: str = OUTPUT_OPTION) -> None:
+    """Check, before the work, that a command can write a folder. The folder itself is not made.
+
+    Args:
+        output: the folder, or None if none is written.
+        option: option that names the folder.
+
+    Raises:
+        ArtefactError: if a file has this name, or the folder cannot be written.
+    """
+    if output is None:
+        return
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise ArtefactError(f"{option} must name a folder. '{output}' is a file: choose another name.")
+    _make_folder(folder if folder.is_dir() else folder.absolute().parent, option)
+
+
+def _make_folder(folder: Path, option: str) -> None:
+    """Make a folder if it is missing, and write and remove an empty file in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if is_folder_gone():
+            raise  # the sentence for a deleted current folder says more
+        raise ArtefactError(
+            f"{option} must be in a folder that can be written. '{folder}' cannot be: "
+            f"{error.strerror or error}. Choose another place."
+        ) from None
+
+
+def _unknown_suffix(output: Path, formats: Mapping[str, str]) -> typer.BadParameter:
+    suffixes = ", ".join(suffix for suffix in formats if suffix)
+    return typer.BadParameter(
+        f"the suffix decides the format and must be one of {suffixes}. Received '{output}': "
+        "choose another name, or name the format with --format",
+        param_hint=OUTPUT_OPTION,
+    )

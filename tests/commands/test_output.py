@@ -1,0 +1,335 @@
+"""Output that scripts can trust: formats, failed files, whole names, quietness, places of outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+import quintet
+from quintet import cli
+from quintet.commands.terminal.prediction_rows import file_failures
+from quintet.errors import ArtefactError, ConfigError
+from quintet.inference.predict import PredictionResult
+from quintet.training.settings import TrainSettings
+
+LONG_NAME = "a name of a class that is much longer than a column of a terminal"
+LONG_FILE = "/".join(["a folder with a long name"] * 8) + "/song.wav"
+
+
+def make_result(
+    *, sets: list[str] | None = None, classes: tuple[str, ...] = (LONG_NAME, "jazz")
+) -> PredictionResult:
+    """Three predicted files (one is truncated, one lacks a segment), and a file that failed twice."""
+    frame = pd.DataFrame({"file": [LONG_FILE, "cut.wav", "part.wav"]})
+    frame["verdict"] = [classes[0], classes[1], classes[0]]
+    frame["confidence"] = [0.9, 0.8, 0.7]
+    frame["segments"] = np.array([1, 2, 1], dtype=object)
+    if sets is not None:
+        frame["set"] = sets
+    frame[f"probability.{classes[0]}"] = [0.9, 0.2, 0.7]
+    frame[f"probability.{classes[1]}"] = [0.1, 0.8, 0.3]
+    failures = pd.DataFrame(
+        [
+            ("part.wav", "check", "Every sample is zero."),
+            ("bad.wav", "decode", "It is text, not audio."),
+            ("bad.wav", "decode", "It is text, again."),
+        ],
+        columns=["file", "stage", "reason"],
+    )
+    truncated = pd.DataFrame({"file": ["cut.wav"], "reason": ["It ends early."]})
+    return PredictionResult(frame, pd.DataFrame(), failures, truncated, classes, ("A note.",))
+
+
+@pytest.fixture
+def result(monkeypatch: pytest.MonkeyPatch) -> PredictionResult:
+    """The result that `predict` prints in this test, without a model."""
+    made = make_result(sets=[f"{LONG_NAME};jazz", "", "jazz"])
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: made)
+    return made
+
+
+def predict(*words: object) -> Result:
+    return CliRunner().invoke(cli.app, ["predict", "model", "song.wav", *map(str, words)])
+
+
+def test_the_suffix_of_the_output_is_the_format(result: PredictionResult, tmp_path: Path) -> None:
+    for suffix in (".csv", ".json", ".parquet", ".txt"):
+        assert predict("-o", tmp_path / f"x{suffix}").exit_code == 1, "a file failed"
+    tables = (
+        pd.read_csv(tmp_path / "x.csv"),
+        pd.DataFrame(json.loads((tmp_path / "x.json").read_text())),
+        pd.read_parquet(tmp_path / "x.parquet"),
+    )
+    for table in tables:
+        assert table["file"].tolist() == [LONG_FILE, "cut.wav", "part.wav", "bad.wav"]
+        assert table["verdict"].iloc[0] == LONG_NAME
+    text = (tmp_path / "x.txt").read_text()
+    assert LONG_NAME in text
+    assert LONG_FILE in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "x.csv", "--format", "json"),
+        ("-o", "x.parquet", "--format", "table"),
+        ("-o", "x.xlsx"),
+        ("--format", "parquet"),
+        ("--format", "xml"),
+    ],
+)
+def test_a_format_that_contradicts_the_suffix_is_wrong_usage(
+    result: PredictionResult, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert predict(*words).exit_code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_decides_where_the_suffix_does_not(result: PredictionResult, tmp_path: Path) -> None:
+    predict("-o", tmp_path / "x.data", "--format", "csv")
+    assert len(pd.read_csv(tmp_path / "x.data")) == 4
+
+
+def test_standard_output_has_whole_names_and_results_only(result: PredictionResult) -> None:
+    printed = predict()
+    assert LONG_NAME in printed.stdout
+    assert LONG_FILE in printed.stdout
+    assert "…" not in printed.stdout
+    assert "A note." not in printed.stdout
+    assert "A note." in printed.stderr
+    assert "It ends early." in printed.stderr
+    rows = json.loads(predict("--format", "json").stdout)
+    assert len(rows) == 4
+
+
+def test_quiet_prints_results_and_errors_only(result: PredictionResult) -> None:
+    printed = predict("-q")
+    assert [line.partition(":")[0] for line in printed.stderr.splitlines()] == ["✗ part.wav", "✗ bad.wav"]
+
+
+@pytest.mark.parametrize("format_", ["csv", "json"])
+def test_a_failed_file_is_one_row_with_stage_and_reason(
+    result: PredictionResult, format_: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"x.{format_}"
+    predict("-o", file)
+    table = pd.read_csv(file) if format_ == "csv" else pd.DataFrame(json.loads(file.read_text()))
+    rows = table.set_index("file")
+    assert rows["status"].tolist() == ["ok", "truncated", "incomplete", "failed"]
+    assert rows.loc["bad.wav", "stage"] == "decode"
+    assert "(2 of 2 segments)" in rows.loc["bad.wav", "reason"]
+    assert "(1 of 2 segments)" in rows.loc["part.wav", "reason"]
+    assert rows.loc["cut.wav", "reason"] == "It ends early."
+    assert pd.isna(rows.loc["bad.wav", "verdict"])
+    assert len(file_failures(result)) == 2
+
+
+def test_an_empty_set_differs_from_no_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = make_result(sets=["None", "", "None;jazz"], classes=("None", "jazz"))
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: asked)
+    rows = json.loads(predict("--format", "json").stdout)
+    assert [row["set"] for row in rows] == [["None"], [], ["None", "jazz"], None]
+    lines = [line.split(",") for line in predict("--format", "csv").stdout.splitlines()]
+    sizes = [line[lines[0].index("set_size")] for line in lines[1:]]
+    assert sizes == ["1", "0", "2", ""]
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: make_result())
+    assert "set" not in json.loads(predict("--format", "json").stdout)[0]
+
+
+def test_names_that_are_not_utf8_are_written_as_escapes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    odd = make_result()
+    odd.frame["file"] = pd.Series(["\udcff.wav", "cut.wav", "part.wav"], dtype=object)
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: odd)
+    for suffix in ("csv", "parquet", "json", "txt"):
+        predict("-o", tmp_path / f"x.{suffix}")
+    assert pd.read_csv(tmp_path / "x.csv")["file"].iloc[0] == "\\udcff.wav"
+    assert pd.read_parquet(tmp_path / "x.parquet")["file"].iloc[0] == "\\udcff.wav"
+    assert json.loads((tmp_path / "x.json").read_text())[0]["file"] == "\udcff.wav"
+
+
+def refuse_work(*_: object, **__: object) -> None:
+    raise AssertionError("the work began")
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kind of work fails, so that a refusal must come before it."""
+    for name in (
+        "quintet.inference.predict.predict_files",
+        "quintet.datasets.source.load_source",
+        "quintet.workflow.report",
+        "quintet.workflow.explain",
+        "quintet.ensemble.fuse_files.fuse_files",
+        "quintet.audit.run.audit",
+        "quintet.features.storage.read.read_feature_table",
+        "quintet.pipeline.recipe.load_recipe",
+    ):
+        monkeypatch.setattr(name, refuse_work)
+
+
+FILE_OUTPUTS = [
+    ["predict", "model", "song.wav", "-o", "TARGET.csv"],
+    ["extract", "music", "-o", "TARGET.parquet"],
+    ["extract", "music", "-o", "x.parquet", "--published-names", "TARGET.csv", "-f", "bahuleyan2018"],
+    ["fuse", "a.csv", "-o", "TARGET.csv"],
+    ["audit", "music", "--groups-to", "TARGET.csv"],
+]
+FOLDER_OUTPUTS = [
+    ["report", "model", "-o", "TARGET"],
+    ["explain", "model", "song.wav", "-o", "TARGET"],
+    ["train", "f.parquet", "-o", "TARGET"],
+    ["tune", "f.parquet", "-o", "TARGET"],
+    ["run", "demo", "-o", "TARGET"],
+    ["extract", "music", "-o", "x.parquet", "--spectrograms", "TARGET"],
+]
+
+
+def aim(words: list[str], target: Path) -> list[str]:
+    return [word.replace("TARGET", str(target)) for word in words]
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("words", FILE_OUTPUTS)
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for suffix in (".csv", ".parquet"):
+        (tmp_path / f"there{suffix}").mkdir()
+    refused = CliRunner().invoke(cli.app, aim(words, tmp_path / "there"))
+    assert isinstance(refused.exception, ArtefactError), refused.exception
+    assert "is a folder" in str(refused.exception)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("words", FOLDER_OUTPUTS)
+def test_a_file_in_the_place_of_a_folder_is_refused_before_the_work(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").write_text("mine")
+    refused = CliRunner().invoke(cli.app, aim(words, tmp_path / "there"))
+    assert isinstance(refused.exception, ArtefactError), refused.exception
+    assert (tmp_path / "there").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("words", [*FILE_OUTPUTS, *FOLDER_OUTPUTS])
+def test_a_place_below_a_file_is_refused_before_the_work(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that cannot be made stands for every place that cannot be written, for root too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    refused = CliRunner().invoke(cli.app, aim(words, tmp_path / "file" / "there"))
+    assert isinstance(refused.exception, ArtefactError), refused.exception
+    assert "Choose another place" in str(refused.exception)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_protected_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    refused = CliRunner().invoke(cli.app, ["predict", "m", "a.wav", "-o", str(tmp_path / "x.csv")])
+    tmp_path.chmod(0o700)
+    assert isinstance(refused.exception, ArtefactError)
+
+
+def test_a_missing_folder_is_made(result: PredictionResult, tmp_path: Path) -> None:
+    predict("-o", tmp_path / "new" / "folder" / "x.csv")
+    assert len(pd.read_csv(tmp_path / "new" / "folder" / "x.csv")) == 4
+
+
+@pytest.fixture(scope="module")
+def table_and_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small table and a model of it, whose class has a long name."""
+    folder = tmp_path_factory.mktemp("small")
+    rng = np.random.default_rng(0)
+    labels = [LONG_NAME, "jazz"] * 12
+    frame = pd.DataFrame({"id": [f"{LONG_FILE}{i}" for i in range(24)], "label": labels})
+    frame["x"] = rng.normal(size=24) + (frame["label"] == "jazz")
+    frame.to_csv(folder / "t.csv", index=False)
+    settings = TrainSettings(members=("logistic_regression",), folds=2, resamples=0)
+    quintet.train(folder / "t.csv", folder / "model", settings=settings)
+    return folder / "t.csv", folder / "model"
+
+
+def test_every_row_of_a_table_is_a_row_of_the_output(
+    table_and_model: tuple[Path, Path], tmp_path: Path
+) -> None:
+    table, model = table_and_model
+    words = [
+        "predict",
+        str(model),
+        "--table",
+        str(table),
+        "-o",
+        str(tmp_path / "x.csv"),
+        "--confidence",
+        "0.9",
+    ]
+    done = CliRunner().invoke(cli.app, words)
+    assert (done.exit_code, done.stdout) == (0, "")
+    rows = pd.read_csv(tmp_path / "x.csv")
+    assert rows["file"].tolist() == pd.read_csv(table)["id"].tolist()
+    assert set(rows["status"]) == {"ok"}
+    assert rows["set_size"].between(0, 2).all()
+
+
+def test_training_prints_scores_on_standard_output_and_messages_elsewhere(
+    table_and_model: tuple[Path, Path], tmp_path: Path
+) -> None:
+    table, _ = table_and_model
+    words = ["train", str(table), "-o", str(tmp_path / "m"), "-m", "logistic_regression", "--resamples", "0"]
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 0
+    assert "accuracy" in done.stdout
+    assert "Model →" not in done.stdout
+    assert "Model →" in done.stderr
+    quiet = CliRunner().invoke(cli.app, [*words, "--overwrite", "-q"])
+    assert quiet.stderr == ""
+    assert quiet.stdout == done.stdout
+
+
+def test_one_path_is_one_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[object] = []
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda _, files, **__: taken.append(files))
+    for files in ("song.wav", Path("song.wav"), ["a.wav", Path("b.wav")], np.array(["a.wav"]), ("*.wav",)):
+        quintet.predict("model", files)
+    assert taken == [["song.wav"], [Path("song.wav")], ["a.wav", Path("b.wav")], ["a.wav"], ["*.wav"]]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (np.zeros(4), "soundfile.write"),
+        (np.zeros((2, 4)), "soundfile.write"),
+        ([np.zeros(4)], "soundfile.write"),
+        (b"RIFF", "bytes"),
+        (None, "NoneType"),
+        (4, "path"),
+        ({"a.wav": 1}, "dict"),
+    ],
+)
+def test_what_is_no_path_gets_a_sentence(wrong: object, word: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=word):
+        quintet.predict("model", wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="path"):
+        quintet.explain("model", wrong, tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="path"):
+        quintet.extract(wrong, tmp_path / "f.parquet")  # type: ignore[arg-type]
+
+
+def test_an_open_file_gets_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"")
+    with (tmp_path / "a.wav").open("rb") as file, pytest.raises(ConfigError, match="open file"):
+        quintet.predict("model", file)  # type: ignore[arg-type]
