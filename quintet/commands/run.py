@@ -79,6 +79,6 @@ def _print_run(result: RunResult, *, quiet: bool) -> None:
         print_predictions(result["predictions"], "table", None)
         out.print()
         print_prediction_messages(result["predictions"], quiet=quiet)
-    print_training(result["training"])
+    print_training(result["training"], quiet=quiet)
     print_published(result["training"].results)
     print_message(f"Report → {result['report'].absolute().as_uri()}", quiet=quiet)

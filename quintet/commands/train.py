@@ -124,7 +124,7 @@ def train(
             n_jobs=resolve_cores(jobs),
             search=find_search(settings_file),
         )
-    print_training(result)
+    print_training(result, quiet=quiet)
     next_command = f"quintet report {result.folder} -o report"
     print_message(f"Model → {result.folder}/   Next: {next_command}", quiet=quiet)
 

@@ -127,10 +127,16 @@ def failure_kinds(failures: pd.DataFrame) -> list[tuple[dict[str, str], int]]:
     return [(rows[0], len(rows)) for rows in by_size]
 
 
-def print_training(result: TrainingResult) -> None:
-    """Print the notes and scores of a training, and its leak gate and learning curve if there are any."""
-    for note in result.notes:
-        print_plain(err, note, style="dim")
+def print_training(result: TrainingResult, *, quiet: bool) -> None:
+    """Print the scores of a training, and its leak gate and learning curve if there are any.
+
+    Args:
+        result: the training.
+        quiet: whether to print no notes.
+    """
+    if not quiet:
+        for note in result.notes:
+            print_plain(err, note, style="dim")
     print_scores(result)
     print_leak_gate(result.results)
     print_learning_curve(result.results)
