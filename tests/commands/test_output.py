@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from pathlib import Path
@@ -162,7 +163,12 @@ def refuse_work(*_: object, **__: object) -> None:
 
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every kind of work fails, so that a refusal must come before it."""
+    """Every kind of work fails, so that a refusal must come before it.
+
+    The modules are imported first, because a module that is imported later would keep the functions that fail.
+    """
+    for module in ("audit.run", "pipeline.explain_track", "pipeline.recipe_search", "pipeline.runner"):
+        importlib.import_module(f"quintet.{module}")
     for name in (
         "quintet.inference.predict.predict_files",
         "quintet.datasets.source.load_source",
@@ -170,7 +176,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         "quintet.workflow.explain",
         "quintet.ensemble.fuse_files.fuse_files",
         "quintet.audit.run.audit",
-        "quintet.features.storage.read.read_feature_table",
+        "quintet.commands.terminal.options.TableColumns.read",
         "quintet.pipeline.recipe.load_recipe",
     ):
         monkeypatch.setattr(name, refuse_work)
