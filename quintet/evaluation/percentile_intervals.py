@@ -71,10 +71,10 @@ def comparison_interval(
     """Percentile interval (95 %) of a statistic, and an interval corrected for several comparisons.
 
     The corrected interval has the level `1 - 0.05 / n_compared` (Bonferroni). That far out, the percentiles
-    of some hundred resamples of few groups are too coarse. Its ends are therefore the value ± Student's t (G - 1
-    degrees of freedom) times the standard error. The standard error is the deviation of the resamples times
-    √(G / (G - 1)), because resamples of few groups vary too little by this factor. The corrected interval is
-    never narrower than the percentile interval.
+    of some hundred resamples of few groups are too coarse. Its ends are therefore the value ± Student's t
+    (G - 1 degrees of freedom) times the standard error. The standard error is the deviation of the resamples
+    times √(G / (G - 1)), because resamples of few groups vary too little by this factor. The corrected
+    interval is never narrower than the percentile interval.
 
     Args:
         value: the statistic on all clips.

@@ -1,4 +1,4 @@
-"""Comparisons: DeLong's published example and an independent O(n²) form, McNemar and Holm by hand, and rates of false alarm in simulations."""
+"""Comparisons: DeLong's published example, an O(n²) form, McNemar and Holm by hand, rates of false alarms."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from quintet.evaluation.scores import score
 
 CLASSES = ("a", "b", "c")
 
-# The ovarian cancer data of DeLong, DeLong & Clarke-Pearson 1988 (43 complete patients: albumin, total protein, K-G score, 1 = benefits from
-# surgery), as printed with its results in the SAS/STAT User's Guide, PROC LOGISTIC, "Comparing Receiver Operating Characteristic Curves".
+# The ovarian cancer data of DeLong, DeLong & Clarke-Pearson 1988 (43 complete patients: albumin, total protein,
+# K-G score, 1 = benefits from surgery), as printed with its results in the SAS/STAT User's Guide, PROC
+# LOGISTIC, "Comparing Receiver Operating Characteristic Curves".
 OVARIAN_TEXT = """
-3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1
-3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1
-3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1
-3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1
+3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0
+2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1
+3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0
+3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1
 3.3 5.7 6 1  3.7 6.9 5 1  3.6 6.6 5 1
 """
 OVARIAN = np.array(OVARIAN_TEXT.split(), dtype=float).reshape(-1, 4)
@@ -93,7 +95,10 @@ def test_delong_is_not_impressed_by_copies_in_one_group():
 
 
 def test_delong_by_group_counts_what_positives_and_negatives_of_a_group_share():
-    """Groups that hold both kinds and shift all their scores alike: the error is that of a bootstrap over groups, which needs the mixed terms."""
+    """Each group has positives and negatives, and shifts all its scores by one value.
+
+    The error equals that of a bootstrap over groups, which needs the mixed terms.
+    """
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(100), 6)
     positive = np.tile([True, True, True, False, False, False], 100)

@@ -1,4 +1,4 @@
-"""Learning curves: planted curves are found again; the outlook covers the truth, also where all sizes are judged on the same clips."""
+"""Learning curves: planted curves are found; the outlook covers the truth, also if sizes share clips."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_what_all_sizes_share_moves_no_gain():
 
 
 def test_a_size_counts_by_its_own_error_not_by_what_all_share():
-    """The smallest size is off, and known to be: the curve follows the others, however uncertain the level."""
+    """The smallest size is wrong and has a large error: the curve follows the others."""
     rng, scores = np.random.default_rng(0), 0.9 - 1.2 * SIZES**-0.5
     draws = (
         scores
@@ -94,7 +94,10 @@ def test_without_resamples_there_is_no_interval():
 def opinions(
     seed: int, *, gap: float, n_groups: int = 30, repeats: int = 3
 ) -> tuple[np.ndarray, list[list[np.ndarray]], np.ndarray]:
-    """Clips of two classes whose models are right as often as `0.95 - gap · n^-½`; groups and clips are as easy at every size."""
+    """Clips of two classes, and models with an accuracy of `0.95 - gap · n^-½`.
+
+    A clip or group is equally easy at every size.
+    """
     rng = np.random.default_rng(seed)
     n = 5 * n_groups
     groups, y = np.repeat(np.arange(n_groups), 5), np.array(["a", "b"])[np.arange(n) % 2]
@@ -146,7 +149,7 @@ def test_label_sets_and_one_group_have_their_curves():
 
 @pytest.mark.parametrize("gap", [0.0, 2.0])
 def test_the_outlook_covers_the_truth(gap):
-    """Nominal 0.95: of 60 simulated corpora at least 52 (the binomial 1 % point), and where there is a gain it is seen."""
+    """Nominal 0.95: at least 52 of 60 simulated corpora (the binomial 1 % point); a gain is detected."""
     truth, hits, seen = gap * (640**-0.5 - 1280**-0.5), 0, 0
     for seed in range(60):
         y, said, groups = opinions(seed, gap=gap)

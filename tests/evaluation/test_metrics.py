@@ -1,4 +1,4 @@
-"""Every metric equals scikit-learn's: ties, absent classes, one class, weights, at random; a batch of weights equals one by one."""
+"""Metrics equal those of scikit-learn, with ties, absent classes, one class and weights, one or a batch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from quintet.evaluation.ranking import rank_scores, roc_curve
 
 @st.composite
 def problems(draw, min_classes=2):
-    """Labels, probabilities and weights: few distinct values (ties), classes that may be absent, weights that may be zero."""
+    """Labels, probabilities and weights. There are ties; classes may be absent, and weights may be zero."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, n_classes = draw(st.integers(1, 60)), draw(st.integers(min_classes, 6))
     coarse = draw(st.sampled_from([1, 2, 5, 1000]))
@@ -57,7 +57,7 @@ def oracle(function, *args, **kwargs):
 
 
 def kept(weights, *arrays):
-    """Without the rows of weight zero: scikit-learn counts a class as present by its rows, we by its weight."""
+    """Without rows of weight zero: scikit-learn counts a class as present by its rows, we by its weight."""
     rows = slice(None) if weights is None else weights > 0
     return [array[rows] for array in arrays], None if weights is None else weights[rows]
 

@@ -1,4 +1,4 @@
-"""Scores: the contract of the JSON, intervals by group that cover, undefined classes named, and large data without resampling."""
+"""Scores: content of the JSON, coverage of intervals by group, undefined classes, large data."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_rows_in_another_order_give_the_same_values():
 
 
 def test_groups_widen_the_interval():
-    """Ten identical copies of each clip say nothing new: with groups the interval stays, without it shrinks by √10."""
+    """Ten copies of each clip: with groups the interval stays; without groups it shrinks by √10."""
     y, p, _ = example(size=1)
     y, p, groups = np.repeat(y, 10), np.repeat(p, 10, axis=0), np.repeat(np.arange(len(y)), 10).astype(str)
     grouped, naive = (score(y, p, CLASSES, g).scores["accuracy"] for g in (groups, None))
@@ -145,7 +145,7 @@ def test_the_interval_of_a_mean_is_students():
 
 
 def coverage(n_simulations, n_groups, n_resamples):
-    """How often the interval holds the truth (measured on a sample of 40,000 groups), with 3 clips a group."""
+    """Share of intervals that contain the truth (from a sample of 40,000 groups), with 3 clips per group."""
     y, p, _ = example(n_groups=40_000, seed=99)
     truth = score(y, p, CLASSES, resampling=NO_RESAMPLING).scores
     hits = dict.fromkeys(("accuracy", "macro_f1", "macro_auc", "log_loss"), 0)
@@ -193,7 +193,7 @@ def test_blocks_are_no_more_than_groups():
 
 
 def test_a_perfect_score_on_few_clips_is_not_a_certain_one() -> None:
-    """Six of six right: Clopper and Pearson's interval is [0.5407, 1], whatever a bootstrap of six right ones says."""
+    """Six of six right: the interval of Clopper and Pearson is [0.5407, 1]. A bootstrap would give [1, 1]."""
     y = np.array(["a", "b"] * 3)
     p = np.where(y[:, None] == np.array(["a", "b"]), 0.9, 0.1)
     found = score(y, p, ["a", "b"])
