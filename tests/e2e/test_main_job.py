@@ -285,7 +285,8 @@ def test_sets_grow_with_the_confidence(run: Path, music: Path) -> None:
     answered = quintet.predict(run / "model", files, confidence=0.9).frame
     assert ((answered["set"] == "") == (answered["out_of_class"] >= 0.9)).all()
     plain = quintet.predict(run / "model", files).frame
-    assert list(plain.columns[:5]) == ["file", "verdict", "confidence", "segments", "out_of_class"]
+    seconds = ["duration_s", "missing_s"]
+    assert list(plain.columns[:7]) == ["file", "verdict", "confidence", "segments", *seconds, "out_of_class"]
     pd.testing.assert_frame_equal(plain, answered.drop(columns="set"))
 
 
