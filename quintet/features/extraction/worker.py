@@ -154,7 +154,6 @@ def _decode(source: ClipSource, job: Job) -> tuple[DecodedClip, None] | tuple[Fa
     """The samples of a clip, or the description of a long recording, which is never held as a whole."""
     is_usual_job = job.load is load_clip and job.describe is describe
     rate = job.parameters.sample_rate
-    load = partial(load_clip, strict=job.strict) if job.load is load_clip else job.load
     start_s, end_s = source.start_s, source.end_s
     with local_copy(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
         try:
@@ -166,6 +165,7 @@ def _decode(source: ClipSource, job: Job) -> tuple[DecodedClip, None] | tuple[Fa
                     recording, job.parameters, log_mel=job.log_mel, name=source.key
                 )
                 return recording.facts, description
+            load = partial(load_clip, strict=job.strict) if job.load is load_clip else job.load
             return load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
         except AudioError as error:
             # the message names the source, not the temporary copy
