@@ -289,6 +289,6 @@ def _require_unique(path: Path, names: Sequence[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise DatasetError(
-            f"Every column of a table must have its own name. '{path}' has {len(repeated)} names twice: "
+            f"Every column of a table must have its own name. '{path}' has one name twice or more: "
             f"{', '.join(map(str, repeated[:5]))}. Rename one of each or remove it."
         )

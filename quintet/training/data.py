@@ -17,7 +17,7 @@ from quintet.datasets.splits.split import Positions, Split
 from quintet.ensemble.crossfit import Inputs
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
-from quintet.features.storage.column_roles import text_column
+from quintet.features.storage.column_roles import quote_names, text_column
 from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSING
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
@@ -84,9 +84,10 @@ class Material:
 
     @property
     def classes(self) -> list[str]:
-        """All labels (for sets: all tags), sorted."""
+        """Labels of the training and the test part (for sets: all tags), sorted."""
         if not self.multilabel:
-            return sorted(set(self.labels.tolist()))
+            used = np.concatenate([self.split.train, self.split.test])
+            return sorted(set(self.labels[used].tolist()))
         return sorted({tag for label in self.labels for tag in label_set(label)})
 
     @property
@@ -231,6 +232,29 @@ def _without_unlabelled(table: FeatureTable) -> FeatureTable:
     frame.loc[unlabelled, ["status", "stage", "error"]] = ["failed", "manifest", "DatasetError"]
     frame.loc[unlabelled, "reason"] = LABEL_MISSING
     return FeatureTable(frame, table.metadata)
+
+
+def require_training_classes(material: Material) -> None:
+    """Refuse a class that is in the test part only: no member could learn it.
+
+    Tags of label sets are not refused, because a tag without a clip has a probability of its own.
+
+    Raises:
+        DatasetError: if there is such a class.
+    """
+    if material.multilabel:
+        return
+    train, test = (
+        set(material.labels[rows].tolist()) for rows in (material.split.train, material.split.test)
+    )
+    absent = sorted(test - train)
+    if absent:
+        clips = material.ids[material.split.test][np.isin(material.labels[material.split.test], absent)]
+        raise DatasetError(
+            "Every class must have a clip in the training part. "
+            f"{quote_names(absent)} has none ({len(clips)} clips in the test part, first {str(clips[0])!r}): "
+            "move some to the training part, or leave the class out."
+        )
 
 
 def data_notes(material: Material) -> list[str]:

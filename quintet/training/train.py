@@ -30,7 +30,7 @@ from quintet.model_folder.fold_cache import FoldFiles
 from quintet.model_folder.folder import ModelFolder, search_digests
 from quintet.model_folder.scores import PublishedScores, RunScores
 from quintet.model_folder.write import TrainedModel, write_model
-from quintet.training.data import Material, data_notes, gather
+from quintet.training.data import Material, data_notes, gather, require_training_classes
 from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
 from quintet.training.scoring import Part, RunScorer
@@ -119,6 +119,7 @@ def train(
         features, table, settings, options.spectrograms, n_jobs=n_jobs, progress=progress
     )
     material = gather(table, settings, store=store)
+    require_training_classes(material)
     config = _configuration(material, table, settings, options.search)
     folder = ModelFolder(output)
     if _claim(folder, config, resume=options.resume, overwrite=options.overwrite):

@@ -43,6 +43,7 @@ def data_section(data: ReportData) -> Section:
         contents="Data",
         blocks=(
             Facts(tuple(data_facts(run))),
+            *(Text(str(note)) for note in run.bundle.get("notes", ())),
             *grid(*data_drawings(run)),
             *_failure_blocks(run.failures, reasons),
         ),
