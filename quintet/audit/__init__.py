@@ -1,4 +1,4 @@
-"""What is wrong with a corpus, before anything is trained on it."""
+"""Audit of a corpus: its faults, before a classifier is trained on it."""
 
 from quintet.audit.report import AuditReport, write_groups
 from quintet.audit.run import audit

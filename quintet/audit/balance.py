@@ -1,8 +1,6 @@
-"""How much of what there is: clips per class, lengths, rates, channels, and the clips that stand out by being silent, clipped or cut off."""
+"""Balance of a corpus: clips per class, lengths, rates, channels, and odd clips."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pandas as pd
 
@@ -11,17 +9,26 @@ from quintet.datasets.labels import label_set
 
 SILENT_SHARE = 0.9  # of the clip
 CLIPPED_SHARE = 0.001
-CUT_OFF_SHARE = 0.8  # of half the sample rate; anti-alias filters lie above it
-SCARCE_GROUPS = 5  # what five folds need
+CUT_OFF_SHARE = 0.8  # of half the sample rate; anti-alias filters cut above it
+SCARCE_GROUPS = 5  # five folds need as many groups of each class
 IMBALANCE_RATIO = 10.0
+BALANCE_COLUMNS = ["label", "clips", "share", "groups"]
+QUANTITIES = ("duration_s", "loudness_db", "silence_share", "cutoff_hz")
+CATEGORIES = ("native_sample_rate", "native_channels")
+
+Spans = dict[str, dict[str, float]]
+"""Quantity → its minimum, median and maximum; category → number of clips per value."""
+
+Oddity = tuple[str, str, str]
+"""Clip id, kind and detail."""
 
 
 def class_balance(labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
-    """Clips and groups of every class, from large to small. A clip with a set of labels counts in each.
+    """Number of clips and groups of every class, from large to small.
 
     Args:
-        labels: indexed by clip id.
-        groups: indexed alike.
+        labels: label of each clip, by clip id. A clip with a set of labels counts in each of its classes.
+        groups: group of each clip, in the same order.
 
     Returns:
         Columns label, clips, share (of all clips), groups.
@@ -31,75 +38,82 @@ def class_balance(labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
         >>> class_balance(labels, pd.Series(["a", "a", "b"]))[["label", "clips", "groups"]].values.tolist()
         [['rock', 2, 1], ['live', 1, 1], ['jazz', 1, 1]]
     """
-    sets = pd.DataFrame(
-        {"label": [label_set(str(label)) for label in labels], "group": groups.to_numpy()}
-    ).explode("label")
-    found = sets.groupby("label", sort=False).agg(clips=("group", "size"), groups=("group", "nunique"))
-    found["share"] = found["clips"] / max(len(labels), 1)
-    return found.reset_index().sort_values("clips", ascending=False, kind="stable", ignore_index=True)[
-        ["label", "clips", "share", "groups"]
-    ]
+    label_sets = [label_set(str(label)) for label in labels]
+    clips = pd.DataFrame({"label": label_sets, "group": groups.to_numpy()})
+    by_label = clips.explode("label").groupby("label", sort=False)
+    balance = by_label.agg(clips=("group", "size"), groups=("group", "nunique"))
+    balance["share"] = balance["clips"] / max(len(labels), 1)
+    balance = balance.reset_index()
+    balance = balance.sort_values("clips", ascending=False, kind="stable", ignore_index=True)
+    return balance[BALANCE_COLUMNS]
 
 
 def oddities(facts: pd.DataFrame) -> pd.DataFrame:
-    """Clips that stand out: one row per clip and reason.
+    """Odd clips: one row per clip and reason.
 
-    | kind | means |
+    | kind | meaning |
     |---|---|
-    | silent | 90 % of it or more lies below -60 dBFS |
-    | clipped | one sample in a thousand or more stands at full scale, three in a row |
-    | band-limited | its spectrum breaks off below 0.8 of half its sample rate |
+    | silent | 90 % of the clip or more is below -60 dBFS |
+    | clipped | one sample in a thousand or more is at full scale, three in a row |
+    | band-limited | the spectrum ends below 0.8 of half the sample rate |
 
     Args:
-        facts: indexed by clip id; the kinds whose columns are there are looked for.
+        facts: facts by clip id. A kind is checked if its columns are present.
 
     Returns:
         Columns id, kind, detail.
     """
-    found: list[tuple[str, str, str]] = []
-    if "silence_share" in facts:
-        silent = facts["silence_share"][facts["silence_share"] >= SILENT_SHARE]
-        found += [
-            (str(id), "silent", f"{share:.0%} below {SILENCE_DB:g} dBFS") for id, share in silent.items()
-        ]
-    if "clipped_share" in facts:
-        clipped = facts["clipped_share"][facts["clipped_share"] >= CLIPPED_SHARE]
-        found += [(str(id), "clipped", f"{share:.1%} at full scale") for id, share in clipped.items()]
-    if {"cutoff_hz", "native_sample_rate"} <= set(facts):
-        limited = facts[
-            facts["cutoff_hz"] < CUT_OFF_SHARE * facts["native_sample_rate"].astype("float64") / 2
-        ]
-        found += [
-            (str(id), "band-limited", f"nothing above {hz / 1000:.1f} kHz")
-            for id, hz in limited["cutoff_hz"].items()
-        ]
-    return pd.DataFrame(found, columns=["id", "kind", "detail"], dtype="str")
+    rows = [*_find_silence(facts), *_find_clipping(facts), *_find_band_limits(facts)]
+    return pd.DataFrame(rows, columns=["id", "kind", "detail"], dtype="str")
 
 
-def spans(facts: pd.DataFrame) -> dict[str, Any]:
-    """Quantiles of what varies smoothly, counts of what does not, for JSON.
+def spans(facts: pd.DataFrame) -> Spans:
+    """Minimum, median and maximum of quantities, and number of clips per value of categories, for JSON.
+
+    Args:
+        facts: facts by clip id. Columns that are absent or empty are left out.
 
     Example:
         >>> spans(pd.DataFrame({"duration_s": [1.0, 2.0, 3.0], "native_channels": [1, 1, 2]}))
         {'duration_s': {'min': 1.0, 'median': 2.0, 'max': 3.0}, 'native_channels': {'1': 2, '2': 1}}
     """
-    found: dict[str, Any] = {}
-    for name in ("duration_s", "loudness_db", "silence_share", "cutoff_hz"):
-        known = facts[name].dropna().astype("float64") if name in facts else pd.Series(dtype="float64")
-        if len(known):
-            found[name] = {
-                "min": float(known.min()),
-                "median": float(known.median()),
-                "max": float(known.max()),
+    result: Spans = {}
+    for name in QUANTITIES:
+        if name in facts and facts[name].notna().any():
+            values = facts[name].dropna().astype("float64")
+            result[name] = {
+                "min": float(values.min()),
+                "median": float(values.median()),
+                "max": float(values.max()),
             }
-    for name in ("native_sample_rate", "native_channels"):
-        known = facts[name].dropna() if name in facts else pd.Series(dtype="int64")
-        if len(known):
-            found[name] = dict(
-                zip(
-                    known.value_counts().index.astype("int64").astype("str"),
-                    known.value_counts().tolist(),
-                    strict=True,
-                )
-            )
-    return found
+    for name in CATEGORIES:
+        if name in facts and facts[name].notna().any():
+            counts = facts[name].dropna().value_counts()
+            texts = counts.index.astype("int64").astype("str")
+            result[name] = dict(zip(texts, counts.tolist(), strict=True))
+    return result
+
+
+def _find_silence(facts: pd.DataFrame) -> list[Oddity]:
+    if "silence_share" not in facts:
+        return []
+    shares = facts["silence_share"]
+    silent = shares[shares >= SILENT_SHARE]
+    return [(str(id), "silent", f"{share:.0%} below {SILENCE_DB:g} dBFS") for id, share in silent.items()]
+
+
+def _find_clipping(facts: pd.DataFrame) -> list[Oddity]:
+    if "clipped_share" not in facts:
+        return []
+    shares = facts["clipped_share"]
+    clipped = shares[shares >= CLIPPED_SHARE]
+    return [(str(id), "clipped", f"{share:.1%} at full scale") for id, share in clipped.items()]
+
+
+def _find_band_limits(facts: pd.DataFrame) -> list[Oddity]:
+    if not {"cutoff_hz", "native_sample_rate"} <= set(facts):
+        return []
+    nyquist = facts["native_sample_rate"].astype("float64") / 2
+    cutoffs = facts["cutoff_hz"]
+    limited = cutoffs[cutoffs < CUT_OFF_SHARE * nyquist]
+    return [(str(id), "band-limited", f"nothing above {hz / 1000:.1f} kHz") for id, hz in limited.items()]

@@ -1,4 +1,7 @@
-"""Which recordings share marks at one constant distance in time: an inverted index, so that nobody is compared with everybody."""
+"""Candidate pairs: recordings that share marks at one constant distance in time.
+
+An inverted index of the marks finds them, so that not every recording is compared with every other.
+"""
 
 from __future__ import annotations
 
@@ -11,113 +14,189 @@ from numpy.typing import NDArray
 
 from quintet.audit.fingerprints import Fingerprint
 
-MAX_OCCURRENCES = 40  # a mark that stands more often than this in the corpus says nothing about identity
+Integers = NDArray[np.int64]
+
+MAX_OCCURRENCES = 40
+"""A mark that occurs more often than this in the corpus is ignored: it does not identify a recording."""
+
 MIN_VOTES = 4
-MAX_CANDIDATES = 12  # a recording is compared with so many at most
+MAX_CANDIDATES = 12
+"""Largest number of candidates of one recording."""
+
 BLOCK_MARKS = 1_000_000
+SHIFT_BITS = 21
+SHIFT_OFFSET = 1 << 20
+"""A shift plus this offset is positive and takes `SHIFT_BITS` bits."""
 
 
 class Candidates(NamedTuple):
-    """Pairs worth comparing, `(n,)` each: positions `first < second`, the marks in common at one distance, and that distance in frames."""
+    """Pairs of recordings to compare; each column is `(n,)`.
 
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    votes: NDArray[np.int64]
-    shift: NDArray[np.int64]
+    Args:
+        first: position of the first recording, smaller than `second`.
+        second: position of the second recording.
+        votes: number of marks that both share at one distance.
+        shift: that distance, in frames.
+    """
+
+    first: Integers
+    second: Integers
+    votes: Integers
+    shift: Integers
+
+
+class _MarkIndex(NamedTuple):
+    """Marks of all recordings, sorted by mark; each column is `(n,)`.
+
+    Args:
+        marks: the marks.
+        frames: the frame of each mark in its recording.
+        owners: the position of its recording.
+    """
+
+    marks: NDArray[np.uint32]
+    frames: NDArray[np.int32]
+    owners: NDArray[np.int32]
+
+    def select(self, rows: slice | NDArray[np.intp]) -> _MarkIndex:
+        """The index with some rows only."""
+        return _MarkIndex(self.marks[rows], self.frames[rows], self.owners[rows])
+
+
+class _Votes(NamedTuple):
+    """Number of shared marks of each pair of recordings at each shift.
+
+    Args:
+        keys: pair and shift, packed in one integer: `(first * n + second) << 21 | shift + 2^20`.
+        counts: number of marks.
+    """
+
+    keys: Integers
+    counts: Integers
 
 
 def candidate_pairs(prints: Sequence[Fingerprint]) -> Candidates:
-    """Pairs with at least four marks in common at one distance in time; of each recording only its twelve best.
+    """Pairs with at least four marks in common at one distance in time; the best twelve of each recording.
 
-    `votes = max_d |{marks m: m at frame t in the second, at t + d or t + d + 1 in the first}|`; `shift` is that d.
+    `votes = max_d |{marks m: m at frame t in the second, at t + d or t + d + 1 in the first}|`; `shift` is
+    that d. Time and memory grow with the number of marks, because marks that occur more than 40 times are
+    ignored.
 
-    Time and memory grow with the number of marks, as marks that stand more than 40 times are left out.
+    Args:
+        prints: fingerprints of the recordings.
 
     Example:
-        >>> marks = np.arange(10, dtype=np.uint32)
-        >>> a, b = Fingerprint(marks, np.arange(10, dtype=np.int32)), Fingerprint(marks[3:], np.arange(7, dtype=np.int32))
-        >>> found = candidate_pairs([a, b])
-        >>> found.votes.tolist(), found.shift.tolist()
+        >>> marks, frames = np.arange(10, dtype=np.uint32), np.arange(10, dtype=np.int32)
+        >>> a, b = Fingerprint(marks, frames), Fingerprint(marks[3:], frames[:7])
+        >>> candidates = candidate_pairs([a, b])
+        >>> candidates.votes.tolist(), candidates.shift.tolist()
         ([7], [2])
     """
-    marks, frames, owner = _sorted_marks(prints)
-    found = [_ballots(*block, len(prints)) for block in _uncrowded_blocks(marks, frames, owner)]
-    keys, counts = _summed(found)
-    if not len(keys):
-        nothing = np.zeros(0, np.int64)
-        return Candidates(nothing, nothing, nothing, nothing)
-    return _best_partners(_best_shifts(keys, counts, len(prints)), len(prints))
+    n = len(prints)
+    index = _index_marks(prints)
+    votes = _add_votes([_count_votes(block, n) for block in _useful_blocks(index)])
+    if not len(votes.keys):
+        empty = np.zeros(0, np.int64)
+        return Candidates(empty, empty, empty, empty)
+    pairs = _best_shifts(votes, n)
+    return _best_partners(pairs, n)
 
 
-def _sorted_marks(
-    prints: Sequence[Fingerprint],
-) -> tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.int32]]:
-    marks = np.concatenate([p.marks for p in prints] or [np.zeros(0, np.uint32)])
-    frames = np.concatenate([p.frames for p in prints] or [np.zeros(0, np.int32)])
-    owner = np.repeat(np.arange(len(prints), dtype=np.int32), [len(p.marks) for p in prints])
-    order = np.argsort(marks, kind="stable")
-    return marks[order], frames[order], owner[order]
+def _index_marks(prints: Sequence[Fingerprint]) -> _MarkIndex:
+    """Marks of all recordings, sorted. Equal marks keep the order of their recordings."""
+    marks, frames = [np.zeros(0, np.uint32)], [np.zeros(0, np.int32)]
+    for one in prints:
+        marks.append(one.marks)
+        frames.append(one.frames)
+    positions = np.arange(len(prints), dtype=np.int32)
+    owners = np.repeat(positions, [len(one.marks) for one in prints])
+    index = _MarkIndex(np.concatenate(marks), np.concatenate(frames), owners)
+    order = np.argsort(index.marks, kind="stable")
+    return index.select(order)
 
 
-def _uncrowded_blocks(
-    marks: NDArray[np.uint32], frames: NDArray[np.int32], owner: NDArray[np.int32]
-) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.int32]]]:
-    """Stretches of the index that cut no mark in two, without the marks that stand alone or too often."""
-    starts = np.flatnonzero(np.diff(marks, prepend=marks[:1] ^ np.uint32(1)))
+def _useful_blocks(index: _MarkIndex) -> Iterator[_MarkIndex]:
+    """Blocks of the index without the marks that occur once or too often. Equal marks are in one block."""
+    marks = index.marks
+    changes = np.diff(marks, prepend=marks[:1] ^ np.uint32(1))
+    starts = np.flatnonzero(changes)
     sizes = np.diff(np.append(starts, len(marks)))
-    keep = np.repeat((sizes > 1) & (sizes <= MAX_OCCURRENCES), sizes)
-    marks, frames, owner = marks[keep], frames[keep], owner[keep]
-    edges = np.unique(np.searchsorted(marks, marks[::BLOCK_MARKS]))
-    for begin, end in pairwise([*edges.tolist(), len(marks)]):
-        yield marks[begin:end], frames[begin:end], owner[begin:end]
+    is_useful = (sizes > 1) & (sizes <= MAX_OCCURRENCES)
+    rows = np.flatnonzero(np.repeat(is_useful, sizes))
+    useful = index.select(rows)
+    first_of_blocks = useful.marks[::BLOCK_MARKS]
+    edges = np.unique(np.searchsorted(useful.marks, first_of_blocks))
+    for begin, end in pairwise([*edges.tolist(), len(rows)]):
+        yield useful.select(slice(begin, end))
 
 
-def _ballots(
-    marks: NDArray[np.uint32], frames: NDArray[np.int32], owner: NDArray[np.int32], n: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counted keys (pair, distance) of all equal marks of two recordings. A distance goes into two steps, so that no boundary divides votes."""
+def _count_votes(block: _MarkIndex, n: int) -> _Votes:
+    """Votes of all equal marks of two recordings.
+
+    A distance d counts for the shifts d and d - 1, one even and one odd. So no boundary between two shifts
+    divides the votes of a pair.
+    """
     keys = [np.zeros(0, np.int64)]
-    for k in range(1, MAX_OCCURRENCES):
-        same = np.flatnonzero(marks[k:] == marks[:-k])
+    for step in range(1, MAX_OCCURRENCES):
+        same = np.flatnonzero(block.marks[step:] == block.marks[:-step])
         if not len(same):
             break
-        a, b = owner[same].astype(np.int64), owner[same + k].astype(np.int64)
-        distance = frames[same].astype(np.int64) - frames[same + k]
-        apart = a != b
-        distance, pair = (
-            distance[apart],
-            (a * n + b)[apart] << 21,
-        )  # a < b: equal marks stand in the order of their owners
-        keys += [pair | (distance + (1 << 20) >> 1 << 1), pair | (distance + (1 << 20) + 1 >> 1 << 1) - 1]
+        # Equal marks are in the order of their recordings, so first < second.
+        first = block.owners[same].astype(np.int64)
+        second = block.owners[same + step].astype(np.int64)
+        first_frame = block.frames[same].astype(np.int64)
+        distance = first_frame - block.frames[same + step]
+        is_pair = first != second
+        pair_number = first * n + second
+        pair = pair_number[is_pair] << SHIFT_BITS
+        shifted = distance[is_pair] + SHIFT_OFFSET
+        even = shifted >> 1 << 1
+        odd = (shifted + 1 >> 1 << 1) - 1
+        keys += [pair | even, pair | odd]
     unique, counts = np.unique(np.concatenate(keys), return_counts=True)
-    return unique, counts.astype(np.int64)
+    return _Votes(unique, counts.astype(np.int64))
 
 
-def _summed(
-    found: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counts of equal keys from all blocks together."""
-    if not found:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    keys, inverse = np.unique(np.concatenate([k for k, _ in found]), return_inverse=True)
-    return keys, np.bincount(inverse, weights=np.concatenate([c for _, c in found])).astype(np.int64)
+def _add_votes(blocks: Sequence[_Votes]) -> _Votes:
+    """Votes of all blocks together."""
+    if not blocks:
+        return _Votes(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    all_keys = np.concatenate([block.keys for block in blocks])
+    all_counts = np.concatenate([block.counts for block in blocks])
+    keys, key_of_row = np.unique(all_keys, return_inverse=True)
+    counts = np.bincount(key_of_row, weights=all_counts)
+    return _Votes(keys, counts.astype(np.int64))
 
 
-def _best_shifts(keys: NDArray[np.int64], counts: NDArray[np.int64], n: int) -> Candidates:
-    """The distance with the most votes for each pair, where there are enough."""
-    enough = counts >= MIN_VOTES
-    keys, counts = keys[enough], counts[enough]
-    pair, shift = keys >> 21, (keys & (1 << 21) - 1) - (1 << 20)
+def _best_shifts(votes: _Votes, n: int) -> Candidates:
+    """The shift with the most votes of each pair, if there are enough votes."""
+    is_enough = votes.counts >= MIN_VOTES
+    keys, counts = votes.keys[is_enough], votes.counts[is_enough]
+    pair = keys >> SHIFT_BITS
+    shift_bits = (1 << SHIFT_BITS) - 1
+    shift = (keys & shift_bits) - SHIFT_OFFSET
     order = np.lexsort((shift, -counts, pair))
-    best = order[np.flatnonzero(np.diff(pair[order], prepend=-1))]
-    return Candidates(pair[best] // n, pair[best] % n, counts[best], shift[best])
+    changes = np.diff(pair[order], prepend=-1)
+    best = order[np.flatnonzero(changes)]
+    return Candidates(
+        first=pair[best] // n,
+        second=pair[best] % n,
+        votes=counts[best],
+        shift=shift[best],
+    )
 
 
 def _best_partners(pairs: Candidates, n: int) -> Candidates:
-    """The pairs that are among the best twelve of either side."""
-    both_sides = np.concatenate([pairs.first, pairs.second])
-    order = np.lexsort((np.tile(-pairs.votes, 2), both_sides))
+    """The pairs that are among the best twelve of one of their recordings."""
+    recordings = np.concatenate([pairs.first, pairs.second])
+    votes = np.tile(pairs.votes, 2)
+    order = np.lexsort((-votes, recordings))
+    sorted_recordings = recordings[order]
+    starts = np.searchsorted(sorted_recordings, np.arange(n))
+    positions = np.arange(len(order))
     rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order)) - np.searchsorted(both_sides[order], np.arange(n))[both_sides[order]]
-    keep = rank.reshape(2, -1).min(axis=0) < MAX_CANDIDATES
-    return Candidates(*(column[keep] for column in pairs))
+    rank[order] = positions - starts[sorted_recordings]
+    rank_of_sides = rank.reshape(2, -1)
+    better_rank = rank_of_sides.min(axis=0)
+    is_best = better_rank < MAX_CANDIDATES
+    return Candidates(*(column[is_best] for column in pairs))

@@ -1,4 +1,4 @@
-"""Clips that are one recording, by four kinds of evidence, and the groups that follow from them."""
+"""Duplicates: clips that are one recording, and the groups that follow from them."""
 
 from __future__ import annotations
 
@@ -24,29 +24,176 @@ KINDS = {
     SAME_SOUND: "the same recording after re-encoding, gain or trimming",
 }
 PAIR_COLUMNS = ("first", "second", "kind", "agreement", "shift_s")
+NUMBER_COLUMNS = ("agreement", "shift_s")
 AGREEMENT = 0.8  # copies reach 0.92 and more, two takes of one drum 0.7
 ROW_TOLERANCE = 1e-4  # of a column's standard deviation
+ROUNDING = 1e-6  # of a column's largest value
 MIN_COLUMNS = 8  # equal rows of fewer numbers prove nothing
 CACHED_CLIPS = 64
 
 
 def empty_pairs() -> pd.DataFrame:
-    """A table of pairs without rows: first, second, kind, agreement, shift_s."""
-    return pd.DataFrame(
-        {
-            name: pd.Series(dtype="float64" if name in ("agreement", "shift_s") else "str")
-            for name in PAIR_COLUMNS
-        }
-    )
+    """Table of pairs without rows: first, second, kind, agreement, shift_s."""
+    columns = {}
+    for name in PAIR_COLUMNS:
+        dtype = "float64" if name in NUMBER_COLUMNS else "str"
+        columns[name] = pd.Series(dtype=dtype)
+    return pd.DataFrame(columns)
+
+
+def find_equal_digests(digests: pd.Series) -> pd.DataFrame:
+    """Pairs of clips with equal decoded audio: each copy with the first clip of its kind.
+
+    Args:
+        digests: digest of each clip, by clip id. A missing digest is equal to no other.
+
+    Returns:
+        Pairs as in `empty_pairs`.
+
+    Example:
+        >>> pairs = find_equal_digests(pd.Series({"a": "07", "b": "1f", "c": "07"}))
+        >>> pairs[["first", "second"]].values.tolist()
+        [['a', 'c']]
+    """
+    present = digests.dropna()
+    first = present.groupby(present).transform(lambda same: same.index[0])
+    copies = first[first != first.index]
+    originals, ids = copies.tolist(), copies.index.tolist()
+    n = len(copies)
+    return _pairs(originals, ids, SAME_AUDIO, np.ones(n), np.zeros(n))
+
+
+def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of clips with equal features, except for rounding.
+
+    Two rows are equal if `|a_j - b_j| <= 1e-4 sd_j + 1e-6 max |x_j|` in every column j. Rows are sorted along
+    one random direction. Equal rows are neighbours there, so only neighbours are compared.
+
+    Args:
+        features: `(clips, features)`, finite, by clip id. With fewer than eight columns that vary, there are
+            no pairs.
+
+    Returns:
+        Pairs as in `empty_pairs`.
+
+    Example:
+        >>> table = pd.DataFrame(np.random.default_rng(0).normal(size=(5, 10)), index=list("abcde"))
+        >>> table.loc["d"] = table.loc["b"] + 1e-6
+        >>> find_equal_rows(table)[["first", "second"]].values.tolist()
+        [['b', 'd']]
+    """
+    values = features.to_numpy(np.float64)
+    if not len(values):
+        return empty_pairs()
+    spread = values.std(axis=0)
+    largest = np.abs(values).max(axis=0, initial=0.0)
+    varies = spread > 1e-9 * largest
+    if varies.sum() < MIN_COLUMNS:
+        return empty_pairs()
+    varying, deviation = values[:, varies], spread[varies]
+    centred = varying - varying.mean(axis=0)
+    scaled = centred / deviation
+    rounding = ROUNDING * largest[varies]
+    tolerance = ROW_TOLERANCE + rounding / deviation
+    positions = _neighbours(scaled, tolerance)
+    ids = features.index.tolist()
+    first = [ids[a] for a, _ in positions]
+    second = [ids[b] for _, b in positions]
+    n = len(positions)
+    return _pairs(first, second, SAME_ROW, np.ones(n), np.full(n, np.nan))
+
+
+def find_same_recordings(sources: Sequence[ClipSource], prints: Sequence[Fingerprint]) -> pd.DataFrame:
+    """Pairs of clips that are one recording after re-encoding, gain or trimming.
+
+    Clips that share marks are read again at 8 kHz and aligned. Their agreement must be at least 0.8. Changes
+    of speed or pitch are not recognised.
+
+    Args:
+        sources: the n clips, with ids.
+        prints: their n fingerprints.
+
+    Returns:
+        Pairs as in `empty_pairs`; `shift_s` is where the second clip begins in the first.
+    """
+    candidates = candidate_pairs(prints)
+    load = lru_cache(maxsize=CACHED_CLIPS)(_load)
+    order = np.lexsort((candidates.second, candidates.first))
+    rows = np.stack(candidates, axis=1)[order]
+    first_ids, second_ids, agreements, shifts = [], [], [], []
+    for first, second, _, shift in rows.tolist():
+        first_clip, second_clip = load(sources[first]), load(sources[second])
+        near_s = (shift + 0.5) * HOP_S
+        alignment = align(first_clip, second_clip, near_s=near_s)
+        if alignment.agreement >= AGREEMENT:
+            first_ids.append(sources[first].key)
+            second_ids.append(sources[second].key)
+            agreements.append(alignment.agreement)
+            shifts.append(alignment.shift_s)
+    return _pairs(first_ids, second_ids, SAME_SOUND, agreements, shifts)
+
+
+def join_groups(
+    ids: Sequence[str], pairs: pd.DataFrame, *, known: Mapping[str, str] | None = None
+) -> pd.Series:
+    """Group of every clip: clips are connected through pairs, and through the groups of the source.
+
+    A group has the name of the first of its source groups in alphabetical order. Without source groups it has
+    the first of its ids.
+
+    Args:
+        ids: ids of all clips.
+        pairs: table with the columns `first` and `second`.
+        known: clip id → group of the source. None: the source has no groups.
+
+    Returns:
+        Group by clip id.
+
+    Example:
+        >>> pairs = pd.DataFrame({"first": ["a"], "second": ["c"]})
+        >>> join_groups(list("abcd"), pairs).to_dict()
+        {'a': 'a', 'b': 'b', 'c': 'a', 'd': 'd'}
+        >>> join_groups(list("abcd"), pairs, known={"a": "X", "b": "X", "c": "Y", "d": "Z"}).to_dict()
+        {'a': 'X', 'b': 'X', 'c': 'X', 'd': 'Z'}
+    """
+    index = pd.Index(ids)
+    source_groups = known or {}
+    names = pd.Series([source_groups.get(id, id) for id in ids], index=index)
+    components = _component_numbers(index, names, pairs)
+    by_component = names.groupby(components)
+    groups = by_component.transform("min") if source_groups else by_component.transform("first")
+    return groups.rename("group")
+
+
+def _component_numbers(index: pd.Index, names: pd.Series, pairs: pd.DataFrame) -> NDArray[np.int32]:
+    """Number of the connected component of each clip, `(n,)`.
+
+    The nodes of the graph are the n clips and their groups; a clip is connected to its group and its copies.
+    """
+    n = len(index)
+    group_numbers, _ = pd.factorize(names)
+    first = index.get_indexer(pd.Index(pairs["first"]))
+    second = index.get_indexer(pd.Index(pairs["second"]))
+    clips, groups = np.arange(n), n + group_numbers
+    rows = np.concatenate([clips, first])
+    columns = np.concatenate([groups, second])
+    n_groups = int(group_numbers.max(initial=-1)) + 1
+    size = n + n_groups
+    edges = np.ones(len(rows), np.int8)
+    graph = coo_array((edges, (rows, columns)), shape=(size, size))
+    _, components = connected_components(graph, directed=False)
+    clip_components: NDArray[np.int32] = components[:n]
+    return clip_components
 
 
 def _pairs(
     first: Sequence[str],
     second: Sequence[str],
     kind: str,
-    agreement: Sequence[float],
-    shift_s: Sequence[float],
+    agreement: Sequence[float] | NDArray[np.float64],
+    shift_s: Sequence[float] | NDArray[np.float64],
 ) -> pd.DataFrame:
+    """Table of pairs of one kind."""
     if not len(first):
         return empty_pairs()
     return pd.DataFrame(
@@ -60,137 +207,33 @@ def _pairs(
     )
 
 
-def find_equal_digests(digests: pd.Series) -> pd.DataFrame:
-    """Pairs of clips whose decoded audio is equal: each repetition with the first of its kind.
-
-    Args:
-        digests: indexed by clip id; missing ones are equal to nothing.
-
-    Example:
-        >>> find_equal_digests(pd.Series({"a": "07", "b": "1f", "c": "07"}))[["first", "second"]].values.tolist()
-        [['a', 'c']]
-    """
-    known = digests.dropna()
-    first = known.groupby(known).transform(lambda same: same.index[0])
-    again = first[first != first.index]
-    return _pairs(
-        again.tolist(),
-        again.index.tolist(),
-        SAME_AUDIO,
-        np.ones(len(again)).tolist(),
-        np.zeros(len(again)).tolist(),
-    )
-
-
-def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of clips whose features are equal but for rounding: `|a_j - b_j| <= 1e-4 sd_j + 1e-6 |a_j|` in every column j.
-
-    Rows are sorted along one random direction, in which equal rows must be neighbours, so that only neighbours are compared.
-
-    Args:
-        features: `(clips, features)`, finite, indexed by clip id. With fewer than eight columns that vary, nothing is reported.
-
-    Example:
-        >>> table = pd.DataFrame(np.random.default_rng(0).normal(size=(5, 10)), index=list("abcde"))
-        >>> table.loc["d"] = table.loc["b"] + 1e-6
-        >>> find_equal_rows(table)[["first", "second"]].values.tolist()
-        [['b', 'd']]
-    """
-    values = features.to_numpy(np.float64)
-    spread = values.std(axis=0) if len(values) else np.zeros(values.shape[1])
-    varies = spread > 1e-9 * np.abs(values).max(axis=0, initial=0.0)
-    if varies.sum() < MIN_COLUMNS:
-        return empty_pairs()
-    scaled = (values[:, varies] - values[:, varies].mean(axis=0)) / spread[varies]
-    tolerance = ROW_TOLERANCE + 1e-6 * np.abs(values[:, varies]).max(axis=0) / spread[varies]
-    found = np.array(_neighbours(scaled, tolerance), dtype=np.int64).reshape(-1, 2)
-    ids = features.index.to_numpy()
-    return _pairs(
-        ids[found[:, 0]].tolist(),
-        ids[found[:, 1]].tolist(),
-        SAME_ROW,
-        np.ones(len(found)).tolist(),
-        np.full(len(found), np.nan).tolist(),
-    )
-
-
 def _neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Positions (a < b) of rows that differ by no more than the tolerance in every column; of equal rows, each with the first."""
-    direction = np.random.default_rng(0).normal(size=rows.shape[1])
-    along = rows @ direction
+    """Positions (a < b) of rows that differ by at most the tolerance in every column.
+
+    If several rows are equal, each is paired with the first of them.
+    """
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=rows.shape[1])
+    projections = rows @ direction
     reach = float(np.abs(direction) @ tolerance)
-    order = np.argsort(along, kind="stable")
-    found: dict[int, int] = {}
-    for k in range(1, len(rows)):
-        near = np.flatnonzero(along[order[k:]] - along[order[:-k]] <= reach)
+    order = np.argsort(projections, kind="stable")
+    sorted_projections = projections[order]
+    first_of: dict[int, int] = {}
+    for step in range(1, len(rows)):
+        distances = sorted_projections[step:] - sorted_projections[:-step]
+        near = np.flatnonzero(distances <= reach)
         if not len(near):
             break
-        a, b = order[near], order[near + k]
-        equal = (np.abs(rows[a] - rows[b]) <= tolerance).all(axis=1)
-        for low, high in zip(np.minimum(a, b)[equal].tolist(), np.maximum(a, b)[equal].tolist(), strict=True):
-            found[high] = min(low, found.get(high, low))
-    return sorted((low, high) for high, low in found.items())
-
-
-def find_same_recordings(sources: Sequence[ClipSource], prints: Sequence[Fingerprint]) -> pd.DataFrame:
-    """Pairs of clips that are one recording after re-encoding, gain or trimming.
-
-    Those that share marks are read again, at 8 kHz, laid over one another, and must agree by at least 0.8. Changes of speed and
-    pitch are not seen through.
-
-    Args:
-        sources: the clips, `(n,)`, with ids.
-        prints: their fingerprints, `(n,)`.
-
-    Returns:
-        One row per pair: first, second, kind, agreement, and `shift_s`: where the second begins in the first.
-    """
-    candidates = candidate_pairs(prints)
-    load = lru_cache(maxsize=CACHED_CLIPS)(_load)
-    order = np.lexsort((candidates.second, candidates.first))
-    rows = []
-    for first, second, _, shift in (np.stack(candidates, axis=1)[order]).tolist():
-        found = align(load(sources[first]), load(sources[second]), near_s=(shift + 0.5) * HOP_S)
-        if found.agreement >= AGREEMENT:
-            rows.append((sources[first].key, sources[second].key, found.agreement, found.shift_s))
-    first_ids, second_ids, agreements, shifts = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return _pairs(first_ids, second_ids, SAME_SOUND, agreements, shifts)
+        a, b = order[near], order[near + step]
+        differences = np.abs(rows[a] - rows[b])
+        is_equal = (differences <= tolerance).all(axis=1)
+        lower = np.minimum(a, b)[is_equal]
+        higher = np.maximum(a, b)[is_equal]
+        for low, high in zip(lower.tolist(), higher.tolist(), strict=True):
+            earlier = first_of.get(high, low)
+            first_of[high] = min(low, earlier)
+    return sorted((low, high) for high, low in first_of.items())
 
 
 def _load(source: ClipSource) -> Clip:
     return source.load(sample_rate=RATE).clip
-
-
-def join_groups(
-    ids: Sequence[str], pairs: pd.DataFrame, *, known: Mapping[str, str] | None = None
-) -> pd.Series:
-    """The group of every clip: connected through pairs, and through the groups that were known before.
-
-    A group is called by the first of its known groups, in alphabetical order, or by the first of its ids where none is known.
-
-    Args:
-        ids: all clips.
-        pairs: with the columns `first` and `second`.
-        known: clip id → group, where groups are known.
-
-    Returns:
-        Indexed by id.
-
-    Example:
-        >>> pairs = pd.DataFrame({"first": ["a"], "second": ["c"]})
-        >>> join_groups(list("abcd"), pairs).to_dict()
-        {'a': 'a', 'b': 'b', 'c': 'a', 'd': 'd'}
-        >>> join_groups(list("abcd"), pairs, known={"a": "X", "b": "X", "c": "Y", "d": "Z"}).to_dict()
-        {'a': 'X', 'b': 'X', 'c': 'X', 'd': 'Z'}
-    """
-    index = pd.Index(ids)
-    given = known or {}
-    names = pd.Series([given.get(id, id) for id in ids], index=index)
-    codes, _ = pd.factorize(names)
-    n = len(index)
-    rows = np.concatenate([np.arange(n), index.get_indexer(pd.Index(pairs["first"]))])
-    columns = np.concatenate([n + codes, index.get_indexer(pd.Index(pairs["second"]))])
-    size = n + int(codes.max(initial=-1)) + 1
-    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(size, size))
-    component = pd.Series(connected_components(graph, directed=False)[1][:n], index=index)
-    return names.groupby(component.to_numpy()).transform("min" if given else "first").rename("group")

@@ -1,12 +1,13 @@
-"""What of a recording survives re-encoding, gain and trimming, as a few thousand integers with their times.
+"""Fingerprint of a recording: marks that survive re-encoding, gain and trimming.
 
-Two kinds of marks, both read off the one STFT at 8 kHz:
+A mark is an integer with a time; a recording has up to a few thousand. There are two kinds, both from the one
+STFT at 8 kHz:
 
-- *constellations*: peaks of the spectrogram relative to each bin's own recent level (so that a peak means the same in a loud attack and in a
-  soft tail), three at a time: three frequencies and two distances in time. This is Wang's landmark with one more star, which makes chance
-  agreement a thousand times rarer;
-- *decays*, in short clips only: where the strongest partial stands, how it glides and how fast it fades. A drum whose attack was cut off
-  has no peaks left, but its tail still falls in its own way.
+- *Constellations* are peaks of the spectrogram, three at a time: three frequencies and two distances in time.
+  A peak is relative to the recent level of its bin, so that it means the same in a loud attack and in a soft
+  tail. This is Wang's landmark with a third peak, which makes chance agreement a thousand times rarer.
+- *Decays*, in short clips only, describe the strongest partial: where it is, how it glides and how fast it
+  fades. A drum without its attack has no peaks, but its tail still fades in its own way.
 """
 
 from __future__ import annotations
@@ -22,45 +23,62 @@ from quintet.audio.clip import Clip
 from quintet.audio.spectrum import Spectrum, spectrum
 from quintet.errors import ConfigError
 
-RATE = 8000  # Hz; telephone bandwidth is what every copy keeps
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+RATE = 8000  # Hz; every copy keeps the bandwidth of a telephone
 N_FFT = 1024
 HOP = 128  # 16 ms: the grid of times
 HOP_S = HOP / RATE
 FLOOR = 1e-5 * N_FFT / 4  # magnitude of a tone at -100 dBFS: below it there is only rounding noise
-NEAR_BINS, NEAR_FRAMES = 12, 8  # a peak is the largest within ±94 Hz and ±128 ms
-LEVEL_FRAMES = 31  # half a second: what "recent level" means
-FAN = 4  # a star looks at this many that follow it
-SPAN = 63  # frames: no constellation is longer than a second
+NEAR_BINS, NEAR_FRAMES = 12, 8  # a peak is the largest value within ±94 Hz and ±128 ms
+LEVEL_FRAMES = 31  # half a second: the recent level of a bin
+FAN = 4  # a peak is combined with this many peaks that follow it
+SPAN = 63  # frames; no constellation is longer than a second
 MAX_MARKS = 4000
-BLOCK_S = 64  # long recordings are read in blocks, so that memory stays flat
-SHORT_S = 6.0  # up to here decays are kept
+BLOCK_S = 64  # long recordings are read in blocks, so that memory stays constant
+SHORT_S = 6.0  # up to this length a clip has decays
 GLIDE = 3  # frames on each side over which glide and fading are measured
 DECAY_BINS = slice(1, 61)  # 8 to 469 Hz
-FADING_DB_S = 15.0  # slower than this is a tone, not a decay
+FADING_DB_S = 15.0  # a slower fading is a tone, not a decay
+MAX_GLIDE = 25  # % over 96 ms
 DECAY_STEPS = (0.04, 8.0, 50.0)  # log frequency, glide in % over 96 ms, fading in dB/s
 
 
 class Fingerprint(NamedTuple):
-    """Marks of one recording: `marks` uint32 and `frames` int32 (16 ms each), both `(n,)`, n up to about 4000."""
+    """Marks of one recording, up to about 4000.
+
+    Args:
+        marks: uint32, `(n,)`.
+        frames: int32, `(n,)`; frame of each mark, 16 ms each.
+    """
 
     marks: NDArray[np.uint32]
     frames: NDArray[np.int32]
 
 
-def fingerprint(clip: Clip) -> Fingerprint:
-    """The marks of a clip.
+class _Marks(NamedTuple):
+    """Marks of one kind in one block, with their frames."""
 
-    Gain moves none of them that stands clear of -100 dBFS; trimming only removes those of the part that is gone, and shifts the others; re-encoding
-    loses a share. Of a long recording only the marks below a fixed threshold are kept, so that a copy or an excerpt keeps the same ones.
+    marks: NDArray[np.uint32]
+    frames: Integers
+
+
+def fingerprint(clip: Clip) -> Fingerprint:
+    """Marks of a clip.
+
+    Gain changes no mark that is clearly above -100 dBFS. Trimming removes the marks of the removed part and
+    shifts the others. Re-encoding loses a share of them. If a long recording has too many marks, only the
+    marks below a fixed threshold remain, so that a copy or an excerpt keeps the same ones.
 
     Args:
-        clip: at 8000 Hz.
+        clip: clip at 8000 Hz.
 
     Returns:
-        Possibly empty: silence and steady tones have nothing to be known by.
+        The marks; none for silence and for steady tones, which have nothing that identifies them.
 
     Raises:
-        ConfigError: for another sample rate.
+        ConfigError: if the clip has another sample rate.
 
     Example:
         >>> noise = np.random.default_rng(0).normal(size=16000)
@@ -70,98 +88,153 @@ def fingerprint(clip: Clip) -> Fingerprint:
     """
     if clip.sample_rate != RATE:
         raise ConfigError(
-            f"A fingerprint is taken at {RATE} Hz. Received a clip at {clip.sample_rate} Hz: load it with sample_rate={RATE}."
+            f"A fingerprint needs a clip at {RATE} Hz. Received a clip at {clip.sample_rate} Hz: "
+            f"load it with sample_rate={RATE}."
         )
-    found = [
-        (marks, frames + first)
-        for block, first in _blocks(clip)
-        for marks, frames in _marks(block, short=clip.duration_s <= SHORT_S)
-    ]
-    marks, frames = (np.concatenate(column) for column in zip(*found, strict=True))
-    if len(marks) > MAX_MARKS and clip.duration_s > SHORT_S:
-        keep = marks < np.uint32(2**32 * (MAX_MARKS / len(marks)))
-        marks, frames = marks[keep], frames[keep]
+    is_short = clip.duration_s <= SHORT_S
+    all_marks, all_frames = [], []
+    for block, first_frame in _blocks(clip):
+        for part in _block_marks(block, with_decays=is_short):
+            all_marks.append(part.marks)
+            all_frames.append(part.frames + first_frame)
+    marks, frames = np.concatenate(all_marks), np.concatenate(all_frames)
+    if len(marks) > MAX_MARKS and not is_short:
+        threshold = 2**32 * (MAX_MARKS / len(marks))
+        is_below = marks < np.uint32(threshold)
+        marks, frames = marks[is_below], frames[is_below]
     return Fingerprint(marks, frames.astype(np.int32))
 
 
 def _blocks(clip: Clip) -> Iterator[tuple[Spectrum, int]]:
-    """The spectra of stretches of 64 s, each with the frame at which it begins."""
-    for start in range(0, max(len(clip.samples), 1), BLOCK_S * RATE):
-        samples = clip.samples[start : start + BLOCK_S * RATE]
+    """Spectra of blocks of 64 s, each with the frame at which it begins."""
+    n_samples = max(len(clip.samples), 1)
+    length = BLOCK_S * RATE
+    for start in range(0, n_samples, length):
+        samples = clip.samples[start : start + length]
         if len(samples) < N_FFT:
             samples = np.pad(samples, (0, N_FFT - len(samples)))
-        yield spectrum(Clip(samples, RATE, clip.id), n_fft=N_FFT, hop_length=HOP), start // HOP
+        block = Clip(samples, RATE, clip.id)
+        yield spectrum(block, n_fft=N_FFT, hop_length=HOP), start // HOP
 
 
-def _marks(block: Spectrum, *, short: bool) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.int64]]]:
+def _block_marks(block: Spectrum, *, with_decays: bool) -> Iterator[_Marks]:
+    """Constellations of one block, then its decays."""
     magnitude = block.magnitude.T  # a frame is contiguous
-    yield _constellations(*_peaks(magnitude))
-    if short:
+    frames, bins = _find_peaks(magnitude)
+    yield _constellations(frames, bins)
+    if with_decays:
         yield _decays(magnitude)
 
 
-def _peaks(magnitude: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Frames and bins of the peaks, in the order of time: largest in their surroundings once each bin is divided by its recent level."""
+def _find_peaks(magnitude: Floats) -> tuple[Integers, Integers]:
+    """Frames and bins of the peaks, in the order of time.
+
+    A peak is the largest value around it, after each bin is divided by its recent level.
+    """
     relief = np.log(magnitude + FLOOR)
     relief -= uniform_filter1d(relief, LEVEL_FRAMES, axis=0, mode="nearest")
-    top = maximum_filter1d(maximum_filter1d(relief, 2 * NEAR_BINS + 1, axis=1), 2 * NEAR_FRAMES + 1, axis=0)
-    frames, bins = np.nonzero((relief == top) & (magnitude > 1.5 * FLOOR))
+    largest_in_frame = maximum_filter1d(relief, 2 * NEAR_BINS + 1, axis=1)
+    largest_around = maximum_filter1d(largest_in_frame, 2 * NEAR_FRAMES + 1, axis=0)
+    is_loud = magnitude > 1.5 * FLOOR
+    frames, bins = np.nonzero((relief == largest_around) & is_loud)
     return frames, bins
 
 
-def _constellations(
-    frames: NDArray[np.int64], bins: NDArray[np.int64]
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    marks, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+def _constellations(frames: Integers, bins: Integers) -> _Marks:
+    """Marks of three peaks: 10 bits per frequency, 6 bits per distance in time."""
+    empty = np.zeros(0, np.int64)
+    codes, times = [empty], [empty]
     n = len(frames)
     for second in range(1, FAN):
         for third in range(second + 1, min(FAN, n - 1) + 1):
-            first, middle, last = (slice(k, n - third + k) for k in (0, second, third))
-            to_middle, to_last = frames[middle] - frames[first], frames[last] - frames[first]
-            near = to_last <= SPAN
-            code = (
-                ((bins[first] << 10 | bins[middle]) << 10 | bins[last]) << 12
-                | (to_middle & 63) << 6
-                | (to_last & 63)
-            )
-            marks.append(code[near])
-            times.append(frames[first][near])
-    return _mixed(np.concatenate(marks)), np.concatenate(times)
+            n_marks = n - third
+            middle = slice(second, second + n_marks)
+            first_frames, first_bins = frames[:n_marks], bins[:n_marks]
+            to_second = frames[middle] - first_frames
+            to_third = frames[third:] - first_frames
+            two_pitches = first_bins << 10 | bins[middle]
+            pitches = two_pitches << 10 | bins[third:]
+            distances = (to_second & 63) << 6 | (to_third & 63)
+            code = pitches << 12 | distances
+            is_near = to_third <= SPAN
+            codes.append(code[is_near])
+            times.append(first_frames[is_near])
+    marks = _hash(np.concatenate(codes))
+    return _Marks(marks, np.concatenate(times))
 
 
-def _decays(magnitude: NDArray[np.float64]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Frequency, glide and fading of the strongest low partial, each rounded on two grids half a step apart; runs of equal marks count once."""
-    frequency, level = _strongest(np.log(magnitude[:, DECAY_BINS] + np.finfo(np.float64).tiny))
+def _decays(magnitude: Floats) -> _Marks:
+    """Marks of the strongest low partial: its frequency, its glide and its fading.
+
+    Each is rounded on two grids that are half a step apart. A run of equal marks counts once.
+    """
+    low_bins = np.log(magnitude[:, DECAY_BINS] + np.finfo(np.float64).tiny)
+    frequency, level = _strongest_partial(low_bins)
     if len(level) <= 2 * GLIDE:
-        return np.zeros(0, np.uint32), np.zeros(0, np.int64)
-    ahead, behind, centre = slice(2 * GLIDE, None), slice(None, -2 * GLIDE), slice(GLIDE, -GLIDE)
-    glide = 100 * (frequency[ahead] - frequency[behind]) / frequency[centre]
-    fading = 20 / np.log(10) * (level[ahead] - level[behind]) / (2 * GLIDE * HOP_S)
-    clear = (level[centre] > np.log(3 * FLOOR)) & (np.abs(glide) < 25) & (np.abs(fading) > FADING_DB_S)
-    marks, times = [], []
-    for shift in (0.0, 0.5):
-        pitch, bend, fall = (
-            np.floor(value / step + shift).astype(np.int64)
-            for value, step in zip((np.log(frequency[centre]), glide, fading), DECAY_STEPS, strict=True)
-        )
-        code = 1 << 60 | ((pitch & 1023) << 6 | (bend & 63)) << 9 | (fall & 255) << 1 | int(2 * shift)
-        begins = np.diff(code, prepend=-1) != 0
-        marks.append(code[clear & begins])
-        times.append(np.flatnonzero(clear & begins) + GLIDE)
-    return _mixed(np.concatenate(marks)), np.concatenate(times)
+        return _Marks(np.zeros(0, np.uint32), np.zeros(0, np.int64))
+    centre_frequency = frequency[GLIDE:-GLIDE]
+    centre_level = level[GLIDE:-GLIDE]
+    glide = 100 * _change(frequency) / centre_frequency
+    decibels = 20 / np.log(10) * _change(level)
+    fading = decibels / (2 * GLIDE * HOP_S)
+    is_loud = centre_level > np.log(3 * FLOOR)
+    is_steady = np.abs(glide) < MAX_GLIDE
+    is_fading = np.abs(fading) > FADING_DB_S
+    is_clear = is_loud & is_steady & is_fading
+    pitch_step, glide_step, fading_step = DECAY_STEPS
+    pitch = np.log(centre_frequency)
+    codes, times = [], []
+    for grid, offset in enumerate((0.0, 0.5)):
+        pitch_code = _round_down(pitch, pitch_step, offset) & 1023
+        glide_code = _round_down(glide, glide_step, offset) & 63
+        fading_code = _round_down(fading, fading_step, offset) & 255
+        tone = pitch_code << 6 | glide_code
+        code = 1 << 60 | tone << 9 | fading_code << 1 | grid
+        is_first_of_run = np.diff(code, prepend=-1) != 0
+        is_mark = is_clear & is_first_of_run
+        codes.append(code[is_mark])
+        times.append(np.flatnonzero(is_mark) + GLIDE)
+    marks = _hash(np.concatenate(codes))
+    return _Marks(marks, np.concatenate(times))
 
 
-def _strongest(low: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Frequency (bins) and log level of the strongest bin of every frame, by a parabola through it and its neighbours."""
-    rows, k = np.arange(len(low)), low[:, 1:-1].argmax(axis=1) + 1
-    left, middle, right = low[rows, k - 1], low[rows, k], low[rows, k + 1]
-    shift = np.clip((left - right) / (2 * (left - 2 * middle + right) - 1e-9), -1.0, 1.0)
-    return k + DECAY_BINS.start + shift, middle - (left - right) * shift / 4
+def _change(values: Floats) -> Floats:
+    """Change from `GLIDE` frames before each frame to `GLIDE` frames after it."""
+    return values[2 * GLIDE :] - values[: -2 * GLIDE]
 
 
-def _mixed(code: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """32 well-spread bits of each code: multiplied by a large odd number, the top half kept (Knuth's multiplicative hash)."""
-    spread = code.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+def _round_down(values: Floats, step: float, offset: float) -> Integers:
+    """Number of the step of each value, where the grid is moved by `offset` steps."""
+    steps = values / step + offset
+    return np.floor(steps).astype(np.int64)
+
+
+def _strongest_partial(levels: Floats) -> tuple[Floats, Floats]:
+    """Frequency (in bins) and log level of the strongest bin of every frame.
+
+    They are those of the parabola through the bin and its neighbours.
+    """
+    rows = np.arange(len(levels))
+    k = levels[:, 1:-1].argmax(axis=1) + 1
+    left = levels[rows, k - 1]
+    middle = levels[rows, k]
+    right = levels[rows, k + 1]
+    slope = left - right
+    curvature = left - 2 * middle + right
+    offset = slope / (2 * curvature - 1e-9)
+    offset = np.clip(offset, -1.0, 1.0)
+    frequency = k + DECAY_BINS.start + offset
+    level = middle - slope * offset / 4
+    return frequency, level
+
+
+def _hash(codes: Integers) -> NDArray[np.uint32]:
+    """32 evenly distributed bits of each code: the upper half of products with large odd numbers.
+
+    Source:
+        Knuth's multiplicative hash.
+    """
+    spread = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     spread ^= spread >> np.uint64(29)
     spread *= np.uint64(0xBF58476D1CE4E5B9)
     return (spread >> np.uint64(32)).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""What an audit found: tables, sentences, JSON, and the groups to train with."""
+"""Report of an audit: tables, text, JSON, and the groups to train with."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from quintet.audit.balance import Spans
 from quintet.audit.duplicates import KINDS
+from quintet.files.json_types import JsonObject
 
-SHOWN = 12  # rows of a long list that the text names
+SHOWN = 12  # rows of a long list that the text shows
+JSON_TABLES = ("problems", "pairs", "balance", "oddities", "shortcuts")
 
 
 @dataclass(frozen=True, eq=False)
 class AuditReport:
-    """The findings about one corpus.
+    """Findings about one corpus.
 
     Args:
-        name: what the source is called.
-        clips: indexed by id: `label`, `group` (as it was), and what was heard: `duration_s, native_sample_rate, native_channels, cutoff_hz,
-            loudness_db, silence_share, clipped_share, audio_digest`; fewer columns where no audio was at hand.
+        name: name of the source.
+        clips: by clip id: `label`, `group` (that of the source) and the facts of the audio: `duration_s`,
+            `native_sample_rate`, `native_channels`, `cutoff_hz`, `loudness_db`, `silence_share`,
+            `clipped_share`, `audio_digest`. There are fewer columns if the audio is not available.
         problems: columns id, problem: clips that cannot be used.
-        pairs: columns first, second, kind, agreement, shift_s, first_label, second_label, across_classes; those across classes first.
-        groups: columns id, group: what must never part, duplicates and known groups together.
+        pairs: columns first, second, kind, agreement, shift_s, first_label, second_label, across_classes;
+            pairs across classes first.
+        groups: columns id, group: duplicates and the groups of the source together. A split must not divide
+            them.
         balance: columns label, clips, share, groups.
         oddities: columns id, kind, detail.
-        spans: quantiles and counts of lengths, rates, channels, levels.
-        shortcuts: columns signal, auc, low, high, warning; empty where they cannot be measured.
-        warnings: what to do something about, as sentences.
-        notes: how the source was read: columns and spellings that were set aside or joined.
+        spans: minimum, median and maximum of lengths and levels; number of clips per rate and per number of
+            channels.
+        shortcuts: columns signal, auc, low, high, warning; empty if they cannot be measured.
+        warnings: findings that need a decision, as sentences.
+        notes: how the source was read: columns that were ignored, spellings that were joined.
     """
 
     name: str
@@ -41,23 +47,19 @@ class AuditReport:
     groups: pd.DataFrame
     balance: pd.DataFrame
     oddities: pd.DataFrame
-    spans: dict[str, Any]
+    spans: Spans
     shortcuts: pd.DataFrame
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def pairs_across_classes(self) -> pd.DataFrame:
-        """The pairs under two labels: one of them is wrong somewhere."""
+        """Pairs with two labels, of which one is wrong."""
         return self.pairs[self.pairs["across_classes"]]
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the table of clips, as plain values; NaN is None."""
-        tables = {
-            name: getattr(self, name) for name in ("problems", "pairs", "balance", "oddities", "shortcuts")
-        }
-        several = self.groups["group"].duplicated(keep=False)
-        joined = {str(group): part["id"].tolist() for group, part in self.groups[several].groupby("group")}
+    def to_json(self) -> JsonObject:
+        """Everything except the table of clips, as plain values; None stands for NaN."""
+        tables = {name: _table_to_json(getattr(self, name)) for name in JSON_TABLES}
         return {
             "name": self.name,
             "n": len(self.clips),
@@ -65,67 +67,100 @@ class AuditReport:
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "spans": self.spans,
-            **{
-                name: json.loads(table.to_json(orient="records", double_precision=15))
-                for name, table in tables.items()
-            },
-            "groups": joined,
+            **tables,
+            "groups": self._groups_of_several(),
         }
 
     def lines(self) -> list[str]:
         """The report as lines of plain text."""
         n_groups = self.groups["group"].nunique()
+        spans = [_span_line(name, span) for name, span in self.spans.items()]
+        oddities = [f"{row.id}: {row.kind}, {row.detail}" for row in self.oddities.itertuples()]
+        problems = [f"{row.id}: {row.problem}" for row in self.problems.itertuples()]
+        notes = _section("Notes", list(self.notes), shown=len(self.notes)) if self.notes else []
         return [
-            f"{self.name}: {len(self.clips)} clips, {len(self.balance)} classes, {n_groups} groups, {len(self.problems)} unusable",
-            *_titled(
-                "Classes",
-                [
-                    f"{r.label}: {r.clips} clips ({r.share:.1%}), {r.groups} groups"
-                    for r in self.balance.itertuples()
-                ],
-            ),
-            *_titled("What the clips are like", [_span(name, value) for name, value in self.spans.items()]),
-            *_titled("Duplicates", _pair_lines(self.pairs)),
-            *_titled(
-                "Clips that stand out", [f"{r.id}: {r.kind}, {r.detail}" for r in self.oddities.itertuples()]
-            ),
-            *_titled("Unusable", [f"{r.id}: {r.problem}" for r in self.problems.itertuples()]),
-            *_titled("AUC without any music", [_shortcut_line(r) for r in self.shortcuts.itertuples()]),
-            *_titled("Warnings", list(self.warnings), shown=len(self.warnings)),
-            *(_titled("Notes", list(self.notes), shown=len(self.notes)) if self.notes else []),
+            f"{self.name}: {len(self.clips)} clips, {len(self.balance)} classes, {n_groups} groups, "
+            f"{len(self.problems)} unusable",
+            *_section("Classes", _class_lines(self.balance)),
+            *_section("Lengths, levels and formats", spans),
+            *_section("Duplicates", _pair_lines(self.pairs)),
+            *_section("Odd clips", oddities),
+            *_section("Unusable", problems),
+            *_section("AUC without any music", _shortcut_lines(self.shortcuts)),
+            *_section("Warnings", list(self.warnings), shown=len(self.warnings)),
+            *notes,
         ]
+
+    def _groups_of_several(self) -> dict[str, list[str]]:
+        """Group → ids of its clips, for the groups of two clips or more."""
+        has_several = self.groups["group"].duplicated(keep=False)
+        groups = {}
+        for group, clips in self.groups[has_several].groupby("group"):
+            groups[str(group)] = clips["id"].tolist()
+        return groups
 
 
 def write_groups(report: AuditReport, path: str | os.PathLike[str]) -> None:
-    """The groups as a CSV with the columns id and group, one row per usable clip: what must not stand on two sides of a split."""
+    """Write the groups as a CSV with the columns id and group, one row per usable clip.
+
+    Args:
+        report: the audit.
+        path: the CSV file. Its folder is made if it is missing.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     report.groups.to_csv(target, index=False)
 
 
-def _titled(title: str, lines: list[str], *, shown: int = SHOWN) -> list[str]:
+def _table_to_json(table: pd.DataFrame) -> list[JsonObject]:
+    """Rows of a table as JSON objects."""
+    text = table.to_json(orient="records", double_precision=15)
+    rows: list[JsonObject] = json.loads(text)
+    return rows
+
+
+def _section(title: str, lines: list[str], *, shown: int = SHOWN) -> list[str]:
+    """A title and the first lines of a list, indented."""
     if not lines:
         return ["", f"{title}: none"]
-    more = [f"  … and {len(lines) - shown} more"] if len(lines) > shown else []
-    return ["", title, *(f"  {line}" for line in lines[:shown]), *more]
+    indented = [f"  {line}" for line in lines[:shown]]
+    n_more = len(lines) - shown
+    if n_more > 0:
+        indented.append(f"  … and {n_more} more")
+    return ["", title, *indented]
 
 
-def _span(name: str, value: dict[str, Any]) -> str:
-    if set(value) == {"min", "median", "max"}:
-        return f"{name}: {value['min']:.4g} to {value['max']:.4g}, median {value['median']:.4g}"
-    return f"{name}: " + ", ".join(f"{key} ({count} clips)" for key, count in value.items())
+def _class_lines(balance: pd.DataFrame) -> list[str]:
+    return [
+        f"{row.label}: {row.clips} clips ({row.share:.1%}), {row.groups} groups"
+        for row in balance.itertuples()
+    ]
+
+
+def _span_line(name: str, span: dict[str, float]) -> str:
+    if set(span) == {"min", "median", "max"}:
+        low, middle, high = span["min"], span["median"], span["max"]
+        return f"{name}: {low:.4g} to {high:.4g}, median {middle:.4g}"
+    counts = [f"{value} ({count} clips)" for value, count in span.items()]
+    return f"{name}: " + ", ".join(counts)
 
 
 def _pair_lines(pairs: pd.DataFrame) -> list[str]:
-    lines = [
-        f"{count} pair{'s' if count > 1 else ''}: {KINDS[str(kind)]}"
-        for kind, count in pairs["kind"].value_counts().items()
-    ]
-    for r in pairs.itertuples():
-        labels = f" under two labels, {r.first_label} and {r.second_label}" if r.across_classes else ""
-        lines.append(f"{r.first} = {r.second} ({r.kind}){labels}")
+    lines = []
+    for kind, count in pairs["kind"].value_counts().items():
+        noun = "pairs" if count > 1 else "pair"
+        lines.append(f"{count} {noun}: {KINDS[str(kind)]}")
+    for pair in pairs.itertuples():
+        labels = (
+            f" with two labels, {pair.first_label} and {pair.second_label}" if pair.across_classes else ""
+        )
+        lines.append(f"{pair.first} = {pair.second} ({pair.kind}){labels}")
     return lines
 
 
-def _shortcut_line(row: Any) -> str:
-    return f"{row.signal}: {row.auc:.3f} [{row.low:.3f}, {row.high:.3f}]{'  !' if row.warning else ''}"
+def _shortcut_lines(shortcuts: pd.DataFrame) -> list[str]:
+    lines = []
+    for row in shortcuts.itertuples():
+        mark = "  !" if row.warning else ""
+        lines.append(f"{row.signal}: {row.auc:.3f} [{row.low:.3f}, {row.high:.3f}]{mark}")
+    return lines

@@ -1,10 +1,14 @@
-"""What a class can be told by without hearing any music.
+"""Shortcuts: facts of the files from which the class can be guessed without any music.
 
-If the clips of a class come from one source, they share its sample rate, its encoder, its level and its length, and a classifier that learns
-these will score high and know nothing. This module measures how far they carry: the AUC that each of them, and all together, reach out of fold.
+If the clips of a class come from one source, they share its sample rate, encoder, level and length. A
+classifier that learns these facts gets a high score and has learnt nothing about music. This module measures
+the AUC that each fact, and all facts together, reach out of fold.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +22,8 @@ from quintet.errors import DatasetError
 from quintet.evaluation.intervals import Intervals, Resampling, block_intervals, bootstrap
 from quintet.evaluation.ranking import rank_scores, ratio
 
+Floats = NDArray[np.float64]
+
 SIGNALS = {
     "duration_s": "duration",
     "native_sample_rate": "sample rate",
@@ -27,145 +33,195 @@ SIGNALS = {
     "silence_share": "silence",
 }
 ALL_SIGNALS = "all together"
-HIGH_AUC = 0.65  # warn where even the lower end of the interval lies above
+HIGH_AUC = 0.65  # there is a warning if even the lower end of the interval is above it
 LEVEL = 0.95
 RESAMPLES = 400
 MANY_CLIPS = 20_000  # from here on the interval comes from the spread of blocks
 TREES = 60
 LEAF = 3
+CLIPS_OF_A_TREE = 2000
 SHORTCUT_COLUMNS = ("signal", "auc", "low", "high", "warning")
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Classes to predict from a fact, and the folds in which they are predicted.
+
+    Args:
+        rows: positions of the n clips that take part.
+        target: `(n, classes)`, ones and zeros.
+        groups: `(n,)`.
+        folds: pairs of positions among the n clips: to fit on, to predict.
+        seed: seed of the forests and the intervals.
+    """
+
+    rows: Positions
+    target: NDArray[np.int8]
+    groups: NDArray[np.object_]
+    folds: list[tuple[Positions, Positions]]
+    seed: int
+
+
+class _SignalAuc(NamedTuple):
+    """AUC of one signal, with its interval."""
+
+    auc: float
+    low: float
+    high: float
 
 
 def shortcut_audit(
     facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *, seed: int = 0
 ) -> pd.DataFrame:
-    """The macro one-vs-rest AUC of each thing that is not music, alone and together.
+    """Macro one-vs-rest AUC of each fact that is not music, alone and together.
 
-    A random forest sees nothing but that thing and predicts out of grouped folds (five, or as many as the rarest class has groups). The interval
-    is a bootstrap by group. `warning` is true where its lower end lies above 0.65: where the data do not carry that much, chance reaches it
-    in less than one corpus in a hundred.
+    A random forest on this fact alone predicts out of grouped folds (five, or as many as the rarest class has
+    groups). The interval is a bootstrap by group. `warning` is true if its lower end is above 0.65; without
+    any shortcut, chance reaches that in less than one corpus in a hundred.
 
     Args:
-        facts: indexed by clip id; those columns of `SIGNALS` that are known and vary take part. Rows with missing values in them count as zero
-            and are marked as missing.
-        labels: indexed alike: `"rock"`, or `"rock;live"` for sets.
-        groups: indexed alike.
-        seed: of the forest, the folds and the bootstrap.
+        facts: facts by clip id. The columns of `SIGNALS` that are present and vary take part. A missing value
+            counts as zero and is marked as missing.
+        labels: label of each clip, in the same order: `"rock"`, or `"rock;live"` for sets.
+        groups: group of each clip, in the same order.
+        seed: seed of the forest, the folds and the bootstrap.
 
     Returns:
-        Columns signal, auc, low, high, warning; the signals from high to low, the row "all together" first. A thing that does not vary has AUC 0.5
-        exactly; without any known thing there are no rows.
+        Columns signal, auc, low, high, warning. The row "all together" is first, then the signals from high
+        to low. A fact that does not vary has exactly the AUC 0.5. Without any fact there are no rows.
 
     Raises:
-        DatasetError: if fewer than two classes lie in two groups each: then nothing can be predicted for a group that was not seen.
+        DatasetError: if fewer than two classes have clips in two groups each, because no class can then be
+            predicted for a new group.
     """
-    if not len(labels):
-        raise DatasetError(
-            "At least two classes must lie in two groups each, for shortcuts to be measured. Received no labels."
-        )
-    matrix, classes = label_indicator(labels)
-    counted = pd.DataFrame(matrix, index=labels.index).groupby(groups.to_numpy()).max().sum(axis=0).to_numpy()
-    usable = np.flatnonzero((counted >= 2) & (matrix.mean(axis=0) < 1))
-    if len(usable) < 2:
-        raise DatasetError(
-            f"Shortcuts can be measured where two classes lie in two groups each. Received {len(usable)} such of {len(classes)} classes."
-        )
-    rows = np.flatnonzero(matrix[:, usable].any(axis=1))
-    target, groups_used = matrix[rows][:, usable], groups.to_numpy()[rows]
-    single = labels.to_numpy()[rows] if (matrix.sum(axis=1) == 1).all() else target
-    names = groups_used.tolist()
-    folds = grouped_folds(single, names, n_splits=usable_folds(single, names), seed=seed)
-    columns = {
-        name: _column(facts[name].iloc[rows])
-        for name in SIGNALS
-        if name in facts and facts[name].notna().any()
-    }
+    task = _make_task(labels, groups, seed)
+    columns = _signal_columns(facts, task.rows)
     if not columns:
         return pd.DataFrame(columns=list(SHORTCUT_COLUMNS))
     varying = {name: column for name, column in columns.items() if (column != column[0]).any()}
-    measured = {ALL_SIGNALS: np.concatenate(list(varying.values()), axis=1) if varying else None}
-    measured |= {SIGNALS[name]: varying.get(name) for name in columns}
-    found = [(signal, *_auc(x, target, groups_used, folds, seed)) for signal, x in measured.items()]
-    table = pd.DataFrame(found, columns=list(SHORTCUT_COLUMNS[:-1]))
+    signals: dict[str, Floats | None] = {ALL_SIGNALS: None}
+    if varying:
+        signals[ALL_SIGNALS] = np.concatenate(list(varying.values()), axis=1)
+    for name in columns:
+        signals[SIGNALS[name]] = varying.get(name)
+    rows = [(signal, *_signal_auc(column, task)) for signal, column in signals.items()]
+    table = pd.DataFrame(rows, columns=list(SHORTCUT_COLUMNS[:-1]))
     table["warning"] = table["low"] > HIGH_AUC
-    return pd.concat(
-        [table[:1], table[1:].sort_values("auc", ascending=False, kind="stable")], ignore_index=True
+    together, single = table[:1], table[1:]
+    single = single.sort_values("auc", ascending=False, kind="stable")
+    return pd.concat([together, single], ignore_index=True)
+
+
+def _signal_columns(facts: pd.DataFrame, rows: Positions) -> dict[str, Floats]:
+    """Columns of the facts that are present, for some clips."""
+    columns: dict[str, Floats] = {}
+    for name in SIGNALS:
+        if name in facts and facts[name].notna().any():
+            values = facts[name].iloc[rows]
+            columns[name] = _column(values)
+    return columns
+
+
+def _make_task(labels: pd.Series, groups: pd.Series, seed: int) -> _Task:
+    """Classes that lie in two groups or more, and grouped folds of their clips."""
+    if not len(labels):
+        raise DatasetError(
+            "To measure shortcuts, at least two classes must lie in two groups each. Received no labels."
+        )
+    matrix, classes = label_indicator(labels)
+    in_group = pd.DataFrame(matrix, index=labels.index).groupby(groups.to_numpy()).max()
+    n_groups = in_group.sum(axis=0).to_numpy()
+    usable = np.flatnonzero((n_groups >= 2) & (matrix.mean(axis=0) < 1))
+    if len(usable) < 2:
+        raise DatasetError(
+            "To measure shortcuts, at least two classes must lie in two groups each. "
+            f"Received {len(usable)} such classes among {len(classes)}."
+        )
+    rows = np.flatnonzero(matrix[:, usable].any(axis=1))
+    target = matrix[rows][:, usable]
+    has_single_labels = (matrix.sum(axis=1) == 1).all()
+    strata = labels.to_numpy()[rows] if has_single_labels else target
+    used_groups = groups.to_numpy()[rows]
+    names = used_groups.tolist()
+    n_splits = usable_folds(strata, names)
+    folds = grouped_folds(strata, names, n_splits=n_splits, seed=seed)
+    return _Task(rows, target, used_groups, folds, seed)
+
+
+def _column(values: pd.Series) -> Floats:
+    """The values, and in a second column whether they are missing, if some are."""
+    numbers = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
+    is_missing = np.isnan(numbers)
+    numbers_without_nan = np.where(is_missing, 0.0, numbers)
+    if not is_missing.any():
+        return numbers_without_nan[:, None]
+    return np.stack([numbers_without_nan, is_missing.astype(np.float64)], axis=1)
+
+
+def _signal_auc(x: Floats | None, task: _Task) -> _SignalAuc:
+    """Macro AUC out of fold, and its interval. None stands for facts that do not vary."""
+    if x is None:
+        return _SignalAuc(0.5, 0.5, 0.5)
+    target = task.target
+    scores = np.empty(target.shape)
+    for train, valid in task.folds:
+        scores[valid] = _predict(x[train], target[train], x[valid], task.seed)
+    weights = np.ones((1, len(target)))
+    aucs = _macro_auc(target, scores, weights)
+    value = float(aucs[0, 0])
+    interval = _interval(task, scores, value)
+    return _SignalAuc(
+        auc=value,
+        low=float(interval.low[0]),
+        high=float(interval.high[0]),
     )
 
 
-def _column(values: pd.Series) -> NDArray[np.float64]:
-    """The values, and beside them whether they are missing, where some are."""
-    numbers = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
-    missing = np.isnan(numbers)
-    filled = np.where(missing, 0.0, numbers)
-    return np.stack([filled, missing.astype(np.float64)], axis=1) if missing.any() else filled[:, None]
-
-
-def _auc(
-    x: NDArray[np.float64] | None,
-    target: NDArray[np.int8],
-    groups: NDArray[np.object_],
-    folds: list[tuple[Positions, Positions]],
-    seed: int,
-) -> tuple[float, float, float]:
-    """The macro AUC out of fold, and the ends of its interval."""
-    if x is None:
-        return 0.5, 0.5, 0.5
-    scores = np.empty(target.shape)
-    for train, valid in folds:
-        scores[valid] = _predicted(x[train], target[train], x[valid], seed)
-    value = _macro_auc(target, scores, np.ones((1, len(target))))[0, 0]
-    interval = _interval(target, scores, groups, value, seed)
-    return float(value), float(interval.low[0]), float(interval.high[0])
-
-
-def _predicted(
-    x: NDArray[np.float64], target: NDArray[np.int8], unseen: NDArray[np.float64], seed: int
-) -> NDArray[np.float64]:
-    """The probability of every class, `(n, classes)`, by a forest that answers for all classes at once."""
+def _predict(x: Floats, target: NDArray[np.int8], new_x: Floats, seed: int) -> Floats:
+    """Probability of every class, `(n, classes)`, by one forest for all classes."""
     forest = RandomForestClassifier(
-        n_estimators=TREES, min_samples_leaf=LEAF, max_samples=min(len(x), 2000), random_state=seed
+        n_estimators=TREES,
+        min_samples_leaf=LEAF,
+        max_samples=min(len(x), CLIPS_OF_A_TREE),
+        random_state=seed,
     )
     forest.fit(x, target)
-    probabilities = []
-    for k, (answer, known) in enumerate(zip(forest.predict_proba(unseen), forest.classes_, strict=True)):
-        probabilities.append(answer[:, 1] if len(known) == 2 else np.full(len(unseen), float(target[0, k])))
-    return np.stack(probabilities, axis=1)
+    columns = []
+    predictions = zip(forest.predict_proba(new_x), forest.classes_, strict=True)
+    for k, (probabilities, values) in enumerate(predictions):
+        if len(values) == 2:
+            columns.append(probabilities[:, 1])
+        else:  # the training clips are all in the class, or all outside it
+            columns.append(np.full(len(new_x), float(target[0, k])))
+    return np.stack(columns, axis=1)
 
 
-def _macro_auc(
-    target: NDArray[np.int8], scores: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Weights `(B, n)` → `(B, 1)`: the mean over the classes whose AUC exists."""
-    each = np.stack(
-        [rank_scores(target[:, k] == 1, scores[:, k], weights).auc for k in range(target.shape[1])]
-    )
-    known = ~np.isnan(each)
-    total = np.where(known, each, 0.0).sum(axis=0)
-    mean: NDArray[np.float64] = ratio(total, known.sum(axis=0))
+def _macro_auc(target: NDArray[np.int8], scores: Floats, weights: Floats) -> Floats:
+    """Mean AUC over the classes that have one, `(B, 1)`, for weights `(B, n)`."""
+    aucs = []
+    for k in range(target.shape[1]):
+        is_class = target[:, k] == 1
+        ranking = rank_scores(is_class, scores[:, k], weights)
+        aucs.append(ranking.auc)
+    by_class = np.stack(aucs)
+    is_defined = ~np.isnan(by_class)
+    total = np.where(is_defined, by_class, 0.0).sum(axis=0)
+    mean = ratio(total, is_defined.sum(axis=0))
     return mean[:, None]
 
 
-def _interval(
-    target: NDArray[np.int8],
-    scores: NDArray[np.float64],
-    groups: NDArray[np.object_],
-    value: float,
-    seed: int,
-) -> Intervals:
-    n = len(target)
-    resampling = Resampling(seed, RESAMPLES, LEVEL)
+def _interval(task: _Task, scores: Floats, value: float) -> Intervals:
+    """Interval of the macro AUC, by group."""
+    target, n = task.target, len(task.target)
+    resampling = Resampling(task.seed, RESAMPLES, LEVEL)
+
+    def auc_of_rows(rows: Positions) -> Floats:
+        weights = np.ones((1, len(rows)))
+        return np.asarray(_macro_auc(target[rows], scores[rows], weights)[0])
+
+    def auc_with(weights: Floats) -> Floats:
+        return _macro_auc(target, scores, weights)
+
     if n >= MANY_CLIPS:
-        return block_intervals(
-            lambda rows: _macro_auc(target[rows], scores[rows], np.ones((1, len(rows))))[0],
-            groups,
-            np.array([value]),
-            n,
-            resampling=resampling,
-        )
-    return bootstrap(
-        lambda weights: _macro_auc(target, scores, weights),
-        groups,
-        n,
-        resampling=resampling,
-    )
+        return block_intervals(auc_of_rows, task.groups, np.array([value]), n, resampling=resampling)
+    return bootstrap(auc_with, task.groups, n, resampling=resampling)

@@ -1,4 +1,4 @@
-"""What to do something about: the findings of an audit as sentences."""
+"""Warnings: the findings of an audit that need a decision, as sentences."""
 
 from __future__ import annotations
 
@@ -19,75 +19,97 @@ def warnings(
     odd: pd.DataFrame,
     shortcuts: pd.DataFrame,
 ) -> list[str]:
-    """The sentences, the gravest first. For the tables see `AuditReport`; `known` is clip id → group, empty where no groups were known.
+    """Warnings as sentences, the most serious first. `AuditReport` describes the tables.
+
+    Args:
+        problems: clips that cannot be used.
+        pairs: duplicates.
+        known: clip id → group of the source; empty if the source has no groups.
+        balance: clips and groups per class.
+        odd: odd clips.
+        shortcuts: AUC of each shortcut.
 
     Example:
-        >>> nothing = pd.DataFrame(columns=["first", "second", "kind", "across_classes", "warning", "clips", "groups"])
-        >>> warnings(pd.DataFrame({"id": ["a"], "problem": ["file not found"]}), nothing, {}, nothing, nothing, nothing)
-        ['Clips that cannot be used: 1. See the list; repair them or leave them out.']
+        >>> columns = ["first", "second", "kind", "across_classes", "warning", "clips", "groups"]
+        >>> empty = pd.DataFrame(columns=columns)
+        >>> warnings(pd.DataFrame({"id": ["a"], "problem": ["file not found"]}), empty, {}, empty, empty,
+        empty) ['Clips that cannot be used: 1. See the list; repair them or leave them out.']
     """
-    unusable = (
-        [f"Clips that cannot be used: {len(problems)}. See the list; repair them or leave them out."]
-        if len(problems)
-        else []
-    )
     return [
         *_label_warnings(pairs),
         *_shortcut_warnings(shortcuts),
         *_duplicate_warnings(pairs, known),
-        *unusable,
+        *_problem_warnings(problems),
         *_balance_warnings(balance),
-        *[f"Clips that are {kind}: {count}." for kind, count in odd["kind"].value_counts().items()],
+        *_oddity_warnings(odd),
     ]
 
 
 def _label_warnings(pairs: pd.DataFrame) -> list[str]:
+    across_classes = pairs[pairs["across_classes"].astype(bool)]
     return [
-        f"A label is wrong somewhere: {r.first} ({r.first_label}) and {r.second} ({r.second_label}) are the {r.kind}."
-        for r in pairs[pairs["across_classes"].astype(bool)].itertuples()
+        f"One label is wrong: {pair.first} ({pair.first_label}) and {pair.second} ({pair.second_label}) "
+        f"are the {pair.kind}."
+        for pair in across_classes.itertuples()
     ]
-
-
-def _duplicate_warnings(pairs: pd.DataFrame, known: Mapping[str, str]) -> list[str]:
-    found = [
-        f"Pairs of duplicates: {count} ({KINDS[str(kind)]}). Keep each on one side of a split: train with the groups of this audit."
-        for kind, count in pairs["kind"].value_counts().items()
-    ]
-    parted = (
-        sum(
-            known.get(a) != known.get(b)
-            for a, b in zip(pairs["first"].tolist(), pairs["second"].tolist(), strict=True)
-        )
-        if known
-        else 0
-    )
-    return (
-        [
-            *found,
-            f"Duplicates that stand in different groups: {parted} pairs. The groups of this audit join them.",
-        ]
-        if parted
-        else found
-    )
-
-
-def _balance_warnings(balance: pd.DataFrame) -> list[str]:
-    found = []
-    if len(balance) and balance["clips"].max() >= IMBALANCE_RATIO * balance["clips"].min():
-        large, small = balance.iloc[0], balance.iloc[-1]
-        found.append(
-            f"Classes are uneven: '{large['label']}' has {large['clips']} clips, '{small['label']}' {small['clips']}. Read macro scores."
-        )
-    scarce = balance[balance["groups"] < SCARCE_GROUPS]
-    if len(scarce):
-        named = ", ".join(f"'{r.label}' ({r.groups})" for r in scarce.itertuples())
-        found.append(f"Too few groups for five folds: {named}. Add recordings from other sources.")
-    return found
 
 
 def _shortcut_warnings(shortcuts: pd.DataFrame) -> list[str]:
-    return [
-        f"Shortcut: {r.signal} tell{'' if r.signal == ALL_SIGNALS else 's'} the class with an AUC of {r.auc:.2f} [{r.low:.2f}, {r.high:.2f}] "
-        f"without any music (warned above {HIGH_AUC}). Make the classes alike in it, or expect scores that do not carry over."
-        for r in shortcuts[shortcuts["warning"].astype(bool)].itertuples()
-    ]
+    sentences = []
+    for row in shortcuts[shortcuts["warning"].astype(bool)].itertuples():
+        verb = "give" if row.signal == ALL_SIGNALS else "gives"
+        sentences.append(
+            f"Shortcut: {row.signal} {verb} an AUC of {row.auc:.2f} [{row.low:.2f}, {row.high:.2f}] "
+            f"without any music (warning above {HIGH_AUC}). Make the classes equal in it, "
+            "or expect lower scores on other data."
+        )
+    return sentences
+
+
+def _duplicate_warnings(pairs: pd.DataFrame, known: Mapping[str, str]) -> list[str]:
+    sentences = []
+    for kind, count in pairs["kind"].value_counts().items():
+        sentences.append(
+            f"Pairs of duplicates: {count} ({KINDS[str(kind)]}). "
+            "Keep both clips of a pair on one side of a split: train with the groups of this audit."
+        )
+    n_divided = _count_divided_pairs(pairs, known)
+    if n_divided:
+        sentences.append(
+            f"Duplicates in different groups: {n_divided} pairs. The groups of this audit join them."
+        )
+    return sentences
+
+
+def _count_divided_pairs(pairs: pd.DataFrame, known: Mapping[str, str]) -> int:
+    """Number of pairs whose clips have different groups in the source."""
+    if not known:
+        return 0
+    first_groups = pairs["first"].map(known.get)
+    second_groups = pairs["second"].map(known.get)
+    return sum(a != b for a, b in zip(first_groups.tolist(), second_groups.tolist(), strict=True))
+
+
+def _problem_warnings(problems: pd.DataFrame) -> list[str]:
+    if not len(problems):
+        return []
+    return [f"Clips that cannot be used: {len(problems)}. See the list; repair them or leave them out."]
+
+
+def _balance_warnings(balance: pd.DataFrame) -> list[str]:
+    sentences = []
+    if len(balance) and balance["clips"].max() >= IMBALANCE_RATIO * balance["clips"].min():
+        large, small = balance.iloc[0], balance.iloc[-1]
+        sentences.append(
+            f"Classes are uneven: '{large['label']}' has {large['clips']} clips, "
+            f"'{small['label']}' {small['clips']}. Read macro scores."
+        )
+    scarce = balance[balance["groups"] < SCARCE_GROUPS]
+    if len(scarce):
+        classes = ", ".join(f"'{row.label}' ({row.groups})" for row in scarce.itertuples())
+        sentences.append(f"Too few groups for five folds: {classes}. Add recordings from other sources.")
+    return sentences
+
+
+def _oddity_warnings(odd: pd.DataFrame) -> list[str]:
+    return [f"Clips that are {kind}: {count}." for kind, count in odd["kind"].value_counts().items()]

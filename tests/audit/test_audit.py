@@ -50,7 +50,7 @@ def test_copies_are_found_and_named(report: AuditReport) -> None:
         frozenset(("drums/kick0.wav", "drums/hushed.wav")): "same recording",
     }
     assert len(report.pairs_across_classes) == 1
-    assert any(w.startswith("A label is wrong somewhere") and "stray.flac" in w for w in report.warnings)
+    assert any(w.startswith("One label is wrong") and "stray.flac" in w for w in report.warnings)
 
 
 def test_copies_share_a_group(report: AuditReport) -> None:
@@ -121,7 +121,7 @@ def test_the_report_is_plain_json_and_text(report: AuditReport) -> None:
     for title in (
         "Classes",
         "Duplicates",
-        "Clips that stand out",
+        "Odd clips",
         "Unusable",
         "AUC without any music",
         "Warnings",
@@ -162,7 +162,7 @@ def test_a_table_from_elsewhere_joins_its_groups() -> None:
         ["b", "e", "same row", True]
     ]
     assert found.groups["group"].tolist() == ["p", "p", "q", "q", "p", "p"]
-    assert any(w.startswith("Duplicates that stand in different groups: 1") for w in found.warnings)
+    assert any(w.startswith("Duplicates in different groups: 1") for w in found.warnings)
     assert found.shortcuts.empty
 
 

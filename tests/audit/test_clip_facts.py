@@ -10,7 +10,7 @@ from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource
 from quintet.audio.resample import resample
 from quintet.audit.clip_facts import (
-    clipped_share,
+    clipping_share,
     cutoff_hz,
     loudness_db,
     measure_clip,
@@ -49,8 +49,10 @@ def test_levels_in_closed_form() -> None:
     half = np.concatenate([0.5 * np.ones(8000), 1e-4 * np.ones(8000)])
     assert silence_share(Clip(half, 8000)) == 0.5
     sine = np.sin(2 * np.pi * 500 * np.arange(8000) / 8000 + 0.01)
-    assert clipped_share(Clip(0.99 * sine, 8000)) == 0.0
-    assert clipped_share(Clip(np.clip(2 * sine, -1, 1), 8000)) == pytest.approx(2 / 3, abs=0.1)  # |sin| > 1/2
+    assert clipping_share(Clip(0.99 * sine, 8000)) == 0.0
+    assert clipping_share(Clip(np.clip(2 * sine, -1, 1), 8000)) == pytest.approx(
+        2 / 3, abs=0.1
+    )  # |sin| > 1/2
 
 
 def test_what_cannot_be_read_has_a_problem(tmp_path: Path) -> None:

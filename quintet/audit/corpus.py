@@ -1,0 +1,121 @@
+"""Corpus of an audit: the clips of a source or of a feature table, in one form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from quintet.audio.decode import ClipSource
+from quintet.datasets.manifest import Manifest
+from quintet.datasets.source import load_source
+from quintet.features.storage.external_table import find_external_table
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import METADATA_KEY, FeatureTable
+
+FACTS = ("duration_s", "native_sample_rate", "native_channels", "audio_digest")
+CLIP_COLUMNS = ["path", "label", "group", "start", "end"]
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Clips to audit.
+
+    Args:
+        name: name of the source.
+        clips: columns path, label, group, start, end, by clip id.
+        grouped: whether the source has groups.
+        known_facts: facts that a table holds, by clip id; no columns for a source of audio.
+        features: features by clip id; None for a source of audio.
+        problems: id and problem of the clips that cannot be used.
+        notes: how the source was read: columns that were ignored, spellings that were joined.
+    """
+
+    name: str
+    clips: pd.DataFrame
+    grouped: bool
+    known_facts: pd.DataFrame
+    features: pd.DataFrame | None
+    problems: list[tuple[str, str]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_all_files(self) -> bool:
+        """Whether every clip has a file on this machine."""
+        return all(Path(path).is_file() for path in self.clips["path"])
+
+
+def read_corpus(source_or_table: str | Path | Manifest | FeatureTable) -> Corpus:
+    """Corpus of a source or of a feature table.
+
+    Args:
+        source_or_table: a folder, a manifest (file or object), the name of a built-in dataset, a feature
+            table, or the file of a feature table.
+
+    Raises:
+        DatasetError: if the source cannot be listed.
+    """
+    if isinstance(source_or_table, FeatureTable):
+        return _table_corpus(source_or_table)
+    if isinstance(source_or_table, str | Path) and _is_feature_table(Path(source_or_table)):
+        return _table_corpus(read_feature_table(source_or_table))
+    if not isinstance(source_or_table, Manifest):
+        external_table = find_external_table(Path(source_or_table))
+        if external_table is not None:
+            return _table_corpus(external_table)
+    return _manifest_corpus(load_source(source_or_table))
+
+
+def clip_sources(clips: pd.DataFrame) -> list[ClipSource]:
+    """File and window of each clip.
+
+    Args:
+        clips: the table of a corpus.
+    """
+    rows = zip(
+        clips.index.tolist(),
+        clips["path"].tolist(),
+        clips["start"].tolist(),
+        clips["end"].tolist(),
+        strict=True,
+    )
+    return [ClipSource.from_row(*row) for row in rows]
+
+
+def _is_feature_table(path: Path) -> bool:
+    """Whether a file is a feature table that quintet made."""
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return False
+    metadata = pq.read_schema(path).metadata or {}
+    return METADATA_KEY in metadata
+
+
+def _table_corpus(table: FeatureTable) -> Corpus:
+    problems = [(str(row.id), f"{row.error}: {row.reason}") for row in table.failures.itertuples()]
+    known_facts = [name for name in FACTS if table.meta[name].notna().any()]
+    return Corpus(
+        name=str(table.metadata.get("dataset", "")),
+        clips=table.meta[CLIP_COLUMNS],
+        grouped=table.grouped,
+        known_facts=table.meta[known_facts],
+        features=table.features,
+        problems=problems,
+        notes=tuple(table.metadata.get("notes", ())),
+    )
+
+
+def _manifest_corpus(manifest: Manifest) -> Corpus:
+    unusable = manifest.frame[manifest.frame["problem"].notna()]
+    problems = zip(unusable["id"].tolist(), unusable["problem"].tolist(), strict=True)
+    clips = manifest.usable.set_index("id")[CLIP_COLUMNS]
+    return Corpus(
+        name=manifest.name,
+        clips=clips,
+        grouped=manifest.grouped,
+        known_facts=pd.DataFrame(index=clips.index),
+        features=None,
+        problems=list(problems),
+        notes=tuple(note for note in manifest.ignored if " " in note),  # the others are bare names
+    )
