@@ -32,8 +32,9 @@ def warnings(
     Example:
         >>> columns = ["first", "second", "kind", "across_classes", "warning", "clips", "groups"]
         >>> empty = pd.DataFrame(columns=columns)
-        >>> warnings(pd.DataFrame({"id": ["a"], "problem": ["file not found"]}), empty, {}, empty, empty,
-        empty) ['Clips that cannot be used: 1. See the list; repair them or leave them out.']
+        >>> problems = pd.DataFrame({"id": ["a"], "problem": ["file not found"]})
+        >>> warnings(problems, empty, {}, empty, empty, empty)
+        ['Clips that cannot be used: 1. See the list; repair them or leave them out.']
     """
     return [
         *_label_warnings(pairs),
