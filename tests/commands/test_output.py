@@ -165,7 +165,7 @@ def refuse_work(*_: object, **__: object) -> None:
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kind of work fails, so that a refusal must come before it.
 
-    The modules are imported first, because a module that is imported later would keep the functions that fail.
+    The modules are imported first, because a module that is imported later would keep the failing functions.
     """
     for module in ("audit.run", "pipeline.explain_track", "pipeline.recipe_search", "pipeline.runner"):
         importlib.import_module(f"quintet.{module}")

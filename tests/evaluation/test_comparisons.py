@@ -17,9 +17,9 @@ from quintet.evaluation.scores import score
 
 CLASSES = ("a", "b", "c")
 
-# The ovarian cancer data of DeLong, DeLong & Clarke-Pearson 1988 (43 complete patients: albumin, total protein,
-# K-G score, 1 = benefits from surgery), as printed with its results in the SAS/STAT User's Guide, PROC
-# LOGISTIC, "Comparing Receiver Operating Characteristic Curves".
+# The ovarian cancer data of DeLong, DeLong & Clarke-Pearson 1988 (43 complete patients: albumin, total
+# protein, K-G score, 1 = benefits from surgery), as printed with its results in the SAS/STAT User's Guide,
+# PROC LOGISTIC, "Comparing Receiver Operating Characteristic Curves".
 OVARIAN_TEXT = """
 3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1
 3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0
