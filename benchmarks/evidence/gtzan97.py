@@ -2,7 +2,7 @@
 
     python -m benchmarks.evidence.gtzan97
 
-Random: ten folds over all 999 tracks. By artist: the three published folds, 948 tracks. Fault-filtered:
+Random: ten folds over all 999 tracks. By artist: the three published folds, 947 tracks. Fault-filtered:
 fitted on train and valid, scored on test. Intervals and gaps are by artist; a track without a known artist is
 its own group. A gap is computed on the tracks that both protocols score. The last table is `quintet train`
 with the filtered lists: rule, weights and calibration are chosen on train and valid alone.
