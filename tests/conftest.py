@@ -271,17 +271,24 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def write_sections(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Function that writes a report with only the given sections of the page, and explains no member.
+    """Function that writes a report with only the given sections of the page.
 
-    A whole report takes ten times as long. A section that is not on the page is an error.
+    A whole report takes ten times as long. A section that is not on the page is an error. The explanation of
+    the members is empty, or the given one.
     """
+    unexplained = RunExplanation({}, {}, pd.DataFrame(), pd.DataFrame())
 
-    def write(folder: Path, target: Path, *sections: Callable[..., Any], umap: bool = False) -> Path:
+    def write(
+        folder: Path,
+        target: Path,
+        *sections: Callable[..., Any],
+        explanation: RunExplanation = unexplained,
+        umap: bool = False,
+    ) -> Path:
         on_page = tuple(section for section in run_page.SECTIONS if section in sections)
         assert len(on_page) == len(sections)
-        unexplained = RunExplanation({}, {}, pd.DataFrame(), pd.DataFrame())
         monkeypatch.setattr(run_page, "SECTIONS", on_page)
-        monkeypatch.setattr(ReportData, "explanation", unexplained)
+        monkeypatch.setattr(ReportData, "explanation", explanation)
         return write_report(folder, target, umap=umap)
 
     return write

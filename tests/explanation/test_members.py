@@ -6,6 +6,7 @@ Each clip is explained by members that were not fitted on it.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from quintet.explanation.track import TrackPrediction, explain_track
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.load import load_model
 from quintet.model_folder.run import Run, read_run
-from quintet.reports.run_page import write_report
+from quintet.reports.run_page import SECTIONS
 from quintet.reports.track_page import Sound, write_track
 from quintet.training.settings import TrainSettings
 
@@ -155,8 +156,11 @@ def test_out_of_fold_values_add_up_and_rank_causes_first(found: RunExplanation) 
     assert (found.folds["n_folds"] == 3).all()
 
 
-def test_page_names_out_of_fold_clips(run: Run, tmp_path: Path) -> None:
-    text = write_report(run.path, tmp_path / "report").read_text(encoding="utf-8")
+def test_page_names_out_of_fold_clips(
+    run: Run, found: RunExplanation, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
+    page = write_sections(run.path, tmp_path / "report", *SECTIONS, explanation=found)
+    text = page.read_text(encoding="utf-8")
     assert "Explained out of fold." in text
     assert "each predicted by members that were trained without its group" in text
     assert "mean over 60 out-of-fold clips" in text
@@ -269,9 +273,10 @@ def test_each_tag_ranks_its_cause_first(sets: tuple[Run, RunExplanation]) -> Non
 
 
 def test_page_of_label_sets_has_importance_family_values_and_maps(
-    sets: tuple[Run, RunExplanation], tmp_path: Path
+    sets: tuple[Run, RunExplanation], tmp_path: Path, write_sections: Callable[..., Path]
 ) -> None:
-    text = write_report(sets[0].path, tmp_path / "report").read_text(encoding="utf-8")
+    page = write_sections(sets[0].path, tmp_path / "report", *SECTIONS, explanation=sets[1])
+    text = page.read_text(encoding="utf-8")
     for figure in ("game", "importance-columns", "sampled-columns", "lost-columns", "map-pca", "map-tsne"):
         assert f'id="figure-{figure}"' in text
     assert "probability of the true tags" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from quintet.explanation.member_value import calibrate_members
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.sections.probabilities.calibration import (
+    calibration_section,
     member_table,
     method_phrase,
     reliability_drawing,
@@ -77,14 +79,17 @@ def test_a_random_split_is_calibrated_by_clip(run: Run) -> None:
     assert set(calibrate_members(replace(run, split=split, results=results))) == set(run.members)
 
 
-def test_every_member_has_its_panel_and_its_row(run: Run, page: Path) -> None:
+def test_every_member_has_its_panel_and_its_row(
+    run: Run, model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
     found = calibrate_members(run)
     drawing = reliability_drawing(run, found)
     assert drawing is not None
     assert set(drawing.numbers["member"]) == set(run.members)
     assert reliability_drawing(run, dict(list(found.items())[:1])) is None
-    assert "Members calibrated alone" in page.read_text()
-    assert 'id="figure-reliability"' in page.read_text()
+    page = write_sections(model_folder, tmp_path / "report", calibration_section).read_text(encoding="utf-8")
+    assert "Members calibrated alone" in page
+    assert 'id="figure-reliability"' in page
 
 
 def test_members_whose_folds_are_not_known_are_left_out(run: Run) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.percentile_intervals import percentile_intervals
 from quintet.evaluation.scores import score
 from quintet.explanation.ensemble import EnsembleExplanation
+from quintet.explanation.members import explain_run
 from quintet.explanation.projections import neighbour_map, principal_map, standardise_columns
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
@@ -27,14 +29,17 @@ from quintet.reports.figures.heat import cell_titles, heat_figure
 from quintet.reports.figures.intervals import Dot, interval_figure
 from quintet.reports.formats import count, format_list
 from quintet.reports.report_data import ReportData, confusion_counts, main_confusions
-from quintet.reports.run_page import default_title, write_report
+from quintet.reports.run_page import SECTIONS, default_title
 from quintet.reports.sections.classes import class_table, confusion_drawing
 from quintet.reports.sections.data import failure_reasons
+from quintet.reports.sections.maps import maps_section
 from quintet.reports.sections.members.fusion import agreement
 from quintet.reports.sections.mistakes import mistakes
 from quintet.reports.sections.scores import rank_names, score_rows, score_table
 from quintet.reports.style import to_svg
 from quintet.reports.text import display_name, limits, opening, split_note
+
+ALL_BUT_MAPS = tuple(section for section in SECTIONS if section is not maps_section)
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +247,9 @@ def test_failures_are_counted_by_reason() -> None:
     assert failure_reasons(pd.DataFrame()).empty
 
 
-def test_a_single_member_without_a_held_out_part_has_a_report(model_folder: Path, tmp_path: Path) -> None:
+def test_a_single_member_without_a_held_out_part_has_a_report(
+    model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
     folder = tmp_path / "Just one"
     shutil.copytree(model_folder, folder)
     shutil.rmtree(folder / "predictions" / "test")
@@ -259,7 +266,9 @@ def test_a_single_member_without_a_held_out_part_has_a_report(model_folder: Path
         json.dumps({"members": ["svm"], "rule": "svm", "classes": scores["split"]})
     )
     (folder / "fusion.json").write_text("{}")
-    text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+    explanation = explain_run(read_run(folder))
+    page = write_sections(folder, tmp_path / "report", *ALL_BUT_MAPS, explanation=explanation)
+    text = page.read_text(encoding="utf-8")
     assert default_title(read_run(folder)) == "Just one"
     assert "The classifier (SVM) reaches" in text
     assert "Every clip could be used." in text
@@ -269,7 +278,9 @@ def test_a_single_member_without_a_held_out_part_has_a_report(model_folder: Path
     assert "Held out" not in text
 
 
-def test_label_sets_have_a_report(run: Run, model_folder: Path, tmp_path: Path) -> None:
+def test_label_sets_have_a_report(
+    run: Run, model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)
     scores = json.loads((folder / "scores.json").read_text())
@@ -291,7 +302,8 @@ def test_label_sets_have_a_report(run: Run, model_folder: Path, tmp_path: Path) 
                 resampling=Resampling(n_resamples=20),
             ).to_json()
     (folder / "scores.json").write_text(json.dumps(scores))
-    text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+    page = write_sections(folder, tmp_path / "report", *ALL_BUT_MAPS)
+    text = page.read_text(encoding="utf-8")
     assert "Subset accuracy" in text
     assert 'id="figure-confusion"' not in text
     assert (

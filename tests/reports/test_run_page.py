@@ -106,6 +106,10 @@ def test_stable_anchors(outline: Outline) -> None:
     } <= set(outline.ids)
 
 
+def test_sections_without_content_are_left_out(outline: Outline) -> None:
+    assert not {"search", "published", "out-of-class", "gate", "more"} & set(outline.ids)
+
+
 def test_headings_start_at_one_and_never_skip_a_level(outline: Outline) -> None:
     assert outline.headings[0] == 1
     assert outline.headings.count(1) == 1

@@ -157,10 +157,9 @@ def test_clips_without_known_groups_are_not_counted_twice(model_folder: Path, tm
     assert search_basis(read_run(folder)) == "160 clips of the training part, out of fold on 4 folds"
 
 
-def test_without_a_search_there_is_no_section(model_folder: Path, page: Path) -> None:
+def test_without_a_search_there_is_no_section(model_folder: Path) -> None:
     run = read_run(model_folder)
     assert search_table(run).empty
     assert trial_table(run).empty
     assert search_drawings(run) == []
     assert tuning_section(ReportData(run)) is None
-    assert 'id="search"' not in page.read_text(encoding="utf-8")

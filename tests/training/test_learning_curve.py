@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,23 @@ from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.run import read_run
 from quintet.model_folder.scores import CurveResult, SplitFacts
 from quintet.pipeline.recipe import load_recipe
-from quintet.reports.run_page import write_report
-from quintet.reports.sections.learning_curve import curve_drawings, curve_sentence
+from quintet.reports.sections.learning_curve import (
+    curve_drawings,
+    curve_sentence,
+    learning_curve_section,
+)
 from quintet.settings import parse_settings
 from quintet.training.data import TrainingPart, gather
 from quintet.training.learning_curve import curve_members, curve_part, learning_curve
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
-SETTINGS = TrainSettings(members=("logistic_regression", "svm"), learning_curve=True, resamples=100)
+SETTINGS = TrainSettings(
+    members=("logistic_regression", "svm"),
+    settings={"svm": {"calibration_folds": 2}},
+    learning_curve=True,
+    resamples=100,
+)
 
 
 def rows(n_groups: int = 40, per_group: int = 4, seed: int = 0) -> pd.DataFrame:
@@ -101,7 +110,9 @@ def test_no_group_is_on_both_sides_and_known_folds_are_not_fitted_again(
         return plain(self, inputs, y, groups, fold, parts, classes)
 
     known = {
-        name: Trainer(name).out_of_fold(given.inputs, given.y, given.units, given.folds, given.classes)[0]
+        name: Trainer(name, dict(SETTINGS.settings.get(name, {}))).out_of_fold(
+            given.inputs, given.y, given.units, given.folds, given.classes
+        )[0]
         for name in SETTINGS.members
     }
     monkeypatch.setattr(Trainer, "predict_fold", spy)
@@ -189,7 +200,9 @@ def test_the_sentence_mentions_new_groups_only_if_groups_are_known() -> None:
     assert "added clips" in curve_sentence(worse, by_clip)
 
 
-def test_a_run_stores_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:
+def test_a_run_stores_its_curve_and_the_report_shows_it(
+    tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
     members = ("logistic_regression",)
     result = train(
         table(),
@@ -200,7 +213,7 @@ def test_a_run_stores_its_curve_and_the_report_shows_it(tmp_path: Path) -> None:
     assert curve["n"] == json.loads((tmp_path / "model" / "scores.json").read_text())["oof"]["mean"]["n"]
     whole, mean = curve["points"][-1]["scores"], result.scores["oof"]["mean"]["scores"]
     assert whole["accuracy"]["value"] == mean["accuracy"]["value"]
-    page = write_report(tmp_path / "model", tmp_path / "report")
+    page = write_sections(tmp_path / "model", tmp_path / "report", learning_curve_section)
     text = page.read_text()
     assert 'id="more"' in text
     assert "Twice the data" in text
