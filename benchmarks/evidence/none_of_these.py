@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.evaluation.comparisons import delong
-from quintet.features.storage.external_table import Roles, foreign_table
+from quintet.features.storage.column_roles import Roles
+from quintet.features.storage.external_table import foreign_table
 from quintet.features.storage.table import FeatureTable
 from quintet.inference.predict import predict_table
 from quintet.training.settings import TrainSettings
