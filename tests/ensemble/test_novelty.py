@@ -35,7 +35,9 @@ def predict(X):
 
 def fit(seed=0, n_groups=90):
     X, y, group, p = corpus(n_groups, seed)
-    far = held_out_distances(X, y, grouped_folds(y, group.tolist(), n_splits=5, seed=0))
+    fold = group // 3 % 5  # one group of each class in turn: balanced folds that cost nothing
+    folds = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(5)]
+    far = held_out_distances(X, y, folds)
     return Distance.fit(X, y), fit_conformal(p, y, group, classes=CLASSES, score="novelty", distances=far)
 
 
