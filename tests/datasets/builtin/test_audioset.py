@@ -366,7 +366,7 @@ class TestRetrieval:
         done = CliRunner().invoke(app, ["fetch", "audioset@single", str(small), "--limit", "1"])
         assert (
             done.exit_code,
-            "".join(done.stdout.split("\n")).startswith(
+            "".join(done.stderr.split("\n")).startswith(
                 "1 of 2 clips are here, 1 of them new; 0 gone, 0 failed"
             ),
         ) == (0, True)
