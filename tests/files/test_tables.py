@@ -95,11 +95,11 @@ def test_the_index_of_a_parquet_file_is_a_column_unless_it_counts(tmp_path: Path
 
 
 def test_a_name_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="own name.*: f"):
+    with pytest.raises(DatasetError, match=r"own name.*: f"):
         read_table_file(write(tmp_path, "id,f,f\na,1,2\n"))
     table = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["f", "f"])
     pq.write_table(table, tmp_path / "t.parquet")
-    with pytest.raises(DatasetError, match="own name.*: f"):
+    with pytest.raises(DatasetError, match=r"own name.*: f"):
         read_table_file(tmp_path / "t.parquet")
 
 
