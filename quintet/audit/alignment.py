@@ -80,7 +80,8 @@ def align(first: Clip, second: Clip, *, near_s: float) -> Alignment:
         (1.0, 0.5)
     """
     rate = first.sample_rate
-    a, b = first.samples.astype(np.float64), second.samples.astype(np.float64)
+    a = first.samples.astype(np.float64)
+    b = second.samples.astype(np.float64)
     lags = _possible_lags(len(a), len(b), rate, near_s=near_s)
     if not len(lags):
         return NO_ALIGNMENT
@@ -100,14 +101,16 @@ def _possible_lags(n_first: int, n_second: int, rate: int, *, near_s: float) -> 
     lowest = round((near_s - SLACK_S) * rate)
     highest = round((near_s + SLACK_S) * rate)
     lags = np.arange(lowest, highest + 1)
+    begins = np.maximum(lags, 0)
     ends = np.minimum(n_first, n_second + lags)
-    overlaps = ends - np.maximum(lags, 0)
+    overlaps = ends - begins
     return lags[overlaps >= least_overlap]
 
 
 def _align_at(a: Floats, b: Floats, lag: int, *, delay: float, rate: int) -> Alignment:
     """Agreement at one lag (samples) plus a fraction of a sample."""
-    begin, end = max(lag, 0), min(len(a), len(b) + lag)
+    begin = max(lag, 0)
+    end = min(len(a), len(b) + lag)
     n = end - begin
     part_a = a[begin:end]
     part_b = b[begin - lag : end - lag]
@@ -137,7 +140,8 @@ def _correlation(a: Floats, b: Floats, lags: NDArray[np.int64]) -> Floats:
     begin = np.maximum(lags, 0)
     end = np.minimum(len(a), len(b) + lags)
     energy_a = energy_until_a[end] - energy_until_a[begin]
-    energy_b = energy_until_b[end - lags] - energy_until_b[begin - lags]
+    begin_b, end_b = begin - lags, end - lags
+    energy_b = energy_until_b[end_b] - energy_until_b[begin_b]
     energy = np.maximum(energy_a * energy_b, TINY)
     ratio: Floats = products / np.sqrt(energy)
     return ratio
@@ -145,7 +149,8 @@ def _correlation(a: Floats, b: Floats, lags: NDArray[np.int64]) -> Floats:
 
 def _cumulative_energy(samples: Floats) -> Floats:
     """Energy of the samples before each position, `(n + 1,)`."""
-    return np.concatenate([[0.0], np.cumsum(samples**2)])
+    energy = np.cumsum(samples**2)
+    return np.concatenate([[0.0], energy])
 
 
 def _highest_peaks(values: Floats) -> list[int]:
@@ -154,10 +159,12 @@ def _highest_peaks(values: Floats) -> list[int]:
     A steady tone has one maximum per period, and at whole samples the highest need not be the right one.
     """
     padded = np.pad(values, 1, constant_values=-np.inf)
-    is_peak = (values >= padded[:-2]) & (values >= padded[2:])
+    left, right = padded[:-2], padded[2:]
+    is_peak = (values >= left) & (values >= right)
     peaks = np.flatnonzero(is_peak)
     order = np.argsort(-values[peaks])
-    highest: list[int] = peaks[order][:MAX_PEAKS].tolist()
+    from_highest = peaks[order]
+    highest: list[int] = from_highest[:MAX_PEAKS].tolist()
     return highest
 
 
@@ -211,7 +218,8 @@ def _agreement(a: Floats, b: Floats, rate: int, *, delay_s: float) -> float:
     if not weights.any():
         return 0.0
     cross_power = _octave_products(spectrum_b, spectrum_a, octaves)
-    correlations = cross_power / np.sqrt(powers[0] * powers[1])
+    energy = powers[0] * powers[1]
+    correlations = cross_power / np.sqrt(energy)
     return float(np.average(correlations, weights=weights))
 
 

@@ -42,7 +42,8 @@ def class_balance(labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
     clips = pd.DataFrame({"label": label_sets, "group": groups.to_numpy()})
     by_label = clips.explode("label").groupby("label", sort=False)
     balance = by_label.agg(clips=("group", "size"), groups=("group", "nunique"))
-    balance["share"] = balance["clips"] / max(len(labels), 1)
+    n = max(len(labels), 1)
+    balance["share"] = balance["clips"] / n
     balance = balance.reset_index()
     balance = balance.sort_values("clips", ascending=False, kind="stable", ignore_index=True)
     return balance[BALANCE_COLUMNS]

@@ -60,7 +60,11 @@ class _MarkIndex(NamedTuple):
 
     def select(self, rows: slice | NDArray[np.intp]) -> _MarkIndex:
         """The index with some rows only."""
-        return _MarkIndex(self.marks[rows], self.frames[rows], self.owners[rows])
+        return _MarkIndex(
+            marks=self.marks[rows],
+            frames=self.frames[rows],
+            owners=self.owners[rows],
+        )
 
 
 class _Votes(NamedTuple):
@@ -94,7 +98,8 @@ def candidate_pairs(prints: Sequence[Fingerprint]) -> Candidates:
     """
     n = len(prints)
     index = _index_marks(prints)
-    votes = _add_votes([_count_votes(block, n) for block in _useful_blocks(index)])
+    votes_of_blocks = [_count_votes(block, n) for block in _useful_blocks(index)]
+    votes = _add_votes(votes_of_blocks)
     if not len(votes.keys):
         empty = np.zeros(0, np.int64)
         return Candidates(empty, empty, empty, empty)
@@ -109,8 +114,13 @@ def _index_marks(prints: Sequence[Fingerprint]) -> _MarkIndex:
         marks.append(one.marks)
         frames.append(one.frames)
     positions = np.arange(len(prints), dtype=np.int32)
-    owners = np.repeat(positions, [len(one.marks) for one in prints])
-    index = _MarkIndex(np.concatenate(marks), np.concatenate(frames), owners)
+    sizes = [len(one.marks) for one in prints]
+    owners = np.repeat(positions, sizes)
+    index = _MarkIndex(
+        marks=np.concatenate(marks),
+        frames=np.concatenate(frames),
+        owners=owners,
+    )
     order = np.argsort(index.marks, kind="stable")
     return index.select(order)
 
@@ -122,10 +132,12 @@ def _useful_blocks(index: _MarkIndex) -> Iterator[_MarkIndex]:
     starts = np.flatnonzero(changes)
     sizes = np.diff(np.append(starts, len(marks)))
     is_useful = (sizes > 1) & (sizes <= MAX_OCCURRENCES)
-    rows = np.flatnonzero(np.repeat(is_useful, sizes))
+    useful_rows = np.repeat(is_useful, sizes)
+    rows = np.flatnonzero(useful_rows)
     useful = index.select(rows)
     first_of_blocks = useful.marks[::BLOCK_MARKS]
-    edges = np.unique(np.searchsorted(useful.marks, first_of_blocks))
+    begins = np.searchsorted(useful.marks, first_of_blocks)
+    edges = np.unique(begins)
     for begin, end in pairwise([*edges.tolist(), len(rows)]):
         yield useful.select(slice(begin, end))
 
@@ -138,29 +150,34 @@ def _count_votes(block: _MarkIndex, n: int) -> _Votes:
     """
     keys = [np.zeros(0, np.int64)]
     for step in range(1, MAX_OCCURRENCES):
-        same = np.flatnonzero(block.marks[step:] == block.marks[:-step])
-        if not len(same):
+        is_same = block.marks[step:] == block.marks[:-step]
+        one = np.flatnonzero(is_same)
+        if not len(one):
             break
+        other = one + step
         # Equal marks are in the order of their recordings, so first < second.
-        first = block.owners[same].astype(np.int64)
-        second = block.owners[same + step].astype(np.int64)
-        first_frame = block.frames[same].astype(np.int64)
-        distance = first_frame - block.frames[same + step]
+        first = block.owners[one].astype(np.int64)
+        second = block.owners[other].astype(np.int64)
+        first_frame = block.frames[one].astype(np.int64)
+        distance = first_frame - block.frames[other]
         is_pair = first != second
         pair_number = first * n + second
         pair = pair_number[is_pair] << SHIFT_BITS
         shifted = distance[is_pair] + SHIFT_OFFSET
         even = shifted >> 1 << 1
         odd = (shifted + 1 >> 1 << 1) - 1
-        keys += [pair | even, pair | odd]
-    unique, counts = np.unique(np.concatenate(keys), return_counts=True)
+        keys.append(pair | even)
+        keys.append(pair | odd)
+    all_keys = np.concatenate(keys)
+    unique, counts = np.unique(all_keys, return_counts=True)
     return _Votes(unique, counts.astype(np.int64))
 
 
 def _add_votes(blocks: Sequence[_Votes]) -> _Votes:
     """Votes of all blocks together."""
     if not blocks:
-        return _Votes(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        empty = np.zeros(0, np.int64)
+        return _Votes(empty, empty)
     all_keys = np.concatenate([block.keys for block in blocks])
     all_counts = np.concatenate([block.counts for block in blocks])
     keys, key_of_row = np.unique(all_keys, return_inverse=True)
@@ -177,7 +194,8 @@ def _best_shifts(votes: _Votes, n: int) -> Candidates:
     shift = (keys & shift_bits) - SHIFT_OFFSET
     order = np.lexsort((shift, -counts, pair))
     changes = np.diff(pair[order], prepend=-1)
-    best = order[np.flatnonzero(changes)]
+    first_of_pairs = np.flatnonzero(changes)
+    best = order[first_of_pairs]
     return Candidates(
         first=pair[best] // n,
         second=pair[best] % n,

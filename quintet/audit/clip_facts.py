@@ -85,8 +85,9 @@ def loudness_db(clip: Clip) -> float:
         -3.0
     """
     powers = np.square(clip.samples, dtype=np.float64)
-    levels = power_to_db(np.array([np.mean(powers)]))
-    return float(levels[0])
+    power = np.array([np.mean(powers)])
+    level = power_to_db(power)
+    return float(level[0])
 
 
 def silence_share(clip: Clip) -> float:
@@ -124,7 +125,8 @@ def clipping_share(clip: Clip) -> float:
         return 0.0
     padded = np.concatenate([[0], is_full.astype(np.int8), [0]])
     edges = np.diff(padded)
-    begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    begins = np.flatnonzero(edges == 1)
+    ends = np.flatnonzero(edges == -1)
     runs = ends - begins
     long_runs = runs[runs >= SHORTEST_RUN]
     return float(long_runs.sum() / len(is_full))
@@ -164,7 +166,8 @@ def cutoff_hz(clip: Clip) -> float:
         edge = (band + 1) * nyquist / BANDS
         if edge < LOWEST_CUTOFF_HZ:
             break
-        level_below = np.median(levels[band - STEP_BANDS + 1 : band + 1])
+        bands_below = levels[band - STEP_BANDS + 1 : band + 1]
+        level_below = np.median(bands_below)
         step = level_below - loudest_from_here[band + 2]
         if step >= STEP_DB:
             return float(edge)

@@ -56,7 +56,8 @@ def find_equal_digests(digests: pd.Series) -> pd.DataFrame:
         [['a', 'c']]
     """
     present = digests.dropna()
-    first = present.groupby(present).transform(lambda same: same.index[0])
+    by_digest = present.groupby(present)
+    first = by_digest.transform(lambda same: same.index[0])
     copies = first[first != first.index]
     originals, ids = copies.tolist(), copies.index.tolist()
     n = len(copies)
@@ -119,7 +120,8 @@ def find_same_recordings(sources: Sequence[ClipSource], prints: Sequence[Fingerp
     candidates = candidate_pairs(prints)
     load = lru_cache(maxsize=CACHED_CLIPS)(_load)
     order = np.lexsort((candidates.second, candidates.first))
-    rows = np.stack(candidates, axis=1)[order]
+    table = np.stack(candidates, axis=1)
+    rows = table[order]
     first_ids, second_ids, agreements, shifts = [], [], [], []
     for first, second, _, shift in rows.tolist():
         first_clip, second_clip = load(sources[first]), load(sources[second])
@@ -172,9 +174,11 @@ def _component_numbers(index: pd.Index, names: pd.Series, pairs: pd.DataFrame) -
     """
     n = len(index)
     group_numbers, _ = pd.factorize(names)
-    first = index.get_indexer(pd.Index(pairs["first"]))
-    second = index.get_indexer(pd.Index(pairs["second"]))
-    clips, groups = np.arange(n), n + group_numbers
+    first_ids, second_ids = pd.Index(pairs["first"]), pd.Index(pairs["second"])
+    first = index.get_indexer(first_ids)
+    second = index.get_indexer(second_ids)
+    clips = np.arange(n)
+    groups = n + group_numbers
     rows = np.concatenate([clips, first])
     columns = np.concatenate([groups, second])
     n_groups = int(group_numbers.max(initial=-1)) + 1
@@ -224,12 +228,13 @@ def _neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> li
         near = np.flatnonzero(distances <= reach)
         if not len(near):
             break
-        a, b = order[near], order[near + step]
+        a = order[near]
+        b = order[near + step]
         differences = np.abs(rows[a] - rows[b])
         is_equal = (differences <= tolerance).all(axis=1)
-        lower = np.minimum(a, b)[is_equal]
-        higher = np.maximum(a, b)[is_equal]
-        for low, high in zip(lower.tolist(), higher.tolist(), strict=True):
+        lower = np.minimum(a, b)[is_equal].tolist()
+        higher = np.maximum(a, b)[is_equal].tolist()
+        for low, high in zip(lower, higher, strict=True):
             earlier = first_of.get(high, low)
             first_of[high] = min(low, earlier)
     return sorted((low, high) for high, low in first_of.items())

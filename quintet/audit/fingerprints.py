@@ -42,7 +42,9 @@ GLIDE = 3  # frames on each side over which glide and fading are measured
 DECAY_BINS = slice(1, 61)  # 8 to 469 Hz
 FADING_DB_S = 15.0  # a slower fading is a tone, not a decay
 MAX_GLIDE = 25  # % over 96 ms
-DECAY_STEPS = (0.04, 8.0, 50.0)  # log frequency, glide in % over 96 ms, fading in dB/s
+PITCH_STEP, GLIDE_STEP, FADING_STEP = 0.04, 8.0, 50.0  # log frequency, % over 96 ms, dB/s
+DECIBELS_PER_LOG = 20 / np.log(10)
+TINY = np.finfo(np.float64).tiny
 
 
 class Fingerprint(NamedTuple):
@@ -62,6 +64,9 @@ class _Marks(NamedTuple):
 
     marks: NDArray[np.uint32]
     frames: Integers
+
+
+NO_MARKS = _Marks(np.zeros(0, np.uint32), np.zeros(0, np.int64))
 
 
 def fingerprint(clip: Clip) -> Fingerprint:
@@ -92,12 +97,12 @@ def fingerprint(clip: Clip) -> Fingerprint:
             f"load it with sample_rate={RATE}."
         )
     is_short = clip.duration_s <= SHORT_S
-    all_marks, all_frames = [], []
+    parts = []
     for block, first_frame in _blocks(clip):
         for part in _block_marks(block, with_decays=is_short):
-            all_marks.append(part.marks)
-            all_frames.append(part.frames + first_frame)
-    marks, frames = np.concatenate(all_marks), np.concatenate(all_frames)
+            frames = part.frames + first_frame
+            parts.append(_Marks(part.marks, frames))
+    marks, frames = _join(parts)
     if len(marks) > MAX_MARKS and not is_short:
         threshold = 2**32 * (MAX_MARKS / len(marks))
         is_below = marks < np.uint32(threshold)
@@ -111,8 +116,9 @@ def _blocks(clip: Clip) -> Iterator[tuple[Spectrum, int]]:
     length = BLOCK_S * RATE
     for start in range(0, n_samples, length):
         samples = clip.samples[start : start + length]
-        if len(samples) < N_FFT:
-            samples = np.pad(samples, (0, N_FFT - len(samples)))
+        n_missing = N_FFT - len(samples)
+        if n_missing > 0:
+            samples = np.pad(samples, (0, n_missing))
         block = Clip(samples, RATE, clip.id)
         yield spectrum(block, n_fft=N_FFT, hop_length=HOP), start // HOP
 
@@ -133,17 +139,18 @@ def _find_peaks(magnitude: Floats) -> tuple[Integers, Integers]:
     """
     relief = np.log(magnitude + FLOOR)
     relief -= uniform_filter1d(relief, LEVEL_FRAMES, axis=0, mode="nearest")
-    largest_in_frame = maximum_filter1d(relief, 2 * NEAR_BINS + 1, axis=1)
-    largest_around = maximum_filter1d(largest_in_frame, 2 * NEAR_FRAMES + 1, axis=0)
+    n_bins, n_frames = 2 * NEAR_BINS + 1, 2 * NEAR_FRAMES + 1
+    largest_in_frame = maximum_filter1d(relief, n_bins, axis=1)
+    largest_around = maximum_filter1d(largest_in_frame, n_frames, axis=0)
+    is_largest = relief == largest_around
     is_loud = magnitude > 1.5 * FLOOR
-    frames, bins = np.nonzero((relief == largest_around) & is_loud)
+    frames, bins = np.nonzero(is_largest & is_loud)
     return frames, bins
 
 
 def _constellations(frames: Integers, bins: Integers) -> _Marks:
     """Marks of three peaks: 10 bits per frequency, 6 bits per distance in time."""
-    empty = np.zeros(0, np.int64)
-    codes, times = [empty], [empty]
+    parts = [NO_MARKS]
     n = len(frames)
     for second in range(1, FAN):
         for third in range(second + 1, min(FAN, n - 1) + 1):
@@ -157,10 +164,9 @@ def _constellations(frames: Integers, bins: Integers) -> _Marks:
             distances = (to_second & 63) << 6 | (to_third & 63)
             code = pitches << 12 | distances
             is_near = to_third <= SPAN
-            codes.append(code[is_near])
-            times.append(first_frames[is_near])
-    marks = _hash(np.concatenate(codes))
-    return _Marks(marks, np.concatenate(times))
+            marks = _hash(code[is_near])
+            parts.append(_Marks(marks, first_frames[is_near]))
+    return _join(parts)
 
 
 def _decays(magnitude: Floats) -> _Marks:
@@ -168,34 +174,42 @@ def _decays(magnitude: Floats) -> _Marks:
 
     Each is rounded on two grids that are half a step apart. A run of equal marks counts once.
     """
-    low_bins = np.log(magnitude[:, DECAY_BINS] + np.finfo(np.float64).tiny)
-    frequency, level = _strongest_partial(low_bins)
+    low_bins = magnitude[:, DECAY_BINS]
+    levels = np.log(low_bins + TINY)
+    frequency, level = _strongest_partial(levels)
     if len(level) <= 2 * GLIDE:
-        return _Marks(np.zeros(0, np.uint32), np.zeros(0, np.int64))
+        return NO_MARKS
     centre_frequency = frequency[GLIDE:-GLIDE]
     centre_level = level[GLIDE:-GLIDE]
-    glide = 100 * _change(frequency) / centre_frequency
-    decibels = 20 / np.log(10) * _change(level)
+    percent = 100 * _change(frequency)
+    glide = percent / centre_frequency
+    decibels = DECIBELS_PER_LOG * _change(level)
     fading = decibels / (2 * GLIDE * HOP_S)
     is_loud = centre_level > np.log(3 * FLOOR)
     is_steady = np.abs(glide) < MAX_GLIDE
     is_fading = np.abs(fading) > FADING_DB_S
     is_clear = is_loud & is_steady & is_fading
-    pitch_step, glide_step, fading_step = DECAY_STEPS
     pitch = np.log(centre_frequency)
-    codes, times = [], []
+    parts = []
     for grid, offset in enumerate((0.0, 0.5)):
-        pitch_code = _round_down(pitch, pitch_step, offset) & 1023
-        glide_code = _round_down(glide, glide_step, offset) & 63
-        fading_code = _round_down(fading, fading_step, offset) & 255
+        pitch_code = _round_down(pitch, PITCH_STEP, offset) & 1023
+        glide_code = _round_down(glide, GLIDE_STEP, offset) & 63
+        fading_code = _round_down(fading, FADING_STEP, offset) & 255
         tone = pitch_code << 6 | glide_code
         code = 1 << 60 | tone << 9 | fading_code << 1 | grid
         is_first_of_run = np.diff(code, prepend=-1) != 0
         is_mark = is_clear & is_first_of_run
-        codes.append(code[is_mark])
-        times.append(np.flatnonzero(is_mark) + GLIDE)
-    marks = _hash(np.concatenate(codes))
-    return _Marks(marks, np.concatenate(times))
+        frames = np.flatnonzero(is_mark) + GLIDE
+        marks = _hash(code[is_mark])
+        parts.append(_Marks(marks, frames))
+    return _join(parts)
+
+
+def _join(parts: list[_Marks]) -> _Marks:
+    """All marks, one part after the other."""
+    marks = [part.marks for part in parts]
+    frames = [part.frames for part in parts]
+    return _Marks(np.concatenate(marks), np.concatenate(frames))
 
 
 def _change(values: Floats) -> Floats:

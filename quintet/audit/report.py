@@ -73,23 +73,30 @@ class AuditReport:
 
     def lines(self) -> list[str]:
         """The report as lines of plain text."""
-        n_groups = self.groups["group"].nunique()
-        spans = [_span_line(name, span) for name, span in self.spans.items()]
-        oddities = [f"{row.id}: {row.kind}, {row.detail}" for row in self.oddities.itertuples()]
-        problems = [f"{row.id}: {row.problem}" for row in self.problems.itertuples()]
-        notes = _section("Notes", list(self.notes), shown=len(self.notes)) if self.notes else []
-        return [
-            f"{self.name}: {len(self.clips)} clips, {len(self.balance)} classes, {n_groups} groups, "
+        sections = {
+            "Classes": _class_lines(self.balance),
+            "Lengths, levels and formats": _span_lines(self.spans),
+            "Duplicates": _pair_lines(self.pairs),
+            "Odd clips": _oddity_lines(self.oddities),
+            "Unusable": _problem_lines(self.problems),
+            "AUC without any music": _shortcut_lines(self.shortcuts),
+        }
+        lines = [self._headline()]
+        for title, rows in sections.items():
+            lines += _section(title, rows)
+        lines += _section("Warnings", list(self.warnings), shown=len(self.warnings))
+        if self.notes:
+            lines += _section("Notes", list(self.notes), shown=len(self.notes))
+        return lines
+
+    def _headline(self) -> str:
+        counts = (
+            f"{len(self.clips)} clips",
+            f"{len(self.balance)} classes",
+            f"{self.groups['group'].nunique()} groups",
             f"{len(self.problems)} unusable",
-            *_section("Classes", _class_lines(self.balance)),
-            *_section("Lengths, levels and formats", spans),
-            *_section("Duplicates", _pair_lines(self.pairs)),
-            *_section("Odd clips", oddities),
-            *_section("Unusable", problems),
-            *_section("AUC without any music", _shortcut_lines(self.shortcuts)),
-            *_section("Warnings", list(self.warnings), shown=len(self.warnings)),
-            *notes,
-        ]
+        )
+        return f"{self.name}: {', '.join(counts)}"
 
     def _groups_of_several(self) -> dict[str, list[str]]:
         """Group → ids of its clips, for the groups of two clips or more."""
@@ -137,12 +144,25 @@ def _class_lines(balance: pd.DataFrame) -> list[str]:
     ]
 
 
-def _span_line(name: str, span: dict[str, float]) -> str:
-    if set(span) == {"min", "median", "max"}:
-        low, middle, high = span["min"], span["median"], span["max"]
-        return f"{name}: {low:.4g} to {high:.4g}, median {middle:.4g}"
-    counts = [f"{value} ({count} clips)" for value, count in span.items()]
-    return f"{name}: " + ", ".join(counts)
+def _span_lines(spans: Spans) -> list[str]:
+    lines = []
+    for name, span in spans.items():
+        if set(span) == {"min", "median", "max"}:
+            low, middle, high = span["min"], span["median"], span["max"]
+            text = f"{low:.4g} to {high:.4g}, median {middle:.4g}"
+        else:
+            counts = [f"{value} ({count} clips)" for value, count in span.items()]
+            text = ", ".join(counts)
+        lines.append(f"{name}: {text}")
+    return lines
+
+
+def _oddity_lines(oddities: pd.DataFrame) -> list[str]:
+    return [f"{row.id}: {row.kind}, {row.detail}" for row in oddities.itertuples()]
+
+
+def _problem_lines(problems: pd.DataFrame) -> list[str]:
+    return [f"{row.id}: {row.problem}" for row in problems.itertuples()]
 
 
 def _pair_lines(pairs: pd.DataFrame) -> list[str]:

@@ -98,16 +98,20 @@ def shortcut_audit(
     columns = _signal_columns(facts, task.rows)
     if not columns:
         return pd.DataFrame(columns=list(SHORTCUT_COLUMNS))
-    varying = {name: column for name, column in columns.items() if (column != column[0]).any()}
     signals: dict[str, Floats | None] = {ALL_SIGNALS: None}
+    varying = []
+    for name, column in columns.items():
+        varies = bool((column != column[0]).any())
+        signals[SIGNALS[name]] = column if varies else None
+        if varies:
+            varying.append(column)
     if varying:
-        signals[ALL_SIGNALS] = np.concatenate(list(varying.values()), axis=1)
-    for name in columns:
-        signals[SIGNALS[name]] = varying.get(name)
+        signals[ALL_SIGNALS] = np.concatenate(varying, axis=1)
     rows = [(signal, *_signal_auc(column, task)) for signal, column in signals.items()]
     table = pd.DataFrame(rows, columns=list(SHORTCUT_COLUMNS[:-1]))
     table["warning"] = table["low"] > HIGH_AUC
-    together, single = table[:1], table[1:]
+    together = table[:1]
+    single = table[1:]
     single = single.sort_values("auc", ascending=False, kind="stable")
     return pd.concat([together, single], ignore_index=True)
 

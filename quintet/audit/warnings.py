@@ -99,7 +99,8 @@ def _problem_warnings(problems: pd.DataFrame) -> list[str]:
 
 def _balance_warnings(balance: pd.DataFrame) -> list[str]:
     sentences = []
-    if len(balance) and balance["clips"].max() >= IMBALANCE_RATIO * balance["clips"].min():
+    clips = balance["clips"]
+    if len(balance) and clips.max() >= IMBALANCE_RATIO * clips.min():
         large, small = balance.iloc[0], balance.iloc[-1]
         sentences.append(
             f"Classes are uneven: '{large['label']}' has {large['clips']} clips, "

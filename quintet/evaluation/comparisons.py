@@ -172,7 +172,8 @@ def metric_differences(
         table = _metric_differences(target[rows], first[rows], second[rows], names, None)
         return np.asarray(table[0])
 
-    n, values = len(y), differences_with(None)[0]
+    n = len(y)
+    values = differences_with(None)[0]
     if n * len(classes) * resampling.n_resamples > MAX_RESAMPLED:
         intervals = block_intervals(differences_of_rows, groups, values, n, resampling=resampling)
     else:

@@ -170,8 +170,9 @@ class _Coefficients(NamedTuple):
 
     def predict(self, sizes: Floats) -> Floats:
         """Score of each curve at each size, `(B, sizes)`."""
-        powers = sizes ** -self.exponent[:, None]
-        return self.ceiling[:, None] - self.gap[:, None] * powers
+        exponents = -self.exponent[:, None]
+        distances = self.gap[:, None] * sizes**exponents
+        return self.ceiling[:, None] - distances
 
 
 def fit_learning_curve(sizes: ArrayLike, scores: ArrayLike, errors: ArrayLike | None = None) -> LearningCurve:
@@ -251,9 +252,11 @@ def outlook(
     all_sizes = np.append(path_sizes, [largest, target])
     fits = _fit_curves(n, resampled, errors)
     predictions = fits.predict(all_sizes)
-    on_path, at_largest, at_target = predictions[:, :-2], predictions[:, -2], predictions[:, -1]
-    low, high = _interval_ends(on_path, n_groups)
-    points = np.stack([path_sizes, curve.predict(path_sizes), low, high], axis=-1)
+    at_largest = predictions[:, -2]
+    at_target = predictions[:, -1]
+    low, high = _interval_ends(predictions[:, :-2], n_groups)
+    values = curve.predict(path_sizes)
+    points = np.stack([path_sizes, values, low, high], axis=-1)
     gain = curve.predict(factor * curve.largest) - curve.predict(curve.largest)
     gain_low, gain_high = _interval_ends(at_target - at_largest, n_groups)
     return Outlook(

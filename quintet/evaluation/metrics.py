@@ -115,7 +115,8 @@ def tag_indicator(y: Labels, classes: tuple[str, ...]) -> Indicator:
         return y.astype(bool)
     tags_of_clips = [label_set(str(label)) for label in y]
     result = np.zeros((len(y), len(classes)), dtype=bool)
-    rows = np.repeat(np.arange(len(y)), [len(tags) for tags in tags_of_clips])
+    sizes = [len(tags) for tags in tags_of_clips]
+    rows = np.repeat(np.arange(len(y)), sizes)
     all_tags = [tag for tags in tags_of_clips for tag in tags]
     columns = label_codes(np.array(all_tags, dtype=object), classes)
     result[rows, columns] = True

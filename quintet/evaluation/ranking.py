@@ -168,9 +168,12 @@ def _rank_resamples(
     under_steps = np.einsum("bi,bi->b", steps_false, steps_true)
     area = under_upper - under_steps / 2
     precision = ratio(true, true + false, empty=0.0)
-    weighted_precision = np.einsum("bi,bi->b", steps_true, precision)
-    n_true, n_false = true[:, -1], false[:, -1]
-    return ratio(area, n_true * n_false), ratio(weighted_precision, n_true)
+    sum_of_precisions = np.einsum("bi,bi->b", steps_true, precision)
+    n_true = true[:, -1]
+    n_false = false[:, -1]
+    auc = ratio(area, n_true * n_false)
+    average_precision = ratio(sum_of_precisions, n_true)
+    return auc, average_precision
 
 
 def _count_above(positive: Indicator, scores: NDArray[np.floating], weights: Floats) -> _CumulativeCounts:

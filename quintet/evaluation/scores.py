@@ -261,9 +261,10 @@ def _estimates(
     rows = np.stack([values, intervals.low, intervals.high], axis=-1).tolist()
     estimates = [Estimate(*row) for row in rows]
     level = intervals.level
-    class_groups = np.minimum(support, intervals.n_groups).tolist()
-    independent = class_groups * len(PER_CLASS)
-    of_scores, of_classes = estimates[: len(names)], estimates[len(names) :]
+    class_groups = np.minimum(support, intervals.n_groups)
+    independent = class_groups.tolist() * len(PER_CLASS)
+    of_scores = estimates[: len(names)]
+    of_classes = estimates[len(names) :]
     result = []
     for name, estimate in zip(names, of_scores, strict=True):
         is_share = name not in UNBOUNDED
