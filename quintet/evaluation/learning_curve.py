@@ -198,7 +198,8 @@ def fit_learning_curve(sizes: ArrayLike, scores: ArrayLike, errors: ArrayLike | 
         >>> round(curve.ceiling, 3), round(curve.gap, 3), round(curve.exponent, 3)
         (0.9, 0.8, 0.5)
     """
-    n, s = np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    n = np.asarray(sizes, dtype=np.float64)
+    s = np.asarray(scores, dtype=np.float64)
     e = np.ones(len(n)) if errors is None else np.asarray(errors, dtype=np.float64)
     if not _is_enough_to_fit(n, s, e):
         raise DatasetError(

@@ -44,7 +44,8 @@ def binary_log_losses(indicator: Indicator, probabilities: Probabilities) -> Flo
         probabilities: (n, K).
     """
     p = _clip_probabilities(probabilities)
-    log_of_tag, log_of_no_tag = np.log(p), np.log1p(-p)
+    log_of_tag = np.log(p)
+    log_of_no_tag = np.log1p(-p)
     log_likelihoods = np.where(indicator, log_of_tag, log_of_no_tag)
     return np.asarray(-log_likelihoods.mean(axis=1))
 

@@ -214,7 +214,8 @@ def calibration_error(
     difference = np.abs(curve.frequency - curve.confidence)
     gap = np.where(curve.weight > 0, difference, 0.0)
     total = (gap * curve.weight).sum(axis=-1)
-    return ratio(total, curve.weight.sum(axis=-1))
+    total_weight = curve.weight.sum(axis=-1)
+    return ratio(total, total_weight)
 
 
 def top_label(codes: Codes, probabilities: Probabilities) -> tuple[Indicator, Probabilities]:

@@ -23,19 +23,19 @@ NOISE = 0.1 * np.random.default_rng(0).normal(size=3 * RATE)
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 32000])
-def test_what_came_from_a_lower_rate_breaks_off_there(rate: int) -> None:
-    passed = resample(resample(NOISE, orig_sr=RATE, target_sr=rate), orig_sr=rate, target_sr=RATE)
-    assert 0.9 * rate / 2 < cutoff_hz(Clip(passed, RATE)) < 1.1 * rate / 2
+def test_audio_from_a_lower_rate_has_its_cutoff_there(rate: int) -> None:
+    resampled = resample(resample(NOISE, orig_sr=RATE, target_sr=rate), orig_sr=rate, target_sr=RATE)
+    assert 0.9 * rate / 2 < cutoff_hz(Clip(resampled, RATE)) < 1.1 * rate / 2
 
 
-def test_an_encoder_leaves_its_edge(tmp_path: Path) -> None:
+def test_an_mp3_of_low_quality_has_the_cutoff_of_its_encoder(tmp_path: Path) -> None:
     path = tmp_path / "low.mp3"
     soundfile.write(path, NOISE, RATE, bitrate_mode="CONSTANT", compression_level=0.9)
-    heard = measure_clip(ClipSource(str(path), id="low"), fingerprints=False)
-    assert 15000 < heard.facts["cutoff_hz"] < 19000
+    measurement = measure_clip(ClipSource(str(path), id="low"), fingerprints=False)
+    assert 15000 < measurement.facts["cutoff_hz"] < 19000
 
 
-def test_darkness_is_no_edge() -> None:
+def test_a_gradual_fall_is_no_cutoff() -> None:
     spectrum = np.fft.rfft(NOISE)
     f = np.fft.rfftfreq(len(NOISE), 1 / RATE)
     dark = np.fft.irfft(spectrum / (1 + (f / 300) ** 2))  # 12 dB an octave
@@ -55,25 +55,25 @@ def test_levels_in_closed_form() -> None:
     )  # |sin| > 1/2
 
 
-def test_what_cannot_be_read_has_a_problem(tmp_path: Path) -> None:
+def test_an_unreadable_clip_has_a_problem(tmp_path: Path) -> None:
     good, silent, text = tmp_path / "good.wav", tmp_path / "silent.wav", tmp_path / "text.wav"
     soundfile.write(good, NOISE, RATE)
     soundfile.write(silent, np.zeros(RATE), RATE)
     text.write_text("no audio")
-    told: list[tuple[int, int, int]] = []
+    calls: list[tuple[int, int, int]] = []
     places = [ClipSource(str(p), id=p.name) for p in (good, silent, text)] + [
         ClipSource(str(tmp_path / "gone.wav"), id="gone")
     ]
-    found = measure_clips(places, fingerprints=True, progress=lambda *numbers: told.append(numbers))
-    assert [h.problem is None for h in found] == [True, False, False, False]
+    found = measure_clips(places, fingerprints=True, progress=lambda *numbers: calls.append(numbers))
+    assert [one.problem is None for one in found] == [True, False, False, False]
     assert "silent" in str(found[1].problem)
-    assert told == [(4, 1, 0), (4, 2, 1), (4, 3, 2), (4, 4, 3)]
+    assert calls == [(4, 1, 0), (4, 2, 1), (4, 3, 2), (4, 4, 3)]
     assert found[0].facts["native_sample_rate"] == RATE
     assert found[0].facts["native_channels"] == 1
     assert found[0].facts["duration_s"] == 3.0
 
 
-def test_a_window_is_all_that_is_heard(tmp_path: Path) -> None:
+def test_only_the_window_of_a_clip_counts(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.concatenate([NOISE, 0.1 * NOISE]), RATE)
     loud, soft = (

@@ -33,14 +33,16 @@ def write_variant(folder: Path, name: str, samples: NDArray[np.float64], variant
     return ClipSource(str(path), id=path.name)
 
 
-def found_pairs(places: list[ClipSource]) -> pd.DataFrame:
-    heard = measure_clips(places, fingerprints=True)
-    assert [h.problem for h in heard] == [None] * len(places)
-    return find_same_recordings(places, [h.fingerprint for h in heard if h.fingerprint is not None])
+def same_recordings(places: list[ClipSource]) -> pd.DataFrame:
+    measurements = measure_clips(places, fingerprints=True)
+    assert [one.problem for one in measurements] == [None] * len(places)
+    return find_same_recordings(
+        places, [one.fingerprint for one in measurements if one.fingerprint is not None]
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_copy_finds_its_original_and_no_other(
+def test_every_copy_is_a_pair_with_its_original_only(
     variant: str, sounds: dict[str, NDArray[np.float64]], tmp_path: Path
 ) -> None:
     places = [
@@ -48,7 +50,7 @@ def test_every_copy_finds_its_original_and_no_other(
         for name, samples in sounds.items()
         for kind in ("original", variant)
     ]
-    pairs = found_pairs(places)
+    pairs = same_recordings(places)
     recordings = [
         (a.split(".")[0], b.split(".")[0]) for a, b in zip(pairs["first"], pairs["second"], strict=True)
     ]
@@ -71,12 +73,11 @@ def test_equal_rows_equal_brute_force() -> None:
     values[41] = values[3] + 1e-5 * values.std(axis=0)
     values[42] = values[5] + np.eye(12)[0] * 1e-2 * values.std(axis=0)  # one column is off
     table = pd.DataFrame(values, index=[f"t{k}" for k in range(60)])
-    close = [
-        (i, j)
-        for j in range(60)
-        for i in range(j)
-        if (np.abs(values[i] - values[j]) <= 2e-5 * values.std(axis=0)).all()
-    ]
+    close = []
+    for j in range(60):
+        differences = np.abs(values[:j] - values[j])
+        is_close = (differences <= 2e-5 * values.std(axis=0)).all(axis=1)
+        close += [(int(i), j) for i in np.flatnonzero(is_close)]
     assert close == [(3, 40), (3, 41), (40, 41)]
     assert find_equal_rows(table)[["first", "second"]].to_numpy().tolist() == [["t3", "t40"], ["t3", "t41"]]
 
@@ -102,7 +103,7 @@ def test_groups_are_connected_components() -> None:
     assert groups.to_dict() == {**{k: k for k in ids}, "t5": "t0", "t1": "t0", "t7": "t0"}
 
 
-def test_known_groups_are_joined_through_duplicates() -> None:
+def test_duplicates_join_the_groups_of_the_source() -> None:
     known = {"a": "ann", "b": "ann", "c": "bob", "d": "bob", "e": "eve"}
     pairs = pd.DataFrame({"first": ["b"], "second": ["c"]})
     assert join_groups(list("abcde"), pairs, known=known).tolist() == ["ann", "ann", "ann", "ann", "eve"]

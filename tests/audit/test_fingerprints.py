@@ -21,7 +21,7 @@ made = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(made)
 
 
-def printed(samples: NDArray[np.floating], *, rate: int = 44100) -> Fingerprint:
+def fingerprint_of(samples: NDArray[np.floating], *, rate: int = 44100) -> Fingerprint:
     return fingerprint(Clip(resample(samples, orig_sr=rate, target_sr=RATE), RATE))
 
 
@@ -29,34 +29,44 @@ def share(a: Fingerprint, b: Fingerprint) -> float:
     return float(np.isin(a.marks, b.marks).mean())
 
 
-def test_gain_moves_no_mark_that_is_clear_of_the_floor(sounds: dict[str, NDArray[np.float64]]) -> None:
+def test_gain_changes_no_mark_far_above_the_floor(sounds: dict[str, NDArray[np.float64]]) -> None:
     loud = 0.1 * np.random.default_rng(0).normal(size=3 * 44100)
-    assert share(printed(loud), printed(0.5 * loud)) > 0.95
-    assert min(share(printed(samples), printed(0.5 * samples)) for samples in sounds.values()) > 0.3
+    assert share(fingerprint_of(loud), fingerprint_of(0.5 * loud)) > 0.95
+    assert (
+        min(share(fingerprint_of(samples), fingerprint_of(0.5 * samples)) for samples in sounds.values())
+        > 0.3
+    )
 
 
-def test_trimming_shifts_the_marks_by_what_was_cut() -> None:
+def test_trimming_shifts_the_marks_by_the_length_of_the_cut() -> None:
     whole = resample(made.melody(1), orig_sr=44100, target_sr=RATE)
     found = candidate_pairs([fingerprint(Clip(whole, RATE)), fingerprint(Clip(whole[30 * HOP :], RATE))])
     assert found.first.tolist() == [0]
     assert found.shift[0] in (29, 30)
 
 
-def test_other_recordings_share_next_to_nothing(sounds: dict[str, NDArray[np.float64]]) -> None:
-    prints = [printed(sounds[f"melody{k}"]) for k in range(6)]
+def test_different_recordings_share_few_marks(sounds: dict[str, NDArray[np.float64]]) -> None:
+    prints = [fingerprint_of(sounds[f"melody{k}"]) for k in range(6)]
     assert max(share(a, b) for i, a in enumerate(prints) for b in prints[:i]) < 0.1
 
 
-def test_a_drum_without_its_attack_is_known_by_its_decay(
+def test_the_decay_identifies_a_drum_without_its_attack(
     sounds: dict[str, NDArray[np.float64]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def shared(samples: NDArray[np.float64]) -> bool:
-        return len(candidate_pairs([printed(samples), printed(samples[round(0.12 * 44100) :])]).votes) == 1
+    def is_candidate(samples: NDArray[np.float64]) -> bool:
+        return (
+            len(
+                candidate_pairs(
+                    [fingerprint_of(samples), fingerprint_of(samples[round(0.12 * 44100) :])]
+                ).votes
+            )
+            == 1
+        )
 
     drums = [sounds[f"kick{k}"] for k in range(4)]
-    assert all(shared(drum) for drum in drums)
+    assert all(is_candidate(drum) for drum in drums)
     monkeypatch.setattr(fingerprints, "SHORT_S", 0.0)
-    assert not all(shared(drum) for drum in drums)
+    assert not all(is_candidate(drum) for drum in drums)
 
 
 def test_an_excerpt_of_a_long_recording_keeps_the_same_marks() -> None:
@@ -72,7 +82,7 @@ def test_an_excerpt_of_a_long_recording_keeps_the_same_marks() -> None:
     assert np.isin(kept_in_both, whole.marks).mean() > 0.6
 
 
-def test_blocks_of_a_long_recording_have_one_clock() -> None:
+def test_frames_count_from_the_start_of_a_long_recording() -> None:
     samples = np.concatenate([np.zeros(70 * RATE), made.melody(3, seconds=8, rate=RATE)])
     alone, late = fingerprint(Clip(samples[70 * RATE :], RATE)), fingerprint(Clip(samples, RATE))
     found = candidate_pairs([alone, late])
@@ -84,6 +94,6 @@ def test_silence_has_no_marks() -> None:
     assert len(fingerprint(Clip(np.zeros(10), RATE)).marks) == 0
 
 
-def test_another_rate_is_refused() -> None:
+def test_another_sample_rate_is_an_error() -> None:
     with pytest.raises(ConfigError, match="8000 Hz"):
         fingerprint(Clip(np.zeros(16000), 16000))

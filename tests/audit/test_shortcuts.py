@@ -9,7 +9,7 @@ from quintet.errors import DatasetError
 
 
 def corpus(seed: int, *, classes: int = 3, each: int = 30) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
-    """Facts that know nothing of the labels."""
+    """Facts, labels and groups; the facts are independent of the labels."""
     rng = np.random.default_rng(seed)
     n = classes * each
     facts = pd.DataFrame(
@@ -31,14 +31,14 @@ def by_signal(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_index("signal")
 
 
-def test_no_warning_where_nothing_is_carried() -> None:
+def test_random_facts_give_no_warning() -> None:
     found = shortcut_audit(*corpus(0))
     assert set(found["signal"]) == {ALL_SIGNALS, *SIGNALS.values()}
     assert not found["warning"].any()
     assert (found["low"] < 0.55).all()
 
 
-def test_loudness_alone_is_found_and_named() -> None:
+def test_only_loudness_has_a_warning_if_it_gives_the_class() -> None:
     facts, labels, groups = corpus(2)
     facts["loudness_db"] += np.where(labels == "class1", 12.0, 0.0)
     found = by_signal(shortcut_audit(facts[["loudness_db", "duration_s"]], labels, groups))
@@ -47,7 +47,7 @@ def test_loudness_alone_is_found_and_named() -> None:
     assert not found.loc["duration", "warning"]
 
 
-def test_sample_rate_alone_is_found_and_named() -> None:
+def test_only_the_sample_rate_has_a_warning_if_it_gives_the_class() -> None:
     facts, labels, groups = corpus(3, classes=2)
     facts["native_sample_rate"] = np.where(labels == "class1", 22050, 44100)
     found = by_signal(shortcut_audit(facts[["native_sample_rate", "loudness_db"]], labels, groups))
@@ -56,7 +56,7 @@ def test_sample_rate_alone_is_found_and_named() -> None:
     assert not found.loc["loudness", "warning"]
 
 
-def test_what_only_tells_the_group_is_no_shortcut() -> None:
+def test_a_fact_of_the_group_is_no_shortcut() -> None:
     facts, labels, _ = corpus(4, classes=2, each=40)
     groups = pd.Series([f"artist{k // 8}" for k in range(80)], index=facts.index)
     labels = pd.Series([f"class{k // 8 % 2}" for k in range(80)], index=facts.index)
@@ -70,7 +70,7 @@ def test_what_only_tells_the_group_is_no_shortcut() -> None:
     assert fooled.loc["duration", "auc"] > 0.99
 
 
-def test_what_does_not_vary_carries_nothing() -> None:
+def test_a_constant_fact_has_the_auc_of_chance() -> None:
     facts, labels, groups = corpus(5)
     found = shortcut_audit(
         facts[["native_channels"]].assign(native_channels=1, cutoff_hz=np.nan), labels, groups
@@ -82,7 +82,7 @@ def test_what_does_not_vary_carries_nothing() -> None:
     assert shortcut_audit(facts[[]], labels, groups).empty
 
 
-def test_a_missing_value_counts() -> None:
+def test_a_missing_value_can_give_the_class() -> None:
     facts, labels, groups = corpus(6, classes=2)
     lengths = pd.Series(5.0, index=facts.index).where(labels == "class0")
     assert (
@@ -91,7 +91,7 @@ def test_a_missing_value_counts() -> None:
     )
 
 
-def test_sets_of_labels_and_seeds() -> None:
+def test_label_sets_give_the_same_table_with_the_same_seed() -> None:
     facts, labels, groups = corpus(7, classes=2)
     sets = labels.where(np.arange(60) % 3 > 0, labels + ";live")
     facts = facts.assign(loudness_db=np.where(labels == "class0", -10.0, -30.0))[["loudness_db"]]
@@ -100,13 +100,13 @@ def test_sets_of_labels_and_seeds() -> None:
     assert 0.7 < by_signal(a).loc["loudness", "auc"] < 1.0  # two of three tags
 
 
-def test_one_group_for_a_class_cannot_be_measured() -> None:
+def test_one_group_per_class_is_an_error() -> None:
     facts, labels, _ = corpus(8, classes=2)
     with pytest.raises(DatasetError, match="two groups each"):
         shortcut_audit(facts, labels, labels)
 
 
-def test_two_groups_for_a_class_are_enough() -> None:
+def test_two_groups_per_class_are_enough() -> None:
     facts, labels, _ = corpus(9, classes=2)
     groups = labels + pd.Series(np.where(np.arange(60) < 30, "a", "b"), index=labels.index)
     found = shortcut_audit(facts[["loudness_db"]], labels, groups)

@@ -82,7 +82,7 @@ def test_delong_equals_its_quadratic_definition(seed):
     assert delong(positive, second, first).difference.value == -found.difference.value
 
 
-def test_delong_is_not_impressed_by_copies_in_one_group():
+def test_copies_in_one_group_leave_the_error_of_delong():
     rng = np.random.default_rng(0)
     positive = rng.random(60) < 0.5
     first, second, groups = rng.random(60) + positive, rng.random(60) + positive * 0.3, np.arange(60)
@@ -111,7 +111,7 @@ def test_delong_by_group_counts_what_positives_and_negatives_of_a_group_share():
     )
 
 
-def test_delong_of_equal_scores_and_of_too_few():
+def test_delong_gives_p_1_for_equal_scores_and_an_error_for_too_few_clips():
     positive = np.array([True, True, False, False])
     found = delong(positive, np.arange(4.0), np.arange(4.0))
     assert (found.z, found.difference.p_value) == (0.0, 1.0)
@@ -121,7 +121,7 @@ def test_delong_of_equal_scores_and_of_too_few():
         delong(positive, np.arange(4.0), np.arange(4.0), np.array(["x", "x", "y", "z"]))
 
 
-def test_classes_with_too_few_clips_have_no_delong_and_too_many_clips_none(monkeypatch):
+def test_too_few_or_too_many_clips_give_no_delong(monkeypatch):
     y, first, second, groups = pair(0)
     assert list(difference_tests(y, first, second, CLASSES, groups).delong) == list(CLASSES)
     only = difference_tests(np.where(y == "c", "a", y), first, second, CLASSES, groups)
@@ -176,7 +176,7 @@ def pair(seed, n_groups=40, size=3, gain=0.0):
     return np.array(CLASSES)[codes], first, second, groups.astype(str)
 
 
-def test_differences_are_those_of_the_scores_and_turn_with_the_order():
+def test_differences_are_those_of_the_scores_and_change_sign_with_the_order():
     y, first, second, groups = pair(0, gain=0.5)
     found = metric_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=200))
     scores = [score(y, p, CLASSES, groups, resampling=NO_RESAMPLING).scores for p in (first, second)]
@@ -192,7 +192,7 @@ def test_differences_are_those_of_the_scores_and_turn_with_the_order():
     json.dumps(found["ece"].to_json(), allow_nan=False)
 
 
-def test_pairing_is_what_makes_small_differences_visible():
+def test_pairing_narrows_the_interval_of_a_small_difference():
     y, first, second, groups = pair(1)
     paired = metric_differences(
         y, first, 0.9 * first + 0.1 * second, CLASSES, groups, resampling=Resampling(n_resamples=300)
@@ -223,17 +223,17 @@ def rate_of_false_alarms(n_simulations, n_resamples):
     return {name: float(np.mean(np.array(values) < 0.05)) for name, values in p.items()}
 
 
-def test_equal_models_are_rarely_called_different_quickly():
+def test_equal_classifiers_rarely_differ_quickly():
     assert all(rate <= 0.15 for rate in rate_of_false_alarms(60, 100).values())
 
 
 @pytest.mark.slow
-def test_equal_models_are_called_different_at_the_nominal_rate():
+def test_equal_classifiers_differ_at_the_nominal_rate():
     rates = rate_of_false_alarms(600, 600)
     assert all(0.028 <= rate <= 0.075 for rate in rates.values()), rates
 
 
-def test_delong_by_group_alarms_at_the_nominal_rate_where_by_clip_it_does_not():
+def test_delong_has_the_nominal_rate_by_group_but_not_by_clip():
     grouped, naive = [], []
     for seed in range(200):
         y, first, second, groups = pair(seed)
@@ -244,7 +244,7 @@ def test_delong_by_group_alarms_at_the_nominal_rate_where_by_clip_it_does_not():
     assert stats.binomtest(int(np.sum(grouped)), 200, 0.05).pvalue > 1e-3
 
 
-def test_large_data_are_compared_by_blocks(monkeypatch):
+def test_blocks_compare_large_data(monkeypatch):
     y, first, second, groups = pair(0, n_groups=400, gain=0.3)
     resampled = metric_differences(y, first, second, CLASSES, groups, resampling=Resampling(n_resamples=300))
     monkeypatch.setattr(module, "MAX_RESAMPLED", 1)
@@ -257,7 +257,7 @@ def test_large_data_are_compared_by_blocks(monkeypatch):
         assert blocks[name].p_value < 0.05
 
 
-def test_label_sets_are_compared_too():
+def test_label_sets_have_differences():
     y, first, second, groups = pair(0)
     indicator = y[:, None] == np.array(CLASSES)
     assert "micro_f1" in metric_differences(

@@ -45,7 +45,7 @@ def problems(draw, min_classes=2):
 
 
 def oracle(function, *args, **kwargs):
-    """scikit-learn's value, NaN where it warns that there is none."""
+    """Value of scikit-learn; NaN if it warns that there is none."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value = function(*args, **kwargs)
@@ -56,7 +56,7 @@ def oracle(function, *args, **kwargs):
     return np.nan if undefined else value
 
 
-def kept(weights, *arrays):
+def without_zero_weights(weights, *arrays):
     """Without rows of weight zero: scikit-learn counts a class as present by its rows, we by its weight."""
     rows = slice(None) if weights is None else weights > 0
     return [array[rows] for array in arrays], None if weights is None else weights[rows]
@@ -67,7 +67,7 @@ def kept(weights, *arrays):
 def test_single_label_metrics_equal_scikit_learn(problem):
     codes, p, weights = problem
     table = single_label_metrics(codes, p, weights)
-    (codes, p), weights = kept(weights, codes, p)
+    (codes, p), weights = without_zero_weights(weights, codes, p)
     n_classes = p.shape[1]
     labels, predicted, onehot = np.arange(n_classes), p.argmax(axis=1), codes[:, None] == np.arange(n_classes)
     with warnings.catch_warnings():
@@ -107,7 +107,7 @@ def test_single_label_metrics_equal_scikit_learn(problem):
 def test_per_class_metrics_equal_scikit_learn(problem):
     codes, p, weights = problem
     table = single_label_metrics(codes, p, weights)
-    (codes, p), weights = kept(weights, codes, p)
+    (codes, p), weights = without_zero_weights(weights, codes, p)
     n_classes = p.shape[1]
     found = sk.precision_recall_fscore_support(
         codes, p.argmax(axis=1), labels=range(n_classes), sample_weight=weights, zero_division=np.nan
@@ -134,7 +134,7 @@ def test_multi_label_metrics_equal_scikit_learn(problem, seed):
     p = p.astype(np.float64)
     indicator = np.random.default_rng(seed).random(p.shape) < 0.4
     table = multi_label_metrics(indicator, p, weights)
-    (indicator, p), weights = kept(weights, indicator, p)
+    (indicator, p), weights = without_zero_weights(weights, indicator, p)
     called = p >= 0.5
     repeated = None if weights is None else np.repeat(weights, p.shape[1])
     expected = {
@@ -242,7 +242,7 @@ def test_roc_curve_equals_scikit_learn(problem):
     ):
         return
     curve = roc_curve(positive, p[:, 0], weights)
-    (positive, scores), kept_weights = kept(weights, positive, p[:, 0])
+    (positive, scores), kept_weights = without_zero_weights(weights, positive, p[:, 0])
     fpr, tpr, thresholds = sk.roc_curve(positive, scores, sample_weight=kept_weights, drop_intermediate=False)
     if weights is None or (weights > 0).all():
         np.testing.assert_allclose(curve.false_positive_rate, fpr, atol=1e-12)
@@ -283,7 +283,7 @@ def test_calibration_error_equals_a_loop_over_bins(problem, n_bins):
 
 
 def test_calibration_error_by_hand():
-    """Ten statements at 0.8 of which six come true, ten at 0.3 of which three do: ECE = ½ · 0.2 + ½ · 0."""
+    """Ten clips at 0.8, six right, and ten at 0.3, three right: ECE = ½ · 0.2 + ½ · 0."""
     outcome = np.array([True] * 6 + [False] * 4 + [True] * 3 + [False] * 7)
     confidence = np.repeat([0.8, 0.3], 10)
     assert calibration_error(outcome, confidence) == pytest.approx(0.1)
@@ -292,7 +292,7 @@ def test_calibration_error_by_hand():
     assert curve.frequency[[2, 7]].tolist() == pytest.approx([0.3, 0.6])
 
 
-def test_a_class_without_clips_is_undefined_and_left_out_of_the_mean():
+def test_the_mean_leaves_out_a_class_without_clips():
     codes, p = np.array([0, 0, 1]), np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]])
     table = single_label_metrics(codes, p)
     assert np.isnan(
@@ -308,7 +308,7 @@ def test_one_class_only_has_no_auc():
     assert table.scores["accuracy"] == 1.0
 
 
-def test_a_strictly_increasing_map_leaves_the_ranking():
+def test_a_strictly_increasing_map_keeps_the_ranking():
     rng = np.random.default_rng(1)
     positive, scores = rng.random(200) < 0.4, rng.random(200)
     assert rank_scores(positive, scores) == rank_scores(positive, scores**3)
@@ -320,7 +320,7 @@ def test_numbers_are_labels_by_their_text():
     assert label_codes(np.array(["9", 10], dtype=object), ("10", "9")).tolist() == [1, 0]
 
 
-def test_labels_that_are_no_class_are_refused_by_name():
+def test_the_error_names_labels_that_are_no_class():
     with pytest.raises(DatasetError, match=r"2 clips .* polka"):
         label_codes(np.array(["rock", "polka", "polka"]), ("rock", "jazz"))
     with pytest.raises(DatasetError, match="polka"):

@@ -82,7 +82,7 @@ def test_groups_widen_the_interval():
     assert (grouped.high - grouped.low) / (naive.high - naive.low) == pytest.approx(math.sqrt(10), rel=0.15)
 
 
-def test_an_absent_class_is_named_not_averaged():
+def test_the_averages_leave_out_an_absent_class():
     y, p, groups = example()
     p4 = np.hstack([p * 0.9, np.full((len(y), 1), 0.1)])
     found = score(y, p4, (*CLASSES, "polka"), groups, resampling=Resampling(n_resamples=20))
@@ -94,14 +94,14 @@ def test_an_absent_class_is_named_not_averaged():
     )
 
 
-def test_resamples_without_a_class_are_counted():
+def test_undefined_resamples_are_those_without_a_class():
     y, p, groups = np.array(["a"] * 5 + ["b"]), np.tile([[0.6, 0.4]], (6, 1)), None
     p[5] = [0.3, 0.7]
     found = score(y, p, ("a", "b"), groups, resampling=Resampling(n_resamples=200))
     assert 40 < found.undefined_resamples["macro_auc"] < 100  # (5/6)^6 = 0.33 of 200
 
 
-def test_label_sets():
+def test_label_sets_have_their_metrics():
     y, p, groups = example()
     sets = np.array([f"{label};c" if label == "a" else "" if label == "b" else label for label in y])
     found = score(sets, p, CLASSES, groups, multilabel=True, resampling=Resampling(n_resamples=20))
@@ -133,7 +133,7 @@ def test_large_data_get_their_intervals_from_blocks(monkeypatch):
         assert blocks.scores[name].high - blocks.scores[name].low == pytest.approx(width, rel=0.5)
 
 
-def test_the_interval_of_a_mean_is_students():
+def test_the_interval_of_a_mean_is_that_of_student():
     """For a mean of 400 independent values the interval is x̄ ± t · s / √n."""
     x = np.random.default_rng(0).normal(size=400)
     found = bootstrap(
@@ -173,7 +173,7 @@ def test_intervals_cover_at_the_nominal_rate(n_groups):
     assert all(0.93 <= rate <= 0.97 for rate in found.values()), found
 
 
-def test_bad_input_is_refused():
+def test_bad_input_is_an_error():
     y, p, groups = example()
     with pytest.raises(DatasetError, match="one row of 3 probabilities per label"):
         score(y[:-1], p, CLASSES)
@@ -185,14 +185,14 @@ def test_bad_input_is_refused():
         score(y, p, CLASSES, resampling=Resampling(level=95))
 
 
-def test_blocks_are_no_more_than_groups():
+def test_there_are_at_most_as_many_blocks_as_groups():
     values = np.array([1.0, 2.0, 3.0])
     found = block_intervals(lambda rows: np.array([values[rows].mean()]), None, np.array([2.0]), 3)
     assert found.method == "spread of 3 blocks"
     assert found.high[0] - 2 == pytest.approx(4.3027 * 1 / math.sqrt(3), rel=1e-4)
 
 
-def test_a_perfect_score_on_few_clips_is_not_a_certain_one() -> None:
+def test_a_perfect_score_on_few_clips_has_an_interval() -> None:
     """Six of six right: the interval of Clopper and Pearson is [0.5407, 1]. A bootstrap would give [1, 1]."""
     y = np.array(["a", "b"] * 3)
     p = np.where(y[:, None] == np.array(["a", "b"]), 0.9, 0.1)
@@ -202,4 +202,4 @@ def test_a_perfect_score_on_few_clips_is_not_a_certain_one() -> None:
     assert found.scores["macro_auc"].low < 1
     wrong = score(y, 1 - p, ["a", "b"]).scores["accuracy"]
     assert (wrong.value, wrong.low, wrong.high) == pytest.approx((0, 0, 1 - low))
-    assert found.per_class["a"]["recall"].low < found.scores["accuracy"].low  # three witnesses, not six
+    assert found.per_class["a"]["recall"].low < found.scores["accuracy"].low  # three clips, not six
