@@ -1,7 +1,7 @@
 """Compiled loops of the Shapley values of trees and of support vector machines.
 
 Importing this module imports numba. `forests`, `tree_shap` and `svm_shap` therefore import it on first use,
-so that importing them costs nothing. numba keeps the compiled code of all three loops on disk.
+so that importing them costs nothing. The cache of the kernels keeps the compiled code of all three loops.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from quintet.explanation.shapley.arrays import Forest, Quadrature
+from quintet.features.engine.kernel_cache import cached
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,9 +30,9 @@ class Compiler(Protocol):
 
 
 _TREE_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
-_compile_coalitions = cast(Compiler, njit(cache=True))
-_compile_products = cast(Compiler, njit(cache=True, fastmath=True))
-_compile_trees = cast(Compiler, njit(cache=True, nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC))
+_compile_coalitions: Compiler = cached()
+_compile_products: Compiler = cached(fastmath=True)
+_compile_trees: Compiler = cached(nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC)
 _compile_tree_step = cast(
     Compiler, njit(forceinline=True, nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC)
 )

@@ -9,8 +9,12 @@ milliseconds:
 
 The digest covers the source files of the engine and their location, Python, numba, llvmlite and the
 processor. Whatever could make the machine code wrong leads to another folder, so stale code is never loaded.
-`QUINTET_CACHE_DIR` names another directory. If no directory is writable, every process compiles the kernels
-in memory, once.
+`QUINTET_CACHE_DIR` names another directory.
+
+Numba's cache files are pickles: who can write them decides what runs here. So the folder is made with mode
+0700, and it is used only if the user owns it and everything in it, and nobody else can write there.
+Otherwise, and if no directory is writable, every process compiles the kernels in memory, and one line says
+so. All compiled code of quintet is kept in this folder (`cached`).
 
 If several processes start on an empty cache, the first one that gets the file lock compiles, and the others
 wait for it. If that process is killed, the system releases the lock, and another process compiles.
@@ -19,10 +23,13 @@ wait for it. If that process is killed, the system releases the lock, and anothe
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -32,7 +39,8 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime.nrt import rtsys
 
-from quintet.files.cache import cache_directory
+from quintet.errors import ArtefactError
+from quintet.files.cache import cache_directory, make_private
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -88,22 +96,31 @@ def digest() -> str:
     return state.hexdigest()[:16]
 
 
-def writable_cache_folder() -> Path | None:
-    """Cache folder for the current digest; created if it is missing. None if it is not writable."""
+def find_cache_folder() -> tuple[Path | None, str]:
+    """Cache folder for the current digest, made if it is missing, and why there is none.
+
+    Returns:
+        The folder and an empty text, or None and the reason.
+    """
     try:
         folder = cache_directory() / f"kernels-{digest()}"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         with tempfile.TemporaryFile(dir=folder):
-            return folder
+            return folder, ""
+    except ArtefactError as error:
+        return None, str(error)
     except (OSError, RuntimeError):  # RuntimeError: there is no home directory
-        return None
+        return None, "No cache folder is writable: name one with QUINTET_CACHE_DIR."
 
 
 JIT_ENABLED = not _config.DISABLE_JIT
 """False if the environment switches numba's compiler off."""
 
-FOLDER = writable_cache_folder()
-"""Cache folder of this process, or None."""
+FOLDER, REFUSAL = find_cache_folder()
+"""Cache folder of this process, or None and the reason."""
+
+IN_MEMORY_VARIABLE = "QUINTET_KERNELS_IN_MEMORY"
+"""Variable of the environment that tells this process and its children that the line about it is printed."""
 
 _KERNELS: list[Any] = []
 """All kernels that are kept in `FOLDER`, as numba's dispatchers: the objects that Python calls."""
@@ -122,22 +139,67 @@ def inline(function: Function) -> Function:
 
 
 def kernel(function: Function) -> Function:
-    """Decorator for a compiled function that Python calls. Its machine code is kept in `FOLDER`.
+    """Decorator for a compiled function that Python calls. Its machine code is kept in `FOLDER`."""
+    compiled = cached(no_cfunc_wrapper=True, **_OPTIONS)(function)
+    if FOLDER is not None:
+        _KERNELS.append(compiled)
+    return compiled
+
+
+def cached(**options: object) -> Callable[[Function], Function]:
+    """Decorator for a compiled function whose machine code is kept in `FOLDER`, or in memory without one.
 
     numba reads the place of its cache from its configuration when it decorates a function. So the place is
     set during that moment only, and the caches of other libraries stay where they are.
+
+    Args:
+        options: options of `numba.njit`.
     """
-    if FOLDER is None:
-        in_memory: Function = _njit(**_OPTIONS)(function)
-        return in_memory
-    before = _config.CACHE_DIR
-    _config.CACHE_DIR = str(FOLDER)
-    try:
-        compiled: Function = _njit(cache=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
-    finally:
-        _config.CACHE_DIR = before
-    _KERNELS.append(compiled)
-    return compiled
+
+    def compile_(function: Function) -> Function:
+        if FOLDER is None:
+            in_memory: Function = _njit(**options)(function)
+            return in_memory
+        before = _config.CACHE_DIR
+        _config.CACHE_DIR = str(FOLDER)
+        try:
+            with private_files():
+                compiled: Any = _njit(cache=True, **options)(function)
+        finally:
+            _config.CACHE_DIR = before
+        _write_privately(compiled)
+        result: Function = compiled
+        return result
+
+    return compile_
+
+
+def _write_privately(compiled: Any) -> None:
+    """Let numba write the cache files of a function so that only this user can read and write them."""
+    cache = getattr(compiled, "_cache", None)
+    save = getattr(cache, "save_overload", None)
+    if cache is None or save is None:
+        return
+
+    def save_privately(*arguments: object) -> None:
+        with private_files():
+            save(*arguments)
+
+    cache.save_overload = save_privately
+
+
+_UMASK_LOCK = threading.RLock()
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Files that are made in this block can be read and written by this user only, whatever the umask is."""
+    with _UMASK_LOCK:
+        before = os.umask(0o077)
+        try:
+            yield
+        finally:
+            os.umask(before)
 
 
 def load_kernels() -> bool:
@@ -186,15 +248,16 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
             in it says that all kernels are compiled.
     """
     if folder is None:
-        announce(
-            "compiling the feature kernels (about 10 s; no cache folder is writable, so every process "
-            "compiles: set QUINTET_CACHE_DIR)"
-        )
+        if IN_MEMORY_VARIABLE not in os.environ:
+            announce(f"compiling the feature kernels in memory (about 10 s in every process). {REFUSAL}")
+            os.environ[IN_MEMORY_VARIABLE] = "1"
         compile_all()
         return
     complete = folder / "complete"
     while not complete.exists():
-        with (folder / "lock").open("w") as lock:
+        with private_files():
+            lock_file = (folder / "lock").open("w")
+        with lock_file as lock:
             if not _lock(lock):
                 time.sleep(0.05)
             elif not complete.exists():  # another process may have finished between the two checks
@@ -202,7 +265,7 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
                     f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}"
                 )
                 compile_all()
-                complete.touch()
+                complete.touch(mode=0o600)
                 return
     if folder != FOLDER or not load_kernels():
         compile_all()

@@ -39,8 +39,11 @@ def kernels_available() -> bool:
 
 
 def load_if_compiled() -> None:
-    """Load the kernels if this machine has compiled them, so that forked processes have them."""
-    if is_compiled(FOLDER):
+    """Load the kernels if this machine has compiled them, so that forked processes have them.
+
+    Without a cache folder they are compiled here, once, and not in each of these processes.
+    """
+    if FOLDER is None or is_compiled(FOLDER):
         kernels_available()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -16,9 +17,11 @@ from quintet.features.engine import kernel_cache as compilation
 from quintet.features.engine.kernel_cache import (
     compile_once,
     digest,
+    find_cache_folder,
     is_compiled,
-    writable_cache_folder,
 )
+
+posix = pytest.mark.skipif(os.name == "nt", reason="owners and modes of files")
 
 
 def test_one_of_several_processes_compiles(tmp_path, capsys):
@@ -84,16 +87,20 @@ def test_a_failed_compilation_releases_the_lock_and_marks_nothing(tmp_path):
     assert is_compiled(tmp_path)
 
 
-def test_without_a_folder_every_process_compiles_and_says_so(capsys):
+def test_without_a_folder_every_process_compiles_and_one_of_them_says_so(capsys, monkeypatch):
+    monkeypatch.setenv(compilation.IN_MEMORY_VARIABLE, "")
+    monkeypatch.delenv(compilation.IN_MEMORY_VARIABLE)
+    monkeypatch.setattr(compilation, "REFUSAL", find_cache_folder()[1] or "because")
     calls = []
-    compile_once(lambda: calls.append(1), None)
-    assert calls == [1]
-    assert "QUINTET_CACHE_DIR" in capsys.readouterr().err
+    for _ in range(2):
+        compile_once(lambda: calls.append(1), None)
+    assert calls == [1, 1]
+    assert capsys.readouterr().err.count("\n") == 1  # the environment tells it to child processes
 
 
 def test_the_environment_names_the_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path))
-    folder = writable_cache_folder()
+    folder, _ = find_cache_folder()
     assert folder == tmp_path / f"kernels-{digest()}"
     assert folder.is_dir()
     assert list(folder.iterdir()) == []
@@ -102,7 +109,123 @@ def test_the_environment_names_the_directory(tmp_path, monkeypatch):
 def test_a_directory_that_cannot_be_made_is_none(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "file" / "below"))
-    assert writable_cache_folder() is None
+    folder, reason = find_cache_folder()
+    assert folder is None
+    assert "QUINTET_CACHE_DIR" in reason
+
+
+def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a file that of another user: in fact where the tests may, else as the program sees it."""
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+
+def plant(folder: Path) -> Path:
+    """A cache file such as another user would write: a pickle that touches a file when it is loaded."""
+    inner = folder / "frames_1"
+    inner.mkdir(mode=0o700, exist_ok=True)
+    file = inner / "frames.kernel-1.py311.nbi"
+    file.write_bytes(b"cos\nsystem\n(S'touch PWNED'\ntR.")
+    file.chmod(0o600)
+    return file
+
+
+@posix
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "a file of another user",
+        "a file that all can write",
+        "a folder of another user",
+        "a folder that all can write",
+        "a folder that its group can write",
+        "a folder above that all can write",
+        "a link to another folder",
+        "a link in the folder",
+    ],
+)
+def test_a_cache_that_another_user_can_write_is_not_used(tmp_path, monkeypatch, attack):
+    """Attack A1: the cache files are pickles, so whoever writes them runs code here."""
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    monkeypatch.setenv("QUINTET_CACHE_DIR", str(cache))
+    folder = find_cache_folder()[0]
+    assert folder is not None
+    assert find_cache_folder()[0] == folder  # as long as nobody touches it
+    planted = plant(folder)
+    assert find_cache_folder()[0] == folder
+    match attack:
+        case "a file of another user":
+            give_away(planted, monkeypatch)
+        case "a file that all can write":
+            planted.chmod(0o666)
+        case "a folder of another user":
+            give_away(folder, monkeypatch)
+        case "a folder that all can write":
+            folder.chmod(0o777)
+        case "a folder that its group can write":
+            monkeypatch.setattr("quintet.files.cache._is_own_group", lambda facts: False)
+            cache.chmod(0o770)
+        case "a folder above that all can write":
+            cache.chmod(0o777)
+        case "a link to another folder":
+            folder.rename(tmp_path / "elsewhere")
+            folder.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        case "a link in the folder":
+            planted.rename(tmp_path / "planted")
+            planted.symlink_to(tmp_path / "planted")
+    refused, reason = find_cache_folder()
+    assert refused is None
+    assert str(tmp_path) in reason
+
+
+@posix
+def test_a_cache_is_private_whatever_the_umask(tmp_path, monkeypatch):
+    (tmp_path / "program.py").write_text(
+        "from quintet.features.engine.kernel_cache import cached\n@cached()\ndef successor(x): return x + 1\n"
+    )
+    monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "a" / "b"))
+    monkeypatch.syspath_prepend(tmp_path)
+    before = os.umask(0)
+    try:
+        monkeypatch.setattr(compilation, "FOLDER", find_cache_folder()[0])
+        n_hits = []
+        for _ in range(2):
+            successor = importlib.import_module("program").successor
+            assert successor(1) == 2
+            n_hits.append(sum(successor.stats.cache_hits.values()))
+            del sys.modules["program"]
+        compile_once(lambda: None, compilation.FOLDER)
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+    assert n_hits == [0, 1]
+    made = list((tmp_path / "a").rglob("*"))
+    assert {".nbi", ".nbc"} <= {path.suffix for path in made}
+    assert {"complete", "lock"} <= {path.name for path in made}
+    assert {oct(path.stat().st_mode & 0o077) for path in (tmp_path / "a", *made)} == {"0o0"}
+    assert find_cache_folder()[0] == compilation.FOLDER
+
+
+def test_all_compiled_code_of_the_package_is_in_the_one_cache():
+    from quintet.explanation.shapley import kernels
+
+    loops = [
+        value
+        for value in vars(kernels).values()
+        if hasattr(value, "_cache") and not hasattr(value, "_dispatcher")
+    ]
+    cached = [loop for loop in loops if type(loop._cache).__name__ != "NullCache"]
+    assert len(cached) >= 3
+    assert {Path(loop._cache.cache_path).parent for loop in cached} == {compilation.FOLDER}
+    package = Path(compilation.__file__).parents[2]
+    assert [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "cache=True" in path.read_text()
+    ] == ["features/engine/kernel_cache.py"]
 
 
 def test_changed_sources_have_another_digest(tmp_path, monkeypatch):
