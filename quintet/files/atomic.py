@@ -1,13 +1,15 @@
-"""Atomic writing: a file is complete or absent, and one process at a time writes a folder."""
+"""Atomic writing: a file is complete or absent. All outputs are written through this module."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from quintet.errors import ArtefactError
+LONGEST_NAME = 255
+"""Bytes in the name of a file, on nearly all file systems."""
 
 
 @contextmanager
@@ -15,22 +17,49 @@ def atomic_replace(target: Path) -> Iterator[Path]:
     """Give a temporary path beside `target` to write to; at the end, the written file replaces `target`.
 
     If the block fails, `target` stays as it was. A reader sees the old file or the new one, never a part,
-    even if the process is killed or the power fails in between.
+    even if the process is killed or the power fails in between. The temporary file exists from the start,
+    under a name that nobody can foresee. If `target` is a link, the link is replaced, not its file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = name_beside(target, f".{secrets.token_hex(6)}.tmp")
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    os.close(os.open(temporary, flags, 0o666))
     try:
         yield temporary
         synchronise(temporary)
         os.replace(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: a reader sees the old content or the new content, never a part."""
     with atomic_replace(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write a text in UTF-8 atomically, with its line ends as they are.
+
+    Args:
+        path: the file.
+        text: its content.
+        errors: what happens to characters that UTF-8 does not have, as in `str.encode`.
+    """
+    write_bytes(path, text.encode("utf-8", errors))
+
+
+def name_beside(target: Path, ending: str) -> Path:
+    """The hidden path `.NAME` + ending beside a file or folder; a long name is cut.
+
+    Example:
+        >>> name_beside(Path("out/scores.csv"), ".lock").as_posix()
+        'out/.scores.csv.lock'
+    """
+    room = LONGEST_NAME - 1 - len(ending.encode())
+    name = os.fsdecode(os.fsencode(target.name)[:room])
+    return target.with_name(f".{name}{ending}")
 
 
 def synchronise(path: Path) -> None:
@@ -40,29 +69,3 @@ def synchronise(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def exclusive_lock(lock: Path, *, what: str) -> Iterator[None]:
-    """Sole right to write, for as long as the block lasts; it ends with the process, however that ends.
-
-    Where the operating system has no `flock` (Windows) nothing is held.
-
-    Raises:
-        ArtefactError: if another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArtefactError(
-                f"One process at a time may write {what}. Another is doing so now: wait for it, or write "
-                "elsewhere."
-            ) from error
-        yield

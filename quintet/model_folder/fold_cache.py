@@ -1,9 +1,11 @@
-"""Fold cache on disk: finished folds of a training run, so that an interrupted run continues."""
+"""Fold cache on disk: finished folds of a training run, so that an interrupted run continues.
+
+Everything in it carries the hash of the configuration that made it, and is taken over only if that is equal.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from numpy.typing import NDArray
 from quintet.classifiers.member import Member
 from quintet.classifiers.storage import load_member, save_member
 from quintet.ensemble.crossfit import FoldResult
+from quintet.files.atomic import atomic_replace, write_text
 from quintet.model_folder.folder import ModelFolder
 
-COMPLETE = ".complete"  # an empty file that is written last
+COMPLETE = ".complete"  # written last, with the hash of the configuration
 
 
 class FoldFiles:
@@ -23,36 +26,39 @@ class FoldFiles:
 
     Args:
         folder: the model folder.
+        configuration: hash of everything that decides the result (config.json).
     """
 
-    def __init__(self, folder: ModelFolder) -> None:
+    def __init__(self, folder: ModelFolder, configuration: str) -> None:
         self.root = folder.path / "work"
         self.members = folder.path / "members"
+        self.configuration = configuration
 
     def load(self, member: str, fold: int) -> FoldResult | None:
-        """Result of a finished fold, or None."""
+        """Result of a finished fold of the same configuration, or None."""
         file = self.root / member / f"fold-{fold}.npz"
         if not file.is_file():
             return None
         with np.load(file, allow_pickle=False) as arrays:
+            if "configuration" not in arrays or str(arrays["configuration"]) != self.configuration:
+                return None
             history = json.loads(str(arrays["history"]))
             seconds = float(arrays["seconds"])
             return FoldResult(arrays["probabilities"], history, seconds, arrays.get("embedding"))
 
     def save(self, member: str, fold: int, result: FoldResult) -> None:
         """Write the result of a finished fold, and remove the checkpoint of its epochs."""
-        folder = self.root / member
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".fold-{fold}.tmp.npz"
         arrays: dict[str, NDArray[np.generic]] = {
+            "configuration": np.asarray(self.configuration),
             "probabilities": result.probabilities,
             "history": np.asarray(json.dumps(result.history, default=float)),
             "seconds": np.asarray(result.seconds),
         }
         if result.embedding is not None:
             arrays["embedding"] = result.embedding
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, folder / f"fold-{fold}.npz")
+        target = self.root / member / f"fold-{fold}.npz"
+        with atomic_replace(target) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
         shutil.rmtree(self.checkpoint(member, fold), ignore_errors=True)
 
     def checkpoint(self, member: str, fold: int) -> Path:
@@ -60,13 +66,16 @@ class FoldFiles:
         return self.root / member / f"checkpoint-{fold}"
 
     def load_member(self, member: str) -> Member | None:
-        """The member that was fitted on the whole training part, or None."""
+        """The member that this configuration fitted on the whole training part, or None."""
         folder = self.members / member
-        return load_member(folder) if (folder / COMPLETE).is_file() else None
+        mark = folder / COMPLETE
+        if not mark.is_file() or mark.read_text(encoding="utf-8") != self.configuration:
+            return None
+        return load_member(folder)
 
     def save_member(self, member: str, estimator: Member) -> None:
         """Write the member that was fitted on the whole training part."""
         folder = self.members / member
         shutil.rmtree(folder, ignore_errors=True)
         save_member(estimator, folder)
-        (folder / COMPLETE).write_bytes(b"")
+        write_text(folder / COMPLETE, self.configuration)

@@ -16,6 +16,7 @@ from quintet.ensemble.novelty import Distance
 from quintet.errors import ArtefactError
 from quintet.files.json_types import JsonObject
 from quintet.model_folder.folder import BUNDLE, DISTANCE, ModelFolder
+from quintet.model_folder.replacement import read_unchanged
 
 DEFAULT_FOLDS = 5
 
@@ -33,7 +34,10 @@ def load_model(path: str | Path) -> EnsembleClassifier:
     Raises:
         ArtefactError: if the folder is unfinished, damaged, or of another version.
     """
-    folder = ModelFolder(path)
+    return read_unchanged(path, lambda: _load(ModelFolder(path)))
+
+
+def _load(folder: ModelFolder) -> EnsembleClassifier:
     bundle = folder.verify()
     try:
         return _read_ensemble(folder, bundle)

@@ -18,6 +18,7 @@ from quintet.evaluation.scores import Scores
 from quintet.features.storage.table import META_COLUMNS
 from quintet.files.json_types import JsonObject
 from quintet.model_folder.folder import BUNDLE
+from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.scores import ENSEMBLE_PREDICTION, PARTS, RunScores
 from quintet.predictions.predictions import Predictions, read_predictions
 
@@ -194,7 +195,10 @@ def read_run(folder: str | Path) -> Run:
     Raises:
         ArtefactError: if the folder is not a finished model folder, or one of its files is damaged.
     """
-    path = Path(folder)
+    return read_unchanged(folder, lambda: _read(Path(folder)))
+
+
+def _read(path: Path) -> Run:
     if not (path / BUNDLE).is_file():
         raise ArtefactError(
             "A report needs a finished model folder (bundle.json, scores.json, predictions). "

@@ -6,6 +6,7 @@ The split is fixed before anything is fitted.
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +26,11 @@ from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.digests import content_hash
 from quintet.files.json_types import JsonObject
+from quintet.files.locks import is_vacant, output_lock
 from quintet.files.provenance import environment
 from quintet.model_folder.fold_cache import FoldFiles
 from quintet.model_folder.folder import ModelFolder, search_digests
+from quintet.model_folder.replacement import finish_replacement, replace_model, successor
 from quintet.model_folder.scores import PublishedScores, RunScores
 from quintet.model_folder.write import TrainedModel, write_model
 from quintet.training.data import Material, data_notes, gather, require_training_classes
@@ -114,6 +117,21 @@ def train(
     """
     settings, options = settings or TrainSettings(), options or TrainOptions()
     _check_request(settings, Path(output))
+    with output_lock(output):
+        return _train(features, ModelFolder(output), settings, options, listener, progress, n_jobs=n_jobs)
+
+
+def _train(
+    features: str | Path | FeatureTable,
+    folder: ModelFolder,
+    settings: TrainSettings,
+    options: TrainOptions,
+    listener: Listener | None,
+    progress: ProgressCallback | None,
+    *,
+    n_jobs: int,
+) -> TrainingResult:
+    """Train in a model folder whose lock the caller holds."""
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
     store = find_spectrograms(
         features, table, settings, options.spectrograms, n_jobs=n_jobs, progress=progress
@@ -121,22 +139,26 @@ def train(
     material = gather(table, settings, store=store)
     require_training_classes(material)
     config = _configuration(material, table, settings, options.search)
-    folder = ModelFolder(output)
-    if _claim(folder, config, resume=options.resume, overwrite=options.overwrite):
+    place = _claim(folder, config, resume=options.resume, overwrite=options.overwrite)
+    if place is None:
         results = RunScores.from_json(folder.read_json("scores.json"))
         bundle = folder.read_json("bundle.json")
         earlier_notes = tuple(bundle.get("notes", ()))
         return TrainingResult(folder.path, results, bundle["rule"], reused=True, notes=earlier_notes)
-    material.split.write(folder.path / "split.parquet")
-    folder.write_json("environment.json", environment())
+    material.split.write(place.path / "split.parquet")
+    place.write_json("environment.json", environment())
     if options.search is not None:
-        folder.copy_search(options.search)
+        place.copy_search(options.search)
     if settings.augmentation is not None:
         copies = augment_training_part(material, settings, n_jobs=n_jobs, progress=progress)
         material = replace(material, copies=copies)
     published = None if options.published is None else PublishedScores.from_json(options.published)
     notes = data_notes(material)
-    return _fit_and_score(material, folder, settings, published, listener, notes)
+    cache = FoldFiles(place, config["hash"])
+    result = _fit_and_score(material, place, settings, published, listener, notes, cache=cache)
+    if place.path != folder.path:
+        replace_model(folder)
+    return replace(result, folder=folder.path)
 
 
 def _check_request(settings: TrainSettings, output: Path) -> None:
@@ -181,9 +203,11 @@ def _fit_and_score(
     published: PublishedScores | None,
     listener: Listener | None,
     notes: Sequence[str],
+    *,
+    cache: FoldFiles,
 ) -> TrainingResult:
     """Fit the ensemble on the training part, score every part, and write the model."""
-    ensemble = _fit_ensemble(material, folder, settings, listener)
+    ensemble = _fit_ensemble(material, cache, settings, listener)
     parts = _predict_parts(material, settings, ensemble)
     scorer = RunScorer(material, folder, settings)
     scores = RunScores(
@@ -205,9 +229,9 @@ def _fit_and_score(
 
 
 def _fit_ensemble(
-    material: Material, folder: ModelFolder, settings: TrainSettings, listener: Listener | None
+    material: Material, cache: FoldFiles, settings: TrainSettings, listener: Listener | None
 ) -> EnsembleClassifier:
-    """The ensemble fitted on the training part; finished folds are read from the folder."""
+    """The ensemble fitted on the training part; finished folds are read from the cache."""
     rows = material.split.train
     inputs = material.inputs(rows)
     ensemble = EnsembleClassifier(
@@ -225,7 +249,7 @@ def _fit_ensemble(
         spectrograms=inputs.spectrograms,
         classes=material.classes,
         folds=material.split.training_folds(),
-        cache=FoldFiles(folder),
+        cache=cache,
         listener=listener,
     )
 
@@ -286,32 +310,49 @@ def _embedding_rows(
     return [frame.assign(id=material.ids[embedded], part=part)]
 
 
-def _claim(folder: ModelFolder, config: JsonObject, *, resume: bool, overwrite: bool) -> bool:
-    """Begin or continue a run in this folder.
+def _claim(folder: ModelFolder, config: JsonObject, *, resume: bool, overwrite: bool) -> ModelFolder | None:
+    """Begin or continue a run.
 
     Returns:
-        Whether `resume` was asked for and the folder holds the finished model of this configuration.
+        Where to train: the model folder itself, or the folder of its successor if it holds a finished model,
+        which stays until the new one is whole. None if `resume` was asked for and the folder holds the
+        finished model of this configuration.
 
     Raises:
         ArtefactError: if the folder holds something that must not be replaced.
     """
-    if folder.path.exists() and any(folder.path.iterdir()):
-        earlier = folder.read_json("config.json") if (folder.path / "config.json").is_file() else {}
-        if resume:
-            _require_same(folder, earlier, config)
-            return folder.is_finished
-        _require_replaceable(folder, earlier, overwrite=overwrite)
+    finish_replacement(folder)
+    if is_vacant(folder.path):
+        folder.write_json("config.json", config)
+        return folder
+    earlier, following = _read_config(folder), successor(folder)
+    if resume:
+        if earlier.get("hash") == config["hash"]:
+            return None if folder.is_finished else folder
+        if _read_config(following).get("hash") == config["hash"]:
+            if not following.is_finished:
+                return following
+            replace_model(folder)
+            return None
+        raise _other_configuration(folder, earlier, config)
+    _require_replaceable(folder, earlier, overwrite=overwrite)
+    place = following if folder.is_finished else folder
+    shutil.rmtree(following.path, ignore_errors=True)
+    if place is folder:
         folder.clear()
-    folder.write_json("config.json", config)
-    return False
+    place.write_json("config.json", config)
+    return place
 
 
-def _require_same(folder: ModelFolder, earlier: JsonObject, config: JsonObject) -> None:
-    """Refuse to continue a run of another configuration."""
-    if earlier.get("hash") == config["hash"]:
-        return
+def _read_config(folder: ModelFolder) -> JsonObject:
+    """Content of config.json; empty if there is none."""
+    return folder.read_json("config.json") if (folder.path / "config.json").is_file() else {}
+
+
+def _other_configuration(folder: ModelFolder, earlier: JsonObject, config: JsonObject) -> ArtefactError:
+    """The error for a run of another configuration, which cannot be continued."""
     differs = [key for key in CONFIG_KEYS if earlier.get(key) != config.get(key)]
-    raise ArtefactError(
+    return ArtefactError(
         "--resume continues a run of the same configuration. "
         f"{folder.path} was begun with another ({', '.join(differs)} differ): "
         "use another folder, or --overwrite."

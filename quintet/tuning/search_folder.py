@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from quintet.errors import ArtefactError
+from quintet.files.locks import is_vacant
 from quintet.files.provenance import environment
 from quintet.model_folder.folder import ModelFolder
 
@@ -37,7 +38,7 @@ def claim_folder(folder: ModelFolder, configuration: JsonObject, *, overwrite: b
     Raises:
         ArtefactError: the folder holds something else, or a search of another configuration.
     """
-    if folder.path.exists() and any(folder.path.iterdir()):
+    if not is_vacant(folder.path):
         has_configuration = (folder.path / "config.json").is_file()
         earlier = folder.read_json("config.json") if has_configuration else {}
         if "tune" not in earlier:
@@ -68,8 +69,10 @@ def _as_json(configuration: JsonObject) -> JsonObject:
 
 
 def _clear(folder: Path) -> None:
+    """Remove a search. Its configuration, which marks the folder, stays until the next replaces it."""
     for name in OUR_FILES:
-        (folder / name).unlink(missing_ok=True)
+        if name != "config.json":
+            (folder / name).unlink(missing_ok=True)
     for file in (folder / "predictions").glob("*/*.parquet"):
         file.unlink()
 

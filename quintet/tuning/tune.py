@@ -26,6 +26,7 @@ from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.atomic import write_bytes
 from quintet.files.digests import content_hash
 from quintet.files.json_types import JsonObject
+from quintet.files.locks import output_lock
 from quintet.model_folder.folder import ModelFolder
 from quintet.settings import TomlTable
 from quintet.training.data import Material, gather
@@ -154,10 +155,24 @@ def tune(
     budget = budget or SearchBudget()
     observer = observer or SearchObserver()
     check_search(settings, budget.n_trials)
+    with output_lock(output):
+        return _tune(table, ModelFolder(output), settings, spectrograms, budget, observer, overwrite, n_jobs)
+
+
+def _tune(
+    table: str | Path | FeatureTable,
+    folder: ModelFolder,
+    settings: TuneSettings,
+    spectrograms: str | Path | None,
+    budget: SearchBudget,
+    observer: SearchObserver,
+    overwrite: bool,
+    n_jobs: int,
+) -> TuningResult:
+    """Search in a folder whose lock the caller holds."""
     features = table if isinstance(table, FeatureTable) else read_feature_table(table)
     material = _gather(table, features, settings, spectrograms, observer, n_jobs=n_jobs)
     problem = Problem.from_material(material, metric=settings.metric)
-    folder = ModelFolder(output)
     claim_folder(folder, _configuration(settings, features, material), overwrite=overwrite)
 
     predictions = folder.path / "predictions"

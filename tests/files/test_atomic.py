@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quintet.errors import ArtefactError
-from quintet.files.atomic import atomic_replace, exclusive_lock
+from quintet.files.atomic import atomic_replace, name_beside, write_text
 
 
 def test_who_reads_the_old_file_never_sees_the_new_one_in_it(tmp_path: Path) -> None:
@@ -35,12 +34,24 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
 
 
-def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
+def test_a_link_is_replaced_and_its_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "mine").symlink_to("theirs")
+    write_text(tmp_path / "mine", "new")
+    assert [(tmp_path / name).read_text() for name in ("mine", "theirs")] == ["new", "theirs"]
+
+
+def test_nobody_can_foresee_the_name_of_the_temporary_file(tmp_path: Path) -> None:
+    names = set()
     for _ in range(2):
-        with (
-            exclusive_lock(tmp_path / "lock", what="x"),
-            pytest.raises(ArtefactError, match="may write y"),
-            exclusive_lock(tmp_path / "lock", what="y"),
-        ):
-            pass
+        with atomic_replace(tmp_path / "file") as temporary:
+            names.add(temporary.name)
+            assert temporary.is_file()  # made with O_EXCL: no link can take its place before the first write
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "ab.csv"])
+def test_a_file_with_the_longest_name_can_be_written(name: str, tmp_path: Path) -> None:
+    write_text(tmp_path / name, "text")
+    assert (tmp_path / name).read_text() == "text"
+    assert len(name_beside(tmp_path / name, ".lock").name.encode(errors="surrogateescape")) <= 255

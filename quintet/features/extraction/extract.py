@@ -28,9 +28,9 @@ from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_ex
 from quintet.features.extraction.worker import Job, Row
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import SpectrogramWriter
-from quintet.files.atomic import exclusive_lock
 from quintet.files.json_types import JsonObject
-from quintet.files.remote import edit_locally, is_remote
+from quintet.files.locks import output_lock
+from quintet.files.remote import edit_locally, is_remote, workplace
 
 FLUSH_S, FLUSH_ROWS = 5.0, 500
 """A part is written after so many seconds or so many rows."""
@@ -167,29 +167,32 @@ def extract(
     job = Job(parameters, log_mel=store is not None, strict=strict)
     options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
     if isinstance(output, str) and is_remote(output):
-        with edit_locally(output) as local:
+        with output_lock(workplace(output)), edit_locally(output) as local:
             return replace(run_extraction(manifest, local, options), output=output)
-    return run_extraction(manifest, Path(output), options)
+    with output_lock(output):
+        return run_extraction(manifest, Path(output), options)
 
 
 def run_extraction(manifest: Manifest, output: Path, options: Options) -> ExtractionSummary:
-    """Run `extract` with grouped settings, which also name the functions that load and describe a clip."""
+    """Run `extract` with grouped settings, which also name the functions that load and describe a clip.
+
+    The caller holds the lock of the output.
+    """
     start_time = time.monotonic()
     limit = _failure_limit(options.max_failures, len(manifest))
     folder = output.with_name(output.name + ".parts")
     finished = finished_metadata(output)
-    with exclusive_lock(folder / ".lock", what=f"{output}"):
-        parts = Parts(folder, feature_names(options.job.parameters), options.job.parameters.hash)
-        with _spectrogram_writer(options) or nullcontext() as writer:
-            known = known_rows(output, finished, parts)
-            if options.job.strict:
-                known = known[known["status"] != "truncated"]
-            plan = plan_extraction(manifest, known, writer, retry_failed=options.retry_failed)
-            notes = _notes(finished, parts, n_outdated=int(has_outdated_digest(known).sum()))
-            _Run(manifest, parts, writer, options, limit, plan).describe()
-        del writer, known  # frees the memory of the facts of all clips
-        ledgers = gather_table(manifest, output, finished, parts, options.job.parameters)
-        parts.remove()
+    parts = Parts(folder, feature_names(options.job.parameters), options.job.parameters.hash)
+    with _spectrogram_writer(options) or nullcontext() as writer:
+        known = known_rows(output, finished, parts)
+        if options.job.strict:
+            known = known[known["status"] != "truncated"]
+        plan = plan_extraction(manifest, known, writer, retry_failed=options.retry_failed)
+        notes = _notes(finished, parts, n_outdated=int(has_outdated_digest(known).sum()))
+        _Run(manifest, parts, writer, options, limit, plan).describe()
+    del writer, known  # frees the memory of the facts of all clips
+    ledgers = gather_table(manifest, output, finished, parts, options.job.parameters)
+    parts.remove()
     return ExtractionSummary(
         n_ok=len(manifest) - len(ledgers.failures),
         n_failed=len(ledgers.failures),

@@ -31,7 +31,8 @@ from numpy.typing import ArrayLike, NDArray
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.features.parameters import LogMelParameters
 from quintet.features.storage.table import library_versions
-from quintet.files.atomic import atomic_replace, exclusive_lock
+from quintet.files.atomic import atomic_replace
+from quintet.files.locks import INNER_LOCK, output_lock
 
 STORE_VERSION = 1
 _HEADER_BYTES = 128
@@ -228,9 +229,7 @@ class SpectrogramWriter:
         self.folder, self.parameters, self.shard_bytes = Path(folder), parameters, shard_bytes
         self._stack = ExitStack()
         _require_ours(self.folder)
-        self._stack.enter_context(
-            exclusive_lock(self.folder / ".lock", what=f"the spectrogram store {self.folder}")
-        )
+        self._stack.enter_context(output_lock(self.folder))
         with self._stack as guard:  # released at once if the folder turns out to be unusable
             self._describe()
             index = read_index(self.folder)
@@ -386,7 +385,8 @@ def _require_ours(folder: Path) -> None:
         raise ArtefactError(f"A spectrogram store must be a folder. {folder} is a file: choose another name.")
     if not folder.is_dir() or (folder / "store.json").exists():
         return
-    others = [entry for entry in folder.iterdir() if entry.name != ".lock" and entry.suffix != ".tmp"]
+    locks = (INNER_LOCK, ".lock")  # earlier versions left `.lock`
+    others = [entry for entry in folder.iterdir() if entry.name not in locks and entry.suffix != ".tmp"]
     if others:
         raise ArtefactError(
             f"A new spectrogram store needs an empty folder. {folder} holds other files: choose another."
