@@ -150,12 +150,8 @@ def coverage(n_simulations, n_groups, n_resamples):
     truth = score(y, p, CLASSES, resampling=NO_RESAMPLING).scores
     hits = dict.fromkeys(("accuracy", "macro_f1", "macro_auc", "log_loss"), 0)
     for seed in range(n_simulations):
-        found = score(
-            *example(n_groups=n_groups, seed=seed)[:2],
-            CLASSES,
-            example(n_groups=n_groups, seed=seed)[2],
-            resampling=Resampling(seed=seed, n_resamples=n_resamples),
-        )
+        y, p, groups = example(n_groups=n_groups, seed=seed)
+        found = score(y, p, CLASSES, groups, resampling=Resampling(seed=seed, n_resamples=n_resamples))
         for name in hits:
             hits[name] += found.scores[name].low <= truth[name].value <= found.scores[name].high
     return {name: count / n_simulations for name, count in hits.items()}

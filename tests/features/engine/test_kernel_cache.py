@@ -328,6 +328,7 @@ print(hashlib.sha256(repr(described.features).encode() + described.log_mel.tobyt
 """
 
 
+@pytest.mark.slow
 def test_compiled_and_loaded_code_give_the_same_bits(tmp_path):
     environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
     result = [
