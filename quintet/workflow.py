@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
-from quintet.errors import DatasetError
+from quintet.errors import ConfigError, DatasetError
 from quintet.features.parameters import FeatureParameters
 from quintet.files.paths import path_list, require_path
+from quintet.files.remote import is_remote
 
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
@@ -68,23 +69,21 @@ def extract(
     Raises:
         QuintetError: for a source that is no path or cannot be listed, or too many failures.
     """
+    from quintet.features.extraction.extract import Options
     from quintet.features.extraction.extract import extract as extract_clips
+    from quintet.features.extraction.worker import Job
 
     if not isinstance(source, Manifest):
         source = load_source(str(require_path(source, "`source`")))
-    return extract_clips(
-        source,
-        output,
-        parameters=parameters or FeatureParameters(),
-        spectrograms=spectrograms,
-        n_jobs=n_jobs,
-        progress=progress,
-        max_failures=max_failures,
-        timeout_s=timeout_s,
-        scheduler=scheduler,
-        retry_failed=retry_failed,
-        strict=strict,
-    )
+    if spectrograms is not None and is_remote(spectrograms):
+        raise ConfigError(
+            "A spectrogram store is mapped into memory and must be a local folder. "
+            f"Received {spectrograms}: write it here and copy it."
+        )
+    store = None if spectrograms is None else Path(spectrograms)
+    job = Job(parameters or FeatureParameters(), log_mel=store is not None, strict=strict)
+    options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
+    return extract_clips(source, output, options)
 
 
 def write_published(table: str | Path, output: str | Path) -> None:

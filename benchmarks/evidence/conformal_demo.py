@@ -27,10 +27,10 @@ from quintet.datasets.splits.folds import grouped_folds, hold_out, usable_folds
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import fit_conformal
 from quintet.ensemble.coverage import coverage
-from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
+from quintet.workflow import extract
 
 CONFIDENCES = (0.8, 0.9, 0.95)
 

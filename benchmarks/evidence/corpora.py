@@ -18,10 +18,10 @@ from quintet.datasets.source import load_source
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import mean
-from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
+from quintet.workflow import extract
 
 Folds = list[tuple[NDArray[Any], NDArray[Any]]]
 SESSION = 20

@@ -26,9 +26,9 @@ from quintet.classifiers.networks.registry import NETWORKS
 from quintet.datasets.source import load_source
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.evaluation.scores import score
-from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import SpectrogramStore
+from quintet.workflow import extract
 
 FEATURES = "bahuleyan2018"
 """Feature set of the table that gives the rows, groups and folds. No network reads it."""

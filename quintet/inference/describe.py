@@ -15,8 +15,9 @@ from quintet.classifiers.registry import member_entry
 from quintet.datasets.manifest import Manifest
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import ArtefactError
-from quintet.features.extraction.extract import ProgressCallback, extract
+from quintet.features.extraction.extract import Options, ProgressCallback, extract
 from quintet.features.extraction.in_memory import describe_in_memory
+from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore
@@ -78,15 +79,8 @@ def describe_segments(
     with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
         folder = Path(scratch) / "spectrograms" if log_mel else None
         file = Path(scratch) / "features.parquet"
-        extract(
-            manifest,
-            file,
-            parameters=parameters,
-            spectrograms=folder,
-            n_jobs=n_jobs,
-            progress=progress,
-            strict=strict,
-        )
+        job = Job(parameters, log_mel=log_mel, strict=strict)
+        extract(manifest, file, Options(job, folder, n_jobs, progress))
         table = read_feature_table(file)
         has_spectrograms = folder is not None and len(table.meta) > 0
         yield Descriptions(table, SpectrogramStore(folder) if folder and has_spectrograms else None)

@@ -11,7 +11,8 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError
-from quintet.features.extraction.extract import ExtractionSummary, ProgressCallback, extract
+from quintet.features.extraction.extract import ExtractionSummary, Options, ProgressCallback, extract
+from quintet.features.extraction.worker import Job
 from quintet.files.digests import file_digest
 from quintet.files.json_types import JsonObject
 from quintet.inference.predict import PredictionResult, predict_files
@@ -120,14 +121,9 @@ def describe_clips(
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     with reporter.stage("extracting") as progress:
-        summary = extract(
-            manifest,
-            output / "features.parquet",
-            parameters=recipe.parameters,
-            spectrograms=spectrograms,
-            n_jobs=n_jobs,
-            progress=progress,
-        )
+        job = Job(recipe.parameters, log_mel=spectrograms is not None)
+        options = Options(job, spectrograms, n_jobs, progress)
+        summary = extract(manifest, output / "features.parquet", options)
     reused = f", {summary.n_reused} of them from an earlier run" if summary.n_reused else ""
     reporter.notify(f"{summary.n_ok} clips described{reused}; {summary.n_failed} could not be used")
     return summary

@@ -9,8 +9,9 @@ import pandas as pd
 from quintet.classifiers.registry import member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError
-from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.extraction.extract import Options, ProgressCallback
 from quintet.features.extraction.extract import extract as extract_clips
+from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.augmented_spectrograms import make_augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore
@@ -114,14 +115,8 @@ def make_spectrograms(
         grouped=table.grouped,
     )
     scratch = folder.with_name(f".{folder.name}.features.parquet")
-    extract_clips(
-        manifest,
-        scratch,
-        parameters=parameters,
-        spectrograms=folder,
-        n_jobs=n_jobs,
-        progress=progress,
-    )
+    options = Options(Job(parameters, log_mel=True), folder, n_jobs, progress)
+    extract_clips(manifest, scratch, options)
     scratch.unlink(missing_ok=True)
 
 

@@ -26,7 +26,6 @@ from quintet.features.extraction.gather import clip_tasks, gather_table, known_r
 from quintet.features.extraction.pools import open_pool
 from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_extraction
 from quintet.features.extraction.worker import Job, Row
-from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import SpectrogramWriter
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
@@ -94,12 +93,16 @@ class Options:
     Args:
         job: what to do with every clip.
         spectrograms: folder of the spectrogram store; None stores none.
-        n_jobs: worker processes, as in `extract`.
-        progress: called with a `Progress`.
-        max_failures: failed clips that are allowed, as in `extract`.
-        timeout_s: the longest time of a clip, seconds.
-        scheduler: address of a dask scheduler.
-        retry_failed: whether failed clips are tried again.
+        n_jobs: worker processes; -1 is one per processor. Also a single worker is a process of its own, so
+            that a crash of a decoder costs one clip. 0 works in this process, which starts faster and does
+            not survive a crash.
+        progress: called with a `Progress` from time to time.
+        max_failures: more failed clips than this end the run: a number (int), or a fraction of all clips
+            (float between 0 and 1).
+        timeout_s: the longest time of one clip, seconds.
+        scheduler: address of a dask scheduler (`tcp://host:8786`) whose workers see the same paths. `n_jobs`
+            is then ignored.
+        retry_failed: whether failed clips are tried again even if their files have not changed.
     """
 
     job: Job
@@ -112,20 +115,7 @@ class Options:
     retry_failed: bool = False
 
 
-def extract(
-    manifest: Manifest,
-    output: str | os.PathLike[str],
-    *,
-    parameters: FeatureParameters,
-    spectrograms: str | os.PathLike[str] | None = None,
-    n_jobs: int = 1,
-    progress: ProgressCallback | None = None,
-    max_failures: int | float | None = None,
-    timeout_s: float | None = None,
-    scheduler: str | None = None,
-    retry_failed: bool = False,
-    strict: bool = False,
-) -> ExtractionSummary:
+def extract(manifest: Manifest, output: str | os.PathLike[str], options: Options) -> ExtractionSummary:
     """Extract the features of all clips of a manifest to one table, in the order of the manifest.
 
     A row of an earlier run is reused if its parameters are the same and its file has the same size and time
@@ -138,34 +128,13 @@ def extract(
         manifest: the clips.
         output: the parquet file, or a URL that fsspec knows. The folder `output.parts` beside it holds the
             parts of an unfinished run.
-        parameters: parameters of the features.
-        spectrograms: folder of a `SpectrogramStore` that is filled too.
-        n_jobs: worker processes; -1 is one per processor. Also a single worker is a process of its own, so
-            that a crash of a decoder costs one clip. 0 works in this process, which starts faster and does
-            not survive a crash.
-        progress: called with a `Progress` from time to time.
-        max_failures: more failed clips than this end the run: a number (int), or a fraction of all clips
-            (float between 0 and 1).
-        timeout_s: the longest time of one clip, seconds.
-        scheduler: address of a dask scheduler (`tcp://host:8786`) whose workers see the same paths. `n_jobs`
-            is then ignored.
-        retry_failed: try failed clips again even if their files have not changed.
-        strict: count a recording that is cut short as failed. By default it is described as far as it goes,
-            and its row has the status `truncated`, the reason and the missing seconds.
+        options: settings of the extraction.
 
     Raises:
         DatasetError: more than `max_failures` clips failed. The finished rows are kept.
         ArtefactError: `output` is something else, or another process is writing it.
         ConfigError: the spectrogram store has other parameters, or settings contradict each other.
     """
-    if spectrograms is not None and is_remote(spectrograms):
-        raise ConfigError(
-            "A spectrogram store is mapped into memory and must be a local folder. "
-            f"Received {spectrograms}: write it here and copy it."
-        )
-    store = None if spectrograms is None else Path(spectrograms)
-    job = Job(parameters, log_mel=store is not None, strict=strict)
-    options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
     if isinstance(output, str) and is_remote(output):
         with output_lock(workplace(output)), edit_locally(output) as local:
             return replace(run_extraction(manifest, local, options), output=output)
@@ -174,10 +143,7 @@ def extract(
 
 
 def run_extraction(manifest: Manifest, output: Path, options: Options) -> ExtractionSummary:
-    """Run `extract` with grouped settings, which also name the functions that load and describe a clip.
-
-    The caller holds the lock of the output.
-    """
+    """Run `extract` on a local output whose lock the caller holds."""
     start_time = time.monotonic()
     limit = _failure_limit(options.max_failures, len(manifest))
     folder = output.with_name(output.name + ".parts")

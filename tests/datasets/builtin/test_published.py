@@ -13,8 +13,8 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.errors import ConfigError, DatasetError
-from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
+from quintet.workflow import extract
 
 
 @pytest.fixture(params=["genres/{g}/{g}.{k:05d}.au", "Data/genres_original/{g}/{g}.{k:05d}.wav"])

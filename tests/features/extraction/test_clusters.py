@@ -15,10 +15,11 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.errors import ConfigError
 from quintet.features.extraction import extract as extraction
-from quintet.features.extraction.extract import Options, Progress, extract, run_extraction
+from quintet.features.extraction.extract import Options, Progress, run_extraction
 from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
+from quintet.workflow import extract
 
 sys.path.insert(0, str(Path(__file__).parent))
 import stand_ins

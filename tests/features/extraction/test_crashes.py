@@ -72,7 +72,7 @@ def test_a_script_without_a_main_guard_may_extract(corpus: Path, tmp_path: Path)
     script = tmp_path / "script.py"
     script.write_text(
         "from quintet.datasets.source import load_source\n"
-        "from quintet.features.extraction.extract import extract\n"
+        "from quintet.workflow import extract\n"
         "from quintet.features.parameters import FeatureParameters\nprint('started')\n"
         f"manifest, output = load_source({str(corpus)!r}), {str(tmp_path / 'f.parquet')!r}\n"
         "print(extract(manifest, output, parameters=FeatureParameters(), n_jobs=2).n_ok)\n"

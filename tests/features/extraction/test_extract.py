@@ -21,12 +21,13 @@ from quintet.datasets.source import load_source
 from quintet.errors import ArtefactError, ConfigError, DatasetError
 from quintet.features.describe import describe
 from quintet.features.extraction import extract as extraction
-from quintet.features.extraction.extract import Options, Progress, extract, run_extraction
+from quintet.features.extraction.extract import Options, Progress, run_extraction
 from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, write_feature_table
+from quintet.workflow import extract
 
 sys.path.insert(0, str(Path(__file__).parent))
 import stand_ins

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from quintet.datasets.source import load_source
-from quintet.features.extraction.extract import extract
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
+from quintet.workflow import extract
 
 sys.path.insert(0, str(Path(__file__).parent))
 import stand_ins

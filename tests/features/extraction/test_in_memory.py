@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from quintet.datasets.source import load_source
-from quintet.features.extraction.extract import Progress, extract
+from quintet.features.extraction.extract import Progress
 from quintet.features.extraction.in_memory import describe_in_memory
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import table_digest
+from quintet.workflow import extract
 
 sys.path.insert(0, str(Path(__file__).parent))
 from stand_ins import tone

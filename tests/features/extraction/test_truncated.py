@@ -10,11 +10,11 @@ import pytest
 import soundfile
 
 from quintet.datasets.source import load_source
-from quintet.features.extraction.extract import extract
 from quintet.features.extraction.in_memory import describe_in_memory
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import SpectrogramStore
+from quintet.workflow import extract
 
 PARAMETERS = FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral"))
 RATE = 22050
