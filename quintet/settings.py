@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from quintet.errors import ConfigError, unknown_name
@@ -31,6 +32,32 @@ class Stage(BaseModel):
     """A frozen, complete, validated set of options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **settings: object) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ConfigError(f"{type(self).__name__}: {validation_message(type(self), error)}") from None
+
+    # pydantic calls an `__init__` without this mark for every inner table, and then no fault has its place
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _accept_one_name(cls, given: object, info: ValidationInfo) -> object:
+        """Accept a single text where a list is expected: it is one name and no list of letters."""
+        if not isinstance(given, str) or info.field_name is None:
+            return given
+        kinds = _alternatives(cls.model_fields[info.field_name].annotation)
+        takes_text = any(kind is str or typing.get_origin(kind) is Literal for kind in kinds)
+        takes_list = any(typing.get_origin(kind) in (tuple, list) for kind in kinds)
+        return (given,) if takes_list and not takes_text else given
+
+
+def _alternatives(annotation: object) -> tuple[object, ...]:
+    """The types in an annotation `A | B`, or the annotation alone."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)
 
 
 def parse_settings(kind: type[Model], content: object, *, where: str) -> Model:

@@ -14,7 +14,7 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.parameters import FeatureParameters
-from quintet.files.paths import path_list, require_path
+from quintet.files.paths import name_list, path_list, require_path
 from quintet.files.remote import is_remote
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def train(
     n_jobs: int = 1,
     published: Mapping[str, object] | None = None,
     search: str | Path | None = None,
+    members: str | Iterable[str] | None = None,
 ) -> TrainingResult:
     """Train the members and their ensemble, and score them on a split that keeps groups together.
 
@@ -140,13 +141,22 @@ def train(
         n_jobs: worker processes for spectrograms and augmented copies.
         published: published scores (`protocol`, `scores`, `source`), stored next to ours.
         search: folder of the search that found the settings, for the report.
+        members: one member or several, as a short form of `TrainSettings(members=…)`.
 
     Raises:
         QuintetError: before anything is trained, for data or settings that cannot be used.
     """
+    from quintet.features.storage.table import FeatureTable
+    from quintet.training.settings import TrainSettings
     from quintet.training.train import TrainOptions
     from quintet.training.train import train as train_model
 
+    if members is not None:
+        if settings is not None:
+            raise ConfigError("Members must be given in one place. Received `members` and `settings`.")
+        settings = TrainSettings(members=name_list(members))
+    if not isinstance(features, FeatureTable):
+        features = require_path(features, "`features`")
     return train_model(
         features,
         output,
@@ -176,7 +186,7 @@ def report(model: str | Path, output: str | Path, *, title: str | None = None, u
     """
     from quintet.reports.run_page import write_report
 
-    return write_report(Path(model), Path(output), title=title, umap=umap)
+    return write_report(Path(require_path(model, "`model`")), Path(output), title=title, umap=umap)
 
 
 def predict(
@@ -331,7 +341,7 @@ def tune_recipe(
 
 
 def run(
-    recipe: Recipe,
+    recipe: Recipe | str | Path,
     output: str | Path,
     *,
     reporter: Reporter | None = None,
@@ -344,7 +354,7 @@ def run(
     A stage is repeated only if its inputs have changed.
 
     Args:
-        recipe: from `load_recipe`.
+        recipe: from `load_recipe`; or a TOML file, or the name of a recipe that comes with quintet.
         output: folder of the run.
         reporter: receives stages, notes and training events.
         hooks: older form of `reporter`: functions called `stage`, `tell` and `listener`.
@@ -357,9 +367,12 @@ def run(
     Raises:
         QuintetError: for data or settings that cannot be used.
     """
+    from quintet.pipeline.recipe import Recipe, find_recipe, load_recipe
     from quintet.pipeline.reporter import HookReporter
     from quintet.pipeline.runner import run_recipe
 
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(find_recipe(require_path(recipe, "`recipe`")))
     if reporter is None and hooks:
         reporter = HookReporter(hooks)
     search_folder = None if search is None else Path(search)

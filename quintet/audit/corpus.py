@@ -14,6 +14,7 @@ from quintet.datasets.source import load_source
 from quintet.features.storage.external_table import find_external_table
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import METADATA_KEY, FeatureTable
+from quintet.files.paths import require_path
 
 FACTS = ("duration_s", "native_sample_rate", "native_channels", "audio_digest")
 CLIP_COLUMNS = ["path", "label", "group", "start", "end"]
@@ -59,6 +60,8 @@ def read_corpus(source_or_table: str | Path | Manifest | FeatureTable) -> Corpus
     """
     if isinstance(source_or_table, FeatureTable):
         return _table_corpus(source_or_table)
+    if not isinstance(source_or_table, Manifest):
+        source_or_table = require_path(source_or_table, "The source of an audit")
     if isinstance(source_or_table, str | Path) and _is_feature_table(Path(source_or_table)):
         return _table_corpus(read_feature_table(source_or_table))
     if not isinstance(source_or_table, Manifest):

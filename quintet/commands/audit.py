@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quintet.commands.terminal.destinations import prepare_file
-from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import (
     GroupColumn,
     IdColumn,
+    IgnoreColumn,
     Jobs,
     Json,
     LabelColumn,
     LabelFrom,
+    ManifestColumn,
+    ManifestRoot,
     Quiet,
     Seed,
     TableColumns,
 )
-from quintet.commands.terminal.parsing import resolve_cores
+from quintet.commands.terminal.parsing import parse_pairs, resolve_cores
+from quintet.errors import DatasetError
 
 if TYPE_CHECKING:
+    from quintet.datasets.manifest import Manifest
     from quintet.features.storage.table import FeatureTable
 
 EXAMPLE = (
@@ -46,6 +50,9 @@ def audit(
     label_column: LabelColumn = None,
     group_column: GroupColumn = None,
     label_from: LabelFrom = None,
+    column: ManifestColumn = None,
+    root: ManifestRoot = None,
+    ignore_column: IgnoreColumn = None,
     json_: Json = False,
     jobs: Jobs = 1,
     seed: Seed = 0,
@@ -57,11 +64,21 @@ def audit(
     from quintet.commands.terminal.console import out, print_plain
     from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import progress_counter
+    from quintet.datasets.source import load_source
 
     prepare_file(groups_to, "--groups-to")
-    subject: str | FeatureTable = source
+    subject: str | FeatureTable | Manifest = source
     columns = TableColumns(id_column, label_column, group_column, label_from)
-    if columns != TableColumns():
+    is_manifest = bool(column or root or ignore_column)
+    if is_manifest and columns != TableColumns():
+        raise typer.BadParameter(
+            "--column, --root and --ignore-column are for manifests, --id-column and its like for tables."
+        )
+    if is_manifest:
+        subject = load_source(
+            source, columns=parse_pairs(column, "column"), root=root, ignore_columns=ignore_column or ()
+        )
+    elif columns != TableColumns():
         subject = columns.read(source)
     with progress_counter("Auditing", quiet=quiet) as progress:
         result = audit_corpus(
@@ -76,4 +93,7 @@ def audit(
             is_heading = bool(line) and not line.startswith(" ")
             print_plain(out, line, style="bold" if is_heading else None)
     if not len(result.clips):
-        raise typer.Exit(EXIT_DATA)  # nothing could be audited
+        raise DatasetError(
+            "An audit must have at least one clip that can be used. "
+            f"Received {len(result.problems)} that cannot: see the reasons above."
+        )

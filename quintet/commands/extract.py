@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from quintet.commands.terminal.destinations import prepare_file, prepare_folder, require_suffix
-from quintet.commands.terminal.options import Jobs, Quiet, Strict
+from quintet.commands.terminal.options import (
+    IgnoreColumn,
+    Jobs,
+    ManifestColumn,
+    ManifestRoot,
+    Quiet,
+    Strict,
+)
 from quintet.commands.terminal.parsing import parse_limit, parse_pairs, parse_parameters, resolve_cores
 from quintet.errors import ConfigError, QuintetError
 
@@ -49,9 +56,9 @@ def extract(
         str | None,
         typer.Option(help="Groups from the path (a regular expression) or from tags (tag:artist)."),
     ] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="Columns of a manifest: label=genre, group=artist. Repeatable.")
-    ] = None,
+    column: ManifestColumn = None,
+    root: ManifestRoot = None,
+    ignore_column: IgnoreColumn = None,
     max_failures: Annotated[
         str | None, typer.Option(help="Stop if more clips than this fail: a number, or a share such as 5%.")
     ] = None,
@@ -93,7 +100,13 @@ def extract(
     prepare_file(output)
     prepare_file(published_names, "--published-names")
     prepare_folder(spectrograms, "--spectrograms")
-    manifest = load_source(source, group_by=group_by, columns=parse_pairs(column, "column"))
+    manifest = load_source(
+        source,
+        group_by=group_by,
+        columns=parse_pairs(column, "column"),
+        root=root,
+        ignore_columns=ignore_column or (),
+    )
     if not quiet:
         print_ignored(manifest.ignored)
     with progress_counter("Extracting", quiet=quiet) as progress:

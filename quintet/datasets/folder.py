@@ -9,15 +9,20 @@ music/
 ```
 
 A file with an audio extension is always a clip, even if it is broken (then it becomes a failure with a
-reason). Hidden files, files without an extension and the extensions in `NOT_AUDIO` are never clips. A file
-with any other extension is given to the decoder, which reads everything that ffmpeg reads. Files that the
-decoder refuses are rows of the failure ledger, so no file disappears without a message.
+reason). Hidden files, files without an extension and the extensions in `NOT_AUDIO` are never clips. Files of
+a format without a header (`HEADERLESS`) are counted in a note: any bytes would be sound in them, so they are
+used only if a manifest or a command names them. A file with any other extension is given to the decoder,
+which reads everything that ffmpeg reads. Files that the decoder refuses are rows of the failure ledger, so no
+file disappears without a message.
+
+If only one folder holds audio, and only in folders below it, the classes are the folders below it, as in
+Kaggle's copy of GTZAN (`Data/genres_original/blues/…` beside pictures and tables).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -36,6 +41,10 @@ _DATA = (
 )
 _SCORES = ".jams .lab .mid .midi .musicxml .mscz .lrc .srt"
 NOT_AUDIO = frozenset(f"{_TEXTS} {_PICTURES} {_DATA} {_SCORES}".split())
+_SPEECH = ".gsm .g722 .722 .g723_1 .tco .rco .g726 .g728 .g729"
+_RAW = ".al .ul .sw .sb .ub .uw .sln .raw .pcm .vox .dfpwm .aptx .aptxhd .sbc .msbc"
+HEADERLESS = frozenset(f"{_SPEECH} {_RAW}".split())
+"""Extensions of formats without a header."""
 _SKIPPED_FOLDERS = (".", "__MACOSX")  # beginnings of their names
 
 
@@ -47,7 +56,18 @@ def is_candidate(name: str) -> bool:
         [True, True, False, False, False]
     """
     extension = os.path.splitext(name)[1].lower()
-    return not name.startswith(".") and bool(extension) and extension not in NOT_AUDIO
+    is_listed = bool(extension) and extension not in NOT_AUDIO and extension not in HEADERLESS
+    return is_listed and not name.startswith(".")
+
+
+def is_headerless(name: str) -> bool:
+    """Whether a file of this name has a format without a header, and so is used only if it is named.
+
+    Example:
+        >>> [is_headerless(name) for name in ("a.AL", "a.au", ".a.al")]
+        [True, False, False]
+    """
+    return os.path.splitext(name)[1].lower() in HEADERLESS and not name.startswith(".")
 
 
 def audio_files(folder: Path | str) -> list[Path]:
@@ -61,13 +81,36 @@ def audio_files(folder: Path | str) -> list[Path]:
     return [Path(folder) / name for name in _relative_paths(folder)]
 
 
-def _relative_paths(folder: Path | str) -> list[str]:
+def headerless_files(folder: Path | str) -> list[Path]:
+    """All files below a folder whose format has no header, sorted by posix path. They are not listed.
+
+    Raises:
+        DatasetError: if a folder cannot be read.
+    """
+    return [Path(folder) / name for name in _relative_paths(folder, is_headerless)]
+
+
+def headerless_note(files: Sequence[Path | str]) -> str:
+    """A sentence about files that are not used because their format has no header.
+
+    Example:
+        >>> headerless_note(["a/b.al"])
+        'Not used, because their format has no header (name them to use them): 1 file, such as a/b.al'
+    """
+    plural = "s" if len(files) > 1 else ""
+    return (
+        "Not used, because their format has no header (name them to use them): "
+        f"{len(files)} file{plural}, such as {files[0]}"
+    )
+
+
+def _relative_paths(folder: Path | str, accept: Callable[[str], bool] = is_candidate) -> list[str]:
     """Posix paths of these files relative to `folder`, as strings: a million `Path`s take a gigabyte."""
     start = os.path.join(folder, "")
-    return sorted(path.removeprefix(start).replace(os.sep, "/") for path in _walk(start))
+    return sorted(path.removeprefix(start).replace(os.sep, "/") for path in _walk(start, accept))
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _walk(folder: str, accept: Callable[[str], bool]) -> Iterator[str]:
     seen: set[str] = set()
     root = os.path.join(os.path.realpath(folder), "")
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
@@ -77,7 +120,7 @@ def _walk(folder: str) -> Iterator[str]:
             continue
         seen.add(real)
         folders[:] = _folders_to_visit(root, here, folders)
-        yield from (os.path.join(here, name) for name in files if is_candidate(name))
+        yield from (os.path.join(here, name) for name in files if accept(name))
 
 
 def _folders_to_visit(root: str, here: str, names: list[str]) -> list[str]:
@@ -100,8 +143,9 @@ def _refuse(error: OSError) -> None:
 def read_folder(folder: Path | str) -> Manifest:
     """Manifest of a folder of class folders.
 
-    The label is the first folder; ids are paths relative to `folder`. Files directly in `folder`, beside
-    class folders, have no class. They are rows with the problem `label missing`.
+    The label is the first folder; ids are paths relative to the folder with the class folders, which is
+    `folder` unless one folder in it holds all audio in folders of its own. Files directly beside class
+    folders have no class. They are rows with the problem `label missing`.
 
     Raises:
         DatasetError: if the folder does not exist, cannot be read, has no audio files, or has no class
@@ -116,21 +160,31 @@ def read_folder(folder: Path | str) -> Manifest:
         ...     read_folder(music).frame[["id", "label"]].values.tolist()
         [['jazz/live/b.wav', 'jazz'], ['rock/a.wav', 'rock']]
     """
-    root = Path(folder).absolute()
-    if not root.is_dir():
+    top = Path(folder).absolute()
+    if not top.is_dir():
         raise DatasetError(f"A folder source must be a folder. '{folder}' does not exist or is a file.")
-    rows = _list_clips(root)
-    notes = _note_empty_classes(root, rows["label"].dropna())
-    return build_manifest(rows, name=root.name, root=root, ignored=notes)
+    place, rows, headerless = _list_clips(top)
+    root = top / place
+    notes = [f"The classes are the folders in '{place}': no other folder holds audio"] if place else []
+    if headerless:
+        notes.append(headerless_note(headerless))
+    notes += _note_empty_classes(root, rows["label"].dropna())
+    return build_manifest(rows, name=top.name, root=root, ignored=notes)
 
 
-def _list_clips(root: Path) -> pd.DataFrame:
-    """Path and label of every file. Only here in lists, which take ten times the memory of columns."""
-    paths = _relative_paths(root)
+def _list_clips(root: Path) -> tuple[str, pd.DataFrame, list[str]]:
+    """The folder with the class folders, relative to `root`; path and label of every file; headerless files.
+
+    Only here in lists, which take ten times the memory of columns.
+    """
+    listed = _relative_paths(root, lambda name: is_candidate(name) or is_headerless(name))
+    headerless = [path for path in listed if is_headerless(path)]
+    paths = [path for path in listed if not is_headerless(path)] if headerless else listed
     if not paths:
+        note = f" {headerless_note(headerless)}." if headerless else ""
         raise DatasetError(
             "A folder source must have audio files in a sub-folder per class. "
-            f"'{root}' has no audio files at any depth."
+            f"'{root}' has no audio files at any depth.{note}"
         )
     if not any("/" in path for path in paths):
         raise DatasetError(
@@ -139,8 +193,29 @@ def _list_clips(root: Path) -> pd.DataFrame:
             f"(for example '{paths[0]}'). Move them into folders named for their classes, "
             "or write a manifest (.csv with path,label)."
         )
+    place = _class_place(paths)
+    if place:
+        paths = [path.removeprefix(f"{place}/") for path in paths]
     labels = [path.partition("/")[0] if "/" in path else None for path in paths]
-    return pd.DataFrame({"path": pd.Series(paths, dtype="str"), "label": pd.Series(labels, dtype="str")})
+    columns = {"path": pd.Series(paths, dtype="str"), "label": pd.Series(labels, dtype="str")}
+    return place, pd.DataFrame(columns), headerless
+
+
+def _class_place(paths: Sequence[str]) -> str:
+    """The folder that holds two class folders or more, if all audio is in them; else the empty path.
+
+    Args:
+        paths: sorted posix paths of all files.
+
+    Example:
+        >>> _class_place(["Data/genres/blues/a.wav", "Data/genres/rock/live/b.wav"])
+        'Data/genres'
+        >>> _class_place(["rock/a.wav", "rock/live/b.wav"]), _class_place(["jazz/x/a.wav", "rock/x/b.wav"])
+        ('', '')
+    """
+    folders = {path.rpartition("/")[0] for path in paths}
+    place = os.path.commonpath(folders).replace(os.sep, "/") if all(folders) else ""
+    return "" if place in folders else place
 
 
 def _note_empty_classes(root: Path, labels: Iterable[str]) -> list[str]:

@@ -35,8 +35,8 @@ class Manifest:
             seconds or NaN. `problem` is the reason why a row cannot be used, or NA.
         name: name of the source in reports.
         root: folder that ids are relative to.
-        multilabel: whether any label is a set.
-        grouped: whether groups are known. If not, every file is its own group.
+        multilabel: whether any label of a usable row is a set.
+        grouped: whether the group of any usable row is known. If not, every file is its own group.
         ignored: descriptions of columns or files that were found and not used.
     """
 
@@ -139,8 +139,9 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
     problems = _find_problems(_texts(rows, "problem"), paths, labels, windows)
     unique_ids = _mark_repetitions(problems, ids, names, labels)
     known_groups = _texts(rows, "group")
-    given_labels = [(label, id) for label, id in zip(written, ids, strict=True) if label]
-    notes = label_notes([label for label, _ in given_labels], [id for _, id in given_labels])
+    usable = [row for row, problem in enumerate(problems) if problem is None]
+    usable_labels = [written[row] or "" for row in usable]
+    notes = label_notes(usable_labels, [ids[row] for row in usable])
     texts = {
         "id": unique_ids,
         "path": paths,
@@ -155,8 +156,8 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
         frame=frame[list(COLUMNS)],
         name=name,
         root=root,
-        multilabel=any(is_label_set(label) for label in labels if label),
-        grouped=any(known_groups),
+        multilabel=any(is_label_set(labels[row] or "") for row in usable),
+        grouped=any(known_groups[row] for row in usable),
         ignored=(*ignored, *notes),
     )
 

@@ -19,6 +19,7 @@ class Dataset:
         licence: terms of use.
         variants: named splits and other ways to read the dataset (`"gtzan@filtered:FOLDER"`): name → one
             line.
+        with_name: whether a name stands before the folder (`"mirdata:NAME:FOLDER"`).
     """
 
     loader: str
@@ -26,6 +27,7 @@ class Dataset:
     source: str
     licence: str
     variants: Mapping[str, str] = field(default_factory=dict)
+    with_name: bool = False
 
 
 FREE = "…"  # a variant of this name allows any other word; the loader checks it
@@ -126,5 +128,6 @@ DATASETS: dict[str, Dataset] = {
         source="Bittner et al. 2019; needs mirdata: pip install 'quintet[datasets]'",
         licence="each dataset's own: mirdata.initialize(NAME).license()",
         variants={FREE: "the attribute of the tracks that is the label"},
+        with_name=True,
     ),
 }

@@ -191,6 +191,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return target, present
 
     def _check_names(self) -> None:
+        for name, given in (("members", self.members), ("rules", self.rules)):
+            if isinstance(given, str):
+                raise ConfigError(f"`{name}` must be a list of names. Received a text: write ['{given}'].")
         if not self.members:
             raise ConfigError("An ensemble must have at least one member. Received none.")
         for name in self.members:

@@ -11,6 +11,8 @@ from pathlib import Path
 from quintet.ensemble.fusion import RULES, Fusion
 from quintet.errors import ArtefactError, ConfigError
 from quintet.files.json_types import JsonObject
+from quintet.files.paths import path_list
+from quintet.files.text import read_text
 from quintet.predictions.collection import PredictionFiles
 
 FILE_RULES = tuple(name for name, rule in RULES.items() if not rule.learnt)
@@ -46,7 +48,11 @@ class FuseSummary:
 
 
 def fuse_files(
-    paths: Sequence[str | Path], output: str | Path, *, rule: str = "mean", intersection: bool = False
+    paths: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    rule: str = "mean",
+    intersection: bool = False,
 ) -> FuseSummary:
     """Fuse several files of predictions into one.
 
@@ -70,6 +76,7 @@ def fuse_files(
         vgg = 2
         xgboost = 1
     """
+    paths = path_list(paths, "`paths`")
     if Path(output).resolve() in {Path(path).resolve() for path in paths}:
         raise ConfigError(
             "The fused predictions must not replace what they are made of. "
@@ -118,7 +125,7 @@ def _read_toml(path: Path) -> JsonObject:
             f"Received '{path}'. Choose one of these."
         )
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError as error:
         raise ArtefactError(
             f"A file of weights must exist. There is none at '{path}'. Check the name."

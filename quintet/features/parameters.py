@@ -9,27 +9,24 @@ from typing import Literal, Self
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
     model_validator,
 )
 
 from quintet.errors import ArtefactError, ConfigError, unknown_name
 from quintet.features.catalogue import FEATURE_SETS, feature_set_families
-from quintet.settings import Stage, parse_settings, validation_message
+from quintet.settings import Stage, parse_settings
 
+MOST_HZ = 768_000
+"""Highest sample rate, that of the fastest converters."""
+MOST_SAMPLES = 1 << 18
+"""Longest frame: 12 s at the default sample rate."""
 LATER_SETTINGS = {"pre_emphasis": 0.0, "compression": "db"}
 """Settings of the log-mel spectrogram that later versions added, with the values that change nothing."""
 
 
 class _HashedSettings(Stage):
     """Settings with a hash, whose faults are sentences."""
-
-    def __init__(self, **settings: object) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise ConfigError(validation_message(type(self), error)) from None
 
     @classmethod
     def parse(cls, content: object, *, where: str) -> Self:
@@ -58,6 +55,17 @@ class _HashedSettings(Stage):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def _require_bins(n_fft: int, **n_bands: int) -> None:
+    """Require that a transform has as many bins as bands that are made of them."""
+    n_bins = n_fft // 2 + 1
+    for name, number in n_bands.items():
+        if number > n_bins:
+            raise ConfigError(
+                f"Mel bands need a bin of the transform each: n_fft {n_fft} gives {n_bins}. "
+                f"Received {name} {number}. Reduce it or raise n_fft."
+            )
+
+
 class LogMelParameters(_HashedSettings):
     """Settings of the log-mel spectrogram, which is the input of the networks.
 
@@ -79,8 +87,8 @@ class LogMelParameters(_HashedSettings):
         96
     """
 
-    sample_rate: int = Field(default=22050, ge=1000)
-    n_fft: int = Field(default=2048, ge=64)
+    sample_rate: int = Field(default=22050, ge=1000, le=MOST_HZ)
+    n_fft: int = Field(default=2048, ge=64, le=MOST_SAMPLES)
     hop_length: int = Field(default=512, ge=1)
     n_mels: int = Field(default=96, ge=1)
     fmin: float = Field(default=0.0, ge=0)
@@ -105,6 +113,7 @@ class LogMelParameters(_HashedSettings):
 
     @model_validator(mode="after")
     def _require_edges(self) -> LogMelParameters:
+        _require_bins(self.n_fft, n_mels=self.n_mels)
         nyquist = self.sample_rate / 2
         top = nyquist if self.fmax is None else self.fmax
         if not self.fmin < top <= nyquist:
@@ -148,17 +157,17 @@ class FeatureParameters(_HashedSettings):
 
     feature_set: str = "full"
     families: tuple[str, ...] | None = None
-    sample_rate: int = Field(default=22050, ge=1000)
-    n_fft: int = Field(default=2048, ge=64, multiple_of=2)
+    sample_rate: int = Field(default=22050, ge=1000, le=MOST_HZ)
+    n_fft: int = Field(default=2048, ge=64, le=MOST_SAMPLES, multiple_of=2)
     hop_length: int = Field(default=512, ge=1)
-    chroma_stride: int = Field(default=2, ge=1)
+    chroma_stride: int = Field(default=2, ge=1, le=64)
     n_mels: int = Field(default=128, ge=1)
     n_mfcc: int = Field(default=20, ge=1)
     roll_percent: float = Field(default=0.85, gt=0, lt=1)
     n_contrast_bands: int = Field(default=6, ge=1)
     contrast_fmin: float = Field(default=200.0, gt=0)
     n_bands: int = Field(default=20, ge=1)
-    n_rates: int = Field(default=10, ge=1)
+    n_rates: int = Field(default=10, ge=1, le=100)
     modulation_hz: tuple[float, float] = (0.25, 20.0)
     log_mel: LogMelParameters = LogMelParameters()
     definition: int = Field(default=1, ge=1, le=1)
@@ -184,6 +193,7 @@ class FeatureParameters(_HashedSettings):
                 "Frames must not leave gaps: hop_length <= n_fft. "
                 f"Received {self.hop_length} and {self.n_fft}."
             )
+        _require_bins(self.n_fft, n_mels=self.n_mels, n_bands=self.n_bands)
         if self.n_mfcc > self.n_mels:
             raise ConfigError(f"n_mfcc must not exceed n_mels. Received {self.n_mfcc} and {self.n_mels}.")
         if self.log_mel.sample_rate > self.sample_rate:

@@ -20,6 +20,7 @@ from quintet.errors import AudioError, ConfigError, unknown_name
 from quintet.features.columns import feature_names
 from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
+from quintet.files.paths import name_list, require_path
 from quintet.settings import parse_settings
 
 ON_ERROR = ("raise", "nan")
@@ -69,7 +70,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         if self.on_error not in ON_ERROR:
             raise unknown_name("on_error setting", self.on_error, ON_ERROR)
-        families = None if self.families is None else tuple(self.families)
+        families = None if self.families is None else name_list(self.families)
         settings = {"feature_set": self.feature_set, "families": families, **(self.parameters or {})}
         return parse_settings(FeatureParameters, settings, where="FeatureExtractor")
 
@@ -100,12 +101,12 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             AudioError: if `on_error` is `"raise"` and a recording cannot be used.
             ConfigError: if `X` is a single recording.
         """
-        if isinstance(X, (Clip, str, os.PathLike)):
+        if isinstance(X, (Clip, str, bytes, os.PathLike)) or hasattr(X, "read"):
             raise ConfigError(
                 "A list of paths or clips was expected. "
                 f"Received a single {type(X).__name__}. Put it into a list."
             )
-        sounds = list(X)
+        sounds = [x if isinstance(x, Clip) else require_path(x, "Each recording in `X`") for x in X]
         settings = self.feature_parameters
         jobs = [delayed(_describe_or_nan)(sound, settings, self.on_error) for sound in sounds]
         rows = Parallel(n_jobs=self.n_jobs)(jobs)

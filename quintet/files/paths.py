@@ -1,4 +1,4 @@
-"""Paths that a caller gives: one path is one path, and anything else gets a sentence that helps."""
+"""Paths and names that a caller gives: one is one, and anything else gets a sentence that helps."""
 
 from __future__ import annotations
 
@@ -24,6 +24,34 @@ def require_path(value: object, name: str) -> str | Path:
     if isinstance(value, os.PathLike):
         return Path(os.fsdecode(value))
     raise ConfigError(f"{name} must be a path (a string or a Path). {_advice(value)}")
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path with `~` at its start replaced by the home folder. A file that is called so comes first.
+
+    Example:
+        >>> expand_home("~/music") == Path.home() / "music", expand_home("music")
+        (True, PosixPath('music'))
+    """
+    plain = Path(path)
+    if not str(path).startswith("~") or plain.exists():
+        return plain
+    try:
+        return plain.expanduser()
+    except RuntimeError:  # no user of this name
+        return plain
+
+
+def name_list(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Names, where a single one may stand without a list: it is no list of letters.
+
+    Example:
+        >>> name_list("svm"), name_list(["svm", "xgboost"]), name_list(None)
+        (('svm',), ('svm', 'xgboost'), ())
+    """
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def path_list(files: str | Path | Iterable[str | Path], name: str = "`files`") -> list[str | Path]:
@@ -56,8 +84,5 @@ def _advice(value: object) -> str:
     if isinstance(value, bytes):
         return "Received bytes: write them to a file and give its path, or decode a path with os.fsdecode."
     if isinstance(value, (int, float)) or hasattr(value, "dtype"):
-        return (
-            f"Received numbers ({kind}): write the samples to a file, for example with soundfile.write, and "
-            "give its path."
-        )
+        return f"Received numbers ({kind}): write them to a file (sound: with soundfile), and give its path."
     return f"Received {kind}: give the path of a file."

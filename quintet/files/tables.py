@@ -6,7 +6,6 @@ cell is missing. All other columns become numbers where they can; there, `NA` an
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
@@ -24,11 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quintet.errors import ArtefactError, DatasetError
+from quintet.files.text import find_encoding
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 50  # rows that decide about the separator
-HEAD_BYTES = 1 << 16
-BLOCK_BYTES = 1 << 22
 MISSING_NUMBERS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
     *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
@@ -38,11 +36,6 @@ MISSING_NUMBERS = (
 _NAMELESS = re.compile(r"(Unnamed: \d+(\.\d+)*)?")
 _SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d+\.\d+")
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 _OTHER_KINDS = {
     b"PK\x03\x04": "a zip file, as Excel and OpenOffice write them",
     b"\xd0\xcf\x11\xe0": "an old Excel file",
@@ -80,7 +73,9 @@ def is_nameless(column: str) -> bool:
     return _NAMELESS.fullmatch(column.strip()) is not None
 
 
-def read_table_file(path: Path, *, text: TextColumns | None = None) -> TableContent:
+def read_table_file(
+    path: Path, *, text: TextColumns | None = None, rest_in_last: bool = False
+) -> TableContent:
     """Read a CSV or parquet file.
 
     The separator (comma, semicolon, tab, bar), a first line `sep=;`, the encoding (UTF-8, UTF-16, otherwise
@@ -90,6 +85,8 @@ def read_table_file(path: Path, *, text: TextColumns | None = None) -> TableCont
         path: the file. Its content, not its name, decides whether it is parquet.
         text: chooses the columns of a CSV file that hold text. Default: all columns. Parquet columns keep
             their types.
+        rest_in_last: whether the last column of a tab-separated file may hold several cells in some rows,
+            such as the tags of a track. Its cells then are lists of texts.
 
     Raises:
         ArtefactError: the file cannot be read as a table.
@@ -106,7 +103,7 @@ def read_table_file(path: Path, *, text: TextColumns | None = None) -> TableCont
                 raise ArtefactError(
                     f"A table must be readable as CSV or parquet. '{path}' is {kind}: save it as CSV."
                 )
-        return _read_csv(path, text or (lambda names: names))
+        return _read_csv(path, text or (lambda names: names), rest_in_last=rest_in_last)
     except (pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _unreadable(path, error) from error
     except (UnicodeError, csv.Error, EOFError) as error:
@@ -165,12 +162,16 @@ class _Dialect:
     rows: list[list[str]]
 
 
-def _read_csv(path: Path, text: TextColumns) -> TableContent:
+def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableContent:
     is_compressed = _first_bytes(path).startswith(b"\x1f\x8b")
     encoding, is_guess = _find_encoding(path, is_compressed=is_compressed)
     dialect = _find_dialect(path, encoding, is_compressed=is_compressed)
     if not dialect.rows:
         raise _unreadable(path, "it has no rows")
+    if rest_in_last and dialect.separator == "\t":
+        ragged = _read_ragged(path, encoding, dialect, is_compressed=is_compressed)
+        if ragged is not None:
+            return TableContent(ragged, _encoding_notes(path, encoding, is_guess=is_guess))
     names, extra = _column_names(path, dialect.rows)
     comma = dialect.separator != "," and _has_decimal_commas(dialect.rows[1:])
     texts = [name for name in text(names) if name in set(names)]
@@ -194,39 +195,48 @@ def _read_csv(path: Path, text: TextColumns) -> TableContent:
     if not isinstance(frame.index, pd.RangeIndex):
         raise _unreadable(path, "its rows have more cells than its first row has names")
     frame = frame.drop(columns=[name for name in extra if frame[name].isna().all()])
-    notes = []
-    if is_guess:
-        notes.append(
-            f"{path.name} is not UTF-8 and was read as {encoding}: if names with accents look wrong, "
-            "save it as UTF-8."
-        )
+    notes = _encoding_notes(path, encoding, is_guess=is_guess)
     if comma:
-        notes.append(f"{path.name} was read with decimal commas.")
-    return TableContent(frame, tuple(notes))
+        notes += (f"{path.name} was read with decimal commas.",)
+    return TableContent(frame, notes)
+
+
+def _encoding_notes(path: Path, encoding: str, *, is_guess: bool) -> tuple[str, ...]:
+    if not is_guess:
+        return ()
+    advice = "if names with accents look wrong, save it as UTF-8"
+    return (f"{path.name} is not UTF-8 and was read as {encoding}: {advice}.",)
+
+
+def _read_ragged(path: Path, encoding: str, dialect: _Dialect, *, is_compressed: bool) -> pd.DataFrame | None:
+    """Rows whose last column holds one cell or more; None if all rows are as long as the header."""
+    with (
+        _open(path, is_compressed=is_compressed) as file,
+        io.TextIOWrapper(file, encoding=encoding, newline="") as reader,
+    ):
+        lines = islice(reader, dialect.skipped_lines, None)
+        rows = [row for row in csv.reader(lines, delimiter=dialect.separator) if row]
+    names, *body = rows
+    names = [name.strip() for name in names]
+    lengths = {len(row) for row in body}
+    if not names[-1] or max(lengths, default=0) <= len(names) or min(lengths) < len(names):
+        return None
+    if lengths == {len(names) + 1} and all(row[0].strip().isdecimal() for row in body):
+        return None  # rows with numbers, under a header that does not count them
+    if not any(cell.strip() for row in body for cell in row[len(names) :]):
+        return None  # only separators at the ends of lines
+    _require_unique(path, names)
+    last = len(names) - 1
+    cells = [[cell.strip() or None for cell in row[:last]] for row in body]
+    rests = [[cell.strip() for cell in row[last:] if cell.strip()] for row in body]
+    frame = pd.DataFrame(cells, columns=names[:last], dtype="str")
+    return frame.assign(**{names[last]: pd.Series(rests, index=frame.index, dtype="object")})
 
 
 def _find_encoding(path: Path, *, is_compressed: bool) -> tuple[str, bool]:
     """Encoding of a text file, and whether it is a guess."""
     with _open(path, is_compressed=is_compressed) as file:
-        head = file.read(HEAD_BYTES)
-        for mark, encoding in _BYTE_ORDER_MARKS.items():
-            if head.startswith(mark):
-                return encoding, False
-        if head[1::2].count(0) > len(head) / 4:
-            return "utf-16-le", False
-        if head[0::2].count(0) > len(head) / 4:
-            return "utf-16-be", False
-        for encoding in ("utf-8", "cp1252"):
-            file.seek(0)
-            decoder = codecs.getincrementaldecoder(encoding)()
-            try:
-                while block := file.read(BLOCK_BYTES):
-                    decoder.decode(block)
-                decoder.decode(b"", final=True)
-            except UnicodeDecodeError:
-                continue
-            return encoding, encoding != "utf-8"
-    return "latin-1", True
+        return find_encoding(file)
 
 
 def _find_dialect(path: Path, encoding: str, *, is_compressed: bool) -> _Dialect:

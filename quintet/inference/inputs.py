@@ -11,9 +11,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from quintet.audio.reading.probe import probe_duration_s
-from quintet.datasets.folder import audio_files
+from quintet.datasets.folder import audio_files, headerless_files, headerless_note
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import DatasetError
+from quintet.files.paths import expand_home
 
 LONG_FILE_SEGMENTS = 1.5  # a file longer than this many segments is cut
 SHORTEST_REST_SEGMENTS = (
@@ -57,14 +58,30 @@ def expand_files(files: Sequence[str | Path]) -> list[Path]:
     for name in map(str, files):
         paths.update(dict.fromkeys(_expand_name(name)))
     if not paths:
+        skipped = skipped_files_note(files)
         raise DatasetError(
             f"There must be at least one audio file. Found none in: {', '.join(map(str, files))}."
+            + (f" {skipped}." if skipped else "")
         )
     return list(paths)
 
 
+def skipped_files_note(files: Sequence[str | Path]) -> str:
+    """A sentence about the files in folders that are not predicted because their format has no header.
+
+    Args:
+        files: paths of files, paths of folders, and globs.
+
+    Returns:
+        The sentence; empty if there are no such files.
+    """
+    folders = [folder for folder in map(expand_home, map(str, files)) if folder.is_dir()]
+    skipped = [file for folder in folders for file in headerless_files(folder)]
+    return headerless_note(skipped) if skipped else ""
+
+
 def _expand_name(name: str) -> list[Path]:
-    path = Path(name)
+    path = expand_home(name)
     if path.is_dir():
         return list(audio_files(path))
     if path.exists() or not glob.has_magic(name):

@@ -27,7 +27,7 @@ from quintet.inference.describe import (
     has_networks,
     segment_length_s,
 )
-from quintet.inference.inputs import expand_files, list_segments
+from quintet.inference.inputs import expand_files, list_segments, skipped_files_note
 from quintet.model_folder.load import load_model
 
 Floats = NDArray[np.float64]
@@ -120,7 +120,9 @@ def predict_files(
         progress=progress,
     ) as descriptions:
         predictions = _predict_rows(ensemble, descriptions)
-    return _average_segments(ensemble, descriptions.table, "group", predictions, confidence)
+    result = _average_segments(ensemble, descriptions.table, "group", predictions, confidence)
+    skipped = skipped_files_note(files)
+    return replace(result, notes=(*result.notes, f"{skipped}.")) if skipped else result
 
 
 def predict_table_file(

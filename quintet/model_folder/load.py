@@ -15,6 +15,7 @@ from quintet.ensemble.fusion import Fusion
 from quintet.ensemble.novelty import Distance
 from quintet.errors import ArtefactError
 from quintet.files.json_types import JsonObject
+from quintet.files.paths import require_path
 from quintet.model_folder.folder import BUNDLE, DISTANCE, ModelFolder
 from quintet.model_folder.replacement import read_unchanged
 
@@ -34,6 +35,7 @@ def load_model(path: str | Path) -> EnsembleClassifier:
     Raises:
         ArtefactError: if the folder is unfinished, damaged, or of another version.
     """
+    path = require_path(path, "`model`")
     return read_unchanged(path, lambda: _load(ModelFolder(path)))
 
 

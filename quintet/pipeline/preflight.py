@@ -13,8 +13,7 @@ import numpy as np
 from quintet.classifiers.member import Member
 from quintet.classifiers.registry import make_member, require_weights
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
-from quintet.ensemble.fusion import RULES
-from quintet.errors import ArtefactError, ConfigError, unknown_name
+from quintet.errors import ArtefactError, ConfigError
 from quintet.inference.inputs import expand_files
 from quintet.pipeline.recipe import Recipe
 from quintet.settings import TomlTable
@@ -24,15 +23,12 @@ N_ROWS, N_COLUMNS = 24, 3  # of the random table on which a member is fitted
 
 
 def check_members(recipe: Recipe) -> None:
-    """Construct each member unfitted, and look up each fusion rule.
+    """Construct each member unfitted.
 
     Raises:
-        ConfigError: an unknown setting or rule, with the nearest valid one.
+        ConfigError: an unknown setting, with the nearest valid one.
     """
     training = recipe.training
-    for rule in training.rules:
-        if rule not in RULES:
-            raise unknown_name("fusion rule", rule, RULES)
     for name in training.members:
         with _section_in_errors(name):
             member = make_member(name, **training.settings.get(name, {}))

@@ -14,6 +14,8 @@ from quintet.classifiers.registry import member_entry
 from quintet.errors import ConfigError, unknown_name
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.features.parameters import FeatureParameters, LogMelParameters
+from quintet.files.paths import require_path
+from quintet.files.text import read_text
 from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
 from quintet.training.settings import TrainSettings
 
@@ -29,7 +31,9 @@ class DataSettings(Stage):
         multilabel: whether labels are sets, even if each set holds one label.
         limit: the largest number of clips of each label, taken from its groups in turn.
         group_by: source of the groups, as in `quintet extract --group-by`.
-        columns: role → column of a manifest.
+        columns: role → column of a manifest, as in `quintet extract --column`.
+        root: folder that the paths in a manifest start from.
+        ignore_columns: columns of a manifest that are left out.
     """
 
     source: str | None = None
@@ -38,6 +42,8 @@ class DataSettings(Stage):
     limit: int | None = Field(default=None, ge=2)
     group_by: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
+    root: str | None = None
+    ignore_columns: tuple[str, ...] = ()
 
 
 class FeatureSettings(Stage):
@@ -306,15 +312,15 @@ def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
         ConfigError: if the file is missing or is not TOML, or a key or value is not valid. The message names
             the key, and the nearest valid key.
     """
-    file = Path(path)
+    file = Path(require_path(path, "`path`"))
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = tomllib.loads(read_text(file))
+    except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(
             f"A recipe must be a TOML file. There is no file {file}. "
             "`quintet list recipes` shows all recipes."
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"A recipe must be TOML. {file} is not: {error}.") from None
     if data is not None:
         content.setdefault("data", {})["source"] = data

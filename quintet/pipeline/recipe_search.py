@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quintet.errors import unknown_name
+from quintet.files.paths import name_list
 from quintet.pipeline.preflight import check_recipe
 from quintet.pipeline.recipe import Recipe, override_settings, require_data
 from quintet.pipeline.reporter import NullReporter, Reporter
@@ -91,10 +92,11 @@ def _members(recipe: Recipe, search: RecipeSearch) -> tuple[str, ...]:
     """Names of the members that are tuned."""
     if search.members is None:
         return recipe.train.members
-    for name in search.members:
+    members = name_list(search.members)
+    for name in members:
         if name not in recipe.train.members:
             raise unknown_name(f"member of the recipe '{recipe.name}'", name, recipe.train.members)
-    return search.members
+    return members
 
 
 def _search_settings(recipe: Recipe, members: tuple[str, ...], search: RecipeSearch) -> TuneSettings:

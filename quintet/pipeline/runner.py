@@ -132,7 +132,13 @@ def describe_clips(
 def list_clips(recipe: Recipe) -> Manifest:
     """Clips of the recipe's source, at most `recipe.data.limit` of each label."""
     data = recipe.data
-    manifest = load_source(require_data(recipe), group_by=data.group_by, columns=data.columns)
+    manifest = load_source(
+        require_data(recipe),
+        group_by=data.group_by,
+        columns=data.columns,
+        root=data.root,
+        ignore_columns=data.ignore_columns,
+    )
     if data.multilabel:
         manifest = replace(manifest, multilabel=True)
     if data.limit is not None:

@@ -15,6 +15,7 @@ from quintet.evaluation.comparisons import difference_tests, holm, metric_differ
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import score
 from quintet.files.json_types import JsonObject
+from quintet.files.paths import path_list
 from quintet.predictions.collection import PredictionFiles
 from quintet.predictions.files import Probabilities
 
@@ -23,7 +24,7 @@ KINDS_OF_TEST = ("comparisons", "mcnemar", "delong")
 
 
 def evaluate_files(
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     *,
     intersection: bool = False,
     seed: int = 0,
@@ -69,6 +70,7 @@ def evaluate_files(
         ArtefactError: a file is missing, or it is neither parquet nor CSV.
         DatasetError: no clip has a label that is one of the classes, or a file is not a file of predictions.
     """
+    paths = path_list(paths, "`paths`")
     files = PredictionFiles(paths, intersection=intersection)
     resampling = Resampling(seed, n_resamples, level)
     by_file: dict[str, JsonObject] = {}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from quintet.datasets.groups import group_name
 from quintet.datasets.labels import label_name, label_notes, label_set
 from quintet.errors import AlignmentError, DatasetError
+from quintet.files.paths import require_path
 from quintet.predictions.columns import (
     Positions,
     Texts,
@@ -218,7 +219,7 @@ def read_predictions(path: str | Path) -> Predictions:
         ArtefactError: the file is missing, or it is neither parquet nor CSV.
         DatasetError: a column is missing, ids repeat, or a row holds no probabilities.
     """
-    return _from_table(path, read_table(Path(path)))
+    return _from_table(path, read_table(Path(require_path(path, "`path`"))))
 
 
 def read_keys(paths: Sequence[str | Path]) -> list[tuple[Predictions, tuple[str, ...]]]:

@@ -9,6 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import DEFAULT_MEMBERS, member_entry
+from quintet.ensemble.fusion import RULES
+from quintet.errors import unknown_name
 from quintet.files.json_types import JsonObject
 from quintet.settings import Stage
 
@@ -86,6 +88,7 @@ class TrainSettings(Stage):
     @model_validator(mode="after")
     def _require_consistent(self) -> Self:
         self._require_members()
+        self._require_rules()
         if self.rule != "auto" and self.rule not in self.rules:
             raise ValueError(
                 f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). "
@@ -114,6 +117,15 @@ class TrainSettings(Stage):
             raise ValueError("There must be at least one member. Received none.")
         if len(set(self.members)) != len(self.members):
             raise ValueError(f"Members must differ. Received: {', '.join(self.members)}.")
+
+    def _require_rules(self) -> None:
+        if not self.rules:
+            raise ValueError(f"There must be at least one fusion rule ({', '.join(RULES)}). Received none.")
+        if len(set(self.rules)) != len(self.rules):
+            raise ValueError(f"Fusion rules must differ. Received: {', '.join(self.rules)}.")
+        for rule in self.rules:
+            if rule not in RULES:
+                raise unknown_name("fusion rule", rule, RULES)
 
     def _require_ensembles(self) -> None:
         for name, members in self.ensembles.items():

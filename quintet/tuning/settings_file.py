@@ -12,6 +12,7 @@ import numpy as np
 
 from quintet.classifiers.registry import make_member
 from quintet.errors import ConfigError
+from quintet.files.text import read_text
 from quintet.settings import TomlTable
 
 
@@ -44,7 +45,7 @@ def _is_table_of_tables(value: object) -> TypeGuard[dict[str, TomlTable]]:
 
 def _read_toml(file: Path) -> TomlTable:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(file))
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(
             "Settings must be in a TOML file, for example the best.toml of `quintet tune`. "

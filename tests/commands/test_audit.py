@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from quintet import cli
@@ -48,3 +49,22 @@ def test_the_label_expression_alone_gives_the_classes(table: Path) -> None:
 def test_a_column_that_is_not_in_the_table_is_an_error(table: Path, option: str) -> None:
     result = CliRunner().invoke(cli.app, ["audit", str(table), "--quiet", option, "nowhere"])
     assert "nowhere" in str(result.exception)
+
+
+def test_an_audit_of_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label\nnowhere.wav,rock\n", encoding="utf-8")
+    result = CliRunner().invoke(cli.app, ["audit", str(tmp_path / "list.csv"), "--json", "--quiet"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["n"] == 0
+    assert "1 that cannot" in str(result.exception)
+
+
+def test_the_columns_and_the_root_of_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "audio").mkdir()
+    noise = np.random.default_rng(0).normal(size=8000) * 0.1
+    soundfile.write(tmp_path / "audio/a.wav", noise, 8000)
+    (tmp_path / "list.csv").write_text("file,kind,start\na.wav,rock,900\n", encoding="utf-8")
+    words = ["--root", str(tmp_path / "audio"), "--column", "path=file", "--column", "label=kind"]
+    assert audit(tmp_path / "list.csv", *words, "--ignore-column", "start")["n"] == 1
+    mixed = ["audit", str(tmp_path / "list.csv"), *words, "--id-column", "file"]
+    assert CliRunner().invoke(cli.app, mixed).exit_code == 2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -301,3 +304,44 @@ def test_label_indicator_of_a_repeated_set():
     matrix, classes = label_indicator(["b;a", "a", "b;b"])
     assert classes == ("a", "b")
     assert matrix.tolist() == [[1, 1], [1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_dataset_gets_an_absolute_folder(tmp_path, monkeypatch, name):
+    asked = []
+    loader = SimpleNamespace(load=lambda folder, **variant: asked.append(folder))
+    monkeypatch.setattr("quintet.datasets.source.importlib.import_module", lambda module: loader)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = "gtzan_genre:" if DATASETS[name].with_name else ""
+    for folder in ("data", "~/data", str(tmp_path / "data")):
+        load_source(f"{name}:{before}{folder}")
+    assert asked == [Path(f"{before}{tmp_path / 'data'}")] * 3
+    load_source(name)
+    assert asked[-1] is None
+
+
+def test_label_sets_and_groups_are_decided_on_usable_rows(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "b.wav").write_bytes(b"")
+    rows = pd.DataFrame(
+        {
+            "path": ["a.wav", "b.wav", "nowhere.wav"],
+            "label": ["rock", "jazz", "rock;live"],
+            "group": [None, None, "queen"],
+        }
+    )
+    manifest = build_manifest(rows, name="x", root=tmp_path)
+    assert (manifest.multilabel, manifest.grouped) == (False, False)
+    assert manifest.ignored == ()
+    (tmp_path / "nowhere.wav").write_bytes(b"")
+    manifest = build_manifest(rows, name="x", root=tmp_path)
+    assert (manifest.multilabel, manifest.grouped) == (True, True)
+
+
+def test_a_format_without_header_is_counted_and_used_only_if_it_is_named(music):
+    (music / "jazz/page.al").write_bytes(b"<html>")
+    manifest = load_source(music)
+    assert "jazz/page.al" not in manifest.frame["id"].tolist()
+    assert any("jazz/page.al" in note and "1 file" in note for note in manifest.ignored)
+    assert load_source(write(music, "path,label\njazz/page.al,jazz\n")).frame["problem"].isna().all()

@@ -77,7 +77,7 @@ def test_invalid_settings_are_refused(settings, message):
         (LogMelParameters, {"n_mels": "many"}, "'n_mels' must be a valid integer"),
         (LogMelParameters, [1, 2], "The store"),
         (FeatureParameters, {"new_setting": 1}, "'new_setting'"),
-        (FeatureParameters, {"log_mel": {"new_setting": 1}}, "'log_mel': unknown key 'new_setting'"),
+        (FeatureParameters, {"log_mel": {"new_setting": 1}}, "unknown key 'log_mel.new_setting'"),
         (FeatureParameters, {"feature_set": "next"}, "'next'"),
         (FeatureParameters, {"definition": 2}, "'definition'"),
         (FeatureParameters, "text", "The store"),

@@ -107,8 +107,8 @@ VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\
         ),
         ('name = "a"\n[data]\nsource = "demo"\nlimits = 3\n', r"did you mean 'limit'"),
         (
-            SVM.replace('["svm"]', '"svm"'),
-            r"'train\.members' must be a list, such as \[\"a\", \"b\"\]\. Received 'svm'",
+            SVM.replace('["svm"]', "5"),
+            r"'train\.members' must be a list, such as \[\"a\", \"b\"\]\. Received 5",
         ),
         (SVM.replace('["svm"]', "[]"), "at least one member"),
         (SVM + "test_size = 1.5\n", r"'train\.test_size' must be less than 1\. Received 1\.5"),
@@ -270,9 +270,8 @@ def test_an_unknown_setting_is_refused_before_a_run_starts(tmp_path: Path) -> No
 
 
 def test_an_unknown_rule_is_refused_before_a_run_starts(tmp_path: Path) -> None:
-    recipe = load_recipe(write_recipe(tmp_path, NETWORK + 'rules = ["maen"]\n'))
     with pytest.raises(ConfigError, match="Did you mean 'mean'"):
-        run_recipe(recipe, tmp_path / "run")
+        load_recipe(write_recipe(tmp_path, NETWORK + 'rules = ["maen"]\n'))
 
 
 def test_a_recipe_without_data_names_the_published_data(tmp_path: Path) -> None:

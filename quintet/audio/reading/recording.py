@@ -22,6 +22,7 @@ from quintet.audio.reading.native import Ending, NativeSamples, Window
 from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
 from quintet.audio.resample import MonoMixer, resample_blocks
 from quintet.errors import DecodeError
+from quintet.files.paths import require_path
 
 TRUSTED_SAMPLES = 1 << 26
 """Largest length, in samples, for which memory is allocated because a header states it."""
@@ -85,7 +86,7 @@ class Recording:
         end_s: float | None = None,
         strict: bool = True,
     ) -> None:
-        self.source = Path(path)
+        self.source = Path(require_path(path, "`path`"))
         self.strict = strict
         self.window = Window(start_s, end_s)
         self.sample_rate = sample_rate or 0

@@ -40,6 +40,21 @@ LabelColumn = Annotated[
 GroupColumn = Annotated[
     str | None, typer.Option(help="Column with the group (artist, album), in a table of another program.")
 ]
+ManifestColumn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="Columns of a manifest: label=genre, group=artist, path=fold{fold}/{file}. Repeatable.",
+    ),
+]
+ManifestRoot = Annotated[
+    Path | None,
+    typer.Option("--root", help="Folder that the paths in a manifest start from. Default: its own folder."),
+]
+IgnoreColumn = Annotated[
+    list[str] | None,
+    typer.Option("--ignore-column", help="A column of a manifest to leave out, such as start. Repeatable."),
+]
 LabelFrom = Annotated[
     str | None,
     typer.Option(help="Regular expression on the clip id whose first parenthesis is the class label."),

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from quintet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,14 +23,20 @@ def resolve_cores(jobs: int) -> int:
 
 
 def parse_names(text: str | None) -> list[str]:
-    """Names between commas, without blanks around them.
+    """Names between commas, without blanks around them; none if there is no text.
+
+    Raises:
+        ConfigError: a text without names.
 
     Example:
         >>> parse_names("svm, xgboost"), parse_names(None)
         (['svm', 'xgboost'], [])
     """
     names = [name.strip() for name in (text or "").split(",")]
-    return [name for name in names if name]
+    chosen = [name for name in names if name]
+    if text is not None and not chosen:
+        raise ConfigError(f"A list of names must have at least one, such as 'a,b'. Received '{text}'.")
+    return chosen
 
 
 def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
@@ -40,6 +48,7 @@ def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
 
     Raises:
         ConfigError: a text without name, equals sign or value.
+        BadParameter: a name with two values (exit code 2).
 
     Example:
         >>> parse_pairs(["label=genre", "group=artist"], "column")
@@ -47,10 +56,14 @@ def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
     """
     pairs = {}
     for text in texts or []:
-        name, equals, value = text.partition("=")
+        name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or not value:
             raise ConfigError(f"A {what} must be given as name=value. Received '{text}'.")
-        pairs[name.strip()] = value.strip()
+        if pairs.get(name, value) != value:
+            raise typer.BadParameter(
+                f"a {what} must be given once. Received {name}={pairs[name]} and {name}={value}."
+            )
+        pairs[name] = value
     return pairs or None
 
 
@@ -81,6 +94,11 @@ def parse_parameters(features: str, families: str | None, settings: list[str] | 
     from quintet.features.parameters import FeatureParameters
 
     pairs = parse_pairs(settings, "parameter") or {}
+    for name, option in (("feature_set", "--features"), ("families", "--families")):
+        if name in pairs:
+            raise typer.BadParameter(
+                f"a parameter must be given once. {name} is the option {option}: use that one."
+            )
     values: TomlTable = {name: parse_value(text) for name, text in pairs.items()}
     chosen_families = tuple(parse_names(families)) or None
     return FeatureParameters(feature_set=features, families=chosen_families, **values)

@@ -39,6 +39,7 @@ from quintet.datasets.folder import audio_files
 from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
+from quintet.files.text import read_text
 
 GENRES = {
     "/m/064t9": "Pop",
@@ -229,7 +230,7 @@ def genre_labels(folder: Path, *, branches: bool = False) -> dict[str, str]:
 def _read_ontology(path: Path) -> dict[str, list[str]]:
     """Label → labels directly below it."""
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(read_text(path))
         children = {entry["id"]: entry["child_ids"] for entry in entries}
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(

@@ -1,8 +1,8 @@
 """GTZAN (Tzanetakis & Cook 2002): 1,000 excerpts of 30 s in ten genres.
 
 Layout on disk, as it is distributed: `genres/blues/blues.00000.au`, or
-`genres_original/blues/blues.00000.wav` (also inside `Data/`). `jazz.00054` is broken in the common copy: the
-decoder refuses it, and it becomes a row of the failure ledger.
+`genres_original/blues/blues.00000.wav` (also inside `Data/`, and one folder below). `jazz.00054` is broken in
+the common copy: the decoder refuses it, and it becomes a row of the failure ledger.
 
 Sturm (2013, "The GTZAN dataset: its contents, its faults, …") describes the faults of the dataset. This file
 lists which excerpts are of the same recording (81 more excerpts than recordings): they have the same
@@ -39,6 +39,7 @@ import pandas as pd
 from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
+from quintet.files.text import read_text
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 SPLITS = {  # variant → beginning of the names of its lists, and its parts
@@ -114,12 +115,14 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
 
 
 def _audio_place(folder: Path) -> Path:
-    """The one of `PLACES` that contains most genres; it must contain all."""
+    """The one of `PLACES`, here or one folder below, that contains most genres; it must contain all."""
 
     def n_genres(place: Path) -> int:
         return sum((place / genre).is_dir() for genre in GENRES)
 
-    place = max((folder / name for name in PLACES), key=n_genres)
+    places = [folder / name for name in PLACES]
+    places += [inner / name for inner in sorted(folder.glob("*/")) for name in PLACES[1:]]
+    place = max(places, key=n_genres)
     missing = [genre for genre in GENRES if not (place / genre).is_dir()]
     if missing:
         raise DatasetError(
@@ -195,7 +198,7 @@ def _read_index(path: Path) -> dict[str, str]:
     """Track → performer in Sturm's index, without unknown performers."""
     artist_of: dict[str, str] = {}
     n_lines = 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_text(path).splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         n_lines += 1
@@ -243,7 +246,7 @@ def _listed_tracks(path: Path) -> list[str]:
     """Tracks of a list, `.csv` or `.txt`."""
     if path.suffix == ".csv":
         return _read_csv_list(path)["track"].tolist()
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     tracks = [_track(line.strip()) for line in lines if line.strip()]
     for track in tracks:
         if track.partition(".")[0] not in GENRES:

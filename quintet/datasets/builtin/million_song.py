@@ -29,6 +29,7 @@ from quintet.datasets.folder import audio_files
 from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
+from quintet.files.text import read_text
 
 ANNOTATIONS = ("cd2c", "cd2", "cd1")  # the first that is present is read
 SEPARATOR = "<SEP>"
@@ -106,7 +107,7 @@ def _annotations(folder: Path, variant: str | None) -> Path:
 def _genres(path: Path) -> pd.DataFrame:
     """Columns id and label; in a label the first genre of a track comes first."""
     ids, labels = [], []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         track, *genres = line.rstrip("\r\n").split("\t")
@@ -131,7 +132,7 @@ def _artists(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     artists: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         fields = line.split(SEPARATOR)
         if len(fields) >= 3 and fields[2].strip():
             artists[fields[0]] = f"artist {fields[2]}"

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quintet.audio.decode import ClipSource
+from quintet.datasets.labels import is_label_set
 from quintet.datasets.manifest import Manifest
 from quintet.features.extraction.checkpoints import (
     FACTS,
@@ -167,7 +168,7 @@ def table_metadata(
             earlier.append(finished["versions"])
         else:
             versions = finished["versions"]
-    return {
+    metadata: JsonObject = {
         "parameters": parameters.model_dump(mode="json"),
         "parameter_hash": parameters.hash,
         "versions": versions,
@@ -176,6 +177,9 @@ def table_metadata(
         "multilabel": manifest.multilabel,
         "grouped": manifest.grouped,
     }
+    if manifest.multilabel and not any(map(is_label_set, manifest.usable["label"])):
+        metadata["label_sets_declared"] = True  # by a recipe: every set holds one label
+    return metadata
 
 
 def _has_rows(output: Path, meta: pd.DataFrame) -> bool:

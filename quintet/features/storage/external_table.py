@@ -20,7 +20,7 @@ from quintet.features.storage.column_roles import (
     quote_names,
     text_column,
 )
-from quintet.features.storage.table import META_COLUMNS, META_TYPES, FeatureTable, names_hash
+from quintet.features.storage.table import META_COLUMNS, META_TYPES, FeatureTable, is_usable, names_hash
 from quintet.files.json_types import JsonObject
 from quintet.files.tables import TableContent, is_nameless, read_table_file
 
@@ -95,7 +95,8 @@ def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str
         meta["path"] = text_column(frame["path"]).fillna(ids)
     labelled = roles.features is None and (columns.label is not None or roles.label_from is not None)
     _fail_rows(meta, features, labelled=labelled)
-    present = written.dropna()
+    usable = is_usable(meta)
+    present = written[usable].dropna()
     notes = [*content.notes, *columns.notes, *feature_notes]
     if roles.features is None:
         notes += label_notes(present, ids[present.index])
@@ -104,7 +105,7 @@ def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str
         "parameter_hash": names_hash(list(features.columns)),
         "dataset": name,
         "multilabel": bool(labels.dropna().map(is_label_set).any()),
-        "grouped": columns.group is not None,
+        "grouped": columns.group is not None and bool(groups[usable].notna().any()),
         "versions": {},
         "table_roles": Roles(
             columns.id, columns.label, columns.group, roles.label_from, roles.exclude

@@ -18,6 +18,7 @@ from quintet.features.storage.external_table import read_external_table
 from quintet.features.storage.split_lists import add_splits
 from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, SCHEMA_VERSION, FeatureTable
 from quintet.files.json_types import JsonObject
+from quintet.files.paths import name_list, require_path
 
 
 def read_feature_table(
@@ -50,7 +51,7 @@ def read_feature_table(
         ArtefactError: the file is missing, damaged, or of another schema version.
         DatasetError: a column named here is missing, or a column without a role does not hold numbers.
     """
-    source = Path(path)
+    source = Path(require_path(path, "`path`"))
     if not source.is_file():
         raise ArtefactError(
             f"A feature table must exist. There is no file {source}: "
@@ -58,7 +59,7 @@ def read_feature_table(
         )
     metadata = _stored_metadata(source)
     if metadata is None:
-        roles = Roles(id_column, label_column, group_column, label_from, tuple(exclude))
+        roles = Roles(id_column, label_column, group_column, label_from, name_list(exclude))
         table = read_external_table(source, roles)
     else:
         refuse_roles(

@@ -33,6 +33,7 @@ from quintet.features.parameters import LogMelParameters
 from quintet.features.storage.table import library_versions
 from quintet.files.atomic import atomic_replace
 from quintet.files.locks import INNER_LOCK, output_lock
+from quintet.files.paths import require_path
 
 STORE_VERSION = 1
 _HEADER_BYTES = 128
@@ -58,7 +59,7 @@ class SpectrogramStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(require_path(folder, "`folder`"))
         self.parameters, self.versions = _read_description(self.folder)
         index = read_index(self.folder)
         self._rows = {id: row for row, id in enumerate(index["id"].to_pylist())}

@@ -107,8 +107,9 @@ def _read_lists(splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike
 
 def _read_list(path: Path) -> pd.DataFrame:
     """A list of clips: the column `key`, and split, label and group if the file has them."""
-    frame = read_table_file(path).frame
-    column = next((name for name in LIST_ID_COLUMNS if name in frame.columns), None)
+    frame = read_table_file(path, rest_in_last=True).frame
+    by_lower_case = {name.lower(): name for name in reversed(frame.columns)}
+    column = next((by_lower_case[name] for name in LIST_ID_COLUMNS if name in by_lower_case), None)
     if column is None:
         raise DatasetError(
             f"A list of clips must have one of the columns {', '.join(LIST_ID_COLUMNS)}. "

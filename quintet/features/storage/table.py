@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quintet.datasets.labels import is_label_set
 from quintet.errors import AlignmentError, ArtefactError
 from quintet.features.parameters import FeatureParameters
 from quintet.files.atomic import atomic_replace
@@ -127,10 +128,13 @@ class FeatureTable:
         """16 hex digits: of the parameters, or of the column names if no parameters are known."""
         return str(self.metadata["parameter_hash"])
 
-    @property
+    @cached_property
     def multilabel(self) -> bool:
-        """Whether labels are sets, written `rock;live`."""
-        return bool(self.metadata.get("multilabel", False))
+        """Whether labels are sets, written `rock;live`: if a usable row has one, or if they were declared."""
+        if not self.metadata.get("multilabel", False):
+            return False
+        usable_labels = self.meta["label"].dropna()
+        return bool(self.metadata.get("label_sets_declared")) or any(map(is_label_set, usable_labels))
 
     @property
     def grouped(self) -> bool:

@@ -78,6 +78,15 @@ class TestReading:
         assert manifest.ignored == ("2 segments with none of the genres",)
         assert rows["split"].isna().all()
 
+    def test_a_relative_folder_and_the_home_folder_give_the_same_files(self, clips, monkeypatch):
+        expected = load_source(f"audioset:{clips}").frame["path"].tolist()
+        monkeypatch.chdir(clips.parent)
+        monkeypatch.setenv("HOME", str(clips.parent))
+        for folder in (clips.name, f"./{clips.name}/", f"~/{clips.name}"):
+            manifest = load_source(f"audioset:{folder}")
+            assert manifest.frame["path"].tolist() == expected
+            assert manifest.frame["problem"].isna().all()
+
     def test_missing_clips_have_a_reason_and_are_counted(self, clips):
         (clips / "audio/-0RWZT-miFs.flac").unlink()
         (clips / "audio/YYabcdefghij.wav").unlink()
@@ -98,6 +107,7 @@ class TestReading:
         problems = load_source(f"audioset@single:{clips}").frame["problem"]
         assert problems.isna().tolist() == [True, False, True]
         assert problems[1].startswith("2 genres (Pop, Rock)")
+        assert not load_source(f"audioset@single:{clips}").multilabel
         rows = load_source(f"audioset@branches:{clips}").frame.set_index("id")
         assert rows["label"].to_dict() == {
             "-0RWZT-miFs": "Pop",
