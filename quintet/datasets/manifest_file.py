@@ -73,7 +73,7 @@ def read_table(
             used.update(parts)
         elif ours in REQUIRED or ours in their_names:
             raise _missing_column(file, (missing or [theirs])[0], list(table.columns))
-    unused = [column for column in content.frame if column not in used and not is_nameless(column)]
+    unused = [column for column in content.frame.columns if column not in used and not is_nameless(column)]
     return build_manifest(rows, name=file.stem, root=folder, ignored=[*unused, *content.notes])
 
 

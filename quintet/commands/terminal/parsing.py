@@ -54,7 +54,7 @@ def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
         >>> parse_pairs(["label=genre", "group=artist"], "column")
         {'label': 'genre', 'group': 'artist'}
     """
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts or []:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or not value:
