@@ -36,6 +36,7 @@ from quintet.commands.terminal.faults import (
     close_output,
     explain_error,
     ignore_useless_width,
+    keep_streams_open,
 )
 from quintet.errors import QuintetError
 
@@ -92,6 +93,7 @@ def main() -> None:
     """Run the command line. Every error is printed as a message, without traceback."""
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # the allocator of Arrow keeps freed memory
     ignore_useless_width()
+    keep_streams_open()
     accept_all_characters()
     try:
         app()

@@ -12,6 +12,7 @@ QuintetError
 ├── SplitLeakError      (ValueError)    one group on both sides of a split
 ├── ArtefactError       (OSError)       an output that is missing, damaged, of another version or in the way
 ├── AlignmentError      (ValueError)    tables with different clips or classes
+├── MachineError        (OSError)       a full disk, too little memory, too many open files
 └── MissingExtraError   (ImportError)   an optional library that is not installed
 ```
 
@@ -96,6 +97,13 @@ class ArtefactError(QuintetError, OSError):
 
 class AlignmentError(QuintetError, ValueError):
     """Tables with different clips or different classes."""
+
+
+class MachineError(QuintetError, OSError):
+    """A fault of the machine: a full disk, too little memory, too many open files, a broken installation.
+
+    It ends the extraction of features, because no clip is to blame. Finished work is kept.
+    """
 
 
 class MissingExtraError(QuintetError, ImportError):

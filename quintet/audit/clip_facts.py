@@ -18,6 +18,7 @@ from quintet.audio.resample import resample
 from quintet.audio.spectrum import spectrum
 from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
 from quintet.errors import AudioError
+from quintet.files.machine import machine_fault
 
 SILENCE_DB = -60.0  # dBFS; a block of 50 ms below it is silence
 BLOCK_S = 0.05
@@ -184,6 +185,9 @@ def measure_clip(source: ClipSource, *, fingerprints: bool) -> ClipMeasurement:
     try:
         decoded = source.load(sample_rate=None)
     except AudioError as error:
+        fault = machine_fault(error)
+        if fault is not None:
+            raise fault from error
         return ClipMeasurement(source.key, None, None, str(error))
     marks = fingerprint(at_fingerprint_rate(decoded.clip)) if fingerprints else None
     return ClipMeasurement(source.key, _facts(decoded), marks, None)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
+from contextlib import suppress
+from typing import BinaryIO, cast
 
 from quintet.errors import QuintetError
 
@@ -75,6 +78,50 @@ def close_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+class _ForgivingStream(io.TextIOWrapper):
+    """Standard error that may be full or closed: what cannot be printed is lost, and the work goes on."""
+
+    def write(self, text: str, /) -> int:
+        """Write a text, or lose it."""
+        with suppress(OSError, ValueError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or lose what is not written yet."""
+        with suppress(OSError, ValueError):
+            super().flush()
+
+
+def keep_streams_open() -> None:
+    """Let the work go on whatever standard input, output and error are.
+
+    A stream that is closed (`2>&-`) is sent to nowhere: otherwise the next file that is opened would get its
+    number, and what a library prints would end in that file. Messages that standard error cannot take, for
+    example because the disk of a log is full, are lost.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    file = io.FileIO(2, "w", closefd=False) if sys.stderr is None else _buffer(sys.stderr)
+    if file is not None:
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+        sys.stderr = _ForgivingStream(file, encoding=encoding, line_buffering=True)
+
+
+def _buffer(stream: object) -> BinaryIO | None:
+    """The bytes below a stream; None for a stream of a test, which has none."""
+    if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, _ForgivingStream):
+        return cast(BinaryIO, stream.detach())
+    return None
 
 
 def accept_all_characters() -> None:

@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -41,6 +41,7 @@ from numba.core.runtime.nrt import rtsys
 
 from quintet.errors import ArtefactError
 from quintet.files.cache import cache_directory, make_private
+from quintet.files.notices import announce
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -182,11 +183,17 @@ def _write_privately(compiled: Any) -> None:
         return
 
     def save_privately(*arguments: object) -> None:
-        with private_files():
-            save(*arguments)
+        try:
+            with private_files():
+                save(*arguments)
+        except OSError as error:  # a full disk: the function is in memory and can be called
+            _UNSAVED.append(error)
 
     cache.save_overload = save_privately
 
+
+_UNSAVED: list[OSError] = []
+"""Why compiled code could not be kept on the disk."""
 
 _UMASK_LOCK = threading.RLock()
 
@@ -255,8 +262,14 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
         return
     complete = folder / "complete"
     while not complete.exists():
-        with private_files():
-            lock_file = (folder / "lock").open("w")
+        try:
+            with private_files():
+                lock_file = (folder / "lock").open("w")
+        except OSError as error:
+            _UNSAVED.append(error)
+            compile_all()
+            _announce_unsaved(folder)
+            return
         with lock_file as lock:
             if not _lock(lock):
                 time.sleep(0.05)
@@ -265,10 +278,23 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
                     f"compiling the feature kernels once for this machine (about 10 s), kept in {folder}"
                 )
                 compile_all()
-                complete.touch(mode=0o600)
+                if not _UNSAVED:
+                    with suppress(OSError):
+                        complete.touch(mode=0o600)
+                _announce_unsaved(folder)
                 return
     if folder != FOLDER or not load_kernels():
         compile_all()
+
+
+def _announce_unsaved(folder: Path) -> None:
+    """Say once why compiled code is in memory only."""
+    if _UNSAVED and IN_MEMORY_VARIABLE not in os.environ:
+        announce(
+            f"the compiled kernels cannot be kept in {folder} ({_UNSAVED[0].strerror or _UNSAVED[0]}), so "
+            "every process compiles them: make room, or name another folder with QUINTET_CACHE_DIR"
+        )
+        os.environ[IN_MEMORY_VARIABLE] = "1"
 
 
 def is_compiled(folder: Path | None) -> bool:
@@ -295,8 +321,3 @@ def _lock(file: IO[str]) -> bool:
     except OSError:
         return True
     return True
-
-
-def announce(text: str) -> None:
-    """Print one line to stderr."""
-    print(f"quintet: {text}", file=sys.stderr, flush=True)

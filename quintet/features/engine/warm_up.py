@@ -11,10 +11,11 @@ from numba.core.errors import NumbaError
 from quintet.audio.clip import Clip
 from quintet.audio.mel import AMIN
 from quintet.features.engine import passes
-from quintet.features.engine.kernel_cache import FOLDER, JIT_ENABLED, announce, compile_once, is_compiled
+from quintet.features.engine.kernel_cache import FOLDER, JIT_ENABLED, compile_once, is_compiled
 from quintet.features.engine.moments import RowMoments, sample_moments
 from quintet.features.engine.stretches import clip_stretch
 from quintet.features.engine.tables import Measurement, MelBands
+from quintet.files.notices import announce
 
 
 @cache

@@ -21,7 +21,9 @@ from quintet.errors import AudioError, MissingExtraError, NonFiniteError, Quinte
 from quintet.features.columns import feature_names
 from quintet.features.describe import Description, describe
 from quintet.features.engine.streaming import describe_recording, should_stream
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.parameters import FeatureParameters
+from quintet.files.machine import machine_fault
 from quintet.files.remote import is_remote, local_copy, remote_facts
 
 # All errors that damaged audio can cause in a decoder or a descriptor. ImportError is none of them: a broken
@@ -110,7 +112,10 @@ def describe_clip(task: ClipTask, job: Job) -> Row:
 
     Raises:
         ImportError: the installation is broken. (A missing optional decoder is a failure of the clip.)
+        MachineError: the machine cannot do the work. No clip is to blame for it.
     """
+    if job.describe is describe:
+        kernels_available()  # they are compiled here: a fault of that is not a fault of the clip
     row = Row(task.position, facts=file_facts(task.source.path))
     stage = "decode"
     try:
@@ -125,6 +130,9 @@ def describe_clip(task: ClipTask, job: Job) -> Row:
             row.log_mel = np.ascontiguousarray(description.log_mel.T, dtype=np.float16)
         row.values = values
     except _CLIP_ERRORS as error:
+        fault = machine_fault(error)
+        if fault is not None:
+            raise fault from error
         row.facts |= failure(getattr(error, "stage", stage), type(error).__name__, _reason(error))
     return row
 
