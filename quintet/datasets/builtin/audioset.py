@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,6 +60,7 @@ LEDGER = "gone.csv"
 LEDGER_COLUMNS = ("id", "label", "start", "end", "outcome", "reason")
 VARIANTS = ("single", "branches")
 ID_LENGTH = 11  # of a YouTube id
+_ID = re.compile(rf"[0-9A-Za-z_-]{{{ID_LENGTH}}}")
 _PAGE = "Get it from AudioSet's download page"
 
 
@@ -309,9 +311,11 @@ def _read_segments(path: Path) -> Iterator[_Row]:
             try:
                 id, start_s, end_s, labels = fields
                 row = _Row(id, float(start_s), float(end_s), labels.split(","))
+                if not _ID.fullmatch(id):  # clips are files of that name: `../x` would leave the folder
+                    raise ValueError(f"{id!r} is no YouTube id")
             except ValueError as error:
                 raise DatasetError(
-                    "A segment must be YTID, start, end and labels in quotation marks. "
-                    f"Line {number} of '{path}' is {','.join(fields)[:80]!r}."
+                    f"A segment must be YTID ({ID_LENGTH} letters, digits, - or _), start, end and labels in "
+                    f"quotation marks. Line {number} of '{path}' is {','.join(fields)[:80]!r}."
                 ) from error
             yield row

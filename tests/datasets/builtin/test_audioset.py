@@ -307,6 +307,34 @@ class TestRetrieval:
         with pytest.raises(ConfigError, match="at least 1"):
             retrieve(small, limit=0)
 
+    @pytest.mark.parametrize(
+        "id",
+        [
+            "elsewhere/ABS&v=dQw4w9WgXcQ",
+            "../../../elsewhere/REL&v=dQw4w9WgXcQ",
+            "--exec=touch",
+            "dQw4w9WgXc/",
+            "dQw4w9WgXc\u0660",
+            "dQw4w9WgXcQQ",
+        ],
+    )
+    def test_an_id_that_is_none_writes_nothing(self, small, programs, id):
+        """Attack A3: the clip is a file of the name of the id."""
+        programs()
+        (small / "elsewhere").mkdir()
+        before = sorted(small.rglob("*"))
+        (small / "eval_segments.csv").write_text(table([f'{id}, 0.000, 5.000, "/m/064t9"']))
+        with pytest.raises(DatasetError, match="YTID"):
+            retrieve(small)
+        assert programs.called() == []
+        (small / "eval_segments.csv").unlink()
+        assert sorted(small.rglob("*")) == before
+
+    def test_a_folder_that_does_not_exist_is_refused(self, tmp_path, programs):
+        programs()
+        with pytest.raises(DatasetError, match="must have its segments"):
+            retrieve(tmp_path / "nowhere")
+
     def test_a_video_that_ends_before_its_segment(self, small, programs):
         programs(clip="empty.flac")
         assert retrieve(small, limit=1).n_unavailable == 1
