@@ -13,7 +13,8 @@ reason). Hidden files, files without an extension and the extensions in `NOT_AUD
 a format without a header (`HEADERLESS`) are counted in a note: any bytes would be sound in them, so they are
 used only if a manifest or a command names them. A file with any other extension is given to the decoder,
 which reads everything that ffmpeg reads. Files that the decoder refuses are rows of the failure ledger, so no
-file disappears without a message.
+file disappears without a message. Links are followed inside the folder only: a folder that a stranger made
+describes nothing else of the disk.
 
 If only one folder holds audio, and only in folders below it, the classes are the folders below it, as in
 Kaggle's copy of GTZAN (`Data/genres_original/blues/…` beside pictures and tables).
@@ -22,7 +23,8 @@ Kaggle's copy of GTZAN (`Data/genres_original/blues/…` beside pictures and tab
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -47,6 +49,9 @@ HEADERLESS = frozenset(f"{_SPEECH} {_RAW}".split())
 """Extensions of formats without a header."""
 _SKIPPED_FOLDERS = (".", "__MACOSX")  # beginnings of their names
 
+FOLLOW_LINKS_VARIABLE = "QUINTET_FOLLOW_LINKS"
+"""Environment variable: 1 follows links to files and folders outside of a source too."""
+
 
 def is_candidate(name: str) -> bool:
     """Whether a file of this name is listed as a clip.
@@ -70,26 +75,6 @@ def is_headerless(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in HEADERLESS and not name.startswith(".")
 
 
-def audio_files(folder: Path | str) -> list[Path]:
-    """All files below a folder that are listed as clips, sorted by posix path.
-
-    Links to folders are followed, each real folder once.
-
-    Raises:
-        DatasetError: if a folder cannot be read.
-    """
-    return [Path(folder) / name for name in _relative_paths(folder)]
-
-
-def headerless_files(folder: Path | str) -> list[Path]:
-    """All files below a folder whose format has no header, sorted by posix path. They are not listed.
-
-    Raises:
-        DatasetError: if a folder cannot be read.
-    """
-    return [Path(folder) / name for name in _relative_paths(folder, is_headerless)]
-
-
 def headerless_note(files: Sequence[Path | str]) -> str:
     """A sentence about files that are not used because their format has no header.
 
@@ -104,40 +89,145 @@ def headerless_note(files: Sequence[Path | str]) -> str:
     )
 
 
-def _relative_paths(folder: Path | str, accept: Callable[[str], bool] = is_candidate) -> list[str]:
-    """Posix paths of these files relative to `folder`, as strings: a million `Path`s take a gigabyte."""
-    start = os.path.join(folder, "")
-    return sorted(path.removeprefix(start).replace(os.sep, "/") for path in _walk(start, accept))
+@dataclass(frozen=True, slots=True)
+class AudioListing:
+    """Files below a folder that are listed as clips.
+
+    Args:
+        paths: posix paths relative to the folder, sorted. They are strings: a million `Path`s take a
+            gigabyte.
+        notes: what was left out: formats without a header, links that lead out, folders that cannot be read.
+    """
+
+    paths: list[str]
+    notes: tuple[str, ...] = ()
 
 
-def _walk(folder: str, accept: Callable[[str], bool]) -> Iterator[str]:
-    seen: set[str] = set()
-    root = os.path.join(os.path.realpath(folder), "")
-    for here, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
-        real = os.path.realpath(here)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = _folders_to_visit(root, here, folders)
-        yield from (os.path.join(here, name) for name in files if accept(name))
+def list_audio(folder: Path | str, *, within: Path | None = None) -> AudioListing:
+    """All files below a folder that are listed as clips, and what was left out.
+
+    Links are followed inside the folder only: a link to a file or folder elsewhere is skipped and counted,
+    unless the environment variable `QUINTET_FOLLOW_LINKS` is 1. Each real folder is listed once, at its real
+    place if that is inside. A folder below that cannot be read is left out and named.
+
+    Args:
+        folder: the folder.
+        within: the folder that the user named, if `folder` is a part of it. Links may lead into all of it.
+
+    Raises:
+        DatasetError: if the folder itself cannot be read.
+    """
+    walk = _Walk(Path(folder), within or Path(folder))
+    paths = sorted(path.replace(os.sep, "/") for path in walk.files())
+    return AudioListing(paths, walk.notes())
 
 
-def _folders_to_visit(root: str, here: str, names: list[str]) -> list[str]:
-    """Sub-folders of `here`, sorted, without hidden ones and without links to a folder below `root`."""
-    visible = [name for name in names if not name.startswith(_SKIPPED_FOLDERS)]
-    return sorted(name for name in visible if not _is_link_into(root, os.path.join(here, name)))
+def audio_files(folder: Path | str) -> list[Path]:
+    """All files below a folder that are listed as clips, sorted by posix path, as `list_audio` finds them.
+
+    Raises:
+        DatasetError: if the folder cannot be read.
+    """
+    return [Path(folder) / name for name in list_audio(folder).paths]
 
 
-def _is_link_into(root: str, path: str) -> bool:
-    """Whether a path is a link to a folder below `root`, which is listed at its real place."""
-    return os.path.islink(path) and os.path.realpath(path).startswith(root)
+class _Walk:
+    """A walk through the folders below a folder.
+
+    Args:
+        folder: the folder.
+        within: the folder that links may lead into.
+    """
+
+    def __init__(self, folder: Path, within: Path) -> None:
+        self.start = os.path.join(folder, "")
+        self.root = os.path.join(os.path.realpath(within), "")
+        self.follows_links = os.environ.get(FOLLOW_LINKS_VARIABLE) == "1"
+        self.headerless: list[str] = []
+        self.skipped_links: list[str] = []
+        self.unreadable: list[str] = []
+
+    def files(self) -> Iterator[str]:
+        """Paths of the files, relative to the folder."""
+        if not (self.follows_links or self._is_inside("")):
+            self.skipped_links.append(os.path.basename(self.start.rstrip(os.sep)))
+            return
+        seen: set[str] = set()
+        waiting = [""]
+        while waiting:
+            here = waiting.pop()
+            real = os.path.realpath(self.start + here)
+            if real in seen:
+                continue
+            seen.add(real)
+            folders: list[str] = []
+            for entry in self._entries(here):
+                path = os.path.join(here, entry.name)
+                if _is_folder(entry):
+                    if self._is_visited(entry, path):
+                        folders.append(path)
+                elif is_candidate(entry.name):
+                    if self._may_follow(entry, path):
+                        yield path
+                elif is_headerless(entry.name):
+                    self.headerless.append(path.replace(os.sep, "/"))
+            waiting += sorted(folders, reverse=True)
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was left out."""
+        notes = []
+        if self.headerless:
+            notes.append(headerless_note(sorted(self.headerless)))
+        if self.skipped_links:
+            notes.append(
+                f"Links that lead out of the folder are not followed: {len(self.skipped_links)}, such as "
+                f"'{min(self.skipped_links)}'. Copy what they lead to, list it in a manifest, or set "
+                f"{FOLLOW_LINKS_VARIABLE}=1"
+            )
+        if self.unreadable:
+            notes.append(
+                f"Folders that cannot be read are left out: {len(self.unreadable)}, such as "
+                f"{min(self.unreadable)}"
+            )
+        return tuple(notes)
+
+    def _entries(self, here: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.start + here) as entries:
+                return list(entries)
+        except OSError as error:
+            if not here:
+                raise DatasetError(
+                    f"Every source must be readable. '{self.start}' is not ({error.strerror})."
+                ) from error
+            self.unreadable.append(f"'{here}' ({error.strerror})")
+            return []
+
+    def _is_visited(self, entry: os.DirEntry[str], path: str) -> bool:
+        """Whether a sub-folder is visited: no hidden one, and no link to one that is listed elsewhere."""
+        if entry.name.startswith(_SKIPPED_FOLDERS):
+            return False
+        is_inner_link = entry.is_symlink() and self._is_inside(path)
+        return not is_inner_link and self._may_follow(entry, path)
+
+    def _may_follow(self, entry: os.DirEntry[str], path: str) -> bool:
+        """Whether an entry is no link out of the folder. Such links are counted."""
+        if not entry.is_symlink() or self.follows_links or self._is_inside(path):
+            return True
+        self.skipped_links.append(path)
+        return False
+
+    def _is_inside(self, path: str) -> bool:
+        """Whether the real place of a path is below the folder."""
+        return os.path.join(os.path.realpath(self.start + path), "").startswith(self.root)
 
 
-def _refuse(error: OSError) -> None:
-    raise DatasetError(
-        f"Every folder of a source must be readable. '{error.filename}' is not ({error.strerror})."
-    ) from error
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one. An entry that vanishes is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def read_folder(folder: Path | str) -> Manifest:
@@ -163,28 +253,25 @@ def read_folder(folder: Path | str) -> Manifest:
     top = Path(folder).absolute()
     if not top.is_dir():
         raise DatasetError(f"A folder source must be a folder. '{folder}' does not exist or is a file.")
-    place, rows, headerless = _list_clips(top)
+    listing = list_audio(top)
+    place, rows = _list_clips(top, listing)
     root = top / place
     notes = [f"The classes are the folders in '{place}': no other folder holds audio"] if place else []
-    if headerless:
-        notes.append(headerless_note(headerless))
-    notes += _note_empty_classes(root, rows["label"].dropna())
+    notes += [*listing.notes, *_note_empty_classes(root, rows["label"].dropna())]
     return build_manifest(rows, name=top.name, root=root, ignored=notes)
 
 
-def _list_clips(root: Path) -> tuple[str, pd.DataFrame, list[str]]:
-    """The folder with the class folders, relative to `root`; path and label of every file; headerless files.
+def _list_clips(root: Path, listing: AudioListing) -> tuple[str, pd.DataFrame]:
+    """The folder with the class folders, relative to `root`; path and label of every file.
 
     Only here in lists, which take ten times the memory of columns.
     """
-    listed = _relative_paths(root, lambda name: is_candidate(name) or is_headerless(name))
-    headerless = [path for path in listed if is_headerless(path)]
-    paths = [path for path in listed if not is_headerless(path)] if headerless else listed
+    paths = listing.paths
     if not paths:
-        note = f" {headerless_note(headerless)}." if headerless else ""
+        notes = "".join(f" {note}." for note in listing.notes)
         raise DatasetError(
             "A folder source must have audio files in a sub-folder per class. "
-            f"'{root}' has no audio files at any depth.{note}"
+            f"'{root}' has no audio files at any depth.{notes}"
         )
     if not any("/" in path for path in paths):
         raise DatasetError(
@@ -198,7 +285,7 @@ def _list_clips(root: Path) -> tuple[str, pd.DataFrame, list[str]]:
         paths = [path.removeprefix(f"{place}/") for path in paths]
     labels = [path.partition("/")[0] if "/" in path else None for path in paths]
     columns = {"path": pd.Series(paths, dtype="str"), "label": pd.Series(labels, dtype="str")}
-    return place, pd.DataFrame(columns), headerless
+    return place, pd.DataFrame(columns)
 
 
 def _class_place(paths: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from quintet.datasets.groups import group_name
 from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, label_text
 from quintet.errors import DatasetError
+from quintet.files.internet.addresses import address_fault
 from quintet.files.remote import is_remote
 
 COLUMNS = ("id", "path", "label", "group", "start", "end", "split", "problem")
@@ -273,8 +274,10 @@ def _find_problems(
 
 
 def _file_problem(path: str) -> str | None:
-    """Why a path is no usable file, or None. A remote file is checked when it is fetched."""
-    if is_remote(path) or os.path.isfile(path):
+    """Why a path is no usable file, or None. A remote file is fetched later; its address is checked here."""
+    if is_remote(path):
+        return address_fault(path)
+    if os.path.isfile(path):
         return None
     if os.path.isdir(path):
         return "this is a folder: a row names one audio file"

@@ -1,8 +1,12 @@
-"""Remote clips and tables: `s3://…`, `gs://…`, `https://…` and what else fsspec knows (extra `cluster`).
+"""Remote clips and tables: `s3://…`, `gs://…`, `https://…` and other addresses (extra `cluster`).
 
 A remote clip is copied to a temporary file and removed after use. A remote table is written in a local folder
 and uploaded when it is complete. The parts of an unfinished run stay local, so a run is resumed on the
 machine on which it was interrupted.
+
+Clips are read from the addresses that `internet.addresses` permits, for a manifest may come from a stranger;
+tables are written where the user says. Whatever goes wrong with the address of a clip is a `DecodeError`, so
+that it costs this clip and no other.
 """
 
 from __future__ import annotations
@@ -12,15 +16,26 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
 
-from quintet.errors import ConfigError, DecodeError, MissingExtraError
-from quintet.files.cache import cache_directory
+from quintet.errors import ConfigError, DecodeError, MissingExtraError, QuintetError
+from quintet.files.cache import cache_directory, make_private
+from quintet.files.internet.addresses import (
+    WEB_SCHEMES,
+    address_fault,
+    most_bytes,
+    require_public_host,
+    too_large,
+    url_scheme,
+)
+from quintet.files.internet.web import BLOCK_BYTES, download, web_facts
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # at least two letters: `C:/` is a drive
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
@@ -30,49 +45,140 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
         >>> is_remote("s3://bucket/a.wav"), is_remote("/music/a.wav"), is_remote("C:/music/a.wav")
         (True, False, False)
     """
-    return isinstance(path, str) and _URL.match(path) is not None
+    return isinstance(path, str) and url_scheme(path) is not None
 
 
 def remote_facts(url: str) -> dict[str, int]:
-    """Size and version of a remote file; an empty dictionary if the file does not exist.
+    """Size and version of a remote file; an empty dictionary if they cannot be had.
 
     Returns:
         `source_size` in bytes, and `source_mtime_ns`: the time of the last change in ns, or a number made of
         the ETag.
     """
-    filesystem, path = _filesystem(url)
-    try:
-        info = filesystem.info(path)
-    except (OSError, ValueError):
-        return {}
+    info: Mapping[str, object] = {}
+    with suppress(Exception):  # each backend of fsspec has its own; reading the clip tells the reason
+        info = _info(url)
     facts: dict[str, int] = {}
     size, version = info.get("size"), _version_number(info)
-    if size is not None:
-        facts["source_size"] = int(size)
+    if isinstance(size, int):
+        facts["source_size"] = size
     if version is not None:
         facts["source_mtime_ns"] = version
     return facts
+
+
+def _info(url: str) -> Mapping[str, object]:
+    """What the other side says of a file."""
+    _require_permitted(url)
+    match url_scheme(url):
+        case "file":
+            facts = os.stat(local_path(url))
+            return {"size": facts.st_size, "mtime": facts.st_mtime}
+        case "http" | "https":
+            return web_facts(url)
+    require_public_host(url)
+    filesystem, path = _filesystem(url)
+    info: Mapping[str, object] = filesystem.info(path)
+    return info
 
 
 @contextmanager
 def local_copy(url: str) -> Iterator[str]:
     """Give a local copy of a remote clip, with the same suffix, until the block ends.
 
+    A `file://` address is the file itself.
+
     Raises:
-        DecodeError: the clip cannot be fetched.
+        DecodeError: the clip cannot be fetched, or its address is none that may be read.
     """
-    filesystem, path = _filesystem(url)
+    _require_permitted(url)
+    if url_scheme(url) == "file":
+        yield _require_file(url)
+        return
+    suffix = os.path.splitext(urlsplit(url).path)[1]
     with tempfile.TemporaryDirectory(prefix="quintet-") as folder:
-        local = os.path.join(folder, "clip" + os.path.splitext(path)[1])
-        try:
-            filesystem.get_file(path, local)
-        except FileNotFoundError:
-            raise DecodeError(f"The file must exist. {url} does not. Check the address.") from None
-        except OSError as error:
-            raise DecodeError(
-                f"The file must be reachable. {url} is not ({error}). Check the address and the credentials."
-            ) from error
-        yield local
+        local = Path(folder, "clip" + (suffix if _SUFFIX.fullmatch(suffix) else ""))
+        _fetch(url, local)
+        yield str(local)
+
+
+def local_path(url: str) -> str:
+    """Path that a `file://` address names.
+
+    Example:
+        >>> local_path("file:///music/a.wav")
+        '/music/a.wav'
+    """
+    path = url.partition("://")[2]
+    if os.name == "nt":
+        path = path.lstrip("/")
+    return path if os.path.exists(path) else unquote(path)
+
+
+def _require_file(url: str) -> str:
+    path = local_path(url)
+    if not os.path.exists(path):
+        raise _absent(url)
+    if not os.path.isfile(path):
+        raise DecodeError(f"An address must name a regular file. {url} is a folder, a device or a pipe.")
+    return path
+
+
+def _require_permitted(url: str) -> None:
+    fault = address_fault(url)
+    if fault is not None:
+        raise DecodeError(fault)
+
+
+def _fetch(url: str, target: Path) -> None:
+    """Copy a remote file."""
+    try:
+        if url_scheme(url) in WEB_SCHEMES:
+            download(url, target)
+        else:
+            _copy(url, target)
+    except FileNotFoundError:
+        raise _absent(url) from None
+    except HTTPError as error:
+        error.close()
+        if error.code in (404, 410):
+            raise _absent(url) from None
+        raise _unreachable(url, error) from error
+    except URLError as error:
+        if isinstance(error.reason, QuintetError):
+            raise error.reason from error
+        raise _unreachable(url, error.reason) from error
+    except QuintetError:
+        raise
+    except Exception as error:  # fsspec has other backends, each with errors of its own
+        raise _unreachable(url, error) from error
+
+
+def _copy(url: str, target: Path) -> None:
+    """Copy a remote file by fsspec, up to the largest size."""
+    require_public_host(url)
+    filesystem, path = _filesystem(url)
+    largest, received = most_bytes(), 0
+    size = filesystem.info(path).get("size")
+    if size is not None and size > largest:
+        raise too_large(url, int(size))
+    with filesystem.open(path, "rb") as source, target.open("wb") as file:
+        while block := source.read(BLOCK_BYTES):
+            received += len(block)
+            if received > largest:
+                raise too_large(url)
+            file.write(block)
+
+
+def _absent(url: str) -> DecodeError:
+    return DecodeError(f"The file must exist. {url} does not. Check the address.")
+
+
+def _unreachable(url: str, reason: object) -> DecodeError:
+    text = str(reason) or type(reason).__name__
+    return DecodeError(
+        f"The file must be reachable. {url} is not ({text}). Check the address and the credentials."
+    )
 
 
 @contextmanager
@@ -80,7 +186,7 @@ def edit_locally(url: str) -> Iterator[Path]:
     """Give a local copy of a remote file, and upload it at the end if its content has changed."""
     filesystem, path = _filesystem(url)
     local = workplace(url)
-    local.parent.mkdir(parents=True, exist_ok=True)
+    make_private(local.parent)
     local.unlink(missing_ok=True)
     if filesystem.exists(path):
         filesystem.get_file(path, str(local))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from quintet.audio.reading.probe import probe_duration_s
-from quintet.datasets.folder import audio_files, headerless_files, headerless_note
+from quintet.datasets.folder import list_audio
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import DatasetError
 from quintet.files.paths import expand_home
@@ -42,48 +42,53 @@ class SegmentRow(NamedTuple):
 WHOLE_FILE = Window(0.0, float("nan"))
 
 
-def expand_files(files: Sequence[str | Path]) -> list[Path]:
-    """Files, folders and globs as a list of files, each once, in the order given.
+class FoundFiles(NamedTuple):
+    """Files to predict.
+
+    Args:
+        files: the files, each once, in the order given.
+        notes: what was left out of folders, one sentence each.
+    """
+
+    files: list[Path]
+    notes: tuple[str, ...]
+
+
+def expand_files(files: Sequence[str | Path]) -> FoundFiles:
+    """Files, folders and globs as files.
 
     A folder becomes its audio files, a glob the files that it matches, both sorted. A path that does not
-    exist, or a glob without a match, stays in the list and becomes a reported failure.
+    exist, or a glob without a match, stays in the list and becomes a reported failure. A folder without audio
+    files gets a note.
 
     Args:
         files: paths of files, paths of folders, and globs.
 
     Raises:
-        DatasetError: if the list is empty.
+        DatasetError: if there are no files.
     """
     paths: dict[Path, None] = {}
+    notes: list[str] = []
     for name in map(str, files):
-        paths.update(dict.fromkeys(_expand_name(name)))
+        path = expand_home(name)
+        if not path.is_dir():
+            paths.update(dict.fromkeys(_expand_name(name)))
+            continue
+        listing = list_audio(path)
+        paths.update(dict.fromkeys(path / below for below in listing.paths))
+        notes += [f"{note}." for note in listing.notes]
+        if not listing.paths:
+            notes.append(f"A folder without audio files is left out: '{name}'.")
     if not paths:
-        skipped = skipped_files_note(files)
+        names = ", ".join(map(str, files))
         raise DatasetError(
-            f"There must be at least one audio file. Found none in: {', '.join(map(str, files))}."
-            + (f" {skipped}." if skipped else "")
+            " ".join([f"There must be at least one audio file. Found none in: {names}.", *notes])
         )
-    return list(paths)
-
-
-def skipped_files_note(files: Sequence[str | Path]) -> str:
-    """A sentence about the files in folders that are not predicted because their format has no header.
-
-    Args:
-        files: paths of files, paths of folders, and globs.
-
-    Returns:
-        The sentence; empty if there are no such files.
-    """
-    folders = [folder for folder in map(expand_home, map(str, files)) if folder.is_dir()]
-    skipped = [file for folder in folders for file in headerless_files(folder)]
-    return headerless_note(skipped) if skipped else ""
+    return FoundFiles(list(paths), tuple(notes))
 
 
 def _expand_name(name: str) -> list[Path]:
     path = expand_home(name)
-    if path.is_dir():
-        return list(audio_files(path))
     if path.exists() or not glob.has_magic(name):
         return [path]
     matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]

@@ -27,7 +27,7 @@ from quintet.inference.describe import (
     has_networks,
     segment_length_s,
 )
-from quintet.inference.inputs import expand_files, list_segments, skipped_files_note
+from quintet.inference.inputs import expand_files, list_segments
 from quintet.model_folder.load import load_model
 
 Floats = NDArray[np.float64]
@@ -62,7 +62,7 @@ class PredictionResult:
         truncated: `file`, `reason` of each file that is cut short; its prediction is made from the sound that
             is there.
         classes: class names.
-        notes: limits of these predictions, one sentence each.
+        notes: limits of these predictions, and what was left out of folders, one sentence each.
     """
 
     frame: pd.DataFrame
@@ -108,7 +108,8 @@ def predict_files(
     ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
     _require_sets(ensemble, confidence)
     parameters = feature_parameters(ensemble)
-    manifest = list_segments(expand_files(files), segment_length_s(ensemble, segment_s))
+    found = expand_files(files)
+    manifest = list_segments(found.files, segment_length_s(ensemble, segment_s))
     log_mel = has_networks(ensemble)
     with describe_segments(
         manifest,
@@ -121,8 +122,7 @@ def predict_files(
     ) as descriptions:
         predictions = _predict_rows(ensemble, descriptions)
     result = _average_segments(ensemble, descriptions.table, "group", predictions, confidence)
-    skipped = skipped_files_note(files)
-    return replace(result, notes=(*result.notes, f"{skipped}.")) if skipped else result
+    return replace(result, notes=(*result.notes, *found.notes))
 
 
 def predict_table_file(

@@ -69,7 +69,7 @@ def _check_files(recipe: Recipe) -> None:
     names = [name for name in recipe.predict.files if name != HELD_OUT]
     if not names:
         return
-    for path in expand_files(names):
+    for path in expand_files(names).files:
         if not path.exists():
             raise ConfigError(
                 f"[predict] must name files that exist. There is no {path}. Remove it, or correct its path."

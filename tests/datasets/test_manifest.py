@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,12 +74,53 @@ class TestFolder:
         assert len(ids) == 4
         assert not any("loop" in id for id in ids)
 
-    def test_a_link_does_not_take_the_place_of_the_folder_it_leads_to(self, music, tmp_path_factory):
+    def test_a_link_does_not_take_the_place_of_the_folder_it_leads_to(self, music):
         (music / "a link").symlink_to(music / "jazz", target_is_directory=True)
+        assert load_source(music).classes == ("jazz", "rock")
+
+    def test_links_lead_out_of_the_folder_on_request_only(self, music, tmp_path_factory, monkeypatch):
+        """Attack B5: a folder from a stranger described what its links lead to, up to the whole disk."""
         elsewhere = tmp_path_factory.mktemp("elsewhere")
-        (elsewhere / "far.wav").write_bytes(b"")
+        for name in ("far.wav", "deep/farther.wav"):
+            (elsewhere / name).parent.mkdir(exist_ok=True)
+            (elsewhere / name).write_bytes(b"")
+        before = load_source(music)
         (music / "soul").symlink_to(elsewhere, target_is_directory=True)
-        assert load_source(music).classes == ("jazz", "rock", "soul")
+        (music / "rock/root").symlink_to("/", target_is_directory=True)
+        (music / "rock/far.wav").symlink_to(elsewhere / "far.wav")
+        (music / "rock/gone.wav").symlink_to(elsewhere / "gone.wav")
+        (music / "rock/near.wav").symlink_to(music / "rock/queen_1.wav")
+        manifest = load_source(music)
+        assert set(manifest.frame["id"]) == {*before.frame["id"], "rock/near.wav"}
+        (note,) = (note for note in manifest.ignored if "Links" in note)
+        assert "not followed: 4," in note
+        (music / "rock/root").unlink()
+        monkeypatch.setenv("QUINTET_FOLLOW_LINKS", "1")
+        opened = load_source(music)
+        assert {"soul/far.wav", "soul/deep/farther.wav", "rock/far.wav"} <= set(opened.frame["id"])
+        assert opened.ignored == ()
+
+    def test_a_folder_of_links_says_why_it_is_empty(self, tmp_path, tmp_path_factory):
+        (tmp_path / "rock").mkdir()
+        (tmp_path / "rock/a.wav").symlink_to(tmp_path_factory.mktemp("elsewhere") / "a.wav")
+        with pytest.raises(DatasetError, match=r"not followed: 1, such as 'rock/a\.wav'"):
+            load_source(tmp_path)
+
+    def test_a_folder_that_cannot_be_read_costs_a_line(self, music, monkeypatch):
+        locked = music / "rock/locked"
+        locked.mkdir()
+        (locked / "a.wav").write_bytes(b"")
+        scandir = os.scandir
+
+        def refuse(path):  # the tests may run as root, who reads everything
+            if str(path).endswith("locked"):
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        manifest = load_source(music)
+        assert len(manifest) == 4
+        assert any("left out: 1" in note and "rock/locked" in note for note in manifest.ignored)
 
     def test_a_class_folder_without_audio_is_mentioned(self, music):
         (music / "polka").mkdir()

@@ -24,12 +24,25 @@ def write_silence(path: Path, duration_s: float) -> Path:
 def test_folders_and_globs_become_files_once_and_sorted(tmp_path: Path) -> None:
     b, a = write_silence(tmp_path / "b.wav", 0.1), write_silence(tmp_path / "a.wav", 0.1)
     (tmp_path / "notes.txt").write_text("not audio")
-    assert expand_files([b, tmp_path, str(tmp_path / "*.wav")]) == [b, a]
+    assert expand_files([b, tmp_path, str(tmp_path / "*.wav")]).files == [b, a]
 
 
 def test_absent_files_and_empty_globs_stay_in_the_list(tmp_path: Path) -> None:
     absent, pattern = tmp_path / "absent.wav", tmp_path / "*.flac"
-    assert expand_files([absent, pattern]) == [absent, pattern]
+    assert expand_files([absent, pattern]).files == [absent, pattern]
+
+
+def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    write_silence(outside / "b.wav", 0.1)
+    a = write_silence(inside / "a.wav", 0.1)
+    (inside / "link").symlink_to(outside, target_is_directory=True)
+    (tmp_path / "folder.wav").mkdir()
+    found = expand_files([inside, tmp_path / "folder.wav"])
+    assert found.files == [a]
+    link, folder = found.notes
+    assert "not followed: 1, such as 'link'" in link
+    assert "folder.wav" in folder
 
 
 def test_no_files_are_refused(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from quintet.datasets.folder import audio_files
+from quintet.datasets.folder import audio_files, list_audio
 from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
@@ -105,7 +105,8 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
             "Name it: audioset:/path/to/folder (with eval_segments.csv and the like)."
         )
     listed, n_others = segments(folder, variant)
-    files = clip_files(folder)
+    listing = list_audio(folder)
+    files = _match_clips(folder / name for name in listing.paths)
     if not any(segment.id in files for segment in listed):
         raise DatasetError(
             f"AudioSet must have clips named for YouTube ids ('{listed[0].id}.flac'). "
@@ -129,6 +130,7 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     notes = [f"{n_others} segments with none of the genres"] if n_others else []
     for reason, count in _count_reasons(missing[segment.id] for segment in listed if segment.id in missing):
         notes.append(f"{count} of {len(listed)} clips are not here ({reason})")
+    notes += listing.notes
     manifest = build_manifest(rows, name="audioset", root=folder, ignored=notes)
     return replace(manifest, grouped=False)
 
@@ -251,9 +253,13 @@ def clip_files(folder: Path) -> dict[str, Path]:
 
     A file whose name is exactly the id is preferred. Among equals it is the first in the order of paths.
     """
+    return _match_clips(audio_files(folder))
+
+
+def _match_clips(files: Iterable[Path]) -> dict[str, Path]:
     exact: dict[str, Path] = {}
     loose: dict[str, Path] = {}
-    for path in audio_files(folder):
+    for path in files:
         id, rest = path.stem[:ID_LENGTH], path.stem[ID_LENGTH:]
         if _is_id(id, rest):
             (loose if rest else exact).setdefault(id, path)

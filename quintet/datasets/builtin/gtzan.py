@@ -36,7 +36,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from quintet.datasets.folder import audio_files
+from quintet.datasets.folder import list_audio
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
 from quintet.files.text import read_text
@@ -101,16 +101,18 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
             "Name it: gtzan:/path/to/folder (with genres/blues/blues.00000.au and so on)."
         )
     place = _audio_place(folder)
-    rows = _list_tracks(place)
+    listings = {genre: list_audio(place / genre, within=place) for genre in GENRES}
+    rows = _list_tracks([place / genre / name for genre in GENRES for name in listings[genre].paths])
     part_of, artist_of = _parts(folder, variant), _artists(folder)
     not_listed = "unused" if variant else None
     rows["split"] = rows["id"].map(lambda track: part_of.get(track, not_listed))
     rows["group"] = _groups(rows["id"].tolist(), artist_of)
     divided = _divided_groups(rows)
     rows.loc[rows["group"].isin(divided), "group"] += " (" + rows["split"].fillna("unused") + ")"
+    left_out = [note for listing in listings.values() for note in listing.notes]
     notes = [f"the published split has {group} on both sides: one group per part" for group in divided]
     name = f"gtzan@{variant}" if variant else "gtzan"
-    manifest = build_manifest(rows, name=name, root=place, ignored=notes)
+    manifest = build_manifest(rows, name=name, root=place, ignored=[*notes, *left_out])
     return replace(manifest, grouped=bool(artist_of))
 
 
@@ -132,9 +134,8 @@ def _audio_place(folder: Path) -> Path:
     return place
 
 
-def _list_tracks(place: Path) -> pd.DataFrame:
+def _list_tracks(files: list[Path]) -> pd.DataFrame:
     """Columns path, label and id of every audio file."""
-    files = [path for genre in GENRES for path in audio_files(place / genre)]
     return pd.DataFrame(
         {
             "path": [str(path.absolute()) for path in files],

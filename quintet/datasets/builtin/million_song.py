@@ -21,11 +21,12 @@ Every annotated track is a row; a track without a preview has the problem `no pr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from quintet.datasets.folder import audio_files
+from quintet.datasets.folder import list_audio
 from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
@@ -54,7 +55,8 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
         )
     path = _annotations(folder, variant)
     rows = _genres(path)
-    previews = _previews(folder)
+    listing = list_audio(folder)
+    previews = _previews(folder / name for name in listing.paths)
     files = [previews.get(track) for track in rows["id"]]
     if not any(files):
         raise DatasetError(
@@ -68,7 +70,7 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     rows["group"] = rows["id"].map(_artists(folder / "unique_tracks.txt"))
     n_others = len(previews.keys() - set(rows["id"]))
     notes = [f"{n_others} audio files that are no annotated track"] if n_others else []
-    return build_manifest(rows, name=path.stem, root=folder, ignored=notes)
+    return build_manifest(rows, name=path.stem, root=folder, ignored=[*notes, *listing.notes])
 
 
 def nested_path(track: str) -> str:
@@ -81,10 +83,10 @@ def nested_path(track: str) -> str:
     return f"{'/'.join(track[2:5])}/{track}.mp3"
 
 
-def _previews(folder: Path) -> dict[str, Path]:
+def _previews(files: Iterable[Path]) -> dict[str, Path]:
     """Track id → audio file. Of several files for one id, the first in the order of paths."""
     previews: dict[str, Path] = {}
-    for file in audio_files(folder):
+    for file in files:
         if file.suffix != ".cls":
             previews.setdefault(file.stem, file)
     return previews

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,13 @@ from quintet.audio.reading.recording import DIGEST_KIND
 from quintet.datasets.manifest import Manifest
 from quintet.features.extraction.worker import file_facts
 from quintet.features.storage.spectrograms import SpectrogramWriter
+from quintet.files.remote import is_remote
 
 _BYTES_PER_S = {".wav": 176_400, ".aif": 176_400, ".aiff": 176_400, ".au": 176_400, ".flac": 90_000}
 """Suffix → typical bytes of a second of audio. Only the order of the work depends on it."""
 _OTHER_BYTES_PER_S = 20_000
+ASKED_TOGETHER = 16
+"""Addresses whose facts are asked for at the same time."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,11 @@ def _file_facts(manifest: Manifest) -> pd.DataFrame:
         manifest.frame["path"]
     )  # a row without a path has code -1: the last column below
     facts_by_path = np.full((2, len(paths) + 1), -1, np.int64)
+    urls = [path for path in paths if is_remote(path)]
+    with ThreadPoolExecutor(ASKED_TOGETHER) as threads:  # idle without URLs
+        facts_of_urls = dict(zip(urls, threads.map(file_facts, urls), strict=True))
     for k, path in enumerate(paths):
-        facts = file_facts(path)
+        facts = facts_of_urls[path] if path in facts_of_urls else file_facts(path)
         for row, name in enumerate(("source_size", "source_mtime_ns")):
             facts_by_path[row, k] = int(facts.get(name, -1) or 0)
     sizes, times = facts_by_path[:, codes]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from quintet.datasets.manifest import Manifest
@@ -116,6 +118,35 @@ class TestUrls:
             )
         assert not memory.exists("/bucket/f.parquet")
         assert extract(manifest, "memory://bucket/f.parquet", parameters=PARAMETERS, n_jobs=0).n_reused == 3
+
+    def test_an_address_costs_its_row_and_not_the_run(self, tmp_path: Path) -> None:
+        """Attack A8: one of these addresses ended the extraction, and no table was written."""
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+        paths = [stand_ins.tone(tmp_path / f"{k}.wav", k) for k in range(2)]
+        paths += [
+            *(
+                "foo://x/y.wav",
+                "s3://bucket/key.wav",
+                "gs://bucket/key.wav",
+                "zip://a.wav::file:///etc/passwd",
+            ),
+            *(
+                f"ftp://127.0.0.1:{port}/a.wav",
+                f"http://127.0.0.1:{port}/a.wav",
+                "http://",
+                "https://[x/a.wav",
+            ),
+            *("file:///dev/zero", "file:///etc/passwd", "memory://nowhere.wav", "az://b/c.wav"),
+        ]
+        frame = pd.DataFrame({"path": [str(path) for path in paths], "label": "rock"})
+        frame.to_csv(tmp_path / "list.csv", index=False)
+        manifest = load_source(tmp_path / "list.csv")
+        summary = extract(manifest, tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0)
+        assert summary.n_ok == 2
+        assert summary.failures["path"].tolist() == paths[2:]
+        assert all(summary.failures["reason"].str.len() > 30)
 
     def test_what_cannot_be_is_refused(self, manifest: Manifest, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="local folder"):
