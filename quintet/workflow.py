@@ -14,8 +14,8 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.parameters import FeatureParameters
+from quintet.files.internet.remote import is_remote
 from quintet.files.paths import name_list, path_list, require_path
-from quintet.files.remote import is_remote
 
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier

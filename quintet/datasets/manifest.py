@@ -21,7 +21,7 @@ from quintet.datasets.groups import group_name
 from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, label_text
 from quintet.errors import DatasetError
 from quintet.files.internet.addresses import address_fault
-from quintet.files.remote import is_remote
+from quintet.files.internet.remote import is_remote
 
 COLUMNS = ("id", "path", "label", "group", "start", "end", "split", "problem")
 

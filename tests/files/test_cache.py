@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quintet.files.cache import cache_directory
-from quintet.files.remote import workplace
+from quintet.files.internet.remote import workplace
 
 
 def test_the_environment_overrides_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

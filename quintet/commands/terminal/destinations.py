@@ -11,7 +11,7 @@ import typer
 
 from quintet.commands.terminal.faults import is_folder_gone
 from quintet.errors import ArtefactError
-from quintet.files.remote import is_remote
+from quintet.files.internet.remote import is_remote
 
 OUTPUT_OPTION = "--output"
 PREDICTION_FORMATS = {

@@ -27,9 +27,9 @@ from quintet.features.extraction.pools import open_pool
 from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_extraction
 from quintet.features.extraction.worker import Job, Row
 from quintet.features.storage.spectrograms import SpectrogramWriter
+from quintet.files.internet.remote import edit_locally, is_remote, workplace
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
-from quintet.files.remote import edit_locally, is_remote, workplace
 
 FLUSH_S, FLUSH_ROWS = 5.0, 500
 """A part is written after so many seconds or so many rows."""

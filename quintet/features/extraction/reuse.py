@@ -13,7 +13,7 @@ from quintet.audio.reading.recording import DIGEST_KIND
 from quintet.datasets.manifest import Manifest
 from quintet.features.extraction.worker import file_facts
 from quintet.features.storage.spectrograms import SpectrogramWriter
-from quintet.files.remote import is_remote
+from quintet.files.internet.remote import is_remote
 
 _BYTES_PER_S = {".wav": 176_400, ".aif": 176_400, ".aiff": 176_400, ".au": 176_400, ".flac": 90_000}
 """Suffix → typical bytes of a second of audio. Only the order of the work depends on it."""

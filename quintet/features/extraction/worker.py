@@ -23,8 +23,8 @@ from quintet.features.describe import Description, describe
 from quintet.features.engine.streaming import describe_recording, should_stream
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.parameters import FeatureParameters
+from quintet.files.internet.remote import is_remote, local_copy, remote_facts
 from quintet.files.machine import machine_fault
-from quintet.files.remote import is_remote, local_copy, remote_facts
 
 # All errors that damaged audio can cause in a decoder or a descriptor. ImportError is none of them: a broken
 # installation is not the fault of a clip.

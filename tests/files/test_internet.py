@@ -20,7 +20,7 @@ from quintet.files.internet.addresses import (
     most_bytes,
     require_public_host,
 )
-from quintet.files.remote import local_copy, remote_facts
+from quintet.files.internet.remote import local_copy, remote_facts
 
 CONTENT = b"RIFF" + bytes(3000)
 
