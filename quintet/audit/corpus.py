@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from quintet.audio.decode import ClipSource
 from quintet.datasets.manifest import Manifest
-from quintet.datasets.source import load_source
+from quintet.datasets.source import is_manifest_file, load_source
 from quintet.features.storage.external_table import find_external_table
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import METADATA_KEY, FeatureTable
@@ -31,6 +31,7 @@ class Corpus:
         known_facts: facts that a table holds, by clip id; no columns for a source of audio.
         features: features by clip id; None for a source of audio.
         problems: id and problem of the clips that cannot be used.
+        is_in_order: whether somebody wrote the rows in their order: a manifest file, a table from elsewhere.
         notes: how the source was read: columns that were ignored, spellings that were joined.
     """
 
@@ -40,6 +41,7 @@ class Corpus:
     known_facts: pd.DataFrame
     features: pd.DataFrame | None
     problems: list[tuple[str, str]]
+    is_in_order: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -68,7 +70,7 @@ def read_corpus(source_or_table: str | Path | Manifest | FeatureTable) -> Corpus
         external_table = find_external_table(Path(source_or_table))
         if external_table is not None:
             return _table_corpus(external_table)
-    return _manifest_corpus(load_source(source_or_table))
+    return _manifest_corpus(load_source(source_or_table), is_in_order=is_manifest_file(source_or_table))
 
 
 def clip_sources(clips: pd.DataFrame) -> list[ClipSource]:
@@ -105,11 +107,12 @@ def _table_corpus(table: FeatureTable) -> Corpus:
         known_facts=table.meta[known_facts],
         features=table.features,
         problems=problems,
+        is_in_order=table.parameters is None,
         notes=tuple(table.metadata.get("notes", ())),
     )
 
 
-def _manifest_corpus(manifest: Manifest) -> Corpus:
+def _manifest_corpus(manifest: Manifest, *, is_in_order: bool) -> Corpus:
     unusable = manifest.frame[manifest.frame["problem"].notna()]
     problems = zip(unusable["id"].tolist(), unusable["problem"].tolist(), strict=True)
     clips = manifest.usable.set_index("id")[CLIP_COLUMNS]
@@ -120,5 +123,6 @@ def _manifest_corpus(manifest: Manifest) -> Corpus:
         known_facts=pd.DataFrame(index=clips.index),
         features=None,
         problems=list(problems),
+        is_in_order=is_in_order,
         notes=tuple(note for note in manifest.ignored if " " in note),  # the others are bare names
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from quintet.audit.balance import Spans
 from quintet.audit.duplicates import KINDS
+from quintet.audit.telling import RowOrder
 from quintet.files.json_types import JsonObject
 
 SHOWN = 12  # rows of a long list that the text shows
-JSON_TABLES = ("problems", "pairs", "balance", "oddities", "shortcuts")
+JSON_TABLES = ("problems", "pairs", "balance", "oddities", "shortcuts", "telling_columns")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,10 @@ class AuditReport:
         spans: minimum, median and maximum of lengths and levels; number of clips per rate and per number of
             channels.
         shortcuts: columns signal, auc, low, high, warning; empty if they cannot be measured.
+        telling_columns: columns column, labels, clips, errors: features that tell classes by themselves.
+            Empty for a source of audio.
+        row_order: how the labels follow each other in the rows; None if nobody wrote the rows in an order, as
+            for a folder.
         warnings: findings that need a decision, as sentences.
         notes: how the source was read: columns that were ignored, spellings that were joined.
     """
@@ -49,6 +54,8 @@ class AuditReport:
     oddities: pd.DataFrame
     spans: Spans
     shortcuts: pd.DataFrame
+    telling_columns: pd.DataFrame
+    row_order: RowOrder | None
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -68,6 +75,7 @@ class AuditReport:
             "notes": list(self.notes),
             "spans": self.spans,
             **tables,
+            "row_order": None if self.row_order is None else asdict(self.row_order),
             "groups": self._groups_of_several(),
         }
 
@@ -80,6 +88,7 @@ class AuditReport:
             "Odd clips": _oddity_lines(self.oddities),
             "Unusable": _problem_lines(self.problems),
             "AUC without any music": _shortcut_lines(self.shortcuts),
+            "Columns that tell a class": _telling_lines(self.telling_columns),
         }
         lines = [self._headline()]
         for title, rows in sections.items():
@@ -183,4 +192,12 @@ def _shortcut_lines(shortcuts: pd.DataFrame) -> list[str]:
     for row in shortcuts.itertuples():
         mark = "  !" if row.warning else ""
         lines.append(f"{row.signal}: {row.auc:.3f} [{row.low:.3f}, {row.high:.3f}]{mark}")
+    return lines
+
+
+def _telling_lines(columns: pd.DataFrame) -> list[str]:
+    lines = []
+    for row in columns.itertuples():
+        noun = "error" if row.errors == 1 else "errors"
+        lines.append(f"{row.column}: {row.labels} ({row.errors} {noun}, {row.clips} clips)")
     return lines

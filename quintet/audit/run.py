@@ -20,6 +20,7 @@ from quintet.audit.duplicates import (
 )
 from quintet.audit.report import AuditReport
 from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
+from quintet.audit.telling import TELLING_COLUMNS, row_order, telling_columns
 from quintet.audit.warnings import warnings
 from quintet.datasets.labels import label_set
 from quintet.datasets.manifest import Manifest
@@ -77,6 +78,11 @@ def audit(
     balance = class_balance(labels, groups_of_labels)
     shortcuts = _find_shortcuts(facts[has_label], labels, groups_of_labels, seed=seed)
     odd = oddities(facts)
+    telling = _find_telling(corpus, labels, groups_of_labels, seed=seed)
+    order = None
+    if corpus.is_in_order:
+        labelled = corpus.clips[corpus.clips["label"].notna()]
+        order = row_order(labelled["label"], labelled["group"])
     return AuditReport(
         name=corpus.name,
         clips=pd.concat([clips[["label", "group"]], facts], axis=1),
@@ -87,7 +93,9 @@ def audit(
         oddities=odd,
         spans=spans(facts),
         shortcuts=shortcuts,
-        warnings=tuple(warnings(problems, pairs, source_groups, balance, odd, shortcuts)),
+        telling_columns=telling,
+        row_order=order,
+        warnings=tuple(warnings(problems, pairs, source_groups, balance, odd, shortcuts, telling, order)),
         notes=corpus.notes,
     )
 
@@ -175,3 +183,10 @@ def _find_shortcuts(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *
         return shortcut_audit(facts, labels, groups, seed=seed)
     except DatasetError:
         return pd.DataFrame(columns=list(SHORTCUT_COLUMNS))
+
+
+def _find_telling(corpus: Corpus, labels: pd.Series, groups: pd.Series, *, seed: int) -> pd.DataFrame:
+    """Columns that tell a class by themselves; no rows for a source of audio."""
+    if corpus.features is None:
+        return pd.DataFrame(columns=list(TELLING_COLUMNS))
+    return telling_columns(corpus.features.loc[labels.index], labels, groups, seed=seed)

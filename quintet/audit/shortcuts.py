@@ -44,11 +44,12 @@ SHORTCUT_COLUMNS = ("signal", "auc", "low", "high", "warning")
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
+class Task:
     """Classes to predict from a fact, and the folds in which they are predicted.
 
     Args:
         rows: positions of the n clips that take part.
+        classes: their names.
         target: `(n, classes)`, ones and zeros.
         groups: `(n,)`.
         folds: pairs of positions among the n clips: to fit on, to predict.
@@ -56,6 +57,7 @@ class _Task:
     """
 
     rows: Positions
+    classes: tuple[str, ...]
     target: NDArray[np.int8]
     groups: NDArray[np.object_]
     folds: list[tuple[Positions, Positions]]
@@ -94,7 +96,7 @@ def shortcut_audit(
         DatasetError: if fewer than two classes have clips in two groups each, because no class can then be
             predicted for a new group.
     """
-    task = _make_task(labels, groups, seed)
+    task = make_task(labels, groups, seed)
     columns = _signal_columns(facts, task.rows)
     if not columns:
         return pd.DataFrame(columns=list(SHORTCUT_COLUMNS))
@@ -126,8 +128,12 @@ def _signal_columns(facts: pd.DataFrame, rows: Positions) -> dict[str, Floats]:
     return columns
 
 
-def _make_task(labels: pd.Series, groups: pd.Series, seed: int) -> _Task:
-    """Classes that lie in two groups or more, and grouped folds of their clips."""
+def make_task(labels: pd.Series, groups: pd.Series, seed: int) -> Task:
+    """Classes that lie in two groups or more, and grouped folds of their clips.
+
+    Raises:
+        DatasetError: if there are fewer than two such classes.
+    """
     if not len(labels):
         raise DatasetError(
             "To measure shortcuts, at least two classes must lie in two groups each. Received no labels."
@@ -149,7 +155,8 @@ def _make_task(labels: pd.Series, groups: pd.Series, seed: int) -> _Task:
     names = used_groups.tolist()
     n_splits = usable_folds(strata, names)
     folds = grouped_folds(strata, names, n_splits=n_splits, seed=seed)
-    return _Task(rows, target, used_groups, folds, seed)
+    names = tuple(classes[k] for k in usable)
+    return Task(rows, names, target, used_groups, folds, seed)
 
 
 def _column(values: pd.Series) -> Floats:
@@ -162,7 +169,7 @@ def _column(values: pd.Series) -> Floats:
     return np.stack([numbers_without_nan, is_missing.astype(np.float64)], axis=1)
 
 
-def _signal_auc(x: Floats | None, task: _Task) -> _SignalAuc:
+def _signal_auc(x: Floats | None, task: Task) -> _SignalAuc:
     """Macro AUC out of fold, and its interval. None stands for facts that do not vary."""
     if x is None:
         return _SignalAuc(0.5, 0.5, 0.5)
@@ -214,7 +221,7 @@ def _macro_auc(target: NDArray[np.int8], scores: Floats, weights: Floats) -> Flo
     return mean[:, None]
 
 
-def _interval(task: _Task, scores: Floats, value: float) -> Intervals:
+def _interval(task: Task, scores: Floats, value: float) -> Intervals:
     """Interval of the macro AUC, by group."""
     target, n = task.target, len(task.target)
     resampling = Resampling(task.seed, RESAMPLES, LEVEL)

@@ -9,6 +9,10 @@ import pandas as pd
 from quintet.audit.balance import IMBALANCE_RATIO, SCARCE_GROUPS
 from quintet.audit.duplicates import KINDS
 from quintet.audit.shortcuts import ALL_SIGNALS, HIGH_AUC
+from quintet.audit.telling import RowOrder
+from quintet.datasets.labels import label_set
+
+SHOWN_CLASSES = 3  # in a warning
 
 
 def warnings(
@@ -18,6 +22,8 @@ def warnings(
     balance: pd.DataFrame,
     odd: pd.DataFrame,
     shortcuts: pd.DataFrame,
+    telling: pd.DataFrame,
+    order: RowOrder | None,
 ) -> list[str]:
     """Warnings as sentences, the most serious first. `AuditReport` describes the tables.
 
@@ -28,16 +34,20 @@ def warnings(
         balance: clips and groups per class.
         odd: odd clips.
         shortcuts: AUC of each shortcut.
+        telling: columns that tell a class by themselves.
+        order: how the labels follow each other in the rows, or None.
 
     Example:
         >>> columns = ["first", "second", "kind", "across_classes", "warning", "clips", "groups"]
         >>> empty = pd.DataFrame(columns=columns)
         >>> problems = pd.DataFrame({"id": ["a"], "problem": ["file not found"]})
-        >>> warnings(problems, empty, {}, empty, empty, empty)
+        >>> warnings(problems, empty, {}, empty, empty, empty, empty, None)
         ['Clips that cannot be used: 1. See the list; repair them or leave them out.']
     """
     return [
         *_label_warnings(pairs),
+        *telling_warnings(telling),
+        *_order_warnings(order),
         *_shortcut_warnings(shortcuts),
         *_duplicate_warnings(pairs, known),
         *_problem_warnings(problems),
@@ -65,6 +75,37 @@ def _shortcut_warnings(shortcuts: pd.DataFrame) -> list[str]:
             "or expect lower scores on other data."
         )
     return sentences
+
+
+def telling_warnings(columns: pd.DataFrame) -> list[str]:
+    """One warning for each column that tells classes by itself.
+
+    Args:
+        columns: result of `telling_columns`.
+    """
+    sentences = []
+    for row in columns.itertuples():
+        labels = label_set(str(row.labels))
+        classes = f"the class '{labels[0]}'"
+        if len(labels) > 1:
+            classes = f"the {len(labels)} classes {', '.join(map(repr, labels[:SHOWN_CLASSES]))}"
+            classes += ", …" if len(labels) > SHOWN_CLASSES else ""
+        errors = f"{row.errors} {'error' if row.errors == 1 else 'errors'} for {row.clips} clips of them"
+        sentences.append(
+            f"The column '{row.column}' alone tells {classes}, out of grouped folds ({errors}). "
+            "If it is a label or a number of the file, and no property of the music, remove it."
+        )
+    return sentences
+
+
+def _order_warnings(order: RowOrder | None) -> list[str]:
+    if order is None or not order.tells_class:
+        return []
+    return [
+        f"The order of the rows tells the class: {order.runs} stretches of one label, "
+        f"{order.expected:.0f} if they were shuffled. Quintet does not use the order; a column that counts "
+        "rows, or a split by position, would give the class away."
+    ]
 
 
 def _duplicate_warnings(pairs: pd.DataFrame, known: Mapping[str, str]) -> list[str]:

@@ -45,7 +45,7 @@ def load_source(
     if not isinstance(source, Manifest):
         source = require_path(source, "`source`")
     ignore_columns = name_list(ignore_columns)
-    if (columns or root is not None or ignore_columns) and not _is_table(source):
+    if (columns or root is not None or ignore_columns) and not is_manifest_file(source):
         raise ConfigError(
             "Columns and the root of paths can be given for a manifest file only (.csv, .tsv, .parquet). "
             f"Received them for '{source}'."
@@ -57,14 +57,15 @@ def load_source(
         )
     if isinstance(source, Manifest):
         manifest = source
-    elif _is_table(source):
+    elif is_manifest_file(source):
         manifest = read_table(expand_home(source), columns=columns, root=root, ignore_columns=ignore_columns)
     else:
         manifest = _read(source)
     return assign_groups(manifest, group_by) if group_by else manifest
 
 
-def _is_table(source: str | Path | Manifest) -> bool:
+def is_manifest_file(source: str | Path | Manifest) -> bool:
+    """Whether a source is a manifest file, by its name."""
     if isinstance(source, Manifest):
         return False
     path = expand_home(source)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.audit.telling import telling_columns
+from quintet.audit.warnings import telling_warnings
 from quintet.datasets.groups import group_name, require_disjoint
 from quintet.datasets.labels import label_indicator, label_set
 from quintet.datasets.splits.protocols import SplitSettings, make_split
@@ -275,7 +277,17 @@ def data_notes(material: Material) -> list[str]:
     n_unused = int((material.split.frame["part"] == "unused").sum())
     if n_unused:
         notes.append(f"{_count_rows(n_unused, len(table))} left out: in no part of the split.")
-    return notes
+    return notes + _telling_notes(material)
+
+
+def _telling_notes(material: Material) -> list[str]:
+    """Columns of a table from elsewhere that tell a class of the training part by themselves."""
+    if material.table.parameters is not None:
+        return []
+    rows = material.split.train
+    features = material.table.features.iloc[rows]
+    labels, units = pd.Series(material.labels[rows]), pd.Series(material.units[rows])
+    return telling_warnings(telling_columns(features, labels, units, seed=material.split.seed))
 
 
 def _count_rows(n: int, total: int) -> str:
