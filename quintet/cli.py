@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from quintet import __version__
 from quintet.commands import (
@@ -38,7 +39,8 @@ from quintet.commands.terminal.faults import (
     ignore_useless_width,
     keep_streams_open,
 )
-from quintet.errors import QuintetError
+from quintet.errors import ArtefactError, QuintetError
+from quintet.files.notices import printable
 
 
 class Commands(TyperGroup):
@@ -51,6 +53,11 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
             finally:
                 sys.stdout.flush()  # here and not at the end of the process, where an error has no message
+        except TyperException as error:  # usage, for example of a file whose name begins with --
+            error.message = printable(getattr(error, "message", ""))
+            raise
+        except EOFError as error:  # typer takes it for an end of the input, and says nothing
+            raise ArtefactError(f"A file must be whole. One ends too early ({error}).") from error
         except BrokenPipeError:
             close_output()
             raise typer.Exit(EXIT_CLOSED_PIPE) from None

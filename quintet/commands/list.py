@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -20,7 +19,7 @@ def list_(
 
     In a pipe the output has one line per entry, with tabs between the columns.
     """
-    from quintet.commands.terminal.console import out
+    from quintet.commands.terminal.console import out, write_data
     from quintet.commands.terminal.listing import lines, listing, records
     from quintet.commands.terminal.output import print_json
 
@@ -29,4 +28,4 @@ def list_(
     elif out.is_terminal:
         out.print(listing(what))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in lines(what))
+        write_data("".join(f"{line}\n" for line in lines(what)))

@@ -1,17 +1,35 @@
 """Consoles of the terminal: results on standard output, progress and messages on standard error.
 
 A pipe therefore receives results only. Outside a terminal a line has no end, so that no name is cut.
+
+Names come from strangers. So the consoles show every string on one line, with escapes for control characters
+(`printable`), and `write_data` does the same for data if standard output is a terminal. No other module of
+the commands prints.
 """
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from rich.console import Console, ConsoleDimensions
+from rich.text import Text
+
+from quintet.files.notices import harmless, printable
 
 ENDLESS_WIDTH = 1_000_000  # columns of a file or pipe
 
 
 class StreamConsole(Console):
-    """A console as wide as the terminal, and without a width in a file or a pipe."""
+    """A console as wide as the terminal, and without a width in a file or a pipe.
+
+    A string, also in a cell of a table, is one line without control characters. What has several lines is a
+    `Text` (`lines_of`).
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The renderable of a string; `options` are those of rich."""
+        return super().render_str(printable(text), **options)
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -24,8 +42,21 @@ class StreamConsole(Console):
         self._width, self._height = new_size
 
 
-out = StreamConsole(highlight=False)
-err = StreamConsole(stderr=True, highlight=False)
+out = StreamConsole(highlight=False, emoji=False)
+err = StreamConsole(stderr=True, highlight=False, emoji=False)
+
+
+def lines_of(texts: list[str]) -> Text:
+    """Several lines, for a cell of a table."""
+    return Text("\n".join(map(printable, texts)))
+
+
+def write_data(text: str) -> None:
+    """Write lines of data (CSV, JSON, tabs) to standard output as they are.
+
+    If standard output is a terminal, control characters become escapes there.
+    """
+    sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
 
 
 def print_plain(console: Console, text: str, *, style: str | None = None) -> None:

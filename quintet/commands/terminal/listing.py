@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from quintet.classifiers.registry import MEMBERS
+from quintet.commands.terminal.console import lines_of
 from quintet.errors import unknown_name
 from quintet.files.json_types import JsonObject
 
@@ -59,7 +60,7 @@ def listing(what: str) -> Table:
         width = WIDTH_OF_PUBLISHED if name == "published" else None
         table.add_column(name.replace("_", " "), no_wrap=k == 0, min_width=width, overflow="fold")
     for row in rows:
-        table.add_row(*("\n".join(_cell_lines(value)) for value in row.values()))
+        table.add_row(*(lines_of(_cell_lines(value)) for value in row.values()))
     return table
 
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from quintet.commands.terminal.console import ENDLESS_WIDTH, err, out, print_message, print_plain
+from quintet.commands.terminal.console import (
+    ENDLESS_WIDTH,
+    StreamConsole,
+    err,
+    out,
+    print_message,
+    print_plain,
+    write_data,
+)
 from quintet.commands.terminal.prediction_rows import file_failures, write_rows, write_text
-from quintet.commands.terminal.predictions import printable, probability_table
+from quintet.commands.terminal.predictions import probability_table
 from quintet.commands.terminal.tables import (
     comparison_table,
     curve_table,
@@ -46,7 +52,7 @@ UNGROUPED_SPLIT = "[bold red]UNGROUPED SPLIT: groups may stand in training and t
 def print_json(content: object) -> None:
     """Print a value as indented JSON. Values that JSON does not have become texts."""
     text = json.dumps(content, indent=2, default=str)
-    sys.stdout.write(text + "\n")
+    write_data(text + "\n")
 
 
 def print_ignored(ignored: tuple[str, ...]) -> None:
@@ -91,13 +97,13 @@ def print_failures(summary: ExtractionSummary) -> None:
 def print_truncation(name: str, reason: str, *, indent: str = "") -> None:
     """Print one recording that is cut short and was used as far as it goes."""
     err.print(f"{indent}[yellow]…[/]", end=" ")
-    print_plain(err, f"{printable(name)}: {reason}")
+    print_plain(err, f"{name}: {reason}")
 
 
 def print_failure(name: str, reason: str, *, indent: str = "") -> None:
     """Print one clip or file that could not be used."""
     err.print(f"{indent}[red]✗[/]", end=" ")
-    print_plain(err, f"{printable(name)}: {reason}")
+    print_plain(err, f"{name}: {reason}")
 
 
 def failure_kinds(failures: pd.DataFrame) -> list[tuple[dict[str, str], int]]:
@@ -322,7 +328,7 @@ def print_predictions(result: PredictionResult, format_: str, output: Path | Non
         out.print(table)
         return
     text = io.StringIO()
-    Console(file=text, width=ENDLESS_WIDTH).print(table)
+    StreamConsole(file=text, width=ENDLESS_WIDTH).print(table)
     write_text(text.getvalue(), output)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from quintet.commands.terminal.console import write_data
 from quintet.datasets.labels import LABEL_SEPARATOR
 from quintet.files.atomic import atomic_replace
 
@@ -108,7 +109,7 @@ def write_text(text: str, output: Path | None) -> None:
         output: the file, or None.
     """
     if output is None:
-        sys.stdout.write(text)
+        write_data(text)
         return
     with _replace(output) as file:
         file.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")

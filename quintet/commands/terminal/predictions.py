@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quintet.commands.terminal.tables import new_table
+from quintet.files.notices import printable
 
 if TYPE_CHECKING:
     from quintet.files.json_types import JsonObject
@@ -37,16 +38,6 @@ def shorten_path(path: str, width: int) -> str:
         '…mine/song.mp3'
     """
     return path if len(path) <= width else "…" + path[-(width - 1) :]
-
-
-def printable(text: str) -> str:
-    """A text on one line. Line breaks and control characters become escapes.
-
-    Example:
-        >>> printable("new\\nline.mp3")
-        'new\\\\nline.mp3'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def probability_table(rows: Sequence[JsonObject], classes: Sequence[str], *, width: int) -> Table:
