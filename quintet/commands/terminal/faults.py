@@ -118,8 +118,8 @@ def keep_streams_open() -> None:
 
 
 def _buffer(stream: object) -> BinaryIO | None:
-    """The bytes below a stream; None for a stream of a test, which has none."""
-    if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, _ForgivingStream):
+    """The bytes below a stream; None for a stream that a test or a program has put in its place."""
+    if stream is sys.__stderr__ and isinstance(stream, io.TextIOWrapper):
         return cast(BinaryIO, stream.detach())
     return None
 
