@@ -21,11 +21,18 @@ from quintet.explanation.importance import family
 from quintet.explanation.permutation import combine_predictors, ensemble_predictor, permutation_importance
 from quintet.explanation.shapley import family_shapley as families
 from quintet.explanation.shapley import sampled_shapley as sampling
-from quintet.explanation.shapley.family_shapley import SPECTROGRAM, FamilyShapley, columns_by_family
+from quintet.explanation.shapley.family_shapley import (
+    SPECTROGRAM,
+    FamilyShapley,
+    columns_by_family,
+    unused_name,
+)
 from quintet.explanation.shapley.sampled_shapley import SampledShapley, ensemble_game
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 
+NETWORK_INPUT = f"{SPECTROGRAM}\0"
+"""Stands among columns for the input of the networks. No column of a file has this name."""
 MAX_GAME_CLIPS = 60
 """Most clips for the exact values of families."""
 MAX_GAME_BACKGROUND = 12
@@ -154,7 +161,7 @@ def ensemble_permutation(
     for assembly, own in zip(assemblies, positions, strict=True):
         networks = {name: stored_probabilities(run, assembly.part, name, rows) for name in assembly.networks}
         predictor = ensemble_predictor(
-            assembly.members, assembly.fuse, rows, networks, SPECTROGRAM, positions=own
+            assembly.members, assembly.fuse, rows, networks, NETWORK_INPUT, positions=own
         )
         predictors.append((own, predictor))
     predictions = run.report_predictions.take(list(rows.index))
@@ -217,7 +224,7 @@ def _column_players(
     players = dict(columns)
     for name, names in columns_by_family(others, family).items():
         noun = "columns" if len(names) > 1 else "column"
-        players[f"{len(names)} other {name} {noun}"] = names
+        players[unused_name(f"{len(names)} other {name} {noun}", players)] = names
     if has_networks:
         players[SPECTROGRAM] = [SPECTROGRAM]
     return players
@@ -255,7 +262,7 @@ def family_players(run: Run, assembly: Assembly) -> dict[str, list[str]]:
     """
     players = columns_by_family([str(c) for c in run.values.columns], family)
     if assembly.networks:
-        players[SPECTROGRAM] = [SPECTROGRAM]
+        players[SPECTROGRAM] = [NETWORK_INPUT]
     return players
 
 

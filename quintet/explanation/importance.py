@@ -29,8 +29,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from quintet.classifiers.tabular.members import ignore_large_sums
 from quintet.errors import unknown_name
 from quintet.explanation.contracts import Floats, Groups
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.explanation.shapley.forests import forest_from_sklearn
 from quintet.explanation.shapley.svm_shap import kernel_shapley
 from quintet.explanation.shapley.tree_shap import tree_shapley
@@ -58,8 +60,8 @@ SPACES: Mapping[str, str] = {
 """Member → the quantity that its SHAP values add up to."""
 
 TOTAL = "(all classes)"
-"""Column of sums in `column_importance` and `family_importance`: no class has this name, but one may be named
-"all"."""
+"""Column of sums in `column_importance` and `family_importance`. A class of this name gets another one
+there."""
 
 
 def value_space(member: str, *, multilabel: bool = False) -> str:
@@ -155,7 +157,8 @@ def _model_output(name: str, model: object, rows: Floats) -> Floats:
 
 
 def _forest_output(model: RandomForestClassifier, rows: Floats) -> Floats:
-    return np.asarray(model.predict_proba(rows), dtype=np.float64)
+    with ignore_large_sums():
+        return np.asarray(model.predict_proba(rows), dtype=np.float64)
 
 
 def _svm_scores(model: MarginClassifier, rows: Floats) -> Floats:
@@ -303,7 +306,8 @@ def family_importance(
 
 def _importance_table(sizes: Floats, names: list[str], classes: list[str]) -> pd.DataFrame:
     """Sizes (names, classes) as a table with their sum `TOTAL`, largest first."""
-    table = pd.DataFrame(sizes, index=names, columns=classes)
+    columns = [f"{name} (class)" if name == TOTAL else name for name in classes]
+    table = pd.DataFrame(sizes, index=names, columns=columns)
     table.insert(0, TOTAL, table.sum(axis=1))
     return table.sort_values(TOTAL, ascending=False, kind="stable")
 
@@ -350,6 +354,7 @@ def family(column: str) -> str:
     """The feature family of a column.
 
     If the name has no dots (a table of another program), the family is the part before the first underscore.
+    No family is called `spectrogram`, the player that stands for the input of the networks.
 
     Args:
         column: name of a column.
@@ -357,8 +362,11 @@ def family(column: str) -> str:
     Example:
         >>> family("cepstral.mfcc_01.mean"), family("mfccs_1_mean"), family("tempo")
         ('cepstral', 'mfccs', 'tempo')
+        >>> family("spectrogram.mean")
+        'spectrogram columns'
     """
-    return feature_family(column) if "." in column else column.partition("_")[0]
+    name = feature_family(column) if "." in column else column.partition("_")[0]
+    return f"{name} columns" if name == SPECTROGRAM else name
 
 
 def _column_correlation(a: Floats, b: Floats) -> Floats:

@@ -22,6 +22,7 @@ from quintet.evaluation.metrics import mean_without_nan
 from quintet.evaluation.percentile_intervals import comparison_interval
 from quintet.evaluation.ranking import rank_scores
 from quintet.explanation.contracts import Classifier, Floats, Fuse, Groups, Positions
+from quintet.explanation.shapley.family_shapley import unused_name
 
 Predictor = Callable[[Positions, Sequence[str]], Floats]
 """`(orders, columns) -> (repeats, clips, classes)`; see `permutation_importance`."""
@@ -116,7 +117,7 @@ def correlation_groups(
         seen.add(number)
         alike = [str(name) for name in names[component == number] if name != column]
         title = f"{column} + {len(alike)} alike" if alike else column
-        groups[title] = [column, *alike]
+        groups[unused_name(title, groups)] = [column, *alike]
     return groups
 
 

@@ -15,8 +15,15 @@ from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
 from quintet.explanation.importance import family
 from quintet.explanation.shapley import coalitions
-from quintet.explanation.shapley.family_shapley import columns_by_family, family_shapley, shapley_values
+from quintet.explanation.shapley.family_shapley import (
+    SPECTROGRAM,
+    columns_by_family,
+    concatenate_clips,
+    family_shapley,
+    shapley_values,
+)
 from quintet.explanation.shapley.forests import coalition_outputs, forest_from_sklearn
+from quintet.explanation.shapley.sampled_shapley import sampled_shapley
 
 
 class Formula:
@@ -191,3 +198,40 @@ def test_game_refuses_13_families_and_columns_without_a_family() -> None:
         )
     with pytest.raises(ConfigError, match="13"):
         family_shapley({}, lambda stack: stack[0], row, row, players={"f0": ["f0.x"]})
+
+
+def test_parts_with_different_backgrounds_are_joined() -> None:
+    columns = ["a.x", "b.y", "c.z"]
+    rows = pd.DataFrame([[1.0, 2.0, 3.0]], columns=columns)
+    member = {"m": Formula(lambda x, y, z: x + y * z)}
+    parts = []
+    for n_background in (3, 2):
+        others = pd.DataFrame(np.arange(3.0 * n_background).reshape(-1, 3), columns=columns)
+        parts.append(family_shapley(member, lambda stack: stack[0], rows, others, players=PLAYERS))
+    joined = concatenate_clips(parts)
+    np.testing.assert_array_equal(joined.values[0], parts[0].values[0])
+    np.testing.assert_array_equal(joined.values[1], parts[1].values[0])
+    assert joined.by_background.shape == (2, 3, 2, 1)
+    assert joined.residual < 1e-12
+
+
+def test_every_column_keeps_its_family_if_one_is_called_other() -> None:
+    columns = ["other.a", "other.b", "other.c", "x.a", "y.a"]
+    families = columns_by_family(columns, lambda name: name.partition(".")[0], limit=2)
+    assert sorted(column for own in families.values() for column in own) == columns
+    assert families["other"] == ["other.a", "other.b", "other.c"]
+
+
+def test_no_family_of_columns_is_taken_for_the_input_of_the_networks() -> None:
+    families = columns_by_family(["spectrogram", "spectrogram_mean", "a.x"], family)
+    assert SPECTROGRAM not in families
+    assert families["spectrogram columns"] == ["spectrogram", "spectrogram_mean"]
+
+
+def test_a_single_player_has_the_whole_difference() -> None:
+    def total(clips: np.ndarray, backgrounds: np.ndarray, present: np.ndarray) -> np.ndarray:
+        return np.where(present[:, 0], 10.0 + clips, backgrounds)
+
+    found = sampled_shapley(total, ["only"], n_clips=3, n_background=2, n_pairs=2)
+    np.testing.assert_allclose(found.values[:, 0], [9.5, 10.5, 11.5])  # the backgrounds are 0 and 1 by turns
+    assert found.residual < 1e-12

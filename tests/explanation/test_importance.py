@@ -240,3 +240,11 @@ def test_held_out_parts_explain_test_clips_with_a_training_background(model_fold
     part, of = read_run(model_folder).split.set_index("id")["part"], _held_out(model_folder)
     assert set(part.loc[of.rows.index]) == {"test"}
     assert set(part.loc[of.background.index]) == {"train"}
+
+
+def test_a_class_may_have_the_name_of_the_sum() -> None:
+    X = pd.DataFrame({"f0": [0.0, 1.0, 2.0, 3.0], "f1": [0.0, 1.0, 0.0, 1.0]})
+    member = make_member("logistic_regression").fit(X, np.array([TOTAL, TOTAL, "rock", "rock"]))
+    table = column_importance(explain(member, X, X))
+    assert table.shape == (2, 3)
+    np.testing.assert_allclose(table[TOTAL], table.drop(columns=TOTAL).sum(axis=1))

@@ -88,3 +88,11 @@ def test_shuffled_spectrogram_changes_only_the_networks() -> None:
     table = permutation_importance(predict, y[:, None] == member.classes_, y, players).set_index("player")
     assert table.index[0] == "spectrogram"
     assert table["fall"].idxmin() in ("f0", "f2")
+
+
+def test_groups_of_columns_keep_names_of_their_own() -> None:
+    x = np.arange(6.0)
+    table = pd.DataFrame({"a": x, "b": 2 * x, "a + 1 alike": [1.0, -1, 1, -1, 1, -1], "spectrogram": x % 3})
+    groups = correlation_groups(table, ["a", "a + 1 alike", "spectrogram"])
+    assert sorted(column for own in groups.values() for column in own) == sorted(table.columns)
+    assert "spectrogram" not in groups  # this player stands for the input of the networks

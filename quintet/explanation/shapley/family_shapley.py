@@ -9,7 +9,7 @@ base) among the players. They are exact: all 2^k coalitions are computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import cast
@@ -56,15 +56,18 @@ class FamilyShapley:
 def concatenate_clips(parts: Sequence[FamilyShapley]) -> FamilyShapley:
     """The values of different clips for the same players, one below the other.
 
+    If the parts have different numbers of background clips, `by_background` keeps as many as each part has.
+
     Args:
         parts: at least one.
     """
+    n_background = min(part.by_background.shape[2] for part in parts)
     return FamilyShapley(
         players=parts[0].players,
         values=np.concatenate([part.values for part in parts]),
         base=np.concatenate([part.base for part in parts]),
         prediction=np.concatenate([part.prediction for part in parts]),
-        by_background=np.concatenate([part.by_background for part in parts]),
+        by_background=np.concatenate([part.by_background[:, :, :n_background] for part in parts]),
     )
 
 
@@ -218,4 +221,20 @@ def columns_by_family(
     largest = by_size[: limit - 1]
     other = [column for column in columns if family(column) not in largest]
     result = {name: own for name, own in families.items() if name in largest}
-    return result | {"other": other}
+    return result | {unused_name("other", result): other}
+
+
+def unused_name(name: str, used: Container[str]) -> str:
+    """A name for a player that no other player has, and not that of the networks' input.
+
+    Args:
+        name: the name to use if it is free.
+        used: names of the other players.
+
+    Example:
+        >>> unused_name("tempo", {"key"}), unused_name("other", {"other"}), unused_name("spectrogram", ())
+        ('tempo', 'other*', 'spectrogram*')
+    """
+    while name in used or name == SPECTROGRAM:
+        name += "*"
+    return name

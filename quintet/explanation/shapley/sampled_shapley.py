@@ -94,7 +94,7 @@ def sampled_shapley(
     Args:
         game: `(clips, backgrounds, present) -> (b,)`, the values of b hybrids. Hybrid i has the players of
             `present[i]` (b, k) from clip `clips[i]`, and the others from background clip `backgrounds[i]`.
-        players: k ≥ 2 names.
+        players: k ≥ 1 names. A player on its own has the whole difference between prediction and base.
         n_clips: clips to explain.
         n_background: background clips; each pair of orders uses one.
         n_pairs: pairs of orders per clip; at least 2, because the error needs two.
@@ -104,7 +104,7 @@ def sampled_shapley(
         The values of `n_clips` clips.
 
     Raises:
-        ConfigError: fewer than two pairs or players.
+        ConfigError: fewer than two pairs, or no player.
 
     Source:
         Castro, Gómez & Tejada, "Polynomial calculation of the Shapley value based on sampling", 2009;
@@ -117,9 +117,9 @@ def sampled_shapley(
         ([[1.0, 2.0]], [[0.0, 0.0]])
     """
     k = len(players)
-    if n_pairs < 2 or k < 2:
+    if n_pairs < 2 or k < 1:
         raise ConfigError(
-            "Sampling needs two players and two pairs of orders, or more. "
+            "Sampling needs a player and two pairs of orders, or more. "
             f"Received {k} players, {n_pairs} pairs."
         )
     sample = _draw_orders(k, n_clips, n_background, n_pairs, seed)
