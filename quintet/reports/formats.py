@@ -103,6 +103,24 @@ def format_list(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def short_name(name: str, limit: int = 28) -> str:
+    """Name that fits into a figure: its middle is left out if it is long. A line break becomes a blank.
+
+    Args:
+        name: the name.
+        limit: largest number of characters, at least 3.
+
+    Example:
+        >>> short_name("rock"), short_name("a very long name of a class", 12)
+        ('rock', 'a very…class')
+    """
+    line = " ".join(name.split())
+    if len(line) <= limit:
+        return line
+    end = (limit - 1) // 2
+    return f"{line[: limit - 1 - end].rstrip()}…{line[-end:].lstrip()}"
+
+
 def format_duration(seconds: float) -> str:
     """Length of a corpus: `3 h 20 min`, `27 min`, `40 s`.
 

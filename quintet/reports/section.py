@@ -80,6 +80,37 @@ def bar_cell(value: float | None, share: float | None = None, text: str | None =
     return Cell(number(value, 2) if text is None else text, sort=sort_text(value), share=length)
 
 
+def share_of(value: float, largest: float) -> float:
+    """Length of the bar of a value in [0, 1]; 0 if all values are 0.
+
+    Args:
+        value: at least 0.
+        largest: value of the longest bar.
+
+    Example:
+        >>> share_of(1.0, 4.0), share_of(0.0, 0.0)
+        (0.25, 0.0)
+    """
+    return value / largest if largest > 0 else 0.0
+
+
+def name_rows(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A table whose row names become its first column. The column gets another name if a class has it.
+
+    Args:
+        table: the table.
+        name: name of the column, for example `true`.
+
+    Example:
+        >>> counts = pd.DataFrame({"rock": [3], "true": [1]}, index=["rock"])
+        >>> list(name_rows(counts, "true").columns)
+        ['true_', 'rock', 'true']
+    """
+    while name in table.columns:
+        name += "_"
+    return table.rename_axis(columns=None).reset_index(names=name)
+
+
 def sort_text(value: float | None) -> str:
     """Text by which a number is sorted; empty for a missing number."""
     return "" if value is None or not math.isfinite(value) else repr(float(value))

@@ -39,6 +39,7 @@ from quintet.reports.section import (
     Text,
     bar_cell,
     grid,
+    name_rows,
     number_cell,
     sort_text,
 )
@@ -172,7 +173,7 @@ def _column_drawing(
         f"them add up to the output within {format_tiny(contributions.residual)}."
     )
     id_ = f"columns-{slug(member)}"
-    numbers = contributions.values.reset_index(names="column")
+    numbers = name_rows(contributions.values, "column")
     svg = to_svg(figure, id_, f"{member}: {_listed(top)}.")
     return Drawing(id_, svg, caption, numbers, member)
 

@@ -24,7 +24,7 @@ from quintet.explanation.projections import neighbour_map, principal_map, standa
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.figures.bars import column_bars, histogram, stacked_counts, waterfall
-from quintet.reports.figures.curves import roc_points, training_figure
+from quintet.reports.figures.curves import roc_figure, roc_points, training_figure
 from quintet.reports.figures.heat import cell_titles, heat_figure
 from quintet.reports.figures.intervals import Dot, interval_figure
 from quintet.reports.formats import count, format_list
@@ -313,3 +313,30 @@ def test_label_sets_have_a_report(
     assert "every tag with a probability of one half or more" in text
     assert not re.search(r"class against the rest|\d+ classes:", text)
     assert len(class_table(read_run(folder), None)) == 6
+
+
+@pytest.mark.parametrize("length", [90, 400])
+def test_a_name_of_any_length_leaves_room_for_the_figure(length: int) -> None:
+    names = ["x" * length, "two\nlines " * (length // 8)]
+    counts = pd.DataFrame([[3, 1], [0, 2]], index=names, columns=names)
+    curve = roc_points(np.array([True, False]), np.array([0.9, 0.1]))
+    dots = [Dot(0.5, 0.4, 0.6)] * 2
+    figures = [
+        heat_figure(counts / 3, counts.astype(str), row_label="true class", column_label="predicted class"),
+        column_bars(pd.Series([1.0, 2.0], index=names), unit="share"),
+        stacked_counts(counts),
+        interval_figure(names, dots),
+        roc_figure({"all": curve}, "all", title=names[0], area=1.0),
+    ]
+    for figure in figures:
+        svg = to_svg(figure, "f", "alt")  # matplotlib warns, and so fails here, if the axes have no room
+        assert names[0] not in svg
+        assert "…" in svg
+
+
+def test_numbers_of_a_table_keep_every_class_beside_the_names_of_the_rows() -> None:
+    counts = confusion_counts(np.array([0, 1, 1]), np.array([0, 1, 0]), ["true", "rock"])
+    numbers = confusion_drawing(counts).numbers
+    assert numbers.shape == (2, 3)
+    assert numbers["true"].tolist() == [1, 1]
+    assert numbers["rock"].tolist() == [0, 1]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.reports.formats import format_signed
+from quintet.reports.formats import format_signed, short_name
 from quintet.reports.style import SERIES, colour, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def column_bars(
         left = min(left, float(low.min()))
     paper = {"facecolor": colour("surface"), "linewidth": 0, "pad": 0.8}
     for row, name in zip(rows, values.index, strict=True):
-        axes.text(left, row + 0.27, str(name), color=colour("ink"), fontsize=10.5, va="bottom", bbox=paper)
+        text = axes.text(left, row + 0.27, short_name(str(name), 60), va="bottom", bbox=paper)
+        text.set(color=colour("ink"), fontsize=10.5)
     axes.axvline(0, color=colour("faint"), linewidth=0.8)
     axes.set(yticks=(), ylim=(-0.5, len(values) - 0.1), xlabel=unit)
     tidy(axes, grid="x")
@@ -160,7 +161,7 @@ def histogram(values: Sequence[float], *, unit: str, noun: str = "clips") -> Fig
 
 
 def _label_rows(axes: Axes, rows: NDArray[np.int64], names: Sequence[str]) -> None:
-    axes.set_yticks(rows, names)
+    axes.set_yticks(rows, [short_name(name) for name in names])
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelcolor=colour("ink"), labelsize=10.5)
 

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.evaluation.ranking import roc_curve
+from quintet.reports.formats import short_name
 from quintet.reports.style import colour, legend, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def roc_figure(curves: Mapping[str, pd.DataFrame], main: str, *, title: str, are
     text.set(color=colour("ink"), fontsize=10.5, fontweight="bold")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.set(xticklabels=HALVES, yticklabels=HALVES)
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=colour("ink"))
+    axes.set_title(short_name(title, 22), loc="left", fontsize=11, fontweight="bold", color=colour("ink"))
     tidy(axes)
     return figure
 

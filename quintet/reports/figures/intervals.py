@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.reports.formats import short_name
 from quintet.reports.style import colour, legend_above, new_figure, series, tidy
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _finish_rows(
     chance: float | None,
 ) -> None:
     axes = figure.axes[0]
-    axes.set_yticks(rows, names)
+    axes.set_yticks(rows, [short_name(name) for name in names])
     axes.set_ylim(-0.75, len(names) - 0.4)
     low, high = axes.get_xlim()
     if chance is not None and low - (high - low) * 0.4 < chance < high:
@@ -137,8 +138,7 @@ def out_of_class_figure(table: pd.DataFrame, names: Sequence[str], *, confidence
         dots.set(color=colour(paint), alpha=0.65, linewidths=0)
     axes.axvline(confidence, color=colour("muted"), linewidth=1.2, linestyle=(0, (3, 2)))
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(names) - 0.4), xlabel="out-of-class score")
-    short = [name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…" for name in rows]
-    axes.set_yticks(list(rows.values()), short)
+    axes.set_yticks(list(rows.values()), [short_name(name, MAX_NAME) for name in rows])
     tidy(axes, grid="x")
     legend_above(axes, columns=2, anchor=(0.45, 1.0), loc="lower center")
     return figure

@@ -24,6 +24,7 @@ from quintet.reports.section import (
     Section,
     Table,
     bar_cell,
+    name_rows,
 )
 from quintet.reports.style import to_svg
 from quintet.reports.text import display_name, evaluation_part, inline_name, kind, kinds
@@ -139,7 +140,7 @@ def confusion_drawing(counts: pd.DataFrame) -> Drawing:
         "Rows are true classes, columns predicted classes. A number is a count of clips. The shade is its "
         "share of the row, so that the diagonal shows recall. Hover over a cell for the share."
     )
-    return Drawing("confusion", svg, caption, counts.reset_index(), "Confusion matrix")
+    return Drawing("confusion", svg, caption, name_rows(counts, "true"), "Confusion matrix")
 
 
 def _frequent_confusions(counts: pd.DataFrame) -> Table:

@@ -13,7 +13,19 @@ from quintet.reports.figures.heat import heat_figure
 from quintet.reports.formats import MINUS, format_signed, format_tiny, number
 from quintet.reports.html import code_name
 from quintet.reports.report_data import ReportData
-from quintet.reports.section import Blocks, Cell, Column, Note, Part, Row, Section, Table, grid, sort_text
+from quintet.reports.section import (
+    Blocks,
+    Cell,
+    Column,
+    Note,
+    Part,
+    Row,
+    Section,
+    Table,
+    grid,
+    name_rows,
+    sort_text,
+)
 from quintet.reports.style import to_svg
 from quintet.reports.text import evaluation_part, inline_name, kind, truth, unit
 
@@ -98,7 +110,7 @@ def class_drawing(game: EnsembleExplanation, run: Run) -> Drawing:
         f"The same by {noun}: how much each feature family adds to the probability of the {noun} for its own "
         "clips (row). A negative number means that the family misleads."
     )
-    return Drawing("game-classes", svg, caption, table.reset_index(names="class"), f"Contribution by {noun}")
+    return Drawing("game-classes", svg, caption, name_rows(table, "class"), f"Contribution by {noun}")
 
 
 def _short_number(value: float) -> str:

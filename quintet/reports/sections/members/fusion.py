@@ -28,6 +28,7 @@ from quintet.reports.section import (
     Table,
     Text,
     grid,
+    name_rows,
     sort_text,
 )
 from quintet.reports.style import to_svg
@@ -196,7 +197,7 @@ def agreement_drawing(run: Run) -> Drawing | None:
         "Share of clips (%) for which two members predict the same class, right or wrong. Members that "
         "agree on every clip add nothing to each other."
     )
-    numbers = shares.reset_index(names="member")
+    numbers = name_rows(shares, "member")
     return Drawing("agreement", svg, caption, numbers, "Agreement of the members")
 
 

@@ -28,7 +28,9 @@ from quintet.reports.section import (
     Table,
     Text,
     bar_cell,
+    name_rows,
     number_cell,
+    share_of,
 )
 from quintet.reports.sections.members.ensemble_importance import refit_note
 from quintet.reports.style import to_svg
@@ -64,13 +66,13 @@ def _files(explanation: RunExplanation) -> tuple[Download, ...]:
 
 
 def _shares_download(explanation: RunExplanation) -> Download:
-    return Download("importance-members", explanation.columns.reset_index(names="column"))
+    return Download("importance-members", name_rows(explanation.columns, "column"))
 
 
 def _folds_downloads(explanation: RunExplanation) -> tuple[Download, ...]:
     if not len(explanation.folds):
         return ()
-    return (Download("importance-folds", explanation.folds.reset_index(names="member")),)
+    return (Download("importance-folds", name_rows(explanation.folds, "member")),)
 
 
 def _importance_blocks(run: Run, explanation: RunExplanation) -> Blocks:
@@ -125,7 +127,7 @@ def _columns_drawing(
         f"{evaluation_part(run)} clips. One colour per feature family."
     )
     figure = column_bars(top, unit=f"mean |SHAP|, {member.space}", families=families)
-    numbers = member.columns.reset_index(names="column")
+    numbers = name_rows(member.columns, "column")
     svg = to_svg(figure, "importance-columns", alt)
     return Drawing("importance-columns", svg, caption, numbers, f"{MAX_COLUMNS} most important columns")
 
@@ -141,7 +143,7 @@ def _families_drawing(member: MemberExplanation, run: Run, families: dict[str, s
     )
     colours = _family_order(shares.index, families)
     figure = column_bars(shares * 100, unit="share of the SHAP values (%)", families=colours)
-    numbers = member.families.reset_index(names="family")
+    numbers = name_rows(member.families, "family")
     svg = to_svg(figure, "importance-families", alt)
     return Drawing("importance-families", svg, caption, numbers, "Importance by feature family")
 
@@ -163,7 +165,7 @@ def _class_drawing(member: MemberExplanation, run: Run) -> Drawing:
         f"that the family is more important for the {noun}."
     )
     svg = to_svg(heat_figure(shades.T, texts), "importance-classes", alt)
-    numbers = table.reset_index(names="family")
+    numbers = name_rows(table, "family")
     return Drawing("importance-classes", svg, caption, numbers, f"Importance by feature family and {noun}")
 
 
@@ -176,7 +178,7 @@ def _class_grid(member: MemberExplanation) -> Grid:
         largest = float(values.max())
         rows = []
         for column, value in values.nlargest(COLUMNS_PER_CLASS).items():
-            rows.append((str(column), bar_cell(float(value), float(value) / largest)))
+            rows.append((str(column), bar_cell(float(value), share_of(float(value), largest))))
         tables.append(MiniTable(str(name), tuple(rows)))
     return Grid(tuple(tables), columns=3)
 
@@ -189,7 +191,7 @@ def _members_table(run: Run, explanation: RunExplanation) -> Table:
         cells = []
         for name in explanation.members:
             share = float(row[name])
-            cells.append(bar_cell(share, share / largest, number(100 * share, 1)))
+            cells.append(bar_cell(share, share_of(share, largest), number(100 * share, 1)))
         mean = float(row.mean())
         cells.append(Cell(number(100 * mean, 1), sort=repr(mean)))
         rows.append(Row(Cell(code_name(column)), tuple(cells)))
