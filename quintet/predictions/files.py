@@ -225,8 +225,8 @@ def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[s
         DatasetError: there is no `clip_id`, there are no probabilities, or a column is named twice.
     """
     probability_names = [name for name in names if name.startswith(PREFIX)]
-    used = [*_class_names(probability_names), *(name for name in names if name in KEYS)]
-    repeated = [name for name, count in Counter(used).items() if count > 1]
+    keys = [name for name in names if name in KEYS]
+    repeated = _repeated(keys) + _repeated(_class_names(probability_names))  # a class may be called `label`
     if repeated:
         raise DatasetError(
             f"{path}: every class and every key must have one column. "
@@ -243,6 +243,10 @@ def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[s
             f"Received the columns {name_columns(names)}. Rename them."
         )
     return [name for name in KEYS if name in names], probability_names
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _class_names(probability_names: Sequence[str]) -> tuple[str, ...]:

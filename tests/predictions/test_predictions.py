@@ -183,3 +183,12 @@ def test_spellings_of_a_label_are_one_class(tmp_path):
     p = read_predictions(path)
     assert p.codes().tolist() == [0, 1]
     assert len(p.take(["b", "a"]).notes) == len(p.notes)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_class_may_have_the_name_of_a_key(tmp_path, suffix):
+    classes = ("label", "clip_id", "group")
+    labels = np.array([classes[i % 3] for i in range(6)])
+    example(classes=classes, labels=labels).write(tmp_path / f"p.{suffix}")
+    read = read_predictions(tmp_path / f"p.{suffix}")
+    assert (read.classes, list(read.labels)) == (classes, list(labels))

@@ -55,6 +55,14 @@ Groups = NDArray[np.str_]
 Table = ArrayLike | pd.DataFrame
 
 
+def ignore_large_sums() -> np.errstate:
+    """Context in which numbers near the limit of float32 cause no warning.
+
+    scikit-learn adds up all values of a table to find out whether one of them is NaN.
+    """
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 class FittedModel(Protocol):
     """A fitted classifier. It reads the columns that `Preparation` returns."""
 
@@ -174,6 +182,10 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         For tags the shape is `(rows, tags)`, each value lies in [0, 1], and rows do not sum to 1.
         """
         prepared = self.prepare(X)
+        with ignore_large_sums():
+            return self._predict_prepared(prepared)
+
+    def _predict_prepared(self, prepared: Matrix) -> Matrix:
         if self.multilabel_:
             return self._tag_probabilities(prepared)
         (model,) = self.models_
@@ -264,7 +276,8 @@ class RandomForestMember(TableMember):
             n_jobs=self.n_jobs,
             random_state=self.seed,
         )
-        fitted: FittedModel = model.fit(X, y)
+        with ignore_large_sums():
+            fitted: FittedModel = model.fit(X, y)
         return fitted
 
 

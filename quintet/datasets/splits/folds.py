@@ -151,7 +151,7 @@ def require_two_classes(table: GroupCounts) -> None:
     """
     present = table.classes[table.counts.sum(axis=0) > 0]
     if len(present) < 2:
-        received = ", ".join(map(str, present)) or "none"
+        received = ", ".join(repr(str(name)) for name in present) or "none"
         raise DatasetError(f"A classifier needs at least two classes. Received {len(present)}: {received}.")
 
 
@@ -180,7 +180,7 @@ def require_groups_per_class(table: GroupCounts, *, needed: int, whole: str) -> 
         )
     rarest = sorted(short, key=lambda k: int(groups_per_class[k]))
     examples = [
-        f"'{table.classes[k]}' has {clips_per_class[k]:.0f} clips in {groups_per_class[k]} groups"
+        f"{str(table.classes[k])!r} has {clips_per_class[k]:.0f} clips in {groups_per_class[k]} groups"
         for k in rarest[:3]
     ]
     if len(rarest) > 3:
@@ -196,7 +196,7 @@ def _describe_single_group(table: GroupCounts, k: int) -> str:
     """Which group holds all clips of class `k`."""
     counts = table.counts[:, k]
     group = table.names[np.argmax(counts)]
-    return f"'{group}' holds all {counts.sum():.0f} clips of '{table.classes[k]}'"
+    return f"{str(group)!r} holds all {counts.sum():.0f} clips of {str(table.classes[k])!r}"
 
 
 def _part_of_clips(table: GroupCounts, shares: Sequence[float], *, seed: int) -> NDArray[np.intp]:

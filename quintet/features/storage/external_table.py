@@ -250,7 +250,8 @@ def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
             "Received none besides ids, labels and groups."
         )
     empty = [name for name in frame.columns if _is_empty_text(frame[name])]
-    return frame.assign(**dict.fromkeys(empty, np.nan)).astype(np.float32)
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and its row fails
+        return frame.assign(**dict.fromkeys(empty, np.nan)).astype(np.float32)
 
 
 def _is_empty_text(column: pd.Series) -> bool:

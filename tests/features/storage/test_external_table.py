@@ -195,3 +195,11 @@ def test_a_manifest_is_no_feature_table(tmp_path: Path) -> None:
     assert find_external_table(tmp_path / "manifest.csv") is None
     small().to_csv(tmp_path / "features.csv", index=False)
     assert find_external_table(tmp_path / "features.csv") is not None
+
+
+def test_a_number_beyond_float32_costs_its_row_and_nothing_else(tmp_path: Path) -> None:
+    frame = small(tempo=[1e300, -1e300, *range(10)])
+    table = read(tmp_path, frame)
+    assert table.failures["id"].tolist() == frame["id"].tolist()[:2]
+    assert table.failures["error"].unique().tolist() == ["NonFiniteError"]
+    assert np.isfinite(table.features.to_numpy()).all()
