@@ -28,6 +28,7 @@ from quintet.commands import (
     tune,
 )
 from quintet.commands import list as list_command
+from quintet.commands.terminal.destinations import release_files
 from quintet.commands.terminal.faults import (
     EXIT_CLOSED_PIPE,
     EXIT_DATA,
@@ -52,6 +53,7 @@ class Commands(TyperGroup):
             try:
                 return super().invoke(ctx)
             finally:
+                release_files()
                 sys.stdout.flush()  # here and not at the end of the process, where an error has no message
         except TyperException as error:  # usage, for example of a file whose name begins with --
             error.message = printable(getattr(error, "message", ""))

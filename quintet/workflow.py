@@ -14,6 +14,7 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.parameters import FeatureParameters
+from quintet.files.atomic import replace_output
 from quintet.files.internet.remote import is_remote
 from quintet.files.paths import name_list, path_list, require_path
 
@@ -105,10 +106,11 @@ def write_published(table: str | Path, output: str | Path) -> None:
         raise DatasetError(f"Published names are known for tables that quintet made. {table} was not.")
     names = published_names(features.parameters.feature_set)
     frame = features.frame.rename(columns=names)
-    if Path(output).suffix.lower() == ".csv":
-        frame.to_csv(output, index=False)
-    else:
-        frame.to_parquet(output, index=False)
+    with replace_output(Path(output)) as file:
+        if Path(output).suffix.lower() == ".csv":
+            frame.to_csv(file, index=False)
+        else:
+            frame.to_parquet(file, index=False)
 
 
 def train(

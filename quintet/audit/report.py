@@ -12,6 +12,7 @@ import pandas as pd
 from quintet.audit.balance import Spans
 from quintet.audit.duplicates import KINDS
 from quintet.audit.telling import RowOrder
+from quintet.files.atomic import replace_output
 from quintet.files.json_types import JsonObject
 
 SHOWN = 12  # rows of a long list that the text shows
@@ -123,9 +124,8 @@ def write_groups(report: AuditReport, path: str | os.PathLike[str]) -> None:
         report: the audit.
         path: the CSV file. Its folder is made if it is missing.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    report.groups.to_csv(target, index=False)
+    with replace_output(Path(path)) as file:
+        report.groups.to_csv(file, index=False)
 
 
 def _table_to_json(table: pd.DataFrame) -> list[JsonObject]:

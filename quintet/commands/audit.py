@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.destinations import prepare_file
+from quintet.commands.terminal.destinations import hold_file, prepare_file
 from quintet.commands.terminal.options import (
     GroupColumn,
     IdColumn,
@@ -67,6 +67,7 @@ def audit(
     from quintet.datasets.source import load_source
 
     prepare_file(groups_to, "--groups-to")
+    hold_file(groups_to)
     subject: str | FeatureTable | Manifest = source
     columns = TableColumns(id_column, label_column, group_column, label_from)
     is_manifest = bool(column or root or ignore_column)

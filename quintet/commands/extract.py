@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quintet.commands.terminal.destinations import prepare_file, prepare_folder, require_suffix
+from quintet.commands.terminal.destinations import hold_file, prepare_file, prepare_folder, require_suffix
 from quintet.commands.terminal.options import (
     IgnoreColumn,
     Jobs,
@@ -99,6 +99,7 @@ def extract(
         paper_names(features)  # a set without such names is refused before the work
     prepare_file(output)
     prepare_file(published_names, "--published-names")
+    hold_file(published_names)
     prepare_folder(spectrograms, "--spectrograms")
     manifest = load_source(
         source,

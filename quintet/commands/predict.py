@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from quintet.commands.terminal.console import print_message
-from quintet.commands.terminal.destinations import PREDICTION_FORMATS, choose_format, prepare_file
+from quintet.commands.terminal.destinations import PREDICTION_FORMATS, choose_format, hold_file, prepare_file
 from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import IdColumn, Jobs, Model, Quiet, Segment, Strict
 from quintet.commands.terminal.parsing import resolve_cores
@@ -54,6 +54,7 @@ def predict(
         raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
     prepare_file(output)
+    hold_file(output)
     if table is not None:
         result = predict_table_file(model, table, id_column=id_column, confidence=confidence)
     else:

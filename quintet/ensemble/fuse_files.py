@@ -11,6 +11,7 @@ from pathlib import Path
 from quintet.ensemble.fusion import RULES, Fusion
 from quintet.errors import ArtefactError, ConfigError
 from quintet.files.json_types import JsonObject
+from quintet.files.locks import output_lock
 from quintet.files.paths import path_list
 from quintet.files.text import read_text
 from quintet.predictions.collection import PredictionFiles
@@ -82,6 +83,12 @@ def fuse_files(
             "The fused predictions must not replace what they are made of. "
             f"'{output}' is one of the files: choose another name."
         )
+    with output_lock(output):
+        return _fuse(paths, Path(output), rule, intersection=intersection)
+
+
+def _fuse(paths: Sequence[str | Path], output: Path, rule: str, *, intersection: bool) -> FuseSummary:
+    """Fuse the files into an output whose lock the caller holds."""
     files = PredictionFiles(paths, intersection=intersection)
     if rule in FILE_RULES:
         rule_name, weights = rule, [1 / len(files)] * len(files)
@@ -90,7 +97,7 @@ def fuse_files(
     fusion = Fusion(rule_name, tuple(files.names), files.classes, tuple(weights), multilabel=files.multilabel)
     files.predictions(fusion.apply(files)).write(output)
     by_name = dict(zip(files.names, weights, strict=True))
-    return FuseSummary(Path(output), files.n, files.left_out, rule_name, by_name)
+    return FuseSummary(output, files.n, files.left_out, rule_name, by_name)
 
 
 def _read_weights(path: Path, names: Sequence[str]) -> tuple[str, list[float]]:

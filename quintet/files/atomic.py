@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,10 +34,70 @@ def atomic_replace(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replace_output(output: Path) -> Iterator[Path]:
+    """A path to write to: a temporary file that then replaces `output`, or a device or a pipe itself.
+
+    Args:
+        output: a file that a user names, for example `/dev/stdout`.
+    """
+    if is_stream(output):
+        yield output
+        return
+    with atomic_replace(output) as temporary:
+        yield temporary
+
+
+def is_stream(output: Path) -> bool:
+    """Whether a path is a device, a pipe or an open file of this process: it is written, not replaced."""
+    if output.exists() and not (output.is_file() or output.is_dir()):
+        return True
+    return output.absolute().parts[1:2] in (("dev",), ("proc",)) and output.absolute().parts[2:3] != ("shm",)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Give a new, empty folder beside `target`; at the end, it replaces `target`.
+
+    If the block fails, `target` stays as it was.
+    """
+    token = secrets.token_hex(6)
+    temporary, old = name_beside(target, f".{token}.tmp"), name_beside(target, f".{token}.old")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if os.path.lexists(target):
+            os.rename(target, old)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            if os.path.lexists(old):
+                os.rename(old, target)
+            raise
+        if old.is_symlink():
+            old.unlink()
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: a reader sees the old content or the new content, never a part."""
     with atomic_replace(path) as temporary:
         temporary.write_bytes(data)
+
+
+def append_bytes(path: Path, data: bytes) -> None:
+    """Append to a file; if not all can be written (a full disk), nothing of it stays."""
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+        except BaseException:
+            file.truncate(size)
+            raise
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quintet.errors import ArtefactError
-from quintet.files.atomic import name_beside
+from quintet.files.atomic import is_stream, name_beside
 from quintet.files.notices import announce
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF}
@@ -53,10 +53,10 @@ def output_lock(output: str | os.PathLike[str]) -> Iterator[None]:
         ...     os.listdir(folder)
         ['.model.lock']
     """
-    target = Path(os.path.realpath(output))
-    if target.exists() and not (target.is_file() or target.is_dir()):
+    if is_stream(Path(output)):
         yield
         return
+    target = Path(os.path.realpath(output))
     for lock in _lock_files(target):
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quintet.errors import unknown_name
+from quintet.files.locks import output_lock
 from quintet.files.paths import name_list
 from quintet.pipeline.preflight import check_recipe
 from quintet.pipeline.recipe import Recipe, override_settings, require_data
@@ -74,7 +75,8 @@ def tune_recipe(
 
     has_network = bool(set(members) & set(recipe.networks))
     spectrograms = output / "spectrograms" if has_network else None
-    describe_clips(recipe, output, spectrograms, reporter=reporter, n_jobs=n_jobs)
+    with output_lock(output):
+        describe_clips(recipe, output, spectrograms, reporter=reporter, n_jobs=n_jobs)
     with reporter.stage("searching") as progress:
         return tune(
             output / "features.parquet",

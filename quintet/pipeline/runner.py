@@ -13,8 +13,10 @@ from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError
 from quintet.features.extraction.extract import ExtractionSummary, Options, ProgressCallback, extract
 from quintet.features.extraction.worker import Job
+from quintet.files.atomic import write_text
 from quintet.files.digests import file_digest
 from quintet.files.json_types import JsonObject
+from quintet.files.locks import output_lock
 from quintet.inference.predict import PredictionResult, predict_files
 from quintet.model_folder.folder import BUNDLE, ModelFolder
 from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe
@@ -71,6 +73,14 @@ def run_recipe(
     if not ModelFolder(output / "model").is_finished:
         check_recipe(recipe)
 
+    with output_lock(output):
+        return _run_stages(recipe, output, reporter, search, n_jobs=n_jobs)
+
+
+def _run_stages(
+    recipe: Recipe, output: Path, reporter: Reporter, search: Path | None, *, n_jobs: int
+) -> RunResult:
+    """Run all stages in a folder whose lock the caller holds."""
     spectrograms = output / "spectrograms" if recipe.networks else None
     summary = describe_clips(recipe, output, spectrograms, reporter=reporter, n_jobs=n_jobs)
     with reporter.stage("training") as progress:
@@ -92,7 +102,7 @@ def run_recipe(
     if files:
         with reporter.stage("predicting") as progress:
             predictions = predict_files(output / "model", files, n_jobs=n_jobs, progress=progress)
-            predictions.frame.to_parquet(output / "predictions.parquet", index=False)
+            ModelFolder(output).write_frame("predictions.parquet", predictions.frame)
     return {"summary": summary, "training": training, "report": page, "predictions": predictions}
 
 
@@ -221,7 +231,7 @@ def report_if_stale(output: Path) -> Path:
     if page.is_file() and stamp.is_file() and stamp.read_text() == digest:
         return page
     page = write_report(output / "model", output / "report")
-    stamp.write_text(digest)
+    write_text(stamp, digest)
     return page
 
 

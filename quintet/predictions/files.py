@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name
 from quintet.errors import ArtefactError, ConfigError, DatasetError
+from quintet.files.atomic import atomic_replace
 from quintet.files.tables import read_table_file
 from quintet.predictions.columns import Texts, name_columns
 
@@ -127,28 +128,20 @@ def write_table(table: PredictionTable, path: Path) -> None:
             f"A file of predictions must end in .parquet or .csv. Received '{path.name}'. "
             "Choose one of the two."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
     arrow = _to_arrow(table)
-    if suffix == ".csv":
-        arrow.to_pandas().to_csv(unfinished, index=False)
-    else:
-        _write_parquet(arrow, unfinished, text_columns=list(table.keys))
-    unfinished.replace(path)
-
-
-def _write_parquet(table: pa.Table, path: Path, *, text_columns: list[str]) -> None:
-    """Dictionaries and compression for texts only.
-
-    Probabilities neither repeat nor compress: on them, both cost five times the rest of the work.
-    """
-    pq.write_table(
-        table,
-        path,
-        row_group_size=BATCH_ROWS,
-        use_dictionary=text_columns,
-        compression=dict.fromkeys(text_columns, "snappy"),
-    )
+    with atomic_replace(path) as temporary:
+        if suffix == ".csv":
+            arrow.to_pandas().to_csv(temporary, index=False)
+        else:
+            # Dictionaries and compression for texts only: probabilities neither repeat nor compress, and on
+            # them, both cost five times the rest of the work.
+            pq.write_table(
+                arrow,
+                temporary,
+                row_group_size=BATCH_ROWS,
+                use_dictionary=list(table.keys),
+                compression=dict.fromkeys(table.keys, "snappy"),
+            )
 
 
 @contextmanager

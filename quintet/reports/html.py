@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from quintet.errors import ArtefactError
+from quintet.files.atomic import atomic_folder, atomic_replace
 from quintet.reports.formats import count, format_signed, number, slug
 from quintet.reports.section import Download
 from quintet.reports.style import css_variables, marker
@@ -68,10 +69,18 @@ class NumberFiles:
     Args:
         folder: folder of the files.
         links: name → link to the table.
+        page: the page, as HTML.
     """
 
     folder: Path
     links: dict[str, Link] = field(default_factory=dict)
+    page: str = ""
+
+    def clear(self) -> None:
+        """Begin again without numbers and without a page."""
+        self.links, self.page = {}, ""
+        for file in self.folder.iterdir():
+            file.unlink()
 
     def add(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table as `name.parquet` and keep a link to it."""
@@ -92,25 +101,38 @@ class NumberFiles:
                 self.add(download.name, download.frame)
 
 
-def open_page_folder(output: Path, subject: str, *, mark: str = "") -> NumberFiles:
-    """Empty the folder of a page of its old numbers.
+@contextmanager
+def replace_page(output: Path, subject: str, *, mark: str = "") -> Iterator[NumberFiles]:
+    """Write a page and its numbers beside the old ones, which they replace together at the end.
+
+    The block adds numbers and sets `NumberFiles.page`. If it fails, the folder stays as it was.
 
     Args:
         output: the folder, which is made if it does not exist.
         subject: the page in an error message, for example `A report`.
         mark: text near the top of the pages that may be replaced. Default: any page may be replaced.
 
-    Returns:
+    Yields:
         The writer of the new numbers.
 
     Raises:
         ArtefactError: if the folder holds other files.
     """
     check_page_folder(output, subject, mark=mark)
-    folder = output / "numbers"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return NumberFiles(folder)
+    is_new = not output.exists()
+    try:
+        with (
+            atomic_replace(output / "index.html") as page,
+            atomic_folder(output / "numbers") as folder,
+        ):
+            numbers = NumberFiles(folder)
+            yield numbers
+            page.write_text(numbers.page, encoding="utf-8")
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                output.rmdir()
+        raise
 
 
 def check_page_folder(output: Path, subject: str, *, mark: str = "") -> None:

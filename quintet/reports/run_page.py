@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from quintet.files.locks import output_lock
+from quintet.model_folder.folder import ModelFolder
+from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.run import Run, read_run
 from quintet.reports.formats import RANKINGS, SCORE_NAMES, count, number, rule_name
-from quintet.reports.html import open_page_folder, render
+from quintet.reports.html import NumberFiles, render, replace_page
 from quintet.reports.report_data import ReportData, main_confusions
 from quintet.reports.section import Section
 from quintet.reports.sections.classes import classes_section
@@ -103,9 +106,18 @@ def write_report(
             files.
         MissingExtraError: if UMAP is wanted and not installed.
     """
-    run = read_run(model_folder)
     output = Path(output_folder)
-    numbers = open_page_folder(output, "A report")
+    if not ModelFolder(model_folder).is_finished:
+        read_run(model_folder)  # says what is missing, before the folder of the report is made
+    with output_lock(output), replace_page(output, "A report") as numbers:
+        read_unchanged(model_folder, lambda: _make_page(model_folder, numbers, title, umap=umap))
+    return output / "index.html"
+
+
+def _make_page(model_folder: str | Path, numbers: NumberFiles, title: str | None, *, umap: bool) -> None:
+    """Make the page and its numbers. It may be called again if the model was replaced meanwhile."""
+    numbers.clear()
+    run = read_run(model_folder)
     data = ReportData(run, umap=umap)
     sections = [section for make in SECTIONS if (section := make(data)) is not None]
     for section in sections:
@@ -115,12 +127,9 @@ def write_report(
         "sections": sections,
         "links": numbers.links,
     }
-    page = render("report.html", context, parts=("report",))
     scores = json.dumps(run.results.to_json(), indent=1)
     (numbers.folder / "scores.json").write_text(scores, encoding="utf-8")
-    target = output / "index.html"
-    target.write_text(page, encoding="utf-8")
-    return target
+    numbers.page = render("report.html", context, parts=("report",))
 
 
 def default_title(run: Run) -> str:

@@ -11,7 +11,7 @@ from quintet.explanation.track import TrackExplanation, TrackPrediction
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import hz_ticks, time_ticks
 from quintet.reports.formats import count, format_range, number
-from quintet.reports.html import NumberFiles, check_page_folder, open_page_folder, render
+from quintet.reports.html import NumberFiles, check_page_folder, render, replace_page
 from quintet.reports.section import Cell, Column, Fold, Row, Section, Table
 from quintet.reports.text import display_name
 from quintet.reports.track_layers import leaders_json, network_layers, time_layers, track_loudness
@@ -73,11 +73,10 @@ def write_track(
     Raises:
         ArtefactError: if the folder holds other files, or another page.
     """
-    numbers = open_page_folder(output, SUBJECT, mark=MARK)
-    context = page_context(track, explanation, run, numbers=numbers, sound=sound)
-    target = output / "index.html"
-    target.write_text(render("track.html", context, parts=("report", "track")), encoding="utf-8")
-    return target
+    with replace_page(output, SUBJECT, mark=MARK) as numbers:
+        context = page_context(track, explanation, run, numbers=numbers, sound=sound)
+        numbers.page = render("track.html", context, parts=("report", "track"))
+    return output / "index.html"
 
 
 def page_context(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import typer
@@ -12,7 +13,9 @@ import typer
 from quintet.commands.terminal.faults import is_folder_gone
 from quintet.errors import ArtefactError
 from quintet.files.internet.remote import is_remote
+from quintet.files.locks import output_lock
 
+_HELD = ExitStack()
 OUTPUT_OPTION = "--output"
 PREDICTION_FORMATS = {
     ".csv": "csv",
@@ -104,6 +107,24 @@ def prepare_file(output: str | Path | None, option: str = OUTPUT_OPTION) -> None
         if not file.is_file():  # a device or a pipe, such as /dev/stdout
             return
     _make_folder(file.parent, option)
+
+
+def hold_file(output: str | Path | None) -> None:
+    """Hold the lock of a file until the end of the command, so that no other command writes it meanwhile.
+
+    Args:
+        output: the file, or None if none is written.
+
+    Raises:
+        ArtefactError: another command writes it.
+    """
+    if output is not None:
+        _HELD.enter_context(output_lock(output))
+
+
+def release_files() -> None:
+    """Release what `hold_file` holds, at the end of a command."""
+    _HELD.close()
 
 
 def prepare_folder(output: str | Path | None, option: str = OUTPUT_OPTION) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ import pandas as pd
 
 from quintet.commands.terminal.console import write_data
 from quintet.datasets.labels import LABEL_SEPARATOR
-from quintet.files.atomic import atomic_replace
+from quintet.files.atomic import replace_output
 
 if TYPE_CHECKING:
     from quintet.inference.predict import PredictionResult
@@ -92,7 +90,7 @@ def write_rows(result: PredictionResult, format_: str, output: Path | None) -> N
     rows = prediction_rows(result)
     if format_ == "parquet":
         if output is not None:
-            with _replace(output) as file:
+            with replace_output(output) as file:
                 escape_surrogates(rows).to_parquet(file, index=False)
         return
     text = rows.to_csv(index=False) if format_ == "csv" else _json_text(rows, to_file=output is not None)
@@ -111,18 +109,8 @@ def write_text(text: str, output: Path | None) -> None:
     if output is None:
         write_data(text)
         return
-    with _replace(output) as file:
+    with replace_output(output) as file:
         file.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-
-
-@contextmanager
-def _replace(output: Path) -> Iterator[Path]:
-    """A path to write to: a temporary file that then replaces `output`, or a device or pipe itself."""
-    if output.exists() and not output.is_file():  # such as /dev/stdout
-        yield output
-        return
-    with atomic_replace(output.resolve()) as temporary:
-        yield temporary
 
 
 def escape_surrogates(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ with its outcome:
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import shutil
@@ -33,6 +34,8 @@ from quintet.datasets.builtin.audioset import (
     segments,
 )
 from quintet.errors import ConfigError, DatasetError
+from quintet.files.atomic import append_bytes
+from quintet.files.locks import output_lock
 
 PROGRAMS = {
     "yt-dlp": "its project page has a single file to download",
@@ -133,7 +136,27 @@ def retrieve(
     listed, _ = segments(root, variant)
     if variant == "single":
         listed = [segment for segment in listed if len(segment.genres) == 1]
-    wanted = _missing_segments(root, listed, retry_gone=retry_gone)[:limit]
+    with output_lock(root / "audio"):
+        wanted = _missing_segments(root, listed, retry_gone=retry_gone)[:limit]
+        outcomes = _request_all(root, wanted, programs, progress)
+    present, gone = clip_files(root), _gone(root)
+    return Retrieval(
+        n_requested=len(listed),
+        n_present=sum(segment.id in present for segment in listed),
+        new=outcomes.count("new"),
+        n_unavailable=sum(segment.id in gone and segment.id not in present for segment in listed),
+        failed=outcomes.count("failed"),
+        ledger=root / LEDGER,
+    )
+
+
+def _request_all(
+    root: Path,
+    wanted: Sequence[Segment],
+    programs: _Programs,
+    progress: Callable[[Progress], None] | None,
+) -> list[Outcome]:
+    """Request the clips one after the other; clips that were not received get a row in the ledger."""
     outcomes: list[Outcome] = []
     for done, segment in enumerate(wanted, start=1):
         attempt = _request(segment, root / "audio", programs)
@@ -148,15 +171,7 @@ def retrieve(
             )
         if progress:
             progress(Progress(done, len(wanted), failed=done - outcomes.count("new")))
-    present, gone = clip_files(root), _gone(root)
-    return Retrieval(
-        n_requested=len(listed),
-        n_present=sum(segment.id in present for segment in listed),
-        new=outcomes.count("new"),
-        n_unavailable=sum(segment.id in gone and segment.id not in present for segment in listed),
-        failed=outcomes.count("failed"),
-        ledger=root / LEDGER,
-    )
+    return outcomes
 
 
 def _missing_segments(root: Path, listed: Sequence[Segment], *, retry_gone: bool) -> list[Segment]:
@@ -268,10 +283,10 @@ def _n_frames(clip: Path) -> int:
 
 def _record(ledger: Path, segment: Segment, attempt: Attempt) -> None:
     """Add a row to the ledger at once, so that an interruption loses no row."""
-    is_new = not ledger.exists()
-    with ledger.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        if is_new:
-            writer.writerow(LEDGER_COLUMNS)
-        window = (f"{segment.start_s:g}", f"{segment.end_s:g}")
-        writer.writerow([segment.id, segment.label, *window, attempt.outcome, attempt.reason])
+    rows = io.StringIO(newline="")
+    writer = csv.writer(rows)
+    if not ledger.exists():
+        writer.writerow(LEDGER_COLUMNS)
+    window = (f"{segment.start_s:g}", f"{segment.end_s:g}")
+    writer.writerow([segment.id, segment.label, *window, attempt.outcome, attempt.reason])
+    append_bytes(ledger, rows.getvalue().encode())
