@@ -9,6 +9,7 @@ import soundfile
 
 from quintet.audio.reading.native import NativeSamples, Window
 from quintet.audio.reading.soundfile_reader import length_in_frames, read_with_soundfile
+from quintet.audio.reading.text_content import text_kind
 from quintet.errors import DecodeError
 
 
@@ -41,6 +42,8 @@ def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
 
 
 def _probe_with_pyav(source: Path) -> float | None:
+    if text_kind(source) is not None:
+        return None
     try:
         from quintet.audio.reading.pyav_reader import read_with_pyav
     except ImportError:

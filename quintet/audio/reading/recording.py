@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from quintet.audio.clip import require_sound_in_blocks
 from quintet.audio.reading.native import Ending, NativeSamples, Window
 from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
+from quintet.audio.reading.text_content import text_kind
 from quintet.audio.resample import MonoMixer, resample_blocks
 from quintet.errors import DecodeError
 from quintet.files.paths import require_path
@@ -207,6 +208,9 @@ def _open_native(source: Path, window: Window) -> NativeSamples:
         return read_with_soundfile(source, window)
     except soundfile.LibsndfileError as error:
         refusal = str(error).strip()
+    kind = text_kind(source)
+    if kind is not None:
+        raise DecodeError(f"A file must hold audio. '{source}' holds {kind}. Fetch or export it again.")
     try:
         from quintet.audio.reading.pyav_reader import read_with_pyav
     except ImportError:

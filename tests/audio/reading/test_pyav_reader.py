@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import load_clip
+from quintet.audio.reading.native import Window
+from quintet.audio.reading.pyav_reader import read_with_pyav
 from quintet.audio.reading.recording import Recording
 from quintet.errors import DecodeError
 
@@ -104,5 +106,5 @@ def test_a_playlist_opens_nothing(tmp_path):
     (tmp_path / "list.m3u8").write_text(
         "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nsecret.m4a\n#EXT-X-ENDLIST\n"
     )
-    with pytest.raises(DecodeError):
-        load_clip(tmp_path / "list.m3u8", sample_rate=None)
+    with pytest.raises(DecodeError, match="no audio track"):
+        read_with_pyav(tmp_path / "list.m3u8", Window())

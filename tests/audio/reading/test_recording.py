@@ -10,8 +10,9 @@ import soundfile
 
 from quintet.audio.decode import load_clip
 from quintet.audio.reading import recording, soundfile_reader
+from quintet.audio.reading.probe import probe_duration_s
 from quintet.audio.reading.recording import Recording
-from quintet.errors import NonFiniteError, SilentError
+from quintet.errors import DecodeError, NonFiniteError, SilentError
 
 RATE = 44100
 
@@ -86,3 +87,33 @@ def test_channels_may_cancel_in_a_block_but_not_in_all(tmp_path, monkeypatch):
         load_clip(
             written(tmp_path, "all.wav", np.stack([wave, -wave], axis=1), subtype="FLOAT"), sample_rate=None
         )
+
+
+PAGE = "<!DOCTYPE html>\n<title>404 Not Found</title>\n" + "<p>Café</p>\n" * 400
+NOTES = "Track 1, Zürich\nTrack 2\n" * 400
+
+
+@pytest.mark.parametrize("suffix", ["al", "ul", "sw", "g722", "gsm", "sln", "au", "mp3", "wav", "xyz"])
+@pytest.mark.parametrize(
+    ("text", "encoding", "kind"),
+    [
+        (PAGE, "utf-8", "HTML"),
+        (NOTES, "cp1252", "text"),
+        (NOTES, "utf-16", "text"),
+        (PAGE, "utf-8-sig", "HTML"),
+    ],
+)
+def test_text_named_like_audio_is_no_sound(tmp_path, suffix, text, encoding, kind):
+    file = tmp_path / f"song.{suffix}"
+    file.write_text(text, encoding=encoding)
+    with pytest.raises(DecodeError, match=f"holds .*{kind}"):
+        load_clip(file, sample_rate=None)
+    assert probe_duration_s(file) is None
+
+
+def test_samples_without_a_header_are_read_if_they_are_named(tmp_path):
+    rng = np.random.default_rng(0)
+    tone = np.sin(np.arange(8000) * 0.1) + 0.1 * rng.normal(size=8000)
+    (tmp_path / "tone.sw").write_bytes((8000 * tone).astype("<i2").tobytes())
+    pytest.importorskip("av")
+    assert load_clip(tmp_path / "tone.sw", sample_rate=None).duration_s == 8000 / 44100
