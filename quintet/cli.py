@@ -63,9 +63,11 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             close_output()
             raise typer.Exit(EXIT_CLOSED_PIPE) from None
-        except KeyboardInterrupt:
-            from quintet.commands.terminal.console import err
+        except KeyboardInterrupt as interrupt:
+            from quintet.commands.terminal.console import err, print_plain
 
+            for note in getattr(interrupt, "__notes__", []):
+                print_plain(err, note)
             err.print(
                 "Interrupted. Finished work is kept: the same command continues (`train`: with --resume).",
                 soft_wrap=True,

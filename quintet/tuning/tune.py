@@ -130,7 +130,8 @@ def tune(
     The test part is not used. A tree-structured Parzen estimator proposes settings within the ranges of
     `quintet.tuning.spaces.SPACES`. A trial runs fold by fold. It stops early ("pruned") if it is worse than
     the median of the earlier trials at the same fold. Each proposal depends only on the seed and the finished
-    trials. So a search that was interrupted can be called again, and it gives the same result.
+    trials. So a search that was interrupted can be called again, and it gives the same result. An interrupt
+    (Ctrl-C) writes the best settings so far before it leaves.
 
     Args:
         table: a feature table (file or `FeatureTable`).
@@ -191,6 +192,9 @@ def _tune(
         ]
         try:
             _run_searches(searches, budget, on_trial=count)
+        except KeyboardInterrupt as interrupt:
+            _keep_best(folder, searches, problem, settings, material, interrupt)
+            raise
         finally:
             trials = write_trials(folder, _trial_rows(searches))
         members = {search.member: _compare(search, problem, settings) for search in searches}
@@ -302,8 +306,31 @@ def _compare(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
     )
 
 
+def _keep_best(
+    folder: ModelFolder,
+    searches: list[Search],
+    problem: Problem,
+    settings: TuneSettings,
+    material: Material,
+    interrupt: KeyboardInterrupt,
+) -> None:
+    """Write the best settings of the trials that were finished before an interrupt, and note where."""
+    begun = [search for search in searches if search.finished_trials()]
+    if not begun:
+        return
+    members = {search.member: _compare(search, problem, settings) for search in begun}
+    _write_result(folder, settings, members, material, interrupted=True)
+    n_trials = sum(tuned.n_trials for tuned in members.values())
+    interrupt.add_note(f"The best settings of {n_trials} finished trials are in {folder.path / 'best.toml'}.")
+
+
 def _write_result(
-    folder: ModelFolder, settings: TuneSettings, members: Mapping[str, Tuned], material: Material
+    folder: ModelFolder,
+    settings: TuneSettings,
+    members: Mapping[str, Tuned],
+    material: Material,
+    *,
+    interrupted: bool = False,
 ) -> None:
     """Write tuning.json (for the report) and best.toml (for `train --settings` and `run --settings`)."""
     rows = {
@@ -319,8 +346,13 @@ def _write_result(
         "split": split.digest,
         "members": rows,
     }
+    if interrupted:
+        content["interrupted"] = True
     folder.write_json("tuning.json", content)
-    text = "\n".join(_best_settings(settings, members)) + "\n"
+    lines = _best_settings(settings, members)
+    if interrupted:
+        lines.insert(1, "# The search was interrupted: these are the best settings of the trials so far.")
+    text = "\n".join(lines) + "\n"
     write_bytes(folder.path / "best.toml", text.encode("utf-8"))
 
 

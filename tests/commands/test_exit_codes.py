@@ -73,14 +73,17 @@ def test_every_command_has_the_same_exit_codes(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_interrupt_is_130_in_every_command(
-    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        error = KeyboardInterrupt()
+        error.add_note("What is kept is in x.")
+        raise error
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(TyperGroup, "invoke", interrupt)
     assert call(monkeypatch, command, *MISSING[command]) == faults.EXIT_INTERRUPTED
+    assert "What is kept is in x." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

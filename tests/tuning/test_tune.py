@@ -136,16 +136,31 @@ def test_an_interrupted_search_continues_to_the_same_trials(table: FeatureTable,
 
     def search_until_stop() -> None:
         budget, observer = SearchBudget(13), SearchObserver(stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as interrupt:
             tune(table, tmp_path / "cut", settings=QUICK, budget=budget, observer=observer)
+        assert str(tmp_path / "cut" / "best.toml") in interrupt.value.__notes__[0]
 
     search_until_stop()
-    assert 10 < len(pd.read_parquet(tmp_path / "cut" / "trials.parquet")) < 13
+    trials = pd.read_parquet(tmp_path / "cut" / "trials.parquet")
+    assert 10 < len(trials) < 13
+    best = json.loads(trials.loc[trials["best"], "settings"].item())
+    assert read_settings(tmp_path / "cut" / "best.toml") == {"logistic_regression": best}
+    assert json.loads((tmp_path / "cut" / "tuning.json").read_text())["interrupted"]
     fits = 32  # interrupt again in the first fit
     search_until_stop()
     assert history(search(table, tmp_path / "cut", 13)) == history(whole)
     for name in ("best.toml", "tuning.json"):
         assert (tmp_path / "cut" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+def test_an_interrupt_before_the_first_trial_leaves_no_settings(table: FeatureTable, tmp_path: Path) -> None:
+    def stop(event: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        tune(table, tmp_path, settings=QUICK, budget=SearchBudget(2), observer=SearchObserver(stop))
+    assert not hasattr(interrupt.value, "__notes__")
+    assert not (tmp_path / "best.toml").exists()
 
 
 def test_a_finished_search_fits_nothing(table: FeatureTable, tmp_path: Path) -> None:
