@@ -33,7 +33,7 @@ FINAL_FIT = -1
 MAX_EMBEDDED = 1500
 """Largest number of clips whose network embedding is kept. A map shows no more points."""
 
-EventKind = Literal["start", "epoch", "done", "reused", "curve"]
+EventKind = Literal["start", "epoch", "done", "reused", "curve", "size"]
 
 
 class NetworkMember(Member, Protocol):
@@ -117,8 +117,9 @@ class TrainingEvent:
     """Event of a training run, for progress displays.
 
     Args:
-        kind: `start` or `done` of a fit, one `epoch` of a network, `reused` if the cache has the result, or
-            `curve` if one more fit of the learning curve is done.
+        kind: `start` or `done` of a fit, one `epoch` of a network, `reused` if the cache has the result,
+            `curve` if one more fit of the learning curve is done, or `size` before the first fit of a network
+            that takes much memory.
         member: name of the member.
         fold: number of the fold; -1 for the fit on the whole training part.
         n_folds: number of folds.

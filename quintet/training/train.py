@@ -36,6 +36,7 @@ from quintet.model_folder.write import TrainedModel, write_model
 from quintet.training.data import Material, data_notes, gather, require_training_classes
 from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
+from quintet.training.network_size import check_network_sizes
 from quintet.training.scoring import Part, RunScorer
 from quintet.training.settings import TrainSettings
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
@@ -138,6 +139,7 @@ def _train(
     )
     material = gather(table, settings, store=store)
     require_training_classes(material)
+    check_network_sizes(material, settings, listener=listener)
     config = _configuration(material, table, settings, options.search)
     place = _claim(folder, config, resume=options.resume, overwrite=options.overwrite)
     if place is None:

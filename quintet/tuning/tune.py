@@ -30,6 +30,7 @@ from quintet.files.locks import output_lock
 from quintet.model_folder.folder import ModelFolder
 from quintet.settings import TomlTable
 from quintet.training.data import Material, gather
+from quintet.training.network_size import check_network_sizes
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
 from quintet.tuning.search_folder import STUDY_FILE, claim_folder, open_studies, write_trials
 from quintet.tuning.search_settings import SearchBudget, TuneSettings, check_search
@@ -216,6 +217,7 @@ def _gather(
     training, progress = settings.training, observer.progress
     store = find_spectrograms(table, features, training, spectrograms, n_jobs=n_jobs, progress=progress)
     material = gather(features, training, store=store)
+    check_network_sizes(material, training, listener=observer.listener)
     if training.augmentation is None:
         return material
     copies = augment_training_part(material, training, n_jobs=n_jobs, progress=progress)

@@ -164,6 +164,9 @@ class TrainingDisplay:
         if event.kind == "curve":
             self._count(event.details["done"], event.details["total"])
             return
+        if event.kind == "size":
+            print_plain(err, f"  {event.details['text']}")
+            return
         if self.status:
             self.status.start()
         self._started.setdefault(event.member, time.perf_counter())
