@@ -34,6 +34,7 @@ class KerasVariable(Protocol):
 
     path: str
     value: Tensor
+    shape: tuple[int, ...]
 
     def assign(self, value: ArrayLike) -> object:
         """Replace the values."""

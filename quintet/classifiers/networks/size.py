@@ -85,9 +85,9 @@ def network_size(
             )
     finally:
         del waiting[n_before:]  # Keras would give them memory at the end of the next such scope
-    learning = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    fixed = sum(math.prod(weight.shape) for weight in model.non_trainable_weights)
-    return NetworkSize(name, learning, fixed)
+    learning = sum(math.prod(weight.shape) for weight in model.trainable_variables)
+    stored = sum(math.prod(weight.shape) for weight in model.weights)
+    return NetworkSize(name, learning, stored - learning)
 
 
 def memory_limit() -> float:
