@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from quintet.commands.terminal.destinations import prepare_folder
-from quintet.commands.terminal.options import Jobs, Model, PageFolder, Quiet, Segment
+from quintet.commands.terminal.options import Jobs, Json, Model, PageFolder, Quiet, Segment
 from quintet.commands.terminal.parsing import resolve_cores
 
 EXAMPLE = "Example: quintet explain model/ song.mp3 -o explanation/ && open explanation/index.html"
@@ -19,15 +19,19 @@ def explain(
     file: Annotated[Path, typer.Argument(help="One audio file.")],
     output: PageFolder,
     segment: Segment = None,
+    json_: Json = False,
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """Explain the prediction for one track: over time, by feature, on the spectrogram, and by neighbours."""
     from quintet import workflow
     from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import show_status
 
     prepare_folder(output)
     with show_status("Predicting and explaining", quiet=quiet):
         page = workflow.explain(model, file, output, segment_s=segment, n_jobs=resolve_cores(jobs))
+    if json_:
+        print_json({"command": "explain", "file": file, "page": page, "numbers": page.parent / "numbers"})
     print_message(f"Explanation → {page}", quiet=quiet)

@@ -11,6 +11,7 @@ from quintet.commands.terminal.destinations import hold_file, prepare_file, prep
 from quintet.commands.terminal.options import (
     IgnoreColumn,
     Jobs,
+    Json,
     ManifestColumn,
     ManifestRoot,
     Quiet,
@@ -75,6 +76,7 @@ def extract(
         ),
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask cluster: tcp://host:8786.")] = None,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Extract features of each clip to a parquet table. Clips that fail get a row with the reason.
@@ -83,7 +85,7 @@ def extract(
     """
     from quintet import workflow
     from quintet.commands.terminal.console import print_message
-    from quintet.commands.terminal.output import print_failures, print_ignored
+    from quintet.commands.terminal.output import print_classes, print_failures, print_ignored, print_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.datasets.source import load_source
     from quintet.features.columns import feature_names
@@ -126,8 +128,22 @@ def extract(
         )
     if published_names is not None:
         workflow.write_published(output, published_names)
+    if json_:
+        place = None if spectrograms is None else str(spectrograms)
+        paper_table = None if published_names is None else str(published_names)
+        print_json(
+            {
+                "command": "extract",
+                **summary.to_json(),
+                "n_features": len(feature_names(parameters)),
+                "ignored": manifest.ignored,
+                "spectrograms": place,
+                "published_names": paper_table,
+            }
+        )
     if not quiet:
         print_failures(summary)
+        print_classes(summary)
         n_columns = len(feature_names(parameters))
         size = f"{summary.n_ok} clips × {n_columns} features"
         print_message(f"{size} → {output}   ({summary.seconds:.1f} s)", quiet=quiet)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from quintet.commands.terminal.faults import EXIT_DATA
-from quintet.commands.terminal.options import Quiet
+from quintet.commands.terminal.options import Json, Quiet
 
 EXAMPLE = "Example: quintet fetch audioset /data/audioset --limit 100"
 
@@ -24,10 +24,12 @@ def fetch(
     retry_gone: Annotated[
         bool, typer.Option("--retry-gone", help="Request the clips again that gone.csv lists.")
     ] = False,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Download the clips of a dataset with yt-dlp and ffmpeg. The file gone.csv lists unavailable clips."""
     from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.datasets.builtin.audioset_download import retrieve
     from quintet.errors import unknown_name
@@ -39,6 +41,8 @@ def fetch(
         result = retrieve(
             folder, variant=variant or None, limit=limit, retry_gone=retry_gone, progress=progress
         )
+    if json_:
+        print_json({"command": "fetch", "folder": folder, **result.to_json()})
     clips = f"{result.n_present} of {result.n_requested} clips are here, {result.new} of them new"
     text = f"{clips}; {result.n_unavailable} gone, {result.failed} failed"
     if result.ledger.exists():

@@ -10,7 +10,7 @@ import typer
 from quintet.commands.terminal.console import print_message
 from quintet.commands.terminal.destinations import PREDICTION_FORMATS, choose_format, hold_file, prepare_file
 from quintet.commands.terminal.faults import EXIT_DATA
-from quintet.commands.terminal.options import IdColumn, Jobs, Model, Quiet, Segment, Strict
+from quintet.commands.terminal.options import IdColumn, Jobs, Json, Model, Quiet, Segment, Strict
 from quintet.commands.terminal.parsing import resolve_cores
 
 EXAMPLE = "Example: quintet predict model/ new/*.mp3 -o predictions.csv"
@@ -42,16 +42,23 @@ def predict(
     ] = None,
     segment: Segment = None,
     strict: Strict = False,
+    json_: Json = False,
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """Predict the classes of new music. Files that cannot be read are reported (exit code 1)."""
-    from quintet.commands.terminal.output import print_prediction_messages, print_predictions
+    from quintet.commands.terminal.output import print_json, print_prediction_messages, print_predictions
+    from quintet.commands.terminal.prediction_rows import predictions_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.inference.predict import predict_files, predict_table_file
 
     if bool(files) == (table is not None):
         raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")
+    if json_ and format_ is not None and output is None:
+        raise typer.BadParameter(
+            "standard output holds one of --json and --format: give one, or name a file with --output",
+            param_hint="--json",
+        )
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
     prepare_file(output)
     hold_file(output)
@@ -68,7 +75,11 @@ def predict(
                 n_jobs=resolve_cores(jobs),
                 progress=progress,
             )
-    print_predictions(result, chosen_format, output)
+    if output is not None or not json_:
+        print_predictions(result, chosen_format, output)
+    if json_:
+        place = None if output is None else str(output)
+        print_json({"command": "predict", "output": place, **predictions_json(result)})
     print_prediction_messages(result, quiet=quiet)
     if output is not None:
         print_message(f"{len(result.frame)} files predicted → {output}", quiet=quiet)

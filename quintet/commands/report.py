@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from quintet.commands.terminal.destinations import prepare_folder
-from quintet.commands.terminal.options import Model, PageFolder, Quiet
+from quintet.commands.terminal.options import Json, Model, PageFolder, Quiet
 
 EXAMPLE = "Example: quintet report model/ -o report/ && open report/index.html"
 
@@ -17,14 +17,18 @@ def report(
     output: PageFolder,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     umap: Annotated[bool, typer.Option("--umap", help="Also draw UMAP maps (needs the extra umap).")] = False,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a report on a model: one HTML page that needs no network, and its numbers as files."""
     from quintet import workflow
     from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import show_status
 
     prepare_folder(output)
     with show_status("Writing the report", quiet=quiet):
         page = workflow.report(model, output, title=title, umap=umap)
+    if json_:
+        print_json({"command": "report", "page": page, "numbers": page.parent / "numbers"})
     print_message(f"Report → {page}", quiet=quiet)

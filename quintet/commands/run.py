@@ -9,7 +9,7 @@ import typer
 
 from quintet.commands.terminal.destinations import prepare_folder
 from quintet.commands.terminal.faults import EXIT_DATA
-from quintet.commands.terminal.options import Jobs, Quiet
+from quintet.commands.terminal.options import Jobs, Json, Quiet
 from quintet.commands.terminal.parsing import find_search, read_member_settings, resolve_cores
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def run(
             help="TOML file with settings that replace those of the recipe: best.toml of `quintet tune`.",
         ),
     ] = None,
+    json_: Json = False,
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -57,28 +58,48 @@ def run(
             n_jobs=resolve_cores(jobs),
             search=find_search(settings_file),
         )
-    _print_run(result, quiet=quiet)
+    _print_run(result, is_json=json_, quiet=quiet)
     predictions = result["predictions"]
     if predictions is not None and len(predictions.failures):
         raise typer.Exit(EXIT_DATA)
 
 
-def _print_run(result: RunResult, *, quiet: bool) -> None:
+def _print_run(result: RunResult, *, is_json: bool, quiet: bool) -> None:
+    """Print the results of all stages: as one JSON object, or as tables."""
     from quintet.commands.terminal.console import out, print_message
     from quintet.commands.terminal.output import (
+        print_classes,
         print_failures,
+        print_json,
+        print_notes,
         print_prediction_messages,
         print_predictions,
         print_published,
         print_training,
     )
+    from quintet.commands.terminal.prediction_rows import predictions_json
 
+    predictions, training = result["predictions"], result["training"]
     if not quiet:
         print_failures(result["summary"])
-    if result["predictions"] is not None:
-        print_predictions(result["predictions"], "table", None)
-        out.print()
-        print_prediction_messages(result["predictions"], quiet=quiet)
-    print_training(result["training"], quiet=quiet)
-    print_published(result["training"].results)
+        print_classes(result["summary"])
+    if is_json:
+        print_json(
+            {
+                "command": "run",
+                "extraction": result["summary"].to_json(),
+                "training": training.to_json(),
+                "report": result["report"],
+                "predictions": None if predictions is None else predictions_json(predictions),
+            }
+        )
+    if predictions is not None:
+        if not is_json:
+            print_predictions(predictions, "table", None)
+            out.print()
+        print_prediction_messages(predictions, quiet=quiet)
+    print_notes(training.notes, quiet=quiet)
+    if not is_json:
+        print_training(training)
+        print_published(training.results)
     print_message(f"Report → {result['report'].absolute().as_uri()}", quiet=quiet)

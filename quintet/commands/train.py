@@ -14,6 +14,7 @@ from quintet.commands.terminal.options import (
     GroupsFile,
     IdColumn,
     Jobs,
+    Json,
     LabelColumn,
     LabelFrom,
     ProtocolName,
@@ -81,13 +82,14 @@ def train(
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for the intervals.")] = 1000,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model folder.")] = False,
+    json_: Json = False,
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """Train the members and their ensemble, and score them on groups that are not in the training data."""
     from quintet import workflow
     from quintet.commands.terminal.console import print_message
-    from quintet.commands.terminal.output import print_training
+    from quintet.commands.terminal.output import print_json, print_notes, print_training
     from quintet.commands.terminal.progress import TrainingDisplay, progress_counter
     from quintet.settings import parse_settings
     from quintet.training.settings import TrainSettings
@@ -124,7 +126,11 @@ def train(
             n_jobs=resolve_cores(jobs),
             search=find_search(settings_file),
         )
-    print_training(result, quiet=quiet)
+    print_notes(result.notes, quiet=quiet)
+    if json_:
+        print_json({"command": "train", **result.to_json()})
+    else:
+        print_training(result)
     next_command = f"quintet report {result.folder} -o report"
     print_message(f"Model → {result.folder}/   Next: {next_command}", quiet=quiet)
 

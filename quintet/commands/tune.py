@@ -15,6 +15,7 @@ from quintet.commands.terminal.options import (
     GroupsFile,
     IdColumn,
     Jobs,
+    Json,
     LabelColumn,
     LabelFrom,
     ProtocolName,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from quintet.pipeline.recipe_search import RecipeSearch
     from quintet.settings import TomlTable
     from quintet.tuning.search_settings import SearchBudget
+    from quintet.tuning.tune import TuningResult
 
 EXAMPLE = (
     "Example: quintet tune bahuleyan2018 --data audioset:FOLDER -o run/ --trials 30; "
@@ -54,6 +56,7 @@ class _SearchOptions:
     budget: SearchBudget
     overwrite: bool
     n_jobs: int
+    json: bool
     quiet: bool
 
 
@@ -107,6 +110,7 @@ def tune(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again in the folder of another search.")
     ] = False,
+    json_: Json = False,
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
@@ -122,7 +126,7 @@ def tune(
     prepare_folder(output)
     fixed = parse_member_settings(setting)
     budget = SearchBudget(trials, timeout)
-    options = _SearchOptions(output, budget, overwrite, resolve_cores(jobs), quiet)
+    options = _SearchOptions(output, budget, overwrite, resolve_cores(jobs), json_, quiet)
     if is_recipe(subject):
         refuse_options(context, TABLE_OPTIONS, f"is for tables. The recipe {subject} decides the split.")
         chosen = None if members is None else tuple(parse_names(members))
@@ -151,7 +155,6 @@ def _tune_recipe(
 ) -> None:
     """Tune the members of a recipe."""
     from quintet import workflow
-    from quintet.commands.terminal.output import print_tuning
     from quintet.commands.terminal.progress import TerminalReporter, TrainingDisplay
     from quintet.pipeline.recipe import find_recipe, load_recipe, scale_recipe
 
@@ -171,7 +174,7 @@ def _tune_recipe(
         command += f" --data {data}"
     if scale != "full":
         command += f" --scale {scale}"
-    print_tuning(result, f"{command} -o {options.output}", quiet=options.quiet)
+    _print_result(result, f"{command} -o {options.output}", options)
 
 
 def _tune_table(
@@ -186,7 +189,6 @@ def _tune_table(
 ) -> None:
     """Tune members on a feature table."""
     from quintet import workflow
-    from quintet.commands.terminal.output import print_tuning
     from quintet.commands.terminal.progress import TerminalReporter, TrainingDisplay, progress_counter
     from quintet.settings import parse_settings
     from quintet.tuning.search_settings import TuneSettings
@@ -207,4 +209,16 @@ def _tune_table(
             observer=SearchObserver(reporter.event, reporter.trial, progress),
             n_jobs=options.n_jobs,
         )
-    print_tuning(result, f"quintet train {features} -o model/", quiet=quiet)
+    _print_result(result, f"quintet train {features} -o model/", options)
+
+
+def _print_result(result: TuningResult, command: str, options: _SearchOptions) -> None:
+    """Print the result of a search, and the next command."""
+    from quintet.commands.terminal.output import print_json, print_notes, print_search_end, print_tuning
+
+    print_notes(result.notes, quiet=options.quiet)
+    if options.json:
+        print_json({"command": "tune", **result.to_json()})
+    else:
+        print_tuning(result)
+    print_search_end(result, command, quiet=options.quiet)

@@ -25,6 +25,7 @@ from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.digests import content_hash
+from quintet.files.json_text import table_rows
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import is_vacant, output_lock
 from quintet.files.provenance import environment
@@ -90,6 +91,26 @@ class TrainingResult:
     def scores(self) -> JsonObject:
         """Content of scores.json."""
         return self.results.to_json()
+
+    def to_json(self) -> JsonObject:
+        """JSON object: the model folder, its classes and members, clips per part, failed rows, scores."""
+        folder = ModelFolder(self.folder)
+        bundle = folder.read_json("bundle.json")
+        parts = pd.read_parquet(folder.path / "split.parquet", columns=["part"])["part"].value_counts()
+        failures = pd.read_parquet(folder.path / "failures.parquet")
+        return {
+            "model": str(self.folder),
+            "reused": self.reused,
+            "classes": bundle["classes"],
+            "multilabel": bundle["multilabel"],
+            "members": bundle["members"],
+            "rule": self.rule,
+            "n": {part: int(parts.get(part, 0)) for part in ("train", "test", "unused")},
+            "n_failed": len(failures),
+            "failures": table_rows(failures[["id", "stage", "error", "reason"]]),
+            "notes": list(self.notes),
+            "scores": self.scores,
+        }
 
 
 def train(

@@ -29,7 +29,7 @@ from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
 from quintet.model_folder.folder import ModelFolder
 from quintet.settings import TomlTable
-from quintet.training.data import Material, gather
+from quintet.training.data import Material, data_notes, gather
 from quintet.training.network_size import check_network_sizes
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
 from quintet.tuning.search_folder import STUDY_FILE, claim_folder, open_studies, write_trials
@@ -105,6 +105,7 @@ class TuningResult:
         trials: one row per trial, earlier calls included.
         reused: whether all trials are from earlier calls, so that this call fitted no trial.
         protocol: name of the rule by which the clips were split, for example `group`.
+        notes: what was done with the data, and which rows were left out.
     """
 
     folder: Path
@@ -113,6 +114,25 @@ class TuningResult:
     trials: pd.DataFrame
     reused: bool
     protocol: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best_file(self) -> Path:
+        """The file with the best settings, for `train --settings` and `run --settings`."""
+        return self.folder / "best.toml"
+
+    def to_json(self) -> JsonObject:
+        """JSON object: the folder and its files, the metric, and the result of each member."""
+        return {
+            "folder": str(self.folder),
+            "best": str(self.best_file),
+            "metric": self.metric,
+            "protocol": self.protocol,
+            "reused": self.reused,
+            "n_trials": len(self.trials),
+            "members": _member_rows(self.members),
+            "notes": list(self.notes),
+        }
 
 
 def tune(
@@ -201,7 +221,8 @@ def _tune(
         members = {search.member: _compare(search, problem, settings) for search in searches}
     _write_result(folder, settings, members, material)
     protocol = material.split.protocol
-    return TuningResult(folder.path, settings.metric, members, trials, n_new == 0, protocol)
+    notes = tuple(data_notes(material))
+    return TuningResult(folder.path, settings.metric, members, trials, n_new == 0, protocol, notes)
 
 
 def _gather(
@@ -326,6 +347,14 @@ def _keep_best(
     interrupt.add_note(f"The best settings of {n_trials} finished trials are in {folder.path / 'best.toml'}.")
 
 
+def _member_rows(members: Mapping[str, Tuned]) -> JsonObject:
+    """Member → its result as a JSON object."""
+    return {
+        name: {**asdict(tuned), "gain": tuned.gain.to_json(), "verdict": tuned.gain_text}
+        for name, tuned in members.items()
+    }
+
+
 def _write_result(
     folder: ModelFolder,
     settings: TuneSettings,
@@ -335,10 +364,7 @@ def _write_result(
     interrupted: bool = False,
 ) -> None:
     """Write tuning.json (for the report) and best.toml (for `train --settings` and `run --settings`)."""
-    rows = {
-        name: {**asdict(tuned), "gain": tuned.gain.to_json(), "verdict": tuned.gain_text}
-        for name, tuned in members.items()
-    }
+    rows = _member_rows(members)
     split = material.split
     content = {
         "metric": settings.metric,

@@ -339,3 +339,19 @@ def test_an_open_file_gets_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"")
     with (tmp_path / "a.wav").open("rb") as file, pytest.raises(ConfigError, match="open file"):
         quintet.predict("model", file)  # type: ignore[arg-type]
+
+
+def test_quiet_silences_the_notices_of_all_processes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from quintet.files.notices import QUIET_VARIABLE, announce
+
+    monkeypatch.delenv(QUIET_VARIABLE, raising=False)
+    made = make_result()
+    monkeypatch.setattr(
+        "quintet.inference.predict.predict_files", lambda *_, **__: announce("working") or made
+    )
+    assert "working" in predict().stderr
+    assert "working" not in predict("-q").stderr
+    assert os.environ[QUIET_VARIABLE], "a worker process would inherit it"
+    assert "working" in predict().stderr

@@ -18,7 +18,20 @@ Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse recordings that are cut short. Default: use them and say so.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only, no progress.")]
+
+
+def _silence(quiet: bool) -> bool:
+    """Silence the notices that are printed below the commands, such as that of the compilation."""
+    from quintet.files.notices import silence_notices
+
+    silence_notices(quiet=quiet)
+    return quiet
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=_silence, help="Print results and errors only, no progress."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed of the split, the members and the intervals.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 Intersection = Annotated[

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from quintet.commands.terminal.tables import (
     tuning_table,
     undefined_lines,
 )
+from quintet.files.json_text import json_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,14 +46,14 @@ if TYPE_CHECKING:
 
 MOST_KINDS = 20  # kinds of failures that are printed
 MOST_NOTES = 8  # lines about what a source holds and extraction does not use
+MOST_CLASSES = 30  # classes that are printed with their counts
 RANDOM_SPLIT = "  [bold red]RANDOM SPLIT: groups stand on both sides[/]"
 UNGROUPED_SPLIT = "[bold red]UNGROUPED SPLIT: groups may stand in training and test[/]"
 
 
 def print_json(content: object) -> None:
-    """Print a value as indented JSON. Values that JSON does not have become texts."""
-    text = json.dumps(content, indent=2, default=str)
-    write_data(text + "\n")
+    """Print a value as indented JSON. NaN is null; values that JSON does not have become texts."""
+    write_data(json_text(content))
 
 
 def print_ignored(ignored: tuple[str, ...]) -> None:
@@ -94,6 +95,15 @@ def print_failures(summary: ExtractionSummary) -> None:
         err.print(f"  … and {n_more} other kinds of failure: {place}", soft_wrap=True)
 
 
+def print_classes(summary: ExtractionSummary) -> None:
+    """Print the classes that an extraction found, with their numbers of usable clips."""
+    counts = [f"{printable(name)} {n_clips}" for name, n_clips in summary.classes.items()]
+    more = f", … and {len(counts) - MOST_CLASSES} more" if len(counts) > MOST_CLASSES else ""
+    noun = "class" if len(counts) == 1 else "classes"
+    shown = f": {', '.join(counts[:MOST_CLASSES])}{more}" if counts else ""
+    print_plain(err, f"{len(counts)} {noun}{shown}")
+
+
 def print_truncation(name: str, reason: str, *, indent: str = "") -> None:
     """Print one recording that is cut short and was used as far as it goes."""
     err.print(f"{indent}[yellow]…[/]", end=" ")
@@ -133,16 +143,14 @@ def failure_kinds(failures: pd.DataFrame) -> list[tuple[dict[str, str], int]]:
     return [(rows[0], len(rows)) for rows in by_size]
 
 
-def print_training(result: TrainingResult, *, quiet: bool) -> None:
-    """Print the scores of a training, and its leak gate and learning curve if there are any.
+def print_notes(notes: Iterable[str], *, quiet: bool) -> None:
+    """Print notes on standard error, one sentence a line, unless `quiet`."""
+    for note in () if quiet else notes:
+        print_plain(err, note, style="dim")
 
-    Args:
-        result: the training.
-        quiet: whether to print no notes.
-    """
-    if not quiet:
-        for note in result.notes:
-            print_plain(err, note, style="dim")
+
+def print_training(result: TrainingResult) -> None:
+    """Print the scores of a training, and its leak gate and learning curve if there are any."""
     print_scores(result)
     print_leak_gate(result.results)
     print_learning_curve(result.results)
@@ -286,16 +294,8 @@ def print_evaluation(evaluation: JsonObject) -> None:
         print_plain(out, line)
 
 
-def print_tuning(result: TuningResult, command: str, *, quiet: bool) -> None:
-    """Print the result of a search, and the command that uses it.
-
-    Args:
-        result: the search.
-        command: the next command, without `--settings`.
-        quiet: whether to print no notes.
-    """
-    if result.reused and not quiet:
-        err.print("There was nothing left to try: this is the earlier result.")
+def print_tuning(result: TuningResult) -> None:
+    """Print the result of a search."""
     notice = RANDOM_SPLIT if result.protocol == "random" else ""
     metric = result.metric.replace("_", " ")
     out.print(f"[bold]{metric} out of fold, training part[/]{notice}", soft_wrap=True)
@@ -308,8 +308,19 @@ def print_tuning(result: TuningResult, command: str, *, quiet: bool) -> None:
         style="dim",
         soft_wrap=True,
     )
-    best = result.folder / "best.toml"
-    print_message(f"Search → {result.folder}/   Next: {command} --settings {best}", quiet=quiet)
+
+
+def print_search_end(result: TuningResult, command: str, *, quiet: bool) -> None:
+    """Print the folder of a search and the command that uses its result.
+
+    Args:
+        result: the search.
+        command: the next command, without `--settings`.
+        quiet: whether to print nothing.
+    """
+    if result.reused:
+        print_message("There was nothing left to try: this is the earlier result.", quiet=quiet)
+    print_message(f"Search → {result.folder}/   Next: {command} --settings {result.best_file}", quiet=quiet)
 
 
 def print_predictions(result: PredictionResult, format_: str, output: Path | None) -> None:
@@ -334,9 +345,8 @@ def print_predictions(result: PredictionResult, format_: str, output: Path | Non
 
 def print_prediction_messages(result: PredictionResult, *, quiet: bool) -> None:
     """Print the failed files and, unless `quiet`, notes and truncated files on standard error."""
+    print_notes(result.notes, quiet=quiet)
     if not quiet:
-        for note in result.notes:
-            print_plain(err, note, style="dim")
         for row in result.truncated.to_dict("records"):
             print_truncation(str(row["file"]), str(row["reason"]))
     for row in file_failures(result).to_dict("records"):

@@ -16,6 +16,7 @@ from quintet.datasets.labels import LABEL_SEPARATOR
 from quintet.files.atomic import replace_output
 
 if TYPE_CHECKING:
+    from quintet.files.json_types import JsonObject
     from quintet.inference.predict import PredictionResult
 
 STATUS_COLUMNS = ("status", "stage", "reason")
@@ -119,12 +120,33 @@ def escape_surrogates(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(file=escaped)
 
 
-def _json_text(rows: pd.DataFrame, *, to_file: bool) -> str:
-    """The rows as a JSON list of objects. `set` is a list of classes; values that are missing are null."""
-    records = [
+def predictions_json(result: PredictionResult) -> JsonObject:
+    """JSON object with the classes, one object per file (`prediction_rows`), counts and notes.
+
+    Args:
+        result: the predictions.
+    """
+    files = _records(prediction_rows(result))
+    return {
+        "classes": list(result.classes),
+        "n": len(files),
+        "n_failed": sum(row["status"] == "failed" for row in files),
+        "files": files,
+        "notes": list(result.notes),
+    }
+
+
+def _records(rows: pd.DataFrame) -> list[JsonObject]:
+    """The rows as JSON objects. `set` is a list of classes; values that are missing are null."""
+    return [
         {str(name): _json_value(str(name), value) for name, value in row.items()}
         for row in rows.to_dict("records")
     ]
+
+
+def _json_text(rows: pd.DataFrame, *, to_file: bool) -> str:
+    """The rows as a JSON list of objects."""
+    records = _records(rows)
     is_utf8 = to_file or (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     return json.dumps(records, indent=2, ensure_ascii=not is_utf8) + "\n"
 

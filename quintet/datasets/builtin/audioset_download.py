@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -35,6 +35,7 @@ from quintet.datasets.builtin.audioset import (
 )
 from quintet.errors import ConfigError, DatasetError
 from quintet.files.atomic import append_bytes
+from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
 
 PROGRAMS = {
@@ -86,6 +87,10 @@ class Retrieval:
     n_unavailable: int
     failed: int
     ledger: Path
+
+    def to_json(self) -> JsonObject:
+        """JSON object with the numbers, and the ledger: its path, or None if it does not exist."""
+        return {**asdict(self), "ledger": str(self.ledger) if self.ledger.exists() else None}
 
 
 class Attempt(NamedTuple):

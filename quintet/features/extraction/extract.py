@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from quintet.datasets.labels import label_set
 from quintet.datasets.manifest import Manifest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.columns import feature_names
@@ -28,6 +30,7 @@ from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_ex
 from quintet.features.extraction.worker import Job, Row
 from quintet.features.storage.spectrograms import SpectrogramWriter
 from quintet.files.internet.remote import edit_locally, is_remote, workplace
+from quintet.files.json_text import table_rows
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
 
@@ -74,6 +77,7 @@ class ExtractionSummary:
         truncated: recordings that are cut short, described as far as they go: id, path, duration_s,
             missing_s, reason.
         notes: sentences for the user, such as why earlier rows were not reused.
+        classes: class or tag → number of clips with features; 0 if every clip of it failed.
     """
 
     n_ok: int
@@ -84,6 +88,23 @@ class ExtractionSummary:
     output: Path | str
     truncated: pd.DataFrame
     notes: tuple[str, ...] = ()
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> JsonObject:
+        """JSON object with the fields of the summary; tables are lists of rows."""
+        return {
+            "output": str(self.output),
+            "n": self.n_ok + self.n_failed,
+            "n_ok": self.n_ok,
+            "n_failed": self.n_failed,
+            "n_truncated": len(self.truncated),
+            "n_reused": self.n_reused,
+            "seconds": self.seconds,
+            "classes": dict(self.classes),
+            "failures": table_rows(self.failures[["id", "path", "stage", "error", "reason"]]),
+            "truncated": table_rows(self.truncated),
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True)
@@ -168,7 +189,19 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
         output=output,
         truncated=ledgers.truncated,
         notes=notes,
+        classes=_count_classes(manifest, ledgers.failures),
     )
+
+
+def _count_classes(manifest: Manifest, failures: pd.DataFrame) -> dict[str, int]:
+    """Class or tag → number of its clips with features, by name."""
+    labels = manifest.frame["label"]
+    is_usable = ~manifest.frame["id"].isin(failures["id"])
+    counts: Counter[str] = Counter()
+    for label, n_clips in is_usable.groupby(labels).sum().items():
+        for name in label_set(str(label)):
+            counts[name] += int(n_clips)
+    return dict(sorted(counts.items()))
 
 
 def _spectrogram_writer(options: Options) -> SpectrogramWriter | None:
