@@ -11,7 +11,7 @@ import pandas as pd
 
 from quintet.audit.balance import Spans
 from quintet.audit.duplicates import KINDS
-from quintet.audit.telling import RowOrder
+from quintet.evaluation.telling import RowOrder
 from quintet.files.atomic import replace_output
 from quintet.files.json_types import JsonObject
 

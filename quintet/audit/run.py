@@ -20,11 +20,11 @@ from quintet.audit.duplicates import (
 )
 from quintet.audit.report import AuditReport
 from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
-from quintet.audit.telling import TELLING_COLUMNS, row_order, telling_columns
 from quintet.audit.warnings import warnings
 from quintet.datasets.labels import label_set
 from quintet.datasets.manifest import Manifest
 from quintet.errors import DatasetError
+from quintet.evaluation.telling import TELLING_COLUMNS, row_order, telling_columns
 from quintet.features.extraction.extract import Progress
 from quintet.features.storage.table import FeatureTable
 

@@ -7,7 +7,6 @@ the AUC that each fact, and all facts together, reach out of fold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from quintet.datasets.labels import label_indicator
-from quintet.datasets.splits.folds import grouped_folds, usable_folds
+from quintet.datasets.splits.class_task import Task, make_task
 from quintet.datasets.splits.split import Positions
-from quintet.errors import DatasetError
 from quintet.evaluation.intervals import Intervals, Resampling, block_intervals, bootstrap
 from quintet.evaluation.ranking import rank_scores, ratio
 
@@ -41,27 +38,6 @@ TREES = 60
 LEAF = 3
 CLIPS_OF_A_TREE = 2000
 SHORTCUT_COLUMNS = ("signal", "auc", "low", "high", "warning")
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Classes to predict from a fact, and the folds in which they are predicted.
-
-    Args:
-        rows: positions of the n clips that take part.
-        classes: their names.
-        target: `(n, classes)`, ones and zeros.
-        groups: `(n,)`.
-        folds: pairs of positions among the n clips: to fit on, to predict.
-        seed: seed of the forests and the intervals.
-    """
-
-    rows: Positions
-    classes: tuple[str, ...]
-    target: NDArray[np.int8]
-    groups: NDArray[np.object_]
-    folds: list[tuple[Positions, Positions]]
-    seed: int
 
 
 class _SignalAuc(NamedTuple):
@@ -126,37 +102,6 @@ def _signal_columns(facts: pd.DataFrame, rows: Positions) -> dict[str, Floats]:
             values = facts[name].iloc[rows]
             columns[name] = _column(values)
     return columns
-
-
-def make_task(labels: pd.Series, groups: pd.Series, seed: int) -> Task:
-    """Classes that lie in two groups or more, and grouped folds of their clips.
-
-    Raises:
-        DatasetError: if there are fewer than two such classes.
-    """
-    if not len(labels):
-        raise DatasetError(
-            "To measure shortcuts, at least two classes must lie in two groups each. Received no labels."
-        )
-    matrix, classes = label_indicator(labels)
-    in_group = pd.DataFrame(matrix, index=labels.index).groupby(groups.to_numpy()).max()
-    n_groups = in_group.sum(axis=0).to_numpy()
-    usable = np.flatnonzero((n_groups >= 2) & (matrix.mean(axis=0) < 1))
-    if len(usable) < 2:
-        raise DatasetError(
-            "To measure shortcuts, at least two classes must lie in two groups each. "
-            f"Received {len(usable)} such classes among {len(classes)}."
-        )
-    rows = np.flatnonzero(matrix[:, usable].any(axis=1))
-    target = matrix[rows][:, usable]
-    has_single_labels = (matrix.sum(axis=1) == 1).all()
-    strata = labels.to_numpy()[rows] if has_single_labels else target
-    used_groups = groups.to_numpy()[rows]
-    names = used_groups.tolist()
-    n_splits = usable_folds(strata, names)
-    folds = grouped_folds(strata, names, n_splits=n_splits, seed=seed)
-    names = tuple(classes[k] for k in usable)
-    return Task(rows, names, target, used_groups, folds, seed)
 
 
 def _column(values: pd.Series) -> Floats:

@@ -9,10 +9,7 @@ import pandas as pd
 from quintet.audit.balance import IMBALANCE_RATIO, SCARCE_GROUPS
 from quintet.audit.duplicates import KINDS
 from quintet.audit.shortcuts import ALL_SIGNALS, HIGH_AUC
-from quintet.audit.telling import RowOrder
-from quintet.datasets.labels import label_set
-
-SHOWN_CLASSES = 3  # in a warning
+from quintet.evaluation.telling import RowOrder, telling_warnings
 
 
 def warnings(
@@ -73,27 +70,6 @@ def _shortcut_warnings(shortcuts: pd.DataFrame) -> list[str]:
             f"Shortcut: {row.signal} {verb} an AUC of {row.auc:.2f} [{row.low:.2f}, {row.high:.2f}] "
             f"without any music (warning above {HIGH_AUC}). Make the classes equal in it, "
             "or expect lower scores on other data."
-        )
-    return sentences
-
-
-def telling_warnings(columns: pd.DataFrame) -> list[str]:
-    """One warning for each column that tells classes by itself.
-
-    Args:
-        columns: result of `telling_columns`.
-    """
-    sentences = []
-    for row in columns.itertuples():
-        labels = label_set(str(row.labels))
-        classes = f"the class '{labels[0]}'"
-        if len(labels) > 1:
-            classes = f"the {len(labels)} classes {', '.join(map(repr, labels[:SHOWN_CLASSES]))}"
-            classes += ", …" if len(labels) > SHOWN_CLASSES else ""
-        errors = f"{row.errors} {'error' if row.errors == 1 else 'errors'} for {row.clips} clips of them"
-        sentences.append(
-            f"The column '{row.column}' alone tells {classes}, out of grouped folds ({errors}). "
-            "If it is a label or a number of the file, and no property of the music, remove it."
         )
     return sentences
 

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.audit.telling import telling_columns
-from quintet.audit.warnings import telling_warnings
 from quintet.datasets.groups import group_name, require_disjoint
 from quintet.datasets.labels import label_indicator, label_set
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.datasets.splits.split import Positions, Split
 from quintet.ensemble.crossfit import Inputs
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
+from quintet.evaluation.telling import telling_columns, telling_warnings
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
 from quintet.features.storage.column_roles import quote_names, text_column
 from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSING

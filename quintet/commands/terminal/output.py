@@ -97,7 +97,7 @@ def print_failures(summary: ExtractionSummary) -> None:
 
 def print_classes(summary: ExtractionSummary) -> None:
     """Print the classes that an extraction found, with their numbers of usable clips."""
-    counts = [f"{printable(name)} {n_clips}" for name, n_clips in summary.classes.items()]
+    counts = [f"{name} {n_clips}" for name, n_clips in summary.classes.items()]
     more = f", … and {len(counts) - MOST_CLASSES} more" if len(counts) > MOST_CLASSES else ""
     noun = "class" if len(counts) == 1 else "classes"
     shown = f": {', '.join(counts[:MOST_CLASSES])}{more}" if counts else ""

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quintet import cli
-from quintet.audit.telling import row_order, telling_columns
+from quintet.evaluation.telling import row_order, telling_columns
 from quintet.features.storage.column_roles import Roles
 from quintet.features.storage.external_table import foreign_table
 from quintet.training.data import data_notes, gather

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 from sklearn.tree import DecisionTreeClassifier
 
-from quintet.audit.shortcuts import Task, make_task
-from quintet.datasets.labels import join_labels
+from quintet.datasets.labels import join_labels, label_set
+from quintet.datasets.splits.class_task import Task, make_task
 from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
 
@@ -61,6 +61,9 @@ SHARE_OF_NEIGHBOURS = 0.9
 """Share of rows with the label of the row before, from which the order of the rows tells the class."""
 DEVIATIONS = 3.0
 """Standard deviations by which runs of one label must be fewer than in a shuffled table."""
+
+
+SHOWN_CLASSES = 3  # in a warning
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,27 @@ def telling_columns(
             names = join_labels(task.classes[k] for k in errors)
             rows.append((str(features.columns[j]), names, n_clips, int(is_wrong.sum())))
     return pd.DataFrame(rows, columns=list(TELLING_COLUMNS)) if rows else empty
+
+
+def telling_warnings(columns: pd.DataFrame) -> list[str]:
+    """One warning for each column that tells classes by itself.
+
+    Args:
+        columns: result of `telling_columns`.
+    """
+    sentences = []
+    for row in columns.itertuples():
+        labels = label_set(str(row.labels))
+        classes = f"the class '{labels[0]}'"
+        if len(labels) > 1:
+            classes = f"the {len(labels)} classes {', '.join(map(repr, labels[:SHOWN_CLASSES]))}"
+            classes += ", …" if len(labels) > SHOWN_CLASSES else ""
+        errors = f"{row.errors} {'error' if row.errors == 1 else 'errors'} for {row.clips} clips of them"
+        sentences.append(
+            f"The column '{row.column}' alone tells {classes}, out of grouped folds ({errors}). "
+            "If it is a label or a number of the file, and no property of the music, remove it."
+        )
+    return sentences
 
 
 def _beyond_chance(task: Task, *, n_columns: int) -> NDArray[np.bool_]:
