@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -79,6 +80,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             are chosen and learnt without it. A small optimism remains (on random labels an AUC slightly above
             0.5, if a rule learns weights): the members that predicted the other folds were fitted on this
             fold.
+        folder_: the model folder that `load_model` read; None for an ensemble that was fitted here.
 
     Raises:
         ConfigError: no member is given, a name is unknown, a spectrogram member has no spectrograms, or the
@@ -99,6 +101,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         >>> ensemble.predict_proba(X).shape
         (60, 2)
     """
+
+    folder_: Path | None = None
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ from quintet.inference.describe import (
     segment_length_s,
 )
 from quintet.inference.inputs import expand_files, list_segments
+from quintet.inference.known_clips import KNOWN_COLUMNS, find_known, known_note
 from quintet.model_folder.load import load_model
 
 Floats = NDArray[np.float64]
@@ -55,7 +56,9 @@ class PredictionResult:
             number), `duration_s` (seconds that were used), `missing_s` (seconds that a truncated file states
             and does not hold), `set` if a confidence was asked for (the classes that cannot be excluded,
             joined by `;`; empty for none of the known classes), `out_of_class` in [0, 1), near 1 if no known
-            class fits (not for label sets), and `probability.<class>`.
+            class fits (not for label sets), `known_id` and `known_part` (the same recording in the data of
+            the training, and its part of the split: `train`, `test` or `unused`; missing if there is none),
+            and `probability.<class>`.
         segments: one row per segment: `file`, `start`, `end`, `probability.<class>`, and `distance` from all
             classes in feature space if the model measures it.
         failures: `file`, `stage`, `reason`, one row per segment that could not be read.
@@ -273,6 +276,9 @@ def _average_segments(
                 ensemble.conformal_, probabilities, confidence, distances, ensemble.class_names_
             )
         frame["out_of_class"] = ensemble.conformal_.out_of_class(probabilities, distances)
+    known = find_known(ensemble, table, file_column)
+    for name in KNOWN_COLUMNS:
+        frame[name] = known[name].reindex(order).astype("str").to_numpy()
     frame[columns] = probabilities
     is_truncated = (meta["status"] == "truncated").to_numpy()
     truncated = pd.DataFrame({"file": files[is_truncated], "reason": meta["reason"].to_numpy()[is_truncated]})
@@ -282,7 +288,7 @@ def _average_segments(
         failures=_failures(table, file_column),
         truncated=truncated.drop_duplicates("file", ignore_index=True),
         classes=ensemble.class_names_,
-        notes=_notes(ensemble, confidence),
+        notes=(*_notes(ensemble, confidence), *known_note(known, len(order))),
     )
 
 

@@ -74,6 +74,7 @@ def _read_ensemble(folder: ModelFolder, bundle: JsonObject) -> EnsembleClassifie
     ensemble.conformal_ = _read_conformal(trust)
     ensemble.distance_ = _read_distance(folder, bundle, ensemble.conformal_)
     ensemble.bundle_ = bundle
+    ensemble.folder_ = folder.path
     return ensemble
 
 

@@ -66,10 +66,28 @@ def test_predict_takes_the_table_of_the_training_in_any_order(model: Path, tmp_p
     frame.assign(genre="").to_csv(tmp_path / "new.csv")
     first = predict_table_file(model, tmp_path / "same.csv")
     assert first.frame["file"].tolist() == frame["id"].tolist()
-    assert first.notes == ()
+    assert len(first.notes) == 1, "it holds clips of the training part"
     for name in ("other.csv", "new.csv"):
         pd.testing.assert_frame_equal(predict_table_file(model, tmp_path / name).frame, first.frame)
     assert "'text'" in predict_table_file(model, tmp_path / "other.csv").notes[0]
+
+
+def test_a_row_of_the_training_says_so(model: Path, tmp_path: Path) -> None:
+    """A row is known by its id and its features together; 005 and 006 were left out of the training."""
+    frame = blobs()
+    frame.loc[0, "f0"] += 1.0
+    frame.loc[1, "id"] = "another"
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    result = predict_table_file(model, tmp_path / "t.csv")
+    rows = result.frame.set_index("file")
+    assert rows["known_id"].isna().to_dict() == {
+        id: id in ("000", "another", "005", "006") for id in frame["id"]
+    }
+    split = pd.read_parquet(model / "split.parquet").set_index("id")["part"]
+    known = rows["known_part"].dropna()
+    assert known.to_dict() == split[known.index].to_dict()
+    n_trained = int((known == "train").sum())
+    assert f"{n_trained} of 36 files are clips of the training part" in result.notes[0]
 
 
 def test_predict_names_what_is_missing(model: Path, tmp_path: Path) -> None:
