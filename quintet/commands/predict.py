@@ -33,6 +33,14 @@ def predict(
         Path | None,
         typer.Option("--output", "-o", help="File to write: .csv, .json, .parquet, or .txt for a table."),
     ] = None,
+    for_spreadsheets: Annotated[
+        bool,
+        typer.Option(
+            "--for-spreadsheets",
+            help="CSV: put an apostrophe in front of names that a spreadsheet would run (= + - @). Default: "
+            "names stay as they are.",
+        ),
+    ] = False,
     confidence: Annotated[
         float | None,
         typer.Option(
@@ -47,7 +55,12 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Predict the classes of new music. Files that cannot be read are reported (exit code 1)."""
-    from quintet.commands.terminal.output import print_json, print_prediction_messages, print_predictions
+    from quintet.commands.terminal.output import (
+        print_formulas,
+        print_json,
+        print_prediction_messages,
+        print_predictions,
+    )
     from quintet.commands.terminal.prediction_rows import predictions_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.inference.predict import predict_files, predict_table_file
@@ -60,6 +73,8 @@ def predict(
             param_hint="--json",
         )
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
+    if for_spreadsheets and chosen_format != "csv":
+        raise typer.BadParameter("is for CSV: add --format csv", param_hint="--for-spreadsheets")
     prepare_file(output)
     hold_file(output)
     if table is not None:
@@ -76,11 +91,13 @@ def predict(
                 progress=progress,
             )
     if output is not None or not json_:
-        print_predictions(result, chosen_format, output)
+        print_predictions(result, chosen_format, output, for_spreadsheets=for_spreadsheets)
     if json_:
         place = None if output is None else str(output)
         print_json({"command": "predict", "output": place, **predictions_json(result)})
     print_prediction_messages(result, quiet=quiet)
+    if chosen_format == "csv" and not (for_spreadsheets or quiet):
+        print_formulas(result)
     if output is not None:
         print_message(f"{len(result.frame)} files predicted → {output}", quiet=quiet)
     if len(result.failures):

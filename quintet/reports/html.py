@@ -6,6 +6,7 @@ The report on a run and the page on one track share this module.
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ import pandas as pd
 
 from quintet.errors import ArtefactError
 from quintet.files.atomic import atomic_folder, atomic_replace
+from quintet.files.notices import harmless
+from quintet.files.spreadsheets import spreadsheet_csv
 from quintet.reports.formats import count, format_signed, number, slug
 from quintet.reports.section import Download
 from quintet.reports.style import css_variables, marker
@@ -66,6 +69,8 @@ class Link:
 class NumberFiles:
     """Writer of the numbers behind figures and tables: parquet beside the page, small CSV inside of it.
 
+    The parquet files have the names as they are. People open the CSV, so no cell of it is a formula.
+
     Args:
         folder: folder of the files.
         links: name → link to the table.
@@ -87,7 +92,7 @@ class NumberFiles:
         table = frame.copy()
         table.columns = [str(column) for column in table.columns]
         table.to_parquet(self.folder / f"{name}.parquet", index=False)
-        csv = table.to_csv(index=False).encode()
+        csv = spreadsheet_csv(table).encode()
         if len(csv) <= MAX_INLINE:
             content = base64.b64encode(csv).decode()
             self.links[name] = Link(f"data:text/csv;base64,{content}", f"{name}.csv", len(table))
@@ -168,13 +173,19 @@ def _other_files(output: Path) -> list[str]:
     return [name for name in names if name not in PAGE_FILES and not name.startswith(".")]
 
 
-def render(template: str, context: Mapping[str, object], *, parts: tuple[str, ...]) -> str:
+def render(
+    template: str, context: Mapping[str, object], *, parts: tuple[str, ...], plays_file: bool = False
+) -> str:
     """Render a template with style and script inside.
+
+    The page runs these scripts and no others, and loads nothing from elsewhere (`content_policy`). Characters
+    that turn the direction of writing, and other control characters of names, are shown as escapes.
 
     Args:
         template: name of the template.
         context: values for the template.
         parts: stems of the CSS and JavaScript files, in order.
+        plays_file: whether the page plays a sound that is not inside it.
     """
     import jinja2
 
@@ -196,7 +207,46 @@ def render(template: str, context: Mapping[str, object], *, parts: tuple[str, ..
     css = "\n".join(_template_text(f"{part}.css") for part in parts)
     css = css.replace("/* light */", css_variables("light")).replace("/* dark */", css_variables("dark"))
     js = "\n".join(_template_text(f"{part}.js") for part in parts)
-    return environment.get_template(template).render(**context, css=css, js=js)
+    theme = _template_text("theme.js")
+    policy = content_policy(scripts=(theme, js), styles=(css,), plays_file=plays_file)
+    page = environment.get_template(template).render(**context, css=css, js=js, theme=theme, policy=policy)
+    return harmless(page)
+
+
+def content_policy(*, scripts: Iterable[str], styles: Iterable[str], plays_file: bool) -> Markup:
+    """Content-Security-Policy of a page: what a browser may run and load.
+
+    Whatever stands in a name or a number of a stranger's model cannot run, even if it were not escaped. Style
+    attributes are allowed, for they draw bars and figures.
+
+    Args:
+        scripts: texts of the scripts in the page.
+        styles: texts of the style sheets in the page.
+        plays_file: whether the page plays a sound that is not inside it.
+
+    Example:
+        >>> str(content_policy(scripts=("",), styles=(), plays_file=False)).split("; ")[1]
+        "script-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+    """
+    from markupsafe import Markup
+
+    rules = {
+        "default-src": ["'none'"],
+        "script-src": list(map(_source_hash, scripts)),
+        "style-src": ["'unsafe-inline'"],  # for browsers without the next two
+        "style-src-elem": list(map(_source_hash, styles)),
+        "style-src-attr": ["'unsafe-inline'"],
+        "img-src": ["data:"],
+        "media-src": ["data:", *(["'self'", "file:"] if plays_file else [])],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+    }
+    return Markup("; ").join(Markup(" ".join([rule, *sources])) for rule, sources in rules.items())
+
+
+def _source_hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _template_text(name: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from quintet.explanation.spectrogram.occlusion import cell_means
 from quintet.explanation.track import NetworkExplanation, TrackPrediction
+from quintet.files.notices import printable
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import (
     Box,
@@ -128,7 +129,7 @@ def leaders_json(track: TrackPrediction) -> str:
     values = track.curve[list(track.classes)].to_numpy()
     leaders = []
     for (start, end), row in zip(window_spans(track), values, strict=True):
-        name = track.classes[int(row.argmax())]
+        name = printable(track.classes[int(row.argmax())])
         leader = {"from": round(start, 2), "to": round(end, 2), "name": name, "p": round(float(row.max()), 2)}
         leaders.append(leader)
     return json.dumps(leaders).replace("<", "\\u003c")

@@ -75,7 +75,7 @@ def write_track(
     """
     with replace_page(output, SUBJECT, mark=MARK) as numbers:
         context = page_context(track, explanation, run, numbers=numbers, sound=sound)
-        numbers.page = render("track.html", context, parts=("report", "track"))
+        numbers.page = render("track.html", context, parts=("report", "track"), plays_file=sound.outside)
     return output / "index.html"
 
 

@@ -115,6 +115,19 @@ def test_quiet_prints_results_and_errors_only(result: PredictionResult) -> None:
     assert [line.partition(":")[0] for line in printed.stderr.splitlines()] == ["✗ part.wav", "✗ bad.wav"]
 
 
+def test_names_for_a_spreadsheet_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_result(classes=("=1+1|x", "jazz"))
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: made)
+    plain, safe = predict("--format", "csv"), predict("--format", "csv", "--for-spreadsheets")
+    n_formulas = 3  # two predictions, and the second part of no column name
+    assert plain.stdout.count("=1+1|x") == safe.stdout.count("=1+1|x") == n_formulas
+    assert plain.stdout.count("'=1+1|x") == 0
+    assert safe.stdout.count("'=1+1|x") == 2
+    assert "formulas: 2." in plain.stderr
+    assert "formulas" not in safe.stderr
+    assert predict("--format", "json", "--for-spreadsheets").exit_code == 2
+
+
 @pytest.mark.parametrize("format_", ["csv", "json"])
 def test_a_failed_file_is_one_row_with_stage_and_reason(
     result: PredictionResult, format_: str, tmp_path: Path

@@ -18,8 +18,10 @@ import pytest
 
 from quintet.errors import ArtefactError
 from quintet.model_folder.run import read_run
+from quintet.reports import run_page
 from quintet.reports.run_page import SECTIONS, write_report
 from quintet.reports.sections.maps import maps_section
+from quintet.reports.sections.model_card import model_card_section
 from quintet.reports.text import split_note
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
@@ -237,3 +239,43 @@ def test_a_folder_with_other_things_is_refused(model_folder: Path, tmp_path: Pat
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="finished model folder"):
         read_run(tmp_path)
+
+
+def test_the_policy_allows_the_scripts_of_the_page_and_no_others(
+    page: Path, policed: Callable[[str], Any]
+) -> None:
+    """Attack C1: nothing stood between a name that is not escaped and the browser."""
+    read = policed(page.read_text(encoding="utf-8"))
+    assert read.policy["img-src"] == read.policy["media-src"] == ["data:"]
+    assert all(source.startswith("data:") for source in read.sources)
+
+
+def test_turned_and_hidden_characters_are_seen_on_the_page(
+    model_folder: Path,
+    tmp_path: Path,
+    write_sections: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_page, "default_title", lambda run: "a\u202eb\x9bc<")
+    page = write_sections(model_folder, tmp_path / "report", model_card_section)
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>a\\u202eb\\x9bc&lt;</h1>" in text
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_page_works_and_an_injected_script_does_not(
+    page: Path, tmp_path: Path, open_in_browser: Callable[[Path], tuple[str, str]]
+) -> None:
+    document, console = open_in_browser(page)
+    assert console == ""
+    assert ">Dark theme</button>" in document  # made by the script of the page
+    evil = tmp_path / "evil.html"
+    attack = "<script>document.title = 'PWNED'</script><img src=x onerror=\"document.title = 'PWNED'\">"
+    evil.write_text(page.read_text(encoding="utf-8").replace("<main", f"{attack}<main"), encoding="utf-8")
+    document, console = open_in_browser(evil)
+    assert "<title>PWNED" not in document
+    assert "Content Security Policy" in console
+    unprotected = tmp_path / "unprotected.html"
+    unprotected.write_text(evil.read_text(encoding="utf-8").replace("Content-Security-Policy", "nothing"))
+    assert "<title>PWNED" in open_in_browser(unprotected)[0]  # the test can fail

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from quintet.classifiers.storage import load_member
 from quintet.ensemble.classifier import EnsembleClassifier
@@ -28,6 +32,7 @@ from quintet.explanation.track import (
 )
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run, read_run
+from quintet.reports.track_layers import leaders_json
 from quintet.reports.track_page import Sound, write_track
 from quintet.reports.track_text import known_recording, novelty_note, opening
 
@@ -211,3 +216,43 @@ def test_names_are_escaped_everywhere(run: Run, tmp_path: Path) -> None:
     assert "<img src=x" not in text
     assert "</script><b>" not in text
     assert text.count("</script>") == text.count("<script")
+
+
+def test_the_policy_of_the_page_of_a_track(run: Run, tmp_path: Path, policed: Callable[[str], Any]) -> None:
+    heard = heard_of(run, [sure(run, run.classes[0])], name="a\u202eb.mp3")
+    for sound, allowed in (
+        (Sound("data:,", ""), ["data:"]),
+        (Sound("../song.mp3", "", outside=True), ["data:", "'self'", "file:"]),
+    ):
+        page = write_track(heard, NOTHING, run, tmp_path / "page", sound)
+        read = policed(page.read_text(encoding="utf-8"))
+        assert read.policy["media-src"] == allowed
+        assert [source for source in read.sources if not source.startswith("data:")] == [
+            sound.source for _ in (1,) if sound.outside
+        ]
+    assert "a\\u202eb.mp3" in page.read_text(encoding="utf-8")
+
+
+def test_a_class_in_the_line_below_the_sound_is_printable(run: Run) -> None:
+    evil = "\u202e" + run.classes[0]
+    heard = heard_of(run, [sure(run, run.classes[0])], classes=(evil, *run.classes[1:]))
+    heard = replace(heard, curve=heard.curve.rename(columns={run.classes[0]: evil}))
+    (leader,) = json.loads(leaders_json(heard))
+    assert leader["name"] == "\\u202e" + run.classes[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_inside", [True, False])
+def test_in_a_browser_the_player_gets_its_sound(
+    run: Run, tmp_path: Path, open_in_browser: Callable[[Path], tuple[str, str]], is_inside: bool
+) -> None:
+    soundfile.write(tmp_path / "song.wav", np.zeros(22050), 22050)
+    content = base64.b64encode((tmp_path / "song.wav").read_bytes()).decode()
+    sound = Sound(
+        f"data:audio/wav;base64,{content}" if is_inside else "../song.wav", "", outside=not is_inside
+    )
+    heard = heard_of(run, [sure(run, run.classes[0])])
+    page = write_track(heard, NOTHING, run, tmp_path / "page", sound)
+    document, console = open_in_browser(page)
+    assert console == ""
+    assert re.search('<html[^>]* class="ready"', document)  # set when the browser has the sound

@@ -19,7 +19,12 @@ from quintet.commands.terminal.console import (
     print_plain,
     write_data,
 )
-from quintet.commands.terminal.prediction_rows import file_failures, write_rows, write_text
+from quintet.commands.terminal.prediction_rows import (
+    file_failures,
+    prediction_rows,
+    write_rows,
+    write_text,
+)
 from quintet.commands.terminal.predictions import probability_table
 from quintet.commands.terminal.tables import (
     comparison_table,
@@ -323,16 +328,19 @@ def print_search_end(result: TuningResult, command: str, *, quiet: bool) -> None
     print_message(f"Search → {result.folder}/   Next: {command} --settings {result.best_file}", quiet=quiet)
 
 
-def print_predictions(result: PredictionResult, format_: str, output: Path | None) -> None:
+def print_predictions(
+    result: PredictionResult, format_: str, output: Path | None, *, for_spreadsheets: bool = False
+) -> None:
     """Print predictions, or write them to a file.
 
     Args:
         result: the predictions.
         format_: `table`, `csv`, `json` or `parquet`.
         output: the file, or None for standard output. Parquet needs a file.
+        for_spreadsheets: whether no cell of a CSV may be a formula.
     """
     if format_ != "table":
-        write_rows(result, format_, output)
+        write_rows(result, format_, output, for_spreadsheets=for_spreadsheets)
         return
     table = _table(result, width=out.width if output is None else ENDLESS_WIDTH)
     if output is None:
@@ -341,6 +349,20 @@ def print_predictions(result: PredictionResult, format_: str, output: Path | Non
     text = io.StringIO()
     StreamConsole(file=text, width=ENDLESS_WIDTH).print(table)
     write_text(text.getvalue(), output)
+
+
+def print_formulas(result: PredictionResult) -> None:
+    """Print how many cells of a CSV of predictions a spreadsheet would run, if there are any."""
+    from quintet.files.spreadsheets import count_formulas
+
+    n_formulas = count_formulas(prediction_rows(result))
+    if n_formulas:
+        print_plain(
+            err,
+            f"Cells that a spreadsheet would run as formulas: {n_formulas}. Names stay as they are for "
+            "programs; --for-spreadsheets puts an apostrophe in front.",
+            style="dim",
+        )
 
 
 def print_prediction_messages(result: PredictionResult, *, quiet: bool) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from quintet.commands.terminal.console import write_data
 from quintet.datasets.labels import LABEL_SEPARATOR
 from quintet.files.atomic import replace_output
+from quintet.files.spreadsheets import spreadsheet_csv
 
 if TYPE_CHECKING:
     from quintet.files.json_types import JsonObject
@@ -80,13 +81,16 @@ def _status(
     return "ok", None, None
 
 
-def write_rows(result: PredictionResult, format_: str, output: Path | None) -> None:
+def write_rows(
+    result: PredictionResult, format_: str, output: Path | None, *, for_spreadsheets: bool = False
+) -> None:
     """Write the rows to a file, which is complete or absent, or to standard output.
 
     Args:
         result: the predictions.
         format_: `csv`, `json` or `parquet`.
         output: the file, or None for standard output. Parquet needs a file.
+        for_spreadsheets: whether no cell of a CSV may be a formula.
     """
     rows = prediction_rows(result)
     if format_ == "parquet":
@@ -94,7 +98,10 @@ def write_rows(result: PredictionResult, format_: str, output: Path | None) -> N
             with replace_output(output) as file:
                 escape_surrogates(rows).to_parquet(file, index=False)
         return
-    text = rows.to_csv(index=False) if format_ == "csv" else _json_text(rows, to_file=output is not None)
+    if format_ == "json":
+        text = _json_text(rows, to_file=output is not None)
+    else:
+        text = spreadsheet_csv(rows) if for_spreadsheets else rows.to_csv(index=False)
     write_text(text, output)
 
 

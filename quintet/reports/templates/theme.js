@@ -1,0 +1,1 @@
+(function(){var t=/dark|light/.exec(location.hash+location.search);if(t&&/[#?&](theme=)?(dark|light)\b/.test(location.hash+location.search))document.documentElement.dataset.theme=t[0];})()
