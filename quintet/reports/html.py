@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -36,6 +37,28 @@ The page links larger tables in `numbers/`.
 
 PAGE_FILES = ("index.html", "numbers")
 """Content of the folder of a page."""
+
+NUMBERS_LIST = ".quintet.json"
+"""File in `numbers/` with the names of the files that quintet wrote there, and may delete."""
+
+HEAD_CHARACTERS = 20_000
+"""Beginning of a page that holds its mark."""
+
+
+@dataclass(frozen=True)
+class PageKind:
+    """Kind of page that a folder holds.
+
+    Args:
+        subject: the page in an error message, for example `A report`.
+        mark: text of the `generator` in its head, by which a later run recognises it.
+        older_marks: texts in the heads of pages of earlier versions.
+    """
+
+    subject: str
+    mark: str
+    older_marks: tuple[str, ...] = ()
+
 
 MARKER_SHAPES = (
     '<circle cx="6" cy="6" r="4"/>',
@@ -81,6 +104,11 @@ class NumberFiles:
     links: dict[str, Link] = field(default_factory=dict)
     page: str = ""
 
+    def write_list(self) -> None:
+        """Write the names of all files, by which a later run knows that it may delete them."""
+        names = sorted(file.name for file in self.folder.iterdir())
+        (self.folder / NUMBERS_LIST).write_text(json.dumps(names), encoding="utf-8")
+
     def clear(self) -> None:
         """Begin again without numbers and without a page."""
         self.links, self.page = {}, ""
@@ -107,23 +135,22 @@ class NumberFiles:
 
 
 @contextmanager
-def replace_page(output: Path, subject: str, *, mark: str = "") -> Iterator[NumberFiles]:
+def replace_page(output: Path, kind: PageKind) -> Iterator[NumberFiles]:
     """Write a page and its numbers beside the old ones, which they replace together at the end.
 
     The block adds numbers and sets `NumberFiles.page`. If it fails, the folder stays as it was.
 
     Args:
         output: the folder, which is made if it does not exist.
-        subject: the page in an error message, for example `A report`.
-        mark: text near the top of the pages that may be replaced. Default: any page may be replaced.
+        kind: kind of the page.
 
     Yields:
         The writer of the new numbers.
 
     Raises:
-        ArtefactError: if the folder holds other files.
+        ArtefactError: if the folder is a link, or holds anything but an earlier page of this kind.
     """
-    check_page_folder(output, subject, mark=mark)
+    check_page_folder(output, kind)
     is_new = not output.exists()
     try:
         with (
@@ -132,7 +159,9 @@ def replace_page(output: Path, subject: str, *, mark: str = "") -> Iterator[Numb
         ):
             numbers = NumberFiles(folder)
             yield numbers
+            numbers.write_list()
             page.write_text(numbers.page, encoding="utf-8")
+            check_page_folder(output, kind)  # again: somebody may have put a file there meanwhile
     except BaseException:
         if is_new:
             with suppress(OSError):
@@ -140,37 +169,64 @@ def replace_page(output: Path, subject: str, *, mark: str = "") -> Iterator[Numb
         raise
 
 
-def check_page_folder(output: Path, subject: str, *, mark: str = "") -> None:
-    """Refuse a folder that holds anything but an earlier page.
+def check_page_folder(output: Path, kind: PageKind) -> None:
+    """Refuse a folder that holds anything but an earlier page of this kind. Nothing else is ever deleted.
 
     Args:
         output: the folder.
-        subject: the page in an error message, for example `A report`.
-        mark: text near the top of the pages that may be replaced. Default: any page may be replaced.
+        kind: kind of the page.
 
     Raises:
-        ArtefactError: if the folder holds other files.
+        ArtefactError: if the folder is a link, or holds other files.
     """
-    obstacles = _other_files(output)
-    page = output / "index.html"
-    if page.is_file():
-        start = page.read_text(encoding="utf-8", errors="replace")[:2000]
-        if mark not in start:
-            obstacles.append("index.html, another page")
+    obstacles = _other_files(output, kind)
     if obstacles:
         names = ", ".join(obstacles[:3])
         raise ArtefactError(
-            f"{subject} needs a folder of its own. '{output}' holds {names}. Name another folder."
+            f"{kind.subject} needs a folder of its own. '{output}' holds {names}. Name another folder."
         )
 
 
-def _other_files(output: Path) -> list[str]:
+def _other_files(output: Path, kind: PageKind) -> list[str]:
+    """What a folder holds beside an earlier page, in words. Hidden files count as nothing, and stay."""
+    if output.is_symlink():
+        return ["a link to another folder"]
     if not output.exists():
         return []
     if not output.is_dir():
         return ["a file"]
     names = [path.name for path in output.iterdir()]
-    return [name for name in names if name not in PAGE_FILES and not name.startswith(".")]
+    others = [name for name in names if name not in PAGE_FILES and not name.startswith(".")]
+    page, numbers = output / "index.html", output / "numbers"
+    is_page = page.is_file() and not page.is_symlink() and _has_mark(page, kind)
+    if "index.html" in names and not is_page:
+        others.append("index.html, another page")
+    if "numbers" in names:
+        others += _other_numbers(numbers, page.read_text(encoding="utf-8") if is_page else "")
+    return others
+
+
+def _has_mark(page: Path, kind: PageKind) -> bool:
+    with page.open(encoding="utf-8", errors="replace") as file:
+        head = file.read(HEAD_CHARACTERS)
+    return any(mark in head for mark in (kind.mark, *kind.older_marks))
+
+
+def _other_numbers(folder: Path, page: str) -> list[str]:
+    """Files in `numbers/` that quintet did not write.
+
+    Earlier versions wrote no list: then the files are those that the page offers for download.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return ["numbers, no folder of a page"]
+    try:
+        ours = json.loads((folder / NUMBERS_LIST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        offered = re.findall(r'download="([^"]+)\.(?:csv|parquet)"', page)
+        ours = ["scores.json", *(f"{name}.parquet" for name in offered)] if page else []
+    known = {NUMBERS_LIST, *map(str, ours)} if isinstance(ours, list) else {NUMBERS_LIST}
+    names = sorted(path.name for path in folder.iterdir() if path.name not in known or not path.is_file())
+    return [f"numbers/{name}" for name in names]
 
 
 def render(

@@ -12,7 +12,7 @@ from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.run import Run, read_run
 from quintet.reports.formats import RANKINGS, SCORE_NAMES, count, number, rule_name
-from quintet.reports.html import NumberFiles, render, replace_page
+from quintet.reports.html import NumberFiles, PageKind, render, replace_page
 from quintet.reports.report_data import ReportData, main_confusions
 from quintet.reports.section import Section
 from quintet.reports.sections.classes import classes_section
@@ -67,6 +67,8 @@ SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
 )
 """Sections of the page, in order. A section is left out if its function returns None."""
 
+KIND = PageKind("A report", mark="Quintet, the report on a model", older_marks=("· Quintet report</title>",))
+
 PLAIN_FOLDERS = ("model", "models", "out", "output")
 """Names of model folders that are no titles."""
 
@@ -109,7 +111,7 @@ def write_report(
     output = Path(output_folder)
     if not ModelFolder(model_folder).is_finished:
         read_run(model_folder)  # says what is missing, before the folder of the report is made
-    with output_lock(output), replace_page(output, "A report") as numbers:
+    with output_lock(output), replace_page(output, KIND) as numbers:
         read_unchanged(model_folder, lambda: _make_page(model_folder, numbers, title, umap=umap))
     return output / "index.html"
 
@@ -150,6 +152,7 @@ def page_header(data: ReportData, title: str) -> dict[str, object]:
     run = data.run
     families = data.explanation.game.shares if data.explanation.game else None
     return {
+        "generator": KIND.mark,
         "title": title,
         "opening": opening(run, main_confusions(data.confusions), families),
         "headline": headline_scores(data),

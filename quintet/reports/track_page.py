@@ -11,7 +11,7 @@ from quintet.explanation.track import TrackExplanation, TrackPrediction
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import hz_ticks, time_ticks
 from quintet.reports.formats import count, format_range, number
-from quintet.reports.html import NumberFiles, check_page_folder, render, replace_page
+from quintet.reports.html import NumberFiles, PageKind, check_page_folder, render, replace_page
 from quintet.reports.section import Cell, Column, Fold, Row, Section, Table
 from quintet.reports.text import display_name
 from quintet.reports.track_layers import leaders_json, network_layers, time_layers, track_loudness
@@ -25,10 +25,8 @@ from quintet.reports.track_sections import (
 )
 from quintet.reports.track_text import known_recording, novelty_note, opening, seconds
 
-MARK = "Quintet, the explanation of one track"
+KIND = PageKind("An explanation", mark="Quintet, the explanation of one track")
 """Text in the head of every such page, by which an earlier page is recognised."""
-
-SUBJECT = "An explanation"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def check_folder(output: Path) -> None:
     Raises:
         ArtefactError: if it holds other files, or another page.
     """
-    check_page_folder(output, SUBJECT, mark=MARK)
+    check_page_folder(output, KIND)
 
 
 def write_track(
@@ -73,7 +71,7 @@ def write_track(
     Raises:
         ArtefactError: if the folder holds other files, or another page.
     """
-    with replace_page(output, SUBJECT, mark=MARK) as numbers:
+    with replace_page(output, KIND) as numbers:
         context = page_context(track, explanation, run, numbers=numbers, sound=sound)
         numbers.page = render("track.html", context, parts=("report", "track"), plays_file=sound.outside)
     return output / "index.html"
@@ -117,7 +115,7 @@ def page_context(
     entries = [("time", "Over time"), ("where", "Spectrogram")]
     notes = (known_recording(track, run), novelty_note(track, neighbours))
     return {
-        "mark": MARK,
+        "generator": KIND.mark,
         "name": track.name,
         "opening": opening(track, explanation, neighbours, run),
         "notes": [note for note in notes if note is not None],

@@ -18,8 +18,9 @@ import pytest
 
 from quintet.errors import ArtefactError
 from quintet.model_folder.run import read_run
-from quintet.reports import run_page
-from quintet.reports.run_page import SECTIONS, write_report
+from quintet.reports import run_page, track_page
+from quintet.reports.html import NUMBERS_LIST, check_page_folder, replace_page
+from quintet.reports.run_page import SECTIONS
 from quintet.reports.sections.maps import maps_section
 from quintet.reports.sections.model_card import model_card_section
 from quintet.reports.text import split_note
@@ -229,11 +230,83 @@ def test_groups_on_both_sides_are_found_in_the_split_itself(model_folder: Path, 
     assert "1 artist occurs both in training and in test" in mark.long
 
 
-def test_a_folder_with_other_things_is_refused(model_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("…")
-    with pytest.raises(ArtefactError, match=r"folder of its own.*thesis\.tex"):
-        write_report(model_folder, tmp_path)
-    assert (tmp_path / "thesis.tex").exists()
+def contents(folder: Path) -> dict[str, bytes]:
+    """Path and bytes of every file that is not hidden."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["thesis.tex"],
+        ["index.html"],
+        ["index.html", "numbers/mine.txt"],
+        ["numbers/mine.txt"],
+        ["numbers/importance.parquet"],
+    ],
+)
+def test_a_folder_with_other_things_is_refused_and_kept(
+    model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path], names: list[str]
+) -> None:
+    """Attack B1: a page and the numbers of somebody else were overwritten and deleted."""
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("<title>mine</title>")
+    before = contents(tmp_path)
+    with pytest.raises(ArtefactError, match=f"folder of its own.*{re.escape(names[-1])}"):
+        write_sections(model_folder, tmp_path, model_card_section)
+    assert contents(tmp_path) == before
+
+
+def test_only_what_quintet_wrote_is_replaced(
+    model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
+    folder = tmp_path / "report"
+    write_sections(model_folder, folder, maps_section)
+    (folder / ".hidden").write_text("mine")
+    first = contents(folder)
+    assert len([name for name in first if name.startswith("numbers/")]) > 3
+    write_sections(model_folder, folder, model_card_section)
+    second = contents(folder)
+    assert len(second) < len(first)
+    assert second[".hidden"] == b"mine"
+    (folder / "numbers" / "mine.parquet").write_text("mine")
+    with pytest.raises(ArtefactError, match=r"numbers/mine\.parquet"):
+        write_sections(model_folder, folder, maps_section)
+    assert contents(folder) == {**second, "numbers/mine.parquet": b"mine"}
+    (folder / "numbers" / "mine.parquet").unlink()
+    with pytest.raises(ArtefactError, match="another page"):
+        check_page_folder(folder, track_page.KIND)
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    with pytest.raises(ArtefactError, match="a link"):
+        write_sections(model_folder, tmp_path / "link", maps_section)
+    assert contents(folder) == second
+
+
+def test_a_report_of_an_earlier_version_is_replaced(
+    model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
+    page = write_sections(model_folder, tmp_path, maps_section)
+    (tmp_path / "numbers" / NUMBERS_LIST).unlink()
+    text = page.read_text(encoding="utf-8").replace(run_page.KIND.mark, "")
+    page.write_text(text, encoding="utf-8")
+    write_sections(model_folder, tmp_path, model_card_section)
+    (tmp_path / "numbers" / NUMBERS_LIST).unlink()
+    (tmp_path / "numbers" / "mine.parquet").write_text("mine")
+    with pytest.raises(ArtefactError, match=r"numbers/mine\.parquet"):
+        write_sections(model_folder, tmp_path, maps_section)
+
+
+def test_a_file_that_is_put_there_meanwhile_is_kept(tmp_path: Path) -> None:
+    def write() -> None:
+        with replace_page(tmp_path, run_page.KIND) as numbers:
+            numbers.page = "new"
+            (tmp_path / "thesis.tex").write_text("mine")
+
+    with pytest.raises(ArtefactError, match="thesis"):
+        write()
+    assert contents(tmp_path) == {"thesis.tex": b"mine"}
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

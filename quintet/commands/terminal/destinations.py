@@ -140,6 +140,11 @@ def prepare_folder(output: str | Path | None, option: str = OUTPUT_OPTION) -> No
     if output is None:
         return
     folder = Path(output)
+    if folder.is_symlink():
+        raise ArtefactError(
+            f"{option} must name a folder. '{output}' is a link to '{os.readlink(folder)}': name the folder "
+            "itself."
+        )
     if folder.exists() and not folder.is_dir():
         raise ArtefactError(f"{option} must name a folder. '{output}' is a file: choose another name.")
     _make_folder(folder if folder.is_dir() else folder.absolute().parent, option)
