@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quintet.errors import ArtefactError, DatasetError
-from quintet.files.text import find_encoding
+from quintet.files.text import BLOCK_BYTES, find_encoding
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 50  # rows that decide about the separator
@@ -33,9 +33,17 @@ MISSING_NUMBERS = (
 )
 """Texts that stand for a missing value in a column of numbers (the list of pandas)."""
 
+MOST_CELL_CHARACTERS = csv.field_size_limit()
+"""Longest text in a cell, 131,072 characters: that of Python's reader of CSV."""
+MOST_LINE_BYTES = 1 << 25
+"""Longest line of a CSV file: 32 MB, for tables of a million columns."""
+MOST_UNPACKED_BYTES, MOST_PACKING = 1 << 28, 50
+"""A packed CSV file may unpack to 256 MB, or to 50 times its size if that is more."""
+
 _NAMELESS = re.compile(r"(Unnamed: \d+(\.\d+)*)?")
 _SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d+\.\d+")
+GZIP_MARK = b"\x1f\x8b"
 _OTHER_KINDS = {
     b"PK\x03\x04": "a zip file, as Excel and OpenOffice write them",
     b"\xd0\xcf\x11\xe0": "an old Excel file",
@@ -90,20 +98,26 @@ def read_table_file(
 
     Raises:
         ArtefactError: the file cannot be read as a table.
-        DatasetError: two columns have the same name.
+        DatasetError: two columns have the same name, or a cell is too long.
     """
     if not path.is_file():
         raise ArtefactError(f"A table must be a file. There is none at '{path}'. Check the name.")
     try:
         start = _first_bytes(path)
         if start.startswith(b"PAR1") or path.suffix.lower() in (".parquet", ".pq"):
-            return _read_parquet(path)
+            content = _read_parquet(path)
+            _require_short_cells(path, content.frame)
+            return content
         for mark, kind in _OTHER_KINDS.items():
             if start.startswith(mark):
                 raise ArtefactError(
                     f"A table must be readable as CSV or parquet. '{path}' is {kind}: save it as CSV."
                 )
-        return _read_csv(path, text or (lambda names: names), rest_in_last=rest_in_last)
+        _require_short_lines(path)
+        content = _read_csv(path, text or (lambda names: names), rest_in_last=rest_in_last)
+        if path.stat().st_size > MOST_CELL_CHARACTERS or start.startswith(GZIP_MARK):
+            _require_short_cells(path, content.frame)
+        return content
     except (pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _unreadable(path, error) from error
     except (UnicodeError, csv.Error, EOFError) as error:
@@ -117,6 +131,42 @@ def read_table_file(
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(16)
+
+
+def _require_short_lines(path: Path) -> None:
+    """Refuse a CSV file that a small file unpacks to, or whose lines are too long to be rows of a table."""
+    packed = path.stat().st_size
+    is_compressed = _first_bytes(path).startswith(GZIP_MARK)
+    most = max(MOST_UNPACKED_BYTES, MOST_PACKING * packed) if is_compressed else packed
+    total = length = 0
+    with _open(path, is_compressed=is_compressed) as file:
+        while block := file.read(BLOCK_BYTES):
+            total += len(block)
+            end = b"\n" if b"\n" in block else b"\r"
+            first, last = block.find(end), block.rfind(end)
+            length += len(block) if first < 0 else first
+            if length > MOST_LINE_BYTES:
+                raise _unreadable(path, f"a line has more than {MOST_LINE_BYTES >> 20} MB")
+            if first >= 0:
+                length = len(block) - last - 1
+            if total > most:
+                raise _unreadable(path, f"it unpacks to more than {most >> 20} MB: unpack it yourself")
+
+
+def _require_short_cells(path: Path, frame: pd.DataFrame) -> None:
+    """Refuse a table with a text that is too long to be a name or a label."""
+    for name, column in frame.items():
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            continue
+        is_text = isinstance(column.dtype, pd.StringDtype)
+        texts = column if is_text else column[[isinstance(cell, str) for cell in column]]
+        lengths = texts.str.len() if len(texts) else texts
+        longest = 0 if not lengths.notna().any() else int(lengths.max())
+        if longest > MOST_CELL_CHARACTERS:
+            raise DatasetError(
+                f"A cell of a table may have {MOST_CELL_CHARACTERS:,} characters. '{path}' has one of "
+                f"{longest:,} in the column '{str(name)[:80]}'. Shorten it, or remove the column."
+            )
 
 
 def _open(path: Path, *, is_compressed: bool) -> BinaryIO:
@@ -163,7 +213,7 @@ class _Dialect:
 
 
 def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableContent:
-    is_compressed = _first_bytes(path).startswith(b"\x1f\x8b")
+    is_compressed = _first_bytes(path).startswith(GZIP_MARK)
     encoding, is_guess = _find_encoding(path, is_compressed=is_compressed)
     dialect = _find_dialect(path, encoding, is_compressed=is_compressed)
     if not dialect.rows:

@@ -121,3 +121,40 @@ def test_names_of_rows_without_a_header_are_a_column_without_a_name(tmp_path: Pa
 def test_other_files_are_refused_in_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(ArtefactError, match=message):
         read_table_file(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("row", [1, 60])
+@pytest.mark.parametrize("kind", ["csv", "csv with line ends", "csv.gz", "parquet"])
+def test_a_label_of_any_length_is_refused_in_a_short_sentence(tmp_path: Path, row: int, kind: str) -> None:
+    """Attack B7: a label of 100 MB took 5 GB and was printed whole."""
+    letter = "a\n" if kind == "csv with line ends" else "ab"
+    labels = ["rock"] * 70
+    labels[row] = letter * 100_000
+    table = pd.DataFrame({"id": range(70), "label": labels, "tempo": 1.5})
+    path = tmp_path / f"t.{kind.partition(' ')[0]}"
+    if kind == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False)
+    with pytest.raises((ArtefactError, DatasetError), match=r"131,?072") as fault:
+        read_table_file(path, text=roles)
+    assert len(str(fault.value)) < 500
+    table.assign(label="r" * 131_072).to_parquet(tmp_path / "fits.parquet")
+    assert len(read_table_file(tmp_path / "fits.parquet").frame) == 70
+
+
+def test_a_small_file_does_not_unpack_to_a_large_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quintet.files.tables.MOST_UNPACKED_BYTES", 1_000_000)
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"id,f\n" + b"a,1\n" * 500_000))
+    with pytest.raises(ArtefactError, match="unpacks to more"):
+        read_table_file(path)
+    monkeypatch.setattr("quintet.files.tables.MOST_LINE_BYTES", 100_000)
+    for end in (b"\n", b"\r"):
+        with pytest.raises(ArtefactError, match="a line has more"):
+            read_table_file(write(tmp_path, b"id,f" + end + b"a," + b"1" * 5_000_000))
+        assert (
+            len(read_table_file(write(tmp_path, b"id,f" + end + (b"a,1" + end) * 100_000)).frame) == 100_000
+        )
