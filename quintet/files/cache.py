@@ -61,6 +61,26 @@ def make_private(folder: Path) -> None:
             _require_ours(entry)
 
 
+def require_unplanted(folder: Path) -> None:
+    """Refuse a folder that another user may have put in a shared place, such as /tmp, under a name of ours.
+
+    Args:
+        folder: the folder of unfinished work, whose content the next run takes up. It need not exist.
+
+    Raises:
+        ArtefactError: it belongs to another user, or is a link, in a folder that all users can write.
+    """
+    if os.name == "nt" or not os.path.lexists(folder):
+        return
+    facts = folder.lstat()
+    is_shared = bool(folder.absolute().parent.stat().st_mode & stat.S_IWOTH)
+    if is_shared and (facts.st_uid != os.geteuid() or not stat.S_ISDIR(facts.st_mode)):
+        raise ArtefactError(
+            f"A folder of unfinished work must be yours. '{folder}' belongs to another user, in a place that "
+            "all users can write: name another output."
+        )
+
+
 def _require_safe_parent(place: Path) -> None:
     """Refuse a folder in which another user could replace what is in it."""
     owners = (0, os.geteuid())

@@ -162,6 +162,7 @@ def _render_once(
     if (folder / STAMP).is_file():
         if _is_complete(folder, wanted, stamp):
             return folder / "manifest.csv"
+        _require_ours(folder)
     elif folder.exists() and any(folder.iterdir()):
         raise ConfigError(
             f"The demo corpus needs a folder of its own. '{folder}' has other content: "
@@ -179,9 +180,24 @@ def _render_once(
         manifest.to_csv(partial / "manifest.csv", index=False)
         (partial / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
         if folder.exists():
+            _require_ours(folder)
             shutil.rmtree(folder)
         os.replace(partial, folder)
     return folder / "manifest.csv"
+
+
+def _require_ours(folder: Path) -> None:
+    """Refuse to replace a folder that holds a file that an earlier corpus does not list."""
+    ours = {STAMP, "manifest.csv"}
+    if (folder / "manifest.csv").is_file():
+        ours |= set(pd.read_csv(folder / "manifest.csv", dtype="str")["path"])
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    others = [path for path in files if path.relative_to(folder).as_posix() not in ours]
+    if others or folder.is_symlink():
+        raise ConfigError(
+            f"The demo corpus needs a folder of its own. '{folder}' has other content, such as "
+            f"'{others[0].name if others else 'a link'}': name an empty or a new one."
+        )
 
 
 def _is_complete(folder: Path, wanted: list[Piece], stamp: dict[str, object]) -> bool:

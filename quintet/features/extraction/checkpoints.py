@@ -14,8 +14,9 @@ grow with it.
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +31,7 @@ from quintet.errors import ArtefactError
 from quintet.features.extraction.worker import Row
 from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, SCHEMA_VERSION, table_schema
 from quintet.files.atomic import atomic_replace
+from quintet.files.cache import require_unplanted
 from quintet.files.json_types import JsonObject
 
 FACTS = (
@@ -56,6 +58,11 @@ _FACT_SCHEMA = pa.schema([table_schema((), {}).field(name) for name in FACTS])
 _INTEGERS = {pa.int64(): pd.Int64Dtype()}
 
 
+_PART = re.compile(r"part-(\d+)\.(?:parquet|npy)")
+_SCRATCH = re.compile(r"reused\.npy|\.lock|\.(?:part-\d+\.(?:parquet|npy)|reused\.npy)\..*\.tmp")
+"""Other files of ours in the folder: reused rows, unfinished files, the lock of earlier versions."""
+
+
 @dataclass(frozen=True)
 class Block:
     """Rows of features on disk, with their facts.
@@ -76,16 +83,23 @@ class Parts:
         folder: the folder; it is made when the first part is written.
         names: names of the features, in order.
         parameter_hash: hash of the parameters. Parts of another hash are removed.
+
+    Raises:
+        ArtefactError: the folder belongs to another user, in a place that all users can write.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], parameter_hash: str) -> None:
         self.folder, self.names, self.parameter_hash = folder, tuple(names), parameter_hash
-        self._next = max((int(path.stem[5:]) for path in folder.glob("part-*.*")), default=-1) + 1
+        require_unplanted(folder)
+        numbers = (_PART.fullmatch(path.name) for path in folder.glob("part-*.*"))
+        self._next = max((int(match[1]) for match in numbers if match), default=-1) + 1
 
     def blocks(self) -> list[Block]:
         """The existing parts, oldest first."""
         blocks = []
         for path in sorted(self.folder.glob("part-*.parquet")):
+            if not _PART.fullmatch(path.name):
+                continue
             facts = fact_frame(pq.read_table(path, schema=_FACT_SCHEMA))
             if len(facts) and facts["parameter_hash"].iloc[0] != self.parameter_hash:
                 path.unlink()
@@ -113,8 +127,12 @@ class Parts:
         self._next += 1
 
     def remove(self) -> None:
-        """Delete the folder and all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the parts, and the folder if nothing else is in it."""
+        for path in self.folder.glob("*"):
+            if _PART.fullmatch(path.name) or _SCRATCH.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
 
 def fact_table(rows: Sequence[Row], manifest: pd.DataFrame, parameter_hash: str) -> pa.Table:

@@ -145,6 +145,14 @@ class TestFolder:
         assert (tmp_path / "mine.txt").read_text() == "precious"
         assert quick == []
 
+    def test_a_file_beside_the_pieces_is_never_deleted(self, tmp_path, quick):
+        render_demo(tmp_path / "demo", pieces_per_style=1)
+        (tmp_path / "demo" / "rock" / "mine.txt").write_text("precious")
+        assert render_demo(tmp_path / "demo", pieces_per_style=1)  # complete: nothing is written
+        with pytest.raises(ConfigError, match=r"other content, such as 'mine\.txt'"):
+            render_demo(tmp_path / "demo", pieces_per_style=1, seed=1)
+        assert (tmp_path / "demo" / "rock" / "mine.txt").read_text() == "precious"
+
     def test_demo_by_name(self, tmp_path, quick, monkeypatch):
         monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "cache"))
         manifest = load_source("demo")

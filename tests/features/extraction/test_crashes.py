@@ -227,6 +227,8 @@ def test_flushes_are_whole_even_if_a_part_is_cut_off(
     folder = tmp_path / "f.parquet.parts"
     (folder / "part-000007.npy").write_bytes(b"cut off")
     (folder / ".part-000008.parquet.123.tmp").write_bytes(b"cut off")
+    (folder / "part-of-my-thesis.parquet").write_bytes(b"mine")
     assert run(corpus, tmp_path / "f.parquet", n_jobs=0).n_reused == 4
+    assert [path.name for path in folder.iterdir()] == ["part-of-my-thesis.parquet"]
     run(corpus, tmp_path / "fresh.parquet", n_jobs=0)
     assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "fresh.parquet").read_bytes()
