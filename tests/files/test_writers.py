@@ -20,7 +20,7 @@ from quintet.features.storage.table import FeatureTable, write_feature_table
 from quintet.files.atomic import append_bytes, atomic_folder, write_bytes, write_text
 from quintet.model_folder.folder import ModelFolder
 from quintet.predictions.predictions import Predictions
-from quintet.reports.html import replace_page
+from quintet.reports.html import PageKind, replace_page
 
 PACKAGE = Path(__file__).parents[2] / "quintet"
 SAFE_BLOCKS = {"atomic_replace", "replace_output", "atomic_folder", "replace_page", "edit_locally"}
@@ -140,7 +140,7 @@ def write_predictions(path: Path) -> None:
 
 
 def write_page(path: Path) -> None:
-    with replace_page(path, "A report") as numbers:
+    with replace_page(path, PageKind("A report", mark="<html>")) as numbers:
         numbers.add("scores", pd.DataFrame({"a": np.arange(900.0)}))
         numbers.page = "<html>" + "x" * 5000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shutil
 import sys
@@ -31,6 +32,7 @@ from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
 from quintet.model_folder.run import read_run
 from quintet.pipeline.explain_track import explain, make_sound
+from quintet.reports.html import NUMBERS_LIST
 from quintet.reports.track_text import known_recording
 from quintet.training.settings import TrainSettings
 
@@ -391,6 +393,11 @@ def test_folders_and_foreign_pages_are_refused_and_an_older_page_is_replaced(
     with pytest.raises(ArtefactError, match="another page"):
         explain(model, clip, tmp_path / "report")
     shutil.copytree(page.parent, tmp_path / "again")
-    (tmp_path / "again" / "numbers" / "stale.parquet").touch()
+    numbers = tmp_path / "again" / "numbers"
+    (numbers / "stale.parquet").touch()
+    with pytest.raises(ArtefactError, match=r"numbers/stale\.parquet"):
+        explain(model, clip, tmp_path / "again")
+    listed = json.loads((numbers / NUMBERS_LIST).read_text())
+    (numbers / NUMBERS_LIST).write_text(json.dumps([*listed, "stale.parquet"]))
     assert clip.name in explain(model, clip, tmp_path / "again").read_text(encoding="utf-8")
     assert not (tmp_path / "again" / "numbers" / "stale.parquet").exists()

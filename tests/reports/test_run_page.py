@@ -9,6 +9,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 from quintet.errors import ArtefactError
 from quintet.model_folder.run import read_run
 from quintet.reports import run_page, track_page
-from quintet.reports.html import NUMBERS_LIST, check_page_folder, replace_page
+from quintet.reports.html import NUMBERS_LIST, PageKind, replace_page
 from quintet.reports.run_page import SECTIONS
 from quintet.reports.sections.maps import maps_section
 from quintet.reports.sections.model_card import model_card_section
@@ -259,43 +260,68 @@ def test_a_folder_with_other_things_is_refused_and_kept(
     assert contents(tmp_path) == before
 
 
-def test_only_what_quintet_wrote_is_replaced(
-    model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
-) -> None:
+def write_page(folder: Path, *names: str, kind: PageKind = run_page.KIND) -> None:
+    """A page of this kind with numbers of these names."""
+    with replace_page(folder, kind) as numbers:
+        for name in names:
+            numbers.add(name, pd.DataFrame({"a": [1.0]}))
+        offered = "".join(f'<a download="{name}.csv">' for name in names)
+        numbers.page = f'<meta name="generator" content="{kind.mark}">{offered}'
+
+
+def test_only_what_quintet_wrote_is_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "report"
-    write_sections(model_folder, folder, maps_section)
+    write_page(folder, "scores", "classes")
     (folder / ".hidden").write_text("mine")
-    first = contents(folder)
-    assert len([name for name in first if name.startswith("numbers/")]) > 3
-    write_sections(model_folder, folder, model_card_section)
-    second = contents(folder)
-    assert len(second) < len(first)
-    assert second[".hidden"] == b"mine"
+    write_page(folder, "classes", "maps")
+    before = contents(folder)
+    assert set(before) == {
+        *("index.html", ".hidden", f"numbers/{NUMBERS_LIST}"),
+        *("numbers/classes.parquet", "numbers/maps.parquet"),
+    }
     (folder / "numbers" / "mine.parquet").write_text("mine")
     with pytest.raises(ArtefactError, match=r"numbers/mine\.parquet"):
-        write_sections(model_folder, folder, maps_section)
-    assert contents(folder) == {**second, "numbers/mine.parquet": b"mine"}
+        write_page(folder, "maps")
+    assert contents(folder) == {**before, "numbers/mine.parquet": b"mine"}
     (folder / "numbers" / "mine.parquet").unlink()
     with pytest.raises(ArtefactError, match="another page"):
-        check_page_folder(folder, track_page.KIND)
+        write_page(folder, kind=track_page.KIND)
     (tmp_path / "link").symlink_to(folder, target_is_directory=True)
     with pytest.raises(ArtefactError, match="a link"):
-        write_sections(model_folder, tmp_path / "link", maps_section)
-    assert contents(folder) == second
+        write_page(tmp_path / "link", "maps")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "numbers").symlink_to(tmp_path / "mine", target_is_directory=True)
+    with pytest.raises(ArtefactError, match="numbers, no folder of a page"):
+        write_page(tmp_path / "other", "maps")
+    assert contents(folder) == before
+    assert contents(tmp_path / "mine") == {"diary.txt": b"mine"}
 
 
-def test_a_report_of_an_earlier_version_is_replaced(
-    model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
-) -> None:
-    page = write_sections(model_folder, tmp_path, maps_section)
-    (tmp_path / "numbers" / NUMBERS_LIST).unlink()
-    text = page.read_text(encoding="utf-8").replace(run_page.KIND.mark, "")
-    page.write_text(text, encoding="utf-8")
-    write_sections(model_folder, tmp_path, model_card_section)
-    (tmp_path / "numbers" / NUMBERS_LIST).unlink()
-    (tmp_path / "numbers" / "mine.parquet").write_text("mine")
-    with pytest.raises(ArtefactError, match=r"numbers/mine\.parquet"):
-        write_sections(model_folder, tmp_path, maps_section)
+def test_a_list_of_numbers_that_is_none_allows_nothing(tmp_path: Path) -> None:
+    for text in ('{"a": 1}', "[[1]]", '["../../diary.txt"]', "nonsense" * 9):
+        folder = tmp_path / str(hash(text))
+        write_page(folder, "scores")
+        (folder / "numbers" / NUMBERS_LIST).write_text(text)
+        (folder / "numbers" / "mine.parquet").write_text("mine")
+        with pytest.raises(ArtefactError, match=r"mine\.parquet"):
+            write_page(folder, "scores")
+
+
+def test_a_page_of_an_earlier_version_is_replaced(tmp_path: Path) -> None:
+    old = replace(run_page.KIND, mark=run_page.KIND.older_marks[0])
+    for extra in (False, True):
+        folder = tmp_path / str(extra)
+        write_page(folder, "scores", "maps", kind=old)
+        (folder / "numbers" / NUMBERS_LIST).unlink()
+        if extra:
+            (folder / "numbers" / "mine.parquet").write_text("mine")
+            with pytest.raises(ArtefactError, match=r"numbers/mine\.parquet"):
+                write_page(folder, "maps")
+        else:
+            write_page(folder, "maps")
+            assert "numbers/scores.parquet" not in contents(folder)
 
 
 def test_a_file_that_is_put_there_meanwhile_is_kept(tmp_path: Path) -> None:
