@@ -41,7 +41,7 @@ from quintet.commands.terminal.faults import (
     keep_streams_open,
 )
 from quintet.errors import ArtefactError, QuintetError
-from quintet.files.notices import printable
+from quintet.files.display.names import printable
 
 
 class Commands(TyperGroup):

@@ -20,8 +20,8 @@ import pandas as pd
 
 from quintet.errors import ArtefactError
 from quintet.files.atomic import atomic_folder, atomic_replace
-from quintet.files.notices import harmless
-from quintet.files.spreadsheets import spreadsheet_csv
+from quintet.files.display.names import harmless
+from quintet.files.display.spreadsheets import spreadsheet_csv
 from quintet.reports.formats import count, format_signed, number, slug
 from quintet.reports.section import Download
 from quintet.reports.style import css_variables, marker

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quintet.explanation.spectrogram.occlusion import cell_means
 from quintet.explanation.track import NetworkExplanation, TrackPrediction
-from quintet.files.notices import printable
+from quintet.files.display.names import printable
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import (
     Box,

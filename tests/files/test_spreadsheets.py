@@ -8,7 +8,7 @@ import re
 
 import pandas as pd
 
-from quintet.files.spreadsheets import count_formulas, is_formula, spreadsheet_csv
+from quintet.files.display.spreadsheets import count_formulas, is_formula, spreadsheet_csv
 
 FORMULAS = [
     *("=cmd|' /C calc'!A0.flac", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1+1"),

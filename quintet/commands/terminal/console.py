@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
-from quintet.files.notices import harmless, printable
+from quintet.files.display.names import harmless, printable
 
 ENDLESS_WIDTH = 1_000_000  # columns of a file or pipe
 

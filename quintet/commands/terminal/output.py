@@ -353,7 +353,7 @@ def print_predictions(
 
 def print_formulas(result: PredictionResult) -> None:
     """Print how many cells of a CSV of predictions a spreadsheet would run, if there are any."""
-    from quintet.files.spreadsheets import count_formulas
+    from quintet.files.display.spreadsheets import count_formulas
 
     n_formulas = count_formulas(prediction_rows(result))
     if n_formulas:

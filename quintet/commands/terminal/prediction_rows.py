@@ -14,7 +14,7 @@ import pandas as pd
 from quintet.commands.terminal.console import write_data
 from quintet.datasets.labels import LABEL_SEPARATOR
 from quintet.files.atomic import replace_output
-from quintet.files.spreadsheets import spreadsheet_csv
+from quintet.files.display.spreadsheets import spreadsheet_csv
 
 if TYPE_CHECKING:
     from quintet.files.json_types import JsonObject

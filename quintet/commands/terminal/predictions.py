@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quintet.commands.terminal.tables import new_table
-from quintet.files.notices import printable
+from quintet.files.display.names import printable
 
 if TYPE_CHECKING:
     from quintet.files.json_types import JsonObject

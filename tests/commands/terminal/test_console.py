@@ -14,7 +14,8 @@ from quintet import cli
 from quintet.commands.terminal import console, output
 from quintet.commands.terminal.console import StreamConsole, lines_of, print_plain, write_data
 from quintet.commands.terminal.tables import new_table
-from quintet.files.notices import MOST_CHARACTERS, announce, harmless, printable
+from quintet.files.display.names import MOST_CHARACTERS, harmless, printable
+from quintet.files.notices import announce
 
 NAMES = {
     "clears the screen": "\x1b[2J.wav",
