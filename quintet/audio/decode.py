@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 from quintet.audio.clip import Clip
+from quintet.audio.reading.checks import Facts
 from quintet.audio.reading.recording import Recording
 
 
@@ -78,7 +79,11 @@ def load_clip(
     recording = Recording(path, sample_rate=sample_rate, start_s=start_s, end_s=end_s, strict=strict)
     samples = recording.read_all()
     clip = Clip(samples, recording.sample_rate, str(path) if id is None else id)
-    facts = recording.facts
+    return decoded_clip(clip, recording.facts)
+
+
+def decoded_clip(clip: Clip, facts: Facts) -> DecodedClip:
+    """A clip with the facts of its recording."""
     return DecodedClip(
         clip=clip,
         native_sample_rate=facts.native_sample_rate,

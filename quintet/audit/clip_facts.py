@@ -6,18 +6,20 @@ The facts are length, sample rate, channels, bandwidth, loudness, silence and cl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple, TypedDict
 
 import numpy as np
-from joblib import Parallel, delayed
+from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource, DecodedClip
+from quintet.audio.isolation.calls import LostWorkerError, map_isolated
 from quintet.audio.mel import power_to_db
 from quintet.audio.resample import resample
-from quintet.audio.spectrum import spectrum
+from quintet.audio.spectrum import spectrum_from_frames
 from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
-from quintet.errors import AudioError
+from quintet.features.extraction.worker import CLIP_ERRORS, error_reason
 from quintet.files.machine import machine_fault
 
 SILENCE_DB = -60.0  # dBFS; a block of 50 ms below it is silence
@@ -30,6 +32,7 @@ STEP_BANDS = 4
 LOWEST_CUTOFF_HZ = 3000.0  # that of a telephone; below it a steep fall is music
 BANDWIDTH_FFT = 2048
 BANDWIDTH_FRAMES = 1200
+BLOCK_SAMPLES = 1 << 22  # samples that are looked at in double precision at a time
 
 CountProgress = Callable[[int, int, int], object]
 """Called with the number of clips, of clips that are done, and of failed clips."""
@@ -85,8 +88,9 @@ def loudness_db(clip: Clip) -> float:
         >>> round(loudness_db(Clip(np.sin(np.arange(8000) * 0.1), 8000)), 1)
         -3.0
     """
-    powers = np.square(clip.samples, dtype=np.float64)
-    power = np.array([np.mean(powers)])
+    n = len(clip.samples)
+    sums = [np.mean(np.square(block, dtype=np.float64)) * (len(block) / n) for block in _blocks(clip)]
+    power = np.array([np.sum(sums)])
     level = power_to_db(power)
     return float(level[0])
 
@@ -101,14 +105,14 @@ def silence_share(clip: Clip) -> float:
         >>> silence_share(Clip(np.append(np.zeros(4000), 0.5 * np.ones(12000)), 8000))
         0.25
     """
-    n = len(clip.samples)
     length = max(round(BLOCK_S * clip.sample_rate), 1)
-    starts = np.arange(0, n, length)
-    lengths = np.diff(np.append(starts, n))
-    squares = np.square(clip.samples, dtype=np.float64)
-    energies = np.add.reduceat(squares, starts)
-    levels = power_to_db(energies / lengths)
-    return float(np.mean(levels < SILENCE_DB))
+    is_silent = []
+    for block in _blocks(clip, multiple=length):
+        starts = np.arange(0, len(block), length)
+        lengths = np.diff(np.append(starts, len(block)))
+        energies = np.add.reduceat(np.square(block, dtype=np.float64), starts)
+        is_silent.append(power_to_db(energies / lengths) < SILENCE_DB)
+    return float(np.mean(np.concatenate(is_silent)))
 
 
 def clipping_share(clip: Clip) -> float:
@@ -121,7 +125,7 @@ def clipping_share(clip: Clip) -> float:
         >>> clipping_share(Clip(np.array([0.1, 1.0, 1.0, 1.0, 0.2, 1.0, 0.3, -0.2]), 8000))
         0.375
     """
-    is_full = np.abs(clip.samples) >= FULL_SCALE
+    is_full = np.concatenate([np.abs(block) >= FULL_SCALE for block in _blocks(clip)])
     if not is_full.any():
         return 0.0
     padded = np.concatenate([[0], is_full.astype(np.int8), [0]])
@@ -158,7 +162,7 @@ def cutoff_hz(clip: Clip) -> float:
     if len(clip.samples) < BANDWIDTH_FFT:
         return nyquist
     hop = max(BANDWIDTH_FFT, len(clip.samples) // BANDWIDTH_FRAMES)
-    spectra = spectrum(clip, n_fft=BANDWIDTH_FFT, hop_length=hop)
+    spectra = spectrum_from_frames(_frames(clip, hop), sample_rate=clip.sample_rate, hop_length=hop)
     power = spectra.power.mean(axis=1)[1:]
     band_powers = power.reshape(BANDS, -1).mean(axis=1)
     levels = power_to_db(band_powers, amin=1e-15)
@@ -175,6 +179,29 @@ def cutoff_hz(clip: Clip) -> float:
     return nyquist
 
 
+def _blocks(clip: Clip, *, multiple: int = 1) -> Iterator[NDArray[np.floating]]:
+    """The samples in blocks, so that copies in double precision stay small.
+
+    Args:
+        clip: any clip.
+        multiple: every block but the last is a multiple of so many samples.
+    """
+    length = max(1, BLOCK_SAMPLES // multiple) * multiple
+    for start in range(0, len(clip.samples), length):
+        yield clip.samples[start : start + length]
+
+
+def _frames(clip: Clip, hop: int) -> NDArray[np.float64]:
+    """Centred frames of a clip with zeros beyond its ends, as those of `audio.spectrum.spectrum`."""
+    n = len(clip.samples)
+    frames = np.zeros((1 + n // hop, BANDWIDTH_FFT))
+    for row, centre in enumerate(range(0, n + 1, hop)):
+        first, last = centre - BANDWIDTH_FFT // 2, centre + BANDWIDTH_FFT // 2
+        samples = clip.samples[max(0, first) : last]
+        frames[row, max(0, -first) : max(0, -first) + len(samples)] = samples
+    return frames
+
+
 def measure_clip(source: ClipSource, *, fingerprints: bool) -> ClipMeasurement:
     """Measure one clip. If it cannot be read, the result has a problem; no error is raised.
 
@@ -184,13 +211,13 @@ def measure_clip(source: ClipSource, *, fingerprints: bool) -> ClipMeasurement:
     """
     try:
         decoded = source.load(sample_rate=None)
-    except AudioError as error:
+        marks = fingerprint(at_fingerprint_rate(decoded.clip)) if fingerprints else None
+        return ClipMeasurement(source.key, _facts(decoded), marks, None)
+    except CLIP_ERRORS as error:
         fault = machine_fault(error)
         if fault is not None:
             raise fault from error
-        return ClipMeasurement(source.key, None, None, str(error))
-    marks = fingerprint(at_fingerprint_rate(decoded.clip)) if fingerprints else None
-    return ClipMeasurement(source.key, _facts(decoded), marks, None)
+        return ClipMeasurement(source.key, None, None, error_reason(error))
 
 
 def at_fingerprint_rate(clip: Clip) -> Clip:
@@ -245,10 +272,13 @@ def _facts(decoded: DecodedClip) -> ClipFacts:
 def _measure_in_order(
     sources: Sequence[ClipSource], *, fingerprints: bool, n_jobs: int
 ) -> Iterator[ClipMeasurement]:
-    """Measurements one after the other, in this process or from `n_jobs` processes."""
-    if n_jobs == 1:
-        return (measure_clip(source, fingerprints=fingerprints) for source in sources)
-    tasks = (delayed(measure_clip)(source, fingerprints=fingerprints) for source in sources)
-    pool = Parallel(n_jobs=n_jobs, return_as="generator")
-    measurements: Iterator[ClipMeasurement] = pool(tasks)
-    return measurements
+    """Measurements one after the other, from `n_jobs` worker processes."""
+    measure = partial(measure_clip, fingerprints=fingerprints)
+    results = map_isolated(measure, ((source,) for source in sources), n_workers=n_jobs)
+    for source, result in zip(sources, results, strict=True):
+        if isinstance(result, LostWorkerError):
+            yield ClipMeasurement(source.key, None, None, str(result))
+        elif isinstance(result, Exception):
+            raise result
+        else:
+            yield result

@@ -13,9 +13,11 @@ from scipy.sparse.csgraph import connected_components
 
 from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource
+from quintet.audio.isolation.calls import call_isolated
 from quintet.audit.alignment import align
 from quintet.audit.candidates import candidate_pairs
 from quintet.audit.fingerprints import HOP_S, RATE, Fingerprint
+from quintet.errors import AudioError
 
 SAME_AUDIO, SAME_ROW, SAME_SOUND = "same audio", "same row", "same recording"
 KINDS = {
@@ -108,7 +110,7 @@ def find_same_recordings(sources: Sequence[ClipSource], prints: Sequence[Fingerp
     """Pairs of clips that are one recording after re-encoding, gain or trimming.
 
     Clips that share marks are read again at 8 kHz and aligned. Their agreement must be at least 0.8. Changes
-    of speed or pitch are not recognised.
+    of speed or pitch are not recognised. A clip that cannot be read again has no pair.
 
     Args:
         sources: the n clips, with ids.
@@ -118,13 +120,15 @@ def find_same_recordings(sources: Sequence[ClipSource], prints: Sequence[Fingerp
         Pairs as in `empty_pairs`; `shift_s` is where the second clip begins in the first.
     """
     candidates = candidate_pairs(prints)
-    load = lru_cache(maxsize=CACHED_CLIPS)(_load)
+    load = lru_cache(maxsize=CACHED_CLIPS)(_load_isolated)
     order = np.lexsort((candidates.second, candidates.first))
     table = np.stack(candidates, axis=1)
     rows = table[order]
     first_ids, second_ids, agreements, shifts = [], [], [], []
     for first, second, _, shift in rows.tolist():
         first_clip, second_clip = load(sources[first]), load(sources[second])
+        if first_clip is None or second_clip is None:
+            continue
         near_s = (shift + 0.5) * HOP_S
         alignment = align(first_clip, second_clip, near_s=near_s)
         if alignment.agreement >= AGREEMENT:
@@ -238,6 +242,14 @@ def _neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> li
             earlier = first_of.get(high, low)
             first_of[high] = min(low, earlier)
     return sorted((low, high) for high, low in first_of.items())
+
+
+def _load_isolated(source: ClipSource) -> Clip | None:
+    """The clip at the rate of fingerprints; None if it cannot be read any more."""
+    try:
+        return call_isolated(_load, source)
+    except (AudioError, MemoryError):
+        return None
 
 
 def _load(source: ClipSource) -> Clip:

@@ -59,6 +59,7 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Find faults of a corpus before training: duplicates, wrong labels, imbalance, non-musical shortcuts."""
+    from quintet.audio.isolation.calls import start_worker
     from quintet.audit import write_groups
     from quintet.audit.run import audit as audit_corpus
     from quintet.commands.terminal.console import out, print_plain
@@ -81,6 +82,7 @@ def audit(
         )
     elif columns != TableColumns():
         subject = columns.read(source)
+    start_worker()  # before the progress bar, which is a thread
     with progress_counter("Auditing", quiet=quiet) as progress:
         result = audit_corpus(
             subject, n_jobs=resolve_cores(jobs), progress=progress, fingerprints=fingerprints, seed=seed

@@ -25,11 +25,14 @@ def explain(
 ) -> None:
     """Explain the prediction for one track: over time, by feature, on the spectrogram, and by neighbours."""
     from quintet import workflow
+    from quintet.audio.isolation.calls import start_worker
     from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import show_status
+    from quintet.features.engine.warm_up import kernels_available
 
     prepare_folder(output)
+    start_worker(kernels_available)  # before the progress display, which is a thread
     with show_status("Predicting and explaining", quiet=quiet):
         page = workflow.explain(model, file, output, segment_s=segment, n_jobs=resolve_cores(jobs))
     if json_:

@@ -55,6 +55,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Predict the classes of new music. Files that cannot be read are reported (exit code 1)."""
+    from quintet.audio.isolation.calls import start_worker
     from quintet.commands.terminal.output import (
         print_formulas,
         print_json,
@@ -63,6 +64,7 @@ def predict(
     )
     from quintet.commands.terminal.prediction_rows import predictions_json
     from quintet.commands.terminal.progress import progress_counter
+    from quintet.features.engine.warm_up import kernels_available
     from quintet.inference.predict import predict_files, predict_table_file
 
     if bool(files) == (table is not None):
@@ -80,6 +82,7 @@ def predict(
     if table is not None:
         result = predict_table_file(model, table, id_column=id_column, confidence=confidence)
     else:
+        start_worker(kernels_available)  # before the progress bar, which is a thread
         with progress_counter("Predicting", quiet=quiet) as progress:
             result = predict_files(
                 model,

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.registry import member_entry
-from quintet.datasets.manifest import Manifest
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import ArtefactError
-from quintet.features.extraction.extract import Options, ProgressCallback, extract
-from quintet.features.extraction.in_memory import describe_in_memory
-from quintet.features.extraction.worker import Job
+from quintet.features.extraction.extract import Progress, ProgressCallback
+from quintet.features.extraction.in_memory import collect_rows
+from quintet.features.extraction.segments import FileRows, FileTask, describe_files
+from quintet.features.extraction.worker import Job, Row
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.read import read_feature_table
-from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore
+from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 from quintet.features.storage.table import FeatureTable
+from quintet.inference.inputs import SegmentRow, segment_manifest, segment_row
 
-FEW_CLIPS = 4  # the start of a worker process takes longer than the work on this many clips
+FEW_FILES = 4
+"""Spectrograms of so many files or fewer are kept in memory; those of more files are written to a store."""
 Spectrogram = NDArray[np.float32]
 
 
@@ -48,42 +49,85 @@ class Descriptions:
 
 
 @contextmanager
-def describe_segments(
-    manifest: Manifest,
+def describe_recordings(
+    files: Sequence[Path],
     parameters: FeatureParameters,
     *,
+    segment_s: float | None,
     log_mel: bool,
-    few: int,
     strict: bool = False,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Iterator[Descriptions]:
-    """Compute features and spectrograms of the segments; they can be used inside the `with` block.
+    """Compute features and spectrograms of the segments of files; they can be used inside the `with` block.
 
-    A few segments are described in this process and in memory. More segments are described by worker
-    processes, which write temporary files. Both ways give the same numbers.
+    Worker processes read the files: a crash, a hang or too much memory costs one file. The segments are cut
+    while a file is decoded.
 
     Args:
-        manifest: the segments.
+        files: the files.
         parameters: parameters of the features.
+        segment_s: length of a segment, seconds; files much longer are cut. 0 or None: no file is cut.
         log_mel: whether spectrograms are computed too.
-        few: this many segments or fewer are described in memory.
         strict: whether a recording that is cut short counts as failed.
-        n_jobs: number of worker processes for more than `few` segments.
-        progress: called as segments are described.
+        n_jobs: number of worker processes.
+        progress: called as files are described.
     """
-    if len(manifest) <= few:
-        clips = describe_in_memory(manifest, parameters, log_mel=log_mel, strict=strict, progress=progress)
-        yield Descriptions(clips.table, clips.spectrograms or None)
-        return
-    with tempfile.TemporaryDirectory(prefix="quintet-") as scratch:
-        folder = Path(scratch) / "spectrograms" if log_mel else None
-        file = Path(scratch) / "features.parquet"
-        job = Job(parameters, log_mel=log_mel, strict=strict)
-        extract(manifest, file, Options(job, folder, n_jobs, progress))
-        table = read_feature_table(file)
-        has_spectrograms = folder is not None and len(table.meta) > 0
-        yield Descriptions(table, SpectrogramStore(folder) if folder and has_spectrograms else None)
+    job = Job(parameters, log_mel=log_mel, strict=strict)
+    tasks = [FileTask(str(file), str(file.absolute()), segment_s) for file in files]
+    found: dict[int, FileRows] = {}
+    state = Progress(total=len(tasks))
+    if progress is not None:
+        progress(state)
+    with tempfile.TemporaryDirectory(prefix="quintet-") as scratch, ExitStack() as stack:
+        writer: SpectrogramWriter | None = None
+        if log_mel and len(tasks) > FEW_FILES:
+            writer = stack.enter_context(SpectrogramWriter(Path(scratch) / "store", parameters.log_mel))
+        for position, of_file in describe_files(tasks, job, n_workers=n_jobs):
+            found[position] = of_file
+            if writer is not None:
+                _store_spectrograms(files[position], of_file, writer)
+            state = file_state(state, of_file)
+            if progress is not None:
+                progress(state)
+        stack.close()
+        segments, rows = number_rows((file, found[k]) for k, file in enumerate(files))
+        clips = collect_rows(segment_manifest(segments), parameters, rows)
+        has_store = writer is not None and len(clips.table.meta) > 0
+        store = SpectrogramStore(Path(scratch) / "store") if has_store else None
+        yield Descriptions(clips.table, store or clips.spectrograms or None)
+
+
+def number_rows(files: Iterable[tuple[Path, FileRows]]) -> tuple[list[SegmentRow], list[Row]]:
+    """Rows of the segments of files in order, for a manifest, and their rows of features.
+
+    Args:
+        files: pairs of a file and its rows.
+    """
+    segments: list[SegmentRow] = []
+    rows: list[Row] = []
+    for file, found in files:
+        for window, row in zip(found.windows, found.rows, strict=True):
+            rows.append(replace(row, position=len(segments)))
+            segments.append(segment_row(file, window))
+    return segments, rows
+
+
+def file_state(state: Progress, found: FileRows) -> Progress:
+    """The progress after one more file."""
+    durations = [float(row.facts.get("duration_s") or 0.0) for row in found.rows]
+    failed = any(row.failed for row in found.rows)
+    return replace(
+        state, done=state.done + 1, failed=state.failed + failed, audio_s=state.audio_s + sum(durations)
+    )
+
+
+def _store_spectrograms(file: Path, found: FileRows, writer: SpectrogramWriter) -> None:
+    """Move the spectrograms of a file to a store."""
+    for window, row in zip(found.windows, found.rows, strict=True):
+        if row.log_mel is not None:
+            writer.add(segment_row(file, window).id, row.log_mel.T, str(row.facts["audio_digest"]))
+            row.log_mel = None
 
 
 def has_networks(ensemble: EnsembleClassifier) -> bool:

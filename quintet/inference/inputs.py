@@ -1,4 +1,4 @@
-"""Inputs of prediction: files, folders and globs as a list of files, and files as a list of segments."""
+"""Inputs of prediction: files, folders and globs as a list of files, and segments of files as a manifest."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from quintet.audio.reading.probe import probe_duration_s
+from quintet.audio.reading.segments import Window
 from quintet.datasets.folder import list_audio
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import DatasetError
 from quintet.files.paths import expand_home
-
-LONG_FILE_SEGMENTS = 1.5  # a file longer than this many segments is cut
-SHORTEST_REST_SEGMENTS = (
-    0.25  # a rest longer than this part of a segment gets a segment at the end of the file
-)
-
-
-class Window(NamedTuple):
-    """A time window in a file, in seconds; `end` is NaN for the end of the file."""
-
-    start: float
-    end: float
 
 
 class SegmentRow(NamedTuple):
@@ -37,9 +25,6 @@ class SegmentRow(NamedTuple):
     group: str
     start: float
     end: float
-
-
-WHOLE_FILE = Window(0.0, float("nan"))
 
 
 class FoundFiles(NamedTuple):
@@ -95,20 +80,6 @@ def _expand_name(name: str) -> list[Path]:
     return [match for match in matches if match.is_file()] or [path]
 
 
-def list_segments(files: Sequence[Path], segment_s: float | None) -> Manifest:
-    """A manifest with one row per file, or one per segment of a long file.
-
-    Args:
-        files: the files.
-        segment_s: length of a segment, seconds. Files more than 1.5 times as long are cut. 0 or None: no file
-            is cut.
-    """
-    rows = []
-    for file in files:
-        rows += [segment_row(file, window) for window in file_windows(file, segment_s)]
-    return segment_manifest(rows)
-
-
 def segment_row(file: Path, window: Window) -> SegmentRow:
     """The manifest row of a window of a file. Its group is the file."""
     name, path = str(file), str(file.absolute())
@@ -127,25 +98,3 @@ def segment_manifest(rows: Sequence[SegmentRow]) -> Manifest:
     return Manifest(
         frame=frame[list(COLUMNS)], name="prediction", root=Path(), multilabel=False, grouped=True
     )
-
-
-def file_windows(file: Path, segment_s: float | None) -> list[Window]:
-    """Segments of a long file, one after another; the whole file if it is short.
-
-    If the rest of the file is longer than a quarter of a segment, the last segment ends with the file and
-    overlaps the one before.
-
-    Example:
-        >>> file_windows(Path("no-such-file.wav"), 5.0)
-        [Window(start=0.0, end=nan)]
-    """
-    if not segment_s:
-        return [WHOLE_FILE]
-    duration = probe_duration_s(file)  # None for a file that cannot be read: extraction reports the reason
-    if duration is None or duration <= LONG_FILE_SEGMENTS * segment_s:
-        return [WHOLE_FILE]
-    starts = [k * segment_s for k in range(int(duration // segment_s))]
-    rest_s = duration - (starts[-1] + segment_s)
-    if rest_s > SHORTEST_REST_SEGMENTS * segment_s:
-        starts.append(duration - segment_s)
-    return [Window(round(start, 3), round(start + segment_s, 3)) for start in starts]

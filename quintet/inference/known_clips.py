@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quintet.audio.decode import load_clip
+from quintet.audio.isolation.calls import call_isolated
+from quintet.audio.reading.recording import recording_digest
+from quintet.audio.reading.segments import SHORTEST_REST_SEGMENTS
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError
 from quintet.features.storage.table import FeatureTable
-from quintet.inference.inputs import SHORTEST_REST_SEGMENTS
 
 KNOWN_COLUMNS = ("known_id", "known_part")
 ROUNDING_S = 0.1  # durations of segments are rounded
@@ -101,7 +102,7 @@ def _whole_files(segments: pd.DataFrame, files: pd.Series, clips: pd.DataFrame) 
         longest = shortest + 2 * ROUNDING_S + SHORTEST_REST_SEGMENTS * float(of_file["length"].max())
         if clips["duration_s"].between(shortest, longest).any():
             try:
-                rows.append((file, load_clip(str(path), sample_rate=None).audio_digest))
+                rows.append((file, call_isolated(recording_digest, str(path))))
             except AudioError:  # a damaged end: the segments can be read, the whole file cannot
                 continue
     return pd.DataFrame(rows, columns=["file", "clip"], dtype=object)

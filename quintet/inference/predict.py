@@ -10,24 +10,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.audio.isolation.calls import start_worker
 from quintet.datasets.labels import join_labels
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor, require_confidence
 from quintet.errors import AlignmentError, ConfigError
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.storage.column_roles import Roles, quote_names
 from quintet.features.storage.read import read_feature_table, read_model_rows
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
 from quintet.inference.describe import (
-    FEW_CLIPS,
     Descriptions,
-    describe_segments,
+    describe_recordings,
     feature_parameters,
     has_networks,
     segment_length_s,
 )
-from quintet.inference.inputs import expand_files, list_segments
+from quintet.inference.inputs import expand_files
 from quintet.inference.known_clips import KNOWN_COLUMNS, find_known, known_note
 from quintet.model_folder.load import load_model
 
@@ -100,7 +101,7 @@ def predict_files(
         strict: count a file that is cut short as failed. By default it is predicted from the sound that is
             there.
         n_jobs: number of worker processes.
-        progress: called as segments are described.
+        progress: called as files are described.
 
     Raises:
         ArtefactError: if the model is damaged, or was trained on other features than this version of quintet
@@ -108,17 +109,16 @@ def predict_files(
         ConfigError: if a confidence is asked for and the model has no prediction sets.
         DatasetError: if there is no file.
     """
+    start_worker(kernels_available)  # before the model is loaded: networks bring threads
     ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
     _require_sets(ensemble, confidence)
     parameters = feature_parameters(ensemble)
     found = expand_files(files)
-    manifest = list_segments(found.files, segment_length_s(ensemble, segment_s))
-    log_mel = has_networks(ensemble)
-    with describe_segments(
-        manifest,
+    with describe_recordings(
+        found.files,
         parameters,
-        log_mel=log_mel,
-        few=FEW_CLIPS,
+        segment_s=segment_length_s(ensemble, segment_s),
+        log_mel=has_networks(ensemble),
         strict=strict,
         n_jobs=n_jobs,
         progress=progress,

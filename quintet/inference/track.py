@@ -10,23 +10,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.audio.decode import load_clip
-from quintet.audio.reading.probe import probe_duration_s
-from quintet.datasets.manifest import Manifest
+from quintet.audio.isolation.calls import start_worker
+from quintet.audio.reading.segments import Whole, Window
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError
 from quintet.explanation.track import TrackPrediction
-from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.engine.warm_up import kernels_available
+from quintet.features.extraction.extract import Progress, ProgressCallback
+from quintet.features.extraction.in_memory import collect_rows, describe_clips
+from quintet.features.extraction.segments import FileTask, describe_files
+from quintet.features.extraction.worker import Job
 from quintet.features.storage.table import FeatureTable, is_usable
-from quintet.inference.describe import FEW_CLIPS, describe_segments, feature_parameters, segment_length_s
-from quintet.inference.inputs import (
-    WHOLE_FILE,
-    SegmentRow,
-    Window,
-    list_segments,
-    segment_manifest,
-    segment_row,
+from quintet.inference.describe import (
+    Descriptions,
+    feature_parameters,
+    file_state,
+    number_rows,
+    segment_length_s,
 )
+from quintet.inference.inputs import SegmentRow, segment_manifest, segment_row
 
 Floats = NDArray[np.float64]
 
@@ -58,50 +60,59 @@ def predict_track(
         AudioError: if no segment can be described.
         ArtefactError: if the model was trained on other features than this version of quintet makes.
     """
+    start_worker(kernels_available)
     parameters = feature_parameters(ensemble)
-    segments = list_segments([file], segment_length_s(ensemble, segment_s))
-    manifest = segments if len(segments) > 1 else _add_short_windows(file)
-    manifest = replace(manifest, name="explanation")
-    with describe_segments(
-        manifest, parameters, log_mel=True, n_jobs=n_jobs, few=2 * FEW_CLIPS, progress=progress
-    ) as descriptions:
-        table = descriptions.table
-        usable = list(table.meta.index)
-        segment_ids = [id for id in segments.frame["id"] if id in table.meta.index]
-        if not segment_ids:
-            raise AudioError(_reason(table, segments.frame["id"].iloc[0]))
-        members = ensemble.member_probabilities(
-            table.features.loc[usable, ensemble.bundle_["feature_names"]],
-            spectrograms=descriptions.take_spectrograms(usable),
-        )
-        spectrograms = descriptions.take_spectrograms(segment_ids) or []
-        pictures = tuple(np.asarray(spectrogram) for spectrogram in spectrograms)
-    return _track_prediction(ensemble, file, table, segment_ids, members, pictures)
+    job = Job(parameters, log_mel=True)
+    task = FileTask(str(file), str(file.absolute()), segment_length_s(ensemble, segment_s), with_digest=True)
+    ((_, found),) = describe_files([task], job)
+    if progress is not None:
+        progress(file_state(Progress(total=1), found))
+    segments, rows = number_rows([(file, found)])
+    has_short_windows = len(rows) == 1 and not rows[0].failed
+    if has_short_windows:
+        duration_s = float(rows[0].facts["duration_s"] or 0.0)
+        windows = segment_manifest(_short_windows(file, duration_s))
+        for row in describe_clips(windows, job, n_jobs=n_jobs):
+            rows.append(replace(row, position=row.position + 1))
+        segments += [
+            SegmentRow(*row) for row in windows.frame[list(SegmentRow._fields)].itertuples(index=False)
+        ]
+    manifest = replace(segment_manifest(segments), name="explanation")
+    clips = collect_rows(manifest, parameters, rows)
+    descriptions = Descriptions(clips.table, clips.spectrograms)
+    table = clips.table
+    usable = list(table.meta.index)
+    segment_ids = [
+        segment_row(file, window).id
+        for window, row in zip(found.windows, found.rows, strict=True)
+        if not row.failed
+    ]
+    if not segment_ids:
+        raise AudioError(_reason(table, manifest.frame["id"].iloc[0]))
+    members = ensemble.member_probabilities(
+        table.features.loc[usable, ensemble.bundle_["feature_names"]],
+        spectrograms=descriptions.take_spectrograms(usable),
+    )
+    spectrograms = descriptions.take_spectrograms(segment_ids) or []
+    pictures = tuple(np.asarray(spectrogram) for spectrogram in spectrograms)
+    return _track_prediction(ensemble, file, table, segment_ids, members, pictures, found.whole)
 
 
-def _add_short_windows(file: Path) -> Manifest:
-    """The whole of a short file, and overlapping windows of it if it is long enough for two."""
-    rows = [segment_row(file, WHOLE_FILE)]
-    duration_s = _duration_s(file)
+def _short_windows(file: Path, duration_s: float) -> list[SegmentRow]:
+    """Overlapping windows of a short file, if it is long enough for two."""
     length_s = max(SHORTEST_WINDOW_S, 2 * duration_s / (N_WINDOWS + 1))
     if duration_s < 1.5 * length_s:
-        return segment_manifest(rows)
+        return []
     last_start_s = duration_s - length_s
     n = round(last_start_s / (length_s / 2)) + 1
     starts = np.linspace(0, last_start_s, max(n, 2))
-    rows += [_short_window(file, float(start), length_s, duration_s) for start in starts]
-    return segment_manifest(rows)
+    return [_short_window(file, float(start), length_s, duration_s) for start in starts]
 
 
 def _short_window(file: Path, start_s: float, length_s: float, duration_s: float) -> SegmentRow:
     end_s = round(start_s + length_s, 3)
     row = segment_row(file, Window(round(start_s, 3), end_s))
     return row._replace(end=min(end_s, duration_s))  # rounding may lead past the end of the file
-
-
-def _duration_s(file: Path) -> float:
-    """Duration of a file, 0 if it cannot be read."""
-    return probe_duration_s(file) or 0.0
 
 
 def _reason(table: FeatureTable, id: str) -> str:
@@ -117,6 +128,7 @@ def _track_prediction(
     segment_ids: list[str],
     members: Mapping[str, Floats],
     pictures: tuple[NDArray[np.float32], ...],
+    whole: Whole | None,
 ) -> TrackPrediction:
     """Gather the predictions of a track.
 
@@ -127,6 +139,7 @@ def _track_prediction(
         segment_ids: ids of the usable segments, whose mean is the prediction.
         members: member → probabilities of the usable rows of the table.
         pictures: spectrograms of the segments.
+        whole: facts of the file; None if it could not be read to its end.
     """
     meta = table.meta
     segments = meta.loc[segment_ids]
@@ -139,10 +152,10 @@ def _track_prediction(
     first = segments.iloc[0]
     return TrackPrediction(
         name=file.name,
-        duration_s=max(*ends, _duration_s(file)) if len(ends) > 1 else ends[0],
+        duration_s=max(*ends, 0.0 if whole is None else whole.duration_s) if len(ends) > 1 else ends[0],
         native_sample_rate=int(first["native_sample_rate"]),
         native_channels=int(first["native_channels"]),
-        digests=_digests(file, segments),
+        digests=_digests(segments, whole),
         classes=ensemble.class_names_,
         multilabel=ensemble.multilabel_,
         starts=starts,
@@ -197,12 +210,12 @@ def _curve(
     return by_start.reset_index(drop=True)
 
 
-def _digests(file: Path, segments: pd.DataFrame) -> tuple[str, ...]:
-    """Digests of the segments. If the file was cut, the digest of the whole file comes first."""
+def _digests(segments: pd.DataFrame, whole: Whole | None) -> tuple[str, ...]:
+    """Digests of the segments. If the file was cut, the digest of the whole file comes first.
+
+    A file with a damaged end has none: its segments can be read, the whole of it cannot.
+    """
     digests = tuple(str(digest) for digest in segments["audio_digest"])
-    if len(digests) == 1:
+    if len(digests) == 1 or whole is None or not whole.audio_digest:
         return digests
-    try:
-        return (load_clip(file, sample_rate=None).audio_digest, *digests)
-    except AudioError:  # a damaged end: the segments can be read, the whole file cannot
-        return digests
+    return (whole.audio_digest, *digests)

@@ -9,8 +9,10 @@ from urllib.parse import quote
 
 from quintet.audio.decode import load_clip
 from quintet.audio.encode import ogg_bytes
-from quintet.errors import ConfigError
+from quintet.audio.isolation.calls import call_isolated, start_worker
+from quintet.errors import AudioError, ConfigError
 from quintet.explanation.track import explain_track
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import ProgressCallback
 from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
@@ -69,6 +71,7 @@ def explain(
             "`quintet predict` takes folders."
         )
     check_folder(target)
+    start_worker(kernels_available)  # before the model is loaded: networks bring threads
     ensemble, run = load_model(model), read_run(model)
     prediction = predict_track(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
     explanation = explain_track(prediction, ensemble, run)
@@ -89,9 +92,13 @@ def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
     size = file.stat().st_size
     if media_type and size <= EMBEDDED_BYTES:
         return Sound(_data_uri(file.read_bytes(), media_type), "The file itself travels inside this page.")
+    obstacle = "it is too long to travel inside this page"
     if duration_s < LONGEST_COPY_S:
-        copy = _mono_copy(file)
-        if len(copy) <= EMBEDDED_BYTES:
+        try:
+            copy = call_isolated(mono_copy, file)
+        except AudioError:
+            copy, obstacle = b"", "its sound could not be read in one piece"
+        if 0 < len(copy) <= EMBEDDED_BYTES:
             reason = f"the file has {size / 1e6:.1f} MB"
             if not media_type:
                 reason = f"browsers do not play {file.suffix or 'such a file'}"
@@ -101,18 +108,17 @@ def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
     link = Path(os.path.relpath(file.absolute(), output.absolute())).as_posix()
     return Sound(
         quote(link),
-        f"The sound is played from its place on this machine ({link}): "
-        "it is too long to travel inside this page.",
+        f"The sound is played from its place on this machine ({link}): {obstacle}.",
         outside=True,
     )
 
 
-def _mono_copy(file: Path) -> bytes:
-    """A mono copy of the sound in Ogg Vorbis, at most at `COPY_SAMPLE_RATE`."""
-    clip = load_clip(file, sample_rate=None).clip
-    if clip.sample_rate > COPY_SAMPLE_RATE:
-        clip = load_clip(file, sample_rate=COPY_SAMPLE_RATE).clip
-    return ogg_bytes(clip)
+def mono_copy(file: Path) -> bytes:
+    """A mono copy of the sound in Ogg Vorbis, at most at `COPY_SAMPLE_RATE`. A worker process calls it."""
+    decoded = load_clip(file, sample_rate=COPY_SAMPLE_RATE, strict=False)
+    if decoded.native_sample_rate < COPY_SAMPLE_RATE:
+        decoded = load_clip(file, sample_rate=None, strict=False)
+    return ogg_bytes(decoded.clip)
 
 
 def _data_uri(content: bytes, media_type: str) -> str:

@@ -1,4 +1,4 @@
-"""A few segments are described in memory and more in files: predictions are equal to the bit."""
+"""Recordings that are described for prediction have the numbers of an extraction, in memory or in a store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 import quintet
-from quintet.inference.predict import predict_files
-from quintet.inference.track import predict_track
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.spectrograms import SpectrogramStore
+from quintet.inference.predict import predict_files, predict_table
 from quintet.model_folder.load import load_model
 from quintet.training.settings import TrainSettings
 
@@ -57,27 +58,31 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_predictions_of_files_do_not_depend_on_the_way(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [music / "long.wav", music / "notes.mp3"]
     in_memory = predict_files(music / "model", files)
-    monkeypatch.setattr("quintet.inference.predict.FEW_CLIPS", 0)
-    from_files = predict_files(music / "model", files, n_jobs=0)
+    monkeypatch.setattr("quintet.inference.describe.FEW_FILES", 0)
+    from_store = predict_files(music / "model", files, n_jobs=2)
     assert len(in_memory.segments) == 3
     assert len(in_memory.failures) == 1
     for name in ("frame", "segments", "failures"):
-        pd.testing.assert_frame_equal(getattr(in_memory, name), getattr(from_files, name), check_exact=True)
+        pd.testing.assert_frame_equal(getattr(in_memory, name), getattr(from_store, name), check_exact=True)
 
 
-def test_the_prediction_of_a_track_does_not_depend_on_the_way(
-    music: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ensemble, file = load_model(music / "model"), music / "data" / "tuba" / "artist0_tuba.wav"
-    in_memory = predict_track(ensemble, file)
-    monkeypatch.setattr("quintet.inference.track.FEW_CLIPS", 0)
-    from_files = predict_track(ensemble, file, n_jobs=0)
-    assert in_memory.has_short_windows
-    np.testing.assert_array_equal(in_memory.ensemble_predictions, from_files.ensemble_predictions)
-    pd.testing.assert_frame_equal(in_memory.curve, from_files.curve, check_exact=True)
-    pd.testing.assert_frame_equal(in_memory.features, from_files.features, check_exact=True)
-    np.testing.assert_array_equal(in_memory.pictures[0], from_files.pictures[0])
-    assert in_memory.digests == from_files.digests
+def test_segments_are_predicted_as_clips_of_a_manifest(music: Path) -> None:
+    """The segments that `predict` cuts have the features of windows that a manifest lists."""
+    ensemble = load_model(music / "model")
+    predicted = predict_files(ensemble, [music / "long.wav"]).segments
+    lines = [
+        "path,label,start,end",
+        *(f"long.wav,tuba,{row.start},{row.end}" for row in predicted.itertuples()),
+    ]
+    (music / "windows.csv").write_text("\n".join(lines))
+    manifest, table = quintet.load_source(music / "windows.csv"), music / "windows.parquet"
+    parameters = quintet.FeatureParameters(feature_set="bahuleyan2018")
+    quintet.extract(manifest, table, parameters=parameters, spectrograms=music / "windows", n_jobs=0)
+    rows = read_feature_table(table)
+    expected = predict_table(ensemble, rows, spectrograms=SpectrogramStore(music / "windows")).segments
+    columns = [name for name in predicted if name.startswith("probability.")]
+    assert len(predicted) == 3
+    np.testing.assert_array_equal(predicted[columns], expected[columns])
 
 
 def test_a_truncated_file_is_predicted_from_its_sound_and_marked(music: Path, tmp_path: Path) -> None:

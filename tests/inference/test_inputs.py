@@ -1,4 +1,4 @@
-"""Files, folders and globs as files; files as segments."""
+"""Files, folders and globs as files; segments as a manifest."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from quintet.audio.reading.segments import WHOLE_FILE, Window
 from quintet.errors import DatasetError
-from quintet.inference.inputs import WHOLE_FILE, Window, expand_files, file_windows, list_segments
+from quintet.inference.inputs import expand_files, segment_manifest, segment_row
 
 RATE = 8000
 
@@ -50,27 +51,11 @@ def test_no_files_are_refused(tmp_path: Path) -> None:
         expand_files([tmp_path])
 
 
-@pytest.mark.parametrize(
-    ("duration_s", "windows"),
-    [
-        (1.5, [WHOLE_FILE]),
-        (2.0, [Window(0.0, 1.0), Window(1.0, 2.0)]),
-        (2.2, [Window(0.0, 1.0), Window(1.0, 2.0)]),
-        (2.4, [Window(0.0, 1.0), Window(1.0, 2.0), Window(1.4, 2.4)]),
-    ],
-)
-def test_a_long_file_is_cut_and_a_long_rest_gets_a_segment(
-    tmp_path: Path, duration_s: float, windows: list[Window]
-) -> None:
-    found = file_windows(write_silence(tmp_path / "a.wav", duration_s), 1.0)
-    np.testing.assert_equal(found, windows)
-
-
 def test_segments_are_rows_with_the_file_as_group(tmp_path: Path) -> None:
-    long, short = write_silence(tmp_path / "long.wav", 2.0), write_silence(tmp_path / "short.wav", 0.5)
-    frame = list_segments([long, short], 1.0).frame
+    long, short = tmp_path / "long.wav", tmp_path / "short.wav"
+    rows = [(long, Window(0.0, 1.0)), (long, Window(1.0, 2.0)), (short, WHOLE_FILE)]
+    frame = segment_manifest([segment_row(file, window) for file, window in rows]).frame
     assert frame["id"].tolist() == [f"{long}#t=0,1", f"{long}#t=1,2", str(short)]
     assert frame["group"].tolist() == [str(long), str(long), str(short)]
     assert frame["start"].tolist()[:2] == [0.0, 1.0]
     assert math.isnan(frame["start"].iloc[2])
-    assert list_segments([long], 0).frame["id"].tolist() == [str(long)]

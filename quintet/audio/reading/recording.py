@@ -9,48 +9,22 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import xxhash
 from numpy.typing import NDArray
 
-from quintet.audio.clip import require_sound_in_blocks
-from quintet.audio.reading.native import Ending, NativeSamples, Window
+from quintet.audio.reading.checks import BlockChecks, Facts
+from quintet.audio.reading.native import NativeSamples, Window
 from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
 from quintet.audio.reading.text_content import text_kind
 from quintet.audio.resample import MonoMixer, resample_blocks
 from quintet.errors import DecodeError
 from quintet.files.paths import require_path
 
-TRUSTED_SAMPLES = 1 << 26
+TRUSTED_SAMPLES = 1 << 24
 """Largest length, in samples, for which memory is allocated because a header states it."""
-DIGEST_KIND = "xxh3:"
-"""Beginning of an audio digest. Digests of different kinds are never equal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts of a recording that are known when all of it was decoded.
-
-    Args:
-        native_sample_rate: Hz.
-        native_channels: number of channels.
-        duration_s: seconds that were decoded.
-        audio_digest: digest of the native samples, as in `decode.DecodedClip`.
-        missing_s: seconds that the file states and does not hold; 0 if it is complete or does not state its
-            length.
-        truncation: why the recording counts as cut short, as a sentence; empty if it is complete.
-    """
-
-    native_sample_rate: int
-    native_channels: int
-    duration_s: float
-    audio_digest: str
-    missing_s: float = 0.0
-    truncation: str = ""
 
 
 class Recording:
@@ -102,8 +76,7 @@ class Recording:
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Blocks of mono float32 samples at `sample_rate`, shape `(n,)` each, from the window's start."""
-        _require_file(self.source)
-        native = _open_native(self.source, self.window)
+        native = open_native(self.source, self.window)
         rate = require_rate(native.sample_rate, self.source)
         self.sample_rate = self.sample_rate or rate
         self._hint = math.ceil((native.hint or 0) * self.sample_rate / rate)
@@ -124,54 +97,33 @@ class Recording:
             end = filled + len(block)
             if end > len(memory):
                 declared = min(self._hint, TRUSTED_SAMPLES)
-                larger = np.empty(max(end, 2 * filled, declared), np.float32)
-                larger[:filled] = memory[:filled]
-                memory = larger
+                # in place: a larger copy beside it would take three times the memory
+                memory.resize(max(end, filled + filled // 4, declared), refcheck=False)
             memory[filled:end] = block
             filled = end
         return memory[:filled]
 
     def _mix_and_check(self, native: NativeSamples) -> Iterator[NDArray[np.float32]]:
         """Mono blocks, each valid until the next. The checks of the whole recording follow the last block."""
-        digest: xxhash.xxh3_128 | None = None
-        n_frames = n_bad = 0
-        any_sound = any_mixed_sound = False
+        checks = BlockChecks(native.sample_rate, native.channels)
         to_mono = MonoMixer()
         for block in native.blocks:
-            if digest is None:
-                kind = f"{native.sample_rate}:{native.channels}:{block.dtype.name}:"
-                digest = xxhash.xxh3_128(kind.encode())
             mono = to_mono(block)
-            # all channels of floats would be four times as many bytes as their mix
-            content = block if block.dtype == np.int16 else mono
-            little_endian = content.astype(content.dtype.newbyteorder("<"), copy=False)
-            digest.update(np.ascontiguousarray(little_endian).data)
-            n_frames += len(block)
-            if not any_mixed_sound:  # sound in the mix is sound in a channel
-                any_mixed_sound = bool(mono.any())
-                any_sound = any_sound or any_mixed_sound or bool(block.any())
-            if block.dtype.kind == "f" and not _is_surely_finite(mono):
-                n_bad += block.size - int(np.count_nonzero(np.isfinite(block)))
+            checks.add(block, mono)
             yield mono
-        _require_complete(n_frames, native.ending, self.source, strict=self.strict)
-        name = str(self.source)
-        require_sound_in_blocks(n_bad, n_frames * native.channels, sound=any_sound, name=name)
-        require_sound_in_blocks(0, n_frames, sound=any_mixed_sound, name=f"{name} (mixed to mono)")
-        assert digest is not None
-        self._facts = Facts(
-            native_sample_rate=native.sample_rate,
-            native_channels=native.channels,
-            duration_s=n_frames / native.sample_rate,
-            audio_digest=DIGEST_KIND + digest.hexdigest(),
-            missing_s=native.ending.missing / native.sample_rate,
-            truncation=_truncation(native.ending, self.source),
-        )
+        self._facts = checks.facts(native.ending, self.source, strict=self.strict)
 
 
-def _is_surely_finite(samples: NDArray[np.float32]) -> bool:
-    """Whether the sum of squares is finite, and so every sample. Too large squares give False too."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.dot(samples, samples)))
+def recording_digest(path: str | os.PathLike[str]) -> str:
+    """Digest of a whole recording, as in `decode.DecodedClip`, computed block by block.
+
+    Raises:
+        AudioError: as `decode.load_clip`.
+    """
+    recording = Recording(path, sample_rate=None)
+    for _ in recording.blocks():
+        pass
+    return recording.facts.audio_digest
 
 
 def _require_file(source: Path) -> None:
@@ -202,8 +154,13 @@ def _require_file(source: Path) -> None:
         )
 
 
-def _open_native(source: Path, window: Window) -> NativeSamples:
-    """Native samples of the window: from soundfile, or from PyAV if soundfile does not know the format."""
+def open_native(source: Path, window: Window) -> NativeSamples:
+    """Native samples of the window: from soundfile, or from PyAV if soundfile does not know the format.
+
+    Raises:
+        DecodeError: the file is missing, unreadable, empty, no regular file, or no audio.
+    """
+    _require_file(source)
     try:
         return read_with_soundfile(source, window)
     except soundfile.LibsndfileError as error:
@@ -221,21 +178,3 @@ def _open_native(source: Path, window: Window) -> NativeSamples:
             "audio."
         ) from None
     return read_with_pyav(source, window)
-
-
-def _truncation(ending: Ending, source: Path) -> str:
-    """A sentence on what is missing; empty if nothing is."""
-    if not ending.reason:
-        return ""
-    return f"A recording must be complete. '{source}' is cut short: {ending.reason}. Fetch it again."
-
-
-def _require_complete(n_decoded: int, ending: Ending, source: Path, *, strict: bool) -> None:
-    """Require that frames were decoded and, if `strict`, as many as the file states."""
-    if ending.reason and (strict or not n_decoded):
-        raise DecodeError(_truncation(ending, source))
-    if not n_decoded:
-        raise DecodeError(
-            f"A recording must have samples. '{source}' has a header, but its length is zero. "
-            "Fetch or export it again."
-        )

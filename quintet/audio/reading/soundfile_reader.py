@@ -49,7 +49,7 @@ READ_AHEAD_BYTES = 1 << 17
 SALVAGE_FRAMES = 1024
 """Frames of a block near damage: a read that fails loses the whole block."""
 MPEG_SUFFIXES = (".mp3", ".mp2", ".mpga")
-INEXACT_SEEKS = {("OGG", "FLAC"), ("WAV", "GSM610"), ("AIFF", "GSM610"), ("W64", "GSM610")}
+INEXACT_SEEKS = {("OGG", "FLAC"), ("OGG", "OPUS"), ("WAV", "GSM610"), ("AIFF", "GSM610"), ("W64", "GSM610")}
 """(format, subtype) in which libsndfile seeks to other samples than it reads from the start."""
 PREROLL_FRAMES = {"MP3": 16 * 1152}
 """Format → frames before a window that are decoded too. A frame of an mp3 uses bits of those before it."""
@@ -243,8 +243,11 @@ def _read_stream(
     is_limited = False
     target = first - PREROLL_FRAMES.get(decoder.format, 0)
     if _can_seek(decoder, target):
-        decoder.seek(target)
-        position = target
+        try:
+            position = decoder.seek(target)
+        except soundfile.LibsndfileError:  # a damage in between: read from the start, up to it
+            file.replace(_open_view(source, file.start, None, decoder.format), file.start)
+            decoder = file.decoder
     while last is None or position < last:
         n_wanted = len(memory) if last is None else min(len(memory), last - position)
         try:

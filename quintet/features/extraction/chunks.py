@@ -17,14 +17,8 @@ from quintet.features.extraction.worker import ClipTask, Row, failure, file_fact
 Chunk = tuple[ClipTask, ...]
 Item = TypeVar("Item")
 
-_DIED = (
-    "The worker process died while reading this file (segmentation fault in a decoder, or out of memory). "
-    "Look at the file, or use fewer jobs."
-)
-_LATE = (
-    "Describing this clip took longer than {timeout_s:g} s. "
-    "Look at the file, give a window (start, end), or allow more time."
-)
+FAULTS = {"died": "ProcessExpired", "late": "TimeoutError", "memory": "MemoryError"}
+"""Fault of a worker → the column `error` of the ledger row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +28,15 @@ class Outcome:
     Args:
         chunk: the clips.
         rows: their rows; None if the chunk was not finished.
-        fault: why it was not finished: `died` (the worker died), `late` (time-out) or `lost` (the pool broke,
-            through no fault of the chunk).
+        fault: why it was not finished: `died` (the worker died), `late` (time-out) or `memory` (the worker
+            took too much).
+        reason: the fault as a sentence.
     """
 
     chunk: Chunk
     rows: list[Row] | None = None
-    fault: Literal["", "died", "late", "lost"] = ""
+    fault: Literal["", "died", "late", "memory"] = ""
+    reason: str = ""
 
 
 class Pool(Protocol):
@@ -88,18 +84,16 @@ def split_into_chunks(
         yield tuple(chunk)
 
 
-def describe_chunks(
-    chunks: Iterator[Chunk], pool: Pool, *, timeout_s: float | None = None
-) -> Iterator[list[Row]]:
+def describe_chunks(chunks: Iterator[Chunk], pool: Pool) -> Iterator[list[Row]]:
     """Rows of all clips, in any order. At most `pool.capacity` chunks are under way.
 
     The clips of a chunk that was not finished are tried again one by one. A clip is recorded as a failure if
-    a worker died twice over it, the second time over this clip alone, or if it was late alone.
+    a worker died twice over it, the second time over this clip alone, or if it was late or took too much
+    memory alone.
 
     Args:
         chunks: the clips.
         pool: the place where chunks are described.
-        timeout_s: the time-out of the pool, seconds, for the message.
     """
     retries: deque[Chunk] = deque()
     deaths: Counter[int] = Counter()
@@ -121,7 +115,7 @@ def describe_chunks(
             if outcome.fault == "died":
                 deaths.update(task.position for task in outcome.chunk)
             if _is_proven(outcome, deaths):
-                yield [_failed_row(outcome.chunk[0], outcome.fault, timeout_s)]
+                yield [_failed_row(outcome)]
             else:
                 retries.extend((task,) for task in outcome.chunk)
 
@@ -131,12 +125,10 @@ def _is_proven(outcome: Outcome, deaths: Counter[int]) -> bool:
     if len(outcome.chunk) > 1:
         return False
     has_died_twice = outcome.fault == "died" and deaths[outcome.chunk[0].position] > 1
-    return outcome.fault == "late" or has_died_twice
+    return outcome.fault in ("late", "memory") or has_died_twice
 
 
-def _failed_row(task: ClipTask, fault: str, timeout_s: float | None) -> Row:
-    if fault == "late":
-        reason = failure("worker", "TimeoutError", _LATE.format(timeout_s=timeout_s))
-    else:
-        reason = failure("worker", "ProcessExpired", _DIED)
+def _failed_row(outcome: Outcome) -> Row:
+    (task,) = outcome.chunk
+    reason = failure("worker", FAULTS[outcome.fault], outcome.reason)
     return Row(task.position, facts=file_facts(task.source.path) | reason)

@@ -6,6 +6,7 @@ import concurrent.futures
 import time
 from typing import Any, Self
 
+from quintet.audio.isolation.calls import DIED
 from quintet.errors import ConfigError, MissingExtraError, QuintetError
 from quintet.features.extraction.chunks import Chunk, Outcome
 from quintet.features.extraction.worker import Job, describe_chunk
@@ -71,7 +72,7 @@ class ClusterPool:
             try:
                 outcomes.append(Outcome(chunk, future.result()))
             except self._distributed.KilledWorker:
-                outcomes.append(Outcome(chunk, fault="died"))
+                outcomes.append(Outcome(chunk, fault="died", reason=DIED))
             except concurrent.futures.CancelledError as error:
                 raise QuintetError(
                     f"The cluster must stay reachable. It forgot a chunk ({error}): "

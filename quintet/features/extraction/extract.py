@@ -287,7 +287,7 @@ class _Run:
         )
         try:
             with pool:
-                for rows in describe_chunks(self._chunks(), pool, timeout_s=options.timeout_s):
+                for rows in describe_chunks(self._chunks(), pool):
                     self._collect(rows)
         finally:
             self.flush()

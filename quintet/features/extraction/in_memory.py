@@ -1,7 +1,7 @@
-"""Features and spectrograms of a few clips in memory, without files and without worker processes.
+"""Features and spectrograms of a few clips in memory, without files.
 
-Rows, failures and rounding are those of `extract` with `n_jobs=0`, whose table and spectrogram store are read
-back: features are float32, and spectrograms are rounded to float16.
+Rows, failures and rounding are those of `extract`, whose table and spectrogram store are read back: features
+are float32, and spectrograms are rounded to float16. The clips are read in worker processes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from quintet.audio.isolation.calls import LostWorkerError, map_isolated
 from quintet.datasets.manifest import Manifest
 from quintet.features.columns import feature_names
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.checkpoints import fact_frame, fact_table, table_rows
+from quintet.features.extraction.chunks import FAULTS
 from quintet.features.extraction.extract import Progress, ProgressCallback
 from quintet.features.extraction.gather import clip_tasks, table_meta, table_metadata
-from quintet.features.extraction.worker import Job, Row, describe_clip
+from quintet.features.extraction.worker import Job, Row, describe_clip, failure, file_facts
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.table import METADATA_KEY, FeatureTable, table_schema
 
@@ -39,37 +42,48 @@ class ClipDescriptions:
     spectrograms: Mapping[str, NDArray[np.float32]]
 
 
-def describe_in_memory(
-    manifest: Manifest,
-    parameters: FeatureParameters,
-    *,
-    log_mel: bool,
-    strict: bool = False,
-    progress: ProgressCallback | None = None,
-) -> ClipDescriptions:
-    """Compute features and spectrograms of every clip of a manifest in this process.
+def describe_clips(
+    manifest: Manifest, job: Job, *, n_jobs: int = 1, progress: ProgressCallback | None = None
+) -> list[Row]:
+    """Rows of the clips of a manifest, in their order; none for a clip with a problem.
 
     Args:
         manifest: the clips.
-        parameters: parameters of the features.
-        log_mel: whether spectrograms are computed too.
-        strict: whether a recording that is cut short counts as failed.
+        job: what to do with every clip.
+        n_jobs: number of worker processes.
         progress: called before the first clip and after each clip.
     """
-    job = Job(parameters, log_mel=log_mel, strict=strict)
     positions = np.flatnonzero(manifest.frame["problem"].isna())
     state = Progress(total=len(manifest), done=len(manifest) - len(positions))
     _report(progress, state)
     rows: list[Row] = []
-    for task in clip_tasks(manifest, positions):
-        row = describe_clip(task, job)
-        rows.append(row)
-        state = _next_state(state, row)
+    tasks = list(clip_tasks(manifest, positions))
+    calls = ((task, job) for task in tasks)
+    results = map_isolated(describe_clip, calls, n_workers=n_jobs, set_up=kernels_available)
+    for task, result in zip(tasks, results, strict=True):
+        if isinstance(result, LostWorkerError):
+            facts = failure("worker", FAULTS[result.kind], str(result))
+            result = Row(task.position, facts=file_facts(task.source.path) | facts)
+        if isinstance(result, Exception):
+            raise result
+        rows.append(result)
+        state = next_state(state, result)
         _report(progress, state)
+    return rows
+
+
+def collect_rows(manifest: Manifest, parameters: FeatureParameters, rows: list[Row]) -> ClipDescriptions:
+    """Rows as a feature table and spectrograms.
+
+    Args:
+        manifest: the clips.
+        parameters: parameters of the features.
+        rows: rows of clips, by their position in the manifest.
+    """
     return ClipDescriptions(_feature_table(manifest, parameters, rows), _spectrograms(manifest, rows))
 
 
-def _next_state(state: Progress, row: Row) -> Progress:
+def next_state(state: Progress, row: Row) -> Progress:
     """The progress after one more clip."""
     duration_s = float(row.facts.get("duration_s") or 0.0)
     return Progress(state.total, state.done + 1, 0, state.failed + row.failed, state.audio_s + duration_s)

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
 import os
-import sys
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.context import BaseContext
-from types import ModuleType
-from typing import Any, Self
+from dataclasses import replace
+from typing import Self, cast
 
-from quintet.errors import ConfigError, QuintetError
+from quintet.audio.isolation.bounds import read_bounds
+from quintet.audio.isolation.calls import reason
+from quintet.audio.isolation.pool import WorkerPool
+from quintet.errors import ConfigError
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Chunk, Outcome
 from quintet.features.extraction.worker import Job, Row, describe_chunk
-
-ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-"""Environment variables that set the number of threads of a library."""
-PRELOAD = ("quintet.features.extraction.process_pool", "quintet.features.extraction.preload")
-"""Modules that the server of worker processes imports once, for all of them."""
-MAX_BREAKS = 3
-"""Times that a pool may lose all its workers before any of them did something."""
-UNTOLD_EXIT = 120
-"""Exit code of a worker that ended by itself and without an error."""
-
-# Workers start from a server process that has the libraries loaded and has no threads (from nothing if the
-# system has no fork). A fork of the running program would copy the locks of its threads (TensorFlow, numba)
-# in whatever state they are.
-_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-_BASE = multiprocessing.get_context(_METHOD)
 
 
 class InProcessPool:
@@ -69,42 +44,27 @@ class InProcessPool:
 
 
 class ProcessPool:
-    """Worker processes on this machine (by pebble). Each uses one thread; its death costs its chunk only.
+    """Worker processes on this machine. Each uses one thread; its death costs its chunk only.
 
     Args:
         job: what to do with every clip.
         n_jobs: number of processes.
-        timeout_s: the longest time of a chunk, seconds; None allows any time.
+        timeout_s: the longest time of a chunk, seconds; None takes that of `isolation.bounds`.
     """
 
     def __init__(self, job: Job, *, n_jobs: int, timeout_s: float | None = None) -> None:
-        self.job, self.n_jobs, self.timeout_s = job, n_jobs, timeout_s
+        bounds = read_bounds()
+        if timeout_s is not None:
+            bounds = replace(bounds, seconds=timeout_s)
+        self.job, self.n_jobs = job, n_jobs
         self.capacity = 2 * n_jobs
-        self._futures: dict[concurrent.futures.Future[list[Row]], Chunk] = {}
-        self._breaks = 0
-        self._context = _worker_context()
-        self._pool: Any = None  # pebble has no types
-        self._start()
-
-    def _start(self) -> None:
-        from pebble import ProcessPool as PebblePool
-
-        self._pool = PebblePool(max_workers=self.n_jobs, initializer=_use_one_thread, context=self._context)
+        self._pool = WorkerPool(n_jobs, bounds)
+        self._chunks: dict[int, Chunk] = {}
 
     def submit(self, chunk: Chunk) -> None:
         """Accept one chunk."""
-        try:
-            future = self._schedule(chunk)
-        except RuntimeError as error:  # the pool broke while no chunk was under way
-            self._restart(error)
-            future = self._schedule(chunk)
-        self._futures[future] = chunk
-
-    def _schedule(self, chunk: Chunk) -> concurrent.futures.Future[list[Row]]:
-        future: concurrent.futures.Future[list[Row]] = self._pool.schedule(
-            describe_chunk, args=(chunk, self.job), timeout=self.timeout_s
-        )
-        return future
+        ticket = self._pool.submit(describe_chunk, chunk, self.job, set_up=kernels_available)
+        self._chunks[ticket] = chunk
 
     def outcomes(self) -> list[Outcome]:
         """Wait until at least one chunk has ended.
@@ -112,38 +72,18 @@ class ProcessPool:
         Raises:
             QuintetError: worker processes cannot be started.
         """
-        done, _ = concurrent.futures.wait(self._futures, return_when=concurrent.futures.FIRST_COMPLETED)
-        ended = [future for future in done if future in self._futures]
-        return [self._outcome(future, self._futures.pop(future)) for future in ended]
-
-    def _outcome(self, future: concurrent.futures.Future[list[Row]], chunk: Chunk) -> Outcome:
-        from pebble import ProcessExpired
-
-        try:
-            rows = future.result()
-        except ProcessExpired:
-            return Outcome(chunk, fault="died")
-        except concurrent.futures.TimeoutError:
-            return Outcome(chunk, fault="late")
-        except BrokenProcessPool as error:
-            self._restart(error)
-            return Outcome(chunk, fault="lost")
-        self._breaks = 0
-        return Outcome(chunk, rows)
-
-    def _restart(self, error: BaseException) -> None:
-        """Replace a pool that lost all its workers. Its unfinished chunks come back as lost, one by one."""
-        if self._pool.active:
-            return
-        self._breaks += 1
-        if self._breaks > MAX_BREAKS:
-            raise QuintetError(
-                "Worker processes must start. They ended four times before they had done anything "
-                f"({error}): try n_jobs=0."
-            ) from error
-        self._pool.stop()
-        self._pool.join()
-        self._start()
+        outcomes = []
+        for event in self._pool.events():
+            chunk = self._chunks.pop(event.ticket)
+            if event.kind == "error":
+                assert isinstance(event.value, Exception)
+                raise event.value
+            if event.kind == "done":
+                outcomes.append(Outcome(chunk, cast(list[Row], event.value)))
+            else:
+                assert event.kind != "item"
+                outcomes.append(Outcome(chunk, fault=event.kind, reason=reason(event, self._pool)))
+        return outcomes
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +93,6 @@ class ProcessPool:
             self._pool.close()
         else:
             self._pool.stop()
-        self._pool.join()
 
 
 def job_count(n_jobs: int) -> int:
@@ -170,70 +109,3 @@ def job_count(n_jobs: int) -> int:
             f"At least one job must be left. Received n_jobs={n_jobs} on {processors} processors."
         )
     return count
-
-
-def _use_one_thread() -> None:
-    """Limit the libraries of this process to one thread: the processes are the parallelism."""
-    from threadpoolctl import threadpool_limits
-
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    threadpool_limits(1)
-
-
-def _worker_context() -> BaseContext:
-    """The start method of worker processes, with its server running."""
-    if _METHOD == "forkserver":
-        from multiprocessing.forkserver import ensure_running
-
-        _BASE.set_forkserver_preload(list(PRELOAD))
-        with _environment(dict.fromkeys(ONE_THREAD, "1")):
-            ensure_running()
-    return _Context()
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables until the block ends."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Hide the main module until the block ends, so that a process that starts now does not run it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-class _Worker(_BASE.Process):  # type: ignore[misc,name-defined]
-    """A process that does not run the user's main script: that needs no `if __name__ == "__main__"`."""
-
-    def start(self) -> None:
-        with _no_main_module():
-            super().start()
-
-    @property
-    def exitcode(self) -> int | None:
-        """The exit code, never 0.
-
-        A worker that leaves by itself, even without an error (a decoder that calls `exit(0)`), is a death
-        that pebble must notice.
-        """
-        code: int | None = super().exitcode
-        return UNTOLD_EXIT if code == 0 else code
-
-
-class _Context(type(_BASE)):  # type: ignore[misc]
-    Process = _Worker

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.audio.reading.recording import DIGEST_KIND
+from quintet.audio.reading.checks import DIGEST_KIND
 from quintet.datasets.manifest import Manifest
 from quintet.features.extraction.worker import file_facts
 from quintet.features.storage.spectrograms import SpectrogramWriter

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.decode import ClipSource, DecodedClip, load_clip
-from quintet.audio.reading.recording import Facts, Recording
+from quintet.audio.reading.checks import Facts
+from quintet.audio.reading.recording import Recording
 from quintet.errors import AudioError, MissingExtraError, NonFiniteError, QuintetError
 from quintet.features.columns import feature_names
 from quintet.features.describe import Description, describe
@@ -28,7 +29,7 @@ from quintet.files.machine import machine_fault
 
 # All errors that damaged audio can cause in a decoder or a descriptor. ImportError is none of them: a broken
 # installation is not the fault of a clip.
-_CLIP_ERRORS = (
+CLIP_ERRORS = (
     QuintetError,
     OSError,
     EOFError,
@@ -43,6 +44,9 @@ _CLIP_ERRORS = (
     SystemError,
 )
 
+
+Decoded = tuple[DecodedClip, None] | tuple[Facts, Description]
+"""The samples of a clip, or the facts and the description of a long recording, never held as a whole."""
 
 ClipFacts = dict[str, str | int | float | None]
 """Facts of a clip: column name → value, for the columns `checkpoints.FACTS`."""
@@ -114,12 +118,27 @@ def describe_clip(task: ClipTask, job: Job) -> Row:
         ImportError: the installation is broken. (A missing optional decoder is a failure of the clip.)
         MachineError: the machine cannot do the work. No clip is to blame for it.
     """
+    return complete_row(
+        Row(task.position, facts=file_facts(task.source.path)), lambda: _decode(task.source, job), job
+    )
+
+
+def complete_row(row: Row, decode: Callable[[], Decoded], job: Job) -> Row:
+    """A row with the features of its clip, or with the stage and reason of its failure.
+
+    Args:
+        row: the row, with the facts of its file.
+        decode: gives the samples of the clip, or the description of a long recording.
+        job: what to do with the clip.
+
+    Raises:
+        ImportError, MachineError: as `describe_clip`.
+    """
     if job.describe is describe:
         kernels_available()  # they are compiled here: a fault of that is not a fault of the clip
-    row = Row(task.position, facts=file_facts(task.source.path))
     stage = "decode"
     try:
-        decoded, description = _decode(task.source, job)
+        decoded, description = decode()
         row.facts |= _audio_facts(decoded)
         stage = "describe"
         if isinstance(decoded, DecodedClip):
@@ -129,11 +148,11 @@ def describe_clip(task: ClipTask, job: Job) -> Row:
         if job.log_mel and description.log_mel is not None:
             row.log_mel = np.ascontiguousarray(description.log_mel.T, dtype=np.float16)
         row.values = values
-    except _CLIP_ERRORS as error:
+    except CLIP_ERRORS as error:
         fault = machine_fault(error)
         if fault is not None:
             raise fault from error
-        row.facts |= failure(getattr(error, "stage", stage), type(error).__name__, _reason(error))
+        row.facts |= failure(getattr(error, "stage", stage), type(error).__name__, error_reason(error))
     return row
 
 
@@ -158,7 +177,7 @@ def file_facts(path: str) -> ClipFacts:
     return {"status": "ok", "source_size": result.st_size, "source_mtime_ns": result.st_mtime_ns}
 
 
-def _decode(source: ClipSource, job: Job) -> tuple[DecodedClip, None] | tuple[Facts, Description]:
+def _decode(source: ClipSource, job: Job) -> Decoded:
     """The samples of a clip, or the description of a long recording, which is never held as a whole."""
     is_usual_job = job.load is load_clip and job.describe is describe
     rate = job.parameters.sample_rate
@@ -211,13 +230,14 @@ def _names(parameters: FeatureParameters) -> tuple[str, ...]:
     return feature_names(parameters)
 
 
-def _reason(error: BaseException) -> str:
-    """The message of an error on one line. An error that is not ours gets a sentence before its message."""
+def error_reason(error: BaseException) -> str:
+    """The message of an error of a clip on one line. An error that is not ours gets a sentence before it."""
     text = " ".join(str(error).split())
     if isinstance(error, (QuintetError, MissingExtraError)):
         return text
     if isinstance(error, MemoryError):
         return (
-            "There is not enough memory to describe this clip: give a window (start, end), or use fewer jobs."
+            "There is not enough memory to describe this clip: give a window (start, end), use fewer jobs, "
+            "or allow a clip more (QUINTET_CLIP_MEMORY_MB)."
         )
     return f"The clip could not be processed: {type(error).__name__}{': ' if text else ''}{text}."

@@ -11,7 +11,8 @@ import pytest
 
 from quintet.datasets.source import load_source
 from quintet.features.extraction.extract import Progress
-from quintet.features.extraction.in_memory import describe_in_memory
+from quintet.features.extraction.in_memory import collect_rows, describe_clips
+from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import SpectrogramStore
@@ -39,7 +40,8 @@ def test_table_and_spectrograms_are_those_of_the_files(corpus: Path, tmp_path: P
     manifest, folder = load_source(corpus), tmp_path / "s" if log_mel else None
     extract(manifest, tmp_path / "f.parquet", parameters=PARAMETERS, spectrograms=folder, n_jobs=0)
     expected = read_feature_table(tmp_path / "f.parquet")
-    result = describe_in_memory(manifest, PARAMETERS, log_mel=log_mel)
+    rows = describe_clips(manifest, Job(PARAMETERS, log_mel=log_mel))
+    result = collect_rows(manifest, PARAMETERS, rows)
     pd.testing.assert_frame_equal(result.table.frame, expected.frame, check_exact=True)
     pd.testing.assert_frame_equal(result.table.failures, expected.failures)
     assert result.table.metadata == expected.metadata
@@ -54,7 +56,7 @@ def test_table_and_spectrograms_are_those_of_the_files(corpus: Path, tmp_path: P
 
 def test_progress_counts_every_clip(corpus: Path) -> None:
     events: list[Progress] = []
-    describe_in_memory(load_source(corpus), PARAMETERS, log_mel=False, progress=events.append)
+    describe_clips(load_source(corpus), Job(PARAMETERS), progress=events.append)
     assert [event.done for event in events] == list(range(6))
     assert (events[-1].total, events[-1].failed, events[-1].reused) == (5, 2, 0)
     assert events[-1].audio_s > 0

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from quintet.datasets.source import load_source
-from quintet.features.extraction.in_memory import describe_in_memory
+from quintet.features.extraction.in_memory import collect_rows, describe_clips
+from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import SpectrogramStore
@@ -90,5 +91,5 @@ def test_in_memory_it_is_the_same(corpus: Path, tmp_path: Path) -> None:
     manifest = load_source(corpus)
     extract(manifest, tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=0)
     there = read_feature_table(tmp_path / "f.parquet").frame
-    here = describe_in_memory(manifest, PARAMETERS, log_mel=False).table.frame
+    here = collect_rows(manifest, PARAMETERS, describe_clips(manifest, Job(PARAMETERS))).table.frame
     assert here[["status", "reason", "missing_s"]].equals(there[["status", "reason", "missing_s"]])

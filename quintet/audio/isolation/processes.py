@@ -1,0 +1,119 @@
+"""Start of worker processes: by a fork of this process while that is safe, else by a server process.
+
+A fork takes milliseconds, since everything is imported already. It copies the locks of other threads in
+whatever state they are, so it is made only while this process has a single thread and no library whose
+threads hold locks. Otherwise a server process (multiprocessing's *forkserver*), which imports the libraries
+once and has no threads, forks the workers. Without a fork (Windows) every worker starts from nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+
+ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+"""Environment variables that set the number of threads of a library."""
+PRELOAD = ("quintet.audio.isolation.serving", "quintet.features.extraction.preload")
+"""Modules that the server of worker processes imports once, for all of them."""
+THREADED = ("tensorflow", "torch", "jax", "cupy")
+"""Libraries whose threads hold locks at any time: no fork after they are imported."""
+
+_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def start_process(target: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Start a process that calls `target`. It does not run the user's main script.
+
+    Args:
+        target: function of a module.
+        arguments: what it receives. Connections are passed on.
+    """
+    method = "fork" if may_fork() else _METHOD
+    if method == "forkserver":
+        _run_server()
+    process: BaseProcess = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
+        target=target, args=arguments, daemon=True
+    )
+    with _no_main_module(), _may_have_children(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside idle threads of OpenBLAS
+        process.start()
+    return process
+
+
+def may_fork() -> bool:
+    """Whether a fork of this process is safe: on Linux, with one thread, without libraries of `THREADED`."""
+    has_one_thread = threading.active_count() == 1
+    return sys.platform == "linux" and has_one_thread and not any(name in sys.modules for name in THREADED)
+
+
+def use_one_thread() -> None:
+    """Limit the libraries of this process to one thread: the processes are the parallelism."""
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    threadpool_limits(1)
+
+
+def _run_server() -> None:
+    """Start the server of worker processes, unless it runs."""
+    from multiprocessing.forkserver import ensure_running
+
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
+    with _environment(dict.fromkeys(ONE_THREAD, "1")):
+        ensure_running()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables until the block ends."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Hide the main module until the block ends, so that a process that starts now does not run it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextmanager
+def _may_have_children() -> Iterator[None]:
+    """Let a worker of somebody else's pool (a daemon) start processes until the block ends.
+
+    multiprocessing forbids it, since a daemon may be ended without a word. Our workers end when their
+    connection does.
+    """
+    settings: dict[str, object] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    before = settings.get("daemon")
+    settings["daemon"] = False
+    try:
+        yield
+    finally:
+        settings["daemon"] = before

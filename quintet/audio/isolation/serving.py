@@ -1,0 +1,114 @@
+"""What a worker process does: it receives calls, carries them out, and sends back what they return."""
+
+from __future__ import annotations
+
+import faulthandler
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from typing import Literal
+
+from quintet.audio.isolation.bounds import Bounds, MemoryBound
+from quintet.audio.isolation.processes import use_one_thread
+
+IDLE_S = 120.0
+"""A worker without calls for so long leaves: the next call starts another."""
+GRACE_S = 10
+"""Seconds after which the system ends a late worker whose parent is gone."""
+
+Answer = Literal["begun", "item", "done", "error", "broken"]
+"""`begun`: the set-up is done and the call runs; `item`: one item of a generator; `done`: the result;
+`error`: the call raised this; `broken`: the set-up raised this."""
+Call = tuple[Callable[..., object], tuple[object, ...], Callable[[], object] | None]
+"""Function, arguments, and the set-up that the worker must have run once before."""
+
+
+def serve(connection: Connection, strangers: Sequence[Connection], bounds: Bounds) -> None:
+    """Carry out calls until the connection ends.
+
+    Args:
+        connection: receives `Call`s, sends pairs of an `Answer` and a value.
+        strangers: connections of other workers that a fork has copied; they are closed.
+        bounds: memory and time of one call.
+    """
+    for other in strangers:
+        other.close()
+    _prepare_process()
+    memory = MemoryBound(bounds.memory_mb)
+    set_up: set[Callable[[], object]] = set()
+    while True:
+        try:
+            if not connection.poll(IDLE_S):
+                return
+            for answer in _carry_out(connection, set_up, memory, bounds):
+                connection.send(answer)
+        except (EOFError, BrokenPipeError, ConnectionError):
+            return  # the parent is gone
+
+
+def _carry_out(
+    connection: Connection, set_up: set[Callable[[], object]], memory: MemoryBound, bounds: Bounds
+) -> Iterator[tuple[Answer, object]]:
+    """The answers to the call that comes next."""
+    try:
+        call: Call = connection.recv()
+        function, arguments, prepare = call
+        if prepare is not None and prepare not in set_up:
+            prepare()
+            set_up.add(prepare)
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:  # noqa: BLE001  the parent raises it
+        yield "broken", _portable(error)
+        return
+    yield "begun", None
+    memory.renew()
+    _set_alarm(bounds.seconds)
+    try:
+        result = function(*arguments)
+        if isinstance(result, Iterator):
+            for item in result:
+                yield "item", item
+                _set_alarm(bounds.seconds)
+            result = None
+        yield "done", result
+    except Exception as error:  # noqa: BLE001  the parent decides
+        yield "error", _portable(error)
+    finally:
+        _set_alarm(0)
+
+
+def _prepare_process() -> None:
+    """One thread, no memory image after a crash, and no reaction to Ctrl-C: the parent sees to that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    faulthandler.disable()  # a crash is a row of the ledger, not a report on standard error
+    use_one_thread()
+    if os.name == "posix":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def _set_alarm(seconds: float) -> None:
+    """Let the system end this process if it is still at it after `seconds` and some more; 0 lets it be.
+
+    The parent ends a late worker earlier. A parent that was killed does not.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, math.ceil(2 * seconds) + GRACE_S if seconds else 0)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or its text in a RuntimeError if it cannot be sent to another process."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:  # noqa: BLE001  whatever its class does when it is copied
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
