@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from quintet.pipeline.recipe import load_recipe
     from quintet.predictions.predictions import Predictions, read_predictions
     from quintet.training.settings import TrainSettings
-    from quintet.workflow import explain, extract, predict, report, run, train
+    from quintet.workflow import explain, extract, predict, report, run, tag, train
 
 __version__ = "0.1.0"
 
@@ -54,6 +54,7 @@ _HOMES = {
     "predict": "quintet.workflow",
     "explain": "quintet.workflow",
     "run": "quintet.workflow",
+    "tag": "quintet.workflow",
 }
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "predict",
     "explain",
     "run",
+    "tag",
 ]
 
 

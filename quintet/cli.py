@@ -28,6 +28,7 @@ from quintet.commands import (
     tune,
 )
 from quintet.commands import list as list_command
+from quintet.commands.pretrained import tag, weights
 from quintet.commands.terminal.destinations import release_files
 from quintet.commands.terminal.faults import (
     EXIT_CLOSED_PIPE,
@@ -97,6 +98,8 @@ app.command(epilog=audit.EXAMPLE)(audit.audit)
 app.command(epilog=fuse.EXAMPLE)(fuse.fuse)
 app.command(epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command(epilog=fetch.EXAMPLE)(fetch.fetch)
+app.command(epilog=tag.EXAMPLE)(tag.tag)
+app.add_typer(weights.app, name="weights")
 app.command("list", epilog=list_command.EXAMPLE)(list_command.list_)
 
 

@@ -6,7 +6,8 @@ whose inputs have changed. The command line calls these functions and prints the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from quintet.files.internet.remote import is_remote
 from quintet.files.paths import name_list, path_list, require_path
 
 if TYPE_CHECKING:
+    from quintet.embeddings.tagging import TagChoice, TagProgress, TagResult
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.ensemble.crossfit import Listener
     from quintet.features.extraction.extract import ExtractionSummary, ProgressCallback
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from quintet.training.train import TrainingResult
     from quintet.tuning.search_settings import SearchBudget, TuneSettings
     from quintet.tuning.tune import SearchObserver, TuningResult
+
+DEFAULT_TAGGERS = ("musicnn_msd", "musicnn_mtt")
+"""Networks that `tag` uses by default."""
 
 
 def extract(
@@ -85,6 +90,40 @@ def extract(
     job = Job(parameters or FeatureParameters(), log_mel=store is not None, strict=strict)
     options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
     return extract_clips(source, output, options)
+
+
+def tag(
+    files: str | Path | Iterable[str | Path],
+    networks: str | Iterable[str] | None = None,
+    *,
+    choice: TagChoice | None = None,
+    progress: Callable[[TagProgress], object] | None = None,
+) -> TagResult:
+    """Tags of audio files by pretrained networks, without training.
+
+    Args:
+        files: audio files, folders, globs.
+        networks: names of networks in the library (`quintet weights list`). Default: `musicnn_msd` and
+            `musicnn_mtt`.
+        choice: number of tags, smallest activation, windows. Default: the ten strongest tags per network.
+        progress: called after each file.
+
+    Returns:
+        `frame` with one row per file, network and tag, and the files that could not be read.
+
+    Raises:
+        ConfigError: the library has no such network, or a network has no tags.
+        DatasetError: there is no file.
+    """
+    from quintet.embeddings.library import open_network
+    from quintet.embeddings.tagging import tag_files
+    from quintet.inference.inputs import expand_files
+
+    names = [networks] if isinstance(networks, str) else list(networks or DEFAULT_TAGGERS)
+    opened = [open_network(name) for name in names]
+    found = expand_files(path_list(files))
+    result = tag_files(found.files, opened, choice, progress=progress)
+    return replace(result, notes=found.notes)
 
 
 def write_published(table: str | Path, output: str | Path) -> None:

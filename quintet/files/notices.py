@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from quintet.files.display.names import printable
 
@@ -35,3 +37,17 @@ def silence_notices(*, quiet: bool) -> None:
         os.environ.setdefault(QUIET_VARIABLE, "option")
     elif os.environ.get(QUIET_VARIABLE) == "option":  # of an earlier command in this process
         del os.environ[QUIET_VARIABLE]
+
+
+@contextmanager
+def silence_libraries() -> Iterator[None]:
+    """Silence file descriptor 2: compiled libraries print there before they read any logging setting."""
+    sys.stderr.flush()
+    original = os.dup(2)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(original, 2)
+            os.close(original)

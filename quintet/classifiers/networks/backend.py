@@ -7,7 +7,6 @@ import importlib
 import logging
 import os
 import random
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +14,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from quintet.errors import ConfigError
+from quintet.files.notices import silence_libraries
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,6 @@ class Cards(NamedTuple):
     number: int
 
 
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Silence file descriptor 2: compiled libraries print there before they read any logging setting."""
-    sys.stderr.flush()
-    original = os.dup(2)
-    with open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
-
-
 @lru_cache(maxsize=1)
 def load_keras() -> ModuleType:
     """Import Keras and return the module. The backend is TensorFlow unless the user sets KERAS_BACKEND."""
@@ -75,7 +61,7 @@ def load_keras() -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Each fold has its own network, which is traced anew on purpose. TensorFlow would warn about it.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _quiet_stderr():
+    with silence_libraries():
         keras = importlib.import_module("keras")
         # The first operation looks for the device and prints a greeting of its own.
         keras.ops.convert_to_numpy(keras.ops.zeros(1))

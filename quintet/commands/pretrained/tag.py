@@ -1,0 +1,78 @@
+"""Command `tag`: genre, mood, instrument and voice tags of pretrained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quintet.commands.terminal.destinations import PREDICTION_FORMATS, choose_format, prepare_file
+from quintet.commands.terminal.faults import EXIT_DATA
+from quintet.commands.terminal.options import Quiet
+from quintet.commands.terminal.parsing import parse_names
+
+if TYPE_CHECKING:
+    from quintet.embeddings.front_end import Windows
+
+EXAMPLE = "Example: quintet tag music/*.mp3 --top 5 -o tags.csv"
+
+
+def tag(
+    files: Annotated[list[str], typer.Argument(help="Audio files, folders, globs.")],
+    networks: Annotated[
+        str | None,
+        typer.Option(
+            "--networks",
+            help="Names from `quintet weights list`, with commas. Default: musicnn_msd,musicnn_mtt.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="Tags per network; 0 keeps all.")] = 5,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="The smallest activation to keep.")] = 0.0,
+    windows: Annotated[
+        str, typer.Option(help="Windows of a file, spread evenly over it: a number, or all.")
+    ] = "10",
+    over_time: Annotated[bool, typer.Option("--over-time", help="A row per window, not per file.")] = False,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="table, csv, json, parquet. Default: by the suffix of --output, or table."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write: .csv, .json, .parquet, or .txt for a table."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Tag music with pretrained networks, without training: genre, mood, instruments, voice, era.
+
+    The numbers are activations of networks that were trained elsewhere, not probabilities of your own labels.
+    Files that cannot be read are reported (exit code 1).
+    """
+    from quintet.commands.pretrained.tag_output import print_tag_messages, print_tags
+    from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.progress import progress_counter
+    from quintet.embeddings.tagging import TagChoice
+    from quintet.workflow import tag as tag_files
+
+    chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
+    prepare_file(output)
+    choice = TagChoice(top or None, threshold, _windows(windows), over_time)
+    with progress_counter("Tagging", quiet=quiet) as progress:
+        result = tag_files(files, parse_names(networks) or None, choice=choice, progress=progress)
+    print_tags(result, chosen_format, output)
+    print_tag_messages(result, quiet=quiet)
+    if output is not None:
+        n_files = result.frame["path"].nunique()
+        print_message(f"Tags of {n_files} files → {output}", quiet=quiet)
+    if len(result.failures):
+        raise typer.Exit(EXIT_DATA)
+
+
+def _windows(text: str) -> Windows:
+    if text == "all":
+        return "all"
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter("must be a number of windows, or all", param_hint="--windows")

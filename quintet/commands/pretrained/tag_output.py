@@ -1,0 +1,101 @@
+"""Output of `tag`: tables, CSV, JSON and parquet."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quintet.embeddings.vocabulary import GROUPS, OTHER
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from quintet.embeddings.tagging import TagResult
+    from quintet.files.json_types import JsonObject
+
+
+def print_tags(result: TagResult, format_: str, output: Path | None) -> None:
+    """Print the tags on standard output, or write them to a file.
+
+    Args:
+        result: tags of files.
+        format_: `"table"`, `"csv"`, `"json"` or `"parquet"`.
+        output: the file, or None.
+    """
+    from quintet.commands.terminal.console import write_data
+    from quintet.files.atomic import atomic_replace, write_text
+
+    if format_ == "parquet":
+        assert output is not None  # choose_format refuses parquet on standard output
+        with atomic_replace(output) as temporary:
+            result.frame.to_parquet(temporary, index=False)
+        return
+    if format_ == "table":
+        _print_table(result, output)
+        return
+    text = result.frame.to_csv(index=False) if format_ == "csv" else _json_text(result)
+    if output is not None:
+        write_text(output, text)
+    else:
+        write_data(text)
+
+
+def print_tag_messages(result: TagResult, *, quiet: bool) -> None:
+    """Print what the numbers are, and the files that failed or are cut short, on standard error."""
+    from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_failure, print_truncation
+
+    for _, row in result.failures.iterrows():
+        print_failure(row["path"], row["reason"])
+    for _, row in result.truncated.iterrows():
+        print_truncation(row["path"], row["reason"])
+    for note in result.notes:
+        print_message(note, quiet=False)
+    for network, facts in result.networks.items():
+        print_message(f"{network}: activations in [0, 1], {facts}", quiet=quiet)
+
+
+def _json_text(result: TagResult) -> str:
+    content: JsonObject = {
+        "networks": result.networks,
+        "tags": result.frame.to_dict("records"),
+        "failures": result.failures.to_dict("records"),
+        "notes": list(result.notes),
+        "truncated": result.truncated.to_dict("records"),
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _print_table(result: TagResult, output: Path | None) -> None:
+    """A row per file, network and window with its tags by group."""
+    from rich.markup import escape
+
+    from quintet.commands.terminal.console import StreamConsole, out
+    from quintet.commands.terminal.tables import new_table
+    from quintet.files.atomic import write_text
+
+    frame = result.frame
+    is_over_time = frame.duplicated(["path", "network", "tag"]).any()
+    groups = [group for group in (*GROUPS, OTHER) if (frame["group"] == group).any()]
+    table = new_table("file", *(["seconds"] if is_over_time else []), "network", *groups)
+    for (path, network, start, end), rows in frame.groupby(
+        ["path", "network", "start_s", "end_s"], sort=False
+    ):
+        seconds = [f"{start:.1f}-{end:.1f}"] if is_over_time else []
+        cells = [_group_cell(rows, group) for group in groups]
+        table.add_row(escape(str(path)), *seconds, escape(str(network)), *map(escape, cells))
+    if output is None:
+        out.print(table)
+        return
+    console = StreamConsole(file=sys.stdout, record=True, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    write_text(output, capture.get())
+
+
+def _group_cell(rows: pd.DataFrame, group: str) -> str:
+    chosen = rows[rows["group"] == group]
+    pairs = zip(chosen["tag"], chosen["activation"], strict=True)
+    return ", ".join(f"{tag} {value:.2f}" for tag, value in pairs)

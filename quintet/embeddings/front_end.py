@@ -1,0 +1,158 @@
+"""Front end of pretrained networks: windows of a clip in the form that a contract states."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.embeddings.contract import Contract, LogMelInput, WaveformInput
+from quintet.errors import TooShortError
+
+Floats = NDArray[np.float32]
+Windows = int | Literal["all"]
+DEFAULT_WINDOWS = 10
+
+
+def clip_windows(samples: Floats, contract: Contract, windows: Windows = DEFAULT_WINDOWS) -> Floats:
+    """Windows of a clip as the network reads them.
+
+    Args:
+        samples: mono, at the contract's sample rate, shape `(n,)`.
+        contract: the network.
+        windows: number of windows, spread evenly over the clip, or `"all"`: one per hop of the contract. A
+            clip that has fewer different windows gives those.
+
+    Returns:
+        Shape `(k, *window_shape)`, float32, in the order of time.
+
+    Raises:
+        TooShortError: the clip is shorter than the contract allows.
+    """
+    padded = _padded(np.asarray(samples, np.float32), contract)
+    form = contract.input
+    if isinstance(form, WaveformInput):
+        starts = window_starts(len(padded), form.samples, form.hop_samples, windows)
+        stack = np.stack([padded[start : start + form.samples] for start in starts])
+        return stack.reshape(len(starts), *form.window_shape)
+    starts = window_starts(_n_frames(len(padded), form), form.frames, form.hop_frames, windows)
+    margin = form.n_fft // 2 if form.center else 0
+    centred = np.pad(padded, margin)
+    stack = np.stack([_log_mel(centred, int(start), contract.sample_rate, form) for start in starts])
+    if form.layout == "mel_time":
+        stack = stack.transpose(0, 2, 1)
+    return np.ascontiguousarray(stack).reshape(len(starts), *form.window_shape)
+
+
+def window_times(
+    n_samples: int, contract: Contract, windows: Windows = DEFAULT_WINDOWS
+) -> NDArray[np.float64]:
+    """Start of each window that `clip_windows` gives, seconds."""
+    form = contract.input
+    if isinstance(form, WaveformInput):
+        n_samples = max(n_samples, form.samples)
+        starts = window_starts(n_samples, form.samples, form.hop_samples, windows)
+        return starts / float(contract.sample_rate)
+    n_frames = max(_n_frames(n_samples, form), form.frames)
+    starts = window_starts(n_frames, form.frames, form.hop_frames, windows)
+    return starts * form.hop_length / float(contract.sample_rate)
+
+
+def window_starts(length: int, window: int, hop: int, windows: Windows) -> NDArray[np.int64]:
+    """Where windows start.
+
+    Args:
+        length: of the clip, at least `window`.
+        window: length of a window.
+        hop: distance of windows when all are wanted.
+        windows: number of windows, spread from the start to the end of the clip, or `"all"`.
+
+    Example:
+        >>> window_starts(10, 4, 2, "all").tolist(), window_starts(10, 4, 2, 3).tolist()
+        ([0, 2, 4, 6], [0, 3, 6])
+    """
+    last = length - window
+    if windows == "all":
+        return np.arange(0, last + 1, hop)
+    if windows == 1:
+        return np.array([last // 2])
+    return np.unique(np.round(np.linspace(0, last, windows)).astype(np.int64))
+
+
+def _padded(samples: Floats, contract: Contract) -> Floats:
+    """The clip; one that is shorter than a window is made as long as one."""
+    seconds = len(samples) / contract.sample_rate
+    form = contract.input
+    needed = form.samples if isinstance(form, WaveformInput) else _samples_of(form)
+    if len(samples) and seconds >= contract.shortest_s:
+        if len(samples) >= needed:
+            return samples
+        if contract.short_clips == "repeat":
+            return np.resize(samples, needed)
+        if contract.short_clips == "zero":
+            return np.pad(samples, (0, needed - len(samples)))
+    shortest = needed / contract.sample_rate if contract.short_clips == "refuse" else contract.shortest_s
+    raise TooShortError(
+        f"A clip for {contract.id} must be at least {shortest:.2f} s long. Received {seconds:.2f} s."
+    )
+
+
+def _samples_of(form: LogMelInput) -> int:
+    """Samples that give the frames of one window."""
+    return (form.frames - 1) * form.hop_length + (1 if form.center else form.n_fft)
+
+
+def _n_frames(n_samples: int, form: LogMelInput) -> int:
+    reach = n_samples if form.center else n_samples - form.n_fft
+    return max(0, reach // form.hop_length + 1)
+
+
+def _log_mel(centred: Floats, start: int, sample_rate: int, form: LogMelInput) -> Floats:
+    """Log-mel values of the window that starts at a frame, shape `(frames, n_mels)`."""
+    first = start * form.hop_length
+    stretch = centred[first : first + (form.frames - 1) * form.hop_length + form.n_fft]
+    frames = np.lib.stride_tricks.sliding_window_view(stretch, form.n_fft)[:: form.hop_length]
+    magnitude = np.abs(np.fft.rfft(frames * _hann(form.win_length or form.n_fft, form.n_fft), axis=1))
+    values = (magnitude**form.power) @ _filterbank(
+        sample_rate, form.n_fft, form.n_mels, form.fmin, form.fmax, form.mel_scale, form.norm
+    )
+    if form.compression != "none":
+        logarithm = np.log10 if form.compression == "log10" else np.log
+        values = logarithm(np.maximum(form.scale * values + form.offset, np.finfo(np.float32).tiny))
+    return values.astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _hann(length: int, n_fft: int) -> NDArray[np.float64]:
+    """A periodic Hann window in the middle of a frame."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+    before = (n_fft - length) // 2
+    return np.pad(window, (before, n_fft - length - before))
+
+
+@lru_cache(maxsize=16)
+def _filterbank(
+    sample_rate: int,
+    n_fft: int,
+    n_mels: int,
+    fmin: float,
+    fmax: float | None,
+    mel_scale: str,
+    norm: str,
+) -> NDArray[np.float64]:
+    """Mel filters, shape `(n_fft // 2 + 1, n_mels)`."""
+    from librosa.filters import mel
+
+    weights: NDArray[np.float64] = mel(
+        sr=sample_rate,
+        n_fft=n_fft,
+        n_mels=n_mels,
+        fmin=fmin,
+        fmax=fmax,
+        htk=mel_scale == "htk",
+        norm="slaney" if norm == "slaney" else None,
+        dtype=np.float64,
+    )
+    return weights.T

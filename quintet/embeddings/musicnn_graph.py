@@ -1,0 +1,145 @@
+"""ONNX graphs of the networks of the package musicnn, from the arrays of their checkpoints.
+
+Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio tagging (2019). The layers
+stand in the checkpoint in the order of their creation (`conv2d`, `conv2d_1`, …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from quintet.embeddings.onnx_graph import Floats, GraphBuilder
+from quintet.errors import ArtefactError
+
+N_MELS, N_FRAMES = 96, 187
+TIMBRAL, TEMPORAL, MIDDLE, CONVOLUTIONS = 2, 3, 3, 5
+INPUT, TAGS, EMBEDDING = "log_mel", "tags", "embedding"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The arrays of a checkpoint, by the name of their variable.
+
+    Args:
+        arrays: such as `conv2d_1/kernel`.
+        prefix: what stands before these names in the file, such as `model/`.
+    """
+
+    arrays: Mapping[str, Floats]
+    prefix: str = ""
+
+    def array(self, name: str) -> Floats:
+        """The array of a variable.
+
+        Raises:
+            ArtefactError: the checkpoint has no such variable.
+        """
+        try:
+            return self.arrays[self.prefix + name]
+        except KeyError:
+            raise ArtefactError(
+                f"A checkpoint of musicnn must hold the variable {name}. Received {len(self.arrays)} "
+                "variables without it: is it another network?"
+            ) from None
+
+    def layer(self, kind: str, number: int) -> str:
+        """Name of the layer that was created as the `number`-th of its kind."""
+        return kind if number == 0 else f"{kind}_{number}"
+
+    def weights(self, layer: str) -> tuple[Floats, Floats]:
+        """Kernel and bias of a layer."""
+        return self.array(f"{layer}/kernel"), self.array(f"{layer}/bias")
+
+    def norm(self, number: int) -> dict[str, Floats]:
+        """The four arrays of a batch normalization."""
+        layer = self.layer("batch_normalization", number)
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        return {name: self.array(f"{layer}/{name}") for name in names}
+
+
+def musicnn_graph(checkpoint: Checkpoint) -> bytes:
+    """The ONNX model of `MTT_musicnn` or `MSD_musicnn`.
+
+    The input `log_mel` has shape `(batch, frames, 96)`. The outputs are `tags`, shape `(batch, n_tags)`, in
+    [0, 1], and `embedding`, shape `(batch, units)`, which is the normalised last hidden layer.
+    """
+    builder = GraphBuilder(INPUT, ("batch", "frames", N_MELS))
+    x = builder.add("Unsqueeze", INPUT, builder.constant(np.array([1], np.int64)))
+    x = builder.batch_norm(x, checkpoint.norm(0))
+    views = [_front_view(builder, checkpoint, x, number) for number in range(TIMBRAL + TEMPORAL)]
+    front = builder.add("Concat", *views, axis=1)
+    levels, below = [front], front
+    for number in range(MIDDLE):
+        below = _middle(builder, checkpoint, below, number)
+        levels.append(below)
+    joined = builder.add("Concat", *levels, axis=1)
+    peak = builder.add("ReduceMax", joined, axes=[2], keepdims=0)
+    mean = builder.add("ReduceMean", joined, axes=[2], keepdims=0)
+    # the checkpoint flattens (feature, [peak, mean]): the peak of feature i is value 2i, its mean 2i + 1
+    axis = builder.constant(np.array([2], np.int64))
+    pairs = builder.add(
+        "Concat", builder.add("Unsqueeze", peak, axis), builder.add("Unsqueeze", mean, axis), axis=2
+    )
+    x = builder.reshape(pairs, (0, -1))
+    last = TIMBRAL + TEMPORAL + MIDDLE + 1
+    x = builder.batch_norm(x, checkpoint.norm(last))
+    x = builder.add("Relu", builder.dense(x, *checkpoint.weights("dense")))
+    embedding = builder.batch_norm(x, checkpoint.norm(last + 1))
+    kernel, bias = checkpoint.weights("dense_1")
+    tags = builder.add("Sigmoid", builder.dense(embedding, kernel, bias))
+    return builder.finish(
+        {TAGS: (tags, ("batch", len(bias))), EMBEDDING: (embedding, ("batch", len(kernel)))}
+    )
+
+
+def _front_view(builder: GraphBuilder, checkpoint: Checkpoint, x: str, number: int) -> str:
+    """One kind of filter and its maximum over the bands, shape `(batch, filters, frames)`."""
+    kernel, bias = checkpoint.weights(checkpoint.layer("conv2d", number))
+    if number < TIMBRAL:
+        half = kernel.shape[0] // 2
+        view = builder.convolution(x, kernel, bias, pads=[half, 0, half, 0])
+    else:
+        view = builder.convolution(x, kernel, bias, auto_pad="SAME_UPPER")
+    view = builder.batch_norm(view, checkpoint.norm(number + 1))
+    return builder.add("ReduceMax", view, axes=[3], keepdims=0)
+
+
+def _middle(builder: GraphBuilder, checkpoint: Checkpoint, below: str, number: int) -> str:
+    """A convolution over time; from the second on, its input is added to its output."""
+    position = TIMBRAL + TEMPORAL + number
+    kernel, bias = checkpoint.weights(checkpoint.layer("conv2d", position))
+    weights = builder.constant(np.transpose(kernel[:, :, 0, :], (2, 1, 0)))  # (out, in, frames)
+    half = kernel.shape[0] // 2
+    x = builder.add("Conv", below, weights, builder.constant(bias), pads=[half, half])
+    x = builder.batch_norm(builder.add("Relu", x), checkpoint.norm(position + 1))
+    return x if number == 0 else builder.add("Add", x, below)
+
+
+def vgg_graph(checkpoint: Checkpoint) -> bytes:
+    """The ONNX model of `MTT_vgg` or `MSD_vgg`.
+
+    The input `log_mel` has shape `(batch, 187, 96)`. The outputs are `tags` as in `musicnn_graph`, and
+    `embedding`, shape `(batch, 256)`: the means over the patch of the fourth and of the fifth pooled layer.
+    """
+    builder = GraphBuilder(INPUT, ("batch", N_FRAMES, N_MELS))
+    x = builder.add("Unsqueeze", INPUT, builder.constant(np.array([1], np.int64)))
+    x = builder.batch_norm(x, checkpoint.norm(0))
+    pools = [([4, 1], [2, 2]), ([2, 2], [2, 2]), ([2, 2], [2, 2]), ([2, 2], [2, 2]), ([4, 4], [4, 4])]
+    levels = []
+    for number, (size, stride) in enumerate(pools):
+        kernel, bias = checkpoint.weights(f"{number + 1}CNN")
+        x = builder.convolution(x, kernel, bias, auto_pad="SAME_UPPER")
+        x = builder.batch_norm(x, checkpoint.norm(number + 1))
+        x = builder.add("MaxPool", x, kernel_shape=size, strides=stride)
+        levels.append(x)
+    means = [builder.add("ReduceMean", level, axes=[2, 3], keepdims=0) for level in levels[-2:]]
+    embedding = builder.add("Concat", *means, axis=1)
+    last_first = builder.add("Transpose", x, perm=[0, 2, 3, 1])  # TensorFlow flattens channels last
+    flat = builder.reshape(last_first, (0, -1))
+    kernel, bias = checkpoint.weights("dense")
+    tags = builder.add("Sigmoid", builder.dense(flat, kernel, bias))
+    width = 2 * checkpoint.weights("5CNN")[1].shape[0]
+    return builder.finish({TAGS: (tags, ("batch", len(bias))), EMBEDDING: (embedding, ("batch", width))})
