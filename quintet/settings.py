@@ -131,19 +131,29 @@ def _not_among(received: str, expected: str) -> str:
 
 
 def _fields_at(kind: type[BaseModel], parents: Sequence[str]) -> list[str]:
-    """Valid keys of the table that `parents` leads to."""
+    """Valid keys of the table that `parents` leads to.
+
+    In the place of a table with several forms, pydantic puts the table's field and then the name of the form.
+    """
+    forms = [kind]
     for parent in parents:
-        field = kind.model_fields[parent]
-        kind = _model_in(field.annotation) or kind
+        if parent in kind.model_fields:
+            forms = _models_in(kind.model_fields[parent].annotation) or forms
+        else:
+            forms = [form for form in forms if _is_form(form, parent)] or forms
+        kind = forms[0]
     return list(kind.model_fields)
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    """The settings model in a field's annotation, which may be `Model | None`."""
-    for candidate in typing.get_args(annotation) or (annotation,):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    """The settings models in a field's annotation, such as `Model | None`."""
+    candidates = typing.get_args(annotation) or (annotation,)
+    return [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _is_form(kind: type[BaseModel], name: str) -> bool:
+    """Whether a field of the model must have this text."""
+    return any(name in typing.get_args(field.annotation) for field in kind.model_fields.values())
 
 
 def merge_settings(settings: Mapping[str, object], others: Mapping[str, object]) -> TomlTable:

@@ -1,0 +1,166 @@
+"""The published networks, where their weights are: golden values of the README of musicnn.
+
+`QUINTET_WEIGHTS_DIR` names the library (after `quintet weights fetch musicnn`), `QUINTET_MUSICNN_CLIPS` the
+folder `audio` of github.com/jordipons/musicnn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quintet.audio.decode import load_clip
+from quintet.classifiers.networks.backend import load_keras
+from quintet.embeddings import musicnn
+from quintet.embeddings.checkpoints import read_checkpoint
+from quintet.embeddings.front_end import clip_windows
+from quintet.embeddings.golden import check_golden, golden_clip
+from quintet.embeddings.library import installed_networks, open_network
+from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph
+from quintet.embeddings.network import Network
+from tests.embeddings.conftest import musicnn_arrays
+from tests.embeddings.test_contract import contract
+
+JORAM, TRWJ = "joram-moments_of_clarity-08-solipsism-59-88.mp3", "TRWJAZW128F42760DD_test.mp3"
+PUBLISHED = {
+    ("musicnn_mtt", JORAM): {
+        "techno": 0.59,
+        "electronic": 0.54,
+        "synth": 0.41,
+        "fast": 0.27,
+        "beat": 0.22,
+        "drums": 0.12,
+    },
+    ("musicnn_msd", JORAM): {"electronic": 0.30, "instrumental": 0.15, "ambient": 0.14, "chillout": 0.13},
+    ("musicnn_mtt", TRWJ): {"guitar": 0.53, "piano": 0.26, "fast": 0.19},
+    ("musicnn_msd", TRWJ): {"blues": 0.34, "rock": 0.16, "folk": 0.13},
+}
+HAS_WEIGHTS = "QUINTET_WEIGHTS_DIR" in os.environ and bool(installed_networks())
+
+
+@pytest.mark.skipif(not HAS_WEIGHTS, reason="needs QUINTET_WEIGHTS_DIR with the weights of musicnn")
+@pytest.mark.skipif("QUINTET_MUSICNN_CLIPS" not in os.environ, reason="needs QUINTET_MUSICNN_CLIPS")
+@pytest.mark.parametrize(("name", "clip"), PUBLISHED)
+def test_published_tags_of_two_clips(name: str, clip: str) -> None:
+    samples = load_clip(Path(os.environ["QUINTET_MUSICNN_CLIPS"]) / clip, sample_rate=16000).clip.samples
+    network = open_network(name)
+    means = network.run(samples, windows="all")["tags"].mean(axis=0)
+    tags = network.contract.tag_output.tags  # type: ignore[union-attr]
+    best = [tags[i] for i in np.argsort(-means)]
+    expected = PUBLISHED[name, clip]
+    assert best[: len(expected)] == list(expected)
+    for tag, value in expected.items():
+        assert means[tags.index(tag)] == pytest.approx(value, abs=0.005 + 0.005)  # published to .01
+
+
+@pytest.mark.skipif(not HAS_WEIGHTS, reason="needs QUINTET_WEIGHTS_DIR with the weights of musicnn")
+@pytest.mark.parametrize("name", musicnn.NETWORKS)
+def test_the_synthetic_clip_has_its_golden_values(name: str) -> None:
+    assert check_golden(open_network(name), Path()) < 1e-4
+
+
+def test_a_tensorflow_checkpoint_is_read_without_its_optimizer(tmp_path: Path) -> None:
+    load_keras()
+    import tensorflow as tf
+
+    arrays = {f"model/{name}": array for name, array in musicnn_arrays().items()}
+    extra = {"model/conv2d/kernel/Adam": np.ones(3, np.float32), "beta1_power": np.float32(0.9)}
+    save_checkpoint(tf, tmp_path, arrays | extra)
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint.prefix == "model/"
+    assert set(checkpoint.arrays) == set(arrays)
+    assert musicnn_graph(checkpoint) == musicnn_graph(Checkpoint(musicnn_arrays()))
+
+
+def save_checkpoint(tf: object, folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays in the form of TensorFlow 1, with the empty name that musicnn gave its files."""
+    names, values = list(arrays), list(arrays.values())
+    prefix = str(folder / "m")
+    tf.raw_ops.SaveV2(  # type: ignore[attr-defined]
+        prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
+    )
+    for part in (".index", ".data-00000-of-00001"):
+        (folder / f"m{part}").rename(folder / part)
+
+
+def downloaded(requirement: str, folder: Path) -> Path:
+    """A wheel from the registry that pip is configured for; the test is skipped if there is none."""
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), requirement]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip(f"pip cannot download {requirement}")
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_a_foreign_model_of_the_registry_runs_by_its_contract(tmp_path: Path) -> None:
+    """basic-pitch: a waveform of 43,844 samples at 22,050 Hz to notes of 172 frames × 88 keys."""
+    with zipfile.ZipFile(downloaded("basic-pitch==0.4.0", tmp_path)) as wheel:
+        content = wheel.read("basic_pitch/saved_models/icassp_2022/nmp.onnx")
+    form = {"kind": "waveform", "samples": 43844, "hop_samples": 43844, "channel_axis": "last"}
+    terms = contract(
+        id="basic-pitch",
+        sha256=hashlib.sha256(content).hexdigest(),
+        sample_rate=22050,
+        input_name="serving_default_input_2:0",
+        input=form,
+        outputs=[{"name": "StatefulPartitionedCall:1", "dimension": 172 * 88}],
+    )
+    t = np.arange(2 * 43844) / 22050
+    notes = Network(content, terms).run((0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32), windows="all")
+    keys = notes["StatefulPartitionedCall:1"].reshape(-1, 172, 88).mean(axis=(0, 1))
+    assert keys.argmax() == 48  # A4, the 49th key of a piano
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("library")
+def test_the_wheel_is_fetched_converted_and_equal_to_keras(tmp_path: Path) -> None:
+    """The network of this package with the numbers of MSD_musicnn gives the published probabilities."""
+    wheel = downloaded("musicnn==0.1.0", tmp_path)
+    assert [entry.contract.id for entry in musicnn.fetch_musicnn(wheel)] == list(musicnn.NETWORKS)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "wheel")
+    checkpoint = read_checkpoint(tmp_path / "wheel" / "musicnn" / "MSD_musicnn")
+    load_keras()
+    from quintet.classifiers.networks.musicnn import build
+
+    model = build((96, 187), 50)
+    fill_keras(model, checkpoint)
+    network = open_network("musicnn_msd")
+    patches = clip_windows(golden_clip(16000), network.contract, 3)
+    logits = model.predict(patches.transpose(0, 2, 1), verbose=0)
+    expected = 1 / (1 + np.exp(-logits))
+    values = network.run(golden_clip(16000), windows=3)["tags"]
+    np.testing.assert_allclose(values, expected, atol=2e-6)
+
+
+def fill_keras(model: object, checkpoint: Checkpoint) -> None:
+    """Give a Keras musicnn the numbers of a checkpoint."""
+    names = ["timbral_7x38", "timbral_7x67", "temporal_128", "temporal_64", "temporal_32"]
+    names += ["conv1", "conv2", "conv3"]
+    layer = model.get_layer  # type: ignore[attr-defined]
+    arrange = {"gamma": 0, "beta": 1, "moving_mean": 2, "moving_variance": 3}
+
+    def norm(number: int) -> list[np.ndarray]:
+        values = checkpoint.norm(number)
+        return [values[name] for name in sorted(arrange, key=arrange.__getitem__)]
+
+    layer("input_norm").set_weights(norm(0))
+    for number, name in enumerate(names):
+        kernel, bias = checkpoint.weights(checkpoint.layer("conv2d", number))
+        target = layer(name)
+        target.set_weights([kernel.reshape(target.get_weights()[0].shape), bias])
+        layer(f"{name}_norm").set_weights(norm(number + 1))
+    width = checkpoint.array("dense/kernel").shape[0]
+    order = np.r_[0:width:2, 1:width:2]  # all peaks, then all means
+    layer("summary_norm").set_weights([values[order] for values in norm(9)])
+    kernel, bias = checkpoint.weights("dense")
+    layer("dense").set_weights([kernel[order], bias])
+    layer("embedding").set_weights(norm(10))
+    layer("logits").set_weights(list(checkpoint.weights("dense_1")))
