@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 LABEL_SEPARATOR = ";"
+_DECIMAL_WHOLE = re.compile(r"\s*[+-]?\d+\.0\s*")
 ACCIDENTAL_SHARE = 0.1  # fewer labels than this share that are sets may be an accident
 SHOWN = 3  # spellings that a note lists
 
@@ -60,12 +62,38 @@ def label_text(value: object) -> str | None:
     return text if text.strip() else None
 
 
-def label_notes(labels: Iterable[str], ids: Iterable[str]) -> list[str]:
+def repair_numbers(labels: Sequence[str | None]) -> tuple[list[str | None], list[str]]:
+    """Labels without `.0` if all of them are whole numbers that end so, and a note if they are.
+
+    Programs that keep a column with missing values as decimal numbers write 2 as 2.0.
+
+    Args:
+        labels: label strings as written; None if missing.
+
+    Example:
+        >>> repair_numbers(["0.0", None, "2.0"])[0], repair_numbers(["1.0", "1.5"])[0]
+        (['0', None, '2'], ['1.0', '1.5'])
+    """
+    written = {label for label in labels if label is not None}
+    if not written or not all(map(_DECIMAL_WHOLE.fullmatch, written)):
+        return list(labels), []
+    repaired = [None if label is None else label.strip()[:-2] for label in labels]
+    example = min(written)
+    return repaired, [
+        f"All labels are whole numbers written as decimals, and are read without: {example!r} is "
+        f"{example.strip()[:-2]!r}."
+    ]
+
+
+def label_notes(
+    labels: Iterable[str], ids: Iterable[str], *, accidental_share: float = ACCIDENTAL_SHARE
+) -> list[str]:
     """Notes about labels as they are written: spellings that are joined, and sets that may be an accident.
 
     Args:
         labels: label strings as written, length `n`.
         ids: names of their clips, length `n`.
+        accidental_share: share of labels up to which sets may be an accident.
 
     Example:
         >>> label_notes(["rock", "rock ", "jazz"], ["a", "b", "c"])
@@ -87,7 +115,7 @@ def label_notes(labels: Iterable[str], ids: Iterable[str]) -> list[str]:
         notes.append(
             f"{subject} written in several ways, which are joined: {', '.join(shown[:SHOWN])}{more}."
         )
-    if 0 < n_sets <= ACCIDENTAL_SHARE * n_labels:
+    if 0 < n_sets <= accidental_share * n_labels:
         verb = "holds" if n_sets == 1 else "hold"
         example = f"{first_clip[sets[0]]}: '{sets[0]}'"
         notes.append(

@@ -18,7 +18,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name
-from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, label_text
+from quintet.datasets.labels import (
+    ACCIDENTAL_SHARE,
+    is_label_set,
+    label_name,
+    label_notes,
+    label_set,
+    label_text,
+    repair_numbers,
+)
 from quintet.errors import DatasetError
 from quintet.files.internet.addresses import address_fault
 from quintet.files.internet.remote import is_remote
@@ -108,7 +116,14 @@ def _relative_to(root: Path, path: str) -> str:
     return name.replace(os.sep, "/")
 
 
-def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequence[str] = ()) -> Manifest:
+def build_manifest(
+    rows: pd.DataFrame,
+    *,
+    name: str,
+    root: Path,
+    ignored: Sequence[str] = (),
+    accidental_share: float = ACCIDENTAL_SHARE,
+) -> Manifest:
     """Build the manifest of a listing: make ids, fill in groups, find problems.
 
     Args:
@@ -117,6 +132,7 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
         name: name of the source.
         root: folder that relative paths start from.
         ignored: descriptions of what was found and not used.
+        accidental_share: share of labels up to which sets may be an accident, and are announced.
 
     Returns:
         One row per row of `rows`, in the same order. If a file and window (or an id) occurs again, its later
@@ -131,7 +147,7 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
         raise DatasetError(f"A source must list at least one clip. '{name}' ({root}) has none.")
     root = root.absolute()
     paths = [_absolute(path, root) for path in _texts(rows, "path")]
-    written = _label_texts(rows)
+    written, number_notes = repair_numbers(_label_texts(rows))
     labels = [label_name(label) or None if label else None for label in written]
     windows = _Windows.read(rows)
     files = [clip_id(path, root) if path else f"row {row + 1}" for row, path in enumerate(paths)]
@@ -142,7 +158,8 @@ def build_manifest(rows: pd.DataFrame, *, name: str, root: Path, ignored: Sequen
     known_groups = _texts(rows, "group")
     usable = [row for row, problem in enumerate(problems) if problem is None]
     usable_labels = [written[row] or "" for row in usable]
-    notes = label_notes(usable_labels, [ids[row] for row in usable])
+    usable_ids = [ids[row] for row in usable]
+    notes = number_notes + label_notes(usable_labels, usable_ids, accidental_share=accidental_share)
     texts = {
         "id": unique_ids,
         "path": paths,

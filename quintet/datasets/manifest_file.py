@@ -123,5 +123,5 @@ def _missing_column(file: Path, name: str, columns: Sequence[str]) -> DatasetErr
     hint = f" Did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
     return DatasetError(
         f"A manifest must have the column '{name}'. '{file}' has: {', '.join(columns)}.{hint} "
-        "Rename the column or say which one stands for it."
+        f"Rename the column or say which one stands for it, as in --column {name}=…"
     )

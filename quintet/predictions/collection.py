@@ -118,7 +118,7 @@ class PredictionFiles:
             "unlabelled": n_unlabelled,
             "unknown": self.n - n_unlabelled - n_scorable,
             "unknown_labels": self._uniform.unknown_labels,
-            "notes": list(self._keys.notes),
+            "notes": [*self._keys.notes, *self._uniform.notes],
         }
 
     @cached_property

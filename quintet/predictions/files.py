@@ -225,6 +225,10 @@ def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[s
             f"{path}: every class and every key must have one column. "
             f"Received twice: {name_columns(repeated)}. Remove or rename one of each."
         )
+    if "" in _class_names(probability_names):
+        raise DatasetError(
+            f"{path}: every class must have a name. Received the column `{PREFIX}` without one. Rename it."
+        )
     if "clip_id" not in names:
         raise DatasetError(
             f"{path}: there must be a column `clip_id`. Received the columns {name_columns(names)}. "

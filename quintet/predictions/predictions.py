@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name
-from quintet.datasets.labels import label_name, label_notes, label_set
+from quintet.datasets.labels import label_name, label_notes, label_set, repair_numbers
 from quintet.errors import AlignmentError, DatasetError
 from quintet.files.paths import require_path
 from quintet.predictions.columns import (
@@ -86,6 +86,8 @@ class Predictions:
     def __post_init__(self) -> None:
         groups = _optional_column(self.groups)
         labels = _optional_column(self.labels)
+        if labels is not None:
+            labels = self._repair_labels(labels)
         unified = None if labels is None else _unify_labels(labels, multilabel=self.multilabel)
         if labels is not None and unified is not labels:
             object.__setattr__(self, "notes", (*self.notes, *_spelling_notes(labels)))
@@ -101,6 +103,14 @@ class Predictions:
         _check_shapes(self)
         _check_ids(self.clip_ids)
         _check_probabilities(self.clip_ids, self.classes, self.probabilities, multilabel=self.multilabel)
+
+    def _repair_labels(self, labels: Texts) -> Texts:
+        """The labels without `.0`, with a note, if they are classes only so."""
+        repaired, notes = repair_numbers(labels.tolist())
+        if not notes or not set(repaired) <= {None, *map(str, self.classes)}:
+            return labels
+        object.__setattr__(self, "notes", (*self.notes, *notes))
+        return np.array(repaired, dtype=object)
 
     def __len__(self) -> int:
         return len(self.clip_ids)

@@ -179,6 +179,9 @@ def table_metadata(
     }
     if manifest.multilabel and not any(map(is_label_set, manifest.usable["label"])):
         metadata["label_sets_declared"] = True  # by a recipe: every set holds one label
+    notes = [note for note in manifest.ignored if " " in note]  # the others are names of columns
+    if notes:
+        metadata["notes"] = notes
     return metadata
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quintet.datasets.labels import is_label_set, label_name, label_notes
+from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_numbers
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.storage.column_roles import (
     AssignedColumns,
@@ -86,6 +86,8 @@ def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str
     frame = content.frame
     ids = _unique_ids(frame[columns.id], columns.id)
     written = _written_labels(frame, columns, ids, roles)
+    repaired, number_notes = repair_numbers(written.astype(object).where(written.notna(), None).tolist())
+    written = pd.Series(repaired, index=written.index, dtype="str")
     labels = written.map(label_name, na_action="ignore").astype("str")
     groups = group_column(frame[columns.group]) if columns.group else ids
     features, feature_notes = _features(content, columns, roles)
@@ -99,7 +101,7 @@ def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str
     present = written[usable].dropna()
     notes = [*content.notes, *columns.notes, *feature_notes]
     if roles.features is None:
-        notes += label_notes(present, ids[present.index])
+        notes += number_notes + label_notes(present, ids[present.index])
     metadata: JsonObject = {
         "parameters": None,
         "parameter_hash": names_hash(list(features.columns)),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from quintet.datasets.labels import is_label_set, label_name, label_notes
+from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_numbers
 from quintet.errors import AlignmentError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.storage.column_roles import LIST_ID_COLUMNS, group_column, text_column
 from quintet.features.storage.table import FeatureTable
@@ -75,10 +75,12 @@ def add_splits(
 
 def _fill_labels(frame: pd.DataFrame, metadata: JsonObject, written: pd.Series) -> list[str]:
     """Fill the labels of a table from the lists, in place. Notes about the labels."""
+    repaired, notes = repair_numbers(written.astype(object).where(written.notna(), None).tolist())
+    written = pd.Series(repaired, index=written.index, dtype="str")
     present = written.dropna()
     frame["label"] = written.map(label_name, na_action="ignore").astype("str")
     metadata["multilabel"] = bool(frame["label"].dropna().map(is_label_set).any())
-    return label_notes(present, frame["id"][present.index])
+    return notes + label_notes(present, frame["id"][present.index])
 
 
 def _read_lists(splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]) -> pd.DataFrame:
