@@ -263,6 +263,36 @@ def test_a_protected_folder_is_refused_before_the_work(tmp_path: Path) -> None:
     assert isinstance(refused.exception, ArtefactError)
 
 
+def test_a_link_in_the_place_of_an_output_is_replaced(result: PredictionResult, tmp_path: Path) -> None:
+    """Attack C5: the file that the link leads to was overwritten."""
+    (tmp_path / "victim.txt").write_text("precious")
+    (tmp_path / "x.csv").symlink_to(tmp_path / "victim.txt")
+    predict("-o", tmp_path / "x.csv")
+    assert (tmp_path / "victim.txt").read_text() == "precious"
+    assert not (tmp_path / "x.csv").is_symlink()
+    assert len(pd.read_csv(tmp_path / "x.csv")) == 4
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "model", "-o"),
+        ("explain", "model", "a.wav", "-o"),
+        ("train", "t.csv", "-o"),
+        ("tune", "t.csv", "-o"),
+        ("extract", "music", "-o", "f.parquet", "--spectrograms"),
+    ],
+)
+def test_an_output_folder_that_is_a_link_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there", target_is_directory=True)
+    refused = CliRunner().invoke(cli.app, [*words, str(tmp_path / "link")])
+    assert isinstance(refused.exception, ArtefactError)
+    assert "is a link" in str(refused.exception)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 def test_a_missing_folder_is_made(result: PredictionResult, tmp_path: Path) -> None:
     predict("-o", tmp_path / "new" / "folder" / "x.csv")
     assert len(pd.read_csv(tmp_path / "new" / "folder" / "x.csv")) == 4
