@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quintet.audio.decode import load_clip
+from quintet.audio.decode import DecodedClip, load_clip
+from quintet.audio.isolation.calls import call_isolated
 from quintet.embeddings.contract import Contract, Output
 from quintet.embeddings.front_end import DEFAULT_WINDOWS, Windows, window_times
 from quintet.embeddings.network import Network
@@ -73,7 +74,7 @@ def tag_files(
     *,
     progress: Callable[[TagProgress], object] | None = None,
 ) -> TagResult:
-    """Tags of audio files. Each file is decoded once per sample rate.
+    """Tags of audio files. Each file is decoded once per sample rate, in a worker process that may die.
 
     Args:
         files: the files.
@@ -124,10 +125,14 @@ def _tag_file(file: Path, networks: Sequence[Network], choice: TagChoice) -> tup
     for network in networks:
         rate = network.contract.sample_rate
         if rate not in clips:
-            decoded = load_clip(file, sample_rate=rate, strict=False)
+            decoded = call_isolated(_decode, file, rate)
             clips[rate], truncation = decoded.clip.samples, decoded.truncation
         tables += _tag_clip(file, network, clips[rate], choice)
     return tables, truncation
+
+
+def _decode(file: Path, sample_rate: int) -> DecodedClip:
+    return load_clip(file, sample_rate=sample_rate, strict=False)
 
 
 def _tag_clip(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 import quintet
-from quintet.audio.decode import load_clip
+from quintet.audio.decode import DecodedClip, load_clip
 from quintet.cli import app
+from quintet.embeddings import tagging
 from quintet.embeddings.library import install, open_network
 from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph, vgg_graph
 from quintet.embeddings.tagging import TagChoice
@@ -123,3 +126,19 @@ def test_every_published_word_has_a_group() -> None:
     for vocabulary in ("mtt", "msd"):
         assert len(set(tag_names(vocabulary))) == 50
         assert {tag_group(tag) for tag in tag_names(vocabulary)} <= set(GROUPS)
+
+
+def _crash(file: Path, sample_rate: int) -> DecodedClip:
+    """A decoder that crashes on one file."""
+    if file.name == "short.wav":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return load_clip(file, sample_rate=sample_rate, strict=False)
+
+
+@pytest.mark.usefixtures("networks")
+@pytest.mark.skipif(os.name == "nt", reason="SIGSEGV is a signal on POSIX")
+def test_a_crash_of_a_decoder_costs_one_file(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tagging, "_decode", _crash)
+    result = quintet.tag(music, "musicnn_msd", choice=TagChoice(top=1))
+    assert {Path(path).name for path in result.frame["path"]} == {"long.wav"}
+    assert sorted(Path(path).name for path in result.failures["path"]) == ["broken.wav", "short.wav"]
