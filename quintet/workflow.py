@@ -16,6 +16,7 @@ from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.parameters import FeatureParameters
 from quintet.files.atomic import replace_output
+from quintet.files.display.spreadsheets import exact_csv
 from quintet.files.internet.remote import is_remote
 from quintet.files.paths import name_list, path_list, require_path
 
@@ -147,7 +148,7 @@ def write_published(table: str | Path, output: str | Path) -> None:
     frame = features.frame.rename(columns=names)
     with replace_output(Path(output)) as file:
         if Path(output).suffix.lower() == ".csv":
-            frame.to_csv(file, index=False)
+            file.write_text(exact_csv(frame), encoding="utf-8", newline="")
         else:
             frame.to_parquet(file, index=False)
 

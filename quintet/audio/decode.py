@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from quintet.audio.clip import Clip
 from quintet.audio.reading.checks import Facts
 from quintet.audio.reading.recording import Recording
+from quintet.files.display.file_names import text_path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,10 +118,16 @@ class ClipSource:
 
     @classmethod
     def from_row(cls, id: str, path: str, start: float, end: float) -> ClipSource:
-        """Location in a row of a manifest or a table. NaN stands for the start or the end of the file."""
-        return cls(
-            path, 0.0 if math.isnan(start) else float(start), None if math.isnan(end) else float(end), id
-        )
+        """Location in a row of a manifest or a table. NaN stands for the start or the end of the file.
+
+        Args:
+            id: key of the clip.
+            path: the file as text (`files.display.file_names.name_text`), or a URL.
+            start: seconds.
+            end: seconds.
+        """
+        start_s = 0.0 if math.isnan(start) else float(start)
+        return cls(text_path(path), start_s, None if math.isnan(end) else float(end), id)
 
     @property
     def key(self) -> str:

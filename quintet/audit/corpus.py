@@ -14,6 +14,7 @@ from quintet.datasets.source import is_manifest_file, load_source
 from quintet.features.storage.external_table import find_external_table
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import METADATA_KEY, FeatureTable
+from quintet.files.display.file_names import text_path
 from quintet.files.paths import require_path
 
 FACTS = ("duration_s", "native_sample_rate", "native_channels", "audio_digest")
@@ -47,7 +48,7 @@ class Corpus:
     @property
     def has_all_files(self) -> bool:
         """Whether every clip has a file on this machine."""
-        return all(Path(path).is_file() for path in self.clips["path"])
+        return all(Path(text_path(path)).is_file() for path in self.clips["path"])
 
 
 def read_corpus(source_or_table: str | Path | Manifest | FeatureTable) -> Corpus:

@@ -13,6 +13,7 @@ from quintet.audit.balance import Spans
 from quintet.audit.duplicates import KINDS
 from quintet.evaluation.telling import RowOrder
 from quintet.files.atomic import replace_output
+from quintet.files.display.spreadsheets import exact_csv
 from quintet.files.json_types import JsonObject
 
 SHOWN = 12  # rows of a long list that the text shows
@@ -125,7 +126,7 @@ def write_groups(report: AuditReport, path: str | os.PathLike[str]) -> None:
         path: the CSV file. Its folder is made if it is missing.
     """
     with replace_output(Path(path)) as file:
-        report.groups.to_csv(file, index=False)
+        file.write_text(exact_csv(report.groups), encoding="utf-8", newline="")
 
 
 def _table_to_json(table: pd.DataFrame) -> list[JsonObject]:

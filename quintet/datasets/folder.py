@@ -31,6 +31,7 @@ import pandas as pd
 
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError
+from quintet.files.display.file_names import name_text
 
 _TEXTS = (
     ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .html .htm .log .nfo .cue .m3u "
@@ -283,6 +284,7 @@ def _list_clips(root: Path, listing: AudioListing) -> tuple[str, pd.DataFrame]:
     place = _class_place(paths)
     if place:
         paths = [path.removeprefix(f"{place}/") for path in paths]
+    paths = list(map(name_text, paths))
     labels = [path.partition("/")[0] if "/" in path else None for path in paths]
     columns = {"path": pd.Series(paths, dtype="str"), "label": pd.Series(labels, dtype="str")}
     return place, pd.DataFrame(columns)
@@ -308,7 +310,7 @@ def _class_place(paths: Sequence[str]) -> str:
 def _note_empty_classes(root: Path, labels: Iterable[str]) -> list[str]:
     """A note if there are class folders without audio files."""
     folders = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
-    visible = [name for name in folders if not name.startswith(_SKIPPED_FOLDERS)]
+    visible = [name_text(name) for name in folders if not name.startswith(_SKIPPED_FOLDERS)]
     empty = sorted(set(visible) - set(labels))
     if not empty:
         return []

@@ -13,6 +13,7 @@ from dataclasses import replace
 from quintet.datasets.groups import group_name
 from quintet.datasets.manifest import Manifest, clip_id
 from quintet.errors import ConfigError, DatasetError, MissingExtraError, unknown_name
+from quintet.files.display.file_names import text_path
 
 TAGS = ("artist", "album", "albumartist", "composer")
 
@@ -106,7 +107,7 @@ def _tag_reader(tag: str) -> GroupReader:
 
     def read(path: str) -> str | None:
         try:
-            file = mutagen.File(path, easy=True)
+            file = mutagen.File(text_path(path), easy=True)
         except (mutagen.MutagenError, OSError):
             return path
         if file is None:

@@ -28,6 +28,7 @@ from quintet.datasets.labels import (
     repair_numbers,
 )
 from quintet.errors import DatasetError
+from quintet.files.display.file_names import name_text, text_path
 from quintet.files.internet.addresses import address_fault
 from quintet.files.internet.remote import is_remote
 
@@ -40,8 +41,9 @@ class Manifest:
 
     Args:
         frame: exactly the columns `id, path, label, group, start, end, split, problem`. `id` is unique.
-            `path` is absolute. `label` is `"rock"`, or `"rock;live"` for a set, or NA. `start` and `end` are
-            seconds or NaN. `problem` is the reason why a row cannot be used, or NA.
+            `path` is absolute, as `name_text` writes it. `label` is `"rock"`, or
+            `"rock;live"` for a set, or NA. `start` and `end` are seconds or NaN. `problem` is the reason why
+            a row cannot be used, or NA.
         name: name of the source in reports.
         root: folder that ids are relative to.
         multilabel: whether any label of a usable row is a set.
@@ -89,7 +91,8 @@ def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -
     """Id of a clip: its posix path relative to `root`, followed by the window if there is one.
 
     Args:
-        path: absolute path, or URL. A path outside `root` and a URL are not made relative.
+        path: absolute path as `name_text` writes it, or URL. A path outside `root` and a URL are not
+            made relative.
         root: folder of the source.
         start: start of the window, seconds; NaN without one.
         end: end of the window, seconds; NaN without one.
@@ -100,7 +103,7 @@ def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -
         >>> clip_id("/music/rock/a.wav", Path("/music"), 30.0)
         'rock/a.wav#t=30.0,'
     """
-    name = path if is_remote(path) else _relative_to(root, path)
+    name = path if is_remote(path) else _relative_to(name_text(root), path)
     if np.isnan(start) and np.isnan(end):
         return name
     first = 0.0 if np.isnan(start) else round(float(start), 3)
@@ -108,7 +111,7 @@ def clip_id(path: str, root: Path, start: float = np.nan, end: float = np.nan) -
     return f"{name}#t={first},{last}"
 
 
-def _relative_to(root: Path, path: str) -> str:
+def _relative_to(root: str, path: str) -> str:
     """Posix path relative to `root`; the path itself if it is not below `root` or is on another drive."""
     on_same_drive = os.path.splitdrive(path)[0] == os.path.splitdrive(root)[0]
     relative = os.path.relpath(path, root) if on_same_drive else path
@@ -146,7 +149,7 @@ def build_manifest(
     if rows.empty:
         raise DatasetError(f"A source must list at least one clip. '{name}' ({root}) has none.")
     root = root.absolute()
-    paths = [_absolute(path, root) for path in _texts(rows, "path")]
+    paths = _absolute_paths(rows, root)
     written, number_notes = repair_numbers(_label_texts(rows))
     labels = [label_name(label) or None if label else None for label in written]
     windows = _Windows.read(rows)
@@ -172,11 +175,11 @@ def build_manifest(
     frame = pd.DataFrame({**columns, "start": windows.start, "end": windows.end})
     return Manifest(
         frame=frame[list(COLUMNS)],
-        name=name,
+        name=name_text(name),
         root=root,
         multilabel=any(is_label_set(labels[row] or "") for row in usable),
         grouped=any(known_groups[row] for row in usable),
-        ignored=(*ignored, *notes),
+        ignored=(*map(name_text, ignored), *notes),
     )
 
 
@@ -241,14 +244,28 @@ def _label_texts(rows: pd.DataFrame) -> list[str | None]:
     return [label_text(value) for value in values]
 
 
-def _absolute(path: str | None, root: Path) -> str:
+def _absolute_paths(rows: pd.DataFrame, root: Path) -> list[str]:
+    """Absolute path of each row as text. Blanks around it are part of the name if such a file exists."""
+    folder = name_text(root)
+    cells = _column(rows, "path")
+    paths = []
+    for cell, stripped in zip(cells, _texts(rows, "path"), strict=True):
+        path = _absolute(stripped, folder) if stripped else ""
+        if stripped and stripped != cell:
+            written = _absolute(str(cell), folder)
+            path = written if os.path.exists(text_path(written)) else path
+        paths.append(path)
+    return paths
+
+
+def _absolute(path: str, root: str) -> str:
     """Absolute path of an entry. Backslashes in a manifest from Windows are accepted on every system."""
-    if path is None:
-        return ""
     if is_remote(path):
         return path
     full = os.path.normpath(os.path.join(root, path))  # `root / path` would intern every name for ever
-    if "\\" in path and not os.path.exists(full):
+    if "\\" in path and not os.path.exists(text_path(full)):
+        if os.path.exists(full):  # the name of the file itself, not its text
+            return name_text(full)
         full = os.path.normpath(os.path.join(root, path.replace("\\", "/")))
     return full
 
@@ -294,11 +311,12 @@ def _file_problem(path: str) -> str | None:
     """Why a path is no usable file, or None. A remote file is fetched later; its address is checked here."""
     if is_remote(path):
         return address_fault(path)
-    if os.path.isfile(path):
+    file = text_path(path)
+    if os.path.isfile(file):
         return None
-    if os.path.isdir(path):
+    if os.path.isdir(file):
         return "this is a folder: a row names one audio file"
-    return "not a regular file (a device, or a pipe)" if os.path.exists(path) else "file not found"
+    return "not a regular file (a device, or a pipe)" if os.path.exists(file) else "file not found"
 
 
 def _mark_repetitions(

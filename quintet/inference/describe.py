@@ -21,6 +21,7 @@ from quintet.features.extraction.worker import Job, Row
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 from quintet.features.storage.table import FeatureTable
+from quintet.files.display.file_names import name_text
 from quintet.inference.inputs import SegmentRow, segment_manifest, segment_row
 
 FEW_FILES = 4
@@ -74,7 +75,7 @@ def describe_recordings(
         progress: called as files are described.
     """
     job = Job(parameters, log_mel=log_mel, strict=strict)
-    tasks = [FileTask(str(file), str(file.absolute()), segment_s) for file in files]
+    tasks = [FileTask(name_text(file), str(file.absolute()), segment_s) for file in files]
     found: dict[int, FileRows] = {}
     state = Progress(total=len(tasks))
     if progress is not None:

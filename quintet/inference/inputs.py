@@ -14,6 +14,7 @@ from quintet.audio.reading.segments import Window
 from quintet.datasets.folder import list_audio
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import DatasetError
+from quintet.files.display.file_names import name_text
 from quintet.files.paths import expand_home
 
 
@@ -61,9 +62,9 @@ def expand_files(files: Sequence[str | Path]) -> FoundFiles:
             continue
         listing = list_audio(path)
         paths.update(dict.fromkeys(path / below for below in listing.paths))
-        notes += [f"{note}." for note in listing.notes]
+        notes += [f"{name_text(note)}." for note in listing.notes]
         if not listing.paths:
-            notes.append(f"A folder without audio files is left out: '{name}'.")
+            notes.append(f"A folder without audio files is left out: '{name_text(name)}'.")
     if not paths:
         names = ", ".join(map(str, files))
         raise DatasetError(
@@ -82,7 +83,7 @@ def _expand_name(name: str) -> list[Path]:
 
 def segment_row(file: Path, window: Window) -> SegmentRow:
     """The manifest row of a window of a file. Its group is the file."""
-    name, path = str(file), str(file.absolute())
+    name, path = name_text(file), name_text(file.absolute())
     start, end = window
     if math.isnan(end):
         return SegmentRow(name, path, group=name, start=math.nan, end=math.nan)

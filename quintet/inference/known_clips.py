@@ -13,6 +13,7 @@ from quintet.audio.reading.segments import SHORTEST_REST_SEGMENTS
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError
 from quintet.features.storage.table import FeatureTable
+from quintet.files.display.file_names import text_path
 
 KNOWN_COLUMNS = ("known_id", "known_part")
 ROUNDING_S = 0.1  # durations of segments are rounded
@@ -102,7 +103,7 @@ def _whole_files(segments: pd.DataFrame, files: pd.Series, clips: pd.DataFrame) 
         longest = shortest + 2 * ROUNDING_S + SHORTEST_REST_SEGMENTS * float(of_file["length"].max())
         if clips["duration_s"].between(shortest, longest).any():
             try:
-                rows.append((file, call_isolated(recording_digest, str(path))))
+                rows.append((file, call_isolated(recording_digest, text_path(str(path)))))
             except AudioError:  # a damaged end: the segments can be read, the whole file cannot
                 continue
     return pd.DataFrame(rows, columns=["file", "clip"], dtype=object)

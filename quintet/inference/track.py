@@ -21,6 +21,7 @@ from quintet.features.extraction.in_memory import collect_rows, describe_clips
 from quintet.features.extraction.segments import FileTask, describe_files
 from quintet.features.extraction.worker import Job
 from quintet.features.storage.table import FeatureTable, is_usable
+from quintet.files.display.file_names import name_text
 from quintet.inference.describe import (
     Descriptions,
     feature_parameters,
@@ -63,7 +64,9 @@ def predict_track(
     start_worker(kernels_available)
     parameters = feature_parameters(ensemble)
     job = Job(parameters, log_mel=True)
-    task = FileTask(str(file), str(file.absolute()), segment_length_s(ensemble, segment_s), with_digest=True)
+    task = FileTask(
+        name_text(file), str(file.absolute()), segment_length_s(ensemble, segment_s), with_digest=True
+    )
     ((_, found),) = describe_files([task], job)
     if progress is not None:
         progress(file_state(Progress(total=1), found))
@@ -151,7 +154,7 @@ def _track_prediction(
     short_windows = [id for id in meta.index if id not in segment_ids]
     first = segments.iloc[0]
     return TrackPrediction(
-        name=file.name,
+        name=name_text(file.name),
         duration_s=max(*ends, 0.0 if whole is None else whole.duration_s) if len(ends) > 1 else ends[0],
         native_sample_rate=int(first["native_sample_rate"]),
         native_channels=int(first["native_channels"]),

@@ -14,6 +14,7 @@ from quintet.errors import AudioError, ConfigError
 from quintet.explanation.track import explain_track
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import ProgressCallback
+from quintet.files.display.file_names import name_text
 from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
 from quintet.model_folder.run import read_run
@@ -107,8 +108,8 @@ def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
             )
     link = Path(os.path.relpath(file.absolute(), output.absolute())).as_posix()
     return Sound(
-        quote(link),
-        f"The sound is played from its place on this machine ({link}): {obstacle}.",
+        quote(os.fsencode(link)),
+        f"The sound is played from its place on this machine ({name_text(link)}): {obstacle}.",
         outside=True,
     )
 

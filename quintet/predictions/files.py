@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from quintet.datasets.groups import group_name
 from quintet.errors import ArtefactError, ConfigError, DatasetError
 from quintet.files.atomic import atomic_replace
+from quintet.files.display.spreadsheets import exact_csv
 from quintet.files.tables import read_table_file
 from quintet.predictions.columns import Texts, name_columns
 
@@ -131,7 +132,7 @@ def write_table(table: PredictionTable, path: Path) -> None:
     arrow = _to_arrow(table)
     with atomic_replace(path) as temporary:
         if suffix == ".csv":
-            arrow.to_pandas().to_csv(temporary, index=False)
+            temporary.write_text(exact_csv(arrow.to_pandas()), encoding="utf-8", newline="")
         else:
             # Dictionaries and compression for texts only: probabilities neither repeat nor compress, and on
             # them, both cost five times the rest of the work.

@@ -16,6 +16,7 @@ from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.augmented_spectrograms import make_augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
+from quintet.files.display.file_names import text_path
 from quintet.training.data import Copies, Material
 from quintet.training.settings import TrainSettings
 
@@ -98,7 +99,7 @@ def make_spectrograms(
         ArtefactError: if an audio file does not exist.
     """
     usable = table.frame[is_usable(table.frame)]
-    missing = [path for path in usable["path"] if not Path(str(path)).is_file()]
+    missing = [path for path in usable["path"] if not Path(text_path(str(path))).is_file()]
     if missing:
         raise ArtefactError(
             "A CNN needs the audio once, to make spectrograms. "

@@ -14,7 +14,7 @@ import pandas as pd
 from quintet.commands.terminal.console import write_data
 from quintet.datasets.labels import LABEL_SEPARATOR
 from quintet.files.atomic import replace_output
-from quintet.files.display.spreadsheets import spreadsheet_csv
+from quintet.files.display.spreadsheets import exact_csv, spreadsheet_csv
 
 if TYPE_CHECKING:
     from quintet.files.json_types import JsonObject
@@ -96,19 +96,17 @@ def write_rows(
     if format_ == "parquet":
         if output is not None:
             with replace_output(output) as file:
-                escape_surrogates(rows).to_parquet(file, index=False)
+                rows.to_parquet(file, index=False)
         return
     if format_ == "json":
         text = _json_text(rows, to_file=output is not None)
     else:
-        text = spreadsheet_csv(rows) if for_spreadsheets else rows.to_csv(index=False)
+        text = spreadsheet_csv(rows) if for_spreadsheets else exact_csv(rows)
     write_text(text, output)
 
 
 def write_text(text: str, output: Path | None) -> None:
     """Write a text in UTF-8 to a file, or to standard output in its encoding.
-
-    Bytes of file names that are not UTF-8 are written as escapes.
 
     Args:
         text: the text.
@@ -118,13 +116,7 @@ def write_text(text: str, output: Path | None) -> None:
         write_data(text)
         return
     with replace_output(output) as file:
-        file.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-
-
-def escape_surrogates(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with escapes for the bytes of file names that are not UTF-8."""
-    escaped = [name.encode("utf-8", "backslashreplace").decode() for name in rows["file"]]
-    return rows.assign(file=escaped)
+        file.write_text(text, encoding="utf-8", newline="")
 
 
 def predictions_json(result: PredictionResult) -> JsonObject:

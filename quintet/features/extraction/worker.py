@@ -24,6 +24,7 @@ from quintet.features.describe import Description, describe
 from quintet.features.engine.streaming import describe_recording, should_stream
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.parameters import FeatureParameters
+from quintet.files.display.file_names import name_text
 from quintet.files.internet.remote import is_remote, local_copy, remote_facts
 from quintet.files.machine import machine_fault
 
@@ -158,7 +159,7 @@ def complete_row(row: Row, decode: Callable[[], Decoded], job: Job) -> Row:
 
 def failure(stage: str, error: str, reason: str) -> ClipFacts:
     """The columns of a ledger row that state what went wrong."""
-    return {"status": "failed", "stage": stage, "error": error, "reason": reason}
+    return {"status": "failed", "stage": stage, "error": error, "reason": name_text(reason)}
 
 
 def file_facts(path: str) -> ClipFacts:

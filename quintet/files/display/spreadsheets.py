@@ -53,6 +53,24 @@ def spreadsheet_csv(table: pd.DataFrame) -> str:
     return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
+def exact_csv(table: pd.DataFrame) -> str:
+    """CSV that programs read as it was written. Texts are in quotation marks if one of them needs it.
+
+    Without them, a carriage return in a text ends its row for most readers, and blanks at its ends are lost.
+
+    Example:
+        >>> print(exact_csv(pd.DataFrame({"file": ["a.wav"], "p": [0.5]})), end="")
+        file,p
+        a.wav,0.5
+        >>> print(exact_csv(pd.DataFrame({"file": [" a.wav"], "p": [0.5]})), end="")
+        "file","p"
+        " a.wav",0.5
+    """
+    texts = (cell for name in _text_columns(table) for cell in table[name] if isinstance(cell, str))
+    is_delicate = any("\r" in text or text != text.strip() for text in texts)
+    return table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if is_delicate else csv.QUOTE_MINIMAL)
+
+
 def _safe_text(text: str) -> str:
     if not is_formula(text):
         return text
