@@ -224,7 +224,8 @@ def _predict(
     for train, valid in folds:
         most_leaves = 2 * (int(y.max()) + 1)
         tree = DecisionTreeClassifier(min_samples_leaf=LEAF, max_leaf_nodes=most_leaves, random_state=seed)
-        predicted[valid] = tree.fit(column[train, None], y[train]).predict(column[valid, None])
+        with np.errstate(over="ignore", invalid="ignore"):  # it adds up all values to find a NaN
+            predicted[valid] = tree.fit(column[train, None], y[train]).predict(column[valid, None])
     return predicted
 
 

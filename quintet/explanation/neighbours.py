@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from quintet.errors import AlignmentError
 from quintet.explanation.contracts import Floats
 
+RELATIVE_ROUNDING = 1e-12
+"""Deviation of a constant column, caused by rounding, as a share of its largest value."""
 LIMIT = 8.0
 """Standard deviations at which a column is clipped, so that one extreme column does not decide a distance."""
 N_REFERENCE = 400
@@ -99,7 +101,8 @@ def nearest_tracks(
 def standardise(values: pd.DataFrame, reference: pd.DataFrame) -> Floats:
     """Columns in standard deviations from the mean of a reference table, clipped to ±8.
 
-    Missing values become 0, the mean. Columns that do not vary in the reference are left out.
+    Missing values become 0, the mean. Columns that do not vary in the reference are left out, whatever their
+    unit is.
 
     Args:
         values: (n, d) features.
@@ -114,7 +117,8 @@ def standardise(values: pd.DataFrame, reference: pd.DataFrame) -> Floats:
     known = known[:, has_values]
     mean = np.nanmean(known, axis=0)
     deviation = np.nanstd(known, axis=0)
-    varies = deviation > 1e-12
+    largest = np.nanmax(np.abs(known), axis=0, initial=0.0)
+    varies = deviation > RELATIVE_ROUNDING * largest
     columns = values.to_numpy(dtype=np.float64)
     columns = columns[:, has_values][:, varies]
     z = (columns - mean[varies]) / deviation[varies]

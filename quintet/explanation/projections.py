@@ -70,11 +70,14 @@ def neighbour_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     from sklearn.manifold import TSNE
 
     values = _main_components(features, seed)
+    if values.shape[1] < 2:  # t-SNE starts from two components
+        values = np.pad(values, ((0, 0), (0, 2 - values.shape[1])))
+    spread = float(values[:, 0].std())
     perplexity = float(min(30, max(2, (len(values) - 1) / 3.5)))
     tsne = TSNE(
         2,
         perplexity=perplexity,
-        init=values[:, :2] / values[:, 0].std() * 1e-4,
+        init=values[:, :2] / (spread or 1.0) * 1e-4,
         method="exact" if len(values) <= EXACT_CLIPS else "barnes_hut",
         max_iter=600,
         random_state=seed,
@@ -124,4 +127,6 @@ def _main_components(features: pd.DataFrame, seed: int) -> Floats:
 
     values = standardise_columns(features)
     components = min(MAX_COMPONENTS, *values.shape)
+    if not components:
+        return values
     return np.asarray(PCA(components, random_state=seed).fit_transform(values))

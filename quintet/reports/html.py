@@ -35,6 +35,9 @@ MAX_INLINE = 120_000
 The page links larger tables in `numbers/`.
 """
 
+MAX_INLINE_TOTAL = 1_000_000
+"""Size in bytes of all CSV in a page. Tables beyond are linked, too: fifty classes have fifty curves."""
+
 PAGE_FILES = ("index.html", "numbers")
 """Content of the folder of a page."""
 
@@ -98,11 +101,13 @@ class NumberFiles:
         folder: folder of the files.
         links: name → link to the table.
         page: the page, as HTML.
+        inline_bytes: size of all CSV that is inside of the page.
     """
 
     folder: Path
     links: dict[str, Link] = field(default_factory=dict)
     page: str = ""
+    inline_bytes: int = 0
 
     def write_list(self) -> None:
         """Write the names of all files, by which a later run knows that it may delete them."""
@@ -111,7 +116,7 @@ class NumberFiles:
 
     def clear(self) -> None:
         """Begin again without numbers and without a page."""
-        self.links, self.page = {}, ""
+        self.links, self.page, self.inline_bytes = {}, "", 0
         for file in self.folder.iterdir():
             file.unlink()
 
@@ -121,7 +126,8 @@ class NumberFiles:
         table.columns = [str(column) for column in table.columns]
         table.to_parquet(self.folder / f"{name}.parquet", index=False)
         csv = spreadsheet_csv(table).encode()
-        if len(csv) <= MAX_INLINE:
+        if len(csv) <= min(MAX_INLINE, MAX_INLINE_TOTAL - self.inline_bytes):
+            self.inline_bytes += len(csv)
             content = base64.b64encode(csv).decode()
             self.links[name] = Link(f"data:text/csv;base64,{content}", f"{name}.csv", len(table))
         else:

@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 
 from quintet.datasets.labels import label_set
-from quintet.explanation.projections import neighbour_map, principal_map, umap_map
+from quintet.explanation.projections import (
+    neighbour_map,
+    principal_map,
+    standardise_columns,
+    umap_map,
+)
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.maps import map_figure
@@ -197,7 +202,7 @@ class _MapMaker:
     max_points: int
 
     def space(self, name: str, title: str, text: str, values: pd.DataFrame) -> Space | None:
-        """Maps of one space; None if it has too few clips or columns.
+        """Maps of one space; None if it has too few clips, or fewer than two columns that vary.
 
         Args:
             name: start of the ids of the maps.
@@ -209,9 +214,9 @@ class _MapMaker:
         if len(ids) > self.max_points:
             drawn = np.random.default_rng(self.seed).choice(len(ids), self.max_points, replace=False)
             ids = ids[np.sort(drawn)]
-        if len(ids) < MIN_CLIPS or values.shape[1] < 2:
-            return None
         values = values.loc[ids]
+        if len(ids) < MIN_CLIPS or standardise_columns(values).shape[1] < 2:
+            return None
         components, (first, second) = principal_map(values)
         axes = (f"first component ({first:.0%} of variance)", f"second component ({second:.0%})")
         caption = "The two directions in which the clips differ most."
