@@ -32,6 +32,9 @@ PRELOAD = ("quintet.audio.isolation.serving", "quintet.features.extraction.prelo
 THREADED = ("tensorflow", "torch", "jax", "cupy")
 """Libraries whose threads hold locks at any time: no fork after they are imported."""
 
+STANDARD_ERROR = 2
+"""Descriptor of standard error, which C libraries write to."""
+
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
@@ -66,6 +69,47 @@ def use_one_thread() -> None:
 
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     threadpool_limits(1)
+
+
+def silence_libraries() -> None:
+    """Send what C libraries print about a file (libmpg123, ffmpeg) to nowhere, until this process ends.
+
+    They write to the descriptor of standard error, without the name of the file; the ledger has our reason.
+    Python's standard error keeps the place that it had, for notices.
+    """
+    try:
+        is_standard = sys.stderr is not None and sys.stderr.fileno() == STANDARD_ERROR
+    except (OSError, ValueError):  # a stream without a descriptor stays as it is
+        is_standard = False
+    try:
+        if is_standard:
+            copy = os.dup(STANDARD_ERROR)
+            sys.stderr = os.fdopen(copy, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, STANDARD_ERROR)
+        os.close(nowhere)
+    except OSError:  # standard error is closed
+        return
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """The same until the block ends, for a process that goes on. Python's own messages are lost, too."""
+    try:
+        before = os.dup(STANDARD_ERROR)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+    except OSError:
+        yield
+        return
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        os.dup2(nowhere, STANDARD_ERROR)
+        yield
+    finally:
+        os.dup2(before, STANDARD_ERROR)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _run_server() -> None:

@@ -12,7 +12,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Literal
 
 from quintet.audio.isolation.bounds import Bounds, MemoryBound
-from quintet.audio.isolation.processes import use_one_thread
+from quintet.audio.isolation.processes import silence_libraries, use_one_thread
 
 IDLE_S = 120.0
 """A worker without calls for so long leaves: the next call starts another."""
@@ -88,6 +88,7 @@ def _prepare_process() -> None:
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     faulthandler.disable()  # a crash is a row of the ledger, not a report on standard error
+    silence_libraries()
     use_one_thread()
     if os.name == "posix":
         import resource

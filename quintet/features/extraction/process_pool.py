@@ -9,6 +9,7 @@ from typing import Self, cast
 from quintet.audio.isolation.bounds import read_bounds
 from quintet.audio.isolation.calls import reason
 from quintet.audio.isolation.pool import WorkerPool
+from quintet.audio.isolation.processes import quiet_libraries
 from quintet.errors import ConfigError
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Chunk, Outcome
@@ -34,7 +35,9 @@ class InProcessPool:
 
     def outcomes(self) -> list[Outcome]:
         """Describe the chunk."""
-        return [Outcome(self._chunk, describe_chunk(self._chunk, self.job))]
+        kernels_available()  # its notice is not silenced
+        with quiet_libraries():
+            return [Outcome(self._chunk, describe_chunk(self._chunk, self.job))]
 
     def __enter__(self) -> Self:
         return self
