@@ -146,6 +146,9 @@ def install(
         contract: its contract.
         licence: text of the licence, kept beside it.
         golden_file: audio file of the golden clip, kept beside it.
+
+    Raises:
+        ArtefactError: a folder of this name holds other files than a network.
     """
     root = weights_directory()
     target = root / contract.id
@@ -159,15 +162,37 @@ def install(
     return Installed(contract, target)
 
 
+def _require_network(folder: Path) -> None:
+    """Refuse to replace or remove a folder that holds anything but a network. The contract is its mark."""
+    if not os.path.lexists(folder):
+        return
+    ours = {MODEL, CONTRACT, LICENCE}
+    others = ["a link or a file"]
+    if folder.is_dir() and not folder.is_symlink():
+        try:
+            contract = parse_contract(json.loads((folder / CONTRACT).read_text("utf-8")), where=str(folder))
+            ours |= {contract.golden.clip} if contract.golden is not None else set()
+        except (OSError, ValueError, RecursionError, ConfigError):
+            ours = set()
+        others = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours or entry.is_dir())
+    if others:
+        raise ArtefactError(
+            f"A network needs a folder of its own. '{folder}' holds {', '.join(others[:3])}: move that "
+            "elsewhere."
+        )
+
+
 @contextmanager
 def _folder_beside(target: Path) -> Iterator[Path]:
     """A new folder that takes the place of `target` at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    _require_network(target)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as scratch:
         folder = Path(scratch) / "network"
         folder.mkdir()
         yield folder
         if target.exists():
+            _require_network(target)  # again: somebody may have put a file there meanwhile
             os.replace(target, Path(scratch) / "old")
         os.replace(folder, target)
 
@@ -177,8 +202,11 @@ def remove_network(name: str) -> None:
 
     Raises:
         ConfigError: the library has no such network.
+        ArtefactError: its folder holds other files too.
     """
-    shutil.rmtree(find_network(name).folder)
+    folder = find_network(name).folder
+    _require_network(folder)
+    shutil.rmtree(folder)
 
 
 def check_network(name: str) -> float | None:

@@ -71,6 +71,25 @@ def test_a_network_is_added_checked_opened_and_removed(library: Path, tmp_path: 
     assert installed_networks() == {}
 
 
+def test_a_folder_with_other_files_is_neither_replaced_nor_removed(library: Path, tmp_path: Path) -> None:
+    (library / "first").mkdir(parents=True)
+    (library / "first" / "diary.txt").write_text("mine")
+    files = small(tmp_path)
+    with pytest.raises(ArtefactError, match=r"diary\.txt"):
+        add_network(*files, name="first")
+    add_network(*files, name="second")
+    add_network(*files, name="second")
+    (library / "second" / "diary.txt").write_text("mine")
+    for act in (lambda: add_network(*files, name="second"), lambda: remove_network("second")):
+        with pytest.raises(ArtefactError, match=r"diary\.txt"):
+            act()
+    (library / "third").symlink_to(library / "second", target_is_directory=True)
+    with pytest.raises(ArtefactError, match="a link"):
+        add_network(*files, name="third")
+    assert sorted(path.parent.name for path in library.glob("*/diary.txt")) == ["first", "second", "third"]
+    assert installed_networks()["second"].contract.id == "second"
+
+
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
     ("changes", "named"),
