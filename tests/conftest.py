@@ -18,6 +18,7 @@ from quintet.ensemble.fusion import Fusion
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import score
 from quintet.explanation.members import RunExplanation
+from quintet.model_folder.folder import ModelFolder
 from quintet.predictions.predictions import Predictions
 from quintet.reports import run_page
 from quintet.reports.report_data import ReportData
@@ -235,7 +236,11 @@ def _write_rest(
             "classes": list(CLASSES),
             "members": list(weights),
             "rule": "weighted",
+            "multilabel": False,
+            "feature_names": list(COLUMNS),
+            "feature_parameters": None,
             "feature_hash": "9b1d0f7c2e4a6638",
+            "clip_seconds": None,
         },
         "environment.json": {
             "python": "3.11.9",
@@ -252,8 +257,10 @@ def _write_rest(
             },
         },
     }
+    bundle = files.pop("bundle.json")
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1))
+    ModelFolder(folder).finalise(bundle)
 
 
 @pytest.fixture(scope="session")

@@ -1,25 +1,16 @@
-"""Arrays in .npz files, and their digest."""
+"""Arrays that are stored, and their digest."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-StoredArray = NDArray[np.generic]
+from quintet.files.untrusted.arrays import StoredArray
 
-
-def read_arrays(path: Path) -> dict[str, StoredArray]:
-    """Arrays of an .npz file: name → array. Refuses object arrays, which are pickles.
-
-    Raises:
-        ValueError: for an object array or a damaged file.
-    """
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+__all__ = ["StoredArray", "arrays_digest"]
 
 
 def arrays_digest(arrays: Iterable[NDArray[np.floating]]) -> str:

@@ -17,6 +17,10 @@ import numpy as np
 from quintet.classifiers import registry
 from quintet.errors import ArtefactError, ConfigError
 from quintet.files.json_types import JsonObject
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.listed_files import FileSource, PlainFiles
+from quintet.files.untrusted.reasons import reason
+from quintet.files.untrusted.strict_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +41,8 @@ DAMAGE_ERRORS = (
     EOFError,
     ImportError,
     OverflowError,
+    RecursionError,
+    MemoryError,
     zipfile.BadZipFile,
 )
 """Errors that a damaged file causes in the libraries that read it."""
@@ -74,54 +80,53 @@ def save_member(estimator: Member, folder: str | Path) -> None:
     (folder / "member.json").write_text(json.dumps(head, indent=1, allow_nan=False), encoding="utf-8")
 
 
-def load_member(folder: str | Path) -> Member:
+def load_member(folder: str | Path | FileSource) -> Member:
     """Read the fitted member that `save_member` wrote into `folder`. It predicts the same numbers.
+
+    Args:
+        folder: the folder, or its listed files, which are compared with their digests as they are read.
 
     Raises:
         ArtefactError: if a file is missing, damaged, of another version, or asks for a type that is not
             allowed.
     """
-    folder = Path(folder)
-    head = read_head(folder)
+    files = PlainFiles(folder) if isinstance(folder, str | Path) else folder
+    head = read_head(files)
+    place = files.path("member.json").parent
     try:
-        member = registry.make_member(head["member"], **head["settings"])
+        member = registry.make_member(head["member"], **_checked_settings(head["settings"]))
         member.classes_ = _read_classes(head["classes"])
         member.multilabel_ = bool(head["multilabel"])
-        _read_parts(member, folder, head)
+        _read_parts(member, files, head)
     except ArtefactError:
         raise
     except ConfigError as error:
         raise ArtefactError(
-            f"A stored member must be one that this version of Quintet knows. {folder}: {error}"
+            f"A stored member must be one that this version of Quintet knows. {place}: {reason(error)}."
         ) from error
     except DAMAGE_ERRORS as error:
         raise ArtefactError(
-            f"A stored member must be complete and undamaged. {folder}: {type(error).__name__}: {error}. "
+            f"A stored member must be complete and undamaged. {place}: {reason(error)}. "
             "Copy it again, or train again."
         ) from error
     return member
 
 
-def read_head(folder: Path) -> JsonObject:
+def read_head(files: FileSource) -> JsonObject:
     """Content of `member.json`, with its version checked.
 
     Raises:
         ArtefactError: if the file is missing, damaged, incomplete or of another version.
     """
-    path = folder / "member.json"
-    if not path.is_file():
+    path = files.path("member.json")
+    if "member.json" not in files:
         raise ArtefactError(
-            f"A stored member is a folder with a file member.json. {folder} has none. "
+            f"A stored member is a folder with a file member.json. {path.parent} has none. "
             "Give the folder of a member."
         )
-    try:
-        head: object = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ArtefactError(
-            f"member.json must be readable JSON. {path}: {error}. Copy it again, or train again."
-        ) from error
+    head = parse_object(files.read("member.json", limit=limits.JSON_BYTES), path)
     required = {"schema", "member", "settings", "classes", "multilabel"}
-    if not isinstance(head, dict) or not required <= set(head):
+    if not required <= set(head):
         raise ArtefactError(
             f"member.json must have the keys {', '.join(sorted(required))}. {path} lacks some. "
             "Copy it again, or train again."
@@ -145,21 +150,32 @@ def _write_parts(member: Member, folder: Path) -> JsonObject:
     return {**write_network(cast("SpectrogramClassifier", member), folder)}
 
 
-def _read_parts(member: Member, folder: Path, head: JsonObject) -> None:
+def _read_parts(member: Member, files: FileSource, head: JsonObject) -> None:
     """Read the fitted parts into a member that has its settings and classes."""
     if registry.member_entry(member.member).input == "table":
         from quintet.classifiers.tabular.storage import read_table_member
 
-        read_table_member(cast("TableMember", member), folder, head)
+        read_table_member(cast("TableMember", member), files, head)
     else:
         from quintet.classifiers.spectrogram.storage import read_network
 
-        read_network(cast("SpectrogramClassifier", member), folder, head)
+        read_network(cast("SpectrogramClassifier", member), files, head)
+
+
+def _checked_settings(settings: JsonObject) -> JsonObject:
+    """Settings of a member, whose number of threads is possible."""
+    threads = settings.get("n_jobs")
+    is_number = type(threads) is int and threads != 0 and abs(threads) <= limits.THREADS
+    if threads is not None and not is_number:
+        raise ValueError(f"n_jobs must be a number up to {limits.THREADS}, it is {str(threads)[:30]}")
+    return settings
 
 
 def _read_classes(values: Sequence[object]) -> Labels:
     are_texts = all(isinstance(value, str) for value in values)
     are_numbers = all(isinstance(value, int | float) for value in values)
-    if len(values) < 1 or not (are_texts or are_numbers):
+    if not 1 <= len(values) <= limits.CLASSES or not (are_texts or are_numbers):
         raise ValueError("classes must all be texts or all be numbers")
+    if are_texts and max(map(len, map(str, values))) * len(values) > limits.JSON_BYTES:
+        raise ValueError("the name of a class is too long")
     return np.array(values)

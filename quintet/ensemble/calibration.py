@@ -116,7 +116,7 @@ class Calibration:
         """
         try:
             return cls._parse(dict(content))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ArtefactError(
                 "A calibration must name method, temperature, steps, multilabel. "
                 f"Missing or damaged: {error}. Train again."
@@ -125,9 +125,16 @@ class Calibration:
     @classmethod
     def _parse(cls, content: JsonObject) -> Calibration:
         steps = [(_numbers(step["x"]), _numbers(step["y"])) for step in content["steps"]]
+        temperature = float(content["temperature"])
+        if not 0 < temperature < np.inf:
+            raise ValueError(f"a temperature of {temperature}")
+        for x, y in steps:
+            inside = all(0 <= value <= 1 for value in (*x, *y))
+            if not x or len(x) != len(y) or not inside or any(np.diff(x) <= 0):
+                raise ValueError("steps that are not points of a map from [0, 1] to [0, 1]")
         return cls(
             method=content["method"],
-            temperature=float(content["temperature"]),
+            temperature=temperature,
             steps=tuple(steps),
             multilabel=bool(content["multilabel"]),
         )

@@ -209,7 +209,7 @@ class ConformalPredictor:
         """
         try:
             return cls._parse(dict(content))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArtefactError(
                 f"Conformal calibration must have all of its parts. Missing or damaged: {error}. Train again."
             ) from error
@@ -219,14 +219,23 @@ class ConformalPredictor:
         score = content["score"]
         if score not in SCORES:
             raise ValueError(f"the score {score!r}")
-        (missing,) = content["missing"]
+        (missing,) = map(float, content["missing"])
+        classes = tuple(str(name) for name in content["classes"])
+        nonconformity = np.asarray(content["strangeness"], dtype=np.float64)
+        weights = np.asarray(content["weights"], dtype=np.float64)
+        codes = np.asarray(content["codes"], dtype=np.int64)
+        same_length = nonconformity.shape == weights.shape == codes.shape == (len(codes),)
+        if not same_length or not np.isfinite([*nonconformity, *weights, missing]).all():
+            raise ValueError("calibration clips without one finite number and weight each")
+        if (weights < 0).any() or missing < 0 or not ((codes >= 0) & (codes < len(classes))).all():
+            raise ValueError("a weight below 0, or a code without a class")
         return cls(
             score,
-            tuple(content["classes"]),
-            np.asarray(content["strangeness"], dtype=np.float64),
-            np.asarray(content["weights"], dtype=np.float64),
-            np.asarray(content["codes"], dtype=np.int64),
-            float(missing),
+            classes,
+            nonconformity,
+            weights,
+            codes,
+            missing,
             Familiarity.from_json(content["familiarity"]) if score == "novelty" else None,
         )
 

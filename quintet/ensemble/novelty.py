@@ -27,6 +27,7 @@ from quintet.classifiers.array_files import StoredArray
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.ensemble.array_types import Floats, Folds, Labels
 from quintet.errors import AlignmentError, ArtefactError
+from quintet.files.untrusted.arrays import ArrayRule
 
 VARIANCE = 0.9
 """Share of the variance of the standardised features that the components keep."""
@@ -113,6 +114,14 @@ class Distance:
         for name in _ARRAY_NAMES:
             arrays[name] = getattr(self, name)
         return arrays
+
+    @staticmethod
+    def array_rules() -> dict[str, ArrayRule]:
+        """What the arrays of `arrays()` may be, by name."""
+        vector, matrix = ArrayRule("f", (None,)), ArrayRule("f", (None, None))
+        parts = {"kept": ArrayRule("iu", (None,)), "median": vector, "mean": vector, "std": vector}
+        rules = {f"preparation.{name}": rule for name, rule in parts.items()}
+        return rules | dict.fromkeys(_ARRAY_NAMES, matrix)
 
     @classmethod
     def restore(cls, arrays: Arrays, *, n_features: int) -> Self:

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from quintet.classifiers.registry import TABLE_MEMBERS
-from quintet.classifiers.storage import load_member
 from quintet.explanation.assembly import Assembly, Part, assemble, draw_rows, training_ids
 from quintet.explanation.ensemble import (
     ColumnExplanation,
@@ -192,7 +191,7 @@ def _held_out_material(run: Run, tables: Sequence[str], seed: int) -> _Material:
     folds = fold_stability(run, members=tuple(member_refits), member_refits=member_refits, seed=seed)
     reasons = {}
     for name in tables:
-        if not (run.path / "members" / name).is_dir():
+        if not run.has_member(name):
             reasons[name] = "its folder is not there"
     parts = held_out_parts(run, [name for name in tables if name not in reasons], seed)
     return _Material(parts, reasons, folds, None)
@@ -305,8 +304,7 @@ def held_out_parts(run: Run, names: Sequence[str], seed: int) -> list[Part]:
     background = draw_rows(train, MAX_BACKGROUND, np.random.default_rng(seed))
     members = {}
     for name in names:
-        member = load_member(run.path / "members" / name)
-        members[name] = cast("TableMember", member)
+        members[name] = cast("TableMember", run.load_member(name))
     if not members or not len(held_out):
         return []
     return [Part(members, run.values.loc[held_out], background)]

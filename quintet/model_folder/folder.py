@@ -1,17 +1,20 @@
 """Model folder of a trained ensemble: its files, without pickles, with a digest of each.
 
 docs/architecture.md ("The model folder") shows the layout. While training runs, finished folds lie in
-`work/`. `finalise` removes them and writes `bundle.json` with the digest of every file. `verify` checks every
-digest before anything else is read.
+`work/`. `finalise` removes them and writes `bundle.json` with size and digest of every file. `open` is the
+one way into a finished folder, for every command and function: it checks every digest before anything else is
+read, and nothing that `bundle.json` does not list is read.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -21,11 +24,17 @@ from quintet.errors import ArtefactError
 from quintet.files.atomic import atomic_replace, write_bytes
 from quintet.files.digests import file_digest
 from quintet.files.json_types import JsonObject
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.listed_files import ListedFiles, Record, is_inner_path, read_inside
+from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
+from quintet.files.untrusted.reasons import reason
+from quintet.files.untrusted.strict_json import parse_object
 
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
 DISTANCE = "distance.npz"
-OUR_FOLDERS = ("work", "members", "history", "embeddings", "predictions", "verdict", "tuning")
+WORK = "work"
+OUR_FOLDERS = (WORK, "members", "history", "embeddings", "predictions", "verdict", "tuning")
 SEARCH_FILES = ("tuning.json", "trials.parquet")
 OUR_FILES = (
     BUNDLE,
@@ -40,6 +49,9 @@ OUR_FILES = (
     "scores.json",
 )
 REQUIRED_FILES = frozenset({"config.json", "fusion.json", "trust.json", "split.parquet", "features.parquet"})
+LISTING = ("schema_version", "files", "sizes")
+"""Entries of `bundle.json` that `finalise` writes."""
+
 SHORTEST_CLIP_S, LONGEST_CLIP_S = 0.01, 1e9
 
 
@@ -88,19 +100,12 @@ class ModelFolder:
         Raises:
             ArtefactError: if the file is missing or is not JSON.
         """
-        try:
-            content: JsonObject = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not (self.path / name).is_file():
             raise ArtefactError(
                 f"A model folder must hold {name}. {self.path} does not: "
                 "is it a folder made by `quintet train`?"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise ArtefactError(
-                f"{self.path / name} must be JSON ({error}). "
-                "It is damaged: train again, or restore it from a copy."
-            ) from None
-        return content
+            )
+        return parse_object(read_inside(self.path, name, limit=limits.JSON_BYTES), self.path / name)
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table as parquet."""
@@ -128,21 +133,25 @@ class ModelFolder:
                 target.unlink(missing_ok=True)
 
     def finalise(self, description: JsonObject) -> None:
-        """Remove the working files and write `bundle.json` with the digest of every file.
+        """Remove the working files and write `bundle.json` with size and digest of every file.
 
         Args:
-            description: the entries of `bundle.json` except `schema_version` and `files`.
+            description: the entries of `bundle.json` except those in `LISTING`.
         """
-        shutil.rmtree(self.path / "work", ignore_errors=True)
-        digests = {file.relative_to(self.path).as_posix(): file_digest(file) for file in self._list_files()}
-        self.write_json(BUNDLE, {"schema_version": SCHEMA_VERSION, **description, "files": digests})
+        shutil.rmtree(self.path / WORK, ignore_errors=True)
+        files = {file.relative_to(self.path).as_posix(): file for file in self._list_files()}
+        listing = {
+            "files": {name: file_digest(file) for name, file in files.items()},
+            "sizes": {name: file.stat().st_size for name, file in files.items()},
+        }
+        self.write_json(BUNDLE, {"schema_version": SCHEMA_VERSION, **description, **listing})
 
-    def verify(self) -> JsonObject:
-        """Check the digest of every file, and return the content of `bundle.json`.
+    def open(self) -> OpenFolder:
+        """Check size and digest of every file, and give access to the listed files.
 
         Raises:
-            ArtefactError: if training has not finished here, the version is unknown, or a file is missing or
-                has changed.
+            ArtefactError: if training has not finished here, the version is unknown, a file is missing, is a
+                link or has changed, or a file of ours is not listed.
         """
         if not self.path.is_dir():
             raise ArtefactError(
@@ -153,12 +162,50 @@ class ModelFolder:
                 f"{self.path} holds no finished model ({BUNDLE} is missing). "
                 "Finish it with `quintet train … --resume`."
             )
-        bundle = self.read_json(BUNDLE)
+        bundle_data = read_inside(self.path, BUNDLE, limit=limits.JSON_BYTES)
+        bundle = parse_object(bundle_data, self.path / BUNDLE)
         self._require_version(bundle)
         _require_kinds(bundle, self.path / BUNDLE)
-        self._require_entries(bundle)
-        self._check_digests(bundle["files"])
-        return bundle
+        files = ListedFiles(self.path, _records(bundle, self.path / BUNDLE))
+        self._require_listed(files)
+        files.verify()
+        return OpenFolder(bundle, files)
+
+    def _require_listed(self, files: ListedFiles) -> None:
+        """Refuse links, and files in our places that the list does not name. Nothing is opened."""
+        for name, is_link in self._walk_files():
+            if is_link:
+                raise ArtefactError(
+                    f"A model folder must hold its files itself. {self.path / name} is a link. "
+                    "Copy the folder with its files, or do not use it."
+                )
+            is_hidden = PurePosixPath(name).name.startswith(".")
+            if not is_hidden and name != BUNDLE and name not in files:
+                raise ArtefactError(
+                    f"{BUNDLE} must list every file of a model folder. {self.path / name} is not listed: "
+                    "remove it, restore the folder from a copy, or train again."
+                )
+
+    def _walk_files(self) -> Iterator[tuple[str, bool]]:
+        """Path and link or not of everything in our places that is no ordinary folder, links not followed."""
+        places = [name for name in (*OUR_FILES, *OUR_FOLDERS) if name != WORK]
+        pending = [name for name in places if os.path.lexists(self.path / name)]
+        seen = 0
+        while pending:
+            name = pending.pop()
+            place = self.path / name
+            seen += 1
+            if seen > 2 * limits.FILES:
+                raise ArtefactError(
+                    f"A model folder must hold at most {limits.FILES} files. {self.path} holds more. "
+                    "Do not use it."
+                )
+            if place.is_symlink():
+                yield name, True
+            elif place.is_dir():
+                pending += [f"{name}/{entry}" for entry in sorted(os.listdir(place))]
+            else:
+                yield name, False
 
     def _list_files(self) -> list[Path]:
         """Files of a training run except `bundle.json`, in the order of their paths."""
@@ -169,60 +216,125 @@ class ModelFolder:
         return [file for file in files if file.name != BUNDLE]
 
     def _require_version(self, bundle: JsonObject) -> None:
-        if not isinstance(bundle, dict):
-            raise ArtefactError(
-                f"{self.path / BUNDLE} must be a JSON object. "
-                "It is damaged: train again, or restore it from a copy."
-            )
         version = bundle.get("schema_version")
         if version != SCHEMA_VERSION:
             raise ArtefactError(
                 f"This version of quintet reads model folders of schema {SCHEMA_VERSION}. "
-                f"{self.path} has {version}: use the quintet version named in its environment.json, "
-                "or train again."
+                f"{self.path} has {str(version)[:60]}: use the quintet version named in its "
+                "environment.json, or train again."
             )
 
-    def _require_entries(self, bundle: JsonObject) -> None:
-        """Refuse a bundle that does not list the files that every model has."""
-        files = bundle["files"]
-        unlisted = REQUIRED_FILES - set(files)
+
+@dataclass(frozen=True)
+class OpenFolder:
+    """A finished model folder whose digests were checked.
+
+    Args:
+        bundle: content of `bundle.json`.
+        files: the files that it lists; each is compared with its digest again when it is read.
+    """
+
+    bundle: JsonObject
+    files: ListedFiles
+
+    def require_model(self) -> None:
+        """Refuse a bundle that does not list the files that a model needs for predictions.
+
+        Raises:
+            ArtefactError: if one is not listed.
+        """
+        bundle_path = self.files.path(BUNDLE)
+        unlisted = [name for name in sorted(REQUIRED_FILES) if name not in self.files]
         if unlisted:
             raise ArtefactError(
-                f"{self.path / BUNDLE} must list every file with its digest. "
-                f"It lacks {', '.join(sorted(unlisted))}: train again."
+                f"{bundle_path} must list every file with its digest. "
+                f"It lacks {', '.join(unlisted)}: train again."
             )
-        without_files = [
-            name for name in bundle["members"] if not _starts_any(files, prefix=f"members/{name}/")
-        ]
+        members = self.bundle["members"]
+        without_files = [name for name in members if f"members/{name}/member.json" not in self.files]
         if without_files:
             raise ArtefactError(
-                f"{self.path / BUNDLE} must list the files of every member. "
-                f"It lacks those of {', '.join(map(str, without_files))}."
+                f"{bundle_path} must list the files of every member. "
+                f"It lacks those of {', '.join(without_files)}."
             )
 
-    def _check_digests(self, digests: Mapping[str, str]) -> None:
-        for name, digest in digests.items():
-            file = self.path / name
-            if not file.is_file():
-                raise ArtefactError(
-                    "The model folder must be complete. "
-                    f"{file} is missing: restore it from a copy, or train again."
-                )
-            if file_digest(file) != digest:
-                raise ArtefactError(
-                    "A file of the model must be as it was written. "
-                    f"{file} has changed since: restore it, or train again."
-                )
+    def member(self, name: str) -> ListedFiles:
+        """The files of a member."""
+        return self.files.inside(f"members/{name}")
+
+    def read_json(self, name: str) -> JsonObject:
+        """A JSON file of the folder; empty if the folder has none, as those of early versions.
+
+        Raises:
+            ArtefactError: if it has changed, or is not a JSON object.
+        """
+        if name not in self.files:
+            return {}
+        return parse_object(self.files.read(name, limit=limits.JSON_BYTES), self.files.path(name))
+
+    def read_frame(self, name: str) -> pd.DataFrame:
+        """A table of the folder; empty if the folder has none.
+
+        Raises:
+            ArtefactError: if it has changed, or is no table of a plausible size.
+        """
+        if name not in self.files:
+            return pd.DataFrame()
+        data = self.files.read(name)
+        try:
+            frame: pd.DataFrame = read_parquet(data).to_pandas()
+        except ArtefactError:
+            raise
+        except PARQUET_ERRORS as error:
+            raise ArtefactError(
+                f"A table of a model must be a parquet file. {self.files.path(name)} cannot be read "
+                f"({reason(error)}). Restore the model folder, or train again."
+            ) from error
+        return frame
+
+    def frames(self, folder: str) -> dict[str, pd.DataFrame]:
+        """Name → table, for the listed parquet files directly in a folder."""
+        return {
+            PurePosixPath(name).stem: self.read_frame(name) for name in self.files.names(folder, ".parquet")
+        }
 
 
-def _starts_any(files: Mapping[str, str], *, prefix: str) -> bool:
-    return any(file.startswith(prefix) for file in files)
+def relist(folder: Path) -> Path:
+    """Write size and digest of every file of a finished folder anew, after one was changed on purpose.
+
+    Args:
+        folder: a model folder with `bundle.json`.
+
+    Returns:
+        The folder.
+    """
+    model_folder = ModelFolder(folder)
+    bundle = model_folder.read_json(BUNDLE)
+    model_folder.finalise({key: value for key, value in bundle.items() if key not in LISTING})
+    return folder
+
+
+def _records(bundle: JsonObject, file: Path) -> dict[str, Record]:
+    """What the bundle lists. Folders of early versions have no sizes."""
+    digests, sizes = bundle["files"], bundle.get("sizes")
+    if sizes is None:
+        return {name: Record(digest) for name, digest in digests.items()}
+    if not isinstance(sizes, dict) or set(sizes) != set(digests) or not all(map(_is_size, sizes.values())):
+        raise ArtefactError(
+            f"{file} must name the size of every file that it lists. It does not. "
+            "Copy it again, or train again."
+        )
+    return {name: Record(digest, sizes[name]) for name, digest in digests.items()}
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value <= limits.FILE_BYTES
 
 
 def _require_kinds(bundle: JsonObject, file: Path) -> None:
     """Refuse a bundle with an entry that `finalise` cannot have written."""
     wrong = [key for key in ("members", "classes", "feature_names") if not _are_names(bundle.get(key))]
-    if not _are_inner_paths(bundle.get("files")):
+    if not _are_digests(bundle.get("files")):
         wrong.append("files")
     if not _is_clip_length(bundle.get("clip_seconds")):
         wrong.append("clip_seconds")
@@ -242,16 +354,18 @@ def _are_names(value: object) -> bool:
     return all(isinstance(entry, str) for entry in value)
 
 
-def _are_inner_paths(files: object) -> bool:
-    """Whether a value is a JSON object whose keys are paths inside the folder."""
+def _are_digests(files: object) -> bool:
+    """Whether a value is a JSON object of paths inside the folder and digests."""
     if not isinstance(files, dict):
         return False
-    paths = [Path(name) for name in files]
-    return not any(".." in path.parts or path.is_absolute() for path in paths)
+    digests = [isinstance(digest, str) and len(digest) == 64 for digest in files.values()]
+    return all(digests) and all(is_inner_path(name) for name in files)
 
 
 def _is_clip_length(seconds: object) -> bool:
     """Whether a value is None or a plausible number of seconds."""
     if seconds is None:
         return True
-    return isinstance(seconds, int | float) and SHORTEST_CLIP_S <= seconds < LONGEST_CLIP_S
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return False
+    return SHORTEST_CLIP_S <= seconds < LONGEST_CLIP_S

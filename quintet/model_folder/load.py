@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from quintet.classifiers.array_files import read_arrays
 from quintet.classifiers.storage import DAMAGE_ERRORS, load_member
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
@@ -16,7 +15,9 @@ from quintet.ensemble.novelty import Distance
 from quintet.errors import ArtefactError
 from quintet.files.json_types import JsonObject
 from quintet.files.paths import require_path
-from quintet.model_folder.folder import BUNDLE, DISTANCE, ModelFolder
+from quintet.files.untrusted.arrays import read_npz
+from quintet.files.untrusted.reasons import reason
+from quintet.model_folder.folder import BUNDLE, DISTANCE, ModelFolder, OpenFolder
 from quintet.model_folder.replacement import read_unchanged
 
 DEFAULT_FOLDS = 5
@@ -39,21 +40,23 @@ def load_model(path: str | Path) -> EnsembleClassifier:
     return read_unchanged(path, lambda: _load(ModelFolder(path)))
 
 
-def _load(folder: ModelFolder) -> EnsembleClassifier:
-    bundle = folder.verify()
+def _load(model_folder: ModelFolder) -> EnsembleClassifier:
+    folder = model_folder.open()
+    folder.require_model()
     try:
-        return _read_ensemble(folder, bundle)
+        return _read_ensemble(folder)
     except DAMAGE_ERRORS as error:
         if isinstance(error, ArtefactError):
             raise
         raise ArtefactError(
-            f"A model folder must be what `quintet train` wrote. {folder.path} is not "
-            f"({type(error).__name__}: {error}). Copy it, or train, again."
+            f"A model folder must be what `quintet train` wrote. {model_folder.path} is not "
+            f"({reason(error)}). Copy it, or train, again."
         ) from error
 
 
-def _read_ensemble(folder: ModelFolder, bundle: JsonObject) -> EnsembleClassifier:
+def _read_ensemble(folder: OpenFolder) -> EnsembleClassifier:
     """The ensemble of a folder whose digests were checked."""
+    bundle = folder.bundle
     settings = folder.read_json("config.json")["train"]
     rules = folder.read_json("fusion.json")["rules"]
     trust = folder.read_json("trust.json")
@@ -67,15 +70,44 @@ def _read_ensemble(folder: ModelFolder, bundle: JsonObject) -> EnsembleClassifie
         seed=settings["seed"],
     )
     ensemble.classes_ = np.asarray(bundle["classes"], dtype=object)
-    ensemble.members_ = {name: load_member(folder.path / "members" / name) for name in names}
+    ensemble.members_ = {name: load_member(folder.member(name)) for name in names}
     ensemble.fusions_ = {rule: Fusion.from_json(content) for rule, content in rules.items()}
     ensemble.rule_ = bundle["rule"]
     ensemble.calibration_ = Calibration.from_json(trust["calibration"])
     ensemble.conformal_ = _read_conformal(trust)
-    ensemble.distance_ = _read_distance(folder, bundle, ensemble.conformal_)
+    ensemble.distance_ = _read_distance(folder, ensemble.conformal_)
     ensemble.bundle_ = bundle
-    ensemble.folder_ = folder.path
+    ensemble.folder_ = folder.files.root
+    _require_consistent(ensemble)
     return ensemble
+
+
+def _require_consistent(ensemble: EnsembleClassifier) -> None:
+    """Refuse members, fusion and prediction sets for other classes, columns or members than the bundle names.
+
+    Raises:
+        ValueError: if a part does not fit.
+    """
+    bundle = ensemble.bundle_
+    classes, names = bundle["classes"], bundle["members"]
+    if len(set(classes)) < len(classes) or len(set(names)) < len(names):
+        raise ValueError("the bundle names a class or a member twice")
+    for name, member in ensemble.members_.items():
+        n_columns = getattr(member, "n_features_in_", len(bundle["feature_names"]))
+        fits = [str(label) for label in member.classes_] == classes
+        fits = fits and member.multilabel_ == bundle["multilabel"] and member.member == name
+        if not fits or n_columns != len(bundle["feature_names"]):
+            raise ValueError(f"the member {name} has other classes or columns than the bundle")
+    for rule, fusion in ensemble.fusions_.items():
+        if list(fusion.members) != names or list(fusion.classes) != classes or fusion.rule != rule:
+            raise ValueError(f"the fusion rule {rule[:60]} has other members or classes than the bundle")
+    if ensemble.rule_ not in ensemble.fusions_:
+        raise ValueError("the chosen fusion rule has no weights")
+    calibration, conformal = ensemble.calibration_, ensemble.conformal_
+    if calibration.method == "isotonic" and len(calibration.steps) != len(classes):
+        raise ValueError("the calibration has other classes than the bundle")
+    if conformal is not None and list(conformal.classes) != classes:
+        raise ValueError("the prediction sets have other classes than the bundle")
 
 
 def _read_conformal(trust: JsonObject) -> ConformalPredictor | None:
@@ -83,16 +115,14 @@ def _read_conformal(trust: JsonObject) -> ConformalPredictor | None:
     return None if content is None else ConformalPredictor.from_json(content)
 
 
-def _read_distance(
-    folder: ModelFolder, bundle: JsonObject, conformal: ConformalPredictor | None
-) -> Distance | None:
+def _read_distance(folder: OpenFolder, conformal: ConformalPredictor | None) -> Distance | None:
     """The distance measure, if the prediction sets use it."""
     if conformal is None or not conformal.familiarity:
         return None
-    if DISTANCE not in bundle["files"]:
+    if DISTANCE not in folder.files:
         raise ArtefactError(
             f"Prediction sets that use the features need {DISTANCE}. "
-            f"{folder.path / BUNDLE} does not list it: train again."
+            f"{folder.files.path(BUNDLE)} does not list it: train again."
         )
-    arrays = read_arrays(folder.path / DISTANCE)
-    return Distance.restore(arrays, n_features=len(bundle["feature_names"]))
+    arrays = read_npz(folder.files.read(DISTANCE), Distance.array_rules())
+    return Distance.restore(arrays, n_features=len(folder.bundle["feature_names"]))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from quintet.classifiers.member import Member
+from quintet.classifiers.storage import load_member
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.errors import ArtefactError
 from quintet.evaluation.scores import Scores
 from quintet.features.storage.table import META_COLUMNS
 from quintet.files.json_types import JsonObject
-from quintet.model_folder.folder import BUNDLE
+from quintet.files.untrusted.listed_files import ListedFiles
+from quintet.model_folder.folder import BUNDLE, ModelFolder, OpenFolder
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.scores import ENSEMBLE_PREDICTION, PARTS, RunScores
 from quintet.predictions.predictions import Predictions, read_predictions
@@ -49,6 +51,7 @@ class Run:
         trials: content of tuning/trials.parquet; empty if there was no search.
         out_of_class: columns `id, part, out_of_class, distance` (NaN without a feature table); empty for
             label sets and in folders of early versions.
+        files: the listed files; None for a run that was not read from a folder.
     """
 
     path: Path
@@ -68,6 +71,25 @@ class Run:
     tuning: JsonObject = field(default_factory=dict)
     trials: pd.DataFrame = field(default_factory=pd.DataFrame)
     out_of_class: pd.DataFrame = field(default_factory=pd.DataFrame)
+    files: ListedFiles | None = None
+
+    def has_member(self, name: str) -> bool:
+        """Whether the folder holds the fitted member of this name."""
+        return self.files is not None and f"members/{name}/member.json" in self.files
+
+    def load_member(self, name: str) -> Member:
+        """The fitted member of this name.
+
+        Raises:
+            ArtefactError: if the folder has none, or a file of it has changed or is not what `save_member`
+                writes.
+        """
+        if self.files is None or not self.has_member(name):
+            raise ArtefactError(
+                f"A model folder must hold the files of a member that is explained. {self.path} has no "
+                f"{name}. Restore the model folder, or train again."
+            )
+        return load_member(self.files.inside(f"members/{name}"))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -204,71 +226,55 @@ def _read(path: Path) -> Run:
             "A report needs a finished model folder (bundle.json, scores.json, predictions). "
             f"Received '{path}'. Run `quintet train` first."
         )
-    predictions = {part: _read_predictions(path / "predictions" / part) for part in PARTS}
+    opened = ModelFolder(path).open()
+    predictions = {part: _read_predictions(opened, f"predictions/{part}") for part in PARTS}
     if not any(predictions.values()):
         raise ArtefactError(f"A report needs predictions. '{path / 'predictions'}' has none. Train again.")
-    results = RunScores.from_json(_read_json(path / "scores.json"))
-    results = _add_ensemble_prediction(path, results, predictions)
-    features = _read_frame(path / "features.parquet")
+    results = RunScores.from_json(opened.read_json("scores.json"))
+    results = _add_ensemble_prediction(opened, results, predictions)
+    features = opened.read_frame("features.parquet")
     return Run(
         path=path,
-        bundle=_read_json(path / BUNDLE),
-        config=_read_json(path / "config.json"),
-        environment=_read_json(path / "environment.json"),
+        bundle=opened.bundle,
+        config=opened.read_json("config.json"),
+        environment=opened.read_json("environment.json"),
         results=results,
-        fusion=_read_json(path / "fusion.json"),
-        split=_read_frame(path / "split.parquet"),
-        failures=_read_frame(path / "failures.parquet"),
+        fusion=opened.read_json("fusion.json"),
+        split=opened.read_frame("split.parquet"),
+        failures=opened.read_frame("failures.parquet"),
         features=features.set_index("id") if "id" in features else features,
-        history=_read_frames(path / "history"),
-        embeddings=_read_frames(path / "embeddings"),
+        history=opened.frames("history"),
+        embeddings=opened.frames("embeddings"),
         oof=predictions["oof"],
         test=predictions["test"],
-        trust=_read_json(path / "trust.json"),
-        tuning=_read_json(path / "tuning" / "tuning.json"),
-        trials=_read_frame(path / "tuning" / "trials.parquet"),
-        out_of_class=_read_frame(path / ENSEMBLE_PREDICTION / "strangeness.parquet"),
+        trust=opened.read_json("trust.json"),
+        tuning=opened.read_json("tuning/tuning.json"),
+        trials=opened.read_frame("tuning/trials.parquet"),
+        out_of_class=opened.read_frame(f"{ENSEMBLE_PREDICTION}/strangeness.parquet"),
+        files=opened.files,
     )
 
 
 def _add_ensemble_prediction(
-    path: Path, results: RunScores, predictions: Mapping[str, dict[str, Predictions]]
+    opened: OpenFolder, results: RunScores, predictions: Mapping[str, dict[str, Predictions]]
 ) -> RunScores:
     """Add the ensemble prediction to `predictions`, and its scores to each part, if the folder has them."""
     if results.ensemble is None:
         return results
     parts = dict(results.parts)
     for part, scores in results.ensemble.parts.items():
-        file = path / ENSEMBLE_PREDICTION / f"{part}.parquet"
-        if file.is_file():
-            predictions[part][ENSEMBLE_PREDICTION] = read_predictions(file)
-            parts[part] = {**parts[part], ENSEMBLE_PREDICTION: scores}
+        name = f"{ENSEMBLE_PREDICTION}/{part}.parquet"
+        if name in opened.files:
+            predictions[part][ENSEMBLE_PREDICTION] = _read_prediction(opened, name)
+            parts[part] = {**parts.get(part, {}), ENSEMBLE_PREDICTION: scores}
     return replace(results, parts=parts)
 
 
-def _read_predictions(folder: Path) -> dict[str, Predictions]:
+def _read_predictions(opened: OpenFolder, folder: str) -> dict[str, Predictions]:
     """Name → predictions, one parquet file each."""
-    return {file.stem: read_predictions(file) for file in sorted(folder.glob("*.parquet"))}
+    names = opened.files.names(folder, ".parquet")
+    return {PurePosixPath(name).stem: _read_prediction(opened, name) for name in names}
 
 
-def _read_frames(folder: Path) -> dict[str, pd.DataFrame]:
-    """Name → table, one parquet file each."""
-    return {file.stem: pd.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
-
-
-def _read_frame(path: Path) -> pd.DataFrame:
-    """A parquet table; empty if the file does not exist."""
-    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-
-
-def _read_json(path: Path) -> JsonObject:
-    """A JSON object; empty if the file does not exist."""
-    try:
-        content: JsonObject = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except json.JSONDecodeError as error:
-        raise ArtefactError(
-            f"'{path}' must hold JSON. It cannot be read: {error}. Restore the model folder, or train again."
-        ) from error
-    return content
+def _read_prediction(opened: OpenFolder, name: str) -> Predictions:
+    return read_predictions(opened.files.path(name), content=opened.files.read(name))

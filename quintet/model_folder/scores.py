@@ -17,6 +17,7 @@ from quintet.evaluation.comparisons import Difference
 from quintet.evaluation.learning_curve import Outlook
 from quintet.evaluation.scores import Estimate, Scores
 from quintet.files.json_types import JsonObject
+from quintet.files.untrusted.reasons import reason
 
 ENSEMBLE_PREDICTION = "verdict"
 """Name of the fused and calibrated prediction among predictions and scores, in files too."""
@@ -331,10 +332,10 @@ class RunScores:
                 leak_gate=LeakGate.from_json(gate) if gate else None,
                 learning_curve=CurveResult.from_json(curve) if curve else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise ArtefactError(
                 "scores.json must be what `quintet train` wrote. "
-                f"It is not ({type(error).__name__}: {error}). Restore the model folder, or train again."
+                f"It is not ({reason(error)}). Restore the model folder, or train again."
             ) from error
 
     def to_json(self) -> JsonObject:

@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name
-from quintet.errors import ArtefactError, ConfigError, DatasetError
+from quintet.errors import ArtefactError, ConfigError, DatasetError, QuintetError
 from quintet.files.atomic import atomic_replace
 from quintet.files.display.spreadsheets import exact_csv
 from quintet.files.tables import read_table_file
+from quintet.files.untrusted.parquet import PARQUET_ERRORS, open_parquet, read_parquet
+from quintet.files.untrusted.reasons import reason
 from quintet.predictions.columns import Texts, name_columns
 
 SCHEMA_VERSION = "1"
@@ -80,7 +82,7 @@ class KeyColumns:
         return {name: _to_texts(column) for name, column in self.columns.items()}
 
 
-def read_table(path: Path, *, keys: bool = True) -> PredictionTable:
+def read_table(path: Path, *, keys: bool = True, content: bytes | None = None) -> PredictionTable:
     """Read a `.csv` file, or a parquet file under any other name.
 
     Probabilities are float32 if all columns are float32, otherwise float64.
@@ -89,13 +91,14 @@ def read_table(path: Path, *, keys: bool = True) -> PredictionTable:
         path: the file.
         keys: whether to read the key columns. If not, `keys` is empty; `read_key_columns` reads them. So the
             two halves of a large file can be read at different times.
+        content: content of the parquet file, if it was read already; `path` then serves for messages.
 
     Raises:
         ArtefactError: the file is missing, or it is neither parquet nor CSV.
         DatasetError: a column is missing, or probabilities are not numbers.
     """
-    with _open(path) as file:
-        return _read_csv(path) if file is None else _read_parquet(path, file, keys=keys)
+    with _open(path, content) as file:
+        return _read_csv(path) if file is None else _read_parquet(path, file, content, keys=keys)
 
 
 def read_key_columns(path: Path) -> KeyColumns:
@@ -113,7 +116,7 @@ def read_key_columns(path: Path) -> KeyColumns:
                 {name: pa.chunked_array([array]) for name, array in arrow.items()}, table.classes
             )
         key_names, probability_names = _select_columns(path, file.schema_arrow.names)
-        columns = _read_key_strings(file, key_names)
+        columns = _read_key_strings(path, key_names)
         return KeyColumns(columns, _class_names(probability_names), _is_ungrouped(file))
 
 
@@ -146,21 +149,23 @@ def write_table(table: PredictionTable, path: Path) -> None:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[pq.ParquetFile | None]:
+def _open(path: Path, content: bytes | None = None) -> Iterator[pq.ParquetFile | None]:
     """Open a parquet file; None for a `.csv` file. Errors of reading either become an ArtefactError."""
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise ArtefactError(f"A file of predictions must exist. There is none at '{path}'. Check the name.")
     is_csv = path.suffix.lower() in (".csv", ".tsv")
     try:
-        with nullcontext() if is_csv else pq.ParquetFile(path) as file:
+        with nullcontext() if is_csv else open_parquet(path if content is None else content) as file:
             yield file
-    except pa.ArrowInvalid as error:
+    except QuintetError:
+        raise
+    except PARQUET_ERRORS as error:
         raise ArtefactError(
-            f"'{path}' must be a parquet or CSV file. It cannot be read: {error}. Write it again."
+            f"'{path}' must be a parquet or CSV file. It cannot be read ({reason(error)}). Write it again."
         ) from error
 
 
-def _read_parquet(path: Path, file: pq.ParquetFile, *, keys: bool) -> PredictionTable:
+def _read_parquet(path: Path, file: pq.ParquetFile, content: bytes | None, *, keys: bool) -> PredictionTable:
     schema = file.schema_arrow
     key_names, probability_names = _select_columns(path, schema.names)
     types = [schema.field(name).type for name in probability_names]
@@ -178,7 +183,7 @@ def _read_parquet(path: Path, file: pq.ParquetFile, *, keys: bool) -> Prediction
         for k, name in enumerate(probability_names):
             values[start:stop, k] = batch.column(name).to_numpy(zero_copy_only=False)
         start = stop
-    columns = _read_key_strings(file, key_names) if keys else {}
+    columns = _read_key_strings(path if content is None else content, key_names) if keys else {}
     texts = {name: _to_texts(column) for name, column in columns.items()}
     return PredictionTable(texts, _class_names(probability_names), values, _is_ungrouped(file))
 
@@ -188,8 +193,8 @@ def _is_ungrouped(file: pq.ParquetFile) -> bool:
     return bool(metadata.get(STAMP.encode()) == b"1")
 
 
-def _read_key_strings(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
-    table = file.read(columns=list(names))
+def _read_key_strings(source: Path | bytes, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+    table = read_parquet(source, names)
     return {name: table[name].cast(pa.string()) for name in names}
 
 

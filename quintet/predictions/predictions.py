@@ -219,17 +219,18 @@ class Predictions:
         write_table(PredictionTable(keys, self.classes, self.probabilities, self.ungrouped), Path(path))
 
 
-def read_predictions(path: str | Path) -> Predictions:
+def read_predictions(path: str | Path, *, content: bytes | None = None) -> Predictions:
     """Read and check a file of predictions: parquet, row group by row group, or CSV.
 
     Args:
         path: a `.csv` file, or a parquet file under any other name.
+        content: content of the parquet file, if it was read already; `path` then serves for messages.
 
     Raises:
         ArtefactError: the file is missing, or it is neither parquet nor CSV.
         DatasetError: a column is missing, ids repeat, or a row holds no probabilities.
     """
-    return _from_table(path, read_table(Path(require_path(path, "`path`"))))
+    return _from_table(path, read_table(Path(require_path(path, "`path`")), content=content))
 
 
 def read_keys(paths: Sequence[str | Path]) -> list[tuple[Predictions, tuple[str, ...]]]:

@@ -82,7 +82,8 @@ def test_a_truncated_or_missing_file_is_refused(stored, tmp_path):
         ({"settings": {"C": 1.0, "evil": 1}}, "evil"),
         ({"classes": [["rock"], "jazz"]}, "classes"),
         ({"classes": ["rock", "jazz"]}, "does not fit"),
-        ({"n_features_in": 2}, "columns that are not there"),
+        ({"n_features_in": 2}, "must name every column"),
+        ({"n_features_in": 2, "feature_names": None}, "columns that are not there"),
     ],
 )
 def test_a_changed_head_is_refused(change, message, tmp_path):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 import quintet
 from quintet.cli import app
 from quintet.errors import QuintetError
-from quintet.files.digests import file_digest
+from quintet.model_folder.folder import relist
 
 RATE = 22050
 FAST = [
@@ -318,10 +318,7 @@ def test_a_model_without_distances_predicts_sets_from_probabilities(
     del trust["conformal"]["familiarity"]
     (old / "trust.json").write_text(json.dumps(trust))
     (old / "distance.npz").unlink()
-    bundle = json.loads((old / "bundle.json").read_text())
-    del bundle["files"]["distance.npz"]
-    bundle["files"]["trust.json"] = file_digest(old / "trust.json")
-    (old / "bundle.json").write_text(json.dumps(bundle))
+    relist(old)
     file = music / "tuba" / "artist10_00.wav"
     answered = quintet.predict(old, [file], confidence=0.8)
     assert "distance" not in answered.segments

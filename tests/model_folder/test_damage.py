@@ -14,7 +14,7 @@ import pytest
 
 from quintet.errors import ArtefactError
 from quintet.features.storage.external_table import Roles, foreign_table
-from quintet.files.digests import file_digest
+from quintet.model_folder.folder import relist
 from quintet.model_folder.load import load_model
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
@@ -45,11 +45,7 @@ def edited(whole: Path, folder: Path, name: str, change: Callable[[Any], Any]) -
     shutil.copytree(whole, folder)
     content = json.loads((folder / name).read_text())
     (folder / name).write_text(json.dumps(change(content)))
-    if name != "bundle.json":
-        bundle = json.loads((folder / "bundle.json").read_text())
-        bundle["files"][name] = file_digest(folder / name)
-        (folder / "bundle.json").write_text(json.dumps(bundle))
-    return folder
+    return folder if name == "bundle.json" else relist(folder)
 
 
 def test_an_unchanged_folder_loads(whole: Path, tmp_path: Path) -> None:
@@ -97,9 +93,7 @@ def test_edited_json_files_are_refused(
 def test_damaged_distances_are_refused(content: bytes, whole: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(whole, tmp_path / "m")
     (folder / "distance.npz").write_bytes(content)
-    bundle = json.loads((folder / "bundle.json").read_text())
-    bundle["files"]["distance.npz"] = file_digest(folder / "distance.npz")
-    (folder / "bundle.json").write_text(json.dumps(bundle))
+    relist(folder)
     with pytest.raises(ArtefactError):
         load_model(folder)
 

@@ -29,6 +29,7 @@ from quintet.evaluation.scores import score
 from quintet.explanation.member_value import member_values
 from quintet.explanation.shapley.family_shapley import family_shapley
 from quintet.explanation.shapley.sampled_shapley import ensemble_game, sampled_shapley
+from quintet.model_folder.folder import relist
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, read_run
 from quintet.reports.formats import format_signed
 from quintet.reports.report_data import ReportData
@@ -50,7 +51,7 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
     It has a calibrated ensemble prediction, prediction sets, a comparison of rules and a leak gate.
     """
     shutil.copytree(model_folder, target, ignore=shutil.ignore_patterns("members"))
-    run = read_run(target)
+    run = read_run(relist(target))
     calibration = Calibration("temperature", TEMPERATURE)
     oof = run.oof["weighted"]
     X, fold = (
@@ -122,7 +123,7 @@ def with_verdict(model_folder: Path, target: Path) -> Path:
     trust = {"calibration": calibration.to_json(), "conformal": conformal.to_json()}
     for name, content in (("scores", scores), ("fusion", fusion), ("trust", trust)):
         (target / f"{name}.json").write_text(json.dumps(content))
-    return target
+    return relist(target)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +235,7 @@ def test_the_value_of_a_member_without_a_test_part_is_scored_on_other_folds(
     shutil.copytree(folder, target)
     shutil.rmtree(target / "predictions" / "test")
     (target / "verdict" / "test.parquet").unlink()
-    run = read_run(target)
+    run = read_run(relist(target))
     assert run.part == "oof"
     members, p = list(run.members), run.oof["mean"]
     oof = np.stack([run.oof[m].take(p.clip_ids).probabilities for m in members])
@@ -308,14 +309,14 @@ def test_older_folders_have_no_out_of_class_section(
 ) -> None:
     old = shutil.copytree(folder, tmp_path / "old")
     (old / "verdict" / "strangeness.parquet").unlink()
-    run = read_run(old)
+    run = read_run(relist(old))
     oof = run.oof["verdict"]
     conformal = fit_conformal(oof.probabilities, oof.labels, oof.groups, classes=run.classes).to_json()
     del conformal["familiarity"]
     (old / "trust.json").write_text(
         json.dumps({"calibration": run.trust["calibration"], "conformal": conformal})
     )
-    run = read_run(old)
+    run = read_run(relist(old))
     assert out_of_class_drawing(run) is None
     assert "These sets use the probabilities alone" in " ".join(coverage_guarantee(run))
     shown = (section for section in SECTIONS if section is not maps_section)

@@ -21,6 +21,7 @@ from quintet.evaluation.scores import score
 from quintet.explanation.ensemble import EnsembleExplanation
 from quintet.explanation.members import explain_run
 from quintet.explanation.projections import neighbour_map, principal_map, standardise_columns
+from quintet.model_folder.folder import relist
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.figures.bars import column_bars, histogram, stacked_counts, waterfall
@@ -262,10 +263,10 @@ def test_a_single_member_without_a_held_out_part_has_a_report(
     (folder / "scores.json").write_text(
         json.dumps({"oof": {"svm": scores["oof"]["svm"]}, "split": scores["split"]})
     )
-    (folder / "bundle.json").write_text(
-        json.dumps({"members": ["svm"], "rule": "svm", "classes": scores["split"]})
-    )
+    bundle = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(bundle | {"members": ["svm"], "rule": "svm"}))
     (folder / "fusion.json").write_text("{}")
+    relist(folder)
     explanation = explain_run(read_run(folder))
     page = write_sections(folder, tmp_path / "report", *ALL_BUT_MAPS, explanation=explanation)
     text = page.read_text(encoding="utf-8")
@@ -302,7 +303,7 @@ def test_label_sets_have_a_report(
                 resampling=Resampling(n_resamples=20),
             ).to_json()
     (folder / "scores.json").write_text(json.dumps(scores))
-    page = write_sections(folder, tmp_path / "report", *ALL_BUT_MAPS)
+    page = write_sections(relist(folder), tmp_path / "report", *ALL_BUT_MAPS)
     text = page.read_text(encoding="utf-8")
     assert "Subset accuracy" in text
     assert 'id="figure-confusion"' not in text

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from quintet.model_folder.folder import relist
 from quintet.model_folder.run import read_run
 from quintet.reports.report_data import ReportData
 from quintet.reports.sections.members.training import training_options
@@ -34,7 +35,7 @@ def told(model_folder: Path, tmp_path: Path) -> Path:
         "scores": figures,
     }
     (folder / "scores.json").write_text(json.dumps(scores))
-    return folder
+    return relist(folder)
 
 
 def test_the_page_shows_published_and_measured_scores_and_both_protocols(
@@ -71,7 +72,7 @@ def test_options_of_training_are_named(told: Path) -> None:
     config["train"]["settings"] = {"vgg_small": {"hop_frames": 64, "pooling": "vote"}}
     config["train"]["augmentation"] = {"copies": 1, "pitch_shift": [[-9, -5]], "noise_db": None}
     (told / "config.json").write_text(json.dumps(config))
-    options = dict(training_options(read_run(told)))
+    options = dict(training_options(read_run(relist(told))))
     assert "hop_frames 64, pooling vote" in options["vgg_small"]
     assert options["augmentation of audio"] == "copies 1, pitch_shift [[-9, -5]]"
     assert options["vgg_small"].endswith("augmentation.mixup 0.3"), "its default"
@@ -82,7 +83,7 @@ def test_an_augmentation_is_shown_as_on_or_off(told: Path) -> None:
         config = json.loads((told / "config.json").read_text())
         config["train"] |= {"settings": {"vgg_small": settings}, "augmentation": None}
         (told / "config.json").write_text(json.dumps(config))
-        options = dict(training_options(read_run(told)))
+        options = dict(training_options(read_run(relist(told))))
         assert options["augmentation of audio"] == "off"
         return options["vgg_small"].partition("augmentation")[2]
 

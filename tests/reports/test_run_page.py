@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from quintet.errors import ArtefactError
+from quintet.model_folder.folder import relist
 from quintet.model_folder.run import read_run
 from quintet.reports import run_page, track_page
 from quintet.reports.html import NUMBERS_LIST, PageKind, replace_page
@@ -207,7 +208,7 @@ def _changed(model_folder: Path, target: Path, **split: Any) -> Path:
     scores = json.loads((target / "scores.json").read_text())
     scores["split"] |= split
     (target / "scores.json").write_text(json.dumps(scores))
-    return target
+    return relist(target)
 
 
 def test_unknown_groups_are_stamped_wherever_a_score_is_shown(
@@ -226,7 +227,7 @@ def test_groups_on_both_sides_are_found_in_the_split_itself(model_folder: Path, 
     split = pd.read_parquet(folder / "split.parquet")
     split.loc[split["part"] == "test", "group"] = "artist 00"
     split.to_parquet(folder / "split.parquet")
-    mark = split_note(read_run(folder))
+    mark = split_note(read_run(relist(folder)))
     assert mark.kind == "warn"
     assert "1 artist occurs both in training and in test" in mark.long
 

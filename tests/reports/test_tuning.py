@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quintet.model_folder.folder import relist
 from quintet.model_folder.run import read_run
 from quintet.reports.figures.curves import search_figure
 from quintet.reports.report_data import ReportData
@@ -75,7 +76,7 @@ def searched(
     pd.DataFrame(rows).to_parquet(folder / "tuning" / "trials.parquet")
     config.setdefault("train", {})["settings"] = {"svm": {"C": 5.0, "gamma": 2.0}} if used is None else used
     (folder / "config.json").write_text(json.dumps(config))
-    return folder
+    return relist(folder)
 
 
 def test_the_page_shows_trials_and_gains(
@@ -154,7 +155,7 @@ def test_clips_without_known_groups_are_not_counted_twice(model_folder: Path, tm
     scores = json.loads((folder / "scores.json").read_text())
     scores["split"]["groups_known"] = False
     (folder / "scores.json").write_text(json.dumps(scores))
-    assert search_basis(read_run(folder)) == "160 clips of the training part, out of fold on 4 folds"
+    assert search_basis(read_run(relist(folder))) == "160 clips of the training part, out of fold on 4 folds"
 
 
 def test_without_a_search_there_is_no_section(model_folder: Path) -> None:

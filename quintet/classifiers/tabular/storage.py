@@ -1,29 +1,29 @@
 """Storage of a fitted table member without pickle, and checks of the arrays that compiled code will index.
 
-scikit-learn parts are written by skops and may hold only the types in `TRUSTED`; trees of XGBoost are written
-in its own format.
+scikit-learn parts are written by skops and read by `skops_files`; trees of XGBoost are written in its own
+format and checked by `xgboost_files`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypedDict, cast
+from typing import Protocol, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.classifiers.array_files import read_arrays
 from quintet.classifiers.tabular.members import FittedModel, TableMember
+from quintet.classifiers.tabular.model_size import ModelSize
 from quintet.classifiers.tabular.preparation import Preparation
+from quintet.classifiers.tabular.skops_files import Nodes, check_nodes, read_skops
 from quintet.classifiers.tabular.svm import Machine, MarginClassifier
+from quintet.classifiers.tabular.xgboost_files import checked_model
 from quintet.errors import ArtefactError
 from quintet.files.json_types import JsonObject
-
-TRUSTED = ("sklearn.tree._tree.Tree",)
-"""Types that skops may build in addition to those that it trusts itself.
-
-It trusts plain estimators, but not compiled trees."""
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.arrays import ArrayRule, read_npz
+from quintet.files.untrusted.listed_files import FileSource
 
 Indices = NDArray[np.int64]
 
@@ -36,22 +36,15 @@ class TableHead(TypedDict):
     calibration: list[list[float] | None]
 
 
-class ModelSize(NamedTuple):
-    """Numbers of columns and classes that a stored classifier must have."""
-
-    n_features: int
-    n_classes: int
-
-
 class DecisionTree(Protocol):
-    """Arrays of a compiled decision tree of scikit-learn."""
+    """State of a compiled decision tree of scikit-learn."""
 
-    node_count: int
     n_features: int
-    children_left: Indices
-    children_right: Indices
-    feature: Indices
     value: NDArray[np.float64]
+
+    def __getstate__(self) -> dict[str, Nodes]:
+        """The nodes and other parts, by name."""
+        ...
 
 
 class ForestTree(Protocol):
@@ -60,6 +53,7 @@ class ForestTree(Protocol):
     tree_: DecisionTree
     n_classes_: int
     n_outputs_: int
+    n_features_in_: int
 
 
 class ScikitModel(FittedModel, Protocol):
@@ -73,12 +67,17 @@ class Forest(ScikitModel, Protocol):
     """A fitted random forest."""
 
     estimators_: Sequence[ForestTree]
+    n_estimators: int
+    n_classes_: int
+    n_outputs_: int
 
 
 class Regression(ScikitModel, Protocol):
     """A fitted logistic regression."""
 
     coef_: NDArray[np.float64]
+    intercept_: NDArray[np.float64]
+    solver: str
 
 
 class RbfMachine(Machine, Protocol):
@@ -86,6 +85,8 @@ class RbfMachine(Machine, Protocol):
 
     kernel: str
     n_features_in_: int
+    classes_: Indices
+    fit_status_: int
     support_: Indices
     support_vectors_: NDArray[np.float64]
     dual_coef_: NDArray[np.float64]
@@ -93,6 +94,7 @@ class RbfMachine(Machine, Protocol):
     _dual_coef_: NDArray[np.float64]
     _n_support: Indices
     _intercept_: NDArray[np.float64]
+    _gamma: float
 
 
 def write_table_member(estimator: TableMember, folder: Path) -> TableHead:
@@ -114,61 +116,60 @@ def write_table_member(estimator: TableMember, folder: Path) -> TableHead:
     }
 
 
-def read_table_member(estimator: TableMember, folder: Path, head: JsonObject) -> None:
+def read_table_member(estimator: TableMember, files: FileSource, head: JsonObject) -> None:
     """Read what `write_table_member` wrote into `estimator`, which already has its settings and classes.
 
     Raises:
         ArtefactError: if the files do not fit each other.
     """
-    estimator.n_features_in_ = int(head["n_features_in"])
-    if head["feature_names"] is not None:
-        estimator.feature_names_in_ = np.array(head["feature_names"], dtype=object)
-    estimator.preparation_ = _read_preparation(estimator, folder)
+    n_features = head["n_features_in"]
+    _require(_is_count(n_features, limits.FEATURES), "n_features_in must be a number of columns")
+    estimator.n_features_in_ = n_features
+    names = head["feature_names"]
+    if names is not None:
+        _require(_are_texts(names) and len(names) == n_features, "feature_names must name every column")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    estimator.preparation_ = _read_preparation(estimator, files)
     constants = [np.nan if constant is None else float(constant) for constant in head["constants"]]
     calibration = head["calibration"]
     n_models = len(estimator.classes_) if estimator.multilabel_ else 1
     _require(len(constants) == len(calibration) == n_models, f"there must be {n_models} model(s)")
+    in_range = all(np.isnan(constant) or 0 <= constant <= 1 for constant in constants)
+    _require(in_range, "a constant must be a probability")
     n_classes = 2 if estimator.multilabel_ else len(estimator.classes_)
     size = ModelSize(len(estimator.preparation_.kept), n_classes)
     estimator.constants_ = np.array(constants)
     estimator.models_ = []
     for k, constant in enumerate(constants):
         has_model = np.isnan(constant)
-        stem = folder / f"model_{k:02d}"
-        model = _read_model(estimator.member, stem, calibration[k], size) if has_model else None
+        stem = f"model_{k:02d}"
+        model = _read_model(estimator.member, files, stem, calibration[k], size) if has_model else None
         estimator.models_.append(model)
 
 
 def check_tree(tree: DecisionTree, *, n_features: int, n_classes: int) -> None:
-    """Refuse a decision tree whose nodes point outside it: compiled code follows them without a check.
-
-    Every inner node `i` must have both children in `i + 1 … node_count - 1` (so there is no cycle) and a
-    feature in `0 … n_features - 1`. Every leaf must have -1 twice.
+    """Refuse a compiled decision tree whose nodes point outside it, see `skops_files.check_nodes`.
 
     Raises:
-        ArtefactError: if one does not.
+        ArtefactError: if one does.
     """
-    left, right, feature = tree.children_left, tree.children_right, tree.feature
-    index = np.arange(tree.node_count)
-    is_leaf = (left == -1) & (right == -1)
-    left_is_valid = (left > index) & (left < tree.node_count)
-    right_is_valid = (right > index) & (right < tree.node_count)
-    feature_is_valid = (feature >= 0) & (feature < n_features)
-    is_inner = left_is_valid & right_is_valid & feature_is_valid
-    has_size = tree.node_count > 0 and tree.n_features == n_features
-    has_shape = tree.value.shape == (tree.node_count, 1, n_classes)
-    is_sound = has_size and has_shape and (is_leaf | is_inner).all() and np.isfinite(tree.value).all()
-    _require(bool(is_sound), "a decision tree points outside itself")
+    _require(tree.n_features == n_features, "a decision tree points outside itself")
+    check_nodes(tree.__getstate__()["nodes"], tree.value, ModelSize(n_features, n_classes))
 
 
-def _read_preparation(estimator: TableMember, folder: Path) -> Preparation:
-    preparation = Preparation(scale=estimator.scaled).restore(read_arrays(folder / "preparation.npz"))
+def _read_preparation(estimator: TableMember, files: FileSource) -> Preparation:
+    n_features = estimator.n_features_in_
+    rules = {"kept": ArrayRule("iu", (None,))} | {
+        name: ArrayRule("f", (None,)) for name in ("median", "mean", "std")
+    }
+    preparation = Preparation(scale=estimator.scaled).restore(read_npz(files.read("preparation.npz"), rules))
     kept = preparation.kept
-    is_list = kept.ndim == 1 and len(kept) > 0
-    is_inside = is_list and kept.min() >= 0 and kept.max() < estimator.n_features_in_
+    is_inside = len(kept) > 0 and kept.min() >= 0 and kept.max() < n_features
     _require(bool(is_inside), "preparation.npz names columns that are not there")
+    _require(len(np.unique(kept)) == len(kept), "preparation.npz names a column twice")
     equal_lengths = all(array.shape == kept.shape for array in preparation.arrays().values())
     _require(equal_lengths, "preparation.npz has arrays of different lengths")
+    _require(bool((preparation.std > 0).all()), "preparation.npz has a standard deviation of 0")
     return preparation
 
 
@@ -182,42 +183,36 @@ def _write_model(model: FittedModel, stem: Path) -> None:
     skops.io.dump(content, stem.with_suffix(".skops"))
 
 
-def _read_model(member: str, stem: Path, calibration: Sequence[float] | None, size: ModelSize) -> FittedModel:
+def _read_model(
+    member: str, files: FileSource, stem: str, calibration: Sequence[float] | None, size: ModelSize
+) -> FittedModel:
     """One classifier of a member, checked for its numbers of columns and classes."""
     if member == "xgboost":
-        return _read_trees(stem.with_suffix(".ubj"), size)
-    content = _read_skops(stem.with_suffix(".skops"))
+        return _read_trees(files, f"{stem}.ubj", size)
+    name = f"{stem}.skops"
+    content = read_skops(files.read(name), size, files.path(name))
     if member == "svm":
-        return _check_machines(content, stem.name, calibration, size)
+        return _check_machines(content, stem, calibration, size)
     if member == "random_forest":
-        return _check_forest(content, stem.name, size)
-    return _check_regression(content, stem.name, size)
+        return _check_forest(content, stem, size)
+    return _check_regression(content, stem, size)
 
 
-def _read_skops(path: Path) -> object:
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    try:
-        content: object = skops.io.load(path, trusted=list(TRUSTED))
-    except UntrustedTypesFoundException as error:
-        raise ArtefactError(
-            f"A stored member may hold only what Quintet writes. {path}: {error} Do not use this file."
-        ) from error
-    return content
-
-
-def _read_trees(path: Path, size: ModelSize) -> FittedModel:
+def _read_trees(files: FileSource, name: str, size: ModelSize) -> FittedModel:
     from xgboost import XGBClassifier
     from xgboost.core import XGBoostError
 
+    try:
+        content = checked_model(files.read(name), size)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{name} is not a model of XGBoost for this table: {error}") from error
     model = XGBClassifier()
     try:
-        model.load_model(path)
+        model.load_model(bytearray(content))
     except XGBoostError as error:
-        raise ValueError(f"{path.name} is not a model of XGBoost: {str(error).splitlines()[0]}") from error
-    actual = ModelSize(model.get_booster().num_features(), model.n_classes_)
-    _require(actual == size, f"{path.name} does not fit member.json")
+        raise ValueError(f"{name} is not a model of XGBoost: {str(error).splitlines()[0]}") from error
+    actual = (model.get_booster().num_features(), model.n_classes_)
+    _require(actual == (size.n_features, size.n_classes), f"{name} does not fit member.json")
     fitted: FittedModel = model
     return fitted
 
@@ -233,8 +228,9 @@ def _check_machines(
         if machine is not None:
             _check_machine(machine, size.n_features)
     _require(calibration is not None, "the calibration is missing")
-    slope, offset = calibration or (1.0, 0.0)
-    return MarginClassifier(machines, slope=float(slope), offset=float(offset))
+    slope, offset = (float(number) for number in calibration or (1.0, 0.0))
+    _require(np.isfinite(slope) and np.isfinite(offset), "the calibration is not finite")
+    return MarginClassifier(machines, slope=slope, offset=offset)
 
 
 def _check_machine(machine: RbfMachine, n_features: int) -> None:
@@ -242,6 +238,8 @@ def _check_machine(machine: RbfMachine, n_features: int) -> None:
     is_rbf = type(machine).__name__ == "SVC" and machine.kernel == "rbf" and not machine._sparse
     _require(is_rbf, "a machine is not an RBF machine")
     n_vectors = len(machine.support_)
+    types = [array.dtype.str for array in (machine.support_, machine._n_support, machine.support_vectors_)]
+    _require(types == ["<i4", "<i4", "<f8"], "the arrays of a machine are of other types")
     counts = machine._n_support
     fits = (
         machine.support_vectors_.shape == (n_vectors, n_features)
@@ -251,6 +249,10 @@ def _check_machine(machine: RbfMachine, n_features: int) -> None:
         and counts.min() >= 0
         and counts.sum() == n_vectors
         and machine._intercept_.shape == (1,)
+        and np.array_equal(machine.classes_, [0, 1])
+        and machine.fit_status_ == 0
+        and np.ndim(machine._gamma) == 0
+        and 0 <= float(machine._gamma) < np.inf
         and machine.n_features_in_ == n_features
     )
     _require(bool(fits), "the arrays of a machine do not match")
@@ -259,13 +261,19 @@ def _check_machine(machine: RbfMachine, n_features: int) -> None:
 def _check_forest(content: object, name: str, size: ModelSize) -> Forest:
     forest = cast("Forest", content)
     _check_scikit_model(forest, name, size)
-    is_forest = type(forest).__name__ == "RandomForestClassifier" and len(forest.estimators_) > 0
+    is_forest = type(forest).__name__ == "RandomForestClassifier" and isinstance(forest.estimators_, list)
     _require(is_forest, f"{name} must hold a random forest")
+    n_trees = len(forest.estimators_)
+    has_trees = forest.n_estimators == n_trees > 0
+    has_outputs = forest.n_outputs_ == 1 and forest.n_classes_ == size.n_classes
+    _require(bool(has_trees and has_outputs), f"{name} must hold a random forest with its trees")
     for tree in forest.estimators_:
+        is_tree = type(tree).__name__ == "DecisionTreeClassifier"
+        _require(is_tree, f"{name} has a tree of another kind")
         check_tree(tree.tree_, n_features=size.n_features, n_classes=size.n_classes)
         has_classes = tree.n_classes_ == size.n_classes and tree.n_outputs_ == 1
-        is_tree = type(tree).__name__ == "DecisionTreeClassifier"
-        _require(is_tree and has_classes, f"{name} has a tree of other classes")
+        has_columns = tree.n_features_in_ == size.n_features
+        _require(has_classes and has_columns, f"{name} has a tree of other classes")
     return forest
 
 
@@ -275,14 +283,24 @@ def _check_regression(content: object, name: str, size: ModelSize) -> Regression
     is_regression = type(regression).__name__ == "LogisticRegression"
     _require(is_regression, f"{name} must hold a logistic regression")
     n_rows = 1 if size.n_classes == 2 else size.n_classes
-    has_shape = regression.coef_.shape == (n_rows, size.n_features)
-    _require(has_shape, f"{name} has coefficients of another shape")
+    has_shape = regression.coef_.shape == (n_rows, size.n_features) and regression.intercept_.shape == (
+        n_rows,
+    )
+    _require(has_shape and regression.solver == "lbfgs", f"{name} has coefficients of another shape")
     return regression
 
 
 def _check_scikit_model(model: ScikitModel, name: str, size: ModelSize) -> None:
     has_classes = np.array_equal(model.classes_, np.arange(size.n_classes))
     _require(has_classes and model.n_features_in_ == size.n_features, f"{name} does not fit member.json")
+
+
+def _is_count(value: object, most: int) -> bool:
+    return type(value) is int and 0 < value <= most
+
+
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _require(condition: bool, fault: str) -> None:

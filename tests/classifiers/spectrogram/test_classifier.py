@@ -3,10 +3,12 @@
 import json
 import pickle
 import random
+import resource
 import shutil
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 
@@ -224,6 +226,54 @@ def test_damaged_networks_are_refused(fitted, tmp_path):
         (tmp_path / "other" / "member.json").write_text(json.dumps(head | change))
         with pytest.raises(ArtefactError):
             load_member(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": {"filters": 20_000}},
+        {"settings": {"filters": 400, "blocks": 9}},
+        {"settings": {"filters": 4, "blocks": 1_000_000_000}},
+        {"settings": {"filters": -4}},
+        {"settings": {"filters": "many"}},
+        {"batch_size": 10**9},
+        {"batch_size": True},
+        {"max_patches": 10**9},
+        {"patch_frames": 10**9},
+        {"settings": {"filters": 4, "blocks": [10**12]}},
+        {"precision": "int8_from_float32"},
+        {"pooling": "knn"},
+    ],
+)
+def test_a_network_that_is_larger_than_its_weights_is_refused_before_it_is_built(fitted, tmp_path, change):
+    member, _, _ = fitted
+    save_member(member, tmp_path)
+    head = json.loads((tmp_path / "member.json").read_text())
+    head["settings"] |= change
+    (tmp_path / "member.json").write_text(json.dumps(head))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ArtefactError):
+        load_member(tmp_path)
+    if sys.platform == "linux":  # kilobytes
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 300_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.create_dataset("layers/more/vars/0", (1 << 30, 1), "f4"),
+        lambda file: file.__setitem__("layers/more", h5py.ExternalLink("/etc/other.h5", "/x")),
+        lambda file: file.__setitem__("layers/more", h5py.SoftLink("/layers")),
+        lambda file: file.create_dataset("more", (3,), "f4", external=[("/proc/self/environ", 0, 12)]),
+    ],
+)
+def test_weights_that_lie_elsewhere_or_nowhere_are_refused(fitted, tmp_path, change):
+    member, _, _ = fitted
+    save_member(member, tmp_path)
+    with h5py.File(tmp_path / "network.weights.h5", "a") as file:
+        change(file)
+    with pytest.raises(ArtefactError):
+        load_member(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Fuzzing that stays: readers of strangers' files against mutated files (`python -m tests.fuzz`)."""

@@ -1,0 +1,203 @@
+"""Mutated model folders: each loads and predicts finite probabilities, or is refused in one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from quintet.classifiers.registry import make_member
+from quintet.classifiers.storage import load_member, save_member
+from quintet.errors import QuintetError
+from quintet.features.storage.external_table import Roles, foreign_table
+from quintet.inference.predict import predict_table_file
+from quintet.model_folder.run import read_run
+from quintet.reports.run_page import write_report
+from quintet.training.settings import TrainSettings
+from quintet.training.train import train
+from tests.fuzz.mutations import (
+    choose,
+    mutate_archive,
+    mutate_bytes,
+    mutate_json,
+    mutate_parquet,
+    mutate_ubjson,
+)
+from tests.fuzz.target import Runner
+
+Rng = np.random.Generator
+MUTATIONS: dict[str, Callable[[bytes, Rng], bytes]] = {
+    ".json": mutate_json,
+    ".npz": mutate_archive,
+    ".skops": mutate_archive,
+    ".ubj": mutate_ubjson,
+    ".parquet": mutate_parquet,
+    ".h5": mutate_bytes,
+}
+READ_BY_PREDICT = ("bundle.json", "config.json", "fusion.json", "trust.json", "distance.npz", "members/")
+SETTINGS = {
+    "random_forest": {"n_estimators": 3},
+    "xgboost": {"n_estimators": 2, "max_depth": 2},
+    "svm": {"calibration_folds": 2},
+}
+BROKEN_SEED = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OSError,
+    EOFError,
+    RecursionError,
+    zipfile.BadZipFile,
+)
+REPORT_SHARE = 0.005
+
+
+def prepare(seeds: Path) -> Runner:
+    """Two folders: one label per clip, and label sets."""
+    frame = seed_table()
+    frame.drop(columns=["label"]).to_csv(seeds / "rows.csv", index=False)
+    single = seeds / "single"
+    settings = TrainSettings(
+        members=("logistic_regression", "random_forest", "svm", "xgboost"),
+        settings=SETTINGS,
+        rules=("mean", "stacked"),
+        resamples=5,
+        folds=2,
+    )
+    train(foreign_table(frame, Roles(), name="s"), single, settings=settings)
+    tags = seeds / "tags"
+    sets = frame.assign(label=np.where(np.arange(len(frame)) % 4 == 0, "a;b", frame["label"]))
+    quick = TrainSettings(
+        members=("svm", "xgboost"),
+        settings={name: SETTINGS[name] for name in ("svm", "xgboost")},
+        rules=("mean",),
+        rule="mean",
+        resamples=5,
+        folds=2,
+    )
+    train(foreign_table(sets, Roles(), name="s"), tags, settings=quick)
+    return lambda rng, folder: _try_folder(
+        choose(rng, (single, single, tags)), seeds / "rows.csv", rng, folder
+    )
+
+
+def prepare_network(seeds: Path) -> Runner:
+    """The folder of one small network."""
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(-40, 5, (8, 24)).astype(np.float32) for _ in range(8)]
+    network = make_member(
+        "vgg_small", patch_frames=16, epochs=1, batch_size=8, augmentation=None, filters=2, blocks=2
+    )
+    save_member(network.fit(clips, ["a", "b"] * 4), seeds / "network")
+
+    def run(rng: Rng, folder: Path) -> str:
+        target = folder / "network"
+        shutil.copytree(seeds / "network", target)
+        name = choose(rng, sorted(path.name for path in target.iterdir()))
+        data = (target / name).read_bytes()
+        (target / name).write_bytes(MUTATIONS[Path(name).suffix](data, rng))
+        try:
+            probabilities = load_member(target).predict_proba(clips[:2])
+        except QuintetError as error:
+            return _refusal(error)
+        _check_probabilities(probabilities)
+        return "loaded"
+
+    return run
+
+
+def seed_table() -> pd.DataFrame:
+    """24 rows of three classes and three features."""
+    labels = np.array(["a", "b", "c"])[np.arange(24) % 3]
+    values = np.random.default_rng(0).normal(size=(24, 3)) + np.arange(24)[:, None] % 3
+    frame = pd.DataFrame(values, columns=["x", "y", "z"])
+    return frame.assign(id=[f"c{i}" for i in range(24)], label=labels)
+
+
+def _try_folder(seed: Path, rows: Path, rng: Rng, folder: Path) -> str:
+    target = folder / "model"
+    shutil.copytree(seed, target)
+    for _ in range(int(choose(rng, (1, 1, 1, 2, 3)))):
+        _mutate_folder(target, rng)
+    outcomes = []
+    try:
+        result = predict_table_file(target, rows)
+        names = [f"probability.{name}" for name in result.classes]
+        _check_probabilities(result.frame[names].to_numpy())
+        outcomes.append("predicted")
+    except QuintetError as error:
+        outcomes.append(_refusal(error))
+    if rng.random() < 0.3:
+        try:
+            run = read_run(target)
+            if rng.random() < REPORT_SHARE / 0.3:
+                write_report(target, folder / "report")
+            outcomes.append(f"read {run.part}")
+        except QuintetError as error:
+            outcomes.append(_refusal(error))
+    return " + ".join(outcomes)
+
+
+def _refusal(error: QuintetError) -> str:
+    text = str(error)
+    if "\n" in text or len(text) > 2000 or not text.endswith((".", ")", "?", "'")):
+        raise AssertionError(f"no sentence: {text[:300]!r}") from error
+    return "refused"
+
+
+def _check_probabilities(values: np.ndarray) -> None:
+    values = np.asarray(values, dtype=float)
+    if not (np.isfinite(values).all() and (values >= 0).all() and (values <= 1 + 1e-6).all()):
+        raise AssertionError(f"no probabilities: {values[:2]}")
+
+
+def _mutate_folder(folder: Path, rng: Rng) -> None:
+    """Change one file, and list the files as their sender could."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    wanted = [name for name in names if name.startswith(READ_BY_PREDICT)]
+    name = choose(rng, wanted if rng.random() < 0.85 else names)
+    path, kind = folder / name, int(rng.integers(30))
+    if kind == 0:
+        path.unlink()
+    elif kind == 1:
+        shutil.copy(folder / choose(rng, names), path)
+    elif kind == 2:
+        path.unlink()
+        path.symlink_to(choose(rng, ("/etc/hostname", "/proc/self/environ", "/dev/zero", "bundle.json")))
+    elif kind == 3:
+        (path.parent / choose(rng, ("more.json", "more.npz", "é.parquet"))).write_bytes(
+            path.read_bytes()[:200]
+        )
+    elif path.suffix in MUTATIONS:
+        data = path.read_bytes()
+        try:
+            forged = MUTATIONS[path.suffix](data, rng)
+        except BROKEN_SEED:  # a mutation before this one has damaged the file
+            forged = mutate_bytes(data, rng)
+        path.write_bytes(forged)
+    if name != "bundle.json" and rng.random() < 0.97:
+        _relist(folder)
+
+
+def _relist(folder: Path) -> None:
+    """New digests and sizes, of links too, for a bundle that can still be read."""
+    try:
+        bundle = json.loads((folder / "bundle.json").read_bytes())
+        bundle["files"], bundle["sizes"] = {}, {}
+    except (ValueError, TypeError, RecursionError, OSError):
+        return
+    for path in sorted(folder.rglob("*")):
+        if path.name != "bundle.json" and path.is_file() and not os.path.realpath(path).startswith("/dev"):
+            data = path.read_bytes()
+            relative = path.relative_to(folder).as_posix()
+            bundle["files"][relative] = hashlib.sha256(data).hexdigest()
+            bundle["sizes"][relative] = len(data)
+    (folder / "bundle.json").write_text(json.dumps(bundle))
