@@ -94,10 +94,13 @@ def _require_consistent(ensemble: EnsembleClassifier) -> None:
         raise ValueError("the bundle names a class or a member twice")
     for name, member in ensemble.members_.items():
         n_columns = getattr(member, "n_features_in_", len(bundle["feature_names"]))
-        fits = [str(label) for label in member.classes_] == classes
+        # A member of label sets numbers its tags, and the bundle names them.
+        names_fit = member.multilabel_ or [str(label) for label in member.classes_] == classes
+        fits = names_fit and len(member.classes_) == len(classes)
         fits = fits and member.multilabel_ == bundle["multilabel"] and member.member == name
         if not fits or n_columns != len(bundle["feature_names"]):
-            raise ValueError(f"the member {name} has other classes or columns than the bundle")
+            received = (member.member, list(member.classes_)[:5], member.multilabel_, n_columns)
+            raise ValueError(f"the member {name} does not fit the bundle: {received}")
     for rule, fusion in ensemble.fusions_.items():
         if list(fusion.members) != names or list(fusion.classes) != classes or fusion.rule != rule:
             raise ValueError(f"the fusion rule {rule[:60]} has other members or classes than the bundle")

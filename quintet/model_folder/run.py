@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -14,17 +15,18 @@ from quintet.classifiers.member import Member
 from quintet.classifiers.storage import load_member
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
-from quintet.errors import ArtefactError
+from quintet.errors import ArtefactError, QuintetError
 from quintet.evaluation.scores import Scores
 from quintet.features.storage.table import META_COLUMNS
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.listed_files import ListedFiles
+from quintet.files.untrusted.reasons import reason
 from quintet.model_folder.folder import BUNDLE, ModelFolder, OpenFolder
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.scores import ENSEMBLE_PREDICTION, PARTS, RunScores
 from quintet.predictions.predictions import Predictions, read_predictions
 
-__all__ = ["ENSEMBLE_PREDICTION", "Run", "read_run"]
+__all__ = ["ENSEMBLE_PREDICTION", "Run", "content_used", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,30 @@ class Run:
         return tuple(name for name in self.members if self.member_settings(name).get("weights") == "random")
 
 
+@contextmanager
+def content_used(folder: str | Path) -> Iterator[None]:
+    """Turn an error that the content of a model folder causes where it is shown into one sentence.
+
+    The digests of a stranger's folder are right, and each file can be read, but their contents may contradict
+    each other in ways that only their use reveals.
+
+    Args:
+        folder: the model folder, for the message.
+
+    Raises:
+        ArtefactError: for every error of this kind.
+    """
+    try:
+        yield
+    except QuintetError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ArtefactError(
+            f"The files of a model folder must fit each other. Those of '{folder}' do not ({reason(error)}). "
+            "Restore it, or train again; report a fault of Quintet if it was written just now."
+        ) from error
+
+
 def read_run(folder: str | Path) -> Run:
     """The content of a model folder.
 
@@ -217,7 +243,8 @@ def read_run(folder: str | Path) -> Run:
     Raises:
         ArtefactError: if the folder is not a finished model folder, or one of its files is damaged.
     """
-    return read_unchanged(folder, lambda: _read(Path(folder)))
+    with content_used(folder):
+        return read_unchanged(folder, lambda: _read(Path(folder)))
 
 
 def _read(path: Path) -> Run:
@@ -232,6 +259,7 @@ def _read(path: Path) -> Run:
         raise ArtefactError(f"A report needs predictions. '{path / 'predictions'}' has none. Train again.")
     results = RunScores.from_json(opened.read_json("scores.json"))
     results = _add_ensemble_prediction(opened, results, predictions)
+    _require_scores(opened, results, predictions)
     features = opened.read_frame("features.parquet")
     return Run(
         path=path,
@@ -268,6 +296,29 @@ def _add_ensemble_prediction(
             predictions[part][ENSEMBLE_PREDICTION] = _read_prediction(opened, name)
             parts[part] = {**parts.get(part, {}), ENSEMBLE_PREDICTION: scores}
     return replace(results, parts=parts)
+
+
+def _require_scores(
+    opened: OpenFolder, results: RunScores, predictions: Mapping[str, Mapping[str, Predictions]]
+) -> None:
+    """Refuse predictions without scores, and predictions of one part for other classes than those of another.
+
+    Raises:
+        ArtefactError: if there are some.
+    """
+    for part, by_name in predictions.items():
+        without = [name for name in by_name if name not in results.parts.get(part, {})]
+        if without:
+            raise ArtefactError(
+                f"{opened.files.path('scores.json')} must hold the scores of every prediction. It has "
+                f"none of {without[0]} ({part}). Restore the model folder, or train again."
+            )
+    classes = {p.classes for by_name in predictions.values() for p in by_name.values()}
+    if len(classes) > 1:
+        raise ArtefactError(
+            f"All predictions of a model must be for the same classes. Those in {opened.files.root} are not. "
+            "Restore the model folder, or train again."
+        )
 
 
 def _read_predictions(opened: OpenFolder, folder: str) -> dict[str, Predictions]:

@@ -17,7 +17,7 @@ from quintet.features.extraction.extract import ProgressCallback
 from quintet.files.display.file_names import name_text
 from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
-from quintet.model_folder.run import read_run
+from quintet.model_folder.run import content_used, read_run
 from quintet.reports.track_page import Sound, check_folder, write_track
 
 EMBEDDED_BYTES = 3_000_000  # largest sound inside a page
@@ -75,7 +75,8 @@ def explain(
     start_worker(kernels_available)  # before the model is loaded: networks bring threads
     ensemble, run = load_model(model), read_run(model)
     prediction = predict_track(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
-    explanation = explain_track(prediction, ensemble, run)
+    with content_used(model):
+        explanation = explain_track(prediction, ensemble, run)
     return write_track(
         prediction, explanation, run, target, make_sound(source, target, prediction.duration_s)
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from quintet.files.locks import output_lock
 from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.replacement import read_unchanged
-from quintet.model_folder.run import Run, read_run
+from quintet.model_folder.run import Run, content_used, read_run
 from quintet.reports.formats import RANKINGS, SCORE_NAMES, count, number, rule_name
 from quintet.reports.html import NumberFiles, PageKind, render, replace_page
 from quintet.reports.report_data import ReportData, main_confusions
@@ -121,10 +121,12 @@ def _make_page(model_folder: str | Path, numbers: NumberFiles, title: str | None
     numbers.clear()
     run = read_run(model_folder)
     data = ReportData(run, umap=umap)
-    sections = [section for make in SECTIONS if (section := make(data)) is not None]
+    with content_used(model_folder):
+        sections = [section for make in SECTIONS if (section := make(data)) is not None]
+        header = page_header(data, title or default_title(run))
     for section in sections:
         numbers.add_all(section.downloads)
-    context = page_header(data, title or default_title(run)) | {
+    context = header | {
         "contents": [(section.id, section.contents) for section in sections],
         "sections": sections,
         "links": numbers.links,
