@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 DEMO   ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-recipes test-all check lint types docs bench mutants build lock clean
+.PHONY: help demo test test-recipes test-all check lint types docs bench fuzz mutants build lock clean
 
 help:          ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ docs: $(READY)  ## build the documentation into site/
 
 bench: $(READY)  ## measure speed and memory side by side: ratios, a table and a JSON under benchmarks/results/ (BENCH=--quick: in two minutes)
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+fuzz: $(READY)  ## feed mutated files of strangers to every reader, MINUTES=60 for each (FUZZ="--target model_folders" for one)
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),60) $(FUZZ)
 
 mutants: $(READY)  ## sabotage the code line by line: each sabotage must turn a named test red
 	@$(BIN)/python -m tests.mutants

@@ -89,6 +89,22 @@ def prepare(seeds: Path) -> Runner:
     )
 
 
+def prepare_few(seeds: Path) -> Runner:
+    """One folder of two members, which is quick to make."""
+    frame = seed_table()
+    frame.drop(columns=["label"]).to_csv(seeds / "rows.csv", index=False)
+    settings = TrainSettings(
+        members=("logistic_regression", "xgboost"),
+        settings={"xgboost": SETTINGS["xgboost"]},
+        rules=("mean",),
+        rule="mean",
+        resamples=5,
+        folds=2,
+    )
+    train(foreign_table(frame, Roles(), name="s"), seeds / "single", settings=settings)
+    return lambda rng, folder: _try_folder(seeds / "single", seeds / "rows.csv", rng, folder)
+
+
 def prepare_network(seeds: Path) -> Runner:
     """The folder of one small network."""
     rng = np.random.default_rng(0)
