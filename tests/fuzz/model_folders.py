@@ -57,7 +57,6 @@ BROKEN_SEED = (
     RecursionError,
     zipfile.BadZipFile,
 )
-REPORT_SHARE = 0.005
 
 
 def prepare(seeds: Path) -> Runner:
@@ -87,6 +86,25 @@ def prepare(seeds: Path) -> Runner:
     return lambda rng, folder: _try_folder(
         choose(rng, (single, single, tags)), seeds / "rows.csv", rng, folder
     )
+
+
+def prepare_pages(seeds: Path) -> Runner:
+    """Reports on mutated folders, which take seconds each."""
+    prepare_few(seeds)
+
+    def run(rng: Rng, folder: Path) -> str:
+        target = folder / "model"
+        shutil.copytree(seeds / "single", target)
+        _mutate_folder(
+            target, rng, wanted=("scores.json", "predictions/", "environment", "features.", "split.")
+        )
+        try:
+            write_report(target, folder / "report")
+        except QuintetError as error:
+            return _refusal(error)
+        return "page"
+
+    return run
 
 
 def prepare_few(seeds: Path) -> Runner:
@@ -154,8 +172,6 @@ def _try_folder(seed: Path, rows: Path, rng: Rng, folder: Path) -> str:
     if rng.random() < 0.3:
         try:
             run = read_run(target)
-            if rng.random() < REPORT_SHARE / 0.3:
-                write_report(target, folder / "report")
             outcomes.append(f"read {run.part}")
         except QuintetError as error:
             outcomes.append(_refusal(error))
@@ -175,11 +191,11 @@ def _check_probabilities(values: np.ndarray) -> None:
         raise AssertionError(f"no probabilities: {values[:2]}")
 
 
-def _mutate_folder(folder: Path, rng: Rng) -> None:
-    """Change one file, and list the files as their sender could."""
+def _mutate_folder(folder: Path, rng: Rng, wanted: tuple[str, ...] = READ_BY_PREDICT) -> None:
+    """Change one file, most often a wanted one, and list the files as their sender could."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    wanted = [name for name in names if name.startswith(READ_BY_PREDICT)]
-    name = choose(rng, wanted if rng.random() < 0.85 else names)
+    first = [name for name in names if name.startswith(wanted)]
+    name = choose(rng, first if rng.random() < 0.85 else names)
     path, kind = folder / name, int(rng.integers(30))
     if kind == 0:
         path.unlink()

@@ -43,6 +43,7 @@ class Target:
 
 TARGETS = (
     Target("model_folders", "tests.fuzz.model_folders:prepare"),
+    Target("model_pages", "tests.fuzz.model_folders:prepare_pages"),
     Target("network_folders", "tests.fuzz.model_folders:prepare_network"),
 )
 """All targets; a new one is a new module and a row."""
