@@ -77,9 +77,9 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/datasets/splits/test_splits.py",
     ),
     (
-        "quintet/model_folder/folder.py",
-        "if file_digest(file) != digest:",
-        "if False:",
+        "quintet/files/untrusted/listed_files.py",
+        "            if digest.hexdigest() != record.digest:",
+        "            if False:",
         "tests/e2e/test_main_job.py -k damaged",
     ),
     (

@@ -200,7 +200,7 @@ def _mutate_folder(folder: Path, rng: Rng, wanted: tuple[str, ...] = READ_BY_PRE
     if kind == 0:
         path.unlink()
     elif kind == 1:
-        shutil.copy(folder / choose(rng, names), path)
+        path.write_bytes((folder / choose(rng, names)).read_bytes())
     elif kind == 2:
         path.unlink()
         path.symlink_to(choose(rng, ("/etc/hostname", "/proc/self/environ", "/dev/zero", "bundle.json")))

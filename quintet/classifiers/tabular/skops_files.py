@@ -36,6 +36,9 @@ SCHEMA = "schema.json"
 SCALAR_LENGTH = 200
 """Characters of the JSON of a number or a text among the attributes."""
 
+STORED_TYPES = ("<f8", "<i4", "<i8")
+"""Types of the arrays that scikit-learn stores for Quintet."""
+
 _NAME = re.compile(r"[A-Za-z_]\w{0,60}")
 _FLAT = (None,)
 _RULES: dict[str, dict[str, ArrayRule]] = {
@@ -230,7 +233,8 @@ class _Builder:
             require_rule(header, rule, attribute)
             self.arrays[file] = read_values(data, header)
         values = self.arrays[file]
-        if values.dtype.kind not in rule.kinds or values.ndim != len(rule.shape):
+        is_stored_type = values.dtype.str in STORED_TYPES  # compiled code reads no other
+        if not is_stored_type or values.dtype.kind not in rule.kinds or values.ndim != len(rule.shape):
             raise ValueError(f"{attribute} is an array of another kind")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{attribute} has a value that is not finite")
