@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import resource
 import shutil
 import signal
 import sys
@@ -25,12 +26,12 @@ from tests.fuzz.target import TARGETS, Target
 
 SECONDS = 60
 MEGABYTES = 1500
+ADDRESS_SPACE = 8 << 30
+"""Bytes that the process may reserve: a try that asks for more raises, and the machine survives."""
 
 
 def memory_mb() -> float:
     """Largest memory of this process so far, MB."""
-    import resource
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
@@ -87,6 +88,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("fuzz-findings"), help="folder of the findings")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
     findings = 0
     for target in TARGETS:
         if arguments.target is None or target.name in arguments.target:
