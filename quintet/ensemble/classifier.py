@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -34,6 +33,7 @@ from quintet.ensemble.fusion import RULES, Fusion, LabelledPredictions, fit_fusi
 from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.ensemble.selection import RuleComparison, compare_rules
 from quintet.errors import ConfigError, DatasetError
+from quintet.files.untrusted.listed_files import ListedFiles
 
 DEFAULT_RULES = tuple(RULES)
 
@@ -80,7 +80,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             are chosen and learnt without it. A small optimism remains (on random labels an AUC slightly above
             0.5, if a rule learns weights): the members that predicted the other folds were fitted on this
             fold.
-        folder_: the model folder that `load_model` read; None for an ensemble that was fitted here.
+        files_: the files of the model folder that `load_model` read; None for an ensemble that was fitted
+            here.
 
     Raises:
         ConfigError: no member is given, a name is unknown, a spectrogram member has no spectrograms, or the
@@ -102,7 +103,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         (60, 2)
     """
 
-    folder_: Path | None = None
+    files_: ListedFiles | None = None
 
     def __init__(
         self,

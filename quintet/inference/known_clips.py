@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -14,6 +12,8 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError
 from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import text_path
+from quintet.model_folder.folder import OpenFolder
+from quintet.model_folder.run import content_used
 
 KNOWN_COLUMNS = ("known_id", "known_part")
 ROUNDING_S = 0.1  # durations of segments are rounded
@@ -36,12 +36,12 @@ def find_known(ensemble: EnsembleClassifier, table: FeatureTable, file_column: s
         (`train`, `test` or `unused`). If several clips are equal, one of the training part is named.
     """
     empty = pd.DataFrame(columns=list(KNOWN_COLUMNS), index=pd.Index([], name="file"), dtype=object)
-    folder = ensemble.folder_
-    if folder is None or not len(table.meta):
+    if ensemble.files_ is None or not len(table.meta):
         return empty
     files = table.meta.index if file_column == "id" else table.meta[file_column]
     rows = pd.DataFrame({"file": np.asarray(files, dtype=str), "clip": _clip_keys(ensemble, table)})
-    clips = _training_clips(ensemble, folder)
+    with content_used(ensemble.files_.root):
+        clips = _training_clips(ensemble, OpenFolder(ensemble.bundle_, ensemble.files_))
     rows = pd.concat([rows, _whole_files(table.meta, rows["file"], clips)], ignore_index=True).dropna()
     known = clips[clips["clip"].isin(rows["clip"])]
     if known.empty:
@@ -109,17 +109,17 @@ def _whole_files(segments: pd.DataFrame, files: pd.Series, clips: pd.DataFrame) 
     return pd.DataFrame(rows, columns=["file", "clip"], dtype=object)
 
 
-def _training_clips(ensemble: EnsembleClassifier, folder: Path) -> pd.DataFrame:
+def _training_clips(ensemble: EnsembleClassifier, folder: OpenFolder) -> pd.DataFrame:
     """Clips of the run: clip (as in `_clip_keys`), known_id, known_part, duration_s."""
     names = ensemble.bundle_["feature_names"]
     is_audio = ensemble.bundle_["feature_parameters"] is not None
     columns = ["audio_digest"] if is_audio else names
-    clips = pd.read_parquet(folder / "features.parquet", columns=["id", "duration_s", *columns])
+    clips = folder.read_frame("features.parquet", ["id", "duration_s", *columns])
     if is_audio:
         keys = clips["audio_digest"]
     else:
         keys = _row_keys(clips.set_index("id")[names])
-    parts = pd.read_parquet(folder / "split.parquet", columns=["id", "part"]).set_index("id")["part"]
+    parts = folder.read_frame("split.parquet", ["id", "part"]).set_index("id")["part"]
     known = pd.DataFrame(
         {
             "clip": keys.to_numpy(),

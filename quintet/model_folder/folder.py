@@ -12,7 +12,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -272,8 +272,12 @@ class OpenFolder:
             return {}
         return parse_object(self.files.read(name, limit=limits.JSON_BYTES), self.files.path(name))
 
-    def read_frame(self, name: str) -> pd.DataFrame:
+    def read_frame(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A table of the folder; empty if the folder has none.
+
+        Args:
+            name: path in the folder.
+            columns: names of the columns. Default: all.
 
         Raises:
             ArtefactError: if it has changed, or is no table of a plausible size.
@@ -282,7 +286,7 @@ class OpenFolder:
             return pd.DataFrame()
         data = self.files.read(name)
         try:
-            frame: pd.DataFrame = read_parquet(data).to_pandas()
+            frame: pd.DataFrame = read_parquet(data, columns).to_pandas()
         except ArtefactError:
             raise
         except PARQUET_ERRORS as error:

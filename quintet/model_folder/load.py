@@ -77,7 +77,7 @@ def _read_ensemble(folder: OpenFolder) -> EnsembleClassifier:
     ensemble.conformal_ = _read_conformal(trust)
     ensemble.distance_ = _read_distance(folder, ensemble.conformal_)
     ensemble.bundle_ = bundle
-    ensemble.folder_ = folder.files.root
+    ensemble.files_ = folder.files
     _require_consistent(ensemble)
     return ensemble
 
