@@ -46,7 +46,7 @@ def audit(
         source_or_table: a folder, a manifest (file or object), the name of a built-in dataset, a feature
             table, or the file of a feature table.
         n_jobs: number of processes that decode.
-        progress: called with a `Progress` after each clip.
+        progress: called with a `Progress` after each clip; for a table without audio, after each fact.
         fingerprints: whether to find copies that are re-encoded, trimmed, or of another level.
         seed: seed of the shortcut audit.
 
@@ -76,7 +76,8 @@ def audit(
     has_label = clips["label"].notna().to_numpy()
     labels, groups_of_labels = clips["label"][has_label], groups[has_label]
     balance = class_balance(labels, groups_of_labels)
-    shortcuts = _find_shortcuts(facts[has_label], labels, groups_of_labels, seed=seed)
+    count = None if measurements else progress  # the facts of a table: no clip was counted
+    shortcuts = _find_shortcuts(facts[has_label], labels, groups_of_labels, seed=seed, progress=count)
     odd = oddities(facts)
     telling = _find_telling(corpus, labels, groups_of_labels, seed=seed)
     order = None
@@ -177,10 +178,22 @@ def _labels_differ(first: str | float | None, second: str | float | None) -> boo
     return set(label_set(str(first))) != set(label_set(str(second)))
 
 
-def _find_shortcuts(facts: pd.DataFrame, labels: pd.Series, groups: pd.Series, *, seed: int) -> pd.DataFrame:
+def _find_shortcuts(
+    facts: pd.DataFrame,
+    labels: pd.Series,
+    groups: pd.Series,
+    *,
+    seed: int,
+    progress: Callable[[Progress], object] | None,
+) -> pd.DataFrame:
     """The shortcut audit; no rows if it is not possible with these classes and groups."""
+
+    def report_progress(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(total, done=done))
+
     try:
-        return shortcut_audit(facts, labels, groups, seed=seed)
+        return shortcut_audit(facts, labels, groups, seed=seed, progress=report_progress)
     except DatasetError:
         return pd.DataFrame(columns=list(SHORTCUT_COLUMNS))
 

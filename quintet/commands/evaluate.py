@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quintet.commands.terminal.options import Intersection, Json, Seed
+from quintet.commands.terminal.options import Intersection, Json, Quiet, Seed
 
 EXAMPLE = "Example: quintet evaluate fused.parquet --json"
 
@@ -25,12 +25,17 @@ def evaluate(
     ] = 1000,
     seed: Seed = 0,
     json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score files of predictions, with intervals by group. The files may come from any program."""
     from quintet.commands.terminal.output import print_evaluation, print_json
+    from quintet.commands.terminal.progress import progress_counter
     from quintet.predictions.evaluate import evaluate_files
 
-    evaluation = evaluate_files(predictions, intersection=intersection, seed=seed, n_resamples=resamples)
+    with progress_counter("Scoring", quiet=quiet) as progress:
+        evaluation = evaluate_files(
+            predictions, intersection=intersection, seed=seed, n_resamples=resamples, progress=progress
+        )
     if json_:
         print_json(evaluation)
     else:

@@ -33,7 +33,7 @@ FINAL_FIT = -1
 MAX_EMBEDDED = 1500
 """Largest number of clips whose network embedding is kept. A map shows no more points."""
 
-EventKind = Literal["start", "epoch", "done", "reused", "curve", "size"]
+EventKind = Literal["start", "epoch", "done", "reused", "curve", "size", "score"]
 
 
 class NetworkMember(Member, Protocol):
@@ -118,13 +118,13 @@ class TrainingEvent:
 
     Args:
         kind: `start` or `done` of a fit, one `epoch` of a network, `reused` if the cache has the result,
-            `curve` if one more fit of the learning curve is done, or `size` before the first fit of a network
-            that takes much memory.
+            `curve` if one more fit of the learning curve is done, `size` before the first fit of a network
+            that takes much memory, or `score` before predictions are scored.
         member: name of the member.
         fold: number of the fold; -1 for the fit on the whole training part.
         n_folds: number of folds.
         details: `device` for `start` of a network, the losses for `epoch`, `seconds` for `done`, `done` and
-            `total` for `curve`.
+            `total` for `curve`, `part` for `score`.
     """
 
     kind: EventKind

@@ -177,7 +177,8 @@ def metric_differences(
     if n * len(classes) * resampling.n_resamples > MAX_RESAMPLED:
         intervals = block_intervals(differences_of_rows, groups, values, n, resampling=resampling)
     else:
-        intervals = bootstrap(differences_with, groups, n, resampling=resampling, width=len(classes))
+        width = len(classes) if multilabel else 1
+        intervals = bootstrap(differences_with, groups, n, resampling=resampling, width=width)
     return _label_differences(names, values, intervals)
 
 
@@ -323,13 +324,14 @@ def difference_tests(
         accuracy_test = mcnemar(top_label(codes, first)[0], top_label(codes, second)[0])
     indicator = target if multilabel else target[:, None] == np.arange(len(classes))
     area_tests: dict[str, DeLong] = {}
+    group_of_clip = group_codes(groups, len(target))[0]
     if first.size > MAX_RANKED:
         return PairedTests(accuracy_test, area_tests)
     for k, name in enumerate(classes):
         positive = indicator[:, k].astype(bool, copy=False)
         # A class with too few clips has no test.
         with suppress(DatasetError):
-            area_tests[name] = delong(positive, first[:, k], second[:, k], groups, level=level)
+            area_tests[name] = delong(positive, first[:, k], second[:, k], group_of_clip, level=level)
     return PairedTests(accuracy_test, area_tests)
 
 
@@ -395,17 +397,20 @@ def _z_score(value: float, standard_error: float) -> float:
 
 
 def _delong_components(positive: Indicator, scores: Floats) -> _DeLongComponents:
-    """Components of one area, from mid-ranks, in n log n steps."""
-    ranks = stats.rankdata(scores)
-    ranks_among_positives = stats.rankdata(scores[positive])
-    ranks_among_negatives = stats.rankdata(scores[~positive])
-    negatives_below = ranks[positive] - ranks_among_positives
-    positives_below = ranks[~positive] - ranks_among_negatives
-    n_true, n_false = len(ranks_among_positives), len(ranks_among_negatives)
+    """Components of one area, in n log n steps."""
+    of_positives, of_negatives = scores[positive], scores[~positive]
     return _DeLongComponents(
-        positives=negatives_below / n_false,
-        negatives=1 - positives_below / n_true,
+        positives=_share_below(of_positives, of_negatives),
+        negatives=1 - _share_below(of_negatives, of_positives),
     )
+
+
+def _share_below(scores: Floats, others: Floats) -> Floats:
+    """Share of the others that are below each score, `(n,)`; ties count half."""
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, scores, side="left")
+    upto = np.searchsorted(ordered, scores, side="right")
+    return np.asarray((below + upto) / 2 / len(others))
 
 
 def _delong_covariance(

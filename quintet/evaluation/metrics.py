@@ -229,20 +229,6 @@ def top_label(codes: Codes, probabilities: Probabilities) -> tuple[Indicator, Pr
     return predicted == codes, at_columns(probabilities, predicted)
 
 
-def class_rates(confusion: NDArray[np.number]) -> dict[str, Floats]:
-    """Precision, recall and F1 per class, `(…, K)`.
-
-    Precision is NaN if the class is never predicted, recall if it has no clips, F1 if both hold.
-
-    Args:
-        confusion: `confusion_matrix`, `(…, K, K)`.
-    """
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    predicted = confusion.sum(axis=-2)
-    support = confusion.sum(axis=-1)
-    return _rates(hits, predicted, support)
-
-
 def all_metrics(target: Target, probabilities: Probabilities, weights: Weights = None) -> MetricTable:
     """`multi_label_metrics` for an indicator matrix, `single_label_metrics` for class codes.
 
@@ -276,8 +262,11 @@ def single_label_metrics(codes: Codes, probabilities: Probabilities, weights: We
     """
     n_classes = probabilities.shape[1]
     is_correct, confidence = top_label(codes, probabilities)
-    confusion = confusion_matrix(codes, probabilities.argmax(axis=1), n_classes, weights)
-    rates = class_rates(confusion)
+    rates = _rates(
+        hits=_totals(codes, n_classes, weights, is_correct.astype(np.float64)),
+        predicted=_totals(probabilities.argmax(axis=1), n_classes, weights),
+        support=_totals(codes, n_classes, weights),
+    )
     indicator = codes[:, None] == np.arange(n_classes)
     averages, by_class = _ranking_metrics(indicator, probabilities, weights)
     scores = {
@@ -362,11 +351,10 @@ def _ranking_metrics(
 def _rank_columns(indicator: Indicator, probabilities: Probabilities, weights: Weights) -> list[RankScores]:
     """Ranking metrics of all pairs of clip and class together, then of each class."""
     n_classes = probabilities.shape[1]
-    pair_weights = None if weights is None else np.repeat(weights, n_classes, axis=-1)
 
     def rank(column: int | None) -> RankScores:
         if column is None:
-            return rank_scores(indicator.ravel(), probabilities.ravel(), pair_weights)
+            return rank_scores(indicator.ravel(), probabilities.ravel(), weights, repeats=n_classes)
         contiguous = np.ascontiguousarray(probabilities[:, column])
         return rank_scores(indicator[:, column], contiguous, weights)
 
@@ -381,6 +369,15 @@ def _rank_columns(indicator: Indicator, probabilities: Probabilities, weights: W
 def _rates(
     hits: NDArray[np.number], predicted: NDArray[np.number], support: NDArray[np.number]
 ) -> dict[str, Floats]:
+    """Precision, recall and F1 per class, `(…, K)`.
+
+    Precision is NaN if the class is never predicted, recall if it has no clips, F1 if both hold.
+
+    Args:
+        hits: weight of the clips of the class that are predicted as it.
+        predicted: weight of the clips that are predicted as the class.
+        support: weight of the clips of the class.
+    """
     return {
         "precision": ratio(hits, predicted),
         "recall": ratio(hits, support),

@@ -59,7 +59,9 @@ class _CumulativeCounts(NamedTuple):
     thresholds: NDArray[np.floating]
 
 
-def rank_scores(positive: Indicator, scores: NDArray[np.floating], weights: Weights = None) -> RankScores:
+def rank_scores(
+    positive: Indicator, scores: NDArray[np.floating], weights: Weights = None, *, repeats: int = 1
+) -> RankScores:
     """Area under the ROC curve and average precision.
 
     AUC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻); AP = Σ_t (R_t - R_{t-1}) · P_t over the distinct thresholds t, from high
@@ -68,7 +70,8 @@ def rank_scores(positive: Indicator, scores: NDArray[np.floating], weights: Weig
     Args:
         positive: (n,) bool.
         scores: (n,) finite numbers, higher if a positive is more likely. Ties count half.
-        weights: None, (n,) or (B, n), ≥ 0.
+        weights: None, (n,) or (B, n), ≥ 0. With `repeats`: (n / repeats,) or (B, n / repeats).
+        repeats: number of scores in a row that share a weight, for example those of one clip.
 
     Returns:
         Numbers, or arrays (B,). NaN if undefined (scikit-learn gives 0 for such an average precision).
@@ -96,7 +99,8 @@ def rank_scores(positive: Indicator, scores: NDArray[np.floating], weights: Weig
     is_packable = scores.dtype in (np.float32, np.float64) and scores.min() >= 0
     if weights is None and is_packable:
         return _rank_without_weights(positive, scores)
-    areas, precisions = _rank_resamples(positive, scores, _weight_table(weights, len(scores)))
+    table = _weight_table(weights, len(scores) // repeats)
+    areas, precisions = _rank_resamples(positive, scores, table, repeats=repeats)
     if weights is not None and np.ndim(weights) == 2:
         return RankScores(areas, precisions)
     return RankScores(float(areas[0]), float(precisions[0]))
@@ -156,24 +160,78 @@ def _rates_from_zero(counts: Floats) -> Floats:
 
 
 def _rank_resamples(
-    positive: Indicator, scores: NDArray[np.floating], weights: Floats
+    positive: Indicator, scores: NDArray[np.floating], weights: Floats, *, repeats: int = 1
 ) -> tuple[Floats, Floats]:
-    """AUC and average precision of each row of weights, each `(B,)`."""
-    counts = _count_above(positive, scores, weights)
-    true, false = counts.true, counts.false
-    steps_true = np.diff(true, prepend=0.0, axis=1)
-    steps_false = np.diff(false, prepend=0.0, axis=1)
-    # Trapezoids: the full width at the upper end minus half of each step.
-    under_upper = np.einsum("bi,bi->b", steps_false, true)
-    under_steps = np.einsum("bi,bi->b", steps_false, steps_true)
-    area = under_upper - under_steps / 2
-    precision = ratio(true, true + false, empty=0.0)
-    sum_of_precisions = np.einsum("bi,bi->b", steps_true, precision)
-    n_true = true[:, -1]
-    n_false = false[:, -1]
-    auc = ratio(area, n_true * n_false)
-    average_precision = ratio(sum_of_precisions, n_true)
-    return auc, average_precision
+    """AUC and average precision of each row of weights, each `(B,)`.
+
+    Both need the weights above and at the scores of positives only. So the weights are added between these
+    scores, a block of rows at a time: for a class of few clips that is most of them in one step.
+    """
+    n_rows, n_scores = len(weights), len(scores)
+    if not positive.any():
+        return np.full(n_rows, np.nan), np.full(n_rows, np.nan)
+    order = np.argsort(-scores, kind="stable")
+    columns = order // repeats
+    tied = _tied_positives(positive[order], scores[order])
+    areas, precisions = np.empty(n_rows), np.empty(n_rows)
+    size = max(1, CHUNK // n_scores)
+    for start in range(0, n_rows, size):
+        rows = slice(start, start + size)
+        areas[rows], precisions[rows] = _rank_block(tied, weights[rows][:, columns])
+    return areas, precisions
+
+
+class _TiedPositives(NamedTuple):
+    """Distinct scores of positives, from high to low, as places among the sorted scores.
+
+    Args:
+        positions: `(p,)`, places of the positives.
+        first: `(t,)`, for each distinct score its first positive among the positives.
+        bounds: places where sums begin: 0, and the first and the next place of each distinct score.
+        begin: `(t,)`, number of the sum that begins at the first place of each distinct score.
+        end: `(t,)`, number of the sum that begins behind it.
+    """
+
+    positions: NDArray[np.intp]
+    first: NDArray[np.intp]
+    bounds: NDArray[np.intp]
+    begin: NDArray[np.intp]
+    end: NDArray[np.intp]
+
+
+def _tied_positives(positive: Indicator, scores: NDArray[np.floating]) -> _TiedPositives:
+    """Places of the distinct scores of positives. Labels and scores are sorted from high to low."""
+    starts = np.flatnonzero(np.append(True, np.diff(scores) != 0))
+    stops = np.append(starts[1:], len(scores))
+    positions = np.flatnonzero(positive)
+    score_of_positive = np.searchsorted(starts, positions, side="right") - 1
+    with_positives, first = np.unique(score_of_positive, return_index=True)
+    begins, ends = starts[with_positives], stops[with_positives]
+    bounds = np.unique(np.concatenate([[0], begins, ends]))
+    return _TiedPositives(
+        positions,
+        first,
+        bounds[bounds < len(scores)],
+        np.searchsorted(bounds, begins),
+        np.searchsorted(bounds, ends),
+    )
+
+
+def _rank_block(tied: _TiedPositives, weights: Floats) -> tuple[Floats, Floats]:
+    """AUC and average precision of some rows of weights, whose columns are sorted by score."""
+    sums = np.add.reduceat(weights, tied.bounds, axis=1)
+    upto = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(sums, axis=1)], axis=1)
+    true = np.add.reduceat(weights[:, tied.positions], tied.first, axis=1)
+    true_upto = np.cumsum(true, axis=1)
+    n_true = true_upto[:, -1]
+    n_false = upto[:, -1] - n_true
+    false_above = upto[:, tied.begin] - (true_upto - true)
+    false_upto = upto[:, tied.end] - true_upto
+    false_below = n_false[:, None] - (false_above + false_upto) / 2  # ties count half
+    area = np.einsum("bi,bi->b", true, false_below)
+    precision = ratio(true_upto, upto[:, tied.end], empty=0.0)
+    sum_of_precisions = np.einsum("bi,bi->b", true, precision)
+    return ratio(area, n_true * n_false), ratio(sum_of_precisions, n_true)
 
 
 def _count_above(positive: Indicator, scores: NDArray[np.floating], weights: Floats) -> _CumulativeCounts:

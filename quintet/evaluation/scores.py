@@ -213,7 +213,9 @@ def _metric_intervals(
 
     if n * n_classes * resampling.n_resamples > MAX_RESAMPLED:
         return block_intervals(metrics_of_rows, groups, values, n, resampling=resampling)
-    return bootstrap(metrics_with, groups, n, resampling=resampling, width=n_classes)
+    # The pairs of clip and tag are one prediction each: their weights are repeated.
+    width = n_classes if target.ndim == 2 else 1
+    return bootstrap(metrics_with, groups, n, resampling=resampling, width=width)
 
 
 def _flatten(metrics: MetricTable) -> Floats:

@@ -6,7 +6,8 @@ Probabilities are read file by file. So ten large files need the memory of three
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,44 @@ COMPARED = ("accuracy", "subset_accuracy", "macro_auc", "log_loss")
 KINDS_OF_TEST = ("comparisons", "mcnemar", "delong")
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Progress of an evaluation.
+
+    Args:
+        total: number of steps.
+        done: number of steps that are done.
+        failed: always 0.
+    """
+
+    total: int
+    done: int = 0
+    failed: int = 0
+
+
+@dataclass
+class _StepCounter:
+    """Counts steps and reports them."""
+
+    total: int
+    progress: Callable[[Steps], object] | None
+    done: int = -1
+
+    def __post_init__(self) -> None:
+        self.step()
+
+    def step(self) -> None:
+        """Count one more step."""
+        self.done += 1
+        if self.progress is not None:
+            self.progress(Steps(self.total, self.done))
+
+    def finish(self) -> None:
+        """Count all steps."""
+        self.done = self.total - 1
+        self.step()
+
+
 def evaluate_files(
     paths: str | Path | Sequence[str | Path],
     *,
@@ -30,6 +69,7 @@ def evaluate_files(
     seed: int = 0,
     n_resamples: int = 1000,
     level: float = 0.95,
+    progress: Callable[[Steps], object] | None = None,
 ) -> JsonObject:
     """Score one file, or several files and their mean.
 
@@ -40,6 +80,8 @@ def evaluate_files(
         n_resamples: bootstrap resamples by group; 0 for scores without intervals (`low` and `high` are then
             None).
         level: confidence of the intervals, in (0, 1).
+        progress: called with the steps that are done: a score of each file and of the mean, and a comparison
+            of the mean with each file.
 
     Returns:
         A JSON object. From `Scores.to_json`: `n, n_groups, interval, scores, per_class, undefined`. Also:
@@ -73,10 +115,12 @@ def evaluate_files(
     paths = path_list(paths, "`paths`")
     files = PredictionFiles(paths, intersection=intersection)
     resampling = Resampling(seed, n_resamples, level)
+    counter = _StepCounter(2 * len(files) + 1 if len(files) > 1 else 1, progress)
     by_file: dict[str, JsonObject] = {}
     total: Probabilities | None = None
     for name, p in zip(files.names, files, strict=True):
         by_file[name] = _score(files, p, resampling)
+        counter.step()
         if len(files) > 1:
             share = p / len(files)
             total = share if total is None else total + share
@@ -85,8 +129,11 @@ def evaluate_files(
         single = by_file[files.names[0]]
         return {"of": files.names[0], **facts, **single, **_accuracy_with_unknown(facts, single)}
     mean = np.clip(total, 0, 1, out=total)
-    comparisons = _compare(files, mean, resampling) if n_resamples else {kind: [] for kind in KINDS_OF_TEST}
+    comparisons: dict[str, list[JsonObject]] = {kind: [] for kind in KINDS_OF_TEST}
+    if n_resamples:
+        comparisons = _compare(files, mean, resampling, counter)
     scores = _score(files, mean, resampling)
+    counter.finish()
     return {
         "of": f"mean of {len(files)} files",
         **facts,
@@ -120,13 +167,14 @@ def _score(files: PredictionFiles, probabilities: Probabilities, resampling: Res
 
 
 def _compare(
-    files: PredictionFiles, mean: Probabilities, resampling: Resampling
+    files: PredictionFiles, mean: Probabilities, resampling: Resampling, counter: _StepCounter
 ) -> dict[str, list[JsonObject]]:
     """Tests of the mean against each file: kind of test → rows."""
     tests: dict[str, list[JsonObject]] = {kind: [] for kind in KINDS_OF_TEST}
     for name, p in zip(files.names, files, strict=True):
         for kind, rows in _compare_with(files, mean, p, resampling).items():
             tests[kind] += [{"first": "mean", "second": name, **row} for row in rows]
+        counter.step()
     for rows in tests.values():
         p_values = [math.nan if row["p_value"] is None else row["p_value"] for row in rows]
         for row, p_holm in zip(rows, holm(p_values), strict=True):

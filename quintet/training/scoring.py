@@ -14,6 +14,7 @@ from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.ensemble.coverage import Coverage, coverage
+from quintet.ensemble.crossfit import Listener, TrainingEvent
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.folder import ModelFolder
@@ -64,11 +65,13 @@ class RunScorer:
         material: data of the run.
         folder: the model folder.
         settings: seed and resamples.
+        listener: receives a training event before each score.
     """
 
     material: Material
     folder: ModelFolder
     settings: TrainSettings
+    listener: Listener | None = None
 
     def split_facts(self) -> SplitFacts:
         """Facts about the split that stand beside the scores."""
@@ -88,10 +91,12 @@ class RunScorer:
     def score_part(self, name: str, part: Part) -> PartScores:
         """Scores of every member and rule on one part; the predictions are written to `predictions/NAME/`."""
         folder = self.folder.path / "predictions" / name
-        return {
-            model: self._score(part.rows, probabilities, folder / f"{model}.parquet")
-            for model, probabilities in part.probabilities.items()
-        }
+        scores = {}
+        for model, probabilities in part.probabilities.items():
+            if self.listener is not None:
+                self.listener(TrainingEvent("score", model, -1, 0, {"part": name}))
+            scores[model] = self._score(part.rows, probabilities, folder / f"{model}.parquet")
+        return scores
 
     def score_ensemble(self, ensemble: EnsembleClassifier, parts: Mapping[str, Part]) -> EnsembleScores:
         """Scores of the ensemble prediction and the coverage of its prediction sets.

@@ -232,7 +232,7 @@ def _fit_and_score(
     """Fit the ensemble on the training part, score every part, and write the model."""
     ensemble = _fit_ensemble(material, cache, settings, listener)
     parts = _predict_parts(material, settings, ensemble)
-    scorer = RunScorer(material, folder, settings)
+    scorer = RunScorer(material, folder, settings, listener)
     scores = RunScores(
         split=scorer.split_facts(),
         parts={name: scorer.score_part(name, part) for name, part in parts.items()},

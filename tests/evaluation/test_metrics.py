@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 
 import numpy as np
@@ -24,6 +25,7 @@ from quintet.evaluation.metrics import (
     top_label,
 )
 from quintet.evaluation.ranking import rank_scores, roc_curve
+from quintet.evaluation.scores import score
 
 
 @st.composite
@@ -331,3 +333,35 @@ def test_the_error_names_labels_that_are_no_class():
         rank_scores(np.array([True]), np.array([1.0, 0.5]))
     with pytest.raises(DatasetError, match="at least one clip"):
         rank_scores(np.zeros(0, dtype=bool), np.zeros(0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems(), st.integers(0, 1000))
+def test_many_resamples_at_once_equal_one_after_the_other(problem, seed):
+    """Blocks of resamples, ties and pairs of clip and class that share the weight of the clip."""
+    codes, p, _ = problem
+    weights = np.random.default_rng(seed).integers(0, 3, (7, len(codes))).astype(float)
+    together = single_label_metrics(codes, p, weights)
+    for row, one in enumerate(weights):
+        copies = one.astype(int)
+        if not copies.any():
+            continue
+        alone = single_label_metrics(np.repeat(codes, copies), np.repeat(p, copies, axis=0))
+        for name, value in alone.scores.items():
+            np.testing.assert_allclose(together.scores[name][row], value, atol=1e-10, err_msg=name)
+        for name, values in alone.per_class.items():
+            np.testing.assert_allclose(together.per_class[name][row], values, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.slow
+def test_two_hundred_classes_are_scored_within_a_minute():
+    rng = np.random.default_rng(0)
+    for n in (1500, 20_000):  # the largest table with a bootstrap, and 100 clips of each class
+        codes = np.arange(n) % 200
+        p = rng.random((n, 200))
+        p[np.arange(n), codes] += 1
+        names = tuple(f"class {k}" for k in range(200))
+        start = time.process_time()
+        result = score(np.array(names)[codes], p / p.sum(axis=1, keepdims=True), names, np.arange(n) // 5)
+        assert time.process_time() - start < 60
+        assert result.n == n

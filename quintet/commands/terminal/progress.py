@@ -167,6 +167,11 @@ class TrainingDisplay:
         if event.kind == "size":
             print_plain(err, f"  {event.details['text']}")
             return
+        if event.kind == "score":
+            if self.status:
+                self.status.start()
+                self.status.update(f"scoring {event.member}  {event.details['part']} part")
+            return
         if self.status:
             self.status.start()
         self._started.setdefault(event.member, time.perf_counter())
