@@ -15,6 +15,10 @@ UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
 """Sizes that programs write into a header that they cannot complete at the end."""
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 """Identifier of the data chunk of a W64 file."""
+W64_FORMAT = b"fmt \xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+"""Identifier of the format chunk of a W64 file."""
+EXTENSIBLE, IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
+"""Format tags of WAV and W64 files."""
 MAX_CHUNKS = 1000
 """Chunks that are looked at. A damaged file may consist of empty chunks."""
 
@@ -55,7 +59,8 @@ def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:
     """Pieces of a file with the size of its data chunk put right; None if libsndfile can read it as it is.
 
     A recorder that stops without warning leaves a WAV file that states a size of 0 although data follow. A
-    CAF file that states more than it holds is refused by libsndfile.
+    CAF file that states more than it holds is refused by libsndfile. In a W64 file of the extensible format,
+    libsndfile takes floating-point samples for integers.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -67,6 +72,9 @@ def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:
                 return None
             held = min(size - start, 0xFFFFFFFE)
             return [(0, start - 4), struct.pack("<I", held), (start, start + held)]
+        if head[:4] == b"riff":
+            tag_at = _find_extensible_float(file)
+            return None if tag_at is None else [(0, tag_at), IEEE_FLOAT, (tag_at + 2, size)]
         if head[:4] == b"caff":
             chunk = _find_caf_data(file)
             if chunk is None or chunk[0] + chunk[1] <= size:
@@ -74,6 +82,18 @@ def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:
             start = chunk[0]
             return [(0, start - 8), struct.pack(">q", size - start), (start, size)]
     return None
+
+
+def _find_extensible_float(file: BinaryIO) -> int | None:
+    """Position of the format tag of a W64 file whose extensible format is IEEE float; None for any other."""
+    chunk = _find_w64_chunk(file, W64_FORMAT)
+    if chunk is None:
+        return None
+    start, _ = chunk
+    file.seek(start)
+    body = file.read(26)
+    is_float = len(body) == 26 and body[:2] == EXTENSIBLE and body[24:26] == IEEE_FLOAT
+    return start if is_float else None
 
 
 def _holds_only_chunks(file: BinaryIO, start: int, size: int) -> bool:
@@ -112,6 +132,12 @@ def _read_w64(file: BinaryIO, frame_bytes: int) -> int | None:
 
     A chunk begins with an identifier of 16 bytes and a size of 8 bytes, which includes these 24.
     """
+    chunk = _find_w64_chunk(file, W64_DATA)
+    return chunk[1] // frame_bytes if chunk is not None and frame_bytes and chunk[1] > 0 else None
+
+
+def _find_w64_chunk(file: BinaryIO, wanted: bytes) -> tuple[int, int] | None:
+    """Start and stated size of the body of the first chunk with this identifier."""
     position = 40
     for _ in range(MAX_CHUNKS):
         file.seek(position)
@@ -119,8 +145,8 @@ def _read_w64(file: BinaryIO, frame_bytes: int) -> int | None:
         if len(head) < 24:
             return None
         (chunk_bytes,) = struct.unpack("<Q", head[16:])
-        if head[:16] == W64_DATA:
-            return (int(chunk_bytes) - 24) // frame_bytes if frame_bytes and chunk_bytes > 24 else None
+        if head[:16] == wanted:
+            return position + 24, int(chunk_bytes) - 24
         position += max(24, (int(chunk_bytes) + 7) // 8 * 8)
     return None
 

@@ -31,6 +31,8 @@ _KBPS = {
 """(is MPEG 1, layer) → bit rates of the indices 1 to 14, kbit/s."""
 SURE_FRAMES = 3
 """Frames that must follow each other before bytes count as MPEG audio."""
+ENCODER_DELAY = 576
+"""Samples that LAME and most encoders put before a recording, for files that do not say how many."""
 TAG_KBPS_INDEX = 9
 """Bit rate index of the Xing frame that `xing_frame` makes: long enough for the tag in every version."""
 
@@ -134,12 +136,18 @@ def find_mpeg_audio(path: Path) -> MpegAudio | None:
 
 
 def xing_frame(audio: MpegAudio) -> bytes:
-    """A Xing frame that states the number of frames of `audio`, to be put in front of them."""
+    """A Xing frame that states the number of frames of `audio`, to be put in front of them.
+
+    Behind it stands what LAME adds: the samples that an encoder puts before the recording, which a decoder
+    drops together with those by which it is late.
+    """
     version_byte, rate_byte, mode_byte = audio.first_bytes[1], audio.first_bytes[2], audio.first_bytes[3]
     head = bytes([0xFF, version_byte | 1, TAG_KBPS_INDEX << 4 | rate_byte & 0x0C, mode_byte & 0xC0])
     header = parse_header(head, 0)
     assert header is not None
-    tag = b"Xing" + struct.pack(">II", 1, audio.n_frames)
+    delay = (ENCODER_DELAY << 12).to_bytes(3, "big")
+    lame = b"LAME3.100" + bytes(12) + delay + bytes(12)
+    tag = b"Xing" + struct.pack(">II", 1, audio.n_frames) + lame
     body = head + bytes(_side_info_bytes(header)) + tag
     return body + bytes(header.length - len(body))
 

@@ -29,6 +29,13 @@ In the others a window is decoded from the start of the recording, since a seek 
 """
 BLOCK_FRAMES = 1 << 15
 """Frames of a block. The decoder's own frames are fifty times as short."""
+PRIMING_SAMPLES = {"ac3": 256, "eac3": 256, "dca": 512, "mp3": 1105, "mp3float": 1105}
+"""Codec → samples at the start of a stream that no recording holds.
+
+They are those that an encoder puts before it, so that its first block overlaps with one before, and those by
+which the decoder is late (mp3: 576 of LAME, and 529). AAC has a whole frame of them. Raw streams, mpeg-ts and
+Matroska do not state them.
+"""
 PLAYLISTS = ("hls", "concat", "dash", "image2")
 """Containers that open other files. They are refused: a recording is one file."""
 
@@ -56,11 +63,14 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
                 f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not "
                 f"({getattr(error, 'strerror', error)}). Check that it is a recording and not damaged."
             ) from error
-        begin = _position(first_frame, stream, rate) if is_exact else 0
+        begin = _position(first_frame, stream, rate) if is_exact else -_priming(first_frame, stream)
         stated = _stated_frames(container, stream, rate, is_exact=is_exact)
+        if stated is not None and begin < 0:
+            stated += begin
         first, last = window.frames(rate)
         all_frames = [] if first_frame is None else chain([first_frame], frames)
-        pieces = _decode_pieces(all_frames, stream, rate, begin, source)
+        trimmed = _trim_last(all_frames, rate) if is_exact else ((f, f.samples) for f in all_frames)
+        pieces = _decode_pieces(trimmed, stream, rate, begin, source)
         ending = Ending()
 
         def read() -> Iterator[NDArray[np.generic]]:
@@ -128,6 +138,31 @@ def _stated_frames(
     return round((3600 * hours + 60 * minutes + seconds) * rate)
 
 
+def _priming(frame: AudioFrame | None, stream: AudioStream) -> int:
+    """Samples before the recording begins, in a container that does not say how many they are.
+
+    Where a container says it, ffmpeg leaves them out, and the decoder has a delay.
+    """
+    if frame is None or stream.codec_context.delay:
+        return 0
+    codec = stream.codec_context.name
+    return int(frame.samples) if codec.startswith("aac") else PRIMING_SAMPLES.get(codec, 0)
+
+
+def _trim_last(frames: Iterable[AudioFrame], rate: int) -> Iterator[tuple[AudioFrame, int]]:
+    """Frames with the number of their samples. The last states a shorter time if it is padded."""
+    previous: AudioFrame | None = None
+    for frame in frames:
+        if previous is not None:
+            yield previous, previous.samples
+        previous = frame
+    if previous is None:
+        return
+    counts_samples = previous.time_base == Fraction(1, rate)
+    is_short = counts_samples and 0 < (previous.duration or 0) < previous.samples
+    yield previous, int(previous.duration) if is_short else previous.samples
+
+
 def _position(frame: AudioFrame | None, stream: AudioStream, rate: int) -> int:
     """Position of a decoded frame in the recording, in samples."""
     if frame is None or frame.pts is None:
@@ -143,17 +178,27 @@ def _seconds(ticks: int, time_base: Fraction | None) -> float:
 
 
 def _decode_pieces(
-    frames: Iterable[AudioFrame], stream: AudioStream, rate: int, begin: int, source: Path
+    frames: Iterable[tuple[AudioFrame, int]], stream: AudioStream, rate: int, begin: int, source: Path
 ) -> Iterator[NDArray[np.generic]]:
-    """Samples of decoded frames, shape `(n, channels)`: int16 if that loses nothing, else float32."""
+    """Samples of decoded frames, shape `(n, channels)`: int16 if that loses nothing, else float32.
+
+    Args:
+        frames: each with the number of its samples that belong to the recording.
+        stream: the stream that they are from.
+        rate: Hz.
+        begin: position of the first frame, in samples.
+        source: the file, for messages.
+    """
     has_16_bits = stream.format.name in ("s16", "s16p", "u8", "u8p")
     resampler = av.AudioResampler(format="s16" if has_16_bits else "flt", layout=stream.layout, rate=rate)
     position = begin
     try:
-        for frame in frames:
+        for frame, n_left in frames:
             for piece in resampler.resample(frame):
-                yield piece.to_ndarray().reshape(piece.samples, -1)
-                position += piece.samples
+                samples = piece.to_ndarray().reshape(piece.samples, -1)[:n_left]
+                yield samples
+                position += len(samples)
+                n_left -= len(samples)
     except av.error.FFmpegError as error:
         raise DecodeError(
             f"A recording must be whole. '{source}' is damaged or cut short: {position / rate:.2f} s could "

@@ -296,3 +296,38 @@ def test_a_container_neither_shortens_nor_lengthens(
     assert probe_duration_s(path) == pytest.approx(whole.duration_s, abs=TOLERANCE_S)
     window = load_clip(path, sample_rate=None, start_s=3.25, end_s=4.0).clip.samples
     np.testing.assert_allclose(window, whole.clip.samples[round(3.25 * RATE) : 4 * RATE], atol=0.01)
+
+
+def test_an_mp3_without_a_tag_begins_where_its_wav_begins(tmp_path: Path) -> None:
+    samples = np.zeros(2 * RATE)
+    samples[31_000:31_064] = 0.8 * np.hanning(64)
+    path = write(tmp_path / "tagged.mp3", samples, format="MP3", subtype="MPEG_LAYER_III")
+    bare = tmp_path / "bare.mp3"
+    bare.write_bytes(without_tag(path))
+    for file in (path, bare):
+        assert abs(int(load_clip(file, sample_rate=None).clip.samples.argmax()) - 31_032) <= 2
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_floats_in_an_extensible_w64_file_are_no_integers(tmp_path: Path, channels: int) -> None:
+    """libsndfile takes them for integers; ffmpeg writes such files."""
+    samples = sound(0.5)[:, None].repeat(channels, axis=1).astype("<f4")
+    block = 4 * channels
+    body = struct.pack("<HHIIHH", 0xFFFE, channels, RATE, RATE * block, block, 32) + struct.pack(
+        "<HHI", 22, 32, 3
+    )
+    body += b"\x03\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"
+    tail = b"\xf3\xac\xd3\x11\x8c\xd1\0\xc0\x4f\x8e\xdb\x8a"
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + tail + struct.pack("<Q", 24 + len(content)) + content
+
+    content = chunk(b"fmt ", body) + chunk(b"data", samples.tobytes())
+    riff = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
+    path = tmp_path / "a.w64"
+    path.write_bytes(riff + struct.pack("<Q", 40 + len(content)) + b"wave" + tail + content)
+    decoded = load_clip(path, sample_rate=None)
+    np.testing.assert_array_equal(decoded.clip.samples, samples[:, 0])
+    path.write_bytes(path.read_bytes()[:-40_000])
+    with pytest.raises(DecodeError, match="cut short"):
+        load_clip(path, sample_rate=None)

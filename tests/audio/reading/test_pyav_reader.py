@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import correlate
 
 from quintet.audio.decode import load_clip
 from quintet.audio.reading.native import Window
+from quintet.audio.reading.probe import probe_duration_s
 from quintet.audio.reading.pyav_reader import read_with_pyav
 from quintet.audio.reading.recording import Recording
 from quintet.errors import DecodeError
@@ -28,7 +31,7 @@ def encoded(path: Path, codec: str, samples: np.ndarray = WAVE) -> Path:
         if codec == "alac":
             stream.format = "s16p"
         frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        frame.sample_rate = RATE
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
     return path
@@ -85,6 +88,61 @@ def test_a_cut_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:40_000])
     with pytest.raises(DecodeError, match="must be"):
         load_clip(path, sample_rate=None)
+
+
+CLICKS = np.zeros(2 * RATE, np.int16)
+for _place in (9000, 31_000, 57_500, 80_000):
+    CLICKS[_place : _place + 64] = (25_000 * np.hanning(64)).astype(np.int16)
+
+
+def lag(samples: np.ndarray) -> int:
+    """Samples by which a recording of the clicks is late."""
+    correlation = correlate(samples.astype(np.float64), CLICKS.astype(np.float64), method="fft")
+    return int(correlation.argmax()) - (len(CLICKS) - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.m4a", "aac"),
+        ("a.aac", "aac"),
+        ("a.mkv", "aac"),
+        ("a.ts", "aac"),
+        ("a.ac3", "ac3"),
+        ("a.mkv", "eac3"),
+        ("a.mka", "libmp3lame"),
+        ("a.webm", "libopus"),
+        ("a.mp4", "alac"),
+    ],
+)
+def test_a_recording_begins_where_its_wav_begins(tmp_path, name, codec):
+    if codec == "libopus":
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream(codec, rate=48_000, layout="mono")
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=48_000)
+            frame = av.AudioFrame.from_ndarray(CLICKS[None], format="s16", layout="mono")
+            frame.sample_rate = RATE
+            for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+                container.mux(stream.encode(piece))
+            container.mux(stream.encode(None))
+    else:
+        encoded(tmp_path / name, codec, CLICKS)
+    whole = load_clip(tmp_path / name, sample_rate=RATE)
+    assert abs(lag(whole.clip.samples)) <= 2
+    window = load_clip(tmp_path / name, sample_rate=RATE, start_s=0.5, end_s=1.5)
+    np.testing.assert_allclose(
+        window.clip.samples[RATE // 4 :][: RATE // 2],
+        whole.clip.samples[3 * RATE // 4 :][: RATE // 2],
+        atol=2e-3,
+    )
+
+
+@pytest.mark.parametrize("n_samples", [2 * RATE, 2 * RATE + 1, 2 * RATE + 1000])
+def test_an_m4a_ends_where_its_wav_ends(tmp_path, n_samples):
+    samples = np.resize(WAVE, n_samples)
+    path = encoded(tmp_path / "a.m4a", "aac", samples)
+    assert load_clip(path, sample_rate=None).duration_s * RATE == pytest.approx(n_samples, abs=1e-6)
+    assert probe_duration_s(path) * RATE == pytest.approx(n_samples, abs=1e-6)
 
 
 def test_a_picture_is_refused(tmp_path):
