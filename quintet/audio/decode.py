@@ -13,6 +13,7 @@ from quintet.audio.clip import Clip
 from quintet.audio.reading.checks import Facts
 from quintet.audio.reading.recording import Recording
 from quintet.files.display.file_names import text_path
+from quintet.files.internet.remote import readable_file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +136,11 @@ class ClipSource:
         return self.path if self.id is None else self.id
 
     def load(self, *, sample_rate: int | None) -> DecodedClip:
-        """Decode the clip with `load_clip`, at `sample_rate` Hz (None: the rate of the file)."""
-        return load_clip(
-            self.path, sample_rate=sample_rate, start_s=self.start_s, end_s=self.end_s, id=self.id
-        )
+        """Decode the clip with `load_clip`, at `sample_rate` Hz (None: the rate of the file).
+
+        A file at a URL is fetched and removed again.
+        """
+        with readable_file(self.path) as path:
+            return load_clip(
+                path, sample_rate=sample_rate, start_s=self.start_s, end_s=self.end_s, id=self.key
+            )

@@ -82,3 +82,24 @@ def test_only_the_window_of_a_clip_counts(tmp_path: Path) -> None:
     )
     assert loud["duration_s"] == 3.0
     assert loud["loudness_db"] - soft["loudness_db"] == pytest.approx(20.0, abs=0.1)
+
+
+def test_an_address_is_measured_like_a_file_and_costs_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
+    (tmp_path / "empty.wav").touch()
+    here, there = (
+        measure_clip(ClipSource(path, id="a"), fingerprints=True) for path in (str(file), file.as_uri())
+    )
+    assert here.facts == there.facts
+    assert here.facts is not None
+    assert here.fingerprint is not None
+    assert np.array_equal(here.fingerprint.marks, there.fingerprint.marks)  # type: ignore[union-attr]
+    for url, words in (
+        ((tmp_path / "empty.wav").as_uri(), "file://"),
+        ("http://127.0.0.1:9/a.wav", "127.0.0.1"),
+        ("ftp://example.org/a.wav", "scheme"),
+    ):
+        measured = measure_clip(ClipSource(url, id="a"), fingerprints=True)
+        assert measured.facts is None
+        assert words in str(measured.problem)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -18,14 +17,14 @@ from numpy.typing import NDArray
 from quintet.audio.decode import ClipSource, DecodedClip, load_clip
 from quintet.audio.reading.checks import Facts
 from quintet.audio.reading.recording import Recording
-from quintet.errors import AudioError, MissingExtraError, NonFiniteError, QuintetError
+from quintet.errors import MissingExtraError, NonFiniteError, QuintetError
 from quintet.features.columns import feature_names
 from quintet.features.describe import Description, describe
 from quintet.features.engine.streaming import describe_recording, should_stream
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.parameters import FeatureParameters
 from quintet.files.display.file_names import name_text
-from quintet.files.internet.remote import is_remote, local_copy, remote_facts
+from quintet.files.internet.remote import is_remote, readable_file, remote_facts
 from quintet.files.machine import machine_fault
 
 # All errors that damaged audio can cause in a decoder or a descriptor. ImportError is none of them: a broken
@@ -183,21 +182,15 @@ def _decode(source: ClipSource, job: Job) -> Decoded:
     is_usual_job = job.load is load_clip and job.describe is describe
     rate = job.parameters.sample_rate
     start_s, end_s = source.start_s, source.end_s
-    with local_copy(source.path) if is_remote(source.path) else nullcontext(source.path) as path:
-        try:
-            if is_usual_job and should_stream(
-                path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s
-            ):
-                recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s, strict=job.strict)
-                description = describe_recording(
-                    recording, job.parameters, log_mel=job.log_mel, name=source.key
-                )
-                return recording.facts, description
-            load = partial(load_clip, strict=job.strict) if job.load is load_clip else job.load
-            return load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
-        except AudioError as error:
-            # the message names the source, not the temporary copy
-            raise type(error)(str(error).replace(path, source.path)) from error
+    with readable_file(source.path) as path:
+        if is_usual_job and should_stream(
+            path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s
+        ):
+            recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s, strict=job.strict)
+            description = describe_recording(recording, job.parameters, log_mel=job.log_mel, name=source.key)
+            return recording.facts, description
+        load = partial(load_clip, strict=job.strict) if job.load is load_clip else job.load
+        return load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
 
 
 def _audio_facts(decoded: DecodedClip | Facts) -> ClipFacts:

@@ -20,10 +20,9 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
-from quintet.errors import ConfigError, DecodeError, MissingExtraError, QuintetError
+from quintet.errors import AudioError, ConfigError, DecodeError, MissingExtraError, QuintetError
 from quintet.files.cache import cache_directory, make_private
 from quintet.files.internet.addresses import (
     WEB_SCHEMES,
@@ -33,8 +32,8 @@ from quintet.files.internet.addresses import (
     too_large,
     url_scheme,
 )
-from quintet.files.internet.web import BLOCK_BYTES, download, web_facts
 
+BLOCK_BYTES = 1 << 20
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
 
@@ -75,6 +74,8 @@ def _info(url: str) -> Mapping[str, object]:
             facts = os.stat(local_path(url))
             return {"size": facts.st_size, "mtime": facts.st_mtime}
         case "http" | "https":
+            from quintet.files.internet.web import web_facts  # brings the modules of TLS
+
             return web_facts(url)
     require_public_host(url)
     filesystem, path = _filesystem(url)
@@ -100,6 +101,25 @@ def local_copy(url: str) -> Iterator[str]:
         local = Path(folder, "clip" + (suffix if _SUFFIX.fullmatch(suffix) else ""))
         _fetch(url, local)
         yield str(local)
+
+
+@contextmanager
+def readable_file(path: str) -> Iterator[str]:
+    """Give the path of a file to read: the path itself, or that of a local copy if it is a URL.
+
+    Errors of the block about the copy name the URL.
+
+    Raises:
+        DecodeError: the file at the URL cannot be fetched.
+    """
+    if not is_remote(path):
+        yield path
+        return
+    with local_copy(path) as local:
+        try:
+            yield local
+        except AudioError as error:
+            raise type(error)(str(error).replace(local, path)) from error
 
 
 def local_path(url: str) -> str:
@@ -132,8 +152,12 @@ def _require_permitted(url: str) -> None:
 
 def _fetch(url: str, target: Path) -> None:
     """Copy a remote file."""
+    from urllib.error import HTTPError, URLError
+
     try:
         if url_scheme(url) in WEB_SCHEMES:
+            from quintet.files.internet.web import download
+
             download(url, target)
         else:
             _copy(url, target)
@@ -213,8 +237,11 @@ def _filesystem(url: str) -> tuple[Any, str]:
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
-        raise ConfigError(f"A URL must have a scheme that fsspec knows. Received {url}: {error}.") from error
-    return filesystem, str(path)
+        reason = str(error)
+    else:
+        return filesystem, str(path)
+    # not raised from the ImportError: a backend that is not installed is no broken installation
+    raise ConfigError(f"A URL must have a scheme that fsspec knows. Received {url}: {reason}.")
 
 
 def _version_number(info: Mapping[str, object]) -> int | None:
