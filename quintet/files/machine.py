@@ -67,9 +67,10 @@ def _place(error: OSError) -> str:
 
 def _is_installed(name: str | None) -> bool:
     """Whether the library that cannot be imported is there: then it is broken, and no missing option."""
-    if name is None or name.partition(".")[0] not in CODEC_LIBRARIES:
-        return name is None or name.partition(".")[0] == "quintet"
-    return importlib.util.find_spec(name.partition(".")[0]) is not None
+    library = (name or "").partition(".")[0]
+    if library not in CODEC_LIBRARIES:
+        return library == "quintet"
+    return importlib.util.find_spec(library) is not None
 
 
 def _files_fault() -> MachineError | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -15,7 +18,8 @@ import pytest
 
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
-from quintet.errors import ConfigError
+from quintet.errors import ConfigError, QuintetError
+from quintet.features.extraction import dask_pool
 from quintet.features.extraction import extract as extraction
 from quintet.features.extraction.extract import Options, Progress, run_extraction
 from quintet.features.extraction.worker import Job
@@ -28,6 +32,13 @@ import stand_ins
 
 fsspec = pytest.importorskip("fsspec")
 PARAMETERS = FeatureParameters(feature_set="bahuleyan2018", families=("temporal",))
+
+
+def give(answer: object, **_: object) -> object:
+    """The answer of a worker: a value, or an error."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 @pytest.fixture
@@ -167,6 +178,57 @@ class TestCluster:
         monkeypatch.setattr(distributed, "Client", unreachable)
         with pytest.raises(ConfigError, match=r"None does at tcp://nowhere:1 \(Timed out\)"):
             extract(manifest, tmp_path / "f.parquet", parameters=PARAMETERS, scheduler="tcp://nowhere:1")
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_a_cluster_that_would_never_answer_says_so(
+        self, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without workers; with workers that have no quintet, or another one."""
+        distributed = pytest.importorskip("distributed")
+        monkeypatch.setattr(dask_pool, "WORKERS_S", 0.3)
+        options = {"threads_per_worker": 1, "processes": False, "dashboard_address": None, "silence_logs": 50}
+        start = time.monotonic()
+        for n_workers, question, match in (
+            (0, None, "must have workers"),
+            (1, ModuleNotFoundError("No module named 'quintet'"), "cannot import"),
+            (1, "0.0.7", "0.0.7"),
+        ):
+            with distributed.LocalCluster(n_workers=n_workers, **options) as cluster:
+                if question is not None:
+                    answer = SimpleNamespace(result=functools.partial(give, question))
+                    monkeypatch.setattr(distributed.Client, "submit", lambda *_, a=answer, **__: a)
+                with pytest.raises(ConfigError, match=match):
+                    extract(
+                        manifest,
+                        tmp_path / "f.parquet",
+                        parameters=PARAMETERS,
+                        scheduler=cluster.scheduler_address,
+                    )
+        assert time.monotonic() - start < 3 * 15
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_a_lost_scheduler_says_that_the_same_command_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        distributed = pytest.importorskip("distributed")
+        monkeypatch.setattr(extraction, "CHUNK_CLIPS", 1)
+        for k in range(8):
+            stand_ins.tone(tmp_path / "corpus" / ("rock", "jazz")[k % 2] / f"slow{k:03d}.wav", k)
+        manifest, job = load_source(tmp_path / "corpus"), Job(PARAMETERS, load=stand_ins.load)
+        cluster = distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+        )
+        address = cluster.scheduler_address
+
+        def lose(progress: Progress) -> None:
+            if progress.done >= 3:
+                cluster.close()
+
+        with pytest.raises(QuintetError, match="same command"):
+            run_extraction(manifest, tmp_path / "f.parquet", Options(job, scheduler=address, progress=lose))
+        summary = run_extraction(manifest, tmp_path / "f.parquet", Options(job, n_jobs=0))
+        assert summary.n_ok == 8
+        assert summary.n_reused >= 3
 
     @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore")
