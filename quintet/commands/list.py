@@ -1,4 +1,4 @@
-"""Command `list`: members, features, datasets, recipes and rules."""
+"""Command `list`: members, features, columns, datasets, recipes and rules."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ EXAMPLE = "Example: quintet list members"
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="members (or models), features, datasets, recipes or rules.")],
+    what: Annotated[
+        str, typer.Argument(help="members (or models), features, columns, datasets, recipes or rules.")
+    ],
     json_: Json = False,
 ) -> None:
-    """List members, features, datasets, recipes or rules, with sources and published scores.
+    """List members, features and their columns, datasets, recipes or rules.
 
     In a pipe the output has one line per entry, with tabs between the columns.
     """

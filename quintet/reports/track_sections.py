@@ -45,7 +45,7 @@ from quintet.reports.section import (
 )
 from quintet.reports.sections.maps import MIN_CLIPS, point_classes
 from quintet.reports.style import to_svg
-from quintet.reports.text import display_name
+from quintet.reports.text import column_notes, display_name
 from quintet.reports.track_layers import MIN_PROBABILITY, signed_cell
 from quintet.reports.track_text import seconds
 
@@ -219,7 +219,7 @@ def _column_block(
             bar_cell(percentile, text=number(100 * percentile, 0)),
         ]
         cells += [signed_cell(record[member], largest, 1, factor=100) for member in members]
-        rows.append(Row(Cell(code_name(record["column"])), tuple(cells)))
+        rows.append(Row(Cell(code_name(record["column"]), column_notes(record["column"], run)), tuple(cells)))
     heads = tuple(Column(display_name(member, run), numeric=True) for member in members)
     return Table(
         label="Columns with the largest contributions",

@@ -1,4 +1,4 @@
-"""Listings of members, feature sets, datasets, recipes and rules: records, a table, or lines with tabs."""
+"""Listings of members, features, columns, datasets, recipes and rules: records, a table, or lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DASH = "–"
 
 
 def records(what: str) -> list[JsonObject]:
-    """One record per member, feature set, dataset, recipe or rule. The first entry of a record is the name.
+    """One record per member, feature set, column, dataset, recipe or rule. Its first entry is the name.
 
     `published` is None if nothing was published. Otherwise it is
 
@@ -30,7 +30,7 @@ def records(what: str) -> list[JsonObject]:
     - for a dataset `{recipe: {member: {score: value}}}`.
 
     Args:
-        what: `members` (or `models`), `features`, `datasets`, `recipes` or `rules`.
+        what: `members` (or `models`), `features`, `columns`, `datasets`, `recipes` or `rules`.
 
     Raises:
         ConfigError: another name.
@@ -39,6 +39,7 @@ def records(what: str) -> list[JsonObject]:
         "members": _members,
         "models": _members,
         "features": _features,
+        "columns": _columns,
         "datasets": _datasets,
         "recipes": _recipes,
         "rules": _rules,
@@ -151,6 +152,23 @@ def _features() -> list[JsonObject]:
         counts = [f"{family} ({families.count(family)})" for family in dict.fromkeys(families)]
         rows.append({"set": name, "columns": len(families), "families": counts})
     return rows
+
+
+def _columns() -> list[JsonObject]:
+    from quintet.features.catalogue import FEATURE_GROUPS, FEATURE_SETS, feature_family
+    from quintet.features.columns import group_columns, select_groups
+    from quintet.features.parameters import FeatureParameters
+    from quintet.features.words import column_words
+
+    rows: dict[str, JsonObject] = {}
+    for name in sorted(FEATURE_SETS, key=len):
+        parameters = FeatureParameters(feature_set=name)
+        for group, statistics in select_groups(parameters):
+            for column in group_columns(group, statistics, parameters):
+                words, family = column_words(column, parameters), feature_family(column)
+                row = {"column": column, "words": words, "unit": FEATURE_GROUPS[group].unit, "family": family}
+                rows.setdefault(column, {**row, "sets": []})["sets"].append(name)
+    return list(rows.values())
 
 
 def _datasets() -> list[JsonObject]:

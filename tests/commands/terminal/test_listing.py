@@ -66,7 +66,7 @@ def printed(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("what", ["members", "features", "datasets", "recipes", "rules"])
+@pytest.mark.parametrize("what", ["members", "features", "columns", "datasets", "recipes", "rules"])
 def test_a_pipe_receives_lines_and_a_script_json(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

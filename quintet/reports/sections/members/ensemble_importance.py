@@ -27,7 +27,7 @@ from quintet.reports.section import (
     sort_text,
 )
 from quintet.reports.style import to_svg
-from quintet.reports.text import evaluation_part, inline_name, kind, truth, unit
+from quintet.reports.text import column_notes, evaluation_part, inline_name, kind, truth, unit
 
 SMALL = 5e-3
 """Size below which a cell of a heat map shows a dot instead of a number."""
@@ -176,7 +176,7 @@ def _column_blocks(explanation: RunExplanation, run: Run) -> Blocks:
         Part(
             "why-sampled",
             "Columns in the ensemble prediction",
-            grid(column_drawing(columns, run), _steps_table(columns)),
+            grid(column_drawing(columns, run), _steps_table(columns, run)),
         ),
     )
 
@@ -202,7 +202,7 @@ def column_drawing(columns: ColumnExplanation, run: Run) -> Drawing:
     return Drawing("sampled-columns", svg, caption, columns.steps, "Contribution of each column")
 
 
-def _steps_table(columns: ColumnExplanation) -> Table:
+def _steps_table(columns: ColumnExplanation, run: Run) -> Table:
     rows = []
     for record in columns.steps.to_dict("records"):
         value, error, size = record["value"], record["standard_error"], record["mean_size"]
@@ -211,7 +211,7 @@ def _steps_table(columns: ColumnExplanation) -> Table:
             Cell(number(error, 4), sort=sort_text(error)),
             Cell(number(size), sort=sort_text(size)),
         )
-        rows.append(Row(Cell(code_name(record["player"])), cells))
+        rows.append(Row(Cell(code_name(record["player"]), column_notes(record["player"], run)), cells))
     return Table(
         label="Contribution of each column",
         columns=(

@@ -34,7 +34,15 @@ from quintet.reports.section import (
 )
 from quintet.reports.sections.members.ensemble_importance import refit_note
 from quintet.reports.style import to_svg
-from quintet.reports.text import display_name, evaluation_part, inline_name, kind, kinds, unit
+from quintet.reports.text import (
+    column_notes,
+    display_name,
+    evaluation_part,
+    inline_name,
+    kind,
+    kinds,
+    unit,
+)
 
 MAX_COLUMNS = 20
 COLUMNS_PER_CLASS = 6
@@ -194,7 +202,7 @@ def _members_table(run: Run, explanation: RunExplanation) -> Table:
             cells.append(bar_cell(share, share_of(share, largest), number(100 * share, 1)))
         mean = float(row.mean())
         cells.append(Cell(number(100 * mean, 1), sort=repr(mean)))
-        rows.append(Row(Cell(code_name(column)), tuple(cells)))
+        rows.append(Row(Cell(code_name(column), column_notes(column, run)), tuple(cells)))
     heads = tuple(Column(display_name(name, run), numeric=True) for name in explanation.members)
     return Table(
         label="Columns by member",
