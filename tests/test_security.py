@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def promises(text: str) -> list[str]:
     return rows
 
 
+@cache
 def defined_tests(file: Path) -> set[str]:
     """`test_x` and `TestClass::test_x` of a file of tests."""
     found = set()

@@ -207,6 +207,19 @@ class ModelFolder:
             else:
                 yield name, False
 
+    def foreign_files(self) -> list[str]:
+        """Files among those of a finished model that training did not write, such as notes of the user.
+
+        Hidden files do not count.
+
+        Raises:
+            ArtefactError: if `bundle.json` cannot be read.
+        """
+        listed = self.read_json(BUNDLE).get("files")
+        ours = {BUNDLE, *(listed if isinstance(listed, dict) else ())}
+        names = (name for name, _ in self._walk_files() if not PurePosixPath(name).name.startswith("."))
+        return sorted(name for name in names if name not in ours)
+
     def _list_files(self) -> list[Path]:
         """Files of a training run except `bundle.json`, in the order of their paths."""
         candidates = [self.path / name for name in OUR_FILES]

@@ -397,3 +397,9 @@ def _require_replaceable(folder: ModelFolder, earlier: JsonObject, *, overwrite:
             f"--overwrite replaces model folders only. {folder.path} holds something else: "
             "choose another folder."
         )
+    foreign = folder.foreign_files() if folder.is_finished else []
+    if foreign:
+        raise ArtefactError(
+            f"--overwrite replaces what `quintet train` wrote. {folder.path} also holds "
+            f"{', '.join(foreign[:3])}: move that elsewhere, or choose another folder."
+        )

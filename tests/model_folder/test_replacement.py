@@ -202,3 +202,17 @@ def test_tune_refuses_a_folder_that_another_tune_writes(tmp_path: Path) -> None:
     with output_lock(tmp_path / "tuned"), pytest.raises(ArtefactError, match=f"process {os.getpid()}"):
         tune(small_table(), tmp_path / "tuned", settings=settings)
     assert not (tmp_path / "tuned").exists()
+
+
+def test_files_of_the_user_among_those_of_a_model_are_never_deleted(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(models / "0", folder)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "predictions" / "mine.csv").write_text("mine")
+    settings = QUICK.model_copy(update={"seed": 1})
+    with pytest.raises(ArtefactError, match=r"predictions/mine\.csv"):
+        quintet.train(small_table(), folder, settings=settings, overwrite=True)
+    assert (folder / "predictions" / "mine.csv").read_text() == "mine"
+    (folder / "predictions" / "mine.csv").unlink()
+    quintet.train(small_table(), folder, settings=settings, overwrite=True)
+    assert (folder / "notes.txt").read_text() == "mine"
