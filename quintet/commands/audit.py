@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.destinations import hold_file, prepare_file
+from quintet.commands.terminal.destinations import hold_file, prepare_file, write_or_keep
 from quintet.commands.terminal.options import (
     GroupColumn,
     IdColumn,
@@ -87,14 +88,14 @@ def audit(
         result = audit_corpus(
             subject, n_jobs=resolve_cores(jobs), progress=progress, fingerprints=fingerprints, seed=seed
         )
-    if groups_to is not None:
-        write_groups(result, groups_to)
     if json_:
         print_json(result.to_json())
     else:
         for line in result.lines():
             is_heading = bool(line) and not line.startswith(" ")
             print_plain(out, line, style="bold" if is_heading else None)
+    if groups_to is not None:
+        write_or_keep(groups_to, partial(write_groups, result), "--groups-to")
     if not len(result.clips):
         raise DatasetError(
             "An audit must have at least one clip that can be used. "

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quintet.commands.terminal.destinations import prepare_folder
 from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import Json, Quiet
 
@@ -37,6 +38,7 @@ def fetch(
     name, _, variant = dataset.partition("@")
     if name != "audioset":
         raise unknown_name("dataset to fetch", name, ["audioset"])
+    prepare_folder(folder, "FOLDER")
     with progress_counter("Retrieving", quiet=quiet) as progress:
         result = retrieve(
             folder, variant=variant or None, limit=limit, retry_gone=retry_gone, progress=progress

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from quintet.commands.terminal.console import print_message
-from quintet.commands.terminal.destinations import PREDICTION_FORMATS, choose_format, hold_file, prepare_file
+from quintet.commands.terminal.destinations import (
+    PREDICTION_FORMATS,
+    choose_format,
+    hold_file,
+    prepare_file,
+    write_or_keep,
+)
 from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import IdColumn, Jobs, Json, Model, Quiet, Segment, Strict
 from quintet.commands.terminal.parsing import resolve_cores
@@ -93,8 +100,11 @@ def predict(
                 n_jobs=resolve_cores(jobs),
                 progress=progress,
             )
-    if output is not None or not json_:
-        print_predictions(result, chosen_format, output, for_spreadsheets=for_spreadsheets)
+    show = partial(print_predictions, result, chosen_format, for_spreadsheets=for_spreadsheets)
+    if output is not None:
+        write_or_keep(output, show)
+    elif not json_:
+        show(None)
     if json_:
         place = None if output is None else str(output)
         print_json({"command": "predict", "output": place, **predictions_json(result)})

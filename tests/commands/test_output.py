@@ -5,6 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +183,10 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     The modules are imported first, because a module that is imported later would keep the failing functions.
     """
-    for module in ("audit.run", "pipeline.explain_track", "pipeline.recipe_search", "pipeline.runner"):
+    for module in (
+        *("audit.run", "pipeline.explain_track", "pipeline.recipe_search", "pipeline.runner"),
+        "datasets.builtin.audioset_download",
+    ):
         importlib.import_module(f"quintet.{module}")
     for name in (
         "quintet.inference.predict.predict_files",
@@ -190,6 +197,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         "quintet.audit.run.audit",
         "quintet.commands.terminal.options.TableColumns.read",
         "quintet.pipeline.recipe.load_recipe",
+        "quintet.datasets.builtin.audioset_download.retrieve",
     ):
         monkeypatch.setattr(name, refuse_work)
 
@@ -208,6 +216,7 @@ FOLDER_OUTPUTS = [
     ["tune", "f.parquet", "-o", "TARGET"],
     ["run", "demo", "-o", "TARGET"],
     ["extract", "music", "-o", "x.parquet", "--spectrograms", "TARGET"],
+    ["fetch", "audioset", "TARGET"],
 ]
 
 
@@ -260,6 +269,60 @@ def test_a_protected_folder_is_refused_before_the_work(tmp_path: Path) -> None:
     refused = CliRunner().invoke(cli.app, ["predict", "m", "a.wav", "-o", str(tmp_path / "x.csv")])
     tmp_path.chmod(0o700)
     assert isinstance(refused.exception, ArtefactError)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 256 KiB in memory. It is not in pytest's folders, which pytest could not remove with it."""
+    place = Path(tempfile.mkdtemp(prefix="quintet-disk-"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        place.rmdir()
+        pytest.skip("only root can mount a disk")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    place.rmdir()
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("words", [*FILE_OUTPUTS, *FOLDER_OUTPUTS])
+def test_a_full_or_protected_disk_is_refused_before_the_work(
+    words: list[str], small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (small_disk / "full").write_bytes(bytes(255 * 1024))
+    refused = CliRunner().invoke(cli.app, aim(words, small_disk / "there"))
+    assert isinstance(refused.exception, ArtefactError), refused.exception
+    assert "No space left" in str(refused.exception)
+    (small_disk / "full").unlink()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    refused = CliRunner().invoke(cli.app, aim(words, small_disk / "there"))
+    assert isinstance(refused.exception, ArtefactError), refused.exception
+    assert "Read-only" in str(refused.exception)
+    assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet", "json", "txt"])
+def test_predictions_for_a_disk_that_is_full_by_now_are_kept(
+    format_: str, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    output = small_disk / f"x.{format_}"
+    output.write_text("of yesterday")
+
+    def fill_the_disk(*_: object, **__: object) -> PredictionResult:
+        (small_disk / "full").write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096))
+        return make_result()
+
+    monkeypatch.setattr("quintet.inference.predict.predict_files", fill_the_disk)
+    ended = CliRunner().invoke(cli.app, ["predict", "model", "a.wav", "-o", str(output)])
+    assert isinstance(ended.exception, ArtefactError), ended.exception
+    assert output.read_text() == "of yesterday"
+    (kept,) = tmp_path.glob("quintet-*/x.*")
+    assert str(kept) in str(ended.exception)
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: make_result())
+    predict("-o", tmp_path / f"usual.{format_}")
+    assert kept.read_bytes() == (tmp_path / f"usual.{format_}").read_bytes()
 
 
 def test_a_link_in_the_place_of_an_output_is_replaced(result: PredictionResult, tmp_path: Path) -> None:

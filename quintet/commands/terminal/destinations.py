@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import typer
 
 from quintet.commands.terminal.faults import is_folder_gone
-from quintet.errors import ArtefactError
+from quintet.errors import ArtefactError, QuintetError
 from quintet.files.internet.remote import is_remote
 from quintet.files.locks import output_lock
 
 _HELD = ExitStack()
 OUTPUT_OPTION = "--output"
+PROBE_BYTES = 1 << 16
+"""Size of the file that is written, before the work, where an output shall be."""
 PREDICTION_FORMATS = {
     ".csv": "csv",
     ".json": "json",
@@ -151,11 +153,13 @@ def prepare_folder(output: str | Path | None, option: str = OUTPUT_OPTION) -> No
 
 
 def _make_folder(folder: Path, option: str) -> None:
-    """Make a folder if it is missing, and write and remove an empty file in it."""
+    """Make a folder if it is missing, and write and remove a small file in it. On a full disk that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         if is_folder_gone():
             raise  # the sentence for a deleted current folder says more
@@ -163,6 +167,31 @@ def _make_folder(folder: Path, option: str) -> None:
             f"{option} must be in a folder that can be written. '{folder}' cannot be: "
             f"{error.strerror or error}. Choose another place."
         ) from None
+
+
+def write_or_keep(output: Path, write: Callable[[Path], None], option: str = OUTPUT_OPTION) -> None:
+    """Write the result of long work. If its place cannot be written any more, it is kept in another one.
+
+    Args:
+        output: the file.
+        write: writes the result to a path.
+        option: option that names the file.
+
+    Raises:
+        ArtefactError: if the file could not be written (the disk is full by now); it names the other place.
+        OSError: if no place can be written.
+    """
+    try:
+        write(output)
+    except OSError as error:
+        if isinstance(error, (QuintetError, BrokenPipeError)):
+            raise
+        place = Path(tempfile.mkdtemp(prefix="quintet-")) / output.name
+        write(place)
+        raise ArtefactError(
+            f"{option} must be a place that can be written until the end. '{output}' could not be "
+            f"({error.strerror or error}). The result is complete in '{place}': move it from there."
+        ) from error
 
 
 def _unknown_suffix(output: Path, formats: Mapping[str, str]) -> typer.BadParameter:
