@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
+from quintet.audio.isolation.calls import LostWorkerError, map_isolated
 from quintet.audio.resample import resample
 from quintet.errors import AudioError, ConfigError, unknown_name
 from quintet.features.columns import feature_names
 from quintet.features.describe import describe
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.parameters import FeatureParameters
 from quintet.files.paths import name_list, require_path
 from quintet.settings import parse_settings
@@ -36,7 +38,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         families: feature families of the set to keep, such as `("cepstral", "spectral")`. None keeps all.
         parameters: further settings of `FeatureParameters` by name, such as `{"hop_length": 256}`.
         on_error: `"raise"`, or `"nan"` to turn a recording that cannot be used into a row of NaN.
-        n_jobs: number of worker processes, as in joblib. None is one.
+        n_jobs: number of worker processes, as in joblib. None is one. Files are always read in a worker
+            process: a crash of a decoder is an AudioError.
 
     Example:
         >>> import numpy as np
@@ -108,10 +111,13 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             )
         sounds = [x if isinstance(x, Clip) else require_path(x, "Each recording in `X`") for x in X]
         settings = self.feature_parameters
-        jobs = [delayed(_describe_or_nan)(sound, settings, self.on_error) for sound in sounds]
-        rows = Parallel(n_jobs=self.n_jobs)(jobs)
+        rows = _describe_files(sounds, settings, self.on_error, effective_n_jobs(self.n_jobs))
+        clips = [sound for sound in sounds if isinstance(sound, Clip)]
+        jobs = [delayed(_describe_or_nan)(clip, settings, self.on_error) for clip in clips]
+        of_clips = iter(Parallel(n_jobs=self.n_jobs)(jobs))
+        values_by_sound = [next(of_clips) if isinstance(sound, Clip) else next(rows) for sound in sounds]
         names = list(feature_names(settings))
-        values = np.array(rows, dtype=np.float32).reshape(len(sounds), len(names))
+        values = np.array(values_by_sound, dtype=np.float32).reshape(len(sounds), len(names))
         ids = pd.Index([_sound_id(sound) for sound in sounds], name="id", dtype="str")
         return pd.DataFrame(values, index=ids, columns=names)
 
@@ -132,6 +138,21 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         return tags
+
+
+def _describe_files(
+    sounds: Sequence[Sound], parameters: FeatureParameters, on_error: str, n_workers: int
+) -> Iterator[list[float]]:
+    """Feature values of the recordings that are files, in worker processes that may die."""
+    files = [os.fspath(sound) for sound in sounds if not isinstance(sound, Clip)]
+    calls = ((file, parameters, on_error) for file in files)
+    for values in map_isolated(_describe_or_nan, calls, n_workers=n_workers, set_up=kernels_available):
+        if isinstance(values, LostWorkerError) and on_error == "nan":
+            yield [np.nan] * len(feature_names(parameters))
+        elif isinstance(values, Exception):
+            raise values
+        else:
+            yield values
 
 
 def _describe_or_nan(sound: Sound, parameters: FeatureParameters, on_error: str) -> list[float]:

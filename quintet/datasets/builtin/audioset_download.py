@@ -25,6 +25,7 @@ from typing import Literal, NamedTuple
 
 import soundfile
 
+from quintet.audio.isolation.calls import call_isolated
 from quintet.datasets.builtin.audioset import (
     LEDGER,
     LEDGER_COLUMNS,
@@ -33,7 +34,7 @@ from quintet.datasets.builtin.audioset import (
     read_ledger,
     segments,
 )
-from quintet.errors import ConfigError, DatasetError
+from quintet.errors import AudioError, ConfigError, DatasetError
 from quintet.files.atomic import append_bytes
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
@@ -254,7 +255,7 @@ def _request(segment: Segment, audio: Path, programs: _Programs) -> Attempt:
         failure = _run(cut_command(programs.ffmpeg, segment, downloads[0], clip))
         if failure is not None:
             return Attempt("failed", failure)
-        if not clip.is_file() or not _n_frames(clip):
+        if not clip.is_file() or not _has_frames(clip):
             return Attempt("gone", f"The video ends before {segment.start_s:g} s.")
         os.replace(clip, audio / f"{segment.id}.flac")
     return Attempt("new", "")
@@ -276,6 +277,14 @@ def _run(command: Sequence[str]) -> str | None:
         if "ERROR" in line:
             return line
     return lines[-1] if lines else f"{program} ended with {process.returncode}."
+
+
+def _has_frames(clip: Path) -> bool:
+    """Whether a clip has sound. A worker process opens it."""
+    try:
+        return call_isolated(_n_frames, clip) > 0
+    except AudioError:
+        return False
 
 
 def _n_frames(clip: Path) -> int:

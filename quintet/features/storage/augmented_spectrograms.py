@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.audio.augment import AudioAugmentation, augment_clip
 from quintet.audio.decode import ClipSource
+from quintet.audio.isolation.calls import map_isolated
 from quintet.features.engine.analysis import make_analysis
+from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import Progress
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
@@ -107,12 +109,16 @@ def make_augmented_copies(
                 missing.append(id)
         columns = (clips[name].loc[missing].tolist() for name in ("path", "start", "end"))
         sources = map(ClipSource.from_row, missing, *columns)
-        jobs = (delayed(_make_copies)(source, parameters, augmentation, seed) for source in sources)
-        results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+        calls = ((source, parameters, augmentation, seed) for source in sources)
+        results = map_isolated(
+            _make_copies, calls, n_workers=effective_n_jobs(n_jobs), set_up=kernels_available
+        )
         n_copies = augmentation.copies
         n_total = len(wanted) * n_copies
         n_reused = n_total - len(missing) * n_copies
         for n_clips, (id, log_mels) in enumerate(zip(missing, results, strict=True), start=1):
+            if isinstance(log_mels, Exception):
+                raise log_mels
             for name, log_mel in zip(wanted[id], log_mels, strict=True):
                 writer.add(name, log_mel, digests[id])
             n_made = n_clips * n_copies

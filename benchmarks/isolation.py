@@ -1,0 +1,182 @@
+"""CPU time of isolation: worker processes that may die, over the same work in one process. See README.md.
+
+python -m benchmarks.isolation [--rounds 7] [--clips 10000] [--source FOLDER]
+
+*One clip*: `quintet predict MODEL CLIP` as a command, with and without worker processes, in turn. *Many*:
+`extract` of many short clips with one worker process and in the process itself (`n_jobs=0`), in turn. CPU
+time is that of all processes of a run. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from benchmarks.music import RATE, REAL_MUSIC, recording
+
+CLIP_S, SHORT_S = 30.0, 3.0
+TARGETS = {"predict": 1.15, "extract": 1.03}
+PREDICT = """
+import sys
+from collections import deque
+from quintet.audio.isolation import calls
+from quintet.audio.isolation.bounds import Bounds
+from quintet.audio.isolation.pool import Event
+
+class InProcess:
+    # the interface of WorkerPool, without processes
+    def __init__(self, n_workers=1, bounds=Bounds()):
+        self.n_workers, self.bounds, self.found, self.n = n_workers, bounds, deque(), 0
+    n_under_way = property(lambda self: len(self.found))
+    def submit(self, function, *arguments, set_up=None):
+        set_up and set_up()
+        self.n += 1
+        result = function(*arguments)
+        if hasattr(result, "__next__"):
+            self.found += [Event(self.n, "item", item) for item in result]
+            result = None
+        self.found.append(Event(self.n, "done", result))
+        return self.n
+    def events(self):
+        events = list(self.found)
+        self.found.clear()
+        return events
+    def warm_up(self, set_up): pass
+    def keep(self, n_workers): pass
+    def stop(self): pass
+
+if sys.argv.pop(1) == "without":
+    calls.WorkerPool = InProcess
+from quintet.cli import main
+main()
+"""
+EXTRACT = """
+import sys
+from quintet import FeatureParameters, extract, load_source
+parameters = FeatureParameters(feature_set="bahuleyan2018")
+extract(load_source(sys.argv[2]), sys.argv[3], parameters=parameters, n_jobs=int(sys.argv[1]))
+"""
+TRAIN = """
+import sys
+from quintet import FeatureParameters, TrainSettings, extract, load_source, train
+parameters = FeatureParameters(feature_set="bahuleyan2018")
+extract(load_source(sys.argv[1]), sys.argv[2] + ".parquet", parameters=parameters)
+settings = TrainSettings(members=("logistic_regression", "random_forest", "xgboost"), folds=2, resamples=0)
+train(sys.argv[2] + ".parquet", sys.argv[2], settings=settings)
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.isolation", description="CPU time with worker processes over without."
+    )
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--clips", type=int, default=10000, help="clips of 3 s for `extract`")
+    parser.add_argument("--extract-rounds", type=int, default=1)
+    parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="folder of recordings")
+    options = parser.parse_args()
+    _adopt_orphans()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name, seconds in (
+            ("predict", measure_predict(folder, options.source, rounds=options.rounds)),
+            (
+                "extract",
+                measure_extract(folder, options.source, clips=options.clips, rounds=options.extract_rounds),
+            ),
+        ):
+            show(name, seconds)
+
+
+def measure_predict(place: Path, source: Path | None, *, rounds: int) -> dict[str, list[float]]:
+    """CPU seconds of the prediction of one clip of 30 s."""
+    for number in range(12):
+        path = place / "music" / ("low", "high")[number % 2] / f"{number}.wav"
+        _write(path, recording(source, seconds=CLIP_S, seed=number))
+    clip, model = place / "music" / "low" / "0.wav", place / "model"
+    _cpu_s(TRAIN, str(place / "music"), str(model))
+    arguments = ("predict", str(model), str(clip), "-q")
+    return _in_turn({name: (PREDICT, name, *arguments) for name in ("with", "without")}, rounds)
+
+
+def measure_extract(place: Path, source: Path | None, *, clips: int, rounds: int) -> dict[str, list[float]]:
+    """CPU seconds of the extraction of many clips of 3 s."""
+    folder = place / "many" / "music"
+    for number in range(clips):
+        path, first = folder / f"{number:05d}.wav", folder / f"{number % 24:05d}.wav"
+        if number < 24:
+            _write(path, recording(source, seconds=SHORT_S, seed=number))
+        else:
+            os.link(first, path)
+    scripts: dict[str, tuple[str, ...]] = {}
+    for name, jobs in (("with", "1"), ("without", "0")):
+        scripts[name] = (EXTRACT, jobs, str(folder.parent), str(place / f"{jobs}.parquet"))
+    return _in_turn(scripts, rounds, outputs=[place / "0.parquet", place / "1.parquet"])
+
+
+def show(name: str, seconds: dict[str, list[float]]) -> None:
+    """Print the ratio, and whether it meets the target."""
+    ratios = np.array(seconds["with"]) / np.array(seconds["without"])
+    low, middle, high = np.percentile(ratios, [25, 50, 75])
+    met = "met    " if middle <= TARGETS[name] else "NOT MET"
+    medians = {kind: float(np.median(values)) for kind, values in seconds.items()}
+    print(
+        f"{met}  {name}: {middle:.3f} ({low:.3f}-{high:.3f}) times the CPU (target <= {TARGETS[name]}); "
+        f"{medians['with']:.2f} s with, {medians['without']:.2f} s without",
+        flush=True,
+    )
+
+
+def _in_turn(
+    scripts: dict[str, tuple[str, ...]], rounds: int, outputs: list[Path] | None = None
+) -> dict[str, list[float]]:
+    """CPU seconds of every script in every round. The first of several rounds does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in scripts}
+    for number in range(-1 if rounds > 1 else 0, rounds):
+        names = list(scripts) if number % 2 else list(reversed(scripts))
+        for name in names:
+            for output in outputs or []:
+                output.unlink(missing_ok=True)
+            spent_s = _cpu_s(*scripts[name])
+            if number >= 0:
+                seconds[name].append(spent_s)
+    return seconds
+
+
+def _write(path: Path, samples: np.ndarray[Any, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples[:, :1], RATE, subtype="PCM_16")
+
+
+def _cpu_s(script: str, *arguments: str) -> float:
+    """CPU seconds of a script and of all processes that it starts."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", script, *arguments], stdout=subprocess.DEVNULL, check=True)
+    try:
+        while True:  # servers of worker processes that are still ending
+            os.wait()
+    except ChildProcessError:
+        pass
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def _adopt_orphans() -> None:
+    """Make this process the parent of processes whose parent ends, so that their time counts."""
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()
