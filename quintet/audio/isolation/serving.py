@@ -16,6 +16,7 @@ from quintet.audio.isolation.processes import silence_libraries, use_one_thread
 
 IDLE_S = 120.0
 """A worker without calls for so long leaves: the next call starts another."""
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 GRACE_S = 10
 """Seconds after which the system ends a late worker whose parent is gone."""
 
@@ -37,20 +38,25 @@ def serve(connection: Connection, strangers: Sequence[Connection], bounds: Bound
     for other in strangers:
         other.close()
     _prepare_process()
+    noise = _Noise()
     memory = MemoryBound(bounds.memory_mb)
     set_up: set[Callable[[], object]] = set()
     while True:
         try:
             if not connection.poll(IDLE_S):
                 return
-            for answer in _carry_out(connection, set_up, memory, bounds):
+            for answer in _carry_out(connection, set_up, memory, noise, bounds.seconds):
                 connection.send(answer)
         except (EOFError, BrokenPipeError, ConnectionError):
             return  # the parent is gone
 
 
 def _carry_out(
-    connection: Connection, set_up: set[Callable[[], object]], memory: MemoryBound, bounds: Bounds
+    connection: Connection,
+    set_up: set[Callable[[], object]],
+    memory: MemoryBound,
+    noise: _Noise,
+    seconds: float,
 ) -> Iterator[tuple[Answer, object]]:
     """The answers to the call that comes next."""
     try:
@@ -66,19 +72,44 @@ def _carry_out(
         return
     yield "begun", None
     memory.renew()
-    _set_alarm(bounds.seconds)
+    _set_alarm(seconds)
+    noise.stop()
     try:
         result = function(*arguments)
         if isinstance(result, Iterator):
             for item in result:
                 yield "item", item
-                _set_alarm(bounds.seconds)
+                _set_alarm(seconds)
             result = None
         yield "done", result
     except Exception as error:  # noqa: BLE001  the parent decides
         yield "error", _portable(error)
     finally:
         _set_alarm(0)
+        noise.allow()
+
+
+class _Noise:
+    """What decoders print: it is dropped, on standard output always, on standard error during a call.
+
+    It may hold bytes of the file, and standard output is for results.
+    """
+
+    def __init__(self) -> None:
+        self._nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            self._errors = os.dup(STANDARD_ERROR)
+        except OSError:  # closed
+            self._errors = self._nowhere
+        os.dup2(self._nowhere, STANDARD_OUTPUT)
+
+    def stop(self) -> None:
+        """Drop what is printed from now on."""
+        os.dup2(self._nowhere, STANDARD_ERROR)
+
+    def allow(self) -> None:
+        """Show what is printed from now on: a set-up may have something to say."""
+        os.dup2(self._errors, STANDARD_ERROR)
 
 
 def _prepare_process() -> None:
