@@ -47,7 +47,7 @@ def act(kind: str) -> None:
     elif kind == "bomb":
         held = []
         while True:
-            held.append(np.ones(1 << 20))
+            held.append(np.ones(1 << 26))  # half a gigabyte
 
 
 def write_sitecustomize(folder: Path) -> None:

@@ -33,7 +33,7 @@ PARAMETERS = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("t
 ERRORS = {
     "crash": "worker process died",
     "opencrash": "worker process died",
-    "hang": "longer than 0.8 s",
+    "hang": "longer than 1.5 s",
     "bomb": "memory",
 }
 
@@ -67,7 +67,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hostile(music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The music, with a decoder that acts by names, in workers with small bounds."""
     calls.stop_worker()
-    monkeypatch.setenv(SECONDS_VARIABLE, "0.8")
+    monkeypatch.setenv(SECONDS_VARIABLE, "1.5")
     monkeypatch.setenv(MEMORY_VARIABLE, "200")
     monkeypatch.setattr(processes, "may_fork", lambda: True)
     decoder_hook.install(monkeypatch.setattr)
