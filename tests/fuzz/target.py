@@ -45,5 +45,8 @@ TARGETS = (
     Target("model_folders", "tests.fuzz.model_folders:prepare"),
     Target("model_pages", "tests.fuzz.model_folders:prepare_pages"),
     Target("network_folders", "tests.fuzz.model_folders:prepare_network"),
+    Target("audio_extract", "tests.fuzz.audio:prepare_extract"),
+    Target("audio_predict", "tests.fuzz.audio:prepare_predict"),
+    Target("audio_audit", "tests.fuzz.audio:prepare_audit"),
 )
 """All targets; a new one is a new module and a row."""

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from tests.fuzz import audio
 from tests.fuzz.model_folders import prepare_few
 from tests.fuzz.target import TARGETS, Runner, Target
+
+COUNTS = {"model_pages": 30, "audio_extract": 25, "audio_predict": 10, "audio_audit": 10}
+"""Tries of the slow targets; a try of audio has `audio.BATCH` files."""
 
 
 def outcomes(run: Runner, tmp_path: Path, count: int) -> Counter[str]:
@@ -28,10 +33,25 @@ def test_a_few_mutated_model_folders_predict_or_are_refused(tmp_path: Path) -> N
     assert any(outcome.startswith("predicted") for outcome in found)
 
 
+def test_a_few_mutated_recordings_have_a_row_each(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    found = outcomes(audio.prepare_few(tmp_path / "seeds"), tmp_path, 3)
+    assert sum(found.values()) == 3
+
+
+def test_checksums_of_ogg_pages_are_put_right(tmp_path: Path) -> None:
+    """The checksums of an encoder stay as they are: then the fuzzer's are those that decoders expect."""
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, np.random.default_rng(0).normal(size=4000) * 0.1, 8000)
+    data = bytearray(path.read_bytes())
+    audio.repair_checksums(data)
+    assert bytes(data) == path.read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_every_target_stands_some_hundred_tries(target: Target, tmp_path: Path) -> None:
     (tmp_path / "seeds").mkdir()
     run = target.load(tmp_path / "seeds")
-    count = 30 if target.name == "model_pages" else 300
+    count = COUNTS.get(target.name, 300)
     assert sum(outcomes(run, tmp_path, count).values()) == count
