@@ -175,16 +175,18 @@ class WorkerPool:
 
     def _listen(self, worker: _Worker) -> list[Event]:
         """What a worker has sent, or what its death means."""
-        events: list[Event] = []
+        answers: list[tuple[Answer, object]] = []
+        lives = False
         try:
             while worker.connection.poll():
-                kind, value = worker.connection.recv()
-                events += self._note(worker, kind, value)
-            if worker.process.is_alive():
-                return events
+                answers.append(worker.connection.recv())
+            lives = worker.process.is_alive()
         except Exception:  # noqa: BLE001  the end of the connection, or whatever a dying process sent
-            pass
-        return events + self._bury(worker)
+            lives = False
+        events: list[Event] = []
+        for kind, value in answers:
+            events += self._note(worker, kind, value)
+        return events if lives else events + self._bury(worker)
 
     def _note(self, worker: _Worker, kind: Answer, value: object) -> list[Event]:
         ticket = worker.ticket

@@ -46,7 +46,11 @@ def serve(connection: Connection, strangers: Sequence[Connection], bounds: Bound
             if not connection.poll(IDLE_S):
                 return
             for answer in _carry_out(connection, set_up, memory, noise, bounds.seconds):
-                connection.send(answer)
+                try:
+                    connection.send(answer)
+                except MemoryError as error:  # for the copy that is sent
+                    connection.send(("error", error))
+                    break
         except (EOFError, BrokenPipeError, ConnectionError):
             return  # the parent is gone
 

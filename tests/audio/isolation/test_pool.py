@@ -1,0 +1,191 @@
+"""Worker processes: results, errors, deaths, hangs, memory, noise, and processes that need no main guard."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quintet.audio.isolation import calls, processes
+from quintet.audio.isolation.bounds import SECONDS_VARIABLE, Bounds, read_bounds
+from quintet.audio.isolation.calls import LostWorkerError, call_isolated, map_isolated, worker_pool
+from quintet.audio.isolation.pool import Event, WorkerPool
+from quintet.errors import ConfigError, QuintetError
+
+
+def die(code: int = 3) -> None:
+    os._exit(code)
+
+
+def die_at(k: int) -> int:
+    if k == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return k
+
+
+def allocate(megabytes: int) -> None:
+    HELD.append(np.ones(megabytes << 17))
+
+
+HELD: list[np.ndarray] = []
+"""What a worker keeps."""
+
+
+def count_to(n: int) -> Iterator[int]:
+    for k in range(n):
+        if k == 3:
+            die()
+        yield k
+
+
+def chatter() -> int:
+    os.write(1, b"decoder: \x1b[2J\n")
+    os.write(2, b"decoder: warning\n")
+    return 7
+
+
+def own_pid() -> int:
+    return os.getpid()
+
+
+def is_daemon_fine() -> int:
+    return call_isolated(own_pid)
+
+
+@pytest.fixture(params=["fork", pytest.param("server", marks=pytest.mark.slow)])
+def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs with forked workers, and with workers of the server process."""
+    if request.param == "fork" and sys.platform != "linux":
+        pytest.skip("workers are forked on Linux only")
+    calls.stop_worker()
+    monkeypatch.setattr(processes, "may_fork", lambda: request.param == "fork")
+    return str(request.param)
+
+
+def test_results_and_errors_come_back(method: str) -> None:
+    assert call_isolated(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        call_isolated(divmod, 7, 0)
+    assert call_isolated(own_pid) == call_isolated(own_pid) != os.getpid()  # warm
+
+
+def test_a_death_costs_its_call_only(method: str) -> None:
+    results = list(map_isolated(die_at, ((k,) for k in range(5)), n_workers=2))
+    assert [type(result) for result in results] == [int, int, LostWorkerError, int, int]
+    assert [result for result in results if isinstance(result, int)] == [0, 1, 3, 4]
+
+
+def test_a_worker_that_leaves_without_an_error_is_a_death() -> None:
+    with pytest.raises(LostWorkerError, match="died") as caught:
+        call_isolated(die, 0)
+    assert (caught.value.kind, caught.value.stage) == ("died", "worker")
+
+
+def test_items_before_a_death_arrive() -> None:
+    with WorkerPool(1) as pool:
+        ticket = pool.submit(count_to, 9)
+        events: list[Event] = []
+        while not events or events[-1].kind == "item":
+            events += pool.events()
+    assert events == [*(Event(ticket, "item", k) for k in range(3)), Event(ticket, "died")]
+
+
+def test_a_hang_ends_in_time_and_the_queue_goes_on() -> None:
+    with WorkerPool(1, Bounds(seconds=0.5)) as pool:
+        late, fine = pool.submit(time.sleep, 60), pool.submit(divmod, 7, 2)
+        began = time.monotonic()
+        assert pool.events() == [Event(late, "late")]
+        assert pool.events() == [Event(fine, "done", (3, 1))]
+        assert time.monotonic() - began < 30
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of the system is kept on Linux")
+def test_memory_beyond_the_bound_is_refused_and_below_it_is_given() -> None:
+    with WorkerPool(1, Bounds(memory_mb=100)) as pool:
+        pool.submit(allocate, 60)
+        pool.submit(allocate, 60)  # the memory of the call before does not count
+        pool.submit(allocate, 200)
+        kinds = [event.kind for _ in range(3) for event in pool.events()]
+    assert kinds == ["done", "done", "error"]
+
+
+def test_what_a_call_prints_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    calls.stop_worker()
+    assert call_isolated(chatter) == 7
+    assert capfd.readouterr() == ("", "")
+
+
+def test_workers_that_cannot_start_end_the_run() -> None:
+    with WorkerPool(1) as pool:
+        pool.submit(divmod, 7, 2, set_up=die)
+        with pytest.raises(QuintetError, match="must start"):
+            pool.events()
+
+
+def test_a_set_up_that_fails_is_raised() -> None:
+    with WorkerPool(1) as pool:
+        pool.submit(divmod, 7, 2, set_up=_fail)
+        with pytest.raises(ValueError, match="invalid literal"):
+            pool.events()
+
+
+def _fail() -> None:
+    int("x")
+
+
+def test_two_threads_do_not_share_a_worker() -> None:
+    with worker_pool() as pool:
+        found: list[object] = []
+        thread = threading.Thread(target=lambda: found.append(call_isolated(divmod, 7, 2)))
+        thread.start()
+        thread.join(60)
+        assert found == [(3, 1)]
+        assert pool.n_under_way == 0
+
+
+@pytest.mark.slow
+def test_a_daemon_may_call(method: str) -> None:
+    """A worker of a `multiprocessing.Pool` is a daemon, which may not start processes elsewhere."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(os.getpid) != os.getpid()
+        assert pool.apply(is_daemon_fine) > 0
+
+
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time\nfrom quintet.audio.isolation.calls import call_isolated\n"
+        "print(call_isolated(os.getpid), flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 30
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_bounds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_bounds() == Bounds()
+    monkeypatch.setenv(SECONDS_VARIABLE, "7.5")
+    assert read_bounds() == Bounds(seconds=7.5)
+    for text in ("-1", "soon", "nan", "inf"):
+        monkeypatch.setenv(SECONDS_VARIABLE, text)
+        with pytest.raises(ConfigError, match=SECONDS_VARIABLE):
+            read_bounds()
