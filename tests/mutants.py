@@ -96,9 +96,15 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "quintet/ensemble/classifier.py",
-        "and len(folds) > 2:",
+        "and len(plan.folds) > 2:",
         "and False:",
         "tests/ensemble/test_classifier.py -k chosen_without",
+    ),
+    (
+        "quintet/ensemble/support.py",
+        "return validation.class_share * n_units",
+        "return n_units",
+        "tests/ensemble/test_support.py",
     ),
     (
         "quintet/ensemble/crossfit.py",

@@ -5,7 +5,7 @@
 Random: ten folds over all 999 tracks. By artist: the three published folds, 947 tracks. Fault-filtered:
 fitted on train and valid, scored on test. Intervals and gaps are by artist; a track without a known artist is
 its own group. A gap is computed on the tracks that both protocols score. The last table is `quintet train`
-with the filtered lists: rule, weights and calibration are chosen on train and valid alone.
+with the filtered lists: rule, weights and calibration are learnt on valid alone, by members fitted on train.
 """
 
 from __future__ import annotations
@@ -134,17 +134,17 @@ def compare_with_mean(data: Path, work: Path) -> None:
     )
     ensemble, mean = result.scores["verdict"], result.scores["test"]["mean"]["scores"]
     chosen = ensemble["test"]["scores"]
-    print(f"\nchosen on train and valid: {result.rule}, calibration {ensemble['calibration']['method']}")
+    print(f"\nchosen on valid: {result.rule}, calibration {ensemble['calibration']['method']}")
     for name, scores in (("ensemble", chosen), ("mean", mean)):
         print(f"{name:8}", *(f"{key} {scores[key]['value']:.4f}" for key in (*SHOWN, "ece")))
     losses = {rule: round(loss, 4) for rule, loss in rule_losses(result.folder).items()}
-    print("log loss of rules on train and valid, out of fold:", losses)
+    print("log loss of rules on valid, cross-fitted:", losses)
     differences = [chosen[key]["value"] - mean[key]["value"] for key in SHOWN]
     print("ensemble - mean:", dict(zip(SHOWN, np.round(differences, 4).tolist(), strict=True)))
 
 
 def rule_losses(folder: Path) -> dict[str, float]:
-    """Fusion rule → log loss on the training part, from a model folder."""
+    """Fusion rule → log loss on the validation part, from a model folder."""
     losses: dict[str, float] = ModelFolder(folder).read_json("fusion.json")["comparison"]["losses"]
     return losses
 

@@ -13,8 +13,10 @@ from sklearn.isotonic import isotonic_regression
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Float, Floats, Folds, Groups, Labels, Probabilities, Target
+from quintet.ensemble.fusion import LabelledPredictions
 from quintet.ensemble.fusion_weights import FLOOR, evidence_to_probabilities, log_evidence
 from quintet.ensemble.selection import most_folds, standard_error
+from quintet.ensemble.support import UNITS_PER_PARAMETER, count_units, learnt_share, margin_of_error
 from quintet.errors import AlignmentError, ArtefactError, unknown_name
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.losses import clip_losses
@@ -26,11 +28,8 @@ METHODS = ("none", "temperature", "isotonic")
 MIN_PER_CLASS = 100
 """Groups that each class needs, and groups without the class. With fewer, isotonic steps fit the noise."""
 
-UNGROUPED_MARGIN = 2.0
-"""Standard errors that a gain must exceed if groups are not known.
-
-An error by clip treats one artist's clips as independent. By artist, errors are twice as large on GTZAN.
-"""
+VALIDATION_MARGIN = 2.0
+"""Standard errors that a gain on a validation part must exceed. The final members are fitted on it, too."""
 
 LOG_TEMPERATURES = (-3.0, 3.0)
 N_SPLITS = 5
@@ -183,23 +182,50 @@ def fit_calibration(
         >>> fit_calibration(p, y, classes=["a", "b"], method="temperature").apply(p[:1]).round(2).tolist()
         [[0.8, 0.2]]
     """
+    labelled = _as_predictions(probabilities, y, groups, classes, multilabel=multilabel)
+    return learn_calibration(labelled, method=method, folds=folds, seed=seed)
+
+
+def learn_calibration(
+    predictions: LabelledPredictions, *, method: str = "auto", folds: Folds | None = None, seed: int = 0
+) -> Calibration:
+    """`fit_calibration` of the predictions of one classifier.
+
+    What is learnt from a validation part is mixed with probabilities as they are
+    (`quintet.ensemble.support`): the logarithm of the temperature and the heights of isotonic steps shrink.
+    `auto` calibrates on a validation part only if it has `UNITS_PER_PARAMETER` independent groups, and for a
+    gain of more than `VALIDATION_MARGIN` standard errors, which counts for the share of clips whose class
+    occurs.
+
+    Args:
+        predictions: of one classifier, on clips that it has not seen.
+        method: `none`, `temperature`, `isotonic` or `auto`.
+        folds: folds to compare methods on. Default: new folds.
+        seed: for new folds.
+
+    Raises:
+        ConfigError: the method is unknown.
+        SplitLeakError: a given fold has one group on both sides.
+    """
     if method not in ("auto", *METHODS):
         raise unknown_name("calibration", method, ("auto", *METHODS))
-    target = _encode_target(probabilities, y, classes, multilabel=multilabel)
-    codes, n_groups = group_codes(groups, len(target))
+    codes = predictions.groups
     if folds is not None:
         _require_disjoint_folds(folds, codes)
     if method != "auto":
-        return _fit_method(method, probabilities, target)
-    folds = _new_folds(target, codes, seed=seed) if folds is None else folds
-    if len(folds) < 2:
-        return _fit_method("none", probabilities, target)
-    methods = METHODS if _allows_isotonic(target, codes, probabilities.shape[1]) else METHODS[:2]
-    losses: dict[str, Floats] = {}
-    for name in methods:
-        losses[name] = clip_losses(target, _calibrate_held_out(name, probabilities, target, folds))
-    margin = 1.0 if n_groups < len(target) else UNGROUPED_MARGIN
-    return _fit_method(_choose_method(losses, codes, n_groups, margin), probabilities, target)
+        return _fit_method(method, predictions)
+    folds = _new_folds(predictions.target, codes, seed=seed) if folds is None else folds
+    validation = predictions.validation
+    is_small = validation is not None and count_units(codes) < UNITS_PER_PARAMETER
+    if len(folds) < 2 or is_small:
+        return _fit_method("none", predictions)
+    n_classes = len(predictions.classes)
+    methods = METHODS if _allows_isotonic(predictions.target, codes, n_classes) else METHODS[:2]
+    losses = {name: predictions.losses(_calibrate_held_out(name, predictions, folds)) for name in methods}
+    margin = margin_of_error(codes)
+    if validation is not None:
+        margin = VALIDATION_MARGIN / validation.class_share if validation.class_share else np.inf
+    return _fit_method(_choose_method(losses, codes, margin), predictions)
 
 
 def cross_calibrate(
@@ -233,17 +259,50 @@ def cross_calibrate(
         AlignmentError: there is not one row of probabilities per label, or not one column per class.
         SplitLeakError: a given fold has one group on both sides.
     """
+    labelled = _as_predictions(probabilities, y, groups, classes, multilabel=multilabel)
+    return np.asarray(calibrate_held_out(labelled, method=method, folds=folds, seed=seed))
+
+
+def calibrate_held_out(
+    predictions: LabelledPredictions, *, method: str, folds: Folds | None = None, seed: int = 0
+) -> Probabilities:
+    """`cross_calibrate` of the predictions of one classifier; a validation part as in `learn_calibration`.
+
+    Args:
+        predictions: of one classifier, on clips that it has not seen.
+        method: `none`, `temperature` or `isotonic`.
+        folds: each row is held out once. Default: new folds.
+        seed: for new folds.
+
+    Raises:
+        ConfigError: the method is unknown.
+        SplitLeakError: a given fold has one group on both sides.
+    """
     if method not in METHODS:
         raise unknown_name("calibration", method, METHODS)
-    target = _encode_target(probabilities, y, classes, multilabel=multilabel)
-    codes = group_codes(groups, len(target))[0]
+    codes = predictions.groups
     if folds is None:
-        folds = _new_folds(target, codes, seed=seed)
+        folds = _new_folds(predictions.target, codes, seed=seed)
     else:
         _require_disjoint_folds(folds, codes)
     if len(folds) < 2:
-        return probabilities
-    return _calibrate_held_out(method, probabilities, target, folds)
+        unchanged: Probabilities = predictions.stack[0]
+        return unchanged
+    return _calibrate_held_out(method, predictions, folds)
+
+
+def _as_predictions(
+    probabilities: Probabilities,
+    y: Labels,
+    groups: Groups | None,
+    classes: Sequence[str],
+    *,
+    multilabel: bool | None,
+) -> LabelledPredictions:
+    """The predictions of one classifier with labels and groups."""
+    target = _encode_target(probabilities, y, classes, multilabel=multilabel)
+    codes, _ = group_codes(groups, len(target))
+    return LabelledPredictions(probabilities[None], target, codes, ("classifier",), tuple(classes))
 
 
 def _require_disjoint_folds(folds: Folds, codes: Codes) -> None:
@@ -259,9 +318,10 @@ def _new_folds(target: Target, codes: Codes, *, seed: int) -> Folds:
     return grouped_folds(target, codes.tolist(), n_splits=n_folds, seed=seed)
 
 
-def _choose_method(losses: dict[str, Floats], codes: Codes, n_groups: int, margin: float) -> str:
+def _choose_method(losses: dict[str, Floats], codes: Codes, margin: float) -> str:
     """The simplest method within `margin` standard errors of the best. `losses` is ordered as `METHODS`."""
     best = min(losses, key=lambda name: losses[name].mean())
+    n_groups = len(np.unique(codes))
     for name, values in losses.items():
         gap = values - losses[best]
         if gap.mean() <= margin * standard_error(gap, codes, n_groups):
@@ -269,27 +329,52 @@ def _choose_method(losses: dict[str, Floats], codes: Codes, n_groups: int, margi
     return best
 
 
-def _calibrate_held_out(
-    method: str, probabilities: NDArray[Float], target: Target, folds: Folds
-) -> NDArray[Float]:
+def _calibrate_held_out(method: str, predictions: LabelledPredictions, folds: Folds) -> Probabilities:
     """Each held-out row, calibrated by a map that was learnt on the training rows of its fold."""
-    calibrated = np.array(probabilities)
+    probabilities = predictions.stack[0]
+    calibrated: Probabilities = np.array(probabilities)
     for train, held_out in folds:
-        calibration = _fit_method(method, probabilities[train], target[train])
+        calibration = _fit_method(method, predictions.take(train))
         calibrated[held_out] = calibration.apply(probabilities[held_out])
     return calibrated
 
 
-def _fit_method(method: str, probabilities: Probabilities, target: Target) -> Calibration:
+def _fit_method(method: str, predictions: LabelledPredictions) -> Calibration:
+    """The calibration that these predictions teach; what a validation part teaches is shrunk."""
+    probabilities, target = predictions.stack[0], predictions.target
     multilabel = target.ndim == 2
+    n_clips, n_classes = probabilities.shape
+    n_parameters = n_classes if method == "isotonic" else 1
+    share = learnt_share(n_parameters, predictions.groups, predictions.validation)
+    if method == "none" or share == 0 or n_clips == 0:
+        return Calibration("none", 1.0, (), multilabel)
+    columns = predictions.columns
     if method == "temperature":
+        if not columns.all():
+            probabilities, target = probabilities[:, columns], target[:, columns]
         temperature = _fit_temperature(probabilities, target)
-        return Calibration(method, temperature, (), multilabel)
-    if method == "isotonic":
-        hits = _indicator(target, probabilities.shape[1])
-        steps = [_fit_steps(p, hit) for p, hit in zip(probabilities.T, hits.T, strict=True)]
-        return Calibration(method, 1.0, tuple(steps), multilabel)
-    return Calibration("none", 1.0, (), multilabel)
+        return Calibration(method, temperature**share, (), multilabel)
+    hits = _indicator(target, n_classes)
+    steps = [
+        _shrink_steps(_fit_steps(p, hit), share if is_taught else 0.0)
+        for p, hit, is_taught in zip(probabilities.T, hits.T, columns, strict=True)
+    ]
+    return Calibration(method, 1.0, tuple(steps), multilabel)
+
+
+def _shrink_steps(steps: Steps, share: float) -> Steps:
+    """Corners whose heights are mixed with the diagonal. Probabilities beyond the corners stay constant.
+
+    Args:
+        steps: corners (x, y).
+        share: share of the learnt heights, in [0, 1]; 0 gives the diagonal.
+    """
+    if share == 1:
+        return steps
+    if share == 0:
+        return (0.0, 1.0), (0.0, 1.0)
+    x, y = steps
+    return x, tuple(share * after + (1 - share) * before for before, after in zip(x, y, strict=True))
 
 
 def _fit_temperature(probabilities: Probabilities, target: Target) -> float:

@@ -18,8 +18,8 @@ from quintet.classifiers.registry import TABLE_MEMBERS, member_entry
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.datasets.groups import group_names
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.ensemble.array_types import Floats, Folds, Groups, Labels, Positions
-from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
+from quintet.ensemble.array_types import Floats, Folds, Groups, Labels
+from quintet.ensemble.calibration import Calibration, calibrate_held_out, learn_calibration
 from quintet.ensemble.conformal import ConformalPredictor, fit_conformal
 from quintet.ensemble.crossfit import (
     FoldCache,
@@ -32,6 +32,7 @@ from quintet.ensemble.crossfit import (
 from quintet.ensemble.fusion import RULES, Fusion, LabelledPredictions, fit_fusion
 from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.ensemble.selection import RuleComparison, compare_rules
+from quintet.ensemble.support import LearningPlan, folds_within, plan_learning
 from quintet.errors import ConfigError, DatasetError
 from quintet.files.untrusted.listed_files import ListedFiles
 
@@ -45,10 +46,13 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     1. Every member predicts every row out of fold. The folds are stratified, and no group is on both sides.
     2. The fusion rules are fitted on these out-of-fold predictions. If `rule` is "auto", one rule is chosen
-    by log
-       loss on held-out groups: the simplest that is not clearly worse than the best.
+       by log loss on held-out groups: the simplest that is not clearly worse than the best.
     3. A calibration and prediction sets are fitted on the out-of-fold ensemble predictions.
     4. Every member is fitted on all rows.
+
+    A single fold is a validation part: members that were fitted on the other rows predict its rows, and rule,
+    weights and calibration are learnt on these rows alone, shrunk to the plain mean and to probabilities as
+    they are (`quintet.ensemble.support`).
 
     Args:
         members: names of members, from `quintet.classifiers.registry.MEMBERS`.
@@ -65,18 +69,20 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rule_: the rule that `predict_proba` uses.
         comparison_: log loss of the rules on held-out groups of the training rows (`RuleComparison`).
         fold_rules_: per fold, the rule that is chosen without the rows of this fold. It is `rule_` if there
-            are only two folds or the rule was given.
-        oof_: member or rule → out-of-fold probabilities, `(n, K)`. The weights of a rule for a fold are
+            are only two folds or the rule was given. For a validation part, one rule per fold of `plan_`.
+        plan_: rows that are predicted out of fold (m of them, `plan_.rows`), rows among them that teach, and
+            the folds of fusion and calibration (`LearningPlan`). In cross-validation, m = n.
+        oof_: member or rule → out-of-fold probabilities, `(m, K)`. The weights of a rule for a fold are
             learnt on the other folds.
         folds_: member → one `FoldResult` per fold.
         calibration_: `Calibration` of the chosen rule, learnt on its out-of-fold predictions; `predict_proba`
             applies it. It is a temperature, isotonic maps if there are enough data, or nothing if neither
             improves the loss.
         distance_: `Distance` of features from all classes. None for label sets and without a feature table.
-        oof_distances_: out-of-fold distance of each row, `(n,)`. None if `distance_` is None.
+        oof_distances_: out-of-fold distance of each of the m rows, `(m,)`. None if `distance_` is None.
         conformal_: `ConformalPredictor` of prediction sets. None for label sets. Without distances, it uses
             the probabilities only.
-        oof_verdict_: out-of-fold ensemble predictions, `(n, K)`. For each fold, rule, weights and calibration
+        oof_verdict_: out-of-fold ensemble predictions, `(m, K)`. For each fold, rule, weights and calibration
             are chosen and learnt without it. A small optimism remains (on random labels an AUC slightly above
             0.5, if a rule learns weights): the members that predicted the other folds were fitted on this
             fold.
@@ -150,7 +156,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             spectrograms: n log-mel spectrograms, for spectrogram members: a list of arrays `(n_mels,
                 frames)`, an array `(n, n_mels, frames)` or `Spectrograms`.
             classes: names of the columns of an indicator matrix. Default: 0 … K - 1.
-            folds: folds to use instead of `n_splits` new ones; each row is held out once.
+            folds: folds to use instead of `n_splits` new ones; each row is held out once. Or one fold: the
+                rows of a train part and of a validation part, which together are all rows.
             cache: keeps finished folds and members.
             listener: receives training events.
         """
@@ -164,9 +171,11 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if folds is None:
             folds = grouped_folds(target, row_groups.tolist(), n_splits=self.n_splits, seed=self.seed)
         _require_each_row_once(folds, n_rows)
+        self.plan_: LearningPlan = plan_learning(target, row_groups, folds, seed=self.seed)
         self._fit_members(inputs, target, row_groups, folds, cache, listener)
-        self._fit_fusions(target, row_groups, folds)
-        self._fit_calibration(target, row_groups, folds)
+        rows = self.plan_.rows
+        self._fit_fusions(target[rows], row_groups[rows], self.plan_)
+        self._fit_calibration(target[rows], row_groups[rows], self.plan_)
         self._fit_prediction_sets(inputs.table, target, row_groups, folds)
         return self
 
@@ -231,55 +240,60 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             settings = dict(all_settings.get(name, {}))
             trainer = Trainer(name, settings, self.seed, cache, listener, len(folds))
             predictions, results = trainer.out_of_fold(inputs, y, groups, folds, self.class_names_)
-            self.oof_[name] = predictions
+            self.oof_[name] = predictions[self.plan_.rows]
             self.folds_[name] = results
             self.members_[name] = trainer.fit_on_all(inputs, y, groups)
 
-    def _fit_fusions(self, y: Labels, groups: Groups, folds: Folds) -> None:
-        """Fit all rules on all rows and per fold, and choose one."""
-        stack = np.stack([self.oof_[name] for name in self.members])
-        members, classes = tuple(self.members), self.class_names_
-
-        def take_rows(rows: Positions) -> LabelledPredictions:
-            part = stack[:, rows]
-            return LabelledPredictions.from_labels(
-                part, y[rows], groups[rows], members=members, classes=classes
-            )
-
-        all_rows = take_rows(np.arange(len(y)))
-        training_rows = [take_rows(train) for train, _ in folds]
+    def _fit_fusions(self, y: Labels, groups: Groups, plan: LearningPlan) -> None:
+        """Fit all rules on all rows that teach and per fold, and choose one."""
+        members = tuple(self.members)
+        stack = np.stack([self.oof_[name] for name in members])
+        predictions = self._label(stack, y, groups, members, plan)
+        taught = predictions.take(plan.taught)
+        training_rows = [predictions.take(train) for train, _ in plan.folds]
         self.fusions_: dict[str, Fusion] = {}
         for rule in self.rules:
-            fused = np.full(stack.shape[1:], np.nan)
-            for predictions, (_, held_out) in zip(training_rows, folds, strict=True):
-                fusion = fit_fusion(rule, predictions)  # learnt without the held-out rows and their groups
+            self.fusions_[rule] = fit_fusion(rule, taught)
+            fused = self.fusions_[rule].apply(stack)
+            for part, (_, held_out) in zip(training_rows, plan.folds, strict=True):
+                fusion = fit_fusion(rule, part)  # learnt without the held-out rows and their groups
                 fused[held_out] = fusion.apply(stack[:, held_out])
             self.oof_[rule] = fused
-            self.fusions_[rule] = fit_fusion(rule, all_rows)
         rules = tuple(self.rules)
-        self.comparison_: RuleComparison = compare_rules(all_rows, rules=rules, folds=folds)
+        self.comparison_: RuleComparison = compare_rules(taught, rules=rules, folds=plan.taught_folds)
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
-        self.fold_rules_ = [self.rule_] * len(folds)
-        if self.rule == "auto" and len(folds) > 2:
-            for k, predictions in enumerate(training_rows):
-                comparison = compare_rules(predictions, rules=rules, folds=_folds_within(folds, k))
+        self.fold_rules_ = [self.rule_] * len(plan.folds)
+        if self.rule == "auto" and len(plan.folds) > 2:
+            for k, part in enumerate(training_rows):
+                others = [fold for j, fold in enumerate(plan.folds) if j != k]
+                comparison = compare_rules(part, rules=rules, folds=folds_within(others, plan.folds[k][0]))
                 self.fold_rules_[k] = comparison.chosen
 
-    def _fit_calibration(self, y: Labels, groups: Groups, folds: Folds) -> None:
+    def _fit_calibration(self, y: Labels, groups: Groups, plan: LearningPlan) -> None:
         """Calibrate the chosen rule on its out-of-fold predictions, with the folds of the run, by group."""
-        classes, seed = self.class_names_, self.seed
-        self.calibration_: Calibration = fit_calibration(
-            self.oof_[self.rule_], y, groups, classes=classes, seed=seed, folds=folds
+
+        def fused(rule: str) -> LabelledPredictions:
+            return self._label(self.oof_[rule][None], y, groups, (rule,), plan)
+
+        self.calibration_: Calibration = learn_calibration(
+            fused(self.rule_).take(plan.taught), seed=self.seed, folds=plan.taught_folds
         )
         method = self.calibration_.method
+        self.oof_verdict_: Floats = np.array(self.oof_[self.rule_])
         calibrated: dict[str, Floats] = {}
         for rule in dict.fromkeys(self.fold_rules_):
-            calibrated[rule] = cross_calibrate(
-                self.oof_[rule], y, groups, classes=classes, method=method, seed=seed, folds=folds
-            )
-        self.oof_verdict_ = np.array(calibrated[self.fold_rules_[0]])
-        for rule, (_, held_out) in zip(self.fold_rules_, folds, strict=True):
+            held_out_rows = calibrate_held_out(fused(rule), method=method, seed=self.seed, folds=plan.folds)
+            calibrated[rule] = np.asarray(held_out_rows, dtype=np.float64)
+        for rule, (_, held_out) in zip(self.fold_rules_, plan.folds, strict=True):
             self.oof_verdict_[held_out] = calibrated[rule][held_out]
+
+    def _label(
+        self, stack: Floats, y: Labels, groups: Groups, members: tuple[str, ...], plan: LearningPlan
+    ) -> LabelledPredictions:
+        """Out-of-fold predictions with labels, groups and the facts of the validation part."""
+        return LabelledPredictions.from_labels(
+            stack, y, groups, members=members, classes=self.class_names_, validation=plan.validation
+        )
 
     def _fit_prediction_sets(
         self, table: pd.DataFrame | None, y: Labels, groups: Groups, folds: Folds
@@ -293,14 +307,16 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if table is not None:
             values = table.to_numpy(np.float64)
             self.distance_ = Distance.fit(values, y)
-            self.oof_distances_ = held_out_distances(values, y, folds)
+            self.oof_distances_ = held_out_distances(values, y, folds)[self.plan_.rows]
+        taught = self.plan_.taught if len(self.plan_.taught) else np.arange(len(self.plan_.rows))
+        rows = self.plan_.rows[taught]
         self.conformal_ = fit_conformal(
-            self.oof_verdict_,
-            y,
-            groups,
+            self.oof_verdict_[taught],
+            y[rows],
+            groups[rows],
             classes=self.class_names_,
             score="lac" if self.distance_ is None else "novelty",
-            distances=self.oof_distances_,
+            distances=None if self.oof_distances_ is None else self.oof_distances_[taught],
         )
 
     def member_probabilities(
@@ -412,13 +428,18 @@ def _check_groups(groups: ArrayLike, n_rows: int) -> NDArray[np.str_]:
 
 
 def _require_each_row_once(folds: Folds, n_rows: int) -> None:
+    """Check that folds hold out every row once, or that a single fold is a division into two parts."""
     rows = np.arange(n_rows)
+    if len(folds) == 1:
+        train, valid = folds[0]
+        if len(train) and len(valid) and np.array_equal(np.sort(np.concatenate([train, valid])), rows):
+            return
     times_held_out = np.sum([np.isin(rows, rows[held_out]) for _, held_out in folds], axis=0)
     is_once = times_held_out == 1
-    if np.shape(is_once) != (n_rows,) or not is_once.all():
+    if len(folds) == 1 or np.shape(is_once) != (n_rows,) or not is_once.all():
         raise ConfigError(
             f"Folds must hold out every row once. Received {len(folds)}, which do so with {np.sum(is_once)} "
-            f"of {n_rows} rows."
+            f"of {n_rows} rows. A single fold must be a train part and a validation part, together all rows."
         )
 
 
@@ -430,15 +451,3 @@ def _as_table(X: pd.DataFrame | ArrayLike | None) -> pd.DataFrame | None:
     if values.ndim != 2:
         raise ConfigError(f"A feature table must have shape (n, d). Received {values.shape}.")
     return pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])])
-
-
-def _folds_within(folds: Folds, left_out: int) -> list[tuple[Positions, Positions]]:
-    """The other folds, as positions among the training rows of fold `left_out`."""
-    rows = folds[left_out][0]
-    inner = []
-    for k, (train, held_out) in enumerate(folds):
-        if k != left_out:
-            train_positions = np.flatnonzero(np.isin(rows, train))
-            held_out_positions = np.flatnonzero(np.isin(rows, held_out))
-            inner.append((train_positions, held_out_positions))
-    return inner

@@ -34,8 +34,10 @@ from quintet.ensemble.fusion_weights import (
     log_linear_pool,
     true_probabilities,
 )
+from quintet.ensemble.support import UNITS_PER_PARAMETER, ValidationPart, count_units, learnt_share
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
+from quintet.evaluation.losses import clip_losses
 from quintet.evaluation.metrics import encode_labels
 from quintet.files.json_types import JsonObject
 
@@ -271,6 +273,9 @@ class LabelledPredictions:
         groups: group number of each clip, `(n,)`.
         members: M names.
         classes: K names.
+        validation: facts of the validation part that these clips are; None for out-of-fold predictions of
+            cross-validation. What is learnt from a validation part is mixed with equal weights
+            (`quintet.ensemble.support`).
     """
 
     stack: Probabilities
@@ -278,6 +283,7 @@ class LabelledPredictions:
     groups: Codes
     members: tuple[str, ...]
     classes: tuple[str, ...]
+    validation: ValidationPart | None = None
 
     @classmethod
     def from_labels(
@@ -289,6 +295,7 @@ class LabelledPredictions:
         members: Sequence[str],
         classes: Sequence[str],
         multilabel: bool | None = None,
+        validation: ValidationPart | None = None,
     ) -> LabelledPredictions:
         """Encode labels and groups.
 
@@ -300,6 +307,7 @@ class LabelledPredictions:
             members: M names.
             classes: K names.
             multilabel: whether clips carry label sets. Default: yes if `y` is a matrix.
+            validation: facts of a validation part; None in cross-validation.
 
         Raises:
             AlignmentError: the shape of the stack is not (members, clips, classes).
@@ -310,18 +318,94 @@ class LabelledPredictions:
             raise _shape_error(str(expected), stack.shape)
         target = encode_labels(y, tuple(classes), multilabel=multilabel)
         group_numbers, _ = group_codes(groups, len(target))
-        return cls(stack, target, group_numbers, tuple(members), tuple(classes))
+        return cls(stack, target, group_numbers, tuple(members), tuple(classes), validation)
 
     def take(self, rows: Positions) -> LabelledPredictions:
         """Clips at `rows`. They keep their group numbers, so a number may be unused."""
         return replace(self, stack=self.stack[:, rows], target=self.target[rows], groups=self.groups[rows])
+
+    @property
+    def columns(self) -> NDArray[np.bool_]:
+        """Whether each column teaches, `(K,)`. Tags that the members could not know do not."""
+        if self.validation is None or self.validation.known is None:
+            return np.ones(len(self.classes), dtype=np.bool_)
+        return self.validation.known
+
+    def losses(self, probabilities: Probabilities) -> Floats:
+        """Log loss of each clip, `(n,)`, on the columns that teach.
+
+        Args:
+            probabilities: of these clips, `(n, K)`.
+        """
+        if self.columns.all() or self.target.ndim == 1:
+            return clip_losses(self.target, probabilities)
+        return clip_losses(self.target[:, self.columns], probabilities[:, self.columns])
+
+
+def count_parameters(rule: str, n_members: int, n_classes: int) -> int:
+    """Number of parameters that a rule learns: free weights, and slopes and biases of `stacked`.
+
+    Args:
+        rule: a name of `RULES`.
+        n_members: M.
+        n_classes: K.
+
+    Example:
+        >>> [count_parameters(rule, 4, 10) for rule in RULES]
+        [0, 0, 3, 3, 14]
+    """
+    if not RULES[rule].learnt:
+        return 0
+    return n_members + n_classes if rule == "stacked" else n_members - 1
+
+
+def find_lack(rule: str, predictions: LabelledPredictions) -> str:
+    """What the predictions lack for a rule to be chosen, in words; empty if they are enough.
+
+    Convex weights stay between the members, so few clips do little harm. The slopes and biases of `stacked`
+    have no such bound: each of these parameters needs `UNITS_PER_PARAMETER` independent units, and as many of
+    each class, which has a bias of its own.
+
+    Args:
+        rule: a name of `RULES`.
+        predictions: of clips that the members have not seen.
+
+    Example:
+        >>> y = np.repeat(["a", "b"], 30)
+        >>> labelled = LabelledPredictions.from_labels(
+        ...     np.full((1, 60, 2), 0.5), y, members=("svm",), classes=("a", "b")
+        ... )
+        >>> find_lack("mean", labelled), find_lack("stacked", labelled)
+        ('', 'stacked learns 3 parameters and needs 60 independent groups: there are 15')
+    """
+    if rule != "stacked":
+        return ""
+    n_members, _, n_classes = predictions.stack.shape
+    target, groups = predictions.target, predictions.groups
+    n_parameters = count_parameters(rule, n_members, n_classes)
+    needed, n_units = UNITS_PER_PARAMETER * n_parameters, count_units(groups)
+    if n_units < needed:
+        return (
+            f"{rule} learns {n_parameters} parameters and needs {needed} independent groups: "
+            f"there are {n_units:.0f}"
+        )
+    for k, name in enumerate(predictions.classes):
+        has_class = target[:, k].astype(bool) if target.ndim == 2 else target == k
+        n_units = count_units(groups, has_class)
+        if n_units < UNITS_PER_PARAMETER:
+            return (
+                f"{rule} needs {UNITS_PER_PARAMETER} independent groups of each class: "
+                f"{name} has {n_units:.0f}"
+            )
+    return ""
 
 
 def fit_fusion(rule: str, predictions: LabelledPredictions) -> Fusion:
     """Fit a rule on out-of-fold predictions.
 
     `weighted` and `greedy` give no weight to a member that is not surely better than the class frequencies;
-    the standard error is by group (`informative_members`).
+    the standard error is by group (`informative_members`). What is learnt from a validation part is mixed
+    with equal weights (`quintet.ensemble.support`).
 
     Args:
         rule: a name of `RULES`.
@@ -344,13 +428,33 @@ def fit_fusion(rule: str, predictions: LabelledPredictions) -> Fusion:
 
 
 def _fit_weights(rule: str, predictions: LabelledPredictions) -> tuple[Floats, Floats | None]:
-    """Weights `(M,)`, and biases `(K,)` for `stacked`."""
-    stack, target = predictions.stack, predictions.target
-    n_members, _, n_classes = stack.shape
+    """Weights `(M,)`, and biases `(K,)` for `stacked`; a validation part is mixed with equal weights."""
+    n_members, n_clips, n_classes = predictions.stack.shape
+    equal = np.full(n_members, 1 / n_members)
     if not RULES[rule].learnt:
-        return np.full(n_members, 1 / n_members), None
+        return equal, None
+    n_parameters = count_parameters(rule, n_members, n_classes)
+    share = learnt_share(n_parameters, predictions.groups, predictions.validation)
+    if share == 0 or n_clips == 0:
+        return equal, np.zeros(n_classes) if rule == "stacked" else None
+    weights, biases = _learn_weights(rule, predictions)
+    if share == 1:
+        return weights, biases
+    mixed = share * weights + (1 - share) * equal
+    return mixed, None if biases is None else share * biases
+
+
+def _learn_weights(rule: str, predictions: LabelledPredictions) -> tuple[Floats, Floats | None]:
+    """Weights `(M,)`, and biases `(K,)` for `stacked`, as these predictions teach them."""
+    stack, target, columns = predictions.stack, predictions.target, predictions.columns
+    n_members, _, n_classes = stack.shape
     if rule == "stacked":
-        return log_linear_pool(stack, target)
+        biases = np.zeros(n_classes)
+        if target.ndim == 2:
+            slopes, biases[columns] = log_linear_pool(stack[:, :, columns], target[:, columns])
+        else:
+            slopes, biases = log_linear_pool(stack, target)
+        return slopes, biases
     likelihood = true_probabilities(stack, target)
     constant = constant_prediction(target, n_classes)
     selected = informative_members(likelihood, constant, predictions.groups)

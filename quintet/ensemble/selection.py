@@ -1,11 +1,12 @@
 """Selection of the fusion rule, inside the training part, by grouped cross-validation.
 
-`compare_rules` takes the simplest rule that is not clearly worse than the best one.
+`compare_rules` takes the simplest rule that is not clearly worse than the best one. On a validation part it
+keeps the first rule, the plain mean, unless another one is clearly better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,12 @@ import numpy as np
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Floats, Folds, Target
-from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
+from quintet.ensemble.fusion import RULES, LabelledPredictions, find_lack, fit_fusion
+from quintet.ensemble.support import UNITS_PER_PARAMETER, ValidationPart, count_units, margin_of_error
 from quintet.errors import unknown_name
-from quintet.evaluation.losses import clip_losses
+from quintet.files.json_types import JsonObject
+
+IN_ONE_GROUP = "a class lies in a single group"
 
 
 class RuleComparison(NamedTuple):
@@ -25,13 +29,20 @@ class RuleComparison(NamedTuple):
         chosen: the rule to use.
         losses: rule → log loss on held-out groups. Empty if nothing was compared.
         differences: rule → (loss minus that of the best rule, standard error of this difference by group).
+            The best rule is one that has enough clips.
         reason: why the rule was chosen, in words.
+        lacks: rules that have too few clips to be chosen, each with what it lacks, in words.
     """
 
     chosen: str
     losses: dict[str, float]
     differences: dict[str, tuple[float, float]]
     reason: str
+    lacks: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> JsonObject:
+        """JSON object with the fields."""
+        return {**self._asdict(), "lacks": dict(self.lacks)}
 
 
 def compare_rules(
@@ -45,8 +56,12 @@ def compare_rules(
     """Compare fusion rules on the training part. Each rule is fitted on some groups and scored on the others.
 
     A rule counts as good as the best one if its loss is larger by at most one standard error of the paired
-    difference, by group. The simplest of these rules is chosen, in the order of `RULES`. If the groups do not
-    allow two folds, the first rule is chosen.
+    difference, by group. The simplest of these rules is chosen, in the order of `RULES`. On a validation part
+    (`predictions.validation`) the simplest rule is chosen, unless others beat it by more than one standard
+    error (two if groups are not known); then it is the best of these. The gain counts only for the share of
+    clips whose class occurs, and a choice needs `UNITS_PER_PARAMETER` independent groups. A rule that needs
+    more clips is never chosen (`quintet.ensemble.fusion.find_lack`). If the groups do not allow two folds,
+    the first rule is chosen.
 
     Args:
         predictions: out-of-fold predictions of the training part.
@@ -68,13 +83,19 @@ def compare_rules(
     target, groups = predictions.target, predictions.groups
     for train, held_out in folds or ():
         require_disjoint(groups[train], groups[held_out], where="a fold of the fusion")
-    n_folds = min(n_splits if folds is None else len(folds), most_folds(target, groups))
+    validation = predictions.validation
+    n_folds = len(folds) if validation is not None and folds is not None else most_folds(target, groups)
+    n_folds = min(n_splits if folds is None else len(folds), n_folds)
     obstacle = _reason_not_to_compare(len(predictions.members), len(ordered), n_folds)
+    if obstacle == IN_ONE_GROUP and validation is not None:
+        obstacle = "the validation part cannot be divided by group"
     if obstacle is not None:
         return RuleComparison(ordered[0], {}, {}, obstacle)
     if folds is None:
         folds = grouped_folds(target, groups.tolist(), n_splits=n_folds, seed=seed)
-    return _choose(_held_out_losses(predictions, ordered, folds), groups, n_folds)
+    losses = _held_out_losses(predictions, ordered, folds)
+    lacks = {rule: lack for rule in ordered if (lack := find_lack(rule, predictions))}
+    return _choose(losses, lacks, groups, n_folds, validation)
 
 
 def most_folds(target: Target, groups: Codes) -> int:
@@ -120,7 +141,7 @@ def _reason_not_to_compare(n_members: int, n_rules: int, n_folds: int) -> str | 
     if n_rules < 2:
         return "there is one rule only"
     if n_folds < 2:
-        return "a class lies in a single group"
+        return IN_ONE_GROUP
     return None
 
 
@@ -133,23 +154,81 @@ def _held_out_losses(
         train_part, held_out_part = predictions.take(train), predictions.take(held_out)
         for rule in rules:
             fused = fit_fusion(rule, train_part).apply(held_out_part.stack)
-            losses[rule][held_out] = clip_losses(held_out_part.target, fused)
+            losses[rule][held_out] = held_out_part.losses(fused)
     return losses
 
 
-def _choose(losses: dict[str, Floats], groups: Codes, n_folds: int) -> RuleComparison:
-    """The simplest rule within one standard error of the best. `losses` is in the order of `RULES`."""
+def _choose(
+    losses: dict[str, Floats],
+    lacks: Mapping[str, str],
+    groups: Codes,
+    n_folds: int,
+    validation: ValidationPart | None,
+) -> RuleComparison:
+    """The choice among the rules that lack nothing. `losses` is in the order of `RULES`.
+
+    Args:
+        losses: rule → log loss of each clip, `(n,)`.
+        lacks: rule → what it lacks.
+        groups: group number of each clip, `(n,)`.
+        n_folds: for the reason.
+        validation: facts of a validation part, on which the first rule stays unless another is clearly
+            better; None in cross-validation.
+    """
     means = {rule: float(values.mean()) for rule, values in losses.items()}
-    best = min(means, key=lambda rule: means[rule])
+    possible = [rule for rule in losses if rule not in lacks] or list(losses)
+    best = min(possible, key=lambda rule: means[rule])
     n_groups = len(np.unique(groups))
-    differences: dict[str, tuple[float, float]] = {}
-    good_rules: list[str] = []
-    for rule, values in losses.items():
-        gap = means[rule] - means[best]
-        error = standard_error(values - losses[best], groups, n_groups)
-        differences[rule] = (gap, error)
-        if gap <= error:
-            good_rules.append(rule)
-    chosen = good_rules[0]
-    reason = f"the simplest within one standard error of the best ({best}), {n_folds} folds by group"
-    return RuleComparison(chosen, means, differences, reason)
+
+    def gap(rule: str, other: str) -> tuple[float, float]:
+        return means[rule] - means[other], standard_error(losses[rule] - losses[other], groups, n_groups)
+
+    differences = {rule: gap(rule, best) for rule in losses}
+    folds = f"{n_folds} folds by group"
+    if validation is not None:
+        chosen, reason = _choose_on_validation_part(possible, means, gap, groups, validation)
+    else:
+        chosen = next(rule for rule in possible if differences[rule][0] <= differences[rule][1])
+        reason = f"the simplest within one standard error of the best ({best})"
+    reason = "; ".join([f"{reason}, {folds}", *lacks.values()])
+    return RuleComparison(chosen, means, differences, reason, tuple(lacks.items()))
+
+
+def _choose_on_validation_part(
+    rules: Sequence[str],
+    means: Mapping[str, float],
+    gap: Callable[[str, str], tuple[float, float]],
+    groups: Codes,
+    validation: ValidationPart,
+) -> tuple[str, str]:
+    """The first rule, or the best of those that are clearly better; and why.
+
+    Args:
+        rules: names, the simplest first.
+        means: rule → log loss.
+        gap: loss of a rule minus that of another, and its standard error.
+        groups: group number of each clip, `(n,)`.
+        validation: facts of the validation part.
+    """
+    first, *others = rules
+    n_units = count_units(groups)
+    if n_units < UNITS_PER_PARAMETER:
+        return first, (
+            f"the simplest, because a choice needs {UNITS_PER_PARAMETER} independent groups "
+            f"in the validation part and there are {n_units:.0f}"
+        )
+    margin = margin_of_error(groups)
+    errors = "one standard error" if margin == 1 else "two standard errors (groups are not known)"
+    clearly_better = []
+    for rule in others:
+        gain, error = gap(first, rule)
+        if validation.class_share * gain > margin * error:
+            clearly_better.append(rule)
+    if not clearly_better:
+        return first, f"the simplest, because no other rule is better by more than {errors}"
+    chosen = min(clearly_better, key=lambda rule: means[rule])
+    gain, error = gap(first, chosen)
+    return chosen, (
+        f"the best of the rules that are better than {first} by more than {errors} "
+        f"(by {gain:.4f}, standard error {error:.4f})"
+    )

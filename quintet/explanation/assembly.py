@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, LabelledPredictions, fit_fusion
+from quintet.ensemble.support import LearningPlan, plan_learning
 from quintet.explanation.contracts import Floats, Fuse
+from quintet.explanation.refits import targets, training_seed
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 
@@ -205,6 +207,44 @@ def training_ids(run: Run) -> list[str]:
     train = pd.Index(run.split.loc[is_train, "id"])
     with_features = run.values.index.intersection(train, sort=False)
     return [str(name) for name in with_features]
+
+
+def background_ids(run: Run) -> list[str]:
+    """Ids of the training clips that give the values of absent columns.
+
+    If networks take part, these are clips that have an out-of-fold prediction. With a validation part of the
+    data, other training clips have none.
+
+    Args:
+        run: a model folder.
+    """
+    ids = training_ids(run)
+    networks = [name for name in run.members if name not in TABLE_MEMBERS and name in run.oof]
+    for name in networks:
+        predicted = set(map(str, run.oof[name].clip_ids))
+        ids = [clip for clip in ids if clip in predicted]
+    return ids
+
+
+def validation_plan(run: Run) -> LearningPlan | None:
+    """The clips of the validation part from which fusion and calibration were learnt, and their folds.
+
+    Args:
+        run: a model folder.
+
+    Returns:
+        Its positions `taught` and `folds` are among the out-of-fold predictions of a member. None in
+        cross-validation.
+    """
+    if not {"part", "fold"} <= set(run.split.columns):
+        return None
+    split = run.split[run.split["part"] == "train"]
+    fold = split["fold"].to_numpy()
+    if not run.oof or set(fold) != {-1, 0}:
+        return None
+    units = split["id" if run.results.split.protocol == "random" else "group"].to_numpy(dtype=str)
+    parts = (np.flatnonzero(fold < 0), np.flatnonzero(fold == 0))
+    return plan_learning(targets(run, split), units, [parts], seed=training_seed(run))
 
 
 def draw_rows(frame: pd.DataFrame, limit: int, rng: np.random.Generator) -> pd.DataFrame:

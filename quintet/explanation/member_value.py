@@ -4,17 +4,18 @@ calibration."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration
+from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration, learn_calibration
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
+from quintet.ensemble.support import LearningPlan, ValidationPart
 from quintet.evaluation.comparisons import holm, metric_differences
 from quintet.evaluation.intervals import Resampling
-from quintet.explanation.assembly import class_probabilities
+from quintet.explanation.assembly import class_probabilities, validation_plan
 from quintet.explanation.contracts import Floats, Positions
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
@@ -44,6 +45,7 @@ def member_values(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.Dat
         or if the rule or the folds are unknown.
     """
     folds = _training_folds(run)
+    plan = validation_plan(run)
     if len(run.members) < 2 or run.best not in RULES or set(run.members) - set(run.oof):
         return pd.DataFrame()
     if run.part == "oof" and len(folds) < 2:
@@ -53,13 +55,13 @@ def member_values(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.Dat
     ids = scored.clip_ids[rows]
     target = _target(run, run.part, rows)
     groups = scored.units[rows]
-    with_all = _ensemble_without(run, "", ids, folds)
+    with_all = _ensemble_without(run, "", ids, folds, plan)
     records = []
     for name in run.members:
         differences = metric_differences(
             target,
             with_all,
-            _ensemble_without(run, name, ids, folds),
+            _ensemble_without(run, name, ids, folds, plan),
             run.classes,
             groups,
             resampling=Resampling(seed, n_resamples),
@@ -93,22 +95,53 @@ class CalibratedMember:
 def calibrate_members(run: Run) -> dict[str, CalibratedMember]:
     """Calibrate each member by itself.
 
-    The method is chosen and its map is learnt on the out-of-fold predictions, on the folds of the run.
-    Without a test part each row is calibrated by a map that was learnt on the other folds. Members whose
-    folds are unknown are left out.
+    The method is chosen and its map is learnt on the out-of-fold predictions, on the folds of the run; on a
+    validation part of the data as for the ensemble. Without a test part each row is calibrated by a map that
+    was learnt on the other folds. Members whose folds are unknown are left out.
     """
     if not {"id", "fold"} <= set(run.split.columns):
         return {}
     fold = run.split.set_index("id")["fold"]
+    plan = validation_plan(run)
     result = {}
     for name in run.members:
         oof = run.oof.get(name)
+        if oof is not None and plan is not None and run.part == "test":
+            result[name] = _calibrate_on_validation_part(run, name, oof, plan)
+            continue
         if oof is None or oof.labels is None or not set(oof.clip_ids) <= set(fold.index):
             continue
         oof = oof.take(oof.clip_ids[oof.scorable])
         folds = _fold_pairs(fold.loc[list(oof.clip_ids)].to_numpy())
         result[name] = _calibrate_member(run, name, oof, folds)
     return result
+
+
+def _calibrate_on_validation_part(
+    run: Run, name: str, oof: Predictions, plan: LearningPlan
+) -> CalibratedMember:
+    """Calibrate a member on the validation part of the data, and apply the map to the test part."""
+    oof = oof.in_classes(run.classes)
+    labelled = LabelledPredictions.from_labels(
+        class_probabilities(run, oof)[None],
+        oof.indicator() if run.multilabel else np.asarray(oof.labels),
+        _split_units(run, oof),
+        members=(name,),
+        classes=run.classes,
+        validation=plan.validation,
+    )
+    calibration = learn_calibration(labelled.take(plan.taught), folds=plan.taught_folds)
+    predictions = run.parts["test"][name]
+    before = class_probabilities(run, predictions)
+    raw = Predictions(
+        predictions.clip_ids,
+        run.classes,
+        before,
+        predictions.labels,
+        predictions.groups,
+        predictions.multilabel,
+    )
+    return CalibratedMember(calibration, raw, raw.with_probabilities(calibration.apply(before)))
 
 
 def _calibrate_member(
@@ -172,7 +205,9 @@ def _training_folds(run: Run) -> NDArray[np.int64]:
     return np.asarray(fold[fold >= 0].unique())
 
 
-def _ensemble_without(run: Run, left_out: str, ids: Labels, folds: NDArray[np.int64]) -> Floats:
+def _ensemble_without(
+    run: Run, left_out: str, ids: Labels, folds: NDArray[np.int64], plan: LearningPlan | None
+) -> Floats:
     """(n, K) ensemble predictions of all members but one on the clips `ids`.
 
     Args:
@@ -180,16 +215,20 @@ def _ensemble_without(run: Run, left_out: str, ids: Labels, folds: NDArray[np.in
         left_out: name of the member; an empty name leaves none out.
         ids: the clips, of the part of the report.
         folds: numbers of the folds of the training part.
+        plan: what a validation part of the data teaches; None in cross-validation.
     """
     members = [name for name in run.members if name != left_out]
     first = run.oof[members[0]]
     rows = np.flatnonzero(first.scorable)
+    if plan is not None:
+        rows = np.intersect1d(rows, plan.taught)
     train_ids = first.clip_ids[rows]
     training = _FusionInput(
         members=members,
         stack=_member_stack(run, "oof", members, train_ids),
         target=_target(run, "oof", rows),
         groups=_units(run, rows),
+        validation=None if plan is None else plan.validation,
     )
     if run.part == "test":
         return _fuse(run, training, _member_stack(run, "test", members, ids))
@@ -211,12 +250,14 @@ class _FusionInput:
         stack: (M, n, K) their probabilities.
         target: (n,) labels, or (n, K) for label sets.
         groups: (n,) groups.
+        validation: facts of the validation part that these clips are; None in cross-validation.
     """
 
     members: Sequence[str]
     stack: Floats
     target: Target
     groups: Labels
+    validation: ValidationPart | None = None
 
     def take(self, rows: Positions) -> _FusionInput:
         """The same for some clips."""
@@ -225,6 +266,7 @@ class _FusionInput:
             stack=self.stack[:, rows],
             target=self.target[rows],
             groups=self.groups[rows],
+            validation=self.validation,
         )
 
 
@@ -237,16 +279,12 @@ def _fuse(run: Run, training: _FusionInput, stack: Floats) -> Floats:
         members=training.members,
         classes=run.classes,
         multilabel=run.multilabel,
+        validation=training.validation,
     )
     fusion = fit_fusion(run.best, labelled)
-    calibration = fit_calibration(
-        fusion.apply(training.stack),
-        training.target,
-        training.groups,
-        classes=run.classes,
-        method=run.calibration.method if run.calibration else "none",
-        multilabel=run.multilabel,
-    )
+    fused = replace(labelled, stack=fusion.apply(training.stack)[None], members=("ensemble",))
+    method = run.calibration.method if run.calibration else "none"
+    calibration = learn_calibration(fused, method=method)
     return np.asarray(calibration.apply(fusion.apply(stack)), dtype=np.float64)
 
 

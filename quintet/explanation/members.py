@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.classifiers.registry import TABLE_MEMBERS
-from quintet.explanation.assembly import Assembly, Part, assemble, draw_rows, training_ids
+from quintet.explanation.assembly import Assembly, Part, assemble, background_ids, draw_rows, training_ids
 from quintet.explanation.ensemble import (
     ColumnExplanation,
     EnsembleExplanation,
@@ -186,7 +186,8 @@ def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
 
 def _held_out_material(run: Run, tables: Sequence[str], seed: int) -> _Material:
     """The held-out clips with the final members, and the stability of the cheap members between folds."""
-    cheap = [name for name in tables if name in CHEAP_MEMBERS]
+    has_folds = (run.results.split.n_folds or 0) != 1
+    cheap = [name for name in tables if has_folds and name in CHEAP_MEMBERS]
     member_refits, _ = _refit_members(run, cheap)
     folds = fold_stability(run, members=tuple(member_refits), member_refits=member_refits, seed=seed)
     reasons = {}
@@ -300,7 +301,7 @@ def held_out_parts(run: Run, names: Sequence[str], seed: int) -> list[Part]:
     """
     predicted = pd.Index(run.report_predictions.clip_ids)
     held_out = run.values.index.intersection(predicted, sort=False)
-    train = run.values.loc[training_ids(run)]
+    train = run.values.loc[background_ids(run)]
     background = draw_rows(train, MAX_BACKGROUND, np.random.default_rng(seed))
     members = {}
     for name in names:

@@ -50,17 +50,19 @@ def refits(run: Run, name: str) -> Iterator[Refit]:
         name: a table member of the run.
 
     Yields:
-        One refit per fold; none if the run has no features, or fewer than two folds.
+        One refit per fold: if the data bring a validation part, the member that was judged on it. None if the
+        run has no features, or no clips that no fold holds out and fewer than two folds.
     """
     split = training_split(run)
     if run.values.empty or not len(split) or split["fold"].nunique() < 2:
         return
+    folds = split.loc[split["fold"] >= 0, "fold"].unique()
     X = run.values.loc[split.index]
     y = targets(run, split)
     groups = split["group"].to_numpy(dtype=str)
     settings = dict(run.member_settings(name))
     trainer = Trainer(name, settings, seed=training_seed(run))
-    for fold in sorted(split["fold"].unique()):
+    for fold in sorted(folds):
         train = np.flatnonzero(split["fold"] != fold)
         inputs = Inputs(X.iloc[train])
         member = trainer.fit(inputs, y[train], groups[train], fold=int(fold))

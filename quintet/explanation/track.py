@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor
-from quintet.explanation.assembly import draw_rows, training_ids
+from quintet.explanation.assembly import background_ids, draw_rows, training_ids
 from quintet.explanation.contracts import Floats
 from quintet.explanation.importance import SPACES, additivity_residual, explain, family, outputs, value_space
 from quintet.explanation.shapley.family_shapley import FamilyShapley, columns_by_family, family_shapley
@@ -198,7 +198,8 @@ def explain_track(
     segments = _spread_evenly(len(track.ensemble_predictions), MAX_SEGMENTS)
     rows = track.features.iloc[segments]
     train = run.values.loc[training_ids(run), list(rows.columns)]
-    background = draw_rows(train, MAX_BACKGROUND, np.random.default_rng(seed))
+    candidates = train.loc[background_ids(run)]
+    background = draw_rows(candidates, MAX_BACKGROUND, np.random.default_rng(seed))
     reasons = dict.fromkeys(networks, "reads the spectrogram, not columns: see the maps")
     contributions: dict[str, ColumnContributions] = {}
     game = None

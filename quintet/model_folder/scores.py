@@ -30,6 +30,48 @@ PartScores = Mapping[str, Scores]
 
 
 @dataclass(frozen=True)
+class ValidationFacts:
+    """Facts about the validation part that the data bring, on which fusion and calibration were learnt.
+
+    Args:
+        n: number of its clips.
+        n_taught: number of clips from which was learnt: not those of a class that the train part lacks.
+        n_units: number of independent units among these: groups, or a fourth of the clips if groups are not
+            known.
+        groups_known: whether a group has several of these clips.
+        class_share: share of the clips of both parts whose class occurs among these, in [0, 1].
+        only_train: classes without a clip in the validation part.
+        only_valid: classes without a clip in the train part.
+        learnt_weights: share of the learnt weights in those of the chosen rule, in [0, 1]; the rest are equal
+            weights. None if the rule learns none.
+        learnt_calibration: share of the learnt calibration, in [0, 1]; None without calibration.
+    """
+
+    n: int
+    n_taught: int
+    n_units: float
+    groups_known: bool
+    class_share: float
+    only_train: tuple[str, ...] = ()
+    only_valid: tuple[str, ...] = ()
+    learnt_weights: float | None = None
+    learnt_calibration: float | None = None
+
+    @classmethod
+    def from_json(cls, content: JsonObject) -> ValidationFacts:
+        """The facts that `to_json` wrote. Unknown keys are ignored."""
+        known = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
+        lists = {name: tuple(known.get(name, ())) for name in ("only_train", "only_valid")}
+        return cls(**{**known, **lists})
+
+    def to_json(self) -> JsonObject:
+        """The fields by name."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()
+        }
+
+
+@dataclass(frozen=True)
 class SplitFacts:
     """Facts about the split that the scores rest on. A fact that an older folder does not record is None.
 
@@ -37,12 +79,13 @@ class SplitFacts:
         protocol: `group`, `random` or `given`.
         grouped: whether groups are known and were kept together.
         groups_known: whether the data say which clips belong to one group.
-        n_folds: number of folds of the training part.
+        n_folds: number of folds of the training part; 1 if the data bring a validation part.
         seed: seed of the split.
         digest: digest of the split, 16 hex digits.
         parts: part (`train`, `test`, `unused`) → number of clips.
         groups: part → number of groups.
         group_by: what a group is, for example `artist`.
+        validation: facts about the validation part that the data bring; None in cross-validation.
     """
 
     protocol: str | None = None
@@ -54,15 +97,22 @@ class SplitFacts:
     parts: Mapping[str, int] | None = None
     groups: Mapping[str, int] | None = None
     group_by: str | None = None
+    validation: ValidationFacts | None = None
 
     @classmethod
     def from_json(cls, content: JsonObject) -> SplitFacts:
         """The facts that `to_json` wrote. Unknown keys are ignored."""
-        return cls(**{name: content.get(name) for name in cls.__dataclass_fields__})
+        facts = {name: content.get(name) for name in cls.__dataclass_fields__}
+        if facts["validation"] is not None:
+            facts["validation"] = ValidationFacts.from_json(content["validation"])
+        return cls(**facts)
 
     def to_json(self) -> JsonObject:
         """The facts that are recorded, by name."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        facts = {name: value for name, value in vars(self).items() if value is not None}
+        if self.validation is not None:
+            facts["validation"] = self.validation.to_json()
+        return facts
 
 
 @dataclass(frozen=True)

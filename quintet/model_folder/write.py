@@ -76,7 +76,7 @@ def _write_table(folder: ModelFolder, table: FeatureTable) -> None:
 def _fusion_content(ensemble: EnsembleClassifier) -> JsonObject:
     return {
         "chosen": ensemble.rule_,
-        "comparison": ensemble.comparison_._asdict(),
+        "comparison": ensemble.comparison_.to_json(),
         "rules": {rule: fusion.to_json() for rule, fusion in ensemble.fusions_.items()},
     }
 

@@ -120,6 +120,21 @@ def evaluation_part(run: Run) -> str:
     return "held-out" if run.part == "test" else "out-of-fold"
 
 
+def chosen_on(run: Run) -> str:
+    """Clips on which rule and calibration were chosen: `training part`, or `validation part` of the data."""
+    return "training part" if run.results.split.validation is None else "validation part"
+
+
+def learnt_on(run: Run) -> str:
+    """How weights and calibration were learnt: `out of fold`, or `on the validation part` of the data."""
+    return "out of fold" if run.results.split.validation is None else "on the validation part"
+
+
+def oof_noun(run: Run) -> str:
+    """Adjective of predictions of the training part: `out-of-fold`, or `validation` if the data bring one."""
+    return "out-of-fold" if run.results.split.validation is None else "validation"
+
+
 def kind(run: Run) -> str:
     """Noun for a label: `class`, or `tag` for label sets."""
     return "tag" if run.multilabel else "class"
@@ -253,7 +268,7 @@ def _fusion_sentence(run: Run) -> str:
     parts = []
     if _is_ensemble(run):
         rule = rule_name(run.best)
-        parts.append(f"The rule “{rule}”, chosen on the training part alone, fuses the member predictions")
+        parts.append(f"The rule “{rule}”, chosen on the {chosen_on(run)} alone, fuses the member predictions")
     if run.calibration is not None:
         start = "the" if parts else "The"
         parts.append(f"{start} probabilities are {calibration_phrase(run)}")
@@ -264,11 +279,11 @@ def calibration_phrase(run: Run) -> str:
     """Calibration of the ensemble prediction: `calibrated by temperature 0.76, learnt out of fold`."""
     calibration = run.calibration
     if calibration is None or calibration.method == "none":
-        return "not calibrated, because calibration did not help out of fold"
+        return f"not calibrated, because calibration did not help {learnt_on(run)}"
     method = "isotonic regression"
     if calibration.method == "temperature":
         method = f"temperature {calibration.temperature:.2f}"
-    return f"calibrated by {method}, learnt out of fold"
+    return f"calibrated by {method}, learnt {learnt_on(run)}"
 
 
 def _best_member_sentence(run: Run) -> str:

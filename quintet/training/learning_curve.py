@@ -45,16 +45,8 @@ class CurveSize:
 
 
 def curve_part(material: Material) -> TrainingPart:
-    """The training part on the folds that the curve uses.
-
-    If the data bring a validation part (protocol `given`, two folds), the curve is scored on that part alone.
-    """
-    part = TrainingPart.from_material(material)
-    has_validation_part = material.split.protocol == "given" and len(part.folds) == 2
-    if not has_validation_part:
-        return part
-    validation_fold = part.folds[:1]
-    return replace(part, folds=validation_fold)
+    """The training part on the folds that the curve uses: a validation part of the data, or all folds."""
+    return TrainingPart.from_material(material)
 
 
 def curve_members(settings: TrainSettings) -> tuple[str, ...]:
@@ -84,8 +76,8 @@ def learning_curve(
     Args:
         part: the training part of a run and its folds.
         settings: members, their settings, seed, resamples, and `learning_curve` (shares, repeats).
-        known: member → out-of-fold probabilities `(n, K)` after fitting on the whole folds, if the run has
-            them.
+        known: member → out-of-fold probabilities after fitting on the whole folds, of the clips that the
+            folds hold out, `(scored, K)`, if the run has them.
         listener: receives one event of kind `curve` per fit; its details are `done` and `total`, numbers of
             fits.
 
@@ -151,7 +143,7 @@ def _plan_repeat(part: TrainingPart, shares: Sequence[float], seed: int) -> list
 
 
 def _has_every_class(part: TrainingPart, rows: Positions) -> bool:
-    """Whether every class of the data has at least `MIN_GROUPS` groups among these rows."""
+    """Whether every class that the folds can learn has at least `MIN_GROUPS` groups among these rows."""
     if not len(rows):
         return False
     indicator = part.y
@@ -161,8 +153,14 @@ def _has_every_class(part: TrainingPart, rows: Positions) -> bool:
     counts = group_counts(indicator[rows], units)[0]
     n_groups = (counts > 0).sum(axis=0)
     has_enough = n_groups >= MIN_GROUPS
-    is_present = indicator.any(axis=0)
+    is_present = indicator[_fitted_rows(part)].any(axis=0)
     return bool(has_enough[is_present].all())
+
+
+def _fitted_rows(part: TrainingPart) -> Positions:
+    """Positions that some fold fits on, sorted: all, or the train part beside a validation part."""
+    fitted = [train for train, _ in part.folds]
+    return np.unique(np.concatenate(fitted))
 
 
 def _predict_sizes(
@@ -182,23 +180,20 @@ def _predict_sizes(
     report = _count_fits(listener, len(part.folds) * n_fits_per_fold)
 
     def predict(name: str, parts: FoldParts) -> Floats:
-        return _predict_member(part, name, settings, parts, report)
-
-    def average_rows(probabilities: list[Floats]) -> Floats:
-        return mean(probabilities)[scored]
+        return _predict_member(part, name, settings, parts, report)[scored]
 
     predictions = []
     for size in smaller:
         means = []
         for parts in size.repeats:
             probabilities = [predict(name, parts) for name in members]
-            means.append(average_rows(probabilities))
+            means.append(mean(probabilities))
         predictions.append(means)
     whole_folds = whole.repeats[0]
     full = {name: predict(name, whole_folds) for name in unknown}
     full |= known
     probabilities = [full[name] for name in members]
-    predictions.append([average_rows(probabilities)])
+    predictions.append([mean(probabilities)])
     return predictions
 
 

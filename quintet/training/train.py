@@ -41,6 +41,7 @@ from quintet.training.network_size import check_network_sizes
 from quintet.training.scoring import Part, RunScorer
 from quintet.training.settings import TrainSettings
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
+from quintet.training.validation import validation_facts, validation_note
 
 DEFAULT_FOLDS = 5
 CONFIG_KEYS = ("quintet", "train", "features", "data", "split", "search")
@@ -233,8 +234,11 @@ def _fit_and_score(
     ensemble = _fit_ensemble(material, cache, settings, listener)
     parts = _predict_parts(material, settings, ensemble)
     scorer = RunScorer(material, folder, settings, listener)
+    facts = validation_facts(material, ensemble)
+    if facts is not None:
+        notes = [*notes, validation_note(facts, ensemble.rule_, len(material.split.train) - facts.n)]
     scores = RunScores(
-        split=scorer.split_facts(),
+        split=replace(scorer.split_facts(), validation=facts),
         parts={name: scorer.score_part(name, part) for name, part in parts.items()},
         published=published,
         ensemble=scorer.score_ensemble(ensemble, parts),
@@ -280,8 +284,12 @@ def _fit_ensemble(
 def _predict_parts(
     material: Material, settings: TrainSettings, ensemble: EnsembleClassifier
 ) -> dict[str, Part]:
-    """Out-of-fold predictions of the training part, and predictions of the test part if there is one."""
-    parts = {"oof": Part(material.split.train, _with_ensembles(ensemble.oof_, settings))}
+    """Out-of-fold predictions, and predictions of the test part if there is one.
+
+    Out of fold are all clips of the training part, or those of the validation part if the data bring one.
+    """
+    oof_rows = material.split.train[ensemble.plan_.rows]
+    parts = {"oof": Part(oof_rows, _with_ensembles(ensemble.oof_, settings))}
     test_rows = material.split.test
     if len(test_rows):
         inputs = material.inputs(test_rows)
@@ -308,8 +316,7 @@ def _write_embeddings(material: Material, folder: ModelFolder, ensemble: Ensembl
     The final network embeds the test part. The network of the first fold embeds the clips of that fold.
     """
     split = material.split
-    _, held_out = split.training_folds()[0]
-    first_fold = split.train[held_out]
+    _, first_fold = split.folds()[0]
     for name, member in ensemble.members_.items():
         tables = []
         if len(split.test):

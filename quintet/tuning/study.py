@@ -227,13 +227,16 @@ class Search:
         return min(complete, key=lambda trial: sign * trial.value)
 
     def predictions(self, trial: Trial) -> Floats:
-        """Out-of-fold probabilities `(n, K)` of a complete trial: from its file, or from new fits."""
+        """Out-of-fold probabilities `(scored, K)` of a complete trial: from its file, or from new fits.
+
+        They are of the clips that the folds hold out (`TrainingPart.evaluation_rows`).
+        """
         file = self._predictions_file(trial.number)
         if file.is_file():
             return np.asarray(read_predictions(file).probabilities, dtype=np.float64)
         probabilities = self._run_folds(trial.settings).probabilities
         self._write_predictions(trial.number, probabilities)
-        return probabilities
+        return probabilities[self.problem.part.evaluation_rows]
 
     def keep_predictions(self, numbers: set[int]) -> None:
         """Delete the predictions of all trials except those with these numbers."""
@@ -353,12 +356,13 @@ class Search:
 
     def _write_predictions(self, number: int, probabilities: Floats) -> None:
         part = self.problem.part
+        rows = part.evaluation_rows
         predictions = Predictions(
-            clip_ids=part.ids,
+            clip_ids=part.ids[rows],
             classes=part.classes,
-            probabilities=probabilities,
-            labels=part.labels,
-            groups=part.groups,
+            probabilities=probabilities[rows],
+            labels=part.labels[rows],
+            groups=part.groups[rows],
             multilabel=part.multilabel,
         )
         predictions.write(self._predictions_file(number))

@@ -300,6 +300,7 @@ def _compare(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
     The predictions of these two trials stay in the folder; those of all others are deleted.
     """
     part, trials = problem.part, search.finished_trials()
+    rows = part.evaluation_rows
     default, best = trials[0], search.best(trials)
     default_predictions, best_predictions = search.predictions(default), search.predictions(best)
     # The difference is the first minus the second: this order makes it positive if the best trial is better.
@@ -309,10 +310,10 @@ def _compare(search: Search, problem: Problem, settings: TuneSettings) -> Tuned:
         else (default_predictions, best_predictions)
     )
     gains = metric_differences(
-        part.y,
+        part.y[rows],
         *pair,
         part.classes,
-        part.groups,
+        part.groups[rows],
         resampling=Resampling(settings.seed, settings.resamples),
         multilabel=part.multilabel,
     )
@@ -366,10 +367,11 @@ def _write_result(
     """Write tuning.json (for the report) and best.toml (for `train --settings` and `run --settings`)."""
     rows = _member_rows(members)
     split = material.split
+    scored = split.valid if split.has_validation_part else split.train
     content = {
         "metric": settings.metric,
-        "n": len(split.train),
-        "n_groups": len(set(material.groups[split.train])),
+        "n": len(scored),
+        "n_groups": len(set(material.groups[scored])),
         "n_folds": len(split.folds()),
         "split": split.digest,
         "members": rows,

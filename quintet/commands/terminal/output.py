@@ -164,13 +164,16 @@ def print_training(result: TrainingResult) -> None:
 def print_scores(result: TrainingResult) -> None:
     """Print the scores of members and ensembles, out of fold and on the test part."""
     results = result.results
-    for part, words in (("oof", "out of fold, training part"), ("test", "held-out test")):
+    oof, chosen_on = "out of fold, training part", "the training part"
+    if results.split.validation is not None:
+        oof, chosen_on = "validation part, by members fitted on the train part", "the validation part"
+    for part, words in (("oof", oof), ("test", "held-out test")):
         if part in results.parts:
             title = _score_title(results, part, words)
             out.print(f"[bold]{title}[/]", soft_wrap=True)
             out.print(score_table(results.parts[part], chosen=result.rule, width=out.width))
             out.print()
-    legend = "» joins the members; ← is the prediction of `quintet predict` (chosen on the training part)"
+    legend = f"» joins the members; ← is the prediction of `quintet predict` (chosen on {chosen_on})"
     out.print(f"{legend}, {_calibration_text(result)}.", style="dim", soft_wrap=True)
     out.print(
         "Out-of-fold scores of a learnt rule are slightly too high (0.54 AUC on random labels): "

@@ -199,7 +199,8 @@ class TrainingDisplay:
         if self.status and event.kind == "done":
             self.status.stop()
         note = "kept from the interrupted run" if event.kind == "reused" else f"{seconds:.1f} s"
-        fits = f"{event.n_folds} folds + final fit"
+        parts = "validation part" if event.n_folds == 1 else f"{event.n_folds} folds"
+        fits = f"{parts} + final fit"
         err.print(f"  [green]✓[/] {event.member:<22} {fits}  [dim]{note}[/]")
 
     def _count(self, done: int, total: int) -> None:

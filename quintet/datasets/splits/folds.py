@@ -13,7 +13,7 @@ from quintet.errors import ConfigError, DatasetError
 
 
 def grouped_folds(
-    y: ArrayLike, groups: ArrayLike, *, n_splits: int, seed: int
+    y: ArrayLike, groups: ArrayLike, *, n_splits: int, seed: int, allow_rare: bool = False
 ) -> list[tuple[Positions, Positions]]:
     """Stratified folds that no group crosses.
 
@@ -22,6 +22,8 @@ def grouped_folds(
         groups: shape `(n,)`. To split single clips, give every clip a group of its own.
         n_splits: number of folds, at least 2.
         seed: selects one of the equally even divisions. The order of rows does not matter.
+        allow_rare: whether a class may lie in fewer groups than there are folds, or be the only one. Some
+            folds then lack it. Members cannot learn from such folds; fusion weights can.
 
     Returns:
         `(train, valid)` position arrays, one pair per fold. Every position is in exactly one `valid`.
@@ -30,7 +32,8 @@ def grouped_folds(
         ConfigError: if `n_splits` is below 2.
         DatasetError: if there is one class only, or a class lies in fewer groups than there are folds. For
             label sets: if there are fewer groups than folds, or a tag lies in one group only. A rarer tag may
-            be absent from some folds; scores report this.
+            be absent from some folds; scores report this. With `allow_rare`: only if there are fewer groups
+            than folds.
 
     Example:
         >>> folds = grouped_folds(["a", "a", "b", "b"], ["w", "x", "y", "z"], n_splits=2, seed=0)
@@ -41,15 +44,16 @@ def grouped_folds(
         raise ConfigError(f"Cross-validation must have at least 2 folds. Received {n_splits}.")
     table = group_counts(y, groups)
     has_single_labels = np.ndim(y) == 1
-    if has_single_labels:
+    if has_single_labels and not allow_rare:
         require_two_classes(table)
     if len(table.names) < n_splits:
         raise DatasetError(
             "There must be at least as many groups as folds. "
             f"Received {len(table.names)} groups for {n_splits} folds: ask for fewer folds."
         )
-    needed = n_splits if has_single_labels else 2
-    require_groups_per_class(table, needed=needed, whole=f"the part to be divided into {n_splits} folds")
+    if not allow_rare:
+        needed = n_splits if has_single_labels else 2
+        require_groups_per_class(table, needed=needed, whole=f"the part to be divided into {n_splits} folds")
     fold = _part_of_clips(table, [1 / n_splits] * n_splits, seed=seed)
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_splits)]
 

@@ -7,12 +7,15 @@ The split is written with a digest, and the digest is checked whenever the split
 | `group` | groups (artist, recording) | performance on artists that the ensemble was not trained on |
 | `random` | single clips; groups are ignored on purpose | too optimistic; marked as ungrouped |
 | `given` | as in the data's own `split` column | comparable with other work on the same lists |
+
+A given validation part is used as it is meant: members that are fitted on the train part are judged on it.
+The train part is never predicted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -49,12 +52,14 @@ class SplitSettings:
             fold. Ignored under `given`.
         n_splits: number of folds in the training part. None: 5, or fewer if a class has fewer groups.
         seed: selects one of the equally even divisions.
+        part_of_value: under `given`: value of the split column → part, for values that are no part's name.
     """
 
     protocol: str = "group"
     test_size: float = 0.2
     n_splits: int | None = None
     seed: int = 0
+    part_of_value: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_split(
@@ -78,10 +83,9 @@ def make_split(
         grouped: whether the groups are known (`Manifest.grouped`). None: yes if they differ from the ids.
 
     Returns:
-        A `Split` in the order of `ids`. Under `given` with a `valid` part there are two folds: fold 0 is the
-        valid part (predicted by a classifier trained on the train part), fold 1 is the train part (predicted
-        by a classifier trained on the valid part). So every clip of both parts gets an out-of-fold
-        prediction. `Split.valid` is the valid part alone.
+        A `Split` in the order of `ids`. Under `given` with a `valid` part there is one fold: its held-out
+        clips are the valid part (`Split.valid`), and members are fitted on the train part. The train part is
+        held out by no fold.
 
     Raises:
         DatasetError: if there is one class only, a class has too few clips or groups, or a group holds all of
@@ -150,7 +154,7 @@ def _make_given_split(
     frame: pd.DataFrame, given: Sequence[str | None] | None, settings: SplitSettings, *, grouped: bool
 ) -> Split:
     """The split of the data's own `split` column."""
-    parts = _read_parts(given, len(frame))
+    parts = _read_parts(given, len(frame), settings.part_of_value)
     if grouped:
         _require_parts_disjoint(frame["group"], parts)
     frame["part"], frame["fold"] = parts.replace("valid", "train"), -1
@@ -160,26 +164,30 @@ def _make_given_split(
         require_two_classes(group_counts(y[in_training], frame["group"][in_training].tolist()))
     if (parts == "valid").any():
         frame.loc[parts == "valid", "fold"] = 0
-        frame.loc[parts == "train", "fold"] = 1
     else:
         _add_folds(frame, y, frame["group"], settings)
     return Split(frame, "given", settings.seed, grouped=grouped)
 
 
-def _read_parts(given: Sequence[str | None] | None, n_clips: int) -> pd.Series:
+def _read_parts(
+    given: Sequence[str | None] | None, n_clips: int, part_of_value: Mapping[str, str]
+) -> pd.Series:
     """`train`, `valid`, `test` or `unused` per clip, from the spellings in a split column."""
     if given is None or len(given) != n_clips:
         raise ConfigError(
             "The protocol 'given' needs a split column with train, valid or test for every clip. "
             "This source has none: choose another."
         )
-    parts = pd.Series([_read_part(name) for name in given])
+    mapped = _check_values(part_of_value, given)
+    parts = pd.Series([mapped.get(_value(name)) or _read_part(name) for name in given])
     if parts.isna().any():
         unknown = sorted(
             {str(name) for name, is_unknown in zip(given, parts.isna(), strict=True) if is_unknown}
         )
         raise DatasetError(
-            f"A split column must say train, valid or test. Received also: {', '.join(unknown[:5])}."
+            f"A split column must say train, valid or test. Received also: {', '.join(unknown[:5])}. "
+            f"Name the part of such a value: --split-value '{unknown[0]}=unused' leaves its clips out "
+            "(`split_values` in a recipe and in TrainSettings)."
         )
     for part in ("train", "test"):
         if not (parts == part).any():
@@ -188,11 +196,40 @@ def _read_parts(given: Sequence[str | None] | None, n_clips: int) -> pd.Series:
     return parts
 
 
+def _check_values(part_of_value: Mapping[str, str], given: Sequence[str | None]) -> dict[str, str]:
+    """Value of the split column → part, by the names of `PARTS` and `valid`.
+
+    Raises:
+        ConfigError: a part is unknown.
+        DatasetError: no clip has the value.
+    """
+    present = {_value(name) for name in given}
+    mapped = {}
+    for value, name in part_of_value.items():
+        part = PART_NAMES.get(name.strip().lower())
+        if part is None:
+            raise unknown_name(
+                f"part of the split value '{value}'", name, ("train", "valid", "test", "unused")
+            )
+        if _value(value) not in present:
+            values = ", ".join(sorted(present - {""})[:5])
+            raise DatasetError(
+                f"A value whose part is named must stand in the split column. '{value}' does not; "
+                f"the column has: {values}."
+            )
+        mapped[_value(value)] = part
+    return mapped
+
+
+def _value(name: str | None) -> str:
+    """A value of the split column without blanks around it; empty if it is missing."""
+    return "" if pd.isna(name) else str(name).strip()
+
+
 def _read_part(name: str | None) -> str | None:
     """Part that a spelling stands for; `unused` if it is missing or blank; None if it is unknown."""
-    if pd.isna(name) or not str(name).strip():
-        return "unused"
-    return PART_NAMES.get(str(name).strip().lower())
+    value = _value(name)
+    return PART_NAMES.get(value.lower()) if value else "unused"
 
 
 def _require_parts_disjoint(groups: pd.Series, parts: pd.Series) -> None:

@@ -29,7 +29,8 @@ class Split:
 
     Args:
         frame: columns `id, label, group, part, fold`. `part` is `train`, `test` or `unused`. `fold` counts
-            from 0 in the training part and is -1 outside it.
+            from 0 in the training part and is -1 outside it. If the data bring a validation part, that is
+            fold 0, and the rest of the training part, which no fold holds out, has -1.
         protocol: protocol that made it (`group`, `random`, `given`).
         seed: seed that it was made with.
         grouped: whether groups are known and were kept whole. Scores of an ungrouped split are marked.
@@ -65,16 +66,26 @@ class Split:
         return np.flatnonzero(self.frame["fold"] == 0)
 
     @property
+    def has_validation_part(self) -> bool:
+        """Whether the data bring a validation part: then one fold holds it out, and no other clip."""
+        return self.n_folds == 1
+
+    @property
     def n_folds(self) -> int:
-        """Number of folds."""
+        """Number of folds; 1 if the data bring a validation part."""
         return int(self.frame["fold"].max()) + 1
 
     def folds(self) -> list[tuple[Positions, Positions]]:
-        """`(train, valid)` positions in `frame` per fold. A training clip is in exactly one `valid`."""
+        """`(train, valid)` positions in `frame` per fold.
+
+        A training clip is in exactly one `valid`. If the data bring a validation part, there is one fold, and
+        the clips of its `train` are in no `valid`.
+        """
         fold = self.frame["fold"].to_numpy()
+        in_training = (self.frame["part"] == "train").to_numpy()
         pairs = []
         for k in range(self.n_folds):
-            train = np.flatnonzero((fold >= 0) & (fold != k))
+            train = np.flatnonzero(in_training & (fold != k))
             valid = np.flatnonzero(fold == k)
             pairs.append((train, valid))
         return pairs
@@ -149,10 +160,13 @@ class Split:
         has_known_part = self.frame["part"].isin(PARTS)
         has_fold = self.frame["fold"] >= 0
         in_training = self.frame["part"] == "train"
-        if not has_known_part.all() or not (has_fold == in_training).all():
+        has_right_fold = bool((has_fold == in_training).all())
+        if self.n_folds == 1:
+            has_right_fold = bool((in_training | ~has_fold).all() and (in_training & ~has_fold).any())
+        if not has_known_part.all() or not has_right_fold:
             raise DatasetError(
                 f"Every clip of a split must be in one of {', '.join(PARTS)}, "
-                "with a fold in the training part only."
+                "with a fold in the training part only. A single fold must leave clips to fit on."
             )
 
     def _require_whole_groups(self) -> None:

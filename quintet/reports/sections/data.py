@@ -93,6 +93,9 @@ def _class_drawing(run: Run) -> Drawing:
     caption = "All clips are used for training and, out of fold, for scoring: no part was held out."
     if "held out" in counts:
         caption = "Grey: training part. Blue: held out."
+        facts = run.results.split.validation
+        if facts is not None:
+            caption = f"Grey: train and validation part ({facts.n} clips). Blue: held out."
     if groups_known(run):
         caption += f" {count(split['group'].nunique(), group_noun(run))} in all."
     svg = to_svg(stacked_counts(counts), "data-classes", alt)

@@ -86,7 +86,7 @@ def _curve_drawing(run: Run, curve: CurveResult, name: str, rows: pd.DataFrame) 
     )
     members = format_list([inline_name(member, run) for member in curve.members])
     caption = (
-        f"Plain mean of {members}, out of fold on {count(curve.n, 'clip')}. Bars: 95 % bootstrap intervals "
+        f"Plain mean of {members}, {_scored_on(run, curve)}. Bars: 95 % bootstrap intervals "
         f"by {unit(run)}. Every size but the last was drawn {curve.repeats} times. All sizes are scored on "
         "the same clips, so that their differences are more certain than the bars. Beyond the last dot the "
         "fitted curve a − b·n⁻ᶜ is extrapolated, with the range of curves that are fitted to the resamples."
@@ -96,6 +96,14 @@ def _curve_drawing(run: Run, curve: CurveResult, name: str, rows: pd.DataFrame) 
     svg = to_svg(learning_curve_figure(rows, path, label=score_phrase(name)), f"curve-{name}", alt)
     numbers = pd.concat([measured, fitted])
     return Drawing(f"curve-{name.replace('_', '-')}", svg, caption, numbers, SCORE_NAMES[name])
+
+
+def _scored_on(run: Run, curve: CurveResult) -> str:
+    """Clips on which the curve is scored."""
+    clips = count(curve.n, "clip")
+    if run.results.split.validation is None:
+        return f"out of fold on {clips}"
+    return f"on the {clips} of the validation part"
 
 
 def curve_sentence(curve: CurveResult, split: SplitFacts) -> str:

@@ -32,6 +32,7 @@ from quintet.reports.style import to_svg
 from quintet.reports.text import display_name, group_noun, groups_known, split_note
 
 PART_NAMES = {"test": "Held out", "oof": "Out of fold"}
+VALIDATION_PART = "Validation part"
 PARTS_IN_ORDER = tuple(reversed(PARTS))
 MANY_SCORES = 5
 """Number of scores from which on each part has a table of its own."""
@@ -62,12 +63,19 @@ def _legend(run: Run) -> Markup:
     solid = Markup('<span class="dot solid" aria-hidden="true"></span>')
     hollow = Markup('<span class="dot hollow" aria-hidden="true"></span>')
     if run.part == "test":
-        text = Markup(
-            "{} held-out clips with their 95 % interval {} out-of-fold predictions on the training part."
-        )
-        return text.format(solid, hollow) + " Ensembles are bold."
+        text = Markup("{} held-out clips with their 95 % interval {} {}. Ensembles are bold.")
+        others = "out-of-fold predictions on the training part"
+        if run.results.split.validation is not None:
+            others = "predictions of the validation part, by members that were fitted on the train part"
+        return text.format(solid, hollow, others)
     text = Markup("{} out-of-fold predictions with their 95 % interval.")
     return text.format(solid) + " Ensembles are bold."
+
+
+def _part_name(run: Run, part: str) -> str:
+    """Title of a part: `Held out`, `Out of fold`, or `Validation part` if the data bring one."""
+    is_validation = part == "oof" and run.results.split.validation is not None
+    return VALIDATION_PART if is_validation else PART_NAMES[part]
 
 
 def score_table(run: Run) -> pd.DataFrame:
@@ -149,14 +157,16 @@ def _score_tables(run: Run, keys: Sequence[str]) -> list[Table]:
 def _score_table_block(run: Run, keys: Sequence[str], parts: Sequence[str]) -> Table:
     label = "Table of scores"
     if len(parts) == 1:
-        label += f", {PART_NAMES[parts[0]].lower()}"
+        label += f", {_part_name(run, parts[0]).lower()}"
     heads = tuple(Column(SCORE_NAMES[key], numeric=True) for _ in parts for key in keys)
     return Table(
         label=label,
         columns=(Column(""), *heads),
         rows=tuple(score_rows(run, keys, parts)),
         caption=_score_caption(run),
-        groups=tuple(ColumnGroup(PART_NAMES[part], len(keys), _sample_size(run, part)) for part in parts),
+        groups=tuple(
+            ColumnGroup(_part_name(run, part), len(keys), _sample_size(run, part)) for part in parts
+        ),
         downloads=(Download("scores", score_table(run)),),
         stamped=True,
     )

@@ -15,7 +15,7 @@ from quintet.predictions.predictions import Predictions
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.bars import column_bars
 from quintet.reports.figures.heat import heat_figure
-from quintet.reports.formats import MINUS, SCORE_NAMES, format_signed, number, rule_name
+from quintet.reports.formats import MINUS, SCORE_NAMES, count, format_signed, number, rule_name
 from quintet.reports.report_data import ReportData
 from quintet.reports.section import (
     Blocks,
@@ -32,7 +32,7 @@ from quintet.reports.section import (
     sort_text,
 )
 from quintet.reports.style import to_svg
-from quintet.reports.text import display_name, inline_name, unit
+from quintet.reports.text import chosen_on, display_name, inline_name, learnt_on, oof_noun, unit
 
 ZERO_WEIGHT = 5e-3
 """Size below which a weight is shown as 0."""
@@ -74,12 +74,18 @@ def comparison_table(run: Run) -> pd.DataFrame:
 def _comparison_blocks(run: Run) -> Blocks:
     table = comparison_table(run)
     reason = run.fusion.get("comparison", {}).get("reason", "")
+    lacks = run.fusion.get("comparison", {}).get("lacks", {})
     if table.empty:
         return (Text(f"No fusion rules were compared: {reason}."),) if reason else ()
     explanation = (
-        "The rule was chosen on the training part: every rule was fitted on some folds of the out-of-fold "
-        "predictions and scored on the others."
+        f"The rule was chosen on the {chosen_on(run)}: every rule was fitted on some folds of the "
+        f"{oof_noun(run)} predictions and scored on the others."
     )
+    facts = run.results.split.validation
+    if facts is not None and facts.learnt_weights is not None:
+        share = round(100 * facts.learnt_weights)
+        clips = count(facts.n_taught, "clip")
+        explanation += f" What its {clips} teach counts {share} %, equal weights {100 - share} %."
     if run.part == "test":
         explanation += " No held-out clip was used."
     rows = []
@@ -96,7 +102,10 @@ def _comparison_blocks(run: Run) -> Blocks:
                 sort=sort_text(record["standard_error"]),
             ),
         )
-        head = Cell(record["rule"], ("chosen",) if record["chosen"] else ())
+        notes = ["chosen"] if record["chosen"] else []
+        if record["rule"] in lacks:
+            notes.append("too few clips")
+        head = Cell(record["rule"], tuple(notes))
         rows.append(Row(head, cells, "ensemble chosen" if record["chosen"] else ""))
     columns = (
         Column("Rule"),
@@ -130,8 +139,8 @@ def weight_drawing(run: Run) -> Drawing | None:
     alt = f"Weights of the rule {first}: {listed}."
     figure = heat_figure((labelled / largest).clip(0, 1), labelled.map(_weight_text), row_label="fusion rule")
     caption = (
-        "Weight of each member in each fusion rule, learnt out of fold. The ensemble prediction uses the "
-        f"rule in the first row, “{first}”."
+        f"Weight of each member in each fusion rule, learnt {learnt_on(run)}. "
+        f"The ensemble prediction uses the rule in the first row, “{first}”."
     )
     if "stacked" in weights.index:
         caption += " The weights of “stacked” are slopes, which need not sum to one."
@@ -241,9 +250,9 @@ def value_drawing(run: Run, table: pd.DataFrame) -> Drawing | None:
     clips = "held-out clips" if run.part == "test" else "folds that neither was fitted on"
     caption = (
         "The ensemble prediction with all members against the prediction without one. The rule "
-        f"“{rule_name(run.best)}” and its calibration are fitted again out of fold on the remaining members, "
-        f"and scored on {clips}. {_certainty(run, gains)} A member with the same information as others has "
-        "little value here, even if it is good alone."
+        f"“{rule_name(run.best)}” and its calibration are fitted again {learnt_on(run)} with the remaining "
+        f"members, and scored on {clips}. {_certainty(run, gains)} "
+        "A member with the same information as others has little value here, even if it is good alone."
     )
     figure = column_bars(gains["gain"], unit=quantity, low=gains["low"], high=gains["high"])
     return Drawing(

@@ -147,6 +147,8 @@ def search_basis(run: Run) -> str:
     clips = f"{tuning['n']:,} clips" if "n" in tuning else "the clips"
     if "n" in tuning and groups_known(run):
         clips += f" of {tuning['n_groups']:,} {group_noun(run)}s"
+    if tuning.get("n_folds") == 1:
+        return f"{clips} of the validation part"
     return f"{clips} of the training part, out of fold on {tuning.get('n_folds', 'several')} folds"
 
 

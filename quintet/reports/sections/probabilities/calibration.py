@@ -21,7 +21,7 @@ from quintet.reports.report_data import ReportData, correctness_and_confidence
 from quintet.reports.section import Card, Cell, Column, Download, Row, Section, Table, Text, grid, number_cell
 from quintet.reports.sections.scores import rank_names
 from quintet.reports.style import to_svg
-from quintet.reports.text import calibration_phrase, display_name, unit
+from quintet.reports.text import calibration_phrase, display_name, learnt_on, unit
 
 METHODS = {"none": "not calibrated", "temperature": "temperature", "isotonic": "isotonic regression"}
 CALIBRATION_SCORES = {"ece": "Calibration error", "log_loss": "Log loss", "brier": "Brier score"}
@@ -175,9 +175,9 @@ def reliability_drawing(run: Run, members: Mapping[str, CalibratedMember]) -> Dr
     alt = f"Calibration curve of each member: {'; '.join(phrases)}."
     caption = (
         "Confidence of each member (horizontal) and its share of right predictions (vertical), with 95 % "
-        f"Wilson intervals. Filled: calibrated alone, learnt out of fold and by {unit(run)}. Hollow: not "
-        "calibrated. The ensemble fuses the members without this calibration. Only its own result is "
-        "calibrated."
+        f"Wilson intervals. Filled: calibrated alone, learnt {learnt_on(run)} and by {unit(run)}. "
+        "Hollow: not calibrated. The ensemble fuses the members without this calibration. "
+        "Only its own result is calibrated."
     )
     svg = to_svg(reliability_figure(curves), "reliability", alt)
     table = pd.concat(numbers, ignore_index=True)
@@ -205,7 +205,8 @@ def _calibrated_card(run: Run, members: Mapping[str, CalibratedMember]) -> Card 
         rows.append(Row(Cell(display_name(record["member"], run), (record["method"],)), tuple(cells)))
     columns = (Column("Member"), Column("Calibration error", numeric=True), Column("Log loss", numeric=True))
     explanation = (
-        "Effect of a calibration of its own on each member, chosen and learnt out of fold. “Not calibrated”: "
+        f"Effect of a calibration of its own on each member, chosen and learnt {learnt_on(run)}. "
+        "“Not calibrated”: "
         "calibration would not have helped."
     )
     download = Download("calibrated-members", table)

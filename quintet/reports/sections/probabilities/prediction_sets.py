@@ -28,7 +28,7 @@ from quintet.reports.section import (
     number_cell,
 )
 from quintet.reports.style import to_svg
-from quintet.reports.text import clips_of_report, group_noun, groups_known
+from quintet.reports.text import clips_of_report, group_noun, groups_known, oof_noun
 
 MEASURES = ("coverage", "size", "empty")
 ALL_CLASSES = "all"
@@ -104,12 +104,12 @@ def coverage_guarantee(run: Run) -> list[str]:
     clips = count(len(conformal.nonconformity), "clip")
     if known:
         sentences.append(
-            f"The sets are calibrated on the out-of-fold predictions of {clips} from {count(n, noun)}. Each "
-            f"{noun} has one vote."
+            f"The sets are calibrated on the {oof_noun(run)} predictions of {clips} from {count(n, noun)}. "
+            f"Each {noun} has one vote."
         )
     else:
         sentences.append(
-            f"The sets are calibrated on the out-of-fold predictions of {count(n, noun)}, taken as "
+            f"The sets are calibrated on the {oof_noun(run)} predictions of {count(n, noun)}, taken as "
             "independent. The guarantee is weaker if several clips are of one recording or one artist."
         )
     confidences = sorted(set_table(run)["confidence"].unique())
