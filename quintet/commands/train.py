@@ -23,6 +23,7 @@ from quintet.commands.terminal.options import (
     SpectrogramStore,
     SplitFiles,
     SplitOptions,
+    SplitValues,
     TableColumns,
     TestSize,
     spectrogram_store,
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     from quintet.features.storage.table import FeatureTable
     from quintet.settings import TomlTable
 
-EXAMPLE = "Example: quintet train features.parquet -o model/ --members logistic_regression,xgboost --seed 7"
+EXAMPLE = (
+    "Example: quintet train features.parquet -o model/ --members logistic_regression,xgboost --seed 7; "
+    "quintet train table.csv -o model/ --protocol given --split-value fault_excluded=unused"
+)
 
 
 def train(
@@ -79,6 +83,7 @@ def train(
     groups: GroupsFile = None,
     label_from: LabelFrom = None,
     split_file: SplitFiles = None,
+    split_value: SplitValues = None,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for the intervals.")] = 1000,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model folder.")] = False,
@@ -96,7 +101,7 @@ def train(
 
     prepare_folder(output)
     columns = TableColumns(id_column, label_column, group_column, label_from)
-    split = SplitOptions(protocol, test_size, folds, seed)
+    split = SplitOptions(protocol, test_size, folds, seed, split_value)
     table = columns.read(features, groups=groups, split_files=split_file)
     chosen = parse_names(members) or _default_members(table, quiet=quiet)
     content: TomlTable = {

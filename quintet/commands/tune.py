@@ -24,6 +24,7 @@ from quintet.commands.terminal.options import (
     SpectrogramStore,
     SplitFiles,
     SplitOptions,
+    SplitValues,
     TableColumns,
     TestSize,
     refuse_options,
@@ -43,7 +44,7 @@ EXAMPLE = (
 )
 TABLE_OPTIONS = (
     *("protocol", "test_size", "folds", "seed", "spectrograms"),
-    *("id_column", "label_column", "group_column", "groups", "label_from", "split_file"),
+    *("id_column", "label_column", "group_column", "groups", "label_from", "split_file", "split_value"),
 )
 RECIPE_OPTIONS = ("data", "scale")
 
@@ -107,6 +108,7 @@ def tune(
     groups: GroupsFile = None,
     label_from: LabelFrom = None,
     split_file: SplitFiles = None,
+    split_value: SplitValues = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again in the folder of another search.")
     ] = False,
@@ -135,7 +137,7 @@ def tune(
         return
     refuse_options(context, RECIPE_OPTIONS, f"is for recipes. {subject} is read as a feature table.")
     columns = TableColumns(id_column, label_column, group_column, label_from)
-    split = SplitOptions(protocol, test_size, folds, seed)
+    split = SplitOptions(protocol, test_size, folds, seed, split_value)
     content: TomlTable = {"metric": metric, "pruning": pruning, **split.as_settings(), "settings": fixed}
     if members is not None:
         content["members"] = parse_names(members)

@@ -14,6 +14,7 @@ from quintet.pipeline.recipe import Recipe, override_settings, require_data
 from quintet.pipeline.reporter import NullReporter, Reporter
 from quintet.pipeline.runner import describe_clips
 from quintet.settings import TomlTable, parse_settings
+from quintet.training.settings import SPLIT_SETTINGS
 from quintet.tuning.search_settings import SearchBudget, TuneSettings, check_search
 from quintet.tuning.tune import SearchObserver, TuningResult, tune
 
@@ -104,7 +105,7 @@ def _members(recipe: Recipe, search: RecipeSearch) -> tuple[str, ...]:
 def _search_settings(recipe: Recipe, members: tuple[str, ...], search: RecipeSearch) -> TuneSettings:
     """Settings of the search, with the split and the settings of the recipe."""
     training = recipe.training
-    shared = {"augmentation", "protocol", "test_size", "folds", "seed", "resamples"}
+    shared = {"augmentation", "resamples", *SPLIT_SETTINGS}
     content: TomlTable = {
         "metric": search.metric,
         "pruning": search.pruning,

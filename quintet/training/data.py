@@ -275,7 +275,8 @@ def data_notes(material: Material) -> list[str]:
         notes.append(f"{_count_rows(len(failures), len(table))} left out: {kinds} ({examples}{more}).")
     n_unused = int((material.split.frame["part"] == "unused").sum())
     if n_unused:
-        notes.append(f"{_count_rows(n_unused, len(table))} left out: in no part of the split.")
+        kinds = _unused_kinds(material)
+        notes.append(f"{_count_rows(n_unused, len(table))} left out: {kinds}.")
     return notes + _telling_notes(material)
 
 
@@ -287,6 +288,19 @@ def _telling_notes(material: Material) -> list[str]:
     features = material.table.features.iloc[rows]
     labels, units = pd.Series(material.labels[rows]), pd.Series(material.units[rows])
     return telling_warnings(telling_columns(features, labels, units, seed=material.split.seed))
+
+
+def _unused_kinds(material: Material) -> str:
+    """Rows in no part of the split, by the value of their split column."""
+    is_unused = (material.split.frame["part"] == "unused").to_numpy()
+    values = material.table.meta["split"].fillna("").astype(str).str.strip()[is_unused]
+    named = values[(values != "") & (values.str.lower() != "unused")]
+    texts = [f"{count} with the split value '{value}'" for value, count in named.value_counts().items()]
+    if len(values) > len(named):
+        texts.append(
+            f"{len(values) - len(named)} in no part of the split" if texts else "in no part of the split"
+        )
+    return ", ".join(texts)
 
 
 def _count_rows(n: int, total: int) -> str:
@@ -325,13 +339,37 @@ def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped
             "The protocol 'given' needs a `split` column (train, valid, test) in the data. "
             "This table has none: use 'group'."
         )
+    if settings.split_values and protocol != "given":
+        raise ConfigError(
+            "Parts of split values need the data's own split (a column `split`, protocol 'given'). "
+            f"This run splits by '{protocol}': leave out {', '.join(settings.split_values)}."
+        )
     return make_split(
         clips.index.astype(str).tolist(),
         clips["label"].astype(str).tolist(),
         clips["group"].astype(str).tolist(),
-        SplitSettings(protocol, settings.test_size, settings.folds, settings.seed),
+        split_settings(settings, protocol),
         given=None if protocol != "given" or given is None else given.tolist(),
         grouped=grouped,
+    )
+
+
+def split_settings(
+    settings: TrainSettings, protocol: str, *, test_size: float | None = None
+) -> SplitSettings:
+    """Settings of the split of a run.
+
+    Args:
+        settings: settings of the run.
+        protocol: `group`, `random` or `given`.
+        test_size: share of the test part instead of that of the run.
+    """
+    return SplitSettings(
+        protocol,
+        settings.test_size if test_size is None else test_size,
+        settings.folds,
+        settings.seed,
+        settings.split_values if protocol == "given" else {},
     )
 
 

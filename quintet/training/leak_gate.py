@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.splits.protocols import SplitSettings, make_split
+from quintet.datasets.splits.protocols import make_split
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
@@ -22,7 +22,7 @@ from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.scores import LeakGap, LeakGate
-from quintet.training.data import Folds, Material
+from quintet.training.data import Folds, Material, split_settings
 from quintet.training.settings import TrainSettings
 
 COMPARED_SCORES = ("accuracy", "macro_auc")
@@ -139,7 +139,7 @@ def _divide(material: Material, settings: TrainSettings, protocol: str) -> Proto
         material.ids.tolist(),
         material.labels.tolist(),
         material.groups.tolist(),
-        SplitSettings(protocol, 0.0, settings.folds, settings.seed),
+        split_settings(settings, protocol, test_size=0.0),
         given=material.table.meta["split"].tolist() if protocol == "given" else None,
         grouped=material.table.grouped,
     )

@@ -16,6 +16,9 @@ from quintet.settings import Stage
 
 Protocol = Literal["auto", "group", "random", "given"]
 
+SPLIT_SETTINGS = ("protocol", "split_values", "test_size", "folds", "seed")
+"""Names of the settings that decide the split. A search has them too."""
+
 
 class LearningCurveSettings(Stage):
     """Settings of a learning curve. Members are fitted on growing shares of every training fold and on the
@@ -54,6 +57,8 @@ class TrainSettings(Stage):
             marked. `given` follows the `split` column of the data. `auto` is `given` if the data have that
             column, and `group` otherwise.
         protocols: splits of the leak gate, which compares the same members under each of them.
+        split_values: value of the `split` column → part (`train`, `valid`, `test`, `unused`), for values that
+            are no part's name. Clips of `unused` are left out.
         test_size: share of the clips that is held out for the test part, in [0, 1).
         folds: number of folds; None for 5, or fewer if a class has fewer groups.
         seed: controls all randomness.
@@ -69,6 +74,7 @@ class TrainSettings(Stage):
     rule: str = "auto"
     protocol: Protocol = "auto"
     protocols: tuple[Literal["random", "group", "given"], ...] = ()
+    split_values: dict[str, str] = Field(default_factory=dict)
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
     folds: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)

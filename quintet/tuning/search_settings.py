@@ -12,7 +12,7 @@ from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import TABLE_MEMBERS, make_member, require_weights
 from quintet.errors import ConfigError, MissingExtraError, unknown_name
 from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
-from quintet.training.settings import Protocol, TrainSettings
+from quintet.training.settings import SPLIT_SETTINGS, Protocol, TrainSettings
 from quintet.tuning.spaces import Range, search_space
 
 
@@ -44,6 +44,7 @@ class TuneSettings(Stage):
         metric: `log_loss` (smaller is better) or `macro_auc`, out of fold on the training part.
         pruning: whether a trial that is worse than the median of the earlier trials stops early.
         protocol: as in `TrainSettings`.
+        split_values: as in `TrainSettings`.
         test_size: share of the clips in the test part, which is never used here.
         folds: number of folds. None means 5, or fewer if a class has fewer groups.
         seed: seed of the split, the members and the search.
@@ -58,6 +59,7 @@ class TuneSettings(Stage):
     metric: Literal["log_loss", "macro_auc"] = "log_loss"
     pruning: bool = True
     protocol: Protocol = "auto"
+    split_values: dict[str, str] = Field(default_factory=dict)
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
     folds: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
@@ -66,7 +68,7 @@ class TuneSettings(Stage):
     @property
     def training(self) -> TrainSettings:
         """Settings of the training that has the same split. They check the shared options."""
-        shared = {"members", "protocol", "test_size", "folds", "seed", "resamples", "augmentation"}
+        shared = {"members", "resamples", "augmentation", *SPLIT_SETTINGS}
         content = self.model_dump(include=shared)
         content["settings"] = {name: self.base_settings(name) for name in self.members}
         return parse_settings(TrainSettings, content, where="quintet tune")

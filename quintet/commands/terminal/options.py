@@ -80,6 +80,14 @@ SplitFiles = Annotated[
     list[str] | None,
     typer.Option(help="Clip ids of each part: train=a.csv, valid=b.csv, test=c.csv. Repeatable."),
 ]
+SplitValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--split-value",
+        help="Part of a value of the split column that is no part's name: fault_excluded=unused leaves its "
+        "clips out. Repeatable.",
+    ),
+]
 SpectrogramStore = Annotated[
     Path | None,
     typer.Option(
@@ -165,17 +173,20 @@ class SplitOptions:
         test_size: share of the clips in the test part.
         folds: number of folds, or None.
         seed: random seed.
+        values: `value=part` texts, for values of the split column.
     """
 
     protocol: str
     test_size: float
     folds: int | None
     seed: int
+    values: list[str] | None = None
 
     def as_settings(self) -> TomlTable:
         """The same as settings of `TrainSettings` or `TuneSettings`."""
         return {
             "protocol": self.protocol,
+            "split_values": dict(parse_pairs(self.values, "part of a split value") or {}),
             "test_size": self.test_size,
             "folds": self.folds,
             "seed": self.seed,
