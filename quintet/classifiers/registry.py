@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from quintet.errors import unknown_name
+from quintet.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
     from quintet.classifiers.member import Member
 
 Settings = Mapping[str, object]
+N_ROWS, N_COLUMNS = 24, 3  # of the random table on which a member is tried
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,28 @@ def require_weights(member: Member) -> None:
 
         parameters = member.get_params()
         require_network_weights(parameters["network"], parameters["settings"] or {})
+
+
+def require_fit(member: Member, chosen: Settings) -> None:
+    """Refuse a table member that cannot be fitted with its settings: it is fitted on 24 random rows.
+
+    Args:
+        member: unfitted.
+        chosen: the settings that differ from the defaults, for the message.
+
+    Raises:
+        ConfigError: with the settings and the reason.
+    """
+    import numpy as np
+
+    columns = np.random.default_rng(0).normal(size=(N_ROWS, N_COLUMNS))
+    labels = np.repeat(["a", "b"], N_ROWS // 2)
+    try:
+        member.fit(columns, labels, groups=np.arange(N_ROWS))
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        values = ", ".join(f"{name} = {value!r}" for name, value in chosen.items())
+        raise ConfigError(f"'{member.member}' cannot be fitted with {values}: {reason}") from error
 
 
 def _load_factory(entry: MemberEntry) -> Callable[..., Member]:

@@ -8,18 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
-from quintet.classifiers.member import Member
-from quintet.classifiers.registry import make_member, require_weights
+from quintet.classifiers.registry import make_member, require_fit, require_weights
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.errors import ArtefactError, ConfigError
 from quintet.inference.inputs import expand_files
 from quintet.pipeline.recipe import Recipe
-from quintet.settings import TomlTable
 
 HELD_OUT = "held_out"  # among the files to predict: the pieces of the demo corpus outside the training data
-N_ROWS, N_COLUMNS = 24, 3  # of the random table on which a member is fitted
 
 
 def check_members(recipe: Recipe) -> None:
@@ -62,7 +57,7 @@ def check_recipe(recipe: Recipe) -> None:
                 n_mels = recipe.parameters.log_mel.n_mels
                 _build_network(member, n_mels=n_mels, multilabel=recipe.data.multilabel)
             else:
-                _fit_member(member, chosen)
+                require_fit(member, chosen)
 
 
 def _check_files(recipe: Recipe) -> None:
@@ -102,18 +97,6 @@ def _build_network(member: SpectrogramClassifier, *, n_mels: int, multilabel: bo
         precision="float32",
         pretrained=False,
     )
-
-
-def _fit_member(member: Member, chosen: TomlTable) -> None:
-    rng = np.random.default_rng(0)
-    columns = rng.normal(size=(N_ROWS, N_COLUMNS))
-    labels = np.repeat(["a", "b"], N_ROWS // 2)
-    try:
-        member.fit(columns, labels, groups=np.arange(N_ROWS))
-    except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        values = ", ".join(f"{name} = {value!r}" for name, value in chosen.items())
-        raise ConfigError(f"It cannot be fitted with {values}: {reason}") from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.classifiers.registry import make_member, require_weights
+from quintet.classifiers.registry import TABLE_MEMBERS, make_member, require_fit, require_weights
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import Listener, embed_inputs, map_positions
@@ -191,7 +191,11 @@ def _check_request(settings: TrainSettings, output: Path) -> None:
     It runs before the folder is begun.
     """
     for name in settings.members:
-        require_weights(make_member(name, seed=settings.seed, **settings.settings.get(name, {})))
+        chosen = settings.settings.get(name, {})
+        member = make_member(name, seed=settings.seed, **chosen)
+        require_weights(member)
+        if chosen and name in TABLE_MEMBERS:
+            require_fit(member, chosen)
     unknown = [rule for rule in settings.rules if rule not in RULES]
     if unknown:
         raise unknown_name("fusion rule", unknown[0], RULES)

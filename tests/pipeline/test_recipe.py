@@ -164,9 +164,9 @@ def test_a_name_is_found_and_a_typo_names_the_nearest() -> None:
     [
         (
             SVM + '[train.settings.svm]\nC = "big"\n',
-            r"\[train\.settings\.svm\]: It cannot be fitted with C = 'big'",
+            r"\[train\.settings\.svm\]: 'svm' cannot be fitted with C = 'big'",
         ),
-        (SVM + "[train.settings.svm]\nC = -1.0\n", "It cannot be fitted with C = -1.0"),
+        (SVM + "[train.settings.svm]\nC = -1.0\n", "'svm' cannot be fitted with C = -1.0"),
         (
             SVM + '[predict]\nfiles = ["held_out", "/no/such/*.wav"]\n',
             r"\[predict\] .* There is no /no/such",

@@ -104,7 +104,7 @@ class Window:
             end = "the end" if self.end_s is None else f"{self.end_s:g} s"
             raise DecodeError(
                 f"A window must lie inside the recording. '{source}' is {position / sample_rate:.3f} s long; "
-                f"asked for {self.start_s:g} s to {end}. Correct start and end."
+                f"asked for {self.start_s:g} s to {end}. Correct start and end, or leave these columns out."
             )
 
 
