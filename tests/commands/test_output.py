@@ -271,6 +271,27 @@ def test_a_protected_folder_is_refused_before_the_work(tmp_path: Path) -> None:
     assert isinstance(refused.exception, ArtefactError)
 
 
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.skipif(os.name == "nt", reason="names of files are bytes on POSIX only")
+@pytest.mark.parametrize("words", [["predict", "m", "a.wav", "-o", "TARGET.parquet"], *FOLDER_OUTPUTS])
+def test_a_table_or_folder_whose_name_is_no_text_is_refused_before_the_work(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(cli.app, aim(words, tmp_path / "caf\udce9" / "there"))
+    assert isinstance(refused.exception, ArtefactError), refused.exception
+    assert "caf\\xe9/there" in str(refused.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are bytes on POSIX only")
+@pytest.mark.usefixtures("result")
+def test_predictions_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    for suffix in (".csv", ".json", ".txt"):
+        predict("-o", tmp_path / f"caf\udce9{suffix}")
+        assert os.path.getsize(os.fsencode(tmp_path) + b"/caf\xe9" + suffix.encode()) > 100
+
+
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A disk of 256 KiB in memory. It is not in pytest's folders, which pytest could not remove with it."""

@@ -12,6 +12,7 @@ import typer
 
 from quintet.commands.terminal.faults import is_folder_gone
 from quintet.errors import ArtefactError, QuintetError
+from quintet.files.display.file_names import name_text
 from quintet.files.internet.remote import is_remote
 from quintet.files.locks import output_lock
 
@@ -101,6 +102,8 @@ def prepare_file(output: str | Path | None, option: str = OUTPUT_OPTION) -> None
     if output is None or is_remote(output):
         return
     file = Path(output)
+    if file.suffix.lower() in (".parquet", ".pq"):
+        _require_text(output, option)
     if file.is_dir():
         raise ArtefactError(f"{option} must name a file. '{output}' is a folder: name a file in it.")
     if file.exists():
@@ -141,6 +144,7 @@ def prepare_folder(output: str | Path | None, option: str = OUTPUT_OPTION) -> No
     """
     if output is None:
         return
+    _require_text(output, option)
     folder = Path(output)
     if folder.is_symlink():
         raise ArtefactError(
@@ -166,6 +170,18 @@ def _make_folder(folder: Path, option: str) -> None:
         raise ArtefactError(
             f"{option} must be in a folder that can be written. '{folder}' cannot be: "
             f"{error.strerror or error}. Choose another place."
+        ) from None
+
+
+def _require_text(output: str | Path, option: str) -> None:
+    """Refuse an output whose name or folder is not UTF-8: the libraries that write it open no such name."""
+    path = os.path.abspath(output)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ArtefactError(
+            f"{option} must have a name in UTF-8, its folders too. '{name_text(path)}' is not: "
+            "choose another place."
         ) from None
 
 

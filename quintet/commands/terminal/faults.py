@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import BinaryIO, cast
 
 from quintet.errors import QuintetError
+from quintet.files.display.file_names import name_text
 
 EXIT_OK, EXIT_DATA, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 1, 2, 130, 141
 """Exit codes of every command; docs/main-job.md has the rule."""
@@ -39,6 +40,11 @@ def explain_error(error: BaseException) -> str:
     """
     if isinstance(error, QuintetError):
         return str(error)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return (
+            "A table, a model and an output must have a name in UTF-8, their folders too. "
+            f"'{name_text(error.object)}' is not: rename it. (Files of sound may have any names.)"
+        )
     if isinstance(error, UnicodeError):
         return f"A text cannot be written or read in this encoding: {error}. Set PYTHONUTF8=1 to use UTF-8."
     if isinstance(error, MemoryError):
