@@ -23,9 +23,11 @@ from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
 from quintet.audit.warnings import warnings
 from quintet.datasets.labels import label_set
 from quintet.datasets.manifest import Manifest
+from quintet.datasets.splits.class_task import make_task
 from quintet.errors import DatasetError
-from quintet.evaluation.telling import TELLING_COLUMNS, row_order, telling_columns
+from quintet.evaluation.telling import MOST_CLIPS, TELLING_COLUMNS, row_order, telling_columns
 from quintet.features.extraction.extract import Progress
+from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.table import FeatureTable
 
 
@@ -97,8 +99,52 @@ def audit(
         telling_columns=telling,
         row_order=order,
         warnings=tuple(warnings(problems, pairs, source_groups, balance, odd, shortcuts, telling, order)),
-        notes=corpus.notes,
+        notes=(*corpus.notes, *_limits(corpus, clips, labels, groups_of_labels, fingerprints=fingerprints)),
     )
+
+
+def _limits(
+    corpus: Corpus, clips: pd.DataFrame, labels: pd.Series, groups: pd.Series, *, fingerprints: bool
+) -> list[str]:
+    """What the audit did not look at, one sentence each.
+
+    Args:
+        corpus: the corpus.
+        clips: its usable clips.
+        labels: labels of the clips that have one.
+        groups: their groups, in the same order.
+        fingerprints: whether copies were to be found by their sound.
+    """
+    notes = []
+    is_audio_table = corpus.features is not None and "audio_digest" in corpus.known_facts
+    if fingerprints and is_audio_table and not corpus.has_all_files:
+        n_absent = sum(not Path(path).is_file() for path in corpus.clips["path"])
+        notes.append(
+            f"Sound was not compared: {n_absent} of {len(corpus.clips)} files of the table are not here. "
+            "Copies that were encoded anew are not found."
+        )
+    if len(labels) < len(clips):
+        notes.append(f"{len(clips) - len(labels)} of {len(clips)} clips have no label and are in no class.")
+    if not len(labels):
+        return notes
+    try:
+        task = make_task(labels, groups, 0)
+    except DatasetError as error:
+        notes.append(f"Shortcuts and columns that tell a class were not looked for. {error}")
+        return notes
+    names = {name for label in labels.unique() for name in label_set(str(label))}
+    absent = sorted(names - set(task.classes))
+    if absent:
+        notes.append(
+            f"Shortcuts were not looked for in {len(absent)} of {len(names)} classes, whose clips are in one "
+            f"group, or are all clips: {quote_names(absent)}."
+        )
+    if corpus.features is not None and len(labels) > MOST_CLIPS:
+        notes.append(
+            f"Columns that tell a class were looked for in {MOST_CLIPS} of {len(labels)} clips, which were "
+            "drawn at random."
+        )
+    return notes
 
 
 def _measure(

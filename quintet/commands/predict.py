@@ -14,6 +14,7 @@ from quintet.commands.terminal.destinations import (
     choose_format,
     hold_file,
     prepare_file,
+    refuse_two_results,
     write_or_keep,
 )
 from quintet.commands.terminal.faults import EXIT_DATA
@@ -76,11 +77,8 @@ def predict(
 
     if bool(files) == (table is not None):
         raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")
-    if json_ and format_ is not None and output is None:
-        raise typer.BadParameter(
-            "standard output holds one of --json and --format: give one, or name a file with --output",
-            param_hint="--json",
-        )
+    if json_:
+        refuse_two_results(format_, output)
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
     if for_spreadsheets and chosen_format != "csv":
         raise typer.BadParameter("is for CSV: add --format csv", param_hint="--for-spreadsheets")

@@ -39,6 +39,23 @@ def group_names(groups: ArrayLike) -> NDArray[np.str_]:
     return np.array([group_name(group) for group in np.asarray(groups, dtype=object)], dtype=np.str_)
 
 
+def missing_groups_note(n_missing: int, n_clips: int) -> list[str]:
+    """A note if groups are known, but not those of all clips.
+
+    Args:
+        n_missing: clips without a group.
+        n_clips: all clips.
+
+    Example:
+        >>> missing_groups_note(2, 90)
+        ['2 of 90 clips have no group: each is taken for a group of its own.']
+    """
+    if not 0 < n_missing < n_clips:
+        return []
+    verb = "clips has" if n_missing == 1 else "clips have"
+    return [f"{n_missing} of {n_clips} {verb} no group: each is taken for a group of its own."]
+
+
 def require_disjoint(groups_a: Iterable[object], groups_b: Iterable[object], *, where: str) -> None:
     """Check that two sides share no group. Called at the moment of every fit.
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.datasets.groups import group_name
+from quintet.datasets.groups import group_name, missing_groups_note
 from quintet.datasets.labels import (
     ACCIDENTAL_SHARE,
     is_label_set,
@@ -162,7 +162,11 @@ def build_manifest(
     usable = [row for row, problem in enumerate(problems) if problem is None]
     usable_labels = [written[row] or "" for row in usable]
     usable_ids = [ids[row] for row in usable]
-    notes = number_notes + label_notes(usable_labels, usable_ids, accidental_share=accidental_share)
+    n_missing = sum(known_groups[row] is None for row in usable)
+    group_notes = missing_groups_note(n_missing, len(usable))
+    notes = (
+        number_notes + group_notes + label_notes(usable_labels, usable_ids, accidental_share=accidental_share)
+    )
     texts = {
         "id": unique_ids,
         "path": paths,

@@ -67,6 +67,7 @@ class PredictionResult:
             is there.
         classes: class names.
         notes: limits of these predictions, and what was left out of folders, one sentence each.
+        multilabel: whether labels are sets, so that `verdict` may be the empty set.
     """
 
     frame: pd.DataFrame
@@ -75,6 +76,7 @@ class PredictionResult:
     truncated: pd.DataFrame
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    multilabel: bool = False
 
 
 def predict_files(
@@ -288,6 +290,7 @@ def _average_segments(
         failures=_failures(table, file_column),
         truncated=truncated.drop_duplicates("file", ignore_index=True),
         classes=ensemble.class_names_,
+        multilabel=ensemble.multilabel_,
         notes=(*_notes(ensemble, confidence), *known_note(known, len(order))),
     )
 

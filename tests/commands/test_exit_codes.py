@@ -28,6 +28,8 @@ MISSING = {
     "fuse": ["nowhere.csv", "-o", "f.csv"],
     "evaluate": ["nowhere.csv"],
     "fetch": ["nowhere", "folder"],
+    "tag": ["nowhere.wav"],
+    "weights": ["remove", "nowhere"],
     "list": ["nowhere"],
 }
 """Command → words that name data or configuration that does not exist."""

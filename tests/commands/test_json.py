@@ -91,7 +91,8 @@ def test_every_command_has_the_option_and_stands_in_the_docs() -> None:
     section = text[text.index("## Output for scripts") : text.index("## Exit codes")]
     documented = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     for name, command in COMMANDS.items():
-        assert "--json" in [option for p in command.params for option in p.opts], name
+        for part in getattr(command, "commands", {"": command}).values():
+            assert "--json" in [option for p in part.params for option in p.opts], (name, part.name)
         assert name in documented
     assert documented == set(COMMANDS)
 
@@ -212,3 +213,19 @@ def test_numbers_that_json_does_not_have_are_null() -> None:
     }
     assert json_value(content) == {"a": None, "b": None, "c": None, "d": 3, "e": "x", "f": [1]}
     assert json.loads(json_text({"name": "\udcff"})) == {"name": "\udcff"}
+
+
+def test_what_could_not_be_used_makes_the_exit_code_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The object is printed all the same."""
+    from quintet.datasets.builtin.audioset_download import Retrieval
+
+    result = Retrieval(5, 3, 1, 1, 2, tmp_path / "gone.csv")
+    monkeypatch.setattr("quintet.datasets.builtin.audioset_download.retrieve", lambda *_, **__: result)
+    assert read("fetch", "audioset", tmp_path, code=1)["failed"] == 2
+    (tmp_path / "music" / "rock").mkdir(parents=True)
+    (tmp_path / "music" / "rock" / "a.wav").write_text("no audio")
+    audit = CliRunner().invoke(cli.app, ["audit", str(tmp_path / "music"), "--json", "-q"])
+    assert audit.exit_code == 1
+    assert [row["id"] for row in json.loads(audit.stdout)["problems"]] == ["rock/a.wav"]

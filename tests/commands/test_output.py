@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -443,9 +444,9 @@ def test_one_path_is_one_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [
-        (np.zeros(4), "soundfile.write"),
-        (np.zeros((2, 4)), "soundfile.write"),
-        ([np.zeros(4)], "soundfile.write"),
+        (np.zeros(4), "soundfile"),
+        (np.zeros((2, 4)), "soundfile"),
+        ([np.zeros(4)], "soundfile"),
         (b"RIFF", "bytes"),
         (None, "NoneType"),
         (4, "path"),
@@ -481,3 +482,13 @@ def test_quiet_silences_the_notices_of_all_processes(
     assert "working" not in predict("-q").stderr
     assert os.environ[QUIET_VARIABLE], "a worker process would inherit it"
     assert "working" in predict().stderr
+
+
+def test_no_tag_differs_from_no_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_result()
+    made.frame["verdict"] = ["jazz", "", f"{LONG_NAME};jazz"]
+    sets = replace(made, multilabel=True)
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: sets)
+    rows = json.loads(predict("--format", "json").stdout)
+    assert [row["verdict_size"] for row in rows] == [1, 0, 2, None]
+    assert [row["verdict"] for row in rows][1::2] == ["", None]

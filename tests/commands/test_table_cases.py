@@ -249,6 +249,20 @@ def test_other_tables_are_predicted_by_name(run: Run) -> None:
     assert (code, len(unlabelled)) == (0, 90)
 
 
+def test_what_the_audit_does_not_look_at_is_said(run: Run) -> None:
+    """Four artists are missing; one class lies in one group; most classes are too small for any shortcut."""
+    frame = blobs().assign(group=[f"artist {i // 9}" for i in range(90)])
+    frame.loc[frame["label"] == "c2", "group"] = "one"
+    frame.loc[:3, "group"] = ""
+    frame.to_csv(run.folder / "table.csv", index=False)
+    _, report, _ = call("audit", run.folder / "table.csv", "-q")
+    notes = "\n".join(report["notes"])  # type: ignore[arg-type]
+    assert "4 of 90 clips have no group" in notes
+    frame.assign(label=frame["id"]).to_csv(run.folder / "table.csv", index=False)
+    _, report, _ = call("audit", run.folder / "table.csv", "-q")
+    assert any("were not looked for" in note for note in report["notes"])  # type: ignore[attr-defined]
+
+
 def predictions(n: int = 60) -> pd.DataFrame:
     """Predictions for three classes, mostly right."""
     rng, y = np.random.default_rng(0), np.arange(n) % 3

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.destinations import PREDICTION_FORMATS, choose_format, prepare_file
+from quintet.commands.terminal.destinations import (
+    PREDICTION_FORMATS,
+    choose_format,
+    prepare_file,
+    refuse_two_results,
+)
 from quintet.commands.terminal.faults import EXIT_DATA
-from quintet.commands.terminal.options import Quiet
+from quintet.commands.terminal.options import Json, Quiet
 from quintet.commands.terminal.parsing import parse_names
 
 if TYPE_CHECKING:
@@ -43,6 +48,7 @@ def tag(
         Path | None,
         typer.Option("--output", "-o", help="File to write: .csv, .json, .parquet, or .txt for a table."),
     ] = None,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Tag music with pretrained networks, without training: genre, mood, instruments, voice, era.
@@ -50,18 +56,25 @@ def tag(
     The numbers are activations of networks that were trained elsewhere, not probabilities of your own labels.
     Files that cannot be read are reported (exit code 1).
     """
-    from quintet.commands.pretrained.tag_output import print_tag_messages, print_tags
+    from quintet.commands.pretrained.tag_output import print_tag_messages, print_tags, tags_json
     from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.embeddings.tagging import TagChoice
     from quintet.workflow import tag as tag_files
 
+    if json_:
+        refuse_two_results(format_, output)
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
     prepare_file(output)
     choice = TagChoice(top or None, threshold, _windows(windows), over_time)
     with progress_counter("Tagging", quiet=quiet) as progress:
         result = tag_files(files, parse_names(networks) or None, choice=choice, progress=progress)
-    print_tags(result, chosen_format, output)
+    if output is not None or not json_:
+        print_tags(result, chosen_format, output)
+    if json_:
+        place = None if output is None else str(output)
+        print_json({"command": "tag", "output": place, **tags_json(result)})
     print_tag_messages(result, quiet=quiet)
     if output is not None:
         n_files = result.frame["path"].nunique()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quintet.embeddings.vocabulary import GROUPS, OTHER
+from quintet.files.json_text import json_text, table_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ def print_tags(result: TagResult, format_: str, output: Path | None) -> None:
     if format_ == "table":
         _print_table(result, output)
         return
-    text = result.frame.to_csv(index=False) if format_ == "csv" else _json_text(result)
+    text = result.frame.to_csv(index=False) if format_ == "csv" else json_text(tags_json(result))
     if output is not None:
         write_text(output, text)
     else:
@@ -52,20 +52,20 @@ def print_tag_messages(result: TagResult, *, quiet: bool) -> None:
     for _, row in result.truncated.iterrows():
         print_truncation(row["path"], row["reason"])
     for note in result.notes:
-        print_message(note, quiet=False)
+        print_message(note, quiet=quiet)
     for network, facts in result.networks.items():
         print_message(f"{network}: activations in [0, 1], {facts}", quiet=quiet)
 
 
-def _json_text(result: TagResult) -> str:
-    content: JsonObject = {
+def tags_json(result: TagResult) -> JsonObject:
+    """JSON object with the networks, the rows of tags, the files that failed or are cut short, and notes."""
+    return {
         "networks": result.networks,
-        "tags": result.frame.to_dict("records"),
-        "failures": result.failures.to_dict("records"),
+        "tags": table_rows(result.frame),
+        "failures": table_rows(result.failures),
         "notes": list(result.notes),
-        "truncated": result.truncated.to_dict("records"),
+        "truncated": table_rows(result.truncated),
     }
-    return json.dumps(content, indent=2) + "\n"
 
 
 def _print_table(result: TagResult, output: Path | None) -> None:

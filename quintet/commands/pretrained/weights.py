@@ -56,10 +56,12 @@ def fetch(
         Path | None,
         typer.Option("--from", help="The wheel, if you bring it. Default: pip downloads it."),
     ] = None,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Fetch published weights, convert them to ONNX, check their golden values and keep them."""
     from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import show_status
     from quintet.embeddings.library import LICENCE
     from quintet.embeddings.musicnn import fetch_musicnn
@@ -69,6 +71,8 @@ def fetch(
         raise unknown_name("set of weights to fetch", name, FETCHABLE)
     with show_status("Fetching and converting", quiet=quiet):
         installed = fetch_musicnn(from_)
+    if json_:
+        print_json({"networks": [_record(entry) for entry in installed]})
     for entry in installed:
         contract = entry.contract
         facts = f"{contract.id}: {contract.trained_on}, {contract.published}"
@@ -86,13 +90,17 @@ def add(
         typer.Option(help="Its contract: our TOML or JSON (docs/pretrained.md), or Essentia's JSON."),
     ],
     name: Annotated[str | None, typer.Option(help="Name in the library. Default: the contract's id.")] = None,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Add an ONNX file with its contract. Shapes, names and the golden clip are checked first."""
     from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_json
     from quintet.embeddings.library import add_network
 
     entry = add_network(model, contract, name=name)
+    if json_:
+        print_json(_record(entry))
     print_message(f"{entry.contract.id} → {entry.folder}", quiet=quiet)
     if entry.contract.golden is None:
         print_message(
@@ -129,13 +137,18 @@ def check(
 
 @app.command(epilog="Example: quintet weights remove vgg_mtt")
 def remove(
-    name: Annotated[str, typer.Argument(help="Network in the library.")], quiet: Quiet = False
+    name: Annotated[str, typer.Argument(help="Network in the library.")],
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Remove a network from the library."""
     from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_json
     from quintet.embeddings.library import remove_network
 
     remove_network(name)
+    if json_:
+        print_json({"removed": name})
     print_message(f"{name} is removed.", quiet=quiet)
 
 

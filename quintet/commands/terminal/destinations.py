@@ -69,6 +69,23 @@ def choose_format(output: Path | None, format_: str | None, formats: Mapping[str
     return format_
 
 
+def refuse_two_results(format_: str | None, output: Path | None) -> None:
+    """Refuse `--json` beside a format on standard output, which holds one of them.
+
+    Args:
+        format_: the format that the user asked for, or None.
+        output: the file, or None for standard output.
+
+    Raises:
+        BadParameter: if both would be on standard output (exit code 2).
+    """
+    if format_ is not None and output is None:
+        raise typer.BadParameter(
+            "standard output holds one of --json and --format: give one, or name a file with --output",
+            param_hint="--json",
+        )
+
+
 def require_suffix(output: str | Path, suffixes: tuple[str, ...], option: str = OUTPUT_OPTION) -> None:
     """Refuse a file whose suffix stands for a format that the command does not write.
 

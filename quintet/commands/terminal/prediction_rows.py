@@ -47,7 +47,8 @@ def prediction_rows(result: PredictionResult) -> pd.DataFrame:
     The columns are those of `PredictionResult.frame`. After `file` follow `status`, `stage` and `reason`.
     The status is `ok`, `truncated` (the file is cut short), `incomplete` (some of its segments failed) or
     `failed` (there is no prediction, and its columns are empty). If prediction sets were asked for,
-    `set_size` follows `set`: 0 stands for the empty set, which means none of the known classes.
+    `set_size` follows `set`: 0 stands for the empty set, which means none of the known classes. For label
+    sets, `verdict_size` follows `verdict`: 0 stands for a file without any tag.
 
     Args:
         result: the predictions.
@@ -56,6 +57,9 @@ def prediction_rows(result: PredictionResult) -> pd.DataFrame:
     if "set" in rows:
         sizes = [len(_set_classes(labels)) for labels in rows["set"]]
         rows.insert(list(rows.columns).index("set") + 1, "set_size", pd.Series(sizes, dtype="Int64"))
+    if result.multilabel:
+        sizes = [len(_set_classes(labels)) for labels in rows["verdict"]]
+        rows.insert(list(rows.columns).index("verdict") + 1, "verdict_size", pd.Series(sizes, dtype="Int64"))
     rows["segments"] = rows["segments"].astype("Int64")
     failures = file_failures(result).set_index("file")
     absent = [name for name in failures.index if name not in set(rows["file"])]
