@@ -210,6 +210,18 @@ class Run:
         return tuple(name for name in self.members if self.member_settings(name).get("weights") == "random")
 
 
+CONTENT_ERRORS = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    pd.errors.InvalidIndexError,
+)
+"""Errors that contents cause which contradict each other."""
+
+
 @contextmanager
 def content_used(folder: str | Path) -> Iterator[None]:
     """Turn an error that the content of a model folder causes where it is shown into one sentence.
@@ -227,7 +239,7 @@ def content_used(folder: str | Path) -> Iterator[None]:
         yield
     except QuintetError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+    except CONTENT_ERRORS as error:
         raise ArtefactError(
             f"The files of a model folder must fit each other. Those of '{folder}' do not ({reason(error)}). "
             "Restore it, or train again; report a fault of Quintet if it was written just now."

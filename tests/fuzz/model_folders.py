@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quintet.classifiers.registry import make_member
+from quintet.classifiers.registry import TABLE_MEMBERS, make_member
 from quintet.classifiers.storage import load_member, save_member
 from quintet.errors import QuintetError
 from quintet.features.storage.external_table import Roles, foreign_table
@@ -59,32 +59,39 @@ BROKEN_SEED = (
 
 
 def prepare(seeds: Path) -> Runner:
-    """Two folders: one label per clip, and label sets."""
-    frame = seed_table()
-    frame.drop(columns=["label"]).to_csv(seeds / "rows.csv", index=False)
-    single = seeds / "single"
+    """A folder for each table member, one of two members and a learnt fusion, and one of label sets."""
+    folders = [_train(seeds / name, (name,)) for name in TABLE_MEMBERS]
+    folders.append(_train(seeds / "two", ("logistic_regression", "xgboost"), rules=("mean", "stacked")))
+    sets = seed_table()
+    sets["label"] = np.where(np.arange(len(sets)) % 4 == 0, "a;b", sets["label"])
+    folders.append(_train(seeds / "tags", ("svm",), table=sets))
+    rows = _write_rows(seeds)
+    return lambda rng, folder: _try_folder(choose(rng, folders), rows, rng, folder)
+
+
+def _train(
+    folder: Path,
+    members: tuple[str, ...],
+    rules: tuple[str, ...] = ("mean",),
+    table: pd.DataFrame | None = None,
+) -> Path:
     settings = TrainSettings(
-        members=("logistic_regression", "random_forest", "svm", "xgboost"),
-        settings=SETTINGS,
-        rules=("mean", "stacked"),
+        members=members,
+        settings={name: SETTINGS[name] for name in members if name in SETTINGS},
+        rules=rules,
+        rule=rules[0] if len(rules) == 1 else "auto",
         resamples=5,
         folds=2,
     )
-    train(foreign_table(frame, Roles(), name="s"), single, settings=settings)
-    tags = seeds / "tags"
-    sets = frame.assign(label=np.where(np.arange(len(frame)) % 4 == 0, "a;b", frame["label"]))
-    quick = TrainSettings(
-        members=("svm", "xgboost"),
-        settings={name: SETTINGS[name] for name in ("svm", "xgboost")},
-        rules=("mean",),
-        rule="mean",
-        resamples=5,
-        folds=2,
-    )
-    train(foreign_table(sets, Roles(), name="s"), tags, settings=quick)
-    return lambda rng, folder: _try_folder(
-        choose(rng, (single, single, tags)), seeds / "rows.csv", rng, folder
-    )
+    frame = seed_table() if table is None else table
+    train(foreign_table(frame, Roles(), name="s"), folder, settings=settings)
+    return folder
+
+
+def _write_rows(seeds: Path) -> Path:
+    """The rows that are predicted, as CSV without labels."""
+    seed_table().drop(columns=["label"]).to_csv(seeds / "rows.csv", index=False)
+    return seeds / "rows.csv"
 
 
 def prepare_pages(seeds: Path) -> Runner:
@@ -108,18 +115,8 @@ def prepare_pages(seeds: Path) -> Runner:
 
 def prepare_few(seeds: Path) -> Runner:
     """One folder of two members, which is quick to make."""
-    frame = seed_table()
-    frame.drop(columns=["label"]).to_csv(seeds / "rows.csv", index=False)
-    settings = TrainSettings(
-        members=("logistic_regression", "xgboost"),
-        settings={"xgboost": SETTINGS["xgboost"]},
-        rules=("mean",),
-        rule="mean",
-        resamples=5,
-        folds=2,
-    )
-    train(foreign_table(frame, Roles(), name="s"), seeds / "single", settings=settings)
-    return lambda rng, folder: _try_folder(seeds / "single", seeds / "rows.csv", rng, folder)
+    single, rows = _train(seeds / "single", ("logistic_regression", "xgboost")), _write_rows(seeds)
+    return lambda rng, folder: _try_folder(single, rows, rng, folder)
 
 
 def prepare_network(seeds: Path) -> Runner:

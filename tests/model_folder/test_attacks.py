@@ -29,6 +29,7 @@ from quintet.errors import ArtefactError
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.files.untrusted import limits, listed_files, ubjson
 from quintet.files.untrusted.listed_files import ListedFiles, Record
+from quintet.inference.predict import predict_table_file
 from quintet.model_folder.folder import relist
 from quintet.model_folder.load import load_model
 from quintet.model_folder.run import read_run
@@ -348,6 +349,14 @@ def test_json_of_too_many_bytes_is_refused(folder: Path, monkeypatch: pytest.Mon
 )
 def test_a_trust_file_with_impossible_numbers_is_refused(change: Callable[[Any], Any], folder: Path) -> None:
     refused(change_json(folder, "trust.json", change))
+
+
+def test_a_split_that_names_a_clip_twice_is_refused_in_one_sentence(folder: Path, tmp_path: Path) -> None:
+    split = pd.read_parquet(folder / "split.parquet")
+    pd.concat([split, split]).to_parquet(folder / "split.parquet")
+    table().drop(columns="label").to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(ArtefactError, match="must fit each other"):
+        predict_table_file(relist(folder), tmp_path / "rows.csv")
 
 
 # --- XGBoost -----------------------------------------------------------------------------------------------
