@@ -22,6 +22,7 @@ from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import name_text
+from quintet.files.untrusted.reasons import reason
 from quintet.inference.inputs import SegmentRow, segment_manifest, segment_row
 
 FEW_FILES = 4
@@ -158,15 +159,15 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
         )
     try:
         parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ArtefactError(
             "The feature parameters of a model must be valid. "
-            f"Those of this model are not ({error}): train again."
+            f"Those of this model are not ({reason(error)}): train again."
         ) from None
     if parameters.hash != bundle["feature_hash"]:
         raise ArtefactError(
             "Features must be those of the training. "
-            f"This model's have the hash {bundle['feature_hash']}, made by quintet {bundle['quintet']}; "
+            f"This model's have the hash {bundle['feature_hash']}, made by quintet {bundle.get('quintet')}; "
             f"this version's have {parameters.hash} for the same settings: "
             "use that version, or extract and train again."
         )

@@ -339,7 +339,7 @@ def _notes(ensemble: EnsembleClassifier, confidence: float | None) -> tuple[str,
     notes = []
     if confidence is not None and ensemble.distance_ is None:
         notes.append(WITHOUT_DISTANCE)
-    if split["protocol"] == "random" or (confidence is not None and not split["grouped"]):
+    if split.get("protocol") == "random" or (confidence is not None and not split.get("grouped")):
         notes.append(UNGROUPED)
     return tuple(notes)
 

@@ -357,6 +357,19 @@ def _require_kinds(bundle: JsonObject, file: Path) -> None:
         wrong.append("clip_seconds")
     required = ("rule", "multilabel", "feature_hash", "feature_parameters", "clip_seconds")
     wrong += [key for key in required if key not in bundle]
+    kinds = {
+        "multilabel": bool,
+        "rule": str,
+        "quintet": str,
+        "table_roles": dict,
+        "split": dict,
+        "notes": list,
+    }
+    wrong += [key for key, kind in kinds.items() if key in bundle and not isinstance(bundle[key], kind)]
+    optional = {"feature_parameters": dict, "feature_hash": str, "log_mel_hash": str, "spectrograms": str}
+    wrong += [key for key, kind in optional.items() if not isinstance(bundle.get(key), kind | None)]
+    wrong += [] if _is_split(bundle.get("split", {})) else ["split"]
+    wrong += [] if _are_fold_seconds(bundle.get("fold_seconds", {})) else ["fold_seconds"]
     if wrong:
         raise ArtefactError(
             f"{file} must be what `quintet train` wrote. These entries are not: {', '.join(wrong)}. "
@@ -369,6 +382,25 @@ def _are_names(value: object) -> bool:
     if not isinstance(value, list) or not value:
         return False
     return all(isinstance(entry, str) for entry in value)
+
+
+def _is_split(split: object) -> bool:
+    """Whether a value names protocol and groups of a split, as far as it says anything about them."""
+    if not isinstance(split, dict):
+        return False
+    protocol, grouped = split.get("protocol"), split.get("grouped")
+    is_empty = not split
+    return is_empty or (isinstance(protocol, str | None) and isinstance(grouped, bool | None))
+
+
+def _are_fold_seconds(seconds: object) -> bool:
+    """Whether a value is a JSON object of lists of numbers."""
+    if not isinstance(seconds, dict):
+        return False
+    return all(
+        isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+        for values in seconds.values()
+    )
 
 
 def _are_digests(files: object) -> bool:

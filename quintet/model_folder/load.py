@@ -101,6 +101,9 @@ def _require_consistent(ensemble: EnsembleClassifier) -> None:
         if not fits or n_columns != len(bundle["feature_names"]):
             received = (member.member, list(member.classes_)[:5], member.multilabel_, n_columns)
             raise ValueError(f"the member {name} does not fit the bundle: {received}")
+        columns = getattr(member, "feature_names_in_", None)
+        if columns is not None and list(columns) != bundle["feature_names"]:
+            raise ValueError(f"the member {name} was fitted on other columns than the bundle names")
     for rule, fusion in ensemble.fusions_.items():
         if list(fusion.members) != names or list(fusion.classes) != classes or fusion.rule != rule:
             raise ValueError(f"the fusion rule {rule[:60]} has other members or classes than the bundle")

@@ -219,6 +219,27 @@ def test_a_link_to_a_folder_outside_is_refused(folder: Path, tmp_path: Path) -> 
     refused(folder, "is a link")
 
 
+@pytest.mark.parametrize("name", ["link", "inner/file", "pipe", "missing"])
+def test_reading_a_file_follows_no_link_by_itself(name: str, tmp_path: Path) -> None:
+    """The second wall, behind the look at the whole folder: each step of a path is opened without links."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("secret")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "outside" / "file")
+    (root / "inner").symlink_to(tmp_path / "outside")
+    os.mkfifo(root / "pipe")
+    with pytest.raises(ArtefactError):
+        listed_files.read_inside(root, name, limit=100)
+
+
+def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(101))
+    with pytest.raises(ArtefactError, match="at most 100"):
+        listed_files.read_inside(tmp_path, "file", limit=100)
+    assert listed_files.read_inside(tmp_path, "file", limit=101) == bytes(101)
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc")
 def test_a_link_to_proc_is_refused(folder: Path) -> None:
     (folder / "environment.json").unlink()
@@ -304,7 +325,7 @@ DEEP = "[" * 20_000 + "]" * 20_000
     "text",
     [
         DEEP,
-        "[" * 100 + "]" * 100,
+        '{"a": ' + "[" * 100 + "]" * 100 + "}",
         '{"a": 1e400}',
         '{"a": NaN}',
         '{"a": -Infinity}',
@@ -333,9 +354,36 @@ def test_scores_without_scores_are_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"table_roles": 3},
+        {"split": [1]},
+        {"split": {"protocol": 1, "grouped": "x"}},
+        {"notes": 5},
+        {"multilabel": "no"},
+        {"rule": []},
+        {"feature_parameters": 7},
+        {"feature_hash": {}},
+        {"spectrograms": 1},
+        {"fold_seconds": {"a": "x"}},
+        {"clip_seconds": True},
+        {"feature_names": ["x", "y", "other"]},
+        {"feature_names": ["x", "y"]},
+        {"classes": ["a", "b", "other"]},
+        {"classes": ["a", "b", "b"]},
+        {"members": ["logistic_regression", "logistic_regression"]},
+    ],
+)
+def test_a_bundle_that_does_not_fit_the_model_is_refused(change: dict[str, Any], folder: Path) -> None:
+    bundle = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(bundle | change))
+    refused(folder)
+
+
 def test_json_of_too_many_bytes_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "JSON_BYTES", 100)
-    refused(folder, "100")
+    refused(folder, "at most 100 are read")
 
 
 @pytest.mark.parametrize(
@@ -523,7 +571,7 @@ def test_a_compressed_array_is_refused_before_it_is_unpacked(copy: Callable[[str
     bomb = npy(np.zeros(1_000_000))
     (folder / PREPARATION).write_bytes(preparation_with({"mean": bomb}, zipfile.ZIP_DEFLATED))
     assert (folder / PREPARATION).stat().st_size < len(bomb) / 100
-    refused(folder, "compressed")
+    refused(folder, "is compressed")
 
 
 def test_entries_that_share_their_bytes_are_refused(copy: Callable[[str], Path]) -> None:
@@ -541,7 +589,7 @@ def test_entries_that_share_their_bytes_are_refused(copy: Callable[[str], Path])
             archive.filelist.append(entry)
             archive.NameToInfo[name] = entry
     (folder / PREPARATION).write_bytes(content.getvalue())
-    refused(folder, "overlap")
+    refused(folder, "archive overlap")
 
 
 # --- skops -------------------------------------------------------------------------------------------------
@@ -613,7 +661,7 @@ def test_a_compressed_file_of_skops_is_refused_before_it_is_unpacked(copy: Calla
     with zipfile.ZipFile(folder / SKOPS) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     (folder / SKOPS).write_bytes(archive_of(entries, zipfile.ZIP_DEFLATED))
-    refused(folder, "compressed")
+    refused(folder, "is compressed")
 
 
 def _replace_array(attribute: str, values: bytes) -> Callable[[dict[str, bytes], Any], None]:
