@@ -248,7 +248,7 @@ def _load_isolated(source: ClipSource) -> Clip | None:
     """The clip at the rate of fingerprints; None if it cannot be read any more."""
     try:
         return call_isolated(_load, source)
-    except (AudioError, MemoryError):
+    except AudioError:
         return None
 
 

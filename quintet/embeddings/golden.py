@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.decode import load_clip
+from quintet.audio.isolation.calls import call_isolated
 from quintet.embeddings.contract import Contract, Golden
 from quintet.embeddings.network import Network
 from quintet.errors import ArtefactError
@@ -85,4 +86,9 @@ def _golden_samples(golden: Golden, contract: Contract, folder: Path) -> NDArray
         raise ArtefactError(
             f"The golden clip must be a file beside the contract. Received the path '{golden.clip}'."
         )
-    return load_clip(folder / golden.clip, sample_rate=contract.sample_rate).clip.samples
+    return call_isolated(_decode, folder / golden.clip, contract.sample_rate)
+
+
+def _decode(file: Path, sample_rate: int) -> NDArray[np.float32]:
+    """Samples of a file. A worker process calls it."""
+    return np.asarray(load_clip(file, sample_rate=sample_rate).clip.samples, np.float32)

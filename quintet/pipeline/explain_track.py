@@ -10,10 +10,11 @@ from urllib.parse import quote
 from quintet.audio.decode import load_clip
 from quintet.audio.encode import ogg_bytes
 from quintet.audio.isolation.calls import call_isolated, start_worker
-from quintet.errors import AudioError, ConfigError
+from quintet.errors import ConfigError
 from quintet.explanation.track import explain_track
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.extraction.worker import CLIP_ERRORS
 from quintet.files.display.file_names import name_text
 from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
@@ -98,7 +99,7 @@ def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
     if duration_s < LONGEST_COPY_S:
         try:
             copy = call_isolated(mono_copy, file)
-        except AudioError:
+        except CLIP_ERRORS:
             copy, obstacle = b"", "its sound could not be read in one piece"
         if 0 < len(copy) <= EMBEDDED_BYTES:
             reason = f"the file has {size / 1e6:.1f} MB"

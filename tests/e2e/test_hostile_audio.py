@@ -224,3 +224,20 @@ def test_commands_survive(music: Path, tmp_path: Path, kind: str) -> None:
         frame = pd.read_parquet(tmp_path / f"{jobs}.parquet")
         assert (frame["status"] == "ok").sum() == 8
         assert (frame["status"] == "failed").sum() == 1
+
+
+@pytest.mark.slow
+def test_explain_streams_a_recording_of_any_rate(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack A9: the whole file was decoded at its own rate, 655,350 Hz, for a digest and for the player."""
+    monkeypatch.setenv(MEMORY_VARIABLE, "150")
+    monkeypatch.setattr("quintet.pipeline.explain_track.EMBEDDED_BYTES", 100_000)
+    file, rate, seconds = tmp_path / "hirate.flac", 655_350, 90
+    with soundfile.SoundFile(file, "w", rate, 1, subtype="PCM_16") as sound:
+        second = np.sin(np.arange(rate) * 0.01) * 0.3
+        for _ in range(seconds):
+            sound.write(second)
+    assert 4 * rate * seconds > 150 * 2**20  # bytes of the decoded file
+    page = explain(music / "model", file, tmp_path / "page", segment_s=2.0)
+    assert "hirate.flac" in page.read_text(encoding="utf-8")

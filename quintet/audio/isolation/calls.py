@@ -12,6 +12,7 @@ from typing import TypeVar
 from quintet.audio.isolation.bounds import read_bounds
 from quintet.audio.isolation.pool import Event, WorkerPool
 from quintet.errors import DecodeError
+from quintet.files.machine import machine_fault
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -118,12 +119,9 @@ def call_isolated(
             (event,) = pool.events()
             if event.kind == "done":
                 return event.value  # type: ignore[return-value]
-            if event.kind == "error":
-                assert isinstance(event.value, BaseException)
-                raise event.value
             if event.kind != "died" or is_last:
                 break
-        raise LostWorkerError(reason(event, pool), event.kind)
+        raise fault(event, pool)
 
 
 def map_isolated(
@@ -161,19 +159,23 @@ def map_isolated(
                 if event.kind == "died" and not again:
                     under_way[pool.submit(function, *arguments, set_up=set_up)] = (place, arguments, True)
                     continue
-                result = event.value
-                if event.kind not in ("done", "error"):
-                    result = LostWorkerError(reason(event, pool), event.kind)
+                result = event.value if event.kind == "done" else fault(event, pool)
                 results[place] = result  # type: ignore[assignment]
             while n_given in results:
                 yield results.pop(n_given)
                 n_given += 1
 
 
-def reason(event: Event, pool: WorkerPool) -> str:
-    """Why a worker is no more, as a sentence for the ledger."""
-    text = {"late": LATE, "memory": MEMORY}.get(event.kind, DIED)
-    return text.format(seconds=pool.bounds.seconds, memory_mb=pool.bounds.memory_mb)
+def fault(event: Event, pool: WorkerPool) -> Exception:
+    """The error of a call without result: a LostWorkerError if its worker is no more, or lacked memory."""
+    error = event.value
+    if isinstance(error, Exception) and not isinstance(error, MemoryError):
+        return error
+    machine = machine_fault(error) if isinstance(error, MemoryError) else None
+    kind = "memory" if isinstance(error, MemoryError) else event.kind
+    text = {"late": LATE, "memory": MEMORY}.get(kind, DIED)
+    reason = text.format(seconds=pool.bounds.seconds, memory_mb=pool.bounds.memory_mb)
+    return machine or LostWorkerError(reason, kind)
 
 
 @atexit.register

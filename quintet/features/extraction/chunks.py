@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from quintet.features.extraction.worker import ClipTask, Row, failure, file_facts
 
@@ -35,7 +35,7 @@ class Outcome:
 
     chunk: Chunk
     rows: list[Row] | None = None
-    fault: Literal["", "died", "late", "memory"] = ""
+    fault: str = ""
     reason: str = ""
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Self, cast
 
 from quintet.audio.isolation.bounds import read_bounds
-from quintet.audio.isolation.calls import reason
+from quintet.audio.isolation.calls import LostWorkerError, fault
 from quintet.audio.isolation.pool import WorkerPool
 from quintet.audio.isolation.processes import quiet_libraries
 from quintet.errors import ConfigError
@@ -78,14 +78,13 @@ class ProcessPool:
         outcomes = []
         for event in self._pool.events():
             chunk = self._chunks.pop(event.ticket)
-            if event.kind == "error":
-                assert isinstance(event.value, Exception)
-                raise event.value
             if event.kind == "done":
                 outcomes.append(Outcome(chunk, cast(list[Row], event.value)))
-            else:
-                assert event.kind != "item"
-                outcomes.append(Outcome(chunk, fault=event.kind, reason=reason(event, self._pool)))
+                continue
+            error = fault(event, self._pool)
+            if not isinstance(error, LostWorkerError):
+                raise error
+            outcomes.append(Outcome(chunk, fault=error.kind, reason=str(error)))
         return outcomes
 
     def __enter__(self) -> Self:

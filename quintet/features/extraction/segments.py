@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from quintet.audio.decode import ClipSource
-from quintet.audio.isolation.calls import reason, worker_pool
+from quintet.audio.isolation.calls import LostWorkerError, fault, worker_pool
 from quintet.audio.reading.probe import probe_duration_s
 from quintet.audio.reading.segments import WHOLE_FILE, Segment, Whole, Window, plan_windows, read_segments
 from quintet.errors import AudioError
@@ -100,14 +100,14 @@ def describe_files(tasks: list[FileTask], job: Job, *, n_workers: int = 1) -> It
                     _note(event.value, found, strict=job.strict)
                     continue
                 del under_way[event.ticket]
-                if event.kind == "error":
-                    assert isinstance(event.value, Exception)
-                    raise event.value
                 if event.kind == "died" and not again:
                     submit(position, again=True)
                     continue
                 if event.kind != "done":
-                    facts = failure("worker", FAULTS[event.kind], reason(event, pool))
+                    error = fault(event, pool)
+                    if not isinstance(error, LostWorkerError):
+                        raise error
+                    facts = failure("worker", FAULTS[error.kind], str(error))
                     found.add(WHOLE_FILE, Row(0, facts=file_facts(tasks[position].path) | facts))
                 yield position, found
 

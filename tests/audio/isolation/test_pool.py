@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from quintet.audio.isolation import calls, processes
-from quintet.audio.isolation.bounds import SECONDS_VARIABLE, Bounds, read_bounds
+from quintet.audio.isolation.bounds import MEMORY_VARIABLE, SECONDS_VARIABLE, Bounds, read_bounds
 from quintet.audio.isolation.calls import LostWorkerError, call_isolated, map_isolated, worker_pool
 from quintet.audio.isolation.pool import Event, WorkerPool
 from quintet.errors import ConfigError, QuintetError
@@ -116,6 +116,14 @@ def test_memory_beyond_the_bound_is_refused_and_below_it_is_given() -> None:
         pool.submit(allocate, 200)
         kinds = [event.kind for _ in range(3) for event in pool.events()]
     assert kinds == ["done", "done", "error"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of the system is kept on Linux")
+def test_too_much_memory_is_the_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, "100")
+    with pytest.raises(LostWorkerError, match="more memory than 100 MB") as caught:
+        call_isolated(allocate, 200)
+    assert caught.value.kind == "memory"
 
 
 def test_what_a_call_prints_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
