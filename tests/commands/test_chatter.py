@@ -40,7 +40,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("jobs", [0, 1])
+@pytest.mark.parametrize("jobs", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_damaged_mp3_adds_no_lines(damaged: Path, jobs: int, tmp_path: Path) -> None:
     plain = run("-c", f"import soundfile; soundfile.read({str(damaged / 'rock' / 'a.mp3')!r})")
     if "mpg123" not in plain.stderr:
