@@ -75,7 +75,7 @@ def _reasons(facts: ValidationFacts) -> list[str]:
     noun = "independent groups"
     if not facts.groups_known:
         noun += " (groups are not known: four clips count as one)"
-    sentences.append(f"It has {facts.n_units:.0f} {noun}.")
+    sentences.append(f"The validation part has {facts.n_units:.0f} {noun}.")
     if facts.only_train:
         sentences.append(f"It has no clip of: {_list(facts.only_train)}.")
     n_untaught = facts.n - facts.n_taught
