@@ -713,6 +713,9 @@ def test_arrays_of_scikit_learn_that_do_not_fit_are_refused(
         ("svm", "_sparse", True),
         ("svm", "_impl", "nu_svr"),
         ("svm", "fit_status_", 1),
+        ("svm", "degree", "x"),
+        ("svm", "coef0", "x"),
+        ("svm", "cache_size", 10**12),
         ("logistic_regression", "solver", "liblinear"),
     ],
 )

@@ -27,6 +27,9 @@ from quintet.files.untrusted.listed_files import FileSource
 
 Indices = NDArray[np.int64]
 
+MOST = 1_000_000
+"""Largest number among the settings of a support vector machine."""
+
 
 class TableHead(TypedDict):
     """Content that a table member adds to `member.json`."""
@@ -87,6 +90,11 @@ class RbfMachine(Machine, Protocol):
     n_features_in_: int
     classes_: Indices
     fit_status_: int
+    degree: int
+    coef0: float
+    cache_size: float
+    decision_function_shape: str
+    break_ties: bool
     support_: Indices
     support_vectors_: NDArray[np.float64]
     dual_coef_: NDArray[np.float64]
@@ -256,6 +264,12 @@ def _check_machine(machine: RbfMachine, n_features: int) -> None:
         and machine.n_features_in_ == n_features
     )
     _require(bool(fits), "the arrays of a machine do not match")
+    numbers = (machine.degree, machine.coef0, machine.cache_size)
+    are_numbers = all(type(number) in (int, float) and abs(number) <= MOST for number in numbers)
+    is_shaped = machine.decision_function_shape in ("ovr", "ovo") and type(machine.break_ties) is bool
+    _require(
+        are_numbers and type(machine.degree) is int and is_shaped, "a setting of a machine is impossible"
+    )
 
 
 def _check_forest(content: object, name: str, size: ModelSize) -> Forest:
