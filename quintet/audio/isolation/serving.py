@@ -67,7 +67,9 @@ def _carry_out(
         call: Call = connection.recv()
         function, arguments, prepare = call
         if prepare is not None and prepare not in set_up:
+            noise.allow()
             prepare()
+            noise.stop()
             set_up.add(prepare)
     except (EOFError, ConnectionError):
         raise
@@ -77,7 +79,6 @@ def _carry_out(
     yield "begun", None
     memory.renew()
     _set_alarm(seconds)
-    noise.stop()
     try:
         result = function(*arguments)
         if isinstance(result, Iterator):
@@ -90,13 +91,12 @@ def _carry_out(
         yield "error", _portable(error)
     finally:
         _set_alarm(0)
-        noise.allow()
 
 
 class _Noise:
-    """What decoders print: it is dropped, on standard output always, on standard error during a call.
+    """What decoders print: it is dropped, on standard output always, on standard error but for set-ups.
 
-    It may hold bytes of the file, and standard output is for results.
+    It may hold bytes of the file, and standard output is for results. Some decoders print after the call.
     """
 
     def __init__(self) -> None:
@@ -106,6 +106,7 @@ class _Noise:
         except OSError:  # closed
             self._errors = self._nowhere
         os.dup2(self._nowhere, STANDARD_OUTPUT)
+        self.stop()
 
     def stop(self) -> None:
         """Drop what is printed from now on."""
