@@ -263,7 +263,7 @@ def _average_segments(
     seconds = _seconds_by_file(meta, files).reindex(order)
     frame = pd.DataFrame(
         {
-            "file": order,
+            "file": pd.Series(order, dtype="str"),
             "verdict": _label_files(ensemble, probabilities),
             "confidence": probabilities.max(axis=1) if order else np.empty(0),
             "segments": counts,

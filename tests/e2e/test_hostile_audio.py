@@ -20,6 +20,7 @@ import quintet
 from quintet.audio.isolation import calls, processes
 from quintet.audio.isolation.bounds import MEMORY_VARIABLE, SECONDS_VARIABLE
 from quintet.audit.run import audit
+from quintet.commands.terminal.prediction_rows import prediction_rows
 from quintet.errors import AudioError
 from quintet.inference.predict import predict_files
 from quintet.pipeline.explain_track import explain, make_sound
@@ -84,6 +85,8 @@ def predict_and_check(model: Path, folder: Path, kinds: Sequence[str], n_good: i
     assert reasons.index.tolist() == [str(file) for file in bad]
     for kind, reason in zip(kinds, reasons, strict=True):
         assert ERRORS[kind] in reason
+    rows = prediction_rows(result)  # also if no file has a prediction
+    assert rows.set_index("file")["status"].eq("failed").sum() == len(bad)
 
 
 def test_predict_does_the_other_files(hostile: Path, tmp_path: Path) -> None:
