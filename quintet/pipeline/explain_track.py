@@ -11,14 +11,16 @@ from quintet.audio.decode import load_clip
 from quintet.audio.encode import ogg_bytes
 from quintet.audio.isolation.calls import call_isolated, start_worker
 from quintet.errors import ConfigError
-from quintet.explanation.track import explain_track
+from quintet.explanation.track import TrackExplanation, TrackPrediction, explain_track
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.extraction.worker import CLIP_ERRORS
 from quintet.files.display.file_names import name_text
+from quintet.files.locks import output_lock
 from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
-from quintet.model_folder.run import content_used, read_run
+from quintet.model_folder.replacement import read_unchanged
+from quintet.model_folder.run import Run, content_used, read_run
 from quintet.reports.track_page import Sound, check_folder, write_track
 
 EMBEDDED_BYTES = 3_000_000  # largest sound inside a page
@@ -73,14 +75,18 @@ def explain(
             "`quintet predict` takes folders."
         )
     check_folder(target)
-    start_worker(kernels_available)  # before the model is loaded: networks bring threads
-    ensemble, run = load_model(model), read_run(model)
-    prediction = predict_track(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
-    with content_used(model):
-        explanation = explain_track(prediction, ensemble, run)
-    return write_track(
-        prediction, explanation, run, target, make_sound(source, target, prediction.duration_s)
-    )
+
+    def predict_and_explain() -> tuple[TrackPrediction, TrackExplanation, Run]:
+        ensemble, run = load_model(model), read_run(model)
+        prediction = predict_track(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
+        with content_used(model):
+            return prediction, explain_track(prediction, ensemble, run), run
+
+    with output_lock(target):
+        start_worker(kernels_available)  # before the model is loaded: networks bring threads
+        prediction, explanation, run = read_unchanged(model, predict_and_explain)
+        sound = make_sound(source, target, prediction.duration_s)
+        return write_track(prediction, explanation, run, target, sound)
 
 
 def make_sound(file: Path, output: Path, duration_s: float) -> Sound:

@@ -360,9 +360,12 @@ def _claim(folder: ModelFolder, config: JsonObject, *, resume: bool, overwrite: 
         folder.write_json("config.json", config)
         return folder
     earlier, following = _read_config(folder), successor(folder)
+    if earlier.get("hash") == config["hash"]:
+        if not folder.is_finished and (resume or not overwrite):
+            return folder  # the same command goes on, with --resume or without
+        if resume:
+            return None
     if resume:
-        if earlier.get("hash") == config["hash"]:
-            return None if folder.is_finished else folder
         if _read_config(following).get("hash") == config["hash"]:
             if not following.is_finished:
                 return following

@@ -1,0 +1,249 @@
+"""Commands that write: one at a time on an output, and on a disk that fills."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from quintet import cli
+from quintet.datasets.builtin import audioset_download
+from quintet.files.locks import output_lock
+from quintet.model_folder.load import load_model
+
+RECIPE = 'name = "small"\n[data]\nsource = "{music}"\n[train]\nmembers = ["logistic_regression"]\n'
+QUICK = ["-m", "logistic_regression", "--folds", "2"]
+NAMED = ["--published-names", "OUT.csv"]
+COMMANDS: dict[str, list[str]] = {
+    "extract": ["extract", "music", "-o", "OUT.parquet", "--families", "temporal"],
+    "published": ["extract", "music", "-f", "bahuleyan2018", "-o", "own.parquet", *NAMED],
+    "audit": ["audit", "table.csv", "--groups-to", "OUT.csv", "-q"],
+    "fuse": ["fuse", "one.csv", "two.csv", "-o", "OUT.csv"],
+    "predict": ["predict", "model", "--table", "table.csv", "-o", "OUT.csv", "-q"],
+    "train": ["train", "table.csv", "-o", "OUT", "--resamples", "20", "-q", *QUICK],
+    "tune": ["tune", "table.csv", "-o", "OUT", "--trials", "2", "-q", *QUICK],
+    "report": ["report", "model", "-o", "OUT", "-q"],
+    "explain": ["explain", "model", "music/x/0.wav", "-o", "OUT", "-q"],
+    "run": ["run", "recipe.toml", "-o", "OUT", "-q"],
+    "fetch": ["fetch", "audioset", "."],
+}
+"""Command → its words. OUT stands for the output."""
+
+FILES, FOLDERS = ("audit", "fuse", "predict"), ("train", "tune", "report")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inputs of every command. The model is made where it is needed."""
+    folder = tmp_path_factory.mktemp("writers")
+    rng = np.random.default_rng(0)
+    for k in range(6):
+        path = folder / "music" / "xy"[k % 2] / f"{k // 2}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.sin(np.arange(8000) / (9 + k)), 8000)
+    frame = pd.DataFrame(rng.normal(size=(40, 4)), columns=["a", "b", "c", "d"])
+    frame.insert(0, "id", [f"clip{row}" for row in range(40)])
+    frame["label"], frame["group"] = ["x", "y"] * 20, [f"g{row // 2}" for row in range(40)]
+    frame.to_csv(folder / "table.csv", index=False)
+    for name in ("one", "two"):
+        p = rng.random(40)
+        columns = {"clip_id": frame["id"], "label": frame["label"], "group": frame["group"]}
+        table = pd.DataFrame({**columns, "probability.x": p, "probability.y": 1 - p})
+        table.to_csv(folder / f"{name}.csv", index=False)
+    (folder / "recipe.toml").write_text(RECIPE.format(music=folder / "music"))
+    (folder / "audio").mkdir()
+    return folder
+
+
+@pytest.fixture
+def inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(place)
+    return place
+
+
+def call(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> object:
+    monkeypatch.setattr(sys, "argv", ["quintet", *words])
+    try:
+        cli.main()
+    except SystemExit as exit_:
+        return exit_.code or 0
+    return 0
+
+
+def words_of(command: str, output: str) -> list[str]:
+    return [word.replace("OUT", output) for word in COMMANDS[command]]
+
+
+def output_of(command: str, output: Path) -> Path:
+    """The file or folder that a command writes."""
+    suffixes = {"extract": ".parquet", **dict.fromkeys(("published", *FILES), ".csv")}
+    return output.with_name(output.name + suffixes.get(command, ""))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_writer_refuses_an_output_that_another_command_writes(
+    command: str,
+    inside: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if command == "tune":
+        pytest.importorskip("optuna")
+    target = inside / "audio" if command == "fetch" else output_of(command, tmp_path / "out")
+    if command == "report":  # the model is looked at first
+        monkeypatch.setattr("quintet.model_folder.folder.ModelFolder.is_finished", True)
+    monkeypatch.setattr(audioset_download, "program_path", lambda name: name)
+    monkeypatch.setattr(audioset_download, "segments", lambda root, variant: ([], []))
+    with output_lock(target):
+        assert call(monkeypatch, words_of(command, str(tmp_path / "out"))) == 1
+    message = capsys.readouterr().err
+    assert f"process {os.getpid()}" in " ".join(message.split())
+    assert "Traceback" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def content(path: Path) -> object:
+    """Content of an output, without times and addresses of objects."""
+    if path.is_dir():
+        clocked = {"bundle.json", "environment.json", "study.sqlite", "trials.parquet", "history"}
+        files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.name not in clocked]
+        kept = [file for file in files if file.suffix != ".skops" and ".lock" not in file.name]
+        return {file.relative_to(path).as_posix(): file.read_bytes() for file in kept}
+    return path.read_bytes() if path.exists() else None
+
+
+def make_model(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (inside / "model").exists():
+        assert call(monkeypatch, words_of("train", "model")) == 0
+
+
+def fill(command: str, output: Path, monkeypatch: pytest.MonkeyPatch, *, tries: int) -> Iterator[int]:
+    """Run a command `tries` times on a disk that fills at a random byte, and yield the exit codes."""
+    resource = pytest.importorskip("resource")
+    rng = random.Random(command)
+    target = output_of(command, output)
+    files = [target] if target.is_file() else list(target.rglob("*"))
+    largest = max((file.stat().st_size for file in files if file.is_file()), default=1 << 16)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for k in range(tries):
+        new = output.with_name(f"{output.name}{k}")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (rng.randrange(largest), limits[1]))
+        try:
+            code = call(monkeypatch, words_of(command, str(new)))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        yield int(str(code))
+
+
+def check_full_disk(
+    command: str,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    tries: int,
+) -> int:
+    """Check a command on disks that fill. Returns how often it failed."""
+    n_failed = 0
+    assert call(monkeypatch, words_of(command, str(output))) == 0
+    whole = content(output_of(command, output))
+    capsys.readouterr()
+    for k, code in enumerate(fill(command, output, monkeypatch, tries=tries)):
+        text = capsys.readouterr()
+        assert "Traceback" not in text.out + text.err
+        assert code in (0, 1), text.err
+        new = output_of(command, output.with_name(f"{output.name}{k}"))
+        n_failed += code == 1
+        if code == 1 and new.suffix:
+            assert not new.exists()
+        if code == 1 and command == "train":
+            assert not (new / "bundle.json").exists()
+        if code == 1 and command in ("report", "explain"):
+            assert not (new / "index.html").exists()
+        again = words_of(command, str(output.with_name(f"{output.name}{k}")))
+        assert call(monkeypatch, again) == 0 or (code == 0 and command == "train")
+        if command not in ("tune", "report", "explain"):  # their files name times or the folder
+            assert content(new) == whole
+        if command == "train":
+            load_model(new)
+    return n_failed
+
+
+@pytest.mark.parametrize("command", ["audit", "fuse"])
+def test_on_a_full_disk_a_command_ends_with_a_sentence_and_then_goes_on(
+    command: str,
+    inside: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert check_full_disk(command, tmp_path / "out", monkeypatch, capsys, tries=2) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("fetch", "published", "run")])
+def test_every_command_on_twenty_disks_that_fill_at_a_random_byte(
+    command: str,
+    inside: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_model(inside, monkeypatch)
+    if command == "explain":  # needs a model of features that quintet made
+        assert call(monkeypatch, words_of("extract", "features")) == 0
+        words = ["train", "features.parquet", "-o", "heard", "--test-size", "0", "-q", *QUICK]
+        assert (inside / "heard").exists() or call(monkeypatch, words) == 0
+        monkeypatch.setitem(COMMANDS, "explain", ["explain", "heard", *COMMANDS["explain"][2:]])
+    assert check_full_disk(command, tmp_path / "out", monkeypatch, capsys, tries=20) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "pair",
+    [*combinations_with_replacement(FILES, 2), *combinations_with_replacement(FOLDERS, 2)],
+    ids="-".join,
+)
+def test_two_commands_at_once_on_one_output(
+    pair: tuple[str, str], inside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_model(inside, monkeypatch)
+    alone = {}
+    for command in set(pair):
+        assert call(monkeypatch, words_of(command, str(tmp_path / command))) == 0
+        alone[command] = content(output_of(command, tmp_path / command))
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-m", "quintet", *words_of(command, str(tmp_path / "both"))],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for command in pair
+    ]
+    messages = [process.communicate()[1] for process in starts]
+    codes = [process.returncode for process in starts]
+    assert 0 in codes
+    for code, message in zip(codes, messages, strict=True):
+        assert code == 0 or (code == 1 and message.startswith("Error: "))
+        assert "Traceback" not in message
+    finished = [command for command, code in zip(pair, codes, strict=True) if code == 0]
+    left = content(output_of(pair[0], tmp_path / "both"))
+    assert any(_same(command, left, alone[command]) for command in finished)
+
+
+def _same(command: str, left: object, alone: object) -> bool:
+    """Whether an output equals that of an undisturbed run; for pages and searches: in its files."""
+    if command in ("tune", "report") and isinstance(left, dict) and isinstance(alone, dict):
+        return set(left) == set(alone)
+    return left == alone
