@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from quintet.errors import ArtefactError
+from quintet.errors import ArtefactError, MachineError
 from quintet.files.locks import is_vacant
 from quintet.files.provenance import environment
 from quintet.model_folder.folder import ModelFolder
@@ -104,17 +104,32 @@ def open_studies(path: Path) -> Iterator[RDBStorage]:
     """Database of the studies. The log messages of optuna are off while it is open."""
     import optuna
     from sqlalchemy import URL
+    from sqlalchemy.exc import DBAPIError
 
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     address = URL.create("sqlite", database=os.fspath(path.absolute())).render_as_string()
-    storage = optuna.storages.RDBStorage(address)
     try:
-        yield storage
+        storage = optuna.storages.RDBStorage(address)
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
+        raise MachineError(
+            f"The database of a search must be readable and writable. {path} is not "
+            f"({_reason(error)}): make room, or choose another folder. Finished trials are kept: the same "
+            "command goes on."
+        ) from error
     finally:
-        storage.remove_session()
-        storage.engine.dispose()
         optuna.logging.set_verbosity(level)
+
+
+def _reason(error: BaseException) -> str:
+    """What sqlite says about an error."""
+    cause: BaseException = error.__cause__ or error
+    return " ".join(str(getattr(cause, "orig", None) or cause).split())[:200]
 
 
 def write_trials(folder: ModelFolder, rows: list[JsonObject]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import ClipSource, DecodedClip, load_clip
+from quintet.audio.isolation import processes
 from quintet.audit.clip_facts import measure_clip
 from quintet.errors import DecodeError, MachineError
 from quintet.features.engine import kernel_cache
@@ -114,6 +115,20 @@ def test_compiled_code_that_cannot_be_kept_is_used_all_the_same(
     monkeypatch.setattr(kernel_cache, "_UNSAVED", [])
     kernel_cache.compile_once(lambda: None, tmp_path)
     assert kernel_cache.is_compiled(tmp_path)
+
+
+def test_a_process_that_cannot_start_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for reason, match in (
+        ("AF_UNIX path too long", "TMPDIR"),
+        ("Resource temporarily unavailable", "ulimit -u"),
+    ):
+
+        def refuse(*_: object, reason: str = reason) -> None:
+            raise OSError(reason)
+
+        monkeypatch.setattr(processes, "_start", refuse)
+        with pytest.raises(MachineError, match=match):
+            processes.start_process(print)
 
 
 STREAMS = """

@@ -11,12 +11,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import ModuleType
+
+from quintet.errors import MachineError
 
 ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -44,7 +47,26 @@ def start_process(target: Callable[..., None], *arguments: object) -> BaseProces
     Args:
         target: function of a module.
         arguments: what it receives. Connections are passed on.
+
+    Raises:
+        MachineError: the system starts no process.
     """
+    try:
+        return _start(target, arguments)
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        if "AF_UNIX" in reason:
+            raise MachineError(
+                "The folder of temporary files must have a name of less than 60 characters. "
+                f"Received {tempfile.gettempdir()}: set TMPDIR to another folder."
+            ) from error
+        raise MachineError(
+            f"A worker process must start. The system refuses it ({reason}): use fewer --jobs, close other "
+            "programs, or raise `ulimit -u`. Finished work is kept."
+        ) from error
+
+
+def _start(target: Callable[..., None], arguments: tuple[object, ...]) -> BaseProcess:
     method = "fork" if may_fork() else _METHOD
     if method == "forkserver":
         _run_server()

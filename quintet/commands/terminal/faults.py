@@ -28,6 +28,9 @@ OS_REASONS = {
     errno.ENOTDIR: "A part of the path is a file, not a folder: choose another place.",
     errno.ENAMETOOLONG: "The name is too long: choose a shorter one.",
     errno.EMFILE: "Too many files are open: use fewer --jobs, or raise the limit (`ulimit -n`).",
+    errno.EFBIG: "The file may not be so large: raise the limit (`ulimit -f`). Finished work is kept.",
+    errno.ENOMEM: "The memory is not enough for this work: use fewer --jobs or fewer clips.",
+    errno.EAGAIN: "The system starts no more processes: use fewer --jobs, or raise the limit (`ulimit -u`).",
     errno.EIO: "The disk reports an error of input or output.",
 }
 
