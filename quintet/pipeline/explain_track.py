@@ -17,6 +17,7 @@ from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.extraction.worker import CLIP_ERRORS
 from quintet.files.display.file_names import name_text
 from quintet.files.locks import output_lock
+from quintet.files.paths import require_path
 from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
 from quintet.model_folder.replacement import read_unchanged
@@ -68,7 +69,7 @@ def explain(
             other files.
         ConfigError: if `file` is a folder.
     """
-    source, target = Path(file), Path(output)
+    model, source, target = require_path(model, "`model`"), Path(file), Path(output)
     if source.is_dir():
         raise ConfigError(
             f"One page explains one file. '{source}' is a folder. Name a file in it; "

@@ -10,6 +10,7 @@ import typer
 from quintet.commands.terminal.destinations import (
     PREDICTION_FORMATS,
     choose_format,
+    hold_file,
     prepare_file,
     refuse_two_results,
 )
@@ -67,6 +68,7 @@ def tag(
         refuse_two_results(format_, output)
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
     prepare_file(output)
+    hold_file(output)
     choice = TagChoice(top or None, threshold, _windows(windows), over_time)
     with progress_counter("Tagging", quiet=quiet) as progress:
         result = tag_files(files, parse_names(networks) or None, choice=choice, progress=progress)

@@ -25,19 +25,20 @@ def print_tags(result: TagResult, format_: str, output: Path | None) -> None:
         output: the file, or None.
     """
     from quintet.commands.terminal.console import write_data
-    from quintet.files.atomic import atomic_replace, write_text
+    from quintet.files.atomic import replace_output
 
     if format_ == "parquet":
         assert output is not None  # choose_format refuses parquet on standard output
-        with atomic_replace(output) as temporary:
-            result.frame.to_parquet(temporary, index=False)
+        with replace_output(output) as file:
+            result.frame.to_parquet(file, index=False)
         return
     if format_ == "table":
         _print_table(result, output)
         return
     text = result.frame.to_csv(index=False) if format_ == "csv" else json_text(tags_json(result))
     if output is not None:
-        write_text(output, text)
+        with replace_output(output) as file:
+            file.write_text(text, encoding="utf-8", newline="")
     else:
         write_data(text)
 
@@ -74,7 +75,7 @@ def _print_table(result: TagResult, output: Path | None) -> None:
 
     from quintet.commands.terminal.console import StreamConsole, out
     from quintet.commands.terminal.tables import new_table
-    from quintet.files.atomic import write_text
+    from quintet.files.atomic import replace_output
 
     frame = result.frame
     is_over_time = frame.duplicated(["path", "network", "tag"]).any()
@@ -92,7 +93,8 @@ def _print_table(result: TagResult, output: Path | None) -> None:
     console = StreamConsole(file=sys.stdout, record=True, highlight=False)
     with console.capture() as capture:
         console.print(table)
-    write_text(output, capture.get())
+    with replace_output(output) as file:
+        file.write_text(capture.get(), encoding="utf-8", newline="")
 
 
 def _group_cell(rows: pd.DataFrame, group: str) -> str:
