@@ -93,7 +93,16 @@ _PARTS: dict[str, frozenset[str]] = {
 _FITTED = ("_sklearn_version", "n_features_in_")
 _SCALARS: dict[str, tuple[str, ...]] = {
     "LogisticRegression": (*_FITTED, "penalty", "multi_class", "l1_ratio"),
-    "SVC": (*_FITTED, "_sparse", "_effective_probability", "fit_status_", "nu", "epsilon", "probability"),
+    "SVC": (
+        *_FITTED,
+        "_gamma",  # a plain number if the setting is a number
+        "_sparse",
+        "_effective_probability",
+        "fit_status_",
+        "nu",
+        "epsilon",
+        "probability",
+    ),
     "RandomForestClassifier": (*_FITTED, "n_outputs_", "n_classes_", "_n_samples", "_n_samples_bootstrap"),
     "DecisionTreeClassifier": (*_FITTED, "n_outputs_", "n_classes_", "max_features_", "monotonic_cst"),
 }
