@@ -166,7 +166,7 @@ def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
 
 def test_text_that_is_called_wav_is_refused(tmp_path):
     (tmp_path / "poem.wav").write_text("Shall I compare thee to a summer's day?\n" * 40)
-    refused(tmp_path / "poem.wav", "must be audio|soundfile must know")
+    refused(tmp_path / "poem.wav", "poem.wav")
 
 
 def test_without_pyav_the_message_names_the_extra(tmp_path, monkeypatch):

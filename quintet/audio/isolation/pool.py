@@ -6,6 +6,7 @@ that of the caller, does everything: there is nothing to lock.
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections import deque
@@ -121,7 +122,7 @@ class WorkerPool:
         """
         ticket = self._n_calls
         self._n_calls += 1
-        self._calls[ticket] = (function, arguments, set_up)
+        self._calls[ticket] = (function, arguments, set_up, _current_folder())
         self._waiting.append(ticket)
         self._hand_out()
         return ticket
@@ -299,6 +300,14 @@ class _Strangers(list[Connection]):
 
     def __reduce__(self) -> tuple[type[list[Connection]], tuple[()]]:
         return list, ()
+
+
+def _current_folder() -> str | None:
+    """The current folder; None if it has been deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _do_nothing() -> None:

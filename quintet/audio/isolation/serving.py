@@ -7,6 +7,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Literal
@@ -23,8 +24,8 @@ GRACE_S = 10
 Answer = Literal["begun", "item", "done", "error", "broken"]
 """`begun`: the set-up is done and the call runs; `item`: one item of a generator; `done`: the result;
 `error`: the call raised this; `broken`: the set-up raised this."""
-Call = tuple[Callable[..., object], tuple[object, ...], Callable[[], object] | None]
-"""Function, arguments, and the set-up that the worker must have run once before."""
+Call = tuple[Callable[..., object], tuple[object, ...], Callable[[], object] | None, str | None]
+"""Function, arguments, the set-up that the worker must have run once before, and the current folder."""
 
 
 def serve(connection: Connection, strangers: Sequence[Connection], bounds: Bounds) -> None:
@@ -65,7 +66,8 @@ def _carry_out(
     """The answers to the call that comes next."""
     try:
         call: Call = connection.recv()
-        function, arguments, prepare = call
+        function, arguments, prepare, folder = call
+        _enter(folder)
         if prepare is not None and prepare not in set_up:
             noise.allow()
             prepare()
@@ -91,6 +93,13 @@ def _carry_out(
         yield "error", _portable(error)
     finally:
         _set_alarm(0)
+
+
+def _enter(folder: str | None) -> None:
+    """Make the caller's current folder that of this process, so that relative paths mean the same."""
+    if folder is not None:
+        with suppress(OSError):  # it has been deleted meanwhile: then reading a relative path says so
+            os.chdir(folder)
 
 
 class _Noise:

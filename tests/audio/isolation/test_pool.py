@@ -197,3 +197,11 @@ def test_bounds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(SECONDS_VARIABLE, text)
         with pytest.raises(ConfigError, match=SECONDS_VARIABLE):
             read_bounds()
+
+
+def test_a_relative_path_means_the_callers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warm worker has been started in another folder."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert call_isolated(os.getcwd) == str(tmp_path / name)
