@@ -43,6 +43,7 @@ from quintet.commands.terminal.faults import (
 )
 from quintet.errors import ArtefactError, QuintetError
 from quintet.files.display.names import printable
+from quintet.files.notices import silence_notices
 
 
 class Commands(TyperGroup):
@@ -55,6 +56,7 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
             finally:
                 release_files()
+                silence_notices(quiet=False)
                 sys.stdout.flush()  # here and not at the end of the process, where an error has no message
         except TyperException as error:  # usage, for example of a file whose name begins with --
             error.message = printable(getattr(error, "message", ""))

@@ -202,12 +202,12 @@ def _require_text(output: str | Path, option: str) -> None:
         ) from None
 
 
-def write_or_keep(output: Path, write: Callable[[Path], None], option: str = OUTPUT_OPTION) -> None:
+def write_or_keep(output: Path, save: Callable[[Path], None], option: str = OUTPUT_OPTION) -> None:
     """Write the result of long work. If its place cannot be written any more, it is kept in another one.
 
     Args:
         output: the file.
-        write: writes the result to a path.
+        save: writes the result to a path.
         option: option that names the file.
 
     Raises:
@@ -215,12 +215,12 @@ def write_or_keep(output: Path, write: Callable[[Path], None], option: str = OUT
         OSError: if no place can be written.
     """
     try:
-        write(output)
+        save(output)
     except OSError as error:
         if isinstance(error, (QuintetError, BrokenPipeError)):
             raise
         place = Path(tempfile.mkdtemp(prefix="quintet-")) / output.name
-        write(place)
+        save(place)
         raise ArtefactError(
             f"{option} must be a place that can be written until the end. '{output}' could not be "
             f"({error.strerror or error}). The result is complete in '{place}': move it from there."
