@@ -178,7 +178,7 @@ class TestRefusals:
             grouped_folds(y, np.arange(18), n_splits=5, seed=0)
 
     def test_one_class(self):
-        with pytest.raises(DatasetError, match=r"at least two classes. Received 1: a"):
+        with pytest.raises(DatasetError, match=r"two classes.*1"):
             make_split(list("stuv"), ["a"] * 4, list("stuv"))
 
     def test_group_that_spans_a_class(self):

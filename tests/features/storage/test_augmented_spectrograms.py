@@ -11,8 +11,8 @@ import soundfile
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.audio.clip import Clip
-from quintet.audio.decode import ClipSource, DecodedClip
 from quintet.features.describe import describe
+from quintet.features.extraction.extract import Progress
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms, make_augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore, SpectrogramWriter
@@ -55,20 +55,18 @@ def test_copies_are_the_clips_own_picture_changed(clips, tmp_path):
     )  # twice as loud; float16
 
 
-def test_copies_are_made_once_and_anew_where_something_changed(clips, tmp_path, monkeypatch):
-    read = []
-    original = ClipSource.load
+def test_copies_are_made_once_and_anew_where_something_changed(clips, tmp_path):
+    made_now = []
 
-    def load(source: ClipSource, *, sample_rate: int) -> DecodedClip:
-        read.append(source.key)
-        return original(source, sample_rate=sample_rate)
+    def note(progress: Progress) -> None:
+        made_now.append(progress.done - progress.reused)
 
-    monkeypatch.setattr(ClipSource, "load", load)
-    first = made(clips, tmp_path / "copies")
-    assert made(clips, tmp_path / "copies") == first
-    assert read == ["a", "b", "c"]
-    made(clips.assign(audio_digest=["a", "changed", "c"]), tmp_path / "copies")
-    assert read == ["a", "b", "c", "b"]
+    first = made(clips, tmp_path / "copies", progress=note)
+    assert made_now == [2, 4, 6]
+    assert made(clips, tmp_path / "copies", progress=note) == first
+    assert made_now == [2, 4, 6]
+    made(clips.assign(audio_digest=["a", "changed", "c"]), tmp_path / "copies", progress=note)
+    assert made_now == [2, 4, 6, 2]
     assert made(clips, tmp_path / "copies", seed=1) != first
 
 
