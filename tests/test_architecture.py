@@ -6,12 +6,19 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "quintet"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The syntax tree of a module, parsed once for all rules."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imports(tree: ast.AST) -> list[str]:
@@ -42,7 +49,7 @@ HOMES = {  # a library, and the only places that may import it
 def test_a_library_is_imported_in_its_home_only(library: str) -> None:
     importers = []
     for path in SOURCES:
-        libraries = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
+        libraries = {name.split(".")[0] for name in imports(tree_of(path))}
         if library in libraries:
             importers.append(path.relative_to(PACKAGE).as_posix())
     assert [path for path in importers if not path.startswith(HOMES[library])] == []
@@ -50,7 +57,7 @@ def test_a_library_is_imported_in_its_home_only(library: str) -> None:
 
 def test_sample_rate_has_no_default_in_any_function() -> None:
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef):
                 args = node.args
                 positional = [*args.posonlyargs, *args.args]
@@ -67,9 +74,7 @@ def test_sample_rate_has_no_default_in_any_function() -> None:
 
 def test_no_pickle_anywhere() -> None:
     for path in SOURCES:
-        assert not {"pickle", "dill", "cloudpickle"} & {
-            n.split(".")[0] for n in imports(ast.parse(path.read_text()))
-        }, path
+        assert not {"pickle", "dill", "cloudpickle"} & {n.split(".")[0] for n in imports(tree_of(path))}, path
 
 
 def test_no_global_random_state() -> None:

@@ -423,6 +423,7 @@ def test_the_leak_gate_and_the_report_of_label_sets_without_intervals(tmp_path: 
     assert 'id="figure-gate-accuracy"' not in page
 
 
+@pytest.mark.slow
 def test_a_random_split_of_grouped_clips_is_marked_everywhere(tmp_path: Path) -> None:
     """The protocol `random` splits groups, and every command marks its scores."""
     rng = np.random.default_rng(0)

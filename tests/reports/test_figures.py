@@ -279,6 +279,7 @@ def test_a_single_member_without_a_held_out_part_has_a_report(
     assert "Held out" not in text
 
 
+@pytest.mark.slow
 def test_label_sets_have_a_report(
     run: Run, model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
 ) -> None:

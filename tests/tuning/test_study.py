@@ -73,6 +73,7 @@ def network_problem() -> Problem:
     return Problem(part, "log_loss")
 
 
+@pytest.mark.slow
 def test_a_network_is_searched_like_any_member(tmp_path: Path) -> None:
     fixed = {"epochs": 1, "patch_frames": 64, "filters": 8, "blocks": 2, "validation_share": 0.0}
     settings = TuneSettings(members=("vgg_small",), settings={"vgg_small": fixed})

@@ -174,7 +174,11 @@ def test_precision_xla_and_cards_follow_the_machine(backend, cards, expected, mo
 
 
 @pytest.mark.parametrize(
-    ("name", "precision"), [("vgg_small", "mixed_bfloat16"), ("vgg16_transfer", "mixed_float16")]
+    ("name", "precision"),
+    [
+        ("vgg_small", "mixed_bfloat16"),
+        pytest.param("vgg16_transfer", "mixed_float16", marks=pytest.mark.slow),
+    ],
 )
 def test_networks_learn_with_mixed_precision_and_xla(name, precision, monkeypatch):
     """The settings of a GPU, tried on the CPU: for float16 the loss is scaled, also with a frozen base."""
