@@ -14,7 +14,7 @@ from quintet.errors import ConfigError
 
 BYTES_PER_PARAMETER = 80
 """Bytes of a training for each parameter that learns, with the copies of weights, gradients and optimiser of
-all folds: measured with feed_forward at 54, 108 and 216 pixels (74 to 88)."""
+all folds: measured with feed_forward at 54 and 108 pixels (88 and 75)."""
 NOTABLE_BYTES = 1e9
 """A training of this size is announced."""
 LIMIT_VARIABLE = "QUINTET_MEMORY_GB"
