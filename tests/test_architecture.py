@@ -93,6 +93,7 @@ HEAVY = (
     "sklearn",
     "numba",
     "scipy.signal",
+    "scipy.stats",
     "pandas",
     "xgboost",
 )
@@ -103,6 +104,7 @@ HEAVY = (
     [
         "import quintet",
         "sys.argv = ['quintet', '--help']; import quintet.cli; quintet.cli.app(standalone_mode=False)",
+        "sys.argv = ['quintet', 'list', 'rules']; import quintet.cli; quintet.cli.app(standalone_mode=False)",
     ],
 )
 def test_import_and_help_load_no_heavy_library(command: str) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import DEFAULT_MEMBERS, member_entry
-from quintet.ensemble.fusion import RULES
+from quintet.ensemble import RULE_NAMES
 from quintet.errors import unknown_name
 from quintet.files.json_types import JsonObject
 from quintet.settings import Stage
@@ -126,12 +126,14 @@ class TrainSettings(Stage):
 
     def _require_rules(self) -> None:
         if not self.rules:
-            raise ValueError(f"There must be at least one fusion rule ({', '.join(RULES)}). Received none.")
+            raise ValueError(
+                f"There must be at least one fusion rule ({', '.join(RULE_NAMES)}). Received none."
+            )
         if len(set(self.rules)) != len(self.rules):
             raise ValueError(f"Fusion rules must differ. Received: {', '.join(self.rules)}.")
         for rule in self.rules:
-            if rule not in RULES:
-                raise unknown_name("fusion rule", rule, RULES)
+            if rule not in RULE_NAMES:
+                raise unknown_name("fusion rule", rule, RULE_NAMES)
 
     def _require_ensembles(self) -> None:
         for name, members in self.ensembles.items():

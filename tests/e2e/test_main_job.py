@@ -393,6 +393,7 @@ def test_the_leak_gate_finds_a_leak(tmp_path: Path) -> None:
     assert gap["low"] > 0
 
 
+@pytest.mark.slow
 def test_the_leak_gate_and_the_report_of_label_sets_without_intervals(tmp_path: Path) -> None:
     """The headline gap of label sets is that of the area under precision and recall, not of accuracy."""
     rng = np.random.default_rng(2)
@@ -477,6 +478,7 @@ def test_clips_and_tables_may_be_remote(music: Path, tmp_path: Path) -> None:
     assert table.failures["id"].tolist() == [rows[-1][0]]
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_changes_nothing_and_odd_names_break_no_report(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(["<script>alert(1)</script>", r"$\frac{$", "[red]☃"], 12)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quintet.ensemble import selection
+from quintet.ensemble import RULE_NAMES, selection
 from quintet.ensemble.fusion import (
     RULES,
     Fusion,
@@ -324,3 +324,7 @@ def test_bad_input_is_refused():
         Fusion("stacked", ("a", "b"), CLASSES, (0.7, float("nan")))
     with pytest.raises(AlignmentError, match="At least one member"):
         weighted_mean([], [])
+
+
+def test_settings_know_the_names_of_all_rules() -> None:
+    assert tuple(RULES) == RULE_NAMES

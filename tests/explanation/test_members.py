@@ -238,7 +238,10 @@ def tagged_clips() -> pd.DataFrame:
     return frame
 
 
-@pytest.fixture(scope="module", params=[0.3, 0.0], ids=["held out", "out of fold"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(0.3, id="held out", marks=pytest.mark.slow), pytest.param(0.0, id="out of fold")],
+)
 def sets(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Run, RunExplanation]:

@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
 from quintet.commands.terminal.console import write_data
-from quintet.datasets.labels import LABEL_SEPARATOR
 from quintet.files.atomic import replace_output
 from quintet.files.display.spreadsheets import exact_csv, spreadsheet_csv
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from quintet.files.json_types import JsonObject
     from quintet.inference.predict import PredictionResult
 
@@ -53,6 +51,8 @@ def prediction_rows(result: PredictionResult) -> pd.DataFrame:
     Args:
         result: the predictions.
     """
+    import pandas as pd
+
     rows = result.frame.copy()
     if "set" in rows:
         sizes = [len(_set_classes(labels)) for labels in rows["set"]]
@@ -156,6 +156,9 @@ def _json_text(rows: pd.DataFrame, *, to_file: bool) -> str:
 
 def _json_value(name: str, value: object) -> object:
     """A value of a row as JSON has it."""
+    import numpy as np
+    import pandas as pd
+
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, np.generic):
@@ -167,4 +170,6 @@ def _json_value(name: str, value: object) -> object:
 
 def _set_classes(labels: str) -> list[str]:
     """Classes of a prediction set."""
+    from quintet.datasets.labels import LABEL_SEPARATOR
+
     return labels.split(LABEL_SEPARATOR) if labels else []

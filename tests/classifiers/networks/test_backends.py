@@ -176,7 +176,7 @@ def test_precision_xla_and_cards_follow_the_machine(backend, cards, expected, mo
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        ("vgg_small", "mixed_bfloat16"),
+        pytest.param("vgg_small", "mixed_bfloat16", marks=pytest.mark.slow),
         pytest.param("vgg16_transfer", "mixed_float16", marks=pytest.mark.slow),
     ],
 )

@@ -101,7 +101,9 @@ def test_a_fit_stops_after_the_patience():
     assert len(member.history_) == member.best_epoch_ + 2 < 30
 
 
-@pytest.mark.parametrize("last", [1, 2, 3])
+@pytest.mark.parametrize(
+    "last", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_run_killed_after_any_epoch_resumes_to_the_same_weights(last, tmp_path):
     X, y = clips()
     settings = SMALL | {"epochs": 4, "patches_per_clip": 2, "augmentation": {"mask_bands": 2, "mixup": 0.2}}
