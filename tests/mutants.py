@@ -80,7 +80,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "quintet/files/untrusted/listed_files.py",
         "            if digest.hexdigest() != record.digest:",
         "            if False:",
-        "tests/e2e/test_main_job.py -k damaged",
+        "tests/model_folder/test_attacks.py -k flipped_bit",
     ),
     (
         "quintet/ensemble/novelty.py",

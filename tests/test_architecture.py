@@ -104,7 +104,6 @@ HEAVY = (
     [
         "import quintet",
         "sys.argv = ['quintet', '--help']; import quintet.cli; quintet.cli.app(standalone_mode=False)",
-        "sys.argv = ['quintet', 'list', 'rules']; import quintet.cli; quintet.cli.app(standalone_mode=False)",
     ],
 )
 def test_import_and_help_load_no_heavy_library(command: str) -> None:
@@ -114,6 +113,12 @@ def test_import_and_help_load_no_heavy_library(command: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert "LOADED []" in process.stdout
+
+
+def test_settings_are_read_without_the_libraries_of_fusion() -> None:
+    code = "import sys, quintet.pipeline.recipe; print([m for m in sys.modules if m.startswith('scipy.')])"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
 
 
 def test_the_lock_names_no_address() -> None:
