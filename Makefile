@@ -22,7 +22,7 @@ demo: $(READY)  ## render the demo corpus, extract, train, report, predict; prin
 	@$(BIN)/quintet run recipes/demo.toml -o $(DEMO)
 
 test: $(READY)  ## the quick tests (under 5 minutes on 2 cores)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-recipes: $(READY)  ## every published system from its recipe, at the small scale (minutes on 2 cores)
 	@$(BIN)/python -m pytest -q -n 2 tests/e2e/test_recipes.py

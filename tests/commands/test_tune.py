@@ -69,6 +69,7 @@ def read_json(file: Path) -> dict[str, dict[str, dict[str, object]]]:
     return content
 
 
+@pytest.mark.slow
 def test_train_uses_the_settings_of_a_search(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

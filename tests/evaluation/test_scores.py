@@ -158,8 +158,8 @@ def coverage(n_simulations, n_groups, n_resamples):
 
 
 def test_intervals_cover_at_the_nominal_rate_quickly():
-    found = coverage(150, 40, 200)
-    assert all(0.90 <= rate <= 0.99 for rate in found.values()), found  # 0.95 ± 2.8 standard errors
+    found = coverage(90, 40, 200)
+    assert all(0.885 <= rate < 1 for rate in found.values()), found  # 0.95 - 2.8 standard errors
 
 
 @pytest.mark.slow

@@ -60,6 +60,7 @@ def learnt(tmp_path_factory):
     return learn_once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [installed(name) for name in BACKENDS])
 def test_each_backend_learns_stops_early_and_resumes_to_the_same_weights(backend, learnt):
     results = json.loads((learnt(backend) / "results.json").read_text())
