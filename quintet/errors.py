@@ -102,7 +102,7 @@ class AlignmentError(QuintetError, ValueError):
 class MachineError(QuintetError, OSError):
     """A fault of the machine: a full disk, too little memory, too many open files, a broken installation.
 
-    It ends the extraction of features, because no clip is to blame. Finished work is kept.
+    It ends the extraction of features, because no clip caused it. Finished work is kept.
     """
 
 

@@ -216,7 +216,9 @@ def nodes_per_line(sources: list[Source]) -> Measure:
 
 def is_command_line(path: Path) -> bool:
     """Whether a file belongs to the command line, whose functions have one parameter per option."""
-    return path.parent.name == "commands" or (path.parent.name == "quintet" and path.name.startswith("cli"))
+    return "commands" in (path.parent.name, path.parent.parent.name) or (
+        path.parent.name == "quintet" and path.name.startswith("cli")
+    )
 
 
 def many_parameters(sources: list[Source]) -> Measure:

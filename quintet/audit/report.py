@@ -39,10 +39,10 @@ class AuditReport:
         spans: minimum, median and maximum of lengths and levels; number of clips per rate and per number of
             channels.
         shortcuts: columns signal, auc, low, high, warning; empty if they cannot be measured.
-        telling_columns: columns column, labels, clips, errors: features that tell classes by themselves.
+        telling_columns: columns column, labels, clips, errors: features that identify classes by themselves.
             Empty for a source of audio.
-        row_order: how the labels follow each other in the rows; None if nobody wrote the rows in an order, as
-            for a folder.
+        row_order: how the labels follow each other in the rows; None if the rows have no
+            written order, as for a folder.
         warnings: findings that need a decision, as sentences.
         notes: how the source was read: columns that were ignored, spellings that were joined.
     """
@@ -90,7 +90,7 @@ class AuditReport:
             "Odd clips": _oddity_lines(self.oddities),
             "Unusable": _problem_lines(self.problems),
             "AUC without any music": _shortcut_lines(self.shortcuts),
-            "Columns that tell a class": _telling_lines(self.telling_columns),
+            "Columns that identify a class": _telling_lines(self.telling_columns),
         }
         lines = [self._headline()]
         for title, rows in sections.items():

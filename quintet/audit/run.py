@@ -130,7 +130,7 @@ def _limits(
     try:
         task = make_task(labels, groups, 0)
     except DatasetError as error:
-        notes.append(f"Shortcuts and columns that tell a class were not looked for. {error}")
+        notes.append(f"Shortcuts and columns that identify a class were not looked for. {error}")
         return notes
     names = {name for label in labels.unique() for name in label_set(str(label))}
     absent = sorted(names - set(task.classes))
@@ -141,8 +141,8 @@ def _limits(
         )
     if corpus.features is not None and len(labels) > MOST_CLIPS:
         notes.append(
-            f"Columns that tell a class were looked for in {MOST_CLIPS} of {len(labels)} clips, which were "
-            "drawn at random."
+            f"Columns that identify a class were looked for in {MOST_CLIPS} of {len(labels)} clips, "
+            "which were drawn at random."
         )
     return notes
 
@@ -245,7 +245,7 @@ def _find_shortcuts(
 
 
 def _find_telling(corpus: Corpus, labels: pd.Series, groups: pd.Series, *, seed: int) -> pd.DataFrame:
-    """Columns that tell a class by themselves; no rows for a source of audio."""
+    """Columns that identify a class by themselves; no rows for a source of audio."""
     if corpus.features is None:
         return pd.DataFrame(columns=list(TELLING_COLUMNS))
     return telling_columns(corpus.features.loc[labels.index], labels, groups, seed=seed)

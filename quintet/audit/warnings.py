@@ -31,7 +31,7 @@ def warnings(
         balance: clips and groups per class.
         odd: odd clips.
         shortcuts: AUC of each shortcut.
-        telling: columns that tell a class by themselves.
+        telling: columns that identify a class by themselves.
         order: how the labels follow each other in the rows, or None.
 
     Example:
@@ -78,7 +78,7 @@ def _order_warnings(order: RowOrder | None) -> list[str]:
     if order is None or not order.tells_class:
         return []
     return [
-        f"The order of the rows tells the class: {order.runs} stretches of one label, "
+        f"The order of the rows identifies the class: {order.runs} stretches of one label, "
         f"{order.expected:.0f} if they were shuffled. Quintet does not use the order; a column that counts "
         "rows, or a split by position, would give the class away."
     ]

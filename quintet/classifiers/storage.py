@@ -94,7 +94,7 @@ def load_member(folder: str | Path | FileSource) -> Member:
     head = read_head(files)
     place = files.path("member.json").parent
     try:
-        member = registry.make_member(head["member"], **_checked_settings(head["settings"]))
+        member = registry.make_member(head["member"], **_check_settings(head["settings"]))
         member.classes_ = _read_classes(head["classes"])
         member.multilabel_ = bool(head["multilabel"])
         _read_parts(member, files, head)
@@ -162,7 +162,7 @@ def _read_parts(member: Member, files: FileSource, head: JsonObject) -> None:
         read_network(cast("SpectrogramClassifier", member), files, head)
 
 
-def _checked_settings(settings: JsonObject) -> JsonObject:
+def _check_settings(settings: JsonObject) -> JsonObject:
     """Settings of a member, whose number of threads is possible."""
     threads = settings.get("n_jobs")
     is_number = type(threads) is int and threads != 0 and abs(threads) <= limits.THREADS

@@ -18,7 +18,17 @@ from quintet.commands.terminal.destinations import (
     write_or_keep,
 )
 from quintet.commands.terminal.faults import EXIT_DATA
-from quintet.commands.terminal.options import IdColumn, Jobs, Json, Model, Quiet, Segment, Strict
+from quintet.commands.terminal.options import (
+    IdColumn,
+    Jobs,
+    Json,
+    Model,
+    PredictionFile,
+    PredictionFormat,
+    Quiet,
+    Segment,
+    Strict,
+)
 from quintet.commands.terminal.parsing import resolve_cores
 
 EXAMPLE = "Example: quintet predict model/ new/*.mp3 -o predictions.csv"
@@ -31,16 +41,8 @@ def predict(
         Path | None, typer.Option(help="Feature table whose rows to predict instead of audio files.")
     ] = None,
     id_column: IdColumn = None,
-    format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="table, csv, json, parquet. Default: by the suffix of --output, or table."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File to write: .csv, .json, .parquet, or .txt for a table."),
-    ] = None,
+    format_: PredictionFormat = None,
+    output: PredictionFile = None,
     for_spreadsheets: Annotated[
         bool,
         typer.Option(

@@ -20,8 +20,8 @@ MUSICNN_BANDS = {
     "compression": "log10",
     "scale": 1e4,
     "offset": 1.0,
-    "center": False,
 }
+"""Mel bands of musicnn, which Essentia computes from frames that begin at sample 0."""
 VGGISH_BANDS = {
     "kind": "log_mel",
     "n_fft": 512,
@@ -35,7 +35,6 @@ VGGISH_BANDS = {
     "power": 1,
     "compression": "ln",
     "offset": 0.01,
-    "center": False,
 }
 FRONT_ENDS: dict[str, dict[str, object]] = {
     "TensorflowPredictMusiCNN": {**MUSICNN_BANDS, "frames": 187, "hop_frames": 93},
@@ -74,7 +73,7 @@ def from_essentia(content: Mapping[str, object], *, where: str) -> dict[str, obj
         "trained_on": str(_optional(content, "dataset").get("name", "")),
         "sample_rate": inference.get("sample_rate"),
         "input_name": str(inputs[0].get("name")),
-        "input": dict(FRONT_ENDS[algorithm]),
+        "input": {**FRONT_ENDS[algorithm], "center": False},
         "outputs": _outputs(content, _rows(schema, "outputs", where), where),
     }
 

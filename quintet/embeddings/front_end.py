@@ -31,7 +31,7 @@ def clip_windows(samples: Floats, contract: Contract, windows: Windows = DEFAULT
     Raises:
         TooShortError: the clip is shorter than the contract allows.
     """
-    padded = _padded(np.asarray(samples, np.float32), contract)
+    padded = _pad_clip(np.asarray(samples, np.float32), contract)
     form = contract.input
     if isinstance(form, WaveformInput):
         starts = window_starts(len(padded), form.samples, form.hop_samples, windows)
@@ -81,7 +81,7 @@ def window_starts(length: int, window: int, hop: int, windows: Windows) -> NDArr
     return np.unique(np.round(np.linspace(0, last, windows)).astype(np.int64))
 
 
-def _padded(samples: Floats, contract: Contract) -> Floats:
+def _pad_clip(samples: Floats, contract: Contract) -> Floats:
     """The clip; one that is shorter than a window is made as long as one."""
     seconds = len(samples) / contract.sample_rate
     form = contract.input

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from quintet.embeddings.checkpoints import DATA, INDEX, read_checkpoint
 from quintet.embeddings.contract import Contract, parse_contract
+from quintet.embeddings.essentia import MUSICNN_BANDS
 from quintet.embeddings.golden import check_golden
 from quintet.embeddings.library import Installed, install
 from quintet.embeddings.musicnn_graph import EMBEDDING, INPUT, TAGS, Checkpoint, musicnn_graph, vgg_graph
@@ -29,17 +30,7 @@ LICENCE_FILE = f"musicnn-{VERSION}.dist-info/LICENSE.md"
 LARGEST_PART = 64 * 2**20
 """Bytes of a file in the wheel that are unpacked at most."""
 SOURCE = f"https://github.com/jordipons/musicnn (package musicnn {VERSION})"
-FRONT_END: JsonObject = {
-    "kind": "log_mel",
-    "n_fft": 512,
-    "hop_length": 256,
-    "n_mels": 96,
-    "compression": "log10",
-    "scale": 1e4,
-    "offset": 1.0,
-    "frames": 187,
-    "hop_frames": 93,
-}
+FRONT_END: JsonObject = {**MUSICNN_BANDS, "frames": 187, "hop_frames": 93}
 
 
 @dataclass(frozen=True)

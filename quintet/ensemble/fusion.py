@@ -34,7 +34,7 @@ from quintet.ensemble.fusion_weights import (
     log_linear_pool,
     true_probabilities,
 )
-from quintet.ensemble.support import UNITS_PER_PARAMETER, ValidationPart, count_units, learnt_share
+from quintet.ensemble.support import ValidationPart, learnt_share
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.losses import clip_losses
@@ -357,47 +357,6 @@ def count_parameters(rule: str, n_members: int, n_classes: int) -> int:
     if not RULES[rule].learnt:
         return 0
     return n_members + n_classes if rule == "stacked" else n_members - 1
-
-
-def find_lack(rule: str, predictions: LabelledPredictions) -> str:
-    """What the predictions lack for a rule to be chosen, in words; empty if they are enough.
-
-    Convex weights stay between the members, so few clips do little harm. The slopes and biases of `stacked`
-    have no such bound: each of these parameters needs `UNITS_PER_PARAMETER` independent units, and as many of
-    each class, which has a bias of its own.
-
-    Args:
-        rule: a name of `RULES`.
-        predictions: of clips that the members have not seen.
-
-    Example:
-        >>> y = np.repeat(["a", "b"], 30)
-        >>> labelled = LabelledPredictions.from_labels(
-        ...     np.full((1, 60, 2), 0.5), y, members=("svm",), classes=("a", "b")
-        ... )
-        >>> find_lack("mean", labelled), find_lack("stacked", labelled)
-        ('', 'stacked learns 3 parameters and needs 60 independent groups: there are 15')
-    """
-    if rule != "stacked":
-        return ""
-    n_members, _, n_classes = predictions.stack.shape
-    target, groups = predictions.target, predictions.groups
-    n_parameters = count_parameters(rule, n_members, n_classes)
-    needed, n_units = UNITS_PER_PARAMETER * n_parameters, count_units(groups)
-    if n_units < needed:
-        return (
-            f"{rule} learns {n_parameters} parameters and needs {needed} independent groups: "
-            f"there are {n_units:.0f}"
-        )
-    for k, name in enumerate(predictions.classes):
-        has_class = target[:, k].astype(bool) if target.ndim == 2 else target == k
-        n_units = count_units(groups, has_class)
-        if n_units < UNITS_PER_PARAMETER:
-            return (
-                f"{rule} needs {UNITS_PER_PARAMETER} independent groups of each class: "
-                f"{name} has {n_units:.0f}"
-            )
-    return ""
 
 
 def fit_fusion(rule: str, predictions: LabelledPredictions) -> Fusion:

@@ -14,7 +14,7 @@ import numpy as np
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Floats, Folds, Target
-from quintet.ensemble.fusion import RULES, LabelledPredictions, find_lack, fit_fusion
+from quintet.ensemble.fusion import RULES, LabelledPredictions, count_parameters, fit_fusion
 from quintet.ensemble.support import UNITS_PER_PARAMETER, ValidationPart, count_units, margin_of_error
 from quintet.errors import unknown_name
 from quintet.files.json_types import JsonObject
@@ -45,6 +45,47 @@ class RuleComparison(NamedTuple):
         return {**self._asdict(), "lacks": dict(self.lacks)}
 
 
+def find_lack(rule: str, predictions: LabelledPredictions) -> str:
+    """What the predictions lack for a rule to be chosen, in words; empty if they are enough.
+
+    Convex weights stay between the members, so few clips do little harm. The slopes and biases of `stacked`
+    have no such bound: each of these parameters needs `UNITS_PER_PARAMETER` independent units, and as many of
+    each class, which has a bias of its own.
+
+    Args:
+        rule: a name of `RULES`.
+        predictions: of clips that the members have not seen.
+
+    Example:
+        >>> y = np.repeat(["a", "b"], 30)
+        >>> labelled = LabelledPredictions.from_labels(
+        ...     np.full((1, 60, 2), 0.5), y, members=("svm",), classes=("a", "b")
+        ... )
+        >>> find_lack("mean", labelled), find_lack("stacked", labelled)
+        ('', 'stacked learns 3 parameters and needs 60 independent groups: there are 15')
+    """
+    if rule != "stacked":
+        return ""
+    n_members, _, n_classes = predictions.stack.shape
+    target, groups = predictions.target, predictions.groups
+    n_parameters = count_parameters(rule, n_members, n_classes)
+    needed, n_units = UNITS_PER_PARAMETER * n_parameters, count_units(groups)
+    if n_units < needed:
+        return (
+            f"{rule} learns {n_parameters} parameters and needs {needed} independent groups: "
+            f"there are {n_units:.0f}"
+        )
+    for k, name in enumerate(predictions.classes):
+        has_class = target[:, k].astype(bool) if target.ndim == 2 else target == k
+        n_units = count_units(groups, has_class)
+        if n_units < UNITS_PER_PARAMETER:
+            return (
+                f"{rule} needs {UNITS_PER_PARAMETER} independent groups of each class: "
+                f"{name} has {n_units:.0f}"
+            )
+    return ""
+
+
 def compare_rules(
     predictions: LabelledPredictions,
     *,
@@ -60,7 +101,7 @@ def compare_rules(
     (`predictions.validation`) the simplest rule is chosen, unless others beat it by more than one standard
     error (two if groups are not known); then it is the best of these. The gain counts only for the share of
     clips whose class occurs, and a choice needs `UNITS_PER_PARAMETER` independent groups. A rule that needs
-    more clips is never chosen (`quintet.ensemble.fusion.find_lack`). If the groups do not allow two folds,
+    more clips is never chosen (`find_lack`). If the groups do not allow two folds,
     the first rule is chosen.
 
     Args:

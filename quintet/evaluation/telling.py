@@ -1,4 +1,4 @@
-"""Columns of a feature table that tell a class by themselves, and rows in the order of their classes.
+"""Columns of a feature table that identify a class by themselves, and rows in the order of their classes.
 
 A label written as a number, or a number that counted the rows of a sorted table, gives a perfect score and is
 no music. A good feature separates classes too, and may even make no error. A column is named here if
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 TELLING_COLUMNS = ("column", "labels", "clips", "errors")
 FITTED_SHARE = 0.99
-"""Share of right answers of a tree of few leaves on its own clips, from which a column tells a class."""
+"""Share of right answers of a tree of few leaves on its own clips, from which a column identifies a class."""
 LOWEST_SHARE = 0.9
 """The lower end of the interval of that share must be above it, unless the column has one value per class."""
 HELD_OUT_SHARE = 0.85
@@ -50,15 +50,15 @@ MOST_THINNING = 1.5
 Classes of normal values that are separated without error have 2 or more; a counter has 1.
 """
 CHANCE = 0.01
-"""Accepted probability that any column of random numbers, one per group, would tell a class."""
+"""Accepted probability that any column of random numbers, one per group, would identify a class."""
 NORMAL_QUANTILE = 1.96
 LEAF = 3
 MOST_CLIPS = 2000
 """Clips that are looked at; more are drawn at random."""
 MOST_INTERVALS = 0.4
-"""A column that tells a class has fewer intervals with its values than this, per clip of the class."""
+"""A column that identifies a class has fewer intervals with its values than this, per clip of the class."""
 SHARE_OF_NEIGHBOURS = 0.9
-"""Share of rows with the label of the row before, from which the order of the rows tells the class."""
+"""Share of rows with the label of the row before, from which the order of the rows identifies the class."""
 DEVIATIONS = 3.0
 """Standard deviations by which runs of one label must be fewer than in a shuffled table."""
 
@@ -73,7 +73,7 @@ class RowOrder:
     Args:
         runs: number of stretches of rows with one label.
         expected: number of such stretches if the rows were shuffled.
-        tells_class: whether the place of a row tells its class.
+        tells_class: whether the place of a row identifies its class.
     """
 
     runs: int
@@ -84,7 +84,7 @@ class RowOrder:
 def telling_columns(
     features: pd.DataFrame, labels: pd.Series, groups: pd.Series, *, seed: int = 0
 ) -> pd.DataFrame:
-    """Columns that tell a class, or all classes, by themselves.
+    """Columns that identify a class, or all classes, by themselves.
 
     Args:
         features: features by clip id, finite.
@@ -93,9 +93,9 @@ def telling_columns(
         seed: seed of the folds.
 
     Returns:
-        Columns column, labels (the classes that it tells, joined by `;`), clips (of these classes), errors
-        (clips that are wrongly taken for one of them, or for another class). No rows if no column tells a
-        class, or if fewer than two classes lie in two groups each.
+        Columns column, labels (the classes that it identifies, joined by `;`), clips (of these classes),
+        errors (clips that are wrongly taken for one of them, or for another class). There are no
+        rows if no column does, or if fewer than two classes lie in two groups each.
 
     Example:
         >>> labels = pd.Series(["rock", "jazz"] * 40)
@@ -126,7 +126,7 @@ def telling_columns(
 
 
 def telling_warnings(columns: pd.DataFrame) -> list[str]:
-    """One warning for each column that tells classes by itself.
+    """One warning for each column that identifies classes by itself.
 
     Args:
         columns: result of `telling_columns`.
@@ -140,7 +140,7 @@ def telling_warnings(columns: pd.DataFrame) -> list[str]:
             classes += ", …" if len(labels) > SHOWN_CLASSES else ""
         errors = f"{row.errors} {'error' if row.errors == 1 else 'errors'} for {row.clips} clips of them"
         sentences.append(
-            f"The column '{row.column}' alone tells {classes}, out of grouped folds ({errors}). "
+            f"The column '{row.column}' alone identifies {classes}, out of grouped folds ({errors}). "
             "If it is a label or a number of the file, and no property of the music, remove it."
         )
     return sentences
@@ -176,7 +176,7 @@ def _has_few_intervals(values: Floats, target: NDArray[np.int8]) -> NDArray[np.b
 def _tell(
     column: Floats, candidates: NDArray[np.bool_], possible: NDArray[np.bool_], task: Task
 ) -> dict[int, NDArray[np.bool_]]:
-    """Classes that a column tells, all together or one by one, and which clips it gets wrong out of fold."""
+    """Classes that a column identifies, together or one by one, and the clips it gets wrong out of fold."""
     has_single_labels = bool((task.target.sum(axis=1) == 1).all())
     if has_single_labels and possible.all():
         errors = _held_out_errors(column, task.target.argmax(axis=1), task, tells_all=True)
@@ -193,7 +193,7 @@ def _tell(
 def _held_out_errors(
     column: Floats, y: Positions, task: Task, *, tells_all: bool
 ) -> NDArray[np.bool_] | None:
-    """Clips that one tree on a column gets wrong out of fold; None if the column does not tell the answer.
+    """Clips that one tree on a column gets wrong out of fold; None if the column does not give the answer.
 
     Args:
         column: shape `(n,)`.
@@ -246,7 +246,7 @@ def _is_made(column: Floats, predicted: Positions, *, tells_all: bool) -> bool:
 
     The values of a feature become rare towards the border of two classes, however far apart the classes lie.
     A label in numbers has gaps wider than the spread of a class; a counter goes on through the border.
-    Numbers that are not whole are a counter only if they tell all classes.
+    Numbers that are not whole are a counter only if they identify all classes.
     """
     order = np.argsort(column, kind="stable")
     values, answers = column[order], predicted[order]
@@ -302,7 +302,7 @@ def _lower_end(share: Floats | float, n: Floats | int) -> Floats:
 
 
 def row_order(labels: pd.Series, groups: pd.Series) -> RowOrder:
-    """Whether the place of a row tells its class: the test of runs by Wald and Wolfowitz.
+    """Whether the place of a row identifies its class: the test of runs by Wald and Wolfowitz.
 
     Neighbouring rows of one group count once: an album is one stretch in any table.
 

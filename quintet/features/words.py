@@ -85,7 +85,7 @@ def _quantity_words(series: str, parameters: FeatureParameters) -> str:
     if series in GROUPS:
         return GROUPS[series]
     group, _, number = series.rpartition("_")
-    if not number.isdigit():
+    if not number.isdecimal():
         return ""
     index = int(number)
     if group in NUMBERED:

@@ -19,7 +19,7 @@ def atomic_replace(target: Path) -> Iterator[Path]:
 
     If the block fails, `target` stays as it was. A reader sees the old file or the new one, never a part,
     even if the process is killed or the power fails in between. The temporary file exists from the start,
-    under a name that nobody can foresee. If `target` is a link, the link is replaced, not its file.
+    under a random name. If `target` is a link, the link is replaced, not its file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = name_beside(target, f".{secrets.token_hex(6)}.tmp")

@@ -84,7 +84,7 @@ def _files_fault() -> MachineError | None:
 
 
 def _free_memory() -> float:
-    """Bytes that this process can still get; infinity if the system does not tell."""
+    """Bytes that this process can still get; infinity if the system does not state it."""
     free = [_free_in_machine(), _free_in_limits()]
     return min(free)
 

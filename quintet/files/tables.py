@@ -278,9 +278,15 @@ def _read_ragged(path: Path, encoding: str, dialect: _Dialect, *, is_compressed:
     _require_unique(path, names)
     last = len(names) - 1
     cells = [[cell.strip() or None for cell in row[:last]] for row in body]
-    rests = [[cell.strip() for cell in row[last:] if cell.strip()] for row in body]
+    rests = [_filled_cells(row[last:]) for row in body]
     frame = pd.DataFrame(cells, columns=names[:last], dtype="str")
     return frame.assign(**{names[last]: pd.Series(rests, index=frame.index, dtype="object")})
+
+
+def _filled_cells(row: Sequence[str]) -> list[str]:
+    """Cells that hold more than blanks, without the blanks around them."""
+    cells = (cell.strip() for cell in row)
+    return [cell for cell in cells if cell]
 
 
 def _find_encoding(path: Path, *, is_compressed: bool) -> tuple[str, bool]:

@@ -385,7 +385,7 @@ def _are_names(value: object) -> bool:
 
 
 def _is_split(split: object) -> bool:
-    """Whether a value names protocol and groups of a split, as far as it says anything about them."""
+    """Whether a value names protocol and groups of a split, if it says anything about them."""
     if not isinstance(split, dict):
         return False
     protocol, grouped = split.get("protocol"), split.get("grouped")

@@ -225,7 +225,8 @@ def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[s
     """
     probability_names = [name for name in names if name.startswith(PREFIX)]
     keys = [name for name in names if name in KEYS]
-    repeated = _repeated(keys) + _repeated(_class_names(probability_names))  # a class may be called `label`
+    # keys and classes are counted apart, because a class may be called `label`
+    repeated = _duplicate_names(keys) + _duplicate_names(_class_names(probability_names))
     if repeated:
         raise DatasetError(
             f"{path}: every class and every key must have one column. "
@@ -248,7 +249,7 @@ def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[s
     return [name for name in KEYS if name in names], probability_names
 
 
-def _repeated(names: Sequence[str]) -> list[str]:
+def _duplicate_names(names: Sequence[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 

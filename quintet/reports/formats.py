@@ -6,6 +6,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from quintet.features.parameters import FeatureParameters
+from quintet.features.words import column_words
+from quintet.model_folder.run import Run
+
 SCORE_NAMES: Mapping[str, str] = {
     "accuracy": "Accuracy",
     "subset_accuracy": "Subset accuracy",
@@ -175,3 +179,13 @@ def slug(text: str) -> str:
         'hip-hop-r-b'
     """
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+
+
+def column_notes(column: object, run: Run) -> tuple[str, ...]:
+    """Plain words for a feature column, as the notes of a cell; none if quintet did not make it."""
+    given = run.bundle.get("feature_parameters")
+    if given is None:
+        return ()
+    parameters = FeatureParameters.parse(given, where="The model")
+    words = column_words(str(column), parameters)
+    return (words,) if words else ()

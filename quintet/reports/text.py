@@ -9,8 +9,6 @@ import pandas as pd
 
 from quintet.evaluation.scores import Estimate, Scores
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
-from quintet.features.parameters import FeatureParameters
-from quintet.features.words import column_words
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run
 from quintet.reports.formats import count, format_list, format_range, number, rule_name
 
@@ -148,16 +146,6 @@ def kinds(run: Run) -> str:
 def truth(run: Run) -> str:
     """Noun for the labels of one clip: `true class`, or `true tags` for label sets."""
     return "true tags" if run.multilabel else "true class"
-
-
-def column_notes(column: object, run: Run) -> tuple[str, ...]:
-    """Plain words for a feature column, as the notes of a cell; none if quintet did not make it."""
-    given = run.bundle.get("feature_parameters")
-    if given is None:
-        return ()
-    parameters = FeatureParameters.parse(given, where="The model")
-    words = column_words(str(column), parameters)
-    return (words,) if words else ()
 
 
 def unit(run: Run) -> str:

@@ -22,7 +22,7 @@ from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.bars import column_bars, waterfall
 from quintet.reports.figures.maps import map_figure
-from quintet.reports.formats import count, format_signed, format_tiny, number, slug
+from quintet.reports.formats import column_notes, count, format_signed, format_tiny, number, slug
 from quintet.reports.html import code_name
 from quintet.reports.section import (
     Blocks,
@@ -45,7 +45,7 @@ from quintet.reports.section import (
 )
 from quintet.reports.sections.maps import MIN_CLIPS, point_classes
 from quintet.reports.style import to_svg
-from quintet.reports.text import column_notes, display_name
+from quintet.reports.text import display_name
 from quintet.reports.track_layers import MIN_PROBABILITY, signed_cell
 from quintet.reports.track_text import seconds
 

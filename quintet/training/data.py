@@ -281,7 +281,7 @@ def data_notes(material: Material) -> list[str]:
 
 
 def _telling_notes(material: Material) -> list[str]:
-    """Columns of a table from elsewhere that tell a class of the training part by themselves."""
+    """Columns of a table from elsewhere that identify a class of the training part by themselves."""
     if material.table.parameters is not None:
         return []
     rows = material.split.train

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.ensemble import fusion
+from quintet.ensemble import selection
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FoldResult, Inputs, Trainer
 from quintet.ensemble.fusion import LabelledPredictions
@@ -224,7 +224,7 @@ def test_the_rule_that_judges_a_fold_is_chosen_without_it() -> None:
 
 def test_on_random_labels_the_choice_of_a_rule_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """On random labels, a rule chosen on the scored folds gains AUC; `oof_verdict_` has no such gain."""
-    monkeypatch.setattr(fusion, "UNITS_PER_PARAMETER", 0)  # let `stacked` win, which gains most
+    monkeypatch.setattr(selection, "UNITS_PER_PARAMETER", 0)  # let `stacked` win, which gains most
     gains = []
     for seed in range(6):
         rng = np.random.default_rng(seed)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from quintet.ensemble.calibration import calibrate_held_out, learn_calibration
-from quintet.ensemble.fusion import RULES, LabelledPredictions, count_parameters, find_lack, fit_fusion
-from quintet.ensemble.selection import RuleComparison, compare_rules
+from quintet.ensemble.fusion import RULES, LabelledPredictions, count_parameters, fit_fusion
+from quintet.ensemble.selection import RuleComparison, compare_rules, find_lack
 from quintet.ensemble.support import (
     ValidationPart,
     count_units,

@@ -98,7 +98,7 @@ def _leave_beyond(most: int) -> None:
 
 
 def peak_bytes() -> int:
-    """Largest memory that this process has had, bytes; 0 if the system does not tell."""
+    """Largest memory that this process has had, bytes; 0 if the system does not state it."""
     if sys.platform == "win32":
         return _windows_peak_bytes()
     import resource

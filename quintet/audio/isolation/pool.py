@@ -167,8 +167,8 @@ class WorkerPool:
 
     def _start(self) -> _Worker:
         ours, theirs = Pipe()
-        strangers = [worker.connection for pool in _ALL for worker in pool._workers]
-        process = start_process(serve, theirs, _Strangers([*strangers, ours]), self.bounds)
+        others = [worker.connection for pool in _ALL for worker in pool._workers]
+        process = start_process(serve, theirs, _ForeignConnections([*others, ours]), self.bounds)
         theirs.close()
         worker = _Worker(process, ours)
         self._workers.append(worker)
@@ -295,7 +295,7 @@ class WorkerPool:
             self.stop()
 
 
-class _Strangers(list[Connection]):
+class _ForeignConnections(list[Connection]):
     """Connections that a forked worker has a copy of. A worker that starts otherwise gets none of them."""
 
     def __reduce__(self) -> tuple[type[list[Connection]], tuple[()]]:

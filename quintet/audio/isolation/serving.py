@@ -28,15 +28,15 @@ Call = tuple[Callable[..., object], tuple[object, ...], Callable[[], object] | N
 """Function, arguments, the set-up that the worker must have run once before, and the current folder."""
 
 
-def serve(connection: Connection, strangers: Sequence[Connection], bounds: Bounds) -> None:
+def serve(connection: Connection, others: Sequence[Connection], bounds: Bounds) -> None:
     """Carry out calls until the connection ends.
 
     Args:
         connection: receives `Call`s, sends pairs of an `Answer` and a value.
-        strangers: connections of other workers that a fork has copied; they are closed.
+        others: connections of other workers that a fork has copied; they are closed.
         bounds: memory and time of one call.
     """
-    for other in strangers:
+    for other in others:
         other.close()
     _prepare_process()
     noise = _Noise()
@@ -103,7 +103,7 @@ def _enter(folder: str | None) -> None:
 
 
 class _Noise:
-    """What decoders print: it is dropped, on standard output always, on standard error but for set-ups.
+    """What decoders print: it is dropped, on standard output always, on standard error except during set-ups.
 
     It may hold bytes of the file, and standard output is for results. Some decoders print after the call.
     """

@@ -2,7 +2,7 @@
 
 An mp3 file has no header. A Xing or Info frame at the start may state the number of frames; without it
 decoders estimate the length from the first bit rate, and covers, padding and joined files mislead them. Here
-the frames themselves are counted: each begins with four bytes that tell its length.
+the frames themselves are counted: each begins with four bytes that state its length.
 
 Source:
     ISO/IEC 11172-3, 2.4.2.3 (header); the Xing frame as LAME writes it.

@@ -114,7 +114,7 @@ def read_with_soundfile(source: Path, window: Window) -> NativeSamples:
 
 
 def length_in_frames(source: Path) -> tuple[int, int] | None:
-    """Frames and sample rate of a file whose stated length is true; None if only decoding can tell.
+    """Frames and sample rate of a file whose stated length is true; None if it must be decoded.
 
     The statement is true if its last frame can be read and no other stream follows.
 

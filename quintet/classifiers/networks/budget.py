@@ -29,7 +29,7 @@ def weight_budget(n_weights: int) -> Iterator[None]:
     add_weight = keras.layers.Layer.add_weight
     used, calls = 0, 0
 
-    def counted(
+    def count_weight(
         layer: object, shape: Sequence[int] | int | None = None, *args: object, **kwargs: object
     ) -> object:
         nonlocal used, calls
@@ -43,7 +43,7 @@ def weight_budget(n_weights: int) -> Iterator[None]:
             )
         return add_weight(layer, shape, *args, **kwargs)
 
-    keras.layers.Layer.add_weight = counted
+    keras.layers.Layer.add_weight = count_weight
     try:
         yield
     finally:

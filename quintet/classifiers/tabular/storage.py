@@ -18,7 +18,7 @@ from quintet.classifiers.tabular.model_size import ModelSize
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.classifiers.tabular.skops_files import Nodes, check_nodes, read_skops
 from quintet.classifiers.tabular.svm import Machine, MarginClassifier
-from quintet.classifiers.tabular.xgboost_files import checked_model
+from quintet.classifiers.tabular.xgboost_files import rewrite_model
 from quintet.errors import ArtefactError
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted import limits
@@ -211,7 +211,7 @@ def _read_trees(files: FileSource, name: str, size: ModelSize) -> FittedModel:
     from xgboost.core import XGBoostError
 
     try:
-        content = checked_model(files.read(name), size)
+        content = rewrite_model(files.read(name), size)
     except (ValueError, KeyError) as error:
         raise ValueError(f"{name} is not a model of XGBoost for this table: {error}") from error
     model = XGBClassifier()

@@ -29,7 +29,7 @@ _EMPTY = ("categories", "categories_nodes", "categories_segments", "categories_s
 Numbers = NDArray[np.generic]
 
 
-def checked_model(data: bytes, shape: ModelSize) -> bytes:
+def rewrite_model(data: bytes, shape: ModelSize) -> bytes:
     """A model of XGBoost in UBJSON, with the checked numbers of `data` and nothing else.
 
     Args:

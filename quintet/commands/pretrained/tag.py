@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,7 @@ from quintet.commands.terminal.destinations import (
     refuse_two_results,
 )
 from quintet.commands.terminal.faults import EXIT_DATA
-from quintet.commands.terminal.options import Json, Quiet
+from quintet.commands.terminal.options import Json, PredictionFile, PredictionFormat, Quiet
 from quintet.commands.terminal.parsing import parse_names
 
 if TYPE_CHECKING:
@@ -39,16 +38,8 @@ def tag(
         str, typer.Option(help="Windows of a file, spread evenly over it: a number, or all.")
     ] = "10",
     over_time: Annotated[bool, typer.Option("--over-time", help="A row per window, not per file.")] = False,
-    format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="table, csv, json, parquet. Default: by the suffix of --output, or table."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File to write: .csv, .json, .parquet, or .txt for a table."),
-    ] = None,
+    format_: PredictionFormat = None,
+    output: PredictionFile = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -88,6 +79,6 @@ def tag(
 def _windows(text: str) -> Windows:
     if text == "all":
         return "all"
-    if text.isdigit() and int(text) > 0:
+    if text.isdecimal() and int(text) > 0:
         return int(text)
     raise typer.BadParameter("must be a number of windows, or all", param_hint="--windows")

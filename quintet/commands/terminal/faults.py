@@ -148,5 +148,5 @@ def accept_all_characters() -> None:
 def ignore_useless_width() -> None:
     """Remove a width of the terminal that is not a positive number from the environment."""
     columns = os.environ.get("COLUMNS")
-    if columns is not None and not (columns.isdigit() and int(columns) > 0):
+    if columns is not None and not (columns.isdecimal() and int(columns) > 0):
         del os.environ["COLUMNS"]

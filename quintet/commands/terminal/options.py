@@ -41,6 +41,14 @@ Model = Annotated[Path, typer.Argument(help="Model folder made by `quintet train
 PageFolder = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for the page and the files with its numbers.")
 ]
+PredictionFormat = Annotated[
+    str | None,
+    typer.Option("--format", help="table, csv, json, parquet. Default: by the suffix of --output, or table."),
+]
+PredictionFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write: .csv, .json, .parquet, or .txt for a table."),
+]
 Segment = Annotated[
     float | None,
     typer.Option(min=0, help="Cut long files into segments of this length in seconds; 0 cuts no file."),

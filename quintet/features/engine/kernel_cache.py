@@ -12,7 +12,7 @@ processor. Whatever could make the machine code wrong leads to another folder, s
 `QUINTET_CACHE_DIR` names another directory.
 
 Numba's cache files are pickles: who can write them decides what runs here. So the folder is made with mode
-0700, and it is used only if the user owns it and everything in it, and nobody else can write there.
+0700, and it is used only if the user owns it and everything in it, and no other user else can write there.
 Otherwise, and if no directory is writable, every process compiles the kernels in memory, and one line says
 so. All compiled code of quintet is kept in this folder (`cached`).
 
@@ -121,7 +121,7 @@ FOLDER, REFUSAL = find_cache_folder()
 """Cache folder of this process, or None and the reason."""
 
 IN_MEMORY_VARIABLE = "QUINTET_KERNELS_IN_MEMORY"
-"""Variable of the environment that tells this process and its children that the line about it is printed."""
+"""Environment variable that is set after the line about it is printed, for this process and its children."""
 
 _KERNELS: list[Any] = []
 """All kernels that are kept in `FOLDER`, as numba's dispatchers: the objects that Python calls."""

@@ -116,7 +116,7 @@ def describe_clip(task: ClipTask, job: Job) -> Row:
 
     Raises:
         ImportError: the installation is broken. (A missing optional decoder is a failure of the clip.)
-        MachineError: the machine cannot do the work. No clip is to blame for it.
+        MachineError: the machine cannot do the work. No clip caused it.
     """
     return complete_row(
         Row(task.position, facts=file_facts(task.source.path)), lambda: _decode(task.source, job), job

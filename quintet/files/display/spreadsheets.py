@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -31,8 +32,7 @@ def is_formula(text: str) -> bool:
 def count_formulas(table: pd.DataFrame) -> int:
     """Number of cells of a table that a spreadsheet would run, its column names included."""
     names = sum(is_formula(str(name)) for name in table.columns)
-    texts = (cell for name in _text_columns(table) for cell in table[name] if isinstance(cell, str))
-    return names + sum(map(is_formula, texts))
+    return names + sum(map(is_formula, _text_cells(table)))
 
 
 def spreadsheet_csv(table: pd.DataFrame) -> str:
@@ -66,9 +66,14 @@ def exact_csv(table: pd.DataFrame) -> str:
         "file","p"
         " a.wav",0.5
     """
-    texts = (cell for name in _text_columns(table) for cell in table[name] if isinstance(cell, str))
-    is_delicate = any("\r" in text or text != text.strip() for text in texts)
+    is_delicate = any("\r" in text or text != text.strip() for text in _text_cells(table))
     return table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if is_delicate else csv.QUOTE_MINIMAL)
+
+
+def _text_cells(table: pd.DataFrame) -> Iterator[str]:
+    """All cells of a table that are texts."""
+    for name in _text_columns(table):
+        yield from (cell for cell in table[name] if isinstance(cell, str))
 
 
 def _safe_text(text: str) -> str:

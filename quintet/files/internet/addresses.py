@@ -1,8 +1,8 @@
 """Addresses that may be read: schemes, computers and sizes, and the variables that allow more.
 
 A manifest may come from a stranger, and its addresses are read by this machine. So the schemes are a short
-list, computers of the own network are not asked (they often trust whoever is in the network), and a file has
-a largest size. Three variables of the environment change that, for this process and its workers:
+list, computers of the own network are not asked (they often trust every computer in it), and a file has a
+largest size. Three variables of the environment change that, for this process and its workers:
 
 | variable | effect |
 |---|---|
@@ -50,7 +50,7 @@ def url_scheme(path: str) -> str | None:
 
 
 def address_fault(url: str) -> str | None:
-    """Why an address is not read, as far as its text says; None if it may be read.
+    """Why an address is not read, judged by its text alone; None if it may be read.
 
     Example:
         >>> address_fault("https://example.org/a.wav") is None

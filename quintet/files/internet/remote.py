@@ -55,7 +55,7 @@ def remote_facts(url: str) -> dict[str, int]:
         the ETag.
     """
     info: Mapping[str, object] = {}
-    with suppress(Exception):  # each backend of fsspec has its own; reading the clip tells the reason
+    with suppress(Exception):  # each backend of fsspec has its own; reading the clip gives the reason
         info = _info(url)
     facts: dict[str, int] = {}
     size, version = info.get("size"), _version_number(info)

@@ -173,7 +173,10 @@ class _Reader:
 
     def dataset(self, messages: list[_Message]) -> StoredArray:
         """Values of a dataset."""
-        parts = {kind: [m.content for m in messages if m.kind == kind] for kind in (1, 3, 8)}
+        parts: dict[int, list[bytes]] = {kind: [] for kind in (_DATASPACE, _DATATYPE, _LAYOUT)}
+        for message in messages:
+            if message.kind in parts:
+                parts[message.kind].append(message.content)
         if any(len(contents) != 1 for contents in parts.values()):
             raise ValueError("an object is neither a group nor a dataset")
         shape = _shape(parts[_DATASPACE][0])

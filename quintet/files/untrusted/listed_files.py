@@ -134,7 +134,7 @@ class ListedFiles:
         record = self._record(name)
         data = read_inside(self.root, name, limit=limit, size=record.size)
         if hashlib.sha256(data).hexdigest() != record.digest:
-            raise self._changed(name)
+            raise self._change_error(name)
         return data
 
     def verify(self) -> None:
@@ -149,7 +149,7 @@ class ListedFiles:
                 while block := os.read(descriptor, BLOCK_BYTES):
                     digest.update(block)
             if digest.hexdigest() != record.digest:
-                raise self._changed(name)
+                raise self._change_error(name)
 
     def _record(self, name: str) -> Record:
         if name not in self.records:
@@ -159,8 +159,8 @@ class ListedFiles:
             )
         return self.records[name]
 
-    def _changed(self, name: str) -> ArtefactError:
-        return _changed(self.path(name))
+    def _change_error(self, name: str) -> ArtefactError:
+        return _change_error(self.path(name))
 
 
 def is_inner_path(name: object) -> bool:
@@ -195,7 +195,7 @@ def read_inside(root: Path, name: str, *, limit: int, size: int | None = None) -
     ):
         data = file.read(n_bytes + 1)
     if len(data) != n_bytes:  # it grew or shrank meanwhile
-        raise _changed(root / name)
+        raise _change_error(root / name)
     return data
 
 
@@ -215,7 +215,7 @@ def _open_inside(root: Path, name: str, *, limit: int, size: int | None) -> Iter
         if facts.st_size > limit:
             raise _too_large(path, facts.st_size, limit)
         if size is not None and facts.st_size != size:
-            raise _changed(path)
+            raise _change_error(path)
         yield descriptor, facts.st_size
     except ArtefactError:
         raise
@@ -275,7 +275,7 @@ def _too_large(path: Path, size: int, limit: int) -> ArtefactError:
     )
 
 
-def _changed(path: Path) -> ArtefactError:
+def _change_error(path: Path) -> ArtefactError:
     return ArtefactError(
         f"A file of the model must be as it was written. {path} has changed since: "
         "restore it, or train again."

@@ -130,7 +130,7 @@ class _Reader:
         return result
 
     def container(self) -> tuple[str | None, int | None]:
-        """Type and length in front of a list or object, as far as they are given."""
+        """Type and length in front of a list or object, if they are given."""
         kind = None
         if self.data[self.position : self.position + 1] == b"$":
             self.position += 1

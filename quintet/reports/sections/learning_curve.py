@@ -86,7 +86,7 @@ def _curve_drawing(run: Run, curve: CurveResult, name: str, rows: pd.DataFrame) 
     )
     members = format_list([inline_name(member, run) for member in curve.members])
     caption = (
-        f"Plain mean of {members}, {_scored_on(run, curve)}. Bars: 95 % bootstrap intervals "
+        f"Plain mean of {members}, {_scoring_text(run, curve)}. Bars: 95 % bootstrap intervals "
         f"by {unit(run)}. Every size but the last was drawn {curve.repeats} times. All sizes are scored on "
         "the same clips, so that their differences are more certain than the bars. Beyond the last dot the "
         "fitted curve a − b·n⁻ᶜ is extrapolated, with the range of curves that are fitted to the resamples."
@@ -98,7 +98,7 @@ def _curve_drawing(run: Run, curve: CurveResult, name: str, rows: pd.DataFrame) 
     return Drawing(f"curve-{name.replace('_', '-')}", svg, caption, numbers, SCORE_NAMES[name])
 
 
-def _scored_on(run: Run, curve: CurveResult) -> str:
+def _scoring_text(run: Run, curve: CurveResult) -> str:
     """Clips on which the curve is scored."""
     clips = count(curve.n, "clip")
     if run.results.split.validation is None:

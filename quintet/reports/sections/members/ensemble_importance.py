@@ -10,7 +10,7 @@ from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.bars import column_bars, waterfall
 from quintet.reports.figures.heat import heat_figure
-from quintet.reports.formats import MINUS, format_signed, format_tiny, number
+from quintet.reports.formats import MINUS, column_notes, format_signed, format_tiny, number
 from quintet.reports.html import code_name
 from quintet.reports.report_data import ReportData
 from quintet.reports.section import (
@@ -27,7 +27,7 @@ from quintet.reports.section import (
     sort_text,
 )
 from quintet.reports.style import to_svg
-from quintet.reports.text import column_notes, evaluation_part, inline_name, kind, truth, unit
+from quintet.reports.text import evaluation_part, inline_name, kind, truth, unit
 
 SMALL = 5e-3
 """Size below which a cell of a heat map shows a dot instead of a number."""

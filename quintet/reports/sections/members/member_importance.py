@@ -10,7 +10,7 @@ from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.bars import column_bars
 from quintet.reports.figures.heat import heat_figure
-from quintet.reports.formats import format_range, number
+from quintet.reports.formats import column_notes, format_range, number
 from quintet.reports.html import code_name
 from quintet.reports.report_data import ReportData
 from quintet.reports.section import (
@@ -35,7 +35,6 @@ from quintet.reports.section import (
 from quintet.reports.sections.members.ensemble_importance import refit_note
 from quintet.reports.style import to_svg
 from quintet.reports.text import (
-    column_notes,
     display_name,
     evaluation_part,
     inline_name,
