@@ -24,6 +24,9 @@ Statistic = Callable[[Floats], Floats]
 BlockStatistic = Callable[[NDArray[np.intp]], Floats]
 """Positions of clips → S statistics, `(S,)`; NaN if undefined."""
 
+ROUNDING = 1e-12
+"""Difference of two statistics (relative to the larger of the value and 1) that rounding can make."""
+
 MAX_JACKKNIFE = 200
 BLOCK_ELEMENTS = 4_000_000
 
@@ -355,11 +358,14 @@ def _bca_ends(value: float, resampled: Floats, left_out: Floats, *, level: float
 def _normal_score(resampled: Floats, value: float) -> float:
     """Φ⁻¹ of the share of resamples below `value`, where ties count half.
 
-    The share is at least half a resample and at most all but half a resample, so the result is finite.
+    Values that differ by rounding alone are ties: otherwise the order of a sum, which decides the last bit,
+    moved the ends of an interval where many resamples tie. The share is at least half a resample and at most
+    all but half a resample, so the result is finite.
     """
     n = len(resampled)
-    n_equal = np.count_nonzero(resampled == value)
-    n_below = np.count_nonzero(resampled < value) + n_equal / 2
+    difference = resampled - value
+    is_equal = np.abs(difference) <= ROUNDING * max(1.0, abs(value))
+    n_below = np.count_nonzero((difference < 0) & ~is_equal) + np.count_nonzero(is_equal) / 2
     half_a_resample = 1 / (2 * n)
     share = np.clip(n_below / n, half_a_resample, 1 - half_a_resample)
     return float(stats.norm.ppf(share))

@@ -11,7 +11,13 @@ from scipy import stats
 
 from quintet.errors import ConfigError, DatasetError
 from quintet.evaluation import scores as module
-from quintet.evaluation.intervals import NO_RESAMPLING, Resampling, block_intervals, bootstrap
+from quintet.evaluation.intervals import (
+    NO_RESAMPLING,
+    Resampling,
+    _bca_ends,
+    block_intervals,
+    bootstrap,
+)
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.evaluation.scores import score
 
@@ -199,3 +205,15 @@ def test_a_perfect_score_on_few_clips_has_an_interval() -> None:
     wrong = score(y, 1 - p, ["a", "b"]).scores["accuracy"]
     assert (wrong.value, wrong.low, wrong.high) == pytest.approx((0, 0, 1 - low))
     assert found.per_class["a"]["recall"].low < found.scores["accuracy"].low  # three clips, not six
+
+
+def test_rounding_moves_no_interval():
+    """Half of the resamples tie with the value. Without a tolerance, one last bit moved the ends by .05."""
+    rng = np.random.default_rng(0)
+    resampled = np.where(rng.random(400) < 0.5, 0.9, rng.normal(0.9, 0.05, 400))
+    left_out = rng.normal(0.9, 0.01, 30)
+    exact = _bca_ends(0.9, resampled, left_out, level=0.95, n_groups=30)
+    for direction in (-np.inf, np.inf):
+        rounded = np.where(resampled == 0.9, np.nextafter(0.9, direction), resampled)
+        ends = _bca_ends(0.9, rounded, left_out, level=0.95, n_groups=30)
+        assert (ends.low, ends.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
