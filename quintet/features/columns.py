@@ -1,7 +1,7 @@
 """Feature columns: their names and their order, for given parameters and without any audio.
 
 A column is named `family.quantity[_index].statistic`, such as `spectral.centroid.mean` or
-`cepstral.mfcc_07.std`.
+`cepstral.mfcc_07.std`. The names of columns of pretrained networks are in `embedding_columns.py`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
     names: list[str] = []
     for group, statistics in select_groups(parameters):
         names += group_columns(group, statistics, parameters)
+    for network in parameters.embeddings:
+        names += network.columns
     return tuple(names)
 
 

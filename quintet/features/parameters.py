@@ -15,6 +15,7 @@ from pydantic import (
 
 from quintet.errors import ArtefactError, ConfigError, unknown_name
 from quintet.features.catalogue import FEATURE_SETS, feature_set_families
+from quintet.features.embedding_columns import DESCRIPTIVE, EmbeddingParameters, require_own_families
 from quintet.settings import Stage, parse_settings
 
 MOST_HZ = 768_000
@@ -51,8 +52,12 @@ class _HashedSettings(Stage):
     @property
     def hash(self) -> str:
         """16 hex digits of the canonical JSON of all settings, the same on every machine."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return _content_hash(self.model_dump(mode="json"))
+
+
+def _content_hash(content: object) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _require_bins(n_fft: int, **n_bands: int) -> None:
@@ -144,6 +149,7 @@ class FeatureParameters(_HashedSettings):
         n_rates: modulation bands, spaced logarithmically over `modulation_hz`.
         modulation_hz: slowest and fastest modulation, Hz.
         log_mel: settings of the log-mel spectrogram that is computed in the same pass.
+        embeddings: pretrained networks whose columns follow those of the set.
         definition: version of the definitions. It rises when a descriptor's definition changes, which makes
             older tables recognisable.
 
@@ -170,7 +176,30 @@ class FeatureParameters(_HashedSettings):
     n_rates: int = Field(default=10, ge=1, le=100)
     modulation_hz: tuple[float, float] = (0.25, 20.0)
     log_mel: LogMelParameters = LogMelParameters()
+    embeddings: tuple[EmbeddingParameters, ...] = ()
     definition: int = Field(default=1, ge=1, le=1)
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits of all settings that decide a number, the same on every machine."""
+        content = self.model_dump(mode="json")
+        for network in content.get("embeddings", ()):
+            for name in DESCRIPTIVE:
+                del network[name]
+        return _content_hash(content)
+
+    @property
+    def without_embeddings(self) -> FeatureParameters:
+        """The same settings without pretrained networks."""
+        return self.model_copy(update={"embeddings": ()})
+
+    @model_serializer(mode="wrap")
+    def _omit_no_embeddings(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write the networks only if there are any, so that older hashes stay valid."""
+        content: dict[str, object] = write(self)
+        if not self.embeddings:
+            del content["embeddings"]
+        return content
 
     @model_validator(mode="before")
     @classmethod
@@ -202,6 +231,7 @@ class FeatureParameters(_HashedSettings):
                 f"Received {self.log_mel.sample_rate} and {self.sample_rate} Hz."
             )
         self._require_contrast_bands()
+        require_own_families(self.embeddings)
         slow, fast = self.modulation_hz
         highest_rate = self.sample_rate / self.hop_length / 2
         if not 0 < slow < min(fast, highest_rate):

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from quintet.audio.mel import hz_to_mel, mel_to_hz
+from quintet.features.embedding_columns import EmbeddingColumn, split_column
 from quintet.features.parameters import FeatureParameters
 
 STATISTICS = {
@@ -58,19 +59,24 @@ def column_words(column: str, parameters: FeatureParameters | None = None) -> st
         parameters: parameters of the table, which decide frequencies. Default: `FeatureParameters()`.
 
     Returns:
-        The words; an empty text for a column that quintet did not make.
+        The words; an empty text for a column that quintet did not make and did not name.
 
     Example:
         >>> column_words("cepstral.mfcc_05.mean"), column_words("spectral.centroid.std")
         ('timbre band 5, average', 'brightness, variation')
         >>> column_words("modulation.band_01.rate_05")
         'loudness pulse at 1.8 Hz below 238 Hz'
+        >>> column_words("tags_msd.happy.mean"), column_words("embedding_mert.0412")
+        ('tag happy, average', 'number 0412 of the embedding mert')
         >>> column_words("my_own_column")
         ''
     """
     parameters = parameters or FeatureParameters()
     if column in SPECIAL:
         return SPECIAL[column]
+    embedding = split_column(column)
+    if embedding is not None:
+        return _embedding_words(embedding)
     pair = _PAIR.fullmatch(column)
     if pair:
         return _pair_words(pair[1], int(pair[2]), int(pair[3]), parameters)
@@ -79,6 +85,13 @@ def column_words(column: str, parameters: FeatureParameters | None = None) -> st
         return ""
     quantity = _quantity_words(series, parameters)
     return f"{quantity}, {STATISTICS[statistic]}" if quantity else ""
+
+
+def _embedding_words(column: EmbeddingColumn) -> str:
+    words = f"tag {column.quantity}"
+    if not column.is_tag:
+        words = f"number {column.quantity} of the embedding {column.network}"
+    return f"{words}, {STATISTICS[column.statistic]}" if column.statistic else words
 
 
 def _quantity_words(series: str, parameters: FeatureParameters) -> str:
