@@ -29,6 +29,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+DISTRIBUTION = "quintet-music"  # what pip knows the package by
+
 
 class QuintetError(Exception):
     """Base class of the errors that Quintet raises about settings, data and files."""
@@ -106,18 +108,32 @@ class MachineError(QuintetError, OSError):
     """
 
 
+def install_command(extra: str) -> str:
+    """Command that installs an extra of the distribution.
+
+    The distribution is called `quintet-music`: the name `quintet` belongs to another project on the package
+    index. Where Quintet is installed from a checkout or a wheel, pip adds the libraries of the extra to it.
+
+    Args:
+        extra: name of the extra.
+
+    Example:
+        >>> install_command("codecs")
+        "pip install 'quintet-music[codecs]'"
+    """
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
 class MissingExtraError(QuintetError, ImportError):
     """An optional library that is not installed.
 
     Args:
         purpose: what needs the library: the subject of the message, for example "A search for settings".
-        extra: name of the extra of the package `quintet` that installs the library.
+        extra: name of the extra of the distribution `quintet-music` that installs the library.
     """
 
     def __init__(self, purpose: str, extra: str) -> None:
-        super().__init__(
-            f"{purpose} needs an optional library. Install it with: pip install 'quintet[{extra}]'"
-        )
+        super().__init__(f"{purpose} needs an optional library. Install it with: {install_command(extra)}")
         self.extra = extra
 
 

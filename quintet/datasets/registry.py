@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quintet.errors import install_command
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -125,7 +127,7 @@ DATASETS: dict[str, Dataset] = {
             "any dataset of the library mirdata: mirdata:NAME:FOLDER "
             "(@ATTRIBUTE: the track attribute that is the label)"
         ),
-        source="Bittner et al. 2019; needs mirdata: pip install 'quintet[datasets]'",
+        source=f"Bittner et al. 2019; needs mirdata: {install_command('datasets')}",
         licence="each dataset's own: mirdata.initialize(NAME).license()",
         variants={FREE: "the attribute of the tracks that is the label"},
         with_name=True,

@@ -40,7 +40,7 @@ class GraphBuilder:
         try:
             from onnx import helper, numpy_helper
         except ImportError:
-            raise MissingExtraError("embeddings", "onnx") from None
+            raise MissingExtraError("An ONNX model", "embeddings") from None
         self._helper, self._numpy_helper = helper, numpy_helper
         self._input = helper.make_tensor_value_info(input_name, 1, shape)
         self._nodes: list[NodeProto] = []

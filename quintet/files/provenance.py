@@ -9,8 +9,9 @@ import shlex
 import sys
 from typing import Any
 
+from quintet import __version__
+
 LIBRARIES = (
-    "quintet",
     "numpy",
     "scipy",
     "scikit-learn",
@@ -28,7 +29,7 @@ LIBRARIES = (
 
 def environment() -> dict[str, Any]:
     """Versions, platform and command of this run."""
-    versions: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {"quintet": __version__}
     for library in LIBRARIES:
         try:
             versions[library] = importlib.metadata.version(library)

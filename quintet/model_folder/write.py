@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 
 import pandas as pd
 
+from quintet import __version__
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import FINAL_FIT
 from quintet.features.storage.spectrograms import SpectrogramStore
@@ -94,7 +94,7 @@ def _bundle_content(model: TrainedModel) -> JsonObject:
     ensemble, table, store, split = model.ensemble, model.table, model.spectrograms, model.scores.split
     optional: JsonObject = {"table_roles": table.metadata.get("table_roles"), "notes": list(model.notes)}
     return {
-        "quintet": importlib.metadata.version("quintet"),
+        "quintet": __version__,
         "members": list(ensemble.members_),
         "rule": ensemble.rule_,
         "classes": [str(name) for name in ensemble.classes_],

@@ -5,7 +5,6 @@ The split is fixed before anything is fitted.
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet import __version__
 from quintet.classifiers.registry import TABLE_MEMBERS, make_member, require_fit, require_weights
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
@@ -208,7 +208,7 @@ def _configuration(
 ) -> JsonObject:
     """Content of config.json: everything that decides the result, and its hash."""
     config: JsonObject = {
-        "quintet": importlib.metadata.version("quintet"),
+        "quintet": __version__,
         "train": settings.model_dump(mode="json"),
         "features": {
             "parameters": table.metadata.get("parameters"),

@@ -8,7 +8,6 @@ gained over them.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from quintet import __version__
 from quintet.ensemble.crossfit import Listener
 from quintet.evaluation.comparisons import Difference, metric_differences
 from quintet.evaluation.intervals import Resampling
@@ -249,7 +249,7 @@ def _configuration(settings: TuneSettings, table: FeatureTable, material: Materi
     """Everything that must stay equal if a search is to continue. The number of trials may differ."""
     spectrograms = material.spectrograms
     return {
-        "quintet": importlib.metadata.version("quintet"),
+        "quintet": __version__,
         "tune": settings.model_dump(mode="json"),
         "spaces": content_hash({name: settings.space(name) for name in settings.members}),
         "features": {"hash": table.parameter_hash, "columns": len(table.feature_names)},

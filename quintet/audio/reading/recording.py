@@ -20,7 +20,7 @@ from quintet.audio.reading.native import NativeSamples, Window
 from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
 from quintet.audio.reading.text_content import text_kind
 from quintet.audio.resample import MonoMixer, resample_blocks
-from quintet.errors import DecodeError
+from quintet.errors import DecodeError, install_command
 from quintet.files.paths import require_path
 
 TRUSTED_SAMPLES = 1 << 24
@@ -173,8 +173,7 @@ def open_native(source: Path, window: Window) -> NativeSamples:
     except ImportError:
         raise DecodeError(
             f"soundfile must know the format. It cannot read '{source}' ({refusal}). If it is m4a, wma, mp4 "
-            "or "
-            "the like, install the decoders: pip install 'quintet[codecs]'; otherwise it is damaged or no "
+            f"or the like, install the decoders: {install_command('codecs')}; otherwise it is damaged or no "
             "audio."
         ) from None
     return read_with_pyav(source, window)

@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quintet import __version__
 from quintet.datasets.labels import is_label_set
 from quintet.errors import AlignmentError, ArtefactError
 from quintet.features.parameters import FeatureParameters
@@ -173,8 +174,8 @@ def is_usable(frame: pd.DataFrame) -> pd.Series:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that feature values may depend on. None of them is imported."""
-    versions = {}
-    for name in ("quintet", "librosa", "numpy", "scipy", "numba", "soundfile", "soxr", "av"):
+    versions = {"quintet": __version__}
+    for name in ("librosa", "numpy", "scipy", "numba", "soundfile", "soxr", "av"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
