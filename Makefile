@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 DEMO   ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-recipes test-all check lint types docs bench fuzz mutants build lock clean
+.PHONY: .bounds help demo test test-recipes test-all test-lowest test-newest check lint types docs bench fuzz mutants build lock clean
 
 help:          ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,19 @@ test-recipes: $(READY)  ## every published system from its recipe, at the small 
 
 test-all: $(READY)  ## every test, the slow ones too
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-lowest:   ## the quick tests with the lowest versions that pyproject.toml admits (needs uv)
+	@$(MAKE) --no-print-directory .bounds BOUND=lowest RESOLUTION=lowest-direct
+
+test-newest:   ## the quick tests with the newest versions (needs uv)
+	@$(MAKE) --no-print-directory .bounds BOUND=newest RESOLUTION=highest
+
+.bounds:
+	@uv pip compile --quiet --resolution $(RESOLUTION) --python-version 3.11 --extra all --group dev -o $(VENV)-$(BOUND).txt pyproject.toml
+	@uv venv --quiet --clear --python 3.11 $(VENV)-$(BOUND)
+	@uv pip install --quiet --python $(VENV)-$(BOUND) -r $(VENV)-$(BOUND).txt
+	@uv pip install --quiet --python $(VENV)-$(BOUND) --no-deps -e .
+	@$(VENV)-$(BOUND)/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
 check: $(READY) lint types docs  ## ruff, mypy and the docs build
 
