@@ -2,33 +2,38 @@
 
 Small recordings in as many containers as soundfile and PyAV write are mutated with their structure in view:
 header fields, sizes of chunks and atoms, lengths of Ogg pages with their checksum put right, frame headers,
-pieces of one container in another. One try mutates `BATCH` files and feeds them to one reader.
+pieces of one container in another. One try mutates `BATCH` files and gives them to one command.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import struct
-import sys
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pandas as pd
 import soundfile
+from typer.testing import CliRunner
 
 import quintet
+from quintet import cli
 from quintet.audio.isolation.bounds import SECONDS_VARIABLE
-from quintet.audit.run import audit
-from quintet.inference.predict import predict_files
+from quintet.errors import QuintetError
 from quintet.training.settings import TrainSettings
 from tests.fuzz.target import Runner
 
 Rng = np.random.Generator
 RATE = 8000
-BATCH = 20
+BATCH, SMALL_BATCH = 500, 12
+"""Files of a try."""
 SECONDS = "20"
 PARAMETERS = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral"))
 WITH_SOUNDFILE = {
@@ -82,6 +87,8 @@ WITH_AV = {
     "3gp": ("3gp", "aac"),
     "nut": ("nut", "pcm_s16le"),
 }
+ATOM = re.compile(rb"[\x00-\xff]{4}[a-z]{4}")
+"""Size and name of an atom of MPEG-4."""
 NUMBERS = (0, 1, 2, 3, 7, 8, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**36 - 1)
 LARGE = (2**40, 2**62, 2**63 - 1, 2**64 - 1)
 
@@ -95,8 +102,6 @@ def sound(rng: Rng, *, seconds: float, rate: int, channels: int) -> np.ndarray[A
 
 def write_av(path: Path, container: str, codec: str, samples: np.ndarray[Any, Any], rate: int) -> None:
     """Write with PyAV; a codec or container that this build lacks raises."""
-    import av
-
     with av.open(str(path), "w", format=container) as file:
         stream: Any = file.add_stream(codec, rate=48000, layout="stereo")
         stream.bit_rate = 96_000
@@ -159,11 +164,10 @@ def chunk_fields(data: bytes) -> Iterator[tuple[int, int, str]]:
             yield position, 3, ">"
         yield 18, 8, ">"
     elif data[4:8] == b"ftyp":
-        for position in range(len(data) - 8):
-            if data[position + 4 : position + 8].isalpha() and data[position + 4 : position + 8].islower():
-                yield position, 4, ">"
-                for offset in range(8, 40, 4):
-                    yield position + offset, 4, ">"
+        for atom in ATOM.finditer(data):
+            yield atom.start(), 4, ">"
+            for offset in range(8, 40, 4):
+                yield atom.start() + offset, 4, ">"
     elif data[:4] == b"caff":
         for position in range(4, min(len(data), 120), 4):
             yield position, 8, ">"
@@ -197,24 +201,17 @@ def repair_checksums(data: bytearray) -> None:
         position = data.find(b"OggS", position + 4)
 
 
-@lru_cache(maxsize=1)
-def ogg_table() -> list[int]:
-    """Table of the checksum of Ogg (polynomial 0x04c11db7, not reflected)."""
-    table = []
-    for byte in range(256):
-        value = byte << 24
-        for _ in range(8):
-            value = (value << 1 ^ 0x04C11DB7 if value & 0x80000000 else value << 1) & 0xFFFFFFFF
-        table.append(value)
-    return table
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Every byte with its bits in reverse order."""
 
 
 def ogg_checksum(page: bytes) -> int:
-    """Checksum of an Ogg page whose own field is zero."""
-    table, value = ogg_table(), 0
-    for byte in page:
-        value = (value << 8 & 0xFFFFFFFF) ^ table[value >> 24 ^ byte]
-    return value
+    """Checksum of an Ogg page whose own field is zero: polynomial 0x04c11db7, highest bit first.
+
+    zlib has the same polynomial with the lowest bit first, and inverts before and after.
+    """
+    mirrored = zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
 
 
 def mutate_audio(data: bytes, other: bytes, rng: Rng) -> bytes:
@@ -260,11 +257,12 @@ def mutate_audio(data: bytes, other: bytes, rng: Rng) -> bytes:
 def write_batch(seeds: list[Path], rng: Rng, folder: Path, count: int) -> list[Path]:
     """Mutated files in two classes, some under the suffix of another container."""
     paths = []
+    for name in ("low", "high"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for number in range(count):
         seed, other = (seeds[int(k)] for k in rng.integers(len(seeds), size=2))
         name = other.name if rng.random() < 0.1 else seed.name
         path = folder / ("low", "high")[number % 2] / f"{number:03d}.{name}"
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(mutate_audio(seed.read_bytes(), other.read_bytes(), rng))
         paths.append(path)
     return paths
@@ -278,7 +276,7 @@ def prepare_extract(seeds: Path) -> Runner:
 def prepare_predict(seeds: Path) -> Runner:
     """Runner of `predict`, with segments of a third of a second."""
     model = _model(seeds)
-    return _runner(seeds, lambda folder, paths: _predict(model, paths))
+    return _runner(seeds, lambda folder, paths: _predict(model, folder, paths))
 
 
 def prepare_audit(seeds: Path) -> Runner:
@@ -288,12 +286,12 @@ def prepare_audit(seeds: Path) -> Runner:
 
 def prepare_few(seeds: Path) -> Runner:
     """Runner of `extract` with few seeds and small batches, for the quick tests."""
-    return _runner(seeds, _extract, per_container=1, count=12)
+    return _runner(seeds, _extract, per_container=1, count=SMALL_BATCH)
 
 
 def _runner(
     seeds: Path,
-    read: Callable[[Path, list[Path]], str],
+    read: Callable[[Path, list[Path]], Counter[str]],
     *,
     per_container: int = 5,
     count: int = BATCH,
@@ -303,51 +301,66 @@ def _runner(
     folder.mkdir(parents=True, exist_ok=True)
     originals = make_seeds(folder, per_container=per_container)
 
-    before_mb = _peak_mb()
-
-    def run(rng: Rng, folder: Path) -> str:
+    def run(rng: Rng, folder: Path) -> Counter[str]:
         paths = write_batch(originals, rng, folder / "music", count)
-        outcome = read(folder, paths)
-        _require_memory(before_mb)
-        return outcome
+        found = read(folder, paths)
+        assert found.total() == count, f"{count} files, and {dict(found)}"
+        return found
 
     return run
 
 
-def _extract(folder: Path, paths: list[Path]) -> str:
-    manifest = quintet.load_source(folder / "music")
-    try:
-        quintet.extract(manifest, folder / "f.parquet", parameters=PARAMETERS)
-    except quintet.QuintetError as error:
-        return f"refused: {type(error).__name__}"
-    frame = pd.read_parquet(folder / "f.parquet")
-    assert len(frame) == len(manifest) <= len(paths)
-    features = frame.loc[frame["status"] != "failed"].filter(regex=r"^(temporal|spectral)\.")
-    assert np.isfinite(features.to_numpy()).all()
+def _command(*arguments: str) -> dict[str, Any]:
+    """Run a command of quintet with `--json`, and return its object."""
+    result = CliRunner().invoke(cli.app, [*arguments, "--json", "-q"])
+    error = result.exception
+    if error is not None and not isinstance(error, QuintetError | SystemExit):
+        raise error
+    assert result.exit_code in (0, 1), result.exit_code
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def _manifest(folder: Path, paths: list[Path]) -> str:
+    """A manifest of files, so that none is left out for its suffix."""
+    place = folder / "manifest.csv"
+    rows = {"path": [str(path) for path in paths], "label": [path.parent.name for path in paths]}
+    pd.DataFrame(rows).to_csv(place, index=False)
+    return str(place)
+
+
+def _extract(folder: Path, paths: list[Path]) -> Counter[str]:
+    table = folder / "f.parquet"
+    families = ("--features", PARAMETERS.feature_set, "--families", ",".join(PARAMETERS.families))
+    said = _command("extract", _manifest(folder, paths), "-o", str(table), *families)
+    frame = pd.read_parquet(table)
+    assert sorted(frame["path"]) == sorted(str(path) for path in paths)
     failed = frame.loc[frame["status"] == "failed"]
+    assert said["n"] == len(frame)
+    assert said["n_failed"] == len(failed)
+    features = frame.loc[frame["status"] != "failed"].filter(regex=r"^(temporal|spectral)\.")
+    assert len(features.columns)
+    assert np.isfinite(features.to_numpy()).all()
     assert failed["reason"].str.len().min() > 20 if len(failed) else True
-    return _outcome(failed["error"])
+    worker = failed["stage"] == "worker"
+    return Counter(frame.loc[frame["status"] != "failed", "status"]) + Counter(
+        {"failed": int((~worker).sum()), **Counter("worker " + failed.loc[worker, "error"])}
+    )
 
 
-def _predict(model: Path, paths: list[Path]) -> str:
-    result = predict_files(model, paths, segment_s=0.33)
-    seen = {*result.frame["file"], *result.failures["file"]}
-    assert seen == {str(path) for path in paths}
-    assert np.isfinite(result.frame.filter(like="probability.").to_numpy()).all()
-    return _outcome(result.failures["stage"])
+def _predict(model: Path, folder: Path, paths: list[Path]) -> Counter[str]:
+    said = _command("predict", str(model), *map(str, paths), "--segment", "0.33")
+    assert {row["file"] for row in said["files"]} == {str(path) for path in paths}
+    names = [f"probability.{name}" for name in said["classes"]]
+    for row in said["files"]:
+        assert (row["status"] == "failed") == (row["verdict"] is None)
+        assert row["verdict"] is None or np.isclose(sum(row[name] for name in names), 1, atol=1e-5)
+    return Counter("worker" if row["stage"] == "worker" else row["status"] for row in said["files"])
 
 
-def _audit(folder: Path, paths: list[Path]) -> str:
-    report = audit(folder / "music")
-    n_listed = len(quintet.load_source(folder / "music"))
-    assert len(report.clips) + len(report.problems) == n_listed <= len(paths)
-    return "audited"
-
-
-def _outcome(faults: pd.Series) -> str:
-    """Whether a worker was lost, in a word."""
-    lost = [str(fault) for fault in faults if fault in ("ProcessExpired", "TimeoutError", "worker")]
-    return f"done, {len(lost)} lost" if lost else "done"
+def _audit(folder: Path, paths: list[Path]) -> Counter[str]:
+    said = _command("audit", _manifest(folder, paths))
+    return Counter({"audited": said["n"], "problem": len(said["problems"])})
 
 
 def _model(seeds: Path) -> Path:
@@ -365,22 +378,3 @@ def _model(seeds: Path) -> Path:
     )
     quintet.train(table, root / "model", settings=settings)
     return root / "model"
-
-
-def _peak_mb() -> float:
-    """Most memory that a child of this process took, MB."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-def _require_memory(before_mb: float) -> None:
-    """Require that no worker took 1.5 GB.
-
-    Args:
-        before_mb: what an earlier child of this process took, which may have been another work.
-    """
-    peak_mb = _peak_mb()
-    if peak_mb > max(1500, before_mb):
-        raise MemoryError(f"a worker took {peak_mb:.0f} MB")

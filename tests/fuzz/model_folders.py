@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def prepare_pages(seeds: Path) -> Runner:
     """Reports on mutated folders, which take seconds each."""
     prepare_few(seeds)
 
-    def run(rng: Rng, folder: Path) -> str:
+    def run(rng: Rng, folder: Path) -> Counter[str]:
         target = folder / "model"
         shutil.copytree(seeds / "single", target)
         _mutate_folder(
@@ -107,8 +108,8 @@ def prepare_pages(seeds: Path) -> Runner:
         try:
             write_report(target, folder / "report")
         except QuintetError as error:
-            return _refusal(error)
-        return "page"
+            return Counter([_refusal(error)])
+        return Counter(["page"])
 
     return run
 
@@ -128,7 +129,7 @@ def prepare_network(seeds: Path) -> Runner:
     )
     save_member(network.fit(clips, ["a", "b"] * 4), seeds / "network")
 
-    def run(rng: Rng, folder: Path) -> str:
+    def run(rng: Rng, folder: Path) -> Counter[str]:
         target = folder / "network"
         shutil.copytree(seeds / "network", target)
         name = choose(rng, sorted(path.name for path in target.iterdir()))
@@ -137,9 +138,9 @@ def prepare_network(seeds: Path) -> Runner:
         try:
             probabilities = load_member(target).predict_proba(clips[:2])
         except QuintetError as error:
-            return _refusal(error)
+            return Counter([_refusal(error)])
         _check_probabilities(probabilities)
-        return "loaded"
+        return Counter(["loaded"])
 
     return run
 
@@ -152,7 +153,7 @@ def seed_table() -> pd.DataFrame:
     return frame.assign(id=[f"c{i}" for i in range(24)], label=labels)
 
 
-def _try_folder(seed: Path, rows: Path, rng: Rng, folder: Path) -> str:
+def _try_folder(seed: Path, rows: Path, rng: Rng, folder: Path) -> Counter[str]:
     target = folder / "model"
     shutil.copytree(seed, target)
     for _ in range(int(choose(rng, (1, 1, 1, 2, 3)))):
@@ -171,7 +172,7 @@ def _try_folder(seed: Path, rows: Path, rng: Rng, folder: Path) -> str:
             outcomes.append(f"read {run.part}")
         except QuintetError as error:
             outcomes.append(_refusal(error))
-    return " + ".join(outcomes)
+    return Counter([" + ".join(outcomes)])
 
 
 def _refusal(error: QuintetError) -> str:
@@ -193,29 +194,32 @@ def _mutate_folder(folder: Path, rng: Rng, wanted: tuple[str, ...] = READ_BY_PRE
     first = [name for name in names if name.startswith(wanted)]
     name = choose(rng, first if rng.random() < 0.85 else names)
     path, kind = folder / name, int(rng.integers(30))
-    if path.is_symlink():  # of a mutation before this one: nothing is written through it
-        path.unlink()
-        path.write_bytes(b"{}")
+    if path.is_symlink():  # of a mutation before this one
+        _put(path, b"{}")
     if kind == 0:
         path.unlink()
     elif kind == 1:
-        path.write_bytes((folder / choose(rng, names)).read_bytes())
+        _put(path, (folder / choose(rng, names)).read_bytes())
     elif kind == 2:
         path.unlink()
         path.symlink_to(choose(rng, ("/proc/self/environ", "/dev/zero", "bundle.json")))
     elif kind == 3:
-        (path.parent / choose(rng, ("more.json", "more.npz", "é.parquet"))).write_bytes(
-            path.read_bytes()[:200]
-        )
+        _put(path.parent / choose(rng, ("more.json", "more.npz", "é.parquet")), path.read_bytes()[:200])
     elif path.suffix in MUTATIONS:
         data = path.read_bytes()
         try:
             forged = MUTATIONS[path.suffix](data, rng)
         except BROKEN_SEED:  # a mutation before this one has damaged the file
             forged = mutate_bytes(data, rng)
-        path.write_bytes(forged)
+        _put(path, forged)
     if name != "bundle.json" and rng.random() < 0.97:
         _relist(folder)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file in the place of what is there, through no link."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
 
 
 def _relist(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ import numpy as np
 class Runner(Protocol):
     """A prepared target."""
 
-    def __call__(self, rng: np.random.Generator, folder: Path) -> str:
+    def __call__(self, rng: np.random.Generator, folder: Path) -> Counter[str]:
         """Mutate a seed into `folder` (empty), feed it to the reader, and say what came of it.
 
-        Returns a short word, such as "loaded" or "refused". Every exception is a finding.
+        Returns counts of short words, such as "loaded" or "refused". Every exception is a finding.
         """
         ...
 
@@ -29,10 +30,12 @@ class Target:
     Args:
         name: name on the command line.
         prepare: `module:function`; called with a folder for seeds, it returns a `Runner`.
+        seconds: a try that takes longer is a finding.
     """
 
     name: str
     prepare: str
+    seconds: int = 60
 
     def load(self, seeds: Path) -> Runner:
         """Make the seeds in a folder, and return the runner."""
@@ -45,8 +48,8 @@ TARGETS = (
     Target("model_folders", "tests.fuzz.model_folders:prepare"),
     Target("model_pages", "tests.fuzz.model_folders:prepare_pages"),
     Target("network_folders", "tests.fuzz.model_folders:prepare_network"),
-    Target("audio_extract", "tests.fuzz.audio:prepare_extract"),
-    Target("audio_predict", "tests.fuzz.audio:prepare_predict"),
-    Target("audio_audit", "tests.fuzz.audio:prepare_audit"),
+    Target("audio_extract", "tests.fuzz.audio:prepare_extract", seconds=900),
+    Target("audio_predict", "tests.fuzz.audio:prepare_predict", seconds=900),
+    Target("audio_audit", "tests.fuzz.audio:prepare_audit", seconds=900),
 )
 """All targets; a new one is a new module and a row."""
