@@ -1,10 +1,13 @@
 """CPU time of isolation: worker processes that may die, over the same work in one process. See README.md.
 
-python -m benchmarks.isolation [--rounds 7] [--clips 10000] [--source FOLDER]
+python -m benchmarks.isolation [--part extract] [--rounds 7] [--clips 10000] [--source FOLDER]
 
 *One clip*: `quintet predict MODEL CLIP` as a command, with and without worker processes, in turn. *Many*:
 `extract` of many short clips with one worker process and in the process itself (`n_jobs=0`), in turn. CPU
-time is that of all processes of a run. Linux only.
+time (user and system) is that of all processes of a run. Both kinds of a round follow one another, the other
+one first in every second round, and are compared with each other: a machine that is busy for a while slows
+both. Printed are the median of the ratios of the rounds, their quartiles, and their smallest and largest.
+Linux only.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +29,11 @@ import soundfile
 
 from benchmarks.music import RATE, REAL_MUSIC, recording
 
+Scripts = dict[str, tuple[str, ...]]
+"""With or without worker processes → a script and its arguments."""
 CLIP_S, SHORT_S = 30.0, 3.0
+SOURCES = 24
+"""Different recordings among the clips; the others are links to them."""
 TARGETS = {"predict": 1.15, "extract": 1.03}
 PREDICT = """
 import sys
@@ -81,22 +90,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.isolation", description="CPU time with worker processes over without."
     )
+    parser.add_argument("--part", choices=list(TARGETS), action="append", help="default: both")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clips", type=int, default=10000, help="clips of 3 s for `extract`")
-    parser.add_argument("--extract-rounds", type=int, default=1)
     parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="folder of recordings")
     options = parser.parse_args()
     _adopt_orphans()
+    measures = {"predict": measure_predict, "extract": partial(measure_extract, clips=options.clips)}
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        for name, seconds in (
-            ("predict", measure_predict(folder, options.source, rounds=options.rounds)),
-            (
-                "extract",
-                measure_extract(folder, options.source, clips=options.clips, rounds=options.extract_rounds),
-            ),
-        ):
-            show(name, seconds)
+        for name in options.part or measures:
+            show(name, measures[name](Path(place), options.source, rounds=options.rounds))
 
 
 def measure_predict(place: Path, source: Path | None, *, rounds: int) -> dict[str, list[float]]:
@@ -107,50 +110,54 @@ def measure_predict(place: Path, source: Path | None, *, rounds: int) -> dict[st
     clip, model = place / "music" / "low" / "0.wav", place / "model"
     _cpu_s(TRAIN, str(place / "music"), str(model))
     arguments = ("predict", str(model), str(clip), "-q")
-    return _in_turn({name: (PREDICT, name, *arguments) for name in ("with", "without")}, rounds)
+    scripts: Scripts = {name: (PREDICT, name, *arguments) for name in ("with", "without")}
+    _in_turn(scripts, rounds=1)  # what is done once for a machine does not count
+    return _in_turn(scripts, rounds)
 
 
 def measure_extract(place: Path, source: Path | None, *, clips: int, rounds: int) -> dict[str, list[float]]:
     """CPU seconds of the extraction of many clips of 3 s."""
-    folder = place / "many" / "music"
-    for number in range(clips):
-        path, first = folder / f"{number:05d}.wav", folder / f"{number % 24:05d}.wav"
-        if number < 24:
-            _write(path, recording(source, seconds=SHORT_S, seed=number))
-        else:
-            os.link(first, path)
-    scripts: dict[str, tuple[str, ...]] = {}
-    for name, jobs in (("with", "1"), ("without", "0")):
-        scripts[name] = (EXTRACT, jobs, str(folder.parent), str(place / f"{jobs}.parquet"))
-    return _in_turn(scripts, rounds, outputs=[place / "0.parquet", place / "1.parquet"])
+    scripts: dict[str, Scripts] = {}
+    outputs = [place / "with.parquet", place / "without.parquet"]
+    for size, n_clips in (("few", SOURCES), ("many", clips)):
+        for number in range(n_clips):
+            path = place / size / "music" / f"{number:05d}.wav"
+            if number < SOURCES:
+                _write(path, recording(source, seconds=SHORT_S, seed=number))
+            else:
+                os.link(path.with_name(f"{number % SOURCES:05d}.wav"), path)
+        jobs = {"with": "1", "without": "0"}
+        scripts[size] = {
+            name: (EXTRACT, jobs[name], str(place / size), str(place / f"{name}.parquet")) for name in jobs
+        }
+    _in_turn(scripts["few"], rounds=1, outputs=outputs)
+    return _in_turn(scripts["many"], rounds, outputs=outputs)
 
 
 def show(name: str, seconds: dict[str, list[float]]) -> None:
     """Print the ratio, and whether it meets the target."""
     ratios = np.array(seconds["with"]) / np.array(seconds["without"])
-    low, middle, high = np.percentile(ratios, [25, 50, 75])
+    least, low, middle, high, most = np.percentile(ratios, [0, 25, 50, 75, 100])
     met = "met    " if middle <= TARGETS[name] else "NOT MET"
     medians = {kind: float(np.median(values)) for kind, values in seconds.items()}
     print(
-        f"{met}  {name}: {middle:.3f} ({low:.3f}-{high:.3f}) times the CPU (target <= {TARGETS[name]}); "
+        f"{met}  {name}: {middle:.3f} (quartiles {low:.3f}-{high:.3f}, all {least:.3f}-{most:.3f}) times the "
+        f"CPU in {len(ratios)} rounds (target <= {TARGETS[name]}); "
         f"{medians['with']:.2f} s with, {medians['without']:.2f} s without",
         flush=True,
     )
 
 
-def _in_turn(
-    scripts: dict[str, tuple[str, ...]], rounds: int, outputs: list[Path] | None = None
-) -> dict[str, list[float]]:
-    """CPU seconds of every script in every round. The first of several rounds does not count."""
+def _in_turn(scripts: Scripts, rounds: int, outputs: Sequence[Path] = ()) -> dict[str, list[float]]:
+    """CPU seconds of every script in every round."""
     seconds: dict[str, list[float]] = {name: [] for name in scripts}
-    for number in range(-1 if rounds > 1 else 0, rounds):
-        names = list(scripts) if number % 2 else list(reversed(scripts))
-        for name in names:
-            for output in outputs or []:
+    for number in range(rounds):
+        for name in list(scripts) if number % 2 else list(reversed(scripts)):
+            for output in outputs:
                 output.unlink(missing_ok=True)
-            spent_s = _cpu_s(*scripts[name])
-            if number >= 0:
-                seconds[name].append(spent_s)
+            seconds[name].append(_cpu_s(*scripts[name]))
+        if rounds > 1:
+            print(f"  round {number + 1}: " + ", ".join(f"{s[-1]:.2f} s {n}" for n, s in seconds.items()))
     return seconds
 
 
