@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from quintet.classifiers.views import split_name
 from quintet.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
@@ -148,22 +149,39 @@ DEFAULT_MEMBERS = (*TABLE_MEMBERS, "vgg_small")
 
 
 def member_entry(name: str) -> MemberEntry:
-    """Row of the registry for a name.
+    """Row of the registry for a name, which may have a view (`svm@tags_msd`).
 
     Raises:
-        ConfigError: if no member has this name; the message lists the valid names and the nearest one.
+        ConfigError: if no member has this name; the message lists the valid names and the nearest one. Or a
+            network has a view.
     """
+    kind, view = split_name(name)
     for entry in MEMBERS:
-        if entry.name == name:
+        if entry.name == kind:
+            if view is not None and entry.input != "table":
+                raise ConfigError(
+                    f"A view must belong to a member that reads tables ({', '.join(TABLE_MEMBERS)}). "
+                    f"Received '{name}': a network sees the spectrogram."
+                )
             return entry
-    raise unknown_name("member", name, [entry.name for entry in MEMBERS])
+    raise unknown_name("member", kind, [entry.name for entry in MEMBERS])
+
+
+def reads_table(name: str) -> bool:
+    """Whether a name is that of a member that reads feature tables; False for an unknown name.
+
+    Example:
+        >>> reads_table("svm@tags_msd"), reads_table("vgg_small")
+        (True, False)
+    """
+    return name.partition("@")[0] in TABLE_MEMBERS
 
 
 def make_member(name: str, *, seed: int = 0, **settings: object) -> Member:
     """Make an unfitted member.
 
     Args:
-        name: key of the registry, see `MEMBERS`.
+        name: key of the registry, see `MEMBERS`; a table member may have a view (`svm@tags_msd`).
         seed: at least 0; controls all randomness of the member.
         **settings: constructor arguments of the member class. For a network, arguments of its `build`
             function are accepted too, e.g. `weights="random"`.
@@ -177,13 +195,17 @@ def make_member(name: str, *, seed: int = 0, **settings: object) -> Member:
     """
     entry = member_entry(name)
     factory = _load_factory(entry)
-    accepted = [key for key in inspect.signature(factory).parameters if key not in ("seed", "network")]
+    taken = ("seed", "network", "view")  # decided by the name and the run
+    accepted = [key for key in inspect.signature(factory).parameters if key not in taken]
     own_settings = {key: value for key, value in settings.items() if key in accepted}
     build_settings = {key: value for key, value in settings.items() if key not in accepted}
     arguments = {**entry.settings, **own_settings}
     if build_settings:
         _require_build_settings(entry, list(build_settings), accepted)
         arguments["settings"] = _merge(arguments.get("settings"), build_settings)
+    _, view = split_name(name)
+    if view is not None:
+        arguments["view"] = view
     return factory(seed=seed, **arguments)
 
 
@@ -217,7 +239,7 @@ def require_fit(member: Member, chosen: Settings) -> None:
     columns = np.random.default_rng(0).normal(size=(N_ROWS, N_COLUMNS))
     labels = np.repeat(["a", "b"], N_ROWS // 2)
     try:
-        member.fit(columns, labels, groups=np.arange(N_ROWS))
+        make_member(member.member, **chosen).fit(columns, labels, groups=np.arange(N_ROWS))
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         values = ", ".join(f"{name} = {value!r}" for name, value in chosen.items())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from quintet.classifiers import registry
+from quintet.classifiers.views import join_name
 from quintet.errors import ArtefactError, ConfigError
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted import limits
@@ -69,9 +70,9 @@ def save_member(estimator: Member, folder: str | Path) -> None:
     parameters = estimator.get_params(deep=False)
     head: JsonObject = {
         "schema": SCHEMA,
-        "member": name,
-        # The member's name is the network's name.
-        "settings": {key: value for key, value in parameters.items() if key != "network"},
+        "member": join_name(name, parameters.get("view")),
+        # The member's name is the network's name, and it has the view.
+        "settings": {key: value for key, value in parameters.items() if key not in ("network", "view")},
         "classes": estimator.classes_.tolist(),
         "multilabel": bool(estimator.multilabel_),
         "n_features_in": getattr(estimator, "n_features_in_", None),

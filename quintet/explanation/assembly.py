@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.classifiers.registry import TABLE_MEMBERS
+from quintet.classifiers.registry import reads_table
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, LabelledPredictions, fit_fusion
 from quintet.ensemble.support import LearningPlan, plan_learning
@@ -109,7 +109,7 @@ def assemble(run: Run, part: Part) -> Assembly | None:
     networks = [name for name in order if name not in part.members]
     if len(networks) == len(order):
         return None
-    if any(name in TABLE_MEMBERS or name not in run.oof for name in networks):
+    if any(reads_table(name) or name not in run.oof for name in networks):
         return None
     if rule is None:
         fuse: Fuse = _only_member
@@ -219,7 +219,7 @@ def background_ids(run: Run) -> list[str]:
         run: a model folder.
     """
     ids = training_ids(run)
-    networks = [name for name in run.members if name not in TABLE_MEMBERS and name in run.oof]
+    networks = [name for name in run.members if not reads_table(name) and name in run.oof]
     for name in networks:
         predicted = set(map(str, run.oof[name].clip_ids))
         ids = [clip for clip in ids if clip in predicted]

@@ -30,6 +30,7 @@ import pandas as pd
 from scipy.special import logit
 
 from quintet.classifiers.tabular.members import ignore_large_sums
+from quintet.classifiers.views import split_name
 from quintet.errors import unknown_name
 from quintet.explanation.contracts import Floats, Groups
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
@@ -68,14 +69,14 @@ def value_space(member: str, *, multilabel: bool = False) -> str:
     """The quantity that the SHAP values of a member add up to, in words.
 
     Args:
-        member: key of `SPACES`.
+        member: key of `SPACES`; it may have a view.
         multilabel: whether clips carry label sets.
 
     Example:
         >>> value_space("xgboost"), value_space("xgboost", multilabel=True)
         ('log-odds before the softmax', 'log-odds')
     """
-    space = SPACES[member]
+    space = SPACES[split_name(member)[0]]
     return space.removesuffix(" before the softmax") if multilabel else space
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 import pandas as pd
 
-from quintet.classifiers.registry import TABLE_MEMBERS
+from quintet.classifiers.registry import reads_table
+from quintet.classifiers.views import split_name
 from quintet.explanation.assembly import Assembly, Part, assemble, background_ids, draw_rows, training_ids
 from quintet.explanation.ensemble import (
     ColumnExplanation,
@@ -155,7 +156,7 @@ def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
     Returns:
         The explanation; without members if the run has no features or no fitted table members.
     """
-    tables = tuple(name for name in run.members if name in TABLE_MEMBERS)
+    tables = tuple(name for name in run.members if reads_table(name))
     reasons = {name: "works on spectrograms, not on columns" for name in run.members if name not in tables}
     if run.values.empty or run.values.shape[1] == 0:
         reasons |= dict.fromkeys(tables, "the model folder has no features")
@@ -187,7 +188,7 @@ def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
 def _held_out_material(run: Run, tables: Sequence[str], seed: int) -> _Material:
     """The held-out clips with the final members, and the stability of the cheap members between folds."""
     has_folds = (run.results.split.n_folds or 0) != 1
-    cheap = [name for name in tables if has_folds and name in CHEAP_MEMBERS]
+    cheap = [name for name in tables if has_folds and split_name(name)[0] in CHEAP_MEMBERS]
     member_refits, _ = _refit_members(run, cheap)
     folds = fold_stability(run, members=tuple(member_refits), member_refits=member_refits, seed=seed)
     reasons = {}

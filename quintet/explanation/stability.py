@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from quintet.classifiers.views import split_name
 from quintet.explanation.importance import SPACES, TOTAL, column_importance, explain
 from quintet.explanation.refits import Refit, refits
 from quintet.model_folder.run import Run
@@ -143,7 +144,7 @@ def fold_rankings(
         One row per column of the run, one column `fold k` per fold; 0 for a column that the member of the
         fold does not use. Empty if there are no features, no folds, or no exact SHAP values for the member.
     """
-    if name not in SPACES:
+    if split_name(name)[0] not in SPACES:
         return pd.DataFrame()
     rng = np.random.default_rng(seed)
     explanations = {}

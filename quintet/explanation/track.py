@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.classifiers.registry import TABLE_MEMBERS
+from quintet.classifiers.registry import reads_table
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.explanation.assembly import background_ids, draw_rows, training_ids
@@ -206,7 +206,7 @@ def explain_track(
     if len(background):
         tags = track.classes if track.multilabel else None
         for name, member in tables.items():
-            if name in SPACES:
+            if member.member in SPACES:
                 contributions[name] = column_contributions(member, rows, background, tags=tags)
         if tables:
             game = _family_values(track, ensemble, run, background, segments)
@@ -238,7 +238,7 @@ def _split_members(
     tables: dict[str, TableMember] = {}
     networks: dict[str, SpectrogramClassifier] = {}
     for name, member in ensemble.members_.items():
-        if name in TABLE_MEMBERS:
+        if reads_table(name):
             tables[name] = cast("TableMember", member)
         else:
             networks[name] = cast("SpectrogramClassifier", member)

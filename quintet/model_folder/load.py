@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from quintet.classifiers.storage import DAMAGE_ERRORS, load_member
+from quintet.classifiers.views import member_name
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor
@@ -97,7 +98,7 @@ def _require_consistent(ensemble: EnsembleClassifier) -> None:
         # A member of label sets numbers its tags, and the bundle names them.
         names_fit = member.multilabel_ or [str(label) for label in member.classes_] == classes
         fits = names_fit and len(member.classes_) == len(classes)
-        fits = fits and member.multilabel_ == bundle["multilabel"] and member.member == name
+        fits = fits and member.multilabel_ == bundle["multilabel"] and member_name(member) == name
         if not fits or n_columns != len(bundle["feature_names"]):
             received = (member.member, list(member.classes_)[:5], member.multilabel_, n_columns)
             raise ValueError(f"the member {name} does not fit the bundle: {received}")

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.registry import member_entry
+from quintet.classifiers.views import split_name
 from quintet.errors import ConfigError, unknown_name
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.features.parameters import FeatureParameters, LogMelParameters
@@ -272,7 +273,7 @@ def scale_recipe(recipe: Recipe, scale: str) -> Recipe:
         return recipe
     settings: dict[str, TomlTable] = {}
     for name in recipe.train.members:
-        settings[name] = {**recipe.train.settings.get(name, {}), **SMALL.get(name, {})}
+        settings[name] = {**recipe.train.settings.get(name, {}), **SMALL.get(split_name(name)[0], {})}
         if name in recipe.networks:
             settings[name] |= SMALL_NETWORK if recipe.segments is None else {"epochs": 2}
     train = recipe.train.model_copy(update={"settings": settings, **SMALL_TRAINING})

@@ -156,13 +156,16 @@ def unit(run: Run) -> str:
 def display_name(name: str, run: Run) -> str:
     """Name of a member, a fusion rule or the ensemble prediction on the page.
 
-    A rule is written `Ensemble (mean)`. A member keeps its registry name, with blanks for underscores.
+    A rule is written `Ensemble (mean)`. A member keeps its registry name, with blanks for underscores, and
+    its view is named: `SVM on tags_msd`.
     """
     if name == ENSEMBLE_PREDICTION:
         return "Ensemble prediction"
     if name in run.rules:
         return f"Ensemble ({rule_name(name)})"
-    return DISPLAY_NAMES.get(name, rule_name(name).capitalize())
+    kind, at, view = name.partition("@")
+    shown = DISPLAY_NAMES.get(kind, rule_name(kind).capitalize())
+    return f"{shown} on {view}" if at else shown
 
 
 def inline_name(name: str, run: Run) -> str:

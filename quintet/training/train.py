@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet import __version__
-from quintet.classifiers.registry import TABLE_MEMBERS, make_member, require_fit, require_weights
+from quintet.classifiers.registry import make_member, reads_table, require_fit, require_weights
+from quintet.classifiers.views import require_views
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import Listener, embed_inputs, map_positions
@@ -161,6 +162,7 @@ def _train(
     )
     material = gather(table, settings, store=store)
     require_training_classes(material)
+    require_views(settings.members, material.table.feature_names)
     check_network_sizes(material, settings, listener=listener)
     config = _configuration(material, table, settings, options.search)
     place = _claim(folder, config, resume=options.resume, overwrite=options.overwrite)
@@ -194,7 +196,7 @@ def _check_request(settings: TrainSettings, output: Path) -> None:
         chosen = settings.settings.get(name, {})
         member = make_member(name, seed=settings.seed, **chosen)
         require_weights(member)
-        if chosen and name in TABLE_MEMBERS:
+        if chosen and reads_table(name):
             require_fit(member, chosen)
     unknown = [rule for rule in settings.rules if rule not in RULES]
     if unknown:

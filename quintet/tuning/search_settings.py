@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quintet.audio.augment import AudioAugmentation
-from quintet.classifiers.registry import TABLE_MEMBERS, make_member, require_fit, require_weights
+from quintet.classifiers.registry import TABLE_MEMBERS, make_member, reads_table, require_fit, require_weights
 from quintet.errors import ConfigError, MissingExtraError, unknown_name
 from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
 from quintet.training.settings import SPLIT_SETTINGS, Protocol, TrainSettings
@@ -110,7 +110,7 @@ def check_search(settings: TuneSettings, n_trials: int) -> None:
         chosen = settings.base_settings(name)
         member = make_member(name, **chosen)
         require_weights(member)
-        if chosen and name in TABLE_MEMBERS:
+        if chosen and reads_table(name):
             require_fit(member, chosen)
     strays = sorted(set(settings.settings) - set(settings.members))
     if strays:

@@ -66,9 +66,12 @@ def settings_section(member: str, settings: TomlTable, *, comment: str) -> list[
     Example:
         >>> settings_section("svm", {"C": 3.0}, comment="best of 9 trials")
         ['[train.settings.svm]', '# best of 9 trials', 'C = 3.0']
+        >>> settings_section("svm@tags", {}, comment="best of 9 trials")[0]
+        '[train.settings."svm@tags"]'
     """
     values = [f"{name} = {toml_value(value)}" for name, value in settings.items()]
-    return [f"[train.settings.{member}]", f"# {comment}", *values]
+    key = json.dumps(member) if "@" in member else member  # TOML quotes such a key
+    return [f"[train.settings.{key}]", f"# {comment}", *values]
 
 
 def toml_value(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Literal, cast
 
 from quintet.classifiers.registry import make_member, member_entry
+from quintet.classifiers.views import split_name
 from quintet.errors import ConfigError, unknown_name
 from quintet.settings import TomlTable, flatten_settings
 
@@ -86,16 +87,17 @@ def search_space(member: str, fixed: Mapping[str, object] | None = None) -> dict
         >>> search_space("svm", {"C": 3.0})
         {'gamma': ('float', 1e-05, 1.0, True)}
     """
-    if member not in SPACES:
-        raise unknown_name("member that can be tuned", member, SPACES)
+    kind, _ = split_name(member)
+    if kind not in SPACES:
+        raise unknown_name("member that can be tuned", kind, SPACES)
     names = {*(fixed or {}), *flatten_settings(fixed or {})}
     space = {}
-    for name, limits in SPACES[member].items():
+    for name, limits in SPACES[kind].items():
         table = name.split(".")[0]
         if name not in names and table not in names:
             space[name] = limits
     if not space:
-        settings = ", ".join(SPACES[member])
+        settings = ", ".join(SPACES[kind])
         raise ConfigError(
             f"At least one setting must be left to search. All of {member} are fixed: {settings}. "
             "Leave one out."

@@ -45,6 +45,7 @@ from sklearn.utils.validation import (
 from quintet.classifiers.labels import Labels, encode_labels, most_probable_labels, tag_names
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.classifiers.tabular.svm import MarginClassifier
+from quintet.classifiers.views import join_name, view_positions
 from quintet.datasets.groups import group_names
 from quintet.errors import DatasetError
 
@@ -79,6 +80,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     Attributes:
         member: name of the kind in the registry of members.
         scaled: whether the columns are standardised.
+        view: the columns that the member sees, see `quintet.classifiers.views`.
         classes_: labels or tags.
         multilabel_: whether a row has a label set (several tags) instead of one label.
         preparation_: the fitted `Preparation`.
@@ -88,6 +90,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     member: ClassVar[str]
     scaled: ClassVar[bool]
+    view: str | None
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     classes_: Labels
@@ -136,13 +139,24 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             return self._fit_tags(table, check_array(y, dtype=np.int64), row_groups, names)
         return self._fit_labels(table, column_or_1d(y, warn=True), row_groups)
 
+    def _prepare_training(self, X: Matrix) -> Matrix:
+        """Learn the preparation of the columns of the view, and prepare the training rows."""
+        names = getattr(self, "feature_names_in_", None)
+        if names is None and self.view is not None:
+            raise DatasetError(
+                f"A member with a view must have a table with names of columns. Received an array for "
+                f"'{join_name(self.member, self.view)}': give a DataFrame."
+            )
+        columns = None if names is None else view_positions(self.view, names)
+        self.preparation_ = Preparation(scale=self.scaled).fit(X, columns)
+        return self.preparation_.transform(X)
+
     def _fit_labels(self, X: Matrix, y: Labels, groups: Groups | None) -> Self:
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         self.multilabel_ = False
         self.classes_, codes = encode_labels(np.asarray(y))
-        self.preparation_ = Preparation(scale=self.scaled).fit(X)
-        prepared = self.preparation_.transform(X)
+        prepared = self._prepare_training(X)
         self.models_ = [self._fit_model(prepared, codes, groups)]
         self.constants_ = np.array([np.nan])
         return self
@@ -150,8 +164,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _fit_tags(self, X: Matrix, y: Codes, groups: Groups | None, names: Sequence[str] | None) -> Self:
         self.classes_ = tag_names(y, names)
         self.multilabel_ = True
-        self.preparation_ = Preparation(scale=self.scaled).fit(X)
-        prepared = self.preparation_.transform(X)
+        prepared = self._prepare_training(X)
         n_rows, n_positive = len(y), y.sum(axis=0)
         is_constant = (n_positive == 0) | (n_positive == n_rows)
         self.constants_ = np.where(is_constant, (n_positive + 0.5) / (n_rows + 1), np.nan)
@@ -217,6 +230,7 @@ class LogisticRegressionMember(TableMember):
 
     Args:
         C: inverse of the L2 penalty; a smaller value regularises more.
+        view: the columns that the member sees; None for the hand-made ones.
         seed: controls all randomness.
 
     Example:
@@ -227,8 +241,9 @@ class LogisticRegressionMember(TableMember):
 
     member, scaled = "logistic_regression", True
 
-    def __init__(self, *, C: float = 0.1, seed: int = 0) -> None:
+    def __init__(self, *, C: float = 0.1, view: str | None = None, seed: int = 0) -> None:
         self.C = C
+        self.view = view
         self.seed = seed
 
     def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
@@ -247,6 +262,7 @@ class RandomForestMember(TableMember):
         min_samples_split: smallest number of rows at which a node is split.
         max_features: number of features that are tried per split, as in scikit-learn.
         n_jobs: number of threads.
+        view: the columns that the member sees; None for the hand-made ones.
         seed: controls all randomness.
     """
 
@@ -259,12 +275,14 @@ class RandomForestMember(TableMember):
         min_samples_split: int = 5,
         max_features: str | float = "sqrt",
         n_jobs: int | None = None,
+        view: str | None = None,
         seed: int = 0,
     ) -> None:
         self.n_estimators = n_estimators
         self.min_samples_split = min_samples_split
         self.max_features = max_features
         self.n_jobs = n_jobs
+        self.view = view
         self.seed = seed
 
     def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
@@ -294,6 +312,7 @@ class XGBoostMember(TableMember):
         colsample_bytree: share of the columns per tree.
         max_bin: largest number of histogram bins of a column.
         n_jobs: number of threads.
+        view: the columns that the member sees; None for the hand-made ones.
         seed: controls all randomness.
     """
 
@@ -309,6 +328,7 @@ class XGBoostMember(TableMember):
         colsample_bytree: float = 0.3,
         max_bin: int = 64,
         n_jobs: int | None = 1,
+        view: str | None = None,
         seed: int = 0,
     ) -> None:
         self.n_estimators = n_estimators
@@ -318,12 +338,13 @@ class XGBoostMember(TableMember):
         self.colsample_bytree = colsample_bytree
         self.max_bin = max_bin
         self.n_jobs = n_jobs
+        self.view = view
         self.seed = seed
 
     def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
         from xgboost import XGBClassifier
 
-        settings = {name: value for name, value in self.get_params().items() if name != "seed"}
+        settings = {name: value for name, value in self.get_params().items() if name not in ("seed", "view")}
         model = XGBClassifier(**settings, tree_method="hist", random_state=self.seed)
         fitted: FittedModel = model.fit(X, y, sample_weight=compute_sample_weight("balanced", y))
         return fitted
@@ -338,17 +359,25 @@ class SVMMember(TableMember):
         C: inverse of the penalty; a smaller value regularises more.
         gamma: factor in the kernel; `"scale"` is 1 / (columns · variance).
         calibration_folds: number of folds of the calibration.
+        view: the columns that the member sees; None for the hand-made ones.
         seed: controls all randomness.
     """
 
     member, scaled = "svm", True
 
     def __init__(
-        self, *, C: float = 10.0, gamma: str | float = "scale", calibration_folds: int = 5, seed: int = 0
+        self,
+        *,
+        C: float = 10.0,
+        gamma: str | float = "scale",
+        calibration_folds: int = 5,
+        view: str | None = None,
+        seed: int = 0,
     ) -> None:
         self.C = C
         self.gamma = gamma
         self.calibration_folds = calibration_folds
+        self.view = view
         self.seed = seed
 
     def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:

@@ -52,10 +52,17 @@ class Preparation:
         self.scale = scale
         self.limit = limit
 
-    def fit(self, X: Matrix) -> Preparation:
-        """Learn medians, means and standard deviations of the columns of `X` `(rows, columns)` that vary."""
+    def fit(self, X: Matrix, columns: NDArray[np.int64] | None = None) -> Preparation:
+        """Learn medians, means and standard deviations of the columns that vary.
+
+        Args:
+            X: `(rows, columns)`.
+            columns: positions of the columns that may be kept, ascending. Default: all.
+        """
         is_finite = np.isfinite(X)
         candidates = np.flatnonzero(is_finite.any(axis=0))
+        if columns is not None:
+            candidates = np.intersect1d(candidates, columns)
         median = np.array([np.median(X[is_finite[:, j], j]) for j in candidates])
         filled = np.where(is_finite[:, candidates], X[:, candidates], median)
         highest, lowest = filled.max(axis=0, initial=-np.inf), filled.min(axis=0, initial=np.inf)
@@ -63,7 +70,7 @@ class Preparation:
         if not len(varies):
             raise DatasetError(
                 "At least one feature must differ between training rows. "
-                f"Received {X.shape[1]} column(s) over {X.shape[0]} row(s), all constant or empty. "
+                f"Received {X.shape[1] if columns is None else len(columns)} column(s) over {X.shape[0]} row(s), all constant or empty. "
                 "Look at the feature table."
             )
         self.kept = candidates[varies].astype(np.int64)

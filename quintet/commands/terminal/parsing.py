@@ -113,10 +113,13 @@ def parse_member_settings(texts: list[str] | None) -> dict[str, TomlTable]:
     Example:
         >>> parse_member_settings(["svm.C=3.0", "svm.gamma=scale"])
         {'svm': {'C': 3.0, 'gamma': 'scale'}}
+        >>> parse_member_settings(["svm@tags_msd.std.C=3.0"])
+        {'svm@tags_msd.std': {'C': 3.0}}
     """
     settings: dict[str, TomlTable] = {}
     for key, value in (parse_pairs(texts, "setting") or {}).items():
-        member, dot, name = key.partition(".")
+        # The view of a member may hold dots; settings of the members that have views hold none.
+        member, dot, name = key.rpartition(".") if "@" in key else key.partition(".")
         if not dot:
             raise ConfigError(
                 f"A member's setting must be given as member.name=value. Received '{key}={value}'."

@@ -201,7 +201,7 @@ class TrainingDisplay:
         note = "kept from the interrupted run" if event.kind == "reused" else f"{seconds:.1f} s"
         parts = "validation part" if event.n_folds == 1 else f"{event.n_folds} folds"
         fits = f"{parts} + final fit"
-        err.print(f"  [green]✓[/] {event.member:<22} {fits}  [dim]{note}[/]")
+        err.print(f"  [green]✓[/] {event.member:<30} {fits}  [dim]{note}[/]")
 
     def _count(self, done: int, total: int) -> None:
         """Show the bar of the learning curve. It starts with the first finished fit, ends with the last."""
