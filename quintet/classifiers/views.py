@@ -7,14 +7,14 @@ name, or several joined by `+`:
 |---|---|
 | `handmade` | all columns that no pretrained network gave; the view of a member without `@` |
 | `tags`, `embedding` | the means of all tag families, or of all embedding families |
-| a family, such as `tags_msd` or `cepstral` | its columns; of a pretrained family, the means over the windows |
+| a family: `tags_msd`, `cepstral` | its columns; of a pretrained family, the means over windows |
 | a pretrained family and a statistic, such as `tags_msd.std` | its columns of this statistic |
 | `all` | every column |
 
 A family is pretrained if its name starts with `tags_` or `embedding_`. Its columns are named
 `family.name.statistic`, such as `tags_msd.happy.mean`; a column without `.std` at its end counts as a mean.
 The deviation over the windows of a clip is left out because it makes scores of short clips worse
-(docs/views.md).
+(docs/pretrained.md).
 """
 
 from __future__ import annotations

@@ -68,9 +68,10 @@ class Preparation:
         highest, lowest = filled.max(axis=0, initial=-np.inf), filled.min(axis=0, initial=np.inf)
         varies = np.flatnonzero(highest > lowest)
         if not len(varies):
+            n_columns = X.shape[1] if columns is None else len(columns)
             raise DatasetError(
                 "At least one feature must differ between training rows. "
-                f"Received {X.shape[1] if columns is None else len(columns)} column(s) over {X.shape[0]} row(s), all constant or empty. "
+                f"Received {n_columns} column(s) over {X.shape[0]} row(s), all constant or empty. "
                 "Look at the feature table."
             )
         self.kept = candidates[varies].astype(np.int64)
