@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from quintet.classifiers.views import split_name
 from quintet.errors import ConfigError, unknown_name
+from quintet.files.json_types import JsonObject
 
 if TYPE_CHECKING:
     from quintet.classifiers.member import Member
@@ -224,7 +225,7 @@ def require_weights(member: Member) -> None:
         require_network_weights(parameters["network"], parameters["settings"] or {})
 
 
-def require_fit(member: Member, chosen: Settings) -> None:
+def require_fit(member: Member, chosen: JsonObject) -> None:
     """Refuse a table member that cannot be fitted with its settings: it is fitted on 24 random rows.
 
     Args:
@@ -239,7 +240,7 @@ def require_fit(member: Member, chosen: Settings) -> None:
     columns = np.random.default_rng(0).normal(size=(N_ROWS, N_COLUMNS))
     labels = np.repeat(["a", "b"], N_ROWS // 2)
     try:
-        make_member(member.member, **chosen).fit(columns, labels, groups=np.arange(N_ROWS))
+        make_member(member.member, seed=0, **dict(chosen)).fit(columns, labels, groups=np.arange(N_ROWS))
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         values = ", ".join(f"{name} = {value!r}" for name, value in chosen.items())

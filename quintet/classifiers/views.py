@@ -95,6 +95,17 @@ def pretrained_group(column: str) -> str | None:
     return next((group for group, prefix in PREFIXES.items() if family.startswith(prefix)), None)
 
 
+def is_pretrained_view(view: str | None) -> bool:
+    """Whether a view has columns of pretrained families.
+
+    Example:
+        >>> is_pretrained_view("tags_msd.std"), is_pretrained_view("cepstral"), is_pretrained_view(None)
+        (True, False, False)
+    """
+    parts = [] if view is None else view.split("+")
+    return any(part in (*PREFIXES, ALL) or part.startswith(tuple(PREFIXES.values())) for part in parts)
+
+
 def column_view(column: str) -> str:
     """The view that a column belongs to: `handmade`, `tags` or `embedding`."""
     return pretrained_group(column) or HANDMADE

@@ -260,6 +260,7 @@ class RandomForestMember(TableMember):
     Args:
         n_estimators: number of trees.
         min_samples_split: smallest number of rows at which a node is split.
+        min_samples_leaf: smallest number of rows in a leaf; a larger number regularises more.
         max_features: number of features that are tried per split, as in scikit-learn.
         n_jobs: number of threads.
         view: the columns that the member sees; None for the hand-made ones.
@@ -273,6 +274,7 @@ class RandomForestMember(TableMember):
         *,
         n_estimators: int = 500,
         min_samples_split: int = 5,
+        min_samples_leaf: int = 1,
         max_features: str | float = "sqrt",
         n_jobs: int | None = None,
         view: str | None = None,
@@ -280,6 +282,7 @@ class RandomForestMember(TableMember):
     ) -> None:
         self.n_estimators = n_estimators
         self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
         self.max_features = max_features
         self.n_jobs = n_jobs
         self.view = view
@@ -289,6 +292,7 @@ class RandomForestMember(TableMember):
         model = RandomForestClassifier(
             n_estimators=self.n_estimators,
             min_samples_split=self.min_samples_split,
+            min_samples_leaf=self.min_samples_leaf,
             max_features=self.max_features,
             class_weight="balanced",
             n_jobs=self.n_jobs,
