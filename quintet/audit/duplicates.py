@@ -58,12 +58,11 @@ def find_equal_digests(digests: pd.Series) -> pd.DataFrame:
         [['a', 'c']]
     """
     present = digests.dropna()
-    by_digest = present.groupby(present)
-    first = by_digest.transform(lambda same: same.index[0])
-    copies = first[first != first.index]
-    originals, ids = copies.tolist(), copies.index.tolist()
+    first = _first_of_its_kind(pd.factorize(present)[0])
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    ids = present.index
     n = len(copies)
-    return _pairs(originals, ids, SAME_AUDIO, np.ones(n), np.zeros(n))
+    return _pairs(ids[first[copies]].tolist(), ids[copies].tolist(), SAME_AUDIO, np.ones(n), np.zeros(n))
 
 
 def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
@@ -220,6 +219,30 @@ def _neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> li
 
     If several rows are equal, each is paired with the first of them.
     """
+    first = _first_of_its_kind(_row_numbers(rows))
+    distinct = np.flatnonzero(first == np.arange(len(first)))  # many silent clips have one row
+    first_of = _near_neighbours(rows[distinct], tolerance)
+    earliest = first.copy()
+    for high, low in first_of.items():
+        earliest[distinct[high]] = distinct[low]
+    earliest = earliest[first]
+    copies = np.flatnonzero(earliest != np.arange(len(first)))
+    return sorted(zip(earliest[copies].tolist(), copies.tolist(), strict=True))
+
+
+def _row_numbers(rows: NDArray[np.float64]) -> NDArray[np.intp]:
+    """A number for each row, `(n,)`, that equal rows share."""
+    return pd.factorize(pd.util.hash_pandas_object(pd.DataFrame(rows), index=False))[0]
+
+
+def _first_of_its_kind(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Position of the first element with the number of each element, `(n,)`."""
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse], np.intp)
+
+
+def _near_neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> dict[int, int]:
+    """Position of a row → position of the first row before it that differs by at most the tolerance."""
     rng = np.random.default_rng(0)
     direction = rng.normal(size=rows.shape[1])
     projections = rows @ direction
@@ -241,7 +264,7 @@ def _neighbours(rows: NDArray[np.float64], tolerance: NDArray[np.float64]) -> li
         for low, high in zip(lower, higher, strict=True):
             earlier = first_of.get(high, low)
             first_of[high] = min(low, earlier)
-    return sorted((low, high) for high, low in first_of.items())
+    return first_of
 
 
 def _load_isolated(source: ClipSource) -> Clip | None:

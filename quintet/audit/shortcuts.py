@@ -35,6 +35,7 @@ HIGH_AUC = 0.65  # there is a warning if even the lower end of the interval is a
 LEVEL = 0.95
 RESAMPLES = 400
 MANY_CLIPS = 20_000  # from here on the interval comes from the spread of blocks
+MANY_NUMBERS = 100_000_000  # and if clips times classes times resamples are more
 TREES = 60
 LEAF = 3
 CLIPS_OF_A_TREE = 2000
@@ -134,9 +135,7 @@ def _signal_auc(x: Floats | None, task: Task) -> _SignalAuc:
     scores = np.empty(target.shape)
     for train, valid in task.folds:
         scores[valid] = _predict(x[train], target[train], x[valid], task.seed)
-    weights = np.ones((1, len(target)))
-    aucs = _macro_auc(target, scores, weights)
-    value = float(aucs[0, 0])
+    value = float(_macro_auc(target, scores)[0, 0])
     interval = _interval(task, scores, value)
     return _SignalAuc(
         auc=value,
@@ -170,13 +169,13 @@ def _predict(x: Floats, target: NDArray[np.int8], new_x: Floats, seed: int) -> F
     return np.stack(columns, axis=1)
 
 
-def _macro_auc(target: NDArray[np.int8], scores: Floats, weights: Floats) -> Floats:
-    """Mean AUC over the classes that have one, `(B, 1)`, for weights `(B, n)`."""
+def _macro_auc(target: NDArray[np.int8], scores: Floats, weights: Floats | None = None) -> Floats:
+    """Mean AUC over the classes that have one, `(B, 1)`, for weights `(B, n)`; `(1, 1)` without weights."""
     aucs = []
     for k in range(target.shape[1]):
         is_class = target[:, k] == 1
         ranking = rank_scores(is_class, scores[:, k], weights)
-        aucs.append(ranking.auc)
+        aucs.append(np.atleast_1d(ranking.auc))
     by_class = np.stack(aucs)
     is_defined = ~np.isnan(by_class)
     total = np.where(is_defined, by_class, 0.0).sum(axis=0)
@@ -190,12 +189,11 @@ def _interval(task: Task, scores: Floats, value: float) -> Intervals:
     resampling = Resampling(task.seed, RESAMPLES, LEVEL)
 
     def auc_of_rows(rows: Positions) -> Floats:
-        weights = np.ones((1, len(rows)))
-        return np.asarray(_macro_auc(target[rows], scores[rows], weights)[0])
+        return np.asarray(_macro_auc(target[rows], scores[rows])[0])
 
     def auc_with(weights: Floats) -> Floats:
         return _macro_auc(target, scores, weights)
 
-    if n >= MANY_CLIPS:
+    if n >= MANY_CLIPS or target.size * RESAMPLES > MANY_NUMBERS:
         return block_intervals(auc_of_rows, task.groups, np.array([value]), n, resampling=resampling)
     return bootstrap(auc_with, task.groups, n, resampling=resampling)

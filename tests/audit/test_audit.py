@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from quintet.audit import AuditReport, audit, write_groups
 from quintet.features.extraction.extract import Progress
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable
 
 RATE = 44100
 GTZAN = Path(__file__).parents[2] / "../shared/data/gtzan97/gtzan97.csv"
@@ -150,14 +152,14 @@ def test_two_processes_give_the_same_report(corpus: Path, report: AuditReport) -
     assert audit(corpus, n_jobs=2).to_json() == report.to_json()
 
 
-def table(rows: NDArray[np.float64], **columns: list[str]) -> pd.DataFrame:
+def table_of(rows: NDArray[np.float64], **columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[f"f{j}" for j in range(rows.shape[1])]).assign(**columns)
 
 
 def test_duplicates_join_the_groups_of_an_external_table() -> None:
     rows = np.random.default_rng(0).normal(size=(6, 10))
     rows[4] = rows[1]
-    frame = table(rows, id=list("abcdef"), label=list("xxyyyy"), group=["p", "p", "q", "q", "r", "r"])
+    frame = table_of(rows, id=list("abcdef"), label=list("xxyyyy"), group=["p", "p", "q", "q", "r", "r"])
     found = audit(foreign_table(frame, Roles(), name="elsewhere"))
     assert found.pairs[["first", "second", "kind", "across_classes"]].to_numpy().tolist() == [
         ["b", "e", "same row", True]
@@ -170,7 +172,7 @@ def test_duplicates_join_the_groups_of_an_external_table() -> None:
 def test_a_table_without_labels_has_its_failed_row_as_a_problem() -> None:
     rows = np.random.default_rng(0).normal(size=(4, 10))
     rows[2, 3] = np.nan
-    found = audit(foreign_table(table(rows, id=list("abcd")), Roles(), name="bare"))
+    found = audit(foreign_table(table_of(rows, id=list("abcd")), Roles(), name="bare"))
     assert found.problems["id"].tolist() == ["c"]
     assert found.balance.empty
     assert found.groups["id"].tolist() == ["a", "b", "d"]
@@ -185,3 +187,28 @@ def test_the_fourteen_pairs_of_gtzan() -> None:
         ["metal.00058.wav", "rock.00016.wav"]
     ]
     assert found.groups["group"].nunique() == 999 - 14
+
+
+@pytest.mark.slow
+def test_a_table_of_two_hundred_classes_is_audited_within_a_minute_with_progress() -> None:
+    """20,000 clips, of which a third are silent and share one row; every clip has facts of its file."""
+    rng, n, n_classes = np.random.default_rng(0), 20_000, 200
+    rows = rng.normal(size=(n, 40))
+    rows[: n // 3] = 0.0
+    numbers = np.arange(n) % n_classes
+    labels = [f"class {k}" for k in numbers]
+    groups = [f"artist {k // (5 * n_classes)} of {label}" for k, label in enumerate(labels)]
+    table = foreign_table(table_of(rows, label=labels, group=groups), Roles(), name="large")
+    facts = {
+        "duration_s": rng.normal(30, 1, n),
+        "native_sample_rate": rng.choice([22050, 44100], n),
+        "audio_digest": [f"xxh3:{k}" for k in range(n)],
+    }
+    steps: list[Progress] = []
+    start = time.process_time()
+    result = audit(FeatureTable(table.frame.assign(**facts), table.metadata), progress=steps.append)
+    assert time.process_time() - start < 60
+    assert [step.done for step in steps] == [1, 2, 3]
+    assert len(result.pairs) == n // 3 - 1
+    assert not result.shortcuts["warning"].any()
+    assert (result.shortcuts["high"] - result.shortcuts["low"]).between(0.001, 0.03).all()
