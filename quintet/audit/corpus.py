@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from quintet.audio.decode import ClipSource
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import is_manifest_file, load_source
 from quintet.features.storage.external_table import find_external_table
-from quintet.features.storage.read import read_feature_table
-from quintet.features.storage.table import METADATA_KEY, FeatureTable
+from quintet.features.storage.read import is_own_table, read_feature_table
+from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import text_path
 from quintet.files.paths import require_path
 
@@ -65,7 +64,7 @@ def read_corpus(source_or_table: str | Path | Manifest | FeatureTable) -> Corpus
         return _table_corpus(source_or_table)
     if not isinstance(source_or_table, Manifest):
         source_or_table = require_path(source_or_table, "The source of an audit")
-    if isinstance(source_or_table, str | Path) and _is_feature_table(Path(source_or_table)):
+    if isinstance(source_or_table, str | Path) and is_own_table(Path(source_or_table)):
         return _table_corpus(read_feature_table(source_or_table))
     if not isinstance(source_or_table, Manifest):
         external_table = find_external_table(Path(source_or_table))
@@ -88,14 +87,6 @@ def clip_sources(clips: pd.DataFrame) -> list[ClipSource]:
         strict=True,
     )
     return [ClipSource.from_row(*row) for row in rows]
-
-
-def _is_feature_table(path: Path) -> bool:
-    """Whether a file is a feature table that quintet made."""
-    if path.suffix.lower() != ".parquet" or not path.is_file():
-        return False
-    metadata = pq.read_schema(path).metadata or {}
-    return METADATA_KEY in metadata
 
 
 def _table_corpus(table: FeatureTable) -> Corpus:

@@ -20,10 +20,11 @@ from typing import BinaryIO, cast
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from quintet.errors import ArtefactError, DatasetError
+from quintet.errors import ArtefactError, DatasetError, QuintetError
 from quintet.files.text import BLOCK_BYTES, find_encoding
+from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet, read_schema
+from quintet.files.untrusted.reasons import reason
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 50  # rows that decide about the separator
@@ -181,9 +182,13 @@ def _unreadable(path: Path, reason: object) -> ArtefactError:
 
 def _read_parquet(path: Path) -> TableContent:
     """A parquet file; its index becomes columns, unless it only counts the rows."""
-    _require_unique(path, pq.read_schema(path).names)
-    with pq.ParquetFile(path) as file:
-        frame = file.read().to_pandas()
+    _require_unique(path, read_schema(path).names)
+    try:
+        frame = read_parquet(path).to_pandas()
+    except QuintetError:
+        raise
+    except PARQUET_ERRORS as error:
+        raise _unreadable(path, reason(error)) from error
     index: tuple[str, ...] = ()
     is_count = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     if not is_count:

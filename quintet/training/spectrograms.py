@@ -75,7 +75,39 @@ def find_spectrograms(
             f"{folder} has {store.parameter_hash}, the table {table.parameters.log_mel.hash}: "
             "extract again with --spectrograms."
         )
+    _require_same_audio(store, table)
     return store
+
+
+def _require_same_audio(store: SpectrogramStore, table: FeatureTable) -> None:
+    """Check that the spectrograms are of the same sound as the rows, where both know its digest.
+
+    A digest of an older kind cannot be compared. A clip without a spectrogram is an error of its own, later.
+
+    Raises:
+        ArtefactError: a spectrogram is of another sound.
+    """
+    known = table.meta["audio_digest"].dropna()
+    known = known[[id in store for id in known.index]]
+    pairs = zip(known.index, known.tolist(), store.digests(known.index.tolist()), strict=True)
+    others = [id for id, row, stored in pairs if row != stored and stored and _kind(row) == _kind(stored)]
+    if others:
+        raise ArtefactError(
+            "The spectrograms of a table must be of the same sound as its rows. "
+            f"{len(others)} of {len(known)} in {store.folder} are of another, for example {others[0]!r}: "
+            "extract again with --spectrograms, or move the store away."
+        )
+
+
+def _kind(digest: str) -> str:
+    """Name of the method that made a digest; empty for early ones.
+
+    Example:
+        >>> _kind("xxh3:1f"), _kind("07")
+        ('xxh3', '')
+    """
+    method, colon, _ = digest.partition(":")
+    return method if colon else ""
 
 
 def make_spectrograms(

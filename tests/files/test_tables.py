@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 
 from quintet.errors import ArtefactError, DatasetError
 from quintet.files.tables import read_table_file
+from quintet.files.untrusted import limits
 
 ROWS = "id,label,tempo\n007,null,120.5\n1e5,NA,NA\n,Café,90\n"
 
@@ -158,3 +159,36 @@ def test_a_small_file_does_not_unpack_to_a_large_table(
         assert (
             len(read_table_file(write(tmp_path, b"id,f" + end + (b"a,1" + end) * 100_000)).frame) == 100_000
         )
+
+
+def _repeated_number() -> pa.Table:
+    return pa.table({"id": pa.array(np.arange(4000) % 2), "f": pa.array(np.zeros(4000))})
+
+
+def _repeated_text() -> pa.Table:
+    text = pa.array(["x" * 10_000])
+    return pa.table({"id": pa.DictionaryArray.from_arrays(pa.array(np.zeros(200, np.int32)), text)})
+
+
+def _large_page() -> pa.Table:
+    return pa.table({"id": ["x" * 100_000]})
+
+
+@pytest.mark.parametrize("make", [_repeated_number, _repeated_text, _large_page])
+def test_a_small_parquet_file_does_not_unpack_to_a_large_table(
+    make: Callable[[], pa.Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq.write_table(make(), tmp_path / "bomb.parquet", compression="zstd", store_schema=False)
+    assert len(read_table_file(tmp_path / "bomb.parquet").frame) == make().num_rows
+    monkeypatch.setattr(limits, "TABLE_FLOOR_BYTES", 20_000)
+    monkeypatch.setattr(limits, "TABLE_RATIO", 4)
+    with pytest.raises(ArtefactError, match="much larger than its file"):
+        read_table_file(tmp_path / "bomb.parquet")
+
+
+def test_categories_of_numbers_are_read(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["a", "b"], "f": pd.Categorical([3, 1]), "g": pd.Categorical(["x", "x"])})
+    frame.to_parquet(tmp_path / "c.parquet")
+    found = read_table_file(tmp_path / "c.parquet").frame
+    assert found["f"].astype(int).tolist() == [3, 1]
+    assert found["g"].tolist() == ["x", "x"]

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from quintet.errors import ArtefactError
+from quintet.errors import ArtefactError, QuintetError
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.column_roles import Roles, refuse_roles
 from quintet.features.storage.external_table import read_external_table
 from quintet.features.storage.split_lists import add_splits
-from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, SCHEMA_VERSION, FeatureTable
+from quintet.features.storage.table import (
+    META_COLUMNS,
+    META_TYPES,
+    METADATA_KEY,
+    SCHEMA_VERSION,
+    FeatureTable,
+)
 from quintet.files.json_types import JsonObject
 from quintet.files.paths import name_list, require_path
+from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet, read_schema
+from quintet.files.untrusted.reasons import reason
+from quintet.files.untrusted.strict_json import parse_object
 
 
 def read_feature_table(
@@ -65,8 +72,7 @@ def read_feature_table(
         refuse_roles(
             id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from
         )
-        integers = {pa.int64(): pd.Int64Dtype()}
-        frame = pq.read_table(source).to_pandas(types_mapper=integers.get, ignore_metadata=True)
+        frame = _read_frame(source)
         dropped = [name for name in exclude if name not in META_COLUMNS]
         table = FeatureTable(frame.drop(columns=dropped, errors="ignore"), metadata)
     return add_splits(table, splits) if splits else table
@@ -98,16 +104,10 @@ def _stored_metadata(source: Path) -> JsonObject | None:
     """
     if source.suffix.lower() not in (".parquet", ".pq"):
         return None
-    try:
-        stored = (pq.read_schema(source).metadata or {}).get(METADATA_KEY)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ArtefactError(
-            "A feature table must be a whole parquet file. "
-            f"{source} cannot be read ({error}): extract it again."
-        ) from error
+    stored = (read_schema(source).metadata or {}).get(METADATA_KEY)
     if stored is None:
         return None
-    metadata: JsonObject = json.loads(stored)
+    metadata = parse_object(stored, source)
     if metadata.get("schema_version") != SCHEMA_VERSION:
         raise ArtefactError(
             f"This version reads feature tables of schema {SCHEMA_VERSION}. "
@@ -117,13 +117,66 @@ def _stored_metadata(source: Path) -> JsonObject | None:
     return metadata
 
 
+def is_own_table(source: Path) -> bool:
+    """Whether a file is a parquet file with our metadata. A damaged file is not.
+
+    Args:
+        source: any path.
+    """
+    if source.suffix.lower() not in (".parquet", ".pq") or not source.is_file():
+        return False
+    try:
+        return METADATA_KEY in (read_schema(source).metadata or {})
+    except ArtefactError:
+        return False
+
+
+def _read_frame(source: Path) -> pd.DataFrame:
+    """The rows of a table of ours. Whole numbers may be missing.
+
+    Raises:
+        ArtefactError: the file is damaged, or much smaller than its table.
+    """
+    integers = {pa.int64(): pd.Int64Dtype()}
+    try:
+        table = _typed(read_parquet(source))
+        frame: pd.DataFrame = table.to_pandas(types_mapper=integers.get, ignore_metadata=True)
+        return frame
+    except QuintetError:
+        raise
+    except PARQUET_ERRORS as error:
+        raise ArtefactError(
+            f"A feature table must be a whole parquet file. {source} cannot be read ({reason(error)}): "
+            "extract it again."
+        ) from error
+
+
+def _typed(table: pa.Table) -> pa.Table:
+    """A table of ours with the types that its columns must have.
+
+    Raises:
+        ValueError, pyarrow.ArrowException: if a column cannot have its type.
+    """
+    names = table.column_names
+    if len(set(names)) < len(names):
+        raise ValueError("two of its columns have one name")
+    for k, field in enumerate(table.schema):
+        kind = META_TYPES.get(field.name)
+        if kind is not None and kind != field.type:
+            table = table.set_column(k, pa.field(field.name, kind), table.column(k).cast(kind))
+        if kind is None and not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+            raise ValueError(f"the column {field.name[:60]!r} holds {field.type}, no numbers")
+    return table
+
+
 def _require_hash(metadata: JsonObject, source: Path) -> None:
     if metadata.get("parameters") is None:
         return
+    stated = metadata.get("parameter_hash")
     received = FeatureParameters.parse(metadata["parameters"], where=f"The feature table {source}").hash
-    if received != metadata["parameter_hash"]:
+    if received != stated:
         raise ArtefactError(
             "The parameters in a feature table must give its parameter hash. "
-            f"{source} states {metadata['parameter_hash']}, but its parameters give {received} "
+            f"{source} states {stated}, but its parameters give {received} "
             "in this version: extract it again."
         )

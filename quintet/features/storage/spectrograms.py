@@ -14,10 +14,8 @@ spectrogram in the index is complete. A later entry of the same id replaces an e
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,27 +23,25 @@ from typing import BinaryIO, Self, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.features.parameters import LogMelParameters
+from quintet.features.storage.spectrogram_files import (
+    STORE_VERSION,
+    compact_index,
+    map_shard,
+    next_shard,
+    read_description,
+    read_index,
+    shard_header,
+    shard_path,
+    write_index,
+)
 from quintet.features.storage.table import library_versions
 from quintet.files.atomic import atomic_replace
 from quintet.files.locks import INNER_LOCK, output_lock
 from quintet.files.paths import require_path
-
-STORE_VERSION = 1
-_HEADER_BYTES = 128
-_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("shard", pa.int64()),
-        ("offset", pa.int64()),
-        ("frames", pa.int64()),
-        ("audio_digest", pa.string()),
-    ]
-)
 
 
 class SpectrogramStore:
@@ -60,9 +56,10 @@ class SpectrogramStore:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(require_path(folder, "`folder`"))
-        self.parameters, self.versions = _read_description(self.folder)
+        self.parameters, self.versions = read_description(self.folder)
         index = read_index(self.folder)
         self._rows = {id: row for row, id in enumerate(index["id"].to_pylist())}
+        self._digests = index["audio_digest"]
         self._shard = index["shard"].to_numpy()
         self._offset = index["offset"].to_numpy()
         self._frames = index["frames"].to_numpy()
@@ -107,12 +104,23 @@ class SpectrogramStore:
         offset = int(self._offset[row])
         first, last, _ = slice(start, stop).indices(int(self._frames[row]))
         shard = self._map(int(self._shard[row]))
-        return np.ascontiguousarray(shard[offset + first : offset + last].T, dtype=np.float32)
+        values = np.ascontiguousarray(shard[offset + first : offset + last].T, dtype=np.float32)
+        if not np.isfinite(values).all():
+            raise ArtefactError(
+                f"A spectrogram must be finite. That of {id!r} in {self.folder} is not: "
+                "delete the store and extract it again."
+            )
+        return values
 
     def frames(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """Number of frames of each of these clips. The spectrograms are not read."""
         counts: NDArray[np.int64] = self._frames[self._positions(ids)]
         return counts
+
+    def digests(self, ids: Sequence[str]) -> list[str]:
+        """Audio digest of each of these clips; empty if the store does not know it."""
+        digests = self._digests.take(pa.array(self._positions(ids), pa.int64())).to_pylist()
+        return [digest or "" for digest in digests]
 
     def take(self, ids: Sequence[str]) -> Spectrograms:
         """The spectrograms of these clips, in this order. Each is read when it is used.
@@ -136,13 +144,10 @@ class SpectrogramStore:
 
     def _map(self, shard: int) -> NDArray[np.float16]:
         if shard not in self._maps:
+            is_here = self._shard == shard
+            n_frames = int((self._offset + self._frames)[is_here].max())
             path = shard_path(self.folder, shard)
-            try:
-                self._maps[shard] = np.load(path, mmap_mode="r")
-            except (OSError, ValueError) as error:
-                raise ArtefactError(
-                    f"The store must have all its shards. {path} cannot be read ({error})."
-                ) from error
+            self._maps[shard] = map_shard(path, self.parameters.n_mels, n_frames)
         return self._maps[shard]
 
     def __getstate__(self) -> dict[str, object]:
@@ -238,7 +243,7 @@ class SpectrogramWriter:
         self._digests: dict[str, str] = dict(
             zip(index["id"].to_pylist(), index["audio_digest"].to_pylist(), strict=True)
         )
-        self._shard, self._offset, self._parts = _next_shard(self.folder), 0, 0
+        self._shard, self._offset, self._parts = next_shard(self.folder), 0, 0
         self._file: BinaryIO | None = None
         self._entries: list[tuple[str, int, int, int, str]] = []
 
@@ -277,12 +282,12 @@ class SpectrogramWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.seek(0)
-        self._file.write(_header(self._offset, self.parameters.n_mels))
+        self._file.write(shard_header(self._offset, self.parameters.n_mels))
         self._file.seek(0, os.SEEK_END)
         self._file.flush()
         os.fsync(self._file.fileno())
         part = f"part-{self._shard:05d}-{self._parts:07d}.parquet"
-        _write_index(self.folder / "index.parts" / part, self._entries)
+        write_index(self.folder / "index.parts" / part, self._entries)
         self._entries, self._parts = [], self._parts + 1
         if self._offset * self.parameters.n_mels * 2 >= self.shard_bytes:
             self._end_shard()
@@ -292,7 +297,7 @@ class SpectrogramWriter:
         try:
             self.commit()
             self._end_shard()
-            _compact_index(self.folder)
+            compact_index(self.folder)
         finally:
             self._stack.close()
 
@@ -314,7 +319,7 @@ class SpectrogramWriter:
     def _open(self) -> BinaryIO:
         if self._file is None:
             self._file = shard_path(self.folder, self._shard).open("xb")
-            self._file.write(_header(0, self.parameters.n_mels))
+            self._file.write(shard_header(0, self.parameters.n_mels))
         return self._file
 
     def _end_shard(self) -> None:
@@ -324,7 +329,7 @@ class SpectrogramWriter:
 
     def _describe(self) -> None:
         if (self.folder / "store.json").exists():
-            stored, _ = _read_description(self.folder)
+            stored, _ = read_description(self.folder)
             if stored.hash != self.parameters.hash:
                 raise ConfigError(_mismatch(self.folder, stored, self.parameters))
             return
@@ -336,49 +341,6 @@ class SpectrogramWriter:
         }
         with atomic_replace(self.folder / "store.json") as temporary:
             temporary.write_text(json.dumps(text, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def shard_path(folder: Path, shard: int) -> Path:
-    """The file of shard number `shard`."""
-    return folder / f"shard-{shard:05d}.npy"
-
-
-def read_index(folder: Path) -> pa.Table:
-    """The latest entry of every id (id, shard, offset, frames, audio_digest), in the order of writing."""
-    files = [folder / "index.parquet", *sorted((folder / "index.parts").glob("part-*.parquet"))]
-    tables = [pq.read_table(file, schema=_SCHEMA) for file in files if file.exists()]
-    entries = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
-    order = np.lexsort((entries["offset"].to_numpy(), entries["shard"].to_numpy()))
-    ids = entries["id"].to_pylist()
-    latest = {ids[row]: place for place, row in enumerate(order)}
-    return entries.take(pa.array(order[sorted(latest.values())]))
-
-
-def _read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
-    path = folder / "store.json"
-    try:
-        text = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtefactError(
-            f"A spectrogram store must exist. There is none in {folder}: "
-            f"make one with `quintet extract SOURCE --spectrograms {folder}`."
-        ) from None
-    except ValueError as error:
-        raise ArtefactError(
-            f"A spectrogram store must have a whole store.json. {path} is damaged ({error})."
-        ) from error
-    if text.get("schema_version") != STORE_VERSION:
-        raise ArtefactError(
-            f"This version reads spectrogram stores of version {STORE_VERSION}. "
-            f"{folder} has {text.get('schema_version')}: extract it again."
-        )
-    parameters = LogMelParameters.parse(text["parameters"], where=f"The spectrogram store {folder}")
-    if parameters.hash != text["parameter_hash"]:
-        raise ArtefactError(
-            "The parameters of a spectrogram store must give its hash. "
-            f"{folder} says {text['parameter_hash']}, they give {parameters.hash}: extract it again."
-        )
-    return parameters, text["versions"]
 
 
 def _require_ours(folder: Path) -> None:
@@ -402,43 +364,3 @@ def _mismatch(folder: Path, stored: LogMelParameters, wanted: LogMelParameters) 
         "All spectrograms of a store must have the same parameters. "
         f"{folder} differs in {differences}: choose another folder, or delete this one."
     )
-
-
-def _next_shard(folder: Path) -> int:
-    matches = [re.fullmatch(r"shard-(\d+)\.npy", entry.name) for entry in folder.iterdir()]
-    numbers = [int(match[1]) for match in matches if match is not None]
-    return max(numbers, default=-1) + 1
-
-
-def _header(frames: int, n_mels: int) -> bytes:
-    """The npy header of a float16 array `(frames, n_mels)`: always 128 bytes, to be replaced in place."""
-    buffer = io.BytesIO()
-    header = {"descr": "<f2", "fortran_order": False, "shape": (frames, n_mels)}
-    np.lib.format.write_array_header_1_0(buffer, header)
-    if buffer.tell() != _HEADER_BYTES:
-        raise ArtefactError(
-            f"The header of a shard must take {_HEADER_BYTES} bytes. "
-            f"It takes {buffer.tell()} for {frames} frames: use a smaller shard_bytes."
-        )
-    return buffer.getvalue()
-
-
-def _write_index(path: Path, entries: Sequence[tuple[str, int, int, int, str]]) -> None:
-    columns = zip(*entries, strict=True)
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-    with atomic_replace(path) as temporary:
-        pq.write_table(pa.table(arrays, schema=_SCHEMA), temporary)
-
-
-def _compact_index(folder: Path) -> None:
-    """Write the index to one file, and delete its parts and the shards that hold no current entry."""
-    parts = sorted((folder / "index.parts").glob("part-*.parquet"))
-    index = read_index(folder)
-    with atomic_replace(folder / "index.parquet") as temporary:
-        pq.write_table(index, temporary, compression="zstd")
-    for part in parts:
-        part.unlink()
-    current_shards = set(index["shard"].unique().to_pylist())
-    for path in folder.glob("shard-*.npy"):
-        if int(path.stem.removeprefix("shard-")) not in current_shards:
-            path.unlink()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
+import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +144,51 @@ def read_header(data: bytes) -> ArrayHeader:
         >>> read_header(content.getvalue()).shape
         (2, 3)
     """
+    header = _parse_header(data)
+    if math.prod(header.shape) * header.dtype.itemsize != len(data) - header.start:
+        raise ValueError(f"an array of shape {header.shape} has {len(data) - header.start} bytes of values")
+    return header
+
+
+def map_array(path: Path, rule: ArrayRule) -> StoredArray:
+    """A .npy file as an array in the order of C whose values are read when they are used.
+
+    The file may be longer than its array: a writer appends values before it writes the header anew. Whether
+    values are finite is not looked at.
+
+    Args:
+        path: the file; a link, a device and a pipe are refused.
+        rule: what the array may be.
+
+    Raises:
+        OSError: if the file cannot be opened.
+        ValueError: if it is no such array, or has fewer bytes than its shape needs.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(Path(folder, "a.npy"), np.ones((2, 3), np.float16))
+        ...     map_array(Path(folder, "a.npy"), ArrayRule("f", (None, 3))).shape
+        (2, 3)
+    """
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    with open(os.open(path, flags), "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise ValueError("it is no ordinary file")
+        header = _parse_header(file.read(limits.HEADER_BYTES))
+        require_rule(header, rule, path.name)
+        if header.fortran or header.start + math.prod(header.shape) * header.dtype.itemsize > facts.st_size:
+            raise ValueError(f"it has {facts.st_size} bytes for an array of shape {header.shape}")
+        if not math.prod(header.shape):
+            return np.empty(header.shape, header.dtype)
+        return np.memmap(file, header.dtype, mode="r", offset=header.start, shape=header.shape)
+
+
+def _parse_header(data: bytes) -> ArrayHeader:
+    """Header at the begin of some bytes, without a look at their number."""
     if data[:6] != _MAGIC or len(data) < 12 or data[6] not in (1, 2, 3):
         raise ValueError("no array of NumPy")
     width = 2 if data[6] == 1 else 4
@@ -156,8 +204,6 @@ def read_header(data: bytes) -> ArrayHeader:
     shape = tuple(int(part) for part in lengths if part)
     if len(shape) > MOST_AXES or any(len(part) > 18 for part in lengths):
         raise ValueError(f"an array has more than {MOST_AXES} axes, or one that is too long")
-    if math.prod(shape) * dtype.itemsize != len(data) - start:
-        raise ValueError(f"an array of shape {shape} has {len(data) - start} bytes of values")
     return ArrayHeader(dtype, shape, match["fortran"] == "True", start)
 
 

@@ -76,7 +76,10 @@ TABLE_COLUMNS = 100_000
 """Columns of a parquet table."""
 
 TABLE_BYTES = 8_192 * MIB
-"""Bytes of a parquet table in memory."""
+"""Bytes of a parquet table in memory, unless its file is of that order."""
+
+TABLE_ALWAYS = 4
+"""Bytes in memory for each byte of a parquet file that are always allowed."""
 
 TABLE_FLOOR_BYTES = 256 * MIB
 """Bytes that the table of a very small parquet file may take in memory."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from quintet.errors import ArtefactError
 from quintet.files.untrusted import limits
+from quintet.files.untrusted.reasons import reason
 
 PARQUET_ERRORS = (
     pa.ArrowException,
@@ -92,7 +93,7 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
     left = memory_limit(size)
     for k, name in enumerate(table.column_names):
         column = table.column(k)
-        if not pa.types.is_dictionary(column.type):
+        if not pa.types.is_dictionary(column.type) or not _is_text(column.type.value_type):
             continue
         for chunk in column.chunks:
             lengths = pc.binary_length(chunk.dictionary)
@@ -105,9 +106,31 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
     return table
 
 
+def read_schema(source: Path | bytes) -> pa.Schema:
+    """Names and types of the columns, and the metadata, from the footer alone.
+
+    Args:
+        source: the file, or its content.
+
+    Raises:
+        ArtefactError: if the file is damaged.
+    """
+    try:
+        return pq.read_schema(pa.BufferReader(source) if isinstance(source, bytes) else source)
+    except PARQUET_ERRORS as error:
+        name = "The file" if isinstance(source, bytes) else f"'{source}'"
+        raise ArtefactError(
+            f"A table must be a whole parquet file. {name} cannot be read ({reason(error)}): make it again."
+        ) from error
+
+
 def memory_limit(file_bytes: int) -> int:
-    """Bytes that a table may take in memory, from the size of its file: small ones may repeat themselves."""
-    return min(limits.TABLE_BYTES, limits.TABLE_FLOOR_BYTES + limits.TABLE_RATIO * file_bytes)
+    """Bytes that a table may take in memory, from the size of its file: small ones may repeat themselves.
+
+    Any table may take a few times its file, which the user has room for.
+    """
+    most = min(limits.TABLE_BYTES, limits.TABLE_FLOOR_BYTES + limits.TABLE_RATIO * file_bytes)
+    return max(most, limits.TABLE_ALWAYS * file_bytes)
 
 
 def _is_text(kind: pa.DataType) -> bool:

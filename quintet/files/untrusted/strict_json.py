@@ -98,5 +98,5 @@ def _refuse_constant(name: str) -> float:
 def _damaged(where: object, fault: str) -> ArtefactError:
     return ArtefactError(
         f"{where} must be JSON that Quintet wrote. It is not ({fault}). "
-        "It is damaged: train again, or restore it from a copy."
+        "It is damaged: make it again, or restore it from a copy."
     )

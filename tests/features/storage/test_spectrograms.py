@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.features.parameters import LogMelParameters
-from quintet.features.storage.spectrograms import (
-    Spectrograms,
-    SpectrogramStore,
-    SpectrogramWriter,
-    shard_path,
-)
+from quintet.features.storage.spectrogram_files import shard_path
+from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 
 SMALL = LogMelParameters(n_mels=4)
 
@@ -193,4 +191,79 @@ def test_damage_is_refused(tmp_path: Path) -> None:
         SpectrogramStore(tmp_path / "s")
     (tmp_path / "s" / "store.json").write_text('{"schema_version": 7}')
     with pytest.raises(ArtefactError, match="has 7"):
+        SpectrogramStore(tmp_path / "s")
+
+
+def rewrite(folder: Path, **changes: object) -> Path:
+    """Change columns of the index of a store."""
+    index = pd.read_parquet(folder / "index.parquet").assign(**changes)
+    index.to_parquet(folder / "index.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"offset": -3}, {"frames": 1 << 62}, {"frames": 0}, {"shard": -1}, {"id": None}, {"offset": "far"}],
+    ids=str,
+)
+def test_an_index_that_leads_outside_its_shards_is_refused(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    filled(tmp_path / "s", {"a": 5, "b": 4})
+    with pytest.raises(ArtefactError, match="index of a spectrogram store"):
+        SpectrogramStore(rewrite(tmp_path / "s", **changes))
+
+
+@pytest.mark.parametrize("changes", [{"offset": 1}, {"frames": 10}, {"shard": 7}], ids=str)
+def test_an_entry_beyond_the_end_of_its_shard_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    filled(tmp_path / "s", {"a": 5})
+    with pytest.raises(ArtefactError, match="all its shards"):
+        SpectrogramStore(rewrite(tmp_path / "s", **changes))["a"]
+
+
+def _pickled(path: Path) -> None:
+    np.save(path, np.array([[1, None, "x", 2.0]] * 5, dtype=object), allow_pickle=True)
+
+
+def _packed(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, x=np.zeros((5, 4), np.float16))
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.npy"))
+    path.symlink_to("elsewhere.npy")
+
+
+def _long_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"(5, 4)", b"(9" + b"9" * 14 + b", 4)"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _pickled,
+        _packed,
+        _link,
+        _long_header,
+        lambda path: np.save(path, np.zeros((5, 4))),
+        lambda path: np.save(path, np.zeros((5, 3), np.float16)),
+        lambda path: np.save(path, np.zeros((4, 4), np.float16)),
+        lambda path: np.save(path, np.full((5, 4), np.nan, np.float16)),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.unlink() or os.mkfifo(path),
+    ],
+)
+def test_a_shard_of_another_form_is_refused(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    store = filled(tmp_path / "s", {"a": 5})
+    change(shard_path(tmp_path / "s", 0))
+    with pytest.raises(ArtefactError, match=r"all its shards|must be finite"):
+        store["a"]
+
+
+@pytest.mark.parametrize("text", ["[" * 50_000 + "]" * 50_000, "[1]", '{"schema_version": 1}', "\xff"])
+def test_a_description_of_a_stranger_is_refused(tmp_path: Path, text: str) -> None:
+    filled(tmp_path / "s", {"a": 5})
+    (tmp_path / "s" / "store.json").write_text(text, encoding="latin-1")
+    with pytest.raises((ArtefactError, ConfigError)):
         SpectrogramStore(tmp_path / "s")

@@ -15,6 +15,7 @@ from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetEr
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, FeatureTable, write_feature_table
+from quintet.files.untrusted import limits
 
 GTZAN97 = Path(__file__).parents[3] / "../shared/data/gtzan97"
 
@@ -117,6 +118,44 @@ class TestOurs:
     def test_refuses_damage(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "t.parquet").write_bytes(content)
         with pytest.raises(ArtefactError, match="whole parquet file"):
+            read_feature_table(tmp_path / "t.parquet")
+
+    @pytest.mark.parametrize(
+        "text", ["[" * 30_000 + "]" * 30_000, '{"a": NaN}', "[1]", "{", '{"a": 1, "a": 1}']
+    )
+    def test_refuses_json_that_quintet_does_not_write(self, tmp_path: Path, text: str) -> None:
+        table = pa.table({"id": ["a"]}).replace_schema_metadata({METADATA_KEY: text})
+        pq.write_table(table, tmp_path / "t.parquet")
+        with pytest.raises(ArtefactError, match="must be JSON"):
+            read_feature_table(tmp_path / "t.parquet")
+
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [("status", [[1]] * 4), ("duration_s", ["long"] * 4), ("temporal.rms.mean", ["loud"] * 4)],
+    )
+    def test_refuses_a_column_of_another_type(self, tmp_path: Path, name: str, values: list[object]) -> None:
+        write_feature_table(table_of(), tmp_path / "t.parquet")
+        table = pq.read_table(tmp_path / "t.parquet")
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+        pq.write_table(table, tmp_path / "t.parquet")
+        with pytest.raises(ArtefactError, match="whole parquet file"):
+            read_feature_table(tmp_path / "t.parquet")
+
+    def test_refuses_a_table_that_is_much_larger_than_its_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_feature_table(table_of(5_000, failed=0), tmp_path / "t.parquet")
+        assert len(read_feature_table(tmp_path / "t.parquet")) == 5_000
+        table = pq.read_table(tmp_path / "t.parquet")
+        zeros = pa.array(np.zeros(5_000, np.float32))
+        for name in ("spectral.centroid.mean", "temporal.rms.mean", *META_COLUMNS[5:]):
+            if table.schema.field(name).type != pa.string():
+                kind = table.schema.field(name).type
+                table = table.set_column(table.column_names.index(name), name, zeros.cast(kind))
+        pq.write_table(table, tmp_path / "t.parquet", compression="zstd")
+        monkeypatch.setattr(limits, "TABLE_FLOOR_BYTES", 1000)
+        monkeypatch.setattr(limits, "TABLE_RATIO", 4)
+        with pytest.raises(ArtefactError, match="much larger than its file"):
             read_feature_table(tmp_path / "t.parquet")
 
     def test_refuses_absence(self, tmp_path: Path) -> None:
