@@ -21,6 +21,7 @@ from quintet.files.internet.remote import is_remote
 from quintet.files.paths import name_list, path_list, require_path
 
 if TYPE_CHECKING:
+    from quintet.embeddings.front_end import Windows
     from quintet.embeddings.tagging import TagChoice, TagProgress, TagResult
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.ensemble.crossfit import Listener
@@ -53,6 +54,8 @@ def extract(
     scheduler: str | None = None,
     retry_failed: bool = False,
     strict: bool = False,
+    embeddings: str | Iterable[str] = (),
+    windows: Windows | None = None,
 ) -> ExtractionSummary:
     """Extract features of all clips of a source to one parquet table.
 
@@ -72,10 +75,13 @@ def extract(
         scheduler: address of a dask cluster (`tcp://host:8786`). `n_jobs` is then ignored.
         retry_failed: whether to try clips again that failed in an earlier run.
         strict: whether a recording that is cut short counts as failed. Default: it is described and marked.
+        embeddings: names of pretrained networks whose columns are added (`quintet weights list`).
+        windows: windows of a clip that the networks read, spread evenly over it, or `"all"`. Default: 10.
 
     Raises:
         QuintetError: for a source that is no path or cannot be listed, or too many failures.
     """
+    from quintet.embeddings.columns.settings import find_embedder, with_embeddings
     from quintet.features.extraction.extract import Options
     from quintet.features.extraction.extract import extract as extract_clips
     from quintet.features.extraction.worker import Job
@@ -88,7 +94,11 @@ def extract(
             f"Received {spectrograms}: write it here and copy it."
         )
     store = None if spectrograms is None else Path(spectrograms)
-    job = Job(parameters or FeatureParameters(), log_mel=store is not None, strict=strict)
+    chosen = parameters or FeatureParameters()
+    names = name_list(embeddings)
+    if names or windows is not None:
+        chosen = with_embeddings(chosen, names, windows)
+    job = Job(chosen, log_mel=store is not None, strict=strict, embedder=find_embedder(chosen))
     options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
     return extract_clips(source, output, options)
 

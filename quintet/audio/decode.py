@@ -9,9 +9,12 @@ import math
 import os
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quintet.audio.clip import Clip
 from quintet.audio.reading.checks import Facts
-from quintet.audio.reading.recording import Recording
+from quintet.audio.reading.recording import MonoCopy, Recording
 from quintet.files.display.file_names import text_path
 from quintet.files.internet.remote import readable_file
 
@@ -31,6 +34,7 @@ class DecodedClip:
         missing_s: seconds that the file states and does not hold; 0 if it is complete or does not state its
             length.
         truncation: why the recording counts as cut short, as a sentence; empty if it is complete.
+        native: mono float32 at the rate of the file, shape `(n,)`; None if it was not asked for.
     """
 
     clip: Clip
@@ -40,6 +44,7 @@ class DecodedClip:
     audio_digest: str
     missing_s: float = 0.0
     truncation: str = ""
+    native: NDArray[np.float32] | None = None
 
 
 def load_clip(
@@ -50,6 +55,7 @@ def load_clip(
     end_s: float | None = None,
     id: str | None = None,
     strict: bool = True,
+    keep_native: bool = False,
 ) -> DecodedClip:
     """Decode a recording, or a window of it, to mono float32.
 
@@ -63,6 +69,7 @@ def load_clip(
         id: the clip's key; None takes the path.
         strict: whether a recording that is cut short is refused. If not, its sound is returned, and
             `missing_s` and `truncation` say what is missing.
+        keep_native: whether the samples at the rate of the file are returned too.
 
     Raises:
         DecodeError: the file is missing, unreadable, a folder, empty, not audio, damaged, cut short or
@@ -78,13 +85,16 @@ def load_clip(
         >>> load_clip(path, sample_rate=22050, start_s=0.5).clip.duration_s
         0.5
     """
-    recording = Recording(path, sample_rate=sample_rate, start_s=start_s, end_s=end_s, strict=strict)
+    copies = [MonoCopy()] if keep_native else []
+    recording = Recording(
+        path, sample_rate=sample_rate, start_s=start_s, end_s=end_s, strict=strict, listeners=copies
+    )
     samples = recording.read_all()
     clip = Clip(samples, recording.sample_rate, str(path) if id is None else id)
-    return decoded_clip(clip, recording.facts)
+    return decoded_clip(clip, recording.facts, copies[0].samples if copies else None)
 
 
-def decoded_clip(clip: Clip, facts: Facts) -> DecodedClip:
+def decoded_clip(clip: Clip, facts: Facts, native: NDArray[np.float32] | None = None) -> DecodedClip:
     """A clip with the facts of its recording."""
     return DecodedClip(
         clip=clip,
@@ -94,6 +104,7 @@ def decoded_clip(clip: Clip, facts: Facts) -> DecodedClip:
         audio_digest=facts.audio_digest,
         missing_s=facts.missing_s,
         truncation=facts.truncation,
+        native=native,
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+REACH = 256
+"""Samples of the lower rate on either side that decide a resampled sample. The filter is shorter."""
 BLOCK = 1 << 16  # samples that are resampled at a time: few enough for the cache of the processor
 
 
@@ -142,3 +145,69 @@ def resample_blocks(
     rest = stream.resample_chunk(np.zeros(0, dtype), last=True)[: max(0, length - n_out)]
     missing = length - n_out - len(rest)
     yield rest if missing <= 0 else np.concatenate([rest, np.zeros(missing, dtype)])
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a resampled sound, and the samples of the source that decide it.
+
+    Args:
+        first: first sample of the source.
+        last: the sample of the source after its last.
+        skipped: resampled samples of the source before the stretch begins.
+        length: samples of the stretch.
+    """
+
+    first: int
+    last: int
+    skipped: int
+    length: int
+
+
+def plan_stretch(first: int, last: int, *, n_samples: int, orig_sr: int, target_sr: int) -> Stretch:
+    """The samples of a source that decide the samples `first` to `last` of its resampled sound.
+
+    Args:
+        first: first sample of the stretch, at `target_sr`.
+        last: the sample after its last, at `target_sr`; at most the length of the resampled sound.
+        n_samples: length of the source.
+        orig_sr: Hz, positive.
+        target_sr: Hz, positive.
+    """
+    if orig_sr == target_sr:
+        return Stretch(first, last, 0, last - first)
+    common = math.gcd(orig_sr, target_sr)
+    unit_in, unit_out = orig_sr // common, target_sr // common
+    reach = math.ceil(REACH * max(1.0, orig_sr / target_sr))
+    # a source that begins with a whole unit has its samples at the same places as the whole sound
+    units = max(0, first // unit_out - math.ceil(reach / unit_in))
+    end = min(n_samples, math.ceil(last * orig_sr / target_sr) + reach)
+    return Stretch(units * unit_in, end, first - units * unit_out, last - first)
+
+
+def resample_stretch(
+    source: NDArray[np.float32], stretch: Stretch, *, orig_sr: int, target_sr: int
+) -> NDArray[np.float32]:
+    """A stretch of a resampled sound, from the samples of the source that decide it.
+
+    Args:
+        source: the samples `stretch.first` to `stretch.last` of the source.
+        stretch: from `plan_stretch`.
+        orig_sr: Hz, positive.
+        target_sr: Hz, positive.
+
+    Source:
+        Equal to that part of `resample(whole source)` up to the rounding of float32.
+
+    Example:
+        >>> import numpy as np
+        >>> tone = np.sin(0.01 * np.arange(88200)).astype(np.float32)
+        >>> stretch = plan_stretch(10000, 12000, n_samples=88200, orig_sr=44100, target_sr=16000)
+        >>> source = tone[stretch.first : stretch.last]
+        >>> part = resample_stretch(source, stretch, orig_sr=44100, target_sr=16000)
+        >>> whole = resample(tone, orig_sr=44100, target_sr=16000)
+        >>> bool(np.abs(part - whole[10000:12000]).max() < 1e-6), len(source)
+        (True, 10026)
+    """
+    resampled = np.asarray(resample(source, orig_sr=orig_sr, target_sr=target_sr), np.float32)
+    return resampled[stretch.skipped : stretch.skipped + stretch.length]

@@ -17,7 +17,14 @@ from quintet.commands.terminal.options import (
     Quiet,
     Strict,
 )
-from quintet.commands.terminal.parsing import parse_limit, parse_pairs, parse_parameters, resolve_cores
+from quintet.commands.terminal.parsing import (
+    parse_limit,
+    parse_names,
+    parse_pairs,
+    parse_parameters,
+    parse_windows,
+    resolve_cores,
+)
 from quintet.errors import ConfigError, QuintetError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -47,6 +54,16 @@ def extract(
     ] = None,
     spectrograms: Annotated[
         Path | None, typer.Option(help="Also store log-mel spectrograms in this folder, for networks.")
+    ] = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(help="Also add the columns of these pretrained networks: musicnn_msd,musicnn_mtt,…"),
+    ] = None,
+    windows: Annotated[
+        str | None,
+        typer.Option(
+            help="Windows of a clip for --embeddings, spread over it: a number, or all. Default: 10."
+        ),
     ] = None,
     jobs: Jobs = 1,
     set_: Annotated[
@@ -88,6 +105,7 @@ def extract(
     from quintet.commands.terminal.output import print_classes, print_failures, print_ignored, print_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.datasets.source import load_source
+    from quintet.embeddings.columns.settings import with_embeddings
     from quintet.features.columns import feature_names
     from quintet.features.columns import published_names as paper_names
 
@@ -96,7 +114,11 @@ def extract(
         require_suffix(published_names, (".csv", *PARQUET_SUFFIXES), "--published-names")
     if timeout is not None and not timeout > 0:
         raise ConfigError(f"--timeout must be more than 0 seconds. Received {timeout:g}.")
-    parameters = parse_parameters(features, families, set_)
+    parameters = with_embeddings(
+        parse_parameters(features, families, set_),
+        parse_names(embeddings),
+        None if windows is None else parse_windows(windows),
+    )
     if published_names is not None:
         paper_names(features)  # a set without such names is refused before the work
     prepare_file(output)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.audio.mel import mel_filterbank
 from quintet.embeddings.contract import Contract, LogMelInput, WaveformInput
 from quintet.errors import TooShortError
 
@@ -31,19 +32,56 @@ def clip_windows(samples: Floats, contract: Contract, windows: Windows = DEFAULT
     Raises:
         TooShortError: the clip is shorter than the contract allows.
     """
-    padded = _pad_clip(np.asarray(samples, np.float32), contract)
+    padded = pad_clip(np.asarray(samples, np.float32), contract)
+    spans = window_spans(len(padded), contract, windows)
+    return np.stack([window_input(_take(padded, first, last), contract) for first, last in spans])
+
+
+def needed_samples(contract: Contract) -> int:
+    """Samples of the shortest clip that holds a window."""
+    form = contract.input
+    return form.samples if isinstance(form, WaveformInput) else _samples_of(form)
+
+
+def window_spans(n_samples: int, contract: Contract, windows: Windows) -> list[tuple[int, int]]:
+    """First sample of each window, and the sample after its last. Samples outside the clip are zeros.
+
+    Args:
+        n_samples: length of the clip at the contract's sample rate, at least `needed_samples`.
+        contract: the network.
+        windows: as in `clip_windows`.
+    """
     form = contract.input
     if isinstance(form, WaveformInput):
-        starts = window_starts(len(padded), form.samples, form.hop_samples, windows)
-        stack = np.stack([padded[start : start + form.samples] for start in starts])
-        return stack.reshape(len(starts), *form.window_shape)
-    starts = window_starts(_n_frames(len(padded), form), form.frames, form.hop_frames, windows)
+        starts = window_starts(n_samples, form.samples, form.hop_samples, windows)
+        return [(int(start), int(start) + form.samples) for start in starts]
+    starts = window_starts(_n_frames(n_samples, form), form.frames, form.hop_frames, windows)
     margin = form.n_fft // 2 if form.center else 0
-    centred = np.pad(padded, margin)
-    stack = np.stack([_log_mel(centred, int(start), contract.sample_rate, form) for start in starts])
-    if form.layout == "mel_time":
-        stack = stack.transpose(0, 2, 1)
-    return np.ascontiguousarray(stack).reshape(len(starts), *form.window_shape)
+    length = (form.frames - 1) * form.hop_length + form.n_fft
+    firsts = [int(start) * form.hop_length - margin for start in starts]
+    return [(first, first + length) for first in firsts]
+
+
+def window_input(samples: Floats, contract: Contract) -> Floats:
+    """The input of the network for one window, shape `window_shape`.
+
+    Args:
+        samples: the samples of a span of `window_spans`, zeros outside the clip included.
+        contract: the network.
+    """
+    form = contract.input
+    values = samples
+    if isinstance(form, LogMelInput):
+        values = _log_mel(samples, contract.sample_rate, form)
+        if form.layout == "mel_time":
+            values = np.ascontiguousarray(values.T)
+    return values.reshape(form.window_shape)
+
+
+def _take(samples: Floats, first: int, last: int) -> Floats:
+    """The samples of a span, with zeros outside the clip."""
+    inside = samples[max(first, 0) : max(last, 0)]
+    return np.pad(inside, (max(-first, 0), max(last - len(samples), 0)))
 
 
 def window_times(
@@ -81,11 +119,14 @@ def window_starts(length: int, window: int, hop: int, windows: Windows) -> NDArr
     return np.unique(np.round(np.linspace(0, last, windows)).astype(np.int64))
 
 
-def _pad_clip(samples: Floats, contract: Contract) -> Floats:
-    """The clip; one that is shorter than a window is made as long as one."""
+def pad_clip(samples: Floats, contract: Contract) -> Floats:
+    """The clip; one that is shorter than a window is made as long as one.
+
+    Raises:
+        TooShortError: the clip is shorter than the contract allows.
+    """
     seconds = len(samples) / contract.sample_rate
-    form = contract.input
-    needed = form.samples if isinstance(form, WaveformInput) else _samples_of(form)
+    needed = needed_samples(contract)
     if len(samples) and seconds >= contract.shortest_s:
         if len(samples) >= needed:
             return samples
@@ -109,11 +150,9 @@ def _n_frames(n_samples: int, form: LogMelInput) -> int:
     return max(0, reach // form.hop_length + 1)
 
 
-def _log_mel(centred: Floats, start: int, sample_rate: int, form: LogMelInput) -> Floats:
-    """Log-mel values of the window that starts at a frame, shape `(frames, n_mels)`."""
-    first = start * form.hop_length
-    stretch = centred[first : first + (form.frames - 1) * form.hop_length + form.n_fft]
-    frames = np.lib.stride_tricks.sliding_window_view(stretch, form.n_fft)[:: form.hop_length]
+def _log_mel(samples: Floats, sample_rate: int, form: LogMelInput) -> Floats:
+    """Log-mel values of the samples of a window, shape `(frames, n_mels)`."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, form.n_fft)[:: form.hop_length]
     magnitude = np.abs(np.fft.rfft(frames * _hann(form.win_length or form.n_fft, form.n_fft), axis=1))
     values = (magnitude**form.power) @ _filterbank(
         sample_rate, form.n_fft, form.n_mels, form.fmin, form.fmax, form.mel_scale, form.norm
@@ -143,6 +182,9 @@ def _filterbank(
     norm: str,
 ) -> NDArray[np.float64]:
     """Mel filters, shape `(n_fft // 2 + 1, n_mels)`."""
+    if (mel_scale, norm) == ("slaney", "slaney"):
+        filters = mel_filterbank(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
+        return np.ascontiguousarray(filters.T)
     from librosa.filters import mel
 
     weights: NDArray[np.float64] = mel(

@@ -102,14 +102,28 @@ def open_network(name: str, *, threads: int | None = 1) -> Network:
         ArtefactError: the file has changed since it was added.
     """
     entry = find_network(name)
-    content = read_model(entry.folder / MODEL)
+    return open_folder(entry.folder, entry.contract, threads=threads)
+
+
+def open_folder(folder: Path, contract: Contract, *, threads: int | None = 1) -> Network:
+    """Open the network in a folder of the library, after its digest has been checked.
+
+    Args:
+        folder: the folder.
+        contract: its contract.
+        threads: threads of ONNX Runtime; None lets it choose.
+
+    Raises:
+        ArtefactError: the file has changed since it was added.
+    """
+    content = read_model(folder / MODEL)
     digest = hashlib.sha256(content).hexdigest()
-    if digest != entry.contract.sha256:
+    if digest != contract.sha256:
         raise ArtefactError(
-            f"The file {entry.folder / MODEL} must be as it was added (SHA-256 {entry.contract.sha256}). It "
-            f"has {digest}: remove the folder and add the network again."
+            f"The file {folder / MODEL} must be as it was added (SHA-256 {contract.sha256}). It has "
+            f"{digest}: remove the folder and add the network again."
         )
-    return Network(content, entry.contract, threads=threads)
+    return Network(content, contract, threads=threads)
 
 
 def add_network(model: Path, contract: Path, *, name: str | None = None) -> Installed:

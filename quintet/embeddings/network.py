@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 Floats = NDArray[np.float32]
-BATCH = 16
+GPU = "CUDAExecutionProvider"
+GPU_BATCH = 16
+"""Windows that a GPU computes at once. On a CPU, one at a time fits the cache best."""
 LARGEST_FILE = 4 * 2**30
 """Bytes of an ONNX file that is read at most."""
 
 
 class Network:
-    """A pretrained network.
+    """A pretrained network. `batch` is the number of windows that it computes at once.
 
     Args:
         content: bytes of the ONNX file.
@@ -40,7 +43,7 @@ class Network:
     def __init__(self, content: bytes, contract: Contract, *, threads: int | None = 1) -> None:
         self.contract = contract
         self._session = open_session(content, threads=threads)
-        self._batch = self._require_input()
+        self.batch = self._require_input()
         self._require_outputs()
 
     def run(self, samples: Floats, *, windows: Windows = DEFAULT_WINDOWS) -> dict[str, Floats]:
@@ -57,11 +60,24 @@ class Network:
             TooShortError: the clip is too short.
             ArtefactError: the network fails, or gives numbers that are not finite or of another shape.
         """
-        inputs = clip_windows(samples, self.contract, windows)
+        return self.run_windows(clip_windows(samples, self.contract, windows))
+
+    def run_windows(self, inputs: Floats) -> dict[str, Floats]:
+        """Outputs of windows that `front_end` has made.
+
+        Args:
+            inputs: shape `(k, *window_shape)`, k ≥ 1.
+
+        Returns:
+            For the name of each output, shape `(k, dimension)`, float32.
+
+        Raises:
+            ArtefactError: as `run`.
+        """
         outputs = self.contract.outputs
         names = [output.name for output in outputs]
-        starts = range(0, len(inputs), self._batch)
-        parts = [self._run_batch(names, inputs[start : start + self._batch]) for start in starts]
+        starts = range(0, len(inputs), self.batch)
+        parts = [self._run_batch(names, inputs[start : start + self.batch]) for start in starts]
         results = {}
         for position, output in enumerate(outputs):
             values = np.concatenate([part[position] for part in parts])[: len(inputs)]
@@ -76,7 +92,7 @@ class Network:
         return results
 
     def _run_batch(self, names: list[str], batch: Floats) -> list[Floats]:
-        missing = self._batch - len(batch) if self._is_fixed else 0
+        missing = self.batch - len(batch) if self._is_fixed else 0
         if missing:
             batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
         try:
@@ -108,7 +124,9 @@ class Network:
                 f"The contract gives {_text(window)}: check the bands, the frames and the order of the axes."
             )
         self._is_fixed = isinstance(batch, int) and batch > 0
-        return batch if self._is_fixed else BATCH
+        if self._is_fixed:
+            return int(batch)
+        return GPU_BATCH if GPU in self._session.get_providers() else 1
 
     def _require_outputs(self) -> None:
         present = {value.name: value.shape for value in self._session.get_outputs()}
@@ -164,7 +182,17 @@ def open_session(content: bytes, *, threads: int | None = 1) -> InferenceSession
 
 def _providers(available: Sequence[str]) -> list[str]:
     """A GPU if ONNX Runtime has one, then the CPU."""
-    return [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+    return [name for name in (GPU, "CPUExecutionProvider") if name in available]
+
+
+def require_runtime() -> None:
+    """Require that ONNX Runtime and onnx are installed. Neither is imported.
+
+    Raises:
+        MissingExtraError: one of them is not.
+    """
+    if not all(map(find_spec, ("onnx", "onnxruntime"))):
+        raise MissingExtraError("A pretrained network", "embeddings")
 
 
 def _require_own_data(model: ModelProto) -> None:

@@ -75,7 +75,7 @@ def describe_recordings(
         n_jobs: number of worker processes.
         progress: called as files are described.
     """
-    job = Job(parameters, log_mel=log_mel, strict=strict)
+    job = make_job(parameters, log_mel=log_mel, strict=strict)
     tasks = [FileTask(name_text(file), str(file.absolute()), segment_s) for file in files]
     found: dict[int, FileRows] = {}
     state = Progress(total=len(tasks))
@@ -143,6 +143,25 @@ def segment_length_s(ensemble: EnsembleClassifier, segment_s: float | None) -> f
         return segment_s
     length: float | None = ensemble.bundle_["clip_seconds"]
     return length
+
+
+def make_job(parameters: FeatureParameters, *, log_mel: bool, strict: bool = False) -> Job:
+    """What to do with every segment, with the pretrained networks of the parameters.
+
+    Args:
+        parameters: feature parameters of a model.
+        log_mel: whether spectrograms are computed too.
+        strict: whether a recording that is cut short counts as failed.
+
+    Raises:
+        ConfigError: the library lacks a network.
+        ArtefactError: the library has another network of this name.
+    """
+    if not parameters.embeddings:
+        return Job(parameters, log_mel=log_mel, strict=strict)
+    from quintet.embeddings.columns.settings import find_embedder
+
+    return Job(parameters, log_mel=log_mel, strict=strict, embedder=find_embedder(parameters))
 
 
 def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:

@@ -19,13 +19,13 @@ from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import Progress, ProgressCallback
 from quintet.features.extraction.in_memory import collect_rows, describe_clips
 from quintet.features.extraction.segments import FileTask, describe_files
-from quintet.features.extraction.worker import Job
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.display.file_names import name_text
 from quintet.inference.describe import (
     Descriptions,
     feature_parameters,
     file_state,
+    make_job,
     number_rows,
     segment_length_s,
 )
@@ -63,7 +63,7 @@ def predict_track(
     """
     start_worker(kernels_available)
     parameters = feature_parameters(ensemble)
-    job = Job(parameters, log_mel=True)
+    job = make_job(parameters, log_mel=True)
     task = FileTask(
         name_text(file), str(file.absolute()), segment_length_s(ensemble, segment_s), with_digest=True
     )

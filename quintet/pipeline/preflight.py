@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 from quintet.classifiers.registry import make_member, require_fit, require_weights
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
+from quintet.embeddings.columns.settings import find_embedder, with_embeddings
 from quintet.errors import ArtefactError, ConfigError
+from quintet.features.parameters import FeatureParameters
 from quintet.inference.inputs import expand_files
 from quintet.pipeline.recipe import Recipe
 
@@ -37,14 +39,15 @@ def check_recipe(recipe: Recipe) -> None:
 
     Besides the checks of `check_members`: a table member with settings is fitted on 24 random rows, a
     network with settings is built without its pretrained weights, weights must be available, and files to
-    predict must exist.
+    predict must exist. So must the pretrained networks whose columns it names.
 
     Raises:
-        ConfigError: a value with which a member cannot be fitted, or a missing file.
+        ConfigError: a value with which a member cannot be fitted, or a missing file or network.
         ArtefactError: weights that cannot be had.
     """
     check_members(recipe)
     _check_files(recipe)
+    find_embedder(described_parameters(recipe))
     training = recipe.training
     for name in training.members:
         chosen = training.settings.get(name, {})
@@ -58,6 +61,15 @@ def check_recipe(recipe: Recipe) -> None:
                 _build_network(member, n_mels=n_mels, multilabel=recipe.data.multilabel)
             else:
                 require_fit(member, chosen)
+
+
+def described_parameters(recipe: Recipe) -> FeatureParameters:
+    """All parameters of the features of a recipe, with its pretrained networks.
+
+    Raises:
+        ConfigError: the library lacks a network.
+    """
+    return with_embeddings(recipe.parameters, recipe.features.embeddings, recipe.features.windows)
 
 
 def _check_files(recipe: Recipe) -> None:

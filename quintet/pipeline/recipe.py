@@ -54,11 +54,15 @@ class FeatureSettings(Stage):
         set: name of the feature set.
         families: feature families of the set. None means all.
         overrides: further parameters.
+        embeddings: names of pretrained networks whose columns are added, as in `quintet weights list`.
+        windows: windows of a clip that the networks read, spread evenly over it, or `"all"`. Default: 10.
     """
 
     set: str = "full"
     families: tuple[str, ...] | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
+    embeddings: tuple[str, ...] = ()
+    windows: int | Literal["all"] | None = None
 
 
 class SegmentSettings(Stage):
@@ -186,10 +190,10 @@ class Recipe(Stage):
                 "Augmentation is described once: in [augmentation], or in [train.augmentation]. "
                 "Received both."
             )
-        both = sorted({"feature_set", "families"} & self.features.overrides.keys())
+        both = sorted({"feature_set", "families", "embeddings"} & self.features.overrides.keys())
         if both:
             raise ValueError(
-                "[features] decides set and families. "
+                "[features] decides set, families and embeddings. "
                 f"[features.overrides] names them too: {', '.join(both)}."
             )
 
@@ -211,7 +215,7 @@ class Recipe(Stage):
 
     @property
     def parameters(self) -> FeatureParameters:
-        """All parameters of the features and the spectrograms."""
+        """All parameters of the features and the spectrograms, without pretrained networks."""
         overrides = dict(self.features.overrides)
         if self.spectrogram is not None:
             overrides["log_mel"] = self.spectrogram

@@ -9,6 +9,7 @@ from typing import TypedDict
 from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
+from quintet.embeddings.columns.settings import find_embedder
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError
 from quintet.features.extraction.extract import ExtractionSummary, Options, ProgressCallback, extract
@@ -19,7 +20,7 @@ from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
 from quintet.inference.predict import PredictionResult, predict_files
 from quintet.model_folder.folder import BUNDLE, ModelFolder
-from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe
+from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe, described_parameters
 from quintet.pipeline.recipe import Recipe, require_data
 from quintet.pipeline.reporter import NullReporter, Reporter
 from quintet.training.data import make_training_split
@@ -131,7 +132,8 @@ def describe_clips(
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     with reporter.stage("extracting") as progress:
-        job = Job(recipe.parameters, log_mel=spectrograms is not None)
+        parameters = described_parameters(recipe)
+        job = Job(parameters, log_mel=spectrograms is not None, embedder=find_embedder(parameters))
         options = Options(job, spectrograms, n_jobs, progress)
         summary = extract(manifest, output / "features.parquet", options)
     reused = f", {summary.n_reused} of them from an earlier run" if summary.n_reused else ""

@@ -148,7 +148,7 @@ def make_spectrograms(
         grouped=table.grouped,
     )
     scratch = folder.with_name(f".{folder.name}.features.parquet")
-    options = Options(Job(parameters, log_mel=True), folder, n_jobs, progress)
+    options = Options(Job(parameters.without_embeddings, log_mel=True), folder, n_jobs, progress)
     extract_clips(manifest, scratch, options)
     scratch.unlink(missing_ok=True)
 

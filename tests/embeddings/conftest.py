@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quintet.embeddings.musicnn_graph import Checkpoint
+from quintet.embeddings.library import install
+from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph, vgg_graph
 from quintet.embeddings.onnx_graph import Floats
+from quintet.embeddings.vocabulary import tag_names
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -81,6 +83,26 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "weights"
     monkeypatch.setenv("QUINTET_WEIGHTS_DIR", str(folder))
     return folder
+
+
+def install_network(name: str, content: bytes, vocabulary: str = "msd") -> None:
+    """Put a small network into the library under a name."""
+    from tests.embeddings.test_contract import contract
+    from tests.embeddings.test_library import terms
+
+    outputs = [
+        {"name": "tags", "dimension": N_TAGS, "tags": tag_names(vocabulary)},
+        {"name": "embedding", "dimension": UNITS},
+    ]
+    install(content, contract(**(terms(content, outputs=outputs) | {"id": name})))
+
+
+@pytest.fixture
+def networks(library: Path) -> Path:
+    """Small networks under the names of two published ones, in a library."""
+    install_network("musicnn_msd", musicnn_graph(Checkpoint(musicnn_arrays())))
+    install_network("musicnn_mtt", vgg_graph(Checkpoint(vgg_arrays())), "mtt")
+    return library
 
 
 @pytest.fixture

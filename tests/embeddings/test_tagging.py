@@ -18,29 +18,10 @@ import quintet
 from quintet.audio.decode import DecodedClip, load_clip
 from quintet.cli import app
 from quintet.embeddings import tagging
-from quintet.embeddings.library import install, open_network
-from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph, vgg_graph
+from quintet.embeddings.library import open_network
 from quintet.embeddings.tagging import TagChoice
 from quintet.embeddings.vocabulary import GROUPS, tag_group, tag_names
 from quintet.errors import ConfigError
-from tests.embeddings.conftest import musicnn_arrays, vgg_arrays
-from tests.embeddings.test_contract import contract
-from tests.embeddings.test_library import terms
-
-
-@pytest.fixture
-def networks(library: Path) -> Path:
-    """Small networks under the names of the published ones."""
-    for name, content, width in (
-        ("musicnn_msd", musicnn_graph(Checkpoint(musicnn_arrays())), 8),
-        ("musicnn_mtt", vgg_graph(Checkpoint(vgg_arrays())), 8),
-    ):
-        outputs = [
-            {"name": "tags", "dimension": 50, "tags": tag_names(name[-3:])},
-            {"name": "embedding", "dimension": width},
-        ]
-        install(content, contract(**(terms(content, outputs=outputs) | {"id": name})))
-    return library
 
 
 @pytest.fixture

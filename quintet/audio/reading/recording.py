@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import soundfile
@@ -27,6 +28,36 @@ TRUSTED_SAMPLES = 1 << 24
 """Largest length, in samples, for which memory is allocated because a header states it."""
 
 
+class MonoListener(Protocol):
+    """Receives the mono samples of a recording at the rate of its file, while it is decoded."""
+
+    def begin(self, sample_rate: int) -> None:
+        """Called before the first block of every reading, with the rate of the file, Hz."""
+
+    def add(self, block: NDArray[np.float32]) -> None:
+        """Called with each block, shape `(n,)`. The next block overwrites it."""
+
+
+class MonoCopy:
+    """Keeps the mono samples of a recording at the rate of its file."""
+
+    def __init__(self) -> None:
+        self._blocks: list[NDArray[np.float32]] = []
+
+    def begin(self, sample_rate: int) -> None:
+        """Begin a reading."""
+        self._blocks = []
+
+    def add(self, block: NDArray[np.float32]) -> None:
+        """Keep a copy of a block."""
+        self._blocks.append(block.copy())
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """All samples, shape `(n,)`."""
+        return np.concatenate(self._blocks) if self._blocks else np.empty(0, np.float32)
+
+
 class Recording:
     """A recording, or a window of it, as mono blocks at one sample rate.
 
@@ -38,6 +69,7 @@ class Recording:
         start_s: start of the window, seconds.
         end_s: end of the window, seconds; None is the end of the file.
         strict: whether a recording that is cut short is refused. If not, its facts say what is missing.
+        listeners: they receive the mono samples at the rate of the file, in every reading.
 
     Raises:
         DecodeError, SilentError, NonFiniteError, ConfigError: as `load_clip`. Some are raised only after the
@@ -60,9 +92,10 @@ class Recording:
         start_s: float = 0.0,
         end_s: float | None = None,
         strict: bool = True,
+        listeners: Sequence[MonoListener] = (),
     ) -> None:
         self.source = Path(require_path(path, "`path`"))
-        self.strict = strict
+        self.strict, self.listeners = strict, tuple(listeners)
         self.window = Window(start_s, end_s)
         self.sample_rate = sample_rate or 0
         self._facts: Facts | None = None
@@ -107,9 +140,13 @@ class Recording:
         """Mono blocks, each valid until the next. The checks of the whole recording follow the last block."""
         checks = BlockChecks(native.sample_rate, native.channels)
         to_mono = MonoMixer()
+        for listener in self.listeners:
+            listener.begin(native.sample_rate)
         for block in native.blocks:
             mono = to_mono(block)
             checks.add(block, mono)
+            for listener in self.listeners:
+                listener.add(mono)
             yield mono
         self._facts = checks.facts(native.ending, self.source, strict=self.strict)
 

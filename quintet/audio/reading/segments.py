@@ -99,6 +99,7 @@ def read_segments(
     id: str | None = None,
     strict: bool = False,
     with_digest: bool = False,
+    keep_native: bool = False,
 ) -> Iterator[Segment | Whole]:
     """Segments of a long file one after another, or the whole file if it is short; then facts of the file.
 
@@ -113,6 +114,7 @@ def read_segments(
         id: id of the clips; None takes the path.
         strict: whether a file that is cut short is refused.
         with_digest: whether to compute the digest of a file that is cut.
+        keep_native: whether the clips have the samples at the rate of the file too.
 
     Raises:
         AudioError: the file cannot be decoded, or, if `strict`, is cut short.
@@ -125,7 +127,8 @@ def read_segments(
         >>> [part.window for part in parts if isinstance(part, Segment)]
         [Window(start=0.0, end=1.0), Window(start=1.0, end=2.0), Window(start=1.4, end=2.4)]
     """
-    reader = _SegmentReader(Path(path), sample_rate, segment_s, str(path) if id is None else id)
+    name = str(path) if id is None else id
+    reader = _SegmentReader(Path(path), sample_rate, segment_s, name, keep_native=keep_native)
     yield from reader.read(strict=strict, with_digest=with_digest)
 
 
@@ -156,10 +159,14 @@ class _SegmentReader:
         sample_rate: Hz, of the samples of the segments.
         segment_s: length of a segment, seconds.
         id: id of the clips.
+        keep_native: whether the clips have the samples at the rate of the file too.
     """
 
-    def __init__(self, source: Path, sample_rate: int, segment_s: float, id: str) -> None:
+    def __init__(
+        self, source: Path, sample_rate: int, segment_s: float, id: str, *, keep_native: bool
+    ) -> None:
         self.source, self.sample_rate, self.segment_s, self.id = source, sample_rate, float(segment_s), id
+        self.keep_native = keep_native
         self.native = open_native(source, NativeWindow())
         self.rate = require_rate(self.native.sample_rate, source)
         self.whole = self._part()
@@ -265,9 +272,8 @@ class _SegmentReader:
         except AudioError as error:
             return error
         blocks = resample_blocks(iter(part.pieces), orig_sr=self.rate, target_sr=self.sample_rate)
-        return decoded_clip(
-            Clip(np.concatenate(list(blocks)), self.sample_rate, self._clip_id(window)), facts
-        )
+        clip = Clip(np.concatenate(list(blocks)), self.sample_rate, self._clip_id(window))
+        return decoded_clip(clip, facts, np.concatenate(part.pieces) if self.keep_native else None)
 
     def _clip_id(self, window: Window) -> str:
         return self.id if window.is_whole_file else f"{self.id}#t={window.start:g},{window.end:g}"
@@ -282,6 +288,7 @@ class _SegmentReader:
                 end_s=window.end,
                 id=self._clip_id(window),
                 strict=False,
+                keep_native=self.keep_native,
             )
         except AudioError as error:
             return Segment(window, error)

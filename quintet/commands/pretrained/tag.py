@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,10 +15,7 @@ from quintet.commands.terminal.destinations import (
 )
 from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import Json, PredictionFile, PredictionFormat, Quiet
-from quintet.commands.terminal.parsing import parse_names
-
-if TYPE_CHECKING:
-    from quintet.embeddings.front_end import Windows
+from quintet.commands.terminal.parsing import parse_names, parse_windows
 
 EXAMPLE = "Example: quintet tag music/*.mp3 --top 5 -o tags.csv"
 
@@ -60,7 +57,7 @@ def tag(
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
     prepare_file(output)
     hold_file(output)
-    choice = TagChoice(top or None, threshold, _windows(windows), over_time)
+    choice = TagChoice(top or None, threshold, parse_windows(windows), over_time)
     with progress_counter("Tagging", quiet=quiet) as progress:
         result = tag_files(files, parse_names(networks) or None, choice=choice, progress=progress)
     if output is not None or not json_:
@@ -74,11 +71,3 @@ def tag(
         print_message(f"Tags of {n_files} files → {output}", quiet=quiet)
     if len(result.failures):
         raise typer.Exit(EXIT_DATA)
-
-
-def _windows(text: str) -> Windows:
-    if text == "all":
-        return "all"
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise typer.BadParameter("must be a number of windows, or all", param_hint="--windows")

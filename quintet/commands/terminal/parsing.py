@@ -13,6 +13,7 @@ import typer
 from quintet.errors import ConfigError
 
 if TYPE_CHECKING:
+    from quintet.embeddings.front_end import Windows
     from quintet.features.parameters import FeatureParameters
     from quintet.settings import TomlTable
 
@@ -102,6 +103,23 @@ def parse_parameters(features: str, families: str | None, settings: list[str] | 
     values: TomlTable = {name: parse_value(text) for name, text in pairs.items()}
     chosen_families = tuple(parse_names(families)) or None
     return FeatureParameters(feature_set=features, families=chosen_families, **values)
+
+
+def parse_windows(text: str) -> Windows:
+    """Windows of a clip: a number, or `all`.
+
+    Raises:
+        BadParameter: something else.
+
+    Example:
+        >>> parse_windows("10"), parse_windows("all")
+        (10, 'all')
+    """
+    if text == "all":
+        return "all"
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter("must be a number of windows, or all", param_hint="--windows")
 
 
 def parse_member_settings(texts: list[str] | None) -> dict[str, TomlTable]:

@@ -161,7 +161,7 @@ def table_metadata(
         changed: whether rows were added. Then the versions are those of the newest rows, and the versions of
             older rows are kept under `earlier_versions`.
     """
-    versions = library_versions()
+    versions = library_versions(with_networks=bool(parameters.embeddings))
     earlier: list[dict[str, str]] = [] if finished is None else list(finished.get("earlier_versions", []))
     if finished is not None and finished["versions"] != versions:
         if changed:

@@ -143,6 +143,7 @@ def describe_file(task: FileTask, job: Job) -> Iterator[tuple[Window, Row] | Who
             id=task.name,
             strict=job.strict,
             with_digest=task.with_digest,
+            keep_native=job.embedder is not None,
         ):
             if isinstance(part, Whole):
                 yield part

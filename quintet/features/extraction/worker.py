@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.decode import ClipSource, DecodedClip, load_clip
 from quintet.audio.reading.checks import Facts
-from quintet.audio.reading.recording import Recording
-from quintet.errors import MissingExtraError, NonFiniteError, QuintetError
+from quintet.audio.reading.recording import MonoListener, Recording
+from quintet.errors import ConfigError, MissingExtraError, NonFiniteError, QuintetError
 from quintet.features.columns import feature_names
 from quintet.features.describe import Description, describe
 from quintet.features.engine.streaming import describe_recording, should_stream
@@ -65,6 +66,30 @@ class ClipTask:
     source: ClipSource
 
 
+class ClipListener(MonoListener, Protocol):
+    """Hears a recording that is read twice, and then has the values of the columns of networks."""
+
+    def values(self) -> NDArray[np.float32]:
+        """Values of the columns, `(columns,)`."""
+
+
+class ClipEmbedder(Protocol):
+    """Pretrained networks: `quintet.embeddings.columns.embedder.Embedder`."""
+
+    @property
+    def can_listen(self) -> bool:
+        """Whether the networks can hear a recording that is never in memory as a whole."""
+
+    def open(self) -> object:
+        """Open the networks, once per process."""
+
+    def embed(self, native: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        """Values of the columns of a clip, from its samples at the rate of its file."""
+
+    def listen(self) -> ClipListener:
+        """A listener for one recording."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to do with every clip.
@@ -75,6 +100,7 @@ class Job:
         load: function from a file to samples.
         strict: whether a recording that is cut short counts as failed. If not, it is described and marked.
         describe: function from samples to features.
+        embedder: the networks of `parameters.embeddings`; None if there are none.
     """
 
     parameters: FeatureParameters
@@ -82,6 +108,14 @@ class Job:
     load: Callable[..., DecodedClip] = load_clip
     describe: Callable[..., Description] = describe
     strict: bool = False
+    embedder: ClipEmbedder | None = None
+
+    def __post_init__(self) -> None:
+        if (self.embedder is None) == bool(self.parameters.embeddings):
+            raise ConfigError(
+                "A job must have the networks of its parameters. Parameters and `embedder` do not fit: pass "
+                "find_embedder(parameters)."
+            )
 
 
 @dataclass(slots=True)
@@ -136,6 +170,8 @@ def complete_row(row: Row, decode: Callable[[], Decoded], job: Job) -> Row:
     """
     if job.describe is describe:
         kernels_available()  # they are compiled here: a fault of that is not a fault of the clip
+    if job.embedder is not None:
+        job.embedder.open()  # as above
     stage = "decode"
     try:
         decoded, description = decode()
@@ -143,6 +179,9 @@ def complete_row(row: Row, decode: Callable[[], Decoded], job: Job) -> Row:
         stage = "describe"
         if isinstance(decoded, DecodedClip):
             description = job.describe(decoded.clip, job.parameters, log_mel=job.log_mel)
+            if job.embedder is not None:
+                stage = "embed"
+                description = _embed_clip(description, decoded, job.parameters, job.embedder)
         assert description is not None
         values = _feature_vector(description, job.parameters)
         if job.log_mel and description.log_mel is not None:
@@ -183,14 +222,52 @@ def _decode(source: ClipSource, job: Job) -> Decoded:
     rate = job.parameters.sample_rate
     start_s, end_s = source.start_s, source.end_s
     with readable_file(source.path) as path:
-        if is_usual_job and should_stream(
-            path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s
+        can_listen = job.embedder is None or job.embedder.can_listen
+        if (
+            is_usual_job
+            and can_listen
+            and should_stream(path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s)
         ):
-            recording = Recording(path, sample_rate=rate, start_s=start_s, end_s=end_s, strict=job.strict)
-            description = describe_recording(recording, job.parameters, log_mel=job.log_mel, name=source.key)
-            return recording.facts, description
-        load = partial(load_clip, strict=job.strict) if job.load is load_clip else job.load
+            return _describe_recording(path, source, job)
+        load = job.load
+        if load is load_clip:
+            load = partial(load_clip, strict=job.strict, keep_native=job.embedder is not None)
         return load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
+
+
+def _describe_recording(path: str, source: ClipSource, job: Job) -> tuple[Facts, Description]:
+    """The description of a long recording. Networks hear it in the same two sweeps."""
+    listener = None if job.embedder is None else job.embedder.listen()
+    recording = Recording(
+        path,
+        sample_rate=job.parameters.sample_rate,
+        start_s=source.start_s,
+        end_s=source.end_s,
+        strict=job.strict,
+        listeners=() if listener is None else (listener,),
+    )
+    description = describe_recording(recording, job.parameters, log_mel=job.log_mel, name=source.key)
+    if listener is not None:
+        description = _add_columns(description, job.parameters, listener.values())
+    return recording.facts, description
+
+
+def _embed_clip(
+    description: Description, decoded: DecodedClip, parameters: FeatureParameters, embedder: ClipEmbedder
+) -> Description:
+    """The description with the columns of networks, from the samples at the rate of the file."""
+    native, rate = decoded.native, decoded.native_sample_rate
+    if native is None:  # another function than `load_clip` has read the clip
+        native, rate = np.asarray(decoded.clip.samples, np.float32), decoded.clip.sample_rate
+    return _add_columns(description, parameters, embedder.embed(native, rate))
+
+
+def _add_columns(
+    description: Description, parameters: FeatureParameters, values: NDArray[np.float32]
+) -> Description:
+    names = _names(parameters)[-len(values) :]
+    columns = dict(zip(names, values.tolist(), strict=True))
+    return replace(description, features={**description.features, **columns})
 
 
 def _audio_facts(decoded: DecodedClip | Facts) -> ClipFacts:

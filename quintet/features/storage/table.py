@@ -172,10 +172,15 @@ def is_usable(frame: pd.DataFrame) -> pd.Series:
     return frame["status"].isin(USABLE)
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that feature values may depend on. None of them is imported."""
+def library_versions(*, with_networks: bool = False) -> dict[str, str]:
+    """Versions of the libraries that feature values may depend on. None of them is imported.
+
+    Args:
+        with_networks: whether columns are outputs of pretrained networks.
+    """
     versions = {"quintet": __version__}
-    for name in ("librosa", "numpy", "scipy", "numba", "soundfile", "soxr", "av"):
+    names = ("librosa", "numpy", "scipy", "numba", "soundfile", "soxr", "av")
+    for name in (*names, "onnxruntime") if with_networks else names:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -1,0 +1,1 @@
+"""Columns of a feature table from pretrained networks: their settings, and their values for a clip."""
