@@ -64,7 +64,8 @@ class MonoMixer:
             mono *= np.float32(1.0 / scale)
             return mono
         weights = np.full(channels, 1.0 / (scale * channels), np.float32)
-        return np.dot(self._as_floats(block), weights, out=mono)
+        with np.errstate(invalid="ignore", over="ignore"):  # samples that are not finite are counted later
+            return np.dot(self._as_floats(block), weights, out=mono)
 
     def _as_floats(self, block: NDArray[np.generic]) -> NDArray[np.float32]:
         """The block as float32, not scaled."""

@@ -180,6 +180,7 @@ def _apart(target: Target, output: Path, arguments: argparse.Namespace) -> int:
     if not process:
         tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
         os.environ["QUINTET_CACHE_DIR"] = str(output / "cache")
+        os.environ["MPLCONFIGDIR"] = str(output / "cache" / "matplotlib")
         os.chdir(scratch)
         fuzzing = Fuzzing(target, output, scratch, arguments.start)
         found = 1

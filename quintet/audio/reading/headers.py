@@ -19,6 +19,10 @@ W64_FORMAT = b"fmt \xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 """Identifier of the format chunk of a W64 file."""
 EXTENSIBLE, IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
 """Format tags of WAV and W64 files."""
+SDS_HEADER_BYTES, SDS_BLOCK_BYTES, SDS_DATA_BYTES, SDS_BITS_AT = 21, 127, 120, 6
+"""SDS: bytes of the header, of a block and of its samples (7 bits each); place of the bits of a sample."""
+FARTHEST = 1 << 60
+"""Largest position of a byte that is looked for."""
 MAX_CHUNKS = 1000
 """Chunks that are looked at. A damaged file may consist of empty chunks."""
 
@@ -37,6 +41,28 @@ def stated_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> 
         return frames
     with path.open("rb") as file:
         return reader(file, frame_bytes)
+
+
+def frames_of_bytes(path: Path, *, format: str) -> int | None:
+    """Number of frames that the bytes of a file can hold, where libsndfile reads on without bytes.
+
+    From an SDS file that is cut short, libsndfile reads zeros up to the length that the header states. The
+    layout of its blocks is that of the MIDI Sample Dump Standard: https://www.midi.org/specifications.
+
+    Args:
+        path: the file.
+        format: libsndfile's name of the container.
+
+    Returns:
+        Frames in whole blocks; None for other containers.
+    """
+    if format != "SDS":
+        return None
+    with path.open("rb") as file:
+        head = file.read(SDS_HEADER_BYTES)
+    n_blocks = max(0, path.stat().st_size - SDS_HEADER_BYTES) // SDS_BLOCK_BYTES
+    bits = head[SDS_BITS_AT] if len(head) > SDS_BITS_AT else 0
+    return n_blocks * (SDS_DATA_BYTES // max(2, -(-bits // 7)))
 
 
 def ogg_is_complete(path: Path) -> bool:
@@ -140,8 +166,7 @@ def _find_w64_chunk(file: BinaryIO, wanted: bytes) -> tuple[int, int] | None:
     """Start and stated size of the body of the first chunk with this identifier."""
     position = 40
     for _ in range(MAX_CHUNKS):
-        file.seek(position)
-        head = file.read(24)
+        head = _read_at(file, position, 24)
         if len(head) < 24:
             return None
         (chunk_bytes,) = struct.unpack("<Q", head[16:])
@@ -149,6 +174,14 @@ def _find_w64_chunk(file: BinaryIO, wanted: bytes) -> tuple[int, int] | None:
             return position + 24, int(chunk_bytes) - 24
         position += max(24, (int(chunk_bytes) + 7) // 8 * 8)
     return None
+
+
+def _read_at(file: BinaryIO, position: int, n_bytes: int) -> bytes:
+    """Bytes from a position that a header states, which may be one that no file has."""
+    if position > FARTHEST:
+        return b""
+    file.seek(position)
+    return file.read(n_bytes)
 
 
 def _read_caf(file: BinaryIO, frame_bytes: int) -> int | None:
@@ -163,8 +196,7 @@ def _find_caf_data(file: BinaryIO) -> tuple[int, int] | None:
     """Start and stated size of the data chunk of a Core Audio file."""
     position = 8
     for _ in range(MAX_CHUNKS):
-        file.seek(position)
-        head = file.read(12)
+        head = _read_at(file, position, 12)
         if len(head) < 12:
             return None
         name, size = struct.unpack(">4sq", head)

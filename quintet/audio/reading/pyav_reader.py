@@ -39,6 +39,10 @@ Matroska do not state them.
 PLAYLISTS = ("hls", "concat", "dash", "image2")
 """Containers that open other files. They are refused: a recording is one file."""
 
+DECODER_ERRORS = (av.error.FFmpegError, UnicodeDecodeError, ValueError, OSError)
+"""What PyAV raises over a damaged file: also ValueError, for a frame of another format than those before it,
+and OSError, for a step to a position before the file. `machine_fault` finds the machine's among them."""
+
 
 def read_with_pyav(source: Path, window: Window) -> NativeSamples:
     """Native samples of the window, from the first audio stream.
@@ -58,7 +62,9 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
                 _seek(container, stream, window.start_s - PREROLL_S)
             frames = container.decode(stream)
             first_frame = next(frames, None)
-        except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        except DecodeError:
+            raise
+        except DECODER_ERRORS as error:
             raise DecodeError(
                 f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not "
                 f"({getattr(error, 'strerror', error)}). Check that it is a recording and not damaged."
@@ -199,11 +205,10 @@ def _decode_pieces(
                 yield samples
                 position += len(samples)
                 n_left -= len(samples)
-    except av.error.FFmpegError as error:
+    except DECODER_ERRORS as error:
         raise DecodeError(
             f"A recording must be whole. '{source}' is damaged or cut short: {position / rate:.2f} s could "
-            "be "
-            "decoded. Fetch it again."
+            "be decoded. Fetch it again."
         ) from error
 
 

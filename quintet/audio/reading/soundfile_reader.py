@@ -18,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.reading.byte_view import ByteView
-from quintet.audio.reading.headers import ogg_is_complete, repair_header, stated_frames
+from quintet.audio.reading.headers import frames_of_bytes, ogg_is_complete, repair_header, stated_frames
 from quintet.audio.reading.mpeg import find_mpeg_audio, xing_frame
 from quintet.audio.reading.native import SHORTAGE_S, Ending, NativeSamples, Window, close_window
 from quintet.errors import DecodeError
@@ -78,12 +78,14 @@ class _OpenFile:
         decoder: reads the current stream of the file.
         descriptor: the file descriptor that the decoder reads; None if it reads a view.
         stated: frames that the file states reliably; None if it states none.
+        held: frames that its bytes can hold, for a decoder that reads on without bytes; else None.
         start: byte at which the current stream begins.
     """
 
     decoder: soundfile.SoundFile
     descriptor: int | None
     stated: int | None
+    held: int | None = None
     start: int = 0
 
     def replace(self, decoder: soundfile.SoundFile, start: int) -> None:
@@ -106,7 +108,7 @@ def read_with_soundfile(source: Path, window: Window) -> NativeSamples:
         file.decoder.close()
         raise
     first, last = window.frames(rate)
-    lengths = [frames for frames in (last, file.stated) if frames is not None]
+    lengths = [frames for frames in (last, file.stated, file.held) if frames is not None]
     hint = max(0, min(lengths) - first) if lengths else None
     ending = Ending()
     blocks = _read_window(file, source, window, ending)
@@ -126,7 +128,12 @@ def length_in_frames(source: Path) -> tuple[int, int] | None:
     with file.decoder as decoder:
         rate = require_rate(decoder.samplerate, source)
         n_frames = decoder.frames
-        if not 0 < n_frames < MANY_FRAMES or (decoder.format, decoder.subtype) in INEXACT_SEEKS:
+        is_held = file.held is None or n_frames <= file.held
+        if (
+            not is_held
+            or not 0 < n_frames < MANY_FRAMES
+            or (decoder.format, decoder.subtype) in INEXACT_SEEKS
+        ):
             return None
         try:
             decoder.seek(max(0, n_frames - 1))
@@ -168,7 +175,7 @@ def _open(source: Path) -> _OpenFile:
         return _OpenFile(decoder, descriptor, decoder.frames if audio.tag_frames else None)
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
     stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
-    return _OpenFile(decoder, descriptor, stated)
+    return _OpenFile(decoder, descriptor, stated, frames_of_bytes(source, format=decoder.format))
 
 
 def _looks_like_mpeg(source: Path) -> bool:
@@ -185,6 +192,8 @@ def _read_window(
     """Blocks of the window. At the end the file is closed and `ending` is complete."""
     rate, channels, format = file.decoder.samplerate, file.decoder.channels, file.decoder.format
     first, last = window.frames(rate)
+    if file.held is not None:
+        last = file.held if last is None else min(last, file.held)
     position, n_streams = 0, 1  # frames before the current stream, and streams so far
     damage = ""
     try:

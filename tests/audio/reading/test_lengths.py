@@ -14,6 +14,7 @@ from quintet.audio.decode import load_clip
 from quintet.audio.reading.mpeg import MpegAudio, find_mpeg_audio, parse_header, xing_frame
 from quintet.audio.reading.probe import probe_duration_s
 from quintet.errors import DecodeError
+from tests.fuzz.audio import make_seeds
 
 RATE = 44100
 SECONDS = 6.0
@@ -331,3 +332,53 @@ def test_floats_in_an_extensible_w64_file_are_no_integers(tmp_path: Path, channe
     path.write_bytes(path.read_bytes()[:-40_000])
     with pytest.raises(DecodeError, match="cut short"):
         load_clip(path, sample_rate=None)
+
+
+# ------------------------------------------------------------------------------------------- what is cut off
+
+
+def test_no_container_gives_back_what_is_cut_off(tmp_path: Path) -> None:
+    """A fuzzed SDS file of 537 bytes was 1,174 s of zeros: its header said so, and its decoder did."""
+    seconds = {}
+    for path in make_seeds(tmp_path, per_container=1):
+        whole_s, data = seconds_of(path), path.read_bytes()
+        path.write_bytes(data[: len(data) * 6 // 10])
+        try:
+            cut = load_clip(path, sample_rate=None, strict=False)
+            seconds[path.name] = cut.duration_s / whole_s
+        except DecodeError:
+            continue
+    assert len(seconds) > 30
+    assert {name: share for name, share in seconds.items() if share > 0.8} == {}
+
+
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_an_sds_file_is_as_long_as_its_blocks(tmp_path: Path, subtype: str) -> None:
+    samples = sound(0.5)
+    path = write(tmp_path / "a.sds", samples, format="SDS", subtype=subtype)
+    whole = load_clip(path, sample_rate=None)
+    assert whole.truncation == ""
+    assert whole.duration_s == pytest.approx(0.5, abs=1e-4)  # the period is in whole ns
+    data = path.read_bytes()
+    path.write_bytes(data[: 21 + 40 * 127 + 60])
+    per_block = {"PCM_S8": 60, "PCM_16": 40, "PCM_24": 30}[subtype]
+    cut = load_clip(path, sample_rate=None, strict=False)
+    assert cut.duration_s == pytest.approx(40 * per_block / RATE, rel=1e-4)
+    assert "the header promises 0.50 s" in cut.truncation
+    np.testing.assert_array_equal(cut.clip.samples, whole.clip.samples[: 40 * per_block])
+    assert probe_duration_s(path) == pytest.approx(cut.duration_s)
+
+
+@pytest.mark.parametrize(
+    ("format", "at", "forged"),
+    [("W64", 40 + 14, bytes(2) + b"\xff" * 8), ("CAF", 8 + 4, b"\x7f" + b"\xff" * 7)],
+)
+def test_a_chunk_that_no_file_can_hold_ends_the_search_for_lengths(
+    tmp_path: Path, format: str, at: int, forged: bytes
+) -> None:
+    """A seek to a position of 64 bits raised a ValueError of Python: 'cannot fit int'."""
+    path = write(tmp_path / f"a.{format.lower()}", sound(0.2), format=format, subtype="PCM_16")
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + forged + data[at + len(forged) :])
+    with pytest.raises(DecodeError, match=path.name):
+        load_clip(path, sample_rate=None, strict=False)

@@ -166,3 +166,20 @@ def test_a_playlist_opens_nothing(tmp_path):
     )
     with pytest.raises(DecodeError, match="no audio track"):
         read_with_pyav(tmp_path / "list.m3u8", Window())
+
+
+def test_a_stream_whose_rate_changes_is_damaged_from_there(tmp_path):
+    """A raw stream may go on with another rate: PyAV's resampler refuses its frames with a ValueError."""
+    parts = []
+    for rate in (RATE, RATE // 2):
+        path = tmp_path / f"{rate}.aac"
+        with av.open(str(path), "w", format="adts") as container:
+            stream = container.add_stream("aac", rate=rate, layout="mono")
+            frame = av.AudioFrame.from_ndarray(WAVE[None, :RATE], format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        parts.append(path.read_bytes())
+    both = tmp_path / "both.aac"
+    both.write_bytes(b"".join(parts))
+    with pytest.raises(DecodeError, match=r"both.aac' is damaged or cut short: \d\.\d\d s could be decoded"):
+        load_clip(both, sample_rate=None, strict=False)
