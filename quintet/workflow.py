@@ -334,7 +334,7 @@ def tune(
         settings: members, metric, split and seed. Default: `TuneSettings()`.
         spectrograms: spectrogram store for networks, as in `train`.
         budget: number of trials, and time. Default: `SearchBudget()`.
-        overwrite: start again if the folder holds a search of another configuration.
+        overwrite: replace a search of another configuration, which stays until the new one is whole.
         observer: receives fits, trials and progress.
         n_jobs: worker processes for spectrograms and augmented copies.
 
@@ -372,7 +372,7 @@ def tune_recipe(
         output: folder, for example that of the run. The search is in `tuning/` below it.
         search: members, fixed settings and metric. Default: `RecipeSearch()`.
         budget: number of trials, and time. Default: `SearchBudget()`.
-        overwrite: start again if the folder holds a search of another configuration.
+        overwrite: replace a search of another configuration, which stays until the new one is whole.
         reporter: receives stages, notes, training events and trials.
         n_jobs: worker processes for extraction and augmented copies.
 

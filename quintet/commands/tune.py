@@ -110,7 +110,7 @@ def tune(
     split_file: SplitFiles = None,
     split_value: SplitValues = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start again in the folder of another search.")
+        bool, typer.Option("--overwrite", help="Replace a search of another configuration.")
     ] = False,
     json_: Json = False,
     jobs: Jobs = 1,

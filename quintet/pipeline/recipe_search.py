@@ -54,7 +54,7 @@ def tune_recipe(
             share the extracted features.
         search: members, fixed settings and metric. Default: `RecipeSearch()`.
         budget: number of trials, and time. Default: `SearchBudget()`.
-        overwrite: start again if the folder holds a search of another configuration.
+        overwrite: replace a search of another configuration, which stays until the new one is whole.
         reporter: receives stages, notes, training events and trials. Default: none.
         n_jobs: worker processes for extraction and augmented copies.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from quintet.errors import ArtefactError, MachineError
 from quintet.files.locks import is_vacant
 from quintet.files.provenance import environment
 from quintet.model_folder.folder import ModelFolder
+from quintet.model_folder.replacement import NEW, successor
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -23,43 +25,92 @@ if TYPE_CHECKING:
     from quintet.files.json_types import JsonObject
 
 STUDY_FILE = "study.sqlite"
-OUR_FILES = (STUDY_FILE, "trials.parquet", "best.toml", "tuning.json", "config.json", "environment.json")
+CONFIGURATION, RESULT = "config.json", "tuning.json"
+OUR_FILES = (STUDY_FILE, "trials.parquet", "best.toml", RESULT, CONFIGURATION, "environment.json")
+SQLITE_ENDINGS = ("-journal", "-wal", "-shm")
+"""Files that sqlite keeps beside a database. An old one would be applied to a new database."""
 TRIAL_COLUMNS = ("member", "number", "state", "value", "settings", "fold_values", "seconds", "best")
 
 
-def claim_folder(folder: ModelFolder, configuration: JsonObject, *, overwrite: bool) -> None:
+def claim_folder(folder: ModelFolder, configuration: JsonObject, *, overwrite: bool) -> ModelFolder:
     """Start a search in an empty folder, or check that the folder holds a search of the same configuration.
 
     Args:
         folder: the folder of the search. It need not exist.
         configuration: everything that must be equal if a search continues.
-        overwrite: whether to delete a search of another configuration.
+        overwrite: whether to replace a search of another configuration.
+
+    Returns:
+        Where to search: the folder itself, or the folder `.next` in it. There a search is made that replaces
+        the one of another configuration, which stays until the new one is whole (`replace_search`).
 
     Raises:
         ArtefactError: the folder holds something else, or a search of another configuration.
     """
-    if not is_vacant(folder.path):
-        has_configuration = (folder.path / "config.json").is_file()
-        earlier = folder.read_json("config.json") if has_configuration else {}
-        if "tune" not in earlier:
-            raise ArtefactError(
-                f"A search needs a folder of its own. {folder.path} holds something else: "
-                "choose another folder."
-            )
-        wanted = _as_json(configuration)
-        if earlier == wanted:
-            return
-        if not overwrite:
-            changes = "; ".join(differences(earlier, wanted))
-            raise ArtefactError(
-                f"A search continues with the same configuration only. {folder.path} has another "
-                f"({changes}): use another folder, or --overwrite."
-            )
+    finish_replacement_of_search(folder)
+    if is_vacant(folder.path):
+        return _begin(folder, configuration)
+    earlier = _read_configuration(folder)
+    if "tune" not in earlier:
+        raise ArtefactError(
+            f"A search needs a folder of its own. {folder.path} holds something else: choose another folder."
+        )
+    wanted = _as_json(configuration)
+    if earlier == wanted:
+        return folder
+    if not overwrite:
+        changes = "; ".join(differences(earlier, wanted))
+        raise ArtefactError(
+            f"A search continues with the same configuration only. {folder.path} has another "
+            f"({changes}): use another folder, or --overwrite."
+        )
+    following = successor(folder)
+    if _read_configuration(following) == wanted:
+        return following
+    shutil.rmtree(following.path, ignore_errors=True)
+    return _begin(following, configuration)
+
+
+def replace_search(folder: ModelFolder) -> None:
+    """Put the finished search in `.next` in the place of the earlier one. The caller holds the lock.
+
+    Files of the user in the folder stay.
+    """
+    (folder.path / CONFIGURATION).unlink(missing_ok=True)  # from here on the rest is done by the next command
+    finish_replacement_of_search(folder)
+
+
+def finish_replacement_of_search(folder: ModelFolder) -> None:
+    """Do the rest of a replacement that was interrupted, if there is one. The caller holds the lock.
+
+    The earlier search is removed, `.next` becomes `.new`, and its files move to their places.
+    """
+    following, new = successor(folder).path, folder.path / NEW
+    is_half_removed = not (folder.path / CONFIGURATION).is_file() and (following / RESULT).is_file()
+    if not new.is_dir() and is_half_removed:
         _clear(folder.path)
+        os.rename(following, new)
+    if new.is_dir():
+        for file in sorted(new.rglob("*"), key=lambda file: file.name == CONFIGURATION):
+            if file.is_file():
+                place = folder.path / file.relative_to(new)
+                place.parent.mkdir(exist_ok=True)
+                os.replace(file, place)
+        shutil.rmtree(new)
+
+
+def _begin(folder: ModelFolder, configuration: JsonObject) -> ModelFolder:
+    """Write what a search begins with."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.write_json("config.json", configuration)
+    folder.write_json(CONFIGURATION, configuration)
     versions = {**environment(), "optuna": importlib.metadata.version("optuna")}
     folder.write_json("environment.json", versions)
+    return folder
+
+
+def _read_configuration(folder: ModelFolder) -> JsonObject:
+    """The configuration of a search; empty if there is none."""
+    return folder.read_json(CONFIGURATION) if (folder.path / CONFIGURATION).is_file() else {}
 
 
 def _as_json(configuration: JsonObject) -> JsonObject:
@@ -69,10 +120,9 @@ def _as_json(configuration: JsonObject) -> JsonObject:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a search. Its configuration, which marks the folder, stays until the next replaces it."""
-    for name in OUR_FILES:
-        if name != "config.json":
-            (folder / name).unlink(missing_ok=True)
+    """Remove the files of a search, and no others."""
+    for name in (*OUR_FILES, *(f"{STUDY_FILE}{ending}" for ending in SQLITE_ENDINGS)):
+        (folder / name).unlink(missing_ok=True)
     for file in (folder / "predictions").glob("*/*.parquet"):
         file.unlink()
 

@@ -32,7 +32,7 @@ from quintet.settings import TomlTable
 from quintet.training.data import Material, data_notes, gather
 from quintet.training.network_size import check_network_sizes
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
-from quintet.tuning.search_folder import STUDY_FILE, claim_folder, open_studies, write_trials
+from quintet.tuning.search_folder import STUDY_FILE, claim_folder, open_studies, replace_search, write_trials
 from quintet.tuning.search_settings import SearchBudget, TuneSettings, check_search
 from quintet.tuning.settings_file import settings_section
 from quintet.tuning.study import Problem, Search, Trial
@@ -161,7 +161,7 @@ def tune(
         settings: members, metric, split and seed. Default: `TuneSettings()`.
         spectrograms: spectrogram store for networks, as in `quintet.training.train.train`.
         budget: number of trials, and time. Default: `SearchBudget()`.
-        overwrite: start again if the folder holds a search of another configuration.
+        overwrite: replace a search of another configuration, which stays until the new one is whole.
         observer: functions that receive training events, trials and progress.
         n_jobs: worker processes for spectrograms and augmented copies.
 
@@ -195,9 +195,9 @@ def _tune(
     features = table if isinstance(table, FeatureTable) else read_feature_table(table)
     material = _gather(table, features, settings, spectrograms, observer, n_jobs=n_jobs)
     problem = Problem.from_material(material, metric=settings.metric)
-    claim_folder(folder, _configuration(settings, features, material), overwrite=overwrite)
+    place = claim_folder(folder, _configuration(settings, features, material), overwrite=overwrite)
 
-    predictions = folder.path / "predictions"
+    predictions = place.path / "predictions"
     n_new = 0
 
     def count(trial: Trial) -> None:
@@ -206,7 +206,7 @@ def _tune(
         if observer.on_trial is not None:
             observer.on_trial(trial, budget.n_trials)
 
-    with open_studies(folder.path / STUDY_FILE) as storage:
+    with open_studies(place.path / STUDY_FILE) as storage:
         searches = [
             Search(name, settings, problem, predictions / name, storage, observer.listener)
             for name in settings.members
@@ -214,12 +214,14 @@ def _tune(
         try:
             _run_searches(searches, budget, on_trial=count)
         except KeyboardInterrupt as interrupt:
-            _keep_best(folder, searches, problem, settings, material, interrupt)
+            _keep_best(place, searches, problem, settings, material, interrupt)
             raise
         finally:
-            trials = write_trials(folder, _trial_rows(searches))
+            trials = write_trials(place, _trial_rows(searches))
         members = {search.member: _compare(search, problem, settings) for search in searches}
-    _write_result(folder, settings, members, material)
+    _write_result(place, settings, members, material)
+    if place.path != folder.path:
+        replace_search(folder)
     protocol = material.split.protocol
     notes = tuple(data_notes(material))
     return TuningResult(folder.path, settings.metric, members, trials, n_new == 0, protocol, notes)
