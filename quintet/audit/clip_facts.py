@@ -5,34 +5,30 @@ The facts are length, sample rate, channels, bandwidth, loudness, silence and cl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypedDict
-
-import numpy as np
-from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource, DecodedClip
 from quintet.audio.isolation.calls import LostWorkerError, map_isolated
-from quintet.audio.mel import power_to_db
+from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample
-from quintet.audio.spectrum import spectrum_from_frames
 from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
+from quintet.audit.levels import (
+    RecordingLevels,
+    clipping_share,
+    cutoff_hz,
+    is_long,
+    loudness_db,
+    recording_levels,
+    silence_share,
+)
 from quintet.features.extraction.worker import CLIP_ERRORS, error_reason
+from quintet.files.internet.remote import readable_file
 from quintet.files.machine import machine_fault
-
-SILENCE_DB = -60.0  # dBFS; a block of 50 ms below it is silence
-BLOCK_S = 0.05
-FULL_SCALE = 0.999
-SHORTEST_RUN = 3  # samples at full scale in a row; a single one may be a peak
-BANDS = 128  # of equal width, up to half the sample rate
-STEP_DB = 20.0  # the spectrum of an instrument or a room is not so steep
-STEP_BANDS = 4
-LOWEST_CUTOFF_HZ = 3000.0  # that of a telephone; below it a steep fall is music
-BANDWIDTH_FFT = 2048
-BANDWIDTH_FRAMES = 1200
-BLOCK_SAMPLES = 1 << 22  # samples that are looked at in double precision at a time
 
 CountProgress = Callable[[int, int, int], object]
 """Called with the number of clips, of clips that are done, and of failed clips."""
@@ -78,130 +74,6 @@ class ClipMeasurement(NamedTuple):
     problem: str | None
 
 
-def loudness_db(clip: Clip) -> float:
-    """Loudness, `10 log10(mean(samples²))`, in dB re full scale, at least -100.
-
-    Args:
-        clip: clip at any rate.
-
-    Example:
-        >>> round(loudness_db(Clip(np.sin(np.arange(8000) * 0.1), 8000)), 1)
-        -3.0
-    """
-    n = len(clip.samples)
-    sums = [np.mean(np.square(block, dtype=np.float64)) * (len(block) / n) for block in _blocks(clip)]
-    power = np.array([np.sum(sums)])
-    level = power_to_db(power)
-    return float(level[0])
-
-
-def silence_share(clip: Clip) -> float:
-    """Share of the blocks of 50 ms that are below -60 dBFS, in [0, 1].
-
-    Args:
-        clip: clip at any rate.
-
-    Example:
-        >>> silence_share(Clip(np.append(np.zeros(4000), 0.5 * np.ones(12000)), 8000))
-        0.25
-    """
-    length = max(round(BLOCK_S * clip.sample_rate), 1)
-    is_silent = []
-    for block in _blocks(clip, multiple=length):
-        starts = np.arange(0, len(block), length)
-        lengths = np.diff(np.append(starts, len(block)))
-        energies = np.add.reduceat(np.square(block, dtype=np.float64), starts)
-        is_silent.append(power_to_db(energies / lengths) < SILENCE_DB)
-    return float(np.mean(np.concatenate(is_silent)))
-
-
-def clipping_share(clip: Clip) -> float:
-    """Share of the samples that are at full scale, three or more in a row, in [0, 1].
-
-    Args:
-        clip: clip at any rate.
-
-    Example:
-        >>> clipping_share(Clip(np.array([0.1, 1.0, 1.0, 1.0, 0.2, 1.0, 0.3, -0.2]), 8000))
-        0.375
-    """
-    is_full = np.concatenate([np.abs(block) >= FULL_SCALE for block in _blocks(clip)])
-    if not is_full.any():
-        return 0.0
-    padded = np.concatenate([[0], is_full.astype(np.int8), [0]])
-    edges = np.diff(padded)
-    begins = np.flatnonzero(edges == 1)
-    ends = np.flatnonzero(edges == -1)
-    runs = ends - begins
-    long_runs = runs[runs >= SHORTEST_RUN]
-    return float(long_runs.sum() / len(is_full))
-
-
-def cutoff_hz(clip: Clip) -> float:
-    """Frequency at which the long-term spectrum ends suddenly, as after an encoder or a resampler, in Hz.
-
-    The power is averaged over time in 128 bands. The cut-off is the upper edge of the highest band, above
-    3 kHz, from which all higher bands are at least 20 dB below the median of the four bands that end there.
-    One band in between is left for the transition. A spectrum that fades gradually, as that of a cello, has
-    no cut-off.
-
-    Args:
-        clip: clip at its native rate.
-
-    Returns:
-        The cut-off, or half the sample rate if there is none.
-
-    Example:
-        >>> noise = np.random.default_rng(0).normal(size=44100) * 0.1
-        >>> low = resample(noise, orig_sr=44100, target_sr=22050)
-        >>> wide = resample(low, orig_sr=22050, target_sr=44100)
-        >>> bool(10000 < cutoff_hz(Clip(wide, 44100)) < 11500), cutoff_hz(Clip(noise, 44100))
-        (True, 22050.0)
-    """
-    nyquist = clip.sample_rate / 2
-    if len(clip.samples) < BANDWIDTH_FFT:
-        return nyquist
-    hop = max(BANDWIDTH_FFT, len(clip.samples) // BANDWIDTH_FRAMES)
-    spectra = spectrum_from_frames(_frames(clip, hop), sample_rate=clip.sample_rate, hop_length=hop)
-    power = spectra.power.mean(axis=1)[1:]
-    band_powers = power.reshape(BANDS, -1).mean(axis=1)
-    levels = power_to_db(band_powers, amin=1e-15)
-    loudest_from_here = np.maximum.accumulate(levels[::-1])[::-1]
-    for band in range(BANDS - 3, STEP_BANDS - 2, -1):
-        edge = (band + 1) * nyquist / BANDS
-        if edge < LOWEST_CUTOFF_HZ:
-            break
-        bands_below = levels[band - STEP_BANDS + 1 : band + 1]
-        level_below = np.median(bands_below)
-        step = level_below - loudest_from_here[band + 2]
-        if step >= STEP_DB:
-            return float(edge)
-    return nyquist
-
-
-def _blocks(clip: Clip, *, multiple: int = 1) -> Iterator[NDArray[np.floating]]:
-    """The samples in blocks, so that copies in double precision stay small.
-
-    Args:
-        clip: any clip.
-        multiple: every block but the last is a multiple of so many samples.
-    """
-    length = max(1, BLOCK_SAMPLES // multiple) * multiple
-    for start in range(0, len(clip.samples), length):
-        yield clip.samples[start : start + length]
-
-
-def _frames(clip: Clip, hop: int) -> NDArray[np.float64]:
-    """Centred frames of a clip with zeros beyond its ends, as those of `audio.spectrum.spectrum`."""
-    n = len(clip.samples)
-    frames = np.zeros((1 + n // hop, BANDWIDTH_FFT))
-    for row, centre in enumerate(range(0, n + 1, hop)):
-        first, last = centre - BANDWIDTH_FFT // 2, centre + BANDWIDTH_FFT // 2
-        samples = clip.samples[max(0, first) : last]
-        frames[row, max(0, -first) : max(0, -first) + len(samples)] = samples
-    return frames
-
-
 def measure_clip(source: ClipSource, *, fingerprints: bool) -> ClipMeasurement:
     """Measure one clip. If it cannot be read, the result has a problem; no error is raised.
 
@@ -210,7 +82,12 @@ def measure_clip(source: ClipSource, *, fingerprints: bool) -> ClipMeasurement:
         fingerprints: whether to compute its fingerprint.
     """
     try:
-        decoded = source.load(sample_rate=None)
+        with readable_file(source.path) as path:
+            if is_long(path, start_s=source.start_s, end_s=source.end_s):
+                recording = Recording(path, sample_rate=None, start_s=source.start_s, end_s=source.end_s)
+                levels = recording_levels(recording, fingerprints=fingerprints)
+                return ClipMeasurement(source.key, _facts_of_levels(levels), levels.fingerprint, None)
+            decoded = replace(source, path=os.fspath(path), id=source.key).load(sample_rate=None)
         marks = fingerprint(at_fingerprint_rate(decoded.clip)) if fingerprints else None
         return ClipMeasurement(source.key, _facts(decoded), marks, None)
     except CLIP_ERRORS as error:
@@ -266,6 +143,19 @@ def _facts(decoded: DecodedClip) -> ClipFacts:
         "silence_share": silence_share(clip),
         "clipped_share": clipping_share(clip),
         "audio_digest": decoded.audio_digest,
+    }
+
+
+def _facts_of_levels(levels: RecordingLevels) -> ClipFacts:
+    return {
+        "duration_s": levels.facts.duration_s,
+        "native_sample_rate": levels.facts.native_sample_rate,
+        "native_channels": levels.facts.native_channels,
+        "cutoff_hz": levels.cutoff_hz,
+        "loudness_db": levels.loudness_db,
+        "silence_share": levels.silence_share,
+        "clipped_share": levels.clipped_share,
+        "audio_digest": levels.facts.audio_digest,
     }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from quintet.audio.isolation.calls import call_isolated
 from quintet.audit.alignment import align
 from quintet.audit.candidates import candidate_pairs
 from quintet.audit.fingerprints import HOP_S, RATE, Fingerprint
+from quintet.audit.levels import LONG_S
 from quintet.errors import AudioError
 
 SAME_AUDIO, SAME_ROW, SAME_SOUND = "same audio", "same row", "same recording"
@@ -32,6 +35,8 @@ ROW_TOLERANCE = 1e-4  # of a column's standard deviation
 ROUNDING = 1e-6  # of a column's largest value
 MIN_COLUMNS = 8  # equal rows of fewer numbers prove nothing
 CACHED_CLIPS = 64
+SHARED_S = 300.0  # of a long recording
+MARGIN_S = 1.0  # the shift of the fingerprints is not exact
 
 
 def empty_pairs() -> pd.DataFrame:
@@ -105,15 +110,21 @@ def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
     return _pairs(first, second, SAME_ROW, np.ones(n), np.full(n, np.nan))
 
 
-def find_same_recordings(sources: Sequence[ClipSource], prints: Sequence[Fingerprint]) -> pd.DataFrame:
+def find_same_recordings(
+    sources: Sequence[ClipSource],
+    prints: Sequence[Fingerprint],
+    durations_s: Sequence[float] | None = None,
+) -> pd.DataFrame:
     """Pairs of clips that are one recording after re-encoding, gain or trimming.
 
     Clips that share marks are read again at 8 kHz and aligned. Their agreement must be at least 0.8. Changes
-    of speed or pitch are not recognised. A clip that cannot be read again has no pair.
+    of speed or pitch are not recognised. A clip that cannot be read again has no pair. Of a pair with a long
+    recording, five minutes in the middle of what both share are aligned.
 
     Args:
         sources: the n clips, with ids.
         prints: their n fingerprints.
+        durations_s: their n durations, seconds. None: none of them is long.
 
     Returns:
         Pairs as in `empty_pairs`; `shift_s` is where the second clip begins in the first.
@@ -125,17 +136,63 @@ def find_same_recordings(sources: Sequence[ClipSource], prints: Sequence[Fingerp
     rows = table[order]
     first_ids, second_ids, agreements, shifts = [], [], [], []
     for first, second, _, shift in rows.tolist():
-        first_clip, second_clip = load(sources[first]), load(sources[second])
+        near_s = (shift + 0.5) * HOP_S
+        durations = (0.0, 0.0) if durations_s is None else (durations_s[first], durations_s[second])
+        pair = _shared_stretch(sources[first], sources[second], durations, near_s)
+        if pair is None:
+            continue
+        first_clip, second_clip = load(pair.first), load(pair.second)
         if first_clip is None or second_clip is None:
             continue
-        near_s = (shift + 0.5) * HOP_S
-        alignment = align(first_clip, second_clip, near_s=near_s)
+        alignment = align(first_clip, second_clip, near_s=near_s - pair.shift_s)
         if alignment.agreement >= AGREEMENT:
             first_ids.append(sources[first].key)
             second_ids.append(sources[second].key)
             agreements.append(alignment.agreement)
-            shifts.append(alignment.shift_s)
+            shifts.append(alignment.shift_s + pair.shift_s)
     return _pairs(first_ids, second_ids, SAME_SOUND, agreements, shifts)
+
+
+class _Stretch(NamedTuple):
+    """What is read of a pair of clips.
+
+    Args:
+        first: stretch of the first clip.
+        second: stretch of the second clip.
+        shift_s: what the shift between the clips has more than the shift between the stretches, seconds.
+    """
+
+    first: ClipSource
+    second: ClipSource
+    shift_s: float
+
+
+def _shared_stretch(
+    first: ClipSource, second: ClipSource, durations_s: tuple[float, float], near_s: float
+) -> _Stretch | None:
+    """The clips of a pair as they are or, if one is long, at most five minutes of what they share.
+
+    None: they share nothing.
+
+    Args:
+        first: clip.
+        second: clip.
+        durations_s: their durations, seconds.
+        near_s: where the second clip begins in the first, seconds.
+    """
+    if max(durations_s) < LONG_S:
+        return _Stretch(first, second, 0.0)
+    begin, end = max(near_s, 0.0), min(durations_s[0], durations_s[1] + near_s)
+    if end <= begin:
+        return None
+    spare = max(end - begin - SHARED_S, 0.0) / 2
+    parts = []
+    for source, duration_s, offset_s in zip((first, second), durations_s, (0.0, near_s), strict=True):
+        begin_s = source.start_s + max(begin + spare - offset_s - MARGIN_S, 0.0)
+        end_s = source.start_s + min(end - spare - offset_s + MARGIN_S, duration_s)
+        parts.append(replace(source, start_s=begin_s, end_s=end_s))
+    begins_s = [part.start_s - source.start_s for part, source in zip(parts, (first, second), strict=True)]
+    return _Stretch(parts[0], parts[1], begins_s[0] - begins_s[1])
 
 
 def join_groups(

@@ -96,9 +96,21 @@ def fingerprint(clip: Clip) -> Fingerprint:
             f"A fingerprint needs a clip at {RATE} Hz. Received a clip at {clip.sample_rate} Hz: "
             f"load it with sample_rate={RATE}."
         )
-    is_short = clip.duration_s <= SHORT_S
+    length = BLOCK_S * RATE
+    starts = range(0, max(len(clip.samples), 1), length)
+    blocks = (clip.samples[start : start + length] for start in starts)
+    return fingerprint_blocks(blocks, is_short=clip.duration_s <= SHORT_S)
+
+
+def fingerprint_blocks(blocks: Iterator[NDArray[np.floating]], *, is_short: bool = False) -> Fingerprint:
+    """Marks of a recording that comes in blocks of 64 s, as `fingerprint` gives them.
+
+    Args:
+        blocks: samples at 8000 Hz, 64 s each; the last block may be shorter.
+        is_short: whether the recording has at most six seconds.
+    """
     parts = []
-    for block, first_frame in _blocks(clip):
+    for block, first_frame in _block_spectra(blocks):
         for part in _block_marks(block, with_decays=is_short):
             frames = part.frames + first_frame
             parts.append(_Marks(part.marks, frames))
@@ -110,17 +122,13 @@ def fingerprint(clip: Clip) -> Fingerprint:
     return Fingerprint(marks, frames.astype(np.int32))
 
 
-def _blocks(clip: Clip) -> Iterator[tuple[Spectrum, int]]:
-    """Spectra of blocks of 64 s, each with the frame at which it begins."""
-    n_samples = max(len(clip.samples), 1)
-    length = BLOCK_S * RATE
-    for start in range(0, n_samples, length):
-        samples = clip.samples[start : start + length]
+def _block_spectra(blocks: Iterator[NDArray[np.floating]]) -> Iterator[tuple[Spectrum, int]]:
+    """Spectrum of each block of 64 s, with the frame at which it begins."""
+    for k, samples in enumerate(blocks):
         n_missing = N_FFT - len(samples)
         if n_missing > 0:
             samples = np.pad(samples, (0, n_missing))
-        block = Clip(samples, RATE, clip.id)
-        yield spectrum(block, n_fft=N_FFT, hop_length=HOP), start // HOP
+        yield spectrum(Clip(samples, RATE, ""), n_fft=N_FFT, hop_length=HOP), k * BLOCK_S * RATE // HOP
 
 
 def _block_marks(block: Spectrum, *, with_decays: bool) -> Iterator[_Marks]:

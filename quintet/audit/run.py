@@ -197,7 +197,9 @@ def _find_pairs(
             prints[clip.id] = clip.fingerprint
     if prints:
         sources = [source for source in clip_sources(clips) if source.key in prints]
-        tables.append(find_same_recordings(sources, [prints[source.key] for source in sources]))
+        marks = [prints[source.key] for source in sources]
+        durations_s = facts["duration_s"].loc[[source.key for source in sources]].tolist()
+        tables.append(find_same_recordings(sources, marks, durations_s))
     tables = [table for table in tables if len(table)]
     pairs = pd.concat(tables, ignore_index=True) if tables else empty_pairs()
     return pairs.drop_duplicates(["first", "second"], ignore_index=True)

@@ -198,7 +198,8 @@ def test_a_table_of_two_hundred_classes_is_audited_within_a_minute_with_progress
     numbers = np.arange(n) % n_classes
     labels = [f"class {k}" for k in numbers]
     groups = [f"artist {k // (5 * n_classes)} of {label}" for k, label in enumerate(labels)]
-    table = foreign_table(table_of(rows, label=labels, group=groups), Roles(), name="large")
+    ids = [f"clip {k}" for k in range(n)]
+    table = foreign_table(table_of(rows, id=ids, label=labels, group=groups), Roles(), name="large")
     facts = {
         "duration_s": rng.normal(30, 1, n),
         "native_sample_rate": rng.choice([22050, 44100], n),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +11,9 @@ import soundfile
 from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource
 from quintet.audio.resample import resample
-from quintet.audit.clip_facts import (
-    clipping_share,
-    cutoff_hz,
-    loudness_db,
-    measure_clip,
-    measure_clips,
-    silence_share,
-)
+from quintet.audit import levels
+from quintet.audit.clip_facts import measure_clip, measure_clips
+from quintet.audit.levels import clipping_share, cutoff_hz, loudness_db, silence_share
 
 RATE = 44100
 NOISE = 0.1 * np.random.default_rng(0).normal(size=3 * RATE)
@@ -103,3 +100,66 @@ def test_an_address_is_measured_like_a_file_and_costs_its_row(tmp_path: Path) ->
         measured = measure_clip(ClipSource(url, id="a"), fingerprints=True)
         assert measured.facts is None
         assert words in str(measured.problem)
+
+
+@pytest.mark.parametrize(("suffix", "block_samples"), [("flac", 1 << 22), ("mp3", 50_000)])
+def test_a_long_recording_has_the_numbers_of_the_sound_at_once(
+    suffix: str, block_samples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence, clipping over the borders of blocks, a cut-off; the marks of blocks of 64 s."""
+    rng, rate = np.random.default_rng(3), 11025
+    sound = 0.2 * rng.normal(size=70 * rate) * (1 + np.sin(np.arange(70 * rate) / rate))
+    sound[20 * rate : 23 * rate] = 0.0
+    sound[300_000:410_000] = 1.0
+    sound[5::7000] = 1.0
+    sound = np.clip(sound, -1, 1)
+    soundfile.write(tmp_path / f"a.{suffix}", sound, rate)
+    source = ClipSource(str(tmp_path / f"a.{suffix}"), 1.5, 68.0, id="a")
+    monkeypatch.setattr(levels, "BLOCK_SAMPLES", block_samples)
+    at_once = measure_clip(source, fingerprints=True)
+    monkeypatch.setattr(levels, "LONG_S", 60.0)
+    monkeypatch.setattr(levels, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(ClipSource, "load", lambda *_, **__: pytest.fail("the clip was read at once"))
+    in_sweeps = measure_clip(source, fingerprints=True)
+    assert in_sweeps.facts == at_once.facts
+    assert at_once.facts["clipped_share"] > 0.1
+    assert at_once.facts["silence_share"] > 0.04
+    assert len(in_sweeps.fingerprint.marks) > 1000
+    np.testing.assert_array_equal(in_sweeps.fingerprint.marks, at_once.fingerprint.marks)
+    np.testing.assert_array_equal(in_sweeps.fingerprint.frames, at_once.fingerprint.frames)
+
+
+def test_a_long_recording_that_is_damaged_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(levels, "LONG_S", 1.0)
+    monkeypatch.setattr(levels, "SMALL_BYTES", 1000)
+    soundfile.write(tmp_path / "a.wav", NOISE, RATE)
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data[: len(data) // 2])
+    soundfile.write(tmp_path / "b.wav", np.zeros(3 * RATE), RATE)
+    sources = [ClipSource(str(tmp_path / name), id=name) for name in ("a.wav", "b.wav")]
+    cut, silent = (measure_clip(source, fingerprints=True) for source in sources)
+    assert cut.problem is not None
+    assert silent.problem is not None
+    assert "silent" in silent.problem
+
+
+@pytest.mark.slow
+def test_three_hours_are_measured_in_little_memory(tmp_path: Path) -> None:
+    """In a process of its own: its peak is that of the measurement."""
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", 44100, 1) as file:
+        for _ in range(3 * 3600 // 4):
+            file.write(0.1 * np.tile(NOISE[:RATE], 4))
+    code = (
+        "import resource, sys\n"
+        "from quintet.audio.decode import ClipSource\n"
+        "from quintet.audit.clip_facts import measure_clip\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "found = measure_clip(ClipSource(sys.argv[1], id='a'), fingerprints=True)\n"
+        "assert found.facts['duration_s'] == 10800.0, found\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "long.flac")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 500

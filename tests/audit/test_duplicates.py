@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from quintet.audio.decode import ClipSource
 from quintet.audio.resample import resample
+from quintet.audit import duplicates
 from quintet.audit.clip_facts import measure_clips
 from quintet.audit.duplicates import (
     _neighbours,
@@ -108,3 +109,33 @@ def test_duplicates_join_the_groups_of_the_source() -> None:
     pairs = pd.DataFrame({"first": ["b"], "second": ["c"]})
     assert join_groups(list("abcde"), pairs, known=known).tolist() == ["ann", "ann", "ann", "ann", "eve"]
     assert join_groups(list("abcde"), pairs[:0], known=known).to_dict() == known
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_a_long_pair_only_what_both_share_is_aligned(
+    swapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An excerpt of 25 s from second 10 on, of which six seconds and the margins are read."""
+    rng = np.random.default_rng(5)
+    notes = np.sin(np.cumsum(np.repeat(rng.uniform(0.05, 0.6, 160), 4000)))  # 40 s at 16 kHz
+    whole = 0.3 * notes * np.tile(np.linspace(1, 0.1, 4000), 160) + 0.01 * rng.normal(size=len(notes))
+    soundfile.write(tmp_path / "whole.flac", whole, 16000)
+    soundfile.write(tmp_path / "part.mp3", 0.5 * whole[160_000:560_000], 16000)
+    names = ["part.mp3", "whole.flac"] if swapped else ["whole.flac", "part.mp3"]
+    sources = [ClipSource(str(tmp_path / name), id=name) for name in names]
+    found = measure_clips(sources, fingerprints=True)
+    prints = [one.fingerprint for one in found if one.fingerprint is not None]
+    durations_s = [one.facts["duration_s"] for one in found if one.facts is not None]
+    at_once = find_same_recordings(sources, prints)
+    read: list[ClipSource] = []
+    monkeypatch.setattr(duplicates, "LONG_S", 30.0)
+    monkeypatch.setattr(duplicates, "SHARED_S", 6.0)
+    real = duplicates._load_isolated
+    monkeypatch.setattr(duplicates, "_load_isolated", lambda source: read.append(source) or real(source))
+    in_part = find_same_recordings(sources, prints, durations_s)
+    assert len(in_part) == len(at_once) == 1
+    assert in_part["shift_s"][0] == pytest.approx(-10 if swapped else 10, abs=0.06)
+    assert in_part["shift_s"][0] == pytest.approx(at_once["shift_s"][0], abs=0.002)
+    assert in_part["agreement"][0] > 0.9
+    assert all(7.9 < source.end_s - source.start_s < 8.1 for source in read if source.end_s is not None)
+    assert len(read) == 2
