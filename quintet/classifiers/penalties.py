@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from quintet.classifiers.views import is_pretrained_view, split_name
+from quintet.files.json_types import JsonObject
 
 AUTO = "auto"
 
@@ -58,7 +59,7 @@ def find_ladder(name: str, settings: Mapping[str, object]) -> Ladder | None:
     return ladder if searched else None
 
 
-def decided_settings(name: str, settings: Mapping[str, object]) -> dict[str, object]:
+def decided_settings(name: str, settings: Mapping[str, object]) -> JsonObject:
     """The settings of a member without a penalty that is yet to be chosen.
 
     Example:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from quintet.classifiers.views import split_name
+from quintet.classifiers.views import HANDMADE, SPECTROGRAM, split_name
 from quintet.errors import ConfigError, unknown_name
 from quintet.files.json_types import JsonObject
 
@@ -176,6 +176,20 @@ def reads_table(name: str) -> bool:
         (True, False)
     """
     return name.partition("@")[0] in TABLE_MEMBERS
+
+
+def member_view(name: str) -> str:
+    """The view of a member: what it sees. An unknown name without a view counts as a hand-made one.
+
+    Example:
+        >>> member_view("svm@tags_msd"), member_view("svm"), member_view("vgg_small")
+        ('tags_msd', 'handmade', 'spectrogram')
+    """
+    kind, _, view = name.partition("@")
+    if view:
+        return view
+    is_network = any(entry.name == kind and entry.input == "spectrogram" for entry in MEMBERS)
+    return SPECTROGRAM if is_network else HANDMADE
 
 
 def make_member(name: str, *, seed: int = 0, **settings: object) -> Member:

@@ -27,16 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import ConfigError
-from quintet.features.catalogue import feature_family
+from quintet.features.catalogue import MEAN_STD, feature_family
+from quintet.features.embedding_columns import EMBEDDING_FAMILY, TAG_FAMILY, split_column
 
 if TYPE_CHECKING:
     from quintet.classifiers.member import Member
 
 HANDMADE, TAGS, EMBEDDING, ALL = "handmade", "tags", "embedding", "all"
-PREFIXES = {TAGS: "tags_", EMBEDDING: "embedding_"}
+SPECTROGRAM = "spectrogram"
+"""The view of a network. It is no set of columns, and it stands in no name."""
+PREFIXES = {TAGS: TAG_FAMILY, EMBEDDING: EMBEDDING_FAMILY}
 """Group of pretrained families → how the names of its families start."""
 
-STATISTICS = ("mean", "std")
 _VIEW = re.compile(r"[A-Za-z0-9_.-]+(\+[A-Za-z0-9_.-]+)*")
 
 
@@ -89,10 +91,10 @@ def pretrained_group(column: str) -> str | None:
         >>> pretrained_group("tags_msd.happy.mean"), pretrained_group("cepstral.mfcc_01.mean")
         ('tags', None)
     """
-    family, dot, _ = column.partition(".")
-    if not dot:
+    parts = split_column(column)
+    if parts is None:
         return None
-    return next((group for group, prefix in PREFIXES.items() if family.startswith(prefix)), None)
+    return TAGS if parts.is_tag else EMBEDDING
 
 
 def is_pretrained_view(view: str | None) -> bool:
@@ -176,7 +178,7 @@ def _part(part: str) -> Callable[[str], bool]:
     if part in PREFIXES:
         return lambda column: pretrained_group(column) == part and _statistic(column) == "mean"
     family, _, statistic = part.rpartition(".")
-    if not family or statistic not in STATISTICS:
+    if not family or statistic not in MEAN_STD:
         family, statistic = part, "mean"
     return lambda column: (
         feature_family(column) == family
@@ -185,7 +187,8 @@ def _part(part: str) -> Callable[[str], bool]:
 
 
 def _statistic(column: str) -> str:
-    return "std" if column.endswith(".std") else "mean"
+    parts = split_column(column)
+    return "mean" if parts is None else parts.statistic or "mean"
 
 
 def _absent(part: str, columns: Sequence[str]) -> str:

@@ -14,9 +14,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from quintet.classifiers.member import Member
-from quintet.classifiers.registry import TABLE_MEMBERS, member_entry
+from quintet.classifiers.registry import TABLE_MEMBERS, member_entry, member_view
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
-from quintet.datasets.groups import group_names
+from quintet.classifiers.views import is_pretrained_view
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Floats, Folds, Groups, Labels
 from quintet.ensemble.calibration import Calibration, calibrate_held_out, learn_calibration
@@ -30,9 +30,18 @@ from quintet.ensemble.crossfit import (
     member_probabilities,
 )
 from quintet.ensemble.fusion import RULES, Fusion, LabelledPredictions, fit_fusion
+from quintet.ensemble.model_selection.penalties import PenaltyChoice, cross_fit
+from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.novelty import Distance, held_out_distances
 from quintet.ensemble.selection import RuleComparison, compare_rules
-from quintet.ensemble.support import LearningPlan, folds_within, plan_learning
+from quintet.ensemble.support import (
+    LearningPlan,
+    as_table,
+    check_groups,
+    folds_within,
+    plan_learning,
+    require_each_row_once,
+)
 from quintet.errors import ConfigError, DatasetError
 from quintet.files.untrusted.listed_files import ListedFiles
 
@@ -61,6 +70,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_splits: number of folds.
         settings: member name → keyword arguments of that member.
         seed: seed of folds and members.
+        calibrate_members: whether members are calibrated before they are joined, and useless views left out.
+            Default: if a member sees a pretrained view.
 
     Attributes:
         classes_: class names, sorted, `(K,)`; tag names for label sets.
@@ -75,6 +86,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         oof_: member or rule → out-of-fold probabilities, `(m, K)`. The weights of a rule for a fold are
             learnt on the other folds.
         folds_: member → one `FoldResult` per fold.
+        penalties_: member → the choice of its penalty (`PenaltyChoice`), for members that have one.
         calibration_: `Calibration` of the chosen rule, learnt on its out-of-fold predictions; `predict_proba`
             applies it. It is a temperature, isotonic maps if there are enough data, or nothing if neither
             improves the loss.
@@ -120,6 +132,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_splits: int = 5,
         settings: Mapping[str, Mapping[str, object]] | None = None,
         seed: int = 0,
+        calibrate_members: bool | None = None,
     ) -> None:
         self.members = members
         self.rule = rule
@@ -127,6 +140,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_splits = n_splits
         self.settings = settings
         self.seed = seed
+        self.calibrate_members = calibrate_members
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -163,14 +177,14 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if X is not None:
             validate_data(self, X, y, dtype="numeric", ensure_all_finite=False, multi_output=True)
-        inputs = Inputs(_as_table(X), spectrograms)
+        inputs = Inputs(as_table(X), spectrograms)
         target, self.classes_ = self._check_target(y, classes)
         n_rows = len(target)
-        row_groups = np.arange(n_rows) if groups is None else _check_groups(groups, n_rows)
+        row_groups = np.arange(n_rows) if groups is None else check_groups(groups, n_rows)
         self._check_names()
         if folds is None:
             folds = grouped_folds(target, row_groups.tolist(), n_splits=self.n_splits, seed=self.seed)
-        _require_each_row_once(folds, n_rows)
+        require_each_row_once(folds, n_rows)
         self.plan_: LearningPlan = plan_learning(target, row_groups, folds, seed=self.seed)
         self._fit_members(inputs, target, row_groups, folds, cache, listener)
         rows = self.plan_.rows
@@ -235,14 +249,17 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.members_: dict[str, Member] = {}
         self.oof_: dict[str, Floats] = {}
         self.folds_: dict[str, list[FoldResult]] = {}
+        self.penalties_: dict[str, PenaltyChoice] = {}
         all_settings = self.settings or {}
         for name in self.members:
             settings = dict(all_settings.get(name, {}))
             trainer = Trainer(name, settings, self.seed, cache, listener, len(folds))
-            predictions, results = trainer.out_of_fold(inputs, y, groups, folds, self.class_names_)
-            self.oof_[name] = predictions[self.plan_.rows]
-            self.folds_[name] = results
-            self.members_[name] = trainer.fit_on_all(inputs, y, groups)
+            fitted = cross_fit(trainer, inputs, y, groups, folds, self.class_names_)
+            self.oof_[name] = fitted.probabilities[self.plan_.rows]
+            self.folds_[name] = fitted.results
+            if fitted.penalty is not None:
+                self.penalties_[name] = fitted.penalty
+            self.members_[name] = fitted.trainer.fit_on_all(inputs, y, groups)
 
     def _fit_fusions(self, y: Labels, groups: Groups, plan: LearningPlan) -> None:
         """Fit all rules on all rows that teach and per fold, and choose one."""
@@ -251,22 +268,33 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         predictions = self._label(stack, y, groups, members, plan)
         taught = predictions.take(plan.taught)
         training_rows = [predictions.take(train) for train, _ in plan.folds]
+        preparation, *preparations = [
+            prepare_members(part) if self.calibrates_ else None for part in (taught, *training_rows)
+        ]
         self.fusions_: dict[str, Fusion] = {}
         for rule in self.rules:
-            self.fusions_[rule] = fit_fusion(rule, taught)
+            self.fusions_[rule] = fit_fusion(rule, taught, preparation)
             fused = self.fusions_[rule].apply(stack)
-            for part, (_, held_out) in zip(training_rows, plan.folds, strict=True):
-                fusion = fit_fusion(rule, part)  # learnt without the held-out rows and their groups
+            for part, prepared, (_, held_out) in zip(training_rows, preparations, plan.folds, strict=True):
+                # Learnt without the held-out rows and their groups.
+                fusion = fit_fusion(rule, part, prepared)
                 fused[held_out] = fusion.apply(stack[:, held_out])
             self.oof_[rule] = fused
         rules = tuple(self.rules)
-        self.comparison_: RuleComparison = compare_rules(taught, rules=rules, folds=plan.taught_folds)
+        self.comparison_: RuleComparison = compare_rules(
+            taught, rules=rules, folds=plan.taught_folds, prepare=self.calibrates_
+        )
         self.rule_ = self.rule if self.rule != "auto" else self.comparison_.chosen
         self.fold_rules_ = [self.rule_] * len(plan.folds)
         if self.rule == "auto" and len(plan.folds) > 2:
             for k, part in enumerate(training_rows):
                 others = [fold for j, fold in enumerate(plan.folds) if j != k]
-                comparison = compare_rules(part, rules=rules, folds=folds_within(others, plan.folds[k][0]))
+                comparison = compare_rules(
+                    part,
+                    rules=rules,
+                    folds=folds_within(others, plan.folds[k][0]),
+                    prepare=self.calibrates_,
+                )
                 self.fold_rules_[k] = comparison.chosen
 
     def _fit_calibration(self, y: Labels, groups: Groups, plan: LearningPlan) -> None:
@@ -331,7 +359,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "members_")
         if X is not None and hasattr(self, "n_features_in_"):
             validate_data(self, X, reset=False, ensure_all_finite=False)
-        inputs = Inputs(_as_table(X), spectrograms)
+        inputs = Inputs(as_table(X), spectrograms)
         classes, multilabel = self.class_names_, self.multilabel_
         probabilities: dict[str, Floats] = {}
         for name, member in self.members_.items():
@@ -343,6 +371,13 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def class_names_(self) -> tuple[str, ...]:
         """Names of `classes_` as strings."""
         return tuple(str(name) for name in self.classes_)
+
+    @property
+    def calibrates_(self) -> bool:
+        """Whether members are calibrated before they are joined."""
+        if self.calibrate_members is not None:
+            return self.calibrate_members
+        return any(is_pretrained_view(member_view(name)) for name in self.members)
 
     @property
     def multilabel_(self) -> bool:
@@ -409,45 +444,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "members_")
         if self.distance_ is None:
             return None
-        table = _as_table(X)
+        table = as_table(X)
         if table is None:
             raise ConfigError("Distances are measured among the features. Received no feature table: pass X.")
         return self.distance_(table.to_numpy(np.float64))
-
-
-def _check_groups(groups: ArrayLike, n_rows: int) -> NDArray[np.str_]:
-    """Name of each row's group, `(n,)`."""
-    column = np.asarray(groups, dtype=object)
-    n_missing = int(pd.isna(column).sum())
-    if column.shape != (n_rows,) or n_missing:
-        raise DatasetError(
-            f"Every one of {n_rows} rows must have one group; give a single row a group of its own. "
-            f"Received {column.shape}, {n_missing} missing."
-        )
-    return group_names(column)
-
-
-def _require_each_row_once(folds: Folds, n_rows: int) -> None:
-    """Check that folds hold out every row once, or that a single fold is a division into two parts."""
-    rows = np.arange(n_rows)
-    if len(folds) == 1:
-        train, valid = folds[0]
-        if len(train) and len(valid) and np.array_equal(np.sort(np.concatenate([train, valid])), rows):
-            return
-    times_held_out = np.sum([np.isin(rows, rows[held_out]) for _, held_out in folds], axis=0)
-    is_once = times_held_out == 1
-    if len(folds) == 1 or np.shape(is_once) != (n_rows,) or not is_once.all():
-        raise ConfigError(
-            f"Folds must hold out every row once. Received {len(folds)}, which do so with {np.sum(is_once)} "
-            f"of {n_rows} rows. A single fold must be a train part and a validation part, together all rows."
-        )
-
-
-def _as_table(X: pd.DataFrame | ArrayLike | None) -> pd.DataFrame | None:
-    """The feature table as a DataFrame; columns of an array are called x0, x1, …"""
-    if X is None or isinstance(X, pd.DataFrame):
-        return X
-    values = np.asarray(X)
-    if values.ndim != 2:
-        raise ConfigError(f"A feature table must have shape (n, d). Received {values.shape}.")
-    return pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])])

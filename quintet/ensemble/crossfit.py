@@ -208,6 +208,7 @@ class Trainer:
         cache: keeps finished work.
         listener: receives training events.
         n_folds: number of folds, for the events.
+        variant: name of a fit with another penalty, in the cache.
     """
 
     member: str
@@ -216,6 +217,7 @@ class Trainer:
     cache: FoldCache | None = None
     listener: Listener | None = None
     n_folds: int = 0
+    variant: str = ""
 
     @property
     def input(self) -> str:
@@ -307,7 +309,7 @@ class Trainer:
         train, valid = parts
         require_disjoint(groups[train], groups[valid], where=f"fold {fold + 1} of {self.member}")
         if self.cache is not None:
-            stored = self.cache.load(self.member, fold)
+            stored = self.cache.load(self.member + self.variant, fold)
             if stored is not None:
                 self.notify("reused", fold)
                 return stored
@@ -323,7 +325,7 @@ class Trainer:
         history = list(getattr(estimator, "history_", []))
         result = FoldResult(probabilities, history, seconds, embedding)
         if self.cache is not None:
-            self.cache.save(self.member, fold, result)
+            self.cache.save(self.member + self.variant, fold, result)
         return result
 
     def out_of_fold(

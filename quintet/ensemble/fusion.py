@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +23,11 @@ from quintet.ensemble.array_types import (
     Probabilities,
     Target,
 )
+from quintet.ensemble.fusion_weights import RULES as RULES
 from quintet.ensemble.fusion_weights import (
     constant_prediction,
     convex_weights,
+    count_parameters,
     evidence_to_probabilities,
     greedy_weights,
     informative_members,
@@ -34,41 +35,13 @@ from quintet.ensemble.fusion_weights import (
     log_linear_pool,
     true_probabilities,
 )
+from quintet.ensemble.model_selection.temperatures import apply_temperature, apply_temperatures
 from quintet.ensemble.support import ValidationPart, learnt_share
 from quintet.errors import AlignmentError, ArtefactError, ConfigError, unknown_name
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.losses import clip_losses
 from quintet.evaluation.metrics import encode_labels
 from quintet.files.json_types import JsonObject
-
-
-class Rule(NamedTuple):
-    """Row of `RULES`: how members are joined.
-
-    Args:
-        description: the formula in words, for tables and pages.
-        pool: "linear" (Σ w·p) or "log" (softmax of Σ w·ln p + b).
-        learnt: whether the weights w are learnt from labels.
-    """
-
-    description: str
-    pool: str
-    learnt: bool
-
-
-RULES: dict[str, Rule] = {
-    "mean": Rule("the mean of the probabilities: Σ p / M", "linear", False),
-    "geometric": Rule("the normalised geometric mean: softmax(Σ ln p / M)", "log", False),
-    "weighted": Rule(
-        "convex weights with the least out-of-fold log loss; a member may get none", "linear", True
-    ),
-    "greedy": Rule(
-        "forward selection with replacement by out-of-fold log loss (Caruana 2004)", "linear", True
-    ),
-    "stacked": Rule(
-        "regularised logistic regression on log-probabilities: softmax(Σ a·ln p + b)", "log", True
-    ),
-}
 
 
 def mean(predictions: Iterable[NDArray[Float]]) -> NDArray[Float]:
@@ -151,9 +124,11 @@ class Fusion:
         weights: M numbers. They sum to 1, except that for `stacked` they are slopes.
         biases: K numbers, only for `stacked`.
         multilabel: whether clips carry label sets.
+        temperatures: M numbers; each member is calibrated with its own before members are joined. None for
+            members that are joined as they are.
 
     Raises:
-        ConfigError: the rule is unknown, or the weights or biases do not fit it.
+        ConfigError: the rule is unknown, or the weights, biases or temperatures do not fit it.
 
     Example:
         >>> fusion = Fusion("weighted", ("cnn", "xgboost"), ("jazz", "rock"), (0.75, 0.25))
@@ -169,6 +144,7 @@ class Fusion:
     weights: tuple[float, ...]
     biases: tuple[float, ...] | None = None
     multilabel: bool = False
+    temperatures: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -183,6 +159,14 @@ class Fusion:
         if self.biases is not None and len(self.biases) != n_classes:
             raise ConfigError(
                 f"Each of the {n_classes} classes must have one bias. Received {len(self.biases)}."
+            )
+        temperatures = self.temperatures
+        if temperatures is not None and (
+            len(temperatures) != n_members or not all(0 < value < math.inf for value in temperatures)
+        ):
+            raise ConfigError(
+                f"Each of the {n_members} members must have one temperature above 0. "
+                f"Received {list(temperatures)}."
             )
         if RULES[self.rule].pool == "linear":
             self._require_convex_weights()
@@ -209,15 +193,19 @@ class Fusion:
             fits = stack.ndim == 3 and stack.shape[::2] == (n_members, n_classes)
             if not fits:
                 raise _shape_error(f"({n_members}, n, {n_classes})", stack.shape)
+        if self.temperatures is not None:
+            pairs = zip(stack, self.temperatures, strict=True)
+            stack = (apply_temperature(p, t, multilabel=self.multilabel) for p, t in pairs)
         if RULES[self.rule].pool == "linear":
             return weighted_mean(stack, self.weights)
         return log_pool(stack, self.weights, self.biases, multilabel=self.multilabel)
 
     def to_json(self) -> JsonObject:
-        """JSON object with the keys `rule, members, classes, multilabel, weights, biases`.
+        """JSON object with the keys `rule, members, classes, multilabel, weights, biases, temperatures`.
 
-        `weights` is `{member: weight}`. `biases` is `{class: bias}` or None.
+        `weights` is `{member: weight}`, `temperatures` the same or None, `biases` `{class: bias}` or None.
         """
+        temperatures = self.temperatures
         biases = None if self.biases is None else dict(zip(self.classes, self.biases, strict=True))
         return {
             "rule": self.rule,
@@ -226,6 +214,7 @@ class Fusion:
             "multilabel": self.multilabel,
             "weights": dict(zip(self.members, self.weights, strict=True)),
             "biases": biases,
+            "temperatures": temperatures and dict(zip(self.members, temperatures, strict=True)),
         }
 
     @classmethod
@@ -247,6 +236,7 @@ class Fusion:
     def _parse(cls, content: JsonObject) -> Fusion:
         members, classes = content["members"], content["classes"]
         by_member, by_class = content["weights"], content["biases"]
+        temperatures = content.get("temperatures")  # models of early versions have none
         biases = None
         if by_class is not None:
             biases = tuple(float(by_class[name]) for name in classes)
@@ -257,6 +247,7 @@ class Fusion:
             weights=tuple(float(by_member[name]) for name in members),
             biases=biases,
             multilabel=bool(content["multilabel"]),
+            temperatures=None if temperatures is None else tuple(float(temperatures[m]) for m in members),
         )
 
 
@@ -342,24 +333,20 @@ class LabelledPredictions:
         return clip_losses(self.target[:, self.columns], probabilities[:, self.columns])
 
 
-def count_parameters(rule: str, n_members: int, n_classes: int) -> int:
-    """Number of parameters that a rule learns: free weights, and slopes and biases of `stacked`.
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to members before they are joined, see `quintet.ensemble.model_selection`.
 
     Args:
-        rule: a name of `RULES`.
-        n_members: M.
-        n_classes: K.
-
-    Example:
-        >>> [count_parameters(rule, 4, 10) for rule in RULES]
-        [0, 0, 3, 3, 14]
+        temperatures: temperature of each member, `(M,)`.
+        chosen: whether a member takes part, `(M,)`. The others get no weight.
     """
-    if not RULES[rule].learnt:
-        return 0
-    return n_members + n_classes if rule == "stacked" else n_members - 1
+
+    temperatures: Floats
+    chosen: NDArray[np.bool_]
 
 
-def fit_fusion(rule: str, predictions: LabelledPredictions) -> Fusion:
+def fit_fusion(rule: str, predictions: LabelledPredictions, preparation: Preparation | None = None) -> Fusion:
     """Fit a rule on out-of-fold predictions.
 
     `weighted` and `greedy` give no weight to a member that is not surely better than the class frequencies;
@@ -369,20 +356,30 @@ def fit_fusion(rule: str, predictions: LabelledPredictions) -> Fusion:
     Args:
         rule: a name of `RULES`.
         predictions: of clips that the members have not seen.
+        preparation: learnt from the same predictions. Default: all members are joined as they are.
 
     Raises:
         ConfigError: the rule is unknown.
     """
     if rule not in RULES:
         raise unknown_name("fusion rule", rule, RULES)
-    weights, biases = _fit_weights(rule, predictions)
+    weights = np.zeros(len(predictions.members))
+    multilabel = predictions.target.ndim == 2
+    if preparation is None:
+        weights, biases = _fit_weights(rule, predictions)
+    else:
+        chosen, temperatures = preparation.chosen, preparation.temperatures
+        stack = apply_temperatures(predictions.stack[chosen], temperatures[chosen], multilabel=multilabel)
+        names = tuple(str(name) for name in np.array(predictions.members)[chosen])
+        weights[chosen], biases = _fit_weights(rule, replace(predictions, stack=stack, members=names))
     return Fusion(
         rule,
         predictions.members,
         predictions.classes,
         tuple(float(weight) for weight in weights),
         None if biases is None else tuple(float(bias) for bias in biases),
-        predictions.target.ndim == 2,
+        multilabel,
+        None if preparation is None else tuple(float(t) for t in preparation.temperatures),
     )
 
 

@@ -1,4 +1,4 @@
-"""Weights of the members, learnt from out-of-fold predictions. The methods use no random numbers.
+"""Rules of fusion, and weights of the members that are learnt from out-of-fold predictions, without chance.
 
 There are three: convex weights, greedy selection, and slopes and biases of a log-linear pool.
 """
@@ -6,6 +6,7 @@ There are three: convex weights, greedy selection, and slopes and biases of a lo
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,52 @@ FLOOR = 1e-6
 
 CERTAINTY = 3.0
 """Standard errors by which a member must beat the class frequencies. Other members get no weight."""
+
+
+class Rule(NamedTuple):
+    """Row of `RULES`: how members are joined.
+
+    Args:
+        description: the formula in words, for tables and pages.
+        pool: "linear" (Σ w·p) or "log" (softmax of Σ w·ln p + b).
+        learnt: whether the weights w are learnt from labels.
+    """
+
+    description: str
+    pool: str
+    learnt: bool
+
+
+RULES: dict[str, Rule] = {
+    "mean": Rule("the mean of the probabilities: Σ p / M", "linear", False),
+    "geometric": Rule("the normalised geometric mean: softmax(Σ ln p / M)", "log", False),
+    "weighted": Rule(
+        "convex weights with the least out-of-fold log loss; a member may get none", "linear", True
+    ),
+    "greedy": Rule(
+        "forward selection with replacement by out-of-fold log loss (Caruana 2004)", "linear", True
+    ),
+    "stacked": Rule(
+        "regularised logistic regression on log-probabilities: softmax(Σ a·ln p + b)", "log", True
+    ),
+}
+
+
+def count_parameters(rule: str, n_members: int, n_classes: int) -> int:
+    """Number of parameters that a rule learns: free weights, and slopes and biases of `stacked`.
+
+    Args:
+        rule: a name of `RULES`.
+        n_members: M.
+        n_classes: K.
+
+    Example:
+        >>> [count_parameters(rule, 4, 10) for rule in RULES]
+        [0, 0, 3, 3, 14]
+    """
+    if not RULES[rule].learnt:
+        return 0
+    return n_members + n_classes if rule == "stacked" else n_members - 1
 
 
 def true_probabilities(stack: Probabilities, target: Target) -> Floats:

@@ -14,7 +14,9 @@ import numpy as np
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Floats, Folds, Target
-from quintet.ensemble.fusion import RULES, LabelledPredictions, count_parameters, fit_fusion
+from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
+from quintet.ensemble.fusion_weights import count_parameters
+from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.support import UNITS_PER_PARAMETER, ValidationPart, count_units, margin_of_error
 from quintet.errors import unknown_name
 from quintet.files.json_types import JsonObject
@@ -93,6 +95,7 @@ def compare_rules(
     folds: Folds | None = None,
     n_splits: int = 5,
     seed: int = 0,
+    prepare: bool = False,
 ) -> RuleComparison:
     """Compare fusion rules on the training part. Each rule is fitted on some groups and scored on the others.
 
@@ -112,6 +115,7 @@ def compare_rules(
             Default: new folds.
         n_splits: the number of new folds.
         seed: for new folds.
+        prepare: whether members are calibrated and views chosen before (`prepare_members`), in every fold.
 
     Raises:
         ConfigError: a rule is unknown.
@@ -134,7 +138,7 @@ def compare_rules(
         return RuleComparison(ordered[0], {}, {}, obstacle)
     if folds is None:
         folds = grouped_folds(target, groups.tolist(), n_splits=n_folds, seed=seed)
-    losses = _held_out_losses(predictions, ordered, folds)
+    losses = _held_out_losses(predictions, ordered, folds, prepare=prepare)
     lacks = {rule: lack for rule in ordered if (lack := find_lack(rule, predictions))}
     return _choose(losses, lacks, groups, n_folds, validation)
 
@@ -187,14 +191,15 @@ def _reason_not_to_compare(n_members: int, n_rules: int, n_folds: int) -> str | 
 
 
 def _held_out_losses(
-    predictions: LabelledPredictions, rules: Sequence[str], folds: Folds
+    predictions: LabelledPredictions, rules: Sequence[str], folds: Folds, *, prepare: bool
 ) -> dict[str, Floats]:
     """Rule → log loss of each clip `(n,)`, from weights that were learnt on the other folds."""
     losses = {rule: np.zeros(len(predictions.target)) for rule in rules}
     for train, held_out in folds:
         train_part, held_out_part = predictions.take(train), predictions.take(held_out)
+        preparation = prepare_members(train_part) if prepare else None
         for rule in rules:
-            fused = fit_fusion(rule, train_part).apply(held_out_part.stack)
+            fused = fit_fusion(rule, train_part, preparation).apply(held_out_part.stack)
             losses[rule][held_out] = held_out_part.losses(fused)
     return losses
 

@@ -20,10 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
+from quintet.datasets.groups import group_names
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Folds, Groups, Labels, Positions
+from quintet.errors import ConfigError, DatasetError
 
 UNITS_PER_PARAMETER = 20
 """Independent units that a learnt parameter needs.
@@ -218,3 +221,64 @@ def _present(y: Labels, classes: Sequence[str]) -> set[str]:
     if y.ndim == 2:
         return {name for name, column in zip(classes, y.T, strict=True) if np.any(column != 0)}
     return {str(name) for name in np.unique(y)}
+
+
+def check_groups(groups: ArrayLike, n_rows: int) -> NDArray[np.str_]:
+    """Name of each row's group, `(n,)`.
+
+    Args:
+        groups: group of each row.
+        n_rows: n.
+
+    Raises:
+        DatasetError: there is not one group per row.
+    """
+    column = np.asarray(groups, dtype=object)
+    n_missing = int(pd.isna(column).sum())
+    if column.shape != (n_rows,) or n_missing:
+        raise DatasetError(
+            f"Every one of {n_rows} rows must have one group; give a single row a group of its own. "
+            f"Received {column.shape}, {n_missing} missing."
+        )
+    return group_names(column)
+
+
+def require_each_row_once(folds: Folds, n_rows: int) -> None:
+    """Check that folds hold out every row once, or that a single fold is a division into two parts.
+
+    Args:
+        folds: pairs of positions.
+        n_rows: number of rows.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    rows = np.arange(n_rows)
+    if len(folds) == 1:
+        train, valid = folds[0]
+        if len(train) and len(valid) and np.array_equal(np.sort(np.concatenate([train, valid])), rows):
+            return
+    times_held_out = np.sum([np.isin(rows, rows[held_out]) for _, held_out in folds], axis=0)
+    is_once = times_held_out == 1
+    if len(folds) == 1 or np.shape(is_once) != (n_rows,) or not is_once.all():
+        raise ConfigError(
+            f"Folds must hold out every row once. Received {len(folds)}, which do so with {np.sum(is_once)} "
+            f"of {n_rows} rows. A single fold must be a train part and a validation part, together all rows."
+        )
+
+
+def as_table(X: pd.DataFrame | ArrayLike | None) -> pd.DataFrame | None:
+    """The feature table as a DataFrame; columns of an array are called x0, x1, …
+
+    Args:
+        X: feature table `(n, d)`, or None.
+
+    Raises:
+        ConfigError: it has another shape.
+    """
+    if X is None or isinstance(X, pd.DataFrame):
+        return X
+    values = np.asarray(X)
+    if values.ndim != 2:
+        raise ConfigError(f"A feature table must have shape (n, d). Received {values.shape}.")
+    return pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])])

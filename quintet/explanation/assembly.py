@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quintet.classifiers.registry import reads_table
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion, LabelledPredictions, fit_fusion
+from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.support import LearningPlan, plan_learning
 from quintet.explanation.contracts import Floats, Fuse
 from quintet.explanation.refits import targets, training_seed
@@ -146,7 +147,7 @@ def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:
         members=order,
         classes=run.classes,
     )
-    return fit_fusion(run.best, labelled)
+    return fit_fusion(run.best, labelled, prepare_members(labelled) if run.calibrates_members else None)
 
 
 def _with_calibration(fuse: Fuse, calibration: Calibration | None) -> Fuse:

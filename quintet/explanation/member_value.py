@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.ensemble.calibration import Calibration, cross_calibrate, fit_calibration, learn_calibration
 from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
+from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.support import LearningPlan, ValidationPart
 from quintet.evaluation.comparisons import holm, metric_differences
 from quintet.evaluation.intervals import Resampling
@@ -281,7 +282,8 @@ def _fuse(run: Run, training: _FusionInput, stack: Floats) -> Floats:
         multilabel=run.multilabel,
         validation=training.validation,
     )
-    fusion = fit_fusion(run.best, labelled)
+    preparation = prepare_members(labelled) if run.calibrates_members else None
+    fusion = fit_fusion(run.best, labelled, preparation)
     fused = replace(labelled, stack=fusion.apply(training.stack)[None], members=("ensemble",))
     method = run.calibration.method if run.calibration else "none"
     calibration = learn_calibration(fused, method=method)

@@ -60,9 +60,8 @@ def refits(run: Run, name: str) -> Iterator[Refit]:
     X = run.values.loc[split.index]
     y = targets(run, split)
     groups = split["group"].to_numpy(dtype=str)
-    settings = dict(run.member_settings(name))
-    trainer = Trainer(name, settings, seed=training_seed(run))
     for fold in sorted(folds):
+        trainer = Trainer(name, run.member_settings(name, int(fold)), seed=training_seed(run))
         train = np.flatnonzero(split["fold"] != fold)
         inputs = Inputs(X.iloc[train])
         member = trainer.fit(inputs, y[train], groups[train], fold=int(fold))

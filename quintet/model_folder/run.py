@@ -199,10 +199,26 @@ class Run:
         numeric = [name for name in names if is_numeric_dtype(table[name])]
         return table[numeric]
 
-    def member_settings(self, name: str) -> JsonObject:
-        """The settings that the run was given for a member."""
+    def member_settings(self, name: str, fold: int | None = None) -> JsonObject:
+        """The settings that the run was given for a member, with the penalty that it chose.
+
+        Args:
+            name: the member.
+            fold: the fold whose member is meant. Default: the final member.
+        """
         train: JsonObject = self.config.get("train") or {}
-        return dict(train.get("settings", {}).get(name, {}))
+        settings = dict(train.get("settings", {}).get(name, {}))
+        penalty = self.bundle.get("penalties", {}).get(name)
+        if penalty is not None:
+            value = penalty["chosen"] if fold is None else penalty["by_fold"][fold]
+            settings[penalty["setting"]] = value
+        return settings
+
+    @property
+    def calibrates_members(self) -> bool:
+        """Whether members were calibrated before they were joined. Models of early versions were not."""
+        rule: JsonObject = self.fusion.get("rules", {}).get(self.best) or {}
+        return rule.get("temperatures") is not None
 
     @property
     def random_weights(self) -> tuple[str, ...]:

@@ -92,7 +92,12 @@ def _trust_content(ensemble: EnsembleClassifier) -> JsonObject:
 def _bundle_content(model: TrainedModel) -> JsonObject:
     """Entries of `bundle.json` that describe the model."""
     ensemble, table, store, split = model.ensemble, model.table, model.spectrograms, model.scores.split
-    optional: JsonObject = {"table_roles": table.metadata.get("table_roles"), "notes": list(model.notes)}
+    penalties = {name: choice.to_json() for name, choice in ensemble.penalties_.items()}
+    optional: JsonObject = {
+        "penalties": penalties,
+        "table_roles": table.metadata.get("table_roles"),
+        "notes": list(model.notes),
+    }
     return {
         "quintet": __version__,
         "members": list(ensemble.members_),

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet import __version__
+from quintet.classifiers.penalties import decided_settings
 from quintet.classifiers.registry import make_member, reads_table, require_fit, require_weights
 from quintet.classifiers.views import require_views
 from quintet.datasets.splits.split import Positions
@@ -193,7 +194,7 @@ def _check_request(settings: TrainSettings, output: Path) -> None:
     It runs before the folder is begun.
     """
     for name in settings.members:
-        chosen = settings.settings.get(name, {})
+        chosen = decided_settings(name, settings.settings.get(name, {}))
         member = make_member(name, seed=settings.seed, **chosen)
         require_weights(member)
         if chosen and reads_table(name):
@@ -249,6 +250,7 @@ def _fit_and_score(
         published=published,
         ensemble=scorer.score_ensemble(ensemble, parts),
     )
+    settings = _with_penalties(settings, ensemble)
     if settings.protocols:
         gate = leak_gate(material, settings, settings.protocols, listener=listener)
         scores = replace(scores, leak_gate=gate)
@@ -259,6 +261,14 @@ def _fit_and_score(
     model = TrainedModel(ensemble, material.table, scores, material.spectrograms, tuple(notes))
     write_model(folder, model)
     return TrainingResult(folder.path, scores, ensemble.rule_, notes=tuple(notes))
+
+
+def _with_penalties(settings: TrainSettings, ensemble: EnsembleClassifier) -> TrainSettings:
+    """The settings with the penalties that the run chose, so that nothing chooses them again."""
+    chosen = {name: dict(own) for name, own in settings.settings.items()}
+    for name, penalty in ensemble.penalties_.items():
+        chosen[name] = {**chosen.get(name, {}), penalty.setting: penalty.chosen}
+    return settings.model_copy(update={"settings": chosen})
 
 
 def _fit_ensemble(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.fusion import count_parameters
+from quintet.ensemble.fusion_weights import count_parameters
 from quintet.ensemble.support import count_units, learnt_share, missing_classes
 from quintet.evaluation.intervals import group_codes
 from quintet.model_folder.scores import ValidationFacts

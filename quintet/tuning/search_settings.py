@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quintet.audio.augment import AudioAugmentation
+from quintet.classifiers.penalties import decided_settings
 from quintet.classifiers.registry import TABLE_MEMBERS, make_member, reads_table, require_fit, require_weights
 from quintet.errors import ConfigError, MissingExtraError, unknown_name
 from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
@@ -107,7 +108,7 @@ def check_search(settings: TuneSettings, n_trials: int) -> None:
         raise ConfigError("A search must have at least one member. Received none.")
     for name in settings.members:
         settings.space(name)
-        chosen = settings.base_settings(name)
+        chosen = decided_settings(name, settings.base_settings(name))
         member = make_member(name, **chosen)
         require_weights(member)
         if chosen and reads_table(name):
