@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.ensemble.crossfit import Listener
     from quintet.features.extraction.extract import ExtractionSummary, ProgressCallback
+    from quintet.features.storage.join import Joined
     from quintet.features.storage.table import FeatureTable
     from quintet.inference.predict import PredictionResult
     from quintet.pipeline.recipe import Recipe
@@ -177,6 +178,7 @@ def train(
     published: Mapping[str, object] | None = None,
     search: str | Path | None = None,
     members: str | Iterable[str] | None = None,
+    join: Joined = (),
 ) -> TrainingResult:
     """Train the members and their ensemble, and score them on a split that keeps groups together.
 
@@ -194,6 +196,8 @@ def train(
         published: published scores (`protocol`, `scores`, `source`), stored next to ours.
         search: folder of the search that found the settings, for the report.
         members: one member or several, as a short form of `TrainSettings(members=…)`.
+        join: tables with further columns by id, such as an embedding that was made elsewhere: one CSV or
+            parquet file or several, or name → file. The name is the stem of the file by default.
 
     Raises:
         QuintetError: before anything is trained, for data or settings that cannot be used.
@@ -209,6 +213,14 @@ def train(
         settings = TrainSettings(members=name_list(members))
     if not isinstance(features, FeatureTable):
         features = require_path(features, "`features`")
+    if join:
+        from quintet.features.storage.join import join_tables
+        from quintet.features.storage.read import read_feature_table
+
+        table = features if isinstance(features, FeatureTable) else read_feature_table(features)
+        if spectrograms is None and table.parameters is not None and not isinstance(features, FeatureTable):
+            spectrograms = features.with_suffix(".spectrograms")
+        features = join_tables(table, join)
     return train_model(
         features,
         output,

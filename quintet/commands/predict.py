@@ -21,6 +21,7 @@ from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import (
     IdColumn,
     Jobs,
+    JoinedFiles,
     Json,
     Model,
     PredictionFile,
@@ -29,7 +30,7 @@ from quintet.commands.terminal.options import (
     Segment,
     Strict,
 )
-from quintet.commands.terminal.parsing import resolve_cores
+from quintet.commands.terminal.parsing import parse_joins, resolve_cores
 
 EXAMPLE = "Example: quintet predict model/ new/*.mp3 -o predictions.csv"
 
@@ -41,6 +42,7 @@ def predict(
         Path | None, typer.Option(help="Feature table whose rows to predict instead of audio files.")
     ] = None,
     id_column: IdColumn = None,
+    join: JoinedFiles = None,
     format_: PredictionFormat = None,
     output: PredictionFile = None,
     for_spreadsheets: Annotated[
@@ -79,6 +81,8 @@ def predict(
 
     if bool(files) == (table is not None):
         raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")
+    if join and table is None:
+        raise typer.BadParameter("is for the rows of a --table", param_hint="--join")
     if json_:
         refuse_two_results(format_, output)
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
@@ -87,7 +91,9 @@ def predict(
     prepare_file(output)
     hold_file(output)
     if table is not None:
-        result = predict_table_file(model, table, id_column=id_column, confidence=confidence)
+        result = predict_table_file(
+            model, table, id_column=id_column, join=parse_joins(join), confidence=confidence
+        )
     else:
         start_worker(kernels_available)  # before the progress bar, which is a thread
         with progress_counter("Predicting", quiet=quiet) as progress:

@@ -14,6 +14,7 @@ from quintet.commands.terminal.options import (
     GroupsFile,
     IdColumn,
     Jobs,
+    JoinedFiles,
     Json,
     LabelColumn,
     LabelFrom,
@@ -80,6 +81,7 @@ def train(
     id_column: IdColumn = None,
     label_column: LabelColumn = None,
     group_column: GroupColumn = None,
+    join: JoinedFiles = None,
     groups: GroupsFile = None,
     label_from: LabelFrom = None,
     split_file: SplitFiles = None,
@@ -100,7 +102,7 @@ def train(
     from quintet.training.settings import TrainSettings
 
     prepare_folder(output)
-    columns = TableColumns(id_column, label_column, group_column, label_from)
+    columns = TableColumns(id_column, label_column, group_column, label_from, join)
     split = SplitOptions(protocol, test_size, folds, seed, split_value)
     table = columns.read(features, groups=groups, split_files=split_file)
     chosen = parse_names(members) or _default_members(table, quiet=quiet)

@@ -15,6 +15,7 @@ from quintet.commands.terminal.options import (
     GroupsFile,
     IdColumn,
     Jobs,
+    JoinedFiles,
     Json,
     LabelColumn,
     LabelFrom,
@@ -105,6 +106,7 @@ def tune(
     id_column: IdColumn = None,
     label_column: LabelColumn = None,
     group_column: GroupColumn = None,
+    join: JoinedFiles = None,
     groups: GroupsFile = None,
     label_from: LabelFrom = None,
     split_file: SplitFiles = None,
@@ -136,7 +138,7 @@ def tune(
         _tune_recipe(subject, search, options, data=data, scale=scale)
         return
     refuse_options(context, RECIPE_OPTIONS, f"is for recipes. {subject} is read as a feature table.")
-    columns = TableColumns(id_column, label_column, group_column, label_from)
+    columns = TableColumns(id_column, label_column, group_column, label_from, join)
     split = SplitOptions(protocol, test_size, folds, seed, split_value)
     content: TomlTable = {"metric": metric, "pruning": pruning, **split.as_settings(), "settings": fixed}
     if members is not None:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from quintet.classifiers.registry import member_entry
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import ArtefactError
+from quintet.features.catalogue import feature_family
 from quintet.features.extraction.extract import Progress, ProgressCallback
 from quintet.features.extraction.in_memory import collect_rows
 from quintet.features.extraction.segments import FileRows, FileTask, describe_files
 from quintet.features.extraction.worker import Job, Row
 from quintet.features.parameters import FeatureParameters
+from quintet.features.storage.join import joined_families
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import name_text
@@ -168,13 +170,22 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
     """The feature parameters of a model, checked against the features of this version of quintet.
 
     Raises:
-        ArtefactError: if the model was trained on a table that quintet did not make, or the hashes differ.
+        ArtefactError: if the model was trained on a table that quintet did not make or on a joined one, or
+            the hashes differ.
     """
     bundle = ensemble.bundle_
     if bundle["feature_parameters"] is None:
         raise ArtefactError(
             "To predict audio, a model must be trained on features that quintet made. "
             "This one was trained on a table from elsewhere: give it rows of such a table with `--table`."
+        )
+    joined = joined_families(bundle)
+    if joined:
+        n_columns = sum(feature_family(name) in joined for name in bundle["feature_names"])
+        files = ", ".join(dict.fromkeys(str(record["file"]) for record in joined.values()))
+        raise ArtefactError(
+            f"To predict audio, a model must read only columns that quintet makes. {n_columns} of this model "
+            f"are from a joined table ({files}): give it rows with `--table` and `--join`."
         )
     try:
         parameters = FeatureParameters.model_validate(bundle["feature_parameters"])

@@ -15,9 +15,11 @@ from quintet.datasets.labels import join_labels
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor, require_confidence
 from quintet.errors import AlignmentError, ConfigError
+from quintet.features.catalogue import feature_family
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import ProgressCallback
 from quintet.features.storage.column_roles import Roles, quote_names
+from quintet.features.storage.join import Joined, join_tables, joined_families, require_same_joins
 from quintet.features.storage.read import read_feature_table, read_model_rows
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
@@ -135,6 +137,7 @@ def predict_table_file(
     path: str | Path,
     *,
     id_column: str | None = None,
+    join: Joined = (),
     confidence: float | None = None,
 ) -> PredictionResult:
     """Class probabilities for the rows of a file with a feature table.
@@ -146,6 +149,7 @@ def predict_table_file(
         model: a model folder, or the result of `load_model`.
         path: a CSV or parquet file.
         id_column: column with the ids. Default: the column of the training, or "id".
+        join: the tables that were joined in the training, for these rows: files, or name → file.
         confidence: also give prediction sets, as in `predict_files`.
 
     Raises:
@@ -157,11 +161,15 @@ def predict_table_file(
     ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
     bundle = ensemble.bundle_
     if bundle["feature_parameters"] is not None:
-        return predict_table(ensemble, read_feature_table(path, id_column=id_column), confidence=confidence)
-    roles = Roles.from_json(bundle.get("table_roles", {}), features=bundle["feature_names"])
-    if id_column is not None:
-        roles = replace(roles, id=id_column, id_required=True)
-    return predict_table(ensemble, read_model_rows(path, roles), confidence=confidence)
+        table = read_feature_table(path, id_column=id_column)
+    else:
+        joined = joined_families(bundle)
+        own = [name for name in bundle["feature_names"] if feature_family(name) not in joined]
+        roles = Roles.from_json(bundle.get("table_roles", {}), features=own)
+        if id_column is not None:
+            roles = replace(roles, id=id_column, id_required=True)
+        table = read_model_rows(path, roles)
+    return predict_table(ensemble, join_tables(table, join) if join else table, confidence=confidence)
 
 
 def predict_table(
@@ -193,6 +201,7 @@ def predict_table(
             f"A table must be made with the parameters of the model ({expected}). "
             f"Received {table.parameter_hash}{differences}: extract it again."
         )
+    require_same_joins(ensemble.bundle_, table.metadata)
     predictions = _predict_rows(ensemble, Descriptions(table, spectrograms))
     result = _average_segments(ensemble, table, "id", predictions, confidence)
     return replace(result, notes=(*_table_notes(ensemble, table), *result.notes))

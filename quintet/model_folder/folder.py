@@ -368,6 +368,7 @@ def _require_kinds(bundle: JsonObject, file: Path) -> None:
     wrong += [key for key, kind in kinds.items() if key in bundle and not isinstance(bundle[key], kind)]
     optional = {"feature_parameters": dict, "feature_hash": str, "log_mel_hash": str, "spectrograms": str}
     wrong += [key for key, kind in optional.items() if not isinstance(bundle.get(key), kind | None)]
+    wrong += [] if _are_joins(bundle.get("joined", [])) else ["joined"]
     wrong += [] if _is_split(bundle.get("split", {})) else ["split"]
     wrong += [] if _are_fold_seconds(bundle.get("fold_seconds", {})) else ["fold_seconds"]
     if wrong:
@@ -391,6 +392,18 @@ def _is_split(split: object) -> bool:
     protocol, grouped = split.get("protocol"), split.get("grouped")
     is_empty = not split
     return is_empty or (isinstance(protocol, str | None) and isinstance(grouped, bool | None))
+
+
+def _are_joins(records: object) -> bool:
+    """Whether a value is a list of records of joined tables, as `features.storage.join` writes them."""
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        return False
+    texts = [record.get(key) for record in records for key in ("name", "file", "sha256")]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(_are_names(record.get("families")) for record in records)
+        and all(isinstance(record.get("made_by"), dict) for record in records)
+    )
 
 
 def _are_fold_seconds(seconds: object) -> bool:

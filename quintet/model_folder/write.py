@@ -96,6 +96,7 @@ def _bundle_content(model: TrainedModel) -> JsonObject:
     optional: JsonObject = {
         "penalties": penalties,
         "table_roles": table.metadata.get("table_roles"),
+        "joined": table.metadata.get("joined"),
         "notes": list(model.notes),
     }
     return {

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from quintet.features.embedding_columns import split_column
 from quintet.features.parameters import FeatureParameters
 from quintet.features.words import column_words
 from quintet.model_folder.run import Run
@@ -182,10 +183,10 @@ def slug(text: str) -> str:
 
 
 def column_notes(column: object, run: Run) -> tuple[str, ...]:
-    """Plain words for a feature column, as the notes of a cell; none if quintet did not make it."""
+    """Plain words for a feature column, as the notes of a cell; none if quintet did not name it."""
     given = run.bundle.get("feature_parameters")
-    if given is None:
+    if given is None and split_column(str(column)) is None:
         return ()
-    parameters = FeatureParameters.parse(given, where="The model")
+    parameters = None if given is None else FeatureParameters.parse(given, where="The model")
     words = column_words(str(column), parameters)
     return (words,) if words else ()

@@ -20,6 +20,7 @@ from quintet.evaluation.telling import telling_columns, telling_warnings
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
 from quintet.features.storage.column_roles import quote_names, text_column
 from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSING
+from quintet.features.storage.join import ROW_MISSING, foreign_columns
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.tables import read_table_file
@@ -281,11 +282,12 @@ def data_notes(material: Material) -> list[str]:
 
 
 def _telling_notes(material: Material) -> list[str]:
-    """Columns of a table from elsewhere that identify a class of the training part by themselves."""
-    if material.table.parameters is not None:
+    """Columns from elsewhere that identify a class of the training part by themselves."""
+    columns = foreign_columns(material.table)
+    if not columns:
         return []
     rows = material.split.train
-    features = material.table.features.iloc[rows]
+    features = material.table.features[columns].iloc[rows]
     labels, units = pd.Series(material.labels[rows]), pd.Series(material.units[rows])
     return telling_warnings(telling_columns(features, labels, units, seed=material.split.seed))
 
@@ -312,6 +314,8 @@ def _failure_kind(reason: object) -> str:
     text = str(reason)
     if text == LABEL_MISSING:
         return "without a label"
+    if text.startswith(ROW_MISSING):
+        return "without a row in a joined table"
     return "with a missing number" if text.startswith(NUMBER_MISSING) else "not extracted"
 
 

@@ -221,6 +221,8 @@ def _configuration(
         "data": {"rows": len(material.ids), "digest": table_digest(material.table)},
         "split": {"digest": material.split.digest},
     }
+    if table.metadata.get("joined"):
+        config["features"]["joined"] = table.metadata["joined"]
     if search is not None:
         config["search"] = search_digests(search)
     config["hash"] = content_hash(config)

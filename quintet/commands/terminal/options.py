@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.parsing import parse_pairs
+from quintet.commands.terminal.parsing import parse_joins, parse_pairs
 
 if TYPE_CHECKING:
     from quintet.features.storage.table import FeatureTable
@@ -55,6 +55,14 @@ Segment = Annotated[
 ]
 
 IdColumn = Annotated[str | None, typer.Option(help="Column with the clip id, in a table of another program.")]
+JoinedFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--join",
+        help="Table with further columns by id (an embedding that was made elsewhere): FILE, or NAME=FILE. "
+        "Repeatable.",
+    ),
+]
 LabelColumn = Annotated[
     str | None, typer.Option(help="Column with the class label, in a table of another program.")
 ]
@@ -130,12 +138,14 @@ class TableColumns:
         label: column with the class label.
         group: column with the group.
         label_from: regular expression on the clip id; its first group is the class label.
+        join: `FILE` or `NAME=FILE` texts of tables to join.
     """
 
     id: str | None = None
     label: str | None = None
     group: str | None = None
     label_from: str | None = None
+    join: list[str] | None = None
 
     def read(
         self, path: str | Path, *, groups: Path | None = None, split_files: list[str] | None = None
@@ -165,6 +175,10 @@ class TableColumns:
             label_from=self.label_from,
             splits=parse_pairs(split_files, "split file"),
         )
+        if self.join:
+            from quintet.features.storage.join import join_tables
+
+            table = join_tables(table, parse_joins(self.join))
         if groups is None:
             return table
         from quintet.training.data import regroup

@@ -105,6 +105,31 @@ def parse_parameters(features: str, families: str | None, settings: list[str] | 
     return FeatureParameters(feature_set=features, families=chosen_families, **values)
 
 
+def parse_joins(texts: list[str] | None) -> dict[str, str]:
+    """Name → file of the tables to join, from `FILE` and `NAME=FILE`. The default name is the file's stem.
+
+    Raises:
+        ConfigError: a name comes twice.
+
+    Example:
+        >>> parse_joins(["made/mert.parquet", "clap=b.csv"])
+        {'mert': 'made/mert.parquet', 'clap': 'b.csv'}
+    """
+    joins: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, file = text.partition("=")
+        if not equals or "/" in name or Path(text).is_file():
+            name, file = Path(text).stem, text
+        if not name or not file:
+            raise ConfigError(f"A joined table must be given as FILE or NAME=FILE. Received '{text}'.")
+        if name in joins:
+            raise ConfigError(
+                f"Joined tables must have different names. '{name}' comes twice: give one as NAME=FILE."
+            )
+        joins[name] = file
+    return joins
+
+
 def parse_windows(text: str) -> Windows:
     """Windows of a clip: a number, or `all`.
 

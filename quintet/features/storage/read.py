@@ -64,7 +64,7 @@ def read_feature_table(
             f"A feature table must exist. There is no file {source}: "
             f"make one with `quintet extract SOURCE -o {source}`."
         )
-    metadata = _stored_metadata(source)
+    metadata = stored_metadata(source)
     if metadata is None:
         roles = Roles(id_column, label_column, group_column, label_from, name_list(exclude))
         table = read_external_table(source, roles)
@@ -91,13 +91,16 @@ def read_model_rows(path: str | os.PathLike[str], roles: Roles) -> FeatureTable:
         DatasetError: a feature does not hold numbers, or ids repeat.
     """
     source = Path(path)
-    if source.is_file() and _stored_metadata(source) is not None:
+    if source.is_file() and stored_metadata(source) is not None:
         return read_feature_table(source)
     return read_external_table(source, roles)
 
 
-def _stored_metadata(source: Path) -> JsonObject | None:
+def stored_metadata(source: Path) -> JsonObject | None:
     """The JSON under our key in a parquet file; None if the table is not ours.
+
+    Args:
+        source: the file.
 
     Raises:
         ArtefactError: the file is damaged, of another schema version, or its parameters do not give its hash.

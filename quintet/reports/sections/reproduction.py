@@ -115,8 +115,28 @@ def provenance(run: Run) -> list[tuple[str, str]]:
         ("device", environment.get("device")),
     ]
     rows += training_options(run)
+    rows += _pretrained_rows(run)
     rows += sorted((environment.get("versions") or {}).items())
     return [(name, _value_text(value)) for name, value in rows if value not in (None, {}, "")]
+
+
+def _pretrained_rows(run: Run) -> list[tuple[str, object]]:
+    """Pretrained networks and joined tables of the columns, with what is known of their origin."""
+    rows: list[tuple[str, object]] = []
+    for network in (run.bundle.get("feature_parameters") or {}).get("embeddings", []):
+        words = ("version of the contract", "windows", "trained on", "licence", "source")
+        keys = ("contract", "windows", "trained_on", "licence", "source")
+        facts = {word: network[key] for word, key in zip(words, keys, strict=True) if network.get(key)}
+        rows.append((f"network {network['network']}", facts))
+    for record in run.bundle.get("joined", []):
+        facts = {"file": record["file"], "SHA-256": record["sha256"][:16], "columns": record.get("columns")}
+        origin = record["made_by"]
+        if "parameter_hash" in origin:
+            facts["feature parameters"] = origin["parameter_hash"]
+        else:
+            facts |= origin
+        rows.append((f"joined table {record['name']}", facts))
+    return rows
 
 
 def _value_text(value: object) -> str:
