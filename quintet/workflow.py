@@ -82,7 +82,7 @@ def extract(
     Raises:
         QuintetError: for a source that is no path or cannot be listed, or too many failures.
     """
-    from quintet.embeddings.columns.settings import find_embedder, with_embeddings
+    from quintet.embeddings.columns.networks import find_embedder, with_embeddings
     from quintet.features.extraction.extract import Options
     from quintet.features.extraction.extract import extract as extract_clips
     from quintet.features.extraction.worker import Job

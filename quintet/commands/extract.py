@@ -105,7 +105,7 @@ def extract(
     from quintet.commands.terminal.output import print_classes, print_failures, print_ignored, print_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.datasets.source import load_source
-    from quintet.embeddings.columns.settings import with_embeddings
+    from quintet.embeddings.columns.networks import with_embeddings
     from quintet.features.columns import feature_names
     from quintet.features.columns import published_names as paper_names
 

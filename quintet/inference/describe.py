@@ -161,7 +161,7 @@ def make_job(parameters: FeatureParameters, *, log_mel: bool, strict: bool = Fal
     """
     if not parameters.embeddings:
         return Job(parameters, log_mel=log_mel, strict=strict)
-    from quintet.embeddings.columns.settings import find_embedder
+    from quintet.embeddings.columns.networks import find_embedder
 
     return Job(parameters, log_mel=log_mel, strict=strict, embedder=find_embedder(parameters))
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from quintet.classifiers.registry import make_member, require_fit, require_weights
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
-from quintet.embeddings.columns.settings import find_embedder, with_embeddings
+from quintet.embeddings.columns.networks import find_embedder, with_embeddings
 from quintet.errors import ArtefactError, ConfigError
 from quintet.features.parameters import FeatureParameters
 from quintet.inference.inputs import expand_files

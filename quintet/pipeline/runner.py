@@ -9,7 +9,7 @@ from typing import TypedDict
 from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
-from quintet.embeddings.columns.settings import find_embedder
+from quintet.embeddings.columns.networks import find_embedder
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError
 from quintet.features.extraction.extract import ExtractionSummary, Options, ProgressCallback, extract

@@ -2,7 +2,7 @@
 
 A clip is decoded once, for all columns. Each network gets the stretches of it that its windows need,
 resampled from the samples at the rate of the file. A long recording is never in memory as a whole. It is
-heard while the hand-made columns are computed: its length is known after the first sweep, and its windows are
+read while the hand-made columns are computed: its length is known after the first sweep, and its windows are
 cut in the second.
 """
 
@@ -28,7 +28,7 @@ from quintet.features.embedding_columns import EmbeddingParameters
 
 Floats = NDArray[np.float32]
 LONGEST_WINDOW_S = 60.0
-"""A network with longer windows hears no recording that is never in memory as a whole."""
+"""Networks with longer windows need a recording in memory as a whole."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Embedder:
     folders: tuple[str, ...]
 
     @property
-    def can_listen(self) -> bool:
-        """Whether the networks can hear a recording that is never in memory as a whole."""
+    def can_stream(self) -> bool:
+        """Whether the networks can read a recording that is never in memory as a whole."""
         return all(network.contract.window_s <= LONGEST_WINDOW_S for network in self.open())
 
     def open(self) -> list[Network]:
@@ -69,16 +69,16 @@ class Embedder:
             TooShortError: the clip is too short for a network.
             ArtefactError: a network fails.
         """
-        listener = self.listen()
-        listener.hear_at_once(native, sample_rate)
-        return listener.values()
+        stream = self.stream()
+        stream.read_at_once(native, sample_rate)
+        return stream.values()
 
-    def listen(self) -> StreamedEmbedding:
-        """A listener for one recording."""
-        heard = []
+    def stream(self) -> StreamedEmbedding:
+        """What reads one recording."""
+        readings = []
         for network, settings in zip(self.open(), self.networks, strict=True):
-            heard.append(_Hearing(network, settings.windows))
-        return StreamedEmbedding(heard)
+            readings.append(_Reading(network, settings.windows))
+        return StreamedEmbedding(readings)
 
 
 @lru_cache(maxsize=8)
@@ -120,7 +120,7 @@ class _Window:
 
 
 @dataclass
-class _Hearing:
+class _Reading:
     """One network and the windows of one clip.
 
     Args:
@@ -155,7 +155,7 @@ class _Hearing:
             stretch = plan_stretch(*inner, n_samples=n_samples, orig_sr=sample_rate, target_sr=target)
             self.plan.append(_Window(stretch, inner[0] - first, last - inner[1]))
 
-    def hear(self, source: Floats, offset: int, sample_rate: int) -> None:
+    def read(self, source: Floats, offset: int, sample_rate: int) -> None:
         """Compute the windows whose samples are there.
 
         Args:
@@ -178,7 +178,7 @@ class _Hearing:
             if len(self.inputs) == self.network.batch:
                 self.flush()
 
-    def hear_short_clip(self, native: Floats, sample_rate: int) -> None:
+    def read_short_clip(self, native: Floats, sample_rate: int) -> None:
         """Compute the one window of a clip that is shorter than it."""
         samples = resample(native, orig_sr=sample_rate, target_sr=self.contract.sample_rate)
         self._keep(self.network.run(np.asarray(samples, np.float32), windows=self.windows))
@@ -206,22 +206,22 @@ class StreamedEmbedding:
     """Listener of a recording that is read twice (see `recording.MonoListener`).
 
     Args:
-        hearings: the networks.
+        readings: the networks.
     """
 
-    def __init__(self, hearings: list[_Hearing]) -> None:
-        self._hearings = hearings
+    def __init__(self, readings: list[_Reading]) -> None:
+        self._readings = readings
         self._sweep = self._length = self._sample_rate = self._offset = 0
         self._buffer: list[Floats] = []
 
-    def hear_at_once(self, native: Floats, sample_rate: int) -> None:
-        """Hear a clip that is in memory as a whole."""
-        for hearing in self._hearings:
-            hearing.begin(len(native), sample_rate)
-            if hearing.plan is None:
-                hearing.hear_short_clip(native, sample_rate)
+    def read_at_once(self, native: Floats, sample_rate: int) -> None:
+        """Read a clip that is in memory as a whole."""
+        for reading in self._readings:
+            reading.begin(len(native), sample_rate)
+            if reading.plan is None:
+                reading.read_short_clip(native, sample_rate)
             else:
-                hearing.hear(native, 0, sample_rate)
+                reading.read(native, 0, sample_rate)
 
     def begin(self, sample_rate: int) -> None:
         """Begin a sweep. The first counts the samples, the second computes the windows."""
@@ -229,37 +229,37 @@ class StreamedEmbedding:
         self._sample_rate = sample_rate
         if self._sweep == 2:
             self._offset, self._buffer = 0, []
-            for hearing in self._hearings:
-                hearing.begin(self._length, sample_rate)
+            for reading in self._readings:
+                reading.begin(self._length, sample_rate)
 
     def add(self, block: Floats) -> None:
-        """Hear a block."""
+        """Read a block."""
         if self._sweep == 1:
             self._length += len(block)
         elif self._sweep == 2:
             self._buffer.append(block.copy())
             source = np.concatenate(self._buffer)
-            for hearing in self._hearings:
-                hearing.hear(source, self._offset, self._sample_rate)
+            for reading in self._readings:
+                reading.read(source, self._offset, self._sample_rate)
             self._forget(source)
 
     def _forget(self, source: Floats) -> None:
         """Keep the samples that a later window needs."""
         end = self._offset + len(source)
         firsts = [end]
-        for hearing in self._hearings:
-            if hearing.plan is None:
+        for reading in self._readings:
+            if reading.plan is None:
                 firsts.append(0)
-            elif hearing.plan:
-                firsts.append(hearing.plan[0].stretch.first)
+            elif reading.plan:
+                firsts.append(reading.plan[0].stretch.first)
         kept = max(self._offset, min(firsts))
         self._buffer = [source[kept - self._offset :]]
         self._offset = kept
 
     def values(self) -> Floats:
         """Values of the columns."""
-        for hearing in self._hearings:
-            if hearing.plan is None and not hearing.outputs:
-                hearing.hear_short_clip(np.concatenate(self._buffer), self._sample_rate)
-        parts = [part for hearing in self._hearings for part in hearing.values()]
+        for reading in self._readings:
+            if reading.plan is None and not reading.outputs:
+                reading.read_short_clip(np.concatenate(self._buffer), self._sample_rate)
+        parts = [part for reading in self._readings for part in reading.values()]
         return np.concatenate(parts).astype(np.float32)

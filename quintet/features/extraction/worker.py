@@ -67,7 +67,7 @@ class ClipTask:
 
 
 class ClipListener(MonoListener, Protocol):
-    """Hears a recording that is read twice, and then has the values of the columns of networks."""
+    """Reads a recording in two sweeps, and then has the values of the columns of networks."""
 
     def values(self) -> NDArray[np.float32]:
         """Values of the columns, `(columns,)`."""
@@ -77,8 +77,8 @@ class ClipEmbedder(Protocol):
     """Pretrained networks: `quintet.embeddings.columns.embedder.Embedder`."""
 
     @property
-    def can_listen(self) -> bool:
-        """Whether the networks can hear a recording that is never in memory as a whole."""
+    def can_stream(self) -> bool:
+        """Whether the networks can read a recording that is never in memory as a whole."""
 
     def open(self) -> object:
         """Open the networks, once per process."""
@@ -86,8 +86,8 @@ class ClipEmbedder(Protocol):
     def embed(self, native: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         """Values of the columns of a clip, from its samples at the rate of its file."""
 
-    def listen(self) -> ClipListener:
-        """A listener for one recording."""
+    def stream(self) -> ClipListener:
+        """What reads one recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +222,10 @@ def _decode(source: ClipSource, job: Job) -> Decoded:
     rate = job.parameters.sample_rate
     start_s, end_s = source.start_s, source.end_s
     with readable_file(source.path) as path:
-        can_listen = job.embedder is None or job.embedder.can_listen
+        can_stream = job.embedder is None or job.embedder.can_stream
         if (
             is_usual_job
-            and can_listen
+            and can_stream
             and should_stream(path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s)
         ):
             return _describe_recording(path, source, job)
@@ -236,8 +236,8 @@ def _decode(source: ClipSource, job: Job) -> Decoded:
 
 
 def _describe_recording(path: str, source: ClipSource, job: Job) -> tuple[Facts, Description]:
-    """The description of a long recording. Networks hear it in the same two sweeps."""
-    listener = None if job.embedder is None else job.embedder.listen()
+    """The description of a long recording. Networks read it in the same two sweeps."""
+    listener = None if job.embedder is None else job.embedder.stream()
     recording = Recording(
         path,
         sample_rate=job.parameters.sample_rate,

@@ -21,7 +21,7 @@ from quintet.audio.reading import recording as recordings
 from quintet.audio.reading.segments import Whole
 from quintet.cli import app
 from quintet.embeddings.columns import embedder
-from quintet.embeddings.columns.settings import find_embedder, with_embeddings
+from quintet.embeddings.columns.networks import find_embedder, with_embeddings
 from quintet.embeddings.library import open_network, remove_network
 from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph
 from quintet.embeddings.tagging import TagChoice
@@ -114,7 +114,7 @@ def test_a_clip_is_decoded_once(networks: Path, music: Path, monkeypatch: pytest
     assert opened == [music / "rock/a.wav"]
 
 
-def test_a_long_recording_is_heard_in_the_same_two_sweeps(
+def test_a_long_recording_is_read_in_the_same_two_sweeps(
     networks: Path, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, file = job_of(*BOTH), music / "rock/a.wav"
@@ -139,10 +139,10 @@ def test_a_long_recording_is_heard_in_the_same_two_sweeps(
     np.testing.assert_allclose(row_of(short, job).values, expected_short, rtol=1e-6)
 
 
-def test_a_network_with_long_windows_does_not_listen(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_embedder(job_of("musicnn_msd").parameters).can_listen  # type: ignore[union-attr]
+def test_a_network_with_long_windows_does_not_stream(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_embedder(job_of("musicnn_msd").parameters).can_stream  # type: ignore[union-attr]
     monkeypatch.setattr(embedder, "LONGEST_WINDOW_S", 2.0)
-    assert not find_embedder(job_of("musicnn_msd").parameters).can_listen  # type: ignore[union-attr]
+    assert not find_embedder(job_of("musicnn_msd").parameters).can_stream  # type: ignore[union-attr]
 
 
 def test_segments_of_predict_are_clips_with_these_windows(networks: Path, music: Path) -> None:
