@@ -219,7 +219,7 @@ def train(
 
         table = features if isinstance(features, FeatureTable) else read_feature_table(features)
         if spectrograms is None and table.parameters is not None and not isinstance(features, FeatureTable):
-            spectrograms = features.with_suffix(".spectrograms")
+            spectrograms = Path(features).with_suffix(".spectrograms")
         features = join_tables(table, join)
     return train_model(
         features,
