@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.destinations import hold_file, prepare_file, write_or_keep
+from quintet.commands.terminal.destinations import hold_file, prepare_file
 from quintet.commands.terminal.options import (
     GroupColumn,
     IdColumn,
@@ -67,6 +67,7 @@ def audit(
     from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.datasets.source import load_source
+    from quintet.files.atomic import write_or_keep
 
     prepare_file(groups_to, "--groups-to")
     hold_file(groups_to)

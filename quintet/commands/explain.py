@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -36,5 +37,7 @@ def explain(
     with show_status("Predicting and explaining", quiet=quiet):
         page = workflow.explain(model, file, output, segment_s=segment, n_jobs=resolve_cores(jobs))
     if json_:
-        print_json({"command": "explain", "file": file, "page": page, "numbers": page.parent / "numbers"})
+        numbers = page.parent / "numbers"
+        answer = json.loads((numbers / "answer.json").read_text(encoding="utf-8"))
+        print_json({"command": "explain", "file": file, "page": page, "numbers": numbers, **answer})
     print_message(f"Explanation → {page}", quiet=quiet)

@@ -15,7 +15,6 @@ from quintet.commands.terminal.destinations import (
     hold_file,
     prepare_file,
     refuse_two_results,
-    write_or_keep,
 )
 from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import (
@@ -77,6 +76,7 @@ def predict(
     from quintet.commands.terminal.prediction_rows import predictions_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.features.engine.warm_up import kernels_available
+    from quintet.files.atomic import write_or_keep
     from quintet.inference.predict import predict_files, predict_table_file
 
     if bool(files) == (table is not None):

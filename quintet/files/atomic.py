@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from quintet.errors import ArtefactError, QuintetError
 
 LONGEST_NAME = 255
 """Bytes in the name of a file, on nearly all file systems."""
@@ -46,6 +49,36 @@ def replace_output(output: Path) -> Iterator[Path]:
         return
     with atomic_replace(output) as temporary:
         yield temporary
+
+
+def write_or_keep(output: Path, save: Callable[[Path], None], subject: str = "--output") -> None:
+    """Write the result of long work. If its place cannot be written any more, it is kept in another one.
+
+    Args:
+        output: the file or folder.
+        save: writes the result to a path.
+        subject: what names the place, in a message: an option, or a kind of output.
+
+    Raises:
+        ArtefactError: if the result could not be written (the disk is full by now); it names the other place.
+        OSError: if no place can be written.
+    """
+    try:
+        save(output)
+    except OSError as error:
+        if isinstance(error, (QuintetError, BrokenPipeError)):
+            raise
+        folder = Path(tempfile.mkdtemp(prefix="quintet-"))
+        place = folder / output.name
+        try:
+            save(place)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise error from None
+        raise ArtefactError(
+            f"{subject} must be a place that can be written until the end. '{output}' could not be "
+            f"({error.strerror or error}). The result is complete in '{place}': move it from there."
+        ) from error
 
 
 def is_stream(output: Path) -> bool:

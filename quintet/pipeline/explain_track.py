@@ -22,6 +22,7 @@ from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.run import Run, content_used, read_run
+from quintet.pipeline.track_answer import track_answer
 from quintet.reports.track_page import Sound, check_folder, write_track
 
 EMBEDDED_BYTES = 3_000_000  # largest sound inside a page
@@ -57,11 +58,11 @@ def explain(
         file: one audio file.
         output: folder of the page. It is made if it does not exist; an older page in it is replaced.
         segment_s: length of a segment, as in `predict_files`.
-        n_jobs: number of worker processes.
+        n_jobs: number of worker processes; -1 is one per processor.
         progress: called as segments are described.
 
     Returns:
-        The path of `index.html`.
+        The path of `index.html`. `numbers/answer.json` beside it has the prediction and its reasons.
 
     Raises:
         AudioError: if the file cannot be read, or no part of it can be described.
@@ -87,7 +88,8 @@ def explain(
         start_worker(kernels_available)  # before the model is loaded: networks bring threads
         prediction, explanation, run = read_unchanged(model, predict_and_explain)
         sound = make_sound(source, target, prediction.duration_s)
-        return write_track(prediction, explanation, run, target, sound)
+        answer = track_answer(prediction, explanation, run)
+        return write_track(prediction, explanation, run, target, sound, answer=answer)
 
 
 def make_sound(file: Path, output: Path, duration_s: float) -> Sound:

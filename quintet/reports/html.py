@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from quintet.errors import ArtefactError
-from quintet.files.atomic import atomic_folder, atomic_replace
+from quintet.files.atomic import atomic_folder, atomic_replace, write_or_keep
 from quintet.files.display.names import harmless
 from quintet.files.display.spreadsheets import spreadsheet_csv
 from quintet.reports.formats import count, format_signed, number, slug
@@ -93,86 +94,93 @@ class Link:
 
 @dataclass
 class NumberFiles:
-    """Writer of the numbers behind figures and tables: parquet beside the page, small CSV inside of it.
+    """The numbers behind figures and tables: parquet beside the page, small CSV inside of it.
 
     The parquet files have the names as they are. People open the CSV, so no cell of it is a formula.
+    Everything is in memory until the page is complete.
 
     Args:
-        folder: folder of the files.
+        files: name → content of the file in `numbers/`.
         links: name → link to the table.
         page: the page, as HTML.
         inline_bytes: size of all CSV that is inside of the page.
     """
 
-    folder: Path
+    files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
     page: str = ""
     inline_bytes: int = 0
 
-    def write_list(self) -> None:
-        """Write the names of all files, by which a later run knows that it may delete them."""
-        names = sorted(file.name for file in self.folder.iterdir())
-        (self.folder / NUMBERS_LIST).write_text(json.dumps(names), encoding="utf-8")
-
     def clear(self) -> None:
         """Begin again without numbers and without a page."""
-        self.links, self.page, self.inline_bytes = {}, "", 0
-        for file in self.folder.iterdir():
-            file.unlink()
+        self.files, self.links, self.page, self.inline_bytes = {}, {}, "", 0
 
     def add(self, name: str, frame: pd.DataFrame) -> None:
-        """Write a table as `name.parquet` and keep a link to it."""
+        """Add a table as `name.parquet` and keep a link to it."""
         table = frame.copy()
         table.columns = [str(column) for column in table.columns]
-        table.to_parquet(self.folder / f"{name}.parquet", index=False)
+        content = io.BytesIO()
+        table.to_parquet(content, index=False)
+        self.files[f"{name}.parquet"] = content.getvalue()
         csv = spreadsheet_csv(table).encode()
         if len(csv) <= min(MAX_INLINE, MAX_INLINE_TOTAL - self.inline_bytes):
             self.inline_bytes += len(csv)
-            content = base64.b64encode(csv).decode()
-            self.links[name] = Link(f"data:text/csv;base64,{content}", f"{name}.csv", len(table))
+            encoded = base64.b64encode(csv).decode()
+            self.links[name] = Link(f"data:text/csv;base64,{encoded}", f"{name}.csv", len(table))
         else:
             self.links[name] = Link(f"numbers/{name}.parquet", f"{name}.parquet", len(table))
 
     def add_all(self, downloads: Iterable[Download]) -> None:
-        """Write several tables. A table that several blocks offer is written once."""
+        """Add several tables. A table that several blocks offer is added once."""
         for download in downloads:
             if download.name not in self.links:
                 self.add(download.name, download.frame)
 
+    def write(self, output: Path, kind: PageKind) -> None:
+        """Write page and numbers beside the old ones, which they replace together at the end.
+
+        Args:
+            output: the folder, which is made if it does not exist. If writing fails, it stays as it was.
+            kind: kind of the page.
+        """
+        is_new = not output.exists()
+        try:
+            with atomic_replace(output / "index.html") as page, atomic_folder(output / "numbers") as folder:
+                for name, content in self.files.items():
+                    (folder / name).write_bytes(content)
+                # by this list a later run knows which files it may delete
+                (folder / NUMBERS_LIST).write_text(json.dumps(sorted(self.files)), encoding="utf-8")
+                page.write_text(self.page, encoding="utf-8")
+                check_page_folder(output, kind)  # again: somebody may have put a file there meanwhile
+        except BaseException:
+            if is_new:
+                with suppress(OSError):
+                    output.rmdir()
+            raise
+
 
 @contextmanager
 def replace_page(output: Path, kind: PageKind) -> Iterator[NumberFiles]:
-    """Write a page and its numbers beside the old ones, which they replace together at the end.
+    """Write a page and its numbers after the block, in the place of an earlier page.
 
-    The block adds numbers and sets `NumberFiles.page`. If it fails, the folder stays as it was.
+    The block adds numbers and sets `NumberFiles.page`. If it fails, the folder stays as it was. If the disk
+    is full when the page is complete, the page is kept in the folder for temporary files.
 
     Args:
         output: the folder, which is made if it does not exist.
         kind: kind of the page.
 
     Yields:
-        The writer of the new numbers.
+        The new numbers.
 
     Raises:
-        ArtefactError: if the folder is a link, or holds anything but an earlier page of this kind.
+        ArtefactError: if the folder is a link, or holds anything but an earlier page of this kind; if the
+            page could not be written there.
     """
     check_page_folder(output, kind)
-    is_new = not output.exists()
-    try:
-        with (
-            atomic_replace(output / "index.html") as page,
-            atomic_folder(output / "numbers") as folder,
-        ):
-            numbers = NumberFiles(folder)
-            yield numbers
-            numbers.write_list()
-            page.write_text(numbers.page, encoding="utf-8")
-            check_page_folder(output, kind)  # again: somebody may have put a file there meanwhile
-    except BaseException:
-        if is_new:
-            with suppress(OSError):
-                output.rmdir()
-        raise
+    numbers = NumberFiles()
+    yield numbers
+    write_or_keep(output, lambda place: numbers.write(place, kind), f"{kind.subject}'s folder")
 
 
 def check_page_folder(output: Path, kind: PageKind) -> None:

@@ -132,7 +132,7 @@ def _make_page(model_folder: str | Path, numbers: NumberFiles, title: str | None
         "links": numbers.links,
     }
     scores = json.dumps(run.results.to_json(), indent=1)
-    (numbers.folder / "scores.json").write_text(scores, encoding="utf-8")
+    numbers.files["scores.json"] = scores.encode()
     numbers.page = render("report.html", context, parts=("report",))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from quintet.explanation.assembly import training_ids
 from quintet.explanation.neighbours import nearest_tracks
 from quintet.explanation.track import TrackExplanation, TrackPrediction
+from quintet.files.json_text import json_text
+from quintet.files.json_types import JsonObject
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import hz_ticks, time_ticks
 from quintet.reports.formats import count, format_range, number
@@ -27,6 +29,9 @@ from quintet.reports.track_text import known_recording, novelty_note, opening, s
 
 KIND = PageKind("An explanation", mark="Quintet, the explanation of one track")
 """Text in the head of every such page, by which an earlier page is recognised."""
+
+ANSWER = "answer.json"
+"""File in `numbers/` with the prediction and its reasons, for scripts."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,13 @@ def check_folder(output: Path) -> None:
 
 
 def write_track(
-    track: TrackPrediction, explanation: TrackExplanation, run: Run, output: Path, sound: Sound
+    track: TrackPrediction,
+    explanation: TrackExplanation,
+    run: Run,
+    output: Path,
+    sound: Sound,
+    *,
+    answer: JsonObject | None = None,
 ) -> Path:
     """Write the page as `index.html` into a folder of its own, with the numbers of its figures beside it.
 
@@ -64,6 +75,7 @@ def write_track(
         run: the model folder.
         output: the folder.
         sound: sound of the audio player.
+        answer: what scripts read, written as `numbers/answer.json`. None: no such file.
 
     Returns:
         The path of `index.html`.
@@ -73,6 +85,8 @@ def write_track(
     """
     with replace_page(output, KIND) as numbers:
         context = page_context(track, explanation, run, numbers=numbers, sound=sound)
+        if answer is not None:
+            numbers.files[ANSWER] = json_text(answer).encode()
         numbers.page = render("track.html", context, parts=("report", "track"), plays_file=sound.outside)
     return output / "index.html"
 

@@ -182,8 +182,16 @@ def _neighbour_sentence(track: TrackPrediction, neighbours: Neighbours) -> str:
     return f"Of the {clips}, {same or 'none'} {verb} {name}."
 
 
-def known_recording(track: TrackPrediction, run: Run) -> Note | None:
-    """Note that the same recording is in the data of the training run, found by the digest of its samples."""
+class KnownClip(NamedTuple):
+    """A clip of the data of the training run: its id, its label, and its part of the split or nothing."""
+
+    id: str
+    label: str
+    part: str
+
+
+def known_clip(track: TrackPrediction, run: Run) -> KnownClip | None:
+    """The same recording in the data of the training run, found by the digest of its samples."""
     if "audio_digest" not in run.features:
         return None
     digests = run.features["audio_digest"].astype(str)
@@ -192,14 +200,22 @@ def known_recording(track: TrackPrediction, run: Run) -> Note | None:
         return None
     clip = same.index[0]
     part = run.split.set_index("id")["part"].get(clip, "")
-    identity = f"It is {clip}, labelled {same['label'].iloc[0]}"
-    if part == "train":
+    return KnownClip(str(clip), str(same["label"].iloc[0]), str(part))
+
+
+def known_recording(track: TrackPrediction, run: Run) -> Note | None:
+    """Note that the same recording is in the data of the training run."""
+    clip = known_clip(track, run)
+    if clip is None:
+        return None
+    identity = f"It is {clip.id}, labelled {clip.label}"
+    if clip.part == "train":
         text = (
             f"{identity}. The members were trained on this very recording: a right prediction proves nothing."
         )
         return Note("warn", "A training clip.", text)
     place = "in the data, but in no part of the split"
-    if part == "test":
+    if clip.part == "test":
         place = "in the held-out part, on which no member was trained"
     return Note("good", "A known recording.", f"{identity}, {place}.")
 

@@ -184,6 +184,9 @@ def test_report_and_explain(run: dict[str, Any], music: Path, tmp_path: Path) ->
 def test_report_says_where_the_page_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The same as above in a moment, without the pages."""
     page = tmp_path / "out" / "index.html"
+    (tmp_path / "out" / "numbers").mkdir(parents=True)
+    answer = dict.fromkeys(documented_keys("explain") - {"file", "page", "numbers"}, 1)
+    (tmp_path / "out" / "numbers" / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
     for name in ("report", "explain"):
         monkeypatch.setattr(f"quintet.workflow.{name}", lambda *_, **__: page)
     for words in (("report", "m"), ("explain", "m", "a.wav")):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -17,8 +19,10 @@ import soundfile
 
 from quintet import cli
 from quintet.datasets.builtin import audioset_download
+from quintet.errors import ArtefactError
 from quintet.files.locks import output_lock
 from quintet.model_folder.load import load_model
+from quintet.reports.html import PageKind, replace_page
 
 RECIPE = 'name = "small"\n[data]\nsource = "{music}"\n[train]\nmembers = ["logistic_regression"]\n'
 QUICK = ["-m", "logistic_regression", "--folds", "2"]
@@ -188,6 +192,35 @@ def test_on_a_full_disk_a_command_ends_with_a_sentence_and_then_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert check_full_disk(command, tmp_path / "out", monkeypatch, capsys, tries=2) > 0
+
+
+def test_a_page_whose_disk_fills_at_the_end_is_kept_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of the output is full; the folder for temporary files is on another one."""
+    kind, write = PageKind("A report", mark="the mark"), Path.write_bytes
+
+    def write_on_a_full_disk(path: Path, content: bytes) -> int:
+        if path.is_relative_to(tmp_path / "full"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    (tmp_path / "free").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "free"))
+    monkeypatch.setattr(Path, "write_bytes", write_on_a_full_disk)
+
+    def make_page() -> None:
+        with replace_page(tmp_path / "full" / "page", kind) as numbers:
+            numbers.add("scores", pd.DataFrame({"score": [0.5]}))
+            numbers.page = "<p>the page</p>"
+
+    with pytest.raises(ArtefactError, match="No space left on device") as caught:
+        make_page()
+    (page,) = (tmp_path / "free").rglob("index.html")
+    assert page.read_text() == "<p>the page</p>"
+    assert pd.read_parquet(page.parent / "numbers" / "scores.parquet")["score"].tolist() == [0.5]
+    assert str(page.parent) in str(caught.value)
+    assert not (tmp_path / "full" / "page").exists()
 
 
 @pytest.mark.slow

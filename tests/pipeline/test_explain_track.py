@@ -210,6 +210,27 @@ def test_the_opening_shows_the_numbers(page: Path, model: Path, music: Path) -> 
     assert "long & <odd>.wav" in text
 
 
+def test_scripts_get_the_prediction_and_its_reasons(page: Path, model: Path, music: Path) -> None:
+    answer = json.loads((page.parent / "numbers" / "answer.json").read_text(encoding="utf-8"))
+    result = predict_files(model, [music / "long & <odd>.wav"], confidence=0.9, n_jobs=0)
+    row = result.frame.iloc[0]
+    assert answer["verdict"] == answer["explained_class"] == row["verdict"]
+    assert answer["verdict_size"] is None
+    assert answer["segments"] == row["segments"] == 4
+    assert ";".join(answer["set"]) == row["set"]
+    for name in ("confidence", "out_of_class", "duration_s"):
+        assert answer[name] == pytest.approx(row[name], abs=1e-6)
+    assert answer["probabilities"] == pytest.approx(
+        {name: row[f"probability.{name}"] for name in result.classes}, abs=1e-6
+    )
+    assert set(answer["members"]) == {"logistic_regression", "xgboost", "vgg_small"}
+    total = answer["base"] + sum(family["value"] for family in answer["families"])
+    assert total == pytest.approx(answer["confidence"], abs=1e-6)
+    assert sum(abs(family["share"]) for family in answer["families"]) == pytest.approx(1)
+    assert all(set(column["shares"]) == {"logistic_regression", "xgboost"} for column in answer["columns"])
+    assert set(answer["unexplained"]) == {"vgg_small"}
+
+
 def test_the_sound_is_inside_the_page(page: Path, music: Path) -> None:
     (audio,) = [values for tag, values in Outline(page).elements if tag == "audio"]
     kind, content = str(audio["src"]).split(";base64,")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import typer
 
 from quintet.commands.terminal.faults import is_folder_gone
-from quintet.errors import ArtefactError, QuintetError
+from quintet.errors import ArtefactError
 from quintet.files.display.file_names import name_text
 from quintet.files.internet.remote import is_remote
 from quintet.files.locks import output_lock
@@ -200,31 +200,6 @@ def _require_text(output: str | Path, option: str) -> None:
             f"{option} must have a name in UTF-8, its folders too. '{name_text(path)}' is not: "
             "choose another place."
         ) from None
-
-
-def write_or_keep(output: Path, save: Callable[[Path], None], option: str = OUTPUT_OPTION) -> None:
-    """Write the result of long work. If its place cannot be written any more, it is kept in another one.
-
-    Args:
-        output: the file.
-        save: writes the result to a path.
-        option: option that names the file.
-
-    Raises:
-        ArtefactError: if the file could not be written (the disk is full by now); it names the other place.
-        OSError: if no place can be written.
-    """
-    try:
-        save(output)
-    except OSError as error:
-        if isinstance(error, (QuintetError, BrokenPipeError)):
-            raise
-        place = Path(tempfile.mkdtemp(prefix="quintet-")) / output.name
-        save(place)
-        raise ArtefactError(
-            f"{option} must be a place that can be written until the end. '{output}' could not be "
-            f"({error.strerror or error}). The result is complete in '{place}': move it from there."
-        ) from error
 
 
 def _unknown_suffix(output: Path, formats: Mapping[str, str]) -> typer.BadParameter:
