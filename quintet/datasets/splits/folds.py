@@ -13,7 +13,13 @@ from quintet.errors import ConfigError, DatasetError
 
 
 def grouped_folds(
-    y: ArrayLike, groups: ArrayLike, *, n_splits: int, seed: int, allow_rare: bool = False
+    y: ArrayLike,
+    groups: ArrayLike,
+    *,
+    n_splits: int,
+    seed: int,
+    allow_rare: bool = False,
+    tags: Sequence[str] | None = None,
 ) -> list[tuple[Positions, Positions]]:
     """Stratified folds that no group crosses.
 
@@ -24,6 +30,7 @@ def grouped_folds(
         seed: selects one of the equally even divisions. The order of rows does not matter.
         allow_rare: whether a class may lie in fewer groups than there are folds, or be the only one. Some
             folds then lack it. Members cannot learn from such folds; fusion weights can.
+        tags: names of the columns of an indicator matrix, for messages.
 
     Returns:
         `(train, valid)` position arrays, one pair per fold. Every position is in exactly one `valid`.
@@ -42,7 +49,7 @@ def grouped_folds(
     """
     if n_splits < 2:
         raise ConfigError(f"Cross-validation must have at least 2 folds. Received {n_splits}.")
-    table = group_counts(y, groups)
+    table = group_counts(y, groups, tags=tags)
     has_single_labels = np.ndim(y) == 1
     if has_single_labels and not allow_rare:
         require_two_classes(table)

@@ -108,39 +108,47 @@ def make_split(
     if settings.protocol == "given":
         return _make_given_split(frame, given, settings, grouped=grouped)
     units = frame["id"] if settings.protocol == "random" else frame["group"]
-    y = _targets(frame["label"])
+    y, tags = _targets(frame["label"])
     frame["part"], frame["fold"] = "train", -1
-    _require_enough(y, units, settings)
+    _require_enough(y, units, settings, tags)
     if settings.test_size:
         _, test = hold_out(y, units.tolist(), test_size=settings.test_size, seed=settings.seed)
         frame.loc[test, "part"] = "test"
-    _add_folds(frame, y, units, settings)
+    _add_folds(frame, y, units, settings, tags)
     grouped = grouped and settings.protocol == "group"
     return Split(frame, settings.protocol, settings.seed, grouped=grouped)
 
 
-def _targets(labels: pd.Series) -> Targets:
-    """Labels as they are, or the indicator matrix if any label is a set."""
+def _targets(labels: pd.Series) -> tuple[Targets, tuple[str, ...] | None]:
+    """Labels as they are, and None; or the indicator matrix and its tags if any label is a set."""
     if labels.map(is_label_set).any():
-        return label_indicator(labels)[0]
-    return labels.to_numpy(str)
+        return label_indicator(labels)
+    return labels.to_numpy(str), None
 
 
-def _add_folds(frame: pd.DataFrame, y: Targets, units: pd.Series, settings: SplitSettings) -> None:
+def _add_folds(
+    frame: pd.DataFrame,
+    y: Targets,
+    units: pd.Series,
+    settings: SplitSettings,
+    tags: tuple[str, ...] | None,
+) -> None:
     """Fill the column `fold` of the training rows."""
     train = np.flatnonzero(frame["part"] == "train")
     train_y, train_units = y[train], units.iloc[train].tolist()
     n_splits = settings.n_splits or usable_folds(train_y, train_units)
-    folds = grouped_folds(train_y, train_units, n_splits=n_splits, seed=settings.seed)
+    folds = grouped_folds(train_y, train_units, n_splits=n_splits, seed=settings.seed, tags=tags)
     for k, (_, valid) in enumerate(folds):
         frame.loc[train[valid], "fold"] = k
 
 
-def _require_enough(y: Targets, units: pd.Series, settings: SplitSettings) -> None:
+def _require_enough(
+    y: Targets, units: pd.Series, settings: SplitSettings, tags: tuple[str, ...] | None
+) -> None:
     """Check the data before dividing: each class needs a unit per fold, and one more for the test part."""
     if not 0 <= settings.test_size < 1:
         raise ConfigError(f"The share of the test part must lie in [0, 1). Received {settings.test_size}.")
-    table = group_counts(y, units.tolist())
+    table = group_counts(y, units.tolist(), tags=tags)
     needed = 2
     if y.ndim == 1:
         require_two_classes(table)
@@ -158,14 +166,14 @@ def _make_given_split(
     if grouped:
         _require_parts_disjoint(frame["group"], parts)
     frame["part"], frame["fold"] = parts.replace("valid", "train"), -1
-    y = _targets(frame["label"])
+    y, tags = _targets(frame["label"])
     if y.ndim == 1:
         in_training = frame["part"] == "train"
         require_two_classes(group_counts(y[in_training], frame["group"][in_training].tolist()))
     if (parts == "valid").any():
         frame.loc[parts == "valid", "fold"] = 0
     else:
-        _add_folds(frame, y, frame["group"], settings)
+        _add_folds(frame, y, frame["group"], settings, tags)
     return Split(frame, "given", settings.seed, grouped=grouped)
 
 

@@ -48,12 +48,13 @@ class GroupCounts(NamedTuple):
     classes: NDArray[np.str_] | NDArray[np.intp]
 
 
-def group_counts(y: ArrayLike, groups: ArrayLike) -> GroupCounts:
+def group_counts(y: ArrayLike, groups: ArrayLike, *, tags: Sequence[str] | None = None) -> GroupCounts:
     """Number of clips of each class in each group.
 
     Args:
         y: labels, shape `(n,)`, or an indicator matrix, shape `(n, tags)`.
         groups: shape `(n,)`.
+        tags: names of the columns of an indicator matrix. Default: their numbers.
 
     Example:
         >>> counts, names, rows, classes = group_counts(["a", "b", "b"], ["x", "y", "x"])
@@ -66,7 +67,7 @@ def group_counts(y: ArrayLike, groups: ArrayLike) -> GroupCounts:
         n_tags = labels.shape[1]
         counts = np.zeros((len(names), n_tags))
         np.add.at(counts, rows, labels != 0)
-        return GroupCounts(counts, names, rows, np.arange(n_tags))
+        return GroupCounts(counts, names, rows, np.arange(n_tags) if tags is None else np.asarray(tags, str))
     classes, codes = np.unique(labels.astype(str), return_inverse=True)
     counts = np.zeros((len(names), len(classes)))
     np.add.at(counts, (rows, codes), 1.0)

@@ -170,6 +170,17 @@ class TestRefusals:
         with pytest.raises(DatasetError, match="'b' has 20 clips in 2 groups"):
             grouped_folds(labels, groups, n_splits=5, seed=0)
 
+    @pytest.mark.parametrize("test_size", [0.2, 0.0])
+    def test_a_rare_tag_has_its_name(self, test_size):
+        labels = ["rock;live", *["rock", "jazz"] * 6]
+        with pytest.raises(DatasetError, match="'live' has 1 clips in 1 groups"):
+            make_split(
+                list(map(str, range(13))),
+                labels,
+                list(map(str, range(13))),
+                SplitSettings(test_size=test_size),
+            )
+
     def test_long_lists_are_cut_rarest_first(self):
         y = np.repeat(list("abcde"), [4, 4, 4, 4, 2])
         with pytest.raises(
