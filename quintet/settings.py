@@ -18,6 +18,12 @@ Model = TypeVar("Model", bound=BaseModel)
 TomlTable = dict[str, Any]
 """A TOML table as Python reads it: texts, numbers, booleans, lists and tables by name."""
 
+LARGEST_SEED = 2**31 - 1
+"""Largest random seed: scikit-learn and Keras take no larger ones, and some of ours are a few more."""
+MOST_FOLDS = 10_000
+MOST_RESAMPLES = 1_000_000
+"""Most resamples of an interval: more would change no digit that is printed."""
+
 _EXPECTED = {
     "tuple_type": 'a list, such as ["a", "b"]',
     "dict_type": "a table",

@@ -16,6 +16,10 @@ from quintet.audio.clip import Clip
 
 Range = tuple[float, float]
 
+MOST_COPIES = 100
+LIMITS = {"pitch_shift": 48.0, "time_stretch": 10.0, "noise_db": 200.0, "gain_db": 200.0}
+"""Transformation → largest size of its amount: four octaves, ten times as fast, 200 dB."""
+
 
 class AudioAugmentation(BaseModel):
     """Settings of the augmented copies of a training clip. A transformation without a setting is off.
@@ -34,7 +38,7 @@ class AudioAugmentation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    copies: int = Field(default=1, ge=1)
+    copies: int = Field(default=1, ge=1, le=MOST_COPIES)
     pitch_shift: tuple[Range, ...] = ()
     time_stretch: Range | None = None
     noise_db: Range | None = None
@@ -53,6 +57,8 @@ class AudioAugmentation(BaseModel):
             if not low <= high or (must_be_positive and low <= 0):
                 kind = "a range from low to high above 0" if must_be_positive else "a range from low to high"
                 raise ValueError(f"{name} must be {kind}. Received {low}, {high}.")
+            if max(abs(low), abs(high)) > LIMITS[name]:
+                raise ValueError(f"{name} must lie within ±{LIMITS[name]:g}. Received {low}, {high}.")
         return self
 
 

@@ -9,14 +9,15 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from quintet.classifiers.setting_ranges import require_plausible
 from quintet.classifiers.views import HANDMADE, SPECTROGRAM, split_name
 from quintet.errors import ConfigError, unknown_name
-from quintet.files.json_types import JsonObject
 
 if TYPE_CHECKING:
     from quintet.classifiers.member import Member
+    from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 
 Settings = Mapping[str, object]
 N_ROWS, N_COLUMNS = 24, 3  # of the random table on which a member is tried
@@ -202,7 +203,8 @@ def make_member(name: str, *, seed: int = 0, **settings: object) -> Member:
             function are accepted too, e.g. `weights="random"`.
 
     Raises:
-        ConfigError: for an unknown name, or a setting that the member does not have.
+        ConfigError: for an unknown name, a setting that the member does not have, or a number beyond its
+            range.
 
     Example:
         >>> make_member("svm", C=3.0)
@@ -211,12 +213,14 @@ def make_member(name: str, *, seed: int = 0, **settings: object) -> Member:
     entry = member_entry(name)
     factory = _load_factory(entry)
     taken = ("seed", "network", "view")  # decided by the name and the run
-    accepted = [key for key in inspect.signature(factory).parameters if key not in taken]
+    parameters = inspect.signature(factory).parameters
+    accepted = [key for key in parameters if key not in taken]
     own_settings = {key: value for key, value in settings.items() if key in accepted}
     build_settings = {key: value for key, value in settings.items() if key not in accepted}
+    require_plausible(name, own_settings, parameters)
     arguments = {**entry.settings, **own_settings}
     if build_settings:
-        _require_build_settings(entry, list(build_settings), accepted)
+        _require_build_settings(entry, build_settings, accepted)
         arguments["settings"] = _merge(arguments.get("settings"), build_settings)
     _, view = split_name(name)
     if view is not None:
@@ -239,7 +243,28 @@ def require_weights(member: Member) -> None:
         require_network_weights(parameters["network"], parameters["settings"] or {})
 
 
-def require_fit(member: Member, chosen: JsonObject) -> None:
+def check_member(name: str, settings: Settings, *, seed: int = 0) -> Member:
+    """Make an unfitted member that can be trained: its settings are valid, its weights are there.
+
+    Args:
+        name: key of the registry.
+        settings: settings that differ from the defaults.
+        seed: of the member.
+
+    Raises:
+        ConfigError: as `make_member` and `require_fit`, and for names in the settings of a network.
+        ArtefactError: as `require_weights`.
+    """
+    member = make_member(name, seed=seed, **settings)
+    require_weights(member)
+    if member_entry(name).input == "spectrogram":
+        cast("SpectrogramClassifier", member).check_parameters()
+    elif settings:
+        require_fit(member, settings)
+    return member
+
+
+def require_fit(member: Member, chosen: Settings) -> None:
     """Refuse a table member that cannot be fitted with its settings: it is fitted on 24 random rows.
 
     Args:
@@ -267,17 +292,18 @@ def _load_factory(entry: MemberEntry) -> Callable[..., Member]:
     return factory
 
 
-def _require_build_settings(entry: MemberEntry, names: Sequence[str], accepted: Sequence[str]) -> None:
-    """Refuse names that are settings neither of the member's class nor of its network's `build`."""
-    valid: list[str] = []
+def _require_build_settings(entry: MemberEntry, settings: Settings, accepted: Sequence[str]) -> None:
+    """Refuse settings neither of the member's class nor of its network's `build`, and absurd numbers."""
+    defaults: dict[str, object] = {}
     if entry.input == "spectrogram":
         from quintet.classifiers.networks.registry import build_defaults
 
-        valid = list(build_defaults(entry.name))
-    for name in names:
-        if name not in valid:
+        defaults = build_defaults(entry.name)
+    for name in settings:
+        if name not in defaults:
             direct = [key for key in accepted if key != "settings"]
-            raise unknown_name(f"setting of '{entry.name}'", name, direct + valid)
+            raise unknown_name(f"setting of '{entry.name}'", name, [*direct, *defaults])
+    require_plausible(entry.name, settings, defaults)
 
 
 def _merge(first: object, second: Settings) -> Settings:

@@ -21,7 +21,10 @@ from quintet.settings import Stage, parse_settings
 MOST_HZ = 768_000
 """Highest sample rate, that of the fastest converters."""
 MOST_SAMPLES = 1 << 18
-"""Longest frame: 12 s at the default sample rate."""
+"""Longest frame, and longest hop: 12 s at the default sample rate."""
+MOST_BANDS, MOST_MODULATED = 1024, 128
+"""Most mel bands, and most of them whose modulation and covariance are columns."""
+LOWEST_DB = -400.0
 LATER_SETTINGS = {"pre_emphasis": 0.0, "compression": "db"}
 """Settings of the log-mel spectrogram that later versions added, with the values that change nothing."""
 
@@ -94,11 +97,11 @@ class LogMelParameters(_HashedSettings):
 
     sample_rate: int = Field(default=22050, ge=1000, le=MOST_HZ)
     n_fft: int = Field(default=2048, ge=64, le=MOST_SAMPLES)
-    hop_length: int = Field(default=512, ge=1)
-    n_mels: int = Field(default=96, ge=1)
+    hop_length: int = Field(default=512, ge=1, le=MOST_SAMPLES)
+    n_mels: int = Field(default=96, ge=1, le=MOST_BANDS)
     fmin: float = Field(default=0.0, ge=0)
     fmax: float | None = Field(default=None, gt=0)
-    floor_db: float = Field(default=-100.0, lt=0)
+    floor_db: float = Field(default=-100.0, lt=0, ge=LOWEST_DB)
     pre_emphasis: float = Field(default=0.0, ge=0, lt=1)
     compression: Literal["db", "log", "power"] = "db"
 
@@ -165,14 +168,14 @@ class FeatureParameters(_HashedSettings):
     families: tuple[str, ...] | None = None
     sample_rate: int = Field(default=22050, ge=1000, le=MOST_HZ)
     n_fft: int = Field(default=2048, ge=64, le=MOST_SAMPLES, multiple_of=2)
-    hop_length: int = Field(default=512, ge=1)
+    hop_length: int = Field(default=512, ge=1, le=MOST_SAMPLES)
     chroma_stride: int = Field(default=2, ge=1, le=64)
-    n_mels: int = Field(default=128, ge=1)
+    n_mels: int = Field(default=128, ge=1, le=MOST_BANDS)
     n_mfcc: int = Field(default=20, ge=1)
     roll_percent: float = Field(default=0.85, gt=0, lt=1)
-    n_contrast_bands: int = Field(default=6, ge=1)
+    n_contrast_bands: int = Field(default=6, ge=1, le=32)
     contrast_fmin: float = Field(default=200.0, gt=0)
-    n_bands: int = Field(default=20, ge=1)
+    n_bands: int = Field(default=20, ge=1, le=MOST_MODULATED)
     n_rates: int = Field(default=10, ge=1, le=100)
     modulation_hz: tuple[float, float] = (0.25, 20.0)
     log_mel: LogMelParameters = LogMelParameters()
@@ -234,7 +237,7 @@ class FeatureParameters(_HashedSettings):
         require_own_families(self.embeddings)
         slow, fast = self.modulation_hz
         highest_rate = self.sample_rate / self.hop_length / 2
-        if not 0 < slow < min(fast, highest_rate):
+        if not 0 < slow < min(fast, highest_rate) or fast > MOST_HZ:
             raise ConfigError(
                 "modulation_hz must rise from above 0 and begin below half the frame rate. "
                 f"Received {self.modulation_hz}."

@@ -12,7 +12,7 @@ from quintet.classifiers.registry import DEFAULT_MEMBERS, member_entry
 from quintet.ensemble import RULE_NAMES
 from quintet.errors import unknown_name
 from quintet.files.json_types import JsonObject
-from quintet.settings import Stage
+from quintet.settings import LARGEST_SEED, MOST_FOLDS, MOST_RESAMPLES, Stage
 
 Protocol = Literal["auto", "group", "random", "given"]
 
@@ -31,7 +31,7 @@ class LearningCurveSettings(Stage):
     """
 
     shares: tuple[float, ...] = (0.25, 0.35, 0.5, 0.7)
-    repeats: int = Field(default=3, ge=2)
+    repeats: int = Field(default=3, ge=2, le=1_000)
     members: tuple[str, ...] = ()
 
     @field_validator("shares")
@@ -76,9 +76,9 @@ class TrainSettings(Stage):
     protocols: tuple[Literal["random", "group", "given"], ...] = ()
     split_values: dict[str, str] = Field(default_factory=dict)
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
-    folds: int | None = Field(default=None, ge=2)
-    seed: int = Field(default=0, ge=0)
-    resamples: int = Field(default=1000, ge=0)
+    folds: int | None = Field(default=None, ge=2, le=MOST_FOLDS)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    resamples: int = Field(default=1000, ge=0, le=MOST_RESAMPLES)
     ensembles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     augmentation: AudioAugmentation | None = None
     learning_curve: LearningCurveSettings | None = None

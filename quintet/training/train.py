@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quintet import __version__
 from quintet.classifiers.penalties import decided_settings
-from quintet.classifiers.registry import make_member, reads_table, require_fit, require_weights
+from quintet.classifiers.registry import check_member
 from quintet.classifiers.views import require_views
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
@@ -195,10 +195,7 @@ def _check_request(settings: TrainSettings, output: Path) -> None:
     """
     for name in settings.members:
         chosen = decided_settings(name, settings.settings.get(name, {}))
-        member = make_member(name, seed=settings.seed, **chosen)
-        require_weights(member)
-        if chosen and reads_table(name):
-            require_fit(member, chosen)
+        check_member(name, chosen, seed=settings.seed)
     unknown = [rule for rule in settings.rules if rule not in RULES]
     if unknown:
         raise unknown_name("fusion rule", unknown[0], RULES)

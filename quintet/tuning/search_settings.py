@@ -10,9 +10,17 @@ from pydantic import Field
 
 from quintet.audio.augment import AudioAugmentation
 from quintet.classifiers.penalties import decided_settings
-from quintet.classifiers.registry import TABLE_MEMBERS, make_member, reads_table, require_fit, require_weights
+from quintet.classifiers.registry import TABLE_MEMBERS, check_member
 from quintet.errors import ConfigError, MissingExtraError, unknown_name
-from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
+from quintet.settings import (
+    LARGEST_SEED,
+    MOST_FOLDS,
+    MOST_RESAMPLES,
+    Stage,
+    TomlTable,
+    merge_settings,
+    parse_settings,
+)
 from quintet.training.settings import SPLIT_SETTINGS, Protocol, TrainSettings
 from quintet.tuning.spaces import Range, search_space
 
@@ -62,9 +70,9 @@ class TuneSettings(Stage):
     protocol: Protocol = "auto"
     split_values: dict[str, str] = Field(default_factory=dict)
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
-    folds: int | None = Field(default=None, ge=2)
-    seed: int = Field(default=0, ge=0)
-    resamples: int = Field(default=1000, ge=0)
+    folds: int | None = Field(default=None, ge=2, le=MOST_FOLDS)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    resamples: int = Field(default=1000, ge=0, le=MOST_RESAMPLES)
 
     @property
     def training(self) -> TrainSettings:
@@ -108,11 +116,7 @@ def check_search(settings: TuneSettings, n_trials: int) -> None:
         raise ConfigError("A search must have at least one member. Received none.")
     for name in settings.members:
         settings.space(name)
-        chosen = decided_settings(name, settings.base_settings(name))
-        member = make_member(name, **chosen)
-        require_weights(member)
-        if chosen and reads_table(name):
-            require_fit(member, chosen)
+        check_member(name, decided_settings(name, settings.base_settings(name)))
     strays = sorted(set(settings.settings) - set(settings.members))
     if strays:
         raise unknown_name("member whose settings are held", strays[0], settings.members)
