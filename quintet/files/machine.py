@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from quintet.errors import MachineError, MissingExtraError
+from quintet.errors import ConfigError, MachineError, MissingExtraError
 
 REASONS = {
     errno.ENOSPC: "The disk must have room. It is full: make room, or write to another disk",
@@ -113,3 +113,28 @@ def _free_in_limits() -> float:
     except OSError:
         return float("inf")
     return float(limit - pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+MOST_JOBS = 1_024
+"""Most worker processes: more are a slip, and would take all memory."""
+
+
+def job_count(n_jobs: int) -> int:
+    """The number of worker processes: -1 is one per usable processor, -2 one fewer, and so on.
+
+    Raises:
+        ConfigError: no process is left, or far too many would start.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")
+    processors = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    count = n_jobs if n_jobs >= 0 else processors + 1 + n_jobs
+    if count < 0 or (n_jobs < 0 and count < 1):
+        raise ConfigError(
+            f"At least one job must be left. Received n_jobs={n_jobs} on {processors} processors."
+        )
+    if count > MOST_JOBS:
+        raise ConfigError(
+            f"Jobs are processes of this machine ({processors} processors), at most {MOST_JOBS:,}. "
+            f"Received {count}."
+        )
+    return count

@@ -74,7 +74,7 @@ def describe_recordings(
         segment_s: length of a segment, seconds; files much longer are cut. 0 or None: no file is cut.
         log_mel: whether spectrograms are computed too.
         strict: whether a recording that is cut short counts as failed.
-        n_jobs: number of worker processes.
+        n_jobs: number of worker processes; -1 is one per processor.
         progress: called as files are described.
     """
     job = make_job(parameters, log_mel=log_mel, strict=strict)

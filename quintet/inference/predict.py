@@ -104,7 +104,7 @@ def predict_files(
             means none of the known classes.
         strict: count a file that is cut short as failed. By default it is predicted from the sound that is
             there.
-        n_jobs: number of worker processes.
+        n_jobs: number of worker processes; -1 is one per processor.
         progress: called as files are described.
 
     Raises:

@@ -54,7 +54,7 @@ def predict_track(
         ensemble: a model that `load_model` returned.
         file: the audio file.
         segment_s: length of a segment, as in `predict_files`.
-        n_jobs: number of worker processes.
+        n_jobs: number of worker processes; -1 is one per processor.
         progress: called as segments are described.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from quintet.audio.isolation.bounds import read_bounds
 from quintet.audio.isolation.pool import Event, WorkerPool
 from quintet.errors import DecodeError
-from quintet.files.machine import machine_fault
+from quintet.files.machine import job_count, machine_fault
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -137,10 +137,14 @@ def map_isolated(
     Args:
         function: function of a module that reads an audio file.
         items: arguments of each call.
-        n_workers: number of worker processes.
+        n_workers: number of worker processes; 0 is one, and -1 is one per processor.
         set_up: as in `WorkerPool.submit`.
+
+    Raises:
+        ConfigError: there would be too many workers, or none.
     """
     calls = enumerate(items)
+    n_workers = max(1, job_count(n_workers))
     with worker_pool(n_workers) as pool:
         under_way: dict[int, tuple[int, tuple[object, ...], bool]] = {}
         results: dict[int, Result | Exception] = {}

@@ -50,7 +50,7 @@ def describe_clips(
     Args:
         manifest: the clips.
         job: what to do with every clip.
-        n_jobs: number of worker processes.
+        n_jobs: number of worker processes; -1 is one per processor.
         progress: called before the first clip and after each clip.
     """
     positions = np.flatnonzero(manifest.frame["problem"].isna())

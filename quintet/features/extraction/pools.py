@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from quintet.errors import ConfigError
 from quintet.features.extraction.chunks import Pool
-from quintet.features.extraction.process_pool import InProcessPool, ProcessPool, job_count
+from quintet.features.extraction.process_pool import InProcessPool, ProcessPool
 from quintet.features.extraction.worker import Job
+from quintet.files.machine import job_count
 
 
 def open_pool(job: Job, *, n_jobs: int, timeout_s: float | None, scheduler: str | None) -> Pool:

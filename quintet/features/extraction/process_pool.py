@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Self, cast
 
@@ -10,7 +9,6 @@ from quintet.audio.isolation.bounds import read_bounds
 from quintet.audio.isolation.calls import LostWorkerError, fault
 from quintet.audio.isolation.pool import WorkerPool
 from quintet.audio.isolation.processes import quiet_libraries
-from quintet.errors import ConfigError
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Chunk, Outcome
 from quintet.features.extraction.worker import Job, Row, describe_chunk
@@ -95,19 +93,3 @@ class ProcessPool:
             self._pool.close()
         else:
             self._pool.stop()
-
-
-def job_count(n_jobs: int) -> int:
-    """The number of worker processes: -1 is one per usable processor, -2 one fewer, and so on.
-
-    Raises:
-        ConfigError: no process is left.
-    """
-    has_affinity = hasattr(os, "sched_getaffinity")
-    processors = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    count = n_jobs if n_jobs >= 0 else processors + 1 + n_jobs
-    if count < 0 or (n_jobs < 0 and count < 1):
-        raise ConfigError(
-            f"At least one job must be left. Received n_jobs={n_jobs} on {processors} processors."
-        )
-    return count

@@ -25,6 +25,7 @@ from quintet.features.extraction.worker import (
     failure,
     file_facts,
 )
+from quintet.files.machine import job_count
 
 LONGEST_SEGMENT_S = LONG_S / 2
 """Segments up to this length are cut while the file is decoded; longer ones are decoded one by one."""
@@ -76,8 +77,12 @@ def describe_files(tasks: list[FileTask], job: Job, *, n_workers: int = 1) -> It
     Args:
         tasks: the files.
         job: what to do with every segment.
-        n_workers: number of worker processes.
+        n_workers: number of worker processes; 0 is one, and -1 is one per processor.
+
+    Raises:
+        ConfigError: there would be too many workers, or none.
     """
+    n_workers = max(1, job_count(n_workers))
     waiting = iter(enumerate(tasks))
     with worker_pool(min(n_workers, max(1, len(tasks)))) as pool:
         under_way: dict[int, tuple[int, FileRows, bool]] = {}

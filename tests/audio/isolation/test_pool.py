@@ -84,6 +84,17 @@ def test_a_death_costs_its_call_only(method: str) -> None:
     assert [result for result in results if isinstance(result, int)] == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize("n_workers", [0, -1])
+def test_no_number_of_workers_loses_a_call(n_workers: int) -> None:
+    """0 yielded nothing: `audit(…, n_jobs=0)` found no clip, and `predict_files` ended in a KeyError."""
+    assert list(map_isolated(die_at, ((k,) for k in (0, 1)), n_workers=n_workers)) == [0, 1]
+
+
+def test_far_too_many_workers_are_refused() -> None:
+    with pytest.raises(ConfigError, match="1000000"):
+        list(map_isolated(die_at, [(0,)], n_workers=1_000_000))
+
+
 def test_a_worker_that_leaves_without_an_error_is_a_death() -> None:
     with pytest.raises(LostWorkerError, match="died") as caught:
         call_isolated(die, 0)
