@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
+from quintet.audio.isolation.processes import quiet_libraries
 from quintet.audio.reading.checks import Facts
 from quintet.audio.reading.recording import MonoCopy, Recording
 from quintet.files.display.file_names import text_path
@@ -86,10 +87,11 @@ def load_clip(
         0.5
     """
     copies = [MonoCopy()] if keep_native else []
-    recording = Recording(
-        path, sample_rate=sample_rate, start_s=start_s, end_s=end_s, strict=strict, listeners=copies
-    )
-    samples = recording.read_all()
+    with quiet_libraries():  # libmpg123 and ffmpeg print about a file without its name; errors have it
+        recording = Recording(
+            path, sample_rate=sample_rate, start_s=start_s, end_s=end_s, strict=strict, listeners=copies
+        )
+        samples = recording.read_all()
     clip = Clip(samples, recording.sample_rate, str(path) if id is None else id)
     return decoded_clip(clip, recording.facts, copies[0].samples if copies else None)
 

@@ -66,6 +66,10 @@ def audit(
         [['a.0', 'b.1', 'same row']]
     """
     corpus = read_corpus(source_or_table)
+    if corpus.clips.empty and not corpus.problems:
+        raise DatasetError(
+            f"An audit must have at least one clip. '{corpus.name}' has none: check the place."
+        )
     measurements = _measure(corpus, fingerprints=fingerprints, n_jobs=n_jobs, progress=progress)
     failed = {clip.id: clip.problem for clip in measurements if clip.problem is not None}
     problems = pd.DataFrame([*corpus.problems, *failed.items()], columns=["id", "problem"], dtype="str")

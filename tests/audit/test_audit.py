@@ -11,6 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audit import AuditReport, audit, write_groups
+from quintet.errors import DatasetError
 from quintet.features.extraction.extract import Progress
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.read import read_feature_table
@@ -18,6 +19,18 @@ from quintet.features.storage.table import FeatureTable
 
 RATE = 44100
 GTZAN = Path(__file__).parents[2] / "../shared/data/gtzan97/gtzan97.csv"
+
+
+def test_an_audit_of_nothing_is_an_error(tmp_path: Path) -> None:
+    """A report on no clips would say that nothing is wrong."""
+    table = pd.DataFrame({"id": [], "label": [], "f": []}).astype({"id": "str", "label": "str"})
+    with pytest.raises(DatasetError, match="at least one clip"):
+        audit(foreign_table(table, Roles(), name="nothing"))
+    (tmp_path / "empty.csv").write_text("path,label\n")
+    with pytest.raises(DatasetError):
+        audit(tmp_path / "empty.csv")
+    with pytest.raises(DatasetError):
+        audit(tmp_path)
 
 
 @pytest.fixture(scope="module")

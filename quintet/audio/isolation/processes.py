@@ -114,24 +114,46 @@ def silence_libraries() -> None:
         return
 
 
+class _Silence:
+    """Standard error as it was before the first of several threads silenced it."""
+
+    lock = threading.Lock()
+    depth = 0
+    before = -1
+
+
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """The same until the block ends, for a process that goes on. Python's own messages are lost, too."""
+    """The same until the block ends, for a process that goes on. Python's own messages are lost, too.
+
+    Blocks of several threads may overlap: the last one that ends gives standard error back.
+    """
+    with _Silence.lock:
+        _Silence.depth += 1
+        if _Silence.depth == 1:
+            _Silence.before = _redirect_errors()
+    try:
+        yield
+    finally:
+        with _Silence.lock:
+            _Silence.depth -= 1
+            if _Silence.depth == 0 and _Silence.before >= 0:
+                os.dup2(_Silence.before, STANDARD_ERROR)
+                os.close(_Silence.before)
+
+
+def _redirect_errors() -> int:
+    """Send standard error to nowhere. Returns a copy of it; -1 if it is closed."""
     try:
         before = os.dup(STANDARD_ERROR)
         nowhere = os.open(os.devnull, os.O_WRONLY)
     except OSError:
-        yield
-        return
-    try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        os.dup2(nowhere, STANDARD_ERROR)
-        yield
-    finally:
-        os.dup2(before, STANDARD_ERROR)
-        os.close(before)
-        os.close(nowhere)
+        return -1
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    os.dup2(nowhere, STANDARD_ERROR)
+    os.close(nowhere)
+    return before
 
 
 def _run_server() -> None:

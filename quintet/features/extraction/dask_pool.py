@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from quintet import __version__
 from quintet.audio.isolation.calls import DIED
+from quintet.audio.isolation.processes import quiet_libraries
 from quintet.errors import ConfigError, MachineError, MissingExtraError, QuintetError
 from quintet.features.extraction.chunks import Chunk, Outcome
-from quintet.features.extraction.worker import Job, describe_chunk
+from quintet.features.extraction.worker import Job, Row, describe_chunk
 
 CONNECT_S = 5
 """Seconds that a scheduler may take to answer."""
@@ -24,6 +25,12 @@ LOST_S = 15
 CLOSE_S = 3
 """Seconds that the connection may take to close."""
 GOES_ON = "Finished work is kept: run the same command again to go on."
+
+
+def _describe_quietly(chunk: Chunk, job: Job) -> list[Row]:
+    """`describe_chunk`, without what decoders print into the log of a worker."""
+    with quiet_libraries():
+        return describe_chunk(chunk, job)
 
 
 class ClusterPool:
@@ -109,7 +116,7 @@ class ClusterPool:
 
     def submit(self, chunk: Chunk) -> None:
         """Accept one chunk."""
-        future = self._client.submit(describe_chunk, chunk, self._job, pure=False)
+        future = self._client.submit(_describe_quietly, chunk, self._job, pure=False)
         self._futures[future] = chunk
 
     def outcomes(self) -> list[Outcome]:
