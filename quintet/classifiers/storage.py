@@ -18,6 +18,7 @@ from quintet.classifiers import registry
 from quintet.classifiers.views import join_name
 from quintet.errors import ArtefactError, ConfigError
 from quintet.files.json_types import JsonObject
+from quintet.files.paths import text_name
 from quintet.files.untrusted import limits
 from quintet.files.untrusted.listed_files import FileSource, PlainFiles
 from quintet.files.untrusted.reasons import reason
@@ -76,8 +77,9 @@ def save_member(estimator: Member, folder: str | Path) -> None:
         "classes": estimator.classes_.tolist(),
         "multilabel": bool(estimator.multilabel_),
         "n_features_in": getattr(estimator, "n_features_in_", None),
-        **_write_parts(estimator, folder),
     }
+    with text_name(folder) as place:
+        head |= _write_parts(estimator, place)
     (folder / "member.json").write_text(json.dumps(head, indent=1, allow_nan=False), encoding="utf-8")
 
 

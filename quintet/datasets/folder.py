@@ -259,7 +259,7 @@ def read_folder(folder: Path | str) -> Manifest:
     root = top / place
     notes = [f"The classes are the folders in '{place}': no other folder holds audio"] if place else []
     notes += [*listing.notes, *_note_empty_classes(root, rows["label"].dropna())]
-    return build_manifest(rows, name=top.name, root=root, ignored=notes, accidental_share=1.0)
+    return build_manifest(rows, name=name_text(top.name), root=root, ignored=notes, accidental_share=1.0)
 
 
 def _list_clips(root: Path, listing: AudioListing) -> tuple[str, pd.DataFrame]:

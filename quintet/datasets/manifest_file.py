@@ -12,6 +12,7 @@ import pandas as pd
 from quintet.datasets.labels import label_text
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import ArtefactError, ConfigError, DatasetError, unknown_name
+from quintet.files.display.file_names import name_text
 from quintet.files.paths import expand_home
 from quintet.files.tables import TableContent, is_nameless, read_table_file
 
@@ -74,7 +75,7 @@ def read_table(
         elif ours in REQUIRED or ours in their_names:
             raise _missing_column(file, (missing or [theirs])[0], list(table.columns))
     unused = [column for column in content.frame.columns if column not in used and not is_nameless(column)]
-    return build_manifest(rows, name=file.stem, root=folder, ignored=[*unused, *content.notes])
+    return build_manifest(rows, name=name_text(file.stem), root=folder, ignored=[*unused, *content.notes])
 
 
 def _require_folder(root: Path | str) -> Path:

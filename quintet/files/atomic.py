@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quintet.errors import ArtefactError, QuintetError
+from quintet.files.paths import text_name
 
 LONGEST_NAME = 255
 """Bytes in the name of a file, on nearly all file systems."""
@@ -29,7 +30,8 @@ def atomic_replace(target: Path) -> Iterator[Path]:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     os.close(os.open(temporary, flags, 0o666))
     try:
-        yield temporary
+        with text_name(temporary) as name:
+            yield name
         synchronise(temporary)
         os.replace(temporary, target)
     finally:
@@ -98,7 +100,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     temporary, old = name_beside(target, f".{token}.tmp"), name_beside(target, f".{token}.old")
     temporary.mkdir(parents=True)
     try:
-        yield temporary
+        with text_name(temporary) as name:
+            yield name
         if os.path.lexists(target):
             os.rename(target, old)
         try:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
+
+_SURROGATE = re.compile("[\udc80-\udcff]")
 
 
 def json_value(value: object) -> Any:
@@ -22,19 +27,23 @@ def json_value(value: object) -> Any:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or value is pd.NA or value is pd.NaT or isinstance(value, str | bool | int):
+    if value is None or value is pd.NA or value is pd.NaT or isinstance(value, bool | int):
         return None if value is pd.NA or value is pd.NaT else value
+    if isinstance(value, str):
+        return value if value.isascii() else _SURROGATE.sub(lambda match: name_text(match[0]), value)
+    if isinstance(value, os.PathLike):
+        return name_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(name): json_value(inner) for name, inner in value.items()}
+        return {json_value(str(name)): json_value(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
         return [json_value(inner) for inner in value]
     return str(value)
 
 
 def json_text(content: object) -> str:
-    """Indented JSON of any content, in ASCII, so that names with bytes that are not UTF-8 are escapes.
+    """Indented JSON of any content, in ASCII. Bytes of names that are not UTF-8 stand as in `name_text`.
 
     Example:
         >>> print(json_text({"n": 1}), end="")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from quintet.errors import ConfigError
+
+OPEN_FILES = "/proc/self/fd"
+"""Folder in which Linux has a name for each open file of a process."""
 
 
 def require_path(value: object, name: str) -> str | Path:
@@ -40,6 +44,37 @@ def expand_home(path: str | Path) -> Path:
         return plain.expanduser()
     except RuntimeError:  # no user of this name
         return plain
+
+
+@contextmanager
+def text_name(path: Path) -> Iterator[Path]:
+    """A name of a path in UTF-8, which is the path itself if it has one. It holds until the block ends.
+
+    Arrow and other libraries open no name with other bytes. On Linux, every open folder has a name under
+    `/proc/self/fd`; elsewhere such names do not exist, and the path stays as it is.
+
+    Args:
+        path: a file whose folder exists. Its own name, too, may have any bytes if the file exists.
+    """
+    plain, folder = _is_text(path), path.parent
+    if plain or not (folder.is_dir() and os.path.isdir(OPEN_FILES)):
+        yield path
+        return
+    is_file_name = not _is_text(Path(path.name)) and path.exists()
+    descriptor = os.open(path if is_file_name else folder, os.O_RDONLY)
+    try:
+        place = Path(OPEN_FILES, str(descriptor))
+        yield place if is_file_name else place / path.name
+    finally:
+        os.close(descriptor)
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def name_list(names: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from quintet.files.digests import content_hash
 from quintet.files.json_text import table_rows
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import is_vacant, output_lock
+from quintet.files.paths import text_name
 from quintet.files.provenance import environment
 from quintet.model_folder.fold_cache import FoldFiles
 from quintet.model_folder.folder import ModelFolder, search_digests
@@ -99,8 +100,10 @@ class TrainingResult:
         """JSON object: the model folder, its classes and members, clips per part, failed rows, scores."""
         folder = ModelFolder(self.folder)
         bundle = folder.read_json("bundle.json")
-        parts = pd.read_parquet(folder.path / "split.parquet", columns=["part"])["part"].value_counts()
-        failures = pd.read_parquet(folder.path / "failures.parquet")
+        with text_name(folder.path / "split.parquet") as file:
+            parts = pd.read_parquet(file, columns=["part"])["part"].value_counts()
+        with text_name(folder.path / "failures.parquet") as file:
+            failures = pd.read_parquet(file)
         return {
             "model": str(self.folder),
             "reused": self.reused,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
     from quintet.files.json_types import JsonObject
+from quintet.files.paths import text_name
 
 STUDY_FILE = "study.sqlite"
 CONFIGURATION, RESULT = "config.json", "tuning.json"
@@ -158,14 +159,15 @@ def open_studies(path: Path) -> Iterator[RDBStorage]:
 
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    address = URL.create("sqlite", database=os.fspath(path.absolute())).render_as_string()
     try:
-        storage = optuna.storages.RDBStorage(address)
-        try:
-            yield storage
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
+        with text_name(path.absolute()) as name:
+            address = URL.create("sqlite", database=os.fspath(name)).render_as_string()
+            storage = optuna.storages.RDBStorage(address)
+            try:
+                yield storage
+            finally:
+                storage.remove_session()
+                storage.engine.dispose()
     except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
         raise MachineError(
             f"The database of a search must be readable and writable. {path} is not "

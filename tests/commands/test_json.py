@@ -213,8 +213,11 @@ def test_numbers_that_json_does_not_have_are_null() -> None:
         "d": np.int8(3),
         "e": Path("x"),
         "f": (1,),
+        "g": Path("caf\udce9"),
+        "h": "model/caf\udce9",
     }
-    assert json_value(content) == {"a": None, "b": None, "c": None, "d": 3, "e": "x", "f": [1]}
+    expected = {"a": None, "b": None, "c": None, "d": 3, "e": "x", "f": [1]}
+    assert json_value(content) == {**expected, "g": r"caf\xe9", "h": r"model/caf\xe9"}
     assert json.loads(json_text({"name": "\udcff"})) == {"name": "\udcff"}
 
 

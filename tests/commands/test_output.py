@@ -275,10 +275,11 @@ def test_a_protected_folder_is_refused_before_the_work(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.skipif(os.name == "nt", reason="names of files are bytes on POSIX only")
 @pytest.mark.parametrize("words", [["predict", "m", "a.wav", "-o", "TARGET.parquet"], *FOLDER_OUTPUTS])
-def test_a_table_or_folder_whose_name_is_no_text_is_refused_before_the_work(
+def test_an_output_whose_name_is_no_text_is_refused_where_it_has_no_other_name(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("quintet.commands.terminal.destinations.OPEN_FILES", str(tmp_path / "none"))
     refused = CliRunner().invoke(cli.app, aim(words, tmp_path / "caf\udce9" / "there"))
     assert isinstance(refused.exception, ArtefactError), refused.exception
     assert "caf\\xe9/there" in str(refused.exception)

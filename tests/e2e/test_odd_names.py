@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pandas as pd
 import pytest
 import soundfile
 
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import write_feature_table
+from quintet.files.atomic import replace_output
+from quintet.files.paths import OPEN_FILES, text_name
 from tests.e2e.odd_tables import Ending, run_command
 
 NAMES = (b"caf\xe9", b" lead", b"new\nline", b"cr\rx", b"esc\x1b[31m", rb"\xe9", b"<b>", b"a;b", b"q'\",")
@@ -60,3 +65,39 @@ def test_every_command_takes_every_name(tmp_path: Path) -> None:
     page = (tmp_path / "explanation" / "index.html").read_text(encoding="utf-8")
     assert "caf\\xe9.wav" in page
     run("evaluate", model / "verdict" / "test.parquet", "--resamples", "5")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir(OPEN_FILES), reason="other systems have no second name for a file")
+def test_every_table_and_folder_may_have_any_name(tmp_path: Path) -> None:
+    place = tmp_path / "caf\udce9"
+    place.mkdir()
+    table, model = place / "t\udce9.csv", place / "m\udce9"
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 3)), columns=["a", "b", "c"])
+    frame["a"] += [2, 0] * 20
+    frame.assign(id=[f"c{k}" for k in range(40)], label=["x", "y"] * 20).to_csv(table, index=False)
+    quick = ("--members", "logistic_regression,random_forest,svm,xgboost", "--resamples", "5")
+    trees = ("--set", "random_forest.n_estimators=4", "--set", "xgboost.n_estimators=3")
+    done = run("train", table, "-o", model, *quick, *trees, "--json")
+    assert json.loads(done.out)["model"].endswith(r"caf\xe9/m\xe9")
+    run("predict", model, "--table", table, "-o", place / "p\udce9.parquet")
+    with text_name(place / "p\udce9.parquet") as file:
+        assert (pd.read_parquet(file)["verdict"].iloc[:6].to_numpy() == ["x", "y"] * 3).mean() > 0.6
+    run("evaluate", model / "verdict" / "oof.parquet", model / "verdict" / "oof.parquet", "--resamples", "5")
+    run("report", model, "-o", place / "r\udce9")
+    assert (place / "r\udce9" / "index.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+    run("audit", table, "--groups-to", place / "g\udce9.csv")
+    run("train", table, "-o", model, "--members", "logistic_regression", "--resamples", "0", "--overwrite")
+
+
+@pytest.mark.skipif(not os.path.isdir(OPEN_FILES), reason="other systems have no second name for a file")
+def test_a_parquet_table_may_have_any_name(tmp_path: Path) -> None:
+    place = tmp_path / "caf\udce9" / "t\udce9.parquet"
+    frame = pd.DataFrame({"id": ["a", "b"], "label": ["x", "y"], "f": [1.0, 2.5]})
+    with replace_output(place) as file:
+        frame.to_parquet(file, index=False)
+    assert list(place.parent.iterdir()) == [place]
+    assert read_feature_table(place).features["f"].tolist() == [1.0, 2.5]
+    write_feature_table(read_feature_table(place), place)
+    assert read_feature_table(place).metadata["dataset"] == r"t\xe9"

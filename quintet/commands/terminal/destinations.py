@@ -15,6 +15,7 @@ from quintet.errors import ArtefactError
 from quintet.files.display.file_names import name_text
 from quintet.files.internet.remote import is_remote
 from quintet.files.locks import output_lock
+from quintet.files.paths import OPEN_FILES
 
 _HELD = ExitStack()
 OUTPUT_OPTION = "--output"
@@ -191,8 +192,13 @@ def _make_folder(folder: Path, option: str) -> None:
 
 
 def _require_text(output: str | Path, option: str) -> None:
-    """Refuse an output whose name or folder is not UTF-8: the libraries that write it open no such name."""
+    """Refuse an output whose name or folder is not UTF-8, where such a file has no other name.
+
+    The libraries that write it open no such name (`files.paths.text_name`).
+    """
     path = os.path.abspath(output)
+    if os.path.isdir(OPEN_FILES):
+        return
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -30,6 +30,7 @@ from quintet.datasets.folder import list_audio
 from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
+from quintet.files.display.file_names import name_text
 from quintet.files.text import read_text
 
 ANNOTATIONS = ("cd2c", "cd2", "cd1")  # the first that is present is read
@@ -70,7 +71,7 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     rows["group"] = rows["id"].map(_artists(folder / "unique_tracks.txt"))
     n_others = len(previews.keys() - set(rows["id"]))
     notes = [f"{n_others} audio files that are no annotated track"] if n_others else []
-    return build_manifest(rows, name=path.stem, root=folder, ignored=[*notes, *listing.notes])
+    return build_manifest(rows, name=name_text(path.stem), root=folder, ignored=[*notes, *listing.notes])
 
 
 def nested_path(track: str) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from quintet.datasets.groups import require_disjoint
 from quintet.errors import ArtefactError, DatasetError
 from quintet.files.atomic import atomic_replace
+from quintet.files.paths import text_name
 
 Positions = NDArray[np.intp]
 COLUMNS = ("id", "label", "group", "part", "fold")
@@ -128,7 +129,8 @@ class Split:
                 digest.
         """
         try:
-            table = pq.read_table(path)
+            with text_name(Path(path)) as file:
+                table = pq.read_table(file)
         except (OSError, pa.ArrowException) as error:
             raise ArtefactError(
                 f"A split must be a parquet file that Quintet wrote. '{path}' cannot be read: {error}."

@@ -33,6 +33,7 @@ from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, SCHEMA_VE
 from quintet.files.atomic import atomic_replace
 from quintet.files.cache import require_unplanted
 from quintet.files.json_types import JsonObject
+from quintet.files.paths import text_name
 
 FACTS = (
     "id",
@@ -100,7 +101,8 @@ class Parts:
         for path in sorted(self.folder.glob("part-*.parquet")):
             if not _PART.fullmatch(path.name):
                 continue
-            facts = fact_frame(pq.read_table(path, schema=_FACT_SCHEMA))
+            with text_name(path) as file:
+                facts = fact_frame(pq.read_table(file, schema=_FACT_SCHEMA))
             if len(facts) and facts["parameter_hash"].iloc[0] != self.parameter_hash:
                 path.unlink()
                 path.with_suffix(".npy").unlink(missing_ok=True)
@@ -165,7 +167,8 @@ def fact_frame(facts: pa.Table) -> pd.DataFrame:
 
 def table_facts(path: Path) -> pd.DataFrame:
     """The columns FACTS of a finished table, without its features."""
-    return fact_frame(pq.read_table(path, columns=list(FACTS)))
+    with text_name(path) as file:
+        return fact_frame(pq.read_table(file, columns=list(FACTS)))
 
 
 def table_block(path: Path, facts: pd.DataFrame, names: Sequence[str], folder: Path) -> Block:
@@ -174,9 +177,10 @@ def table_block(path: Path, facts: pd.DataFrame, names: Sequence[str], folder: P
     with atomic_replace(target) as temporary, temporary.open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (len(facts), len(names))}
         np.lib.format.write_array_header_1_0(file, header)
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024, columns=list(names)):
-            columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
-            file.write(np.ascontiguousarray(np.stack(columns, axis=1), dtype="<f4").data)
+        with text_name(path) as source, pq.ParquetFile(source) as table:
+            for batch in table.iter_batches(batch_size=1024, columns=list(names)):
+                columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
+                file.write(np.ascontiguousarray(np.stack(columns, axis=1), dtype="<f4").data)
     return Block(facts, target)
 
 
@@ -284,7 +288,8 @@ def finished_metadata(path: Path) -> JsonObject | None:
     if not path.exists():
         return None
     try:
-        schema = pq.read_schema(path)
+        with text_name(path) as file:
+            schema = pq.read_schema(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise ArtefactError(
             f"What is to be replaced must be a feature table. {path} is not readable as one ({error}): "

@@ -33,6 +33,7 @@ from quintet.features.storage.table import (
     table_schema,
 )
 from quintet.files.json_types import JsonObject
+from quintet.files.paths import text_name
 
 FROM_MANIFEST = ("id", "path", "label", "group", "start", "end", "split")
 """Columns of the final table that come from the manifest."""
@@ -189,7 +190,8 @@ def _has_rows(output: Path, meta: pd.DataFrame) -> bool:
     """Whether the finished table has exactly these rows already."""
     schema = table_schema((), {})
     wanted = pa.Table.from_pandas(meta, schema=schema, preserve_index=False).replace_schema_metadata(None)
-    present = pq.read_table(output, columns=list(META_COLUMNS)).replace_schema_metadata(None)
+    with text_name(output) as file:
+        present = pq.read_table(file, columns=list(META_COLUMNS)).replace_schema_metadata(None)
     return bool(present.equals(wanted))
 
 

@@ -10,6 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from quintet.files.display.file_names import name_text
+
+FIRST_BYTE, LAST_BYTE = "\udc80", "\udcff"
+"""Characters that stand for bytes of a name that are not UTF-8."""
 MOST_CHARACTERS = 10_000
 """Longest line that is printed."""
 
@@ -45,4 +49,6 @@ def _escape(character: str) -> str:
     category = unicodedata.category(character)
     if character.isprintable() or category in _SHOWN_CATEGORIES or character in _JOINERS:
         return character
+    if FIRST_BYTE <= character <= LAST_BYTE:
+        return name_text(character)
     return character.encode("unicode_escape").decode()
