@@ -10,7 +10,7 @@ import pandas as pd
 from quintet.audio.decode import ClipSource
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import is_manifest_file, load_source
-from quintet.features.storage.external_table import find_external_table
+from quintet.features.storage.external_table import find_external_table, is_external_table
 from quintet.features.storage.read import is_own_table, read_feature_table
 from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import text_path
@@ -71,6 +71,15 @@ def read_corpus(source_or_table: str | Path | Manifest | FeatureTable) -> Corpus
         if external_table is not None:
             return _table_corpus(external_table)
     return _manifest_corpus(load_source(source_or_table), is_in_order=is_manifest_file(source_or_table))
+
+
+def is_table(source: str | Path) -> bool:
+    """Whether a source is a feature table: one of ours, or one of another program.
+
+    Raises:
+        ArtefactError: the file cannot be read.
+    """
+    return is_own_table(Path(source)) or is_external_table(Path(source))
 
 
 def clip_sources(clips: pd.DataFrame) -> list[ClipSource]:

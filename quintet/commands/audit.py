@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,6 +63,7 @@ def audit(
     """Find faults of a corpus before training: duplicates, wrong labels, imbalance, non-musical shortcuts."""
     from quintet.audio.isolation.calls import start_worker
     from quintet.audit import write_groups
+    from quintet.audit.corpus import is_table
     from quintet.audit.run import audit as audit_corpus
     from quintet.commands.terminal.console import out, print_plain
     from quintet.commands.terminal.output import print_json
@@ -73,11 +75,14 @@ def audit(
     hold_file(groups_to)
     subject: str | FeatureTable | Manifest = source
     columns = TableColumns(id_column, label_column, group_column, label_from)
-    is_manifest = bool(column or root or ignore_column)
+    is_manifest = bool(column or root)
     if is_manifest and columns != TableColumns():
         raise typer.BadParameter(
-            "--column, --root and --ignore-column are for manifests, --id-column and its like for tables."
+            "--column and --root are for manifests, --id-column and its like for tables."
         )
+    if ignore_column and not is_manifest:
+        is_manifest = columns == TableColumns() and not is_table(source)
+        columns = replace(columns, ignored=() if is_manifest else tuple(ignore_column))
     if is_manifest:
         subject = load_source(
             source, columns=parse_pairs(column, "column"), root=root, ignore_columns=ignore_column or ()

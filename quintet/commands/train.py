@@ -13,6 +13,7 @@ from quintet.commands.terminal.options import (
     GroupColumn,
     GroupsFile,
     IdColumn,
+    IgnoreColumn,
     Jobs,
     JoinedFiles,
     Json,
@@ -82,6 +83,7 @@ def train(
     label_column: LabelColumn = None,
     group_column: GroupColumn = None,
     join: JoinedFiles = None,
+    ignore_column: IgnoreColumn = None,
     groups: GroupsFile = None,
     label_from: LabelFrom = None,
     split_file: SplitFiles = None,
@@ -102,7 +104,8 @@ def train(
     from quintet.training.settings import TrainSettings
 
     prepare_folder(output)
-    columns = TableColumns(id_column, label_column, group_column, label_from, join)
+    ignored = tuple(ignore_column or ())
+    columns = TableColumns(id_column, label_column, group_column, label_from, join, ignored)
     split = SplitOptions(protocol, test_size, folds, seed, split_value)
     table = columns.read(features, groups=groups, split_files=split_file)
     chosen = parse_names(members) or _default_members(table, quiet=quiet)

@@ -14,6 +14,7 @@ from quintet.commands.terminal.options import (
     GroupColumn,
     GroupsFile,
     IdColumn,
+    IgnoreColumn,
     Jobs,
     JoinedFiles,
     Json,
@@ -46,6 +47,7 @@ EXAMPLE = (
 TABLE_OPTIONS = (
     *("protocol", "test_size", "folds", "seed", "spectrograms"),
     *("id_column", "label_column", "group_column", "groups", "label_from", "split_file", "split_value"),
+    "ignore_column",
 )
 RECIPE_OPTIONS = ("data", "scale")
 
@@ -107,6 +109,7 @@ def tune(
     label_column: LabelColumn = None,
     group_column: GroupColumn = None,
     join: JoinedFiles = None,
+    ignore_column: IgnoreColumn = None,
     groups: GroupsFile = None,
     label_from: LabelFrom = None,
     split_file: SplitFiles = None,
@@ -138,7 +141,8 @@ def tune(
         _tune_recipe(subject, search, options, data=data, scale=scale)
         return
     refuse_options(context, RECIPE_OPTIONS, f"is for recipes. {subject} is read as a feature table.")
-    columns = TableColumns(id_column, label_column, group_column, label_from, join)
+    ignored = tuple(ignore_column or ())
+    columns = TableColumns(id_column, label_column, group_column, label_from, join, ignored)
     split = SplitOptions(protocol, test_size, folds, seed, split_value)
     content: TomlTable = {"metric": metric, "pruning": pruning, **split.as_settings(), "settings": fixed}
     if members is not None:

@@ -49,6 +49,8 @@ MOST_THINNING = 1.5
 
 Classes of normal values that are separated without error have 2 or more; a counter has 1.
 """
+MOST_STEPS = 3.0
+"""Mean distance of the values of a counter, in its smallest distance, at most."""
 CHANCE = 0.01
 """Accepted probability that any column of random numbers, one per group, would identify a class."""
 NORMAL_QUANTILE = 1.96
@@ -246,7 +248,7 @@ def _is_made(column: Floats, predicted: Positions, *, tells_all: bool) -> bool:
 
     The values of a feature become rare towards the border of two classes, however far apart the classes lie.
     A label in numbers has gaps wider than the spread of a class; a counter goes on through the border.
-    Numbers that are not whole are a counter only if they identify all classes.
+    Numbers that are neither whole nor even steps are a counter only if they identify all classes.
     """
     order = np.argsort(column, kind="stable")
     values, answers = column[order], predicted[order]
@@ -259,7 +261,9 @@ def _is_made(column: Floats, predicted: Positions, *, tells_all: bool) -> bool:
     if float(np.median(gaps)) >= WIDE_GAP * widest:
         return True
     is_number_of_row = bool((values == np.round(values)).all()) and bool((np.diff(values) > 0).all())
-    if not is_number_of_row and (not tells_all or _unevenness(stretches) > MOST_UNEVEN):
+    if not (is_number_of_row or _has_even_steps(values)) and (
+        not tells_all or _unevenness(stretches) > MOST_UNEVEN
+    ):
         return False
     is_told = [predicted.max() > 1 or bool(answers[k]) for k in (0, *borders)]  # of two answers, 1 is a class
     thinning = []
@@ -269,6 +273,21 @@ def _is_made(column: Floats, predicted: Positions, *, tells_all: bool) -> bool:
         if is_told[k + 1]:
             thinning.append(_thinning(stretches[k + 1], gap))
     return bool(np.median(thinning) <= MOST_THINNING)
+
+
+def _has_even_steps(values: Floats) -> bool:
+    """Whether rising numbers are one or few steps of one size apart, such as 0.5, 1, 2: they count something.
+
+    The numbers are stored with 24 bits, so a step may be off by the last of them.
+    """
+    steps = np.diff(values)
+    smallest = float(steps.min())
+    rounding = 2.0**-22 * float(np.abs(values).max())
+    if smallest <= 10 * rounding:
+        return False
+    multiples = steps / smallest
+    is_multiple = np.abs(multiples - np.round(multiples)) * smallest <= np.round(multiples) * rounding
+    return bool(is_multiple.all()) and float(multiples.mean()) <= MOST_STEPS
 
 
 def _unevenness(stretches: Sequence[Floats]) -> float:

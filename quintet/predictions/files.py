@@ -21,7 +21,6 @@ from quintet.datasets.groups import group_name
 from quintet.errors import ArtefactError, ConfigError, DatasetError, QuintetError
 from quintet.files.atomic import atomic_replace
 from quintet.files.display.spreadsheets import exact_csv
-from quintet.files.paths import text_name
 from quintet.files.tables import read_table_file
 from quintet.files.untrusted.parquet import PARQUET_ERRORS, open_parquet, read_parquet
 from quintet.files.untrusted.reasons import reason
@@ -156,10 +155,7 @@ def _open(path: Path, content: bytes | None = None) -> Iterator[pq.ParquetFile |
         raise ArtefactError(f"A file of predictions must exist. There is none at '{path}'. Check the name.")
     is_csv = path.suffix.lower() in (".csv", ".tsv")
     try:
-        with (
-            text_name(path) as name,
-            nullcontext() if is_csv else open_parquet(name if content is None else content) as file,
-        ):
+        with nullcontext() if is_csv else open_parquet(path if content is None else content) as file:
             yield file
     except QuintetError:
         raise
@@ -198,11 +194,7 @@ def _is_ungrouped(file: pq.ParquetFile) -> bool:
 
 
 def _read_key_strings(source: Path | bytes, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
-    if isinstance(source, Path):
-        with text_name(source) as name:
-            table = read_parquet(name, names)
-    else:
-        table = read_parquet(source, names)
+    table = read_parquet(source, names)
     return {name: table[name].cast(pa.string()) for name in names}
 
 

@@ -73,6 +73,23 @@ def test_a_planted_column_is_found_and_no_other(kind: str, seed: int) -> None:
     assert found["labels"].iloc[0] == ("c1" if one else "c0;c1;c2")
 
 
+@pytest.mark.parametrize("step", [1.0, 0.5, -0.1])
+def test_the_step_of_a_counter_does_not_matter(step: float) -> None:
+    """A number of each row that identifies one class of three: the other two are shuffled."""
+    features, labels, groups = honest()
+    rank = np.empty(len(labels))
+    rank[np.argsort(codes(labels) == 1, kind="stable")] = np.arange(len(labels))
+    features["planted"] = (step * rank).astype(np.float32)
+    found = telling_columns(features, labels, groups)
+    assert found[["column", "labels"]].to_numpy().tolist() == [["planted", "c1"]]
+
+
+@pytest.mark.parametrize("digits", [0, 1, 2])
+def test_rounded_features_are_no_counters(digits: int) -> None:
+    features, labels, groups = honest(n=240, classes=3, distance=6.0)
+    assert telling_columns(features.round(digits) / 2, labels, groups).empty
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("classes", "distance"), [(2, 3.0), (2, 6.0), (3, 4.0), (6, 5.0)])
 def test_strong_honest_features_are_no_warning(classes: int, distance: float, seed: int) -> None:

@@ -82,7 +82,9 @@ ManifestRoot = Annotated[
 ]
 IgnoreColumn = Annotated[
     list[str] | None,
-    typer.Option("--ignore-column", help="A column of a manifest to leave out, such as start. Repeatable."),
+    typer.Option(
+        "--ignore-column", help="A column of a manifest or a table to leave out, such as start. Repeatable."
+    ),
 ]
 LabelFrom = Annotated[
     str | None,
@@ -139,6 +141,7 @@ class TableColumns:
         group: column with the group.
         label_from: regular expression on the clip id; its first group is the class label.
         join: `FILE` or `NAME=FILE` texts of tables to join.
+        ignored: columns that are no features.
     """
 
     id: str | None = None
@@ -146,6 +149,7 @@ class TableColumns:
     group: str | None = None
     label_from: str | None = None
     join: list[str] | None = None
+    ignored: tuple[str, ...] = ()
 
     def read(
         self, path: str | Path, *, groups: Path | None = None, split_files: list[str] | None = None
@@ -174,6 +178,7 @@ class TableColumns:
             group_column=self.group,
             label_from=self.label_from,
             splits=parse_pairs(split_files, "split file"),
+            exclude=self.ignored,
         )
         if self.join:
             from quintet.features.storage.join import join_tables

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name
 from quintet.datasets.labels import label_text
-from quintet.errors import ConfigError, DatasetError
+from quintet.errors import ConfigError, DatasetError, unknown_name
 from quintet.files.json_types import JsonObject
 from quintet.files.tables import TableContent, is_nameless
 
@@ -95,6 +96,22 @@ def refuse_roles(**given: str | None) -> None:
         )
 
 
+def require_columns(names: Collection[str], columns: Sequence[str]) -> None:
+    """Refuse a column to leave out that is not there: a slip in its name would keep the column.
+
+    Raises:
+        ConfigError: with the nearest name.
+    """
+    for name in names:
+        if name not in columns:
+            raise unknown_name("column to leave out (--ignore-column)", name, columns)
+
+
+def left_out_note(names: Sequence[str]) -> str:
+    """Note on the columns that were left out because a user asked for it."""
+    return f"No features, because they were named to be left out: {quote_names(names)}."
+
+
 @dataclass(frozen=True)
 class AssignedColumns:
     """Columns that have a role in a table.
@@ -113,6 +130,11 @@ class AssignedColumns:
     group: str | None
     displaced: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def with_roles(self) -> set[str]:
+        """The columns with ids, labels and groups."""
+        return {name for name in (self.id, self.label, self.group) if name is not None}
 
 
 def assign_columns(content: TableContent, roles: Roles) -> AssignedColumns:
@@ -172,19 +194,29 @@ def _find_column(frame: pd.DataFrame, named: str | None, default: str, *, must_e
 def counts_rows(column: pd.Series, name: str, index: Collection[str]) -> bool:
     """Whether a column has no name or only counts the rows, so that it is no feature.
 
-    A column with any name counts if it goes up by 1 from row to row. A column that is named for counting
-    (`index`, `row`) or was the index of a parquet file also counts if its integers are not in order.
+    A column with any name counts if it rises or falls by one step (1, 0.5, a minute) from row to row. A
+    column that is named for counting (`index`, `row`) or was the index of a parquet file also counts if its
+    integers are not in order.
     """
     if is_nameless(name):
         return True
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return False
     values = column.to_numpy(np.float64, na_value=np.nan)
-    if len(values) < 2 or not np.isfinite(values).all() or (values != np.round(values)).any():
+    if len(values) < 2 or not np.isfinite(values).all():
         return False
-    if _COUNTING_NAMES.fullmatch(name.strip()) or name in index:
+    is_whole = not (values != np.round(values)).any()
+    if is_whole and (_COUNTING_NAMES.fullmatch(name.strip()) or name in index):
         return bool(column.is_unique)
-    return len(values) >= _FEWEST_COUNTED_ROWS and bool((np.diff(values) == 1).all())
+    return len(values) >= _FEWEST_COUNTED_ROWS and _steps_are_equal(values)
+
+
+def _steps_are_equal(values: NDArray[np.float64]) -> bool:
+    """Whether numbers rise or fall by one step all along, but for what rounding leaves of it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = (values[-1] - values[0]) / (len(values) - 1)
+        line = values[0] + step * np.arange(len(values))
+        return bool(step != 0 and (np.abs(values - line) <= 1e-3 * abs(step)).all())
 
 
 def text_column(column: pd.Series) -> pd.Series:

@@ -18,10 +18,13 @@ from quintet.features.storage.column_roles import (
     assign_columns,
     counts_rows,
     group_column,
+    left_out_note,
     quote_names,
+    require_columns,
     text_column,
 )
 from quintet.features.storage.table import META_COLUMNS, META_TYPES, FeatureTable, is_usable, names_hash
+from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
 from quintet.files.tables import TableContent, is_nameless, read_table_file
 
@@ -37,7 +40,7 @@ def read_external_table(path: Path, roles: Roles) -> FeatureTable:
         ArtefactError: the file cannot be read.
         DatasetError: as for `foreign_table`.
     """
-    return foreign_table(read_table_file(path, text=roles.text_columns), roles, name=path.stem)
+    return foreign_table(read_table_file(path, text=roles.text_columns), roles, name=name_text(path.stem))
 
 
 def find_external_table(path: Path) -> FeatureTable | None:
@@ -49,13 +52,26 @@ def find_external_table(path: Path) -> FeatureTable | None:
         ArtefactError: the file cannot be read.
         DatasetError: as for `foreign_table`.
     """
+    content = _table_content(path)
+    return None if content is None else foreign_table(content, Roles(), name=name_text(path.stem))
+
+
+def is_external_table(path: Path) -> bool:
+    """Whether a file is a feature table of another program (see `find_external_table`).
+
+    Raises:
+        ArtefactError: the file cannot be read.
+    """
+    return _table_content(path) is not None
+
+
+def _table_content(path: Path) -> TableContent | None:
+    """Content of a file that has ids and no column `path`; None for any other file."""
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return None
     content = read_table_file(path, text=Roles().text_columns)
     has_ids = "id" in content.frame.columns or bool(content.index)
-    if "path" in content.frame.columns or not has_ids:
-        return None
-    return foreign_table(content, Roles(), name=path.stem)
+    return content if has_ids and "path" not in content.frame.columns else None
 
 
 def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str) -> FeatureTable:
@@ -184,7 +200,8 @@ def _features(
     others = [name for name in frame.columns if name not in with_roles]
     if roles.features is not None:
         return _named_features(frame, others, roles.features)
-    notes = []
+    require_columns(roles.exclude, [name for name in frame.columns if name not in columns.with_roles])
+    notes = [left_out_note(roles.exclude)] if roles.exclude else []
     if set(META_COLUMNS) <= set(frame.columns):  # a table of ours in a format that does not say so
         others = [name for name in others if name not in META_TYPES]
         notes.append(
@@ -247,7 +264,8 @@ def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
         examples = [f"{name} ({_first_text(frame[name])!r})" for name in text[:8]]
         raise DatasetError(
             f"A column without a role must hold numbers. These do not: {', '.join(examples)}. "
-            "Name them as id_column, label_column or group_column, or leave them out with exclude."
+            "Give them a role (--id-column, --label-column, --group-column) or leave them out "
+            "(--ignore-column; in Python exclude)."
         )
     if frame.columns.empty:
         raise DatasetError(

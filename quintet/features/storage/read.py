@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from quintet.errors import ArtefactError, QuintetError
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.column_roles import Roles, refuse_roles
+from quintet.features.storage.column_roles import Roles, left_out_note, refuse_roles, require_columns
 from quintet.features.storage.external_table import read_external_table
 from quintet.features.storage.split_lists import add_splits
 from quintet.features.storage.table import (
@@ -56,6 +56,7 @@ def read_feature_table(
 
     Raises:
         ArtefactError: the file is missing, damaged, or of another schema version.
+        ConfigError: a column to leave out is missing.
         DatasetError: a column named here is missing, or a column without a role does not hold numbers.
     """
     source = Path(require_path(path, "`path`"))
@@ -73,8 +74,11 @@ def read_feature_table(
             id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from
         )
         frame = _read_frame(source)
-        dropped = [name for name in exclude if name not in META_COLUMNS]
-        table = FeatureTable(frame.drop(columns=dropped, errors="ignore"), metadata)
+        names = name_list(exclude)
+        require_columns(names, [name for name in frame.columns if name not in META_COLUMNS])
+        if names:
+            metadata = {**metadata, "notes": [*metadata.get("notes", ()), left_out_note(names)]}
+        table = FeatureTable(frame.drop(columns=list(names)), metadata)
     return add_splits(table, splits) if splits else table
 
 

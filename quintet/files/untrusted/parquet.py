@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from quintet.errors import ArtefactError
+from quintet.files.paths import text_name
 from quintet.files.untrusted import limits
 from quintet.files.untrusted.reasons import reason
 
@@ -53,8 +54,7 @@ def open_parquet(source: Path | bytes, texts_shared: bool = False) -> pq.Parquet
         pyarrow.ArrowException, OSError: if the file is damaged.
     """
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    reader = pa.BufferReader(source) if isinstance(source, bytes) else source
-    file = pq.ParquetFile(reader)
+    file = pq.ParquetFile(_open_source(source))
     metadata = file.metadata
     if metadata.num_rows > limits.TABLE_ROWS or metadata.num_columns > limits.TABLE_COLUMNS:
         raise _too_large(source, f"{metadata.num_rows} rows and {metadata.num_columns} columns")
@@ -71,9 +71,15 @@ def open_parquet(source: Path | bytes, texts_shared: bool = False) -> pq.Parquet
     if not texts_shared:
         return file
     names = [field.name for field in file.schema_arrow if _is_text(field.type)]
-    return pq.ParquetFile(
-        pa.BufferReader(source) if isinstance(source, bytes) else source, read_dictionary=names
-    )
+    return pq.ParquetFile(_open_source(source), read_dictionary=names)
+
+
+def _open_source(source: Path | bytes) -> pa.NativeFile:
+    """An open file of Arrow, which opens no name that is not UTF-8."""
+    if isinstance(source, bytes):
+        return pa.BufferReader(source)
+    with text_name(source) as name:
+        return pa.OSFile(str(name))
 
 
 def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> pa.Table:
@@ -116,7 +122,7 @@ def read_schema(source: Path | bytes) -> pa.Schema:
         ArtefactError: if the file is damaged.
     """
     try:
-        return pq.read_schema(pa.BufferReader(source) if isinstance(source, bytes) else source)
+        return pq.read_schema(_open_source(source))
     except PARQUET_ERRORS as error:
         name = "The file" if isinstance(source, bytes) else f"'{source}'"
         raise ArtefactError(
@@ -140,7 +146,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _check_pages(source: Path | bytes, metadata: pq.FileMetaData, most: int) -> None:
     """Add up what the pages unpack to, from their headers."""
     total = 0
-    with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source)) as file:
+    with _open_source(source) as file:
         size = file.size()
         for g in range(metadata.num_row_groups):
             for c in range(metadata.num_columns):

@@ -90,6 +90,9 @@ def test_lists_are_label_sets(tmp_path: Path) -> None:
         ("track", range(12)),
         ("track", range(1, 13)),
         ("track", range(500, 512)),
+        ("half", np.arange(12) * 0.5),
+        ("minutes", 1.7e9 + np.arange(12) * 60.0),
+        ("tenths", np.float32(3) - np.arange(12, dtype=np.float32) * np.float32(0.1)),
     ],
 )
 def test_a_column_that_counts_rows_is_no_feature(tmp_path: Path, name: str, values) -> None:
@@ -106,7 +109,7 @@ def test_the_row_number_that_pandas_writes_is_no_feature(tmp_path: Path) -> None
 
 def test_features_that_look_like_counts_stay(tmp_path: Path) -> None:
     ranks = np.random.default_rng(1).permutation(12)
-    table = read(tmp_path, small(rank=ranks, beats=np.arange(12) * 2, voiced=[0, 1] * 6))
+    table = read(tmp_path, small(rank=ranks, beats=np.arange(12) ** 2, voiced=[0, 1] * 6))
     assert table.feature_names == ("f", "rank", "beats", "voiced")
     assert read(tmp_path, small(n=4, step=[1, 2, 3, 4])).feature_names == ("f", "step")
 

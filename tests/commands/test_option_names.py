@@ -1,0 +1,101 @@
+"""Options and commands that messages, help texts and documents name: they exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from quintet import cli
+from quintet.features.storage.read import read_feature_table
+
+ROOT = Path(__file__).parents[2]
+GROUP = typer.main.get_command(cli.app)
+COMMANDS = GROUP.commands  # type: ignore[attr-defined]
+OPTION = re.compile(r"(?<![\w-])(?<!var\()--[a-z][a-z-]*[a-z]\b")
+OF_OTHERS = {
+    *(
+        "--ignore-config",
+        "--no-playlist",
+        "--no-warnings",
+        "--quiet",
+        "--no-progress",
+        "--format",
+        "--output",
+    ),
+    *("--require-hashes", "--no-deps", "--only-binary", "--dest", "--requirement", "--hash"),
+}
+"""Options of programs that quintet starts or writes files for (yt-dlp, pip)."""
+SENTENCE = re.compile(r"`quintet ([a-z-]+)|(?<![\w.])quintet ([a-z]+) (?=[-A-Z{])")
+
+
+def options_of(command: object) -> set[str]:
+    found = {name for part in command.params for name in (*part.opts, *part.secondary_opts)}  # type: ignore[attr-defined]
+    return found.union(*map(options_of, getattr(command, "commands", {}).values()))
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Strings of a module, with their lines; docstrings and the parts of f-strings are strings, too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def mentions(pattern: re.Pattern[str], *, folder: str = "quintet") -> Iterator[tuple[str, str]]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for line, text in texts(path):
+            for match in pattern.finditer(text):
+                yield f"{path.relative_to(ROOT)}:{line}", next(filter(None, match.groups()), match[0])
+
+
+def test_every_option_in_a_message_exists() -> None:
+    known = options_of(GROUP) | {"--help"}
+    found = list(mentions(OPTION))
+    assert len(found) > 150
+    assert [(place, name) for place, name in found if name not in known | OF_OTHERS] == []
+
+
+def test_every_command_in_a_message_exists() -> None:
+    found = list(mentions(SENTENCE))
+    assert len(found) > 40
+    assert [(place, name) for place, name in found if name not in COMMANDS] == []
+
+
+def test_every_option_of_a_command_line_belongs_to_its_command() -> None:
+    """`quintet train FEATURES --set …` in messages, help texts and documents."""
+    line = re.compile(r"quintet ([a-z]+)((?: (?!quintet)[^\s`;&|#]+)*)")
+    sources = [(place, text) for place, text in _all_texts()]
+    n_options = 0
+    for place, text in sources:
+        for name, rest in line.findall(text):
+            if name in COMMANDS:
+                options = OPTION.findall(rest)
+                n_options += len(options)
+                assert set(options) <= options_of(COMMANDS[name]) | {"--help"}, (place, name, options)
+    assert n_options > 60
+
+
+def _all_texts() -> Iterator[tuple[str, str]]:
+    for path in sorted((ROOT / "quintet").rglob("*.py")):
+        for number, text in texts(path):
+            yield f"{path.relative_to(ROOT)}:{number}", text
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        yield path.name, path.read_text(encoding="utf-8")
+
+
+def test_what_the_sentence_about_a_text_column_says_helps(tmp_path: Path) -> None:
+    """`--ignore-column` and `exclude` are what it says."""
+    table = tmp_path / "t.csv"
+    table.write_text("id,label,f,day\na,x,1,monday\nb,y,2,friday\n")
+    with pytest.raises(ValueError, match="--ignore-column; in Python exclude"):
+        read_feature_table(table)
+    read = read_feature_table(table, exclude="day")
+    assert read.feature_names == ("f",)
+    assert "'day'" in " ".join(read.metadata["notes"])
+    for slip in ("days", "label"):
+        with pytest.raises(ValueError, match=f"'{slip}'"):
+            read_feature_table(table, exclude=[slip])
