@@ -9,6 +9,8 @@ import inspect
 import math
 from collections.abc import Mapping
 
+from quintet.classifiers.penalties import AUTO, LADDERS
+from quintet.classifiers.views import split_name
 from quintet.errors import ConfigError
 from quintet.files.untrusted import limits
 
@@ -21,6 +23,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "calibration_folds": (2, 1_000),
     "n_estimators": (1, limits.TREES),
     "min_samples_split": (2, LARGE),
+    "min_samples_leaf": (1, LARGE),
     "max_depth": (0, 1_000),
     "max_bin": (2, 65_536),
     "n_jobs": (-limits.THREADS, limits.THREADS),
@@ -63,6 +66,7 @@ def require_plausible(member: str, settings: Mapping[str, object], kinds: Mappin
         ...
         quintet.errors.ConfigError: C of 'svm' must be a number from 1e-12 to 1e+12. Received True.
     """
+    ladder = LADDERS.get(split_name(member)[0])
     for name, value in settings.items():
         if name not in kinds:
             continue
@@ -71,7 +75,8 @@ def require_plausible(member: str, settings: Mapping[str, object], kinds: Mappin
         annotation = str(kind.annotation) if isinstance(kind, inspect.Parameter) else ""
         if value is None and (default is None or "None" in annotation):
             continue
-        if isinstance(value, str) and "str" in annotation:
+        is_chosen = value == AUTO and ladder is not None and ladder.setting == name
+        if is_chosen or (isinstance(value, str) and "str" in annotation):
             continue
         is_whole = isinstance(default, int) or "int" in annotation
         is_number = name in RANGES or (isinstance(default, (int, float)) and not isinstance(default, bool))

@@ -183,10 +183,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         row_groups = np.arange(n_rows) if groups is None else check_groups(groups, n_rows)
         self._check_names()
         if folds is None:
-            tags = None if target.ndim == 1 else list(map(str, self.classes_))
-            folds = grouped_folds(
-                target, row_groups.tolist(), n_splits=self.n_splits, seed=self.seed, tags=tags
-            )
+            folds = grouped_folds(target, row_groups.tolist(), n_splits=self.n_splits, seed=self.seed)
         require_each_row_once(folds, n_rows)
         self.plan_: LearningPlan = plan_learning(target, row_groups, folds, seed=self.seed)
         self._fit_members(inputs, target, row_groups, folds, cache, listener)

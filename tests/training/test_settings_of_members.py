@@ -81,7 +81,7 @@ def test_the_defaults_lie_in_their_ranges(name: str) -> None:
     defaults = {
         key: value
         for key, value in make_member(name).get_params(deep=False).items()
-        if key not in ("seed", "network", "settings", "augmentation")
+        if key not in ("seed", "network", "view", "settings", "augmentation")
     }
     assert make_member(name, **defaults).get_params(deep=False).keys() >= defaults.keys()
     assert len(defaults) >= (1 if name in TABLE_MEMBERS else 10)
