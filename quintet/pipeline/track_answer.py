@@ -33,7 +33,7 @@ def track_answer(track: TrackPrediction, explanation: TrackExplanation, run: Run
     """
     probabilities = track.probabilities
     known = known_clip(track, run)
-    return json_value(
+    answer: JsonObject = json_value(
         {
             **_verdict(track),
             "segments": len(track.starts),
@@ -53,6 +53,7 @@ def track_answer(track: TrackPrediction, explanation: TrackExplanation, run: Run
             "unexplained": dict(explanation.reasons),
         }
     )
+    return answer
 
 
 def _verdict(track: TrackPrediction) -> JsonObject:
