@@ -41,7 +41,7 @@ test-newest:   ## the quick tests with the newest versions (needs uv)
 	@uv venv --quiet --clear --python 3.11 $(VENV)-$(BOUND)
 	@uv pip install --quiet --python $(VENV)-$(BOUND) -r $(VENV)-$(BOUND).txt
 	@uv pip install --quiet --python $(VENV)-$(BOUND) --no-deps -e .
-	@$(VENV)-$(BOUND)/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
+	@$(VENV)-$(BOUND)/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -W default tests
 
 check: $(READY) lint types docs  ## ruff, mypy and the docs build
 
