@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from quintet.classifiers.networks.backend import layer_seed
+from quintet.classifiers.networks.normalization import BatchNormalization
 
 POOLS = ((2, 2), (3, 2), (4, 2), (4, 2))
 """(bands, frames) per block: 96 bands become one, 16 frames become one step."""
@@ -38,7 +39,7 @@ def build(
     for block, pool in enumerate(POOLS, start=1):
         width = filters if block == 1 else 2 * filters
         x = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"block{block}_conv")(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"block{block}_norm")(x)
+        x = BatchNormalization(momentum=0.9, name=f"block{block}_norm")(x)
         x = layers.Activation("elu", name=f"block{block}_elu")(x)
         x = layers.MaxPooling2D(pool, name=f"block{block}_pool")(x)
     x = layers.Permute((2, 1, 3), name="time_first")(x)

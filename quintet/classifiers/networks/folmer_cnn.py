@@ -11,6 +11,7 @@ from keras import layers
 
 from quintet.classifiers.networks.backend import layer_seed
 from quintet.classifiers.networks.images import Picture
+from quintet.classifiers.networks.normalization import BatchNormalization
 
 
 def build(
@@ -49,6 +50,6 @@ def _block(x: keras.KerasTensor, width: int, *, name: str) -> keras.KerasTensor:
         width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )
     x = convolution(x)
-    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     x = layers.ReLU(name=f"{name}_relu")(x)
     return layers.MaxPooling2D(4, name=f"{name}_pool")(x)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from keras import KerasTensor, layers, ops
 
 from quintet.classifiers.networks.backend import layer_seed
+from quintet.classifiers.networks.normalization import BatchNormalization
 
 
 def time_first(patches: KerasTensor) -> KerasTensor:
     """Patches `(batch, n_mels, frames)` as `(batch, frames, n_mels, 1)`, normalised over the batch."""
     x = layers.Permute((2, 1), name="time_first")(patches)
     x = layers.Reshape((*x.shape[1:], 1), name="picture")(x)
-    return layers.BatchNormalization(momentum=0.9, name="input_norm")(x)
+    return BatchNormalization(momentum=0.9, name="input_norm")(x)
 
 
 def timbral_filters(x: KerasTensor, filters: int, *, frames: int, bands: int) -> KerasTensor:
@@ -32,7 +33,7 @@ def timbral_filters(x: KerasTensor, filters: int, *, frames: int, bands: int) ->
     name = f"timbral_{frames}x{bands}"
     x = layers.ZeroPadding2D(((frames // 2, frames // 2), (0, 0)), name=f"{name}_pad")(x)
     x = layers.Conv2D(filters, (frames, bands), activation="relu", name=name)(x)
-    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     x = layers.MaxPooling2D((1, x.shape[2]), name=f"{name}_peak")(x)
     return layers.Reshape((x.shape[1], filters), name=f"{name}_out")(x)
 
@@ -44,7 +45,7 @@ def temporal_filters(envelope: KerasTensor, filters: int, *, frames: int) -> Ker
     """
     name = f"temporal_{frames}"
     x = layers.Conv1D(filters, frames, padding="same", activation="relu", name=name)(envelope)
-    return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    return BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
 
 
 def convolution(x: KerasTensor, filters: int, *, name: str, residual: bool) -> KerasTensor:
@@ -53,7 +54,7 @@ def convolution(x: KerasTensor, filters: int, *, name: str, residual: bool) -> K
     With `residual` the input is added to the result, so it must have `filters` features.
     """
     y = layers.Conv1D(filters, 7, padding="same", activation="relu", name=name)(x)
-    y = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(y)
+    y = BatchNormalization(momentum=0.9, name=f"{name}_norm")(y)
     if not residual:
         return y
     return layers.Add(name=f"{name}_residual")([x, y])
@@ -70,7 +71,7 @@ def dense_end(x: KerasTensor, n_outputs: int, *, units: int) -> KerasTensor:
     """Last layers: dropout 0.5, dense (ReLU), batch norm, dropout 0.5, logits."""
     x = layers.Dropout(0.5, seed=layer_seed(), name="dropout1")(x)
     x = layers.Dense(units, activation="relu", name="dense")(x)
-    x = layers.BatchNormalization(momentum=0.9, name="embedding")(x)
+    x = BatchNormalization(momentum=0.9, name="embedding")(x)
     x = layers.Dropout(0.5, seed=layer_seed(), name="dropout2")(x)
     return layers.Dense(n_outputs, dtype="float32", name="logits")(x)
 

@@ -25,6 +25,7 @@ from quintet.classifiers.networks.musically_motivated import (
     timbral_filters,
     time_first,
 )
+from quintet.classifiers.networks.normalization import BatchNormalization
 
 
 def build(
@@ -54,7 +55,7 @@ def build(
     second = convolution(first, 64, name="conv2", residual=True)
     third = convolution(second, 64, name="conv3", residual=True)
     x = layers.Concatenate(name="mid_end")([front, first, second, third])
-    x = layers.BatchNormalization(momentum=0.9, name="summary_norm")(summary(x))
+    x = BatchNormalization(momentum=0.9, name="summary_norm")(summary(x))
     return keras.Model(patches, dense_end(x, n_outputs, units=units), name="musicnn")
 
 
@@ -65,6 +66,6 @@ def _temporal_filters(x: keras.KerasTensor, filters: int, *, frames: int) -> ker
     """
     name = f"temporal_{frames}"
     x = layers.Conv2D(filters, (frames, 1), padding="same", activation="relu", name=name)(x)
-    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     x = layers.MaxPooling2D((1, x.shape[2]), name=f"{name}_peak")(x)
     return layers.Reshape((x.shape[1], filters), name=f"{name}_out")(x)
