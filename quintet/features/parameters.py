@@ -25,6 +25,8 @@ MOST_SAMPLES = 1 << 18
 MOST_BANDS, MOST_MODULATED = 1024, 128
 """Most mel bands, and most of them whose modulation and covariance are columns."""
 LOWEST_DB = -400.0
+MOST_WEIGHTS = 1 << 25
+"""Most numbers of a bank of mel filters: 256 MB, far below what a clip may take."""
 LATER_SETTINGS = {"pre_emphasis": 0.0, "compression": "db"}
 """Settings of the log-mel spectrogram that later versions added, with the values that change nothing."""
 
@@ -64,13 +66,19 @@ def _content_hash(content: object) -> str:
 
 
 def _require_bins(n_fft: int, **n_bands: int) -> None:
-    """Require that a transform has as many bins as bands that are made of them."""
+    """Require a bin of the transform for each band, and filters that fit into memory."""
     n_bins = n_fft // 2 + 1
     for name, number in n_bands.items():
         if number > n_bins:
             raise ConfigError(
                 f"Mel bands need a bin of the transform each: n_fft {n_fft} gives {n_bins}. "
                 f"Received {name} {number}. Reduce it or raise n_fft."
+            )
+        if number * n_bins > MOST_WEIGHTS:
+            raise ConfigError(
+                f"Mel bands must have at most {MOST_WEIGHTS:,} weights, one per band and bin. "
+                f"Received {name} {number} and n_fft {n_fft}, which give {number * n_bins:,}. "
+                "Reduce one of them."
             )
 
 

@@ -61,6 +61,8 @@ def test_parameters_cannot_be_changed():
         ({"sample_rate": 16000}, "log-mel's sample rate must not exceed"),
         ({"contrast_fmin": 5.0}, "at least two bins"),
         ({"n_mfcc": 200}, "n_mfcc must not exceed n_mels"),
+        ({"n_fft": 1 << 17, "n_mels": 1000}, "Received n_mels 1000 and n_fft 131072"),
+        ({"log_mel": {"n_fft": 1 << 18, "n_mels": 300}}, "at most 33,554,432 weights"),
         ({"modulation_hz": (20.0, 0.25)}, "modulation_hz must rise"),
         ({"log_mel": {"fmin": 9000.0, "fmax": 8000.0}}, "fmin < fmax"),
     ],

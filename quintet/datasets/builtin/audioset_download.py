@@ -38,6 +38,7 @@ from quintet.errors import AudioError, ConfigError, DatasetError
 from quintet.files.atomic import append_bytes
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
+from quintet.files.machine import machine_fault
 
 PROGRAMS = {
     "yt-dlp": "its project page has a single file to download",
@@ -45,6 +46,7 @@ PROGRAMS = {
 }
 PATIENCE = 5  # failures in a row after which the retrieval stops
 TIMEOUT_S = 600.0
+PROBE_BYTES = 1 << 16
 UNAVAILABLE = re.compile(
     r"video unavailable|private video|video is private|video is not available|no longer available|"
     r"not available in your country|been removed|account .*terminated|removed by the uploader|copyright|"
@@ -132,6 +134,7 @@ def retrieve(
 
     Raises:
         ConfigError: if yt-dlp or ffmpeg is not on this machine, or `limit` is below 1.
+        MachineError: if the disk is full.
         DatasetError: if there are no segments, or `PATIENCE` requests in a row failed for reasons other than
             the video.
     """
@@ -247,6 +250,7 @@ def _request(segment: Segment, audio: Path, programs: _Programs) -> Attempt:
         temporary = Path(name)
         failure = _run(download_command(programs.yt_dlp, segment, temporary))
         if failure is not None:
+            _require_room(temporary)
             return Attempt("gone" if UNAVAILABLE.search(failure) else "failed", failure)
         downloads = sorted(temporary.glob("whole.*"))
         if not downloads:
@@ -254,11 +258,29 @@ def _request(segment: Segment, audio: Path, programs: _Programs) -> Attempt:
         clip = temporary / "clip.flac"
         failure = _run(cut_command(programs.ffmpeg, segment, downloads[0], clip))
         if failure is not None:
+            _require_room(temporary)
             return Attempt("failed", failure)
         if not clip.is_file() or not _has_frames(clip):
             return Attempt("gone", f"The video ends before {segment.start_s:g} s.")
         os.replace(clip, audio / f"{segment.id}.flac")
     return Attempt("new", "")
+
+
+def _require_room(folder: Path) -> None:
+    """Check that a program did not fail for a full disk, which is no fault of the video.
+
+    Raises:
+        MachineError: a small file cannot be written. What the program left is still there.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+    except OSError as error:
+        fault = machine_fault(error)
+        if fault is None:
+            raise
+        raise fault from error
 
 
 def _run(command: Sequence[str]) -> str | None:

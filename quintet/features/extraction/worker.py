@@ -308,7 +308,8 @@ def error_reason(error: BaseException) -> str:
         return text
     if isinstance(error, MemoryError):
         return (
-            "There is not enough memory to describe this clip: give a window (start, end), use fewer jobs, "
-            "or allow a clip more (QUINTET_CLIP_MEMORY_MB)."
+            "There is not enough memory to describe this clip at these settings: give a window (start, end), "
+            "a smaller n_fft or a larger hop_length, use fewer jobs, or allow a clip more "
+            "(QUINTET_CLIP_MEMORY_MB)."
         )
     return f"The clip could not be processed: {type(error).__name__}{': ' if text else ''}{text}."
