@@ -68,6 +68,15 @@ def test_the_checker_finds_what_is_absent(name: str) -> None:
     assert promises(f"{HEAD}\n|---|---|\n| a | b |\n| c | d |\n\n") == ["| a | b |", "| c | d |"]
 
 
+def test_every_attack_that_was_grave_or_weak_has_a_test() -> None:
+    section = TEXT.split("## Attacks that were tried")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ") and "mark" not in line]
+    marks = {row.split("|")[1].strip() for row in rows}
+    wanted = {f"{kind}{number}" for kind in "AB" for number in range(1, 10)}
+    assert wanted - marks == set()
+    assert [row for row in rows if not TEST_ID.search(row)] == []
+
+
 def test_every_variable_that_allows_more_is_one_of_the_program() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "quintet").rglob("*.py"))
     names = set(re.findall(r"`(QUINTET_[A-Z_]+)=", TEXT))

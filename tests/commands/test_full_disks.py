@@ -94,7 +94,8 @@ def words(
             return ["fetch", "audioset", str(output), "-q"]
         if command == "weights":
             monkeypatch.setenv("QUINTET_WEIGHTS_DIR", str(output))
-            return ["weights", "add", *map(str, library)]
+            model, contract = library
+            return ["weights", "add", str(model), "--contract", str(contract)]
         return [word.replace("OUT", str(output)) for word in COMMANDS[command]]
 
     command = request.node.callspec.params["command"]

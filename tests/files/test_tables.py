@@ -192,3 +192,28 @@ def test_categories_of_numbers_are_read(tmp_path: Path) -> None:
     found = read_table_file(tmp_path / "c.parquet").frame
     assert found["f"].astype(int).tolist() == [3, 1]
     assert found["g"].tolist() == ["x", "x"]
+
+
+MANY = b"\xff\xff\xff\xff\x07"  # 2^31 - 1 as a variable number of Thrift
+THRIFT_BOMBS = {
+    "a list of 2^31 columns": b"\x15\x02\x19\xfc" + MANY,
+    "a text of 2^31 bytes": b"\x15\x02\x58" + MANY + b"x" * 100,
+    "a map of 2^31 lists": b"\x15\x02\x9b" + MANY + b"\x88" + bytes(1000),
+    "structures in structures": b"\x15\x02" + b"\x1c" * 500_000,
+    "lists in lists": b"\x15\x02" + b"\x19\x19" * 500_000,
+}
+
+
+@pytest.mark.parametrize("bomb", THRIFT_BOMBS)
+def test_a_parquet_file_with_a_bomb_of_thrift_is_refused(bomb: str, tmp_path: Path) -> None:
+    """In the footer, which Arrow reads, and in the header of a page, which Quintet reads first."""
+    footer = THRIFT_BOMBS[bomb]
+    content = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    with pytest.raises(ArtefactError, match="cannot be read"):
+        read_table_file(write(tmp_path, content, "bomb.parquet"))
+    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "page.parquet", use_dictionary=False)
+    place = pq.ParquetFile(tmp_path / "page.parquet").metadata.row_group(0).column(0).data_page_offset
+    data = (tmp_path / "page.parquet").read_bytes()
+    header = footer[:20]
+    with pytest.raises(ArtefactError, match="cannot be read"):
+        read_table_file(write(tmp_path, data[:place] + header + data[place + len(header) :], "page.parquet"))
