@@ -29,8 +29,8 @@ class Ladder(NamedTuple):
 
 
 LADDERS: Mapping[str, Ladder] = {
-    "logistic_regression": Ladder("C", (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
-    "random_forest": Ladder("min_samples_leaf", (8, 4, 2, 1)),
+    "logistic_regression": Ladder("C", (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
+    "random_forest": Ladder("min_samples_leaf", (8, 4, 1)),
 }
 """Kind of member → the penalties that are tried."""
 

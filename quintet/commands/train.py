@@ -147,13 +147,14 @@ def train(
 
 def _default_members(table: FeatureTable, *, quiet: bool) -> list[str]:
     """All default members; for a table that quintet did not make, those that need no audio."""
-    from quintet.classifiers.registry import DEFAULT_MEMBERS, TABLE_MEMBERS
     from quintet.commands.terminal.console import err
+    from quintet.training.pretrained import default_members
 
-    if table.parameters is not None:
-        return list(DEFAULT_MEMBERS)
-    if not quiet:
+    members = default_members(table)
+    if table.parameters is None and not quiet:
+        noun = "four" if len(members) == 4 else str(len(members))
         err.print(
-            "Quintet did not make this table, so it has no audio for networks: training four table members."
+            "Quintet did not make this table, so it has no audio for networks: "
+            f"training {noun} table members."
         )
-    return list(TABLE_MEMBERS)
+    return list(members)

@@ -18,6 +18,7 @@ from quintet.ensemble.fusion import RULES, LabelledPredictions, fit_fusion
 from quintet.ensemble.fusion_weights import count_parameters
 from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.support import UNITS_PER_PARAMETER, ValidationPart, count_units, margin_of_error
+from quintet.ensemble.support import standard_error as standard_error
 from quintet.errors import unknown_name
 from quintet.files.json_types import JsonObject
 
@@ -161,23 +162,6 @@ def most_folds(target: Target, groups: Codes) -> int:
     if len(present) < 2:
         return 1
     return min(len(np.unique(groups[target == k])) for k in present)
-
-
-def standard_error(difference: Floats, groups: Codes, n_groups: int) -> float:
-    """Standard error of the mean of `difference` `(n,)`, by group; 0 for fewer than two groups.
-
-    Args:
-        difference: one number per clip, `(n,)`.
-        groups: group number of each clip, `(n,)`.
-        n_groups: the number of groups.
-    """
-    if n_groups < 2:
-        return 0.0
-    centred = difference - difference.mean()
-    group_sums = np.bincount(groups, centred, n_groups)
-    correction = n_groups / (n_groups - 1)
-    error_of_sum = np.sqrt(correction * np.sum(group_sums**2))
-    return float(error_of_sum / len(difference))
 
 
 def _reason_not_to_compare(n_members: int, n_rules: int, n_folds: int) -> str | None:

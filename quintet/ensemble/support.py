@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quintet.datasets.groups import group_names
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.ensemble.array_types import Codes, Folds, Groups, Labels, Positions
+from quintet.ensemble.array_types import Codes, Floats, Folds, Groups, Labels, Positions
 from quintet.errors import ConfigError, DatasetError
 
 UNITS_PER_PARAMETER = 20
@@ -173,6 +173,23 @@ def margin_of_error(groups: Codes) -> float:
         groups: group number of each clip, `(n,)`.
     """
     return 1.0 if len(np.unique(groups)) < len(groups) else UNGROUPED_MARGIN
+
+
+def standard_error(difference: Floats, groups: Codes, n_groups: int) -> float:
+    """Standard error of the mean of `difference` `(n,)`, by group; 0 for fewer than two groups.
+
+    Args:
+        difference: one number per clip, `(n,)`.
+        groups: group number of each clip, `(n,)`.
+        n_groups: the number of groups.
+    """
+    if n_groups < 2:
+        return 0.0
+    centred = difference - difference.mean()
+    group_sums = np.bincount(groups, centred, n_groups)
+    correction = n_groups / (n_groups - 1)
+    error_of_sum = np.sqrt(correction * np.sum(group_sums**2))
+    return float(error_of_sum / len(difference))
 
 
 def learnt_share(n_parameters: int, groups: Codes, validation: ValidationPart | None) -> float:

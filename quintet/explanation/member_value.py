@@ -45,26 +45,18 @@ def member_values(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.Dat
         interval by group; `p_holm` is corrected for the number of members. Empty for fewer than two members,
         or if the rule or the folds are unknown.
     """
-    folds = _training_folds(run)
-    plan = validation_plan(run)
-    if len(run.members) < 2 or run.best not in RULES or set(run.members) - set(run.oof):
+    scored = scored_clips(run)
+    if scored is None:
         return pd.DataFrame()
-    if run.part == "oof" and len(folds) < 2:
-        return pd.DataFrame()
-    scored = run.parts[run.part][run.members[0]]
-    rows = np.flatnonzero(scored.scorable)
-    ids = scored.clip_ids[rows]
-    target = _target(run, run.part, rows)
-    groups = scored.units[rows]
-    with_all = _ensemble_without(run, "", ids, folds, plan)
+    with_all = ensemble_of(run, run.members, scored.ids)
     records = []
     for name in run.members:
         differences = metric_differences(
-            target,
+            scored.target,
             with_all,
-            _ensemble_without(run, name, ids, folds, plan),
+            ensemble_of(run, [other for other in run.members if other != name], scored.ids),
             run.classes,
-            groups,
+            scored.groups,
             resampling=Resampling(seed, n_resamples),
             multilabel=run.multilabel,
         )
@@ -76,6 +68,39 @@ def member_values(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.Dat
     p_values = table.groupby("score")["p_value"]
     table["p_holm"] = p_values.transform(lambda p: holm(p.to_numpy()))
     return table
+
+
+@dataclass(frozen=True)
+class ScoredClips:
+    """The clips of the report on which ensembles of fewer members are compared.
+
+    Args:
+        ids: clip ids, `(n,)`.
+        target: labels `(n,)`, or the indicator `(n, K)` of label sets.
+        groups: group of each clip, `(n,)`.
+    """
+
+    ids: Labels
+    target: Target
+    groups: Labels
+
+
+def scored_clips(run: Run) -> ScoredClips | None:
+    """The clips on which ensembles of fewer members are compared.
+
+    Args:
+        run: the model folder.
+
+    Returns:
+        None for fewer than two members, or if the rule or the folds are unknown.
+    """
+    if len(run.members) < 2 or run.best not in RULES or set(run.members) - set(run.oof):
+        return None
+    if run.part == "oof" and len(_training_folds(run)) < 2:
+        return None
+    scored = run.parts[run.part][run.members[0]]
+    rows = np.flatnonzero(scored.scorable)
+    return ScoredClips(scored.clip_ids[rows], _target(run, run.part, rows), scored.units[rows])
 
 
 @dataclass(frozen=True)
@@ -206,19 +231,18 @@ def _training_folds(run: Run) -> NDArray[np.int64]:
     return np.asarray(fold[fold >= 0].unique())
 
 
-def _ensemble_without(
-    run: Run, left_out: str, ids: Labels, folds: NDArray[np.int64], plan: LearningPlan | None
-) -> Floats:
-    """(n, K) ensemble predictions of all members but one on the clips `ids`.
+def ensemble_of(run: Run, members: Sequence[str], ids: Labels) -> Floats:
+    """Predictions of an ensemble of some members of the run; rule and calibration are fitted again.
 
     Args:
         run: the model folder.
-        left_out: name of the member; an empty name leaves none out.
-        ids: the clips, of the part of the report.
-        folds: numbers of the folds of the training part.
-        plan: what a validation part of the data teaches; None in cross-validation.
+        members: at least one.
+        ids: n clips of the part of the report.
+
+    Returns:
+        (n, K) probabilities.
     """
-    members = [name for name in run.members if name != left_out]
+    folds, plan = _training_folds(run), validation_plan(run)
     first = run.oof[members[0]]
     rows = np.flatnonzero(first.scorable)
     if plan is not None:

@@ -343,6 +343,38 @@ class CurveResult:
 
 
 @dataclass(frozen=True)
+class PretrainedViews:
+    """Scores that depend on pretrained networks, which may have been trained on the clips that are scored.
+
+    Args:
+        trained_on: family of columns → the music of its network's training; empty if that is not known.
+        names: members and rules whose scores depend on these families, and the ensemble prediction.
+    """
+
+    trained_on: Mapping[str, str]
+    names: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The stamp in a sentence."""
+        music = "; ".join(f"{family}: {text or 'not known'}" for family, text in self.trained_on.items())
+        return (
+            f"Networks gave columns of these scores. They were trained on other music ({music}), which may "
+            "hold the clips that are scored here. If it does, the scores are too high for new music."
+        )
+
+    @classmethod
+    def from_json(cls, content: JsonObject) -> PretrainedViews:
+        """What `to_json` wrote."""
+        music: JsonObject = content["trained_on"]
+        return cls({str(family): str(text) for family, text in music.items()}, tuple(content["names"]))
+
+    def to_json(self) -> JsonObject:
+        """`trained_on {family: music}, names [member, rule or verdict], text`."""
+        return {"trained_on": dict(self.trained_on), "names": list(self.names), "text": self.text}
+
+
+@dataclass(frozen=True)
 class RunScores:
     """All scores of a training run, the content of `scores.json`.
 
@@ -353,6 +385,7 @@ class RunScores:
         ensemble: scores of the ensemble prediction; None in folders of early versions.
         leak_gate: scores under several protocols, if the run asked for them.
         learning_curve: scores at several sizes of the training data, if the run asked for them.
+        pretrained: the stamp of scores that depend on pretrained networks.
     """
 
     split: SplitFacts = SplitFacts()
@@ -361,6 +394,7 @@ class RunScores:
     ensemble: EnsembleScores | None = None
     leak_gate: LeakGate | None = None
     learning_curve: CurveResult | None = None
+    pretrained: PretrainedViews | None = None
 
     @classmethod
     def from_json(cls, content: JsonObject) -> RunScores:
@@ -374,6 +408,7 @@ class RunScores:
             ensemble = content.get(ENSEMBLE_PREDICTION)
             gate = content.get("leak_gate")
             curve = content.get("learning_curve")
+            pretrained = content.get("pretrained")
             return cls(
                 split=SplitFacts.from_json(content.get("split", {})),
                 parts={part: _read_part(content[part]) for part in PARTS if part in content},
@@ -381,6 +416,7 @@ class RunScores:
                 ensemble=EnsembleScores.from_json(ensemble) if ensemble else None,
                 leak_gate=LeakGate.from_json(gate) if gate else None,
                 learning_curve=CurveResult.from_json(curve) if curve else None,
+                pretrained=PretrainedViews.from_json(pretrained) if pretrained else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise ArtefactError(
@@ -389,13 +425,14 @@ class RunScores:
             ) from error
 
     def to_json(self) -> JsonObject:
-        """`split, oof, test`, then `published, verdict, leak_gate, learning_curve` if the run has them."""
+        """`split, oof, test`, then what else the run has: `published, verdict, leak_gate, …`."""
         split = self.split.to_json()
         optional = {
             "published": self.published,
             ENSEMBLE_PREDICTION: self.ensemble,
             "leak_gate": self.leak_gate,
             "learning_curve": self.learning_curve,
+            "pretrained": self.pretrained,
         }
         return {
             **({"split": split} if split else {}),

@@ -161,6 +161,7 @@ def page_header(data: ReportData, title: str) -> dict[str, object]:
         "prediction": inline_name(run.prediction_name, run).removeprefix("the "),
         "basis": _basis(run),
         "stamp": split_note(run),
+        "pretrained": run.results.pretrained is not None,
         "version": run.environment.get("versions", {}).get("quintet", ""),
     }
 

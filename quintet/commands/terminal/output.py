@@ -171,8 +171,12 @@ def print_scores(result: TrainingResult) -> None:
         if part in results.parts:
             title = _score_title(results, part, words)
             out.print(f"[bold]{title}[/]", soft_wrap=True)
-            out.print(score_table(results.parts[part], chosen=result.rule, width=out.width))
+            stamped = results.pretrained.names if results.pretrained else ()
+            table = score_table(results.parts[part], chosen=result.rule, width=out.width, stamped=stamped)
+            out.print(table)
             out.print()
+    if results.pretrained:
+        out.print(f"† {results.pretrained.text}", style="yellow", soft_wrap=True)
     legend = f"» joins the members; ← is the prediction of `quintet predict` (chosen on {chosen_on})"
     out.print(f"{legend}, {_calibration_text(result)}.", style="dim", soft_wrap=True)
     out.print(

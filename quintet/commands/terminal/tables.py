@@ -74,13 +74,14 @@ def score_heading(score: str) -> str:
     return " ".join(words)
 
 
-def score_table(scores: PartScores, *, chosen: str, width: int) -> Table:
+def score_table(scores: PartScores, *, chosen: str, width: int, stamped: Collection[str] = ()) -> Table:
     """Scores of the members, then of the ensembles, with intervals.
 
     Args:
         scores: name → scores on one part.
         chosen: name of the rule that predicts; its row is bold.
         width: columns of the terminal. A narrow terminal shows no macro F1.
+        stamped: names whose scores depend on pretrained networks; they get a †.
     """
     from quintet.ensemble.fusion import RULES
 
@@ -93,7 +94,8 @@ def score_table(scores: PartScores, *, chosen: str, width: int) -> Table:
         arrow, style = (" ←", "bold") if name == chosen else ("", "")
         estimates = scores[name].scores
         cells = [interval(estimates.get(score)) for score in headings]
-        table.add_row(f"{mark}{name}{arrow}", *cells, style=style)
+        stamp = "†" if name in stamped else ""
+        table.add_row(f"{mark}{name}{stamp}{arrow}", *cells, style=style)
     return table
 
 

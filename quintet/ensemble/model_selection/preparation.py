@@ -31,5 +31,5 @@ def prepare_members(predictions: LabelledPredictions) -> Preparation:
     n_units = count_units(predictions.groups) if len(target) else 0.0
     temperatures = np.array([fit_temperature(p, target, n_units) for p in stack])
     calibrated = apply_temperatures(stack, temperatures, multilabel=target.ndim == 2)
-    chosen = choose_views(true_probabilities(calibrated, target), predictions.members)
+    chosen = choose_views(true_probabilities(calibrated, target), predictions.members, predictions.groups)
     return Preparation(temperatures, chosen)

@@ -22,9 +22,14 @@ def model_card_section(data: ReportData) -> Section:
         ("Use", (_use(run),)),
         ("Data", (f"{facts}.",)),
         ("Split", (split_note(run).long,)),
-        ("Limits", tuple(limits(run, data.calibration_error))),
+        ("Limits", (*limits(run, data.calibration_error), *_pretrained(run))),
     )
     return Section(id="card", title="Model card", contents="Model card", blocks=(Definitions(items),))
+
+
+def _pretrained(run: Run) -> list[str]:
+    pretrained = run.results.pretrained
+    return [] if pretrained is None else [pretrained.text]
 
 
 def _model(run: Run) -> str:

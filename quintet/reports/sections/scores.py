@@ -52,11 +52,22 @@ def scores_section(data: ReportData) -> Section:
         contents="Scores",
         blocks=(
             Note(stamp.kind, f"{stamp.short}.", stamp.text, id="split"),
+            *_pretrained_note(run),
             Grid(tuple(drawings)),
             Text(_legend(run), kind="legend-line"),
             *_score_tables(run, data.score_names),
         ),
     )
+
+
+def _pretrained_note(run: Run) -> list[Note]:
+    """The stamp of scores that depend on pretrained networks."""
+    pretrained = run.results.pretrained
+    if pretrained is None:
+        return []
+    names = ", ".join(display_name(name, run) for name in pretrained.names)
+    text = f"{pretrained.text} These are the scores of: {names}."
+    return [Note("warn", "Pretrained views.", text, id="pretrained")]
 
 
 def _legend(run: Run) -> Markup:

@@ -31,6 +31,7 @@ from quintet.reports.section import (
     name_rows,
     sort_text,
 )
+from quintet.reports.sections.members.views import view_blocks
 from quintet.reports.style import to_svg
 from quintet.reports.text import chosen_on, display_name, inline_name, learnt_on, oof_noun, unit
 
@@ -49,6 +50,7 @@ def members_section(data: ReportData) -> Section:
             *_comparison_blocks(run),
             *grid(weight_drawing(run), agreement_drawing(run)),
             *_value_blocks(run),
+            *view_blocks(run),
         ),
     )
 
