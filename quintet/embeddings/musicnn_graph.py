@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quintet.embeddings.onnx_graph import Floats, GraphBuilder
+from quintet.embeddings.onnx_graph import NORM_EPSILON, Floats, GraphBuilder
 from quintet.errors import ArtefactError
 
 N_MELS, N_FRAMES = 96, 187
@@ -96,15 +96,29 @@ def musicnn_graph(checkpoint: Checkpoint) -> bytes:
 
 
 def _front_view(builder: GraphBuilder, checkpoint: Checkpoint, x: str, number: int) -> str:
-    """One kind of filter and its maximum over the bands, shape `(batch, filters, frames)`."""
+    """One kind of filter and its maximum over the bands, shape `(batch, filters, frames)`.
+
+    The published order is convolution, ReLU, norm, maximum. The maximum comes first here, which takes a
+    quarter off the time of the network: ReLU and a norm with a positive factor keep the order of values.
+    Filters with a negative factor change their sign before the maximum and again after it.
+    """
     kernel, bias = checkpoint.weights(checkpoint.layer("conv2d", number))
-    if number < TIMBRAL:
-        half = kernel.shape[0] // 2
-        view = builder.convolution(x, kernel, bias, pads=[half, 0, half, 0])
-    else:
-        view = builder.convolution(x, kernel, bias, auto_pad="SAME_UPPER")
-    view = builder.batch_norm(view, checkpoint.norm(number + 1))
-    return builder.add("ReduceMax", view, axes=[3], keepdims=0)
+    norm = checkpoint.norm(number + 1)
+    factor = norm["gamma"] / np.sqrt(norm["moving_variance"] + NORM_EPSILON)
+    sign = np.where(factor < 0, -1, 1).astype(np.float32)
+    weights = builder.constant(np.transpose(kernel * sign, (3, 2, 0, 1)))
+    half = kernel.shape[0] // 2
+    padding = {"pads": [half, 0, half, 0]} if number < TIMBRAL else {"auto_pad": "SAME_UPPER"}
+    filtered = builder.add("Conv", x, weights, builder.constant(bias * sign), **padding)
+    peak = builder.add("ReduceMax", filtered, axes=[3], keepdims=0)
+    peak = builder.add("Relu", builder.add("Mul", peak, _per_filter(builder, sign)))
+    scaled = builder.add("Mul", peak, _per_filter(builder, factor))
+    return builder.add("Add", scaled, _per_filter(builder, norm["beta"] - norm["moving_mean"] * factor))
+
+
+def _per_filter(builder: GraphBuilder, values: Floats) -> str:
+    """One number for each filter, for all frames."""
+    return builder.constant(values.astype(np.float32)[:, None])
 
 
 def _middle(builder: GraphBuilder, checkpoint: Checkpoint, below: str, number: int) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 OPSET = 17
 IR_VERSION = 8
+NORM_EPSILON = 1e-3
+"""What TensorFlow adds to the variance of a batch normalization."""
 
 
 class GraphBuilder:
@@ -79,7 +81,7 @@ class GraphBuilder:
         return self.add("Relu", self.add("Conv", x, weights, self.constant(bias), **attributes))
 
     def batch_norm(self, x: str, values: dict[str, Floats]) -> str:
-        """Add a batch normalization with TensorFlow's epsilon of 0.001.
+        """Add a batch normalization with TensorFlow's epsilon.
 
         Args:
             x: shape `(batch, channels, …)`.
@@ -87,7 +89,7 @@ class GraphBuilder:
         """
         names = ("gamma", "beta", "moving_mean", "moving_variance")
         return self.add(
-            "BatchNormalization", x, *(self.constant(values[name]) for name in names), epsilon=1e-3
+            "BatchNormalization", x, *(self.constant(values[name]) for name in names), epsilon=NORM_EPSILON
         )
 
     def dense(self, x: str, kernel: Floats, bias: Floats) -> str:

@@ -22,7 +22,7 @@ N_TAGS, FILTERS, SMALL, MIDDLE, UNITS = 50, 6, 3, 4, 8
 def norm(rng: np.random.Generator, size: int) -> dict[str, Floats]:
     """Arrays of a batch normalization whose four parts all matter."""
     return {
-        "gamma": rng.uniform(0.5, 1.5, size).astype(np.float32),
+        "gamma": (rng.uniform(0.5, 1.5, size) * rng.choice([-1, 1], size)).astype(np.float32),
         "beta": rng.normal(size=size).astype(np.float32),
         "moving_mean": rng.normal(size=size).astype(np.float32),
         "moving_variance": rng.uniform(0.5, 2, size).astype(np.float32),
