@@ -19,15 +19,19 @@ def list_(
 ) -> None:
     """List members, features and their columns, datasets, recipes or rules.
 
-    In a pipe the output has one line per entry, with tabs between the columns.
+    In a pipe the output has one line per entry, with tabs between the columns. `features` lists the sets and
+    then the columns, with an empty line between them.
     """
     from quintet.commands.terminal.console import out, write_data
-    from quintet.commands.terminal.listing import lines, listing, records
+    from quintet.commands.terminal.listing import lines, listing, records, together
     from quintet.commands.terminal.output import print_json
 
+    names = together(what)
     if json_:
-        print_json({what: records(what)})
+        print_json({name: records(name) for name in names})
     elif out.is_terminal:
-        out.print(listing(what))
+        for name in names:
+            out.print(listing(name))
     else:
-        write_data("".join(f"{line}\n" for line in lines(what)))
+        tables = ["".join(f"{line}\n" for line in lines(name)) for name in names]
+        write_data("\n".join(tables))

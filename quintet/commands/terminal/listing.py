@@ -20,6 +20,15 @@ WIDTH_OF_PUBLISHED = 30
 DASH = "–"
 
 
+def together(what: str) -> tuple[str, ...]:
+    """The listings that a name stands for: `features` are the sets and their columns.
+
+    Args:
+        what: as in `records`.
+    """
+    return ("features", "columns") if what == "features" else (what,)
+
+
 def records(what: str) -> list[JsonObject]:
     """One record per member, feature set, column, dataset, recipe or rule. Its first entry is the name.
 
@@ -168,7 +177,22 @@ def _columns() -> list[JsonObject]:
                 words, family = column_words(column, parameters), feature_family(column)
                 row = {"column": column, "words": words, "unit": FEATURE_GROUPS[group].unit, "family": family}
                 rows.setdefault(column, {**row, "sets": []})["sets"].append(name)
-    return list(rows.values())
+    return list(rows.values()) + _network_columns()
+
+
+def _network_columns() -> list[JsonObject]:
+    """Columns that the pretrained networks in the library give. Their unit is 1."""
+    from quintet.embeddings.columns.networks import embedding_parameters
+    from quintet.embeddings.library import installed_networks
+    from quintet.features.catalogue import feature_family
+    from quintet.features.words import column_words
+
+    rows: list[JsonObject] = []
+    for name, network in installed_networks().items():
+        for column in embedding_parameters(network.contract).columns:
+            words, family = column_words(column), feature_family(column)
+            rows.append({"column": column, "words": words, "unit": "1", "family": family, "sets": [name]})
+    return rows
 
 
 def _datasets() -> list[JsonObject]:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from quintet.cli import main
-from quintet.commands.terminal.listing import lines, listing, records
+from quintet.commands.terminal.listing import lines, listing, records, together
 from quintet.datasets.registry import DATASETS
 from quintet.errors import ConfigError
 
@@ -71,11 +71,21 @@ def test_a_pipe_receives_lines_and_a_script_json(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = printed("list", what, monkeypatch=monkeypatch, capsys=capsys)
-    assert text.splitlines() == list(lines(what))
-    assert len({line.count("\t") for line in text.splitlines()}) == 1
-    assert len(text.splitlines()) == 1 + len(records(what))
+    names = together(what)
+    tables = [table.splitlines() for table in text.split("\n\n")]
+    assert tables == [list(lines(name)) for name in names]
+    for name, table in zip(names, tables, strict=True):
+        assert len({line.count("\t") for line in table}) == 1
+        assert len(table) == 1 + len(records(name))
     content = printed("list", what, "--json", monkeypatch=monkeypatch, capsys=capsys)
-    assert json.loads(content) == {what: records(what)}
+    assert json.loads(content) == {name: records(name) for name in names}
+
+
+def test_features_are_listed_with_their_columns_in_words() -> None:
+    assert together("features") == ("features", "columns")
+    rows = {row["column"]: row for row in records("columns")}
+    row = rows["cepstral.mfcc_05.mean"]
+    assert (row["words"], row["unit"], row["family"]) == ("timbre band 5, average", "dB", "cepstral")
 
 
 def test_a_narrow_terminal_breaks_no_name() -> None:

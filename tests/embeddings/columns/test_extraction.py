@@ -20,6 +20,7 @@ from quintet.audio.decode import ClipSource, load_clip
 from quintet.audio.reading import recording as recordings
 from quintet.audio.reading.segments import Whole
 from quintet.cli import app
+from quintet.commands.terminal.listing import records
 from quintet.embeddings.columns import embedder
 from quintet.embeddings.columns.networks import find_embedder, with_embeddings
 from quintet.embeddings.library import open_network, remove_network
@@ -251,6 +252,14 @@ def test_the_command(networks: Path, music: Path, tmp_path: Path) -> None:
     assert CliRunner().invoke(app, [*words, "--embeddings", "nobody"]).exit_code != 0
     assert CliRunner().invoke(app, [*words, "--windows", "3"]).exit_code != 0
     assert CliRunner().invoke(app, [*words, "--embeddings", "musicnn_msd", "--windows", "-1"]).exit_code == 2
+
+
+def test_columns_of_the_library_are_listed_in_words(networks: Path) -> None:
+    rows = {row["column"]: row for row in records("columns")}
+    row = rows["tags_msd.sad.mean"]
+    assert (row["words"], row["unit"], row["family"]) == ("tag sad, average", "1", "tags_msd")
+    assert row["sets"] == ["musicnn_msd"]
+    assert sum(row["family"].startswith(("tags_", "embedding_")) for row in rows.values()) == 2 * 2 * 58
 
 
 BLOCKED = """
