@@ -199,6 +199,18 @@ class FeatureParameters(_HashedSettings):
                 del network[name]
         return _content_hash(content)
 
+    def covers(self, other: FeatureParameters) -> bool:
+        """Whether these settings give every column of `other`, with the same numbers.
+
+        Args:
+            other: may have fewer pretrained networks, in any order.
+        """
+        own = {network.network: network for network in self.embeddings}
+        if any(network.network not in own for network in other.embeddings):
+            return False
+        common = tuple(own[network.network] for network in other.embeddings)
+        return self.model_copy(update={"embeddings": common}).hash == other.hash
+
     @property
     def without_embeddings(self) -> FeatureParameters:
         """The same settings without pretrained networks."""

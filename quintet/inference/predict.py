@@ -18,6 +18,7 @@ from quintet.errors import AlignmentError, ConfigError
 from quintet.features.catalogue import feature_family
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.column_roles import Roles, quote_names
 from quintet.features.storage.join import Joined, join_tables, joined_families, require_same_joins
 from quintet.features.storage.read import read_feature_table, read_model_rows
@@ -193,9 +194,12 @@ def predict_table(
     """
     ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
     _require_sets(ensemble, confidence)
-    expected = ensemble.bundle_["feature_hash"]
-    by_name = ensemble.bundle_["feature_parameters"] is None and table.parameters is None
-    if table.parameter_hash != expected and not by_name:
+    expected, given = ensemble.bundle_["feature_hash"], ensemble.bundle_["feature_parameters"]
+    by_name = given is None and table.parameters is None
+    is_covered = table.parameter_hash == expected
+    if given is not None and table.parameters is not None and not is_covered:
+        is_covered = table.parameters.covers(FeatureParameters.parse(given, where="The model"))
+    if not (is_covered or by_name):
         differences = _differences(ensemble.bundle_["feature_parameters"], table.metadata.get("parameters"))
         raise AlignmentError(
             f"A table must be made with the parameters of the model ({expected}). "
@@ -365,6 +369,16 @@ def _require_sets(ensemble: EnsembleClassifier, confidence: float | None) -> Non
     require_confidence(confidence)
 
 
+def _setting_text(value: object) -> str:
+    """A setting in few words; of pretrained networks their names, contracts and windows."""
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        return "none" if value is None else str(value)
+    return ", ".join(
+        f"{entry.get('network')} (contract {entry.get('contract')}, windows {entry.get('windows')})"
+        for entry in value
+    )
+
+
 def _differences(expected: object, received: object) -> str:
     """Feature parameters that differ, in brackets; empty if one side is unknown."""
     if not isinstance(expected, Mapping) or not isinstance(received, Mapping):
@@ -373,6 +387,6 @@ def _differences(expected: object, received: object) -> str:
     for name, value in expected.items():
         other = received.get(name)
         if other != value:
-            texts.append(f"{name} {other} instead of {value}")
+            texts.append(f"{name} {_setting_text(other)} instead of {_setting_text(value)}")
     shown = "; ".join(texts[:MOST_DIFFERENCES])
     return f" ({shown})" if shown else ""

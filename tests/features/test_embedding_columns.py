@@ -63,6 +63,20 @@ def test_parameters_with_networks_survive_their_json() -> None:
     assert given.without_embeddings == FeatureParameters()
 
 
+def test_a_table_covers_parameters_with_fewer_networks() -> None:
+    family = NUMBERS.model_copy(update={"family": "embedding_other"})
+    other = NETWORK.model_copy(update={"network": "other", "outputs": (family,)})
+    one, two = FeatureParameters(embeddings=(NETWORK,)), FeatureParameters(embeddings=(other, NETWORK))
+    reordered = FeatureParameters(embeddings=(NETWORK, other))
+    assert two.covers(one)
+    assert two.covers(FeatureParameters())
+    assert two.covers(reordered)
+    assert not one.covers(two)
+    assert not two.covers(FeatureParameters(n_mfcc=13))
+    changed = FeatureParameters(embeddings=(NETWORK.model_copy(update={"windows": 3}),))
+    assert not two.covers(changed)
+
+
 def test_parameters_without_networks_are_those_of_older_tables() -> None:
     assert "embeddings" not in FeatureParameters().model_dump(mode="json")
     assert FeatureParameters().hash == "f0fec7c4d7d9161a"

@@ -42,20 +42,24 @@ class MonoCopy:
     """Keeps the mono samples of a recording at the rate of its file."""
 
     def __init__(self) -> None:
-        self._blocks: list[NDArray[np.float32]] = []
+        self._memory, self._filled = np.empty(0, np.float32), 0
 
     def begin(self, sample_rate: int) -> None:
         """Begin a reading."""
-        self._blocks = []
+        self._filled = 0
 
     def add(self, block: NDArray[np.float32]) -> None:
         """Keep a copy of a block."""
-        self._blocks.append(block.copy())
+        end = self._filled + len(block)
+        if end > len(self._memory):  # in place, as in `Recording.read_all`
+            self._memory.resize(max(end, self._filled + self._filled // 4, 1 << 20), refcheck=False)
+        self._memory[self._filled : end] = block
+        self._filled = end
 
     @property
     def samples(self) -> NDArray[np.float32]:
         """All samples, shape `(n,)`."""
-        return np.concatenate(self._blocks) if self._blocks else np.empty(0, np.float32)
+        return self._memory[: self._filled]
 
 
 class Recording:

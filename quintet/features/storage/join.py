@@ -139,12 +139,17 @@ def _join(table: FeatureTable, name: str, file: Path) -> FeatureTable:
 
 def _notes(record: JsonObject, absent: list[str], strays: list[str]) -> list[str]:
     """What was joined, and what has no partner."""
-    notes = [f"{record['columns']} columns of {record['file']} joined to {record['n_joined']} clips."]
+    file = record["file"]
+    notes = [f"{record['columns']} columns of {file} joined to {_count(record['n_joined'], 'clip')}."]
     if absent:
-        notes.append(f"{len(absent)} clips have no row in {record['file']}: {_examples(absent)}.")
+        notes.append(f"Without a row in {file}: {_count(len(absent), 'clip')} ({_examples(absent)}).")
     if strays:
-        notes.append(f"{len(strays)} rows of {record['file']} belong to no clip: {_examples(strays)}.")
+        notes.append(f"Without a clip: {_count(len(strays), 'row')} of {file} ({_examples(strays)}).")
     return notes
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _examples(ids: list[str]) -> str:
