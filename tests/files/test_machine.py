@@ -156,12 +156,13 @@ def test_closed_and_full_streams_stop_nothing(streams: str, tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_no_clip_fails_if_the_kernels_cannot_be_kept(jobs: int, tmp_path: Path) -> None:
-    """The limit of the size of files stands for a full disk: the kernels are larger, the table is not."""
+    """The limit of the size of files stands for a full disk: the kernels are larger, the table and the probe of
+    `prepare_file` (64 kB) are not."""
     (tmp_path / "music" / "a").mkdir(parents=True)
     for k in range(6):
         soundfile.write(tmp_path / "music" / "a" / f"{k}.wav", np.sin(np.arange(16000) / (9 + k)), 16000)
     words = ["extract", "music", "-o", "f.parquet", "--families", "temporal", "--jobs", str(jobs)]
-    command = f"ulimit -f 60; exec '{sys.executable}' -m quintet {' '.join(words)} 2>&-"
+    command = f"ulimit -f 66; exec '{sys.executable}' -m quintet {' '.join(words)} 2>&-"
     environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path / "cache")}
     run = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, check=False)
     assert run.returncode == 0

@@ -77,8 +77,9 @@ class BlockChecks:
         self._digest.update(np.ascontiguousarray(little_endian).data)
         self.n_frames += len(block)
         if not self._any_mixed_sound:  # sound in the mix is sound in a channel
-            self._any_mixed_sound = bool(mono.any())
-            self._any_sound = self._any_sound or self._any_mixed_sound or bool(block.any())
+            with np.errstate(invalid="ignore"):  # of NaNs that signal
+                self._any_mixed_sound = bool(mono.any())
+                self._any_sound = self._any_sound or self._any_mixed_sound or bool(block.any())
         if block.dtype.kind == "f" and not _is_surely_finite(mono):
             self._n_bad += block.size - int(np.count_nonzero(np.isfinite(block)))
 

@@ -60,6 +60,16 @@ def test_numbers_whose_squares_are_too_large_are_numbers(tmp_path):
         load_clip(written(tmp_path, "both.wav", loud, subtype="FLOAT"), sample_rate=None)
 
 
+def test_a_signalling_nan_is_a_nan(tmp_path):
+    """Any 32 bits may stand in a file of floats; numpy warns of those that are a NaN that signals."""
+    path = written(tmp_path, "a.wav", np.full(5000, 0.5), subtype="FLOAT")
+    data = path.read_bytes()
+    at = data.index(b"data") + 8
+    path.write_bytes(data[:at] + b"\x01\x00\x80\x7f" + data[at + 4 :])
+    with pytest.raises(NonFiniteError, match="1 NaN or infinite samples of 5000"):
+        load_clip(path, sample_rate=None)
+
+
 def test_a_header_that_promises_little_costs_nothing(tmp_path, monkeypatch):
     path = written(tmp_path, "a.wav", 0.1 * np.random.default_rng(0).standard_normal(20_000))
     whole = Recording(path, sample_rate=22050).read_all()
