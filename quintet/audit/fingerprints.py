@@ -196,7 +196,7 @@ def _decays(magnitude: Floats) -> _Marks:
     is_loud = centre_level > np.log(3 * FLOOR)
     is_steady = np.abs(glide) < MAX_GLIDE
     is_fading = np.abs(fading) > FADING_DB_S
-    is_clear = is_loud & is_steady & is_fading
+    is_clear = is_loud & is_steady & is_fading & np.isfinite(fading)
     pitch = np.log(centre_frequency)
     parts = []
     for grid, offset in enumerate((0.0, 0.5)):
@@ -226,9 +226,10 @@ def _change(values: Floats) -> Floats:
 
 
 def _round_down(values: Floats, step: float, offset: float) -> Integers:
-    """Number of the step of each value, where the grid is moved by `offset` steps."""
+    """Number of the step of each value, where the grid is moved by `offset` steps; any for a NaN."""
     steps = values / step + offset
-    return np.floor(steps).astype(np.int64)
+    with np.errstate(invalid="ignore"):  # such frames have no marks
+        return np.floor(steps).astype(np.int64)
 
 
 def _strongest_partial(levels: Floats) -> tuple[Floats, Floats]:

@@ -45,6 +45,14 @@ def test_trimming_shifts_the_marks_by_the_length_of_the_cut() -> None:
     assert found.shift[0] in (29, 30)
 
 
+def test_samples_that_are_no_numbers_give_no_mark_and_no_warning() -> None:
+    """A fuzzed file of floats: samples of 1e38 are finite, and NaN at another sample rate."""
+    samples = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    samples[: RATE // 2] = np.nan
+    found, rest = (fingerprint(Clip(part, RATE)) for part in (samples, samples[RATE // 2 :]))
+    assert 0 < len(found.marks) <= len(rest.marks)
+
+
 def test_different_recordings_share_few_marks(sounds: dict[str, NDArray[np.float64]]) -> None:
     prints = [fingerprint_of(sounds[f"melody{k}"]) for k in range(6)]
     assert max(share(a, b) for i, a in enumerate(prints) for b in prints[:i]) < 0.1

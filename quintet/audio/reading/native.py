@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.errors import ConfigError, DecodeError
+from quintet.errors import ConfigError, DecodeError, QuintetError
 
 SHORTAGE_S = 0.05  # a shortage up to this is rounding (padding of lossy codecs, listed times)
 ROUNDING_S = 0.05  # listed times are rounded, and lossy codecs pad
+
+READER_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What decoders raise over a damaged file besides their own errors. `machine_fault` finds the machine's."""
+
+
+@contextmanager
+def damage_in_sentences(source: Path, *passed: type[Exception]) -> Iterator[None]:
+    """Turn every error that a damaged file can cause into a DecodeError that names it.
+
+    Args:
+        source: the file.
+        passed: errors that mean something to the caller.
+
+    Raises:
+        DecodeError: the file is damaged.
+    """
+    try:
+        yield
+    except QuintetError:
+        raise
+    except passed:
+        raise
+    except READER_ERRORS as error:
+        reason = " ".join(str(error).split()).strip(" .") or type(error).__name__
+        raise DecodeError(
+            f"A recording must be whole. '{source}' is damaged ({reason}). Fetch it again."
+        ) from error
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import soundfile
 
 from quintet.audio.reading.native import NativeSamples, Window
-from quintet.audio.reading.soundfile_reader import length_in_frames, read_with_soundfile
-from quintet.audio.reading.text_content import text_kind
-from quintet.errors import DecodeError
+from quintet.audio.reading.recording import open_native
+from quintet.audio.reading.soundfile_reader import length_in_frames
+from quintet.errors import AudioError, DecodeError
 
 
 def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
@@ -30,27 +30,20 @@ def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
     if not source.is_file():
         return None  # opening a pipe would wait for a writer
     try:
-        stated = length_in_frames(source)
+        stated = _stated_length(source)
         if stated is not None:
             n_frames, sample_rate = stated
             return n_frames / sample_rate
-        return _decoded_duration_s(read_with_soundfile(source, Window()))
+        return _decoded_duration_s(open_native(source, Window()))
+    except AudioError:
+        return None
+
+
+def _stated_length(source: Path) -> tuple[int, int] | None:
+    """Frames and rate as in `length_in_frames`; None also for a format that soundfile does not know."""
+    try:
+        return length_in_frames(source)
     except soundfile.LibsndfileError:
-        return _probe_with_pyav(source)
-    except (DecodeError, OSError):
-        return None
-
-
-def _probe_with_pyav(source: Path) -> float | None:
-    if text_kind(source) is not None:
-        return None
-    try:
-        from quintet.audio.reading.pyav_reader import read_with_pyav
-    except ImportError:
-        return None
-    try:
-        return _decoded_duration_s(read_with_pyav(source, Window()))
-    except (DecodeError, OSError):
         return None
 
 

@@ -15,7 +15,14 @@ from av import AudioFrame, AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from quintet.audio.reading.native import SHORTAGE_S, Ending, NativeSamples, Window, close_window
+from quintet.audio.reading.native import (
+    READER_ERRORS,
+    SHORTAGE_S,
+    Ending,
+    NativeSamples,
+    Window,
+    close_window,
+)
 from quintet.errors import DecodeError
 
 PREROLL_S = 0.5
@@ -39,9 +46,9 @@ Matroska do not state them.
 PLAYLISTS = ("hls", "concat", "dash", "image2")
 """Containers that open other files. They are refused: a recording is one file."""
 
-DECODER_ERRORS = (av.error.FFmpegError, UnicodeDecodeError, ValueError, OSError)
-"""What PyAV raises over a damaged file: also ValueError, for a frame of another format than those before it,
-and OSError, for a step to a position before the file. `machine_fault` finds the machine's among them."""
+DECODER_ERRORS = (av.error.FFmpegError, *READER_ERRORS)
+"""What PyAV raises over a damaged file: also ValueError for a frame of another format than those before it,
+IndexError for a stream that begins late, and OSError for a step to a position before the file."""
 
 
 def read_with_pyav(source: Path, window: Window) -> NativeSamples:

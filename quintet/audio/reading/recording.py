@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.reading.checks import BlockChecks, Facts
-from quintet.audio.reading.native import NativeSamples, Window
+from quintet.audio.reading.native import NativeSamples, Window, damage_in_sentences
 from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
 from quintet.audio.reading.text_content import text_kind
 from quintet.audio.resample import MonoMixer, resample_blocks
@@ -199,9 +200,24 @@ def open_native(source: Path, window: Window) -> NativeSamples:
     """Native samples of the window: from soundfile, or from PyAV if soundfile does not know the format.
 
     Raises:
-        DecodeError: the file is missing, unreadable, empty, no regular file, or no audio.
+        DecodeError: the file is missing, unreadable, empty, no regular file, or no audio. The blocks raise it
+            where the file is damaged.
     """
     _require_file(source)
+    with damage_in_sentences(source):
+        native = _open_native(source, window)
+    return replace(native, blocks=_blocks_in_sentences(native.blocks, source))
+
+
+def _blocks_in_sentences(
+    blocks: Iterator[NDArray[np.generic]], source: Path
+) -> Iterator[NDArray[np.generic]]:
+    with damage_in_sentences(source):
+        yield from blocks
+
+
+def _open_native(source: Path, window: Window) -> NativeSamples:
+    """The same, with the errors of the readers."""
     try:
         return read_with_soundfile(source, window)
     except soundfile.LibsndfileError as error:

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from quintet.audio.reading.byte_view import ByteView
 from quintet.audio.reading.headers import frames_of_bytes, ogg_is_complete, repair_header, stated_frames
 from quintet.audio.reading.mpeg import find_mpeg_audio, xing_frame
-from quintet.audio.reading.native import SHORTAGE_S, Ending, NativeSamples, Window, close_window
+from quintet.audio.reading.native import (
+    SHORTAGE_S,
+    Ending,
+    NativeSamples,
+    Window,
+    close_window,
+    damage_in_sentences,
+)
 from quintet.errors import DecodeError
 
 BLOCK_SAMPLES = 1 << 16
@@ -122,8 +129,14 @@ def length_in_frames(source: Path) -> tuple[int, int] | None:
 
     Raises:
         soundfile.LibsndfileError: libsndfile does not know the format.
-        DecodeError: the sample rate is impossible.
+        DecodeError: the sample rate is impossible, or the file is damaged.
     """
+    with damage_in_sentences(source, soundfile.LibsndfileError):
+        return _length_in_frames(source)
+
+
+def _length_in_frames(source: Path) -> tuple[int, int] | None:
+    """The same, with the errors of the readers."""
     file = _open(source)
     with file.decoder as decoder:
         rate = require_rate(decoder.samplerate, source)

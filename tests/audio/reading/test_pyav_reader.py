@@ -183,3 +183,25 @@ def test_a_stream_whose_rate_changes_is_damaged_from_there(tmp_path):
     both.write_bytes(b"".join(parts))
     with pytest.raises(DecodeError, match=r"both.aac' is damaged or cut short: \d\.\d\d s could be decoded"):
         load_clip(both, sample_rate=None, strict=False)
+
+
+def test_a_stream_that_begins_late_is_damage(tmp_path):
+    """PyAV has no place for a stream that a transport stream announces on its way: IndexError."""
+    parts = []
+    for number, codec in ((256, "mp2"), (300, "ac3")):
+        path = tmp_path / f"{number}.ts"
+        options = {"mpegts_start_pid": str(number), "mpegts_pmt_start_pid": str(number + 1000)}
+        with av.open(str(path), "w", format="mpegts", options=options) as container:
+            stream = container.add_stream(codec, rate=RATE, layout="mono")
+            graph = av.AudioResampler(stream.format, "mono", RATE, frame_size=stream.frame_size or 1152)
+            frame = av.AudioFrame.from_ndarray(WAVE[None], format="s16", layout="mono")
+            frame.sample_rate = RATE
+            for piece in graph.resample(frame):
+                container.mux(stream.encode(piece))
+            container.mux(stream.encode(None))
+        parts.append(path.read_bytes())
+    both = tmp_path / "both.ts"
+    both.write_bytes(parts[0] * 30 + parts[1])
+    with pytest.raises(DecodeError, match=r"both.ts' is damaged or cut short: 89\.\d\d s could be decoded"):
+        load_clip(both, sample_rate=None, strict=False)
+    assert probe_duration_s(both) == pytest.approx(89.3, abs=1)

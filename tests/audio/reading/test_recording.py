@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import load_clip
-from quintet.audio.reading import recording, soundfile_reader
+from quintet.audio.reading import probe, recording, segments, soundfile_reader
+from quintet.audio.reading.native import READER_ERRORS, NativeSamples
 from quintet.audio.reading.probe import probe_duration_s
-from quintet.audio.reading.recording import Recording
+from quintet.audio.reading.recording import Recording, recording_digest
 from quintet.errors import DecodeError, NonFiniteError, SilentError
 
 RATE = 44100
@@ -130,3 +132,29 @@ def test_samples_without_a_header_are_read_if_they_are_named(tmp_path):
     (tmp_path / "tone.sw").write_bytes((8000 * tone).astype("<i2").tobytes())
     pytest.importorskip("av")
     assert load_clip(tmp_path / "tone.sw", sample_rate=None).duration_s == 8000 / 44100
+
+
+@pytest.mark.parametrize("error", READER_ERRORS, ids=lambda error: error.__name__)
+@pytest.mark.parametrize("late", [False, True])
+def test_every_error_of_a_decoder_is_a_sentence_about_its_file(tmp_path, monkeypatch, error, late):
+    """PyAV raised an IndexError over a fuzzed nut file: `predict` ended without any verdict."""
+    path = written(tmp_path, "a.wav", np.full(5000, 0.5))
+
+    def read(source, window):
+        def blocks():
+            yield np.full((100, 1), 5, np.int16)
+            raise error("of a library")
+
+        if not late:
+            raise error("of a library")
+        return NativeSamples(blocks(), RATE, 1, None)
+
+    monkeypatch.setattr(recording, "read_with_soundfile", read)
+    for use in (lambda: load_clip(path, sample_rate=None), lambda: recording_digest(path)):
+        with pytest.raises(DecodeError, match=r"a\.wav' is damaged .of a library"):
+            use()
+    monkeypatch.setattr(probe, "length_in_frames", lambda source: None)
+    assert probe.probe_duration_s(path) == (100 / RATE if late else None)
+    with pytest.raises(DecodeError, match="of a library") if not late else nullcontext():
+        parts = list(segments.read_segments(path, sample_rate=RATE, segment_s=0.001, id="a"))
+        assert len(parts) > 2
