@@ -156,8 +156,8 @@ def test_closed_and_full_streams_stop_nothing(streams: str, tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_no_clip_fails_if_the_kernels_cannot_be_kept(jobs: int, tmp_path: Path) -> None:
-    """The limit of the size of files stands for a full disk: the kernels are larger, the table and the probe of
-    `prepare_file` (64 kB) are not."""
+    """The limit of the size of files stands for a full disk: the kernels are larger. The table is not, nor is
+    the probe of `prepare_file`, 64 kB."""
     (tmp_path / "music" / "a").mkdir(parents=True)
     for k in range(6):
         soundfile.write(tmp_path / "music" / "a" / f"{k}.wav", np.sin(np.arange(16000) / (9 + k)), 16000)
