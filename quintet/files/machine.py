@@ -29,6 +29,9 @@ GOES_ON = "Finished work is kept: the same command goes on."
 ENOUGH_MEMORY = 1 << 30
 """Bytes. With so much free memory, a clip that has too little of it is too large itself."""
 
+SHORT_MEMORY = 1 << 27
+"""Bytes. With less free memory, imports and libraries fail with errors that do not name it."""
+
 CODEC_LIBRARIES = ("av",)
 
 
@@ -49,6 +52,11 @@ def machine_fault(error: BaseException) -> MachineError | None:
         elif isinstance(cause, MemoryError) and _free_memory() < ENOUGH_MEMORY:
             return MachineError(f"{REASONS[errno.ENOMEM]}. {GOES_ON}")
     return _files_fault()
+
+
+def is_memory_short() -> bool:
+    """Whether so little memory is free that an error without a reason is most likely its lack."""
+    return _free_memory() < SHORT_MEMORY
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from quintet import cli
 from quintet.commands.terminal import faults
+from quintet.files import machine
 
 ROOT = Path(__file__).parents[2]
 MISSING = {
@@ -184,3 +185,14 @@ def test_any_encoding_and_any_width_of_the_terminal_will_do() -> None:
     assert refused.returncode == faults.EXIT_DATA
     assert b"\\u65e5" in refused.stderr
     assert b"Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("error", [SystemError("returned NULL"), ImportError("cannot map the library")])
+def test_an_error_without_a_reason_is_a_lack_of_memory_where_there_is_none(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `ulimit -v 300000` an import ends in such an error."""
+    monkeypatch.setattr(machine, "_free_memory", lambda: 5e7)
+    assert faults.explain_error(error) == faults.explain_error(MemoryError())
+    monkeypatch.setattr(machine, "_free_memory", lambda: 5e9)
+    assert type(error).__name__ in faults.explain_error(error)

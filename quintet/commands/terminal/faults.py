@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 from quintet.errors import QuintetError
 from quintet.files.display.file_names import name_text
+from quintet.files.machine import is_memory_short
 
 EXIT_OK, EXIT_DATA, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 1, 2, 130, 141
 """Exit codes of every command; docs/main-job.md has the rule."""
@@ -50,8 +51,8 @@ def explain_error(error: BaseException) -> str:
         )
     if isinstance(error, UnicodeError):
         return f"A text cannot be written or read in this encoding: {error}. Set PYTHONUTF8=1 to use UTF-8."
-    if isinstance(error, MemoryError):
-        return "The memory is not enough for this work: use fewer --jobs or fewer clips."
+    if isinstance(error, MemoryError) or (isinstance(error, SystemError | ImportError) and is_memory_short()):
+        return OS_REASONS[errno.ENOMEM]
     if isinstance(error, OSError):
         return _explain_os_error(error)
     return (
