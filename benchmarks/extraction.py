@@ -139,7 +139,7 @@ def _time_engine(folder: Path, parameters: FeatureParameters) -> float:
 def _time_extraction(folder: Path, jobs: int, parameters: FeatureParameters) -> float:
     """Seconds per clip of an extraction, without those that were done when the first rows arrived."""
     from quintet.datasets.source import load_source
-    from quintet.features.extraction.extract import Progress
+    from quintet.features.extraction.chunks import Progress
     from quintet.workflow import extract
 
     seen: list[tuple[int, float]] = []

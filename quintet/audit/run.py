@@ -26,7 +26,7 @@ from quintet.datasets.manifest import Manifest
 from quintet.datasets.splits.class_task import make_task
 from quintet.errors import DatasetError
 from quintet.evaluation.telling import MOST_CLIPS, TELLING_COLUMNS, row_order, telling_columns
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.chunks import Progress
 from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.table import FeatureTable
 

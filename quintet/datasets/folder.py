@@ -26,12 +26,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError
 from quintet.files.display.file_names import name_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from quintet.datasets.manifest import Manifest
 
 _TEXTS = (
     ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .html .htm .log .nfo .cue .m3u "
@@ -251,6 +254,8 @@ def read_folder(folder: Path | str) -> Manifest:
         ...     read_folder(music).frame[["id", "label"]].values.tolist()
         [['jazz/live/b.wav', 'jazz'], ['rock/a.wav', 'rock']]
     """
+    from quintet.datasets.manifest import build_manifest
+
     top = Path(folder).absolute()
     if not top.is_dir():
         raise DatasetError(f"A folder source must be a folder. '{folder}' does not exist or is a file.")
@@ -286,6 +291,8 @@ def _list_clips(root: Path, listing: AudioListing) -> tuple[str, pd.DataFrame]:
         paths = [path.removeprefix(f"{place}/") for path in paths]
     paths = list(map(name_text, paths))
     labels = [path.partition("/")[0] if "/" in path else None for path in paths]
+    import pandas as pd
+
     columns = {"path": pd.Series(paths, dtype="str"), "label": pd.Series(labels, dtype="str")}
     return place, pd.DataFrame(columns)
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+from quintet.files.json_text import is_missing
 
 LABEL_SEPARATOR = ";"
 _DECIMAL_WHOLE = re.compile(r"\s*[+-]?\d+\.0\s*")
@@ -52,7 +53,7 @@ def label_text(value: object) -> str | None:
         parts = sorted(value) if isinstance(value, set | frozenset) else value
         texts = [label_text(part) for part in parts]
         return join_labels(text for text in texts if text) or None
-    if value is None or value is pd.NA or value is pd.NaT:
+    if is_missing(value):
         return None
     if isinstance(value, float | np.floating):
         if np.isnan(value):

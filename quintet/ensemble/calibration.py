@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
-from sklearn.isotonic import isotonic_regression
 
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.splits.folds import grouped_folds
@@ -379,6 +377,8 @@ def _shrink_steps(steps: Steps, share: float) -> Steps:
 
 def _fit_temperature(probabilities: Probabilities, target: Target) -> float:
     """Temperature with the least log loss."""
+    from scipy import optimize
+
     p = probabilities.astype(np.float64)
     multilabel = target.ndim == 2
 
@@ -400,6 +400,8 @@ def _divide_by_temperature(p: NDArray[Float], temperature: float, *, multilabel:
 
 def _fit_steps(p: Probabilities, hit: NDArray[np.bool_]) -> Steps:
     """Corners of the isotonic regression of `hit` on `p`, both `(n,)`. Equal values of p are one point."""
+    from sklearn.isotonic import isotonic_regression
+
     values = p.astype(np.float64)
     x, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
     weights = count.astype(np.float64)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from quintet.ensemble.array_types import Codes, Float, Floats, Probabilities, Target
 
@@ -102,6 +101,8 @@ def convex_weights(likelihood: Floats) -> Floats:
         >>> convex_weights(np.array([[0.9, 0.8, 0.9], [0.3, 0.2, 0.4]])).tolist()
         [1.0, 0.0]
     """
+    from scipy import optimize
+
     if len(likelihood) == 1:
         return np.ones(1)
     n_members = len(likelihood)
@@ -215,6 +216,8 @@ def log_linear_pool(stack: Probabilities, target: Target) -> tuple[Floats, Float
         target: class codes `(n,)` or an indicator matrix `(n, K)`.
     """
     multilabel = target.ndim == 2
+    from scipy import optimize
+
     evidence = log_evidence(stack.astype(np.float64), multilabel=multilabel)
     n_members, n, n_classes = evidence.shape
     is_hit = target if multilabel else target[:, None] == np.arange(n_classes)

@@ -21,7 +21,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.covariance import ledoit_wolf
 
 from quintet.classifiers.array_files import StoredArray
 from quintet.classifiers.tabular.preparation import Preparation
@@ -76,6 +75,8 @@ class Distance:
             DatasetError: no feature differs between rows.
             AlignmentError: there is not one row per label.
         """
+        from sklearn.covariance import ledoit_wolf
+
         table = np.asarray(X, dtype=np.float64)
         if len(table) != len(y):
             raise AlignmentError(

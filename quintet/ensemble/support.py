@@ -18,15 +18,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.datasets.groups import group_names
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Floats, Folds, Groups, Labels, Positions
 from quintet.errors import ConfigError, DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNITS_PER_PARAMETER = 20
 """Independent units that a learnt parameter needs.
@@ -250,6 +253,8 @@ def check_groups(groups: ArrayLike, n_rows: int) -> NDArray[np.str_]:
     Raises:
         DatasetError: there is not one group per row.
     """
+    import pandas as pd
+
     column = np.asarray(groups, dtype=object)
     n_missing = int(pd.isna(column).sum())
     if column.shape != (n_rows,) or n_missing:
@@ -293,6 +298,8 @@ def as_table(X: pd.DataFrame | ArrayLike | None) -> pd.DataFrame | None:
     Raises:
         ConfigError: it has another shape.
     """
+    import pandas as pd
+
     if X is None or isinstance(X, pd.DataFrame):
         return X
     values = np.asarray(X)

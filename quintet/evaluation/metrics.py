@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.datasets.labels import label_set
@@ -77,6 +76,8 @@ def label_codes(y: Labels, classes: tuple[str, ...]) -> Codes:
         [1, 0, 1]
     """
     labels = np.asarray(y, dtype=object)
+    import pandas as pd
+
     codes = pd.Index(classes, dtype=object).get_indexer(pd.Index(labels, dtype=object))
     if (codes >= 0).all():
         return np.asarray(codes, dtype=np.int64)

@@ -6,16 +6,30 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _SURROGATE = re.compile("[\udc80-\udcff]")
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is None or a missing value of pandas, which is not imported for the answer.
+
+    Example:
+        >>> is_missing(None), is_missing(0)
+        (True, False)
+    """
+    pandas = sys.modules.get("pandas")
+    return value is None or (pandas is not None and (value is pandas.NA or value is pandas.NaT))
 
 
 def json_value(value: object) -> Any:
@@ -27,8 +41,10 @@ def json_value(value: object) -> Any:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or value is pd.NA or value is pd.NaT or isinstance(value, bool | int):
-        return None if value is pd.NA or value is pd.NaT else value
+    if is_missing(value):
+        return None
+    if isinstance(value, bool | int):
+        return value
     if isinstance(value, str):
         return value if value.isascii() else _SURROGATE.sub(lambda match: name_text(match[0]), value)
     if isinstance(value, os.PathLike):

@@ -15,9 +15,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.errors import ArtefactError
@@ -26,15 +26,17 @@ from quintet.files.digests import file_digest
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted import limits
 from quintet.files.untrusted.listed_files import ListedFiles, Record, is_inner_path, read_inside
-from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 from quintet.files.untrusted.reasons import reason
 from quintet.files.untrusted.strict_json import parse_object
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
 DISTANCE = "distance.npz"
 WORK = "work"
-OUR_FOLDERS = (WORK, "members", "history", "embeddings", "predictions", "verdict", "tuning")
+OUR_FOLDERS = (WORK, "members", "frozen", "history", "embeddings", "predictions", "verdict", "tuning")
 SEARCH_FILES = ("tuning.json", "trials.parquet")
 OUR_FILES = (
     BUNDLE,
@@ -295,6 +297,10 @@ class OpenFolder:
         Raises:
             ArtefactError: if it has changed, or is no table of a plausible size.
         """
+        import pandas as pd
+
+        from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
+
         if name not in self.files:
             return pd.DataFrame()
         data = self.files.read(name)

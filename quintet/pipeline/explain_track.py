@@ -13,7 +13,7 @@ from quintet.audio.isolation.calls import call_isolated, start_worker
 from quintet.errors import ConfigError
 from quintet.explanation.track import TrackExplanation, TrackPrediction, explain_track
 from quintet.features.engine.warm_up import kernels_available
-from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.extraction.worker import CLIP_ERRORS
 from quintet.files.display.file_names import name_text
 from quintet.files.locks import output_lock

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, cast
 
 from quintet.ensemble.crossfit import TrainingEvent
-from quintet.features.extraction.extract import Progress, ProgressCallback
+from quintet.features.extraction.chunks import Progress, ProgressCallback
 from quintet.tuning.study import Trial
 
 StageName = Literal["listing", "extracting", "training", "searching", "reporting", "predicting"]

@@ -12,7 +12,8 @@ from quintet.datasets.source import load_source
 from quintet.embeddings.columns.networks import find_embedder
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError
-from quintet.features.extraction.extract import ExtractionSummary, Options, ProgressCallback, extract
+from quintet.features.extraction.chunks import ProgressCallback
+from quintet.features.extraction.extract import ExtractionSummary, Options, extract
 from quintet.features.extraction.worker import Job
 from quintet.files.atomic import write_text
 from quintet.files.digests import file_digest

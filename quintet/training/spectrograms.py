@@ -9,7 +9,8 @@ import pandas as pd
 from quintet.classifiers.registry import member_entry
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError
-from quintet.features.extraction.extract import Options, ProgressCallback
+from quintet.features.extraction.chunks import ProgressCallback
+from quintet.features.extraction.extract import Options
 from quintet.features.extraction.extract import extract as extract_clips
 from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters

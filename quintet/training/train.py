@@ -23,7 +23,7 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import Listener, embed_inputs, map_positions
 from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, unknown_name
-from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.digests import content_hash

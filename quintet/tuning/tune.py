@@ -20,7 +20,7 @@ from quintet import __version__
 from quintet.ensemble.crossfit import Listener
 from quintet.evaluation.comparisons import Difference, metric_differences
 from quintet.evaluation.intervals import Resampling
-from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.atomic import write_bytes

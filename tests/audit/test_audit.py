@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.audit import AuditReport, audit, write_groups
 from quintet.errors import DatasetError
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.chunks import Progress
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from quintet.ensemble.crossfit import TrainingEvent
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.chunks import Progress
 from quintet.pipeline.reporter import HookReporter, NullReporter, ProgressCallback
 
 EVENT = TrainingEvent("start", "svm", 0, 5)

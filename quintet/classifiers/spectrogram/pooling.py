@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 
 from quintet.classifiers.spectrogram.patches import all_even_patches, patch_starts, patches_per_chunk
 from quintet.classifiers.spectrogram.sequences import SpectrogramSequence
@@ -27,6 +26,9 @@ POOLING = {
 N_NEIGHBOURS = 15
 """Number of neighbours of a segment in pooling by `knn`."""
 
+BLOCK_NUMBERS = 1 << 22
+"""Numbers that the search for neighbours has in memory at a time."""
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -45,13 +47,18 @@ class Neighbours:
     def probabilities(self, scores: Floats) -> Floats:
         """Share of each class among the k nearest training segments, `(m, K)`.
 
-        The distance is the Euclidean distance of scores.
+        The distance is the Euclidean distance of scores; of equally near segments, the first counts.
         """
-        search = NearestNeighbors(n_neighbors=self.k).fit(self.scores)
-        nearest = search.kneighbors(scores, return_distance=False)
-        classes = np.arange(self.scores.shape[1])
-        is_class = self.codes[nearest][:, :, None] == classes
-        return np.asarray(is_class.mean(axis=1))
+        n_classes = self.scores.shape[1]
+        n_rows = max(1, BLOCK_NUMBERS // self.scores.size)
+        shares = []
+        for begin in range(0, len(scores), n_rows):
+            offsets = scores[begin : begin + n_rows, None] - self.scores
+            squares = np.einsum("ijk,ijk->ij", offsets, offsets)
+            nearest = np.argsort(squares, axis=1, kind="stable")[:, : self.k]
+            is_class = self.codes[nearest][:, :, None] == np.arange(n_classes)
+            shares.append(is_class.mean(axis=1))
+        return np.concatenate(shares) if shares else np.empty((0, n_classes))
 
 
 def segment_predictions(probabilities: Floats, *, rule: str, neighbours: Neighbours | None = None) -> Floats:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from quintet.datasets.groups import require_disjoint
 from quintet.errors import ArtefactError, DatasetError
 from quintet.files.atomic import atomic_replace
 from quintet.files.paths import text_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 Positions = NDArray[np.intp]
 COLUMNS = ("id", "label", "group", "part", "fold")
@@ -107,6 +109,9 @@ class Split:
 
     def write(self, path: Path | str) -> None:
         """Write the split as parquet with its digest. The file appears complete or not at all."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         about = {
             "schema": SCHEMA,
@@ -128,6 +133,9 @@ class Split:
             ArtefactError: if the file is missing, is no split, has another version, or does not match its
                 digest.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         try:
             with text_name(Path(path)) as file:
                 table = pq.read_table(file)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from quintet.ensemble.array_types import Float, Floats, Probabilities, Target
 from quintet.ensemble.fusion_weights import evidence_to_probabilities, log_evidence
@@ -54,6 +53,8 @@ def fit_temperature(probabilities: Probabilities, target: Target, n_units: float
         calibrated = evidence_to_probabilities(evidence / np.exp(log_temperature), multilabel=multilabel)
         penalty = (log_temperature / SPREAD) ** 2 / 2
         return float(n_units * clip_losses(target, calibrated).mean() + penalty)
+
+    from scipy import optimize
 
     options = {"xatol": 1e-4}
     result = optimize.minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded", options=options)

@@ -7,7 +7,7 @@ tried again one by one, so that one bad clip costs its own row and not the rows 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -19,6 +19,29 @@ Item = TypeVar("Item")
 
 FAULTS = {"died": "ProcessExpired", "late": "TimeoutError", "memory": "MemoryError"}
 """Fault of a worker → the column `error` of the ledger row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Progress of an extraction.
+
+    Args:
+        total: clips in the manifest.
+        done: clips that have a row, reused ones included.
+        reused: clips whose row of an earlier run is reused.
+        failed: clips in the failure ledger so far.
+        audio_s: seconds of audio described in this run.
+    """
+
+    total: int
+    done: int = 0
+    reused: int = 0
+    failed: int = 0
+    audio_s: float = 0.0
+
+
+ProgressCallback = Callable[[Progress], object]
+"""Receives the progress of work on clips."""
 
 
 @dataclass(frozen=True, slots=True)

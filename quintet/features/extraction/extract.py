@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,13 @@ from quintet.datasets.manifest import Manifest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.columns import feature_names
 from quintet.features.extraction.checkpoints import Parts, finished_metadata
-from quintet.features.extraction.chunks import Chunk, describe_chunks, split_into_chunks
+from quintet.features.extraction.chunks import (
+    Chunk,
+    Progress,
+    ProgressCallback,
+    describe_chunks,
+    split_into_chunks,
+)
 from quintet.features.extraction.gather import clip_tasks, gather_table, known_rows
 from quintet.features.extraction.pools import open_pool
 from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_extraction
@@ -38,29 +44,6 @@ FLUSH_S, FLUSH_ROWS = 5.0, 500
 """A part is written after so many seconds or so many rows."""
 CHUNK_S, CHUNK_CLIPS = 120.0, 16
 """A chunk holds so many estimated seconds of audio, or so many clips."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Progress of an extraction.
-
-    Args:
-        total: clips in the manifest.
-        done: clips that have a row, reused ones included.
-        reused: clips whose row of an earlier run is reused.
-        failed: clips in the failure ledger so far.
-        audio_s: seconds of audio described in this run.
-    """
-
-    total: int
-    done: int = 0
-    reused: int = 0
-    failed: int = 0
-    audio_s: float = 0.0
-
-
-ProgressCallback = Callable[[Progress], object]
-"""Receives the progress of work on clips."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from quintet.datasets.manifest import Manifest
 from quintet.features.columns import feature_names
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.checkpoints import fact_frame, fact_table, table_rows
-from quintet.features.extraction.chunks import FAULTS
-from quintet.features.extraction.extract import Progress, ProgressCallback
+from quintet.features.extraction.chunks import FAULTS, Progress, ProgressCallback
 from quintet.features.extraction.gather import clip_tasks, table_meta, table_metadata
 from quintet.features.extraction.worker import Job, Row, describe_clip, failure, file_facts
 from quintet.features.parameters import FeatureParameters

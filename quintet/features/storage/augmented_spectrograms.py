@@ -23,7 +23,7 @@ from quintet.audio.decode import ClipSource
 from quintet.audio.isolation.calls import map_isolated
 from quintet.features.engine.analysis import make_analysis
 from quintet.features.engine.warm_up import kernels_available
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.chunks import Progress
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
 

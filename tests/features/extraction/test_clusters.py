@@ -21,7 +21,8 @@ from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, QuintetError
 from quintet.features.extraction import dask_pool
 from quintet.features.extraction import extract as extraction
-from quintet.features.extraction.extract import Options, Progress, run_extraction
+from quintet.features.extraction.chunks import Progress
+from quintet.features.extraction.extract import Options, run_extraction
 from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from quintet.datasets.source import load_source
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.chunks import Progress
 from quintet.features.extraction.in_memory import collect_rows, describe_clips
 from quintet.features.extraction.worker import Job
 from quintet.features.parameters import FeatureParameters

@@ -12,7 +12,7 @@ import soundfile
 from quintet.audio.augment import AudioAugmentation
 from quintet.audio.clip import Clip
 from quintet.features.describe import describe
-from quintet.features.extraction.extract import Progress
+from quintet.features.extraction.chunks import Progress
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms, make_augmented_copies
 from quintet.features.storage.spectrograms import SpectrogramStore, SpectrogramWriter
