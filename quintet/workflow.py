@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from quintet.embeddings.tagging import TagChoice, TagProgress, TagResult
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.ensemble.crossfit import Listener
-    from quintet.features.extraction.extract import ExtractionSummary, ProgressCallback
+    from quintet.features.extraction.chunks import ProgressCallback
+    from quintet.features.extraction.extract import ExtractionSummary
     from quintet.features.storage.join import Joined
     from quintet.features.storage.table import FeatureTable
     from quintet.inference.predict import PredictionResult
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from quintet.pipeline.recipe_search import RecipeSearch
     from quintet.pipeline.reporter import Reporter
     from quintet.pipeline.runner import RunResult
+    from quintet.reports.run_page import StepCallback
     from quintet.training.settings import TrainSettings
     from quintet.training.train import TrainingResult
     from quintet.tuning.search_settings import SearchBudget, TuneSettings
@@ -232,7 +234,14 @@ def train(
     )
 
 
-def report(model: str | Path, output: str | Path, *, title: str | None = None, umap: bool = False) -> Path:
+def report(
+    model: str | Path,
+    output: str | Path,
+    *,
+    title: str | None = None,
+    umap: bool = False,
+    progress: StepCallback | None = None,
+) -> Path:
     """Write one self-contained HTML page about a trained model, and its numbers as files.
 
     Args:
@@ -250,7 +259,8 @@ def report(model: str | Path, output: str | Path, *, title: str | None = None, u
     """
     from quintet.reports.run_page import write_report
 
-    return write_report(Path(require_path(model, "`model`")), Path(output), title=title, umap=umap)
+    path = Path(require_path(model, "`model`"))
+    return write_report(path, Path(output), title=title, umap=umap, progress=progress)
 
 
 def predict(

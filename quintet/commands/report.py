@@ -24,11 +24,11 @@ def report(
     from quintet import workflow
     from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_json
-    from quintet.commands.terminal.progress import show_status
+    from quintet.commands.terminal.progress import progress_counter
 
     prepare_folder(output)
-    with show_status("Writing the report", quiet=quiet):
-        page = workflow.report(model, output, title=title, umap=umap)
+    with progress_counter("Writing the report", quiet=quiet) as progress:
+        page = workflow.report(model, output, title=title, umap=umap, progress=progress)
     if json_:
         print_json({"command": "report", "page": page, "numbers": page.parent / "numbers"})
     print_message(f"Report → {page}", quiet=quiet)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 
-from quintet.classifiers.networks.backend import load_keras
 from quintet.errors import MissingExtraError
 from quintet.explanation.contracts import Floats
 from quintet.explanation.neighbours import standardise
@@ -106,15 +108,29 @@ def umap_map(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     with warnings.catch_warnings():
         # umap-learn warns about TensorFlow, threads and sparse neighbours
         warnings.simplefilter("ignore")
-        load_keras()  # umap imports TensorFlow, which would print messages otherwise
         try:
-            from umap import UMAP
+            with _without_tensorflow():
+                from umap import UMAP
         except ImportError as error:
             raise MissingExtraError("A UMAP map", "umap") from error
         values = _main_components(features, seed)
         mapper = UMAP(n_neighbors=min(15, len(values) - 1), init="pca", random_state=seed, n_jobs=1)
         points = np.asarray(mapper.fit_transform(values), dtype=np.float64)
     return _table(points, features)
+
+
+@contextmanager
+def _without_tensorflow() -> Iterator[None]:
+    """Let `import umap` leave out its part that imports TensorFlow, which takes seconds and is not used."""
+    name = "umap.parametric_umap"
+    is_new = name not in sys.modules
+    if is_new:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if is_new:
+            del sys.modules[name]
 
 
 def _table(points: Floats, features: pd.DataFrame) -> pd.DataFrame:

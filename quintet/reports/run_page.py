@@ -88,8 +88,33 @@ class HeadlineScore:
     interval: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReportStep:
+    """Progress of a report.
+
+    Args:
+        done: finished steps.
+        total: all steps.
+        name: the step that runs now; empty at the end.
+        failed: 0, because no step can fail alone.
+    """
+
+    done: int
+    total: int
+    name: str
+    failed: int = 0
+
+
+StepCallback = Callable[[ReportStep], object]
+
+
 def write_report(
-    model_folder: str | Path, output_folder: str | Path, *, title: str | None = None, umap: bool = False
+    model_folder: str | Path,
+    output_folder: str | Path,
+    *,
+    title: str | None = None,
+    umap: bool = False,
+    progress: StepCallback | None = None,
 ) -> Path:
     """Write the report on a model folder: `index.html` and `numbers/`.
 
@@ -99,6 +124,7 @@ def write_report(
             folder that holds other files is refused.
         title: title of the page. Default: from the name of the model folder.
         umap: whether to draw UMAP maps too (the extra `umap`).
+        progress: called before each step, and at the end.
 
     Returns:
         The path of `index.html`.
@@ -112,17 +138,56 @@ def write_report(
     if not ModelFolder(model_folder).is_finished:
         read_run(model_folder)  # says what is missing, before the folder of the report is made
     with output_lock(output), replace_page(output, KIND) as numbers:
-        read_unchanged(model_folder, lambda: _make_page(model_folder, numbers, title, umap=umap))
+        steps = _Steps(progress)
+        read_unchanged(model_folder, lambda: _make_page(model_folder, numbers, title, steps, umap=umap))
     return output / "index.html"
 
 
-def _make_page(model_folder: str | Path, numbers: NumberFiles, title: str | None, *, umap: bool) -> None:
+class _Steps:
+    """Calls the callback of a report before each step: the reading, one per section, the writing.
+
+    Args:
+        progress: the callback.
+    """
+
+    def __init__(self, progress: StepCallback | None) -> None:
+        self.progress = progress
+        self.done = 0
+
+    def begin(self, name: str) -> None:
+        """Begin a step; an empty name is the end."""
+        if self.progress is not None:
+            self.progress(ReportStep(self.done, len(SECTIONS) + 2, name))
+        self.done += 1
+
+
+def step_name(make: Callable[[ReportData], Section | None]) -> str:
+    """The name of the step that makes a section.
+
+    Example:
+        >>> step_name(member_importance_section)
+        'member importance'
+    """
+    return make.__name__.removesuffix("_section").replace("_", " ")
+
+
+def _make_page(
+    model_folder: str | Path, numbers: NumberFiles, title: str | None, steps: _Steps, *, umap: bool
+) -> None:
     """Make the page and its numbers. It may be called again if the model was replaced meanwhile."""
     numbers.clear()
+    steps.done = 0
+    steps.begin("reading the run")
     run = read_run(model_folder)
     data = ReportData(run, umap=umap)
+    sections = []
     with content_used(model_folder):
-        sections = [section for make in SECTIONS if (section := make(data)) is not None]
+        for make in SECTIONS:
+            steps.begin(step_name(make))
+            section = make(data)
+            if section is not None:
+                sections.append(section)
+        steps.begin("writing the page")
         header = page_header(data, title or default_title(run))
     for section in sections:
         numbers.add_all(section.downloads)
@@ -134,6 +199,7 @@ def _make_page(model_folder: str | Path, numbers: NumberFiles, title: str | None
     scores = json.dumps(run.results.to_json(), indent=1)
     numbers.files["scores.json"] = scores.encode()
     numbers.page = render("report.html", context, parts=("report",))
+    steps.begin("")
 
 
 def default_title(run: Run) -> str:

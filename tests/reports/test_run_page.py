@@ -379,3 +379,15 @@ def test_in_a_browser_the_page_works_and_an_injected_script_does_not(
     unprotected = tmp_path / "unprotected.html"
     unprotected.write_text(evil.read_text(encoding="utf-8").replace("Content-Security-Policy", "nothing"))
     assert "<title>PWNED" in open_in_browser(unprotected)[0]  # the test can fail
+
+
+def test_the_steps_of_a_report_are_named(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_page, "SECTIONS", (model_card_section,))
+    steps: list[run_page.ReportStep] = []
+    run_page.write_report(model_folder, tmp_path / "report", progress=steps.append)
+    names = ["reading the run", "model card", "writing the page", ""]
+    assert [(step.done, step.total, step.name) for step in steps] == [
+        (k, 3, name) for k, name in enumerate(names)
+    ]

@@ -122,7 +122,7 @@ def progress_counter(description: str, *, quiet: bool = False) -> Iterator[Calla
         if not tasks:
             bar.start()
             tasks.append(bar.add_task(description, total=None, note=""))
-        note = f"{counts.failed} failed" if counts.failed else ""
+        note = f"{counts.failed} failed" if counts.failed else getattr(counts, "name", "")
         bar.update(tasks[0], completed=counts.done, total=counts.total, note=note)
         if counts.done >= counts.total:
             bar.stop()
