@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extraction, features, memory, startup
+from benchmarks import commands, extraction, features, memory, startup
 from benchmarks.music import REAL_MUSIC
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
     extraction.show(result["extraction"])
     result["startup"] = startup.measure(options.source, rounds=2 if quick else 5)
     startup.show(result["startup"])
+    result["commands"] = commands.measure(None, rounds=1 if quick else 3)
+    commands.show(result["commands"])
     clips = [100, 1000] if quick else [1000, 10000]
     hours = [0.5] if quick else [3.0]
     formats = ["wav"] if quick else ["wav", "flac", "mp3"]
@@ -104,6 +106,11 @@ def table(result: dict[str, Any]) -> str:
             f"first clip {begin['first_over_tenth']:.1f} times the tenth; "
             f"an empty cache costs {begin['compile_s']:.1f} s once "
             f"({begin['compilations']} compilation by two processes).",
+        ]
+        lines += [
+            f"- {line['case']}: {sorted(line['cpu_s'])[len(line['cpu_s']) // 2]:.2f} s of CPU, "
+            f"{line['peak_mb']:.0f} MB (start included)."
+            for line in result.get("commands", [])
         ]
         lines += [
             f"- Peak memory, {line['what']}: {line['main_mb']:.0f} MB, worker {line['worker_mb']:.0f} MB."
