@@ -179,6 +179,30 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/classifiers/spectrogram/test_classifier.py -k killed",
     ),
     (
+        "quintet/frozen/trees.py",
+        "value <= threshold if self.inclusive",
+        "value < threshold if self.inclusive",
+        "tests/frozen/test_scorers.py -k left",
+    ),
+    (
+        "quintet/frozen/trees.py",
+        "outside = (children <= here)",
+        "outside = (children < -1)",
+        "tests/frozen/test_scorers.py -k outside_themselves",
+    ),
+    (
+        "quintet/frozen/network.py",
+        "if n_bytes > limits.ACTIVATION_BYTES or",
+        "if",
+        "tests/frozen/test_network.py -k huge",
+    ),
+    (
+        "quintet/model_folder/frozen_files.py",
+        "if not difference <= tolerance:",
+        "if difference > 1:",
+        "tests/frozen/test_folder.py -k differs",
+    ),
+    (
         "quintet/inference/describe.py",
         "if parameters.hash != bundle",
         "if False and bundle",

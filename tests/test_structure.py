@@ -33,6 +33,7 @@ LAYERS = (  # a part may import the parts of earlier lines, and itself
     ("predictions",),
     ("classifiers",),
     ("ensemble",),
+    ("frozen",),
     ("model_folder",),
     ("audit", "explanation", "training"),
     ("tuning",),

@@ -118,6 +118,6 @@ def predict(
     if chosen_format == "csv" and not (for_spreadsheets or quiet):
         print_formulas(result)
     if output is not None:
-        print_message(f"{len(result.frame)} files predicted → {output}", quiet=quiet)
-    if len(result.failures):
+        print_message(f"{len(result.columns('frame')['file'])} files predicted → {output}", quiet=quiet)
+    if result.columns("failures")["file"]:
         raise typer.Exit(EXIT_DATA)

@@ -1,105 +1,168 @@
-"""Features and spectrograms of new recordings, made as those of the training."""
+"""Features and spectrograms of new recordings, made as those of the training, and their predictions."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.registry import member_entry
-from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.errors import ArtefactError
+from quintet.errors import AlignmentError, ArtefactError
 from quintet.features.catalogue import feature_family
-from quintet.features.extraction.extract import Progress, ProgressCallback
-from quintet.features.extraction.in_memory import collect_rows
+from quintet.features.columns import feature_names
+from quintet.features.extraction.chunks import Progress, ProgressCallback
 from quintet.features.extraction.segments import FileRows, FileTask, describe_files
 from quintet.features.extraction.worker import Job, Row
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.join import joined_families
-from quintet.features.storage.spectrograms import Spectrograms, SpectrogramStore, SpectrogramWriter
-from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import name_text
+from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.reasons import reason
-from quintet.inference.inputs import SegmentRow, segment_manifest, segment_row
+from quintet.inference.inputs import SegmentRow, segment_row
+from quintet.inference.predictor import Predictor
+from quintet.inference.rows import PredictedRow, file_row
 
-FEW_FILES = 4
-"""Spectrograms of so many files or fewer are kept in memory; those of more files are written to a store."""
+if TYPE_CHECKING:
+    from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.frozen.ensemble import FrozenEnsemble
+
+FILES_AT_A_TIME, SEGMENTS_AT_A_TIME, ROWS_AT_A_TIME = 32, 64, 256
+"""Files, or segments, whose descriptions are in memory before they are predicted, and rows that are predicted
+together. Which files are predicted together depends on their order only, not on the workers."""
+
 Spectrogram = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Descriptions:
-    """Features and spectrograms of segments.
+class Predictions(NamedTuple):
+    """Predictions of rows.
 
     Args:
-        table: one row per segment, failed ones included.
-        spectrograms: source of the spectrograms by id, in memory or on disk; None if there are none.
+        rows: the rows, failed ones included.
+        probabilities: of the usable rows, `(n, K)`.
+        distances: of the usable rows, `(n,)`; None if the model does not measure them.
     """
 
-    table: FeatureTable
-    spectrograms: SpectrogramStore | Mapping[str, Spectrogram] | None = None
-
-    def take_spectrograms(self, ids: Sequence[str]) -> Spectrograms | list[Spectrogram] | None:
-        """The spectrograms of these segments, in this order; None if there are none."""
-        source = self.spectrograms
-        if source is None or isinstance(source, SpectrogramStore):
-            return None if source is None else source.take(ids)
-        return [source[name] for name in ids]
+    rows: list[PredictedRow]
+    probabilities: Floats
+    distances: Floats | None
 
 
-@contextmanager
-def describe_recordings(
+def predict_recordings(
+    predictor: Predictor,
     files: Sequence[Path],
-    parameters: FeatureParameters,
     *,
     segment_s: float | None,
-    log_mel: bool,
     strict: bool = False,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
-) -> Iterator[Descriptions]:
-    """Compute features and spectrograms of the segments of files; they can be used inside the `with` block.
+) -> Predictions:
+    """Describe the segments of files and predict them, some files at a time.
 
     Worker processes read the files: a crash, a hang or too much memory costs one file. The segments are cut
     while a file is decoded.
 
     Args:
+        predictor: the model.
         files: the files.
-        parameters: parameters of the features.
         segment_s: length of a segment, seconds; files much longer are cut. 0 or None: no file is cut.
-        log_mel: whether spectrograms are computed too.
         strict: whether a recording that is cut short counts as failed.
         n_jobs: number of worker processes; -1 is one per processor.
         progress: called as files are described.
+
+    Raises:
+        ArtefactError: if the model was trained on other features than this version of quintet makes.
+        AlignmentError: if the model reads a column that the features do not have.
     """
-    job = make_job(parameters, log_mel=log_mel, strict=strict)
+    model = predictor.model
+    parameters = feature_parameters(model)
+    columns = column_positions(model.bundle_["feature_names"], feature_names(parameters))
+    job = make_job(parameters, log_mel=has_networks(model), strict=strict)
     tasks = [FileTask(name_text(file), str(file.absolute()), segment_s) for file in files]
     found: dict[int, FileRows] = {}
+    block: list[tuple[Path, FileRows]] = []
+    parts: list[Predictions] = []
+    n_taken = 0
     state = Progress(total=len(tasks))
     if progress is not None:
         progress(state)
-    with tempfile.TemporaryDirectory(prefix="quintet-") as scratch, ExitStack() as stack:
-        writer: SpectrogramWriter | None = None
-        if log_mel and len(tasks) > FEW_FILES:
-            writer = stack.enter_context(SpectrogramWriter(Path(scratch) / "store", parameters.log_mel))
-        for position, of_file in describe_files(tasks, job, n_workers=n_jobs):
-            found[position] = of_file
-            if writer is not None:
-                _store_spectrograms(files[position], of_file, writer)
-            state = file_state(state, of_file)
-            if progress is not None:
-                progress(state)
-        stack.close()
-        segments, rows = number_rows((file, found[k]) for k, file in enumerate(files))
-        clips = collect_rows(segment_manifest(segments), parameters, rows)
-        has_store = writer is not None and len(clips.table.meta) > 0
-        store = SpectrogramStore(Path(scratch) / "store") if has_store else None
-        yield Descriptions(clips.table, store or clips.spectrograms or None)
+    for position, of_file in describe_files(tasks, job, n_workers=n_jobs):
+        found[position] = of_file
+        state = file_state(state, of_file)
+        if progress is not None:
+            progress(state)
+        while n_taken in found:
+            block.append((files[n_taken], found.pop(n_taken)))
+            n_taken += 1
+            if is_full(block) or n_taken == len(files):
+                parts.append(_predict_block(predictor, block, columns))
+                block = []
+    return join_predictions(predictor, parts)
+
+
+def is_full(block: Sequence[tuple[Path, FileRows]]) -> bool:
+    """Whether the files of a block are predicted before more are added."""
+    n_segments = sum(len(of_file.rows) for _, of_file in block)
+    return len(block) >= FILES_AT_A_TIME or n_segments >= SEGMENTS_AT_A_TIME
+
+
+def _predict_block(
+    predictor: Predictor, described: Sequence[tuple[Path, FileRows]], columns: NDArray[np.intp]
+) -> Predictions:
+    """Predictions of the segments of some files, which are described."""
+    rows: list[PredictedRow] = []
+    usable: list[Row] = []
+    for file, of_file in described:
+        for window, row in zip(of_file.windows, of_file.rows, strict=True):
+            rows.append(file_row(file, window, row))
+            if not row.failed:
+                usable.append(row)
+    parts = []
+    for begin in range(0, len(usable), ROWS_AT_A_TIME):
+        some = usable[begin : begin + ROWS_AT_A_TIME]
+        features = np.stack([row.values for row in some if row.values is not None])[:, columns]
+        pictures = [row.log_mel.T.astype(np.float32) for row in some if row.log_mel is not None]
+        parts.append(Predictions([], *predictor.predict(features, pictures or None)))
+    joined = join_predictions(predictor, parts)
+    return joined._replace(rows=rows)
+
+
+def join_predictions(predictor: Predictor, parts: Sequence[Predictions]) -> Predictions:
+    """Several predictions of one model as one."""
+    rows = [row for part in parts for row in part.rows]
+    n_classes = len(predictor.model.class_names_)
+    nothing = np.empty((0, n_classes))
+    probabilities = np.concatenate([nothing, *(part.probabilities for part in parts)])
+    distances = None
+    if predictor.model.distance_ is not None:
+        measured = [part.distances for part in parts if part.distances is not None]
+        distances = np.concatenate([np.empty(0), *measured])
+    return Predictions(rows, probabilities, distances)
+
+
+def column_positions(wanted: Sequence[str], present: Sequence[str]) -> NDArray[np.intp]:
+    """Positions of the columns of a model among those of a table.
+
+    Args:
+        wanted: columns of the model.
+        present: columns of the table.
+
+    Raises:
+        AlignmentError: columns are missing.
+    """
+    place = {name: position for position, name in enumerate(present)}
+    missing = [name for name in wanted if name not in place]
+    if missing:
+        from quintet.features.storage.column_roles import quote_names
+
+        raise AlignmentError(
+            f"The table must have the {len(wanted)} columns of the training. "
+            f"{len(missing)} are missing: {quote_names(missing)}."
+        )
+    return np.array([place[name] for name in wanted], dtype=np.intp)
 
 
 def number_rows(files: Iterable[tuple[Path, FileRows]]) -> tuple[list[SegmentRow], list[Row]]:
@@ -126,20 +189,12 @@ def file_state(state: Progress, found: FileRows) -> Progress:
     )
 
 
-def _store_spectrograms(file: Path, found: FileRows, writer: SpectrogramWriter) -> None:
-    """Move the spectrograms of a file to a store."""
-    for window, row in zip(found.windows, found.rows, strict=True):
-        if row.log_mel is not None:
-            writer.add(segment_row(file, window).id, row.log_mel.T, str(row.facts["audio_digest"]))
-            row.log_mel = None
-
-
-def has_networks(ensemble: EnsembleClassifier) -> bool:
+def has_networks(ensemble: FrozenEnsemble | EnsembleClassifier) -> bool:
     """Whether a member of the ensemble reads spectrograms."""
     return any(member_entry(name).input == "spectrogram" for name in ensemble.members_)
 
 
-def segment_length_s(ensemble: EnsembleClassifier, segment_s: float | None) -> float | None:
+def segment_length_s(ensemble: FrozenEnsemble | EnsembleClassifier, segment_s: float | None) -> float | None:
     """The given length of a segment; by default the typical length of the training clips, None if unknown."""
     if segment_s is not None:
         return segment_s
@@ -166,7 +221,7 @@ def make_job(parameters: FeatureParameters, *, log_mel: bool, strict: bool = Fal
     return Job(parameters, log_mel=log_mel, strict=strict, embedder=find_embedder(parameters))
 
 
-def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
+def feature_parameters(ensemble: FrozenEnsemble | EnsembleClassifier) -> FeatureParameters:
     """The feature parameters of a model, checked against the features of this version of quintet.
 
     Raises:
@@ -179,14 +234,8 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
             "To predict audio, a model must be trained on features that quintet made. "
             "This one was trained on a table from elsewhere: give it rows of such a table with `--table`."
         )
-    joined = joined_families(bundle)
-    if joined:
-        n_columns = sum(feature_family(name) in joined for name in bundle["feature_names"])
-        files = ", ".join(dict.fromkeys(str(record["file"]) for record in joined.values()))
-        raise ArtefactError(
-            f"To predict audio, a model must read only columns that quintet makes. {n_columns} of this model "
-            f"are from a joined table ({files}): give it rows with `--table` and `--join`."
-        )
+    if bundle.get("joined"):
+        _refuse_joined(bundle)
     try:
         parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
     except (ValueError, TypeError, OverflowError) as error:
@@ -202,3 +251,20 @@ def feature_parameters(ensemble: EnsembleClassifier) -> FeatureParameters:
             "use that version, or extract and train again."
         )
     return parameters
+
+
+def _refuse_joined(bundle: JsonObject) -> None:
+    """Refuse audio for a model that reads columns of a joined table.
+
+    Raises:
+        ArtefactError: always, with the tables.
+    """
+    from quintet.features.storage.join import joined_families
+
+    joined = joined_families(bundle)
+    n_columns = sum(feature_family(name) in joined for name in bundle["feature_names"])
+    files = ", ".join(dict.fromkeys(str(record["file"]) for record in joined.values()))
+    raise ArtefactError(
+        f"To predict audio, a model must read only columns that quintet makes. {n_columns} of this model "
+        f"are from a joined table ({files}): give it rows with `--table` and `--join`."
+    )

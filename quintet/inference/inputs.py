@@ -6,16 +6,16 @@ import glob
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, NamedTuple
 
 from quintet.audio.reading.segments import Window
 from quintet.datasets.folder import list_audio
-from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import DatasetError
 from quintet.files.display.file_names import name_text
 from quintet.files.paths import expand_home
+
+if TYPE_CHECKING:
+    from quintet.datasets.manifest import Manifest
 
 
 class SegmentRow(NamedTuple):
@@ -93,6 +93,10 @@ def segment_row(file: Path, window: Window) -> SegmentRow:
 
 def segment_manifest(rows: Sequence[SegmentRow]) -> Manifest:
     """The manifest of these rows, without labels."""
+    import pandas as pd
+
+    from quintet.datasets.manifest import COLUMNS, Manifest
+
     frame = pd.DataFrame(rows, columns=list(SegmentRow._fields))
     for column in ("label", "split", "problem"):
         frame[column] = pd.Series(pd.NA, index=frame.index, dtype="string")

@@ -2,63 +2,83 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
-import pandas as pd
 
 from quintet.audio.isolation.calls import call_isolated
 from quintet.audio.reading.recording import recording_digest
 from quintet.audio.reading.segments import SHORTEST_REST_SEGMENTS
-from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError
-from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import text_path
+from quintet.inference.rows import PredictedRow
 from quintet.model_folder.folder import OpenFolder
-from quintet.model_folder.run import content_used
+from quintet.model_folder.frozen_files import KnownClips, read_known
 
-KNOWN_COLUMNS = ("known_id", "known_part")
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.frozen.ensemble import FrozenEnsemble
+
 ROUNDING_S = 0.1  # durations of segments are rounded
 SHOWN = 3  # files that a note lists
 
 
-def find_known(ensemble: EnsembleClassifier, table: FeatureTable, file_column: str) -> pd.DataFrame:
+class KnownClip(NamedTuple):
+    """A clip of the training run: its id, and its part of the split (`train`, `test` or `unused`)."""
+
+    id: str
+    part: str
+
+
+def find_known(
+    model: FrozenEnsemble | EnsembleClassifier, rows: Sequence[PredictedRow], keys: Sequence[str | None]
+) -> dict[str, KnownClip]:
     """The clip of the training run that each file is.
 
     Audio is recognised by the digest of its samples, of the whole file or of one of its segments. A row of a
     table from elsewhere is recognised if its id and all of its features are those of a clip.
 
     Args:
-        ensemble: a model from `load_model`; a model without folder knows no clips.
-        table: rows of the files; only usable rows are looked at.
-        file_column: column of the table with the file of each row, or "id".
+        model: the model; one without folder knows no clips.
+        rows: usable rows.
+        keys: what each row is recognised by: its digest, or `row_keys`; None if neither is known.
 
     Returns:
-        By file, for known files only: known_id, the id of the clip, and known_part, its part of the split
-        (`train`, `test` or `unused`). If several clips are equal, one of the training part is named.
+        By file, for known files only. If several clips are equal, one of the training part is named.
     """
-    empty = pd.DataFrame(columns=list(KNOWN_COLUMNS), index=pd.Index([], name="file"), dtype=object)
-    if ensemble.files_ is None or not len(table.meta):
-        return empty
-    files = table.meta.index if file_column == "id" else table.meta[file_column]
-    rows = pd.DataFrame({"file": np.asarray(files, dtype=str), "clip": _clip_keys(ensemble, table)})
-    with content_used(ensemble.files_.root):
-        clips = _training_clips(ensemble, OpenFolder(ensemble.bundle_, ensemble.files_))
-    rows = pd.concat([rows, _whole_files(table.meta, rows["file"], clips)], ignore_index=True).dropna()
-    known = clips[clips["clip"].isin(rows["clip"])]
-    if known.empty:
-        return empty
-    found = rows.merge(known, on="clip")
-    by_part = found.sort_values("known_part", key=lambda part: part != "train", kind="stable")
-    return by_part.drop_duplicates("file").set_index("file")[list(KNOWN_COLUMNS)]
+    if model.files_ is None or not rows:
+        return {}
+    is_audio = model.bundle_["feature_parameters"] is not None
+    known = read_known(model.files_) if is_audio else None
+    if known is None:
+        from quintet.model_folder.run import content_used
+
+        with content_used(model.files_.root):
+            known = _training_clips(OpenFolder(model.bundle_, model.files_))
+    matches = [(row.file, key) for row, key in zip(rows, keys, strict=True) if key is not None]
+    found: dict[str, list[KnownClip]] = defaultdict(list)
+    for file, key in [*matches, *_whole_files(rows, known)]:
+        found[file] += [KnownClip(*clip) for clip in known.clips.get(key, ())]
+    return {
+        file: next((clip for clip in clips if clip.part == "train"), clips[0])
+        for file, clips in found.items()
+        if clips
+    }
 
 
-def known_note(known: pd.DataFrame, n_files: int) -> list[str]:
+def known_note(known: Mapping[str, KnownClip], n_files: int) -> list[str]:
     """A note if files are clips of the training part.
 
     Args:
         known: result of `find_known`.
         n_files: number of all files.
     """
-    trained = known.index[known["known_part"] == "train"].tolist()
+    trained = [file for file, clip in known.items() if clip.part == "train"]
     if not trained:
         return []
     more = ", …" if len(trained) > SHOWN else ""
@@ -70,62 +90,54 @@ def known_note(known: pd.DataFrame, n_files: int) -> list[str]:
     ]
 
 
-def _clip_keys(ensemble: EnsembleClassifier, table: FeatureTable) -> pd.Series:
-    """What each usable row is recognised by: its digest, or its id and features; NA if neither is known."""
-    if ensemble.bundle_["feature_parameters"] is not None:
-        return table.meta["audio_digest"].reset_index(drop=True)
-    return _row_keys(table.features[ensemble.bundle_["feature_names"]])
+def row_keys(features: pd.DataFrame) -> list[str | None]:
+    """A text for the id and the features of each row of a table from elsewhere."""
+    import pandas as pd
 
-
-def _row_keys(features: pd.DataFrame) -> pd.Series:
-    """A text for the id and the features of each row."""
     values = np.ascontiguousarray(features.to_numpy(np.float32))
     hashes = pd.util.hash_array(values.view(f"V{values.shape[1] * 4}").ravel().astype(object))
-    return pd.Series([f"{id}\0{code:016x}" for id, code in zip(features.index, hashes.tolist(), strict=True)])
+    return [f"{id}\0{code:016x}" for id, code in zip(features.index, hashes.tolist(), strict=True)]
 
 
-def _whole_files(segments: pd.DataFrame, files: pd.Series, clips: pd.DataFrame) -> pd.DataFrame:
-    """Digests of the whole files that were cut and may be as long as a clip: file, clip.
+def _whole_files(rows: Sequence[PredictedRow], known: KnownClips) -> list[tuple[str, str]]:
+    """Digests of the whole files that were cut and may be as long as a clip: (file, digest).
 
     Args:
-        segments: rows of the segments, with path, start and end.
-        files: file of each segment, in the same order.
-        clips: the clips of the run.
+        rows: usable rows.
+        known: the clips of the run.
     """
-    ends = segments["end"].to_numpy(np.float64)
-    lengths = ends - segments["start"].to_numpy(np.float64)
-    cut = pd.DataFrame(
-        {"file": files.to_numpy(), "path": segments["path"].to_numpy(), "end": ends, "length": lengths}
-    ).dropna()
-    rows = []
-    for (file, path), of_file in cut.groupby(["file", "path"], sort=False):
-        shortest = float(of_file["end"].max()) - ROUNDING_S
-        longest = shortest + 2 * ROUNDING_S + SHORTEST_REST_SEGMENTS * float(of_file["length"].max())
-        if clips["duration_s"].between(shortest, longest).any():
+    cut: dict[tuple[str, str], list[PredictedRow]] = defaultdict(list)
+    for row in rows:
+        if not (math.isnan(row.start) or math.isnan(row.end)):
+            cut[row.file, row.path].append(row)
+    found = []
+    for (file, path), parts in cut.items():
+        shortest = max(part.end for part in parts) - ROUNDING_S
+        length = max(part.end - part.start for part in parts)
+        longest = shortest + 2 * ROUNDING_S + SHORTEST_REST_SEGMENTS * length
+        if ((known.durations >= shortest) & (known.durations <= longest)).any():
             try:
-                rows.append((file, call_isolated(recording_digest, text_path(str(path)))))
+                found.append((file, call_isolated(recording_digest, text_path(path))))
             except AudioError:  # a damaged end: the segments can be read, the whole file cannot
                 continue
-    return pd.DataFrame(rows, columns=["file", "clip"], dtype=object)
+    return found
 
 
-def _training_clips(ensemble: EnsembleClassifier, folder: OpenFolder) -> pd.DataFrame:
-    """Clips of the run: clip (as in `_clip_keys`), known_id, known_part, duration_s."""
-    names = ensemble.bundle_["feature_names"]
-    is_audio = ensemble.bundle_["feature_parameters"] is not None
-    columns = ["audio_digest"] if is_audio else names
-    clips = folder.read_frame("features.parquet", ["id", "duration_s", *columns])
-    if is_audio:
-        keys = clips["audio_digest"]
-    else:
-        keys = _row_keys(clips.set_index("id")[names])
-    parts = folder.read_frame("split.parquet", ["id", "part"]).set_index("id")["part"]
-    known = pd.DataFrame(
-        {
-            "clip": keys.to_numpy(),
-            "known_id": clips["id"].to_numpy(),
-            "known_part": clips["id"].map(parts).to_numpy(),
-            "duration_s": clips["duration_s"].to_numpy(np.float64),
-        }
+def _training_clips(folder: OpenFolder) -> KnownClips:
+    """Clips of the run from its tables; the keys are digests, or those of `row_keys`."""
+    names = folder.bundle["feature_names"]
+    is_audio = folder.bundle["feature_parameters"] is not None
+    clips = folder.read_frame(
+        "features.parquet", ["id", "duration_s", *(["audio_digest"] if is_audio else names)]
     )
-    return known[known["clip"].notna() & known["known_part"].notna()]
+    keys = clips["audio_digest"].tolist() if is_audio else row_keys(clips.set_index("id")[names])
+    split = folder.read_frame("split.parquet", ["id", "part"])
+    part_of = dict(zip(split["id"], split["part"], strict=True))
+    known: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    durations = []
+    columns = (keys, clips["id"].tolist(), clips["duration_s"].to_numpy(np.float64).tolist())
+    for key, id, duration_s in zip(*columns, strict=True):
+        if isinstance(key, str) and isinstance(part_of.get(id), str):
+            known[key].append((str(id), part_of[id]))
+            durations.append(duration_s)
+    return KnownClips(known, np.asarray(durations, dtype=np.float64))

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.audio.isolation.calls import start_worker
 from quintet.datasets.labels import join_labels
-from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor, require_confidence
 from quintet.errors import AlignmentError, ConfigError
 from quintet.features.catalogue import feature_family
 from quintet.features.engine.warm_up import kernels_available
-from quintet.features.extraction.extract import ProgressCallback
+from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.parameters import FeatureParameters
-from quintet.features.storage.column_roles import Roles, quote_names
-from quintet.features.storage.join import Joined, join_tables, joined_families, require_same_joins
-from quintet.features.storage.read import read_feature_table, read_model_rows
-from quintet.features.storage.spectrograms import SpectrogramStore
-from quintet.features.storage.table import FeatureTable
 from quintet.inference.describe import (
-    Descriptions,
-    describe_recordings,
+    ROWS_AT_A_TIME,
+    Predictions,
+    column_positions,
     feature_parameters,
-    has_networks,
+    join_predictions,
+    predict_recordings,
     segment_length_s,
 )
 from quintet.inference.inputs import expand_files
-from quintet.inference.known_clips import KNOWN_COLUMNS, find_known, known_note
-from quintet.model_folder.load import load_model
+from quintet.inference.known_clips import find_known, known_note, row_keys
+from quintet.inference.predictor import Predictor, find_predictor
+from quintet.inference.result import Columns, PredictionResult
+from quintet.inference.rows import PredictedRow, first_of_each, table_rows, usable_rows
+
+if TYPE_CHECKING:
+    from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.features.storage.join import Joined
+    from quintet.features.storage.spectrograms import SpectrogramStore
+    from quintet.features.storage.table import FeatureTable
+    from quintet.frozen.ensemble import FrozenEnsemble
+
+__all__ = ["PredictionResult", "predict_files", "predict_table", "predict_table_file"]
 
 Floats = NDArray[np.float64]
 
@@ -48,38 +55,6 @@ UNGROUPED = (
     "Ungrouped split: this model was scored on clips whose groups may be in its training part. "
     "Expect lower accuracy than its scores, and lower coverage of its sets."
 )
-
-
-@dataclass(frozen=True)
-class PredictionResult:
-    """Predictions, one row per file.
-
-    Args:
-        frame: columns `file`, `verdict` (the ensemble prediction: the most probable class; for label sets the
-            tags with a probability of 0.5 or more), `confidence` (the highest probability), `segments` (their
-            number), `duration_s` (seconds that were used), `missing_s` (seconds that a truncated file states
-            and does not hold), `set` if a confidence was asked for (the classes that cannot be excluded,
-            joined by `;`; empty for none of the known classes), `out_of_class` in [0, 1), near 1 if no known
-            class fits (not for label sets), `known_id` and `known_part` (the same recording in the data of
-            the training, and its part of the split: `train`, `test` or `unused`; missing if there is none),
-            and `probability.<class>`.
-        segments: one row per segment: `file`, `start`, `end`, `probability.<class>`, and `distance` from all
-            classes in feature space if the model measures it.
-        failures: `file`, `stage`, `reason`, one row per segment that could not be read.
-        truncated: `file`, `reason` of each file that is cut short; its prediction is made from the sound that
-            is there.
-        classes: class names.
-        notes: limits of these predictions, and what was left out of folders, one sentence each.
-        multilabel: whether labels are sets, so that `verdict` may be the empty set.
-    """
-
-    frame: pd.DataFrame
-    segments: pd.DataFrame
-    failures: pd.DataFrame
-    truncated: pd.DataFrame
-    classes: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    multilabel: bool = False
 
 
 def predict_files(
@@ -115,22 +90,20 @@ def predict_files(
         DatasetError: if there is no file.
     """
     start_worker(kernels_available)  # before the model is loaded: networks bring threads
-    ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
-    _require_sets(ensemble, confidence)
-    parameters = feature_parameters(ensemble)
+    predictor = find_predictor(model)
+    _require_sets(predictor, confidence)
+    feature_parameters(predictor.model)
     found = expand_files(files)
-    with describe_recordings(
+    predictions = predict_recordings(
+        predictor,
         found.files,
-        parameters,
-        segment_s=segment_length_s(ensemble, segment_s),
-        log_mel=has_networks(ensemble),
+        segment_s=segment_length_s(predictor.model, segment_s),
         strict=strict,
         n_jobs=n_jobs,
         progress=progress,
-    ) as descriptions:
-        predictions = _predict_rows(ensemble, descriptions)
-    result = _average_segments(ensemble, descriptions.table, "group", predictions, confidence)
-    return replace(result, notes=(*result.notes, *found.notes))
+    )
+    keys = [row.digest for row in usable_rows(predictions.rows)]
+    return _average_rows(predictor, predictions, keys, confidence, notes_after=found.notes)
 
 
 def predict_table_file(
@@ -159,8 +132,12 @@ def predict_table_file(
         ConfigError: if a confidence is asked for and the model has no prediction sets.
         DatasetError: if `id_column` is missing, or ids repeat.
     """
-    ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
-    bundle = ensemble.bundle_
+    from quintet.features.storage.column_roles import Roles
+    from quintet.features.storage.join import join_tables, joined_families
+    from quintet.features.storage.read import read_feature_table, read_model_rows
+
+    predictor = find_predictor(model)
+    bundle = predictor.model.bundle_
     if bundle["feature_parameters"] is not None:
         table = read_feature_table(path, id_column=id_column)
     else:
@@ -170,7 +147,8 @@ def predict_table_file(
         if id_column is not None:
             roles = replace(roles, id=id_column, id_required=True)
         table = read_model_rows(path, roles)
-    return predict_table(ensemble, join_tables(table, join) if join else table, confidence=confidence)
+    table = join_tables(table, join) if join else table
+    return _predict_table(predictor, table, None, confidence)
 
 
 def predict_table(
@@ -192,28 +170,55 @@ def predict_table(
         AlignmentError: if columns are missing, or the parameter hashes differ.
         ConfigError: if a confidence is asked for and the model has no prediction sets.
     """
-    ensemble = model if isinstance(model, EnsembleClassifier) else load_model(model)
-    _require_sets(ensemble, confidence)
-    expected, given = ensemble.bundle_["feature_hash"], ensemble.bundle_["feature_parameters"]
+    return _predict_table(find_predictor(model), table, spectrograms, confidence)
+
+
+def _predict_table(
+    predictor: Predictor,
+    table: FeatureTable,
+    spectrograms: SpectrogramStore | None,
+    confidence: float | None,
+) -> PredictionResult:
+    from quintet.features.storage.join import require_same_joins
+
+    model = predictor.model
+    _require_sets(predictor, confidence)
+    expected, given = model.bundle_["feature_hash"], model.bundle_["feature_parameters"]
     by_name = given is None and table.parameters is None
     is_covered = table.parameter_hash == expected
     if given is not None and table.parameters is not None and not is_covered:
         is_covered = table.parameters.covers(FeatureParameters.parse(given, where="The model"))
     if not (is_covered or by_name):
-        differences = _differences(ensemble.bundle_["feature_parameters"], table.metadata.get("parameters"))
+        differences = _differences(given, table.metadata.get("parameters"))
         raise AlignmentError(
             f"A table must be made with the parameters of the model ({expected}). "
             f"Received {table.parameter_hash}{differences}: extract it again."
         )
-    require_same_joins(ensemble.bundle_, table.metadata)
-    predictions = _predict_rows(ensemble, Descriptions(table, spectrograms))
-    result = _average_segments(ensemble, table, "id", predictions, confidence)
-    return replace(result, notes=(*_table_notes(ensemble, table), *result.notes))
+    require_same_joins(model.bundle_, table.metadata)
+    columns = column_positions(model.bundle_["feature_names"], table.feature_names)
+    parts = []
+    for begin in range(0, len(table.features), ROWS_AT_A_TIME):
+        some = table.features.iloc[begin : begin + ROWS_AT_A_TIME]
+        pictures = None if spectrograms is None else spectrograms.take(list(some.index))
+        values = some.to_numpy(np.float32)[:, columns]
+        parts.append(Predictions([], *predictor.predict(values, pictures)))
+    predictions = join_predictions(predictor, parts)._replace(rows=table_rows(table))
+    is_audio = model.bundle_["feature_parameters"] is not None
+    usable = usable_rows(predictions.rows)
+    keys = (
+        [row.digest for row in usable]
+        if is_audio
+        else row_keys(table.features[model.bundle_["feature_names"]])
+    )
+    notes = _table_notes(predictor, table)
+    return _average_rows(predictor, predictions, keys, confidence, notes_before=notes)
 
 
-def _table_notes(ensemble: EnsembleClassifier, table: FeatureTable) -> list[str]:
+def _table_notes(predictor: Predictor, table: FeatureTable) -> list[str]:
     """Notes of a table, and its columns that the model does not use."""
-    used = set(ensemble.bundle_["feature_names"])
+    from quintet.features.storage.column_roles import quote_names
+
+    used = set(predictor.model.bundle_["feature_names"])
     extra = [name for name in table.feature_names if name not in used]
     notes = [str(note) for note in table.metadata.get("notes", [])]
     if extra:
@@ -221,101 +226,103 @@ def _table_notes(ensemble: EnsembleClassifier, table: FeatureTable) -> list[str]
     return notes
 
 
-def _predict_rows(ensemble: EnsembleClassifier, descriptions: Descriptions) -> pd.DataFrame:
-    """Predictions of the usable rows: `probability.<class>`, and `distance` if the model measures it."""
-    names = ensemble.bundle_["feature_names"]
-    features = descriptions.table.features
-    missing = [name for name in names if name not in features.columns]
-    if missing:
-        raise AlignmentError(
-            f"The table must have the {len(names)} columns of the training. "
-            f"{len(missing)} are missing: {quote_names(missing)}."
-        )
-    columns = _probability_columns(ensemble)
-    if not len(features):
-        measured = ["distance"] if ensemble.distance_ is not None else []
-        return pd.DataFrame(columns=columns + measured, dtype=np.float64)
-    spectrograms = descriptions.take_spectrograms(list(features.index))
-    probabilities = ensemble.predict_proba(features[names], spectrograms=spectrograms)
-    predictions = pd.DataFrame(probabilities, columns=columns)
-    distances = ensemble.distances(features[names])
-    return predictions if distances is None else predictions.assign(distance=distances)
-
-
-def _probability_columns(ensemble: EnsembleClassifier) -> list[str]:
-    return [f"probability.{name}" for name in ensemble.class_names_]
-
-
-def _average_segments(
-    ensemble: EnsembleClassifier,
-    table: FeatureTable,
-    file_column: str,
-    predictions: pd.DataFrame,
+def _average_rows(
+    predictor: Predictor,
+    predictions: Predictions,
+    keys: Sequence[str | None],
     confidence: float | None,
+    *,
+    notes_before: Sequence[str] = (),
+    notes_after: Sequence[str] = (),
 ) -> PredictionResult:
     """Average the predictions of the rows of each file.
 
     Args:
-        ensemble: the model.
-        table: the feature table.
-        file_column: column of the table with the file of each row.
-        predictions: predictions of the usable rows.
+        predictor: the model.
+        predictions: of the rows.
+        keys: what each usable row is recognised by among the clips of the training.
         confidence: of the prediction sets, or None.
+        notes_before: sentences before those about the predictions.
+        notes_after: sentences after them.
     """
-    meta, columns = table.meta, _probability_columns(ensemble)
-    files = np.asarray(meta.index if file_column == "id" else meta[file_column], dtype=str)
-    segments = pd.DataFrame({"file": files, "start": meta["start"].to_numpy(), "end": meta["end"].to_numpy()})
-    segments[list(predictions.columns)] = predictions.to_numpy()
-    order = list(dict.fromkeys(files))
-    means, counts = predictions, np.empty(0, dtype=object)
-    if order:
-        by_file = segments.groupby("file", sort=False)
-        means = by_file[list(predictions.columns)].mean().reindex(order)
-        counts = by_file.size().reindex(order).to_numpy()
-    probabilities = means[columns].to_numpy(np.float64)
-    seconds = _seconds_by_file(meta, files).reindex(order)
-    frame = pd.DataFrame(
-        {
-            "file": pd.Series(order, dtype="str"),
-            "verdict": _label_files(ensemble, probabilities),
-            "confidence": probabilities.max(axis=1) if order else np.empty(0),
-            "segments": counts,
-            "duration_s": seconds["duration_s"].to_numpy(),
-            "missing_s": seconds["missing_s"].to_numpy(),
-        }
+    model = predictor.model
+    rows = usable_rows(predictions.rows)
+    names = [f"probability.{name}" for name in model.class_names_]
+    files = list(dict.fromkeys(row.file for row in rows))
+    place = {file: k for k, file in enumerate(files)}
+    owners = np.array([place[row.file] for row in rows], dtype=np.intp)
+    counts = np.bincount(owners, minlength=len(files))
+    probabilities = _means(predictions.probabilities, owners, counts)
+    distances = predictions.distances
+    columns = Columns(
+        file=files,
+        verdict=_label_files(model, probabilities),
+        confidence=probabilities.max(axis=1).tolist() if files else [],
+        segments=counts.tolist(),
+        **_seconds(rows, owners, len(files)),
     )
-    if ensemble.conformal_ is not None:
-        distances = means["distance"].to_numpy(np.float64) if "distance" in means else None
+    if model.conformal_ is not None:
+        means = None if distances is None else _means(distances[:, None], owners, counts)[:, 0]
         if confidence is not None:
-            frame["set"] = _prediction_sets(
-                ensemble.conformal_, probabilities, confidence, distances, ensemble.class_names_
+            columns["set"] = _prediction_sets(
+                model.conformal_, probabilities, confidence, means, model.class_names_
             )
-        frame["out_of_class"] = ensemble.conformal_.out_of_class(probabilities, distances)
-    known = find_known(ensemble, table, file_column)
-    for name in KNOWN_COLUMNS:
-        frame[name] = known[name].reindex(order).astype("str").to_numpy()
-    frame[columns] = probabilities
-    is_truncated = (meta["status"] == "truncated").to_numpy()
-    truncated = pd.DataFrame({"file": files[is_truncated], "reason": meta["reason"].to_numpy()[is_truncated]})
+        columns["out_of_class"] = model.conformal_.out_of_class(probabilities, means).tolist()
+    known = find_known(model, rows, keys)
+    columns["known_id"] = [known[file].id if file in known else None for file in files]
+    columns["known_part"] = [known[file].part if file in known else None for file in files]
+    columns |= _matrix(names, probabilities)
+    segments = Columns(
+        file=[row.file for row in rows], start=[row.start for row in rows], end=[row.end for row in rows]
+    )
+    segments |= _matrix(names, predictions.probabilities)
+    if distances is not None:
+        segments["distance"] = distances.tolist()
+    failed = [row for row in predictions.rows if not row.usable]
+    truncated = first_of_each(row for row in rows if row.status == "truncated")
     return PredictionResult(
-        frame=frame,
+        frame=columns,
         segments=segments,
-        failures=_failures(table, file_column),
-        truncated=truncated.drop_duplicates("file", ignore_index=True),
-        classes=ensemble.class_names_,
-        multilabel=ensemble.multilabel_,
-        notes=(*_notes(ensemble, confidence), *known_note(known, len(order))),
+        failures=Columns(
+            file=[row.file for row in failed],
+            stage=[row.stage for row in failed],
+            reason=[row.reason for row in failed],
+        ),
+        truncated=Columns(file=[row.file for row in truncated], reason=[row.reason for row in truncated]),
+        classes=model.class_names_,
+        multilabel=model.multilabel_,
+        notes=(
+            *notes_before,
+            *_notes(predictor, confidence),
+            *known_note(known, len(files)),
+            *notes_after,
+        ),
     )
 
 
-def _seconds_by_file(meta: pd.DataFrame, files: NDArray[np.str_]) -> pd.DataFrame:
+def _matrix(names: Sequence[str], values: Floats) -> Columns:
+    """The columns of a matrix with their names."""
+    return Columns(zip(names, values.T.tolist(), strict=True))
+
+
+def _means(values: Floats, owners: NDArray[np.intp], counts: NDArray[np.intp]) -> Floats:
+    """Mean of the rows of each file, `(files, k)`."""
+    sums = np.zeros((len(counts), values.shape[1]))
+    np.add.at(sums, owners, values)
+    return np.asarray(sums / counts[:, None])
+
+
+def _seconds(rows: Sequence[PredictedRow], owners: NDArray[np.intp], n_files: int) -> dict[str, list[float]]:
     """Seconds of each file that were used (segments may overlap), and seconds that are missing at its end."""
-    starts = meta["start"].fillna(0.0).astype(np.float64).to_numpy()
-    ends = starts + meta["duration_s"].astype(np.float64).to_numpy()
-    rows = pd.DataFrame({"start": starts, "end": ends, "missing_s": meta["missing_s"].to_numpy(np.float64)})
-    by_file = rows.groupby(files, sort=False)
-    duration_s = by_file["end"].max() - by_file["start"].min()
-    return pd.DataFrame({"duration_s": duration_s, "missing_s": by_file["missing_s"].max()})
+    starts = np.nan_to_num(np.array([row.start for row in rows], dtype=np.float64))
+    ends = starts + np.array([row.duration_s for row in rows], dtype=np.float64)
+    first, last = np.full(n_files, np.inf), np.full(n_files, -np.inf)
+    missing = np.full(n_files, np.nan)
+    np.fmin.at(first, owners, np.where(np.isnan(ends), np.nan, starts))
+    np.fmax.at(last, owners, ends)
+    np.fmax.at(missing, owners, np.array([row.missing_s for row in rows], dtype=np.float64))
+    duration_s = np.where(np.isfinite(last), last - first, np.nan)
+    return {"duration_s": duration_s.tolist(), "missing_s": missing.tolist()}
 
 
 def _prediction_sets(
@@ -331,37 +338,31 @@ def _prediction_sets(
     return [join_labels(names[is_inside]) for is_inside in memberships]
 
 
-def _label_files(ensemble: EnsembleClassifier, probabilities: Floats) -> list[str]:
+def _label_files(model: FrozenEnsemble | EnsembleClassifier, probabilities: Floats) -> list[str]:
     """The most probable class of each file; for label sets every tag from the threshold on, joined by `;`."""
-    classes = ensemble.class_names_
-    if not ensemble.multilabel_:
+    classes = model.class_names_
+    if not model.multilabel_:
         return [classes[row.argmax()] for row in probabilities]
     names = np.asarray(classes, dtype=object)
     return [join_labels(names[row >= TAG_THRESHOLD]) for row in probabilities]
 
 
-def _failures(table: FeatureTable, file_column: str) -> pd.DataFrame:
-    ledger = table.failures
-    columns = {"file": ledger[file_column], "stage": ledger["stage"], "reason": ledger["reason"]}
-    return pd.DataFrame(columns).reset_index(drop=True)
-
-
-def _notes(ensemble: EnsembleClassifier, confidence: float | None) -> tuple[str, ...]:
+def _notes(predictor: Predictor, confidence: float | None) -> tuple[str, ...]:
     """Limits of the predictions: sets without distances, and scores of an ungrouped split."""
-    split = ensemble.bundle_.get("split", {"protocol": "group", "grouped": True})
+    split = predictor.model.bundle_.get("split", {"protocol": "group", "grouped": True})
     notes = []
-    if confidence is not None and ensemble.distance_ is None:
+    if confidence is not None and predictor.model.distance_ is None:
         notes.append(WITHOUT_DISTANCE)
     if split.get("protocol") == "random" or (confidence is not None and not split.get("grouped")):
         notes.append(UNGROUPED)
-    return tuple(notes)
+    return (*predictor.notes, *notes)
 
 
-def _require_sets(ensemble: EnsembleClassifier, confidence: float | None) -> None:
+def _require_sets(predictor: Predictor, confidence: float | None) -> None:
     """Refuse, before any audio is read, a confidence that cannot be served."""
     if confidence is None:
         return
-    if ensemble.conformal_ is None:
+    if predictor.model.conformal_ is None:
         raise ConfigError(
             "Prediction sets are calibrated for models with one label per clip. "
             "This model predicts label sets: leave --confidence out."

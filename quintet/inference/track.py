@@ -16,13 +16,12 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError
 from quintet.explanation.track import TrackPrediction
 from quintet.features.engine.warm_up import kernels_available
-from quintet.features.extraction.extract import Progress, ProgressCallback
+from quintet.features.extraction.chunks import Progress, ProgressCallback
 from quintet.features.extraction.in_memory import collect_rows, describe_clips
 from quintet.features.extraction.segments import FileTask, describe_files
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.display.file_names import name_text
 from quintet.inference.describe import (
-    Descriptions,
     feature_parameters,
     file_state,
     make_job,
@@ -82,7 +81,6 @@ def predict_track(
         ]
     manifest = replace(segment_manifest(segments), name="explanation")
     clips = collect_rows(manifest, parameters, rows)
-    descriptions = Descriptions(clips.table, clips.spectrograms)
     table = clips.table
     usable = list(table.meta.index)
     segment_ids = [
@@ -94,10 +92,9 @@ def predict_track(
         raise AudioError(_reason(table, manifest.frame["id"].iloc[0]))
     members = ensemble.member_probabilities(
         table.features.loc[usable, ensemble.bundle_["feature_names"]],
-        spectrograms=descriptions.take_spectrograms(usable),
+        spectrograms=[clips.spectrograms[id] for id in usable],
     )
-    spectrograms = descriptions.take_spectrograms(segment_ids) or []
-    pictures = tuple(np.asarray(spectrogram) for spectrogram in spectrograms)
+    pictures = tuple(np.asarray(clips.spectrograms[id]) for id in segment_ids)
     return _track_prediction(ensemble, file, table, segment_ids, members, pictures, found.whole)
 
 

@@ -10,15 +10,12 @@ from quintet.classifiers.storage import DAMAGE_ERRORS, load_member
 from quintet.classifiers.views import member_name
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.conformal import ConformalPredictor
 from quintet.ensemble.fusion import Fusion
-from quintet.ensemble.novelty import Distance
 from quintet.errors import ArtefactError
-from quintet.files.json_types import JsonObject
 from quintet.files.paths import require_path
-from quintet.files.untrusted.arrays import read_npz
 from quintet.files.untrusted.reasons import reason
-from quintet.model_folder.folder import BUNDLE, DISTANCE, ModelFolder, OpenFolder
+from quintet.model_folder.folder import ModelFolder, OpenFolder
+from quintet.model_folder.frozen_files import read_conformal, read_distance
 from quintet.model_folder.replacement import read_unchanged
 
 DEFAULT_FOLDS = 5
@@ -75,8 +72,8 @@ def _read_ensemble(folder: OpenFolder) -> EnsembleClassifier:
     ensemble.fusions_ = {rule: Fusion.from_json(content) for rule, content in rules.items()}
     ensemble.rule_ = bundle["rule"]
     ensemble.calibration_ = Calibration.from_json(trust["calibration"])
-    ensemble.conformal_ = _read_conformal(trust)
-    ensemble.distance_ = _read_distance(folder, ensemble.conformal_)
+    ensemble.conformal_ = read_conformal(trust)
+    ensemble.distance_ = read_distance(folder, ensemble.conformal_)
     ensemble.bundle_ = bundle
     ensemble.files_ = folder.files
     _require_consistent(ensemble)
@@ -115,21 +112,3 @@ def _require_consistent(ensemble: EnsembleClassifier) -> None:
         raise ValueError("the calibration has other classes than the bundle")
     if conformal is not None and list(conformal.classes) != classes:
         raise ValueError("the prediction sets have other classes than the bundle")
-
-
-def _read_conformal(trust: JsonObject) -> ConformalPredictor | None:
-    content = trust["conformal"]
-    return None if content is None else ConformalPredictor.from_json(content)
-
-
-def _read_distance(folder: OpenFolder, conformal: ConformalPredictor | None) -> Distance | None:
-    """The distance measure, if the prediction sets use it."""
-    if conformal is None or not conformal.familiarity:
-        return None
-    if DISTANCE not in folder.files:
-        raise ArtefactError(
-            f"Prediction sets that use the features need {DISTANCE}. "
-            f"{folder.files.path(BUNDLE)} does not list it: train again."
-        )
-    arrays = read_npz(folder.files.read(DISTANCE), Distance.array_rules())
-    return Distance.restore(arrays, n_features=len(folder.bundle["feature_names"]))

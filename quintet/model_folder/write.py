@@ -13,6 +13,7 @@ from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
 from quintet.files.json_types import JsonObject
 from quintet.model_folder.folder import DISTANCE, ModelFolder
+from quintet.model_folder.frozen_files import write_frozen
 from quintet.model_folder.scores import RunScores
 
 
@@ -50,7 +51,8 @@ def write_model(folder: ModelFolder, model: TrainedModel) -> None:
     if distance is not None:
         folder.write_arrays(DISTANCE, distance.arrays())
     folder.write_json("scores.json", model.scores.to_json())
-    folder.finalise(_bundle_content(model))
+    frozen = write_frozen(folder, model.ensemble, model.table, model.spectrograms)
+    folder.finalise({**_bundle_content(model), **frozen})
 
 
 def _write_histories(folder: ModelFolder, ensemble: EnsembleClassifier) -> None:

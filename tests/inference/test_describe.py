@@ -58,12 +58,12 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_predictions_of_files_do_not_depend_on_the_way(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [music / "long.wav", music / "notes.mp3"]
     in_memory = predict_files(music / "model", files)
-    monkeypatch.setattr("quintet.inference.describe.FEW_FILES", 0)
-    from_store = predict_files(music / "model", files, n_jobs=2)
+    monkeypatch.setattr("quintet.inference.describe.FILES_AT_A_TIME", 1)
+    one_by_one = predict_files(music / "model", files, n_jobs=2)
     assert len(in_memory.segments) == 3
     assert len(in_memory.failures) == 1
     for name in ("frame", "segments", "failures"):
-        pd.testing.assert_frame_equal(getattr(in_memory, name), getattr(from_store, name), check_exact=True)
+        pd.testing.assert_frame_equal(getattr(in_memory, name), getattr(one_by_one, name), check_exact=True)
 
 
 def test_segments_are_predicted_as_clips_of_a_manifest(music: Path) -> None:

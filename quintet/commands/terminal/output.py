@@ -21,7 +21,7 @@ from quintet.commands.terminal.console import (
 )
 from quintet.commands.terminal.prediction_rows import (
     file_failures,
-    prediction_rows,
+    prediction_columns,
     write_rows,
     write_text,
 )
@@ -362,7 +362,7 @@ def print_formulas(result: PredictionResult) -> None:
     """Print how many cells of a CSV of predictions a spreadsheet would run, if there are any."""
     from quintet.files.display.spreadsheets import count_formulas
 
-    n_formulas = count_formulas(prediction_rows(result))
+    n_formulas = count_formulas(prediction_columns(result))
     if n_formulas:
         print_plain(
             err,
@@ -376,16 +376,15 @@ def print_prediction_messages(result: PredictionResult, *, quiet: bool) -> None:
     """Print the failed files and, unless `quiet`, notes and truncated files on standard error."""
     print_notes(result.notes, quiet=quiet)
     if not quiet:
-        for row in result.truncated.to_dict("records"):
+        for row in result.columns("truncated").rows():
             print_truncation(str(row["file"]), str(row["reason"]))
-    for row in file_failures(result).to_dict("records"):
+    for row in file_failures(result):
         print_failure(str(row["file"]), str(row["reason"]))
 
 
 def _table(result: PredictionResult, *, width: int) -> Table:
     rows: list[JsonObject] = []
-    for record in result.frame.to_dict("records"):
-        row: JsonObject = {str(name): value for name, value in record.items()}
+    for row in result.columns("frame").rows():
         row["probabilities"] = {name: row[f"probability.{name}"] for name in result.classes}
         rows.append(row)
     return probability_table(rows, result.classes, width=width)

@@ -10,36 +10,41 @@ from typing import TYPE_CHECKING
 
 from quintet.commands.terminal.console import write_data
 from quintet.files.atomic import replace_output
-from quintet.files.display.spreadsheets import exact_csv, spreadsheet_csv
+from quintet.files.display.spreadsheets import columns_csv
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from quintet.files.json_types import JsonObject
-    from quintet.inference.predict import PredictionResult
+    from quintet.inference.result import Columns, PredictionResult
 
 STATUS_COLUMNS = ("status", "stage", "reason")
+SIZE_COLUMNS = ("set_size", "verdict_size")
 
 
-def file_failures(result: PredictionResult) -> pd.DataFrame:
-    """Failures, one row per file: `file`, `stage`, `reason`, however many of its segments failed.
+def file_failures(result: PredictionResult) -> list[JsonObject]:
+    """Failures, one per file: `file`, `stage`, `reason`, however many of its segments failed.
 
     Args:
         result: the predictions.
     """
-    counts = result.failures.groupby("file", sort=False).size()
-    first = result.failures.drop_duplicates("file").reset_index(drop=True)
-    n_segments = result.frame.set_index("file")["segments"]
-    reasons = []
-    for row in first.to_dict("records"):
-        n_failed, n_predicted = int(counts[row["file"]]), int(n_segments.get(row["file"], 0))
+    predicted = result.columns("frame")
+    n_segments = dict(zip(predicted["file"], predicted["segments"], strict=True))
+    failures: dict[str, list[JsonObject]] = {}
+    for row in result.columns("failures").rows():
+        failures.setdefault(row["file"], []).append(row)
+    found = []
+    for file, rows in failures.items():
+        n_failed, n_predicted = len(rows), int(n_segments.get(file) or 0)
         n_all = n_failed + n_predicted
         note = f" ({n_failed} of {n_all} segments)" if n_all > 1 else ""
-        reasons.append(f"{row['reason']}{note}")
-    return first.assign(reason=reasons)
+        found.append({**rows[0], "reason": f"{rows[0]['reason']}{note}"})
+    return found
 
 
-def prediction_rows(result: PredictionResult) -> pd.DataFrame:
+def prediction_columns(result: PredictionResult) -> Columns:
     """All files: those with a prediction, then those without.
 
     The columns are those of `PredictionResult.frame`. After `file` follow `status`, `stage` and `reason`.
@@ -51,37 +56,55 @@ def prediction_rows(result: PredictionResult) -> pd.DataFrame:
     Args:
         result: the predictions.
     """
-    import pandas as pd
+    from quintet.inference.result import Columns
 
-    rows = result.frame.copy()
-    if "set" in rows:
-        sizes = [len(_set_classes(labels)) for labels in rows["set"]]
-        rows.insert(list(rows.columns).index("set") + 1, "set_size", pd.Series(sizes, dtype="Int64"))
-    if result.multilabel:
-        sizes = [len(_set_classes(labels)) for labels in rows["verdict"]]
-        rows.insert(list(rows.columns).index("verdict") + 1, "verdict_size", pd.Series(sizes, dtype="Int64"))
-    rows["segments"] = rows["segments"].astype("Int64")
-    failures = file_failures(result).set_index("file")
-    absent = [name for name in failures.index if name not in set(rows["file"])]
-    failed = pd.DataFrame({"file": absent}).reindex(columns=rows.columns)
-    if absent:
-        rows = pd.concat([rows, failed.astype(rows.dtypes.to_dict())], ignore_index=True)
-    truncated = result.truncated.set_index("file")
-    facts = [_status(name, absent, failures, truncated) for name in rows["file"]]
-    for k, column in enumerate(STATUS_COLUMNS):
-        rows.insert(k + 1, column, [fact[k] for fact in facts])
+    predicted = result.columns("frame")
+    failures = {row["file"]: row for row in file_failures(result)}
+    truncated = {row["file"]: row for row in reversed(result.columns("truncated").rows())}
+    present = set(predicted["file"])
+    absent = [file for file in failures if file not in present]
+    files = [str(file) for file in (*predicted["file"], *absent)]
+    facts = [_status(file, absent, failures, truncated) for file in files]
+    rows = Columns(file=files)
+    for k, name in enumerate(STATUS_COLUMNS):
+        rows[name] = [fact[k] for fact in facts]
+    nothing = [None] * len(absent)
+    for name, values in predicted.items():
+        if name == "file":
+            continue
+        rows[name] = [*values, *nothing]
+        if name == "set" or (name == "verdict" and result.multilabel):
+            sizes = [len(_set_classes(str(labels or ""))) for labels in values]
+            rows[f"{name}_size"] = [*sizes, *nothing]
     return rows
 
 
+def prediction_rows(result: PredictionResult) -> pd.DataFrame:
+    """`prediction_columns` as a table of pandas, whose counts are integers also where one is missing."""
+    import pandas as pd
+
+    from quintet.inference.result import TEXT_COLUMNS
+
+    rows = prediction_columns(result)
+    table = rows.frame()
+    for name in ("segments", *SIZE_COLUMNS):
+        if name in rows:
+            table[name] = pd.Series(rows[name], dtype="Int64")
+    for name in rows:
+        if name not in TEXT_COLUMNS and name not in ("segments", *SIZE_COLUMNS):
+            table[name] = pd.Series(rows[name], dtype="float64")
+    return table
+
+
 def _status(
-    name: str, absent: list[str], failures: pd.DataFrame, truncated: pd.DataFrame
+    file: str, absent: Sequence[str], failures: JsonObject, truncated: JsonObject
 ) -> tuple[str, str | None, str | None]:
     """Status, stage and reason of a file."""
-    if name in failures.index:
-        row = failures.loc[name]
-        return "failed" if name in absent else "incomplete", str(row["stage"]), str(row["reason"])
-    if name in truncated.index:
-        return "truncated", "decode", str(truncated.loc[name, "reason"])
+    if file in failures:
+        row = failures[file]
+        return "failed" if file in absent else "incomplete", str(row["stage"]), str(row["reason"])
+    if file in truncated:
+        return "truncated", "decode", str(truncated[file]["reason"])
     return "ok", None, None
 
 
@@ -96,16 +119,16 @@ def write_rows(
         output: the file, or None for standard output. Parquet needs a file.
         for_spreadsheets: whether no cell of a CSV may be a formula.
     """
-    rows = prediction_rows(result)
     if format_ == "parquet":
         if output is not None:
             with replace_output(output) as file:
-                rows.to_parquet(file, index=False)
+                prediction_rows(result).to_parquet(file, index=False)
         return
+    rows = prediction_columns(result)
     if format_ == "json":
         text = _json_text(rows, to_file=output is not None)
     else:
-        text = spreadsheet_csv(rows) if for_spreadsheets else exact_csv(rows)
+        text = columns_csv(rows, for_spreadsheets=for_spreadsheets)
     write_text(text, output)
 
 
@@ -129,7 +152,7 @@ def predictions_json(result: PredictionResult) -> JsonObject:
     Args:
         result: the predictions.
     """
-    files = _records(prediction_rows(result))
+    files = _records(prediction_columns(result))
     return {
         "classes": list(result.classes),
         "n": len(files),
@@ -139,15 +162,12 @@ def predictions_json(result: PredictionResult) -> JsonObject:
     }
 
 
-def _records(rows: pd.DataFrame) -> list[JsonObject]:
+def _records(rows: Columns) -> list[JsonObject]:
     """The rows as JSON objects. `set` is a list of classes; values that are missing are null."""
-    return [
-        {str(name): _json_value(str(name), value) for name, value in row.items()}
-        for row in rows.to_dict("records")
-    ]
+    return [{name: _json_value(name, value) for name, value in row.items()} for row in rows.rows()]
 
 
-def _json_text(rows: pd.DataFrame, *, to_file: bool) -> str:
+def _json_text(rows: Columns, *, to_file: bool) -> str:
     """The rows as a JSON list of objects."""
     records = _records(rows)
     is_utf8 = to_file or (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
@@ -156,16 +176,9 @@ def _json_text(rows: pd.DataFrame, *, to_file: bool) -> str:
 
 def _json_value(name: str, value: object) -> object:
     """A value of a row as JSON has it."""
-    import numpy as np
-    import pandas as pd
-
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, np.generic):
-        return value.item()
-    if name == "set":
-        return _set_classes(str(value))
-    return value
+    return _set_classes(str(value)) if name == "set" else value
 
 
 def _set_classes(labels: str) -> list[str]:

@@ -8,10 +8,14 @@ apostrophe in front of such a cell, which a spreadsheet does not show.
 from __future__ import annotations
 
 import csv
+import io
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 _INNER_FORMULA = re.compile(r"([;\t\r\n]\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
@@ -29,10 +33,55 @@ def is_formula(text: str) -> bool:
     return begins or _INNER_FORMULA.search(text) is not None
 
 
-def count_formulas(table: pd.DataFrame) -> int:
-    """Number of cells of a table that a spreadsheet would run, its column names included."""
-    names = sum(is_formula(str(name)) for name in table.columns)
-    return names + sum(map(is_formula, _text_cells(table)))
+def count_formulas(columns: Mapping[str, Sequence[object]] | pd.DataFrame) -> int:
+    """Number of cells of a table that a spreadsheet would run, the names of its columns included.
+
+    Example:
+        >>> count_formulas({"file": ["=1+1.wav", "a.wav"], "p": [-0.5, 1]})
+        1
+    """
+    cells: list[object] = []
+    for name, values in columns.items():
+        cells += [str(name), *values]
+    return sum(isinstance(cell, str) and is_formula(cell) for cell in cells)
+
+
+def columns_csv(columns: Mapping[str, Sequence[object]], *, for_spreadsheets: bool = False) -> str:
+    """CSV of plain columns: that of `exact_csv`, or with `for_spreadsheets` that of `spreadsheet_csv`.
+
+    Args:
+        columns: name → values; None and NaN are empty cells.
+        for_spreadsheets: whether no cell may be a formula.
+
+    Example:
+        >>> print(columns_csv({"file": ["a.wav"], "p": [0.5], "set": [None]}), end="")
+        file,p,set
+        a.wav,0.5,
+    """
+    rows = [list(map(_cell, row)) for row in zip(*columns.values(), strict=True)]
+    names: list[str] = list(columns)
+    if for_spreadsheets:
+        rows = [[_safe_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+        names = [_safe_text(name) for name in names]
+    text = io.StringIO()
+    texts = (cell for row in rows for cell in row if isinstance(cell, str))
+    if for_spreadsheets or _is_delicate(texts):
+        writer = csv.writer(text, lineterminator=os.linesep, quoting=csv.QUOTE_NONNUMERIC)
+    else:
+        writer = csv.writer(text, lineterminator=os.linesep)
+    writer.writerow(names)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A value as it stands in a cell: empty if it is None or NaN."""
+    return "" if value is None or value != value else value
+
+
+def _is_delicate(texts: Iterable[str]) -> bool:
+    """Whether readers would change one of these texts if it stood without quotation marks."""
+    return any("\r" in text or text != text.strip() for text in texts)
 
 
 def spreadsheet_csv(table: pd.DataFrame) -> str:
@@ -41,11 +90,14 @@ def spreadsheet_csv(table: pd.DataFrame) -> str:
     An apostrophe also stands where a cell would begin if a semicolon or a tab separated the cells.
 
     Example:
+        >>> import pandas as pd
         >>> print(spreadsheet_csv(pd.DataFrame({"file": ["=1+1.wav", "a;=1.wav"], "p": [-0.5, 1]})), end="")
         "file","p"
         "'=1+1.wav",-0.5
         "a;'=1.wav",1.0
     """
+    import pandas as pd
+
     safe = table.copy()
     for name in _text_columns(table):
         safe[name] = [_safe_text(cell) if isinstance(cell, str) else cell for cell in table[name]]
@@ -59,6 +111,7 @@ def exact_csv(table: pd.DataFrame) -> str:
     Without them, a carriage return in a text ends its row for most readers, and blanks at its ends are lost.
 
     Example:
+        >>> import pandas as pd
         >>> print(exact_csv(pd.DataFrame({"file": ["a.wav"], "p": [0.5]})), end="")
         file,p
         a.wav,0.5
@@ -66,7 +119,7 @@ def exact_csv(table: pd.DataFrame) -> str:
         "file","p"
         " a.wav",0.5
     """
-    is_delicate = any("\r" in text or text != text.strip() for text in _text_cells(table))
+    is_delicate = _is_delicate(_text_cells(table))
     return table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if is_delicate else csv.QUOTE_MINIMAL)
 
 
@@ -84,4 +137,6 @@ def _safe_text(text: str) -> str:
 
 
 def _text_columns(table: pd.DataFrame) -> list[object]:
-    return [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    from pandas.api.types import is_numeric_dtype
+
+    return [name for name in table.columns if not is_numeric_dtype(table[name])]

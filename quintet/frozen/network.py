@@ -1,0 +1,367 @@
+"""A network as a list of steps, and its outputs with NumPy.
+
+A step names an operation of `OPERATIONS`, the earlier outputs that it reads (0 is the batch of patches, k the
+output of step k), its weights by their names in the member's file of weights, and numbers. So a stored
+network is data: it can name no code, and its shapes are known before any memory is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from quintet.files.json_types import JsonObject
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.arrays import StoredArray
+
+Array = NDArray[np.float32]
+
+BATCH_BYTES = 8 * limits.MIB
+"""Size of the largest output that a batch of patches may have, so that it stays in the processor's cache."""
+
+BLOCK_NUMBERS = 1 << 20
+"""Numbers of the windows of a convolution that are in memory at a time."""
+
+BGR_MEAN = (103.939, 116.779, 123.68)
+RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's means and deviations, as in `classifiers.networks.images`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation of a network.
+
+    Args:
+        operation: name in `OPERATIONS`.
+        inputs: numbers of the outputs that it reads.
+        weights: names of its weights.
+        numbers: its settings.
+    """
+
+    operation: str
+    inputs: tuple[int, ...]
+    weights: tuple[str, ...] = ()
+    numbers: JsonObject = field(default_factory=dict)
+
+    def to_json(self) -> JsonObject:
+        """`operation, inputs, weights, numbers`."""
+        return {**vars(self), "inputs": list(self.inputs), "weights": list(self.weights)}
+
+    @classmethod
+    def from_json(cls, content: JsonObject) -> Self:
+        """Read what `to_json` gave.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is no step.
+        """
+        operation, inputs, weights, numbers = (
+            content[name] for name in ("operation", "inputs", "weights", "numbers")
+        )
+        if operation not in OPERATIONS:
+            raise ValueError(f"the operation {str(operation)[:40]!r}")
+        if not all(type(number) is int for number in inputs) or not isinstance(numbers, dict):
+            raise ValueError("a step without inputs and numbers")
+        if not all(isinstance(name, str) for name in weights):
+            raise ValueError("a step with weights that have no names")
+        return cls(operation, tuple(inputs), tuple(weights), numbers)
+
+
+class Network:
+    """A network that gives logits with NumPy.
+
+    Args:
+        steps: the operations; the output of the last one are the logits.
+        weights: name → array.
+        patch_shape: (bands, frames) of a patch.
+        n_outputs: number of logits.
+
+    Raises:
+        ValueError: a step reads a later output or weights that do not exist, an output is too large, or the
+            last output has another shape.
+
+    Example:
+        >>> steps = [Step("flatten", (0,)), Step("dense", (1,), ("kernel",), {"activation": "linear"})]
+        >>> network = Network(steps, {"kernel": np.eye(6, 2, dtype=np.float32)}, (2, 3), 2)
+        >>> network.logits(np.arange(6, dtype=np.float32).reshape(1, 2, 3)).tolist()
+        [[0.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        weights: Mapping[str, StoredArray],
+        patch_shape: tuple[int, int],
+        n_outputs: int,
+    ) -> None:
+        if not 0 < len(steps) <= limits.LAYERS:
+            raise ValueError(f"a network must have at most {limits.LAYERS} steps")
+        self.steps = tuple(steps)
+        names = {name for step in steps for name in step.weights}
+        self.weights = {name: np.asarray(weights[name], np.float32) for name in sorted(names)}
+        if not all(np.isfinite(values).all() for values in self.weights.values()):
+            raise ValueError("a weight of a network that is not finite")
+        self._last_use = {number: k for k, step in enumerate(steps, start=1) for number in step.inputs}
+        self._largest = 1
+        nothing = np.empty((0, *patch_shape), np.float32)
+        logits = self._run(nothing, is_trial=True)
+        if logits.shape != (0, n_outputs):
+            raise ValueError(f"a network with outputs of the shape {logits.shape[1:]}")
+
+    def logits(self, patches: Array) -> NDArray[np.float64]:
+        """Logits of standardised patches.
+
+        Args:
+            patches: `(n, bands, frames)`.
+
+        Returns:
+            Shape `(n, outputs)`.
+        """
+        n_patches = max(1, BATCH_BYTES // self._largest)
+        parts = [self._run(patches[begin : begin + n_patches]) for begin in range(0, len(patches), n_patches)]
+        return np.concatenate(parts).astype(np.float64)
+
+    def _run(self, patches: Array, *, is_trial: bool = False) -> Array:
+        """The last output; a trial without patches finds the largest one."""
+        outputs: dict[int, Array] = {0: patches}
+        for k, step in enumerate(self.steps, start=1):
+            if not step.inputs or not all(0 <= number < k for number in step.inputs):
+                raise ValueError("a step that reads what comes later")
+            read = [outputs[number] for number in step.inputs]
+            if is_trial:
+                _require_numbers(step.numbers)
+            operation = OPERATIONS[step.operation]
+            output = operation(read, [self.weights[name] for name in step.weights], step.numbers)
+            if is_trial:
+                n_bytes = 4 * math.prod(output.shape[1:])
+                if n_bytes > limits.ACTIVATION_BYTES or output.ndim < 2 or output.shape[0] != 0:
+                    raise ValueError(f"a step with an output of the shape {output.shape}")
+                self._largest = max(self._largest, n_bytes)
+            outputs[k] = output
+            for number in step.inputs:
+                if self._last_use[number] == k:
+                    outputs.pop(number, None)
+        return outputs[len(self.steps)]
+
+
+def _require_numbers(numbers: object) -> None:
+    """Refuse settings of a step that no step of ours has."""
+    if isinstance(numbers, dict):
+        numbers = list(numbers.values())
+    if isinstance(numbers, list):
+        for number in numbers:
+            _require_numbers(number)
+    elif isinstance(numbers, int | float) and not isinstance(numbers, bool):
+        if not -limits.ACTIVATION_BYTES <= numbers <= limits.ACTIVATION_BYTES:
+            raise ValueError("a number of a step is too large")
+    elif not isinstance(numbers, str | bool):
+        raise ValueError("a setting of a step is no number")
+
+
+def _activate(x: Array, name: str) -> Array:
+    """An activation. `x` may be changed."""
+    if name == "relu":
+        return np.maximum(x, 0, out=x)
+    if name == "elu":
+        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    if name == "linear":
+        return x
+    raise ValueError(f"the activation {name[:40]!r}")
+
+
+def _pictures(x: Array) -> Array:
+    """`(n, time, features)` as `(n, time, 1, features)`; pictures stay."""
+    return x[:, :, None] if x.ndim == 3 else x
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after an axis so that a convolution keeps its length, divided by the stride."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def _convolve(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    """Convolution over one or two axes, then its bias and activation."""
+    is_series = read[0].ndim == 3
+    x, kernel = _pictures(read[0]), weights[0]
+    kernel = kernel[:, None] if is_series else kernel
+    rows, columns, n_channels, n_filters = kernel.shape
+    steps = numbers["strides"]
+    if numbers["padding"] == "same":
+        sizes = zip(x.shape[1:3], (rows, columns), steps, strict=True)
+        x = np.pad(x, ((0, 0), *(_same_padding(*size) for size in sizes), (0, 0)))
+    windows = sliding_window_view(x, (rows, columns), axis=(1, 2))[:, :: steps[0], :: steps[1]]
+    windows = windows.transpose(0, 1, 2, 4, 5, 3)
+    n, height, width = windows.shape[:3]
+    flat = np.ascontiguousarray(kernel.reshape(-1, n_filters))
+    out = np.empty((n, height, width, n_filters), np.float32)
+    n_rows = max(1, BLOCK_NUMBERS // max(1, width * len(flat)))
+    for picture, into in zip(windows, out, strict=True):
+        for begin in range(0, height, n_rows):
+            block = picture[begin : begin + n_rows].reshape(-1, len(flat))
+            np.matmul(block, flat, out=into[begin : begin + n_rows].reshape(-1, n_filters))
+    if len(weights) > 1:
+        out += weights[1]
+    if n_channels != x.shape[3]:
+        raise ValueError("a convolution of other channels")
+    out = _activate(out, numbers["activation"])
+    return out[:, :, 0] if is_series else out
+
+
+def _dense(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    out = read[0] @ weights[0]
+    if len(weights) > 1:
+        out = out + weights[1]
+    return _activate(np.asarray(out), numbers["activation"])
+
+
+def _normalise(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    """Batch normalisation with fixed statistics; `numbers` says which of scale and centre it has."""
+    x, axis = read[0], numbers["axis"]
+    *learnt, mean, variance = weights
+    factor = 1.0 / np.sqrt(variance.astype(np.float64) + numbers["epsilon"])
+    if numbers["scale"]:
+        factor = factor * learnt.pop(0)
+    shift = -mean * factor + (learnt.pop(0) if numbers["center"] else 0.0)
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    out: Array = x * factor.astype(np.float32).reshape(shape)
+    out += shift.astype(np.float32).reshape(shape)
+    return out
+
+
+def _pool(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    """Maximum or mean of windows without padding."""
+    is_series, x = read[0].ndim == 3, _pictures(read[0])
+    (rows, columns), (down, right) = numbers["size"], numbers["strides"]
+    height = (x.shape[1] - rows) // down + 1
+    width = (x.shape[2] - columns) // right + 1
+    if min(height, width, rows, columns, down, right) < 1:
+        raise ValueError("a pooling larger than its picture")
+    out: Array | None = None
+    for i in range(rows):
+        for j in range(columns):
+            part = x[:, i : i + (height - 1) * down + 1 : down, j : j + (width - 1) * right + 1 : right]
+            if out is None:
+                out = part.copy()
+            elif numbers["mean"]:
+                out += part
+            else:
+                np.maximum(out, part, out=out)
+    assert out is not None
+    if numbers["mean"]:
+        out /= rows * columns
+    return out[:, :, 0] if is_series else out
+
+
+def _reduce(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    axes = tuple(numbers["axes"])
+    return np.asarray(read[0].mean(axis=axes) if numbers["mean"] else read[0].max(axis=axes))
+
+
+def _gated_units(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    """GRU over time whose reset gate comes after the product (Keras' `reset_after`)."""
+    kernel, recurrent, bias = weights
+    inputs = read[0] @ kernel + bias[0]
+    state = np.zeros((len(inputs), recurrent.shape[0]), np.float32)
+    states = []
+    for step in range(inputs.shape[1]):
+        z, r, h = np.split(inputs[:, step], 3, axis=1)
+        own_z, own_r, own_h = np.split(state @ recurrent + bias[1], 3, axis=1)
+        update, reset = _sigmoid(z + own_z), _sigmoid(r + own_r)
+        state = update * state + (1 - update) * np.tanh(h + reset * own_h)
+        states.append(state)
+    return np.stack(states, axis=1) if numbers["sequences"] else state
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
+
+
+def _picture(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    """The pictures of `classifiers.networks.images.Picture`."""
+    size = numbers["size"]
+    if not 0 < size <= limits.BANDS:
+        raise ValueError("a picture of a size that no network of ours has")
+    upright = (np.clip(read[0], -3.0, 3.0)[:, ::-1] + 3.0) / np.float32(6.0)
+    grey = _resampling(upright.shape[1], size) @ upright @ _resampling(upright.shape[2], size).T
+    colours: list[Array]
+    if numbers["colours"] == "jet":
+        red = np.minimum((grey - 0.35) / 0.31, 1.0 - (grey - 0.89) * 0.5 / 0.11)
+        green = np.minimum((grey - 0.125) / 0.25, (0.91 - grey) / 0.27)
+        blue = np.minimum(0.5 + grey * 0.5 / 0.11, (0.65 - grey) / 0.31)
+        colours = [np.clip(channel, 0.0, 1.0) for channel in (red, green, blue)]
+    elif numbers["colours"] == "bgr":
+        colours = [grey * 255.0 - mean for mean in BGR_MEAN]
+    elif numbers["colours"] == "rgb":
+        colours = [(grey - mean) / std for mean, std in zip(RGB_MEAN, RGB_STD, strict=True)]
+    else:
+        raise ValueError("colours that no network of ours has")
+    return np.stack(colours, axis=-1).astype(np.float32)
+
+
+def _resampling(length: int, size: int) -> Array:
+    """Matrix `(size, length)` of a bilinear change of length, with pixels as areas."""
+    centre = np.clip((np.arange(size) + 0.5) * (length / size) - 0.5, 0, length - 1)
+    lower = np.floor(centre).astype(np.int64)
+    upper = np.minimum(lower + 1, length - 1)
+    matrix = np.zeros((size, length))
+    rows = np.arange(size)
+    np.add.at(matrix, (rows, lower), 1 - (centre - lower))
+    np.add.at(matrix, (rows, upper), centre - lower)
+    return matrix.astype(np.float32)
+
+
+def _cepstrum(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    """First coefficients of the orthonormal DCT-II over the bands."""
+    n_bands, n_coefficients = read[0].shape[1], numbers["coefficients"]
+    if not 0 < n_coefficients <= n_bands:
+        raise ValueError("more coefficients than bands")
+    angles = np.pi * np.outer(np.arange(n_coefficients), np.arange(n_bands) + 0.5) / n_bands
+    matrix = np.sqrt(2.0 / n_bands) * np.cos(angles)
+    matrix[0] /= np.sqrt(2.0)
+    return np.asarray(matrix.astype(np.float32) @ read[0])
+
+
+def _reshape(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    shape = numbers["shape"]
+    if math.prod(shape) != math.prod(read[0].shape[1:]) or min(shape) < 1:
+        raise ValueError("a change of shape that changes the number of values")
+    return read[0].reshape(len(read[0]), *shape)
+
+
+def _pad(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    (top, bottom), (left, right) = numbers["padding"]
+    return np.pad(read[0], ((0, 0), (top, bottom), (left, right), (0, 0)))
+
+
+def _add(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    first, *others = read
+    if any(other.shape != first.shape for other in others):
+        raise ValueError("a sum of outputs of different shapes")
+    return np.asarray(sum(others, first))
+
+
+OPERATIONS: dict[str, Callable[[list[Array], list[Array], JsonObject], Array]] = {
+    "activation": lambda read, weights, numbers: _activate(read[0].copy(), numbers["activation"]),
+    "add": _add,
+    "cepstrum": _cepstrum,
+    "concatenate": lambda read, weights, numbers: np.concatenate(read, axis=numbers["axis"]),
+    "convolution": _convolve,
+    "dense": _dense,
+    "flatten": lambda read, weights, numbers: read[0].reshape(len(read[0]), math.prod(read[0].shape[1:])),
+    "gru": _gated_units,
+    "normalisation": _normalise,
+    "pad": _pad,
+    "permute": lambda read, weights, numbers: read[0].transpose(0, *numbers["axes"]),
+    "picture": _picture,
+    "pool": _pool,
+    "reduce": _reduce,
+    "reshape": _reshape,
+}
+"""Name → function of the arrays that a step reads, its weights and its numbers."""

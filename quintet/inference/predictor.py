@@ -1,0 +1,74 @@
+"""The model that answers: the frozen ensemble of a folder, or the fitted ensemble if there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.classifiers.spectrogram.sequences import SpectrogramInput
+from quintet.frozen.ensemble import FrozenEnsemble
+from quintet.model_folder.frozen_files import load_frozen
+
+if TYPE_CHECKING:
+    from quintet.ensemble.classifier import EnsembleClassifier
+
+Floats = NDArray[np.float64]
+Features = NDArray[np.float32]
+
+SLOW = (
+    "This model has no frozen ensemble ({reason}), so that every prediction loads the libraries that trained "
+    "it: the numbers are the same, and the start takes some seconds longer. Train again to have one."
+)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model and what it lacks.
+
+    Args:
+        model: the frozen ensemble, or a fitted one.
+        notes: why it is not frozen, if a frozen one was looked for.
+    """
+
+    model: FrozenEnsemble | EnsembleClassifier
+    notes: tuple[str, ...] = ()
+
+    def predict(
+        self, features: Features, spectrograms: SpectrogramInput | None
+    ) -> tuple[Floats, Floats | None]:
+        """Ensemble predictions `(n, K)`, and distances `(n,)` if the model measures them.
+
+        Args:
+            features: rows with the columns of the model, `(n, d)`.
+            spectrograms: spectrograms of the rows, if the model has networks.
+        """
+        if isinstance(self.model, FrozenEnsemble):
+            rows = features.astype(np.float64)
+            return self.model.predict_proba(rows, spectrograms), self.model.distances(rows)
+        import pandas as pd
+
+        table = pd.DataFrame(features, columns=self.model.bundle_["feature_names"])
+        return self.model.predict_proba(table, spectrograms), self.model.distances(table)
+
+
+def find_predictor(model: str | Path | EnsembleClassifier) -> Predictor:
+    """What answers for a model.
+
+    Args:
+        model: a model folder, or the result of `load_model`.
+
+    Raises:
+        ArtefactError: the folder is damaged.
+    """
+    if not isinstance(model, str | Path):
+        return Predictor(model)
+    frozen = load_frozen(model)
+    if isinstance(frozen, FrozenEnsemble):
+        return Predictor(frozen)
+    from quintet.model_folder.load import load_model
+
+    return Predictor(load_model(model), (SLOW.format(reason=frozen),))

@@ -1,0 +1,140 @@
+"""Frozen networks give the numbers of Keras, and a stranger's steps take no memory and reach nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quintet.classifiers.networks.registry import NETWORKS, build_network
+from quintet.classifiers.networks.steps import UnknownLayerError, network_steps
+from quintet.classifiers.spectrogram.fitting import forward
+from quintet.files.json_types import JsonObject
+from quintet.frozen.network import Network, Step
+
+SMALL: dict[str, tuple[tuple[int, int], JsonObject]] = {
+    "vgg_small": ((32, 64), {"filters": 4}),
+    "folmer_cnn": ((24, 40), {"size": 32, "filters": 4, "units": 8}),
+    "crnn": ((96, 16), {"filters": 2, "units": 4}),
+    "lachmish_mfcc": ((24, 70), {"units": 8}),
+}
+SLOW: dict[str, tuple[tuple[int, int], JsonObject]] = {
+    "feed_forward": ((24, 40), {"size": 16}),
+    "musicnn": ((24, 40), {"filters": 8, "units": 8}),
+    "pons2017": ((90, 40), {"filters": 8, "units": 8}),
+    "densenet121": ((24, 40), {"size": 32, "blocks": [2, 1, 1, 1], "weights": "random"}),
+    "lachmish_mel": ((64, 70), {"units": 8}),
+    "vgg16_transfer": ((24, 40), {"size": 32, "weights": "random"}),
+    "vgg16_fine_tune": ((24, 40), {"size": 32, "weights": "random"}),
+}
+
+
+def build(name: str, shape: tuple[int, int], settings: JsonObject) -> Any:
+    """A network with random weights, statistics included."""
+    model: Any = build_network(
+        name, shape, 5, multilabel=False, seed=0, precision="float32", settings=settings, pretrained=False
+    )
+    rng = np.random.default_rng(1)
+    weights = [
+        values * rng.uniform(0.5, 1.5, values.shape)
+        if values.ndim > 1
+        else np.abs(values) + rng.uniform(0.1, 0.4, values.shape)
+        for values in model.get_weights()
+    ]
+    model.set_weights([values.astype(np.float32) for values in weights])
+    return model
+
+
+def require_equal(name: str, shape: tuple[int, int], settings: JsonObject) -> None:
+    model = build(name, shape, settings)
+    weights = {str(k): values for k, values in enumerate(model.get_weights())}
+    steps = [Step.from_json(step) for step in network_steps(model, weights)]
+    steps = [Step.from_json(step.to_json()) for step in steps]
+    patches = np.random.default_rng(2).normal(size=(3, *shape)).astype(np.float32)
+    expected = forward(model, patches, batch_size=2)
+    received = Network(steps, weights, shape, 5).logits(patches)
+    scale = max(1.0, float(np.abs(expected).max()))
+    assert np.abs(received - expected).max() < 1e-5 * scale
+    assert np.ptp(expected, axis=0).min() > 1e-4, "the patches must differ"
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_steps_of_a_network_give_its_logits(name: str) -> None:
+    require_equal(name, *SMALL[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_the_steps_of_the_other_networks_give_their_logits(name: str) -> None:
+    require_equal(name, *SLOW[name])
+
+
+def test_every_network_has_a_test() -> None:
+    assert {*SMALL, *SLOW} == set(NETWORKS)
+
+
+def test_a_layer_without_a_step_is_named() -> None:
+    model = build("vgg_small", *SMALL["vgg_small"])
+    model.get_layer("block1_conv").dilation_rate = (2, 2)
+    with pytest.raises(UnknownLayerError, match="block1_conv"):
+        network_steps(model, {str(k): values for k, values in enumerate(model.get_weights())})
+
+
+def step(operation: str, inputs: list[int], weights: list[str] | None = None, **numbers: Any) -> Step:
+    content = {"operation": operation, "inputs": inputs, "weights": weights or [], "numbers": numbers}
+    return Step.from_json(content)
+
+
+FLAT = [step("flatten", [0]), step("dense", [1], ["kernel"], activation="linear")]
+KERNEL = np.ones((6, 2), np.float32)
+BAD_STEPS = {
+    "no_steps": [],
+    "a_later_output": [step("flatten", [1]), FLAT[1]],
+    "a_negative_output": [step("flatten", [-1]), FLAT[1]],
+    "other_outputs": [step("flatten", [0])],
+    "huge_padding": [
+        step("reshape", [0], shape=[2, 3, 1]),
+        step("pad", [1], padding=[[10**7, 0], [10**7, 0]]),
+        step("reduce", [2], axes=[1, 2], mean=True),
+    ],
+    "a_huge_number": [
+        step("reshape", [0], shape=[2, 3, 1]),
+        step("pad", [1], padding=[[10**15, 0], [0, 0]]),
+        step("flatten", [2]),
+    ],
+    "a_huge_picture": [step("picture", [0], size=10**6, colours="rgb"), step("flatten", [1]), FLAT[1]],
+    "a_shape_of_another_size": [step("reshape", [0], shape=[7]), FLAT[1]],
+    "rows_as_columns": [step("concatenate", [0, 0], axis=0), *FLAT],
+    "an_unknown_activation": [FLAT[0], step("dense", [1], ["kernel"], activation="__import__")],
+    "too_many_steps": [step("activation", [0], activation="linear")] * 3000,
+}
+
+
+def test_good_steps_are_not_refused() -> None:
+    assert Network(FLAT, {"kernel": KERNEL}, (2, 3), 2).logits(np.ones((1, 2, 3), np.float32)).tolist() == [
+        [6, 6]
+    ]
+
+
+@pytest.mark.parametrize("name", BAD_STEPS)
+def test_steps_that_quintet_does_not_write_are_refused(name: str) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError)):
+        Network(BAD_STEPS[name], {"kernel": KERNEL}, (2, 3), 2)
+
+
+def test_weights_that_are_missing_or_no_numbers_are_refused() -> None:
+    with pytest.raises(KeyError):
+        Network(FLAT, {}, (2, 3), 2)
+    with pytest.raises(ValueError, match="finite"):
+        Network(FLAT, {"kernel": np.full((6, 2), np.nan, np.float32)}, (2, 3), 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"operation": "eval"}, {"inputs": ["0"]}, {"weights": [1]}, {"numbers": []}],
+    ids=["operation", "inputs", "weights", "numbers"],
+)
+def test_a_step_of_another_kind_is_refused(change: JsonObject) -> None:
+    with pytest.raises(ValueError, match=r"operation|step"):
+        Step.from_json({**FLAT[1].to_json(), **change})
