@@ -1,7 +1,6 @@
-"""The workflow on one page: extract → train → report → predict.
+"""The workflow on one page: extract → train → report → predict. Each function is one stage.
 
-Each function is one stage. `run` calls all stages of a recipe and repeats only those
-whose inputs have changed. The command line calls these functions and prints their results.
+`run` calls all stages of a recipe and repeats only those whose inputs have changed.
 """
 
 from __future__ import annotations
@@ -259,8 +258,7 @@ def report(
     """
     from quintet.reports.run_page import write_report
 
-    path = Path(require_path(model, "`model`"))
-    return write_report(path, Path(output), title=title, umap=umap, progress=progress)
+    return write_report(require_path(model, "`model`"), output, title=title, umap=umap, progress=progress)
 
 
 def predict(

@@ -64,11 +64,12 @@ def find_known(
     found: dict[str, list[KnownClip]] = defaultdict(list)
     for file, key in [*matches, *_whole_files(rows, known)]:
         found[file] += [KnownClip(*clip) for clip in known.clips.get(key, ())]
-    return {
-        file: next((clip for clip in clips if clip.part == "train"), clips[0])
-        for file, clips in found.items()
-        if clips
-    }
+    return {file: _first_trained(clips) for file, clips in found.items() if clips}
+
+
+def _first_trained(clips: Sequence[KnownClip]) -> KnownClip:
+    """The first clip of the training part, or the first one."""
+    return next((clip for clip in clips if clip.part == "train"), clips[0])
 
 
 def known_note(known: Mapping[str, KnownClip], n_files: int) -> list[str]:

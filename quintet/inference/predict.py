@@ -272,23 +272,16 @@ def _average_rows(
     columns["known_id"] = [known[file].id if file in known else None for file in files]
     columns["known_part"] = [known[file].part if file in known else None for file in files]
     columns |= _matrix(names, probabilities)
-    segments = Columns(
-        file=[row.file for row in rows], start=[row.start for row in rows], end=[row.end for row in rows]
-    )
-    segments |= _matrix(names, predictions.probabilities)
+    segments = _facts(rows, "file", "start", "end") | _matrix(names, predictions.probabilities)
     if distances is not None:
         segments["distance"] = distances.tolist()
     failed = [row for row in predictions.rows if not row.usable]
     truncated = first_of_each(row for row in rows if row.status == "truncated")
     return PredictionResult(
         frame=columns,
-        segments=segments,
-        failures=Columns(
-            file=[row.file for row in failed],
-            stage=[row.stage for row in failed],
-            reason=[row.reason for row in failed],
-        ),
-        truncated=Columns(file=[row.file for row in truncated], reason=[row.reason for row in truncated]),
+        segments=Columns(segments),
+        failures=_facts(failed, "file", "stage", "reason"),
+        truncated=_facts(truncated, "file", "reason"),
         classes=model.class_names_,
         multilabel=model.multilabel_,
         notes=(
@@ -298,6 +291,11 @@ def _average_rows(
             *notes_after,
         ),
     )
+
+
+def _facts(rows: Sequence[PredictedRow], *names: str) -> Columns:
+    """Facts of rows as columns."""
+    return Columns((name, [getattr(row, name) for row in rows]) for name in names)
 
 
 def _matrix(names: Sequence[str], values: Floats) -> Columns:
