@@ -133,6 +133,8 @@ def _training_clips(folder: OpenFolder) -> KnownClips:
     )
     keys = clips["audio_digest"].tolist() if is_audio else row_keys(clips.set_index("id")[names])
     split = folder.read_frame("split.parquet", ["id", "part"])
+    if split["id"].duplicated().any():
+        raise ValueError("the split names a clip twice")
     part_of = dict(zip(split["id"], split["part"], strict=True))
     known: dict[str, list[tuple[str, str]]] = defaultdict(list)
     durations = []
