@@ -59,12 +59,14 @@ def find_ladder(name: str, settings: Mapping[str, object]) -> Ladder | None:
     return ladder if searched else None
 
 
-def decided_settings(name: str, settings: Mapping[str, object]) -> JsonObject:
+def settings_without_auto(name: str, settings: Mapping[str, object]) -> JsonObject:
     """The settings of a member without a penalty that is yet to be chosen.
 
     Example:
-        >>> decided_settings("logistic_regression", {"C": "auto"}), decided_settings("svm", {"C": 3.0})
-        ({}, {'C': 3.0})
+        >>> settings_without_auto("logistic_regression", {"C": "auto"})
+        {}
+        >>> settings_without_auto("svm", {"C": 3.0})
+        {'C': 3.0}
     """
     ladder = LADDERS.get(split_name(name)[0])
     if ladder is None or settings.get(ladder.setting) != AUTO:

@@ -84,11 +84,11 @@ def member_name(member: Member) -> str:
     return join_name(member.member, getattr(member, "view", None))
 
 
-def pretrained_group(column: str) -> str | None:
+def network_group(column: str) -> str | None:
     """Group of the pretrained family of a column: `tags`, `embedding`, or None for a hand-made column.
 
     Example:
-        >>> pretrained_group("tags_msd.happy.mean"), pretrained_group("cepstral.mfcc_01.mean")
+        >>> network_group("tags_msd.happy.mean"), network_group("cepstral.mfcc_01.mean")
         ('tags', None)
     """
     parts = split_column(column)
@@ -110,7 +110,7 @@ def is_pretrained_view(view: str | None) -> bool:
 
 def column_view(column: str) -> str:
     """The view that a column belongs to: `handmade`, `tags` or `embedding`."""
-    return pretrained_group(column) or HANDMADE
+    return network_group(column) or HANDMADE
 
 
 def table_views(columns: Iterable[str]) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ def view_positions(view: str | None, columns: Sequence[str]) -> NDArray[np.int64
     """
     names = [str(column) for column in columns]
     if view is None:
-        own = [j for j, name in enumerate(names) if pretrained_group(name) is None]
+        own = [j for j, name in enumerate(names) if network_group(name) is None]
         return np.array(own or range(len(names)), dtype=np.int64)
     chosen: set[int] = set()
     for part in view.split("+"):
@@ -174,15 +174,15 @@ def _part(part: str) -> Callable[[str], bool]:
     if part == ALL:
         return lambda column: True
     if part == HANDMADE:
-        return lambda column: pretrained_group(column) is None
+        return lambda column: network_group(column) is None
     if part in PREFIXES:
-        return lambda column: pretrained_group(column) == part and _statistic(column) == "mean"
+        return lambda column: network_group(column) == part and _statistic(column) == "mean"
     family, _, statistic = part.rpartition(".")
     if not family or statistic not in MEAN_STD:
         family, statistic = part, "mean"
     return lambda column: (
         feature_family(column) == family
-        and (pretrained_group(column) is None or _statistic(column) == statistic)
+        and (network_group(column) is None or _statistic(column) == statistic)
     )
 
 

@@ -45,7 +45,7 @@ def member_values(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> pd.Dat
         interval by group; `p_holm` is corrected for the number of members. Empty for fewer than two members,
         or if the rule or the folds are unknown.
     """
-    scored = scored_clips(run)
+    scored = clips_of_report(run)
     if scored is None:
         return pd.DataFrame()
     with_all = ensemble_of(run, run.members, scored.ids)
@@ -85,7 +85,7 @@ class ScoredClips:
     groups: Labels
 
 
-def scored_clips(run: Run) -> ScoredClips | None:
+def clips_of_report(run: Run) -> ScoredClips | None:
     """The clips on which ensembles of fewer members are compared.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quintet.classifiers.registry import DEFAULT_MEMBERS, TABLE_MEMBERS
-from quintet.classifiers.views import HANDMADE, pretrained_group, table_views
+from quintet.classifiers.views import HANDMADE, network_group, table_views
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.features.catalogue import feature_family
 from quintet.features.parameters import FeatureParameters
@@ -34,7 +34,7 @@ def default_members(table: FeatureTable) -> tuple[str, ...]:
     return (*members, *(f"{kind}@{view}" for view in pretrained for kind in VIEW_MEMBERS))
 
 
-def pretrained_views(table: FeatureTable, ensemble: EnsembleClassifier) -> PretrainedViews | None:
+def find_pretrained(table: FeatureTable, ensemble: EnsembleClassifier) -> PretrainedViews | None:
     """The scores of a run that depend on pretrained networks, and the music of their training.
 
     Args:
@@ -48,7 +48,7 @@ def pretrained_views(table: FeatureTable, ensemble: EnsembleClassifier) -> Pretr
     members = []
     for name, member in ensemble.members_.items():
         columns = getattr(member, "prepared_names", ())
-        own = {feature_family(column) for column in columns if pretrained_group(column) is not None}
+        own = {feature_family(column) for column in columns if network_group(column) is not None}
         families |= dict.fromkeys(sorted(own))
         members += [name] if own else []
     if not members:

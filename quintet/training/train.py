@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet import __version__
-from quintet.classifiers.penalties import decided_settings
+from quintet.classifiers.penalties import settings_without_auto
 from quintet.classifiers.registry import check_member
-from quintet.classifiers.views import pretrained_group, require_views
+from quintet.classifiers.views import network_group, require_views
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import Listener, embed_inputs, map_positions
@@ -41,7 +41,7 @@ from quintet.training.data import Material, data_notes, gather, require_training
 from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
 from quintet.training.network_size import check_network_sizes
-from quintet.training.pretrained import default_members, pretrained_views
+from quintet.training.pretrained import default_members, find_pretrained
 from quintet.training.scoring import Part, RunScorer
 from quintet.training.settings import TrainSettings
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
@@ -162,7 +162,7 @@ def _train(
 ) -> TrainingResult:
     """Train in a model folder whose lock the caller holds."""
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
-    if "members" not in settings.model_fields_set and any(map(pretrained_group, table.feature_names)):
+    if "members" not in settings.model_fields_set and any(map(network_group, table.feature_names)):
         settings = settings.model_copy(update={"members": default_members(table)})
     store = find_spectrograms(
         features, table, settings, options.spectrograms, n_jobs=n_jobs, progress=progress
@@ -200,7 +200,7 @@ def _check_request(settings: TrainSettings, output: Path) -> None:
     It runs before the folder is begun.
     """
     for name in settings.members:
-        chosen = decided_settings(name, settings.settings.get(name, {}))
+        chosen = settings_without_auto(name, settings.settings.get(name, {}))
         check_member(name, chosen, seed=settings.seed)
     unknown = [rule for rule in settings.rules if rule not in RULES]
     if unknown:
@@ -254,7 +254,7 @@ def _fit_and_score(
         parts={name: scorer.score_part(name, part) for name, part in parts.items()},
         published=published,
         ensemble=scorer.score_ensemble(ensemble, parts),
-        pretrained=pretrained_views(material.table, ensemble),
+        pretrained=find_pretrained(material.table, ensemble),
     )
     settings = _with_penalties(settings, ensemble)
     if settings.protocols:

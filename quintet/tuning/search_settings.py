@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quintet.audio.augment import AudioAugmentation
-from quintet.classifiers.penalties import decided_settings
+from quintet.classifiers.penalties import settings_without_auto
 from quintet.classifiers.registry import TABLE_MEMBERS, check_member
 from quintet.errors import ConfigError, MissingExtraError, unknown_name
 from quintet.settings import (
@@ -116,7 +116,7 @@ def check_search(settings: TuneSettings, n_trials: int) -> None:
         raise ConfigError("A search must have at least one member. Received none.")
     for name in settings.members:
         settings.space(name)
-        check_member(name, decided_settings(name, settings.base_settings(name)))
+        check_member(name, settings_without_auto(name, settings.base_settings(name)))
     strays = sorted(set(settings.settings) - set(settings.members))
     if strays:
         raise unknown_name("member whose settings are held", strays[0], settings.members)

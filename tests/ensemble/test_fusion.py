@@ -264,9 +264,9 @@ def test_no_group_is_on_both_sides_of_a_comparison(monkeypatch):
     stack, y, groups, _ = corpus(n_groups=24, size=5)
     fitted_rows = []
 
-    def spy(rule, predictions):
+    def spy(rule, predictions, preparation=None):
         fitted_rows.append({tuple(row) for row in predictions.stack[0]})
-        return fit_fusion(rule, predictions)
+        return fit_fusion(rule, predictions, preparation)
 
     monkeypatch.setattr(selection, "fit_fusion", spy)
     compare_rules(labelled(stack, y, groups), rules=("mean", "weighted"))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.explanation.member_value import ensemble_of, scored_clips
+from quintet.explanation.member_value import clips_of_report, ensemble_of
 from quintet.explanation.shapley.view_game import view_game, view_of
 from quintet.model_folder.run import Run, read_run
 from quintet.reports.sections.members.views import view_blocks
@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_ensemble_of_all_members_is_that_of_the_run(run: Run) -> None:
-    clips = scored_clips(run)
+    clips = clips_of_report(run)
     assert clips is not None
     stored = run.report_predictions.take(list(clips.ids)).in_classes(run.classes).probabilities
     # In training, the final calibration learns from fusions of single folds: the difference is small.

@@ -102,11 +102,11 @@ def cross_fit(
         classes=classes,
         validation=plan.validation,
     )
-    losses = calibrated_losses(labelled.take(plan.taught))
+    losses = losses_after_calibration(labelled.take(plan.taught))
     final = int(np.argmin(losses))
     by_fold = [final]
     if len(folds) > 1:
-        by_fold = [int(np.argmin(calibrated_losses(labelled.take(train)))) for train, _ in folds]
+        by_fold = [int(np.argmin(losses_after_calibration(labelled.take(train)))) for train, _ in folds]
     probabilities = np.full_like(tried[0][0], np.nan)
     for fold, (_, held_out) in enumerate(folds):
         probabilities[held_out] = tried[by_fold[fold]][0][held_out]
@@ -126,7 +126,7 @@ def _with_penalty(trainer: Trainer, setting: str, value: float) -> Trainer:
     return replace(trainer, settings=settings, variant=f"~{setting}={value:g}")
 
 
-def calibrated_losses(predictions: LabelledPredictions) -> list[float]:
+def losses_after_calibration(predictions: LabelledPredictions) -> list[float]:
     """Log loss of each member after it got its temperature on the same clips; M numbers.
 
     Args:

@@ -21,7 +21,7 @@ from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import score
 from quintet.explanation.contracts import Floats
-from quintet.explanation.member_value import VALUE_SCORES, ScoredClips, ensemble_of, scored_clips
+from quintet.explanation.member_value import VALUE_SCORES, ScoredClips, clips_of_report, ensemble_of
 from quintet.explanation.shapley.family_shapley import MAX_PLAYERS, shapley_values
 from quintet.model_folder.run import Run
 
@@ -81,7 +81,7 @@ def view_game(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> ViewGame |
     """
     seen = {name: view_of(name) for name in run.members}
     players = tuple(view for view in ORDER if view in seen.values())
-    clips = scored_clips(run)
+    clips = clips_of_report(run)
     is_pretrained = any(is_pretrained_view(member_view(name)) for name in run.members)
     if clips is None or not is_pretrained or not 2 <= len(players) <= MAX_PLAYERS:
         return None
@@ -103,7 +103,7 @@ def view_game(run: Run, *, seed: int = 0, n_resamples: int = 1000) -> ViewGame |
 
 
 def steps(players: Sequence[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """The steps that are told: the ear to the hand-made columns, and every view to all others.
+    """The steps of the table: pretrained networks to hand-made columns, and every view to all others.
 
     Args:
         players: views.
@@ -118,10 +118,14 @@ def steps(players: Sequence[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]
     ear = tuple(view for view in players if view in (*EAR, JOINT))
     hand = tuple(view for view in players if view == HANDMADE)
     own = tuple(view for view in players if view == SPECTROGRAM)
-    told = ((ear, hand), (hand, ear), (own, (*hand, *ear)), (ear, (*hand, *own)))
-    pairs = [(added, there) for added, there in told if added and there]
-    pairs += [((view,), tuple(other for other in players if other != view)) for view in players]
+    main = ((ear, hand), (hand, ear), (own, (*hand, *ear)), (ear, (*hand, *own)))
+    pairs = [(added, there) for added, there in main if added and there]
+    pairs += [((view,), _others(players, view)) for view in players]
     return list(dict.fromkeys(pairs))
+
+
+def _others(players: Sequence[str], view: str) -> tuple[str, ...]:
+    return tuple(other for other in players if other != view)
 
 
 def _class_shares(run: Run, n_clips: int) -> Floats:
