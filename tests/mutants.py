@@ -107,6 +107,18 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/ensemble/test_support.py",
     ),
     (
+        "quintet/ensemble/model_selection/penalties.py",
+        "losses_after_calibration(labelled.take(train))",
+        "losses_after_calibration(labelled)",
+        "tests/ensemble/test_model_selection.py -k without_the_fold",
+    ),
+    (
+        "quintet/classifiers/tabular/preparation.py",
+        "np.intersect1d(candidates, columns)",
+        "candidates",
+        "tests/classifiers/test_views.py -k other_columns",
+    ),
+    (
         "quintet/ensemble/crossfit.py",
         "held_out = inputs.take(valid)",
         "held_out = inputs.take(train[: len(valid)])",
