@@ -54,7 +54,11 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.")],
     members: Annotated[
         str | None,
-        typer.Option("--members", "-m", help="Members to train, between commas (`quintet list members`)."),
+        typer.Option(
+            "--members",
+            "-m",
+            help="Members to train, between commas (`quintet list members`); svm@tags: svm on that view.",
+        ),
     ] = None,
     rules: Annotated[str | None, typer.Option(help="Fusion rules to fit: mean,geometric,weighted,…")] = None,
     rule: Annotated[
