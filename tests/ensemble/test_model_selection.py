@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from quintet.classifiers.penalties import LADDERS
+from quintet.classifiers.penalties import LADDERS, Ladder
 from quintet.classifiers.registry import make_member
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.classifier import EnsembleClassifier
@@ -26,6 +26,12 @@ from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
 Floats = NDArray[np.float64]
+
+
+@pytest.fixture(autouse=True)
+def short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three penalties instead of eight, to save time."""
+    monkeypatch.setitem(LADDERS, "logistic_regression", Ladder("C", (1e-3, 3e-2, 3e-1)))
 
 
 def predictions(n: int, strength: float, rng: np.random.Generator, y: NDArray[np.int64]) -> Floats:

@@ -69,6 +69,7 @@ def test_the_values_of_the_views_add_up_and_noise_adds_nothing(run: Run) -> None
     assert labels == ["What a view adds", "Ensembles of some views"]
 
 
+@pytest.mark.slow
 def test_the_game_is_also_played_out_of_fold(tmp_path: Path) -> None:
     game = view_game(fitted(tmp_path, MEMBERS[1:], test_size=0.0), n_resamples=0)
     assert game is not None
