@@ -42,8 +42,6 @@ def fit_temperature(probabilities: Probabilities, target: Target, n_units: float
         >>> [round(fit_temperature(timid, target, u), 2) for u in (1, 40, 4000)]
         [0.53, 0.13, 0.09]
     """
-    from scipy import optimize  # slow to import, and predictions do not need it
-
     if not len(target):
         return 1.0
     step = -(-len(target) // MOST_CLIPS)
