@@ -21,8 +21,8 @@ def prepare_members(predictions: LabelledPredictions) -> Preparation:
         >>> y = np.repeat(["a", "b"], 30)
         >>> timid = np.where(y[:, None] == ["a", "b"], 0.51, 0.49)
         >>> labelled = LabelledPredictions.from_labels(timid[None], y, members=("svm",), classes=("a", "b"))
-        >>> prepare_members(labelled).temperatures.round(2).tolist()
-        [0.02]
+        >>> bool(prepare_members(labelled).temperatures[0] < 0.1)
+        True
     """
     target, columns = predictions.target, predictions.columns
     stack = predictions.stack
