@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quintet.datasets.labels import strip_blanks
 from quintet.errors import SplitLeakError
 
 SHOWN = 5  # groups that a message lists
@@ -26,7 +27,7 @@ def group_name(group: object) -> str:
     """
     if isinstance(group, (float, np.floating)) and group.is_integer():
         group = int(group)
-    return unicodedata.normalize("NFC", str(group)).strip()
+    return strip_blanks(unicodedata.normalize("NFC", str(group)))
 
 
 def group_names(groups: ArrayLike) -> NDArray[np.str_]:

@@ -19,6 +19,20 @@ ACCIDENTAL_SHARE = 0.1  # fewer labels than this share that are sets may be an a
 SHOWN = 3  # spellings that a note lists
 
 
+_EDGES = re.compile("^[\\s\u200b\u2060\ufeff\u00ad]+|[\\s\u200b\u2060\ufeff\u00ad]+$")
+"""Blanks at the ends of a name, and characters that nobody sees: without width, byte order, soft hyphen."""
+
+
+def strip_blanks(text: str) -> str:
+    """A text without blanks and invisible characters at its ends.
+
+    Example:
+        >>> strip_blanks(" rock\N{ZERO WIDTH SPACE} "), strip_blanks("\N{ZERO WIDTH NO-BREAK SPACE}jazz")
+        ('rock', 'jazz')
+    """
+    return text.strip() if text.isascii() else _EDGES.sub("", text)
+
+
 def label_set(label: str) -> tuple[str, ...]:
     """Single labels in a label string: in their order, each once, without outer blanks, in Unicode form NFC.
 
@@ -27,7 +41,8 @@ def label_set(label: str) -> tuple[str, ...]:
         ('rock', 'live')
     """
     text = label if label.isascii() else unicodedata.normalize("NFC", label)
-    return tuple(dict.fromkeys(part.strip() for part in text.split(LABEL_SEPARATOR) if part.strip()))
+    parts = map(strip_blanks, text.split(LABEL_SEPARATOR))
+    return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def label_name(label: str) -> str:
@@ -60,7 +75,7 @@ def label_text(value: object) -> str | None:
             return None
         value = int(value) if float(value).is_integer() else value
     text = str(value)
-    return text if text.strip() else None
+    return text if strip_blanks(text) else None
 
 
 def repair_numbers(labels: Sequence[str | None]) -> tuple[list[str | None], list[str]]:
@@ -108,7 +123,8 @@ def label_notes(
     sets = [label for label in counts if len(label_set(label)) > 1]
     n_labels, n_sets = counts.total(), sum(counts[label] for label in sets)
     notes = []
-    spellings = {name: texts for name, texts in _spellings(first_clip).items() if len(texts) > 1}
+    spellings_of = _spellings(first_clip)
+    spellings = {name: texts for name, texts in spellings_of.items() if len(texts) > 1}
     if spellings:
         shown = [f"{name!r} ({', '.join(map(_visible, texts))})" for name, texts in spellings.items()]
         more = ", …" if len(shown) > SHOWN else ""
@@ -116,6 +132,7 @@ def label_notes(
         notes.append(
             f"{subject} written in several ways, which are joined: {', '.join(shown[:SHOWN])}{more}."
         )
+    notes += _case_notes(spellings_of)
     if 0 < n_sets <= accidental_share * n_labels:
         verb = "holds" if n_sets == 1 else "hold"
         example = f"{first_clip[sets[0]]}: '{sets[0]}'"
@@ -126,12 +143,26 @@ def label_notes(
     return notes
 
 
+def _case_notes(names: Iterable[str]) -> list[str]:
+    """A note about labels that differ in capital letters only: they stay different."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.casefold(), []).append(name)
+    pairs = [" and ".join(map(repr, sorted(same))) for same in alike.values() if len(same) > 1]
+    if not pairs:
+        return []
+    more = "; …" if len(pairs) > SHOWN else ""
+    return [
+        f"Labels that differ in capital letters only are different classes: {'; '.join(pairs[:SHOWN])}{more}."
+    ]
+
+
 def _spellings(labels: Iterable[str]) -> dict[str, list[str]]:
     """Single label → its spellings. Blanks beside the separator of a set are no spelling."""
     spellings: dict[str, list[str]] = {}
     for label in labels:
         parts = label.split(LABEL_SEPARATOR)
-        texts = [part.strip() for part in parts] if len(parts) > 1 else parts
+        texts = list(map(strip_blanks, parts)) if len(parts) > 1 else parts
         for text in texts:
             names = label_set(text)
             if names and text not in spellings.setdefault(names[0], []):

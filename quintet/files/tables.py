@@ -175,6 +175,9 @@ def _open(path: Path, *, is_compressed: bool) -> BinaryIO:
 
 
 def _unreadable(path: Path, reason: object) -> ArtefactError:
+    open_quote = re.search(r"EOF inside string starting at row (\d+)", str(reason))
+    if open_quote:
+        reason = f"the quotation mark that begins in row {int(open_quote[1]) + 1} has no end"
     return ArtefactError(
         f"A table must be readable as CSV or parquet. '{path}' cannot be read: {str(reason).strip()}."
     )
@@ -184,7 +187,11 @@ def _read_parquet(path: Path) -> TableContent:
     """A parquet file; its index becomes columns, unless it only counts the rows."""
     _require_unique(path, read_schema(path).names)
     try:
-        frame = read_parquet(path).to_pandas()
+        table = read_parquet(path)
+        for k, field in enumerate(table.schema):
+            if pa.types.is_decimal(field.type):  # numbers, which pandas would give as objects
+                table = table.set_column(k, field.name, table.column(k).cast(pa.float64()))
+        frame = table.to_pandas()
     except QuintetError:
         raise
     except PARQUET_ERRORS as error:
@@ -223,6 +230,8 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
     dialect = _find_dialect(path, encoding, is_compressed=is_compressed)
     if not dialect.rows:
         raise _unreadable(path, "it has no rows")
+    if any("\0" in name for name in dialect.rows[0]):
+        raise _unreadable(path, "its first row holds bytes of value 0, so it is no text")
     if rest_in_last and dialect.separator == "\t":
         ragged = _read_ragged(path, encoding, dialect, is_compressed=is_compressed)
         if ragged is not None:
@@ -248,7 +257,11 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
             compression="gzip" if is_compressed else None,
         )
     if not isinstance(frame.index, pd.RangeIndex):
-        raise _unreadable(path, "its rows have more cells than its first row has names")
+        first = dialect.separator.join(dialect.rows[0])[:60]
+        raise _unreadable(
+            path,
+            f"its rows have more cells than its first row ({first!r}). Remove lines above the names",
+        )
     frame = frame.drop(columns=[name for name in extra if frame[name].isna().all()])
     notes = _encoding_notes(path, encoding, is_guess=is_guess)
     if comma:

@@ -28,6 +28,7 @@ _COUNTING_NAMES = re.compile(
 )
 _FEWEST_COUNTED_ROWS = 10  # in fewer rows, a feature may be 1, 2, 3 by chance
 _SHOWN = 5  # names that a message lists
+_LONGEST = 60  # characters of a name in a message
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,20 @@ def _find_id_column(content: TableContent, roles: Roles, *, must_exist: bool) ->
         if frame[name].is_unique and frame[name].notna().all() and (is_text or not is_nameless(name)):
             label = "column without a name" if is_nameless(name) else f"index {name!r}"
             return name, [f"The ids are the {label} of the table (first: {frame[name].iloc[0]!r})."]
-    text = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    text = [shorten(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    if len(frame.columns) == 1:
+        raise DatasetError(
+            "A feature table must have columns between commas, semicolons, tabs or bars. Its first row is "
+            f"one column, {shorten(frame.columns[0])!r}: save it with one of these separators."
+        )
+    similar = [name for name in frame.columns if name.casefold().strip("_ ") in ("id", "clip_id", "clipid")]
+    if similar:
+        raise DatasetError(
+            "A feature table must have a column that names its clips. There is no 'id', but there is "
+            f"{similar[0]!r}: name it with --id-column (in Python id_column)."
+        )
+    if len(text) > _SHOWN:
+        text = [*text[:_SHOWN], f"… ({len(text)} in all)"]
     raise DatasetError(
         "A feature table must have a column that names its clips. There is no 'id'; "
         f"the text columns are: {', '.join(text) or 'none'}. Name one as id_column (--id-column)."
@@ -232,6 +246,11 @@ def group_column(column: pd.Series) -> pd.Series:
     return names.mask(names == "")
 
 
+def shorten(name: str) -> str:
+    """A name for a message: a long one is cut."""
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
+
+
 def quote_names(names: Sequence[str]) -> str:
     """The first names in quotes, for messages.
 
@@ -240,4 +259,4 @@ def quote_names(names: Sequence[str]) -> str:
         "'tempo', 'key'"
     """
     more = f", … ({len(names)} in all)" if len(names) > _SHOWN else ""
-    return ", ".join(map(repr, names[:_SHOWN])) + more
+    return ", ".join(repr(shorten(name)) for name in names[:_SHOWN]) + more

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.datasets.groups import missing_groups_note
-from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_numbers
+from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, repair_numbers
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.storage.column_roles import (
     AssignedColumns,
@@ -21,6 +21,7 @@ from quintet.features.storage.column_roles import (
     left_out_note,
     quote_names,
     require_columns,
+    shorten,
     text_column,
 )
 from quintet.features.storage.table import META_COLUMNS, META_TYPES, FeatureTable, is_usable, names_hash
@@ -163,7 +164,7 @@ def _written_labels(frame: pd.DataFrame, columns: AssignedColumns, ids: pd.Serie
     if columns.label is None:
         return _extract_labels(ids, roles.label_from)
     labels = text_column(frame[columns.label])
-    is_blank = labels.str.strip(" ;\t\N{NO-BREAK SPACE}") == ""
+    is_blank = [isinstance(label, str) and not label_set(label) for label in labels]
     return labels.mask(is_blank)
 
 
@@ -261,11 +262,13 @@ def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
                 continue
             text.append(name)
     if text:
-        examples = [f"{name} ({_first_text(frame[name])!r})" for name in text[:8]]
+        examples = [f"{shorten(name)} ({_first_text(frame[name])})" for name in text[:8]]
+        if len(text) > 8:
+            examples.append(f"… ({len(text)} in all)")
         raise DatasetError(
             f"A column without a role must hold numbers. These do not: {', '.join(examples)}. "
-            "Give them a role (--id-column, --label-column, --group-column) or leave them out "
-            "(--ignore-column; in Python exclude)."
+            "Leave the cell empty where a number is missing. Give them a role (--id-column, --label-column, "
+            "--group-column) or leave them out (--ignore-column; in Python exclude)."
         )
     if frame.columns.empty:
         raise DatasetError(
@@ -282,10 +285,13 @@ def _is_empty_text(column: pd.Series) -> bool:
 
 
 def _first_text(column: pd.Series) -> str:
-    """The first cell that is no number."""
+    """The first cell that is no number, and how many such cells there are beside numbers."""
     cells = column.dropna()
     texts = cells[pd.to_numeric(cells.astype("str"), errors="coerce").isna()]
-    return str((texts if len(texts) else cells).iloc[0])[:30]
+    example = repr(str((texts if len(texts) else cells).iloc[0])[:30])
+    if 0 < len(texts) < len(cells):
+        return f"{example}: {len(texts)} of {len(cells)} cells are no numbers"
+    return example
 
 
 def _meta_frame(ids: pd.Series, labels: pd.Series, groups: pd.Series) -> pd.DataFrame:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.errors import AlignmentError, ConfigError, DatasetError
+from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
 from quintet.features.storage.column_roles import Roles
 from quintet.features.storage.external_table import find_external_table, read_external_table
 from quintet.features.storage.read import read_feature_table
@@ -171,7 +172,7 @@ def test_a_pattern_that_matches_no_id_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_column_of_text_is_refused_with_its_text(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"tempo \('fast'\)"):
+    with pytest.raises(DatasetError, match=r"tempo \('fast': 1 of 12"):
         read(tmp_path, small(tempo=["fast", *range(11)]))
 
 
@@ -206,3 +207,54 @@ def test_a_number_beyond_float32_costs_its_row_and_nothing_else(tmp_path: Path) 
     assert table.failures["id"].tolist() == frame["id"].tolist()[:2]
     assert table.failures["error"].unique().tolist() == ["NonFiniteError"]
     assert np.isfinite(table.features.to_numpy()).all()
+
+
+def test_characters_that_nobody_sees_make_no_class(tmp_path: Path) -> None:
+    labels = [
+        "rock",
+        "rock\N{ZERO WIDTH SPACE}",
+        "\N{ZERO WIDTH NO-BREAK SPACE}rock",
+        "jazz\N{NO-BREAK SPACE}",
+    ]
+    table = read(tmp_path, small(label=labels * 3, group=["x", "x\N{WORD JOINER}", "y", "y"] * 3))
+    assert set(table.meta["label"]) == {"rock", "jazz"}
+    assert set(table.meta["group"]) == {"x", "y"}
+    assert r"'rock\u200b', '\ufeffrock'" in notes(table)
+    blank = read(tmp_path, small(label=["rock", "jazz", "\N{ZERO WIDTH SPACE}"] * 4))
+    assert len(blank.failures) == 4
+
+
+def test_labels_that_differ_in_capital_letters_are_named(tmp_path: Path) -> None:
+    table = read(tmp_path, small(label=["Rock", "rock", "jazz"] * 4))
+    assert set(table.meta["label"]) == {"Rock", "rock", "jazz"}
+    assert "'Rock' and 'rock'" in notes(table)
+
+
+def test_decimals_of_a_database_are_numbers(tmp_path: Path) -> None:
+    values = [Decimal(k) / 8 for k in (5, 3, 1, 4, 2, 9, 8, 7, 6, 11, 10, 0)]
+    small(g=values).to_parquet(tmp_path / "t.parquet")
+    assert read_feature_table(tmp_path / "t.parquet").features["g"].iloc[0] == 0.625
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id label f\na x 1\nb y 2\n", "between commas, semicolons, tabs or bars"),
+        ("# made by a program\nid,label,f\na,x,1\nb,y,2\n", "Remove lines above the names"),
+        ("ID,Label,f\na,x,1\nb,y,2\n", "'ID': name it with --id-column"),
+        ('id,label,f\na,x,1\nb,"y,2\n', "quotation mark that begins in row 3 has no end"),
+        ("\0\1,\0\2\n1,2\n", "no text"),
+        ("id,label,f\na,x,?\nb,y,2\nc,y,3\n", "f \\('\\?': 1 of 3 cells are no numbers"),
+    ],
+)
+def test_each_wrong_text_gets_the_sentence_that_helps(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises((DatasetError, ArtefactError), match=message):
+        read_feature_table(tmp_path / "t.csv")
+
+
+def test_a_message_does_not_repeat_what_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"{'x' * 5000},{'y' * 5000}\na,b\nc,d\n")
+    with pytest.raises(DatasetError) as caught:
+        read_feature_table(tmp_path / "t.csv")
+    assert len(str(caught.value)) < 600
