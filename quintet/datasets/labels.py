@@ -20,7 +20,7 @@ SHOWN = 3  # spellings that a note lists
 
 
 _EDGES = re.compile("^[\\s\u200b\u2060\ufeff\u00ad]+|[\\s\u200b\u2060\ufeff\u00ad]+$")
-"""Blanks at the ends of a name, and characters that nobody sees: without width, byte order, soft hyphen."""
+"""Blanks at the ends of a name, and characters without a width: byte order marks, soft hyphens and others."""
 
 
 def strip_blanks(text: str) -> str:
