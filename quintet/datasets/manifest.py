@@ -8,6 +8,7 @@ is never dropped: it keeps its place with a `problem`, and the extraction record
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -263,7 +264,10 @@ def _absolute_paths(rows: pd.DataFrame, root: Path) -> list[str]:
 
 
 def _absolute(path: str, root: str) -> str:
-    """Absolute path of an entry. Backslashes in a manifest from Windows are accepted on every system."""
+    """Absolute path of an entry. Backslashes in a manifest from Windows are accepted on every system.
+
+    So is the other Unicode form of an accent: macOS writes names of files with accents of their own (NFD).
+    """
     if is_remote(path):
         return path
     full = os.path.normpath(os.path.join(root, path))  # `root / path` would intern every name for ever
@@ -271,6 +275,9 @@ def _absolute(path: str, root: str) -> str:
         if os.path.exists(full):  # the name of the file itself, not its text
             return name_text(full)
         full = os.path.normpath(os.path.join(root, path.replace("\\", "/")))
+    if not full.isascii() and not os.path.exists(text_path(full)):
+        others = (unicodedata.normalize(form, full) for form in ("NFC", "NFD"))
+        full = next((other for other in others if os.path.exists(text_path(other))), full)
     return full
 
 

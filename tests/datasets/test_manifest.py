@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -250,6 +251,16 @@ class TestTable:
     def test_backslashes_and_byte_order_mark(self, music):
         (music / "list.csv").write_bytes("\ufeffpath,label\nrock\\queen_1.wav,rock\n".encode())
         assert load_source(music / "list.csv").frame["id"].tolist() == ["rock/queen_1.wav"]
+
+    @pytest.mark.parametrize(("stored", "written"), [("NFD", "NFC"), ("NFC", "NFD")])
+    def test_the_other_unicode_form_of_a_name_finds_the_file(self, music, stored, written):
+        """A folder that was packed on macOS has names with accents of their own."""
+        name = "rock/Café_1.wav"
+        (music / unicodedata.normalize(stored, name)).write_bytes((music / "rock/queen_1.wav").read_bytes())
+        listed = f"path,label\n{unicodedata.normalize(written, name)},rock\nrock/queen_1.wav,rock\n"
+        (music / "list.csv").write_text(listed, encoding="utf-8")
+        frame = load_source(music / "list.csv").frame
+        assert frame["problem"].isna().all()
 
 
 class TestGroups:

@@ -88,7 +88,7 @@ def print_failures(summary: ExtractionSummary) -> None:
     if not summary.n_failed:
         return
     err.print(
-        f"[yellow]{summary.n_failed} clips could not be used[/] (the table has a row with each reason):"
+        f"[yellow]{_clips(summary.n_failed)} could not be used[/] (the table has a row with each reason):"
     )
     kinds = failure_kinds(summary.failures)
     for example, count in kinds[:MOST_KINDS]:
@@ -107,6 +107,16 @@ def print_classes(summary: ExtractionSummary) -> None:
     noun = "class" if len(counts) == 1 else "classes"
     shown = f": {', '.join(counts[:MOST_CLASSES])}{more}" if counts else ""
     print_plain(err, f"{len(counts)} {noun}{shown}")
+
+
+def _clips(number: int) -> str:
+    """A number of clips.
+
+    Example:
+        >>> _clips(1), _clips(2)
+        ('1 clip', '2 clips')
+    """
+    return f"{number} clip" if number == 1 else f"{number} clips"
 
 
 def print_truncation(name: str, reason: str, *, indent: str = "") -> None:
@@ -293,10 +303,10 @@ def print_evaluation(evaluation: JsonObject) -> None:
         out.print(comparison_table(evaluation))
     for name, reason in (("left_out", "not in all files"), ("unlabelled", "without label")):
         if evaluation[name]:
-            out.print(f"{evaluation[name]} clips left out: {reason}.")
+            out.print(f"{_clips(evaluation[name])} left out: {reason}.")
     if evaluation["unknown"]:
         labels = ", ".join(f"{name}: {count}" for name, count in evaluation["unknown_labels"].items())
-        line = f"{evaluation['unknown']} clips left out of all scores: their label is no class ({labels})."
+        line = f"{_clips(evaluation['unknown'])} left out of all scores: no class has their label ({labels})."
         if "accuracy_with_unknown" in evaluation:
             line += f" Counted as wrong, the accuracy is {evaluation['accuracy_with_unknown']:.3f}."
         print_plain(out, line)
