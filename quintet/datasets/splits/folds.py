@@ -191,7 +191,8 @@ def require_groups_per_class(table: GroupCounts, *, needed: int, whole: str) -> 
         )
     rarest = sorted(short, key=lambda k: int(groups_per_class[k]))
     examples = [
-        f"{str(table.classes[k])!r} has {clips_per_class[k]:.0f} clips in {groups_per_class[k]} groups"
+        f"{str(table.classes[k])!r} has {_count(clips_per_class[k], 'clip')} in "
+        f"{_count(groups_per_class[k], 'group')}"
         for k in rarest[:3]
     ]
     if len(rarest) > 3:
@@ -201,6 +202,10 @@ def require_groups_per_class(table: GroupCounts, *, needed: int, whole: str) -> 
         f"for this division. In {whole}, {', '.join(examples)}. "
         "Ask for fewer folds or no test part, add clips from other groups, or leave the class out."
     )
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:.0f} {noun}" if number == 1 else f"{number:.0f} {noun}s"
 
 
 def _describe_single_group(table: GroupCounts, k: int) -> str:

@@ -173,7 +173,7 @@ class TestRefusals:
     @pytest.mark.parametrize("test_size", [0.2, 0.0])
     def test_a_rare_tag_has_its_name(self, test_size):
         labels = ["rock;live", *["rock", "jazz"] * 6]
-        with pytest.raises(DatasetError, match="'live' has 1 clips in 1 groups"):
+        with pytest.raises(DatasetError, match=r"'live' has 1 clip in 1 group\."):
             make_split(
                 list(map(str, range(13))),
                 labels,
