@@ -165,7 +165,7 @@ def _written_labels(frame: pd.DataFrame, columns: AssignedColumns, ids: pd.Serie
         return _extract_labels(ids, roles.label_from)
     labels = text_column(frame[columns.label])
     is_blank = [isinstance(label, str) and not label_set(label) for label in labels]
-    return labels.mask(is_blank)
+    return labels.mask(np.array(is_blank, dtype=bool))
 
 
 def _extract_labels(ids: pd.Series, pattern: str | None) -> pd.Series:

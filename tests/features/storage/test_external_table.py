@@ -224,6 +224,11 @@ def test_characters_that_nobody_sees_make_no_class(tmp_path: Path) -> None:
     assert len(blank.failures) == 4
 
 
+def test_a_table_without_rows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,label,f\n")
+    assert len(read_feature_table(tmp_path / "t.csv").frame) == 0
+
+
 def test_labels_that_differ_in_capital_letters_are_named(tmp_path: Path) -> None:
     table = read(tmp_path, small(label=["Rock", "rock", "jazz"] * 4))
     assert set(table.meta["label"]) == {"Rock", "rock", "jazz"}
