@@ -35,6 +35,10 @@ from quintet.features.extraction.segments import FileTask, describe_file
 from quintet.features.extraction.worker import ClipTask, Job, Row, describe_clip
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
+from quintet.pipeline.preflight import check_recipe
+from quintet.pipeline.recipe import load_recipe
+from quintet.pipeline.reporter import NullReporter
+from quintet.pipeline.runner import describe_clips
 from tests.embeddings.conftest import install_network, musicnn_arrays
 
 HAND_MADE = FeatureParameters(feature_set="bahuleyan2018", families=("temporal",))
@@ -243,7 +247,7 @@ def test_a_network_that_changes_during_a_run_ends_it(networks: Path, music: Path
 def test_a_clip_too_short_for_a_network_is_a_row_of_the_ledger(
     networks: Path, music: Path, tmp_path: Path
 ) -> None:
-    soundfile.write(music / "rock/tiny.wav", np.sin(np.arange(3000) / 9), 44100)
+    soundfile.write(music / "rock/tiny.wav", np.sin(np.arange(4200) / 9), 44100)  # .095 s
     summary = quintet.extract(
         music, tmp_path / "f.parquet", parameters=HAND_MADE, embeddings="musicnn_msd", windows=1, n_jobs=0
     )
@@ -293,3 +297,34 @@ def test_without_the_extra_all_else_works(networks: Path, music: Path, tmp_path:
     words = [sys.executable, "-c", BLOCKED, str(music), str(tmp_path / "f.parquet")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
+
+
+RECIPE = """
+name = "mine"
+[data]
+source = "{music}"
+[features]
+set = "bahuleyan2018"
+families = ["temporal"]
+embeddings = ["{network}"]
+windows = 1
+[train]
+members = ["logistic_regression"]
+protocol = "random"
+test_size = 0
+folds = 2
+"""
+
+
+def test_a_recipe_names_networks(networks: Path, music: Path, tmp_path: Path) -> None:
+    soundfile.write(music / "jazz/d.wav", np.sin(np.arange(40000) / 9), 16000)
+    (tmp_path / "mine.toml").write_text(RECIPE.format(music=music, network="musicnn_mtt"))
+    recipe = load_recipe(tmp_path / "mine.toml")
+    describe_clips(recipe, tmp_path / "out", None, reporter=NullReporter(), n_jobs=1)
+    table = read_feature_table(tmp_path / "out" / "features.parquet")
+    assert {"tags_mtt.guitar.mean", "embedding_musicnn_mtt.8.std"} <= set(table.feature_names)
+    assert table.parameters is not None
+    assert table.parameters.embeddings[0].windows == 1
+    (tmp_path / "mine.toml").write_text(RECIPE.format(music=music, network="nobody"))
+    with pytest.raises(ConfigError, match="nobody"):
+        check_recipe(load_recipe(tmp_path / "mine.toml"))
