@@ -48,17 +48,17 @@ def write_member(path: Path, n: int, seed: int) -> None:
 
 def step(name: str, folder: Path) -> None:
     """Run one step in this process, and print its time and memory."""
-    from quintet.ensemble.fuse_files import fuse_files
-    from quintet.predictions.evaluate import evaluate_files
+    from quintet.ensemble.fuse_files import fuse
+    from quintet.predictions.evaluate import evaluate
 
     members, fused = sorted(folder.glob("member*.parquet")), folder / "fused.parquet"
     wall, cpu = time.perf_counter(), time.process_time()
     if name.startswith("fuse"):
-        fuse_files(members, fused, rule=name.split()[1])
+        fuse(members, fused, rule=name.split()[1])
         scores = ""
     else:
         paths = members if "all" in name else [fused]
-        result = evaluate_files(paths, n_resamples=1000 if "intervals" in name else 0)
+        result = evaluate(paths, n_resamples=1000 if "intervals" in name else 0)
         values = {key: result["scores"][key]["value"] for key in ("accuracy", "macro_auc", "log_loss")}
         scores = ", ".join(f"{key} {value:.4f}" for key, value in values.items())
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quintet.datasets.manifest import Manifest
     from quintet.datasets.source import load_source
     from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.ensemble.fuse_files import fuse
     from quintet.features.parameters import FeatureParameters
     from quintet.features.storage.read import read_feature_table
     from quintet.features.storage.spectrograms import SpectrogramStore
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from quintet.files.provenance import environment
     from quintet.model_folder.load import load_model
     from quintet.pipeline.recipe import load_recipe
+    from quintet.predictions.evaluate import evaluate
     from quintet.predictions.predictions import Predictions, read_predictions
     from quintet.training.settings import TrainSettings
-    from quintet.workflow import explain, extract, predict, report, run, tag, train
+    from quintet.workflow import explain, extract, predict, report, run, tag, train, tune
 
 __version__ = "0.1.0"
 
@@ -54,6 +56,9 @@ _HOMES = {
     "predict": "quintet.workflow",
     "explain": "quintet.workflow",
     "run": "quintet.workflow",
+    "tune": "quintet.workflow",
+    "fuse": "quintet.ensemble.fuse_files",
+    "evaluate": "quintet.predictions.evaluate",
     "tag": "quintet.workflow",
 }
 
@@ -81,6 +86,9 @@ __all__ = [
     "predict",
     "explain",
     "run",
+    "tune",
+    "fuse",
+    "evaluate",
     "tag",
 ]
 

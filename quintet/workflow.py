@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from quintet.pipeline.reporter import Reporter
     from quintet.pipeline.runner import RunResult
     from quintet.reports.run_page import StepCallback
+    from quintet.training.result import TrainingResult
     from quintet.training.settings import TrainSettings
-    from quintet.training.train import TrainingResult
     from quintet.tuning.search_settings import SearchBudget, TuneSettings
     from quintet.tuning.tune import SearchObserver, TuningResult
 

@@ -30,7 +30,7 @@ def evaluate(
     """Score files of predictions, with intervals by group. The files may come from any program."""
     from quintet.commands.terminal.output import print_evaluation, print_json
     from quintet.commands.terminal.progress import progress_counter
-    from quintet.predictions.evaluate import evaluate_files
+    from quintet.predictions.evaluate import evaluate as evaluate_files
 
     with progress_counter("Scoring", quiet=quiet) as progress:
         evaluation = evaluate_files(

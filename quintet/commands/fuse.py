@@ -27,7 +27,7 @@ def fuse(
     """Join files of predictions by clip id. The files may come from any program."""
     from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_json
-    from quintet.ensemble.fuse_files import fuse_files
+    from quintet.ensemble.fuse_files import fuse as fuse_files
 
     require_suffix(output, (".parquet", ".csv"))
     prepare_file(output)

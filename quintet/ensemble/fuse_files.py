@@ -21,7 +21,7 @@ FILE_RULES = tuple(name for name, rule in RULES.items() if not rule.learnt)
 
 @dataclass(frozen=True)
 class FuseSummary:
-    """Result of `fuse_files`.
+    """Result of `fuse`.
 
     Args:
         output: the file that was written.
@@ -48,7 +48,7 @@ class FuseSummary:
         }
 
 
-def fuse_files(
+def fuse(
     paths: str | Path | Sequence[str | Path],
     output: str | Path,
     *,

@@ -25,7 +25,8 @@ from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe, de
 from quintet.pipeline.recipe import Recipe, require_data
 from quintet.pipeline.reporter import NullReporter, Reporter
 from quintet.training.data import make_training_split
-from quintet.training.train import TrainingResult, TrainOptions, train
+from quintet.training.result import TrainingResult
+from quintet.training.train import TrainOptions, train
 
 
 class RunResult(TypedDict):

@@ -62,7 +62,7 @@ class _StepCounter:
         self.step()
 
 
-def evaluate_files(
+def evaluate(
     paths: str | Path | Sequence[str | Path],
     *,
     intersection: bool = False,

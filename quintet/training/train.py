@@ -27,10 +27,8 @@ from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.digests import content_hash
-from quintet.files.json_text import table_rows
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import is_vacant, output_lock
-from quintet.files.paths import text_name
 from quintet.files.provenance import environment
 from quintet.model_folder.fold_cache import FoldFiles
 from quintet.model_folder.folder import ModelFolder, search_digests
@@ -42,6 +40,7 @@ from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
 from quintet.training.network_size import check_network_sizes
 from quintet.training.pretrained import default_members, find_pretrained
+from quintet.training.result import TrainingResult
 from quintet.training.scoring import Part, RunScorer
 from quintet.training.settings import TrainSettings
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
@@ -72,52 +71,6 @@ class TrainOptions:
     overwrite: bool = False
     published: Mapping[str, object] | None = None
     search: str | Path | None = None
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """Result of a training run.
-
-    Args:
-        folder: the model folder.
-        results: the scores.
-        rule: name of the chosen fusion rule.
-        reused: whether the folder held the finished model of this configuration already.
-        notes: what was done with the data before training, and which rows were left out.
-    """
-
-    folder: Path
-    results: RunScores
-    rule: str
-    reused: bool = False
-    notes: tuple[str, ...] = ()
-
-    @property
-    def scores(self) -> JsonObject:
-        """Content of scores.json."""
-        return self.results.to_json()
-
-    def to_json(self) -> JsonObject:
-        """JSON object: the model folder, its classes and members, clips per part, failed rows, scores."""
-        folder = ModelFolder(self.folder)
-        bundle = folder.read_json("bundle.json")
-        with text_name(folder.path / "split.parquet") as file:
-            parts = pd.read_parquet(file, columns=["part"])["part"].value_counts()
-        with text_name(folder.path / "failures.parquet") as file:
-            failures = pd.read_parquet(file)
-        return {
-            "model": str(self.folder),
-            "reused": self.reused,
-            "classes": bundle["classes"],
-            "multilabel": bundle["multilabel"],
-            "members": bundle["members"],
-            "rule": self.rule,
-            "n": {part: int(parts.get(part, 0)) for part in ("train", "test", "unused")},
-            "n_failed": len(failures),
-            "failures": table_rows(failures[["id", "stage", "error", "reason"]]),
-            "notes": list(self.notes),
-            "scores": self.scores,
-        }
 
 
 def train(

@@ -10,13 +10,13 @@ import pytest
 
 import quintet
 from quintet.audit import audit
-from quintet.ensemble.fuse_files import fuse_files
+from quintet.ensemble.fuse_files import fuse
 from quintet.errors import ConfigError
 from quintet.features.parameters import FeatureParameters
 from quintet.files.paths import expand_home
 from quintet.files.text import read_text
 from quintet.pipeline.recipe_search import RecipeSearch, tune_recipe
-from quintet.predictions.evaluate import evaluate_files
+from quintet.predictions.evaluate import evaluate
 
 TAKES_A_PATH: dict[str, Callable[[object], object]] = {
     "extract": lambda path: quintet.extract(path, "x.parquet"),
@@ -34,8 +34,8 @@ TAKES_A_PATH: dict[str, Callable[[object], object]] = {
     "read_predictions": quintet.read_predictions,
     "SpectrogramStore": quintet.SpectrogramStore,
     "audit": audit,
-    "evaluate_files": evaluate_files,
-    "fuse_files": lambda path: fuse_files(path, "x.csv"),
+    "evaluate": evaluate,
+    "fuse_files": lambda path: fuse(path, "x.csv"),
     "FeatureExtractor": lambda path: quintet.FeatureExtractor().transform([path]),
 }
 

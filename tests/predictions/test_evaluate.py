@@ -10,13 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from quintet.cli import app
-from quintet.ensemble.fuse_files import fuse_files
+from quintet.ensemble.fuse_files import fuse
 from quintet.errors import AlignmentError, DatasetError
 from quintet.evaluation.comparisons import delong
 from quintet.evaluation.intervals import NO_RESAMPLING, Resampling
 from quintet.evaluation.scores import score
 from quintet.predictions.collection import PredictionFiles
-from quintet.predictions.evaluate import evaluate_files
+from quintet.predictions.evaluate import evaluate
 from quintet.predictions.predictions import Predictions, read_keys, read_predictions
 
 CLASSES = ("a", "b", "c")
@@ -31,17 +31,17 @@ def test_files_with_equal_keys_share_them(prediction_files, tmp_path):
     odd[7] = "a" if odd[7] != "a" else "b"
     replace(predictions[2], labels=odd).write(paths[2])  # one label differs
     with pytest.raises(AlignmentError, match=r"same label\. 1 clips differ: 'clip7'"):
-        fuse_files(paths, tmp_path / "x.parquet")
+        fuse(paths, tmp_path / "x.parquet")
 
 
 def test_the_mark_of_an_ungrouped_split_stays_with_its_predictions(prediction_files, tmp_path):
     paths, _, predictions = prediction_files
-    assert evaluate_files(paths, n_resamples=0)["ungrouped_split"] is False
+    assert evaluate(paths, n_resamples=0)["ungrouped_split"] is False
     replace(predictions[2], ungrouped=True).write(paths[2])
     assert read_predictions(paths[2]).take(["clip3"]).ungrouped
-    fuse_files(paths, tmp_path / "x.parquet")
+    fuse(paths, tmp_path / "x.parquet")
     for given in (paths, [tmp_path / "x.parquet"]):
-        assert evaluate_files(given, n_resamples=0)["ungrouped_split"] is True
+        assert evaluate(given, n_resamples=0)["ungrouped_split"] is True
     output = CliRunner().invoke(app, ["evaluate", str(tmp_path / "x.parquet"), "--resamples", "0"]).output
     assert "UNGROUPED SPLIT" in output
 
@@ -50,19 +50,19 @@ def test_clips_of_only_some_files_are_refused_or_left_out(prediction_files, tmp_
     paths, stack, predictions = prediction_files
     predictions[2].take(predictions[2].clip_ids[5:]).write(paths[2])
     with pytest.raises(AlignmentError, match=r"5 clips \('clip0', 'clip1', 'clip2', …\).*--intersection"):
-        fuse_files(paths, tmp_path / "x.parquet")
+        fuse(paths, tmp_path / "x.parquet")
     assert not (tmp_path / "x.parquet").exists()
-    assert fuse_files(paths, tmp_path / "x.parquet", intersection=True).left_out == 5
+    assert fuse(paths, tmp_path / "x.parquet", intersection=True).left_out == 5
     np.testing.assert_allclose(
         read_predictions(tmp_path / "x.parquet").probabilities, stack[:, 5:].mean(axis=0), atol=1e-12
     )
-    result = evaluate_files(paths, intersection=True, n_resamples=0)
+    result = evaluate(paths, intersection=True, n_resamples=0)
     assert (result["n"], result["left_out"]) == (55, 5)
 
 
 def test_one_file_gives_the_json_object_for_scripts(prediction_files):
     paths, stack, predictions = prediction_files
-    result = json.loads(json.dumps(evaluate_files(paths[:1], n_resamples=50), allow_nan=False))
+    result = json.loads(json.dumps(evaluate(paths[:1], n_resamples=50), allow_nan=False))
     assert result["n"] == 60
     assert result["n_groups"] == 20
     assert result["grouped"] is True
@@ -83,7 +83,7 @@ def test_one_file_gives_the_json_object_for_scripts(prediction_files):
 
 def test_several_files_give_scores_of_each_and_paired_tests_of_their_mean(prediction_files):
     paths, stack, predictions = prediction_files
-    result = json.loads(json.dumps(evaluate_files(paths, n_resamples=50), allow_nan=False))
+    result = json.loads(json.dumps(evaluate(paths, n_resamples=50), allow_nan=False))
     mean = score(
         predictions[0].labels,
         stack.mean(axis=0),
@@ -122,12 +122,12 @@ def test_unlabelled_clips_are_counted_and_left_out(tmp_path):
     Predictions(
         np.array(list("vwxyz")), CLASSES, p, np.array(["a", "b", None, "polka", "polka"], dtype=object)
     ).write(tmp_path / "p.csv")
-    result = evaluate_files([tmp_path / "p.csv"], n_resamples=0)
+    result = evaluate([tmp_path / "p.csv"], n_resamples=0)
     assert (result["n"], result["unlabelled"], result["unknown_labels"]) == (2, 1, {"polka": 2})
     assert result["scores"]["accuracy"] == {"value": 0.5, "low": None, "high": None}
     Predictions(np.array(list("vwxyz")), CLASSES, p).write(tmp_path / "p.csv")
     with pytest.raises(DatasetError, match="None of the 5 has one"):
-        evaluate_files([tmp_path / "p.csv"])
+        evaluate([tmp_path / "p.csv"])
 
 
 def test_label_sets_are_fused_and_evaluated(tmp_path):
@@ -138,9 +138,9 @@ def test_label_sets_are_fused_and_evaluated(tmp_path):
             tmp_path / f"{name}.parquet"
         )
     paths = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
-    fuse_files(paths, tmp_path / "fused.parquet", rule="geometric")
+    fuse(paths, tmp_path / "fused.parquet", rule="geometric")
     assert read_predictions(tmp_path / "fused.parquet").multilabel
-    result = evaluate_files(paths, n_resamples=20)
+    result = evaluate(paths, n_resamples=20)
     assert result["n"] == 40
     assert "micro_pr_auc" in result["scores"]
 
@@ -174,7 +174,7 @@ def test_labels_that_are_no_class_are_counted(tmp_path):
     rows = ["a,rock,0.9,0.1", "b,jazz,0.2,0.8", "c,techno,0.5,0.5", "d,techno,0.5,0.5"]
     path = tmp_path / "p.csv"
     path.write_text("\n".join(["clip_id,label,probability.rock,probability.jazz", *rows]))
-    evaluation = evaluate_files([path], n_resamples=0)
+    evaluation = evaluate([path], n_resamples=0)
     assert evaluation["scores"]["accuracy"]["value"] == 1
     assert (evaluation["unknown"], evaluation["unknown_labels"]) == (2, {"techno": 2})
     assert evaluation["accuracy_with_unknown"] == 0.5
@@ -187,4 +187,4 @@ def test_labels_in_another_case_are_named(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("clip_id,label,probability.rock,probability.jazz\na,ROCK,0.9,0.1\nb,Jazz,0.2,0.8\n")
     with pytest.raises(DatasetError, match=r"`Jazz`, `ROCK`.*capital"):
-        evaluate_files([path], n_resamples=0)
+        evaluate([path], n_resamples=0)

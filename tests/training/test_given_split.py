@@ -22,8 +22,9 @@ from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import read_predictions
 from quintet.reports.run_page import write_report
 from quintet.training.data import data_notes, gather
+from quintet.training.result import TrainingResult
 from quintet.training.settings import LearningCurveSettings, TrainSettings
-from quintet.training.train import TrainingResult, train
+from quintet.training.train import train
 
 MEMBERS = ("logistic_regression", "random_forest")
 SETTINGS = TrainSettings(members=MEMBERS, settings={"random_forest": {"n_estimators": 5}}, resamples=0)

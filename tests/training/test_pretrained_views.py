@@ -19,8 +19,9 @@ from quintet.reports.report_data import ReportData
 from quintet.reports.section import Note
 from quintet.reports.sections.scores import scores_section
 from quintet.training.pretrained import default_members
+from quintet.training.result import TrainingResult
 from quintet.training.settings import TrainSettings
-from quintet.training.train import TrainingResult, train
+from quintet.training.train import train
 
 MEMBERS = ("logistic_regression", "logistic_regression@tags_msd")
 HAND, TAG = "cepstral.mfcc_01.mean", "tags_msd.happy.mean"

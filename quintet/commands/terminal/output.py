@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from quintet.files.json_types import JsonObject
     from quintet.inference.predict import PredictionResult
     from quintet.model_folder.scores import RunScores
-    from quintet.training.train import TrainingResult
+    from quintet.training.result import TrainingResult
     from quintet.tuning.tune import TuningResult
 
 MOST_KINDS = 20  # kinds of failures that are printed
@@ -282,7 +282,7 @@ def print_evaluation(evaluation: JsonObject) -> None:
     """Print the result of `quintet evaluate`.
 
     Args:
-        evaluation: result of `quintet.predictions.evaluate.evaluate_files`.
+        evaluation: result of `quintet.predictions.evaluate.evaluate`.
     """
     groups = "no groups: each clip is its own group"
     if evaluation["grouped"]:

@@ -141,7 +141,7 @@ def evaluation_tables(evaluation: JsonObject) -> list[Table]:
     Up to three files have one column each in one table. More files have one row each, in several tables.
 
     Args:
-        evaluation: result of `quintet.predictions.evaluate.evaluate_files`.
+        evaluation: result of `quintet.predictions.evaluate.evaluate`.
     """
     columns = {evaluation["of"] if "files" in evaluation else "": evaluation, **evaluation.get("files", {})}
     scores = list(evaluation["scores"])
@@ -191,7 +191,7 @@ def comparison_table(evaluation: JsonObject) -> Table:
     """Differences between the mean of several files and each file, with corrected p-values.
 
     Args:
-        evaluation: result of `quintet.predictions.evaluate.evaluate_files` for several files.
+        evaluation: result of `quintet.predictions.evaluate.evaluate` for several files.
     """
     table = new_table("mean minus", "in", "difference", "p")
     for name in evaluation["files"]:

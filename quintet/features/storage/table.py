@@ -29,6 +29,7 @@ from quintet.errors import AlignmentError, ArtefactError
 from quintet.features.parameters import FeatureParameters
 from quintet.files.atomic import atomic_replace
 from quintet.files.digests import content_hash
+from quintet.files.display.notebook import notebook_html
 from quintet.files.json_types import JsonObject
 
 SCHEMA_VERSION = 1
@@ -95,6 +96,11 @@ class FeatureTable:
                 "Every usable row of a feature table must have its own id. "
                 f"{len(repeated)} come twice, for example {repeated[0]!r}."
             )
+
+    def _repr_html_(self) -> str:
+        n_failed = len(self.failures)
+        facts = f"{len(self.meta)} usable clips × {len(self.feature_names)} features, {n_failed} failed"
+        return notebook_html(facts, self.frame)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -327,3 +327,7 @@ def test_gtzan97_under_its_fault_filtered_split() -> None:
         "unused": 70,
     }
     assert "jazz.00054" in table.metadata["notes"][0]
+
+
+def test_a_notebook_shows_how_many_clips_are_usable() -> None:
+    assert "3 usable clips" in table_of(4, failed=1)._repr_html_()
