@@ -39,6 +39,8 @@ CHANGED: dict[str, dict[str, Any]] = {
     "feed_forward": {"max_patches": 1},
     "densenet121": {"weights": "random", "size": 96},
     "musicnn": {"epochs": 4, "batch_size": 8, "max_patches": 2},
+    "musicnn_vgg": {"weights": "random", "base_rate": 1.0, "epochs": 4, "batch_size": 8, "max_patches": 2},
+    "musicnn_vgg_transfer": {"weights": "random", "max_patches": 2},
     "pons2017": {"epochs": 6, "batch_size": 8, "patch_frames": 323, "max_patches": 1},
     "lachmish_mel": {"epochs": 10, "max_patches": 1},
 }

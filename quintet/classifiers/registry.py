@@ -100,6 +100,25 @@ MEMBERS: tuple[MemberEntry, ...] = (
         settings={"patch_frames": 187, "epochs": 40, "learning_rate": 1e-3},
     ),
     _network(
+        "musicnn_vgg",
+        source="Pons and Serra 2019",
+        parameters=605_748,
+        published=605_000,
+        settings={"patch_frames": 187, "epochs": 40, "learning_rate": 1e-3, "base_rate": 0.1},
+    ),
+    _network(
+        "musicnn_vgg_transfer",
+        source="Pons and Serra 2019",
+        parameters=12_850,
+        settings={
+            "patch_frames": 187,
+            "epochs": 40,
+            "learning_rate": 1e-3,
+            "patches_per_clip": 10,
+            "max_patches": 10,
+        },
+    ),
+    _network(
         "pons2017",
         source="Pons et al. 2017, §3.2",
         parameters=5_926_200,
@@ -234,6 +253,7 @@ def require_weights(member: Member) -> None:
     Members without pretrained weights pass.
 
     Raises:
+        ConfigError: if the library lacks the weights, or they do not fit the settings.
         ArtefactError: if the file of weights does not exist, or the download cannot be reached.
     """
     if member_entry(member.member).input == "spectrogram":

@@ -116,6 +116,24 @@ def open_folder(folder: Path, contract: Contract, *, threads: int | None = 1) ->
     Raises:
         ArtefactError: the file has changed since it was added.
     """
+    return Network(_verified_content(folder, contract), contract, threads=threads)
+
+
+def network_content(name: str) -> bytes:
+    """The bytes of the ONNX file of a network in the library, after its digest has been checked.
+
+    Args:
+        name: as in `quintet weights list`.
+
+    Raises:
+        ConfigError: the library has no such network.
+        ArtefactError: the file has changed since it was added.
+    """
+    entry = find_network(name)
+    return _verified_content(entry.folder, entry.contract)
+
+
+def _verified_content(folder: Path, contract: Contract) -> bytes:
     content = read_model(folder / MODEL)
     digest = hashlib.sha256(content).hexdigest()
     if digest != contract.sha256:
@@ -123,7 +141,7 @@ def open_folder(folder: Path, contract: Contract, *, threads: int | None = 1) ->
             f"The file {folder / MODEL} must be as it was added (SHA-256 {contract.sha256}). It has "
             f"{digest}: remove the folder and add the network again."
         )
-    return Network(content, contract, threads=threads)
+    return content
 
 
 def add_network(model: Path, contract: Path, *, name: str | None = None) -> Installed:

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quintet.embeddings.network import parse_model
 from quintet.embeddings.onnx_graph import NORM_EPSILON, Floats, GraphBuilder
 from quintet.errors import ArtefactError
 
 N_MELS, N_FRAMES = 96, 187
 TIMBRAL, TEMPORAL, MIDDLE, CONVOLUTIONS = 2, 3, 3, 5
+NORMS = TIMBRAL + TEMPORAL + MIDDLE + 3
 INPUT, TAGS, EMBEDDING = "log_mel", "tags", "embedding"
+NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+WEIGHTS = ("kernel", "bias")
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,7 @@ class Checkpoint:
     def norm(self, number: int) -> dict[str, Floats]:
         """The four arrays of a batch normalization."""
         layer = self.layer("batch_normalization", number)
-        names = ("gamma", "beta", "moving_mean", "moving_variance")
-        return {name: self.array(f"{layer}/{name}") for name in names}
+        return {name: self.array(f"{layer}/{name}") for name in NORM}
 
 
 def musicnn_graph(checkpoint: Checkpoint) -> bytes:
@@ -95,18 +98,98 @@ def musicnn_graph(checkpoint: Checkpoint) -> bytes:
     )
 
 
+def read_graph(content: bytes, *, is_vgg: bool) -> Checkpoint:
+    """The checkpoint from which `musicnn_graph` or `vgg_graph` made an ONNX model.
+
+    Args:
+        content: the ONNX file.
+        is_vgg: whether it is the VGG.
+
+    Raises:
+        MissingExtraError: onnx is not installed.
+        ArtefactError: the bytes are no such model.
+    """
+    graph = parse_model(content).graph
+    from onnx import numpy_helper
+
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    arrays: dict[str, Floats] = {name: values for name, values in constants.items() if "/" in name}
+    kept = Checkpoint(arrays)
+    is_rearranged = bool(arrays)
+    norms = [kept.layer("batch_normalization", number) for number in range(NORMS)]
+    layers = {
+        "BatchNormalization": iter([layer for layer in norms if f"{layer}/gamma" not in arrays]),
+        "Conv": iter([kept.layer("conv2d", number) for number in range(NORMS)]),
+        "Gemm": iter(["dense", "dense_1"]),
+    }
+    if is_vgg:
+        layers["Conv"] = iter([f"{number + 1}CNN" for number in range(CONVOLUTIONS)])
+    for node in graph.node:
+        layer = next(layers.get(node.op_type, iter(())), None)
+        values = [constants[name] for name in node.input[1:] if name in constants]
+        if layer is None:
+            continue
+        if node.op_type == "Conv" and values:
+            values[0] = _tensorflow_kernel(values[0])
+        parts = NORM if node.op_type == "BatchNormalization" else WEIGHTS
+        arrays |= {f"{layer}/{part}": array for part, array in zip(parts, values, strict=False)}
+    if not is_vgg and f"{norms[-1]}/gamma" not in arrays:
+        raise ArtefactError(
+            f"A file of musicnn must hold its {NORMS} norms. It does not: it is another network, or an early "
+            "version wrote it. Run: quintet weights fetch musicnn"
+        )
+    if is_rearranged:
+        _restore_signs(arrays)
+    return Checkpoint(arrays)
+
+
+def _restore_signs(arrays: dict[str, Floats]) -> None:
+    """Undo the change of sign of the filters whose norm has a negative factor, see `_front_view`."""
+    names = Checkpoint(arrays)
+    for number in range(TIMBRAL + TEMPORAL):
+        kernel, bias = names.weights(names.layer("conv2d", number))
+        sign = _sign(names.norm(number + 1))
+        if kernel.shape[-1:] != sign.shape or bias.shape != sign.shape:
+            raise ArtefactError(
+                f"A norm of musicnn must have a number per filter. Received {len(sign)} for "
+                f"{kernel.shape[-1]} filters: is it another network?"
+            )
+        layer = names.layer("conv2d", number)
+        arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"] = kernel * sign, bias * sign
+
+
+def _sign(norm: Mapping[str, Floats]) -> Floats:
+    """Sign of the factor of a norm: -1 or 1 per filter."""
+    return np.where(norm["gamma"] < 0, -1, 1).astype(np.float32)
+
+
+def _tensorflow_kernel(weights: Floats) -> Floats:
+    """Kernel of a convolution in TensorFlow's order; one over time has the shape `(frames, in, 1, out)`."""
+    if weights.ndim == 3:
+        return np.transpose(weights, (2, 1, 0))[:, :, None, :]
+    if weights.ndim == 4:
+        return np.transpose(weights, (2, 3, 1, 0))
+    raise ArtefactError(
+        f"A convolution of musicnn must have a kernel of 3 or 4 axes. Received {weights.ndim}: "
+        "is it another network?"
+    )
+
+
 def _front_view(builder: GraphBuilder, checkpoint: Checkpoint, x: str, number: int) -> str:
     """One kind of filter and its maximum over the bands, shape `(batch, filters, frames)`.
 
     The published order is convolution, ReLU, norm, maximum. The maximum comes first here, which takes a
     quarter off the time of the network: ReLU and a norm with a positive factor keep the order of values.
-    Filters with a negative factor change their sign before the maximum and again after it.
+    Filters with a negative factor change their sign before the maximum and again after it. The arrays of the
+    norm are kept in the file, for `read_graph`.
     """
     kernel, bias = checkpoint.weights(checkpoint.layer("conv2d", number))
     norm = checkpoint.norm(number + 1)
     factor = norm["gamma"] / np.sqrt(norm["moving_variance"] + NORM_EPSILON)
-    sign = np.where(factor < 0, -1, 1).astype(np.float32)
+    sign = _sign(norm)
     weights = builder.constant(np.transpose(kernel * sign, (3, 2, 0, 1)))
+    for part, values in norm.items():
+        builder.keep(f"{checkpoint.layer('batch_normalization', number + 1)}/{part}", values)
     half = kernel.shape[0] // 2
     padding = {"pads": [half, 0, half, 0]} if number < TIMBRAL else {"auto_pad": "SAME_UPPER"}
     filtered = builder.add("Conv", x, weights, builder.constant(bias * sign), **padding)

@@ -157,15 +157,10 @@ def open_session(content: bytes, *, threads: int | None = 1) -> InferenceSession
         ArtefactError: the bytes are no ONNX model, or keep arrays in other files.
     """
     try:
-        import onnx
         import onnxruntime
     except ImportError:
         raise MissingExtraError("A pretrained network", "embeddings") from None
-    try:
-        model = onnx.load_model_from_string(content)
-    except Exception as error:  # noqa: BLE001 - errors of protobuf have no public base class
-        raise ArtefactError(f"The file must be an ONNX model. It cannot be parsed: {error}") from None
-    _require_own_data(model)
+    parse_model(content)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if threads is not None:
@@ -178,6 +173,25 @@ def open_session(content: bytes, *, threads: int | None = 1) -> InferenceSession
         raise ArtefactError(
             f"The file must be an ONNX model of standard operators: {str(error).splitlines()[0]}"
         ) from None
+
+
+def parse_model(content: bytes) -> ModelProto:
+    """The parsed bytes of an ONNX file that refers to no other file.
+
+    Raises:
+        MissingExtraError: onnx is not installed.
+        ArtefactError: the bytes are no ONNX model, or keep arrays in other files.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtraError("A pretrained network", "embeddings") from None
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # noqa: BLE001 - errors of protobuf have no public base class
+        raise ArtefactError(f"The file must be an ONNX model. It cannot be parsed: {error}") from None
+    _require_own_data(model)
+    return model
 
 
 def _providers(available: Sequence[str]) -> list[str]:

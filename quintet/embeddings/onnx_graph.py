@@ -57,6 +57,11 @@ class GraphBuilder:
         self._constants.append(self._numpy_helper.from_array(array, name))
         return name
 
+    def keep(self, name: str, values: Floats) -> None:
+        """Store an array that no node reads, for those who read the file back."""
+        array = np.ascontiguousarray(values, dtype=np.float32)
+        self._constants.append(self._numpy_helper.from_array(array, name))
+
     def add(self, operation: str, *inputs: str, **attributes: object) -> str:
         """Add a node of the standard operator set."""
         name = f"{operation.lower()}_{len(self._nodes)}"

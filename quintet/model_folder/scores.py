@@ -347,8 +347,9 @@ class PretrainedViews:
     """Scores that depend on pretrained networks, which may have been trained on the clips that are scored.
 
     Args:
-        trained_on: family of columns → the music of its network's training; empty if that is not known.
-        names: members and rules whose scores depend on these families, and the ensemble prediction.
+        trained_on: family of columns, or member that started from published weights → the music of its
+            network's training; empty if that is not known.
+        names: members and rules whose scores depend on these networks, and the ensemble prediction.
     """
 
     trained_on: Mapping[str, str]
@@ -359,8 +360,9 @@ class PretrainedViews:
         """The stamp in a sentence."""
         music = "; ".join(f"{family}: {text or 'not known'}" for family, text in self.trained_on.items())
         return (
-            f"Networks gave columns of these scores. They were trained on other music ({music}), which may "
-            "hold the clips that are scored here. If it does, the scores are too high for new music."
+            "Pretrained networks gave columns or weights of these scores. They were trained on other music "
+            f"({music}), which may hold the clips that are scored here. If it does, the scores are too high "
+            "for new music."
         )
 
     @classmethod

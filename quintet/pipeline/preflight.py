@@ -23,7 +23,8 @@ def check_members(recipe: Recipe) -> None:
     """Construct each member unfitted.
 
     Raises:
-        ConfigError: an unknown setting, with the nearest valid one.
+        ConfigError: an unknown setting, with the nearest valid one; or spectrograms that published weights
+            cannot read.
     """
     training = recipe.training
     for name in training.members:
@@ -31,6 +32,7 @@ def check_members(recipe: Recipe) -> None:
             member = make_member(name, **training.settings.get(name, {}))
             if isinstance(member, SpectrogramClassifier):
                 member.check_parameters()
+                member.require_spectrograms(recipe.parameters.log_mel)
                 _check_pooling(member, multilabel=recipe.data.multilabel)
 
 

@@ -21,6 +21,8 @@ DISPLAY_NAMES = {
     "vgg_small": "VGG (small)",
     "vgg16_transfer": "VGG-16 (transfer)",
     "vgg16_fine_tune": "VGG-16 (fine-tuned)",
+    "musicnn_vgg": "VGG of musicnn",
+    "musicnn_vgg_transfer": "VGG of musicnn (transfer)",
 }
 """Members whose display name does not follow from their registry name."""
 

@@ -1,10 +1,13 @@
-"""Members that see columns of pretrained networks: the default ones, and the stamp of their scores."""
+"""Members that use pretrained networks of music: the default ones, and the stamp of their scores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from quintet.classifiers.networks.music_weights import COLLECTIONS
+from quintet.classifiers.networks.registry import published_music
 from quintet.classifiers.registry import DEFAULT_MEMBERS, TABLE_MEMBERS
+from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.classifiers.views import HANDMADE, network_group, table_views
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.features.catalogue import feature_family
@@ -42,15 +45,19 @@ def find_pretrained(table: FeatureTable, ensemble: EnsembleClassifier) -> Pretra
         ensemble: the fitted ensemble.
 
     Returns:
-        None if no member sees a column of a pretrained network.
+        None if no member sees a column of a pretrained network, or is a network that started from one.
     """
     families: dict[str, None] = {}
+    started: dict[str, str] = {}
     members = []
     for name, member in ensemble.members_.items():
+        if isinstance(member, SpectrogramClassifier):
+            start = published_music(member.network, member.settings or {})
+            started |= {} if start is None else {name: COLLECTIONS.get(start, "")}
         columns = getattr(member, "prepared_names", ())
         own = {feature_family(column) for column in columns if network_group(column) is not None}
         families |= dict.fromkeys(sorted(own))
-        members += [name] if own else []
+        members += [name] if own or name in started else []
     if not members:
         return None
     rules = []
@@ -58,7 +65,8 @@ def find_pretrained(table: FeatureTable, ensemble: EnsembleClassifier) -> Pretra
         weights = dict(zip(fusion.members, fusion.weights, strict=True))
         rules += [rule] if any(weights[name] != 0 for name in members) else []
     predicts = [ENSEMBLE_PREDICTION] if ensemble.rule_ in rules else []
-    return PretrainedViews(_training_music(table, families), (*members, *rules, *predicts))
+    music = _training_music(table, families) | started
+    return PretrainedViews(music, (*members, *rules, *predicts))
 
 
 def _training_music(table: FeatureTable, families: Iterable[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal, cast
 
+from quintet.classifiers.networks.registry import published_music
 from quintet.classifiers.registry import make_member, member_entry
 from quintet.classifiers.views import split_name
 from quintet.errors import ConfigError, unknown_name
@@ -48,6 +49,8 @@ SPACES: dict[str, dict[str, Range]] = {
     "vgg16_fine_tune": {"learning_rate": _GENTLE_RATE, "base_rate": ("float", 1e-2, 1.0, True)},
     "feed_forward": {"learning_rate": ("float", 1e-6, 1e-4, True), "batch_size": ("choice", 16, 32, 64)},
     "musicnn": {"learning_rate": _RATE, "units": ("choice", 100, 200, 400), "augmentation.mixup": _MIXUP},
+    "musicnn_vgg": {"learning_rate": _RATE, "base_rate": ("float", 1e-2, 1.0, True)},
+    "musicnn_vgg_transfer": {"learning_rate": _RATE, "patches_per_clip": ("int", 1, 10, False)},
     "pons2017": {"learning_rate": _RATE, "batch_size": ("choice", 16, 32, 64), "augmentation.mixup": _MIXUP},
     "folmer_cnn": {
         "learning_rate": _RATE,
@@ -76,6 +79,8 @@ SPACES: dict[str, dict[str, Range]] = {
 def search_space(member: str, fixed: Mapping[str, object] | None = None) -> dict[str, Range]:
     """Settings of a member that are searched, with their ranges: its row of `SPACES` without fixed settings.
 
+    Published weights of music fix the sizes of their network, too.
+
     Args:
         member: its name.
         fixed: settings that are not searched. A table within them fixes all settings of the table.
@@ -91,6 +96,8 @@ def search_space(member: str, fixed: Mapping[str, object] | None = None) -> dict
     if kind not in SPACES:
         raise unknown_name("member that can be tuned", kind, SPACES)
     names = {*(fixed or {}), *flatten_settings(fixed or {})}
+    if published_music(kind, fixed or {}) is not None:
+        names |= {"filters", "units"}
     space = {}
     for name, limits in SPACES[kind].items():
         table = name.split(".")[0]

@@ -26,6 +26,17 @@ TINY = {
     "vgg16_fine_tune": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16},
     "feed_forward": {"settings": {"size": 12}, "patch_frames": 16, "learning_rate": 1e-3},
     "musicnn": {"settings": {"filters": 12}, "patch_frames": 40},
+    "musicnn_vgg": {
+        "settings": {"weights": "random", "filters": 8},
+        "patch_frames": 80,
+        "base_rate": 1.0,
+    },
+    "musicnn_vgg_transfer": {
+        "settings": {"weights": "random", "filters": 8},
+        "patch_frames": 80,
+        "patches_per_clip": 1,
+        "learning_rate": 0.02,
+    },
     "pons2017": {"settings": {"filters": 16}, "patch_frames": 40},
     "folmer_cnn": {"settings": {"size": 32, "filters": 4}, "patch_frames": 16},
     "densenet121": {"settings": {"weights": "random", "size": 32}, "patch_frames": 16, "learning_rate": 1e-3},
@@ -33,7 +44,7 @@ TINY = {
     "lachmish_mel": {"settings": {"units": 64}, "patch_frames": 64},
     "lachmish_mfcc": {"settings": {"units": 64}, "patch_frames": 64},
 }
-BANDS = {"pons2017": 88, "crnn": 96, "lachmish_mel": 64}
+BANDS = {"musicnn_vgg": 64, "musicnn_vgg_transfer": 64, "pons2017": 88, "crnn": 96, "lachmish_mel": 64}
 EPOCHS = {"vgg16_fine_tune": 30}  # for the batch of eight clips; other networks need 60
 QUICK = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
 rows = [

@@ -9,12 +9,21 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from quintet.classifiers.networks.music_weights import FRONT_END
 from quintet.cli import app
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.pipeline.recipe import load_recipe, shipped_recipes
 
 pytestmark = pytest.mark.slow
-PUBLISHED = ("bahuleyan2018", "pons2017", "folmer2021", "folmer2021_augmented", "lavanya2021", "lachmish2016")
+PUBLISHED = (
+    "bahuleyan2018",
+    "bahuleyan2018_music",
+    "pons2017",
+    "folmer2021",
+    "folmer2021_augmented",
+    "lavanya2021",
+    "lachmish2016",
+)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -57,6 +66,9 @@ def _check_options(name: str, run: Path) -> None:
     settings = json.loads((run / "model" / "config.json").read_text())["train"]["settings"]
     if name == "bahuleyan2018":
         assert store.parameters.pre_emphasis == 0.97
+    if name == "bahuleyan2018_music":
+        assert store.parameters == FRONT_END
+        assert settings["musicnn_vgg"]["weights"] == "random"
     if name == "pons2017":
         assert json.loads((run / "model" / "bundle.json").read_text())["multilabel"]
         assert store.parameters.compression == "log"

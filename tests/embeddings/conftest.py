@@ -44,14 +44,16 @@ def numbered(kind: str, number: int) -> str:
     return kind if number == 0 else f"{kind}_{number}"
 
 
-def musicnn_arrays(seed: int = 0) -> dict[str, Floats]:
+def musicnn_arrays(
+    seed: int = 0, *, filters: int = FILTERS, small: int = SMALL, middle: int = MIDDLE
+) -> dict[str, Floats]:
     """Variables of a small network of the form of MTT_musicnn."""
     rng = np.random.default_rng(seed)
-    front = 2 * FILTERS + 3 * SMALL
-    kernels = [(7, 38, 1, FILTERS), (7, 67, 1, FILTERS), *((t, 1, 1, SMALL) for t in (128, 64, 32))]
-    kernels += [(7, front, 1, MIDDLE), (7, MIDDLE, 1, MIDDLE), (7, MIDDLE, 1, MIDDLE)]
-    pooled = 2 * (front + 3 * MIDDLE)
-    sizes = [1, FILTERS, FILTERS, SMALL, SMALL, SMALL, MIDDLE, MIDDLE, MIDDLE, pooled, UNITS]
+    front = 2 * filters + 3 * small
+    kernels = [(7, 38, 1, filters), (7, 67, 1, filters), *((t, 1, 1, small) for t in (128, 64, 32))]
+    kernels += [(7, front, 1, middle), (7, middle, 1, middle), (7, middle, 1, middle)]
+    pooled = 2 * (front + 3 * middle)
+    sizes = [1, filters, filters, small, small, small, middle, middle, middle, pooled, UNITS]
     layers = {numbered("conv2d", i): layer(rng, *shape) for i, shape in enumerate(kernels)}
     layers |= {numbered("batch_normalization", i): norm(rng, size) for i, size in enumerate(sizes)}
     layers |= {"dense": layer(rng, pooled, UNITS), "dense_1": layer(rng, UNITS, N_TAGS)}

@@ -19,6 +19,7 @@ import soundfile
 
 from quintet.audio.resample import resample, to_mono
 from quintet.classifiers.networks.backend import load_keras
+from quintet.classifiers.networks.music_weights import MUSICNN, fill_network
 from quintet.embeddings import musicnn
 from quintet.embeddings.checkpoints import read_checkpoint
 from quintet.embeddings.front_end import clip_windows
@@ -133,37 +134,10 @@ def test_the_wheel_is_fetched_converted_and_equal_to_keras(tmp_path: Path) -> No
     load_keras()
     from quintet.classifiers.networks.musicnn import build
 
-    model = build((96, 187), 50)
-    fill_keras(model, checkpoint)
+    model = fill_network(build((96, 187), 50), checkpoint, MUSICNN, with_head=True)
     network = open_network("musicnn_msd")
     patches = clip_windows(golden_clip(16000), network.contract, 3)
     logits = model.predict(patches.transpose(0, 2, 1), verbose=0)
     expected = 1 / (1 + np.exp(-logits))
     values = network.run(golden_clip(16000), windows=3)["tags"]
     np.testing.assert_allclose(values, expected, atol=2e-6)
-
-
-def fill_keras(model: object, checkpoint: Checkpoint) -> None:
-    """Give a Keras musicnn the numbers of a checkpoint."""
-    names = ["timbral_7x38", "timbral_7x67", "temporal_128", "temporal_64", "temporal_32"]
-    names += ["conv1", "conv2", "conv3"]
-    layer = model.get_layer  # type: ignore[attr-defined]
-    arrange = {"gamma": 0, "beta": 1, "moving_mean": 2, "moving_variance": 3}
-
-    def norm(number: int) -> list[np.ndarray]:
-        values = checkpoint.norm(number)
-        return [values[name] for name in sorted(arrange, key=arrange.__getitem__)]
-
-    layer("input_norm").set_weights(norm(0))
-    for number, name in enumerate(names):
-        kernel, bias = checkpoint.weights(checkpoint.layer("conv2d", number))
-        target = layer(name)
-        target.set_weights([kernel.reshape(target.get_weights()[0].shape), bias])
-        layer(f"{name}_norm").set_weights(norm(number + 1))
-    width = checkpoint.array("dense/kernel").shape[0]
-    order = np.r_[0:width:2, 1:width:2]  # all peaks, then all means
-    layer("summary_norm").set_weights([values[order] for values in norm(9)])
-    kernel, bias = checkpoint.weights("dense")
-    layer("dense").set_weights([kernel[order], bias])
-    layer("embedding").set_weights(norm(10))
-    layer("logits").set_weights(list(checkpoint.weights("dense_1")))

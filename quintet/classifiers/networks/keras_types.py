@@ -46,10 +46,19 @@ class KerasLayer(Protocol):
 
     name: str
     output: Tensor
+    trainable: bool
 
     @property
     def trainable_variables(self) -> Sequence[KerasVariable]:
         """Variables that `fit` changes."""
+        ...
+
+    def get_weights(self) -> Arrays:
+        """Values of its weights."""
+        ...
+
+    def set_weights(self, weights: Arrays) -> None:
+        """Replace the values of its weights."""
         ...
 
 

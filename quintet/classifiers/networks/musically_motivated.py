@@ -67,11 +67,16 @@ def summary(x: KerasTensor) -> KerasTensor:
     return layers.Concatenate(name="summary")([peak, mean])
 
 
-def dense_end(x: KerasTensor, n_outputs: int, *, units: int) -> KerasTensor:
-    """Last layers: dropout 0.5, dense (ReLU), batch norm, dropout 0.5, logits."""
+def dense_end(x: KerasTensor, n_outputs: int, *, units: int, marker: str | None = None) -> KerasTensor:
+    """Last layers: dropout 0.5, dense (ReLU), batch norm, dropout 0.5, logits.
+
+    A layer called `marker`, which changes nothing, stands before the last dropout.
+    """
     x = layers.Dropout(0.5, seed=layer_seed(), name="dropout1")(x)
     x = layers.Dense(units, activation="relu", name="dense")(x)
     x = BatchNormalization(momentum=0.9, name="embedding")(x)
+    if marker is not None:
+        x = layers.Identity(name=marker)(x)
     x = layers.Dropout(0.5, seed=layer_seed(), name="dropout2")(x)
     return layers.Dense(n_outputs, dtype="float32", name="logits")(x)
 

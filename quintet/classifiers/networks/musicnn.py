@@ -18,6 +18,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from quintet.classifiers.networks.music_weights import MUSICNN, base_marker, start_network
 from quintet.classifiers.networks.musically_motivated import (
     convolution,
     dense_end,
@@ -33,6 +34,8 @@ def build(
     n_outputs: int,
     *,
     multilabel: bool = False,
+    weights: str = "random",
+    frozen: bool = False,
     filters: int = 204,
     units: int = 200,
 ) -> keras.Model:
@@ -42,6 +45,9 @@ def build(
         input_shape: (n_mels, frames) of a patch; published with 96 bands and 187 frames (3 s).
         n_outputs: number of classes or tags.
         multilabel: has no effect, because the network ends in logits either way.
+        weights: `"random"`, `"msd"` or `"mtt"` of the library, or a path, see
+            `music_weights.read_music_weights`. The logits always start from random weights.
+        frozen: only the logits learn, from the output of the base, which is kept per patch.
         filters: number of timbral filters of each kind. Each kind of temporal filters has a quarter of it.
         units: number of units of the dense layer.
     """
@@ -56,7 +62,9 @@ def build(
     third = convolution(second, 64, name="conv3", residual=True)
     x = layers.Concatenate(name="mid_end")([front, first, second, third])
     x = BatchNormalization(momentum=0.9, name="summary_norm")(summary(x))
-    return keras.Model(patches, dense_end(x, n_outputs, units=units), name="musicnn")
+    logits = dense_end(x, n_outputs, units=units, marker=base_marker(frozen))
+    model = keras.Model(patches, logits, name="musicnn")
+    return start_network(model, MUSICNN, weights=weights, frozen=frozen)
 
 
 def _temporal_filters(x: keras.KerasTensor, filters: int, *, frames: int) -> keras.KerasTensor:

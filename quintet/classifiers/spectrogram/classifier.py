@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from quintet.classifiers.labels import Labels, most_probable_labels
 from quintet.classifiers.networks.backend import data_parallel, device, load_keras
 from quintet.classifiers.networks.keras_types import KerasModel
-from quintet.classifiers.networks.registry import build_network, split_frozen_base
+from quintet.classifiers.networks.music_weights import require_front_end, require_log_values
+from quintet.classifiers.networks.registry import build_network, published_music, split_frozen_base
 from quintet.classifiers.spectrogram.augmentation import Augmentation
 from quintet.classifiers.spectrogram.batches import (
     EpochBatches,
@@ -38,6 +40,7 @@ from quintet.classifiers.spectrogram.targets import Codes, Copies, Rows, append_
 from quintet.classifiers.spectrogram.validation import ClipValidation, hold_out
 from quintet.datasets.groups import group_names
 from quintet.errors import ConfigError
+from quintet.features.parameters import LogMelParameters
 from quintet.files.json_types import JsonObject
 
 Floats = NDArray[np.float64]
@@ -63,7 +66,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         learning_rate: rate of Adam in the first epoch.
         schedule: `"cosine"` or `"constant"`, see `FitSettings.rate`.
         patience: number of epochs without a lower validation loss after which the fit stops.
-        base_rate: factor on the learning rate for the pretrained base of a network that has one.
+        base_rate: factor on the learning rate for the pretrained base of a network that has one. A
+            frozen base has none.
         patch_frames: length of a patch.
         patches_per_clip: random patches of each clip per epoch.
         max_patches: greatest number of patches per clip in prediction.
@@ -71,7 +75,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         skip_frames: frames that are left out at both ends of a clip.
         pooling: of a clip's patches: `"average"`, `"vote"` or `"knn"` (among the patches held out in `fit`).
         padding: how a clip shorter than a patch is continued: `"repeat"` or `"floor"`.
-        standard: statistics for standardising: `"band"`, `"global"` or `"none"`.
+        standard: statistics for standardising: `"band"`, `"global"` or `"none"`. Published weights of music
+            read values as they are, so for them it is always `"none"`.
         class_weight: `"balanced"` gives each class, or each tag's presence and absence, the same weight in
             training and early stopping; `"none"` does not.
         augmentation: of training patches, e.g. `{"mask_bands": 12, "mask_frames": 24, "mixup": 0.2}`, see
@@ -203,6 +208,32 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         require_name("pooling rule", self.pooling, POOLING)
         _ = self.patch_settings, self.fit_settings
 
+    def require_spectrograms(
+        self, parameters: LogMelParameters | None, *, lowest: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """Refuse spectrograms that the published weights of the network cannot read.
+
+        Networks without such weights read any.
+
+        Args:
+            parameters: settings of the spectrograms; None if they are unknown, as of arrays.
+            lowest: the lowest value of a spectrogram, which tells where the settings do not.
+
+        Raises:
+            ConfigError: with the settings that the weights need.
+        """
+        if not self.reads_published_front_end:
+            return
+        if parameters is not None:
+            require_front_end(self.network, parameters)
+        else:
+            require_log_values(self.network, lowest(), self.n_mels_)
+
+    @property
+    def reads_published_front_end(self) -> bool:
+        """Whether the network starts from published weights of music, which read values as they are."""
+        return published_music(self.network, self.settings or {}) is not None
+
     def fit(
         self,
         X: SpectrogramInput,
@@ -232,7 +263,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Raises:
             DatasetError: if there are no clips or one class only, or the numbers of bands differ.
             SplitLeakError: if a group is on both sides of the early stopping.
-            ConfigError: for a parameter that is not possible.
+            ConfigError: for a parameter that is not possible, or spectrograms that published weights cannot
+                read.
             ArtefactError: for a checkpoint of another fit.
         """
         self.check_parameters()
@@ -246,6 +278,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         )
         self._check_pooling()
         self.n_mels_ = int(clips.shapes[0][0])
+        self.require_spectrograms(getattr(X, "parameters", None), lowest=lambda: float(clips[0].min()))
         codes = targets.codes
         copies = getattr(X, "copies", None) if copies is None else copies
         if copies is not None:
@@ -345,7 +378,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self, clips: SpectrogramSequence, codes: Codes, learners: NDArray[np.int64]
     ) -> TrainingClips:
         """Compute statistics and weights of the learners, and keep the statistics."""
-        statistics = band_statistics(clips, learners, standard=self.standard)
+        standard = "none" if self.reads_published_front_end else self.standard
+        statistics = band_statistics(clips, learners, standard=standard)
         self.mean_, self.std_ = statistics
         balanced = self.fit_settings.balanced
         rows = Rows.from_targets(codes, learners, n_classes=len(self.classes_), balanced=balanced)
@@ -363,6 +397,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         with data_parallel(device().count):
             model = self.new_network()
             base, head = split_frozen_base(model)
+            if base is not None:
+                settings = replace(settings, base_rate=1.0)  # a frozen base has no rate
             compile_network(head, settings, device=device(), tags=training.rows.tags)
             progress = train(
                 head,

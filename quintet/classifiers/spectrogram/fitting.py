@@ -22,6 +22,7 @@ from scipy.special import expit, softmax
 
 from quintet.classifiers.networks.backend import Device, device, load_keras
 from quintet.classifiers.networks.keras_types import KerasModel, KerasOptimizer, KerasVariable, Tensor
+from quintet.classifiers.networks.registry import base_variables
 from quintet.classifiers.spectrogram.augmentation import Batch
 from quintet.classifiers.spectrogram.checkpoint import Checkpoint, EpochRow, Progress
 from quintet.classifiers.spectrogram.settings import FitSettings
@@ -68,14 +69,14 @@ def compile_network(
 
 
 def _two_rates(model: KerasModel, settings: FitSettings) -> KerasOptimizer:
-    """Adam with the learning rate multiplied by `base_rate` for the variables of the sub-model `base`."""
+    """Adam with the learning rate multiplied by `base_rate` for the variables of the pretrained base."""
     keras = load_keras()
-    if "base" not in {layer.name for layer in model.layers}:
+    base_paths = {variable.path for variable in base_variables(model)}
+    if not base_paths:
         raise ConfigError(
             "base_rate needs a network with a pretrained base. "
             f"Received base_rate={settings.base_rate} for '{model.name}'. Leave it at 1."
         )
-    base_paths = {variable.path for variable in model.get_layer("base").trainable_variables}
     base_indices = {i for i, variable in enumerate(model.trainable_variables) if variable.path in base_paths}
 
     class TwoRates(keras.optimizers.Adam):  # type: ignore[misc, name-defined]

@@ -193,6 +193,11 @@ class Spectrograms(Sequence[NDArray[np.float32]]):
         return (self.store[id] for id in self.ids)
 
     @property
+    def parameters(self) -> LogMelParameters:
+        """Settings of the spectrograms."""
+        return self.store.parameters
+
+    @property
     def frames(self) -> NDArray[np.int64]:
         """Number of frames of each spectrogram. They are not read."""
         return self.store.frames(self.ids)
