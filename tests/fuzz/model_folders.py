@@ -133,8 +133,7 @@ def prepare_network(seeds: Path) -> Runner:
         target = folder / "network"
         shutil.copytree(seeds / "network", target)
         name = choose(rng, sorted(path.name for path in target.iterdir()))
-        data = (target / name).read_bytes()
-        (target / name).write_bytes(MUTATIONS[Path(name).suffix](data, rng))
+        _put(target / name, _forge(target / name, rng))
         try:
             probabilities = load_member(target).predict_proba(clips[:2])
         except QuintetError as error:
@@ -206,14 +205,18 @@ def _mutate_folder(folder: Path, rng: Rng, wanted: tuple[str, ...] = READ_BY_PRE
     elif kind == 3:
         _put(path.parent / choose(rng, ("more.json", "more.npz", "é.parquet")), path.read_bytes()[:200])
     elif path.suffix in MUTATIONS:
-        data = path.read_bytes()
-        try:
-            forged = MUTATIONS[path.suffix](data, rng)
-        except BROKEN_SEED:  # a mutation before this one has damaged the file
-            forged = mutate_bytes(data, rng)
-        _put(path, forged)
+        _put(path, _forge(path, rng))
     if name != "bundle.json" and rng.random() < 0.97:
         _relist(folder)
+
+
+def _forge(path: Path, rng: Rng) -> bytes:
+    """The content of a file, mutated as its suffix suggests, or byte by byte where that cannot be."""
+    data = path.read_bytes()
+    try:
+        return MUTATIONS[path.suffix](data, rng)
+    except BROKEN_SEED:  # a mutation before this one has damaged the file, or an archive has no such name
+        return mutate_bytes(data, rng)
 
 
 def _put(path: Path, data: bytes) -> None:
