@@ -5,9 +5,10 @@ python -m benchmarks.isolation [--part extract] [--rounds 7] [--clips 10000] [--
 *One clip*: `quintet predict MODEL CLIP` as a command, with and without worker processes, in turn. *Many*:
 `extract` of many short clips with one worker process and in the process itself (`n_jobs=0`), in turn. CPU
 time (user and system) is that of all processes of a run. Both kinds of a round follow one another, the other
-one first in every second round, and are compared with each other: a machine that is busy for a while slows
-both. Printed are the median of the ratios of the rounds, their quartiles, and their smallest and largest.
-Linux only.
+one first in every second round, and are compared with each other. Where other work comes and goes, CPU time
+does too (half as much again for the same work): `--together` runs both kinds of a round at the same time.
+Printed are the median of the ratios of the rounds, their quartiles, and their smallest and largest. Linux
+only.
 """
 
 from __future__ import annotations
@@ -94,15 +95,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clips", type=int, default=10000, help="clips of 3 s for `extract`")
     parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="folder of recordings")
+    parser.add_argument("--together", action="store_true", help="both kinds of a round at the same time")
     options = parser.parse_args()
     _adopt_orphans()
-    measures = {"predict": measure_predict, "extract": partial(measure_extract, clips=options.clips)}
+    measures = {
+        "predict": partial(measure_predict, together=options.together),
+        "extract": partial(measure_extract, together=options.together, clips=options.clips),
+    }
     with tempfile.TemporaryDirectory() as place:
         for name in options.part or measures:
             show(name, measures[name](Path(place), options.source, rounds=options.rounds))
 
 
-def measure_predict(place: Path, source: Path | None, *, rounds: int) -> dict[str, list[float]]:
+def measure_predict(
+    place: Path, source: Path | None, *, rounds: int, together: bool
+) -> dict[str, list[float]]:
     """CPU seconds of the prediction of one clip of 30 s."""
     for number in range(12):
         path = place / "music" / ("low", "high")[number % 2] / f"{number}.wav"
@@ -111,11 +118,13 @@ def measure_predict(place: Path, source: Path | None, *, rounds: int) -> dict[st
     _cpu_s(TRAIN, str(place / "music"), str(model))
     arguments = ("predict", str(model), str(clip), "-q")
     scripts: Scripts = {name: (PREDICT, name, *arguments) for name in ("with", "without")}
-    _in_turn(scripts, rounds=1)  # what is done once for a machine does not count
-    return _in_turn(scripts, rounds)
+    _run_rounds(scripts, rounds=1)  # what is done once for a machine does not count
+    return _run_rounds(scripts, rounds, together=together)
 
 
-def measure_extract(place: Path, source: Path | None, *, clips: int, rounds: int) -> dict[str, list[float]]:
+def measure_extract(
+    place: Path, source: Path | None, *, clips: int, rounds: int, together: bool
+) -> dict[str, list[float]]:
     """CPU seconds of the extraction of many clips of 3 s."""
     scripts: dict[str, Scripts] = {}
     outputs = [place / "with.parquet", place / "without.parquet"]
@@ -130,8 +139,8 @@ def measure_extract(place: Path, source: Path | None, *, clips: int, rounds: int
         scripts[size] = {
             name: (EXTRACT, jobs[name], str(place / size), str(place / f"{name}.parquet")) for name in jobs
         }
-    _in_turn(scripts["few"], rounds=1, outputs=outputs)
-    return _in_turn(scripts["many"], rounds, outputs=outputs)
+    _run_rounds(scripts["few"], rounds=1, outputs=outputs)
+    return _run_rounds(scripts["many"], rounds, outputs=outputs, together=together)
 
 
 def show(name: str, seconds: dict[str, list[float]]) -> None:
@@ -148,17 +157,39 @@ def show(name: str, seconds: dict[str, list[float]]) -> None:
     )
 
 
-def _in_turn(scripts: Scripts, rounds: int, outputs: Sequence[Path] = ()) -> dict[str, list[float]]:
+def _run_rounds(
+    scripts: Scripts, rounds: int, outputs: Sequence[Path] = (), *, together: bool = False
+) -> dict[str, list[float]]:
     """CPU seconds of every script in every round."""
     seconds: dict[str, list[float]] = {name: [] for name in scripts}
     for number in range(rounds):
-        for name in list(scripts) if number % 2 else list(reversed(scripts)):
-            for output in outputs:
-                output.unlink(missing_ok=True)
-            seconds[name].append(_cpu_s(*scripts[name]))
+        for output in outputs:
+            output.unlink(missing_ok=True)
+        names = list(scripts) if number % 2 else list(reversed(scripts))
+        if together:
+            running = {name: _start(*scripts[name]) for name in names}
+            spent_s = {name: _end(process) for name, process in running.items()}
+        else:
+            spent_s = {name: _cpu_s(*scripts[name]) for name in names}
+        for name, cpu_s in spent_s.items():
+            seconds[name].append(cpu_s)
         if rounds > 1:
-            print(f"  round {number + 1}: " + ", ".join(f"{s[-1]:.2f} s {n}" for n, s in seconds.items()))
+            spent = ", ".join(f"{spent_s[name]:.2f} s {name}" for name in scripts)
+            print(f"  round {number + 1}: {spent}", flush=True)
     return seconds
+
+
+def _start(script: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.DEVNULL)
+
+
+def _end(process: subprocess.Popen[bytes]) -> float:
+    """CPU seconds of a process that was started and of the processes that it waited for."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _write(path: Path, samples: np.ndarray[Any, Any]) -> None:
