@@ -27,15 +27,16 @@ TINY = {
     "feed_forward": {"settings": {"size": 12}, "patch_frames": 16, "learning_rate": 1e-3},
     "musicnn": {"settings": {"filters": 12}, "patch_frames": 40},
     "musicnn_vgg": {
-        "settings": {"weights": "random", "filters": 8},
+        "settings": {"weights": "random", "filters": 16},
         "patch_frames": 80,
         "base_rate": 1.0,
+        "learning_rate": 3e-3,
     },
     "musicnn_vgg_transfer": {
-        "settings": {"weights": "random", "filters": 8},
+        "settings": {"weights": "random", "filters": 128},
         "patch_frames": 80,
         "patches_per_clip": 1,
-        "learning_rate": 0.02,
+        "learning_rate": 0.1,
     },
     "pons2017": {"settings": {"filters": 16}, "patch_frames": 40},
     "folmer_cnn": {"settings": {"size": 32, "filters": 4}, "patch_frames": 16},
@@ -45,7 +46,10 @@ TINY = {
     "lachmish_mfcc": {"settings": {"units": 64}, "patch_frames": 64},
 }
 BANDS = {"musicnn_vgg": 64, "musicnn_vgg_transfer": 64, "pons2017": 88, "crnn": 96, "lachmish_mel": 64}
-EPOCHS = {"vgg16_fine_tune": 30}  # for the batch of eight clips; other networks need 60
+EPOCHS = {
+    "vgg16_fine_tune": 30,
+    "musicnn_vgg_transfer": 300,
+}  # for the batch of eight clips; other networks need 60
 QUICK = ("logistic_regression", "random_forest", "xgboost", "svm", "vgg_small")
 rows = [
     pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in MEMBERS

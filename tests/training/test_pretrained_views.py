@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.classifiers.registry import DEFAULT_MEMBERS, TABLE_MEMBERS
+from quintet.classifiers.registry import DEFAULT_MEMBERS, TABLE_MEMBERS, make_member
 from quintet.commands.terminal.output import print_scores
 from quintet.errors import ConfigError
 from quintet.features.embedding_columns import EmbeddingOutput, EmbeddingParameters
@@ -18,7 +19,7 @@ from quintet.model_folder.run import read_run
 from quintet.reports.report_data import ReportData
 from quintet.reports.section import Note
 from quintet.reports.sections.scores import scores_section
-from quintet.training.pretrained import default_members
+from quintet.training.pretrained import default_members, find_pretrained
 from quintet.training.result import TrainingResult
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
@@ -86,6 +87,22 @@ def test_a_rule_that_gives_the_view_no_weight_has_no_stamp(tmp_path: Path) -> No
     result = trained(tmp_path / "m", 0.0)
     assert result.results.pretrained is not None
     assert result.results.pretrained.names == ("logistic_regression@tags_msd",)
+
+
+@pytest.mark.parametrize(
+    ("weights", "music"), [("msd", "the Million Song Dataset"), ("mine.onnx", ""), ("random", None)]
+)
+def test_a_network_that_started_from_music_carries_the_stamp(weights: str, music: str | None) -> None:
+    fusion = SimpleNamespace(members=("musicnn_vgg", "svm"), weights=(0.5, 0.5))
+    members = {"musicnn_vgg": make_member("musicnn_vgg", weights=weights), "svm": make_member("svm")}
+    ensemble = SimpleNamespace(members_=members, fusions_={"mean": fusion}, rule_="mean")
+    stamp = find_pretrained(table(ours=False), ensemble)  # type: ignore[arg-type]
+    if music is None:
+        assert stamp is None
+        return
+    assert stamp is not None
+    assert stamp.names == ("musicnn_vgg", "mean", "verdict")
+    assert stamp.trained_on == {"musicnn_vgg": music}
 
 
 def test_a_view_that_the_table_lacks_is_refused_before_anything_is_fitted(tmp_path: Path) -> None:

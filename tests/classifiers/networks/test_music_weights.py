@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -25,8 +26,11 @@ from quintet.errors import ArtefactError, ConfigError
 from quintet.features.engine.analysis import make_analysis
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.storage.spectrograms import SpectrogramStore, SpectrogramWriter
+from quintet.features.storage.table import META_COLUMNS, FeatureTable
 from quintet.pipeline.preflight import check_members
 from quintet.pipeline.recipe import load_recipe, shipped_recipes
+from quintet.training.settings import TrainSettings
+from quintet.training.train import TrainOptions, train
 from tests.embeddings.conftest import UNITS, install_network, library, musicnn_arrays, vgg_arrays
 from tests.embeddings.test_contract import contract
 from tests.embeddings.test_musicnn_graph import run, sigmoid
@@ -189,6 +193,24 @@ def test_a_recipe_with_another_front_end_is_refused_before_it_runs() -> None:
     loud = recipe.spectrogram.model_copy(update={"compression": "db"})
     with pytest.raises(ConfigError, match=r"\[train\.settings\.musicnn_vgg.*compression \"db\""):
         check_members(recipe.model_copy(update={"spectrogram": loud}))
+
+
+@pytest.mark.usefixtures("small_networks")
+def test_training_refuses_spectrograms_of_another_front_end_before_the_first_fit(tmp_path: Path) -> None:
+    ids = [f"c{i:02d}" for i in range(24)]
+    with SpectrogramWriter(tmp_path / "store", LogMelParameters()) as writer:
+        for id in ids:
+            writer.add(id, np.full((96, 20), -40, np.float32))
+    frame = pd.DataFrame({name: pd.Series([None] * 24, dtype="object") for name in META_COLUMNS})
+    frame = frame.assign(id=ids, status="ok", label=["a", "b"] * 12, group=ids, tempo=np.float32(1))
+    settings = TrainSettings(
+        members=("logistic_regression", "musicnn_vgg"), settings={"musicnn_vgg": {"filters": 4}}, folds=2
+    )
+    options = TrainOptions(spectrograms=tmp_path / "store")
+    table = FeatureTable(frame, {"parameter_hash": "0", "grouped": True})
+    with pytest.raises(ConfigError, match="sample_rate = 16000"):
+        train(table, tmp_path / "model", settings=settings, options=options)
+    assert not (tmp_path / "model" / "config.json").exists()
 
 
 def test_weights_that_cannot_be_had_are_refused_before_any_work(library: Path, tmp_path: Path) -> None:
