@@ -22,6 +22,8 @@ SMALL: dict[str, tuple[tuple[int, int], JsonObject]] = {
 SLOW: dict[str, tuple[tuple[int, int], JsonObject]] = {
     "feed_forward": ((24, 40), {"size": 16}),
     "musicnn": ((24, 40), {"filters": 8, "units": 8}),
+    "musicnn_vgg": ((64, 80), {"filters": 4}),
+    "musicnn_vgg_transfer": ((64, 150), {"filters": 4}),
     "pons2017": ((90, 40), {"filters": 8, "units": 8}),
     "densenet121": ((24, 40), {"size": 32, "blocks": [2, 1, 1, 1], "weights": "random"}),
     "lachmish_mel": ((64, 70), {"units": 8}),

@@ -65,7 +65,7 @@ def _add_layers(
         read = [outputs[id(tensor._keras_history.operation)] for tensor in nodes[0].input_tensors]
         if hasattr(layer, "layers"):
             last = _add_layers(layer, outputs, read[0], names, steps)
-        elif "Dropout" in type(layer).__name__:
+        elif "Dropout" in type(layer).__name__ or type(layer).__name__ == "Identity":
             last = read[0]
         else:
             operation, variables, numbers = _describe(layer)
