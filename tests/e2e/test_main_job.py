@@ -445,7 +445,7 @@ def test_a_random_split_of_grouped_clips_is_marked_everywhere(tmp_path: Path) ->
 
 def test_a_leaking_split_is_refused(tmp_path: Path) -> None:
     rows = [
-        (f"{i}.wav", "ab"[i % 2], f"artist{i // 4}", "test" if i % 4 == 0 else "train", i * 0.1)
+        (f"{i}.wav", "ab"[i % 2], f"artist{i // 4}", "test" if i % 4 == 0 else "train", i * i * 0.1)
         for i in range(24)
     ]
     lists = []

@@ -164,16 +164,16 @@ def test_a_name_is_found_and_a_typo_names_the_nearest() -> None:
     [
         (
             SVM + '[train.settings.svm]\nC = "big"\n',
-            r"\[train\.settings\.svm\]: 'svm' cannot be fitted with C = 'big'",
+            r"\[train\.settings\.svm\]: C of 'svm' must be .* Received 'big'",
         ),
-        (SVM + "[train.settings.svm]\nC = -1.0\n", "'svm' cannot be fitted with C = -1.0"),
+        (SVM + "[train.settings.svm]\nC = -1.0\n", "C of 'svm' must be .* Received -1.0"),
         (
             SVM + '[predict]\nfiles = ["held_out", "/no/such/*.wav"]\n',
             r"\[predict\] .* There is no /no/such",
         ),
         (
             NETWORK + "[train.settings.crnn]\nepochs = 0\n",
-            r"\[train\.settings\.crnn\]: epochs must be at least 1",
+            r"\[train\.settings\.crnn\]: epochs of 'crnn' must be",
         ),
         (NETWORK + "[train.settings.crnn]\naugmentation = { mixupp = 0.3 }\n", "Did you mean 'mixup'"),
         (
