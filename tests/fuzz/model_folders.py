@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tokenize
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -55,6 +56,7 @@ BROKEN_SEED = (
     OSError,
     EOFError,
     RecursionError,
+    tokenize.TokenError,  # of numpy's reader of headers
     zipfile.BadZipFile,
 )
 
