@@ -207,8 +207,8 @@ def resample_stretch(
         >>> source = tone[stretch.first : stretch.last]
         >>> part = resample_stretch(source, stretch, orig_sr=44100, target_sr=16000)
         >>> whole = resample(tone, orig_sr=44100, target_sr=16000)
-        >>> bool(np.abs(part - whole[10000:12000]).max() < 1e-6), len(source)
-        (True, 10026)
+        >>> bool(np.abs(part - whole[10000:12000]).max() < 1e-6), len(source) < len(tone) / 8
+        (True, True)
     """
     resampled = np.asarray(resample(source, orig_sr=orig_sr, target_sr=target_sr), np.float32)
     return resampled[stretch.skipped : stretch.skipped + stretch.length]

@@ -97,6 +97,7 @@ def cutoff_hz(clip: Clip) -> float:
         The cut-off, or half the sample rate if there is none.
 
     Example:
+        >>> from quintet.audio.resample import resample
         >>> noise = np.random.default_rng(0).normal(size=44100) * 0.1
         >>> low = resample(noise, orig_sr=44100, target_sr=22050)
         >>> wide = resample(low, orig_sr=22050, target_sr=44100)

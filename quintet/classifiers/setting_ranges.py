@@ -80,8 +80,8 @@ def require_plausible(member: str, settings: Mapping[str, object], kinds: Mappin
             continue
         is_whole = isinstance(default, int) or "int" in annotation
         is_number = name in RANGES or (isinstance(default, (int, float)) and not isinstance(default, bool))
-        is_list = isinstance(default, (list, tuple)) and isinstance(value, (list, tuple)) and len(value) > 0
-        numbers = value if is_list else [value]
+        takes_list = isinstance(default, (list, tuple))
+        numbers = value if takes_list and isinstance(value, (list, tuple)) and value else [value]
         if is_number and not all(_lies_inside(name, number, is_whole=is_whole) for number in numbers):
             raise ConfigError(f"{name} of '{member}' must be {_range(name, is_whole)}. Received {value!r}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
+from quintet.files.paths import require_path
 from quintet.frozen.ensemble import FrozenEnsemble
 from quintet.model_folder.frozen_files import load_frozen
 
@@ -63,12 +65,14 @@ def find_predictor(model: str | Path | EnsembleClassifier) -> Predictor:
 
     Raises:
         ArtefactError: the folder is damaged.
+        ConfigError: it is no path and no model.
     """
-    if not isinstance(model, str | Path):
+    if not isinstance(model, str | os.PathLike) and hasattr(model, "predict_proba"):
         return Predictor(model)
-    frozen = load_frozen(model)
+    folder = require_path(model, "`model`")
+    frozen = load_frozen(folder)
     if isinstance(frozen, FrozenEnsemble):
         return Predictor(frozen)
     from quintet.model_folder.load import load_model
 
-    return Predictor(load_model(model), (SLOW.format(reason=frozen),))
+    return Predictor(load_model(folder), (SLOW.format(reason=frozen),))

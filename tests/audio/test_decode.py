@@ -173,7 +173,7 @@ def test_without_pyav_the_message_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.delitem(sys.modules, "quintet.audio.reading.pyav_reader", raising=False)
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(200))
-    refused(tmp_path / "a.m4a", r"quintet\[codecs\]")
+    refused(tmp_path / "a.m4a", r"quintet-music\[codecs\]")
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.aiff", "a.au"])

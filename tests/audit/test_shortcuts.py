@@ -31,6 +31,7 @@ def by_signal(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_index("signal")
 
 
+@pytest.mark.slow
 def test_random_facts_give_no_warning() -> None:
     found = shortcut_audit(*corpus(0))
     assert set(found["signal"]) == {ALL_SIGNALS, *SIGNALS.values()}

@@ -194,7 +194,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         "quintet.datasets.source.load_source",
         "quintet.workflow.report",
         "quintet.workflow.explain",
-        "quintet.ensemble.fuse_files.fuse_files",
+        "quintet.ensemble.fuse_files.fuse",
         "quintet.audit.run.audit",
         "quintet.commands.terminal.options.TableColumns.read",
         "quintet.pipeline.recipe.load_recipe",

@@ -93,6 +93,7 @@ def test_train_uses_the_settings_of_a_search(
     assert set(read_json(tmp_path / "one" / "config.json")["train"]["settings"]) == {"svm"}
 
 
+@pytest.mark.slow
 def test_a_recipe_is_searched_from_its_settings_and_runs_with_the_best(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -343,6 +343,7 @@ def test_fused_member_files_equal_the_mean_of_the_ensemble(run: Path, tmp_path: 
         assert set(result["scores"][name]) >= {"value", "low", "high"}
 
 
+@pytest.mark.slow
 def test_the_audit_finds_a_copy_and_groups_it_with_its_original(music: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "music"
     shutil.copytree(music, corpus)
@@ -506,6 +507,7 @@ def test_the_order_of_rows_changes_nothing_and_odd_names_break_no_report(tmp_pat
     assert "$\\frac{$" in page
 
 
+@pytest.mark.slow
 def test_label_sets_from_a_table_to_predictions(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rock, live = rng.random(60) < 0.5, rng.random(60) < 0.5

@@ -222,6 +222,7 @@ def test_the_rule_that_judges_a_fold_is_chosen_without_it() -> None:
     assert two.fold_rules_ == [two.rule_] * 2
 
 
+@pytest.mark.slow
 def test_on_random_labels_the_choice_of_a_rule_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """On random labels, a rule chosen on the scored folds gains AUC; `oof_verdict_` has no such gain."""
     monkeypatch.setattr(selection, "UNITS_PER_PARAMETER", 0)  # let `stacked` win, which gains most

@@ -127,6 +127,7 @@ def test_a_gain_must_be_clear_and_counts_for_the_classes_that_occur(clips, margi
         assert choose(replace(part, validation=ValidationPart(share)), rules).chosen == chosen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validation", [None, WHOLE])
 def test_stacked_is_chosen_only_on_as_many_groups_as_its_parameters_need(validation):
     """Two members and three classes are five parameters: 100 groups, 20 of each class."""

@@ -151,6 +151,7 @@ def test_label_sets_have_their_scores_and_one_group_has_no_draws():
         curve_scores(y, [[p[:2]]], ("rock", "live"), multilabel=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [0.0, 2.0])
 def test_the_outlook_covers_the_truth(gap):
     """Nominal 0.95: at least 52 of 60 simulated corpora (the binomial 1 % point); a gain is detected."""

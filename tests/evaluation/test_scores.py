@@ -163,6 +163,7 @@ def coverage(n_simulations, n_groups, n_resamples):
     return {name: count / n_simulations for name, count in hits.items()}
 
 
+@pytest.mark.slow
 def test_intervals_cover_at_the_nominal_rate_quickly():
     found = coverage(90, 40, 200)
     assert all(0.885 <= rate < 1 for rate in found.values()), found  # 0.95 - 2.8 standard errors

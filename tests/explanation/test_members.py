@@ -156,6 +156,7 @@ def test_out_of_fold_values_add_up_and_rank_causes_first(found: RunExplanation) 
     assert (found.folds["n_folds"] == 3).all()
 
 
+@pytest.mark.slow
 def test_page_names_out_of_fold_clips(
     run: Run, found: RunExplanation, tmp_path: Path, write_sections: Callable[..., Path]
 ) -> None:
@@ -275,6 +276,7 @@ def test_each_tag_ranks_its_cause_first(sets: tuple[Run, RunExplanation]) -> Non
     }
 
 
+@pytest.mark.slow
 def test_page_of_label_sets_has_importance_family_values_and_maps(
     sets: tuple[Run, RunExplanation], tmp_path: Path, write_sections: Callable[..., Path]
 ) -> None:

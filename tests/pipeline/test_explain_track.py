@@ -238,6 +238,7 @@ def test_the_sound_is_inside_the_page(page: Path, music: Path) -> None:
     assert base64.b64decode(content) == (music / "long & <odd>.wav").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_large_sound_is_copied_smaller_or_linked(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +282,7 @@ def test_every_download_holds_the_numbers_of_the_file_beside_it(page: Path) -> N
         )
 
 
+@pytest.mark.slow
 def test_a_known_recording_is_recognised_under_another_name(model: Path, music: Path, tmp_path: Path) -> None:
     run = read_run(model)
     split = run.split.set_index("id")["part"]

@@ -38,6 +38,7 @@ def recipe_of(folder: Path, text: str) -> Recipe:
     return load_recipe(file)
 
 
+@pytest.mark.slow
 def test_the_first_trial_is_the_recipe_and_not_the_default(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, TEXT + FOREST)
     search, budget = RecipeSearch(members=("random_forest",)), SearchBudget(1)

@@ -304,6 +304,7 @@ def test_flagged_clips_are_those_with_empty_sets(folder: Path, text: str) -> Non
     assert drawing.caption in html.unescape(text)
 
 
+@pytest.mark.slow
 def test_older_folders_have_no_out_of_class_section(
     folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
 ) -> None:

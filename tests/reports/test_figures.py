@@ -248,6 +248,7 @@ def test_failures_are_counted_by_reason() -> None:
     assert failure_reasons(pd.DataFrame()).empty
 
 
+@pytest.mark.slow
 def test_a_single_member_without_a_held_out_part_has_a_report(
     model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
 ) -> None:

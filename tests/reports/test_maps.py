@@ -102,6 +102,7 @@ def test_a_set_has_the_colour_of_its_most_frequent_tag_and_a_ring_if_the_first_t
     assert keys == ("rock", "live")
 
 
+@pytest.mark.slow
 def test_umap_is_drawn_on_demand_and_a_missing_umap_is_an_error(
     run: Run,
     model_folder: Path,
@@ -119,7 +120,7 @@ def test_umap_is_drawn_on_demand_and_a_missing_umap_is_an_error(
         f"map{space}-{name}" for space in ("", "-vgg-small") for name in ("pca", "tsne", "umap")
     ]
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(MissingExtraError, match=r"UMAP map needs.*quintet\[umap\]"):
+    with pytest.raises(MissingExtraError, match=r"UMAP map needs.*quintet-music\[umap\]"):
         umap_map(run.values)
 
 

@@ -211,6 +211,7 @@ def _changed(model_folder: Path, target: Path, **split: Any) -> Path:
     return relist(target)
 
 
+@pytest.mark.slow
 def test_unknown_groups_are_stamped_wherever_a_score_is_shown(
     model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
 ) -> None:
@@ -381,6 +382,7 @@ def test_in_a_browser_the_page_works_and_an_injected_script_does_not(
     assert "<title>PWNED" in open_in_browser(unprotected)[0]  # the test can fail
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_report_are_named(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def test_the_loss_falls_with_more_data_and_every_fit_is_counted() -> None:
     json.dumps(curve.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_no_group_is_on_both_sides_and_known_folds_are_not_fitted_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -200,6 +201,7 @@ def test_the_sentence_mentions_new_groups_only_if_groups_are_known() -> None:
     assert "added clips" in curve_sentence(worse, by_clip)
 
 
+@pytest.mark.slow
 def test_a_run_stores_its_curve_and_the_report_shows_it(
     tmp_path: Path, write_sections: Callable[..., Path]
 ) -> None:

@@ -60,7 +60,7 @@ def test_a_planted_optimum_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(SPACES, "svm", {"gamma": ("float", 1e-5, 10.0, True)})
     monkeypatch.setattr(
         "quintet.classifiers.tabular.members.SVMMember.__init__.__kwdefaults__",
-        {"C": 1.0, "gamma": 1e-5, "calibration_folds": 3, "seed": 0},
+        {"C": 1.0, "gamma": 1e-5, "calibration_folds": 3, "view": None, "seed": 0},
     )
     svm = search(tmp_path / "ring.csv", tmp_path / "tuned", 8, quick(members=("svm",))).members["svm"]
     assert svm.default_value > 0.6
@@ -94,6 +94,7 @@ def test_the_values_are_the_out_of_fold_scores_of_train(
     assert tuned.gain.value >= 0
 
 
+@pytest.mark.slow
 def test_a_hopeless_trial_stops_early(table: FeatureTable, tmp_path: Path) -> None:
     result = search(table, tmp_path / "tuned", 10, quick(folds=4))
     pruned = result.trials[result.trials["state"] == "pruned"]
@@ -124,6 +125,7 @@ def test_label_sets_are_searched_too(write_songs: Callable[..., Path], tmp_path:
 # ---------------------------------------------------------------------------------------------- continuation
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_continues_to_the_same_trials(table: FeatureTable, tmp_path: Path) -> None:
     whole = search(table, tmp_path / "whole", 13)
     fits = 0
@@ -214,6 +216,7 @@ def test_a_folder_with_other_files_is_refused(table: FeatureTable, tmp_path: Pat
 # ---------------------------------------------------------------------------------------------- rows
 
 
+@pytest.mark.slow
 def test_the_test_part_is_not_used(write_songs: Callable[..., Path], tmp_path: Path) -> None:
     settings = quick(
         members=("logistic_regression", "random_forest"), settings={"random_forest": {"n_estimators": 5}}
@@ -261,7 +264,7 @@ def test_without_optuna_the_error_names_the_extra(
     table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingExtraError, match=r"quintet\[tune\]"):
+    with pytest.raises(MissingExtraError, match=r"quintet-music\[tune\]"):
         tune(table, tmp_path / "tuned", settings=QUICK)
     assert not (tmp_path / "tuned").exists()
 

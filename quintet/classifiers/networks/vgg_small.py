@@ -62,5 +62,5 @@ def _block(x: keras.KerasTensor, width: int, *, name: str) -> keras.KerasTensor:
     )
     x = convolution(x)
     x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-    x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)  # before the ReLU: the same values, for a quarter
-    return layers.ReLU(name=f"{name}_relu")(x)
+    x = layers.ReLU(name=f"{name}_relu")(x)
+    return layers.MaxPooling2D(2, name=f"{name}_pool")(x)

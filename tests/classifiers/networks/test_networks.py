@@ -249,6 +249,7 @@ def test_a_frozen_base_does_not_change_and_runs_once_per_patch(monkeypatch):
     assert through_base == len(X) - n_validation + 2 * n_validation  # two patches per validation clip
 
 
+@pytest.mark.slow
 def test_the_base_learns_at_its_own_rate():
     X, y = pictures(8)
     settings = {

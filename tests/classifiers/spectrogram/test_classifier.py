@@ -282,7 +282,7 @@ def test_weights_that_lie_elsewhere_or_nowhere_are_refused(fitted, tmp_path, cha
     ("settings", "message"),
     [
         ({"padding": "mirror"}, "padding must be one of"),
-        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"epochs": 0}, "epochs of 'vgg_small' must be"),
         ({"validation_share": 0.9}, "validation_share"),
         ({"patch_frames": 4}, "at least"),
         ({"augmentation": {"mixup": -1}}, "mixup must be at least 0"),

@@ -98,7 +98,7 @@ def test_neighbours_are_held_out_segments_and_a_damaged_file_is_refused(tmp_path
     ("settings", "message"),
     [
         ({"pooling": "avrage"}, "Did you mean 'average'"),
-        ({"hop_frames": 0}, "hop_frames must be at least 1"),
+        ({"hop_frames": 0}, "hop_frames of 'vgg_small' must be"),
         ({"pooling": "knn", "validation_share": 0.0}, "validation_share"),
     ],
 )

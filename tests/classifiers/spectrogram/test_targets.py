@@ -90,6 +90,7 @@ def noise(n=60):
     return X, np.stack([rare, ~rare], axis=1).astype(int)
 
 
+@pytest.mark.slow
 def test_an_unpredictable_rare_tag_gets_one_half_if_balanced_and_otherwise_its_share():
     X, Y = noise()
     settings = {

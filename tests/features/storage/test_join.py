@@ -126,7 +126,7 @@ def test_joins_of_a_prediction_are_those_of_the_training(tmp_path: Path) -> None
         ({"id": ["p", "q"], "x": [1.0, 2.0]}, AlignmentError, "none of 4"),
         ({"id": [IDS[0], IDS[0]], "x": [1.0, 2.0]}, DatasetError, "twice|two|repeat|own"),
         ({"id": IDS[:2], "x": ["loud", "quiet"]}, DatasetError, "loud"),
-        ({"x": [1.5, 2.0]}, DatasetError, "id"),
+        ({"x": [1.5, 2.0]}, DatasetError, "id|columns"),
     ],
 )
 def test_tables_that_cannot_be_joined(
