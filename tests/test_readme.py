@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ def test_linked_files_exist() -> None:
         assert (ROOT / target).exists(), target
 
 
+@cache
 def options_of(command: str) -> set[str]:
     group = typer.main.get_command(app)
     options: set[str] = set()

@@ -153,6 +153,7 @@ def test_groups_are_written_as_a_table(report: AuditReport, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_without_fingerprints_only_equal_audio_gives_pairs(corpus: Path) -> None:
     events: list[Progress] = []
     found = audit(corpus, fingerprints=False, progress=events.append)

@@ -57,6 +57,7 @@ def test_only_the_sample_rate_has_a_warning_if_it_gives_the_class() -> None:
     assert not found.loc["loudness", "warning"]
 
 
+@pytest.mark.slow
 def test_a_fact_of_the_group_is_no_shortcut() -> None:
     facts, labels, _ = corpus(4, classes=2, each=40)
     groups = pd.Series([f"artist{k // 8}" for k in range(80)], index=facts.index)
@@ -92,6 +93,7 @@ def test_a_missing_value_can_give_the_class() -> None:
     )
 
 
+@pytest.mark.slow
 def test_label_sets_give_the_same_table_with_the_same_seed() -> None:
     facts, labels, groups = corpus(7, classes=2)
     sets = labels.where(np.arange(60) % 3 > 0, labels + ";live")

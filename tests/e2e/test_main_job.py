@@ -169,6 +169,7 @@ def test_json_on_standard_output_can_be_parsed(run: Path, music: Path) -> None:
     assert row["probability.flute"] + row["probability.tuba"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_second_training_needs_permission_and_the_same_seed_gives_the_same_numbers(
     run: Path, tmp_path: Path
 ) -> None:
@@ -230,6 +231,7 @@ def test_features_of_another_making_are_refused(run: Path, tmp_path: Path) -> No
         quintet.predict(copy, [run / "features.parquet"])
 
 
+@pytest.mark.slow
 def test_a_table_from_elsewhere_trains_and_predicts(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(["blues", "metal"], 20)
@@ -371,6 +373,7 @@ def test_the_audit_finds_a_copy_and_groups_it_with_its_original(music: Path, tmp
     assert split.loc["flute/artist00_00.wav", "part"] == split.loc["tuba/stray.wav", "part"]
 
 
+@pytest.mark.slow
 def test_the_leak_gate_finds_a_leak(tmp_path: Path) -> None:
     """Columns identify the artist, not the class: chance under `group`, far above it under `random`."""
     rng = np.random.default_rng(1)

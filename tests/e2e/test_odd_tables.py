@@ -65,6 +65,7 @@ def test_a_class_in_the_test_part_only_is_named_before_anything_is_fitted(tmp_pa
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_one_column_and_one_member_give_a_page() -> None:
     assert end_well(OddTable(12, columns=(("f0", "normal"),), options=LOGISTIC))
 

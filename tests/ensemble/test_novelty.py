@@ -66,6 +66,7 @@ def test_unsure_probabilities_raise_the_score():
     assert unsure.mean() > sure.mean() + 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_groups", [15, 90])
 def test_coverage_holds_with_few_groups_and_with_many(n_groups):
     """Over 100 corpora, the mean coverage of new groups is within [0.9, 0.9 + 2 / (G + 1)] and the error."""

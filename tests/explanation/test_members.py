@@ -250,6 +250,7 @@ def sets(
     return run, explain_run(run)
 
 
+@pytest.mark.slow
 def test_each_tag_ranks_its_cause_first(sets: tuple[Run, RunExplanation]) -> None:
     run, found = sets
     assert run.multilabel
@@ -314,6 +315,7 @@ def test_tag_equals_the_two_class_member_of_that_tag(name: str) -> None:
     np.testing.assert_allclose(fast, slow, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_track_with_tags_has_values_of_columns_and_families(
     sets: tuple[Run, RunExplanation], tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("style", "column"), [PLANTED[0], pytest.param(*PLANTED[1], marks=pytest.mark.slow)])
 def test_planted_column_ranks_first_for_its_class(demo: Corpus, style: str, column: str) -> None:
     X = demo.X.copy()

@@ -66,6 +66,7 @@ def test_set_output_is_honoured(paths):
     assert table.shape == (1, 97)
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_as_one(paths):
     one = FeatureExtractor("bahuleyan2018").transform(paths)
     with joblib.parallel_config("threading"):  # processes would take seconds to start

@@ -325,6 +325,7 @@ def test_the_nearest_clip_of_a_training_clip_is_itself_in_the_last_layer(model: 
     assert len(few) == 5
 
 
+@pytest.mark.slow
 def test_stored_embeddings_are_of_clips_outside_the_training_of_the_network(model: Path, music: Path) -> None:
     run, store = read_run(model), SpectrogramStore(music / "spectrograms")
     table, split = run.embeddings["vgg_small"].set_index("id"), run.split.set_index("id")

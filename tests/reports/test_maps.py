@@ -39,6 +39,7 @@ def _of_part(run: Run, part: str, fold: int | None = None) -> set[str]:
     return set(rows["id"])
 
 
+@pytest.mark.slow
 def test_features_map_every_clip_and_networks_only_clips_they_never_saw(run: Run, maps: Atlas) -> None:
     assert [space.title for space in maps.spaces] == [
         "The hand-made features",

@@ -84,6 +84,7 @@ def test_shares_that_do_not_rise_are_refused() -> None:
             nested_subsets(["a", "b"], ["x", "y"], shares=shares, seed=0)
 
 
+@pytest.mark.slow
 def test_the_loss_falls_with_more_data_and_every_fit_is_counted() -> None:
     events: list[Any] = []
     curve = learning_curve(training_part(), SETTINGS, listener=events.append)

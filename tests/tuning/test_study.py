@@ -28,6 +28,7 @@ def open_search(folder: Path, problem: Problem) -> Iterator[Search]:
         yield Search("logistic_regression", QUICK, problem, folder / "none", storage)
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_killed_process_is_given_up(table: FeatureTable, tmp_path: Path) -> None:
     whole = tune(table, tmp_path / "whole", settings=QUICK, budget=SearchBudget(12))
     tune(table, tmp_path / "cut", settings=QUICK, budget=SearchBudget(11))

@@ -186,6 +186,7 @@ def test_more_trials_continue_a_search(table: FeatureTable, tmp_path: Path) -> N
         assert before[:-1] == after[:-1]  # the last column marks the best trial, which may change
 
 
+@pytest.mark.slow
 def test_lost_predictions_are_made_again(table: FeatureTable, tmp_path: Path) -> None:
     first = search(table, tmp_path / "tuned", 6)
     files = sorted((tmp_path / "tuned" / "predictions" / "logistic_regression").glob("*.parquet"))

@@ -224,6 +224,7 @@ def pictures(n=10):
     return [rng.normal(-40, 5, size=(16, 20)).astype(np.float32) for _ in range(n)], np.arange(n) % 2
 
 
+@pytest.mark.slow
 def test_a_frozen_base_does_not_change_and_runs_once_per_patch(monkeypatch):
     X, y = pictures()
     calls = []

@@ -147,6 +147,7 @@ def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path):
         make_member("vgg_small", **settings).fit(X, y, checkpoint=tmp_path)
 
 
+@pytest.mark.slow
 def test_few_and_many_steps_give_the_same_weights(monkeypatch):
     X, y = clips(n=12)
     few = make_member("vgg_small", **SMALL | {"epochs": 1}).fit(X, y)
@@ -165,6 +166,7 @@ def test_without_validation_all_epochs_run_on_everything():
     assert all(np.isnan(row["val_loss"]) for row in member.history_)
 
 
+@pytest.mark.slow
 def test_several_labels_per_clip():
     X, y = clips()
     Y = np.column_stack([y == "high", y == "low", np.arange(24) % 3 == 0]).astype(int)

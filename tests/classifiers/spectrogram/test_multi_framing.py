@@ -69,6 +69,7 @@ def test_each_segment_of_a_learner_is_in_each_epoch_once():
     assert len(actual) == 5 * len(X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["average", "vote", "knn"])
 def test_the_prediction_for_a_clip_is_the_mean_over_its_segments(rule, tmp_path):
     member, X, _ = fitted(hop_frames=8, pooling=rule, validation_share=0.25)
@@ -115,6 +116,7 @@ def test_tags_are_pooled_by_average_only():
         make_member("vgg_small", **SMALL | {"pooling": "vote"}).fit(X, tags)
 
 
+@pytest.mark.slow
 def test_the_network_learns_from_copies_of_learners_and_not_from_copies_of_held_out_clips():
     """The copies are silent, so the statistics of the training part show how many of them took part."""
     X, y = clips()

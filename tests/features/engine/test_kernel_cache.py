@@ -296,6 +296,7 @@ def test_a_warm_cache_is_loaded_without_imports_for_compiling():
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_kernels_that_were_loaded_leave_numba_able_to_compile():
     code = (
         CACHED

@@ -68,6 +68,7 @@ def test_several_dying_and_hanging_files_among_good_ones(corpus: Path, tmp_path:
     assert "longer than 1 s" in summary.failures.set_index("id").loc["rock/hang1.wav", "reason"]
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_may_extract(corpus: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
