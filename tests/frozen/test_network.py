@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,18 @@ def test_good_steps_are_not_refused() -> None:
 def test_steps_that_quintet_does_not_write_are_refused(name: str) -> None:
     with pytest.raises((ValueError, TypeError, IndexError)):
         Network(BAD_STEPS[name], {"kernel": KERNEL}, (2, 3), 2)
+
+
+@pytest.mark.parametrize(("padding", "is_refused"), [(1, False), (10**7, True)])
+def test_a_huge_output_between_good_steps_is_refused(padding: int, is_refused: bool) -> None:
+    steps = [
+        step("reshape", [0], shape=[2, 3, 1]),
+        step("pad", [1], padding=[[padding, 0], [padding, 0]]),
+        step("reduce", [2], axes=[1, 2], mean=True),
+        step("dense", [3], ["kernel"], activation="linear"),
+    ]
+    with pytest.raises(ValueError, match="shape") if is_refused else contextlib.nullcontext():
+        Network(steps, {"kernel": np.ones((1, 2), np.float32)}, (2, 3), 2)
 
 
 def test_weights_that_are_missing_or_no_numbers_are_refused() -> None:
