@@ -248,6 +248,7 @@ def report(
         output: folder for the page. An older report in it is replaced.
         title: title of the page. Default: from the name of the model folder.
         umap: whether to draw UMAP maps too (needs the extra `umap`).
+        progress: called with each step before it begins, and once at the end.
 
     Returns:
         The path of the page.

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypedDict
 from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource, DecodedClip
 from quintet.audio.isolation.calls import LostWorkerError, map_isolated
+from quintet.audio.reading.probe import is_long
 from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample
 from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
@@ -21,7 +22,6 @@ from quintet.audit.levels import (
     RecordingLevels,
     clipping_share,
     cutoff_hz,
-    is_long,
     loudness_db,
     recording_levels,
     silence_share,

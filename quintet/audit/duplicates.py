@@ -16,10 +16,10 @@ from scipy.sparse.csgraph import connected_components
 from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource
 from quintet.audio.isolation.calls import call_isolated
+from quintet.audio.reading.probe import LONG_S
 from quintet.audit.alignment import align
 from quintet.audit.candidates import candidate_pairs
 from quintet.audit.fingerprints import HOP_S, RATE, Fingerprint
-from quintet.audit.levels import LONG_S
 from quintet.errors import AudioError
 
 SAME_AUDIO, SAME_ROW, SAME_SOUND = "same audio", "same row", "same recording"

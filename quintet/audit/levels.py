@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.audio.mel import power_to_db
 from quintet.audio.reading.checks import Facts
-from quintet.audio.reading.probe import probe_duration_s
 from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample_blocks
 from quintet.audio.spectrum import spectrum_from_frames
@@ -33,8 +31,6 @@ LOWEST_CUTOFF_HZ = 3000.0  # that of a telephone; below it a steep fall is music
 BANDWIDTH_FFT = 2048
 BANDWIDTH_FRAMES = 1200
 BLOCK_SAMPLES = 1 << 22  # samples that are looked at in double precision at a time
-LONG_S = 600.0  # from here on a recording is read in sweeps: at once, it takes 100 MB and more
-SMALL_BYTES = 1 << 20  # a smaller file cannot be long
 
 
 def loudness_db(clip: Clip) -> float:
@@ -229,21 +225,6 @@ class RecordingLevels(NamedTuple):
     silence_share: float
     clipped_share: float
     fingerprint: Fingerprint | None
-
-
-def is_long(path: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> bool:
-    """Whether a clip should be read in sweeps: by its window, or by the length that its file states.
-
-    Args:
-        path: the file.
-        start_s: begin of the clip in the file, seconds.
-        end_s: end of the clip in the file, seconds. None is the end of the file.
-    """
-    if end_s is not None and end_s - start_s < LONG_S:
-        return False
-    if not os.path.isfile(path) or os.path.getsize(path) < SMALL_BYTES:
-        return False
-    return (probe_duration_s(path) or 0.0) - start_s >= LONG_S
 
 
 def recording_levels(recording: Recording, *, fingerprints: bool) -> RecordingLevels:

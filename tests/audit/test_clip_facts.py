@@ -10,6 +10,7 @@ import soundfile
 
 from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource
+from quintet.audio.reading import probe
 from quintet.audio.resample import resample
 from quintet.audit import levels
 from quintet.audit.clip_facts import measure_clip, measure_clips
@@ -117,8 +118,8 @@ def test_a_long_recording_has_the_numbers_of_the_sound_at_once(
     source = ClipSource(str(tmp_path / f"a.{suffix}"), 1.5, 68.0, id="a")
     monkeypatch.setattr(levels, "BLOCK_SAMPLES", block_samples)
     at_once = measure_clip(source, fingerprints=True)
-    monkeypatch.setattr(levels, "LONG_S", 60.0)
-    monkeypatch.setattr(levels, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(probe, "LONG_S", 60.0)
+    monkeypatch.setattr(probe, "SMALL_BYTES", 1000)
     monkeypatch.setattr(ClipSource, "load", lambda *_, **__: pytest.fail("the clip was read at once"))
     in_sweeps = measure_clip(source, fingerprints=True)
     assert in_sweeps.facts == at_once.facts
@@ -132,8 +133,8 @@ def test_a_long_recording_has_the_numbers_of_the_sound_at_once(
 def test_a_long_recording_that_is_damaged_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(levels, "LONG_S", 1.0)
-    monkeypatch.setattr(levels, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(probe, "LONG_S", 1.0)
+    monkeypatch.setattr(probe, "SMALL_BYTES", 1000)
     soundfile.write(tmp_path / "a.wav", NOISE, RATE)
     data = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(data[: len(data) // 2])

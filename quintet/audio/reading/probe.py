@@ -12,6 +12,27 @@ from quintet.audio.reading.recording import open_native
 from quintet.audio.reading.soundfile_reader import length_in_frames
 from quintet.errors import AudioError, DecodeError
 
+LONG_S = 600.0
+"""Duration, seconds, from which a recording is read in sweeps. At once, it takes 100 MB and more."""
+
+SMALL_BYTES = 1 << 20
+"""Size of a file below which it cannot be long."""
+
+
+def is_long(path: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> bool:
+    """Whether a clip should be read in sweeps: by its window, or by the length that its file states.
+
+    Args:
+        path: the file.
+        start_s: begin of the clip in the file, seconds.
+        end_s: end of the clip in the file, seconds. None is the end of the file.
+    """
+    if end_s is not None and end_s - start_s < LONG_S:
+        return False
+    if not os.path.isfile(path) or os.path.getsize(path) < SMALL_BYTES:
+        return False
+    return (probe_duration_s(path) or 0.0) - start_s >= LONG_S
+
 
 def probe_duration_s(path: str | os.PathLike[str]) -> float | None:
     """Seconds of audio in a file; None if nothing in it can be decoded.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip, require_sound_in_blocks
 from quintet.audio.mel import compress_mel_power, mel_power, preemphasis
-from quintet.audio.reading.probe import probe_duration_s
+from quintet.audio.reading.probe import is_long
 from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample_blocks
 from quintet.audio.spectrum import require_frame, spectrum_from_frames
@@ -44,12 +44,6 @@ from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments
 
 Floats = NDArray[np.float64]
-
-LONG_S = 600.0
-"""Duration, seconds, from which a recording is streamed. In memory at once, it takes 150 MB."""
-
-SMALL_BYTES = 1 << 20
-"""Size of a file below which it cannot be long."""
 
 STRETCH = 1 << 19
 """Samples that are described at a time."""
@@ -90,13 +84,9 @@ def should_stream(
         start_s: begin of the clip in the file, seconds.
         end_s: end of the clip in the file, seconds. None is the end of the file.
     """
-    if end_s is not None and end_s - start_s < LONG_S:
-        return False
-    if not os.path.isfile(path) or os.path.getsize(path) < SMALL_BYTES:
-        return False
     if log_mel and parameters.log_mel.n_fft % 2:
         return False
-    return kernels_available() and (probe_duration_s(path) or 0.0) - start_s >= LONG_S
+    return kernels_available() and is_long(path, start_s=start_s, end_s=end_s)
 
 
 def describe_recording(

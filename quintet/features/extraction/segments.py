@@ -8,10 +8,9 @@ from typing import cast
 
 from quintet.audio.decode import ClipSource
 from quintet.audio.isolation.calls import LostWorkerError, fault, worker_pool
-from quintet.audio.reading.probe import probe_duration_s
+from quintet.audio.reading.probe import LONG_S, probe_duration_s
 from quintet.audio.reading.segments import WHOLE_FILE, Segment, Whole, Window, plan_windows, read_segments
 from quintet.errors import AudioError
-from quintet.features.engine.streaming import LONG_S
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import FAULTS
 from quintet.features.extraction.worker import (

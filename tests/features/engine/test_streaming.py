@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import ClipSource, load_clip
-from quintet.audio.reading import soundfile_reader
+from quintet.audio.reading import probe, soundfile_reader
 from quintet.audio.reading.recording import Recording
 from quintet.errors import SilentError, TooShortError
 from quintet.features.describe import describe
@@ -166,7 +166,7 @@ def test_an_unusable_sound_is_refused(tmp_path):
 def test_only_long_recordings_are_streamed(tmp_path, monkeypatch):
     path = written(tmp_path, np.zeros(20 * RATE), "long.wav")
     assert not should_stream(path, FULL, log_mel=True)
-    monkeypatch.setattr(streaming, "LONG_S", 15.0)
+    monkeypatch.setattr(probe, "LONG_S", 15.0)
     assert should_stream(path, FULL, log_mel=True)
     assert should_stream(path, FULL, log_mel=True, start_s=1.0, end_s=19.0)
     assert not should_stream(path, FULL, log_mel=True, start_s=1.0, end_s=9.0)
@@ -188,7 +188,7 @@ def test_a_worker_streams_a_long_recording_to_the_same_row(tmp_path, monkeypatch
     path = str(written(tmp_path, music(14.0)))
     source, job = ClipTask(0, ClipSource(path, start_s=1.0, id="a")), Job(PAPER, log_mel=True)
     expected = describe_clip(source, job)
-    monkeypatch.setattr(streaming, "LONG_S", 12.0)
+    monkeypatch.setattr(probe, "LONG_S", 12.0)
     monkeypatch.setattr(workers, "load_clip", None)  # would fail if it were called
     monkeypatch.setattr(streaming, "STRETCH", 16 * 512)
     received = describe_clip(source, Job(PAPER, log_mel=True, load=None))
