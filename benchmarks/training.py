@@ -20,7 +20,7 @@ import numpy as np
 
 from quintet.classifiers.networks.backend import device, load_keras
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier, device_summary
+from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.classifiers.spectrogram.fitting import compile_network
 from quintet.classifiers.spectrogram.patches import random_patches
 from quintet.features.parameters import LogMelParameters
@@ -130,7 +130,7 @@ def main() -> None:
     asked = parser.parse_args()
     settings = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in asked.set)}
     load_keras()
-    print(f"{asked.clips} clips of {asked.seconds:g} s, {device_summary()}")
+    print(f"{asked.clips} clips of {asked.seconds:g} s, {device()}")
     results = []
     with tempfile.TemporaryDirectory() as folder:
         store = write_store(Path(folder) / "store", clips=asked.clips, seconds=asked.seconds)
@@ -145,7 +145,7 @@ def main() -> None:
             )
             results.append(row)
     if asked.json:
-        measurement = {"device": device_summary(), "clips": asked.clips, "seconds": asked.seconds}
+        measurement = {"device": str(device()), "clips": asked.clips, "seconds": asked.seconds}
         asked.json.write_text(json.dumps(measurement | {"networks": results}, indent=1))
 
 

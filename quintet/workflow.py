@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
-from quintet.errors import ConfigError, DatasetError
+from quintet.errors import ConfigError
 from quintet.features.parameters import FeatureParameters
-from quintet.files.atomic import replace_output
-from quintet.files.display.spreadsheets import exact_csv
 from quintet.files.internet.remote import is_remote
 from quintet.files.paths import name_list, path_list, require_path
 
@@ -137,32 +135,6 @@ def tag(
     found = expand_files(path_list(files))
     result = tag_files(found.files, opened, choice, progress=progress)
     return replace(result, notes=found.notes)
-
-
-def write_published(table: str | Path, output: str | Path) -> None:
-    """Write a feature table with the column names of the paper.
-
-    Args:
-        table: feature table made by `extract`.
-        output: file to write, `.csv` or `.parquet`.
-
-    Raises:
-        DatasetError: if quintet did not make the table.
-        ConfigError: if the feature set has no published names.
-    """
-    from quintet.features.columns import published_names
-    from quintet.features.storage.read import read_feature_table
-
-    features = read_feature_table(table)
-    if features.parameters is None:
-        raise DatasetError(f"Published names are known for tables that quintet made. {table} was not.")
-    names = published_names(features.parameters.feature_set)
-    frame = features.frame.rename(columns=names)
-    with replace_output(Path(output)) as file:
-        if Path(output).suffix.lower() == ".csv":
-            file.write_text(exact_csv(frame), encoding="utf-8", newline="")
-        else:
-            frame.to_parquet(file, index=False)
 
 
 def train(

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence.corpora import Corpus, arguments, artists, predict_out_of_fold
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.evaluation.comparisons import Difference, metric_differences
-from quintet.evaluation.scores import Estimate, score
+from quintet.evaluation.comparisons import metric_differences
+from quintet.evaluation.scores import Difference, Estimate, score
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.folder import ModelFolder

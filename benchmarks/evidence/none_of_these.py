@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence.corpora import CORPORA, Corpus, arguments
 from quintet.classifiers.registry import TABLE_MEMBERS
-from quintet.evaluation.comparisons import delong
+from quintet.evaluation.delong import delong
 from quintet.features.storage.column_roles import Roles
 from quintet.features.storage.external_table import foreign_table
 from quintet.features.storage.table import FeatureTable

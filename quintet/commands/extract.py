@@ -108,6 +108,7 @@ def extract(
     from quintet.embeddings.columns.networks import with_embeddings
     from quintet.features.columns import feature_names
     from quintet.features.columns import published_names as paper_names
+    from quintet.features.storage.published import write_published
 
     require_suffix(output, PARQUET_SUFFIXES)
     if published_names is not None:
@@ -149,7 +150,7 @@ def extract(
             scheduler=scheduler,
         )
     if published_names is not None:
-        workflow.write_published(output, published_names)
+        write_published(output, published_names)
     if json_:
         place = None if spectrograms is None else str(spectrograms)
         paper_table = None if published_names is None else str(published_names)

@@ -444,6 +444,6 @@ class _TakesPositions(Protocol):
 
 def _device() -> str:
     """Device that networks are trained on, for the display."""
-    from quintet.classifiers.spectrogram.classifier import device_summary  # it loads keras
+    from quintet.classifiers.networks.backend import device
 
-    return device_summary()
+    return str(device())

@@ -65,6 +65,37 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Score of the first classifier minus score of the second. Numbers are NaN if undefined.
+
+    Args:
+        value: the difference.
+        low: low end of its interval.
+        high: high end of its interval.
+        p_value: two-sided p-value of the hypothesis that there is no difference.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+    def to_json(self) -> dict[str, float | None]:
+        """The fields by name; None stands for NaN."""
+        return {name: or_none(number) for name, number in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, float | None]) -> Difference:
+        """Read the result of `to_json`. Other keys of `content` are ignored."""
+        return cls(
+            value=or_nan(content.get("value")),
+            low=or_nan(content.get("low")),
+            high=or_nan(content.get("high")),
+            p_value=or_nan(content.get("p_value")),
+        )
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of one set of predictions.
 

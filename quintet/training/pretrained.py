@@ -13,7 +13,8 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.features.catalogue import feature_family
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.table import FeatureTable
-from quintet.model_folder.scores import ENSEMBLE_PREDICTION, PretrainedViews
+from quintet.model_folder.pretrained import PretrainedViews
+from quintet.model_folder.scores import ENSEMBLE_PREDICTION
 
 VIEW_MEMBERS = ("logistic_regression", "random_forest")
 """Members that are trained on each pretrained view unless the user names others (docs/pretrained.md)."""

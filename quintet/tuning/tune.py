@@ -18,8 +18,9 @@ import pandas as pd
 
 from quintet import __version__
 from quintet.ensemble.crossfit import Listener
-from quintet.evaluation.comparisons import Difference, metric_differences
+from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import Resampling
+from quintet.evaluation.scores import Difference
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest

@@ -10,7 +10,8 @@ from scipy import stats
 
 from quintet.errors import DatasetError
 from quintet.evaluation import comparisons as module
-from quintet.evaluation.comparisons import delong, difference_tests, holm, mcnemar, metric_differences
+from quintet.evaluation.comparisons import difference_tests, holm, mcnemar, metric_differences
+from quintet.evaluation.delong import delong
 from quintet.evaluation.intervals import NO_RESAMPLING, Resampling
 from quintet.evaluation.ranking import rank_scores
 from quintet.evaluation.scores import score

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from quintet.cli import app
 from quintet.ensemble.fuse_files import fuse
 from quintet.errors import AlignmentError, DatasetError
-from quintet.evaluation.comparisons import delong
+from quintet.evaluation.delong import delong
 from quintet.evaluation.intervals import NO_RESAMPLING, Resampling
 from quintet.evaluation.scores import score
 from quintet.predictions.collection import PredictionFiles

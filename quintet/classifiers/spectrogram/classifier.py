@@ -32,6 +32,7 @@ from quintet.classifiers.spectrogram.pooling import (
     POOLING,
     Neighbours,
     mean_over_patches,
+    require_pooling,
     segment_predictions,
 )
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput, SpectrogramSequence, read_clips
@@ -276,7 +277,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         learners, self.validation_ = hold_out(
             targets, clip_groups, share=self.validation_share, seed=self.seed
         )
-        self._check_pooling()
+        require_pooling(self.pooling, multilabel=self.multilabel_, n_held_out=len(self.validation_))
         self.n_mels_ = int(clips.shapes[0][0])
         self.require_spectrograms(getattr(X, "parameters", None), lowest=lambda: float(clips[0].min()))
         codes = targets.codes
@@ -298,8 +299,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Rows sum to 1, except for label sets.
         """
         check_is_fitted(self, "weights_")
-        model = self.fitted_network()
-        neighbours = getattr(self, "neighbours_", None)
+        model, neighbours = self.fitted_network(), getattr(self, "neighbours_", None)
 
         def predict(patches: Patches) -> Floats:
             probabilities = self._patch_probabilities(model, patches)
@@ -312,8 +312,7 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         A tag is set if its probability is at least 0.5.
         """
-        probabilities = self.predict_proba(X)
-        return most_probable_labels(probabilities, self.classes_, multilabel=self.multilabel_)
+        return most_probable_labels(self.predict_proba(X), self.classes_, multilabel=self.multilabel_)
 
     def embed(self, X: SpectrogramInput) -> Floats:
         """Output of the last hidden layer, the mean over the patches of each clip: `(clips, d)` float64."""
@@ -361,18 +360,6 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """
         self.weights_ = model.get_weights()
         self._model = model if reuse else None
-
-    def _check_pooling(self) -> None:
-        if self.multilabel_ and self.pooling != "average":
-            raise ConfigError(
-                "Tags are pooled by 'average', because a clip can have several tags and a vote has one "
-                f"winner. Received '{self.pooling}'."
-            )
-        if self.pooling == "knn" and not len(self.validation_):
-            raise ConfigError(
-                "Pooling by 'knn' searches among segments that were held out in training. "
-                "None were: raise validation_share."
-            )
 
     def _training_clips(
         self, clips: SpectrogramSequence, codes: Codes, learners: NDArray[np.int64]
@@ -461,11 +448,3 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def __getstate__(self) -> JsonObject:
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_model"}
-
-
-def device_summary() -> str:
-    """The device on which networks run, in one line.
-
-    Example: "CPU, float32" or "2 × NVIDIA H200, mixed_bfloat16, XLA".
-    """
-    return str(device())

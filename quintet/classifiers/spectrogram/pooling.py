@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quintet.classifiers.spectrogram.patches import all_even_patches, patch_starts, patches_per_chunk
 from quintet.classifiers.spectrogram.sequences import SpectrogramSequence
 from quintet.classifiers.spectrogram.settings import PatchSettings
-from quintet.errors import DatasetError
+from quintet.errors import ConfigError, DatasetError
 
 Floats = NDArray[np.float64]
 Patches = NDArray[np.float32]
@@ -59,6 +59,29 @@ class Neighbours:
             is_class = self.codes[nearest][:, :, None] == np.arange(n_classes)
             shares.append(is_class.mean(axis=1))
         return np.concatenate(shares) if shares else np.empty((0, n_classes))
+
+
+def require_pooling(rule: str, *, multilabel: bool, n_held_out: int) -> None:
+    """Refuse a rule of pooling that the data do not allow.
+
+    Args:
+        rule: name of the rule, a key of `POOLING`.
+        multilabel: whether clips carry label sets.
+        n_held_out: number of clips that were held out in training.
+
+    Raises:
+        ConfigError: a vote over tags, or neighbours without held-out clips.
+    """
+    if multilabel and rule != "average":
+        raise ConfigError(
+            "Tags must be pooled by 'average', because a clip can have several tags and a vote has one "
+            f"winner. Received '{rule}'."
+        )
+    if rule == "knn" and n_held_out == 0:
+        raise ConfigError(
+            "Pooling by 'knn' searches among segments that were held out in training. "
+            "None were: raise validation_share."
+        )
 
 
 def segment_predictions(probabilities: Floats, *, rule: str, neighbours: Neighbours | None = None) -> Floats:

@@ -10,8 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from quintet.evaluation.comparisons import Difference
-    from quintet.evaluation.scores import Estimate
+    from quintet.evaluation.scores import Difference, Estimate
     from quintet.files.json_types import JsonObject
     from quintet.model_folder.scores import CurveResult, LeakGate, PartScores, PublishedScores
     from quintet.tuning.study import Trial
@@ -203,7 +202,7 @@ def comparison_table(evaluation: JsonObject) -> Table:
 
 def _comparison_rows(evaluation: JsonObject, name: str) -> list[tuple[str, str, str]]:
     """Rows of one file: bootstrap differences, McNemar, and a summary of DeLong."""
-    from quintet.evaluation.comparisons import Difference
+    from quintet.evaluation.scores import Difference
 
     def rows_of(test: str) -> list[JsonObject]:
         return [row for row in evaluation[test] if row["second"] == name]

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from quintet.classifiers.networks.backend import load_keras
+from quintet.classifiers.networks.backend import device, load_keras
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier, device_summary
+from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.classifiers.storage import load_member, save_member
 from quintet.errors import ArtefactError, ConfigError, DatasetError, SplitLeakError
 
@@ -340,4 +340,4 @@ def test_importing_the_classifier_loads_no_keras():
 
 
 def test_the_summary_of_the_device_states_the_precision():
-    assert device_summary().split(", ")[1] in {"float32", "mixed_float16", "mixed_bfloat16"}
+    assert str(device()).split(", ")[1] in {"float32", "mixed_float16", "mixed_bfloat16"}

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from quintet.commands.terminal.predictions import probability_table
 from quintet.commands.terminal.tables import gate_tables
-from quintet.evaluation.comparisons import Difference
-from quintet.evaluation.scores import Estimate, Scores
+from quintet.evaluation.scores import Difference, Estimate, Scores
 from quintet.model_folder.scores import LeakGap, LeakGate
 
 WIDTH = 80
