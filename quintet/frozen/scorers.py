@@ -217,6 +217,7 @@ class Machines:
         offsets: number added to each decision value, `(machines,)`.
         gamma: factor in the kernel.
         calibration: slope and offset, `(2,)`, see `quintet.classifiers.tabular.svm.MarginClassifier`.
+        names: names of the arrays in the file.
     """
 
     vectors: Floats

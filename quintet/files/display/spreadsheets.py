@@ -12,6 +12,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def columns_csv(columns: Mapping[str, Sequence[object]], *, for_spreadsheets: bo
         rows = [[_safe_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
         names = [_safe_text(name) for name in names]
     text = io.StringIO()
-    texts = (cell for row in rows for cell in row if isinstance(cell, str))
+    texts = (cell for cell in chain.from_iterable(rows) if isinstance(cell, str))
     if for_spreadsheets or _is_delicate(texts):
         writer = csv.writer(text, lineterminator=os.linesep, quoting=csv.QUOTE_NONNUMERIC)
     else:
