@@ -121,7 +121,7 @@ def write_av(path: Path, container: str, codec: str, samples: np.ndarray[Any, An
         )
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
             file.mux(stream.encode(part))
-        file.mux(stream.encode(None))
+        file.mux([packet for packet in stream.encode(None) if packet.size])  # flac ends with an empty one
 
 
 def make_seeds(folder: Path, *, per_container: int) -> list[Path]:
@@ -144,7 +144,7 @@ def make_seeds(folder: Path, *, per_container: int) -> list[Path]:
             path = folder / f"{number}.{suffix}"
             try:
                 write_av(path, container, codec, longer, rate)
-            except Exception:  # noqa: BLE001  this build lacks the codec or the container
+            except (av.error.FFmpegError, ValueError):  # this build lacks the codec or the container
                 path.unlink(missing_ok=True)
                 continue
             seeds.append(path)
