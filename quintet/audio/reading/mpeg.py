@@ -31,6 +31,11 @@ _KBPS = {
 """(is MPEG 1, layer) → bit rates of the indices 1 to 14, kbit/s."""
 SURE_FRAMES = 3
 """Frames that must follow each other before bytes count as MPEG audio."""
+FILTERBANK_DELAY = 512 - 32 + 1
+"""Samples by which analysis and synthesis of layer I and II delay the sound: filters of 512 taps, 32 bands.
+
+It is the `initial_padding` that ffmpeg states for its encoder and for TwoLAME.
+"""
 ENCODER_DELAY = 576
 """Samples that LAME and most encoders put before a recording, for files that do not say how many."""
 TAG_KBPS_INDEX = 9
@@ -84,6 +89,11 @@ class MpegAudio:
     def n_samples(self) -> int:
         """Samples per channel in all frames."""
         return self.n_frames * self.first.samples
+
+    @property
+    def delay(self) -> int:
+        """Samples by which the decoded frames are late, and which no tag states: those of layer I and II."""
+        return 0 if self.first.layer == LAYER_3 else FILTERBANK_DELAY
 
     @property
     def misleads_decoders(self) -> bool:

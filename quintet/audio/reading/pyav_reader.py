@@ -15,6 +15,7 @@ from av import AudioFrame, AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from quintet.audio.reading.mpeg import FILTERBANK_DELAY
 from quintet.audio.reading.native import (
     READER_ERRORS,
     SHORTAGE_S,
@@ -36,12 +37,20 @@ In the others a window is decoded from the start of the recording, since a seek 
 """
 BLOCK_FRAMES = 1 << 15
 """Frames of a block. The decoder's own frames are fifty times as short."""
-PRIMING_SAMPLES = {"ac3": 256, "eac3": 256, "dca": 512, "mp3": 1105, "mp3float": 1105}
+PRIMING_SAMPLES = {
+    "ac3": 256,
+    "eac3": 256,
+    "dca": 512,
+    "mp3": 1105,
+    "mp3float": 1105,
+    **dict.fromkeys(("mp1", "mp1float", "mp2", "mp2float"), FILTERBANK_DELAY),
+}
 """Codec → samples at the start of a stream that no recording holds.
 
 They are those that an encoder puts before it, so that its first block overlaps with one before, and those by
 which the decoder is late (mp3: 576 of LAME, and 529). AAC has a whole frame of them. Raw streams, mpeg-ts and
-Matroska do not state them.
+Matroska do not state them. Of wma, ffmpeg drops two frames by itself, and its own encoder puts one before the
+recording: from a wma that ffmpeg wrote, the first 46 ms are missing. No file says which encoder wrote it.
 """
 PLAYLISTS = ("hls", "concat", "dash", "image2")
 """Containers that open other files. They are refused: a recording is one file."""

@@ -87,6 +87,7 @@ class _OpenFile:
         stated: frames that the file states reliably; None if it states none.
         held: frames that its bytes can hold, for a decoder that reads on without bytes; else None.
         start: byte at which the current stream begins.
+        delay: frames at the start of a stream that no recording holds.
     """
 
     decoder: soundfile.SoundFile
@@ -94,6 +95,7 @@ class _OpenFile:
     stated: int | None
     held: int | None = None
     start: int = 0
+    delay: int = 0
 
     def replace(self, decoder: soundfile.SoundFile, start: int) -> None:
         """Go on with another decoder, of a view that begins at byte `start`."""
@@ -154,7 +156,7 @@ def _length_in_frames(source: Path) -> tuple[int, int] | None:
         except soundfile.LibsndfileError:
             return None
         goes_on = _find_next_stream(source, file) is not None or _flac_goes_on(source, file, n_frames)
-    return (n_frames, rate) if has_last and not goes_on else None
+    return (n_frames - file.delay, rate) if has_last and not goes_on else None
 
 
 def require_rate(rate: int, source: Path) -> int:
@@ -185,7 +187,8 @@ def _open(source: Path) -> _OpenFile:
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         decoder = _ForwardFile(descriptor, closefd=True)
     if audio is not None:
-        return _OpenFile(decoder, descriptor, decoder.frames if audio.tag_frames else None)
+        stated = decoder.frames if audio.tag_frames else None
+        return _OpenFile(decoder, descriptor, stated, delay=audio.delay)
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
     stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
     return _OpenFile(decoder, descriptor, stated, frames_of_bytes(source, format=decoder.format))
@@ -261,12 +264,12 @@ def _read_stream(
     decoder = file.decoder
     dtype = np.int16 if decoder.subtype in SIXTEEN_BIT else np.float32
     memory = np.empty((max(1, BLOCK_SAMPLES // decoder.channels), decoder.channels), dtype)
-    position = 0
+    position = -file.delay
     is_limited = False
     target = first - PREROLL_FRAMES.get(decoder.format, 0)
-    if _can_seek(decoder, target):
+    if _can_seek(decoder, target + file.delay):
         try:
-            position = decoder.seek(target)
+            position = decoder.seek(target + file.delay) - file.delay
         except soundfile.LibsndfileError:  # a damage in between: read from the start, up to it
             file.replace(_open_view(source, file.start, None, decoder.format), file.start)
             decoder = file.decoder
@@ -285,14 +288,14 @@ def _read_stream(
             else:
                 raise _DamageError(str(error.error_string).strip(" .")) from error
             file.replace(_open_view(source, file.start, boundary, decoder.format), file.start)
-            _skip(file.decoder, position, memory)
+            _skip(file.decoder, position + file.delay, memory)
             continue
         if not len(block):
             if is_limited or not _flac_goes_on(source, file, position):
                 break
             is_limited = True
             file.replace(_open_view(source, file.start, None, "FLAC"), file.start)
-            _skip(file.decoder, position, memory)
+            _skip(file.decoder, position + file.delay, memory)
             continue
         yield position, block
         position += len(block)

@@ -111,6 +111,8 @@ def lag(samples: np.ndarray) -> int:
         ("a.ac3", "ac3"),
         ("a.mkv", "eac3"),
         ("a.mka", "libmp3lame"),
+        ("a.mp2", "mp2"),
+        ("a.mpg", "mp2"),
         ("a.webm", "libopus"),
         ("a.mp4", "alac"),
     ],
