@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av import AudioFrame, AudioStream
+from av.codec.context import Flags2
 from av.container import InputContainer
 from numpy.typing import NDArray
 
@@ -49,9 +50,10 @@ PRIMING_SAMPLES = {
 
 They are those that an encoder puts before it, so that its first block overlaps with one before, and those by
 which the decoder is late (mp3: 576 of LAME, and 529). AAC has a whole frame of them. Raw streams, mpeg-ts and
-Matroska do not state them. Of wma, ffmpeg drops two frames by itself, and its own encoder puts one before the
-recording: from a wma that ffmpeg wrote, the first 46 ms are missing. No file says which encoder wrote it.
+Matroska do not state them. Of wma the decoder states them: `_wma_priming`.
 """
+WMA = ("wmav1", "wmav2")
+"""Codecs whose decoder drops two frames at the start, even if the encoder put only one there."""
 PLAYLISTS = ("hls", "concat", "dash", "image2")
 """Containers that open other files. They are refused: a recording is one file."""
 
@@ -76,7 +78,7 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
             is_exact = any(name in container.format.name.split(",") for name in EXACT_CONTAINERS)
             if is_exact and window.start_s > PREROLL_S:
                 _seek(container, stream, window.start_s - PREROLL_S)
-            frames = container.decode(stream)
+            frames = _decode(container, stream)
             first_frame = next(frames, None)
         except DecodeError:
             raise
@@ -85,7 +87,9 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
                 f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not "
                 f"({getattr(error, 'strerror', error)}). Check that it is a recording and not damaged."
             ) from error
-        begin = _position(first_frame, stream, rate) if is_exact else -_priming(first_frame, stream)
+        begin = (
+            _position(first_frame, stream, rate) if is_exact else -_priming(first_frame, stream, container)
+        )
         stated = _stated_frames(container, stream, rate, is_exact=is_exact)
         if stated is not None and begin < 0:
             stated += begin
@@ -160,15 +164,36 @@ def _stated_frames(
     return round((3600 * hours + 60 * minutes + seconds) * rate)
 
 
-def _priming(frame: AudioFrame | None, stream: AudioStream) -> int:
+def _decode(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+    """Frames of a stream.
+
+    Of wma also those that the decoder would drop, but not the frame after the last packet. It has no time
+    stamp, and is one half of an overlap whose other half no packet holds.
+    """
+    if stream.codec_context.name not in WMA:
+        return container.decode(stream)
+    stream.codec_context.flags2 |= Flags2.skip_manual
+    return (frame for frame in container.decode(stream) if frame.pts is not None)
+
+
+def _priming(frame: AudioFrame | None, stream: AudioStream, container: InputContainer) -> int:
     """Samples before the recording begins, in a container that does not say how many they are.
 
     Where a container says it, ffmpeg leaves them out, and the decoder has a delay.
     """
+    codec = stream.codec_context.name
+    if codec in WMA:
+        return _wma_priming(stream, container)
     if frame is None or stream.codec_context.delay:
         return 0
-    codec = stream.codec_context.name
     return int(frame.samples) if codec.startswith("aac") else PRIMING_SAMPLES.get(codec, 0)
+
+
+def _wma_priming(stream: AudioStream, container: InputContainer) -> int:
+    """Samples before the recording in a wma: two frames, or the one that the encoder of ffmpeg writes."""
+    delay = stream.codec_context.delay
+    by_ffmpeg = any(text.startswith("Lavf") for text in container.metadata.values())
+    return delay // 2 if by_ffmpeg else delay
 
 
 def _trim_last(frames: Iterable[AudioFrame], rate: int) -> Iterator[tuple[AudioFrame, int]]:

@@ -113,6 +113,8 @@ def lag(samples: np.ndarray) -> int:
         ("a.mka", "libmp3lame"),
         ("a.mp2", "mp2"),
         ("a.mpg", "mp2"),
+        ("a.wma", "wmav2"),
+        ("a.avi", "wmav1"),
         ("a.webm", "libopus"),
         ("a.mp4", "alac"),
     ],
