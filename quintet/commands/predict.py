@@ -73,10 +73,10 @@ def predict(
         print_prediction_messages,
         print_predictions,
     )
-    from quintet.commands.terminal.prediction_rows import predictions_json
     from quintet.commands.terminal.progress import progress_counter
     from quintet.features.engine.warm_up import kernels_available
     from quintet.files.atomic import write_or_keep
+    from quintet.inference.answers import predict_answer
     from quintet.inference.predict import predict_files, predict_table_file
 
     if bool(files) == (table is not None):
@@ -113,7 +113,7 @@ def predict(
         show(None)
     if json_:
         place = None if output is None else str(output)
-        print_json({"command": "predict", "output": place, **predictions_json(result)})
+        print_json(predict_answer(result, place))
     print_prediction_messages(result, quiet=quiet)
     if chosen_format == "csv" and not (for_spreadsheets or quiet):
         print_formulas(result)

@@ -77,7 +77,7 @@ def _print_run(result: RunResult, *, is_json: bool, quiet: bool) -> None:
         print_published,
         print_training,
     )
-    from quintet.commands.terminal.prediction_rows import predictions_json
+    from quintet.inference.answers import predictions_json
 
     predictions, training = result["predictions"], result["training"]
     if not quiet:

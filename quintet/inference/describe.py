@@ -83,7 +83,7 @@ def predict_recordings(
     job = make_job(parameters, log_mel=has_networks(model), strict=strict)
     tasks = [FileTask(name_text(file), str(file.absolute()), segment_s) for file in files]
     found: dict[int, FileRows] = {}
-    block: list[tuple[Path, FileRows]] = []
+    block: list[tuple[FileTask, FileRows]] = []
     parts: list[Predictions] = []
     n_taken = 0
     state = Progress(total=len(tasks))
@@ -95,29 +95,35 @@ def predict_recordings(
         if progress is not None:
             progress(state)
         while n_taken in found:
-            block.append((files[n_taken], found.pop(n_taken)))
+            block.append((tasks[n_taken], found.pop(n_taken)))
             n_taken += 1
             if is_full(block) or n_taken == len(files):
-                parts.append(_predict_block(predictor, block, columns))
+                parts.append(predict_block(predictor, block, columns))
                 block = []
     return join_predictions(predictor, parts)
 
 
-def is_full(block: Sequence[tuple[Path, FileRows]]) -> bool:
+def is_full(block: Sequence[tuple[FileTask, FileRows]]) -> bool:
     """Whether the files of a block are predicted before more are added."""
     n_segments = sum(len(of_file.rows) for _, of_file in block)
     return len(block) >= FILES_AT_A_TIME or n_segments >= SEGMENTS_AT_A_TIME
 
 
-def _predict_block(
-    predictor: Predictor, described: Sequence[tuple[Path, FileRows]], columns: NDArray[np.intp]
+def predict_block(
+    predictor: Predictor, described: Sequence[tuple[FileTask, FileRows]], columns: NDArray[np.intp]
 ) -> Predictions:
-    """Predictions of the segments of some files, which are described."""
+    """Predictions of the segments of some files, which are described.
+
+    Args:
+        predictor: the model.
+        described: the files, and the rows of their segments.
+        columns: positions of the columns of the model among the features.
+    """
     rows: list[PredictedRow] = []
     usable: list[Row] = []
-    for file, of_file in described:
+    for task, of_file in described:
         for window, row in zip(of_file.windows, of_file.rows, strict=True):
-            rows.append(file_row(file, window, row))
+            rows.append(file_row(task, window, row))
             if not row.failed:
                 usable.append(row)
     parts = []

@@ -35,24 +35,17 @@ class KnownClip(NamedTuple):
     part: str
 
 
-def find_known(
-    model: FrozenEnsemble | EnsembleClassifier, rows: Sequence[PredictedRow], keys: Sequence[str | None]
-) -> dict[str, KnownClip]:
-    """The clip of the training run that each file is.
-
-    Audio is recognised by the digest of its samples, of the whole file or of one of its segments. A row of a
-    table from elsewhere is recognised if its id and all of its features are those of a clip.
+def load_known(model: FrozenEnsemble | EnsembleClassifier) -> KnownClips | None:
+    """The clips of the training run of a model; None if the model has no folder.
 
     Args:
-        model: the model; one without folder knows no clips.
-        rows: usable rows.
-        keys: what each row is recognised by: its digest, or `row_keys`; None if neither is known.
+        model: the model.
 
-    Returns:
-        By file, for known files only. If several clips are equal, one of the training part is named.
+    Raises:
+        ArtefactError: the list of the clips is damaged.
     """
-    if model.files_ is None or not rows:
-        return {}
+    if model.files_ is None:
+        return None
     is_audio = model.bundle_["feature_parameters"] is not None
     known = read_known(model.files_) if is_audio else None
     if known is None:
@@ -60,6 +53,27 @@ def find_known(
 
         with content_used(model.files_.root):
             known = _training_clips(OpenFolder(model.bundle_, model.files_))
+    return known
+
+
+def find_known(
+    known: KnownClips | None, rows: Sequence[PredictedRow], keys: Sequence[str | None]
+) -> dict[str, KnownClip]:
+    """The clip of the training run that each file is.
+
+    Audio is recognised by the digest of its samples, of the whole file or of one of its segments. A row of a
+    table from elsewhere is recognised if its id and all of its features are those of a clip.
+
+    Args:
+        known: the clips of the run; None if they are not known.
+        rows: usable rows.
+        keys: what each row is recognised by: its digest, or `row_keys`; None if neither is known.
+
+    Returns:
+        By file, for known files only. If several clips are equal, one of the training part is named.
+    """
+    if known is None or not rows:
+        return {}
     matches = [(row.file, key) for row, key in zip(rows, keys, strict=True) if key is not None]
     found: dict[str, list[KnownClip]] = defaultdict(list)
     for file, key in [*matches, *_whole_files(rows, known)]:

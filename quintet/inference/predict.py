@@ -91,7 +91,7 @@ def predict_files(
     """
     start_worker(kernels_available)  # before the model is loaded: networks bring threads
     predictor = find_predictor(model)
-    _require_sets(predictor, confidence)
+    require_sets(predictor, confidence)
     feature_parameters(predictor.model)
     found = expand_files(files)
     predictions = predict_recordings(
@@ -103,7 +103,7 @@ def predict_files(
         progress=progress,
     )
     keys = [row.digest for row in usable_rows(predictions.rows)]
-    return _average_rows(predictor, predictions, keys, confidence, notes_after=found.notes)
+    return average_rows(predictor, predictions, keys, confidence, notes_after=found.notes)
 
 
 def predict_table_file(
@@ -182,7 +182,7 @@ def _predict_table(
     from quintet.features.storage.join import require_same_joins
 
     model = predictor.model
-    _require_sets(predictor, confidence)
+    require_sets(predictor, confidence)
     expected, given = model.bundle_["feature_hash"], model.bundle_["feature_parameters"]
     by_name = given is None and table.parameters is None
     is_covered = table.parameter_hash == expected
@@ -211,7 +211,7 @@ def _predict_table(
         else row_keys(table.features[model.bundle_["feature_names"]])
     )
     notes = _table_notes(predictor, table)
-    return _average_rows(predictor, predictions, keys, confidence, notes_before=notes)
+    return average_rows(predictor, predictions, keys, confidence, notes_before=notes)
 
 
 def _table_notes(predictor: Predictor, table: FeatureTable) -> list[str]:
@@ -226,7 +226,7 @@ def _table_notes(predictor: Predictor, table: FeatureTable) -> list[str]:
     return notes
 
 
-def _average_rows(
+def average_rows(
     predictor: Predictor,
     predictions: Predictions,
     keys: Sequence[str | None],
@@ -268,7 +268,7 @@ def _average_rows(
                 model.conformal_, probabilities, confidence, means, model.class_names_
             )
         columns["out_of_class"] = model.conformal_.out_of_class(probabilities, means).tolist()
-    known = find_known(model, rows, keys)
+    known = find_known(predictor.known_clips if rows else None, rows, keys)
     columns["known_id"] = [known[file].id if file in known else None for file in files]
     columns["known_part"] = [known[file].part if file in known else None for file in files]
     columns |= _matrix(names, probabilities)
@@ -356,7 +356,7 @@ def _notes(predictor: Predictor, confidence: float | None) -> tuple[str, ...]:
     return (*predictor.notes, *notes)
 
 
-def _require_sets(predictor: Predictor, confidence: float | None) -> None:
+def require_sets(predictor: Predictor, confidence: float | None) -> None:
     """Refuse, before any audio is read, a confidence that cannot be served."""
     if confidence is None:
         return

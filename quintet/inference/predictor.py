@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.files.paths import require_path
 from quintet.frozen.ensemble import FrozenEnsemble
-from quintet.model_folder.frozen_files import load_frozen
+from quintet.inference.known_clips import load_known
+from quintet.model_folder.frozen_files import KnownClips, load_frozen
 
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
@@ -38,6 +40,11 @@ class Predictor:
 
     model: FrozenEnsemble | EnsembleClassifier
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def known_clips(self) -> KnownClips | None:
+        """The clips of the training run, read once; None if the model has no folder."""
+        return load_known(self.model)
 
     def predict(
         self, features: Features, spectrograms: SpectrogramInput | None

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quintet.audio.reading.segments import Window
+from quintet.features.extraction.segments import FileTask
 from quintet.features.extraction.worker import Row
 from quintet.files.display.file_names import name_text
 from quintet.files.json_text import is_missing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from quintet.features.storage.table import FeatureTable
 
 USABLE = ("ok", "truncated")
@@ -54,9 +53,9 @@ class PredictedRow:
         return self.status in USABLE
 
 
-def file_row(file: Path, window: Window, row: Row) -> PredictedRow:
+def file_row(task: FileTask, window: Window, row: Row) -> PredictedRow:
     """The facts of a segment of a file."""
-    return _from_facts(name_text(file), name_text(file.absolute()), window.start, window.end, row.facts)
+    return _from_facts(task.name, name_text(task.path), window.start, window.end, row.facts)
 
 
 def table_rows(table: FeatureTable) -> list[PredictedRow]:

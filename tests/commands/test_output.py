@@ -19,8 +19,8 @@ from typer.testing import CliRunner, Result
 
 import quintet
 from quintet import cli
-from quintet.commands.terminal.prediction_rows import file_failures
 from quintet.errors import ArtefactError, ConfigError
+from quintet.inference.answers import file_failures
 from quintet.inference.predict import PredictionResult
 from quintet.training.settings import TrainSettings
 

@@ -24,12 +24,13 @@ class Bounds:
 
     Args:
         memory_mb: memory that the work may take, beyond what the worker has before it, MB; 0 is no bound.
-        seconds: time of the work, seconds; 0 is no bound. Each part of a long recording that comes back
-            begins the time anew.
+        seconds: time of the work, seconds; 0 is no bound.
+        renewed: whether each part of a long recording that comes back begins the time anew.
     """
 
     memory_mb: float = DEFAULT_MEMORY_MB
     seconds: float = DEFAULT_SECONDS
+    renewed: bool = True
 
 
 def read_bounds() -> Bounds:

@@ -197,7 +197,8 @@ class WorkerPool:
             self.stop()
             raise value
         worker.begun, self._breaks = True, 0
-        worker.spent_s, worker.looked_at = 0.0, time.monotonic()
+        if kind != "item" or self.bounds.renewed:
+            worker.spent_s, worker.looked_at = 0.0, time.monotonic()
         if kind == "begun":
             return []
         if kind == "item":
@@ -240,7 +241,8 @@ class WorkerPool:
                 continue
             worker.spent_s += min(now - worker.looked_at, 2 * self._tick_s)
             worker.looked_at = now
-            if self.bounds.seconds and worker.spent_s > self.bounds.seconds and not worker.connection.poll():
+            has_more = self.bounds.renewed and worker.connection.poll()
+            if self.bounds.seconds and worker.spent_s > self.bounds.seconds and not has_more:
                 self._remove(worker)
                 events += self._end(worker.ticket, "late")
         return events

@@ -38,6 +38,9 @@ THREADED = ("tensorflow", "torch", "jax", "cupy")
 STANDARD_ERROR = 2
 """Descriptor of standard error, which C libraries write to."""
 
+_STARTING = threading.Lock()
+"""One start at a time: it changes the main module and the environment of this process for a moment."""
+
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
@@ -67,7 +70,14 @@ def start_process(target: Callable[..., None], *arguments: object) -> BaseProces
 
 
 def _start(target: Callable[..., None], arguments: tuple[object, ...]) -> BaseProcess:
-    method = "fork" if may_fork() else _METHOD
+    if may_fork():  # no other thread could wait for the lock, and the fork must not have it
+        return _start_by("fork", target, arguments)
+    with _STARTING:
+        return _start_by(_METHOD, target, arguments)
+
+
+def _start_by(method: str, target: Callable[..., None], arguments: tuple[object, ...]) -> BaseProcess:
+    """Start a process by a method of multiprocessing."""
     if method == "forkserver":
         _run_server()
     process: BaseProcess = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]

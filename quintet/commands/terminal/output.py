@@ -20,8 +20,6 @@ from quintet.commands.terminal.console import (
     write_data,
 )
 from quintet.commands.terminal.prediction_rows import (
-    file_failures,
-    prediction_columns,
     write_rows,
     write_text,
 )
@@ -38,6 +36,7 @@ from quintet.commands.terminal.tables import (
     undefined_lines,
 )
 from quintet.files.json_text import json_text
+from quintet.inference.answers import file_failures, prediction_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import cast
 
 from quintet.audio.decode import ClipSource
 from quintet.audio.isolation.calls import LostWorkerError, fault, worker_pool
+from quintet.audio.isolation.pool import WorkerPool
 from quintet.audio.reading.probe import LONG_S, probe_duration_s
 from quintet.audio.reading.segments import WHOLE_FILE, Segment, Whole, Window, plan_windows, read_segments
 from quintet.errors import AudioError
@@ -67,7 +69,9 @@ class FileRows:
         self.rows.append(row)
 
 
-def describe_files(tasks: list[FileTask], job: Job, *, n_workers: int = 1) -> Iterator[tuple[int, FileRows]]:
+def describe_files(
+    tasks: list[FileTask], job: Job, *, n_workers: int = 1, pool: WorkerPool | None = None
+) -> Iterator[tuple[int, FileRows]]:
     """Rows of files, each with its position, in any order. They are made in worker processes.
 
     A worker that dies is replaced and reads the file once more. If it dies again, takes too long or too much
@@ -77,13 +81,16 @@ def describe_files(tasks: list[FileTask], job: Job, *, n_workers: int = 1) -> It
         tasks: the files.
         job: what to do with every segment.
         n_workers: number of worker processes; 0 is one, and -1 is one per processor.
+        pool: the worker processes, which nothing else may use meanwhile. Default: those of this process.
 
     Raises:
         ConfigError: there would be too many workers, or none.
     """
-    n_workers = max(1, job_count(n_workers))
+    n_workers = max(1, job_count(n_workers)) if pool is None else pool.n_workers
     waiting = iter(enumerate(tasks))
-    with worker_pool(min(n_workers, max(1, len(tasks)))) as pool:
+    own: AbstractContextManager[WorkerPool]
+    own = worker_pool(min(n_workers, max(1, len(tasks)))) if pool is None else nullcontext(pool)
+    with own as pool:
         under_way: dict[int, tuple[int, FileRows, bool]] = {}
 
         def submit(position: int, *, again: bool) -> None:

@@ -47,6 +47,12 @@ def count_to(n: int) -> Iterator[int]:
         yield k
 
 
+def count_slowly(n: int) -> Iterator[int]:
+    for k in range(n):
+        time.sleep(0.1)
+        yield k
+
+
 def chatter() -> int:
     os.write(1, b"decoder: \x1b[2J\n")
     os.write(2, b"decoder: warning\n")
@@ -216,3 +222,34 @@ def test_a_relative_path_means_the_callers_folder(tmp_path: Path, monkeypatch: p
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         assert call_isolated(os.getcwd) == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(("renewed", "end"), [(True, "done"), (False, "late")])
+def test_the_parts_of_a_call_renew_its_time_or_do_not(renewed: bool, end: str) -> None:
+    with WorkerPool(1, Bounds(seconds=0.35, renewed=renewed)) as pool:
+        pool.submit(count_slowly, 6)
+        kinds = []
+        while pool.n_under_way:
+            kinds += [event.kind for event in pool.events()]
+    assert kinds[-1] == end
+    assert (len(kinds) == 7) == renewed
+
+
+def test_threads_start_processes_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start changes the main module for a moment: two at once would leave the wrong one there."""
+    inside, most = [0], [0]
+
+    def start(*_: object) -> None:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        inside[0] -= 1
+
+    monkeypatch.setattr(processes, "_start_by", start)
+    monkeypatch.setattr(processes, "may_fork", lambda: False)
+    threads = [threading.Thread(target=processes.start_process, args=(die,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
