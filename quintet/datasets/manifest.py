@@ -29,6 +29,7 @@ from quintet.datasets.labels import (
     repair_numbers,
 )
 from quintet.errors import DatasetError
+from quintet.files.delimited.numbers import parse_numbers
 from quintet.files.display.file_names import name_text, text_path
 from quintet.files.internet.addresses import address_fault
 from quintet.files.internet.remote import is_remote
@@ -221,7 +222,7 @@ class _Windows:
 def _seconds(rows: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Numbers in a column (NaN if missing or unreadable), and which given cells are not finite numbers."""
     cells = _column(rows, column)
-    seconds = np.asarray(pd.to_numeric(cells, errors="coerce").astype("float64"))
+    seconds = parse_numbers(cells).to_numpy()
     is_empty_text = cells.astype("str").str.strip() == ""
     is_given = ~(cells.isna() | is_empty_text).to_numpy()
     return seconds, is_given & ~np.isfinite(seconds)

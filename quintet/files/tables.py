@@ -6,6 +6,7 @@ cell is missing. All other columns become numbers where they can; there, `NA` an
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -22,12 +23,18 @@ import pandas as pd
 import pyarrow as pa
 
 from quintet.errors import ArtefactError, DatasetError, QuintetError
+from quintet.files.delimited.dialect import SAMPLE_ROWS, SEPARATORS, Dialect, find_dialect, join_levels
+from quintet.files.delimited.numbers import has_decimal_commas, parse_numbers
 from quintet.files.text import BLOCK_BYTES, find_encoding
-from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet, read_schema
+from quintet.files.untrusted.parquet import (
+    PARQUET_ERRORS,
+    PARQUET_SUFFIXES,
+    is_parquet,
+    read_parquet,
+    read_schema,
+)
 from quintet.files.untrusted.reasons import reason
 
-SEPARATORS = (",", ";", "\t", "|")
-SAMPLE_ROWS = 50  # rows that decide about the separator
 MISSING_NUMBERS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
     *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
@@ -42,15 +49,24 @@ MOST_UNPACKED_BYTES, MOST_PACKING = 1 << 28, 50
 """A packed CSV file may unpack to 256 MB, or to 50 times its size if that is more."""
 
 _NAMELESS = re.compile(r"(Unnamed: \d+(\.\d+)*)?")
-_SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
-_DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d+\.\d+")
 GZIP_MARK = b"\x1f\x8b"
 _OTHER_KINDS = {
     b"PK\x03\x04": "a zip file, as Excel and OpenOffice write them",
     b"\xd0\xcf\x11\xe0": "an old Excel file",
     b"%PDF": "a PDF",
     b"SQLite format 3": "a database",
+    b"ARROW1": "a Feather file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "an array of NumPy",
+    b"BZh": "a file packed with bzip2",
+    b"\xfd7zXZ": "a file packed with xz",
+    b"\x28\xb5\x2f\xfd": "a file packed with Zstandard",
+    b"\x80\x04\x95": "a pickle",
+    b"\x80\x05\x95": "a pickle",
 }
+_SEPARATOR_BYTES = tuple(separator.encode() for separator in SEPARATORS)
+_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
+_JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]]")
 
 TextColumns = Callable[[Sequence[str]], Collection[str]]
 """From the names of all columns to those of the columns that hold text."""
@@ -64,7 +80,7 @@ class TableContent:
         frame: one row per row of the file, with a plain index. Names of columns are unique. A column without
             a name is called `Unnamed: k`; the index of a parquet file is such a column if it has no name.
         notes: how the file was read, where that is a guess: one sentence each.
-        index: names of the columns that were the index of a parquet file.
+        index: names of the columns that were the index of a data frame, where the file says so.
     """
 
     frame: pd.DataFrame
@@ -105,15 +121,16 @@ def read_table_file(
         raise ArtefactError(f"A table must be a file. There is none at '{path}'. Check the name.")
     try:
         start = _first_bytes(path)
-        if start.startswith(b"PAR1") or path.suffix.lower() in (".parquet", ".pq"):
+        kind = _other_kind(start)
+        if kind is not None:
+            raise ArtefactError(
+                f"A table must be readable as CSV or parquet. '{path}' is {kind}: save it as CSV."
+            )
+        is_named_so = path.suffix.lower() in PARQUET_SUFFIXES
+        if is_parquet(path) or (is_named_so and not _may_have_columns(start)):
             content = _read_parquet(path)
             _require_short_cells(path, content.frame)
             return content
-        for mark, kind in _OTHER_KINDS.items():
-            if start.startswith(mark):
-                raise ArtefactError(
-                    f"A table must be readable as CSV or parquet. '{path}' is {kind}: save it as CSV."
-                )
         _require_short_lines(path)
         content = _read_csv(path, text or (lambda names: names), rest_in_last=rest_in_last)
         if path.stat().st_size > MOST_CELL_CHARACTERS or start.startswith(GZIP_MARK):
@@ -131,7 +148,21 @@ def read_table_file(
 
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(16)
+        return file.read(256)
+
+
+def _may_have_columns(start: bytes) -> bool:
+    """Whether the first bytes of a file may be rows of a CSV file."""
+    return start.startswith(GZIP_MARK) or (b"\0" not in start and any(map(start.count, _SEPARATOR_BYTES)))
+
+
+def _other_kind(start: bytes) -> str | None:
+    """What a file is that begins with these bytes; None if it may be CSV."""
+    found = next((kind for mark, kind in _OTHER_KINDS.items() if start.startswith(mark)), None)
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    if found is None and text.lower().startswith(_PAGES):
+        return "a web page"
+    return "JSON" if found is None and _JSON.match(text) else found
 
 
 def _require_short_lines(path: Path) -> None:
@@ -203,25 +234,15 @@ def _read_parquet(path: Path) -> TableContent:
         frame.index = frame.index.set_names(levels)
         frame = frame.reset_index()
         index = tuple(str(name).strip() for name in levels)
-    names = [str(name).strip() for name in frame.columns]
+    names = [_flat_name(name) for name in frame.columns]
     _require_unique(path, names)
     frame.columns = pd.Index(names)
     return TableContent(frame.reset_index(drop=True), index=index)
 
 
-@dataclass(frozen=True)
-class _Dialect:
-    """How the lines of a CSV file are read.
-
-    Args:
-        separator: one character.
-        skipped_lines: lines before the header.
-        rows: cells of the first lines, the header first.
-    """
-
-    separator: str
-    skipped_lines: int
-    rows: list[list[str]]
+def _flat_name(name: object) -> str:
+    """Name of a column of a data frame, whose names may have several levels."""
+    return join_levels(name) or str(name[0]) if isinstance(name, tuple) else str(name).strip()
 
 
 def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableContent:
@@ -237,8 +258,8 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
         if ragged is not None:
             return TableContent(ragged, _encoding_notes(path, encoding, is_guess=is_guess))
     names, extra = _column_names(path, dialect.rows)
-    comma = dialect.separator != "," and _has_decimal_commas(dialect.rows[1:])
-    texts = [name for name in text(names) if name in set(names)]
+    index = [names[position] for position in dialect.index]
+    texts = [name for name in (*text(names), *index) if name in set(names)]
     missing = {name: [""] if name in set(texts) else list(MISSING_NUMBERS) for name in names}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
@@ -251,7 +272,6 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
             dtype=dict.fromkeys(texts, "str"),
             keep_default_na=False,
             na_values=missing,
-            decimal="," if comma else ".",
             encoding=encoding,
             skipinitialspace=True,
             compression="gzip" if is_compressed else None,
@@ -264,9 +284,17 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
         )
     frame = frame.drop(columns=[name for name in extra if frame[name].isna().all()])
     notes = _encoding_notes(path, encoding, is_guess=is_guess)
-    if comma:
+    if dialect.separator != "," and _read_decimal_commas(frame, texts):
         notes += (f"{path.name} was read with decimal commas.",)
-    return TableContent(frame, notes)
+    return TableContent(frame, notes, index=tuple(index))
+
+
+def _read_decimal_commas(frame: pd.DataFrame, texts: Collection[str]) -> bool:
+    """Make numbers of the columns with decimal commas, in place; whether there are any."""
+    columns = [name for name in frame.columns if name not in texts and has_decimal_commas(frame[name])]
+    for name in columns:
+        frame[name] = parse_numbers(frame[name])
+    return bool(columns)
 
 
 def _encoding_notes(path: Path, encoding: str, *, is_guess: bool) -> tuple[str, ...]:
@@ -276,7 +304,7 @@ def _encoding_notes(path: Path, encoding: str, *, is_guess: bool) -> tuple[str, 
     return (f"{path.name} is not UTF-8 and was read as {encoding}: {advice}.",)
 
 
-def _read_ragged(path: Path, encoding: str, dialect: _Dialect, *, is_compressed: bool) -> pd.DataFrame | None:
+def _read_ragged(path: Path, encoding: str, dialect: Dialect, *, is_compressed: bool) -> pd.DataFrame | None:
     """Rows whose last column holds one cell or more; None if all rows are as long as the header."""
     with (
         _open(path, is_compressed=is_compressed) as file,
@@ -313,38 +341,14 @@ def _find_encoding(path: Path, *, is_compressed: bool) -> tuple[str, bool]:
         return find_encoding(file)
 
 
-def _find_dialect(path: Path, encoding: str, *, is_compressed: bool) -> _Dialect:
-    """Separator and first rows: the usual separator if it gives rows of one length, else one that does."""
+def _find_dialect(path: Path, encoding: str, *, is_compressed: bool) -> Dialect:
     with (
         _open(path, is_compressed=is_compressed) as file,
         io.TextIOWrapper(file, encoding=encoding) as reader,
     ):
         lines = list(islice(reader, SAMPLE_ROWS))
-    declared = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
-    if declared is not None:
-        separator = declared[1]
-        return _Dialect(separator, 1, _split_lines(lines[1:], separator))
-    usual = "\t" if path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else ","
-    rows = {separator: _split_lines(lines, separator) for separator in SEPARATORS}
-    if _is_even(rows[usual]):
-        return _Dialect(usual, 0, rows[usual])
-    even = [separator for separator in SEPARATORS if _is_even(rows[separator])]
-    best = max(even, key=lambda separator: len(rows[separator][0]), default=usual)
-    return _Dialect(best, 0, rows[best])
-
-
-def _split_lines(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """Cells of the rows. The last row is left out if the sample may have cut it."""
-    rows = [row for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row]
-    return rows[:-1] if len(lines) == SAMPLE_ROWS else rows
-
-
-def _is_even(rows: list[list[str]]) -> bool:
-    """Whether a header of two names or more is followed by rows of one length."""
-    if not rows or len(rows[0]) < 2:
-        return False
-    lengths = {len(row) for row in rows[1:]}
-    return len(lengths) <= 1 and min(lengths, default=2) >= 2
+    is_tabbed = path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
+    return find_dialect(lines, "\t" if is_tabbed else ",")
 
 
 def _column_names(path: Path, rows: list[list[str]]) -> tuple[list[str], list[str]]:
@@ -361,12 +365,6 @@ def _column_names(path: Path, rows: list[list[str]]) -> tuple[list[str], list[st
     filled = [name or f"Unnamed: {k}" for k, name in enumerate(names)]
     _require_unique(path, filled)
     return filled, [new for name, new in zip(names, filled, strict=True) if not name]
-
-
-def _has_decimal_commas(rows: list[list[str]]) -> bool:
-    cells = [cell.strip() for row in rows for cell in row]
-    has_points = any(_DECIMAL_POINT.fullmatch(cell) for cell in cells)
-    return not has_points and any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
 
 
 def _require_unique(path: Path, names: Sequence[str]) -> None:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from quintet.datasets.groups import group_name
 from quintet.errors import ArtefactError, ConfigError, DatasetError, QuintetError
 from quintet.files.atomic import atomic_replace
+from quintet.files.delimited.numbers import parse_numbers
 from quintet.files.display.spreadsheets import exact_csv
 from quintet.files.tables import read_table_file
-from quintet.files.untrusted.parquet import PARQUET_ERRORS, open_parquet, read_parquet
+from quintet.files.untrusted.parquet import PARQUET_ERRORS, is_parquet, open_parquet, read_parquet
 from quintet.files.untrusted.reasons import reason
 from quintet.predictions.columns import Texts, name_columns
 
@@ -83,7 +84,7 @@ class KeyColumns:
 
 
 def read_table(path: Path, *, keys: bool = True, content: bytes | None = None) -> PredictionTable:
-    """Read a `.csv` file, or a parquet file under any other name.
+    """Read a parquet or CSV file. Its content, not its name, decides which it is.
 
     Probabilities are float32 if all columns are float32, otherwise float64.
 
@@ -150,12 +151,12 @@ def write_table(table: PredictionTable, path: Path) -> None:
 
 @contextmanager
 def _open(path: Path, content: bytes | None = None) -> Iterator[pq.ParquetFile | None]:
-    """Open a parquet file; None for a `.csv` file. Errors of reading either become an ArtefactError."""
+    """Open a parquet file, whatever its name; None for text. Errors of reading become an ArtefactError."""
     if content is None and not path.is_file():
         raise ArtefactError(f"A file of predictions must exist. There is none at '{path}'. Check the name.")
-    is_csv = path.suffix.lower() in (".csv", ".tsv")
     try:
-        with nullcontext() if is_csv else open_parquet(path if content is None else content) as file:
+        is_text = content is None and not is_parquet(path)
+        with nullcontext() if is_text else open_parquet(path if content is None else content) as file:
             yield file
     except QuintetError:
         raise
@@ -208,13 +209,24 @@ def _to_texts(column: pa.ChunkedArray) -> Texts:
 def _read_csv(path: Path) -> PredictionTable:
     frame = read_table_file(path, text=lambda names: [name for name in names if name in KEYS]).frame
     key_names, probability_names = _select_columns(path, list(frame.columns))
-    numbers = [pd.to_numeric(frame[name], errors="coerce") for name in probability_names]
-    values = np.column_stack([column.to_numpy(dtype=np.float64) for column in numbers])
+    values = np.column_stack([_column_of_numbers(path, frame[name]) for name in probability_names])
     keys: dict[str, Texts] = {}
     for name in key_names:  # an empty cell is missing; in `labels` it is the empty set
         texts = frame[name].astype(object)
         keys[name] = texts.where(texts.notna(), "" if name == "labels" else None).to_numpy(dtype=object)
     return PredictionTable(keys, _class_names(probability_names), values)
+
+
+def _column_of_numbers(path: Path, cells: pd.Series) -> NDArray[np.float64]:
+    """Float64 numbers `(n,)`; NaN where a cell is empty."""
+    numbers = parse_numbers(cells)
+    texts = cells[numbers.isna() & cells.notna()]
+    if len(texts):
+        raise DatasetError(
+            f"{path}: the probability columns must hold numbers. '{cells.name}' has "
+            f"{str(texts.iloc[0])[:30]!r} ({len(texts)} of {len(cells)} cells are no numbers). Correct them."
+        )
+    return numbers.to_numpy(dtype=np.float64)
 
 
 def _select_columns(path: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:

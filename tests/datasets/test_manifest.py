@@ -150,6 +150,11 @@ class TestTable:
         pd.read_csv(csv).to_parquet(music / "list.parquet")
         pd.testing.assert_frame_equal(load_source(csv).frame, load_source(music / "list.parquet").frame)
 
+    def test_times_may_have_a_decimal_comma(self, music):
+        rows = "path;label;start;end\nrock/queen_1.wav;rock;0,5;30\n"
+        frame = load_source(write(music, rows)).frame
+        assert frame[["start", "end"]].to_numpy().tolist() == [[0.5, 30.0]]
+
     def test_windows_of_one_file_share_a_group(self, music):
         frame = load_source(
             write(

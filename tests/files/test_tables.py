@@ -55,6 +55,7 @@ def test_every_column_is_text_unless_roles_are_given(tmp_path: Path) -> None:
         lambda text: text.replace(",", ", "),
         lambda text: "\n" + text,
         lambda text: text.replace(",", ";").replace("120.5", "120,5"),
+        lambda text: text.replace(",", "\t").replace("120.5", "1205,e-1"),
     ],
 )
 def test_dialects_of_csv_are_one_table(tmp_path: Path, change) -> None:
@@ -83,6 +84,57 @@ def test_content_decides_about_the_kind_of_file(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_table_file(path).frame, frame)
     packed = write(tmp_path, gzip.compress(ROWS.encode()), "t.csv.gz")
     assert read_table_file(packed, text=roles).frame["id"].tolist()[0] == "007"
+    for text in (ROWS, ROWS.replace(",", "\t"), "sep=;\n" + ROWS.replace(",", ";")):
+        misnamed = write(tmp_path, text, "misnamed.parquet")
+        assert read_table_file(misnamed, text=roles).frame["id"].tolist()[0] == "007"
+
+
+def test_decimal_commas_are_found_in_any_row_and_beside_ids_with_points(tmp_path: Path) -> None:
+    rows = [f"{k}.5;{k};rock" for k in range(80)] + ["80.5;0,25;rock"]
+    content = read_table_file(write(tmp_path, "id;f;label\n" + "\n".join(rows)), text=roles)
+    assert content.frame["f"].tolist() == [*map(float, range(80)), 0.25]
+    assert content.frame["id"].tolist()[0] == "0.5"
+    mixed = read_table_file(write(tmp_path, "id;f\na;0,25\nb;0.25\n"), text=roles).frame
+    assert mixed["f"].tolist() == ["0,25", "0.25"]
+
+
+def levels(names: Sequence[str | None] = ("feature", "statistics", "number")) -> pd.DataFrame:
+    """A table as FMA publishes it: names of three levels, the last of which looks like numbers."""
+    parts = [["mfcc", "tempo"], ["mean", "std"], ["01", "02"]]
+    columns = pd.MultiIndex.from_product(parts, names=names)
+    index = pd.Index(["002", "005", "010"], name="track_id")
+    return pd.DataFrame(np.arange(24.0).reshape(3, 8), index=index, columns=columns)
+
+
+NAMES = [f"{a}.{b}.{c}" for a in ("mfcc", "tempo") for b in ("mean", "std") for c in ("01", "02")]
+
+
+@pytest.mark.parametrize("start", ["", "\n", "sep=,\n"])
+@pytest.mark.parametrize("names", [("feature", "statistics", "number"), (None, None, None)])
+def test_names_of_several_levels_are_one_name(
+    tmp_path: Path, start: str, names: Sequence[str | None]
+) -> None:
+    content = read_table_file(write(tmp_path, start + levels(names).to_csv()), text=roles)
+    assert content.frame.columns.tolist() == ["track_id", *NAMES]
+    assert content.frame["track_id"].tolist() == ["002", "005", "010"]
+    assert content.index == ("track_id",)
+    np.testing.assert_array_equal(content.frame[NAMES], levels())
+
+
+def test_names_of_several_levels_need_no_name_for_the_index(tmp_path: Path) -> None:
+    frame = levels((None, None, None)).rename_axis(index=None).droplevel(2, axis=1).iloc[:, ::2]
+    content = read_table_file(write(tmp_path, frame.to_csv()), text=roles)
+    assert content.frame.columns.tolist() == ["Unnamed: 0", *(name[:-3] for name in NAMES[::2])]
+    assert content.frame["Unnamed: 0"].tolist() == ["002", "005", "010"]
+    frame.to_parquet(tmp_path / "t.parquet")
+    stored = read_table_file(tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(stored.frame, content.frame)
+    assert stored.index == content.index == ("Unnamed: 0",)
+
+
+def test_a_name_twice_above_texts_is_no_header_of_two_rows(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"own name.*: tag"):
+        read_table_file(write(tmp_path, "id,tag,tag\na,rock,live\nb,jazz,old\n"))
 
 
 def test_the_index_of_a_parquet_file_is_a_column_unless_it_counts(tmp_path: Path) -> None:
@@ -117,11 +169,17 @@ def test_names_of_rows_without_a_header_are_a_column_without_a_name(tmp_path: Pa
         (b"id,f\na,1\nb,2,3\n", "line 3"),
         (b"PK\x03\x04 a workbook", "Excel"),
         (b"PAR1 no more", "cannot be read"),
+        (b'[{"id": "a", "f": 1}]', "JSON"),
+        (b'\xef\xbb\xbf{"id": "a", "f": 1}\n{"id": "b", "f": 2}', "JSON"),
+        (b'\n{"id": {"0": "a"}}', "JSON"),
+        (b"<!DOCTYPE html><title>404</title>", "web page"),
+        (b"ARROW1\0\0", "Feather"),
     ],
 )
 def test_other_files_are_refused_in_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:
-    with pytest.raises(ArtefactError, match=message):
-        read_table_file(write(tmp_path, content))
+    for name in ("t.csv", "t.parquet") if content else ("t.csv",):
+        with pytest.raises(ArtefactError, match=message):
+            read_table_file(write(tmp_path, content, name))
 
 
 @pytest.mark.parametrize("row", [1, 60])

@@ -89,7 +89,7 @@ def test_numeric_ids_are_text(tmp_path):
         ("clip_id,a\n1,1\n", "`probability.<class>`"),
         ("clip_id,label,labels,probability.a\n1,a,a,1\n", "not both"),
         ("clip_id,probability.a,probability.b\n1,0.5,\n", "be finite.*1 rows.*'1'"),
-        ("clip_id,probability.a,probability.b\n1,0.5,oops\n", "be finite"),
+        ("clip_id,probability.a,probability.b\n1,0.5,oops\n", "hold numbers.*probability.b.*oops"),
         ("clip_id,probability.a,probability.b\n1,50,50\n2,1,0\n", r"lie in \[0, 1\].*1 rows.*'1': a 50"),
         ("clip_id,probability.a,probability.b\n1,0.5,0.5\nx,0.9,0.9\n", "sum to 1.*1 rows.*'x'"),
         (
@@ -104,10 +104,28 @@ def test_a_file_with_wrong_content_is_refused(tmp_path, content, message):
         read_predictions(tmp_path / "p.csv")
 
 
+@pytest.mark.parametrize("name", ["p.csv", "p.parquet", "p.txt"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_decimal_commas_and_other_names_do_not_change_a_file(tmp_path, name, separator):
+    written = example()
+    frame = pd.DataFrame(written.probabilities, columns=[f"probability.{name}" for name in CLASSES])
+    frame.insert(0, "clip_id", written.clip_ids)
+    frame.to_csv(tmp_path / name, index=False, sep=separator, decimal=",")
+    read = read_predictions(tmp_path / name)
+    assert read.clip_ids.tolist() == written.clip_ids.tolist()
+    np.testing.assert_allclose(read.probabilities, written.probabilities, rtol=1e-14)
+
+
+def test_a_parquet_file_of_any_name_keeps_its_mark(tmp_path):
+    example(ungrouped=True).write(tmp_path / "p.parquet")
+    (tmp_path / "p.parquet").rename(tmp_path / "p.csv")
+    assert read_predictions(tmp_path / "p.csv").ungrouped
+
+
 def test_a_file_of_another_kind_is_an_artefact_error(tmp_path):
     with pytest.raises(ArtefactError, match="must exist"):
         read_predictions(tmp_path / "no.parquet")
-    (tmp_path / "p.parquet").write_text("no parquet")
+    (tmp_path / "p.parquet").write_text("PAR1 and no more")
     (tmp_path / "p.csv").write_text("")
     for name in ("p.parquet", "p.csv"):
         with pytest.raises(ArtefactError, match="cannot be read"):

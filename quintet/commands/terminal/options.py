@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.parsing import parse_joins, parse_pairs
+from quintet.commands.terminal.parsing import parse_joins, parse_pairs, parse_split_files
 
 if TYPE_CHECKING:
     from quintet.features.storage.table import FeatureTable
@@ -96,7 +96,10 @@ GroupsFile = Annotated[
 ]
 SplitFiles = Annotated[
     list[str] | None,
-    typer.Option(help="Clip ids of each part: train=a.csv, valid=b.csv, test=c.csv. Repeatable."),
+    typer.Option(
+        help="Clip ids of each part: train=a.csv, valid=b.csv, test=c.csv. Repeatable. Or one table that has "
+        "the part of each clip in a column split."
+    ),
 ]
 SplitValues = Annotated[
     list[str] | None,
@@ -159,7 +162,7 @@ class TableColumns:
         Args:
             path: the table.
             groups: CSV with other groups.
-            split_files: `part=file` texts with the clip ids of each part.
+            split_files: `part=file` texts with the clip ids of each part, or one file with ids and parts.
 
         Raises:
             QuintetError: if the table or one of the files cannot be read or does not fit.
@@ -177,7 +180,7 @@ class TableColumns:
             label_column=self.label,
             group_column=self.group,
             label_from=self.label_from,
-            splits=parse_pairs(split_files, "split file"),
+            splits=parse_split_files(split_files),
             exclude=self.ignored,
         )
         if self.join:

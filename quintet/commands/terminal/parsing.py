@@ -68,6 +68,24 @@ def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str] | None:
     return pairs or None
 
 
+def parse_split_files(texts: list[str] | None) -> dict[str, str] | str | None:
+    """Files with the clips of each part, or one file with all of them; None if there is none.
+
+    Args:
+        texts: values of `--split-file`.
+
+    Raises:
+        ConfigError, BadParameter: as `parse_pairs`.
+
+    Example:
+        >>> parse_split_files(["train=a.csv", "test=b.csv"]), parse_split_files(["parts.csv"])
+        ({'train': 'a.csv', 'test': 'b.csv'}, 'parts.csv')
+    """
+    if texts and len(texts) == 1 and "=" not in texts[0]:
+        return texts[0]
+    return parse_pairs(texts, "split file")
+
+
 def parse_value(text: str) -> object:
     """A JSON value, or the text itself if it is not JSON.
 

@@ -25,6 +25,7 @@ from quintet.features.storage.column_roles import (
     text_column,
 )
 from quintet.features.storage.table import META_COLUMNS, META_TYPES, FeatureTable, is_usable, names_hash
+from quintet.files.delimited.numbers import has_decimal_commas
 from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
 from quintet.files.tables import TableContent, is_nameless, read_table_file
@@ -265,8 +266,10 @@ def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
         examples = [f"{shorten(name)} ({_first_text(frame[name])})" for name in text[:8]]
         if len(text) > 8:
             examples.append(f"… ({len(text)} in all)")
+        comma = any(has_decimal_commas(frame[name]) for name in text)
+        hint = "A decimal comma needs semicolons or tabs between the columns. " if comma else ""
         raise DatasetError(
-            f"A column without a role must hold numbers. These do not: {', '.join(examples)}. "
+            f"A column without a role must hold numbers. These do not: {', '.join(examples)}. {hint}"
             "Leave the cell empty where a number is missing. Give them a role (--id-column, --label-column, "
             "--group-column) or leave them out (--ignore-column; in Python exclude)."
         )

@@ -26,7 +26,7 @@ from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.digests import file_digest
 from quintet.files.json_types import JsonObject
 from quintet.files.tables import TableContent, read_table_file
-from quintet.files.untrusted.parquet import read_schema
+from quintet.files.untrusted.parquet import is_parquet, read_schema
 
 Joined = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
 """Tables to join: one file or several, or name → file. The name of a file is its stem by default."""
@@ -234,7 +234,7 @@ def _column_names(name: str, columns: Sequence[str]) -> list[str]:
 
 def _facts(file: Path) -> JsonObject:
     """What a parquet file states about itself, such as the name of a model."""
-    if file.suffix.lower() not in (".parquet", ".pq"):
+    if not is_parquet(file):
         return {}
     facts: JsonObject = {}
     for key, value in (read_schema(file).metadata or {}).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pyarrow as pa
 from quintet.errors import ArtefactError, QuintetError
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.column_roles import Roles, left_out_note, refuse_roles, require_columns
-from quintet.features.storage.external_table import read_external_table
+from quintet.features.storage.external_table import foreign_table, read_external_table
 from quintet.features.storage.split_lists import add_splits
 from quintet.features.storage.table import (
     META_COLUMNS,
@@ -21,9 +22,11 @@ from quintet.features.storage.table import (
     SCHEMA_VERSION,
     FeatureTable,
 )
+from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
 from quintet.files.paths import name_list, require_path
-from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet, read_schema
+from quintet.files.tables import TableContent, read_table_file
+from quintet.files.untrusted.parquet import PARQUET_ERRORS, is_parquet, read_parquet, read_schema
 from quintet.files.untrusted.reasons import reason
 from quintet.files.untrusted.strict_json import parse_object
 
@@ -46,9 +49,10 @@ def read_feature_table(
     Args:
         path: a `.parquet` or `.csv` file.
         id_column: column with the clip ids. Default: "id".
-        label_column: column with the labels. Default: "label", if the table has it.
-        group_column: column with the groups. Default: "group", if the table has it; otherwise every clip is
-            its own group.
+        label_column: column with the labels, of the table or else of `splits`. Default: "label", if the table
+            has it.
+        group_column: column with the groups, of the table or else of `splits`. Default: "group", if the table
+            has it; otherwise every clip is its own group.
         label_from: regular expression whose first group, searched in the id, is the label: `"^([^.]+)"` for
             `blues.00001.wav`.
         splits: `{"train": file, "test": file}` with lists of ids, or one file with the columns id and split.
@@ -68,7 +72,13 @@ def read_feature_table(
     metadata = stored_metadata(source)
     if metadata is None:
         roles = Roles(id_column, label_column, group_column, label_from, name_list(exclude))
-        table = read_external_table(source, roles)
+        content = read_table_file(source, text=roles.text_columns)
+        in_lists = _columns_of_lists(content, roles) if splits else {}
+        label = None if "label" in in_lists else label_column
+        group = None if "group" in in_lists else group_column
+        roles = replace(roles, label=label, group=group)
+        table = foreign_table(content, roles, name=name_text(source.stem))
+        return add_splits(table, splits, in_lists) if splits else table
     else:
         refuse_roles(
             id_column=id_column, label_column=label_column, group_column=group_column, label_from=label_from
@@ -80,6 +90,16 @@ def read_feature_table(
             metadata = {**metadata, "notes": [*metadata.get("notes", ()), left_out_note(names)]}
         table = FeatureTable(frame.drop(columns=list(names)), metadata)
     return add_splits(table, splits) if splits else table
+
+
+def _columns_of_lists(content: TableContent, roles: Roles) -> dict[str, str]:
+    """Role → its column, for the columns that a table lacks and lists of clips may have."""
+    names = content.frame.columns
+    return {
+        role: column
+        for role, column in (("label", roles.label), ("group", roles.group))
+        if column is not None and column not in names and role not in names
+    }
 
 
 def read_model_rows(path: str | os.PathLike[str], roles: Roles) -> FeatureTable:
@@ -101,7 +121,7 @@ def read_model_rows(path: str | os.PathLike[str], roles: Roles) -> FeatureTable:
 
 
 def stored_metadata(source: Path) -> JsonObject | None:
-    """The JSON under our key in a parquet file; None if the table is not ours.
+    """The JSON under our key in a parquet file, whatever its name; None if the table is not ours.
 
     Args:
         source: the file.
@@ -109,7 +129,7 @@ def stored_metadata(source: Path) -> JsonObject | None:
     Raises:
         ArtefactError: the file is damaged, of another schema version, or its parameters do not give its hash.
     """
-    if source.suffix.lower() not in (".parquet", ".pq"):
+    if not is_parquet(source):
         return None
     stored = (read_schema(source).metadata or {}).get(METADATA_KEY)
     if stored is None:
@@ -130,11 +150,9 @@ def is_own_table(source: Path) -> bool:
     Args:
         source: any path.
     """
-    if source.suffix.lower() not in (".parquet", ".pq") or not source.is_file():
-        return False
     try:
-        return METADATA_KEY in (read_schema(source).metadata or {})
-    except ArtefactError:
+        return is_parquet(source) and METADATA_KEY in (read_schema(source).metadata or {})
+    except (ArtefactError, OSError):
         return False
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_numbers
-from quintet.errors import AlignmentError, ConfigError, DatasetError, SplitLeakError
+from quintet.errors import AlignmentError, ConfigError, DatasetError, SplitLeakError, unknown_name
 from quintet.features.storage.column_roles import LIST_ID_COLUMNS, group_column, text_column
 from quintet.features.storage.table import FeatureTable
+from quintet.files.delimited.dialect import LEVEL_MARK
 from quintet.files.json_types import JsonObject
 from quintet.files.tables import read_table_file
 
@@ -32,7 +33,9 @@ def clip_key(text: str) -> str:
 
 
 def add_splits(
-    table: FeatureTable, splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]
+    table: FeatureTable,
+    splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str],
+    columns: Mapping[str, str] | None = None,
 ) -> FeatureTable:
     """The table with its column `split` filled from lists of ids. Clips in none of the lists are "unused".
 
@@ -41,12 +44,13 @@ def add_splits(
         splits: `{"train": file, "test": file, …}`, each a CSV or parquet file that lists ids, or one file
             with the columns id and split. Ids are compared without the suffix of an audio file. If the table
             has no labels or groups, the columns `label` and `group` of these files are used.
+        columns: `label` or `group` → the column of these files that holds it, if its name is another.
 
     Raises:
         AlignmentError: no listed clip is in the table.
         SplitLeakError: a clip is listed in two parts.
     """
-    listed = _read_lists(splits)
+    listed = _read_lists(splits, columns or {})
     keys = table.frame["id"].astype("str").map(clip_key)
     unknown = listed.index.difference(pd.Index(keys))
     if len(unknown) == len(listed):
@@ -83,20 +87,23 @@ def _fill_labels(frame: pd.DataFrame, metadata: JsonObject, written: pd.Series) 
     return notes + label_notes(present, frame["id"][present.index])
 
 
-def _read_lists(splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]) -> pd.DataFrame:
+def _read_lists(
+    splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str], columns: Mapping[str, str]
+) -> pd.DataFrame:
     """The columns split, label and group of all listed clips, indexed by their keys."""
     if isinstance(splits, Mapping):
         if not splits:
             raise ConfigError(
                 "At least one part must be named, as in {'train': file, 'test': file}. Received none."
             )
-        lists = [_read_list(Path(path)).assign(split=part) for part, path in splits.items()]
+        lists = [_read_list(Path(path), columns).assign(split=part) for part, path in splits.items()]
         listed = pd.concat(lists, ignore_index=True)
     else:
-        listed = _read_list(Path(splits))
+        listed = _read_list(Path(splits), columns)
         if "split" not in listed.columns:
             raise DatasetError(
-                f"One file of splits must have a column 'split'. {splits} has: {', '.join(listed.columns)}."
+                f"One file of splits must have a column 'split'. '{splits}' has none. Add it, or give one "
+                "file per part: train=a.csv, test=b.csv."
             )
     parts = listed.groupby("key")["split"].nunique()
     if (parts > 1).any():
@@ -107,9 +114,16 @@ def _read_lists(splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike
     return listed.drop_duplicates("key").set_index("key")
 
 
-def _read_list(path: Path) -> pd.DataFrame:
+def _read_list(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """A list of clips: the column `key`, and split, label and group if the file has them."""
     frame = read_table_file(path, rest_in_last=True).frame
+    for name, theirs in columns.items():
+        if theirs not in frame.columns:
+            raise unknown_name(f"column with the {name}", theirs, list(frame.columns))
+        frame[name] = frame[theirs]
+    splits = [name for name in frame.columns if name.endswith(f"{LEVEL_MARK}split")]
+    if "split" not in frame.columns and len(splits) == 1:  # names of several levels, as in FMA
+        frame["split"] = frame[splits[0]]
     by_lower_case = {name.lower(): name for name in reversed(frame.columns)}
     column = next((by_lower_case[name] for name in LIST_ID_COLUMNS if name in by_lower_case), None)
     if column is None:
@@ -117,6 +131,6 @@ def _read_list(path: Path) -> pd.DataFrame:
             f"A list of clips must have one of the columns {', '.join(LIST_ID_COLUMNS)}. "
             f"{path} has: {', '.join(map(str, frame.columns))}."
         )
-    columns = [name for name in ("split", "label", "group") if name in frame.columns]
-    listed = frame[columns].apply(text_column).assign(key=text_column(frame[column]).map(clip_key))
+    known = [name for name in ("split", "label", "group") if name in frame.columns]
+    listed = frame[known].apply(text_column).assign(key=text_column(frame[column]).map(clip_key))
     return listed[listed["key"].notna()]

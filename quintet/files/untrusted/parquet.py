@@ -35,11 +35,28 @@ PARQUET_ERRORS = (
 )
 """Errors that a damaged file causes in pyarrow and pandas."""
 
+PARQUET_SUFFIXES = (".parquet", ".pq")
+_MARK = b"PAR1"
 _VALUE_BYTES = 8
 _HEADER_BYTES = 1 << 20
 _STRUCT, _LIST, _SET, _MAP = 12, 9, 10, 11
 _TEXTS, _VARINTS = 8, (4, 5, 6)
 _UNPACKED, _PACKED = 2, 3
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file begins as parquet files do, whatever its name is.
+
+    Args:
+        path: any path.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_MARK)) == _MARK
 
 
 def open_parquet(source: Path | bytes, texts_shared: bool = False) -> pq.ParquetFile:

@@ -57,6 +57,30 @@ def test_lists_of_clips_keep_zeros(tmp_path: Path) -> None:
     assert table.meta["split"].value_counts().to_dict() == {"train": 8, "test": 4}
 
 
+def test_one_list_may_give_parts_labels_and_groups(tmp_path: Path) -> None:
+    """FMA publishes features and facts of its tracks apart, each with names of several levels."""
+    ids = [f"{i:03d}" for i in range(12)]
+    parts = ["training"] * 8 + ["test"] * 4
+    facts = pd.DataFrame({("set", "split"): parts, ("track", "genre"): ["a", "b"] * 6}, index=ids)
+    facts["artist", "id"] = np.arange(12) // 2
+    facts.rename_axis("track_id").to_csv(tmp_path / "tracks.csv")
+    values = pd.DataFrame({("mfcc", "mean"): np.arange(12.0) % 5, ("mfcc", "std"): 1.0 + np.arange(12) % 3})
+    values.set_axis(ids).rename_axis("track_id").to_csv(tmp_path / "features.csv")
+    named = {"label_column": "track.genre", "group_column": "artist.id"}
+    table = read_feature_table(tmp_path / "features.csv", splits=tmp_path / "tracks.csv", **named)
+    assert table.feature_names == ("mfcc.mean", "mfcc.std")
+    assert table.meta.index.tolist() == ids
+    assert table.meta["label"].tolist() == ["a", "b"] * 6
+    assert table.meta["group"].tolist() == [str(i // 2) for i in range(12)]
+    assert table.meta["split"].tolist() == parts
+    named = {"label_column": "track.genres", "splits": tmp_path / "tracks.csv"}
+    with pytest.raises(ConfigError, match=r"track\.genre\b"):
+        read_feature_table(tmp_path / "features.csv", **named)
+    small().to_csv(tmp_path / "own.csv", index=False)
+    with pytest.raises(DatasetError, match=r"track\.genres"):  # this table has labels of its own
+        read_feature_table(tmp_path / "own.csv", **named)
+
+
 @pytest.mark.parametrize("written", [["rock", "rock ", "jazz"], ["Caf\u00e9", "Cafe\u0301", "rock"]])
 def test_spellings_of_a_label_are_joined_and_named(tmp_path: Path, written: list[str]) -> None:
     table = read(tmp_path, small(label=written * 4))
@@ -249,6 +273,7 @@ def test_decimals_of_a_database_are_numbers(tmp_path: Path) -> None:
         ("ID,Label,f\na,x,1\nb,y,2\n", "'ID': name it with --id-column"),
         ('id,label,f\na,x,1\nb,"y,2\n', "quotation mark that begins in row 3 has no end"),
         ("\0\1,\0\2\n1,2\n", "no text"),
+        ('id,label,f\na,x,"0,5"\nb,y,2\nc,y,3\n', "comma needs semicolons or tabs between"),
         ("id,label,f\na,x,?\nb,y,2\nc,y,3\n", "f \\('\\?': 1 of 3 cells are no numbers"),
     ],
 )
