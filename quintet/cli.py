@@ -7,28 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+import typer.main
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from quintet import __version__
-from quintet.commands import (
-    audit,
-    evaluate,
-    explain,
-    extract,
-    fetch,
-    fuse,
-    predict,
-    report,
-    run,
-    train,
-    tune,
-)
-from quintet.commands import list as list_command
-from quintet.commands.pretrained import tag, weights
 from quintet.commands.terminal.destinations import release_files
 from quintet.commands.terminal.faults import (
     EXIT_CLOSED_PIPE,
@@ -45,9 +33,74 @@ from quintet.errors import ArtefactError, QuintetError
 from quintet.files.display.names import printable
 from quintet.files.notices import silence_notices
 
+COMMANDS = {
+    "extract": "extract",
+    "train": "train",
+    "tune": "tune",
+    "report": "report",
+    "predict": "predict",
+    "explain": "explain",
+    "run": "run",
+    "audit": "audit",
+    "fuse": "fuse",
+    "evaluate": "evaluate",
+    "fetch": "fetch",
+    "tag": "pretrained.tag",
+    "weights": "pretrained.weights",
+    "list": "list",
+}
+"""Command → its module in `quintet.commands`, in the order of the help. The module has a function of the name
+of the command (`list_` for `list`) and `EXAMPLE`, or a group `app`."""
+
+
+class _LoadedWhenUsed(MutableMapping[str, Any]):
+    """Name of a command → the command of typer, made when somebody asks for it.
+
+    So `quintet predict` reads the module and the options of `predict`, and of no other command.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = dict.fromkeys(COMMANDS)
+
+    def __getitem__(self, name: str) -> Any:
+        if self._made[name] is None:
+            module = import_module(f"quintet.commands.{COMMANDS[name]}")
+            holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            holder.callback()(_do_nothing)
+            if hasattr(module, "app"):
+                holder.add_typer(module.app, name=name)
+            else:
+                function = getattr(module, name, None) or getattr(module, f"{name}_")
+                holder.command(name, epilog=module.EXAMPLE)(function)
+            self._made[name] = typer.main.get_command(holder).commands[name]  # type: ignore[attr-defined]
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def _do_nothing() -> None:
+    """A callback: with one, typer makes a group of commands even of a single one."""
+
 
 class Commands(TyperGroup):
     """The commands. An interrupt (Ctrl-C) in any of them prints a message."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _LoadedWhenUsed()
 
     def invoke(self, ctx: Any) -> object:
         """Run the command of the command line. `ctx` has a class of typer that is not public."""
@@ -89,25 +142,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command(epilog=extract.EXAMPLE)(extract.extract)
-app.command(epilog=train.EXAMPLE)(train.train)
-app.command(epilog=tune.EXAMPLE)(tune.tune)
-app.command(epilog=report.EXAMPLE)(report.report)
-app.command(epilog=predict.EXAMPLE)(predict.predict)
-app.command(epilog=explain.EXAMPLE)(explain.explain)
-app.command(epilog=run.EXAMPLE)(run.run)
-app.command(epilog=audit.EXAMPLE)(audit.audit)
-app.command(epilog=fuse.EXAMPLE)(fuse.fuse)
-app.command(epilog=evaluate.EXAMPLE)(evaluate.evaluate)
-app.command(epilog=fetch.EXAMPLE)(fetch.fetch)
-app.command(epilog=tag.EXAMPLE)(tag.tag)
-app.add_typer(weights.app, name="weights")
-app.command("list", epilog=list_command.EXAMPLE)(list_command.list_)
-
 
 def main() -> None:
     """Run the command line. Every error is printed as a message, without traceback."""
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # the allocator of Arrow keeps freed memory
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # to look for them takes as long as numpy
     ignore_useless_width()
     keep_streams_open()
     accept_all_characters()

@@ -66,6 +66,9 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Predict the classes of new music. Files that cannot be read are reported (exit code 1)."""
+    from quintet.audio.isolation.processes import use_one_thread_ahead
+
+    use_one_thread_ahead()
     from quintet.audio.isolation.calls import start_worker
     from quintet.commands.terminal.output import (
         print_formulas,

@@ -95,8 +95,31 @@ def may_fork() -> bool:
     return sys.platform == "linux" and has_one_thread and not any(name in sys.modules for name in THREADED)
 
 
+_POOLED = ("numpy", "scipy", "sklearn", "xgboost", "numba", "numexpr", *THREADED)
+"""Libraries that read the variables of `ONE_THREAD` when they are imported, or bring one that does."""
+
+
+class _Ahead:
+    """Whether this process, and those that it forks, asked for one thread before any library was imported."""
+
+    is_set = False
+
+
+def use_one_thread_ahead() -> None:
+    """Ask every library for one thread before it is imported: a pool that idles costs the start of a process
+    some hundredths of a second. A number that the user has set stays, and so does the pool of a library that
+    is imported already.
+    """
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    is_one = all(os.environ[name] == "1" for name in ONE_THREAD)
+    _Ahead.is_set = is_one and not any(name in sys.modules for name in _POOLED)
+
+
 def use_one_thread() -> None:
     """Limit the libraries of this process to one thread: the processes are the parallelism."""
+    if _Ahead.is_set:
+        return
     from threadpoolctl import threadpool_limits
 
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
