@@ -66,7 +66,7 @@ def measure(run: Path | None, *, rounds: int) -> list[dict[str, Any]]:
         folder = Path(place)
         if run is None:
             run = folder / "run"
-            _spend(["run", str(DEMO), "-o", str(run), "-q"])
+            spend(["run", str(DEMO), "-o", str(run), "-q"])
         clip = sorted((run / "held_out").glob("*.flac"))[0]
         (folder / "many").mkdir()
         for k in range(MANY):
@@ -79,7 +79,7 @@ def measure(run: Path | None, *, rounds: int) -> list[dict[str, Any]]:
                 words = list(case.words)
                 for name, path in places.items():
                     words = [word.replace(name, str(path)) for word in words]
-                spent.append(_spend(words))
+                spent.append(spend(words))
             lines.append(
                 {
                     "case": case.name,
@@ -106,7 +106,7 @@ def show(lines: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def _spend(words: Sequence[str]) -> tuple[float, float]:
+def spend(words: Sequence[str]) -> tuple[float, float]:
     """CPU seconds of a command with all its processes, and the peak memory of the largest of them in MB."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile() as errors:

@@ -231,6 +231,12 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "if True:",
         "tests/e2e/test_main_job.py -k interrupted",
     ),
+    (
+        "quintet/embeddings/musicnn_graph.py",
+        "np.concatenate([weights[self.computed], ones[None]])",
+        "np.concatenate([weights[self.computed], 0 * ones[None]])",
+        "tests/embeddings/test_musicnn_graph.py",
+    ),
 )
 
 

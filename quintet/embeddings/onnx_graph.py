@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 OPSET = 17
 IR_VERSION = 8
-NORM_EPSILON = 1e-3
-"""What TensorFlow adds to the variance of a batch normalization."""
 
 
 class GraphBuilder:
@@ -74,7 +72,7 @@ class GraphBuilder:
         return self.add("Reshape", x, self.constant(np.array(shape, np.int64)))
 
     def convolution(self, x: str, kernel: Floats, bias: Floats, **attributes: object) -> str:
-        """Add a convolution and a ReLU.
+        """Add a convolution.
 
         Args:
             x: shape `(batch, in, height, width)`.
@@ -83,19 +81,18 @@ class GraphBuilder:
             **attributes: of the operator `Conv`, such as `auto_pad` or `pads`.
         """
         weights = self.constant(np.transpose(kernel, (3, 2, 0, 1)))
-        return self.add("Relu", self.add("Conv", x, weights, self.constant(bias), **attributes))
+        return self.add("Conv", x, weights, self.constant(bias), **attributes)
 
-    def batch_norm(self, x: str, values: dict[str, Floats]) -> str:
-        """Add a batch normalization with TensorFlow's epsilon.
+    def scale(self, x: str, factor: NDArray[np.floating], shift: NDArray[np.floating]) -> str:
+        """Add `factor * x + shift` for each channel: a batch normalization with mean 0 and variance 1.
 
         Args:
             x: shape `(batch, channels, …)`.
-            values: `gamma`, `beta`, `moving_mean` and `moving_variance`, shape `(channels,)`.
+            factor: shape `(channels,)`.
+            shift: shape `(channels,)`.
         """
-        names = ("gamma", "beta", "moving_mean", "moving_variance")
-        return self.add(
-            "BatchNormalization", x, *(self.constant(values[name]) for name in names), epsilon=NORM_EPSILON
-        )
+        values = np.stack([factor, shift, np.zeros(len(factor)), np.ones(len(factor))]).astype(np.float32)
+        return self.add("BatchNormalization", x, *map(self.constant, values), epsilon=0.0)
 
     def dense(self, x: str, kernel: Floats, bias: Floats) -> str:
         """Add a dense layer: `x @ kernel + bias`."""

@@ -60,12 +60,12 @@ def musicnn_arrays(
     return flat(layers)
 
 
-def vgg_arrays(seed: int = 0) -> dict[str, Floats]:
+def vgg_arrays(seed: int = 0, *, middle: int = MIDDLE) -> dict[str, Floats]:
     """Variables of a small network of the form of MTT_vgg."""
     rng = np.random.default_rng(seed)
-    layers = {f"{i + 1}CNN": layer(rng, 3, 3, 1 if i == 0 else MIDDLE, MIDDLE) for i in range(5)}
-    layers |= {numbered("batch_normalization", i): norm(rng, 1 if i == 0 else MIDDLE) for i in range(6)}
-    layers["dense"] = layer(rng, 2 * MIDDLE, N_TAGS)
+    layers = {f"{i + 1}CNN": layer(rng, 3, 3, 1 if i == 0 else middle, middle) for i in range(5)}
+    layers |= {numbered("batch_normalization", i): norm(rng, 1 if i == 0 else middle) for i in range(6)}
+    layers["dense"] = layer(rng, 2 * middle, N_TAGS)
     return flat(layers)
 
 

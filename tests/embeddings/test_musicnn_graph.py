@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph, vgg_graph
+from quintet.embeddings.musicnn_graph import Checkpoint, Filters, find_filters, musicnn_graph, vgg_graph
 from quintet.errors import ArtefactError
-from tests.embeddings.conftest import musicnn_arrays
+from tests.embeddings.conftest import musicnn_arrays, vgg_arrays
 
 Array = NDArray[np.float64]
 
@@ -72,21 +73,27 @@ def musicnn_by_hand(checkpoint: Checkpoint, patch: Array) -> tuple[Array, Array]
     return sigmoid(embedding @ kernel + bias), embedding
 
 
-def test_musicnn_is_the_network_of_the_paper(musicnn_checkpoint: Checkpoint) -> None:
+def require_musicnn(checkpoint: Checkpoint) -> None:
+    """Compare the graph with the layers of the paper."""
     patches = np.random.default_rng(1).uniform(0, 3, (2, 187, 96))
-    outputs = run(musicnn_graph(musicnn_checkpoint), patches)
+    outputs = run(musicnn_graph(checkpoint), patches)
     for position, patch in enumerate(patches):
-        tags, embedding = musicnn_by_hand(musicnn_checkpoint, patch)
+        tags, embedding = musicnn_by_hand(checkpoint, patch)
         np.testing.assert_allclose(outputs["tags"][position], tags, atol=2e-5)
         np.testing.assert_allclose(outputs["embedding"][position], embedding, atol=2e-4)
     assert np.ptp(outputs["tags"]) > 0.1
+
+
+def test_musicnn_is_the_network_of_the_paper(musicnn_checkpoint: Checkpoint) -> None:
+    require_musicnn(musicnn_checkpoint)
 
 
 def pooled(x: Array, size: tuple[int, int], stride: tuple[int, int]) -> Array:
     return sliding_window_view(x, size, axis=(0, 1))[:: stride[0], :: stride[1]].max(axis=(-1, -2))
 
 
-def test_vgg_is_the_network_of_the_package(vgg_checkpoint: Checkpoint) -> None:
+def require_vgg(vgg_checkpoint: Checkpoint) -> None:
+    """Compare the graph with the layers of the package."""
     patch = np.random.default_rng(1).uniform(0, 3, (187, 96))
     outputs = run(vgg_graph(vgg_checkpoint), patch[None])
     x = normalised(patch[:, :, None], vgg_checkpoint.norm(0))
@@ -101,6 +108,64 @@ def test_vgg_is_the_network_of_the_package(vgg_checkpoint: Checkpoint) -> None:
     np.testing.assert_allclose(outputs["tags"][0], sigmoid(x.reshape(-1) @ kernel + bias), atol=2e-5)
     means = np.concatenate([level.mean(axis=(0, 1)) for level in levels[-2:]])
     np.testing.assert_allclose(outputs["embedding"][0], means, atol=2e-4)
+
+
+def test_vgg_is_the_network_of_the_package(vgg_checkpoint: Checkpoint) -> None:
+    require_vgg(vgg_checkpoint)
+
+
+def with_dead_filters(arrays: dict[str, np.ndarray], living: int) -> Checkpoint:
+    """A checkpoint whose convolutions have some filters that see the clip; the others give one number each.
+
+    Some of the others have no weights, some never pass their ReLU, and their norm has a small variance.
+    """
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    layers = [name.removesuffix("/kernel") for name, array in arrays.items() if array.ndim == 4]
+    for position, layer in enumerate(layers):
+        dead = np.arange(arrays[f"{layer}/bias"].size) >= living
+        silent = dead & (np.arange(dead.size) % 2 == 0)
+        arrays[f"{layer}/kernel"][..., dead & ~silent] *= 1e-19
+        arrays[f"{layer}/bias"][silent] = -1e6
+        arrays[f"batch_normalization_{position + 1}/moving_variance"][dead] = 1e-36
+    return Checkpoint(arrays)
+
+
+def n_multiplied(content: bytes) -> int:
+    """Numbers of all kernels in a graph."""
+    model = onnx.load_model_from_string(content)
+    own = {tensor.name: tensor for tensor in model.graph.initializer}
+    kernels = [own[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
+    return sum(int(np.prod(kernel.dims)) for kernel in kernels)
+
+
+def test_filters_that_give_one_number_become_constants() -> None:
+    arrays = musicnn_arrays(filters=40, small=20, middle=4)
+    dead = with_dead_filters(arrays, living=4)
+    require_musicnn(dead)
+    assert n_multiplied(musicnn_graph(dead)) < 0.5 * n_multiplied(musicnn_graph(Checkpoint(arrays)))
+    arrays = vgg_arrays(middle=40)
+    dead = with_dead_filters(arrays, living=4)
+    require_vgg(dead)
+    assert n_multiplied(vgg_graph(dead)) < 0.3 * n_multiplied(vgg_graph(Checkpoint(arrays)))
+
+
+def test_bounds_of_filters_hold_for_every_input() -> None:
+    rng = np.random.default_rng(0)
+    below = Filters(np.arange(2), np.zeros(2), np.array([0.5, -1.0]), np.array([2.0, 3.0]))
+    kernel, bias = rng.normal(size=(3, 1, 2, 20)).astype(np.float32), np.zeros(20, np.float32)
+    factor, shift = rng.normal(size=20), rng.normal(size=20)
+    found = find_filters((kernel, bias), (factor, shift), below)
+    ends = np.array([[0.0, 0.5, 2.0], [-1.0, 0.0, 3.0]])  # the padding is 0
+    for chosen in rng.integers(0, 3, (500, 3, 2)):
+        x = np.stack([ends[0][chosen[:, 0]], ends[1][chosen[:, 1]]], axis=1)
+        values = relu(np.einsum("hi,hio->o", x, kernel[:, 0]) + bias) * factor + shift
+        assert (values >= found.low - 1e-9).all()
+        assert (values <= found.high + 1e-9).all()
+    kernel *= np.where(np.arange(20) < 2, 1, 1e-9).astype(np.float32)
+    few = find_filters((kernel, bias), (factor, shift), below)
+    assert len(few.computed) == 15
+    assert {0, 1} <= set(few.computed)
+    np.testing.assert_allclose(few.constants[few.constants != 0], shift[few.constants != 0], atol=1e-6)
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:

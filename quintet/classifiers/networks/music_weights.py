@@ -143,14 +143,13 @@ def read_music_weights(weights: str, kind: str) -> Checkpoint:
     from quintet.embeddings.musicnn_graph import read_graph
     from quintet.embeddings.network import read_model
 
-    is_vgg = kind == VGG
     path = Path(weights)
     if weights in COLLECTIONS:
-        checkpoint = read_graph(network_content(f"{kind}_{weights}"), is_vgg=is_vgg)
+        checkpoint = read_graph(network_content(f"{kind}_{weights}"))
     elif path.is_dir() and any(path.glob(f"*{INDEX}")):
         checkpoint = read_checkpoint(path)
     elif path.is_file():
-        checkpoint = read_graph(read_model(path), is_vgg=is_vgg)
+        checkpoint = read_graph(read_model(path))
     else:
         names = (*COLLECTIONS, RANDOM)
         nearest = difflib.get_close_matches(weights, names, n=1)
