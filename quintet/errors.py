@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Self
 
 DISTRIBUTION = "quintet-music"  # what pip knows the package by
 
@@ -134,7 +135,11 @@ class MissingExtraError(QuintetError, ImportError):
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an optional library. Install it with: {install_command(extra)}")
-        self.extra = extra
+        self.purpose, self.extra = purpose, extra
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        """What a copy in another process is made from. The base class would pass the message alone."""
+        return type(self), (self.purpose, self.extra)
 
 
 def unknown_name(kind: str, received: str, valid: Iterable[str]) -> ConfigError:

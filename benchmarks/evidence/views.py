@@ -7,8 +7,9 @@ Members, penalties, temperatures, views, rule and weights are those that `quinte
 a table with columns of `musicnn_msd` and `musicnn_mtt`. *gtzan*: the excerpts, fault-filtered; fitted on
 train, chosen on valid, fitted again on both, and scored on the 135 test clips. *instruments* and *esc10*:
 five folds by session or recording, scored out of fold; rule, weights and penalties of a fold are chosen
-without it. `--push` tries other classifiers, poolings and projections on the excerpts: each is fitted on
-train and judged on valid by its log loss after calibration; the test part is only shown beside.
+without it. `--push` tries other classifiers, poolings and projections on the excerpts, and self-training on
+clips without labels: each is fitted on train and judged on valid by its log loss after calibration; the test
+part is only shown beside. `fine_tuning.py` does the same with networks.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,6 +36,7 @@ from benchmarks.evidence.corpora import arguments, artists, sessions
 from quintet.classifiers.registry import make_member
 from quintet.datasets.source import load_source
 from quintet.ensemble.model_selection.temperatures import apply_temperature, fit_temperature
+from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.metrics import all_metrics, encode_labels
 from quintet.explanation.shapley.view_game import view_game
 from quintet.features.storage.read import read_feature_table
@@ -45,6 +49,8 @@ from quintet.training.train import TrainOptions, train
 from quintet.workflow import extract
 
 NETWORKS = ("musicnn_msd", "musicnn_mtt")
+LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+"""C of the regressions whose penalty is searched."""
 SHOWN = ("accuracy", "macro_auc", "log_loss")
 
 
@@ -73,6 +79,20 @@ def read_table(name: str, given: argparse.Namespace) -> FeatureTable:
     given.work.mkdir(parents=True, exist_ok=True)
     clips, target = given.work / f"views_{name}.csv", given.work / f"views_{name}.parquet"
     manifest(name, given).to_csv(clips, index=False)
+    extract(load_source(str(clips)), target, embeddings=NETWORKS, n_jobs=-1)
+    return read_feature_table(target)
+
+
+def read_excluded(given: argparse.Namespace) -> FeatureTable | None:
+    """Columns of the excerpts that the split excludes because of their faults; None without the audio."""
+    if given.gtzan is None:
+        return None
+    listed = pd.read_csv(given.gtzan / "manifest.csv")
+    listed = listed[listed["filtered_split"] == "fault_excluded"]
+    paths = [str((given.gtzan / path).resolve()) for path in listed["path"]]
+    given.work.mkdir(parents=True, exist_ok=True)
+    clips, target = given.work / "views_excluded.csv", given.work / "views_excluded.parquet"
+    pd.DataFrame({"id": listed["track"], "path": paths}).to_csv(clips, index=False)
     extract(load_source(str(clips)), target, embeddings=NETWORKS, n_jobs=-1)
     return read_feature_table(target)
 
@@ -118,23 +138,129 @@ def regression(C: float, *before: Any) -> Callable[[], Any]:
     return lambda: make_pipeline(*before, LogisticRegression(C=C, class_weight="balanced", max_iter=2000))
 
 
-def push(table: FeatureTable) -> None:
-    """Print one row per trial: log loss on valid after calibration (the judge), and the scores on test."""
+@dataclass(frozen=True)
+class Excerpts:
+    """The fault-filtered split of the excerpts, as positions in the rows of a table.
+
+    Args:
+        y: labels `(n,)`.
+        groups: groups `(n,)`.
+        classes: K names.
+        train: rows of the train part.
+        valid: rows of the valid part.
+        test: rows of the test part.
+    """
+
+    y: NDArray[Any]
+    groups: NDArray[Any]
+    classes: tuple[str, ...]
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of a trial.
+
+    Args:
+        valid_loss: log loss on valid, after a temperature; fitted on train.
+        probabilities: of the test clips, after this temperature, `(n, K)`; fitted on train and valid.
+        raw_loss: log loss on test without the temperature.
+    """
+
+    valid_loss: float
+    probabilities: NDArray[np.float64]
+    raw_loss: float
+
+
+Predict = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""Fits on some rows and gives the probabilities `(n, K)` of others."""
+
+
+def split_excerpts(table: FeatureTable) -> tuple[FeatureTable, Excerpts]:
+    """The usable rows of a table of the excerpts, sorted by id, and their parts."""
     material = gather(table, TrainSettings(members=("svm",)))
-    ((train_rows, valid),) = material.split.training_folds()
-    rows = material.split.train
-    y, classes = material.labels, tuple(material.classes)
+    ((learners, valid),) = material.split.training_folds()
+    rows, classes = material.split.train, tuple(material.classes)
+    parts = (rows[learners], rows[valid], material.split.test)
+    return material.table, Excerpts(material.labels, material.groups, classes, *parts)
+
+
+def try_out(parts: Excerpts, choices: Sequence[Predict]) -> Trial:
+    """Fit choices on train, keep the one with the least calibrated log loss on valid, and fit it on both."""
+    results = []
+    target = encode_labels(parts.y[parts.valid], parts.classes)
+    for predict in choices:
+        held_out = predict(parts.train, parts.valid)
+        temperature = fit_temperature(held_out, target, len(target))
+        calibrated = apply_temperature(held_out, temperature, multilabel=False)
+        results.append((scores_of(target, calibrated)["log_loss"], temperature, predict))
+    loss, temperature, predict = min(results, key=lambda result: result[0])
+    raw = predict(np.concatenate([parts.train, parts.valid]), parts.test)
+    raw_loss = scores_of(encode_labels(parts.y[parts.test], parts.classes), raw)["log_loss"]
+    return Trial(loss, apply_temperature(raw, temperature, multilabel=False), raw_loss)
+
+
+def show_trial(words: str, parts: Excerpts, trial: Trial, reference: Trial | None = None) -> None:
+    """Print a row; with a reference also the differences of the scores on test and their intervals."""
+    y, probabilities = parts.y[parts.test], trial.probabilities
+    scores = scores_of(encode_labels(y, parts.classes), probabilities)
+    texts = [f"{scores[key]:.3f}" for key in SHOWN]
+    print(f"{words} | {trial.valid_loss:.3f} | {', '.join(texts)} | {trial.raw_loss:.3f}", flush=True)
+    if reference is not None:
+        groups = parts.groups[parts.test]
+        found = metric_differences(y, probabilities, reference.probabilities, parts.classes, groups)
+        shown = [
+            f"{key} {found[key].value:+.3f} [{found[key].low:+.3f}, {found[key].high:+.3f}]" for key in SHOWN
+        ]
+        print(f"    more than the reference: {', '.join(shown)}", flush=True)
+
+
+@dataclass
+class SelfTrained:
+    """A regression that learns in rounds from clips whose labels it does not know (self-training).
+
+    In each round a larger share of these clips, the most confident ones, gets the label that the regression
+    of the last round gives them, and a new regression is fitted on all.
+
+    Args:
+        make: maker of the regression.
+        unlabelled: features of these clips, `(n, d)`.
+        shares: shares of the rounds.
+    """
+
+    make: Callable[[], Any]
+    unlabelled: NDArray[np.float64]
+    shares: tuple[float, ...] = (0.2, 0.4, 0.6)
+
+    def fit(self, X: NDArray[np.float64], y: NDArray[Any]) -> Any:
+        """The last regression, fitted on labels `(n,)`."""
+        model = self.make().fit(X, y)
+        for share in self.shares:
+            probabilities = model.predict_proba(self.unlabelled)
+            order = np.argsort(-probabilities.max(axis=1))
+            chosen = order[: round(share * len(order))]
+            guesses = model.classes_[probabilities[chosen].argmax(axis=1)]
+            model = self.make().fit(
+                np.concatenate([X, self.unlabelled[chosen]]), np.concatenate([y, guesses])
+            )
+        return model
+
+
+def push(table: FeatureTable, excluded: FeatureTable | None) -> None:
+    """Print one row per trial: log loss on valid after calibration (the judge), and the scores on test."""
+    table, parts = split_excerpts(table)
     both, means = ("tags", "embedding"), ("mean",)
     scale = StandardScaler
-    ladder = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-    searched = [regression(C, scale()) for C in ladder]
+    searched = [regression(C, scale()) for C in LADDER]
     leaves = [lambda n=n: make_member("random_forest", min_samples_leaf=n) for n in (8, 4, 1)]
     shrunk = LinearDiscriminantAnalysis("lsqr", shrinkage="auto")
     kinds: list[tuple[str, Sequence[Callable[[], Any]]]] = [
         ("logistic regression, C = .1", searched[-1:]),
         ("logistic regression, C searched", searched),
         ("rows of unit length, C searched", [regression(C, Normalizer()) for C in (0.1, 0.3, 1, 3, 10)]),
-        ("PCA 50, C searched", [regression(C, scale(), PCA(50, random_state=0)) for C in ladder]),
+        ("PCA 50, C searched", [regression(C, scale(), PCA(50, random_state=0)) for C in LADDER]),
         ("LDA, shrunk", [lambda: make_pipeline(scale(), shrunk)]),
         ("15 nearest, cosine", [lambda: make_pipeline(scale(), KNeighborsClassifier(15, metric="cosine"))]),
         ("forest, leaf 1", leaves[-1:]),
@@ -152,20 +278,29 @@ def push(table: FeatureTable) -> None:
     print("\nview | trial | valid log loss, calibrated | test accuracy, AUC, log loss | not calibrated")
     for words, groups, statistics, makers in trials:
         X = np.nan_to_num(columns_of(table, groups, statistics))
-        results = []
-        for make in makers:
-            held_out = _probabilities(make(), X, y, rows[train_rows], rows[valid], classes)
-            target = encode_labels(y[rows[valid]], classes)
-            temperature = fit_temperature(held_out, target, len(target))
-            calibrated = apply_temperature(held_out, temperature, multilabel=False)
-            results.append((scores_of(target, calibrated)["log_loss"], temperature, make))
-        loss, temperature, make = min(results, key=lambda result: result[0])
-        raw = _probabilities(make(), X, y, rows, material.split.test, classes)
-        target = encode_labels(y[material.split.test], classes)
-        after = scores_of(target, apply_temperature(raw, temperature, multilabel=False))
-        before = scores_of(target, raw)["log_loss"]
-        texts = [f"{after[key]:.3f}" for key in SHOWN]
-        print(f"{'+'.join(groups)} | {words} | {loss:.3f} | {', '.join(texts)} | {before:.3f}", flush=True)
+        trial = try_out(parts, table_predictors(makers, X, parts))
+        show_trial(f"{'+'.join(groups)} | {words}", parts, trial)
+    self_training(table, excluded, parts, searched)
+
+
+def self_training(
+    table: FeatureTable, excluded: FeatureTable | None, parts: Excerpts, makers: Sequence[Callable[[], Any]]
+) -> None:
+    """Print what clips without labels add to the default regression of each view.
+
+    *excluded*: clips that the split leaves out because of their faults. *judged*: the clips whose labels are
+    asked for, of which only the features are read (transductive).
+    """
+    for group in ("tags", "embedding"):
+        X = np.nan_to_num(columns_of(table, (group,)))
+        reference = try_out(parts, table_predictors(makers, X, parts))
+        show_trial(f"{group} | reference: logistic regression, C searched", parts, reference)
+        pools: dict[str, NDArray[np.float64] | Literal["judged"]] = {"judged clips": "judged"}
+        if excluded is not None:
+            pools["excluded clips"] = np.nan_to_num(columns_of(excluded, (group,)))
+        for words, pool in pools.items():
+            trial = try_out(parts, table_predictors(makers, X, parts, pool))
+            show_trial(f"{group} | C searched, self-training on {words}", parts, trial, reference)
 
 
 def scores_of(target: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float]:
@@ -174,18 +309,31 @@ def scores_of(target: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, fl
     return {key: float(np.squeeze(scores[key])) for key in SHOWN}
 
 
-def _probabilities(
-    model: Any,
+def table_predictors(
+    makers: Sequence[Callable[[], Any]],
     X: NDArray[Any],
-    y: NDArray[Any],
-    fit_on: NDArray[Any],
-    rows: NDArray[Any],
-    classes: Sequence[str],
-) -> NDArray[Any]:
-    """Probabilities `(n, K)` of some rows by a model that is fitted on others."""
-    model.fit(X[fit_on], y[fit_on])
-    result = np.zeros((len(rows), len(classes)))
-    result[:, [classes.index(name) for name in model.classes_]] = model.predict_proba(X[rows])
+    parts: Excerpts,
+    unlabelled: NDArray[np.float64] | Literal["judged"] | None = None,
+) -> list[Predict]:
+    """The choices of `try_out` that read columns `(n, d)`, with clips without labels if there are any."""
+    return [partial(_probabilities, make, unlabelled, X, parts) for make in makers]
+
+
+def _probabilities(
+    make: Callable[[], Any],
+    unlabelled: NDArray[np.float64] | Literal["judged"] | None,
+    X: NDArray[Any],
+    parts: Excerpts,
+    fit_on: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Probabilities `(n, K)` of some rows by a model that is fitted on others and on clips without labels."""
+    model = make()
+    if unlabelled is not None:
+        model = SelfTrained(make, X[rows] if isinstance(unlabelled, str) else unlabelled)
+    fitted = model.fit(X[fit_on], parts.y[fit_on])
+    result = np.zeros((len(rows), len(parts.classes)))
+    result[:, [parts.classes.index(name) for name in fitted.classes_]] = fitted.predict_proba(X[rows])
     return result
 
 
@@ -200,7 +348,7 @@ def main() -> None:
     for name in given.corpora:
         own_choice(name, read_table(name, given))
     if given.push:
-        push(read_table("gtzan", given))
+        push(read_table("gtzan", given), read_excluded(given))
 
 
 if __name__ == "__main__":

@@ -142,6 +142,11 @@ class ClusterPool:
                 outcomes.append(Outcome(chunk, fault="died", reason=DIED))
             except concurrent.futures.CancelledError as error:
                 raise _lost(error) from error
+            except MissingExtraError as error:
+                raise MachineError(
+                    "Every worker of a cluster must have the optional libraries of the command. One does "
+                    f"not: {error} {GOES_ON}"
+                ) from error
             except ImportError as error:
                 raise MachineError(
                     f"Every worker of a cluster must have quintet. One cannot import it ({error}): install "

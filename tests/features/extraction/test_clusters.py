@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ import pytest
 
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
-from quintet.errors import ConfigError, QuintetError
+from quintet.errors import ConfigError, MissingExtraError, QuintetError
 from quintet.features.extraction import dask_pool
 from quintet.features.extraction import extract as extraction
 from quintet.features.extraction.chunks import Progress
@@ -168,6 +169,10 @@ class TestUrls:
 
 
 class TestCluster:
+    def test_errors_come_whole_from_another_process(self) -> None:
+        error = pickle.loads(pickle.dumps(MissingExtraError("A search", "tune")))
+        assert (str(error), error.extra) == (str(MissingExtraError("A search", "tune")), "tune")
+
     def test_no_scheduler_is_said(
         self, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
