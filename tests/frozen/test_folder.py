@@ -31,6 +31,7 @@ from quintet.training.settings import TrainSettings
 
 MEMBERS = ("logistic_regression", "random_forest", "svm", "vgg_small")
 HEAVY = ("tensorflow", "keras", "sklearn", "xgboost", "skops", "pandas", "pyarrow", "scipy.stats", "h5py")
+HEAVY += ("numba", "yaml")
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,14 @@ milliseconds:
 
     <user's cache directory>/quintet/kernels-<digest>/
 
+(`native.py` loads that of the kernels of the features, so that such a process imports no numba; numba itself
+loads that of other compiled code, `cached`.)
+
 The digest covers the source files of the engine and their location, Python, numba, llvmlite and the
 processor. Whatever could make the machine code wrong leads to another folder, so stale code is never loaded.
 `QUINTET_CACHE_DIR` names another directory.
 
-Numba's cache files are pickles: who can write them decides what runs here. So the folder is made with mode
+Who can write the cache files decides what runs here (numba's are pickles). So the folder is made with mode
 0700, and it is used only if the user owns it and everything in it, and no other user else can write there.
 Otherwise, and if no directory is writable, every process compiles the kernels in memory, and one line says
 so. All compiled code of quintet is kept in this folder (`cached`).
@@ -30,14 +33,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, TypeVar
-
-import llvmlite.binding
-import numba
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.runtime.nrt import rtsys
 
 from quintet.errors import ArtefactError
 from quintet.files.cache import cache_directory, make_private
@@ -47,8 +46,11 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 SOURCES = (
     "kernel_cache.py",
+    "native.py",
     "kernels/simd_types.py",
     "kernels/simd.py",
+    "kernels/lanes.py",
+    "kernels/plans.py",
     "kernels/fourier.py",
     "kernels/arguments.py",
     "kernels/extremes.py",
@@ -61,8 +63,15 @@ SOURCES = (
 )
 """Files whose text decides the machine code (the last three because kernels take constants from them)."""
 
-_njit: Any = numba.njit
-_config: Any = numba.config
+COMPILER_VARIABLES = (
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+    "NUMBA_ENABLE_AVX",
+    "NUMBA_OPT",
+    "NUMBA_LOOP_VECTORIZE",
+    "NUMBA_SLP_VECTORIZE",
+)
+"""Environment variables of numba that decide the machine code."""
 
 _OPTIONS: dict[str, object] = {
     # Without numba's memory manager (NRT): kernels allocate nothing, and to count the references to arrays
@@ -79,15 +88,19 @@ _OPTIONS: dict[str, object] = {
 
 def digest() -> str:
     """Sixteen hex digits of everything that decides the machine code."""
+    from llvmlite import __version__ as llvmlite_version
+    from llvmlite import binding
+
     here = Path(__file__).parent
     facts = (
         sys.version,
-        version("numba"),
-        version("llvmlite"),
-        llvmlite.binding.get_host_cpu_name(),
-        llvmlite.binding.get_host_cpu_features().flatten(),
+        _version_of_numba(),
+        llvmlite_version,
+        binding.get_host_cpu_name(),
+        binding.get_host_cpu_features().flatten(),
         # numba stores machine code under the path of its source: two installations cannot share a folder
         str(here),
+        *(os.environ.get(name, "") for name in COMPILER_VARIABLES),
     )
     state = hashlib.sha256()
     for fact in facts:
@@ -95,6 +108,19 @@ def digest() -> str:
     for name in SOURCES:
         state.update((here / name).read_bytes())
     return state.hexdigest()[:16]
+
+
+def _version_of_numba() -> str:
+    """Text of the file that states it: numba itself is not imported."""
+    spec = find_spec("numba")
+    assert spec is not None
+    assert spec.origin is not None
+    file = Path(spec.origin).with_name("_version.py")
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    from importlib.metadata import version
+
+    return version("numba")
 
 
 def find_cache_folder() -> tuple[Path | None, str]:
@@ -114,7 +140,7 @@ def find_cache_folder() -> tuple[Path | None, str]:
         return None, "No cache folder is writable: name one with QUINTET_CACHE_DIR."
 
 
-JIT_ENABLED = not _config.DISABLE_JIT
+JIT_ENABLED = os.environ.get("NUMBA_DISABLE_JIT", "").strip() in ("", "0")
 """False if the environment switches numba's compiler off."""
 
 FOLDER, REFUSAL = find_cache_folder()
@@ -122,9 +148,6 @@ FOLDER, REFUSAL = find_cache_folder()
 
 IN_MEMORY_VARIABLE = "QUINTET_KERNELS_IN_MEMORY"
 """Environment variable that is set after the line about it is printed, for this process and its children."""
-
-_KERNELS: list[Any] = []
-"""All kernels that are kept in `FOLDER`, as numba's dispatchers: the objects that Python calls."""
 
 
 def inline(function: Function) -> Function:
@@ -134,16 +157,17 @@ def inline(function: Function) -> Function:
     compiled helper of the same name. A process would use the one that it loads first, and the results of the
     compiled helpers may differ in the last bit.
     """
-    compiler = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)
+    numba: Any = import_module("numba")
+    compiler = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)
     helper: Function = compiler(function)
     return helper
 
 
 def kernel(function: Function) -> Function:
-    """Decorator for a compiled function that Python calls. Its machine code is kept in `FOLDER`."""
-    compiled = cached(no_cfunc_wrapper=True, **_OPTIONS)(function)
-    if FOLDER is not None:
-        _KERNELS.append(compiled)
+    """Decorator for a compiled function that `native.py` calls. Python cannot call it directly."""
+    numba: Any = import_module("numba")
+    compiler = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+    compiled: Function = compiler(function)
     return compiled
 
 
@@ -157,17 +181,20 @@ def cached(**options: object) -> Callable[[Function], Function]:
         options: options of `numba.njit`.
     """
 
+    numba: Any = import_module("numba")
+    njit, config = numba.njit, numba.config
+
     def compile_(function: Function) -> Function:
         if FOLDER is None:
-            in_memory: Function = _njit(**options)(function)
+            in_memory: Function = njit(**options)(function)
             return in_memory
-        before = _config.CACHE_DIR
-        _config.CACHE_DIR = str(FOLDER)
+        before = config.CACHE_DIR
+        config.CACHE_DIR = str(FOLDER)
         try:
             with private_files():
-                compiled: Any = _njit(cache=True, **options)(function)
+                compiled: Any = njit(cache=True, **options)(function)
         finally:
-            _config.CACHE_DIR = before
+            config.CACHE_DIR = before
         _write_privately(compiled)
         result: Function = compiled
         return result
@@ -209,48 +236,24 @@ def private_files() -> Iterator[None]:
             os.umask(before)
 
 
-def load_kernels() -> bool:
-    """Load the machine code of every kernel from `FOLDER`. False if that of a kernel is missing.
-
-    The usual way is to call a kernel: numba then loads it by itself. But before that numba prepares its whole
-    compiler, which takes three times as long as the loading and imports scipy.linalg. Loaded machine code
-    needs only numba's runtime, so this function reads it from numba's cache directly. For this it uses
-    private attributes of numba. If a version of numba does not have them, the answer is False, and the caller
-    loads the kernels in the usual way.
-    """
+def save_privately(save: Callable[[Path], None], folder: Path) -> None:
+    """Save machine code so that only this user can read and write it. A fault is kept for `compile_once`."""
     try:
-        with global_compiler_lock:
-            for function in _KERNELS:
-                if not _load_kernel(function):
-                    return False
-    except (AttributeError, TypeError, LookupError, OSError):
-        return False
-    return bool(_KERNELS)
+        with private_files():
+            save(folder)
+    except OSError as error:  # a full disk: the code is in memory and can be called
+        _UNSAVED.append(error)
 
 
-def _load_kernel(function: Any) -> bool:
-    """Load the machine code of one kernel, for each signature (types of its arguments) in the cache.
-
-    False if the cache has no signature, or a signature without machine code.
-    """
-    rtsys.initialize(function.targetctx)
-    cache = function._cache
-    index = cache._cache_file._load_index()  # (signature, target, …) → file
-    signatures = [key[0] for key in index]
-    overloads = [cache._load_overload(signature, function.targetctx) for signature in signatures]
-    if not overloads or None in overloads:
-        return False
-    for overload in overloads:
-        function.add_overload(overload)
-    return True
-
-
-def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
+def compile_once(
+    compile_all: Callable[[], None], folder: Path | None, load: Callable[[Path], bool] = lambda folder: False
+) -> None:
     """Compile the kernels in one process per machine, and load them in all others.
 
     Args:
-        compile_all: calls every kernel once: numba loads it from the cache or, if it is not there, compiles
-            it.
+        compile_all: compiles every kernel and saves its machine code.
+        load: loads the machine code of all kernels from the folder. Where it cannot (False), `compile_all`
+            does the work.
         folder: the cache folder (`FOLDER`; tests use others), or None to compile in memory. A file `complete`
             in it says that all kernels are compiled.
     """
@@ -283,7 +286,7 @@ def compile_once(compile_all: Callable[[], None], folder: Path | None) -> None:
                         complete.touch(mode=0o600)
                 _announce_unsaved(folder)
                 return
-    if folder != FOLDER or not load_kernels():
+    if not load(folder):
         compile_all()
 
 

@@ -7,8 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.features.engine.kernels import series as series_kernels
-from quintet.features.engine.kernels import waveform as waveform_kernels
+from quintet.features.engine import native
 from quintet.features.engine.streamed_moments import in_memory_median
 from quintet.features.statistics import Moments
 
@@ -26,7 +25,7 @@ class RowMoments(Moments):
         super().__init__(np.ascontiguousarray(rows, np.float64))
         count, n = self.rows.shape
         self.table = np.empty((count, 6))
-        series_kernels.row_moments(self.rows.reshape(-1), n, self.table)
+        native.row_moments(self.rows.reshape(-1), n, self.table)
 
     @cached_property
     def mean(self) -> Floats:
@@ -133,11 +132,11 @@ class AbsoluteMoments(SampleMoments):
 def sample_moments(samples: NDArray[np.float32]) -> tuple[SampleMoments, AbsoluteMoments]:
     """Moments of the samples, and moments of their absolute values."""
     n = len(samples)
-    total, total_of_absolute, least, largest = waveform_kernels.sums(samples)
+    total, total_of_absolute, least, largest = native.sums(samples)
     mean = total / n
     mean_of_absolute = total_of_absolute / n
     powers = np.empty(6)
-    waveform_kernels.power_sums(samples, mean, mean_of_absolute, powers)
+    native.power_sums(samples, mean, mean_of_absolute, powers)
     powers /= n
     central = np.array([mean, *powers[:3]])
     central_of_absolute = np.array([mean_of_absolute, *powers[3:]])

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from quintet.audio.mel import AMIN, power_to_db
 from quintet.audio.spectrum import hann
 from quintet.features.descriptors import spectral, tonal
-from quintet.features.engine.kernels import frames as frame_kernels
-from quintet.features.engine.kernels import series as series_kernels
-from quintet.features.engine.kernels import waveform as waveform_kernels
+from quintet.features.engine import native
 from quintet.features.engine.kernels.arguments import (
     CENTROID,
     FIRST_CONTRAST,
@@ -32,8 +30,7 @@ from quintet.features.engine.kernels.arguments import (
     Output,
     Source,
 )
-from quintet.features.engine.kernels.simd import lane_rows
-from quintet.features.engine.kernels.simd_types import LANES
+from quintet.features.engine.kernels.lanes import LANES, lane_rows
 from quintet.features.engine.stretches import Stretch, cut_frames
 from quintet.features.engine.tables import (
     Measurement,
@@ -155,10 +152,10 @@ class FrameSeries:
         values = power.reshape(-1, LANES)
         if dtype == np.float64:
             result = lane_rows(len(values))
-            series_kernels.decibels(values, floor, result)
+            native.decibels(values, floor, result)
             return result.reshape(power.shape)
         single = lane_rows(len(values), np.float32)
-        series_kernels.decibels_single(values, floor, single)
+        native.decibels_single(values, floor, single)
         return single.reshape(power.shape)
 
     def floor_decibels(self, bank: MelBands, totals: ClipTotals) -> Floats:
@@ -218,7 +215,7 @@ def measure(stretch: Stretch, measurement: Measurement) -> FrameSeries:
     )
     work = workspace(m.n_fft, m.hop_length)
     for begin, source in _sources(stretch, m.n_fft, m.hop_length):
-        frame_kernels.measure(source, frames, begin, request, work, output)
+        native.measure(source, frames, begin, request, work, output)
     count = output.found[0]
     return FrameSeries(
         m,
@@ -236,7 +233,7 @@ def chroma(stretch: Stretch, *, n_fft: int, hop_length: int, tuning: float) -> F
     result = lane_rows(12 * groups)
     work = workspace(n_fft, hop_length)
     for begin, source in _sources(stretch, n_fft, hop_length):
-        frame_kernels.chroma(source, begin, weights, work, result)
+        native.chroma(source, begin, weights, work, result)
     return result.reshape(12, groups * LANES)[:, : stretch.frames]
 
 
@@ -285,7 +282,7 @@ def mfcc(mel_db: Floats, n_mfcc: int) -> Floats:
     """`cepstral.mfcc` of bands of shape `(n_mels, frames rounded up to eights)`."""
     n_mels, frames = mel_db.shape
     result = lane_rows(n_mfcc * frames // LANES)
-    series_kernels.weighted_sums(mel_db.reshape(-1, LANES), cosine_weights(n_mels, n_mfcc), result)
+    native.weighted_sums(mel_db.reshape(-1, LANES), cosine_weights(n_mels, n_mfcc), result)
     return result.reshape(n_mfcc, frames)
 
 
@@ -296,7 +293,7 @@ def waveform_frames(stretch: Stretch, *, frame_length: int, hop_length: int) -> 
     energy = np.empty(frames)
     n_chunks = frames + frame_length // hop_length
     chunks = np.empty((n_chunks, 4))
-    waveform_kernels.waveform_frames(
+    native.waveform_frames(
         stretch.samples, stretch.first, frame_length, crossings, energy, hop_length, chunks
     )
     return crossings / frame_length, np.sqrt(energy / frame_length)
@@ -314,7 +311,7 @@ def mean_autocorrelation(onset: Floats, lags: int) -> Floats:
     lanes = lane_rows(size // 2 + 1)
     work = workspace(size, 1)
     weighting_plan = plan._replace(window=window)
-    series_kernels.mean_normalised_power(series, len(onset), weighting_plan, work, lanes)
+    native.mean_normalised_power(series, len(onset), weighting_plan, work, lanes)
     power = lanes.sum(axis=1)
     total = numpy.fft.irfft(power, n=size)[:lags]
     result: Floats = total / len(onset)

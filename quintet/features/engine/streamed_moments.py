@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.features.engine.kernels import waveform as waveform_kernels
+from quintet.features.engine import native
 from quintet.features.statistics import Moments
 
 Floats = NDArray[np.float64]
@@ -84,13 +84,13 @@ class StreamedMedian:
 
     def add_first(self, values: NDArray[np.float32]) -> None:
         """Add a block in the first sweep."""
-        waveform_kernels.count_beginnings(_bits(values), self.of_absolute, self.beginnings)
+        native.count_beginnings(_bits(values), self.of_absolute, self.beginnings)
 
     def add_second(self, values: NDArray[np.float32]) -> None:
         """Add a block in the second sweep."""
         for beginning in {beginning for beginning, _ in self.places}:
             counts = self.endings.setdefault(beginning, np.zeros(HALF, np.int64))
-            waveform_kernels.count_endings(_bits(values), self.of_absolute, beginning, counts)
+            native.count_endings(_bits(values), self.of_absolute, beginning, counts)
 
     @cached_property
     def places(self) -> list[tuple[int, int]]:
@@ -167,7 +167,7 @@ class SampleTotals:
     def add_first(self, samples: NDArray[np.float32]) -> None:
         """Add a block in the first sweep."""
         self.count += len(samples)
-        total, total_of_absolute, low, high = waveform_kernels.sums(samples)
+        total, total_of_absolute, low, high = native.sums(samples)
         self.sums += total, total_of_absolute
         self.low = min(self.low, low)
         self.high = max(self.high, high)
@@ -181,7 +181,7 @@ class SampleTotals:
         """Add a block in the second sweep."""
         mean, mean_of_absolute = self.sums / self.count
         powers = np.empty(6)
-        waveform_kernels.power_sums(samples, mean, mean_of_absolute, powers)
+        native.power_sums(samples, mean, mean_of_absolute, powers)
         self.powers += powers
         for median in self.medians:
             if median:

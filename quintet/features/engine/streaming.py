@@ -34,7 +34,7 @@ from quintet.features.engine.analysis import (
     plan_measurement,
     shares_spectrum,
 )
-from quintet.features.engine.kernels.simd_types import LANES
+from quintet.features.engine.kernels.lanes import LANES
 from quintet.features.engine.moments import RowMoments
 from quintet.features.engine.passes import ClipTotals
 from quintet.features.engine.streamed_moments import SampleTotals

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
 from quintet.audio.spectrum import require_frame
-from quintet.features.engine.kernels.simd_types import LANES
+from quintet.features.engine.kernels.lanes import LANES
 
 Blocks = Iterable[NDArray[np.floating]]
 

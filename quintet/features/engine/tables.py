@@ -12,8 +12,8 @@ from quintet.audio.mel import mel_filterbank
 from quintet.audio.spectrum import Spectrum
 from quintet.features.descriptors import cepstral, spectral, tonal
 from quintet.features.engine.kernels.arguments import FIRST_CONTRAST, Bands, Request, Workspace
-from quintet.features.engine.kernels.fourier import FourierPlan, can_transform, fourier_plan
-from quintet.features.engine.kernels.simd import lane_rows
+from quintet.features.engine.kernels.lanes import lane_rows
+from quintet.features.engine.kernels.plans import FourierPlan, can_transform, fourier_plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 import numpy as np
-import numpy.ma  # numba asks whether an array is masked; imported here, the first clip does not wait for it
-from numba.core.errors import NumbaError
 
 from quintet.audio.clip import Clip
 from quintet.audio.mel import AMIN
-from quintet.features.engine import passes
-from quintet.features.engine.kernel_cache import FOLDER, JIT_ENABLED, compile_once, is_compiled
+from quintet.features.engine import native, passes
+from quintet.features.engine.kernel_cache import (
+    FOLDER,
+    JIT_ENABLED,
+    compile_once,
+    is_compiled,
+    save_privately,
+)
 from quintet.features.engine.moments import RowMoments, sample_moments
 from quintet.features.engine.stretches import clip_stretch
 from quintet.features.engine.tables import Measurement, MelBands
@@ -29,8 +34,10 @@ def kernels_available() -> bool:
     if not JIT_ENABLED:
         return False
     try:
-        compile_once(_call_every_kernel, FOLDER)
-    except (NumbaError, AttributeError, TypeError, RuntimeError) as error:  # the last three: an unknown numba
+        compile_once(_compile_kernels, FOLDER, native.load_kernels)
+    except Exception as error:
+        if not isinstance(error, _errors_of_the_compiler()):
+            raise
         announce(
             "the feature kernels cannot be compiled here, so features take about ten times as long "
             f"({type(error).__name__})"
@@ -48,8 +55,22 @@ def load_if_compiled() -> None:
         kernels_available()
 
 
-def _call_every_kernel() -> None:
-    """Call each kernel once, with the types of every later call: so numba loads or compiles it."""
+def _errors_of_the_compiler() -> tuple[type[Exception], ...]:
+    """Numba's own errors, if it was imported, and those that an unknown version of it raises."""
+    unknown = (AttributeError, TypeError, RuntimeError)
+    errors = sys.modules.get("numba.core.errors")
+    return unknown if errors is None else (*unknown, errors.NumbaError)
+
+
+def _compile_kernels() -> None:
+    """Compile all kernels and keep their machine code in the cache folder, if there is one."""
+    call_every_kernel()
+    if FOLDER is not None:
+        save_privately(native.save_kernels, FOLDER)
+
+
+def call_every_kernel() -> None:
+    """Call each kernel once, with the types of every later call: the first call compiles it."""
     samples = np.linspace(-1, 1, 256, dtype=np.float32)
     clip = Clip(samples, 8000)
     bank = MelBands(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import shutil
@@ -11,15 +12,18 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from quintet.features.engine import kernel_cache as compilation
+from quintet.features.engine import native
 from quintet.features.engine.kernel_cache import (
     compile_once,
     digest,
     find_cache_folder,
     is_compiled,
 )
+from quintet.features.engine.warm_up import kernels_available
 
 posix = pytest.mark.skipif(os.name == "nt", reason="owners and modes of files")
 
@@ -265,34 +269,34 @@ def test_the_digest_covers_every_module_that_kernels_are_made_of():
 
 CACHED = """
 import sys
-from quintet.features.engine import kernel_cache as compilation
+from quintet.features.engine import native
 from quintet.features.engine.warm_up import kernels_available
-kernels_available()
-loaded, kernels = compilation.load_kernels(), compilation._KERNELS
-print(loaded, "scipy.linalg" in sys.modules, all(k.signatures for k in kernels), len(kernels))
+print(kernels_available(), "numba" in sys.modules, [k.name for k in native.KERNELS if k.code is None])
 """
 
 
 IMPORTED = """
+import sys
 import quintet.features.describe, quintet.features.engine.streaming
-from quintet.features.engine import kernel_cache
+from quintet.features.engine import native
 from quintet.features.engine.warm_up import kernels_available
-print(any(kernel.signatures for kernel in kernel_cache._KERNELS), kernels_available.cache_info().currsize)
+loaded = [kernel.name for kernel in native.KERNELS if kernel.code]
+print(loaded, kernels_available.cache_info().currsize, "numba" in sys.modules)
 """
 
 
 def test_an_import_compiles_and_loads_no_kernel():
     result = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["False", "0"]
+    assert result.stdout.split() == ["[]", "0", "False"]
     assert result.stderr == ""
 
 
-def test_a_warm_cache_is_loaded_without_imports_for_compiling():
+def test_a_warm_cache_is_loaded_without_numba():
     subprocess.run(
         [sys.executable, "-c", CACHED], capture_output=True, check=True
     )  # compiles if the cache is empty
     result = subprocess.run([sys.executable, "-c", CACHED], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["True", "False", "True", "12"]
+    assert result.stdout.split() == ["True", "False", "[]"]
     assert result.stderr == ""
 
 
@@ -306,15 +310,76 @@ def test_kernels_that_were_loaded_leave_numba_able_to_compile():
     assert result.stdout.split()[-1] == "4.0"
 
 
-def test_kernels_are_called_if_the_private_parts_of_numba_differ(tmp_path, monkeypatch):
+def test_kernels_are_compiled_if_their_machine_code_cannot_be_loaded(tmp_path):
     calls = []
     (tmp_path / "complete").touch()
-    monkeypatch.setattr(compilation, "FOLDER", tmp_path)
-    monkeypatch.setattr(
-        compilation, "_KERNELS", [object()]
-    )  # without the private parts that `load_kernels` uses
-    compile_once(lambda: calls.append(1), tmp_path)
+    compile_once(lambda: calls.append(1), tmp_path, lambda folder: False)
     assert calls == [1]
+    compile_once(lambda: calls.append(1), tmp_path, lambda folder: True)
+    assert calls == [1]
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A folder with the machine code of this machine, which is bound again at the end."""
+    assert kernels_available()
+    native.save_kernels(tmp_path)
+    before = [(kernel.code, kernel._function) for kernel in native.KERNELS]
+    yield tmp_path
+    for kernel, (code, function) in zip(native.KERNELS, before, strict=True):
+        kernel.code, kernel._function = code, function
+
+
+def test_saved_machine_code_is_loaded(kept):
+    for kernel in native.KERNELS:
+        kernel.code = kernel._function = None
+    assert native.load_kernels(kept)
+    assert native.sums(np.array([1, -3, 2, 0.5], np.float32)) == (0.5, 6.5, -3.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:-9],
+        lambda text: text.replace("AAAA", "AAAB", 1),
+        lambda text: text.partition("\n")[2],
+        lambda text: f"{hashlib.sha256(b'{}').hexdigest()}\n{{}}",
+    ],
+    ids=["empty", "torn", "changed", "no digest", "no kernel"],
+)
+def test_damaged_machine_code_is_not_loaded(kept, damage):
+    text = (kept / native.FILE).read_text()
+    (kept / native.FILE).write_text(damage(text))
+    assert not native.load_kernels(kept)
+    (kept / native.FILE).unlink()
+    assert not native.load_kernels(kept)
+
+
+def test_a_kernel_refuses_arguments_that_it_was_not_compiled_for():
+    assert kernels_available()
+    single = np.ones((1, 8), np.float32)
+    for power, floor in (
+        (single.astype(np.float64), 1.0),
+        (single[0], 1.0),
+        (single, 1),
+        (np.ones((8, 2), np.float32).T[:, ::2], 1.0),
+        (single.tolist(), 1.0),
+    ):
+        with pytest.raises(TypeError):
+            native.decibels(power, floor, np.ones((1, 8)))
+    read_only = single.copy()
+    read_only.flags.writeable = False
+    result = np.empty((1, 8))
+    native.decibels(read_only, np.float64(0.1), result)
+    assert (result == 0).all()
+
+
+@pytest.mark.parametrize("variable", compilation.COMPILER_VARIABLES)
+def test_settings_of_the_compiler_have_another_digest(monkeypatch, variable):
+    before = digest()
+    monkeypatch.setenv(variable, "generic")
+    assert digest() != before
 
 
 DESCRIBED = """

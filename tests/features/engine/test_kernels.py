@@ -15,12 +15,12 @@ from quintet.features.columns import select_groups
 from quintet.features.describe import describe
 from quintet.features.descriptors import tonal
 from quintet.features.engine import analysis as engine_analysis
+from quintet.features.engine import native
 from quintet.features.engine.analysis import CompiledAnalysis, make_analysis
-from quintet.features.engine.kernels import fourier
-from quintet.features.engine.kernels import series as series_kernels
+from quintet.features.engine.kernels import fourier, plans
 from quintet.features.engine.kernels.extremes import extremes
-from quintet.features.engine.kernels.simd import lane_rows, store
-from quintet.features.engine.kernels.simd_types import LANES
+from quintet.features.engine.kernels.lanes import LANES, lane_rows
+from quintet.features.engine.kernels.simd import store
 from quintet.features.engine.moments import RowMoments, sample_moments
 from quintet.features.engine.streamed_moments import in_memory_median
 from quintet.features.engine.stretches import clip_stretch
@@ -79,7 +79,7 @@ def power_of_bins(samples: np.ndarray, n_fft: int, hop_length: int) -> np.ndarra
     groups = -(-frames // LANES)
     padded = np.pad(samples, (n_fft // 2, n_fft + LANES * hop_length))
     power = np.empty((groups, bins, LANES))
-    _powers(padded, 0, hop_length, fourier.fourier_plan(n_fft), lane_rows(n_fft), power)
+    _powers(padded, 0, hop_length, plans.fourier_plan(n_fft), lane_rows(n_fft), power)
     return power.transpose(1, 0, 2).reshape(bins, -1)[:, :frames]
 
 
@@ -107,7 +107,7 @@ def test_a_quiet_frame_beside_a_loud_one_keeps_its_precision():
     ("n_fft", "can"), [(64, True), (2048, True), (32, False), (1200, False), (96, False)]
 )
 def test_the_kernels_transform_powers_of_two_only(n_fft, can):
-    assert fourier.can_transform(n_fft) is can
+    assert plans.can_transform(n_fft) is can
 
 
 # --- the series -------------------------------------------------------------------------------------------
@@ -278,16 +278,16 @@ def test_decibels_are_exact_to_the_last_digits():
         lane_rows(len(power)),
         lane_rows(len(power), np.float32),
     )
-    series_kernels.decibels(power, 1e-38, exact)
+    native.decibels(power, 1e-38, exact)
     np.testing.assert_allclose(exact, expected, rtol=1e-15, atol=1e-15)
-    series_kernels.decibels_single(power, 1e-37, single)
+    native.decibels_single(power, 1e-37, single)
     np.testing.assert_allclose(single, expected, rtol=2.5e-7, atol=1e-7)
 
 
 def test_decibels_have_a_floor():
     power, exact, single = np.zeros((1, LANES), np.float32), lane_rows(1), lane_rows(1, np.float32)
-    series_kernels.decibels(power, AMIN, exact)
-    series_kernels.decibels_single(power, AMIN, single)
+    native.decibels(power, AMIN, exact)
+    native.decibels_single(power, AMIN, single)
     np.testing.assert_allclose([exact, single], -100.0)
 
 

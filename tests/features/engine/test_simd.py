@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numba import njit
 
+from quintet.features.engine.kernels.lanes import LANES, lane_rows
 from quintet.features.engine.kernels.simd import (
     absolute,
     across,
     across_largest,
     floor,
-    lane_rows,
     load,
     load_frames,
     load_run,
@@ -26,7 +26,6 @@ from quintet.features.engine.kernels.simd import (
     store,
     wide,
 )
-from quintet.features.engine.kernels.simd_types import LANES
 
 
 @njit

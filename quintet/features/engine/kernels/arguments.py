@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.features.engine.kernels.fourier import FourierPlan
+from quintet.features.engine.kernels.plans import FourierPlan
 
 
 class Bands(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from quintet.features.engine.kernel_cache import inline
+from quintet.features.engine.kernels.lanes import Rows, Singles
 from quintet.features.engine.kernels.simd import load, maximum, minimum, splat, store
-from quintet.features.engine.kernels.simd_types import Rows, Singles, Vector
+from quintet.features.engine.kernels.simd_types import Vector
 
 NONE, ONE, LEAST = np.float32(0), np.float32(1), np.float32(-np.inf)
 

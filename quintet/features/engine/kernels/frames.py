@@ -34,7 +34,9 @@ from quintet.features.engine.kernels.arguments import (
     Workspace,
 )
 from quintet.features.engine.kernels.extremes import NONE, ONE, extremes
-from quintet.features.engine.kernels.fourier import FourierPlan, separate, transform
+from quintet.features.engine.kernels.fourier import separate, transform
+from quintet.features.engine.kernels.lanes import LANES, Doubles, Integers, Singles
+from quintet.features.engine.kernels.plans import FourierPlan
 from quintet.features.engine.kernels.series import TINY, four_sums, log
 from quintet.features.engine.kernels.simd import (
     absolute,
@@ -50,7 +52,7 @@ from quintet.features.engine.kernels.simd import (
     store,
     wide,
 )
-from quintet.features.engine.kernels.simd_types import LANES, Doubles, Integers, Singles, Vector
+from quintet.features.engine.kernels.simd_types import Vector
 
 RUN = 16
 """Bins that are summed in float32 before the sum is added to one in float64. So short a sum loses nothing

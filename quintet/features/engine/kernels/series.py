@@ -6,7 +6,9 @@ import numpy as np
 
 from quintet.features.engine.kernel_cache import inline, kernel
 from quintet.features.engine.kernels.arguments import Workspace
-from quintet.features.engine.kernels.fourier import FourierPlan, separate, transform
+from quintet.features.engine.kernels.fourier import separate, transform
+from quintet.features.engine.kernels.lanes import LANES, Doubles, Number, Rows, Singles
+from quintet.features.engine.kernels.plans import FourierPlan
 from quintet.features.engine.kernels.simd import (
     across,
     across_largest,
@@ -20,7 +22,7 @@ from quintet.features.engine.kernels.simd import (
     store,
     wide,
 )
-from quintet.features.engine.kernels.simd_types import LANES, Doubles, Number, Rows, Singles, Vector
+from quintet.features.engine.kernels.simd_types import Vector
 
 TINY = float(np.finfo(np.float64).tiny)
 """Smallest positive normal number: a sum below it counts as zero."""

@@ -24,26 +24,22 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from llvmlite.ir import IRBuilder as Builder
 from llvmlite.ir import Value
 from numba import extending, types
 from numba.core.typing.templates import Signature
-from numpy.typing import NDArray
 
+from quintet.features.engine.kernels.lanes import LANES
 from quintet.features.engine.kernels.simd_types import (
     DOUBLES_VECTOR,
-    LANES,
     SINGLES_VECTOR,
     Arguments,
     Code,
     Context,
-    Doubles,
     Emit,
-    Float,
     LanesType,
     lanes,
     mask,
@@ -63,23 +59,6 @@ def intrinsic(generator: Callable[..., Code]) -> Callable[..., Any]:
 
 _extending: Any = extending  # numba's annotations are incomplete
 _INDEX = ir.IntType(32)
-
-
-@overload
-def lane_rows(n: int) -> Doubles: ...
-@overload
-def lane_rows(n: int, dtype: type[Float]) -> NDArray[Float]: ...
-def lane_rows(n: int, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
-    """Uninitialised memory for `n` values: shape `(n, 8)`, aligned to a cache line (64 bytes).
-
-    Example:
-        >>> lane_rows(3).shape
-        (3, 8)
-    """
-    size = n * LANES * np.dtype(dtype).itemsize
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(n, LANES)
 
 
 def _constant(vector: ir.VectorType, number: float) -> ir.Constant:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import numpy as np
 from llvmlite import ir
 from llvmlite.ir import IRBuilder as Builder
 from llvmlite.ir import Value
 from numba import types
 from numba.core.typing.templates import Signature
 from numba.extending import models, register_model
-from numpy.typing import NDArray
 
-LANES = 8
-"""Frames per value."""
-
-Doubles = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
-Rows = NDArray[np.float64] | NDArray[np.float32]
-Number = float | np.floating
-Float = TypeVar("Float", bound=np.floating)
+from quintet.features.engine.kernels.lanes import LANES, Number
 
 
 class Vector(Protocol):

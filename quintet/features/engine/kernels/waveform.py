@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from quintet.features.descriptors.temporal import ZERO
 from quintet.features.engine.kernel_cache import inline, kernel
+from quintet.features.engine.kernels.lanes import LANES, Doubles, Integers, Singles
 from quintet.features.engine.kernels.simd import (
     absolute,
     across,
@@ -17,7 +18,6 @@ from quintet.features.engine.kernels.simd import (
     select,
     splat,
 )
-from quintet.features.engine.kernels.simd_types import LANES, Doubles, Integers, Singles
 
 Bits = NDArray[np.uint32]
 """float32 numbers seen as their bits."""

@@ -1,0 +1,35 @@
+"""Rows of eight numbers: types and memory, without numba."""
+
+from __future__ import annotations
+
+from typing import TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+LANES = 8
+"""Frames per value."""
+
+Doubles = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
+Rows = NDArray[np.float64] | NDArray[np.float32]
+Number = float | np.floating
+Float = TypeVar("Float", bound=np.floating)
+
+
+@overload
+def lane_rows(n: int) -> Doubles: ...
+@overload
+def lane_rows(n: int, dtype: type[Float]) -> NDArray[Float]: ...
+def lane_rows(n: int, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
+    """Uninitialised memory for `n` values: shape `(n, 8)`, aligned to a cache line (64 bytes).
+
+    Example:
+        >>> lane_rows(3).shape
+        (3, 8)
+    """
+    size = n * LANES * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(n, LANES)

@@ -1,0 +1,304 @@
+"""The compiled kernels, called as machine code: a process that finds them in the cache imports no numba.
+
+numba compiles a kernel once on a machine (`kernels/`). Its machine code is then written to one JSON file of
+the cache folder, and every later process lets LLVM (llvmlite) load it from there, which takes a tenth of the
+time that numba's import takes. A kernel is called in the way of numba's own code: the numbers of an array
+(size, address, shape, strides) one by one, tuples of arrays one array after the other.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FILE = "kernels.json"
+"""File of the cache folder: a digest, and in the next line the machine code of all kernels as JSON."""
+
+_PACKAGE = "quintet.features.engine.kernels"
+_RESULT_BYTES = 64
+"""Room for the results of a kernel: at most eight numbers."""
+_ABSENT = 0
+"""Address of what a kernel does not get: the owner of an array's memory, and the parent of the array."""
+
+
+@dataclass(frozen=True)
+class MachineCode:
+    """Machine code of one kernel.
+
+    Args:
+        symbol: name of its function.
+        layout: kinds of its arguments, as `_lay_out` gives them, in words: `int`, `float` or `bool`; type and
+            number of axes of an array, such as `float32, 2`.
+        n_results: number of float64 that it returns.
+        content: a relocatable object file.
+    """
+
+    symbol: str
+    layout: tuple[str | int, ...]
+    n_results: int
+    content: bytes
+
+
+class Kernel:
+    """A compiled function. Its first call compiles it, if its machine code is not loaded.
+
+    Args:
+        module: module of `kernels` that defines it.
+        name: its name there.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+        self.code: MachineCode | None = None
+        self._kinds: list[object] = []
+        self._function: Callable[..., int] | None = None
+
+    def __call__(self, *arguments: object) -> tuple[float, ...]:
+        """Call it: with C-contiguous arrays of the types that it was compiled for. Results: see the kernel.
+
+        Raises:
+            TypeError: an argument has another type.
+            RuntimeError: the kernel reports an error.
+        """
+        if self.code is None or self._function is None:
+            code = _compile(self, arguments)
+            self.bind(code, _load([code])[0])
+            return self(*arguments)
+        numbers: list[float] = []
+        kinds: list[object] = []
+        _lay_out(arguments, numbers, kinds)
+        if kinds != self._kinds:
+            raise TypeError(f"The kernel {self.name} must get {self.code.layout}. Received {_words(kinds)}.")
+        results = (ctypes.c_double * (_RESULT_BYTES // 8))()
+        error = ctypes.c_void_p()
+        if self._function(ctypes.addressof(results), ctypes.addressof(error), *numbers):
+            raise RuntimeError(f"The kernel {self.name} reports an error.")
+        return tuple(results[: self.code.n_results])
+
+    def bind(self, code: MachineCode, address: int) -> None:
+        """Call this machine code from now on, which is in memory at an address."""
+        self.code = code
+        self._kinds = [_KINDS.get(part, part) for part in code.layout]
+        self._function = _prototype(self._kinds)(address)
+
+
+measure, chroma = Kernel("frames", "measure"), Kernel("frames", "chroma")
+decibels, decibels_single = Kernel("series", "decibels"), Kernel("series", "decibels_single")
+weighted_sums, row_moments = Kernel("series", "weighted_sums"), Kernel("series", "row_moments")
+mean_normalised_power = Kernel("series", "mean_normalised_power")
+waveform_frames, sums = Kernel("waveform", "waveform_frames"), Kernel("waveform", "sums")
+power_sums = Kernel("waveform", "power_sums")
+count_beginnings, count_endings = Kernel("waveform", "count_beginnings"), Kernel("waveform", "count_endings")
+
+KERNELS = (
+    measure,
+    chroma,
+    decibels,
+    decibels_single,
+    weighted_sums,
+    row_moments,
+    mean_normalised_power,
+    waveform_frames,
+    sums,
+    power_sums,
+    count_beginnings,
+    count_endings,
+)
+"""All kernels."""
+
+
+def save_kernels(folder: Path) -> None:
+    """Write the machine code of all kernels, which are compiled, into a folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    content = {}
+    for kernel in KERNELS:
+        if kernel.code is not None:
+            content[f"{kernel.module}.{kernel.name}"] = {
+                "symbol": kernel.code.symbol,
+                "layout": kernel.code.layout,
+                "n_results": kernel.code.n_results,
+                "content": base64.b64encode(kernel.code.content).decode(),
+            }
+    text = json.dumps(content)
+    unfinished = folder / f"{FILE}.{secrets.token_hex(6)}"
+    unfinished.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}", encoding="ascii")
+    os.replace(unfinished, folder / FILE)
+
+
+def load_kernels(folder: Path) -> bool:
+    """Load the machine code of all kernels from a folder. False if it is not what `save_kernels` wrote.
+
+    LLVM crashes over damaged machine code, so its digest is compared before.
+    """
+    try:
+        digest, _, text = (folder / FILE).read_text(encoding="ascii").partition("\n")
+        if digest != hashlib.sha256(text.encode()).hexdigest():
+            return False
+        content = json.loads(text)
+        codes = []
+        for kernel in KERNELS:
+            stored = content[f"{kernel.module}.{kernel.name}"]
+            codes.append(
+                MachineCode(
+                    symbol=stored["symbol"],
+                    layout=tuple(stored["layout"]),
+                    n_results=stored["n_results"],
+                    content=base64.b64decode(stored["content"]),
+                )
+            )
+        addresses = _load(codes)
+        for kernel, code, address in zip(KERNELS, codes, addresses, strict=True):
+            kernel.bind(code, address)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError):
+        return False
+    return True
+
+
+_ENGINES: list[Any] = []
+"""LLVM's engines. They own the memory of the machine code."""
+
+
+def _machine() -> Any:
+    """LLVM's description of this processor, as numba sets it up."""
+    from llvmlite import binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    target = binding.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=binding.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+        codemodel="jitdefault",
+        reloc="default",
+    )
+
+
+def _load(codes: list[MachineCode]) -> list[int]:
+    """Load machine code. Returns the address of each function.
+
+    Raises:
+        RuntimeError: a function is not in its object file.
+    """
+    from llvmlite import binding
+
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
+    for code in codes:
+        engine.add_object_file(binding.ObjectFileRef.from_data(code.content))
+    engine.finalize_object()
+    _ENGINES.append(engine)
+    addresses = [engine.get_function_address(code.symbol) for code in codes]
+    if not all(addresses):
+        raise RuntimeError("A kernel must be in its object file.")
+    return addresses
+
+
+def _compile(kernel: Kernel, arguments: tuple[object, ...]) -> MachineCode:
+    """Compile a kernel for the types of its arguments.
+
+    Raises:
+        RuntimeError: its machine code would need more than itself.
+    """
+    from llvmlite import binding
+
+    numba: Any = import_module("numba")
+    dispatcher: Any = getattr(import_module(f"{_PACKAGE}.{kernel.module}"), kernel.name)
+    kinds = tuple(numba.typeof(argument) for argument in arguments)
+    dispatcher.compile(kinds)
+    compiled = dispatcher.overloads[kinds]
+    symbol = compiled.fndesc.llvm_func_name
+    module = binding.parse_assembly(compiled.library.get_llvm_str())
+    kinds_of_parts: list[object] = []
+    numbers: list[float] = []
+    _lay_out(arguments, numbers, kinds_of_parts)
+    needed = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    n_arguments = len(list(module.get_function(symbol).arguments))
+    if needed or n_arguments != len(numbers) + 2:
+        raise RuntimeError(f"The kernel {kernel.name} must stand alone. It needs {needed or n_arguments}.")
+    n_results = len(getattr(compiled.signature.return_type, "types", ()))
+    return MachineCode(symbol, _words(kinds_of_parts), n_results, _machine().emit_object(module))
+
+
+_KINDS: dict[object, object] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    **{name: np.dtype(name) for name in ("float32", "float64", "int64", "uint32")},
+}
+_WORDS = {kind: word for word, kind in _KINDS.items()}
+_SCALARS: dict[object, Any] = {int: ctypes.c_int64, float: ctypes.c_double, bool: ctypes.c_uint8}
+
+
+def _words(kinds: Sequence[object]) -> tuple[str | int, ...]:
+    """The kinds of some arguments as `MachineCode.layout`."""
+    return tuple(kind if isinstance(kind, int) else str(_WORDS.get(kind, kind)) for kind in kinds)
+
+
+def _prototype(kinds: Sequence[object]) -> Any:
+    """Type of a function that gets these arguments, after the addresses of its results and of its error."""
+    numbers: list[Any] = [ctypes.c_void_p, ctypes.c_void_p]
+    for kind in kinds:
+        if isinstance(kind, int):  # the axes of an array: its shape and its strides
+            numbers += [ctypes.c_int64] * (2 * kind)
+        elif kind in _SCALARS:
+            numbers.append(_SCALARS[kind])
+        else:  # owner, parent, size, bytes of an element, address
+            numbers += [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_void_p]
+    return ctypes.CFUNCTYPE(ctypes.c_int32, *numbers)
+
+
+_BOOLS, _INTEGERS, _FLOATS = (bool, np.bool_), (int, np.integer), (float, np.floating)
+_address_of = ctypes.addressof
+_view: Callable[[Any], Any] = (ctypes.c_char * 0).from_buffer
+
+
+def _lay_out(values: tuple[object, ...], numbers: list[float], kinds: list[object]) -> None:
+    """Append the numbers that stand for some arguments, and their kinds.
+
+    Args:
+        values: the arguments, or a tuple among them.
+        numbers: of each argument, in their order.
+        kinds: `int`, `float` or `bool`; of an array its type and its number of axes.
+
+    Raises:
+        TypeError: an array is not C-contiguous, or an argument is of no kind that a kernel gets.
+    """
+    for value in values:
+        if isinstance(value, np.ndarray):
+            if not value.flags.c_contiguous:
+                raise TypeError("An array for a kernel must be C-contiguous.")
+            try:
+                address = _address_of(_view(value))
+            except TypeError:  # it is read-only; this way to its address takes longer
+                address = value.__array_interface__["data"][0]
+            numbers += (_ABSENT, _ABSENT, value.size, value.itemsize, address, *value.shape, *value.strides)
+            kinds += (value.dtype, value.ndim)
+        elif isinstance(value, tuple):
+            _lay_out(value, numbers, kinds)
+        elif isinstance(value, _BOOLS):
+            numbers.append(int(value))
+            kinds.append(bool)
+        elif isinstance(value, _INTEGERS):
+            numbers.append(int(value))
+            kinds.append(int)
+        elif isinstance(value, _FLOATS):
+            numbers.append(float(value))
+            kinds.append(float)
+        else:
+            raise TypeError(f"A kernel gets arrays and numbers. Received {type(value).__name__}.")
