@@ -40,6 +40,7 @@ COMMANDS = {
     "report": "report",
     "predict": "predict",
     "explain": "explain",
+    "serve": "deployment.serve",
     "run": "run",
     "audit": "audit",
     "fuse": "fuse",

@@ -41,6 +41,7 @@ LAYERS = (  # a part may import the parts of earlier lines, and itself
     ("library", "reports"),
     ("pipeline",),
     ("workflow",),
+    ("serving",),
     ("commands",),
     ("cli",),
 )

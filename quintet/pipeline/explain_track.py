@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from quintet.model_folder.load import load_model
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.run import Run, content_used, read_run
 from quintet.pipeline.track_answer import track_answer
-from quintet.reports.track_page import Sound, check_folder, write_track
+from quintet.reports.track_page import Sound, check_folder, track_html, write_track
 
 EMBEDDED_BYTES = 3_000_000  # largest sound inside a page
 LONGEST_COPY_S = 1200  # twenty minutes of mono sound are about 7 MB: a longer copy cannot be small enough
@@ -77,6 +78,45 @@ def explain(
             "`quintet predict` takes folders."
         )
     check_folder(target)
+    with output_lock(target):
+        prediction, explanation, run = _predict_and_explain(
+            Path(model), source, segment_s=segment_s, n_jobs=n_jobs, progress=progress
+        )
+        sound = make_sound(source, target, prediction.duration_s)
+        answer = track_answer(prediction, explanation, run)
+        return write_track(prediction, explanation, run, target, sound, answer=answer)
+
+
+def explanation_html(
+    model: str | Path, file: str | Path, *, name: str, segment_s: float | None = None
+) -> str:
+    """The page of `explain` as one text, with nothing beside it: numbers and sound are inside.
+
+    Args:
+        model: a folder made by `quintet train`.
+        file: one audio file.
+        name: its name on the page.
+        segment_s: length of a segment, as in `predict_files`.
+
+    Raises:
+        AudioError, ArtefactError: as `explain`.
+    """
+    source = Path(file)
+    folder = Path(require_path(model, "`model`"))
+    prediction, explanation, run = _predict_and_explain(folder, source, segment_s=segment_s)
+    sound = make_sound(source, None, prediction.duration_s)
+    return track_html(replace(prediction, name=name), explanation, run, sound)
+
+
+def _predict_and_explain(
+    model: Path,
+    source: Path,
+    *,
+    segment_s: float | None,
+    n_jobs: int = 1,
+    progress: ProgressCallback | None = None,
+) -> tuple[TrackPrediction, TrackExplanation, Run]:
+    """The prediction of a file, its reasons, and the model folder."""
 
     def predict_and_explain() -> tuple[TrackPrediction, TrackExplanation, Run]:
         ensemble, run = load_model(model), read_run(model)
@@ -84,20 +124,16 @@ def explain(
         with content_used(model):
             return prediction, explain_track(prediction, ensemble, run), run
 
-    with output_lock(target):
-        start_worker(kernels_available)  # before the model is loaded: networks bring threads
-        prediction, explanation, run = read_unchanged(model, predict_and_explain)
-        sound = make_sound(source, target, prediction.duration_s)
-        answer = track_answer(prediction, explanation, run)
-        return write_track(prediction, explanation, run, target, sound, answer=answer)
+    start_worker(kernels_available)  # before the model is loaded: networks bring threads
+    return read_unchanged(model, predict_and_explain)
 
 
-def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
+def make_sound(file: Path, output: Path | None, duration_s: float) -> Sound:
     """The sound of the page: the file itself if it is small, else a small mono copy, else a link to the file.
 
     Args:
         file: the audio file.
-        output: folder of the page.
+        output: folder of the page; None if the page may link nothing.
         duration_s: duration of the file, seconds.
     """
     media_type = MEDIA_TYPES.get(file.suffix.lower())
@@ -117,6 +153,8 @@ def make_sound(file: Path, output: Path, duration_s: float) -> Sound:
             return Sound(
                 _data_uri(copy, "audio/ogg"), f"A small mono copy travels inside this page: {reason}."
             )
+    if output is None:
+        return Sound("", f"The page has no sound: {obstacle}.")
     link = Path(os.path.relpath(file.absolute(), output.absolute())).as_posix()
     return Sound(
         quote(os.fsencode(link)),

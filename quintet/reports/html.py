@@ -104,12 +104,14 @@ class NumberFiles:
         links: name → link to the table.
         page: the page, as HTML.
         inline_bytes: size of all CSV that is inside of the page.
+        beside: whether large tables are linked in `numbers/`; if not, all are inside of the page.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
     page: str = ""
     inline_bytes: int = 0
+    beside: bool = True
 
     def clear(self) -> None:
         """Begin again without numbers and without a page."""
@@ -123,7 +125,7 @@ class NumberFiles:
         table.to_parquet(content, index=False)
         self.files[f"{name}.parquet"] = content.getvalue()
         csv = spreadsheet_csv(table).encode()
-        if len(csv) <= min(MAX_INLINE, MAX_INLINE_TOTAL - self.inline_bytes):
+        if not self.beside or len(csv) <= min(MAX_INLINE, MAX_INLINE_TOTAL - self.inline_bytes):
             self.inline_bytes += len(csv)
             encoded = base64.b64encode(csv).decode()
             self.links[name] = Link(f"data:text/csv;base64,{encoded}", f"{name}.csv", len(table))

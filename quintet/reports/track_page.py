@@ -39,7 +39,7 @@ class Sound:
     """Sound of the audio player.
 
     Args:
-        source: a data URI or a link.
+        source: a data URI or a link; empty if there is no sound.
         note: what the player plays, for the caption.
         outside: whether `source` is a link to a file outside of the page.
     """
@@ -91,6 +91,20 @@ def write_track(
     return output / "index.html"
 
 
+def track_html(track: TrackPrediction, explanation: TrackExplanation, run: Run, sound: Sound) -> str:
+    """The page as one text: the numbers of all its figures are inside.
+
+    Args:
+        track: the track and its predictions.
+        explanation: why the members predict them.
+        run: the model folder.
+        sound: the sound, inside the page.
+    """
+    numbers = NumberFiles(beside=False)
+    context = page_context(track, explanation, run, numbers=numbers, sound=sound)
+    return render("track.html", context, parts=("report", "track"))
+
+
 def page_context(
     track: TrackPrediction,
     explanation: TrackExplanation,
@@ -117,7 +131,7 @@ def page_context(
         contributions_section(track, explanation, run, train),
         members_section(track, run),
         neighbours_section(track, explanation, neighbours, run),
-        track_reproduction_section(track, run),
+        track_reproduction_section(track, run, beside=numbers.beside),
     ]
     present = [section for section in sections if section is not None]
     networks = [network_layers(track, network, run) for network in explanation.networks]

@@ -363,15 +363,23 @@ def embedding_drawing(track: TrackPrediction, embedding: TrackEmbedding, run: Ru
     return Drawing(id_, to_svg(figure, id_, alt, titles=hovers), caption, numbers, title)
 
 
-def track_reproduction_section(track: TrackPrediction, run: Run) -> Section:
-    """Command, versions and hashes."""
+def track_reproduction_section(track: TrackPrediction, run: Run, *, beside: bool = True) -> Section:
+    """Command, versions and hashes.
+
+    Args:
+        track: the track.
+        run: the model folder.
+        beside: whether the numbers are in files beside the page, too.
+    """
     from markupsafe import Markup
 
     command = f"quintet explain {shlex.quote(run.path.name)} {shlex.quote(track.name)} -o explanation"
-    numbers = Markup(
-        "The numbers of this page are beside it as parquet in <code>numbers/</code>. The links marked ↓ "
-        "carry them inside the page."
-    )
+    numbers = Markup("The links marked ↓ carry the numbers inside the page.")
+    if beside:
+        numbers = Markup(
+            "The numbers of this page are beside it as parquet in <code>numbers/</code>. The links marked ↓ "
+            "carry them inside the page."
+        )
     versions = KeyValues(
         "Versions and hashes", "What must be equal for equal numbers.", tuple(_provenance(track, run))
     )

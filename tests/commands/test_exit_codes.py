@@ -24,6 +24,7 @@ MISSING = {
     "report": ["nowhere", "-o", "r"],
     "predict": ["nowhere", "a.wav"],
     "explain": ["nowhere", "a.wav", "-o", "e"],
+    "serve": ["nowhere", "--port", "0"],
     "run": ["nowhere.toml", "-o", "r"],
     "audit": ["nowhere"],
     "fuse": ["nowhere.csv", "-o", "f.csv"],

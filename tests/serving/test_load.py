@@ -1,0 +1,244 @@
+"""The service as a process: signals, deaths of workers, many clients at once, and what it imports."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import quintet
+from quintet.training.settings import TrainSettings
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+
+RATE = 8000
+SCRIPT = """
+import sys
+from quintet.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=open(sys.argv[-1] + ".modules", "w"))
+"""
+FITTING = ("tensorflow", "keras", "sklearn", "xgboost", "pandas", "pyarrow", "shap", "matplotlib")
+
+
+def tone(path: Path, k: int, *, seconds: float = 0.6) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(round(RATE * seconds)) / RATE
+    noise = np.random.default_rng(k).normal(size=len(t))
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * (200 + 90 * (k % 8)) * t) + 0.02 * noise, RATE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("music")
+    for k in range(8):
+        tone(root / "data" / ("low", "high")[k % 2] / f"{k}.wav", k)
+    parameters = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral"))
+    quintet.extract(quintet.load_source(root / "data"), root / "f.parquet", parameters=parameters, n_jobs=0)
+    settings = TrainSettings(
+        members=("logistic_regression",), folds=2, rules=("mean",), rule="mean", resamples=0
+    )
+    quintet.train(root / "f.parquet", root / "model", settings=settings)
+    return root / "model"
+
+
+class Running:
+    """`quintet serve` as a process."""
+
+    def __init__(self, model: Path, folder: Path, *options: str) -> None:
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        words = ["serve", str(model), "--port", "0", "--json", "-q", "--jobs", "2", *options]
+        environment = {**os.environ, "TMPDIR": str(self.temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert self.process.stdout is not None
+        lines = []
+        while not lines or lines[-1] != "}\n":
+            lines.append(self.process.stdout.readline())
+            assert lines[-1], self.process.communicate()[1]
+        self.port = int(json.loads("".join(lines))["url"].rsplit(":", 1)[1])
+
+    def send(self, path: str, body: bytes | None = None) -> tuple[int, dict[str, object]]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        try:
+            connection.request("GET" if body is None else "POST", path, body)
+            response = connection.getresponse()
+            content = response.read()
+            is_page = response.getheader("content-type", "").startswith("text/html")
+            return response.status, {"page": content.decode()} if is_page else json.loads(content)
+        finally:
+            connection.close()
+
+    def children(self) -> list[int]:
+        """Process ids of the workers."""
+        return children_of(self.process.pid)
+
+
+@pytest.fixture
+def running(model: Path, tmp_path: Path) -> Iterator[Running]:
+    running = Running(model, tmp_path)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.communicate()
+
+
+def send_all(
+    running: Running, bodies: dict[str, bytes], path: str = "/predict"
+) -> dict[str, tuple[int, object]]:
+    """Send several requests at once."""
+    answers: dict[str, tuple[int, object]] = {}
+
+    def ask(name: str) -> None:
+        status, answer = running.send(f"{path}?name={name}", bodies[name])
+        answers[name] = (status, answer)
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in bodies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def test_fifty_clients_at_once_have_their_own_answers(running: Running, tmp_path: Path) -> None:
+    bodies = {f"{k}.wav": tone(tmp_path / f"{k}.wav", k).read_bytes() for k in range(50)}
+    together = send_all(running, bodies)
+    assert {status for status, _ in together.values()} == {200}
+    for name, (_, answer) in together.items():
+        status, alone = running.send(f"/predict?name={name}", bodies[name])
+        (row,), (expected,) = answer["files"], alone["files"]  # type: ignore[index, misc]
+        assert status == 200
+        assert row["file"] == name
+        for key, value in expected.items():
+            assert row[key] == (pytest.approx(value, abs=1e-9) if isinstance(value, float) else value)
+    assert list(running.temporary.glob("quintet-serve-*/*")) == []
+
+
+def test_a_worker_that_is_killed_costs_its_own_request(running: Running, tmp_path: Path) -> None:
+    """The worker dies twice over the same recording, for it is tried once more; the next one is answered."""
+    long = tone(tmp_path / "long.wav", 1, seconds=3000.0).read_bytes()
+    short = tone(tmp_path / "short.wav", 2).read_bytes()
+    first = set(running.children())
+    answers: dict[str, tuple[int, object]] = {}
+    thread = threading.Thread(target=lambda: answers.update(send_all(running, {"long": long})))
+    thread.start()
+    killed: set[int] = set()
+    while thread.is_alive():
+        for number in workers_of(running):
+            is_at_work = cpu_s(number) > 0.05 and holds_upload(number)
+            if is_at_work and number not in killed:
+                os.kill(number, signal.SIGKILL)
+                killed.add(number)
+        time.sleep(0.005)
+    assert len(killed) == 2
+    assert len(first) >= 2
+    status, answer = answers["long"]
+    assert status == 422
+    assert "worker process died" in answer["detail"]  # type: ignore[index]
+    assert running.send("/predict", short)[0] == 200
+
+
+def children_of(number: int) -> list[int]:
+    """Process ids of the children that the threads of a process have started."""
+    found = []
+    for place in Path(f"/proc/{number}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in place.read_text().split()]
+    return found
+
+
+def workers_of(running: Running) -> list[int]:
+    """Process ids of all descendants."""
+    found = running.children()
+    for number in found:
+        found += children_of(number)
+    return found
+
+
+def cpu_s(number: int) -> float:
+    """CPU seconds of a process."""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text().rsplit(") ", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def holds_upload(number: int) -> bool:
+    """Whether a process has an upload open."""
+    try:
+        links = [os.readlink(path) for path in Path(f"/proc/{number}/fd").iterdir()]
+    except OSError:
+        return False
+    return any("quintet-serve-" in link for link in links)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_service_when_it_has_answered(
+    running: Running, tmp_path: Path, number: signal.Signals
+) -> None:
+    bodies = {f"{k}.wav": tone(tmp_path / f"{k}.wav", k, seconds=60.0).read_bytes() for k in range(8)}
+    answers: dict[str, tuple[int, object]] = {}
+    thread = threading.Thread(target=lambda: answers.update(send_all(running, bodies)))
+    thread.start()
+    while running.send("/health")[1]["under_way"] != len(bodies):
+        time.sleep(0.002)
+    running.process.send_signal(number)
+    thread.join()
+    assert {status for status, _ in answers.values()} == {200}
+    assert len(answers) == len(bodies)
+    assert running.process.wait(20) == 0
+    with pytest.raises(ConnectionError):
+        running.send("/health")
+    assert [path for path in running.temporary.rglob("*") if path.is_file()] == []
+
+
+def test_predictions_import_nothing_that_fits(model: Path, tmp_path: Path) -> None:
+    modules = tmp_path / "loaded.modules"
+    running = Running(model, tmp_path, "--allow-host", str(tmp_path / "loaded"))
+    assert running.send("/predict", tone(tmp_path / "a.wav", 1).read_bytes())[0] == 200
+    running.process.send_signal(signal.SIGTERM)
+    running.process.communicate(timeout=20)
+    loaded = set(modules.read_text().split())
+    assert "quintet.serving.app" in loaded
+    assert [name for name in FITTING if name in loaded] == []
+
+
+def test_an_explanation_is_the_page_of_explain(running: Running, tmp_path: Path) -> None:
+    sound = tone(tmp_path / "a.wav", 1, seconds=1.5).read_bytes()
+    status, answer = running.send("/explain?name=%3Cb%3Esong.wav", sound)
+    page = str(answer["page"])
+    assert status == 200
+    assert "&lt;b&gt;song.wav" in page
+    assert "<b>song" not in page
+    assert "data:audio/" in page
+    assert "numbers/" not in page
+    status, answer = running.send("/explain", b"no sound at all")
+    assert status == 422
+    assert str(running.temporary) not in str(answer["detail"])
+    assert list(running.temporary.glob("quintet-serve-*/*")) == []

@@ -1,0 +1,458 @@
+"""The service: its answers are those of the commands, and no request harms another."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import re
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+import quintet
+from quintet.cli import app as command_line
+from quintet.errors import ConfigError, MissingExtraError
+from quintet.serving import app as serving_app
+from quintet.serving.app import make_app
+from quintet.serving.faults import Refusal
+from quintet.serving.gate import Admission, Gate
+from quintet.serving.pages import docs_page
+from quintet.serving.serve_settings import ServeSettings
+from quintet.serving.server import ModelServer
+from quintet.training.settings import TrainSettings
+
+sys.path.insert(0, str(Path(__file__).parent))
+import hostile_decoders
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+RATE = 8000
+PARAMETERS = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral"))
+SETTINGS = ServeSettings(port=0, queue=8, megabytes=0.2, seconds=0.7)
+BOUNDARY = "frontier"
+
+
+def tone(path: Path, k: int, *, seconds: float = 0.6, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(round(rate * seconds)) / rate
+    noise = np.random.default_rng(k).normal(size=len(t))
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * (200 + 90 * (k % 8)) * t) + 0.02 * noise, rate)
+    return path
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight clips of two classes, a model of them, and new recordings."""
+    root = tmp_path_factory.mktemp("music")
+    for k in range(8):
+        tone(root / "data" / ("low", "high")[k % 2] / f"{k}.wav", k)
+    manifest = quintet.load_source(root / "data")
+    quintet.extract(manifest, root / "f.parquet", parameters=PARAMETERS, n_jobs=0)
+    members = ("logistic_regression", "random_forest")
+    settings = TrainSettings(
+        members=members,
+        settings={"random_forest": {"n_estimators": 4}},
+        folds=2,
+        rules=("mean",),
+        rule="mean",
+        resamples=0,
+    )
+    quintet.train(root / "f.parquet", root / "model", settings=settings)
+    tone(root / "new.wav", 3)
+    tone(root / "long.wav", 5, seconds=2.9)
+    cut = tone(root / "cut.wav", 9)
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    tone(root / "crash.wav", 1, rate=hostile_decoders.CRASH_RATE)
+    tone(root / "hang.wav", 1, rate=hostile_decoders.HANG_RATE)
+    (root / "words.mp3").write_text("this is not audio, " * 99)
+    return root
+
+
+@contextmanager
+def running(music: Path, settings: ServeSettings = SETTINGS) -> Iterator[ModelServer]:
+    """A server in a thread."""
+    server = ModelServer(music / "model", settings)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def server(music: Path) -> Iterator[ModelServer]:
+    with running(music) as server:
+        yield server
+
+
+def send(
+    server: ModelServer, path: str, body: bytes | None = None, *, method: str = "POST", **headers: str
+) -> tuple[int, dict[str, str], str]:
+    """Status, headers and text of a response. In names of headers, `_` stands for `-`."""
+    host, port = server.url.removeprefix("http://").rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    try:
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, fields, encode_chunked="Transfer_Encoding" in headers)
+        response = connection.getresponse()
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, found, response.read().decode()
+    finally:
+        connection.close()
+
+
+def form(content: bytes, name: str | None) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a form with one file."""
+    label = "" if name is None else f'; filename="{name}"'
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"{label}\r\n\r\n'
+    body = head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return body, {"Content_Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+def command_json(music: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """What `quintet predict --json` prints."""
+    monkeypatch.chdir(music)
+    done = CliRunner().invoke(command_line, ["predict", "model", *arguments, "--json", "-q"])
+    assert done.stdout.startswith("{"), done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "query", "options"),
+    [
+        ("new.wav", "", []),
+        ("new.wav", "&confidence=0.7", ["--confidence", "0.7"]),
+        ("long.wav", "&segment=0.5&confidence=0.5", ["--segment", "0.5", "--confidence", "0.5"]),
+        ("cut.wav", "", []),
+        ("data/low/0.wav", "", []),
+    ],
+)
+def test_the_answer_is_what_predict_prints(
+    music: Path,
+    server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    query: str,
+    options: list[str],
+) -> None:
+    sound = (music / file).read_bytes()
+    status, headers, text = send(server, f"/predict?name=NAME{query}", sound)
+    expected = command_json(music, monkeypatch, file, *options)
+    assert status == 200
+    assert headers["content-type"] == "application/json"
+    assert "access-control-allow-origin" not in headers
+    place = str(music / file)
+    expected = expected.replace(json.dumps(place)[1:-1], "NAME").replace(file, "NAME")
+    assert text == expected
+    body, content_type = form(sound, None if query else "NAME")
+    assert (
+        send(server, f"/predict?{'name=NAME' if query else ''}{query}", body, **content_type)[2] == expected
+    )
+
+
+def test_a_recording_that_cannot_be_read_is_422_with_the_row_of_predict(
+    music: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, _, text = send(server, "/predict?name=words.mp3", (music / "words.mp3").read_bytes())
+    answer = json.loads(text)
+    reason = answer.pop("detail")
+    expected = json.loads(command_json(music, monkeypatch, "words.mp3"))
+    assert status == 422
+    row, wanted = answer["files"][0], expected["files"][0]
+    assert row.pop("reason") == reason == wanted.pop("reason").replace(f"{music}/", "")
+    assert answer == expected
+    status, _, text = send(server, "/predict?strict=true&name=cut", (music / "cut.wav").read_bytes())
+    assert (status, json.loads(text)["files"][0]["status"]) == (422, "failed")
+
+
+def test_a_crash_or_a_hang_of_the_decoder_costs_its_own_request(music: Path, server: ModelServer) -> None:
+    model = server.service.predictions._model
+    assert model is not None
+    hostile = tuple(replace(job, load=hostile_decoders.load) for job in model.jobs)
+    server.service.predictions._model = replace(model, jobs=hostile)  # type: ignore[arg-type]
+    try:
+        answers: dict[str, tuple[int, dict[str, Any]]] = {}
+
+        def ask(name: str) -> None:
+            content = (music / f"{name}.wav").read_bytes()
+            status, _, text = send(server, f"/predict?segment=0&name={name}", content)
+            answers[name] = status, json.loads(text)
+
+        threads = [threading.Thread(target=ask, args=(name,)) for name in ("crash", "hang", "new")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        server.service.predictions._model = model
+    assert {name: status for name, (status, _) in answers.items()} == {"crash": 422, "hang": 422, "new": 200}
+    assert "worker process died" in answers["crash"][1]["detail"]
+    assert "longer than 0.7 s" in answers["hang"][1]["detail"]
+    assert [answers[name][1]["files"][0]["stage"] for name in ("crash", "hang")] == ["worker", "worker"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status"),
+    [
+        ("/predict", b"", {}, 400),
+        ("/predict?confidence=2", b"RIFF", {}, 400),
+        ("/predict?segment=-1", b"RIFF", {}, 400),
+        ("/predict?confidence=2", b"x" * 10, {"Host": "evil.example"}, 421),
+        ("/predict", b"RIFF", {"Origin": "http://evil.example"}, 403),
+        ("/predict", b"RIFF", {"Origin": "null"}, 403),
+        ("/explain", b"RIFF", {"Sec_Fetch_Site": "cross-site"}, 403),
+        ("/predict", b"x" * 200_001, {}, 413),
+        ("/explain", b"x" * 200_001, {}, 413),
+        ("/nowhere", b"", {}, 404),
+        ("/predict", form(b"", "a.wav")[0], form(b"", "a.wav")[1], 400),
+        ("/predict", b"--frontier", form(b"", "a.wav")[1], 400),
+        ("/predict", b"no form", form(b"", "a.wav")[1], 400),
+        ("/predict", form(b"RIFF", "a.wav")[0][:-6], form(b"", "a.wav")[1], 400),
+        ("/predict", form(b"RIFF", None)[0].replace(b'"file"', b'"text"'), form(b"", "a.wav")[1], 400),
+        ("/predict", form(b"RIFF", "a")[0][:-4] + form(b"RIFF", "b")[0][10:], form(b"", "")[1], 400),
+        ("/predict", b"RIFF", {"Content_Type": "multipart/form-data"}, 400),
+    ],
+)
+def test_what_cannot_be_answered_has_a_status_and_a_sentence(
+    server: ModelServer, path: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    received, found, text = send(server, path, body, **headers)
+    assert received == status
+    assert json.loads(text)["detail"].endswith((".", "docs."))
+    assert found["content-security-policy"].startswith("default-src 'none'")
+    assert list(server.service.upload_folder.iterdir()) == []
+    assert server.service.admission.n_under_way == 0
+
+
+def test_a_body_without_stated_length_is_cut_off(server: ModelServer) -> None:
+    chunks = (b"x" * 50_000 for _ in range(5))
+    status, _, _ = send(server, "/predict", chunks, Transfer_Encoding="chunked")  # type: ignore[arg-type]
+    assert status == 413
+    assert list(server.service.upload_folder.iterdir()) == []
+
+
+def test_a_body_that_pauses_is_cut_off(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quintet.serving.uploads.SILENCE_S", 0.05)
+    host, port = server.url.removeprefix("http://").rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\nRIFF".encode())
+        assert slow.recv(12) == b"HTTP/1.1 408"
+    assert list(server.service.upload_folder.iterdir()) == []
+
+
+def test_names_of_uploads_are_shown_and_never_paths(music: Path, server: ModelServer) -> None:
+    sound = (music / "new.wav").read_bytes()
+    names = {
+        "../../etc/<b>.wav": "<b>.wav",
+        "C:\\music\\song.wav": "song.wav",
+        "..": "recording",
+        "\u202egnp.wav": "\\u202egnp.wav",
+    }
+    for name, shown in names.items():
+        body, content_type = form(sound, name)
+        answer = json.loads(send(server, "/predict", body, **content_type)[2])
+        assert answer["files"][0]["file"] == shown
+    assert json.loads(send(server, "/predict", sound)[2])["files"][0]["file"] == "recording"
+
+
+def test_more_requests_than_the_queue_holds_are_refused_with_a_time(music: Path) -> None:
+    sound = (music / "new.wav").read_bytes()
+    with running(music, replace(SETTINGS, queue=1)) as server:
+        host, port = server.url.removeprefix("http://").rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as slow:
+            slow.sendall(
+                f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(sound)}\r\n\r\n".encode()
+            )
+            slow.sendall(sound[:100])
+            assert slow.recv(12) == b"HTTP/1.1 421"  # a wrong name holds no place
+        with socket.create_connection((host, int(port))) as slow:
+            head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(sound)}\r\n\r\n"
+            slow.sendall(head.encode() + sound[:100])
+            while not server.service.admission.n_under_way:
+                pass
+            status, headers, text = send(server, "/predict", sound)
+            assert (status, int(headers["retry-after"])) == (503, 1)
+            assert "At most 1 requests" in json.loads(text)["detail"]
+            assert send(server, "/health", method="GET")[0] == 200
+            server.stop()  # what was begun is answered
+            slow.sendall(sound[100:])
+            assert slow.recv(12) == b"HTTP/1.1 200"
+    assert not server.service.upload_folder.exists()
+
+
+def test_a_client_that_goes_away_is_not_worked_for() -> None:
+    future: Future[int] = Future()
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(Refusal):
+        asyncio.run(serving_app._result(future, gone))
+    assert future.cancelled()
+
+
+def test_what_waits_is_predicted_together_and_a_fault_costs_one(server: ModelServer, music: Path) -> None:
+    desk, model = server.service.predictions, server.service.model
+    sizes: list[int] = []
+    entered, may_go = threading.Event(), threading.Event()
+
+    class Slow:
+        def describe(self, *arguments: Any, **options: Any) -> Any:
+            return model.describe(*arguments, **options)
+
+        def predict(self, described: Any) -> Any:
+            entered.set()
+            may_go.wait(20)
+            sizes.append(len(described))
+            if any(task.name == "bad" for task, _ in described):
+                raise ValueError("a fault of the model")
+            return model.predict(described)
+
+    desk._model = Slow()  # type: ignore[assignment]
+    try:
+        from quintet.serving.desks import Question
+
+        names = ["first", "a", "bad", "b"]
+        questions = [Question(model.task(name, str(music / "new.wav"))) for name in names]
+        desk.ask(questions[0])
+        assert entered.wait(20)
+        for question in questions[1:]:
+            desk.ask(question)
+        while desk._described.qsize() < 3:
+            threading.Event().wait(0.01)
+        may_go.set()
+        kinds = [type(question.answer.exception(20)) for question in questions]
+    finally:
+        desk._model = model
+    assert kinds == [type(None), type(None), ValueError, type(None)]
+    assert sizes == [1, 3, 1, 1, 1]
+    alone = model.predict([(questions[0].task, model.describe(questions[0].task, desk._pools[0]))])[0]
+    for question in (questions[1], questions[3]):
+        np.testing.assert_allclose(question.answer.result().probabilities, alone.probabilities, atol=1e-12)
+
+
+def test_the_page_of_an_explanation_has_its_policy_as_a_header(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str, float | None]] = []
+
+    def ask(path: str, name: str, segment_s: float | None) -> Future[str]:
+        asked.append((Path(path).read_text(), name, segment_s))
+        answer: Future[str] = Future()
+        policy = "default-src &#39;none&#39;; script-src &#39;sha256-x&#39;"
+        answer.set_result(f'<meta http-equiv="Content-Security-Policy" content="{policy}">')
+        return answer
+
+    monkeypatch.setattr(server.service.explanations, "ask", ask)
+    status, headers, _ = send(server, "/explain?name=a/b.wav&segment=2", b"sound")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert headers["content-security-policy"] == (
+        "default-src 'none'; script-src 'sha256-x'; frame-ancestors 'none'"
+    )
+    assert asked == [("sound", "b.wav", 2.0)]
+    assert list(server.service.upload_folder.iterdir()) == []
+
+
+def test_the_description_is_complete_and_loads_nothing_from_elsewhere(server: ModelServer) -> None:
+    description = json.loads(send(server, "/openapi.json", method="GET")[2])
+    assert sorted(description["paths"]) == ["/explain", "/health", "/predict"]
+    post = description["paths"]["/predict"]["post"]
+    assert {entry["name"] for entry in post["parameters"]} == {"name", "confidence", "segment", "strict"}
+    assert set(post["requestBody"]["content"]) == {"application/octet-stream", "multipart/form-data"}
+    assert {"200", "413", "422", "503"} <= set(post["responses"])
+    status, headers, page = send(server, "/docs", method="GET")
+    assert status == 200
+    assert "<script" not in page
+    assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", page)
+    assert "script-src" not in headers["content-security-policy"]
+    assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert "/predict?confidence=0.9" in page
+    assert "&lt;x&gt;" in docs_page({"info": {"title": "<x>"}, "paths": {}})
+    assert send(server, "/", method="GET")[1]["location"] == "/docs"
+
+
+def test_health_names_the_model(server: ModelServer) -> None:
+    health = json.loads(send(server, "/health", method="GET")[2])
+    assert health["status"] == "ok"
+    assert (health["model"], health["frozen"], health["queue"]) == ("model", True, 8)
+    assert (health["classes"], health["members"]) == (
+        ["high", "low"],
+        ["logistic_regression", "random_forest"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "is_fine"),
+    [
+        ("127.0.0.1:8000", True),
+        ("[::1]:8000", True),
+        ("LOCALHOST", True),
+        ("music.example", True),
+        ("evil.example", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+        ("localhost,evil.example", False),
+        ("evil@localhost", False),
+        ("localhost:x", False),
+        ("localhost/evil", False),
+    ],
+)
+def test_the_host_is_a_number_or_a_known_name(host: str, is_fine: bool) -> None:
+    gate = Gate(None, ("Music.example",))  # type: ignore[arg-type]
+    if is_fine:
+        gate.check("GET", {"host": host})
+        gate.check("POST", {"host": host, "origin": f"http://{host.lower()}"})
+        return
+    with pytest.raises(Refusal) as refused:
+        gate.check("GET", {"host": host})
+    assert refused.value.status == 421
+
+
+def test_the_time_to_wait_grows_with_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("quintet.serving.gate.time.monotonic", lambda: clock[0])
+    admission = Admission(3, n_workers=1)
+    for _ in range(60):
+        with admission.enter():
+            clock[0] += 4.0
+    with admission.enter(), admission.enter(), admission.enter():
+        with pytest.raises(Refusal) as refused, admission.enter():
+            pass
+        assert refused.value.retry_after_s == 12
+    assert admission.n_under_way == 0
+
+
+def test_settings_that_cannot_be_served_are_refused(music: Path) -> None:
+    with pytest.raises(ConfigError, match="queue must be"):
+        ServeSettings(queue=0)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        ModelServer(music / "model", replace(SETTINGS, confidence=2.0))
+    with pytest.raises(quintet.errors.MachineError, match="port free"):
+        ModelServer(music / "model", replace(SETTINGS, host="192.0.2.1"))
+    with pytest.raises(quintet.errors.ArtefactError, match="finished model"):
+        ModelServer(music / "data", SETTINGS)
+
+
+def test_without_the_extra_a_sentence_says_what_to_install(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(MissingExtraError, match=r"quintet-music\[serve\]"):
+        make_app(server.service)
