@@ -188,7 +188,7 @@ def test_an_ogg_without_its_end_is_refused(tmp_path):
     path = written(tmp_path, "a.ogg", 0.1 * np.random.default_rng(0).standard_normal(3 * RATE))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 6 // 10])
-    refused(path, "breaks off after [12].* s")
+    refused(path, "states [12].* s, 1.* s could be decoded.*the end mark is missing")
 
 
 def test_a_window_before_the_damage_can_still_be_read(tmp_path):

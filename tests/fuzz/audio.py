@@ -124,15 +124,15 @@ def write_av(path: Path, container: str, codec: str, samples: np.ndarray[Any, An
         file.mux([packet for packet in stream.encode(None) if packet.size])  # flac ends with an empty one
 
 
-def make_seeds(folder: Path, *, per_container: int) -> list[Path]:
-    """Small recordings of several lengths, rates and channels in every container that can be written."""
+def make_seeds(folder: Path, *, per_container: int, seconds: float | None = None) -> list[Path]:
+    """Small recordings of several rates and channels, and lengths, in every container that can be written."""
     seeds = []
     for number in range(per_container):
         rng = np.random.default_rng(number)
-        seconds = (0.3, 0.7, 0.05, 1.4, 0.2)[number % 5]
+        length_s = (0.3, 0.7, 0.05, 1.4, 0.2)[number % 5] if seconds is None else seconds
         rate, channels = (RATE, 44100, 1000, 16000, 48000)[number % 5], (1, 2, 1, 2, 6)[number % 5]
-        samples = sound(rng, seconds=seconds, rate=rate, channels=channels)
-        longer = sound(rng, seconds=max(0.7, seconds), rate=rate, channels=1)  # some encoders need it
+        samples = sound(rng, seconds=length_s, rate=rate, channels=channels)
+        longer = sound(rng, seconds=max(0.7, length_s), rate=rate, channels=1)  # some encoders need it
         for suffix, (format, subtype) in WITH_SOUNDFILE.items():
             path = folder / f"{number}.{suffix}"
             try:

@@ -120,7 +120,8 @@ def truncation(ending: Ending, source: Path) -> str:
     """A sentence on what is missing; empty if nothing is."""
     if not ending.reason:
         return ""
-    return f"A recording must be complete. '{source}' is cut short: {ending.reason}. Fetch it again."
+    state = "damaged" if ending.has_gaps else "cut short"
+    return f"A recording must be complete. '{source}' is {state}: {ending.reason}. Fetch it again."
 
 
 def _is_surely_finite(samples: NDArray[np.float32]) -> bool:

@@ -6,10 +6,11 @@ point where it breaks off. Each reader here reads a few bytes and returns how ma
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
 """Sizes that programs write into a header that they cannot complete at the end."""
@@ -21,10 +22,28 @@ EXTENSIBLE, IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
 """Format tags of WAV and W64 files."""
 SDS_HEADER_BYTES, SDS_BLOCK_BYTES, SDS_DATA_BYTES, SDS_BITS_AT = 21, 127, 120, 6
 """SDS: bytes of the header, of a block and of its samples (7 bits each); place of the bits of a sample."""
+OGG_HEAD_BYTES, OGG_TAIL_BYTES = 1 << 18, 70_000
+"""Bytes at the start and at the end of an Ogg file that are looked at. A page has at most 65,307."""
+OGG_LATE_S = 10.0
+"""Position of the end of the first page, seconds, from which a stream counts as part of a longer one.
+
+A page has at most 255 packets: some 5 s."""
+OPUS_CLOCK = 48_000
+OGG_CODECS = {b"\x01vorbis": 0, b"OpusHead": OPUS_CLOCK, b"\x7fFLAC": 0, b"Speex   ": 0}
+"""Start of the first packet of a codec → positions per second in its pages; 0 is the sample rate."""
 FARTHEST = 1 << 60
 """Largest position of a byte that is looked for."""
+VOC_SOUND = (1, 2, 9)
+"""Types of the blocks of a VOC file that hold sound."""
 MAX_CHUNKS = 1000
 """Chunks that are looked at. A damaged file may consist of empty chunks."""
+
+
+class _Data(NamedTuple):
+    """Where the sound data of a file begin, and how many bytes they have, as its header states."""
+
+    start: int
+    size: int
 
 
 def stated_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> int | None:
@@ -36,11 +55,38 @@ def stated_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> 
         frames: number of frames that libsndfile reports.
         frame_bytes: bytes of one frame (all channels) if the file is PCM, 0 if the data are compressed.
     """
-    reader = _READERS.get(format)
-    if reader is None:
-        return frames
+    if format in _STATING_NOTHING:
+        return None
     with path.open("rb") as file:
-        return reader(file, frame_bytes)
+        if format not in _FRAMES and format not in _DATA:
+            return frames
+        count = _FRAMES[format](file) if format in _FRAMES else None
+        if count is not None or format not in _DATA:
+            return count
+        data = _DATA[format](file)
+    return data.size // frame_bytes if data is not None and frame_bytes else None
+
+
+def byte_share(path: Path, *, format: str) -> float | None:
+    """Share of the sound data that a file holds, of what its header states in bytes.
+
+    Where the data are compressed, their bytes say how much is missing: as many seconds as the share of bytes.
+
+    Args:
+        path: the file.
+        format: libsndfile's name of the container.
+
+    Returns:
+        A share below 1; None if the file is whole, or its header states no size.
+    """
+    if format not in _DATA:
+        return None
+    with path.open("rb") as file:
+        data = _DATA[format](file)
+    if data is None:
+        return None
+    held = path.stat().st_size - data.start
+    return held / data.size if 0 < held < data.size else None
 
 
 def frames_of_bytes(path: Path, *, format: str) -> int | None:
@@ -72,13 +118,68 @@ def ogg_is_complete(path: Path) -> bool:
         True also if no page is found near the end, since then the file says nothing about it.
     """
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 70_000))  # a page has at most 65,307 bytes
+        file.seek(max(0, path.stat().st_size - OGG_TAIL_BYTES))
         tail = file.read()
     page = tail.rfind(b"OggS")
     if page < 0 or len(tail) < page + 6:
         return True
     flags = tail[page + 5]
     return bool(flags & 0x04)
+
+
+def ogg_frames(path: Path, sample_rate: int) -> int | None:
+    """Frames of an Ogg stream, from the positions that its first and last page state.
+
+    A recording of a broadcast begins at any position. Its first page is not counted then.
+
+    Args:
+        path: the file.
+        sample_rate: Hz, of the frames.
+
+    Returns:
+        None if several streams follow each other or run beside each other, or if the codec is unknown.
+    """
+    with path.open("rb") as file:
+        head = file.read(OGG_HEAD_BYTES)
+        file.seek(max(0, path.stat().st_size - OGG_TAIL_BYTES))
+        tail = file.read()
+    if head[:4] != b"OggS" or len(head) < 28:
+        return None
+    body = head[27 + head[26] :]
+    clock = next((rate for mark, rate in OGG_CODECS.items() if body.startswith(mark)), None)
+    pages = _ogg_pages(head)
+    last = [page for page in _ogg_pages(tail[max(0, tail.find(b"OggS")) :]) if page.position >= 0]
+    begun = [page for page in pages if not page.is_first and page.position > 0]
+    if (
+        clock is None
+        or not begun
+        or not last
+        or {page.serial for page in (*pages, *last)} != {pages[0].serial}
+    ):
+        return None
+    clock = clock or sample_rate
+    skipped = int.from_bytes(body[10:12], "little") if clock == OPUS_CLOCK else 0
+    start = begun[0].position if begun[0].position > OGG_LATE_S * clock else 0
+    return max(0, last[-1].position - start - skipped) * sample_rate // clock or None
+
+
+class _OggPage(NamedTuple):
+    """A page of an Ogg file: its stream, the position of its end, and whether the stream begins with it."""
+
+    serial: bytes
+    position: int
+    is_first: bool
+
+
+def _ogg_pages(content: bytes) -> list[_OggPage]:
+    """The pages in some bytes of an Ogg file. Damaged bytes between them are passed over."""
+    pages, at = [], 0
+    while at >= 0 and at + 27 <= len(content):
+        if content[at : at + 4] == b"OggS":
+            (position,) = struct.unpack_from("<q", content, at + 6)
+            pages.append(_OggPage(content[at + 14 : at + 18], position, bool(content[at + 5] & 0x02)))
+        at = content.find(b"OggS", at + 27)
+    return pages
 
 
 def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:
@@ -102,7 +203,7 @@ def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:
             tag_at = _find_extensible_float(file)
             return None if tag_at is None else [(0, tag_at), IEEE_FLOAT, (tag_at + 2, size)]
         if head[:4] == b"caff":
-            chunk = _find_caf_data(file)
+            chunk = _find_caf_chunk(file, b"data")
             if chunk is None or chunk[0] + chunk[1] <= size:
                 return None
             start = chunk[0]
@@ -134,32 +235,30 @@ def _holds_only_chunks(file: BinaryIO, start: int, size: int) -> bool:
     return position == size
 
 
-def _read_wav(file: BinaryIO, frame_bytes: int) -> int | None:
+def _find_wav(file: BinaryIO) -> _Data | None:
     size = _find_chunk(file, b"data", byte_order="<")
     is_unknown = size is None or size in UNKNOWN_SIZES or size >= 0x7FFFF000
-    if size is None or is_unknown or not frame_bytes:
-        return None
-    return size // frame_bytes
+    return None if size is None or is_unknown else _Data(file.tell(), size)
 
 
-def _read_rf64(file: BinaryIO, frame_bytes: int) -> int | None:
+def _find_rf64(file: BinaryIO) -> _Data | None:
     """The 64-bit size of the data chunk, which the chunk `ds64` states (EBU Tech 3306)."""
-    if _find_chunk(file, b"ds64", byte_order="<") is None or not frame_bytes:
+    if _find_chunk(file, b"ds64", byte_order="<") is None:
         return None
     body = file.read(16)
-    if len(body) < 16:
+    if len(body) < 16 or _find_chunk(file, b"data", byte_order="<") is None:
         return None
-    _, data_bytes = struct.unpack("<QQ", body)
-    return None if data_bytes in (0, 2**64 - 1) else int(data_bytes) // frame_bytes
+    _, size = struct.unpack("<QQ", body)
+    return None if size in (0, 2**64 - 1) else _Data(file.tell(), int(size))
 
 
-def _read_w64(file: BinaryIO, frame_bytes: int) -> int | None:
+def _find_w64(file: BinaryIO) -> _Data | None:
     """The size of the data chunk of a Sony Wave64 file.
 
     A chunk begins with an identifier of 16 bytes and a size of 8 bytes, which includes these 24.
     """
     chunk = _find_w64_chunk(file, W64_DATA)
-    return chunk[1] // frame_bytes if chunk is not None and frame_bytes and chunk[1] > 0 else None
+    return _Data(*chunk) if chunk is not None and chunk[1] > 0 else None
 
 
 def _find_w64_chunk(file: BinaryIO, wanted: bytes) -> tuple[int, int] | None:
@@ -184,16 +283,21 @@ def _read_at(file: BinaryIO, position: int, n_bytes: int) -> bytes:
     return file.read(n_bytes)
 
 
-def _read_caf(file: BinaryIO, frame_bytes: int) -> int | None:
+def _find_caf(file: BinaryIO) -> _Data | None:
     """The size of the data chunk of a Core Audio file, which begins with a 4-byte count; -1 is unknown."""
-    chunk = _find_caf_data(file)
-    if chunk is None or chunk[1] <= 4 or not frame_bytes:
-        return None
-    return (chunk[1] - 4) // frame_bytes
+    chunk = _find_caf_chunk(file, b"data")
+    return None if chunk is None or chunk[1] <= 4 else _Data(chunk[0] + 4, chunk[1] - 4)
 
 
-def _find_caf_data(file: BinaryIO) -> tuple[int, int] | None:
-    """Start and stated size of the data chunk of a Core Audio file."""
+def _count_caf(file: BinaryIO) -> int | None:
+    """The valid frames in the packet table of compressed data, if the table stands before them."""
+    chunk = _find_caf_chunk(file, b"pakt")
+    body = b"" if chunk is None else _read_at(file, chunk[0], 16)
+    return int(struct.unpack(">qq", body)[1]) or None if len(body) == 16 else None
+
+
+def _find_caf_chunk(file: BinaryIO, wanted: bytes) -> tuple[int, int] | None:
+    """Start and stated size of the body of the first chunk with this name of a Core Audio file."""
     position = 8
     for _ in range(MAX_CHUNKS):
         head = _read_at(file, position, 12)
@@ -201,43 +305,103 @@ def _find_caf_data(file: BinaryIO) -> tuple[int, int] | None:
             return None
         name, size = struct.unpack(">4sq", head)
         position += 12
-        if name == b"data":
+        if name == wanted:
             return position, int(size)
         position += max(0, int(size))
     return None
 
 
-def _read_aiff(file: BinaryIO, frame_bytes: int) -> int | None:
+def _find_aiff(file: BinaryIO) -> _Data | None:
+    """The sound data chunk of an AIFF file, which begins with 8 bytes about its alignment."""
+    size = _find_chunk(file, b"SSND", byte_order=">")
+    return _Data(file.tell() + 8, size - 8) if size is not None and size > 8 else None
+
+
+def _find_svx(file: BinaryIO) -> _Data | None:
+    size = _find_chunk(file, b"BODY", byte_order=">")
+    return _Data(file.tell(), size) if size else None
+
+
+def _find_au(file: BinaryIO) -> _Data | None:
+    head = _read_at(file, 0, 12)
+    if len(head) < 12:
+        return None
+    start, size = struct.unpack(">4xII" if head[:4] == b".snd" else "<4xII", head)
+    return None if size in UNKNOWN_SIZES else _Data(int(start), int(size))
+
+
+def _find_voc(file: BinaryIO) -> _Data | None:
+    """The blocks of sound of a Creative Voice file: each has a type and a size of three bytes."""
+    head = _read_at(file, 0, 22)
+    position = int.from_bytes(head[20:22], "little")
+    start = total = 0
+    for _ in range(MAX_CHUNKS):
+        block = _read_at(file, position, 4)
+        if len(block) < 4 or not block[0]:
+            break
+        size = int.from_bytes(block[1:], "little")
+        position += 4 + size
+        if block[0] in VOC_SOUND:
+            start = start or position - size
+            total = position - start
+    return _Data(start, total) if total else None
+
+
+def _find_mat5(file: BinaryIO) -> _Data | None:
+    """The last matrix of a MATLAB 5 file: each element has a type and a size of four bytes."""
+    byte_order = "<" if _read_at(file, 126, 2) == b"IM" else ">"
+    position, found = 128, None
+    for _ in range(MAX_CHUNKS):
+        head = _read_at(file, position, 8)
+        if len(head) < 8:
+            break
+        _, size = struct.unpack(f"{byte_order}II", head)
+        found = _Data(position + 8, int(size))
+        position += 8 + int(size)
+    return found
+
+
+def _count_aiff(file: BinaryIO) -> int | None:
     if _find_chunk(file, b"COMM", byte_order=">") is None:
         return None
     body = file.read(6)
     return struct.unpack(">hI", body)[1] if len(body) == 6 else None
 
 
-def _read_au(file: BinaryIO, frame_bytes: int) -> int | None:
-    file.seek(0)
-    head = file.read(12)
-    byte_order = ">" if head[:4] == b".snd" else "<"
-    size = 0
-    if len(head) == 12:
-        _, size = struct.unpack(f"{byte_order}4xII", head)
-    if size in UNKNOWN_SIZES or not frame_bytes:
-        return None
-    return int(size) // frame_bytes
-
-
-def _read_flac(file: BinaryIO, frame_bytes: int) -> int | None:
+def _count_flac(file: BinaryIO) -> int | None:
     """The total of samples in STREAMINFO, 36 bits; 0 is unknown."""
-    file.seek(0)
-    head = file.read(26)
+    head = _read_at(file, 0, 26)
     if head[:4] != b"fLaC" or len(head) < 26:
         return None
     total = int.from_bytes(head[18:26], "big") & (2**36 - 1)
     return total or None
 
 
-def _state_nothing(file: BinaryIO, frame_bytes: int) -> None:
-    """Ogg pages and MPEG frames have no header with a length: `soundfile_reader` looks at them itself."""
+def _count_nist(file: BinaryIO) -> int | None:
+    """The field `sample_count` of a NIST (SPHERE) header, which is text."""
+    field = re.search(rb"sample_count -i (\d+)", _read_at(file, 0, 1024))
+    return int(field[1]) if field else None
+
+
+def _count_mat4(file: BinaryIO) -> int | None:
+    """The columns of the second matrix of a MATLAB 4 file; the first is the sample rate."""
+    head = _read_at(file, 0, 20)
+    if len(head) < 20:
+        return None
+    byte_order = "<" if head[:4] == bytes(4) else ">"
+    name_bytes = struct.unpack(f"{byte_order}I", head[16:])[0]
+    body = _read_at(file, 20 + int(name_bytes) + 8, 12)
+    return struct.unpack(f"{byte_order}III", body)[2] if len(body) == 12 else None
+
+
+def _count_field(position: int, kind: str) -> Callable[[BinaryIO], int | None]:
+    """A reader of the number of frames in a field of 4 bytes."""
+
+    def read(file: BinaryIO) -> int | None:
+        field = _read_at(file, position, 4)
+        return int(struct.unpack(kind, field)[0]) or None if len(field) == 4 else None
+
+    return read
 
 
 def _find_chunk(file: BinaryIO, wanted: bytes, byte_order: str) -> int | None:
@@ -254,15 +418,29 @@ def _find_chunk(file: BinaryIO, wanted: bytes, byte_order: str) -> int | None:
     return None
 
 
-_READERS: dict[str, Callable[[BinaryIO, int], int | None]] = {
-    "WAV": _read_wav,
-    "WAVEX": _read_wav,
-    "RF64": _read_rf64,
-    "W64": _read_w64,
-    "CAF": _read_caf,
-    "AIFF": _read_aiff,
-    "AU": _read_au,
-    "FLAC": _read_flac,
-    "OGG": _state_nothing,
-    "MP3": _state_nothing,
+_DATA: dict[str, Callable[[BinaryIO], _Data | None]] = {
+    "WAV": _find_wav,
+    "WAVEX": _find_wav,
+    "RF64": _find_rf64,
+    "W64": _find_w64,
+    "CAF": _find_caf,
+    "AIFF": _find_aiff,
+    "AU": _find_au,
+    "SVX": _find_svx,
+    "VOC": _find_voc,
+    "MAT5": _find_mat5,
 }
+"""Container → its sound data, as the header states them."""
+_FRAMES: dict[str, Callable[[BinaryIO], int | None]] = {
+    "AIFF": _count_aiff,
+    "CAF": _count_caf,
+    "FLAC": _count_flac,
+    "NIST": _count_nist,
+    "AVR": _count_field(26, ">I"),
+    "MAT4": _count_mat4,
+    "MPC2K": _count_field(26, "<I"),
+    "WVE": _count_field(18, ">I"),
+}
+"""Container → its number of frames, as the header states it."""
+_STATING_NOTHING = frozenset({"OGG", "MP3", "RAW", "IRCAM", "PAF", "PVF"})
+"""Containers whose headers state no length. `soundfile_reader` looks at Ogg pages and MPEG frames itself."""

@@ -61,15 +61,18 @@ class Ending:
         position: frames from the start of the recording to the end of what was decoded.
         missing: frames that the file states and does not hold, within the window.
         reason: why frames are missing, in words; empty if none are.
+        has_gaps: whether the missing frames are gaps in a recording that goes on behind them.
     """
 
     position: int = 0
     missing: int = 0
     reason: str = ""
+    has_gaps: bool = False
 
     def update(self, other: Ending) -> None:
         """Take over what another ending says."""
-        self.position, self.missing, self.reason = other.position, other.missing, other.reason
+        self.position, self.missing = other.position, other.missing
+        self.reason, self.has_gaps = other.reason, other.has_gaps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +157,7 @@ def close_window(
     slack_s: float,
     source: Path,
     damage: str = "",
+    lost: int = 0,
 ) -> Ending:
     """The ending of a window whose data ended at `position`.
 
@@ -165,6 +169,7 @@ def close_window(
         slack_s: seconds by which the statement may be wrong.
         damage: why the decoder could not go on; empty if the data simply ended.
         source: the file, for the message.
+        lost: frames in damaged places, behind which decoding went on.
 
     Raises:
         DecodeError: the window ends after the recording, and the file does not state more than it holds.
@@ -176,10 +181,14 @@ def close_window(
     is_short = stated is not None and missing > slack_s * sample_rate
     decoded_s, wanted_s = decoded / sample_rate, (decoded + missing) / sample_rate
     if is_short:
-        what = "the header promises" if window.is_whole_file else "the window asks for"
+        what = "the file states" if window.is_whole_file else "the window asks for"
         share = missing / (decoded + missing)
         reason = f"{what} {wanted_s:.2f} s, {decoded_s:.2f} s could be decoded ({share:.0%} is missing)"
-        return Ending(position, missing, f"{reason}; {damage}" if damage else reason)
+        return Ending(position, max(missing, lost), f"{reason}; {damage}" if damage else reason)
+    if lost:
+        share = lost / (decoded + lost)
+        reason = f"{lost / sample_rate:.2f} s ({share:.0%}) in it could not be decoded: {damage}"
+        return Ending(position, lost, reason, has_gaps=True)
     if damage:
         return Ending(position, 0, f"it breaks off after {position / sample_rate:.2f} s: {damage}")
     window.require_inside(position, sample_rate, source)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import io
+import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
-from av import AudioFrame, AudioStream
+from av import AudioFrame, AudioStream, Packet
 from av.codec.context import Flags2
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from quintet.audio.reading.containers import EXACT_CONTAINERS, index_fault, read_statement
 from quintet.audio.reading.mpeg import FILTERBANK_DELAY
 from quintet.audio.reading.native import (
     READER_ERRORS,
@@ -26,16 +29,12 @@ from quintet.audio.reading.native import (
     close_window,
 )
 from quintet.errors import DecodeError
+from quintet.files.machine import machine_fault
 
 PREROLL_S = 0.5
 """Seconds before a window that are decoded too: a lossy decoder needs them to give the right samples."""
 HEADER_SLACK_S = 0.25
 """Seconds by which these containers may misstate their length."""
-EXACT_CONTAINERS = ("mov", "mp4", "m4a")
-"""Containers whose time stamps are exact: they are sought in, and their stated length is believed.
-
-In the others a window is decoded from the start of the recording, since a seek would begin elsewhere.
-"""
 BLOCK_FRAMES = 1 << 15
 """Frames of a block. The decoder's own frames are fifty times as short."""
 PRIMING_SAMPLES = {
@@ -70,7 +69,7 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
     """
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(source.open("rb"))
+            file = stack.enter_context(_open(source))
             container = stack.enter_context(
                 av.open(file, mode="r", options={"protocol_whitelist": "file"}, metadata_errors="ignore")
             )
@@ -78,25 +77,30 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
             is_exact = any(name in container.format.name.split(",") for name in EXACT_CONTAINERS)
             if is_exact and window.start_s > PREROLL_S:
                 _seek(container, stream, window.start_s - PREROLL_S)
-            frames = _decode(container, stream)
+            damage = _Damage(rate)
+            frames = _decode(container, stream, damage)
             first_frame = next(frames, None)
+            if first_frame is None and damage.error is not None:
+                raise damage.error
         except DecodeError:
             raise
         except DECODER_ERRORS as error:
+            reason = index_fault(source) or str(getattr(error, "strerror", error))
             raise DecodeError(
-                f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not "
-                f"({getattr(error, 'strerror', error)}). Check that it is a recording and not damaged."
+                f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not ({reason}). "
+                "Check that it is a recording and not damaged."
             ) from error
         begin = (
             _position(first_frame, stream, rate) if is_exact else -_priming(first_frame, stream, container)
         )
-        stated = _stated_frames(container, stream, rate, is_exact=is_exact)
-        if stated is not None and begin < 0:
-            stated += begin
+        statement = read_statement(source, container, stream, rate)
+        if statement.frames is not None and begin < 0:
+            statement = replace(statement, frames=statement.frames + begin)
         first, last = window.frames(rate)
         all_frames = [] if first_frame is None else chain([first_frame], frames)
         trimmed = _trim_last(all_frames, rate) if is_exact else ((f, f.samples) for f in all_frames)
-        pieces = _decode_pieces(trimmed, stream, rate, begin, source)
+        damage.position = begin
+        pieces = _decode_pieces(trimmed, stream, rate, damage)
         ending = Ending()
 
         def read() -> Iterator[NDArray[np.generic]]:
@@ -106,15 +110,17 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
                 close_window(
                     window,
                     position=position,
-                    stated=stated,
+                    stated=statement.frames_at_end(position),
                     sample_rate=rate,
                     slack_s=HEADER_SLACK_S if window.end_s is None else SHORTAGE_S,
                     source=source,
+                    damage=damage.reason or ("" if last and position >= last else statement.damage),
+                    lost=damage.n_lost(first),
                 )
             )
 
         resources = stack.pop_all()
-        lengths = [n for n in (last, stated) if n is not None]
+        lengths = [n for n in (last, statement.frames) if n is not None]
         hint = max(0, min(lengths) - first) if lengths else None
         return NativeSamples(read(), rate, stream.channels, hint, ending)
 
@@ -150,30 +156,98 @@ def _seek(container: InputContainer, stream: AudioStream, time_s: float) -> None
         container.seek(int(time_s / stream.time_base) + (stream.start_time or 0), stream=stream)
 
 
-def _stated_frames(
-    container: InputContainer, stream: AudioStream, rate: int, *, is_exact: bool
-) -> int | None:
-    """Frames that the audio stream states; None if it states none, or only an estimate."""
-    if is_exact and stream.duration is not None:
-        return round(_seconds(stream.duration, stream.time_base) * rate)
-    tag = stream.metadata.get("DURATION", "")  # matroska: hh:mm:ss.nnnnnnnnn
-    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", tag.strip("\0 "))
-    if match is None:
-        return None
-    hours, minutes, seconds = (float(part) for part in match.groups())
-    return round((3600 * hours + 60 * minutes + seconds) * rate)
+class _Source(io.BufferedReader):
+    """A file in which a step to an impossible place fails as ffmpeg expects, and raises nothing.
+
+    A damaged file may name places before its start.
+    """
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a place, and return it; -1 if there is no such place."""
+        try:
+            return super().seek(offset, whence)
+        except (OSError, ValueError) as error:
+            if machine_fault(error) is not None:
+                raise
+            return -1
 
 
-def _decode(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+def _open(source: Path) -> _Source:
+    return _Source(io.FileIO(source))
+
+
+class _Damage:
+    """Packets of a stream that could not be decoded. What follows them can be.
+
+    Args:
+        rate: of the stream, Hz.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.rate, self.position = rate, 0
+        """Frames from the start of the recording to the end of what was decoded."""
+        self.error: Exception | None = None
+        self._losses: list[tuple[int, int]] = []
+
+    def lose(self, packet: Packet[AudioStream], error: Exception) -> None:
+        """Count a packet."""
+        frame_samples = packet.stream.codec_context.frame_size or 1
+        duration = packet.duration and packet.time_base and packet.duration * packet.time_base
+        self._losses.append((self.position, round(duration * self.rate) if duration else frame_samples))
+        self.error = error
+
+    def lose_frame(self, frame: AudioFrame, error: Exception) -> None:
+        """Count a frame whose format is not that of the frames before it."""
+        self._losses.append((self.position, frame.samples * self.rate // (frame.sample_rate or self.rate)))
+        self.error = error
+
+    def end(self, error: Exception) -> None:
+        """Nothing can be decoded from here on."""
+        self.error = error
+
+    def n_lost(self, first: int) -> int:
+        """Frames in the packets behind a place that could not be decoded."""
+        return sum(n_frames for position, n_frames in self._losses if position >= first)
+
+    @property
+    def reason(self) -> str:
+        """What is damaged; empty if nothing is."""
+        if self.error is None:
+            return ""
+        if self._losses:
+            return f"{len(self._losses)} damaged " + ("packet" if len(self._losses) == 1 else "packets")
+        return " ".join(str(getattr(self.error, "strerror", self.error)).split()).strip(" .")
+
+
+def _decode(container: InputContainer, stream: AudioStream, damage: _Damage) -> Iterator[AudioFrame]:
     """Frames of a stream.
 
     Of wma also those that the decoder would drop, but not the frame after the last packet. It has no time
     stamp, and is one half of an overlap whose other half no packet holds.
     """
     if stream.codec_context.name not in WMA:
-        return container.decode(stream)
+        return _decode_packets(container, stream, damage)
     stream.codec_context.flags2 |= Flags2.skip_manual
-    return (frame for frame in container.decode(stream) if frame.pts is not None)
+    return (frame for frame in _decode_packets(container, stream, damage) if frame.pts is not None)
+
+
+def _decode_packets(container: InputContainer, stream: AudioStream, damage: _Damage) -> Iterator[AudioFrame]:
+    """Frames of the packets that can be decoded."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except DECODER_ERRORS as error:
+                if machine_fault(error) is not None:
+                    raise
+                if packet.size:  # the empty packet at the end asks for what the decoder has left
+                    damage.lose(packet, error)
+                continue
+            yield from frames
+    except DECODER_ERRORS as error:
+        if machine_fault(error) is not None:
+            raise
+        damage.end(error)
 
 
 def _priming(frame: AudioFrame | None, stream: AudioStream, container: InputContainer) -> int:
@@ -225,7 +299,7 @@ def _seconds(ticks: int, time_base: Fraction | None) -> float:
 
 
 def _decode_pieces(
-    frames: Iterable[tuple[AudioFrame, int]], stream: AudioStream, rate: int, begin: int, source: Path
+    frames: Iterable[tuple[AudioFrame, int]], stream: AudioStream, rate: int, damage: _Damage
 ) -> Iterator[NDArray[np.generic]]:
     """Samples of decoded frames, shape `(n, channels)`: int16 if that loses nothing, else float32.
 
@@ -233,24 +307,23 @@ def _decode_pieces(
         frames: each with the number of its samples that belong to the recording.
         stream: the stream that they are from.
         rate: Hz.
-        begin: position of the first frame, in samples.
-        source: the file, for messages.
+        damage: receives the position, and the frames whose format is not that of the others.
     """
     has_16_bits = stream.format.name in ("s16", "s16p", "u8", "u8p")
     resampler = av.AudioResampler(format="s16" if has_16_bits else "flt", layout=stream.layout, rate=rate)
-    position = begin
-    try:
-        for frame, n_left in frames:
-            for piece in resampler.resample(frame):
-                samples = piece.to_ndarray().reshape(piece.samples, -1)[:n_left]
-                yield samples
-                position += len(samples)
-                n_left -= len(samples)
-    except DECODER_ERRORS as error:
-        raise DecodeError(
-            f"A recording must be whole. '{source}' is damaged or cut short: {position / rate:.2f} s could "
-            "be decoded. Fetch it again."
-        ) from error
+    for frame, n_left in frames:
+        try:
+            pieces = [piece.to_ndarray().reshape(piece.samples, -1) for piece in resampler.resample(frame)]
+        except DECODER_ERRORS as error:
+            if machine_fault(error) is not None:
+                raise
+            damage.lose_frame(frame, error)
+            continue
+        for piece in pieces:
+            samples = piece[:n_left]
+            damage.position += len(samples)
+            yield samples
+            n_left -= len(samples)
 
 
 def _join_pieces(

@@ -18,7 +18,14 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.reading.byte_view import ByteView
-from quintet.audio.reading.headers import frames_of_bytes, ogg_is_complete, repair_header, stated_frames
+from quintet.audio.reading.headers import (
+    byte_share,
+    frames_of_bytes,
+    ogg_frames,
+    ogg_is_complete,
+    repair_header,
+    stated_frames,
+)
 from quintet.audio.reading.mpeg import find_mpeg_audio, xing_frame
 from quintet.audio.reading.native import (
     SHORTAGE_S,
@@ -86,16 +93,29 @@ class _OpenFile:
         descriptor: the file descriptor that the decoder reads; None if it reads a view.
         stated: frames that the file states reliably; None if it states none.
         held: frames that its bytes can hold, for a decoder that reads on without bytes; else None.
+        share: share of the bytes of compressed data that the file holds, of those that it states; None if it
+            holds all, or states none.
         start: byte at which the current stream begins.
         delay: frames at the start of a stream that no recording holds.
+        counted: frames in the blocks of an MPEG file, which counts them nowhere.
     """
 
     decoder: soundfile.SoundFile
     descriptor: int | None
     stated: int | None
     held: int | None = None
+    share: float | None = None
     start: int = 0
     delay: int = 0
+    counted: int | None = None
+
+    def frames_at_end(self, position: int, *, is_damaged: bool) -> int | None:
+        """Frames that the file states, if its data end at `position`; or has, if a damage is there."""
+        if is_damaged and self.stated is None and self.counted is not None:
+            return self.counted
+        if self.share is None:
+            return self.stated
+        return max(self.stated or 0, round(position / self.share))
 
     def replace(self, decoder: soundfile.SoundFile, start: int) -> None:
         """Go on with another decoder, of a view that begins at byte `start`."""
@@ -188,10 +208,15 @@ def _open(source: Path) -> _OpenFile:
         decoder = _ForwardFile(descriptor, closefd=True)
     if audio is not None:
         stated = decoder.frames if audio.tag_frames else None
-        return _OpenFile(decoder, descriptor, stated, delay=audio.delay)
+        counted = audio.n_samples - audio.delay
+        return _OpenFile(decoder, descriptor, stated, delay=audio.delay, counted=counted)
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
     stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
-    return _OpenFile(decoder, descriptor, stated, frames_of_bytes(source, format=decoder.format))
+    held = frames_of_bytes(source, format=decoder.format)
+    share = None if frame_bytes else byte_share(source, format=decoder.format)
+    if decoder.format == "OGG":
+        stated = ogg_frames(source, decoder.samplerate)
+    return _OpenFile(decoder, descriptor, stated, held, share)
 
 
 def _looks_like_mpeg(source: Path) -> bool:
@@ -240,7 +265,7 @@ def _read_window(
             n_streams += 1
     finally:
         file.decoder.close()
-    stated = file.stated if n_streams == 1 else None
+    stated = file.frames_at_end(position, is_damaged=bool(damage)) if n_streams == 1 else None
     reached_end = last is None or position < last
     if format == "OGG" and reached_end and not ogg_is_complete(source):
         damage = damage or "the end mark is missing"

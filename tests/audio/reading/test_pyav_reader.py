@@ -185,8 +185,10 @@ def test_a_stream_whose_rate_changes_is_damaged_from_there(tmp_path):
         parts.append(path.read_bytes())
     both = tmp_path / "both.aac"
     both.write_bytes(b"".join(parts))
-    with pytest.raises(DecodeError, match=r"both.aac' is damaged or cut short: \d\.\d\d s could be decoded"):
-        load_clip(both, sample_rate=None, strict=False)
+    clip = load_clip(both, sample_rate=None, strict=False)
+    assert clip.duration_s == pytest.approx(1.0, abs=0.05)
+    assert clip.missing_s == pytest.approx(2.0, abs=0.1)  # as many samples at half the rate
+    assert "damaged" in clip.truncation
 
 
 def test_a_stream_that_begins_late_is_damage(tmp_path):
@@ -206,6 +208,7 @@ def test_a_stream_that_begins_late_is_damage(tmp_path):
         parts.append(path.read_bytes())
     both = tmp_path / "both.ts"
     both.write_bytes(parts[0] * 30 + parts[1])
-    with pytest.raises(DecodeError, match=r"both.ts' is damaged or cut short: 89\.\d\d s could be decoded"):
-        load_clip(both, sample_rate=None, strict=False)
+    clip = load_clip(both, sample_rate=None, strict=False)
+    assert clip.duration_s == pytest.approx(89.3, abs=1)
+    assert "breaks off" in clip.truncation
     assert probe_duration_s(both) == pytest.approx(89.3, abs=1)

@@ -155,7 +155,7 @@ def test_the_number_of_segments_does_not_come_from_a_header(tmp_path: Path) -> N
     assert whole.duration_s == 2.0
     last = segments[-1].sound
     assert isinstance(last, DecodedClip)
-    assert "the header promises 68719476.73 s" in last.truncation
+    assert "the file states 68719476.73 s" in last.truncation
     with pytest.raises(DecodeError, match="cut short"):
         read(path, strict=True)
 

@@ -1,0 +1,152 @@
+"""Lengths that containers state, for the formats that PyAV reads.
+
+ffmpeg gives a length for every file, but in many formats it estimates it from bit rate, size or last packet.
+Here it counts only where the header states it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from av import AudioStream
+from av.container import InputContainer
+
+from quintet.audio.reading.headers import byte_share, ogg_frames, ogg_is_complete
+
+EXACT_CONTAINERS = ("mov", "mp4", "m4a")
+"""Containers whose time stamps are exact: they are sought in, and their stated length is believed.
+
+In the others a window is decoded from the start of the recording, since a seek would begin elsewhere.
+"""
+STREAM_LENGTHS = frozenset(
+    {*EXACT_CONTAINERS, "tta", "wv", "ape", "mpc", "mpc8", "tak", "dsf", "rm", "ast", "caf", "aiff", "au"}
+)
+"""ffmpeg's names of containers whose header states the length of the sound, which ffmpeg passes on."""
+FILE_LENGTHS = frozenset({"matroska", "flv", "nut"})
+"""Containers whose header states the length of the whole file, which is that of the sound if it is alone."""
+BYTE_COUNTS = {"wav": "WAV", "w64": "W64", "voc": "VOC", "iff": "SVX"}
+"""ffmpeg's name of a container whose header states the bytes of its sound → libsndfile's name of it."""
+FRAME_COUNTS = {"adx": (12, ">I", 1), "sox": (8, "<Q", 0)}
+"""Container → place and type of the number of samples in its header; 1 if they are counted per channel."""
+ASF_FILE_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+"""Identifier of the object of an ASF file (wma) that states its length."""
+ASF_HEAD_BYTES = 1 << 16
+"""Bytes at the start of an ASF file in which that object is looked for."""
+MOST_ATOMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a file says of its length.
+
+    Args:
+        frames: frames of the sound; None if the file states none.
+        share: share of the stated bytes of sound that it holds; None if it holds all, or states none.
+        damage: what shows that the file is cut short, although it states no length; else empty.
+    """
+
+    frames: int | None = None
+    share: float | None = None
+    damage: str = ""
+
+    def frames_at_end(self, position: int) -> int | None:
+        """Frames that the file states, if its data end at `position`."""
+        return self.frames if self.share is None else round(position / self.share)
+
+
+def read_statement(source: Path, container: InputContainer, stream: AudioStream, rate: int) -> Statement:
+    """What a file says of the length of its sound.
+
+    Args:
+        source: the file.
+        container: the open file.
+        stream: the sound in it.
+        rate: Hz.
+    """
+    names = set(container.format.name.split(","))
+    for name in names & BYTE_COUNTS.keys():
+        return Statement(share=byte_share(source, format=BYTE_COUNTS[name]))
+    for name in names & FRAME_COUNTS.keys():
+        return Statement(_count_frames(source, *FRAME_COUNTS[name], n_channels=stream.channels))
+    if "ogg" in names:
+        damage = "" if ogg_is_complete(source) else "the end mark is missing"
+        return Statement(ogg_frames(source, rate), damage=damage)
+    seconds = _seconds_of_header(source, container, stream, names)
+    return Statement(None if seconds is None else round(seconds * rate))
+
+
+def index_fault(source: Path) -> str:
+    """Why an MP4 file without its index cannot be decoded; empty if the file has one, or is none.
+
+    The index stands at the end, unless the file was made for streaming.
+
+    Args:
+        source: the file.
+    """
+    size, position = source.stat().st_size, 0
+    with source.open("rb") as file:
+        for _ in range(MOST_ATOMS):
+            file.seek(position)
+            head = file.read(16)
+            if len(head) < 8 or not head[4:8].isalpha() or head[4:8] == b"moov":
+                return ""
+            length = struct.unpack(">I", head[:4])[0]
+            if length == 1 and len(head) == 16:
+                length = struct.unpack(">Q", head[8:])[0]
+            position += max(8, int(length))
+            if position > size and head[4:8] == b"mdat":
+                return "it is cut short before its index (moov), without which nothing can be decoded"
+    return ""
+
+
+def _count_frames(source: Path, at: int, kind: str, per_channel: int, *, n_channels: int) -> int | None:
+    """The number of frames in a field of a header; None if there is none."""
+    with source.open("rb") as file:
+        file.seek(at)
+        field = file.read(struct.calcsize(kind))
+    if len(field) < struct.calcsize(kind):
+        return None
+    return int(struct.unpack(kind, field)[0]) // (1 if per_channel else n_channels) or None
+
+
+def _seconds_of_header(
+    source: Path, container: InputContainer, stream: AudioStream, names: set[str]
+) -> float | None:
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "").strip("\0 "))
+    is_alone = len(container.streams) == 1 or ("flv" in names and not _flv_has_video(source))
+    if names & STREAM_LENGTHS and stream.duration is not None:
+        return _seconds(stream.duration, stream.time_base)
+    if tag is not None:  # matroska
+        hours, minutes, seconds = (float(part) for part in tag.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    if names & FILE_LENGTHS and is_alone and container.duration:
+        return container.duration / 1_000_000
+    if "avi" in names and stream.frames:
+        return _seconds(stream.frames, stream.time_base)
+    return _asf_seconds(source) if "asf" in names else None
+
+
+def _flv_has_video(source: Path) -> bool:
+    """Whether the header says so. Damaged bytes may look like pictures."""
+    with source.open("rb") as file:
+        head = file.read(5)
+    return len(head) == 5 and bool(head[4] & 0x01)
+
+
+def _seconds(ticks: int, time_base: Fraction | None) -> float | None:
+    return None if time_base is None else float(ticks * time_base)
+
+
+def _asf_seconds(source: Path) -> float | None:
+    """Play duration (in 100 ns) without preroll (in ms), of a file that is no broadcast (flag 1)."""
+    with source.open("rb") as file:
+        head = file.read(ASF_HEAD_BYTES)
+    at = head.find(ASF_FILE_FACTS)
+    if at < 0 or len(head) < at + 92:
+        return None
+    duration, _, preroll, flags = struct.unpack("<QQQI", head[at + 64 : at + 92])
+    return None if flags & 1 or not duration else max(0.0, duration / 1e7 - preroll / 1e3)
