@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from quintet.errors import ConfigError, NonFiniteError, SilentError
 
+LOUDEST = 1e31
+"""Largest sample. Full scale is 1; with larger ones the sums of a filter leave float32."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
@@ -97,18 +100,32 @@ def require_sound(samples: NDArray[np.generic], *, name: str) -> None:
         ...
         quintet.errors.SilentError: A clip must contain sound. 'a.wav' is silent: every sample is zero. ...
     """
-    n_bad = 0
+    n_bad = n_loud = 0
     if samples.dtype.kind == "f":
-        n_bad = samples.size - int(np.count_nonzero(np.isfinite(samples)))
-    require_sound_in_blocks(n_bad, samples.size, sound=bool(samples.any()), name=name)
+        n_bad, n_loud = count_impossible(samples)
+    require_sound_in_blocks(n_bad, samples.size, n_loud=n_loud, sound=bool(samples.any()), name=name)
 
 
-def require_sound_in_blocks(n_bad: int, n_samples: int, *, sound: bool, name: str) -> None:
+def count_impossible(samples: NDArray[np.floating]) -> tuple[int, int]:
+    """Numbers of samples that are NaN or infinite, and of finite ones beyond `LOUDEST`.
+
+    Example:
+        >>> count_impossible(np.array([0.5, np.nan, -1e38]))
+        (1, 1)
+    """
+    n_bad = samples.size - int(np.count_nonzero(np.isfinite(samples)))
+    with np.errstate(invalid="ignore"):  # of NaNs that signal
+        n_beyond = int(np.count_nonzero(np.abs(samples) > LOUDEST))
+        return n_bad, n_beyond - int(np.count_nonzero(np.isinf(samples)))
+
+
+def require_sound_in_blocks(n_bad: int, n_samples: int, *, n_loud: int = 0, sound: bool, name: str) -> None:
     """Require the same as `require_sound` of samples that were counted block by block.
 
     Args:
         n_bad: number of samples that are NaN or infinite.
         n_samples: number of all samples.
+        n_loud: number of finite samples beyond `LOUDEST`.
         sound: whether any sample is not zero.
         name: the name of the waveform in the message.
 
@@ -117,8 +134,13 @@ def require_sound_in_blocks(n_bad: int, n_samples: int, *, sound: bool, name: st
     """
     if n_bad:
         raise NonFiniteError(
-            f"Samples must be finite numbers. '{name}' holds {n_bad} NaN or infinite samples of {n_samples}. "
-            "Export it again."
+            f"Samples must be finite numbers. '{name}' holds {n_bad} NaN or infinite samples of {n_samples}, "
+            "read as numbers of 32 bits. Export it again."
+        )
+    if n_loud:
+        raise NonFiniteError(
+            f"Samples must lie near full scale, from -1 to 1. '{name}' holds {n_loud} samples of {n_samples} "
+            f"beyond {LOUDEST:g}, with which nothing can be computed. Export it again."
         )
     if not sound:
         raise SilentError(

@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from quintet.audio.clip import require_sound_in_blocks
+from quintet.audio.clip import count_impossible, require_sound_in_blocks
 from quintet.audio.reading.native import Ending
 from quintet.errors import DecodeError
 
@@ -57,7 +57,7 @@ class BlockChecks:
 
     def __init__(self, sample_rate: int, channels: int) -> None:
         self.sample_rate, self.channels = sample_rate, channels
-        self.n_frames = self._n_bad = 0
+        self.n_frames = self._n_bad = self._n_loud = 0
         self._any_sound = self._any_mixed_sound = False
         self._digest: xxhash.xxh3_128 | None = None
 
@@ -81,7 +81,9 @@ class BlockChecks:
                 self._any_mixed_sound = bool(mono.any())
                 self._any_sound = self._any_sound or self._any_mixed_sound or bool(block.any())
         if block.dtype.kind == "f" and not _is_surely_finite(mono):
-            self._n_bad += block.size - int(np.count_nonzero(np.isfinite(block)))
+            n_bad, n_loud = count_impossible(block)
+            self._n_bad += n_bad
+            self._n_loud += n_loud
 
     def facts(self, ending: Ending, source: Path, *, strict: bool) -> Facts:
         """Facts of the recording, after its last block.
@@ -97,7 +99,7 @@ class BlockChecks:
         """
         _require_complete(self.n_frames, ending, source, strict=strict)
         name, n_samples = str(source), self.n_frames * self.channels
-        require_sound_in_blocks(self._n_bad, n_samples, sound=self._any_sound, name=name)
+        require_sound_in_blocks(self._n_bad, n_samples, n_loud=self._n_loud, sound=self._any_sound, name=name)
         mixed = f"{name} (mixed to mono)"
         require_sound_in_blocks(0, self.n_frames, sound=self._any_mixed_sound, name=mixed)
         return Facts(

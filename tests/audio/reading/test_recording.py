@@ -62,6 +62,19 @@ def test_numbers_whose_squares_are_too_large_are_numbers(tmp_path):
         load_clip(written(tmp_path, "both.wav", loud, subtype="FLOAT"), sample_rate=None)
 
 
+def test_samples_far_beyond_full_scale_are_no_nan(tmp_path):
+    """Finite samples of 1e38 were said to be NaN: resampling makes NaN of them, and mixing infinity."""
+    loud = np.full((5000, 2), 0.5)
+    loud[17, 1] = loud[18, 0] = -3e38
+    for rate in (None, 8000):
+        with pytest.raises(NonFiniteError, match=r"holds 2 samples of 10000 beyond 1e\+31"):
+            load_clip(written(tmp_path, "loud.wav", loud, subtype="FLOAT"), sample_rate=rate)
+    with pytest.raises(
+        NonFiniteError, match="2 NaN or infinite samples of 10000, read as numbers of 32 bits"
+    ):
+        load_clip(written(tmp_path, "loud.wav", loud * 10, subtype="DOUBLE"), sample_rate=None)
+
+
 def test_a_signalling_nan_is_a_nan(tmp_path):
     """Any 32 bits may stand in a file of floats; numpy warns of those that are a NaN that signals."""
     path = written(tmp_path, "a.wav", np.full(5000, 0.5), subtype="FLOAT")
