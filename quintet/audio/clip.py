@@ -106,17 +106,18 @@ def require_sound(samples: NDArray[np.generic], *, name: str) -> None:
     require_sound_in_blocks(n_bad, samples.size, n_loud=n_loud, sound=bool(samples.any()), name=name)
 
 
-def count_impossible(samples: NDArray[np.floating]) -> tuple[int, int]:
+def count_impossible(samples: NDArray[np.generic]) -> tuple[int, int]:
     """Numbers of samples that are NaN or infinite, and of finite ones beyond `LOUDEST`.
 
     Example:
         >>> count_impossible(np.array([0.5, np.nan, -1e38]))
         (1, 1)
     """
-    n_bad = samples.size - int(np.count_nonzero(np.isfinite(samples)))
+    is_finite = np.isfinite(samples)
     with np.errstate(invalid="ignore"):  # of NaNs that signal
-        n_beyond = int(np.count_nonzero(np.abs(samples) > LOUDEST))
-        return n_bad, n_beyond - int(np.count_nonzero(np.isinf(samples)))
+        is_near = np.less_equal(samples, LOUDEST) & np.greater_equal(samples, -LOUDEST)
+    n_finite, n_near = int(np.count_nonzero(is_finite)), int(np.count_nonzero(is_near))
+    return samples.size - n_finite, n_finite - n_near
 
 
 def require_sound_in_blocks(n_bad: int, n_samples: int, *, n_loud: int = 0, sound: bool, name: str) -> None:
