@@ -131,6 +131,10 @@ def test_every_writer_refuses_an_output_that_another_command_writes(
     assert list(tmp_path.iterdir()) == []
 
 
+CLOCKED = (".skops", "environment.json")
+"""Ends of names of files that hold times, the words of the command line, or addresses."""
+
+
 def content(path: Path) -> object:
     """Content of an output, without times, words of the command line and addresses of objects."""
     if not path.is_dir():
@@ -152,9 +156,11 @@ def timeless(file: Path) -> object:
         return frame.drop(columns="seconds").to_json() if "seconds" in frame else file.read_bytes()
     if file.name in ("environment.json", "bundle.json"):
         record = json.loads(file.read_text())
-        files = record.get("files", {})
-        clocked = [name for name in files if name.endswith((".skops", "environment.json"))]
-        changes = {"files": {name: files[name] for name in files if name not in clocked}}
+        changes = {
+            listed: {name: of for name, of in record[listed].items() if not name.endswith(CLOCKED)}
+            for listed in ("files", "sizes")
+            if listed in record
+        }
         return {**record, **dict.fromkeys(("created", "command", "fold_seconds")), **changes}
     return file.read_bytes()
 
