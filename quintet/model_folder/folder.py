@@ -385,10 +385,10 @@ def _require_kinds(bundle: JsonObject, file: Path) -> None:
 
 
 def _are_names(value: object) -> bool:
-    """Whether a value is a list of one text or more."""
+    """Whether a value is a list of one text or more, no two of them equal."""
     if not isinstance(value, list) or not value:
         return False
-    return all(isinstance(entry, str) for entry in value)
+    return all(isinstance(entry, str) for entry in value) and len(set(value)) == len(value)
 
 
 def _is_split(split: object) -> bool:

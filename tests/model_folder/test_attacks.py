@@ -382,6 +382,17 @@ def test_a_bundle_that_does_not_fit_the_model_is_refused(change: dict[str, Any],
     refused(folder)
 
 
+def test_a_feature_that_is_there_twice_is_refused_before_a_table_is_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    bundle = json.loads((folder / "bundle.json").read_text())
+    bundle["feature_names"] += bundle["feature_names"][-1:]
+    (folder / "bundle.json").write_text(json.dumps(bundle))
+    table().to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(ArtefactError, match="feature_names"):
+        predict_table_file(folder, tmp_path / "rows.csv")
+
+
 def test_json_of_too_many_bytes_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "JSON_BYTES", 100)
     refused(folder, "at most 100 bytes")
