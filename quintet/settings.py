@@ -24,6 +24,9 @@ MOST_FOLDS = 10_000
 MOST_RESAMPLES = 1_000_000
 """Most resamples of an interval: more would change no digit that is printed."""
 
+MOST_FAULTS, LONGEST = 8, 120
+"""Faults of one message, and characters of a key or a value in it."""
+
 _EXPECTED = {
     "tuple_type": 'a list, such as ["a", "b"]',
     "dict_type": "a table",
@@ -85,7 +88,7 @@ def parse_settings(kind: type[Model], content: object, *, where: str) -> Model:
 
 
 def validation_message(kind: type[BaseModel], error: ValidationError) -> str:
-    """All faults of a validation error in one line, separated by semicolons.
+    """Faults of a validation error in one line, separated by semicolons: `MOST_FAULTS` of them.
 
     Args:
         kind: class of the settings.
@@ -100,12 +103,14 @@ def validation_message(kind: type[BaseModel], error: ValidationError) -> str:
         ...     print(validation_message(Options, error).partition(";")[2])
          unknown key 'fodls' (did you mean 'folds'?)
     """
-    return "; ".join(_fault(kind, fault) for fault in error.errors())
+    faults = [_fault(kind, fault).removesuffix(".") for fault in error.errors()[:MOST_FAULTS]]
+    n_more = error.error_count() - len(faults)
+    return "; ".join([*faults, *([f"and {n_more} more faults"] if n_more else [])]) + "."
 
 
 def _fault(kind: type[BaseModel], fault: ErrorDetails) -> str:
     """One fault as a sentence: the key, what it must be, and what was received."""
-    parents = [str(part) for part in fault["loc"]]
+    parents = [_short(str(part)) for part in fault["loc"]]
     key = parents.pop() if parents else ""
     place = ".".join([*parents, key])
     kind_of_fault = fault["type"]
@@ -118,10 +123,16 @@ def _fault(kind: type[BaseModel], fault: ErrorDetails) -> str:
         return f"'{place}': {message}" if place else message
     received = fault["input"]
     if kind_of_fault == "literal_error":
-        return f"'{place}' {_not_among(str(received), fault['ctx']['expected'])}"
+        return f"'{place}' {_not_among(_short(str(received)), fault['ctx']['expected'])}"
     expected = _EXPECTED.get(kind_of_fault) or fault["msg"].removeprefix("Input should be ")
     subject = f"'{place}'" if place else "the content"
-    return f"{subject} must be {expected}. Received {received!r}"
+    return f"{subject} must be {expected}. Received {_short(repr(received))}"
+
+
+def _short(text: str) -> str:
+    """A text of a file for a message: at most `LONGEST` characters, none of them a control character."""
+    printable = "".join(character if character.isprintable() else "?" for character in text[: LONGEST + 1])
+    return printable if len(text) <= LONGEST else f"{printable[:LONGEST]}…"
 
 
 def _unknown_key(place: str, key: str, valid: Sequence[str]) -> str:

@@ -121,8 +121,9 @@ def _missing_column(file: Path, name: str, columns: Sequence[str]) -> DatasetErr
     """The error for a missing column. It lists the columns of the file and suggests the nearest name."""
     by_lower = {column.lower(): column for column in columns}
     nearest = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    hint = f" Did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
+    hint = f" Did you mean {by_lower[nearest[0]]!r}?" if nearest else ""
+    names = ", ".join(map(repr, columns))
     return DatasetError(
-        f"A manifest must have the column '{name}'. '{file}' has: {', '.join(columns)}.{hint} "
+        f"A manifest must have the column '{name}'. '{file}' has: {names}.{hint} "
         f"Rename the column or say which one stands for it, as in --column {name}=…"
     )

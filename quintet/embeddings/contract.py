@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from quintet.errors import ArtefactError, ConfigError
+from quintet.files.untrusted.strict_json import parse_json
+from quintet.files.untrusted.strict_toml import read_toml
 from quintet.settings import parse_settings
 
 
@@ -263,10 +265,11 @@ def read_contract(path: Path, *, sha256: str) -> Contract:
     from quintet.embeddings.essentia import from_essentia, is_essentia
 
     try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-        content = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+        is_json = path.suffix.lower() == ".json"
+        content = parse_json(path.read_bytes().removeprefix(BOM_UTF8), path) if is_json else read_toml(path)
+    except ArtefactError:
+        raise
+    except (OSError, ValueError) as error:
         raise ArtefactError(
             f"A contract must be a TOML or JSON file. {path} cannot be read: {error}"
         ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from quintet.errors import ArtefactError, ConfigError
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
 from quintet.files.paths import path_list
-from quintet.files.text import read_text
+from quintet.files.untrusted.strict_toml import TOML_ERRORS, read_toml
 from quintet.predictions.collection import PredictionFiles
 
 FILE_RULES = tuple(name for name, rule in RULES.items() if not rule.learnt)
@@ -132,12 +131,12 @@ def _read_toml(path: Path) -> JsonObject:
             f"Received '{path}'. Choose one of these."
         )
     try:
-        return tomllib.loads(read_text(path))
+        return read_toml(path)
     except FileNotFoundError as error:
         raise ArtefactError(
             f"A file of weights must exist. There is none at '{path}'. Check the name."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except TOML_ERRORS as error:
         raise ArtefactError(f"'{path}' must be TOML. It cannot be read: {error}. Correct it.") from error
 
 

@@ -12,6 +12,7 @@ import gzip
 import io
 import re
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def read_table_file(
         return content
     except (pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _unreadable(path, error) from error
-    except (UnicodeError, csv.Error, EOFError) as error:
+    except (UnicodeError, csv.Error, EOFError, zlib.error) as error:
         raise _unreadable(path, error) from error
     except OSError as error:
         if isinstance(error, ArtefactError):

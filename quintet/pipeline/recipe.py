@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,7 +15,7 @@ from quintet.errors import ConfigError, unknown_name
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.files.paths import require_path
-from quintet.files.text import read_text
+from quintet.files.untrusted.strict_toml import TOML_ERRORS, read_toml
 from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
 from quintet.training.settings import TrainSettings
 
@@ -321,13 +320,13 @@ def load_recipe(path: str | Path, *, data: str | None = None) -> Recipe:
     """
     file = Path(require_path(path, "`path`"))
     try:
-        content = tomllib.loads(read_text(file))
+        content = read_toml(file)
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(
             f"A recipe must be a TOML file. There is no file {file}. "
             "`quintet list recipes` shows all recipes."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except TOML_ERRORS as error:
         raise ConfigError(f"A recipe must be TOML. {file} is not: {error}.") from None
     if data is not None:
         content.setdefault("data", {})["source"] = data

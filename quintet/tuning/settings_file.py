@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeGuard
@@ -12,7 +11,7 @@ import numpy as np
 
 from quintet.classifiers.registry import make_member
 from quintet.errors import ConfigError
-from quintet.files.text import read_text
+from quintet.files.untrusted.strict_toml import TOML_ERRORS, read_toml
 from quintet.settings import TomlTable
 
 
@@ -45,13 +44,13 @@ def _is_table_of_tables(value: object) -> TypeGuard[dict[str, TomlTable]]:
 
 def _read_toml(file: Path) -> TomlTable:
     try:
-        return tomllib.loads(read_text(file))
+        return read_toml(file)
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(
             "Settings must be in a TOML file, for example the best.toml of `quintet tune`. "
             f"There is no file {file}."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except TOML_ERRORS as error:
         raise ConfigError(f"Settings must be in a TOML file. {file} is not one: {error}.") from None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -275,3 +277,39 @@ def test_a_parquet_file_with_a_bomb_of_thrift_is_refused(bomb: str, tmp_path: Pa
     header = footer[:20]
     with pytest.raises(ArtefactError, match="cannot be read"):
         read_table_file(write(tmp_path, data[:place] + header + data[place + len(header) :], "page.parquet"))
+
+
+CHANGES = {
+    "a histogram that does not fit its column": (b"\x25\x02\x18\x01x", b"\x25\x00\x18\x01x"),
+    "a column that is encrypted": (b"\x26\x00\x1c\x15", b"\x8c\x00\x1c\x15"),
+    "a column in another file": (b"\x26\x00\x1c\x15", b"\x18\x00\x2c\x15"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_footer_that_ends_the_process_is_refused(change: str, tmp_path: Path) -> None:
+    """pyarrow aborts when it describes such a column. A process of its own shows whether it still does."""
+    pq.write_table(pa.table({"x": [1.0, 2.0]}), tmp_path / "t.parquet")
+    old, new = CHANGES[change]
+    data = (tmp_path / "t.parquet").read_bytes()
+    assert data.count(old) == 1
+    path = write(tmp_path, data.replace(old, new), "t.parquet")
+    code = "import sys; from quintet.files.tables import read_table_file as r; from pathlib import Path; "
+    code += "from quintet.errors import ArtefactError as E\ntry: r(Path(sys.argv[1]))\nexcept E: sys.exit(7)"
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 7
+
+
+def test_a_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    text = pa.array([b"a\x80b", b"c"]).cast(pa.binary())
+    texts = pa.Array.from_buffers(pa.string(), 2, text.buffers())
+    pq.write_table(pa.table({"id": texts}), tmp_path / "t.parquet")
+    with pytest.raises(ArtefactError, match="cannot be read"):
+        read_table_file(tmp_path / "t.parquet")
+
+
+def test_a_packed_file_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(ROWS.encode() * 100))
+    for place in range(12, len(packed)):
+        damaged = packed[:place] + bytes([packed[place] ^ 0xFF]) + packed[place + 1 :]
+        with pytest.raises(ArtefactError, match="cannot be read"):
+            read_table_file(write(tmp_path, bytes(damaged), "t.csv.gz"))

@@ -110,7 +110,7 @@ def prepare_pages(seeds: Path) -> Runner:
         try:
             write_report(target, folder / "report")
         except QuintetError as error:
-            return Counter([_refusal(error)])
+            return Counter([refusal(error)])
         return Counter(["page"])
 
     return run
@@ -135,12 +135,12 @@ def prepare_network(seeds: Path) -> Runner:
         target = folder / "network"
         shutil.copytree(seeds / "network", target)
         name = choose(rng, sorted(path.name for path in target.iterdir()))
-        _put(target / name, _forge(target / name, rng))
+        put(target / name, forge(target / name, rng))
         try:
             probabilities = load_member(target).predict_proba(clips[:2])
         except QuintetError as error:
-            return Counter([_refusal(error)])
-        _check_probabilities(probabilities)
+            return Counter([refusal(error)])
+        check_probabilities(probabilities)
         return Counter(["loaded"])
 
     return run
@@ -163,27 +163,27 @@ def _try_folder(seed: Path, rows: Path, rng: Rng, folder: Path) -> Counter[str]:
     try:
         result = predict_table_file(target, rows)
         names = [f"probability.{name}" for name in result.classes]
-        _check_probabilities(result.frame[names].to_numpy())
+        check_probabilities(result.frame[names].to_numpy())
         outcomes.append("predicted")
     except QuintetError as error:
-        outcomes.append(_refusal(error))
+        outcomes.append(refusal(error))
     if rng.random() < 0.3:
         try:
             run = read_run(target)
             outcomes.append(f"read {run.part}")
         except QuintetError as error:
-            outcomes.append(_refusal(error))
+            outcomes.append(refusal(error))
     return Counter([" + ".join(outcomes)])
 
 
-def _refusal(error: QuintetError) -> str:
+def refusal(error: QuintetError) -> str:
     text = str(error)
-    if "\n" in text or len(text) > 2000 or not text.endswith((".", ")", "?", "'")):
+    if "\n" in text or len(text) > 2000 or not text.endswith((".", ")", "?", "'", "…")):
         raise AssertionError(f"no sentence: {text[:300]!r}") from error
     return "refused"
 
 
-def _check_probabilities(values: np.ndarray) -> None:
+def check_probabilities(values: np.ndarray) -> None:
     values = np.asarray(values, dtype=float)
     if not (np.isfinite(values).all() and (values >= 0).all() and (values <= 1 + 1e-6).all()):
         raise AssertionError(f"no probabilities: {values[:2]}")
@@ -196,23 +196,23 @@ def _mutate_folder(folder: Path, rng: Rng, wanted: tuple[str, ...] = READ_BY_PRE
     name = choose(rng, first if rng.random() < 0.85 else names)
     path, kind = folder / name, int(rng.integers(30))
     if path.is_symlink():  # of a mutation before this one
-        _put(path, b"{}")
+        put(path, b"{}")
     if kind == 0:
         path.unlink()
     elif kind == 1:
-        _put(path, (folder / choose(rng, names)).read_bytes())
+        put(path, (folder / choose(rng, names)).read_bytes())
     elif kind == 2:
         path.unlink()
         path.symlink_to(choose(rng, ("/proc/self/environ", "/dev/zero", "bundle.json")))
     elif kind == 3:
-        _put(path.parent / choose(rng, ("more.json", "more.npz", "é.parquet")), path.read_bytes()[:200])
+        put(path.parent / choose(rng, ("more.json", "more.npz", "é.parquet")), path.read_bytes()[:200])
     elif path.suffix in MUTATIONS:
-        _put(path, _forge(path, rng))
+        put(path, forge(path, rng))
     if name != "bundle.json" and rng.random() < 0.97:
         _relist(folder)
 
 
-def _forge(path: Path, rng: Rng) -> bytes:
+def forge(path: Path, rng: Rng) -> bytes:
     """The content of a file, mutated as its suffix suggests, or byte by byte where that cannot be."""
     data = path.read_bytes()
     try:
@@ -221,7 +221,7 @@ def _forge(path: Path, rng: Rng) -> bytes:
         return mutate_bytes(data, rng)
 
 
-def _put(path: Path, data: bytes) -> None:
+def put(path: Path, data: bytes) -> None:
     """Write a file in the place of what is there, through no link."""
     path.unlink(missing_ok=True)
     path.write_bytes(data)

@@ -1,15 +1,19 @@
-"""Mutations of files that know the structure: JSON, archives of arrays, UBJSON, parquet, and plain bytes."""
+"""Mutations of files that know the structure: JSON, archives, UBJSON, parquet, CSV, TOML, and plain bytes."""
 
 from __future__ import annotations
 
+import csv
+import gzip
 import io
 import json
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from quintet.files.untrusted import ubjson
 
@@ -272,6 +276,96 @@ def mutate_parquet(data: bytes, rng: Rng) -> bytes:
     content = io.BytesIO()
     try:
         frame.to_parquet(content)
-    except (ValueError, TypeError, OverflowError, ArithmeticError, KeyError):  # not every mix is a column
+    except (ValueError, TypeError, ArithmeticError, KeyError, pa.ArrowException):  # not every mix is a column
         return mutate_bytes(data, rng)
     return content.getvalue()
+
+
+CELLS = (
+    *TEXTS,
+    *("NA", "null", "inf", "-1e999", "1,5", "1.5;2", "007", "=1+1", "a;b", "\ufeff", "\u202e", "\x1b[2J"),
+    *(" a ", "a\nb", "'", '"', '""', ",", "sep=;", "id", "label", "True", "9" * 400, "e\u0301", "\ud7ff"),
+)
+"""Texts of cells and names of columns that a reader of tables may not expect."""
+
+
+def mutate_csv(data: bytes, rng: Rng) -> bytes:
+    """A CSV file with changed cells, rows, columns, dialect, encoding or bytes."""
+    kind = int(rng.integers(12))
+    if kind == 0:
+        return mutate_bytes(data, rng)
+    rows = list(csv.reader(io.StringIO(data.decode())))
+    for _ in range(int(choose(rng, (0, 1, 1, 2, 5)))):
+        _mutate_rows(rows, rng)
+    text = io.StringIO()
+    separator = choose(rng, (",", ",", ",", ";", "\t", "|", ":"))
+    quoting = choose(rng, (csv.QUOTE_MINIMAL, csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    end = choose(rng, ("\n", "\n", "\r\n", "\r"))
+    csv.writer(text, delimiter=separator, quoting=quoting, lineterminator=end).writerows(rows)
+    whole = text.getvalue()
+    if kind == 1:
+        whole = choose(rng, ("sep=;\n", "# made by a program\n", "\n\n", "\ufeff", " \n")) + whole
+    elif kind == 2:
+        whole = whole.replace('"', "")
+    packed = whole.encode(choose(rng, ("utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1")), errors="replace")
+    if kind == 3:
+        packed = gzip.compress(packed)
+        packed = mutate_bytes(packed, rng) if rng.integers(2) else packed
+    return packed[: int(rng.integers(len(packed) + 1))] if kind == 4 else packed
+
+
+def _mutate_rows(rows: list[list[str]], rng: Rng) -> None:
+    """Change the cells of a table in one place, row or column. The first row names the columns."""
+    row = rows[0] if rng.integers(3) == 0 else choose(rng, rows)
+    column = int(rng.integers(max(len(row), 1)))
+    kind = int(rng.integers(9))
+    if kind < 3 and row:
+        row[column] = str(choose(rng, CELLS))
+    elif kind == 3:
+        row.append(str(choose(rng, CELLS)))
+    elif kind == 4:
+        del row[column : column + 1]
+    elif kind == 5:
+        rows.insert(int(rng.integers(len(rows))), list(choose(rng, rows)))
+    elif kind == 6:
+        cell = str(choose(rng, CELLS))
+        for other in rows[1:]:
+            other[column : column + 1] = [cell]
+    elif kind == 7:
+        for other in rows:
+            other[column:column] = other[column : column + 1]
+    else:
+        del rows[int(rng.integers(len(rows))) :][: max(len(rows) - 1, 0)]
+        if not rows:
+            rows.append([])
+
+
+def mutate_toml(data: bytes, rng: Rng) -> bytes:
+    """A TOML file with changed values, keys, lines or bytes."""
+    kind = int(rng.integers(6))
+    if kind == 0:
+        return mutate_bytes(data, rng)
+    if kind == 1:
+        lines = data.splitlines()
+        lines.insert(int(rng.integers(len(lines))), choose(rng, lines))
+        return b"\n".join(lines)
+    if kind == 2:
+        depth = int(choose(rng, (50, 900, 100_000)))
+        return b"deep = " + b"[" * depth + b"]" * depth + b"\n" + data
+    content: Any = tomllib.loads(data.decode())
+    for _ in range(int(rng.integers(1, 4))):
+        content = mutate_structure(content, rng)
+    if not isinstance(content, dict):
+        return mutate_bytes(data, rng)
+    return "".join(f"{json.dumps(key)} = {_toml(content[key])}\n" for key in content).encode(errors="replace")
+
+
+def _toml(value: Any) -> str:
+    """A value in TOML notation; TOML has no null, so that becomes a text."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(value[key])}" for key in value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if value != value or value in (float("inf"), -float("inf")):
+        return str(value)
+    return json.dumps("null" if value is None else value)

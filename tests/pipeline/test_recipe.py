@@ -41,6 +41,23 @@ def test_the_source_can_be_replaced(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 100_000 + "]" * 100_000, "a = " + "[" * 60 + "]" * 60, "# " + "x" * 9_000_000],
+    ids=["deep", "nested", "long"],
+)
+def test_toml_is_bounded(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="must be TOML"):
+        load_recipe(write_recipe(tmp_path, text))
+
+
+def test_a_message_is_short_whatever_a_recipe_holds(tmp_path: Path) -> None:
+    lines = [f'"{"k" * 5000}{i}" = "{"v" * 5000}"' for i in range(50)]
+    with pytest.raises(ConfigError, match="and 44 more faults") as caught:
+        load_recipe(write_recipe(tmp_path, "name = 3\n" + "\n".join(lines)))
+    assert len(str(caught.value)) < 4000
+
+
 NETWORK = 'name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["crnn"]\n'
 SVM = 'name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["svm"]\n'
 VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\n"

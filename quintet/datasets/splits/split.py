@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.datasets.groups import require_disjoint
-from quintet.errors import ArtefactError, DatasetError
+from quintet.errors import ArtefactError, DatasetError, QuintetError
 from quintet.files.atomic import atomic_replace
-from quintet.files.paths import text_name
+from quintet.files.untrusted.reasons import reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,26 +133,32 @@ class Split:
             ArtefactError: if the file is missing, is no split, has another version, or does not match its
                 digest.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 
         try:
-            with text_name(Path(path)) as file:
-                table = pq.read_table(file)
-        except (OSError, pa.ArrowException) as error:
-            raise ArtefactError(
-                f"A split must be a parquet file that Quintet wrote. '{path}' cannot be read: {error}."
-            ) from error
-        about = _own_metadata(table.schema)
+            table = read_parquet(Path(path))
+            about = _own_metadata(table.schema)
+        except ArtefactError:
+            raise
+        except PARQUET_ERRORS as error:
+            raise _unreadable(path, error) from error
         version = about.get("schema", "none")
         if version != SCHEMA:
             raise ArtefactError(
                 f"A split must be of version {SCHEMA}. '{path}' is of version {version}: make it again."
             )
-        split = cls(table.to_pandas(), about["protocol"], int(about["seed"]), grouped=about["grouped"] == "1")
-        if split.digest != about["digest"]:
+        try:
+            frame = table.to_pandas(ignore_metadata=True).astype(
+                {"id": "str", "part": "str", "fold": "int64"}
+            )
+            split = cls(frame, about["protocol"], int(about["seed"]), grouped=about["grouped"] == "1")
+        except QuintetError:
+            raise
+        except PARQUET_ERRORS as error:
+            raise _unreadable(path, error) from error
+        if split.digest != about.get("digest"):
             raise ArtefactError(
-                f"A split must be as it was written (digest {about['digest']}). "
+                f"A split must be as it was written (digest {about.get('digest')}). "
                 f"'{path}' was changed (digest {split.digest})."
             )
         return split
@@ -195,3 +201,9 @@ def _own_metadata(schema: pa.Schema) -> dict[str, str]:
         if name.startswith(PREFIX):
             about[name.removeprefix(PREFIX)] = value.decode()
     return about
+
+
+def _unreadable(path: Path | str, error: Exception) -> ArtefactError:
+    return ArtefactError(
+        f"A split must be a parquet file that Quintet wrote. '{path}' cannot be read ({reason(error)})."
+    )

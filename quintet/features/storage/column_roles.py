@@ -172,7 +172,7 @@ def _find_id_column(content: TableContent, roles: Roles, *, must_exist: bool) ->
         if frame[name].is_unique and frame[name].notna().all() and (is_text or not is_nameless(name)):
             label = "column without a name" if is_nameless(name) else f"index {name!r}"
             return name, [f"The ids are the {label} of the table (first: {frame[name].iloc[0]!r})."]
-    text = [shorten(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    text = [repr(shorten(name)) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     if len(frame.columns) == 1:
         raise DatasetError(
             "A feature table must have columns between commas, semicolons, tabs or bars. Its first row is "

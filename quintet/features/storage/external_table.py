@@ -115,7 +115,7 @@ def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str
     if "path" in frame.columns and "path" not in features and columns.id != "path":
         meta["path"] = text_column(frame["path"]).fillna(ids)
     labelled = roles.features is None and (columns.label is not None or roles.label_from is not None)
-    _fail_rows(meta, features, labelled=labelled)
+    fail_rows(meta, features, labelled=labelled)
     usable = is_usable(meta)
     present = written[usable].dropna()
     notes = [*content.notes, *columns.notes, *feature_notes]
@@ -311,7 +311,14 @@ def _meta_frame(ids: pd.Series, labels: pd.Series, groups: pd.Series) -> pd.Data
     return meta
 
 
-def _fail_rows(meta: pd.DataFrame, features: pd.DataFrame, *, labelled: bool) -> None:
+def fail_rows(meta: pd.DataFrame, features: pd.DataFrame, *, labelled: bool) -> None:
+    """Mark rows as failed that have a number that is not finite, or no label where there must be one.
+
+    Args:
+        meta: facts of the rows. It is changed.
+        features: their features.
+        labelled: whether every row must have a label.
+    """
     bad = ~np.isfinite(features.to_numpy())
     for row in np.flatnonzero(bad.any(axis=1)).tolist():
         names = features.columns[bad[row]]

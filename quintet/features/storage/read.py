@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from quintet.errors import ArtefactError, QuintetError
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.column_roles import Roles, left_out_note, refuse_roles, require_columns
-from quintet.features.storage.external_table import foreign_table, read_external_table
+from quintet.features.storage.external_table import fail_rows, foreign_table, read_external_table
 from quintet.features.storage.split_lists import add_splits
 from quintet.features.storage.table import (
     META_COLUMNS,
@@ -21,6 +22,7 @@ from quintet.features.storage.table import (
     METADATA_KEY,
     SCHEMA_VERSION,
     FeatureTable,
+    is_usable,
 )
 from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
@@ -166,7 +168,6 @@ def _read_frame(source: Path) -> pd.DataFrame:
     try:
         table = _typed(read_parquet(source))
         frame: pd.DataFrame = table.to_pandas(types_mapper=integers.get, ignore_metadata=True)
-        return frame
     except QuintetError:
         raise
     except PARQUET_ERRORS as error:
@@ -174,6 +175,25 @@ def _read_frame(source: Path) -> pd.DataFrame:
             f"A feature table must be a whole parquet file. {source} cannot be read ({reason(error)}): "
             "extract it again."
         ) from error
+    _fail_nonfinite(frame)
+    return frame
+
+
+def _fail_nonfinite(frame: pd.DataFrame) -> None:
+    """Mark usable rows as failed that have a number which is not finite. Quintet writes none."""
+    names = [name for name in frame.columns if name not in META_TYPES]
+    facts = [name for name in frame.columns if name in META_TYPES]
+    if "status" not in facts:
+        return  # the table is refused for it
+    bad = np.zeros(len(frame), dtype=bool)
+    for name in names:  # a column at a time: a copy of all would take as much memory as the table
+        with np.errstate(over="ignore"):
+            bad |= ~np.isfinite(frame[name].to_numpy(dtype=np.float32, na_value=np.nan))
+    bad &= is_usable(frame).to_numpy()
+    if bad.any():
+        rows = frame.loc[bad, facts].copy()
+        fail_rows(rows, frame.loc[bad, names].astype(np.float32), labelled=False)
+        frame.loc[bad, facts] = rows
 
 
 def _typed(table: pa.Table) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from quintet.errors import ArtefactError, QuintetError
 from quintet.features.parameters import LogMelParameters
 from quintet.files.atomic import atomic_replace
+from quintet.files.untrusted import limits
 from quintet.files.untrusted.arrays import ArrayRule, map_array
+from quintet.files.untrusted.listed_files import read_inside
 from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 from quintet.files.untrusted.reasons import reason
 from quintet.files.untrusted.strict_json import parse_object
 
 STORE_VERSION = 1
+DESCRIPTION = "store.json"
 _LARGEST_PLACE = 1 << 40
 _HEADER_BYTES = 128
 _SHARD = re.compile(r"shard-(\d{5,12})\.npy")
@@ -68,8 +72,9 @@ def read_index(folder: Path) -> pa.Table:
     Raises:
         ArtefactError: a file of the index is damaged, or an entry lies outside any shard.
     """
-    files = [folder / "index.parquet", *sorted((folder / "index.parts").glob("part-*.parquet"))]
-    tables = [_read_entries(file) for file in files if file.exists()]
+    parts = sorted(path.name for path in (folder / "index.parts").glob("part-*.parquet"))
+    names = ["index.parquet", *(f"index.parts/{part}" for part in parts)]
+    tables = [_read_entries(folder, name) for name in names if os.path.lexists(folder / name)]
     entries = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
     order = np.lexsort((entries["offset"].to_numpy(), entries["shard"].to_numpy()))
     ids = entries["id"].to_pylist()
@@ -77,10 +82,11 @@ def read_index(folder: Path) -> pa.Table:
     return entries.take(pa.array(order[sorted(latest.values())]))
 
 
-def _read_entries(file: Path) -> pa.Table:
+def _read_entries(folder: Path, name: str) -> pa.Table:
     """Entries of one file of an index, checked before anything is read at their places."""
+    file, data = folder / name, read_inside(folder, name, limit=limits.FILE_BYTES)
     try:
-        entries = read_parquet(file).select(_SCHEMA.names).cast(_SCHEMA)
+        entries = read_parquet(data).select(_SCHEMA.names).cast(_SCHEMA)
         for name in ("id", "shard", "offset", "frames"):
             if entries[name].null_count:
                 raise ValueError(f"an entry has no {name}")
@@ -104,14 +110,12 @@ def read_description(folder: Path) -> tuple[LogMelParameters, dict[str, str]]:
     Raises:
         ArtefactError: there is no store, it is damaged, or of another version.
     """
-    path = folder / "store.json"
-    try:
-        text = parse_object(path.read_bytes(), path)
-    except FileNotFoundError:
+    if not os.path.lexists(folder / DESCRIPTION):
         raise ArtefactError(
             f"A spectrogram store must exist. There is none in {folder}: "
             f"make one with `quintet extract SOURCE --spectrograms {folder}`."
-        ) from None
+        )
+    text = parse_object(read_inside(folder, DESCRIPTION, limit=limits.JSON_BYTES), folder / DESCRIPTION)
     if text.get("schema_version") != STORE_VERSION:
         raise ArtefactError(
             f"This version reads spectrogram stores of version {STORE_VERSION}. "

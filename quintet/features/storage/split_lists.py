@@ -129,8 +129,12 @@ def _read_list(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     if column is None:
         raise DatasetError(
             f"A list of clips must have one of the columns {', '.join(LIST_ID_COLUMNS)}. "
-            f"{path} has: {', '.join(map(str, frame.columns))}."
+            f"{path} has: {', '.join(map(repr, frame.columns))}."
         )
     known = [name for name in ("split", "label", "group") if name in frame.columns]
-    listed = frame[known].apply(text_column).assign(key=text_column(frame[column]).map(clip_key))
-    return listed[listed["key"].notna()]
+    keys = text_column(frame[column]).map(clip_key, na_action="ignore")
+    listed = frame[known].apply(text_column).assign(key=keys)
+    listed = listed[listed["key"].notna()]
+    if listed.empty:
+        raise DatasetError(f"A list of clips must name one or more. {path} names none in '{column}'.")
+    return listed

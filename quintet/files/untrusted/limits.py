@@ -18,8 +18,11 @@ FILE_BYTES = 16_384 * MIB
 JSON_BYTES = 48 * MIB
 """Bytes of a JSON file, or of the JSON inside another file."""
 
+TOML_BYTES = 8 * MIB
+"""Bytes of a TOML file."""
+
 JSON_DEPTH = 40
-"""Levels of nested lists and objects in JSON and UBJSON."""
+"""Levels of nested lists and objects in JSON, UBJSON and TOML."""
 
 ENTRIES = 200_000
 """Entries of an archive (.npz, .skops); groups and datasets of an HDF5 file."""

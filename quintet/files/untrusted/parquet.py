@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 from quintet.errors import ArtefactError
 from quintet.files.paths import text_name
 from quintet.files.untrusted import limits
+from quintet.files.untrusted.parquet_footer import Chunk, read_chunks
 from quintet.files.untrusted.reasons import reason
+from quintet.files.untrusted.thrift import read_structure
 
 PARQUET_ERRORS = (
     pa.ArrowException,
@@ -39,8 +41,6 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 _MARK = b"PAR1"
 _VALUE_BYTES = 8
 _HEADER_BYTES = 1 << 20
-_STRUCT, _LIST, _SET, _MAP = 12, 9, 10, 11
-_TEXTS, _VARINTS = 8, (4, 5, 6)
 _UNPACKED, _PACKED = 2, 3
 
 
@@ -59,16 +59,15 @@ def is_parquet(path: Path) -> bool:
         return file.read(len(_MARK)) == _MARK
 
 
-def open_parquet(source: Path | bytes, texts_shared: bool = False) -> pq.ParquetFile:
+def open_parquet(source: Path | bytes) -> pq.ParquetFile:
     """An open parquet file whose table and pages are of a plausible size.
 
     Args:
         source: the file, or its content.
-        texts_shared: read columns of text as dictionaries, so that a text that repeats is in memory once.
 
     Raises:
         ArtefactError: if the table is much larger than its file, or beyond a limit.
-        pyarrow.ArrowException, OSError: if the file is damaged.
+        pyarrow.ArrowException, OSError, ValueError: if the file is damaged.
     """
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     file = pq.ParquetFile(_open_source(source))
@@ -76,19 +75,13 @@ def open_parquet(source: Path | bytes, texts_shared: bool = False) -> pq.Parquet
     if metadata.num_rows > limits.TABLE_ROWS or metadata.num_columns > limits.TABLE_COLUMNS:
         raise _too_large(source, f"{metadata.num_rows} rows and {metadata.num_columns} columns")
     most = memory_limit(size)
-    values = sum(
-        metadata.row_group(g).column(c).num_values
-        for g in range(metadata.num_row_groups)
-        for c in range(metadata.num_columns)
-    )
-    cells = max(metadata.num_rows * max(metadata.num_columns, 1), values)
-    if cells * _VALUE_BYTES > most:
-        raise _too_large(source, f"{metadata.num_rows} rows of {metadata.num_columns} columns")
-    _check_pages(source, metadata, most)
-    if not texts_shared:
-        return file
-    names = [field.name for field in file.schema_arrow if _is_text(field.type)]
-    return pq.ParquetFile(_open_source(source), read_dictionary=names)
+    with _open_source(source) as content:
+        chunks = read_chunks(content, metadata)
+        cells = max(metadata.num_rows * max(metadata.num_columns, 1), sum(chunk.n_values for chunk in chunks))
+        if cells * _VALUE_BYTES > most:
+            raise _too_large(source, f"{metadata.num_rows} rows of {metadata.num_columns} columns")
+        _check_pages(source, content, chunks, most)
+    return file
 
 
 def _open_source(source: Path | bytes) -> pa.NativeFile:
@@ -108,9 +101,12 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
 
     Raises:
         ArtefactError: also if its texts are much larger than the file.
+        pyarrow.ArrowException: also if a text is not UTF-8.
     """
-    plain = open_parquet(source).schema_arrow
-    with open_parquet(source, texts_shared=True) as file:
+    with open_parquet(source) as file:
+        plain = file.schema_arrow
+    texts = [field.name for field in plain if _is_text(field.type)]
+    with pq.ParquetFile(_open_source(source), read_dictionary=texts) as file:  # each text in memory once
         table = file.read(columns=None if columns is None else list(columns))
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     left = memory_limit(size)
@@ -126,6 +122,7 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
         kind = plain.field(name).type
         if not pa.types.is_dictionary(kind):
             table = table.set_column(k, plain.field(name), column.cast(kind))
+    table.validate(full=True)  # texts must be UTF-8, and what they point at must be there
     return table
 
 
@@ -160,109 +157,27 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
 
 
-def _check_pages(source: Path | bytes, metadata: pq.FileMetaData, most: int) -> None:
+def _check_pages(source: Path | bytes, file: pa.NativeFile, chunks: Sequence[Chunk], most: int) -> None:
     """Add up what the pages unpack to, from their headers."""
     total = 0
-    with _open_source(source) as file:
-        size = file.size()
-        for g in range(metadata.num_row_groups):
-            for c in range(metadata.num_columns):
-                column = metadata.row_group(g).column(c)
-                starts = [column.data_page_offset]
-                if column.has_dictionary_page and column.dictionary_page_offset:
-                    starts.append(column.dictionary_page_offset)
-                    if not column.num_values and not starts[0]:  # no row: there is a dictionary only
-                        del starts[0]
-                position, end = min(starts), min(starts) + column.total_compressed_size
-                if not 0 <= position <= end <= size:
-                    raise pa.ArrowInvalid("a column lies outside the file")
-                while position < end:
-                    file.seek(position)
-                    unpacked, length = _page(file.read(min(_HEADER_BYTES, end - position)))
-                    total += unpacked
-                    if unpacked > limits.PAGE_BYTES or total > most:
-                        raise _too_large(source, f"a page that unpacks to {unpacked} bytes")
-                    position += length
+    for chunk in chunks:
+        position = chunk.start
+        while position < chunk.end:
+            file.seek(position)
+            unpacked, length = _page(file.read(min(_HEADER_BYTES, chunk.end - position)))
+            total += unpacked
+            if unpacked > limits.PAGE_BYTES or total > most:
+                raise _too_large(source, f"a page that unpacks to {unpacked} bytes")
+            position += length
 
 
 def _page(data: bytes) -> tuple[int, int]:
     """Bytes of a page after unpacking, and bytes that it takes in the file with its header."""
-    fields, end = _read_struct(data, 0, depth=0)
+    fields, end = read_structure(data)
     unpacked, packed = fields.get(_UNPACKED), fields.get(_PACKED)
-    if unpacked is None or packed is None or unpacked < 0 or packed < 0:
-        raise pa.ArrowInvalid("a page has no size")
+    if type(unpacked) is not int or type(packed) is not int or unpacked < 0 or packed < 0:
+        raise ValueError("a page has no size")
     return unpacked, end + packed
-
-
-def _read_struct(data: bytes, position: int, depth: int) -> tuple[dict[int, int], int]:
-    """Whole numbers of a structure of Thrift's compact protocol, by field, and its end."""
-    if depth > 8:
-        raise pa.ArrowInvalid("a page header is nested too deeply")
-    fields: dict[int, int] = {}
-    number = 0
-    while True:
-        head = _byte(data, position)
-        position += 1
-        kind, step = head & 0x0F, head >> 4
-        if kind == 0:
-            return fields, position
-        if step:
-            number += step
-        else:
-            number, position = _zigzag(data, position)
-        if kind in _VARINTS:
-            fields[number], position = _zigzag(data, position)
-        else:
-            position = _skip(data, position, kind, depth)
-
-
-def _skip(data: bytes, position: int, kind: int, depth: int) -> int:
-    """End of a value that is not needed."""
-    if kind in (1, 2):  # booleans are in the header of their field
-        return position
-    if kind == 3:
-        return position + 1
-    if kind in _VARINTS:
-        return _varint(data, position)[1]
-    if kind == 7:
-        return position + 8
-    if kind == _TEXTS:
-        length, position = _varint(data, position)
-        return position + length
-    if kind == _STRUCT:
-        return _read_struct(data, position, depth + 1)[1]
-    if kind in (_LIST, _SET):
-        head = _byte(data, position)
-        length, position = head >> 4, position + 1
-        if length == 15:
-            length, position = _varint(data, position)
-        for _ in range(length):
-            position = _skip(data, position, head & 0x0F, depth + 1) + ((head & 0x0F) in (1, 2))
-            if position > len(data):
-                break
-        return position
-    raise pa.ArrowInvalid("a page header has a value of an unknown kind")
-
-
-def _byte(data: bytes, position: int) -> int:
-    if not 0 <= position < len(data):
-        raise pa.ArrowInvalid("a page header ends too early")
-    return data[position]
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for k in range(10):
-        byte = _byte(data, position + k)
-        value |= (byte & 0x7F) << (7 * k)
-        if byte < 0x80:
-            return value, position + k + 1
-    raise pa.ArrowInvalid("a number in a page header is too long")
-
-
-def _zigzag(data: bytes, position: int) -> tuple[int, int]:
-    value, position = _varint(data, position)
-    return (value >> 1) ^ -(value & 1), position
 
 
 def _too_large(source: Path | bytes, what: str) -> ArtefactError:

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -364,6 +365,25 @@ class TestOnDisk:
         pd.DataFrame({"id": ["a"]}).to_parquet(tmp_path / "other.parquet")
         with pytest.raises(ArtefactError, match="of version none"):
             Split.read(tmp_path / "other.parquet")
+
+    @pytest.mark.parametrize("key", ["protocol", "seed", "grouped", "digest"])
+    def test_a_file_that_lacks_a_fact_is_refused(self, corpus, tmp_path, key):
+        path = tmp_path / "split.parquet"
+        make_split(*corpus, SplitSettings("random")).write(path)
+        table = pq.read_table(path)
+        metadata = {k: v for k, v in table.schema.metadata.items() if not k.endswith(key.encode())}
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        with pytest.raises(ArtefactError):
+            Split.read(path)
+
+    def test_a_small_file_does_not_become_a_large_split(self, corpus, tmp_path):
+        path = tmp_path / "split.parquet"
+        split = make_split(*corpus, SplitSettings("random"))
+        split.write(path)
+        many = pa.table({"fold": pa.repeat(pa.scalar(0), 50_000_000)})
+        pq.write_table(many.replace_schema_metadata(pq.read_schema(path).metadata), path)
+        with pytest.raises(ArtefactError, match="much larger"):
+            Split.read(path)
 
     def test_impossible_frames(self):
         row = {"id": "a", "label": "x", "group": "g", "part": "train", "fold": 0}

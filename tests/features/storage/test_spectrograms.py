@@ -267,3 +267,18 @@ def test_a_description_of_a_stranger_is_refused(tmp_path: Path, text: str) -> No
     (tmp_path / "s" / "store.json").write_text(text, encoding="latin-1")
     with pytest.raises((ArtefactError, ConfigError)):
         SpectrogramStore(tmp_path / "s")
+
+
+@pytest.mark.parametrize("name", ["store.json", "index.parquet", "index.parts"])
+@pytest.mark.parametrize("target", ["/dev/zero", "store.json", "../elsewhere"])
+def test_no_link_in_a_store_is_followed(tmp_path: Path, name: str, target: str) -> None:
+    """/dev/zero took all memory, and a link to itself was a traceback."""
+    filled(tmp_path / "s", {"a": 5})
+    (tmp_path / "s" / name).exists() and (tmp_path / "s" / name).rename(tmp_path / "elsewhere")
+    (tmp_path / "s" / name).symlink_to(target)
+    if name == "index.parts":
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        (tmp_path / "elsewhere" / "part-00000-0000000.parquet").write_bytes(b"x")
+    if name != "index.parts" or target == "../elsewhere":
+        with pytest.raises(ArtefactError):
+            SpectrogramStore(tmp_path / "s")
